@@ -1,0 +1,91 @@
+"""Everything a user can cause, as exceptions that a person can act on. Standard library only.
+
+An error reads ``origin: message`` with ``hint: remedy`` below it; the command line prints it in one place and exits
+with the error's code.
+"""
+
+from __future__ import annotations
+
+EXIT_FINDINGS = 1
+EXIT_USAGE = 2
+EXIT_LAUNCHER = 125
+EXIT_NOT_EXECUTABLE = 126
+EXIT_NOT_FOUND = 127
+
+
+class HardeningError(Exception):
+    """Base of all errors that a user can cause.
+
+    ``origin`` is anything whose ``str()`` names a place (``file:line``), ``hint`` a remedy in one sentence.
+    """
+
+    exit_code = EXIT_USAGE
+
+    def __init__(self, message: str, *, origin: object | None = None, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.origin = origin
+        self.hint = hint
+
+    def __str__(self) -> str:
+        head = f"{self.origin}: {self.message}" if self.origin is not None else self.message
+        return f"{head}\nhint: {self.hint}" if self.hint else head
+
+
+class ProfileError(HardeningError):
+    """A profile, a stack of profiles or a command-line setting is wrong."""
+
+
+class UsageError(HardeningError):
+    """The command line asks for something that does not exist or does not go together."""
+
+
+class PluginError(HardeningError):
+    """A plugin does not keep the rules that all plugins keep."""
+
+
+class SpecError(HardeningError):
+    """An OCI configuration is malformed, or holds what the chosen runtime would not enforce."""
+
+
+class HostError(HardeningError):
+    """This host cannot enforce what a required mechanism asks for."""
+
+    exit_code = EXIT_LAUNCHER
+
+
+class LaunchError(HardeningError):
+    """The launcher could not start the command; ``exit_code`` is 125, 126 or 127 as for podman and env(1)."""
+
+    exit_code = EXIT_LAUNCHER
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        origin: object | None = None,
+        hint: str | None = None,
+        exit_code: int = EXIT_LAUNCHER,
+    ) -> None:
+        super().__init__(message, origin=origin, hint=hint)
+        self.exit_code = exit_code
+
+
+class Problems(HardeningError):
+    """Several independent errors of one stage, reported together so that one run shows them all."""
+
+    def __init__(self, problems: list[HardeningError]) -> None:
+        super().__init__(f"{len(problems)} problems")
+        self.problems = tuple(problems)
+        self.exit_code = max(problem.exit_code for problem in problems)
+
+    def __str__(self) -> str:
+        return "\n".join(str(problem) for problem in self.problems)
+
+
+def raise_all(problems: list[HardeningError]) -> None:
+    """Raise nothing, the single problem, or all of them as one `Problems`."""
+    if len(problems) == 1:
+        raise problems[0]
+    if problems:
+        raise Problems(problems)
