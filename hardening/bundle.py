@@ -1,0 +1,86 @@
+"""Spec -> bundle: a directory with ``config.json``, ``rootfs`` and the files that mechanisms put beside them.
+
+A bundle is written under a temporary name in the same directory and renamed when it is whole, so that a bundle that
+exists is complete.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hardening.errors import HardeningError, LaunchError
+from hardening.spec import Directory, File, Spec, Symlink
+
+CONFIG = "config.json"
+
+
+def write(spec: Spec, path: Path) -> None:
+    """Write the bundle ``path``, which must not exist or be an empty directory. Raises `LaunchError`."""
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        partial.mkdir(mode=0o711)
+        try:
+            for name, content in spec.files.items():
+                _write_file(partial / name, content)
+            _write_file(partial / CONFIG, to_json(spec.document))
+            # rename(2) replaces an empty directory and refuses any other.
+            partial.rename(path)
+        except OSError:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+    except OSError as error:
+        raise LaunchError(
+            f"cannot write the bundle: {error.strerror}",
+            origin=path,
+            hint="choose a directory that does not exist yet, in one that you can write to",
+        ) from None
+
+
+def to_json(document: Mapping[str, Any]) -> bytes:
+    """A configuration as the bytes of ``config.json``."""
+    return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def _write_file(path: Path, content: File) -> None:
+    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    match content:
+        case Directory(mode):
+            path.mkdir(mode=mode, exist_ok=True)
+            path.chmod(mode)
+        case Symlink(target):
+            path.symlink_to(target)
+        case bytes():
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The OCI configuration at ``path``, a bundle or its ``config.json``. Raises `HardeningError`."""
+    file = path / CONFIG if path.is_dir() else path
+    try:
+        text = file.read_bytes()
+    except OSError as error:
+        raise HardeningError(f"cannot read the configuration: {error.strerror}", origin=file) from None
+    try:
+        document = json.loads(text, object_pairs_hook=_no_duplicates)
+    except (ValueError, RecursionError) as error:
+        raise HardeningError(f"not a JSON configuration: {error}", origin=file) from None
+    if not isinstance(document, dict):
+        raise HardeningError("a configuration is a JSON object", origin=file)
+    return document
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in result:
+            raise ValueError(f'the key "{key}" stands twice')
+        result[key] = value
+    return result

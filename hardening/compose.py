@@ -1,0 +1,268 @@
+"""Layers -> Composition: every mechanism reads its tables, and `hardening.fold` decides each leaf."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from types import MappingProxyType
+from typing import Any
+
+import attrs
+
+from hardening.errors import HardeningError, ProfileError, raise_all
+from hardening.findings import Finding, Severity
+from hardening.fold import Entry, Fold, Resolved
+from hardening.host import Host
+from hardening.kinds import nearest
+from hardening.layers import Exemption, Layer, Stack
+from hardening.mechanism import Mechanism, Reading
+from hardening.schema import REST, Leaf, Say, Scalar, Setting
+
+
+@attrs.frozen(eq=False)
+class Composition:
+    """The result of folding a stack: typed settings by mechanism, and every leaf with its provenance."""
+
+    stack: Stack
+    mechanisms: tuple[Mechanism[Any], ...]
+    settings: Mapping[str, Any]
+    leaves: Mapping[Leaf, Resolved]
+    findings: tuple[Finding, ...]
+
+    @property
+    def composed(self) -> Mapping[type, object]:
+        """The settings by their class, as mechanisms look them up."""
+        return {type(settings): settings for settings in self.settings.values()}
+
+    def required(self, mechanism: str) -> bool:
+        """Whether a launch stops where the host cannot enforce this mechanism."""
+        return bool(self.leaves[Leaf(mechanism, "requirement")].value == "required")
+
+    def used_exceptions(self) -> list[tuple[Leaf, Exemption]]:
+        """Each loosening that an exception permitted."""
+        return [
+            (leaf, step.exception)
+            for leaf, resolved in self.leaves.items()
+            for step in resolved.steps
+            if step.exception is not None
+        ]
+
+    def stated(self, mechanism: str) -> dict[tuple[str, str], Any]:
+        """The values that layers stated, by setting and member."""
+        return {
+            (leaf.setting, leaf.member): resolved.value
+            for leaf, resolved in self.leaves.items()
+            if leaf.mechanism == mechanism and resolved.stated
+        }
+
+    def limits(self, mechanism: str) -> dict[tuple[str, str], Any]:
+        """The ceilings, by setting and member."""
+        return {
+            (leaf.setting, leaf.member): resolved.limit
+            for leaf, resolved in self.leaves.items()
+            if leaf.mechanism == mechanism and resolved.limit_origin
+        }
+
+
+@attrs.frozen(eq=False)
+class _Spoken:
+    """One layer's says about one mechanism, by setting and member."""
+
+    layer: Layer
+    says: Mapping[tuple[str, str], Say]
+    limits: Mapping[tuple[str, str], Say]
+    exceptions: Mapping[tuple[str, str], Exemption]
+
+    def entry(self, setting: str, member: str) -> Entry:
+        key, rest = (setting, member), (setting, REST)
+        return Entry(
+            self.layer,
+            self.limits.get(key) or self.limits.get(rest),
+            self.says.get(key) or self.says.get(rest),
+            self.exceptions.get(key),
+        )
+
+
+def compose(stack: Stack, mechanisms: Sequence[Mechanism[Any]], host: Host, today: date) -> Composition:
+    """Fold a stack. ``today`` decides which exceptions have expired.
+
+    Raises `ProfileError`, or `Problems` with several of them: unknown tables, wrong values, expired or wrong exceptions,
+    loosenings without an exception, values beyond a limit.
+    """
+    raise_all([*_unknown_tables(stack, mechanisms), *_unusable_exceptions(stack, mechanisms, today)])
+    settings: dict[str, Any] = {}
+    leaves: dict[Leaf, Resolved] = {}
+    problems: list[HardeningError] = []
+    for mechanism in in_order(mechanisms):
+        reading = Reading(host, {type(value): value for value in settings.values()})
+        spoken, wrong = _listen(stack, mechanism, reading)
+        resolved, refused = _fold_all(mechanism, spoken) if not wrong else ({}, [])
+        if wrong or refused:
+            problems += [*wrong, *refused]
+            # Later mechanisms may read this one's settings: what they would say of it would only be noise.
+            if any(mechanism.name in other.after for other in mechanisms):
+                break
+            continue
+        values = {(leaf.setting, leaf.member): entry.value for leaf, entry in resolved.items()}
+        settings[mechanism.name] = mechanism.build(values)
+        leaves |= resolved
+    raise_all(problems)
+    return Composition(
+        stack,
+        tuple(mechanisms),
+        MappingProxyType({mechanism.name: settings[mechanism.name] for mechanism in mechanisms}),
+        MappingProxyType(leaves),
+        tuple(_unused_exceptions(stack, leaves)),
+    )
+
+
+def in_order(mechanisms: Sequence[Mechanism[Any]]) -> list[Mechanism[Any]]:
+    """Mechanisms sorted so that each follows those it names in ``after``; a circle is a `ProfileError`."""
+    by_name = {mechanism.name: mechanism for mechanism in mechanisms}
+    ordered: dict[str, Mechanism[Any]] = {}
+
+    def visit(name: str, chain: tuple[str, ...]) -> None:
+        if name in chain:
+            raise ProfileError(f"mechanisms wait for each other: {' -> '.join((*chain, name))}")
+        if name in ordered or name not in by_name:
+            return
+        for before in by_name[name].after:
+            visit(before, (*chain, name))
+        ordered[name] = by_name[name]
+
+    for name in sorted(by_name):
+        visit(name, ())
+    return list(ordered.values())
+
+
+def _unknown_tables(stack: Stack, mechanisms: Sequence[Mechanism[Any]]) -> Iterable[HardeningError]:
+    names = [mechanism.name for mechanism in mechanisms]
+    for layer in stack.layers:
+        for key, node in [*layer.tables.items(), *layer.limits.items()]:
+            if key not in names:
+                hint = nearest(key, names) or f"installed mechanisms: {', '.join(sorted(names))}"
+                yield node.error("no plugin owns this table", hint=hint)
+
+
+def _unusable_exceptions(stack: Stack, mechanisms: Sequence[Mechanism[Any]], today: date) -> Iterable[HardeningError]:
+    for layer in stack.layers:
+        for exception in layer.exceptions:
+            if exception.expires is not None and exception.expires < today:
+                yield ProfileError(
+                    f"the exception for {exception.setting} expired on {exception.expires}",
+                    origin=exception.origin,
+                    hint="remove the loosening, or renew the exception after a review",
+                )
+            name = exception.setting.split(".")[0]
+            owner = next((mechanism for mechanism in mechanisms if mechanism.name == name), None)
+            if owner is None or not find_leaves(owner, exception.setting):
+                names = [mechanism.name for mechanism in mechanisms] if owner is None else list(owner.schema.settings)
+                yield ProfileError(
+                    f'the exception names "{exception.setting}", which is no setting',
+                    origin=exception.origin,
+                    hint=nearest(exception.setting.split(".", 1)[-1] if owner else name, names)
+                    or 'name a leaf, such as "rootfs.read_only" or "capabilities.NET_RAW"',
+                )
+
+
+def find_leaves(mechanism: Mechanism[Any], name: str) -> list[tuple[Setting, str]]:
+    """The settings and members that a full name (``rootfs.volumes./data``, ``seccomp.@debug``) means."""
+    _, _, below = name.partition(".")
+    found = [mechanism.schema.find(part) for part in mechanism.expand(below)] if below else []
+    return [hit for hit in found if hit is not None and (isinstance(hit[0], Scalar) or hit[1])]
+
+
+def _listen(stack: Stack, mechanism: Mechanism[Any], reading: Reading) -> tuple[list[_Spoken], list[HardeningError]]:
+    spoken: list[_Spoken] = []
+    problems: list[HardeningError] = []
+    for layer in stack.layers:
+        try:
+            table, limit = layer.tables.get(mechanism.name), layer.limits.get(mechanism.name)
+            says = list(mechanism.says(table, reading)) if table else []
+            limits = list(mechanism.limits(limit, reading)) if limit else []
+            problems += _bad_limits(mechanism, limits)
+            exceptions = {
+                (setting.name, member): exception
+                for exception in layer.exceptions
+                if exception.setting.startswith(mechanism.name + ".")
+                for setting, member in find_leaves(mechanism, exception.setting)
+            }
+            spoken.append(_Spoken(layer, _by_leaf(says), _by_leaf(limits), exceptions))
+        except HardeningError as error:
+            problems.append(error)
+    return spoken, problems
+
+
+def _by_leaf(says: Iterable[Say]) -> dict[tuple[str, str], Say]:
+    return {(say.setting, say.member): say for say in says}
+
+
+def _bad_limits(mechanism: Mechanism[Any], limits: Sequence[Say]) -> Iterable[HardeningError]:
+    settings = mechanism.schema.settings
+    closed = {say.setting for say in limits if say.member == REST}
+    for say in limits:
+        setting = settings[say.setting]
+        name = mechanism.leaf(say.setting, say.member)
+        if setting.kind.neutral:
+            yield ProfileError(f"limits.{name}: this setting has no order, so it cannot be limited", origin=say.origin)
+        elif say.setting not in closed and _vacuous(setting, say):
+            yield ProfileError(
+                f"limits.{name}: permitting a member limits nothing while the others are not limited",
+                origin=say.origin,
+                hint="write the limit as the whole list of what may be added",
+            )
+
+
+def _vacuous(setting: Setting, say: Say) -> bool:
+    """Whether a limit permits a member of a list whose other members are open: it would limit nothing."""
+    if isinstance(setting, Scalar) or not setting.listed:
+        return False
+    return bool(say.value != setting.absent and setting.kind.at_most(setting.absent, say.value))
+
+
+def _fold_all(
+    mechanism: Mechanism[Any], spoken: Sequence[_Spoken]
+) -> tuple[dict[Leaf, Resolved], list[HardeningError]]:
+    named: dict[str, dict[str, None]] = {}
+    for part in spoken:
+        for setting_name, member in [*part.says, *part.limits]:
+            named.setdefault(setting_name, {})[member] = None
+    resolved: dict[Leaf, Resolved] = {}
+    problems: list[HardeningError] = []
+    for setting in mechanism.schema.settings.values():
+        if isinstance(setting, Scalar):
+            defaults = {"": setting.default}
+        else:
+            members = dict.fromkeys([*setting.default, *named.get(setting.name, {}), REST])
+            defaults = {member: setting.default.get(member, setting.rest) for member in members}
+        for member, default in defaults.items():
+            leaf = mechanism.leaf(setting.name, member)
+            entries = [part.entry(setting.name, member) for part in spoken]
+            try:
+                resolved[leaf] = Fold(leaf, setting.kind).run(entries, default)
+            except ProfileError as error:
+                problems.append(error)
+    return resolved, _distinct(problems)
+
+
+def _distinct(problems: Sequence[HardeningError]) -> list[HardeningError]:
+    """One problem a place: a list that says `*` goes wrong for each of its members alike."""
+    seen: dict[str, HardeningError] = {}
+    for problem in problems:
+        seen.setdefault(f"{problem.origin} {problem.message}", problem)
+    return list(seen.values())
+
+
+def _unused_exceptions(stack: Stack, leaves: Mapping[Leaf, Resolved]) -> Iterable[Finding]:
+    used = {id(step.exception) for resolved in leaves.values() for step in resolved.steps if step.exception is not None}
+    for layer in stack.layers:
+        for exception in layer.exceptions:
+            if id(exception) not in used:
+                yield Finding(
+                    "core/unused-exception",
+                    Severity.WARNING,
+                    f"the exception for {exception.setting} permits nothing: no value of its layer needs it",
+                    leaf=exception.setting,
+                    origin=str(exception.origin),
+                    hint="remove it",
+                )

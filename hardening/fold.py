@@ -1,0 +1,182 @@
+"""The fold that decides a leaf, and keeps everything that was said of it.
+
+The says of the layers are folded from the first layer to the last:
+
+- the first say is free;
+- a say that is at most as loose as the value so far replaces it;
+- a looser one, or one that cannot be compared, is an error, unless an exception of the same layer names the leaf;
+- an *at most* say (a complete seccomp filter) never loosens: the value becomes the meet of both;
+- limits meet; what a layer says at or after a limit must not exceed it, and what was said before is cut down to it.
+
+A leaf of which no layer says anything has the strict default of its mechanism, cut down to the limits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Any
+
+import attrs
+
+from hardening.errors import ProfileError
+from hardening.kinds import Kind
+from hardening.layers import Exemption, Layer
+from hardening.schema import Leaf, Say
+from hardening.source import Origin
+
+
+class Outcome(StrEnum):
+    """What became of one say."""
+
+    STATED = "stated"
+    SAME = "same"
+    TIGHTENED = "tightened"
+    INTERSECTED = "intersected"
+    EXCEPTED = "loosened by exception"
+    LIMIT = "limit"
+    CUT = "cut by limit"
+
+
+@attrs.frozen
+class Step:
+    """One entry of a leaf's history: what a layer said, and the value after it. Values are shown as text."""
+
+    layer: str
+    origin: str
+    said: str
+    outcome: Outcome
+    value: str
+    exception: Exemption | None = None
+
+
+@attrs.frozen
+class Resolved:
+    """The composed value of one leaf. ``origin`` is that of the say that decided it; ``limit`` is the ceiling, if any."""
+
+    leaf: Leaf
+    value: Any
+    shown: str
+    origin: str
+    stated: bool
+    steps: tuple[Step, ...]
+    limit: Any = None
+    limit_shown: str = ""
+    limit_origin: str = ""
+
+
+@attrs.frozen
+class Entry:
+    """What one layer contributes to one leaf."""
+
+    layer: Layer
+    limit: Say | None
+    say: Say | None
+    exception: Exemption | None
+
+
+class Fold:
+    """The fold of one leaf."""
+
+    def __init__(self, leaf: Leaf, kind: Kind[Any]) -> None:
+        self.leaf = leaf
+        self.kind = kind
+        self.steps: list[Step] = []
+        self.value: Any = None
+        self.origin: Origin | None = None
+        self.limit: Say | None = None
+
+    def run(self, entries: Sequence[Entry], default: Any) -> Resolved:
+        for entry in entries:
+            if entry.limit is not None:
+                self._ratchet(entry.layer, entry.limit)
+            if entry.say is not None:
+                self._say(entry.layer, entry.say, entry.exception)
+        stated = self.origin is not None
+        if not stated:
+            self.value = self._cut(default)
+        by_default = f"default (hardening_{self.leaf.mechanism})"
+        origin = str(self.origin) if self.origin is not None else by_default
+        return Resolved(
+            self.leaf,
+            self.value,
+            self.kind.show(self.value),
+            origin,
+            stated,
+            tuple(self.steps),
+            self.limit.value if self.limit else None,
+            self.kind.show(self.limit.value) if self.limit else "",
+            str(self.limit.origin) if self.limit else "",
+        )
+
+    def _ratchet(self, layer: Layer, said: Say) -> None:
+        if self.limit is None:
+            self.limit = said
+        elif not self.kind.at_most(self.limit.value, said.value):
+            self.limit = attrs.evolve(said, value=self._meet(self.limit, said.value, said.origin))
+        self._record(layer, said, Outcome.LIMIT)
+        if self.origin is not None and not self.kind.at_most(self.value, self.limit.value):
+            self.value = self._meet(self.limit, self.value, self.origin)
+            self.origin = said.origin
+            self._record(layer, said, Outcome.CUT)
+
+    def _say(self, layer: Layer, said: Say, exception: Exemption | None) -> None:
+        at_most = said.at_most and exception is None
+        value, outcome, used = said.value, Outcome.STATED, None
+        if self.origin is not None:
+            if at_most:
+                value, outcome = self._intersect(said), Outcome.INTERSECTED
+            elif self.kind.at_most(said.value, self.value):
+                outcome = Outcome.SAME if self.kind.at_most(self.value, said.value) else Outcome.TIGHTENED
+            elif exception is not None:
+                outcome, used = Outcome.EXCEPTED, exception
+            else:
+                raise self._loosening(said)
+        if at_most:
+            value = self._cut(value)
+        elif self.limit is not None and not self.kind.at_most(value, self.limit.value):
+            raise ProfileError(
+                f"{self.leaf}: {self.kind.show(value)} exceeds the limit {self.kind.show(self.limit.value)} "
+                f"set at {self.limit.origin}",
+                origin=said.origin,
+                hint="no exception lifts a limit: stay within it, or have it changed where it is set",
+            )
+        if not (at_most and self.origin is not None and value == self.value):
+            self.origin = said.origin
+        self.value = value
+        self._record(layer, said, outcome, used)
+
+    def _intersect(self, said: Say) -> Any:
+        met = self.kind.meet(self.value, said.value)
+        if met is None:
+            raise self._loosening(said)
+        return met
+
+    def _cut(self, value: Any) -> Any:
+        if self.limit is None or self.kind.at_most(value, self.limit.value):
+            return value
+        return self._meet(self.limit, value, self.limit.origin)
+
+    def _meet(self, limit: Say, value: Any, origin: Origin) -> Any:
+        met = self.kind.meet(limit.value, value)
+        if met is None:
+            raise ProfileError(
+                f"{self.leaf}: {self.kind.show(value)} and the limit {self.kind.show(limit.value)} set at {limit.origin} "
+                "have no value in common",
+                origin=origin,
+            )
+        return met
+
+    def _loosening(self, said: Say) -> ProfileError:
+        looser = self.kind.at_most(self.value, said.value)
+        how = "is looser than" if looser else "cannot be compared with"
+        return ProfileError(
+            f"{self.leaf}: {self.kind.show(said.value)} {how} {self.kind.show(self.value)}, said at {self.origin}",
+            origin=said.origin,
+            hint=f'keep the stricter value, or add to the same layer: [[exceptions]] setting = "{self.leaf}", reason = "…"',
+        )
+
+    def _record(self, layer: Layer, said: Say, outcome: Outcome, exception: Exemption | None = None) -> None:
+        value = "" if self.origin is None else self.kind.show(self.value)
+        shown = self.kind.show(said.value)
+        self.steps.append(Step(layer.name, str(said.origin), shown, outcome, value, exception))

@@ -1,0 +1,50 @@
+"""Every hook, by life cycle. A plugin is a module named in the entry-point group ``hardening``; it marks its functions
+with `hookimpl`. Hooks only register or judge; behaviour lives in the typed objects they return.
+
+Registration (once, when plugins are loaded): `hardening_mechanisms`, `hardening_runtimes`.
+Judgement (before a bundle is written or run): `hardening_inspect`, `hardening_admit`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+if TYPE_CHECKING:
+    from hardening.compose import Composition
+    from hardening.findings import Finding
+    from hardening.host import Host
+    from hardening.mechanism import Mechanism
+    from hardening.runtime import Runtime, Verdict
+    from hardening.spec import Spec
+
+PROJECT = "hardening"
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@hookspec
+def hardening_mechanisms() -> Sequence[Mechanism[Any]]:  # type: ignore[empty-body]
+    """Called once after loading, without arguments. Returns the mechanisms of this plugin; results are concatenated,
+    and two mechanisms of one name are an error."""
+
+
+@hookspec
+def hardening_runtimes() -> Sequence[Runtime]:  # type: ignore[empty-body]
+    """Called once after loading, without arguments. Returns the runtimes of this plugin; results are concatenated, and
+    two runtimes of one name are an error."""
+
+
+@hookspec
+def hardening_inspect(composition: Composition, host: Host) -> Iterable[Finding]:  # type: ignore[empty-body]
+    """Called after composition and host check. Returns findings to show; results are concatenated and stop nothing."""
+
+
+@hookspec
+def hardening_admit(composition: Composition, spec: Spec, host: Host) -> Verdict | None:
+    """Called with the assembled spec, before a bundle is written or run. Returns an acceptance, a rejection, or None for
+    no opinion. All verdicts count: a launch needs no rejection and at least one acceptance, and the chosen runtime's
+    own check is one of the verdicts."""

@@ -1,0 +1,226 @@
+"""Profiles -> the ordered layers of a stack.
+
+A profile is found by path, or by name in `SearchPath`. ``extends`` puts other profiles before it; the stack holds each
+profile once, at its first place.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, datetime
+from pathlib import Path
+
+import attrs
+
+from hardening.errors import ProfileError
+from hardening.kinds import nearest
+from hardening.source import Document, Node, Origin, read
+
+SUFFIX = ".toml"
+HEADER = ("description", "extends", "exceptions", "limits")
+
+
+@attrs.frozen
+class Exemption:
+    """One ``[[exceptions]]`` entry: it permits one loosening of ``setting`` in its own layer."""
+
+    setting: str
+    reason: str
+    ticket: str
+    expires: date | None
+    origin: Origin
+
+
+@attrs.frozen(eq=False)
+class Layer:
+    """A profile at its place in a stack. ``tables`` and ``limits`` hold the mechanisms' tables by name."""
+
+    name: str
+    document: Document
+    description: str
+    extends: tuple[str, ...]
+    tables: Mapping[str, Node]
+    limits: Mapping[str, Node]
+    exceptions: tuple[Exemption, ...]
+
+    @property
+    def place(self) -> str:
+        """The file, or ``command line``."""
+        return str(self.document.file) if self.document.file else self.name
+
+
+@attrs.frozen
+class Folder:
+    """A place where profiles are looked up; ``owner`` says whose it is, for lists."""
+
+    path: Path
+    owner: str
+
+
+@attrs.frozen
+class Found:
+    """A profile on the search path; ``shadows`` are the files of the same name that come later."""
+
+    name: str
+    path: Path
+    owner: str
+    shadows: tuple[Path, ...]
+
+
+@attrs.frozen
+class SearchPath:
+    """The folders for profiles, in order: the first that has a name supplies it."""
+
+    folders: tuple[Folder, ...]
+
+    @classmethod
+    def standard(cls, shipped: Sequence[Folder]) -> SearchPath:
+        """``./profiles``, ``$XDG_CONFIG_HOME/hardening/profiles``, ``/etc/hardening/profiles``, then ``shipped``."""
+        config = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
+        return cls(
+            (
+                Folder(Path("profiles"), "this folder"),
+                Folder(Path(config) / "hardening/profiles", "user"),
+                Folder(Path("/etc/hardening/profiles"), "system"),
+                *shipped,
+            )
+        )
+
+    def all(self) -> list[Found]:
+        """Every profile that can be named, sorted."""
+        names = set()
+        for folder in self.folders:
+            if folder.path.is_dir():
+                names |= {path.stem for path in folder.path.iterdir() if path.suffix == SUFFIX}
+        return [self.find(name) for name in sorted(names)]
+
+    def find(self, name: str, origin: Origin | None = None) -> Found:
+        """Look a name up; raises `ProfileError` with the nearest name. A profile of another user is refused."""
+        hits = [
+            (folder.path / (name + SUFFIX), folder)
+            for folder in self.folders
+            if os.path.lexists(folder.path / (name + SUFFIX))
+        ]
+        if not hits:
+            known = [found.name for found in self.all()] if name else []
+            hint = nearest(name, known) or "`hardening profile list` shows the profiles and where they are looked up"
+            raise ProfileError(f'there is no profile "{name}"', origin=origin, hint=hint)
+        (path, folder), *others = hits
+        return Found(name, path, folder.owner, tuple(path for path, _ in others))
+
+
+@attrs.frozen(eq=False)
+class Stack:
+    """The ordered layers; later ones stand closer to the application."""
+
+    layers: tuple[Layer, ...]
+    shadowed: tuple[Found, ...] = ()
+
+
+def resolve(profiles: Sequence[str], search: SearchPath, command_line: Document | None = None) -> Stack:
+    """The stack of the named profiles, left to right, what each extends before it, the command line last.
+
+    Raises `ProfileError` for a profile that does not exist, cannot be read or is part of a cycle.
+    """
+    builder = _Builder(search)
+    for profile in profiles:
+        builder.add(profile, None, Path(), ())
+    layers = [*builder.layers.values()]
+    if command_line is not None:
+        layers.append(parse_layer(command_line))
+    return Stack(tuple(layers), tuple(builder.shadowed))
+
+
+class _Builder:
+    def __init__(self, search: SearchPath) -> None:
+        self.search = search
+        self.layers: dict[Path, Layer] = {}
+        self.shadowed: list[Found] = []
+
+    def add(self, profile: str, origin: Origin | None, folder: Path, chain: tuple[tuple[Path, str], ...]) -> None:
+        by_path = "/" in profile or profile.endswith(SUFFIX)
+        path, name = self._by_path(profile, folder) if by_path else self._by_name(profile, origin)
+        key = path.resolve()
+        if key in (seen for seen, _ in chain):
+            names = [name for _, name in chain] + [name]
+            raise ProfileError(f"`extends` goes in a circle: {' -> '.join(names)}", origin=origin)
+        if key in self.layers:
+            return
+        if len(chain) > 64:
+            raise ProfileError("`extends` goes deeper than 64 profiles", origin=origin)
+        layer = parse_layer(read(path, name, found_by_name=not by_path))
+        for parent, node in zip(layer.extends, _extends(layer.document.root), strict=True):
+            self.add(parent, node.origin, path.parent, (*chain, (key, name)))
+        self.layers[key] = layer
+
+    def _by_path(self, profile: str, folder: Path) -> tuple[Path, str]:
+        path = Path(os.path.normpath(folder / os.path.expanduser(profile)))
+        return path, path.name.removesuffix(SUFFIX)
+
+    def _by_name(self, profile: str, origin: Origin | None) -> tuple[Path, str]:
+        found = self.search.find(profile, origin)
+        if found.shadows and found not in self.shadowed:
+            self.shadowed.append(found)
+        return found.path, profile
+
+
+def _extends(root: Node) -> Iterator[Node]:
+    node = root.get("extends")
+    if node is None:
+        return
+    if isinstance(node.raw, str):
+        yield node
+    else:
+        yield from node.items()
+
+
+def parse_layer(document: Document) -> Layer:
+    """Split a document into header, exceptions, limits and mechanism tables."""
+    root = document.root
+    description = root.get("description")
+    tables = {key: node for key, node in root.members() if key not in HEADER}
+    for key, node in tables.items():
+        if not isinstance(node.raw, dict):
+            raise node.error(
+                "unknown key", hint=nearest(key, HEADER) or f"a profile has {', '.join(HEADER)} and tables"
+            )
+    limits = root.get("limits")
+    exceptions = root.get("exceptions")
+    return Layer(
+        name=document.name,
+        document=document,
+        description=description.string() if description else "",
+        extends=tuple(node.string() for node in _extends(root)),
+        tables=tables,
+        limits=dict(limits.members()) if limits else {},
+        exceptions=tuple(_exemption(node) for node in exceptions.items()) if exceptions else (),
+    )
+
+
+def _exemption(node: Node) -> Exemption:
+    known = ("setting", "reason", "ticket", "expires")
+    for key, member in node.members():
+        if key not in known:
+            raise member.error("unknown key", hint=nearest(key, known) or f"an exception has {', '.join(known)}")
+    texts = {key: member.string().strip() for key, member in node.members() if key != "expires"}
+    for key in ("setting", "reason"):
+        if not texts.get(key):
+            raise node.error(f"an exception needs a {key}", hint='write `setting = "table.key"` and `reason = "why"`')
+    return Exemption(
+        texts["setting"], texts["reason"], texts.get("ticket", ""), _expiry(node.get("expires")), node.origin
+    )
+
+
+def _expiry(node: Node | None) -> date | None:
+    if node is None:
+        return None
+    raw = node.raw
+    if isinstance(raw, str):
+        try:
+            return date.fromisoformat(raw)
+        except ValueError:
+            raise node.error(f'"{raw}" is not a date', hint="write expires = 2030-12-31") from None
+    if isinstance(raw, date) and not isinstance(raw, datetime):
+        return raw
+    raise node.wrong_type("a date")

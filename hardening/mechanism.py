@@ -1,0 +1,220 @@
+"""The interface that a mechanism implements.
+
+A mechanism owns one TOML table and the parts of the OCI spec that enforce it. The core calls it in this order:
+`probe` -> `says` and `limits` (per layer) -> `build` -> `check` -> `contribute` -> `findings`, and `verify` after a
+launch; `tighten` serves ``hardening apply``. All arguments are frozen values of earlier stages.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any, ClassVar, Generic, TypeVar
+
+import attrs
+
+from hardening.findings import Finding
+from hardening.host import Host
+from hardening.schema import REST, Family, Leaf, Members, Say, Scalar, Schema, read_table
+from hardening.source import Node
+from hardening.spec import Fragment
+
+S = TypeVar("S")
+P = TypeVar("P")
+
+
+@attrs.frozen
+class Reading:
+    """What a mechanism may look at while it reads a layer: the host, and the composed settings of the mechanisms that
+    it names in ``after``, by their settings class."""
+
+    host: Host
+    composed: Mapping[type, object]
+
+    def of(self, kind: type[P]) -> P | None:
+        """The composed settings of another mechanism, or None where it is not installed."""
+        found = self.composed.get(kind)
+        return found if isinstance(found, kind) else None
+
+
+@attrs.frozen
+class Context:
+    """What a mechanism may look at once everything is composed. ``command`` is the argument vector to be run and may be
+    empty; ``shortfalls`` are those of all mechanisms."""
+
+    host: Host
+    composed: Mapping[type, object]
+    command: tuple[str, ...] = ()
+    shortfalls: tuple[Shortfall, ...] = ()
+
+    def of(self, kind: type[P]) -> P | None:
+        """The composed settings of another mechanism, or None where it is not installed."""
+        found = self.composed.get(kind)
+        return found if isinstance(found, kind) else None
+
+    def lacks(self, leaf: str) -> bool:
+        """Whether this host was found unable to enforce ``leaf``."""
+        return any(shortfall.leaf == leaf for shortfall in self.shortfalls)
+
+
+@attrs.frozen
+class Shortfall:
+    """What this host cannot enforce of what was asked: ``leaf`` is the setting, ``reason`` why, ``remedy`` what to do."""
+
+    leaf: str
+    reason: str
+    remedy: str
+
+
+@attrs.frozen
+class Excess:
+    """What a foreign configuration asked for beyond the profile, at a JSON pointer."""
+
+    pointer: str
+    asked: str
+    allowed: str
+    leaf: str
+
+
+@attrs.frozen
+class Check:
+    """One line of a receipt: what was composed, what the kernel reports, and whether the kernel enforces it."""
+
+    leaf: str
+    expected: str
+    kernel: str
+    holds: bool
+
+
+@attrs.frozen
+class Option:
+    """A command-line option that is a say: each use says ``key`` (dotted, below the mechanism's table).
+
+    ``value`` is the fixed TOML value of an option without an argument. With ``multiple`` the uses form an array.
+    """
+
+    flags: tuple[str, ...]
+    key: str
+    help: str
+    metavar: str = ""
+    multiple: bool = False
+    value: object = None
+
+
+class Mechanism(ABC, Generic[S]):
+    """One mechanism; ``S`` is its frozen attrs class of composed settings."""
+
+    #: The TOML table that it owns.
+    name: ClassVar[str]
+    #: One line for lists.
+    summary: ClassVar[str]
+    #: Mechanisms whose composed settings it reads while reading its own layers.
+    after: ClassVar[tuple[str, ...]] = ()
+
+    settings_type: type[S]
+
+    @cached_property
+    def schema(self) -> Schema:
+        """The settings, as declared in ``settings_type``."""
+        return Schema.of(self.settings_type)
+
+    def says(self, table: Node, reading: Reading) -> Iterator[Say]:
+        """What one layer's table says; at most one say a leaf. Raises `ProfileError`."""
+        return read_table(self.schema, table)
+
+    def limits(self, table: Node, reading: Reading) -> Iterator[Say]:
+        """What one layer's ``[limits.<name>]`` says: the same grammar, read as ceilings. Raises `ProfileError`."""
+        return self.says(table, reading)
+
+    def expand(self, name: str) -> Sequence[str]:
+        """The names of leaves, below the table, that ``name`` in an exception or a question means."""
+        return (name,)
+
+    def build(self, leaves: Mapping[tuple[str, str], Any]) -> S:
+        """The settings object from the composed values, keyed by setting and member."""
+        values: dict[str, Any] = {}
+        for attribute, setting in self.schema.fields.items():
+            if isinstance(setting, Scalar):
+                values[attribute] = leaves[setting.name, ""]
+            else:
+                named = {
+                    member: value for (name, member), value in leaves.items() if name == setting.name and member != REST
+                }
+                values[attribute] = Members(MappingProxyType(named), leaves[setting.name, REST])
+        return self.settings_type(**values)
+
+    def dump(self, values: Mapping[tuple[str, str], Any]) -> dict[str, object]:
+        """TOML data that says exactly these values, keyed by setting and member (``--format toml``)."""
+        return dump_table(self.schema, values)
+
+    def options(self) -> Sequence[Option]:
+        """Command-line options that this mechanism offers."""
+        return ()
+
+    def probe(self, host: Host) -> object | None:
+        """Facts of the host that this mechanism needs, as a frozen object of a type of its own."""
+        return None
+
+    @abstractmethod
+    def check(self, settings: S, context: Context) -> Iterable[Shortfall]:
+        """What this host cannot enforce of the settings."""
+
+    @abstractmethod
+    def contribute(self, settings: S, context: Context, fragment: Fragment) -> None:
+        """Put this mechanism's part of the OCI spec, and files of the bundle, into ``fragment``."""
+
+    @abstractmethod
+    def tighten(
+        self, settings: S, document: Mapping[str, Any], context: Context, fragment: Fragment
+    ) -> Iterable[Excess]:
+        """Put into ``fragment`` what makes a foreign OCI configuration nowhere looser than the settings, keeping what it
+        asks for within them; yield what it asked for beyond them."""
+
+    def findings(self, settings: S, context: Context) -> Iterable[Finding]:
+        """What is worth saying about these settings."""
+        return ()
+
+    def verify(self, settings: S, receipt: Mapping[str, Any]) -> Iterable[Check]:
+        """Hold what the kernel reports of a process (see `hardening.receipt`) against the settings."""
+        return ()
+
+    def leaf(self, setting: str, member: str = "") -> Leaf:
+        """The full name of one of this mechanism's leaves."""
+        return Leaf(self.name, setting, member)
+
+
+def dump_table(schema: Schema, values: Mapping[tuple[str, str], Any]) -> dict[str, object]:
+    """TOML data for `hardening.schema.read_table` that says exactly ``values``."""
+    table: dict[str, object] = {}
+    for setting in schema.settings.values():
+        if isinstance(setting, Scalar):
+            if (setting.name, "") in values:
+                _place(table, setting.name, setting.kind.dump(values[setting.name, ""]))
+            continue
+        stated = {member: value for (name, member), value in values.items() if name == setting.name}
+        if stated:
+            _place(table, setting.name, _dump_family(setting, stated))
+    return table
+
+
+def _dump_family(setting: Family[Any], stated: Mapping[str, Any]) -> object:
+    if not setting.listed:
+        return {member: setting.kind.dump(value) for member, value in sorted(stated.items())}
+    present = [setting.kind.dump(value) if not isinstance(value, bool) else member
+               for member, value in sorted(stated.items()) if member != REST and value != setting.absent]  # fmt: skip
+    if REST in stated:
+        return present
+    dropped = [member for member, value in sorted(stated.items()) if value == setting.absent]
+    return {key: items for key, items in (("add", present), ("drop", dropped)) if items}
+
+
+def _place(table: dict[str, object], name: str, value: object) -> None:
+    *parents, last = name.split(".")
+    for parent in parents:
+        inner = table.setdefault(parent, {})
+        if not isinstance(inner, dict):
+            raise TypeError(f"{name}: {parent} is a value and a table at once")
+        table = inner
+    table[last] = value

@@ -1,0 +1,79 @@
+"""The interface that a runtime implements: the native launcher, crun, runc, and those of third parties."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import attrs
+
+from hardening.errors import HardeningError, SpecError, raise_all
+from hardening.host import Host
+
+
+@attrs.frozen
+class Refusal:
+    """Why something will not be run: ``pointer`` is the JSON pointer of the field, empty where it is none."""
+
+    pointer: str
+    reason: str
+    hint: str = ""
+
+
+@attrs.frozen
+class Verdict:
+    """An acceptance (no refusals) or a rejection, by whom."""
+
+    by: str
+    refusals: tuple[Refusal, ...] = ()
+
+    @property
+    def accepts(self) -> bool:
+        """Whether this is an acceptance."""
+        return not self.refusals
+
+
+@attrs.frozen
+class LaunchRequest:
+    """How a bundle is to be launched. ``container_id`` names it; ``remove`` deletes the bundle afterwards; ``receipt``
+    is a file to write the kernel's report to."""
+
+    container_id: str
+    state: Path
+    stdin: bool = False
+    remove: bool = False
+    receipt: Path | None = None
+
+
+class Runtime(ABC):
+    """Starts what a bundle describes."""
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+
+    @abstractmethod
+    def version(self) -> str | None:
+        """The installed version, or None where the runtime is not installed."""
+
+    @abstractmethod
+    def check(self, document: Mapping[str, Any], host: Host) -> Sequence[Refusal]:
+        """The fields of an OCI configuration that this runtime would ignore or does not implement."""
+
+    @abstractmethod
+    def command(self, bundle: Path, request: LaunchRequest) -> list[str]:
+        """The argument vector of the launch stage, which replaces the calling process."""
+
+
+def require_admission(verdicts: Iterable[Verdict]) -> None:
+    """Raise `SpecError` unless there is no rejection and at least one acceptance."""
+    verdicts = list(verdicts)
+    problems: list[HardeningError] = [
+        SpecError(f"{refusal.reason} ({verdict.by})", origin=refusal.pointer or None, hint=refusal.hint or None)
+        for verdict in verdicts
+        for refusal in verdict.refusals
+    ]
+    raise_all(problems)
+    if not verdicts:
+        raise SpecError("nothing accepted this configuration", hint="a launch needs at least one acceptance")

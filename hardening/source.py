@@ -1,0 +1,225 @@
+"""TOML text -> nodes that know where they stand.
+
+A `Document` is one profile file, or the command line in the shape of one; a `Node` is a value in it with its path and
+origin, and offers typed access whose errors name ``file:line: table.key``.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import attrs
+
+from hardening import toml_lines
+from hardening.errors import ProfileError
+
+MAX_BYTES = 1 << 20
+MAX_DEPTH = 16
+
+
+@attrs.frozen
+class Origin:
+    """Where a value was said: ``layer`` is the profile's name, ``place`` is ``file:line`` or the command-line option."""
+
+    layer: str
+    place: str
+
+    def __str__(self) -> str:
+        return self.place
+
+
+@attrs.frozen(eq=False)
+class Document:
+    """A parsed profile. ``places`` maps each path to the text that names its position; ``file`` is None for the
+    command line."""
+
+    name: str
+    file: Path | None
+    tables: Mapping[str, object]
+    places: Mapping[toml_lines.Path, str]
+    digest: str = ""
+
+    def origin(self, path: toml_lines.Path) -> Origin:
+        """The place of the longest known prefix of ``path``."""
+        for end in range(len(path), 0, -1):
+            place = self.places.get(path[:end])
+            if place is not None:
+                return Origin(self.name, place)
+        return Origin(self.name, f"{self.file}:1" if self.file else "command line")
+
+    @property
+    def root(self) -> Node:
+        """The whole document as a node."""
+        return Node(self.tables, (), self)
+
+
+@attrs.frozen(eq=False)
+class Node:
+    """A value inside a document."""
+
+    raw: object
+    path: toml_lines.Path
+    document: Document
+
+    @property
+    def origin(self) -> Origin:
+        """Where this value stands."""
+        return self.document.origin(self.path)
+
+    @property
+    def dotted(self) -> str:
+        """The path as people write it: ``rootfs.volumes[0]``."""
+        text = ""
+        for part in self.path:
+            text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+        return text
+
+    def error(self, message: str, hint: str | None = None) -> ProfileError:
+        """An error about this value, to be raised by the caller."""
+        prefix = f"{self.dotted}: " if self.path else ""
+        return ProfileError(prefix + message, origin=self.origin, hint=hint)
+
+    def wrong_type(self, wanted: str) -> ProfileError:
+        """The error for a value of another type than ``wanted``."""
+        return self.error(f"{_type_name(self.raw)} where {wanted} is expected")
+
+    def child(self, key: str | int, raw: object) -> Node:
+        """The node of one member."""
+        return Node(raw, (*self.path, key), self.document)
+
+    def get(self, key: str) -> Node | None:
+        """The member ``key`` of a table, or None."""
+        table = self.table()
+        return self.child(key, table[key]) if key in table else None
+
+    def table(self) -> Mapping[str, object]:
+        """The value as a table; raises `ProfileError` for any other type."""
+        if not isinstance(self.raw, dict):
+            raise self.wrong_type("a table")
+        return self.raw
+
+    def members(self) -> Iterator[tuple[str, Node]]:
+        """Key and node of each member of a table."""
+        for key, raw in self.table().items():
+            yield key, self.child(key, raw)
+
+    def items(self) -> Iterator[Node]:
+        """The elements of an array. On the command line one value stands for an array of one."""
+        raw = self.raw
+        if not isinstance(raw, list):
+            if self.document.file is None and not isinstance(raw, dict):
+                yield self
+                return
+            raise self.wrong_type("an array")
+        for index, item in enumerate(raw):
+            yield self.child(index, item)
+
+    def string(self) -> str:
+        """The value as a string without NUL; raises `ProfileError` for any other type."""
+        if not isinstance(self.raw, str):
+            raise self.wrong_type("a string")
+        if "\0" in self.raw:
+            raise self.error("a string with a NUL character")
+        return self.raw
+
+    def boolean(self) -> bool:
+        """The value as a boolean; raises `ProfileError` for any other type."""
+        if not isinstance(self.raw, bool):
+            raise self.wrong_type("true or false")
+        return self.raw
+
+    def integer(self, low: int | None = None, high: int | None = None) -> int:
+        """The value as an integer in ``low..high``; raises `ProfileError` otherwise."""
+        if isinstance(self.raw, bool) or not isinstance(self.raw, int):
+            raise self.wrong_type("an integer")
+        if (low is not None and self.raw < low) or (high is not None and self.raw > high):
+            span = f"at least {low}" if high is None else f"at most {high}" if low is None else f"from {low} to {high}"
+            raise self.error(f"{self.raw} is out of range, it must be {span}")
+        return self.raw
+
+
+def _type_name(raw: object) -> str:
+    names = {dict: "a table", list: "an array", str: "a string", bool: "a boolean", int: "an integer", float: "a float"}
+    return names.get(type(raw), "a date or time")
+
+
+def read(path: Path, name: str, *, found_by_name: bool = False) -> Document:
+    """Read the profile at ``path``, which is to be called ``name`` in messages.
+
+    Raises `ProfileError` for a file that is missing, unreadable, not a regular file, writable by others than its owner
+    and root, larger than `MAX_BYTES`, not UTF-8, not TOML, or nested deeper than `MAX_DEPTH`. A file that was found by
+    name must also belong to the caller or root: nobody else's folder may supply what a name means.
+    """
+    import hashlib
+
+    data = _read_bytes(path, found_by_name)
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ProfileError(
+            f"byte 0x{data[error.start]:02x} is not UTF-8", origin=f"{path}:{line}", hint="save the profile as UTF-8"
+        ) from None
+    tables = _parse(text, path)
+    places = {key: f"{path}:{line}" for key, line in toml_lines.key_lines(text).items()}
+    too_deep = next((key for key in places if len(key) > MAX_DEPTH), None)
+    if too_deep:
+        raise ProfileError(f"nested deeper than {MAX_DEPTH} levels", origin=places[too_deep])
+    return Document(name, path, tables, places, hashlib.sha256(data).hexdigest())
+
+
+def _read_bytes(path: Path, found_by_name: bool) -> bytes:
+    try:
+        # O_NONBLOCK: a FIFO must not hang us before we have seen that it is one.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        raise ProfileError(f"cannot read the profile: {error.strerror}", origin=path) from None
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise ProfileError("the profile is not a regular file", origin=path)
+        _require_safe(status, path, "the profile")
+        if found_by_name and status.st_uid not in (0, os.geteuid()):
+            raise ProfileError(
+                f"the profile belongs to another user (uid {status.st_uid})",
+                origin=path,
+                hint="to use it all the same, name it by its path",
+            )
+        parent = path.resolve().parent
+        folder = os.stat(parent)
+        if not folder.st_mode & stat.S_ISVTX:
+            _require_safe(folder, parent, "the folder of the profile")
+        data = file.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise ProfileError(f"the profile is larger than {MAX_BYTES} bytes", origin=path)
+    return data
+
+
+def _require_safe(status: os.stat_result, path: Path, what: str) -> None:
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise ProfileError(
+            f"{what} can be written by others than its owner (mode {stat.S_IMODE(status.st_mode):04o})",
+            origin=path,
+            hint=f"chmod go-w {path}",
+        )
+
+
+def _parse(text: str, path: Path) -> dict[str, object]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        message, _, position = str(error).rpartition(" (at ")
+        line = position.removeprefix("line ").split(",")[0]
+        place = f"{path}:{line}" if line.isdigit() else f"{path}:{text.count(chr(10)) + 1}"
+        raise ProfileError(f"not TOML: {message or error}", origin=place) from None
+    except RecursionError:
+        raise ProfileError(f"nested deeper than {MAX_DEPTH} levels", origin=path) from None
+
+
+def command_line(tables: Mapping[str, object], places: Mapping[toml_lines.Path, str]) -> Document:
+    """The layer that command-line options form; ``places`` names the option behind each path."""
+    return Document("command line", None, tables, places)

@@ -1,0 +1,52 @@
+"""Where the tool keeps what outlives a call: bundles that run, and reservations."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from hardening.errors import LaunchError
+
+
+def directory() -> Path:
+    """The state directory of the caller, made if it is missing: ``/run/hardening`` for root, else
+    ``$XDG_RUNTIME_DIR/hardening``, else ``$XDG_STATE_HOME/hardening`` (``~/.local/state/hardening``).
+
+    Mode 0711: a container's mapped ids pass through it to their own bundle, and see nothing else. Raises `LaunchError`
+    where it cannot be made, or belongs to somebody else.
+    """
+    path = _location()
+    try:
+        path.mkdir(mode=0o711, parents=True, exist_ok=True)
+        status = os.lstat(path)
+    except OSError as error:
+        raise _unusable(path, error.strerror or str(error)) from None
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
+        raise _unusable(path, f"it is not a directory of uid {os.geteuid()}")
+    if stat.S_IMODE(status.st_mode) & 0o022:
+        raise _unusable(path, "others can write to it")
+    if not os.access(path, os.W_OK):
+        raise _unusable(path, "it is read-only")
+    return path
+
+
+def _location() -> Path:
+    explicit = os.environ.get("HARDENING_STATE")
+    if explicit:
+        return Path(explicit).absolute()
+    if os.geteuid() == 0:
+        return Path("/run/hardening")
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    if runtime and os.access(runtime, os.W_OK):
+        return Path(runtime) / "hardening"
+    state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+    return Path(state) / "hardening"
+
+
+def _unusable(path: Path, reason: str) -> LaunchError:
+    return LaunchError(
+        f"cannot use the state directory: {reason}",
+        origin=path,
+        hint="set HARDENING_STATE to a directory of your own",
+    )
