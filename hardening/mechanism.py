@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -41,13 +42,17 @@ class Reading:
 
 @attrs.frozen
 class Context:
-    """What a mechanism may look at once everything is composed. ``command`` is the argument vector to be run and may be
-    empty; ``shortfalls`` are those of all mechanisms."""
+    """What a mechanism may look at once everything is composed.
+
+    ``command`` is the argument vector to be run and may be empty; ``shortfalls`` are those of all mechanisms; ``bundle``
+    is where the bundle will be written, or None where nothing will be: only then may a mechanism reserve things.
+    """
 
     host: Host
     composed: Mapping[type, object]
     command: tuple[str, ...] = ()
     shortfalls: tuple[Shortfall, ...] = ()
+    bundle: Path | None = None
 
     def of(self, kind: type[P]) -> P | None:
         """The composed settings of another mechanism, or None where it is not installed."""
@@ -61,11 +66,15 @@ class Context:
 
 @attrs.frozen
 class Shortfall:
-    """What this host cannot enforce of what was asked: ``leaf`` is the setting, ``reason`` why, ``remedy`` what to do."""
+    """What this host cannot enforce of what was asked: ``leaf`` is the setting, ``reason`` why, ``remedy`` what to do.
+
+    ``tolerated`` marks a part that the mechanism's own settings make best-effort although the mechanism is required.
+    """
 
     leaf: str
     reason: str
     remedy: str
+    tolerated: bool = False
 
 
 @attrs.frozen

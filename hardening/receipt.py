@@ -1,0 +1,45 @@
+"""The receipt: what the kernel reports of a started process, held against its composition.
+
+The launch stage writes it as JSON when the command has been executed and before it runs (proc(5)): ``pid``, ``status``
+(fields of ``/proc/PID/status``), ``uid_map``, ``gid_map``, ``setgroups``, ``namespaces``, ``caller_namespaces``,
+``mountinfo``, ``loginuid``, ``oom_score_adj``, ``limits``, ``cgroup`` and ``label``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hardening.compose import Composition
+from hardening.errors import HardeningError
+from hardening.mechanism import Check
+
+KEYS = frozenset(
+    "pid status uid_map gid_map setgroups namespaces caller_namespaces mountinfo loginuid oom_score_adj limits cgroup "
+    "label".split()
+)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Read a receipt; raises `HardeningError` for a file that is none."""
+    try:
+        receipt = json.loads(path.read_bytes())
+    except OSError as error:
+        raise HardeningError(f"cannot read the receipt: {error.strerror}", origin=path) from None
+    except ValueError as error:
+        raise HardeningError(f"not a receipt: {error}", origin=path) from None
+    missing = KEYS - receipt.keys() if isinstance(receipt, dict) else KEYS
+    if missing:
+        raise HardeningError(f"not a receipt: it lacks {', '.join(sorted(missing))}", origin=path)
+    return dict(receipt)
+
+
+def verify(composition: Composition, receipt: Mapping[str, Any]) -> list[Check]:
+    """Every mechanism's comparison of what was composed with what the kernel reports."""
+    return [
+        check
+        for mechanism in composition.mechanisms
+        for check in mechanism.verify(composition.settings[mechanism.name], receipt)
+    ]
