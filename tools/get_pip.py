@@ -65,9 +65,7 @@ def newest(index: str) -> tuple[str, str, str]:
         match = WHEEL.fullmatch(file["filename"])
         if match and not file.get("yanked") and supported(file.get("requires-python")) and "sha256" in file["hashes"]:
             version = tuple(int(part) for part in match[1].split("."))
-            found.append(
-                (version, file["filename"], urllib.parse.urljoin(base, file["url"]), file["hashes"]["sha256"])
-            )
+            found.append((version, file["filename"], urllib.parse.urljoin(base, file["url"]), file["hashes"]["sha256"]))
     if not found:
         raise ValueError("it lists no pip wheel for this Python")
     return max(found)[1:]

@@ -1,0 +1,28 @@
+"""Shared by all tests: how hypothesis runs, and the list of host features that made tests skip."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests.support.features import PREFIX
+
+# Shared machines stall: a deadline an example would fail for the wrong reason. CI repeats the same examples every time.
+settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", settings.get_profile("default"), derandomize=True, database=None, print_blob=True)
+settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """List each feature that the host lacks, with the number of tests that it cost."""
+    counts: Counter[str] = Counter()
+    for report in terminalreporter.stats.get("skipped", []):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        counts[reason.removeprefix("Skipped: ")] += 1
+    if counts:
+        terminalreporter.section("features that this host lacks")
+        for reason, count in sorted(counts.items()):
+            terminalreporter.line(f"{reason.removeprefix(PREFIX)} ({count} {'test' if count == 1 else 'tests'})")

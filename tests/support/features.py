@@ -1,0 +1,136 @@
+"""Features of the kernel that a test needs: `require` skips the test where this host lacks one.
+
+Only the kernel and its configuration count. A missing program is a failure: set-up installs it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import subprocess
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+
+import attrs
+import pytest
+
+#: How the reason of every skip by `require` begins; the summary at the end of a run collects these.
+PREFIX = "this host lacks "
+
+_SYS_OPEN_TREE = 428
+_SYS_MOUNT_SETATTR = 442
+_SYS_LANDLOCK_CREATE_RULESET = 444
+
+
+@attrs.frozen
+class Feature:
+    """One feature: ``what`` names it for people, ``present`` asks the kernel."""
+
+    what: str
+    present: Callable[[], bool]
+
+
+def require(name: str) -> None:
+    """Skip the calling test unless the host has the feature; an unknown name is a `KeyError`."""
+    if not available(name):
+        pytest.skip(f"{PREFIX}{name}: {FEATURES[name].what}")
+
+
+@cache
+def available(name: str) -> bool:
+    """Whether the host has the feature, asked once a run."""
+    return FEATURES[name].present()
+
+
+def _unshare(*arguments: str) -> bool:
+    return subprocess.run(["unshare", *arguments], check=False, capture_output=True).returncode == 0
+
+
+def _filesystem(name: str) -> bool:
+    lines = Path("/proc/filesystems").read_text().split("\n")
+    return name in (line.split("\t")[-1] for line in lines)
+
+
+def _mounts(*arguments: str) -> bool:
+    """Whether a mount works in namespaces of our own, as whoever runs the tests."""
+    return _unshare("--user", "--map-root-user", "--mount", "--pid", "--fork", "mount", *arguments, "/mnt")
+
+
+def _mounts_as_root(*arguments: str) -> bool:
+    return os.geteuid() == 0 and _unshare("--mount", "--pid", "--fork", "mount", *arguments, "/mnt")
+
+
+def _landlock() -> bool:
+    libc = ctypes.CDLL(None, use_errno=True)
+    return int(libc.syscall(_SYS_LANDLOCK_CREATE_RULESET, None, 0, 1)) > 0
+
+
+def _idmapped(filesystem: str) -> bool:
+    """Clone a mount of /mnt under ``filesystem`` and map its ids, mount_setattr(2)."""
+    if os.geteuid() != 0:
+        return False
+    code = f"""
+import ctypes, os, subprocess, sys
+libc = ctypes.CDLL(None, use_errno=True)
+holder = subprocess.Popen(["unshare", "--user", "--map-users=0:0:1", "--map-groups=0:0:1", "cat"],
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+holder.stdin.write(b"x"); holder.stdin.flush(); holder.stdout.read(1)
+user = os.open(f"/proc/{{holder.pid}}/ns/user", os.O_RDONLY)
+where = sys.argv[1]
+tree = libc.syscall({_SYS_OPEN_TREE}, -100, where.encode(), 1 | os.O_CLOEXEC)
+attr = (ctypes.c_uint64 * 4)(0x00100000, 0, 0, user)
+done = libc.syscall({_SYS_MOUNT_SETATTR}, tree, b"", 0x1000, ctypes.byref(attr), 32)
+holder.stdin.close(); holder.wait()
+sys.exit(done != 0)
+"""
+    mount = "mount -t tmpfs tmpfs /mnt && " if filesystem == "tmpfs" else ""
+    where = "/mnt" if filesystem == "tmpfs" else "/var/tmp"
+    script = f'{mount}exec /usr/bin/python3 -I -c "$0" {where}'
+    return _unshare("--mount", "sh", "-c", script, code)
+
+
+def _controllers() -> bool:
+    """Whether pids, memory and cpu can be given to a cgroup of ours, in the unified hierarchy."""
+    path = Path("/sys/fs/cgroup/cgroup.controllers")
+    return path.is_file() and {"pids", "memory", "cpu"} <= set(path.read_text().split()) and os.geteuid() == 0
+
+
+def _kernel(*version: int) -> Callable[[], bool]:
+    release = os.uname().release.split("-")[0].split(".")
+    return lambda: tuple(int(part) for part in release[:2]) >= version
+
+
+def _exists(path: str) -> Callable[[], bool]:
+    return lambda: os.path.exists(path)
+
+
+FEATURES: Mapping[str, Feature] = MappingProxyType(
+    {
+        "userns": Feature("user namespaces for the caller", lambda: _unshare("--user", "--map-root-user", "true")),
+        "timens": Feature("time namespaces (5.6)", _exists("/proc/self/ns/time")),
+        "cgroupns": Feature("cgroup namespaces", _exists("/proc/self/ns/cgroup")),
+        "proc-in-userns": Feature("a fresh /proc in a user namespace", lambda: _mounts("-t", "proc", "proc")),
+        "sysfs-in-userns": Feature(
+            "a fresh /sys in a user and network namespace",
+            lambda: _unshare("-U", "-r", "-m", "-n", "mount", "-t", "sysfs", "sysfs", "/mnt"),
+        ),
+        "proc-hidepid": Feature("hidepid=invisible on /proc (5.8)", _kernel(5, 8)),
+        "proc-subset": Feature("subset=pid on /proc (5.8)", _kernel(5, 8)),
+        "overlay": Feature("overlayfs", lambda: _filesystem("overlay")),
+        "mqueue": Feature("the mqueue filesystem", lambda: _filesystem("mqueue")),
+        "tracefs": Feature("tracefs", lambda: _filesystem("tracefs")),
+        "cgroup2": Feature("cgroup2 filesystem", lambda: _filesystem("cgroup2")),
+        "cgroup2-unified": Feature("cgroup2 mounted at /sys/fs/cgroup", _exists("/sys/fs/cgroup/cgroup.controllers")),
+        "cgroup2-controllers": Feature("pids, memory and cpu controllers in cgroup2, for us", _controllers),
+        "cgroup2-mount": Feature("root that may mount cgroup2", lambda: _mounts_as_root("-t", "cgroup2", "cgroup2")),
+        "selinux": Feature("SELinux enabled", _exists("/sys/fs/selinux/enforce")),
+        "landlock": Feature("Landlock (5.13)", _landlock),
+        "seccomp": Feature("seccomp filters", _exists("/proc/sys/kernel/seccomp/actions_avail")),
+        "loginuid": Feature("audit's loginuid", _exists("/proc/self/loginuid")),
+        "idmapped": Feature("id-mapped mounts of the file system under /var/tmp", lambda: _idmapped("disk")),
+        "idmapped-tmpfs": Feature("id-mapped mounts of tmpfs (6.3)", lambda: _idmapped("tmpfs")),
+        "root": Feature("root", lambda: os.geteuid() == 0),
+    }
+)

@@ -1,0 +1,141 @@
+"""An ordinary user to run rootless tests as, whoever runs the tests."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+
+import attrs
+
+NAME = "hardening-test"
+UID = 48611
+SUBIDS = 65536
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@attrs.frozen
+class User:
+    """An ordinary user with a home and a runtime directory of their own."""
+
+    name: str
+    uid: int
+    gid: int
+    home: Path
+    runtime: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a login would set, and nothing of the caller's."""
+        return {
+            "HOME": str(self.home),
+            "USER": self.name,
+            "LOGNAME": self.name,
+            "SHELL": "/bin/sh",
+            "PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
+            "LANG": "C.UTF-8",
+            "XDG_RUNTIME_DIR": str(self.runtime),
+        }
+
+    def argv(self, command: Sequence[str]) -> list[str]:
+        """The command as this user runs it. setpriv(1) opens no session, so that the loginuid stays as it is."""
+        if self.uid == os.geteuid():
+            return list(command)
+        ids = [f"--reuid={self.uid}", f"--regid={self.gid}", "--init-groups"]
+        return ["setpriv", *ids, "--inh-caps=-all", "--", *command]
+
+    def run(
+        self,
+        command: Sequence[str],
+        *,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        input: str | None = None,  # noqa: A002
+        timeout: float = 120,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command as this user, at home unless ``cwd`` says otherwise; ``env`` adds to the environment."""
+        return subprocess.run(
+            self.argv(command),
+            cwd=cwd or self.home,
+            env={**self.environment, **(env or {})},
+            input=input if input is not None else "",
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+
+@cache
+def ordinary() -> User:
+    """The caller where that is an ordinary user; where it is root, the user `NAME`, made if missing."""
+    uid = os.geteuid()
+    entry = pwd.getpwuid(uid) if uid else _made()
+    runtime = Path(f"/run/user/{entry.pw_uid}")
+    if uid == 0:
+        _own(runtime, entry, 0o700)
+    elif not os.access(runtime, os.W_OK):
+        runtime = Path(f"/tmp/hardening-test-{uid}")
+        runtime.mkdir(mode=0o700, exist_ok=True)
+    return User(entry.pw_name, entry.pw_uid, entry.pw_gid, Path(entry.pw_dir), runtime)
+
+
+def _made() -> pwd.struct_passwd:
+    """The test user, with a range in subuid(5) and subgid(5)."""
+    try:
+        entry = pwd.getpwnam(NAME)
+    except KeyError:
+        for file in ("/etc/subuid", "/etc/subgid"):
+            Path(file).touch(0o644)
+        command = ["useradd", "--uid", str(UID), "--user-group", "--create-home", "--shell", "/bin/sh", NAME]
+        subprocess.run(command, check=True, capture_output=True)
+        entry = pwd.getpwnam(NAME)
+    for file, option in (("/etc/subuid", "--add-subuids"), ("/etc/subgid", "--add-subgids")):
+        lines = Path(file).read_text().splitlines()
+        if not any(line.startswith(f"{NAME}:") for line in lines):
+            first = max((int(line.split(":")[1]) + int(line.split(":")[2]) for line in lines), default=100_000)
+            subprocess.run(["usermod", option, f"{first}-{first + SUBIDS - 1}", NAME], check=True)
+    _own(Path(entry.pw_dir), entry, 0o755)
+    return entry
+
+
+def _own(path: Path, entry: pwd.struct_passwd, mode: int) -> None:
+    path.mkdir(mode=mode, parents=True, exist_ok=True)
+    os.chown(path, entry.pw_uid, entry.pw_gid)
+
+
+@cache
+def program(user: User) -> str:
+    """The path of a ``hardening`` program that ``user`` can start.
+
+    Where the user may not enter the clone or the interpreter of its environment (a clone below /root), both are copied
+    to a folder that everybody can read.
+    """
+    script = Path(sys.executable).parent / "hardening"
+    if user.run([str(script), "--version"], cwd=Path("/")).returncode == 0:
+        return str(script)
+    folder = Path(f"/var/tmp/hardening-test-{user.uid}")
+    shutil.rmtree(folder, ignore_errors=True)
+    python = f"/usr/bin/python3.{sys.version_info.minor}"
+    subprocess.run([python, "-I", "-m", "venv", "--without-pip", str(folder)], check=True)
+    site = Path(subprocess.run(
+        [folder / "bin/python", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
+        check=True, capture_output=True, text=True,
+    ).stdout.strip())  # fmt: skip
+    skip = shutil.ignore_patterns("*.pth", "mypy*", "pip", "ruff*", "__pycache__", "setuptools")
+    shutil.copytree(sysconfig.get_path("purelib"), site, dirs_exist_ok=True, ignore=skip)
+    for package in (REPOSITORY / "hardening", *REPOSITORY.glob("plugins/*"), *REPOSITORY.glob("profiles/*")):
+        if package.is_dir():
+            shutil.copytree(package, site / package.name, dirs_exist_ok=True, ignore=skip)
+    text = script.read_text().split("\n", 1)[1]
+    copy = folder / "bin/hardening"
+    copy.write_text(f"#!{folder}/bin/python\n{text}")
+    copy.chmod(0o755)
+    subprocess.run(["chmod", "-R", "go+rX", str(folder)], check=True)
+    return str(copy)
