@@ -1,0 +1,59 @@
+"""Namespaces: what the command shares with the host, and what it has for itself.
+
+Owns `[namespaces]`, and of the OCI spec ``/linux/namespaces``, the id maps, host and domain name, namespaced sysctls and
+clock offsets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from hardening.findings import Finding
+from hardening.hookspecs import hookimpl
+from hardening.host import Host
+from hardening.mechanism import Check, Context, Excess, Mechanism, Option, Shortfall
+from hardening.spec import Fragment
+from hardening_namespaces import facts, findings, spec
+from hardening_namespaces.host import check
+from hardening_namespaces.settings import NamespacesSettings
+
+
+class Namespaces(Mechanism[NamespacesSettings]):
+    """The mechanism behind `[namespaces]`."""
+
+    name = "namespaces"
+    summary = "what is private to the command: process ids, mounts, network, users and more"
+    settings_type = NamespacesSettings
+
+    def options(self) -> Sequence[Option]:
+        return (
+            Option(("--network", "--net"), "net", "Network namespace: private, host, or a path to join.", "WHERE"),
+            Option(("--hostname",), "hostname", "Host name inside.", "NAME"),
+        )
+
+    def probe(self, host: Host) -> facts.NamespaceFacts:
+        return facts.probe(host)
+
+    def check(self, settings: NamespacesSettings, context: Context) -> Iterable[Shortfall]:
+        return check(settings, context)
+
+    def contribute(self, settings: NamespacesSettings, context: Context, fragment: Fragment) -> None:
+        spec.contribute(settings, context, fragment)
+
+    def tighten(
+        self, settings: NamespacesSettings, document: Mapping[str, Any], context: Context, fragment: Fragment
+    ) -> Iterable[Excess]:
+        return spec.tighten(settings, document, context, fragment)
+
+    def findings(self, settings: NamespacesSettings, context: Context) -> Iterable[Finding]:
+        return findings.findings(settings, context)
+
+    def verify(self, settings: NamespacesSettings, receipt: Mapping[str, Any]) -> Iterable[Check]:
+        return findings.verify(settings, receipt)
+
+
+@hookimpl
+def hardening_mechanisms() -> Sequence[Mechanism[Any]]:
+    """Register the mechanism."""
+    return (Namespaces(),)

@@ -1,0 +1,174 @@
+"""The `[namespaces]` table."""
+
+from __future__ import annotations
+
+import itertools
+import re
+
+import attrs
+
+from hardening.kinds import Choice, Exact, Neutral
+from hardening.schema import Members, family, scalar
+from hardening.source import Node
+
+PRIVATE = "private"
+HOST = "host"
+
+#: Names in TOML and in /proc/PID/ns -> types of the OCI runtime spec (config-linux, Namespaces).
+TYPES = {
+    "pid": "pid",
+    "mount": "mount",
+    "ipc": "ipc",
+    "uts": "uts",
+    "net": "network",
+    "cgroup": "cgroup",
+    "user": "user",
+    "time": "time",
+}
+
+_HOSTNAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,62}[A-Za-z0-9])?")
+#: namespaced sysctls: prefix -> the namespace that must be private (namespaces(7), ipc_namespaces(7))
+_SYSCTLS = {
+    "net.": "net",
+    "fs.mqueue.": "ipc",
+    "kernel.msg": "ipc",
+    "kernel.sem": "ipc",
+    "kernel.shm": "ipc",
+}
+
+
+@attrs.frozen(order=True)
+class IdRange:
+    """``size`` ids from ``inside`` on are ``outside`` on the caller's side (user_namespaces(7))."""
+
+    inside: int
+    outside: int
+    size: int
+
+    def __str__(self) -> str:
+        return f"{self.inside}:{self.outside}:{self.size}"
+
+
+def _namespace(node: Node) -> str:
+    value = node.string()
+    if value in (PRIVATE, HOST) or value.startswith("/"):
+        return value
+    raise node.error(f'"{value}" is neither private, host nor an absolute path', hint='to join: "/proc/PID/ns/net"')
+
+
+def _ranges(node: Node) -> tuple[IdRange, ...]:
+    ranges = []
+    for item in node.items():
+        parts = item.string().split(":")
+        if len(parts) not in (2, 3) or not all(part.isdecimal() and len(part) < 11 for part in parts):
+            raise item.error(
+                f'"{item.raw}" is not an id range', hint='write "inside:outside:size", as in "0:100000:65536"'
+            )
+        inside, outside, size = (*map(int, parts), 1)[:3]
+        if not size or inside + size > 2**32 - 1 or outside + size > 2**32 - 1:
+            raise item.error("the range is empty, or goes beyond the ids there are")
+        ranges.append(IdRange(inside, outside, size))
+    _refuse_overlap(node, ranges)
+    return tuple(sorted(ranges))
+
+
+def _refuse_overlap(node: Node, ranges: list[IdRange]) -> None:
+    for side in ("inside", "outside"):
+        ordered = sorted(ranges, key=lambda item: getattr(item, side))
+        for first, second in itertools.pairwise(ordered):
+            if getattr(first, side) + first.size > getattr(second, side):
+                raise node.error(f"{first} and {second} overlap")
+
+
+@attrs.frozen
+class IdMap(Exact[tuple[IdRange, ...]]):
+    """Explicit id maps: equal or incomparable."""
+
+    def show(self, value: tuple[IdRange, ...]) -> str:
+        return " ".join(map(str, value)) or "none"
+
+    def dump(self, value: tuple[IdRange, ...]) -> object:
+        return [str(item) for item in value]
+
+
+def _host_name(node: Node) -> str:
+    value = node.string()
+    if value and not _HOSTNAME.fullmatch(value):
+        raise node.error(f'"{value}" is not a host name', hint="letters, digits, dots and hyphens, at most 64")
+    return value
+
+
+def sysctl_namespace(name: str) -> str | None:
+    """The namespace that a sysctl belongs to, or None for one that is the whole host's."""
+    return next((namespace for prefix, namespace in _SYSCTLS.items() if name.startswith(prefix)), None)
+
+
+def _sysctl(node: Node) -> str:
+    name = node.string().replace("/", ".")
+    if sysctl_namespace(name) is None or not re.fullmatch(r"[a-z0-9_]+(\.[A-Za-z0-9_-]+)+", name):
+        raise node.error(
+            f'"{name}" is not a namespaced sysctl, it would change the whole host',
+            hint="net.*, fs.mqueue.*, kernel.msg*, kernel.sem and kernel.shm* are namespaced",
+        )
+    return name
+
+
+def _seconds(node: Node) -> int:
+    return node.integer(-(2**31), 2**31)
+
+
+_WHERE = Exact(
+    _namespace, '`"private"`, `"host"`, or the path of a namespace to join', PRIVATE, (PRIVATE, HOST, "/a", "/b")
+)
+_MAPS = IdMap(_ranges, 'array of `"inside:outside:size"`', (), ((), (IdRange(0, 1, 1),), (IdRange(0, 2, 1),)))
+
+
+@attrs.frozen
+class NamespacesSettings:
+    """Composed `[namespaces]`."""
+
+    pid: str = scalar(_WHERE, PRIVATE, "Process ids.")
+    mount: str = scalar(_WHERE, PRIVATE, "Mount points.")
+    ipc: str = scalar(_WHERE, PRIVATE, "System V IPC and POSIX message queues.")
+    uts: str = scalar(_WHERE, PRIVATE, "Host and domain name.")
+    net: str = scalar(
+        _WHERE, PRIVATE, "Network devices, addresses, ports; a private one has a loopback device that is up."
+    )
+    cgroup: str = scalar(_WHERE, PRIVATE, "The view of the cgroup tree.")
+    user: str = scalar(_WHERE, PRIVATE, "User and group ids, and the capabilities that belong to them.")
+    time: str = scalar(_WHERE, PRIVATE, "Boot and monotonic clocks.")
+    id_map: str = scalar(
+        Choice(("auto", "one-id", "keep-id", "root")),
+        "auto",
+        "How a private user namespace maps ids. `auto`: a range of its own for root, `keep-id` for everybody else; "
+        "`one-id`: the caller's id as itself and no other; `keep-id`: the caller's id as itself, the others from the "
+        "caller's ranges in subuid(5); `root`: the caller's id as 0, the others from the ranges.",
+    )
+    uid_map: tuple[IdRange, ...] = scalar(_MAPS, (), "Explicit map of user ids; replaces `id_map`.")
+    gid_map: tuple[IdRange, ...] = scalar(_MAPS, (), "Explicit map of group ids; goes with `uid_map`.")
+    hostname: str = scalar(
+        Neutral(_host_name, "a host name", ("a", "b")), "hardened", "Host name in a private `uts` namespace."
+    )
+    domainname: str = scalar(
+        Neutral(_host_name, "a domain name, or nothing", ("", "b")), "", "NIS domain name in a private `uts` namespace."
+    )
+    sysctls: Members[str] = family(
+        Exact(Node.string, 'a string; `""` leaves it at the kernel\'s default', "", ("", "0", "1")),
+        rest="",
+        absent="",
+        read_member=_sysctl,
+        help="Kernel parameters of the private namespaces, by name; those of the whole host are refused.",
+    )
+    boottime_offset: int = scalar(
+        Neutral(_seconds, "seconds", (0, 1)), 0, "Offset of the boot clock in a private `time` namespace.",
+        name="time_offsets.boottime",
+    )  # fmt: skip
+    monotonic_offset: int = scalar(
+        Neutral(_seconds, "seconds", (0, 1)), 0, "Offset of the monotonic clock in a private `time` namespace.",
+        name="time_offsets.monotonic",
+    )  # fmt: skip
+
+    def where(self, name: str) -> str:
+        """Where the namespace of a TOML name is: private, host or a path."""
+        value: str = getattr(self, name)
+        return value
