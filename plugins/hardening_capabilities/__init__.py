@@ -1,0 +1,83 @@
+"""The mechanism `capabilities`: which parts of root's power the command keeps, and that it gains none later.
+
+Its table is ``[capabilities]``; its leaves are ``capabilities.<NAME>`` and ``capabilities.no_new_privileges``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from hardening.findings import Finding
+from hardening.hookspecs import hookimpl
+from hardening.host import Host
+from hardening.mechanism import Check, Context, Excess, Mechanism, Option, Reading, Shortfall
+from hardening.schema import REST, Say
+from hardening.source import Node
+from hardening.spec import Fragment
+from hardening_capabilities import settings as grammar
+from hardening_capabilities.findings import findings, verify
+from hardening_capabilities.host import CapabilityFacts, check, probe
+from hardening_capabilities.settings import CapabilitiesSettings
+from hardening_capabilities.spec import contribute, tighten
+from hardening_capabilities.table import BY_NAME
+
+__all__ = ["Capabilities", "CapabilitiesSettings"]
+
+
+class Capabilities(Mechanism[CapabilitiesSettings]):
+    """Capability sets and no_new_privs (capabilities(7), PR_SET_NO_NEW_PRIVS(2const))."""
+
+    name = "capabilities"
+    summary = "Which capabilities the command has, and that it gains no privileges"
+    settings_type = CapabilitiesSettings
+
+    def says(self, table: Node, reading: Reading) -> Iterator[Say]:
+        return grammar.read(table)
+
+    def limits(self, table: Node, reading: Reading) -> Iterator[Say]:
+        return grammar.read_limits(table)
+
+    def expand(self, name: str) -> Sequence[str]:
+        """``NET_RAW`` in any spelling; ``*`` or ``ALL`` for every capability at once."""
+        if name in self.schema.settings:
+            return (name,)
+        short = grammar.normal(name)
+        if short == REST:
+            return (REST, *BY_NAME)
+        return (short,) if short in BY_NAME else ()
+
+    def dump(self, values: Mapping[tuple[str, str], Any]) -> dict[str, object]:
+        return grammar.dump(values)
+
+    def options(self) -> Sequence[Option]:
+        return (
+            Option(("--cap-add",), "add", "Give a capability, or ALL.", metavar="NAME", multiple=True),
+            Option(("--cap-drop",), "drop", "Take a capability away, or ALL.", metavar="NAME", multiple=True),
+        )
+
+    def probe(self, host: Host) -> CapabilityFacts:
+        return probe()
+
+    def check(self, settings: CapabilitiesSettings, context: Context) -> Iterable[Shortfall]:
+        return check(settings, context)
+
+    def contribute(self, settings: CapabilitiesSettings, context: Context, fragment: Fragment) -> None:
+        contribute(settings, context, fragment)
+
+    def tighten(
+        self, settings: CapabilitiesSettings, document: Mapping[str, Any], context: Context, fragment: Fragment
+    ) -> Iterable[Excess]:
+        return tighten(settings, document, fragment)
+
+    def findings(self, settings: CapabilitiesSettings, context: Context) -> Iterable[Finding]:
+        return findings(settings, context)
+
+    def verify(self, settings: CapabilitiesSettings, receipt: Mapping[str, Any]) -> Iterable[Check]:
+        return verify(settings, receipt)
+
+
+@hookimpl
+def hardening_mechanisms() -> Sequence[Capabilities]:
+    """The mechanism of this plugin."""
+    return (Capabilities(),)

@@ -1,0 +1,113 @@
+"""What is worth saying about the capabilities of a composition, and whether the kernel agrees with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from hardening.errors import SpecError
+from hardening.findings import Finding, Severity
+from hardening.mechanism import Check, Context
+from hardening_capabilities.host import CapabilityFacts, available
+from hardening_capabilities.settings import CapabilitiesSettings
+from hardening_capabilities.spec import granted
+from hardening_capabilities.table import ALL, BY_NAME
+from hardening_capabilities.user import has_own_user_namespace
+
+_FIELDS = {
+    "bounding": "CapBnd",
+    "permitted": "CapPrm",
+    "effective": "CapEff",
+    "inheritable": "CapInh",
+    "ambient": "CapAmb",
+}
+
+
+def findings(settings: CapabilitiesSettings, context: Context) -> Iterator[Finding]:
+    """Dangerous capabilities, what the host cuts off, what its kernel does not have, and a missing no_new_privileges."""
+    own = has_own_user_namespace(context)
+    for name in sorted(granted(settings, context)):
+        capability = BY_NAME[name]
+        if capability.risk:
+            reach = "; the user namespace keeps it from what belongs to the host" if own else ""
+            yield Finding(
+                "capabilities/dangerous",
+                Severity.NOTE if own else Severity.WARNING,
+                f"{name} is dangerous: {capability.risk}{reach}",
+                leaf=f"capabilities.{name}",
+                hint=f"smaller: {capability.instead}",
+            )
+    known = context.host.of(CapabilityFacts).known
+    for name in sorted(settings.added & known - available(context)):
+        yield Finding(
+            "capabilities/cut-by-host",
+            Severity.WARNING,
+            f"{name} is allowed but not in the caller's bounding set: the command does not get it",
+            leaf=f"capabilities.{name}",
+            hint="drop it from the profile, or give it to the caller",
+        )
+    for shortfall in context.shortfalls:
+        if shortfall.leaf.startswith("capabilities."):
+            yield Finding(
+                "capabilities/not-enforced",
+                Severity.WARNING,
+                f"not enforced: {shortfall.reason}",
+                leaf=shortfall.leaf,
+                hint=shortfall.remedy,
+            )
+    if not settings.no_new_privileges:
+        yield Finding(
+            "capabilities/new-privileges",
+            Severity.WARNING,
+            "set-user-ID programs and file capabilities can give the command what its user does not have",
+            leaf="capabilities.no_new_privileges",
+            hint="no_new_privileges = true, and start the command as the user that it needs",
+        )
+
+
+def verify(settings: CapabilitiesSettings, receipt: Mapping[str, Any]) -> Iterator[Check]:
+    """Hold the five sets and NoNewPrivs of proc_pid_status(5) against the settings.
+
+    In a user namespace of its own the process must have exactly what was composed; in the caller's, where the host's
+    bounding set cuts, it must have no more.
+    """
+    status: Mapping[str, str] = receipt["status"]
+    kernel = {name: _mask(status, field) for name, field in _FIELDS.items()}
+    expected = _mask_of(settings.added)
+    if receipt["namespaces"].get("user") == receipt["caller_namespaces"].get("user"):
+        expected &= kernel["bounding"]
+    root = _inner_uid(receipt) == 0
+    for name, field in _FIELDS.items():
+        wanted = 0 if root and name in ("inheritable", "ambient") else expected
+        yield Check(f"capabilities.* ({field})", _show(wanted), _show(kernel[name]), kernel[name] == wanted)
+    flag = status["NoNewPrivs"].strip()
+    wanted_flag = "1" if settings.no_new_privileges else "0"
+    yield Check("capabilities.no_new_privileges", wanted_flag, flag, flag == wanted_flag)
+
+
+def _mask(status: Mapping[str, str], field: str) -> int:
+    try:
+        return int(status[field], 16)
+    except (KeyError, ValueError):
+        raise SpecError(f"the receipt has no capability set {field}") from None
+
+
+def _mask_of(names: frozenset[str]) -> int:
+    return sum(1 << capability.number for capability in ALL if capability.name in names)
+
+
+def _show(mask: int) -> str:
+    """A set as names; bits that are newer than the table as numbers."""
+    names = {capability.number: capability.name for capability in ALL}
+    return " ".join(names.get(bit, str(bit)) for bit in range(mask.bit_length()) if mask >> bit & 1) or "none"
+
+
+def _inner_uid(receipt: Mapping[str, Any]) -> int | None:
+    """The effective uid as the process's own user namespace sees it, or None where it is not mapped
+    (user_namespaces(7), uid_map)."""
+    effective = int(receipt["status"]["Uid"].split()[1])
+    for line in receipt["uid_map"].splitlines():
+        inside, outside, count = (int(part) for part in line.split())
+        if outside <= effective < outside + count:
+            return inside + effective - outside
+    return None

@@ -1,0 +1,120 @@
+"""What the table ``[capabilities]`` says: ``drop``, then ``add``, over all capabilities; and ``no_new_privileges``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import attrs
+
+from hardening.errors import ProfileError
+from hardening.kinds import Flag, nearest
+from hardening.schema import REQUIREMENT, REST, Members, Say, family, scalar, unknown_key
+from hardening.source import Node
+from hardening_capabilities.table import BY_NAME
+
+#: The name of the family: it has none, its members stand in the mechanism's own table (``capabilities.NET_RAW``).
+FAMILY = ""
+
+
+def normal(name: str) -> str:
+    """A capability's name in its short form: ``cap_net_raw`` -> ``NET_RAW``, ``all`` -> ``*``."""
+    upper = name.upper().removeprefix("CAP_")
+    return REST if upper == "ALL" else upper
+
+
+def read_capability(node: Node) -> str:
+    """A capability's short name, or ``*`` for ``ALL``; raises `ProfileError` for an unknown one, with the nearest."""
+    name = node.string()
+    short = normal(name)
+    if short != REST and short not in BY_NAME:
+        hint = nearest(short, list(BY_NAME)) or "capabilities(7) lists the names; ALL means all of them"
+        raise node.error(f'there is no capability "{name}"', hint=hint)
+    return short
+
+
+def _read_item(node: Node) -> tuple[str, bool]:
+    return read_capability(node), True
+
+
+@attrs.frozen
+class CapabilitiesSettings:
+    """Composed settings of `capabilities`."""
+
+    members: Members[bool] = family(
+        Flag(strict=False),
+        name=FAMILY,
+        default=dict.fromkeys(BY_NAME, False),
+        rest=False,
+        absent=False,
+        read_member=read_capability,
+        read_item=_read_item,
+        help="The capabilities that the command may have: `drop` takes away, then `add` gives; both take names with or "
+        "without `CAP_` in any case, and `ALL`.",
+    )
+    no_new_privileges: bool = scalar(
+        Flag(strict=True), True, "Whether set-user-ID programs and file capabilities are kept from giving privileges."
+    )
+
+    @property
+    def added(self) -> frozenset[str]:
+        """The short names of the capabilities that are allowed, before the host's bounding set cuts them."""
+        return frozenset(name for name in BY_NAME if self.members[name])
+
+
+def read(table: Node) -> Iterator[Say]:
+    """The says of one layer's table. Raises `ProfileError`: an unknown key or name, a name dropped and added at once."""
+    says: dict[str, Say] = {}
+    flag: Flag = attrs.fields(CapabilitiesSettings).no_new_privileges.metadata["setting"].kind
+    for key, node in table.members():
+        if key in ("drop", "add"):
+            for item in node.items():
+                _say(says, item, added=key == "add")
+        elif key == "no_new_privileges":
+            yield Say(key, "", flag.parse(node), node.origin)
+        elif key == REQUIREMENT.name:
+            yield Say(key, "", REQUIREMENT.kind.parse(node), node.origin)
+        else:
+            known = dict.fromkeys(("add", "drop", "no_new_privileges", REQUIREMENT.name), REQUIREMENT)
+            raise unknown_key(node, key, known)
+    yield from says.values()
+
+
+def _say(says: dict[str, Say], item: Node, *, added: bool) -> None:
+    name = read_capability(item)
+    earlier = says.get(name)
+    if earlier is not None and earlier.value != added:
+        raise item.error(
+            f"{item.raw} is dropped and added in one layer, see {earlier.origin}",
+            hint="name it in one of the two lists",
+        )
+    says.setdefault(name, Say(FAMILY, name, added, item.origin))
+
+
+def read_limits(table: Node) -> Iterator[Say]:
+    """The ceilings of one layer. Raises `ProfileError` as `read` does, and where `add` permits members of a ceiling that
+    is open for all others."""
+    says = list(read(table))
+    closed = any(say.setting == FAMILY and say.member == REST and not say.value for say in says)
+    add = table.get("add")
+    if add is not None and not closed:
+        raise ProfileError(
+            f'{add.dotted}: this limits nothing while `drop` does not name "ALL"',
+            origin=add.origin,
+            hint='write drop = ["ALL"] beside it: then nothing but what `add` names may ever be added',
+        )
+    yield from says
+
+
+def dump(values: Mapping[tuple[str, str], Any]) -> dict[str, object]:
+    """TOML data that says exactly ``values``, keyed by setting and member."""
+    table: dict[str, object] = {name: value for (name, _), value in values.items() if name != FAMILY}
+    said = {member: value for (name, member), value in values.items() if name == FAMILY}
+    rest = said.pop(REST, None)
+    lists: dict[str, list[str]] = {
+        key: sorted(member for member, value in said.items() if value is allowed and rest is not allowed)
+        for key, allowed in (("drop", False), ("add", True))
+    }
+    if rest is not None:
+        lists["add" if rest else "drop"] = ["ALL"]
+    return {key: names for key, names in lists.items() if names} | table

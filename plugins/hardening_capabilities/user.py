@@ -1,0 +1,16 @@
+"""What other mechanisms decide about the user that holds the capabilities."""
+
+from __future__ import annotations
+
+from hardening.mechanism import Context
+
+
+def runs_as_root(context: Context) -> bool:
+    """Whether the command runs as uid 0 of its user namespace; without the mechanism `process` it does."""
+    return True
+
+
+def has_own_user_namespace(context: Context) -> bool:
+    """Whether the command gets a user namespace other than the caller's; without the mechanism `namespaces` it does
+    not."""
+    return False
