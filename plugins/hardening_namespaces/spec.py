@@ -8,7 +8,7 @@ from typing import Any
 from hardening.mechanism import Context, Excess
 from hardening.spec import Fragment
 from hardening_namespaces import idmaps
-from hardening_namespaces.settings import HOST, PRIVATE, TYPES, IdRange, NamespacesSettings, sysctl_namespace
+from hardening_namespaces.settings import HOST, PRIVATE, TYPES, IdRange, NamespacesSettings
 
 
 def contribute(settings: NamespacesSettings, context: Context, fragment: Fragment) -> None:
@@ -83,11 +83,7 @@ def _tighten_sysctls(settings: NamespacesSettings, linux: Mapping[str, Any], fra
     kept = {}
     for name, value in linux.get("sysctl", {}).items():
         dotted = name.replace("/", ".")
-        if (
-            sysctl_namespace(dotted) is not None
-            and settings.sysctls[dotted] in (value, None)
-            and dotted in _said(settings)
-        ):
+        if settings.sysctls[dotted] == value:
             kept[name] = value
         else:
             yield Excess(
