@@ -17,8 +17,21 @@ from hardening.errors import HardeningError
 from hardening.mechanism import Check
 
 KEYS = frozenset(
-    "pid status uid_map gid_map setgroups namespaces caller_namespaces mountinfo loginuid oom_score_adj limits cgroup "
-    "label".split()
+    (
+        "pid",
+        "status",
+        "uid_map",
+        "gid_map",
+        "setgroups",
+        "namespaces",
+        "caller_namespaces",
+        "mountinfo",
+        "loginuid",
+        "oom_score_adj",
+        "limits",
+        "cgroup",
+        "label",
+    )
 )
 
 

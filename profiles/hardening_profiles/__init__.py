@@ -1,0 +1,1 @@
+"""The profiles that hardening ships: TOML files, found through the entry-point group ``hardening.profiles``."""
