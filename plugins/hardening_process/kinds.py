@@ -1,0 +1,288 @@
+"""The orders of this mechanism's values: users, resource limits, file mode masks, OOM scores and cgroup ceilings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import attrs
+
+from hardening.kinds import Ceiling, Kind, show_size
+from hardening.source import Node
+
+MAX_ID = 2**32 - 2
+MAX_LIMIT = 2**63 - 1
+CPU_PERIOD = 100_000
+_NAME = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.-]*\$?")
+_CPU = re.compile(r"(\d{1,6})(?:\.(\d{1,5}))?(%?)")
+
+
+@attrs.frozen
+class User:
+    """A user and group as said, each a decimal id or a name of the root's files; empty: what is natural there."""
+
+    user: str = ""
+    group: str = ""
+
+    @property
+    def is_root(self) -> bool:
+        """Whether this is uid 0."""
+        return self.user == "0"
+
+    def __str__(self) -> str:
+        return f"{self.user}:{self.group}" if self.group else self.user
+
+
+@attrs.frozen
+class UserKind(Kind[User]):
+    """From the strictest: a named user, that user in group 0, the natural user, root in some group, root in group 0.
+
+    Two ordinary users cannot be compared, nor can two ordinary groups.
+    """
+
+    def parse(self, node: Node) -> User:
+        text = str(node.integer(0, MAX_ID)) if isinstance(node.raw, int) else node.string()
+        user, colon, group = text.partition(":")
+        if not text:
+            return User()
+        for part, what in ((user, "user"), *(((group, "group"),) if colon else ())):
+            if not _NAME.fullmatch(part) or (part.isdecimal() and int(part) > MAX_ID):
+                raise node.error(f'"{part}" is not a {what}', hint='write "1000", "1000:1000", "name" or "name:group"')
+        user = _plain(user)
+        return User(user, _plain(group) if colon else "0" if user == "0" else "")
+
+    def at_most(self, a: User, b: User) -> bool:
+        if a == b:
+            return True
+        if a.is_root:
+            return b.is_root and b.group == "0"
+        if not a.user:
+            return b.is_root
+        return not b.user or b.is_root or (a.user == b.user and b.group == "0")
+
+    def meet(self, a: User, b: User) -> User | None:
+        if self.at_most(a, b):
+            return a
+        if self.at_most(b, a):
+            return b
+        # Root in two different groups: the natural user is below both, and nothing between is.
+        return User() if a.is_root and b.is_root else None
+
+    def grammar(self) -> str:
+        return '`"1000"`, `"1000:1000"`, `"name"`, `"name:group"`, or `""` for the natural user'
+
+    def samples(self) -> Sequence[User]:
+        return (
+            User(), User("0", "0"), User("0", "5"), User("0", "6"), User("1000"), User("1000", "0"), User("1000", "5"),
+            User("1000", "6"), User("nobody"), User("nobody", "nogroup"),
+        )  # fmt: skip
+
+    def show(self, value: User) -> str:
+        return str(value) or "natural"
+
+    def dump(self, value: User) -> object:
+        return str(value)
+
+
+def _plain(part: str) -> str:
+    """An id or name in the one way that it is compared: ``root`` is 0 wherever it is said."""
+    return "0" if part == "root" else str(int(part)) if part.isdecimal() else part
+
+
+@attrs.frozen
+class Rlimit:
+    """A resource limit, setrlimit(2); None is no ceiling: the caller's own limit stays."""
+
+    soft: int | None
+    hard: int | None
+
+
+UNLIMITED = Rlimit(None, None)
+
+
+def below(a: int | None, b: int | None) -> bool:
+    """Whether ceiling ``a`` is at most ceiling ``b``; None is no ceiling."""
+    return b is None or (a is not None and a <= b)
+
+
+def lower(a: int | None, b: int | None) -> int | None:
+    """The smaller of two ceilings; None is no ceiling."""
+    return a if below(a, b) else b
+
+
+@attrs.frozen
+class RlimitKind(Kind[Rlimit]):
+    """Soft and hard limit, each the smaller the stricter."""
+
+    def parse(self, node: Node) -> Rlimit:
+        if isinstance(node.raw, dict):
+            for key, member in node.members():
+                if key not in ("soft", "hard"):
+                    raise member.error("unknown key", hint="a limit has `soft` and `hard`")
+            soft, hard = (node.get(key) for key in ("soft", "hard"))
+            if hard is None:
+                raise node.error("a limit needs `hard`", hint="the process can raise its soft limit to the hard one")
+            most = _limit(hard)
+            return self._checked(node, _limit(soft) if soft is not None else most, most)
+        if isinstance(node.raw, str) and ":" in node.raw:
+            first, _, second = node.raw.partition(":")
+            soft, hard = (Node(part, node.path, node.document) for part in (first, second))
+            return self._checked(node, _limit(soft), _limit(hard))
+        value = _limit(node)
+        return Rlimit(value, value)
+
+    def _checked(self, node: Node, soft: int | None, hard: int | None) -> Rlimit:
+        if not below(soft, hard):
+            raise node.error(f"the soft limit {_show(soft)} is above the hard limit {_show(hard)}")
+        return Rlimit(soft, hard)
+
+    def at_most(self, a: Rlimit, b: Rlimit) -> bool:
+        return below(a.soft, b.soft) and below(a.hard, b.hard)
+
+    def meet(self, a: Rlimit, b: Rlimit) -> Rlimit:
+        return Rlimit(lower(a.soft, b.soft), lower(a.hard, b.hard))
+
+    def grammar(self) -> str:
+        return 'number, size such as `"64M"`, `"unlimited"`, `"soft:hard"` or `{soft = …, hard = …}`'
+
+    def samples(self) -> Sequence[Rlimit]:
+        return (UNLIMITED, Rlimit(0, 0), Rlimit(64, 64), Rlimit(64, 4096), Rlimit(1024, 2048), Rlimit(1024, None))
+
+    def show(self, value: Rlimit) -> str:
+        soft, hard = _show(value.soft), _show(value.hard)
+        return soft if soft == hard else f"{soft}:{hard}"
+
+    def dump(self, value: Rlimit) -> object:
+        return self.show(value)
+
+
+def _limit(node: Node) -> int | None:
+    if node.raw in ("unlimited", "-1", -1):
+        return None
+    if isinstance(node.raw, int):
+        return node.integer(0, MAX_LIMIT)
+    return Ceiling(high=MAX_LIMIT, size=True).parse(node)
+
+
+def _show(value: int | None) -> str:
+    return "unlimited" if value is None else str(value)
+
+
+@attrs.frozen
+class UmaskKind(Kind[int]):
+    """A file mode mask, umask(2): more bits are stricter."""
+
+    def parse(self, node: Node) -> int:
+        # TOML has no octal without `0o`, and a bare 22 would quietly mean 026.
+        if not isinstance(node.raw, str):
+            raise node.error("a mask is written as a string of octal digits", hint='write "027"')
+        if not re.fullmatch(r"0?[0-7]{1,3}", node.raw):
+            raise node.error(f'"{node.raw}" is not an octal mask of at most 777', hint='write "027"')
+        return int(node.raw, 8)
+
+    def at_most(self, a: int, b: int) -> bool:
+        return a & b == b
+
+    def meet(self, a: int, b: int) -> int:
+        return a | b
+
+    def grammar(self) -> str:
+        return 'octal digits in a string: `"027"`'
+
+    def samples(self) -> Sequence[int]:
+        return (0, 0o022, 0o027, 0o070, 0o077, 0o777)
+
+    def show(self, value: int) -> str:
+        return f"{value:03o}"
+
+    def dump(self, value: int) -> object:
+        return self.show(value)
+
+
+@attrs.frozen
+class OomKind(Kind[int]):
+    """The OOM score adjustment, proc_pid_oom_score_adj(5): the higher, the sooner the kernel kills the process."""
+
+    def parse(self, node: Node) -> int:
+        return number(node).integer(-1000, 1000)
+
+    def at_most(self, a: int, b: int) -> bool:
+        return a >= b
+
+    def meet(self, a: int, b: int) -> int:
+        return max(a, b)
+
+    def grammar(self) -> str:
+        return "number, -1000 to 1000"
+
+    def samples(self) -> Sequence[int]:
+        return (-1000, 0, 1, 500, 1000)
+
+
+def number(node: Node) -> Node:
+    """The node of a number that the command line gave as text."""
+    if node.document.file is None and isinstance(node.raw, str) and re.fullmatch(r"-?\d{1,18}", node.raw):
+        return Node(int(node.raw), node.path, node.document)
+    return node
+
+
+@attrs.frozen
+class Bound(Kind[int | None]):
+    """A cgroup's ceiling; None is no ceiling of its own."""
+
+    low: int
+    size: bool = False
+    unit: str = "number"
+
+    def parse(self, node: Node) -> int | None:
+        if node.raw in ("unlimited", "max"):
+            return None
+        return Ceiling(low=self.low, size=self.size).parse(number(node))
+
+    def at_most(self, a: int | None, b: int | None) -> bool:
+        return below(a, b)
+
+    def meet(self, a: int | None, b: int | None) -> int | None:
+        return lower(a, b)
+
+    def grammar(self) -> str:
+        size = ', a size such as `"64M"`' if self.size else ""
+        return f'{self.unit}{size}, or `"unlimited"`'
+
+    def samples(self) -> Sequence[int | None]:
+        return (None, self.low, self.low + 1, self.low + (1 << 20))
+
+    def show(self, value: int | None) -> str:
+        return "unlimited" if value is None else show_size(value) if self.size else str(value)
+
+    def dump(self, value: int | None) -> object:
+        return "unlimited" if value is None else value
+
+
+@attrs.frozen
+class CpuBound(Bound):
+    """Processor time as microseconds in each `CPU_PERIOD`, written as a number of cores or a percentage of one."""
+
+    low: int = 1000
+    unit: str = 'number of cores such as `1.5`, a percentage of one core such as `"50%"`'
+
+    def parse(self, node: Node) -> int | None:
+        raw = node.raw
+        if raw in ("unlimited", "max"):
+            return None
+        if isinstance(raw, bool) or not isinstance(raw, int | float | str):
+            raise node.wrong_type("a number of cores")
+        match = _CPU.fullmatch(str(raw))
+        if match is None:
+            raise node.error(f'"{raw}" is not a number of cores', hint='write 1.5, or "50%" for half a core')
+        whole, fraction, percent = match[1], (match[2] or "").ljust(5, "0"), match[3]
+        quota = (int(whole) * CPU_PERIOD + int(fraction)) // (100 if percent else 1)
+        if quota < self.low:
+            raise node.error(f"{raw} is less than the kernel can give", hint='the least is 0.01, or "1%"')
+        return quota
+
+    def show(self, value: int | None) -> str:
+        return "unlimited" if value is None else f"{value / CPU_PERIOD:.5f}".rstrip("0").rstrip(".")
+
+    def dump(self, value: int | None) -> object:
+        return self.show(value)

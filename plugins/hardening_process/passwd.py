@@ -1,0 +1,110 @@
+"""Users and groups of a root directory, read from its /etc/passwd and /etc/group (passwd(5), group(5))."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import attrs
+
+from hardening.errors import HostError
+
+MAX_BYTES = 4 << 20
+_MAX_LINKS = 40
+
+
+@attrs.frozen
+class Account:
+    """One entry of passwd(5)."""
+
+    name: str
+    uid: int
+    gid: int
+    home: str
+
+
+@attrs.frozen
+class Accounts:
+    """The accounts of one root; ``root`` is its directory, for messages."""
+
+    root: Path
+    users: tuple[Account, ...]
+    groups: tuple[tuple[str, int], ...]
+
+    @classmethod
+    def read(cls, root: Path) -> Accounts:
+        """Read both files; a missing one is an empty one. Raises `HostError` for one that cannot be read."""
+        return cls(root, tuple(_users(_text(root, "etc/passwd"))), tuple(_groups(_text(root, "etc/group"))))
+
+    def user(self, name: str) -> Account | None:
+        """The account of this name, or None."""
+        return next((account for account in self.users if account.name == name), None)
+
+    def by_uid(self, uid: int) -> Account | None:
+        """The first account with this user id, or None."""
+        return next((account for account in self.users if account.uid == uid), None)
+
+    def group(self, name: str) -> int | None:
+        """The id of the group of this name, or None."""
+        return next((gid for known, gid in self.groups if known == name), None)
+
+
+def _users(text: str) -> list[Account]:
+    found = []
+    for line in text.splitlines():
+        fields = line.split(":")
+        if len(fields) >= 6 and fields[2].isdecimal() and fields[3].isdecimal():
+            found.append(Account(fields[0], int(fields[2]), int(fields[3]), fields[5]))
+    return found
+
+
+def _groups(text: str) -> list[tuple[str, int]]:
+    rows = [line.split(":") for line in text.splitlines()]
+    return [(row[0], int(row[2])) for row in rows if len(row) >= 3 and row[2].isdecimal()]
+
+
+def _text(root: Path, name: str) -> str:
+    path = within(root, name)
+    if path is None:
+        return ""
+    try:
+        # O_NONBLOCK: a FIFO in a root made by somebody else must not hang us.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
+        with os.fdopen(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise HostError("not a regular file", origin=path)
+            return file.read(MAX_BYTES).decode(errors="replace")
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise HostError(f"cannot read the accounts of the root: {error.strerror}", origin=path) from None
+
+
+def within(root: Path, name: str) -> Path | None:
+    """Where ``name`` leads inside ``root``: links are followed as if ``root`` were ``/``. None: it does not exist."""
+    pending = [part for part in reversed(name.split("/")) if part]
+    reached: list[str] = []
+    links = 0
+    while pending:
+        part = pending.pop()
+        if part == "..":
+            reached = reached[:-1]
+            continue
+        if part == ".":
+            continue
+        try:
+            target = os.readlink(root.joinpath(*reached, part))
+        except FileNotFoundError:
+            return None
+        except OSError:
+            # EINVAL: no link. Whatever else is wrong, opening the file will say.
+            reached.append(part)
+            continue
+        links += 1
+        if links > _MAX_LINKS:
+            return None
+        if target.startswith("/"):
+            reached = []
+        pending += [step for step in reversed(target.split("/")) if step]
+    return root.joinpath(*reached)

@@ -1,0 +1,255 @@
+"""The `[process]` table."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+import attrs
+
+from hardening.kinds import Choice, Exact, Flag, Neutral, nearest
+from hardening.mechanism import Context
+from hardening.schema import REST, Members, Say, Schema, family, read_table, scalar
+from hardening.source import Node
+from hardening_process.kinds import UNLIMITED, Bound, CpuBound, OomKind, Rlimit, RlimitKind, UmaskKind, User, UserKind
+from hardening_process.users import Identity, identify
+
+#: The locale categories of locale(7): what `LC_*` means in `environment`.
+LOCALE = tuple(
+    f"LC_{name}"
+    for name in (
+        "ALL", "ADDRESS", "COLLATE", "CTYPE", "IDENTIFICATION", "MEASUREMENT", "MESSAGES", "MONETARY", "NAME",
+        "NUMERIC", "PAPER", "TELEPHONE", "TIME",
+    )
+)  # fmt: skip
+GROUPS = {"LC_*": LOCALE}
+
+#: setrlimit(2): name in TOML -> what it limits
+RLIMITS = {
+    "as": "bytes of address space",
+    "core": "bytes of a core file",
+    "cpu": "seconds of processor time",
+    "data": "bytes of data segment",
+    "fsize": "bytes of a file that is written",
+    "locks": "file locks (ignored since Linux 2.4.25)",
+    "memlock": "bytes of locked memory",
+    "msgqueue": "bytes in POSIX message queues",
+    "nice": "20 minus the lowest nice value",
+    "nofile": "open files",
+    "nproc": "processes of the user",
+    "rss": "bytes of resident memory (ignored since Linux 2.4.30)",
+    "rtprio": "real-time priority",
+    "rttime": "microseconds of real-time processor time without a system call that blocks",
+    "sigpending": "queued signals of the user",
+    "stack": "bytes of stack",
+}
+
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def _absolute(node: Node) -> str:
+    path = node.string()
+    if not path.startswith("/"):
+        raise node.error(f'"{path}" is not an absolute path', hint="the path is one inside the root, such as /work")
+    return path
+
+
+def _variable(node: Node) -> str:
+    name = node.string()
+    if name in GROUPS or _VARIABLE.fullmatch(name):
+        return name
+    hint = "name each variable: only LC_* stands for several" if "*" in name else "letters, digits and underscores"
+    raise node.error(f'"{name}" is not the name of a variable', hint=hint)
+
+
+def _passed(node: Node) -> tuple[str, bool]:
+    return _variable(node), True
+
+
+def _set_variable(node: Node) -> str:
+    name = node.string()
+    if not _VARIABLE.fullmatch(name):
+        raise node.error(f'"{name}" is not the name of a variable', hint="letters, digits and underscores")
+    return name
+
+
+def _group(node: Node) -> str:
+    value = UserKind().parse(Node(f"user:{node.raw}", node.path, node.document)).group
+    if not value:
+        raise node.error("a group is missing", hint='write "1000" or "name"')
+    return value
+
+
+def _rlimit(node: Node) -> str:
+    name = node.string().lower().removeprefix("rlimit_")
+    if name not in RLIMITS:
+        raise node.error("unknown resource limit", hint=nearest(name, tuple(RLIMITS)) or f"known: {', '.join(RLIMITS)}")
+    return name
+
+
+def _cgroup(node: Node) -> str:
+    path = node.string()
+    if path and (not path.startswith("/") or ".." in path.split("/")):
+        raise node.error(f'"{path}" is not the path of a cgroup', hint='write it from the top: "/containers"')
+    return "/" + path.strip("/") if path else ""
+
+
+_VALUE: Neutral[str | None] = Neutral(Node.string, "a string", ("", "x"))
+
+
+@attrs.frozen
+class ProcessSettings:
+    """Composed `[process]`."""
+
+    user: User = scalar(
+        UserKind(),
+        User(),
+        "Who runs the command, `user[:group]` by id or by the root's /etc/passwd. The natural user is the one that the id "
+        "map names: the caller as itself for `keep-id` and `one-id`, 0 for a range of root's; without a private user "
+        "namespace it is the caller.",
+    )
+    groups: Members[bool] = family(
+        Flag(strict=False),
+        rest=False,
+        absent=False,
+        read_member=_group,
+        read_item=lambda node: (_group(node), True),
+        help="Supplementary groups, by id or by the root's /etc/group; no others are kept.",
+    )
+    cwd: str = scalar(Neutral(_absolute, "an absolute path", ("/", "/tmp")), "/", "Working directory.")  # noqa: S108
+    environment: Members[bool] = family(
+        Flag(strict=False),
+        rest=False,
+        absent=False,
+        default=dict.fromkeys(("TERM", "LANG", *LOCALE), True),
+        read_member=_variable,
+        read_item=_passed,
+        help="Variables that are passed on from the caller, by name; `LC_*` stands for those of locale(7).",
+    )
+    set_environment: Members[str | None] = family(
+        _VALUE,
+        rest=None,
+        absent=None,
+        default={"PATH": PATH},
+        read_member=_set_variable,
+        help="Variables with a value of their own; they go before `environment`.",
+    )
+    rlimits: Members[Rlimit] = family(
+        RlimitKind(),
+        rest=UNLIMITED,
+        absent=UNLIMITED,
+        default={
+            "core": Rlimit(0, 0),
+            "memlock": Rlimit(65536, 65536),
+            "msgqueue": Rlimit(0, 0),
+            "nice": Rlimit(0, 0),
+            "nofile": Rlimit(1024, 4096),
+            "rtprio": Rlimit(0, 0),
+        },
+        read_member=_rlimit,
+        help="Ceilings of setrlimit(2), by name. `unlimited` sets none: the caller's own limit stays, which also cuts "
+        "every other value.",
+    )
+    umask: int = scalar(UmaskKind(), 0o077, "Permissions that new files lack.")
+    oom_score_adj: int = scalar(
+        OomKind(), 0, "How soon the kernel kills the command when memory runs out; never less than the caller's own."
+    )
+    terminal: bool = scalar(Flag(strict=False), False, "Whether the command gets a terminal of its own.")
+    pids: int | None = scalar(Bound(1), None, "Most processes and threads.", name="resources.pids")
+    memory: int | None = scalar(
+        Bound(1 << 20, size=True, unit="bytes"), None, "Most memory, page cache included.", name="resources.memory"
+    )
+    memory_swap: int | None = scalar(
+        Bound(1 << 20, size=True, unit="bytes"), None, "Most memory and swap together.", name="resources.memory_swap"
+    )
+    cpu: int | None = scalar(CpuBound(), None, "Most processor time.", name="resources.cpu")
+    cgroup: str = scalar(
+        Exact(_cgroup, "path of a cgroup, or nothing", "", ("", "/a", "/b")),
+        "",
+        "The cgroup to be made for the command; nothing leaves it to the runtime.",
+        name="resources.cgroup",
+    )
+    resources_requirement: str = scalar(
+        Choice(("required", "best-effort")),
+        "required",
+        "Whether a host whose cgroups cannot enforce a ceiling of `resources` stops the launch.",
+        name="resources.requirement",
+    )
+
+    def resolve(self, context: Context) -> Identity:
+        """Who the command runs as; see `hardening_process.identity.resolve`."""
+        return identify(self.user, self.groups.having(True), context)
+
+
+def read(schema: Schema, table: Node) -> Iterator[Say]:
+    """The says of a layer's table. Besides the settings it may hold `env` and `ulimit`, arrays in the spelling of the
+    command line: ``"NAME"``, ``"NAME=value"`` and ``"nofile=1024:4096"``."""
+    shorthand = {"env": _read_env, "ulimit": _read_ulimit}
+    rest = {key: raw for key, raw in table.table().items() if key not in shorthand}
+    said = list(_expand(read_table(schema, Node(rest, table.path, table.document))))
+    for key, reader in shorthand.items():
+        node = table.get(key)
+        if node is not None:
+            said += reader(schema, node)
+    for say in said:
+        if say.setting == "set_environment" and say.member == REST:
+            raise table.error("set_environment: a value for every variable there is", hint="name each variable")
+    yield from _once(said)
+
+
+def expand(name: str) -> Sequence[str]:
+    """The leaves that a name in an exception means: `environment.LC_*` is each of its variables."""
+    setting, _, member = name.partition(".")
+    if setting == "environment" and member in GROUPS:
+        return tuple(f"environment.{variable}" for variable in GROUPS[member])
+    if setting == "groups":
+        return (f"groups.{_plain_group(member)}",) if member else (name,)
+    return (name,)
+
+
+def _plain_group(member: str) -> str:
+    return "0" if member == "root" else member
+
+
+def _expand(says: Iterable[Say]) -> Iterator[Say]:
+    """Replace a group of variables by its members, except those that the table names itself."""
+    stated = list(says)
+    named = {say.member for say in stated if say.setting == "environment"}
+    for say in stated:
+        if say.setting == "environment" and say.member in GROUPS:
+            for variable in GROUPS[say.member]:
+                if variable not in named:
+                    yield attrs.evolve(say, member=variable)
+        else:
+            yield say
+
+
+def _read_env(schema: Schema, node: Node) -> Iterator[Say]:
+    for item in node.items():
+        name, given, value = item.string().partition("=")
+        named = Node(name, item.path, item.document)
+        if given:
+            yield Say("set_environment", _set_variable(named), value, item.origin)
+        else:
+            yield from _expand([Say("environment", _variable(named), True, item.origin)])
+
+
+def _read_ulimit(schema: Schema, node: Node) -> Iterator[Say]:
+    for item in node.items():
+        name, given, value = item.string().partition("=")
+        if not given:
+            raise item.error(f'"{item.raw}" is not a limit', hint='write "nofile=1024" or "nofile=1024:4096"')
+        limit = RlimitKind().parse(Node(value, item.path, item.document))
+        yield Say("rlimits", _rlimit(Node(name, item.path, item.document)), limit, item.origin)
+
+
+def _once(says: Iterable[Say]) -> Iterable[Say]:
+    """Each leaf once: of two shorthands for one, as podman has it, the later one counts."""
+    last: dict[tuple[str, str], Say] = {}
+    for say in says:
+        if say.member == REST or say.setting not in ("environment", "set_environment", "rlimits"):
+            yield say
+        else:
+            last[say.setting, say.member] = say
+    yield from last.values()

@@ -1,0 +1,137 @@
+"""Who runs the command: from what was said, the id map and the root's accounts to numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import attrs
+
+from hardening.errors import ProfileError
+from hardening.mechanism import Context
+from hardening_namespaces import idmaps
+from hardening_namespaces.idmaps import IdMaps
+from hardening_namespaces.settings import HOST, NamespacesSettings
+from hardening_process.kinds import User
+from hardening_process.passwd import Accounts
+
+
+@attrs.frozen
+class Identity:
+    """The ids of the command as it sees them itself, in its own user namespace. ``groups`` are the supplementary ones,
+    sorted; ``home`` is that of the root's account, or ``/``."""
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
+    home: str = "/"
+
+    @property
+    def is_root(self) -> bool:
+        """Whether the command runs as uid 0 of its user namespace."""
+        return self.uid == 0
+
+
+def id_maps(context: Context) -> IdMaps | None:
+    """The maps of the command's own user namespace; None where it stays in the caller's or joins another."""
+    namespaces = context.of(NamespacesSettings)
+    if namespaces is None or context.lacks("namespaces.user"):
+        return None
+    return idmaps.resolve(namespaces, context.host)
+
+
+def joins_user_namespace(context: Context) -> bool:
+    """Whether the command enters a user namespace that exists already; its id map is not known before."""
+    namespaces = context.of(NamespacesSettings)
+    return namespaces is not None and namespaces.user.startswith("/") and namespaces.user != HOST
+
+
+def can_set_groups(context: Context) -> bool:
+    """Whether the launch can replace the caller's supplementary groups: root can, and so can a user namespace whose
+    group map the setgid helper has written (user_namespaces(7), /proc/PID/setgroups)."""
+    maps = id_maps(context)
+    if context.host.root:
+        return True
+    return joins_user_namespace(context) or (maps is not None and idmaps.needs_helpers(maps, context.host))
+
+
+def natural(context: Context) -> tuple[int, int]:
+    """The user and group that the command has when nothing is said."""
+    maps = id_maps(context)
+    if maps is not None:
+        return maps.natural
+    # Entering a user namespace gives its root's capabilities; its root is the one id that it surely has.
+    return (0, 0) if joins_user_namespace(context) else (context.host.uid, context.host.gid)
+
+
+def identify(user: User, groups: Iterable[str], context: Context) -> Identity:
+    """Resolve names and ids. Raises `ProfileError` for a name that the root does not know, and for an id that the
+    user namespace does not map."""
+    accounts = Accounts.read(root(context))
+    uid, gid = natural(context)
+    if user.user:
+        own = uid, gid
+        uid, gid = _user(user.user, accounts)
+        if (uid, gid) == (own[0], -1):
+            gid = own[1]
+        elif gid < 0:
+            gid = uid
+        if user.group:
+            gid = _group(user.group, accounts, "process.user")
+    found = sorted({_group(name, accounts, "process.groups") for name in groups}) if can_set_groups(context) else []
+    _require_mapped(uid, gid, found, id_maps(context))
+    account = accounts.by_uid(uid)
+    home = account.home if account is not None and account.home.startswith("/") else "/"
+    return Identity(uid, gid, tuple(found), home)
+
+
+def root(context: Context) -> Path:
+    """The directory that the command sees as ``/``."""
+    return Path("/")
+
+
+def _user(name: str, accounts: Accounts) -> tuple[int, int]:
+    """The uid and the account's gid, which is -1 where there is no account."""
+    account = accounts.by_uid(int(name)) if name.isdecimal() else accounts.user(name)
+    if account is not None:
+        return account.uid, account.gid
+    if name.isdecimal():
+        return int(name), 0 if name == "0" else -1
+    raise ProfileError(
+        f'process.user: there is no user "{name}" in {accounts.root / "etc/passwd"}',
+        hint="name a user of the root, or write the id",
+    )
+
+
+def _group(name: str, accounts: Accounts, leaf: str) -> int:
+    if name.isdecimal():
+        return int(name)
+    gid = accounts.group(name)
+    if gid is None:
+        raise ProfileError(
+            f'{leaf}: there is no group "{name}" in {accounts.root / "etc/group"}',
+            hint="name a group of the root, or write the id",
+        )
+    return gid
+
+
+def _require_mapped(uid: int, gid: int, groups: Iterable[int], maps: IdMaps | None) -> None:
+    if maps is None:
+        return
+    if maps.outside(uid) is None:
+        raise _unmapped("process.user", f"uid {uid}", "uid_map", maps)
+    for leaf, wanted in (("process.user", [gid]), ("process.groups", groups)):
+        for item in wanted:
+            if maps.outside_gid(item) is None:
+                raise _unmapped(leaf, f"gid {item}", "gid_map", maps)
+
+
+def _unmapped(leaf: str, what: str, name: str, maps: IdMaps) -> ProfileError:
+    ranges = maps.uids if name == "uid_map" else maps.gids
+    mapped = ", ".join(f"{r.inside}-{r.inside + r.size - 1}" if r.size > 1 else str(r.inside) for r in ranges)
+    why = f"; {maps.limited}" if maps.limited else ""
+    return ProfileError(
+        f"{leaf}: {what} is not in the user namespace, which has {mapped}{why}",
+        hint='choose one of these, or map more ids: namespaces.id_map = "keep-id" and a range for the caller in '
+        "/etc/subuid and /etc/subgid",
+    )
