@@ -158,6 +158,11 @@ class Mechanism(ABC, Generic[S]):
         """TOML data that says exactly these values, keyed by setting and member (``--format toml``)."""
         return dump_table(self.schema, values)
 
+    def samples(self) -> Sequence[tuple[str, str, Any]]:
+        """Says for the property tests of `hardening.laws`, as setting, member and value: all samples of each kind, for a
+        few members of each family."""
+        return sample_says(self.schema)
+
     def options(self) -> Sequence[Option]:
         """Command-line options that this mechanism offers."""
         return ()
@@ -217,6 +222,20 @@ def _dump_family(setting: Family[Any], stated: Mapping[str, Any]) -> object:
         return present
     dropped = [member for member, value in sorted(stated.items()) if value == setting.absent]
     return {key: items for key, items in (("add", present), ("drop", dropped)) if items}
+
+
+def sample_says(schema: Schema) -> list[tuple[str, str, Any]]:
+    """Setting, member and value of the samples that the declarations of a schema give."""
+    says: list[tuple[str, str, Any]] = []
+    for setting in schema.settings.values():
+        if isinstance(setting, Scalar):
+            says += [(setting.name, "", value) for value in setting.kind.samples()]
+            continue
+        values = setting.kind.samples()
+        for member in [*setting.examples, *list(setting.default)[:3]]:
+            says += [(setting.name, member, value) for value in values]
+        says += [(setting.name, REST, value) for value in ([setting.absent] if setting.listed else values)]
+    return says
 
 
 def _place(table: dict[str, object], name: str, value: object) -> None:

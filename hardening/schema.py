@@ -61,7 +61,8 @@ class Family(Generic[T]):
 
     ``default`` and ``rest`` are the strict values of named and unnamed members; ``absent`` is what a list says of
     members that it leaves out or drops. ``read_item`` turns one list element into member and value, ``read_member``
-    checks a member's name; a family without ``read_item`` is written as a table.
+    checks a member's name; a family without ``read_item`` is written as a table. ``examples`` are names of members for
+    the property tests, where ``default`` has none.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Family(Generic[T]):
     absent: T
     read_member: Callable[[Node], str]
     read_item: Callable[[Node], tuple[str, T]] | None = None
+    examples: tuple[str, ...] = ()
 
     @property
     def listed(self) -> bool:
@@ -112,12 +114,12 @@ def family(
     read_member: Callable[[Node], str] = Node.string,
     read_item: Callable[[Node], tuple[str, T]] | None = None,
     name: str | None = None,
+    examples: tuple[str, ...] = (),
 ) -> Any:
     """Declare a family as a field of a mechanism's settings class (see `Family`); ``name=""`` makes the mechanism's own
     table the family, for mechanisms that read their table themselves."""
-    setting = Family(
-        name if name is not None else "\0", kind, rest, help, default or {}, absent, read_member, read_item
-    )
+    key = name if name is not None else "\0"
+    setting = Family(key, kind, rest, help, default or {}, absent, read_member, read_item, examples)
     return attrs.field(metadata={"setting": setting}, kw_only=True)
 
 
