@@ -1,0 +1,376 @@
+"""The laws that composition keeps, as checks that authors of mechanisms can run. No test framework is needed.
+
+    assert not check_kind(MyKind())
+    assert not check_mechanism(MyMechanism(), probe([MyMechanism()]))
+
+Each check returns the laws that it found broken, with the values that show it. `check_stack` holds one stack of layers
+against the laws; feed it from a generator of your own for a wider search.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+import attrs
+import tomli_w
+
+from hardening.compose import Composition, compose
+from hardening.errors import HardeningError, ProfileError
+from hardening.host import Host
+from hardening.kinds import Kind
+from hardening.layers import Layer, Stack, parse_layer
+from hardening.mechanism import Mechanism, Reading
+from hardening.schema import REST, Leaf, Scalar, Setting
+from hardening.source import Document, Node
+
+T = TypeVar("T")
+Values = Mapping[tuple[str, str], Any]
+
+NOTHING: Values = MappingProxyType({})
+#: Exceptions have no end in the generated layers; the day is fixed so that a run can be repeated.
+_TODAY = date(2000, 1, 1)
+
+
+@attrs.frozen
+class Broken:
+    """A law that does not hold, and what shows it."""
+
+    law: str
+    evidence: str
+
+
+@attrs.frozen
+class Case:
+    """One generated layer: what it says, its limits, and the leaves that it has exceptions for."""
+
+    says: Values = NOTHING
+    limits: Values = NOTHING
+    exceptions: frozenset[tuple[str, str]] = frozenset()
+
+
+# --- kinds ------------------------------------------------------------------------------------------------------------
+
+
+def check_kind(kind: Kind[T], samples: Sequence[T] | None = None, *, written: bool = True) -> list[Broken]:
+    """The laws of a meet-semilattice, over the kind's own samples or those given.
+
+    ``written`` includes the law that `Kind.parse` reads back what `Kind.dump` writes; leave it out for a kind that is
+    only used for items of a list, whose grammar the family has.
+    """
+    values = list(kind.samples() if samples is None else samples)
+    broken = [*_order(kind, values), *_meet(kind, values)]
+    if written:
+        broken += _reads_back(kind, values)
+    if len(values) < 2:
+        broken.append(Broken("samples", f"{type(kind).__name__} has {len(values)} samples: nothing can be compared"))
+    return broken
+
+
+def equivalent(kind: Kind[T], a: T, b: T) -> bool:
+    """Whether two values allow the same; a neutral kind compares by equality."""
+    return a == b if kind.neutral else kind.at_most(a, b) and kind.at_most(b, a)
+
+
+def _order(kind: Kind[T], values: Sequence[T]) -> Iterator[Broken]:
+    for a in values:
+        if not kind.at_most(a, a):
+            yield Broken("reflexive", f"{kind.show(a)} is not at most as loose as itself")
+    for a, b, c in itertools.product(values, repeat=3):
+        if kind.at_most(a, b) and kind.at_most(b, c) and not kind.at_most(a, c):
+            yield Broken("transitive", _show(kind, a, b, c))
+    if kind.neutral:
+        return
+    for a, b in itertools.combinations(values, 2):
+        if kind.at_most(a, b) and kind.at_most(b, a) and kind.show(a) != kind.show(b):
+            yield Broken(
+                "antisymmetric", f"{_show(kind, a, b)} are at most as loose as each other, and read differently"
+            )
+
+
+def _meet(kind: Kind[T], values: Sequence[T]) -> Iterator[Broken]:
+    for a in values:
+        if not _same(kind, kind.meet(a, a), a):
+            yield Broken("meet is idempotent", _show(kind, a))
+    if kind.neutral:
+        return
+    for a, b in itertools.product(values, repeat=2):
+        met = kind.meet(a, b)
+        if not _same(kind, met, kind.meet(b, a)):
+            yield Broken("meet is commutative", _show(kind, a, b))
+        if met is not None and not (kind.at_most(met, a) and kind.at_most(met, b)):
+            yield Broken("meet is a lower bound", f"{_show(kind, a, b)} meet in {kind.show(met)}")
+        for c in values:
+            if kind.at_most(c, a) and kind.at_most(c, b) and (met is None or not kind.at_most(c, met)):
+                yield Broken("meet is the greatest lower bound", f"{_show(kind, a, b)}: {kind.show(c)} is below both")
+            if not _same(kind, _meet_of(kind, met, c), _meet_of(kind, a, kind.meet(b, c))):
+                yield Broken("meet is associative", _show(kind, a, b, c))
+
+
+def _meet_of(kind: Kind[T], a: T | None, b: T | None) -> T | None:
+    return None if a is None or b is None else kind.meet(a, b)
+
+
+def _same(kind: Kind[T], a: T | None, b: T | None) -> bool:
+    return a is b if a is None or b is None else equivalent(kind, a, b)
+
+
+def _reads_back(kind: Kind[T], values: Sequence[T]) -> Iterator[Broken]:
+    for value in values:
+        try:
+            raw = tomllib.loads(tomli_w.dumps({"value": kind.dump(value)}))["value"]
+            read = kind.parse(Node(raw, ("value",), _document("sample", {})))
+        except (TypeError, HardeningError) as error:
+            yield Broken("what is dumped can be parsed", f"{kind.show(value)}: {error}")
+            continue
+        if not equivalent(kind, read, value):
+            yield Broken("what is dumped is parsed to the same", f"{kind.show(value)} comes back as {kind.show(read)}")
+
+
+def _show(kind: Kind[T], *values: T) -> str:
+    return ", ".join(kind.show(value) for value in values)
+
+
+# --- mechanisms -------------------------------------------------------------------------------------------------------
+
+
+def check_mechanism(
+    mechanism: Mechanism[Any], host: Host, others: Sequence[Mechanism[Any]] = (), *, stacks: int = 40, seed: int = 0
+) -> list[Broken]:
+    """The laws of one mechanism: its declarations, its dump, and ``stacks`` random stacks of its samples.
+
+    ``others`` are the mechanisms that it names in ``after``. The same ``seed`` makes the same stacks.
+    """
+    broken = [*_declarations(mechanism), *_dumps(mechanism, Reading(host, {}))]
+    chance = random.Random(seed)  # noqa: S311
+    composed = 0
+    for _ in range(stacks):
+        cases = [random_case(mechanism, chance) for _ in range(3)]
+        broken += check_stack(mechanism, host, cases, others)
+        composed += isinstance(_try(mechanism, host, cases, others), Composition)
+    if composed < stacks // 8:
+        broken.append(Broken("samples", f"only {composed} of {stacks} random stacks compose: too few to tell"))
+    return list(dict.fromkeys(broken))
+
+
+def random_case(mechanism: Mechanism[Any], chance: random.Random) -> Case:
+    """A layer that says some of the mechanism's samples, limits others, and has exceptions for half of what it says."""
+    samples = list(mechanism.samples())
+    said = {(setting, member): value for setting, member, value in chance.sample(samples, min(4, len(samples)))}
+    limits = {(setting, member): value for setting, member, value in chance.sample(samples, min(2, len(samples)))}
+    return Case(
+        said, limits if chance.random() < 0.4 else NOTHING, frozenset(key for key in said if chance.random() < 0.6)
+    )
+
+
+def check_stack(
+    mechanism: Mechanism[Any], host: Host, cases: Sequence[Case], others: Sequence[Mechanism[Any]] = ()
+) -> list[Broken]:
+    """Hold one stack against the laws. A stack that does not compose breaks none."""
+    laws = _StackLaws(mechanism, host, tuple(_usable(mechanism, case) for case in cases), tuple(others))
+    return list(laws.broken())
+
+
+def _usable(mechanism: Mechanism[Any], case: Case) -> Case:
+    """The case without limits that mean nothing: those of neutral settings, and open ends of lists."""
+    settings = mechanism.schema.settings
+    limits = {key: value for key, value in case.limits.items() if not settings[key[0]].kind.neutral}
+    for name, _ in list(limits):
+        setting = settings[name]
+        if not isinstance(setting, Scalar) and setting.listed:
+            limits[name, REST] = setting.absent
+    return attrs.evolve(case, limits=limits, exceptions=frozenset(case.exceptions & case.says.keys()))
+
+
+@attrs.frozen
+class _StackLaws:
+    mechanism: Mechanism[Any]
+    host: Host
+    cases: tuple[Case, ...]
+    others: tuple[Mechanism[Any], ...]
+
+    def broken(self) -> Iterator[Broken]:
+        composed = self.compose(self.cases)
+        if isinstance(composed, ProfileError):
+            if str(self.compose(self.cases)) != str(composed):
+                yield Broken("deterministic", f"two errors for one stack: {composed}")
+            return
+        yield from self.differences("deterministic", composed, self.cases)
+        yield from self.differences("idempotent", composed, (*self.cases, self.cases[-1]))
+        yield from self.differences("idempotent once flattened", composed, (self.flat(self.cases, composed),))
+        yield from self.associative(composed)
+        yield from self.downwards(composed)
+        yield from self.limited(composed)
+
+    def compose(self, cases: Sequence[Case]) -> Composition | ProfileError:
+        return _try(self.mechanism, self.host, cases, self.others)
+
+    def flat(self, cases: Sequence[Case], composed: Composition) -> Case:
+        """Several layers as one: what they come to, with all their limits and exceptions."""
+        exceptions = frozenset(key for case in cases for key in case.exceptions)
+        return Case(composed.stated(self.mechanism.name), composed.limits(self.mechanism.name), exceptions)
+
+    def associative(self, composed: Composition) -> Iterator[Broken]:
+        for start, end in itertools.combinations(range(len(self.cases) + 1), 2):
+            part = self.cases[start:end]
+            if not 1 < len(part) < len(self.cases):
+                continue
+            inner = self.compose(part)
+            if isinstance(inner, ProfileError):
+                yield Broken(
+                    "associative", f"layers {start + 1} to {end} compose in their stack, but not alone: {inner}"
+                )
+                continue
+            flattened = (*self.cases[:start], self.flat(part, inner), *self.cases[end:])
+            yield from self.differences(f"associative (layers {start + 1} to {end})", composed, flattened)
+
+    def downwards(self, composed: Composition) -> Iterator[Broken]:
+        """Without an exception for it, nothing is looser than any layer says."""
+        excepted = {key for case in self.cases for key in case.exceptions}
+        for number, case in enumerate(self.cases, 1):
+            for key, value in case.says.items():
+                kind = self.mechanism.schema.settings[key[0]].kind
+                result = _at(self.mechanism, composed, key).value
+                if key not in excepted and not kind.neutral and not kind.at_most(result, value):
+                    text = f"{self.name(key)}: {kind.show(result)}, where layer {number} says {kind.show(value)}"
+                    yield Broken("later layers only tighten", text)
+
+    def limited(self, composed: Composition) -> Iterator[Broken]:
+        """Limits hold, and one more limit never makes anything looser."""
+        for leaf, resolved in composed.leaves.items():
+            kind = self.mechanism.schema.settings[leaf.setting].kind if leaf.mechanism == self.mechanism.name else None
+            if kind and resolved.limit_origin and not kind.at_most(resolved.value, resolved.limit):
+                yield Broken("limits hold", f"{leaf}: {resolved.shown} beyond {resolved.limit_shown}")
+        for key, value in {key: value for case in self.cases for key, value in case.says.items()}.items():
+            kind = self.mechanism.schema.settings[key[0]].kind
+            limit = _usable(self.mechanism, Case(limits={key: value}))
+            for cases in ((limit, *self.cases), (*self.cases, limit)):
+                under = self.compose(cases)
+                if kind.neutral or isinstance(under, ProfileError):
+                    continue
+                if not kind.at_most(_at(self.mechanism, under, key).value, value):
+                    yield Broken("limits hold", f"{self.name(key)} is beyond {kind.show(value)}")
+                yield from self.looser(composed, under)
+
+    def looser(self, before: Composition, after: Composition) -> Iterator[Broken]:
+        for key in _keys(self.mechanism, before, after):
+            kind = self.mechanism.schema.settings[key[0]].kind
+            old, new = _at(self.mechanism, before, key), _at(self.mechanism, after, key)
+            if not kind.neutral and not kind.at_most(new.value, old.value):
+                text = f"{self.name(key)}: {old.shown} becomes {new.shown} under one more limit"
+                yield Broken("monotone in limits", text)
+
+    def differences(self, law: str, composed: Composition, cases: Sequence[Case]) -> Iterator[Broken]:
+        other = self.compose(cases)
+        if isinstance(other, ProfileError):
+            yield Broken(law, f"the equal stack does not compose: {other}")
+            return
+        for key in _keys(self.mechanism, composed, other):
+            kind = self.mechanism.schema.settings[key[0]].kind
+            a, b = _at(self.mechanism, composed, key), _at(self.mechanism, other, key)
+            limits = (a.limit, b.limit) if a.limit_origin and b.limit_origin else None
+            alike = bool(a.limit_origin) == bool(b.limit_origin) and (not limits or equivalent(kind, *limits))
+            if not equivalent(kind, a.value, b.value) or a.stated != b.stated or not alike:
+                yield Broken(law, f"{self.name(key)}: {_summary(a)} against {_summary(b)}")
+
+    def name(self, key: tuple[str, str]) -> str:
+        return str(Leaf(self.mechanism.name, *key))
+
+
+def _summary(resolved: Any) -> str:
+    stated = "stated" if resolved.stated else "by default"
+    return f"{resolved.shown} ({stated}{', at most ' + resolved.limit_shown if resolved.limit_origin else ''})"
+
+
+def _keys(mechanism: Mechanism[Any], *compositions: Composition) -> list[tuple[str, str]]:
+    leaves = {leaf for composed in compositions for leaf in composed.leaves if leaf.mechanism == mechanism.name}
+    return [(leaf.setting, leaf.member) for leaf in sorted(leaves)]
+
+
+def _at(mechanism: Mechanism[Any], composed: Composition, key: tuple[str, str]) -> Any:
+    """What a leaf came to; a member that nobody named has the value of all others."""
+    leaves = composed.leaves
+    found = leaves.get(mechanism.leaf(*key))
+    return found if found is not None else leaves[mechanism.leaf(key[0], REST)]
+
+
+def _try(
+    mechanism: Mechanism[Any], host: Host, cases: Sequence[Case], others: Sequence[Mechanism[Any]]
+) -> Composition | ProfileError:
+    stack = Stack(tuple(_layer(mechanism, case, f"layer{number}") for number, case in enumerate(cases, 1)))
+    try:
+        return compose(stack, [mechanism, *others], host, _TODAY)
+    except HardeningError as error:
+        return error if isinstance(error, ProfileError) else ProfileError(str(error))
+
+
+def _layer(mechanism: Mechanism[Any], case: Case, name: str) -> Layer:
+    """The case as a layer, by way of TOML text."""
+    data: dict[str, Any] = {}
+    if case.says:
+        data[mechanism.name] = mechanism.dump(case.says)
+    if case.limits:
+        data["limits"] = {mechanism.name: mechanism.dump(case.limits)}
+    if case.exceptions:
+        data["exceptions"] = [
+            {"setting": str(mechanism.leaf(*key)), "reason": "generated"} for key in sorted(case.exceptions)
+        ]
+    return parse_layer(_document(name, tomllib.loads(tomli_w.dumps(data))))
+
+
+def _document(name: str, tables: Mapping[str, object]) -> Document:
+    return Document(name, Path(f"{name}.toml"), tables, {})
+
+
+def _declarations(mechanism: Mechanism[Any]) -> Iterator[Broken]:
+    samples = mechanism.samples()
+    for setting in mechanism.schema.settings.values():
+        name = str(mechanism.leaf(setting.name))
+        if not setting.help.strip() or not setting.kind.grammar().strip():
+            yield Broken("every setting is documented", f"{name} lacks its help or its grammar")
+        yield from _strict(name, setting)
+        if not isinstance(setting, Scalar) and not any(
+            said == setting.name and member != REST for said, member, _ in samples
+        ):
+            yield Broken("samples", f"{name} has no sample with a member: declare `examples`")
+    for option in mechanism.options():
+        if mechanism.schema.find(option.key) is None and not mechanism.expand(option.key):
+            yield Broken("options say settings", f"{option.flags[0]} says {option.key}, which is no setting")
+
+
+def _strict(name: str, setting: Setting) -> Iterator[Broken]:
+    """No default may be looser than some sample: unstated settings are strict."""
+    if isinstance(setting, Scalar):
+        defaults: Iterable[Any] = [setting.default]
+    else:
+        defaults = [*setting.default.values(), setting.rest]
+    kind = setting.kind
+    for default, sample in itertools.product(defaults, kind.samples() if not kind.neutral else ()):
+        if kind.at_most(sample, default) and not kind.at_most(default, sample):
+            yield Broken("defaults are strict", f"{name}: {kind.show(sample)} is stricter than {kind.show(default)}")
+
+
+def _dumps(mechanism: Mechanism[Any], reading: Reading) -> Iterator[Broken]:
+    """What is dumped says the same, for each sample alone; and no leaf is said twice."""
+    for setting, member, value in mechanism.samples():
+        kind = mechanism.schema.settings[setting].kind
+        name = mechanism.leaf(setting, member)
+        layer = _layer(mechanism, Case({(setting, member): value}), "sample")
+        try:
+            says = list(mechanism.says(layer.tables[mechanism.name], reading)) if layer.tables else []
+        except HardeningError as error:
+            yield Broken("what is dumped can be read", f"{name}: {kind.show(value)}: {error}")
+            continue
+        found = {(say.setting, say.member): say.value for say in says}
+        if len(found) != len(says):
+            yield Broken("a layer says a leaf once", f"{name}: {kind.show(value)}")
+        read = found.get((setting, member), found.get((setting, REST)))
+        if read is None or not equivalent(kind, read, value):
+            shown = "nothing" if read is None else kind.show(read)
+            yield Broken("what is dumped says the same", f"{name}: {kind.show(value)} comes back as {shown}")
