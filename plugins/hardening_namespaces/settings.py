@@ -158,6 +158,7 @@ class NamespacesSettings:
         absent="",
         read_member=_sysctl,
         help="Kernel parameters of the private namespaces, by name; those of the whole host are refused.",
+        examples=("net.ipv4.ip_forward", "kernel.msgmax"),
     )
     boottime_offset: int = scalar(
         Neutral(_seconds, "seconds", (0, 1)), 0, "Offset of the boot clock in a private `time` namespace.",
