@@ -24,7 +24,7 @@ _FIELDS = {
 
 
 def findings(settings: CapabilitiesSettings, context: Context) -> Iterator[Finding]:
-    """Dangerous capabilities, what the host cuts off, what its kernel does not have, and a missing no_new_privileges."""
+    """Dangerous capabilities, those that the host cuts off, and a missing no_new_privileges."""
     own = has_own_user_namespace(context)
     for name in sorted(granted(settings, context)):
         capability = BY_NAME[name]
@@ -46,15 +46,6 @@ def findings(settings: CapabilitiesSettings, context: Context) -> Iterator[Findi
             leaf=f"capabilities.{name}",
             hint="drop it from the profile, or give it to the caller",
         )
-    for shortfall in context.shortfalls:
-        if shortfall.leaf.startswith("capabilities."):
-            yield Finding(
-                "capabilities/not-enforced",
-                Severity.WARNING,
-                f"not enforced: {shortfall.reason}",
-                leaf=shortfall.leaf,
-                hint=shortfall.remedy,
-            )
     if not settings.no_new_privileges:
         yield Finding(
             "capabilities/new-privileges",

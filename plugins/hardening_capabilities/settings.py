@@ -38,11 +38,19 @@ def _read_item(node: Node) -> tuple[str, bool]:
 
 
 @attrs.frozen
+class Held(Flag):
+    """Whether a capability is held."""
+
+    def show(self, value: bool) -> str:
+        return "added" if value else "dropped"
+
+
+@attrs.frozen
 class CapabilitiesSettings:
     """Composed settings of `capabilities`."""
 
     members: Members[bool] = family(
-        Flag(strict=False),
+        Held(strict=False),
         name=FAMILY,
         default=dict.fromkeys(BY_NAME, False),
         rest=False,
@@ -65,13 +73,12 @@ class CapabilitiesSettings:
 def read(table: Node) -> Iterator[Say]:
     """The says of one layer's table. Raises `ProfileError`: an unknown key or name, a name dropped and added at once."""
     says: dict[str, Say] = {}
-    flag: Flag = attrs.fields(CapabilitiesSettings).no_new_privileges.metadata["setting"].kind
     for key, node in table.members():
         if key in ("drop", "add"):
             for item in node.items():
                 _say(says, item, added=key == "add")
         elif key == "no_new_privileges":
-            yield Say(key, "", flag.parse(node), node.origin)
+            yield Say(key, "", node.boolean(), node.origin)
         elif key == REQUIREMENT.name:
             yield Say(key, "", REQUIREMENT.kind.parse(node), node.origin)
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hardening.mechanism import Context
+from hardening_namespaces.settings import HOST, NamespacesSettings
 
 
 def runs_as_root(context: Context) -> bool:
@@ -13,4 +14,5 @@ def runs_as_root(context: Context) -> bool:
 def has_own_user_namespace(context: Context) -> bool:
     """Whether the command gets a user namespace other than the caller's; without the mechanism `namespaces` it does
     not."""
-    return False
+    namespaces = context.of(NamespacesSettings)
+    return namespaces is not None and namespaces.user != HOST and not context.lacks("namespaces.user")
