@@ -70,10 +70,13 @@ def verify(settings: CapabilitiesSettings, receipt: Mapping[str, Any]) -> Iterat
     root = _inner_uid(receipt) == 0
     for name, field in _FIELDS.items():
         wanted = 0 if root and name in ("inheritable", "ambient") else expected
-        yield Check(f"capabilities.* ({field})", _show(wanted), _show(kernel[name]), kernel[name] == wanted)
+        found = kernel[name]
+        yield Check("capabilities.*", f"{field}: {_show(wanted)}", f"{field}: {_show(found)}", found == wanted)
     flag = status["NoNewPrivs"].strip()
     wanted_flag = "1" if settings.no_new_privileges else "0"
-    yield Check("capabilities.no_new_privileges", wanted_flag, flag, flag == wanted_flag)
+    yield Check(
+        "capabilities.no_new_privileges", f"NoNewPrivs: {wanted_flag}", f"NoNewPrivs: {flag}", flag == wanted_flag
+    )
 
 
 def _mask(status: Mapping[str, str], field: str) -> int:

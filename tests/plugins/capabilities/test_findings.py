@@ -1,0 +1,98 @@
+"""What is said of dangerous capabilities, and whether a receipt is judged rightly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from hardening.findings import Finding, Severity
+from hardening_capabilities import CapabilitiesSettings
+from hardening_capabilities.findings import findings, verify
+from hardening_capabilities.table import BY_NAME
+from tests.plugins.capabilities.stacks import EVERY, context, host, namespaces
+from tests.plugins.capabilities.test_spec import settings
+
+
+def said(chosen: CapabilitiesSettings, *others: object, bounding: frozenset[str] = EVERY) -> list[Finding]:
+    return list(findings(chosen, context(host(bounding=bounding), *others)))
+
+
+def test_nothing_to_say_of_the_default() -> None:
+    assert said(settings()) == []
+    assert said(settings("CHOWN", "KILL")) == []
+
+
+@pytest.mark.parametrize("name", ["SYS_ADMIN", "SYS_PTRACE", "SYS_MODULE", "DAC_READ_SEARCH", "BPF", "NET_ADMIN"])
+def test_dangerous_capabilities_come_with_a_smaller_alternative(name: str) -> None:
+    (finding,) = said(settings(name))
+    assert (finding.rule, finding.severity) == ("capabilities/dangerous", Severity.WARNING)
+    assert finding.leaf == f"capabilities.{name}"
+    assert BY_NAME[name].risk in finding.message
+    assert BY_NAME[name].instead in finding.hint
+
+
+def test_in_a_user_namespace_danger_is_a_note() -> None:
+    (finding,) = said(settings("SYS_ADMIN"), namespaces(user="private"))
+    assert finding.severity is Severity.NOTE
+
+
+def test_the_cut_of_the_host_is_said() -> None:
+    (finding,) = said(settings("SYS_RESOURCE"), bounding=frozenset())
+    assert (finding.rule, finding.leaf) == ("capabilities/cut-by-host", "capabilities.SYS_RESOURCE")
+    assert said(settings("SYS_RESOURCE"), namespaces(user="private"), bounding=frozenset()) == []
+
+
+def test_privileges_that_can_be_gained_are_said() -> None:
+    (finding,) = said(settings(no_new_privileges=False))
+    assert finding.rule == "capabilities/new-privileges"
+
+
+def receipt(sets: Mapping[str, int], *, uid: int = 0, own: bool = True, flag: str = "1") -> dict[str, Any]:
+    status = {field: f"{sets.get(field, 0):016x}" for field in ("CapBnd", "CapPrm", "CapEff", "CapInh", "CapAmb")}
+    status |= {"NoNewPrivs": flag, "Uid": "\t".join([str(100000 + uid)] * 4)}
+    return {
+        "status": status,
+        "uid_map": "         0     100000      65536\n",
+        "namespaces": {"user": "user:[2]" if own else "user:[1]"},
+        "caller_namespaces": {"user": "user:[1]"},
+    }
+
+
+KILL, CHOWN = 1 << 5, 1 << 0
+THREE = {"CapBnd": KILL, "CapPrm": KILL, "CapEff": KILL}
+FIVE = THREE | {"CapInh": KILL, "CapAmb": KILL}
+
+
+def wrong(chosen: CapabilitiesSettings, report: dict[str, Any]) -> list[str]:
+    return [check.kernel.partition(": ")[0] for check in verify(chosen, report) if not check.holds]
+
+
+def test_a_kernel_that_agrees() -> None:
+    assert wrong(settings("KILL"), receipt(THREE)) == []
+    assert wrong(settings("KILL"), receipt(FIVE, uid=1000)) == []
+    assert wrong(settings(), receipt({})) == []
+
+
+def test_every_set_is_held_against_the_settings() -> None:
+    for field in FIVE:
+        assert wrong(settings("KILL"), receipt(THREE | {field: KILL | CHOWN})) == [field]
+    assert wrong(settings("KILL"), receipt(THREE, flag="0")) == ["NoNewPrivs"]
+    assert wrong(settings("KILL", no_new_privileges=False), receipt(THREE, flag="1")) != []
+
+
+def test_root_with_ambient_and_others_without_are_wrong() -> None:
+    assert wrong(settings("KILL"), receipt(FIVE)) == ["CapInh", "CapAmb"]
+    assert wrong(settings("KILL"), receipt(THREE, uid=1000)) == ["CapInh", "CapAmb"]
+
+
+def test_the_cut_of_the_host_holds_only_in_its_own_user_namespace() -> None:
+    assert wrong(settings("KILL", "CHOWN"), receipt(THREE, own=False)) == []
+    assert wrong(settings("KILL", "CHOWN"), receipt(THREE, own=True)) != []
+    assert wrong(settings("KILL"), receipt(THREE | {"CapBnd": KILL | CHOWN}, own=False)) != []
+
+
+def test_bits_without_a_name_are_wrong_and_shown() -> None:
+    checks = list(verify(settings("KILL"), receipt(THREE | {"CapBnd": KILL | 1 << 50})))
+    assert (checks[0].kernel, checks[0].holds) == ("CapBnd: KILL 50", False)
