@@ -1,0 +1,396 @@
+"""Real containers for system tests: profiles and a command -> bundle -> a runtime -> what the kernel says of the process.
+
+`running` keeps a command going while a test looks at it from outside, `finished` waits for its end. Both compose the
+given TOML texts as the layers of one stack, as an ordinary user or as whoever runs the tests. A test may name the
+mechanisms that take part: what the absent ones would contribute (a root, mounts, arguments) is then filled in with a
+plain busybox container, so that one mechanism can be watched alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import date
+from importlib import import_module
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import attrs
+
+from hardening import bundle, compose, layers, pipeline
+from hardening.host import Host, plain
+from hardening.plugins import Plugin, Plugins, load
+from hardening.runtime import LaunchRequest
+from hardening.spec import OCI_VERSION
+from hardening_namespaces import idmaps
+from hardening_namespaces.settings import NamespacesSettings
+from tests.support.features import available, require
+from tests.support.users import REPOSITORY, User
+
+RUNTIMES = ("native", "crun", "runc")
+#: Everything that the tests write: no temporary folder of pytest, which mapped ids may not enter.
+FOLDER = Path("/var/tmp")
+
+#: Says that it is there, then runs each line that it reads and says how that ended.
+SHELL = ("/bin/sh", "-c", 'echo ready; while read -r line; do eval "$line" 2>&1; echo "=$?"; done')
+
+_APPLETS = ("cat", "date", "env", "grep", "hostname", "id", "ip", "kill", "ls", "mkdir", "mount", "nc", "od", "ps", "sed",
+            "sh", "sleep", "stat", "sysctl", "touch", "true")  # fmt: skip
+_CGROUP2 = 'umount -R /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec "$@"'
+
+
+@attrs.frozen
+class Ended:
+    """A command that has ended; ``document`` is the configuration that it ran under."""
+
+    document: Mapping[str, Any]
+    code: int
+    stdout: str
+    stderr: str
+
+
+@attrs.frozen
+class Running:
+    """A command that runs; ``pid`` is its process id as the test sees it."""
+
+    document: Mapping[str, Any]
+    process: subprocess.Popen[str]
+    pid: int
+
+    def read(self, name: str) -> str:
+        """The text of a file below /proc/PID."""
+        return Path(f"/proc/{self.pid}", name).read_text()
+
+    @property
+    def status(self) -> dict[str, str]:
+        """The fields of /proc/PID/status."""
+        return dict(line.split(":\t", 1) for line in self.read("status").splitlines() if ":\t" in line)
+
+    def namespace(self, name: str, pid: int | str | None = None) -> str:
+        """The namespace of a name in /proc/PID/ns, such as ``pid:[4026531836]``."""
+        return os.readlink(f"/proc/{self.pid if pid is None else pid}/ns/{name}")
+
+    def shares(self, name: str) -> bool:
+        """Whether the command is in the same namespace as the test."""
+        return self.namespace(name) == self.namespace(name, "self")
+
+    @property
+    def id_maps(self) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
+        """The lines of uid_map and gid_map as (inside, outside, size)."""
+        uids, gids = ([tuple(map(int, line.split())) for line in self.read(f"{kind}_map").splitlines()]
+                      for kind in ("uid", "gid"))  # fmt: skip
+        return uids, gids
+
+    def ask(self, line: str) -> str:
+        """What a line prints when the shell inside runs it, without the last newline. Its exit code must be 0."""
+        code, text = self.attempt(line)
+        assert code == 0, f"{line}: {text}"
+        return text
+
+    def attempt(self, line: str) -> tuple[int, str]:
+        """The exit code of a line that the shell inside runs, and what it prints."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(line + "\n")
+        text = _until(self.process, "=")
+        body, _, code = text.rpartition("=")
+        return int(code), body.rstrip("\n")
+
+    def enter(self, command: Sequence[str], *namespaces: str) -> str:
+        """What a program of the host prints when root runs it in namespaces of the command (nsenter(1))."""
+        argv = ["nsenter", f"--target={self.pid}", *(f"--{name}" for name in namespaces), "--", *command]
+        return subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def host_of(user: User | None, plugins: Plugins) -> Host:
+    """The facts of this host as they are for ``user``, or for whoever runs the tests."""
+    host = plain()
+    if user is not None:
+        groups = tuple(sorted(os.getgrouplist(user.name, user.gid)))
+        host = attrs.evolve(host, uid=user.uid, gid=user.gid, groups=groups)
+    probed = [fact for fact in (mechanism.probe(host) for mechanism in plugins.mechanisms) if fact is not None]
+    return attrs.evolve(host, facts=MappingProxyType({type(fact): fact for fact in probed}))
+
+
+def installed(mechanisms: Sequence[str] | None = None) -> Plugins:
+    """The installed plugins, or only those of the named mechanisms."""
+    if mechanisms is None:
+        return load()
+    return Plugins(Plugin(name, import_module(f"hardening_{name}"), "hardening", "") for name in mechanisms)
+
+
+def composed(profiles: Sequence[str], plugins: Plugins, host: Host, folder: Path) -> compose.Composition:
+    """The composition of TOML texts, written to ``folder`` as layer-0.toml, layer-1.toml, …"""
+    paths = []
+    for number, text in enumerate(profiles):
+        path = folder / f"layer-{number}.toml"
+        path.write_text(text)
+        path.chmod(0o644)
+        paths.append(str(path))
+    stack = layers.resolve(paths, layers.SearchPath(()))
+    return compose.compose(stack, plugins.mechanisms, host, date.today())
+
+
+def planned(
+    profiles: Sequence[str],
+    command: Sequence[str],
+    *,
+    folder: Path,
+    mechanisms: Sequence[str] | None = None,
+    user: User | None = None,
+) -> pipeline.Plan:
+    """The plan for a command under a stack of TOML texts; its bundle belongs at ``folder / "bundle"``."""
+    plugins = installed(mechanisms)
+    host = host_of(user, plugins)
+    composition = composed(profiles, plugins, host, folder)
+    plan = pipeline.plan(plugins, composition, host, command, bundle=folder / "bundle")
+    natural = (0, 0) if host.root else (host.uid, host.gid)
+    namespaces = composition.settings.get("namespaces")
+    if isinstance(namespaces, NamespacesSettings):
+        maps = idmaps.resolve(namespaces, host)
+        natural = maps.natural if maps is not None else natural
+    document = filled(plan.spec.document, command, natural, folder / "root")
+    return attrs.evolve(plan, spec=attrs.evolve(plan.spec, document=document))
+
+
+def filled(document: Mapping[str, Any], command: Sequence[str], ids: tuple[int, int], root: Path) -> dict[str, Any]:
+    """A configuration with what it lacks of a plain busybox container that runs ``command`` as ``ids``."""
+    process = {
+        "args": list(command),
+        "cwd": "/",
+        "env": ["PATH=/bin"],
+        "user": {"uid": ids[0], "gid": ids[1]},
+        "terminal": False,
+        "noNewPrivileges": True,
+    }
+    mounts = [
+        {"destination": "/proc", "type": "proc", "source": "proc"},
+        {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "mode=755", "size=64k"]},
+        {"destination": "/tmp", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "nodev", "size=1m"]},
+    ]
+    kinds = [entry["type"] for entry in document.get("linux", {}).get("namespaces", []) if "path" not in entry]
+    if "pid" not in kinds:
+        # A user namespace may not mount a fresh /proc of processes that it does not own.
+        mounts[0] = {"destination": "/proc", "type": "bind", "source": "/proc", "options": ["rbind", "ro"]}
+    plain = {"ociVersion": OCI_VERSION, "root": {"path": str(root), "readonly": True}, "mounts": mounts, "linux": {}}
+    if "root" not in document:
+        busybox_root(root)
+    return {**plain, **document, "process": {**process, **document.get("process", {})}}
+
+
+def busybox_root(path: Path) -> Path:
+    """Make ``path`` the root of a container: busybox, and empty directories to mount on."""
+    if path.exists():
+        return path
+    for name in ("bin", "dev", "etc", "proc", "run", "sys", "tmp", "var/tmp", "data"):
+        (path / name).mkdir(parents=True)
+    shutil.copy("/bin/busybox", path / "bin/busybox")
+    for applet in _APPLETS:
+        (path / "bin" / applet).symlink_to("busybox")
+    (path / "etc/passwd").write_text("root:x:0:0:root:/:/bin/sh\n")
+    return path
+
+
+@contextmanager
+def workplace(user: User | None = None) -> Iterator[Path]:
+    """A folder that mapped ids may enter, removed afterwards; hand it to ``user`` with `hand_over`."""
+    folder = Path(tempfile.mkdtemp(prefix="hardening-run-", dir=FOLDER))
+    folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        hand_over(folder, None)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def hand_over(folder: Path, user: User | None) -> None:
+    """Give everything in a folder to ``user``, or back to whoever runs the tests."""
+    uid, gid = (user.uid, user.gid) if user is not None else (os.geteuid(), os.getegid())
+    if os.geteuid() == 0:
+        subprocess.run(["chown", "-R", "-h", f"{uid}:{gid}", str(folder)], check=True)
+
+
+def launch_argv(runtime: str, folder: Path, user: User | None = None) -> list[str]:
+    """The command line that runs ``folder / "bundle"`` under a runtime, as ``user``."""
+    where, name = folder / "bundle", f"test-{secrets.token_hex(4)}"
+    if runtime == "native":
+        request = LaunchRequest(name, folder / "state", stdin=True)
+        (folder / "state").mkdir(mode=0o711, exist_ok=True)
+        hand_over(folder / "state", user)
+        argv = load().runtime(runtime).command(where, request)
+        return argv if user is None else user.argv([_interpreter(user), *argv[1:]])
+    _require_cgroups()
+    (folder / "state").mkdir(mode=0o700, exist_ok=True)
+    hand_over(folder / "state", user)
+    argv = [runtime, f"--root={folder / 'state'}", "run", f"--bundle={where}", name]
+    argv = argv if user is None else user.argv(argv)
+    if available("cgroup2-unified"):
+        return argv
+    # Neither runtime takes the hybrid layout; in a mount namespace of its own it sees cgroup2 alone.
+    return ["unshare", "--mount", "--propagation=private", "--", "sh", "-c", _CGROUP2, "sh", *argv]
+
+
+def _require_cgroups() -> None:
+    if not available("cgroup2-unified"):
+        require("cgroup2-mount")
+
+
+def _interpreter(user: User) -> str:
+    """A Python that ``user`` can start, with the launch stage beside it."""
+    from tests.support.users import program
+
+    script = Path(program(user))
+    return sys.executable if script.parent == Path(sys.executable).parent else str(script.parent / "python")
+
+
+@contextmanager
+def running(
+    *profiles: str,
+    command: Sequence[str] = SHELL,
+    runtime: str = "crun",
+    mechanisms: Sequence[str] | None = None,
+    user: User | None = None,
+    change: Callable[[dict[str, Any]], None] | None = None,
+) -> Iterator[Running]:
+    """Run a command under a stack of TOML texts, by default a shell that `Running.ask` talks to.
+
+    ``change`` may alter the configuration before it is written, to show that a test notices.
+    """
+    with workplace(user) as folder:
+        document = _write(profiles, command, folder, mechanisms, user, change)
+        with running_bundle(folder, document, runtime=runtime, user=user) as found:
+            yield found
+
+
+@contextmanager
+def running_bundle(
+    folder: Path, document: Mapping[str, Any], *, runtime: str, user: User | None = None
+) -> Iterator[Running]:
+    """Run ``folder / "bundle"``, whose configuration is ``document`` and whose command is `SHELL`."""
+    argv = launch_argv(runtime, folder, user)
+    pipe = subprocess.PIPE
+    errors = folder / "stderr"
+    with errors.open("w") as file:
+        # The shell waits for the descriptors to be the user's own, as they are in a login: runc hands them on by fchown(2).
+        process = subprocess.Popen(["sh", "-c", 'read -r go; exec "$@"', "sh", *argv], stdin=pipe, stdout=pipe, stderr=file,
+                                   text=True, bufsize=1, cwd="/", env=_environment(user))  # fmt: skip
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            for descriptor in (process.stdin.fileno(), process.stdout.fileno(), file.fileno()):
+                if user is not None and user.uid != os.geteuid():
+                    os.fchown(descriptor, user.uid, user.gid)
+            process.stdin.write("go\n")
+            if tuple(document["process"]["args"]) == SHELL:
+                said = _until(process, "ready")
+                assert said, f"{' '.join(argv)}: {errors.read_text()}"
+            yield Running(document, process, _find(process.pid, document["process"]["args"]))
+        finally:
+            _end(process)
+
+
+def finished(
+    *profiles: str,
+    command: Sequence[str],
+    runtime: str = "crun",
+    mechanisms: Sequence[str] | None = None,
+    user: User | None = None,
+    change: Callable[[dict[str, Any]], None] | None = None,
+    input: str = "",  # noqa: A002
+) -> Ended:
+    """Run a command under a stack of TOML texts to its end."""
+    with workplace(user) as folder:
+        document = _write(profiles, command, folder, mechanisms, user, change)
+        argv = launch_argv(runtime, folder, user)
+        done = subprocess.run(
+            argv,
+            input=input,
+            capture_output=True,
+            text=True,
+            cwd="/",
+            env=_environment(user),
+            timeout=60,
+            check=False,
+        )
+        return Ended(document, done.returncode, done.stdout, done.stderr)
+
+
+def _write(
+    profiles: Sequence[str],
+    command: Sequence[str],
+    folder: Path,
+    mechanisms: Sequence[str] | None,
+    user: User | None,
+    change: Callable[[dict[str, Any]], None] | None,
+) -> dict[str, Any]:
+    plan = planned(profiles, command, folder=folder, mechanisms=mechanisms, user=user)
+    document = json.loads(bundle.to_json(plan.spec.document))
+    if change is not None:
+        change(document)
+    bundle.write(attrs.evolve(plan.spec, document=document), folder / "bundle")
+    hand_over(folder, user)
+    return dict(document)
+
+
+def _environment(user: User | None) -> dict[str, str]:
+    return {**(user.environment if user is not None else os.environ), "PYTHONPATH": str(REPOSITORY)}
+
+
+def _until(process: subprocess.Popen[str], mark: str) -> str:
+    """Everything that a process prints up to the line that begins with ``mark``; empty where it ends before."""
+    assert process.stdout is not None
+    lines = []
+    while line := process.stdout.readline():
+        lines.append(line)
+        if line.startswith(mark):
+            return "".join(lines).rstrip("\n")
+    return ""
+
+
+def _find(ancestor: int, command: Sequence[str]) -> int:
+    """The process below ``ancestor`` that runs ``command``."""
+    wanted = "".join(f"{argument}\0" for argument in command).encode()
+    for _ in range(200):
+        for pid in _descendants(ancestor):
+            try:
+                if Path(f"/proc/{pid}/cmdline").read_bytes() == wanted:
+                    return pid
+            except OSError:
+                continue
+        time.sleep(0.05)
+    raise AssertionError(f"nothing below process {ancestor} runs {' '.join(command)}")
+
+
+def _descendants(pid: int) -> Iterator[int]:
+    yield pid
+    # Any thread may be the parent: runc is a Go program.
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            found = children.read_text().split()
+        except OSError:
+            continue
+        for child in found:
+            yield from _descendants(int(child))
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """Close the shell's input, which ends it, and wait; a command that stays is killed with all below it."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.close()
+    try:
+        process.wait(5)
+    except subprocess.TimeoutExpired:
+        for pid in reversed(list(_descendants(process.pid))):
+            os.kill(pid, signal.SIGKILL)
+        process.wait(5)
+    process.stdout.close()
