@@ -1,0 +1,114 @@
+"""A bundle on disk: `config.json`, its root and `seccomp.bpf`, opened once and checked by descriptor."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+from hardening.errors import LaunchError
+from hardening.launch import jsontext
+from hardening.launch.frozen import Frozen
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from hardening.launch.plan import Plan
+
+MAX_FILTER = 8 * 65535  # BPF_MAXINSNS is 4096 for classic programs of users; libseccomp may write up to 65535
+
+
+class Bundle(Frozen):
+    """A bundle's directory, its parsed `config.json`, and the text of that file."""
+
+    directory: str
+    document: object
+    size: int
+
+
+def load(directory: str) -> Bundle:
+    """Read `config.json` of a bundle.
+
+    Raises `LaunchError` when it is missing, malformed, or when the directory or the file can be written by somebody
+    other than its owner and root.
+    """
+    directory = os.path.abspath(directory)
+    fd = _open(directory, os.O_DIRECTORY, None)
+    try:
+        _refuse_writable(fd, directory)
+        text = read_file(fd, "config.json", directory, jsontext.MAX_BYTES)
+    finally:
+        os.close(fd)
+    origin = os.path.join(directory, "config.json")
+    return Bundle(directory=directory, document=jsontext.parse(text, origin), size=len(text))
+
+
+def load_filter(bundle: Bundle, plan: Plan) -> bytes:
+    """The seccomp program of the bundle, b'' when the plan has none; `LaunchError` unless its digest is as stated."""
+    if plan.seccomp is None:
+        return b""
+    fd = _open(bundle.directory, os.O_DIRECTORY, None)
+    try:
+        program = read_file(fd, "seccomp.bpf", bundle.directory, MAX_FILTER)
+    finally:
+        os.close(fd)
+    origin = os.path.join(bundle.directory, "seccomp.bpf")
+    if not program or len(program) % 8:
+        raise LaunchError("is not a BPF program of 8-byte instructions", origin=origin)
+    if _sha256(program) != plan.seccomp.sha256:
+        raise LaunchError(
+            "is not the filter that config.json names: its sha256 differs",
+            origin=origin,
+            hint="write the bundle again with `hardening compose -o` or `hardening apply`",
+        )
+    return program
+
+
+def read_file(directory: int, name: str, where: str, longest: int) -> bytes:
+    """The content of a regular file in an open directory, never through a symbolic link."""
+    path = os.path.join(where, name)
+    fd = _open(path, os.O_NOFOLLOW | os.O_NONBLOCK, directory)
+    try:
+        _refuse_writable(fd, path)
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            raise LaunchError("is not a regular file", origin=path)
+        if status.st_size > longest:
+            raise LaunchError(f"is larger than {longest} bytes", origin=path)
+        parts = []
+        while part := os.read(fd, 1 << 20):
+            parts.append(part)
+        return b"".join(parts)
+    finally:
+        os.close(fd)
+
+
+def _open(path: str, flags: int, directory: int | None) -> int:
+    name = os.path.basename(path) if directory is not None else path
+    try:
+        return os.open(name, os.O_RDONLY | os.O_CLOEXEC | flags, dir_fd=directory)
+    except OSError as error:
+        hint = "it must not be a symbolic link" if error.errno == errno.ELOOP else None
+        raise LaunchError(f"cannot be opened: {error.strerror}", origin=path, hint=hint) from error
+
+
+def _refuse_writable(fd: int, path: str) -> None:
+    mode = os.fstat(fd).st_mode
+    if mode & 0o022:
+        raise LaunchError(
+            f"can be written by others than its owner (mode {mode & 0o7777:o})",
+            origin=path,
+            hint=f"chmod go-w {path}",
+        )
+
+
+def _sha256(data: bytes) -> str:
+    # hashlib loads OpenSSL, which takes as long as the rest of the launch; the interpreter's own code does not.
+    try:
+        from _sha2 import sha256  # type: ignore[import-not-found, unused-ignore]
+    except ImportError:
+        try:
+            from _sha256 import sha256  # type: ignore[import-not-found, unused-ignore]
+        except ImportError:
+            from hashlib import sha256
+    digest: str = sha256(data).hexdigest()
+    return digest

@@ -1,0 +1,229 @@
+"""A control group for one container: cgroup v2, or the per-controller hierarchies of v1 and hybrid hosts."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+
+from hardening.errors import LaunchError
+from hardening.launch.frozen import Frozen
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from hardening.launch.plan import Resources
+
+REMOVE_ATTEMPTS = 200
+REMOVE_PAUSE = 0.01  # seconds; the kernel empties a group shortly after its last process is reaped
+
+
+class Hierarchy(Frozen):
+    """One mounted hierarchy: its mount point, its controllers, this process's own group in it."""
+
+    mount: str
+    controllers: tuple[str, ...]
+    unified: bool
+    own: str
+
+
+class Cgroup:
+    """The groups of one container, one a hierarchy that limits something."""
+
+    def __init__(self) -> None:
+        self._directories: list[tuple[str, bool]] = []  # (path, whether it is v2), deepest last
+
+    def create(self, path: str, resources: Resources | None, needs: dict[str, list[tuple[bool, str, str]]]) -> None:
+        """Make the groups and write the limits; `LaunchError` when this host or caller cannot."""
+        hierarchies = read_hierarchies()
+        unified = next((entry for entry in hierarchies if entry.unified), None)
+        wanted: dict[str, list[str]] = {}
+        for controller in needs:
+            hierarchy = next((entry for entry in hierarchies if controller in entry.controllers), None)
+            if hierarchy is None:
+                raise LaunchError(
+                    f"no cgroup hierarchy of this host has the controller {controller!r}",
+                    origin=f"config.json:/linux/resources/{controller}",
+                )
+            wanted.setdefault(hierarchy.mount, []).append(controller)
+        if not wanted and unified is not None:
+            wanted[unified.mount] = []
+        for hierarchy in hierarchies:
+            if hierarchy.mount in wanted:
+                self._make(hierarchy, path, wanted[hierarchy.mount], needs)
+
+    def _make(
+        self,
+        hierarchy: Hierarchy,
+        path: str,
+        controllers: list[str],
+        needs: dict[str, list[tuple[bool, str, str]]],
+    ) -> None:
+        relative = path.strip("/") if path.startswith("/") else os.path.join(hierarchy.own.strip("/"), path)
+        parts = [part for part in relative.split("/") if part]
+        directory = hierarchy.mount
+        origin = "config.json:/linux/cgroupsPath"
+        try:
+            for index, part in enumerate(parts):
+                if hierarchy.unified:
+                    _enable(directory, controllers)
+                directory = os.path.join(directory, part)
+                try:
+                    os.mkdir(directory, 0o755)
+                    self._directories.append((directory, hierarchy.unified))
+                    _inherit_cpuset(directory, hierarchy)
+                except FileExistsError:
+                    if index == len(parts) - 1:
+                        raise LaunchError(
+                            f"the cgroup {directory} exists: another container uses it", origin=origin
+                        ) from None
+            for controller in controllers:
+                origin = f"config.json:/linux/resources/{controller}"
+                for for_unified, file, value in needs[controller]:
+                    if for_unified == hierarchy.unified:
+                        write_text(os.path.join(directory, file), value)
+        except OSError as error:
+            raise LaunchError(
+                f"the cgroup {directory} cannot be set up: {error.strerror}",
+                origin=origin,
+                hint="run as root, or in a delegated cgroup (systemd-run --user --scope -p Delegate=yes), or leave"
+                " resources out",
+            ) from error
+
+    def enter(self, pid: int) -> None:
+        """Move a process into the groups."""
+        for directory in self._leaves():
+            write_text(os.path.join(directory, "cgroup.procs"), str(pid))
+
+    def _leaves(self) -> list[str]:
+        names = [directory for directory, _ in self._directories]
+        return [name for name in names if not any(other.startswith(name + "/") for other in names)]
+
+    def remove(self) -> None:
+        """Kill what is left inside and remove the groups that `create` made. `OSError` when one cannot be removed."""
+        for directory, _ in reversed(self._directories):
+            for attempt in range(REMOVE_ATTEMPTS):
+                try:
+                    os.rmdir(directory)
+                    break
+                except FileNotFoundError:
+                    break
+                except OSError as error:
+                    if error.errno != errno.EBUSY or attempt == REMOVE_ATTEMPTS - 1:
+                        raise
+                    _kill_members(directory)
+                    time.sleep(REMOVE_PAUSE)
+        self._directories.clear()
+
+
+def _kill_members(directory: str) -> None:
+    if os.path.exists(os.path.join(directory, "cgroup.kill")):
+        write_text(os.path.join(directory, "cgroup.kill"), "1")
+        return
+    with open(os.path.join(directory, "cgroup.procs"), encoding="ascii") as file:
+        members = [int(line) for line in file]
+    for member in members:
+        if member:  # 0 stands for a process outside of this pid namespace
+            try:
+                os.kill(member, 9)
+            except ProcessLookupError:
+                continue
+
+
+def limits(resources: Resources | None) -> dict[str, list[tuple[bool, str, str]]]:
+    """Controller -> (for cgroup v2?, file, value) of what `/linux/resources` asks for."""
+    needs: dict[str, list[tuple[bool, str, str]]] = {}
+    if resources is None:
+        return needs
+
+    def add(controller: str, old: tuple[str, str] | None, new: tuple[str, str] | None) -> None:
+        for unified, pair in ((False, old), (True, new)):
+            if pair is not None:
+                needs.setdefault(controller, []).append((unified, *pair))
+
+    def shown(value: int) -> str:
+        return "max" if value < 0 else str(value)
+
+    if resources.pids is not None:
+        text = shown(resources.pids if resources.pids else -1)
+        add("pids", ("pids.max", text), ("pids.max", text))
+    if resources.memory is not None:
+        add("memory", ("memory.limit_in_bytes", str(resources.memory)), ("memory.max", shown(resources.memory)))
+    if resources.memory_swap is not None:
+        add("memory", ("memory.memsw.limit_in_bytes", str(resources.memory_swap)), _swap(resources))
+    if resources.memory_reservation is not None:
+        value = resources.memory_reservation
+        add("memory", ("memory.soft_limit_in_bytes", str(value)), ("memory.low", str(max(value, 0))))
+    if resources.cpu_shares is not None:
+        # The conversion that the runtime spec's implementations share: 2..262144 -> 1..10000.
+        weight = 1 + (resources.cpu_shares - 2) * 9999 // 262142
+        add("cpu", ("cpu.shares", str(resources.cpu_shares)), ("cpu.weight", str(weight)))
+    if resources.cpu_quota is not None or resources.cpu_period is not None:
+        quota, period = resources.cpu_quota or -1, resources.cpu_period or 100_000
+        add("cpu", ("cpu.cfs_period_us", str(period)), ("cpu.max", f"{shown(quota)} {period}"))
+        add("cpu", ("cpu.cfs_quota_us", str(quota)), None)
+    if resources.cpus:
+        add("cpuset", ("cpuset.cpus", resources.cpus), ("cpuset.cpus", resources.cpus))
+    if resources.mems:
+        add("cpuset", ("cpuset.mems", resources.mems), ("cpuset.mems", resources.mems))
+    return needs
+
+
+def _swap(resources: Resources) -> tuple[str, str]:
+    """v2 counts swap alone, the spec memory and swap together."""
+    total, memory = resources.memory_swap or 0, resources.memory or 0
+    if total < 0:
+        return "memory.swap.max", "max"
+    if total < memory:
+        raise LaunchError("is below the memory limit", origin="config.json:/linux/resources/memory/swap")
+    return "memory.swap.max", str(total - memory)
+
+
+def read_hierarchies() -> tuple[Hierarchy, ...]:
+    """The cgroup hierarchies that this process sees mounted, v1 first."""
+    own: dict[str, str] = {}
+    with open("/proc/self/cgroup", encoding="utf-8", errors="surrogateescape") as file:
+        for line in file:
+            _, controllers, path = line.rstrip("\n").split(":", 2)
+            for controller in controllers.split(","):
+                own[controller.removeprefix("name=")] = path
+    found: list[Hierarchy] = []
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+        for line in file:
+            before, _, after = line.rstrip("\n").partition(" - ")
+            mount = before.split(" ")[4]
+            kind, _, options = after.split(" ", 2)
+            if kind == "cgroup2":
+                with open(f"{mount}/cgroup.controllers", encoding="ascii") as controllers_file:
+                    names = tuple(controllers_file.read().split())
+                found.append(Hierarchy(mount=mount, controllers=names, unified=True, own=own.get("", "/")))
+            elif kind == "cgroup":
+                names = tuple(name for name in options.split(",") if name in own)
+                path = own[names[0]] if names else "/"
+                found.append(Hierarchy(mount=mount, controllers=names, unified=False, own=path))
+    return tuple(sorted(found, key=lambda entry: entry.unified))
+
+
+def write_text(path: str, text: str) -> None:
+    """Write a control file in one write(2)."""
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, text.encode())
+    finally:
+        os.close(fd)
+
+
+def _enable(directory: str, controllers: list[str]) -> None:
+    with open(f"{directory}/cgroup.subtree_control", encoding="ascii") as file:
+        enabled = file.read().split()
+    missing = [controller for controller in controllers if controller not in enabled]
+    if missing:
+        write_text(f"{directory}/cgroup.subtree_control", " ".join(f"+{controller}" for controller in missing))
+
+
+def _inherit_cpuset(directory: str, hierarchy: Hierarchy) -> None:
+    """A new group of the v1 cpuset controller is empty, and takes no process until it is filled."""
+    if hierarchy.unified or "cpuset" not in hierarchy.controllers:
+        return
+    for name in ("cpuset.cpus", "cpuset.mems"):
+        with open(os.path.join(os.path.dirname(directory), name), encoding="ascii") as file:
+            write_text(os.path.join(directory, name), file.read().strip())

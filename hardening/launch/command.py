@@ -1,0 +1,49 @@
+"""The argv that starts the launch stage. Imported by the rest of `hardening`, not by the stage itself."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+
+# Code on the command line is compiled at every start, so it only imports. Appended directories cannot shadow the
+# standard library.
+START = (
+    "import sys; sys.path += sys.argv.pop(1).split(':');"
+    "from hardening.launch.main import main; import os; os._exit(main())"
+)
+
+
+def stage_command(
+    bundle: str | os.PathLike[str],
+    *,
+    keep_stdin: bool = False,
+    remove: bool = False,
+    receipt: str | os.PathLike[str] | None = None,
+    runtime_command: str | None = None,
+) -> list[str]:
+    """The argv to `os.execv`: this interpreter, isolated and without `site`, on the compiled launch stage.
+
+    ``sys.path`` gets only the directories that hold `hardening` and `_cffi_backend`, behind the standard library.
+    """
+    argv = [sys.executable, "-I", "-S", "-c", START, ":".join(_directories())]
+    if keep_stdin:
+        argv.append("--stdin")
+    if remove:
+        argv.append("--remove")
+    if receipt is not None:
+        argv += ["--receipt", os.fspath(receipt)]
+    if runtime_command:
+        argv += ["--runtime-command", runtime_command]
+    return [*argv, os.path.abspath(bundle)]
+
+
+def _directories() -> list[str]:
+    found = []
+    for name in ("hardening", "_cffi_backend"):
+        spec = importlib.util.find_spec(name)
+        if spec is None or spec.origin is None:
+            raise ModuleNotFoundError(f"{name} is not installed")
+        place = os.path.dirname(os.path.abspath(spec.origin))
+        found.append(os.path.dirname(place) if name == "hardening" else place)
+    return list(dict.fromkeys(found))

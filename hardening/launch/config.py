@@ -1,0 +1,107 @@
+"""`config.json` -> `Plan`: strict, complete, and nothing of it interpreted later.
+
+A field that the native launcher does not implement is refused, never skipped; so is one that the OCI runtime spec
+does not know. Every refusal carries the JSON pointer (RFC 6901) of the field.
+"""
+
+from __future__ import annotations
+
+from hardening.errors import HardeningError, LaunchError, raise_all
+from hardening.launch.config_linux import SECCOMP_DIGEST, read_linux
+from hardening.launch.config_mounts import read_mounts
+from hardening.launch.config_process import read_process
+from hardening.launch.plan import Plan, Process
+from hardening.launch.reader import Problem, Table
+
+__all__ = ["SECCOMP_DIGEST", "examine", "read", "unsupported"]
+
+UNSUPPORTED = {
+    "hooks": "the native launcher runs no hooks",
+    "solaris": "is for Solaris",
+    "windows": "is for Windows",
+    "vm": "is for virtual machines",
+    "zos": "is for z/OS",
+    "freebsd": "is for FreeBSD",
+}
+
+
+def read(document: object, origin: str = "config.json") -> Plan:
+    """The plan of a configuration; `LaunchError` (several: `Problems`) names each refused field."""
+    plan, problems = examine(document)
+    errors: list[HardeningError] = [
+        LaunchError(reason, origin=f"{origin}:{pointer or '/'}") for pointer, reason in problems
+    ]
+    raise_all(errors)
+    assert plan is not None  # noqa: S101 - examine() gives a plan or a problem
+    return plan
+
+
+def unsupported(document: object) -> list[Problem]:
+    """(JSON pointer, reason) of every field that is malformed or that the native launcher would not honour."""
+    return examine(document)[1]
+
+
+def examine(document: object) -> tuple[Plan | None, list[Problem]]:
+    """The plan, or None with the problems that prevent it."""
+    problems: list[Problem] = []
+    config = Table(document, "", problems)
+    _read_version(config)
+    root, read_only = _read_root(config)
+    process = read_process(config)
+    annotations = config.mapping("annotations")
+    hostname, domainname = config.text("hostname", longest=64), config.text("domainname", longest=64)
+    linux = read_linux(config, dict(annotations))
+    mounts = read_mounts(config, linux.pop("mount_label", ""))
+    config.done(UNSUPPORTED)
+    if process is None or problems:
+        return None, problems
+    plan = Plan(
+        root=root,
+        root_read_only=read_only,
+        process=process,
+        hostname=hostname,
+        domainname=domainname,
+        mounts=mounts,
+        annotations=annotations,
+        **linux,
+    )
+    _check_together(config, plan, process)
+    return (None if problems else plan), problems
+
+
+def _read_version(config: Table) -> None:
+    version = config.text("ociVersion", required=True)
+    numbers = version.split("-")[0].split("+")[0].split(".")
+    if config.has("ociVersion") and not (len(numbers) == 3 and all(number.isdecimal() for number in numbers)):
+        config.refuse("ociVersion", f"{version!r} is not a semantic version")
+    elif version and numbers[0] != "1":
+        config.refuse("ociVersion", f"version {version} is not 1.x, which is what this launcher reads")
+
+
+def _read_root(config: Table) -> tuple[str, bool]:
+    root = config.table("root", required=True)
+    if root is None:
+        return "", False
+    path = root.text("path", required=True)
+    read_only = root.flag("readonly")
+    root.done()
+    if root.has("path") and not path:
+        root.refuse("path", "is empty")
+    return path, read_only
+
+
+def _check_together(config: Table, plan: Plan, process: Process) -> None:
+    """What no field shows alone."""
+    if not plan.creates("mount"):
+        joined = plan.namespace("mount")
+        pointer = joined.pointer if joined else "/linux/namespaces"
+        config.problems.append((pointer, "the native launcher needs a new mount namespace"))
+    if plan.hostname and plan.namespace("uts") is None:
+        config.refuse("hostname", "needs a UTS namespace, or it would rename the host")
+    if plan.domainname and plan.namespace("uts") is None:
+        config.refuse("domainname", "needs a UTS namespace, or it would rename the host")
+    if process.terminal and not any(mount.kind == "devpts" for mount in plan.mounts):
+        config.problems.append(("/process/terminal", "needs a devpts mount in /mounts"))
+    for mount in plan.mounts:
+        if mount.own_idmap and not plan.creates("user"):
+            config.problems.append((mount.pointer, "is id-mapped, and there are neither maps nor a user namespace"))

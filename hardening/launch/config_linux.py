@@ -1,0 +1,235 @@
+"""`/linux` of a configuration -> the fields of a plan (runtime-spec config-linux.md)."""
+
+from __future__ import annotations
+
+from hardening.launch import abi
+from hardening.launch.config_mounts import PROPAGATION, read_id_maps
+from hardening.launch.plan import Device, IdMap, Namespace, Resources, Seccomp
+from hardening.launch.reader import Table
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+SECCOMP_DIGEST = "org.hardening.seccomp.bpf.sha256"
+
+NAMESPACES = {
+    "pid": abi.CLONE_NEWPID,
+    "network": abi.CLONE_NEWNET,
+    "mount": abi.CLONE_NEWNS,
+    "ipc": abi.CLONE_NEWIPC,
+    "uts": abi.CLONE_NEWUTS,
+    "user": abi.CLONE_NEWUSER,
+    "cgroup": abi.CLONE_NEWCGROUP,
+    "time": abi.CLONE_NEWTIME,
+}
+# Kernel settings that belong to a namespace: prefix -> its kind. All others are the host's.
+NAMESPACED_SYSCTLS = {
+    "kernel.msg": "ipc",
+    "kernel.sem": "ipc",
+    "kernel.shm": "ipc",
+    "fs.mqueue.": "ipc",
+    "kernel.domainname": "uts",
+    "kernel.hostname": "uts",
+    "net.": "network",
+    "user.": "user",
+}
+DEFAULT_DEVICES = {
+    "/dev/null": (1, 3),
+    "/dev/zero": (1, 5),
+    "/dev/full": (1, 7),
+    "/dev/random": (1, 8),
+    "/dev/urandom": (1, 9),
+    "/dev/tty": (5, 0),
+}
+UNSUPPORTED = {
+    "intelRdt": "the native launcher does not use Intel RDT",
+    "personality": "the native launcher does not set personalities",
+    "netDevices": "the native launcher does not move network devices",
+    "memoryPolicy": "the native launcher does not set memory policies",
+}
+
+
+def read_linux(config: Table, annotations: dict[str, str]) -> dict[str, Any]:
+    """Keyword arguments for `Plan`, and ``mount_label``."""
+    table = config.table("linux", required=True) or Table({}, "/linux", [])
+    namespaces = _read_namespaces(table)
+    kinds = {namespace.kind: namespace for namespace in namespaces}
+    propagation = table.text("rootfsPropagation")
+    if propagation and propagation.removeprefix("r") not in PROPAGATION:
+        table.refuse("rootfsPropagation", f"must be one of {', '.join(PROPAGATION)}, or one of them with an r before")
+    fields: dict[str, Any] = {
+        "namespaces": namespaces,
+        "uid_map": read_id_maps(table, "uidMappings"),
+        "gid_map": read_id_maps(table, "gidMappings"),
+        "time_offsets": _read_time_offsets(table, kinds),
+        "sysctl": _read_sysctl(table, kinds),
+        "masked": _read_paths(table, "maskedPaths"),
+        "read_only": _read_paths(table, "readonlyPaths"),
+        "seccomp": _read_seccomp(table, annotations),
+        "devices": _read_devices(table, "user" in kinds),
+        "resources": _read_resources(table),
+        "cgroups_path": _read_cgroups_path(table),
+        "mount_label": table.text("mountLabel", longest=4096),
+        "root_propagation": PROPAGATION.get(propagation.removeprefix("r"), abi.MS_PRIVATE),
+    }
+    table.done(UNSUPPORTED)
+    _check_user_namespace(table, kinds.get("user"), fields["uid_map"], fields["gid_map"])
+    return fields
+
+
+def _read_namespaces(table: Table) -> tuple[Namespace, ...]:
+    found: dict[str, Namespace] = {}
+    for entry in table.tables("namespaces"):
+        kind, path = entry.text("type", required=True), entry.text("path", longest=4096)
+        entry.done()
+        if path and not path.startswith("/"):
+            entry.refuse("path", "must be an absolute path")
+        if kind not in NAMESPACES:
+            entry.refuse("type", f"there is no namespace {kind!r}")
+        elif kind in found:
+            entry.refuse("type", f"the {kind} namespace stands twice")
+        else:
+            found[kind] = Namespace(kind=kind, flag=NAMESPACES[kind], path=path, pointer=entry.pointer)
+    return tuple(found.values())
+
+
+def _check_user_namespace(
+    table: Table, user: Namespace | None, uid_map: tuple[IdMap, ...], gid_map: tuple[IdMap, ...]
+) -> None:
+    if user is None or user.path:
+        where = "in the namespace that is joined" if user else "without a user namespace"
+        for key, maps in (("uidMappings", uid_map), ("gidMappings", gid_map)):
+            if maps:
+                table.refuse(key, f"cannot be set {where}")
+    else:
+        for key, maps in (("uidMappings", uid_map), ("gidMappings", gid_map)):
+            if not maps:
+                table.refuse(key, "is needed for a new user namespace")
+
+
+def _read_time_offsets(table: Table, kinds: dict[str, Namespace]) -> tuple[tuple[str, int, int], ...]:
+    offsets = table.table("timeOffsets")
+    if offsets is None:
+        return ()
+    result = []
+    for clock in ("monotonic", "boottime"):
+        entry = offsets.table(clock)
+        if entry is not None:
+            seconds = entry.integer("secs", -(2**63), 2**63 - 1) or 0
+            result.append((clock, seconds, entry.integer("nanosecs", 0, 999_999_999) or 0))
+            entry.done()
+    offsets.done()
+    if result and ("time" not in kinds or kinds["time"].path):
+        table.refuse("timeOffsets", "needs a new time namespace")
+    return tuple(result)
+
+
+def _read_sysctl(table: Table, kinds: dict[str, Namespace]) -> tuple[tuple[str, str], ...]:
+    pairs = table.mapping("sysctl")
+    for name, _ in pairs:
+        needed = next((kind for prefix, kind in NAMESPACED_SYSCTLS.items() if name.startswith(prefix)), None)
+        key = f"sysctl/{name}"
+        if "/" in name or ".." in name:
+            table.problems.append((f"{table.at('sysctl')}", f"{name!r} is not a name with dots between its parts"))
+        elif needed is None:
+            table.refuse(key, "is a setting of the whole host")
+        elif needed not in kinds:
+            table.refuse(key, f"is a setting of the host unless there is a {needed} namespace")
+    return pairs
+
+
+def _read_paths(table: Table, key: str) -> tuple[str, ...]:
+    paths = table.strings(key)
+    for index, path in enumerate(paths):
+        if not path.startswith("/"):
+            table.refuse(f"{key}/{index}", "must be an absolute path")
+    return paths
+
+
+def _read_seccomp(table: Table, annotations: dict[str, str]) -> Seccomp | None:
+    digest = annotations.get(SECCOMP_DIGEST)
+    entry = table.table("seccomp")
+    if entry is None:
+        if digest is not None and not table.has("seccomp"):
+            table.refuse("seccomp", f"is missing, and the annotation {SECCOMP_DIGEST} announces a filter")
+        return None
+    flags = 0
+    for index, name in enumerate(entry.strings("flags")):
+        if name in abi.SECCOMP_FILTER_FLAGS:
+            flags |= abi.SECCOMP_FILTER_FLAGS[name]
+        else:
+            entry.refuse(f"flags/{index}", f"the native launcher does not set {name!r}")
+    if digest is None:
+        table.refuse(
+            "seccomp",
+            f"is not compiled: the native launcher loads seccomp.bpf beside config.json, whose sha256 is the annotation"
+            f" {SECCOMP_DIGEST} (`hardening apply` writes both)",
+        )
+    for key in ("listenerPath", "listenerMetadata"):
+        if entry.has(key):
+            entry.refuse(key, "the native launcher serves no seccomp listener")
+    return Seccomp(flags=flags, sha256=(digest or "").lower())
+
+
+def _read_devices(table: Table, has_user_namespace: bool) -> tuple[Device, ...]:
+    devices = []
+    for entry in table.tables("devices"):
+        path, kind = entry.text("path", required=True), entry.text("type", required=True)
+        major, minor = entry.integer("major", 0, 2**32 - 1), entry.integer("minor", 0, 2**32 - 1)
+        mode = entry.integer("fileMode", 0, 0o777)
+        uid, gid = entry.integer("uid", 0, 2**32 - 2) or 0, entry.integer("gid", 0, 2**32 - 2) or 0
+        entry.done()
+        if kind not in ("c", "u", "b"):
+            entry.refuse("type", "must be c, u or b")
+        if not path.startswith("/dev/") or ".." in path.split("/"):
+            entry.refuse("path", "must lie below /dev")
+        if has_user_namespace and DEFAULT_DEVICES.get(path) != (major, minor):
+            entry.refuse("", "in a user namespace only the default devices can be made")
+        devices.append(
+            Device(
+                path=path,
+                kind="b" if kind == "b" else "c",
+                major=major or 0,
+                minor=minor or 0,
+                mode=0o666 if mode is None else mode,
+                uid=uid,
+                gid=gid,
+            )
+        )
+    return tuple(devices)
+
+
+def _read_cgroups_path(table: Table) -> str:
+    path = table.text("cgroupsPath", longest=4096)
+    if ".." in path.split("/"):
+        table.refuse("cgroupsPath", "must not go upwards")
+    if path.count(":") == 2 and not path.startswith("/"):
+        table.refuse("cgroupsPath", "the native launcher does not ask systemd for slices and scopes")
+    return path
+
+
+def _read_resources(table: Table) -> Resources | None:
+    entry = table.table("resources")
+    if entry is None:
+        return None
+    limit = 2**63 - 1
+    pids, memory, cpu = entry.table("pids"), entry.table("memory"), entry.table("cpu")
+    values: dict[str, Any] = {}
+    if pids is not None:
+        values["pids"] = pids.integer("limit", -1, limit, required=True)
+        pids.done()
+    if memory is not None:
+        values["memory"] = memory.integer("limit", -1, limit)
+        values["memory_swap"] = memory.integer("swap", -1, limit)
+        values["memory_reservation"] = memory.integer("reservation", -1, limit)
+        memory.done(dict.fromkeys(memory.keys(), "the native launcher does not set this"))
+    if cpu is not None:
+        values["cpu_shares"] = cpu.integer("shares", 2, 262144)
+        values["cpu_quota"] = cpu.integer("quota", -1, limit)
+        values["cpu_period"] = cpu.integer("period", 1000, 1_000_000)
+        values["cpus"], values["mems"] = cpu.text("cpus"), cpu.text("mems")
+        cpu.done(dict.fromkeys(cpu.keys(), "the native launcher does not set this"))
+    names = ("devices", "blockIO", "hugepageLimits", "network", "rdma", "unified")
+    entry.done(dict.fromkeys(names, "the native launcher limits pids, memory and cpu only"))
+    return Resources(**values) if any(value not in (None, "") for value in values.values()) else None

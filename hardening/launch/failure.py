@@ -1,0 +1,52 @@
+"""Failures of one step of a launch, in words, on both sides of the channel."""
+
+from __future__ import annotations
+
+import os
+
+from hardening.errors import EXIT_LAUNCHER, LaunchError
+from hardening.launch import kernel
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from hardening.launch.channel import Channel
+
+
+class Step:
+    """``with Step("mount /proc", "/mounts/0"):`` turns an `OSError` inside into a `LaunchError` that says so."""
+
+    def __init__(self, name: str, pointer: str = "", hint: str = "") -> None:
+        self.name = name
+        self.pointer = pointer
+        self.hint = hint
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, OSError):
+            text = error.strerror or str(error)
+            raise LaunchError(
+                f"cannot {self.name}: {text}",
+                origin=f"config.json:{self.pointer}" if self.pointer else None,
+                hint=self.hint or kernel.remedy(error.errno),
+            ) from error
+
+
+def report(channel: Channel, error: LaunchError) -> None:
+    """Tell the launch stage why this process ends. When even that fails, the closed channel must do."""
+    try:
+        origin = str(error.origin) if error.origin is not None else ""
+        channel.send("fail", str(error.exit_code), error.message, origin, error.hint or "")
+    except OSError:
+        os._exit(EXIT_LAUNCHER)
+
+
+def from_message(fields: list[str]) -> LaunchError:
+    """The error that `report` sent."""
+    code, message, origin, hint = fields
+    return LaunchError(message, origin=origin or None, hint=hint or None, exit_code=int(code))

@@ -1,0 +1,113 @@
+"""Writing the id maps of a new user namespace (user_namespaces(7), newuidmap(1))."""
+
+from __future__ import annotations
+
+import os
+
+from hardening.errors import LaunchError
+from hardening.launch import abi, kernel
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from hardening.launch.plan import IdMap
+
+HELPER_DIRECTORIES = ("/usr/bin", "/bin", "/usr/sbin", "/sbin", "/usr/local/bin", "/run/wrappers/bin")
+
+
+def write_maps(pid: int, uid_map: tuple[IdMap, ...], gid_map: tuple[IdMap, ...]) -> bool:
+    """Map the ids of the user namespace that process ``pid`` is in.
+
+    Written directly where the kernel permits it to this process, else with newuidmap and newgidmap. The result is
+    whether setgroups(2) stays allowed inside. Raises `LaunchError`.
+    """
+    effective = kernel.capget()[0]
+    direct = _has(effective, "CAP_SETUID") and _has(effective, "CAP_SETGID") and _reaches(uid_map, gid_map)
+    if direct or _is_own(uid_map, os.geteuid()):
+        _write(f"/proc/{pid}/uid_map", uid_map)
+    else:
+        _run_helper("newuidmap", pid, uid_map)
+    if direct:
+        _write(f"/proc/{pid}/gid_map", gid_map)
+    elif _is_own(gid_map, os.getegid()):
+        _write_text(f"/proc/{pid}/setgroups", "deny")
+        _write(f"/proc/{pid}/gid_map", gid_map)
+        return False
+    else:
+        _run_helper("newgidmap", pid, gid_map)
+    return True
+
+
+def new_user_namespace(uid_map: tuple[IdMap, ...], gid_map: tuple[IdMap, ...]) -> int:
+    """A descriptor of a user namespace that exists only for its maps, as id-mapped mounts want it."""
+    reader, writer = os.pipe()
+    pid = kernel.clone(abi.CLONE_NEWUSER)
+    if pid == 0:
+        os.close(writer)
+        os.read(reader, 1)
+        os._exit(0)
+    try:
+        write_maps(pid, uid_map, gid_map)
+        return os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+    finally:
+        os.close(reader)
+        os.close(writer)
+        os.waitpid(pid, 0)
+
+
+def _has(mask: int, name: str) -> bool:
+    return bool(mask >> abi.CAPABILITIES.index(name) & 1)
+
+
+def _reaches(uid_map: tuple[IdMap, ...], gid_map: tuple[IdMap, ...]) -> bool:
+    """Whether every outside id exists in the namespace that this process itself is in."""
+    for name, maps in (("uid_map", uid_map), ("gid_map", gid_map)):
+        with open(f"/proc/self/{name}", "rb") as file:
+            own = [tuple(map(int, line.split())) for line in file]
+        for entry in maps:
+            last = entry.outside + entry.count
+            if not any(first <= entry.outside and last <= first + count for first, _, count in own):
+                return False
+    return True
+
+
+def _is_own(maps: tuple[IdMap, ...], own: int) -> bool:
+    return len(maps) == 1 and maps[0].outside == own and maps[0].count == 1
+
+
+def _write(path: str, maps: tuple[IdMap, ...]) -> None:
+    _write_text(path, "".join(f"{entry.inside} {entry.outside} {entry.count}\n" for entry in maps))
+
+
+def _write_text(path: str, text: str) -> None:
+    name = os.path.basename(path)
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(fd, text.encode())
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise LaunchError(
+            f"{name} {text.strip()!r} is refused by the kernel: {error.strerror}",
+            hint="ranges must not overlap, and every outside id must be one that the caller may use",
+        ) from error
+
+
+def _run_helper(name: str, pid: int, maps: tuple[IdMap, ...]) -> None:
+    program = next(
+        (path for path in (f"{place}/{name}" for place in HELPER_DIRECTORIES) if os.access(path, os.X_OK)), None
+    )
+    if program is None:
+        raise LaunchError(
+            f"{name} is needed to map more than the caller's own id, and is not installed",
+            hint="install the package uidmap (shadow-utils), or map one id only",
+        )
+    numbers = [str(number) for entry in maps for number in (entry.inside, entry.outside, entry.count)]
+    child = os.posix_spawn(program, [name, str(pid), *numbers], {"PATH": "/usr/bin:/bin"})
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if status != 0:
+        database = "/etc/subuid" if name == "newuidmap" else "/etc/subgid"
+        raise LaunchError(
+            f"{name} refuses the map {' '.join(numbers)} (exit code {status})",
+            hint=f"the caller needs these outside ids in {database}, and {program} its setuid bit or capability",
+        )

@@ -1,0 +1,113 @@
+"""JSON text -> values, strictly (RFC 8259): no duplicate key, no NaN, no absurd nesting.
+
+The C scanner behind `json` is used directly where the interpreter has it, because importing `json` pulls in `re`
+and doubles the start of a launch.
+"""
+
+from __future__ import annotations
+
+from hardening.errors import LaunchError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+MAX_BYTES = 8 * 1024 * 1024
+
+
+class _Repeated(dict[str, object]):
+    """An object in whose text one key stood twice."""
+
+    key = ""
+
+
+class _Context:
+    """What the scanner asks of a decoder."""
+
+    strict = True
+    object_hook = None
+    parse_float = float
+    parse_int = int
+
+    def __init__(self) -> None:
+        self.repeated = False
+        self.memo: dict[str, str] = {}
+
+    def object_pairs_hook(self, pairs: list[tuple[str, object]]) -> dict[str, object]:
+        """Build an object, and mark it when a key is repeated."""
+        table = dict(pairs)
+        if len(table) == len(pairs):
+            return table
+        self.repeated = True
+        marked = _Repeated(table)
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                marked.key = key
+            seen.add(key)
+        return marked
+
+    def parse_constant(self, name: str) -> object:
+        """Refuse NaN and the infinities, which JSON does not have."""
+        raise ValueError(f"{name} is not JSON")
+
+
+def parse(text: bytes, origin: str) -> object:
+    """The value that UTF-8 JSON ``text`` holds; `LaunchError` with ``origin`` for anything malformed."""
+    if len(text) > MAX_BYTES:
+        raise LaunchError(f"larger than {MAX_BYTES} bytes", origin=origin)
+    context = _Context()
+    try:
+        source = text.decode()
+        value, end = _scanner(context)(source, _skip_space(source, 0))
+        end = _skip_space(source, end)
+    except StopIteration as error:
+        raise LaunchError(f"not JSON: a value is missing at character {error.value}", origin=origin) from None
+    except RecursionError:
+        raise LaunchError("nested too deep", origin=origin) from None
+    except ValueError as error:  # also UnicodeDecodeError, JSONDecodeError and integers with thousands of digits
+        raise LaunchError(f"not JSON: {error}", origin=origin) from None
+    if end != len(source):
+        raise LaunchError(f"not JSON: more text after the value, at character {end}", origin=origin)
+    if context.repeated:
+        pointer, key = _find_repeated(value, "") or ("", "")
+        raise LaunchError(f"the key {key!r} stands twice", origin=f"{origin}:{pointer}")
+    return value
+
+
+def escape(key: str) -> str:
+    """One reference token of a JSON pointer (RFC 6901)."""
+    return key.replace("~", "~0").replace("/", "~1")
+
+
+def _skip_space(source: str, at: int) -> int:
+    while at < len(source) and source[at] in " \t\r\n":
+        at += 1
+    return at
+
+
+def _scanner(context: _Context) -> Any:
+    try:
+        from _json import make_scanner
+    except ImportError:  # an interpreter without the accelerator
+        from json.decoder import JSONArray, JSONObject, scanstring
+        from json.scanner import py_make_scanner
+
+        vars(context).update(parse_object=JSONObject, parse_array=JSONArray, parse_string=scanstring)
+        return py_make_scanner(context)  # type: ignore[attr-defined]
+    return make_scanner(context)  # type: ignore[arg-type, unused-ignore]
+
+
+def _find_repeated(value: object, pointer: str) -> tuple[str, str] | None:
+    if isinstance(value, _Repeated):
+        return f"{pointer}/{escape(value.key)}", value.key
+    children: list[tuple[str, object]] = []
+    if isinstance(value, dict):
+        children = [(escape(key), child) for key, child in value.items()]
+    elif isinstance(value, list):
+        children = [(str(index), child) for index, child in enumerate(value)]
+    for key, child in children:
+        found = _find_repeated(child, f"{pointer}/{key}")
+        if found:
+            return found
+    return None

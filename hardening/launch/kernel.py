@@ -1,0 +1,243 @@
+"""One thin wrapper for each system call that the standard library lacks.
+
+Every wrapper raises `OSError` with the kernel's errno; `remedy` puts an errno of a failed step into words.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from hardening.launch import abi
+from hardening.launch._libc import ffi
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+_libc = ffi.dlopen(None)
+
+REMEDIES = {
+    errno.ENOSYS: "this kernel lacks the call (Linux 5.12 or later has all that is needed), or a seccomp filter around"
+    " this process answers ENOSYS",
+    errno.EPERM: "the kernel refuses this to the caller: run as root or with a user namespace, and check that no outer"
+    " container, seccomp filter, AppArmor or sysctl (kernel.unprivileged_userns_clone,"
+    " kernel.apparmor_restrict_unprivileged_userns) forbids it",
+    errno.EACCES: "a directory on the path cannot be traversed, or the file not opened, by this user",
+    errno.ENOSPC: "a limit is reached: see user.max_*_namespaces and fs.mount-max in sysctl",
+    errno.EUSERS: "user namespaces are nested too deep (32 levels)",
+    errno.ENODEV: "the kernel does not know this file system type",
+    errno.EROFS: "the file system is read-only: create the directory beforehand",
+    errno.EAGAIN: "a limit on processes is reached: see `ulimit -u` and pids.max",
+    errno.ENOMEM: "the memory limit is too small, or the host has none left",
+}
+
+
+def remedy(number: int | None) -> str | None:
+    """What a person can do about an errno, or None when the message says enough."""
+    return REMEDIES.get(number) if number is not None else None
+
+
+def call_number(name: str) -> int:
+    """The number of a system call on this machine; `OSError` ENOSYS for a machine that is not known."""
+    if name in abi.UNIFIED_CALLS:
+        return abi.UNIFIED_CALLS[name]
+    machine = os.uname().machine
+    if machine not in abi.CALLS:
+        raise OSError(errno.ENOSYS, f"no table of system calls for the machine {machine}")
+    return abi.CALLS[machine][name]
+
+
+def _call(name: str, *arguments: Any) -> int:
+    """Call the kernel. Integers go as they are, bytes as a C string, cdata as its address."""
+    alive: list[Any] = []
+    raw: list[int] = []
+    for argument in arguments:
+        if isinstance(argument, int):
+            raw.append(argument)
+            continue
+        pointer = ffi.new("char[]", argument) if isinstance(argument, bytes) else argument
+        alive.append(pointer)
+        raw.append(int(ffi.cast("intptr_t", pointer)))
+    raw.extend([0] * (6 - len(raw)))
+    result: int = _libc.syscall(call_number(name), *raw)
+    if result < 0:
+        number = ffi.errno
+        raise OSError(number, os.strerror(number))
+    return result
+
+
+def clone(flags: int) -> int:
+    """fork(2) with ``CLONE_*`` flags: 0 in the child, its pid in the parent. Only for a process of one thread."""
+    return _call("clone", flags | abi.SIGCHLD, 0, 0, 0, 0)
+
+
+def unshare(flags: int) -> None:
+    """unshare(2)."""
+    _call("unshare", flags)
+
+
+def setns(fd: int, kind: int) -> None:
+    """setns(2); ``kind`` is the ``CLONE_NEW*`` flag that the namespace must have."""
+    _call("setns", fd, kind)
+
+
+def pivot_root(new: bytes, old: bytes) -> None:
+    """pivot_root(2)."""
+    _call("pivot_root", new, old)
+
+
+def umount(path: bytes, flags: int) -> None:
+    """umount2(2)."""
+    _call("umount2", path, flags)
+
+
+def open_tree(directory: int, path: bytes, flags: int) -> int:
+    """open_tree(2): a descriptor, close-on-exec."""
+    if not path:
+        flags |= abi.AT_EMPTY_PATH
+    return _call("open_tree", directory, path, flags | abi.OPEN_TREE_CLOEXEC)
+
+
+def move_mount(tree: int, target: int) -> None:
+    """move_mount(2) of a detached tree onto the place that ``target`` (O_PATH) holds open."""
+    _call("move_mount", tree, b"", target, b"", abi.MOVE_MOUNT_F_EMPTY_PATH | abi.MOVE_MOUNT_T_EMPTY_PATH)
+
+
+def mount_setattr(
+    tree: int, *, add: int = 0, clear: int = 0, propagation: int = 0, userns: int = 0, recursive: bool = False
+) -> None:
+    """mount_setattr(2) on the mount that ``tree`` refers to, with ``recursive`` on all below it."""
+    attributes = ffi.new("struct mount_attr *")
+    attributes.attr_set, attributes.attr_clr = add, clear
+    attributes.propagation, attributes.userns_fd = propagation, userns
+    flags = abi.AT_EMPTY_PATH | (abi.AT_RECURSIVE if recursive else 0)
+    _call("mount_setattr", tree, b"", flags, attributes, ffi.sizeof("struct mount_attr"))
+
+
+def new_filesystem(kind: str, options: Iterable[tuple[str, str | None]], attributes: int) -> int:
+    """fsopen(2), fsconfig(2), fsmount(2): a detached mount. The kernel's own words go into the `OSError`."""
+    context = _call("fsopen", os.fsencode(kind), abi.FSOPEN_CLOEXEC)
+    try:
+        try:
+            for key, value in options:
+                if value is None:
+                    _call("fsconfig", context, abi.FSCONFIG_SET_FLAG, key.encode(), 0, 0)
+                else:
+                    _call("fsconfig", context, abi.FSCONFIG_SET_STRING, key.encode(), os.fsencode(value), 0)
+            _call("fsconfig", context, abi.FSCONFIG_CMD_CREATE, 0, 0, 0)
+            return _call("fsmount", context, abi.FSMOUNT_CLOEXEC, attributes)
+        except OSError as error:
+            raise OSError(error.errno, _context_message(context) or os.strerror(error.errno or 0)) from error
+    finally:
+        os.close(context)
+
+
+def _context_message(context: int) -> str:
+    """The last complaint in a file system context's log, or ''."""
+    lines: list[str] = []
+    while True:
+        try:
+            lines.append(os.read(context, 4096).decode(errors="replace").strip())
+        except OSError:  # ENODATA: the log is empty
+            return lines[-1].partition(" ")[2] if lines else ""
+
+
+def openat2(directory: int, path: bytes, flags: int, resolve: int) -> int:
+    """openat2(2), close-on-exec. With RESOLVE_IN_ROOT ``directory`` is the root for every link and `..`."""
+    how = ffi.new("struct open_how *")
+    how.flags, how.resolve = flags | os.O_CLOEXEC, resolve
+    while True:
+        try:
+            return _call("openat2", directory, path, how, ffi.sizeof("struct open_how"))
+        except OSError as error:
+            if error.errno != errno.EAGAIN:  # a rename raced with the look-up of '..'
+                raise
+
+
+def mount_id(path: str) -> int:
+    """The id of the mount that the file behind ``path`` is seen through (statx(2))."""
+    buffer = ffi.new("char[256]")
+    _call("statx", abi.AT_FDCWD, os.fsencode(path), 0, abi.STATX_MNT_ID, buffer)
+    return int.from_bytes(ffi.buffer(buffer)[144:152], "little")
+
+
+def prctl(option: int, *arguments: int) -> int:
+    """prctl(2)."""
+    return _call("prctl", option, *arguments)
+
+
+def capget() -> tuple[int, int, int]:
+    """This process's (effective, permitted, inheritable) sets as bit masks."""
+    header, data = _capability_buffers()
+    _call("capget", header, data)
+    return (
+        data[0].effective | data[1].effective << 32,
+        data[0].permitted | data[1].permitted << 32,
+        data[0].inheritable | data[1].inheritable << 32,
+    )
+
+
+def capset(effective: int, permitted: int, inheritable: int) -> None:
+    """capset(2) from three bit masks."""
+    header, data = _capability_buffers()
+    for half in (0, 1):
+        data[half].effective = effective >> 32 * half & 0xFFFFFFFF
+        data[half].permitted = permitted >> 32 * half & 0xFFFFFFFF
+        data[half].inheritable = inheritable >> 32 * half & 0xFFFFFFFF
+    _call("capset", header, data)
+
+
+def _capability_buffers() -> tuple[Any, Any]:
+    header = ffi.new("struct cap_header *")
+    header.version = abi.LINUX_CAPABILITY_VERSION_3
+    return header, ffi.new("struct cap_data[2]")
+
+
+def seccomp(program: bytes, flags: int) -> None:
+    """Install a BPF program (struct sock_filter, 8 bytes each) as seccomp filter of this process."""
+    code = ffi.new("char[]", program)
+    filter_ = ffi.new("struct sock_fprog *")
+    filter_.len, filter_.filter = len(program) // 8, code
+    _call("seccomp", abi.SECCOMP_SET_MODE_FILTER, flags, filter_)
+
+
+def sethostname(name: bytes) -> None:
+    """sethostname(2)."""
+    _call("sethostname", name, len(name))
+
+
+def setdomainname(name: bytes) -> None:
+    """setdomainname(2)."""
+    _call("setdomainname", name, len(name))
+
+
+def new_session_keyring() -> None:
+    """Leave the caller's session keyring for a new, anonymous one (keyctl(2)); nothing where there are no keys."""
+    try:
+        _call("keyctl", abi.KEYCTL_JOIN_SESSION_KEYRING, 0)
+    except OSError as error:
+        if error.errno != errno.ENOSYS:
+            raise
+
+
+def pidfd_send_signal(pidfd: int, number: int) -> None:
+    """pidfd_send_signal(2)."""
+    _call("pidfd_send_signal", pidfd, number, 0, 0)
+
+
+def close_on_exec_from(first: int) -> None:
+    """Mark every descriptor from ``first`` up as close-on-exec (close_range(2))."""
+    _call("close_range", first, 0xFFFFFFFF, abi.CLOSE_RANGE_CLOEXEC)
+
+
+def signalfd(signals: Iterable[int]) -> int:
+    """signalfd(2) for ``signals``, close-on-exec, non-blocking."""
+    mask = sum(1 << number - 1 for number in signals)
+    return _call("signalfd4", -1, mask.to_bytes(8, "little"), 8, os.O_CLOEXEC | os.O_NONBLOCK)
+
+
+def ptrace(request: int, pid: int, data: int = 0) -> None:
+    """ptrace(2) without an address."""
+    _call("ptrace", request, pid, 0, data)

@@ -1,0 +1,121 @@
+"""Finding the command inside the container's root, with the refusals that protect the launcher itself."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+from hardening.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, LaunchError
+from hardening.launch import abi, kernel
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from hardening.launch.plan import Process
+
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+MAX_INTERPRETERS = 5  # as many as the kernel follows
+MAX_FIRST_LINE = 256
+
+
+def find_command(process: Process) -> str:
+    """The path to execute. `LaunchError` with exit code 127 when there is none, 126 when it cannot be executed."""
+    name = process.args[0]
+    if "/" in name:
+        _check(name)
+        return name
+    search = dict(process.env).get("PATH") or DEFAULT_PATH
+    refused = ""
+    for directory in search.split(":"):
+        path = os.path.join(directory or ".", name)
+        try:
+            found = os.stat(path)
+        except OSError as error:
+            if error.errno == errno.EACCES:
+                refused = path
+            continue
+        if stat.S_ISREG(found.st_mode) and os.access(path, os.X_OK, effective_ids=True):
+            refuse_magic(path)
+            return path
+        refused = path
+    if refused:
+        raise not_executable(refused, "permission denied")
+    raise LaunchError(
+        f"{name}: command not found in the container",
+        origin="config.json:/process/args/0",
+        hint=f"PATH inside is {search}",
+        exit_code=EXIT_NOT_FOUND,
+    )
+
+
+def _check(path: str) -> None:
+    try:
+        found = os.stat(path)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR):
+            raise LaunchError(
+                f"{path}: no such file in the container",
+                origin="config.json:/process/args/0",
+                exit_code=EXIT_NOT_FOUND,
+            ) from error
+        raise not_executable(path, error.strerror or str(error)) from error
+    if stat.S_ISDIR(found.st_mode):
+        raise not_executable(path, "is a directory")
+    refuse_magic(path)
+
+
+def refuse_magic(path: str) -> None:
+    """Refuse a command, or an interpreter of its `#!` line, that is reached through a magic link of /proc.
+
+    `/proc/self/exe` is the launcher's own interpreter at this moment; executing it would hand a file of the host to
+    the container (CVE-2019-5736).
+    """
+    for _ in range(MAX_INTERPRETERS):
+        try:
+            fd = kernel.openat2(abi.AT_FDCWD, os.fsencode(path), os.O_PATH, abi.RESOLVE_NO_MAGICLINKS)
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise not_executable(path, "leads through a magic link of /proc") from error
+            return  # execve(2) will say why
+        os.close(fd)
+        path = _interpreter(path)
+        if not path:
+            return
+
+
+def _interpreter(path: str) -> str:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    except OSError:  # may be executed and not read: then it is no script, for the kernel must read it as well
+        return ""
+    try:
+        first = os.read(fd, MAX_FIRST_LINE)
+    except OSError:
+        return ""
+    finally:
+        os.close(fd)
+    if not first.startswith(b"#!"):
+        return ""
+    words = first[2:].split(b"\n", 1)[0].split()
+    return os.fsdecode(words[0]) if words else ""
+
+
+def not_executable(path: str, reason: str) -> LaunchError:
+    """The error for a command that is there and cannot be run."""
+    return LaunchError(
+        f"{path}: cannot be executed: {reason}", origin="config.json:/process/args/0", exit_code=EXIT_NOT_EXECUTABLE
+    )
+
+
+def execute(path: str, process: Process) -> None:
+    """execve(2); returns only by raising `LaunchError`."""
+    try:
+        os.execve(path, process.args, dict(process.env))  # noqa: S606 - this is what the launcher is for
+    except OSError as error:
+        if error.errno == errno.ENOENT:
+            raise LaunchError(
+                f"{path}: exists, but its interpreter or dynamic loader does not",
+                origin="config.json:/process/args/0",
+                exit_code=EXIT_NOT_FOUND,
+            ) from error
+        raise not_executable(path, error.strerror or str(error)) from error

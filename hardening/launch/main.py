@@ -1,0 +1,127 @@
+"""The launch stage's command line: ``main(["--stdin", BUNDLE])``.
+
+It is started by the command line of `hardening` with execv(2) and keeps its pid, so the person who typed the command
+stays the parent and the audit trail (loginuid) is inherited.
+"""
+
+from __future__ import annotations
+
+import _signal
+import os
+import sys
+
+from hardening.errors import EXIT_LAUNCHER, HardeningError, LaunchError
+from hardening.launch import bundle, leases
+from hardening.launch.frozen import Frozen
+
+USAGE = "usage: launch [--stdin] [--remove] [--receipt FILE] [--runtime-command PROGRAM] BUNDLE"
+
+
+class Arguments(Frozen):
+    """The parsed command line. ``runtime_command`` '' means the native launcher."""
+
+    bundle: str
+    keep_stdin: bool
+    remove: bool
+    receipt: str
+    runtime_command: str
+
+
+def parse(argv: list[str]) -> Arguments:
+    """Read the arguments; `LaunchError` for anything else."""
+    values = {"--receipt": "", "--runtime-command": ""}
+    flags: set[str] = set()
+    rest = list(argv)
+    while rest and rest[0].startswith("-"):
+        option = rest.pop(0)
+        if option in values and rest:
+            values[option] = rest.pop(0)
+        elif option in ("--stdin", "--remove"):
+            flags.add(option)
+        else:
+            raise LaunchError(f"the launch stage does not know {option!r}", hint=USAGE)
+    if len(rest) != 1:
+        raise LaunchError("exactly one bundle is needed", hint=USAGE)
+    return Arguments(
+        bundle=rest[0],
+        keep_stdin="--stdin" in flags,
+        remove="--remove" in flags,
+        receipt=os.path.abspath(values["--receipt"]) if values["--receipt"] else "",
+        runtime_command=values["--runtime-command"],
+    )
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a bundle: the command's exit code, or 125, 126, 127 with one message on standard error."""
+    # Python turns SIGINT into an exception and ignores SIGPIPE; the command must find both as the caller had them.
+    if _signal.getsignal(_signal.SIGINT) is not _signal.SIG_IGN:
+        _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+    for number in (_signal.SIGPIPE, _signal.SIGXFSZ):
+        _signal.signal(number, _signal.SIG_DFL)
+    try:
+        return launch(parse(sys.argv[1:] if argv is None else argv))
+    except HardeningError as error:
+        code = error.exit_code if isinstance(error, LaunchError) else EXIT_LAUNCHER
+        _complain(str(error))
+    except OSError as error:
+        code = EXIT_LAUNCHER
+        _complain(f"the launch failed: {error}")
+    return code
+
+
+def launch(arguments: Arguments) -> int:
+    """Take the leases, run, and clean up as asked."""
+    names: tuple[str, ...] = ()
+    held: list[int] = []
+    try:
+        loaded = bundle.load(arguments.bundle)
+        names = leases.paths(loaded.document, os.path.join(loaded.directory, "config.json"))
+        held = leases.hold(names)
+        if arguments.runtime_command:
+            from hardening.launch import external
+
+            return external.run(
+                loaded, arguments.runtime_command, keep_stdin=arguments.keep_stdin, receipt=arguments.receipt
+            )
+        from hardening.launch import native
+
+        return native.run(loaded, native.Options(keep_stdin=arguments.keep_stdin, receipt=arguments.receipt))
+    finally:
+        if arguments.remove:
+            if held:
+                leases.remove(names)
+            remove_bundle(arguments.bundle)
+        leases.release(held)
+
+
+def remove_bundle(directory: str) -> None:
+    """Delete a bundle's directory and all in it, never through a symbolic link and never across a mount."""
+    if not os.path.isfile(os.path.join(directory, "config.json")):
+        return
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        _remove_content(fd, os.fstat(fd).st_dev)
+    finally:
+        os.close(fd)
+    os.rmdir(directory)
+
+
+def _remove_content(directory: int, device: int) -> None:
+    for name in os.listdir(directory):
+        try:
+            os.unlink(name, dir_fd=directory)
+        except IsADirectoryError:
+            fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+            try:
+                if os.fstat(fd).st_dev == device:
+                    _remove_content(fd, device)
+            finally:
+                os.close(fd)
+            os.rmdir(name, dir_fd=directory)
+
+
+def _complain(text: str) -> None:
+    try:
+        os.write(2, f"hardening: {text}\n".encode("utf-8", "backslashreplace"))
+    except OSError:
+        return

@@ -1,0 +1,247 @@
+"""Building the container's file system tree, all by descriptor: no path is looked up twice.
+
+Every target is opened below the new root with openat2(RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS), so that a symbolic
+link in the root leads nowhere else, and mounts are moved onto what was opened.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+from hardening.errors import LaunchError
+from hardening.launch import abi, kernel
+from hardening.launch.failure import Step
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from hardening.launch.channel import Channel
+    from hardening.launch.plan import Mount, Plan
+    from hardening.launch.sources import Sources
+
+IN_ROOT = abi.RESOLVE_IN_ROOT | abi.RESOLVE_NO_MAGICLINKS
+
+
+class Root:
+    """The new root while it is built. Until `enter` the old one stays reachable under absolute paths."""
+
+    def __init__(self, tree: int, channel: Channel) -> None:
+        self.tree = tree
+        self._channel = channel
+        self._late: list[tuple[int, int]] = []  # (mount, attributes that would hinder the building)
+        self._fresh: list[str] = []  # destinations of file systems that are new, where nothing outlives the container
+
+    def attach(self, *, read_only: bool) -> None:
+        """Mount the tree over the old root. With ``read_only`` the mounts inside it become read-only at once."""
+        with Step("mount the root", "/root/path"):
+            place = os.open("/", os.O_PATH | os.O_CLOEXEC)
+            kernel.move_mount(self.tree, place)
+            os.close(place)
+        if read_only:
+            with Step("make the root read-only", "/root/readonly"):
+                was_read_only = bool(os.fstatvfs(self.tree).f_flag & os.ST_RDONLY)
+                kernel.mount_setattr(self.tree, add=abi.MOUNT_ATTR_RDONLY, recursive=True)
+                if not was_read_only:
+                    # Mount points may have to be made in it; `finish` sets it again.
+                    kernel.mount_setattr(self.tree, clear=abi.MOUNT_ATTR_RDONLY)
+                    self._late.append((os.dup(self.tree), abi.MOUNT_ATTR_RDONLY))
+
+    def find(self, path: str, flags: int = os.O_PATH, resolve: int = 0) -> int:
+        """Open a path below the root."""
+        return kernel.openat2(self.tree, os.fsencode(path.lstrip("/") or "."), flags, IN_ROOT | resolve)
+
+    def find_if_present(self, path: str) -> int | None:
+        """Open a path below the root, or None when it is not there."""
+        try:
+            return self.find(path)
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ENOTDIR):
+                return None
+            raise
+
+    def target(self, path: str, *, directory: bool, resolve: int = 0) -> int:
+        """Open a mount point, made first when it is missing."""
+        try:
+            return self.find(path, resolve=resolve)
+        except FileNotFoundError:
+            pass
+        parts = [part for part in path.split("/") if part]
+        if ".." in parts:
+            raise OSError(errno.ENOENT, f"{path} does not exist")
+        parent = os.dup(self.tree)
+        for depth, part in enumerate(parts, 1):
+            here = "/".join(parts[:depth])
+            found = self.find_if_present(here)
+            if found is None:
+                if directory or depth < len(parts):
+                    os.mkdir(part, 0o755, dir_fd=parent)
+                else:
+                    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
+                    os.close(os.open(part, flags, 0o644, dir_fd=parent))
+                if not self._is_fresh(here):
+                    self._channel.send("made", here)
+                found = self.find(here, resolve=resolve)
+            os.close(parent)
+            parent = found
+        return parent
+
+    def _is_fresh(self, path: str) -> bool:
+        return any(f"/{path}".startswith(f"{place}/") for place in self._fresh)
+
+    def mount_at(self, tree: int, place: int, *, attributes: int = 0, late: int = 0) -> None:
+        """Move a detached mount onto an open mount point; ``late`` attributes are added by `finish`."""
+        if attributes:
+            kernel.mount_setattr(tree, add=attributes)
+        kernel.move_mount(tree, place)
+        if late:
+            self._late.append((tree, late))
+        else:
+            os.close(tree)
+        os.close(place)
+
+    def note_fresh(self, destination: str) -> None:
+        """Remember that a new file system lies here."""
+        self._fresh.append("/" + destination.strip("/"))
+
+    def finish(self, propagation: int) -> None:
+        """Add what had to wait, and set the root's propagation."""
+        for fd, attributes in self._late:
+            kernel.mount_setattr(fd, add=attributes)
+            os.close(fd)
+        self._late.clear()
+        if propagation in (abi.MS_SHARED, abi.MS_UNBINDABLE):
+            kernel.mount_setattr(self.tree, propagation=propagation)
+
+    def enter(self) -> None:
+        """Make the tree the root of this mount namespace, and let the old one go."""
+        os.fchdir(self.tree)
+        kernel.pivot_root(b".", b".")
+        # '.' now names the old root, which lies on top of the new one.
+        kernel.umount(b".", abi.MNT_DETACH)
+        os.chdir("/")
+        os.close(self.tree)
+
+
+def mount_all(root: Root, plan: Plan, sources: Sources) -> None:
+    """Mount every entry of `/mounts`, in order."""
+    for mount in plan.mounts:
+        with Step(f"mount {mount.kind} on {mount.destination}", mount.pointer):
+            if mount.kind == "bind":
+                _mount_bind(root, mount, sources.trees.pop(mount.pointer))
+            elif mount.kind in ("cgroup", "cgroup2"):
+                from hardening.launch.cgroup_view import mount_cgroups
+
+                mount_cgroups(root, mount)
+            else:
+                _mount_new(root, mount)
+
+
+def _mount_bind(root: Root, mount: Mount, tree: int) -> None:
+    directory = stat.S_ISDIR(os.fstat(tree).st_mode)
+    place = root.target(mount.destination, directory=directory)
+    if directory != stat.S_ISDIR(os.fstat(place).st_mode):
+        kind = "a directory" if directory else "not a directory"
+        raise LaunchError(
+            f"{mount.source} is {kind}, and {mount.destination} in the root is the opposite",
+            origin=f"config.json:{mount.pointer}/destination",
+        )
+    restrict(tree, mount)
+    kernel.move_mount(tree, place)
+    os.close(place)
+    if mount.propagation in (abi.MS_SHARED, abi.MS_UNBINDABLE):
+        kernel.mount_setattr(tree, propagation=mount.propagation, recursive=mount.propagation_below)
+    os.close(tree)
+
+
+def restrict(tree: int, mount: Mount) -> None:
+    """Add the restrictions of an entry to a detached tree; nothing is ever lifted."""
+    if mount.atime is not None:
+        kernel.mount_setattr(tree, add=mount.add | mount.atime, clear=abi.MOUNT_ATTR__ATIME)
+    elif mount.add:
+        kernel.mount_setattr(tree, add=mount.add)
+    if mount.add_below:
+        kernel.mount_setattr(tree, add=mount.add_below, recursive=True)
+
+
+def _mount_new(root: Root, mount: Mount) -> None:
+    # A link in place of /proc or /sys would leave the masked paths without effect.
+    resolve = abi.RESOLVE_NO_SYMLINKS if mount.kind in ("proc", "sysfs") else 0
+    place = root.target(mount.destination, directory=True, resolve=resolve)
+    add = mount.add | mount.add_below
+    attributes = (add & ~abi.MOUNT_ATTR_RDONLY) | (mount.atime or 0)
+    try:
+        tree = kernel.new_filesystem(mount.kind, mount.data, attributes)
+    except OSError as error:
+        if mount.kind == "sysfs" and error.errno == errno.EPERM:
+            # A user namespace may mount sysfs only for a network namespace of its own; the host's is shown instead.
+            tree = kernel.open_tree(abi.AT_FDCWD, b"/sys", abi.OPEN_TREE_CLONE | abi.AT_RECURSIVE)
+            kernel.mount_setattr(tree, add=add, recursive=True)
+            root.mount_at(tree, place)
+            return
+        if mount.kind == "devpts" and error.errno == errno.EINVAL:
+            text = f"{error.strerror} (an id in its options that the user namespace does not map?)"
+            raise OSError(error.errno, text) from error
+        raise
+    root.note_fresh(mount.destination)
+    root.mount_at(tree, place, late=add & abi.MOUNT_ATTR_RDONLY)
+
+
+def protect(root: Root, plan: Plan) -> None:
+    """Apply read-only paths, then masked paths. A path that is not there needs neither."""
+    for index, path in enumerate(plan.read_only):
+        with Step(f"make {path} read-only", f"/linux/readonlyPaths/{index}"):
+            for found in expand(root, path):
+                place = root.find_if_present(found)
+                if place is not None:
+                    tree = kernel.open_tree(place, b"", abi.OPEN_TREE_CLONE | abi.AT_RECURSIVE)
+                    kernel.mount_setattr(tree, add=abi.MOUNT_ATTR_RDONLY, recursive=True)
+                    root.mount_at(tree, place)
+    for index, path in enumerate(plan.masked):
+        with Step(f"mask {path}", f"/linux/maskedPaths/{index}"):
+            for found in expand(root, path):
+                place = root.find_if_present(found)
+                if place is not None:
+                    _mask(root, place)
+
+
+def _mask(root: Root, place: int) -> None:
+    flags = abi.MOUNT_ATTR_RDONLY | abi.MOUNT_ATTR_NOSUID | abi.MOUNT_ATTR_NODEV | abi.MOUNT_ATTR_NOEXEC
+    if stat.S_ISDIR(os.fstat(place).st_mode):
+        root.mount_at(kernel.new_filesystem("tmpfs", (("mode", "0555"),), flags), place)
+    else:
+        # The host's own /dev/null, checked by its numbers: the container's could be a link to something else.
+        root.mount_at(clone_device("/dev/null", os.makedev(1, 3)), place)
+
+
+def clone_device(path: str, number: int) -> int:
+    """A detached mount of one of the host's device nodes, after checking that it is that device."""
+    tree = kernel.open_tree(abi.AT_FDCWD, os.fsencode(path), abi.OPEN_TREE_CLONE | abi.AT_SYMLINK_NOFOLLOW)
+    status = os.fstat(tree)
+    if not stat.S_ISCHR(status.st_mode) or status.st_rdev != number:
+        os.close(tree)
+        raise OSError(errno.ENODEV, f"the host's {path} is not the device that it should be")
+    return tree
+
+
+def expand(root: Root, path: str) -> list[str]:
+    """The paths that a pattern with `*` matches below the root; a path without one as it is."""
+    if "*" not in path:
+        return [path]
+    from fnmatch import fnmatchcase
+
+    found = [""]
+    for part in path.strip("/").split("/"):
+        if "*" not in part:
+            found = [f"{place}/{part}" for place in found]
+            continue
+        matches = []
+        for place in found:
+            fd = root.find_if_present(place)
+            if fd is not None:
+                os.close(fd)
+                directory = root.find(place, os.O_RDONLY | os.O_DIRECTORY)
+                matches += [f"{place}/{name}" for name in sorted(os.listdir(directory)) if fnmatchcase(name, part)]
+                os.close(directory)
+        found = matches
+    return found

@@ -1,0 +1,195 @@
+"""The native run: prepares what needs the caller's eyes and privileges, starts the container, cleans up after it."""
+
+from __future__ import annotations
+
+import _signal
+import os
+
+from hardening.errors import LaunchError
+from hardening.launch import abi, config, idmaps, inner, kernel, receipt, sources
+from hardening.launch.bundle import Bundle, load_filter
+from hardening.launch.cgroups import Cgroup, limits
+from hardening.launch.channel import Channel, pair
+from hardening.launch.failure import Step, from_message
+from hardening.launch.frozen import Frozen
+from hardening.launch.plan import Namespace, Plan
+from hardening.launch.supervise import Supervisor, kill_orphans
+
+
+class Options(Frozen):
+    """What the caller asks of a run. ``receipt`` is a file to write, '' for none."""
+
+    keep_stdin: bool = False
+    receipt: str = ""
+
+
+def run(bundle: Bundle, options: Options) -> int:
+    """Run the bundle's command to its end: its exit code. `LaunchError` when it never ran; nothing is left then."""
+    plan = config.read(bundle.document, os.path.join(bundle.directory, "config.json"))
+    program = load_filter(bundle, plan)
+    _check_host(plan)
+    mask = frozenset(_signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals()))
+    group = Cgroup()
+    try:
+        if plan.resources is not None or plan.cgroups_path:
+            group.create(plan.cgroups_path or f"hardening-{os.getpid()}", plan.resources, limits(plan.resources))
+        return _Run(bundle.directory, plan, program, group, options, mask).run()
+    finally:
+        group.remove()
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
+
+
+def _check_host(plan: Plan) -> None:
+    """Refuse at once what would fail later, or worse, not fail."""
+    if plan.namespace("user") is None and not kernel.capget()[0] >> abi.CAPABILITIES.index("CAP_SYS_ADMIN") & 1:
+        raise LaunchError(
+            "without a user namespace only root can make the other namespaces",
+            origin="config.json:/linux/namespaces",
+            hint="add a user namespace with uidMappings and gidMappings, or run as root",
+        )
+    labels = [("/process/selinuxLabel", plan.process.selinux_label)]
+    labels += [(mount.pointer, value or "") for mount in plan.mounts for key, value in mount.data if key == "context"]
+    for pointer, label in labels:
+        if label and not os.path.exists("/sys/fs/selinux/enforce"):
+            raise LaunchError(
+                f"the SELinux label {label} cannot be enforced: SELinux is not enabled on this host",
+                origin=f"config.json:{pointer}",
+                hint='boot with SELinux, or let a layer say requirement = "best-effort" for it',
+            )
+
+
+class _Run:
+    """One native run, in the order of its methods."""
+
+    def __init__(
+        self, directory: str, plan: Plan, program: bytes, group: Cgroup, options: Options, mask: frozenset[int]
+    ) -> None:
+        self._directory = directory
+        self._plan = plan
+        self._program = program
+        self._group = group
+        self._options = options
+        self._mask = mask
+
+    def run(self) -> int:
+        """Start, supervise, clean up."""
+        trees = self._open_sources()
+        joined: list[tuple[str, int, int]] = []
+        try:
+            for namespace in self._joined_in_order():
+                with Step(f"open the {namespace.kind} namespace {namespace.path}", f"{namespace.pointer}/path"):
+                    fd = os.open(namespace.path, os.O_RDONLY | os.O_CLOEXEC)
+                    joined.append((namespace.pointer, fd, namespace.flag))
+            channel, pid = self._start(trees, tuple(joined))
+        finally:
+            if trees is not None:
+                trees.close()
+            for _, fd, _ in joined:
+                os.close(fd)
+        signals = kernel.signalfd(_signal.valid_signals())
+        supervisor = Supervisor(self._plan, channel, pid, signals)
+        try:
+            self._trace(supervisor, pid)
+            channel.send("begin")
+            return supervisor.run(keep_stdin=self._options.keep_stdin)
+        finally:
+            os.close(signals)
+            if not self._plan.creates("pid"):
+                kill_orphans()
+            if not supervisor.executed:
+                self._remove_mount_points(supervisor.made)
+
+    def _joined_in_order(self) -> list[Namespace]:
+        """A user namespace first: it gives the right to join the others that it owns."""
+        joined = [namespace for namespace in self._plan.namespaces if namespace.path]
+        return sorted(joined, key=lambda namespace: namespace.kind != "user")
+
+    def _open_sources(self) -> sources.Sources | None:
+        try:
+            return sources.open_sources(self._plan, self._directory)
+        except PermissionError:
+            if any(mount.idmapped for mount in self._plan.mounts):
+                raise LaunchError(
+                    "id-mapped mounts need privilege over the file system",
+                    origin="config.json:/mounts",
+                    hint="run as root, or leave idmap out",
+                ) from None
+            return None  # the user namespace will permit it
+
+    def _start(self, trees: sources.Sources | None, joined: tuple[tuple[str, int, int], ...]) -> tuple[Channel, int]:
+        """Start the first process and answer it until the second one is there: the channel and its pid."""
+        channel, far_end = pair()
+        if not self._plan.creates("pid"):
+            kernel.prctl(abi.PR_SET_CHILD_SUBREAPER, 1)
+        with Step("start a process", "/linux/namespaces"):
+            helper = kernel.clone(abi.CLONE_NEWUSER if self._plan.creates("user") else 0)
+        if helper == 0:
+            channel.close()
+            setup = inner.Setup(
+                plan=self._plan,
+                bundle=self._directory,
+                program=self._program,
+                sources=trees,
+                joined=joined,
+                keep_stdin=self._options.keep_stdin,
+                signal_mask=self._mask,
+            )
+            inner.run(inner.first, setup, far_end)
+        far_end.close()
+        try:
+            with Step("move the container into its cgroup", "/linux/cgroupsPath"):
+                self._group.enter(helper)
+            self._prepare_ids(helper, trees)
+            channel.send("mapped")
+            message, _ = channel.receive()
+        except (OSError, LaunchError):
+            os.kill(helper, _signal.SIGKILL)
+            os.waitpid(helper, 0)
+            raise
+        os.waitpid(helper, 0)
+        if message[:1] == ["child"]:
+            return channel, int(message[1])
+        if message[:1] == ["fail"]:
+            raise from_message(message[1:])
+        raise LaunchError("the process that makes the namespaces ended without a word")
+
+    def _prepare_ids(self, pid: int, trees: sources.Sources | None) -> None:
+        own = None
+        if self._plan.creates("user"):
+            idmaps.write_maps(pid, self._plan.uid_map, self._plan.gid_map)
+            own = os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            if trees is not None:
+                sources.map_ids(self._plan, trees, own)
+        finally:
+            if own is not None:
+                os.close(own)
+
+    def _trace(self, supervisor: Supervisor, pid: int) -> None:
+        if not self._options.receipt:
+            return
+        target = self._options.receipt
+        with Step("trace the container's first process for its receipt", hint="the caller may not trace it: run as root"):
+            kernel.ptrace(abi.PTRACE_SEIZE, pid, abi.PTRACE_O_TRACEEXEC | abi.PTRACE_O_EXITKILL)
+        supervisor.on_exec_stop = lambda stopped: receipt.write(target, receipt.gather(stopped))
+
+    def _remove_mount_points(self, made: list[str]) -> None:
+        """Take away what a failed launch made in the root. Files that got content stay."""
+        if not made:
+            return
+        root = os.open(os.path.join(self._directory, self._plan.root), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        for path in reversed(made):
+            head, _, name = path.rpartition("/")
+            try:
+                parent = kernel.openat2(root, os.fsencode(head or "."), os.O_PATH, abi.RESOLVE_IN_ROOT)
+            except OSError:
+                continue
+            try:
+                os.rmdir(name, dir_fd=parent)
+            except NotADirectoryError:
+                if os.stat(name, dir_fd=parent, follow_symlinks=False).st_size == 0:
+                    os.unlink(name, dir_fd=parent)
+            except OSError:  # not empty, or gone: not ours to remove
+                pass
+            os.close(parent)
+        os.close(root)

@@ -1,0 +1,144 @@
+"""Typed look-ups in a JSON document that remember where each value stands and which were never asked for."""
+
+from __future__ import annotations
+
+from hardening.launch.jsontext import escape
+
+Problem = tuple[str, str]  # (JSON pointer, reason)
+
+MAX_TEXT = 128 * 1024  # MAX_ARG_STRLEN of execve(2): no longer argument or variable can reach a command
+MAX_ITEMS = 65536
+
+
+class Table:
+    """One JSON object. Wrong values go to ``problems`` and read as the default, so that one pass finds them all."""
+
+    def __init__(self, values: object, pointer: str, problems: list[Problem]) -> None:
+        self.pointer = pointer
+        self.problems = problems
+        self._asked: set[str] = set()
+        self._values: dict[str, object] = {}
+        if isinstance(values, dict):
+            self._values = values
+        else:
+            self.problems.append((pointer, "must be an object"))
+
+    def at(self, key: str) -> str:
+        """The JSON pointer of a member."""
+        return f"{self.pointer}/{escape(key)}"
+
+    def refuse(self, key: str, reason: str) -> None:
+        """Record that a member cannot be accepted."""
+        self.problems.append((self.at(key) if key else self.pointer, reason))
+
+    def has(self, key: str) -> bool:
+        """Whether the member is present."""
+        return key in self._values
+
+    def _take(self, key: str, kind: type, required: bool) -> object | None:
+        self._asked.add(key)
+        if key not in self._values:
+            if required:
+                self.refuse(key, "is missing")
+            return None
+        value = self._values[key]
+        if type(value) is not kind:
+            names = {str: "a string", int: "an integer", bool: "true or false", list: "a list", dict: "an object"}
+            self.refuse(key, f"must be {names[kind]}")
+            return None
+        if kind is list and len(value) > MAX_ITEMS:  # type: ignore[arg-type]
+            self.refuse(key, f"has more than {MAX_ITEMS} items")
+            return None
+        return value
+
+    def text(self, key: str, *, required: bool = False, default: str = "", longest: int = MAX_TEXT) -> str:
+        """A string without NUL that can be encoded."""
+        value = self._take(key, str, required)
+        return self._checked(value, self.at(key), longest) if isinstance(value, str) else default
+
+    def flag(self, key: str, *, default: bool = False) -> bool:
+        """A boolean."""
+        value = self._take(key, bool, False)
+        return value if isinstance(value, bool) else default
+
+    def integer(self, key: str, low: int, high: int, *, required: bool = False) -> int | None:
+        """An integer within ``low`` and ``high``, both included."""
+        value = self._take(key, int, required)
+        if not isinstance(value, int):
+            return None
+        if not low <= value <= high:
+            self.refuse(key, f"must be from {low} to {high}")
+            return None
+        return value
+
+    def strings(self, key: str, *, required: bool = False) -> tuple[str, ...]:
+        """A list of strings."""
+        items = self._take(key, list, required)
+        checked = []
+        for index, item in enumerate(items if isinstance(items, list) else ()):
+            if isinstance(item, str):
+                checked.append(self._checked(item, f"{self.at(key)}/{index}", MAX_TEXT))
+            else:
+                self.problems.append((f"{self.at(key)}/{index}", "must be a string"))
+        return tuple(checked)
+
+    def integers(self, key: str, low: int, high: int) -> tuple[int, ...]:
+        """A list of integers within ``low`` and ``high``."""
+        items = self._take(key, list, False)
+        checked = []
+        for index, item in enumerate(items if isinstance(items, list) else ()):
+            if type(item) is int and low <= item <= high:
+                checked.append(item)
+            else:
+                self.problems.append((f"{self.at(key)}/{index}", f"must be an integer from {low} to {high}"))
+        return tuple(checked)
+
+    def mapping(self, key: str) -> tuple[tuple[str, str], ...]:
+        """An object whose values are strings, as pairs in the order of the document."""
+        table = self._take(key, dict, False)
+        pairs = []
+        for name, value in table.items() if isinstance(table, dict) else ():
+            pointer = f"{self.at(key)}/{escape(name)}"
+            if isinstance(value, str):
+                pairs.append((self._checked(name, pointer, MAX_TEXT), self._checked(value, pointer, MAX_TEXT)))
+            else:
+                self.problems.append((pointer, "must be a string"))
+        return tuple(pairs)
+
+    def table(self, key: str, *, required: bool = False) -> Table | None:
+        """An object, or None when it is absent or something else."""
+        value = self._take(key, dict, required)
+        return Table(value, self.at(key), self.problems) if value is not None else None
+
+    def tables(self, key: str) -> tuple[Table, ...]:
+        """A list of objects."""
+        items = self._take(key, list, False)
+        return tuple(
+            Table(item, f"{self.at(key)}/{index}", self.problems)
+            for index, item in enumerate(items if isinstance(items, list) else ())
+        )
+
+    def keys(self) -> tuple[str, ...]:
+        """The names of all members."""
+        return tuple(self._values)
+
+    def done(self, known: dict[str, str] | None = None) -> None:
+        """Refuse every member that nobody asked for; ``known`` gives the reason for names that the spec has."""
+        for key in self._values:
+            if key not in self._asked:
+                reason = (known or {}).get(key, "is not a field that the OCI runtime spec has here")
+                self.refuse(key, reason)
+
+    def _checked(self, value: str, pointer: str, longest: int) -> str:
+        if "\0" in value:
+            self.problems.append((pointer, "holds a NUL character"))
+            return ""
+        try:
+            size = len(value.encode())
+        except UnicodeEncodeError:
+            self.problems.append((pointer, "holds half of a surrogate pair"))
+            return ""
+        if size > longest:
+            self.problems.append((pointer, f"is longer than {longest} bytes"))
+            return ""
+        return value

@@ -1,0 +1,104 @@
+"""Opening what the container's root is made of, with the eyes of the caller.
+
+A tree is cloned detached (open_tree(2)) before the process takes other ids: what the caller can reach can be
+mounted, also below a directory that the container's ids cannot traverse.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from hardening.errors import LaunchError
+from hardening.launch import abi, kernel
+from hardening.launch.failure import Step
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from hardening.launch.plan import Mount, Plan
+
+
+class Sources:
+    """Detached trees: the root and each bind mount's, by the pointer of its entry."""
+
+    def __init__(self, root: int, trees: dict[str, int]) -> None:
+        self.root = root
+        self.trees = trees
+
+    def close(self) -> None:
+        """Close every tree; those that were mounted stay mounted."""
+        for fd in (self.root, *self.trees.values()):
+            os.close(fd)
+
+
+def open_sources(plan: Plan, bundle: str) -> Sources:
+    """Clone the root and all sources of bind mounts. Raises `LaunchError`; `PermissionError` without privilege."""
+    root = _clone(os.path.join(bundle, plan.root), True, "/root/path")
+    trees: dict[str, int] = {}
+    try:
+        if not stat.S_ISDIR(os.fstat(root).st_mode):
+            raise LaunchError(f"the root {plan.root} is not a directory", origin="config.json:/root/path")
+        with Step("set the propagation of the root", "/linux/rootfsPropagation"):
+            flag = abi.MS_SLAVE if plan.root_propagation == abi.MS_SLAVE else abi.MS_PRIVATE
+            kernel.mount_setattr(root, propagation=flag, recursive=True)
+        for mount in plan.mounts:
+            if mount.kind == "bind":
+                trees[mount.pointer] = _open_bind(mount)
+    except (OSError, LaunchError):
+        Sources(root, trees).close()
+        raise
+    return Sources(root, trees)
+
+
+def _open_bind(mount: Mount) -> int:
+    hint = ""
+    if not mount.recursive:
+        hint = "in a user namespace a tree with other mounts in it can only be bound whole: use rbind"
+    tree = _clone(mount.source, mount.recursive, f"{mount.pointer}/source", hint)
+    with Step(f"set the propagation of {mount.source}", f"{mount.pointer}/options"):
+        if mount.propagation not in (abi.MS_SHARED, abi.MS_SLAVE):
+            kernel.mount_setattr(tree, propagation=abi.MS_PRIVATE, recursive=True)
+        elif mount.propagation == abi.MS_SLAVE:
+            kernel.mount_setattr(tree, propagation=abi.MS_SLAVE, recursive=mount.propagation_below)
+    return tree
+
+
+def _clone(path: str, recursive: bool, pointer: str, hint: str = "") -> int:
+    flags = abi.OPEN_TREE_CLONE | (abi.AT_RECURSIVE if recursive else 0)
+    try:
+        return kernel.open_tree(abi.AT_FDCWD, os.fsencode(path), flags)
+    except PermissionError as error:
+        if error.errno == 1:  # EPERM: the caller may not clone at all; EACCES: it may not reach this path
+            raise
+        raise LaunchError(
+            f"{path} cannot be reached: {error.strerror}", origin=f"config.json:{pointer}", hint=kernel.remedy(13)
+        ) from error
+    except OSError as error:
+        raise LaunchError(
+            f"{path} cannot be opened: {error.strerror}",
+            origin=f"config.json:{pointer}",
+            hint=(hint if error.errno == 22 else "") or kernel.remedy(error.errno),
+        ) from error
+
+
+def map_ids(plan: Plan, sources: Sources, own: int | None) -> None:
+    """Id-map the trees that ask for it; ``own`` is the container's user namespace. Needs CAP_SYS_ADMIN on the host."""
+    from hardening.launch.idmaps import new_user_namespace
+
+    for mount in plan.mounts:
+        if not mount.idmapped:
+            continue
+        fd = new_user_namespace(mount.uid_map, mount.gid_map) if mount.uid_map else own
+        with Step(
+            f"map the ids of {mount.source}",
+            mount.pointer,
+            "the file system must support id-mapped mounts, and the tree must hold no other mounts that do not",
+        ):
+            kernel.mount_setattr(
+                sources.trees[mount.pointer],
+                add=abi.MOUNT_ATTR_IDMAP,
+                userns=fd or 0,
+                recursive=mount.idmap_below,
+            )
+        if fd is not None and fd != own:
+            os.close(fd)
