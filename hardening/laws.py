@@ -242,21 +242,31 @@ class _StackLaws:
                     yield Broken("later layers only tighten", text)
 
     def limited(self, composed: Composition) -> Iterator[Broken]:
-        """Limits hold, and one more limit never makes anything looser."""
-        for leaf, resolved in composed.leaves.items():
-            kind = self.mechanism.schema.settings[leaf.setting].kind if leaf.mechanism == self.mechanism.name else None
-            if kind and resolved.limit_origin and not kind.at_most(resolved.value, resolved.limit):
-                yield Broken("limits hold", f"{leaf}: {resolved.shown} beyond {resolved.limit_shown}")
-        for key, value in {key: value for case in self.cases for key, value in case.says.items()}.items():
-            kind = self.mechanism.schema.settings[key[0]].kind
-            limit = _usable(self.mechanism, Case(limits={key: value}))
-            for cases in ((limit, *self.cases), (*self.cases, limit)):
-                under = self.compose(cases)
-                if kind.neutral or isinstance(under, ProfileError):
-                    continue
-                if not kind.at_most(_at(self.mechanism, under, key).value, value):
-                    yield Broken("limits hold", f"{self.name(key)} is beyond {kind.show(value)}")
-                yield from self.looser(composed, under)
+        """Limits hold, whichever layer sets them, and one more never makes anything looser."""
+        for case in self.cases:
+            yield from self.beyond(composed, case)
+        for key in sorted({key for case in self.cases for key in case.says}):
+            for limit in self.more_limits(key):
+                for cases in ((limit, *self.cases), (*self.cases, limit)):
+                    under = self.compose(cases)
+                    if not isinstance(under, ProfileError):
+                        yield from self.beyond(under, limit)
+                        yield from self.looser(composed, under)
+
+    def more_limits(self, key: tuple[str, str]) -> Iterator[Case]:
+        """What some layer says of a leaf, and its default, as limits."""
+        setting = self.mechanism.schema.settings[key[0]]
+        if setting.kind.neutral:
+            return
+        default = setting.default if isinstance(setting, Scalar) else setting.default.get(key[1], setting.rest)
+        for value in [default, *(case.says[key] for case in self.cases if key in case.says)]:
+            yield _usable(self.mechanism, Case(limits={key: value}))
+
+    def beyond(self, composed: Composition, case: Case) -> Iterator[Broken]:
+        for key, limit in case.limits.items():
+            kind, resolved = self.mechanism.schema.settings[key[0]].kind, _at(self.mechanism, composed, key)
+            if not kind.at_most(resolved.value, limit):
+                yield Broken("limits hold", f"{self.name(key)}: {resolved.shown} is beyond {kind.show(limit)}")
 
     def looser(self, before: Composition, after: Composition) -> Iterator[Broken]:
         for key in _keys(self.mechanism, before, after):
@@ -340,7 +350,8 @@ def _declarations(mechanism: Mechanism[Any]) -> Iterator[Broken]:
         ):
             yield Broken("samples", f"{name} has no sample with a member: declare `examples`")
     for option in mechanism.options():
-        if mechanism.schema.find(option.key) is None and not mechanism.expand(option.key):
+        names = (option.key, *mechanism.expand(option.key))
+        if all(mechanism.schema.find(name) is None for name in names):
             yield Broken("options say settings", f"{option.flags[0]} says {option.key}, which is no setting")
 
 

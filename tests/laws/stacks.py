@@ -1,0 +1,25 @@
+"""Stacks of generated layers, drawn from a mechanism's own samples."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from hardening.laws import NOTHING, Case
+from hardening.mechanism import Mechanism
+
+
+@st.composite
+def cases(draw: st.DrawFn, mechanism: Mechanism[Any]) -> Case:
+    """One layer: up to five says, up to three limits, exceptions for some of what it says."""
+    samples = st.sampled_from(list(mechanism.samples()))
+    says = {(setting, member): value for setting, member, value in draw(st.lists(samples, max_size=5))}
+    limits = {(setting, member): value for setting, member, value in draw(st.lists(samples, max_size=3))}
+    excepted = draw(st.sets(st.sampled_from(sorted(says)))) if says else set()
+    return Case(says, limits if draw(st.booleans()) else NOTHING, frozenset(excepted))
+
+
+def stacks(mechanism: Mechanism[Any]) -> st.SearchStrategy[list[Case]]:
+    """Two to four layers."""
+    return st.lists(cases(mechanism), min_size=2, max_size=4)

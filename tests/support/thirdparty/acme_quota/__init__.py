@@ -1,0 +1,87 @@
+"""A mechanism of a third party: quotas that some daemon of theirs reads from annotations of the container.
+
+Owns `[quota]`, and the annotations below ``com.example.quota``. It uses every form of setting that there is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from hardening.hookspecs import hookimpl
+from hardening.kinds import Ceiling, Choice, Exact, Flag, Neutral
+from hardening.mechanism import Context, Excess, Mechanism, Option, Shortfall
+from hardening.schema import Members, family, scalar
+from hardening.source import Node
+from hardening.spec import Fragment, escape
+
+_FILES = "/annotations/" + escape("com.example.quota/files")
+_COLOURS = "/annotations/" + escape("com.example.quota/colours")
+
+
+def _colour(node: Node) -> str:
+    name = node.string()
+    if not name.isalpha():
+        raise node.error(f'"{name}" is not a colour')
+    return name
+
+
+@attrs.frozen
+class QuotaSettings:
+    """Composed `[quota]`."""
+
+    files: int = scalar(Ceiling(0, 1_000_000, unit="files"), 0, "How many files may be made.")
+    strict: bool = scalar(Flag(strict=True), True, "Whether the quota is enforced.")
+    mode: str = scalar(Choice(("deny", "warn", "ignore")), "deny", "What happens beyond it.", name="beyond.mode")
+    place: str = scalar(Exact(_colour, "a word", "none", ("none", "here", "there")), "none", "Where files are counted.")
+    label: str = scalar(Neutral(Node.string, "any text", ("", "a label")), "", "A label for reports.")
+    colours: Members[bool] = family(
+        Flag(strict=False),
+        rest=False,
+        absent=False,
+        read_member=_colour,
+        read_item=lambda node: (_colour(node), True),
+        help="The colours that files may have.",
+        examples=("red", "green"),
+    )
+    sizes: Members[int] = family(
+        Ceiling(size=True, unit="bytes"),
+        rest=0,
+        absent=0,
+        help="The largest size of a file, by its name.",
+        examples=("core", "log"),
+    )
+
+
+class Quota(Mechanism[QuotaSettings]):
+    """The mechanism behind `[quota]`."""
+
+    name = "quota"
+    summary = "how many files a command may make"
+    settings_type = QuotaSettings
+
+    def options(self) -> Sequence[Option]:
+        return (Option(("--quota-files",), "files", "How many files may be made.", "NUMBER"),)
+
+    def check(self, settings: QuotaSettings, context: Context) -> Iterable[Shortfall]:
+        return ()
+
+    def contribute(self, settings: QuotaSettings, context: Context, fragment: Fragment) -> None:
+        fragment.put(_FILES, str(settings.files), "quota.files")
+        fragment.put(_COLOURS, " ".join(settings.colours.having(True)), "quota.colours")
+
+    def tighten(
+        self, settings: QuotaSettings, document: Mapping[str, Any], context: Context, fragment: Fragment
+    ) -> Iterable[Excess]:
+        asked = int((document.get("annotations") or {}).get("com.example.quota/files", 0))
+        fragment.put(_FILES, str(min(asked, settings.files)), "quota.files")
+        if asked > settings.files:
+            yield Excess(_FILES, str(asked), str(settings.files), "quota.files")
+
+
+@hookimpl
+def hardening_mechanisms() -> Sequence[Mechanism[Any]]:
+    """Register the mechanism."""
+    return (Quota(),)
