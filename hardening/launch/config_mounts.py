@@ -157,9 +157,7 @@ def _read_option(options: _Options, option: str) -> str:
     return f"the native launcher does not know the option {option!r} for {options.kind or 'this'} mounts"
 
 
-def _check_idmap(
-    table: Table, options: _Options, uid_map: tuple[IdMap, ...], gid_map: tuple[IdMap, ...]
-) -> None:
+def _check_idmap(table: Table, options: _Options, uid_map: tuple[IdMap, ...], gid_map: tuple[IdMap, ...]) -> None:
     if (options.idmap or uid_map or gid_map) and options.kind not in ("bind", ""):
         table.refuse("options", "only bind mounts can be id-mapped")
     if bool(uid_map) != bool(gid_map):

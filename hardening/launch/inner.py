@@ -7,7 +7,6 @@ the launcher; comments say where.
 
 from __future__ import annotations
 
-import _signal
 import fcntl
 import os
 
@@ -16,6 +15,7 @@ from hardening.launch import abi, devices, failure, identity, kernel, lookup, mo
 from hardening.launch.failure import Step
 from hardening.launch.frozen import Frozen
 from hardening.launch.plan import Plan
+from hardening.launch.signals import signal
 from hardening.launch.sources import Sources, open_sources
 
 TYPE_CHECKING = False
@@ -57,7 +57,7 @@ def run(step: Callable[[Setup, Channel], None], setup: Setup, channel: Channel) 
 def first(setup: Setup, channel: Channel) -> None:
     """Make or join the namespaces, then start `second` as a child of the launch stage."""
     plan = setup.plan
-    kernel.prctl(abi.PR_SET_PDEATHSIG, _signal.SIGKILL)
+    kernel.prctl(abi.PR_SET_PDEATHSIG, signal.SIGKILL)
     channel.expect("mapped")
     may_set_groups = True
     if plan.process.oom_score_adj is not None:
@@ -94,7 +94,7 @@ def first(setup: Setup, channel: Channel) -> None:
 def _unshare(plan: Plan) -> None:
     flags = 0
     for namespace in plan.namespaces:
-        if not namespace.path and namespace.kind not in ("pid", "user"):
+        if not namespace.path and namespace.kind not in ("pid", "user", "ipc"):
             flags |= namespace.flag
     with Step("make the namespaces", "/linux/namespaces"):
         kernel.unshare(flags)
@@ -128,6 +128,10 @@ def second(setup: Setup, channel: Channel, sources: Sources, *, may_set_groups: 
     stdin = None if setup.keep_stdin or process.terminal else _open_null()
     if plan.namespace("user") is not None:
         identity.become_namespace_root(plan, may_set_groups=may_set_groups)
+    if plan.creates("ipc"):
+        # Only now: its message queues belong to whoever makes the namespace.
+        with Step("make the ipc namespace", "/linux/namespaces"):
+            kernel.unshare(abi.CLONE_NEWIPC)
     _configure(plan)
     slave = _build_root(plan, sources, channel)
     _connect(stdin, slave)
@@ -215,12 +219,12 @@ def _give_up(setup: Setup, channel: Channel, label: int | None, *, may_set_group
     identity.become_user(process, may_set_groups=may_set_groups, umask=umask)
     # The last change of credentials has cleared the parent-death signal. Should the parent have died before this, its
     # end of the channel is closed.
-    kernel.prctl(abi.PR_SET_PDEATHSIG, _signal.SIGKILL)
+    kernel.prctl(abi.PR_SET_PDEATHSIG, signal.SIGKILL)
     if not channel.is_open():
         return
     # Nothing but the three standard descriptors reaches the command (CVE-2024-21626).
     kernel.close_on_exec_from(3)
-    _signal.pthread_sigmask(_signal.SIG_SETMASK, setup.signal_mask)
+    signal.pthread_sigmask(signal.SIG_SETMASK, setup.signal_mask)
     if process.no_new_privileges:
         kernel.prctl(abi.PR_SET_NO_NEW_PRIVS, 1)
         identity.load_filter(plan, setup.program)

@@ -90,12 +90,11 @@ def _scanner(context: _Context) -> Any:
     try:
         from _json import make_scanner
     except ImportError:  # an interpreter without the accelerator
-        from json.decoder import JSONArray, JSONObject, scanstring
-        from json.scanner import py_make_scanner
+        from json import JSONDecoder
 
-        vars(context).update(parse_object=JSONObject, parse_array=JSONArray, parse_string=scanstring)
-        return py_make_scanner(context)  # type: ignore[attr-defined]
-    return make_scanner(context)  # type: ignore[arg-type, unused-ignore]
+        hooks = {"object_pairs_hook": context.object_pairs_hook, "parse_constant": context.parse_constant}
+        return JSONDecoder(**hooks).raw_decode  # type: ignore[arg-type]
+    return make_scanner(context)
 
 
 def _find_repeated(value: object, pointer: str) -> tuple[str, str] | None:

@@ -116,12 +116,12 @@ def mount_setattr(
     _call("mount_setattr", tree, b"", flags, attributes, ffi.sizeof("struct mount_attr"))
 
 
-def new_filesystem(kind: str, options: Iterable[tuple[str, str | None]], attributes: int) -> int:
+def new_filesystem(kind: str, options: Iterable[tuple[str, str | None]], attributes: int, source: str = "") -> int:
     """fsopen(2), fsconfig(2), fsmount(2): a detached mount. The kernel's own words go into the `OSError`."""
     context = _call("fsopen", os.fsencode(kind), abi.FSOPEN_CLOEXEC)
     try:
         try:
-            for key, value in options:
+            for key, value in (("source", source or kind), *options):
                 if value is None:
                     _call("fsconfig", context, abi.FSCONFIG_SET_FLAG, key.encode(), 0, 0)
                 else:

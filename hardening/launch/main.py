@@ -6,13 +6,13 @@ stays the parent and the audit trail (loginuid) is inherited.
 
 from __future__ import annotations
 
-import _signal
 import os
 import sys
 
 from hardening.errors import EXIT_LAUNCHER, HardeningError, LaunchError
 from hardening.launch import bundle, leases
 from hardening.launch.frozen import Frozen
+from hardening.launch.signals import signal
 
 USAGE = "usage: launch [--stdin] [--remove] [--receipt FILE] [--runtime-command PROGRAM] BUNDLE"
 
@@ -54,10 +54,10 @@ def parse(argv: list[str]) -> Arguments:
 def main(argv: list[str] | None = None) -> int:
     """Run a bundle: the command's exit code, or 125, 126, 127 with one message on standard error."""
     # Python turns SIGINT into an exception and ignores SIGPIPE; the command must find both as the caller had them.
-    if _signal.getsignal(_signal.SIGINT) is not _signal.SIG_IGN:
-        _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
-    for number in (_signal.SIGPIPE, _signal.SIGXFSZ):
-        _signal.signal(number, _signal.SIG_DFL)
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)
     try:
         return launch(parse(sys.argv[1:] if argv is None else argv))
     except HardeningError as error:

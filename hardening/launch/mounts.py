@@ -171,7 +171,7 @@ def _mount_new(root: Root, mount: Mount) -> None:
     add = mount.add | mount.add_below
     attributes = (add & ~abi.MOUNT_ATTR_RDONLY) | (mount.atime or 0)
     try:
-        tree = kernel.new_filesystem(mount.kind, mount.data, attributes)
+        tree = kernel.new_filesystem(mount.kind, mount.data, attributes, mount.source)
     except OSError as error:
         if mount.kind == "sysfs" and error.errno == errno.EPERM:
             # A user namespace may mount sysfs only for a network namespace of its own; the host's is shown instead.

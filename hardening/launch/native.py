@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _signal
 import os
 
 from hardening.errors import LaunchError
@@ -13,6 +12,7 @@ from hardening.launch.channel import Channel, pair
 from hardening.launch.failure import Step, from_message
 from hardening.launch.frozen import Frozen
 from hardening.launch.plan import Namespace, Plan
+from hardening.launch.signals import signal
 from hardening.launch.supervise import Supervisor, kill_orphans
 
 
@@ -28,7 +28,7 @@ def run(bundle: Bundle, options: Options) -> int:
     plan = config.read(bundle.document, os.path.join(bundle.directory, "config.json"))
     program = load_filter(bundle, plan)
     _check_host(plan)
-    mask = frozenset(_signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals()))
+    mask = frozenset(signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals()))
     group = Cgroup()
     try:
         if plan.resources is not None or plan.cgroups_path:
@@ -36,7 +36,7 @@ def run(bundle: Bundle, options: Options) -> int:
         return _Run(bundle.directory, plan, program, group, options, mask).run()
     finally:
         group.remove()
-        _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _check_host(plan: Plan) -> None:
@@ -86,7 +86,7 @@ class _Run:
                 trees.close()
             for _, fd, _ in joined:
                 os.close(fd)
-        signals = kernel.signalfd(_signal.valid_signals())
+        signals = kernel.signalfd(signal.valid_signals())
         supervisor = Supervisor(self._plan, channel, pid, signals)
         try:
             self._trace(supervisor, pid)
@@ -143,7 +143,7 @@ class _Run:
             channel.send("mapped")
             message, _ = channel.receive()
         except (OSError, LaunchError):
-            os.kill(helper, _signal.SIGKILL)
+            os.kill(helper, signal.SIGKILL)
             os.waitpid(helper, 0)
             raise
         os.waitpid(helper, 0)
@@ -169,7 +169,9 @@ class _Run:
         if not self._options.receipt:
             return
         target = self._options.receipt
-        with Step("trace the container's first process for its receipt", hint="the caller may not trace it: run as root"):
+        with Step(
+            "trace the container's first process for its receipt", hint="the caller may not trace it: run as root"
+        ):
             kernel.ptrace(abi.PTRACE_SEIZE, pid, abi.PTRACE_O_TRACEEXEC | abi.PTRACE_O_EXITKILL)
         supervisor.on_exec_stop = lambda stopped: receipt.write(target, receipt.gather(stopped))
 

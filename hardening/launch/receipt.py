@@ -8,38 +8,39 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-LINES = {
+# Key of the receipt -> file in /proc/PID, kept as text.
+FILES = {
     "uid_map": "uid_map",
     "gid_map": "gid_map",
+    "setgroups": "setgroups",
     "mountinfo": "mountinfo",
     "limits": "limits",
     "cgroup": "cgroup",
-}
-WORDS = {
     "loginuid": "loginuid",
-    "sessionid": "sessionid",
     "oom_score_adj": "oom_score_adj",
-    "attr_current": "attr/current",
+    "label": "attr/current",
 }
 
 
 def gather(pid: int) -> dict[str, Any]:
     """Everything that a launch promises, as text of the kernel.
 
-    ``status`` maps the fields of /proc/PID/status to their text, ``namespaces`` the links in /proc/PID/ns; the rest
-    are whole files, as lists of lines or as one word. A file that this kernel lacks is None.
+    ``status`` maps the fields of /proc/PID/status to their text; ``namespaces`` and ``caller_namespaces`` the links in
+    /proc/PID/ns, of the command and of this process; the rest is the text of one file each, None where this kernel
+    has no such file.
     """
     place = f"/proc/{pid}"
-    status = dict(line.split(":\t", 1) for line in _lines(f"{place}/status") or [] if ":\t" in line)
-    found: dict[str, Any] = {"pid": pid, "status": {key: value.strip() for key, value in status.items()}}
-    found["namespaces"] = {name: _link(f"{place}/ns/{name}") for name in sorted(os.listdir(f"{place}/ns"))}
-    found["exe"] = _link(f"{place}/exe")
-    found["root"] = _link(f"{place}/root")
-    for key, name in LINES.items():
-        found[key] = _lines(f"{place}/{name}")
-    for key, name in WORDS.items():
-        lines = _lines(f"{place}/{name}")
-        found[key] = lines[0].rstrip("\0") if lines else None
+    status = dict(line.split(":", 1) for line in (_text(f"{place}/status") or "").splitlines() if ":" in line)
+    found: dict[str, Any] = {
+        "pid": pid,
+        "status": {key: value.strip() for key, value in status.items()},
+        "namespaces": _namespaces(place),
+        "caller_namespaces": _namespaces("/proc/self"),
+        "exe": _link(f"{place}/exe"),
+    }
+    for key, name in FILES.items():
+        text = _text(f"{place}/{name}")
+        found[key] = text.rstrip("\0\n") if text is not None else None
     return found
 
 
@@ -49,16 +50,25 @@ def write(path: str, found: dict[str, Any]) -> None:
 
     scratch = f"{path}.{os.getpid()}"
     fd = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    with open(fd, "w", encoding="utf-8") as file:
-        json.dump(found, file, indent=1, sort_keys=True)
-        file.write("\n")
-    os.rename(scratch, path)
+    try:
+        with open(fd, "w", encoding="utf-8") as file:
+            json.dump(found, file, indent=1, sort_keys=True)
+            file.write("\n")
+        os.rename(scratch, path)
+    except OSError:
+        os.unlink(scratch)
+        raise
 
 
-def _lines(path: str) -> list[str] | None:
+def _namespaces(place: str) -> dict[str, str | None]:
+    names = ("cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts")
+    return {name: _link(f"{place}/ns/{name}") for name in names if os.path.lexists(f"{place}/ns/{name}")}
+
+
+def _text(path: str) -> str | None:
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read().splitlines()
+            return file.read()
     except OSError:
         return None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _signal
 import os
 import resource
 import select
@@ -10,6 +9,7 @@ import select
 from hardening.errors import LaunchError
 from hardening.launch import abi, failure, kernel
 from hardening.launch.config_process import RLIM_INFINITY
+from hardening.launch.signals import signal
 from hardening.launch.terminal import Relay
 
 TYPE_CHECKING = False
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from hardening.launch.plan import Plan
 
 SIGNAL_INFO = 128  # sizeof(struct signalfd_siginfo)
-NOT_FORWARDED = {_signal.SIGCHLD, _signal.SIGPIPE, _signal.SIGTTIN, _signal.SIGTTOU}
-BEFORE_EXEC = {_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGQUIT}
+NOT_FORWARDED = {signal.SIGCHLD, signal.SIGPIPE, signal.SIGTTIN, signal.SIGTTOU}
+BEFORE_EXEC = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT}
 
 
 class Supervisor:
@@ -153,7 +153,7 @@ class Supervisor:
                         raise OSError(1, str(error)) from error
         except LaunchError as error:
             self._error = error
-            self._kill(_signal.SIGKILL)
+            self._kill(signal.SIGKILL)
             return
         self._released = True
         self._channel.send("go")
@@ -169,7 +169,7 @@ class Supervisor:
                 return
         except OSError:  # it has ended, or it is not ours to look at: then it is another program
             return
-        self._kill(_signal.SIGKILL)
+        self._kill(signal.SIGKILL)
         self._error = LaunchError("the command leads to the launcher's own interpreter on the host", exit_code=126)
 
     def _read_signals(self) -> None:
@@ -179,16 +179,16 @@ class Supervisor:
             return
         for offset in range(0, len(data), SIGNAL_INFO):
             number = int.from_bytes(data[offset : offset + 4], "little")
-            if number == _signal.SIGCHLD:
+            if number == signal.SIGCHLD:
                 self._look_at_tracee()
-            elif number == _signal.SIGWINCH and self._relay is not None:
+            elif number == signal.SIGWINCH and self._relay is not None:
                 self._relay.resize()
             elif self._executed:
                 if number not in NOT_FORWARDED:
                     self._kill(number)
             elif number in BEFORE_EXEC:
                 self._interrupted = number
-                self._kill(_signal.SIGKILL)
+                self._kill(signal.SIGKILL)
 
     def _kill(self, number: int) -> None:
         try:
@@ -229,6 +229,6 @@ def kill_orphans() -> None:
         if not children:
             return
         for child in children:
-            os.kill(child, _signal.SIGKILL)
+            os.kill(child, signal.SIGKILL)
         for child in children:
             os.waitpid(child, 0)

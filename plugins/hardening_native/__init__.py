@@ -1,0 +1,38 @@
+"""The runtime `native`: the launcher inside `hardening`, which needs no other program and no daemon."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import hardening
+from hardening.hookspecs import hookimpl
+from hardening.host import Host
+from hardening.launch import config
+from hardening.launch.command import stage_command
+from hardening.runtime import LaunchRequest, Refusal, Runtime
+
+__all__ = ["Native"]
+
+
+class Native(Runtime):
+    """fork(2), namespaces, mounts, execve(2), from one small stage of the standard library and cffi."""
+
+    name = "native"
+    summary = "The launcher inside hardening: no other program, no daemon"
+
+    def version(self) -> str | None:
+        return hardening.__version__
+
+    def check(self, document: Mapping[str, Any], host: Host) -> Sequence[Refusal]:
+        return tuple(Refusal(pointer, reason) for pointer, reason in config.unsupported(document))
+
+    def command(self, bundle: Path, request: LaunchRequest) -> list[str]:
+        return stage_command(bundle, keep_stdin=request.stdin, remove=request.remove, receipt=request.receipt)
+
+
+@hookimpl
+def hardening_runtimes() -> Sequence[Runtime]:
+    """Register the runtime."""
+    return (Native(),)
