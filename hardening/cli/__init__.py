@@ -1,0 +1,97 @@
+"""The command line: one module a command group. This is the only place that prints errors and decides exit codes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from hardening.cli.output import escape, in_colour
+from hardening.errors import EXIT_LAUNCHER, EXIT_USAGE, HardeningError, Problems, UsageError
+
+if TYPE_CHECKING:
+    from hardening.cli.session import Session
+
+PROGRAM = "hardening"
+COMPLETE_VARIABLE = "_HARDENING_COMPLETE"
+
+
+def main(arguments: Sequence[str] | None = None, session: Session | None = None) -> int:
+    """Run one command and return its exit code; ``session`` replaces the installed plugins in tests.
+
+    A command that starts another one does not return: it is replaced by the launch stage.
+    """
+    try:
+        code = _run(list(sys.argv[1:] if arguments is None else arguments), session)
+        sys.stdout.flush()
+    except HardeningError as error:
+        _report(error)
+        return error.exit_code
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except click.ClickException as error:
+        _report(_usage_error(error))
+        return EXIT_USAGE
+    except (KeyboardInterrupt, click.Abort):
+        return 128 + signal.SIGINT
+    except BrokenPipeError:
+        # The reader is gone: what is still buffered must not be tried again when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except OSError as error:
+        _report(HardeningError(error.strerror or str(error), origin=error.filename))
+        return EXIT_LAUNCHER
+    return code
+
+
+def _run(arguments: list[str], session: Session | None) -> int:
+    from hardening.cli.root import root
+    from hardening.cli.session import Session
+
+    for argument in arguments:
+        _require_utf8(argument)
+    here = session or Session()
+    instruction = os.environ.get(COMPLETE_VARIABLE)
+    if instruction:
+        from click.shell_completion import shell_complete
+
+        return shell_complete(root, {"obj": here}, PROGRAM, COMPLETE_VARIABLE, instruction)
+    # click's own main() would exit by itself and word errors in its own way.
+    with root.make_context(PROGRAM, arguments, obj=here) as context:
+        return int(root.invoke(context) or 0)
+
+
+def _require_utf8(argument: str) -> None:
+    try:
+        argument.encode()
+    except UnicodeEncodeError:
+        raise UsageError(
+            f"the argument {os.fsencode(argument)!r} is not UTF-8", hint="an OCI configuration holds UTF-8 text only"
+        ) from None
+
+
+def _usage_error(error: click.ClickException) -> UsageError:
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    path = context.command_path if context is not None else PROGRAM
+    hint = f"`{path} --help` shows what there is"
+    if isinstance(error, click.NoSuchOption):
+        nearest = f"did you mean {error.possibilities[0]}? " if error.possibilities else ""
+        return UsageError(f"there is no option {error.option_name}", hint=nearest + hint)
+    message = error.format_message().removesuffix(".")
+    return UsageError(message[:1].lower() + message[1:], hint=hint)
+
+
+def _report(error: HardeningError) -> None:
+    """Print one error, or each of several, on standard error."""
+    mark = click.style("error:", fg="red", bold=True) if in_colour(sys.stderr) else "error:"
+    for problem in error.problems if isinstance(error, Problems) else (error,):
+        try:
+            sys.stdout.flush()
+            print(mark, escape(str(problem)), file=sys.stderr, flush=True)
+        except OSError:
+            # Nobody can read it; the exit code still tells.
+            return

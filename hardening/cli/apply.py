@@ -1,0 +1,145 @@
+"""``hardening apply``: make an OCI configuration that was made elsewhere nowhere looser than a stack."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from hardening.cli import output, stack
+from hardening.cli.run import show_notes
+from hardening.cli.session import session
+from hardening.errors import EXIT_FINDINGS, HardeningError, UsageError
+
+if TYPE_CHECKING:
+    from hardening.pipeline import Plan
+    from hardening.report.changes import Change
+    from hardening.spec import File
+
+EPILOG = """\b
+Examples:
+  hardening apply -p web ./bundle --check          report only; exit 1 if it is looser
+  hardening apply -p web ./bundle --in-place
+  podman inspect ... | hardening apply -p web ./config.json -o ./tightened/config.json
+
+\b
+Without --check, --in-place or -o the tightened configuration goes to standard output,
+and the report to standard error.
+"""
+
+
+@click.command(
+    "apply", cls=stack.StackCommand, epilog=EPILOG, short_help="Tighten an OCI configuration that was made elsewhere."
+)
+@stack.stack_options
+@click.option("--check", is_flag=True, help="Only report; exit 1 if anything would change.")
+@click.option("--in-place", is_flag=True, help="Replace the configuration.")
+@click.option("-o", "--output", "target", type=click.Path(path_type=Path), metavar="FILE", help="Write it to FILE.")
+@click.option("--json", "as_json", is_flag=True, help="With --check, --in-place or -o: show the report as JSON.")
+@click.argument("source", type=click.Path(path_type=Path), metavar="BUNDLE_OR_CONFIG_JSON")
+@click.pass_context
+def command(
+    context: click.Context,
+    profiles: tuple[str, ...],
+    check: bool,
+    in_place: bool,
+    target: Path | None,
+    as_json: bool,
+    source: Path,
+) -> int:
+    """Tighten the configuration of a bundle, keep what it asks for within the profile, and report each change and each
+    thing that it asked for beyond the profile."""
+    from hardening import bundle as bundles
+    from hardening import pipeline
+    from hardening.report.changes import changes
+
+    if check + in_place + (target is not None) > 1:
+        raise UsageError("--check, --in-place and -o exclude each other", hint="choose one")
+    to_stdout = not (check or in_place or target)
+    if to_stdout and as_json:
+        raise UsageError("--json shows the report", hint="add --check, --in-place or -o FILE")
+    here = session(context)
+    composition = here.compose(stack.request(context, profiles))
+    document = bundles.read_config(source)
+    file = source / bundles.CONFIG if source.is_dir() else source
+    destination = file if in_place else target
+    reserve = destination.absolute().parent if destination else None
+    plan = pipeline.tighten(here.plugins, composition, here.host, document, bundle=reserve)
+    found = changes(document, plan.spec.document, plan.spec.leaves)
+    if destination is not None:
+        _write(destination, {**plan.spec.files, destination.name: bundles.to_json(plan.spec.document)})
+    elif to_stdout:
+        output.show_raw(bundles.to_json(plan.spec.document))
+        for name in plan.spec.files:
+            output.note(f"not written: {name}, which belongs beside the configuration (use -o)")
+    _report(plan, found, as_json, to_stdout)
+    return EXIT_FINDINGS if check and (found or plan.excesses) else 0
+
+
+def _write(destination: Path, files: Mapping[str, File]) -> None:
+    """Write files beside ``destination``, itself last; each appears whole or not at all."""
+    from hardening.spec import Directory, Symlink
+
+    try:
+        for name, content in files.items():
+            path = destination.parent / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            match content:
+                case Directory(mode):
+                    path.mkdir(mode=mode, exist_ok=True)
+                case Symlink(link):
+                    if not path.is_symlink():
+                        path.symlink_to(link)
+                case bytes():
+                    _replace(path, content)
+    except OSError as error:
+        raise HardeningError(
+            f"cannot write the configuration: {error.strerror}", origin=error.filename or destination
+        ) from None
+
+
+def _replace(path: Path, content: bytes) -> None:
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            if path.exists():
+                os.fchmod(descriptor, path.stat().st_mode & 0o777)
+            file.write(content)
+        partial.replace(path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def _report(plan: Plan, found: list[Change], as_json: bool, to_stderr: bool) -> None:
+    from hardening.report import changes, data
+    from hardening.report.table import Table
+
+    if as_json:
+        output.show_json(
+            {
+                "changes": [
+                    {"pointer": item.pointer, "before": item.before, "after": item.after, "leaves": list(item.leaves)}
+                    for item in found
+                ],
+                "excesses": data.excesses(plan.excesses),
+                "findings": data.findings(plan.findings),
+            }
+        )
+        return
+    beyond = Table(
+        ("pointer", "asked for", "allowed", "setting"),
+        tuple((item.pointer, item.asked, item.allowed, item.leaf) for item in plan.excesses),
+        "asked for beyond the profile",
+    )
+    tables = [part for part in (changes.table(found), beyond) if part.rows]
+    for part in tables:
+        output.show_table(part, to_stderr=to_stderr)
+    if not tables:
+        output.note("nothing to change: the configuration is within the profile")
+    show_notes(plan)

@@ -1,0 +1,69 @@
+"""``hardening doctor``: what this host can enforce, and what to do about the rest."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from hardening.cli import output, stack
+from hardening.cli.session import Session, session
+from hardening.errors import EXIT_FINDINGS, HardeningError
+
+if TYPE_CHECKING:
+    from hardening.compose import Composition
+    from hardening.report.diagnosis import Line
+
+EPILOG = """\b
+Examples:
+  hardening doctor
+  hardening doctor -p strict
+  hardening doctor --json
+
+\b
+Exit code 1: this host cannot enforce a required mechanism of the profile, or has no
+runtime or state directory.
+"""
+
+
+@click.command("doctor", cls=stack.StackCommand, epilog=EPILOG, short_help="Show what this host can enforce.")
+@stack.stack_options
+@click.option("--json", "as_json", is_flag=True, help="Show it as JSON.")
+@click.pass_context
+def command(context: click.Context, profiles: tuple[str, ...], as_json: bool) -> int:
+    """Show the facts of this host that mechanisms need, and hold them against a stack of profiles."""
+    import attrs
+
+    from hardening.report import diagnosis
+
+    here = session(context)
+    lines = [*diagnosis.kernel(here.host), *diagnosis.facts(here.host)]
+    lines += [*diagnosis.runtimes(here.plugins.runtimes), _state()]
+    problem: HardeningError | None = None
+    try:
+        lines += diagnosis.mechanisms(_composition(here, context, profiles), here.host)
+    except HardeningError as error:
+        problem = error
+    if as_json:
+        output.show_json([attrs.asdict(line) for line in lines])
+    else:
+        output.show_table(diagnosis.table(lines))
+    if problem is not None:
+        raise problem
+    return EXIT_FINDINGS if any(line.mark == diagnosis.FAIL for line in lines) else 0
+
+
+def _composition(here: Session, context: click.Context, profiles: tuple[str, ...]) -> Composition:
+    return here.compose(stack.request(context, profiles))
+
+
+def _state() -> Line:
+    from hardening import state
+    from hardening.report import diagnosis
+
+    try:
+        return diagnosis.Line("host", "state directory", diagnosis.OK, str(state.directory()))
+    except HardeningError as error:
+        return diagnosis.Line(
+            "host", "state directory", diagnosis.FAIL, f"{error.origin}: {error.message}", error.hint or ""
+        )

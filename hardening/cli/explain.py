@@ -1,0 +1,149 @@
+"""``hardening explain``: the value, every layer's say, what decided, and the smallest loosening."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import click
+from click.shell_completion import CompletionItem
+
+from hardening.cli import output, stack
+from hardening.cli.session import Session, session
+from hardening.errors import HardeningError
+
+if TYPE_CHECKING:
+    from hardening.fold import Resolved
+    from hardening.report.attempt import Attempt, Pending
+    from hardening.report.loosen import Loosening
+
+EPILOG = """\b
+Examples:
+  hardening explain -p web                                 the stack, and a line a mechanism
+  hardening explain -p web capabilities                    every leaf of a table
+  hardening explain -p web capabilities.NET_RAW            one leaf, with its history
+  hardening explain -p org.toml -p app.toml rootfs.read_only --json
+
+\b
+A stack that is refused is explained as far as it goes; the exit code is then 2.
+"""
+
+
+def _complete(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    try:
+        mechanisms = session(ctx).plugins.mechanisms
+    except HardeningError:
+        return []
+    names = [item.name for item in mechanisms]
+    names += [str(item.leaf(setting)) for item in mechanisms for setting in item.schema.settings if setting]
+    return [CompletionItem(name) for name in sorted(names) if name.startswith(incomplete)]
+
+
+@click.command(
+    "explain",
+    cls=stack.StackCommand,
+    epilog=EPILOG,
+    short_help="Show what decided a setting, and the smallest loosening.",
+)
+@stack.stack_options
+@click.option("--json", "as_json", is_flag=True, help="Show it as JSON.")
+@click.argument("question", required=False, metavar="[TABLE[.KEY]]", shell_complete=_complete)
+@click.pass_context
+def command(context: click.Context, profiles: tuple[str, ...], as_json: bool, question: str | None) -> int:
+    """Show the value of TABLE.KEY, what every layer says of it with file and line, and what decided."""
+    from hardening.report.attempt import attempt
+    from hardening.report.explain import find
+
+    here = session(context)
+    layers = here.stack(stack.request(context, profiles))
+    about = question.split(".")[0] if question else None
+    tried = attempt(layers, here.plugins.mechanisms, here.host, here.today, about)
+    if question is None:
+        _show_stack(tried, as_json)
+    else:
+        # The question is held against every table, although the answer may come from a part of the stack.
+        answer = find(tried.composition, question)
+        if answer.single:
+            _show_leaf(here, tried, answer.leaves[0], as_json)
+        else:
+            _show_leaves(tried, answer.leaves, question, as_json)
+    if tried.error is not None:
+        raise tried.error
+    return 0
+
+
+def _show_stack(tried: Attempt, as_json: bool) -> None:
+    from hardening.report import data, explain
+
+    composition = tried.composition
+    layers = (*composition.stack.layers, *tried.pending)
+    if as_json:
+        output.show_json(
+            {
+                "stack": [data.layer(layer) for layer in layers],
+                "mechanisms": data.table(explain.summary(composition)),
+                "error": data.error(tried.error),
+            }
+        )
+        return
+    output.show(explain.tree(layers))
+    output.show("")
+    output.show_table(explain.summary(composition))
+
+
+def _show_leaves(tried: Attempt, entries: tuple[Resolved, ...], title: str, as_json: bool) -> None:
+    from hardening.report import data, settings
+
+    if as_json:
+        leaves = [data.resolved(tried.composition, entry) for entry in entries]
+        output.show_json({"leaves": leaves, "error": data.error(tried.error)})
+        return
+    output.show_table(settings.leaves(entries, title))
+
+
+def _show_leaf(here: Session, tried: Attempt, entry: Resolved, as_json: bool) -> None:
+    from hardening.report import attempt, data, explain, loosen
+
+    mechanism = next(item for item in tried.composition.mechanisms if item.name == entry.leaf.mechanism)
+    waiting = list(attempt.pending(tried, mechanism, entry))
+    refused = next((item for item in waiting if item.outcome == attempt.REFUSED), None)
+    way = loosen.permit(mechanism, entry, refused) if refused else loosen.smallest(tried, mechanism, entry, here.today)
+    if as_json:
+        output.show_json(
+            {
+                **data.resolved(tried.composition, entry),
+                "pending": [_pending(item) for item in waiting],
+                "loosening": attrs.asdict(way) if way else None,
+                "error": data.error(tried.error),
+            }
+        )
+        return
+    output.show(f"{entry.leaf} = {entry.shown}")
+    output.show(f"  {explain.default_leaf(mechanism, entry.leaf)}")
+    output.show(f"  decided by {entry.origin}")
+    if entry.limit_origin:
+        output.show(f"  limited to {entry.limit_shown} by {entry.limit_origin}")
+    table = explain.history(entry, waiting)
+    if table.rows:
+        output.show("")
+        output.show_table(table)
+    else:
+        output.show("  no layer says anything of it")
+    if way is not None:
+        _show_loosening(way, refused)
+
+
+def _pending(item: Pending) -> dict[str, Any]:
+    return {"layer": item.layer, "origin": item.origin, "said": item.said, "outcome": item.outcome}
+
+
+def _show_loosening(way: Loosening, refused: Pending | None) -> None:
+    output.show("")
+    if way.barrier:
+        output.show(f"no loosening: {way.barrier}")
+        return
+    where = f"in the layer of {refused.origin}" if refused else "in a later layer"
+    output.show(f"smallest loosening, to {way.shown}, {where}:\n")
+    output.show("\n".join(f"    {line}".rstrip() for line in way.toml.splitlines()))
+    output.show(f"\nor on the command line:\n\n    {' '.join('--set ' + shlex.quote(item) for item in way.options)}")

@@ -1,0 +1,50 @@
+"""``hardening launch``: run a bundle that was composed before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from hardening.cli import start
+from hardening.cli.session import session
+from hardening.errors import UsageError
+
+EPILOG = """\b
+Examples:
+  hardening compose -p web -o ./bundle -- httpd -f
+  hardening launch ./bundle
+  hardening launch ./bundle --runtime crun
+"""
+
+
+@click.command("launch", epilog=EPILOG, short_help="Run a bundle that was composed before.")
+@start.runtime_option
+@start.stdin_option
+@click.option(
+    "--receipt",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the kernel's report of the command to FILE.",
+)
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.pass_context
+def command(context: click.Context, runtime: str, interactive: bool, receipt: Path | None, bundle: Path) -> None:
+    """Run the command of BUNDLE, a directory that holds a config.json. The bundle stays.
+
+    Fields that the runtime would not enforce are refused.
+    """
+    from hardening import bundle as bundles
+    from hardening import state
+    from hardening.runtime import LaunchRequest, Verdict, require_admission
+
+    if bundle.exists() and not bundle.is_dir():
+        raise UsageError("a bundle is a directory", origin=bundle, hint="name the directory that holds config.json")
+    here = session(context)
+    engine = here.plugins.runtime(runtime)
+    document = bundles.read_config(bundle / bundles.CONFIG)
+    start.require_installed(engine)
+    require_admission([Verdict(engine.name, tuple(engine.check(document, here.host)))])
+    target = receipt.absolute() if receipt else None
+    launch = LaunchRequest(start.new_id(), state.directory(), interactive, False, target)
+    start.start(engine.command(bundle.absolute(), launch))

@@ -1,0 +1,69 @@
+"""Where the command line writes: tables on a terminal, plain text in pipes, JSON on request."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from hardening.report.table import Table
+
+
+def escape(text: str) -> str:
+    """``text`` without control characters other than newlines: what a file or an argument holds must not drive the
+    reader's terminal."""
+    return "".join(
+        char if char == "\n" or (char.isprintable() and not "\ud800" <= char <= "\udfff") else _visible(char)
+        for char in text
+    )
+
+
+def _visible(char: str) -> str:
+    return char if char == "\N{NO-BREAK SPACE}" else char.encode("unicode_escape", "surrogatepass").decode()
+
+
+def is_terminal(stream: TextIO) -> bool:
+    """Whether ``stream`` is a terminal that can move its cursor."""
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def in_colour(stream: TextIO) -> bool:
+    """Whether to colour what goes to ``stream`` (https://no-color.org)."""
+    return is_terminal(stream) and not os.environ.get("NO_COLOR")
+
+
+def show(text: str) -> None:
+    """Write text to standard output."""
+    print(escape(text))
+
+
+def show_raw(data: bytes) -> None:
+    """Write the bytes of a document to standard output."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+
+
+def show_json(data: object) -> None:
+    """Write data to standard output as JSON."""
+    print(json.dumps(data, indent=2, ensure_ascii=False, default=str))
+
+
+def note(text: str) -> None:
+    """Write one line to standard error."""
+    print(escape(" ".join(text.split())), file=sys.stderr)
+
+
+def show_table(table: Table, *, to_stderr: bool = False) -> None:
+    """Write a table: drawn on a terminal, aligned text elsewhere."""
+    stream = sys.stderr if to_stderr else sys.stdout
+    if is_terminal(stream):
+        from hardening.report.terminal import draw
+
+        draw(table, stream)
+    else:
+        from hardening.report.table import plain
+
+        print(plain(table), file=stream)

@@ -1,0 +1,97 @@
+"""``hardening profile``: which profiles there are, and what one says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hardening.cli import output
+from hardening.cli.session import Request, Session, session
+from hardening.cli.stack import complete_profile
+from hardening.errors import EXIT_FINDINGS, HardeningError
+
+if TYPE_CHECKING:
+    from hardening.layers import Found
+
+
+@click.group("profile", short_help="List and show profiles.")
+def command() -> None:
+    """Profiles are looked up in ./profiles, $XDG_CONFIG_HOME/hardening/profiles, /etc/hardening/profiles, and in what
+    installed packages ship; the first that has a name supplies it."""
+
+
+@command.command("list", epilog="\b\nExamples:\n  hardening profile list\n  hardening profile list --json\n")
+@click.option("--json", "as_json", is_flag=True, help="Show it as JSON.")
+@click.pass_context
+def list_profiles(context: click.Context, as_json: bool) -> int:
+    """List every profile that can be named, and what each hides. Exit code 1: one of them cannot be read."""
+    from hardening.report.table import Table
+
+    entries = [_entry(found) for found in session(context).search.all()]
+    if as_json:
+        output.show_json(entries)
+    else:
+        rows = tuple(
+            (
+                entry["name"],
+                entry["description"] or (f"cannot be read: {entry['problem']}" if entry["problem"] else ""),
+                entry["owner"],
+                entry["file"],
+                ", ".join(entry["shadows"]),
+            )
+            for entry in entries
+        )
+        output.show_table(Table(("profile", "description", "from", "file", "hides"), rows))
+    return EXIT_FINDINGS if any(entry["problem"] for entry in entries) else 0
+
+
+def _entry(found: Found) -> dict[str, Any]:
+    from hardening.layers import parse_layer
+    from hardening.source import read
+
+    description, problem = "", None
+    try:
+        description = parse_layer(read(found.path, found.name, found_by_name=True)).description
+    except HardeningError as error:
+        problem = error.message
+    return {
+        "name": found.name,
+        "description": description,
+        "owner": found.owner,
+        "file": str(found.path),
+        "shadows": [str(path) for path in found.shadows],
+        "problem": problem,
+    }
+
+
+@command.command(
+    "show", epilog="\b\nExamples:\n  hardening profile show strict\n  hardening profile show ./team.toml --json\n"
+)
+@click.option("--json", "as_json", is_flag=True, help="Show it as JSON.")
+@click.argument("name", metavar="PROFILE", shell_complete=complete_profile)
+@click.pass_context
+def show(context: click.Context, as_json: bool, name: str) -> None:
+    """Show one profile: where it stands, what it extends, what it hides, and its text."""
+    from hardening.report import data, explain
+
+    here: Session = session(context)
+    stack = here.stack(Request((name,)))
+    layer = stack.layers[-1]
+    text = layer.document.file.read_text() if layer.document.file else ""
+    if as_json:
+        output.show_json(
+            {
+                **data.layer(layer),
+                "stack": [item.name for item in stack.layers],
+                "shadows": [str(path) for found in stack.shadowed for path in found.shadows],
+                "text": text,
+            }
+        )
+        return
+    # As comments, so that what is shown is a profile again.
+    for line in explain.tree(stack.layers).splitlines():
+        output.show(f"# {line}")
+    for found in stack.shadowed:
+        output.note(f"shadowed: profile {found.name} is {found.path}, which hides {', '.join(map(str, found.shadows))}")
+    output.show(text.rstrip("\n"))

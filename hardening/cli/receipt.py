@@ -1,0 +1,50 @@
+"""``hardening receipt``: hold the kernel's report of a process against the stack that it was started with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from hardening.cli import output, stack
+from hardening.cli.session import session
+from hardening.errors import EXIT_FINDINGS
+
+EPILOG = """\b
+Examples:
+  hardening run -p strict --receipt id.json -- id
+  hardening receipt -p strict id.json
+
+\b
+Name the same profiles and options as for the run. Exit code 1: something does not hold.
+"""
+
+
+@click.command(
+    "receipt",
+    cls=stack.StackCommand,
+    epilog=EPILOG,
+    short_help="Hold the kernel's report of a process against a stack.",
+)
+@stack.stack_options
+@click.option("--json", "as_json", is_flag=True, help="Show it as JSON.")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.pass_context
+def command(context: click.Context, profiles: tuple[str, ...], as_json: bool, file: Path) -> int:
+    """Compare FILE, which `hardening run --receipt` wrote, with what a stack of profiles composes to."""
+    from hardening import receipt
+    from hardening.report import data
+    from hardening.report.table import Table
+
+    here = session(context)
+    composition = here.compose(stack.request(context, profiles))
+    checks = receipt.verify(composition, receipt.read(file))
+    holds = all(check.holds for check in checks)
+    if as_json:
+        output.show_json({"holds": holds, "checks": data.checks(checks)})
+    else:
+        rows = tuple(
+            (check.leaf, check.expected, check.kernel, "holds" if check.holds else "does not hold") for check in checks
+        )
+        output.show_table(Table(("leaf", "composed", "kernel says", ""), rows))
+    return 0 if holds else EXIT_FINDINGS

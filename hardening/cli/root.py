@@ -1,0 +1,75 @@
+"""The root command. A subcommand's module is imported when that subcommand is asked for."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import click
+
+from hardening import __version__
+
+COMMANDS = {
+    "run": "Run a command under a stack of profiles.",
+    "compose": "Compose a stack of profiles into an OCI runtime spec.",
+    "launch": "Run a bundle that was composed before.",
+    "explain": "Show what decided a setting, and the smallest loosening.",
+    "apply": "Tighten an OCI configuration that was made elsewhere.",
+    "receipt": "Hold the kernel's report of a process against a stack.",
+    "doctor": "Show what this host can enforce.",
+    "profile": "List and show profiles.",
+    "plugin": "List plugins, mechanisms and runtimes.",
+    "completion": "Print the completion script of a shell.",
+}
+
+EPILOG = """\b
+Examples:
+  hardening run -p strict -- id
+  hardening explain -p web capabilities.NET_BIND_SERVICE
+  hardening compose -p web -o ./bundle -- nginx
+  hardening doctor
+"""
+
+
+class LazyGroup(click.Group):
+    """A group whose commands stand in modules of their names."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"hardening.cli.{cmd_name}").command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            from hardening.errors import UsageError
+            from hardening.kinds import nearest
+
+            hint = nearest(args[0], tuple(COMMANDS)) or f"the commands are {', '.join(COMMANDS)}"
+            raise UsageError(f'there is no command "{args[0]}"', hint=hint)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(
+    cls=LazyGroup,
+    invoke_without_command=True,
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+)
+@click.version_option(__version__, prog_name="hardening", message="%(prog)s %(version)s")
+@click.pass_context
+def root(context: click.Context) -> Any:
+    """Compose layered security profiles into one OCI runtime spec, and run commands under it without a daemon."""
+    if context.invoked_subcommand is None:
+        from hardening.errors import UsageError
+
+        raise UsageError("no command", hint="`hardening --help` lists the commands")

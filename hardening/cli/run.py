@@ -1,0 +1,144 @@
+"""``hardening run``: compose a stack, and replace this process by the launch stage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from hardening.cli import output, stack, start
+from hardening.cli.session import Session, session
+from hardening.errors import UsageError
+
+if TYPE_CHECKING:
+    from hardening.cli.session import Request
+    from hardening.pipeline import Plan
+    from hardening.runtime import LaunchRequest, Runtime
+
+EPILOG = """\b
+Examples:
+  hardening run -p strict -- id
+  hardening run -p web -v ./site:/srv:ro -e LANG=C -- httpd -f
+  hardening run -p batch --rootfs ./rootfs --runtime crun -- /bin/job
+  hardening run --set process.resources.memory=256M -i -t -- sh
+  hardening run --dry-run -p strict -- id
+
+\b
+Exit codes: the command's own; 128+n where signal n ended it; 2 for a bad profile or
+usage, 125 where the launcher failed, 126 and 127 where the command cannot be executed
+or does not exist.
+"""
+
+
+@click.command(
+    "run",
+    cls=stack.StackCommand,
+    epilog=EPILOG,
+    context_settings={"allow_interspersed_args": False},
+    short_help="Run a command under a stack of profiles.",
+)
+@stack.stack_options
+@start.runtime_option
+@start.stdin_option
+@click.option("-q", "--quiet", is_flag=True, help="Do not say what is not enforced, excepted or shadowed.")
+@click.option("--dry-run", is_flag=True, help="Show what would run, and start and write nothing.")
+@click.option("--json", "as_json", is_flag=True, help="With --dry-run: show it as JSON.")
+@click.option(
+    "--receipt",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the kernel's report of the command to FILE.",
+)
+@click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="-- COMMAND [ARG]...")
+@click.pass_context
+def command(
+    context: click.Context,
+    profiles: tuple[str, ...],
+    runtime: str,
+    interactive: bool,
+    quiet: bool,
+    dry_run: bool,
+    as_json: bool,
+    receipt: Path | None,
+    command: tuple[str, ...],
+) -> None:
+    """Run COMMAND under a stack of profiles, as a child of your own session and without a daemon.
+
+    The root is the host's own, read-only and with its secrets hidden, unless a profile or an option names another.
+    """
+    from hardening.runtime import LaunchRequest
+
+    if as_json and not dry_run:
+        raise UsageError("--json goes with --dry-run", hint="`--receipt FILE` keeps what the kernel says of a run")
+    here = session(context)
+    request = stack.request(context, profiles, command)
+    engine = here.plugins.runtime(runtime)
+    identity = start.new_id()
+    if dry_run:
+        launch = LaunchRequest(identity, Path("STATE"), interactive, True, receipt)
+        _show(engine, _plan(here, request, engine, None), launch, as_json)
+        return
+    start.require_installed(engine)
+    bundle = start.folder() / identity
+    plan = _plan(here, request, engine, bundle)
+    if not quiet:
+        show_notes(plan)
+    target = receipt.absolute() if receipt else None
+    launch = LaunchRequest(identity, bundle.parent.parent, interactive, True, target)
+    start.start_new(plan.spec, bundle, engine.command(bundle, launch))
+
+
+def _plan(here: Session, request: Request, engine: Runtime, bundle: Path | None) -> Plan:
+    from hardening import pipeline
+
+    composition = here.compose(request)
+    plan = pipeline.plan(here.plugins, composition, here.host, request.command, bundle=bundle)
+    if not plan.spec.document.get("process", {}).get("args"):
+        raise UsageError("no command", hint="write it after `--`: hardening run -- id")
+    pipeline.admit(here.plugins, plan, engine)
+    return plan
+
+
+def show_notes(plan: Plan) -> None:
+    """What a person must know of every composition, on standard error."""
+    from hardening.report.state import notes
+
+    for line in notes(plan.composition, plan.context.shortfalls):
+        output.note(line)
+
+
+def _show(engine: Runtime, plan: Plan, launch: LaunchRequest, as_json: bool) -> None:
+    from hardening.report import data, settings
+    from hardening.report.state import enforcement
+
+    bundle = launch.state / "bundles" / launch.container_id
+    argv = engine.command(bundle, launch)
+    states = enforcement(plan.composition, plan.context.shortfalls)
+    if as_json:
+        output.show_json(
+            {
+                "command": plan.spec.document["process"]["args"],
+                "runtime": engine.name,
+                "argv": argv,
+                "stack": data.stack(plan.composition.stack),
+                "mechanisms": data.enforcement(states),
+                "findings": data.findings(plan.findings),
+                "files": sorted(plan.spec.files),
+                "spec": plan.spec.document,
+            }
+        )
+        return
+    import shlex
+
+    output.show(f"command  {shlex.join(plan.spec.document['process']['args'])}")
+    output.show(f"runtime  {engine.name} {engine.version() or '(not installed)'}")
+    output.show(f"argv     {shlex.join(argv)}")
+    output.show(f"spec     {bundle}/config.json (not written; `hardening compose` shows it)\n")
+    output.show_table(settings.stack(plan.composition))
+    output.show("")
+    output.show_table(settings.enforcement(states))
+    if plan.findings:
+        output.show("")
+        output.show_table(settings.findings(plan.findings))
+    show_notes(plan)

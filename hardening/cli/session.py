@@ -1,0 +1,78 @@
+"""What the commands share: plugins, facts of the host and the search path, each made when it is first needed."""
+
+from __future__ import annotations
+
+from datetime import date
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import attrs
+import click
+
+if TYPE_CHECKING:
+    from hardening.compose import Composition
+    from hardening.host import Host
+    from hardening.layers import SearchPath, Stack
+    from hardening.plugins import Plugins
+    from hardening.source import Document
+
+
+@attrs.frozen(eq=False)
+class Request:
+    """Which stack a command line asks for: profiles, the layer that its options form, and the command to be run."""
+
+    profiles: tuple[str, ...]
+    options: Document | None = None
+    command: tuple[str, ...] = ()
+
+
+class Session:
+    """One call of the program. Tests give plugins and a search path of their own."""
+
+    def __init__(self, plugins: Plugins | None = None, search: SearchPath | None = None) -> None:
+        self._plugins = plugins
+        self._search = search
+
+    @cached_property
+    def plugins(self) -> Plugins:
+        """The installed plugins; raises `PluginError`."""
+        from hardening.plugins import load
+
+        return self._plugins if self._plugins is not None else load()
+
+    @cached_property
+    def host(self) -> Host:
+        """What this host can do."""
+        from hardening.host import probe
+
+        return probe(self.plugins.mechanisms)
+
+    @cached_property
+    def search(self) -> SearchPath:
+        """Where profiles are looked up."""
+        from hardening.layers import SearchPath
+        from hardening.plugins import shipped_profiles
+
+        return self._search if self._search is not None else SearchPath.standard(shipped_profiles())
+
+    def stack(self, request: Request) -> Stack:
+        """The layers of a request; raises `ProfileError`."""
+        from hardening.layers import resolve
+
+        return resolve(request.profiles, self.search, request.options)
+
+    def compose(self, request: Request) -> Composition:
+        """The composition of a request; raises `ProfileError` or `Problems`."""
+        from hardening.compose import compose
+
+        return compose(self.stack(request), self.plugins.mechanisms, self.host, self.today)
+
+    @property
+    def today(self) -> date:
+        """The day that decides which exceptions have expired."""
+        return date.today()
+
+
+def session(context: click.Context) -> Session:
+    """The session of a click context."""
+    return context.ensure_object(Session)

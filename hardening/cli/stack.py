@@ -1,0 +1,132 @@
+"""The options that name a stack: profiles, settings, and those that mechanisms offer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+from click.shell_completion import CompletionItem
+
+from hardening.cli.session import Request, session
+from hardening.errors import HardeningError, PluginError
+
+if TYPE_CHECKING:
+    from hardening.cli.says import Said
+    from hardening.mechanism import Mechanism, Option
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+DEFAULT_PROFILE = "default"
+_SAYS = "hardening.says"
+
+
+class StackCommand(click.Command):
+    """A command that composes a stack: it also has the options of every installed mechanism."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        own = super().get_params(ctx)
+        added = [
+            _parameter(mechanism, option)
+            for mechanism in session(ctx).plugins.mechanisms
+            for option in mechanism.options()
+        ]
+        taken = {flag: parameter for parameter in own if isinstance(parameter, click.Option) for flag in parameter.opts}
+        for parameter in added:
+            for flag in parameter.opts:
+                if flag in taken:
+                    raise PluginError(f"a mechanism offers the option {flag}, which `{ctx.command_path}` has itself")
+        # The help option comes last.
+        return [*own[:-1], *added, *own[-1:]]
+
+
+def _parameter(mechanism: Mechanism[Any], option: Option) -> click.Option:
+    path = (mechanism.name, *option.key.split("."))
+    flag = option.flags[0]
+
+    def collect(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
+        says: list[Said] = ctx.meta.setdefault(_SAYS, [])
+        says += _says(mechanism, path, option, value)
+
+    name = "__".join(path).replace("-", "_") + "__" + flag.lstrip("-").replace("-", "_")
+    if option.value is not None:
+        return click.Option(
+            [name, *option.flags], count=True, expose_value=False, callback=collect, help=option.help, metavar=""
+        )
+    return click.Option(
+        [name, *option.flags],
+        multiple=True,
+        expose_value=False,
+        callback=collect,
+        help=option.help,
+        metavar=option.metavar or "VALUE",
+    )
+
+
+def _says(mechanism: Mechanism[Any], path: tuple[str, ...], option: Option, value: Any) -> list[Said]:
+    from hardening.cli.says import Said
+
+    flag = option.flags[0]
+    if option.value is not None:
+        return [Said(path, option.value, flag)] if value else []
+    read = int if _is_number(mechanism, option) else str
+    return [
+        Said(path, [text] if option.multiple else read(text) if text.isdecimal() else text, f"{flag} {text}")
+        for text in value or ()
+    ]
+
+
+def _is_number(mechanism: Mechanism[Any], option: Option) -> bool:
+    """Whether an option's setting holds a number: what was typed is then one where it can be."""
+    from hardening.schema import Scalar
+
+    found = mechanism.schema.find(option.key)
+    default = found[0].default if found and isinstance(found[0], Scalar) else None
+    return isinstance(default, int) and not isinstance(default, bool)
+
+
+def complete_profile(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The names of profiles that begin with what was typed."""
+    try:
+        found = session(ctx).search.all()
+    except HardeningError:
+        return []
+    return [CompletionItem(item.name, help=item.owner) for item in found if item.name.startswith(incomplete)]
+
+
+def _collect_sets(ctx: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> None:
+    from hardening.cli.says import parse_set
+
+    if value:
+        says: list[Said] = ctx.meta.setdefault(_SAYS, [])
+        says += [parse_set(text) for text in value]
+
+
+def stack_options(function: F) -> F:
+    """Add ``--profile`` and ``--set`` to a command of class `StackCommand`."""
+    function = click.option(
+        "--set",
+        "sets",
+        multiple=True,
+        expose_value=False,
+        metavar="TABLE.KEY=VALUE",
+        callback=_collect_sets,
+        help="Say one setting, as the last layer would. VALUE is TOML, or else a string.",
+    )(function)
+    return click.option(
+        "-p",
+        "--profile",
+        "profiles",
+        multiple=True,
+        metavar="PROFILE",
+        default=(DEFAULT_PROFILE,),
+        shell_complete=complete_profile,
+        help="A profile, by name or path; may be repeated, later ones stand closer to the command. Default: default.",
+    )(function)
+
+
+def request(context: click.Context, profiles: tuple[str, ...], command: tuple[str, ...] = ()) -> Request:
+    """What the parsed command line asks for. Raises `UsageError` where options contradict each other."""
+    from hardening.cli.says import document
+
+    return Request(profiles, document(context.meta.get(_SAYS, ())), command)

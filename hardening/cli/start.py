@@ -1,0 +1,95 @@
+"""Handing over to the launch stage: the process is replaced, so that its pid and its loginuid stay."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+from click.shell_completion import CompletionItem
+
+from hardening.cli.session import session
+from hardening.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, HardeningError, LaunchError
+
+if TYPE_CHECKING:
+    from hardening.runtime import Runtime
+    from hardening.spec import Spec
+
+DEFAULT_RUNTIME = "native"
+
+
+def complete_runtime(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The names of runtimes that begin with what was typed."""
+    try:
+        runtimes = session(ctx).plugins.runtimes
+    except HardeningError:
+        return []
+    return [CompletionItem(item.name, help=item.summary) for item in runtimes if item.name.startswith(incomplete)]
+
+
+runtime_option = click.option(
+    "--runtime",
+    metavar="NAME",
+    default=DEFAULT_RUNTIME,
+    show_default=True,
+    shell_complete=complete_runtime,
+    help="What starts the command: native, crun, runc, or a runtime of a plugin.",
+)
+stdin_option = click.option("-i", "--interactive", is_flag=True, help="Leave standard input open.")
+
+
+def new_id() -> str:
+    """A name for a container that no other one has."""
+    return f"hardening-{secrets.token_hex(6)}"
+
+
+def require_installed(runtime: Runtime) -> None:
+    """Raise `LaunchError` unless the runtime is there."""
+    if runtime.version() is None:
+        raise LaunchError(
+            f"the runtime {runtime.name} is not installed",
+            hint="install it, or choose another with --runtime (`hardening doctor` lists them)",
+        )
+
+
+def folder() -> Path:
+    """Where bundles of running commands stand; made if it is missing. Raises `LaunchError`."""
+    from hardening import state
+
+    path = state.directory() / "bundles"
+    try:
+        path.mkdir(mode=0o711, exist_ok=True)
+    except OSError as error:
+        raise LaunchError(
+            f"cannot make the folder for bundles: {error.strerror}",
+            origin=path,
+            hint="set HARDENING_STATE to a directory of your own",
+        ) from None
+    return path
+
+
+def start_new(spec: Spec, bundle: Path, argv: list[str]) -> NoReturn:
+    """Write a bundle and replace this process by its launch stage; on any failure no bundle stays behind."""
+    from hardening.bundle import write
+
+    try:
+        write(spec, bundle)
+        start(argv)
+    finally:
+        # Only reached where exec did not happen.
+        shutil.rmtree(bundle, ignore_errors=True)
+
+
+def start(argv: list[str]) -> NoReturn:
+    """Replace this process. Raises `LaunchError`."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    try:
+        os.execv(argv[0], argv)  # noqa: S606
+    except OSError as error:
+        code = EXIT_NOT_FOUND if isinstance(error, FileNotFoundError) else EXIT_NOT_EXECUTABLE
+        raise LaunchError(f"cannot start {argv[0]}: {error.strerror}", exit_code=code) from None

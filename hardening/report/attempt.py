@@ -1,0 +1,127 @@
+"""Composing as far as it goes: an explanation must show a stack that is refused, too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import date
+from typing import Any
+
+import attrs
+
+from hardening.compose import Composition, compose
+from hardening.errors import HardeningError
+from hardening.fold import Resolved
+from hardening.host import Host
+from hardening.layers import Layer, Stack
+from hardening.mechanism import Mechanism, Reading
+from hardening.schema import REST, Leaf, Say
+
+REFUSED = "refused"
+NOT_REACHED = "not reached"
+LIMIT = "limit"
+
+
+@attrs.frozen(eq=False)
+class Attempt:
+    """What could be composed of a stack. ``error`` says why not all of it; ``pending`` are the layers from the one that
+    was refused on, which the composition leaves out."""
+
+    composition: Composition
+    host: Host
+    error: HardeningError | None = None
+    pending: tuple[Layer, ...] = ()
+
+
+@attrs.frozen
+class Pending:
+    """What a layer that was left out says of a leaf."""
+
+    layer: str
+    origin: str
+    said: str
+    outcome: str
+    say: Say
+
+
+def attempt(
+    stack: Stack, mechanisms: Sequence[Mechanism[Any]], host: Host, today: date, about: str | None = None
+) -> Attempt:
+    """Compose a stack; where it is refused, compose the mechanism ``about`` alone, and if that is refused too, as many
+    of its layers as possible. Only what no layer at all can cause is raised."""
+    try:
+        return Attempt(compose(stack, mechanisms, host, today), host)
+    except HardeningError as error:
+        refusal = error
+    if about is not None:
+        mechanisms = _needed(mechanisms, about)
+        stack = _narrow(stack, {mechanism.name for mechanism in mechanisms})
+    for length in range(len(stack.layers), 0, -1):
+        first = attrs.evolve(stack, layers=stack.layers[:length])
+        try:
+            return Attempt(compose(first, mechanisms, host, today), host, refusal, stack.layers[length:])
+        except HardeningError:
+            continue
+    nothing = attrs.evolve(stack, layers=())
+    return Attempt(compose(nothing, mechanisms, host, today), host, refusal, stack.layers)
+
+
+def _needed(mechanisms: Sequence[Mechanism[Any]], name: str) -> list[Mechanism[Any]]:
+    """A mechanism and those whose settings it reads."""
+    wanted: list[str] = []
+    waiting = [name]
+    while waiting:
+        current = waiting.pop()
+        wanted.append(current)
+        waiting += [
+            before
+            for mechanism in mechanisms
+            if mechanism.name == current
+            for before in mechanism.after
+            if before not in wanted
+        ]
+    return [mechanism for mechanism in mechanisms if mechanism.name in wanted]
+
+
+def _narrow(stack: Stack, names: set[str]) -> Stack:
+    """The stack without the tables of other mechanisms."""
+    layers = tuple(
+        attrs.evolve(
+            layer,
+            tables={name: node for name, node in layer.tables.items() if name in names},
+            limits={name: node for name, node in layer.limits.items() if name in names},
+            exceptions=tuple(item for item in layer.exceptions if item.setting.split(".")[0] in names),
+        )
+        for layer in stack.layers
+    )
+    return attrs.evolve(stack, layers=layers)
+
+
+def pending(attempt: Attempt, mechanism: Mechanism[Any], entry: Resolved) -> Iterator[Pending]:
+    """What the layers that were left out say of a leaf. What cannot be read is in the error that was shown."""
+    kind = mechanism.schema.settings[entry.leaf.setting].kind
+    for index, layer in enumerate(attempt.pending):
+        reading = Reading(attempt.host, attempt.composition.composed)
+        limit = _say(mechanism, layer, entry.leaf, reading, limits=True)
+        if limit is not None:
+            yield Pending(layer.name, str(limit.origin), kind.show(limit.value), LIMIT, limit)
+        say = _say(mechanism, layer, entry.leaf, reading, limits=False)
+        if say is None:
+            continue
+        looser = entry.stated and not say.at_most and not kind.at_most(say.value, entry.value)
+        ceilings = [entry.limit] if entry.limit_origin else []
+        ceilings += [limit.value] if limit is not None else []
+        beyond = any(not kind.at_most(say.value, ceiling) for ceiling in ceilings)
+        outcome = REFUSED if index == 0 and (looser or beyond) else NOT_REACHED
+        yield Pending(layer.name, str(say.origin), kind.show(say.value), outcome, say)
+
+
+def _say(mechanism: Mechanism[Any], layer: Layer, leaf: Leaf, reading: Reading, *, limits: bool) -> Say | None:
+    table = (layer.limits if limits else layer.tables).get(mechanism.name)
+    if table is None:
+        return None
+    try:
+        says = list(mechanism.limits(table, reading) if limits else mechanism.says(table, reading))
+    except HardeningError:
+        return None
+    by_leaf = {(say.setting, say.member): say for say in says}
+    return by_leaf.get((leaf.setting, leaf.member)) or by_leaf.get((leaf.setting, REST))

@@ -1,0 +1,68 @@
+"""What differs between two OCI configurations, by JSON pointer, with the leaves behind each change."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import attrs
+
+from hardening.report.table import Table
+from hardening.spec import escape
+
+
+@attrs.frozen
+class Change:
+    """One change. ``before`` or ``after`` is None where the value was added or removed."""
+
+    pointer: str
+    before: Any
+    after: Any
+    leaves: tuple[str, ...] = ()
+
+
+def changes(before: Mapping[str, Any], after: Mapping[str, Any], leaves: Mapping[str, tuple[str, ...]]) -> list[Change]:
+    """The changes from one configuration to another; ``leaves`` maps pointers of the second to what decided them. Arrays
+    are compared by their elements."""
+    return [attrs.evolve(change, leaves=_decided(change.pointer, leaves)) for change in _walk("", before, after)]
+
+
+def _walk(pointer: str, before: Any, after: Any) -> Iterator[Change]:
+    if before == after:
+        return
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        for key in [*before, *(key for key in after if key not in before)]:
+            yield from _walk(f"{pointer}/{escape(key)}", before.get(key), after.get(key))
+    elif isinstance(before, list) and isinstance(after, list):
+        removed = [item for item in before if item not in after]
+        added = [(index, item) for index, item in enumerate(after) if item not in before]
+        for item in removed:
+            yield Change(f"{pointer}/{before.index(item)}", item, None)
+        for index, item in added:
+            yield Change(f"{pointer}/{index}", None, item)
+        if not removed and not added:
+            yield Change(pointer, before, after)
+    else:
+        yield Change(pointer, before, after)
+
+
+def _decided(pointer: str, leaves: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    above = pointer
+    while above:
+        if above in leaves:
+            return leaves[above]
+        above = above.rpartition("/")[0]
+    below = [names for other, names in leaves.items() if other.startswith(pointer + "/")]
+    return tuple(dict.fromkeys(name for names in below for name in names))
+
+
+def table(items: list[Change]) -> Table:
+    """Changes, one a line."""
+    rows = tuple((item.pointer, _shown(item.before), _shown(item.after), ", ".join(item.leaves[:4])) for item in items)
+    return Table(("pointer", "before", "after", "because of"), rows, "changes")
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False) if value is not None else "-"
+    return text if len(text) <= 120 else f"{text[:117]}..."

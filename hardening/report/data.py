@@ -1,0 +1,149 @@
+"""The JSON that ``--json`` shows. The shapes are part of the interface: docs/reference/cli.md describes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from hardening.compose import Composition
+from hardening.errors import HardeningError, Problems
+from hardening.findings import Finding
+from hardening.fold import Resolved, Step
+from hardening.layers import Exemption, Layer, Stack
+from hardening.mechanism import Check, Excess, Shortfall
+from hardening.report.state import Enforcement
+from hardening.report.table import Table
+
+Data = dict[str, Any]
+
+
+def stack(stack: Stack) -> list[Data]:
+    """The layers, from the first to the last."""
+    return [layer(item) for item in stack.layers]
+
+
+def layer(layer: Layer) -> Data:
+    """One layer: name, file, digest, and what it extends and excepts."""
+    return {
+        "name": layer.name,
+        "file": str(layer.document.file) if layer.document.file else None,
+        "sha256": layer.document.digest or None,
+        "description": layer.description,
+        "extends": list(layer.extends),
+        "exceptions": [exception(item) for item in layer.exceptions],
+    }
+
+
+def exception(exception: Exemption) -> Data:
+    """One ``[[exceptions]]`` entry."""
+    return {
+        "setting": exception.setting,
+        "reason": exception.reason,
+        "ticket": exception.ticket or None,
+        "expires": exception.expires.isoformat() if exception.expires else None,
+        "origin": str(exception.origin),
+    }
+
+
+def step(step: Step) -> Data:
+    """One say of a layer about a leaf, and what became of it."""
+    return {
+        "layer": step.layer,
+        "origin": step.origin,
+        "said": step.said,
+        "outcome": str(step.outcome),
+        "value": step.value or None,
+        "exception": exception(step.exception) if step.exception else None,
+    }
+
+
+def resolved(composition: Composition, entry: Resolved) -> Data:
+    """A leaf: its value as TOML data and as text, the limit, and its history."""
+    mechanism = next(item for item in composition.mechanisms if item.name == entry.leaf.mechanism)
+    kind = mechanism.schema.settings[entry.leaf.setting].kind
+    return {
+        "leaf": str(entry.leaf),
+        "value": kind.dump(entry.value),
+        "shown": entry.shown,
+        "origin": entry.origin,
+        "stated": entry.stated,
+        "limit": {"shown": entry.limit_shown, "origin": entry.limit_origin} if entry.limit_origin else None,
+        "history": [step(item) for item in entry.steps],
+    }
+
+
+def composition(composition: Composition) -> Data:
+    """A composition: its stack, every leaf, and the findings of composing."""
+    return {
+        "stack": stack(composition.stack),
+        "leaves": [resolved(composition, entry) for _, entry in sorted(composition.leaves.items())],
+        "findings": findings(composition.findings),
+    }
+
+
+def findings(items: Iterable[Finding]) -> list[Data]:
+    """Findings, in their order."""
+    return [
+        {
+            "rule": item.rule,
+            "severity": str(item.severity),
+            "message": item.message,
+            "leaf": item.leaf or None,
+            "origin": item.origin or None,
+            "hint": item.hint or None,
+        }
+        for item in items
+    ]
+
+
+def shortfall(item: Shortfall) -> Data:
+    """What a host cannot enforce."""
+    return {"leaf": item.leaf, "reason": item.reason, "remedy": item.remedy or None}
+
+
+def enforcement(items: Sequence[Enforcement]) -> list[Data]:
+    """The state of each mechanism."""
+    return [
+        {
+            "mechanism": item.mechanism,
+            "requirement": item.requirement,
+            "state": item.state,
+            "shortfalls": [shortfall(entry) for entry in item.shortfalls],
+        }
+        for item in items
+    ]
+
+
+def checks(items: Iterable[Check]) -> list[Data]:
+    """The lines of a verified receipt."""
+    return [
+        {"leaf": item.leaf, "expected": item.expected, "kernel": item.kernel, "holds": item.holds} for item in items
+    ]
+
+
+def excesses(items: Iterable[Excess]) -> list[Data]:
+    """What a foreign configuration asked for beyond the profile."""
+    return [
+        {"pointer": item.pointer, "asked": item.asked, "allowed": item.allowed, "leaf": item.leaf} for item in items
+    ]
+
+
+def table(table: Table) -> list[dict[str, str]]:
+    """The rows of a table, by the names of its columns."""
+    return [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+
+
+def error(error: HardeningError | None) -> list[Data]:
+    """The problems that an error stands for; empty where there is none."""
+    if error is None:
+        return []
+    problems = error.problems if isinstance(error, Problems) else (error,)
+    return [
+        {
+            "message": item.message,
+            "origin": str(item.origin) if item.origin is not None else None,
+            "hint": item.hint,
+            "exit_code": item.exit_code,
+        }
+        for item in problems
+    ]

@@ -1,0 +1,113 @@
+"""What a host can enforce, line by line; what a mechanism probed is shown without knowing the mechanism."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import attrs
+
+from hardening.compose import Composition
+from hardening.host import Host
+from hardening.mechanism import Context
+from hardening.report.state import enforcement
+from hardening.report.table import Table
+from hardening.runtime import Runtime
+
+OK, WARN, FAIL, FACT = "ok", "warn", "fail", ""
+
+
+@attrs.frozen
+class Line:
+    """One line: ``mark`` is ``ok``, ``warn``, ``fail``, or empty for a plain fact."""
+
+    area: str
+    name: str
+    mark: str
+    detail: str
+    remedy: str = ""
+
+
+def kernel(host: Host) -> Iterator[Line]:
+    """The kernel and the caller."""
+    yield Line("host", "kernel", FACT, f"{host.release} {host.machine}")
+    yield Line("host", "user", FACT, f"uid {host.uid}, gid {host.gid}")
+
+
+def facts(host: Host) -> Iterator[Line]:
+    """What mechanisms probed, field by field."""
+    for kind, value in sorted(host.facts.items(), key=lambda item: item[0].__name__):
+        area = kind.__module__.partition(".")[0].removeprefix("hardening_")
+        if not attrs.has(kind):
+            yield Line(area, kind.__name__, FACT, str(value))
+            continue
+        for field in attrs.fields(kind):
+            if field.repr is not False:
+                yield Line(area, field.name.replace("_", " "), FACT, show(getattr(value, field.name)))
+
+
+def show(value: Any) -> str:
+    """A fact as people read it; long collections are counted."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if attrs.has(type(value)):
+        parts = ((field.name, getattr(value, field.name)) for field in attrs.fields(type(value)))
+        return ", ".join(f"{name} {show(item)}" for name, item in parts)
+    if isinstance(value, Mapping):
+        return _some([f"{key} {show(item)}" for key, item in value.items()])
+    if isinstance(value, frozenset | set):
+        return _some(sorted(map(show, value)))
+    if isinstance(value, tuple | list):
+        return ".".join(map(str, value)) if _is_version(value) else _some([show(item) for item in value])
+    return re.sub(r"\s+", " ", str(value))
+
+
+def _is_version(value: tuple[Any, ...] | list[Any]) -> bool:
+    return isinstance(value, tuple) and 2 <= len(value) <= 3 and all(type(item) is int for item in value)
+
+
+def _some(items: list[str]) -> str:
+    if not items:
+        return "none"
+    text = ", ".join(items)
+    return text if len(text) <= 160 else f"{len(items)}: {', '.join(items[:6])}, ..."
+
+
+def runtimes(items: Iterable[Runtime]) -> Iterator[Line]:
+    """The runtimes with their versions; none at all is a failure."""
+    versions = {item.name: item.version() for item in items}
+    for name, version in versions.items():
+        if version is None:
+            yield Line("runtime", name, WARN, "not installed", f"install {name} to launch with it")
+        else:
+            yield Line("runtime", name, OK, version)
+    if not any(versions.values()):
+        yield Line("runtime", "any", FAIL, "no runtime is installed", "reinstall hardening")
+
+
+def mechanisms(composition: Composition, host: Host) -> Iterator[Line]:
+    """Each mechanism of a composition held against the host."""
+    context = Context(host, composition.composed)
+    shortfalls = [
+        shortfall
+        for mechanism in composition.mechanisms
+        for shortfall in mechanism.check(composition.settings[mechanism.name], context)
+    ]
+    for state in enforcement(composition, shortfalls):
+        if not state.shortfalls:
+            yield Line("mechanism", state.mechanism, OK, "enforced")
+        for shortfall in state.shortfalls:
+            fatal = state.requirement == "required" and not shortfall.tolerated
+            remedy = shortfall.remedy
+            if fatal and not remedy:
+                remedy = f'set requirement = "best-effort" in [{state.mechanism}]'
+            yield Line("mechanism", shortfall.leaf, FAIL if fatal else WARN, shortfall.reason, remedy)
+
+
+def table(lines: Iterable[Line]) -> Table:
+    """The lines as a table."""
+    rows = tuple((line.area, line.name, line.mark, line.detail, line.remedy) for line in lines)
+    return Table(("area", "what", "", "detail", "remedy"), rows, "")

@@ -1,0 +1,138 @@
+"""Which leaves a question means, and how their stories are told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import attrs
+
+from hardening.compose import Composition
+from hardening.errors import UsageError
+from hardening.fold import Resolved
+from hardening.kinds import nearest
+from hardening.layers import Layer
+from hardening.mechanism import Mechanism
+from hardening.report.attempt import Pending
+from hardening.report.table import Table
+from hardening.schema import REST, Family, Leaf
+from hardening.source import Node, command_line
+
+
+@attrs.frozen
+class Answer:
+    """The leaves that a question means; ``single`` where it names one of them."""
+
+    leaves: tuple[Resolved, ...]
+    single: bool
+
+
+def find(composition: Composition, question: str) -> Answer:
+    """The leaves that ``TABLE``, ``TABLE.SETTING`` or ``TABLE.KEY`` mean. A member of a family that no layer names has
+    the value of all others. Raises `UsageError` with the nearest name, or `ProfileError` for what is no member."""
+    table, _, below = question.partition(".")
+    mechanism = next((item for item in composition.mechanisms if item.name == table), None)
+    if mechanism is None:
+        names = [item.name for item in composition.mechanisms]
+        hint = nearest(table, names) or f"the tables are {', '.join(names)}"
+        raise UsageError(f'there is no table "{table}"', origin=question, hint=hint)
+    own = tuple(entry for leaf, entry in sorted(composition.leaves.items()) if leaf.mechanism == table)
+    if not below:
+        return Answer(own, False)
+    inside = tuple(entry for entry in own if str(entry.leaf).startswith(question + "."))
+    if inside and below in {*mechanism.schema.settings, *_prefixes(mechanism)}:
+        return Answer(inside, False)
+    found = [_member(composition, mechanism, question, part) for part in mechanism.expand(below)]
+    return Answer(tuple(found), len(found) == 1)
+
+
+def _prefixes(mechanism: Mechanism[Any]) -> Iterator[str]:
+    for name in mechanism.schema.settings:
+        parts = name.split(".")
+        for end in range(1, len(parts)):
+            yield ".".join(parts[:end])
+
+
+def _member(composition: Composition, mechanism: Mechanism[Any], question: str, name: str) -> Resolved:
+    hit = mechanism.schema.find(name)
+    if hit is None:
+        known = [*mechanism.schema.settings, *_prefixes(mechanism)]
+        hint = nearest(name, known) or f"`hardening explain {mechanism.name}` lists what there is"
+        raise UsageError(f'there is no setting "{name}" in {mechanism.name}', origin=question, hint=hint)
+    setting, member = hit
+    if isinstance(setting, Family) and member != REST:
+        node = Node(member, (mechanism.name,), command_line({}, {(mechanism.name,): question}))
+        member = setting.read_member(node)
+    leaf = mechanism.leaf(setting.name, member)
+    entry = composition.leaves.get(leaf)
+    if entry is not None:
+        return entry
+    rest = composition.leaves[mechanism.leaf(setting.name, REST)]
+    return attrs.evolve(rest, leaf=leaf)
+
+
+def history(entry: Resolved, pending: Sequence[Pending]) -> Table:
+    """Every layer's say about one leaf."""
+    rows = [
+        (step.layer, step.said, str(step.outcome), step.value, step.origin, _reason(step.exception))
+        for step in entry.steps
+    ]
+    rows += [(item.layer, item.said, item.outcome, "", item.origin, "") for item in pending]
+    return Table(("layer", "said", "outcome", "value then", "place", "exception"), tuple(rows))
+
+
+def _reason(exception: Any) -> str:
+    return f"{exception.reason} ({exception.origin})" if exception is not None else ""
+
+
+def summary(composition: Composition) -> Table:
+    """One line a mechanism."""
+    rows = []
+    excepted = [leaf for leaf, _ in composition.used_exceptions()]
+    for mechanism in composition.mechanisms:
+        own = [entry for leaf, entry in composition.leaves.items() if leaf.mechanism == mechanism.name]
+        rows.append(
+            (
+                mechanism.name,
+                "required" if composition.required(mechanism.name) else "best-effort",
+                str(sum(entry.stated for entry in own)),
+                str(sum(bool(entry.limit_origin) for entry in own)),
+                str(sum(leaf.mechanism == mechanism.name for leaf in excepted)),
+                mechanism.summary,
+            )
+        )
+    columns = ("mechanism", "requirement", "stated", "limited", "excepted", "what it does")
+    return Table(columns, tuple(rows), "mechanisms")
+
+
+def tree(layers: Sequence[Layer]) -> str:
+    """The stack as a tree of what extends what, with each layer's place in the order."""
+    order = {layer.name: index for index, layer in enumerate(layers, 1)}
+    by_name = {layer.name: layer for layer in layers}
+    extended = {_name(parent) for layer in layers for parent in layer.extends}
+    lines: list[str] = []
+    for layer in layers:
+        if layer.name not in extended:
+            lines += _branch(layer, by_name, order, "", "")
+    return "\n".join(lines)
+
+
+def _branch(
+    layer: Layer, by_name: dict[str, Layer], order: dict[str, int], first: str, following: str
+) -> Iterator[str]:
+    yield f"{first}{order[layer.name]}. {layer.name}  {layer.description}  ({layer.place})".replace("    ", "  ")
+    parents = [by_name[_name(parent)] for parent in layer.extends if _name(parent) in by_name]
+    for index, parent in enumerate(parents, 1):
+        last = index == len(parents)
+        yield from _branch(
+            parent, by_name, order, following + ("└─ " if last else "├─ "), following + ("   " if last else "│  ")
+        )
+
+
+def _name(profile: str) -> str:
+    return profile.rpartition("/")[2].removesuffix(".toml")
+
+
+def default_leaf(mechanism: Mechanism[Any], leaf: Leaf) -> str:
+    """The help text of the setting behind a leaf."""
+    return mechanism.schema.settings[leaf.setting].help

@@ -1,0 +1,62 @@
+"""A composition as tables, and as the one profile that says the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from hardening.compose import Composition
+from hardening.findings import Finding
+from hardening.fold import Resolved
+from hardening.report.state import Enforcement
+from hardening.report.table import Table
+
+
+def leaves(entries: Iterable[Resolved], title: str = "") -> Table:
+    """Leaves with what decided them."""
+    rows = tuple((str(entry.leaf), entry.shown, entry.limit_shown, entry.origin) for entry in entries)
+    return Table(("leaf", "value", "limit", "decided by"), rows, title)
+
+
+def stack(composition: Composition) -> Table:
+    """The layers in their order."""
+    rows = tuple(
+        (str(index), layer.name, layer.description, layer.place)
+        for index, layer in enumerate(composition.stack.layers, 1)
+    )
+    return Table(("", "layer", "description", "file"), rows, "stack")
+
+
+def enforcement(states: Iterable[Enforcement]) -> Table:
+    """The state of every mechanism, one line a shortfall."""
+    rows = []
+    for state in states:
+        reasons = [f"{item.leaf}: {item.reason}" for item in state.shortfalls] or [""]
+        rows.append((state.mechanism, state.requirement, state.state, reasons[0]))
+        rows += [("", "", "", reason) for reason in reasons[1:]]
+    return Table(("mechanism", "requirement", "state", "because"), tuple(rows), "mechanisms")
+
+
+def findings(items: Iterable[Finding]) -> Table:
+    """Findings, one a line."""
+    rows = tuple((str(item.severity), item.rule, item.message, item.origin or item.leaf, item.hint) for item in items)
+    return Table(("severity", "rule", "finding", "where", "hint"), rows, "findings")
+
+
+def profile(composition: Composition) -> str:
+    """One profile, as TOML, that composes to the same values and limits. It needs no exceptions."""
+    import tomli_w
+
+    names = ", ".join(layer.name for layer in composition.stack.layers)
+    tables: dict[str, object] = {"description": f"composed of {names}"}
+    limits: dict[str, object] = {}
+    for mechanism in composition.mechanisms:
+        ceilings = composition.limits(mechanism.name)
+        if ceilings:
+            limits[mechanism.name] = mechanism.dump(ceilings)
+    if limits:
+        tables["limits"] = limits
+    for mechanism in composition.mechanisms:
+        stated = composition.stated(mechanism.name)
+        if stated:
+            tables[mechanism.name] = mechanism.dump(stated)
+    return tomli_w.dumps(tables)

@@ -1,0 +1,53 @@
+"""What came of what was asked: enforced, partly, or not at all; and the short lines that every run shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import attrs
+
+from hardening.compose import Composition
+from hardening.mechanism import Shortfall
+
+
+@attrs.frozen
+class Enforcement:
+    """One mechanism on this host. ``state`` is ``enforced``, ``partly`` or ``not enforced``."""
+
+    mechanism: str
+    requirement: str
+    state: str
+    shortfalls: tuple[Shortfall, ...]
+
+
+def enforcement(composition: Composition, shortfalls: Iterable[Shortfall]) -> list[Enforcement]:
+    """The state of every mechanism; a shortfall of its whole table means that nothing of it is enforced."""
+    found = tuple(shortfalls)
+    states = []
+    for mechanism in composition.mechanisms:
+        own = tuple(item for item in found if item.leaf.split(".")[0] == mechanism.name)
+        whole = any(item.leaf == mechanism.name for item in own)
+        state = "not enforced" if whole else "partly" if own else "enforced"
+        requirement = "required" if composition.required(mechanism.name) else "best-effort"
+        states.append(Enforcement(mechanism.name, requirement, state, own))
+    return states
+
+
+def notes(composition: Composition, shortfalls: Sequence[Shortfall]) -> Iterator[str]:
+    """One line each: what is not enforced, which exceptions are used, which profiles are shadowed."""
+    for shortfall in shortfalls:
+        remedy = f" ({shortfall.remedy})" if shortfall.remedy else ""
+        yield f"not enforced: {shortfall.leaf}: {shortfall.reason}{remedy}"
+    seen: set[str] = set()
+    for leaf, exception in composition.used_exceptions():
+        line = f"exception: {exception.setting}: {exception.reason} ({_reference(exception.ticket)}{exception.origin})"
+        if line not in seen:
+            seen.add(line)
+            yield line if exception.setting == str(leaf) else f"{line} covers {leaf}"
+    for found in composition.stack.shadowed:
+        hidden = ", ".join(str(path) for path in found.shadows)
+        yield f"shadowed: profile {found.name} is {found.path}, which hides {hidden}"
+
+
+def _reference(ticket: str) -> str:
+    return f"{ticket}, " if ticket else ""

@@ -1,0 +1,34 @@
+"""A table as data, and as aligned plain text."""
+
+from __future__ import annotations
+
+import attrs
+
+
+@attrs.frozen
+class Table:
+    """Rows of cells. ``title`` stands above, and may be empty."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    title: str = ""
+
+
+def clean(cell: str) -> str:
+    """A cell as one printable line."""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode() for char in cell
+    )
+
+
+def plain(table: Table) -> str:
+    """The table as aligned columns, for pipes and for people without a terminal; empty columns are left out."""
+    rows = [tuple(clean(cell) for cell in row) for row in table.rows]
+    kept = [index for index, _ in enumerate(table.columns) if any(row[index] for row in rows)] if rows else []
+    lines = [table.title] if table.title else []
+    heading = tuple(name.upper() for name in table.columns)
+    widths = [max(len(row[index]) for row in (heading, *rows)) for index in kept]
+    for row in (heading, *rows) if kept else ():
+        cells = [row[index].ljust(width) for index, width in zip(kept, widths, strict=True)]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
