@@ -1,5 +1,74 @@
 """Process: who runs the command, with which environment, within which limits.
 
-Owns `[process]`, and of the OCI spec ``/process`` except capabilities, labels and `noNewPrivileges`, and
+Owns `[process]`, and of the OCI spec ``/process`` except capabilities, labels and ``noNewPrivileges``, and
 ``/linux/resources`` with ``/linux/cgroupsPath``.
 """
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from hardening.findings import Finding
+from hardening.hookspecs import hookimpl
+from hardening.host import Host
+from hardening.mechanism import Check, Context, Excess, Mechanism, Option, Reading, Shortfall
+from hardening.schema import Say
+from hardening.source import Node
+from hardening.spec import Fragment
+from hardening_process import facts, findings, host, settings, spec
+from hardening_process.settings import ProcessSettings
+from hardening_process.tighten import tighten
+
+
+class Process(Mechanism[ProcessSettings]):
+    """The mechanism behind `[process]`."""
+
+    name = "process"
+    summary = "who runs the command, with which environment, within which limits"
+    settings_type = ProcessSettings
+
+    def says(self, table: Node, reading: Reading) -> Iterator[Say]:
+        return settings.read(self.schema, table)
+
+    def expand(self, name: str) -> Sequence[str]:
+        return settings.expand(name)
+
+    def options(self) -> Sequence[Option]:
+        return (
+            Option(("-e", "--env"), "env", "Set a variable, or pass the caller's (name alone).", "NAME[=VALUE]", True),
+            Option(("-w", "--workdir"), "cwd", "Working directory.", "DIR"),
+            Option(("-u", "--user"), "user", "User, and group, by id or by the root's /etc/passwd.", "USER[:GROUP]"),
+            Option(("--group-add",), "groups.add", "Supplementary group.", "GROUP", True),
+            Option(("--ulimit",), "ulimit", "Resource limit: nofile=1024, nofile=1024:4096.", "NAME=SOFT[:HARD]", True),
+            Option(("--memory",), "resources.memory", "Most memory, such as 512M.", "SIZE"),
+            Option(("--pids-limit",), "resources.pids", "Most processes and threads.", "NUMBER"),
+            Option(("--cpus",), "resources.cpu", "Most processor time: 1.5 cores, or 50%.", "NUMBER"),
+            Option(("-t", "--tty"), "terminal", "Give the command a terminal of its own.", value=True),
+        )
+
+    def probe(self, host: Host) -> facts.ProcessFacts:
+        return facts.probe()
+
+    def check(self, settings: ProcessSettings, context: Context) -> Iterable[Shortfall]:
+        return host.check(settings, context)
+
+    def contribute(self, settings: ProcessSettings, context: Context, fragment: Fragment) -> None:
+        spec.contribute(settings, context, fragment)
+
+    def tighten(
+        self, settings: ProcessSettings, document: Mapping[str, Any], context: Context, fragment: Fragment
+    ) -> Iterable[Excess]:
+        return tighten(settings, document, context, fragment)
+
+    def findings(self, settings: ProcessSettings, context: Context) -> Iterable[Finding]:
+        return findings.findings(settings, context)
+
+    def verify(self, settings: ProcessSettings, receipt: Mapping[str, Any]) -> Iterable[Check]:
+        return findings.verify(settings, receipt)
+
+
+@hookimpl
+def hardening_mechanisms() -> Sequence[Mechanism[Any]]:
+    """Register the mechanism."""
+    return (Process(),)

@@ -167,7 +167,7 @@ class ProcessSettings:
     cgroup: str = scalar(
         Exact(_cgroup, "path of a cgroup, or nothing", "", ("", "/a", "/b")),
         "",
-        "The cgroup to be made for the command; nothing leaves it to the runtime.",
+        "The cgroup in which that of the command is made; nothing means the caller's own, or the nearest that it can use.",
         name="resources.cgroup",
     )
     resources_requirement: str = scalar(

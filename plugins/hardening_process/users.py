@@ -14,6 +14,7 @@ from hardening_namespaces.idmaps import IdMaps
 from hardening_namespaces.settings import HOST, NamespacesSettings
 from hardening_process.kinds import User
 from hardening_process.passwd import Accounts
+from hardening_rootfs.settings import RootfsSettings
 
 
 @attrs.frozen
@@ -64,10 +65,12 @@ def natural(context: Context) -> tuple[int, int]:
     return (0, 0) if joins_user_namespace(context) else (context.host.uid, context.host.gid)
 
 
-def identify(user: User, groups: Iterable[str], context: Context) -> Identity:
-    """Resolve names and ids. Raises `ProfileError` for a name that the root does not know, and for an id that the
-    user namespace does not map."""
-    accounts = Accounts.read(root(context))
+def identify(user: User, groups: Iterable[str], context: Context, accounts: Accounts | None = None) -> Identity:
+    """Resolve names and ids by ``accounts``, by default those of the composed root.
+
+    Raises `ProfileError` for a name that they lack, and for an id that the user namespace does not map.
+    """
+    accounts = accounts if accounts is not None else Accounts.read(root(context))
     uid, gid = natural(context)
     if user.user:
         own = uid, gid
@@ -87,7 +90,8 @@ def identify(user: User, groups: Iterable[str], context: Context) -> Identity:
 
 def root(context: Context) -> Path:
     """The directory that the command sees as ``/``."""
-    return Path("/")
+    rootfs = context.of(RootfsSettings)
+    return Path(rootfs.path.path if rootfs is not None else "/")
 
 
 def _user(name: str, accounts: Accounts) -> tuple[int, int]:

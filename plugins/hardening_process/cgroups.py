@@ -1,0 +1,149 @@
+"""Which cgroup controllers the caller can use (cgroups(7)): of version 2, of version 1, or of both side by side."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+import attrs
+
+CONTROLLERS = ("cpu", "memory", "pids")
+_OWN_SCOPE = "run in a delegated cgroup: systemd-run --user --scope -p Delegate=yes hardening run …"
+
+
+@attrs.frozen
+class Mount:
+    """A mounted hierarchy: ``root`` is the cgroup that its ``point`` shows."""
+
+    kind: str
+    point: Path
+    root: str
+    options: frozenset[str]
+
+
+@attrs.frozen
+class Controller:
+    """One controller. ``version`` is that of its hierarchy, ``parent`` the cgroup below which the caller can make
+    others; ``problem`` says why not, with ``remedy``, and is empty where all is well."""
+
+    version: int
+    parent: str = ""
+    problem: str = ""
+    remedy: str = ""
+
+
+@attrs.frozen
+class Cgroups:
+    """The host's cgroups as the caller sees them. ``mode`` is ``v1``, ``v2``, ``hybrid`` or ``none``."""
+
+    mode: str
+    controllers: Mapping[str, Controller]
+    swap: bool = True
+
+    def place(self, name: str) -> str:
+        """Where a new cgroup of this name goes, as the OCI spec writes it: of version 2 as a path from the top; of version
+        1, where the caller has another cgroup for each controller, relative to these."""
+        parents = {item.parent for item in self.controllers.values() if item.version == 2 and item.parent}
+        return os.path.join(max(parents, key=len), name) if parents else name
+
+    def problem(self, name: str) -> tuple[str, str]:
+        """Why a controller cannot be used, and the remedy; the reason is empty where it can be used."""
+        controller = self.controllers.get(name)
+        if controller is None:
+            return f"this host has no {name} controller", "boot with cgroups, or leave the ceiling out"
+        return controller.problem, controller.remedy
+
+
+def probe(proc: Path = Path("/proc/self")) -> Cgroups:
+    """Read the hierarchies from proc(5) and try what the caller may write."""
+    return examine((proc / "mountinfo").read_text(), (proc / "cgroup").read_text())
+
+
+def examine(mountinfo: str, membership: str) -> Cgroups:
+    """The cgroups behind the texts of /proc/PID/mountinfo and /proc/PID/cgroup; looks at the mounted directories."""
+    mounts = _mounts(mountinfo)
+    own = _membership(membership)
+    unified = next((mount for mount in mounts if mount.kind == "cgroup2"), None)
+    legacy = {
+        name: mount for name in CONTROLLERS for mount in mounts if mount.kind == "cgroup" and name in mount.options
+    }
+    found: dict[str, Controller] = {}
+    for name in CONTROLLERS:
+        if name in legacy:
+            found[name] = _legacy(name, legacy[name], own.get(name, "/"))
+        elif unified is not None:
+            controller = _unified(name, unified, own.get("", "/"))
+            if controller is not None:
+                found[name] = controller
+    if any(mount.kind == "cgroup" for mount in mounts):
+        mode = "hybrid" if unified is not None else "v1"
+    else:
+        mode = "v2" if unified is not None else "none"
+    memory = legacy.get("memory")
+    swap = memory is None or (memory.point / "memory.memsw.limit_in_bytes").exists()
+    return Cgroups(mode, MappingProxyType(found), swap)
+
+
+def _mounts(mountinfo: str) -> list[Mount]:
+    found = []
+    for line in mountinfo.splitlines():
+        left, _, right = line.partition(" - ")
+        fields, after = left.split(), right.split()
+        if len(fields) > 5 and len(after) > 2 and after[0] in ("cgroup", "cgroup2"):
+            point = Path(fields[4].replace("\\040", " "))
+            found.append(Mount(after[0], point, fields[3], frozenset(after[2].split(","))))
+    return found
+
+
+def _membership(text: str) -> dict[str, str]:
+    """The caller's own cgroup by controller; that of version 2 has the name ``""``."""
+    found = {}
+    for line in text.splitlines():
+        number, _, rest = line.partition(":")
+        names, _, path = rest.partition(":")
+        for name in names.split(",") if number != "0" else [""]:
+            found[name] = path
+    return found
+
+
+def _directory(mount: Mount, path: str) -> Path:
+    """The directory of a cgroup; the mounted one where the path lies outside it, as in a container."""
+    root = mount.root.rstrip("/")
+    if path == mount.root or not path.startswith(root + "/"):
+        return mount.point
+    directory = mount.point / path[len(root) :].lstrip("/")
+    return directory if directory.is_dir() else mount.point
+
+
+def _legacy(name: str, mount: Mount, path: str) -> Controller:
+    directory = _directory(mount, path)
+    if os.access(directory, os.W_OK):
+        return Controller(1, path)
+    return Controller(
+        1, "", f"the caller may not write to {directory}", f"run as root, or have the {name} cgroup delegated"
+    )
+
+
+def _unified(name: str, mount: Mount, path: str) -> Controller | None:
+    """The nearest cgroup above the caller's own that holds no processes and to which the caller can write: a process
+    moves only within a subtree whose top is writable to it (cgroups(7), delegation containment)."""
+    own = _directory(mount, path)
+    if name not in _words(mount.point / "cgroup.controllers"):
+        return None
+    candidates = [own] if own == mount.point else [above for above in own.parents if above.is_relative_to(mount.point)]
+    for directory in candidates:
+        if not all(os.access(directory / file, os.W_OK) for file in ("", "cgroup.procs", "cgroup.subtree_control")):
+            break
+        if name in _words(directory / "cgroup.controllers"):
+            return Controller(2, "/" + str(directory.relative_to(mount.point)).removeprefix("."))
+    return Controller(2, "", f"the {name} controller is not delegated to the caller", _OWN_SCOPE)
+
+
+def _words(path: Path) -> list[str]:
+    try:
+        return path.read_text().split()
+    except OSError:
+        # Not every cgroup shows its controllers to everybody; what cannot be read cannot be used either.
+        return []

@@ -1,0 +1,44 @@
+"""What the caller hands down to the command: limits, OOM score, environment, cgroups."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+import attrs
+
+from hardening_process import limits
+from hardening_process.cgroups import Cgroups
+from hardening_process.cgroups import probe as probe_cgroups
+from hardening_process.kinds import Rlimit
+
+_SYS_RESOURCE = 24
+
+
+@attrs.frozen
+class ProcessFacts:
+    """``rlimits`` are the caller's, by name in TOML; ``sys_resource`` is whether it has CAP_SYS_RESOURCE."""
+
+    rlimits: Mapping[str, Rlimit]
+    sys_resource: bool
+    oom_score_adj: int
+    cgroups: Cgroups
+    environment: Mapping[str, str] = attrs.field(factory=dict, repr=False)
+
+
+def probe(proc: Path = Path("/proc/self")) -> ProcessFacts:
+    """Read the facts from proc(5)."""
+    return ProcessFacts(
+        MappingProxyType(limits.parse((proc / "limits").read_text())),
+        _has_sys_resource((proc / "status").read_text()),
+        int((proc / "oom_score_adj").read_text()),
+        probe_cgroups(proc),
+        MappingProxyType(dict(os.environ)),
+    )
+
+
+def _has_sys_resource(status: str) -> bool:
+    effective = next(line.split()[1] for line in status.splitlines() if line.startswith("CapEff:"))
+    return bool(int(effective, 16) >> _SYS_RESOURCE & 1)

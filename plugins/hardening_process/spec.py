@@ -1,0 +1,101 @@
+"""The process's part of the OCI spec (runtime-spec, config.md, "Process", and config-linux.md, "Control groups")."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from hardening.mechanism import Context
+from hardening.spec import Fragment
+from hardening_process.facts import ProcessFacts
+from hardening_process.host import effective_oom_score_adj, effective_rlimit, stated_ceilings
+from hardening_process.kinds import CPU_PERIOD, Rlimit
+from hardening_process.settings import RLIMITS, ProcessSettings
+from hardening_process.users import Identity
+
+#: RLIM_INFINITY of a 64-bit kernel, as OCI configurations write it.
+INFINITY = 2**64 - 1
+
+
+def contribute(settings: ProcessSettings, context: Context, fragment: Fragment) -> None:
+    """Command, user, environment, limits and cgroup."""
+    identity = settings.resolve(context)
+    if context.command:
+        fragment.put("/process/args", list(context.command))
+    put_user(identity, settings.umask, fragment)
+    for name, value, leaf in environment(settings, identity, context):
+        fragment.item("/process/env", name, f"{name}={value}", leaf)
+    fragment.put("/process/cwd", settings.cwd, "process.cwd")
+    for name in RLIMITS:
+        limit = effective_rlimit(name, settings, context)
+        if limit is not None:
+            fragment.item("/process/rlimits", name, to_oci(name, limit), f"process.rlimits.{name}")
+    fragment.put("/process/oomScoreAdj", effective_oom_score_adj(settings, context), "process.oom_score_adj")
+    fragment.put("/process/terminal", settings.terminal, "process.terminal")
+    ceilings = enforceable(settings, context)
+    if ceilings:
+        leaves = [f"process.resources.{name}" for name in ceilings]
+        fragment.put("/linux/resources", resources(ceilings), *leaves)
+    if ceilings or settings.cgroup:
+        fragment.put("/linux/cgroupsPath", cgroup_path(settings, context), "process.resources.cgroup")
+
+
+def cgroup_path(settings: ProcessSettings, context: Context) -> str:
+    """The cgroup of this bundle alone: below the stated one, else below what the caller may use."""
+    # systemd's "slice:prefix:name" form is told from a path by its colons.
+    name = f"hardening-{context.bundle.name.replace(':', '_')}" if context.bundle is not None else "hardening"
+    if settings.cgroup:
+        return f"{settings.cgroup.rstrip('/')}/{name}"
+    return context.host.of(ProcessFacts).cgroups.place(name)
+
+
+def put_user(identity: Identity, umask: int, fragment: Fragment) -> None:
+    """Set the user, its groups and its file mode mask."""
+    user: dict[str, Any] = {"uid": identity.uid, "gid": identity.gid, "umask": umask}
+    if identity.groups:
+        user["additionalGids"] = list(identity.groups)
+    fragment.put("/process/user", user, "process.user", "process.groups", "process.umask")
+
+
+def environment(settings: ProcessSettings, identity: Identity, context: Context) -> Iterator[tuple[str, str, str]]:
+    """Name, value and deciding leaf of each variable, sorted by name."""
+    caller = context.host.of(ProcessFacts).environment
+    found: dict[str, tuple[str, str]] = {"HOME": (identity.home, "process.user")}
+    if settings.terminal:
+        found["TERM"] = ("xterm", "process.terminal")
+    for name in settings.environment.having(True):
+        if name in caller:
+            found[name] = (caller[name], f"process.environment.{name}")
+    for name, value in settings.set_environment.named.items():
+        if value is not None:
+            found[name] = (value, f"process.set_environment.{name}")
+    for name, (value, leaf) in sorted(found.items()):
+        yield name, value, leaf
+
+
+def to_oci(name: str, limit: Rlimit) -> dict[str, Any]:
+    """A resource limit as the OCI spec writes it."""
+    soft, hard = (INFINITY if value is None else value for value in (limit.soft, limit.hard))
+    return {"type": f"RLIMIT_{name.upper()}", "soft": soft, "hard": hard}
+
+
+def enforceable(settings: ProcessSettings, context: Context) -> dict[str, int]:
+    """The cgroup ceilings that were said and that this host can enforce."""
+    return {
+        name: value
+        for name, value in stated_ceilings(settings).items()
+        if not context.lacks(f"process.resources.{name}")
+    }
+
+
+def resources(ceilings: dict[str, int]) -> dict[str, Any]:
+    """Ceilings as the OCI spec writes them."""
+    found: dict[str, Any] = {}
+    if "pids" in ceilings:
+        found["pids"] = {"limit": ceilings["pids"]}
+    memory = {key: ceilings[name] for name, key in (("memory", "limit"), ("memory_swap", "swap")) if name in ceilings}
+    if memory:
+        found["memory"] = memory
+    if "cpu" in ceilings:
+        found["cpu"] = {"quota": ceilings["cpu"], "period": CPU_PERIOD}
+    return found

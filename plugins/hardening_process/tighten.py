@@ -1,0 +1,163 @@
+"""How a foreign configuration is made nowhere looser than the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from hardening.errors import ProfileError
+from hardening.mechanism import Context, Excess
+from hardening.spec import Fragment, lookup
+from hardening_process.findings import is_secret
+from hardening_process.host import effective_oom_score_adj, effective_rlimit
+from hardening_process.kinds import CPU_PERIOD, Rlimit, RlimitKind, UmaskKind, User, UserKind, below
+from hardening_process.passwd import Accounts
+from hardening_process.settings import RLIMITS, ProcessSettings
+from hardening_process.spec import INFINITY, enforceable, to_oci
+from hardening_process.users import identify, root
+
+#: leaf below `resources` -> where the OCI spec has its number
+_PLACES = {"pids": "pids/limit", "memory": "memory/limit", "memory_swap": "memory/swap"}
+
+
+def tighten(
+    settings: ProcessSettings, document: Mapping[str, Any], context: Context, fragment: Fragment
+) -> Iterator[Excess]:
+    """Keep what the configuration asks for within the settings, cut the rest, add what is missing."""
+    process = document.get("process") or {}
+    yield from _user(settings, document, context, fragment)
+    yield from _environment(process.get("env") or [], fragment)
+    yield from _rlimits(settings, process.get("rlimits") or [], context, fragment)
+    asked, least = process.get("oomScoreAdj"), effective_oom_score_adj(settings, context)
+    if asked is not None and asked < least:
+        yield Excess("/process/oomScoreAdj", str(asked), str(least), "process.oom_score_adj")
+    fragment.put("/process/oomScoreAdj", max(least, asked if asked is not None else least), "process.oom_score_adj")
+    if process.get("terminal") and not settings.terminal:
+        yield Excess("/process/terminal", "true", "false", "process.terminal")
+        fragment.put("/process/terminal", False, "process.terminal")
+    yield from _resources(settings, document, context, fragment)
+
+
+def _user(
+    settings: ProcessSettings, document: Mapping[str, Any], context: Context, fragment: Fragment
+) -> Iterator[Excess]:
+    user = dict(lookup(document, "/process/user") or {})
+    uid, gid = user.get("uid", 0), user.get("gid", 0)
+    groups = {int(name) for name in settings.groups.having(True) if name.isdecimal()}
+    if settings.user.user or not all(name.isdecimal() for name in settings.groups.having(True)):
+        identity = identify(
+            settings.user, settings.groups.having(True), context, _accounts(settings, document, context)
+        )
+        groups |= set(identity.groups)
+        if settings.user.user:
+            wanted = User(str(identity.uid), str(identity.gid))
+            compared = wanted if settings.user.group else User(wanted.user, str(gid))
+            if not UserKind().at_most(User(str(uid), str(gid)), compared):
+                yield Excess("/process/user", f"{uid}:{gid}", str(wanted), "process.user")
+                uid, gid = identity.uid, identity.gid
+    asked = user.get("additionalGids") or []
+    kept = [group for group in asked if group in groups or group == gid]
+    if len(kept) < len(asked):
+        dropped = ", ".join(str(group) for group in asked if group not in kept)
+        yield Excess("/process/user/additionalGids", dropped, "none of these", "process.groups")
+    mask = user.get("umask")
+    if mask is not None and not UmaskKind().at_most(mask, settings.umask):
+        yield Excess("/process/user/umask", f"{mask:03o}", f"{mask | settings.umask:03o}", "process.umask")
+    user |= {"uid": uid, "gid": gid, "umask": (mask or 0) | settings.umask}
+    user.pop("additionalGids", None)
+    if kept:
+        user["additionalGids"] = kept
+    fragment.put("/process/user", user, "process.user", "process.groups", "process.umask")
+
+
+def _accounts(settings: ProcessSettings, document: Mapping[str, Any], context: Context) -> Accounts:
+    """The accounts of the root that the configuration names."""
+    named = [name for name in (settings.user.user, settings.user.group, *settings.groups.having(True)) if name]
+    path = str(lookup(document, "/root/path") or "")
+    if path.startswith("/"):
+        return Accounts.read(Path(path))
+    if all(name.isdecimal() for name in named):
+        return Accounts(Path(path), (), ())
+    if path and context.bundle is None:
+        raise ProfileError(
+            "process.user: a name cannot be looked up in a root whose path is relative to an unknown bundle",
+            hint="write ids in the profile",
+        )
+    return Accounts.read(context.bundle / path if context.bundle is not None else root(context))
+
+
+def _environment(entries: Iterable[str], fragment: Fragment) -> Iterator[Excess]:
+    """A configuration's environment is its own: it is kept, of two values the last, as execve(2)'s callers have it."""
+    last = {entry.partition("=")[0]: (index, entry) for index, entry in enumerate(entries)}
+    for name, (index, entry) in last.items():
+        fragment.item("/process/env", name, entry)
+        if is_secret(name):
+            yield Excess(
+                f"/process/env/{index}", f"{name}, by its name a secret", "kept: hand secrets over as files",
+                "process.environment",
+            )  # fmt: skip
+
+
+def _rlimits(
+    settings: ProcessSettings, entries: Iterable[Mapping[str, Any]], context: Context, fragment: Fragment
+) -> Iterator[Excess]:
+    asked = {str(entry.get("type")): (index, entry) for index, entry in enumerate(entries)}
+    for name in RLIMITS:
+        ceiling = effective_rlimit(name, settings, context)
+        index, entry = asked.pop(f"RLIMIT_{name.upper()}", (None, None))
+        if entry is None:
+            if ceiling is not None:
+                fragment.item("/process/rlimits", name, to_oci(name, ceiling), f"process.rlimits.{name}")
+            continue
+        wanted = Rlimit(_finite(entry.get("soft")), _finite(entry.get("hard")))
+        met = RlimitKind().meet(wanted, ceiling) if ceiling is not None else wanted
+        if met != wanted:
+            show = RlimitKind().show
+            yield Excess(f"/process/rlimits/{index}", show(wanted), show(met), f"process.rlimits.{name}")
+        fragment.item("/process/rlimits", name, to_oci(name, met), f"process.rlimits.{name}")
+    for kind, (_, entry) in asked.items():
+        # No limit that this mechanism knows: whether to refuse it is the runtime's to say.
+        fragment.item("/process/rlimits", kind, dict(entry))
+
+
+def _finite(value: int | None) -> int | None:
+    return None if value is None or value < 0 or value >= INFINITY else value
+
+
+def _resources(
+    settings: ProcessSettings, document: Mapping[str, Any], context: Context, fragment: Fragment
+) -> Iterator[Excess]:
+    ceilings = enforceable(settings, context)
+    for name, ceiling in ceilings.items():
+        leaf = f"process.resources.{name}"
+        if name == "cpu":
+            yield from _cpu(ceiling, document, fragment)
+            continue
+        pointer = f"/linux/resources/{_PLACES[name]}"
+        asked = lookup(document, pointer)
+        # Of pids 0 means no limit, as every negative number does.
+        finite = None if asked is None or asked <= 0 else asked
+        if below(finite, ceiling):
+            continue
+        if asked is not None:
+            yield Excess(pointer, "unlimited" if finite is None else str(asked), str(ceiling), leaf)
+        fragment.put(pointer, ceiling, leaf)
+    cgroup, path = settings.cgroup, lookup(document, "/linux/cgroupsPath")
+    if cgroup and path is not None and path != cgroup and not str(path).startswith(f"{cgroup.rstrip('/')}/"):
+        inside = f"{cgroup.rstrip('/')}/{str(path).rstrip('/').rpartition('/')[2].replace(':', '_')}"
+        yield Excess("/linux/cgroupsPath", str(path), inside, "process.resources.cgroup")
+        fragment.put("/linux/cgroupsPath", inside, "process.resources.cgroup")
+
+
+def _cpu(ceiling: int, document: Mapping[str, Any], fragment: Fragment) -> Iterator[Excess]:
+    pointer = "/linux/resources/cpu"
+    quota = lookup(document, f"{pointer}/quota")
+    period = lookup(document, f"{pointer}/period") or CPU_PERIOD
+    if quota is not None and quota > 0 and quota * CPU_PERIOD <= ceiling * period:
+        return
+    if quota is not None:
+        asked = "unlimited" if quota <= 0 else f"{quota} of {period}"
+        yield Excess(f"{pointer}/quota", asked, f"{ceiling} of {CPU_PERIOD}", "process.resources.cpu")
+    fragment.put(f"{pointer}/quota", ceiling, "process.resources.cpu")
+    fragment.put(f"{pointer}/period", CPU_PERIOD, "process.resources.cpu")
