@@ -141,7 +141,7 @@ def _show(kind: Kind[T], *values: T) -> str:
 
 
 def check_mechanism(
-    mechanism: Mechanism[Any], host: Host, others: Sequence[Mechanism[Any]] = (), *, stacks: int = 40, seed: int = 0
+    mechanism: Mechanism[Any], host: Host, others: Sequence[Mechanism[Any]] = (), *, stacks: int = 60, seed: int = 0
 ) -> list[Broken]:
     """The laws of one mechanism: its declarations, its dump, and ``stacks`` random stacks of its samples.
 
@@ -149,9 +149,13 @@ def check_mechanism(
     """
     broken = [*_declarations(mechanism), *_dumps(mechanism, Reading(host, {}))]
     chance = random.Random(seed)  # noqa: S311
+    samples = mechanism.samples()
     composed = 0
     for _ in range(stacks):
-        cases = [random_case(mechanism, chance) for _ in range(3)]
+        # A few settings a stack, so that its layers speak of the same ones.
+        names = sorted({setting for setting, _, _ in samples})
+        chosen = set(chance.sample(names, min(3, len(names))))
+        cases = [random_case([say for say in samples if say[0] in chosen], chance) for _ in range(3)]
         broken += check_stack(mechanism, host, cases, others)
         composed += isinstance(_try(mechanism, host, cases, others), Composition)
     if composed < stacks // 8:
@@ -159,14 +163,16 @@ def check_mechanism(
     return list(dict.fromkeys(broken))
 
 
-def random_case(mechanism: Mechanism[Any], chance: random.Random) -> Case:
-    """A layer that says some of the mechanism's samples, limits others, and has exceptions for half of what it says."""
-    samples = list(mechanism.samples())
-    said = {(setting, member): value for setting, member, value in chance.sample(samples, min(4, len(samples)))}
-    limits = {(setting, member): value for setting, member, value in chance.sample(samples, min(2, len(samples)))}
-    return Case(
-        said, limits if chance.random() < 0.4 else NOTHING, frozenset(key for key in said if chance.random() < 0.6)
-    )
+def random_case(samples: Sequence[tuple[str, str, Any]], chance: random.Random) -> Case:
+    """A layer that says some of the samples, limits others, and has exceptions for half of what it says."""
+
+    def some(most: int) -> Values:
+        picked = chance.sample(samples, min(chance.randint(0, most), len(samples)))
+        return {(setting, member): value for setting, member, value in picked}
+
+    said = some(4)
+    limits = some(2) if chance.random() < 0.5 else NOTHING
+    return Case(said, limits, frozenset(key for key in said if chance.random() < 0.6))
 
 
 def check_stack(
