@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from hardening.mechanism import Context
 from hardening_namespaces.settings import HOST, NamespacesSettings
+from hardening_process.identity import resolve
 
 
 def runs_as_root(context: Context) -> bool:
-    """Whether the command runs as uid 0 of its user namespace; without the mechanism `process` it does."""
-    return True
+    """Whether the command runs as uid 0 of its user namespace; raises `ProfileError` as the mechanism `process` does."""
+    return resolve(context).is_root
 
 
 def has_own_user_namespace(context: Context) -> bool:
