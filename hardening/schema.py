@@ -47,12 +47,13 @@ class Say:
 
 @attrs.frozen
 class Scalar(Generic[T]):
-    """A setting that is one value. ``default`` is the strict one."""
+    """A setting that is one value. ``default`` is the strict one; ``lenient`` says why, where stricter values exist."""
 
     name: str
     kind: Kind[T]
     default: T
     help: str
+    lenient: str = ""
 
 
 @attrs.frozen
@@ -62,7 +63,7 @@ class Family(Generic[T]):
     ``default`` and ``rest`` are the strict values of named and unnamed members; ``absent`` is what a list says of
     members that it leaves out or drops. ``read_item`` turns one list element into member and value, ``read_member``
     checks a member's name; a family without ``read_item`` is written as a table. ``examples`` are names of members for
-    the property tests, where ``default`` has none.
+    the property tests, where ``default`` has none. ``lenient`` is as for `Scalar`.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Family(Generic[T]):
     read_member: Callable[[Node], str]
     read_item: Callable[[Node], tuple[str, T]] | None = None
     examples: tuple[str, ...] = ()
+    lenient: str = ""
 
     @property
     def listed(self) -> bool:
@@ -99,9 +101,9 @@ class Members(Generic[T]):
         return tuple(sorted(member for member, item in self.named.items() if item == value))
 
 
-def scalar(kind: Kind[T], default: T, help: str, *, name: str = "") -> Any:  # noqa: A002
+def scalar(kind: Kind[T], default: T, help: str, *, name: str = "", lenient: str = "") -> Any:  # noqa: A002
     """Declare a scalar as a field of a mechanism's settings class; ``name`` is its key where it differs (dots allowed)."""
-    return attrs.field(metadata={"setting": Scalar(name, kind, default, help)}, kw_only=True)
+    return attrs.field(metadata={"setting": Scalar(name, kind, default, help, lenient)}, kw_only=True)
 
 
 def family(
@@ -115,11 +117,12 @@ def family(
     read_item: Callable[[Node], tuple[str, T]] | None = None,
     name: str | None = None,
     examples: tuple[str, ...] = (),
+    lenient: str = "",
 ) -> Any:
     """Declare a family as a field of a mechanism's settings class (see `Family`); ``name=""`` makes the mechanism's own
     table the family, for mechanisms that read their table themselves."""
     key = name if name is not None else "\0"
-    setting = Family(key, kind, rest, help, default or {}, absent, read_member, read_item, examples)
+    setting = Family(key, kind, rest, help, default or {}, absent, read_member, read_item, examples, lenient)
     return attrs.field(metadata={"setting": setting}, kw_only=True)
 
 
