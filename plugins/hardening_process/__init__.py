@@ -13,7 +13,7 @@ from hardening.findings import Finding
 from hardening.hookspecs import hookimpl
 from hardening.host import Host
 from hardening.mechanism import Check, Context, Excess, Mechanism, Option, Reading, Shortfall
-from hardening.schema import Say
+from hardening.schema import REST, Say
 from hardening.source import Node
 from hardening.spec import Fragment
 from hardening_process import facts, findings, host, settings, spec
@@ -33,6 +33,9 @@ class Process(Mechanism[ProcessSettings]):
 
     def expand(self, name: str) -> Sequence[str]:
         return settings.expand(name)
+
+    def samples(self) -> Sequence[tuple[str, str, Any]]:
+        return [say for say in super().samples() if say[:2] != ("set_environment", REST)]
 
     def options(self) -> Sequence[Option]:
         return (

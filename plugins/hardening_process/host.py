@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from hardening.mechanism import Context, Shortfall
 from hardening_process.facts import ProcessFacts
-from hardening_process.kinds import UNLIMITED, Rlimit, below, lower
+from hardening_process.kinds import NO_CEILING, UNLIMITED, Rlimit, below, lower
 from hardening_process.settings import RLIMITS, ProcessSettings
 from hardening_process.users import can_set_groups, id_maps, joins_user_namespace
 
@@ -95,9 +95,9 @@ def stated_ceilings(settings: ProcessSettings) -> dict[str, int]:
     Memory alone is never above memory and swap together: the kernel refuses such a pair, and runtimes refuse the
     second without the first.
     """
-    memory = lower(settings.memory, settings.memory_swap)
+    memory = min(settings.memory, settings.memory_swap)
     values = {"pids": settings.pids, "memory": memory, "memory_swap": settings.memory_swap, "cpu": settings.cpu}
-    return {name: value for name, value in values.items() if value is not None}
+    return {name: value for name, value in values.items() if value != NO_CEILING}
 
 
 def _resources(settings: ProcessSettings, context: Context) -> Iterable[Shortfall]:

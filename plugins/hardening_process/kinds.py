@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import attrs
 
-from hardening.kinds import Ceiling, Kind, show_size
+from hardening.kinds import Ceiling, Kind
 from hardening.source import Node
 
 MAX_ID = 2**32 - 2
@@ -190,7 +190,7 @@ class UmaskKind(Kind[int]):
         return 'octal digits in a string: `"027"`'
 
     def samples(self) -> Sequence[int]:
-        return (0, 0o022, 0o027, 0o070, 0o077, 0o777)
+        return (0, 0o022, 0o027, 0o070, 0o077)
 
     def show(self, value: int) -> str:
         return f"{value:03o}"
@@ -226,50 +226,42 @@ def number(node: Node) -> Node:
     return node
 
 
+#: The value of a cgroup's ceiling that sets none.
+NO_CEILING = MAX_LIMIT
+
+
 @attrs.frozen
-class Bound(Kind[int | None]):
-    """A cgroup's ceiling; None is no ceiling of its own."""
+class Bound(Ceiling):
+    """A cgroup's ceiling, `NO_CEILING` being the loosest."""
 
-    low: int
-    size: bool = False
-    unit: str = "number"
-
-    def parse(self, node: Node) -> int | None:
-        if node.raw in ("unlimited", "max"):
-            return None
-        return Ceiling(low=self.low, size=self.size).parse(number(node))
-
-    def at_most(self, a: int | None, b: int | None) -> bool:
-        return below(a, b)
-
-    def meet(self, a: int | None, b: int | None) -> int | None:
-        return lower(a, b)
+    def parse(self, node: Node) -> int:
+        return NO_CEILING if node.raw in ("unlimited", "max") else super().parse(number(node))
 
     def grammar(self) -> str:
         size = ', a size such as `"64M"`' if self.size else ""
         return f'{self.unit}{size}, or `"unlimited"`'
 
-    def samples(self) -> Sequence[int | None]:
-        return (None, self.low, self.low + 1, self.low + (1 << 20))
+    def samples(self) -> Sequence[int]:
+        return (self.low, self.low + 1, self.low + (1 << 20), NO_CEILING)
 
-    def show(self, value: int | None) -> str:
-        return "unlimited" if value is None else show_size(value) if self.size else str(value)
+    def show(self, value: int) -> str:
+        return "unlimited" if value == NO_CEILING else super().show(value)
 
-    def dump(self, value: int | None) -> object:
-        return "unlimited" if value is None else value
+    def dump(self, value: int) -> object:
+        return "unlimited" if value == NO_CEILING else value
 
 
 @attrs.frozen
 class CpuBound(Bound):
     """Processor time as microseconds in each `CPU_PERIOD`, written as a number of cores or a percentage of one."""
 
-    low: int = 1000
+    low: int = 1000  # microseconds: the kernel gives no less
     unit: str = 'number of cores such as `1.5`, a percentage of one core such as `"50%"`'
 
-    def parse(self, node: Node) -> int | None:
+    def parse(self, node: Node) -> int:
         raw = node.raw
         if raw in ("unlimited", "max"):
-            return None
+            return NO_CEILING
         if isinstance(raw, bool) or not isinstance(raw, int | float | str):
             raise node.wrong_type("a number of cores")
         match = _CPU.fullmatch(str(raw))
@@ -281,8 +273,8 @@ class CpuBound(Bound):
             raise node.error(f"{raw} is less than the kernel can give", hint='the least is 0.01, or "1%"')
         return quota
 
-    def show(self, value: int | None) -> str:
-        return "unlimited" if value is None else f"{value / CPU_PERIOD:.5f}".rstrip("0").rstrip(".")
+    def show(self, value: int) -> str:
+        return "unlimited" if value == NO_CEILING else f"{value / CPU_PERIOD:.5f}".rstrip("0").rstrip(".")
 
-    def dump(self, value: int | None) -> object:
+    def dump(self, value: int) -> object:
         return self.show(value)

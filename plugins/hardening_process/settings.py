@@ -11,7 +11,18 @@ from hardening.kinds import Choice, Exact, Flag, Neutral, nearest
 from hardening.mechanism import Context
 from hardening.schema import REST, Members, Say, Schema, family, read_table, scalar
 from hardening.source import Node
-from hardening_process.kinds import UNLIMITED, Bound, CpuBound, OomKind, Rlimit, RlimitKind, UmaskKind, User, UserKind
+from hardening_process.kinds import (
+    NO_CEILING,
+    UNLIMITED,
+    Bound,
+    CpuBound,
+    OomKind,
+    Rlimit,
+    RlimitKind,
+    UmaskKind,
+    User,
+    UserKind,
+)
 from hardening_process.users import Identity, identify
 
 #: The locale categories of locale(7): what `LC_*` means in `environment`.
@@ -23,6 +34,8 @@ LOCALE = tuple(
     )
 )  # fmt: skip
 GROUPS = {"LC_*": LOCALE}
+#: keys in the spelling of the command line -> the settings that they say
+SHORTHAND = {"env": ("environment", "set_environment"), "ulimit": ("rlimits",)}
 
 #: setrlimit(2): name in TOML -> what it limits
 RLIMITS = {
@@ -95,6 +108,8 @@ def _cgroup(node: Node) -> str:
     return "/" + path.strip("/") if path else ""
 
 
+#: why unstated ceilings of cgroups set none
+_UNSTATED = "many hosts have no cgroups for ordinary users, and a launch that asks for nothing works on them"
 _VALUE: Neutral[str | None] = Neutral(Node.string, "a string", ("", "x"))
 
 
@@ -108,6 +123,7 @@ class ProcessSettings:
         "Who runs the command, `user[:group]` by id or by the root's /etc/passwd. The natural user is the one that the id "
         "map names: the caller as itself for `keep-id` and `one-id`, 0 for a range of root's; without a private user "
         "namespace it is the caller.",
+        lenient="no id of an ordinary user exists everywhere",
     )
     groups: Members[bool] = family(
         Flag(strict=False),
@@ -116,6 +132,7 @@ class ProcessSettings:
         read_member=_group,
         read_item=lambda node: (_group(node), True),
         help="Supplementary groups, by id or by the root's /etc/group; no others are kept.",
+        examples=("5", "audio"),
     )
     cwd: str = scalar(Neutral(_absolute, "an absolute path", ("/", "/tmp")), "/", "Working directory.")  # noqa: S108
     environment: Members[bool] = family(
@@ -126,6 +143,7 @@ class ProcessSettings:
         read_member=_variable,
         read_item=_passed,
         help="Variables that are passed on from the caller, by name; `LC_*` stands for those of locale(7).",
+        lenient="without its terminal and language a command shows its output wrongly, and neither tells a secret",
     )
     set_environment: Members[str | None] = family(
         _VALUE,
@@ -150,20 +168,34 @@ class ProcessSettings:
         read_member=_rlimit,
         help="Ceilings of setrlimit(2), by name. `unlimited` sets none: the caller's own limit stays, which also cuts "
         "every other value.",
+        lenient="no number of files, and no time or size, suits every command",
     )
     umask: int = scalar(UmaskKind(), 0o077, "Permissions that new files lack.")
     oom_score_adj: int = scalar(
-        OomKind(), 0, "How soon the kernel kills the command when memory runs out; never less than the caller's own."
+        OomKind(),
+        0,
+        "How soon the kernel kills the command when memory runs out; never less than the caller's own.",
+        lenient="the command goes before the caller only where that is asked for",
     )
     terminal: bool = scalar(Flag(strict=False), False, "Whether the command gets a terminal of its own.")
-    pids: int | None = scalar(Bound(1), None, "Most processes and threads.", name="resources.pids")
-    memory: int | None = scalar(
-        Bound(1 << 20, size=True, unit="bytes"), None, "Most memory, page cache included.", name="resources.memory"
+    pids: int = scalar(
+        Bound(1, unit="number"), NO_CEILING, "Most processes and threads.", name="resources.pids", lenient=_UNSTATED
     )
-    memory_swap: int | None = scalar(
-        Bound(1 << 20, size=True, unit="bytes"), None, "Most memory and swap together.", name="resources.memory_swap"
+    memory: int = scalar(
+        Bound(1 << 20, size=True, unit="bytes"),
+        NO_CEILING,
+        "Most memory, page cache included.",
+        name="resources.memory",
+        lenient=_UNSTATED,
     )
-    cpu: int | None = scalar(CpuBound(), None, "Most processor time.", name="resources.cpu")
+    memory_swap: int = scalar(
+        Bound(1 << 20, size=True, unit="bytes"),
+        NO_CEILING,
+        "Most memory and swap together.",
+        name="resources.memory_swap",
+        lenient=_UNSTATED,
+    )
+    cpu: int = scalar(CpuBound(), NO_CEILING, "Most processor time.", name="resources.cpu", lenient=_UNSTATED)
     cgroup: str = scalar(
         Exact(_cgroup, "path of a cgroup, or nothing", "", ("", "/a", "/b")),
         "",
@@ -185,13 +217,12 @@ class ProcessSettings:
 def read(schema: Schema, table: Node) -> Iterator[Say]:
     """The says of a layer's table. Besides the settings it may hold `env` and `ulimit`, arrays in the spelling of the
     command line: ``"NAME"``, ``"NAME=value"`` and ``"nofile=1024:4096"``."""
-    shorthand = {"env": _read_env, "ulimit": _read_ulimit}
-    rest = {key: raw for key, raw in table.table().items() if key not in shorthand}
+    rest = {key: raw for key, raw in table.table().items() if key not in SHORTHAND}
     said = list(_expand(read_table(schema, Node(rest, table.path, table.document))))
-    for key, reader in shorthand.items():
+    for key, reader in zip(SHORTHAND, (_read_env, _read_ulimit), strict=True):
         node = table.get(key)
         if node is not None:
-            said += reader(schema, node)
+            said += reader(node)
     for say in said:
         if say.setting == "set_environment" and say.member == REST:
             raise table.error("set_environment: a value for every variable there is", hint="name each variable")
@@ -199,17 +230,13 @@ def read(schema: Schema, table: Node) -> Iterator[Say]:
 
 
 def expand(name: str) -> Sequence[str]:
-    """The leaves that a name in an exception means: `environment.LC_*` is each of its variables."""
+    """What a name in an exception, or the key of an option, means: `environment.LC_*` is each of its variables."""
     setting, _, member = name.partition(".")
     if setting == "environment" and member in GROUPS:
         return tuple(f"environment.{variable}" for variable in GROUPS[member])
-    if setting == "groups":
-        return (f"groups.{_plain_group(member)}",) if member else (name,)
-    return (name,)
-
-
-def _plain_group(member: str) -> str:
-    return "0" if member == "root" else member
+    if setting == "groups" and member == "root":
+        return ("groups.0",)
+    return SHORTHAND.get(name, (name,))
 
 
 def _expand(says: Iterable[Say]) -> Iterator[Say]:
@@ -225,7 +252,7 @@ def _expand(says: Iterable[Say]) -> Iterator[Say]:
             yield say
 
 
-def _read_env(schema: Schema, node: Node) -> Iterator[Say]:
+def _read_env(node: Node) -> Iterator[Say]:
     for item in node.items():
         name, given, value = item.string().partition("=")
         named = Node(name, item.path, item.document)
@@ -235,7 +262,7 @@ def _read_env(schema: Schema, node: Node) -> Iterator[Say]:
             yield from _expand([Say("environment", _variable(named), True, item.origin)])
 
 
-def _read_ulimit(schema: Schema, node: Node) -> Iterator[Say]:
+def _read_ulimit(node: Node) -> Iterator[Say]:
     for item in node.items():
         name, given, value = item.string().partition("=")
         if not given:
