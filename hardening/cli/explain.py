@@ -62,7 +62,6 @@ def command(context: click.Context, profiles: tuple[str, ...], as_json: bool, qu
     if question is None:
         _show_stack(tried, as_json)
     else:
-        # The question is held against every table, although the answer may come from a part of the stack.
         answer = find(tried.composition, question)
         if answer.single:
             _show_leaf(here, tried, answer.leaves[0], as_json)
@@ -146,4 +145,6 @@ def _show_loosening(way: Loosening, refused: Pending | None) -> None:
     where = f"in the layer of {refused.origin}" if refused else "in a later layer"
     output.show(f"smallest loosening, to {way.shown}, {where}:\n")
     output.show("\n".join(f"    {line}".rstrip() for line in way.toml.splitlines()))
-    output.show(f"\nor on the command line:\n\n    {' '.join('--set ' + shlex.quote(item) for item in way.options)}")
+    if way.options:
+        arguments = " ".join("--set " + shlex.quote(item) for item in way.options)
+        output.show(f"\nor on the command line:\n\n    {arguments}")

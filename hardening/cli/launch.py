@@ -38,8 +38,9 @@ def command(context: click.Context, runtime: str, interactive: bool, receipt: Pa
     from hardening import state
     from hardening.runtime import LaunchRequest, Verdict, require_admission
 
-    if bundle.exists() and not bundle.is_dir():
-        raise UsageError("a bundle is a directory", origin=bundle, hint="name the directory that holds config.json")
+    if not bundle.is_dir():
+        problem = "a bundle is a directory" if bundle.exists() else "there is no such bundle"
+        raise UsageError(problem, origin=bundle, hint="`hardening compose -o BUNDLE -- COMMAND` writes one")
     here = session(context)
     engine = here.plugins.runtime(runtime)
     document = bundles.read_config(bundle / bundles.CONFIG)

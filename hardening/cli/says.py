@@ -49,16 +49,16 @@ def parse_set(text: str) -> Said:
 def _read_key(text: str) -> tuple[tuple[str, ...], str]:
     parts: list[str] = []
     position = 0
-    while match := _PART.match(text, position):
-        part = match[0].strip()
-        parts.append(_unquote(part, text) if part[:1] in ('"', "'") else part)
+    while True:
+        match = _PART.match(text, position)
+        part = match[0].strip() if match else ""
+        if match is None or not part:
+            raise UsageError("no TABLE.KEY=VALUE", origin=f"--set {text}", hint="write --set rootfs.read_only=true")
+        parts.append(_unquote(part, text) if part[0] in "\"'" else part)
         position = match.end()
         if not text.startswith(".", position):
-            break
+            return tuple(parts), text[position:].lstrip()
         position += 1
-    if not parts or not all(parts):
-        raise UsageError("no TABLE.KEY=VALUE", origin=f"--set {text}", hint="write --set rootfs.read_only=true")
-    return tuple(parts), text[position:].lstrip()
 
 
 def _unquote(part: str, text: str) -> str:

@@ -39,8 +39,25 @@ class StackCommand(click.Command):
         # The help option comes last.
         return [*own[:-1], *added, *own[-1:]]
 
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        own: list[tuple[str, str]] = []
+        offered: list[tuple[str, str]] = []
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                (offered if isinstance(parameter, MechanismOption) else own).append(record)
+        with formatter.section("Options"):
+            formatter.write_dl(own)
+        if offered:
+            with formatter.section("Options of mechanisms, each said as the last layer would"):
+                formatter.write_dl(offered)
 
-def _parameter(mechanism: Mechanism[Any], option: Option) -> click.Option:
+
+class MechanismOption(click.Option):
+    """An option that a mechanism offers."""
+
+
+def _parameter(mechanism: Mechanism[Any], option: Option) -> MechanismOption:
     path = (mechanism.name, *option.key.split("."))
     flag = option.flags[0]
 
@@ -50,10 +67,10 @@ def _parameter(mechanism: Mechanism[Any], option: Option) -> click.Option:
 
     name = "__".join(path).replace("-", "_") + "__" + flag.lstrip("-").replace("-", "_")
     if option.value is not None:
-        return click.Option(
+        return MechanismOption(
             [name, *option.flags], count=True, expose_value=False, callback=collect, help=option.help, metavar=""
         )
-    return click.Option(
+    return MechanismOption(
         [name, *option.flags],
         multiple=True,
         expose_value=False,

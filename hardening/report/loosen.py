@@ -19,6 +19,7 @@ from hardening.report.attempt import REFUSED, Attempt, Pending
 from hardening.source import command_line
 
 REASON = "why this is needed"
+COMMAND_LINE = "command line"
 
 
 @attrs.frozen
@@ -63,7 +64,9 @@ def permit(mechanism: Mechanism[Any], entry: Resolved, said: Pending) -> Looseni
             barrier=f"the limit {entry.limit_shown} at {entry.limit_origin} forbids it: no exception lifts a limit"
         )
     table = {mechanism.name: mechanism.dump({(entry.leaf.setting, entry.leaf.member): said.say.value})}
-    return _loosening(said.said, _excepted(entry, table))
+    found = _loosening(said.said, _excepted(entry, table))
+    # No option permits what a file says: the exception must stand beside it.
+    return found if said.layer == COMMAND_LINE else attrs.evolve(found, options=())
 
 
 def _looser(kind: Kind[Any], entry: Resolved) -> Iterator[Any]:

@@ -1,0 +1,211 @@
+"""A mechanism, a runtime and profiles for tests of the command line: it must work with whatever plugins there are."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import attrs
+
+from hardening.cli import main
+from hardening.cli.session import Session
+from hardening.findings import Finding, Severity
+from hardening.hookspecs import hookimpl
+from hardening.host import Host
+from hardening.kinds import Ceiling, Choice, Flag, Neutral, nearest
+from hardening.layers import Folder, SearchPath
+from hardening.mechanism import Check, Context, Excess, Mechanism, Option, Shortfall
+from hardening.plugins import Plugin, Plugins
+from hardening.runtime import LaunchRequest, Refusal, Runtime
+from hardening.schema import Members, family, scalar
+from hardening.source import Node
+from hardening.spec import Fragment
+
+COLOURS = ("amber", "blue", "green", "red")
+
+
+def _colour(node: Node) -> str:
+    name = node.string().lower()
+    if name not in COLOURS:
+        raise node.error(f'unknown colour "{name}"', hint=nearest(name, COLOURS))
+    return name
+
+
+def _pair(node: Node) -> tuple[str, str]:
+    key, mark, value = node.string().partition("=")
+    if not mark:
+        raise node.error("write NAME=VALUE")
+    return key, value
+
+
+@attrs.frozen
+class BoxSettings:
+    """Composed `[box]`."""
+
+    closed: bool = scalar(Flag(strict=True), True, "Whether the lid is closed.")
+    size: int = scalar(Ceiling(0, 1000), 10, "How many things fit.")
+    lock: str = scalar(Choice(("double", "single", "none")), "double", "How it is locked.", name="lid.lock")
+    label: str = scalar(Neutral(Node.string, "any text", ("", "x")), "", "What stands on it.")
+    colours: Members[bool] = family(
+        Flag(strict=False),
+        rest=False,
+        absent=False,
+        help="Which colours may be inside.",
+        read_member=_colour,
+        read_item=lambda node: (_colour(node), True),
+    )
+    env: Members[str] = family(
+        Neutral(Node.string, "any text", ("", "x")),
+        rest="",
+        absent="",
+        help="The environment.",
+        read_member=Node.string,
+        read_item=_pair,
+    )
+
+
+@attrs.frozen
+class BoxFacts:
+    """What the host can do for boxes."""
+
+    version: tuple[int, int, int] = (1, 2, 3)
+    lids: frozenset[str] = frozenset({"oak", "pine"})
+    broken: bool = False
+
+
+class Box(Mechanism[BoxSettings]):
+    """The mechanism behind `[box]`; ``broken`` stands for a host that cannot close it."""
+
+    name = "box"
+    summary = "a box"
+    settings_type = BoxSettings
+
+    def __init__(self, broken: bool = False) -> None:
+        self.broken = broken
+
+    def options(self) -> Sequence[Option]:
+        return (
+            Option(("-e", "--env"), "env.add", "Put something into the environment.", "NAME=VALUE", multiple=True),
+            Option(("--size",), "size", "How many things fit.", "NUMBER"),
+            Option(("--label",), "label", "What stands on it.", "TEXT"),
+            Option(("--open",), "closed", "Open the lid.", value=False),
+        )
+
+    def probe(self, host: Host) -> BoxFacts:
+        return BoxFacts(broken=self.broken)
+
+    def check(self, settings: BoxSettings, context: Context) -> Iterable[Shortfall]:
+        if context.host.of(BoxFacts).broken:
+            yield Shortfall("box.closed", "the hinge is broken", "buy a hinge")
+
+    def contribute(self, settings: BoxSettings, context: Context, fragment: Fragment) -> None:
+        fragment.put("/annotations/box", json.dumps(settings.size), "box.size")
+        fragment.put("/process/args", list(context.command))
+        fragment.put("/process/env", [f"{key}={value}" for key, value in settings.env.named.items()], "box.env")
+
+    def tighten(
+        self, settings: BoxSettings, document: Mapping[str, Any], context: Context, fragment: Fragment
+    ) -> Iterable[Excess]:
+        asked = int((document.get("annotations") or {}).get("box", 0))
+        fragment.put("/annotations/box", json.dumps(min(asked, settings.size)), "box.size")
+        if asked > settings.size:
+            yield Excess("/annotations/box", str(asked), str(settings.size), "box.size")
+
+    def findings(self, settings: BoxSettings, context: Context) -> Iterable[Finding]:
+        if not settings.closed:
+            yield Finding("box/open", Severity.WARNING, "the lid is open", leaf="box.closed", hint="close it")
+
+    def verify(self, settings: BoxSettings, receipt: Mapping[str, Any]) -> Iterable[Check]:
+        kernel = str(receipt["oom_score_adj"])
+        yield Check("box.size", str(settings.size), kernel, kernel == str(settings.size))
+
+
+class Shell(Runtime):
+    """A runtime that prints what it was given and then runs the command of the bundle."""
+
+    name = "native"
+    summary = "a shell"
+
+    def version(self) -> str | None:
+        return "1.0"
+
+    def check(self, document: Mapping[str, Any], host: Host) -> Sequence[Refusal]:
+        return (
+            [Refusal("/linux/oddity", "it is not known", "remove it")] if "oddity" in document.get("linux", {}) else []
+        )
+
+    def command(self, bundle: Path, request: LaunchRequest) -> list[str]:
+        script = (
+            "import json,os,shutil,sys; d=json.load(open(sys.argv[1]+'/config.json')); a=d['process']['args'];"
+            "sys.argv[2]=='True' and shutil.rmtree(sys.argv[1]); os.execvp(a[0],a)"
+        )
+        return [sys.executable, "-I", "-S", "-c", script, str(bundle), str(request.remove)]
+
+
+class Absent(Shell):
+    """A runtime that is not installed."""
+
+    name = "crun"
+
+    def version(self) -> str | None:
+        return None
+
+
+def plugins(*, broken: bool = False) -> Plugins:
+    """The plugins of these tests, registered as installed ones are."""
+    module = ModuleType(__name__)
+    module.hardening_mechanisms = hookimpl(lambda: (Box(broken),))  # type: ignore[attr-defined]
+    module.hardening_runtimes = hookimpl(lambda: (Shell(), Absent()))  # type: ignore[attr-defined]
+    return Plugins([Plugin("box", module, "box-shop", "4.2")])
+
+
+def session(folder: Path, *, broken: bool = False) -> Session:
+    """A session whose profiles stand in ``folder``."""
+    return Session(plugins(broken=broken), SearchPath((Folder(folder, "these tests"),)))
+
+
+def profile(folder: Path, name: str, text: str) -> Path:
+    """Write a profile that nobody else can write."""
+    path = folder / f"{name}.toml"
+    path.write_text(text)
+    path.chmod(0o644)
+    return path
+
+
+def call(here: Session, *arguments: str) -> int:
+    """The exit code of one command line."""
+    return main(list(arguments), here)
+
+
+@attrs.frozen
+class Outcome:
+    """What a process did."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+def process(folder: Path, *arguments: str, broken: bool = False, **environment: str) -> Outcome:
+    """One command line in a process of its own, with the plugins of these tests."""
+    script = (
+        "import sys; from pathlib import Path; from tests.hardening.cli.samples import main, session;"
+        f"sys.exit(main(sys.argv[1:], session(Path({str(folder)!r}), broken={broken})))"
+    )
+    root = Path(__file__).parents[3]
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(root), "HARDENING_STATE": str(folder / "state"), **environment},
+        timeout=60,
+        check=False,
+    )
+    return Outcome(done.returncode, done.stdout, done.stderr)

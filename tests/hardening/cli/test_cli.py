@@ -1,0 +1,198 @@
+"""The program as a whole: exit codes, what is printed where, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hardening.cli import main
+from hardening.cli.root import COMMANDS, root
+from tests.hardening.cli.samples import call, process, profile, session
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HARDENING_STATE", str(tmp_path / "state"))
+    profile(tmp_path, "default", 'description = "the default"\n[box]\nclosed = true\nsize = 5\ncolours = ["red"]\n')
+    return tmp_path
+
+
+def test_help_names_every_command_and_imports_no_mechanism() -> None:
+    script = "import sys; from hardening.cli import main; main(['--help']); print('pluggy' in sys.modules, 'rich' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "False False"
+    for name, summary in COMMANDS.items():
+        assert f"{name} " in done.stdout
+        assert summary in done.stdout
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_with_examples(name: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(session(folder), name, "--help") == 0
+    shown = capsys.readouterr().out
+    assert f"Usage: hardening {name}" in shown
+    # A group of commands has its examples in its members.
+    assert "Examples:" in shown or "Commands:" in shown
+
+
+@pytest.mark.parametrize("arguments", [("profile", "list"), ("profile", "show"), ("plugin", "list")])
+def test_members_of_groups_have_help_with_examples(
+    arguments: tuple[str, ...], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(session(folder), *arguments, "--help") == 0
+    assert "Examples:" in capsys.readouterr().out
+
+
+def test_short_help_is_the_same_in_the_root_and_in_the_command() -> None:
+    import click
+
+    context = click.Context(root)
+    for name, summary in COMMANDS.items():
+        command = root.get_command(context, name)
+        assert command is not None
+        assert command.get_short_help_str(200) == summary
+
+
+def test_a_run_becomes_the_command_and_leaves_no_bundle(folder: Path) -> None:
+    done = process(folder, "run", "-e", "A=b", "--", "sh", "-c", "echo $$; exit 7")
+    assert done.code == 7
+    assert done.stdout.strip().isdecimal()
+    assert list((folder / "state/bundles").iterdir()) == []
+
+
+def test_a_run_keeps_its_pid(folder: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from tests.hardening.cli.samples import main, session;"
+        f"sys.exit(main(['run', '--', 'sh', '-c', 'echo $$'], session(Path({str(folder)!r}))))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3]), "HARDENING_STATE": str(folder / "state")}
+    started = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, env=environment)
+    printed, _ = started.communicate(timeout=60)
+    assert int(printed) == started.pid
+
+
+def test_a_signal_that_ends_the_command_ends_the_program(folder: Path) -> None:
+    assert process(folder, "run", "--", "sh", "-c", "kill -TERM $$").code == -signal.SIGTERM
+
+
+def test_a_launch_stage_that_cannot_start_leaves_no_bundle(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.hardening.cli.samples import Shell
+
+    monkeypatch.setattr(Shell, "command", lambda *_: ["/nonexistent/program"])
+    assert call(session(folder), "run", "--", "true") == 127
+    assert "error: cannot start /nonexistent/program" in capsys.readouterr().err
+    assert list((folder / "state/bundles").iterdir()) == []
+
+
+def test_a_pipe_without_a_reader_ends_quietly(folder: Path) -> None:
+    profile(folder, "long", "[box]\nenv = [" + ", ".join(f'"V{number}=x"' for number in range(9000)) + "]\n")
+    script = (
+        "import sys; from pathlib import Path; from tests.hardening.cli.samples import main, session;"
+        f"sys.exit(main(['compose', '-p', 'long'], session(Path({str(folder)!r}))))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    started = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
+    )
+    assert started.stdout is not None
+    assert started.stderr is not None
+    started.stdout.close()
+    errors = started.stderr.read()
+    started.stderr.close()
+    assert started.wait(60) == 128 + signal.SIGPIPE
+    assert errors == b""
+
+
+def test_a_full_disk_is_an_error_in_one_line(folder: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from tests.hardening.cli.samples import main, session;"
+        f"sys.exit(main(['compose'], session(Path({str(folder)!r}))))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", script], stdout=full, stderr=subprocess.PIPE, text=True, env=environment, check=False
+        )
+    assert done.returncode == 125
+    assert done.stderr == "error: No space left on device\n"
+
+
+def test_an_interrupt_is_130(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = session(folder)
+
+    def interrupt(_: object) -> object:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(type(here), "stack", lambda *_: interrupt(None))
+    assert main(["explain"], here) == 130
+
+
+def test_errors_are_red_on_a_terminal_only(folder: Path) -> None:
+    plain = process(folder, "nonsense")
+    assert "\x1b" not in plain.stderr
+    assert on_terminal(folder, "nonsense").startswith("\x1b[31m\x1b[1merror:\x1b[0m")
+    assert on_terminal(folder, "nonsense", NO_COLOR="1").startswith("error:")
+
+
+def test_tables_are_drawn_on_a_terminal_and_aligned_in_pipes(folder: Path) -> None:
+    assert "─" in on_terminal(folder, "profile", "list")
+    piped = process(folder, "profile", "list")
+    assert "─" not in piped.stdout
+    assert piped.stdout.splitlines()[0].split() == ["PROFILE", "DESCRIPTION", "FROM", "FILE"]
+
+
+def test_no_colour_on_a_terminal_that_asks_for_none(folder: Path) -> None:
+    assert "\x1b[32m" in on_terminal(folder, "doctor")
+    assert "\x1b[3" not in on_terminal(folder, "doctor", NO_COLOR="1")
+
+
+def on_terminal(folder: Path, *arguments: str, **environment: str) -> str:
+    """What a command prints on a pseudo-terminal."""
+    import pty
+
+    script = (
+        "import sys; from pathlib import Path; from tests.hardening.cli.samples import main, session;"
+        f"sys.exit(main(sys.argv[1:], session(Path({str(folder)!r}))))"
+    )
+    root_folder = Path(__file__).parents[3]
+    kept = {key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "CI")}
+    variables = {**kept, "TERM": "xterm", "COLUMNS": "200", "PYTHONPATH": str(root_folder), **environment}
+    leader, follower = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-c", script, *arguments], stdout=follower, stderr=follower, cwd=folder, env=variables
+    ):
+        os.close(follower)
+        text = b""
+        while True:
+            try:
+                part = os.read(leader, 65536)
+            except OSError:
+                break
+            if not part:
+                break
+            text += part
+    os.close(leader)
+    return text.decode()
+
+
+def test_control_characters_of_a_profile_do_not_reach_the_terminal(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    profile(folder, "evil", '[box]\nlabel = "\\u001b[2Jgone"\n"\\u001b]0;x" = 1\n')
+    assert call(session(folder), "explain", "-p", "evil", "box.label") == 2
+    captured = capsys.readouterr()
+    assert "\x1b" not in captured.out + captured.err
+    assert "\\x1b" in captured.err
+
+
+def test_python_m_is_the_program() -> None:
+    done = subprocess.run([sys.executable, "-m", "hardening", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("hardening ")
