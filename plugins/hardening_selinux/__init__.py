@@ -1,0 +1,56 @@
+"""The mechanism `selinux`: labels for the command and its file systems, and categories that keep containers apart.
+
+Its table is ``[selinux]``. It contributes ``/process/selinuxLabel``, ``/linux/mountLabel``, and the lease of the pair of
+categories that it reserves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from hardening.findings import Finding
+from hardening.hookspecs import hookimpl
+from hardening.host import Host
+from hardening.mechanism import Check, Context, Excess, Mechanism, Shortfall
+from hardening.spec import Fragment
+from hardening_selinux.findings import findings, verify
+from hardening_selinux.host import SelinuxFacts, check, probe
+from hardening_selinux.settings import SelinuxSettings
+from hardening_selinux.spec import contribute, tighten
+
+__all__ = ["Selinux", "SelinuxSettings"]
+
+
+class Selinux(Mechanism[SelinuxSettings]):
+    """Security contexts (selinux(8))."""
+
+    name = "selinux"
+    summary = "SELinux labels, and categories that keep containers apart"
+    settings_type = SelinuxSettings
+
+    def probe(self, host: Host) -> SelinuxFacts:
+        return probe()
+
+    def check(self, settings: SelinuxSettings, context: Context) -> Iterable[Shortfall]:
+        return check(settings, context)
+
+    def contribute(self, settings: SelinuxSettings, context: Context, fragment: Fragment) -> None:
+        contribute(settings, context, fragment)
+
+    def tighten(
+        self, settings: SelinuxSettings, document: Mapping[str, Any], context: Context, fragment: Fragment
+    ) -> Iterable[Excess]:
+        return tighten(settings, document, context, fragment)
+
+    def findings(self, settings: SelinuxSettings, context: Context) -> Iterable[Finding]:
+        return findings(settings, context)
+
+    def verify(self, settings: SelinuxSettings, receipt: Mapping[str, Any]) -> Iterable[Check]:
+        return verify(settings, receipt)
+
+
+@hookimpl
+def hardening_mechanisms() -> Sequence[Selinux]:
+    """The mechanism of this plugin."""
+    return (Selinux(),)

@@ -1,0 +1,217 @@
+"""Pairs of MCS categories, reserved on disk so that no two containers of one state directory have the same.
+
+There is no daemon to remember who has which pair: each reservation is a *lease*, a file in one directory, named
+``c<A>,c<B>.<token>``. All reservations happen under one lock. Whoever reserves also clears away the leases that are
+dead; so a pair comes back after a crash, too. A lease lives as long as one of these holds:
+
+- the process that reserved it runs. `hardening run` becomes the launch stage by execve(2), so this is the whole run;
+- the bundle that it was made for exists and names it, unless that bundle belongs to a single run;
+- a launch holds the lease's flock(2), which it takes for the life of the container.
+
+The lock is only tried when the first two do not hold: else a launch that starts right now could find it taken. The
+token keeps a bundle whose lease has died from ever being launched with a pair that somebody else has by now: the file
+that it names is gone.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import secrets
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import attrs
+
+from hardening.bundle import CONFIG
+from hardening.errors import LaunchError
+from hardening_selinux.labels import CATEGORIES
+
+#: Annotation of a bundle: a JSON list of the lease files that its launch has to lock.
+LEASES = "org.hardening.leases"
+
+_NAME = re.compile(r"c(\d{1,4}),c(\d{1,4})\.[0-9a-f]{16}")
+_LOCK = "lock"
+#: How long, in seconds, a reservation counts whose process cannot be seen from this PID namespace.
+_UNSEEN = 600
+
+Pair = tuple[int, int]
+
+
+@attrs.frozen
+class Lease:
+    """A reserved pair, in ascending order, and its file."""
+
+    pair: Pair
+    path: Path
+
+
+@attrs.frozen
+class Holder:
+    """Who reserved a lease: a process, told apart from a later one of the same number by its start (clock ticks since
+    boot) and the boot; ``bundle`` is the directory that keeps the lease alive, empty where only the run does."""
+
+    bundle: str
+    pid: int
+    start: int
+    boot: str
+    namespace: str
+
+
+def reserve(folder: Path, bundle: Path | None, categories: Sequence[int] = range(CATEGORIES)) -> Lease:
+    """Reserve a free pair in ``folder``, which is made if it is missing.
+
+    ``bundle`` is the directory whose existence keeps the pair, None where the life of this process does. ``categories``
+    are those to choose from. Raises `LaunchError` where the folder cannot be used, or no pair is free.
+    """
+    try:
+        with _locked(folder):
+            taken = _living(folder)
+            pair = choose(categories, taken)
+            lease = Lease(pair, folder / f"c{pair[0]},c{pair[1]}.{secrets.token_hex(8)}")
+            _write(lease.path, _myself(bundle))
+            return lease
+    except OSError as error:
+        raise LaunchError(
+            f"cannot reserve SELinux categories: {error.strerror}",
+            origin=folder,
+            hint="set HARDENING_STATE to a directory of your own",
+        ) from None
+
+
+def living(folder: Path) -> dict[Pair, Path]:
+    """The pairs that are in use, with their lease files; dead leases are removed. Raises `OSError`."""
+    with _locked(folder):
+        return _living(folder)
+
+
+def choose(categories: Sequence[int], taken: dict[Pair, Path] | None = None) -> Pair:
+    """A random pair that is not taken; raises `LaunchError` where there is none."""
+    taken = taken or {}
+    total = len(categories) * (len(categories) - 1) // 2
+    generator = secrets.SystemRandom()
+    if len(taken) < total // 2:
+        while True:
+            first, second = sorted(generator.sample(categories, 2))
+            if (first, second) not in taken:
+                return first, second
+    free = [
+        (first, second)
+        for index, first in enumerate(categories)
+        for second in categories[index + 1 :]
+        if (first, second) not in taken
+    ]
+    if not free:
+        raise LaunchError(
+            f"no pair of SELinux categories is free: {len(taken)} are in use",
+            hint="remove bundles that are no longer needed, or give selinux.level",
+        )
+    return generator.choice(free)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _living(folder: Path) -> dict[Pair, Path]:
+    found: dict[Pair, Path] = {}
+    for entry in os.scandir(folder):
+        match = _NAME.fullmatch(entry.name)
+        if match is None:
+            continue
+        path = folder / entry.name
+        if is_alive(path):
+            found[int(match[1]), int(match[2])] = path
+        else:
+            path.unlink(missing_ok=True)
+    return found
+
+
+def is_alive(lease: Path) -> bool:
+    """Whether a lease still holds; raises `OSError` where that cannot be found out."""
+    try:
+        holder = Holder(**json.loads(lease.read_text()))
+    except FileNotFoundError:
+        return False
+    except (ValueError, TypeError):
+        # Written under the lock, so whoever wrote it died over it and never used it.
+        holder = None
+    if holder is not None and (_runs(holder, lease) or _owned(holder, lease)):
+        return True
+    return _is_locked(lease)
+
+
+def _runs(holder: Holder, lease: Path) -> bool:
+    if holder.boot != _boot():
+        return False
+    if holder.namespace != _namespace():
+        return time.time() - lease.stat().st_mtime < _UNSEEN
+    return _start(holder.pid) == holder.start
+
+
+def _owned(holder: Holder, lease: Path) -> bool:
+    """Whether the bundle exists and is the one for which the lease was made, not a later one in its place."""
+    if not holder.bundle:
+        return False
+    try:
+        annotations = json.loads((Path(holder.bundle) / CONFIG).read_bytes()).get("annotations", {})
+        return str(lease) in json.loads(annotations.get(LEASES, "[]"))
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except (OSError, ValueError, TypeError, AttributeError):
+        # It is there and cannot be understood: what may be in use is not given away.
+        return True
+
+
+def _is_locked(lease: Path) -> bool:
+    try:
+        descriptor = os.open(lease, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _myself(bundle: Path | None) -> Holder:
+    pid = os.getpid()
+    return Holder(str(bundle.absolute()) if bundle else "", pid, _start(pid) or 0, _boot(), _namespace())
+
+
+def _start(pid: int) -> int | None:
+    """When a process started, field 22 of proc_pid_stat(5); None where there is none, or only its zombie."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    fields = text.rpartition(")")[2].split()
+    return None if fields[0] in "ZX" else int(fields[19])
+
+
+def _boot() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def _namespace() -> str:
+    return os.readlink("/proc/self/ns/pid")
+
+
+def _write(path: Path, holder: Holder) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        json.dump(attrs.asdict(holder), file)

@@ -1,0 +1,153 @@
+"""The labels of the OCI configuration: ``process.selinuxLabel`` and ``linux.mountLabel`` (runtime-spec, config.md), the
+lease of the MCS pair, and the relabelling of volumes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hardening import state
+from hardening.errors import ProfileError, SpecError
+from hardening.mechanism import Context, Excess
+from hardening.spec import Fragment, escape, lookup
+from hardening_rootfs.settings import RootfsSettings
+from hardening_rootfs.volumes import Volume
+from hardening_selinux import mcs
+from hardening_selinux.host import SelinuxFacts, file_label, process_label
+from hardening_selinux.labels import CATEGORIES, Label, Level, Point
+from hardening_selinux.relabel import relabel
+from hardening_selinux.settings import AUTO, SelinuxSettings
+
+LABEL = "/process/selinuxLabel"
+MOUNT_LABEL = "/linux/mountLabel"
+LEASES = f"/annotations/{escape(mcs.LEASES)}"
+
+_PROCESS_LEAVES = tuple(f"selinux.{name}" for name in ("enabled", "user", "role", "type", "level"))
+
+
+def contribute(settings: SelinuxSettings, context: Context, fragment: Fragment) -> None:
+    """Put the labels, reserve the pair, and relabel volumes; nothing where SELinux is not active.
+
+    Only with a bundle to be written is anything reserved or relabelled. Raises `ProfileError` for a volume that must not
+    be relabelled, `LaunchError` where no pair can be reserved, `HostError` where relabelling fails.
+    """
+    volumes = wanted_volumes(settings, context)
+    if not settings.enabled or context.lacks("selinux.enabled"):
+        return
+    facts = context.host.of(SelinuxFacts)
+    label = process_label(settings, facts)
+    level = _level(settings, facts, label, context, fragment)
+    _put(settings, facts, label.at(level), fragment)
+    if context.bundle is not None:
+        for volume in volumes:
+            shared = Level(Point(0), Point(0)) if facts.mls else None
+            target = facts.contexts.file.at(shared if volume.relabel == "z" else level)
+            relabel(Path(volume.source), target, Path.home())
+
+
+def wanted_volumes(settings: SelinuxSettings, context: Context) -> list[Volume]:
+    """The volumes that are to be relabelled; raises `ProfileError` for one beyond ``selinux.relabel``."""
+    rootfs = context.of(RootfsSettings)
+    volumes = [volume for volume in rootfs.mounted_volumes() if volume.relabel] if rootfs is not None else []
+    permitted = {"never": "", "private": "Z", "shared": "zZ"}[settings.relabel]
+    for volume in volumes:
+        if volume.relabel not in permitted:
+            raise ProfileError(
+                f"rootfs.volumes.{volume.target}: the option {volume.relabel} relabels {volume.source} on the host, and "
+                f'selinux.relabel is "{settings.relabel}"',
+                origin=volume.origin,
+                hint='say selinux.relabel = "private" for Z, "shared" for z, or leave the option out',
+            )
+    return volumes
+
+
+def _level(
+    settings: SelinuxSettings, facts: SelinuxFacts, label: Label, context: Context, fragment: Fragment
+) -> Level | None:
+    """The level of the process: given, or a pair of its own, for which the lease is put."""
+    if not facts.mls:
+        return None
+    if settings.level != AUTO:
+        return Level.parse(settings.level)
+    sensitivity = label.level.low.sensitivity if label.level is not None else 0
+    categories = _categories(facts)
+    if context.bundle is None:
+        return Level.of_pair(mcs.choose(categories), sensitivity)
+    base = state.directory()
+    bundle = context.bundle.absolute()
+    # What lies in the state directory is made for one run, and goes with it.
+    lease = mcs.reserve(base / "selinux/mcs", None if bundle.is_relative_to(base) else bundle, categories)
+    fragment.put(LEASES, json.dumps([str(lease.path)]), "selinux.level")
+    return Level.of_pair(lease.pair, sensitivity)
+
+
+def _categories(facts: SelinuxFacts) -> Sequence[int]:
+    """The categories to choose from: those that the caller's own clearance holds, where it is limited to some."""
+    try:
+        own = Label.parse(facts.caller).level
+    except ValueError:
+        own = None
+    held = own.high.categories if own is not None else ()
+    return held if len(held) >= 2 else range(CATEGORIES)
+
+
+def _put(settings: SelinuxSettings, facts: SelinuxFacts, label: Label, fragment: Fragment) -> None:
+    fragment.put(LABEL, str(label), *_PROCESS_LEAVES)
+    fragment.put(MOUNT_LABEL, str(mount_label(settings, facts, label.level)), "selinux.mount_label", "selinux.level")
+
+
+def mount_label(settings: SelinuxSettings, facts: SelinuxFacts, level: Level | None) -> Label:
+    """The label of the container's own file systems, for a process at ``level``."""
+    label = file_label(settings, facts)
+    if settings.mount_label != AUTO and facts.mls:
+        return label
+    return label.at(Level(level.low, level.low) if level is not None else None)
+
+
+def tighten(
+    settings: SelinuxSettings, document: Mapping[str, Any], context: Context, fragment: Fragment
+) -> Iterator[Excess]:
+    """Keep a label that the settings would give, a pair of its own included; replace any other."""
+    if not settings.enabled or context.lacks("selinux.enabled"):
+        return
+    facts = context.host.of(SelinuxFacts)
+    wanted = process_label(settings, facts)
+    asked = _asked(document, LABEL)
+    if asked is not None:
+        for name in ("user", "role", "type"):
+            if getattr(asked, name) != getattr(wanted, name):
+                yield Excess(LABEL, f"{name} {getattr(asked, name)}", getattr(wanted, name), f"selinux.{name}")
+    if asked is not None and _is_within(asked.level, settings, facts):
+        level = asked.level
+    else:
+        if asked is not None:
+            allowed = "a pair of categories" if settings.level == AUTO else settings.level
+            yield Excess(LABEL, f"level {asked.level}", allowed, "selinux.level")
+        level = _level(settings, facts, wanted, context, fragment)
+    _put(settings, facts, wanted.at(level), fragment)
+    asked_mount = _asked(document, MOUNT_LABEL)
+    allowed_mount = mount_label(settings, facts, level)
+    if asked_mount is not None and asked_mount != allowed_mount:
+        yield Excess(MOUNT_LABEL, str(asked_mount), str(allowed_mount), "selinux.mount_label")
+
+
+def _asked(document: Mapping[str, Any], pointer: str) -> Label | None:
+    raw = lookup(document, pointer)
+    if raw is None or raw == "":
+        return None
+    if not isinstance(raw, str):
+        raise SpecError("a security context is expected", origin=pointer)
+    try:
+        return Label.parse(raw)
+    except ValueError as error:
+        raise SpecError(str(error), origin=pointer) from None
+
+
+def _is_within(level: Level | None, settings: SelinuxSettings, facts: SelinuxFacts) -> bool:
+    if not facts.mls:
+        return level is None
+    if settings.level == AUTO:
+        return level is not None and level.pair is not None
+    return level is not None and str(level) == settings.level
