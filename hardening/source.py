@@ -178,10 +178,11 @@ def _read_bytes(path: Path, found_by_name: bool) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise ProfileError(f"cannot read the profile: {error.strerror}", origin=path) from None
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(descriptor)
+        raise ProfileError("the profile is not a regular file", origin=path)
     with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise ProfileError("the profile is not a regular file", origin=path)
         _require_safe(status, path, "the profile")
         if found_by_name and status.st_uid not in (0, os.geteuid()):
             raise ProfileError(
