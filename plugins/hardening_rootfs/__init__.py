@@ -1,0 +1,71 @@
+"""The root file system: what the command sees of files, and where it may write.
+
+Owns `[rootfs]`, and of the OCI spec the root, mounts, masked and read-only paths and the propagation of mounts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from hardening.findings import Finding
+from hardening.hookspecs import hookimpl
+from hardening.host import Host
+from hardening.mechanism import Check, Context, Excess, Mechanism, Option, Reading, Shortfall
+from hardening.schema import Family, Say, read_table
+from hardening.source import Node
+from hardening.spec import Fragment
+from hardening_rootfs import findings, spec, tighten, tmpfs, verify
+from hardening_rootfs import host as facts
+from hardening_rootfs.settings import RootfsSettings
+
+
+class Rootfs(Mechanism[RootfsSettings]):
+    """The mechanism behind `[rootfs]`."""
+
+    name = "rootfs"
+    summary = "the root directory, read-only; what else is mounted, hidden and writable"
+    settings_type = RootfsSettings
+
+    def says(self, table: Node, reading: Reading) -> Iterator[Say]:
+        family = self.schema.settings["tmpfs"]
+        places = table.get("tmpfs")
+        if places is not None and isinstance(family, Family):
+            yield from tmpfs.read(family, places)
+        others = {key: value for key, value in table.table().items() if key != "tmpfs"}
+        yield from read_table(self.schema, Node(others, table.path, table.document))
+
+    def options(self) -> Sequence[Option]:
+        return (
+            Option(("--rootfs",), "path", "Root directory; the host's own root by default, read-only.", "DIR"),
+            Option(("--read-only",), "read_only", "Make the root read-only.", value=True),
+            Option(("--volume", "-v"), "volumes.add", "Show a file or directory of the host.", "SRC:DST[:OPTS]", True),
+            Option(("--tmpfs",), "tmpfs.add", "Add a writable place in memory.", "DST[:OPTS]", True),
+            Option(("--device",), "devices.add", "Show a device of the host.", "PATH", True),
+        )
+
+    def probe(self, host: Host) -> facts.RootfsFacts:
+        return facts.probe(host)
+
+    def check(self, settings: RootfsSettings, context: Context) -> Iterable[Shortfall]:
+        return facts.check(settings, context)
+
+    def contribute(self, settings: RootfsSettings, context: Context, fragment: Fragment) -> None:
+        spec.contribute(settings, context, fragment)
+
+    def tighten(
+        self, settings: RootfsSettings, document: Mapping[str, Any], context: Context, fragment: Fragment
+    ) -> Iterable[Excess]:
+        return tighten.tighten(settings, document, context, fragment)
+
+    def findings(self, settings: RootfsSettings, context: Context) -> Iterable[Finding]:
+        return findings.findings(settings, context)
+
+    def verify(self, settings: RootfsSettings, receipt: Mapping[str, Any]) -> Iterable[Check]:
+        return verify.verify(settings, receipt)
+
+
+@hookimpl
+def hardening_mechanisms() -> Sequence[Mechanism[Any]]:
+    """Register the mechanism."""
+    return (Rootfs(),)

@@ -1,0 +1,111 @@
+"""What is worth saying about a root file system."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+
+from hardening.findings import Finding, Severity
+from hardening.mechanism import Context
+from hardening_rootfs import hidden
+from hardening_rootfs.host import RootfsFacts, Surroundings
+from hardening_rootfs.paths import is_below
+from hardening_rootfs.settings import READ_ONLY, RootfsSettings
+from hardening_rootfs.volumes import Volume
+
+#: Sockets that give whoever can connect the rights of root or of the caller.
+SOCKETS = (
+    "/run/docker.sock",
+    "/run/containerd/containerd.sock",
+    "/run/crio/crio.sock",
+    "/run/podman/podman.sock",
+    "/run/dbus/system_bus_socket",
+    "/run/systemd/private",
+    "/run/libvirt/libvirt-sock",
+    "/run/snapd.socket",
+)
+#: Directories that hold the whole system.
+_SYSTEM = frozenset(("/", "/boot", "/dev", "/etc", "/lib", "/proc", "/root", "/run", "/sys", "/usr", "/var", "/home"))
+
+
+def findings(settings: RootfsSettings, context: Context) -> Iterable[Finding]:
+    """Findings on volumes, writable places, and what is not hidden."""
+    secret = hidden.expand(hidden.PATHS, context.host.of(RootfsFacts).private)
+    for volume in settings.mounted_volumes():
+        yield from _of_volume(volume, secret)
+    yield from _of_tmpfs(settings)
+    yield from _of_kernel(settings, Surroundings.of(context))
+    if settings.path.is_host:
+        for member, is_hidden in sorted(settings.hidden_paths.named.items()):
+            if not is_hidden and member in hidden.PATHS:
+                yield _warn("shown-secret", f"{member} of the host is shown", f"hidden_paths.{member}")
+    if not settings.read_only:
+        yield _warn("writable-root", "the root can be written to", "read_only")
+    for device in settings.devices.having(True):
+        yield _note("device", f"{device} of the host can be used", f"devices.{device}")
+
+
+def _warn(rule: str, message: str, leaf: str, hint: str = "", origin: object = "") -> Finding:
+    return Finding(f"rootfs/{rule}", Severity.WARNING, message, f"rootfs.{leaf}", str(origin or ""), hint)
+
+
+def _note(rule: str, message: str, leaf: str, hint: str = "") -> Finding:
+    return Finding(f"rootfs/{rule}", Severity.NOTE, message, f"rootfs.{leaf}", hint=hint)
+
+
+def _of_volume(volume: Volume, secret: Iterable[str]) -> Iterator[Finding]:
+    leaf, real = f"volumes.{volume.target}", os.path.realpath(volume.source)
+    sockets = [os.path.realpath(socket) for socket in SOCKETS]
+    if any(socket == real or (is_below(socket, real) and os.path.exists(socket)) for socket in sockets):
+        yield Finding(
+            "rootfs/control-socket", Severity.ERROR, f"{volume.source} gives control of the host to the command",
+            f"rootfs.{leaf}", str(volume.origin or ""), "there is no safe way to share this socket",
+        )  # fmt: skip
+    if real in _SYSTEM:
+        severity = Severity.ERROR if volume.writable or real == "/" else Severity.WARNING
+        yield Finding(
+            "rootfs/system-volume", severity, f"{volume.source} of the host is shown whole", f"rootfs.{leaf}",
+            str(volume.origin or ""), "name the files or directories that are needed",
+        )  # fmt: skip
+    shown = [path for path in secret if path == real or is_below(real, path) or is_below(path, real)]
+    if shown and real != "/":
+        yield _warn(
+            "secret-volume", f"{volume.source} shows what is otherwise hidden: {shown[0]}", leaf, origin=volume.origin
+        )
+    if volume.suid:
+        yield _warn("suid-volume", f"set-user-id programs of {volume.source} work", leaf, "drop `suid`", volume.origin)
+    if volume.dev:
+        yield _warn("dev-volume", f"device nodes of {volume.source} work", leaf, "drop `dev`", volume.origin)
+    if volume.propagation in ("shared", "rshared"):
+        yield _warn(
+            "shared-volume", f"mounts made in {volume.target} appear on the host", leaf, "use rslave", volume.origin
+        )
+    if volume.writable and volume.exec:
+        yield _note("exec-volume", f"{volume.target} can be written to and run from", leaf, "add `noexec`")
+
+
+def _of_tmpfs(settings: RootfsSettings) -> Iterator[Finding]:
+    for place, value in settings.mounted_tmpfs().items():
+        if value.exec:
+            yield _warn("exec-tmpfs", f"{place} can be written to and run from", f"tmpfs.{place}", "drop `exec`")
+        for right in ("suid", "dev"):
+            if getattr(value, right):
+                yield _warn(f"{right}-tmpfs", f"{place} is mounted with {right}", f"tmpfs.{place}", f"drop `{right}`")
+    taken = {volume.target for volume in settings.mounted_volumes()}
+    for place in sorted(taken & {place for place, value in settings.tmpfs.named.items() if value is not None}):
+        yield _note("volume-over-tmpfs", f"a volume takes the place of the tmpfs at {place}", f"tmpfs.{place}")
+
+
+def _of_kernel(settings: RootfsSettings, around: Surroundings) -> Iterator[Finding]:
+    if settings.hidepid == "off" and not around.pid:
+        yield _warn("visible-processes", "processes of the host are visible in /proc", "proc.hidepid")
+    elif settings.hidepid == "off":
+        yield _note("visible-processes", "processes of other users are visible in /proc", "proc.hidepid")
+    if settings.propagation == "shared":
+        yield _warn("shared-propagation", "mounts made by the command appear on the host", "propagation")
+    for member in READ_ONLY:
+        if not settings.read_only_paths[member]:
+            yield _warn("writable-kernel-path", f"{member} can be written to", f"read_only_paths.{member}")
+    for member, masked in sorted(settings.masked_paths.named.items()):
+        if not masked:
+            yield _note("unmasked-path", f"{member} is not masked", f"masked_paths.{member}")

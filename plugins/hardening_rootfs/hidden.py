@@ -1,0 +1,62 @@
+"""What the host's own root does not show: home directories and secrets of the host."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterable
+
+#: Stands for the caller's home and XDG directories.
+HOME = "~"
+
+_ETC = (
+    "apt/auth.conf apt/auth.conf.d credstore credstore.encrypted cryptsetup-keys.d crypttab docker/key.json "
+    "exim4/passwd.client gshadow gshadow- ipsec.d/private ipsec.secrets krb5.keytab kubernetes letsencrypt mysql/debian.cnf "
+    "netrc NetworkManager/system-connections openvpn pki/tls/private postfix/sasl_passwd postfix/sasl_passwd.db "
+    "ppp/chap-secrets ppp/pap-secrets rancher security/opasswd shadow shadow- ssh/ssh_host_*_key ssl/private sssd sudoers "
+    "sudoers.d wireguard wpa_supplicant"
+)
+_STATE = (
+    "NetworkManager bluetooth containerd containers docker dhcp etcd iwd kubelet krb5kdc libvirt lxc lxd machines mongodb "
+    "mysql pgsql postgresql private rabbitmq rancher redis samba/private sss sudo systemd/coredump "
+    "systemd/credential.secret systemd/random-seed tpm"
+)
+_VAR = "backups cache/debconf/passwords.dat crash db/sudo log mail spool/at spool/cron spool/exim4 spool/mail spool/postfix"
+
+#: The strict default.
+PATHS = (
+    HOME,
+    "/home",
+    "/root",
+    *(f"/etc/{name}" for name in _ETC.split()),
+    *(f"/var/{name}" for name in _VAR.split()),
+    *(f"/var/lib/{name}" for name in _STATE.split()),
+    "/usr/lib/credstore",
+)
+
+#: Top-level entries of a host that belong to the running system, not to its files; shown as empty mount points.
+VOLATILE = ("/boot", "/dev", "/lost+found", "/media", "/mnt", "/proc", "/run", "/sys", "/tmp")  # noqa: S108
+
+#: Homes of system accounts: hiding these would hide the system.
+_SYSTEM = (
+    "/ /bin /boot /dev /etc /lib /lib32 /lib64 /libx32 /media /mnt /nonexistent /opt /proc /run /sbin /srv /sys /tmp /usr "
+    "/usr/bin /usr/lib /usr/local /usr/sbin /usr/share /var /var/cache /var/lib /var/spool /var/tmp"
+)
+
+
+def private_directories(environment: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    """The caller's home and XDG directories, as an environment names them."""
+    names = ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR")
+    found = {value for name, value in environment if name in names and value.startswith("/")}
+    return tuple(sorted(path for path in map(os.path.normpath, found) if path not in _SYSTEM.split()))
+
+
+def expand(members: Iterable[str], private: Iterable[str]) -> tuple[str, ...]:
+    """The existing paths that the patterns mean, symbolic links resolved, without those inside others."""
+    patterns = [path for member in members for path in (private if member == HOME else (member,))]
+    found = sorted({os.path.realpath(path) for pattern in patterns for path in glob.glob(pattern)} - {"/"})
+    result: list[str] = []
+    for path in found:
+        if not any(path.startswith(other + "/") for other in result):
+            result.append(path)
+    return tuple(result)

@@ -1,0 +1,167 @@
+"""What the root file system needs of this host, and what stands around it."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Iterator
+
+import attrs
+
+from hardening.errors import ProfileError
+from hardening.host import Host
+from hardening.mechanism import Context, Shortfall
+from hardening_namespaces import idmaps
+from hardening_namespaces.settings import PRIVATE, NamespacesSettings
+from hardening_rootfs import hidden
+from hardening_rootfs.paths import Root
+from hardening_rootfs.settings import RootfsSettings
+from hardening_rootfs.volumes import Volume
+
+#: proc(5) by its own mount: options of each instance, and ``subset``.
+PROC_OPTIONS = (5, 8)
+#: mount_setattr(2): attributes for whole trees, and id-mapped mounts.
+MOUNT_SETATTR = (5, 12)
+
+
+@attrs.frozen
+class RootfsFacts:
+    """``private`` are the caller's home and XDG directories."""
+
+    private: tuple[str, ...]
+
+
+def probe(host: Host) -> RootfsFacts:
+    """Look at the caller's environment."""
+    return RootfsFacts(hidden.private_directories(os.environ.items()))
+
+
+@attrs.frozen
+class Surroundings:
+    """Which namespaces are new: they decide what may be mounted. In a user namespace, a file system of the kernel can
+    only be mounted for a namespace that belongs to it (user_namespaces(7), mount_namespaces(7))."""
+
+    user: bool = True
+    pid: bool = True
+    net: bool = True
+    ipc: bool = True
+    cgroup: bool = True
+    mount: bool = True
+
+    @classmethod
+    def of(cls, context: Context) -> Surroundings:
+        """The namespaces as composed; all new where nobody composes them."""
+        settings = context.of(NamespacesSettings)
+        if settings is None:
+            return cls()
+        return cls(**{
+            name: settings.where(name) == PRIVATE and not context.lacks(f"namespaces.{name}")
+            for name in ("user", "pid", "net", "ipc", "cgroup", "mount")
+        })  # fmt: skip
+
+    @property
+    def own_proc(self) -> bool:
+        """Whether a /proc of its own can be mounted."""
+        return self.pid or not self.user
+
+    @property
+    def own_sys(self) -> bool:
+        """Whether a /sys of its own can be mounted."""
+        return self.net or not self.user
+
+    @property
+    def own_queues(self) -> bool:
+        """Whether a message queue file system of its own can be mounted."""
+        return self.ipc or not self.user
+
+
+def check(settings: RootfsSettings, context: Context) -> Iterable[Shortfall]:
+    """What this host cannot enforce; raises `ProfileError` for a root, volume or device that is not there."""
+    require(settings)
+    around, kernel = Surroundings.of(context), context.host.kernel
+    if not around.mount:
+        yield Shortfall("rootfs.read_only", "the mount namespace is the host's own", 'set namespaces.mount = "private"')
+    if kernel < MOUNT_SETATTR:
+        yield Shortfall(
+            "rootfs.read_only",
+            f"Linux {context.host.release} cannot make whole trees of mounts read-only",
+            "Linux 5.12 or later can",
+        )
+    for name, strictest in (("hidepid", "off"), ("subset", "")):
+        if getattr(settings, name) == strictest:
+            continue
+        leaf = f"rootfs.proc.{name}"
+        if kernel < PROC_OPTIONS:
+            yield Shortfall(leaf, f"Linux {context.host.release} has one set of /proc options", "Linux 5.8 or later")
+        elif not around.own_proc:
+            yield Shortfall(
+                leaf,
+                "a user namespace cannot mount a /proc of the host's process ids",
+                f'set namespaces.pid = "private", or rootfs.proc.{name} = "{strictest}"',
+            )
+    yield from _check_idmapped(settings, context, around)
+
+
+def _check_idmapped(settings: RootfsSettings, context: Context, around: Surroundings) -> Iterator[Shortfall]:
+    for volume in settings.mounted_volumes():
+        if not volume.idmap:
+            continue
+        leaf = f"rootfs.volumes.{volume.target}"
+        if context.host.kernel < MOUNT_SETATTR:
+            yield Shortfall(leaf, f"Linux {context.host.release} has no id-mapped mounts", "Linux 5.12 or later")
+        elif not context.host.root:
+            yield Shortfall(leaf, "only root can make id-mapped mounts", f"drop `idmap` from {volume.target}")
+        elif not around.user or volume_maps(context) is None:
+            yield Shortfall(
+                leaf, "there is no private user namespace to map ids for", 'set namespaces.user = "private"'
+            )
+
+
+def volume_maps(context: Context) -> idmaps.IdMaps | None:
+    """The id maps for id-mapped volumes, those of the container."""
+    settings = context.of(NamespacesSettings)
+    return idmaps.resolve(settings, context.host) if settings is not None else None
+
+
+def require(settings: RootfsSettings) -> None:
+    """Raise `ProfileError`, with the place that said it, for a root, a volume or a device that cannot be shown."""
+    _require_root(settings.path)
+    if settings.path.is_host and not settings.read_only:
+        raise ProfileError(
+            "rootfs.read_only: the host's own root is only ever shown read-only",
+            origin=settings.path.origin,
+            hint="give a root of your own with rootfs.path or --rootfs, or a writable volume",
+        )
+    for volume in settings.mounted_volumes():
+        _require_volume(volume)
+    for device in settings.devices.having(True):
+        try:
+            mode = os.stat(device).st_mode
+        except OSError as error:
+            raise ProfileError(f"rootfs.devices: {device}: {error.strerror}") from None
+        if not (stat.S_ISCHR(mode) or stat.S_ISBLK(mode)):
+            raise ProfileError(f"rootfs.devices: {device} is not a device", hint="files are shown with rootfs.volumes")
+
+
+def _require_root(root: Root) -> None:
+    try:
+        os.scandir(root.path).close()
+    except NotADirectoryError:
+        raise ProfileError(
+            f"rootfs.path: {root} is not a directory", origin=root.origin, hint="unpack an image into a directory first"
+        ) from None
+    except OSError as error:
+        raise ProfileError(
+            f"rootfs.path: cannot use {root}: {error.strerror}", origin=root.origin, hint="name an existing directory"
+        ) from None
+
+
+def _require_volume(volume: Volume) -> None:
+    try:
+        os.stat(volume.source)
+    except OSError as error:
+        raise ProfileError(
+            f"rootfs.volumes: {volume.source}: {error.strerror}",
+            origin=volume.origin,
+            hint="there are no named volumes: make the directory first",
+        ) from None

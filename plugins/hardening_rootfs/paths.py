@@ -1,0 +1,144 @@
+"""Paths in profiles, and paths inside a root."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import attrs
+
+from hardening.errors import ProfileError
+from hardening.kinds import Kind
+from hardening.source import Node, Origin
+
+_MAX_LINKS = 40
+
+#: Destinations that the mechanism itself fills.
+RESERVED = ("/", "/proc", "/sys", "/dev")
+
+
+def host_path(text: str, node: Node) -> str:
+    """A path on the host as an absolute one: ``~`` is the caller's home, and a relative path starts at the folder of the
+    profile that says it (on the command line, at the current folder)."""
+    if not text:
+        raise node.error("the path is empty")
+    expanded = os.path.expanduser(text)
+    if expanded.startswith("~"):
+        raise node.error(f'no home directory is known for "{text}"', hint="write the whole path")
+    file = node.document.file
+    folder = file.absolute().parent if file is not None else Path.cwd()
+    return os.path.normpath(folder / expanded)
+
+
+def destination(text: str, node: Node) -> str:
+    """A place in the container for a mount: absolute, normalised, not one that the mechanism fills itself."""
+    path = inside(text, node)
+    if path in RESERVED or path.startswith(("/proc/", "/sys/")):
+        raise node.error(
+            f"{path} cannot be a mount's destination", hint="the mechanism mounts /proc, /sys, /dev and the root itself"
+        )
+    return path
+
+
+def inside(text: str, node: Node) -> str:
+    """A path in the container, absolute and normalised."""
+    if not text.startswith("/"):
+        raise node.error(f'"{text}" is not an absolute path', hint="paths in the container begin with /")
+    if ".." in text.split("/"):
+        raise node.error(f'"{text}" has a .. in it', hint="write the path without detours")
+    return "/" + os.path.normpath(text).lstrip("/")
+
+
+@attrs.frozen
+class Root:
+    """A root directory and where it was said; two roots of one path are equal."""
+
+    path: str
+    origin: Origin | None = attrs.field(default=None, eq=False)
+
+    def __str__(self) -> str:
+        return self.path
+
+    @property
+    def is_host(self) -> bool:
+        """Whether this is the host's own root."""
+        return self.path == "/"
+
+
+@attrs.frozen
+class RootKind(Kind[Root]):
+    """The root directory: equal or incomparable. Neither the host's files nor those of any directory are a part of the
+    others' in a way that a reviewer of one could vouch for the other."""
+
+    def parse(self, node: Node) -> Root:
+        return Root(host_path(node.string(), node), node.origin)
+
+    def at_most(self, a: Root, b: Root) -> bool:
+        return a == b
+
+    def meet(self, a: Root, b: Root) -> Root | None:
+        return a if a == b else None
+
+    def grammar(self) -> str:
+        return 'path of a directory; `"/"` is the host\'s root'
+
+    def samples(self) -> Sequence[Root]:
+        return (Root("/"), Root("/srv/a"), Root("/srv/a/b"))
+
+    def dump(self, value: Root) -> object:
+        return value.path
+
+
+@attrs.frozen
+class Place:
+    """Where a path leads inside a root: ``path`` has no symbolic links in it; ``missing`` are the last components, those
+    that do not exist."""
+
+    path: str
+    missing: tuple[str, ...]
+
+    @property
+    def existing(self) -> str:
+        """The part that exists."""
+        parts = self.path.strip("/").split("/")
+        return "/" + "/".join(parts[: len(parts) - len(self.missing)]) if self.path != "/" else "/"
+
+
+def resolve(root: str, path: str) -> Place:
+    """Follow ``path`` as a process whose root directory is ``root`` would; raises `ProfileError` for a circle of links."""
+    pending = [part for part in reversed(path.split("/")) if part]
+    done: list[str] = []
+    links = 0
+    while pending:
+        part = pending.pop()
+        if part == ".":
+            continue
+        if part == "..":
+            del done[-1:]
+            continue
+        here = os.path.join(root, *done, part)
+        if os.path.islink(here):
+            links += 1
+            if links > _MAX_LINKS:
+                raise ProfileError("too many symbolic links", origin=path)
+            target = os.readlink(here)
+            if target.startswith("/"):
+                done.clear()
+            pending += [item for item in reversed(target.split("/")) if item]
+        elif os.path.lexists(here):
+            done.append(part)
+        else:
+            rest = (part, *reversed(pending))
+            return Place("/" + "/".join((*done, *rest)), rest)
+    return Place("/" + "/".join(done), ())
+
+
+def is_below(path: str, parent: str) -> bool:
+    """Whether ``path`` lies under ``parent`` and is not ``parent`` itself."""
+    return path != parent and path.startswith(parent.rstrip("/") + "/")
+
+
+def on_host(root: str, path: str) -> str:
+    """The host's name of a path in a root."""
+    return os.path.join(root, path.lstrip("/")) if path != "/" else root

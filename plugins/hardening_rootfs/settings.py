@@ -1,0 +1,151 @@
+"""The `[rootfs]` table."""
+
+from __future__ import annotations
+
+import attrs
+
+from hardening.kinds import Ceiling, Choice, Flag
+from hardening.schema import Members, family, scalar
+from hardening.source import Node
+from hardening_rootfs import hidden
+from hardening_rootfs.paths import Root, RootKind, inside
+from hardening_rootfs.tmpfs import Tmpfs, TmpfsKind
+from hardening_rootfs.volumes import Volume, VolumeKind, read_destination, read_item
+
+MEBIBYTE = 1 << 20
+
+#: What containers hide of /proc and /sys: it names the host's hardware, keys, timers and memory, or lets them be changed.
+MASKED = (
+    "/proc/acpi",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/devices/system/cpu/cpu*/thermal_throttle",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+    "/sys/fs/selinux",
+)
+READ_ONLY = (
+    "/proc/asound",
+    "/proc/bus",
+    "/proc/fs",
+    "/proc/irq",
+    "/proc/sys",
+    "/proc/sysrq-trigger",
+)
+
+
+def _device(node: Node) -> str:
+    path = inside(node.string(), node)
+    if not path.startswith("/dev/"):
+        raise node.error(f"{path} is not below /dev", hint='devices are named as on the host: "/dev/fuse"')
+    return path
+
+
+def _pattern(node: Node) -> str:
+    text = node.string()
+    return text if text == hidden.HOME else inside(text, node)
+
+
+def _item(node: Node) -> tuple[str, bool]:
+    return inside(node.string(), node), True
+
+
+def _hidden_item(node: Node) -> tuple[str, bool]:
+    return _pattern(node), True
+
+
+def _device_item(node: Node) -> tuple[str, bool]:
+    return _device(node), True
+
+
+def _path(node: Node) -> str:
+    return inside(node.string(), node)
+
+
+#: A path that is hidden or read-only is stricter than one that is not.
+_RESTRICTS = Flag(strict=True)
+_GRANTS = Flag(strict=False)
+
+
+@attrs.frozen
+class RootfsSettings:
+    """Composed `[rootfs]`."""
+
+    path: Root = scalar(
+        RootKind(),
+        Root("/"),
+        "The root directory; the host's own `/` is always shown read-only, with `hidden_paths` hidden.",
+    )
+    read_only: bool = scalar(Flag(strict=True), True, "Whether the root is read-only, with all that is mounted below.")
+    propagation: str = scalar(
+        Choice(("private", "slave", "shared")),
+        "private",
+        "Whether mounts of the host are seen inside (`slave`), and those made inside on the host, too (`shared`).",
+    )
+    tmpfs: Members[Tmpfs | None] = family(
+        TmpfsKind(),
+        rest=None,
+        absent=None,
+        default={
+            "/run": Tmpfs(16 * MEBIBYTE, 0o755),
+            "/tmp": Tmpfs(64 * MEBIBYTE),  # noqa: S108
+            "/var/tmp": Tmpfs(64 * MEBIBYTE),  # noqa: S108
+        },
+        help='Writable places in memory by destination; `tmpfs = "none"` has none at all. '
+        "Also an array of `DST[:OPTS]`, and arrays `add` and `drop`.",
+    )
+    shm_size: int = scalar(Ceiling(size=True, unit="bytes"), 16 * MEBIBYTE, "Size of `/dev/shm`; 0 leaves it out.")
+    hidepid: str = scalar(
+        Choice(("invisible", "noaccess", "off")),
+        "invisible",
+        "Whether `/proc` shows processes of other users (proc(5)).",
+        name="proc.hidepid",
+    )
+    subset: str = scalar(
+        Choice(("pid", "")), "pid", 'What `/proc` shows: `"pid"` processes only, `""` everything.', name="proc.subset"
+    )
+    sys: str = scalar(Choice(("none", "read-only")), "none", "Whether there is a `/sys`, with the cgroup tree in it.")
+    masked_paths: Members[bool] = family(
+        _RESTRICTS, rest=False, absent=False, default=dict.fromkeys(MASKED, True), read_member=_path, read_item=_item,
+        help="Paths in the container that show nothing; `*` stands for any name.",
+    )  # fmt: skip
+    read_only_paths: Members[bool] = family(
+        _RESTRICTS, rest=False, absent=False, default=dict.fromkeys(READ_ONLY, True), read_member=_path, read_item=_item,
+        help="Paths in the container that are read-only where they lie on something writable.",
+    )  # fmt: skip
+    hidden_paths: Members[bool] = family(
+        _RESTRICTS, rest=False, absent=False, default=dict.fromkeys(hidden.PATHS, True), read_member=_pattern,
+        read_item=_hidden_item,
+        help="What the host's own root does not show; `~` stands for the caller's home and XDG directories.",
+    )  # fmt: skip
+    volumes: Members[Volume | None] = family(
+        VolumeKind(),
+        rest=None,
+        absent=None,
+        read_member=read_destination,
+        read_item=read_item,
+        help="Files and directories of the host, by destination.",
+    )
+    devices: Members[bool] = family(
+        _GRANTS, rest=False, absent=False, read_member=_device, read_item=_device_item,
+        help="Devices of the host beyond null, zero, full, random, urandom, tty and terminals.",
+    )  # fmt: skip
+
+    def mounted_volumes(self) -> list[Volume]:
+        """The volumes there are, by destination."""
+        return [volume for _, volume in sorted(self.volumes.named.items()) if volume is not None]
+
+    def mounted_tmpfs(self) -> dict[str, Tmpfs]:
+        """The places in memory there are; a volume at the same destination takes their place."""
+        taken = {volume.target for volume in self.mounted_volumes()}
+        return {
+            place: value
+            for place, value in sorted(self.tmpfs.named.items())
+            if value is not None and place not in taken
+        }

@@ -1,0 +1,177 @@
+"""The root file system's part of the OCI spec."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterable
+
+import attrs
+
+from hardening.errors import ProfileError
+from hardening.mechanism import Context
+from hardening.schema import Members
+from hardening.spec import Directory, Fragment
+from hardening_namespaces.spec import to_oci
+from hardening_rootfs import hidden, mounts, skeleton
+from hardening_rootfs.host import RootfsFacts, Surroundings, require, volume_maps
+from hardening_rootfs.paths import is_below, on_host, resolve
+from hardening_rootfs.settings import RootfsSettings
+from hardening_rootfs.skeleton import Target
+
+
+@attrs.frozen
+class Planned:
+    """A mount, the leaves that decided it, and the mount point that it needs."""
+
+    mount: mounts.Mount
+    leaves: tuple[str, ...]
+    target: Target
+
+
+def contribute(settings: RootfsSettings, context: Context, fragment: Fragment) -> None:
+    """Root, mounts, masked and read-only paths, propagation. Raises `ProfileError` for what cannot be mounted."""
+    require(settings)
+    around = Surroundings.of(context)
+    root = settings.path.path
+    planned = _place(root, [*_kernel(settings, context, around), *_tmpfs(settings), *_volumes(settings, context)])
+    for item in planned.values():
+        fragment.item("/mounts", item.target.path, item.mount, *item.leaves)
+    secret = _secrets(settings, context) if settings.path.is_host else ()
+    _root(settings, planned, secret, fragment)
+    masked = {*expand(root, settings.masked_paths), *_masks(secret, planned)}
+    if settings.sys != "none" and not around.own_sys:
+        masked |= set(mounts.HOST_SYS)
+    fragment.put("/linux/maskedPaths", sorted(masked), "rootfs.masked_paths", "rootfs.hidden_paths")
+    read_only = expand(root, settings.read_only_paths)
+    fragment.put("/linux/readonlyPaths", sorted(read_only), "rootfs.read_only_paths")
+    fragment.put("/linux/rootfsPropagation", settings.propagation, "rootfs.propagation")
+
+
+def _kernel(settings: RootfsSettings, context: Context, around: Surroundings) -> Iterable[Planned]:
+    lacking = {leaf for leaf in ("rootfs.proc.hidepid", "rootfs.proc.subset") if context.lacks(leaf)}
+    yield _directory(mounts.proc(settings, around, lacking), "rootfs.proc.hidepid", "rootfs.proc.subset")
+    for mount in mounts.devices(settings, around):
+        place = mount["destination"]
+        if mount["type"] == "bind":
+            yield Planned(mount, (f"rootfs.devices.{place}",), Target(place, False))
+        else:
+            yield _directory(mount, *(["rootfs.shm_size"] if place == "/dev/shm" else []))  # noqa: S108
+    for mount in mounts.sys(settings, around):
+        yield _directory(mount, "rootfs.sys")
+
+
+def _directory(mount: mounts.Mount, *leaves: str) -> Planned:
+    return Planned(mount, leaves, Target(mount["destination"], True))
+
+
+def _tmpfs(settings: RootfsSettings) -> Iterable[Planned]:
+    for place, value in settings.mounted_tmpfs().items():
+        yield _directory(mounts.mount(place, "tmpfs", "tmpfs", *value.options()), f"rootfs.tmpfs.{place}")
+
+
+def _volumes(settings: RootfsSettings, context: Context) -> Iterable[Planned]:
+    for volume in settings.mounted_volumes():
+        leaf = f"rootfs.volumes.{volume.target}"
+        kept = attrs.evolve(volume, idmap=volume.idmap and not context.lacks(leaf))
+        mount = mounts.mount(volume.target, "bind", volume.source, *kept.options())
+        maps = volume_maps(context) if kept.idmap else None
+        if maps is not None:
+            mount |= {"uidMappings": to_oci(maps.uids), "gidMappings": to_oci(maps.gids)}
+        yield Planned(mount, (leaf,), Target(volume.target, os.path.isdir(volume.source), volume.origin))
+
+
+def _place(root: str, wanted: Iterable[Planned]) -> dict[str, Planned]:
+    """The mounts by where they really are in the root, links followed. Of two at one place the later replaces the
+    earlier if both were said of the same path (a volume in the place of a tmpfs), else it is an error."""
+    placed: dict[str, Planned] = {}
+    said: dict[str, str] = {}
+    for item in sorted(wanted, key=lambda item: item.target.path.count("/")):
+        path = item.target.path
+        if _cover(path, placed) is None:
+            path = resolve(root, path).path
+        if said.get(path, item.target.path) != item.target.path:
+            raise ProfileError(
+                f"{item.target.path} and {said[path]} are one place in the root, {path}", origin=item.target.origin
+            )
+        cover = _cover(path, placed)
+        if cover is not None:
+            _require_inside(item, path, placed[cover])
+        said[path] = item.target.path
+        placed[path] = attrs.evolve(
+            item, mount=item.mount | {"destination": path}, target=attrs.evolve(item.target, path=path)
+        )
+    return placed
+
+
+def _cover(path: str, placed: Iterable[str]) -> str | None:
+    """The innermost mount that a path lies below."""
+    return max((other for other in placed if is_below(path, other)), key=len, default=None)
+
+
+def _require_inside(item: Planned, path: str, cover: Planned) -> None:
+    """A mount point inside a volume must be there already: it would be made in the user's own directory."""
+    mount = cover.mount
+    if mount["type"] != "bind" or cover.target.path in ("/proc", "/sys"):
+        return
+    below = os.path.relpath(path, cover.target.path)
+    if not os.path.exists(os.path.join(mount["source"], below)):
+        raise ProfileError(
+            f"{path} cannot be mounted: {mount['source']}, which is mounted at {cover.target.path}, has no {below}",
+            origin=item.target.origin,
+            hint=f"make {below} in {mount['source']} first, or mount somewhere else",
+        )
+
+
+def _root(settings: RootfsSettings, planned: dict[str, Planned], secret: Iterable[str], fragment: Fragment) -> None:
+    root = settings.path.path
+    targets = [item.target for path, item in planned.items() if _cover(path, planned) is None]
+    leaves = ("rootfs.path", "rootfs.read_only")
+    fragment.put("/root/readonly", settings.read_only, "rootfs.read_only")
+    if not settings.path.is_host and not skeleton.is_needed(root, targets):
+        fragment.put("/root/path", root, "rootfs.path")
+        return
+    empty = {*hidden.VOLATILE} if settings.path.is_host else set()
+    for path in secret:
+        if path.count("/") == 1 or any(is_below(target.path, path) for target in targets):
+            empty |= {path} if os.path.isdir(path) else set()
+    built = skeleton.build(root, targets, frozenset(empty))
+    fragment.put("/root/path", "rootfs", "rootfs.path")
+    fragment.file("rootfs", Directory())
+    for path, content in built.files.items():
+        fragment.file(f"rootfs{path}", content)
+    read_only = ["rro"] if settings.read_only else []
+    rights = ["rnosuid", "rnodev"] if settings.path.is_host else ["rnodev"]
+    for path in built.binds:
+        mount = mounts.mount(path, "bind", on_host(root, path), "rbind", *read_only, *rights, "rprivate")
+        fragment.item("/mounts", path, mount, *leaves)
+
+
+def _secrets(settings: RootfsSettings, context: Context) -> tuple[str, ...]:
+    return hidden.expand(settings.hidden_paths.having(True), context.host.of(RootfsFacts).private)
+
+
+def _masks(secret: Iterable[str], planned: dict[str, Planned]) -> Iterable[str]:
+    """The hidden paths that take a mask: not those that the skeleton shows empty, nor those below a file system of ours,
+    nor those that a volume replaces or has a place in."""
+    for path in secret:
+        cover = _cover(path, planned)
+        replaced = any(target == path or is_below(target, path) for target in planned)
+        covered = cover is not None and planned[cover].mount["type"] != "bind"
+        volatile = any(is_below(path, other) for other in hidden.VOLATILE)
+        top = path.count("/") == 1 and os.path.isdir(path)
+        if not (replaced or covered or volatile or top):
+            yield path
+
+
+def expand(root: str, members: Members[bool]) -> set[str]:
+    """The paths that are on; patterns stand for what exists, in the root or in the kernel's own file systems."""
+    found: set[str] = set()
+    for path in members.having(True):
+        if not glob.has_magic(path):
+            found.add(path)
+        elif path.startswith(("/proc/", "/sys/")):
+            found.update(glob.glob(path))
+        else:
+            found.update("/" + os.path.relpath(hit, root) for hit in glob.glob(on_host(glob.escape(root), path)))
+    return found

@@ -1,0 +1,174 @@
+"""Volumes: a file or directory of the host, shown in the container; how it is written, and which is the stricter one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from hardening.kinds import Kind, nearest
+from hardening.source import Node, Origin
+from hardening_rootfs.paths import destination, host_path
+
+#: From the strictest to the loosest: no mount of either side is seen by the other; those of the host are seen inside;
+#: those made inside are seen on the host, too (mount_namespaces(7)).
+PROPAGATION = ("rprivate", "private", "slave", "rslave", "shared", "rshared")
+#: Without a label of its own the volume may not be readable at all; ``Z`` gives it to this container, ``z`` to all.
+RELABEL = ("", "Z", "z")
+_RIGHTS = ("suid", "dev", "exec")
+#: option -> what it says
+_WORDS: Mapping[str, tuple[str, object]] = {
+    "ro": ("writable", False),
+    "rw": ("writable", True),
+    **{right: (right, True) for right in _RIGHTS},
+    **{f"no{right}": (right, False) for right in _RIGHTS},
+    "bind": ("recursive", False),
+    "rbind": ("recursive", True),
+    "idmap": ("idmap", True),
+    "z": ("relabel", "z"),
+    "Z": ("relabel", "Z"),
+    **{word: ("propagation", word) for word in PROPAGATION},
+}
+
+
+@attrs.frozen
+class Volume:
+    """One volume. ``source`` is a path on the host, ``target`` one in the container; ``recursive`` shows what is mounted
+    below the source, too; ``idmap`` maps the owners of files as the container's user namespace maps ids. Two volumes
+    are equal wherever they were said."""
+
+    source: str
+    target: str
+    writable: bool = True
+    suid: bool = False
+    dev: bool = False
+    exec: bool = True
+    recursive: bool = True
+    idmap: bool = False
+    propagation: str = "rprivate"
+    relabel: str = ""
+    origin: Origin | None = attrs.field(default=None, eq=False)
+
+    def options(self) -> list[str]:
+        """Mount options; the restrictions hold for what is mounted below, too."""
+        depth = "r" if self.recursive else ""
+        options = ["rbind" if self.recursive else "bind", f"{depth}ro" if not self.writable else "rw"]
+        options += [f"{depth}no{right}" for right in _RIGHTS if not getattr(self, right)]
+        if self.idmap:
+            options.append("ridmap" if self.recursive else "idmap")
+        return [*options, self.propagation]
+
+
+_BOOLEANS = ("writable", *_RIGHTS, "recursive", "idmap")
+
+
+@attrs.frozen
+class VolumeKind(Kind[Volume | None]):
+    """None (no volume) < read-only < writable; fewer rights are stricter; another source cannot be compared."""
+
+    def parse(self, node: Node) -> Volume | None:
+        return read_item(node)[1]
+
+    def at_most(self, a: Volume | None, b: Volume | None) -> bool:
+        if a is None or b is None:
+            return a is None
+        return (
+            (a.source, a.target) == (b.source, b.target)
+            and all(getattr(a, name) <= getattr(b, name) for name in _BOOLEANS)
+            and PROPAGATION.index(a.propagation) <= PROPAGATION.index(b.propagation)
+            and RELABEL.index(a.relabel) <= RELABEL.index(b.relabel)
+        )
+
+    def meet(self, a: Volume | None, b: Volume | None) -> Volume | None:
+        if a is None or b is None or (a.source, a.target) != (b.source, b.target):
+            return None
+        return attrs.evolve(
+            a,
+            **{name: getattr(a, name) and getattr(b, name) for name in _BOOLEANS},
+            propagation=min(a.propagation, b.propagation, key=PROPAGATION.index),
+            relabel=min(a.relabel, b.relabel, key=RELABEL.index),
+        )
+
+    def grammar(self) -> str:
+        return '`"SRC:DST[:OPTS]"`, or a table with `source`, `target` and `options`'
+
+    def samples(self) -> Sequence[Volume | None]:
+        plain = Volume("/srv/a", "/data")
+        return (
+            None,
+            plain,
+            Volume("/srv/b", "/data"),
+            attrs.evolve(plain, writable=False),
+            attrs.evolve(plain, suid=True, dev=True),
+            attrs.evolve(plain, exec=False, recursive=False),
+            attrs.evolve(plain, idmap=True, propagation="rshared"),
+            attrs.evolve(plain, relabel="Z", propagation="private"),
+            attrs.evolve(plain, relabel="z", writable=False, propagation="slave"),
+        )
+
+    def show(self, value: Volume | None) -> str:
+        return "none" if value is None else f"{value.source}:{value.target}:{','.join(_said(value))}"
+
+    def dump(self, value: Volume | None) -> object:
+        if value is None:
+            return None
+        if ":" in value.source or ":" in value.target:
+            return {"source": value.source, "target": value.target, "options": _said(value)}
+        return self.show(value)
+
+
+def _said(value: Volume) -> list[str]:
+    """The options that `read_item` reads back as ``value``."""
+    words = ["rw" if value.writable else "ro"]
+    words += [right if getattr(value, right) else f"no{right}" for right in _RIGHTS]
+    words += ["rbind" if value.recursive else "bind", value.propagation]
+    words += ["idmap"] if value.idmap else []
+    return [*words, value.relabel] if value.relabel else words
+
+
+def read_item(node: Node) -> tuple[str, Volume]:
+    """One volume as podman and docker write it, or as a table -> its destination and the volume."""
+    source, target, options = _from_table(node) if isinstance(node.raw, dict) else _from_text(node)
+    said: dict[str, tuple[str, object]] = {}
+    for option in options:
+        if option not in _WORDS:
+            hint = nearest(option, tuple(_WORDS)) or f"the options are {', '.join(_WORDS)}"
+            raise node.error(f'unknown option "{option}" for a volume', hint=hint)
+        name, value = _WORDS[option]
+        if name in said and said[name][1] != value:
+            raise node.error(f"{said[name][0]} and {option} contradict each other")
+        said[name] = (option, value)
+    values: dict[str, Any] = {name: value for name, (_, value) in said.items()}
+    volume = Volume(host_path(source, node), destination(target, node), origin=node.origin)
+    return volume.target, attrs.evolve(volume, **values)
+
+
+def _from_text(node: Node) -> tuple[str, str, list[str]]:
+    parts = node.string().split(":")
+    if len(parts) == 1:
+        raise node.error(
+            f'"{node.raw}" names no destination', hint="write SRC:DST; a place in memory is a tmpfs, not a volume"
+        )
+    if len(parts) > 3:
+        raise node.error(
+            f'"{node.raw}" has more than three parts', hint="write {source = …, target = …} where a path has a colon"
+        )
+    return parts[0], parts[1], [option for option in ":".join(parts[2:]).split(",") if option]
+
+
+def _from_table(node: Node) -> tuple[str, str, list[str]]:
+    known = ("source", "target", "options")
+    for key, member in node.members():
+        if key not in known:
+            raise member.error("unknown key", hint=nearest(key, known) or f"a volume has {', '.join(known)}")
+    source, target, options = (node.get(key) for key in known)
+    if source is None or target is None:
+        raise node.error("a volume needs source and target")
+    return source.string(), target.string(), [item.string() for item in options.items()] if options else []
+
+
+def read_destination(node: Node) -> str:
+    """A destination, to drop what is mounted there; ``SRC:DST`` means its destination."""
+    parts = node.string().split(":")
+    return destination(parts[1] if len(parts) > 1 else parts[0], node)
