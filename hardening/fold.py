@@ -148,7 +148,7 @@ class Fold:
 
     def _intersect(self, said: Say) -> Any:
         met = self.kind.meet(self.value, said.value)
-        if met is None:
+        if met is None and not self.kind.optional:
             raise self._loosening(said)
         return met
 
@@ -159,7 +159,7 @@ class Fold:
 
     def _meet(self, limit: Say, value: Any, origin: Origin) -> Any:
         met = self.kind.meet(limit.value, value)
-        if met is None:
+        if met is None and not self.kind.optional:
             raise ProfileError(
                 f"{self.leaf}: {self.kind.show(value)} and the limit {self.kind.show(limit.value)} set at {limit.origin} "
                 "have no value in common",

@@ -23,6 +23,8 @@ class Kind(ABC, Generic[T]):
 
     #: A neutral kind has no order that matters to security: it cannot be limited and never loosens.
     neutral: bool = False
+    #: None is a value of an optional kind, and its strictest: an absent volume, for example.
+    optional: bool = False
 
     @abstractmethod
     def parse(self, node: Node) -> T:
@@ -34,7 +36,7 @@ class Kind(ABC, Generic[T]):
 
     @abstractmethod
     def meet(self, a: T, b: T) -> T | None:
-        """The loosest value at most as loose as both, or None where the kind has no such value."""
+        """The loosest value at most as loose as both; None where a kind that is not optional has no such value."""
 
     @abstractmethod
     def grammar(self) -> str:
