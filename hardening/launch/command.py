@@ -6,6 +6,8 @@ import importlib.util
 import os
 import sys
 
+from hardening.launch.frozen import Frozen
+
 # Code on the command line is compiled at every start, so it only imports. Appended directories cannot shadow the
 # standard library.
 START = (
@@ -14,13 +16,21 @@ START = (
 )
 
 
+class ExternalRuntime(Frozen):
+    """Another runtime: its absolute path, the container's name, and a directory for its state."""
+
+    program: str
+    identity: str
+    state: str
+
+
 def stage_command(
     bundle: str | os.PathLike[str],
     *,
     keep_stdin: bool = False,
     remove: bool = False,
     receipt: str | os.PathLike[str] | None = None,
-    runtime_command: str | None = None,
+    runtime: ExternalRuntime | None = None,
 ) -> list[str]:
     """The argv to `os.execv`: this interpreter, isolated and without `site`, on the compiled launch stage.
 
@@ -33,8 +43,8 @@ def stage_command(
         argv.append("--remove")
     if receipt is not None:
         argv += ["--receipt", os.fspath(receipt)]
-    if runtime_command:
-        argv += ["--runtime-command", runtime_command]
+    if runtime is not None:
+        argv += ["--runtime-command", runtime.program, "--id", runtime.identity, "--state", runtime.state]
     return [*argv, os.path.abspath(bundle)]
 
 

@@ -94,7 +94,7 @@ def _scanner(context: _Context) -> Any:
 
         hooks = {"object_pairs_hook": context.object_pairs_hook, "parse_constant": context.parse_constant}
         return JSONDecoder(**hooks).raw_decode  # type: ignore[arg-type]
-    return make_scanner(context)
+    return make_scanner(context)  # type: ignore[arg-type]
 
 
 def _find_repeated(value: object, pointer: str) -> tuple[str, str] | None:

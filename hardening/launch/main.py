@@ -14,22 +14,29 @@ from hardening.launch import bundle, leases
 from hardening.launch.frozen import Frozen
 from hardening.launch.signals import signal
 
-USAGE = "usage: launch [--stdin] [--remove] [--receipt FILE] [--runtime-command PROGRAM] BUNDLE"
+USAGE = (
+    "usage: launch [--stdin] [--remove] [--receipt FILE] [--runtime-command PROGRAM --id NAME --state DIRECTORY] BUNDLE"
+)
 
 
 class Arguments(Frozen):
-    """The parsed command line. ``runtime_command`` '' means the native launcher."""
+    """The parsed command line. ``runtime_command`` '' means the native launcher.
+
+    ``identity`` and ``state`` are the container's name for another runtime, and a directory for that one's state.
+    """
 
     bundle: str
     keep_stdin: bool
     remove: bool
     receipt: str
     runtime_command: str
+    identity: str
+    state: str
 
 
 def parse(argv: list[str]) -> Arguments:
     """Read the arguments; `LaunchError` for anything else."""
-    values = {"--receipt": "", "--runtime-command": ""}
+    values = {"--receipt": "", "--runtime-command": "", "--id": "", "--state": ""}
     flags: set[str] = set()
     rest = list(argv)
     while rest and rest[0].startswith("-"):
@@ -42,12 +49,16 @@ def parse(argv: list[str]) -> Arguments:
             raise LaunchError(f"the launch stage does not know {option!r}", hint=USAGE)
     if len(rest) != 1:
         raise LaunchError("exactly one bundle is needed", hint=USAGE)
+    if values["--runtime-command"] and not (values["--id"] and values["--state"]):
+        raise LaunchError("another runtime needs --id and --state", hint=USAGE)
     return Arguments(
         bundle=rest[0],
         keep_stdin="--stdin" in flags,
         remove="--remove" in flags,
         receipt=os.path.abspath(values["--receipt"]) if values["--receipt"] else "",
         runtime_command=values["--runtime-command"],
+        identity=values["--id"],
+        state=values["--state"],
     )
 
 
@@ -80,9 +91,14 @@ def launch(arguments: Arguments) -> int:
         if arguments.runtime_command:
             from hardening.launch import external
 
-            return external.run(
-                loaded, arguments.runtime_command, keep_stdin=arguments.keep_stdin, receipt=arguments.receipt
+            options = external.Options(
+                program=arguments.runtime_command,
+                identity=arguments.identity,
+                state=arguments.state,
+                keep_stdin=arguments.keep_stdin,
+                receipt=arguments.receipt,
             )
+            return external.run(loaded, options)
         from hardening.launch import native
 
         return native.run(loaded, native.Options(keep_stdin=arguments.keep_stdin, receipt=arguments.receipt))

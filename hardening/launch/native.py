@@ -12,8 +12,9 @@ from hardening.launch.channel import Channel, pair
 from hardening.launch.failure import Step, from_message
 from hardening.launch.frozen import Frozen
 from hardening.launch.plan import Namespace, Plan
+from hardening.launch.setup import NativeSupervisor
 from hardening.launch.signals import signal
-from hardening.launch.supervise import Supervisor, kill_orphans
+from hardening.launch.supervise import kill_orphans
 
 
 class Options(Frozen):
@@ -87,11 +88,11 @@ class _Run:
             for _, fd, _ in joined:
                 os.close(fd)
         signals = kernel.signalfd(signal.valid_signals())
-        supervisor = Supervisor(self._plan, channel, pid, signals)
+        supervisor = NativeSupervisor(self._plan, channel, pid, signals, keep_stdin=self._options.keep_stdin)
         try:
-            self._trace(supervisor, pid)
+            self._trace(supervisor)
             channel.send("begin")
-            return supervisor.run(keep_stdin=self._options.keep_stdin)
+            return supervisor.run()
         finally:
             os.close(signals)
             if not self._plan.creates("pid"):
@@ -165,15 +166,11 @@ class _Run:
             if own is not None:
                 os.close(own)
 
-    def _trace(self, supervisor: Supervisor, pid: int) -> None:
-        if not self._options.receipt:
-            return
+    def _trace(self, supervisor: NativeSupervisor) -> None:
         target = self._options.receipt
-        with Step(
-            "trace the container's first process for its receipt", hint="the caller may not trace it: run as root"
-        ):
-            kernel.ptrace(abi.PTRACE_SEIZE, pid, abi.PTRACE_O_TRACEEXEC | abi.PTRACE_O_EXITKILL)
-        supervisor.on_exec_stop = lambda stopped: receipt.write(target, receipt.gather(stopped))
+        if target:
+            with Step("trace the container's first process for its receipt", hint="run as root, or without a receipt"):
+                supervisor.trace_until_exec(lambda stopped: receipt.write(target, receipt.gather(stopped)))
 
     def _remove_mount_points(self, made: list[str]) -> None:
         """Take away what a failed launch made in the root. Files that got content stay."""

@@ -1,0 +1,214 @@
+"""Running a bundle under another OCI runtime (crun, runc) with the promises of the native launcher.
+
+The runtime only creates and starts the container (`create`, `start`, `delete`); this process is the subreaper that its
+first process falls to, and watches it as it watches a native one: signals, terminal, exit code, receipt.
+"""
+
+from __future__ import annotations
+
+import _socket
+import os
+import stat
+import time
+
+from hardening.errors import EXIT_LAUNCHER, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, LaunchError
+from hardening.launch import abi, kernel, receipt
+from hardening.launch.bundle import Bundle
+from hardening.launch.failure import Step
+from hardening.launch.frozen import Frozen
+from hardening.launch.signals import signal
+from hardening.launch.supervise import Supervisor, exit_code, kill_orphans
+
+DELETE_ATTEMPTS = 50
+DELETE_PAUSE = 0.02  # seconds
+
+
+class Options(Frozen):
+    """What the caller asks of a run. ``state`` is a directory for the runtime's own, ``identity`` the container's."""
+
+    program: str
+    identity: str
+    state: str
+    keep_stdin: bool = False
+    receipt: str = ""
+
+
+def run(bundle: Bundle, options: Options) -> int:
+    """Run the bundle under the runtime: the command's exit code. `LaunchError` when it never ran."""
+    state = os.path.join(options.state, options.identity)
+    with Step(f"make the runtime's state directory {state}", hint="set HARDENING_STATE to a directory of your own"):
+        os.makedirs(options.state, 0o711, exist_ok=True)
+        os.mkdir(state, 0o700)
+    mask = frozenset(signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals()))
+    try:
+        kernel.prctl(abi.PR_SET_CHILD_SUBREAPER, 1)
+        if os.path.basename(options.program).startswith("crun"):
+            from hardening.launch.cgroup2_only import show_only_cgroup2
+
+            show_only_cgroup2(bundle.document)
+        return _Run(bundle, options, state, mask).run()
+    finally:
+        remove_state(state)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+class _Run:
+    """One run, in the order of its methods."""
+
+    def __init__(self, bundle: Bundle, options: Options, state: str, mask: frozenset[int]) -> None:
+        self._bundle = bundle
+        self._options = options
+        self._state = state
+        self._mask = mask
+        self._log = os.path.join(state, "log")
+        process = bundle.document.get("process") if isinstance(bundle.document, dict) else None
+        self._terminal = isinstance(process, dict) and process.get("terminal") is True
+
+    def run(self) -> int:
+        """Create, watch, delete."""
+        listener = self._listen() if self._terminal else None
+        standard, copies = self._standard_descriptors()
+        try:
+            pid = self._create(standard)
+            for fd in standard:
+                os.close(fd)
+            return self._watch(pid, listener, copies)
+        finally:
+            self._delete()
+            kill_orphans()
+
+    def _argv(self, *words: str) -> list[str]:
+        root = os.path.join(self._state, "root")
+        return [self._options.program, "--root", root, "--log", self._log, *words]
+
+    def _listen(self) -> _socket.socket:
+        listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
+        with Step("listen for the console"):
+            listener.bind(os.path.join(self._state, "console"))
+            listener.listen(1)
+        return listener
+
+    def _standard_descriptors(self) -> tuple[list[int], dict[int, int]]:
+        """What the container gets as 0, 1 and 2, and the pipes to copy from.
+
+        Runtimes give the standard descriptors to the container's user (fchown(2)). Files and pipes of the caller are
+        meant for that; a terminal or /dev/null of the host is not, so a pipe stands between.
+        """
+        standard, copies = [], {}
+        if self._options.keep_stdin and not self._terminal:
+            standard.append(os.dup(0))
+        else:
+            reader, writer = os.pipe()
+            os.close(writer)
+            standard.append(reader)
+        for fd in (1, 2):
+            if stat.S_ISCHR(os.fstat(fd).st_mode):
+                reader, writer = os.pipe()
+                copies[reader] = fd
+                standard.append(writer)
+            else:
+                standard.append(os.dup(fd))
+        return standard, copies
+
+    def _create(self, standard: list[int]) -> int:
+        pid_file = os.path.join(self._state, "pid")
+        argv = self._argv("create", "--bundle", self._bundle.directory, "--pid-file", pid_file)
+        if self._terminal:
+            argv += ["--console-socket", os.path.join(self._state, "console")]
+        code = self._call([*argv, self._options.identity], standard)
+        if code != 0:
+            raise self._failure("create")
+        with open(pid_file, encoding="ascii") as file:
+            return int(file.read())
+
+    def _watch(self, pid: int, listener: _socket.socket | None, copies: dict[int, int]) -> int:
+        signals = kernel.signalfd(signal.valid_signals())
+        supervisor = Supervisor(pid, signals, keep_stdin=self._options.keep_stdin)
+        supervisor.copies = copies
+        if listener is not None:
+            supervisor.relay_terminal(_receive_console(listener))
+        target = self._options.receipt
+        if target:
+            with Step("trace the container's first process for its receipt", hint="run as root, or without a receipt"):
+                supervisor.trace_until_exec(lambda stopped: receipt.write(target, receipt.gather(stopped)))
+        starter = self._spawn(self._argv("start", self._options.identity), None)
+        try:
+            status = supervisor.watch()
+        finally:
+            started = os.waitstatus_to_exitcode(os.waitpid(starter, 0)[1])
+            os.close(signals)
+        if started != 0 and exit_code(status) != 0 and self._log_message():
+            raise self._failure("start")
+        return exit_code(status)
+
+    def _spawn(self, argv: list[str], standard: list[int] | None) -> int:
+        """Start the runtime with this process's caller's signal mask; its pid."""
+        actions = [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(standard or ())]
+        environment = {"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"}
+        for name in ("XDG_RUNTIME_DIR", "HOME"):
+            if name in os.environ:
+                environment[name] = os.environ[name]
+        with Step(f"start {argv[0]}"):
+            return os.posix_spawn(argv[0], argv, environment, file_actions=actions, setsigmask=self._mask)
+
+    def _call(self, argv: list[str], standard: list[int] | None) -> int:
+        return os.waitstatus_to_exitcode(os.waitpid(self._spawn(argv, standard), 0)[1])
+
+    def _delete(self) -> None:
+        """Delete the container in every case; a short wait lets its last process go."""
+        if not os.path.isdir(os.path.join(self._state, "root", self._options.identity)):
+            return
+        null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+        try:
+            for _ in range(DELETE_ATTEMPTS):
+                if self._call(self._argv("delete", "--force", self._options.identity), [null, null, null]) == 0:
+                    return
+                time.sleep(DELETE_PAUSE)
+        finally:
+            os.close(null)
+
+    def _log_message(self) -> str:
+        try:
+            with open(self._log, encoding="utf-8", errors="replace") as file:
+                lines = [line.strip() for line in file if line.strip()]
+        except FileNotFoundError:
+            return ""
+        return lines[-1] if lines else ""
+
+    def _failure(self, verb: str) -> LaunchError:
+        text = self._log_message() or "no reason given"
+        name = os.path.basename(self._options.program)
+        return LaunchError(f"{name} {verb}: {text}", exit_code=classify(text))
+
+
+def classify(text: str) -> int:
+    """The exit code for a runtime's message: 127 for a command that is not there, 126 for one that cannot run."""
+    lower = text.lower()
+    if "exec" in lower and ("not found" in lower or "no such file" in lower):
+        return EXIT_NOT_FOUND
+    if "exec" in lower and ("permission denied" in lower or "exec format error" in lower):
+        return EXIT_NOT_EXECUTABLE
+    return EXIT_LAUNCHER
+
+
+def _receive_console(listener: _socket.socket) -> int:
+    """Accept the runtime's connection and take the terminal's master from it."""
+    connection, _ = listener._accept()  # type: ignore[attr-defined]
+    other = _socket.socket(fileno=connection)
+    _, rights, _, _ = other.recvmsg(4096, _socket.CMSG_SPACE(4), _socket.MSG_CMSG_CLOEXEC)
+    other.close()
+    listener.close()
+    if not rights:
+        raise LaunchError("the runtime sent no terminal over its console socket")
+    return int.from_bytes(rights[0][2][:4], "little")
+
+
+def remove_state(directory: str) -> None:
+    """Delete the runtime's state directory, which this process made and nobody else can enter."""
+    for name in os.listdir(directory):
+        path = os.path.join(directory, name)
+        if os.path.isdir(path) and not os.path.islink(path):
+            remove_state(path)
+        else:
+            os.unlink(path)
+    os.rmdir(directory)

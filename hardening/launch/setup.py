@@ -1,0 +1,127 @@
+"""The launch stage's answers to a native container's set-up, and then the watch over it."""
+
+from __future__ import annotations
+
+import resource
+import select
+
+from hardening.errors import EXIT_NOT_EXECUTABLE, LaunchError
+from hardening.launch import failure, kernel
+from hardening.launch.config_process import RLIM_INFINITY
+from hardening.launch.signals import signal
+from hardening.launch.supervise import Supervisor, exit_code
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from hardening.launch.channel import Channel
+    from hardening.launch.plan import Plan
+
+BEFORE_EXEC = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT}
+
+
+class NativeSupervisor(Supervisor):
+    """A supervisor that also speaks with the process while it sets itself up."""
+
+    def __init__(self, plan: Plan, channel: Channel, pid: int, signals: int, *, keep_stdin: bool) -> None:
+        super().__init__(pid, signals, keep_stdin=keep_stdin)
+        self.executed = False
+        self.made: list[str] = []  # mount points that were made in the root
+        self._plan = plan
+        self._channel = channel
+        self._released = False
+        self._interrupted = 0
+        self._error: LaunchError | None = None
+
+    def run(self) -> int:
+        """Serve until the process ends: its exit code. `LaunchError` when the command never ran."""
+        self.poll.register(self._channel.fileno(), select.POLLIN)
+        status = self.watch()
+        while not self.executed and self._channel.fileno() >= 0:
+            self._read_channel()  # messages may still wait when the process is gone already
+        if self._error is not None:
+            raise self._error
+        if self._interrupted and not self.executed:
+            return 128 + self._interrupted
+        if not self._released:
+            raise LaunchError(
+                f"the container's first process ended during its set-up with {exit_code(status)}",
+                hint="out of memory, or a seccomp filter around this process?",
+            )
+        return exit_code(status)
+
+    def serve(self, fd: int) -> None:
+        """Answer one readable descriptor."""
+        if fd == self._channel.fileno():
+            self._read_channel()
+        else:
+            super().serve(fd)
+
+    def on_signal(self, number: int) -> None:
+        """Pass a signal on; before the command runs, end the launch where the signal means that."""
+        if self.executed:
+            self.send_signal(number)
+        elif number in BEFORE_EXEC:
+            self._interrupted = number
+            self.send_signal(signal.SIGKILL)
+
+    def _read_channel(self) -> None:
+        try:
+            message, fd = self._channel.receive()
+        except ConnectionError:
+            message, fd = [], None
+        if not message:
+            self.poll.unregister(self._channel.fileno())
+            self._channel.close()
+            self.executed = self._released and self._error is None
+            if self.executed:
+                self._refuse_own_interpreter()
+        elif message[0] == "fail":
+            self._error = failure.from_message(message[1:])
+        elif message[0] == "made":
+            self.made.append(message[1])
+        elif message[0] == "console" and fd is not None:
+            self.relay_terminal(fd)
+        elif message[0] == "ready":
+            self._release()
+
+    def _release(self) -> None:
+        """Put the resource limits on the process, which is about to execute, and let it go on."""
+        try:
+            for limit in self._plan.process.rlimits:
+                hint = "raising a hard limit needs CAP_SYS_RESOURCE: ask for at most what `ulimit -H` shows"
+                with failure.Step(f"set {limit.name}", limit.pointer, hint):
+                    set_limit(self.pid, limit.number, limit.soft, limit.hard)
+        except LaunchError as error:
+            self._error = error
+            self.send_signal(signal.SIGKILL)
+            return
+        self._released = True
+        self._channel.send("go")
+
+    def _refuse_own_interpreter(self) -> None:
+        """Kill a command that turns out to be this launcher's own interpreter, seen through the launcher's mount.
+
+        The process itself has looked before (`lookup.refuse_magic`); this look cannot be raced (CVE-2019-5736). The
+        same file seen through a mount of the container is an ordinary command.
+        """
+        try:
+            if kernel.mount_id(f"/proc/{self.pid}/exe") != kernel.mount_id("/proc/self/exe"):
+                return
+        except OSError:  # it has ended, or it is not ours to look at: then it is another program
+            return
+        self.send_signal(signal.SIGKILL)
+        self._error = LaunchError(
+            "the command leads to the launcher's own interpreter on the host",
+            origin="config.json:/process/args/0",
+            exit_code=EXIT_NOT_EXECUTABLE,
+        )
+
+
+def set_limit(pid: int, number: int, soft: int, hard: int) -> None:
+    """prlimit(2) with limits as the spec writes them; every failure is an `OSError`."""
+    pair = (-1 if soft == RLIM_INFINITY else soft, -1 if hard == RLIM_INFINITY else hard)
+    try:
+        resource.prlimit(pid, number, pair)
+    except (ValueError, OverflowError) as error:
+        # How the module words EPERM and values beyond its C type.
+        raise OSError(1, str(error)) from error

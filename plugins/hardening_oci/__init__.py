@@ -1,0 +1,62 @@
+"""The runtimes `crun` and `runc`: the same bundle under a program that others maintain.
+
+The launch stage starts them as its children and keeps the promises of the native launcher: signals, exit code, receipt,
+nothing left behind. What a runtime would ignore in a configuration is refused before the launch (`ignored.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from hardening.hookspecs import hookimpl
+from hardening.host import Host
+from hardening.launch.command import ExternalRuntime, stage_command
+from hardening.runtime import LaunchRequest, Refusal, Runtime
+from hardening_oci import ignored, program
+
+__all__ = ["Crun", "Runc"]
+
+
+class _OciRuntime(Runtime):
+    """What the two have in common: the OCI command line."""
+
+    def version(self) -> str | None:
+        found = program.find(self.name)
+        return program.version(found) if found is not None else None
+
+    def check(self, document: Mapping[str, Any], host: Host) -> Sequence[Refusal]:
+        found = program.find(self.name)
+        version = program.version(found) if found is not None else None
+        return tuple(ignored.refusals(self.name, program.numbers(version or ""), document, host.uid))
+
+    def command(self, bundle: Path, request: LaunchRequest) -> list[str]:
+        runtime = ExternalRuntime(
+            program=str(program.find(self.name) or self.name),
+            identity=request.container_id,
+            state=str(request.state / "runtimes"),
+        )
+        return stage_command(
+            bundle, keep_stdin=request.stdin, remove=request.remove, receipt=request.receipt, runtime=runtime
+        )
+
+
+class Crun(_OciRuntime):
+    """crun, written in C."""
+
+    name: ClassVar[str] = "crun"
+    summary: ClassVar[str] = "The OCI runtime crun, as a child of the launch stage"
+
+
+class Runc(_OciRuntime):
+    """runc, written in Go."""
+
+    name: ClassVar[str] = "runc"
+    summary: ClassVar[str] = "The OCI runtime runc, as a child of the launch stage"
+
+
+@hookimpl
+def hardening_runtimes() -> Sequence[Runtime]:
+    """Register both."""
+    return (Crun(), Runc())

@@ -1,0 +1,36 @@
+"""Finding an OCI runtime and asking for its version."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+# The directories of the system, whatever PATH the caller has: an ordinary user's often lacks sbin.
+DIRECTORIES = "/usr/local/bin:/usr/local/sbin:/usr/bin:/usr/sbin:/bin:/sbin"
+
+
+def find(name: str) -> Path | None:
+    """The absolute path of a runtime, or None."""
+    found = shutil.which(name, path=DIRECTORIES)
+    return Path(found) if found is not None else None
+
+
+def version(program: Path) -> str | None:
+    """The version that a runtime reports (`crun version 1.21` in its first line), or None when it does not run."""
+    try:
+        done = subprocess.run([program, "--version"], check=False, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    words = done.stdout.split("\n", 1)[0].split()
+    return words[-1] if done.returncode == 0 and words else None
+
+
+def numbers(text: str) -> tuple[int, ...]:
+    """The leading numbers of a version: `1.1.15+ds1` -> (1, 1, 15)."""
+    parts = []
+    for part in text.split("+")[0].split("-")[0].split("."):
+        if not part.isdecimal():
+            break
+        parts.append(int(part))
+    return tuple(parts)
