@@ -1,0 +1,133 @@
+"""What a filter answers to a system call, and the order of strictness between answers.
+
+The order is the kernel's own for stacked filters (seccomp(2), "the highest precedence action"), which
+opencontainers/runtime-spec#1317 proposes for intersections too.
+"""
+
+from __future__ import annotations
+
+import difflib
+import enum
+import errno
+
+import attrs
+
+from hardening.errors import ProfileError
+
+RET_ACTION_FULL = 0xFFFF0000
+RET_DATA = 0x0000FFFF
+MAX_ERRNO = 4095  # include/linux/err.h: the kernel cuts larger values down to this one
+
+
+class Kind(enum.IntEnum):
+    """The kinds of answer; a greater number is stricter."""
+
+    ALLOW = 0
+    LOG = 1
+    TRACE = 2
+    NOTIFY = 3
+    ERRNO = 4
+    TRAP = 5
+    KILL_THREAD = 6
+    KILL_PROCESS = 7
+
+
+_WORDS = {
+    Kind.ALLOW: "allow",
+    Kind.LOG: "log",
+    Kind.TRACE: "trace",
+    Kind.NOTIFY: "notify",
+    Kind.ERRNO: "errno",
+    Kind.TRAP: "trap",
+    Kind.KILL_THREAD: "kill-thread",
+    Kind.KILL_PROCESS: "kill-process",
+}
+_RETURNS = {
+    Kind.ALLOW: 0x7FFF0000,
+    Kind.LOG: 0x7FFC0000,
+    Kind.TRACE: 0x7FF00000,
+    Kind.NOTIFY: 0x7FC00000,
+    Kind.ERRNO: 0x00050000,
+    Kind.TRAP: 0x00030000,
+    Kind.KILL_THREAD: 0x00000000,
+    Kind.KILL_PROCESS: 0x80000000,
+}
+_KINDS_BY_RETURN = {value: kind for kind, value in _RETURNS.items()}
+_KINDS_BY_WORD = {word: kind for kind, word in _WORDS.items() if kind is not Kind.NOTIFY}
+_WITH_DATA = (Kind.ERRNO, Kind.TRACE)
+
+
+@attrs.frozen
+class Action:
+    """One answer. ``data`` is the errno of ERRNO or the message of TRACE (16 bits), else 0."""
+
+    kind: Kind
+    data: int = 0
+
+    def at_most(self, other: Action) -> bool:
+        """Whether this permits no more than ``other``. Two errnos are equally strict."""
+        return self.kind >= other.kind
+
+    def __str__(self) -> str:
+        if self.kind is Kind.ERRNO:
+            return f"errno:{errno.errorcode.get(self.data, str(self.data))}"
+        if self.kind is Kind.TRACE:
+            return f"trace:{self.data}"
+        return _WORDS[self.kind]
+
+    @property
+    def returned(self) -> int:
+        """The 32-bit value that a BPF program returns for this action (linux/seccomp.h)."""
+        return _RETURNS[self.kind] | self.data
+
+
+ALLOW = Action(Kind.ALLOW)
+LOG = Action(Kind.LOG)
+KILL_PROCESS = Action(Kind.KILL_PROCESS)
+EPERM = Action(Kind.ERRNO, errno.EPERM)
+ENOSYS = Action(Kind.ERRNO, errno.ENOSYS)
+
+
+def stricter(earlier: Action, later: Action) -> Action:
+    """The stricter of two answers; of two equally strict ones the later, as the kernel does for a later filter."""
+    return later if later.kind >= earlier.kind else earlier
+
+
+def from_returned(value: int) -> Action:
+    """The action that the kernel takes for a returned 32-bit value; an unknown one kills the process (seccomp(2))."""
+    kind = _KINDS_BY_RETURN.get(value & RET_ACTION_FULL, Kind.KILL_PROCESS)
+    data = value & RET_DATA if kind in _WITH_DATA else 0
+    return Action(kind, min(data, MAX_ERRNO) if kind is Kind.ERRNO else data)
+
+
+def errno_number(text: str, *, origin: object | None = None) -> int:
+    """A number for ``ENOSYS`` or ``38``; `ProfileError` for anything else."""
+    number = getattr(errno, text, None) if text.startswith("E") else None
+    if number is None and text.isascii() and text.isdigit():
+        number = int(text)
+    if not isinstance(number, int) or not 0 <= number <= MAX_ERRNO:
+        near = difflib.get_close_matches(text.upper(), errno.errorcode.values(), n=1)
+        hint = f"did you mean {near[0]}?" if near else f"use a name such as EPERM, or a number up to {MAX_ERRNO}"
+        raise ProfileError(f"unknown errno {text!r}", origin=origin, hint=hint)
+    return number
+
+
+def parse_action(text: object, *, origin: object | None = None) -> Action:
+    """Read ``kill-process | kill-thread | trap | errno[:NAME|N] | trace[:N] | log | allow``; else `ProfileError`."""
+    if not isinstance(text, str):
+        raise ProfileError(f"an action is text, not {type(text).__name__}", origin=origin, hint='write "errno:EPERM"')
+    word, colon, data = text.partition(":")
+    kind = _KINDS_BY_WORD.get(word)
+    if kind is None or (colon and kind not in _WITH_DATA):
+        near = difflib.get_close_matches(word, _KINDS_BY_WORD, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else "one of " + ", ".join(_KINDS_BY_WORD)
+        if word == "notify":
+            hint = "a notify action needs a supervising process, which a profile cannot name"
+        raise ProfileError(f"unknown action {text!r}", origin=origin, hint=hint)
+    if kind is Kind.ERRNO:
+        return Action(kind, errno_number(data, origin=origin)) if colon else EPERM
+    if kind is Kind.TRACE and colon:
+        if not (data.isascii() and data.isdigit() and int(data) <= RET_DATA):
+            raise ProfileError(f"trace takes a number up to {RET_DATA}, not {data!r}", origin=origin)
+        return Action(kind, int(data))
+    return Action(kind)

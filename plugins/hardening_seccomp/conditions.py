@@ -1,0 +1,259 @@
+"""Argument conditions: between the comparisons that people write and decision diagrams, in both directions."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+
+import attrs
+
+from hardening_seccomp.actions import Action, stricter
+from hardening_seccomp.diagrams import (
+    BITS,
+    WIDTH,
+    Diagram,
+    apply,
+    at_least,
+    constant,
+    masked_equal,
+    negation,
+    select,
+)
+
+MAX_VALUE = (1 << WIDTH) - 1
+MAX_RUNS = 64
+
+Rule = Diagram[Action]
+
+
+class Op(enum.Enum):
+    """How an argument is compared; the values are the words of our TOML form."""
+
+    NE = "ne"
+    LT = "lt"
+    LE = "le"
+    EQ = "eq"
+    GE = "ge"
+    GT = "gt"
+    MASKED_EQ = "masked_eq"
+
+
+@attrs.frozen
+class Comparison:
+    """``argument op value`` on unsigned 64-bit numbers; for MASKED_EQ ``argument & mask == value``."""
+
+    index: int
+    op: Op
+    value: int
+    mask: int = MAX_VALUE
+
+    def __str__(self) -> str:
+        if self.op is Op.MASKED_EQ:
+            return f"arg{self.index} & {self.mask:#x} == {self.value:#x}"
+        symbol = {Op.NE: "!=", Op.LT: "<", Op.LE: "<=", Op.EQ: "==", Op.GE: ">=", Op.GT: ">"}[self.op]
+        return f"arg{self.index} {symbol} {self.value:#x}"
+
+    def test(self) -> Diagram[bool]:
+        """Where it holds."""
+        if self.op is Op.MASKED_EQ:
+            return masked_equal(self.index, self.mask, self.value)
+        if self.op in (Op.EQ, Op.NE):
+            equal = masked_equal(self.index, MAX_VALUE, self.value)
+            return equal if self.op is Op.EQ else negation(equal)
+        bound = self.value + (self.op in (Op.GT, Op.LE))
+        reached = at_least(self.index, bound)
+        return reached if self.op in (Op.GE, Op.GT) else negation(reached)
+
+
+@attrs.frozen
+class Entry:
+    """One rule of a system call: the action where all comparisons hold."""
+
+    action: Action
+    comparisons: tuple[Comparison, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.action} if {' and '.join(map(str, self.comparisons))}" if self.comparisons else str(self.action)
+
+
+class Style(enum.Enum):
+    """Which comparisons `entries` may use: all; equality, inequality and masks; equality and masks."""
+
+    NATIVE = "native"
+    EQUALITY = "equality"
+    MASKS = "masks"
+
+
+class TooManyEntries(Exception):
+    """A rule needs more entries than its bound; the caller takes the stricter side."""
+
+
+def where(comparisons: Iterable[Comparison]) -> Diagram[bool]:
+    """Where all comparisons hold; everywhere if there are none."""
+    region: Diagram[bool] = constant(True)
+    for comparison in comparisons:
+        region = apply(lambda a, b: a and b, region, comparison.test())
+    return region
+
+
+def rule_of(entries: Iterable[Entry], otherwise: Action) -> Rule:
+    """The strictest action of all entries that match, ``otherwise`` where none does."""
+    known: Diagram[Action | None] = constant(None)
+    for entry in entries:
+        here: Diagram[Action | None] = constant(entry.action)
+        nothing: Diagram[Action | None] = constant(None)
+        known = apply(_stricter_stated, known, select(where(entry.comparisons), here, nothing))
+    return apply(lambda action: otherwise if action is None else action, known)
+
+
+def _stricter_stated(a: Action | None, b: Action | None) -> Action | None:
+    if a is None or b is None:
+        return b if a is None else a
+    # Of two errnos in one filter the one written first counts, as it does for the runtimes.
+    return stricter(b, a)
+
+
+def entries(rule: Rule, default: Action, bound: int, style: Style = Style.NATIVE) -> tuple[Entry, ...]:
+    """Disjoint entries that give ``rule`` on top of ``default``, each with one comparison an argument at most.
+
+    Raises `TooManyEntries` where more than ``bound`` would be needed.
+    """
+    found = tuple(islice(_entries(rule, rule.root, default, bound, style), bound + 1))
+    if len(found) > bound:
+        raise TooManyEntries
+    return found
+
+
+def _entries(rule: Rule, ref: int, default: Action, bound: int, style: Style) -> Iterator[Entry]:
+    if ref < 0:
+        if rule.leaves[~ref] != default:
+            yield Entry(rule.leaves[~ref])
+        return
+    for target, comparisons in _cover(rule, ref, bound, style):
+        for entry in _entries(rule, target, default, bound, style):
+            for comparison in comparisons:
+                yield Entry(entry.action, (comparison, *entry.comparisons))
+
+
+def _cover(rule: Rule, ref: int, bound: int, style: Style) -> list[tuple[int, list[Comparison]]]:
+    """For each node below the argument that ``ref`` tests, disjoint comparisons for the values that lead there."""
+    index = rule.branches[ref][0] // WIDTH
+    runs = None if style is Style.MASKS else _runs(rule, ref, index)
+    by_runs = _covers_of_runs(runs, index, bound, style) if runs is not None else {}
+    limit = max((len(found) for found in by_runs.values()), default=bound)
+    result = []
+    for target in dict.fromkeys(target for target, _, _ in _cubes(rule, ref, index, bound * WIDTH)):
+        cubes = [
+            _masked(index, mask, value)
+            for _, mask, value in islice(
+                (cube for cube in _cubes(rule, ref, index, bound * WIDTH) if cube[0] == target), limit + 1
+            )
+        ]
+        runs_here = by_runs.get(target)
+        result.append((target, cubes if runs_here is None or len(cubes) < len(runs_here) else runs_here))
+    return result
+
+
+def _cubes(rule: Rule, ref: int, index: int, limit: int) -> Iterator[tuple[int, int, int]]:
+    """(target, mask, value) for every path through the tests of one argument."""
+    stack = [(ref, 0, 0)]
+    given = 0
+    while stack:
+        at, mask, value = stack.pop()
+        if at < 0 or rule.branches[at][0] // WIDTH != index:
+            given += 1
+            if given > limit:
+                raise TooManyEntries
+            yield at, mask, value
+            continue
+        bit, low, high = rule.branches[at]
+        place = 1 << (WIDTH - 1 - bit % WIDTH)
+        stack.append((high, mask | place, value | place))
+        stack.append((low, mask | place, value))
+
+
+def _masked(index: int, mask: int, value: int) -> Comparison:
+    return Comparison(index, Op.EQ, value) if mask == MAX_VALUE else Comparison(index, Op.MASKED_EQ, value, mask)
+
+
+def _runs(rule: Rule, ref: int, index: int) -> list[tuple[int, int, int]] | None:
+    """(first, last, target) of the intervals of one argument in ascending order; None beyond `MAX_RUNS`."""
+    known: dict[tuple[int, int], list[tuple[int, int, int]] | None] = {}
+
+    def walk(at: int, level: int) -> list[tuple[int, int, int]] | None:
+        if (at, level) not in known:
+            known[at, level] = split(at, level)
+        return known[at, level]
+
+    def split(at: int, level: int) -> list[tuple[int, int, int]] | None:
+        bit = rule.branches[at][0] if at >= 0 else BITS
+        size = 1 << (WIDTH - level)
+        if bit // WIDTH != index:
+            return [(0, size - 1, at)]
+        low, high = rule.branches[at][1:] if bit % WIDTH == level else (at, at)
+        below, above = walk(low, level + 1), walk(high, level + 1)
+        if below is None or above is None:
+            return None
+        shifted = [(first + size // 2, last + size // 2, target) for first, last, target in above]
+        joined = [*below, *shifted]
+        if below[-1][2] == shifted[0][2]:
+            joined = [*below[:-1], (below[-1][0], shifted[0][1], shifted[0][2]), *shifted[1:]]
+        return joined if len(joined) <= MAX_RUNS else None
+
+    return walk(ref, 0)
+
+
+def _covers_of_runs(
+    runs: list[tuple[int, int, int]], index: int, bound: int, style: Style
+) -> dict[int, list[Comparison]]:
+    """Comparisons for each target, from its intervals."""
+    intervals: dict[int, list[tuple[int, int]]] = {}
+    for first, last, target in runs:
+        intervals.setdefault(target, []).append((first, last))
+    covers = {}
+    for target, parts in intervals.items():
+        ends_meet = len(parts) == 2 and parts[0][0] == 0 and parts[1][1] == MAX_VALUE
+        if ends_meet and parts[0][1] + 2 == parts[1][0]:
+            covers[target] = [Comparison(index, Op.NE, parts[0][1] + 1)]
+        elif style is Style.NATIVE:
+            covers[target] = [item for first, last in parts for item in _interval(index, first, last)][: bound + 1]
+    return covers
+
+
+def _interval(index: int, first: int, last: int) -> Iterator[Comparison]:
+    """Disjoint comparisons for first <= argument <= last."""
+    if first == last:
+        yield Comparison(index, Op.EQ, first)
+    elif first == 0:
+        yield Comparison(index, Op.LE, last)
+    elif last == MAX_VALUE:
+        yield Comparison(index, Op.GE, first)
+    else:
+        while first <= last:
+            size = first & -first or 1 << WIDTH
+            while first + size - 1 > last:
+                size >>= 1
+            yield _masked(index, MAX_VALUE ^ (size - 1), first)
+            first += size
+
+
+_ORDERING = frozenset({Op.LT, Op.LE, Op.GE, Op.GT})
+
+
+def is_fragile(found: Sequence[Entry]) -> bool:
+    """Whether libseccomp before 2.6.1 may merge these entries wrongly or never come back: several that share a system
+    call, with an ordering comparison among them (GHSA-4q85-33p6-j5g6)."""
+    return len(found) > 1 and any(item.op in _ORDERING for entry in found for item in entry.comparisons)
+
+
+def describe(rule: Rule, bound: int = 12) -> str:
+    """The rule as people read it: the exceptions first, then what happens to all other arguments."""
+    shares = rule.shares()
+    usual = max(shares, key=lambda action: shares[action])
+    try:
+        special = entries(rule, usual, bound)
+    except TooManyEntries:
+        actions = ", ".join(sorted({str(action) for action in rule.leaves} - {str(usual)}))
+        return f"{actions} for some arguments, else {usual}"
+    return ", ".join([*map(str, special), f"else {usual}" if special else str(usual)])

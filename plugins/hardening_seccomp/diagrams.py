@@ -1,0 +1,178 @@
+"""Decision diagrams: exact functions from the six 64-bit arguments of a system call to a small set of values.
+
+A reduced ordered binary decision diagram (Bryant 1986) with any number of leaf values. It tests the bits of argument 0
+from the highest to the lowest, then those of argument 1, and so on. Two diagrams describe the same function exactly when
+they are equal, so intersection and comparison of filters never depend on how somebody wrote the conditions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, Generic, TypeVar
+
+import attrs
+
+ARGUMENTS = 6
+WIDTH = 64
+BITS = ARGUMENTS * WIDTH
+
+L = TypeVar("L", bound=Hashable)
+M = TypeVar("M", bound=Hashable)
+
+
+@attrs.frozen
+class Diagram(Generic[L]):
+    """A function of 384 bits. A reference is ``>= 0`` for ``branches[ref]`` and ``< 0`` for ``leaves[~ref]``.
+
+    ``branches`` holds (bit, reference if 0, reference if 1), children before parents, in the canonical order of `apply`.
+    """
+
+    leaves: tuple[L, ...]
+    branches: tuple[tuple[int, int, int], ...]
+    root: int
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether the value does not depend on the arguments."""
+        return self.root < 0
+
+    def value(self, arguments: Sequence[int]) -> L:
+        """The value for six argument words, each 0 <= word < 2**64."""
+        ref = self.root
+        while ref >= 0:
+            bit, low, high = self.branches[ref]
+            ref = high if arguments[bit // WIDTH] >> (WIDTH - 1 - bit % WIDTH) & 1 else low
+        return self.leaves[~ref]
+
+    def shares(self) -> dict[L, int]:
+        """How many of the 2**384 argument vectors lead to each leaf value."""
+        counts: list[dict[int, int]] = []
+        for bit, low, high in self.branches:
+            total: dict[int, int] = {}
+            for ref in (low, high):
+                depth = self.branches[ref][0] if ref >= 0 else BITS
+                below = counts[ref] if ref >= 0 else {ref: 1}
+                for leaf, count in below.items():
+                    total[leaf] = total.get(leaf, 0) + (count << (depth - bit - 1))
+            counts.append(total)
+        if self.root < 0:
+            return {self.leaves[~self.root]: 1 << BITS}
+        skipped = self.branches[self.root][0]
+        return {self.leaves[~leaf]: count << skipped for leaf, count in counts[self.root].items()}
+
+
+class Builder(Generic[L]):
+    """Collects shared nodes; `finish` returns the canonical diagram of one of them."""
+
+    def __init__(self) -> None:
+        self._leaves: dict[L, int] = {}
+        self._branches: dict[tuple[int, int, int], int] = {}
+
+    def leaf(self, value: L) -> int:
+        """The reference of a leaf."""
+        return ~self._leaves.setdefault(value, len(self._leaves))
+
+    def branch(self, bit: int, low: int, high: int) -> int:
+        """The reference of a test of ``bit``; none is made where both sides agree."""
+        if low == high:
+            return low
+        return self._branches.setdefault((bit, low, high), len(self._branches))
+
+    def finish(self, root: int) -> Diagram[L]:
+        """Number the nodes below ``root`` by depth-first order, so that equal functions give equal diagrams."""
+        leaves = list(self._leaves)
+        branches = list(self._branches)
+        kept: Builder[L] = Builder()
+        renumbered: dict[int, int] = {}
+
+        def visit(ref: int) -> int:
+            if ref not in renumbered:
+                if ref < 0:
+                    renumbered[ref] = kept.leaf(leaves[~ref])
+                else:
+                    bit, low, high = branches[ref]
+                    renumbered[ref] = kept.branch(bit, visit(low), visit(high))
+            return renumbered[ref]
+
+        start = visit(root)
+        return Diagram(tuple(kept._leaves), tuple(kept._branches), start)
+
+
+def constant(value: L) -> Diagram[L]:
+    """The function that ignores the arguments."""
+    return Diagram((value,), (), ~0)
+
+
+def apply(operation: Callable[..., M], *diagrams: Diagram[Any]) -> Diagram[M]:
+    """``operation`` of the values of all diagrams, for every argument vector at once."""
+    builder: Builder[M] = Builder()
+    known: dict[tuple[int, ...], int] = {}
+
+    def walk(refs: tuple[int, ...]) -> int:
+        done = known.get(refs)
+        if done is not None:
+            return done
+        nodes = [diagram.branches[ref] if ref >= 0 else None for diagram, ref in zip(diagrams, refs, strict=True)]
+        bit = min((node[0] for node in nodes if node), default=None)
+        if bit is None:
+            values = [diagram.leaves[~ref] for diagram, ref in zip(diagrams, refs, strict=True)]
+            result = builder.leaf(operation(*values))
+        else:
+            pairs = list(zip(nodes, refs, strict=True))
+            low = walk(tuple(node[1] if node and node[0] == bit else ref for node, ref in pairs))
+            high = walk(tuple(node[2] if node and node[0] == bit else ref for node, ref in pairs))
+            result = builder.branch(bit, low, high)
+        known[refs] = result
+        return result
+
+    return builder.finish(walk(tuple(diagram.root for diagram in diagrams)))
+
+
+def select(test: Diagram[bool], then: Diagram[L], otherwise: Diagram[L]) -> Diagram[L]:
+    """``then`` where ``test`` holds, ``otherwise`` elsewhere."""
+    return apply(lambda held, yes, no: yes if held else no, test, then, otherwise)
+
+
+def masked_equal(argument: int, mask: int, value: int) -> Diagram[bool]:
+    """Where ``argument & mask == value``; nowhere if ``value`` has bits outside the mask."""
+    builder: Builder[bool] = Builder()
+    no, ref = builder.leaf(False), builder.leaf(True)
+    if value & ~mask:
+        return constant(False)
+    for position in range(WIDTH):
+        if mask >> position & 1:
+            bit = argument * WIDTH + WIDTH - 1 - position
+            ref = builder.branch(bit, no, ref) if value >> position & 1 else builder.branch(bit, ref, no)
+    return builder.finish(ref)
+
+
+def at_least(argument: int, value: int, *, shift: int = 0, width: int = WIDTH) -> Diagram[bool]:
+    """Where the ``width`` bits of ``argument`` from bit ``shift`` upwards are a number ``>= value`` (unsigned)."""
+    builder: Builder[bool] = Builder()
+    no, yes = builder.leaf(False), builder.leaf(True)
+    if value >> width:
+        return constant(False)
+    ref = yes
+    for position in range(width):
+        bit = argument * WIDTH + WIDTH - 1 - position - shift
+        ref = builder.branch(bit, no, ref) if value >> position & 1 else builder.branch(bit, ref, yes)
+    return builder.finish(ref)
+
+
+def negation(test: Diagram[bool]) -> Diagram[bool]:
+    """Where ``test`` does not hold."""
+    return apply(lambda held: not held, test)
+
+
+def lower_halves(diagram: Diagram[L]) -> Diagram[L]:
+    """The function where the upper 32 bits of every argument are 0, as for a 32-bit architecture."""
+    builder: Builder[L] = Builder()
+    refs: list[int] = []
+
+    def moved(ref: int) -> int:
+        return refs[ref] if ref >= 0 else builder.leaf(diagram.leaves[~ref])
+
+    for bit, low, high in diagram.branches:
+        upper = bit % WIDTH < WIDTH // 2
+        refs.append(moved(low) if upper else builder.branch(bit, moved(low), moved(high)))
+    return builder.finish(moved(diagram.root))

@@ -1,0 +1,83 @@
+"""The model of a complete filter, and exact intersection.
+
+A filter answers a system call by its rule, or by the default action where it has none. The intersection of two filters
+answers every call, with every argument vector, as the stricter of the two does: what the kernel does when both are
+installed (seccomp(2)).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+
+import attrs
+
+from hardening_seccomp.actions import Action, stricter
+from hardening_seccomp.conditions import Rule
+from hardening_seccomp.diagrams import apply, constant
+
+
+def rule_at_most(a: Rule, b: Rule) -> bool:
+    """Whether ``a`` permits no more than ``b`` for any argument vector."""
+    return all(apply(lambda x, y: x.at_most(y), a, b).leaves)
+
+
+def rule_meet(earlier: Rule, later: Rule) -> Rule:
+    """The stricter action for every argument vector; of two equally strict ones the later."""
+    return apply(stricter, earlier, later)
+
+
+def _frozen_rules(rules: Mapping[str, Rule]) -> Mapping[str, Rule]:
+    return MappingProxyType(dict(sorted(rules.items())))
+
+
+@attrs.frozen
+class Filter:
+    """``rules`` by system call name; ``architectures`` as libseccomp names them (``x86_64``); ``flags`` as `FLAGS` does.
+
+    A system call of another architecture kills the process.
+    """
+
+    default: Action
+    rules: Mapping[str, Rule] = attrs.field(converter=_frozen_rules, factory=dict)
+    architectures: frozenset[str] = frozenset()
+    flags: frozenset[str] = frozenset()
+
+    def rule(self, name: str) -> Rule:
+        """What happens to a system call."""
+        return self.rules.get(name) or constant(self.default)
+
+    def normal(self) -> Filter:
+        """The same filter without the rules that only repeat the default."""
+        default = constant(self.default)
+        return attrs.evolve(self, rules={name: rule for name, rule in self.rules.items() if rule != default})
+
+
+def meet(earlier: Filter, later: Filter) -> Filter:
+    """The exact intersection. ``log`` is kept if either has it, ``spec-allow`` only if both have it."""
+    names = {**earlier.rules, **later.rules}
+    rules = {name: rule_meet(earlier.rule(name), later.rule(name)) for name in names}
+    either = {"log"} & (earlier.flags | later.flags)
+    return Filter(
+        default=stricter(earlier.default, later.default),
+        rules=rules,
+        architectures=earlier.architectures & later.architectures,
+        flags=either | (earlier.flags & later.flags),
+    ).normal()
+
+
+def at_most(a: Filter, b: Filter) -> bool:
+    """Whether ``a`` permits nothing that ``b`` does not."""
+    return not excesses(a, b) and a.architectures <= b.architectures and not looser_flags(a, b)
+
+
+def excesses(a: Filter, b: Filter) -> tuple[str, ...]:
+    """The system calls that ``a`` answers less strictly than ``b``; ``*`` stands for those that neither names."""
+    names: Iterable[str] = sorted({*a.rules, *b.rules})
+    looser = [name for name in names if not rule_at_most(a.rule(name), b.rule(name))]
+    return tuple(looser if a.default.at_most(b.default) else ["*", *looser])
+
+
+def looser_flags(a: Filter, b: Filter) -> frozenset[str]:
+    """The flags by which ``a`` is looser than ``b``."""
+    return (a.flags - b.flags) & {"spec-allow"}

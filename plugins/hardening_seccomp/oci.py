@@ -1,0 +1,299 @@
+"""Between the model and ``linux.seccomp`` of the OCI runtime specification (config-linux.md, "Seccomp")."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from hardening.errors import SpecError
+from hardening_seccomp.actions import MAX_ERRNO, RET_DATA, Action, Kind, stricter
+from hardening_seccomp.conditions import (
+    MAX_VALUE,
+    Comparison,
+    Entry,
+    Op,
+    Rule,
+    Style,
+    TooManyEntries,
+    entries,
+    is_fragile,
+    rule_of,
+)
+from hardening_seccomp.diagrams import ARGUMENTS, constant
+from hardening_seccomp.filters import Filter
+
+POINTER = "/linux/seccomp"
+MAX_ENTRIES = 256
+FLAGS = {
+    "log": "SECCOMP_FILTER_FLAG_LOG",
+    "spec-allow": "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
+    "tsync": "SECCOMP_FILTER_FLAG_TSYNC",
+}
+_FLAG_WORDS = {name: word for word, name in FLAGS.items()}
+_ACTIONS = {
+    "SCMP_ACT_KILL": Kind.KILL_THREAD,
+    "SCMP_ACT_KILL_THREAD": Kind.KILL_THREAD,
+    "SCMP_ACT_KILL_PROCESS": Kind.KILL_PROCESS,
+    "SCMP_ACT_TRAP": Kind.TRAP,
+    "SCMP_ACT_ERRNO": Kind.ERRNO,
+    "SCMP_ACT_TRACE": Kind.TRACE,
+    "SCMP_ACT_LOG": Kind.LOG,
+    "SCMP_ACT_ALLOW": Kind.ALLOW,
+}
+_OPERATORS = {f"SCMP_CMP_{op.name}": op for op in Op}
+ARCHITECTURES = (
+    "x86",
+    "x86_64",
+    "x32",
+    "arm",
+    "aarch64",
+    "mips",
+    "mips64",
+    "mips64n32",
+    "mipsel",
+    "mipsel64",
+    "mipsel64n32",
+    "ppc",
+    "ppc64",
+    "ppc64le",
+    "s390",
+    "s390x",
+    "parisc",
+    "parisc64",
+    "riscv64",
+    "loongarch64",
+    "m68k",
+    "sh",
+    "sheb",
+)
+
+
+@attrs.frozen
+class Emission:
+    """An OCI object, and the system calls whose rule was too long for it and became its strictest action."""
+
+    document: dict[str, Any]
+    flattened: tuple[str, ...]
+
+
+def emit(
+    model: Filter, *, masks: frozenset[str] = frozenset(), flat: frozenset[str] = frozenset(), bound: int = MAX_ENTRIES
+) -> Emission:
+    """The OCI object of a filter: entries of one system call are disjoint, so their order does not matter.
+
+    ``masks`` names system calls to be written with masked comparisons only, ``flat`` those to be written as their
+    strictest action. A rule of more than ``bound`` entries becomes its strictest action too.
+    """
+    groups: dict[tuple[Entry, ...], list[str]] = {}
+    flattened = []
+    for name, rule in model.normal().rules.items():
+        try:
+            if name in flat:
+                raise TooManyEntries
+            found = _plainest(rule, model.default, bound, Style.MASKS if name in masks else Style.NATIVE)
+        except TooManyEntries:
+            flattened.append(name)
+            found = entries(constant(strictest(rule)), model.default, 1)
+        if found:
+            groups.setdefault(found, []).append(name)
+    ordered = sorted(groups.items(), key=lambda item: (len(item[0]) > 1 or bool(item[0][0].comparisons), item[1]))
+    document: dict[str, Any] = {"defaultAction": _action_name(model.default)}
+    if model.default.kind in (Kind.ERRNO, Kind.TRACE):
+        document["defaultErrnoRet"] = model.default.data
+    document["architectures"] = [oci_architecture(name) for name in sorted(model.architectures)]
+    if model.flags:
+        document["flags"] = sorted(FLAGS[flag] for flag in model.flags)
+    document["syscalls"] = [_syscall(names, entry) for found, names in ordered for entry in found]
+    return Emission(document, tuple(flattened))
+
+
+def _plainest(rule: Rule, default: Action, bound: int, style: Style) -> tuple[Entry, ...]:
+    found = entries(rule, default, bound, style)
+    return entries(rule, default, bound, Style.EQUALITY) if is_fragile(found) else found
+
+
+def strictest(rule: Rule) -> Action:
+    """The strictest action that a rule has for any argument vector."""
+    result, *others = rule.leaves
+    for action in others:
+        result = stricter(action, result)
+    return result
+
+
+def oci_architecture(name: str) -> str:
+    """``x86_64`` -> ``SCMP_ARCH_X86_64``."""
+    return f"SCMP_ARCH_{name.upper()}"
+
+
+def _action_name(action: Action) -> str:
+    return f"SCMP_ACT_{action.kind.name}"
+
+
+def _syscall(names: Sequence[str], entry: Entry) -> dict[str, Any]:
+    item: dict[str, Any] = {"names": list(names), "action": _action_name(entry.action)}
+    if entry.action.kind in (Kind.ERRNO, Kind.TRACE):
+        item["errnoRet"] = entry.action.data
+    if entry.comparisons:
+        item["args"] = [_argument(comparison) for comparison in entry.comparisons]
+    return item
+
+
+def _argument(comparison: Comparison) -> dict[str, Any]:
+    name = f"SCMP_CMP_{comparison.op.name}"
+    if comparison.op is Op.MASKED_EQ:
+        return {"index": comparison.index, "value": comparison.mask, "valueTwo": comparison.value, "op": name}
+    return {"index": comparison.index, "value": comparison.value, "op": name}
+
+
+@attrs.frozen
+class Reading:
+    """A filter read from an OCI object. ``ambiguous`` names system calls with overlapping entries of different actions:
+    runtimes disagree about those, the model holds the strictest."""
+
+    model: Filter
+    ambiguous: tuple[str, ...] = ()
+
+
+def read(document: object, *, native: str, origin: object | None = None, pointer: str = POINTER) -> Reading:
+    """Read an OCI object as the runtimes do; ``native`` is the architecture where the object names none.
+
+    Raises `SpecError` with the JSON pointer for what is malformed, and for NOTIFY, which needs a supervisor.
+    """
+    top = _object(
+        document,
+        ("defaultAction", "defaultErrnoRet", "architectures", "flags", "listenerPath", "listenerMetadata", "syscalls"),
+        origin,
+        pointer,
+    )
+    if "listenerPath" in top:
+        raise SpecError("a seccomp listener is not supported", origin=origin, hint=f"remove {pointer}/listenerPath")
+    default = read_action(top.get("defaultAction"), top.get("defaultErrnoRet"), origin, f"{pointer}/defaultAction")
+    found: dict[str, list[Entry]] = {}
+    for index, item in enumerate(_list(top.get("syscalls"), origin, f"{pointer}/syscalls")):
+        place = f"{pointer}/syscalls/{index}"
+        fields = _object(item, ("names", "action", "errnoRet", "args"), origin, place)
+        action = read_action(fields.get("action"), fields.get("errnoRet"), origin, f"{place}/action")
+        cases = read_cases(fields.get("args"), origin, f"{place}/args")
+        for name in read_names(fields.get("names"), origin, f"{place}/names"):
+            found.setdefault(name, []).extend(Entry(action, case) for case in cases)
+    model = Filter(
+        default=default,
+        rules={name: rule_of(listed, default) for name, listed in found.items()},
+        architectures=_architectures(top.get("architectures"), native, origin, f"{pointer}/architectures"),
+        flags=_flags(top.get("flags"), origin, f"{pointer}/flags"),
+    )
+    return Reading(model.normal(), tuple(sorted(name for name, listed in found.items() if is_ambiguous(listed))))
+
+
+def is_ambiguous(listed: Sequence[Entry]) -> bool:
+    """Whether two entries of different actions match one argument vector."""
+    if len({entry.action for entry in listed}) < 2:
+        return False
+    return rule_of(listed, listed[0].action) != _loosest(listed)
+
+
+def _loosest(listed: Sequence[Entry]) -> Rule:
+    """The rule with the overlaps decided the other way round."""
+    turned = [Entry(Action(Kind(Kind.KILL_PROCESS - e.action.kind), e.action.data), e.comparisons) for e in listed]
+    rule = rule_of(reversed(turned), turned[0].action)
+    back = tuple(Action(Kind(Kind.KILL_PROCESS - leaf.kind), leaf.data) for leaf in rule.leaves)
+    return attrs.evolve(rule, leaves=back)
+
+
+def _object(value: object, keys: Sequence[str], origin: object | None, pointer: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise SpecError(f"{pointer} is not an object", origin=origin)
+    unknown = sorted(set(value) - set(keys))
+    if unknown:
+        raise SpecError(
+            f"{pointer} has the unknown key {unknown[0]!r}", origin=origin, hint="known: " + ", ".join(keys)
+        )
+    return value
+
+
+def _list(value: object, origin: object | None, pointer: str) -> Sequence[Any]:
+    if value is None:
+        return ()
+    if not isinstance(value, list):
+        raise SpecError(f"{pointer} is not an array", origin=origin)
+    return value
+
+
+def _number(value: object, low: int, high: int, origin: object | None, pointer: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise SpecError(f"{pointer} is not a number from {low} to {high}", origin=origin)
+    return value
+
+
+def read_action(name: object, data: object, origin: object | None, pointer: str) -> Action:
+    """An action from its OCI name and the errno beside it (EPERM where there is none)."""
+    if name == "SCMP_ACT_NOTIFY":
+        raise SpecError(f"{pointer}: SCMP_ACT_NOTIFY needs a supervisor", origin=origin, hint="use SCMP_ACT_ERRNO")
+    kind = _ACTIONS.get(name) if isinstance(name, str) else None
+    if kind is None:
+        raise SpecError(f"{pointer}: unknown action {name!r}", origin=origin, hint="one of " + ", ".join(_ACTIONS))
+    if kind not in (Kind.ERRNO, Kind.TRACE):
+        return Action(kind)
+    if data is None:
+        return Action(kind, errno.EPERM)
+    high = MAX_ERRNO if kind is Kind.ERRNO else RET_DATA
+    return Action(kind, _number(data, 0, high, origin, f"{pointer.rpartition('/')[0]}/errnoRet"))
+
+
+def read_names(value: object, origin: object | None, pointer: str) -> Sequence[str]:
+    """The names of one entry; at least one."""
+    names = _list(value, origin, pointer)
+    if not names or not all(isinstance(name, str) and name for name in names):
+        raise SpecError(f"{pointer} is not a list of system call names", origin=origin)
+    return names
+
+
+def read_cases(value: object, origin: object | None, pointer: str) -> list[tuple[Comparison, ...]]:
+    """The alternatives that the ``args`` of one entry describe.
+
+    All conditions must hold; but where one argument index is repeated, runtimes make each condition its own alternative.
+    """
+    comparisons = [
+        _comparison(item, origin, f"{pointer}/{number}") for number, item in enumerate(_list(value, origin, pointer))
+    ]
+    if len({comparison.index for comparison in comparisons}) < len(comparisons):
+        return [(comparison,) for comparison in comparisons]
+    return [tuple(comparisons)]
+
+
+def _comparison(item: object, origin: object | None, pointer: str) -> Comparison:
+    fields = _object(item, ("index", "value", "valueTwo", "op"), origin, pointer)
+    op = _OPERATORS.get(str(fields.get("op")))
+    if op is None:
+        known = ", ".join(_OPERATORS)
+        raise SpecError(f"{pointer}: unknown operator {fields.get('op')!r}", origin=origin, hint=f"one of {known}")
+    index = _number(fields.get("index"), 0, ARGUMENTS - 1, origin, f"{pointer}/index")
+    value = _number(fields.get("value"), 0, MAX_VALUE, origin, f"{pointer}/value")
+    second = _number(fields.get("valueTwo") or 0, 0, MAX_VALUE, origin, f"{pointer}/valueTwo")
+    if op is Op.MASKED_EQ:
+        # libseccomp looks at the masked bits of the value only.
+        return Comparison(index, op, second & value, value)
+    return Comparison(index, op, value)
+
+
+def _architectures(value: object, native: str, origin: object | None, pointer: str) -> frozenset[str]:
+    names = _list(value, origin, pointer)
+    known = {oci_architecture(name): name for name in ARCHITECTURES}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise SpecError(f"{pointer}: unknown architecture {unknown[0]!r}", origin=origin)
+    # A runtime's filter holds its own architecture even where the list does not.
+    return frozenset([native, *(known[name] for name in names)])
+
+
+def _flags(value: object, origin: object | None, pointer: str) -> frozenset[str]:
+    names = _list(value, origin, pointer)
+    unknown = [name for name in names if name not in _FLAG_WORDS]
+    if unknown:
+        raise SpecError(
+            f"{pointer}: unsupported flag {unknown[0]!r}", origin=origin, hint="known: " + ", ".join(FLAGS.values())
+        )
+    return frozenset(_FLAG_WORDS[name] for name in names)
