@@ -14,7 +14,7 @@ from hardening.hookspecs import hookimpl
 from hardening.host import Host
 from hardening.mechanism import Check, Context, Excess, Mechanism, Option, Shortfall
 from hardening.spec import Fragment
-from hardening_namespaces import facts, findings, spec
+from hardening_namespaces import facts, findings, spec, tighten
 from hardening_namespaces.host import check
 from hardening_namespaces.settings import NamespacesSettings
 
@@ -44,7 +44,7 @@ class Namespaces(Mechanism[NamespacesSettings]):
     def tighten(
         self, settings: NamespacesSettings, document: Mapping[str, Any], context: Context, fragment: Fragment
     ) -> Iterable[Excess]:
-        return spec.tighten(settings, document, context, fragment)
+        return tighten.tighten(settings, document, context, fragment)
 
     def findings(self, settings: NamespacesSettings, context: Context) -> Iterable[Finding]:
         return findings.findings(settings, context)

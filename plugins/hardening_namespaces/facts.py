@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import pwd
-import shutil
+import stat
 from pathlib import Path
 
 import attrs
@@ -13,34 +14,87 @@ import attrs
 from hardening.host import Host
 from hardening_namespaces.settings import TYPES
 
-#: /proc/self/ns names of the TOML names
-_PROC_NAMES = {name: "mnt" if name == "mount" else name for name in TYPES}
+#: TOML name -> name in /proc/PID/ns
+PROC_NAMES = {name: "mnt" if name == "mount" else name for name in TYPES}
+#: TOML name -> its flag of clone(2), which NS_GET_NSTYPE answers with (ioctl_ns(2))
+_FLAGS = {
+    "mount": 0x00020000,
+    "cgroup": 0x02000000,
+    "uts": 0x04000000,
+    "ipc": 0x08000000,
+    "user": 0x10000000,
+    "pid": 0x20000000,
+    "net": 0x40000000,
+    "time": 0x00000080,
+}
+_NS_GET_NSTYPE = 0xB703
+
+#: Where the helpers are looked for, whatever PATH says: the launch stage has none.
+_HELPER_FOLDERS = ("/usr/bin", "/bin", "/usr/sbin", "/sbin", "/usr/local/bin", "/run/wrappers/bin")
+_EVERY_ID = ((0, 2**32 - 1),)
+
+Ranges = tuple[tuple[int, int], ...]
 
 
 @attrs.frozen
 class NamespaceFacts:
     """``supported`` are TOML names; ``user_blocked`` says why the caller may not make user namespaces; ``subuids`` and
-    ``subgids`` are the caller's (start, size) ranges; ``newuidmap`` is whether both setuid helpers are installed."""
+    ``subgids`` are the caller's (start, size) ranges; ``newuidmap`` is whether both setuid helpers are installed.
+
+    ``own_uids`` and ``own_gids`` are the (start, size) ranges of ids that exist in the caller's own user namespace;
+    ``exhausted`` are TOML names of which this host permits not one.
+    """
 
     supported: frozenset[str]
     user_blocked: str
-    subuids: tuple[tuple[int, int], ...]
-    subgids: tuple[tuple[int, int], ...]
+    subuids: Ranges
+    subgids: Ranges
     newuidmap: bool
+    own_uids: Ranges = _EVERY_ID
+    own_gids: Ranges = _EVERY_ID
+    exhausted: frozenset[str] = frozenset()
 
 
 def probe(host: Host) -> NamespaceFacts:
     """Read the facts from proc(5) and subuid(5)."""
     present = set(os.listdir("/proc/self/ns"))
-    supported = frozenset(name for name, proc in _PROC_NAMES.items() if proc in present)
     names = _account_names(host.uid)
     return NamespaceFacts(
-        supported,
-        _user_blocked(host),
-        _ranges(Path("/etc/subuid"), names),
-        _ranges(Path("/etc/subgid"), names),
-        shutil.which("newuidmap") is not None and shutil.which("newgidmap") is not None,
+        supported=frozenset(name for name, proc in PROC_NAMES.items() if proc in present),
+        user_blocked=_user_blocked(host),
+        subuids=_ranges(Path("/etc/subuid"), names),
+        subgids=_ranges(Path("/etc/subgid"), names),
+        newuidmap=all(_helper(name) for name in ("newuidmap", "newgidmap")),
+        own_uids=_own_ids("uid_map"),
+        own_gids=_own_ids("gid_map"),
+        exhausted=frozenset(name for name, proc in PROC_NAMES.items() if _sysctl(f"user/max_{proc}_namespaces") == "0"),
     )
+
+
+def wrong_namespace(name: str, path: str) -> str:
+    """Why the file at ``path`` cannot be joined as the namespace of a TOML name; empty where it can (ioctl_ns(2))."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        return f"{path} cannot be opened: {error.strerror}"
+    try:
+        flag = fcntl.ioctl(descriptor, _NS_GET_NSTYPE)
+    except OSError:
+        return f"{path} is not a namespace"
+    finally:
+        os.close(descriptor)
+    if flag == _FLAGS[name]:
+        return ""
+    kind = next((other for other, value in _FLAGS.items() if value == flag), "unknown")
+    return f"{path} is a {kind} namespace, not a {name} one"
+
+
+def link_of(name: str, path: str) -> str | None:
+    """The namespace at ``path`` as /proc/PID/ns shows it (``net:[4026531840]``), or None where it cannot be seen."""
+    try:
+        return f"{PROC_NAMES[name]}:[{os.stat(path).st_ino}]"
+    except OSError:
+        return None
 
 
 def _account_names(uid: int) -> frozenset[str]:
@@ -51,10 +105,11 @@ def _account_names(uid: int) -> frozenset[str]:
     return frozenset(names)
 
 
-def _ranges(path: Path, names: frozenset[str]) -> tuple[tuple[int, int], ...]:
+def _ranges(path: Path, names: frozenset[str]) -> Ranges:
     try:
-        lines = path.read_text().splitlines()
-    except FileNotFoundError:
+        lines = path.read_text(errors="replace").splitlines()
+    except OSError:
+        # Without the file, or the right to read it, there are no ranges: one id is mapped, and that is said.
         return ()
     found = []
     for line in lines:
@@ -63,6 +118,20 @@ def _ranges(path: Path, names: frozenset[str]) -> tuple[tuple[int, int], ...]:
         if name in names and start.isdecimal() and size.isdecimal():
             found.append((int(start), int(size)))
     return tuple(found)
+
+
+def _own_ids(name: str) -> Ranges:
+    rows = [line.split() for line in Path("/proc/self", name).read_text().splitlines()]
+    return tuple((int(inside), int(size)) for inside, _, size in rows)
+
+
+def _helper(name: str) -> bool:
+    """Whether the helper is installed with the privilege that it needs: a setuid bit, or file capabilities."""
+    for folder in _HELPER_FOLDERS:
+        path = os.path.join(folder, name)
+        if os.access(path, os.X_OK):
+            return bool(os.stat(path).st_mode & stat.S_ISUID) or "security.capability" in os.listxattr(path)
+    return False
 
 
 def _user_blocked(host: Host) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from hardening.findings import Finding, Severity
 from hardening.mechanism import Check, Context
 from hardening_namespaces import idmaps
+from hardening_namespaces.facts import PROC_NAMES, link_of
 from hardening_namespaces.settings import HOST, PRIVATE, TYPES, NamespacesSettings
 
 _SHARED = {
@@ -22,39 +23,75 @@ _SHARED = {
 
 
 def findings(settings: NamespacesSettings, context: Context) -> Iterable[Finding]:
-    """Shared namespaces, and maps smaller than they could be."""
+    """Shared namespaces, maps that hold too much or less than they could, and values without effect."""
     for name, meaning in _SHARED.items():
         where = settings.where(name)
         if where != PRIVATE:
-            what = "the host's" if where == HOST else f"that of {where}"
+            own = where == HOST or link_of(name, where) == link_of(name, f"/proc/self/ns/{PROC_NAMES[name]}")
+            what = "the host's" if where == HOST else f"that of {where}" + (", which is the caller's" if own else "")
             yield Finding(
                 f"namespaces/shared-{name}",
                 Severity.NOTE if name in ("uts", "cgroup") else Severity.WARNING,
-                f"the {name} namespace is {what}: {meaning}",
+                f"the {name} namespace is {what}: " + (meaning if own else "what belongs to it is in reach"),
                 leaf=f"namespaces.{name}",
                 hint=f'namespaces.{name} = "private"',
             )
     maps = idmaps.resolve(settings, context.host)
-    if maps is not None and maps.limited:
+    if maps is not None:
+        yield from _about_maps(maps)
+    yield from _without_effect(settings)
+
+
+def _about_maps(maps: idmaps.IdMaps) -> Iterator[Finding]:
+    if maps.limited:
         yield Finding(
             "namespaces/one-id",
             Severity.NOTE,
-            f"one id is mapped: {maps.limited}",
+            f"fewer ids are mapped than could be ({maps}): {maps.limited}",
             leaf="namespaces.id_map",
             hint="for more: install uidmap, and usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER",
         )
+    if maps.host_root:
+        yield Finding(
+            "namespaces/host-root",
+            Severity.WARNING,
+            f"root of the host is mapped ({maps}): the command may own and read what is root's",
+            leaf="namespaces.id_map",
+            hint='namespaces.id_map = "auto"',
+        )
+
+
+def _without_effect(settings: NamespacesSettings) -> Iterator[Finding]:
+    unused = {
+        "domainname": ("uts", bool(settings.domainname)),
+        "time_offsets.boottime": ("time", bool(settings.boottime_offset)),
+        "time_offsets.monotonic": ("time", bool(settings.monotonic_offset)),
+        "uid_map": ("user", bool(settings.uid_map)),
+    }
+    for leaf, (name, said) in unused.items():
+        if said and settings.where(name) != PRIVATE:
+            yield Finding(
+                "namespaces/no-effect",
+                Severity.WARNING,
+                f"this has no effect: the {name} namespace is not private",
+                leaf=f"namespaces.{leaf}",
+                hint=f'namespaces.{name} = "private", or leave it out',
+            )
 
 
 def verify(settings: NamespacesSettings, receipt: Mapping[str, Any]) -> Iterable[Check]:
-    """Hold the links in /proc/PID/ns against those of the caller (namespaces(7))."""
+    """Hold the links in /proc/PID/ns against those of the caller (namespaces(7)), and the maps against those said."""
     own, caller = receipt["namespaces"], receipt["caller_namespaces"]
     for name in TYPES:
-        key = "mnt" if name == "mount" else name
-        where = settings.where(name)
+        key, where = PROC_NAMES[name], settings.where(name)
         link = own.get(key, "not supported")
         shared = link == caller.get(key)
-        holds = where != PRIVATE or (key in own and not shared)
+        joined = where == HOST or link == link_of(name, where)
+        holds = key in own and not shared if where == PRIVATE else joined
         yield Check(f"namespaces.{name}", where, link + (" (the caller's)" if shared else ""), holds)
     if settings.user == PRIVATE:
-        text = "; ".join(" ".join(line.split()) for line in receipt["uid_map"].splitlines())
-        yield Check("namespaces.id_map", settings.id_map, text, text != "0 0 4294967295")
+        for side, said in (("uid", settings.uid_map), ("gid", settings.gid_map)):
+            rows = [":".join(line.split()) for line in receipt[f"{side}_map"].splitlines()]
+            expected = [str(item) for item in said]
+            holds = sorted(rows) == sorted(expected) if said else bool(rows) and rows != ["0:0:4294967295"]
+            yield Check(f"namespaces.{side}_map", " ".join(expected) or settings.id_map, " ".join(rows), holds)

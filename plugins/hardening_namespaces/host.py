@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 
 from hardening.errors import ProfileError
 from hardening.host import Host
 from hardening.mechanism import Context, Shortfall
 from hardening_namespaces import idmaps
-from hardening_namespaces.facts import NamespaceFacts
+from hardening_namespaces.facts import NamespaceFacts, Ranges, wrong_namespace
 from hardening_namespaces.idmaps import IdMaps
-from hardening_namespaces.settings import HOST, PRIVATE, TYPES, NamespacesSettings, sysctl_namespace
+from hardening_namespaces.settings import HOST, PRIVATE, TYPES, IdRange, NamespacesSettings, sysctl_namespace
 
 
 def check(settings: NamespacesSettings, context: Context) -> Iterable[Shortfall]:
-    """What this host cannot give of the settings."""
+    """What this host cannot give of the settings; raises `ProfileError` for settings that do not go together."""
     _require_consistent(settings)
     facts = context.host.of(NamespaceFacts)
     for name in TYPES:
-        where = settings.where(name)
-        if where == PRIVATE and name not in facts.supported:
-            yield Shortfall(f"namespaces.{name}", f"this kernel has no {name} namespaces", f'say {name} = "host"')
-        if where not in (PRIVATE, HOST) and not os.path.exists(where):
-            yield Shortfall(f"namespaces.{name}", f"{where} does not exist", "name a namespace that exists")
+        yield from _check_one(name, settings.where(name), facts)
     if settings.user == PRIVATE and facts.user_blocked:
         yield Shortfall(
             "namespaces.user", facts.user_blocked, "ask the administrator to permit user namespaces, or run as root"
@@ -39,30 +34,73 @@ def check(settings: NamespacesSettings, context: Context) -> Iterable[Shortfall]
         yield from _check_maps(maps, context.host, facts)
 
 
+def _check_one(name: str, where: str, facts: NamespaceFacts) -> Iterable[Shortfall]:
+    leaf = f"namespaces.{name}"
+    if where == PRIVATE:
+        if name not in facts.supported:
+            yield Shortfall(leaf, f"this kernel has no {name} namespaces", f'say {name} = "host"')
+        elif name in facts.exhausted and name != "user":
+            yield Shortfall(
+                leaf, f"this host permits not one new {name} namespace", "raise it in /proc/sys/user/max_*_namespaces"
+            )
+    elif where != HOST:
+        reason = wrong_namespace(name, where)
+        if reason:
+            yield Shortfall(leaf, reason, "name a namespace that exists and that you may join: /proc/PID/ns/…")
+
+
 def _require_consistent(settings: NamespacesSettings) -> None:
+    """What no setting shows alone."""
+    if settings.mount == HOST and settings.user != HOST:
+        raise ProfileError(
+            'namespaces.mount = "host" does not go with a user namespace: it has no rights over the host\'s mounts',
+            hint='say namespaces.mount = "private", or namespaces.user = "host" as root',
+        )
+    if bool(settings.uid_map) != bool(settings.gid_map):
+        said, missing = ("uid_map", "gid_map") if settings.uid_map else ("gid_map", "uid_map")
+        raise ProfileError(
+            f"namespaces.{said} needs a namespaces.{missing} beside it", hint=f'say {missing} = ["0:100000:65536"]'
+        )
     for name, value in settings.sysctls.named.items():
         namespace = sysctl_namespace(name)
-        if value and namespace is not None and settings.where(namespace) == HOST:
+        if value and namespace is not None and settings.where(namespace) != PRIVATE:
             raise ProfileError(
-                f"namespaces.sysctls.{name} needs a private {namespace} namespace, and the host's is shared",
+                f"namespaces.sysctls.{name} needs a private {namespace} namespace: another is not only the command's",
                 hint=f'say namespaces.{namespace} = "private"',
             )
 
 
 def _check_maps(maps: IdMaps, host: Host, facts: NamespaceFacts) -> Iterable[Shortfall]:
+    if host.root:
+        yield from _check_own("uid_map", maps.uids, facts.own_uids)
+        yield from _check_own("gid_map", maps.gids, facts.own_gids)
+        return
     if not idmaps.needs_helpers(maps, host):
         return
     if not facts.newuidmap:
-        yield Shortfall("namespaces.uid_map", "newuidmap is not installed", "install uidmap (shadow-utils)")
+        yield Shortfall(
+            "namespaces.uid_map",
+            "newuidmap and newgidmap are not installed, or lack their setuid bit",
+            "install uidmap (shadow-utils)",
+        )
     for leaf, ranges, own, allowed, file in (
         ("uid_map", maps.uids, host.uid, facts.subuids, "/etc/subuid"),
         ("gid_map", maps.gids, host.gid, facts.subgids, "/etc/subgid"),
     ):
         for item in ranges:
-            held = any(start <= item.outside and item.outside + item.size <= start + size for start, size in allowed)
-            if not held and not (item.size == 1 and item.outside == own):
+            if not idmaps.within(item, allowed) and not (item.size == 1 and item.outside == own):
                 yield Shortfall(
                     f"namespaces.{leaf}",
                     f"{item} is outside the caller's ranges in {file}",
                     "have the range added: usermod --add-subuids START-END --add-subgids START-END USER",
                 )
+
+
+def _check_own(leaf: str, ranges: Iterable[IdRange], own: Ranges) -> Iterable[Shortfall]:
+    for item in ranges:
+        if not idmaps.within(item, own):
+            yield Shortfall(
+                f"namespaces.{leaf}",
+                f"{item} names ids that the caller's own user namespace does not have",
+                "name outside ids of /proc/self/uid_map and gid_map",
+            )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import attrs
 
 from hardening.host import Host
-from hardening_namespaces.facts import NamespaceFacts
+from hardening_namespaces.facts import NamespaceFacts, Ranges
 from hardening_namespaces.settings import PRIVATE, IdRange, NamespacesSettings
 
 #: The ids that systemd reserves for containers (systemd, UIDs and GIDs): root may map them without an entry in subuid.
@@ -25,11 +27,30 @@ class IdMaps:
 
     def outside(self, uid: int) -> int | None:
         """The caller's side of a user id, or None where it is not mapped."""
-        return next((r.outside + uid - r.inside for r in self.uids if r.inside <= uid < r.inside + r.size), None)
+        return outside(self.uids, uid)
 
     def outside_gid(self, gid: int) -> int | None:
         """The caller's side of a group id, or None where it is not mapped."""
-        return next((r.outside + gid - r.inside for r in self.gids if r.inside <= gid < r.inside + r.size), None)
+        return outside(self.gids, gid)
+
+    @property
+    def host_root(self) -> bool:
+        """Whether user or group 0 of the caller's side is mapped."""
+        return any(item.outside == 0 for item in (*self.uids, *self.gids))
+
+    def __str__(self) -> str:
+        uids, gids = (" ".join(map(str, ranges)) for ranges in (self.uids, self.gids))
+        return uids if uids == gids else f"{uids} (groups {gids})"
+
+
+def outside(ranges: Iterable[IdRange], inside: int) -> int | None:
+    """The caller's side of an id, or None where it is not mapped."""
+    return next((r.outside + inside - r.inside for r in ranges if r.inside <= inside < r.inside + r.size), None)
+
+
+def within(item: IdRange, ranges: Iterable[tuple[int, int]]) -> bool:
+    """Whether the caller's side of a range lies in one of ``ranges``, (start, size) each."""
+    return any(start <= item.outside and item.outside + item.size <= start + size for start, size in ranges)
 
 
 def resolve(settings: NamespacesSettings, host: Host) -> IdMaps | None:
@@ -40,32 +61,45 @@ def resolve(settings: NamespacesSettings, host: Host) -> IdMaps | None:
         uids, gids = settings.uid_map or settings.gid_map, settings.gid_map or settings.uid_map
         return IdMaps(uids, gids, (uids[0].inside, gids[0].inside))
     kind = settings.id_map
-    if kind == "auto":
-        kind = "range" if host.root else "keep-id"
     facts = host.of(NamespaceFacts)
-    subuids, subgids = facts.subuids, facts.subgids
-    if kind == "range":
-        uids = _fill((), subuids) or (_own_range(),)
-        gids = _fill((), subgids) or (_own_range(),)
-        return IdMaps(uids, gids, (0, 0))
+    if kind == "auto" and host.root:
+        return _of_its_own(facts)
     inside = (0, 0) if kind == "root" else (host.uid, host.gid)
     own_uid, own_gid = IdRange(inside[0], host.uid, 1), IdRange(inside[1], host.gid, 1)
     if kind == "one-id":
         return IdMaps((own_uid,), (own_gid,), inside)
-    if not (subuids and subgids):
+    if not (facts.subuids and facts.subgids):
         limited = "there is no range for the caller in /etc/subuid and /etc/subgid"
     elif not host.root and not facts.newuidmap:
-        limited = "newuidmap is not installed"
+        limited = "newuidmap and newgidmap are not installed, or lack their setuid bit"
     else:
-        return IdMaps(_fill((own_uid,), subuids), _fill((own_gid,), subgids), inside)
+        return IdMaps(_fill((own_uid,), facts.subuids), _fill((own_gid,), facts.subgids), inside)
     return IdMaps((own_uid,), (own_gid,), inside, limited)
 
 
-def _own_range() -> IdRange:
-    return IdRange(0, CONTAINER_IDS[0], RANGE)
+def _of_its_own(facts: NamespaceFacts) -> IdMaps:
+    """Ids that nobody on the host has: root's ranges in subuid(5), else those kept for containers, else what the
+    caller's own user namespace holds besides root."""
+    uids, gids = _spare(facts.subuids, facts.own_uids), _spare(facts.subgids, facts.own_gids)
+    if uids and gids:
+        smallest = min(sum(item.size for item in ranges) for ranges in (uids, gids))
+        limited = "" if smallest >= RANGE else f"the caller's user namespace has {smallest} ids to give"
+        return IdMaps(uids, gids, (0, 0), limited)
+    own = IdRange(0, 0, 1)
+    return IdMaps((own,), (own,), (0, 0), "the caller's user namespace has no other id to give")
 
 
-def _fill(taken: tuple[IdRange, ...], subordinate: tuple[tuple[int, int], ...]) -> tuple[IdRange, ...]:
+def _spare(subordinate: Ranges, own: Ranges) -> tuple[IdRange, ...]:
+    for candidates in (subordinate, ((CONTAINER_IDS[0], RANGE),)):
+        ranges = _fill((), candidates)
+        if ranges and all(within(item, own) for item in ranges):
+            return ranges
+    others = [(start + 1, size - 1) if start == 0 else (start, size) for start, size in own]
+    largest = max(others, key=lambda item: item[1], default=(0, 0))
+    return _fill((), (largest,))
+
+
+def _fill(taken: tuple[IdRange, ...], subordinate: Iterable[tuple[int, int]]) -> tuple[IdRange, ...]:
     """Map the ids from 0 on that ``taken`` leaves free to the subordinate ranges (start, size)."""
     ranges = list(taken)
     blocked = sorted(item.inside for item in taken)

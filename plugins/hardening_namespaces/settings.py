@@ -27,13 +27,19 @@ TYPES = {
 }
 
 _HOSTNAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,62}[A-Za-z0-9])?")
-#: namespaced sysctls: prefix -> the namespace that must be private (namespaces(7), ipc_namespaces(7))
+#: namespaced sysctls -> the namespace that must be private (network_namespaces(7), ipc_namespaces(7)); a name that ends
+#: with a dot stands for all below it
 _SYSCTLS = {
     "net.": "net",
     "fs.mqueue.": "ipc",
-    "kernel.msg": "ipc",
+    "kernel.msgmax": "ipc",
+    "kernel.msgmnb": "ipc",
+    "kernel.msgmni": "ipc",
     "kernel.sem": "ipc",
-    "kernel.shm": "ipc",
+    "kernel.shmall": "ipc",
+    "kernel.shmmax": "ipc",
+    "kernel.shmmni": "ipc",
+    "kernel.shm_rmid_forced": "ipc",
 }
 
 
@@ -91,6 +97,24 @@ class IdMap(Exact[tuple[IdRange, ...]]):
         return [str(item) for item in value]
 
 
+_LOOSENESS = {"auto": 0, "one-id": 0, "keep-id": 1, "root": 2}
+
+
+@attrs.frozen
+class IdMapping(Choice):
+    """The ways of `id_map`: ``auto`` and ``one-id`` cannot be compared. For root, one id means host root's own; for
+    others, the fewer ids of ``one-id`` come with supplementary groups that cannot be dropped (user_namespaces(7),
+    setgroups)."""
+
+    values: tuple[str, ...] = tuple(_LOOSENESS)
+
+    def at_most(self, a: str, b: str) -> bool:
+        return a == b or _LOOSENESS[a] < _LOOSENESS[b]
+
+    def meet(self, a: str, b: str) -> str | None:  # type: ignore[override]
+        return a if self.at_most(a, b) else b if self.at_most(b, a) else None
+
+
 def _host_name(node: Node) -> str:
     value = node.string()
     if value and not _HOSTNAME.fullmatch(value):
@@ -100,15 +124,22 @@ def _host_name(node: Node) -> str:
 
 def sysctl_namespace(name: str) -> str | None:
     """The namespace that a sysctl belongs to, or None for one that is the whole host's."""
-    return next((namespace for prefix, namespace in _SYSCTLS.items() if name.startswith(prefix)), None)
+    return _SYSCTLS.get(name) or next(
+        (namespace for prefix, namespace in _SYSCTLS.items() if prefix.endswith(".") and name.startswith(prefix)), None
+    )
+
+
+def dotted_sysctl(name: str) -> str:
+    """A sysctl's name with dots between its parts, the form that every runtime takes."""
+    return name.replace("/", ".")
 
 
 def _sysctl(node: Node) -> str:
-    name = node.string().replace("/", ".")
+    name = dotted_sysctl(node.string())
     if sysctl_namespace(name) is None or not re.fullmatch(r"[a-z0-9_]+(\.[A-Za-z0-9_-]+)+", name):
         raise node.error(
             f'"{name}" is not a namespaced sysctl, it would change the whole host',
-            hint="net.*, fs.mqueue.*, kernel.msg*, kernel.sem and kernel.shm* are namespaced",
+            hint="net.*, fs.mqueue.*, kernel.sem and the known kernel.msg* and kernel.shm* are namespaced",
         )
     return name
 
@@ -138,7 +169,7 @@ class NamespacesSettings:
     user: str = scalar(_WHERE, PRIVATE, "User and group ids, and the capabilities that belong to them.")
     time: str = scalar(_WHERE, PRIVATE, "Boot and monotonic clocks.")
     id_map: str = scalar(
-        Choice(("auto", "one-id", "keep-id", "root")),
+        IdMapping(),
         "auto",
         "How a private user namespace maps ids. `auto`: a range of its own for root, `keep-id` for everybody else; "
         "`one-id`: the caller's id as itself and no other; `keep-id`: the caller's id as itself, the others from the "

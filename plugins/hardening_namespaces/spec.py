@@ -1,41 +1,43 @@
-"""The namespaces' part of the OCI spec, and how a foreign configuration is tightened to it."""
+"""The namespaces' part of the OCI spec (runtime-spec, config-linux.md)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Collection, Iterable
 
-from hardening.mechanism import Context, Excess
+from hardening.mechanism import Context
 from hardening.spec import Fragment
 from hardening_namespaces import idmaps
-from hardening_namespaces.settings import HOST, PRIVATE, TYPES, IdRange, NamespacesSettings
+from hardening_namespaces.settings import HOST, PRIVATE, TYPES, IdRange, NamespacesSettings, sysctl_namespace
 
 
 def contribute(settings: NamespacesSettings, context: Context, fragment: Fragment) -> None:
     """Namespaces, id maps, host name, sysctls and clock offsets."""
-    private = [name for name in TYPES if settings.where(name) != HOST and not context.lacks(f"namespaces.{name}")]
-    entries = []
-    for name in private:
-        where = settings.where(name)
-        entries.append({"type": TYPES[name]} | ({} if where == PRIVATE else {"path": where}))
+    others = [name for name in TYPES if settings.where(name) != HOST and not context.lacks(f"namespaces.{name}")]
+    private = [name for name in others if settings.where(name) == PRIVATE]
+    entries = [entry(name, settings.where(name)) for name in others]
     fragment.put("/linux/namespaces", entries, *(f"namespaces.{name}" for name in TYPES))
     if "user" in private:
-        _contribute_maps(settings, context, fragment)
-    if settings.uts == PRIVATE and "uts" in private:
+        maps = idmaps.resolve(settings, context.host)
+        if maps is not None:
+            put_maps(maps, fragment)
+    if "uts" in private:
         fragment.put("/hostname", settings.hostname, "namespaces.hostname")
         if settings.domainname:
             fragment.put("/domainname", settings.domainname, "namespaces.domainname")
-    sysctls = {name: value for name, value in sorted(settings.sysctls.named.items()) if value}
+    sysctls = stated_sysctls(settings, private)
     if sysctls:
         fragment.put("/linux/sysctl", sysctls, *(f"namespaces.sysctls.{name}" for name in sysctls))
-    if settings.time == PRIVATE and "time" in private:
-        _contribute_offsets(settings, fragment)
+    if "time" in private:
+        put_offsets(settings, fragment)
 
 
-def _contribute_maps(settings: NamespacesSettings, context: Context, fragment: Fragment) -> None:
-    maps = idmaps.resolve(settings, context.host)
-    if maps is None:
-        return
+def entry(name: str, where: str) -> dict[str, str]:
+    """The entry of ``/linux/namespaces`` for a namespace that is private or joined."""
+    return {"type": TYPES[name]} | ({} if where == PRIVATE else {"path": where})
+
+
+def put_maps(maps: idmaps.IdMaps, fragment: Fragment) -> None:
+    """Contribute the maps of a new user namespace."""
     for pointer, ranges, leaf in (
         ("/linux/uidMappings", maps.uids, "uid_map"),
         ("/linux/gidMappings", maps.gids, "gid_map"),
@@ -48,46 +50,18 @@ def to_oci(ranges: Iterable[IdRange]) -> list[dict[str, int]]:
     return [{"containerID": item.inside, "hostID": item.outside, "size": item.size} for item in ranges]
 
 
-def _contribute_offsets(settings: NamespacesSettings, fragment: Fragment) -> None:
+def stated_sysctls(settings: NamespacesSettings, private: Collection[str]) -> dict[str, str]:
+    """The sysctls that have a value, of the namespaces in ``private``: any other would be set for the host."""
+    return {
+        name: value
+        for name, value in sorted(settings.sysctls.named.items())
+        if value and sysctl_namespace(name) in private
+    }
+
+
+def put_offsets(settings: NamespacesSettings, fragment: Fragment) -> None:
+    """Contribute the clock offsets of a new time namespace (time_namespaces(7))."""
     offsets = {"boottime": settings.boottime_offset, "monotonic": settings.monotonic_offset}
     said = {clock: {"secs": seconds, "nanosecs": 0} for clock, seconds in offsets.items() if seconds}
     if said:
         fragment.put("/linux/timeOffsets", said, *(f"namespaces.time_offsets.{clock}" for clock in said))
-
-
-def tighten(
-    settings: NamespacesSettings, document: Mapping[str, Any], context: Context, fragment: Fragment
-) -> Iterable[Excess]:
-    """Add the private namespaces that a foreign configuration lacks; keep those it has, and its own id maps."""
-    linux = document.get("linux", {})
-    asked = {entry["type"]: entry for entry in linux.get("namespaces", [])}
-    entries = []
-    for name, kind in TYPES.items():
-        where = settings.where(name)
-        entry = asked.get(kind)
-        found = HOST if entry is None else entry.get("path", PRIVATE)
-        if found not in (PRIVATE, where) and not context.lacks(f"namespaces.{name}"):
-            yield Excess("/linux/namespaces", f"{name}: {found}", where, f"namespaces.{name}")
-            found = where
-        if found != HOST:
-            entries.append({"type": kind} | ({} if found == PRIVATE else {"path": found}))
-    fragment.put("/linux/namespaces", entries, *(f"namespaces.{name}" for name in TYPES))
-    if any(entry["type"] == "user" and "path" not in entry for entry in entries) and not linux.get("uidMappings"):
-        _contribute_maps(settings, context, fragment)
-    yield from _tighten_sysctls(settings, linux, fragment)
-    if settings.uts == PRIVATE and "uts" not in asked:
-        fragment.put("/hostname", settings.hostname, "namespaces.hostname")
-
-
-def _tighten_sysctls(settings: NamespacesSettings, linux: Mapping[str, Any], fragment: Fragment) -> Iterable[Excess]:
-    kept = {}
-    for name, value in linux.get("sysctl", {}).items():
-        dotted = name.replace("/", ".")
-        if settings.sysctls[dotted] == value:
-            kept[name] = value
-        else:
-            yield Excess(
-                f"/linux/sysctl/{name.replace('/', '~1')}", value, "kernel default", f"namespaces.sysctls.{dotted}"
-            )
-    said = {name: value for name, value in settings.sysctls.named.items() if value}
-    fragment.put("/linux/sysctl", {**kept, **said} or None, "namespaces.sysctls")

@@ -1,0 +1,204 @@
+"""A foreign OCI configuration, made nowhere looser than the settings.
+
+What the configuration isolates stays as it is. A namespace that it shares with the host, or joins, becomes what the
+settings say. Its id maps stay as long as they reach no id on the caller's side that the settings would not reach, or
+that is not set aside for containers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import attrs
+
+from hardening.errors import SpecError
+from hardening.mechanism import Context, Excess
+from hardening.spec import Fragment, escape, lookup
+from hardening_namespaces import idmaps, spec
+from hardening_namespaces.facts import NamespaceFacts
+from hardening_namespaces.idmaps import CONTAINER_IDS, IdMaps
+from hardening_namespaces.settings import (
+    HOST,
+    PRIVATE,
+    TYPES,
+    IdRange,
+    NamespacesSettings,
+    dotted_sysctl,
+    sysctl_namespace,
+)
+
+_NAMESPACES = "/linux/namespaces"
+
+
+@attrs.frozen
+class _Found:
+    """Where a namespace is in the foreign configuration, and in the result."""
+
+    name: str
+    before: str
+    after: str
+
+
+def tighten(
+    settings: NamespacesSettings, document: Mapping[str, Any], context: Context, fragment: Fragment
+) -> Iterable[Excess]:
+    """Contribute the tightened parts; yield what was asked for beyond the settings. Raises `SpecError` for a
+    configuration that is malformed, or whose user the new maps do not hold."""
+    found = list(_compare(settings, document, context))
+    entries = [spec.entry(item.name, item.after) for item in found if item.after != HOST]
+    fragment.put(_NAMESPACES, entries, *(f"namespaces.{name}" for name in TYPES))
+    for item in found:
+        if item.before != item.after and item.name != "user":
+            yield Excess(_NAMESPACES, f"{item.name}: {item.before}", item.after, f"namespaces.{item.name}")
+    after = {item.name: item for item in found}
+    yield from _tighten_maps(settings, document, context, fragment, after["user"])
+    private = [item.name for item in found if item.after == PRIVATE]
+    yield from _tighten_sysctls(settings, document, private, fragment)
+    yield from _tighten_names(settings, document, "uts" in private, fragment)
+    if "time" not in private:
+        fragment.put("/linux/timeOffsets", None, "namespaces.time")
+    elif after["time"].before != PRIVATE:
+        spec.put_offsets(settings, fragment)
+
+
+def _compare(settings: NamespacesSettings, document: Mapping[str, Any], context: Context) -> Iterator[_Found]:
+    asked = _asked(document)
+    for name in TYPES:
+        before, wanted = asked.get(name, HOST), settings.where(name)
+        kept = before in (PRIVATE, wanted) or wanted == HOST or context.lacks(f"namespaces.{name}")
+        yield _Found(name, before, before if kept else wanted)
+
+
+def _asked(document: Mapping[str, Any]) -> dict[str, str]:
+    """The namespaces that a configuration asks for, by TOML name: private, or a path."""
+    names = {kind: name for name, kind in TYPES.items()}
+    asked: dict[str, str] = {}
+    for index, item in enumerate(_objects(document, _NAMESPACES)):
+        pointer, kind, path = f"{_NAMESPACES}/{index}", item.get("type"), item.get("path", "")
+        if kind not in names:
+            raise SpecError(f"there is no namespace {kind!r}", origin=f"{pointer}/type")
+        if names[kind] in asked:
+            raise SpecError(f"the {kind} namespace stands twice", origin=pointer)
+        if not isinstance(path, str):
+            raise SpecError("a path is a string", origin=f"{pointer}/path")
+        asked[names[kind]] = path or PRIVATE
+    return asked
+
+
+def _tighten_maps(
+    settings: NamespacesSettings, document: Mapping[str, Any], context: Context, fragment: Fragment, user: _Found
+) -> Iterator[Excess]:
+    """The id maps of the result: its own, those of the settings, or none where no user namespace is made."""
+    own = {side: _maps(document, f"/linux/{side}Mappings") for side in ("uid", "gid")}
+    if user.after != PRIVATE:
+        for side in own:
+            fragment.put(f"/linux/{side}Mappings", None, "namespaces.user")
+    wanted = idmaps.resolve(settings, context.host)
+    # Where the settings make no user namespace, any that the configuration makes is stricter.
+    if user.after != PRIVATE or (wanted is None and all(own.values())):
+        if user.before != user.after:
+            yield Excess(_NAMESPACES, f"user: {user.before}", user.after, "namespaces.user")
+        return
+    if wanted is None:
+        raise SpecError("a new user namespace needs id maps", origin="/linux/uidMappings")
+    if user.before != PRIVATE:
+        change = f"private, {wanted}: the root's files keep their owners, ids outside these show as 65534"
+        yield Excess(_NAMESPACES, f"user: {user.before}", change, "namespaces.user")
+    elif all(own.values()):
+        beyond = list(_beyond(settings, own, wanted, context))
+        if not beyond:
+            return
+        for side, item in beyond:
+            yield Excess(f"/linux/{side}Mappings", str(item), str(wanted), f"namespaces.{side}_map")
+    _require_mapped(document, wanted)
+    spec.put_maps(wanted, fragment)
+
+
+def _beyond(
+    settings: NamespacesSettings, own: Mapping[str, tuple[IdRange, ...]], wanted: IdMaps, context: Context
+) -> Iterator[tuple[str, IdRange]]:
+    """The ranges that reach ids on the caller's side which the settings do not give, nor the host to containers."""
+    facts = context.host.of(NamespaceFacts)
+    exact = settings.id_map == "one-id" or bool(settings.uid_map)
+    for side, given, subordinate in (("uid", wanted.uids, facts.subuids), ("gid", wanted.gids, facts.subgids)):
+        allowed = [(item.outside, item.size) for item in given]
+        if not exact:
+            allowed += subordinate
+        if not exact and context.host.root:
+            allowed.append((CONTAINER_IDS[0], CONTAINER_IDS[1] - CONTAINER_IDS[0] + 1))
+        yield from ((side, item) for item in own[side] if not _covered(item, allowed))
+
+
+def _covered(item: IdRange, allowed: Iterable[tuple[int, int]]) -> bool:
+    """Whether every id on the caller's side of a range lies in one of ``allowed``, which may touch and overlap."""
+    reached, end = item.outside, item.outside + item.size
+    for start, size in sorted(allowed):
+        if start <= reached < start + size:
+            reached = start + size
+    return reached >= end
+
+
+def _require_mapped(document: Mapping[str, Any], maps: IdMaps) -> None:
+    """Raise `SpecError` where the user of the process does not exist under new maps: it could not start."""
+    user = lookup(document, "/process/user") or {}
+    ids = [("uid", user.get("uid", 0), maps.uids), ("gid", user.get("gid", 0), maps.gids)]
+    ids += [(f"additionalGids/{index}", gid, maps.gids) for index, gid in enumerate(user.get("additionalGids") or ())]
+    for key, number, ranges in ids:
+        if not isinstance(number, int) or idmaps.outside(ranges, number) is None:
+            raise SpecError(
+                f"{number} is not mapped in the user namespace that the profile asks for ({maps})",
+                origin=f"/process/user/{key}",
+                hint='say namespaces.uid_map and gid_map, another id_map, or user = "host" with an exception',
+            )
+
+
+def _tighten_sysctls(
+    settings: NamespacesSettings, document: Mapping[str, Any], private: list[str], fragment: Fragment
+) -> Iterator[Excess]:
+    pointer = "/linux/sysctl"
+    asked = lookup(document, pointer) or {}
+    if not isinstance(asked, Mapping):
+        raise SpecError("an object is expected", origin=pointer)
+    kept = {}
+    for name, value in asked.items():
+        dotted = dotted_sysctl(name)
+        if sysctl_namespace(dotted) in private and settings.sysctls[dotted] == value:
+            kept[dotted] = value
+        else:
+            allowed = settings.sysctls[dotted] or "the kernel's default"
+            yield Excess(f"{pointer}/{escape(name)}", str(value), allowed, f"namespaces.sysctls.{dotted}")
+    fragment.put(pointer, {**kept, **spec.stated_sysctls(settings, private)} or None, "namespaces.sysctls")
+
+
+def _tighten_names(
+    settings: NamespacesSettings, document: Mapping[str, Any], private: bool, fragment: Fragment
+) -> Iterator[Excess]:
+    """Host and domain name: the configuration's own in a private namespace, none where they would rename another."""
+    for key, default in (("hostname", settings.hostname), ("domainname", settings.domainname)):
+        asked = document.get(key)
+        fragment.put(f"/{key}", (asked or default or None) if private else None, f"namespaces.{key}")
+        if asked and not private:
+            yield Excess(
+                f"/{key}", str(asked), "unset: it would rename a namespace that is shared", f"namespaces.{key}"
+            )
+
+
+def _objects(document: Mapping[str, Any], pointer: str) -> list[Mapping[str, Any]]:
+    """The list of objects at a pointer, empty where there is none; raises `SpecError` for anything else."""
+    items = lookup(document, pointer)
+    if items is None:
+        return []
+    if not isinstance(items, list) or not all(isinstance(item, Mapping) for item in items):
+        raise SpecError("a list of objects is expected", origin=pointer)
+    return items
+
+
+def _maps(document: Mapping[str, Any], pointer: str) -> tuple[IdRange, ...]:
+    ranges = []
+    for index, item in enumerate(_objects(document, pointer)):
+        numbers = [item.get(key) for key in ("containerID", "hostID", "size")]
+        if not all(type(number) is int and 0 <= number < 2**32 for number in numbers) or not numbers[2]:
+            raise SpecError("an id map is containerID, hostID and size", origin=f"{pointer}/{index}")
+        ranges.append(IdRange(*(int(number) for number in numbers if number is not None)))
+    return tuple(ranges)
