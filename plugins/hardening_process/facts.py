@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 import attrs
 
+from hardening.errors import HostError
 from hardening_process import limits
 from hardening_process.cgroups import Cgroups
 from hardening_process.cgroups import probe as probe_cgroups
@@ -29,7 +30,16 @@ class ProcessFacts:
 
 
 def probe(proc: Path = Path("/proc/self")) -> ProcessFacts:
-    """Read the facts from proc(5)."""
+    """Read the facts from proc(5). Raises `HostError` where there is none."""
+    try:
+        return _read(proc)
+    except OSError as error:
+        raise HostError(
+            f"cannot read the caller's limits: {error.strerror}", origin=error.filename, hint="mount /proc"
+        ) from None
+
+
+def _read(proc: Path) -> ProcessFacts:
     return ProcessFacts(
         MappingProxyType(limits.parse((proc / "limits").read_text())),
         _has_sys_resource((proc / "status").read_text()),

@@ -1,0 +1,218 @@
+"""The orders of users, limits, masks, scores and ceilings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hardening.errors import ProfileError
+from hardening.kinds import Kind
+from hardening.laws import check_kind
+from hardening.source import Document, Node, command_line
+from hardening_process.kinds import (
+    MAX_LIMIT,
+    NO_CEILING,
+    UNLIMITED,
+    Bound,
+    CpuBound,
+    OomKind,
+    Rlimit,
+    RlimitKind,
+    UmaskKind,
+    User,
+    UserKind,
+)
+
+LIMITS = st.none() | st.integers(0, MAX_LIMIT)
+NAMES = st.sampled_from(["0", "1", "1000", "daemon"])
+
+
+def node(raw: object, *, typed: bool = False) -> Node:
+    """A value of a profile, or of the command line."""
+    if typed:
+        return Node(raw, ("value",), command_line({}, {}))
+    return Node(raw, ("value",), Document("layer", Path("layer.toml"), {}, {("value",): "layer.toml:1"}))
+
+
+@st.composite
+def rlimits(draw: st.DrawFn) -> Rlimit:
+    soft, hard = draw(LIMITS), draw(LIMITS)
+    ordered = sorted((soft, hard), key=lambda value: (value is None, value or 0))
+    return Rlimit(*ordered)
+
+
+@st.composite
+def users(draw: st.DrawFn) -> User:
+    name = draw(st.just("") | NAMES)
+    if not name:
+        return User()
+    return User(name, draw(NAMES if name == "0" else st.just("") | NAMES))
+
+
+KINDS = st.one_of(
+    st.tuples(st.just(RlimitKind()), st.lists(rlimits(), min_size=3, max_size=4)),
+    st.tuples(st.just(UserKind()), st.lists(users(), min_size=3, max_size=5)),
+    st.tuples(st.just(UmaskKind()), st.lists(st.integers(0, 0o777), min_size=3, max_size=4)),
+    st.tuples(st.just(OomKind()), st.lists(st.integers(-1000, 1000), min_size=3, max_size=4)),
+    st.tuples(st.just(CpuBound()), st.lists(st.integers(1000, 10**9), min_size=3, max_size=4)),
+    st.tuples(st.just(Bound(1, size=True)), st.lists(st.integers(1, NO_CEILING), min_size=3, max_size=4)),
+)
+
+
+@given(KINDS)
+def test_kinds_are_lawful_for_any_values(drawn: tuple[Kind[Any], list[Any]]) -> None:
+    kind, values = drawn
+    assert check_kind(kind, values) == []
+
+
+@given(rlimits(), rlimits())
+def test_a_limit_at_most_another_permits_no_use_that_the_other_does_not(a: Rlimit, b: Rlimit) -> None:
+    """What an order is for: every soft and hard limit below `a` is below `b` too."""
+
+    def within(value: int, limit: int | None) -> bool:
+        return limit is None or value <= limit
+
+    probes = [value for limit in (a, b) for side in (limit.soft, limit.hard) if side is not None
+              for value in (side - 1, side, side + 1)] + [0, MAX_LIMIT]  # fmt: skip
+    contained = all(within(value, b.hard) or not within(value, a.hard) for value in probes) and all(
+        within(value, b.soft) or not within(value, a.soft) for value in probes
+    )
+    # Above the largest number there is only `unlimited`.
+    contained &= not ((a.hard is None and b.hard is not None) or (a.soft is None and b.soft is not None))
+    assert RlimitKind().at_most(a, b) == contained
+
+
+@given(st.integers(0, 0o777), st.integers(0, 0o777), st.integers(0, 0o777))
+def test_a_stricter_mask_grants_no_permission_that_the_other_withholds(a: int, b: int, mode: int) -> None:
+    if UmaskKind().at_most(a, b):
+        assert mode & ~a & ~(mode & ~b) == 0
+    met = UmaskKind().meet(a, b)
+    assert mode & ~met == mode & ~a & ~b
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        (1024, Rlimit(1024, 1024)),
+        (0, Rlimit(0, 0)),
+        ("unlimited", UNLIMITED),
+        (-1, UNLIMITED),
+        ("64M", Rlimit(64 << 20, 64 << 20)),
+        ("1024:4096", Rlimit(1024, 4096)),
+        ("1024:unlimited", Rlimit(1024, None)),
+        ("1024:-1", Rlimit(1024, None)),
+        ({"soft": 10, "hard": "1K"}, Rlimit(10, 1024)),
+        ({"hard": 10}, Rlimit(10, 10)),
+    ],
+)
+def test_limits_are_read(raw: object, expected: Rlimit) -> None:
+    assert RlimitKind().parse(node(raw)) == expected
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        ("4096:1024", "above the hard limit"),
+        ("unlimited:5", "above the hard limit"),
+        ({"soft": 1}, "needs `hard`"),
+        ({"hard": 1, "sof": 1}, "unknown key"),
+        ("many", "not a size"),
+        (-2, "out of range"),
+        (True, "true or false|a boolean"),
+        (1.5, "a float"),
+        ([], "an array"),
+    ],
+)
+def test_wrong_limits_are_refused_with_their_place(raw: object, message: str) -> None:
+    with pytest.raises(ProfileError, match=message) as caught:
+        RlimitKind().parse(node(raw))
+    assert str(caught.value.origin) == "layer.toml:1"
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        ("", User()),
+        ("1000", User("1000")),
+        (1000, User("1000")),
+        ("01000", User("1000")),
+        ("1000:50", User("1000", "50")),
+        ("root", User("0", "0")),
+        ("0", User("0", "0")),
+        (0, User("0", "0")),
+        ("root:wheel", User("0", "wheel")),
+        ("1000:root", User("1000", "0")),
+        ("www-data:adm", User("www-data", "adm")),
+    ],
+)
+def test_users_are_read(raw: object, expected: User) -> None:
+    assert UserKind().parse(node(raw)) == expected
+
+
+@pytest.mark.parametrize(
+    "raw", [":5", "a:", "a b", "a:b:c", "-1", -1, "4294967295", 4294967295, "1000:4294967295", "-x", True]
+)
+def test_wrong_users_are_refused(raw: object) -> None:
+    with pytest.raises(ProfileError):
+        UserKind().parse(node(raw))
+
+
+def test_root_is_the_loosest_user_and_others_cannot_be_compared() -> None:
+    kind = UserKind()
+    root, natural, one, other = User("0", "0"), User(), User("1000"), User("1001")
+    assert kind.at_most(one, natural)
+    assert kind.at_most(natural, root)
+    assert not kind.at_most(root, one)
+    assert not kind.at_most(natural, one)
+    assert not kind.at_most(one, other)
+    assert kind.meet(one, other) is None
+    assert kind.meet(natural, one) == one
+    # Another ordinary group may own devices and sockets: it is no tightening.
+    assert not kind.at_most(User("1000", "6"), User("1000"))
+
+
+@pytest.mark.parametrize(("raw", "mask"), [("022", 0o022), ("0077", 0o077), ("7", 0o007), ("000", 0)])
+def test_masks_are_read_as_octal(raw: str, mask: int) -> None:
+    assert UmaskKind().parse(node(raw)) == mask
+
+
+@pytest.mark.parametrize("raw", [22, 0o22, "8", "0o22", "1777", "", "-22"])
+def test_masks_that_could_be_misread_are_refused(raw: object) -> None:
+    with pytest.raises(ProfileError):
+        UmaskKind().parse(node(raw))
+
+
+@pytest.mark.parametrize(
+    ("raw", "quota"),
+    [(1, 100_000), (1.5, 150_000), ("1.5", 150_000), ("50%", 50_000), ("150%", 150_000), ("12.5%", 12_500),
+     (0.01, 1000), ("1%", 1000), ("unlimited", NO_CEILING)],
+)  # fmt: skip
+def test_processor_time_is_read(raw: object, quota: int) -> None:
+    assert CpuBound().parse(node(raw)) == quota
+
+
+@pytest.mark.parametrize("raw", [0, -1, "0%", "0.1%", 1e-9, "half", True, float("nan"), float("inf"), 1e30, "1.5.5"])
+def test_wrong_processor_time_is_refused(raw: object) -> None:
+    with pytest.raises(ProfileError):
+        CpuBound().parse(node(raw))
+
+
+def test_only_the_command_line_may_write_numbers_as_text() -> None:
+    assert Bound(1).parse(node("50", typed=True)) == 50
+    assert OomKind().parse(node("-5", typed=True)) == -5
+    with pytest.raises(ProfileError):
+        Bound(1).parse(node("50"))
+    with pytest.raises(ProfileError):
+        OomKind().parse(node("-5"))
+
+
+def test_no_ceiling_is_looser_than_every_ceiling() -> None:
+    kind = Bound(1)
+    assert kind.at_most(10**12, NO_CEILING)
+    assert not kind.at_most(NO_CEILING, 10**12)
+    assert kind.show(NO_CEILING) == "unlimited"
+    assert kind.parse(node("unlimited")) == kind.parse(node("max")) == NO_CEILING
