@@ -141,10 +141,13 @@ class _Builder:
     def add(self, profile: str, origin: Origin | None, folder: Path, chain: tuple[tuple[Path, str], ...]) -> None:
         by_path = "/" in profile or profile.endswith(SUFFIX)
         path, name = self._by_path(profile, folder) if by_path else self._by_name(profile, origin)
-        key = path.resolve()
+        # realpath(3) of a loop of links is no error here: reading the file is, and says so.
+        key = Path(os.path.realpath(path))
         if key in (seen for seen, _ in chain):
             names = [name for _, name in chain] + [name]
-            raise ProfileError(f"`extends` goes in a circle: {' -> '.join(names)}", origin=origin)
+            raise ProfileError(
+                f"`extends` goes in a circle: {' -> '.join(names)}", origin=origin, hint="take one of them out"
+            )
         if key in self.layers:
             return
         if len(chain) > 64:

@@ -11,6 +11,7 @@ import stat
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import attrs
 
@@ -85,7 +86,7 @@ class Node:
 
     def wrong_type(self, wanted: str) -> ProfileError:
         """The error for a value of another type than ``wanted``."""
-        return self.error(f"{_type_name(self.raw)} where {wanted} is expected")
+        return self.error(f"{_type_name(self.raw)} where {wanted} is expected", hint=_WRITTEN.get(wanted))
 
     def child(self, key: str | int, raw: object) -> Node:
         """The node of one member."""
@@ -140,6 +141,19 @@ class Node:
             span = f"at least {low}" if high is None else f"at most {high}" if low is None else f"from {low} to {high}"
             raise self.error(f"{self.raw} is out of range, it must be {span}")
         return self.raw
+
+
+#: How each type is written.
+_WRITTEN = MappingProxyType(
+    {
+        "a string": 'write it in quotes: "text"',
+        "true or false": "write true or false, without quotes",
+        "an integer": "write a whole number, without quotes",
+        "an array": 'write it in brackets: ["one", "two"]',
+        "a table": "write keys with values below a [header]",
+        "a date": "write expires = 2030-12-31",
+    }
+)
 
 
 def _type_name(raw: object) -> str:

@@ -69,7 +69,7 @@ def command(
     if bundle is not None and form != "spec":
         raise UsageError(f"-o does not go with --format {form}", hint="-o writes a bundle; redirect the others")
     here = session(context)
-    request = stack.request(context, profiles, command)
+    request = stack.request(context, profiles)
     if form == "settings":
         return _settings(here, request, as_json)
     if form == "toml":
@@ -77,18 +77,18 @@ def command(
 
         output.show_raw(profile(here.compose(request)).encode())
         return 0
-    plan = _plan(here, request, bundle)
+    plan = _plan(here, request, command, bundle)
     if not quiet:
         show_notes(plan)
     return _write(plan, form, bundle)
 
 
-def _plan(here: Session, request: Request, bundle: Path | None) -> Plan:
+def _plan(here: Session, request: Request, command: tuple[str, ...], bundle: Path | None) -> Plan:
     from hardening import pipeline
 
     composition = here.compose(request)
     target = bundle.absolute() if bundle else None
-    return pipeline.plan(here.plugins, composition, here.host, request.command, bundle=target)
+    return pipeline.plan(here.plugins, composition, here.host, command, bundle=target)
 
 
 def _write(plan: Plan, form: str, bundle: Path | None) -> int:

@@ -12,7 +12,7 @@ from hardening.cli.session import Session, session
 from hardening.errors import UsageError
 
 if TYPE_CHECKING:
-    from hardening.cli.session import Request
+    from hardening.compose import Composition
     from hardening.pipeline import Plan
     from hardening.runtime import LaunchRequest, Runtime
 
@@ -71,17 +71,19 @@ def command(
 
     if as_json and not dry_run:
         raise UsageError("--json goes with --dry-run", hint="`--receipt FILE` keeps what the kernel says of a run")
+    if not command:
+        raise UsageError("no command", hint="write it after `--`: hardening run -- id")
     here = session(context)
-    request = stack.request(context, profiles, command)
     engine = here.plugins.runtime(runtime)
+    composition = here.compose(stack.request(context, profiles))
     identity = start.new_id()
     if dry_run:
         launch = LaunchRequest(identity, Path("STATE"), interactive, True, receipt)
-        _show(engine, _plan(here, request, engine, None), launch, as_json)
+        _show(engine, _plan(here, composition, command, engine, None), launch, as_json)
         return
     start.require_installed(engine)
     bundle = start.folder() / identity
-    plan = _plan(here, request, engine, bundle)
+    plan = _plan(here, composition, command, engine, bundle)
     if not quiet:
         show_notes(plan)
     target = receipt.absolute() if receipt else None
@@ -89,13 +91,12 @@ def command(
     start.start_new(plan.spec, bundle, engine.command(bundle, launch))
 
 
-def _plan(here: Session, request: Request, engine: Runtime, bundle: Path | None) -> Plan:
+def _plan(
+    here: Session, composition: Composition, command: tuple[str, ...], engine: Runtime, bundle: Path | None
+) -> Plan:
     from hardening import pipeline
 
-    composition = here.compose(request)
-    plan = pipeline.plan(here.plugins, composition, here.host, request.command, bundle=bundle)
-    if not plan.spec.document.get("process", {}).get("args"):
-        raise UsageError("no command", hint="write it after `--`: hardening run -- id")
+    plan = pipeline.plan(here.plugins, composition, here.host, command, bundle=bundle)
     pipeline.admit(here.plugins, plan, engine)
     return plan
 
@@ -118,7 +119,7 @@ def _show(engine: Runtime, plan: Plan, launch: LaunchRequest, as_json: bool) -> 
     if as_json:
         output.show_json(
             {
-                "command": plan.spec.document["process"]["args"],
+                "command": list(plan.context.command),
                 "runtime": engine.name,
                 "argv": argv,
                 "stack": data.stack(plan.composition.stack),
@@ -131,7 +132,7 @@ def _show(engine: Runtime, plan: Plan, launch: LaunchRequest, as_json: bool) -> 
         return
     import shlex
 
-    output.show(f"command  {shlex.join(plan.spec.document['process']['args'])}")
+    output.show(f"command  {shlex.join(plan.context.command)}")
     output.show(f"runtime  {engine.name} {engine.version() or '(not installed)'}")
     output.show(f"argv     {shlex.join(argv)}")
     output.show(f"spec     {bundle}/config.json (not written; `hardening compose` shows it)\n")

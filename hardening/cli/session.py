@@ -19,11 +19,10 @@ if TYPE_CHECKING:
 
 @attrs.frozen(eq=False)
 class Request:
-    """Which stack a command line asks for: profiles, the layer that its options form, and the command to be run."""
+    """Which stack a command line asks for: profiles, and the layer that its options form."""
 
     profiles: tuple[str, ...]
     options: Document | None = None
-    command: tuple[str, ...] = ()
 
 
 class Session:

@@ -142,8 +142,8 @@ def stack_options(function: F) -> F:
     )(function)
 
 
-def request(context: click.Context, profiles: tuple[str, ...], command: tuple[str, ...] = ()) -> Request:
+def request(context: click.Context, profiles: tuple[str, ...]) -> Request:
     """What the parsed command line asks for. Raises `UsageError` where options contradict each other."""
     from hardening.cli.says import document
 
-    return Request(profiles, document(context.meta.get(_SAYS, ())), command)
+    return Request(profiles, document(context.meta.get(_SAYS, ())))

@@ -24,7 +24,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_help_names_every_command_and_imports_no_mechanism() -> None:
-    script = "import sys; from hardening.cli import main; main(['--help']); print('pluggy' in sys.modules, 'rich' in sys.modules)"
+    script = (
+        "import sys; from hardening.cli import main; main(['--help']);"
+        "print('pluggy' in sys.modules, 'rich' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "False False"
     for name, summary in COMMANDS.items():

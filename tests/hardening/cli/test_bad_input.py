@@ -1,0 +1,199 @@
+"""Everything wrong that a person can hand to the program: one message, its place, a hint, the documented exit code."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import attrs
+import pytest
+
+from tests.hardening.cli.samples import Outcome, process, profile
+
+FOLDER = "{folder}"
+
+
+@attrs.frozen
+class Case:
+    """``text`` is the profile `bad`; ``place`` is where the message must point at, ``says`` and ``hint`` what it holds."""
+
+    name: str
+    text: str | bytes
+    place: str
+    says: str
+    hint: str
+    code: int = 2
+
+
+BAD = "{folder}/bad.toml"
+PROFILES = [
+    Case("unknown table", "\n[bx]\na = 1\n", f"{BAD}:2", "bx: no plugin owns this table", 'did you mean "box"?'),
+    Case("unknown limit table", "[limits.zzz]\na = 1\n", f"{BAD}:1", "no plugin owns this table", "installed"),
+    Case("unknown key", "[box]\nclosde = true\n", f"{BAD}:2", "box.closde: unknown key", 'did you mean "closed"?'),
+    Case("unknown key in a table", "[box.lid]\nlokc = 1\n", f"{BAD}:2", "box.lid.lokc: unknown key", 'did you mean "lock"?'),
+    Case("unknown top-level key", "extend = 'a'\n", f"{BAD}:1", "extend: unknown key", 'did you mean "extends"?'),
+    Case("unknown member", '[box]\ncolours = [\n"red",\n"grene"]\n', f"{BAD}:4", 'unknown colour "grene"', 'mean "green"?'),
+    Case("unknown choice", '[box]\nlid.lock = "sngle"\n', f"{BAD}:2", '"sngle" is none of', 'did you mean "single"?'),
+    Case("unknown list edit", "[box]\ncolours.ad = []\n", f"{BAD}:2", "unknown key", "`add` and `drop`"),
+    Case("wrong type", "[box]\nclosed = 'yes'\n", f"{BAD}:2", "a string where true or false is expected", "without quotes"),
+    Case("table for a value", "[box]\nsize = {a = 1}\n", f"{BAD}:2", "a table where an integer is expected", "whole number"),
+    Case("value for a table", "box = 1\n", f"{BAD}:1", "box: unknown key", "a profile has"),
+    Case("out of range", "[box]\nsize = 1001\n", f"{BAD}:2", "1001 is out of range, it must be from 0 to 1000", ""),
+    Case("wrong limit", "[limits.box]\nlabel = 'a'\n", f"{BAD}:2", "no order, so it cannot be limited", ""),
+    Case("limit exceeded", "[limits.box]\nsize = 3\n[box]\nsize = 4\n", f"{BAD}:4", f"limit 3 set at {BAD}:2", "lifts"),
+    Case("loosening", "extends = 'default'\n[box]\nsize = 6\n", f"{BAD}:3", "said at {folder}/default.toml:4", "exceptions"),
+    Case("expired exception",
+         "[[exceptions]]\nsetting = 'box.size'\nreason = 'x'\nexpires = 2020-01-01\n",
+         f"{BAD}:1", "expired on 2020-01-01", "renew the exception"),
+    Case("exception for nothing", "[[exceptions]]\nsetting = 'box.sise'\nreason = 'x'\n", f"{BAD}:1", "no setting", "size"),
+    Case("exception without reason", "[[exceptions]]\nsetting = 'box.size'\n", f"{BAD}:1", "needs a reason", "write"),
+    Case("cycle", "extends = 'bad'\n", f"{BAD}:1", "goes in a circle: bad -> bad", "take one of them out"),
+    Case("missing parent", "extends = [\n'default', 'defualt']\n", f"{BAD}:2", 'no profile "defualt"', '"default"?'),
+    Case("not TOML", "[box]\nsize = = 1\n", f"{BAD}:2", "not TOML", ""),
+    Case("twice", "[box]\nsize = 1\nsize = 1\n", f"{BAD}:3", "not TOML", ""),
+    Case("not UTF-8", b"[box]\n# \xff\n", f"{BAD}:2", "byte 0xff is not UTF-8", "save the profile as UTF-8"),
+    Case("too large", "# " + "x" * (1 << 20), BAD, "larger than", ""),
+    Case("too deep", "a = " + "[" * 20 + "]" * 20, f"{BAD}:1", "nested deeper than 16 levels", ""),
+    Case("absurdly deep", "a = " + "[" * 100_000 + "]" * 100_000, BAD, "nested deeper than 16 levels", ""),
+]  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    profile(tmp_path, "default", 'description = "the default"\n[box]\nclosed = true\nsize = 5\ncolours = ["red"]\n')
+    return tmp_path
+
+
+def require_one_message(done: Outcome, code: int) -> str:
+    """The message of a failed command: one, on standard error, and no traceback."""
+    assert done.code == code, done.stderr
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    errors = [line for line in done.stderr.splitlines() if not line.startswith("hint: ")]
+    assert len(errors) == 1, done.stderr
+    assert errors[0].startswith("error: ")
+    return done.stderr
+
+
+@pytest.mark.parametrize("case", PROFILES, ids=lambda case: case.name)
+def test_a_bad_profile_is_one_message(case: Case, folder: Path) -> None:
+    path = folder / "bad.toml"
+    path.write_bytes(case.text if isinstance(case.text, bytes) else case.text.encode())
+    path.chmod(0o644)
+    before = sorted(folder.rglob("*"))
+    message = require_one_message(process(folder, "compose", "-p", "bad"), case.code)
+    place, says = (text.replace(FOLDER, str(folder)) for text in (case.place, case.says))
+    assert re.match(f"error: {re.escape(place)}:", message), message
+    assert says in message
+    assert case.hint in (message.partition("\nhint: ")[2] or message)
+    assert sorted(folder.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says", "hint"),
+    [
+        (["nonsense"], 2, 'no command "nonsense"', "the commands are"),
+        (["rnu", "--", "a"], 2, 'no command "rnu"', 'did you mean "run"?'),
+        (["run", "--nonsense"], 2, "no option --nonsense", "`hardening run --help`"),
+        (["run"], 2, "no command", "hardening run -- id"),
+        (["run", "--json", "--", "id"], 2, "--json goes with --dry-run", "--receipt"),
+        (["run", "-p"], 2, "requires an argument", "--help"),
+        (["run", "-p", "defualt", "--", "id"], 2, 'no profile "defualt"', 'did you mean "default"?'),
+        (["run", "-p", "./missing.toml", "--", "id"], 2, "missing.toml: cannot read the profile", ""),
+        (["run", "-p", "", "--", "id"], 2, 'no profile ""', "hardening profile list"),
+        (["run", "--runtime", "natve", "--", "id"], 2, 'no runtime "natve"', '"native"'),
+        (["run", "--runtime", "crun", "--", "id"], 125, "crun is not installed", "hardening doctor"),
+        (["run", "--set", "box.size", "--", "id"], 2, "--set box.size: no TABLE.KEY=VALUE", "write"),
+        (["run", "--set", "box.sise=1", "--", "id"], 2, "--set box.sise=1: box.sise: unknown key", '"size"'),
+        (["run", "--set", "bx.size=1", "--", "id"], 2, "no plugin owns this table", '"box"'),
+        (["run", "--set", "box.closed=false", "--", "id"], 2, "false is looser than true, said at", "exceptions"),
+        (["run", "--open", "--", "id"], 2, "--open: box.closed: false is looser than true", "exceptions"),
+        (["run", "--size", "x", "--", "id"], 2, "--size x: box.size: a string where an integer", "whole number"),
+        (["run", "--size", "1", "--size", "2", "--", "id"], 2, "already said by --size 1", "once"),
+        (["run", "-e", "A", "--", "id"], 2, "-e A: box.env.add[0]: write NAME=VALUE", ""),
+        (["compose", "--format", "xml"], 2, "invalid value for '--format'", "--help"),
+        (["compose", "--format", "toml", "--json"], 2, "--json does not go with", "settings"),
+        (["compose", "--format", "toml", "-o", "b"], 2, "-o does not go with", ""),
+        (["compose", "-o", "."], 125, "cannot write the bundle", "choose a directory"),
+        (["compose", "-o", "/proc/b"], 125, "/proc/b: cannot write the bundle", "choose a directory"),
+        (["launch", "missing"], 2, "missing: there is no such bundle", "hardening compose -o"),
+        (["launch", "default.toml"], 2, "default.toml: a bundle is a directory", ""),
+        (["launch", "."], 2, "config.json: cannot read the configuration", ""),
+        (["explain", "bx"], 2, 'bx: there is no table "bx"', 'did you mean "box"?'),
+        (["explain", "box.sise"], 2, 'no setting "sise" in box', 'did you mean "size"?'),
+        (["explain", "box.colours.grene"], 2, 'unknown colour "grene"', 'did you mean "green"?'),
+        (["apply", "missing.json"], 2, "missing.json: cannot read the configuration", ""),
+        (["apply", "default.toml"], 2, "default.toml: not a JSON configuration", ""),
+        (["apply", "default.toml", "--check", "--in-place"], 2, "exclude each other", "choose one"),
+        (["apply", "default.toml", "--json"], 2, "--json shows the report", "--check"),
+        (["receipt", "missing.json"], 2, "missing.json: cannot read the receipt", ""),
+        (["receipt", "default.toml"], 2, "default.toml: not a receipt", ""),
+        (["profile", "show", "defualt"], 2, 'no profile "defualt"', 'did you mean "default"?'),
+        (["profile", "nonsense"], 2, "no such command 'nonsense'", "`hardening profile --help`"),
+        (["completion", "csh"], 2, "'csh' is not one of", "--help"),
+    ],
+)  # fmt: skip
+def test_a_bad_command_line_is_one_message(arguments: list[str], code: int, says: str, hint: str, folder: Path) -> None:
+    before = sorted(folder.rglob("*"))
+    message = require_one_message(process(folder, *arguments), code)
+    assert says in message
+    assert hint in (message.partition("\nhint: ")[2] or message)
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_an_argument_that_is_not_utf8(folder: Path) -> None:
+    done = process(folder, "run", "--", os.fsdecode(b"\xff"))
+    assert "is not UTF-8" in require_one_message(done, 2)
+
+
+def make_fifo(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path, 0o644)
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda path: path.chmod(0o666), "can be written by others than its owner"),
+        (lambda path: path.parent.chmod(0o777), "the folder of the profile can be written by others"),
+        (lambda path: (path.unlink(), path.mkdir()), "not a regular file"),
+        (make_fifo, "not a regular file"),
+        (lambda path: (path.unlink(), path.symlink_to(path)), "cannot read the profile"),
+        (lambda path: path.unlink(), 'there is no profile "default"'),
+    ],
+)
+def test_an_unusable_file_is_one_message(damage: Callable[[Path], object], says: str, folder: Path) -> None:
+    damage(folder / "default.toml")
+    assert says in require_one_message(process(folder, "compose"), 2)
+
+
+def test_several_problems_are_shown_together(folder: Path) -> None:
+    profile(folder, "bad", "[bx]\na = 1\n[bxx]\na = 1\n")
+    done = process(folder, "compose", "-p", "bad")
+    assert done.code == 2
+    assert [line.split(": ")[1] for line in done.stderr.splitlines() if line.startswith("error: ")] == [
+        f"{folder}/bad.toml:1",
+        f"{folder}/bad.toml:3",
+    ]
+
+
+def test_what_the_host_cannot_enforce_stops_a_required_launch(folder: Path) -> None:
+    message = require_one_message(process(folder, "run", "--", "id", broken=True), 125)
+    assert "box.closed cannot be enforced here: the hinge is broken\nhint: buy a hinge" in message
+    assert not list((folder / "state/bundles").iterdir())
+
+
+def test_a_state_directory_that_cannot_be_used(folder: Path) -> None:
+    message = require_one_message(process(folder, "run", "--", "id", HARDENING_STATE="/proc/hardening"), 125)
+    assert "/proc/hardening: cannot use the state directory" in message
+    assert "hint: set HARDENING_STATE" in message
+
+
+def test_a_runtime_that_refuses_a_field_names_its_pointer(folder: Path) -> None:
+    bundle = folder / "b"
+    bundle.mkdir()
+    (bundle / "config.json").write_text('{"process": {"args": ["id"]}, "linux": {"oddity": 1}}')
+    message = require_one_message(process(folder, "launch", "b"), 2)
+    assert "error: /linux/oddity: it is not known (native)\nhint: remove it" in message
