@@ -71,6 +71,7 @@ def _path(node: Node) -> str:
 #: A path that is hidden or read-only is stricter than one that is not.
 _RESTRICTS = Flag(strict=True)
 _GRANTS = Flag(strict=False)
+_NAMED = "a root of which every path is hidden or read-only would be none: paths are named"
 
 
 @attrs.frozen
@@ -97,10 +98,16 @@ class RootfsSettings:
             "/tmp": Tmpfs(64 * MEBIBYTE),  # noqa: S108
             "/var/tmp": Tmpfs(64 * MEBIBYTE),  # noqa: S108
         },
+        lenient="few programs run without a place to write; these are bounded, and nothing in them can be executed",
         help='Writable places in memory by destination; `tmpfs = "none"` has none at all. '
         "Also an array of `DST[:OPTS]`, and arrays `add` and `drop`.",
     )
-    shm_size: int = scalar(Ceiling(size=True, unit="bytes"), 16 * MEBIBYTE, "Size of `/dev/shm`; 0 leaves it out.")
+    shm_size: int = scalar(
+        Ceiling(size=True, unit="bytes"),
+        16 * MEBIBYTE,
+        "Size of `/dev/shm`; 0 leaves it out.",
+        lenient="semaphores and shared memory need a little of it",
+    )
     hidepid: str = scalar(
         Choice(("invisible", "noaccess", "off")),
         "invisible",
@@ -113,15 +120,18 @@ class RootfsSettings:
     sys: str = scalar(Choice(("none", "read-only")), "none", "Whether there is a `/sys`, with the cgroup tree in it.")
     masked_paths: Members[bool] = family(
         _RESTRICTS, rest=False, absent=False, default=dict.fromkeys(MASKED, True), read_member=_path, read_item=_item,
+        lenient=_NAMED,
         help="Paths in the container that show nothing; `*` stands for any name.",
     )  # fmt: skip
     read_only_paths: Members[bool] = family(
         _RESTRICTS, rest=False, absent=False, default=dict.fromkeys(READ_ONLY, True), read_member=_path, read_item=_item,
+        lenient=_NAMED,
         help="Paths in the container that are read-only where they lie on something writable.",
     )  # fmt: skip
     hidden_paths: Members[bool] = family(
         _RESTRICTS, rest=False, absent=False, default=dict.fromkeys(hidden.PATHS, True), read_member=_pattern,
         read_item=_hidden_item,
+        lenient=_NAMED,
         help="What the host's own root does not show; `~` stands for the caller's home and XDG directories.",
     )  # fmt: skip
     volumes: Members[Volume | None] = family(
@@ -130,10 +140,12 @@ class RootfsSettings:
         absent=None,
         read_member=read_destination,
         read_item=read_item,
+        examples=("/data",),
         help="Files and directories of the host, by destination.",
     )
     devices: Members[bool] = family(
         _GRANTS, rest=False, absent=False, read_member=_device, read_item=_device_item,
+        examples=("/dev/fuse", "/dev/kvm"),
         help="Devices of the host beyond null, zero, full, random, urandom, tty and terminals.",
     )  # fmt: skip
 

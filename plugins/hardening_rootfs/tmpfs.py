@@ -48,6 +48,8 @@ class Tmpfs:
 class TmpfsKind(Kind[Tmpfs | None]):
     """None (no tmpfs) is the strictest; a smaller one with fewer rights is stricter than a larger one with more."""
 
+    optional = True
+
     def parse(self, node: Node) -> Tmpfs | None:
         if isinstance(node.raw, str):
             return None if node.raw == NONE else _from_text(node.raw, node)

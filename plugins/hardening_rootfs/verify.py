@@ -16,9 +16,10 @@ from hardening_rootfs.settings import RootfsSettings
 
 @attrs.frozen
 class Mounted:
-    """One line of mountinfo: ``options`` are the mount's own, ``fields`` its propagation, ``data`` the file system's."""
+    """One line of mountinfo: ``top`` is what of the file system is mounted, ``options`` are the mount's own, ``fields`` its propagation, ``data`` the file system's."""
 
     place: str
+    top: str
     options: frozenset[str]
     fields: tuple[str, ...]
     kind: str
@@ -40,7 +41,7 @@ def parse(lines: Sequence[str]) -> dict[str, Mounted]:
             continue
         place = re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), first[4])
         data = dict(option.partition("=")[::2] for option in last[2].split(","))
-        mounts[place] = Mounted(place, frozenset(first[5].split(",")), tuple(first[6:]), last[0], data)
+        mounts[place] = Mounted(place, first[3], frozenset(first[5].split(",")), tuple(first[6:]), last[0], data)
     return mounts
 
 
@@ -58,6 +59,7 @@ def verify(settings: RootfsSettings, receipt: Mapping[str, Any]) -> Iterable[Che
             item.place for item in mounts.values()
             if any(field.startswith(("shared:", "master:")) for field in item.fields)
             and not any(item.place == place or is_below(item.place, place) for place in allowed)
+            and not _is_null(item) and not is_below(item.place, "/dev")
         ]  # fmt: skip
         yield Check("rootfs.propagation", "private", _list(tied, "private"), not tied)
     yield from _tmpfs(settings, mounts)
@@ -73,10 +75,9 @@ def _only_known(settings: RootfsSettings, mounts: Mapping[str, Mounted]) -> Chec
     """Nothing but the tmpfs, the writable volumes and the kernel's own file systems can be written to."""
     volumes = [volume.target for volume in settings.mounted_volumes() if volume.writable]
     known = {*settings.mounted_tmpfs(), "/proc"}
-    masks = {path for path, masked in settings.masked_paths.named.items() if masked}
     beyond = [
         item.place for item in mounts.values()
-        if item.writable and item.place not in known and item.place not in masks
+        if item.writable and item.place not in known
         and not (is_below(item.place, "/dev") or (item.kind == "proc" and is_below(item.place, "/proc")))
         and not any(item.place == place or is_below(item.place, place) for place in volumes)
         and not _is_null(item)
@@ -85,8 +86,8 @@ def _only_known(settings: RootfsSettings, mounts: Mapping[str, Mounted]) -> Chec
 
 
 def _is_null(item: Mounted) -> bool:
-    """Whether this is a mask: the null device, or an empty file system, over a path."""
-    return item.kind in ("devtmpfs", "tmpfs") and not is_below(item.place, "/dev") and item.data.get("size") == "0k"
+    """Whether this is the null device over a path: a mask, which takes what is written and keeps nothing."""
+    return item.kind in ("devtmpfs", "tmpfs") and item.top.endswith("/null")
 
 
 def _tmpfs(settings: RootfsSettings, mounts: Mapping[str, Mounted]) -> Iterator[Check]:

@@ -16,6 +16,7 @@ from hardening_rootfs.paths import destination, host_path
 PROPAGATION = ("rprivate", "private", "slave", "rslave", "shared", "rshared")
 #: Without a label of its own the volume may not be readable at all; ``Z`` gives it to this container, ``z`` to all.
 RELABEL = ("", "Z", "z")
+NONE = "none"
 _RIGHTS = ("suid", "dev", "exec")
 #: option -> what it says
 _WORDS: Mapping[str, tuple[str, object]] = {
@@ -67,8 +68,10 @@ _BOOLEANS = ("writable", *_RIGHTS, "recursive", "idmap")
 class VolumeKind(Kind[Volume | None]):
     """None (no volume) < read-only < writable; fewer rights are stricter; another source cannot be compared."""
 
+    optional = True
+
     def parse(self, node: Node) -> Volume | None:
-        return read_item(node)[1]
+        return None if node.raw == NONE else read_item(node)[1]
 
     def at_most(self, a: Volume | None, b: Volume | None) -> bool:
         if a is None or b is None:
@@ -108,11 +111,11 @@ class VolumeKind(Kind[Volume | None]):
         )
 
     def show(self, value: Volume | None) -> str:
-        return "none" if value is None else f"{value.source}:{value.target}:{','.join(_said(value))}"
+        return NONE if value is None else f"{value.source}:{value.target}:{','.join(_said(value))}"
 
     def dump(self, value: Volume | None) -> object:
         if value is None:
-            return None
+            return NONE
         if ":" in value.source or ":" in value.target:
             return {"source": value.source, "target": value.target, "options": _said(value)}
         return self.show(value)
