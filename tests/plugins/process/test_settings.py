@@ -39,7 +39,7 @@ def test_a_named_variable_goes_before_its_group(tmp_path: Path) -> None:
 def test_an_exception_may_name_a_group_of_variables(tmp_path: Path) -> None:
     strict = "[process]\nenvironment = []"
     loose = '[process]\nenvironment.add = ["LC_*"]'
-    with pytest.raises(Problems, match="1[0-9] problems") as caught:
+    with pytest.raises(Problems) as caught:
         composed(tmp_path, strict, loose)
     assert "process.environment.LC_ALL: true is looser than false" in str(caught.value)
     excepted = loose + '\n[[exceptions]]\nsetting = "process.environment.LC_*"\nreason = "language"'

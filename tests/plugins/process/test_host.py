@@ -1,0 +1,107 @@
+"""What this host cannot give, for callers and hosts by hand."""
+
+from __future__ import annotations
+
+import attrs
+import pytest
+
+from hardening.schema import Members
+from hardening_process.host import check, effective_oom_score_adj, effective_rlimit
+from hardening_process.kinds import UNLIMITED, Rlimit, User
+from hardening_process.settings import ProcessSettings
+from tests.plugins.process.stacks import DELEGATED, NO_CGROUPS, context, host, strict
+
+
+def limits(**named: Rlimit) -> ProcessSettings:
+    return strict(ProcessSettings, rlimits=Members(named, UNLIMITED))
+
+
+def test_an_ordinary_caller_with_subordinate_ids_has_all_of_the_defaults() -> None:
+    assert list(check(strict(ProcessSettings), context(host(groups=(1000, 27))))) == []
+
+
+def test_root_has_all_of_the_defaults_without_a_user_namespace() -> None:
+    assert list(check(strict(ProcessSettings), context(host(0, groups=(0, 27)), user="host"))) == []
+
+
+def test_groups_that_cannot_be_dropped_must_be_permitted() -> None:
+    """With one id mapped the kernel forbids setgroups(2), and the caller's groups keep their access."""
+    caller = host(groups=(1000, 4_000_000), subids=())
+    (found,) = check(strict(ProcessSettings), context(caller))
+    assert found.leaf == "process.groups"
+    assert "4000000" in found.reason
+    assert not found.tolerated
+    permitted = strict(ProcessSettings, groups=Members({"4000000": True}, False))
+    assert list(check(permitted, context(caller))) == []
+
+
+def test_only_a_user_namespace_lets_an_ordinary_caller_become_another() -> None:
+    other = strict(ProcessSettings, user=User("33", "33"))
+    (found,) = check(other, context(host(), user="host"))
+    assert found.leaf == "process.user"
+    assert list(check(other, context(host()))) == []
+    assert list(check(other, context(host(0), user="host"))) == []
+
+
+@pytest.mark.parametrize(
+    ("caller", "sys_resource", "user", "expected"),
+    [
+        (UNLIMITED, False, "private", Rlimit(1024, 4096)),
+        (Rlimit(256, 2048), False, "private", Rlimit(1024, 2048)),
+        (Rlimit(256, 512), False, "private", Rlimit(512, 512)),
+        (Rlimit(256, 512), False, "host", Rlimit(512, 512)),
+        (Rlimit(256, 512), True, "host", Rlimit(1024, 4096)),
+        # In a user namespace of its own the launch has no power over the host's limits.
+        (Rlimit(256, 512), True, "private", Rlimit(512, 512)),
+    ],
+)
+def test_a_limit_is_cut_to_what_the_caller_can_hand_down(
+    caller: Rlimit, sys_resource: bool, user: str, expected: Rlimit
+) -> None:
+    on = host(0, rlimits={"nofile": caller}, sys_resource=sys_resource)
+    assert effective_rlimit("nofile", limits(nofile=Rlimit(1024, 4096)), context(on, user=user)) == expected
+
+
+def test_a_limit_that_the_process_cannot_even_start_with_is_told() -> None:
+    own = limits(nofile=Rlimit(1024, 4096))
+    (found,) = check(own, context(host(rlimits={"nofile": Rlimit(256, 512)})))
+    assert found.leaf == "process.rlimits.nofile"
+    assert found.tolerated, "what counts instead is stricter, so nothing stops"
+    assert list(check(own, context(host(rlimits={"nofile": Rlimit(256, 2048)})))) == []
+
+
+def test_no_ceiling_leaves_the_callers_limit() -> None:
+    on = host(rlimits={"nofile": Rlimit(256, 512)})
+    assert effective_rlimit("nofile", limits(), context(on)) is None
+    half = limits(nofile=Rlimit(64, None))
+    assert effective_rlimit("nofile", half, context(on)) == Rlimit(64, 512)
+    assert effective_rlimit("nofile", half, context(host())) == Rlimit(64, None)
+
+
+def test_the_callers_score_is_the_least() -> None:
+    own = strict(ProcessSettings, oom_score_adj=100)
+    assert effective_oom_score_adj(own, context(host(oom_score_adj=-900))) == 100
+    assert effective_oom_score_adj(own, context(host(oom_score_adj=300))) == 300
+
+
+def test_ceilings_need_their_controllers() -> None:
+    own = strict(ProcessSettings, pids=50, memory=1 << 26, memory_swap=1 << 26, cpu=50_000)
+    assert list(check(own, context(host(cgroups=DELEGATED)))) == []
+    found = list(check(own, context(host(cgroups=NO_CGROUPS))))
+    assert [item.leaf for item in found] == [
+        f"process.resources.{name}" for name in ("pids", "memory", "memory_swap", "cpu")
+    ]
+    assert not any(item.tolerated for item in found)
+    gently = attrs.evolve(own, resources_requirement="best-effort")
+    assert all(item.tolerated for item in check(gently, context(host(cgroups=NO_CGROUPS))))
+
+
+def test_what_asks_for_no_ceiling_needs_no_cgroups() -> None:
+    assert list(check(strict(ProcessSettings), context(host(cgroups=NO_CGROUPS)))) == []
+
+
+def test_swap_that_the_kernel_does_not_count_is_told() -> None:
+    uncounted = attrs.evolve(DELEGATED, swap=False)
+    own = strict(ProcessSettings, memory=1 << 26, memory_swap=1 << 27)
+    (found,) = check(own, context(host(cgroups=uncounted)))
+    assert found.leaf == "process.resources.memory_swap"
