@@ -80,7 +80,7 @@ def test_sizes_are_binary_multiples(text: str, value: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "M", "-1", "1.5G", "64X", "64MM", "1e3", "٣M", "9" * 19, "99999999T"])
 def test_what_is_no_size_is_refused(text: str) -> None:
-    with pytest.raises(ProfileError, match="^profile.toml:1: value: "):
+    with pytest.raises(ProfileError, match=r"^profile\.toml:1: value: "):
         Ceiling(size=True).parse(node(text))
 
 
