@@ -36,7 +36,8 @@ KEYS = frozenset(
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Read a receipt; raises `HardeningError` for a file that is none."""
+    """Read a receipt, ``mountinfo`` as lines and the two numbers as such; raises `HardeningError` for a file that is
+    none."""
     try:
         receipt = json.loads(path.read_bytes())
     except OSError as error:
@@ -46,7 +47,12 @@ def read(path: Path) -> dict[str, Any]:
     missing = KEYS - receipt.keys() if isinstance(receipt, dict) else KEYS
     if missing:
         raise HardeningError(f"not a receipt: it lacks {', '.join(sorted(missing))}", origin=path)
-    return dict(receipt)
+    try:
+        numbers = {key: int(receipt[key]) for key in ("loginuid", "oom_score_adj") if receipt[key] is not None}
+    except (TypeError, ValueError) as error:
+        raise HardeningError(f"not a receipt: {error}", origin=path) from None
+    lines = receipt["mountinfo"]
+    return {**receipt, **numbers, "mountinfo": lines.splitlines() if isinstance(lines, str) else lines or []}
 
 
 def verify(composition: Composition, receipt: Mapping[str, Any]) -> list[Check]:

@@ -52,7 +52,8 @@ def show_json(data: object) -> None:
 
 
 def note(text: str) -> None:
-    """Write one line to standard error."""
+    """Write one line to standard error, after what went to standard output before it."""
+    sys.stdout.flush()
     print(escape(" ".join(text.split())), file=sys.stderr)
 
 

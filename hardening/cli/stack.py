@@ -44,7 +44,7 @@ class StackCommand(click.Command):
         offered: list[tuple[str, str]] = []
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
-            if record is not None:
+            if record is not None and isinstance(parameter, click.Option):
                 (offered if isinstance(parameter, MechanismOption) else own).append(record)
         with formatter.section("Options"):
             formatter.write_dl(own)

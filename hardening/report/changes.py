@@ -35,16 +35,34 @@ def _walk(pointer: str, before: Any, after: Any) -> Iterator[Change]:
         for key in [*before, *(key for key in after if key not in before)]:
             yield from _walk(f"{pointer}/{escape(key)}", before.get(key), after.get(key))
     elif isinstance(before, list) and isinstance(after, list):
-        removed = [item for item in before if item not in after]
-        added = [(index, item) for index, item in enumerate(after) if item not in before]
-        for item in removed:
-            yield Change(f"{pointer}/{before.index(item)}", item, None)
-        for index, item in added:
-            yield Change(f"{pointer}/{index}", None, item)
-        if not removed and not added:
-            yield Change(pointer, before, after)
+        yield from _walk_array(pointer, before, after)
     else:
         yield Change(pointer, before, after)
+
+
+def _walk_array(pointer: str, before: list[Any], after: list[Any]) -> Iterator[Change]:
+    """Elements with the same key are held against each other, wherever they stand; the others were added or removed."""
+    removed = [item for item in before if item not in after]
+    added = [(index, item) for index, item in enumerate(after) if item not in before]
+    for item in removed:
+        key = _key(item)
+        partner = next((entry for entry in added if key is not None and _key(entry[1]) == key), None)
+        if partner is None:
+            yield Change(f"{pointer}/{before.index(item)}", item, None)
+        else:
+            added.remove(partner)
+            yield Change(f"{pointer}/{partner[0]}", item, partner[1])
+    for index, item in added:
+        yield Change(f"{pointer}/{index}", None, item)
+    if not removed and not added and sorted(map(str, before)) != sorted(map(str, after)):
+        yield Change(pointer, before, after)
+
+
+def _key(item: Any) -> object:
+    """What makes an element unique in the arrays of an OCI configuration."""
+    if isinstance(item, Mapping):
+        return next((item[name] for name in ("destination", "path", "type", "containerID") if name in item), None)
+    return None
 
 
 def _decided(pointer: str, leaves: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:

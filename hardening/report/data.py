@@ -10,9 +10,10 @@ from hardening.errors import HardeningError, Problems
 from hardening.findings import Finding
 from hardening.fold import Resolved, Step
 from hardening.layers import Exemption, Layer, Stack
-from hardening.mechanism import Check, Excess, Shortfall
+from hardening.mechanism import Excess, Shortfall
 from hardening.report.state import Enforcement
 from hardening.report.table import Table
+from hardening.report.verification import Line
 
 Data = dict[str, Any]
 
@@ -114,10 +115,10 @@ def enforcement(items: Sequence[Enforcement]) -> list[Data]:
     ]
 
 
-def checks(items: Iterable[Check]) -> list[Data]:
+def checks(items: Iterable[Line]) -> list[Data]:
     """The lines of a verified receipt."""
     return [
-        {"leaf": item.leaf, "expected": item.expected, "kernel": item.kernel, "holds": item.holds} for item in items
+        {"leaf": item.leaf, "expected": item.expected, "kernel": item.kernel, "result": item.result} for item in items
     ]
 
 

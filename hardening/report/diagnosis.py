@@ -10,12 +10,13 @@ import attrs
 
 from hardening.compose import Composition
 from hardening.host import Host
-from hardening.mechanism import Context
+from hardening.mechanism import Context, Shortfall
 from hardening.report.state import enforcement
 from hardening.report.table import Table
 from hardening.runtime import Runtime
 
 OK, WARN, FAIL, FACT = "ok", "warn", "fail", ""
+WIDTH = 120
 
 
 @attrs.frozen
@@ -44,36 +45,38 @@ def facts(host: Host) -> Iterator[Line]:
             continue
         for field in attrs.fields(kind):
             if field.repr is not False:
-                yield Line(area, field.name.replace("_", " "), FACT, show(getattr(value, field.name)))
+                yield Line(area, field.name.replace("_", " "), FACT, show(getattr(value, field.name), field.name))
 
 
-def show(value: Any) -> str:
-    """A fact as people read it; long collections are counted."""
+def show(value: Any, name: str = "") -> str:
+    """A fact as people read it: long collections are counted, and long texts cut. ``name`` is the field's."""
     if value is None:
         return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if attrs.has(type(value)):
-        parts = ((field.name, getattr(value, field.name)) for field in attrs.fields(type(value)))
-        return ", ".join(f"{name} {show(item)}" for name, item in parts)
+    if isinstance(value, tuple) and "version" in name:
+        return ".".join(map(str, value))
+    if attrs.has(type(value)) and "__str__" not in vars(type(value)):
+        fields = [(field.name, getattr(value, field.name)) for field in attrs.fields(type(value))]
+        return _cut(", ".join(f"{name} {show(item, name)}" for name, item in fields if item not in ("", None)))
     if isinstance(value, Mapping):
-        return _some([f"{key} {show(item)}" for key, item in value.items()])
+        return _some([f"{key} {show(item, str(key))}" for key, item in value.items()])
     if isinstance(value, frozenset | set):
         return _some(sorted(map(show, value)))
     if isinstance(value, tuple | list):
-        return ".".join(map(str, value)) if _is_version(value) else _some([show(item) for item in value])
-    return re.sub(r"\s+", " ", str(value))
-
-
-def _is_version(value: tuple[Any, ...] | list[Any]) -> bool:
-    return isinstance(value, tuple) and 2 <= len(value) <= 3 and all(type(item) is int for item in value)
+        return _some([show(item) for item in value])
+    return _cut(re.sub(r"\s+", " ", str(value)))
 
 
 def _some(items: list[str]) -> str:
     if not items:
         return "none"
     text = ", ".join(items)
-    return text if len(text) <= 160 else f"{len(items)}: {', '.join(items[:6])}, ..."
+    return text if len(text) <= WIDTH else _cut(f"{len(items)}: {text}")
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= WIDTH else f"{text[: WIDTH - 3]}..."
 
 
 def runtimes(items: Iterable[Runtime]) -> Iterator[Line]:
@@ -88,15 +91,19 @@ def runtimes(items: Iterable[Runtime]) -> Iterator[Line]:
         yield Line("runtime", "any", FAIL, "no runtime is installed", "reinstall hardening")
 
 
-def mechanisms(composition: Composition, host: Host) -> Iterator[Line]:
-    """Each mechanism of a composition held against the host."""
+def shortfalls(composition: Composition, host: Host) -> list[Shortfall]:
+    """Everything that a host cannot enforce of a composition, required or not."""
     context = Context(host, composition.composed)
-    shortfalls = [
+    return [
         shortfall
         for mechanism in composition.mechanisms
         for shortfall in mechanism.check(composition.settings[mechanism.name], context)
     ]
-    for state in enforcement(composition, shortfalls):
+
+
+def mechanisms(composition: Composition, host: Host) -> Iterator[Line]:
+    """Each mechanism of a composition held against the host."""
+    for state in enforcement(composition, shortfalls(composition, host)):
         if not state.shortfalls:
             yield Line("mechanism", state.mechanism, OK, "enforced")
         for shortfall in state.shortfalls:

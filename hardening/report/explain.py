@@ -42,7 +42,7 @@ def find(composition: Composition, question: str) -> Answer:
     inside = tuple(entry for entry in own if str(entry.leaf).startswith(question + "."))
     if inside and below in {*mechanism.schema.settings, *_prefixes(mechanism)}:
         return Answer(inside, False)
-    found = [_member(composition, mechanism, question, part) for part in mechanism.expand(below)]
+    found = [entry for part in mechanism.expand(below) for entry in _named(composition, mechanism, question, part)]
     return Answer(tuple(found), len(found) == 1)
 
 
@@ -53,22 +53,27 @@ def _prefixes(mechanism: Mechanism[Any]) -> Iterator[str]:
             yield ".".join(parts[:end])
 
 
-def _member(composition: Composition, mechanism: Mechanism[Any], question: str, name: str) -> Resolved:
+def _named(composition: Composition, mechanism: Mechanism[Any], question: str, name: str) -> Iterator[Resolved]:
     hit = mechanism.schema.find(name)
     if hit is None:
         known = [*mechanism.schema.settings, *_prefixes(mechanism)]
         hint = nearest(name, known) or f"`hardening explain {mechanism.name}` lists what there is"
         raise UsageError(f'there is no setting "{name}" in {mechanism.name}', origin=question, hint=hint)
     setting, member = hit
+    if isinstance(setting, Family) and not member:
+        whole = (mechanism.name, setting.name)
+        yield from (
+            entry for leaf, entry in sorted(composition.leaves.items()) if (leaf.mechanism, leaf.setting) == whole
+        )
+        return
     if isinstance(setting, Family) and member != REST:
         node = Node(member, (mechanism.name,), command_line({}, {(mechanism.name,): question}))
         member = setting.read_member(node)
     leaf = mechanism.leaf(setting.name, member)
     entry = composition.leaves.get(leaf)
-    if entry is not None:
-        return entry
-    rest = composition.leaves[mechanism.leaf(setting.name, REST)]
-    return attrs.evolve(rest, leaf=leaf)
+    if entry is None:
+        entry = attrs.evolve(composition.leaves[mechanism.leaf(setting.name, REST)], leaf=leaf)
+    yield entry
 
 
 def history(entry: Resolved, pending: Sequence[Pending]) -> Table:

@@ -21,12 +21,13 @@ class Enforcement:
 
 
 def enforcement(composition: Composition, shortfalls: Iterable[Shortfall]) -> list[Enforcement]:
-    """The state of every mechanism; a shortfall of its whole table means that nothing of it is enforced."""
+    """The state of every mechanism. A shortfall of its whole table, or of its setting ``enabled``, means that nothing of
+    it is enforced."""
     found = tuple(shortfalls)
     states = []
     for mechanism in composition.mechanisms:
         own = tuple(item for item in found if item.leaf.split(".")[0] == mechanism.name)
-        whole = any(item.leaf == mechanism.name for item in own)
+        whole = any(item.leaf in (mechanism.name, f"{mechanism.name}.enabled") for item in own)
         state = "not enforced" if whole else "partly" if own else "enforced"
         requirement = "required" if composition.required(mechanism.name) else "best-effort"
         states.append(Enforcement(mechanism.name, requirement, state, own))
