@@ -15,11 +15,10 @@ from hardening.mechanism import Check, Context, Excess, Mechanism, Option, Readi
 from hardening.schema import REST, Say
 from hardening.source import Node
 from hardening.spec import Fragment
+from hardening_capabilities import findings, spec
 from hardening_capabilities import settings as grammar
-from hardening_capabilities.findings import findings, verify
 from hardening_capabilities.host import CapabilityFacts, check, probe
 from hardening_capabilities.settings import CapabilitiesSettings
-from hardening_capabilities.spec import contribute, tighten
 from hardening_capabilities.table import BY_NAME
 
 __all__ = ["Capabilities", "CapabilitiesSettings"]
@@ -63,18 +62,18 @@ class Capabilities(Mechanism[CapabilitiesSettings]):
         return check(settings, context)
 
     def contribute(self, settings: CapabilitiesSettings, context: Context, fragment: Fragment) -> None:
-        contribute(settings, context, fragment)
+        spec.contribute(settings, context, fragment)
 
     def tighten(
         self, settings: CapabilitiesSettings, document: Mapping[str, Any], context: Context, fragment: Fragment
     ) -> Iterable[Excess]:
-        return tighten(settings, document, fragment)
+        return spec.tighten(settings, document, fragment)
 
     def findings(self, settings: CapabilitiesSettings, context: Context) -> Iterable[Finding]:
-        return findings(settings, context)
+        return findings.findings(settings, context)
 
     def verify(self, settings: CapabilitiesSettings, receipt: Mapping[str, Any]) -> Iterable[Check]:
-        return verify(settings, receipt)
+        return findings.verify(settings, receipt)
 
 
 @hookimpl

@@ -14,10 +14,9 @@ from hardening.hookspecs import hookimpl
 from hardening.host import Host
 from hardening.mechanism import Check, Context, Excess, Mechanism, Shortfall
 from hardening.spec import Fragment
-from hardening_selinux.findings import findings, verify
+from hardening_selinux import findings, spec
 from hardening_selinux.host import SelinuxFacts, check, probe
 from hardening_selinux.settings import SelinuxSettings
-from hardening_selinux.spec import contribute, tighten
 
 __all__ = ["Selinux", "SelinuxSettings"]
 
@@ -36,18 +35,18 @@ class Selinux(Mechanism[SelinuxSettings]):
         return check(settings, context)
 
     def contribute(self, settings: SelinuxSettings, context: Context, fragment: Fragment) -> None:
-        contribute(settings, context, fragment)
+        spec.contribute(settings, context, fragment)
 
     def tighten(
         self, settings: SelinuxSettings, document: Mapping[str, Any], context: Context, fragment: Fragment
     ) -> Iterable[Excess]:
-        return tighten(settings, document, context, fragment)
+        return spec.tighten(settings, document, context, fragment)
 
     def findings(self, settings: SelinuxSettings, context: Context) -> Iterable[Finding]:
-        return findings(settings, context)
+        return findings.findings(settings, context)
 
     def verify(self, settings: SelinuxSettings, receipt: Mapping[str, Any]) -> Iterable[Check]:
-        return verify(settings, receipt)
+        return findings.verify(settings, receipt, probe())
 
 
 @hookimpl

@@ -8,7 +8,7 @@ from typing import Any
 from hardening.findings import Finding, Severity
 from hardening.mechanism import Check, Context
 from hardening_namespaces.settings import HOST, NamespacesSettings
-from hardening_selinux.host import SelinuxFacts, probe, process_label
+from hardening_selinux.host import SelinuxFacts, process_label
 from hardening_selinux.labels import Label
 from hardening_selinux.settings import AUTO, SelinuxSettings
 from hardening_selinux.spec import wanted_volumes
@@ -71,11 +71,10 @@ def _joined(context: Context) -> Iterator[Finding]:
             )
 
 
-def verify(settings: SelinuxSettings, receipt: Mapping[str, Any]) -> Iterator[Check]:
+def verify(settings: SelinuxSettings, receipt: Mapping[str, Any], facts: SelinuxFacts) -> Iterator[Check]:
     """Hold the label of the command (``/proc/PID/attr/current``) against the settings."""
     if not settings.enabled:
         return
-    facts = probe()
     text = str(receipt["label"]).rstrip("\0\n")
     try:
         label = Label.parse(text)
