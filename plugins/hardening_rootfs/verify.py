@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -10,13 +11,16 @@ import attrs
 
 from hardening.kinds import show_size
 from hardening.mechanism import Check
+from hardening.schema import Members
+from hardening_rootfs import hidden
 from hardening_rootfs.paths import is_below
 from hardening_rootfs.settings import RootfsSettings
 
 
 @attrs.frozen
 class Mounted:
-    """One line of mountinfo: ``top`` is what of the file system is mounted, ``options`` are the mount's own, ``fields`` its propagation, ``data`` the file system's."""
+    """One line of mountinfo: ``top`` is the part of the file system that is mounted, ``options`` are the mount's own,
+    ``fields`` its propagation, ``data`` the file system's options."""
 
     place: str
     top: str
@@ -65,6 +69,7 @@ def verify(settings: RootfsSettings, receipt: Mapping[str, Any]) -> Iterable[Che
     yield from _tmpfs(settings, mounts)
     yield from _volumes(settings, mounts)
     yield from _kernel(settings, mounts)
+    yield from _paths(settings, mounts)
 
 
 def _list(places: Sequence[str], otherwise: str) -> str:
@@ -141,3 +146,37 @@ def _kernel(settings: RootfsSettings, mounts: Mapping[str, Mounted]) -> Iterator
     else:
         loose = [item.place for item in trees if item.writable and not _is_null(item)]
         yield Check("rootfs.sys", "read-only", _list(loose, "read-only"), bool(trees) and not loose)
+
+
+def _cover(path: str, mounts: Mapping[str, Mounted]) -> Mounted | None:
+    """The mount that a path is seen through."""
+    places = [place for place in mounts if place == path or is_below(path, place)]
+    return mounts[max(places, key=len)] if places else None
+
+
+def _paths(settings: RootfsSettings, mounts: Mapping[str, Mounted]) -> Iterator[Check]:
+    """Masked and read-only paths of the kernel that this host has, and what the host's own root must not show."""
+    gone = [*(["/proc"] if settings.subset else []), *(["/sys"] if settings.sys == "none" else [])]
+    for name in ("masked_paths", "read_only_paths"):
+        members: Members[bool] = getattr(settings, name)
+        paths = [
+            path for path in members.having(True)
+            if path.startswith(("/proc/", "/sys/")) and os.path.lexists(path)
+            and not any(is_below(path, other) for other in gone)
+        ]  # fmt: skip
+        covers = {path: _cover(path, mounts) for path in paths}
+        if name == "masked_paths":
+            bad = [path for path, cover in covers.items() if cover is None or not _masks(cover, path)]
+        else:
+            bad = [path for path, cover in covers.items() if cover is None or cover.writable]
+        word = name.removesuffix("_paths").replace("_", "-")
+        yield Check(f"rootfs.{name}", word, _list(bad, word), not bad)
+    if settings.path.is_host:
+        own = {"/", *settings.mounted_tmpfs(), *(volume.target for volume in settings.mounted_volumes())}
+        secrets = [(path, _cover(path, mounts)) for path in hidden.expand(settings.hidden_paths.having(True), ())]
+        shown = [path for path, cover in secrets if cover is not None and cover.place not in {*own, path}]
+        yield Check("rootfs.hidden_paths", "hidden", _list(shown, "hidden"), not shown)
+
+
+def _masks(cover: Mounted, path: str) -> bool:
+    return cover.place == path or (cover.kind == "tmpfs" and not cover.writable)

@@ -1,0 +1,330 @@
+"""The guarantees of `[rootfs]`, as the kernel reports and enforces them.
+
+Every test has a counterpart in which the setting is loosened, and the kernel is seen to permit what it refused.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hardening.mechanism import Check
+from hardening_rootfs import Rootfs
+from hardening_rootfs.verify import Mounted, parse
+from tests.support.runs import RUNTIMES, Running, busybox_root, composed, host_of, installed, running, workplace
+from tests.support.users import User, ordinary
+
+pytestmark = pytest.mark.system
+
+MECHANISMS = ("namespaces", "rootfs")
+
+
+#: runc knows time namespaces from 1.2 on; they have no part in these tests.
+COMMON = '[namespaces]\ntime = "host"'
+
+
+def by(runtime: str) -> Mapping[str, Any]:
+    """How to run under a runtime."""
+    return {"runtime": runtime, "mechanisms": MECHANISMS}
+
+
+def mounts(found: Running) -> dict[str, Mounted]:
+    """The mounts of a command by place, as the host reads them."""
+    return parse(found.read("mountinfo").splitlines())
+
+
+def refused(found: Running, line: str) -> bool:
+    return found.attempt(line)[0] != 0
+
+
+def checks(found: Running, *profiles: str) -> list[Check]:
+    """The mechanism's own verdict on what the kernel reports."""
+    with workplace() as folder:
+        plugins = installed(MECHANISMS)
+        composition = composed(profiles, plugins, host_of(None, plugins), folder)
+        receipt = {"mountinfo": found.read("mountinfo").splitlines()}
+        return list(Rootfs().verify(composition.settings["rootfs"], receipt))
+
+
+@pytest.fixture
+def data() -> Iterator[Path]:
+    """A directory of the host with a file in it, which every id may write to."""
+    with workplace() as folder:
+        place = folder / "data"
+        place.mkdir()
+        place.chmod(0o777)
+        (place / "file").write_text("from the host\n")
+        program = place / "program"
+        program.write_text("#!/bin/sh\necho ran\n")
+        program.chmod(0o755)
+        yield place
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_the_hosts_root_is_read_only_with_all_below(runtime: str) -> None:
+    with running(COMMON, "[rootfs]", **by(runtime)) as found:
+        for place in ("/", "/etc", "/usr", "/var", "/dev"):
+            assert refused(found, f"touch {place}/hardening-test")
+        known = {"/run", "/tmp", "/var/tmp", "/proc", "/dev/shm", "/dev/mqueue", "/dev/pts"}
+        writable = {
+            place for place, item in mounts(found).items()
+            if item.writable and not item.top.endswith(("/null", "/zero", "/full", "/random", "/urandom", "/tty"))
+        }  # fmt: skip
+        assert writable <= known
+        assert all(check.holds for check in checks(found, "[rootfs]"))
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_secrets_of_the_host_are_hidden(runtime: str) -> None:
+    with running(COMMON, "[rootfs]", **by(runtime)) as found:
+        assert found.ask("cat /etc/shadow") == ""
+        assert found.ask("ls -A /root") == ""
+        assert found.ask("ls -A /home") == ""
+        assert found.ask("ls -A /var/log") == ""
+        assert found.ask("cat /etc/hostname /etc/passwd")
+
+
+def test_what_is_no_longer_hidden_is_seen() -> None:
+    profile = '[rootfs]\nhidden_paths.drop = ["/etc/shadow", "/var/log"]'
+    with running(COMMON + '\nuser = "host"', profile, **by("native")) as found:
+        assert found.ask("cat /etc/shadow") == Path("/etc/shadow").read_text().rstrip("\n")
+        assert set(found.ask("ls -A /var/log").split()) == set(os.listdir("/var/log"))
+        strict = {check.leaf: check.holds for check in checks(found, "[rootfs]")}
+        assert not strict["rootfs.hidden_paths"]
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_file_systems_mounted_below_are_read_only_too(runtime: str, data: Path) -> None:
+    """A read-only bind mount of a tree leaves the mounts in it writable: they must be made read-only, too."""
+    import subprocess
+
+    inner = data / "inner"
+    inner.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=1777", "tmpfs", str(inner)], check=True)
+    try:
+        profile = f'[rootfs]\nvolumes = ["{data}:/data:ro"]'
+        with running(COMMON, profile, **by(runtime)) as found:
+            assert refused(found, "touch /data/inner/new")
+            assert {"ro", "nosuid", "nodev"} <= mounts(found)["/data/inner"].options
+        with running(COMMON, f'[rootfs]\nvolumes = ["{data}:/data"]', **by(runtime)) as found:
+            found.ask("touch /data/inner/new")
+    finally:
+        subprocess.run(["umount", str(inner)], check=True)
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_tmpfs_is_bounded_and_runs_nothing(runtime: str) -> None:
+    profile = '[rootfs]\ntmpfs."/tmp" = "1M"'
+    with running(COMMON, profile, **by(runtime)) as found:
+        item = mounts(found)["/tmp"]
+        assert {"nosuid", "nodev", "noexec"} <= item.options
+        assert item.data["size"] == "1024k"
+        assert refused(found, "dd if=/dev/zero of=/tmp/big bs=64k count=32")
+        found.ask("rm /tmp/big; cp /bin/true /tmp/true; chmod +x /tmp/true")
+        assert refused(found, "/tmp/true")
+        assert all(check.holds for check in checks(found, profile))
+
+
+def test_a_loosened_tmpfs_takes_more_and_runs_programs() -> None:
+    profile = '[rootfs]\ntmpfs."/tmp" = "size=4M,exec"'
+    with running(COMMON, profile, **by("native")) as found:
+        found.ask("dd if=/dev/zero of=/tmp/big bs=64k count=32")
+        found.ask("cp /bin/true /tmp/true; chmod +x /tmp/true; /tmp/true")
+        strict = {check.leaf: check.holds for check in checks(found, '[rootfs]\ntmpfs."/tmp" = "1M"')}
+        assert not strict["rootfs.tmpfs./tmp"]
+        assert strict["rootfs.tmpfs./run"]
+
+
+def test_empty_files_are_bounded_too() -> None:
+    profile = '[rootfs]\ntmpfs."/tmp" = "1M"'
+    with running(COMMON, profile, **by("native")) as found:
+        assert refused(found, "(i=0; while [ $i -lt 1100 ]; do : > /tmp/$i || exit 1; i=$((i+1)); done)")
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_without_tmpfs_nothing_is_writable(runtime: str) -> None:
+    with running(COMMON, '[rootfs]\ntmpfs = "none"\nshm_size = 0', **by(runtime)) as found:
+        for place in ("/run", "/tmp", "/var/tmp", "/dev/shm"):
+            assert place not in mounts(found)
+            assert refused(found, f"touch {place}/new")
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_volumes_have_the_rights_that_they_were_given(runtime: str, data: Path) -> None:
+    profile = f"""
+        [rootfs]
+        volumes = [
+            "{data}:/data",
+            "{data}:/ro:ro",
+            "{data}:/quiet:noexec",
+            "{data}/file:/opt/one/file:ro",
+        ]
+    """
+    with running(COMMON, profile, **by(runtime)) as found:
+        assert found.ask("cat /data/file /opt/one/file") == "from the host\nfrom the host"
+        found.ask("touch /data/made; /data/program; sh /quiet/program")
+        assert (data / "made").exists()
+        assert refused(found, "touch /ro/new")
+        assert refused(found, "/quiet/program")
+        assert refused(found, "echo >> /opt/one/file")
+        seen = mounts(found)
+        assert all({"nosuid", "nodev"} <= seen[place].options for place in ("/data", "/ro", "/quiet"))
+        assert "noexec" in seen["/quiet"].options
+        assert all(check.holds for check in checks(found, profile))
+        stricter = {check.leaf: check.holds for check in checks(found, profile.replace('/data"', '/data:ro"'))}
+        assert not stricter["rootfs.volumes./data"]
+
+
+def test_a_volume_with_suid_and_dev_has_them(data: Path) -> None:
+    with running(COMMON, f'[rootfs]\nvolumes = ["{data}:/data:suid,dev"]', **by("native")) as found:
+        assert not {"nosuid", "nodev"} & mounts(found)["/data"].options
+
+
+@pytest.mark.parametrize("runtime", ["native", "crun"])
+def test_an_id_mapped_volume_has_the_owners_of_the_container(runtime: str, data: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can make id-mapped mounts")
+    profile = f'[rootfs]\nvolumes = ["{data}:/mapped:idmap", "{data}:/plain"]'
+    with running(COMMON, profile, **by(runtime)) as found:
+        assert found.ask("stat -c %u /mapped/file") == "0"
+        assert found.ask("stat -c %u /plain/file") == "65534"
+        found.ask("touch /mapped/new")
+        assert (data / "new").stat().st_uid == 0
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_proc_shows_processes_only_and_hides_those_of_others(runtime: str) -> None:
+    with running(COMMON, "[rootfs]", **by(runtime)) as found:
+        data = mounts(found)["/proc"].data
+        assert (data["hidepid"], data["subset"]) == ("invisible", "pid")
+        assert not set(found.ask("ls /proc").split()) & {"cpuinfo", "kcore", "keys", "sys", "meminfo"}
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_the_whole_of_proc_is_masked_and_read_only_where_it_must_be(runtime: str) -> None:
+    profile = '[rootfs]\nproc.subset = ""\nproc.hidepid = "off"\nsys = "read-only"'
+    with running(COMMON, profile, **by(runtime)) as found:
+        seen = mounts(found)
+        assert "hidepid" not in seen["/proc"].data
+        assert found.ask("cat /proc/keys /proc/timer_list /proc/interrupts") == ""
+        assert "ro" in seen["/proc/sys"].options
+        assert refused(found, "echo 1 > /proc/sys/kernel/domainname")
+        assert refused(found, "echo b > /proc/sysrq-trigger")
+        assert "ro" in seen["/sys"].options
+        assert "ro" in seen["/sys/fs/cgroup"].options
+        assert refused(found, "mkdir /sys/fs/cgroup/new")
+        assert found.ask("ls -A /sys/firmware") == ""
+        assert all(check.holds for check in checks(found, profile))
+
+
+def test_unmasked_paths_are_seen() -> None:
+    profile = """
+        [rootfs]
+        proc.subset = ""
+        masked_paths.drop = ["/proc/interrupts"]
+        read_only_paths.drop = ["/proc/sys"]
+    """
+    with running(COMMON, profile, **by("native")) as found:
+        assert found.ask("cat /proc/interrupts")
+        assert "/proc/sys" not in mounts(found)
+        strict = {check.leaf: check.holds for check in checks(found, '[rootfs]\nproc.subset = ""')}
+        assert not strict["rootfs.masked_paths"]
+        assert not strict["rootfs.read_only_paths"]
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_dev_holds_a_few_devices_and_is_read_only(runtime: str) -> None:
+    with running(COMMON, "[rootfs]", **by(runtime)) as found:
+        names = set(found.ask("ls /dev").split())
+        devices = {"null", "zero", "full", "random", "urandom", "tty"}
+        links = {"fd", "stdin", "stdout", "stderr", "ptmx", "core"}
+        assert devices <= names <= devices | links | {"pts", "shm", "mqueue", "console"}
+        found.ask("head -c 1 /dev/urandom > /dev/null; ! echo > /dev/full")
+
+
+def test_a_device_can_be_added() -> None:
+    device = "/dev/loop-control"
+    if not os.path.exists(device):
+        device = "/dev/kmsg"
+    with running(COMMON, "[rootfs]", **by("native")) as found:
+        assert refused(found, f"test -e {device}")
+    with running(COMMON, f'[rootfs]\ndevices = ["{device}"]', **by("native")) as found:
+        found.ask(f"test -c {device}")
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_root_of_ones_own(runtime: str) -> None:
+    with workplace() as folder:
+        root = busybox_root(folder / "image")
+        before = sorted(str(path) for path in root.rglob("*"))
+        profile = f'[rootfs]\npath = "{root}"'
+        with running(COMMON, profile, **by(runtime)) as found:
+            assert refused(found, "touch /new")
+            assert mounts(found)["/"].top.endswith("/image")
+        assert sorted(str(path) for path in root.rglob("*")) == before
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_nothing_is_made_in_a_root_that_lacks_mount_points(runtime: str, data: Path) -> None:
+    with workplace() as folder:
+        root = busybox_root(folder / "image")
+        for name in ("dev", "proc", "sys", "run", "tmp", "var/tmp"):
+            (root / name).rmdir()
+        before = sorted(str(path) for path in root.rglob("*"))
+        profile = f'[rootfs]\npath = "{root}"\nvolumes = ["{data}:/srv/deep/down", "{data}/file:/etc/added"]'
+        with running(COMMON, profile, **by(runtime)) as found:
+            assert found.ask("cat /srv/deep/down/file /etc/added /etc/passwd").startswith(
+                "from the host\nfrom the host"
+            )
+            assert refused(found, "touch /etc/new")
+            found.ask("touch /tmp/new; touch /var/tmp/new")
+        assert sorted(str(path) for path in root.rglob("*")) == before
+
+
+def test_a_writable_root_is_writable() -> None:
+    with workplace() as folder:
+        root = busybox_root(folder / "image")
+        root.chmod(0o777)
+        profile = f'[rootfs]\npath = "{root}"\nread_only = false'
+        with running(COMMON, profile, **by("native")) as found:
+            found.ask("touch /new")
+            strict = {check.leaf: check.holds for check in checks(found, f'[rootfs]\npath = "{root}"')}
+            assert not strict["rootfs.read_only"]
+        assert (root / "new").exists()
+
+
+def test_run_is_not_the_hosts() -> None:
+    """Sockets in the host's /run would give control of it."""
+    with running(COMMON, "[rootfs]", **by("native")) as found:
+        assert found.ask("ls -A /run") == ""
+
+
+@pytest.mark.parametrize("runtime", ["native", "crun"])
+def test_rootless(runtime: str, data: Path) -> None:
+    user: User = ordinary()
+    profile = f'[rootfs]\nvolumes = ["{data}:/data"]'
+    with running(COMMON, profile, **by(runtime), user=user) as found:
+        assert refused(found, "touch /usr/new")
+        assert found.ask("ls -A /root /home | grep -v :; true").strip() == ""
+        found.ask("touch /data/by-user /tmp/new")
+        assert (data / "by-user").stat().st_uid == user.uid
+        assert refused(found, "cp /bin/true /tmp/true && /tmp/true")
+
+
+@pytest.mark.parametrize("runtime", ["native", "crun"])
+def test_rootless_in_the_hosts_network_sees_sys_read_only(runtime: str) -> None:
+    profile = '[namespaces]\nnet = "host"\n[rootfs]\nsys = "read-only"'
+    with running(COMMON, profile, **by(runtime), user=ordinary()) as found:
+        trees = {place: item for place, item in mounts(found).items() if place.startswith("/sys")}
+        assert trees
+        assert not [place for place, item in trees.items() if item.writable]
+
+
+def test_mounts_of_the_command_stay_its_own() -> None:
+    with running(COMMON, "[rootfs]", **by("native")) as found:
+        shared = [place for place, item in mounts(found).items() if any("shared:" in field for field in item.fields)]
+        assert shared == []
