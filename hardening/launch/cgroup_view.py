@@ -48,7 +48,7 @@ def _mount_one(entry: Hierarchy, attributes: int) -> int:
     controllers: list[tuple[str, str | None]] = [
         (name, None) if _is_controller(name) else ("name", name) for name in entry.controllers
     ]
-    if ("name", entry.controllers[0]) in controllers:
+    if any(key == "name" for key, _ in controllers):
         controllers.append(("none", None))
     return kernel.new_filesystem("cgroup", controllers, attributes)
 

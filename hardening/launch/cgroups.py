@@ -197,7 +197,8 @@ def read_hierarchies() -> tuple[Hierarchy, ...]:
                     names = tuple(controllers_file.read().split())
                 found.append(Hierarchy(mount=mount, controllers=names, unified=True, own=own.get("", "/")))
             elif kind == "cgroup":
-                names = tuple(name for name in options.split(",") if name in own)
+                listed = (name.removeprefix("name=") for name in options.split(","))
+                names = tuple(name for name in listed if name in own)
                 path = own[names[0]] if names else "/"
                 found.append(Hierarchy(mount=mount, controllers=names, unified=False, own=path))
     return tuple(sorted(found, key=lambda entry: entry.unified))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sys
 
 from hardening.errors import EXIT_LAUNCHER, HardeningError, LaunchError
 from hardening.launch import abi, devices, failure, identity, kernel, lookup, mounts
@@ -51,6 +52,9 @@ def run(step: Callable[[Setup, Channel], None], setup: Setup, channel: Channel) 
         failure.report(channel, LaunchError(f"the launch failed: {error}"))
     finally:
         # Whatever happened: this copy of the launch stage must not go on as if it were the stage.
+        kind, error, trace = sys.exc_info()
+        if kind is not None and error is not None:
+            sys.excepthook(kind, error, trace)
         os._exit(code)
 
 

@@ -1,13 +1,195 @@
-"""placeholder"""
+"""What crun and runc leave out of a configuration without a word; each entry was seen with an installed version.
+
+A runtime may refuse a field by itself: that stops the launch, and is no business of this module.
+"""
 
 from __future__ import annotations
 
+import ctypes
+import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import attrs
+
+from hardening.launch import abi
+from hardening.launch.config_mounts import ACCESS_TIMES, ATTRIBUTES, OPPOSITES, PROPAGATION
+from hardening.launch.jsontext import escape
 from hardening.runtime import Refusal
+from hardening_oci.fields import CONFIG
+
+NEVER = (10**6,)
+UNKNOWN_SYSCALL = -1  # __NR_SCMP_ERROR; calls of other architectures have other negative numbers
+HINT = "leave the field out, or use --runtime native, which refuses or enforces every field"
+
+
+@attrs.frozen
+class Ignored:
+    """A field that a runtime does not read before version ``since``."""
+
+    pointer: str
+    since: tuple[int, ...]
+
+
+# Seen with crun 1.21 and runc 1.1.15; the versions from which a field is read are those of their release notes.
+FIELDS: Mapping[str, tuple[Ignored, ...]] = {
+    "crun": (Ignored("/process/execCPUAffinity", NEVER),),
+    "runc": (
+        Ignored("/process/execCPUAffinity", NEVER),
+        Ignored("/domainname", (1, 2)),
+        Ignored("/linux/timeOffsets", (1, 2)),
+        Ignored("/linux/personality", (1, 2)),
+        Ignored("/process/scheduler", (1, 2)),
+        Ignored("/process/ioPriority", (1, 2)),
+        Ignored("/linux/intelRdt", NEVER),
+    ),
+}
+# Options of bind mounts that a runtime drops although it knows their neighbours.
+OPTIONS: Mapping[str, frozenset[str]] = {
+    "crun": frozenset({"nosymfollow", "symfollow", "rnosymfollow", "rsymfollow"}),
+    "runc": frozenset(),
+}
 
 
 def refusals(name: str, version: tuple[int, ...], document: Mapping[str, Any], uid: int) -> Iterator[Refusal]:
-    """Fields that the runtime would ignore."""
-    return iter(())
+    """Every field of a configuration that runtime ``name`` would ignore when user ``uid`` calls it."""
+    for pointer in _unknown(document, CONFIG, ""):
+        yield Refusal(pointer, f"is not a field of the OCI runtime spec: {name} would ignore it", HINT)
+    for entry in FIELDS[name]:
+        if version < entry.since and _get(document, entry.pointer) is not None:
+            yield Refusal(entry.pointer, f"{name} {_dotted(version)} ignores it", HINT)
+    yield from _version(name, document)
+    yield from _capabilities(name, document)
+    yield from _mounts(name, version, document)
+    yield from _linux(name, document)
+    yield from _resources(name, document, uid)
+    yield from _groups(name, document)
+    yield from _syscalls(name, document)
+
+
+def _dotted(version: tuple[int, ...]) -> str:
+    return ".".join(map(str, version))
+
+
+def _unknown(value: Any, shape: Any, pointer: str) -> Iterator[str]:
+    """Pointers of the members that a shape does not have."""
+    if isinstance(shape, list) and isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _unknown(item, shape[0], f"{pointer}/{index}")
+    elif isinstance(shape, Mapping) and isinstance(value, Mapping):
+        for key, item in value.items():
+            place = f"{pointer}/{escape(key)}"
+            if key in shape or "*" in shape:
+                yield from _unknown(item, shape[key if key in shape else "*"], place)
+            else:
+                yield place
+
+
+def _get(document: Any, pointer: str) -> Any:
+    for key in pointer.split("/")[1:]:
+        if not isinstance(document, Mapping) or key not in document:
+            return None
+        document = document[key]
+    return document
+
+
+def _items(document: Any, pointer: str) -> list[Any]:
+    found = _get(document, pointer)
+    return found if isinstance(found, list) else []
+
+
+def _version(name: str, document: Mapping[str, Any]) -> Iterator[Refusal]:
+    version = document.get("ociVersion")
+    if not isinstance(version, str) or not version.startswith("1."):
+        yield Refusal("/ociVersion", f"must be 1.x: {name} would not look at it", "write the version of the spec used")
+
+
+def _capabilities(name: str, document: Mapping[str, Any]) -> Iterator[Refusal]:
+    sets = {
+        key: set(_items(document, f"/process/capabilities/{key}")) for key in ("permitted", "inheritable", "ambient")
+    }
+    for key in ("bounding", "effective", "permitted", "inheritable", "ambient"):
+        for index, capability in enumerate(_items(document, f"/process/capabilities/{key}")):
+            pointer = f"/process/capabilities/{key}/{index}"
+            if capability not in abi.CAPABILITIES:
+                yield Refusal(pointer, f"there is no capability {capability!r}: {name} would ignore it")
+            elif key == "ambient" and capability not in sets["permitted"] & sets["inheritable"]:
+                reason = f"{capability} is not permitted and inheritable: {name} would ignore that it cannot be raised"
+                yield Refusal(pointer, reason)
+
+
+def _mounts(name: str, version: tuple[int, ...], document: Mapping[str, Any]) -> Iterator[Refusal]:
+    for index, mount in enumerate(_items(document, "/mounts")):
+        if not isinstance(mount, Mapping):
+            continue
+        options = [option for option in _items(mount, "/options") if isinstance(option, str)]
+        is_bind = mount.get("type") == "bind" or bool({"bind", "rbind"} & set(options))
+        for number, option in enumerate(options if is_bind else ()):
+            if option in OPTIONS[name] or not is_bind_option(option):
+                yield Refusal(f"/mounts/{index}/options/{number}", f"{name} ignores the option {option!r}", HINT)
+        if name == "runc" and version < (1, 2) and mount.get("uidMappings"):
+            yield Refusal(f"/mounts/{index}/uidMappings", f"runc {_dotted(version)} does not map ids of mounts", HINT)
+
+
+def is_bind_option(option: str) -> bool:
+    """Whether a runtime has heard of an option for bind mounts."""
+    known = {*ATTRIBUTES, *OPPOSITES, *ACCESS_TIMES, *PROPAGATION, "bind", "defaults", "idmap"}
+    return option in known or (option.startswith("r") and option[1:] in known)
+
+
+def _linux(name: str, document: Mapping[str, Any]) -> Iterator[Refusal]:
+    propagation = _get(document, "/linux/rootfsPropagation")
+    if propagation and str(propagation).removeprefix("r") not in PROPAGATION:
+        yield Refusal("/linux/rootfsPropagation", f"{name} ignores {propagation!r}", HINT)
+    elif name == "runc" and propagation in ("shared", "rshared"):
+        yield Refusal("/linux/rootfsPropagation", "runc leaves the root private all the same", HINT)
+    for key in ("maskedPaths", "readonlyPaths"):
+        for index, path in enumerate(_items(document, f"/linux/{key}")):
+            if isinstance(path, str) and "*" in path:
+                reason = f"{name} takes the pattern for a path that does not exist"
+                yield Refusal(f"/linux/{key}/{index}", reason, "list the paths that it matches")
+    if name == "crun" and _get(document, "/linux/mountLabel") and not os.path.exists("/sys/fs/selinux/enforce"):
+        yield Refusal("/linux/mountLabel", "SELinux is not enabled on this host, and crun ignores the label", HINT)
+
+
+def _resources(name: str, document: Mapping[str, Any], uid: int) -> Iterator[Refusal]:
+    resources = _get(document, "/linux/resources")
+    if uid == 0 or not isinstance(resources, Mapping):
+        return
+    for key in resources:
+        if key == "devices" and not _items(resources, "/devices"):
+            continue
+        # crun makes no cgroup for an ordinary user without a path, and says nothing; neither sets device rules.
+        if key == "devices" or (name == "crun" and not _get(document, "/linux/cgroupsPath")):
+            hint = "name a delegated cgroup in /linux/cgroupsPath, or run as root" if key != "devices" else HINT
+            yield Refusal(f"/linux/resources/{escape(key)}", f"{name} ignores it for an ordinary user", hint)
+
+
+def _groups(name: str, document: Mapping[str, Any]) -> Iterator[Refusal]:
+    maps = _items(document, "/linux/gidMappings")
+    one_id = len(maps) == 1 and isinstance(maps[0], Mapping) and maps[0].get("size") == 1
+    if name == "crun" and one_id and _items(document, "/process/user/additionalGids"):
+        yield Refusal("/process/user/additionalGids", "crun ignores them where one id only is mapped", HINT)
+
+
+def _syscalls(name: str, document: Mapping[str, Any]) -> Iterator[Refusal]:
+    entries = _items(document, "/linux/seccomp/syscalls")
+    if not entries:
+        return
+    resolve = _resolver()
+    for index, entry in enumerate(entries):
+        for number, syscall in enumerate(_items(entry, "/names")):
+            if isinstance(syscall, str) and resolve is not None and resolve(syscall.encode()) == UNKNOWN_SYSCALL:
+                pointer = f"/linux/seccomp/syscalls/{index}/names/{number}"
+                yield Refusal(pointer, f"libseccomp knows no system call {syscall!r}: {name} would ignore the rule")
+
+
+def _resolver() -> Any:
+    """libseccomp's look-up, which both runtimes use; None where it is missing, and then no runtime runs either."""
+    try:
+        library = ctypes.CDLL("libseccomp.so.2")
+    except OSError:
+        return None
+    resolve = library.seccomp_syscall_resolve_name
+    resolve.argtypes, resolve.restype = [ctypes.c_char_p], ctypes.c_int
+    return resolve
