@@ -24,8 +24,9 @@ def write(spec: Spec, path: Path) -> None:
     """Write the bundle ``path``, which must not exist or be an empty directory. Raises `LaunchError`."""
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        partial.mkdir(mode=0o711)
+        partial.mkdir()
         try:
+            partial.chmod(0o711)
             for name, content in spec.files.items():
                 _write_file(partial / name, content)
             _write_file(partial / CONFIG, to_json(spec.document))
@@ -48,16 +49,21 @@ def to_json(document: Mapping[str, Any]) -> bytes:
 
 
 def _write_file(path: Path, content: File) -> None:
-    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    """Make one file with its exact mode: the caller's umask must not lock out a container's mapped ids."""
+    missing = [parent for parent in path.parents if not parent.exists()]
+    for parent in reversed(missing):
+        parent.mkdir()
+        parent.chmod(0o755)
     match content:
         case Directory(mode):
-            path.mkdir(mode=mode, exist_ok=True)
+            path.mkdir(exist_ok=True)
             path.chmod(mode)
         case Symlink(target):
             path.symlink_to(target)
         case bytes():
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
             with os.fdopen(descriptor, "wb") as file:
+                os.fchmod(descriptor, 0o644)
                 file.write(content)
 
 

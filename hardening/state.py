@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 from hardening.errors import LaunchError
@@ -18,7 +19,7 @@ def directory() -> Path:
     """
     path = _location()
     try:
-        path.mkdir(mode=0o711, parents=True, exist_ok=True)
+        _make(path)
         status = os.lstat(path)
     except OSError as error:
         raise _unusable(path, error.strerror or str(error)) from None
@@ -29,6 +30,14 @@ def directory() -> Path:
     if not os.access(path, os.W_OK):
         raise _unusable(path, "it is read-only")
     return path
+
+
+def _make(path: Path) -> None:
+    """Make the directory, unless something of its name is there; its mode does not depend on the umask."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        path.mkdir()
+        path.chmod(0o711)
 
 
 def _location() -> Path:

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from hardening import state
+from hardening.errors import LaunchError
+from tests.support import features
+
+
+def test_an_explicit_directory_is_made_and_closed_to_lookers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARDENING_STATE", str(tmp_path / "a/b"))
+    path = state.directory()
+    assert path == tmp_path / "a/b"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o711
+    assert state.directory() == path
+
+
+def test_its_mode_does_not_depend_on_the_umask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARDENING_STATE", str(tmp_path / "x"))
+    before = os.umask(0o077)
+    try:
+        assert stat.S_IMODE(state.directory().stat().st_mode) == 0o711
+    finally:
+        os.umask(before)
+
+
+def test_a_relative_directory_is_taken_from_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARDENING_STATE", "x")
+    monkeypatch.chdir(tmp_path)
+    assert state.directory() == tmp_path / "x"
+
+
+def test_where_it_is_for_an_ordinary_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HARDENING_STATE", raising=False)
+    monkeypatch.setattr(os, "geteuid", lambda: 48000)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    assert state._location() == tmp_path / "hardening"
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/nowhere")
+    monkeypatch.setenv("XDG_STATE_HOME", "/s")
+    assert state._location() == Path("/s/hardening")
+    monkeypatch.delenv("XDG_STATE_HOME")
+    monkeypatch.setenv("HOME", "/home/x")
+    assert state._location() == Path("/home/x/.local/state/hardening")
+
+
+def test_where_it_is_for_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HARDENING_STATE", raising=False)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert state._location() == Path("/run/hardening")
+
+
+def refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("HARDENING_STATE", str(path))
+    with pytest.raises(LaunchError) as caught:
+        state.directory()
+    assert caught.value.exit_code == 125
+    return str(caught.value)
+
+
+def test_a_file_a_link_and_what_others_can_write_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    assert "cannot use the state directory: it is not a directory of uid" in refused(tmp_path / "file", monkeypatch)
+    (tmp_path / "link").symlink_to(tmp_path)
+    assert "not a directory of uid" in refused(tmp_path / "link", monkeypatch)
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    message = refused(tmp_path / "open", monkeypatch)
+    assert "others can write to it\nhint: set HARDENING_STATE" in message
+
+
+def test_somebody_else_s_directory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    features.require("root")
+    (tmp_path / "theirs").mkdir()
+    os.chown(tmp_path / "theirs", 48000, 48000)
+    assert "not a directory of uid 0" in refused(tmp_path / "theirs", monkeypatch)
+
+
+def test_a_read_only_place_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "cannot use the state directory: " in refused(Path("/proc/hardening"), monkeypatch)
