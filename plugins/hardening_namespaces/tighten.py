@@ -141,9 +141,12 @@ def _covered(item: IdRange, allowed: Iterable[tuple[int, int]]) -> bool:
 
 def _require_mapped(document: Mapping[str, Any], maps: IdMaps) -> None:
     """Raise `SpecError` where the user of the process does not exist under new maps: it could not start."""
-    user = lookup(document, "/process/user") or {}
+    user = _object(document, "/process/user")
     ids = [("uid", user.get("uid", 0), maps.uids), ("gid", user.get("gid", 0), maps.gids)]
-    ids += [(f"additionalGids/{index}", gid, maps.gids) for index, gid in enumerate(user.get("additionalGids") or ())]
+    groups = user.get("additionalGids") or ()
+    if not isinstance(groups, list | tuple):
+        raise SpecError("a list of ids is expected", origin="/process/user/additionalGids")
+    ids += [(f"additionalGids/{index}", gid, maps.gids) for index, gid in enumerate(groups)]
     for key, number, ranges in ids:
         if not isinstance(number, int) or idmaps.outside(ranges, number) is None:
             raise SpecError(
@@ -157,9 +160,7 @@ def _tighten_sysctls(
     settings: NamespacesSettings, document: Mapping[str, Any], private: list[str], fragment: Fragment
 ) -> Iterator[Excess]:
     pointer = "/linux/sysctl"
-    asked = lookup(document, pointer) or {}
-    if not isinstance(asked, Mapping):
-        raise SpecError("an object is expected", origin=pointer)
+    asked = _object(document, pointer)
     kept = {}
     for name, value in asked.items():
         dotted = dotted_sysctl(name)
@@ -182,6 +183,16 @@ def _tighten_names(
             yield Excess(
                 f"/{key}", str(asked), "unset: it would rename a namespace that is shared", f"namespaces.{key}"
             )
+
+
+def _object(document: Mapping[str, Any], pointer: str) -> Mapping[str, Any]:
+    """The object at a pointer, empty where there is none; raises `SpecError` for anything else."""
+    found = lookup(document, pointer)
+    if found is None:
+        return {}
+    if not isinstance(found, Mapping):
+        raise SpecError("an object is expected", origin=pointer)
+    return found
 
 
 def _objects(document: Mapping[str, Any], pointer: str) -> list[Mapping[str, Any]]:

@@ -1,0 +1,104 @@
+"""The grammar of `[namespaces]`, and the orders of its values."""
+
+from __future__ import annotations
+
+import pytest
+
+from hardening.errors import ProfileError
+from hardening.laws import check_kind, check_mechanism
+from hardening_namespaces import Namespaces
+from hardening_namespaces.settings import TYPES, IdMapping, IdRange, sysctl_namespace
+from tests.plugins.namespaces.stacks import composition, host, settings
+
+
+def test_everything_is_private_by_default() -> None:
+    assert {settings().where(name) for name in TYPES} == {"private"}
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('pid = "shared"', "neither private, host nor an absolute path"),
+        ('pid = "proc/1/ns/pid"', "neither private, host nor an absolute path"),
+        ("pid = true", "a boolean where a string is expected"),
+        ('id_map = "keepid"', 'did you mean "keep-id"?'),
+        ('uid_map = "0:1"', "an array is expected"),
+        ('uid_map = ["0:1:0"]', "the range is empty"),
+        ('uid_map = ["0:4294967295:1"]', "beyond the ids there are"),
+        ('uid_map = ["a:b"]', "is not an id range"),
+        ('uid_map = ["0:1:2", "1:9:1"]', "overlap"),
+        ('uid_map = ["0:1:2", "5:2:1"]', "overlap"),
+        ('hostname = "-x"', "is not a host name"),
+        ('hostname = "a_b"', "is not a host name"),
+        ('domainname = "a b"', "is not a host name"),
+        ('sysctls = { "kernel.panic" = "1" }', "is not a namespaced sysctl"),
+        ('sysctls = { "kernel.shm_next_id" = "1" }', "is not a namespaced sysctl"),
+        ('sysctls = { "net..x" = "1" }', "is not a namespaced sysctl"),
+        ('sysctls = { "net.ipv4.ip_forward" = 1 }', "an integer where a string is expected"),
+        ("time_offsets.boottime = 3000000000", "out of range"),
+        ("time_offsets.realtime = 1", "unknown key"),
+        ("mnt = 'private'", "unknown key"),
+    ],
+)
+def test_what_is_refused(line: str, said: str) -> None:
+    with pytest.raises(ProfileError) as caught:
+        settings(line)
+    assert said in str(caught.value)
+
+
+def test_ranges_are_sorted_and_one_id_needs_no_size() -> None:
+    read = settings('uid_map = ["5:9", "0:100000:5"]\ngid_map = ["0:1"]')
+    assert read.uid_map == (IdRange(0, 100_000, 5), IdRange(5, 9, 1))
+
+
+def test_a_sysctl_may_be_written_with_slashes() -> None:
+    assert settings('sysctls = { "net/ipv4/ip_forward" = "1" }').sysctls["net.ipv4.ip_forward"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("name", "namespace"),
+    [("net.core.somaxconn", "net"), ("fs.mqueue.msg_max", "ipc"), ("kernel.sem", "ipc"), ("kernel.semx", None),
+     ("vm.swappiness", None), ("network.x", None), ("kernel.hostname", None)],
+)  # fmt: skip
+def test_the_namespace_of_a_sysctl(name: str, namespace: str | None) -> None:
+    assert sysctl_namespace(name) == namespace
+
+
+@pytest.mark.parametrize("name", TYPES)
+@pytest.mark.parametrize("where", ["host", "/proc/1/ns/net"])
+def test_sharing_a_namespace_that_was_private_needs_an_exception(name: str, where: str) -> None:
+    layers = [f'[namespaces]\n{name} = "private"', f'[namespaces]\n{name} = "{where}"']
+    with pytest.raises(ProfileError, match="looser"):
+        composition(*layers)
+    layers[1] += f'\n[[exceptions]]\nsetting = "namespaces.{name}"\nreason = "a test"'
+    assert composition(*layers).settings["namespaces"].where(name) == where
+
+
+def test_two_paths_cannot_be_compared() -> None:
+    with pytest.raises(ProfileError, match="cannot be compared"):
+        composition('[namespaces]\nnet = "/a"', '[namespaces]\nnet = "/b"')
+
+
+def test_a_limit_keeps_the_user_namespace_private() -> None:
+    with pytest.raises(ProfileError, match="exceeds the limit"):
+        composition('[limits.namespaces]\nuser = "private"', '[namespaces]\nuser = "host"')
+
+
+def test_one_id_and_auto_cannot_be_compared() -> None:
+    kind = IdMapping()
+    assert not kind.at_most("auto", "one-id")
+    assert not kind.at_most("one-id", "auto")
+    assert kind.meet("auto", "one-id") is None
+    assert kind.meet("root", "one-id") == "one-id"
+    assert kind.at_most("keep-id", "root")
+    assert not kind.at_most("root", "keep-id")
+
+
+def test_host_and_domain_name_have_no_order() -> None:
+    found = composition('[namespaces]\nhostname = "a"', '[namespaces]\nhostname = "b"').settings["namespaces"]
+    assert found.hostname == "b"
+
+
+def test_the_laws_hold() -> None:
+    assert check_kind(IdMapping()) == []
+    assert check_mechanism(Namespaces(), host(), stacks=120) == []
