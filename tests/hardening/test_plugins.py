@@ -1,0 +1,339 @@
+"""Plugins: discovery, order, and the checks that keep one from quietly winning over another."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import attrs
+import pytest
+
+from hardening import hookspecs, plugins
+from hardening.errors import PluginError
+from hardening.findings import Finding, Severity
+from hardening.hookspecs import hookimpl, hookspec
+from hardening.mechanism import Option
+from hardening.plugins import Plugin, Plugins
+from hardening.runtime import Refusal, Verdict, require_admission
+from tests.support.thirdparty.acme_quota import Quota
+
+THIRD_PARTY = Path(__file__).parents[1] / "support/thirdparty"
+
+
+def plugin(name: str, *hooks: Callable[..., Any]) -> Plugin:
+    module = ModuleType(f"{name}_module")
+    for hook in hooks:
+        setattr(module, hook.__name__, hook)
+    return Plugin(name, module, f"{name}-dist", "1")
+
+
+def mechanisms(*names: str) -> Callable[[], Any]:
+    made = [type("Named", (Quota,), {"name": name, "options": lambda self: ()})() for name in names]
+
+    @hookimpl
+    def hardening_mechanisms() -> Any:
+        return made
+
+    return hardening_mechanisms
+
+
+def refused(*loaded: Plugin) -> str:
+    with pytest.raises(PluginError) as caught:
+        Plugins(loaded)
+    assert caught.value.exit_code == 2
+    return str(caught.value)
+
+
+# --- order and ownership ----------------------------------------------------------------------------------------------
+
+
+def test_the_order_of_loading_does_not_matter() -> None:
+    parts = [plugin("b", mechanisms("x")), plugin("a", mechanisms("z", "y"))]
+    for order in (parts, parts[::-1]):
+        loaded = Plugins(order)
+        assert [mechanism.name for mechanism in loaded.mechanisms] == ["x", "y", "z"]
+        assert [item.name for item in loaded.plugins] == ["a", "b"]
+
+
+def test_a_mechanism_is_found_by_its_table() -> None:
+    loaded = Plugins([plugin("a", mechanisms("x"))])
+    assert (loaded.mechanism("x") or Quota()).name == "x"
+    assert loaded.mechanism("y") is None
+
+
+def test_two_plugins_of_one_name_are_refused() -> None:
+    assert refused(plugin("a"), plugin("a")) == (
+        "two plugins are called a: a_module and a_module\nhint: uninstall one of them"
+    )
+
+
+def test_two_owners_of_one_table_are_refused_by_name() -> None:
+    assert refused(plugin("a", mechanisms("x")), plugin("b", mechanisms("x"))) == (
+        'plugins a and b both own the table "x"\nhint: uninstall one of them'
+    )
+
+
+def test_one_plugin_owns_a_table_once() -> None:
+    assert 'own the table "x"' in refused(plugin("a", mechanisms("x", "x")))
+
+
+def test_two_owners_of_one_option_are_refused_by_name() -> None:
+    class First(Quota):
+        name = "first"
+
+    class Second(Quota):
+        name = "second"
+
+        def options(self) -> tuple[Option, ...]:
+            return (Option(("-q", "--quota-files"), "files", "."),)
+
+    @hookimpl
+    def hardening_mechanisms() -> Any:
+        return (First(), Second())
+
+    assert refused(plugin("a", hardening_mechanisms)) == "first and second both own the option --quota-files"
+
+
+def test_an_unknown_runtime_is_refused_with_those_there_are() -> None:
+    with pytest.raises(PluginError, match='there is no runtime "crunn"'):
+        Plugins([]).runtime("crunn")
+
+
+# --- wrong hooks ------------------------------------------------------------------------------------------------------
+
+
+def hardening_mechanism() -> Any:
+    return ()
+
+
+@pytest.mark.parametrize("option", ["wrapper", "hookwrapper", "tryfirst", "trylast", "optionalhook"])
+def test_no_plugin_wraps_or_reorders_others(option: str) -> None:
+    def hardening_mechanisms() -> Iterator[None]:
+        yield
+
+    options: dict[str, Any] = {option: True}
+    marked = hookimpl(**options)(hardening_mechanisms)
+    assert f"hardening_mechanisms is marked {option}, but no plugin may wrap or reorder others" in refused(
+        plugin("a", marked)
+    )
+
+
+def test_a_misspelt_hook_is_refused_with_the_nearest() -> None:
+    message = refused(plugin("a", hookimpl(hardening_mechanism)))
+    assert message == ('plugin a: there is no hook hardening_mechanism\nhint: did you mean "hardening_mechanisms"?')
+
+
+def test_a_hook_without_its_mark_is_refused() -> None:
+    def hardening_mechanisms() -> Any:
+        return ()
+
+    assert refused(plugin("a", hardening_mechanisms)) == (
+        "plugin a: hardening_mechanisms lacks @hookimpl\nhint: mark it, or rename it"
+    )
+
+
+def test_a_hook_with_a_wrong_argument_is_refused() -> None:
+    @hookimpl
+    def hardening_inspect(composition: Any, hots: Any) -> Any:
+        return ()
+
+    assert refused(plugin("a", hardening_inspect)) == (
+        "plugin a: hardening_inspect(composition, hots) where hardening_inspect(composition, host) is expected"
+    )
+
+
+def test_a_hook_under_another_name_is_checked_as_what_it_is() -> None:
+    @hookimpl(specname="hardening_inspect")
+    def look(composition: Any, hots: Any) -> Any:
+        return ()
+
+    assert "is expected" in refused(plugin("a", look))
+
+
+def test_a_hook_may_take_fewer_arguments() -> None:
+    @hookimpl
+    def hardening_inspect(host: Any) -> Any:
+        return [Finding("a/x", Severity.NOTE, "seen")]
+
+    loaded = Plugins([plugin("a", hardening_inspect)])
+    composition: Any = None
+    anything: Any = None
+    assert [finding.rule for finding in loaded.inspect(composition, anything)] == ["a/x"]
+
+
+# --- judgement --------------------------------------------------------------------------------------------------------
+
+
+def admitting(verdict: Verdict | None) -> Callable[..., Any]:
+    @hookimpl
+    def hardening_admit() -> Verdict | None:
+        return verdict
+
+    return hardening_admit
+
+
+ACCEPTS = Verdict("a")
+REJECTS = Verdict("b", (Refusal("/linux", "not here", "do"), Refusal("", "nor there")))
+
+
+@pytest.mark.parametrize("names", [("a", "b", "c"), ("c", "b", "a"), ("b", "c", "a")])
+def test_all_verdicts_count_in_whatever_order_they_come(names: tuple[str, str, str]) -> None:
+    verdicts = (ACCEPTS, REJECTS, None)
+    loaded = Plugins([plugin(name, admitting(verdict)) for name, verdict in zip(names, verdicts, strict=True)])
+    anything: Any = None
+    given = loaded.admit(anything, anything, anything)
+    assert len(given) == 2
+    with pytest.raises(Exception, match=r"/linux: not here \(b\)\nhint: do\nnor there \(b\)"):
+        require_admission(given)
+
+
+def test_a_launch_needs_an_acceptance() -> None:
+    require_admission([ACCEPTS])
+    with pytest.raises(Exception, match="nothing accepted this configuration"):
+        require_admission([])
+
+
+def test_every_hook_s_order_of_calls_is_that_of_the_plugins_names() -> None:
+    calls: list[str] = []
+
+    def calling(name: str) -> Plugin:
+        @hookimpl
+        def hardening_mechanisms() -> Any:
+            calls.append(f"{name} mechanisms")
+            return ()
+
+        @hookimpl
+        def hardening_runtimes() -> Any:
+            calls.append(f"{name} runtimes")
+            return ()
+
+        @hookimpl
+        def hardening_inspect() -> Any:
+            calls.append(f"{name} inspect")
+            return ()
+
+        @hookimpl
+        def hardening_admit() -> Any:
+            calls.append(f"{name} admit")
+
+        return plugin(name, hardening_mechanisms, hardening_runtimes, hardening_inspect, hardening_admit)
+
+    anything: Any = None
+    loaded = Plugins([calling("c"), calling("a"), calling("b")])
+    loaded.inspect(anything, anything)
+    loaded.admit(anything, anything, anything)
+    assert calls == [f"{name} {hook}" for hook in ("mechanisms", "runtimes", "inspect", "admit") for name in "abc"]
+
+
+def test_no_hook_takes_the_first_result_only() -> None:
+    specs = [value for name, value in vars(hookspecs).items() if name.startswith("hardening_")]
+    assert len(specs) == 4
+    for spec in specs:
+        options = getattr(spec, "hardening_spec", None)
+        assert options is not None, spec
+        assert not options["firstresult"], spec
+    assert hookspec.project_name == "hardening"
+
+
+# --- discovery --------------------------------------------------------------------------------------------------------
+
+
+def test_first_party_plugins_come_in_as_third_party_ones_do() -> None:
+    named = {entry.name for entry in importlib.metadata.entry_points(group="hardening")}
+    loaded = plugins.load()
+    assert {plugin.name for plugin in loaded.plugins} == named
+    assert {"namespaces", "capabilities", "seccomp", "rootfs", "selinux", "process"} <= {
+        mechanism.name for mechanism in loaded.mechanisms
+    }
+    assert {"native", "crun", "runc"} <= {runtime.name for runtime in loaded.runtimes}
+    for item in (*loaded.mechanisms, *loaded.runtimes):
+        assert loaded.owner(item).distribution == "hardening"
+
+
+def test_the_core_knows_no_mechanism_by_name() -> None:
+    root = Path(plugins.__file__).parent
+    for path in root.rglob("*.py"):
+        for entry in importlib.metadata.entry_points(group="hardening"):
+            assert f"import {entry.value}" not in (text := path.read_text()), path
+            assert f"from {entry.value}" not in text, path
+
+
+def test_a_plugin_that_cannot_be_imported_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    info = tmp_path / "broken-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[hardening]\nbroken = no_such_module\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(PluginError, match=r"plugin broken of broken cannot be imported.*\nhint: reinstall or remove"):
+        plugins.load()
+
+
+@attrs.frozen
+class Installed:
+    """A directory that a third-party distribution has been installed into."""
+
+    path: Path
+
+    def python(self, code: str) -> Any:
+        """What a fresh interpreter prints as JSON, with the distribution installed."""
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONPATH": str(self.path)},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def acme(tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    """The sample distribution, built to a wheel and installed by pip."""
+    target = tmp_path_factory.mktemp("acme")
+    command = ["-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
+    done = subprocess.run(
+        [sys.executable, *command, "--target", str(target), str(THIRD_PARTY)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return Installed(target)
+
+
+def test_a_third_party_s_mechanism_is_equal(acme: Installed) -> None:
+    found = acme.python(
+        "import json; from hardening import plugins; loaded = plugins.load();"
+        "mechanism = loaded.mechanism('quota'); owner = loaded.owner(mechanism);"
+        "print(json.dumps([owner.name, owner.distribution, owner.version, len(loaded.mechanisms)]))"
+    )
+    assert found == ["quota", "acme-hardening", "1.2", len(plugins.load().mechanisms) + 1]
+
+
+def test_a_third_party_s_profile_is_found_by_its_name(acme: Installed) -> None:
+    found = acme.python(
+        "import json; from hardening import plugins; from hardening.layers import SearchPath;"
+        "found = SearchPath.standard(plugins.shipped_profiles()).find('acme');"
+        "print(json.dumps([str(found.path), found.owner]))"
+    )
+    assert found == [str(acme.path / "acme_profiles/acme.toml"), "shipped by acme-hardening"]
+
+
+def test_a_third_party_s_profile_composes_with_its_mechanism_and_ours(acme: Installed) -> None:
+    found = acme.python(
+        """
+import json, datetime
+from hardening import host, plugins
+from hardening.compose import compose
+from hardening.layers import SearchPath, resolve
+loaded = plugins.load()
+stack = resolve(["strict", "acme"], SearchPath.standard(plugins.shipped_profiles()))
+composition = compose(stack, loaded.mechanisms, host.probe(loaded.mechanisms), datetime.date.today())
+print(json.dumps({str(leaf): [r.shown, r.limit_shown] for leaf, r in composition.leaves.items() if leaf.setting == "files"}))
+"""
+    )
+    assert found == {"quota.files": ["100", "1000"]}
