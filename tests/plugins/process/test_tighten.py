@@ -1,0 +1,178 @@
+"""Foreign configurations become nowhere looser than the settings, and keep what is within them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hardening.errors import ProfileError
+from hardening.mechanism import Excess
+from hardening.schema import Members
+from hardening.spec import Fragment, assemble
+from hardening_process.kinds import UNLIMITED, Rlimit, RlimitKind, User
+from hardening_process.settings import ProcessSettings
+from hardening_process.spec import INFINITY
+from tests.plugins.process.stacks import PROCESS, context, host, root_with, strict
+
+
+def tightened(own: ProcessSettings, document: dict[str, Any], **more: Any) -> tuple[dict[str, Any], dict[str, Excess]]:
+    """The configuration afterwards, and what it asked for beyond the settings, by leaf."""
+    fragment = Fragment("process")
+    excesses = list(PROCESS.tighten(own, document, context(host(**more), own), fragment))
+    return dict(assemble([fragment], document).document), {item.leaf: item for item in excesses}
+
+
+def rlimits(document: dict[str, Any]) -> dict[str, Rlimit]:
+    found = {}
+    for entry in document["process"]["rlimits"]:
+        soft, hard = (None if entry[key] >= INFINITY else entry[key] for key in ("soft", "hard"))
+        found[entry["type"].removeprefix("RLIMIT_").lower()] = Rlimit(soft, hard)
+    return found
+
+
+def test_what_is_within_the_settings_is_kept() -> None:
+    own = strict(ProcessSettings, groups=Members({"7": True}, False), terminal=True)
+    document = {
+        "process": {
+            "args": ["sh"],
+            "cwd": "/work",
+            "env": ["PATH=/bin", "A=1"],
+            "user": {"uid": 33, "gid": 44, "additionalGids": [44, 7], "umask": 0o177},
+            "oomScoreAdj": 500,
+            "terminal": True,
+            "rlimits": [{"type": "RLIMIT_NOFILE", "soft": 10, "hard": 20}],
+        },
+        "linux": {"resources": {"devices": [{"allow": False}]}, "cgroupsPath": "/x"},
+    }
+    after, excesses = tightened(own, document)
+    assert excesses == {}
+    assert after["process"]["user"] == {"uid": 33, "gid": 44, "additionalGids": [44, 7], "umask": 0o177}
+    assert after["process"]["env"] == ["PATH=/bin", "A=1"]
+    assert after["process"]["oomScoreAdj"] == 500
+    assert (after["process"]["args"], after["process"]["cwd"]) == (["sh"], "/work")
+    assert after["process"]["terminal"] is True
+    assert after["linux"] == document["linux"]
+    assert rlimits(after)["nofile"] == Rlimit(10, 20)
+    assert rlimits(after)["core"] == Rlimit(0, 0), "what it lacks is added"
+
+
+def test_what_is_beyond_is_cut_and_told() -> None:
+    own = strict(ProcessSettings, user=User("33", "44"), pids=50, memory=1 << 26, memory_swap=1 << 26, cpu=50_000)
+    document = {
+        "process": {
+            "user": {"uid": 0, "gid": 0, "additionalGids": [0, 10], "umask": 0o022},
+            "oomScoreAdj": -500,
+            "terminal": True,
+            "env": ["GITHUB_TOKEN=x"],
+            "rlimits": [{"type": "RLIMIT_CORE", "soft": INFINITY, "hard": INFINITY}],
+        },
+        "linux": {
+            "resources": {"pids": {"limit": 0}, "memory": {"limit": 1 << 30}, "cpu": {"quota": 200, "period": 100}}
+        },
+    }
+    after, excesses = tightened(own, document)
+    assert after["process"]["user"] == {"uid": 33, "gid": 44, "umask": 0o077}
+    assert after["process"]["oomScoreAdj"] == 0
+    assert after["process"]["terminal"] is False
+    assert after["process"]["env"] == ["GITHUB_TOKEN=x"]
+    assert rlimits(after)["core"] == Rlimit(0, 0)
+    assert after["linux"]["resources"] == {
+        "pids": {"limit": 50},
+        "memory": {"limit": 1 << 26, "swap": 1 << 26},
+        "cpu": {"quota": 50_000, "period": 100_000},
+    }
+    assert excesses.keys() == {
+        "process.user", "process.groups", "process.umask", "process.oom_score_adj", "process.terminal",
+        "process.environment", "process.rlimits.core", "process.resources.pids", "process.resources.memory",
+        "process.resources.cpu",
+    }  # fmt: skip
+    assert excesses["process.user"].asked == "0:0"
+    assert excesses["process.environment"].pointer == "/process/env/0"
+    assert "x" not in excesses["process.environment"].asked.split()
+
+
+def test_an_empty_configuration_gets_every_ceiling() -> None:
+    own = strict(ProcessSettings, pids=50, cpu=50_000)
+    after, excesses = tightened(own, {"process": {}})
+    assert excesses == {}, "it asked for nothing"
+    assert after["process"]["user"]["umask"] == 0o077
+    assert after["linux"]["resources"] == {"pids": {"limit": 50}, "cpu": {"quota": 50_000, "period": 100_000}}
+
+
+def test_the_natural_user_leaves_the_configurations_own() -> None:
+    after, excesses = tightened(strict(ProcessSettings), {"process": {"user": {"uid": 0, "gid": 0}}})
+    assert (after["process"]["user"]["uid"], excesses) == (0, {})
+
+
+def test_a_user_without_group_leaves_the_configurations_group() -> None:
+    own = strict(ProcessSettings, user=User("33"))
+    after, excesses = tightened(own, {"process": {"user": {"uid": 33, "gid": 44}}})
+    assert (after["process"]["user"]["gid"], excesses) == (44, {})
+
+
+def test_names_are_looked_up_in_the_configurations_own_root(tmp_path: Path) -> None:
+    own = strict(ProcessSettings, user=User("app"))
+    root = root_with(tmp_path, "app:x:33:44::/:\n")
+    document = {"root": {"path": str(root)}, "process": {"user": {"uid": 0, "gid": 0}}}
+    assert tightened(own, document)[0]["process"]["user"]["uid"] == 33
+    with pytest.raises(ProfileError, match="relative to an unknown bundle"):
+        tightened(own, {**document, "root": {"path": "rootfs"}})
+
+
+def test_the_callers_hard_limits_count_too() -> None:
+    own = strict(ProcessSettings, rlimits=Members({"nofile": Rlimit(1024, 4096)}, UNLIMITED))
+    document = {"process": {"rlimits": [{"type": "RLIMIT_NOFILE", "soft": 2048, "hard": 2048}]}}
+    after, _ = tightened(own, document, rlimits={"nofile": Rlimit(100, 512)})
+    assert rlimits(after)["nofile"] == Rlimit(512, 512)
+
+
+def test_a_limit_that_nobody_knows_is_left_to_the_runtime() -> None:
+    entry = {"type": "RLIMIT_NEW", "soft": 1, "hard": 1}
+    after, _ = tightened(strict(ProcessSettings), {"process": {"rlimits": [entry]}})
+    assert entry in after["process"]["rlimits"]
+
+
+def test_of_two_values_for_a_variable_the_last_is_kept() -> None:
+    after, _ = tightened(strict(ProcessSettings), {"process": {"env": ["A=1", "B=2", "A=3"]}})
+    assert sorted(after["process"]["env"]) == ["A=3", "B=2"]
+
+
+def test_a_cgroup_outside_the_stated_one_is_moved_inside() -> None:
+    own = strict(ProcessSettings, cgroup="/containers")
+    after, excesses = tightened(own, {"process": {}, "linux": {"cgroupsPath": "machine.slice:libpod:abc"}})
+    assert after["linux"]["cgroupsPath"] == "/containers/machine.slice_libpod_abc"
+    assert "process.resources.cgroup" in excesses
+    inside = {"process": {}, "linux": {"cgroupsPath": "/containers/x"}}
+    assert tightened(own, inside)[1] == {}
+
+
+NUMBERS = st.integers(0, 3000) | st.just(INFINITY)
+CEILINGS = st.none() | st.integers(0, 3000)
+
+
+@given(NUMBERS, NUMBERS, CEILINGS, CEILINGS)
+def test_no_limit_is_looser_than_either_side(a: int, b: int, c: int | None, d: int | None) -> None:
+    soft, hard = sorted((a, b))
+    ceiling = Rlimit(*sorted((c, d), key=lambda value: (value is None, value or 0)))
+    own = strict(ProcessSettings, rlimits=Members({"nofile": ceiling}, UNLIMITED))
+    entry = {"type": "RLIMIT_NOFILE", "soft": soft, "hard": hard}
+    document = {"process": {"rlimits": [entry]}}
+    after, excesses = tightened(own, document)
+    found, asked = rlimits(after)["nofile"], rlimits(document)["nofile"]
+    assert RlimitKind().at_most(found, ceiling)
+    assert RlimitKind().at_most(found, asked)
+    assert ("process.rlimits.nofile" in excesses) == (found != asked)
+
+
+@given(st.integers(-1, 400_000), st.integers(1000, 1_000_000), st.integers(1000, 400_000))
+def test_processor_time_is_never_more_than_either_side(quota: int, period: int, ceiling: int) -> None:
+    own = strict(ProcessSettings, cpu=ceiling)
+    document = {"process": {}, "linux": {"resources": {"cpu": {"quota": quota, "period": period}}}}
+    cpu = tightened(own, document)[0]["linux"]["resources"]["cpu"]
+    share = cpu["quota"] / cpu["period"]
+    assert 0 < share <= ceiling / 100_000
+    assert quota <= 0 or share <= quota / period
