@@ -8,19 +8,20 @@ the model, exactly and for every system call. libseccomp before 2.6.1 merges som
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
 
 from hardening.errors import HostError, SpecError
 from hardening_seccomp import bpf
-from hardening_seccomp.actions import KILL_PROCESS
-from hardening_seccomp.conditions import Comparison, Op, Rule
+from hardening_seccomp.build import token_of
+from hardening_seccomp.conditions import Rule
 from hardening_seccomp.diagrams import constant, lower_halves
 from hardening_seccomp.filters import Filter
-from hardening_seccomp.libseccomp import Condition, Libseccomp
-from hardening_seccomp.oci import MAX_ENTRIES, Emission, emit, read_action, read_cases, read_names, strictest
+from hardening_seccomp.guarded import programs, suspects
+from hardening_seccomp.libseccomp import Libseccomp
+from hardening_seccomp.oci import MAX_ENTRIES, Emission, emit, strictest
 from hardening_seccomp.symbolic import meaning
 
 TREE_FROM = 16  # with fewer system calls the plain list is as short
@@ -52,12 +53,14 @@ def compile_filter(model: Filter, library: Libseccomp) -> Compiled:
         emission = _emit_within_budget(model, masks, flat)
         flattened = frozenset(emission.flattened)
         expected = _with_flattened(model, flattened)
-        tree = build(emission.document, library, tree=True)
-        chain = build(emission.document, library, tree=False)
-        wrong = {*differences(expected, tree, library), *differences(expected, chain, library)}
-        if not wrong:
-            chosen = tree if len(expected.rules) >= TREE_FROM else chain
-            return Compiled(emission.document, chosen, emission.flattened)
+        built = programs(emission.document, library)
+        if built is None:
+            wrong = suspects(emission.document)
+        else:
+            wrong = differences(expected, built.tree, library) | differences(expected, built.chain, library)
+            if not wrong:
+                chosen = built.tree if len(expected.rules) >= TREE_FROM else built.chain
+                return Compiled(emission.document, chosen, emission.flattened)
         flat |= flattened | (wrong & masks)
         masks |= wrong
     raise HostError(
@@ -94,48 +97,9 @@ def _with_flattened(model: Filter, flattened: frozenset[str]) -> Filter:
     )
 
 
-def build(document: Mapping[str, Any], library: Libseccomp, *, tree: bool) -> bytes:
-    """The BPF program of an OCI object; names that the library does not know for an architecture have no rule there."""
-    default = read_action(
-        document["defaultAction"], document.get("defaultErrnoRet"), None, "/linux/seccomp/defaultAction"
-    )
-    tokens = [_token(library, name.removeprefix("SCMP_ARCH_").lower()) for name in document["architectures"]]
-    native = library.native()
-    with library.build(default.returned, KILL_PROCESS.returned, tokens, tree=tree) as builder:
-        for index, item in enumerate(document["syscalls"]):
-            place = f"/linux/seccomp/syscalls/{index}"
-            action = read_action(item["action"], item.get("errnoRet"), None, place)
-            if action == default:
-                continue
-            for name in read_names(item["names"], None, place):
-                number = library.number(native, name)
-                if number is not None:
-                    for conditions in _conditions(item, place):
-                        builder.rule(action.returned, number, conditions, what=name)
-        return builder.export()
-
-
-def _conditions(item: Mapping[str, Any], place: str) -> Iterator[list[Condition]]:
-    for case in read_cases(item.get("args"), None, place):
-        yield [_condition(comparison) for comparison in case]
-
-
-def _condition(item: Comparison) -> Condition:
-    if item.op is Op.MASKED_EQ:
-        return Condition(item.index, item.op.name, item.mask, item.value)
-    return Condition(item.index, item.op.name, item.value)
-
-
-def _token(library: Libseccomp, name: str) -> int:
-    token = library.architecture(name)
-    if token is None:
-        raise HostError(f"libseccomp does not know the architecture {name}", hint="update libseccomp")
-    return token
-
-
 def kernel_token(library: Libseccomp, name: str) -> int:
     """The AUDIT_ARCH_* value that the kernel reports for an architecture: x32 calls come as x86_64 ones."""
-    return _token(library, "x86_64" if name == "x32" else name)
+    return token_of(library, "x86_64" if name == "x32" else name)
 
 
 def differences(model: Filter, program: bytes, library: Libseccomp) -> frozenset[str]:
@@ -145,7 +109,7 @@ def differences(model: Filter, program: bytes, library: Libseccomp) -> frozenset
     for architecture in model.architectures:
         token = kernel_token(library, architecture)
         wide = bool(token & WIDE) and architecture != "x32"
-        names = library.names(_token(library, architecture))
+        names = library.names(token_of(library, architecture))
         base = X32_BIT if architecture == "x32" else 0
         if meaning(decoded, token, base | UNKNOWN_NUMBER) != constant(model.default):
             wrong.add("*")

@@ -11,6 +11,7 @@ import attrs
 from hardening_seccomp.actions import Action, stricter
 from hardening_seccomp.diagrams import (
     BITS,
+    MAX_ARGUMENT,
     WIDTH,
     Diagram,
     apply,
@@ -21,7 +22,7 @@ from hardening_seccomp.diagrams import (
     select,
 )
 
-MAX_VALUE = (1 << WIDTH) - 1
+
 MAX_RUNS = 64
 
 Rule = Diagram[Action]
@@ -41,12 +42,16 @@ class Op(enum.Enum):
 
 @attrs.frozen
 class Comparison:
-    """``argument op value`` on unsigned 64-bit numbers; for MASKED_EQ ``argument & mask == value``."""
+    """``argument op value`` on unsigned numbers; for MASKED_EQ ``argument & mask == value``.
+
+    With a ``width`` of 32 the upper half of the argument is ignored, as the kernel does for many arguments.
+    """
 
     index: int
     op: Op
     value: int
-    mask: int = MAX_VALUE
+    mask: int = MAX_ARGUMENT
+    width: int = WIDTH
 
     def __str__(self) -> str:
         if self.op is Op.MASKED_EQ:
@@ -56,13 +61,14 @@ class Comparison:
 
     def test(self) -> Diagram[bool]:
         """Where it holds."""
+        seen = (1 << self.width) - 1
         if self.op is Op.MASKED_EQ:
-            return masked_equal(self.index, self.mask, self.value)
+            return masked_equal(self.index, self.mask & seen, self.value)
         if self.op in (Op.EQ, Op.NE):
-            equal = masked_equal(self.index, MAX_VALUE, self.value)
+            equal = masked_equal(self.index, seen, self.value)
             return equal if self.op is Op.EQ else negation(equal)
         bound = self.value + (self.op in (Op.GT, Op.LE))
-        reached = at_least(self.index, bound)
+        reached = at_least(self.index, bound, width=self.width)
         return reached if self.op in (Op.GE, Op.GT) else negation(reached)
 
 
@@ -97,14 +103,33 @@ def where(comparisons: Iterable[Comparison]) -> Diagram[bool]:
     return region
 
 
+#: A rule with gaps: None where nothing is stated.
+Partial = Diagram[Action | None]
+
+
+def partial(entry: Entry) -> Partial:
+    """What one entry states."""
+    here: Partial = constant(entry.action)
+    nothing: Partial = constant(None)
+    return select(where(entry.comparisons), here, nothing) if entry.comparisons else here
+
+
+def join(parts: Iterable[Partial]) -> Partial:
+    """The strictest stated action for every argument vector."""
+    known: Partial = constant(None)
+    for part in parts:
+        known = apply(_stricter_stated, known, part)
+    return known
+
+
+def fill(known: Partial, otherwise: Action) -> Rule:
+    """The rule with ``otherwise`` in its gaps."""
+    return apply(lambda action: otherwise if action is None else action, known)
+
+
 def rule_of(entries: Iterable[Entry], otherwise: Action) -> Rule:
     """The strictest action of all entries that match, ``otherwise`` where none does."""
-    known: Diagram[Action | None] = constant(None)
-    for entry in entries:
-        here: Diagram[Action | None] = constant(entry.action)
-        nothing: Diagram[Action | None] = constant(None)
-        known = apply(_stricter_stated, known, select(where(entry.comparisons), here, nothing))
-    return apply(lambda action: otherwise if action is None else action, known)
+    return fill(join(map(partial, entries)), otherwise)
 
 
 def _stricter_stated(a: Action | None, b: Action | None) -> Action | None:
@@ -114,8 +139,9 @@ def _stricter_stated(a: Action | None, b: Action | None) -> Action | None:
     return stricter(b, a)
 
 
-def entries(rule: Rule, default: Action, bound: int, style: Style = Style.NATIVE) -> tuple[Entry, ...]:
-    """Disjoint entries that give ``rule`` on top of ``default``, each with one comparison an argument at most.
+def entries(rule: Rule, default: Action | None, bound: int, style: Style = Style.NATIVE) -> tuple[Entry, ...]:
+    """Disjoint entries that give ``rule`` on top of ``default`` (None: on top of nothing, every argument is covered), each
+    with one comparison an argument at most.
 
     Raises `TooManyEntries` where more than ``bound`` would be needed.
     """
@@ -125,7 +151,7 @@ def entries(rule: Rule, default: Action, bound: int, style: Style = Style.NATIVE
     return found
 
 
-def _entries(rule: Rule, ref: int, default: Action, bound: int, style: Style) -> Iterator[Entry]:
+def _entries(rule: Rule, ref: int, default: Action | None, bound: int, style: Style) -> Iterator[Entry]:
     if ref < 0:
         if rule.leaves[~ref] != default:
             yield Entry(rule.leaves[~ref])
@@ -174,7 +200,7 @@ def _cubes(rule: Rule, ref: int, index: int, limit: int) -> Iterator[tuple[int, 
 
 
 def _masked(index: int, mask: int, value: int) -> Comparison:
-    return Comparison(index, Op.EQ, value) if mask == MAX_VALUE else Comparison(index, Op.MASKED_EQ, value, mask)
+    return Comparison(index, Op.EQ, value) if mask == MAX_ARGUMENT else Comparison(index, Op.MASKED_EQ, value, mask)
 
 
 def _runs(rule: Rule, ref: int, index: int) -> list[tuple[int, int, int]] | None:
@@ -213,7 +239,7 @@ def _covers_of_runs(
         intervals.setdefault(target, []).append((first, last))
     covers = {}
     for target, parts in intervals.items():
-        ends_meet = len(parts) == 2 and parts[0][0] == 0 and parts[1][1] == MAX_VALUE
+        ends_meet = len(parts) == 2 and parts[0][0] == 0 and parts[1][1] == MAX_ARGUMENT
         if ends_meet and parts[0][1] + 2 == parts[1][0]:
             covers[target] = [Comparison(index, Op.NE, parts[0][1] + 1)]
         elif style is Style.NATIVE:
@@ -227,14 +253,14 @@ def _interval(index: int, first: int, last: int) -> Iterator[Comparison]:
         yield Comparison(index, Op.EQ, first)
     elif first == 0:
         yield Comparison(index, Op.LE, last)
-    elif last == MAX_VALUE:
+    elif last == MAX_ARGUMENT:
         yield Comparison(index, Op.GE, first)
     else:
         while first <= last:
             size = first & -first or 1 << WIDTH
             while first + size - 1 > last:
                 size >>= 1
-            yield _masked(index, MAX_VALUE ^ (size - 1), first)
+            yield _masked(index, MAX_ARGUMENT ^ (size - 1), first)
             first += size
 
 
@@ -249,6 +275,8 @@ def is_fragile(found: Sequence[Entry]) -> bool:
 
 def describe(rule: Rule, bound: int = 12) -> str:
     """The rule as people read it: the exceptions first, then what happens to all other arguments."""
+    if rule.is_constant:
+        return str(rule.leaves[0])
     shares = rule.shares()
     usual = max(shares, key=lambda action: shares[action])
     try:

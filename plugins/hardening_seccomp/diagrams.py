@@ -15,6 +15,7 @@ import attrs
 ARGUMENTS = 6
 WIDTH = 64
 BITS = ARGUMENTS * WIDTH
+MAX_ARGUMENT = (1 << WIDTH) - 1
 
 L = TypeVar("L", bound=Hashable)
 M = TypeVar("M", bound=Hashable)

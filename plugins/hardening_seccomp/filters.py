@@ -57,7 +57,7 @@ def meet(earlier: Filter, later: Filter) -> Filter:
     """The exact intersection. ``log`` is kept if either has it, ``spec-allow`` only if both have it."""
     names = {**earlier.rules, **later.rules}
     rules = {name: rule_meet(earlier.rule(name), later.rule(name)) for name in names}
-    either = {"log"} & (earlier.flags | later.flags)
+    either = frozenset({"log"}) & (earlier.flags | later.flags)
     return Filter(
         default=stricter(earlier.default, later.default),
         rules=rules,

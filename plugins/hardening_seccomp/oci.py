@@ -11,7 +11,6 @@ import attrs
 from hardening.errors import SpecError
 from hardening_seccomp.actions import MAX_ERRNO, RET_DATA, Action, Kind, stricter
 from hardening_seccomp.conditions import (
-    MAX_VALUE,
     Comparison,
     Entry,
     Op,
@@ -22,11 +21,12 @@ from hardening_seccomp.conditions import (
     is_fragile,
     rule_of,
 )
-from hardening_seccomp.diagrams import ARGUMENTS, constant
+from hardening_seccomp.diagrams import ARGUMENTS, MAX_ARGUMENT, constant
 from hardening_seccomp.filters import Filter
 
 POINTER = "/linux/seccomp"
 MAX_ENTRIES = 256
+MAX_INEQUALITIES = 16  # with more of them libseccomp 2.6.0 was seen to loop for ever, with masks never
 FLAGS = {
     "log": "SECCOMP_FILTER_FLAG_LOG",
     "spec-allow": "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
@@ -112,7 +112,11 @@ def emit(
 
 def _plainest(rule: Rule, default: Action, bound: int, style: Style) -> tuple[Entry, ...]:
     found = entries(rule, default, bound, style)
-    return entries(rule, default, bound, Style.EQUALITY) if is_fragile(found) else found
+    if style is Style.NATIVE and is_fragile(found):
+        found = entries(rule, default, bound, Style.EQUALITY)
+        if len(found) > MAX_INEQUALITIES:
+            found = entries(rule, default, bound, Style.MASKS)
+    return found
 
 
 def strictest(rule: Rule) -> Action:
@@ -271,8 +275,8 @@ def _comparison(item: object, origin: object | None, pointer: str) -> Comparison
         known = ", ".join(_OPERATORS)
         raise SpecError(f"{pointer}: unknown operator {fields.get('op')!r}", origin=origin, hint=f"one of {known}")
     index = _number(fields.get("index"), 0, ARGUMENTS - 1, origin, f"{pointer}/index")
-    value = _number(fields.get("value"), 0, MAX_VALUE, origin, f"{pointer}/value")
-    second = _number(fields.get("valueTwo") or 0, 0, MAX_VALUE, origin, f"{pointer}/valueTwo")
+    value = _number(fields.get("value"), 0, MAX_ARGUMENT, origin, f"{pointer}/value")
+    second = _number(fields.get("valueTwo") or 0, 0, MAX_ARGUMENT, origin, f"{pointer}/valueTwo")
     if op is Op.MASKED_EQ:
         # libseccomp looks at the masked bits of the value only.
         return Comparison(index, op, second & value, value)

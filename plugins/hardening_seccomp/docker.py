@@ -1,0 +1,220 @@
+"""Profiles in the docker/containers format, resolved to entries for one machine and one set of capabilities.
+
+Sources: moby ``profiles/seccomp``, containers/common ``pkg/seccomp`` (``seccomp.json(5)``).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from hardening.errors import ProfileError
+from hardening_seccomp.actions import MAX_ERRNO, Action, Kind, errno_number
+from hardening_seccomp.conditions import Entry
+from hardening_seccomp.oci import ARCHITECTURES, FLAGS, oci_architecture, read_action, read_cases, read_names
+
+MAX_BYTES = 1 << 20
+_TOP = (
+    "defaultAction",
+    "defaultErrnoRet",
+    "defaultErrno",
+    "archMap",
+    "architectures",
+    "flags",
+    "listenerPath",
+    "listenerMetadata",
+    "syscalls",
+)
+_RULE = ("name", "names", "action", "args", "comment", "includes", "excludes", "errnoRet", "errno")
+#: Names of architectures in ``includes.arches``, as Go and libseccomp-golang write them.
+_GO_NAMES = {
+    "x86_64": "amd64",
+    "aarch64": "arm64",
+    "loongarch64": "loong64",
+    "mipsel": "mipsle",
+    "mipsel64": "mips64le",
+}
+
+
+@attrs.frozen
+class Target:
+    """What a profile is resolved for: ``architecture`` as libseccomp names it, ``capabilities`` with their CAP_ prefix
+    (those of the bounding set), the kernel's (major, minor)."""
+
+    architecture: str
+    capabilities: frozenset[str]
+    kernel: tuple[int, int]
+
+
+@attrs.frozen
+class DockerProfile:
+    """A resolved profile; ``architectures`` are the further ones that it allows, ``flags`` our words for them."""
+
+    default: Action
+    entries: tuple[tuple[str, Entry], ...]
+    architectures: frozenset[str]
+    flags: frozenset[str]
+
+
+def read_file(path: Path, target: Target, *, origin: object | None = None) -> DockerProfile:
+    """Read and resolve a file; `ProfileError` where it is missing, too large, writable by others, or malformed."""
+    try:
+        with path.open("rb") as file:
+            status = os.fstat(file.fileno())
+            data = file.read(MAX_BYTES + 1) if stat.S_ISREG(status.st_mode) else b""
+    except OSError as error:
+        raise ProfileError(f"cannot read the seccomp profile {path}: {error.strerror}", origin=origin) from None
+    if not stat.S_ISREG(status.st_mode):
+        raise ProfileError(f"the seccomp profile {path} is not a regular file", origin=origin)
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        hint = f"chmod go-w {path}"
+        raise ProfileError(f"the seccomp profile {path} can be written by others", origin=origin, hint=hint)
+    if len(data) > MAX_BYTES:
+        raise ProfileError(f"the seccomp profile {path} is larger than {MAX_BYTES} bytes", origin=origin)
+    return parse(data, target, origin=path)
+
+
+def parse(data: bytes, target: Target, *, origin: object | None = None) -> DockerProfile:
+    """Resolve the JSON text of a profile. Raises `ProfileError`: not JSON, unknown or repeated keys, wrong values."""
+    try:
+        raw = json.loads(data, object_pairs_hook=_no_repeats)
+    except (ValueError, RecursionError) as error:
+        raise ProfileError(f"not a seccomp profile: {error}", origin=origin) from None
+    top = _object(raw, _TOP, "", origin)
+    for key in ("listenerPath", "listenerMetadata"):
+        if top.get(key):
+            raise ProfileError(f"{key}: a seccomp listener is not supported", origin=origin)
+    default = _action(top.get("defaultAction"), top.get("defaultErrno"), top.get("defaultErrnoRet"), "", origin)
+    entries: list[tuple[str, Entry]] = []
+    for index, item in enumerate(_array(top.get("syscalls"), "/syscalls", origin)):
+        place = f"/syscalls/{index}"
+        rule = _object(item, _RULE, place, origin)
+        if _applies(rule, target, place, origin):
+            entries += _entries(rule, place, origin)
+        else:
+            _entries(rule, place, origin)  # checked all the same
+    return DockerProfile(default, tuple(entries), _architectures(top, target, origin), _flags(top, origin))
+
+
+def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"the key {key!r} is repeated")
+        found[key] = value
+    return found
+
+
+def _object(value: object, keys: Sequence[str], place: str, origin: object | None) -> Mapping[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise ProfileError(f"{place or 'the profile'} is not an object", origin=origin)
+    unknown = sorted(set(value) - set(keys))
+    if unknown:
+        hint = "known keys: " + ", ".join(keys)
+        raise ProfileError(f"{place or 'the profile'} has the unknown key {unknown[0]!r}", origin=origin, hint=hint)
+    return value
+
+
+def _array(value: object, place: str, origin: object | None) -> Sequence[Any]:
+    if value is None:
+        return ()
+    if not isinstance(value, list):
+        raise ProfileError(f"{place} is not an array", origin=origin)
+    return value
+
+
+def _strings(value: object, place: str, origin: object | None) -> Sequence[str]:
+    items = _array(value, place, origin)
+    if not all(isinstance(item, str) for item in items):
+        raise ProfileError(f"{place} is not an array of strings", origin=origin)
+    return items
+
+
+def _action(name: object, word: object, number: object, place: str, origin: object | None) -> Action:
+    """An action; the errno's name, which containers write, goes before its number, which differs by architecture."""
+    action = read_action(name, number, origin, f"{place}/action" if place else "/defaultAction")
+    if word in (None, "") or action.kind is not Kind.ERRNO:
+        return action
+    if not isinstance(word, str):
+        raise ProfileError(f"{place}/errno is not a string", origin=origin)
+    return Action(Kind.ERRNO, min(errno_number(word, origin=origin), MAX_ERRNO))
+
+
+def _entries(rule: Mapping[str, Any], place: str, origin: object | None) -> Iterable[tuple[str, Entry]]:
+    if ("name" in rule) == bool(rule.get("names")):
+        raise ProfileError(f"{place} needs either name or names", origin=origin)
+    names = rule.get("names") or [rule["name"]]
+    action = _action(rule.get("action"), rule.get("errno"), rule.get("errnoRet"), place, origin)
+    cases = read_cases(rule.get("args"), origin, f"{place}/args")
+    return [(name, Entry(action, case)) for name in read_names(names, origin, f"{place}/names") for case in cases]
+
+
+def _applies(rule: Mapping[str, Any], target: Target, place: str, origin: object | None) -> bool:
+    keys = ("caps", "arches", "minKernel")
+    includes = _object(rule.get("includes"), keys, f"{place}/includes", origin)
+    excludes = _object(rule.get("excludes"), keys, f"{place}/excludes", origin)
+    native = go_name(target.architecture)
+    if native in _strings(excludes.get("arches"), f"{place}/excludes/arches", origin):
+        return False
+    if target.capabilities.intersection(_strings(excludes.get("caps"), f"{place}/excludes/caps", origin)):
+        return False
+    if excludes.get("minKernel") and _reached(excludes["minKernel"], target, f"{place}/excludes", origin):
+        return False
+    arches = _strings(includes.get("arches"), f"{place}/includes/arches", origin)
+    if arches and native not in arches:
+        return False
+    if not target.capabilities.issuperset(_strings(includes.get("caps"), f"{place}/includes/caps", origin)):
+        return False
+    return not includes.get("minKernel") or _reached(includes["minKernel"], target, f"{place}/includes", origin)
+
+
+def _reached(version: object, target: Target, place: str, origin: object | None) -> bool:
+    match = re.fullmatch(r"(\d{1,5})\.(\d{1,5})(\.\d{1,5})?", version) if isinstance(version, str) else None
+    if match is None:
+        raise ProfileError(f"{place}/minKernel {version!r} is not a kernel version such as 4.8", origin=origin)
+    return target.kernel >= (int(match[1]), int(match[2]))
+
+
+def go_name(architecture: str) -> str:
+    """The name that the format uses for an architecture."""
+    return _GO_NAMES.get(architecture, architecture)
+
+
+def _architectures(top: Mapping[str, Any], target: Target, origin: object | None) -> frozenset[str]:
+    mapped = _array(top.get("archMap"), "/archMap", origin)
+    listed = _strings(top.get("architectures"), "/architectures", origin)
+    if mapped and listed:
+        raise ProfileError("archMap and architectures exclude each other", origin=origin, hint="remove one of them")
+    for index, item in enumerate(mapped):
+        entry = _object(item, ("architecture", "subArchitectures"), f"/archMap/{index}", origin)
+        below = _strings(entry.get("subArchitectures"), f"/archMap/{index}/subArchitectures", origin)
+        names = _known([str(entry.get("architecture")), *below], origin)
+        if entry.get("architecture") == oci_architecture(target.architecture):
+            listed = [oci_architecture(name) for name in names]
+    return frozenset(_known(listed, origin)) - {target.architecture}
+
+
+def _known(names: Sequence[str], origin: object | None) -> list[str]:
+    known = {oci_architecture(name): name for name in ARCHITECTURES}
+    for name in names:
+        if name not in known:
+            raise ProfileError(f"unknown architecture {name!r}", origin=origin)
+    return [known[name] for name in names]
+
+
+def _flags(top: Mapping[str, Any], origin: object | None) -> frozenset[str]:
+    words = {name: word for word, name in FLAGS.items()}
+    names = _strings(top.get("flags"), "/flags", origin)
+    unknown = [name for name in names if name not in words]
+    if unknown:
+        raise ProfileError(f"unsupported flag {unknown[0]!r}", origin=origin, hint="known: " + ", ".join(words))
+    return frozenset(words[name] for name in names)

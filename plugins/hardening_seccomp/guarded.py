@@ -1,0 +1,81 @@
+"""Running libseccomp where its faults do no harm.
+
+libseccomp 2.6.0 never comes back from some rules on several arguments of one system call, and corrupts its heap on
+others (fixed in 2.6.1). Such filters are built in a child process with a time limit.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from hardening.errors import HardeningError, SpecError
+from hardening_seccomp.build import build
+from hardening_seccomp.libseccomp import Libseccomp
+
+SECONDS = 2
+
+
+@attrs.frozen
+class Programs:
+    """Both programs that libseccomp makes of one object: as a binary tree, and as a chain, its default."""
+
+    tree: bytes
+    chain: bytes
+
+
+def suspects(document: Mapping[str, Any]) -> frozenset[str]:
+    """The system calls with several entries, one of them on several arguments."""
+    entries = Counter(name for item in document["syscalls"] for name in item["names"])
+    joined = {name for item in document["syscalls"] if len(item.get("args", ())) > 1 for name in item["names"]}
+    return frozenset(name for name in joined if entries[name] > 1)
+
+
+def programs(document: Mapping[str, Any], library: Libseccomp, seconds: int = SECONDS) -> Programs | None:
+    """Build both programs; None where libseccomp does not finish in time or dies."""
+    if not suspects(document):
+        return _both(document, library)
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reader)
+        _in_child(document, library, writer, seconds)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as file:
+        data = file.read()
+    _, status = os.waitpid(child, 0)
+    if os.waitstatus_to_exitcode(status) == 1:
+        raise SpecError(data.decode())
+    if status != 0:
+        return None
+    size = int.from_bytes(data[:4], "big")
+    return Programs(data[4 : 4 + size], data[4 + size :])
+
+
+def _both(document: Mapping[str, Any], library: Libseccomp) -> Programs:
+    return Programs(build(document, library, tree=True), build(document, library, tree=False))
+
+
+def _in_child(document: Mapping[str, Any], library: Libseccomp, writer: int, seconds: int) -> None:
+    """Never returns: exit code 0 with the programs written, 1 with a message, or death by SIGALRM."""
+    code = 2
+    try:
+        # The loop is in C, where only the default action of the signal ends it.
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGALRM])
+        signal.alarm(seconds)
+        with os.fdopen(writer, "wb") as file:
+            try:
+                built = _both(document, library)
+                file.write(len(built.tree).to_bytes(4, "big") + built.tree + built.chain)
+                code = 0
+            except HardeningError as error:
+                file.write(error.message.encode())
+                code = 1
+    finally:
+        os._exit(code)
