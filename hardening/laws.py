@@ -94,7 +94,7 @@ def _order(kind: Kind[T], values: Sequence[T]) -> Iterator[Broken]:
             )
 
 
-def _meet(kind: Kind[T], values: Sequence[T]) -> Iterator[Broken]:
+def _meet(kind: Kind[Any], values: Sequence[Any]) -> Iterator[Broken]:
     for a in values:
         if not _same(kind, kind.meet(a, a), a):
             yield Broken("meet is idempotent", _show(kind, a))
@@ -104,21 +104,26 @@ def _meet(kind: Kind[T], values: Sequence[T]) -> Iterator[Broken]:
         met = kind.meet(a, b)
         if not _same(kind, met, kind.meet(b, a)):
             yield Broken("meet is commutative", _show(kind, a, b))
-        if met is not None and not (kind.at_most(met, a) and kind.at_most(met, b)):
+        if not _none(kind, met) and not (kind.at_most(met, a) and kind.at_most(met, b)):
             yield Broken("meet is a lower bound", f"{_show(kind, a, b)} meet in {kind.show(met)}")
         for c in values:
-            if kind.at_most(c, a) and kind.at_most(c, b) and (met is None or not kind.at_most(c, met)):
+            if kind.at_most(c, a) and kind.at_most(c, b) and (_none(kind, met) or not kind.at_most(c, met)):
                 yield Broken("meet is the greatest lower bound", f"{_show(kind, a, b)}: {kind.show(c)} is below both")
             if not _same(kind, _meet_of(kind, met, c), _meet_of(kind, a, kind.meet(b, c))):
                 yield Broken("meet is associative", _show(kind, a, b, c))
 
 
-def _meet_of(kind: Kind[T], a: T | None, b: T | None) -> T | None:
-    return None if a is None or b is None else kind.meet(a, b)
+def _meet_of(kind: Kind[Any], a: Any, b: Any) -> Any:
+    return None if _none(kind, a) or _none(kind, b) else kind.meet(a, b)
 
 
-def _same(kind: Kind[T], a: T | None, b: T | None) -> bool:
-    return a is b if a is None or b is None else equivalent(kind, a, b)
+def _same(kind: Kind[Any], a: Any, b: Any) -> bool:
+    return a is b if _none(kind, a) or _none(kind, b) else equivalent(kind, a, b)
+
+
+def _none(kind: Kind[Any], met: Any) -> bool:
+    """Whether a meet says that there is none; None is a value of an optional kind."""
+    return met is None and not kind.optional
 
 
 def _reads_back(kind: Kind[T], values: Sequence[T]) -> Iterator[Broken]:
@@ -389,7 +394,7 @@ def _dumps(mechanism: Mechanism[Any], reading: Reading) -> Iterator[Broken]:
         found = {(say.setting, say.member): say.value for say in says}
         if len(found) != len(says):
             yield Broken("a layer says a leaf once", f"{name}: {kind.show(value)}")
-        read = found.get((setting, member), found.get((setting, REST)))
-        if read is None or not equivalent(kind, read, value):
-            shown = "nothing" if read is None else kind.show(read)
+        key = (setting, member) if (setting, member) in found else (setting, REST)
+        if key not in found or not equivalent(kind, found[key], value):
+            shown = kind.show(found[key]) if key in found else "nothing"
             yield Broken("what is dumped says the same", f"{name}: {kind.show(value)} comes back as {shown}")
