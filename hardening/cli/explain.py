@@ -143,7 +143,8 @@ def _show_loosening(way: Loosening, refused: Pending | None) -> None:
         output.show(f"no loosening: {way.barrier}")
         return
     where = f"in the layer of {refused.origin}" if refused else "in a later layer"
-    output.show(f"smallest loosening, to {way.shown}, {where}:\n")
+    which = "a loosening, for example" if way.example else "smallest loosening,"
+    output.show(f"{which} to {way.shown}, {where}:\n")
     output.show("\n".join(f"    {line}".rstrip() for line in way.toml.splitlines()))
     if way.options:
         arguments = " ".join("--set " + shlex.quote(item) for item in way.options)

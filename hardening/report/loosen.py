@@ -11,7 +11,7 @@ import attrs
 from hardening.compose import compose
 from hardening.errors import HardeningError
 from hardening.fold import Resolved
-from hardening.kinds import Kind
+from hardening.kinds import Choice, Flag, Kind
 from hardening.layers import Stack, parse_layer
 from hardening.mechanism import Mechanism
 from hardening.report import toml
@@ -25,12 +25,14 @@ COMMAND_LINE = "command line"
 @attrs.frozen
 class Loosening:
     """How to make one leaf looser. ``options`` are arguments of the command line. Where nothing does it, ``toml`` is
-    empty and ``barrier`` says why not."""
+    empty and ``barrier`` says why not; with ``example`` there are others, which no order puts above or below it.
+    """
 
     shown: str = ""
     toml: str = ""
     options: tuple[str, ...] = ()
     barrier: str = ""
+    example: bool = False
 
 
 def smallest(attempt: Attempt, mechanism: Mechanism[Any], entry: Resolved, today: date) -> Loosening | None:
@@ -50,7 +52,9 @@ def smallest(attempt: Attempt, mechanism: Mechanism[Any], entry: Resolved, today
         table = {mechanism.name: mechanism.dump({(entry.leaf.setting, entry.leaf.member): value})}
         for tables in (table, _excepted(entry, table)):
             if _works(attempt, mechanism, entry, tables, value, today):
-                return _loosening(kind.show(value), tables)
+                # Only these kinds give every value that they have as a sample.
+                example = value != entry.limit and not isinstance(kind, Flag | Choice)
+                return attrs.evolve(_loosening(kind.show(value), tables), example=example)
     return None
 
 

@@ -97,6 +97,12 @@ class Box(Mechanism[BoxSettings]):
             Option(("--open",), "closed", "Open the lid.", value=False),
         )
 
+    def dump(self, values: Mapping[tuple[str, str], Any]) -> dict[str, object]:
+        pairs = {
+            key: f"{key[1]}={value}" if key[0] == "env" and key[1] != "*" else value for key, value in values.items()
+        }
+        return super().dump(pairs)
+
     def probe(self, host: Host) -> BoxFacts:
         return BoxFacts(broken=self.broken)
 

@@ -1,0 +1,316 @@
+"""The other commands: what they show, write and answer with."""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hardening.errors import PluginError
+from hardening.plugins import Plugin, Plugins
+from hardening.report import sarif
+from tests.hardening.cli import samples
+from tests.hardening.cli.samples import call, process, profile, session
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HARDENING_STATE", str(tmp_path / "state"))
+    profile(tmp_path, "default", 'description = "the default"\n[box]\nclosed = true\nsize = 5\ncolours = ["red"]\n')
+    profile(tmp_path, "open", "[box]\nclosed = false\nsize = 5\n")
+    profile(tmp_path, "lax", "[box]\nrequirement = 'best-effort'\n")
+    return tmp_path
+
+
+def shown(
+    folder: Path, capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0, broken: bool = False
+) -> Any:
+    """The JSON that a command shows."""
+    assert call(session(folder, broken=broken), *arguments) == code
+    return json.loads(capsys.readouterr().out)
+
+
+# compose
+
+
+def test_compose_shows_the_spec(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    document = shown(folder, capsys, "compose", "-e", "A=1", "-e", "B=2", "--", "id", "-u")
+    assert document["process"] == {"args": ["id", "-u"], "env": ["A=1", "B=2"]}
+    assert document["annotations"]["box"] == "5"
+
+
+def test_compose_writes_a_bundle_that_launch_runs(folder: Path) -> None:
+    assert process(folder, "compose", "-o", "b", "--", "sh", "-c", "echo hi; exit 3").code == 0
+    done = process(folder, "launch", "b")
+    assert (done.code, done.stdout) == (3, "hi\n")
+    assert (folder / "b/config.json").exists()
+
+
+def test_compose_as_toml_composes_to_the_same(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    profile(folder, "rich", "[limits.box]\nsize = 9\ncolours = ['red', 'blue']\n"
+            "[box]\nlid.lock = 'single'\nlabel = 'a \"b\"'\ncolours.add = ['blue']\nenv = ['A=1']\n")  # fmt: skip
+    first = shown(folder, capsys, "compose", "--format", "settings", "--json", "-p", "rich")
+    assert call(session(folder), "compose", "--format", "toml", "-p", "rich") == 0
+    text = capsys.readouterr().out
+    assert tomllib.loads(text)["limits"]["box"]["size"] == 9
+    profile(folder, "flat", text)
+    second = shown(folder, capsys, "compose", "--format", "settings", "--json", "-p", "flat")
+    for one, other in zip(first["leaves"], second["leaves"], strict=True):
+        assert (one["leaf"], one["value"], one["stated"]) == (other["leaf"], other["value"], other["stated"])
+        assert (one["limit"] or {}).get("shown") == (other["limit"] or {}).get("shown")
+
+
+def test_compose_as_settings_names_what_decided(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(session(folder), "compose", "--format", "settings") == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["box.size", "5", f"{folder}/default.toml:4"] in rows
+    assert ["box.lid.lock", "double", "default", "(hardening_box)"] in rows
+
+
+def test_compose_as_sarif_exits_1_for_warnings(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = shown(folder, capsys, "compose", "-p", "open", "--format", "sarif", code=1)
+    assert [result["ruleId"] for result in log["runs"][0]["results"]] == ["box/open"]
+    assert log["$schema"] == sarif.SCHEMA
+    assert shown(folder, capsys, "compose", "--format", "sarif")["runs"][0]["results"] == []
+
+
+def test_compose_as_html_escapes_what_profiles_hold(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    profile(folder, "evil", 'description = "<script>alert(1)</script>"\n[box]\nlabel = "<img src=x>"\n')
+    assert call(session(folder), "compose", "-p", "evil", "--format", "html") == 0
+    page = capsys.readouterr().out
+    assert page.startswith("<!doctype html>")
+    assert "<script" not in page
+    assert "<img" not in page
+    assert "&lt;script&gt;alert(1)" in page
+
+
+# run
+
+
+def test_dry_run_shows_everything_and_writes_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = sorted(folder.rglob("*"))
+    answer = shown(folder, capsys, "run", "-p", "open", "--dry-run", "--json", "--", "id")
+    assert answer["command"] == ["id"]
+    assert answer["runtime"] == "native"
+    assert answer["argv"][0].startswith("/")
+    assert answer["mechanisms"] == [
+        {"mechanism": "box", "requirement": "required", "state": "enforced", "shortfalls": []}
+    ]
+    assert [finding["rule"] for finding in answer["findings"]] == ["box/open"]
+    assert answer["spec"]["process"]["args"] == ["id"]
+    assert call(session(folder), "run", "--dry-run", "--", "id") == 0
+    assert "enforced" in capsys.readouterr().out
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_a_run_says_what_is_not_enforced_excepted_and_shadowed(folder: Path) -> None:
+    profile(folder, "used", "extends = ['lax', 'default']\n[[exceptions]]\nsetting = 'box.size'\nreason = 'why'\n"
+            "[box]\nsize = 6\n")  # fmt: skip
+    done = process(folder, "run", "-p", "used", "--", "true", broken=True)
+    assert done.code == 0
+    assert done.stderr.splitlines() == [
+        "not enforced: box.closed: the hinge is broken (buy a hinge)",
+        f"exception: box.size: why ({folder}/used.toml:2)",
+    ]
+    quiet = process(folder, "run", "-q", "-p", "used", "--", "true", broken=True)
+    assert (quiet.code, quiet.stderr) == (0, "")
+
+
+def test_shadowed_profiles_are_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from hardening.cli.session import Session
+    from hardening.layers import Folder, SearchPath
+
+    nearer = folder / "nearer"
+    nearer.mkdir()
+    profile(nearer, "default", "[box]\nsize = 1\n")
+    here = Session(samples.plugins(), SearchPath((Folder(nearer, "near"), Folder(folder, "far"))))
+    assert call(here, "compose") == 0
+    assert f"shadowed: profile default is {nearer}/default.toml, which hides {folder}/default.toml" in (
+        capsys.readouterr().err
+    )
+
+
+def test_an_option_that_the_command_has_itself_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from types import ModuleType
+
+    from hardening.cli.session import Session
+    from hardening.hookspecs import hookimpl
+    from hardening.layers import SearchPath
+    from hardening.mechanism import Option
+
+    class Greedy(samples.Box):
+        def options(self) -> list[Option]:
+            return [Option(("--quiet",), "label", "Take a flag of the program.")]
+
+    module = ModuleType(__name__)
+    module.hardening_mechanisms = hookimpl(lambda: (Greedy(),))  # type: ignore[attr-defined]
+    here = Session(Plugins([Plugin("greedy", module, "greedy", "1")]), SearchPath(()))
+    assert call(here, "run", "--", "id") == PluginError.exit_code
+    assert "offers the option --quiet" in capsys.readouterr().err
+
+
+# apply
+
+
+def foreign(folder: Path, size: int = 50) -> Path:
+    path = folder / "config.json"
+    path.write_text(json.dumps({"ociVersion": "1.0.0", "annotations": {"box": str(size)}, "process": {"args": ["id"]}}))
+    return path
+
+
+def test_apply_check_reports_and_writes_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = foreign(folder)
+    before = path.read_bytes()
+    report = shown(folder, capsys, "apply", "config.json", "--check", "--json", code=1)
+    assert report["changes"] == [{"pointer": "/annotations/box", "before": "50", "after": "5", "leaves": ["box.size"]}]
+    assert report["excesses"] == [{"pointer": "/annotations/box", "asked": "50", "allowed": "5", "leaf": "box.size"}]
+    assert path.read_bytes() == before
+    foreign(folder, 3)
+    assert call(session(folder), "apply", "config.json", "--check") == 0
+    assert "nothing to change" in capsys.readouterr().err
+
+
+def test_apply_in_place_keeps_the_mode_and_leaves_nothing_else(folder: Path) -> None:
+    path = foreign(folder)
+    path.chmod(0o640)
+    names = sorted(os.listdir(folder))
+    assert call(session(folder), "apply", str(folder), "--in-place") == 0
+    assert json.loads(path.read_bytes())["annotations"] == {"box": "5"}
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert sorted(os.listdir(folder)) == names
+
+
+def test_apply_writes_to_a_file_or_to_standard_output(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    foreign(folder)
+    assert call(session(folder), "apply", "config.json", "-o", "new/tight.json") == 0
+    capsys.readouterr()
+    tight = json.loads((folder / "new/tight.json").read_bytes())
+    assert tight == shown(folder, capsys, "apply", "config.json")
+
+
+# receipt
+
+
+def receipt(folder: Path, size: str) -> str:
+    from hardening.receipt import KEYS
+
+    data = dict.fromkeys(KEYS, "") | {"oom_score_adj": size, "loginuid": "0", "pid": 1, "status": {}, "namespaces": {}}
+    (folder / "r.json").write_text(json.dumps(data))
+    return "r.json"
+
+
+def test_a_receipt_that_holds_is_0_and_one_that_does_not_is_1(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    answer = shown(folder, capsys, "receipt", receipt(folder, "5"), "--json")
+    assert answer == {
+        "holds": True,
+        "checks": [{"leaf": "box.size", "expected": "5", "kernel": "5", "result": "holds"}],
+    }
+    assert call(session(folder), "receipt", receipt(folder, "7")) == 1
+    assert "does not hold" in capsys.readouterr().out
+
+
+# doctor
+
+
+def test_doctor_shows_facts_runtimes_and_the_state_directory(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = shown(folder, capsys, "doctor", "--json")
+    found = {(line["area"], line["name"]): (line["mark"], line["detail"]) for line in lines}
+    assert found["host", "kernel"][1].startswith(os.uname().release)
+    assert found["tests", "version"] == ("", "1.2.3")
+    assert found["tests", "lids"] == ("", "oak, pine")
+    assert found["runtime", "native"] == ("ok", "1.0")
+    assert found["runtime", "crun"] == ("warn", "not installed")
+    assert found["host", "state directory"] == ("ok", f"{folder}/state")
+    assert found["mechanism", "box"] == ("ok", "enforced")
+
+
+def test_doctor_exits_1_where_a_required_mechanism_cannot_be_enforced(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = shown(folder, capsys, "doctor", "--json", code=1, broken=True)
+    assert lines[-1] == {
+        "area": "mechanism",
+        "name": "box.closed",
+        "mark": "fail",
+        "detail": "the hinge is broken",
+        "remedy": "buy a hinge",
+    }
+    lines = shown(folder, capsys, "doctor", "-p", "lax", "--json", broken=True)
+    assert lines[-1]["mark"] == "warn"
+
+
+def test_doctor_fails_without_a_state_directory(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARDENING_STATE", "/proc/nowhere")
+    assert call(session(folder), "doctor") == 1
+    assert "set HARDENING_STATE" in capsys.readouterr().out
+
+
+def test_doctor_shows_the_host_even_where_the_profile_is_wrong(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(session(folder), "doctor", "-p", "missing") == 2
+    captured = capsys.readouterr()
+    assert "kernel" in captured.out
+    assert 'no profile "missing"' in captured.err
+
+
+# lists and completion
+
+
+def test_profile_list_marks_what_cannot_be_read(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert [entry["name"] for entry in shown(folder, capsys, "profile", "list", "--json")] == ["default", "lax", "open"]
+    profile(folder, "wrong", "= 1\n")
+    entries = {entry["name"]: entry for entry in shown(folder, capsys, "profile", "list", "--json", code=1)}
+    assert entries["wrong"]["problem"].startswith("not TOML")
+    assert entries["default"]["description"] == "the default"
+
+
+def test_profile_show_is_a_profile_again(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(session(folder), "profile", "show", "default") == 0
+    assert tomllib.loads(capsys.readouterr().out) == tomllib.loads((folder / "default.toml").read_text())
+    answer = shown(folder, capsys, "profile", "show", "default", "--json")
+    assert answer["text"] == (folder / "default.toml").read_text()
+    assert answer["stack"] == ["default"]
+
+
+def test_plugin_list_names_what_each_brings(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (entry,) = shown(folder, capsys, "plugin", "list", "--json")
+    assert (entry["name"], entry["distribution"], entry["version"]) == ("box", "box-shop", "4.2")
+    assert [item["name"] for item in entry["mechanisms"]] == ["box"]
+    assert [item["name"] for item in entry["runtimes"]] == ["crun", "native"]
+    assert call(session(folder), "plugin", "list") == 0
+    assert "table box, runtime crun, runtime native" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts_name_the_program(shell: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(session(folder), "completion", shell) == 0
+    text = capsys.readouterr().out
+    assert "_HARDENING_COMPLETE" in text
+    assert f"{shell}_complete" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("hardening ex", ["explain"]),
+        ("hardening run -p d", ["default"]),
+        ("hardening run --runtime n", ["native"]),
+        ("hardening run --la", ["--label"]),
+        ("hardening explain box.c", ["box.closed", "box.colours"]),
+        ("hardening profile show o", ["open"]),
+        ("hardening completion f", ["fish"]),
+    ],
+)
+def test_completion_knows_profiles_runtimes_options_and_settings(words: str, found: list[str], folder: Path) -> None:
+    done = process(
+        folder, _HARDENING_COMPLETE="bash_complete", COMP_WORDS=words, COMP_CWORD=str(len(words.split()) - 1)
+    )
+    assert [line.partition(",")[2] for line in done.stdout.splitlines()] == found

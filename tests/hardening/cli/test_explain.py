@@ -1,0 +1,190 @@
+"""`hardening explain`: every say with its place, what decided, and loosenings that really work."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hardening.cli import main
+from tests.hardening.cli.samples import call, profile, session
+
+ORG = """description = "organisation"
+[limits.box]
+size = 100
+
+[box]
+closed = true
+size = 50
+"""
+TEAM = """extends = "org"
+
+[[exceptions]]
+setting = "box.size"
+reason = "many things"
+ticket = "T-7"
+
+[box]
+size = 80
+"""
+APP = """extends = "team"
+[box]
+closed = false
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name, text in {"org": ORG, "team": TEAM, "app": APP, "default": "[box]\nsize = 5\n"}.items():
+        profile(tmp_path, name, text)
+    return tmp_path
+
+
+def explained(folder: Path, capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> dict[str, Any]:
+    """The JSON of one explanation."""
+    assert call(session(folder), "explain", "--json", *arguments) == code
+    return dict(json.loads(capsys.readouterr().out))
+
+
+def test_three_layers_with_a_limit_an_exception_and_a_refused_loosening(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    size = explained(folder, capsys, "-p", "app", "box.size", code=2)
+    assert [(step["layer"], step["origin"], step["said"], step["outcome"]) for step in size["history"]] == [
+        ("org", f"{folder}/org.toml:3", "100", "limit"),
+        ("org", f"{folder}/org.toml:7", "50", "stated"),
+        ("team", f"{folder}/team.toml:9", "80", "loosened by exception"),
+    ]
+    assert size["history"][2]["exception"]["ticket"] == "T-7"
+    assert size["limit"] == {"shown": "100", "origin": f"{folder}/org.toml:3"}
+    closed = explained(folder, capsys, "-p", "app", "box.closed", code=2)
+    assert [(step["layer"], step["origin"], step["said"]) for step in closed["history"]] == [
+        ("org", f"{folder}/org.toml:6", "true")
+    ]
+    assert closed["pending"] == [
+        {"layer": "app", "origin": f"{folder}/app.toml:3", "said": "false", "outcome": "refused"}
+    ]
+
+
+def test_a_refused_loosening_exits_2_and_names_both_lines(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(session(folder), "explain", "-p", "app", "box.closed") == 2
+    captured = capsys.readouterr()
+    assert f"{folder}/app.toml:3: box.closed: false is looser than true, said at {folder}/org.toml:6" in captured.err
+    for place in (f"{folder}/org.toml:6", f"{folder}/app.toml:3"):
+        assert place in captured.out
+    assert "refused" in captured.out
+
+
+def test_pasting_the_offered_exception_repairs_a_refused_stack(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    offered = explained(folder, capsys, "-p", "app", "box.closed", code=2)["loosening"]
+    assert offered["options"] == []
+    profile(folder, "app", 'extends = "team"\n' + offered["toml"])
+    assert explained(folder, capsys, "-p", "app", "box.closed")["value"] is False
+
+
+@pytest.mark.parametrize(
+    ("question", "shown"),
+    [("box.closed", "false"), ("box.size", "100"), ("box.lid.lock", "single"), ("box.colours.blue", "true")],
+)
+def test_the_smallest_loosening_works_as_a_layer_and_as_options(
+    question: str, shown: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    offered = explained(folder, capsys, "-p", "team", question)["loosening"]
+    assert offered["shown"] == shown
+    assert not offered["barrier"]
+    profile(folder, "more", offered["toml"])
+    assert explained(folder, capsys, "-p", "team", "-p", "more", question)["shown"] == shown
+    options = [part for option in offered["options"] for part in ("--set", option)]
+    assert explained(folder, capsys, "-p", "team", *options, question)["shown"] == shown
+
+
+def test_an_exception_is_offered_only_where_one_is_needed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "exceptions" in tomllib.loads(explained(folder, capsys, "-p", "team", "box.closed")["loosening"]["toml"])
+    assert list(tomllib.loads(explained(folder, capsys, "box.closed")["loosening"]["toml"])) == ["box"]
+
+
+def test_what_a_limit_forbids_has_no_loosening(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    profile(folder, "shut", "[limits.box]\nclosed = true\ncolours = ['red']\n")
+    for question in ("box.closed", "box.colours.blue"):
+        offered = explained(folder, capsys, "-p", "shut", question)["loosening"]
+        assert offered["toml"] == ""
+        assert f"{folder}/shut.toml:" in offered["barrier"]
+
+
+def test_the_loosest_and_the_neutral_have_no_loosening(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    profile(folder, "open", "[box]\nclosed = false\n")
+    assert explained(folder, capsys, "-p", "open", "box.closed")["loosening"] is None
+    assert explained(folder, capsys, "-p", "open", "box.label")["loosening"] is None
+
+
+def test_a_say_beyond_a_limit_is_shown_as_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    answer = explained(folder, capsys, "-p", "org", "--set", "box.size=101", "box.size", code=2)
+    assert answer["pending"] == [
+        {"layer": "command line", "origin": "--set box.size=101", "said": "101", "outcome": "refused"}
+    ]
+    assert f"{folder}/org.toml:3" in answer["loosening"]["barrier"]
+
+
+def test_layers_after_a_refused_one_are_not_reached(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    profile(folder, "last", "[box]\nclosed = true\n")
+    answer = explained(folder, capsys, "-p", "app", "-p", "last", "box.closed", code=2)
+    assert [(item["layer"], item["outcome"]) for item in answer["pending"]] == [
+        ("app", "refused"),
+        ("last", "not reached"),
+    ]
+
+
+def test_a_stack_that_cannot_be_read_at_all_is_still_explained(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    profile(folder, "broken", "[bx]\na = 1\n[box]\nclosed = true\n")
+    answer = explained(folder, capsys, "-p", "broken", "-p", "team", "box.closed", code=2)
+    # The unknown table is none of the box's: its own story is complete.
+    assert [step["layer"] for step in answer["history"]] == ["broken", "org"]
+    assert answer["error"][0]["origin"] == f"{folder}/broken.toml:1"
+
+
+def test_a_member_that_nobody_names_has_the_value_of_all_others(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    profile(folder, "red", "[box]\ncolours = ['red']\n")
+    answer = explained(folder, capsys, "-p", "red", "box.colours.BLUE")
+    assert (answer["leaf"], answer["value"], answer["origin"]) == ("box.colours.blue", False, f"{folder}/red.toml:2")
+
+
+@pytest.mark.parametrize(
+    ("question", "leaves"),
+    [
+        ("box.colours", ["box.colours.*", "box.colours.red"]),
+        ("box.lid", ["box.lid.lock"]),
+        ("box", ["box.closed", "box.colours.*", "box.colours.red", "box.env.*", "box.label", "box.lid.lock",
+                 "box.requirement", "box.size"]),
+    ],
+)  # fmt: skip
+def test_a_table_or_a_family_lists_its_leaves(
+    question: str, leaves: list[str], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    profile(folder, "red", "[box]\ncolours = ['red']\n")
+    assert [leaf["leaf"] for leaf in explained(folder, capsys, "-p", "red", question)["leaves"]] == leaves
+
+
+def test_without_a_question_the_stack_is_a_tree(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", "-p", "team"], session(folder)) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("2. team")
+    assert lines[1].startswith("└─ 1. org  organisation")
+    answer = explained(folder, capsys, "-p", "app", code=2)
+    assert [layer["name"] for layer in answer["stack"]] == ["org", "team", "app"]
+    assert answer["mechanisms"][0]["mechanism"] == "box"
+
+
+def test_options_of_mechanisms_are_says_with_their_place(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    answer = explained(folder, capsys, "--size", "3", "box.size")
+    assert answer["value"] == 3
+    assert answer["origin"] == "--size 3"
+    assert [step["outcome"] for step in answer["history"]] == ["stated", "tightened"]
