@@ -29,13 +29,14 @@ import attrs
 
 from hardening import bundle, compose, layers, pipeline
 from hardening.host import Host, plain
+from hardening.launch.command import START
 from hardening.plugins import Plugin, Plugins, load
 from hardening.runtime import LaunchRequest
 from hardening.spec import OCI_VERSION
 from hardening_namespaces import idmaps
 from hardening_namespaces.settings import NamespacesSettings
 from tests.support.features import available, require
-from tests.support.users import REPOSITORY, User
+from tests.support.users import User, program
 
 RUNTIMES = ("native", "crun", "runc")
 #: Everything that the tests write: no temporary folder of pytest, which mapped ids may not enter.
@@ -46,7 +47,6 @@ SHELL = ("/bin/sh", "-c", 'echo ready; while read -r line; do eval "$line" 2>&1;
 
 _APPLETS = ("cat", "date", "env", "grep", "hostname", "id", "ip", "kill", "ls", "mkdir", "mount", "nc", "od", "ps", "sed",
             "sh", "sleep", "stat", "sysctl", "touch", "true")  # fmt: skip
-_CGROUP2 = 'umount -R /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec "$@"'
 
 
 @attrs.frozen
@@ -208,48 +208,51 @@ def workplace(user: User | None = None) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        hand_over(folder, None)
-        shutil.rmtree(folder, ignore_errors=True)
+        _detach_below(folder)
+        shutil.rmtree(folder)
+
+
+def _detach_below(folder: Path) -> None:
+    """Unmount what a container without a mount namespace has left: no removal may walk into it."""
+    points = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    for point in reversed(points):
+        if point.startswith(f"{folder}/"):
+            subprocess.run(["umount", "--lazy", point], check=True)
 
 
 def hand_over(folder: Path, user: User | None) -> None:
-    """Give everything in a folder to ``user``, or back to whoever runs the tests."""
-    uid, gid = (user.uid, user.gid) if user is not None else (os.geteuid(), os.getegid())
-    if os.geteuid() == 0:
-        subprocess.run(["chown", "-R", "-h", f"{uid}:{gid}", str(folder)], check=True)
+    """Give everything in a folder to ``user``; without one, nothing changes."""
+    if user is not None and user.uid != os.geteuid():
+        subprocess.run(["chown", "-R", "-h", f"{user.uid}:{user.gid}", str(folder)], check=True)
 
 
-def launch_argv(runtime: str, folder: Path, user: User | None = None) -> list[str]:
-    """The command line that runs ``folder / "bundle"`` under a runtime, as ``user``."""
-    where, name = folder / "bundle", f"test-{secrets.token_hex(4)}"
-    if runtime == "native":
-        request = LaunchRequest(name, folder / "state", stdin=True)
-        (folder / "state").mkdir(mode=0o711, exist_ok=True)
-        hand_over(folder / "state", user)
-        argv = load().runtime(runtime).command(where, request)
-        return argv if user is None else user.argv([_interpreter(user), *argv[1:]])
-    _require_cgroups()
-    (folder / "state").mkdir(mode=0o700, exist_ok=True)
-    hand_over(folder / "state", user)
-    argv = [runtime, f"--root={folder / 'state'}", "run", f"--bundle={where}", name]
-    argv = argv if user is None else user.argv(argv)
-    if available("cgroup2-unified"):
-        return argv
-    # Neither runtime takes the hybrid layout; in a mount namespace of its own it sees cgroup2 alone.
-    return ["unshare", "--mount", "--propagation=private", "--", "sh", "-c", _CGROUP2, "sh", *argv]
+def launch_argv(runtime: str, folder: Path, user: User | None = None, *, receipt: Path | None = None) -> list[str]:
+    """The command line of the launch stage that runs ``folder / "bundle"`` under a runtime, as ``user``."""
+    _require_cgroups(runtime)
+    state = folder / "state"
+    state.mkdir(mode=0o711, exist_ok=True)
+    hand_over(state, user)
+    request = LaunchRequest(f"test-{secrets.token_hex(4)}", state, stdin=True, receipt=receipt)
+    package = "hardening_native" if runtime == "native" else "hardening_oci"
+    plugins = Plugins([Plugin(package, import_module(package), "hardening", "")])
+    argv = plugins.runtime(runtime).command(folder / "bundle", request)
+    return argv if user is None else user.argv(_for_user(argv, user))
 
 
-def _require_cgroups() -> None:
-    if not available("cgroup2-unified"):
+def _require_cgroups(runtime: str) -> None:
+    """crun and runc take no hybrid layout: the launch stage gives them cgroup2 alone, where it may mount it."""
+    if runtime != "native" and not available("cgroup2-unified"):
         require("cgroup2-mount")
 
 
-def _interpreter(user: User) -> str:
-    """A Python that ``user`` can start, with the launch stage beside it."""
-    from tests.support.users import program
-
+def _for_user(argv: list[str], user: User) -> list[str]:
+    """The command line with an interpreter and a launch stage that ``user`` can read."""
     script = Path(program(user))
-    return sys.executable if script.parent == Path(sys.executable).parent else str(script.parent / "python")
+    if script.parent == Path(sys.executable).parent:
+        return argv
+    site = next(script.parent.parent.glob("lib/python3*/site-packages"))
+    own = argv.index(START) + 1
+    return [str(script.parent / "python"), *argv[1:own], str(site), *argv[own + 1 :]]
 
 
 @contextmanager
@@ -342,7 +345,7 @@ def _write(
 
 
 def _environment(user: User | None) -> dict[str, str]:
-    return {**(user.environment if user is not None else os.environ), "PYTHONPATH": str(REPOSITORY)}
+    return dict(user.environment if user is not None else os.environ)
 
 
 def _until(process: subprocess.Popen[str], mark: str) -> str:
