@@ -12,7 +12,7 @@ import stat
 import time
 
 from hardening.errors import EXIT_LAUNCHER, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, LaunchError
-from hardening.launch import abi, kernel, receipt
+from hardening.launch import abi, jsontext, kernel, receipt
 from hardening.launch.bundle import Bundle
 from hardening.launch.failure import Step
 from hardening.launch.frozen import Frozen
@@ -42,7 +42,7 @@ def run(bundle: Bundle, options: Options) -> int:
     mask = frozenset(signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals()))
     try:
         kernel.prctl(abi.PR_SET_CHILD_SUBREAPER, 1)
-        if os.path.basename(options.program).startswith("crun"):
+        if is_crun(options.program):
             from hardening.launch.cgroup2_only import show_only_cgroup2
 
             show_only_cgroup2(bundle.document)
@@ -79,7 +79,9 @@ class _Run:
 
     def _argv(self, *words: str) -> list[str]:
         root = os.path.join(self._state, "root")
-        return [self._options.program, "--root", root, "--log", self._log, *words]
+        # crun would print its late errors as JSON to the container's standard error.
+        style = "text" if is_crun(self._options.program) else "json"
+        return [self._options.program, "--root", root, "--log", self._log, "--log-format", style, *words]
 
     def _listen(self) -> _socket.socket:
         listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
@@ -137,9 +139,11 @@ class _Run:
         finally:
             started = os.waitstatus_to_exitcode(os.waitpid(starter, 0)[1])
             os.close(signals)
-        if started != 0 and exit_code(status) != 0 and self._log_message():
+        code = exit_code(status)
+        if code != 0 and (started != 0 or classify(self._log_message()) != EXIT_LAUNCHER):
+            # The container cannot write this log: what stands there is of the runtime, which could not execute.
             raise self._failure("start")
-        return exit_code(status)
+        return code
 
     def _spawn(self, argv: list[str], standard: list[int] | None) -> int:
         """Start the runtime with this process's caller's signal mask; its pid."""
@@ -168,12 +172,17 @@ class _Run:
             os.close(null)
 
     def _log_message(self) -> str:
+        """The last error in the runtime's log, '' when it wrote none."""
         try:
-            with open(self._log, encoding="utf-8", errors="replace") as file:
+            with open(self._log, "rb") as file:
                 lines = [line.strip() for line in file if line.strip()]
         except FileNotFoundError:
             return ""
-        return lines[-1] if lines else ""
+        if is_crun(self._options.program):
+            return lines[-1].decode(errors="replace") if lines else ""
+        entries = [jsontext.parse(line, self._log) for line in lines]
+        errors = [entry for entry in entries if isinstance(entry, dict) and entry.get("level") in ("error", "fatal")]
+        return str(errors[-1].get("msg", "")) if errors else ""
 
     def _failure(self, verb: str) -> LaunchError:
         text = self._log_message() or "no reason given"
@@ -181,12 +190,18 @@ class _Run:
         return LaunchError(f"{name} {verb}: {text}", exit_code=classify(text))
 
 
+def is_crun(program: str) -> bool:
+    """Whether a runtime's program is crun, by its name."""
+    return os.path.basename(program).startswith("crun")
+
+
 def classify(text: str) -> int:
     """The exit code for a runtime's message: 127 for a command that is not there, 126 for one that cannot run."""
     lower = text.lower()
     if "exec" in lower and ("not found" in lower or "no such file" in lower):
         return EXIT_NOT_FOUND
-    if "exec" in lower and ("permission denied" in lower or "exec format error" in lower):
+    refusals = ("permission denied", "exec format error", "is a directory")
+    if ("exec" in lower and any(words in lower for words in refusals)) or "is not a regular file" in lower:
         return EXIT_NOT_EXECUTABLE
     return EXIT_LAUNCHER
 

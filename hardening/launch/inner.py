@@ -52,9 +52,9 @@ def run(step: Callable[[Setup, Channel], None], setup: Setup, channel: Channel) 
         failure.report(channel, LaunchError(f"the launch failed: {error}"))
     finally:
         # Whatever happened: this copy of the launch stage must not go on as if it were the stage.
-        kind, error, trace = sys.exc_info()
-        if kind is not None and error is not None:
-            sys.excepthook(kind, error, trace)
+        kind, defect, trace = sys.exc_info()
+        if kind is not None and defect is not None:
+            sys.excepthook(kind, defect, trace)
         os._exit(code)
 
 

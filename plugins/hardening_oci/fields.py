@@ -11,6 +11,7 @@ from typing import Any
 
 _ID_MAP = {"containerID": None, "hostID": None, "size": None}
 _HOOK = [{"path": None, "args": None, "env": None, "timeout": None}]
+_HOOKS = ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")
 _DEVICE_RULE = {"allow": None, "type": None, "major": None, "minor": None, "access": None}
 _SECCOMP = {
     "defaultAction": None,
@@ -114,17 +115,7 @@ CONFIG: MappingProxyType[str, Any] = MappingProxyType(
                 "gidMappings": [_ID_MAP],
             }
         ],
-        "hooks": {
-            name: _HOOK
-            for name in (
-                "prestart",
-                "createRuntime",
-                "createContainer",
-                "startContainer",
-                "poststart",
-                "poststop",
-            )
-        },
+        "hooks": dict.fromkeys(_HOOKS, _HOOK),
         "annotations": None,
         "linux": _LINUX,
     }
