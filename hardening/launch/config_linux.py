@@ -129,13 +129,12 @@ def _read_sysctl(table: Table, kinds: dict[str, Namespace]) -> tuple[tuple[str, 
     pairs = table.mapping("sysctl")
     for name, _ in pairs:
         needed = next((kind for prefix, kind in NAMESPACED_SYSCTLS.items() if name.startswith(prefix)), None)
-        key = f"sysctl/{name}"
         if "/" in name or ".." in name:
-            table.problems.append((f"{table.at('sysctl')}", f"{name!r} is not a name with dots between its parts"))
+            table.refuse("sysctl", f"{name!r} is not a name with dots between its parts")
         elif needed is None:
-            table.refuse(key, "is a setting of the whole host")
+            table.refuse("sysctl", "is a setting of the whole host", name)
         elif needed not in kinds:
-            table.refuse(key, f"is a setting of the host unless there is a {needed} namespace")
+            table.refuse("sysctl", f"is a setting of the host unless there is a {needed} namespace", name)
     return pairs
 
 
@@ -143,7 +142,7 @@ def _read_paths(table: Table, key: str) -> tuple[str, ...]:
     paths = table.strings(key)
     for index, path in enumerate(paths):
         if not path.startswith("/"):
-            table.refuse(f"{key}/{index}", "must be an absolute path")
+            table.refuse(key, "must be an absolute path", index)
     return paths
 
 
@@ -159,7 +158,7 @@ def _read_seccomp(table: Table, annotations: dict[str, str]) -> Seccomp | None:
         if name in abi.SECCOMP_FILTER_FLAGS:
             flags |= abi.SECCOMP_FILTER_FLAGS[name]
         else:
-            entry.refuse(f"flags/{index}", f"the native launcher does not set {name!r}")
+            entry.refuse("flags", f"the native launcher does not set {name!r}", index)
     if digest is None:
         table.refuse(
             "seccomp",

@@ -112,7 +112,7 @@ def _read_mount(table: Table, label: str) -> Mount:
     for index, option in enumerate(texts):
         reason = _read_option(options, option)
         if reason:
-            table.refuse(f"options/{index}", reason)
+            table.refuse("options", reason, index)
     uid_map, gid_map = read_id_maps(table, "uidMappings"), read_id_maps(table, "gidMappings")
     _check_idmap(table, options, uid_map, gid_map)
     if options.kind == "bind" and not source.startswith("/"):

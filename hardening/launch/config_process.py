@@ -69,7 +69,7 @@ def _read_environment(table: Table) -> tuple[tuple[str, str], ...]:
     for index, entry in enumerate(table.strings("env")):
         name, equals, value = entry.partition("=")
         if not equals or not name:
-            table.refuse(f"env/{index}", "must be NAME=VALUE")
+            table.refuse("env", "must be NAME=VALUE", index)
         pairs.append((name, value))
     return tuple(pairs)
 
@@ -104,7 +104,7 @@ def _read_set(sets: Table, name: str) -> int:
         if capability in abi.CAPABILITIES:
             mask |= 1 << abi.CAPABILITIES.index(capability)
         else:
-            sets.refuse(f"{name}/{index}", f"there is no capability {capability!r}")
+            sets.refuse(name, f"there is no capability {capability!r}", index)
     return mask
 
 

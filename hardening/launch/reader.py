@@ -27,9 +27,10 @@ class Table:
         """The JSON pointer of a member."""
         return f"{self.pointer}/{escape(key)}"
 
-    def refuse(self, key: str, reason: str) -> None:
-        """Record that a member cannot be accepted."""
-        self.problems.append((self.at(key) if key else self.pointer, reason))
+    def refuse(self, key: str, reason: str, *below: object) -> None:
+        """Record that a member cannot be accepted; '' is the object itself, ``below`` leads further into the member."""
+        tokens = [escape(str(token)) for token in ((key, *below) if key else below)]
+        self.problems.append(("/".join([self.pointer, *tokens]), reason))
 
     def has(self, key: str) -> bool:
         """Whether the member is present."""

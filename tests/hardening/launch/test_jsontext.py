@@ -1,0 +1,60 @@
+"""Strict JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hardening.errors import LaunchError
+from hardening.launch import jsontext
+
+values: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(values)
+def test_reads_what_json_reads(value: Any) -> None:
+    assert jsontext.parse(json.dumps(value).encode(), "f") == json.loads(json.dumps(value))
+
+
+@given(st.binary(max_size=200) | st.text(alphabet='{}[]",:0123456789truefalsn \\/u', max_size=80).map(str.encode))
+def test_any_text_is_a_value_or_one_error(text: bytes) -> None:
+    try:
+        value = jsontext.parse(text, "f")
+    except LaunchError as error:
+        assert str(error).startswith("f")
+        assert error.exit_code == 125
+    else:
+        assert value == json.loads(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (b'{"a": {"b/c": 1, "b/c": 2}}', "f:/a/b~1c: the key 'b/c' stands twice"),
+        (b'[{"x": 1}, {"y": 1, "y": 1}]', "f:/1/y: the key 'y' stands twice"),
+        (b"[NaN]", "NaN is not JSON"),
+        (b"[" * 100_000, "nested too deep"),
+        (b"{} {}", "more text after the value, at character 3"),
+        (b"", "a value is missing at character 0"),
+        (b"\xff", "not JSON"),
+        (b"\xef\xbb\xbf{}", "not JSON"),
+        (b"9" * 5000, "not JSON"),
+        (b" " * (jsontext.MAX_BYTES + 1), "larger than"),
+    ],
+)
+def test_refusals(text: bytes, words: str) -> None:
+    with pytest.raises(LaunchError) as caught:
+        jsontext.parse(text, "f")
+    assert words in str(caught.value)
+
+
+def test_tokens_of_pointers_are_escaped() -> None:
+    assert jsontext.escape("a/b~c") == "a~1b~0c"
