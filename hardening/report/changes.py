@@ -29,7 +29,7 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any], leaves: Mapping
 
 
 def _walk(pointer: str, before: Any, after: Any) -> Iterator[Change]:
-    if before == after:
+    if _text(before) == _text(after):
         return
     if isinstance(before, Mapping) and isinstance(after, Mapping):
         for key in [*before, *(key for key in after if key not in before)]:
@@ -42,20 +42,26 @@ def _walk(pointer: str, before: Any, after: Any) -> Iterator[Change]:
 
 def _walk_array(pointer: str, before: list[Any], after: list[Any]) -> Iterator[Change]:
     """Elements with the same key are held against each other, wherever they stand; the others were added or removed."""
-    removed = [item for item in before if item not in after]
-    added = [(index, item) for index, item in enumerate(after) if item not in before]
-    for item in removed:
+    old, new = set(map(_text, before)), set(map(_text, after))
+    removed = [(index, item) for index, item in enumerate(before) if _text(item) not in new]
+    added = [(index, item) for index, item in enumerate(after) if _text(item) not in old]
+    for index, item in removed:
         key = _key(item)
         partner = next((entry for entry in added if key is not None and _key(entry[1]) == key), None)
         if partner is None:
-            yield Change(f"{pointer}/{before.index(item)}", item, None)
+            yield Change(f"{pointer}/{index}", item, None)
         else:
             added.remove(partner)
             yield Change(f"{pointer}/{partner[0]}", item, partner[1])
     for index, item in added:
         yield Change(f"{pointer}/{index}", None, item)
-    if not removed and not added and sorted(map(str, before)) != sorted(map(str, after)):
+    if not removed and not added and sorted(map(_text, before)) != sorted(map(_text, after)):
         yield Change(pointer, before, after)
+
+
+def _text(value: Any) -> str:
+    """A value as text that tells ``true`` from 1, which Python's own comparison does not."""
+    return json.dumps(value, sort_keys=True)
 
 
 def _key(item: Any) -> object:

@@ -1,0 +1,73 @@
+"""How facts of a host are shown, whatever their type."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import Any
+
+import attrs
+import pytest
+
+from hardening.host import plain
+from hardening.report.diagnosis import WIDTH, facts, show
+
+
+@attrs.frozen
+class Inner:
+    """A part of a fact."""
+
+    name: str = "n"
+    empty: str = ""
+    count: int = 0
+
+
+@attrs.frozen
+class Spoken:
+    """A part of a fact that knows how it reads."""
+
+    def __str__(self) -> str:
+        return "as people say it"
+
+
+@attrs.frozen
+class Facts:
+    """A fact."""
+
+    library_version: tuple[int, ...] = (2, 6, 0)
+    there: bool = True
+    inner: Inner = Inner()
+    secret: str = attrs.field(default="hidden", repr=False)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "none"),
+        (False, "no"),
+        (3, "3"),
+        ("a\n b", "a b"),
+        ((), "none"),
+        ((1, 2), "1, 2"),
+        (frozenset({"b", "a"}), "a, b"),
+        ({"a": True}, "a yes"),
+        (Inner(), "name n, count 0"),
+        (Spoken(), "as people say it"),
+    ],
+)
+def test_a_fact_as_people_read_it(value: Any, text: str) -> None:
+    assert show(value) == text
+
+
+def test_long_facts_are_counted_and_cut() -> None:
+    text = show(tuple(range(1000)))
+    assert text.startswith("1000: 0, 1, 2")
+    assert len(text) == WIDTH
+
+
+def test_every_field_of_a_fact_is_a_line_but_those_without_repr() -> None:
+    host = attrs.evolve(plain(), facts=MappingProxyType({Facts: Facts()}))
+    assert [(line.name, line.detail) for line in facts(host)] == [
+        ("library version", "2.6.0"),
+        ("there", "yes"),
+        ("inner", "name n, count 0"),
+    ]

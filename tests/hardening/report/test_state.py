@@ -1,0 +1,57 @@
+"""What came of what was asked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hardening.cli.session import Request
+from hardening.mechanism import Check, Shortfall
+from hardening.report import verification
+from hardening.report.state import enforcement, notes
+from tests.hardening.cli.samples import profile, session
+
+
+@pytest.mark.parametrize(
+    ("leaves", "state"),
+    [
+        ([], "enforced"),
+        (["box.size"], "partly"),
+        (["box"], "not enforced"),
+        (["box.enabled", "box.size"], "not enforced"),
+    ],
+)
+def test_the_state_of_a_mechanism(leaves: list[str], state: str, tmp_path: Path) -> None:
+    profile(tmp_path, "default", "[box]\nrequirement = 'best-effort'\n")
+    composition = session(tmp_path).compose(Request(("default",)))
+    shortfalls = [Shortfall(leaf, "reason", "") for leaf in [*leaves, "other.thing"]]
+    (found,) = enforcement(composition, shortfalls)
+    assert (found.mechanism, found.requirement, found.state) == ("box", "best-effort", state)
+    assert [item.leaf for item in found.shortfalls] == leaves
+
+
+def test_notes_are_one_line_each_and_not_repeated(tmp_path: Path) -> None:
+    profile(tmp_path, "default", "[box]\nsize = 1\n[box.colours]\nadd = ['red']\ndrop = ['blue']\n")
+    profile(tmp_path, "more", "extends = 'default'\n[[exceptions]]\nsetting = 'box.size'\nreason = 'why'\nticket = 'T'\n"
+            "[box]\nsize = 2\n")  # fmt: skip
+    composition = session(tmp_path).compose(Request(("more",)))
+    assert list(notes(composition, [Shortfall("box.lid", "no lid", "")])) == [
+        "not enforced: box.lid: no lid",
+        f"exception: box.size: why (T, {tmp_path}/more.toml:2)",
+    ]
+
+
+def test_a_check_of_what_a_best_effort_mechanism_lacks_is_no_failure(tmp_path: Path) -> None:
+    profile(tmp_path, "lax", "[box]\nrequirement = 'best-effort'\n")
+    profile(tmp_path, "hard", "[box]\n")
+    checks = [
+        Check("box.size", "1", "2", False),
+        Check("box.closed", "a", "a", True),
+        Check("box.lid", "1", "2", False),
+    ]
+    lacks = [Shortfall("box.size", "reason", ""), Shortfall("box.closed", "reason", "")]
+    lax = verification.judge(session(tmp_path).compose(Request(("lax",))), checks, lacks)
+    assert [line.result for line in lax] == ["not enforced", "holds", "does not hold"]
+    hard = verification.judge(session(tmp_path).compose(Request(("hard",))), checks, lacks)
+    assert [line.result for line in hard] == ["does not hold", "holds", "does not hold"]

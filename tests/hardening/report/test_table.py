@@ -1,0 +1,29 @@
+"""Tables as plain text."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hardening.report.table import Table, clean, plain
+
+
+def test_columns_are_aligned_and_empty_ones_left_out() -> None:
+    table = Table(("a", "unused", "long name"), (("x", "", "1"), ("yyyy", "", "")), "title")
+    assert plain(table).splitlines() == ["title", "A     LONG NAME", "x     1", "yyyy"]
+
+
+def test_a_table_without_rows_is_its_title() -> None:
+    assert plain(Table(("a",), (), "title")) == "title"
+    assert plain(Table(("a",), ())) == ""
+
+
+@given(st.lists(st.tuples(st.text(), st.text()), min_size=1, max_size=5))
+def test_a_row_is_always_one_printable_line(rows: list[tuple[str, str]]) -> None:
+    lines = plain(Table(("a", "b"), tuple(rows))).split("\n")
+    assert len(lines) in (0, 1, len(rows) + 1)
+    assert all(line.isprintable() for line in lines)
+
+
+def test_control_characters_and_lone_surrogates_are_shown_as_escapes() -> None:
+    assert clean("a\x1b[2J\n\udcff\u202eé") == "a\\x1b[2J\\n\\udcff\\u202eé"
