@@ -51,7 +51,7 @@ def leases(process: subprocess.Popen[str]) -> list[Lease]:
 
 def end(process: subprocess.Popen[str], *, reap: bool = True) -> None:
     process.send_signal(signal.SIGKILL)
-    if reap:
+    if reap and process.returncode is None:
         process.communicate()
 
 

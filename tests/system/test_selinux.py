@@ -1,0 +1,196 @@
+"""The guarantees of `[selinux]`: labels that the kernel gives, launches that stop without them, and leases of category
+pairs that live exactly as long as their containers."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+from hardening import bundle
+from hardening.errors import HostError
+from hardening_selinux.host import probe
+from hardening_selinux.labels import Label
+from hardening_selinux.mcs import LEASES, Lease, living
+from tests.plugins.selinux.test_mcs import abandoned, end, start
+from tests.plugins.selinux.test_mcs import leases as reserved
+from tests.support.features import available, require
+from tests.support.runs import RUNTIMES, finished, launch_argv, planned, running, workplace
+
+pytestmark = pytest.mark.system
+
+MECHANISMS = ("namespaces", "rootfs", "selinux")
+COMMON = '[namespaces]\ntime = "host"\n[rootfs]\nsys = "none"\n'
+BEST_EFFORT = f'{COMMON}[selinux]\nrequirement = "best-effort"\n'
+
+
+@pytest.fixture(autouse=True)
+def _state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARDENING_STATE", str(tmp_path / "state"))
+
+
+@pytest.fixture
+def inactive() -> None:
+    if available("selinux"):
+        pytest.skip("SELinux is active on this host")
+
+
+# --- labels -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_the_command_has_the_label_and_a_pair_of_its_own(runtime: str) -> None:
+    require("selinux")
+    with running(COMMON, runtime=runtime, mechanisms=MECHANISMS) as one:
+        with running(COMMON, runtime=runtime, mechanisms=MECHANISMS) as other:
+            labels = [Label.parse(found.read("attr/current")) for found in (one, other)]
+        for found, label in zip((one, other), labels, strict=True):
+            assert str(label) == found.document["process"]["selinuxLabel"]
+            assert label.type == probe().contexts.process.type
+        assert labels[0].level != labels[1].level
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_without_the_mechanism_the_command_has_the_callers_label(runtime: str) -> None:
+    require("selinux")
+    with running(f"{COMMON}[selinux]\nenabled = false", runtime=runtime, mechanisms=MECHANISMS) as found:
+        assert Label.parse(found.read("attr/current")).type != probe().contexts.process.type
+
+
+@pytest.mark.usefixtures("inactive")
+def test_a_required_launch_stops_where_selinux_is_not_active(tmp_path: Path) -> None:
+    with workplace() as folder, pytest.raises(HostError, match="SELinux is not active") as raised:
+        planned([COMMON], ["/bin/true"], folder=folder, mechanisms=MECHANISMS)
+    assert raised.value.exit_code == 125
+    assert not (tmp_path / "state").exists()
+
+
+@pytest.mark.usefixtures("inactive")
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_best_effort_launch_goes_on_without_labels_and_says_so(runtime: str, tmp_path: Path) -> None:
+    with workplace() as folder:
+        plan = planned([BEST_EFFORT], ["/bin/true"], folder=folder, mechanisms=MECHANISMS)
+    said = [(finding.rule, finding.leaf) for finding in plan.findings]
+    assert ("core/not-enforced", "selinux.enabled") in said
+    ended = finished(BEST_EFFORT, command=["/bin/true"], runtime=runtime, mechanisms=MECHANISMS)
+    assert ended.code == 0, ended.stderr
+    assert "selinuxLabel" not in ended.document["process"]
+    assert "annotations" not in ended.document
+    assert not (tmp_path / "state").exists()
+
+
+# --- leases -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def lease(tmp_path: Path) -> Lease:
+    """A lease that nothing keeps alive any more, except whoever locks it."""
+    return abandoned(tmp_path / "mcs")
+
+
+def naming(lease: Lease) -> Any:
+    """A change of a configuration: it names the lease, as that of a labelled container does."""
+
+    def change(document: dict[str, Any]) -> None:
+        document.setdefault("annotations", {})[LEASES] = json.dumps([str(lease.path)])
+
+    return change
+
+
+def eventually(holds: Callable[[], bool]) -> bool:
+    for _ in range(200):
+        if holds():
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def runs(pid: int) -> bool:
+    """Whether a process is there and more than a zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def test_a_running_container_keeps_its_pair_and_an_ended_one_gives_it_back(lease: Lease) -> None:
+    folder = lease.path.parent
+    with running(BEST_EFFORT, runtime="native", mechanisms=MECHANISMS, change=naming(lease)):
+        assert living(folder) == {lease.pair: lease.path}
+    assert eventually(lambda: not living(folder))
+
+
+def test_without_the_annotation_nothing_keeps_it(lease: Lease) -> None:
+    with running(BEST_EFFORT, runtime="native", mechanisms=MECHANISMS):
+        assert living(lease.path.parent) == {}
+
+
+def test_a_killed_launch_gives_the_pair_back(lease: Lease) -> None:
+    folder = lease.path.parent
+    with running(BEST_EFFORT, runtime="native", mechanisms=MECHANISMS, change=naming(lease)) as found:
+        assert living(folder) == {lease.pair: lease.path}
+        found.process.send_signal(signal.SIGKILL)
+        found.process.wait(10)
+        assert eventually(lambda: not living(folder))
+        assert eventually(lambda: not runs(found.pid)), "the container outlived its launch, and its pair"
+
+
+def test_two_containers_never_run_with_one_lease(lease: Lease) -> None:
+    with running(BEST_EFFORT, runtime="native", mechanisms=MECHANISMS, change=naming(lease)):
+        second = finished(
+            BEST_EFFORT, command=["/bin/true"], runtime="native", mechanisms=MECHANISMS, change=naming(lease)
+        )
+    assert second.code == 125
+    assert "holds this lease" in second.stderr
+
+
+def test_a_bundle_whose_lease_is_gone_is_not_launched(lease: Lease) -> None:
+    assert living(lease.path.parent) == {}
+    ended = finished(BEST_EFFORT, command=["/bin/true"], runtime="native", mechanisms=MECHANISMS, change=naming(lease))
+    assert ended.code == 125
+    assert "compose the bundle again" in ended.stderr
+
+
+def test_launches_are_not_disturbed_by_others_who_reserve(tmp_path: Path) -> None:
+    """A launch takes its lock without waiting: while the bundle exists, nobody else may even try it."""
+    folder = tmp_path / "mcs"
+    holder = start(folder, 1, str(tmp_path / "bundle"))
+    try:
+        (found,) = reserved(holder)
+        with workplace() as place:
+            plan = planned([BEST_EFFORT], ["/bin/true"], folder=place, mechanisms=MECHANISMS)
+            document = json.loads(json.dumps(plan.spec.document))
+            naming(found)(document)
+            bundle.write(attrs.evolve(plan.spec, document=document), place / "bundle")
+            (tmp_path / "bundle").symlink_to(place / "bundle")
+            end(holder)
+            with looking(folder):
+                for _ in range(10):
+                    done = subprocess.run(launch_argv("native", place), capture_output=True, text=True, check=False)
+                    assert "lease" not in done.stderr, done.stderr
+            assert found.pair in living(folder)
+    finally:
+        end(holder)
+
+
+@contextmanager
+def looking(folder: Path) -> Iterator[None]:
+    """Meanwhile, another process looks at every lease again and again, as each reservation does."""
+    imports = "import sys; from pathlib import Path; from hardening_selinux.mcs import living"
+    code = f"{imports}\nwhile True: living(Path(sys.argv[1]))"
+    process = subprocess.Popen([sys.executable, "-c", code, str(folder)])
+    try:
+        yield
+        assert process.poll() is None
+    finally:
+        process.kill()
+        process.wait()
