@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -42,8 +44,11 @@ def contribute(settings: ProcessSettings, context: Context, fragment: Fragment) 
 
 def cgroup_path(settings: ProcessSettings, context: Context) -> str:
     """The cgroup of this bundle alone: below the stated one, else below what the caller may use."""
-    # systemd's "slice:prefix:name" form is told from a path by its colons.
-    name = f"hardening-{context.bundle.name.replace(':', '_')}" if context.bundle is not None else "hardening"
+    name = "hardening"
+    if context.bundle is not None:
+        # Bundles in two folders may have one name; and systemd's "slice:prefix:name" form is told by its colons.
+        digest = hashlib.sha256(os.fsencode(context.bundle.absolute())).hexdigest()[:12]
+        name = f"hardening-{context.bundle.name.replace(':', '_')}-{digest}"
     if settings.cgroup:
         return f"{settings.cgroup.rstrip('/')}/{name}"
     return context.host.of(ProcessFacts).cgroups.place(name)

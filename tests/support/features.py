@@ -97,6 +97,12 @@ def _controllers() -> bool:
     return path.is_file() and {"pids", "memory", "cpu"} <= set(path.read_text().split()) and os.geteuid() == 0
 
 
+def _any_controllers() -> bool:
+    """The same in any hierarchy: of version 2, or of version 1 mounted for each controller."""
+    legacy = (Path("/sys/fs/cgroup", name, "cgroup.procs") for name in ("pids", "memory", "cpu"))
+    return _controllers() or all(os.access(path, os.W_OK) for path in legacy)
+
+
 def _kernel(*version: int) -> Callable[[], bool]:
     release = os.uname().release.split("-")[0].split(".")
     return lambda: tuple(int(part) for part in release[:2]) >= version
@@ -124,6 +130,7 @@ FEATURES: Mapping[str, Feature] = MappingProxyType(
         "cgroup2": Feature("cgroup2 filesystem", lambda: _filesystem("cgroup2")),
         "cgroup2-unified": Feature("cgroup2 mounted at /sys/fs/cgroup", _exists("/sys/fs/cgroup/cgroup.controllers")),
         "cgroup2-controllers": Feature("pids, memory and cpu controllers in cgroup2, for us", _controllers),
+        "cgroups": Feature("pids, memory and cpu controllers of either version, for us", _any_controllers),
         "cgroup2-mount": Feature("root that may mount cgroup2", lambda: _mounts_as_root("-t", "cgroup2", "cgroup2")),
         "selinux": Feature("SELinux enabled", _exists("/sys/fs/selinux/enforce")),
         "landlock": Feature("Landlock (5.13)", _landlock),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -106,13 +107,20 @@ def test_ceilings_and_their_cgroup() -> None:
         "memory": {"limit": 1 << 26, "swap": 1 << 27},
         "cpu": {"quota": 50_000, "period": 100_000},
     }
-    assert linux["cgroupsPath"] == "/user.slice/hardening-x_1"
+    assert re.fullmatch(r"/user\.slice/hardening-x_1-[0-9a-f]{12}", linux["cgroupsPath"])
+
+
+def test_bundles_of_one_name_have_cgroups_of_their_own() -> None:
+    own = strict(ProcessSettings, pids=50)
+    paths = {contributed(own, context(host(), own, bundle=Path(place, "web")))["linux"]["cgroupsPath"] for place in "ab"}
+    assert len(paths) == 2
 
 
 def test_a_stated_cgroup_holds_that_of_the_bundle() -> None:
     own = strict(ProcessSettings, cgroup="/containers")
     found = contributed(own, context(host(), own, bundle=Path("/run/hardening/one")))
-    assert found["linux"] == {"cgroupsPath": "/containers/hardening-one"}
+    assert found["linux"].keys() == {"cgroupsPath"}
+    assert found["linux"]["cgroupsPath"].startswith("/containers/hardening-one-")
 
 
 def test_memory_is_never_above_memory_and_swap_together() -> None:

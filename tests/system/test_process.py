@@ -1,0 +1,241 @@
+"""The guarantees of `[process]`, as the kernel reports them of a running process, seen from the host.
+
+Each guarantee has its counterpart: with the setting loosened, the same question gets the other answer. So no test passes
+because of something else that happens to hold.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hardening.mechanism import Check
+from hardening_process import Process
+from hardening_process.cgroups import probe as probe_cgroups
+from hardening_process.kinds import Rlimit
+from hardening_process.limits import parse
+from tests.support.features import require
+from tests.support.runs import (
+    RUNTIMES,
+    Running,
+    busybox_root,
+    composed,
+    finished,
+    host_of,
+    installed,
+    running,
+    workplace,
+)
+from tests.support.users import ordinary
+
+pytestmark = pytest.mark.system
+
+MECHANISMS = ("namespaces", "process")
+
+#: runc knows time namespaces from 1.2 on; they have no part here.
+COMMON = '[namespaces]\ntime = "host"\n[process]\n'
+#: What every test of a single setting loosens: all of them at once.
+LOOSE = f"""{COMMON}
+user = "0"
+groups = ["5"]
+umask = "022"
+environment = ["TERM", "LANG", "LC_*", "MY_SECRET"]
+[process.rlimits]
+nofile = "2048:unlimited"
+core = "unlimited"
+memlock = "unlimited"
+msgqueue = "unlimited"
+"""
+
+
+def ids(found: Running, field: str) -> set[int]:
+    """The ids of a field in /proc/PID/status as the command sees them itself."""
+    uids, gids = found.id_maps
+    ranges = uids if field == "Uid" else gids
+    return {inside + seen - outside for seen in map(int, found.status[field].split()) for inside, outside, size in ranges
+            if outside <= seen < outside + size}  # fmt: skip
+
+
+def wrong(found: Running, *profiles: str) -> set[str]:
+    """What the mechanism's own verdict on the kernel's report does not find right."""
+    with workplace() as folder:
+        plugins = installed(MECHANISMS)
+        composition = composed(profiles, plugins, host_of(None, plugins), folder)
+        names = ("uid_map", "gid_map", "limits", "oom_score_adj", "cgroup")
+        receipt: Mapping[str, Any] = {"status": found.status, **{name: found.read(name) for name in names}}
+        checks: list[Check] = list(Process().verify(composition.settings["process"], receipt))
+        return {check.leaf for check in checks if not check.holds}
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_the_verdict_on_a_process_is_that_of_the_kernel(runtime: str) -> None:
+    with running(COMMON, runtime=runtime, mechanisms=MECHANISMS) as found:
+        assert wrong(found, COMMON) == set()
+    if os.geteuid() == 0:
+        with running(LOOSE, runtime=runtime, mechanisms=MECHANISMS) as found:
+            held = wrong(found, LOOSE)
+            assert held == set()
+            strict = {"process.groups", "process.umask", "process.rlimits.nofile", "process.rlimits.core"}
+            assert strict <= wrong(found, COMMON)
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_the_command_runs_as_the_user_that_was_named(runtime: str) -> None:
+    require("root")
+    for user, expected in (("1000:50", ({1000}, {50})), ("0:0", ({0}, {0}))):
+        with running(f'{COMMON}user = "{user}"', runtime=runtime, mechanisms=MECHANISMS) as found:
+            assert (ids(found, "Uid"), ids(found, "Gid")) == expected
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_names_are_those_of_the_root_and_not_of_the_host(runtime: str) -> None:
+    require("root")
+    daemon = pwd.getpwnam("daemon").pw_uid
+    with workplace() as folder:
+        root = busybox_root(folder / "named")
+        (root / "etc/passwd").write_text(f"daemon:x:{daemon + 76}:78::/srv:/bin/sh\n")
+        for place, uid in ((root, daemon + 76), (Path("/"), daemon)):
+            text = f'{COMMON}user = "daemon"\n[rootfs]\npath = "{place}"'
+            with running(text, runtime=runtime, mechanisms=(*MECHANISMS, "rootfs")) as found:
+                assert ids(found, "Uid") == {uid}
+
+
+@pytest.mark.parametrize("runtime", ["native", "crun"])
+def test_an_ordinary_caller_stays_itself_and_leaves_its_groups(runtime: str) -> None:
+    """Not under runc: for an ordinary caller it wants that to be uid 0 of the namespace, whom it gives its own files."""
+    require("userns")
+    user = ordinary()
+    with running(COMMON, runtime=runtime, mechanisms=MECHANISMS, user=user) as found:
+        assert set(map(int, found.status["Uid"].split())) == {user.uid}
+        assert set(map(int, found.status["Gid"].split())) == {user.gid}
+        assert set(map(int, found.status["Groups"].split())) <= {user.gid}
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_only_named_groups_are_supplementary(runtime: str) -> None:
+    require("root")
+    with running(COMMON, runtime=runtime, mechanisms=MECHANISMS) as found:
+        assert ids(found, "Groups") == set()
+    with running(f'{COMMON}groups = ["5", "29"]', runtime=runtime, mechanisms=MECHANISMS) as found:
+        assert ids(found, "Groups") == {5, 29}
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_limits_are_the_kernels(runtime: str) -> None:
+    with running(COMMON, runtime=runtime, mechanisms=MECHANISMS) as found:
+        limits = parse(found.read("limits"))
+        assert limits["core"] == Rlimit(0, 0)
+        assert limits["nofile"] == Rlimit(1024, 4096)
+        assert limits["memlock"] == Rlimit(65536, 65536)
+        assert found.attempt("ulimit -n 4097")[0] != 0
+    wider = f'{COMMON}rlimits.nofile = "64:8192"\nrlimits.core = "1M"'
+    with running(wider, runtime=runtime, mechanisms=MECHANISMS) as found:
+        limits = parse(found.read("limits"))
+        assert limits["nofile"] == Rlimit(64, 8192)
+        assert limits["core"] == Rlimit(1 << 20, 1 << 20)
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_limit_without_ceiling_is_the_callers(runtime: str) -> None:
+    text = f'{COMMON}rlimits.nofile = "unlimited"\nrlimits.memlock = "1:unlimited"'
+    caller = parse(Path("/proc/self/limits").read_text())
+    with running(text, runtime=runtime, mechanisms=MECHANISMS) as found:
+        limits = parse(found.read("limits"))
+        assert limits["nofile"].hard == caller["nofile"].hard
+        assert limits["memlock"] == Rlimit(1, caller["memlock"].hard)
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_new_files_lack_the_masked_permissions(runtime: str) -> None:
+    for text, mask, mode in ((COMMON, "0077", "600"), (f'{COMMON}umask = "022"', "0022", "644")):
+        with running(text, runtime=runtime, mechanisms=MECHANISMS) as found:
+            assert found.status["Umask"] == mask
+            assert found.ask("touch /tmp/new && stat -c %a /tmp/new") == mode
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_the_kernel_kills_the_command_before_its_caller(runtime: str) -> None:
+    own = int(Path("/proc/self/oom_score_adj").read_text())
+    for text, expected in (
+        (COMMON, max(own, 0)),
+        (f"{COMMON}oom_score_adj = 900", 900),
+        (f"{COMMON}oom_score_adj = -900", own),
+    ):
+        with running(text, runtime=runtime, mechanisms=MECHANISMS) as found:
+            assert int(found.read("oom_score_adj")) == max(expected, own)
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_of_the_callers_environment_only_the_named_passes(runtime: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_SECRET", "value of the secret")
+    monkeypatch.setenv("LC_TIME", "C.UTF-8")
+    with running(COMMON, runtime=runtime, mechanisms=MECHANISMS) as found:
+        passed = dict(entry.split("=", 1) for entry in found.read("environ").split("\0") if entry)
+        assert passed.keys() <= {"PATH", "HOME", "TERM", "LANG", *(name for name in passed if name.startswith("LC_"))}
+        assert passed["LC_TIME"] == "C.UTF-8"
+        assert "value of the secret" not in found.read("environ")
+    loose = f'{COMMON}env = ["MY_SECRET", "OTHER=a b"]'
+    with running(loose, runtime=runtime, mechanisms=MECHANISMS) as found:
+        assert "MY_SECRET=value of the secret" in found.read("environ").split("\0")
+        assert "OTHER=a b" in found.read("environ").split("\0")
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_the_command_starts_in_its_directory(runtime: str) -> None:
+    for text, place in ((COMMON, "/"), (f'{COMMON}cwd = "/var/tmp"', "/var/tmp")):
+        with running(text, runtime=runtime, mechanisms=MECHANISMS) as found:
+            assert found.ask("pwd") == place
+
+
+def test_a_terminal_is_the_commands_own() -> None:
+    asked = ("/bin/sh", "-c", "test -t 1 && echo terminal || echo pipe")
+    for text, expected in ((COMMON, "pipe"), (f"{COMMON}terminal = true", "terminal")):
+        found = finished(text, command=asked, runtime="native", mechanisms=(*MECHANISMS, "rootfs"))
+        assert found.stdout.strip() == expected, found.stderr
+
+
+def test_ceilings_are_those_of_a_cgroup_of_its_own() -> None:
+    require("cgroups")
+    ceilings = 'resources.pids = 20\nresources.memory = "64M"\nresources.cpu = "50%"\n'
+    with running(f"{COMMON}{ceilings}", runtime="native", mechanisms=MECHANISMS) as found:
+        assert control(found, "pids", "pids.max", "pids.max") == "20"
+        assert control(found, "memory", "memory.limit_in_bytes", "memory.max") == str(64 << 20)
+        assert control(found, "cpu", "cpu.cfs_quota_us", "cpu.max").split()[0] == "50000"
+        assert "process.resources" not in wrong(found, f"{COMMON}{ceilings}")
+    with running(COMMON, runtime="native", mechanisms=MECHANISMS) as found:
+        assert wrong(found, f"{COMMON}{ceilings}") == {"process.resources"}
+
+
+def control(found: Running, controller: str, old: str, new: str) -> str:
+    """What the kernel says in a control file of the command's cgroup, of version 1 or 2."""
+    version = probe_cgroups().controllers[controller].version
+    for line in found.read("cgroup").splitlines():
+        _, names, path = line.split(":", 2)
+        if controller in names.split(",") if version == 1 else not names:
+            top = Path("/sys/fs/cgroup", controller) if version == 1 else Path("/sys/fs/cgroup")
+            return (top / path.lstrip("/") / (old if version == 1 else new)).read_text().strip()
+    raise AssertionError(f"process {found.pid} is in no cgroup with the {controller} controller")
+
+
+def test_more_processes_than_permitted_cannot_be_started() -> None:
+    require("cgroups")
+    many = ("/bin/sh", "-c", "n=0; while [ $n -lt 30 ]; do sleep 5 & n=$((n+1)); done; echo all")
+    found = finished(f"{COMMON}resources.pids = 20", command=many, runtime="native", mechanisms=MECHANISMS)
+    assert "all" not in found.stdout
+    assert "fork" in found.stderr
+    found = finished(f"{COMMON}resources.pids = 200", command=many, runtime="native", mechanisms=MECHANISMS)
+    assert "all" in found.stdout
+
+
+def test_more_memory_than_permitted_ends_the_command() -> None:
+    require("cgroups")
+    greedy = ("/bin/sh", "-c", "x=12345678; n=0; while [ $n -lt 24 ]; do x=$x$x; n=$((n+1)); done; echo ${#x}")
+    for limit, code in (("32M", 137), ("2G", 0)):
+        text = f'{COMMON}resources.memory = "{limit}"\nresources.memory_swap = "{limit}"'
+        found = finished(text, command=greedy, runtime="native", mechanisms=MECHANISMS)
+        assert found.code == code, found.stderr
