@@ -1,0 +1,86 @@
+"""The reference pages are held against the code: hooks, settings, profiles."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from typing import Any
+
+import pytest
+
+from hardening import hookspecs, layers, plugins
+from hardening.kinds import Kind
+from hardening.mechanism import Mechanism
+from hardening.schema import Scalar, Setting
+from tests.docs.examples import ROOT
+
+REFERENCE = ROOT / "docs/reference"
+HOOKS = {name: hook for name, hook in vars(hookspecs).items() if name.startswith("hardening_")}
+MECHANISMS = plugins.load().mechanisms
+SHIPPED = sorted(path.stem for path in (ROOT / "profiles/hardening_profiles").glob("*.toml"))
+
+
+@pytest.mark.parametrize("name", HOOKS)
+def test_every_hook_is_documented_with_its_arguments(name: str) -> None:
+    text = (REFERENCE / "hooks.md").read_text()
+    arguments = ", ".join(inspect.signature(HOOKS[name]).parameters)
+    assert f"## `{name}({arguments})`\n" in text
+
+
+def test_no_hook_is_documented_that_does_not_exist() -> None:
+    documented = set(re.findall(r"^## `(\w+)\(", (REFERENCE / "hooks.md").read_text(), re.MULTILINE))
+    assert documented == HOOKS.keys()
+
+
+@pytest.mark.parametrize("name", HOOKS)
+def test_every_hook_has_a_test(name: str) -> None:
+    assert f"def {name}(" in (ROOT / "tests/hardening/test_plugins.py").read_text()
+
+
+def _settings() -> list[Any]:
+    return [
+        pytest.param(mechanism, setting, id=str(mechanism.leaf(setting.name)))
+        for mechanism in MECHANISMS
+        for setting in mechanism.schema.fields.values()
+    ]
+
+
+@pytest.mark.parametrize(("mechanism", "setting"), _settings())
+def test_every_setting_is_documented(mechanism: Mechanism[Any], setting: Setting) -> None:
+    text = (REFERENCE / f"{mechanism.name}.md").read_text()
+    named = [part for part in re.split(r"\n\n+|\n(?=\|)", text) if f"`{setting.name}`" in part or not setting.name]
+    assert named, f"docs/reference/{mechanism.name}.md does not name `{setting.name}`"
+    assert any(_plain(setting.kind.grammar()) in _plain(part) for part in named), setting.kind.grammar()
+    if isinstance(setting, Scalar):
+        shown = _shown(setting.kind, setting.default)
+        assert any(shown in _plain(part) for part in named), f"the default of {setting.name} is {shown}"
+
+
+def _plain(text: str) -> str:
+    return text.replace("`", "").replace("\\|", "|").replace('"', "")
+
+
+def _shown(kind: Kind[Any], value: object) -> str:
+    return _plain(kind.show(value))
+
+
+@pytest.mark.parametrize("mechanism", MECHANISMS, ids=lambda mechanism: mechanism.name)
+def test_every_option_is_documented(mechanism: Mechanism[Any]) -> None:
+    text = (REFERENCE / f"{mechanism.name}.md").read_text()
+    for option in mechanism.options():
+        assert f"`{option.flags[0]}" in text or f"`{option.flags[-1]}" in text, option.flags
+
+
+@pytest.mark.parametrize("key", layers.HEADER)
+def test_every_key_of_a_profile_s_header_is_documented(key: str) -> None:
+    assert f"`{key}`" in (REFERENCE / "profiles.md").read_text()
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_shipped_profile_is_listed(name: str) -> None:
+    assert f"`{name}`" in (REFERENCE / "profiles.md").read_text()
+
+
+def test_the_pages_name_no_place_of_one_machine() -> None:
+    for page in [*ROOT.glob("docs/**/*.md"), *ROOT.glob("*.md")]:
+        assert "/work/" not in page.read_text(), page
