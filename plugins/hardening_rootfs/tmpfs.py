@@ -93,7 +93,7 @@ class TmpfsKind(Kind[Tmpfs | None]):
         if value is None:
             return NONE
         rights = [flag for flag in _FLAGS if getattr(value, flag)]
-        return ",".join([f"size={show_size(value.size)}", *rights, f"mode={value.mode:o}"])
+        return ",".join([f"size={show_size(value.size)}", *rights, f"mode={value.mode:03o}"])
 
     def dump(self, value: Tmpfs | None) -> object:
         return self.show(value)

@@ -1,0 +1,89 @@
+"""Layers as text -> settings, specs and findings, for the tests of `rootfs`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from hardening.compose import Composition, compose
+from hardening.findings import Finding
+from hardening.host import Host
+from hardening.layers import Stack, parse_layer
+from hardening.mechanism import Context, Excess
+from hardening.source import read
+from hardening.spec import Fragment, Spec, assemble
+from hardening_namespaces import Namespaces
+from hardening_namespaces import facts as namespace_facts
+from hardening_rootfs import Rootfs
+from hardening_rootfs.host import RootfsFacts, check
+from hardening_rootfs.settings import RootfsSettings
+
+MECHANISMS = (Namespaces(), Rootfs())
+
+
+def host(*, kernel: tuple[int, int] = (6, 12), uid: int = 0, private: tuple[str, ...] = ()) -> Host:
+    """A host of this kernel and caller, whose home and XDG directories are ``private``."""
+    facts = RootfsFacts(private)
+    plain = Host(kernel, f"{kernel[0]}.{kernel[1]}.0", "x86_64", uid, uid, (uid,))
+    return Host(
+        plain.kernel, plain.release, plain.machine, uid, uid, (uid,),
+        MappingProxyType({RootfsFacts: facts, namespace_facts.NamespaceFacts: namespace_facts.probe(plain)}),
+    )  # fmt: skip
+
+
+def composed(folder: Path, *texts: str, on: Host | None = None) -> Composition:
+    """The composition of layers written as TOML to ``folder``."""
+    layers = []
+    for index, text in enumerate(texts):
+        path = folder / f"layer{index}.toml"
+        path.write_text(text)
+        path.chmod(0o644)
+        layers.append(parse_layer(read(path, f"layer{index}")))
+    return compose(Stack(tuple(layers)), MECHANISMS, on or host(), date(2030, 1, 1))
+
+
+def settings_of(folder: Path, *texts: str) -> RootfsSettings:
+    """The composed settings."""
+    value = composed(folder, *texts).settings["rootfs"]
+    assert isinstance(value, RootfsSettings)
+    return value
+
+
+def context_of(composition: Composition, on: Host | None = None) -> Context:
+    """The context after the host check."""
+    context = Context(on or host(), composition.composed)
+    found = tuple(check(composition.settings["rootfs"], context))
+    return Context(context.host, composition.composed, shortfalls=found)
+
+
+def spec_of(folder: Path, *texts: str, on: Host | None = None) -> Spec:
+    """What the mechanism contributes."""
+    composition = composed(folder, *texts, on=on)
+    fragment = Fragment("rootfs")
+    Rootfs().contribute(composition.settings["rootfs"], context_of(composition, on), fragment)
+    return assemble([fragment])
+
+
+def mounts_of(spec: Spec) -> dict[str, dict[str, Any]]:
+    """The mounts by destination."""
+    return {mount["destination"]: mount for mount in spec.document["mounts"]}
+
+
+def tightened(
+    folder: Path, document: Mapping[str, Any], *texts: str, on: Host | None = None
+) -> tuple[dict[str, Any], list[Excess]]:
+    """A foreign configuration after tightening, and what it asked for beyond."""
+    composition = composed(folder, *texts, on=on)
+    fragment = Fragment("rootfs")
+    context = Context(on or host(), composition.composed)
+    excesses = list(Rootfs().tighten(composition.settings["rootfs"], document, context, fragment))
+    return dict(assemble([fragment], document).document), excesses
+
+
+def findings_of(folder: Path, *texts: str, on: Host | None = None) -> list[Finding]:
+    """The mechanism's findings."""
+    composition = composed(folder, *texts, on=on)
+    return list(Rootfs().findings(composition.settings["rootfs"], context_of(composition, on)))

@@ -1,0 +1,196 @@
+"""What the mechanism contributes to the OCI spec."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from hardening.errors import ProfileError
+from hardening.spec import Directory
+from hardening_rootfs.settings import MASKED, READ_ONLY
+from tests.plugins.rootfs.stacks import host, mounts_of, spec_of
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    """A root with all the usual mount points."""
+    root = tmp_path / "image"
+    for name in ("bin", "dev", "proc", "sys", "run", "tmp", "var/tmp", "srv/data"):
+        (root / name).mkdir(parents=True)
+    return root
+
+
+def test_the_hosts_root_is_a_skeleton(tmp_path: Path) -> None:
+    spec = spec_of(tmp_path, "[rootfs]")
+    assert spec.document["root"] == {"path": "rootfs", "readonly": True}
+    assert spec.files["rootfs"] == Directory()
+    usr = mounts_of(spec)["/usr"]
+    assert (usr["type"], usr["source"]) == ("bind", "/usr")
+    assert {"rbind", "rro", "rnosuid", "rnodev", "rprivate"} == set(usr["options"])
+    for path in ("/home", "/root", "/boot", "/mnt", "/media"):
+        assert path not in mounts_of(spec)
+    assert not any(mount["source"] == "/" for mount in spec.document["mounts"])
+
+
+def test_volatile_parts_of_the_host_are_ours(tmp_path: Path) -> None:
+    mounts = mounts_of(spec_of(tmp_path, '[rootfs]\nsys = "read-only"'))
+    kinds = {place: mounts[place]["type"] for place in ("/proc", "/sys", "/dev", "/run", "/tmp")}
+    assert kinds == {"/proc": "proc", "/sys": "sysfs", "/dev": "tmpfs", "/run": "tmpfs", "/tmp": "tmpfs"}
+
+
+def test_secrets_of_the_host_are_masked(tmp_path: Path) -> None:
+    masked = spec_of(tmp_path, "[rootfs]").document["linux"]["maskedPaths"]
+    assert "/etc/shadow" in masked
+    assert "/root" not in masked
+    shown = spec_of(tmp_path, '[rootfs]\nhidden_paths.drop = ["/etc/shadow", "/home"]')
+    assert "/etc/shadow" not in shown.document["linux"]["maskedPaths"]
+    assert mounts_of(shown)["/home"]["source"] == "/home"
+
+
+def test_the_callers_directories_are_hidden(tmp_path: Path) -> None:
+    home = tmp_path / "people/ann"
+    home.mkdir(parents=True)
+    spec = spec_of(tmp_path, "[rootfs]\ntmpfs = 'none'", on=host(private=("/usr/share",)))
+    assert "/usr/share" in spec.document["linux"]["maskedPaths"]
+
+
+def test_a_volume_in_a_hidden_directory_is_seen(tmp_path: Path) -> None:
+    spec = spec_of(tmp_path, '[rootfs]\nvolumes = ["/usr:/home/ann/usr:ro", "/usr:/var/log/usr:ro"]')
+    assert spec.files["rootfs/home/ann/usr"] == Directory()
+    assert spec.files["rootfs/var/log/usr"] == Directory()
+    assert not {"/home", "/var/log"} & set(spec.document["linux"]["maskedPaths"])
+    assert not {"/var/log", "/var", "/home"} & set(mounts_of(spec))
+
+
+def test_a_volume_over_a_directory_leaves_its_secrets_masked(tmp_path: Path) -> None:
+    spec = spec_of(tmp_path, '[rootfs]\nvolumes = ["/etc:/etc:ro"]')
+    assert "/etc/shadow" in spec.document["linux"]["maskedPaths"]
+
+
+def test_a_root_of_ones_own_is_used_as_it_is(tmp_path: Path, image: Path) -> None:
+    spec = spec_of(tmp_path, '[rootfs]\npath = "image"')
+    assert spec.document["root"] == {"path": str(image), "readonly": True}
+    assert not spec.files
+    assert "/etc/shadow" not in spec.document["linux"]["maskedPaths"]
+
+
+def test_a_root_that_lacks_mount_points_gets_a_skeleton(tmp_path: Path, image: Path) -> None:
+    (image / "run").rmdir()
+    spec = spec_of(tmp_path, '[rootfs]\npath = "image"\nvolumes = ["/usr:/srv/more:ro"]')
+    assert spec.document["root"]["path"] == "rootfs"
+    assert mounts_of(spec)["/srv/data"]["source"] == str(image / "srv/data")
+    assert "rro" in mounts_of(spec)["/bin"]["options"]
+    assert {"rootfs/run", "rootfs/srv/more"} <= set(spec.files)
+    writable = spec_of(tmp_path, '[rootfs]\npath = "image"\nread_only = false')
+    assert "rro" not in mounts_of(writable)["/bin"]["options"]
+    assert writable.document["root"]["readonly"] is False
+
+
+def test_links_in_the_root_lead_where_they_lead_inside(tmp_path: Path, image: Path) -> None:
+    (image / "var/run").symlink_to("/run")
+    spec = spec_of(tmp_path, '[rootfs]\npath = "image"\nvolumes = ["/usr:/var/run/usr:ro"]')
+    assert mounts_of(spec)["/run/usr"]["source"] == "/usr"
+    assert not spec.files
+
+
+def test_two_names_of_one_place_are_an_error(tmp_path: Path, image: Path) -> None:
+    (image / "data").symlink_to("/srv/data")
+    with pytest.raises(ProfileError, match="are one place in the root, /srv/data") as raised:
+        spec_of(tmp_path, '[rootfs]\npath = "image"\nvolumes = ["/usr:/data:ro",\n"/etc:/srv/data:ro"]')
+    assert "layer0.toml:" in str(raised.value.origin)
+
+
+def test_a_volume_takes_the_place_of_a_tmpfs(tmp_path: Path, image: Path) -> None:
+    mounts = mounts_of(spec_of(tmp_path, f'[rootfs]\npath = "{image}"\nvolumes = ["/usr:/tmp:ro", "/etc:/dev/shm:ro"]'))
+    assert (mounts["/tmp"]["source"], mounts["/dev/shm"]["source"]) == ("/usr", "/etc")
+
+
+def test_nothing_is_made_in_a_volume(tmp_path: Path, image: Path) -> None:
+    (tmp_path / "data").mkdir()
+    profile = f'[rootfs]\npath = "{image}"\nvolumes = ["./data:/srv/data", "/usr:/srv/data/usr:ro"]'
+    with pytest.raises(ProfileError, match="/srv/data/usr cannot be mounted") as raised:
+        spec_of(tmp_path, profile)
+    assert raised.value.hint
+    (tmp_path / "data/usr").mkdir()
+    assert "/srv/data/usr" in mounts_of(spec_of(tmp_path, profile))
+
+
+def test_an_id_mapped_volume_has_the_maps_of_the_container(tmp_path: Path, image: Path) -> None:
+    profile = f"""
+        [namespaces]
+        uid_map = ["0:100000:65536"]
+        gid_map = ["0:200000:65536"]
+        [rootfs]
+        path = "{image}"
+        volumes = ["/usr:/srv/data:idmap"]
+    """
+    mount = mounts_of(spec_of(tmp_path, profile))["/srv/data"]
+    assert "ridmap" in mount["options"]
+    assert mount["uidMappings"] == [{"containerID": 0, "hostID": 100000, "size": 65536}]
+    assert mount["gidMappings"] == [{"containerID": 0, "hostID": 200000, "size": 65536}]
+
+
+def test_proc_has_its_options(tmp_path: Path) -> None:
+    strict = mounts_of(spec_of(tmp_path, "[rootfs]"))["/proc"]["options"]
+    assert {"nosuid", "nodev", "noexec", "hidepid=invisible", "subset=pid"} == set(strict)
+    loose = mounts_of(spec_of(tmp_path, '[rootfs.proc]\nhidepid = "off"\nsubset = ""'))["/proc"]["options"]
+    assert {"nosuid", "nodev", "noexec"} == set(loose)
+    old = mounts_of(spec_of(tmp_path, "[rootfs]", on=host(kernel=(5, 4))))["/proc"]["options"]
+    assert {"nosuid", "nodev", "noexec"} == set(old)
+
+
+def test_what_a_user_namespace_cannot_mount_is_bound(tmp_path: Path) -> None:
+    shared = '[namespaces]\nnet = "host"\npid = "host"\nipc = "host"\ncgroup = "host"\n[rootfs]\nsys = "read-only"\n'
+    spec = spec_of(tmp_path, shared)
+    mounts = mounts_of(spec)
+    assert mounts["/proc"]["type"] == "bind"
+    assert (mounts["/sys"]["type"], "rro" in mounts["/sys"]["options"]) == ("bind", True)
+    assert mounts["/sys/fs/cgroup"]["type"] == "tmpfs"
+    assert "/dev/mqueue" not in mounts
+    assert "/sys/kernel/debug" in spec.document["linux"]["maskedPaths"]
+
+
+def test_dev_is_small_and_read_only(tmp_path: Path) -> None:
+    mounts = mounts_of(spec_of(tmp_path, '[rootfs]\nshm_size = "1M"\ndevices = ["/dev/null"]'))
+    assert {"ro", "nosuid", "noexec", "size=64k"} <= set(mounts["/dev"]["options"])
+    assert "size=1048576" in mounts["/dev/shm"]["options"]
+    assert mounts["/dev/null"]["options"] == ["bind", "nosuid", "noexec", "private"]
+    assert "/dev/shm" not in mounts_of(spec_of(tmp_path, "[rootfs]\nshm_size = 0"))
+
+
+def test_masked_and_read_only_paths(tmp_path: Path) -> None:
+    linux = spec_of(tmp_path, "[rootfs]").document["linux"]
+    assert {path for path in MASKED if "*" not in path} <= set(linux["maskedPaths"])
+    assert not any("*" in path for path in linux["maskedPaths"])
+    assert set(READ_ONLY) == set(linux["readonlyPaths"])
+    edited = '[rootfs]\nmasked_paths.add = ["/etc/hostname"]\nmasked_paths.drop = ["/proc/acpi"]\nread_only_paths = []'
+    linux = spec_of(tmp_path, edited).document["linux"]
+    assert "/etc/hostname" in linux["maskedPaths"]
+    assert "/proc/acpi" not in linux["maskedPaths"]
+    assert linux["readonlyPaths"] == []
+
+
+def test_patterns_are_looked_up_in_the_root(tmp_path: Path, image: Path) -> None:
+    for name in ("a1", "a2"):
+        (image / "srv" / name).mkdir()
+    spec = spec_of(tmp_path, '[rootfs]\npath = "image"\nmasked_paths = ["/srv/a*"]')
+    assert spec.document["linux"]["maskedPaths"] == ["/srv/a1", "/srv/a2"]
+
+
+def test_propagation_has_the_word_of_the_spec(tmp_path: Path) -> None:
+    assert spec_of(tmp_path, "[rootfs]").document["linux"]["rootfsPropagation"] == "private"
+
+
+def test_every_value_names_the_leaves_behind_it(tmp_path: Path) -> None:
+    spec = spec_of(tmp_path, '[rootfs]\nvolumes = ["/usr:/srv/x:ro"]')
+    index = [mount["destination"] for mount in spec.document["mounts"]].index("/srv/x")
+    assert spec.leaves[f"/mounts/{index}"] == ("rootfs.volumes./srv/x",)
+    assert spec.leaves["/root/readonly"] == ("rootfs.read_only",)
+
+
+def test_the_source_is_where_the_caller_sees_it(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    mount = mounts_of(spec_of(tmp_path, '[rootfs]\nvolumes = ["data:/srv/x"]'))["/srv/x"]
+    assert mount["source"] == os.path.join(tmp_path, "data")
