@@ -153,16 +153,17 @@ def test_a_held_lock_keeps_a_pair(tmp_path: Path) -> None:
     assert living(tmp_path) == {}
 
 
-def test_the_lock_is_not_touched_while_its_run_may_still_take_it(tmp_path: Path) -> None:
-    """A launch takes its lock without waiting: a reservation elsewhere must never make it fail."""
-    lease = reserve(tmp_path, None)
-    opened = lease.path.stat().st_ino
-    with lease.path.open() as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        assert is_alive(lease.path)
-    before = Path("/proc/locks").read_text().count(f":{opened} ")
-    assert before == 0
-    assert is_alive(lease.path)
+def test_the_lock_is_not_tried_while_its_run_may_still_take_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A launch takes its lock without waiting: had a reservation elsewhere tried it just then, it would fail."""
+    bundle = tmp_path / "bundle"
+    held = [reserve(tmp_path / "mcs", None), abandoned(tmp_path / "mcs2", str(bundle))]
+    write_bundle(bundle, held[1].path)
+
+    def never(descriptor: int, operation: int) -> None:
+        raise AssertionError("the lock was tried")
+
+    monkeypatch.setattr(fcntl, "flock", never)
+    assert [is_alive(lease.path) for lease in held] == [True, True]
 
 
 def test_a_bundle_keeps_its_pair_as_long_as_it_exists(tmp_path: Path) -> None:
