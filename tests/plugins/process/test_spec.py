@@ -112,7 +112,9 @@ def test_ceilings_and_their_cgroup() -> None:
 
 def test_bundles_of_one_name_have_cgroups_of_their_own() -> None:
     own = strict(ProcessSettings, pids=50)
-    paths = {contributed(own, context(host(), own, bundle=Path(place, "web")))["linux"]["cgroupsPath"] for place in "ab"}
+    paths = {
+        contributed(own, context(host(), own, bundle=Path(place, "web")))["linux"]["cgroupsPath"] for place in "ab"
+    }
     assert len(paths) == 2
 
 
