@@ -81,7 +81,7 @@ def _show_stack(tried: Attempt, as_json: bool) -> None:
         output.show_json(
             {
                 "stack": [data.layer(layer) for layer in layers],
-                "mechanisms": data.table(explain.summary(composition)),
+                "mechanisms": [attrs.asdict(item) for item in explain.summaries(composition)],
                 "error": data.error(tried.error),
             }
         )

@@ -12,7 +12,6 @@ from hardening.fold import Resolved, Step
 from hardening.layers import Exemption, Layer, Stack
 from hardening.mechanism import Excess, Shortfall
 from hardening.report.state import Enforcement
-from hardening.report.table import Table
 from hardening.report.verification import Line
 
 Data = dict[str, Any]
@@ -127,11 +126,6 @@ def excesses(items: Iterable[Excess]) -> list[Data]:
     return [
         {"pointer": item.pointer, "asked": item.asked, "allowed": item.allowed, "leaf": item.leaf} for item in items
     ]
-
-
-def table(table: Table) -> list[dict[str, str]]:
-    """The rows of a table, by the names of its columns."""
-    return [dict(zip(table.columns, row, strict=True)) for row in table.rows]
 
 
 def error(error: HardeningError | None) -> list[Data]:

@@ -90,24 +90,41 @@ def _reason(exception: Any) -> str:
     return f"{exception.reason} ({exception.origin})" if exception is not None else ""
 
 
-def summary(composition: Composition) -> Table:
-    """One line a mechanism."""
-    rows = []
-    excepted = [leaf for leaf, _ in composition.used_exceptions()]
+@attrs.frozen
+class Summary:
+    """One mechanism of a composition: how many of its leaves are stated, limited, and loosened by an exception."""
+
+    mechanism: str
+    requirement: str
+    stated: int
+    limited: int
+    excepted: int
+    summary: str
+
+
+def summaries(composition: Composition) -> list[Summary]:
+    """Every mechanism in a line."""
+    excepted = [leaf.mechanism for leaf, _ in composition.used_exceptions()]
+    found = []
     for mechanism in composition.mechanisms:
         own = [entry for leaf, entry in composition.leaves.items() if leaf.mechanism == mechanism.name]
-        rows.append(
-            (
+        found.append(
+            Summary(
                 mechanism.name,
                 "required" if composition.required(mechanism.name) else "best-effort",
-                str(sum(entry.stated for entry in own)),
-                str(sum(bool(entry.limit_origin) for entry in own)),
-                str(sum(leaf.mechanism == mechanism.name for leaf in excepted)),
+                sum(entry.stated for entry in own),
+                sum(bool(entry.limit_origin) for entry in own),
+                excepted.count(mechanism.name),
                 mechanism.summary,
             )
         )
-    columns = ("mechanism", "requirement", "stated", "limited", "excepted", "what it does")
-    return Table(columns, tuple(rows), "mechanisms")
+    return found
+
+
+def summary(composition: Composition) -> Table:
+    """The mechanisms as a table."""
+    rows = tuple(tuple(map(str, attrs.astuple(item))) for item in summaries(composition))
+    return Table(("mechanism", "requirement", "stated", "limited", "excepted", "what it does"), rows, "mechanisms")
 
 
 def tree(layers: Sequence[Layer]) -> str:
