@@ -51,6 +51,7 @@ class Fragment:
         self.values: dict[str, Value] = {}
         self.items: dict[tuple[str, str], Value] = {}
         self.files: dict[str, File] = {}
+        self.lists: set[str] = set()
 
     def put(self, pointer: str, value: object, *leaves: str) -> None:
         """Set the value at ``pointer``, which this mechanism owns."""
@@ -62,6 +63,11 @@ class Fragment:
         if (pointer, key) in self.items:
             raise PluginError(f"{self.owner} contributes {key} to {pointer} twice")
         self.items[pointer, key] = Value(value, self.owner, leaves)
+
+    def replace(self, pointer: str) -> None:
+        """Let the shared list at ``pointer`` hold contributed items only, even where there are none: what a foreign
+        configuration has there goes."""
+        self.lists.add(pointer)
 
     def file(self, path: str, content: File) -> None:
         """Add a file beside ``config.json``; ``path`` is relative to the bundle."""
@@ -80,13 +86,16 @@ class Spec:
 def assemble(fragments: Iterable[Fragment], base: Mapping[str, Any] | None = None) -> Spec:
     """Put fragments together, over ``base`` (a foreign configuration) if given. Raises `PluginError` where two owners
     claim one place."""
-    values, items, files = _merge(list(fragments))
+    fragments = list(fragments)
+    values, items, files = _merge(fragments)
     document: dict[str, Any] = _copy(base) if base is not None else {"ociVersion": OCI_VERSION}
     leaves: dict[str, tuple[str, ...]] = {}
     for pointer in sorted(values):
         _set(document, pointer, values[pointer].value)
         leaves[pointer] = values[pointer].leaves
-    lists: dict[str, list[tuple[str, Value]]] = {}
+    lists: dict[str, list[tuple[str, Value]]] = {
+        pointer: [] for fragment in fragments for pointer in sorted(fragment.lists)
+    }
     for (pointer, key), item in items.items():
         lists.setdefault(pointer, []).append((key, item))
     for pointer, entries in lists.items():

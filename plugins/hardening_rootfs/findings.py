@@ -32,7 +32,7 @@ def findings(settings: RootfsSettings, context: Context) -> Iterable[Finding]:
     """Findings on volumes, writable places, and what is not hidden."""
     secret = hidden.expand(hidden.PATHS, context.host.of(RootfsFacts).private)
     for volume in settings.mounted_volumes():
-        yield from _of_volume(volume, secret)
+        yield from of_volume(volume, secret)
     yield from _of_tmpfs(settings)
     yield from _of_kernel(settings, Surroundings.of(context))
     if settings.path.is_host:
@@ -53,7 +53,8 @@ def _note(rule: str, message: str, leaf: str, hint: str = "") -> Finding:
     return Finding(f"rootfs/{rule}", Severity.NOTE, message, f"rootfs.{leaf}", hint=hint)
 
 
-def _of_volume(volume: Volume, secret: Iterable[str]) -> Iterator[Finding]:
+def of_volume(volume: Volume, secret: Iterable[str]) -> Iterator[Finding]:
+    """Findings on one volume; ``secret`` are the paths that the host's own root does not show."""
     leaf, real = f"volumes.{volume.target}", os.path.realpath(volume.source)
     sockets = [os.path.realpath(socket) for socket in SOCKETS]
     if any(socket == real or (is_below(socket, real) and os.path.exists(socket)) for socket in sockets):

@@ -47,6 +47,7 @@ def tighten(
     for place in _missing_places(settings, root, kept, context):
         options = settings.mounted_tmpfs()[place].options()
         kept[place] = (mounts.mount(place, "tmpfs", "tmpfs", *options), f"rootfs.tmpfs.{place}")
+    fragment.replace("/mounts")
     for destination, (mount, leaf) in kept.items():
         fragment.item("/mounts", destination, mount, leaf)
     yield from _tighten_linux(settings, document, context, fragment)

@@ -40,7 +40,7 @@ def test_the_caller_stands_for_its_directories(tmp_path: Path) -> None:
 
 
 def test_the_defaults_name_what_a_host_keeps_secret() -> None:
-    wanted = {"/home", "/root", "/etc/shadow", "/etc/gshadow-", "/etc/ssh/ssh_host_*_key", "/etc/ssl/private", "/etc/sudoers",
-              "/var/lib/docker", "/var/lib/postgresql", "/var/log", HOME}  # fmt: skip
+    wanted = {"/home", "/root", "/etc/shadow", "/etc/gshadow-", "/etc/ssh/ssh_host_*_key", "/etc/ssl/private",
+              "/etc/sudoers", "/var/lib/docker", "/var/lib/postgresql", "/var/log", HOME}  # fmt: skip
     assert wanted <= set(PATHS)
     assert len(set(PATHS)) == len(PATHS)

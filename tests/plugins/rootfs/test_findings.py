@@ -1,0 +1,67 @@
+"""What is worth saying about a root file system."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hardening.findings import Severity
+from tests.plugins.rootfs.stacks import findings_of
+
+
+def rules(folder: Path, *lines: str) -> dict[str, Severity]:
+    text = "\n".join(["[rootfs]", *lines])
+    return {finding.rule.removeprefix("rootfs/"): finding.severity for finding in findings_of(folder, text)}
+
+
+def test_the_strict_defaults_are_worth_no_word(tmp_path: Path) -> None:
+    assert rules(tmp_path) == {}
+
+
+@pytest.mark.parametrize(
+    ("line", "rule", "severity"),
+    [
+        ('volumes = ["/:/host:ro"]', "system-volume", Severity.ERROR),
+        ('volumes = ["/etc:/data"]', "system-volume", Severity.ERROR),
+        ('volumes = ["/etc:/data:ro"]', "system-volume", Severity.WARNING),
+        ('volumes = ["/etc/shadow:/data:ro"]', "secret-volume", Severity.WARNING),
+        ('volumes = ["/run/docker.sock:/run/docker.sock"]', "control-socket", Severity.ERROR),
+        ('volumes = ["/srv:/data:suid"]', "suid-volume", Severity.WARNING),
+        ('volumes = ["/srv:/data:dev"]', "dev-volume", Severity.WARNING),
+        ('volumes = ["/srv:/data:rshared"]', "shared-volume", Severity.WARNING),
+        ('volumes = ["/srv:/data"]', "exec-volume", Severity.NOTE),
+        ('volumes = ["/srv:/tmp:ro"]', "volume-over-tmpfs", Severity.NOTE),
+        ('tmpfs."/tmp" = "size=1M,exec"', "exec-tmpfs", Severity.WARNING),
+        ('tmpfs."/tmp" = "size=1M,suid"', "suid-tmpfs", Severity.WARNING),
+        ('tmpfs."/tmp" = "size=1M,dev"', "dev-tmpfs", Severity.WARNING),
+        ('proc.hidepid = "off"', "visible-processes", Severity.NOTE),
+        ('propagation = "shared"', "shared-propagation", Severity.WARNING),
+        ('masked_paths.drop = ["/proc/keys"]', "unmasked-path", Severity.NOTE),
+        ('read_only_paths.drop = ["/proc/sys"]', "writable-kernel-path", Severity.WARNING),
+        ('hidden_paths.drop = ["/etc/shadow"]', "shown-secret", Severity.WARNING),
+        ('path = "/srv"\nread_only = false', "writable-root", Severity.WARNING),
+        ('devices = ["/dev/null"]', "device", Severity.NOTE),
+    ],
+)
+def test_what_is_said(tmp_path: Path, line: str, rule: str, severity: Severity) -> None:
+    if "docker.sock" in line:
+        # Sockets are known by name: the engine need not run where a profile is written.
+        from hardening_rootfs.findings import of_volume
+        from hardening_rootfs.volumes import Volume
+
+        found = {item.rule: item.severity for item in of_volume(Volume("/run/docker.sock", "/run/docker.sock"), ())}
+        assert found["rootfs/control-socket"] is severity
+        return
+    assert rules(tmp_path, line)[rule] is severity
+
+
+def test_processes_of_the_host_are_worth_more(tmp_path: Path) -> None:
+    profile = '[namespaces]\npid = "host"\nuser = "host"\n[rootfs.proc]\nhidepid = "off"'
+    found = {finding.rule: finding.severity for finding in findings_of(tmp_path, profile)}
+    assert found["rootfs/visible-processes"] is Severity.WARNING
+
+
+def test_a_finding_about_a_volume_names_its_place(tmp_path: Path) -> None:
+    found = findings_of(tmp_path, '[rootfs]\nvolumes = ["/etc:/data:ro"]')
+    assert all(finding.origin.endswith("layer0.toml:2") for finding in found if finding.severity is not Severity.NOTE)

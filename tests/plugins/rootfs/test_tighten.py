@@ -1,0 +1,228 @@
+"""Foreign configurations: nowhere looser than the settings, and what they asked for beyond is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hardening_rootfs.rights import RIGHTS, Asked
+from hardening_rootfs.settings import MASKED, READ_ONLY
+from tests.plugins.rootfs.stacks import host, mounts_of, tightened
+
+
+def mount(destination: str, kind: str, source: str, *options: str) -> dict[str, Any]:
+    return {"destination": destination, "type": kind, "source": source, "options": list(options)}
+
+
+def document(*mounts: dict[str, Any], **linux: Any) -> dict[str, Any]:
+    return {"ociVersion": "1.0.2", "root": {"path": "rootfs"}, "mounts": list(mounts), "linux": linux}
+
+
+@attrs.frozen
+class Result:
+    mounts: dict[str, dict[str, Any]]
+    linux: dict[str, Any]
+    root: dict[str, Any]
+    excesses: dict[str, str]
+
+    def rights(self, destination: str) -> frozenset[str]:
+        return Asked("", self.mounts[destination]).rights
+
+    def options(self, destination: str) -> list[str]:
+        options: list[str] = self.mounts[destination]["options"]
+        return options
+
+
+def tighten(folder: Path, foreign: dict[str, Any], profile: str = "[rootfs]") -> Result:
+    on = host(private=("/srv/people/ann",))
+    result, excesses = tightened(folder, foreign, profile, on=on)
+    spec = type("Spec", (), {"document": result})
+    mounts = mounts_of(spec) if result.get("mounts") else {}  # type: ignore[arg-type]
+    return Result(mounts, result["linux"], result["root"], {found.pointer: found.allowed for found in excesses})
+
+
+def test_the_root_becomes_read_only_and_stays_where_it_is(tmp_path: Path) -> None:
+    found = tighten(tmp_path, document())
+    assert found.root == {"path": "rootfs", "readonly": True}
+    assert found.excesses["/root/readonly"] == "true"
+    already = tighten(tmp_path, document() | {"root": {"path": "/x", "readonly": True}})
+    assert "/root/readonly" not in already.excesses
+
+
+def test_a_writable_root_gets_places_in_memory_where_it_has_the_directories(tmp_path: Path) -> None:
+    (tmp_path / "image/tmp").mkdir(parents=True)
+    found = tighten(tmp_path, document() | {"root": {"path": str(tmp_path / "image")}})
+    assert set(found.mounts) == {"/tmp"}
+    assert "noexec" in found.options("/tmp")
+
+
+def test_a_bind_that_no_volume_allows_is_read_only(tmp_path: Path) -> None:
+    found = tighten(tmp_path, document(mount("/data", "bind", str(tmp_path), "rw", "rbind", "suid", "rshared")))
+    assert found.rights("/data") == {"exec"}
+    assert {"rbind", "rro", "rnosuid", "rnodev", "rprivate"} == set(found.options("/data"))
+    assert found.excesses == {"/root/readonly": "true", "/mounts/0": "ro,nosuid,nodev"} | paths_of(found)
+
+
+def paths_of(found: Result) -> dict[str, str]:
+    return {pointer: allowed for pointer, allowed in found.excesses.items() if pointer.startswith("/linux/")}
+
+
+def test_a_bind_within_a_volume_is_kept(tmp_path: Path) -> None:
+    profile = f'[rootfs]\nvolumes = ["{tmp_path}:/data:noexec"]'
+    found = tighten(
+        tmp_path, document(mount("/data", "bind", str(tmp_path), "bind", "ro", "nodev", "nosuid", "noexec")), profile
+    )
+    assert found.rights("/data") == frozenset()
+    assert "/mounts/0" not in found.excesses
+    found = tighten(tmp_path, document(mount("/data", "bind", str(tmp_path), "bind")), profile)
+    assert found.rights("/data") == {"rw"}
+    assert found.excesses["/mounts/0"] == "nosuid,nodev,noexec"
+
+
+@pytest.mark.parametrize("source", ["/", "/etc", "/etc/shadow", "/run/docker.sock", "/run", "/var", "/root", "/home"])
+def test_secrets_and_control_of_the_host_go(tmp_path: Path, source: str) -> None:
+    found = tighten(tmp_path, document(mount("/data", "bind", source, "rbind", "ro")))
+    assert "/data" not in found.mounts
+    assert found.excesses["/mounts/0"] == "none"
+
+
+def test_files_of_an_engine_stay_read_only(tmp_path: Path) -> None:
+    source = "/var/lib/containers/storage/overlay-containers/x/userdata/hosts"
+    found = tighten(tmp_path, document(mount("/etc/hosts", "bind", source, "bind", "rprivate")))
+    assert found.rights("/etc/hosts") == {"exec"}
+    assert found.mounts["/etc/hosts"]["source"] == source
+
+
+def test_an_id_map_goes_with_the_volume_that_has_none(tmp_path: Path) -> None:
+    entry = mount("/data", "bind", str(tmp_path), "rbind", "idmap") | {"uidMappings": [], "gidMappings": []}
+    found = tighten(tmp_path, document(entry), f'[rootfs]\nvolumes = ["{tmp_path}:/data"]')
+    assert "uidMappings" not in found.mounts["/data"]
+    assert "idmap" not in found.options("/data")
+    kept = tighten(tmp_path, document(entry), f'[rootfs]\nvolumes = ["{tmp_path}:/data:idmap"]')
+    assert "uidMappings" in kept.mounts["/data"]
+
+
+def test_places_in_memory_are_bounded(tmp_path: Path) -> None:
+    found = tighten(
+        tmp_path,
+        document(
+            mount("/tmp", "tmpfs", "tmpfs", "size=1g", "exec", "mode=777"),
+            mount("/run", "tmpfs", "tmpfs", "size=4k", "nosuid", "nodev", "noexec"),
+            mount("/scratch", "tmpfs", "tmpfs", "size=1g", "tmpcopyup"),
+        ),
+    )
+    assert found.rights("/tmp") == {"rw"}
+    assert {"size=67108864", "mode=1777"} <= set(found.options("/tmp"))
+    assert "size=4096" in found.options("/run")
+    assert found.rights("/scratch") == frozenset()
+    assert {"size=4k", "tmpcopyup"} <= set(found.options("/scratch"))
+    assert set(found.excesses) >= {"/mounts/0", "/mounts/2"}
+    assert "/mounts/1" not in found.excesses
+
+
+def test_shared_memory_is_our_own(tmp_path: Path) -> None:
+    engine = mount("/dev/shm", "bind", "/var/lib/containers/x/shm", "bind")
+    found = tighten(tmp_path, document(engine))
+    assert found.mounts["/dev/shm"]["type"] == "tmpfs"
+    assert "size=16777216" in found.options("/dev/shm")
+    assert "/dev/shm" not in tighten(tmp_path, document(engine), "[rootfs]\nshm_size = 0").mounts
+
+
+def test_file_systems_of_the_kernel(tmp_path: Path) -> None:
+    foreign = document(
+        mount("/proc", "proc", "proc", "hidepid=1"),
+        mount("/dev", "tmpfs", "tmpfs", "mode=755", "size=65536k"),
+        mount("/dev/pts", "devpts", "devpts", "newinstance", "gid=5"),
+        mount("/sys", "sysfs", "sysfs", "rw"),
+        mount("/sys/fs/cgroup", "cgroup", "cgroup", "rw", "relatime"),
+    )
+    found = tighten(tmp_path, foreign, '[rootfs]\nsys = "read-only"')
+    assert {"hidepid=invisible", "subset=pid"} <= set(found.options("/proc"))
+    assert found.rights("/proc") == {"rw"}
+    assert {"ro", "size=64k", "noexec"} <= set(found.options("/dev"))
+    assert found.rights("/dev/pts") == {"rw", "dev"}
+    assert "gid=5" in found.options("/dev/pts")
+    assert found.rights("/sys") == found.rights("/sys/fs/cgroup") == frozenset()
+    assert {"/mounts/3", "/mounts/4"} <= set(found.excesses)
+    without = tighten(tmp_path, foreign)
+    assert not [place for place in without.mounts if place.startswith("/sys")]
+
+
+def test_a_stricter_proc_is_kept(tmp_path: Path) -> None:
+    foreign = document(mount("/proc", "proc", "proc", "hidepid=4", "subset=pid"))
+    found = tighten(tmp_path, foreign, '[rootfs.proc]\nhidepid = "off"\nsubset = ""')
+    assert {"hidepid=ptraceable", "subset=pid"} <= set(found.options("/proc"))
+
+
+def test_unknown_file_systems_are_read_only(tmp_path: Path) -> None:
+    found = tighten(tmp_path, document(mount("/disk", "ext4", "/dev/sda1", "rw")))
+    assert found.rights("/disk") == frozenset()
+    assert "/mounts/0" in found.excesses
+
+
+def test_paths_are_joined(tmp_path: Path) -> None:
+    found = tighten(tmp_path, document(maskedPaths=["/proc/kcore", "/proc/own"], readonlyPaths=None))
+    assert {path for path in MASKED if "*" not in path} | {"/proc/own"} <= set(found.linux["maskedPaths"])
+    assert set(READ_ONLY) == set(found.linux["readonlyPaths"])
+    assert "/linux/maskedPaths" in found.excesses
+
+
+def test_a_bundle_of_the_hosts_root_hides_its_secrets(tmp_path: Path) -> None:
+    found = tighten(tmp_path, document() | {"root": {"path": "/"}})
+    assert {"/etc/shadow", "/root", "/home"} <= set(found.linux["maskedPaths"])
+
+
+@pytest.mark.parametrize(
+    ("asked", "allowed", "result"),
+    [
+        ("rshared", "private", "private"),
+        ("slave", "slave", "slave"),
+        (None, "slave", "private"),
+        ("unbindable", "private", "unbindable"),
+    ],
+)
+def test_propagation(tmp_path: Path, asked: str | None, allowed: str, result: str) -> None:
+    found = tighten(tmp_path, document(rootfsPropagation=asked), f'[rootfs]\npropagation = "{allowed}"')
+    assert found.linux["rootfsPropagation"] == result
+    assert ("/linux/rootfsPropagation" in found.excesses) == (asked == "rshared")
+
+
+def test_devices(tmp_path: Path) -> None:
+    fuse = {"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229}
+    null = {"path": "/dev/null", "type": "c", "major": 1, "minor": 3}
+    found = tighten(tmp_path, document(mount("/dev/kvm", "bind", "/dev/kvm", "bind"), devices=[fuse, null]))
+    assert "devices" not in found.linux
+    assert "/dev/kvm" not in found.mounts
+    assert {"/linux/devices/0", "/mounts/0"} <= set(found.excesses)
+    assert "/linux/devices/1" not in found.excesses
+    profile = '[rootfs]\ndevices = ["/dev/fuse", "/dev/kvm"]'
+    kept = tighten(tmp_path, document(mount("/dev/kvm", "bind", "/dev/kvm", "bind"), devices=[fuse]), profile)
+    assert kept.linux["devices"] == [fuse]
+    assert "/dev/kvm" in kept.mounts
+
+
+OPTIONS = st.lists(
+    st.sampled_from(
+        [word for pair in RIGHTS.items() for word in (*pair, f"r{pair[1]}")] + ["rbind", "bind", "relatime"]
+    ),
+    max_size=8,
+)
+
+
+@given(OPTIONS, st.sets(st.sampled_from(sorted(RIGHTS))))
+def test_rights_are_cut_to_what_is_allowed_and_never_added(options: list[str], allowed: set[str]) -> None:
+    asked = Asked("", mount("/data", "bind", "/srv", *options))
+    cut = Asked("", mount("/data", "bind", "/srv", *asked.cut(allowed)))
+    assert cut.rights == asked.rights & allowed
+    assert cut.cut(allowed) == list(cut.options)
+
+
+def test_the_last_word_on_a_right_counts() -> None:
+    assert "rw" in Asked("", mount("/d", "bind", "/s", "ro", "rw")).rights
+    assert "rw" not in Asked("", mount("/d", "bind", "/s", "rw", "rro")).rights
+    assert Asked("", {"destination": "/d//x/"}).destination == "/d/x"
