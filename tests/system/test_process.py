@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import os
 import pwd
-from collections.abc import Mapping
+import subprocess
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
+from hardening import pipeline
+from hardening.errors import HostError
 from hardening.mechanism import Check
 from hardening_process import Process
 from hardening_process.cgroups import probe as probe_cgroups
@@ -239,3 +243,41 @@ def test_more_memory_than_permitted_ends_the_command() -> None:
         text = f'{COMMON}resources.memory = "{limit}"\nresources.memory_swap = "{limit}"'
         found = finished(text, command=greedy, runtime="native", mechanisms=MECHANISMS)
         assert found.code == code, found.stderr
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_groups_of_the_caller_are_left_behind(runtime: str, callers_group: int) -> None:
+    with running(COMMON, runtime=runtime, mechanisms=MECHANISMS) as found:
+        assert callers_group not in map(int, found.status["Groups"].split())
+    shared = '[namespaces]\ntime = "host"\nuser = "host"\n[process]\nuser = "1000"\n'
+    with running(shared, runtime=runtime, mechanisms=MECHANISMS) as found:
+        assert found.status["Groups"].split() == []
+    kept = f'{shared}groups = ["{callers_group}"]'
+    with running(kept, runtime=runtime, mechanisms=MECHANISMS) as found:
+        assert found.status["Groups"].split() == [str(callers_group)]
+
+
+@pytest.fixture
+def callers_group() -> Iterator[int]:
+    """A supplementary group that this process has while the test runs."""
+    require("root")
+    before, group = os.getgroups(), 27
+    os.setgroups([*before, group])
+    yield group
+    os.setgroups(before)
+
+
+def test_an_ordinary_caller_with_one_id_is_told_that_its_groups_stay(callers_group: int) -> None:
+    """What the shortfall says, asked of the kernel: without the setgid helper setgroups(2) is forbidden."""
+    plugins = installed(MECHANISMS)
+    host = attrs.evolve(host_of(ordinary(), plugins), groups=(ordinary().gid, callers_group))
+    text = f'[namespaces]\nid_map = "one-id"\n{COMMON.partition("[process]")[2]}'
+    with workplace() as folder:
+        composition = composed([text], plugins, host, folder)
+        with pytest.raises(HostError, match=r"process\.groups cannot be enforced here"):
+            pipeline.plan(plugins, composition, host, ["true"])
+    code = "import os\ntry: os.setgroups([])\nexcept PermissionError: print(os.getgroups())"
+    ids = [f"--reuid={ordinary().uid}", f"--regid={ordinary().gid}", f"--groups={callers_group}"]
+    command = ["setpriv", *ids, "unshare", "--user", "--map-current-user", "/usr/bin/python3", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[65534]", "the group is still there, under the name of no id"

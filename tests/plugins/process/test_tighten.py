@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -176,3 +178,17 @@ def test_processor_time_is_never_more_than_either_side(quota: int, period: int, 
     share = cpu["quota"] / cpu["period"]
     assert 0 < share <= ceiling / 100_000
     assert quota <= 0 or share <= quota / period
+
+
+@pytest.mark.parametrize("runtime", ["crun", "runc"])
+def test_the_example_of_a_runtime_becomes_strict(tmp_path: Path, runtime: str) -> None:
+    subprocess.run([runtime, "spec"], cwd=tmp_path, check=True)
+    document = json.loads((tmp_path / "config.json").read_text())
+    own = strict(ProcessSettings, user=User("33", "33"), cpu=50_000)
+    after, excesses = tightened(own, document)
+    assert {"process.user", "process.terminal"} <= excesses.keys()
+    assert after["process"]["user"] == {"uid": 33, "gid": 33, "umask": 0o077}
+    assert after["process"]["args"] == document["process"]["args"]
+    assert rlimits(after)["core"] == Rlimit(0, 0)
+    assert after["linux"]["resources"]["devices"] == document["linux"]["resources"]["devices"]
+    assert tightened(own, after)[1] == {}, "a second time there is nothing to cut"
