@@ -158,6 +158,10 @@ class Mechanism(ABC, Generic[S]):
         """TOML data that says exactly these values, keyed by setting and member (``--format toml``)."""
         return dump_table(self.schema, values)
 
+    def meaning(self, leaf: Leaf) -> str:
+        """What a leaf is about, in a line or two (``hardening explain``)."""
+        return self.schema.settings[leaf.setting].help
+
     def samples(self) -> Sequence[tuple[str, str, Any]]:
         """Says for the property tests of `hardening.laws`, as setting, member and value: all samples of each kind, for a
         few members of each family."""

@@ -156,5 +156,5 @@ def _name(profile: str) -> str:
 
 
 def default_leaf(mechanism: Mechanism[Any], leaf: Leaf) -> str:
-    """The help text of the setting behind a leaf."""
-    return mechanism.schema.settings[leaf.setting].help
+    """What a leaf is about."""
+    return mechanism.meaning(leaf)

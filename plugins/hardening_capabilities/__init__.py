@@ -12,7 +12,7 @@ from hardening.findings import Finding
 from hardening.hookspecs import hookimpl
 from hardening.host import Host
 from hardening.mechanism import Check, Context, Excess, Mechanism, Option, Reading, Shortfall
-from hardening.schema import REST, Say
+from hardening.schema import REST, Leaf, Say
 from hardening.source import Node
 from hardening.spec import Fragment
 from hardening_capabilities import findings, spec
@@ -45,6 +45,14 @@ class Capabilities(Mechanism[CapabilitiesSettings]):
         if short == REST:
             return (REST, *BY_NAME)
         return (short,) if short in BY_NAME else ()
+
+    def meaning(self, leaf: Leaf) -> str:
+        """That of the capability itself."""
+        capability = BY_NAME.get(leaf.member)
+        if capability is None:
+            return super().meaning(leaf)
+        danger = f" Dangerous: {capability.risk}. Smaller: {capability.instead}." if capability.risk else ""
+        return f"{capability.meaning[0].upper()}{capability.meaning[1:]}.{danger}"
 
     def dump(self, values: Mapping[tuple[str, str], Any]) -> dict[str, object]:
         return grammar.dump(values)

@@ -41,6 +41,9 @@ def _read_item(node: Node) -> tuple[str, bool]:
 class Held(Flag):
     """Whether a capability is held."""
 
+    def grammar(self) -> str:
+        return "a name in `drop` or `add`"
+
     def show(self, value: bool) -> str:
         return "added" if value else "dropped"
 
