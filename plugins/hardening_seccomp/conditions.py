@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import islice
 
 import attrs
@@ -21,7 +21,6 @@ from hardening_seccomp.diagrams import (
     negation,
     select,
 )
-
 
 MAX_RUNS = 64
 
@@ -84,10 +83,9 @@ class Entry:
 
 
 class Style(enum.Enum):
-    """Which comparisons `entries` may use: all; equality, inequality and masks; equality and masks."""
+    """Which comparisons `entries` may use: all, or equality and masks only."""
 
     NATIVE = "native"
-    EQUALITY = "equality"
     MASKS = "masks"
 
 
@@ -166,7 +164,7 @@ def _cover(rule: Rule, ref: int, bound: int, style: Style) -> list[tuple[int, li
     """For each node below the argument that ``ref`` tests, disjoint comparisons for the values that lead there."""
     index = rule.branches[ref][0] // WIDTH
     runs = None if style is Style.MASKS else _runs(rule, ref, index)
-    by_runs = _covers_of_runs(runs, index, bound, style) if runs is not None else {}
+    by_runs = _covers_of_runs(runs, index, bound) if runs is not None else {}
     limit = max((len(found) for found in by_runs.values()), default=bound)
     result = []
     for target in dict.fromkeys(target for target, _, _ in _cubes(rule, ref, index, bound * WIDTH)):
@@ -230,9 +228,7 @@ def _runs(rule: Rule, ref: int, index: int) -> list[tuple[int, int, int]] | None
     return walk(ref, 0)
 
 
-def _covers_of_runs(
-    runs: list[tuple[int, int, int]], index: int, bound: int, style: Style
-) -> dict[int, list[Comparison]]:
+def _covers_of_runs(runs: list[tuple[int, int, int]], index: int, bound: int) -> dict[int, list[Comparison]]:
     """Comparisons for each target, from its intervals."""
     intervals: dict[int, list[tuple[int, int]]] = {}
     for first, last, target in runs:
@@ -242,7 +238,7 @@ def _covers_of_runs(
         ends_meet = len(parts) == 2 and parts[0][0] == 0 and parts[1][1] == MAX_ARGUMENT
         if ends_meet and parts[0][1] + 2 == parts[1][0]:
             covers[target] = [Comparison(index, Op.NE, parts[0][1] + 1)]
-        elif style is Style.NATIVE:
+        else:
             covers[target] = [item for first, last in parts for item in _interval(index, first, last)][: bound + 1]
     return covers
 
@@ -262,15 +258,6 @@ def _interval(index: int, first: int, last: int) -> Iterator[Comparison]:
                 size >>= 1
             yield _masked(index, MAX_ARGUMENT ^ (size - 1), first)
             first += size
-
-
-_ORDERING = frozenset({Op.LT, Op.LE, Op.GE, Op.GT})
-
-
-def is_fragile(found: Sequence[Entry]) -> bool:
-    """Whether libseccomp before 2.6.1 may merge these entries wrongly or never come back: several that share a system
-    call, with an ordering comparison among them (GHSA-4q85-33p6-j5g6)."""
-    return len(found) > 1 and any(item.op in _ORDERING for entry in found for item in entry.comparisons)
 
 
 def describe(rule: Rule, bound: int = 12) -> str:

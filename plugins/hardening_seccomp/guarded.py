@@ -18,7 +18,8 @@ from hardening.errors import HardeningError, SpecError
 from hardening_seccomp.build import build
 from hardening_seccomp.libseccomp import Libseccomp
 
-SECONDS = 2
+SECONDS = 1
+_ORDERING = frozenset({"SCMP_CMP_LT", "SCMP_CMP_LE", "SCMP_CMP_GE", "SCMP_CMP_GT"})
 
 
 @attrs.frozen
@@ -30,10 +31,15 @@ class Programs:
 
 
 def suspects(document: Mapping[str, Any]) -> frozenset[str]:
-    """The system calls with several entries, one of them on several arguments."""
+    """The system calls with several entries that order numbers or look at several arguments."""
     entries = Counter(name for item in document["syscalls"] for name in item["names"])
-    joined = {name for item in document["syscalls"] if len(item.get("args", ())) > 1 for name in item["names"]}
-    return frozenset(name for name in joined if entries[name] > 1)
+    delicate = {name for item in document["syscalls"] if _is_delicate(item) for name in item["names"]}
+    return frozenset(name for name in delicate if entries[name] > 1)
+
+
+def _is_delicate(item: Mapping[str, Any]) -> bool:
+    arguments = item.get("args", ())
+    return len(arguments) > 1 or any(argument["op"] in _ORDERING for argument in arguments)
 
 
 def programs(document: Mapping[str, Any], library: Libseccomp, seconds: int = SECONDS) -> Programs | None:

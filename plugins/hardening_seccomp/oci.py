@@ -18,7 +18,6 @@ from hardening_seccomp.conditions import (
     Style,
     TooManyEntries,
     entries,
-    is_fragile,
     rule_of,
 )
 from hardening_seccomp.diagrams import ARGUMENTS, MAX_ARGUMENT, constant
@@ -26,7 +25,6 @@ from hardening_seccomp.filters import Filter
 
 POINTER = "/linux/seccomp"
 MAX_ENTRIES = 256
-MAX_INEQUALITIES = 16  # with more of them libseccomp 2.6.0 was seen to loop for ever, with masks never
 FLAGS = {
     "log": "SECCOMP_FILTER_FLAG_LOG",
     "spec-allow": "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
@@ -93,7 +91,7 @@ def emit(
         try:
             if name in flat:
                 raise TooManyEntries
-            found = _plainest(rule, model.default, bound, Style.MASKS if name in masks else Style.NATIVE)
+            found = entries(rule, model.default, bound, Style.MASKS if name in masks else Style.NATIVE)
         except TooManyEntries:
             flattened.append(name)
             found = entries(constant(strictest(rule)), model.default, 1)
@@ -108,15 +106,6 @@ def emit(
         document["flags"] = sorted(FLAGS[flag] for flag in model.flags)
     document["syscalls"] = [_syscall(names, entry) for found, names in ordered for entry in found]
     return Emission(document, tuple(flattened))
-
-
-def _plainest(rule: Rule, default: Action, bound: int, style: Style) -> tuple[Entry, ...]:
-    found = entries(rule, default, bound, style)
-    if style is Style.NATIVE and is_fragile(found):
-        found = entries(rule, default, bound, Style.EQUALITY)
-        if len(found) > MAX_INEQUALITIES:
-            found = entries(rule, default, bound, Style.MASKS)
-    return found
 
 
 def strictest(rule: Rule) -> Action:

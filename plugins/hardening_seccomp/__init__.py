@@ -1,0 +1,88 @@
+"""Seccomp: which system calls the command may make, and with which arguments.
+
+Owns `[seccomp]`, and of the OCI spec ``/linux/seccomp``, the file ``seccomp.bpf`` beside it and the annotation with its
+digest. Its leaves are ``seccomp.<syscall>``, ``seccomp.*``, ``seccomp.architectures.<name>`` and ``seccomp.flags.<name>``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from hardening.findings import Finding
+from hardening.hookspecs import hookimpl
+from hardening.host import Host
+from hardening.mechanism import Check, Context, Excess, Mechanism, Option, Reading, Shortfall
+from hardening.schema import REST, Say
+from hardening.source import Node
+from hardening.spec import Fragment
+from hardening_seccomp import findings, groups, spec
+from hardening_seccomp.host import SeccompFacts, check, probe
+from hardening_seccomp.settings import SeccompSettings
+from hardening_seccomp.table import TableReader, dump
+
+__all__ = ["Seccomp", "SeccompSettings"]
+
+
+class Seccomp(Mechanism[SeccompSettings]):
+    """The mechanism behind `[seccomp]` (seccomp(2))."""
+
+    name = "seccomp"
+    summary = "Which system calls the command may make, and with which arguments"
+    after = ("capabilities",)
+    settings_type = SeccompSettings
+
+    def says(self, table: Node, reading: Reading) -> Iterator[Say]:
+        return TableReader(table, reading).says()
+
+    def expand(self, name: str) -> Sequence[str]:
+        """A system call, ``*``, or all members of a group such as ``@debug``."""
+        data = groups.load()
+        if name.startswith(groups.PREFIX):
+            return sorted(data.members.get(name, ()))
+        setting = name.partition(".")[0]
+        known = setting in ("architectures", "flags", "requirement") or name in data.names or name == REST
+        return (name,) if known else ()
+
+    def dump(self, values: Mapping[tuple[str, str], Any]) -> dict[str, object]:
+        return dump(values)
+
+    def samples(self) -> Sequence[tuple[str, str, Any]]:
+        """Without conditions for ``*``: a default action knows no arguments."""
+        return [say for say in super().samples() if say[1] != REST or say[0] or say[2].is_constant]
+
+    def options(self) -> Sequence[Option]:
+        return (
+            Option(
+                ("--seccomp-allow",), "allow", "Allow a system call or a group (@name).", metavar="NAME", multiple=True
+            ),
+            Option(
+                ("--seccomp-deny",), "deny", "Deny a system call or a group (@name).", metavar="NAME", multiple=True
+            ),
+        )
+
+    def probe(self, host: Host) -> SeccompFacts:
+        return probe(host)
+
+    def check(self, settings: SeccompSettings, context: Context) -> Iterable[Shortfall]:
+        return check(settings, context)
+
+    def contribute(self, settings: SeccompSettings, context: Context, fragment: Fragment) -> None:
+        spec.contribute(settings, context, fragment)
+
+    def tighten(
+        self, settings: SeccompSettings, document: Mapping[str, Any], context: Context, fragment: Fragment
+    ) -> Iterable[Excess]:
+        return spec.tighten(settings, document, context, fragment)
+
+    def findings(self, settings: SeccompSettings, context: Context) -> Iterable[Finding]:
+        return findings.findings(settings, context)
+
+    def verify(self, settings: SeccompSettings, receipt: Mapping[str, Any]) -> Iterable[Check]:
+        return findings.verify(settings, receipt)
+
+
+@hookimpl
+def hardening_mechanisms() -> Sequence[Seccomp]:
+    """The mechanism of this plugin."""
+    return (Seccomp(),)

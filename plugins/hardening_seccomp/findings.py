@@ -1,0 +1,159 @@
+"""What is worth saying about a filter, and what the kernel says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from hardening.errors import HardeningError
+from hardening.findings import Finding, Severity
+from hardening.mechanism import Check, Context
+from hardening_seccomp import groups
+from hardening_seccomp.actions import ALLOW, Action, Kind
+from hardening_seccomp.compile import compile_filter
+from hardening_seccomp.conditions import Rule, describe
+from hardening_seccomp.host import SeccompFacts
+from hardening_seccomp.oci import strictest
+from hardening_seccomp.settings import SeccompSettings, is_denial
+from hardening_seccomp.spec import filter_of, is_stranger
+
+REPAIRED = (2, 6, 1)
+FILTER_MODE = "2"
+
+#: Calls that undo what other mechanisms build, and how.
+DANGEROUS = {
+    "ptrace": "controls other processes of the same user and reads their memory",
+    "process_vm_readv": "reads the memory of other processes of the same user",
+    "process_vm_writev": "writes the memory of other processes of the same user",
+    "pidfd_getfd": "takes open files from other processes",
+    "mount": "changes what the file tree shows, where a capability for it is held or can be had",
+    "move_mount": "changes what the file tree shows, where a capability for it is held or can be had",
+    "unshare": "makes namespaces, and with a user namespace every capability in it",
+    "setns": "enters other namespaces",
+    "clone3": "makes namespaces that no filter sees, since its flags are in memory",
+    "bpf": "loads programs into the kernel",
+    "perf_event_open": "exposes much of the kernel to unprivileged code",
+    "userfaultfd": "makes races in the kernel easy to win",
+    "io_uring_setup": "makes system calls that no filter sees",
+    "keyctl": "reaches key rings that no namespace separates",
+    "add_key": "reaches key rings that no namespace separates",
+    "request_key": "reaches key rings that no namespace separates",
+    "init_module": "loads code into the kernel",
+    "finit_module": "loads code into the kernel",
+    "kexec_load": "replaces the kernel",
+    "kexec_file_load": "replaces the kernel",
+    "open_by_handle_at": "opens files outside of the root by their handles",
+    "iopl": "gives access to the ports of devices",
+    "ioperm": "gives access to the ports of devices",
+    "modify_ldt": "has had many holes, and only old 16-bit programs need it",
+}
+
+
+def findings(settings: SeccompSettings, context: Context) -> Iterable[Finding]:
+    """Dangerous permissions, rules that could not be kept exactly, unknown names, other architectures, harsh defaults."""
+    facts = context.host.of(SeccompFacts)
+    if facts.library is None or context.lacks("seccomp.*"):
+        return
+    yield from _permissions(settings)
+    yield from _defaults(settings.syscalls.rest)
+    model = filter_of(settings, context)
+    try:
+        flattened = compile_filter(model, facts.library).flattened
+    except HardeningError:
+        flattened = ()  # the error itself is raised where the filter is contributed
+    for name in flattened:
+        yield Finding(
+            "seccomp/stricter",
+            Severity.WARNING,
+            f"{name}: the rule cannot be written exactly for libseccomp, so every call gets its strictest action, "
+            f"{strictest(model.rule(name))}",
+            leaf=f"seccomp.{name}",
+            hint="use fewer or simpler comparisons, or libseccomp 2.6.1 or newer",
+        )
+    grouped = groups.load().names
+    for name in sorted(set(settings.syscalls.named) - grouped):
+        if is_stranger(name, model, facts.library):
+            yield Finding(
+                "seccomp/unknown-syscall",
+                Severity.WARNING,
+                f"{name}: libseccomp knows no such system call on this machine, so it gets the default action",
+                leaf=f"seccomp.{name}",
+                hint="check the name, or update libseccomp",
+            )
+    for name in settings.architectures.having(True):
+        yield Finding(
+            "seccomp/architecture",
+            Severity.WARNING,
+            f"system calls of {name} are open beside the machine's own: more of the kernel, and 32-bit numbers of its own",
+            leaf=f"seccomp.architectures.{name}",
+            hint='leave it out unless programs of that architecture run: architectures = ["native"]',
+        )
+    if facts.library.version < REPAIRED:
+        yield _old_library(facts.library.version)
+
+
+def _permissions(settings: SeccompSettings) -> Iterable[Finding]:
+    for name, why in DANGEROUS.items():
+        rule = settings.syscalls[name]
+        if not all(map(is_denial, rule.leaves)):
+            some = "" if rule.is_constant else f" ({describe(rule)})"
+            yield Finding(
+                f"seccomp/allows-{name}",
+                Severity.WARNING,
+                f"{name} is allowed{some}: it {why}",
+                leaf=f"seccomp.{name}",
+                hint=f'deny = ["{name}"]',
+            )
+    ioctl = settings.syscalls["ioctl"]
+    if not is_denial(ioctl.value((0, 0x5412, 0, 0, 0, 0))):
+        yield Finding(
+            "seccomp/allows-tiocsti",
+            Severity.WARNING,
+            "ioctl TIOCSTI is allowed: it types into the caller's terminal",
+            leaf="seccomp.ioctl",
+            hint='allow ioctl through a group such as "@basic-io", which keeps it back',
+        )
+
+
+def _defaults(rest: Rule) -> Iterable[Finding]:
+    action = strictest(rest)
+    if action == ALLOW or action.kind is Kind.LOG:
+        yield Finding(
+            "seccomp/open-default",
+            Severity.WARNING,
+            f"system calls that nobody named are answered with {action}, those of newer kernels too",
+            leaf="seccomp.*",
+            hint='default = "errno:ENOSYS", and allow what is needed',
+        )
+    elif action.kind in (Kind.KILL_THREAD, Kind.KILL_PROCESS):
+        yield _harsh(action)
+
+
+def _harsh(action: Action) -> Finding:
+    thread = "; killing one thread can leave the others waiting for ever" if action.kind is Kind.KILL_THREAD else ""
+    return Finding(
+        "seccomp/harsh-default",
+        Severity.NOTE,
+        f"system calls that nobody named are answered with {action}: a libc that probes for a newer call dies of it{thread}",
+        leaf="seccomp.*",
+        hint='"errno:ENOSYS" lets programs fall back to older calls',
+    )
+
+
+def _old_library(version: tuple[int, int, int]) -> Finding:
+    return Finding(
+        "seccomp/old-libseccomp",
+        Severity.NOTE,
+        f"libseccomp {'.'.join(map(str, version))} merges some comparisons wrongly (GHSA-4q85-33p6-j5g6); the compiled "
+        "filter was proved equal to the composed one",
+        leaf="seccomp.*",
+        hint="update libseccomp to 2.6.1 or newer",
+    )
+
+
+def verify(settings: SeccompSettings, receipt: Mapping[str, Any]) -> Iterable[Check]:
+    """Hold the kernel's ``Seccomp`` and ``Seccomp_filters`` (proc_pid_status(5)) against the composition."""
+    status = receipt["status"]
+    mode, number = str(status.get("Seccomp", "")).strip(), str(status.get("Seccomp_filters", "?")).strip()
+    shown = f"mode {mode}, {number} filters" if mode else "not reported"
+    yield Check("seccomp.*", f"filter, else {strictest(settings.syscalls.rest)}", shown, mode == FILTER_MODE)

@@ -1,0 +1,106 @@
+"""What this kernel and its libseccomp offer, and what of the settings they cannot enforce."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import attrs
+
+from hardening.errors import HardeningError, HostError
+from hardening.host import Host
+from hardening.mechanism import Context, Shortfall
+from hardening_seccomp import groups
+from hardening_seccomp.actions import Action, Kind
+from hardening_seccomp.libseccomp import INSTALL, Libseccomp
+from hardening_seccomp.settings import SeccompSettings
+
+ACTIONS_AVAILABLE = Path("/proc/sys/kernel/seccomp/actions_avail")
+#: Names of machines (uname(2)) that libseccomp names otherwise.
+_MACHINES = {"i386": "x86", "i486": "x86", "i586": "x86", "i686": "x86", "armv7l": "arm", "armv6l": "arm"}
+_KERNEL_WORDS = {
+    Kind.ALLOW: "allow",
+    Kind.LOG: "log",
+    Kind.TRACE: "trace",
+    Kind.NOTIFY: "user_notif",
+    Kind.ERRNO: "errno",
+    Kind.TRAP: "trap",
+    Kind.KILL_THREAD: "kill_thread",
+    Kind.KILL_PROCESS: "kill_process",
+}
+SPEC_ALLOW_SINCE = (4, 17)
+
+
+@attrs.frozen
+class SeccompFacts:
+    """``native`` is this machine as libseccomp names it; ``actions`` are those of the kernel, by its own words;
+    ``library`` is None where libseccomp cannot be used, and ``problem`` says why."""
+
+    native: str
+    actions: frozenset[str]
+    library: Libseccomp | None
+    problem: str = ""
+
+    @property
+    def native_names(self) -> frozenset[str]:
+        """The system calls of this machine, as far as libseccomp knows them."""
+        if self.library is None:
+            return frozenset()
+        return frozenset(self.library.names(self.library.native()))
+
+    def knows(self, name: str) -> bool:
+        """Whether some architecture has a system call of this name."""
+        if self.library is None:
+            return name in groups.load().names
+        return name.isascii() and self.library.number(self.library.native(), name) is not None
+
+    def required_library(self) -> Libseccomp:
+        """The library; `HostError` where it cannot be used."""
+        if self.library is None:
+            raise HostError(self.problem, hint=INSTALL)
+        return self.library
+
+
+def probe(host: Host) -> SeccompFacts:
+    """Open libseccomp and ask procfs which actions the kernel has (seccomp(2))."""
+    native = _MACHINES.get(host.machine, host.machine)
+    try:
+        actions = frozenset(ACTIONS_AVAILABLE.read_text().split())
+    except OSError:
+        actions = frozenset()
+    try:
+        return SeccompFacts(native, actions, Libseccomp.load())
+    except HardeningError as error:
+        return SeccompFacts(native, actions, None, error.message)
+
+
+def check(settings: SeccompSettings, context: Context) -> Iterable[Shortfall]:
+    """Missing libseccomp, missing kernel support, actions, architectures or flags."""
+    facts = context.host.of(SeccompFacts)
+    if not facts.actions:
+        yield Shortfall(
+            "seccomp.*",
+            f"the kernel has no seccomp filters: {ACTIONS_AVAILABLE} cannot be read",
+            "use a kernel with CONFIG_SECCOMP_FILTER, and mount procfs",
+        )
+        return
+    if facts.library is None:
+        yield Shortfall("seccomp.*", facts.problem, INSTALL)
+        return
+    for action, leaf in _actions(settings).items():
+        if _KERNEL_WORDS[action.kind] not in facts.actions:
+            word = str(action).partition(":")[0]
+            yield Shortfall(f"seccomp.{leaf}", f"the kernel has no action {word}", "choose another action")
+    for name in (facts.native, *settings.architectures.having(True)):
+        if facts.library.architecture(name) is None:
+            yield Shortfall(
+                f"seccomp.architectures.{name}", f"libseccomp does not know the architecture {name}", INSTALL
+            )
+    if settings.spec_allow and context.host.kernel < SPEC_ALLOW_SINCE:
+        yield Shortfall("seccomp.flags.spec-allow", "the kernel is older than 4.17", "leave the flag out")
+
+
+def _actions(settings: SeccompSettings) -> dict[Action, str]:
+    """Every action that occurs, with a system call that has it."""
+    found = {action: name for name, rule in settings.syscalls.named.items() for action in rule.leaves}
+    return found | dict.fromkeys(settings.syscalls.rest.leaves, "*")

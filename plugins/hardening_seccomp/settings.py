@@ -1,0 +1,251 @@
+"""The composed settings of `[seccomp]`, and the order of rules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+
+import attrs
+
+from hardening.kinds import Flag, Kind, Neutral, nearest
+from hardening.schema import Members, family, scalar
+from hardening.source import Node
+from hardening_seccomp import groups
+from hardening_seccomp.actions import ALLOW, ENOSYS, EPERM, KILL_PROCESS, LOG, Action, parse_action
+from hardening_seccomp.conditions import (
+    Comparison,
+    Entry,
+    Op,
+    Rule,
+    TooManyEntries,
+    describe,
+    entries,
+    fill,
+    join,
+    partial,
+    rule_of,
+)
+from hardening_seccomp.diagrams import ARGUMENTS, MAX_ARGUMENT, WIDTH, constant
+from hardening_seccomp.filters import rule_at_most, rule_meet
+from hardening_seccomp.oci import ARCHITECTURES, strictest
+
+#: The family of system calls has no name: its members stand for ``seccomp.<syscall>``.
+FAMILY = ""
+NATIVE = "native"
+MAX_DUMPED = 1024
+_TOML_MAX = (1 << 63) - 1
+
+
+def read_number(node: Node) -> int:
+    """A number from 0 to 2**64 - 1: an integer, or a string such as ``"0xffffffff00000000"`` beyond TOML's range."""
+    if isinstance(node.raw, str):
+        try:
+            value = int(node.raw, 0)
+        except ValueError:
+            raise node.error(f'"{node.raw}" is not a number', hint='write 21522 or "0x5412"') from None
+        return Node(value, node.path, node.document).integer(0, MAX_ARGUMENT)
+    return node.integer(0, MAX_ARGUMENT)
+
+
+def read_comparison(node: Node, names: Sequence[str]) -> Comparison:
+    """One element of ``args``: ``index``, ``op``, ``value``, for masked_eq ``mask``, and ``width`` 32 or 64."""
+    fields = dict(node.members())
+    for key, extra in fields.items():
+        if key not in ("index", "op", "value", "mask", "width"):
+            raise extra.error("unknown key", hint="an argument has index, op, value, mask and width")
+    missing = [key for key in ("index", "op", "value") if key not in fields]
+    if missing:
+        raise node.error(f"{missing[0]} is missing", hint='write { index = 1, op = "eq", value = 0x5412 }')
+    index = fields["index"].integer(0, ARGUMENTS - 1)
+    word = fields["op"].string()
+    words = [op.value for op in Op]
+    if word not in words:
+        raise fields["op"].error(f'"{word}" is none of {", ".join(words)}', hint=nearest(word, words))
+    if (word == "masked_eq") != ("mask" in fields):
+        raise node.error("masked_eq, and only masked_eq, takes a mask")
+    value = read_number(fields["value"])
+    mask = read_number(fields["mask"]) if "mask" in fields else MAX_ARGUMENT
+    width = _width(node, fields.get("width"), names, index)
+    if max(value, mask if "mask" in fields else 0) >> width:
+        raise node.error(
+            f"the kernel looks at {width} bits of this argument, and the number has more",
+            hint="write the number without its upper half, or say width = 64",
+        )
+    if value & ~mask:
+        raise node.error("the value has bits that the mask does not, so this never matches")
+    return Comparison(index, Op(word), value, mask, width)
+
+
+def _width(node: Node, stated: Node | None, names: Sequence[str], index: int) -> int:
+    if stated is not None:
+        if stated.integer() not in (32, WIDTH):
+            raise stated.error("width is 32 or 64")
+        return stated.integer()
+    widths = {groups.load().width(name, index) for name in names}
+    if len(widths) > 1:
+        raise node.error(
+            "the kernel reads this argument of these system calls with different widths",
+            hint="say width = 32 or width = 64, or write one rule for each",
+        )
+    return widths.pop() if widths else WIDTH
+
+
+def dump_entries(rule: Rule) -> list[dict[str, object]]:
+    """TOML data of entries that say exactly ``rule`` under 'the strictest entry that matches'."""
+    shares = rule.shares()
+    usual = max(shares, key=lambda action: shares[action])
+    if all(action.at_most(usual) for action in rule.leaves):
+        try:
+            special = entries(rule, usual, MAX_DUMPED)
+        except TooManyEntries:
+            special = ()
+        if special or rule.is_constant:
+            return [{"action": str(usual)}, *map(_dump_entry, special)]
+    try:
+        return [_dump_entry(entry) for entry in entries(rule, None, MAX_DUMPED)]
+    except TooManyEntries:
+        return [{"action": str(strictest(rule))}]
+
+
+def _dump_entry(entry: Entry) -> dict[str, object]:
+    data: dict[str, object] = {"action": str(entry.action)}
+    if entry.comparisons:
+        data["args"] = [_dump_comparison(item) for item in entry.comparisons]
+    return data
+
+
+def _dump_comparison(item: Comparison) -> dict[str, object]:
+    numbers = {"value": item.value} | ({"mask": item.mask} if item.op is Op.MASKED_EQ else {})
+    shown = {key: number if number <= _TOML_MAX else hex(number) for key, number in numbers.items()}
+    return {"index": item.index, "op": item.op.value, "width": item.width, **shown}
+
+
+@attrs.frozen
+class RuleKind(Kind[Rule]):
+    """What a filter answers to one system call, for every argument vector.
+
+    The order is that of actions, argument vector by argument vector. Two errnos are equally strict; where two layers deny
+    alike, the later one's errno is answered, as with two filters in the kernel.
+    """
+
+    def parse(self, node: Node) -> Rule:
+        if isinstance(node.raw, str):
+            return constant(parse_action(node.raw, origin=node.origin))
+        parts = []
+        for item in node.items():
+            action = item.get("action")
+            if action is None:
+                raise item.error("action is missing")
+            cases = item.get("args")
+            comparisons = tuple(read_comparison(one, ()) for one in cases.items()) if cases else ()
+            parts.append(partial(Entry(parse_action(action.raw, origin=action.origin), comparisons)))
+        return fill(join(parts), ENOSYS)
+
+    def at_most(self, a: Rule, b: Rule) -> bool:
+        return rule_at_most(a, b)
+
+    def meet(self, a: Rule, b: Rule) -> Rule:
+        return rule_meet(a, b)
+
+    def grammar(self) -> str:
+        return (
+            '`"allow"`, `"log"`, `"trace[:N]"`, `"errno[:NAME]"`, `"trap"`, `"kill-thread"` or `"kill-process"`, '
+            "for all arguments or by comparisons of them"
+        )
+
+    def samples(self) -> Sequence[Rule]:
+        low = Comparison(1, Op.LE, 7)
+        return (
+            constant(KILL_PROCESS),
+            constant(ENOSYS),
+            constant(LOG),
+            constant(ALLOW),
+            rule_of([Entry(ALLOW, (Comparison(0, Op.EQ, 1),))], ENOSYS),
+            rule_of([Entry(ALLOW), Entry(ENOSYS, (Comparison(0, Op.MASKED_EQ, 4, 6), low))], ENOSYS),
+            rule_of([Entry(LOG, (Comparison(0, Op.NE, 1),)), Entry(ALLOW, (low,))], ENOSYS),
+        )
+
+    def show(self, value: Rule) -> str:
+        return describe(value)
+
+    def dump(self, value: Rule) -> object:
+        return str(value.leaves[0]) if value.is_constant else dump_entries(value)
+
+
+class StrictDefaults(Mapping[str, Rule]):
+    """What an unstated filter allows: the members of ``@strict``, read from the data file on first use."""
+
+    @cached_property
+    def _rules(self) -> dict[str, Rule]:
+        data = groups.load()
+        return {name: fill(data.allowed(name), ENOSYS) for name in sorted(data.members[groups.STRICT])}
+
+    def __getitem__(self, name: str) -> Rule:
+        return self._rules[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rules)
+
+    def __len__(self) -> int:
+        return len(self._rules)
+
+
+def read_architecture(node: Node) -> str:
+    """``native`` or a name of libseccomp's; raises `ProfileError` for an unknown one."""
+    name = node.string()
+    known = (NATIVE, *ARCHITECTURES)
+    if name not in known:
+        raise node.error(f'unknown architecture "{name}"', hint=nearest(name, known) or f"one of {', '.join(known)}")
+    return name
+
+
+def _read_architecture_item(node: Node) -> tuple[str, bool]:
+    return read_architecture(node), True
+
+
+@attrs.frozen
+class SeccompSettings:
+    """Composed `[seccomp]`."""
+
+    syscalls: Members[Rule] = family(
+        RuleKind(),
+        name=FAMILY,
+        rest=constant(ENOSYS),
+        absent=constant(ENOSYS),
+        default=StrictDefaults(),
+        read_member=Node.string,
+        help="What happens to each system call: `default`, `allow`, `deny`, `log`, `rules` and `profile` say it. "
+        "Unstated, the group `@strict` is allowed and everything else is answered with ENOSYS.",
+        examples=("ptrace", "personality"),
+        lenient="a command that may make no system call cannot even start, and one that is killed for asking cannot fall back",
+    )
+    architectures: Members[bool] = family(
+        Flag(strict=False),
+        rest=False,
+        absent=False,
+        read_member=read_architecture,
+        read_item=_read_architecture_item,
+        help="Architectures whose system calls are filtered by the same rules, beside the machine's own; any other kills.",
+        examples=("x86", "x32"),
+    )
+    log: bool = scalar(
+        Neutral(Node.boolean, "`true` or `false`", (False, True)),
+        False,
+        "Whether the kernel logs every answer but `allow` (SECCOMP_FILTER_FLAG_LOG).",
+        name="flags.log",
+    )
+    spec_allow: bool = scalar(
+        Flag(strict=False),
+        False,
+        "Whether speculative store bypass stays permitted (SECCOMP_FILTER_FLAG_SPEC_ALLOW).",
+        name="flags.spec-allow",
+    )
+
+
+#: What the lists of the table say.
+ALLOWED, DENIED, LOGGED = ALLOW, EPERM, LOG
+
+
+def is_denial(action: Action) -> bool:
+    """Whether the system call does not run."""
+    return action.at_most(EPERM)

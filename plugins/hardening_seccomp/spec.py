@@ -1,0 +1,103 @@
+"""The filter's part of the OCI configuration: ``/linux/seccomp``, the compiled ``seccomp.bpf``, and its digest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import attrs
+
+from hardening.mechanism import Context, Excess
+from hardening.schema import REST
+from hardening.spec import Fragment, lookup
+from hardening_seccomp.compile import Compiled, compile_filter
+from hardening_seccomp.conditions import describe
+from hardening_seccomp.filters import Filter, excesses, looser_flags, meet
+from hardening_seccomp.host import SeccompFacts
+from hardening_seccomp.libseccomp import Libseccomp
+from hardening_seccomp.oci import POINTER, read, strictest
+from hardening_seccomp.settings import SeccompSettings
+
+FILE = "seccomp.bpf"
+DIGEST = "org.hardening.seccomp.bpf.sha256"
+
+
+def filter_of(settings: SeccompSettings, context: Context) -> Filter:
+    """The composed filter, of the system calls that some architecture of it has."""
+    facts = context.host.of(SeccompFacts)
+    library = facts.required_library()
+    extra = {name for name in settings.architectures.having(True) if not context.lacks(f"seccomp.architectures.{name}")}
+    flags = {word for word, held in (("log", settings.log), ("spec-allow", settings.spec_allow)) if held}
+    if context.lacks("seccomp.flags.spec-allow"):
+        flags.discard("spec-allow")
+    model = Filter(
+        default=strictest(settings.syscalls.rest),
+        rules=settings.syscalls.named,
+        architectures=frozenset({facts.native, *extra}),
+        flags=frozenset(flags),
+    )
+    return without_strangers(model, library).normal()
+
+
+def without_strangers(model: Filter, library: Libseccomp) -> Filter:
+    """The filter without rules for system calls that none of its architectures has."""
+    return attrs.evolve(
+        model, rules={name: rule for name, rule in model.rules.items() if not is_stranger(name, model, library)}
+    )
+
+
+def is_stranger(name: str, model: Filter, library: Libseccomp) -> bool:
+    """Whether no architecture of the filter has this system call, as far as the library knows."""
+    tokens = [library.architecture(architecture) for architecture in model.architectures]
+    numbers = [library.number(token, name) for token in tokens if token is not None]
+    return not any(number is not None and number >= 0 for number in numbers)
+
+
+def contribute(settings: SeccompSettings, context: Context, fragment: Fragment) -> None:
+    """Put the filter, unless this host was found unable to have one."""
+    if not context.lacks("seccomp.*"):
+        _put(compile_filter(filter_of(settings, context), context.host.of(SeccompFacts).required_library()), fragment)
+
+
+def _put(compiled: Compiled, fragment: Fragment) -> None:
+    fragment.put(POINTER, compiled.document, "seccomp.*", "seccomp.architectures", "seccomp.flags")
+    fragment.put(f"/annotations/{DIGEST}", compiled.digest, "seccomp.*")
+    fragment.file(FILE, compiled.program)
+
+
+def tighten(
+    settings: SeccompSettings, document: Mapping[str, Any], context: Context, fragment: Fragment
+) -> Iterable[Excess]:
+    """Replace a foreign filter by its exact intersection with the composed one."""
+    if context.lacks("seccomp.*"):
+        return
+    facts = context.host.of(SeccompFacts)
+    library = facts.required_library()
+    allowed = filter_of(settings, context)
+    found = lookup(document, POINTER)
+    if found is None:
+        yield Excess(POINTER, "no filter", f"else {allowed.default}", "seccomp.*")
+        _put(compile_filter(allowed, library), fragment)
+        return
+    foreign = read(found, native=facts.native)
+    model = without_strangers(foreign.model, library)
+    for name in excesses(model, allowed):
+        asked = describe(model.rule(name)) if name != REST else str(model.default)
+        limit = describe(allowed.rule(name)) if name != REST else str(allowed.default)
+        yield Excess(
+            f"{POINTER}/syscalls" if name != REST else f"{POINTER}/defaultAction", asked, limit, f"seccomp.{name}"
+        )
+    for name in sorted(model.architectures - allowed.architectures):
+        yield Excess(f"{POINTER}/architectures", name, "kill-process", f"seccomp.architectures.{name}")
+    for flag in sorted(looser_flags(model, allowed)):
+        yield Excess(f"{POINTER}/flags", flag, "not set", f"seccomp.flags.{flag}")
+    for name in foreign.ambiguous:
+        rule = describe(model.rule(name))
+        yield Excess(
+            f"{POINTER}/syscalls", f"{name}: overlapping entries of different actions", rule, f"seccomp.{name}"
+        )
+    for name in sorted(set(foreign.model.rules) - set(model.rules)):
+        yield Excess(
+            f"{POINTER}/syscalls", f"{name}: unknown here, as it is to the runtime", "left out", f"seccomp.{name}"
+        )
+    _put(compile_filter(meet(allowed, model), library), fragment)

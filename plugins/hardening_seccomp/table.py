@@ -1,0 +1,231 @@
+"""Reading the table ``[seccomp]``.
+
+A table with ``default`` or ``profile`` is a complete filter: all its says are *at most* says. A table without them speaks
+only of the system calls that it names. Within one table the strictest entry that matches decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from hardening.kinds import nearest
+from hardening.mechanism import Reading
+from hardening.schema import REQUIREMENT, REST, Family, Say, Schema, read_family, unknown_key
+from hardening.source import Node, Origin
+from hardening_capabilities import CapabilitiesSettings
+from hardening_seccomp import docker, groups
+from hardening_seccomp.actions import ALLOW, ENOSYS, Action, parse_action
+from hardening_seccomp.conditions import Entry, Partial, fill, join, partial
+from hardening_seccomp.diagrams import constant
+from hardening_seccomp.host import SeccompFacts
+from hardening_seccomp.settings import (
+    ALLOWED,
+    DENIED,
+    FAMILY,
+    LOGGED,
+    NATIVE,
+    SeccompSettings,
+    dump_entries,
+    is_denial,
+    read_comparison,
+)
+
+KEYS = ("default", "allow", "deny", "log", "rules", "profile", "architectures", "flags", REQUIREMENT.name)
+_FLAGS = ("log", "spec-allow")
+
+
+@attrs.define
+class _Named:
+    """What one table states of one system call."""
+
+    parts: list[Partial]
+    origin: Origin
+    only_denied: bool = True
+    by_name: bool = False
+
+
+class TableReader:
+    """Reads one table; `says` yields at most one say a leaf."""
+
+    def __init__(self, table: Node, reading: Reading) -> None:
+        self.table = table
+        self.reading = reading
+        self.data = groups.load()
+        self.named: dict[str, _Named] = {}
+        self.guarded: dict[str, Origin] = {}
+        self.profile: docker.DockerProfile | None = None
+
+    def says(self) -> Iterator[Say]:
+        """All says of the table. Raises `ProfileError` for anything that it does not understand."""
+        fields = dict(self.table.members())
+        for key, node in fields.items():
+            if key not in KEYS:
+                raise unknown_key(node, key, dict.fromkeys(KEYS, REQUIREMENT))
+        self._read_profile(fields.get("profile"), fields.get("default"))
+        self._read_list(fields.get("allow"), ALLOWED)
+        self._read_list(fields.get("deny"), DENIED)
+        self._read_list(fields.get("log"), LOGGED)
+        for node in fields["rules"].items() if "rules" in fields else ():
+            self._read_rule(node)
+        self._apply_guards()
+        yield from self._syscalls(fields.get("default"), fields.get("profile"))
+        yield from self._architectures(fields.get("architectures"))
+        yield from self._flags(fields.get("flags"))
+        if REQUIREMENT.name in fields:
+            node = fields[REQUIREMENT.name]
+            yield Say(REQUIREMENT.name, "", REQUIREMENT.kind.parse(node), node.origin)
+
+    def _names(self, node: Node) -> Sequence[str]:
+        """The system calls that one word means: a name, or the members of a group that this machine can know."""
+        word = node.string()
+        if word.startswith(groups.PREFIX):
+            if word not in self.data.members:
+                known = list(self.data.members)
+                raise node.error(f'unknown group "{word}"', hint=nearest(word, known) or "groups: " + ", ".join(known))
+            return sorted(self.data.members[word])
+        facts = self.reading.host.of(SeccompFacts)
+        if not facts.knows(word):
+            known = sorted(facts.native_names | self.data.names)
+            hint = nearest(word, known) or "syscalls(2) lists the names; a group begins with @"
+            raise node.error(f'unknown system call "{word}"', hint=hint)
+        return (word,)
+
+    def _add(self, name: str, part: Partial, origin: Origin, *, denied: bool, by_name: bool) -> None:
+        found = self.named.setdefault(name, _Named([], origin))
+        found.parts.append(part)
+        found.only_denied &= denied
+        found.by_name |= by_name
+
+    def _read_list(self, node: Node | None, action: Action) -> None:
+        for item in node.items() if node is not None else ():
+            names = self._names(item)
+            in_group = item.string().startswith(groups.PREFIX)
+            for name in names:
+                if action == ALLOW and in_group and name in self.data.guards:
+                    self.guarded.setdefault(name, item.origin)
+                    continue
+                part = partial(Entry(action))
+                self._add(name, part, item.origin, denied=is_denial(action), by_name=action == ALLOW)
+
+    def _apply_guards(self) -> None:
+        """What a group allows of a guarded call; naming the call itself in ``allow`` gives all of it."""
+        for name, origin in self.guarded.items():
+            if name not in self.named or not self.named[name].by_name:
+                self._add(name, self.data.allowed(name), origin, denied=False, by_name=False)
+
+    def _read_rule(self, node: Node) -> None:
+        fields = dict(node.members())
+        for key, extra in fields.items():
+            if key not in ("names", "action", "args"):
+                raise extra.error("unknown key", hint="a rule has names, action and args")
+        if "names" not in fields or "action" not in fields:
+            raise node.error("a rule needs names and action")
+        action = parse_action(fields["action"].raw, origin=fields["action"].origin)
+        names = [name for item in fields["names"].items() for name in self._names(item)]
+        if not names:
+            raise fields["names"].error("a rule needs at least one name")
+        arguments = fields["args"].items() if "args" in fields else ()
+        comparisons = tuple(read_comparison(item, names) for item in arguments)
+        part = partial(Entry(action, comparisons))
+        for name in names:
+            # An unconditional rule states a value; only a partial denial is a bound.
+            self._add(name, part, node.origin, denied=is_denial(action) and bool(comparisons), by_name=not comparisons)
+
+    def _read_profile(self, node: Node | None, default: Node | None) -> None:
+        if node is None:
+            return
+        if default is not None:
+            raise default.error("the profile has a default of its own", hint="state default or profile, not both")
+        file = self.table.document.file
+        path = (file.parent if file is not None else Path.cwd()) / node.string()
+        capabilities = self.reading.of(CapabilitiesSettings)
+        facts = self.reading.host.of(SeccompFacts)
+        held = frozenset(f"CAP_{name}" for name in capabilities.added) if capabilities is not None else frozenset()
+        target = docker.Target(facts.native, held, self.reading.host.kernel)
+        self.profile = docker.read_file(path, target, origin=node.origin)
+        for name, entry in self.profile.entries:
+            self._add(name, partial(entry), node.origin, denied=False, by_name=False)
+
+    def _syscalls(self, default: Node | None, profile: Node | None) -> Iterator[Say]:
+        if default is not None or self.profile is not None:
+            stated = default or profile or self.table
+            otherwise = parse_action(default.raw, origin=default.origin) if default else self._profile_default()
+            for name, found in self.named.items():
+                yield Say(FAMILY, name, fill(join(found.parts), otherwise), found.origin, at_most=True)
+            yield Say(FAMILY, REST, constant(otherwise), stated.origin, at_most=True)
+            return
+        for name, found in self.named.items():
+            otherwise = ALLOW if found.only_denied else ENOSYS
+            yield Say(FAMILY, name, fill(join(found.parts), otherwise), found.origin, at_most=found.only_denied)
+
+    def _profile_default(self) -> Action:
+        return self.profile.default if self.profile is not None else ENOSYS
+
+    def _architectures(self, node: Node | None) -> Iterator[Say]:
+        if node is None:
+            if self.profile is not None:
+                origin = self.table.origin
+                yield Say("architectures", REST, False, origin)
+                for name in sorted(self.profile.architectures):
+                    yield Say("architectures", name, True, origin)
+            return
+        setting = Schema.of(SeccompSettings).settings["architectures"]
+        if isinstance(setting, Family):
+            native = self.reading.host.of(SeccompFacts).native
+            yield from (say for say in read_family(setting, node) if say.member not in (NATIVE, native))
+
+    def _flags(self, node: Node | None) -> Iterator[Say]:
+        if node is None:
+            return
+        stated: dict[str, Say] = {}
+        if isinstance(node.raw, dict):
+            for key, edits in node.members():
+                if key not in ("add", "drop"):
+                    raise edits.error("unknown key", hint="flags are changed with `add` and `drop`, or set by an array")
+                stated |= {word: _flag(word, key == "add", item) for item in edits.items() for word in [_word(item)]}
+        else:
+            stated = {word: Say(f"flags.{word}", "", False, node.origin) for word in _FLAGS}
+            stated |= {word: _flag(word, True, item) for item in node.items() for word in [_word(item)]}
+        yield from stated.values()
+
+
+def _flag(word: str, held: bool, node: Node) -> Say:
+    return Say(f"flags.{word}", "", held, node.origin)
+
+
+def _word(node: Node) -> str:
+    word = node.string()
+    if word not in _FLAGS:
+        hint = nearest(word, _FLAGS) or "flags: log, spec-allow; runtimes add tsync where they need it"
+        raise node.error(f'unknown flag "{word}"', hint=hint)
+    return word
+
+
+def dump(values: Mapping[tuple[str, str], Any]) -> dict[str, object]:
+    """TOML data that says exactly ``values``, keyed by setting and member."""
+    table: dict[str, object] = {}
+    syscalls = {member: value for (name, member), value in values.items() if name == FAMILY}
+    rest = syscalls.pop(REST, None)
+    if rest is not None:
+        table["default"] = str(rest.leaves[0])
+    rules = [{"names": [name], **entry} for name, rule in sorted(syscalls.items()) for entry in dump_entries(rule)]
+    if rules:
+        table["rules"] = rules
+    architectures = {member: value for (name, member), value in values.items() if name == "architectures"}
+    present = sorted(name for name, value in architectures.items() if value)
+    if REST in architectures:
+        table["architectures"] = present
+    elif architectures:
+        dropped = sorted(name for name, value in architectures.items() if not value)
+        table["architectures"] = {key: names for key, names in (("add", present), ("drop", dropped)) if names}
+    flags = {name.removeprefix("flags."): value for (name, _), value in values.items() if name.startswith("flags.")}
+    if flags:
+        lists = {key: sorted(word for word, held in flags.items() if held == (key == "add")) for key in ("add", "drop")}
+        table["flags"] = {key: words for key, words in lists.items() if words}
+    if (REQUIREMENT.name, "") in values:
+        table[REQUIREMENT.name] = values[REQUIREMENT.name, ""]
+    return table
