@@ -33,7 +33,7 @@ def test_every_finding_is_on_the_page_and_no_other() -> None:
 
 
 def test_the_example_is_a_profile(tmp_path: Path) -> None:
-    example = re.search(r"```toml\n(.*?)```", TEXT, re.DOTALL)
+    example = re.search(r"```toml profile\n(.*?)```", TEXT, re.DOTALL)
     assert example
     found = settings(tmp_path, example[1])
     assert found.cpu == 150_000
