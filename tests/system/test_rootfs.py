@@ -5,17 +5,34 @@ Every test has a counterpart in which the setting is loosened, and the kernel is
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator, Mapping
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hardening import bundle, pipeline
 from hardening.mechanism import Check
+from hardening.spec import Spec
 from hardening_rootfs import Rootfs
 from hardening_rootfs.verify import Mounted, parse
-from tests.support.runs import RUNTIMES, Running, busybox_root, composed, host_of, installed, running, workplace
+from tests.support.features import require
+from tests.support.runs import (
+    RUNTIMES,
+    SHELL,
+    Running,
+    busybox_root,
+    composed,
+    host_of,
+    installed,
+    running,
+    running_bundle,
+    workplace,
+)
 from tests.support.users import User, ordinary
 
 pytestmark = pytest.mark.system
@@ -89,6 +106,7 @@ def test_secrets_of_the_host_are_hidden(runtime: str) -> None:
 
 
 def test_what_is_no_longer_hidden_is_seen() -> None:
+    require("root")
     profile = '[rootfs]\nhidden_paths.drop = ["/etc/shadow", "/var/log"]'
     with running(COMMON + '\nuser = "host"', profile, **by("native")) as found:
         assert found.ask("cat /etc/shadow") == Path("/etc/shadow").read_text().rstrip("\n")
@@ -100,8 +118,7 @@ def test_what_is_no_longer_hidden_is_seen() -> None:
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_file_systems_mounted_below_are_read_only_too(runtime: str, data: Path) -> None:
     """A read-only bind mount of a tree leaves the mounts in it writable: they must be made read-only, too."""
-    import subprocess
-
+    require("root")
     inner = data / "inner"
     inner.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=1777", "tmpfs", str(inner)], check=True)
@@ -186,8 +203,8 @@ def test_a_volume_with_suid_and_dev_has_them(data: Path) -> None:
 
 @pytest.mark.parametrize("runtime", ["native", "crun"])
 def test_an_id_mapped_volume_has_the_owners_of_the_container(runtime: str, data: Path) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("only root can make id-mapped mounts")
+    require("root")
+    require("idmapped")
     profile = f'[rootfs]\nvolumes = ["{data}:/mapped:idmap", "{data}:/plain"]'
     with running(COMMON, profile, **by(runtime)) as found:
         assert found.ask("stat -c %u /mapped/file") == "0"
@@ -328,3 +345,52 @@ def test_mounts_of_the_command_stay_its_own() -> None:
     with running(COMMON, "[rootfs]", **by("native")) as found:
         shared = [place for place, item in mounts(found).items() if any("shared:" in field for field in item.fields)]
         assert shared == []
+
+
+def foreign(program: str, folder: Path, *extra: dict[str, Any]) -> dict[str, Any]:
+    """What a runtime writes as its own example, with mounts that nobody should be given."""
+    subprocess.run([program, "spec"], cwd=folder, check=True)
+    document: dict[str, Any] = json.loads((folder / "config.json").read_text())
+    document["root"] = {"path": str(busybox_root(folder / "image"))}
+    document["process"] |= {"args": list(SHELL), "terminal": False}
+    document["mounts"] += extra
+    # The host's cgroup layout is not what this is about.
+    document["mounts"] = [entry for entry in document["mounts"] if entry["type"] != "cgroup"]
+    return document
+
+
+@contextmanager
+def applied(program: str, *, profile: str | None, extra: Sequence[dict[str, Any]] = ()) -> Iterator[Running]:
+    """Run a foreign configuration, tightened to a profile or as it is."""
+    with workplace() as folder:
+        document = foreign(program, folder, *extra)
+        plugins = installed(("rootfs",))
+        host = host_of(None, installed(MECHANISMS))
+        if profile is not None:
+            plan = pipeline.tighten(plugins, composed([profile], plugins, host, folder), host, document)
+            document = json.loads(bundle.to_json(plan.spec.document))
+        bundle.write(Spec(document, {}, {}), folder / "bundle")
+        with running_bundle(folder, document, runtime=program) as found:
+            yield found
+
+
+@pytest.mark.parametrize("program", ["crun", "runc"])
+def test_a_foreign_configuration_is_tightened_and_runs(program: str, data: Path) -> None:
+    require("root")
+    extra = [
+        {"destination": "/data", "type": "bind", "source": str(data), "options": ["rbind", "rw", "suid"]},
+        {"destination": "/opt", "type": "bind", "source": "/etc", "options": ["rbind"]},
+        {"destination": "/tmp", "type": "tmpfs", "source": "tmpfs", "options": ["exec", "size=1g"]},
+    ]
+    with applied(program, profile=None, extra=extra) as found:
+        found.ask("touch /new; touch /data/new; cat /opt/shadow > /dev/null; cp /data/program /tmp/x; /tmp/x")
+    with applied(program, profile="[rootfs]", extra=extra) as found:
+        for line in ("touch /new", "touch /data/new2", "test -e /opt/shadow", "touch /dev/new"):
+            assert refused(found, line)
+        found.ask("cat /data/file; touch /run/x; cp /data/program /tmp/x; sh /tmp/x")
+        assert refused(found, "/tmp/x")
+        seen = mounts(found)
+        assert (seen["/proc"].data["subset"], seen["/tmp"].data["size"]) == ("pid", "65536k")
+        assert {"ro", "nosuid", "nodev"} <= seen["/data"].options
+        profile = f'[rootfs]\npath = "{data}"'
+        assert [check for check in checks(found, profile) if not check.holds] == []
