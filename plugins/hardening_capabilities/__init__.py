@@ -28,7 +28,7 @@ class Capabilities(Mechanism[CapabilitiesSettings]):
     """Capability sets and no_new_privs (capabilities(7), PR_SET_NO_NEW_PRIVS(2const))."""
 
     name = "capabilities"
-    summary = "Which capabilities the command has, and that it gains no privileges"
+    summary = "which capabilities the command has, and that it gains no privileges"
     settings_type = CapabilitiesSettings
 
     def says(self, table: Node, reading: Reading) -> Iterator[Say]:
