@@ -21,12 +21,7 @@ Examples:
 @click.command("launch", epilog=EPILOG, short_help="Run a bundle that was composed before.")
 @start.runtime_option
 @start.stdin_option
-@click.option(
-    "--receipt",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Write the kernel's report of the command to FILE.",
-)
+@start.receipt_option
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.pass_context
 def command(context: click.Context, runtime: str, interactive: bool, receipt: Path | None, bundle: Path) -> None:
@@ -41,11 +36,11 @@ def command(context: click.Context, runtime: str, interactive: bool, receipt: Pa
     if not bundle.is_dir():
         problem = "a bundle is a directory" if bundle.exists() else "there is no such bundle"
         raise UsageError(problem, origin=bundle, hint="`hardening compose -o BUNDLE -- COMMAND` writes one")
+    target = start.receipt_file(receipt)
     here = session(context)
     engine = here.plugins.runtime(runtime)
     document = bundles.read_config(bundle / bundles.CONFIG)
     start.require_installed(engine)
     require_admission([Verdict(engine.name, tuple(engine.check(document, here.host)))])
-    target = receipt.absolute() if receipt else None
     launch = LaunchRequest(start.new_id(), state.directory(), interactive, False, target)
     start.start(engine.command(bundle.absolute(), launch))

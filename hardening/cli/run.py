@@ -44,12 +44,7 @@ or does not exist.
 @click.option("-q", "--quiet", is_flag=True, help="Do not say what is not enforced, excepted or shadowed.")
 @click.option("--dry-run", is_flag=True, help="Show what would run, and start and write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="With --dry-run: show it as JSON.")
-@click.option(
-    "--receipt",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Write the kernel's report of the command to FILE.",
-)
+@start.receipt_option
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="-- COMMAND [ARG]...")
 @click.pass_context
 def command(
@@ -73,12 +68,13 @@ def command(
         raise UsageError("--json goes with --dry-run", hint="`--receipt FILE` keeps what the kernel says of a run")
     if not command:
         raise UsageError("no command", hint="write it after `--`: hardening run -- id")
+    target = start.receipt_file(receipt)
     here = session(context)
     engine = here.plugins.runtime(runtime)
     composition = here.compose(stack.request(context, profiles))
     identity = start.new_id()
     if dry_run:
-        launch = LaunchRequest(identity, Path("STATE"), interactive, True, receipt)
+        launch = LaunchRequest(identity, Path("STATE"), interactive, True, target)
         _show(engine, _plan(here, composition, command, engine, None), launch, as_json)
         return
     start.require_installed(engine)
@@ -86,7 +82,6 @@ def command(
     plan = _plan(here, composition, command, engine, bundle)
     if not quiet:
         show_notes(plan)
-    target = receipt.absolute() if receipt else None
     launch = LaunchRequest(identity, bundle.parent.parent, interactive, True, target)
     start.start_new(plan.spec, bundle, engine.command(bundle, launch))
 

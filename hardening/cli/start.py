@@ -13,7 +13,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from hardening.cli.session import session
-from hardening.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, HardeningError, LaunchError
+from hardening.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, HardeningError, LaunchError, UsageError
 
 if TYPE_CHECKING:
     from hardening.runtime import Runtime
@@ -40,6 +40,29 @@ runtime_option = click.option(
     help="What starts the command: native, crun, runc, or a runtime of a plugin.",
 )
 stdin_option = click.option("-i", "--interactive", is_flag=True, help="Leave standard input open.")
+
+
+receipt_option = click.option(
+    "--receipt",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the kernel's report of the command to FILE.",
+)
+
+
+def receipt_file(path: Path | None) -> Path | None:
+    """Where a receipt will be written; raises `UsageError` before anything is started where it cannot be."""
+    if path is None:
+        return None
+    target = path.absolute()
+    if target.is_dir():
+        raise UsageError("a receipt is a file, and this is a directory", origin=path, hint="name a file in it")
+    if not os.access(target.parent, os.W_OK | os.X_OK):
+        problem = "cannot be written to" if target.parent.is_dir() else "does not exist"
+        raise UsageError(
+            f"the folder of the receipt {problem}", origin=path, hint="name a file in a folder that you can write to"
+        )
+    return target
 
 
 def new_id() -> str:

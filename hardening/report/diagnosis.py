@@ -43,21 +43,25 @@ def facts(host: Host) -> Iterator[Line]:
         if not attrs.has(kind):
             yield Line(area, kind.__name__, FACT, str(value))
             continue
-        for field in attrs.fields(kind):
-            if field.repr is not False:
-                yield Line(area, field.name.replace("_", " "), FACT, show(getattr(value, field.name), field.name))
+        for field in _told(kind):
+            yield Line(area, field.name.replace("_", " "), FACT, show(getattr(value, field.name), field.name))
+
+
+def _told(kind: type) -> list[attrs.Attribute[Any]]:
+    """The fields of a fact that are meant for people."""
+    return [field for field in attrs.fields(kind) if field.repr is not False and not field.name.startswith("_")]
 
 
 def show(value: Any, name: str = "") -> str:
     """A fact as people read it: long collections are counted, and long texts cut. ``name`` is the field's."""
-    if value is None:
+    if value is None or value == "":
         return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, tuple) and "version" in name:
         return ".".join(map(str, value))
     if attrs.has(type(value)) and "__str__" not in vars(type(value)):
-        fields = [(field.name, getattr(value, field.name)) for field in attrs.fields(type(value))]
+        fields = [(field.name, getattr(value, field.name)) for field in _told(type(value))]
         return _cut(", ".join(f"{name} {show(item, name)}" for name, item in fields if item not in ("", None)))
     if isinstance(value, Mapping):
         return _some([f"{key} {show(item, str(key))}" for key, item in value.items()])

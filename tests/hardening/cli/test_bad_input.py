@@ -113,6 +113,8 @@ def test_a_bad_profile_is_one_message(case: Case, folder: Path) -> None:
         (["run", "--size", "x", "--", "id"], 2, "--size x: box.size: a string where an integer", "whole number"),
         (["run", "--size", "1", "--size", "2", "--", "id"], 2, "already said by --size 1", "once"),
         (["run", "-e", "A", "--", "id"], 2, "-e A: box.env.add[0]: write NAME=VALUE", ""),
+        (["run", "--receipt", "missing/r.json", "--", "id"], 2, "missing/r.json: the folder of the receipt", "name a file"),
+        (["run", "--receipt", ".", "--", "id"], 2, ".: a receipt is a file", "name a file"),
         (["compose", "--format", "xml"], 2, "invalid value for '--format'", "--help"),
         (["compose", "--format", "toml", "--json"], 2, "--json does not go with", "settings"),
         (["compose", "--format", "toml", "-o", "b"], 2, "-o does not go with", ""),

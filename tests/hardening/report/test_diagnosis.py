@@ -37,12 +37,14 @@ class Facts:
     there: bool = True
     inner: Inner = Inner()
     secret: str = attrs.field(default="hidden", repr=False)
+    _handle: int = 7
 
 
 @pytest.mark.parametrize(
     ("value", "text"),
     [
         (None, "none"),
+        ("", "none"),
         (False, "no"),
         (3, "3"),
         ("a\n b", "a b"),
