@@ -54,5 +54,5 @@ def _mount_one(entry: Hierarchy, attributes: int) -> int:
 
 
 def _is_controller(name: str) -> bool:
-    with open("/proc/cgroups", encoding="ascii") as file:
+    with open("/proc/cgroups", encoding="utf-8") as file:
         return any(line.split("\t", 1)[0] == name for line in file)

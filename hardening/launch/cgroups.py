@@ -119,7 +119,7 @@ def _kill_members(directory: str) -> None:
     if os.path.exists(os.path.join(directory, "cgroup.kill")):
         write_text(os.path.join(directory, "cgroup.kill"), "1")
         return
-    with open(os.path.join(directory, "cgroup.procs"), encoding="ascii") as file:
+    with open(os.path.join(directory, "cgroup.procs"), encoding="utf-8") as file:
         members = [int(line) for line in file]
     for member in members:
         if member:  # 0 stands for a process outside of this pid namespace
@@ -193,7 +193,7 @@ def read_hierarchies() -> tuple[Hierarchy, ...]:
             mount = before.split(" ")[4]
             kind, _, options = after.split(" ", 2)
             if kind == "cgroup2":
-                with open(f"{mount}/cgroup.controllers", encoding="ascii") as controllers_file:
+                with open(f"{mount}/cgroup.controllers", encoding="utf-8") as controllers_file:
                     names = tuple(controllers_file.read().split())
                 found.append(Hierarchy(mount=mount, controllers=names, unified=True, own=own.get("", "/")))
             elif kind == "cgroup":
@@ -214,7 +214,7 @@ def write_text(path: str, text: str) -> None:
 
 
 def _enable(directory: str, controllers: list[str]) -> None:
-    with open(f"{directory}/cgroup.subtree_control", encoding="ascii") as file:
+    with open(f"{directory}/cgroup.subtree_control", encoding="utf-8") as file:
         enabled = file.read().split()
     missing = [controller for controller in controllers if controller not in enabled]
     if missing:
@@ -226,5 +226,5 @@ def _inherit_cpuset(directory: str, hierarchy: Hierarchy) -> None:
     if hierarchy.unified or "cpuset" not in hierarchy.controllers:
         return
     for name in ("cpuset.cpus", "cpuset.mems"):
-        with open(os.path.join(os.path.dirname(directory), name), encoding="ascii") as file:
+        with open(os.path.join(os.path.dirname(directory), name), encoding="utf-8") as file:
             write_text(os.path.join(directory, name), file.read().strip())

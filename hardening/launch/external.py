@@ -120,7 +120,7 @@ class _Run:
         code = self._call([*argv, self._options.identity], standard)
         if code != 0:
             raise self._failure("create")
-        with open(pid_file, encoding="ascii") as file:
+        with open(pid_file, encoding="utf-8") as file:
             return int(file.read())
 
     def _watch(self, pid: int, listener: _socket.socket | None, copies: dict[int, int]) -> int:

@@ -109,7 +109,7 @@ def _unshare(plan: Plan) -> None:
 
 
 def _may_set_groups() -> bool:
-    with open("/proc/self/setgroups", encoding="ascii") as file:
+    with open("/proc/self/setgroups", encoding="utf-8") as file:
         return file.read().strip() == "allow"
 
 

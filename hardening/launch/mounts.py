@@ -12,6 +12,7 @@ import stat
 
 from hardening.errors import LaunchError
 from hardening.launch import abi, kernel
+from hardening.launch.cgroup_view import mount_cgroups
 from hardening.launch.failure import Step
 
 TYPE_CHECKING = False
@@ -130,8 +131,6 @@ def mount_all(root: Root, plan: Plan, sources: Sources) -> None:
             if mount.kind == "bind":
                 _mount_bind(root, mount, sources.trees.pop(mount.pointer))
             elif mount.kind in ("cgroup", "cgroup2"):
-                from hardening.launch.cgroup_view import mount_cgroups
-
                 mount_cgroups(root, mount)
             else:
                 _mount_new(root, mount)
@@ -157,8 +156,13 @@ def _mount_bind(root: Root, mount: Mount, tree: int) -> None:
 def restrict(tree: int, mount: Mount) -> None:
     """Add the restrictions of an entry to a detached tree; nothing is ever lifted."""
     if mount.atime is not None:
-        kernel.mount_setattr(tree, add=mount.add | mount.atime, clear=abi.MOUNT_ATTR__ATIME)
-    elif mount.add:
+        try:
+            kernel.mount_setattr(tree, add=mount.atime, clear=abi.MOUNT_ATTR__ATIME)
+        except PermissionError as error:
+            # The access time mode of a mount that came with the user namespace is locked (mount_namespaces(7)).
+            text = "a user namespace cannot change how the host's mount keeps access times"
+            raise OSError(error.errno, text) from error
+    if mount.add:
         kernel.mount_setattr(tree, add=mount.add)
     if mount.add_below:
         kernel.mount_setattr(tree, add=mount.add_below, recursive=True)
@@ -228,20 +232,31 @@ def expand(root: Root, path: str) -> list[str]:
     """The paths that a pattern with `*` matches below the root; a path without one as it is."""
     if "*" not in path:
         return [path]
-    from fnmatch import fnmatchcase
-
     found = [""]
     for part in path.strip("/").split("/"):
         if "*" not in part:
             found = [f"{place}/{part}" for place in found]
             continue
-        matches = []
+        hits = []
         for place in found:
             fd = root.find_if_present(place)
             if fd is not None:
                 os.close(fd)
                 directory = root.find(place, os.O_RDONLY | os.O_DIRECTORY)
-                matches += [f"{place}/{name}" for name in sorted(os.listdir(directory)) if fnmatchcase(name, part)]
+                hits += [f"{place}/{name}" for name in sorted(os.listdir(directory)) if matches(name, part)]
                 os.close(directory)
-        found = matches
+        found = hits
     return found
+
+
+def matches(name: str, pattern: str) -> bool:
+    """Whether a name matches a pattern in which `*` stands for any text. (`fnmatch` imports `re`.)"""
+    first, *middle, last = pattern.split("*")
+    if len(name) < len(first) + len(last) or not name.startswith(first) or not name.endswith(last):
+        return False
+    rest = name[len(first) : len(name) - len(last)]
+    for part in middle:
+        _, found, rest = rest.partition(part) if part else ("", "*", rest)
+        if not found:
+            return False
+    return True

@@ -169,7 +169,7 @@ def kill_orphans() -> None:
     """Kill and reap every child of this process, until none is left (it is their subreaper)."""
     me = os.getpid()
     while True:
-        with open(f"/proc/self/task/{me}/children", encoding="ascii") as file:
+        with open(f"/proc/self/task/{me}/children", encoding="utf-8") as file:
             children = [int(word) for word in file.read().split()]
         if not children:
             return

@@ -6,14 +6,23 @@ import json
 import os
 import shutil
 import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import attrs
+
+from tests.support import runs, users
+from tests.support.features import require
+from tests.support.users import User, ordinary
+
 BUSYBOX = "/usr/bin/busybox"
 APPLETS = (
-    "sh cat echo id env ls mkdir mount umount sleep true false test touch hostname domainname stty tty kill ps readlink"
-    " stat dd head wc grep date ip ulimit"
-).split()
+    *("sh", "cat", "echo", "id", "env", "ls", "mkdir", "mount", "umount", "sleep", "true", "false", "touch"),
+    *("hostname", "stty", "tty", "kill", "readlink", "stat", "wc", "grep", "ip"),
+)
 
 
 def make_root(directory: Path) -> Path:
@@ -35,8 +44,9 @@ def id_maps(outside: int, count: int) -> list[dict[str, int]]:
     return [{"containerID": 0, "hostID": outside, "size": count}]
 
 
-def config(*args: str, uid_maps: list[dict[str, int]] | None = None, gid_maps: list[dict[str, int]] | None = None
-           ) -> dict[str, Any]:
+def config(
+    *args: str, uid_maps: list[dict[str, int]] | None = None, gid_maps: list[dict[str, int]] | None = None
+) -> dict[str, Any]:
     """A plain configuration that native, crun and runc accept; with maps it has a user namespace."""
     kinds = ["pid", "network", "ipc", "uts", "mount", "cgroup"]
     tight = ["nosuid", "noexec", "nodev"]
@@ -66,8 +76,12 @@ def config(*args: str, uid_maps: list[dict[str, int]] | None = None, gid_maps: l
         "hostname": "bundle",
         "mounts": [
             {"destination": "/proc", "type": "proc", "source": "proc", "options": tight},
-            {"destination": "/dev", "type": "tmpfs", "source": "tmpfs",
-             "options": ["nosuid", "strictatime", "mode=755", "size=65536k"]},
+            {
+                "destination": "/dev",
+                "type": "tmpfs",
+                "source": "tmpfs",
+                "options": ["nosuid", "strictatime", "mode=755", "size=65536k"],
+            },
             {"destination": "/dev/pts", "type": "devpts", "source": "devpts", "options": devpts},
             {"destination": "/dev/shm", "type": "tmpfs", "source": "shm", "options": [*tight, "mode=1777", "size=1m"]},
             {"destination": "/dev/mqueue", "type": "mqueue", "source": "mqueue", "options": tight},
@@ -78,8 +92,8 @@ def config(*args: str, uid_maps: list[dict[str, int]] | None = None, gid_maps: l
     }
 
 
-def write(directory: Path, document: dict[str, Any], *, owner: int | None = None) -> Path:
-    """Write `config.json` and a busybox root into a bundle directory."""
+def write(directory: Path, document: dict[str, Any], *, user: User | None = None) -> Path:
+    """Write `config.json` and a busybox root into a bundle directory, which then belongs to ``user``."""
     directory.mkdir(parents=True, exist_ok=True)
     directory.chmod(0o755)
     if not (directory / "rootfs").exists():
@@ -87,11 +101,140 @@ def write(directory: Path, document: dict[str, Any], *, owner: int | None = None
     path = directory / "config.json"
     path.write_text(json.dumps(document))
     path.chmod(0o644)
-    if owner is not None:
-        subprocess.run(["chown", "-R", f"{owner}:{owner}", str(directory)], check=True)
+    runs.hand_over(directory, user)
     return directory
 
 
-def names_of(path: str) -> set[str]:
-    """The names in a directory, as a set; empty when it does not exist."""
-    return set(os.listdir(path)) if os.path.isdir(path) else set()
+@attrs.frozen
+class Stance:
+    """Who launches, and with which ids inside: ``maps`` None means no user namespace."""
+
+    name: str
+    user: User | None
+    uid_maps: tuple[tuple[int, int, int], ...] | None
+    gid_maps: tuple[tuple[int, int, int], ...] | None
+
+    def config(self, *args: str) -> dict[str, Any]:
+        """A plain configuration for this stance."""
+        maps = [
+            None if lines is None else [{"containerID": a, "hostID": b, "size": c} for a, b, c in lines]
+            for lines in (self.uid_maps, self.gid_maps)
+        ]
+        return config(*args, uid_maps=maps[0], gid_maps=maps[1])
+
+
+STANCES = ("root", "root-mapped", "user-one-id", "user-range")
+
+
+def stance(name: str) -> Stance:
+    """One of `STANCES`. Those of root are skipped where the tests run as an ordinary user."""
+    if name.startswith("root"):
+        require("root")
+        maps = ((0, 400_000, 65536),) if name == "root-mapped" else None
+        return Stance(name, None, maps, maps)
+    require("userns")
+    user = ordinary()
+    if name == "user-one-id":
+        return Stance(name, user, ((0, user.uid, 1),), ((0, user.gid, 1),))
+    uids, gids = (_range(path, user.name) for path in ("/etc/subuid", "/etc/subgid"))
+    return Stance(name, user, ((0, user.uid, 1), (1, *uids)), ((0, user.gid, 1), (1, *gids)))
+
+
+def _range(path: str, name: str) -> tuple[int, int]:
+    lines = [line.split(":") for line in Path(path).read_text().splitlines()]
+    return next((int(first), int(count)) for owner, first, count in lines if owner == name)
+
+
+def stage(
+    bundle: Path,
+    runtime: str = "native",
+    user: User | None = None,
+    *,
+    stdin: bool = False,
+    remove: bool = False,
+    receipt: Path | None = None,
+) -> list[str]:
+    """The command line of the launch stage for a bundle, as ``user``."""
+    state = bundle.parent / "state"
+    state.mkdir(mode=0o755, exist_ok=True)
+    runs.hand_over(state, user)
+    program = shutil.which(runtime, path="/usr/local/bin:/usr/bin:/usr/sbin")
+    code = (
+        "import json, sys; from hardening.launch.command import ExternalRuntime, stage_command;"
+        "a = json.loads(sys.argv[1]); r = a.pop('runtime');"
+        "print(json.dumps(stage_command(**a, runtime=r and ExternalRuntime(**r))))"
+    )
+    request = {
+        "bundle": str(bundle),
+        "keep_stdin": stdin,
+        "remove": remove,
+        "receipt": str(receipt) if receipt else None,
+        "runtime": None
+        if runtime == "native"
+        else {"program": program, "identity": f"test-{os.urandom(4).hex()}", "state": str(state)},
+    }
+    python = sys.executable if user is None else str(Path(users.program(user)).with_name("python"))
+    done = subprocess.run(
+        (user.argv if user is not None else list)([python, "-c", code, json.dumps(request)]),
+        cwd="/",
+        env={**os.environ, "PYTHONPATH": str(users.REPOSITORY)},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    argv = [str(word) for word in json.loads(done.stdout)]
+    return user.argv(argv) if user is not None else argv
+
+
+def launch(
+    bundle: Path, runtime: str = "native", user: User | None = None, *, text: str | None = None, **options: Any
+) -> subprocess.CompletedProcess[str]:
+    """Run a bundle to its end; ``text`` is given on standard input, and kept by the container."""
+    argv = stage(bundle, runtime, user, stdin=text is not None, **options)
+    return subprocess.run(
+        argv,
+        input=text or "",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd="/",
+        env=user.environment if user is not None else None,
+    )
+
+
+@contextmanager
+def started(
+    bundle: Path, runtime: str = "native", user: User | None = None, **options: Any
+) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """A running bundle whose command prints a line when it is ready: the launch stage, and the command's pid."""
+    process = subprocess.Popen(
+        stage(bundle, runtime, user, **options),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd="/",
+        env=user.environment if user is not None else None,
+    )
+    assert process.stdout is not None
+    try:
+        line = process.stdout.readline()
+        assert line.startswith("ready"), line + process.stdout.read()
+        yield process, child_of(process.pid)
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def child_of(pid: int) -> int:
+    """The only child of a process."""
+    (child,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return int(child)
+
+
+def status_of(pid: int) -> dict[str, str]:
+    """The fields of /proc/PID/status."""
+    text = Path(f"/proc/{pid}/status").read_text()
+    return {key: value.strip() for key, value in (line.split(":", 1) for line in text.splitlines())}

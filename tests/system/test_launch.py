@@ -1,0 +1,405 @@
+"""The native launcher, asked from outside: what the kernel says of the process that it started."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support import bundles, runs
+from tests.support.bundles import Stance
+from tests.support.features import require
+
+pytestmark = pytest.mark.system
+
+WAIT = "echo ready; while :; do sleep 0.1; done"
+
+
+@pytest.fixture(params=bundles.STANCES)
+def stance(request: pytest.FixtureRequest) -> Stance:
+    return bundles.stance(request.param)
+
+
+@pytest.fixture
+def folder(stance: Stance) -> Iterator[Path]:
+    with runs.workplace(stance.user) as place:
+        yield place
+
+
+def run(folder: Path, stance: Stance, document: dict[str, Any], **options: Any) -> subprocess.CompletedProcess[str]:
+    bundle = bundles.write(folder / "bundle", document, user=stance.user)
+    return bundles.launch(bundle, user=stance.user, **options)
+
+
+def printed(folder: Path, stance: Stance, document: dict[str, Any], **options: Any) -> str:
+    done = run(folder, stance, document, **options)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def filter_that_refuses_mkdir() -> bytes:
+    """Load the number; jump if it is mkdir(2), here 83; EPERM; allow. No check of the architecture: a test's filter."""
+    number = {"x86_64": 83, "aarch64": 34}[os.uname().machine]
+    code = [(0x20, 0, 0, 0), (0x15, 0, 1, number), (0x06, 0, 0, 0x00050001), (0x06, 0, 0, 0x7FFF0000)]
+    return b"".join(
+        op.to_bytes(2, "little") + bytes((true, false)) + value.to_bytes(4, "little") for op, true, false, value in code
+    )
+
+
+def with_filter(folder: Path, document: dict[str, Any], program: bytes) -> None:
+    (folder / "bundle").mkdir(exist_ok=True)
+    (folder / "bundle" / "seccomp.bpf").write_bytes(program)
+    document["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW"}
+    digest = hashlib.sha256(program).hexdigest()
+    document["annotations"] = {"org.hardening.seccomp.bpf.sha256": digest}
+
+
+def test_capabilities_and_no_new_privileges(folder: Path, stance: Stance) -> None:
+    document = stance.config("sh", "-c", WAIT)
+    kill, chown = "CAP_KILL", "CAP_CHOWN"
+    document["process"]["capabilities"] = {
+        "bounding": [chown, kill],
+        "permitted": [kill],
+        "effective": [kill],
+        "inheritable": [kill],
+        "ambient": [kill],
+    }
+    bundle = bundles.write(folder / "bundle", document, user=stance.user)
+    with bundles.started(bundle, user=stance.user) as (_, pid):
+        status = bundles.status_of(pid)
+    assert int(status["CapBnd"], 16) == 1 << 5 | 1
+    # With no_new_privs root's execve(2) lifts nothing.
+    assert [int(status[name], 16) for name in ("CapEff", "CapPrm", "CapInh", "CapAmb")] == [1 << 5] * 4
+    assert status["NoNewPrivs"] == "1"
+    assert status["Seccomp"] == "0"
+
+
+@pytest.mark.parametrize("no_new_privileges", [True, False])
+def test_the_filter_is_loaded(folder: Path, stance: Stance, no_new_privileges: bool) -> None:
+    require("seccomp")
+    document = stance.config("sh", "-c", f"mkdir /tmp/x 2>&1; {WAIT}")
+    document["process"]["args"][2] = f"mkdir /tmp/x 2>/dev/null && echo made; {WAIT}"
+    document["process"]["noNewPrivileges"] = no_new_privileges
+    with_filter(folder, document, filter_that_refuses_mkdir())
+    bundle = bundles.write(folder / "bundle", document, user=stance.user)
+    with bundles.started(bundle, user=stance.user) as (_, pid):
+        status = bundles.status_of(pid)
+    assert status["Seccomp"] == "2"
+    assert status["Seccomp_filters"] == "1"
+    assert status["NoNewPrivs"] == str(int(no_new_privileges))
+
+
+def test_a_filter_other_than_the_stated_one_is_refused(folder: Path, stance: Stance) -> None:
+    document = stance.config("true")
+    with_filter(folder, document, filter_that_refuses_mkdir())
+    (folder / "bundle" / "seccomp.bpf").write_bytes(filter_that_refuses_mkdir()[8:])
+    done = run(folder, stance, document)
+    assert done.returncode == 125
+    assert "its sha256 differs" in done.stderr
+
+
+def test_namespaces_and_id_maps(folder: Path, stance: Stance) -> None:
+    bundle = bundles.write(folder / "bundle", stance.config("sh", "-c", WAIT), user=stance.user)
+    with bundles.started(bundle, user=stance.user) as (_, pid):
+        for name in ("pid", "net", "ipc", "uts", "mnt", "cgroup"):
+            assert os.readlink(f"/proc/{pid}/ns/{name}") != os.readlink(f"/proc/self/ns/{name}")
+        same_user = os.readlink(f"/proc/{pid}/ns/user") == os.readlink("/proc/self/ns/user")
+        assert same_user == (stance.uid_maps is None)
+        assert bundles.status_of(pid)["NSpid"].split()[-1] == "1"
+        if stance.uid_maps is not None:
+            lines = Path(f"/proc/{pid}/uid_map").read_text().splitlines()
+            assert [tuple(map(int, line.split())) for line in lines] == list(stance.uid_maps)
+
+
+def test_user_group_umask_and_limits(folder: Path, stance: Stance) -> None:
+    document = stance.config("sh", "-c", f"umask; {WAIT}".replace("umask; echo", "echo"))
+    mapped = stance.name != "user-one-id"
+    ids = {"uid": 7, "gid": 8, "additionalGids": [9, 10]} if mapped else {"uid": 0, "gid": 0}
+    document["process"]["user"] = {**ids, "umask": 0o27}
+    document["process"]["rlimits"] = [{"type": "RLIMIT_NOFILE", "soft": 32, "hard": 64}]
+    document["process"]["oomScoreAdj"] = 500
+    bundle = bundles.write(folder / "bundle", document, user=stance.user)
+    outside = {None: 7, "root-mapped": 400_007}.get(stance.name if stance.uid_maps else None)
+    with bundles.started(bundle, user=stance.user) as (_, pid):
+        status = bundles.status_of(pid)
+        assert status["Umask"] == "0027"
+        assert Path(f"/proc/{pid}/oom_score_adj").read_text().strip() == "500"
+        limits = {line[:26].strip(): line[26:].split() for line in Path(f"/proc/{pid}/limits").read_text().splitlines()}
+        assert limits["Max open files"][:2] == ["32", "64"]
+        if outside is not None:
+            assert status["Uid"].split() == [str(outside)] * 4
+            assert status["Groups"].split() == [str(outside + 2), str(outside + 3)]
+
+
+def test_the_root_is_read_only_and_the_old_one_gone(folder: Path, stance: Stance) -> None:
+    text = printed(folder, stance, stance.config("sh", "-c", "touch /x 2>&1; ls /; cat /proc/self/mountinfo"))
+    assert "Read-only file system" in text
+    mounts = [line.split() for line in text.splitlines() if " - " in line]
+    assert mounts[0][4] == "/"
+    assert all(line[4] == "/" or line[4].split("/")[1] in ("proc", "dev", "sys", "tmp") for line in mounts)
+    assert all("shared:" not in " ".join(line) and "master:" not in " ".join(line) for line in mounts)
+
+
+def test_masked_and_read_only_paths(folder: Path, stance: Stance) -> None:
+    script = "cat /proc/keys; ls /sys/firmware; echo 1 >/proc/sys/kernel/panic; grep ' /proc/sys ' /proc/self/mountinfo"
+    done = run(folder, stance, stance.config("sh", "-c", script))
+    assert "Read-only file system" in done.stderr
+    assert [line.split()[5].split(",")[0] for line in done.stdout.splitlines()] == ["ro"]
+
+
+def test_a_pattern_of_masked_paths(folder: Path, stance: Stance) -> None:
+    document = stance.config("sh", "-c", "cat /proc/key-users /proc/keys")
+    document["linux"]["maskedPaths"] = ["/proc/key*"]
+    assert printed(folder, stance, document) == ""
+
+
+def test_links_in_the_root_lead_nowhere_else(folder: Path, stance: Stance) -> None:
+    outside = folder / "outside"
+    outside.mkdir(mode=0o777)
+    root = bundles.make_root(folder / "bundle" / "rootfs")
+    (root / "data").rmdir()
+    (root / "data").symlink_to(outside)
+    document = stance.config("sh", "-c", "true")
+    document["mounts"].append({"destination": "/data/x", "type": "tmpfs", "source": "tmpfs"})
+    done = run(folder, stance, document)
+    assert list(outside.iterdir()) == []
+    assert done.returncode == 125
+    assert "config.json:/mounts/7" in done.stderr
+
+
+def test_proc_is_not_mounted_through_a_link(folder: Path, stance: Stance) -> None:
+    root = bundles.make_root(folder / "bundle" / "rootfs")
+    (root / "proc").rmdir()
+    (root / "proc").symlink_to("data")
+    done = run(folder, stance, stance.config("true"))
+    assert done.returncode == 125
+    assert "config.json:/mounts/0" in done.stderr
+
+
+def test_bind_mounts_from_where_the_ids_inside_cannot_reach(folder: Path, stance: Stance) -> None:
+    secret = folder / "secret"
+    (secret / "data").mkdir(parents=True)
+    (secret / "data" / "file").write_text("seen")
+    (secret / "data" / "file").chmod(0o644)
+    (secret / "data").chmod(0o755)
+    runs.hand_over(secret, stance.user)
+    secret.chmod(0o700)
+    options = ["rbind", "ro", "nosuid", "nodev", "noexec"]
+    if stance.user is None:
+        options.append("noatime")  # a user namespace of an ordinary user cannot: the host's mount keeps its mode
+    document = stance.config("sh", "-c", "cat /data/file; touch /data/x; grep ' /data ' /proc/self/mountinfo")
+    document["mounts"].append(
+        {"destination": "/data", "type": "bind", "source": str(secret / "data"), "options": options}
+    )
+    done = run(folder, stance, document)
+    assert done.stdout.startswith("seen")
+    assert "Read-only" in done.stderr
+    assert set(done.stdout.split(" /data ")[1].split()[0].split(",")) >= {*options[1:]}
+
+
+def test_a_recursive_restriction_reaches_the_mounts_below(folder: Path) -> None:
+    require("root")
+    stance = bundles.stance("root")
+    source = folder / "source"
+    (source / "below").mkdir(parents=True)
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(source / "below")], check=True)
+    try:
+        document = stance.config("sh", "-c", "touch /data/below/x")
+        mount = {"destination": "/data", "type": "bind", "source": str(source), "options": ["rbind", "rro"]}
+        document["mounts"].append(mount)
+        assert "Read-only" in run(folder, stance, document).stderr
+        mount["options"] = ["rbind", "ro"]
+        assert run(folder, stance, document).returncode == 0
+    finally:
+        subprocess.run(["umount", str(source / "below")], check=True)
+
+
+def test_id_mapped_mounts(folder: Path) -> None:
+    require("root")
+    require("idmapped")
+    source = folder / "source"
+    source.mkdir()
+    (source / "file").touch()
+    for stance in (bundles.stance("root-mapped"), bundles.stance("root")):
+        document = stance.config("stat", "-c", "%u", "/data/file")
+        mount = {"destination": "/data", "type": "bind", "source": str(source), "options": ["rbind", "ridmap"]}
+        if stance.uid_maps is None:
+            mount["uidMappings"] = mount["gidMappings"] = bundles.id_maps(5000, 10)
+        document["mounts"].append(mount)
+        assert printed(folder, stance, document) == ("0" if stance.uid_maps else "5000")
+
+
+def test_names_loopback_and_kernel_settings(folder: Path, stance: Stance) -> None:
+    script = "hostname; cat /proc/sys/kernel/domainname /proc/sys/net/ipv4/ip_forward; ip addr show lo"
+    document = stance.config("sh", "-c", script)
+    document["domainname"] = "example.org"
+    document["linux"]["sysctl"] = {"net.ipv4.ip_forward": "1"}
+    lines = printed(folder, stance, document).splitlines()
+    assert lines[:3] == ["bundle", "example.org", "1"]
+    assert "LOOPBACK,UP" in lines[3]
+
+
+def test_clocks_of_a_time_namespace(folder: Path, stance: Stance) -> None:
+    require("timens")
+    document = stance.config("sh", "-c", "read -r up rest </proc/uptime; echo ${up%.*}")
+    document["linux"]["namespaces"].append({"type": "time"})
+    document["linux"]["timeOffsets"] = {"boottime": {"secs": 1_000_000}, "monotonic": {"secs": 5, "nanosecs": 1}}
+    assert int(printed(folder, stance, document)) >= 1_000_000
+
+
+def test_a_joined_and_an_inherited_network(folder: Path, stance: Stance) -> None:
+    if stance.name != "root":
+        pytest.skip("one stance is enough: joining needs the right over the namespace's owner")
+    holder = subprocess.Popen(["unshare", "--net", "sleep", "60"])
+    try:
+        time.sleep(0.3)
+        document = stance.config("readlink", "/proc/self/ns/net")
+        kinds = {entry["type"]: entry for entry in document["linux"]["namespaces"]}
+        kinds["network"]["path"] = f"/proc/{holder.pid}/ns/net"
+        assert printed(folder, stance, document) == os.readlink(f"/proc/{holder.pid}/ns/net")
+        document["linux"]["namespaces"].remove(kinds["network"])
+        assert printed(folder, stance, document) == os.readlink("/proc/self/ns/net")
+    finally:
+        holder.kill()
+        holder.wait()
+
+
+def test_a_joined_process_namespace(folder: Path, stance: Stance) -> None:
+    if stance.name != "root":
+        pytest.skip("one stance is enough: joining needs the right over the namespace's owner")
+    holder = subprocess.Popen(["unshare", "--pid", "--fork", "--kill-child", "sleep", "60"])
+    try:
+        time.sleep(0.3)
+        inside = bundles.child_of(holder.pid)
+        document = stance.config("readlink", "/proc/self/ns/pid")
+        for entry in document["linux"]["namespaces"]:
+            if entry["type"] == "pid":
+                entry["path"] = f"/proc/{inside}/ns/pid"
+        assert printed(folder, stance, document) == os.readlink(f"/proc/{inside}/ns/pid")
+    finally:
+        holder.kill()
+        holder.wait()
+
+
+def test_what_a_host_process_namespace_leaves_is_killed(folder: Path, stance: Stance) -> None:
+    if stance.name != "root":
+        pytest.skip("one stance is enough: a user namespace may not mount the host's /proc")
+    document = stance.config("sh", "-c", "sleep 61.7 & sleep 61.7 & exit 3")
+    document["linux"]["namespaces"] = [entry for entry in document["linux"]["namespaces"] if entry["type"] != "pid"]
+    assert run(folder, stance, document).returncode == 3
+    assert subprocess.run(["pgrep", "-f", "sleep 61.7"], check=False).returncode == 1
+
+
+@pytest.mark.parametrize(("script", "code"), [("exit 0", 0), ("exit 42", 42), ("sleep 0.2 & exit 3", 3)])
+def test_the_exit_code_is_kept(folder: Path, stance: Stance, script: str, code: int) -> None:
+    assert run(folder, stance, stance.config("sh", "-c", script)).returncode == code
+
+
+def test_signals_are_forwarded_and_a_death_by_signal_shows(folder: Path, stance: Stance) -> None:
+    script = "trap 'exit 33' USR1; trap 'exit 34' TERM; echo ready; while :; do sleep 0.05; done"
+    bundle = bundles.write(folder / "bundle", stance.config("sh", "-c", script), user=stance.user)
+    for number, code in ((signal.SIGUSR1, 33), (signal.SIGTERM, 34)):
+        with bundles.started(bundle, user=stance.user) as (process, _):
+            process.send_signal(number)
+            assert process.wait(10) == code
+    with bundles.started(bundle, user=stance.user) as (process, pid):
+        os.kill(pid, signal.SIGKILL)
+        assert process.wait(10) == 128 + signal.SIGKILL
+
+
+def test_the_container_dies_with_its_launcher(folder: Path, stance: Stance) -> None:
+    bundle = bundles.write(folder / "bundle", stance.config("sh", "-c", WAIT), user=stance.user)
+    with bundles.started(bundle, user=stance.user) as (process, pid):
+        process.kill()
+        process.wait()
+        deadline = time.monotonic() + 5
+        while os.path.exists(f"/proc/{pid}") and bundles.status_of(pid)["State"][0] not in "ZX":
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+
+def test_the_audit_trail_names_the_person(folder: Path, stance: Stance) -> None:
+    require("loginuid")
+    require("root")
+    bundle = bundles.write(folder / "bundle", stance.config("sh", "-c", WAIT), user=stance.user)
+    argv = ["sh", "-c", 'echo 1000 >/proc/self/loginuid && exec "$@"', "sh", *bundles.stage(bundle, user=stance.user)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, cwd="/") as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"ready\n"
+            assert Path(f"/proc/{bundles.child_of(process.pid)}/loginuid").read_text() == "1000"
+        finally:
+            process.kill()
+
+
+def test_no_descriptor_leaks(folder: Path, stance: Stance) -> None:
+    bundle = bundles.write(folder / "bundle", stance.config("sh", "-c", "ls /proc/self/fd | wc -l"), user=stance.user)
+    with open("/etc", "rb", opener=lambda path, flags: os.open(path, os.O_RDONLY)) as leak:
+        os.dup2(leak.fileno(), 57, inheritable=True)
+        try:
+            done = subprocess.run(
+                bundles.stage(bundle, user=stance.user),
+                pass_fds=[57],
+                capture_output=True,
+                text=True,
+                check=True,
+                cwd="/",
+            )
+        finally:
+            os.close(57)
+    assert done.stdout.strip() == "4"  # three, and the one that ls reads the directory with
+
+
+@pytest.mark.parametrize("where", ["/proc/self/fd/7", "/nowhere"])
+def test_a_working_directory_outside_is_refused(folder: Path, stance: Stance, where: str) -> None:
+    document = stance.config("true")
+    document["process"]["cwd"] = where
+    done = run(folder, stance, document)
+    assert done.returncode == 125
+    assert "/process/cwd" in done.stderr
+
+
+def test_the_interpreter_of_the_launcher_is_out_of_reach(folder: Path, stance: Stance) -> None:
+    root = bundles.make_root(folder / "bundle" / "rootfs")
+    (root / "data" / "script").write_text("#!/proc/self/exe\n")
+    (root / "data" / "script").chmod(0o755)
+    (root / "data" / "link").symlink_to("/proc/self/exe")
+    for command in ("/proc/self/exe", "/data/script", "/data/link"):
+        done = run(folder, stance, stance.config(command))
+        assert done.returncode == 126
+        assert "magic link" in done.stderr
+
+
+def test_standard_input_is_kept_only_when_asked(folder: Path, stance: Stance) -> None:
+    bundle = bundles.write(folder / "bundle", stance.config("cat"), user=stance.user)
+    assert bundles.launch(bundle, user=stance.user, text="hello").stdout == "hello"
+    done = subprocess.run(
+        bundles.stage(bundle, user=stance.user), input="hello", capture_output=True, text=True, check=True, cwd="/"
+    )
+    assert done.stdout == ""
+
+
+def test_the_command_gets_the_signals_of_a_login(folder: Path, stance: Stance) -> None:
+    text = printed(folder, stance, stance.config("grep", "Sig", "/proc/self/status"))
+    status = dict(line.split(":\t") for line in text.splitlines())
+    python_ignores = 1 << signal.SIGPIPE - 1 | 1 << signal.SIGXFSZ - 1
+    assert int(status["SigIgn"], 16) & python_ignores == 0
+    assert int(status["SigBlk"], 16) == 0
+
+
+def test_a_cgroup_limits_processes_and_is_removed(folder: Path) -> None:
+    require("root")
+    stance = bundles.stance("root")
+    document = stance.config("sh", "-c", "for i in 1 2 3 4 5 6 7 8; do sleep 1 & done; wait")
+    document["linux"]["resources"] = {"pids": {"limit": 4}, "memory": {"limit": 64 << 20}, "cpu": {"shares": 512}}
+    document["linux"]["cgroupsPath"] = "/hardening-test-launch"
+    done = run(folder, stance, document)
+    assert "can't fork" in done.stderr
+    assert list(Path("/sys/fs/cgroup").glob("**/hardening-test-launch")) == []
