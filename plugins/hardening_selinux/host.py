@@ -13,7 +13,7 @@ from hardening.errors import HostError
 from hardening.mechanism import Context, Shortfall
 from hardening_selinux.contexts import BUILT_IN, ContainerContexts, load
 from hardening_selinux.labels import Label, Level
-from hardening_selinux.settings import AUTO, SelinuxSettings
+from hardening_selinux.settings import AUTO, READ_ONLY, SelinuxSettings
 
 
 @attrs.frozen
@@ -138,7 +138,8 @@ def process_label(settings: SelinuxSettings, facts: SelinuxFacts) -> Label:
 
 def file_label(settings: SelinuxSettings, facts: SelinuxFacts) -> Label:
     """The label of the container's own file systems, before an `auto` level is filled in."""
-    label = facts.contexts.file if settings.mount_label == AUTO else Label.parse(settings.mount_label)
+    special = {AUTO: facts.contexts.file, READ_ONLY: facts.contexts.ro_file}
+    label = special.get(settings.mount_label) or Label.parse(settings.mount_label)
     return label if facts.mls else label.at(None)
 
 

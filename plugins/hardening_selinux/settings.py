@@ -10,6 +10,7 @@ from hardening.source import Node
 from hardening_selinux.labels import Label, Level, is_name
 
 AUTO = "auto"
+READ_ONLY = "read-only"
 
 
 def _name(node: Node) -> str:
@@ -31,7 +32,7 @@ def _level(node: Node) -> str:
 
 def _label(node: Node) -> str:
     value = node.string()
-    if value == AUTO:
+    if value in (AUTO, READ_ONLY):
         return value
     try:
         return str(Label.parse(value))
@@ -72,13 +73,13 @@ class SelinuxSettings:
     mount_label: str = scalar(
         Exact(
             _label,
-            '`"auto"` or a context',
+            '`"auto"`, `"read-only"` or a context',
             AUTO,
-            (AUTO, "system_u:object_r:container_file_t:s0", "system_u:object_r:usr_t:s0"),
+            (AUTO, READ_ONLY, "system_u:object_r:usr_t:s0"),
         ),
         AUTO,
-        "Label of file systems that are made for the container. `auto` is the policy's container file type at the "
-        "process's level.",
+        "Label of file systems that are made for the container. `auto` is the policy's container file type, "
+        "`read-only` its type for files that containers may only read; both at the process's level.",
     )
     relabel: str = scalar(
         Choice(("never", "private", "shared")),

@@ -18,7 +18,7 @@ from hardening_selinux import mcs
 from hardening_selinux.host import SelinuxFacts, file_label, process_label
 from hardening_selinux.labels import CATEGORIES, Label, Level, Point
 from hardening_selinux.relabel import relabel
-from hardening_selinux.settings import AUTO, SelinuxSettings
+from hardening_selinux.settings import AUTO, READ_ONLY, SelinuxSettings
 
 LABEL = "/process/selinuxLabel"
 MOUNT_LABEL = "/linux/mountLabel"
@@ -101,7 +101,7 @@ def _put(settings: SelinuxSettings, facts: SelinuxFacts, label: Label, fragment:
 def mount_label(settings: SelinuxSettings, facts: SelinuxFacts, level: Level | None) -> Label:
     """The label of the container's own file systems, for a process at ``level``."""
     label = file_label(settings, facts)
-    if settings.mount_label != AUTO and facts.mls:
+    if settings.mount_label not in (AUTO, READ_ONLY) and facts.mls:
         return label
     return label.at(Level(level.low, level.low) if level is not None else None)
 

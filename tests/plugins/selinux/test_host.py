@@ -105,5 +105,6 @@ def test_the_process_label(tmp_path: Path, values: dict[str, str], label: str) -
 def test_the_file_label(tmp_path: Path) -> None:
     given = facts(tmp_path)
     assert str(file_label(settings(), given)) == "system_u:object_r:container_file_t:s0"
+    assert str(file_label(settings(mount_label="read-only"), given)) == "system_u:object_r:container_ro_file_t:s0"
     assert str(file_label(settings(mount_label="a:b:c:s0:c1"), given)) == "a:b:c:s0:c1"
     assert str(file_label(settings(), attrs.evolve(given, mls=False))) == "system_u:object_r:container_file_t"

@@ -84,6 +84,12 @@ def test_given_values(tmp_path: Path) -> None:
     assert "annotations" not in document
 
 
+@pytest.mark.parametrize(("word", "type_"), [("auto", "container_file_t"), ("read-only", "container_ro_file_t")])
+def test_the_policys_file_types_stand_at_the_level_of_the_process(tmp_path: Path, word: str, type_: str) -> None:
+    document = contributed(settings(mount_label=word, level="s0:c7"), context(facts(tmp_path)))
+    assert document["linux"]["mountLabel"] == f"system_u:object_r:{type_}:s0:c7"
+
+
 def test_a_range_labels_files_at_its_low_end(tmp_path: Path) -> None:
     document = contributed(settings(level="s0-s0:c0.c9"), context(facts(tmp_path)))
     assert document["process"]["selinuxLabel"].endswith(":container_t:s0-s0:c0.c9")
