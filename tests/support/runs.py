@@ -30,6 +30,7 @@ import attrs
 from hardening import bundle, compose, layers, pipeline
 from hardening.host import Host, plain
 from hardening.launch.command import START
+from hardening.mechanism import Excess
 from hardening.plugins import Plugin, Plugins, load
 from hardening.runtime import LaunchRequest
 from hardening.spec import OCI_VERSION
@@ -202,9 +203,10 @@ def busybox_root(path: Path) -> Path:
 
 @contextmanager
 def workplace(user: User | None = None) -> Iterator[Path]:
-    """A folder that mapped ids may enter, removed afterwards; hand it to ``user`` with `hand_over`."""
+    """A folder that mapped ids may enter, which belongs to ``user`` and is removed afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="hardening-run-", dir=FOLDER))
     folder.chmod(0o755)
+    hand_over(folder, user)
     try:
         yield folder
     finally:
@@ -268,10 +270,34 @@ def running(
 
     ``change`` may alter the configuration before it is written, to show that a test notices.
     """
-    with workplace(user) as folder:
+    with workplace() as folder:
         document = _write(profiles, command, folder, mechanisms, user, change)
         with running_bundle(folder, document, runtime=runtime, user=user) as found:
             yield found
+
+
+@contextmanager
+def running_tightened(
+    foreign: Mapping[str, Any],
+    *profiles: str,
+    runtime: str = "crun",
+    mechanisms: Sequence[str] | None = None,
+    user: User | None = None,
+) -> Iterator[tuple[Running, tuple[Excess, ...]]]:
+    """Run a configuration that was made elsewhere, tightened to a stack of TOML texts: with `SHELL` as its command and a
+    busybox root in the place of its own. Also what it asked for beyond the stack."""
+    with workplace() as folder:
+        document = json.loads(json.dumps(foreign))
+        document["root"] = {**document.get("root", {}), "path": str(busybox_root(folder / "root"))}
+        document["process"] |= {"args": list(SHELL), "terminal": False}
+        plugins = installed(mechanisms)
+        host = host_of(user, plugins)
+        composition = composed(profiles, plugins, host, folder)
+        plan = pipeline.tighten(plugins, composition, host, document, bundle=folder / "bundle")
+        bundle.write(plan.spec, folder / "bundle")
+        hand_over(folder, user)
+        with running_bundle(folder, plan.spec.document, runtime=runtime, user=user) as found:
+            yield found, plan.excesses
 
 
 @contextmanager
@@ -311,7 +337,7 @@ def finished(
     input: str = "",  # noqa: A002
 ) -> Ended:
     """Run a command under a stack of TOML texts to its end."""
-    with workplace(user) as folder:
+    with workplace() as folder:
         document = _write(profiles, command, folder, mechanisms, user, change)
         argv = launch_argv(runtime, folder, user)
         done = subprocess.run(
