@@ -14,6 +14,7 @@ from hardening_namespaces.idmaps import IdMaps
 from hardening_namespaces.settings import HOST, NamespacesSettings
 from hardening_process.kinds import User
 from hardening_process.passwd import Accounts
+from hardening_rootfs.host import require_root
 from hardening_rootfs.settings import RootfsSettings
 
 
@@ -91,6 +92,8 @@ def identify(user: User, groups: Iterable[str], context: Context, accounts: Acco
 def root(context: Context) -> Path:
     """The directory that the command sees as ``/``."""
     rootfs = context.of(RootfsSettings)
+    if rootfs is not None:
+        require_root(rootfs.path)
     return Path(rootfs.path.path if rootfs is not None else "/")
 
 

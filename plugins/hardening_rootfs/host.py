@@ -125,7 +125,7 @@ def volume_maps(context: Context) -> idmaps.IdMaps | None:
 
 def require(settings: RootfsSettings) -> None:
     """Raise `ProfileError`, with the place that said it, for a root, a volume or a device that cannot be shown."""
-    _require_root(settings.path)
+    require_root(settings.path)
     if settings.path.is_host and not settings.read_only:
         raise ProfileError(
             "rootfs.read_only: the host's own root is only ever shown read-only",
@@ -143,7 +143,8 @@ def require(settings: RootfsSettings) -> None:
             raise ProfileError(f"rootfs.devices: {device} is not a device", hint="files are shown with rootfs.volumes")
 
 
-def _require_root(root: Root) -> None:
+def require_root(root: Root) -> None:
+    """Raise `ProfileError`, with the place that said it, unless a root is a directory that can be read."""
     try:
         os.scandir(root.path).close()
     except NotADirectoryError:

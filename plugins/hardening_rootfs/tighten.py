@@ -14,7 +14,7 @@ from hardening.mechanism import Context, Excess
 from hardening.spec import Fragment
 from hardening_rootfs import hidden, mounts
 from hardening_rootfs.findings import SOCKETS
-from hardening_rootfs.host import RootfsFacts, Surroundings
+from hardening_rootfs.host import RootfsFacts, Surroundings, volume_maps
 from hardening_rootfs.paths import is_below
 from hardening_rootfs.rights import Asked, tighten_bind, tighten_kernel, tighten_tmpfs
 from hardening_rootfs.settings import RootfsSettings
@@ -37,7 +37,7 @@ def tighten(
         fragment.put("/root/readonly", True, "rootfs.read_only")
     kept: dict[str, tuple[mounts.Mount, str]] = {}
     for index, entry in enumerate(document.get("mounts") or ()):
-        asked = Asked(f"/mounts/{index}", entry)
+        asked = Asked(f"/mounts/{index}", _with_mapped_group(entry, document, context))
         mount, leaf, excesses = _tighten_mount(settings, context, asked)
         yield from excesses
         if mount is not None:
@@ -51,6 +51,22 @@ def tighten(
     for destination, (mount, leaf) in kept.items():
         fragment.item("/mounts", destination, mount, leaf)
     yield from _tighten_linux(settings, document, context, fragment)
+
+
+def _with_mapped_group(entry: Mapping[str, Any], document: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
+    """A terminal's group that the container's ids do not hold makes its mount fail: without one it is the owner's."""
+    if entry.get("type") != "devpts":
+        return entry
+    own = (document.get("linux") or {}).get("gidMappings") or ()
+    ranges = [(int(item["containerID"]), int(item["size"])) for item in own]
+    maps = volume_maps(context)
+    if not ranges and maps is not None:
+        ranges = [(item.inside, item.size) for item in maps.gids]
+    groups = [str(option)[4:] for option in entry.get("options") or () if str(option).startswith("gid=")]
+    mapped = all(group.isdecimal() and any(low <= int(group) < low + size for low, size in ranges) for group in groups)
+    if mapped or not ranges:
+        return entry
+    return {**entry, "options": [option for option in entry["options"] if not str(option).startswith("gid=")]}
 
 
 def _tighten_mount(

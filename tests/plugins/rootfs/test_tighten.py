@@ -226,3 +226,13 @@ def test_the_last_word_on_a_right_counts() -> None:
     assert "rw" in Asked("", mount("/d", "bind", "/s", "ro", "rw")).rights
     assert "rw" not in Asked("", mount("/d", "bind", "/s", "rw", "rro")).rights
     assert Asked("", {"destination": "/d//x/"}).destination == "/d/x"
+
+
+def test_a_terminal_group_that_is_not_mapped_goes(tmp_path: Path) -> None:
+    entry = mount("/dev/pts", "devpts", "devpts", "newinstance", "gid=5")
+    maps = [{"containerID": 0, "hostID": 1000, "size": 1}]
+    assert "gid=5" not in tighten(tmp_path, document(entry, gidMappings=maps)).options("/dev/pts")
+    maps[0]["size"] = 6
+    assert "gid=5" in tighten(tmp_path, document(entry, gidMappings=maps)).options("/dev/pts")
+    one = '[namespaces]\nuid_map = ["0:1000:1"]\ngid_map = ["0:1000:1"]'
+    assert "gid=5" not in tighten(tmp_path, document(entry), one).options("/dev/pts")
