@@ -134,11 +134,18 @@ def _unified(name: str, mount: Mount, path: str) -> Controller | None:
         return None
     candidates = [own] if own == mount.point else [above for above in own.parents if above.is_relative_to(mount.point)]
     for directory in candidates:
-        if not all(os.access(directory / file, os.W_OK) for file in ("", "cgroup.procs", "cgroup.subtree_control")):
-            break
-        if name in _words(directory / "cgroup.controllers"):
+        if name in _words(directory / "cgroup.controllers") and _may_divide(directory, name, own):
             return Controller(2, "/" + str(directory.relative_to(mount.point)).removeprefix("."))
     return Controller(2, "", f"the {name} controller is not delegated to the caller", _OWN_SCOPE)
+
+
+def _may_divide(directory: Path, name: str, own: Path) -> bool:
+    """Whether the caller may make cgroups below ``directory``, move itself there, and give them a controller."""
+    if not all(os.access(directory / file, os.W_OK) for file in ("", "cgroup.procs", "cgroup.subtree_control")):
+        return False
+    # Only the true root, which has no type, gives controllers away while it holds processes (cgroups(7)).
+    root = not (own / "cgroup.type").exists()
+    return directory != own or root or name in _words(directory / "cgroup.subtree_control")
 
 
 def _words(path: Path) -> list[str]:

@@ -67,6 +67,17 @@ def test_at_the_top_of_a_unified_hierarchy_the_top_serves(tmp_path: Path) -> Non
     assert examine(V2.format(tmp_path), "0::/\n").place("x") == "/x"
 
 
+def test_a_cgroup_namespace_cannot_divide_the_cgroup_it_lives_in(tmp_path: Path) -> None:
+    """In a container the top of the hierarchy is an ordinary cgroup that holds the caller."""
+    top = hierarchy(tmp_path, "/")
+    (top / "cgroup.type").write_text("domain\n")
+    where = V2.format(tmp_path), "0::/\n"
+    assert "not delegated" in examine(*where).problem("pids")[0]
+    (top / "cgroup.subtree_control").write_text("pids")
+    assert examine(*where).problem("pids") == ("", "")
+    assert examine(*where).problem("memory")[0]
+
+
 def test_a_controller_that_is_not_handed_down_is_looked_for_above(tmp_path: Path) -> None:
     own = hierarchy(tmp_path, "/a/b/c")
     (own.parent / "cgroup.controllers").write_text("pids")

@@ -63,6 +63,15 @@ KINDS = st.one_of(
 )
 
 
+@pytest.mark.parametrize(
+    "kind",
+    [UserKind(), RlimitKind(), UmaskKind(), OomKind(), Bound(1), CpuBound()],
+    ids=lambda kind: type(kind).__name__,
+)
+def test_kinds_are_lawful_for_their_samples(kind: Kind[Any]) -> None:
+    assert check_kind(kind) == []
+
+
 @given(KINDS)
 def test_kinds_are_lawful_for_any_values(drawn: tuple[Kind[Any], list[Any]]) -> None:
     kind, values = drawn
