@@ -139,6 +139,6 @@ def _unmapped(leaf: str, what: str, name: str, maps: IdMaps) -> ProfileError:
     why = f"; {maps.limited}" if maps.limited else ""
     return ProfileError(
         f"{leaf}: {what} is not in the user namespace, which has {mapped}{why}",
-        hint='choose one of these, or map more ids: namespaces.id_map = "keep-id" and a range for the caller in '
-        "/etc/subuid and /etc/subgid",
+        hint='choose one of these, or map more ids: root gets a range with namespaces.id_map = "auto", others with '
+        '"keep-id" and a range of theirs in /etc/subuid and /etc/subgid',
     )
