@@ -23,9 +23,9 @@ def settings(folder: Path, *names: str) -> CapabilitiesSettings:
 
 def test_probe_reads_this_kernel() -> None:
     facts = probe()
-    shown = subprocess.run(["/sbin/capsh", "--print"], capture_output=True, text=True, check=True).stdout
-    bounding = next(line for line in shown.splitlines() if line.startswith("Bounding set"))
-    names = {name.removeprefix("cap_").upper() for name in bounding.partition("=")[2].split(",") if name}
+    shown = subprocess.run(["setpriv", "--dump"], capture_output=True, text=True, check=True).stdout
+    line = next(line for line in shown.splitlines() if line.startswith("Capability bounding set"))
+    names = {name.strip().upper() for name in line.partition(":")[2].split(",")}
     assert facts.bounding == names
     assert facts.last == int(Path("/proc/sys/kernel/cap_last_cap").read_text())
 
@@ -47,7 +47,7 @@ def test_the_kernel_gives_the_full_set_in_a_new_user_namespace() -> None:
     require("userns")
     command = ["unshare", "--user", "--map-root-user", "cat", "/proc/self/status"]
     status = subprocess.run(
-        ["capsh", "--drop=cap_chown", "--", "-c", " ".join(command)] if "SETPCAP" in probe().effective else command,
+        ["setpriv", "--bounding-set=-chown", "--", *command] if "SETPCAP" in probe().effective else command,
         capture_output=True,
         text=True,
         check=True,
