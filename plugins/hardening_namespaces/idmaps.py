@@ -58,45 +58,45 @@ def resolve(settings: NamespacesSettings, host: Host) -> IdMaps | None:
     if settings.user != PRIVATE:
         return None
     if settings.uid_map or settings.gid_map:
-        uids, gids = settings.uid_map or settings.gid_map, settings.gid_map or settings.uid_map
-        return IdMaps(uids, gids, (uids[0].inside, gids[0].inside))
+        said = settings.uid_map or settings.gid_map, settings.gid_map or settings.uid_map
+        return IdMaps(*said, (said[0][0].inside, said[1][0].inside))
     kind = settings.id_map
     facts = host.of(NamespaceFacts)
-    if kind == "auto" and host.root:
-        return _of_its_own(facts)
+    uids, gids = _subordinate(facts.subuids, facts.own_uids, host), _subordinate(facts.subgids, facts.own_gids, host)
+    if kind == "auto" and host.root and uids and gids:
+        return _of_its_own(uids, gids)
     inside = (0, 0) if kind == "root" else (host.uid, host.gid)
     own_uid, own_gid = IdRange(inside[0], host.uid, 1), IdRange(inside[1], host.gid, 1)
     if kind == "one-id":
         return IdMaps((own_uid,), (own_gid,), inside)
-    if not (facts.subuids and facts.subgids):
-        limited = "there is no range for the caller in /etc/subuid and /etc/subgid"
+    if not (uids and gids):
+        where = "the caller's user namespace" if host.root else "/etc/subuid and /etc/subgid"
+        limited = f"there is no range for the caller in {where}"
     elif not host.root and not facts.newuidmap:
         limited = "newuidmap and newgidmap are not installed, or lack their setuid bit"
     else:
-        return IdMaps(_fill((own_uid,), facts.subuids), _fill((own_gid,), facts.subgids), inside)
+        return IdMaps(_fill((own_uid,), uids), _fill((own_gid,), gids), inside)
     return IdMaps((own_uid,), (own_gid,), inside, limited)
 
 
-def _of_its_own(facts: NamespaceFacts) -> IdMaps:
-    """Ids that nobody on the host has: root's ranges in subuid(5), else those kept for containers, else what the
-    caller's own user namespace holds besides root."""
-    uids, gids = _spare(facts.subuids, facts.own_uids), _spare(facts.subgids, facts.own_gids)
-    if uids and gids:
-        smallest = min(sum(item.size for item in ranges) for ranges in (uids, gids))
-        limited = "" if smallest >= RANGE else f"the caller's user namespace has {smallest} ids to give"
-        return IdMaps(uids, gids, (0, 0), limited)
-    own = IdRange(0, 0, 1)
-    return IdMaps((own,), (own,), (0, 0), "the caller's user namespace has no other id to give")
+def _of_its_own(uids: Ranges, gids: Ranges) -> IdMaps:
+    maps = IdMaps(_fill((), uids), _fill((), gids), (0, 0))
+    smallest = min(sum(item.size for item in ranges) for ranges in (maps.uids, maps.gids))
+    limited = "" if smallest >= RANGE else f"the caller has {smallest} ids to give"
+    return attrs.evolve(maps, limited=limited)
 
 
-def _spare(subordinate: Ranges, own: Ranges) -> tuple[IdRange, ...]:
-    for candidates in (subordinate, ((CONTAINER_IDS[0], RANGE),)):
-        ranges = _fill((), candidates)
-        if ranges and all(within(item, own) for item in ranges):
-            return ranges
+def _subordinate(ranges: Ranges, own: Ranges, host: Host) -> Ranges:
+    """The ids beside their own that a caller may give. Root needs no entry in subuid(5): it has the ids kept for
+    containers, which nobody else has, or in a smaller user namespace what there is besides root."""
+    if not host.root:
+        return ranges
+    for candidates in (ranges, ((CONTAINER_IDS[0], RANGE),)):
+        if candidates and all(within(IdRange(0, start, size), own) for start, size in candidates):
+            return candidates
     others = [(start + 1, size - 1) if start == 0 else (start, size) for start, size in own]
     largest = max(others, key=lambda item: item[1], default=(0, 0))
-    return _fill((), (largest,))
+    return (largest,) if largest[1] else ()
 
 
 def _fill(taken: tuple[IdRange, ...], subordinate: Iterable[tuple[int, int]]) -> tuple[IdRange, ...]:

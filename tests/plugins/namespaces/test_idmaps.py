@@ -54,6 +54,13 @@ def test_root_of_a_namespace_with_one_id_has_no_other_to_give() -> None:
     assert found.limited
 
 
+@pytest.mark.parametrize("kind", ["keep-id", "root"])
+def test_root_that_stays_root_has_other_ids_beside(kind: str) -> None:
+    found = resolved(f'id_map = "{kind}"')
+    assert found.uids == (IdRange(0, 0, 1), IdRange(1, 0x80000, 65535))
+    assert (found.host_root, found.limited) == (True, "")
+
+
 def test_an_ordinary_user_keeps_their_id_among_the_subordinate_ones() -> None:
     found = resolved(on=host(USER))
     assert found.uids == (IdRange(0, 100_000, 1000), IdRange(1000, 1000, 1), IdRange(1001, 101_000, 64_535))
