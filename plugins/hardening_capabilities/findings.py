@@ -11,7 +11,7 @@ from hardening.mechanism import Check, Context
 from hardening_capabilities.host import CapabilityFacts, available
 from hardening_capabilities.settings import CapabilitiesSettings
 from hardening_capabilities.spec import granted
-from hardening_capabilities.table import ALL, BY_NAME
+from hardening_capabilities.table import ALL, BY_NAME, mask_names
 from hardening_capabilities.user import has_own_user_namespace
 
 _FIELDS = {
@@ -59,14 +59,15 @@ def findings(settings: CapabilitiesSettings, context: Context) -> Iterator[Findi
 def verify(settings: CapabilitiesSettings, receipt: Mapping[str, Any]) -> Iterator[Check]:
     """Hold the five sets and NoNewPrivs of proc_pid_status(5) against the settings.
 
-    In a user namespace of its own the process must have exactly what was composed; in the caller's, where the host's
-    bounding set cuts, it must have no more.
+    In a user namespace of its own the process must have all of what was composed; in the caller's, where the host's
+    bounding set cuts, only no more than that.
     """
     status: Mapping[str, str] = receipt["status"]
     kernel = {name: _mask(status, field) for name, field in _FIELDS.items()}
-    expected = _mask_of(settings.added)
-    if receipt["namespaces"].get("user") == receipt["caller_namespaces"].get("user"):
-        expected &= kernel["bounding"]
+    expected = _mask_of(settings.added) & kernel["bounding"]
+    if receipt["namespaces"].get("user") != receipt["caller_namespaces"].get("user"):
+        for name in sorted(settings.added - mask_names(expected)):
+            yield Check(f"capabilities.{name}", "added", "missing", holds=False)
     root = _inner_uid(receipt) == 0
     for name, field in _FIELDS.items():
         wanted = 0 if root and name in ("inheritable", "ambient") else expected
