@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from hardening.findings import Finding, Severity
 from hardening.mechanism import Context
+from hardening_namespaces.settings import NamespacesSettings
 from hardening_rootfs import hidden
 from hardening_rootfs.host import RootfsFacts, Surroundings
 from hardening_rootfs.paths import is_below
@@ -35,6 +36,12 @@ def findings(settings: RootfsSettings, context: Context) -> Iterable[Finding]:
         yield from of_volume(volume, secret)
     yield from _of_tmpfs(settings)
     yield from _of_kernel(settings, Surroundings.of(context))
+    namespaces = context.of(NamespacesSettings)
+    if settings.subset and namespaces is not None and any(namespaces.sysctls.named.values()):
+        yield _note(
+            "sysctls-without-proc-sys", "runc cannot set kernel parameters where /proc has no sys", "proc.subset",
+            'use another runtime, or proc.subset = ""',
+        )  # fmt: skip
     if settings.path.is_host:
         for member, is_hidden in sorted(settings.hidden_paths.named.items()):
             if not is_hidden and member in hidden.PATHS:

@@ -28,6 +28,8 @@ PATHS = (
     HOME,
     "/home",
     "/root",
+    "/.snapshots",
+    "/sysroot",
     *(f"/etc/{name}" for name in _ETC.split()),
     *(f"/var/{name}" for name in _VAR.split()),
     *(f"/var/lib/{name}" for name in _STATE.split()),
@@ -35,7 +37,7 @@ PATHS = (
 )
 
 #: Top-level entries of a host that belong to the running system, not to its files; shown as empty mount points.
-VOLATILE = ("/boot", "/dev", "/lost+found", "/media", "/mnt", "/proc", "/run", "/sys", "/tmp")  # noqa: S108
+VOLATILE = ("/boot", "/dev", "/efi", "/lost+found", "/media", "/mnt", "/proc", "/run", "/sys", "/tmp")  # noqa: S108
 
 #: Homes of system accounts: hiding these would hide the system.
 _SYSTEM = (

@@ -65,3 +65,10 @@ def test_processes_of_the_host_are_worth_more(tmp_path: Path) -> None:
 def test_a_finding_about_a_volume_names_its_place(tmp_path: Path) -> None:
     found = findings_of(tmp_path, '[rootfs]\nvolumes = ["/etc:/data:ro"]')
     assert all(finding.origin.endswith("layer0.toml:2") for finding in found if finding.severity is not Severity.NOTE)
+
+
+def test_kernel_parameters_need_a_proc_sys(tmp_path: Path) -> None:
+    profile = '[namespaces.sysctls]\n"net.ipv4.ip_forward" = "0"'
+    assert "rootfs/sysctls-without-proc-sys" in {finding.rule for finding in findings_of(tmp_path, profile)}
+    whole = profile + '\n[rootfs.proc]\nsubset = ""'
+    assert "rootfs/sysctls-without-proc-sys" not in {finding.rule for finding in findings_of(tmp_path, whole)}
