@@ -1,0 +1,194 @@
+"""A launch that fails says why with the right exit code, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support import bundles, runs
+from tests.support.bundles import Stance
+
+pytestmark = pytest.mark.system
+
+Change = Callable[[dict[str, Any]], object]
+
+
+@pytest.fixture(params=("root", "root-mapped", "user-range"))
+def stance(request: pytest.FixtureRequest) -> Stance:
+    return bundles.stance(request.param)
+
+
+@pytest.fixture
+def folder(stance: Stance) -> Iterator[Path]:
+    with runs.workplace(stance.user) as place:
+        yield place
+
+
+def traces(folder: Path) -> tuple[Any, ...]:
+    """What a launch could leave: mounts, processes of the launcher, control groups, files of the bundle."""
+    stages = subprocess.run(["pgrep", "-f", str(folder)], capture_output=True, text=True, check=False).stdout
+    groups = sorted(path for path in Path("/sys/fs/cgroup").glob("*/hardening-*"))
+    files = sorted(str(path) for path in folder.rglob("*") if path.name != "state")
+    return Path("/proc/self/mountinfo").read_text(), stages, groups, files
+
+
+def bind(source: str, destination: str = "/data", *options: str) -> Change:
+    entry = {"destination": destination, "type": "bind", "source": source, "options": ["rbind", *options]}
+    return lambda document: document["mounts"].append(entry)
+
+
+def mount(kind: str, destination: str, *options: str) -> Change:
+    entry = {"destination": destination, "type": kind, "source": kind, "options": list(options)}
+    return lambda document: document["mounts"].append(entry)
+
+
+CASES: dict[str, tuple[Change, int, str]] = {
+    "no such command": (lambda document: document["process"].update(args=["nothing"]), 127, "command not found"),
+    "no such path": (lambda document: document["process"].update(args=["/nothing"]), 127, "no such file"),
+    "a directory": (lambda document: document["process"].update(args=["/etc"]), 126, "is a directory"),
+    "not executable": (lambda document: document["process"].update(args=["/etc/plain"]), 126, "cannot be executed"),
+    "no loader": (lambda document: document["process"].update(args=["/etc/script"]), 127, "interpreter"),
+    "no such root": (lambda document: document["root"].update(path="nowhere"), 125, "/root/path"),
+    "the root is a file": (lambda document: document["root"].update(path="config.json"), 125, "/root/path"),
+    "no such source": (bind("/nowhere/at/all"), 125, "/mounts/7/source"),
+    "a file on a directory": (bind("/etc/hostname"), 125, "/mounts/7"),
+    "a mount point that cannot be made": (bind("/etc", "/proc/nothing/here"), 125, "/mounts/7"),
+    "bad option for the kernel": (mount("tmpfs", "/data", "size=nonsense"), 125, "/mounts/7"),
+    "made before the failure": (
+        lambda document: (bind("/etc", "/made/here")(document), bind("/nowhere", "/x")(document)),
+        125,
+        "/mounts/8/source",
+    ),
+    "made, then failed inside": (
+        lambda document: (bind("/etc", "/made/here")(document), mount("tmpfs", "/data", "mode=9")(document)),
+        125,
+        "/mounts/8",
+    ),
+    "no such directory": (lambda document: document["process"].update(cwd="/nowhere"), 125, "/process/cwd"),
+    "a limit that cannot be raised": (
+        lambda document: document["process"].update(rlimits=[{"type": "RLIMIT_NOFILE", "soft": 2**40, "hard": 2**40}]),
+        125,
+        "/process/rlimits/0",
+    ),
+    "no such namespace": (
+        lambda document: document["linux"]["namespaces"][1].update(path="/proc/1/ns/nothing"),
+        125,
+        "/linux/namespaces/1/path",
+    ),
+    "a namespace of another kind": (
+        lambda document: document["linux"]["namespaces"][1].update(path="/proc/self/ns/uts"),
+        125,
+        "/linux/namespaces/1",
+    ),
+    "a setting that is not there": (
+        lambda document: document["linux"].update(sysctl={"net.nothing.here": "1"}),
+        125,
+        "net.nothing.here",
+    ),
+    "a filter that is not one": (lambda document: bad_filter(document), 125, "/linux/seccomp"),
+    "a label without SELinux": (
+        lambda document: document["process"].update(selinuxLabel="a:b:c:s0"),
+        125,
+        "/process/selinuxLabel",
+    ),
+}
+
+
+def bad_filter(document: dict[str, Any]) -> None:
+    document["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW"}
+    digest = hashlib.sha256(b"\xff" * 8).hexdigest()
+    document["annotations"] = {"org.hardening.seccomp.bpf.sha256": digest}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_failure_leaves_nothing(folder: Path, stance: Stance, name: str) -> None:
+    change, code, words = CASES[name]
+    if name == "a label without SELinux" and os.path.exists("/sys/fs/selinux/enforce"):
+        pytest.skip("SELinux is enabled here")
+    document = stance.config("true")
+    change(document)
+    root = bundles.make_root(folder / "bundle" / "rootfs")
+    root.chmod(0o777)  # whoever launches may make mount points
+    (root / "etc" / "plain").write_text("text")
+    (root / "etc" / "script").write_text("#!/nowhere\n")
+    (root / "etc" / "script").chmod(0o755)
+    (folder / "bundle" / "seccomp.bpf").write_bytes(b"\xff" * 8)
+    bundle = bundles.write(folder / "bundle", document, user=stance.user)
+    argv = bundles.stage(bundle, user=stance.user)
+    before = traces(folder)
+    done = subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL, cwd="/", check=False)
+    assert (done.returncode, words in done.stderr) == (code, True), done.stderr
+    assert "Traceback" not in done.stderr
+    assert traces(folder) == before
+
+
+def test_the_bundle_and_its_lease_are_removed(folder: Path, stance: Stance) -> None:
+    for command, code in (("true", 0), ("nothing", 127)):
+        lease = folder / "lease"
+        lease.touch()
+        document = stance.config(command)
+        document["annotations"] = {"org.hardening.leases": json.dumps([str(lease)])}
+        bundle = bundles.write(folder / "bundle", document, user=stance.user)
+        runs.hand_over(folder, stance.user)
+        assert bundles.launch(bundle, user=stance.user, remove=True).returncode == code
+        assert not bundle.exists()
+        assert not lease.exists()
+
+
+def test_a_lease_is_held_for_the_life_of_a_container(folder: Path, stance: Stance) -> None:
+    lease = folder / "lease"
+    lease.touch()
+    document = stance.config("sh", "-c", "echo ready; while :; do sleep 0.1; done")
+    document["annotations"] = {"org.hardening.leases": json.dumps([str(lease)])}
+    bundle = bundles.write(folder / "bundle", document, user=stance.user)
+    runs.hand_over(folder, stance.user)
+    with bundles.started(bundle, user=stance.user):
+        done = bundles.launch(bundle, user=stance.user)
+        assert done.returncode == 125
+        assert "holds this lease" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["bundle", "bundle/config.json", "bundle/seccomp.bpf"])
+def test_what_others_can_write_is_refused(folder: Path, stance: Stance, name: str) -> None:
+    document = stance.config("true")
+    (folder / "bundle").mkdir()
+    (folder / "bundle" / "seccomp.bpf").write_bytes(b"\xff" * 8)
+    bad_filter(document)
+    bundle = bundles.write(folder / "bundle", document, user=stance.user)
+    for mode in (0o020, 0o002):
+        path = folder / name
+        kept = path.stat().st_mode
+        path.chmod(kept | mode)
+        done = bundles.launch(bundle, user=stance.user)
+        assert done.returncode == 125
+        assert "can be written by others" in done.stderr
+        path.chmod(kept)
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.01, 0.02, 0.03, 0.05])
+def test_a_launch_that_is_killed_on_its_way_leaves_no_process(folder: Path, stance: Stance, delay: float) -> None:
+    document = stance.config("sh", "-c", "while :; do sleep 0.1; done")
+    bundle = bundles.write(folder / "bundle", document, user=stance.user)
+    argv = bundles.stage(bundle, user=stance.user)
+    before = traces(folder)
+    for number in (signal.SIGKILL, signal.SIGTERM):
+        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, cwd="/", stderr=subprocess.DEVNULL)
+        time.sleep(delay)
+        process.send_signal(number)
+        if number == signal.SIGTERM:  # a shell without a trap does not hear it as process 1, once it runs
+            time.sleep(0.2)
+            process.kill()
+        process.wait(10)
+        end = time.monotonic() + 5
+        while traces(folder) != before:
+            assert time.monotonic() < end, traces(folder)
+            time.sleep(0.05)

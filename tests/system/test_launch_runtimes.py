@@ -1,0 +1,172 @@
+"""The same bundle under native, crun and runc: what the kernel says is equal, and so are the promises of a launch."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support import bundles, runs
+from tests.support.bundles import Stance
+from tests.support.features import require
+
+pytestmark = pytest.mark.system
+
+RUNTIMES = ("native", "crun", "runc")
+STATUS = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp", "Uid", "Gid", "Umask")
+
+
+@pytest.fixture(params=bundles.STANCES)
+def stance(request: pytest.FixtureRequest) -> Stance:
+    return bundles.stance(request.param)
+
+
+@pytest.fixture
+def folder(stance: Stance) -> Iterator[Path]:
+    with runs.workplace(stance.user) as place:
+        yield place
+
+
+def receipt_of(folder: Path, stance: Stance, document: dict[str, Any], runtime: str) -> dict[str, Any]:
+    bundle = bundles.write(folder / "bundle", document, user=stance.user)
+    runs.hand_over(folder, stance.user)
+    target = folder / f"receipt-{runtime}"
+    done = bundles.launch(bundle, runtime, stance.user, receipt=target)
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(target.read_text()))
+
+
+def mounts(receipt: dict[str, Any]) -> dict[str, tuple[str, frozenset[str]]]:
+    """Mount point -> (type, options) without access times."""
+    found = {}
+    for line in receipt["mountinfo"].splitlines():
+        before, _, after = line.partition(" - ")
+        words = before.split()
+        options = {option for option in words[5].split(",") if "atime" not in option}
+        found[words[4]] = (after.split()[0], frozenset(options))
+    return found
+
+
+def test_the_kernel_says_the_same_under_each_runtime(folder: Path, stance: Stance) -> None:
+    document = stance.config("true")
+    kill = ["CAP_KILL"]
+    document["process"]["capabilities"] = dict.fromkeys(("bounding", "effective", "permitted"), kill)
+    document["process"]["user"] |= {"umask": 0o27}
+    document["process"]["rlimits"] = [{"type": "RLIMIT_NOFILE", "soft": 100, "hard": 200}]
+    document["process"]["oomScoreAdj"] = 300
+    receipts = {runtime: receipt_of(folder, stance, document, runtime) for runtime in RUNTIMES}
+    native = receipts["native"]
+    for runtime in ("crun", "runc"):
+        other = receipts[runtime]
+        assert {key: native["status"][key] for key in STATUS} == {key: other["status"][key] for key in STATUS}
+        for key in ("uid_map", "gid_map", "loginuid", "oom_score_adj", "exe", "setgroups"):
+            assert native[key] == other[key]
+        assert [line for line in native["limits"].splitlines() if "open files" in line] == [
+            line for line in other["limits"].splitlines() if "open files" in line
+        ]
+        for name, link in native["caller_namespaces"].items():
+            assert (native["namespaces"][name] == link) == (
+                other["namespaces"][name] == other["caller_namespaces"][name]
+                or (name in ("cgroup", "user", "mnt") and other["namespaces"][name] == link)
+            ), name
+        ours, theirs = mounts(native), mounts(other)
+        assert ours.keys() - theirs.keys() == set()
+        extra = theirs.keys() - ours.keys()
+        # crun binds the devices that the launcher makes as nodes; runc masks directories that are empty, too.
+        assert all(place.startswith(("/dev/", "/proc/", "/sys/")) for place in extra), extra
+        for place in ("/", "/proc", "/dev/shm", "/tmp", "/proc/sys", "/proc/bus", "/sys"):  # noqa: S108
+            assert ours[place] == theirs[place], place
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_exit_codes_and_signals(folder: Path, stance: Stance, runtime: str) -> None:
+    for args, code in ((["sh", "-c", "exit 42"], 42), (["nothing"], 127), (["/etc"], 126)):
+        bundle = bundles.write(folder / "bundle", stance.config(*args), user=stance.user)
+        assert bundles.launch(bundle, runtime, stance.user).returncode == code
+    script = "trap 'exit 33' TERM; echo ready; while :; do sleep 0.05; done"
+    bundle = bundles.write(folder / "bundle", stance.config("sh", "-c", script), user=stance.user)
+    with bundles.started(bundle, runtime, stance.user) as (process, pid):
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 33
+        assert not os.path.exists(f"/proc/{pid}")
+    assert list((folder / "state").iterdir()) == []
+
+
+@pytest.mark.parametrize("runtime", ["crun", "runc"])
+def test_nothing_is_left_of_a_killed_container(folder: Path, stance: Stance, runtime: str) -> None:
+    bundle = bundles.write(folder / "bundle", stance.config("sh", "-c", "echo ready; sleep 60"), user=stance.user)
+    with bundles.started(bundle, runtime, stance.user) as (process, pid):
+        os.kill(pid, signal.SIGKILL)
+        assert process.wait(10) == 128 + signal.SIGKILL
+    assert list((folder / "state").iterdir()) == []
+    assert str(folder) not in Path("/proc/self/mountinfo").read_text()
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_standard_input(folder: Path, stance: Stance, runtime: str) -> None:
+    bundle = bundles.write(folder / "bundle", stance.config("cat"), user=stance.user)
+    assert bundles.launch(bundle, runtime, stance.user).stdout == ""
+    argv = bundles.stage(bundle, runtime, stance.user, stdin=True)
+    with (folder / "input").open("w+") as file:
+        file.write("hello")
+        file.seek(0)
+        runs.hand_over(folder, stance.user)
+        done = subprocess.run(argv, stdin=file, capture_output=True, text=True, check=True, cwd="/")
+    assert done.stdout == "hello"
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_the_audit_trail_names_the_person(folder: Path, stance: Stance, runtime: str) -> None:
+    require("loginuid")
+    require("root")
+    document = stance.config("sh", "-c", "echo ready; while :; do sleep 0.1; done")
+    bundle = bundles.write(folder / "bundle", document, user=stance.user)
+    argv = bundles.stage(bundle, runtime, stance.user)
+    script = 'echo 1000 >/proc/self/loginuid && exec "$@"'
+    with subprocess.Popen(["sh", "-c", script, "sh", *argv], stdout=subprocess.PIPE, cwd="/") as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"ready\n"
+            pid = bundles.child_of(process.pid)
+            assert Path(f"/proc/{pid}/loginuid").read_text() == "1000"
+            os.kill(pid, signal.SIGKILL)
+            process.wait(10)
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_devices_of_the_host_keep_their_owner(folder: Path, stance: Stance, runtime: str) -> None:
+    """crun gives its standard descriptors to the container's user: /dev/null must not be among them."""
+    before = os.stat("/dev/null")
+    bundle = bundles.write(folder / "bundle", stance.config("true"), user=stance.user)
+    argv = bundles.stage(bundle, runtime, stance.user)
+    null = subprocess.DEVNULL
+    subprocess.run(argv, stdin=null, stdout=null, stderr=null, check=True, cwd="/")
+    after = os.stat("/dev/null")
+    assert (after.st_uid, after.st_gid, after.st_mode) == (before.st_uid, before.st_gid, before.st_mode)
+    assert stat.S_ISCHR(after.st_mode)
+
+
+def test_a_launch_takes_at_most_a_few_times_as_long_as_the_interpreter(folder: Path, stance: Stance) -> None:
+    bundle = bundles.write(folder / "bundle", stance.config("true"), user=stance.user)
+    argv = bundles.stage(bundle, user=stance.user)
+    bare = [*argv[: argv.index("-c")], "-c", "pass"]
+
+    def fastest(command: list[str]) -> float:
+        times = []
+        for _ in range(15):
+            begin = time.perf_counter()
+            subprocess.run(command, check=True, stdin=subprocess.DEVNULL, cwd="/")
+            times.append(time.perf_counter() - begin)
+        return min(times)
+
+    assert fastest(argv) < 6 * fastest(bare)
