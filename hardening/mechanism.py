@@ -1,8 +1,8 @@
 """The interface that a mechanism implements.
 
 A mechanism owns one TOML table and the parts of the OCI spec that enforce it. The core calls it in this order:
-`probe` -> `says` and `limits` (per layer) -> `build` -> `check` -> `contribute` -> `findings`, and `verify` after a
-launch; `tighten` serves ``hardening apply``. All arguments are frozen values of earlier stages.
+`probe` -> `says` and `limits` (per layer) -> `build` -> `check` -> `contribute` -> `findings` -> `prepare`, and `verify`
+after a launch; `tighten` serves ``hardening apply``. All arguments are frozen values of earlier stages.
 """
 
 from __future__ import annotations
@@ -182,6 +182,11 @@ class Mechanism(ABC, Generic[S]):
     @abstractmethod
     def contribute(self, settings: S, context: Context, fragment: Fragment) -> None:
         """Put this mechanism's part of the OCI spec, and files of the bundle, into ``fragment``."""
+
+    def prepare(self, settings: S, context: Context, document: Mapping[str, Any]) -> None:
+        """Change what the launch needs changed on the host, such as labels of volumes. Called with the assembled and
+        admitted configuration, right before its bundle is written, and only then."""
+        return
 
     @abstractmethod
     def tighten(

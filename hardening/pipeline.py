@@ -1,4 +1,4 @@
-"""The stages in their order: compose -> check host -> contribute -> assemble -> audit."""
+"""The stages in their order: compose -> check host -> contribute -> assemble -> audit -> prepare."""
 
 from __future__ import annotations
 
@@ -96,6 +96,13 @@ def admit(plugins: Plugins, plan: Plan, runtime: Runtime) -> None:
     """Ask the runtime and every plugin for a verdict; raises `SpecError` unless all is well."""
     own = Verdict(runtime.name, tuple(runtime.check(plan.spec.document, plan.host)))
     require_admission([own, *plugins.admit(plan.composition, plan.spec, plan.host)])
+
+
+def prepare(plan: Plan) -> None:
+    """Let every mechanism change what the launch needs changed on the host; call it when nothing else can refuse any
+    more, right before the bundle is written."""
+    for mechanism in plan.composition.mechanisms:
+        mechanism.prepare(plan.composition.settings[mechanism.name], plan.context, plan.spec.document)
 
 
 def _findings(plugins: Plugins, composition: Composition, context: Context) -> Iterable[Finding]:

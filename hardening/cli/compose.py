@@ -93,8 +93,10 @@ def _plan(here: Session, request: Request, command: tuple[str, ...], bundle: Pat
 
 def _write(plan: Plan, form: str, bundle: Path | None) -> int:
     from hardening import bundle as bundles
+    from hardening import pipeline
 
     if bundle is not None:
+        pipeline.prepare(plan)
         bundles.write(plan.spec, bundle.absolute())
     elif form == "html":
         from hardening.report.html import page

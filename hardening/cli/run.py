@@ -93,6 +93,8 @@ def _plan(
 
     plan = pipeline.plan(here.plugins, composition, here.host, command, bundle=bundle)
     pipeline.admit(here.plugins, plan, engine)
+    if bundle is not None:
+        pipeline.prepare(plan)
     return plan
 
 

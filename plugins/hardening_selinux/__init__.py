@@ -37,6 +37,9 @@ class Selinux(Mechanism[SelinuxSettings]):
     def contribute(self, settings: SelinuxSettings, context: Context, fragment: Fragment) -> None:
         spec.contribute(settings, context, fragment)
 
+    def prepare(self, settings: SelinuxSettings, context: Context, document: Mapping[str, Any]) -> None:
+        spec.prepare(settings, context, document)
+
     def tighten(
         self, settings: SelinuxSettings, document: Mapping[str, Any], context: Context, fragment: Fragment
     ) -> Iterable[Excess]:

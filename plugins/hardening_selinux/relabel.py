@@ -59,22 +59,32 @@ def refusal(path: Path, home: Path) -> str:
     return ""
 
 
+def require_own_place(source: Path, home: Path, origin: object | None = None) -> Path:
+    """``source`` free of links, if it may be relabelled; raises `ProfileError`, which names ``origin``, if not."""
+    path = Path(os.path.realpath(source))
+    if source.is_symlink():
+        raise ProfileError(
+            f"{source} is a symbolic link and is not relabelled",
+            origin=origin,
+            hint=f"name the directory itself: {path}",
+        )
+    reason = refusal(path, Path(os.path.realpath(home)))
+    if reason:
+        raise ProfileError(
+            f"{path} is not relabelled: {reason}",
+            origin=origin,
+            hint="move the data to a directory of its own, or leave out z and Z",
+        )
+    return path
+
+
 def relabel(source: Path, label: Label, home: Path) -> int:
     """Give ``source``, and all below it, a label; returns how many labels were changed.
 
     Raises `ProfileError` for a place that must not be relabelled, `HostError` where the file system keeps no labels, or
     the kernel refuses.
     """
-    path = Path(os.path.realpath(source))
-    if source.is_symlink():
-        raise ProfileError(
-            f"{source} is a symbolic link and is not relabelled", hint=f"name the directory itself: {path}"
-        )
-    reason = refusal(path, Path(os.path.realpath(home)))
-    if reason:
-        raise ProfileError(
-            f"{path} is not relabelled: {reason}", hint="move the data to a directory of its own, or leave out z and Z"
-        )
+    path = require_own_place(source, home)
     try:
         descriptor = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:

@@ -1,5 +1,5 @@
 """The labels of the OCI configuration: ``process.selinuxLabel`` and ``linux.mountLabel`` (runtime-spec, config.md), the
-lease of the MCS pair, and the relabelling of volumes."""
+lease of the MCS pair, and which volumes are relabelled."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hardening_rootfs.volumes import Volume
 from hardening_selinux import mcs
 from hardening_selinux.host import SelinuxFacts, file_label, process_label
 from hardening_selinux.labels import CATEGORIES, Label, Level, Point
-from hardening_selinux.relabel import relabel
+from hardening_selinux.relabel import relabel, require_own_place
 from hardening_selinux.settings import AUTO, READ_ONLY, SelinuxSettings
 
 LABEL = "/process/selinuxLabel"
@@ -28,29 +28,48 @@ _PROCESS_LEAVES = tuple(f"selinux.{name}" for name in ("enabled", "user", "role"
 
 
 def contribute(settings: SelinuxSettings, context: Context, fragment: Fragment) -> None:
-    """Put the labels, reserve the pair, and relabel volumes; nothing where SELinux is not active.
+    """Put the labels and reserve the pair; nothing where SELinux is not active.
 
-    Only with a bundle to be written is anything reserved or relabelled. Raises `ProfileError` for a volume that must not
-    be relabelled, `LaunchError` where no pair can be reserved, `HostError` where relabelling fails.
+    Only with a bundle to be written is anything reserved. Raises `ProfileError` for a volume that must not be relabelled,
+    `LaunchError` where no pair can be reserved.
     """
-    volumes = wanted_volumes(settings, context)
+    wanted_volumes(settings, context)
     if not settings.enabled or context.lacks("selinux.enabled"):
         return
     facts = context.host.of(SelinuxFacts)
     label = process_label(settings, facts)
     level = _level(settings, facts, label, context, fragment)
     _put(settings, facts, label.at(level), fragment)
-    if context.bundle is not None:
-        for volume in volumes:
-            shared = Level(Point(0), Point(0)) if facts.mls else None
-            target = facts.contexts.file.at(shared if volume.relabel == "z" else level)
-            relabel(Path(volume.source), target, Path.home())
+
+
+def prepare(settings: SelinuxSettings, context: Context, document: Mapping[str, Any]) -> None:
+    """Relabel volumes: `Z` to the level in the document, `z` to the one that all containers share.
+
+    Raises `ProfileError` for a place that must not be relabelled, `HostError` where the kernel refuses.
+    """
+    label = _asked(document, LABEL)
+    if label is None or context.lacks("selinux.enabled"):
+        return
+    file = context.host.of(SelinuxFacts).contexts.file
+    for volume in wanted_volumes(settings, context):
+        relabel(Path(volume.source), file.at(_file_level(label.level, volume.relabel)), Path.home())
+
+
+def _file_level(level: Level | None, option: str) -> Level | None:
+    """The level of files that a process at ``level`` owns, or with ``z`` shares with every other container."""
+    if level is None:
+        return None
+    point = Point(0) if option == "z" else level.low
+    return Level(point, point)
 
 
 def wanted_volumes(settings: SelinuxSettings, context: Context) -> list[Volume]:
-    """The volumes that are to be relabelled; raises `ProfileError` for one beyond ``selinux.relabel``."""
+    """The volumes that are to be relabelled; raises `ProfileError` for one beyond ``selinux.relabel``, or in a place that
+    must keep its labels."""
     rootfs = context.of(RootfsSettings)
-    volumes = [volume for volume in rootfs.mounted_volumes() if volume.relabel] if rootfs is not None else []
+    if rootfs is None or not settings.enabled:
+        return []
+    volumes = [volume for volume in rootfs.mounted_volumes() if volume.relabel]
     permitted = {"never": "", "private": "Z", "shared": "zZ"}[settings.relabel]
     for volume in volumes:
         if volume.relabel not in permitted:
@@ -60,6 +79,7 @@ def wanted_volumes(settings: SelinuxSettings, context: Context) -> list[Volume]:
                 origin=volume.origin,
                 hint='say selinux.relabel = "private" for Z, "shared" for z, or leave the option out',
             )
+        require_own_place(Path(volume.source), Path.home(), volume.origin)
     return volumes
 
 
@@ -103,7 +123,7 @@ def mount_label(settings: SelinuxSettings, facts: SelinuxFacts, level: Level | N
     label = file_label(settings, facts)
     if settings.mount_label not in (AUTO, READ_ONLY) and facts.mls:
         return label
-    return label.at(Level(level.low, level.low) if level is not None else None)
+    return label.at(_file_level(level, ""))
 
 
 def tighten(

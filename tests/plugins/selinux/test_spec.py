@@ -13,12 +13,13 @@ import pytest
 
 from hardening.errors import ProfileError, SpecError
 from hardening.mechanism import Context, Excess, Shortfall
+from hardening.source import Origin
 from hardening.spec import Fragment, assemble
 from hardening_rootfs.volumes import Volume
 from hardening_selinux.labels import Label
 from hardening_selinux.mcs import LEASES
 from hardening_selinux.settings import SelinuxSettings
-from hardening_selinux.spec import contribute, tighten
+from hardening_selinux.spec import contribute, prepare, tighten
 from tests.plugins.selinux.hosts import INACTIVE, context, facts, settings, volumes
 from tests.support.features import require
 
@@ -123,6 +124,21 @@ def test_relabelling_is_for_the_settings_to_permit(tmp_path: Path, policy: str, 
             contributed(settings(relabel=policy), given)
 
 
+def test_places_that_must_keep_their_labels_are_refused_before_anything_happens(tmp_path: Path) -> None:
+    rootfs = volumes(Volume("/etc/app", "/data", relabel="Z", origin=Origin("layer", "team.toml:3")))
+    with pytest.raises(ProfileError, match="/etc belongs to the host's system") as raised:
+        contributed(settings(relabel="private"), context(INACTIVE, rootfs))
+    assert str(raised.value.origin) == "team.toml:3"
+
+
+def test_nothing_is_prepared_without_a_label(tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    rootfs = volumes(Volume(str(tmp_path / "own"), "/own", relabel="Z"))
+    prepare(settings(enabled=False), context(facts(tmp_path), rootfs), {"process": {}})
+    prepare(settings(relabel="private"), context(INACTIVE, rootfs), {"process": {}})
+    assert "security.selinux" not in os.listxattr(tmp_path / "own")
+
+
 def test_volumes_are_relabelled_when_the_bundle_is_made(tmp_path: Path) -> None:
     require("root")
     for name in ("own", "common", "plain"):
@@ -135,7 +151,10 @@ def test_volumes_are_relabelled_when_the_bundle_is_made(tmp_path: Path) -> None:
     chosen = settings(relabel="shared")
     contributed(chosen, context(facts(tmp_path), rootfs))
     assert "security.selinux" not in os.listxattr(tmp_path / "own")
-    document = contributed(chosen, context(facts(tmp_path), rootfs, bundle=tmp_path / "bundle"))
+    given = context(facts(tmp_path), rootfs, bundle=tmp_path / "bundle")
+    document = contributed(chosen, given)
+    assert "security.selinux" not in os.listxattr(tmp_path / "own"), "the launch may still be refused"
+    prepare(chosen, given, document)
     labels = {name: os.getxattr(tmp_path / name, "security.selinux").decode() for name in ("own", "common")}
     assert labels == {
         "own": document["linux"]["mountLabel"] + "\0",
