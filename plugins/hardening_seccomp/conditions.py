@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from itertools import islice
 
 import attrs
@@ -262,8 +263,11 @@ def _interval(index: int, first: int, last: int) -> Iterator[Comparison]:
 
 def describe(rule: Rule, bound: int = 12) -> str:
     """The rule as people read it: the exceptions first, then what happens to all other arguments."""
-    if rule.is_constant:
-        return str(rule.leaves[0])
+    return str(rule.leaves[0]) if rule.is_constant else _described(rule, bound)
+
+
+@lru_cache(maxsize=1024)
+def _described(rule: Rule, bound: int) -> str:
     shares = rule.shares()
     usual = max(shares, key=lambda action: shares[action])
     try:

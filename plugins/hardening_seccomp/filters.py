@@ -8,6 +8,7 @@ installed (seccomp(2)).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from types import MappingProxyType
 
 import attrs
@@ -19,11 +20,25 @@ from hardening_seccomp.diagrams import apply, constant
 
 def rule_at_most(a: Rule, b: Rule) -> bool:
     """Whether ``a`` permits no more than ``b`` for any argument vector."""
+    if a.is_constant and b.is_constant:
+        return a.leaves[0].at_most(b.leaves[0])
+    return a == b or _compared(a, b)
+
+
+@lru_cache(maxsize=1024)
+def _compared(a: Rule, b: Rule) -> bool:
     return all(apply(lambda x, y: x.at_most(y), a, b).leaves)
 
 
 def rule_meet(earlier: Rule, later: Rule) -> Rule:
     """The stricter action for every argument vector; of two equally strict ones the later."""
+    if earlier.is_constant and later.is_constant:
+        return constant(stricter(earlier.leaves[0], later.leaves[0]))
+    return later if earlier == later else _met(earlier, later)
+
+
+@lru_cache(maxsize=1024)
+def _met(earlier: Rule, later: Rule) -> Rule:
     return apply(stricter, earlier, later)
 
 

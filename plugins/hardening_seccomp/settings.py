@@ -217,7 +217,7 @@ class SeccompSettings:
         help="What happens to each system call: `default`, `allow`, `deny`, `log`, `rules` and `profile` say it. "
         "Unstated, the group `@strict` is allowed and everything else is answered with ENOSYS.",
         examples=("ptrace", "personality"),
-        lenient="a command that may make no system call cannot even start, and one that is killed for asking cannot fall back",
+        lenient="a command without any system call cannot even start, and one killed for asking cannot fall back",
     )
     architectures: Members[bool] = family(
         Flag(strict=False),
