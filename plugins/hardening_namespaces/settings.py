@@ -171,9 +171,9 @@ class NamespacesSettings:
     id_map: str = scalar(
         IdMapping(),
         "auto",
-        "How a private user namespace maps ids. `auto`: a range of its own for root, `keep-id` for everybody else; "
+        "How a private user namespace maps ids. `auto`: ids of its own for root, `keep-id` for everybody else; "
         "`one-id`: the caller's id as itself and no other; `keep-id`: the caller's id as itself, the others from the "
-        "caller's ranges in subuid(5); `root`: the caller's id as 0, the others from the ranges.",
+        "caller's ranges; `root`: the caller's id as 0, the others from the ranges.",
     )
     uid_map: tuple[IdRange, ...] = scalar(_MAPS, (), "Explicit map of user ids; replaces `id_map`.")
     gid_map: tuple[IdRange, ...] = scalar(_MAPS, (), "Explicit map of group ids; goes with `uid_map`.")
