@@ -133,14 +133,15 @@ class _Run:
         if target:
             with Step("trace the container's first process for its receipt", hint="run as root, or without a receipt"):
                 supervisor.trace_until_exec(lambda stopped: receipt.write(target, receipt.gather(stopped)))
-        starter = self._spawn(self._argv("start", self._options.identity), None)
+        # Not awaited here: a traced process may have to be let go on before the runtime returns.
+        supervisor.helper = self._spawn(self._argv("start", self._options.identity), None)
         try:
             status = supervisor.watch()
         finally:
-            started = os.waitstatus_to_exitcode(os.waitpid(starter, 0)[1])
+            supervisor.reap_helper()
             os.close(signals)
         code = exit_code(status)
-        if code != 0 and (started != 0 or classify(self._log_message()) != EXIT_LAUNCHER):
+        if code != 0 and (supervisor.helper_status != 0 or classify(self._log_message()) != EXIT_LAUNCHER):
             # The container cannot write this log: what stands there is of the runtime, which could not execute.
             raise self._failure("start")
         return code

@@ -28,6 +28,8 @@ class Supervisor:
         self.poll = select.poll()
         self.on_exec_stop: Callable[[int], None] | None = None
         self.copies: dict[int, int] = {}  # pipe of the container -> descriptor of the user
+        self.helper: int | None = None  # another child, to be reaped when it ends
+        self.helper_status = 0
         self._signals = signals
         self._keep_stdin = keep_stdin
         self._relay: Relay | None = None
@@ -91,6 +93,13 @@ class Supervisor:
         kernel.ptrace(abi.PTRACE_SEIZE, self.pid, abi.PTRACE_O_TRACEEXEC | abi.PTRACE_O_EXITKILL)
         self.on_exec_stop = look
 
+    def reap_helper(self, flags: int = 0) -> None:
+        """Take the helper's status, if it has ended; without ``flags`` wait for that."""
+        if self.helper is not None:
+            pid, status = os.waitpid(self.helper, flags)
+            if pid:
+                self.helper, self.helper_status = None, status
+
     def _watch_terminal(self) -> None:
         """Ask for exactly the terminal events that can be served now; a hang-up would be reported for ever."""
         relay = self._relay
@@ -130,6 +139,7 @@ class Supervisor:
         for offset in range(0, len(data), SIGNAL_INFO):
             number = int.from_bytes(data[offset : offset + 4], "little")
             if number == signal.SIGCHLD:
+                self.reap_helper(os.WNOHANG)
                 self._look_at_tracee()
             elif number == signal.SIGWINCH and self._relay is not None:
                 self._relay.resize()

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -229,9 +230,13 @@ def started(
 
 
 def child_of(pid: int) -> int:
-    """The only child of a process."""
-    (child,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return int(child)
+    """The only child of a process, once helpers that come and go have gone."""
+    for _ in range(100):
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        if len(children) == 1:
+            return int(children[0])
+        time.sleep(0.02)
+    raise AssertionError(f"process {pid} has {len(children)} children")
 
 
 def status_of(pid: int) -> dict[str, str]:
