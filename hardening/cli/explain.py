@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 import click
-from click.shell_completion import CompletionItem
 
 from hardening.cli import output, stack
 from hardening.cli.session import Session, session
 from hardening.errors import HardeningError
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from hardening.fold import Resolved
     from hardening.report.attempt import Attempt, Pending
     from hardening.report.loosen import Loosening
@@ -31,6 +32,8 @@ A stack that is refused is explained as far as it goes; the exit code is then 2.
 
 
 def _complete(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    from click.shell_completion import CompletionItem
+
     try:
         mechanisms = session(ctx).plugins.mechanisms
     except HardeningError:

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from click.shell_completion import CompletionItem
 
 from hardening.cli.session import Request, session
 from hardening.errors import HardeningError, PluginError
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from hardening.cli.says import Said
     from hardening.mechanism import Mechanism, Option
 
@@ -83,7 +84,7 @@ def _parameter(mechanism: Mechanism[Any], option: Option) -> MechanismOption:
 def _says(mechanism: Mechanism[Any], path: tuple[str, ...], option: Option, value: Any) -> list[Said]:
     from hardening.cli.says import Said
 
-    flag = option.flags[0]
+    flag = min(option.flags, key=len)
     if option.value is not None:
         return [Said(path, option.value, flag)] if value else []
     read = int if _is_number(mechanism, option) else str
@@ -104,6 +105,8 @@ def _is_number(mechanism: Mechanism[Any], option: Option) -> bool:
 
 def complete_profile(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The names of profiles that begin with what was typed."""
+    from click.shell_completion import CompletionItem
+
     try:
         found = session(ctx).search.all()
     except HardeningError:

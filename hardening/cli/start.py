@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import os
-import secrets
-import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import click
-from click.shell_completion import CompletionItem
 
 from hardening.cli.session import session
 from hardening.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, HardeningError, LaunchError, UsageError
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from hardening.runtime import Runtime
     from hardening.spec import Spec
 
@@ -24,6 +23,8 @@ DEFAULT_RUNTIME = "native"
 
 def complete_runtime(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The names of runtimes that begin with what was typed."""
+    from click.shell_completion import CompletionItem
+
     try:
         runtimes = session(ctx).plugins.runtimes
     except HardeningError:
@@ -67,7 +68,7 @@ def receipt_file(path: Path | None) -> Path | None:
 
 def new_id() -> str:
     """A name for a container that no other one has."""
-    return f"hardening-{secrets.token_hex(6)}"
+    return f"hardening-{os.urandom(6).hex()}"
 
 
 def require_installed(runtime: Runtime) -> None:
@@ -104,6 +105,8 @@ def start_new(spec: Spec, bundle: Path, argv: list[str]) -> NoReturn:
         start(argv)
     finally:
         # Only reached where exec did not happen.
+        import shutil
+
         shutil.rmtree(bundle, ignore_errors=True)
 
 

@@ -43,6 +43,10 @@ def find(composition: Composition, question: str) -> Answer:
     if inside and below in {*mechanism.schema.settings, *_prefixes(mechanism)}:
         return Answer(inside, False)
     found = [entry for part in mechanism.expand(below) for entry in _named(composition, mechanism, question, part)]
+    if not found:
+        known = [str(entry.leaf).removeprefix(f"{table}.") for entry in own]
+        hint = nearest(below, known) or f"`hardening explain {table}` lists what there is"
+        raise UsageError(f'there is no "{below}" in {table}', origin=question, hint=hint)
     return Answer(tuple(found), len(found) == 1)
 
 
