@@ -229,7 +229,8 @@ def test_id_mapped_mounts(folder: Path) -> None:
     (source / "file").touch()
     for stance in (bundles.stance("root-mapped"), bundles.stance("root")):
         document = stance.config("stat", "-c", "%u", "/data/file")
-        mount = {"destination": "/data", "type": "bind", "source": str(source), "options": ["rbind", "ridmap"]}
+        mount: dict[str, Any] = {"destination": "/data", "type": "bind", "source": str(source)}
+        mount["options"] = ["rbind", "ridmap"]
         if stance.uid_maps is None:
             mount["uidMappings"] = mount["gidMappings"] = bundles.id_maps(5000, 10)
         document["mounts"].append(mount)

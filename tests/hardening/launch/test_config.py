@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import pytest
@@ -75,7 +74,10 @@ IDS = [{"containerID": 0, "hostID": 1000, "size": 1}]
         ({"mounts": [{"destination": "/x", "type": "tmpfs", "options": ["bogus"]}]}, "/mounts/0/options/0"),
         ({"mounts": [{"destination": "/x", "type": "tmpfs", "options": ["idmap"]}]}, "/mounts/0/options"),
         ({"mounts": [{"destination": "/x", "type": "bind", "source": "/", "options": ["idmap"]}]}, "/mounts/0"),
-        ({"mounts": [{"destination": "/x", "type": "bind", "source": "/", "uidMappings": IDS}]}, "/mounts/0/uidMappings"),
+        (
+            {"mounts": [{"destination": "/x", "type": "bind", "source": "/", "uidMappings": IDS}]},
+            "/mounts/0/uidMappings",
+        ),
         ({"mounts": [{"destination": "/x", "type": "tmpfs", "nonsense": 1}]}, "/mounts/0/nonsense"),
         ({"linux__namespaces": [{"type": "pid"}]}, "/linux/namespaces"),
         ({"linux__namespaces": [{"type": "mount", "path": "/proc/1/ns/mnt"}]}, "/linux/namespaces/0"),
@@ -137,8 +139,8 @@ def test_the_mount_label_goes_to_file_systems_that_take_one() -> None:
     assert [mount.destination for mount in mounts if ("context", "a:b:c:s0") in mount.data] == [
         "/dev",
         "/dev/pts",
-        "/dev/shm",  # noqa: S108
-        "/tmp",  # noqa: S108
+        "/dev/shm",
+        "/tmp",
     ]
 
 
@@ -160,7 +162,7 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 @given(st.data())
 def test_any_damage_is_a_plan_or_refusals_with_pointers(data: st.DataObject) -> None:
-    document = copy.deepcopy(plain(linux__sysctl={"net.x": "1"}, process__rlimits=[], linux__resources={"pids": {"limit": 3}}))
+    document = plain(linux__sysctl={"net.x": "1"}, process__rlimits=[], linux__resources={"pids": {"limit": 3}})
     for _ in range(data.draw(st.integers(1, 3))):
         path = data.draw(st.sampled_from(places(document)))
         place = document

@@ -1,0 +1,84 @@
+"""Opening a bundle."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from hardening.errors import LaunchError
+from hardening.launch import bundle, config
+from tests.support import bundles
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    tmp_path.chmod(0o755)
+    document = bundles.config("true")
+    program = bytes(16)
+    document["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW"}
+    document["annotations"] = {config.SECCOMP_DIGEST: hashlib.sha256(program).hexdigest()}
+    (tmp_path / "seccomp.bpf").write_bytes(program)
+    (tmp_path / "seccomp.bpf").chmod(0o644)
+    return bundles.write(tmp_path, document)
+
+
+def test_a_bundle_and_its_filter(place: Path) -> None:
+    found = bundle.load(str(place))
+    assert bundle.load_filter(found, config.read(found.document)) == bytes(16)
+
+
+@pytest.mark.parametrize("content", [b"", b"1234567", bytes(24)])
+def test_a_filter_that_is_not_the_stated_one(place: Path, content: bytes) -> None:
+    found = bundle.load(str(place))
+    (place / "seccomp.bpf").write_bytes(content)
+    with pytest.raises(LaunchError, match=r"seccomp\.bpf"):
+        bundle.load_filter(found, config.read(found.document))
+
+
+def test_a_missing_filter(place: Path) -> None:
+    found = bundle.load(str(place))
+    (place / "seccomp.bpf").unlink()
+    with pytest.raises(LaunchError, match="cannot be opened"):
+        bundle.load_filter(found, config.read(found.document))
+
+
+def test_a_missing_bundle_and_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(LaunchError, match="cannot be opened"):
+        bundle.load(str(tmp_path / "nowhere"))
+    with pytest.raises(LaunchError, match=r"config\.json: cannot be opened"):
+        bundle.load(str(tmp_path))
+
+
+def test_a_link_is_not_followed(place: Path) -> None:
+    (place / "config.json").rename(place / "real.json")
+    (place / "config.json").symlink_to("real.json")
+    with pytest.raises(LaunchError, match="symbolic link"):
+        bundle.load(str(place))
+
+
+def test_a_pipe_does_not_block(place: Path) -> None:
+    import os
+
+    (place / "config.json").unlink()
+    os.mkfifo(place / "config.json", 0o600)
+    with pytest.raises(LaunchError, match="not a regular file"):
+        bundle.load(str(place))
+
+
+def test_an_oversized_file(place: Path) -> None:
+    with (place / "config.json").open("r+") as file:
+        file.truncate(100 * 1024 * 1024)
+    with pytest.raises(LaunchError, match="is larger than"):
+        bundle.load(str(place))
+
+
+@pytest.mark.parametrize("name", [".", "config.json"])
+@pytest.mark.parametrize("mode", [0o020, 0o002])
+def test_what_others_can_write(place: Path, name: str, mode: int) -> None:
+    path = place / name
+    path.chmod(path.stat().st_mode | mode)
+    with pytest.raises(LaunchError, match="can be written by others") as caught:
+        bundle.load(str(place))
+    assert "chmod go-w" in str(caught.value)

@@ -1,0 +1,62 @@
+"""Limits of control groups, for both versions."""
+
+from __future__ import annotations
+
+import pytest
+
+from hardening.errors import LaunchError
+from hardening.launch import cgroups
+from hardening.launch.plan import Resources
+
+
+def files(resources: Resources, unified: bool) -> dict[str, str]:
+    return {
+        file: value
+        for entries in cgroups.limits(resources).values()
+        for for_unified, file, value in entries
+        if for_unified == unified
+    }
+
+
+def test_version_two() -> None:
+    asked = Resources(pids=10, memory=1 << 20, memory_swap=3 << 20, cpu_quota=5000, cpu_period=10000, cpus="0")
+    assert files(asked, True) == {
+        "pids.max": "10",
+        "memory.max": "1048576",
+        "memory.swap.max": "2097152",
+        "cpu.max": "5000 10000",
+        "cpuset.cpus": "0",
+    }
+
+
+def test_version_one() -> None:
+    asked = Resources(pids=-1, memory=1 << 20, memory_swap=-1, cpu_shares=512, cpu_quota=-1)
+    assert files(asked, False) == {
+        "pids.max": "max",
+        "memory.limit_in_bytes": "1048576",
+        "memory.memsw.limit_in_bytes": "-1",
+        "cpu.shares": "512",
+        "cpu.cfs_period_us": "100000",
+        "cpu.cfs_quota_us": "-1",
+    }
+
+
+@pytest.mark.parametrize(("shares", "weight"), [(2, "1"), (262144, "10000"), (1024, "39")])
+def test_shares_become_a_weight(shares: int, weight: str) -> None:
+    assert files(Resources(cpu_shares=shares), True) == {"cpu.weight": weight}
+
+
+def test_swap_below_memory_is_refused() -> None:
+    with pytest.raises(LaunchError, match="/linux/resources/memory/swap"):
+        cgroups.limits(Resources(memory=10, memory_swap=5))
+
+
+def test_nothing_asked_needs_nothing() -> None:
+    assert cgroups.limits(None) == {}
+    assert cgroups.limits(Resources()) == {}
+
+
+def test_the_hierarchies_of_this_host() -> None:
+    for entry in cgroups.read_hierarchies():
+        assert entry.mount.startswith("/")
+        assert entry.own.startswith("/")

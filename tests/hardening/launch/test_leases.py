@@ -1,0 +1,55 @@
+"""Leases under flock(2)."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from pathlib import Path
+
+import pytest
+
+from hardening.errors import LaunchError
+from hardening.launch import leases
+
+
+def document(value: object) -> dict[str, object]:
+    return {"annotations": {leases.ANNOTATION: value}}
+
+
+def test_the_annotation() -> None:
+    assert leases.paths({}, "c") == ()
+    assert leases.paths(document(json.dumps(["/a", "/b"])), "c") == ("/a", "/b")
+
+
+@pytest.mark.parametrize("value", [1, "", "{}", '["relative"]', "[1]", '"/a"'])
+def test_a_malformed_annotation(value: object) -> None:
+    with pytest.raises(LaunchError, match=r"c:/annotations/org\.hardening\.leases"):
+        leases.paths(document(value), "c")
+
+
+def test_a_lease_is_held_and_given_back(tmp_path: Path) -> None:
+    path = tmp_path / "lease"
+    path.touch()
+    held = leases.hold((str(path),))
+    with pytest.raises(LaunchError, match="holds this lease"):
+        leases.hold((str(path),))
+    leases.release(held)
+    leases.release(leases.hold((str(path),)))
+    leases.remove((str(path), str(path)))
+    assert not path.exists()
+
+
+def test_one_that_fails_releases_those_before(tmp_path: Path) -> None:
+    first = tmp_path / "first"
+    first.touch()
+    with pytest.raises(LaunchError, match="cannot be opened"):
+        leases.hold((str(first), str(tmp_path / "missing")))
+    with first.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_links_and_directories_are_no_leases(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("/etc/passwd")
+    for name in ("link", "."):
+        with pytest.raises(LaunchError):
+            leases.hold((str(tmp_path / name),))

@@ -1,0 +1,52 @@
+"""The command line of the launch stage."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from hardening.errors import LaunchError
+from hardening.launch import main
+from hardening.launch.command import ExternalRuntime, stage_command
+
+
+def arguments(argv: list[str]) -> list[str]:
+    """What the stage sees of a `stage_command`."""
+    return argv[argv.index("-c") + 3 :]
+
+
+def test_the_command_is_what_the_stage_reads(tmp_path: Path) -> None:
+    runtime = ExternalRuntime(program="/usr/bin/crun", identity="name", state="/run/x")
+    argv = stage_command(tmp_path, keep_stdin=True, remove=True, receipt="r", runtime=runtime)
+    parsed = main.parse(arguments(argv))
+    assert parsed.bundle == str(tmp_path)
+    assert (parsed.keep_stdin, parsed.remove) == (True, True)
+    assert parsed.receipt == str(Path.cwd() / "r")
+    assert (parsed.runtime_command, parsed.identity, parsed.state) == ("/usr/bin/crun", "name", "/run/x")
+
+
+@pytest.mark.parametrize("argv", [[], ["a", "b"], ["--nonsense", "a"], ["--receipt"], ["--runtime-command", "x", "a"]])
+def test_a_wrong_command_line(argv: list[str]) -> None:
+    with pytest.raises(LaunchError):
+        main.parse(argv)
+
+
+def test_a_bundle_is_removed_without_following_links(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "kept").touch()
+    bundle = tmp_path / "bundle"
+    (bundle / "rootfs" / "deep").mkdir(parents=True)
+    (bundle / "rootfs" / "link").symlink_to(outside)
+    (bundle / "config.json").write_text(json.dumps({}))
+    main.remove_bundle(str(bundle))
+    assert not bundle.exists()
+    assert (outside / "kept").exists()
+
+
+def test_what_is_no_bundle_stays(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    main.remove_bundle(str(tmp_path))
+    assert (tmp_path / "file").exists()

@@ -1,0 +1,92 @@
+"""Fields that crun and runc would leave out without a word are refused, each with its pointer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from hardening_oci import ignored
+from tests.support import bundles
+
+CRUN, RUNC = (1, 21), (1, 1, 15)
+ONE_ID = [{"containerID": 0, "hostID": 1000, "size": 1}]
+
+
+def pointers(name: str, document: dict[str, Any], uid: int = 0, version: tuple[int, ...] | None = None) -> set[str]:
+    version = version or {"crun": CRUN, "runc": RUNC}[name]
+    return {refusal.pointer for refusal in ignored.refusals(name, version, document, uid)}
+
+
+def plain(**changes: Any) -> dict[str, Any]:
+    document = bundles.config("true")
+    for path, value in changes.items():
+        place = document
+        *parents, last = path.split("__")
+        for parent in parents:
+            place = place.setdefault(parent, {})
+        place[last] = value
+    return document
+
+
+@pytest.mark.parametrize("name", ["crun", "runc"])
+def test_a_plain_configuration_is_taken(name: str) -> None:
+    assert pointers(name, plain()) == set()
+    assert pointers(name, bundles.config("true", uid_maps=ONE_ID), uid=1000) == set()
+
+
+BIND = {"destination": "/x", "type": "bind", "source": "/"}
+
+
+@pytest.mark.parametrize(
+    ("names", "changes", "pointer"),
+    [
+        ("crun runc", {"nonsense": 1}, "/nonsense"),
+        ("crun runc", {"linux__nonsense": 1}, "/linux/nonsense"),
+        ("crun runc", {"mounts": [{**BIND, "a/b": 1}]}, "/mounts/0/a~1b"),
+        ("crun runc", {"ociVersion": "zzz"}, "/ociVersion"),
+        ("crun runc", {"process__execCPUAffinity": {"initial": "0"}}, "/process/execCPUAffinity"),
+        ("crun runc", {"process__capabilities__bounding": ["CAP_NOPE"]}, "/process/capabilities/bounding/0"),
+        ("crun runc", {"process__capabilities__ambient": ["CAP_KILL"]}, "/process/capabilities/ambient/0"),
+        ("crun runc", {"mounts": [{**BIND, "options": ["bind", "bogus"]}]}, "/mounts/0/options/1"),
+        ("crun", {"mounts": [{**BIND, "options": ["bind", "nosymfollow"]}]}, "/mounts/0/options/1"),
+        ("runc", {"mounts": [{**BIND, "uidMappings": ONE_ID, "gidMappings": ONE_ID}]}, "/mounts/0/uidMappings"),
+        ("crun runc", {"linux__maskedPaths": ["/proc/ke*"]}, "/linux/maskedPaths/0"),
+        ("crun runc", {"linux__rootfsPropagation": "nope"}, "/linux/rootfsPropagation"),
+        ("runc", {"linux__rootfsPropagation": "rshared"}, "/linux/rootfsPropagation"),
+        ("runc", {"domainname": "x"}, "/domainname"),
+        ("runc", {"linux__timeOffsets": {"boottime": {"secs": 1}}}, "/linux/timeOffsets"),
+        ("runc", {"linux__personality": {"domain": "LINUX32"}}, "/linux/personality"),
+        ("runc", {"process__scheduler": {"policy": "SCHED_BATCH"}}, "/process/scheduler"),
+        ("runc", {"process__ioPriority": {"class": "IOPRIO_CLASS_IDLE"}}, "/process/ioPriority"),
+        (
+            "crun runc",
+            {"linux__seccomp": {"syscalls": [{"names": ["mkdir", "nosuch"], "action": "SCMP_ACT_ERRNO"}]}},
+            "/linux/seccomp/syscalls/0/names/1",
+        ),
+    ],
+)
+def test_ignored_fields(names: str, changes: dict[str, Any], pointer: str) -> None:
+    for name in ("crun", "runc"):
+        assert (pointer in pointers(name, plain(**changes))) == (name in names.split())
+
+
+def test_names_of_other_architectures_are_known() -> None:
+    rule = {"names": ["arm_fadvise64_64", "s390_pci_mmio_read", "socketcall"], "action": "SCMP_ACT_ALLOW"}
+    assert pointers("crun", plain(linux__seccomp={"syscalls": [rule]})) == set()
+
+
+def test_what_an_ordinary_user_does_not_get() -> None:
+    document = bundles.config("true", uid_maps=ONE_ID)
+    document["linux"]["resources"] = {"pids": {"limit": 3}, "devices": [{"allow": False, "access": "rwm"}]}
+    document["process"]["user"]["additionalGids"] = [0]
+    assert pointers("crun", document, uid=1000) == {
+        "/linux/resources/pids",
+        "/linux/resources/devices",
+        "/process/user/additionalGids",
+    }
+    assert pointers("runc", document, uid=1000) == {"/linux/resources/devices"}
+
+
+def test_a_later_version_reads_more() -> None:
+    assert pointers("runc", plain(domainname="x"), version=(1, 2, 3)) == set()
