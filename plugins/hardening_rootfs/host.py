@@ -26,14 +26,17 @@ MOUNT_SETATTR = (5, 12)
 
 @attrs.frozen
 class RootfsFacts:
-    """``private`` are the caller's home and XDG directories."""
+    """``private`` are the caller's home and XDG directories; ``unified`` says whether the host has the cgroup tree of
+    cgroups(7) version 2 alone. Beside trees of version 1, runc leaves the top of the container's writable."""
 
     private: tuple[str, ...]
+    unified: bool = True
 
 
 def probe(host: Host) -> RootfsFacts:
-    """Look at the caller's environment."""
-    return RootfsFacts(hidden.private_directories(os.environ.items()))
+    """Look at the caller's environment and the host's cgroups."""
+    unified = os.path.exists("/sys/fs/cgroup/cgroup.controllers")
+    return RootfsFacts(hidden.private_directories(os.environ.items()), unified)
 
 
 @attrs.frozen
@@ -47,17 +50,19 @@ class Surroundings:
     ipc: bool = True
     cgroup: bool = True
     mount: bool = True
+    unified: bool = True
 
     @classmethod
     def of(cls, context: Context) -> Surroundings:
         """The namespaces as composed; all new where nobody composes them."""
-        settings = context.of(NamespacesSettings)
+        settings, unified = context.of(NamespacesSettings), context.host.of(RootfsFacts).unified
         if settings is None:
-            return cls()
-        return cls(**{
+            return cls(unified=unified)
+        private = {
             name: settings.where(name) == PRIVATE and not context.lacks(f"namespaces.{name}")
             for name in ("user", "pid", "net", "ipc", "cgroup", "mount")
-        })  # fmt: skip
+        }
+        return cls(**private, unified=unified)
 
     @property
     def own_proc(self) -> bool:
@@ -76,11 +81,15 @@ class Surroundings:
 
 
 def check(settings: RootfsSettings, context: Context) -> Iterable[Shortfall]:
-    """What this host cannot enforce; raises `ProfileError` for a root, volume or device that is not there."""
+    """What this host cannot enforce; raises `ProfileError` for a root, volume or device that is not there, and where the
+    command has no mount namespace of its own."""
     require(settings)
     around, kernel = Surroundings.of(context), context.host.kernel
     if not around.mount:
-        yield Shortfall("rootfs.read_only", "the mount namespace is the host's own", 'set namespaces.mount = "private"')
+        raise ProfileError(
+            "rootfs: a root of its own needs a mount namespace of its own; in any other its mounts would be somebody else's",
+            hint='say namespaces.mount = "private"',
+        )
     if kernel < MOUNT_SETATTR:
         yield Shortfall(
             "rootfs.read_only",

@@ -59,7 +59,8 @@ def shared_memory(size: int) -> Mount:
 
 
 def sys(settings: RootfsSettings, around: Surroundings) -> list[Mount]:
-    """``/sys`` and the cgroup tree, read-only; a command without a cgroup namespace sees no tree at all."""
+    """``/sys`` and the cgroup tree, read-only; a command without a cgroup namespace sees no tree at all, nor does one on
+    a host whose trees no runtime shows alike."""
     if settings.sys == "none":
         return []
     if around.own_sys:
@@ -67,8 +68,13 @@ def sys(settings: RootfsSettings, around: Surroundings) -> list[Mount]:
     else:
         below = [f"r{option}" for option in ("ro", *_QUIET)]
         mounts = [mount("/sys", "bind", "/sys", "rbind", *below, "rprivate")]
-    if around.cgroup:
+    if around.cgroup and around.unified:
         mounts.append(mount("/sys/fs/cgroup", "cgroup", "cgroup", "ro", *_QUIET))
     else:
-        mounts.append(mount("/sys/fs/cgroup", "tmpfs", "tmpfs", "ro", *_QUIET, "mode=755", "size=4k"))
+        mounts.append(no_cgroups("/sys/fs/cgroup"))
     return mounts
+
+
+def no_cgroups(destination: str) -> Mount:
+    """An empty read-only directory in the place of a cgroup tree."""
+    return mount(destination, "tmpfs", "tmpfs", "ro", *_QUIET, "mode=755", "size=4k")

@@ -36,9 +36,9 @@ def contribute(settings: RootfsSettings, context: Context, fragment: Fragment) -
     root = settings.path.path
     planned = _place(root, [*_kernel(settings, context, around), *_tmpfs(settings), *_volumes(settings, context)])
     for item in planned.values():
-        fragment.item("/mounts", item.target.path, item.mount, *item.leaves)
+        fragment.item("/mounts", item.target.path, _enforceable(item.mount, context), *item.leaves)
     secret = _secrets(settings, context) if settings.path.is_host else ()
-    _root(settings, planned, secret, fragment)
+    _root(settings, planned, secret, context, fragment)
     masked = {*expand(root, settings.masked_paths), *_masks(secret, planned)}
     if settings.sys != "none" and not around.own_sys:
         masked |= set(mounts.HOST_SYS)
@@ -123,7 +123,17 @@ def _require_inside(item: Planned, path: str, cover: Planned) -> None:
         )
 
 
-def _root(settings: RootfsSettings, planned: dict[str, Planned], secret: Iterable[str], fragment: Fragment) -> None:
+def _enforceable(mount: mounts.Mount, context: Context) -> mounts.Mount:
+    """A mount as this kernel can make it: an old one restricts the mount itself, but not those below."""
+    if not context.lacks("rootfs.read_only"):
+        return mount
+    plain = {f"r{word}": word for word in ("ro", "nosuid", "nodev", "noexec")}
+    return mount | {"options": [plain.get(option, option) for option in mount["options"]]}
+
+
+def _root(
+    settings: RootfsSettings, planned: dict[str, Planned], secret: Iterable[str], context: Context, fragment: Fragment
+) -> None:
     root = settings.path.path
     targets = [item.target for path, item in planned.items() if _cover(path, planned) is None]
     leaves = ("rootfs.path", "rootfs.read_only")
@@ -143,8 +153,10 @@ def _root(settings: RootfsSettings, planned: dict[str, Planned], secret: Iterabl
     read_only = ["rro"] if settings.read_only else []
     rights = ["rnosuid", "rnodev"] if settings.path.is_host else ["rnodev"]
     for path in built.binds:
-        mount = mounts.mount(path, "bind", on_host(root, path), "rbind", *read_only, *rights, "rprivate")
-        fragment.item("/mounts", path, mount, *leaves)
+        mount = mounts.mount(
+            path, "bind", on_host(root, path), "rbind", *read_only, *rights, f"r{settings.propagation}"
+        )
+        fragment.item("/mounts", path, _enforceable(mount, context), *leaves)
 
 
 def _secrets(settings: RootfsSettings, context: Context) -> tuple[str, ...]:

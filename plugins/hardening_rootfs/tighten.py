@@ -82,6 +82,8 @@ def _tighten_mount(
     below_sys = asked.destination == "/sys" or is_below(asked.destination, "/sys")
     if settings.sys == "none" and (below_sys or asked.kind in ("sysfs", "cgroup", "cgroup2")):
         return None, "", [asked.excess("none", "rootfs.sys")]
+    if asked.kind in ("cgroup", "cgroup2") and not context.host.of(RootfsFacts).unified:
+        return mounts.no_cgroups(asked.destination), "rootfs.sys", []
     return tighten_kernel(settings, asked)
 
 

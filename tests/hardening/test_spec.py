@@ -129,3 +129,11 @@ def test_removing_what_is_not_there_makes_nothing() -> None:
 )
 def test_lookup_follows_tables_and_lists(pointer: str, value: object) -> None:
     assert lookup({"a": [{"b": 1}], "c": "text"}, pointer) == value
+
+
+def test_a_replaced_list_is_empty_where_nothing_is_contributed() -> None:
+    fragment = Fragment("rootfs")
+    foreign = {"mounts": [{"destination": "/secret"}]}
+    assert assemble([fragment], foreign).document["mounts"] == foreign["mounts"]
+    fragment.replace("/mounts")
+    assert assemble([fragment], foreign).document["mounts"] == []

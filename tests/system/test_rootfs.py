@@ -347,6 +347,22 @@ def test_mounts_of_the_command_stay_its_own() -> None:
         assert shared == []
 
 
+@pytest.mark.parametrize("propagation", ["private", "slave"])
+def test_mounts_of_the_host_are_seen_only_where_that_was_said(propagation: str, data: Path) -> None:
+    require("root")
+    root = busybox_root(data / "image")
+    subprocess.run(["mount", "--bind", str(root), str(root)], check=True)
+    try:
+        subprocess.run(["mount", "--make-shared", str(root)], check=True)
+        profile = f'[rootfs]\npath = "{root}"\npropagation = "{propagation}"'
+        with running(COMMON, profile, **by("native")) as found:
+            subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(root / "data")], check=True)
+            assert ("/data" in mounts(found)) is (propagation == "slave")
+            assert not [item for item in mounts(found).values() if any("shared:" in field for field in item.fields)]
+    finally:
+        subprocess.run(["umount", "-R", str(root)], check=True)
+
+
 def foreign(program: str, folder: Path, *extra: dict[str, Any]) -> dict[str, Any]:
     """What a runtime writes as its own example, with mounts that nobody should be given."""
     subprocess.run([program, "spec"], cwd=folder, check=True)

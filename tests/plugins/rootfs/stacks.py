@@ -24,9 +24,12 @@ from hardening_rootfs.settings import RootfsSettings
 MECHANISMS = (Namespaces(), Rootfs())
 
 
-def host(*, kernel: tuple[int, int] = (6, 12), uid: int = 0, private: tuple[str, ...] = ()) -> Host:
-    """A host of this kernel and caller, whose home and XDG directories are ``private``."""
-    facts = RootfsFacts(private)
+def host(
+    *, kernel: tuple[int, int] = (6, 12), uid: int = 0, private: tuple[str, ...] = (), unified: bool = True
+) -> Host:
+    """A host of this kernel and caller, whose home and XDG directories are ``private``, with cgroups of version 2 alone
+    or not."""
+    facts = RootfsFacts(private, unified)
     plain = Host(kernel, f"{kernel[0]}.{kernel[1]}.0", "x86_64", uid, uid, (uid,))
     return Host(
         plain.kernel, plain.release, plain.machine, uid, uid, (uid,),

@@ -40,8 +40,10 @@ def test_the_hosts_process_ids_in_a_user_namespace(tmp_path: Path) -> None:
     assert leaves(tmp_path, profile + 'user = "host"') == set()
 
 
-def test_the_hosts_own_mounts(tmp_path: Path) -> None:
-    assert "rootfs.read_only" in leaves(tmp_path, '[namespaces]\nmount = "host"')
+@pytest.mark.parametrize("where", ["host", "/proc/1/ns/mnt"])
+def test_mounts_of_others_are_not_touched(tmp_path: Path, where: str) -> None:
+    with pytest.raises(ProfileError, match="needs a mount namespace of its own"):
+        leaves(tmp_path, f'[namespaces]\nuser = "host"\nmount = "{where}"')
 
 
 def test_id_mapped_volumes_need_root_a_user_namespace_and_a_kernel(tmp_path: Path) -> None:

@@ -152,6 +152,13 @@ def test_what_a_user_namespace_cannot_mount_is_bound(tmp_path: Path) -> None:
     assert "/sys/kernel/debug" in spec.document["linux"]["maskedPaths"]
 
 
+def test_cgroup_trees_of_version_1_are_not_shown(tmp_path: Path) -> None:
+    profile = '[rootfs]\nsys = "read-only"'
+    assert mounts_of(spec_of(tmp_path, profile))["/sys/fs/cgroup"]["type"] == "cgroup"
+    empty = mounts_of(spec_of(tmp_path, profile, on=host(unified=False)))["/sys/fs/cgroup"]
+    assert (empty["type"], "ro" in empty["options"]) == ("tmpfs", True)
+
+
 def test_dev_is_small_and_read_only(tmp_path: Path) -> None:
     mounts = mounts_of(spec_of(tmp_path, '[rootfs]\nshm_size = "1M"\ndevices = ["/dev/null"]'))
     assert {"ro", "nosuid", "noexec", "size=64k"} <= set(mounts["/dev"]["options"])
@@ -181,6 +188,20 @@ def test_patterns_are_looked_up_in_the_root(tmp_path: Path, image: Path) -> None
 
 def test_propagation_has_the_word_of_the_spec(tmp_path: Path) -> None:
     assert spec_of(tmp_path, "[rootfs]").document["linux"]["rootfsPropagation"] == "private"
+
+
+def test_a_skeleton_has_the_propagation_of_the_root(tmp_path: Path) -> None:
+    mounts = mounts_of(spec_of(tmp_path, '[rootfs]\npropagation = "slave"'))
+    assert "rslave" in mounts["/usr"]["options"]
+    assert "rprivate" in mounts["/tmp"]["options"]
+
+
+def test_an_old_kernel_gets_what_it_can_enforce(tmp_path: Path) -> None:
+    spec = spec_of(tmp_path, '[rootfs]\nvolumes = ["/usr:/srv/x:ro"]', on=host(kernel=(5, 10)))
+    mounts = mounts_of(spec)
+    for place in ("/usr", "/srv/x"):
+        assert {"ro", "nosuid", "nodev"} <= set(mounts[place]["options"])
+        assert "rro" not in mounts[place]["options"]
 
 
 def test_every_value_names_the_leaves_behind_it(tmp_path: Path) -> None:

@@ -236,3 +236,10 @@ def test_a_terminal_group_that_is_not_mapped_goes(tmp_path: Path) -> None:
     assert "gid=5" in tighten(tmp_path, document(entry, gidMappings=maps)).options("/dev/pts")
     one = '[namespaces]\nuid_map = ["0:1000:1"]\ngid_map = ["0:1000:1"]'
     assert "gid=5" not in tighten(tmp_path, document(entry), one).options("/dev/pts")
+
+
+def test_cgroup_trees_of_version_1_are_not_shown(tmp_path: Path) -> None:
+    foreign = document(mount("/sys/fs/cgroup", "cgroup", "cgroup", "ro"))
+    result, _ = tightened(tmp_path, foreign, '[rootfs]\nsys = "read-only"', on=host(unified=False))
+    assert result["mounts"][0]["type"] == "tmpfs"
+    assert "ro" in result["mounts"][0]["options"]
