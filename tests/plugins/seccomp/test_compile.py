@@ -1,0 +1,114 @@
+"""Compilation: what libseccomp builds means what the model says, or the stricter side is taken and told."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hardening_seccomp import bpf
+from hardening_seccomp.actions import ALLOW, ENOSYS, EPERM, KILL_PROCESS, LOG
+from hardening_seccomp.build import build, token_of
+from hardening_seccomp.compile import compile_filter, differences, kernel_token
+from hardening_seccomp.conditions import Comparison, Entry, Op, Rule, rule_of
+from hardening_seccomp.diagrams import constant
+from hardening_seccomp.filters import Filter, rule_at_most
+from hardening_seccomp.libseccomp import Libseccomp
+from hardening_seccomp.oci import emit, strictest
+from hardening_seccomp.symbolic import meaning
+from tests.plugins.seccomp import generate
+
+LIBRARY = Libseccomp.load()
+PLAIN = Filter(
+    ENOSYS, {"read": constant(ALLOW), "write": constant(LOG), "mount": constant(EPERM)}, frozenset({"x86_64"})
+)
+#: Rules that libseccomp 2.6.0 merges wrongly (GHSA-4q85-33p6-j5g6), and one on which it loops.
+MERGED = rule_of([Entry(ALLOW, (Comparison(0, Op.LE, 1),)), Entry(LOG, (Comparison(0, Op.GE, 0x100000005),))], ENOSYS)
+LOOPING = rule_of(
+    [
+        Entry(LOG, (Comparison(2, Op.EQ, 7),)),
+        Entry(ALLOW, (Comparison(0, Op.GE, 0x100000000), Comparison(2, Op.EQ, 0x100000007))),
+    ],
+    ENOSYS,
+)
+
+
+@settings(deadline=None, max_examples=15)
+@given(generate.rules(3), st.sampled_from([("x86_64",), ("x86_64", "x86"), ("aarch64",)]), generate.vectors)
+def test_the_program_means_the_model(rule: Rule, names: tuple[str, ...], vector: tuple[int, ...]) -> None:
+    model = Filter(ENOSYS, {"getppid": rule}, frozenset(names))
+    compiled = compile_filter(model, LIBRARY)
+    program = bpf.decode(compiled.program)
+    token = token_of(LIBRARY, names[0])
+    number = LIBRARY.names(token)["getppid"]
+    wanted = constant(strictest(rule)) if compiled.flattened else rule
+    assert bpf.evaluate(program, token, number, vector).action == wanted.value(vector)
+    assert meaning(program, token, number) == wanted
+    assert rule_at_most(wanted, rule)
+
+
+@pytest.mark.parametrize("rule", [MERGED, LOOPING], ids=["merged", "looping"])
+def test_known_faults_of_the_library_do_not_get_through(rule: Rule) -> None:
+    compiled = compile_filter(Filter(ENOSYS, {"getppid": rule}, frozenset({"x86_64"})), LIBRARY)
+    token = token_of(LIBRARY, "x86_64")
+    found = meaning(bpf.decode(compiled.program), token, LIBRARY.names(token)["getppid"])
+    assert found == (constant(strictest(rule)) if compiled.flattened else rule)
+
+
+def test_a_program_that_differs_is_noticed() -> None:
+    program = build(emit(PLAIN).document, LIBRARY, tree=True)
+    assert differences(PLAIN, program, LIBRARY) == frozenset()
+    looser = Filter(
+        ENOSYS, {**PLAIN.rules, "write": constant(EPERM), "reboot": constant(KILL_PROCESS)}, frozenset({"x86_64"})
+    )
+    assert differences(looser, program, LIBRARY) == {"write", "reboot"}
+    assert "*" in differences(Filter(EPERM, PLAIN.rules, frozenset({"x86_64"})), program, LIBRARY)
+
+
+def test_other_architectures_are_killed() -> None:
+    program = bpf.decode(compile_filter(PLAIN, LIBRARY).program)
+    assert bpf.evaluate(program, token_of(LIBRARY, "x86"), 3).action == KILL_PROCESS
+    assert bpf.evaluate(program, token_of(LIBRARY, "aarch64"), 63).action == KILL_PROCESS
+    assert bpf.evaluate(program, token_of(LIBRARY, "x86_64"), 0x40000000).action == KILL_PROCESS
+
+
+def test_32_bit_architectures_never_get_more_than_the_rule() -> None:
+    """libseccomp cuts 64-bit numbers to their lower half there, which would turn `>= 2**32` into `>= 0`."""
+    rule = rule_of([Entry(ALLOW, (Comparison(0, Op.GE, 1 << 32),))], EPERM)
+    compiled = compile_filter(Filter(ENOSYS, {"getppid": rule}, frozenset({"x86_64", "x86"})), LIBRARY)
+    program = bpf.decode(compiled.program)
+    token = token_of(LIBRARY, "x86")
+    assert bpf.evaluate(program, token, LIBRARY.names(token)["getppid"], (5,)).action == EPERM
+
+
+def test_x32_has_the_token_of_x86_64() -> None:
+    assert kernel_token(LIBRARY, "x32") == token_of(LIBRARY, "x86_64")
+    both = Filter(ENOSYS, PLAIN.rules, frozenset({"x86_64", "x32"}))
+    program = bpf.decode(compile_filter(both, LIBRARY).program)
+    assert bpf.evaluate(program, token_of(LIBRARY, "x86_64"), 0x40000000).action == ALLOW
+
+
+def test_the_tree_makes_long_filters_shorter_to_run() -> None:
+    token = token_of(LIBRARY, "x86_64")
+    names = LIBRARY.names(token)
+    model = Filter(ENOSYS, {name: constant(ALLOW) for name in list(names)[:250]}, frozenset({"x86_64"}))
+    document = emit(model).document
+    tree, chain = (bpf.decode(build(document, LIBRARY, tree=tree)) for tree in (True, False))
+    steps = [sum(bpf.evaluate(one, token, number).executed for number in names.values()) for one in (tree, chain)]
+    assert steps[0] * 5 < steps[1]
+    assert bpf.decode(compile_filter(model, LIBRARY).program) == tree
+
+
+def test_a_filter_longer_than_the_kernel_accepts_becomes_stricter_and_says_so() -> None:
+    names = list(LIBRARY.names(token_of(LIBRARY, "x86_64")))[:60]
+    rule = rule_of([Entry(ALLOW, (Comparison(0, Op.EQ, value * 3),)) for value in range(120)], EPERM)
+    compiled = compile_filter(Filter(ENOSYS, dict.fromkeys(names, rule), frozenset({"x86_64"})), LIBRARY)
+    assert set(compiled.flattened) == set(names)
+    assert len(compiled.program) // 8 <= bpf.MAX_INSTRUCTIONS
+
+
+def test_the_digest_is_that_of_the_program() -> None:
+    import hashlib
+
+    compiled = compile_filter(PLAIN, LIBRARY)
+    assert compiled.digest == hashlib.sha256(compiled.program).hexdigest()

@@ -1,0 +1,51 @@
+"""Decision diagrams: equal functions are equal values."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hardening_seccomp.diagrams import apply, at_least, constant, lower_halves, masked_equal, negation, select
+from tests.plugins.seccomp.generate import EDGES, MASKS, vectors
+
+edges, masks = st.sampled_from(EDGES), st.sampled_from(MASKS)
+
+
+@given(vectors, edges)
+def test_at_least(vector: tuple[int, ...], bound: int) -> None:
+    assert at_least(1, bound).value(vector) == (vector[1] >= bound)
+    assert at_least(1, bound & 0xFFFF, shift=32, width=32).value(vector) == (vector[1] >> 32 >= bound & 0xFFFF)
+
+
+@given(vectors, masks, edges)
+def test_masked_equal(vector: tuple[int, ...], mask: int, value: int) -> None:
+    assert masked_equal(2, mask, value).value(vector) == (vector[2] & mask == value)
+
+
+@given(edges, edges)
+def test_equal_functions_are_equal_values(a: int, b: int) -> None:
+    left, right = at_least(0, a), at_least(0, b)
+    both = apply(lambda x, y: x and y, left, right)
+    assert both == at_least(0, max(a, b))
+    assert negation(negation(left)) == left
+    assert select(left, right, constant(False)) == both
+
+
+@given(vectors, edges)
+def test_lower_halves(vector: tuple[int, ...], bound: int) -> None:
+    low = tuple(word & 0xFFFFFFFF for word in vector)
+    assert lower_halves(at_least(3, bound)).value(vector) == at_least(3, bound).value(low)
+
+
+def test_shares_add_up() -> None:
+    found = at_least(0, 1 << 63).shares()
+    assert found == {False: 1 << 383, True: 1 << 383}
+    assert constant(1).shares() == {1: 1 << 384}
+    assert masked_equal(5, 3, 1).shares()[True] == 1 << 382
+
+
+def test_nowhere_and_everywhere_are_constants() -> None:
+    assert at_least(0, 0) == constant(True)
+    assert at_least(0, 1 << 64) == constant(False)
+    assert masked_equal(0, 1, 2) == constant(False)
+    assert masked_equal(0, 0, 0) == constant(True)
