@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import pwd
 import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -48,7 +50,8 @@ class User:
         if self.uid == os.geteuid():
             return list(command)
         ids = [f"--reuid={self.uid}", f"--regid={self.gid}", "--init-groups"]
-        return ["setpriv", *ids, "--inh-caps=-all", "--", *command]
+        # setpriv keeps root's capabilities up to its own execve(2), which so finds programs that only root may reach.
+        return ["setpriv", *ids, "--inh-caps=-all", "--", "env", "--", *command]
 
     def run(
         self,
@@ -115,13 +118,14 @@ def program(user: User) -> str:
     """The path of a ``hardening`` program that ``user`` can start.
 
     Where the user may not enter the clone or the interpreter of its environment (a clone below /root), both are copied
-    to a folder that everybody can read.
+    to a folder that everybody can read, which goes when the tests end.
     """
     script = Path(sys.executable).parent / "hardening"
     if user.run([str(script), "--version"], cwd=Path("/")).returncode == 0:
         return str(script)
-    folder = Path(f"/var/tmp/hardening-test-{user.uid}")
-    shutil.rmtree(folder, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix="hardening-test-", dir="/var/tmp"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    folder.chmod(0o755)
     python = f"/usr/bin/python3.{sys.version_info.minor}"
     subprocess.run([python, "-I", "-m", "venv", "--without-pip", str(folder)], check=True)
     site = Path(subprocess.run(
