@@ -265,12 +265,13 @@ class _StackLaws:
                         yield from self.looser(composed, under)
 
     def more_limits(self, key: tuple[str, str]) -> Iterator[Case]:
-        """What some layer says of a leaf, and its default, as limits."""
+        """The default of a leaf, and what the last layer says of it, as limits."""
         setting = self.mechanism.schema.settings[key[0]]
         if setting.kind.neutral:
             return
         default = setting.default if isinstance(setting, Scalar) else setting.default.get(key[1], setting.rest)
-        for value in [default, *(case.says[key] for case in self.cases if key in case.says)]:
+        last = next(case.says[key] for case in reversed(self.cases) if key in case.says)
+        for value in [default] if last == default else [default, last]:
             yield _usable(self.mechanism, Case(limits={key: value}))
 
     def beyond(self, composed: Composition, case: Case) -> Iterator[Broken]:
@@ -310,8 +311,8 @@ def _summary(resolved: Any) -> str:
 
 
 def _keys(mechanism: Mechanism[Any], *compositions: Composition) -> list[tuple[str, str]]:
-    leaves = {leaf for composed in compositions for leaf in composed.leaves if leaf.mechanism == mechanism.name}
-    return [(leaf.setting, leaf.member) for leaf in sorted(leaves)]
+    leaves = dict.fromkeys(leaf for composed in compositions for leaf in composed.leaves)
+    return [(leaf.setting, leaf.member) for leaf in leaves if leaf.mechanism == mechanism.name]
 
 
 def _at(mechanism: Mechanism[Any], composed: Composition, key: tuple[str, str]) -> Any:

@@ -22,7 +22,7 @@ from tests.support.features import require
 from tests.support.texts import layer
 
 #: What a block may be written in; only `console` is run, only `toml` and `python` may be written to files.
-LANGUAGES = {"console", "toml", "python", "json", "text", "sh", "make", "mermaid"}
+LANGUAGES = {"", "console", "toml", "python", "json", "text", "sh", "make", "mermaid"}
 
 
 def _name(page: Path) -> str:

@@ -158,7 +158,10 @@ def test_wrong_merge_breaks_its_law(
 ) -> None:
     monkeypatch.setattr(Fold, method, mutant)
     others = [other for other in INSTALLED if other.name in mechanism.after]
-    assert law in _laws(check_mechanism(mechanism, HOST if not others else host.probe(INSTALLED), others))
+    facts = host.probe([mechanism, *others])
+    # A few stacks at a time: most mutants are caught by the first.
+    found = (_laws(check_mechanism(mechanism, facts, others, stacks=10, seed=seed)) for seed in range(8))
+    assert any(law in laws for laws in found)
 
 
 def test_merge_that_depends_on_more_than_the_stack_is_not_deterministic(monkeypatch: pytest.MonkeyPatch) -> None:
