@@ -14,6 +14,8 @@ from typing import Any
 import attrs
 import pytest
 
+from hardening.cli import main
+from hardening.cli.session import Session
 from tests.hardening.cli.samples import profile
 from tests.support.features import require
 from tests.support.runs import workplace
@@ -24,16 +26,17 @@ TABLES = ("namespaces", "capabilities", "seccomp", "rootfs", "selinux", "process
 
 @attrs.frozen
 class Place:
-    """A folder in which commands run."""
+    """A folder in which commands run. What starts nothing runs inside the test's own process, in ``session``."""
 
     path: Path
+    session: Session
+    capture: pytest.CaptureFixture[str]
 
-    def call(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """One command line of the installed program."""
         return subprocess.run(
             [sys.executable, "-m", "hardening", *arguments],
             cwd=self.path,
-            env={**os.environ, "HARDENING_STATE": str(self.path / "state"), **environment},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -43,9 +46,15 @@ class Place:
 
     def show(self, *arguments: str) -> Any:
         """The JSON of a command that succeeds."""
-        done = self.call(*arguments)
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
+        code, text, errors = self.ask(*arguments)
+        assert code == 0, errors
+        return json.loads(text)
+
+    def ask(self, *arguments: str) -> tuple[int, str, str]:
+        """Exit code, standard output and standard error of a command that starts nothing."""
+        code = main(list(arguments), self.session)
+        captured = self.capture.readouterr()
+        return code, captured.out, captured.err
 
     def bundles(self) -> list[str]:
         """The bundles that are left."""
@@ -53,11 +62,18 @@ class Place:
         return os.listdir(folder) if folder.is_dir() else []
 
 
+@pytest.fixture(scope="module")
+def session() -> Session:
+    return Session()
+
+
 @pytest.fixture
-def place() -> Iterator[Place]:
+def place(session: Session, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     # No temporary folder of pytest: mapped ids may not enter it.
     with workplace() as folder:
-        yield Place(folder)
+        monkeypatch.chdir(folder)
+        monkeypatch.setenv("HARDENING_STATE", str(folder / "state"))
+        yield Place(folder, session, capsys)
 
 
 @pytest.mark.system
@@ -72,9 +88,9 @@ def test_every_shipped_profile_runs_a_command(name: str, place: Place) -> None:
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_every_shipped_profile_as_toml_composes_to_the_same_spec(name: str, place: Place) -> None:
-    flat = place.call("compose", "-p", name, "--format", "toml")
-    assert flat.returncode == 0, flat.stderr
-    profile(place.path, "flat", flat.stdout)
+    code, text, errors = place.ask("compose", "-p", name, "--format", "toml")
+    assert code == 0, errors
+    profile(place.path, "flat", text)
     command = ("-q", "--", "id")
     assert place.show("compose", "-p", "./flat.toml", *command) == place.show("compose", "-p", name, *command)
 
@@ -111,8 +127,7 @@ def test_the_offered_loosening_works(question: str, shown: str, place: Place) ->
 def test_a_receipt_holds_and_that_of_a_looser_run_does_not(place: Place) -> None:
     require("userns")
     assert place.call("run", "-q", "-p", "strict", "--receipt", "r.json", "--", "true").returncode == 0
-    held = place.call("receipt", "-p", "strict", "r.json")
-    assert held.returncode == 0, held.stdout
+    assert place.show("receipt", "-p", "strict", "r.json", "--json")["holds"]
     loosening = [
         "--set",
         'exceptions=[{setting = "namespaces.net", reason = "test"}]',
@@ -121,52 +136,62 @@ def test_a_receipt_holds_and_that_of_a_looser_run_does_not(place: Place) -> None
     ]
     done = place.call("run", "-q", "-p", "strict", *loosening, "--receipt", "loose.json", "--", "true")
     assert done.returncode == 0, done.stderr
-    broken = place.call("receipt", "-p", "strict", "loose.json", "--json")
-    assert broken.returncode == 1
-    failed = [check["leaf"] for check in json.loads(broken.stdout)["checks"] if check["result"] == "does not hold"]
+    code, text, _ = place.ask("receipt", "-p", "strict", "loose.json", "--json")
+    assert code == 1
+    failed = [check["leaf"] for check in json.loads(text)["checks"] if check["result"] == "does not hold"]
     assert failed == ["namespaces.net"]
 
 
 @pytest.mark.system
 @pytest.mark.parametrize(
-    ("arguments", "code", "says"),
-    [
-        ("run -q -- /nonexistent", 127, "/nonexistent"),
-        ("run -q -- nonexistent", 127, "nonexistent"),
-        ("run -q -- /etc/passwd", 126, "/etc/passwd"),
-        ("run -q -v /nonexistent:/data -- id", 2, "-v /nonexistent:/data: rootfs.volumes"),
-        ("run -q -v relative -- id", 2, "-v relative: rootfs.volumes"),
-        ("run -q --rootfs /nonexistent -- id", 2, "--rootfs /nonexistent: rootfs.path"),
-        ("run -q --rootfs /etc/passwd -- id", 2, "--rootfs /etc/passwd: rootfs.path"),
-        ("run -q --cap-add SYS_ADMN -- id", 2, 'did you mean "SYS_ADMIN"?'),
-        ("run -q --cap-add SYS_ADMIN -- id", 2, "looser than dropped, said at"),
-        ("run -q --set seccomp.allow=opne -- id", 2, "opne"),
-        ("run -q --set rootfs.read_only=false -- id", 2, "looser than true, said at"),
-        ("run -q --set rootfs.read_onyl=false -- id", 2, 'did you mean "read_only"?'),
-        ("run -q --set rotfs.read_only=false -- id", 2, 'did you mean "rootfs"?'),
-        ("run -q --memory lots -- id", 2, "--memory lots"),
-        ("run -q -u nobody-here -- id", 2, "nobody-here"),
-        ("run -q -w relative -- id", 2, "-w relative"),
-        ("run -q --hostname a_b! -- id", 2, "--hostname a_b!"),
-        ("explain seccomp.opne", 2, "opne"),
-        ("explain capabilities.SYS_ADMN", 2, "SYS_ADMIN"),
-    ],
-)  # fmt: skip
-def test_bad_input_is_one_message_and_leaves_nothing(arguments: str, code: int, says: str, place: Place) -> None:
-    done = place.call(*shlex.split(arguments))
+    ("command", "code"), [("/nonexistent", 127), ("nonexistent", 127), ("/etc/passwd", 126), ("/etc", 126)]
+)
+def test_a_command_that_cannot_be_run(command: str, code: int, place: Place) -> None:
+    require("userns")
+    done = place.call("run", "-q", "--", command)
     assert done.returncode == code, done.stderr
-    assert says in done.stderr
+    assert done.stderr.startswith("hardening: ")
+    assert command in done.stderr
     assert "Traceback" not in done.stderr
-    messages = [line for line in done.stderr.splitlines() if line.startswith(("error: ", "hardening: "))]
-    assert len(messages) == 1
     assert place.bundles() == []
 
 
-def test_a_read_only_state_directory(place: Place) -> None:
-    done = place.call("run", "-q", "--", "id", HARDENING_STATE="/proc/1/hardening")
-    assert done.returncode == 125
-    assert "cannot use the state directory" in done.stderr
-    assert "hint: set HARDENING_STATE" in done.stderr
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ("run -q -v /nonexistent:/data -- id", "-v /nonexistent:/data: rootfs.volumes"),
+        ("run -q -v relative -- id", "-v relative: rootfs.volumes"),
+        ("run -q --rootfs /nonexistent -- id", "--rootfs /nonexistent: rootfs.path"),
+        ("run -q --rootfs /etc/passwd -- id", "--rootfs /etc/passwd: rootfs.path"),
+        ("run -q --cap-add SYS_ADMN -- id", 'did you mean "SYS_ADMIN"?'),
+        ("run -q --cap-add SYS_ADMIN -- id", "looser than dropped, said at"),
+        ("run -q --set seccomp.allow=opne -- id", "opne"),
+        ("run -q --set rootfs.read_only=false -- id", "looser than true, said at"),
+        ("run -q --set rootfs.read_onyl=false -- id", 'did you mean "read_only"?'),
+        ("run -q --set rotfs.read_only=false -- id", 'did you mean "rootfs"?'),
+        ("run -q --memory lots -- id", "--memory lots"),
+        ("run -q -u nobody-here -- id", "nobody-here"),
+        ("run -q -w relative -- id", "-w relative"),
+        ("run -q --hostname a_b! -- id", "--hostname a_b!"),
+        ("explain seccomp.opne", "opne"),
+        ("explain capabilities.SYS_ADMN", "SYS_ADMIN"),
+    ],
+)
+def test_bad_input_is_one_message_and_leaves_nothing(arguments: str, says: str, place: Place) -> None:
+    code, text, errors = place.ask(*shlex.split(arguments))
+    assert (code, text) == (2, "")
+    assert says in errors
+    assert [line for line in errors.splitlines() if not line.startswith("hint: ")] == errors.splitlines()[:1]
+    assert errors.startswith("error: ")
+    assert place.bundles() == []
+
+
+def test_a_read_only_state_directory(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARDENING_STATE", "/proc/1/hardening")
+    code, _, errors = place.ask("run", "-q", "--", "id")
+    assert code == 125
+    assert "cannot use the state directory" in errors
+    assert "hint: set HARDENING_STATE" in errors
 
 
 def test_doctor_and_lists(place: Place) -> None:
