@@ -84,10 +84,11 @@ def verify(settings: NamespacesSettings, receipt: Mapping[str, Any]) -> Iterable
     own, caller = receipt["namespaces"], receipt["caller_namespaces"]
     for name in TYPES:
         key, where = PROC_NAMES[name], settings.where(name)
-        link = own.get(key, "not supported")
+        # None: the kernel has no such namespace.
+        link = own.get(key) or "not supported"
         shared = link == caller.get(key)
         joined = where == HOST or link == link_of(name, where)
-        holds = key in own and not shared if where == PRIVATE else joined
+        holds = bool(own.get(key)) and not shared if where == PRIVATE else joined
         yield Check(f"namespaces.{name}", where, link + (" (the caller's)" if shared else ""), holds)
     if settings.user == PRIVATE:
         for side, said in (("uid", settings.uid_map), ("gid", settings.gid_map)):

@@ -23,14 +23,14 @@ from tests.support.thirdparty.acme_quota import Quota, QuotaSettings
 
 def written(path: Path, **changes: Any) -> Path:
     """A receipt of this very process, as the launch stage writes it, with changes."""
-    found = stage.gather(os.getpid()) | changes
+    found = stage.gather(os.getpid(), stage.namespaces("/proc/self")) | changes
     path.write_text(json.dumps({key: value for key, value in found.items() if value is not ...}))
     return path
 
 
 def test_what_the_launch_stage_writes_can_be_read(tmp_path: Path) -> None:
     path = tmp_path / "receipt"
-    stage.write(str(path), stage.gather(os.getpid()))
+    stage.write(str(path), stage.gather(os.getpid(), stage.namespaces("/proc/self")))
     found = read(path)
     assert found.keys() >= KEYS
     assert found["pid"] == os.getpid()
