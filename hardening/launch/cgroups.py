@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-import time
+import select
 
 from hardening.errors import LaunchError
 from hardening.launch.frozen import Frozen
@@ -111,7 +111,7 @@ class Cgroup:
                     if error.errno != errno.EBUSY or attempt == REMOVE_ATTEMPTS - 1:
                         raise
                     _kill_members(directory)
-                    time.sleep(REMOVE_PAUSE)
+                    select.select([], [], [], REMOVE_PAUSE)
         self._directories.clear()
 
 

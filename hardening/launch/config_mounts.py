@@ -152,7 +152,8 @@ def _read_option(options: _Options, option: str) -> str:
     key, equals, value = option.partition("=")
     known = FILE_SYSTEMS.get(options.kind, ())
     if (key + equals) in known:
-        options.data.append((key, value if equals else None))
+        # mount(8) wants quotes around a label with commas; the kernel gets each option by itself, without.
+        options.data.append((key, value.strip('"') if equals else None))
         return ""
     return f"the native launcher does not know the option {option!r} for {options.kind or 'this'} mounts"
 

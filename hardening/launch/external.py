@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import _socket
 import os
+import select
 import stat
-import time
 
 from hardening.errors import EXIT_LAUNCHER, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, LaunchError
 from hardening.launch import abi, jsontext, kernel, receipt
@@ -40,13 +40,14 @@ def run(bundle: Bundle, options: Options) -> int:
         os.makedirs(options.state, 0o711, exist_ok=True)
         os.mkdir(state, 0o700)
     mask = frozenset(signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals()))
+    caller = receipt.namespaces()
     try:
         kernel.prctl(abi.PR_SET_CHILD_SUBREAPER, 1)
         if is_crun(options.program):
             from hardening.launch.cgroup2_only import show_only_cgroup2
 
             show_only_cgroup2(bundle.document)
-        return _Run(bundle, options, state, mask).run()
+        return _Run(bundle, options, state, mask, caller).run()
     finally:
         remove_state(state)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
@@ -55,11 +56,14 @@ def run(bundle: Bundle, options: Options) -> int:
 class _Run:
     """One run, in the order of its methods."""
 
-    def __init__(self, bundle: Bundle, options: Options, state: str, mask: frozenset[int]) -> None:
+    def __init__(
+        self, bundle: Bundle, options: Options, state: str, mask: frozenset[int], caller: dict[str, str | None]
+    ) -> None:
         self._bundle = bundle
         self._options = options
         self._state = state
         self._mask = mask
+        self._caller = caller
         self._log = os.path.join(state, "log")
         process = bundle.document.get("process") if isinstance(bundle.document, dict) else None
         self._terminal = isinstance(process, dict) and process.get("terminal") is True
@@ -132,7 +136,8 @@ class _Run:
         target = self._options.receipt
         if target:
             with Step("trace the container's first process for its receipt", hint="run as root, or without a receipt"):
-                supervisor.trace_until_exec(lambda stopped: receipt.write(target, receipt.gather(stopped)))
+                caller = self._caller
+                supervisor.trace_until_exec(lambda stopped: receipt.write(target, receipt.gather(stopped, caller)))
         # Not awaited here: a traced process may have to be let go on before the runtime returns.
         supervisor.helper = self._spawn(self._argv("start", self._options.identity), None)
         try:
@@ -168,7 +173,7 @@ class _Run:
             for _ in range(DELETE_ATTEMPTS):
                 if self._call(self._argv("delete", "--force", self._options.identity), [null, null, null]) == 0:
                     return
-                time.sleep(DELETE_PAUSE)
+                select.select([], [], [], DELETE_PAUSE)
         finally:
             os.close(null)
 

@@ -214,11 +214,15 @@ def setdomainname(name: bytes) -> None:
 
 
 def new_session_keyring() -> None:
-    """Leave the caller's session keyring for a new, anonymous one (keyctl(2)); nothing where there are no keys."""
+    """Leave the caller's session keyring for a new, anonymous one (keyctl(2)).
+
+    Nothing where there are no keys. EPERM can only come from a filter around this process, and what that forbids here
+    it forbids to the command as well.
+    """
     try:
         _call("keyctl", abi.KEYCTL_JOIN_SESSION_KEYRING, 0)
     except OSError as error:
-        if error.errno != errno.ENOSYS:
+        if error.errno not in (errno.ENOSYS, errno.EPERM):
             raise
 
 

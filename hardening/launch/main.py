@@ -70,6 +70,7 @@ def main(argv: list[str] | None = None) -> int:
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
     try:
+        open_standard_descriptors()
         return launch(parse(sys.argv[1:] if argv is None else argv))
     except HardeningError as error:
         code = error.exit_code if isinstance(error, LaunchError) else EXIT_LAUNCHER
@@ -78,6 +79,15 @@ def main(argv: list[str] | None = None) -> int:
         code = EXIT_LAUNCHER
         _complain(f"the launch failed: {error}")
     return code
+
+
+def open_standard_descriptors() -> None:
+    """Open /dev/null where the caller has closed 0, 1 or 2, or the next descriptor that is opened would be taken for it."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open("/dev/null", os.O_RDWR), True)
 
 
 def launch(arguments: Arguments) -> int:
@@ -137,7 +147,9 @@ def _remove_content(directory: int, device: int) -> None:
 
 
 def _complain(text: str) -> None:
+    # A message may quote what a container's files say: no control character of theirs may reach the terminal.
+    shown = "".join(char if char.isprintable() or char == "\n" else repr(char)[1:-1] for char in text)
     try:
-        os.write(2, f"hardening: {text}\n".encode("utf-8", "backslashreplace"))
+        os.write(2, f"hardening: {shown}\n".encode("utf-8", "backslashreplace"))
     except OSError:
         return

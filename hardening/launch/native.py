@@ -170,7 +170,8 @@ class _Run:
         target = self._options.receipt
         if target:
             with Step("trace the container's first process for its receipt", hint="run as root, or without a receipt"):
-                supervisor.trace_until_exec(lambda stopped: receipt.write(target, receipt.gather(stopped)))
+                caller = receipt.namespaces()
+                supervisor.trace_until_exec(lambda stopped: receipt.write(target, receipt.gather(stopped, caller)))
 
     def _remove_mount_points(self, made: list[str]) -> None:
         """Take away what a failed launch made in the root. Files that got content stay."""

@@ -22,20 +22,20 @@ FILES = {
 }
 
 
-def gather(pid: int) -> dict[str, Any]:
+def gather(pid: int, caller: dict[str, str | None]) -> dict[str, Any]:
     """Everything that a launch promises, as text of the kernel.
 
-    ``status`` maps the fields of /proc/PID/status to their text; ``namespaces`` and ``caller_namespaces`` the links in
-    /proc/PID/ns, of the command and of this process; the rest is the text of one file each, None where this kernel
-    has no such file.
+    ``status`` maps the fields of /proc/PID/status to their text; ``namespaces`` are the links in /proc/PID/ns, and
+    ``caller_namespaces`` those of the launch stage as it was started (``caller``); the rest is the text of one file
+    each, None where this kernel has no such file.
     """
     place = f"/proc/{pid}"
     status = dict(line.split(":", 1) for line in (_text(f"{place}/status") or "").splitlines() if ":" in line)
     found: dict[str, Any] = {
         "pid": pid,
         "status": {key: value.strip() for key, value in status.items()},
-        "namespaces": _namespaces(place),
-        "caller_namespaces": _namespaces("/proc/self"),
+        "namespaces": namespaces(place),
+        "caller_namespaces": caller,
         "exe": _link(f"{place}/exe"),
     }
     for key, name in FILES.items():
@@ -60,7 +60,8 @@ def write(path: str, found: dict[str, Any]) -> None:
         raise
 
 
-def _namespaces(place: str) -> dict[str, str | None]:
+def namespaces(place: str = "/proc/self") -> dict[str, str | None]:
+    """The links that name the namespaces of a process, given by its directory in /proc."""
     names = ("cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts")
     return {name: _link(f"{place}/ns/{name}") for name in names if os.path.lexists(f"{place}/ns/{name}")}
 

@@ -107,7 +107,7 @@ class NativeSupervisor(Supervisor):
         try:
             if kernel.mount_id(f"/proc/{self.pid}/exe") != kernel.mount_id("/proc/self/exe"):
                 return
-        except OSError:  # it has ended, or it is not ours to look at: then it is another program
+        except OSError:  # it has ended; or its file cannot be read by the launcher, whose own interpreter can
             return
         self.send_signal(signal.SIGKILL)
         self._error = LaunchError(

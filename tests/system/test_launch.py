@@ -397,3 +397,10 @@ def test_a_cgroup_limits_processes_and_is_removed(folder: Path) -> None:
     done = run(folder, stance, document)
     assert "can't fork" in done.stderr
     assert list(Path("/sys/fs/cgroup").glob("**/hardening-test-launch")) == []
+
+
+def test_closed_standard_descriptors_are_no_trap(folder: Path, stance: Stance) -> None:
+    bundle = bundles.write(folder / "bundle", stance.config("sh", "-c", "exit 5"), user=stance.user)
+    argv = bundles.stage(bundle, user=stance.user, stdin=True)
+    done = subprocess.run(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *argv], check=False, cwd="/")
+    assert done.returncode == 5

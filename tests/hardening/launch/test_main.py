@@ -50,3 +50,10 @@ def test_what_is_no_bundle_stays(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     main.remove_bundle(str(tmp_path))
     assert (tmp_path / "file").exists()
+
+
+def test_an_error_is_one_message_without_control_characters(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main.main([str(tmp_path / "\x1b[31m")]) == 125
+    error = capfd.readouterr().err
+    assert "\x1b" not in error
+    assert "\\x1b[31m/: cannot be opened" in error or "\\x1b[31m: cannot be opened" in error
