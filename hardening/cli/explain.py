@@ -145,10 +145,12 @@ def _show_loosening(way: Loosening, refused: Pending | None) -> None:
     if way.barrier:
         output.show(f"no loosening: {way.barrier}")
         return
-    where = f"in the layer of {refused.origin}" if refused else "in a later layer"
     which = "a loosening, for example" if way.example else "smallest loosening,"
-    output.show(f"{which} to {way.shown}, {where}:\n")
-    output.show("\n".join(f"    {line}".rstrip() for line in way.toml.splitlines()))
+    where = f"in the layer of {refused.origin}" if refused else "in a later layer"
+    ways = []
+    if way.toml:
+        ways.append(f"{where}:\n\n" + "\n".join(f"    {line}".rstrip() for line in way.toml.splitlines()))
     if way.options:
         arguments = " ".join("--set " + shlex.quote(item) for item in way.options)
-        output.show(f"\nor on the command line:\n\n    {arguments}")
+        ways.append(f"on the command line:\n\n    {arguments}")
+    output.show(f"{which} to {way.shown}, " + "\n\nor ".join(ways))

@@ -24,8 +24,8 @@ COMMAND_LINE = "command line"
 
 @attrs.frozen
 class Loosening:
-    """How to make one leaf looser. ``options`` are arguments of the command line. Where nothing does it, ``toml`` is
-    empty and ``barrier`` says why not; with ``example`` there are others, which no order puts above or below it.
+    """How to make one leaf looser: ``toml`` to paste, or ``options``, which are arguments of ``--set``; either may be
+    empty. Where nothing does it, both are, and ``barrier`` says why not; with ``example`` there are others, which no order puts above or below it.
     """
 
     shown: str = ""
@@ -69,8 +69,11 @@ def permit(mechanism: Mechanism[Any], entry: Resolved, said: Pending) -> Looseni
         )
     table = {mechanism.name: mechanism.dump({(entry.leaf.setting, entry.leaf.member): said.say.value})}
     found = _loosening(said.said, _excepted(entry, table))
+    if said.layer == COMMAND_LINE:
+        # The say is already there: only its exception is missing.
+        return attrs.evolve(found, toml="", options=found.options[:1])
     # No option permits what a file says: the exception must stand beside it.
-    return found if said.layer == COMMAND_LINE else attrs.evolve(found, options=())
+    return attrs.evolve(found, options=())
 
 
 def _looser(kind: Kind[Any], entry: Resolved) -> Iterator[Any]:

@@ -103,6 +103,18 @@ def test_the_smallest_loosening_works_as_a_layer_and_as_options(
     assert explained(folder, capsys, "-p", "team", *options, question)["shown"] == shown
 
 
+def test_what_is_refused_on_the_command_line_lacks_only_its_exception(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["-p", "org", "--open", "box.closed"]
+    offered = explained(folder, capsys, *arguments, code=2)["loosening"]
+    assert offered["toml"] == ""
+    (option,) = offered["options"]
+    assert explained(folder, capsys, "--set", option, *arguments)["value"] is False
+    assert call(session(folder), "explain", *arguments) == 2
+    assert "smallest loosening, to false, on the command line:\n\n    --set " in capsys.readouterr().out
+
+
 def test_an_exception_is_offered_only_where_one_is_needed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "exceptions" in tomllib.loads(explained(folder, capsys, "-p", "team", "box.closed")["loosening"]["toml"])
     assert list(tomllib.loads(explained(folder, capsys, "box.closed")["loosening"]["toml"])) == ["box"]
