@@ -25,8 +25,8 @@ COMMAND_LINE = "command line"
 @attrs.frozen
 class Loosening:
     """How to make one leaf looser: ``toml`` to paste, or ``options``, which are arguments of ``--set``; either may be
-    empty. Where nothing does it, both are, and ``barrier`` says why not; with ``example`` there are others, which no order puts above or below it.
-    """
+    empty. Where nothing does it, both are, and ``barrier`` says why not. With ``example`` there are other ways, which no
+    order puts above or below this one."""
 
     shown: str = ""
     toml: str = ""
