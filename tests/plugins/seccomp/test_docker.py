@@ -1,0 +1,121 @@
+"""Profiles in the docker/containers format."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hardening.errors import HardeningError
+from hardening_seccomp.actions import ALLOW, ENOSYS, EPERM, Action, Kind
+from hardening_seccomp.conditions import Entry, Rule, describe, rule_of
+from hardening_seccomp.docker import DockerProfile, Target, parse, read_file
+
+PODMAN = Path("/usr/share/containers/seccomp.json")
+NO_CAPS = Target("x86_64", frozenset(), (6, 1))
+
+
+def profile(target: Target = NO_CAPS, **more: Any) -> DockerProfile:
+    return parse(json.dumps({"defaultAction": "SCMP_ACT_ERRNO", **more}).encode(), target)
+
+
+def names(target: Target = NO_CAPS, **rule: Any) -> list[str]:
+    found = profile(target, syscalls=[{"names": ["read"], "action": "SCMP_ACT_ALLOW", **rule}])
+    return [name for name, _ in found.entries]
+
+
+def rule(found: DockerProfile, name: str) -> Rule:
+    return rule_of([entry for other, entry in found.entries if other == name], found.default)
+
+
+def test_podmans_profile_without_capabilities() -> None:
+    found = read_file(PODMAN, NO_CAPS)
+    assert found.default == ENOSYS
+    assert found.architectures == {"x86", "x32"}
+    assert describe(rule(found, "read")) == "allow"
+    assert describe(rule(found, "bpf")) == "errno:EPERM"
+    assert describe(rule(found, "kexec_load")) == "errno:EPERM"
+    assert describe(rule(found, "socket")) == "errno:EINVAL if arg0 == 0x10 and arg2 == 0x9, else allow"
+    assert rule(found, "personality").value((8, 0, 0, 0, 0, 0)) == ALLOW
+    assert rule(found, "personality").value((4, 0, 0, 0, 0, 0)) == ENOSYS
+
+
+def test_podmans_profile_with_capabilities() -> None:
+    found = read_file(PODMAN, Target("x86_64", frozenset({"CAP_SYS_ADMIN", "CAP_AUDIT_WRITE"}), (6, 1)))
+    assert describe(rule(found, "bpf")) == "allow"
+    assert describe(rule(found, "socket")) == "allow"
+    assert describe(rule(found, "chroot")) == "errno:EPERM"
+
+
+def test_podmans_profile_on_another_machine() -> None:
+    found = read_file(PODMAN, Target("aarch64", frozenset(), (6, 1)))
+    assert found.architectures == {"arm"}
+    assert describe(rule(found, "arch_prctl")) == "errno:ENOSYS"
+    assert describe(rule(found, "cacheflush")) == "allow"
+
+
+def test_conditions_on_the_machine() -> None:
+    one, two = Target("x86_64", frozenset({"CAP_A"}), (4, 8)), Target("x86_64", frozenset({"CAP_A", "CAP_B"}), (4, 7))
+    both = {"caps": ["CAP_A", "CAP_B"]}
+    assert (names(one, includes=both), names(two, includes=both)) == ([], ["read"])
+    assert (names(one, excludes=both), names(excludes=both)) == ([], ["read"])
+    assert names(includes={"arches": ["amd64"]}) == ["read"]
+    assert names(includes={"arches": ["arm64"]}) == names(excludes={"arches": ["amd64"]}) == []
+    assert (names(one, includes={"minKernel": "4.8"}), names(two, includes={"minKernel": "4.8"})) == (["read"], [])
+
+
+def test_names_of_errnos_go_before_numbers() -> None:
+    found = profile(
+        defaultErrnoRet=1,
+        defaultErrno="ENOSYS",
+        syscalls=[{"name": "read", "action": "SCMP_ACT_ERRNO", "errnoRet": 1, "errno": "EACCES"}],
+    )
+    assert found.default == ENOSYS
+    assert found.entries == (("read", Entry(Action(Kind.ERRNO, 13))),)
+    assert profile().default == EPERM
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"{", "not a seccomp profile"),
+        (b"\xff", "not a seccomp profile"),
+        (b"[" * 100000, "not a seccomp profile"),
+        (b'{"defaultAction": "SCMP_ACT_ALLOW", "defaultAction": "SCMP_ACT_KILL"}', "repeated"),
+        (b'{"defaultAction": "SCMP_ACT_ALLOW", "syscall": []}', "unknown key 'syscall'"),
+        (b'{"defaultAction": "SCMP_ACT_NOTIFY"}', "supervisor"),
+        (b'{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"action": "SCMP_ACT_ALLOW"}]}', "name or names"),
+        (b'{"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/x"}', "listener"),
+        (b'{"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["X"]}', "unknown architecture"),
+        (
+            b'{"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86"], "archMap": '
+            b'[{"architecture": "SCMP_ARCH_X86_64", "subArchitectures": []}]}',
+            "exclude each other",
+        ),
+        (
+            b'{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"name": "read", "action": "SCMP_ACT_ALLOW", '
+            b'"includes": {"minKernel": "new"}}]}',
+            "kernel version",
+        ),
+        (
+            b'{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"name": "read", "action": "SCMP_ACT_ALLOW", '
+            b'"includes": {"cap": []}}]}',
+            "unknown key 'cap'",
+        ),
+    ],
+)
+def test_what_is_malformed_is_refused(text: bytes, message: str) -> None:
+    with pytest.raises(HardeningError, match=message):
+        parse(text, NO_CAPS, origin="docker.json")
+
+
+def test_files_that_others_can_write_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "docker.json"
+    path.write_text('{"defaultAction": "SCMP_ACT_ALLOW"}')
+    path.chmod(0o666)
+    with pytest.raises(HardeningError, match="written by others"):
+        read_file(path, NO_CAPS)
+    with pytest.raises(HardeningError, match="not a regular file"):
+        read_file(Path("/dev/null"), NO_CAPS)

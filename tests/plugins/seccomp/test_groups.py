@@ -1,0 +1,69 @@
+"""The data file: complete, known to libseccomp, and what the shipped groups allow."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from hardening_seccomp import groups
+from hardening_seccomp.actions import ALLOW, EPERM
+from hardening_seccomp.build import token_of
+from hardening_seccomp.conditions import fill
+from hardening_seccomp.libseccomp import Libseccomp
+
+LIBRARY = Libseccomp.load()
+DATA = groups.load()
+
+
+def names(architecture: str) -> frozenset[str]:
+    return frozenset(LIBRARY.names(token_of(LIBRARY, architecture)))
+
+
+@pytest.mark.parametrize("architecture", ["x86_64", "aarch64", "x86"])
+def test_every_system_call_stands_in_a_group(architecture: str) -> None:
+    assert names(architecture) - DATA.names == frozenset()
+
+
+def test_every_name_is_one() -> None:
+    token = LIBRARY.native()
+    assert [name for name in DATA.names if LIBRARY.number(token, name) is None] == []
+    assert set(DATA.guards) | set(DATA.widths) <= DATA.names
+
+
+def test_every_group_has_a_meaning() -> None:
+    assert all(DATA.meanings[name] for name in DATA.members)
+    assert DATA.members["@container-default"] == DATA.members["@default"]
+
+
+def test_strict_has_no_network_and_nothing_privileged() -> None:
+    strict = DATA.members["@strict"]
+    privileged = DATA.members["@privileged"] | DATA.members["@debug"] | DATA.members["@obsolete"]
+    assert strict & privileged == frozenset()
+    assert strict & DATA.members["@network"] == {"socketpair"}
+    assert "clone3" not in strict
+
+
+def test_default_stays_within_what_podman_allows() -> None:
+    data = json.loads(Path("/usr/share/containers/seccomp.json").read_text())
+    allowed = {
+        name
+        for rule in data["syscalls"]
+        if rule["action"] == "SCMP_ACT_ALLOW" and not rule["includes"].get("caps")
+        for name in rule["names"]
+    }
+    newer = {name for name in DATA.members["@default"] if "xattrat" in name or name.startswith("lsm_")}
+    assert (DATA.members["@default"] & names("x86_64")) - allowed - newer == {"mseal", "uretprobe", "io_pgetevents"} & (
+        DATA.members["@default"] - allowed
+    )
+
+
+def test_guards_look_at_the_lower_half_only() -> None:
+    ioctl = fill(DATA.allowed("ioctl"), ALLOW)
+    assert ioctl.value((0, 0x5412, 0, 0, 0, 0)) == EPERM
+    assert ioctl.value((0, 0xDEAD00005412, 0, 0, 0, 0)) == EPERM
+    assert ioctl.value((0, 0x5413, 0, 0, 0, 0)) == ALLOW
+    clone = fill(DATA.allowed("clone"), ALLOW)
+    assert clone.value((0x01200011, 0, 0, 0, 0, 0)) == ALLOW
+    assert clone.value((0x10000011, 0, 0, 0, 0, 0)) == EPERM

@@ -1,0 +1,59 @@
+"""What a host lacks, stood for by values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import attrs
+import pytest
+
+from hardening.errors import HostError
+from hardening.mechanism import Shortfall
+from hardening.spec import Fragment
+from hardening_seccomp import Seccomp
+from hardening_seccomp.host import SeccompFacts
+from tests.plugins.seccomp.stacks import context, settings, this_host
+
+
+def leaves(tmp_path: Path, text: str, **facts: object) -> list[str]:
+    found = Seccomp().check(settings(tmp_path, text), context(this_host(**facts)))
+    return [shortfall.leaf for shortfall in found]
+
+
+def test_this_host_has_everything(tmp_path: Path) -> None:
+    assert leaves(tmp_path, '[seccomp]\ndefault = "kill-process"\nallow = ["read"]\n') == []
+
+
+def test_an_old_kernel_lacks_actions(tmp_path: Path) -> None:
+    old = frozenset({"kill_thread", "trap", "errno", "trace", "allow"})
+    assert leaves(tmp_path, '[seccomp]\ndefault = "kill-process"\nlog = ["read"]\n', actions=old) == [
+        "seccomp.read",
+        "seccomp.*",
+    ]
+
+
+def test_a_kernel_without_filters_and_a_missing_library(tmp_path: Path) -> None:
+    assert leaves(tmp_path, "", actions=frozenset()) == ["seccomp.*"]
+    assert leaves(tmp_path, "", library=None, problem="libseccomp.so.2 cannot be opened") == ["seccomp.*"]
+
+
+def test_spec_allow_needs_a_kernel(tmp_path: Path) -> None:
+    old = attrs.evolve(context(), host=attrs.evolve(this_host(), kernel=(4, 16)))
+    found = Seccomp().check(settings(tmp_path, '[seccomp]\nflags = ["spec-allow"]\n'), old)
+    assert [shortfall.leaf for shortfall in found] == ["seccomp.flags.spec-allow"]
+
+
+def test_without_a_library_nothing_is_contributed_unless_that_was_accepted(tmp_path: Path) -> None:
+    bare = context(this_host(library=None, problem="no libseccomp"))
+    with pytest.raises(HostError, match="no libseccomp"):
+        Seccomp().contribute(settings(tmp_path, ""), bare, Fragment("seccomp"))
+    accepted = attrs.evolve(bare, shortfalls=(Shortfall("seccomp.*", "", ""),))
+    fragment = Fragment("seccomp")
+    Seccomp().contribute(settings(tmp_path, ""), accepted, fragment)
+    assert fragment.values == {}
+
+
+def test_names_are_checked_without_a_library_too(tmp_path: Path) -> None:
+    facts = this_host(library=None).of(SeccompFacts)
+    assert facts.knows("read")
+    assert not facts.knows("reed")

@@ -1,0 +1,53 @@
+"""The order of rules as a kind, and what is dumped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hypothesis import given, settings
+
+from hardening.source import Document, Node
+from hardening_seccomp.actions import ENOSYS, EPERM
+from hardening_seccomp.conditions import Rule, TooManyEntries, entries
+from hardening_seccomp.diagrams import constant
+from hardening_seccomp.settings import MAX_DUMPED, RuleKind, StrictDefaults
+from tests.plugins.seccomp import generate
+
+KIND = RuleKind()
+
+
+def parse(raw: object) -> Rule:
+    return KIND.parse(Node(raw, ("value",), Document("sample", Path("sample.toml"), {}, {})))
+
+
+@settings(deadline=None)
+@given(generate.rules())
+def test_what_is_dumped_reads_back(rule: Rule) -> None:
+    try:
+        entries(rule, None, MAX_DUMPED)
+    except TooManyEntries:
+        return
+    assert parse(KIND.dump(rule)) == rule
+
+
+@settings(deadline=None)
+@given(generate.rules(), generate.rules())
+def test_meet_is_a_greatest_lower_bound(a: Rule, b: Rule) -> None:
+    met = KIND.meet(a, b)
+    assert KIND.at_most(met, a)
+    assert KIND.at_most(met, b)
+    assert KIND.at_most(KIND.meet(b, a), met)
+    assert KIND.at_most(a, b) == KIND.at_most(a, met)
+
+
+def test_of_two_errnos_the_later_is_answered() -> None:
+    assert KIND.meet(constant(EPERM), constant(ENOSYS)) == constant(ENOSYS)
+    assert KIND.at_most(constant(EPERM), constant(ENOSYS))
+    assert KIND.at_most(constant(ENOSYS), constant(EPERM))
+
+
+def test_strict_defaults_are_read_on_first_use() -> None:
+    defaults = StrictDefaults()
+    assert "_rules" not in vars(defaults)
+    assert "read" in defaults
+    assert len(defaults) == len(list(defaults))

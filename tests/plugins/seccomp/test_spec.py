@@ -1,0 +1,77 @@
+"""The contribution to the OCI configuration, and how a foreign one is tightened."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from hardening.mechanism import Excess
+from hardening.spec import Fragment
+from hardening_seccomp import Seccomp, bpf
+from hardening_seccomp.filters import at_most
+from hardening_seccomp.host import SeccompFacts
+from hardening_seccomp.oci import read
+from hardening_seccomp.spec import DIGEST, FILE, filter_of
+from tests.plugins.seccomp.stacks import context, settings, this_host
+
+NATIVE = this_host().of(SeccompFacts).native
+ALLOW_SOME = '[seccomp]\ndefault = "errno:ENOSYS"\nallow = ["@basic-io", "ptrace", "stat64"]\n'
+
+
+def tightened(tmp_path: Path, document: dict[str, Any]) -> tuple[Fragment, list[Excess]]:
+    fragment = Fragment("seccomp")
+    excess = list(Seccomp().tighten(settings(tmp_path, ALLOW_SOME), document, context(), fragment))
+    return fragment, excess
+
+
+def test_the_bundle_gets_the_object_the_program_and_its_digest(tmp_path: Path) -> None:
+    fragment = Fragment("seccomp")
+    Seccomp().contribute(settings(tmp_path, ALLOW_SOME), context(), fragment)
+    program = fragment.files[FILE]
+    assert isinstance(program, bytes)
+    bpf.decode(program)
+    assert fragment.values[f"/annotations/{DIGEST}"].value == hashlib.sha256(program).hexdigest()
+    found = read(fragment.values["/linux/seccomp"].value, native=NATIVE).model
+    assert found == filter_of(settings(tmp_path, ALLOW_SOME), context())
+    assert "stat64" not in found.rules
+
+
+def test_a_foreign_filter_is_intersected(tmp_path: Path) -> None:
+    foreign = {
+        "defaultAction": "SCMP_ACT_ERRNO",
+        "syscalls": [
+            {"names": ["read", "mount"], "action": "SCMP_ACT_ALLOW"},
+            {"names": ["write"], "action": "SCMP_ACT_LOG"},
+        ],
+    }
+    fragment, excess = tightened(tmp_path, {"linux": {"seccomp": foreign}})
+    found = read(fragment.values["/linux/seccomp"].value, native=NATIVE).model
+    assert at_most(found, filter_of(settings(tmp_path, ALLOW_SOME), context()))
+    assert at_most(found, read(foreign, native=NATIVE).model)
+    assert str(found.rule("read").leaves[0]) == "allow"
+    assert str(found.rule("write").leaves[0]) == "log"
+    assert [item.leaf for item in excess] == ["seccomp.mount"]
+
+
+def test_a_configuration_without_a_filter_gets_ours(tmp_path: Path) -> None:
+    fragment, excess = tightened(tmp_path, {})
+    assert fragment.values["/linux/seccomp"].value["defaultErrnoRet"] == 38
+    assert [item.asked for item in excess] == ["no filter"]
+
+
+def test_what_a_foreign_filter_leaves_unclear_is_told(tmp_path: Path) -> None:
+    foreign = {
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "flags": ["SECCOMP_FILTER_FLAG_SPEC_ALLOW"],
+        "architectures": ["SCMP_ARCH_X86"],
+        "syscalls": [
+            {"names": ["read"], "action": "SCMP_ACT_ALLOW"},
+            {"names": ["read"], "action": "SCMP_ACT_LOG"},
+            {"names": ["no_such_call"], "action": "SCMP_ACT_KILL"},
+        ],
+    }
+    _, excess = tightened(tmp_path, {"linux": {"seccomp": foreign}})
+    leaves = {item.leaf for item in excess}
+    assert {"seccomp.*", "seccomp.flags.spec-allow", "seccomp.read", "seccomp.no_such_call"} <= leaves
+    assert "seccomp.architectures.x86" in leaves
