@@ -29,7 +29,10 @@ class _OciRuntime(Runtime):
     def check(self, document: Mapping[str, Any], host: Host) -> Sequence[Refusal]:
         found = program.find(self.name)
         version = program.version(found) if found is not None else None
-        return tuple(ignored.refusals(self.name, program.numbers(version or ""), document, host.uid))
+        return (
+            *ignored.refusals(self.name, program.numbers(version or ""), document, host.uid),
+            *ignored.kept_groups(self.name, document, host),
+        )
 
     def command(self, bundle: Path, request: LaunchRequest) -> list[str]:
         runtime = ExternalRuntime(

@@ -12,6 +12,7 @@ from typing import Any
 
 import attrs
 
+from hardening.host import Host
 from hardening.launch import abi
 from hardening.launch.config_mounts import ACCESS_TIMES, ATTRIBUTES, OPPOSITES, PROPAGATION
 from hardening.launch.jsontext import escape
@@ -170,6 +171,19 @@ def _groups(name: str, document: Mapping[str, Any]) -> Iterator[Refusal]:
     one_id = len(maps) == 1 and isinstance(maps[0], Mapping) and maps[0].get("size") == 1
     if name == "crun" and one_id and _items(document, "/process/user/additionalGids"):
         yield Refusal("/process/user/additionalGids", "crun ignores them where one id only is mapped", HINT)
+
+
+def kept_groups(name: str, document: Mapping[str, Any], host: Host) -> Iterator[Refusal]:
+    """The caller's groups that the command would keep: runc does not call setgroups(2) for an ordinary user. With one id
+    nobody may, and then it is no matter of the runtime."""
+    sizes = [_get(entry, "/size") for entry in _items(document, "/linux/gidMappings")]
+    mapped = sum(size for size in sizes if isinstance(size, int))
+    others = [str(gid) for gid in host.groups if gid != host.gid]
+    if name == "runc" and not host.root and mapped > 1 and others:
+        reason = f"runc would not drop the caller's groups {', '.join(others)}"
+        yield Refusal(
+            "/process/user", reason, "use --runtime native or crun, or call it without these groups (newgrp(1))"
+        )
 
 
 def _syscalls(name: str, document: Mapping[str, Any]) -> Iterator[Refusal]:

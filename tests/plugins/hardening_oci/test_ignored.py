@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 import pytest
 
+from hardening import host as hosts
 from hardening_oci import ignored
 from tests.support import bundles
 
@@ -86,6 +88,20 @@ def test_what_an_ordinary_user_does_not_get() -> None:
         "/process/user/additionalGids",
     }
     assert pointers("runc", document, uid=1000) == {"/linux/resources/devices"}
+
+
+def kept(name: str, maps: list[dict[str, int]], **host: Any) -> list[str]:
+    caller = attrs.evolve(hosts.plain(), **{"uid": 1000, "gid": 1000, "groups": (27, 1000), **host})
+    return [refusal.reason for refusal in ignored.kept_groups(name, bundles.config("true", uid_maps=maps), caller)]
+
+
+def test_groups_of_an_ordinary_user_that_runc_would_keep() -> None:
+    maps = [*ONE_ID, {"containerID": 1, "hostID": 100_000, "size": 65536}]
+    assert kept("runc", maps) == ["runc would not drop the caller's groups 27"]
+    assert kept("runc", maps, groups=(1000,)) == []
+    assert kept("runc", maps, uid=0, gid=0) == []
+    assert kept("runc", ONE_ID) == []
+    assert kept("crun", maps) == []
 
 
 def test_a_later_version_reads_more() -> None:
