@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import resource
-
 from hardening.launch import abi
 from hardening.launch.plan import Capabilities, Process, Rlimit
 
@@ -110,7 +108,12 @@ def _read_set(sets: Table, name: str) -> int:
 
 def _read_rlimits(table: Table) -> tuple[Rlimit, ...]:
     limits: list[Rlimit] = []
-    for entry in table.tables("rlimits"):
+    entries = table.tables("rlimits")
+    if not entries:
+        return ()
+    import resource  # for the numbers of this kernel
+
+    for entry in entries:
         name = entry.text("type", required=True)
         soft = entry.integer("soft", 0, RLIM_INFINITY, required=True)
         hard = entry.integer("hard", 0, RLIM_INFINITY, required=True)

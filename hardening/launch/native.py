@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from hardening.errors import LaunchError
-from hardening.launch import abi, config, idmaps, inner, kernel, receipt, sources
+from hardening.launch import abi, config, inner, kernel, sources
 from hardening.launch.bundle import Bundle, load_filter
 from hardening.launch.cgroups import Cgroup, limits
 from hardening.launch.channel import Channel, pair
@@ -157,6 +157,8 @@ class _Run:
     def _prepare_ids(self, pid: int, trees: sources.Sources | None) -> None:
         own = None
         if self._plan.creates("user"):
+            from hardening.launch import idmaps
+
             idmaps.write_maps(pid, self._plan.uid_map, self._plan.gid_map)
             own = os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -169,6 +171,8 @@ class _Run:
     def _trace(self, supervisor: NativeSupervisor) -> None:
         target = self._options.receipt
         if target:
+            from hardening.launch import receipt
+
             with Step("trace the container's first process for its receipt", hint="run as root, or without a receipt"):
                 caller = receipt.namespaces()
                 supervisor.trace_until_exec(lambda stopped: receipt.write(target, receipt.gather(stopped, caller)))

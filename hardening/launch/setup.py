@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import select
 
 from hardening.errors import EXIT_NOT_EXECUTABLE, LaunchError
@@ -119,6 +118,8 @@ class NativeSupervisor(Supervisor):
 
 def set_limit(pid: int, number: int, soft: int, hard: int) -> None:
     """prlimit(2) with limits as the spec writes them; every failure is an `OSError`."""
+    import resource
+
     pair = (-1 if soft == RLIM_INFINITY else soft, -1 if hard == RLIM_INFINITY else hard)
     try:
         resource.prlimit(pid, number, pair)

@@ -83,11 +83,11 @@ def _clone(path: str, recursive: bool, pointer: str, hint: str = "") -> int:
 
 def map_ids(plan: Plan, sources: Sources, own: int | None) -> None:
     """Id-map the trees that ask for it; ``own`` is the container's user namespace. Needs CAP_SYS_ADMIN on the host."""
-    from hardening.launch.idmaps import new_user_namespace
-
     for mount in plan.mounts:
         if not mount.idmapped:
             continue
+        from hardening.launch.idmaps import new_user_namespace
+
         fd = new_user_namespace(mount.uid_map, mount.gid_map) if mount.uid_map else own
         with Step(
             f"map the ids of {mount.source}",

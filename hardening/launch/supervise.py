@@ -7,11 +7,12 @@ import select
 
 from hardening.launch import abi, kernel
 from hardening.launch.signals import signal
-from hardening.launch.terminal import Relay
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from hardening.launch.terminal import Relay
 
 SIGNAL_INFO = 128  # sizeof(struct signalfd_siginfo)
 NOT_FORWARDED = {signal.SIGCHLD, signal.SIGPIPE, signal.SIGTTIN, signal.SIGTTOU}
@@ -86,6 +87,8 @@ class Supervisor:
 
     def relay_terminal(self, master: int) -> None:
         """Connect the user's terminal to the container's, from now on."""
+        from hardening.launch.terminal import Relay
+
         self._relay = Relay(master, with_input=self._keep_stdin)
 
     def trace_until_exec(self, look: Callable[[int], None]) -> None:
