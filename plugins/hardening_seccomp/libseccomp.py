@@ -47,7 +47,7 @@ class Libseccomp:
         try:
             lib = ffi.dlopen(name)
             found = lib.seccomp_version()
-        except (OSError, AttributeError) as error:
+        except (OSError, ffi.error) as error:
             raise HostError(f"{name} cannot be opened: {error}", hint=INSTALL) from error
         version = (int(found.major), int(found.minor), int(found.micro))
         if version < OLDEST:

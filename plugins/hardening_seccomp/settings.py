@@ -100,7 +100,8 @@ def dump_entries(rule: Rule) -> list[dict[str, object]]:
         except TooManyEntries:
             special = ()
         if special or rule.is_constant:
-            return [{"action": str(usual)}, *map(_dump_entry, special)]
+            # Of two errnos the one written first counts, so what is special goes first.
+            return [*map(_dump_entry, special), {"action": str(usual)}]
     try:
         return [_dump_entry(entry) for entry in entries(rule, None, MAX_DUMPED)]
     except TooManyEntries:

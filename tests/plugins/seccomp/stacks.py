@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import attrs
 
@@ -18,7 +19,7 @@ from hardening_seccomp import Seccomp, SeccompSettings
 from hardening_seccomp.host import SeccompFacts
 
 
-def this_host(**facts: object) -> Host:
+def this_host(**facts: Any) -> Host:
     """This host, with some facts about seccomp replaced."""
     probed = host.probe([Seccomp(), Capabilities()])
     changed = attrs.evolve(probed.of(SeccompFacts), **facts)

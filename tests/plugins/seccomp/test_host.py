@@ -26,10 +26,8 @@ def test_this_host_has_everything(tmp_path: Path) -> None:
 
 def test_an_old_kernel_lacks_actions(tmp_path: Path) -> None:
     old = frozenset({"kill_thread", "trap", "errno", "trace", "allow"})
-    assert leaves(tmp_path, '[seccomp]\ndefault = "kill-process"\nlog = ["read"]\n', actions=old) == [
-        "seccomp.read",
-        "seccomp.*",
-    ]
+    found = leaves(tmp_path, '[seccomp]\ndefault = "kill-process"\nlog = ["read"]\n', actions=old)
+    assert sorted(found) == ["seccomp.*", "seccomp.read"]
 
 
 def test_a_kernel_without_filters_and_a_missing_library(tmp_path: Path) -> None:

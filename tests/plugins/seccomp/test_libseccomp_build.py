@@ -27,10 +27,12 @@ def test_constants_and_sizes_are_those_of_the_header(tmp_path: Path) -> None:
 
     constants = CONSTANT.findall(libseccomp_build.DECLARATIONS)
     lines = [f"_Static_assert({name} == {value}, {name!r});".replace("'", '"') for name, value in constants]
-    for kind in ("struct scmp_version", "struct scmp_arg_cmp"):
-        lines.append(f'_Static_assert(sizeof({kind}) == {ffi.sizeof(kind)}, "{kind}");')
-    for field, layout in ffi.typeof("struct scmp_arg_cmp").fields:
-        lines.append(f'_Static_assert(__builtin_offsetof(struct scmp_arg_cmp, {field}) == {layout.offset}, "{field}");')
+    kinds = ("struct scmp_version", "struct scmp_arg_cmp")
+    lines += [f'_Static_assert(sizeof({kind}) == {ffi.sizeof(kind)}, "{kind}");' for kind in kinds]
+    lines += [
+        f'_Static_assert(__builtin_offsetof(struct scmp_arg_cmp, {field}) == {layout.offset}, "{field}");'
+        for field, layout in ffi.typeof("struct scmp_arg_cmp").fields
+    ]
     source = tmp_path / "check.c"
     source.write_text("#include <seccomp.h>\n" + "\n".join(lines) + "\n")
     subprocess.run(["gcc", "-fsyntax-only", str(source)], check=True)

@@ -41,7 +41,8 @@ def test_a_denied_argument_in_a_list_of_allowed_calls(tmp_path: Path) -> None:
 
 def test_conditional_denials_of_layers_add_up(tmp_path: Path) -> None:
     def layer(value: int) -> str:
-        return f'[seccomp]\nrules = [{{ names = ["ioctl"], action = "errno", args = [{{ index = 1, op = "eq", value = {value} }}] }}]\n'
+        argument = f'{{ index = 1, op = "eq", value = {value} }}'
+        return f'[seccomp]\nrules = [{{ names = ["ioctl"], action = "errno", args = [{argument}] }}]\n'
 
     found = settings(tmp_path, COMPLETE, layer(1), layer(2)).syscalls["ioctl"]
     assert [str(found.value((0, word, 0, 0, 0, 0))) for word in (0, 1, 2, 1 << 32 | 1)] == [
@@ -143,7 +144,7 @@ def test_a_profile_depends_on_the_composed_capabilities(tmp_path: Path) -> None:
             "mask",
         ),
         (
-            "rules = [{ names = ['read'], action = 'allow', args = [{ index = 0, op = 'masked_eq', value = 2, mask = 1 }] }]",
+            "rules = [{ names = ['read'], action = 'allow', args = [{ index = 0, op = 'masked_eq', value = 2, mask = 1}]}]",
             "never",
         ),
         ('architectures = ["pdp11"]', "unknown architecture"),
