@@ -73,13 +73,19 @@ def read_config(path: Path) -> dict[str, Any]:
     try:
         text = file.read_bytes()
     except OSError as error:
-        raise HardeningError(f"cannot read the configuration: {error.strerror}", origin=file) from None
+        raise HardeningError(
+            f"cannot read the configuration: {error.strerror}",
+            origin=file,
+            hint="name a bundle, which is a directory with a config.json, or the file itself",
+        ) from None
     try:
         document = json.loads(text, object_pairs_hook=_no_duplicates)
     except (ValueError, RecursionError) as error:
-        raise HardeningError(f"not a JSON configuration: {error}", origin=file) from None
+        raise HardeningError(
+            f"not a JSON configuration: {error}", origin=file, hint="an OCI configuration is one JSON object in UTF-8"
+        ) from None
     if not isinstance(document, dict):
-        raise HardeningError("a configuration is a JSON object", origin=file)
+        raise HardeningError("a configuration is a JSON object", origin=file, hint="`runc spec` writes an example")
     return document
 
 

@@ -204,7 +204,11 @@ def _bad_limits(mechanism: Mechanism[Any], limits: Sequence[Say]) -> Iterable[Ha
         setting = settings[say.setting]
         name = mechanism.leaf(say.setting, say.member)
         if setting.kind.neutral:
-            yield ProfileError(f"limits.{name}: this setting has no order, so it cannot be limited", origin=say.origin)
+            yield ProfileError(
+                f"limits.{name}: this setting has no order, so it cannot be limited",
+                origin=say.origin,
+                hint=f"take it out, or set it as a value in [{mechanism.name}]",
+            )
         elif say.setting not in closed and _vacuous(setting, say):
             yield ProfileError(
                 f"limits.{name}: permitting a member limits nothing while the others are not limited",

@@ -151,7 +151,7 @@ class _Builder:
         if key in self.layers:
             return
         if len(chain) > 64:
-            raise ProfileError("`extends` goes deeper than 64 profiles", origin=origin)
+            raise ProfileError("`extends` goes deeper than 64 profiles", origin=origin, hint="merge some of them")
         layer = parse_layer(read(path, name, found_by_name=not by_path))
         for parent, node in zip(layer.extends, _extends(layer.document.root), strict=True):
             self.add(parent, node.origin, path.parent, (*chain, (key, name)))

@@ -16,6 +16,7 @@ from hardening.compose import Composition
 from hardening.errors import HardeningError
 from hardening.mechanism import Check
 
+_HINT = "`hardening run --receipt FILE` writes one"
 KEYS = frozenset(
     (
         "pid",
@@ -41,16 +42,16 @@ def read(path: Path) -> dict[str, Any]:
     try:
         receipt = json.loads(path.read_bytes())
     except OSError as error:
-        raise HardeningError(f"cannot read the receipt: {error.strerror}", origin=path) from None
+        raise HardeningError(f"cannot read the receipt: {error.strerror}", origin=path, hint=_HINT) from None
     except ValueError as error:
-        raise HardeningError(f"not a receipt: {error}", origin=path) from None
+        raise HardeningError(f"not a receipt: {error}", origin=path, hint=_HINT) from None
     missing = KEYS - receipt.keys() if isinstance(receipt, dict) else KEYS
     if missing:
-        raise HardeningError(f"not a receipt: it lacks {', '.join(sorted(missing))}", origin=path)
+        raise HardeningError(f"not a receipt: it lacks {', '.join(sorted(missing))}", origin=path, hint=_HINT)
     try:
         numbers = {key: int(receipt[key]) for key in ("loginuid", "oom_score_adj") if receipt[key] is not None}
     except (TypeError, ValueError) as error:
-        raise HardeningError(f"not a receipt: {error}", origin=path) from None
+        raise HardeningError(f"not a receipt: {error}", origin=path, hint=_HINT) from None
     lines = receipt["mountinfo"]
     return {**receipt, **numbers, "mountinfo": lines.splitlines() if isinstance(lines, str) else lines or []}
 

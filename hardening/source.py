@@ -20,6 +20,7 @@ from hardening.errors import ProfileError
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 16
+_FLATTER = "no setting needs that much: look for brackets that are not closed"
 
 
 @attrs.frozen
@@ -139,7 +140,7 @@ class Node:
             raise self.wrong_type("an integer")
         if (low is not None and self.raw < low) or (high is not None and self.raw > high):
             span = f"at least {low}" if high is None else f"at most {high}" if low is None else f"from {low} to {high}"
-            raise self.error(f"{self.raw} is out of range, it must be {span}")
+            raise self.error(f"{self.raw} is out of range, it must be {span}", hint="choose a number within it")
         return self.raw
 
 
@@ -182,7 +183,7 @@ def read(path: Path, name: str, *, found_by_name: bool = False) -> Document:
     places = {key: f"{path}:{line}" for key, line in toml_lines.key_lines(text).items()}
     too_deep = next((key for key in places if len(key) > MAX_DEPTH), None)
     if too_deep:
-        raise ProfileError(f"nested deeper than {MAX_DEPTH} levels", origin=places[too_deep])
+        raise ProfileError(f"nested deeper than {MAX_DEPTH} levels", origin=places[too_deep], hint=_FLATTER)
     return Document(name, path, tables, places, hashlib.sha256(data).hexdigest())
 
 
@@ -191,11 +192,15 @@ def _read_bytes(path: Path, found_by_name: bool) -> bytes:
         # O_NONBLOCK: a FIFO must not hang us before we have seen that it is one.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
-        raise ProfileError(f"cannot read the profile: {error.strerror}", origin=path) from None
+        raise ProfileError(
+            f"cannot read the profile: {error.strerror}",
+            origin=path,
+            hint="check the path and its permissions; a name without `/` is looked up (`hardening profile list`)",
+        ) from None
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
         os.close(descriptor)
-        raise ProfileError("the profile is not a regular file", origin=path)
+        raise ProfileError("the profile is not a regular file", origin=path, hint="name a file of TOML text")
     with os.fdopen(descriptor, "rb") as file:
         _require_safe(status, path, "the profile")
         if found_by_name and status.st_uid not in (0, os.geteuid()):
@@ -210,7 +215,11 @@ def _read_bytes(path: Path, found_by_name: bool) -> bytes:
             _require_safe(folder, parent, "the folder of the profile")
         data = file.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
-        raise ProfileError(f"the profile is larger than {MAX_BYTES} bytes", origin=path)
+        raise ProfileError(
+            f"the profile is larger than {MAX_BYTES} bytes",
+            origin=path,
+            hint="split it, and join the parts with `extends`",
+        )
     return data
 
 
@@ -230,9 +239,11 @@ def _parse(text: str, path: Path) -> dict[str, object]:
         message, _, position = str(error).rpartition(" (at ")
         line = position.removeprefix("line ").split(",")[0]
         place = f"{path}:{line}" if line.isdigit() else f"{path}:{text.count(chr(10)) + 1}"
-        raise ProfileError(f"not TOML: {message or error}", origin=place) from None
+        raise ProfileError(
+            f"not TOML: {message or error}", origin=place, hint="look at the quotes, brackets and keys up to this line"
+        ) from None
     except RecursionError:
-        raise ProfileError(f"nested deeper than {MAX_DEPTH} levels", origin=path) from None
+        raise ProfileError(f"nested deeper than {MAX_DEPTH} levels", origin=path, hint=_FLATTER) from None
 
 
 def command_line(tables: Mapping[str, object], places: Mapping[toml_lines.Path, str]) -> Document:

@@ -52,7 +52,8 @@ def test_the_place_of_an_unknown_path_is_that_of_its_longest_known_part(folder: 
 
 
 def test_a_missing_file_is_refused(folder: Path) -> None:
-    assert refused(folder / "none.toml") == f"{folder}/none.toml: cannot read the profile: No such file or directory"
+    message = refused(folder / "none.toml")
+    assert message.startswith(f"{folder}/none.toml: cannot read the profile: No such file or directory\nhint: ")
 
 
 def test_a_folder_is_no_profile(folder: Path) -> None:
@@ -111,7 +112,7 @@ def test_a_profile_that_is_too_large_is_refused(folder: Path) -> None:
     path = profile(folder, "#" * MAX_BYTES)
     assert read(path, "p").tables == {}
     path = profile(folder, "#" * (MAX_BYTES + 1))
-    assert refused(path) == f"{path}: the profile is larger than {MAX_BYTES} bytes"
+    assert refused(path).startswith(f"{path}: the profile is larger than {MAX_BYTES} bytes\nhint: ")
 
 
 def test_bytes_that_are_not_utf8_are_shown_with_their_line(folder: Path) -> None:
@@ -134,7 +135,7 @@ def test_what_is_no_toml_is_shown_with_its_line(folder: Path, text: str, line: i
 )
 def test_what_is_nested_too_deep_is_shown_with_its_line(folder: Path, text: str) -> None:
     path = profile(folder, "\n" + text)
-    assert refused(path) == f"{path}:2: nested deeper than {MAX_DEPTH} levels"
+    assert refused(path).startswith(f"{path}:2: nested deeper than {MAX_DEPTH} levels\nhint: ")
 
 
 @pytest.mark.parametrize("text", ["x = " + "[" * 100_000, "x = " + "[" * 5000 + "]" * 5000, "a." * 5000 + "a = 1"])

@@ -40,7 +40,7 @@ def _colour(node: Node) -> str:
 def _pair(node: Node) -> tuple[str, str]:
     key, mark, value = node.string().partition("=")
     if not mark:
-        raise node.error("write NAME=VALUE")
+        raise node.error("no NAME=VALUE", hint="write NAME=VALUE")
     return key, value
 
 

@@ -67,13 +67,14 @@ def folder(tmp_path: Path) -> Path:
 
 
 def require_one_message(done: Outcome, code: int) -> str:
-    """The message of a failed command: one, on standard error, and no traceback."""
+    """The message of a failed command: one, on standard error, with a hint and without a traceback."""
     assert done.code == code, done.stderr
     assert done.stdout == ""
     assert "Traceback" not in done.stderr
     errors = [line for line in done.stderr.splitlines() if not line.startswith("hint: ")]
     assert len(errors) == 1, done.stderr
     assert errors[0].startswith("error: ")
+    assert "\nhint: " in done.stderr
     return done.stderr
 
 
@@ -112,7 +113,7 @@ def test_a_bad_profile_is_one_message(case: Case, folder: Path) -> None:
         (["run", "--open", "--", "id"], 2, "--open: box.closed: false is looser than true", "exceptions"),
         (["run", "--size", "x", "--", "id"], 2, "--size x: box.size: a string where an integer", "whole number"),
         (["run", "--size", "1", "--size", "2", "--", "id"], 2, "already said by --size 1", "once"),
-        (["run", "-e", "A", "--", "id"], 2, "-e A: box.env.add[0]: write NAME=VALUE", ""),
+        (["run", "-e", "A", "--", "id"], 2, "-e A: box.env.add[0]: no NAME=VALUE", "write NAME=VALUE"),
         (["run", "--receipt", "missing/r.json", "--", "id"], 2, "missing/r.json: the folder of the receipt", "name a file"),
         (["run", "--receipt", ".", "--", "id"], 2, ".: a receipt is a file", "name a file"),
         (["compose", "--format", "xml"], 2, "invalid value for '--format'", "--help"),
