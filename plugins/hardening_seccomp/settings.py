@@ -191,6 +191,14 @@ class StrictDefaults(Mapping[str, Rule]):
         return len(self._rules)
 
 
+@attrs.frozen
+class Switch(Neutral[bool]):
+    """A boolean without an order that matters to security."""
+
+    def show(self, value: bool) -> str:
+        return "true" if value else "false"
+
+
 def read_architecture(node: Node) -> str:
     """``native`` or a name of libseccomp's; raises `ProfileError` for an unknown one."""
     name = node.string()
@@ -230,7 +238,7 @@ class SeccompSettings:
         examples=("x86", "x32"),
     )
     log: bool = scalar(
-        Neutral(Node.boolean, "`true` or `false`", (False, True)),
+        Switch(Node.boolean, "`true` or `false`", (False, True)),
         False,
         "Whether the kernel logs every answer but `allow` (SECCOMP_FILTER_FLAG_LOG).",
         name="flags.log",

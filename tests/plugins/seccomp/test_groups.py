@@ -66,3 +66,11 @@ def test_guards_look_at_the_lower_half_only() -> None:
     clone = fill(DATA.allowed("clone"), ALLOW)
     assert clone.value((0x01200011, 0, 0, 0, 0, 0)) == ALLOW
     assert clone.value((0x10000011, 0, 0, 0, 0, 0)) == EPERM
+
+
+def test_the_reference_page_lists_every_group_and_guard() -> None:
+    page = (Path(__file__).parents[3] / "docs/reference/seccomp.md").read_text()
+    for name, meaning in DATA.meanings.items():
+        assert f"| `{name}` | {meaning} |" in page
+    for name, guard in DATA.guards.items():
+        assert f"| `{name}` | {guard.why}" in page
