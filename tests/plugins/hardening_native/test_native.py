@@ -1,0 +1,36 @@
+"""The runtime `native` as a plugin."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import hardening
+from hardening.host import plain
+from hardening.runtime import LaunchRequest
+from hardening_native import Native, hardening_runtimes
+from tests.support import bundles
+
+
+def test_it_is_registered_and_always_there() -> None:
+    (runtime,) = hardening_runtimes()
+    assert runtime.name == "native"
+    assert runtime.version() == hardening.__version__
+
+
+def test_its_check_names_fields_by_pointer() -> None:
+    document = bundles.config("true")
+    assert list(Native().check(document, plain())) == []
+    document["hooks"] = {}
+    (refusal,) = Native().check(document, plain())
+    assert (refusal.pointer, refusal.reason) == ("/hooks", "the native launcher runs no hooks")
+
+
+def test_its_command_is_the_isolated_stage(tmp_path: Path) -> None:
+    request = LaunchRequest("name", tmp_path, stdin=True, remove=True, receipt=tmp_path / "receipt")
+    argv = Native().command(tmp_path, request)
+    assert argv[:4] == [sys.executable, "-I", "-S", "-c"]
+    directories = argv[5].split(":")
+    assert all(os.path.isdir(directory) for directory in directories)
+    assert argv[6:] == ["--stdin", "--remove", "--receipt", str(tmp_path / "receipt"), str(tmp_path)]
