@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import attrs
@@ -45,8 +46,12 @@ class Compiled:
         return hashlib.sha256(self.program).hexdigest()
 
 
+@lru_cache(maxsize=8)
 def compile_filter(model: Filter, library: Libseccomp) -> Compiled:
-    """Compile and prove a filter; `HostError` where libseccomp cannot build it faithfully even in the plainest form."""
+    """Compile and prove a filter; `HostError` where libseccomp cannot build it faithfully even in the plainest form.
+
+    The result is shared: copy the document before changing it.
+    """
     masks: frozenset[str] = frozenset()
     flat: frozenset[str] = frozenset()
     for _ in range(4):

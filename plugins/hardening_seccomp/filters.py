@@ -54,7 +54,7 @@ class Filter:
     """
 
     default: Action
-    rules: Mapping[str, Rule] = attrs.field(converter=_frozen_rules, factory=dict)
+    rules: Mapping[str, Rule] = attrs.field(converter=_frozen_rules, factory=dict, hash=False)
     architectures: frozenset[str] = frozenset()
     flags: frozenset[str] = frozenset()
 

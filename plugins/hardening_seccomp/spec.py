@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -60,7 +61,7 @@ def contribute(settings: SeccompSettings, context: Context, fragment: Fragment) 
 
 
 def _put(compiled: Compiled, fragment: Fragment) -> None:
-    fragment.put(POINTER, compiled.document, "seccomp.*", "seccomp.architectures", "seccomp.flags")
+    fragment.put(POINTER, copy.deepcopy(compiled.document), "seccomp.*", "seccomp.architectures", "seccomp.flags")
     fragment.put(f"/annotations/{DIGEST}", compiled.digest, "seccomp.*")
     fragment.file(FILE, compiled.program)
 
@@ -100,4 +101,5 @@ def tighten(
         yield Excess(
             f"{POINTER}/syscalls", f"{name}: unknown here, as it is to the runtime", "left out", f"seccomp.{name}"
         )
-    _put(compile_filter(meet(allowed, model), library), fragment)
+    # With fewer architectures than the foreign filter, more of its system calls are strangers.
+    _put(compile_filter(without_strangers(meet(allowed, model), library), library), fragment)
