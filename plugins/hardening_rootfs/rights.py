@@ -19,6 +19,7 @@ from hardening_rootfs.volumes import PROPAGATION, Volume
 RIGHTS: Mapping[str, str] = {"rw": "ro", "suid": "nosuid", "dev": "nodev", "exec": "noexec"}
 _TIED = (*PROPAGATION, "unbindable", "runbindable")
 _SIZE = re.compile(r"size=(\d+)([kmg]?)", re.IGNORECASE)
+_EMPTY = 4096  # bytes of a tmpfs that only stands for a directory
 _FACTORS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 Tightened = tuple[mounts.Mount | None, str, list[Excess]]
 
@@ -89,16 +90,15 @@ class Asked:
 
 def tighten_tmpfs(asked: Asked, allowed: Tmpfs | None, leaf: str) -> Tightened:
     """A tmpfs within what is allowed there; one that is not allowed stays as an empty directory."""
+    if allowed is None and not asked.rights and 0 < asked.size <= _EMPTY:
+        return _rebuilt(asked, list(asked.options)), leaf, []
     if allowed is None:
         options = asked.cut((), drop=("size", "nr_inodes", "nr_blocks"), add=["size=4k"])
         return _rebuilt(asked, options), leaf, [asked.excess("an empty read-only directory", leaf)]
     rights = {"rw", *(right for right in ("suid", "dev", "exec") if getattr(allowed, right))}
     size = min(asked.size or allowed.size, allowed.size)
-    bounds = [
-        f"size={size}",
-        f"nr_inodes={allowed.inodes}",
-        f"mode={_mode(asked) & allowed.mode | allowed.mode & 0o1000:o}",
-    ]
+    mode = _mode(asked) & allowed.mode | allowed.mode & 0o1000
+    bounds = [f"mode={mode:o}", f"size={size}", f"nr_inodes={allowed.inodes}"]
     options = asked.cut(rights, drop=("size", "nr_inodes", "nr_blocks", "mode", *_TIED), add=["rprivate", *bounds])
     beyond = not asked.rights <= rights or not 0 < asked.size <= allowed.size
     described = ",".join([*(RIGHTS[right] for right in RIGHTS if right not in rights), f"size={size}"])

@@ -125,6 +125,23 @@ def test_places_in_memory_are_bounded(tmp_path: Path) -> None:
     assert "/mounts/1" not in found.excesses
 
 
+def test_what_was_tightened_stays_as_it_is(tmp_path: Path) -> None:
+    foreign = document(
+        mount("/tmp", "tmpfs", "tmpfs", "size=1g", "exec", "mode=777"),
+        mount("/scratch", "tmpfs", "tmpfs", "size=1g"),
+        mount("/sys", "sysfs", "sysfs"),
+        mount("/sys/fs/cgroup", "cgroup", "cgroup"),
+    )
+    foreign["root"]["readonly"] = False
+    (tmp_path / "run").mkdir()
+    foreign["root"]["path"] = str(tmp_path)
+    for profile in ("[rootfs]", '[rootfs]\nsys = "read-only"'):
+        first, _ = tightened(tmp_path, foreign, profile, on=host(unified=False))
+        again, excesses = tightened(tmp_path, first, profile, on=host(unified=False))
+        assert again == first
+        assert [found.pointer for found in excesses] == []
+
+
 def test_shared_memory_is_our_own(tmp_path: Path) -> None:
     engine = mount("/dev/shm", "bind", "/var/lib/containers/x/shm", "bind")
     found = tighten(tmp_path, document(engine))
