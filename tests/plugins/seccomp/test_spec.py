@@ -75,3 +75,21 @@ def test_what_a_foreign_filter_leaves_unclear_is_told(tmp_path: Path) -> None:
     leaves = {item.leaf for item in excess}
     assert {"seccomp.*", "seccomp.flags.spec-allow", "seccomp.read", "seccomp.no_such_call"} <= leaves
     assert "seccomp.architectures.x86" in leaves
+
+
+def test_tightening_what_was_tightened_changes_nothing(tmp_path: Path) -> None:
+    foreign = {
+        "defaultAction": "SCMP_ACT_ERRNO",
+        "defaultErrnoRet": 38,
+        "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"],
+        "syscalls": [
+            {"names": ["read", "mount"], "action": "SCMP_ACT_ALLOW"},
+            # Some architectures only have these, and the second pass sees one architecture.
+            {"names": ["bdflush", "nice", "stime"], "action": "SCMP_ACT_ERRNO", "errnoRet": 1},
+        ],
+    }
+    first, _ = tightened(tmp_path, {"linux": {"seccomp": foreign}})
+    document = first.values["/linux/seccomp"].value
+    again, excess = tightened(tmp_path, {"linux": {"seccomp": document}})
+    assert again.values["/linux/seccomp"].value == document
+    assert excess == []
