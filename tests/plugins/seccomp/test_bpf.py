@@ -74,7 +74,7 @@ def test_validity_and_answers_are_those_of_the_kernel(program: bpf.Program) -> N
         *program,
     )
     vector = (1, 0xFFFFFFFF00000002, 3, 1 << 63, 5, 6)
-    action = bpf.evaluate(program, NATIVE, number("getppid"), vector).action
+    action = bpf.evaluate(guarded, NATIVE, number("getppid"), vector).action
     reads_pointer = any(item.code == bpf.LD_ABS and item.k in (8, 12) for item in program)
     unobservable = action.kind in (Kind.NOTIFY, Kind.TRAP) or (action.kind is Kind.ERRNO and action.data == 0)
     if reads_pointer or unobservable or (action.kind is Kind.ERRNO and action.data not in errno.errorcode):
