@@ -9,11 +9,8 @@ from __future__ import annotations
 
 import os
 
-from hardening.errors import LaunchError
-from hardening.launch import abi, idmaps, kernel
+from hardening.launch import abi, kernel, userns
 from hardening.launch.failure import Step
-from hardening.launch.plan import IdMap
-from hardening.launch.signals import signal
 
 CGROUP2_MAGIC_FILE = "/sys/fs/cgroup/cgroup.controllers"
 
@@ -26,7 +23,7 @@ def show_only_cgroup2(document: object) -> None:
         with Step("make a mount namespace for crun"):
             kernel.unshare(abi.CLONE_NEWNS)
     else:
-        _enter_user_namespace(document)
+        userns.enter(document)
     with Step("mount cgroup2 for crun", hint="use --runtime native or runc, which do not need this"):
         top = os.open("/", os.O_PATH | os.O_CLOEXEC)
         kernel.mount_setattr(top, propagation=abi.MS_SLAVE, recursive=True)
@@ -36,54 +33,3 @@ def show_only_cgroup2(document: object) -> None:
         kernel.move_mount(tree, place)
         os.close(tree)
         os.close(place)
-
-
-def _enter_user_namespace(document: object) -> None:
-    uids, gids = (
-        identity_maps(document, "uidMappings", os.getuid()),
-        identity_maps(document, "gidMappings", os.getgid()),
-    )
-    reader, writer = os.pipe()
-    with Step("make a user namespace for crun"):
-        holder = kernel.clone(abi.CLONE_NEWUSER | abi.CLONE_NEWNS | abi.CLONE_NEWCGROUP)
-    if holder == 0:
-        os.close(writer)
-        os.read(reader, 1)
-        os._exit(0)
-    try:
-        idmaps.write_maps(holder, uids, gids)
-        for name, flag in (("user", abi.CLONE_NEWUSER), ("cgroup", abi.CLONE_NEWCGROUP), ("mnt", abi.CLONE_NEWNS)):
-            with Step("enter the user namespace for crun"):
-                fd = os.open(f"/proc/{holder}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC)
-                kernel.setns(fd, flag)
-                os.close(fd)
-    finally:
-        os.close(writer)
-        os.close(reader)
-        os.kill(holder, signal.SIGKILL)
-        os.waitpid(holder, 0)
-    with Step("keep the capabilities of the user namespace for crun"):
-        _, permitted, _ = kernel.capget()
-        kernel.capset(permitted, permitted, permitted)
-        for number in range(len(abi.CAPABILITIES)):
-            if permitted >> number & 1:
-                kernel.prctl(abi.PR_CAP_AMBIENT, abi.PR_CAP_AMBIENT_RAISE, number)
-
-
-def identity_maps(document: object, key: str, own: int) -> tuple[IdMap, ...]:
-    """Every outside id that the configuration maps, and the caller's own, each to itself."""
-    linux = document.get("linux") if isinstance(document, dict) else None
-    entries = linux.get(key) if isinstance(linux, dict) else None
-    ranges = [(own, own + 1)]
-    for entry in entries if isinstance(entries, list) else ():
-        first, count = (entry.get("hostID"), entry.get("size")) if isinstance(entry, dict) else (None, None)
-        if type(first) is not int or type(count) is not int:
-            raise LaunchError("is malformed", origin=f"config.json:/linux/{key}")
-        ranges.append((first, first + count))
-    merged: list[tuple[int, int]] = []
-    for first, end in sorted(ranges):
-        if merged and first <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
-        else:
-            merged.append((first, end))
-    return tuple(IdMap(inside=first, outside=first, count=end - first) for first, end in merged)

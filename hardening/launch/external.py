@@ -47,6 +47,11 @@ def run(bundle: Bundle, options: Options) -> int:
             from hardening.launch.cgroup2_only import show_only_cgroup2
 
             show_only_cgroup2(bundle.document)
+        elif os.geteuid() != 0:
+            from hardening.launch import userns
+
+            # runc gives its files to the container's root, which need not be the caller.
+            userns.enter(bundle.document)
         return _Run(bundle, options, state, mask, caller).run()
     finally:
         remove_state(state)

@@ -10,7 +10,7 @@ import pytest
 
 from hardening.errors import LaunchError
 from hardening.launch import abi, idmaps, kernel
-from hardening.launch.cgroup2_only import identity_maps
+from hardening.launch.userns import identity_maps
 from hardening.launch.plan import IdMap
 from tests.support.features import require
 
