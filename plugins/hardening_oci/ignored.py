@@ -1,6 +1,7 @@
 """What crun and runc leave out of a configuration without a word; each entry was seen with an installed version.
 
-A runtime may refuse a field by itself: that stops the launch, and is no business of this module.
+A runtime may refuse a field by itself: that stops the launch, and is no business of this module, except where its words
+would leave the user without a remedy.
 """
 
 from __future__ import annotations
@@ -65,6 +66,7 @@ def refusals(name: str, version: tuple[int, ...], document: Mapping[str, Any], u
     yield from _linux(name, document)
     yield from _resources(name, document, uid)
     yield from _groups(name, document)
+    yield from _unmapped_root(name, document)
     yield from _syscalls(name, document)
 
 
@@ -171,6 +173,15 @@ def _groups(name: str, document: Mapping[str, Any]) -> Iterator[Refusal]:
     one_id = len(maps) == 1 and isinstance(maps[0], Mapping) and maps[0].get("size") == 1
     if name == "crun" and one_id and _items(document, "/process/user/additionalGids"):
         yield Refusal("/process/user/additionalGids", "crun ignores them where one id only is mapped", HINT)
+
+
+def _unmapped_root(name: str, document: Mapping[str, Any]) -> Iterator[Refusal]:
+    """runc sets a container up as the root of its user namespace, which must exist."""
+    for pointer in ("/linux/uidMappings", "/linux/gidMappings") if name == "runc" else ():
+        maps = _items(document, pointer)
+        if maps and all(_get(entry, "/containerID") != 0 for entry in maps):
+            hint = "use --runtime native or crun, or map id 0"
+            yield Refusal(pointer, "runc needs id 0 in a user namespace, and it is not mapped", hint)
 
 
 def kept_groups(name: str, document: Mapping[str, Any], host: Host) -> Iterator[Refusal]:

@@ -59,6 +59,11 @@ BIND = {"destination": "/x", "type": "bind", "source": "/"}
         ("runc", {"domainname": "x"}, "/domainname"),
         ("runc", {"linux__timeOffsets": {"boottime": {"secs": 1}}}, "/linux/timeOffsets"),
         ("runc", {"linux__personality": {"domain": "LINUX32"}}, "/linux/personality"),
+        (
+            "runc",
+            {"linux__uidMappings": [{"containerID": 5, "hostID": 5, "size": 1}], "linux__gidMappings": ONE_ID},
+            "/linux/uidMappings",
+        ),
         ("runc", {"process__scheduler": {"policy": "SCHED_BATCH"}}, "/process/scheduler"),
         ("runc", {"process__ioPriority": {"class": "IOPRIO_CLASS_IDLE"}}, "/process/ioPriority"),
         (
