@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import tomllib
 from typing import Any
 
 import pytest
@@ -79,6 +80,16 @@ def test_every_key_of_a_profile_s_header_is_documented(key: str) -> None:
 @pytest.mark.parametrize("name", SHIPPED)
 def test_every_shipped_profile_is_listed(name: str) -> None:
     assert f"`{name}`" in (REFERENCE / "profiles.md").read_text()
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_shipped_profile_has_a_page_that_names_its_exceptions(name: str) -> None:
+    page = (ROOT / f"docs/profiles/{name}.md").read_text()
+    profile = tomllib.loads((ROOT / f"profiles/hardening_profiles/{name}.toml").read_text())
+    assert page.startswith(f"# The profile `{name}`\n")
+    for parent in profile.get("extends", []):
+        assert f"]({parent}.md)" in page
+    assert "exception" in page or "exceptions" not in profile
 
 
 def test_the_pages_name_no_place_of_one_machine() -> None:
