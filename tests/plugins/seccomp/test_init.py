@@ -1,0 +1,46 @@
+"""The mechanism as a whole: names of leaves, dumps, and laws that notice a wrong merge."""
+
+from __future__ import annotations
+
+import pytest
+
+from hardening.laws import check_kind
+from hardening_seccomp import Seccomp, groups
+from hardening_seccomp.conditions import Rule
+from hardening_seccomp.settings import RuleKind
+
+SECCOMP = Seccomp()
+
+
+def test_names_of_leaves() -> None:
+    assert SECCOMP.expand("ptrace") == ("ptrace",)
+    assert SECCOMP.expand("*") == ("*",)
+    assert set(SECCOMP.expand("@debug")) == groups.load().members["@debug"]
+    assert SECCOMP.expand("flags.spec-allow") == ("flags.spec-allow",)
+    assert SECCOMP.expand("architectures.x86") == ("architectures.x86",)
+    assert SECCOMP.expand("ptrase") == ()
+    assert SECCOMP.expand("@debgu") == []
+
+
+def test_a_default_has_no_conditions() -> None:
+    samples = SECCOMP.samples()
+    assert all(value.is_constant for setting, member, value in samples if (setting, member) == ("", "*"))
+    assert any(not value.is_constant for setting, _, value in samples if setting == "")
+
+
+def test_rules_are_lawful() -> None:
+    assert check_kind(RuleKind()) == []
+
+
+@pytest.mark.parametrize("wrong", [lambda self, a, b: a, lambda self, a, b: b, lambda self, a, b: self.samples()[0]])
+def test_a_wrong_merge_breaks_the_laws(wrong: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RuleKind, "meet", wrong)
+    assert any(broken.law.startswith("meet") for broken in check_kind(RuleKind()))
+
+
+def test_a_wrong_order_breaks_the_laws(monkeypatch: pytest.MonkeyPatch) -> None:
+    def reversed_order(self: RuleKind, a: Rule, b: Rule) -> bool:
+        return any(x.at_most(y) for x in a.leaves for y in b.leaves)
+
+    monkeypatch.setattr(RuleKind, "at_most", reversed_order)
+    assert check_kind(RuleKind()) != []
