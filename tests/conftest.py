@@ -17,12 +17,13 @@ settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """List each feature that the host lacks, with the number of tests that it cost."""
+    """List each reason to skip, with the number of tests that it cost."""
     counts: Counter[str] = Counter()
     for report in terminalreporter.stats.get("skipped", []):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
         counts[reason.removeprefix("Skipped: ")] += 1
     if counts:
-        terminalreporter.section("features that this host lacks")
-        for reason, count in sorted(counts.items()):
-            terminalreporter.line(f"{reason.removeprefix(PREFIX)} ({count} {'test' if count == 1 else 'tests'})")
+        terminalreporter.section("what was skipped, and why")
+        # What the host lacks first: another host would run it.
+        for reason, count in sorted(counts.items(), key=lambda entry: (not entry[0].startswith(PREFIX), entry)):
+            terminalreporter.line(f"{reason} ({count} {'test' if count == 1 else 'tests'})")
