@@ -1,0 +1,88 @@
+"""`pip install .` into a clean environment gives everything: program, mechanisms, runtimes, profiles."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel that pip builds of this tree."""
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "--wheel-dir",
+        str(folder),
+        str(ROOT),
+    ]
+    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (path,) = folder.iterdir()
+    return path
+
+
+def test_the_wheel_holds_what_the_tree_holds(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    for root, pattern in (("hardening", "**/*.py"), ("plugins", "*/**/*"), ("profiles", "*/**/*")):
+        base = ROOT if root == "hardening" else ROOT / root
+        for path in (ROOT / root).glob(pattern):
+            if path.is_file() and "__pycache__" not in path.parts:
+                assert str(path.relative_to(base)) in names, path
+    assert "hardening/py.typed" in names
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+    assert not [name for name in names if name.startswith(("tests/", "tools/", "docs/"))]
+
+
+@pytest.fixture(scope="module")
+def program(wheel: Path) -> Iterator[Path]:
+    """The program in an environment of its own, outside the tree. Its dependencies are those of the tests: a folder on
+    PYTHONPATH, where the editable installation of the tree means nothing."""
+    folder = Path(tempfile.mkdtemp(prefix="hardening-install-", dir="/var/tmp"))
+    folder.chmod(0o755)
+    python = folder / "bin/python"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+    command = ["-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", "--no-index", str(wheel)]
+    subprocess.run([sys.executable, *command], check=True)
+    yield folder / "bin/hardening"
+    shutil.rmtree(folder)
+
+
+def run(program: Path, *arguments: str) -> str:
+    env = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(program.parents[1]),
+        "PYTHONPATH": sysconfig.get_path("purelib"),
+        **{name: os.environ[name] for name in ("XDG_RUNTIME_DIR",) if name in os.environ},
+    }
+    done = subprocess.run([program, *arguments], cwd="/", env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_installed_program_finds_its_own_profiles(program: Path) -> None:
+    text = run(program, "profile", "list", "--json")
+    for name in ("base", "strict", "default", "web", "batch", "build", "debug"):
+        assert f"hardening_profiles/{name}.toml" in text
+    assert str(program.parents[1]) in text
+    assert str(ROOT) not in text
+
+
+def test_the_installed_program_runs_a_command(program: Path) -> None:
+    assert run(program, "run", "-q", "-p", "strict", "--", "id", "-u") == f"{os.geteuid()}\n"
