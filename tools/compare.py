@@ -92,7 +92,7 @@ def arguments(
 def rows(receipts: Mapping[str, Mapping[str, Any]], caller: Mapping[str, str]) -> list[Row]:
     """Everything in the receipts (see `hardening.receipt`) by runtime. ``caller`` maps the names in /proc/PID/ns to the
     namespaces of whoever called the runtimes."""
-    seen = {runtime: dict(_values(item, caller)) for runtime, item in receipts.items()}
+    seen = {runtime: dict(reported(item, caller)) for runtime, item in receipts.items()}
     names = dict.fromkeys(name for values in seen.values() for name in values)
     return [judged(name, {runtime: values.get(name, (ABSENT,)) for runtime, values in seen.items()}) for name in names]
 
@@ -120,7 +120,8 @@ def judged(name: str, values: Mapping[str, Value]) -> Row:
     return Row(name, values, tuple(reasons), tuple(unexplained))
 
 
-def _values(found: Mapping[str, Any], caller: Mapping[str, str]) -> Iterator[tuple[str, Value]]:
+def reported(found: Mapping[str, Any], caller: Mapping[str, str]) -> Iterator[tuple[str, Value]]:
+    """The names of rows and what one receipt says in them."""
     status = found["status"]
     for key in STATUS:
         yield key, tuple(status.get(key, ABSENT).split())

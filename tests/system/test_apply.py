@@ -1,0 +1,382 @@
+"""`hardening apply` on configurations that podman, crun and runc wrote: the result runs, nowhere looser than the profile.
+
+"Looser" is what the kernel reports of the command, held against its report of a command under the profile itself.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+from hardening import bundle, compose, pipeline, receipt
+from hardening.cli.session import Request, Session
+from hardening.host import Host
+from hardening.plugins import Plugins
+from hardening.report.changes import changes
+from hardening.spec import lookup
+from tests.support import podman, runs
+from tests.support.features import available, require
+from tests.support.runs import RUNTIMES, installed
+from tests.support.users import User, ordinary
+from tools import compare
+
+pytestmark = pytest.mark.system
+
+PROFILES = ("default", "strict")
+CAPABILITY_SETS = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
+#: Where the kernel must be told things, or where the launcher makes the mount itself.
+KERNEL_PLACES = ("/proc", "/dev/pts", "/dev/mqueue", *compare.DEVICES)
+
+
+@attrs.frozen
+class Variant:
+    """What podman is asked for, and some of what must be reported as beyond `strict`: leaf -> pointer."""
+
+    options: Sequence[str] = ()
+    beyond: Mapping[str, str] = attrs.field(factory=dict)
+    runtime: str = "runc"
+
+
+VARIANTS = {
+    "plain": Variant(beyond={"capabilities.CHOWN": "/process/capabilities", "rootfs.read_only": "/root/readonly"}),
+    "privileged": Variant(
+        ["--privileged"],
+        {"capabilities.SYS_ADMIN": "/process/capabilities", "seccomp.*": "/linux/seccomp"},
+    ),
+    "every capability": Variant(
+        ["--cap-add", "ALL"], {"capabilities.SYS_MODULE": "/process/capabilities"}
+    ),
+    "no filter": Variant(["--security-opt", "seccomp=unconfined"], {"seccomp.*": "/linux/seccomp"}),
+    "unmasked": Variant(
+        ["--security-opt", "unmask=ALL"],
+        {
+            "rootfs.masked_paths./proc/kcore": "/linux/maskedPaths",
+            "rootfs.read_only_paths./proc/sys": "/linux/readonlyPaths",
+        },
+    ),
+    "host's processes": Variant(
+        ["--pid", "host", "--ipc", "host", "--uts", "host"],
+        {f"namespaces.{name}": "/linux/namespaces" for name in ("pid", "ipc", "uts")},
+    ),
+    "host's network": Variant(["--network", "host"], {"namespaces.net": "/linux/namespaces"}),
+    "host's files": Variant(["-v", "/:/host"], {"rootfs.volumes./host": "/mounts"}),
+    "other ids": Variant(["--userns", "keep-id:uid=200,gid=210"], {"namespaces.uid_map": "/linux/uidMappings"}),
+    "ordinary user": Variant(["--read-only=false", "-u", "1000:1000"], {"rootfs.read_only": "/root/readonly"}),
+    "device": Variant(["--device", "/dev/fuse"], {"rootfs.devices./dev/fuse": "/linux/devices/0"}),
+    "limits": Variant(
+        ["--ulimit", "nofile=500000:500000", "--oom-score-adj=-500", "--shm-size=1g"],
+        {
+            "process.rlimits.nofile": "/process/rlimits",
+            "process.oom_score_adj": "/process/oomScoreAdj",
+            "rootfs.shm_size": "/mounts",
+        },
+    ),
+    "read-only": Variant(["--read-only", "--security-opt", "no-new-privileges"], {"rootfs.tmpfs./tmp": "/mounts"}),
+    "without cgroups": Variant(["--cgroups=disabled"], {"rootfs.sys": "/mounts"}, "crun"),
+}  # fmt: skip
+
+
+@attrs.frozen
+class Workshop:
+    """A place for bundles, and what podman wrote there for each variant."""
+
+    folder: Path
+    root: Path
+    documents: Mapping[str, dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def workshop() -> Iterator[Workshop]:
+    require("root")
+    require("cgroup2-mount")
+    with runs.workplace() as folder:
+        root = runs.busybox_root(folder / "root")
+        found = {name: podman.written(folder, root, *variant.options, runtime=variant.runtime)
+                 for name, variant in VARIANTS.items()}  # fmt: skip
+        yield Workshop(folder, root, found)
+
+
+@cache
+def here(user: User | None = None) -> tuple[Plugins, Host]:
+    """The installed plugins, and what they know of this host for a caller."""
+    plugins = installed()
+    return plugins, runs.host_of(user, plugins)
+
+
+def stack(profile: str, user: User | None = None) -> compose.Composition:
+    """A shipped profile, composed for a caller."""
+    plugins, host = here(user)
+    session = Session(plugins)
+    return compose.compose(session.stack(Request((profile,))), plugins.mechanisms, host, session.today)
+
+
+def tightened(document: Mapping[str, Any], profile: str, folder: Path, user: User | None = None) -> pipeline.Plan:
+    plugins, host = here(user)
+    return pipeline.tighten(plugins, stack(profile, user), host, document, bundle=folder / "bundle")
+
+
+def receipt_of(folder: Path, runtime: str, user: User | None = None) -> dict[str, Any]:
+    """Run ``folder / "bundle"`` to its end: the kernel's report."""
+    target = folder / f"receipt-{runtime}.json"
+    argv = runs.launch_argv(runtime, folder, user, receipt=target)
+    environment = user.environment if user is not None else os.environ
+    done = subprocess.run(
+        argv, capture_output=True, text=True, check=False, cwd="/", env=environment, timeout=60, input=""
+    )
+    assert done.returncode == 0, f"{runtime}: {done.stderr}"
+    return receipt.read(target)
+
+
+@cache
+def reference(profile: str, user: User | None = None) -> dict[str, compare.Value]:
+    """What the kernel reports of a command under the profile itself, in a root like the ones that are tightened."""
+    plugins, host = here(user)
+    with runs.workplace(user) as folder:
+        root = runs.busybox_root(folder / "root")
+        layer = folder / "root.toml"
+        layer.write_text(f'extends = ["{profile}"]\n[rootfs]\npath = "{root}"\n')
+        layer.chmod(0o644)
+        session = Session(plugins)
+        composition = compose.compose(session.stack(Request((str(layer),))), plugins.mechanisms, host, session.today)
+        plan = pipeline.plan(plugins, composition, host, ["/bin/true"], bundle=folder / "bundle")
+        bundle.write(plan.spec, folder / "bundle")
+        runs.hand_over(folder, user)
+        return dict(compare.reported(receipt_of(folder, "native", user), compare.namespaces()))
+
+
+def looser(found: Mapping[str, Any], profile: str, user: User | None = None) -> list[str]:
+    """The rows in which the kernel reports more freedom than of a command under the profile."""
+    own = dict(compare.reported(found, compare.namespaces()))
+    bound = reference(profile, user)
+    wrong = [name for name in CAPABILITY_SETS if int(own[name][0], 16) & ~int(bound[name][0], 16)]
+    wrong += [name for name in ("NoNewPrivs", "Seccomp") if own[name] != bound[name]]
+    wrong += [
+        name
+        for name, value in bound.items()
+        if name.startswith("namespace ") and value == ("its-own",) and own[name] != value
+    ]
+    wrong += [name for name, value in bound.items() if name.startswith("limit ") and _beyond(own[name], value)]
+    if int(bound["Umask"][0], 8) & ~int(own["Umask"][0], 8):
+        wrong.append("Umask")
+    if int(own["oom_score_adj"][0]) < int(bound["oom_score_adj"][0]):
+        wrong.append("oom_score_adj")
+    if _maps_root(found["uid_map"]) and not _maps_root(" ".join(bound["uid_map"])):
+        wrong.append("uid_map")
+    return [*wrong, *_looser_mounts(own, bound)]
+
+
+def _beyond(own: compare.Value, bound: compare.Value) -> bool:
+    numbers = [[float("inf") if word == "unlimited" else float(word) for word in value] for value in (own, bound)]
+    return any(mine > allowed for mine, allowed in zip(*numbers, strict=True))
+
+
+def _maps_root(text: str) -> bool:
+    words = text.split()
+    return any(outside == "0" for outside in words[1::3])
+
+
+def _looser_mounts(own: Mapping[str, compare.Value], bound: Mapping[str, compare.Value]) -> Iterator[str]:
+    """A mount that the profile's own command does not have must be read-only and without rights."""
+    for name, words in own.items():
+        kind, _, place = name.partition(" ")
+        allowed = bound.get(name, ("ro", "nosuid", "nodev"))
+        guards = {"ro", "nosuid", "nodev", "noexec"} & set(allowed)
+        if kind == "mount" and place not in KERNEL_PLACES and (guards - set(words) or _size(words) > _size(allowed)):
+            yield name
+    if not set(_options(bound["mount /proc"])) <= set(own["mount /proc"]):
+        yield "mount /proc"
+    for name in bound:
+        if name.startswith("hidden-") and "/proc/" in name and name not in own:
+            yield name
+
+
+def _options(words: compare.Value) -> list[str]:
+    return [word for word in words if "=" in word]
+
+
+def _size(words: compare.Value) -> int:
+    """The kernel's words for the size of a tmpfs in KiB; what has no room of its own counts as none."""
+    sizes = [word[5:-1] for word in words if word.startswith("size=")]
+    return int(sizes[0]) if sizes else 0
+
+
+def run_tightened(
+    document: Mapping[str, Any], profile: str, runtime: str, folder: Path, user: User | None = None
+) -> dict[str, Any]:
+    """Tighten a configuration and run it under a runtime: the kernel's report."""
+    plan = tightened(document, profile, folder, user)
+    ready = dict(plan.spec.document)
+    if runtime == "native" or user is not None:
+        # Rules for devices are cgroups' business: the native launcher has none and says so, as an ordinary user's runtime
+        # does. The profile gives no device and no right to make one.
+        ready["linux"] = {key: value for key, value in ready["linux"].items() if key != "resources"}
+    bundle.write(attrs.evolve(plan.spec, document=ready), folder / "bundle")
+    runs.hand_over(folder / "bundle", user)
+    return receipt_of(folder, runtime, user)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("name", VARIANTS)
+def test_what_podman_wrote_runs_within_the_profile(workshop: Workshop, name: str, profile: str, tmp_path: Path) -> None:
+    document = workshop.documents[name]
+    with runs.workplace() as folder:
+        for runtime in RUNTIMES:
+            if runtime == "native" and "tmpcopyup" in json.dumps(document):
+                continue
+            if (
+                runtime == "crun"
+                and "pids" in document["linux"].get("resources", {})
+                and not available("cgroup2-controllers")
+            ):
+                continue
+            found = run_tightened(document, profile, runtime, folder)
+            assert looser(found, profile) == [], runtime
+            shutil.rmtree(folder / "bundle")
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_second_time_nothing_changes(workshop: Workshop, name: str, profile: str) -> None:
+    first = tightened(workshop.documents[name], profile, workshop.folder)
+    second = tightened(first.spec.document, profile, workshop.folder)
+    assert changes(first.spec.document, second.spec.document, {}) == []
+    # Files of the engine stay, read-only, and stay what the profile does not have.
+    assert {item.leaf for item in second.excesses} <= ENGINE_FILES
+    assert first.spec.files == second.spec.files
+
+
+ENGINE_FILES = {
+    f"rootfs.volumes.{place}" for place in ("/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/run/.containerenv")
+}
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_what_was_asked_for_beyond_the_profile_is_reported(workshop: Workshop, name: str) -> None:
+    document = workshop.documents[name]
+    plan = tightened(document, "strict", workshop.folder)
+    reported = {item.leaf: item for item in plan.excesses}
+    for leaf, pointer in VARIANTS[name].beyond.items():
+        assert leaf in reported, leaf
+        assert reported[leaf].pointer.startswith(pointer), reported[leaf].pointer
+    for item in plan.excesses:
+        assert item.asked != item.allowed
+        place = item.pointer
+        assert lookup(document, place) is not None or lookup(document, place.rpartition("/")[0]) is not None, place
+
+
+@pytest.mark.parametrize(("name", "rows"), [
+    ("plain", {"CapBnd", "namespace user", "mount /", "limit open files"}),
+    ("privileged", {"CapBnd", "Seccomp", "NoNewPrivs", "mount /sys"}),
+    ("host's processes", {"namespace pid", "namespace ipc", "namespace uts"}),
+    ("host's files", {"mount /host"}),
+])  # fmt: skip
+def test_as_podman_wrote_it_the_kernel_reports_more(workshop: Workshop, name: str, rows: set[str]) -> None:
+    """The counter-proof: without `apply`, the same comparison finds what is looser."""
+    document = json.loads(json.dumps(workshop.documents[name]))
+    # The network's name was bound in podman's own mount namespace.
+    document["linux"]["namespaces"] = [
+        {key: value for key, value in item.items() if key != "path"} for item in document["linux"]["namespaces"]
+    ]
+    with runs.workplace() as folder:
+        (folder / "bundle").mkdir()
+        (folder / "bundle/config.json").write_text(json.dumps(document))
+        assert rows <= set(looser(receipt_of(folder, "runc"), "strict"))
+
+
+def spec_of(folder: Path, command: Sequence[str], user: User | None = None) -> dict[str, Any]:
+    """What a runtime's own ``spec`` writes, for a root that is there and a command that ends."""
+    place = folder / "spec"
+    place.mkdir()
+    runs.hand_over(place, user)
+    argv = user.argv(command) if user is not None else command
+    subprocess.run(argv, cwd=place, check=True, capture_output=True)
+    document = json.loads((place / "config.json").read_text())
+    assert isinstance(document, dict)
+    document["root"]["path"] = str(runs.busybox_root(folder / "root"))
+    document["process"] |= {"args": ["/bin/true"], "terminal": False}
+    return document
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("author", ["crun", "runc"])
+def test_the_spec_of_a_runtime_runs_within_the_profile(author: str, profile: str) -> None:
+    require("root")
+    with runs.workplace() as folder:
+        document = spec_of(folder, [author, "spec"])
+        first = tightened(document, profile, folder)
+        second = tightened(first.spec.document, profile, folder)
+        assert changes(first.spec.document, second.spec.document, {}) == []
+        assert second.excesses == ()
+        for runtime in RUNTIMES:
+            assert looser(run_tightened(document, profile, runtime, folder), profile) == [], runtime
+            shutil.rmtree(folder / "bundle")
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_rootless_spec_runs_within_the_profile(runtime: str, profile: str) -> None:
+    require("userns")
+    user = ordinary()
+    with runs.workplace(user) as folder:
+        document = spec_of(folder, ["runc", "spec", "--rootless"], user)
+        assert document["linux"]["uidMappings"] == [{"containerID": 0, "hostID": user.uid, "size": 1}]
+        assert looser(run_tightened(document, profile, runtime, folder, user), profile, user) == []
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("runtime", ["native", "crun"])
+def test_what_rootless_podman_wrote_runs_within_the_profile(runtime: str, profile: str) -> None:
+    """podman makes the user namespace itself, so its configuration has none: runc would want the caller for its root."""
+    require("root")
+    require("cgroup2-mount")
+    require("userns")
+    user = ordinary()
+    with runs.workplace(user) as folder:
+        root = runs.busybox_root(folder / "root")
+        runs.hand_over(root, user)
+        document = podman.written(folder, root, "--privileged", "--network=none", "-v", "/:/host", user=user)
+        assert looser(run_tightened(document, profile, runtime, folder, user), profile, user) == []
+
+
+def hardening(*words: str) -> subprocess.CompletedProcess[str]:
+    program = Path(sys.executable).with_name("hardening")
+    return subprocess.run([program, *words], capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_the_command_line_reports_replaces_and_is_content(tmp_path: Path) -> None:
+    require("root")
+    with runs.workplace() as folder:
+        document = spec_of(folder, ["crun", "spec"])
+        document["process"]["capabilities"]["bounding"].append("CAP_SYS_ADMIN")
+        (folder / "bundle").mkdir()
+        config = folder / "bundle/config.json"
+        config.write_text(json.dumps(document))
+        before = config.read_text()
+        done = hardening("apply", "-p", "strict", "--check", "--json", str(folder / "bundle"))
+        assert done.returncode == 1
+        assert config.read_text() == before
+        report = json.loads(done.stdout)
+        beyond = {item["leaf"]: item["pointer"] for item in report["excesses"]}
+        assert beyond["capabilities.SYS_ADMIN"] == "/process/capabilities"
+        assert "/process/noNewPrivileges" not in {item["pointer"] for item in report["changes"]}
+        done = hardening("apply", "-p", "strict", "--in-place", str(folder / "bundle"))
+        assert done.returncode == 0, done.stderr
+        assert "CAP_SYS_ADMIN" not in config.read_text()
+        assert (folder / "bundle/seccomp.bpf").is_file()
+        done = hardening("apply", "-p", "strict", "--check", str(folder / "bundle"))
+        assert (done.returncode, done.stdout) == (0, ""), done.stdout
+        assert "nothing to change" in done.stderr
+        target = folder / "receipt.json"
+        done = hardening("launch", str(folder / "bundle"), "--runtime", "crun", "--receipt", str(target))
+        assert done.returncode == 0, done.stderr
+        assert looser(receipt.read(target), "strict") == []
