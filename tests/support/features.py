@@ -19,6 +19,9 @@ import pytest
 #: How the reason of every skip by `require` begins; the summary at the end of a run collects these.
 PREFIX = "this host lacks "
 
+#: What /proc/PID/loginuid says where nobody has logged in.
+UNSET_LOGINUID = str(2**32 - 1)
+
 _SYS_OPEN_TREE = 428
 _SYS_MOUNT_SETATTR = 442
 _SYS_LANDLOCK_CREATE_RULESET = 444
@@ -103,6 +106,11 @@ def _any_controllers() -> bool:
     return _controllers() or all(os.access(path, os.W_OK) for path in legacy)
 
 
+def _login_uid() -> str:
+    path = Path("/proc/self/loginuid")
+    return path.read_text().strip() if path.exists() else ""
+
+
 def _kernel(*version: int) -> Callable[[], bool]:
     release = os.uname().release.split("-")[0].split(".")
     return lambda: tuple(int(part) for part in release[:2]) >= version
@@ -136,6 +144,11 @@ FEATURES: Mapping[str, Feature] = MappingProxyType(
         "landlock": Feature("Landlock (5.13)", _landlock),
         "seccomp": Feature("seccomp filters", _exists("/proc/sys/kernel/seccomp/actions_avail")),
         "loginuid": Feature("audit's loginuid", _exists("/proc/self/loginuid")),
+        "loginuid-unset": Feature("a session without a login uid", lambda: _login_uid() == UNSET_LOGINUID),
+        "loginuid-settable": Feature(
+            "a login uid that may be set",
+            lambda: _login_uid() == UNSET_LOGINUID or (_login_uid() != "" and os.geteuid() == 0),
+        ),
         "idmapped": Feature("id-mapped mounts of the file system under /var/tmp", lambda: _idmapped("disk")),
         "idmapped-tmpfs": Feature("id-mapped mounts of tmpfs (6.3)", lambda: _idmapped("tmpfs")),
         "root": Feature("root", lambda: os.geteuid() == 0),

@@ -322,7 +322,7 @@ def running_bundle(
             if tuple(document["process"]["args"]) == SHELL:
                 said = _until(process, "ready")
                 assert said, f"{' '.join(argv)}: {errors.read_text()}"
-            yield Running(document, process, _find(process.pid, document["process"]["args"]))
+            yield Running(document, process, find(process.pid, document["process"]["args"]))
         finally:
             _end(process)
 
@@ -385,7 +385,7 @@ def _until(process: subprocess.Popen[str], mark: str) -> str:
     return ""
 
 
-def _find(ancestor: int, command: Sequence[str]) -> int:
+def find(ancestor: int, command: Sequence[str]) -> int:
     """The process below ``ancestor`` that runs ``command``."""
     wanted = "".join(f"{argument}\0" for argument in command).encode()
     for _ in range(200):
