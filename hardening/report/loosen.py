@@ -16,6 +16,7 @@ from hardening.layers import Stack, parse_layer
 from hardening.mechanism import Mechanism
 from hardening.report import toml
 from hardening.report.attempt import REFUSED, Attempt, Pending
+from hardening.schema import REST
 from hardening.source import command_line
 
 REASON = "why this is needed"
@@ -113,7 +114,9 @@ def _works(
         after = compose(Stack((*composition.stack.layers, layer)), composition.mechanisms, attempt.host, today)
     except HardeningError:
         return False
-    return kind.at_most(value, after.leaves[entry.leaf].value)
+    # A member that no layer names has the value of all others.
+    found = after.leaves.get(entry.leaf) or after.leaves[mechanism.leaf(entry.leaf.setting, REST)]
+    return kind.at_most(value, found.value)
 
 
 def _loosening(shown: str, tables: Mapping[str, Any]) -> Loosening:

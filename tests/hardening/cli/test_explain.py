@@ -200,3 +200,9 @@ def test_options_of_mechanisms_are_says_with_their_place(folder: Path, capsys: p
     assert answer["value"] == 3
     assert answer["origin"] == "--size 3"
     assert [step["outcome"] for step in answer["history"]] == ["stated", "tightened"]
+
+
+def test_a_member_that_nobody_names_can_have_a_loosening(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "empty.toml").write_text('[selinux]\nrequirement = "best-effort"\n')
+    assert main(["explain", "-p", str(tmp_path / "empty.toml"), "rootfs.volumes./data", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["shown"] == "none"
