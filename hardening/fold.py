@@ -123,6 +123,9 @@ class Fold:
     def _say(self, layer: Layer, said: Say, exception: Exemption | None) -> None:
         at_most = said.at_most and exception is None
         value, outcome, used = said.value, Outcome.STATED, None
+        if not at_most:
+            # First, for no exception helps: who is told of a missing one must not meet the limit next.
+            self._require_within_limit(said)
         if self.origin is not None:
             if at_most:
                 value, outcome = self._intersect(said), Outcome.INTERSECTED
@@ -134,17 +137,19 @@ class Fold:
                 raise self._loosening(said)
         if at_most:
             value = self._cut(value)
-        elif self.limit is not None and not self.kind.at_most(value, self.limit.value):
-            raise ProfileError(
-                f"{self.leaf}: {self.kind.show(value)} exceeds the limit {self.kind.show(self.limit.value)} "
-                f"set at {self.limit.origin}",
-                origin=said.origin,
-                hint="no exception lifts a limit: stay within it, or have it changed where it is set",
-            )
         if not (at_most and self.origin is not None and value == self.value):
             self.origin = said.origin
         self.value = value
         self._record(layer, said, outcome, used)
+
+    def _require_within_limit(self, said: Say) -> None:
+        if self.limit is not None and not self.kind.at_most(said.value, self.limit.value):
+            raise ProfileError(
+                f"{self.leaf}: {self.kind.show(said.value)} exceeds the limit {self.kind.show(self.limit.value)} "
+                f"set at {self.limit.origin}",
+                origin=said.origin,
+                hint="no exception lifts a limit: stay within it, or have it changed where it is set",
+            )
 
     def _intersect(self, said: Say) -> Any:
         met = self.kind.meet(self.value, said.value)
