@@ -189,14 +189,19 @@ def check_stack(
 
 
 def _usable(mechanism: Mechanism[Any], case: Case) -> Case:
-    """The case without limits that mean nothing: those of neutral settings, and open ends of lists."""
+    """The case without limits that mean nothing: those of neutral settings, and open ends of lists.
+
+    Nor with exceptions for ``*``: such a one is none for the members that earlier layers name, and a flattened layer no
+    longer tells which those were.
+    """
     settings = mechanism.schema.settings
     limits = {key: value for key, value in case.limits.items() if not settings[key[0]].kind.neutral}
     for name, _ in list(limits):
         setting = settings[name]
         if not isinstance(setting, Scalar) and setting.listed:
             limits[name, REST] = setting.absent
-    return attrs.evolve(case, limits=limits, exceptions=frozenset(case.exceptions & case.says.keys()))
+    exceptions = frozenset(key for key in case.exceptions & case.says.keys() if key[1] != REST)
+    return attrs.evolve(case, limits=limits, exceptions=exceptions)
 
 
 @attrs.frozen
