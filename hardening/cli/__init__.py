@@ -39,13 +39,22 @@ def main(arguments: Sequence[str] | None = None, session: Session | None = None)
     except (KeyboardInterrupt, click.Abort):
         return 128 + signal.SIGINT
     except BrokenPipeError:
-        # The reader is gone: what is still buffered must not be tried again when the interpreter ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _abandon_output()
         return 128 + signal.SIGPIPE
     except OSError as error:
+        _abandon_output()
         _report(HardeningError(error.strerror or str(error), origin=error.filename))
         return EXIT_LAUNCHER
     return code
+
+
+def _abandon_output() -> None:
+    """Forget what is still buffered for a reader that is gone or a disk that is full: it must not be tried again before
+    the error is shown, nor when the interpreter ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(arguments: list[str], session: Session | None) -> int:
