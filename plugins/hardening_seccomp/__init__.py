@@ -48,8 +48,10 @@ class Seccomp(Mechanism[SeccompSettings]):
         return dump(values)
 
     def samples(self) -> Sequence[tuple[str, str, Any]]:
-        """Without conditions for ``*``: a default action knows no arguments."""
-        return [say for say in super().samples() if say[1] != REST or say[0] or say[2].is_constant]
+        """Every action for ``*``, but none with conditions: a default action knows no arguments."""
+        filters = self.schema.settings[""].kind
+        named = [say for say in super().samples() if say[:2] != ("", REST)]
+        return [*named, *(("", REST, rule) for rule in filters.samples() if rule.is_constant)]
 
     def options(self) -> Sequence[Option]:
         return (

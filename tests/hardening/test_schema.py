@@ -85,7 +85,7 @@ def test_an_element_stands_on_its_own_line() -> None:
 
 
 def test_a_table_of_members_may_say_everything_else() -> None:
-    assert values('[m.below.sizes]\na = 1\n"*" = 2') == {("below.sizes", "a"): 1, ("below.sizes", REST): 2}
+    assert values('[m.below.sizes]\na = 1\n"*" = 0') == {("below.sizes", "a"): 1, ("below.sizes", REST): 0}
 
 
 def test_one_value_is_a_list_on_the_command_line() -> None:
@@ -165,7 +165,7 @@ def test_members_answer_for_what_is_not_named() -> None:
         "[m]\nsize = 3\nbelow.inner = 4",
         '[m]\nletters = ["a", "b"]',
         '[m]\nletters.add = ["a"]\nletters.drop = ["b"]',
-        '[m.below.sizes]\na = 1\n"*" = 2',
+        '[m.below.sizes]\na = 1\n"*" = 0',
         '[m]\nrequirement = "best-effort"',
     ],
 )
