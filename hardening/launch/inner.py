@@ -12,7 +12,7 @@ import os
 import sys
 
 from hardening.errors import EXIT_LAUNCHER, HardeningError, LaunchError
-from hardening.launch import abi, devices, failure, identity, kernel, lookup, mounts
+from hardening.launch import abi, devices, failure, identity, joins, kernel, lookup, mounts
 from hardening.launch.failure import Step
 from hardening.launch.frozen import Frozen
 from hardening.launch.plan import Plan
@@ -35,7 +35,7 @@ class Setup(Frozen):
     bundle: str
     program: bytes
     sources: Sources | None
-    joined: tuple[tuple[str, int, int], ...]  # (pointer, descriptor, CLONE_NEW*)
+    joined: joins.Joins
     keep_stdin: bool
     signal_mask: frozenset[int]
 
@@ -62,18 +62,24 @@ def first(setup: Setup, channel: Channel) -> None:
     """Make or join the namespaces, then start `second` as a child of the launch stage."""
     plan = setup.plan
     kernel.prctl(abi.PR_SET_PDEATHSIG, signal.SIGKILL)
+    joins.enter(setup.joined.before)
+    made = joins.make_file_systems(plan, setup.joined.before)
+    if plan.creates("user"):
+        with Step("make the user namespace", "/linux/namespaces"):
+            kernel.unshare(abi.CLONE_NEWUSER)
+    channel.send("entered")
     channel.expect("mapped")
     may_set_groups = True
     if plan.process.oom_score_adj is not None:
         # Before anything makes this process non-dumpable: its files in /proc belong to root then.
         with Step("set the OOM score", "/process/oomScoreAdj", "lowering it needs CAP_SYS_RESOURCE"):
             _write("/proc/self/oom_score_adj", str(plan.process.oom_score_adj))
-    if setup.joined:
-        # Processes that live in a joined namespace must not be able to trace this one.
+    if setup.joined.before or setup.joined.after:
+        # A joined user namespace gives its owner rights over this process, and a joined process namespace shows `second`
+        # to those that live in it. Not dumpable, neither can be traced with these rights: only by those who have
+        # CAP_SYS_PTRACE in the caller's user namespace.
         kernel.prctl(abi.PR_SET_DUMPABLE, 0)
-    for pointer, fd, flag in setup.joined:
-        with Step("join the namespace", pointer):
-            kernel.setns(fd, flag)
+    joins.enter(setup.joined.after)
     if plan.namespace("user") is not None:
         may_set_groups = _may_set_groups()
     _unshare(plan)
@@ -86,6 +92,7 @@ def first(setup: Setup, channel: Channel) -> None:
             sources = open_sources(plan, setup.bundle)
         except PermissionError as error:
             raise LaunchError("the kernel does not let this process clone mounts", hint=kernel.remedy(1)) from error
+    sources.trees.update(made)
     pid = plan.namespace("pid")
     flags = abi.CLONE_PARENT | (abi.CLONE_NEWPID if pid is not None and not pid.path else 0)
     with Step("start the container's first process", pid.pointer if pid else ""):

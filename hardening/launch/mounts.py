@@ -133,7 +133,7 @@ def mount_all(root: Root, plan: Plan, sources: Sources) -> None:
             elif mount.kind in ("cgroup", "cgroup2"):
                 mount_cgroups(root, mount)
             else:
-                _mount_new(root, mount)
+                _mount_new(root, mount, sources.trees.pop(mount.pointer, None))
 
 
 def _mount_bind(root: Root, mount: Mount, tree: int) -> None:
@@ -168,14 +168,20 @@ def restrict(tree: int, mount: Mount) -> None:
         kernel.mount_setattr(tree, add=mount.add_below, recursive=True)
 
 
-def _mount_new(root: Root, mount: Mount) -> None:
+def create(mount: Mount) -> int:
+    """A new file system, detached, with the restrictions of its entry but for read-only."""
+    attributes = ((mount.add | mount.add_below) & ~abi.MOUNT_ATTR_RDONLY) | (mount.atime or 0)
+    return kernel.new_filesystem(mount.kind, mount.data, attributes, mount.source)
+
+
+def _mount_new(root: Root, mount: Mount, made: int | None) -> None:
+    """Mount a new file system, or the one that was ``made`` beforehand."""
     # A link in place of /proc or /sys would leave the masked paths without effect.
     resolve = abi.RESOLVE_NO_SYMLINKS if mount.kind in ("proc", "sysfs") else 0
     place = root.target(mount.destination, directory=True, resolve=resolve)
     add = mount.add | mount.add_below
-    attributes = (add & ~abi.MOUNT_ATTR_RDONLY) | (mount.atime or 0)
     try:
-        tree = kernel.new_filesystem(mount.kind, mount.data, attributes, mount.source)
+        tree = create(mount) if made is None else made
     except OSError as error:
         if mount.kind == "sysfs" and error.errno == errno.EPERM:
             # A user namespace may mount sysfs only for a network namespace of its own; the host's is shown instead.

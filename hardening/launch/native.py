@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 
 from hardening.errors import LaunchError
-from hardening.launch import abi, config, inner, kernel, sources
+from hardening.launch import abi, config, inner, joins, kernel, sources
 from hardening.launch.bundle import Bundle, load_filter
 from hardening.launch.cgroups import Cgroup, limits
 from hardening.launch.channel import Channel, pair
 from hardening.launch.failure import Step, from_message
 from hardening.launch.frozen import Frozen
-from hardening.launch.plan import Namespace, Plan
+from hardening.launch.plan import Plan
 from hardening.launch.setup import NativeSupervisor
 from hardening.launch.signals import signal
 from hardening.launch.supervise import kill_orphans
@@ -59,6 +59,16 @@ def _check_host(plan: Plan) -> None:
             )
 
 
+def _answer(channel: Channel, word: str) -> list[str]:
+    """Wait for a message of the process that makes the namespaces: its fields. `LaunchError` for any other."""
+    message, _ = channel.receive()
+    if message[:1] == ["fail"]:
+        raise from_message(message[1:])
+    if message[:1] != [word]:
+        raise LaunchError("the process that makes the namespaces ended without a word")
+    return message[1:]
+
+
 class _Run:
     """One native run, in the order of its methods."""
 
@@ -75,18 +85,15 @@ class _Run:
     def run(self) -> int:
         """Start, supervise, clean up."""
         trees = self._open_sources()
-        joined: list[tuple[str, int, int]] = []
         try:
-            for namespace in self._joined_in_order():
-                with Step(f"open the {namespace.kind} namespace {namespace.path}", f"{namespace.pointer}/path"):
-                    fd = os.open(namespace.path, os.O_RDONLY | os.O_CLOEXEC)
-                    joined.append((namespace.pointer, fd, namespace.flag))
-            channel, pid = self._start(trees, tuple(joined))
+            joined = joins.open_all(self._plan)
+            try:
+                channel, pid = self._start(trees, joined)
+            finally:
+                joined.close()
         finally:
             if trees is not None:
                 trees.close()
-            for _, fd, _ in joined:
-                os.close(fd)
         signals = kernel.signalfd(signal.valid_signals())
         supervisor = NativeSupervisor(self._plan, channel, pid, signals, keep_stdin=self._options.keep_stdin)
         try:
@@ -100,11 +107,6 @@ class _Run:
             if not supervisor.executed:
                 self._remove_mount_points(supervisor.made)
 
-    def _joined_in_order(self) -> list[Namespace]:
-        """A user namespace first: it gives the right to join the others that it owns."""
-        joined = [namespace for namespace in self._plan.namespaces if namespace.path]
-        return sorted(joined, key=lambda namespace: namespace.kind != "user")
-
     def _open_sources(self) -> sources.Sources | None:
         try:
             return sources.open_sources(self._plan, self._directory)
@@ -117,13 +119,13 @@ class _Run:
                 ) from None
             return None  # the user namespace will permit it
 
-    def _start(self, trees: sources.Sources | None, joined: tuple[tuple[str, int, int], ...]) -> tuple[Channel, int]:
+    def _start(self, trees: sources.Sources | None, joined: joins.Joins) -> tuple[Channel, int]:
         """Start the first process and answer it until the second one is there: the channel and its pid."""
         channel, far_end = pair()
         if not self._plan.creates("pid"):
             kernel.prctl(abi.PR_SET_CHILD_SUBREAPER, 1)
         with Step("start a process", "/linux/namespaces"):
-            helper = kernel.clone(abi.CLONE_NEWUSER if self._plan.creates("user") else 0)
+            helper = kernel.clone(0)
         if helper == 0:
             channel.close()
             setup = inner.Setup(
@@ -140,19 +142,16 @@ class _Run:
         try:
             with Step("move the container into its cgroup", "/linux/cgroupsPath"):
                 self._group.enter(helper)
+            _answer(channel, "entered")
             self._prepare_ids(helper, trees)
             channel.send("mapped")
-            message, _ = channel.receive()
+            pid = int(_answer(channel, "child")[0])
         except (OSError, LaunchError):
             os.kill(helper, signal.SIGKILL)
             os.waitpid(helper, 0)
             raise
         os.waitpid(helper, 0)
-        if message[:1] == ["child"]:
-            return channel, int(message[1])
-        if message[:1] == ["fail"]:
-            raise from_message(message[1:])
-        raise LaunchError("the process that makes the namespaces ended without a word")
+        return channel, pid
 
     def _prepare_ids(self, pid: int, trees: sources.Sources | None) -> None:
         own = None

@@ -255,40 +255,6 @@ def test_clocks_of_a_time_namespace(folder: Path, stance: Stance) -> None:
     assert int(printed(folder, stance, document)) >= 1_000_000
 
 
-def test_a_joined_and_an_inherited_network(folder: Path, stance: Stance) -> None:
-    if stance.name != "root":
-        pytest.skip("one stance is enough: joining needs the right over the namespace's owner")
-    holder = subprocess.Popen(["unshare", "--net", "sleep", "60"])
-    try:
-        time.sleep(0.3)
-        document = stance.config("readlink", "/proc/self/ns/net")
-        kinds = {entry["type"]: entry for entry in document["linux"]["namespaces"]}
-        kinds["network"]["path"] = f"/proc/{holder.pid}/ns/net"
-        assert printed(folder, stance, document) == os.readlink(f"/proc/{holder.pid}/ns/net")
-        document["linux"]["namespaces"].remove(kinds["network"])
-        assert printed(folder, stance, document) == os.readlink("/proc/self/ns/net")
-    finally:
-        holder.kill()
-        holder.wait()
-
-
-def test_a_joined_process_namespace(folder: Path, stance: Stance) -> None:
-    if stance.name != "root":
-        pytest.skip("one stance is enough: joining needs the right over the namespace's owner")
-    holder = subprocess.Popen(["unshare", "--pid", "--fork", "--kill-child", "sleep", "60"])
-    try:
-        time.sleep(0.3)
-        inside = bundles.child_of(holder.pid)
-        document = stance.config("readlink", "/proc/self/ns/pid")
-        for entry in document["linux"]["namespaces"]:
-            if entry["type"] == "pid":
-                entry["path"] = f"/proc/{inside}/ns/pid"
-        assert printed(folder, stance, document) == os.readlink(f"/proc/{inside}/ns/pid")
-    finally:
-        holder.kill()
-        holder.wait()
-
-
 def test_what_a_host_process_namespace_leaves_is_killed(folder: Path, stance: Stance) -> None:
     if stance.name != "root":
         pytest.skip("one stance is enough: a user namespace may not mount the host's /proc")

@@ -173,16 +173,19 @@ def other_namespaces() -> Iterator[int]:
     with subprocess.Popen(argv, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        yield process.pid
-        process.kill()
+        try:
+            yield process.pid
+        finally:
+            process.kill()
 
 
+@pytest.mark.parametrize("user", ["private", "host"])
 @pytest.mark.parametrize("name", ["net", "ipc", "uts"])
 @pytest.mark.parametrize("runtime", RUNTIMES)
-def test_a_namespace_is_joined_by_path(runtime: str, name: str) -> None:
+def test_a_namespace_is_joined_by_path(runtime: str, name: str, user: str) -> None:
     require("root")
     with other_namespaces() as pid:
-        text = base(runtime, None) + f'user = "host"\n{name} = "/proc/{pid}/ns/{name}"'
+        text = base(runtime, None) + f'user = "{user}"\n{name} = "/proc/{pid}/ns/{name}"'
         with running(text, runtime=runtime, mechanisms=MECHANISMS) as found:
             assert found.namespace(name) == found.namespace(name, pid)
             assert failing(found, None, text) == []
