@@ -20,6 +20,8 @@ from hardening.errors import ProfileError
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 16
+_LOWEST, _HIGHEST = -(1 << 63), (1 << 63) - 1
+_TOO_WIDE = "an integer of more than 64 bits"
 _FLATTER = "no setting needs that much: look for brackets that are not closed"
 
 
@@ -37,13 +39,15 @@ class Origin:
 @attrs.frozen(eq=False)
 class Document:
     """A parsed profile. ``places`` maps each path to the text that names its position; ``file`` is None for the
-    command line."""
+    command line; ``text`` is what was read of the file, and ``digest`` its SHA-256."""
 
     name: str
     file: Path | None
     tables: Mapping[str, object]
     places: Mapping[toml_lines.Path, str]
     digest: str = ""
+    text: str = ""
+    typed: bool = False
 
     def origin(self, path: toml_lines.Path) -> Origin:
         """The place of the longest known prefix of ``path``."""
@@ -113,7 +117,7 @@ class Node:
         """The elements of an array. On the command line one value stands for an array of one."""
         raw = self.raw
         if not isinstance(raw, list):
-            if self.document.file is None and not isinstance(raw, dict):
+            if self.document.typed and not isinstance(raw, dict):
                 yield self
                 return
             raise self.wrong_type("an array")
@@ -184,7 +188,7 @@ def read(path: Path, name: str, *, found_by_name: bool = False) -> Document:
     too_deep = next((key for key in places if len(key) > MAX_DEPTH), None)
     if too_deep:
         raise ProfileError(f"nested deeper than {MAX_DEPTH} levels", origin=places[too_deep], hint=_FLATTER)
-    return Document(name, path, tables, places, hashlib.sha256(data).hexdigest())
+    return Document(name, path, tables, places, hashlib.sha256(data).hexdigest(), text=text)
 
 
 def _read_bytes(path: Path, found_by_name: bool) -> bytes:
@@ -232,9 +236,30 @@ def _require_safe(status: os.stat_result, path: Path, what: str) -> None:
         )
 
 
+def parse_toml(text: str) -> dict[str, object]:
+    """The data of TOML text. Raises `ValueError` for what is no TOML and for an integer of more than 64 bits, which TOML
+    does not have, and `RecursionError` for absurd nesting."""
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        raise
+    except ValueError:
+        raise ValueError(_TOO_WIDE) from None  # Python refuses to convert integers of thousands of digits
+    waiting: list[object] = [data]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, Mapping):
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
+        elif isinstance(value, int) and not _LOWEST <= value <= _HIGHEST:
+            raise ValueError(_TOO_WIDE)
+    return data
+
+
 def _parse(text: str, path: Path) -> dict[str, object]:
     try:
-        return tomllib.loads(text)
+        return parse_toml(text)
     except tomllib.TOMLDecodeError as error:
         message, _, position = str(error).rpartition(" (at ")
         line = position.removeprefix("line ").split(",")[0]
@@ -242,10 +267,13 @@ def _parse(text: str, path: Path) -> dict[str, object]:
         raise ProfileError(
             f"not TOML: {message or error}", origin=place, hint="look at the quotes, brackets and keys up to this line"
         ) from None
+    except ValueError as error:
+        # tomllib does not say where the number stands, and it may be too long to be shown.
+        raise ProfileError(f"not TOML: {error}", origin=path, hint="no setting takes such a number") from None
     except RecursionError:
         raise ProfileError(f"nested deeper than {MAX_DEPTH} levels", origin=path, hint=_FLATTER) from None
 
 
 def command_line(tables: Mapping[str, object], places: Mapping[toml_lines.Path, str]) -> Document:
     """The layer that command-line options form; ``places`` names the option behind each path."""
-    return Document("command line", None, tables, places)
+    return Document("command line", None, tables, places, typed=True)

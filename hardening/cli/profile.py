@@ -78,7 +78,7 @@ def show(context: click.Context, as_json: bool, name: str) -> None:
     here: Session = session(context)
     stack = here.stack(Request((name,)))
     layer = stack.layers[-1]
-    text = layer.document.file.read_text() if layer.document.file else ""
+    text = layer.document.text
     if as_json:
         output.show_json(
             {

@@ -15,7 +15,7 @@ import attrs
 
 from hardening.errors import UsageError
 from hardening.layers import HEADER
-from hardening.source import Document, command_line
+from hardening.source import Document, command_line, parse_toml
 
 _PART = re.compile(r'"(?:[^"\\]|\\.)*"|\'[^\']*\'|[^.="\']+')
 
@@ -65,14 +65,16 @@ def _unquote(part: str, text: str) -> str:
     try:
         return str(tomllib.loads(f"key = {part}")["key"])
     except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{part} is not a quoted key: {error}", origin=f"--set {text}") from None
+        raise UsageError(
+            f"{part} is not a quoted key: {error}", origin=f"--set {text}", hint="quote a key as TOML does"
+        ) from None
 
 
 def _read_value(text: str, place: str) -> Any:
     if "\n" in text or "\r" in text:
         return text
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        return parse_toml(f"value = {text}")["value"]
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         if text[:1] + text[-1:] in ("[]", "{}"):
             raise UsageError(
@@ -81,6 +83,8 @@ def _read_value(text: str, place: str) -> Any:
                 hint="""quote each string inside, and the whole for the shell: 'capabilities.add=["CHOWN"]'""",
             ) from None
         return text
+    except ValueError as error:
+        raise UsageError(str(error), origin=place, hint="write a smaller number, or a string in quotes") from None
 
 
 def document(says: Iterable[Said]) -> Document | None:

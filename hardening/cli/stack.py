@@ -87,11 +87,16 @@ def _says(mechanism: Mechanism[Any], path: tuple[str, ...], option: Option, valu
     flag = min(option.flags, key=len)
     if option.value is not None:
         return [Said(path, option.value, flag)] if value else []
-    read = int if _is_number(mechanism, option) else str
+    number = _is_number(mechanism, option)
     return [
-        Said(path, [text] if option.multiple else read(text) if text.isdecimal() else text, f"{flag} {text}")
+        Said(path, [text] if option.multiple else int(text) if number and _is_digits(text) else text, f"{flag} {text}")
         for text in value or ()
     ]
+
+
+def _is_digits(text: str) -> bool:
+    """Whether text is a number that TOML could hold; longer ones are left to the setting, which refuses text."""
+    return text.isascii() and text.isdecimal() and len(text) < 19
 
 
 def _is_number(mechanism: Mechanism[Any], option: Option) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from hardening.cli.session import Request
 from hardening.errors import PluginError
 from hardening.plugins import Plugin, Plugins
 from hardening.report import sarif
@@ -278,6 +279,21 @@ def test_profile_show_is_a_profile_again(folder: Path, capsys: pytest.CaptureFix
     answer = shown(folder, capsys, "profile", "show", "default", "--json")
     assert answer["text"] == (folder / "default.toml").read_text()
     assert answer["stack"] == ["default"]
+
+
+def test_profile_show_shows_what_was_checked(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The file may be another one by the time that it is shown: its digest and its text are of one reading."""
+    import hashlib
+
+    here = session(folder)
+    layers = here.stack(Request(("default",)))
+    kept = (folder / "default.toml").read_bytes()
+    here.stack = lambda _: layers  # type: ignore[method-assign]
+    profile(folder, "default", "[box]\nsize = 1\n")
+    assert call(here, "profile", "show", "default", "--json") == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["text"].encode() == kept
+    assert answer["sha256"] == hashlib.sha256(kept).hexdigest()
 
 
 def test_plugin_list_names_what_each_brings(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -56,6 +56,9 @@ def test_set_is_read_as_toml_or_else_as_a_string(text: str, path: tuple[str, ...
         ("a.b=[x]", "not TOML"),
         ("a.b={x}", "not TOML"),
         (r'a."\q"=1', "not a quoted key"),
+        ("a.b=" + "9" * 5000, "an integer of more than 64 bits"),
+        ("a.b=[0x" + "f" * 5000 + "]", "an integer of more than 64 bits"),
+        ("a.b=9223372036854775808", "an integer of more than 64 bits"),
     ],
 )
 def test_a_wrong_set_is_a_usage_error_with_a_hint(text: str, message: str) -> None:
