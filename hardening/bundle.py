@@ -10,14 +10,11 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from hardening.errors import HardeningError, LaunchError
-from hardening.spec import Directory, File, Spec, Symlink
-
-CONFIG = "config.json"
+from hardening.spec import CONFIG, Directory, File, Spec, Symlink
 
 
 def write(spec: Spec, path: Path) -> None:
@@ -29,7 +26,7 @@ def write(spec: Spec, path: Path) -> None:
             partial.chmod(0o711)
             for name, content in spec.files.items():
                 _write_file(partial / name, content)
-            _write_file(partial / CONFIG, to_json(spec.document))
+            _write_file(partial / CONFIG, spec.config)
             # rename(2) replaces an empty directory and refuses any other.
             partial.rename(path)
         except OSError:
@@ -41,11 +38,6 @@ def write(spec: Spec, path: Path) -> None:
             origin=path,
             hint="choose a directory that does not exist yet, in one that you can write to",
         ) from None
-
-
-def to_json(document: Mapping[str, Any]) -> bytes:
-    """A configuration as the bytes of ``config.json``."""
-    return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def _write_file(path: Path, content: File) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from hardening.errors import HardeningError, ProfileError, raise_all
+from hardening.errors import HardeningError, PluginError, ProfileError, raise_all
 from hardening.findings import Finding, Severity
 from hardening.fold import Entry, Fold, Resolved
 from hardening.host import Host
@@ -32,7 +32,7 @@ class Composition:
     @property
     def composed(self) -> Mapping[type, object]:
         """The settings by their class, as mechanisms look them up."""
-        return {type(settings): settings for settings in self.settings.values()}
+        return MappingProxyType({type(settings): settings for settings in self.settings.values()})
 
     def required(self, mechanism: str) -> bool:
         """Whether a launch stops where the host cannot enforce this mechanism."""
@@ -93,18 +93,19 @@ def compose(stack: Stack, mechanisms: Sequence[Mechanism[Any]], host: Host, toda
     settings: dict[str, Any] = {}
     leaves: dict[Leaf, Resolved] = {}
     problems: list[HardeningError] = []
+    failed: set[str] = set()
     for mechanism in in_order(mechanisms):
-        reading = Reading(host, {type(value): value for value in settings.values()})
-        spoken, wrong = _listen(stack, mechanism, reading)
+        if not failed.isdisjoint(mechanism.after):
+            failed.add(mechanism.name)
+            continue  # what it would say of settings that it cannot read would only be noise
+        before = {type(settings[name]): settings[name] for name in mechanism.after if name in settings}
+        spoken, wrong = _listen(stack, mechanism, Reading(host, MappingProxyType(before)))
         resolved, refused = _fold_all(mechanism, spoken) if not wrong else ({}, [])
         if wrong or refused:
             problems += [*wrong, *refused]
-            # Later mechanisms may read this one's settings: what they would say of it would only be noise.
-            if any(mechanism.name in other.after for other in mechanisms):
-                break
+            failed.add(mechanism.name)
             continue
-        values = {(leaf.setting, leaf.member): entry.value for leaf, entry in resolved.items()}
-        settings[mechanism.name] = mechanism.build(values)
+        settings[mechanism.name] = _build(mechanism, resolved)
         leaves |= resolved
     raise_all(problems)
     return Composition(
@@ -116,14 +117,26 @@ def compose(stack: Stack, mechanisms: Sequence[Mechanism[Any]], host: Host, toda
     )
 
 
+def _build(mechanism: Mechanism[Any], resolved: Mapping[Leaf, Resolved]) -> object:
+    built = mechanism.build({(leaf.setting, leaf.member): entry.value for leaf, entry in resolved.items()})
+    if type(built) is not mechanism.settings_type:
+        raise PluginError(
+            f"{mechanism.name} builds {type(built).__name__}, but its settings are {mechanism.settings_type.__name__}",
+            hint="return an object of the mechanism's own settings class",
+        )
+    return built
+
+
 def in_order(mechanisms: Sequence[Mechanism[Any]]) -> list[Mechanism[Any]]:
-    """Mechanisms sorted so that each follows those it names in ``after``; a circle is a `ProfileError`."""
+    """Mechanisms sorted so that each follows those it names in ``after``; a circle is a `PluginError`."""
     by_name = {mechanism.name: mechanism for mechanism in mechanisms}
     ordered: dict[str, Mechanism[Any]] = {}
 
     def visit(name: str, chain: tuple[str, ...]) -> None:
         if name in chain:
-            raise ProfileError(f"mechanisms wait for each other: {' -> '.join((*chain, name))}")
+            raise PluginError(
+                f"mechanisms wait for each other: {' -> '.join((*chain, name))}", hint="uninstall one of their plugins"
+            )
         if name in ordered or name not in by_name:
             return
         for before in by_name[name].after:

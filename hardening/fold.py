@@ -135,12 +135,14 @@ class Fold:
                 outcome, used = Outcome.EXCEPTED, exception
             else:
                 raise self._loosening(said)
-        if at_most:
-            value = self._cut(value)
+        cut = self._cut(value) if at_most else value
         if not (at_most and self.origin is not None and value == self.value):
             self.origin = said.origin
         self.value = value
         self._record(layer, said, outcome, used)
+        if cut is not value and self.limit is not None:
+            self.value, self.origin = cut, self.limit.origin
+            self._record(layer, self.limit, Outcome.CUT)
 
     def _require_within_limit(self, said: Say) -> None:
         if self.limit is not None and not self.kind.at_most(said.value, self.limit.value):

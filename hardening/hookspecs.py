@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from hardening.findings import Finding
     from hardening.host import Host
     from hardening.mechanism import Mechanism
-    from hardening.runtime import Runtime, Verdict
-    from hardening.spec import Spec
+    from hardening.runtime import Candidate, Runtime, Verdict
 
 PROJECT = "hardening"
 
@@ -44,7 +43,7 @@ def hardening_inspect(composition: Composition, host: Host) -> Iterable[Finding]
 
 
 @hookspec
-def hardening_admit(composition: Composition, spec: Spec, host: Host) -> Verdict | None:
-    """Called with the assembled spec, before a bundle is written or run. Returns an acceptance, a rejection, or None for
-    no opinion. All verdicts count: a launch needs no rejection and at least one acceptance, and the chosen runtime's
-    own check is one of the verdicts."""
+def hardening_admit(candidate: Candidate) -> Verdict | None:
+    """Called with what is about to be written as a bundle or run, whether it was composed now, earlier, or elsewhere.
+    Returns an acceptance, a rejection, or None for no opinion. All verdicts count: nothing is written or run against a
+    rejection, and a launch needs at least one acceptance, of which the chosen runtime's own check is one."""

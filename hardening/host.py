@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 
+from hardening.errors import PluginError
+
 if TYPE_CHECKING:
     from hardening.mechanism import Mechanism
 
@@ -59,6 +61,11 @@ def probe(mechanisms: Iterable[Mechanism[Any]]) -> Host:
     facts: dict[type, object] = {}
     for mechanism in mechanisms:
         fact = mechanism.probe(host)
+        if type(fact) in facts:
+            raise PluginError(
+                f"{mechanism.name} probes {type(fact).__name__}, which another mechanism owns",
+                hint="uninstall one of them",
+            )
         if fact is not None:
             facts[type(fact)] = fact
     return attrs.evolve(host, facts=MappingProxyType(facts))

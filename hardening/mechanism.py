@@ -68,13 +68,15 @@ class Context:
 class Shortfall:
     """What this host cannot enforce of what was asked: ``leaf`` is the setting, ``reason`` why, ``remedy`` what to do.
 
-    ``tolerated`` marks a part that the mechanism's own settings make best-effort although the mechanism is required.
+    ``tolerated`` marks a part that the mechanism's own settings make best-effort although the mechanism is required;
+    ``whole`` says that nothing at all of the mechanism is enforced.
     """
 
     leaf: str
     reason: str
     remedy: str
     tolerated: bool = False
+    whole: bool = False
 
 
 @attrs.frozen
@@ -119,7 +121,8 @@ class Mechanism(ABC, Generic[S]):
     name: ClassVar[str]
     #: One line for lists.
     summary: ClassVar[str]
-    #: Mechanisms whose composed settings it reads while reading its own layers.
+    #: Mechanisms that go before it: their composed settings it may read while reading its own layers, and their
+    #: shortfalls while it checks the host.
     after: ClassVar[tuple[str, ...]] = ()
 
     settings_type: type[S]
@@ -243,7 +246,7 @@ def sample_says(schema: Schema) -> list[tuple[str, str, Any]]:
         values = setting.kind.samples()
         for member in [*setting.examples, *list(setting.default)[:3]]:
             says += [(setting.name, member, value) for value in values]
-        says += [(setting.name, REST, value) for value in ([setting.absent] if setting.listed else values)]
+        says.append((setting.name, REST, setting.absent))
     return says
 
 

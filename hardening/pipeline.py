@@ -8,13 +8,13 @@ from typing import Any
 
 import attrs
 
-from hardening.compose import Composition
+from hardening.compose import Composition, in_order
 from hardening.errors import HardeningError, HostError, raise_all
 from hardening.findings import Finding, Severity
 from hardening.host import Host
 from hardening.mechanism import Context, Excess, Mechanism, Shortfall
 from hardening.plugins import Plugins
-from hardening.runtime import Runtime, Verdict, require_admission
+from hardening.runtime import Candidate, Runtime, Verdict, require_admission, require_no_rejection
 from hardening.spec import Fragment, Spec, assemble
 
 
@@ -73,18 +73,17 @@ def tighten(
 
 
 def check(composition: Composition, host: Host, command: Sequence[str], bundle: Path | None) -> Context:
-    """Hold the host against every mechanism; raises `HostError` for a shortfall of a required one."""
+    """Hold the host against every mechanism, each after those that it names in ``after``; raises `HostError` for a
+    shortfall of a required one."""
     context = Context(host, composition.composed, tuple(command), bundle=bundle)
-    shortfalls: list[Shortfall] = []
     fatal: list[HardeningError] = []
-    for mechanism in composition.mechanisms:
-        required = composition.required(mechanism.name)
-        for shortfall in mechanism.check(composition.settings[mechanism.name], context):
-            shortfalls.append(shortfall)
-            if required and not shortfall.tolerated:
-                fatal.append(_fatal(mechanism, shortfall))
+    for mechanism in in_order(composition.mechanisms):
+        found = tuple(mechanism.check(composition.settings[mechanism.name], context))
+        context = attrs.evolve(context, shortfalls=(*context.shortfalls, *found))
+        if composition.required(mechanism.name):
+            fatal += [_fatal(mechanism, shortfall) for shortfall in found if not shortfall.tolerated]
     raise_all(fatal)
-    return attrs.evolve(context, shortfalls=tuple(shortfalls))
+    return context
 
 
 def _fatal(mechanism: Mechanism[Any], shortfall: Shortfall) -> HostError:
@@ -92,17 +91,25 @@ def _fatal(mechanism: Mechanism[Any], shortfall: Shortfall) -> HostError:
     return HostError(f"{shortfall.leaf} cannot be enforced here: {shortfall.reason}", hint=remedy)
 
 
-def admit(plugins: Plugins, plan: Plan, runtime: Runtime) -> None:
-    """Ask the runtime and every plugin for a verdict; raises `SpecError` unless all is well."""
-    own = Verdict(runtime.name, tuple(runtime.check(plan.spec.document, plan.host)))
-    require_admission([own, *plugins.admit(plan.composition, plan.spec, plan.host)])
+def release(plugins: Plugins, plan: Plan, runtime: Runtime | None = None) -> None:
+    """The last stage before a bundle is written: everybody's verdict, then whatever mechanisms change on the host.
 
-
-def prepare(plan: Plan) -> None:
-    """Let every mechanism change what the launch needs changed on the host; call it when nothing else can refuse any
-    more, right before the bundle is written."""
+    ``runtime`` is the one that will run it now; None where it is only written. Raises `SpecError` for a rejection.
+    """
+    admit(plugins, Candidate(plan.spec.config, plan.host, plan.composition), runtime)
     for mechanism in plan.composition.mechanisms:
         mechanism.prepare(plan.composition.settings[mechanism.name], plan.context, plan.spec.document)
+
+
+def admit(plugins: Plugins, candidate: Candidate, runtime: Runtime | None) -> None:
+    """Ask the runtime and every plugin for a verdict; raises `SpecError` for a rejection, and for a launch that nobody
+    accepts."""
+    verdicts = plugins.admit(candidate)
+    if runtime is None:
+        require_no_rejection(verdicts)
+    else:
+        own = Verdict(runtime.name, tuple(runtime.check(candidate.document, candidate.host)))
+        require_admission([own, *verdicts])
 
 
 def _findings(plugins: Plugins, composition: Composition, context: Context) -> Iterable[Finding]:

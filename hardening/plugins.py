@@ -7,37 +7,33 @@ packages ship come in through ``hardening.profiles``, whose entries name package
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib import import_module, metadata
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import pluggy
 
 from hardening import hookspecs
 from hardening.errors import PluginError
+from hardening.findings import Finding
 from hardening.kinds import nearest
 from hardening.layers import Folder
+from hardening.mechanism import Mechanism
+from hardening.runtime import Candidate, Runtime, Verdict
 
 if TYPE_CHECKING:
     from hardening.compose import Composition
-    from hardening.findings import Finding
     from hardening.host import Host
-    from hardening.mechanism import Mechanism, Option
-    from hardening.runtime import Runtime, Verdict
-    from hardening.spec import Spec
 
 GROUP = "hardening"
 PROFILES_GROUP = "hardening.profiles"
 _PREFIX = "hardening_"
-
-
-class Named(Protocol):
-    """What mechanisms and runtimes have in common."""
-
-    name: str
+#: what a hook implementation may not be marked with
+_ORDERING = ("wrapper", "hookwrapper", "tryfirst", "trylast", "optionalhook")
+_UNINSTALL = "uninstall one of them"
 
 
 @attrs.frozen
@@ -60,41 +56,78 @@ class Plugins:
         # pluggy calls what was registered last first: registered backwards, calls come in the order of names.
         for plugin in reversed(self.plugins):
             self._register(plugin)
-        self.mechanisms: tuple[Mechanism[Any], ...] = self._collect("hardening_mechanisms", "table")
-        self.runtimes: tuple[Runtime, ...] = self._collect("hardening_runtimes", "runtime")
+        self._check_registered()
+        self._owners: dict[int, Plugin] = {}
+        self.mechanisms: tuple[Mechanism[Any], ...] = self._collect("hardening_mechanisms", Mechanism, "table")
+        self.runtimes: tuple[Runtime, ...] = self._collect("hardening_runtimes", Runtime, "runtime")
         _check_options(self.mechanisms)
+        _check_types(self.mechanisms)
 
     def _register(self, plugin: Plugin) -> None:
         other = self._manager.get_plugin(plugin.name)
         if other is not None:
             raise PluginError(
                 f"two plugins are called {plugin.name}: {other.__name__} and {plugin.module.__name__}",
-                hint="uninstall one of them",
+                hint=_UNINSTALL,
             )
         _check_hooks(plugin)
         try:
             self._manager.register(plugin.module, plugin.name)
         except (pluggy.PluginValidationError, ValueError) as error:
-            raise PluginError(f"plugin {plugin.name} ({plugin.distribution}): {error}") from None
+            raise PluginError(
+                f"plugin {plugin.name} ({plugin.distribution}): {error}", hint=f"update or remove {plugin.distribution}"
+            ) from None
 
-    def _collect(self, hook: str, what: str) -> tuple[Any, ...]:
-        owners: dict[str, str] = {}
-        collected: list[Named] = []
+    def _check_registered(self) -> None:
+        """No plugin may wrap or reorder others, or implement a hook that does not exist (pluggy, PluginManager)."""
+        try:
+            self._manager.check_pending()
+        except pluggy.PluginValidationError as error:
+            raise PluginError(str(error), hint="update or remove the plugin") from None
+        for plugin in self.plugins:
+            for caller in self._manager.get_hookcallers(plugin.module) or ():
+                for implementation in caller.get_hookimpls():
+                    given = [name for name in _ORDERING if getattr(implementation, name)]
+                    if given:
+                        raise PluginError(
+                            f"plugin {implementation.plugin_name}: {caller.name} is marked {given[0]}, "
+                            "but no plugin may wrap or reorder others",
+                            hint="use a plain @hookimpl",
+                        )
+
+    def _call(self, hook: str, **arguments: object) -> Iterator[tuple[Plugin, Any]]:
+        """Every implementation's answer, in the order of the plugins' names."""
+        by_name = {plugin.name: plugin for plugin in self.plugins}
         for implementation in reversed(getattr(self._manager.hook, hook).get_hookimpls()):
-            for item in implementation.function():
-                other = owners.setdefault(item.name, implementation.plugin_name)
-                if other is not implementation.plugin_name or item.name in [known.name for known in collected]:
-                    raise PluginError(
-                        f'plugins {other} and {implementation.plugin_name} both own the {what} "{item.name}"',
-                        hint="uninstall one of them",
-                    )
-                collected.append(item)
+            answer = implementation.function(*(arguments[name] for name in implementation.argnames))
+            yield by_name[implementation.plugin_name], answer
+
+    def _items(self, hook: str, kind: type[Any], **arguments: object) -> Iterator[tuple[Plugin, Any]]:
+        """The items of every answer that is a collection of them; raises `PluginError` for any other answer."""
+        for plugin, answer in self._call(hook, **arguments):
+            if not isinstance(answer, Iterable):
+                raise _wrong_answer(plugin, hook, answer, f"a collection of {kind.__name__}")
+            for item in answer:
+                if not isinstance(item, kind):
+                    raise _wrong_answer(plugin, hook, item, kind.__name__)
+                yield plugin, item
+
+    def _collect(self, hook: str, kind: type[Any], what: str) -> tuple[Any, ...]:
+        owners: dict[str, Plugin] = {}
+        collected: list[Any] = []
+        for plugin, item in self._items(hook, kind):
+            other = owners.setdefault(item.name, plugin)
+            if other is not plugin or any(item.name == known.name for known in collected):
+                raise PluginError(
+                    f'plugins {other.name} and {plugin.name} both own the {what} "{item.name}"', hint=_UNINSTALL
+                )
+            collected.append(item)
+            self._owners[id(item)] = plugin
         return tuple(sorted(collected, key=lambda item: item.name))
 
-    def owner(self, item: object) -> Plugin:
-        """The plugin that a mechanism or runtime comes from."""
-        package = type(item).__module__.partition(".")[0]
-        return next(plugin for plugin in self.plugins if plugin.module.__name__.partition(".")[0] == package)
+    def owner(self, item: Mechanism[Any] | Runtime) -> Plugin:
+        """The plugin that registered a mechanism or runtime."""
+        return self._owners[id(item)]
 
     def mechanism(self, name: str) -> Mechanism[Any] | None:
         """The mechanism that owns a table, or None."""
@@ -112,12 +145,17 @@ class Plugins:
 
     def inspect(self, composition: Composition, host: Host) -> list[Finding]:
         """`hardening_inspect` of every plugin, in the order of their names."""
-        results = self._manager.hook.hardening_inspect(composition=composition, host=host)
-        return [finding for findings in results for finding in findings]
+        found = self._items("hardening_inspect", Finding, composition=composition, host=host)
+        return [finding for _, finding in found]
 
-    def admit(self, composition: Composition, spec: Spec, host: Host) -> list[Verdict]:
+    def admit(self, candidate: Candidate) -> list[Verdict]:
         """`hardening_admit` of every plugin; those without an opinion are left out."""
-        verdicts: list[Verdict] = self._manager.hook.hardening_admit(composition=composition, spec=spec, host=host)
+        verdicts = []
+        for plugin, answer in self._call("hardening_admit", candidate=candidate):
+            if isinstance(answer, Verdict):
+                verdicts.append(answer)
+            elif answer is not None:
+                raise _wrong_answer(plugin, "hardening_admit", answer, "Verdict or None")
         return verdicts
 
 
@@ -138,7 +176,7 @@ def _import(entry: metadata.EntryPoint) -> Plugin:
     distribution = entry.dist.name if entry.dist else "unknown"
     try:
         module = import_module(entry.value)
-    except ImportError as error:
+    except (ImportError, SyntaxError) as error:
         raise PluginError(
             f"plugin {entry.name} of {distribution} cannot be imported: {error}",
             hint=f"reinstall or remove {distribution}",
@@ -170,26 +208,41 @@ def _check_hooks(plugin: Plugin) -> None:
         if (options.get("specname") or name) not in specs:
             hint = nearest(name, sorted(specs)) or f"the hooks are {', '.join(sorted(specs))}"
             raise PluginError(f"plugin {plugin.name}: there is no hook {name}", hint=hint)
-        for option in ("wrapper", "hookwrapper", "tryfirst", "trylast", "optionalhook"):
-            if options.get(option):
-                raise PluginError(
-                    f"plugin {plugin.name}: {name} is marked {option}, but no plugin may wrap or reorder others",
-                    hint="use a plain @hookimpl",
-                )
         wanted = list(inspect.signature(getattr(hookspecs, options.get("specname") or name)).parameters)
         given = list(inspect.signature(function).parameters)
         if not set(given) <= set(wanted):
             raise PluginError(
-                f"plugin {plugin.name}: {name}({', '.join(given)}) where {name}({', '.join(wanted)}) is expected"
+                f"plugin {plugin.name}: {name}({', '.join(given)}) where {name}({', '.join(wanted)}) is expected",
+                hint="a hook may leave arguments out, but not name others",
             )
+
+
+def _wrong_answer(plugin: Plugin, hook: str, answer: object, wanted: str) -> PluginError:
+    return PluginError(
+        f"plugin {plugin.name}: {hook} answers with {type(answer).__name__} where {wanted} is expected",
+        hint=f"update or remove {plugin.distribution}",
+    )
 
 
 def _check_options(mechanisms: Sequence[Mechanism[Any]]) -> None:
     owners: dict[str, str] = {}
     for mechanism in mechanisms:
-        option: Option
         for option in mechanism.options():
             for flag in option.flags:
                 if flag in owners:
-                    raise PluginError(f"{owners[flag]} and {mechanism.name} both own the option {flag}")
+                    raise PluginError(
+                        f"{owners[flag]} and {mechanism.name} both own the option {flag}", hint=_UNINSTALL
+                    )
                 owners[flag] = mechanism.name
+
+
+def _check_types(mechanisms: Sequence[Mechanism[Any]]) -> None:
+    """Settings are looked up by their class, so each class has one mechanism."""
+    owners: dict[type, str] = {}
+    for mechanism in mechanisms:
+        other = owners.setdefault(mechanism.settings_type, mechanism.name)
+        if other != mechanism.name:
+            raise PluginError(
+                f"{other} and {mechanism.name} both have {mechanism.settings_type.__name__} as their settings",
+                hint=_UNINSTALL,
+            )

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
 
 from hardening.errors import HardeningError, SpecError, raise_all
 from hardening.host import Host
+
+if TYPE_CHECKING:
+    from hardening.compose import Composition
 
 
 @attrs.frozen
@@ -33,6 +37,22 @@ class Verdict:
     def accepts(self) -> bool:
         """Whether this is an acceptance."""
         return not self.refusals
+
+
+@attrs.frozen(eq=False)
+class Candidate:
+    """What is about to be written or run: the bytes of ``config.json`` and the host. ``composition`` is None for a bundle
+    that was composed earlier or made elsewhere."""
+
+    config: bytes
+    host: Host
+    composition: Composition | None = None
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The configuration as JSON data; a copy of its own for every caller."""
+        document: dict[str, Any] = json.loads(self.config)
+        return document
 
 
 @attrs.frozen
@@ -67,13 +87,18 @@ class Runtime(ABC):
 
 
 def require_admission(verdicts: Iterable[Verdict]) -> None:
-    """Raise `SpecError` unless there is no rejection and at least one acceptance."""
+    """Raise `SpecError` unless there is no rejection and at least one acceptance: what a launch needs."""
     verdicts = list(verdicts)
+    require_no_rejection(verdicts)
+    if not verdicts:
+        raise SpecError("nothing accepted this configuration", hint="a launch needs at least one acceptance")
+
+
+def require_no_rejection(verdicts: Iterable[Verdict]) -> None:
+    """Raise `SpecError` for every refusal: what writing a bundle needs."""
     problems: list[HardeningError] = [
         SpecError(f"{refusal.reason} ({verdict.by})", origin=refusal.pointer or None, hint=refusal.hint or None)
         for verdict in verdicts
         for refusal in verdict.refusals
     ]
     raise_all(problems)
-    if not verdicts:
-        raise SpecError("nothing accepted this configuration", hint="a launch needs at least one acceptance")

@@ -198,9 +198,12 @@ def unknown_key(node: Node, key: str, settings: Mapping[str, Setting], prefix: s
 def read_family(setting: Family[T], node: Node) -> Iterator[Say]:
     """The says of one family's value in its list or table form."""
     if setting.read_item is None:
-        for key, value in node.members():
-            name = key if key == REST else setting.read_member(Node(key, value.path, value.document))
-            yield Say(setting.name, name, setting.kind.parse(value), value.origin)
+        for key, entry in node.members():
+            name = key if key == REST else setting.read_member(Node(key, entry.path, entry.document))
+            value = setting.kind.parse(entry)
+            if key == REST:
+                require_absent(setting, value, entry)
+            yield Say(setting.name, name, value, entry.origin)
         return
     says: dict[str, Say] = {}
     if isinstance(node.raw, dict):
@@ -217,6 +220,12 @@ def read_family(setting: Family[T], node: Node) -> Iterator[Say]:
         for item in node.items():
             _once(says, Say(setting.name, *setting.read_item(item), item.origin), item)
     yield from says.values()
+
+
+def require_absent(setting: Family[T], value: T, node: Node) -> None:
+    """Refuse a value for every member that is not named, unless it is that there are none: it would mean nothing."""
+    if value != setting.absent:
+        raise node.error(f"{setting.kind.show(value)} for every {setting.name} there is", hint="name each member")
 
 
 def _once(says: dict[str, Say], say: Say, item: Node) -> None:

@@ -7,12 +7,21 @@ both.
 
 from __future__ import annotations
 
+import json
+import posixpath
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, TypeVar
 
 import attrs
 
 from hardening.errors import PluginError
+from hardening.launch import leases
+
+CONFIG = "config.json"
+#: the annotation that names the leases of a bundle
+LEASES = leases.ANNOTATION
 
 OCI_VERSION = "1.2.0"
 
@@ -51,10 +60,13 @@ class Fragment:
         self.values: dict[str, Value] = {}
         self.items: dict[tuple[str, str], Value] = {}
         self.files: dict[str, File] = {}
-        self.lists: set[str] = set()
+        self.replaced: set[str] = set()
+        self.leases: list[Path] = []
 
     def put(self, pointer: str, value: object, *leaves: str) -> None:
         """Set the value at ``pointer``, which this mechanism owns."""
+        if pointer in self.values:
+            raise PluginError(f"{self.owner} sets {pointer} twice")
         self.values[pointer] = Value(value, self.owner, leaves)
 
     def item(self, pointer: str, key: str, value: object, *leaves: str) -> None:
@@ -66,86 +78,119 @@ class Fragment:
 
     def replace(self, pointer: str) -> None:
         """Let the shared list at ``pointer`` hold contributed items only, even where there are none: what a foreign
-        configuration has there goes."""
-        self.lists.add(pointer)
+        configuration has there goes. One mechanism may say so."""
+        self.replaced.add(pointer)
 
     def file(self, path: str, content: File) -> None:
-        """Add a file beside ``config.json``; ``path`` is relative to the bundle."""
+        """Add a file beside ``config.json``; ``path`` is relative to the bundle, without ``..``."""
+        if path in self.files:
+            raise PluginError(f"{self.owner} contributes the bundle's {path} twice")
+        if path != posixpath.normpath(path) or path.startswith(("/", "../")) or path in ("", ".", "..", CONFIG):
+            raise PluginError(f"{self.owner} contributes the file {path}, which has no place in a bundle")
         self.files[path] = content
+
+    def lease(self, path: Path) -> None:
+        """Have the launch stage hold a lock on a file for as long as the container lives (`hardening.launch.leases`)."""
+        self.leases.append(path)
 
 
 @attrs.frozen
 class Spec:
-    """An assembled OCI configuration: ``leaves`` maps JSON pointers to the leaves that decided them."""
+    """An assembled OCI configuration: ``config`` are the bytes of ``config.json``, which are what is judged, written and
+    run; ``leaves`` maps JSON pointers to the leaves that decided them."""
 
-    document: Mapping[str, Any]
+    config: bytes
     leaves: Mapping[str, tuple[str, ...]]
     files: Mapping[str, File]
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The configuration as JSON data; a copy of its own for every caller."""
+        document: dict[str, Any] = json.loads(self.config)
+        return document
+
+
+def to_json(document: Mapping[str, Any]) -> bytes:
+    """A configuration as the bytes of ``config.json``."""
+    return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def assemble(fragments: Iterable[Fragment], base: Mapping[str, Any] | None = None) -> Spec:
     """Put fragments together, over ``base`` (a foreign configuration) if given. Raises `PluginError` where two owners
     claim one place."""
     fragments = list(fragments)
-    values, items, files = _merge(fragments)
+    _require_one_owner(fragments)
     document: dict[str, Any] = _copy(base) if base is not None else {"ociVersion": OCI_VERSION}
     leaves: dict[str, tuple[str, ...]] = {}
-    for pointer in sorted(values):
-        _set(document, pointer, values[pointer].value)
-        leaves[pointer] = values[pointer].leaves
-    lists: dict[str, list[tuple[str, Value]]] = {
-        pointer: [] for fragment in fragments for pointer in sorted(fragment.lists)
-    }
-    for (pointer, key), item in items.items():
-        lists.setdefault(pointer, []).append((key, item))
+    for pointer, value in sorted(
+        (item for part in fragments for item in part.values.items()), key=lambda item: item[0]
+    ):
+        _set(document, pointer, _copy(value.value))
+        leaves[pointer] = value.leaves
+    lists: dict[str, list[tuple[str, Value]]] = {pointer: [] for part in fragments for pointer in sorted(part.replaced)}
+    for part in fragments:
+        for (pointer, key), item in part.items.items():
+            lists.setdefault(pointer, []).append((key, item))
     for pointer, entries in lists.items():
         if pointer == "/mounts":
             # Parents before children, whoever contributed them.
             entries.sort(key=lambda entry: (entry[0].rstrip("/").count("/"), entry[0]))
-        _set(document, pointer, [item.value for _, item in entries])
+        _set(document, pointer, [_copy(item.value) for _, item in entries])
         for index, (_, item) in enumerate(entries):
             leaves[f"{pointer}/{index}"] = item.leaves
-    return Spec(document, leaves, files)
+    held = [str(path) for part in fragments for path in part.leases]
+    _set(document, f"/annotations/{escape(LEASES)}", json.dumps(held) if held else None)
+    files = {path: content for part in fragments for path, content in part.files.items()}
+    return Spec(to_json(document), MappingProxyType(leaves), MappingProxyType(files))
 
 
-def _merge(
-    fragments: Sequence[Fragment],
-) -> tuple[dict[str, Value], dict[tuple[str, str], Value], dict[str, File]]:
-    values: dict[str, Value] = {}
-    items: dict[tuple[str, str], Value] = {}
-    files: dict[str, File] = {}
-    owners: dict[str, str] = {}
-    for fragment in fragments:
-        for pointer, value in fragment.values.items():
-            _claim(owners, pointer, fragment.owner)
-            values[pointer] = value
-        for key, value in fragment.items.items():
-            if key in items:
-                raise PluginError(f"{items[key].owner} and {fragment.owner} both contribute {key[1]} to {key[0]}")
-            items[key] = value
-        for path, content in fragment.files.items():
-            if path in files:
-                raise PluginError(f"{fragment.owner} contributes the bundle's {path}, which another mechanism owns")
-            files[path] = content
-    for pointer, _ in items:
-        if pointer in values:
-            raise PluginError(f"{values[pointer].owner} sets {pointer} whole, and another mechanism adds items to it")
-    for pointer, value in values.items():
+def _require_one_owner(fragments: Sequence[Fragment]) -> None:
+    """Each place has one owner: a value, or a list that is shared item by item; nothing stands above or below it that
+    belongs to another, and nothing sets a shared list whole."""
+    values: dict[str, str] = {}
+    items: dict[tuple[str, str], str] = {}
+    replaced: dict[str, str] = {}
+    files: dict[str, tuple[str, File]] = {}
+    for part in fragments:
+        for pointer in part.values:
+            _claim(values, pointer, part.owner, f"set {pointer}")
+        for key in part.items:
+            _claim(items, key, part.owner, f"contribute {key[1]} to {key[0]}")
+        for pointer in part.replaced:
+            _claim(replaced, pointer, part.owner, f"replace {pointer}")
+        for path, content in part.files.items():
+            other = files.setdefault(path, (part.owner, content))
+            if other[0] != part.owner:
+                raise PluginError(f"{other[0]} and {part.owner} both contribute the bundle's {path}", hint=_ONE_OWNER)
+    lists = {pointer: owner for (pointer, _), owner in items.items()} | replaced
+    for pointer, owner in [*values.items(), *lists.items()]:
         for above in _ancestors(pointer):
-            if above in values and values[above].owner != value.owner:
-                raise PluginError(f"{values[above].owner} owns {above} and {value.owner} owns {pointer} inside it")
-    return values, items, files
+            outer = lists.get(above) or values.get(above, owner)
+            if outer != owner or above in lists:
+                raise PluginError(f"{outer} owns {above} and {owner} sets {pointer} inside it", hint=_ONE_OWNER)
+    for pointer in values.keys() & lists.keys():
+        raise PluginError(
+            f"{values[pointer]} sets {pointer} whole, and {lists[pointer]} adds items to it", hint=_ONE_OWNER
+        )
+    for path, (owner, _) in files.items():
+        for above in _ancestors(path):
+            if above in files and not isinstance(files[above][1], Directory):
+                raise PluginError(f"{owner} contributes {path}, but {above} is no directory", hint=_ONE_OWNER)
 
 
-def _claim(owners: dict[str, str], pointer: str, owner: str) -> None:
-    other = owners.setdefault(pointer, owner)
+_ONE_OWNER = "one plugin owns each place: uninstall one of them, or have it contribute elsewhere"
+_Key = TypeVar("_Key")
+
+
+def _claim(owners: dict[_Key, str], key: _Key, owner: str, deed: str) -> None:
+    other = owners.setdefault(key, owner)
     if other != owner:
-        raise PluginError(f"{other} and {owner} both set {pointer}")
+        raise PluginError(f"{other} and {owner} both {deed}", hint=_ONE_OWNER)
 
 
-def _ancestors(pointer: str) -> Iterator[str]:
-    while pointer := pointer.rpartition("/")[0]:
-        yield pointer
+def _ancestors(path: str) -> Iterator[str]:
+    while path := path.rpartition("/")[0]:
+        yield path
 
 
 def escape(token: str) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hardening.cli import output, stack
-from hardening.cli.run import show_notes
+from hardening.cli.run import QUIET, show_notes
 from hardening.cli.session import session
 from hardening.errors import EXIT_FINDINGS, HardeningError, UsageError
 
@@ -40,6 +40,7 @@ and the report to standard error.
 @click.option("--in-place", is_flag=True, help="Replace the configuration.")
 @click.option("-o", "--output", "target", type=click.Path(path_type=Path), metavar="FILE", help="Write it to FILE.")
 @click.option("--json", "as_json", is_flag=True, help="With --check, --in-place or -o: show the report as JSON.")
+@click.option("-q", "--quiet", is_flag=True, help=QUIET)
 @click.argument("source", type=click.Path(path_type=Path), metavar="BUNDLE_OR_CONFIG_JSON")
 @click.pass_context
 def command(
@@ -49,6 +50,7 @@ def command(
     in_place: bool,
     target: Path | None,
     as_json: bool,
+    quiet: bool,
     source: Path,
 ) -> int:
     """Tighten the configuration of a bundle, keep what it asks for within the profile, and report each change and each
@@ -56,6 +58,7 @@ def command(
     from hardening import bundle as bundles
     from hardening import pipeline
     from hardening.report.changes import changes
+    from hardening.spec import CONFIG
 
     if check + in_place + (target is not None) > 1:
         raise UsageError("--check, --in-place and -o exclude each other", hint="choose one")
@@ -65,18 +68,21 @@ def command(
     here = session(context)
     composition = here.compose(stack.request(context, profiles))
     document = bundles.read_config(source)
-    file = source / bundles.CONFIG if source.is_dir() else source
+    file = source / CONFIG if source.is_dir() else source
     destination = file if in_place else target
     reserve = destination.absolute().parent if destination else None
     plan = pipeline.tighten(here.plugins, composition, here.host, document, bundle=reserve)
     found = changes(document, plan.spec.document, plan.spec.leaves)
     if destination is not None:
-        _write(destination, {**plan.spec.files, destination.name: bundles.to_json(plan.spec.document)})
+        pipeline.release(here.plugins, plan)
+        _write(destination, {**plan.spec.files, destination.name: plan.spec.config})
     elif to_stdout:
-        output.show_raw(bundles.to_json(plan.spec.document))
+        output.show_raw(plan.spec.config)
         for name in plan.spec.files:
             output.note(f"not written: {name}, which belongs beside the configuration (use -o)")
     _report(plan, found, as_json, to_stdout)
+    if not (quiet or as_json):
+        show_notes(plan)
     return EXIT_FINDINGS if check and (found or plan.excesses) else 0
 
 
@@ -142,4 +148,3 @@ def _report(plan: Plan, found: list[Change], as_json: bool, to_stderr: bool) -> 
         output.show_table(part, to_stderr=to_stderr)
     if not tables:
         output.note("nothing to change: the configuration is within the profile")
-    show_notes(plan)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hardening.cli import output, stack
-from hardening.cli.run import show_notes
+from hardening.cli.run import QUIET, show_notes
 from hardening.cli.session import Session, session
 from hardening.errors import EXIT_FINDINGS, UsageError
 
@@ -51,7 +51,7 @@ profile or usage; 125 where this host cannot enforce a required mechanism.
     metavar="BUNDLE",
     help="Write a bundle, which must not exist.",
 )
-@click.option("-q", "--quiet", is_flag=True, help="Do not say what is not enforced, excepted or shadowed.")
+@click.option("-q", "--quiet", is_flag=True, help=QUIET)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND [ARG]...]")
 @click.pass_context
 def command(
@@ -79,8 +79,8 @@ def command(
         return 0
     plan = _plan(here, request, command, bundle)
     if not quiet:
-        show_notes(plan)
-    return _write(plan, form, bundle)
+        show_notes(plan, reported=form in ("html", "sarif"))
+    return _write(here, plan, form, bundle)
 
 
 def _plan(here: Session, request: Request, command: tuple[str, ...], bundle: Path | None) -> Plan:
@@ -91,12 +91,12 @@ def _plan(here: Session, request: Request, command: tuple[str, ...], bundle: Pat
     return pipeline.plan(here.plugins, composition, here.host, command, bundle=target)
 
 
-def _write(plan: Plan, form: str, bundle: Path | None) -> int:
+def _write(here: Session, plan: Plan, form: str, bundle: Path | None) -> int:
     from hardening import bundle as bundles
     from hardening import pipeline
 
     if bundle is not None:
-        pipeline.prepare(plan)
+        pipeline.release(here.plugins, plan)
         bundles.write(plan.spec, bundle.absolute())
     elif form == "html":
         from hardening.report.html import page
@@ -109,7 +109,7 @@ def _write(plan: Plan, form: str, bundle: Path | None) -> int:
         output.show_json(log(plan.findings))
         return EXIT_FINDINGS if count_serious(plan.findings) else 0
     else:
-        output.show_raw(bundles.to_json(plan.spec.document))
+        output.show_raw(plan.spec.config)
     return 0
 
 

@@ -30,8 +30,9 @@ def command(context: click.Context, runtime: str, interactive: bool, receipt: Pa
     Fields that the runtime would not enforce are refused.
     """
     from hardening import bundle as bundles
-    from hardening import state
-    from hardening.runtime import LaunchRequest, Verdict, require_admission
+    from hardening import pipeline, state
+    from hardening.runtime import Candidate, LaunchRequest
+    from hardening.spec import to_json
 
     if not bundle.is_dir():
         problem = "a bundle is a directory" if bundle.exists() else "there is no such bundle"
@@ -39,8 +40,8 @@ def command(context: click.Context, runtime: str, interactive: bool, receipt: Pa
     target = start.receipt_file(receipt)
     here = session(context)
     engine = here.plugins.runtime(runtime)
-    document = bundles.read_config(bundle / bundles.CONFIG)
+    config = to_json(bundles.read_config(bundle))
     start.require_installed(engine)
-    require_admission([Verdict(engine.name, tuple(engine.check(document, here.host)))])
+    pipeline.admit(here.plugins, Candidate(config, here.host), engine)
     launch = LaunchRequest(start.new_id(), state.directory(), interactive, False, target)
     start.start(engine.command(bundle.absolute(), launch))

@@ -30,6 +30,8 @@ usage, 125 where the launcher failed, 126 and 127 where the command cannot be ex
 or does not exist.
 """
 
+QUIET = "Show no warnings, and do not say what is not enforced, excepted or shadowed."
+
 
 @click.command(
     "run",
@@ -41,7 +43,7 @@ or does not exist.
 @stack.stack_options
 @start.runtime_option
 @start.stdin_option
-@click.option("-q", "--quiet", is_flag=True, help="Do not say what is not enforced, excepted or shadowed.")
+@click.option("-q", "--quiet", is_flag=True, help=QUIET)
 @click.option("--dry-run", is_flag=True, help="Show what would run, and start and write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="With --dry-run: show it as JSON.")
 @start.receipt_option
@@ -90,19 +92,23 @@ def _plan(
     here: Session, composition: Composition, command: tuple[str, ...], engine: Runtime, bundle: Path | None
 ) -> Plan:
     from hardening import pipeline
+    from hardening.runtime import Candidate
 
     plan = pipeline.plan(here.plugins, composition, here.host, command, bundle=bundle)
-    pipeline.admit(here.plugins, plan, engine)
-    if bundle is not None:
-        pipeline.prepare(plan)
+    if bundle is None:
+        pipeline.admit(here.plugins, Candidate(plan.spec.config, plan.host, composition), engine)
+    else:
+        pipeline.release(here.plugins, plan, engine)
     return plan
 
 
-def show_notes(plan: Plan) -> None:
-    """What a person must know of every composition, on standard error."""
+def show_notes(plan: Plan, *, reported: bool = False) -> None:
+    """What a person must know of every composition, on standard error. With ``reported``, shortfalls and findings stand
+    in what was shown already."""
     from hardening.report.state import notes
 
-    for line in notes(plan.composition, plan.context.shortfalls):
+    shortfalls, findings = ((), ()) if reported else (plan.context.shortfalls, plan.findings)
+    for line in notes(plan.composition, shortfalls, findings):
         output.note(line)
 
 
@@ -139,4 +145,4 @@ def _show(engine: Runtime, plan: Plan, launch: LaunchRequest, as_json: bool) -> 
     if plan.findings:
         output.show("")
         output.show_table(settings.findings(plan.findings))
-    show_notes(plan)
+    show_notes(plan, reported=True)

@@ -221,7 +221,7 @@ class OomKind(Kind[int]):
 
 def number(node: Node) -> Node:
     """The node of a number that the command line gave as text."""
-    if node.document.file is None and isinstance(node.raw, str) and re.fullmatch(r"-?\d{1,18}", node.raw):
+    if node.document.typed and isinstance(node.raw, str) and re.fullmatch(r"-?\d{1,18}", node.raw):
         return Node(int(node.raw), node.path, node.document)
     return node
 

@@ -223,9 +223,6 @@ def read(schema: Schema, table: Node) -> Iterator[Say]:
         node = table.get(key)
         if node is not None:
             said += reader(node)
-    for say in said:
-        if say.setting == "set_environment" and say.member == REST:
-            raise table.error("set_environment: a value for every variable there is", hint="name each variable")
     yield from _once(said)
 
 

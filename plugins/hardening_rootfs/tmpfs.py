@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import attrs
 
 from hardening.kinds import Ceiling, Kind, nearest, show_size
-from hardening.schema import REST, Family, Say
+from hardening.schema import REST, Family, Say, require_absent
 from hardening.source import Node
 from hardening_rootfs.paths import destination
 
@@ -171,8 +171,10 @@ def read(family: Family[Tmpfs | None], node: Node) -> Iterator[Say]:
         elif key == "drop":
             members += [(item, destination(item.string(), item), None) for item in value.items()]
         else:
-            place = key if key == REST else destination(key, value)
-            members.append((value, place, family.kind.parse(value)))
+            said = family.kind.parse(value)
+            if key == REST:
+                require_absent(family, said, value)
+            members.append((value, key if key == REST else destination(key, value), said))
     yield from _once(family, members)
 
 

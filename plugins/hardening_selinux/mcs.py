@@ -27,12 +27,9 @@ from pathlib import Path
 
 import attrs
 
-from hardening.bundle import CONFIG
 from hardening.errors import LaunchError
+from hardening.spec import CONFIG, LEASES
 from hardening_selinux.labels import CATEGORIES
-
-#: Annotation of a bundle: a JSON list of the lease files that its launch has to lock.
-LEASES = "org.hardening.leases"
 
 _NAME = re.compile(r"c(\d{1,4}),c(\d{1,4})\.[0-9a-f]{16}")
 _LOCK = "lock"

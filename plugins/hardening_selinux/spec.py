@@ -3,7 +3,6 @@ lease of the MCS pair, and which volumes are relabelled."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 from hardening import state
 from hardening.errors import ProfileError, SpecError
 from hardening.mechanism import Context, Excess
-from hardening.spec import Fragment, escape, lookup
+from hardening.spec import Fragment, lookup
 from hardening_rootfs.settings import RootfsSettings
 from hardening_rootfs.volumes import Volume
 from hardening_selinux import mcs
@@ -22,7 +21,6 @@ from hardening_selinux.settings import AUTO, READ_ONLY, SelinuxSettings
 
 LABEL = "/process/selinuxLabel"
 MOUNT_LABEL = "/linux/mountLabel"
-LEASES = f"/annotations/{escape(mcs.LEASES)}"
 
 _PROCESS_LEAVES = tuple(f"selinux.{name}" for name in ("enabled", "user", "role", "type", "level"))
 
@@ -99,7 +97,7 @@ def _level(
     bundle = context.bundle.absolute()
     # What lies in the state directory is made for one run, and goes with it.
     lease = mcs.reserve(base / "selinux/mcs", None if bundle.is_relative_to(base) else bundle, categories)
-    fragment.put(LEASES, json.dumps([str(lease.path)]), "selinux.level")
+    fragment.lease(lease.path)
     return Level.of_pair(lease.pair, sensitivity)
 
 

@@ -7,14 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from hardening.bundle import CONFIG, read_config, to_json, write
+from hardening.bundle import read_config, write
 from hardening.errors import HardeningError, LaunchError
-from hardening.spec import Directory, File, Spec, Symlink
+from hardening.spec import CONFIG, Directory, File, Spec, Symlink, to_json
 from tests.support.users import ordinary
 
 
 def spec(**files: File) -> Spec:
-    return Spec({"ociVersion": "1.2.0"}, {}, {name.replace("__", "/"): content for name, content in files.items()})
+    return Spec(
+        to_json({"ociVersion": "1.2.0"}), {}, {name.replace("__", "/"): content for name, content in files.items()}
+    )
 
 
 def mode(path: Path) -> int:

@@ -22,7 +22,7 @@ from hardening.kinds import Ceiling
 from hardening.layers import Stack, parse_layer
 from hardening.mechanism import Context, Excess, Mechanism, Shortfall
 from hardening.plugins import Plugin, Plugins
-from hardening.runtime import LaunchRequest, Refusal, Runtime, Verdict
+from hardening.runtime import Candidate, LaunchRequest, Refusal, Runtime, Verdict
 from hardening.schema import scalar
 from hardening.source import Document
 from hardening.spec import Fragment
@@ -45,13 +45,16 @@ class Gate(Mechanism[GateSettings]):
 
     def __init__(self, name: str, *shortfalls: Shortfall, also: str = "", calls: list[str] | None = None) -> None:
         self.name = name  # type: ignore[misc]
+        # Settings are looked up by their class, so each gate has one of its own.
+        own: Any = attrs.make_class(f"{name.title()}Settings", {}, bases=(GateSettings,), frozen=True)
+        self.settings_type = own
         self.shortfalls = shortfalls
         self.also = also
         self.calls = calls if calls is not None else []
 
     def check(self, settings: GateSettings, context: Context) -> Iterable[Shortfall]:
         self.calls.append(f"{self.name} checks")
-        assert context.shortfalls == ()
+        self.seen = context.shortfalls
         return self.shortfalls
 
     def contribute(self, settings: GateSettings, context: Context, fragment: Fragment) -> None:
@@ -228,7 +231,42 @@ def test_the_host_is_held_against_a_foreign_configuration_too() -> None:
         pipeline.tighten(loaded, composed(loaded), HOST, {})
 
 
+def test_a_host_check_sees_the_shortfalls_of_the_mechanisms_before_it() -> None:
+    first, second = Gate("z", attrs.evolve(SHORT, leaf="z.height", tolerated=True)), Gate("a")
+    second.after = ("z",)  # type: ignore[misc]
+    planned(plugins(first, second))
+    assert first.seen == ()
+    assert [shortfall.leaf for shortfall in second.seen] == ["z.height"]
+
+
+def test_a_verdict_cannot_change_what_it_judges() -> None:
+    @hookimpl
+    def hardening_admit(candidate: Candidate) -> None:
+        candidate.document["a"]["height"] = 99
+
+    loaded = plugins(Gate("a"), hooks=[hardening_admit])
+    plan = planned(loaded)
+    before = plan.spec.config
+    pipeline.release(loaded, plan, Motor())
+    assert plan.spec.config == before
+    assert plan.spec.document["a"]["height"] == 0
+    composed_settings: Any = plan.context.composed
+    with pytest.raises(TypeError):
+        composed_settings[int] = 1
+
+
+def test_writing_a_bundle_asks_for_verdicts_too() -> None:
+    loaded = plugins(Gate("a"), hooks=[verdict(Refusal("", "not today"))])
+    with pytest.raises(SpecError, match="not today"):
+        pipeline.release(loaded, planned(loaded))
+    pipeline.release(plugins(Gate("a")), planned(plugins(Gate("a"))))
+
+
 # --- admission --------------------------------------------------------------------------------------------------------
+
+
+def candidate(plan: pipeline.Plan) -> Candidate:
+    return Candidate(plan.spec.config, plan.host, plan.composition)
 
 
 def verdict(*refusals: Refusal) -> Callable[..., Any]:
@@ -241,9 +279,9 @@ def verdict(*refusals: Refusal) -> Callable[..., Any]:
 
 def test_what_the_runtime_ignores_is_refused_at_its_pointer() -> None:
     loaded = plugins(Gate("a"))
-    pipeline.admit(loaded, planned(loaded), Motor())
+    pipeline.admit(loaded, candidate(planned(loaded)), Motor())
     with pytest.raises(SpecError) as caught:
-        pipeline.admit(loaded, planned(loaded, "a.height = 1"), Motor())
+        pipeline.admit(loaded, candidate(planned(loaded, "a.height = 1")), Motor())
     assert str(caught.value) == "/a/height: the motor ignores heights (motor)\nhint: use wheels"
 
 
@@ -252,11 +290,11 @@ def test_one_rejection_outweighs_every_acceptance() -> None:
     for hooks in ([verdict(), verdict(no)], [verdict(no), verdict()]):
         loaded = plugins(Gate("a"), hooks=hooks)
         with pytest.raises(SpecError, match=r"not today \(a gate keeper\)"):
-            pipeline.admit(loaded, planned(loaded), Motor())
+            pipeline.admit(loaded, candidate(planned(loaded)), Motor())
 
 
 def test_all_rejections_are_reported_together() -> None:
     loaded = plugins(Gate("a"), hooks=[verdict(Refusal("", "not today"))])
     with pytest.raises(Problems) as caught:
-        pipeline.admit(loaded, planned(loaded, "a.height = 1"), Motor())
+        pipeline.admit(loaded, candidate(planned(loaded, "a.height = 1")), Motor())
     assert len(caught.value.problems) == 2

@@ -22,7 +22,7 @@ from hardening.hookspecs import hookimpl, hookspec
 from hardening.mechanism import Option
 from hardening.plugins import Plugin, Plugins
 from hardening.runtime import Refusal, Verdict, require_admission
-from tests.support.thirdparty.acme_quota import Quota
+from tests.support.thirdparty.acme_quota import Quota, QuotaSettings
 
 THIRD_PARTY = Path(__file__).parents[1] / "support/thirdparty"
 
@@ -35,7 +35,10 @@ def plugin(name: str, *hooks: Callable[..., Any]) -> Plugin:
 
 
 def mechanisms(*names: str) -> Callable[[], Any]:
-    made = [type("Named", (Quota,), {"name": name, "options": lambda self: ()})() for name in names]
+    made = [
+        type("Named", (Quota,), {"name": name, "options": lambda self: (), "settings_type": type(name, (), {})})()
+        for name in names
+    ]
 
     @hookimpl
     def hardening_mechanisms() -> Any:
@@ -88,8 +91,12 @@ def test_two_owners_of_one_option_are_refused_by_name() -> None:
     class First(Quota):
         name = "first"
 
+    class SecondSettings(QuotaSettings):
+        pass
+
     class Second(Quota):
         name = "second"
+        settings_type = SecondSettings
 
         def options(self) -> tuple[Option, ...]:
             return (Option(("-q", "--quota-files"), "files", "."),)
@@ -98,7 +105,7 @@ def test_two_owners_of_one_option_are_refused_by_name() -> None:
     def hardening_mechanisms() -> Any:
         return (First(), Second())
 
-    assert refused(plugin("a", hardening_mechanisms)) == "first and second both own the option --quota-files"
+    assert refused(plugin("a", hardening_mechanisms)).startswith("first and second both own the option --quota-files\n")
 
 
 def test_an_unknown_runtime_is_refused_with_those_there_are() -> None:
@@ -144,8 +151,8 @@ def test_a_hook_with_a_wrong_argument_is_refused() -> None:
     def hardening_inspect(composition: Any, hots: Any) -> Any:
         return ()
 
-    assert refused(plugin("a", hardening_inspect)) == (
-        "plugin a: hardening_inspect(composition, hots) where hardening_inspect(composition, host) is expected"
+    assert refused(plugin("a", hardening_inspect)).startswith(
+        "plugin a: hardening_inspect(composition, hots) where hardening_inspect(composition, host) is expected\n"
     )
 
 
@@ -188,7 +195,7 @@ def test_all_verdicts_count_in_whatever_order_they_come(names: tuple[str, str, s
     verdicts = (ACCEPTS, REJECTS, None)
     loaded = Plugins([plugin(name, admitting(verdict)) for name, verdict in zip(names, verdicts, strict=True)])
     anything: Any = None
-    given = loaded.admit(anything, anything, anything)
+    given = loaded.admit(anything)
     assert len(given) == 2
     with pytest.raises(Exception, match=r"/linux: not here \(b\)\nhint: do\nnor there \(b\)"):
         require_admission(given)
@@ -228,7 +235,7 @@ def test_every_hook_s_order_of_calls_is_that_of_the_plugins_names() -> None:
     anything: Any = None
     loaded = Plugins([calling("c"), calling("a"), calling("b")])
     loaded.inspect(anything, anything)
-    loaded.admit(anything, anything, anything)
+    loaded.admit(anything)
     assert calls == [f"{name} {hook}" for hook in ("mechanisms", "runtimes", "inspect", "admit") for name in "abc"]
 
 
@@ -253,7 +260,8 @@ def test_first_party_plugins_come_in_as_third_party_ones_do() -> None:
         mechanism.name for mechanism in loaded.mechanisms
     }
     assert {"native", "crun", "runc"} <= {runtime.name for runtime in loaded.runtimes}
-    for item in (*loaded.mechanisms, *loaded.runtimes):
+    items: list[Any] = [*loaded.mechanisms, *loaded.runtimes]
+    for item in items:
         assert loaded.owner(item).distribution == "hardening"
 
 
@@ -337,3 +345,28 @@ print(json.dumps({str(leaf): [r.shown, r.limit_shown] for leaf, r in composition
 """
     )
     assert found == {"quota.files": ["100", "1000"]}
+
+
+# --- answers ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("answer", [None, 3, [3], ["x"]])
+@pytest.mark.parametrize("hook", ["hardening_mechanisms", "hardening_runtimes"])
+def test_an_answer_of_another_type_names_the_plugin(hook: str, answer: object) -> None:
+    @hookimpl
+    def function() -> Any:
+        return answer
+
+    function.__name__ = hook
+    with pytest.raises(PluginError, match=f"plugin odd: {hook} answers with"):
+        Plugins([plugin("odd", function)])
+
+
+def test_a_verdict_of_another_type_names_the_plugin() -> None:
+    @hookimpl
+    def hardening_admit() -> Any:
+        return True
+
+    anything: Any = None
+    with pytest.raises(PluginError, match="plugin odd: hardening_admit answers with bool"):
+        Plugins([plugin("odd", hardening_admit)]).admit(anything)

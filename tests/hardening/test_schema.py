@@ -8,8 +8,8 @@ import pytest
 from hardening.errors import ProfileError
 from hardening.kinds import Ceiling, Flag
 from hardening.mechanism import dump_table
-from hardening.schema import REST, Leaf, Members, Say, Schema, family, read_table, scalar
-from hardening.source import Node
+from hardening.schema import REST, Leaf, Members, Say, Schema, family, read_family, read_table, scalar
+from hardening.source import Document, Node
 from tests.support.texts import document, said
 
 
@@ -173,3 +173,14 @@ def test_what_is_dumped_says_the_same(text: str) -> None:
     said_once = values(text)
     table = Node(dump_table(SCHEMA, said_once), ("m",), document(text))
     assert {(say.setting, say.member): say.value for say in read_table(SCHEMA, table)} == said_once
+
+
+def test_a_value_for_every_member_of_a_table_means_nothing() -> None:
+    """A table names its members; `*` can only say that there are no others."""
+    table = family(Ceiling(), rest=0, absent=0, help="x").metadata["setting"]
+    setting = attrs.evolve(table, name="t")
+    open_ended = Document("p", None, {"*": 1}, {})
+    with pytest.raises(ProfileError, match="for every t there is"):
+        list(read_family(setting, open_ended.root))
+    closed = Document("p", None, {"*": 0}, {})
+    assert [say.member for say in read_family(setting, closed.root)] == ["*"]

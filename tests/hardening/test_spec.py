@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hardening.errors import PluginError
-from hardening.spec import Directory, Fragment, assemble, escape, lookup, unescape
+from hardening.spec import LEASES, Directory, Fragment, Symlink, assemble, escape, lookup, unescape
 
 
 def fragment(owner: str, **values: Any) -> Fragment:
@@ -53,7 +55,7 @@ def test_two_owners_of_one_pointer_are_named() -> None:
 
 
 def test_an_owner_inside_another_one_s_value_is_named() -> None:
-    with pytest.raises(PluginError, match="a owns /linux and b owns /linux/seccomp inside it"):
+    with pytest.raises(PluginError, match="a owns /linux and b sets /linux/seccomp inside it"):
         assemble([fragment("b", linux__seccomp=1), fragment("a", linux={})])
 
 
@@ -97,7 +99,7 @@ def test_a_file_of_two_owners_is_refused() -> None:
     first, second = Fragment("a"), Fragment("b")
     for made in (first, second):
         made.file("seccomp.bpf", b"")
-    with pytest.raises(PluginError, match=r"b contributes the bundle's seccomp\.bpf"):
+    with pytest.raises(PluginError, match=r"a and b both contribute the bundle's seccomp\.bpf"):
         assemble([first, second])
     first.file("rootfs", Directory())
     assert assemble([first]).files == {"seccomp.bpf": b"", "rootfs": Directory()}
@@ -137,3 +139,74 @@ def test_a_replaced_list_is_empty_where_nothing_is_contributed() -> None:
     assert assemble([fragment], foreign).document["mounts"] == foreign["mounts"]
     fragment.replace("/mounts")
     assert assemble([fragment], foreign).document["mounts"] == []
+
+
+# --- one owner for each place -----------------------------------------------------------------------------------------
+
+
+def owned(owner: str, *deeds: tuple[str, str]) -> Fragment:
+    fragment = Fragment(owner)
+    for deed, place in deeds:
+        if deed == "item":
+            fragment.item(place, "key", 1)
+        elif deed == "file":
+            fragment.file(place, b"")
+        elif deed == "link":
+            fragment.file(place, Symlink("/etc"))
+        elif deed == "replace":
+            fragment.replace(place)
+        else:
+            fragment.put(place, {"x": 1})
+    return fragment
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (("item", "/mounts"), ("put", "/mounts/0/options")),
+        (("item", "/process/env"), ("put", "/process")),
+        (("item", "/mounts"), ("put", "/mounts")),
+        (("replace", "/mounts"), ("replace", "/mounts")),
+        (("replace", "/mounts"), ("put", "/mounts")),
+        (("put", "/linux"), ("put", "/linux/seccomp")),
+        (("put", "/linux"), ("item", "/linux/devices")),
+        (("file", "seccomp.bpf"), ("file", "seccomp.bpf")),
+        (("link", "rootfs/foo"), ("file", "rootfs/foo/bar")),
+        (("file", "rootfs/foo"), ("file", "rootfs/foo/bar")),
+    ],
+)
+def test_a_place_has_one_owner(first: tuple[str, str], second: tuple[str, str]) -> None:
+    for order in ((first, second), (second, first)):
+        with pytest.raises(PluginError):
+            assemble([owned("one", order[0]), owned("two", order[1])])
+
+
+@pytest.mark.parametrize("path", ["/abs", "../x", "a/../../x", "config.json", "", ".", "a//b", "./a"])
+def test_a_file_stays_in_the_bundle(path: str) -> None:
+    with pytest.raises(PluginError):
+        Fragment("one").file(path, b"")
+
+
+def test_a_place_is_set_once() -> None:
+    fragment = owned("one", ("put", "/a"), ("file", "f"))
+    with pytest.raises(PluginError, match="twice"):
+        fragment.put("/a", 2)
+    with pytest.raises(PluginError, match="twice"):
+        fragment.file("f", b"")
+
+
+def test_leases_of_all_mechanisms_form_one_annotation() -> None:
+    one, two = Fragment("one"), Fragment("two")
+    one.lease(Path("/run/a"))
+    two.lease(Path("/run/b"))
+    assert json.loads(assemble([one, two]).document["annotations"][LEASES]) == ["/run/a", "/run/b"]
+    assert "annotations" not in assemble([Fragment("one")]).document
+
+
+def test_what_was_contributed_cannot_be_changed_afterwards() -> None:
+    fragment, value = Fragment("one"), {"deep": [1]}
+    fragment.put("/a", value)
+    spec = assemble([fragment])
+    value["deep"].append(2)
+    spec.document["a"]["deep"].append(3)
+    assert spec.document["a"] == {"deep": [1]}

@@ -33,7 +33,7 @@ from hardening.launch.command import START
 from hardening.mechanism import Excess
 from hardening.plugins import Plugin, Plugins, load
 from hardening.runtime import LaunchRequest
-from hardening.spec import OCI_VERSION
+from hardening.spec import OCI_VERSION, to_json
 from hardening_namespaces import idmaps
 from hardening_namespaces.settings import NamespacesSettings
 from tests.support.features import available, require
@@ -160,7 +160,7 @@ def planned(
         maps = idmaps.resolve(namespaces, host)
         natural = maps.natural if maps is not None else natural
     document = filled(plan.spec.document, command, natural, folder / "root")
-    return attrs.evolve(plan, spec=attrs.evolve(plan.spec, document=document))
+    return attrs.evolve(plan, spec=attrs.evolve(plan.spec, config=to_json(document)))
 
 
 def filled(document: Mapping[str, Any], command: Sequence[str], ids: tuple[int, int], root: Path) -> dict[str, Any]:
@@ -362,10 +362,10 @@ def _write(
     change: Callable[[dict[str, Any]], None] | None,
 ) -> dict[str, Any]:
     plan = planned(profiles, command, folder=folder, mechanisms=mechanisms, user=user)
-    document = json.loads(bundle.to_json(plan.spec.document))
+    document = plan.spec.document
     if change is not None:
         change(document)
-    bundle.write(attrs.evolve(plan.spec, document=document), folder / "bundle")
+    bundle.write(attrs.evolve(plan.spec, config=to_json(document)), folder / "bundle")
     hand_over(folder, user)
     return dict(document)
 

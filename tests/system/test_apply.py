@@ -23,7 +23,7 @@ from hardening.cli.session import Request, Session
 from hardening.host import Host
 from hardening.plugins import Plugins
 from hardening.report.changes import changes
-from hardening.spec import lookup
+from hardening.spec import lookup, to_json
 from tests.support import podman, runs
 from tests.support.features import available, require
 from tests.support.runs import RUNTIMES, installed
@@ -220,7 +220,7 @@ def run_tightened(
         # Rules for devices are cgroups' business: the native launcher has none and says so, as an ordinary user's runtime
         # does. The profile gives no device and no right to make one.
         ready["linux"] = {key: value for key, value in ready["linux"].items() if key != "resources"}
-    bundle.write(attrs.evolve(plan.spec, document=ready), folder / "bundle")
+    bundle.write(attrs.evolve(plan.spec, config=to_json(ready)), folder / "bundle")
     runs.hand_over(folder / "bundle", user)
     return receipt_of(folder, runtime, user)
 

@@ -17,7 +17,7 @@ import pytest
 
 from hardening import bundle, pipeline
 from hardening.mechanism import Check
-from hardening.spec import Spec
+from hardening.spec import Spec, to_json
 from hardening_rootfs import Rootfs
 from hardening_rootfs.verify import Mounted, parse
 from tests.support.features import require
@@ -384,8 +384,8 @@ def applied(program: str, *, profile: str | None, extra: Sequence[dict[str, Any]
         host = host_of(None, installed(MECHANISMS))
         if profile is not None:
             plan = pipeline.tighten(plugins, composed([profile], plugins, host, folder), host, document)
-            document = json.loads(bundle.to_json(plan.spec.document))
-        bundle.write(Spec(document, {}, {}), folder / "bundle")
+            document = plan.spec.document
+        bundle.write(Spec(to_json(document), {}, {}), folder / "bundle")
         with running_bundle(folder, document, runtime=program) as found:
             yield found
 

@@ -18,9 +18,10 @@ import pytest
 
 from hardening import bundle
 from hardening.errors import HostError
+from hardening.spec import LEASES, to_json
 from hardening_selinux.host import probe
 from hardening_selinux.labels import Label
-from hardening_selinux.mcs import LEASES, Lease, living
+from hardening_selinux.mcs import Lease, living
 from tests.plugins.selinux.test_mcs import abandoned, end, start
 from tests.plugins.selinux.test_mcs import leases as reserved
 from tests.support.features import available, require
@@ -168,9 +169,9 @@ def test_launches_are_not_disturbed_by_others_who_reserve(tmp_path: Path) -> Non
         (found,) = reserved(holder)
         with workplace() as place:
             plan = planned([BEST_EFFORT], ["/bin/true"], folder=place, mechanisms=MECHANISMS)
-            document = json.loads(json.dumps(plan.spec.document))
+            document = plan.spec.document
             naming(found)(document)
-            bundle.write(attrs.evolve(plan.spec, document=document), place / "bundle")
+            bundle.write(attrs.evolve(plan.spec, config=to_json(document)), place / "bundle")
             (tmp_path / "bundle").symlink_to(place / "bundle")
             end(holder)
             with looking(folder):

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from hardening.errors import LaunchError
-from hardening_selinux.mcs import LEASES, Lease, choose, is_alive, living, reserve
+from hardening.spec import LEASES
+from hardening_selinux.mcs import Lease, choose, is_alive, living, reserve
 from tests.support.users import REPOSITORY
 
 #: Reserves pairs, prints them, then waits to be killed; `sys.argv`: folder, how many, bundle or "".

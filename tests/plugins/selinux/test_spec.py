@@ -14,10 +14,9 @@ import pytest
 from hardening.errors import ProfileError, SpecError
 from hardening.mechanism import Context, Excess, Shortfall
 from hardening.source import Origin
-from hardening.spec import Fragment, assemble
+from hardening.spec import LEASES, Fragment, assemble
 from hardening_rootfs.volumes import Volume
 from hardening_selinux.labels import Label
-from hardening_selinux.mcs import LEASES
 from hardening_selinux.settings import SelinuxSettings
 from hardening_selinux.spec import contribute, prepare, tighten
 from tests.plugins.selinux.hosts import INACTIVE, context, facts, settings, volumes

@@ -1,0 +1,43 @@
+"""Stacks of shipped profiles, composed and planned for whoever calls, root or an ordinary user."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+from hardening import pipeline
+from hardening.cli.session import Request, Session
+from hardening.compose import Composition, compose
+from hardening.host import Host
+from hardening.plugins import Plugins
+from tests.support import runs
+from tests.support.users import User
+
+
+@cache
+def here(user: User | None = None) -> tuple[Plugins, Host]:
+    """The installed plugins, and what they know of this host for a caller."""
+    plugins = runs.installed()
+    return plugins, runs.host_of(user, plugins)
+
+
+def composed(profiles: Sequence[str], user: User | None = None) -> Composition:
+    """A stack of profiles, by name or path."""
+    plugins, host = here(user)
+    session = Session(plugins)
+    return compose(session.stack(Request(tuple(profiles))), plugins.mechanisms, host, session.today)
+
+
+def planned(profiles: Sequence[str], command: Sequence[str], folder: Path, user: User | None = None) -> pipeline.Plan:
+    """The plan for a command under a stack; its bundle belongs at ``folder / "bundle"``."""
+    plugins, host = here(user)
+    return pipeline.plan(plugins, composed(profiles, user), host, command, bundle=folder / "bundle")
+
+
+def layer(folder: Path, name: str, text: str) -> str:
+    """Write a layer and return its path, as ``-p`` takes it."""
+    path = folder / f"{name}.toml"
+    path.write_text(text)
+    path.chmod(0o644)
+    return str(path)
