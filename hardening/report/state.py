@@ -7,7 +7,11 @@ from collections.abc import Iterable, Iterator, Sequence
 import attrs
 
 from hardening.compose import Composition
+from hardening.findings import Finding, Severity
 from hardening.mechanism import Shortfall
+
+#: The rule of the findings that repeat a shortfall each.
+NOT_ENFORCED = "core/not-enforced"
 
 
 @attrs.frozen
@@ -21,24 +25,28 @@ class Enforcement:
 
 
 def enforcement(composition: Composition, shortfalls: Iterable[Shortfall]) -> list[Enforcement]:
-    """The state of every mechanism. A shortfall of its whole table, or of its setting ``enabled``, means that nothing of
-    it is enforced."""
+    """The state of every mechanism."""
     found = tuple(shortfalls)
     states = []
     for mechanism in composition.mechanisms:
         own = tuple(item for item in found if item.leaf.split(".")[0] == mechanism.name)
-        whole = any(item.leaf in (mechanism.name, f"{mechanism.name}.enabled") for item in own)
-        state = "not enforced" if whole else "partly" if own else "enforced"
+        state = "not enforced" if any(item.whole for item in own) else "partly" if own else "enforced"
         requirement = "required" if composition.required(mechanism.name) else "best-effort"
         states.append(Enforcement(mechanism.name, requirement, state, own))
     return states
 
 
-def notes(composition: Composition, shortfalls: Sequence[Shortfall]) -> Iterator[str]:
-    """One line each: what is not enforced, which exceptions are used, which profiles are shadowed."""
+def notes(
+    composition: Composition, shortfalls: Sequence[Shortfall] = (), findings: Sequence[Finding] = ()
+) -> Iterator[str]:
+    """One line each: what is not enforced, which findings are more than notes, which exceptions are used, which profiles
+    are shadowed. Remedies are left to where there is room for them: `doctor`, and the reports."""
     for shortfall in shortfalls:
-        remedy = f" ({shortfall.remedy})" if shortfall.remedy else ""
-        yield f"not enforced: {shortfall.leaf}: {shortfall.reason}{remedy}"
+        yield f"not enforced: {shortfall.leaf}: {shortfall.reason}"
+    for finding in findings:
+        if finding.severity is not Severity.NOTE and finding.rule != NOT_ENFORCED:
+            place = finding.origin or finding.leaf
+            yield f"{finding.severity}: {place}{': ' if place else ''}{finding.message}"
     seen: set[str] = set()
     for leaf, exception in composition.used_exceptions():
         line = f"exception: {exception.setting}: {exception.reason} ({_reference(exception.ticket)}{exception.origin})"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -115,11 +116,48 @@ def test_a_run_says_what_is_not_enforced_excepted_and_shadowed(folder: Path) -> 
     done = process(folder, "run", "-p", "used", "--", "true", broken=True)
     assert done.code == 0
     assert done.stderr.splitlines() == [
-        "not enforced: box.closed: the hinge is broken (buy a hinge)",
+        "not enforced: box.closed: the hinge is broken",
         f"exception: box.size: why ({folder}/used.toml:2)",
     ]
     quiet = process(folder, "run", "-q", "-p", "used", "--", "true", broken=True)
     assert (quiet.code, quiet.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("run", "--", "true"), ("compose", "-o", "b"), ("compose",), ("apply", "config.json", "--check")],
+    ids=" ".join,
+)
+def test_warnings_are_one_line_each(arguments: tuple[str, ...], folder: Path) -> None:
+    foreign(folder)
+    name, *rest = arguments
+    lines = process(folder, name, "-p", "open", *rest).stderr.splitlines()
+    assert [line for line in lines if line.startswith("warning")] == ["warning: box.closed: the lid is open"]
+    shutil.rmtree(folder / "b", ignore_errors=True)
+    assert "warning" not in process(folder, name, "-q", "-p", "open", *rest).stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("run", "--dry-run", "--", "true"),
+        ("run", "--dry-run", "--json", "--", "true"),
+        ("compose", "--format", "sarif"),
+        ("compose", "--format", "html"),
+        ("apply", "config.json", "--check", "--json"),
+    ],
+    ids=" ".join,
+)
+def test_what_a_report_holds_is_not_said_again(
+    arguments: tuple[str, ...], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    foreign(folder)
+    profile(folder, "open", "[box]\nclosed = false\nrequirement = 'best-effort'\n")
+    call(session(folder, broken=True), arguments[0], "-p", "open", *arguments[1:])
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    for text in ("the lid is open", "the hinge is broken", "buy a hinge"):
+        assert text in captured.out
 
 
 def test_shadowed_profiles_are_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

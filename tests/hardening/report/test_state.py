@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from hardening.cli.session import Request
+from hardening.findings import Finding, Severity
 from hardening.mechanism import Check, Shortfall
 from hardening.report import verification
 from hardening.report.state import enforcement, notes
@@ -16,19 +17,20 @@ from tests.hardening.cli.samples import profile, session
 @pytest.mark.parametrize(
     ("leaves", "state"),
     [
-        ([], "enforced"),
-        (["box.size"], "partly"),
-        (["box"], "not enforced"),
-        (["box.enabled", "box.size"], "not enforced"),
+        ({}, "enforced"),
+        ({"box.size": False}, "partly"),
+        ({"box.enabled": False}, "partly"),
+        ({"box.closed": True, "box.size": False}, "not enforced"),
     ],
 )
-def test_the_state_of_a_mechanism(leaves: list[str], state: str, tmp_path: Path) -> None:
+def test_the_state_of_a_mechanism(leaves: dict[str, bool], state: str, tmp_path: Path) -> None:
     profile(tmp_path, "default", "[box]\nrequirement = 'best-effort'\n")
     composition = session(tmp_path).compose(Request(("default",)))
-    shortfalls = [Shortfall(leaf, "reason", "") for leaf in [*leaves, "other.thing"]]
+    shortfalls = [Shortfall(leaf, "reason", "", whole=whole) for leaf, whole in leaves.items()]
+    shortfalls.append(Shortfall("other.thing", "reason", "", whole=True))
     (found,) = enforcement(composition, shortfalls)
     assert (found.mechanism, found.requirement, found.state) == ("box", "best-effort", state)
-    assert [item.leaf for item in found.shortfalls] == leaves
+    assert [item.leaf for item in found.shortfalls] == list(leaves)
 
 
 def test_notes_are_one_line_each_and_not_repeated(tmp_path: Path) -> None:
@@ -36,8 +38,19 @@ def test_notes_are_one_line_each_and_not_repeated(tmp_path: Path) -> None:
     profile(tmp_path, "more", "extends = 'default'\n[[exceptions]]\nsetting = 'box.size'\nreason = 'why'\nticket = 'T'\n"
             "[box]\nsize = 2\n")  # fmt: skip
     composition = session(tmp_path).compose(Request(("more",)))
-    assert list(notes(composition, [Shortfall("box.lid", "no lid", "")])) == [
+    findings = [
+        Finding("core/not-enforced", Severity.WARNING, "box.lid is not enforced: no lid", leaf="box.lid"),
+        Finding("box/a", Severity.NOTE, "a note"),
+        Finding("box/b", Severity.WARNING, "a warning", leaf="box.size", origin="file:1", hint="a remedy"),
+        Finding("box/c", Severity.ERROR, "an error", leaf="box.size"),
+        Finding("box/d", Severity.ERROR, "about everything"),
+    ]
+    lacks = [Shortfall("box.lid", "no lid", 'buy one, or say requirement = "best-effort" in [box]')]
+    assert list(notes(composition, lacks, findings)) == [
         "not enforced: box.lid: no lid",
+        "warning: file:1: a warning",
+        "error: box.size: an error",
+        "error: about everything",
         f"exception: box.size: why (T, {tmp_path}/more.toml:2)",
     ]
 
