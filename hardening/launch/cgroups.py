@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import select
 
@@ -31,6 +32,7 @@ class Cgroup:
 
     def __init__(self) -> None:
         self._directories: list[tuple[str, bool]] = []  # (path, whether it is v2), deepest last
+        self._claims: list[int] = []
 
     def create(self, path: str, resources: Resources | None, needs: dict[str, list[tuple[bool, str, str]]]) -> None:
         """Make the groups and write the limits; `LaunchError` when this host or caller cannot."""
@@ -67,15 +69,12 @@ class Cgroup:
                 if hierarchy.unified:
                     _enable(directory, controllers)
                 directory = os.path.join(directory, part)
-                try:
-                    os.mkdir(directory, 0o755)
-                    self._directories.append((directory, hierarchy.unified))
-                    _inherit_cpuset(directory, hierarchy)
-                except FileExistsError:
-                    if index == len(parts) - 1:
-                        raise LaunchError(
-                            f"the cgroup {directory} exists: another container uses it", origin=origin
-                        ) from None
+                if index == len(parts) - 1:
+                    self._claims.append(_claim(directory))
+                elif not _make_directory(directory):
+                    continue
+                self._directories.append((directory, hierarchy.unified))
+                _inherit_cpuset(directory, hierarchy)
             for controller in controllers:
                 origin = f"config.json:/linux/resources/{controller}"
                 for for_unified, file, value in needs[controller]:
@@ -100,6 +99,7 @@ class Cgroup:
 
     def remove(self) -> None:
         """Kill what is left inside and remove the groups that `create` made. `OSError` when one cannot be removed."""
+        leaves = self._leaves()
         for directory, _ in reversed(self._directories):
             for attempt in range(REMOVE_ATTEMPTS):
                 try:
@@ -108,11 +108,65 @@ class Cgroup:
                 except FileNotFoundError:
                     break
                 except OSError as error:
+                    if error.errno == errno.EBUSY and directory not in leaves:
+                        break  # a parent that holds the group of another container by now
                     if error.errno != errno.EBUSY or attempt == REMOVE_ATTEMPTS - 1:
                         raise
                     _kill_members(directory)
                     select.select([], [], [], REMOVE_PAUSE)
         self._directories.clear()
+        for claim in self._claims:
+            os.close(claim)
+        self._claims.clear()
+
+
+def _claim(directory: str) -> int:
+    """Make a group, and hold a lock (flock(2)) on it that ends with this process: the descriptor.
+
+    A group that is there already, empty and not held, is what a killed launch has left: it is removed first, for its
+    limits are not known. `LaunchError` for any other.
+    """
+    used = LaunchError(
+        f"the cgroup {directory} exists: another container uses it",
+        origin="config.json:/linux/cgroupsPath",
+        hint=f"see {directory}/cgroup.procs for its processes",
+    )
+    try:
+        if not _make_directory(directory):
+            held = _hold(directory)
+            try:
+                os.rmdir(directory)
+            finally:
+                os.close(held)
+            os.mkdir(directory, 0o755)
+        return _hold(directory)
+    except OSError as error:
+        # EBUSY: it has processes, or groups of its own. The others: another launch claims it at this moment.
+        if error.errno in (errno.EBUSY, errno.EWOULDBLOCK, errno.ENOENT, errno.EEXIST):
+            raise used from error
+        raise
+
+
+def _hold(directory: str) -> int:
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Another launch may have removed it as a leftover before it was locked, and made one of its own.
+        if not os.path.samestat(os.fstat(fd), os.stat(directory)):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), directory)
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _make_directory(directory: str) -> bool:
+    """Make a group, unless it is there; whether it is new."""
+    try:
+        os.mkdir(directory, 0o755)
+    except FileExistsError:
+        return False
+    return True
 
 
 def _kill_members(directory: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -16,6 +17,7 @@ import pytest
 
 from tests.support import bundles, runs
 from tests.support.bundles import Stance
+from tests.support.features import require
 
 pytestmark = pytest.mark.system
 
@@ -192,3 +194,72 @@ def test_a_launch_that_is_killed_on_its_way_leaves_no_process(folder: Path, stan
         while traces(folder) != before:
             assert time.monotonic() < end, traces(folder)
             time.sleep(0.05)
+
+
+def groups_of(name: str) -> list[Path]:
+    """The control groups of a name, deepest first, in every hierarchy."""
+    return sorted(Path("/sys/fs/cgroup").glob(f"**/{name}"), reverse=True)
+
+
+def limited(script: str, path: str) -> dict[str, Any]:
+    require("root")
+    require("cgroups")
+    document = bundles.stance("root").config("sh", "-c", script)
+    document["linux"]["resources"] = {"pids": {"limit": 4}, "memory": {"limit": 64 << 20}}
+    document["linux"]["cgroupsPath"] = path
+    return document
+
+
+def test_the_group_that_a_killed_launch_has_left_is_used_again() -> None:
+    name = f"hardening-test-{os.getpid()}"
+    with runs.workplace(None) as folder:
+        bundle = bundles.write(folder / "bundle", limited("echo ready; while :; do sleep 0.1; done", f"/{name}"))
+        with bundles.started(bundle) as (process, _):
+            # As long as it lives, nobody else gets the group.
+            done = bundles.launch(bundle)
+            assert done.returncode == 125
+            assert "another container uses it" in done.stderr
+            process.kill()
+            process.wait()
+        assert groups_of(name)
+        bundle = bundles.write(folder / "bundle", limited("exit 7", f"/{name}"))
+        assert bundles.launch(bundle).returncode == 7
+        assert groups_of(name) == []
+
+
+def test_a_group_that_somebody_holds_is_left_alone_though_it_is_empty() -> None:
+    name = f"hardening-test-{os.getpid()}"
+    with runs.workplace(None) as folder:
+        bundle = bundles.write(folder / "bundle", limited("exit 7", f"/{name}"))
+        with bundles.started(bundles.write(folder / "other", limited("echo ready; sleep 60", f"/{name}"))) as (
+            process,
+            _,
+        ):
+            process.kill()
+            process.wait()
+        held = [os.open(path, os.O_RDONLY) for path in groups_of(name)]
+        try:
+            for fd in held:
+                fcntl.flock(fd, fcntl.LOCK_EX)
+            done = bundles.launch(bundle)
+            assert (done.returncode, "another container uses it" in done.stderr) == (125, True)
+            assert groups_of(name)
+        finally:
+            for fd in held:
+                os.close(fd)
+        assert bundles.launch(bundle).returncode == 7
+
+
+def test_the_parent_of_a_group_is_shared() -> None:
+    parent = f"hardening-test-{os.getpid()}"
+    with runs.workplace(None) as folder:
+        one = bundles.write(folder / "one", limited("echo ready; sleep 0.5", f"/{parent}/one"))
+        two = bundles.write(folder / "two", limited("echo ready; while :; do sleep 0.1; done", f"/{parent}/two"))
+        with bundles.started(one) as (first, _), bundles.started(two) as (second, pid):
+            assert first.wait(10) == 0
+            assert second.poll() is None
+            assert os.path.exists(f"/proc/{pid}")
+            second.kill()
+            second.wait()
+        for path in (*groups_of(f"{parent}/two"), *groups_of(parent)):
+            path.rmdir()
