@@ -8,6 +8,7 @@ import stat
 
 from hardening.errors import LaunchError
 from hardening.launch import jsontext
+from hardening.launch.filterdigest import ANNOTATION, digest
 from hardening.launch.frozen import Frozen
 
 TYPE_CHECKING = False
@@ -54,9 +55,9 @@ def load_filter(bundle: Bundle, plan: Plan) -> bytes:
     origin = os.path.join(bundle.directory, "seccomp.bpf")
     if not program or len(program) % 8:
         raise LaunchError("is not a BPF program of 8-byte instructions", origin=origin)
-    if _sha256(program) != plan.seccomp.sha256:
+    if digest(plan.seccomp.source, program) != plan.seccomp.sha256:
         raise LaunchError(
-            "is not the filter that config.json names: its sha256 differs",
+            f"is not compiled from the linux.seccomp of config.json: the digest in {ANNOTATION} differs",
             origin=origin,
             hint="write the bundle again with `hardening compose -o` or `hardening apply`",
         )
@@ -99,16 +100,3 @@ def _refuse_writable(fd: int, path: str) -> None:
             origin=path,
             hint=f"chmod go-w {path}",
         )
-
-
-def _sha256(data: bytes) -> str:
-    # hashlib loads OpenSSL, which takes as long as the rest of the launch; the interpreter's own code does not.
-    try:
-        from _sha2 import sha256  # type: ignore[import-not-found, unused-ignore]
-    except ImportError:
-        try:
-            from _sha256 import sha256  # type: ignore[import-not-found, unused-ignore]
-        except ImportError:
-            from hashlib import sha256
-    digest: str = sha256(data).hexdigest()
-    return digest

@@ -7,13 +7,13 @@ does not know. Every refusal carries the JSON pointer (RFC 6901) of the field.
 from __future__ import annotations
 
 from hardening.errors import HardeningError, LaunchError, raise_all
-from hardening.launch.config_linux import SECCOMP_DIGEST, read_linux
+from hardening.launch.config_linux import read_linux
 from hardening.launch.config_mounts import read_mounts
 from hardening.launch.config_process import read_process
 from hardening.launch.plan import Plan, Process
 from hardening.launch.reader import Problem, Table
 
-__all__ = ["SECCOMP_DIGEST", "examine", "read", "unsupported"]
+__all__ = ["examine", "read", "unsupported"]
 
 UNSUPPORTED = {
     "hooks": "the native launcher runs no hooks",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hardening.launch import abi
 from hardening.launch.config_mounts import PROPAGATION, read_id_maps
+from hardening.launch.filterdigest import ANNOTATION
 from hardening.launch.plan import Device, IdMap, Namespace, Resources, Seccomp
 from hardening.launch.reader import Table
 
@@ -11,7 +12,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-SECCOMP_DIGEST = "org.hardening.seccomp.bpf.sha256"
 
 NAMESPACES = {
     "pid": abi.CLONE_NEWPID,
@@ -147,11 +147,11 @@ def _read_paths(table: Table, key: str) -> tuple[str, ...]:
 
 
 def _read_seccomp(table: Table, annotations: dict[str, str]) -> Seccomp | None:
-    digest = annotations.get(SECCOMP_DIGEST)
+    digest = annotations.get(ANNOTATION)
     entry = table.table("seccomp")
     if entry is None:
         if digest is not None and not table.has("seccomp"):
-            table.refuse("seccomp", f"is missing, and the annotation {SECCOMP_DIGEST} announces a filter")
+            table.refuse("seccomp", f"is missing, and the annotation {ANNOTATION} announces a filter")
         return None
     flags = 0
     for index, name in enumerate(entry.strings("flags")):
@@ -162,13 +162,16 @@ def _read_seccomp(table: Table, annotations: dict[str, str]) -> Seccomp | None:
     if digest is None:
         table.refuse(
             "seccomp",
-            f"is not compiled: the native launcher loads seccomp.bpf beside config.json, whose sha256 is the annotation"
-            f" {SECCOMP_DIGEST} (`hardening apply` writes both)",
+            "is not compiled: the native launcher loads seccomp.bpf beside config.json, which the annotation"
+            f" {ANNOTATION} binds to it (`hardening apply` writes both)",
         )
     for key in ("listenerPath", "listenerMetadata"):
         if entry.has(key):
             entry.refuse(key, "the native launcher serves no seccomp listener")
-    return Seccomp(flags=flags, sha256=(digest or "").lower())
+    # The digest holds these to the program; only what no runtime knows is refused by name.
+    entry.pass_over("defaultAction", "defaultErrnoRet", "architectures", "syscalls")
+    entry.done()
+    return Seccomp(flags=flags, source=entry.data(), sha256=(digest or "").lower())
 
 
 def _read_devices(table: Table, has_user_namespace: bool) -> tuple[Device, ...]:

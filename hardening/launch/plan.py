@@ -118,9 +118,11 @@ class Resources(Frozen):
 
 
 class Seccomp(Frozen):
-    """The compiled filter: its flags for seccomp(2), and the digest that the bundle states (lower-case hex)."""
+    """The compiled filter: its flags for seccomp(2), the JSON data that it is compiled from, and the digest of both that
+    the bundle states (lower-case hex)."""
 
     flags: int
+    source: object
     sha256: str
 
 

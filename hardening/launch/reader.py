@@ -123,6 +123,14 @@ class Table:
         """The names of all members."""
         return tuple(self._values)
 
+    def pass_over(self, *keys: str) -> None:
+        """Take members as they are: something else holds them to what they should be."""
+        self._asked.update(keys)
+
+    def data(self) -> dict[str, object]:
+        """The whole object as JSON data."""
+        return dict(self._values)
+
     def done(self, known: dict[str, str] | None = None) -> None:
         """Refuse every member that nobody asked for; ``known`` gives the reason for names that the spec has."""
         for key in self._values:

@@ -7,7 +7,6 @@ the model, exactly and for every system call. libseccomp before 2.6.1 merges som
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -39,11 +38,6 @@ class Compiled:
     document: dict[str, Any]
     program: bytes
     flattened: tuple[str, ...] = ()
-
-    @property
-    def digest(self) -> str:
-        """The SHA-256 of the program, hexadecimal."""
-        return hashlib.sha256(self.program).hexdigest()
 
 
 @lru_cache(maxsize=8)

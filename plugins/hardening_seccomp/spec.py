@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import attrs
 
+from hardening.launch import filterdigest
 from hardening.mechanism import Context, Excess
 from hardening.schema import REST
 from hardening.spec import Fragment, lookup
@@ -20,7 +20,7 @@ from hardening_seccomp.oci import POINTER, read, strictest
 from hardening_seccomp.settings import SeccompSettings
 
 FILE = "seccomp.bpf"
-DIGEST = "org.hardening.seccomp.bpf.sha256"
+DIGEST = filterdigest.ANNOTATION
 
 
 def filter_of(settings: SeccompSettings, context: Context) -> Filter:
@@ -61,8 +61,8 @@ def contribute(settings: SeccompSettings, context: Context, fragment: Fragment) 
 
 
 def _put(compiled: Compiled, fragment: Fragment) -> None:
-    fragment.put(POINTER, copy.deepcopy(compiled.document), "seccomp.*", "seccomp.architectures", "seccomp.flags")
-    fragment.put(f"/annotations/{DIGEST}", compiled.digest, "seccomp.*")
+    fragment.put(POINTER, compiled.document, "seccomp.*", "seccomp.architectures", "seccomp.flags")
+    fragment.put(f"/annotations/{DIGEST}", filterdigest.digest(compiled.document, compiled.program), "seccomp.*")
     fragment.file(FILE, compiled.program)
 
 

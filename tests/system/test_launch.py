@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import signal
 import subprocess
@@ -13,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from hardening.launch.filterdigest import ANNOTATION, digest
 from tests.support import bundles, runs
 from tests.support.bundles import Stance
 from tests.support.features import require
@@ -57,8 +57,7 @@ def with_filter(folder: Path, document: dict[str, Any], program: bytes) -> None:
     (folder / "bundle").mkdir(exist_ok=True)
     (folder / "bundle" / "seccomp.bpf").write_bytes(program)
     document["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW"}
-    digest = hashlib.sha256(program).hexdigest()
-    document["annotations"] = {"org.hardening.seccomp.bpf.sha256": digest}
+    document["annotations"] = {ANNOTATION: digest(document["linux"]["seccomp"], program)}
 
 
 def test_capabilities_and_no_new_privileges(folder: Path, stance: Stance) -> None:

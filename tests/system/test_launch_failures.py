@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import os
 import signal
@@ -15,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from hardening.launch.filterdigest import ANNOTATION, digest
 from tests.support import bundles, runs
 from tests.support.bundles import Stance
 from tests.support.features import require
@@ -107,8 +107,7 @@ CASES: dict[str, tuple[Change, int, str]] = {
 
 def bad_filter(document: dict[str, Any]) -> None:
     document["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW"}
-    digest = hashlib.sha256(b"\xff" * 8).hexdigest()
-    document["annotations"] = {"org.hardening.seccomp.bpf.sha256": digest}
+    document["annotations"] = {ANNOTATION: digest(document["linux"]["seccomp"], b"\xff" * 8)}
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
+import json
 from pathlib import Path
 
 import pytest
 
 from hardening.errors import LaunchError
 from hardening.launch import bundle, config
+from hardening.launch.filterdigest import ANNOTATION, digest
 from tests.support import bundles
 
 
@@ -18,7 +19,7 @@ def place(tmp_path: Path) -> Path:
     document = bundles.config("true")
     program = bytes(16)
     document["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW"}
-    document["annotations"] = {config.SECCOMP_DIGEST: hashlib.sha256(program).hexdigest()}
+    document["annotations"] = {ANNOTATION: digest(document["linux"]["seccomp"], program)}
     (tmp_path / "seccomp.bpf").write_bytes(program)
     (tmp_path / "seccomp.bpf").chmod(0o644)
     return bundles.write(tmp_path, document)
@@ -82,3 +83,13 @@ def test_what_others_can_write(place: Path, name: str, mode: int) -> None:
     with pytest.raises(LaunchError, match="can be written by others") as caught:
         bundle.load(str(place))
     assert "chmod go-w" in str(caught.value)
+
+
+def test_a_filter_cannot_be_described_otherwise_than_it_is(place: Path) -> None:
+    """What is audited is what runs: neither half of the filter changes without the other."""
+    document = json.loads((place / "config.json").read_bytes())
+    document["linux"]["seccomp"]["syscalls"] = [{"names": ["read"], "action": "SCMP_ACT_KILL_PROCESS"}]
+    (place / "config.json").write_text(json.dumps(document))
+    found = bundle.load(str(place))
+    with pytest.raises(LaunchError, match="not compiled from"):
+        bundle.load_filter(found, config.read(found.document))

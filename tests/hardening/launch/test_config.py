@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from hardening.errors import HardeningError
 from hardening.launch import abi, config
+from hardening.launch.filterdigest import ANNOTATION
 from tests.support import bundles
 
 
@@ -93,7 +94,7 @@ IDS = [{"containerID": 0, "hostID": 1000, "size": 1}]
         ({"linux__rootfsPropagation": "nope"}, "/linux/rootfsPropagation"),
         ({"linux__seccomp": {"defaultAction": "SCMP_ACT_ALLOW"}}, "/linux/seccomp"),
         ({"linux__seccomp": {"listenerPath": "/x"}}, "/linux/seccomp/listenerPath"),
-        ({"annotations": {config.SECCOMP_DIGEST: "00"}}, "/linux/seccomp"),
+        ({"annotations": {ANNOTATION: "00"}}, "/linux/seccomp"),
         ({"linux__personality": {}}, "/linux/personality"),
         ({"linux__intelRdt": {}}, "/linux/intelRdt"),
         ({"linux__resources": {"devices": []}}, "/linux/resources/devices"),

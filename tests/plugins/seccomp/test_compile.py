@@ -105,10 +105,3 @@ def test_a_filter_longer_than_the_kernel_accepts_becomes_stricter_and_says_so() 
     compiled = compile_filter(Filter(ENOSYS, dict.fromkeys(names, rule), frozenset({"x86_64"})), LIBRARY)
     assert set(compiled.flattened) == set(names)
     assert len(compiled.program) // 8 <= bpf.MAX_INSTRUCTIONS
-
-
-def test_the_digest_is_that_of_the_program() -> None:
-    import hashlib
-
-    compiled = compile_filter(PLAIN, LIBRARY)
-    assert compiled.digest == hashlib.sha256(compiled.program).hexdigest()

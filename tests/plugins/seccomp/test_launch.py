@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from hardening.launch.filterdigest import ANNOTATION
 from hardening_seccomp import Seccomp
 from tests.plugins.seccomp.stacks import settings
 from tests.support.features import require
@@ -67,7 +68,7 @@ def test_the_kernel_reports_one_filter(runtime: str, tmp_path: Path) -> None:
         del linux["seccomp"]
         annotations = document["annotations"]
         assert isinstance(annotations, dict)
-        annotations.pop("org.hardening.seccomp.bpf.sha256")
+        annotations.pop(ANNOTATION)
 
     with running(COMMON, DENYING, runtime=runtime, mechanisms=MECHANISMS, change=without) as found:
         checks = list(Seccomp().verify(settings(tmp_path, DENYING), {"status": found.status}))

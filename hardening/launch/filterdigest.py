@@ -1,0 +1,51 @@
+"""What binds a compiled filter to the configuration that was audited: one digest over both.
+
+`config.json` says in ``linux.seccomp`` what a filter does, and crun and runc compile that; the native launcher loads
+``seccomp.bpf``. The annotation holds the SHA-256 of the canonical ``linux.seccomp`` (JSON with sorted keys and without
+spaces), a NUL, and the program: neither can be changed without the other.
+"""
+
+from __future__ import annotations
+
+ANNOTATION = "org.hardening.seccomp.sha256"
+
+
+def digest(seccomp: object, program: bytes) -> str:
+    """The digest in hexadecimal. ``seccomp`` is JSON data without floats."""
+    return sha256(canonical(seccomp) + b"\0" + program)
+
+
+def canonical(value: object) -> bytes:
+    """JSON data as the one text that stands for it; `TypeError` for anything else, floats included."""
+    return _text(value).encode()
+
+
+def _text(value: object) -> str:
+    # The encoder in C, because importing `json` doubles the start of a launch.
+    from _json import encode_basestring_ascii as quoted  # type: ignore[import-not-found, unused-ignore]
+
+    if isinstance(value, str):
+        return str(quoted(value))
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, (list, tuple)):
+        return f"[{','.join(map(_text, value))}]"
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{quoted(key)}:{_text(value[key])}" for key in sorted(value)) + "}"
+    raise TypeError(f"{type(value).__name__} has no canonical text")
+
+
+def sha256(data: bytes) -> str:
+    """SHA-256 in hexadecimal (FIPS 180-4)."""
+    # hashlib loads OpenSSL, which takes as long as the rest of the launch; the interpreter's own code does not.
+    try:
+        from _sha2 import sha256 as function  # type: ignore[import-not-found, unused-ignore]
+    except ImportError:
+        try:
+            from _sha256 import sha256 as function  # type: ignore[import-not-found, unused-ignore]
+        except ImportError:
+            from hashlib import sha256 as function
+    result: str = function(data).hexdigest()
+    return result
