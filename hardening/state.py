@@ -19,7 +19,8 @@ def directory() -> Path:
     """
     path = _location()
     try:
-        _make(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        make(path)
         status = os.lstat(path)
     except OSError as error:
         raise _unusable(path, error.strerror or str(error)) from None
@@ -32,9 +33,8 @@ def directory() -> Path:
     return path
 
 
-def _make(path: Path) -> None:
-    """Make the directory, unless something of its name is there; its mode does not depend on the umask."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+def make(path: Path) -> None:
+    """Make a directory of mode 0711, whatever the umask, unless something of its name is there. Raises `OSError`."""
     with suppress(FileExistsError):
         path.mkdir()
         path.chmod(0o711)

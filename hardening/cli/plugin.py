@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import Any
 
 import click
@@ -38,26 +39,39 @@ def list_plugins(context: click.Context, as_json: bool) -> None:
 
 def _rows(context: click.Context) -> list[dict[str, Any]]:
     plugins = session(context).plugins
-    rows = []
-    for plugin in plugins.plugins:
-        hooks = [name for name in ("hardening_inspect", "hardening_admit") if hasattr(plugin.module, name)]
-        rows.append(
-            {
-                "name": plugin.name,
-                "module": plugin.module.__name__,
-                "distribution": plugin.distribution,
-                "version": plugin.version,
-                "mechanisms": [
-                    {"name": item.name, "summary": item.summary}
-                    for item in plugins.mechanisms
-                    if plugins.owner(item) is plugin
-                ],
-                "runtimes": [
-                    {"name": item.name, "summary": item.summary, "version": item.version()}
-                    for item in plugins.runtimes
-                    if plugins.owner(item) is plugin
-                ],
-                "hooks": hooks,
-            }
-        )
-    return rows
+    return [
+        {
+            "name": plugin.name,
+            "module": plugin.module.__name__,
+            "distribution": plugin.distribution,
+            "version": plugin.version,
+            "mechanisms": [
+                {"name": item.name, "summary": item.summary}
+                for item in plugins.mechanisms
+                if plugins.owner(item) is plugin
+            ],
+            "runtimes": [
+                {"name": item.name, "summary": item.summary, "version": item.version()}
+                for item in plugins.runtimes
+                if plugins.owner(item) is plugin
+            ],
+            "hooks": _judging(plugin.module),
+        }
+        for plugin in plugins.plugins
+    ]
+
+
+def _judging(module: ModuleType) -> list[str]:
+    """The judging hooks that a plugin implements. Those that register take no argument; what they register is shown by
+    itself."""
+    from inspect import signature
+
+    from hardening import hookspecs
+
+    marks = {name: getattr(item, f"{hookspecs.PROJECT}_impl", None) for name, item in vars(module).items()}
+    implemented = {mark.get("specname") or name for name, mark in marks.items() if mark is not None}
+    return [
+        name
+        for name, hook in vars(hookspecs).items()
+        if name in implemented and hasattr(hook, f"{hookspecs.PROJECT}_spec") and signature(hook).parameters
+    ]

@@ -86,7 +86,7 @@ def folder() -> Path:
 
     path = state.directory() / "bundles"
     try:
-        path.mkdir(mode=0o711, exist_ok=True)
+        state.make(path)
     except OSError as error:
         raise LaunchError(
             f"cannot make the folder for bundles: {error.strerror}",

@@ -69,6 +69,17 @@ def test_a_run_becomes_the_command_and_leaves_no_bundle(folder: Path) -> None:
     assert list((folder / "state/bundles").iterdir()) == []
 
 
+def test_the_folder_of_bundles_does_not_depend_on_the_umask(folder: Path) -> None:
+    """A container's mapped ids pass through it to their own bundle, and nobody lists what others run."""
+    before = os.umask(0o077)
+    try:
+        assert process(folder, "run", "--", "true").code == 0
+    finally:
+        os.umask(before)
+    for name in ("state", "state/bundles"):
+        assert (folder / name).stat().st_mode & 0o7777 == 0o711
+
+
 def test_a_run_keeps_its_pid(folder: Path) -> None:
     script = (
         "import sys; from pathlib import Path; from tests.hardening.cli.samples import main, session;"

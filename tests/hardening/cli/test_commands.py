@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from hardening.cli.session import Request
+from hardening.cli.session import Request, Session
 from hardening.errors import PluginError
 from hardening.plugins import Plugin, Plugins
 from hardening.report import sarif
@@ -33,7 +33,11 @@ def shown(
     folder: Path, capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0, broken: bool = False
 ) -> Any:
     """The JSON that a command shows."""
-    assert call(session(folder, broken=broken), *arguments) == code
+    return shown_by(session(folder, broken=broken), capsys, *arguments, code=code)
+
+
+def shown_by(here: Session, capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> Any:
+    assert call(here, *arguments) == code
     return json.loads(capsys.readouterr().out)
 
 
@@ -161,7 +165,6 @@ def test_what_a_report_holds_is_not_said_again(
 
 
 def test_shadowed_profiles_are_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from hardening.cli.session import Session
     from hardening.layers import Folder, SearchPath
 
     nearer = folder / "nearer"
@@ -177,7 +180,6 @@ def test_shadowed_profiles_are_named(folder: Path, capsys: pytest.CaptureFixture
 def test_an_option_that_the_command_has_itself_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from types import ModuleType
 
-    from hardening.cli.session import Session
     from hardening.hookspecs import hookimpl
     from hardening.layers import SearchPath
     from hardening.mechanism import Option
@@ -319,14 +321,16 @@ def test_profile_show_is_a_profile_again(folder: Path, capsys: pytest.CaptureFix
     assert answer["stack"] == ["default"]
 
 
-def test_profile_show_shows_what_was_checked(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_profile_show_shows_what_was_checked(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The file may be another one by the time that it is shown: its digest and its text are of one reading."""
     import hashlib
 
     here = session(folder)
     layers = here.stack(Request(("default",)))
     kept = (folder / "default.toml").read_bytes()
-    here.stack = lambda _: layers  # type: ignore[method-assign]
+    monkeypatch.setattr(here, "stack", lambda _: layers)
     profile(folder, "default", "[box]\nsize = 1\n")
     assert call(here, "profile", "show", "default", "--json") == 0
     answer = json.loads(capsys.readouterr().out)
@@ -341,6 +345,22 @@ def test_plugin_list_names_what_each_brings(folder: Path, capsys: pytest.Capture
     assert [item["name"] for item in entry["runtimes"]] == ["crun", "native"]
     assert call(session(folder), "plugin", "list") == 0
     assert "table box, runtime crun, runtime native" in capsys.readouterr().out
+
+
+def test_plugin_list_names_every_judging_hook(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from types import ModuleType
+
+    from hardening.hookspecs import hookimpl
+    from hardening.layers import SearchPath
+
+    module = ModuleType("judge")
+    module.hardening_inspect = hookimpl(lambda composition: ())  # type: ignore[attr-defined]
+    module.approve = hookimpl(specname="hardening_admit")(lambda candidate: None)  # type: ignore[attr-defined]
+    here = Session(Plugins([Plugin("judge", module, "court", "1")]), SearchPath(()))
+    (entry,) = shown_by(here, capsys, "plugin", "list", "--json")
+    assert entry["hooks"] == ["hardening_inspect", "hardening_admit"]
+    assert call(here, "plugin", "list") == 0
+    assert "hook hardening_inspect, hook hardening_admit" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
