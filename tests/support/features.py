@@ -151,6 +151,7 @@ FEATURES: Mapping[str, Feature] = MappingProxyType(
         ),
         "idmapped": Feature("id-mapped mounts of the file system under /var/tmp", lambda: _idmapped("disk")),
         "idmapped-tmpfs": Feature("id-mapped mounts of tmpfs (6.3)", lambda: _idmapped("tmpfs")),
+        "fuse": Feature("the device /dev/fuse", _exists("/dev/fuse")),
         "root": Feature("root", lambda: os.geteuid() == 0),
     }
 )

@@ -31,7 +31,7 @@ from hardening import bundle, compose, layers, pipeline
 from hardening.host import Host, plain
 from hardening.launch.command import START
 from hardening.mechanism import Excess
-from hardening.plugins import Plugin, Plugins, load
+from hardening.plugins import Plugin, Plugins, load, shipped_profiles
 from hardening.runtime import LaunchRequest
 from hardening.spec import OCI_VERSION, to_json
 from hardening_namespaces import idmaps
@@ -137,7 +137,7 @@ def composed(profiles: Sequence[str], plugins: Plugins, host: Host, folder: Path
         path.write_text(text)
         path.chmod(0o644)
         paths.append(str(path))
-    stack = layers.resolve(paths, layers.SearchPath(()))
+    stack = layers.resolve(paths, layers.SearchPath(tuple(shipped_profiles())))
     return compose.compose(stack, plugins.mechanisms, host, date.today())
 
 
