@@ -8,7 +8,9 @@ The says of the layers are folded from the first layer to the last:
 - an *at most* say (a complete seccomp filter) never loosens: the value becomes the meet of both;
 - limits meet; what a layer says at or after a limit must not exceed it, and what was said before is cut down to it.
 
-A leaf of which no layer says anything has the strict default of its mechanism, cut down to the limits.
+A leaf of which no layer says anything has the strict default of its mechanism, cut down to the limits. A layer that is
+``complete`` states the strict defaults of all leaves that are unstated so far, so that a later layer loosens them only
+with an exception.
 """
 
 from __future__ import annotations
@@ -36,6 +38,7 @@ class Outcome(StrEnum):
     EXCEPTED = "loosened by exception"
     LIMIT = "limit"
     CUT = "cut by limit"
+    COMPLETED = "strict default of a complete profile"
 
 
 @attrs.frozen
@@ -92,6 +95,8 @@ class Fold:
                 self._ratchet(entry.layer, entry.limit)
             if entry.say is not None:
                 self._say(entry.layer, entry.say, entry.exception)
+            elif entry.layer.complete is not None and self.origin is None and self._is_strictest(default):
+                self._complete(entry.layer, Say(self.leaf.setting, self.leaf.member, default, entry.layer.complete))
         stated = self.origin is not None
         if not stated:
             self.value = self._cut(default)
@@ -143,6 +148,14 @@ class Fold:
         if cut is not value and self.limit is not None:
             self.value, self.origin = cut, self.limit.origin
             self._record(layer, self.limit, Outcome.CUT)
+
+    def _is_strictest(self, default: Any) -> bool:
+        """Whether a default is below every value there is: only then is keeping it a matter of security."""
+        return not self.kind.neutral and all(self.kind.at_most(default, value) for value in self.kind.samples())
+
+    def _complete(self, layer: Layer, said: Say) -> None:
+        self.value, self.origin = self._cut(said.value), said.origin
+        self._record(layer, said, Outcome.COMPLETED)
 
     def _require_within_limit(self, said: Say) -> None:
         if self.limit is not None and not self.kind.at_most(said.value, self.limit.value):

@@ -18,7 +18,7 @@ from hardening.kinds import nearest
 from hardening.source import Document, Node, Origin, read
 
 SUFFIX = ".toml"
-HEADER = ("description", "extends", "exceptions", "limits")
+HEADER = ("description", "extends", "complete", "exceptions", "limits")
 
 
 @attrs.frozen
@@ -34,7 +34,8 @@ class Exemption:
 
 @attrs.frozen(eq=False)
 class Layer:
-    """A profile at its place in a stack. ``tables`` and ``limits`` hold the mechanisms' tables by name."""
+    """A profile at its place in a stack. ``tables`` and ``limits`` hold the mechanisms' tables by name; ``complete`` is
+    where it says that it is complete: what nobody has stated so far, it states as the strict default."""
 
     name: str
     document: Document
@@ -43,6 +44,7 @@ class Layer:
     tables: Mapping[str, Node]
     limits: Mapping[str, Node]
     exceptions: tuple[Exemption, ...]
+    complete: Origin | None = None
 
     @property
     def place(self) -> str:
@@ -188,6 +190,7 @@ def parse_layer(document: Document) -> Layer:
             raise node.error(
                 "unknown key", hint=nearest(key, HEADER) or f"a profile has {', '.join(HEADER)} and tables"
             )
+    complete = root.get("complete")
     limits = root.get("limits")
     exceptions = root.get("exceptions")
     return Layer(
@@ -198,6 +201,7 @@ def parse_layer(document: Document) -> Layer:
         tables=tables,
         limits=dict(limits.members()) if limits else {},
         exceptions=tuple(_exemption(node) for node in exceptions.items()) if exceptions else (),
+        complete=complete.origin if complete is not None and complete.boolean() else None,
     )
 
 

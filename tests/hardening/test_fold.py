@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import attrs
 import pytest
 
 from hardening.errors import ProfileError
@@ -199,3 +200,30 @@ def test_every_say_is_kept_in_order_with_the_value_after_it() -> None:
         ("d", "6", "6"),
         ("e", "1", "1"),
     ]
+
+
+# --- complete profiles ------------------------------------------------------------------------------------------------
+
+
+def complete(build: Build) -> Build:
+    def built(owner: Layer) -> Entry:
+        return build(attrs.evolve(owner, complete=Origin(owner.name, f"{owner.name}.toml:9")))
+
+    return built
+
+
+def test_a_complete_layer_states_the_strict_default_of_what_is_unstated() -> None:
+    resolved = fold(complete(entry()))
+    assert (resolved.value, resolved.origin, resolved.stated) == (0, "a.toml:9", True)
+    assert outcomes(resolved) == [Outcome.COMPLETED]
+    assert "5 is looser than 0, said at a.toml:9" in refused(complete(entry()), entry(5))
+
+
+def test_a_complete_layer_leaves_what_is_stated() -> None:
+    assert fold(entry(5), complete(entry())).value == 5
+    assert fold(complete(entry(5))).value == 5
+
+
+def test_a_complete_layer_leaves_open_what_has_no_strictest_value() -> None:
+    resolved = fold(complete(entry()), entry(5), default=2)
+    assert (resolved.value, outcomes(resolved)) == (5, [Outcome.STATED])

@@ -197,3 +197,10 @@ def test_wrong_headers_are_refused_in_words(text: str, message: str) -> None:
         layer(text)
     assert message in str(caught.value)
     assert str(caught.value).startswith("profile.toml:")
+
+
+def test_a_profile_says_where_it_is_complete(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text('description = "x"\ncomplete = true\n')
+    (tmp_path / "b.toml").write_text("complete = false\n")
+    stack = resolve([str(tmp_path / "a.toml"), str(tmp_path / "b.toml")], SearchPath(()))
+    assert [str(layer.complete) if layer.complete else None for layer in stack.layers] == [f"{tmp_path}/a.toml:2", None]
