@@ -1,7 +1,8 @@
 """Running a bundle under another OCI runtime (crun, runc) with the promises of the native launcher.
 
 The runtime only creates and starts the container (`create`, `start`, `delete`); this process is the subreaper that its
-first process falls to, and watches it as it watches a native one: signals, terminal, exit code, receipt.
+first process falls to, and watches it as it watches a native one: signals, terminal, exit code, receipt. A second
+process, the guard, deletes the container when this one is killed.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from hardening.launch.supervise import Supervisor, exit_code, kill_orphans
 
 DELETE_ATTEMPTS = 50
 DELETE_PAUSE = 0.02  # seconds
+CREATE_PAUSE = 1.0  # seconds in which a runtime that was at work comes to an end
 
 
 class Options(Frozen):
@@ -35,10 +37,6 @@ class Options(Frozen):
 
 def run(bundle: Bundle, options: Options) -> int:
     """Run the bundle under the runtime: the command's exit code. `LaunchError` when it never ran."""
-    state = os.path.join(options.state, options.identity)
-    with Step(f"make the runtime's state directory {state}", hint="set HARDENING_STATE to a directory of your own"):
-        os.makedirs(options.state, 0o711, exist_ok=True)
-        os.mkdir(state, 0o700)
     mask = frozenset(signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals()))
     caller = receipt.namespaces()
     try:
@@ -52,39 +50,76 @@ def run(bundle: Bundle, options: Options) -> int:
 
             # runc gives its files to the container's root, which need not be the caller.
             userns.enter(bundle.document)
-        return _Run(bundle, options, state, mask, caller).run()
+        return _Run(bundle, options, mask, caller).run()
     finally:
-        remove_state(state)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 class _Run:
     """One run, in the order of its methods."""
 
-    def __init__(
-        self, bundle: Bundle, options: Options, state: str, mask: frozenset[int], caller: dict[str, str | None]
-    ) -> None:
+    def __init__(self, bundle: Bundle, options: Options, mask: frozenset[int], caller: dict[str, str | None]) -> None:
         self._bundle = bundle
         self._options = options
-        self._state = state
+        self._state = os.path.join(options.state, options.identity)
         self._mask = mask
         self._caller = caller
-        self._log = os.path.join(state, "log")
+        self._log = os.path.join(self._state, "log")
         process = bundle.document.get("process") if isinstance(bundle.document, dict) else None
         self._terminal = isinstance(process, dict) and process.get("terminal") is True
 
     def run(self) -> int:
         """Create, watch, delete."""
+        guard = self._start_guard()
+        try:
+            self._make_state()
+            try:
+                return self._run(guard)
+            finally:
+                self._delete()
+                remove_state(self._state)
+        finally:
+            kill_orphans()  # the guard too, which has nothing to do any more
+            os.close(guard)
+
+    def _start_guard(self) -> int:
+        """Start a child that deletes the container should this process be killed: a pipe whose end tells it so.
+
+        A byte in the pipe says that the container is made. The child is in a session of its own, so that what kills
+        this process's group does not reach it; it has every signal blocked, as this process has.
+        """
+        reader, writer = os.pipe()
+        with Step("start a process"):
+            pid = kernel.clone(0)
+        if pid == 0:
+            try:
+                os.setsid()
+                os.close(writer)
+                made = os.read(reader, 1)
+                if not made:
+                    select.select([], [], [], CREATE_PAUSE)
+                os.read(reader, 1)
+                self._delete()
+                remove_state(self._state)
+            finally:
+                os._exit(0)
+        os.close(reader)
+        return writer
+
+    def _make_state(self) -> None:
+        hint = "set HARDENING_STATE to a directory of your own"
+        with Step(f"make the runtime's state directory {self._state}", hint=hint):
+            os.makedirs(self._options.state, 0o711, exist_ok=True)
+            os.mkdir(self._state, 0o700)
+
+    def _run(self, guard: int) -> int:
         listener = self._listen() if self._terminal else None
         standard, copies = self._standard_descriptors()
-        try:
-            pid = self._create(standard)
-            for fd in standard:
-                os.close(fd)
-            return self._watch(pid, listener, copies)
-        finally:
-            self._delete()
-            kill_orphans()
+        pid = self._create(standard)
+        os.write(guard, b"1")
+        for fd in standard:
+            os.close(fd)
+        return self._watch(pid, listener, copies)
 
     def _argv(self, *words: str) -> list[str]:
         root = os.path.join(self._state, "root")

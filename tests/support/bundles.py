@@ -230,13 +230,23 @@ def started(
 
 
 def child_of(pid: int) -> int:
-    """The only child of a process, once helpers that come and go have gone."""
+    """The only child of a process that runs another program, once helpers that come and go have gone."""
+    own = Path(f"/proc/{pid}/cmdline").read_bytes()
     for _ in range(100):
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        # Beside crun and runc the launch stage has a guard, which is a copy of itself.
+        children = [child for child in found if _cmdline(child) != own]
         if len(children) == 1:
             return int(children[0])
         time.sleep(0.02)
     raise AssertionError(f"process {pid} has {len(children)} children")
+
+
+def _cmdline(pid: str) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 def status_of(pid: int) -> dict[str, str]:

@@ -110,6 +110,58 @@ def test_nothing_is_left_of_a_killed_container(folder: Path, stance: Stance, run
     assert str(folder) not in Path("/proc/self/mountinfo").read_text()
 
 
+def left(folder: Path) -> list[str]:
+    """Processes, state and mounts that belong to a launch from this folder."""
+    words = subprocess.run(["pgrep", "-f", str(folder)], capture_output=True, text=True, check=False).stdout.split()
+    state = [str(path) for path in (folder / "state").iterdir()]
+    return (
+        words + state + [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(folder) in line]
+    )
+
+
+def nothing_is_left(folder: Path) -> None:
+    end = time.monotonic() + 10
+    while found := left(folder):
+        assert time.monotonic() < end, found
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("whole_group", [False, True])
+@pytest.mark.parametrize("runtime", ["crun", "runc"])
+def test_the_container_dies_with_a_stage_that_is_killed(
+    folder: Path, stance: Stance, runtime: str, whole_group: bool
+) -> None:
+    bundle = bundles.write(folder / "bundle", stance.config("sh", "-c", "echo ready; sleep 60"), user=stance.user)
+    argv = bundles.stage(bundle, runtime, stance.user)
+    null, pipe = subprocess.DEVNULL, subprocess.PIPE
+    with subprocess.Popen(argv, stdin=null, stdout=pipe, cwd="/", process_group=0) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        pid = bundles.child_of(process.pid)
+        if whole_group:
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+        process.wait()
+        nothing_is_left(folder)
+        assert not os.path.exists(f"/proc/{pid}") or bundles.status_of(pid)["State"][0] in "ZX"
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.02, 0.04, 0.06, 0.1])
+@pytest.mark.parametrize("runtime", ["crun", "runc"])
+def test_a_launch_that_is_killed_on_its_way_leaves_nothing(
+    folder: Path, stance: Stance, runtime: str, delay: float
+) -> None:
+    bundle = bundles.write(folder / "bundle", stance.config("sleep", "61.3"), user=stance.user)
+    argv = bundles.stage(bundle, runtime, stance.user)
+    with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, cwd="/") as process:
+        time.sleep(delay)
+        process.kill()
+        process.wait()
+    nothing_is_left(folder)
+    assert subprocess.run(["pgrep", "-f", "sleep 61.3"], check=False).returncode == 1
+
+
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_standard_input(folder: Path, stance: Stance, runtime: str) -> None:
     bundle = bundles.write(folder / "bundle", stance.config("cat"), user=stance.user)
