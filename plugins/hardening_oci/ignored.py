@@ -6,13 +6,13 @@ would leave the user without a remedy.
 
 from __future__ import annotations
 
-import ctypes
 import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import attrs
 
+from hardening.errors import HostError
 from hardening.host import Host
 from hardening.launch import abi
 from hardening.launch.config_mounts import ACCESS_TIMES, ATTRIBUTES, OPPOSITES, PROPAGATION
@@ -21,7 +21,6 @@ from hardening.runtime import Refusal
 from hardening_oci.fields import CONFIG
 
 NEVER = (10**6,)
-UNKNOWN_SYSCALL = -1  # __NR_SCMP_ERROR; calls of other architectures have other negative numbers
 HINT = "leave the field out, or use --runtime native, which refuses or enforces every field"
 
 
@@ -201,20 +200,16 @@ def _syscalls(name: str, document: Mapping[str, Any]) -> Iterator[Refusal]:
     entries = _items(document, "/linux/seccomp/syscalls")
     if not entries:
         return
-    resolve = _resolver()
+    from hardening_seccomp.libseccomp import Libseccomp  # opens a library that only these documents need
+
+    try:
+        library = Libseccomp.load()
+    except HostError as error:
+        yield Refusal("/linux/seccomp/syscalls", f"{name} may ignore unknown names: {error.message}", error.hint or "")
+        return
+    native = library.native()
     for index, entry in enumerate(entries):
         for number, syscall in enumerate(_items(entry, "/names")):
-            if isinstance(syscall, str) and resolve is not None and resolve(syscall.encode()) == UNKNOWN_SYSCALL:
+            if isinstance(syscall, str) and library.number(native, syscall) is None:
                 pointer = f"/linux/seccomp/syscalls/{index}/names/{number}"
                 yield Refusal(pointer, f"libseccomp knows no system call {syscall!r}: {name} would ignore the rule")
-
-
-def _resolver() -> Any:
-    """libseccomp's look-up, which both runtimes use; None where it is missing, and then no runtime runs either."""
-    try:
-        library = ctypes.CDLL("libseccomp.so.2")
-    except OSError:
-        return None
-    resolve = library.seccomp_syscall_resolve_name
-    resolve.argtypes, resolve.restype = [ctypes.c_char_p], ctypes.c_int
-    return resolve
