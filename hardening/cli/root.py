@@ -1,4 +1,4 @@
-"""The root command. A subcommand's module is imported when that subcommand is asked for."""
+"""The root command. A subcommand's module is imported when that subcommand is asked for, whoever brings it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from hardening import __version__
+from hardening.cli.session import session
 
 COMMANDS = {
     "run": "Run a command under a stack of profiles.",
@@ -32,12 +33,18 @@ Examples:
 
 
 class LazyGroup(click.Group):
-    """A group whose commands stand in modules of their names."""
+    """A group whose own commands stand in modules of their names; other packages add theirs (`hardening.cli.added`)."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
+        return [*COMMANDS, *session(ctx).commands]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        # Asked before the program's own, so that another owner of one of their names is an error and not ignored.
+        added = session(ctx).commands
+        if cmd_name in added:
+            from hardening.cli.added import load
+
+            return load(added[cmd_name])
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = import_module(f"hardening.cli.{cmd_name}").command
@@ -46,17 +53,24 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+        names = self.list_commands(ctx)
+        if args and args[0] not in names and not args[0].startswith("-"):
             from hardening.errors import UsageError
             from hardening.kinds import nearest
 
-            hint = nearest(args[0], tuple(COMMANDS)) or f"the commands are {', '.join(COMMANDS)}"
+            hint = nearest(args[0], names) or f"the commands are {', '.join(names)}"
             raise UsageError(f'there is no command "{args[0]}"', hint=hint)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
+        added = session(ctx).commands
+        if added:
+            from hardening.cli.added import summaries
+
+            with formatter.section("Commands of other packages"):
+                formatter.write_dl(list(summaries(added).items()))
 
 
 @click.group(

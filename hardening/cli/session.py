@@ -10,6 +10,9 @@ import attrs
 import click
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from importlib.metadata import EntryPoint
+
     from hardening.compose import Composition
     from hardening.host import Host
     from hardening.layers import SearchPath, Stack
@@ -38,6 +41,14 @@ class Session:
         from hardening.plugins import load
 
         return self._plugins if self._plugins is not None else load()
+
+    @cached_property
+    def commands(self) -> Mapping[str, EntryPoint]:
+        """The subcommands of other packages; raises `PluginError`."""
+        from hardening.cli.added import installed
+        from hardening.cli.root import COMMANDS
+
+        return installed(COMMANDS)
 
     @cached_property
     def host(self) -> Host:

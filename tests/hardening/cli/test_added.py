@@ -1,0 +1,130 @@
+"""Subcommands of other packages: real entry points, in a distribution of its own on `sys.path`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hardening.cli import main
+from tests.hardening.cli.samples import process, profile, session
+
+MODULE = """import click
+from hardening.cli import stack
+from hardening.cli.session import session
+
+@click.command("scan", cls=stack.StackCommand)
+@stack.stack_options
+@click.argument("path")
+@click.pass_context
+def command(context, profiles, path):
+    "Scan PATH under a stack."
+    composition = session(context).compose(stack.request(context, profiles))
+    print(path, [layer.name for layer in composition.stack.layers])
+    return 9
+
+class Nested:
+    other = click.Command("other", callback=lambda: "done")
+
+wrong = 7
+"""
+
+
+def distribution(folder: Path, name: str, *entries: str, module: str = MODULE) -> None:
+    """An installed distribution: its metadata, and its one module."""
+    info = folder / f"{name}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[hardening.commands]\n" + "\n".join(entries) + "\n")
+    (folder / f"{name}.py").write_text(module)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "acme", raising=False)
+    profile(tmp_path, "default", "[box]\nsize = 5\n")
+    return tmp_path
+
+
+def test_it_is_listed_without_being_imported_and_runs_with_its_exit_code(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    distribution(folder, "acme", "scan = acme:command")
+    assert main(["--help"], session(folder)) == 0
+    assert "Commands of other packages:\n  scan  From acme." in capsys.readouterr().out
+    assert "acme" not in sys.modules
+    assert main(["scan", "--size", "3", "etc"], session(folder)) == 9
+    assert capsys.readouterr().out == "etc ['default', 'command line']\n"
+
+
+def test_it_is_there_for_the_installed_program(folder: Path) -> None:
+    distribution(folder, "acme", "scan = acme:command", "other = acme:Nested.other")
+    script = "import sys; sys.path.insert(0, sys.argv.pop(1)); from hardening.cli import main; sys.exit(main())"
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(folder), "other"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_help_and_completion_and_the_nearest_name_know_it(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    distribution(folder, "acme", "scan = acme:command")
+    assert main(["scan", "--help"], session(folder)) == 0
+    assert "Usage: hardening scan [OPTIONS] PATH" in capsys.readouterr().out
+    assert main(["scna"], session(folder)) == 2
+    assert 'did you mean "scan"?' in capsys.readouterr().err
+    done = process(folder, _HARDENING_COMPLETE="bash_complete", COMP_WORDS="hardening sc", COMP_CWORD="1")
+    assert done.stdout == "plain,scan\n"
+
+
+def test_two_packages_with_one_command_are_refused_with_both_named(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    distribution(folder, "acme", "scan = acme:command")
+    distribution(folder, "bolt", "scan = bolt:command")
+    for arguments in (["scan", "x"], ["compose"], ["--help"]):
+        assert main(arguments, session(folder)) == 2
+        assert 'acme and bolt both bring the command "scan"\nhint: uninstall one' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["compose"], ["run", "--", "id"], ["--help"], ["nonsense"]])
+def test_a_name_of_the_programs_own_is_refused_even_where_another_command_is_asked_for(
+    arguments: list[str], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    distribution(folder, "acme", "run = acme:command")
+    assert main(arguments, session(folder)) == 2
+    assert 'hardening and acme both bring the command "run"\nhint: update or remove acme' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ("acme:missing", "cannot be imported: module 'acme' has no attribute 'missing'"),
+        ("missing_module:command", "cannot be imported: No module named 'missing_module'"),
+        ("acme:wrong", "is int, not a click command"),
+        ("acme", "is module, not a click command"),
+    ],
+)
+def test_what_is_no_command_is_one_message(
+    value: str, says: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    distribution(folder, "acme", f"scan = {value}")
+    assert main(["scan"], session(folder)) == 2
+    captured = capsys.readouterr()
+    assert captured.err == f'error: the command "scan" of acme {says}\nhint: update or remove acme\n'
+
+
+def test_a_distribution_that_is_there_twice_counts_once(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As with an editable installation and its source."""
+    distribution(folder, "acme", "scan = acme:command")
+    source = folder / "source"
+    source.mkdir()
+    distribution(source, "acme", "scan = acme:command")
+    monkeypatch.syspath_prepend(str(source))
+    assert main(["scan", "x"], session(folder)) == 9
+    assert capsys.readouterr().err == ""
