@@ -10,6 +10,7 @@ import attrs
 from hardening.errors import HardeningError, HostError
 from hardening.host import Host
 from hardening.mechanism import Context, Shortfall
+from hardening_capabilities import CapabilitiesSettings
 from hardening_seccomp import groups
 from hardening_seccomp.actions import Action, Kind
 from hardening_seccomp.libseccomp import INSTALL, Libseccomp
@@ -18,6 +19,8 @@ from hardening_seccomp.settings import SeccompSettings
 ACTIONS_AVAILABLE = Path("/proc/sys/kernel/seccomp/actions_avail")
 #: Names of machines (uname(2)) that libseccomp names otherwise.
 _MACHINES = {"i386": "x86", "i486": "x86", "i586": "x86", "i686": "x86", "armv7l": "arm", "armv6l": "arm"}
+#: What every launcher calls to become the command's user.
+BEFORE_EXECUTION = ("setresgid", "setresuid", "capset")
 _KERNEL_WORDS = {
     Kind.ALLOW: "allow",
     Kind.LOG: "log",
@@ -98,6 +101,22 @@ def check(settings: SeccompSettings, context: Context) -> Iterable[Shortfall]:
             )
     if settings.spec_allow and context.host.kernel < SPEC_ALLOW_SINCE:
         yield Shortfall("seccomp.flags.spec-allow", "the kernel is older than 4.17", "leave the flag out")
+    capabilities = context.of(CapabilitiesSettings)
+    if capabilities is not None and not capabilities.no_new_privileges:
+        yield from _too_early(settings)
+
+
+def _too_early(settings: SeccompSettings) -> Iterable[Shortfall]:
+    """Calls of the launch itself that the filter denies: without no_new_privs the kernel takes a filter from the privileged
+    only (seccomp(2)), so it is in force before the launch gives its privileges up."""
+    denied = [
+        name
+        for name in BEFORE_EXECUTION
+        if not any(action.kind in (Kind.ALLOW, Kind.LOG) for action in settings.syscalls[name].leaves)
+    ]
+    if denied:
+        reason = f"with capabilities.no_new_privileges = false the launch itself must still call {', '.join(denied)}"
+        yield Shortfall(f"seccomp.{denied[0]}", reason, 'keep no_new_privileges, or allow "@credentials"')
 
 
 def _actions(settings: SeccompSettings) -> dict[Action, str]:

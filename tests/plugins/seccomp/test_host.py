@@ -12,7 +12,7 @@ from hardening.mechanism import Shortfall
 from hardening.spec import Fragment
 from hardening_seccomp import Seccomp
 from hardening_seccomp.host import SeccompFacts
-from tests.plugins.seccomp.stacks import context, settings, this_host
+from tests.plugins.seccomp.stacks import composed, context, settings, this_host
 
 
 def leaves(tmp_path: Path, text: str, **facts: object) -> list[str]:
@@ -39,6 +39,20 @@ def test_spec_allow_needs_a_kernel(tmp_path: Path) -> None:
     old = attrs.evolve(context(), host=attrs.evolve(this_host(), kernel=(4, 16)))
     found = Seccomp().check(settings(tmp_path, '[seccomp]\nflags = ["spec-allow"]\n'), old)
     assert [shortfall.leaf for shortfall in found] == ["seccomp.flags.spec-allow"]
+
+
+def test_a_filter_that_is_loaded_early_lets_the_launch_end(tmp_path: Path) -> None:
+    for free, allowed, expected in (
+        (False, '"@strict"', ["seccomp.setresgid"]),
+        (False, '"@strict", "@credentials"', []),
+        (True, '"@strict"', []),
+    ):
+        stack = composed(
+            tmp_path,
+            f"[seccomp]\nallow = [{allowed}]\n[capabilities]\nno_new_privileges = {str(free).lower()}\n",
+        )
+        found = Seccomp().check(stack.settings["seccomp"], attrs.evolve(context(), composed=stack.composed))
+        assert [shortfall.leaf for shortfall in found] == expected
 
 
 def test_without_a_library_nothing_is_contributed_unless_that_was_accepted(tmp_path: Path) -> None:
