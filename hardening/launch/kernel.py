@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _libc = ffi.dlopen(None)
+_CALLS = abi.CALLS.get(os.uname().machine, {})
 
 REMEDIES = {
     errno.ENOSYS: "this kernel lacks the call (Linux 5.12 or later has all that is needed), or a seccomp filter around"
@@ -41,12 +42,10 @@ def remedy(number: int | None) -> str | None:
 
 def call_number(name: str) -> int:
     """The number of a system call on this machine; `OSError` ENOSYS for a machine that is not known."""
-    if name in abi.UNIFIED_CALLS:
-        return abi.UNIFIED_CALLS[name]
-    machine = os.uname().machine
-    if machine not in abi.CALLS:
-        raise OSError(errno.ENOSYS, f"no table of system calls for the machine {machine}")
-    return abi.CALLS[machine][name]
+    number = abi.UNIFIED_CALLS.get(name) or _CALLS.get(name)
+    if number is None:
+        raise OSError(errno.ENOSYS, f"no table of system calls for the machine {os.uname().machine}")
+    return number
 
 
 def _call(name: str, *arguments: Any) -> int:
