@@ -58,13 +58,15 @@ class Candidate:
 @attrs.frozen
 class LaunchRequest:
     """How a bundle is to be launched. ``container_id`` names it; ``remove`` deletes the bundle afterwards; ``receipt``
-    is a file to write the kernel's report to."""
+    is a file to write the kernel's report to; ``sha256`` is the digest of the ``config.json`` that was admitted, and the
+    launch stage refuses any other; it is empty for a bundle that the caller has just written."""
 
     container_id: str
     state: Path
     stdin: bool = False
     remove: bool = False
     receipt: Path | None = None
+    sha256: str = ""
 
 
 class Runtime(ABC):

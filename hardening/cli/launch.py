@@ -8,7 +8,10 @@ import click
 
 from hardening.cli import start
 from hardening.cli.session import session
-from hardening.errors import UsageError
+from hardening.errors import LaunchError, UsageError
+from hardening.spec import CONFIG
+
+HINT = "`hardening compose -o BUNDLE -- COMMAND` writes a bundle"
 
 EPILOG = """\b
 Examples:
@@ -29,19 +32,33 @@ def command(context: click.Context, runtime: str, interactive: bool, receipt: Pa
 
     Fields that the runtime would not enforce are refused.
     """
-    from hardening import bundle as bundles
+    from hashlib import sha256
+
     from hardening import pipeline, state
     from hardening.runtime import Candidate, LaunchRequest
-    from hardening.spec import to_json
 
     if not bundle.is_dir():
         problem = "a bundle is a directory" if bundle.exists() else "there is no such bundle"
-        raise UsageError(problem, origin=bundle, hint="`hardening compose -o BUNDLE -- COMMAND` writes one")
+        raise UsageError(problem, origin=bundle, hint=HINT)
     target = start.receipt_file(receipt)
     here = session(context)
     engine = here.plugins.runtime(runtime)
-    config = to_json(bundles.read_config(bundle))
+    config = _read(bundle)
     start.require_installed(engine)
     pipeline.admit(here.plugins, Candidate(config, here.host), engine)
-    launch = LaunchRequest(start.new_id(), state.directory(), interactive, False, target)
+    launch = LaunchRequest(start.new_id(), state.directory(), interactive, False, target, sha256(config).hexdigest())
     start.start(engine.command(bundle.absolute(), launch))
+
+
+def _read(bundle: Path) -> bytes:
+    """The text of a bundle's configuration, read as strictly as by the launch stage, which runs no other text."""
+    from hardening.launch.bundle import load
+
+    try:
+        loaded = load(str(bundle))
+    except LaunchError as error:
+        error.hint = error.hint or HINT
+        raise
+    if not isinstance(loaded.document, dict):
+        raise LaunchError("a configuration is a JSON object", origin=bundle / CONFIG, hint=HINT)
+    return loaded.text

@@ -7,7 +7,7 @@ import os
 import stat
 
 from hardening.errors import LaunchError
-from hardening.launch import jsontext
+from hardening.launch import filterdigest, jsontext
 from hardening.launch.filterdigest import ANNOTATION, digest
 from hardening.launch.frozen import Frozen
 
@@ -23,24 +23,28 @@ class Bundle(Frozen):
 
     directory: str
     document: object
-    size: int
+    text: bytes
 
 
-def load(directory: str) -> Bundle:
-    """Read `config.json` of a bundle.
+def load(directory: str, sha256: str = "") -> Bundle:
+    """Read `config.json` of a bundle; ``sha256`` is the digest of the text that was checked before, '' for none.
 
-    Raises `LaunchError` when it is missing, malformed, or when the directory or the file can be written by somebody
-    other than its owner and root.
+    Raises `LaunchError` when it is missing, malformed, or not the text that was checked, and when the directory or the
+    file belongs to neither the caller nor root, or others can write to it.
     """
     directory = os.path.abspath(directory)
     fd = _open(directory, os.O_DIRECTORY, None)
     try:
-        _refuse_writable(fd, directory)
+        _refuse_untrusted(fd, directory)
         text = read_file(fd, "config.json", directory, jsontext.MAX_BYTES)
     finally:
         os.close(fd)
     origin = os.path.join(directory, "config.json")
-    return Bundle(directory=directory, document=jsontext.parse(text, origin), size=len(text))
+    if sha256 and filterdigest.sha256(text) != sha256:
+        raise LaunchError(
+            "has changed since it was checked", origin=origin, hint="launch it again once nothing writes it"
+        )
+    return Bundle(directory=directory, document=jsontext.parse(text, origin), text=text)
 
 
 def load_filter(bundle: Bundle, plan: Plan) -> bytes:
@@ -69,7 +73,7 @@ def read_file(directory: int, name: str, where: str, longest: int) -> bytes:
     path = os.path.join(where, name)
     fd = _open(path, os.O_NOFOLLOW | os.O_NONBLOCK, directory)
     try:
-        _refuse_writable(fd, path)
+        _refuse_untrusted(fd, path)
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
             raise LaunchError("is not a regular file", origin=path)
@@ -92,8 +96,15 @@ def _open(path: str, flags: int, directory: int | None) -> int:
         raise LaunchError(f"cannot be opened: {error.strerror}", origin=path, hint=hint) from error
 
 
-def _refuse_writable(fd: int, path: str) -> None:
-    mode = os.fstat(fd).st_mode
+def _refuse_untrusted(fd: int, path: str) -> None:
+    status = os.fstat(fd)
+    if status.st_uid not in (0, os.geteuid()):
+        raise LaunchError(
+            f"belongs to another user (uid {status.st_uid})",
+            origin=path,
+            hint="launch a copy that belongs to you, once you have read it",
+        )
+    mode = status.st_mode
     if mode & 0o022:
         raise LaunchError(
             f"can be written by others than its owner (mode {mode & 0o7777:o})",

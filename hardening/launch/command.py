@@ -30,11 +30,13 @@ def stage_command(
     keep_stdin: bool = False,
     remove: bool = False,
     receipt: str | os.PathLike[str] | None = None,
+    sha256: str = "",
     runtime: ExternalRuntime | None = None,
 ) -> list[str]:
     """The argv to `os.execv`: this interpreter, isolated and without `site`, on the compiled launch stage.
 
-    ``sys.path`` gets only the directories that hold `hardening` and `_cffi_backend`, behind the standard library.
+    ``sha256`` is the digest of the `config.json` that was checked: the stage refuses any other. ``sys.path`` gets
+    only the directories that hold `hardening` and `_cffi_backend`, behind the standard library.
     """
     argv = [sys.executable, "-I", "-S", "-c", START, ":".join(_directories())]
     if keep_stdin:
@@ -43,6 +45,8 @@ def stage_command(
         argv.append("--remove")
     if receipt is not None:
         argv += ["--receipt", os.fspath(receipt)]
+    if sha256:
+        argv += ["--sha256", sha256]
     if runtime is not None:
         argv += ["--runtime-command", runtime.program, "--id", runtime.identity, "--state", runtime.state]
     return [*argv, os.path.abspath(bundle)]

@@ -15,20 +15,23 @@ from hardening.launch.frozen import Frozen
 from hardening.launch.signals import signal
 
 USAGE = (
-    "usage: launch [--stdin] [--remove] [--receipt FILE] [--runtime-command PROGRAM --id NAME --state DIRECTORY] BUNDLE"
+    "usage: launch [--stdin] [--remove] [--receipt FILE] [--sha256 DIGEST] "
+    "[--runtime-command PROGRAM --id NAME --state DIRECTORY] BUNDLE"
 )
 
 
 class Arguments(Frozen):
     """The parsed command line. ``runtime_command`` '' means the native launcher.
 
-    ``identity`` and ``state`` are the container's name for another runtime, and a directory for that one's state.
+    ``sha256`` is the digest of the `config.json` that was checked, '' for any. ``identity`` and ``state`` are the
+    container's name for another runtime, and a directory for that one's state.
     """
 
     bundle: str
     keep_stdin: bool
     remove: bool
     receipt: str
+    sha256: str
     runtime_command: str
     identity: str
     state: str
@@ -36,7 +39,7 @@ class Arguments(Frozen):
 
 def parse(argv: list[str]) -> Arguments:
     """Read the arguments; `LaunchError` for anything else."""
-    values = {"--receipt": "", "--runtime-command": "", "--id": "", "--state": ""}
+    values = {"--receipt": "", "--sha256": "", "--runtime-command": "", "--id": "", "--state": ""}
     flags: set[str] = set()
     rest = list(argv)
     while rest and rest[0].startswith("-"):
@@ -56,6 +59,7 @@ def parse(argv: list[str]) -> Arguments:
         keep_stdin="--stdin" in flags,
         remove="--remove" in flags,
         receipt=os.path.abspath(values["--receipt"]) if values["--receipt"] else "",
+        sha256=values["--sha256"],
         runtime_command=values["--runtime-command"],
         identity=values["--id"],
         state=values["--state"],
@@ -95,7 +99,7 @@ def launch(arguments: Arguments) -> int:
     names: tuple[str, ...] = ()
     held: list[int] = []
     try:
-        loaded = bundle.load(arguments.bundle)
+        loaded = bundle.load(arguments.bundle, arguments.sha256)
         names = leases.paths(loaded.document, os.path.join(loaded.directory, "config.json"))
         held = leases.hold(names)
         if arguments.runtime_command:

@@ -29,7 +29,9 @@ class Native(Runtime):
         return tuple(Refusal(pointer, reason) for pointer, reason in config.unsupported(document))
 
     def command(self, bundle: Path, request: LaunchRequest) -> list[str]:
-        return stage_command(bundle, keep_stdin=request.stdin, remove=request.remove, receipt=request.receipt)
+        return stage_command(
+            bundle, keep_stdin=request.stdin, remove=request.remove, receipt=request.receipt, sha256=request.sha256
+        )
 
 
 @hookimpl

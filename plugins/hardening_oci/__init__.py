@@ -41,7 +41,12 @@ class _OciRuntime(Runtime):
             state=str(request.state / "runtimes"),
         )
         return stage_command(
-            bundle, keep_stdin=request.stdin, remove=request.remove, receipt=request.receipt, runtime=runtime
+            bundle,
+            keep_stdin=request.stdin,
+            remove=request.remove,
+            receipt=request.receipt,
+            sha256=request.sha256,
+            runtime=runtime,
         )
 
 

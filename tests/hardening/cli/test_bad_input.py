@@ -11,6 +11,7 @@ import attrs
 import pytest
 
 from tests.hardening.cli.samples import Outcome, process, profile
+from tests.support.features import require
 
 FOLDER = "{folder}"
 
@@ -128,7 +129,7 @@ def test_a_bad_profile_is_one_message(case: Case, folder: Path) -> None:
         (["compose", "-o", "/proc/b"], 125, "/proc/b: cannot write the bundle", "choose a directory"),
         (["launch", "missing"], 2, "missing: there is no such bundle", "hardening compose -o"),
         (["launch", "default.toml"], 2, "default.toml: a bundle is a directory", ""),
-        (["launch", "."], 2, "config.json: cannot read the configuration", ""),
+        (["launch", "."], 125, "config.json: cannot be opened: No such file", "hardening compose -o"),
         (["explain", "bx"], 2, 'bx: there is no table "bx"', 'did you mean "box"?'),
         (["explain", "box.sise"], 2, 'no setting "sise" in box', 'did you mean "size"?'),
         (["explain", "box.colours.grene"], 2, 'unknown colour "grene"', 'did you mean "green"?'),
@@ -197,6 +198,40 @@ def test_a_state_directory_that_cannot_be_used(folder: Path) -> None:
     message = require_one_message(process(folder, "run", "--", "id", HARDENING_STATE="/proc/hardening"), 125)
     assert "/proc/hardening: cannot use the state directory" in message
     assert "hint: set HARDENING_STATE" in message
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (make_fifo, "config.json: is not a regular file"),
+        (lambda path: (path.unlink(), path.mkdir()), "config.json: is not a regular file"),
+        (lambda path: os.truncate(path, 1 << 40), "config.json: is larger than"),
+        (lambda path: path.write_text("[]"), "config.json: a configuration is a JSON object"),
+        (lambda path: path.write_text('{"a": 1, "a": 2}'), "the key 'a' stands twice"),
+        (lambda path: path.write_text("[" * 100_000), "config.json: nested too deep"),
+        (lambda path: path.write_text('{"a": ' + "9" * 5000 + "}"), "config.json: not JSON"),
+        (lambda path: path.chmod(0o666), "config.json: can be written by others"),
+        (lambda path: path.parent.chmod(0o777), "b: can be written by others"),
+        (lambda path: (path.rename(path.with_name("c")), path.symlink_to("c")), "config.json: cannot be opened"),
+    ],
+)
+def test_a_bundle_that_is_not_safe_to_read(damage: Callable[[Path], object], says: str, folder: Path) -> None:
+    bundle = folder / "b"
+    bundle.mkdir()
+    (bundle / "config.json").write_text('{"process": {"args": ["id"]}}')
+    damage(bundle / "config.json")
+    assert says in require_one_message(process(folder, "launch", "b"), 125)
+
+
+@pytest.mark.parametrize("name", [".", "config.json"])
+def test_a_bundle_of_another_user(name: str, folder: Path) -> None:
+    require("root")
+    bundle = folder / "b"
+    bundle.mkdir()
+    (bundle / "config.json").write_text('{"process": {"args": ["id"]}}')
+    os.chown(bundle / name, 48000, 48000)
+    message = require_one_message(process(folder, "launch", "b"), 125)
+    assert "belongs to another user (uid 48000)" in message
 
 
 def test_a_runtime_that_refuses_a_field_names_its_pointer(folder: Path) -> None:

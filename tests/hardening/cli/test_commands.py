@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -11,10 +12,12 @@ from typing import Any
 
 import pytest
 
+from hardening.cli import start
 from hardening.cli.session import Request, Session
 from hardening.errors import PluginError
 from hardening.plugins import Plugin, Plugins
 from hardening.report import sarif
+from hardening.runtime import LaunchRequest
 from tests.hardening.cli import samples
 from tests.hardening.cli.samples import call, process, profile, session
 
@@ -55,6 +58,19 @@ def test_compose_writes_a_bundle_that_launch_runs(folder: Path) -> None:
     done = process(folder, "launch", "b")
     assert (done.code, done.stdout) == (3, "hi\n")
     assert (folder / "b/config.json").exists()
+
+
+def test_launch_hands_the_digest_of_what_was_admitted_to_the_launch_stage(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert call(session(folder), "compose", "-q", "-o", "b", "--", "id") == 0
+    requests: list[LaunchRequest] = []
+    monkeypatch.setattr(samples.Shell, "command", lambda self, bundle, request: requests.append(request))
+    monkeypatch.setattr(start, "start", lambda argv: None)
+    assert call(session(folder), "launch", "b") == 0
+    (request,) = requests
+    assert request.sha256 == hashlib.sha256((folder / "b/config.json").read_bytes()).hexdigest()
+    assert not request.remove
 
 
 def test_compose_as_toml_composes_to_the_same(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -325,8 +341,6 @@ def test_profile_show_shows_what_was_checked(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The file may be another one by the time that it is shown: its digest and its text are of one reading."""
-    import hashlib
-
     here = session(folder)
     layers = here.stack(Request(("default",)))
     kept = (folder / "default.toml").read_bytes()

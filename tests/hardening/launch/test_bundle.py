@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from hardening.errors import LaunchError
 from hardening.launch import bundle, config
 from hardening.launch.filterdigest import ANNOTATION, digest
 from tests.support import bundles
+from tests.support.features import require
 
 
 @pytest.fixture
@@ -38,6 +41,27 @@ def test_a_filter_that_is_not_the_stated_one(place: Path, content: bytes) -> Non
         bundle.load_filter(found, config.read(found.document))
 
 
+def test_the_text_that_was_checked_is_the_one_that_is_read(place: Path) -> None:
+    checked = bundle.load(str(place))
+    digest = hashlib.sha256(checked.text).hexdigest()
+    assert checked.text == (place / "config.json").read_bytes()
+    assert bundle.load(str(place), digest).text == checked.text
+    (place / "config.json").write_bytes(checked.text + b" ")
+    with pytest.raises(LaunchError, match="has changed since it was checked"):
+        bundle.load(str(place), digest)
+
+
+@pytest.mark.parametrize("name", [".", "config.json"])
+def test_what_belongs_to_another_user(place: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    require("root")
+    os.chown(place / name, 48000, 48000)
+    with pytest.raises(LaunchError, match=r"belongs to another user \(uid 48000\)"):
+        bundle.load(str(place))
+    # Its owner may launch it, though the other part is root's.
+    monkeypatch.setattr(os, "geteuid", lambda: 48000)
+    bundle.load(str(place))
+
+
 def test_a_missing_filter(place: Path) -> None:
     found = bundle.load(str(place))
     (place / "seccomp.bpf").unlink()
@@ -60,8 +84,6 @@ def test_a_link_is_not_followed(place: Path) -> None:
 
 
 def test_a_pipe_does_not_block(place: Path) -> None:
-    import os
-
     (place / "config.json").unlink()
     os.mkfifo(place / "config.json", 0o600)
     with pytest.raises(LaunchError, match="not a regular file"):
