@@ -251,14 +251,17 @@ def test_a_group_that_somebody_holds_is_left_alone_though_it_is_empty() -> None:
 
 def test_the_parent_of_a_group_is_shared() -> None:
     parent = f"hardening-test-{os.getpid()}"
+    script = "echo ready; while :; do sleep 0.1; done"
     with runs.workplace(None) as folder:
-        one = bundles.write(folder / "one", limited("echo ready; sleep 0.5", f"/{parent}/one"))
-        two = bundles.write(folder / "two", limited("echo ready; while :; do sleep 0.1; done", f"/{parent}/two"))
-        with bundles.started(one) as (first, _), bundles.started(two) as (second, pid):
-            assert first.wait(10) == 0
+        one = bundles.write(folder / "one", limited(script, f"/{parent}/one"))
+        two = bundles.write(folder / "two", limited(script, f"/{parent}/two"))
+        with bundles.started(one) as (first, inside), bundles.started(two) as (second, other):
+            os.kill(inside, signal.SIGKILL)
+            assert first.wait(10) == 128 + signal.SIGKILL
+            assert groups_of(f"{parent}/one") == []
             assert second.poll() is None
-            assert os.path.exists(f"/proc/{pid}")
-            second.kill()
-            second.wait()
-        for path in (*groups_of(f"{parent}/two"), *groups_of(parent)):
+            os.kill(other, signal.SIGKILL)
+            assert second.wait(10) == 128 + signal.SIGKILL
+        assert groups_of(f"{parent}/two") == []
+        for path in groups_of(parent):  # nobody knows who is the last
             path.rmdir()
