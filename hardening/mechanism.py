@@ -165,6 +165,16 @@ class Mechanism(ABC, Generic[S]):
         """What a leaf is about, in a line or two (``hardening explain``)."""
         return self.schema.settings[leaf.setting].help
 
+    def permission(self, leaf: Leaf) -> tuple[Any, Mapping[str, object]] | None:
+        """What people write to permit ``leaf``: the value, and TOML data of this mechanism's table that says it; None where
+        the smallest looser value is what they want (``hardening explain``)."""
+        return None
+
+    def answer(self, settings: S, context: Context, name: str, arguments: Sequence[str]) -> str | None:
+        """What happens to ``name``, below the table, with these arguments (``hardening explain 'table.name(1, 2)'``); None
+        where ``name`` takes none. Raises `UsageError` for arguments that it cannot have."""
+        return None
+
     def samples(self) -> Sequence[tuple[str, str, Any]]:
         """Says for the property tests of `hardening.laws`, as setting, member and value: all samples of each kind, for a
         few members of each family."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from hardening.fold import Resolved
     from hardening.report.attempt import Attempt, Pending
+    from hardening.report.explain import Asked
     from hardening.report.loosen import Loosening
 
 EPILOG = """\b
@@ -24,6 +25,7 @@ Examples:
   hardening explain -p web                                 the stack, and a line a mechanism
   hardening explain -p web capabilities                    every leaf of a table
   hardening explain -p web capabilities.NET_RAW            one leaf, with its history
+  hardening explain -p web 'seccomp.ioctl(1, 0x5412)'      what happens to this call
   hardening explain -p org.toml -p app.toml rootfs.read_only --json
 
 \b
@@ -51,12 +53,16 @@ def _complete(ctx: click.Context, parameter: click.Parameter, incomplete: str) -
 )
 @stack.stack_options
 @click.option("--json", "as_json", is_flag=True, help="Show it as JSON.")
-@click.argument("question", required=False, metavar="[TABLE[.KEY]]", shell_complete=_complete)
+@click.argument("question", required=False, metavar="[TABLE[.KEY[(ARGUMENT,...)]]]", shell_complete=_complete)
 @click.pass_context
 def command(context: click.Context, profiles: tuple[str, ...], as_json: bool, question: str | None) -> int:
-    """Show the value of TABLE.KEY, what every layer says of it with file and line, and what decided."""
+    """Show the value of TABLE.KEY, what every layer says of it with file and line, and what decided.
+
+    With arguments, show what happens to a system call with these: 'seccomp.ioctl(1, 0x5412)'.
+    """
     from hardening.report.attempt import attempt
-    from hardening.report.explain import find
+    from hardening.report.diagnosis import examine
+    from hardening.report.explain import ask, find
 
     here = session(context)
     layers = here.stack(stack.request(context, profiles))
@@ -65,11 +71,12 @@ def command(context: click.Context, profiles: tuple[str, ...], as_json: bool, qu
     if question is None:
         _show_stack(tried, as_json)
     else:
-        answer = find(tried.composition, question)
+        asked = ask(tried.composition, examine(tried.composition, here.host), question) if "(" in question else None
+        answer = find(tried.composition, asked.name if asked else question)
         if answer.single:
-            _show_leaf(here, tried, answer.leaves[0], as_json)
+            _show_leaf(here, tried, answer.leaves[0], asked, as_json)
         else:
-            _show_leaves(tried, answer.leaves, question, as_json)
+            _show_leaves(tried, answer.leaves, question, asked, as_json)
     if tried.error is not None:
         raise tried.error
     return 0
@@ -94,17 +101,18 @@ def _show_stack(tried: Attempt, as_json: bool) -> None:
     output.show_table(explain.summary(composition))
 
 
-def _show_leaves(tried: Attempt, entries: tuple[Resolved, ...], title: str, as_json: bool) -> None:
+def _show_leaves(tried: Attempt, entries: tuple[Resolved, ...], title: str, asked: Asked | None, as_json: bool) -> None:
     from hardening.report import data, settings
 
     if as_json:
         leaves = [data.resolved(tried.composition, entry) for entry in entries]
-        output.show_json({"leaves": leaves, "error": data.error(tried.error)})
+        output.show_json({"leaves": leaves, "answer": _answer(asked), "error": data.error(tried.error)})
         return
+    _show_answer(asked)
     output.show_table(settings.leaves(entries, title))
 
 
-def _show_leaf(here: Session, tried: Attempt, entry: Resolved, as_json: bool) -> None:
+def _show_leaf(here: Session, tried: Attempt, entry: Resolved, asked: Asked | None, as_json: bool) -> None:
     from hardening.report import attempt, data, explain, loosen
 
     mechanism = next(item for item in tried.composition.mechanisms if item.name == entry.leaf.mechanism)
@@ -115,12 +123,14 @@ def _show_leaf(here: Session, tried: Attempt, entry: Resolved, as_json: bool) ->
         output.show_json(
             {
                 **data.resolved(tried.composition, entry),
+                "answer": _answer(asked),
                 "pending": [_pending(item) for item in waiting],
                 "loosening": attrs.asdict(way) if way else None,
                 "error": data.error(tried.error),
             }
         )
         return
+    _show_answer(asked)
     output.show(f"{entry.leaf} = {entry.shown}")
     output.show(f"  {explain.default_leaf(mechanism, entry.leaf)}")
     output.show(f"  decided by {entry.origin}")
@@ -134,6 +144,15 @@ def _show_leaf(here: Session, tried: Attempt, entry: Resolved, as_json: bool) ->
         output.show("  no layer says anything of it")
     if way is not None:
         _show_loosening(way, refused)
+
+
+def _answer(asked: Asked | None) -> dict[str, Any] | None:
+    return {"arguments": list(asked.arguments), "result": asked.result} if asked else None
+
+
+def _show_answer(asked: Asked | None) -> None:
+    if asked is not None:
+        output.show(f"{asked.name}({', '.join(asked.arguments)}): {asked.result}\n")
 
 
 def _pending(item: Pending) -> dict[str, Any]:
@@ -151,6 +170,5 @@ def _show_loosening(way: Loosening, refused: Pending | None) -> None:
     if way.toml:
         ways.append(f"{where}:\n\n" + "\n".join(f"    {line}".rstrip() for line in way.toml.splitlines()))
     if way.options:
-        arguments = " ".join("--set " + shlex.quote(item) for item in way.options)
-        ways.append(f"on the command line:\n\n    {arguments}")
+        ways.append(f"on the command line:\n\n    {shlex.join(way.options)}")
     output.show(f"{which} to {way.shown}, " + "\n\nor ".join(ways))

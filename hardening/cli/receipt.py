@@ -38,12 +38,12 @@ def command(context: click.Context, profiles: tuple[str, ...], as_json: bool, fi
     """
     from hardening import receipt
     from hardening.report import data, verification
-    from hardening.report.diagnosis import shortfalls
+    from hardening.report.diagnosis import examine
 
     here = session(context)
     composition = here.compose(stack.request(context, profiles))
     checks = receipt.verify(composition, receipt.read(file))
-    lines = verification.judge(composition, checks, shortfalls(composition, here.host))
+    lines = verification.judge(composition, checks, examine(composition, here.host).shortfalls)
     holds = all(line.result != verification.FAILS for line in lines)
     if as_json:
         output.show_json({"holds": holds, "checks": data.checks(lines)})

@@ -46,6 +46,17 @@ def parse_set(text: str) -> Said:
     return Said(path, _read_value(rest[1:].strip(), place), place)
 
 
+def parse_exception(text: str) -> Said:
+    """The say of ``--exception SETTING=REASON``: one entry of ``exceptions``. Raises `UsageError`."""
+    place = f"--exception {text}"
+    setting, _, reason = (part.strip() for part in text.partition("="))
+    if not setting or not reason:
+        raise UsageError(
+            "no SETTING=REASON", origin=place, hint="write --exception 'rootfs.read_only=look into a fault'"
+        )
+    return Said(("exceptions",), [{"setting": setting, "reason": reason}], place)
+
+
 def _read_key(text: str) -> tuple[tuple[str, ...], str]:
     parts: list[str] = []
     position = 0

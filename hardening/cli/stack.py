@@ -120,15 +120,25 @@ def complete_profile(ctx: click.Context, parameter: click.Parameter, incomplete:
 
 
 def _collect_sets(ctx: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> None:
-    from hardening.cli.says import parse_set
+    from hardening.cli.says import parse_exception, parse_set
 
     if value:
+        parse = parse_set if parameter.name == "sets" else parse_exception
         says: list[Said] = ctx.meta.setdefault(_SAYS, [])
-        says += [parse_set(text) for text in value]
+        says += [parse(text) for text in value]
 
 
 def stack_options(function: F) -> F:
-    """Add ``--profile`` and ``--set`` to a command of class `StackCommand`."""
+    """Add ``--profile``, ``--set`` and ``--exception`` to a command of class `StackCommand`."""
+    function = click.option(
+        "--exception",
+        "exceptions",
+        multiple=True,
+        expose_value=False,
+        metavar="SETTING=REASON",
+        callback=_collect_sets,
+        help="Permit what --set and the options of mechanisms loosen, for a reason; may be repeated.",
+    )(function)
     function = click.option(
         "--set",
         "sets",

@@ -8,9 +8,9 @@ from typing import Any
 
 import attrs
 
-from hardening.compose import Composition
+from hardening.compose import Composition, in_order
 from hardening.host import Host
-from hardening.mechanism import Context, Shortfall
+from hardening.mechanism import Context
 from hardening.report.state import enforcement
 from hardening.report.table import Table
 from hardening.runtime import Runtime
@@ -95,19 +95,18 @@ def runtimes(items: Iterable[Runtime]) -> Iterator[Line]:
         yield Line("runtime", "any", FAIL, "no runtime is installed", "reinstall hardening")
 
 
-def shortfalls(composition: Composition, host: Host) -> list[Shortfall]:
-    """Everything that a host cannot enforce of a composition, required or not."""
+def examine(composition: Composition, host: Host) -> Context:
+    """A composition on a host, with everything in ``shortfalls`` that cannot be enforced, required or not."""
     context = Context(host, composition.composed)
-    return [
-        shortfall
-        for mechanism in composition.mechanisms
-        for shortfall in mechanism.check(composition.settings[mechanism.name], context)
-    ]
+    for mechanism in in_order(composition.mechanisms):
+        found = mechanism.check(composition.settings[mechanism.name], context)
+        context = attrs.evolve(context, shortfalls=(*context.shortfalls, *found))
+    return context
 
 
 def mechanisms(composition: Composition, host: Host) -> Iterator[Line]:
     """Each mechanism of a composition held against the host."""
-    for state in enforcement(composition, shortfalls(composition, host)):
+    for state in enforcement(composition, examine(composition, host).shortfalls):
         if not state.shortfalls:
             yield Line("mechanism", state.mechanism, OK, "enforced")
         for shortfall in state.shortfalls:

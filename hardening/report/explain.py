@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -12,11 +13,13 @@ from hardening.errors import UsageError
 from hardening.fold import Resolved
 from hardening.kinds import nearest
 from hardening.layers import Layer
-from hardening.mechanism import Mechanism
+from hardening.mechanism import Context, Mechanism
 from hardening.report.attempt import Pending
 from hardening.report.table import Table
 from hardening.schema import REST, Family, Leaf
 from hardening.source import Node, command_line
+
+_CALL = re.compile(r"(?P<table>[^.()]+)\.(?P<key>[^()]+)\((?P<arguments>[^()]*)\)")
 
 
 @attrs.frozen
@@ -25,6 +28,27 @@ class Answer:
 
     leaves: tuple[Resolved, ...]
     single: bool
+
+
+@attrs.frozen
+class Asked:
+    """A question about a leaf with arguments: ``name`` is the leaf's, ``result`` what the mechanism answers."""
+
+    name: str
+    arguments: tuple[str, ...]
+    result: str
+
+
+def ask(composition: Composition, context: Context, question: str) -> Asked | None:
+    """The answer to ``TABLE.KEY(ARGUMENT, ...)``, or None for a question of another form, which may still be a name.
+    Raises `UsageError` for arguments that the leaf cannot have."""
+    match = _CALL.fullmatch(question)
+    mechanism = next((item for item in composition.mechanisms if match and item.name == match["table"]), None)
+    if match is None or mechanism is None:
+        return None
+    arguments = tuple(part.strip() for part in match["arguments"].split(",")) if match["arguments"].strip() else ()
+    result = mechanism.answer(composition.settings[mechanism.name], context, match["key"], arguments)
+    return Asked(f"{match['table']}.{match['key']}", arguments, result) if result is not None else None
 
 
 def find(composition: Composition, question: str) -> Answer:
@@ -45,7 +69,7 @@ def find(composition: Composition, question: str) -> Answer:
     found = [entry for part in mechanism.expand(below) for entry in _named(composition, mechanism, question, part)]
     if not found:
         known = [str(entry.leaf).removeprefix(f"{table}.") for entry in own]
-        hint = nearest(below, known) or f"`hardening explain {table}` lists what there is"
+        hint = nearest(below.partition("(")[0], known) or f"`hardening explain {table}` lists what there is"
         raise UsageError(f'there is no "{below}" in {table}', origin=question, hint=hint)
     return Answer(tuple(found), len(found) == 1)
 
@@ -61,7 +85,7 @@ def _named(composition: Composition, mechanism: Mechanism[Any], question: str, n
     hit = mechanism.schema.find(name)
     if hit is None:
         known = [*mechanism.schema.settings, *_prefixes(mechanism)]
-        hint = nearest(name, known) or f"`hardening explain {mechanism.name}` lists what there is"
+        hint = nearest(name.partition("(")[0], known) or f"`hardening explain {mechanism.name}` lists what there is"
         raise UsageError(f'there is no setting "{name}" in {mechanism.name}', origin=question, hint=hint)
     setting, member = hit
     if isinstance(setting, Family) and not member:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -25,7 +25,7 @@ COMMAND_LINE = "command line"
 
 @attrs.frozen
 class Loosening:
-    """How to make one leaf looser: ``toml`` to paste, or ``options``, which are arguments of ``--set``; either may be
+    """How to make one leaf looser: ``toml`` to paste, or ``options``, arguments for the command line; either may be
     empty. Where nothing does it, both are, and ``barrier`` says why not. With ``example`` there are other ways, which no
     order puts above or below this one."""
 
@@ -49,14 +49,27 @@ def smallest(attempt: Attempt, mechanism: Mechanism[Any], entry: Resolved, today
         return Loosening(
             barrier=f"the limit {entry.limit_shown} at {entry.limit_origin} forbids it: no exception lifts a limit"
         )
-    for value in _minimal(kind, within):
-        table = {mechanism.name: mechanism.dump({(entry.leaf.setting, entry.leaf.member): value})}
+    for value, data, least in _offers(mechanism, entry, within):
+        table = {mechanism.name: data}
         for tables in (table, _excepted(entry, table)):
             if _works(attempt, mechanism, entry, tables, value, today):
-                # Only these kinds give every value that they have as a sample.
-                example = value != entry.limit and not isinstance(kind, Flag | Choice)
-                return attrs.evolve(_loosening(kind.show(value), tables), example=example)
+                return attrs.evolve(_loosening(kind.show(value), tables), example=not least)
     return None
+
+
+def _offers(
+    mechanism: Mechanism[Any], entry: Resolved, looser: Sequence[Any]
+) -> Iterator[tuple[Any, Mapping[str, Any], bool]]:
+    """Values to try, with TOML data that says them, and whether no other value is smaller: first what people write, then
+    the smallest that there are."""
+    kind = mechanism.schema.settings[entry.leaf.setting].kind
+    usual = mechanism.permission(entry.leaf)
+    if usual is not None and usual[0] in looser:
+        yield *usual, False
+    for value in _minimal(kind, looser):
+        # Only these kinds give every value that they have as a sample.
+        least = value == entry.limit or isinstance(kind, Flag | Choice)
+        yield value, mechanism.dump({(entry.leaf.setting, entry.leaf.member): value}), least
 
 
 def permit(mechanism: Mechanism[Any], entry: Resolved, said: Pending) -> Loosening | None:
@@ -72,7 +85,7 @@ def permit(mechanism: Mechanism[Any], entry: Resolved, said: Pending) -> Looseni
     found = _loosening(said.said, _excepted(entry, table))
     if said.layer == COMMAND_LINE:
         # The say is already there: only its exception is missing.
-        return attrs.evolve(found, toml="", options=found.options[:1])
+        return attrs.evolve(found, toml="", options=found.options[:2])
     # No option permits what a file says: the exception must stand beside it.
     return attrs.evolve(found, options=())
 
@@ -89,7 +102,7 @@ def _looser(kind: Kind[Any], entry: Resolved) -> Iterator[Any]:
             yield candidate
 
 
-def _minimal(kind: Kind[Any], values: list[Any]) -> list[Any]:
+def _minimal(kind: Kind[Any], values: Sequence[Any]) -> list[Any]:
     """The values without another one strictly below them."""
     return [
         value
@@ -129,10 +142,16 @@ def _loosening(shown: str, tables: Mapping[str, Any]) -> Loosening:
                 *(f"{toml.key(key)} = {toml.inline(item)}" for key, item in value[0].items()),
                 "",
             ]
-            options.append(f"exceptions={toml.inline(value)}")
+            options += _permission(value[0])
             continue
         lines.append(f"[{toml.key(name)}]")
         for path, item in toml.flat(value):
             lines.append(f"{toml.dotted(path)} = {toml.inline(item)}")
-            options.append(f"{toml.dotted((name, *path))}={toml.inline(item)}")
+            options += ["--set", f"{toml.dotted((name, *path))}={toml.inline(item)}"]
     return Loosening(shown, "\n".join(lines) + "\n", tuple(options))
+
+
+def _permission(exception: Mapping[str, str]) -> list[str]:
+    if "=" in exception["setting"]:
+        return ["--set", f"exceptions={toml.inline([exception])}"]
+    return ["--exception", f"{exception['setting']}={exception['reason']}"]

@@ -13,10 +13,13 @@ from hardening.findings import Finding
 from hardening.hookspecs import hookimpl
 from hardening.host import Host
 from hardening.mechanism import Check, Context, Excess, Mechanism, Option, Reading, Shortfall
-from hardening.schema import REST, Say
+from hardening.schema import REST, Leaf, Say
 from hardening.source import Node
 from hardening.spec import Fragment
-from hardening_seccomp import findings, groups, spec
+from hardening_seccomp import findings, groups, question, spec
+from hardening_seccomp.actions import ALLOW
+from hardening_seccomp.conditions import Rule
+from hardening_seccomp.diagrams import constant
 from hardening_seccomp.host import SeccompFacts, check, probe
 from hardening_seccomp.settings import SeccompSettings
 from hardening_seccomp.table import TableReader, dump
@@ -46,6 +49,13 @@ class Seccomp(Mechanism[SeccompSettings]):
 
     def dump(self, values: Mapping[tuple[str, str], Any]) -> dict[str, object]:
         return dump(values)
+
+    def permission(self, leaf: Leaf) -> tuple[Rule, Mapping[str, object]] | None:
+        """To allow a system call, where the smallest step would be to have its uses logged."""
+        return (constant(ALLOW), {"allow": [leaf.member]}) if not leaf.setting and leaf.member != REST else None
+
+    def answer(self, settings: SeccompSettings, context: Context, name: str, arguments: Sequence[str]) -> str | None:
+        return question.answer(settings, context, name, arguments)
 
     def samples(self) -> Sequence[tuple[str, str, Any]]:
         """Every action for ``*``, but none with conditions: a default action knows no arguments."""

@@ -180,6 +180,20 @@ def test_what_a_report_holds_is_not_said_again(
         assert text in captured.out
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [("run", "--", "true"), ("compose",), ("explain", "box.size"), ("apply", "config.json")],
+    ids=" ".join,
+)
+def test_an_exception_of_the_command_line_permits_a_loosening(arguments: tuple[str, ...], folder: Path) -> None:
+    foreign(folder)
+    name, *rest = arguments
+    assert process(folder, name, "--set", "box.size=9", *rest).code == 2
+    done = process(folder, name, "--set", "box.size=9", "--exception", "box.size=many things", *rest)
+    assert done.code == 0
+    assert "many things (--exception box.size=many things)" in done.stdout + done.stderr
+
+
 def test_shadowed_profiles_are_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from hardening.layers import Folder, SearchPath
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from hardening.cli import main
+from hardening.mechanism import Context
+from tests.hardening.cli import samples
 from tests.hardening.cli.samples import call, profile, session
 
 ORG = """description = "organisation"
@@ -99,8 +102,7 @@ def test_the_smallest_loosening_works_as_a_layer_and_as_options(
     assert not offered["barrier"]
     profile(folder, "more", offered["toml"])
     assert explained(folder, capsys, "-p", "team", "-p", "more", question)["shown"] == shown
-    options = [part for option in offered["options"] for part in ("--set", option)]
-    assert explained(folder, capsys, "-p", "team", *options, question)["shown"] == shown
+    assert explained(folder, capsys, "-p", "team", *offered["options"], question)["shown"] == shown
 
 
 def test_what_is_refused_on_the_command_line_lacks_only_its_exception(
@@ -109,10 +111,60 @@ def test_what_is_refused_on_the_command_line_lacks_only_its_exception(
     arguments = ["-p", "org", "--open", "box.closed"]
     offered = explained(folder, capsys, *arguments, code=2)["loosening"]
     assert offered["toml"] == ""
-    (option,) = offered["options"]
-    assert explained(folder, capsys, "--set", option, *arguments)["value"] is False
+    assert offered["options"] == ["--exception", "box.closed=why this is needed"]
+    assert explained(folder, capsys, *offered["options"], *arguments)["value"] is False
     assert call(session(folder), "explain", *arguments) == 2
-    assert "smallest loosening, to false, on the command line:\n\n    --set " in capsys.readouterr().out
+    assert "smallest loosening, to false, on the command line:\n\n    --exception " in capsys.readouterr().out
+
+
+def test_a_setting_whose_name_holds_the_sign_is_excepted_as_toml(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`--exception` ends a name at the first `=`."""
+    monkeypatch.setattr(samples, "COLOURS", ("a=b", *samples.COLOURS))
+    profile(folder, "odd", "[box]\ncolours.drop = ['a=b']\n")
+    offered = explained(folder, capsys, "-p", "odd", "box.colours.a=b")["loosening"]
+    assert offered["options"][0] == "--set"
+    assert offered["options"][1].startswith("exceptions=[")
+    assert explained(folder, capsys, "-p", "odd", *offered["options"], "box.colours.a=b")["value"] is True
+
+
+def test_what_people_write_is_offered_before_what_is_smallest(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(samples.Box, "permission", lambda self, leaf: ("none", {"lid": {"lock": "none"}}))
+    profile(folder, "locked", "[box]\nlid.lock = 'double'\n")
+    offered = explained(folder, capsys, "-p", "locked", "box.lid.lock")["loosening"]
+    assert (offered["shown"], offered["example"]) == ("none", True)
+    assert explained(folder, capsys, "-p", "locked", *offered["options"], "box.lid.lock")["shown"] == "none"
+    # Where a limit forbids it, the smallest one within the limit is.
+    profile(folder, "locked", "[limits.box]\nlid.lock = 'single'\n[box]\nlid.lock = 'double'\n")
+    offered = explained(folder, capsys, "-p", "locked", "box.lid.lock")["loosening"]
+    assert (offered["shown"], offered["example"]) == ("single", False)
+
+
+def test_a_question_with_arguments_is_answered_by_the_mechanism(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def answer(
+        self: samples.Box, settings: samples.BoxSettings, context: Context, name: str, arguments: Sequence[str]
+    ) -> str | None:
+        lacks = context.lacks("box.closed")
+        return f"{name} of {settings.size} {list(arguments)} {lacks}" if name in ("size", "lid") else None
+
+    monkeypatch.setattr(samples.Box, "answer", answer)
+    found = explained(folder, capsys, "box.size( 1, x )")
+    assert (found["leaf"], found["value"]) == ("box.size", 5)
+    assert found["answer"] == {"arguments": ["1", "x"], "result": "size of 5 ['1', 'x'] False"}
+    assert explained(folder, capsys, "box.size()")["answer"]["arguments"] == []
+    assert explained(folder, capsys, "box.size")["answer"] is None
+    assert explained(folder, capsys, "box.lid(7)")["answer"]["result"] == "lid of 5 ['7'] False"
+    assert call(session(folder, broken=True), "explain", "box.size(1)") == 0
+    assert capsys.readouterr().out.startswith("box.size(1): size of 5 ['1'] True\n\nbox.size = 5\n")
+    assert call(session(folder), "explain", "box.sise(1)") == 2
+    assert 'did you mean "size"?' in capsys.readouterr().err
+    assert call(session(folder), "explain", "box.closed(1)") == 2
+    assert 'no setting "closed(1)" in box' in capsys.readouterr().err
 
 
 def test_an_exception_is_offered_only_where_one_is_needed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hardening.cli.says import Said, document, parse_set
+from hardening.cli.says import Said, document, parse_exception, parse_set
 from hardening.errors import UsageError
 from hardening.report import toml
 
@@ -65,6 +65,33 @@ def test_a_wrong_set_is_a_usage_error_with_a_hint(text: str, message: str) -> No
     with pytest.raises(UsageError, match=message) as caught:
         parse_set(text)
     assert str(caught.value.origin).startswith("--set")
+
+
+@pytest.mark.parametrize(
+    ("text", "setting", "reason"),
+    [
+        ("box.size=many things", "box.size", "many things"),
+        ("rootfs.tmpfs./var/cache.d = a = b", "rootfs.tmpfs./var/cache.d", "a = b"),
+        ("seccomp.@debug=x", "seccomp.@debug", "x"),
+    ],
+)
+def test_an_exception_is_a_setting_and_a_reason(text: str, setting: str, reason: str) -> None:
+    assert parse_exception(text) == Said(
+        ("exceptions",), [{"setting": setting, "reason": reason}], f"--exception {text}"
+    )
+
+
+@pytest.mark.parametrize("text", ["", "box.size", "box.size=", "=why", " = "])
+def test_an_exception_without_a_setting_or_a_reason(text: str) -> None:
+    with pytest.raises(UsageError, match="no SETTING=REASON"):
+        parse_exception(text)
+
+
+def test_exceptions_are_put_together() -> None:
+    made = document([parse_set("exceptions=[{setting = 'a.b', reason = 'x'}]"), parse_exception("a.c=y")])
+    assert made is not None
+    assert made.tables == {"exceptions": [{"setting": "a.b", "reason": "x"}, {"setting": "a.c", "reason": "y"}]}
+    assert str(made.origin(("exceptions", 1))) == "--exception a.c=y"
 
 
 def test_nothing_said_is_no_layer() -> None:
