@@ -61,8 +61,10 @@ def _mounts(*arguments: str) -> bool:
     return _unshare("--user", "--map-root-user", "--mount", "--pid", "--fork", "mount", *arguments, "/mnt")
 
 
-def _mounts_as_root(*arguments: str) -> bool:
-    return os.geteuid() == 0 and _unshare("--mount", "--pid", "--fork", "mount", *arguments, "/mnt")
+def _mounts_cgroup2() -> bool:
+    """As root, or in user and cgroup namespaces of our own."""
+    mount = ("--mount", "mount", "-t", "cgroup2", "cgroup2", "/mnt")
+    return _unshare(*mount) if os.geteuid() == 0 else _unshare("--user", "--map-root-user", "--cgroup", *mount)
 
 
 def _landlock() -> bool:
@@ -139,7 +141,7 @@ FEATURES: Mapping[str, Feature] = MappingProxyType(
         "cgroup2-unified": Feature("cgroup2 mounted at /sys/fs/cgroup", _exists("/sys/fs/cgroup/cgroup.controllers")),
         "cgroup2-controllers": Feature("pids, memory and cpu controllers in cgroup2, for us", _controllers),
         "cgroups": Feature("pids, memory and cpu controllers of either version, for us", _any_controllers),
-        "cgroup2-mount": Feature("root that may mount cgroup2", lambda: _mounts_as_root("-t", "cgroup2", "cgroup2")),
+        "cgroup2-mount": Feature("somebody who may mount cgroup2", _mounts_cgroup2),
         "selinux": Feature("SELinux enabled", _exists("/sys/fs/selinux/enforce")),
         "landlock": Feature("Landlock (5.13)", _landlock),
         "seccomp": Feature("seccomp filters", _exists("/proc/sys/kernel/seccomp/actions_avail")),

@@ -176,7 +176,7 @@ def filled(document: Mapping[str, Any], command: Sequence[str], ids: tuple[int, 
     mounts = [
         {"destination": "/proc", "type": "proc", "source": "proc"},
         {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "mode=755", "size=64k"]},
-        {"destination": "/tmp", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "nodev", "size=1m"]},
+        {"destination": "/tmp", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "nodev", "size=1m", "mode=1777"]},
     ]
     kinds = [entry["type"] for entry in document.get("linux", {}).get("namespaces", []) if "path" not in entry]
     if "pid" not in kinds:
@@ -242,8 +242,8 @@ def launch_argv(runtime: str, folder: Path, user: User | None = None, *, receipt
 
 
 def _require_cgroups(runtime: str) -> None:
-    """crun and runc take no hybrid layout: the launch stage gives them cgroup2 alone, where it may mount it."""
-    if runtime != "native" and not available("cgroup2-unified"):
+    """crun takes no hybrid layout: the launch stage gives it cgroup2 alone, where it may mount it."""
+    if runtime == "crun" and not available("cgroup2-unified"):
         require("cgroup2-mount")
 
 

@@ -334,9 +334,9 @@ def test_a_rootless_spec_runs_within_the_profile(runtime: str, profile: str) -> 
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-@pytest.mark.parametrize("runtime", ["native", "crun"])
+@pytest.mark.parametrize("runtime", RUNTIMES)
 def test_what_rootless_podman_wrote_runs_within_the_profile(runtime: str, profile: str) -> None:
-    """podman makes the user namespace itself, so its configuration has none: runc would want the caller for its root."""
+    """podman makes the user namespace itself, so its configuration has none, and gets one of the profile."""
     require("root")
     require("cgroup2-mount")
     require("userns")

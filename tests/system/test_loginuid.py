@@ -33,9 +33,6 @@ CALLERS = ("root", "user")
 def login_uid_of_command(loginuid: str | None, runtime: str, user: User | None) -> Iterator[tuple[str, str]]:
     """Run a command under `strict` in a session with a login uid: the command's own, and the launch stage's."""
     options = ["-q", "-i", "-p", "strict", "--runtime", runtime]
-    if runtime == "runc" and user is not None:
-        options += ["--set", 'namespaces.id_map="root"']
-        options += ["--set", 'exceptions=[{setting = "namespaces.id_map", reason = "runc without root"}]']
     program = users.program(user) if user is not None else str(Path(sys.executable).with_name("hardening"))
     argv = [program, "run", *options, "--", *WAIT]
     login = "" if loginuid is None else f"echo {loginuid} >/proc/self/loginuid && "
@@ -67,7 +64,7 @@ def read_login_uid(pid: int) -> str:
 def caller(name: str, runtime: str) -> User | None:
     """Skip where the host cannot do it; None for root."""
     require("loginuid-settable")
-    if runtime != "native" and not available("cgroup2-unified"):
+    if runtime == "crun" and not available("cgroup2-unified"):
         require("cgroup2-mount")
     if name == "user":
         require("userns")
