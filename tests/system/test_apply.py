@@ -18,15 +18,16 @@ from typing import Any
 import attrs
 import pytest
 
-from hardening import bundle, compose, pipeline, receipt
-from hardening.cli.session import Request, Session
-from hardening.host import Host
-from hardening.plugins import Plugins
+from hardening import bundle, pipeline, receipt
 from hardening.report.changes import changes
 from hardening.spec import lookup, to_json
-from tests.support import podman, runs
+from hardening_seccomp.filters import at_most
+from hardening_seccomp.host import SeccompFacts
+from hardening_seccomp.oci import read
+from hardening_seccomp.spec import filter_of
+from tests.support import podman, runs, shipped
 from tests.support.features import available, require
-from tests.support.runs import RUNTIMES, installed
+from tests.support.runs import RUNTIMES
 from tests.support.users import User, ordinary
 from tools import compare
 
@@ -106,23 +107,10 @@ def workshop() -> Iterator[Workshop]:
         yield Workshop(folder, root, found)
 
 
-@cache
-def here(user: User | None = None) -> tuple[Plugins, Host]:
-    """The installed plugins, and what they know of this host for a caller."""
-    plugins = installed()
-    return plugins, runs.host_of(user, plugins)
-
-
-def stack(profile: str, user: User | None = None) -> compose.Composition:
-    """A shipped profile, composed for a caller."""
-    plugins, host = here(user)
-    session = Session(plugins)
-    return compose.compose(session.stack(Request((profile,))), plugins.mechanisms, host, session.today)
-
-
 def tightened(document: Mapping[str, Any], profile: str, folder: Path, user: User | None = None) -> pipeline.Plan:
-    plugins, host = here(user)
-    return pipeline.tighten(plugins, stack(profile, user), host, document, bundle=folder / "bundle")
+    plugins, host = shipped.here(user)
+    composition = shipped.composed([profile], user)
+    return pipeline.tighten(plugins, composition, host, document, bundle=folder / "bundle")
 
 
 def receipt_of(folder: Path, runtime: str, user: User | None = None) -> dict[str, Any]:
@@ -140,15 +128,10 @@ def receipt_of(folder: Path, runtime: str, user: User | None = None) -> dict[str
 @cache
 def reference(profile: str, user: User | None = None) -> dict[str, compare.Value]:
     """What the kernel reports of a command under the profile itself, in a root like the ones that are tightened."""
-    plugins, host = here(user)
     with runs.workplace(user) as folder:
         root = runs.busybox_root(folder / "root")
-        layer = folder / "root.toml"
-        layer.write_text(f'extends = ["{profile}"]\n[rootfs]\npath = "{root}"\n')
-        layer.chmod(0o644)
-        session = Session(plugins)
-        composition = compose.compose(session.stack(Request((str(layer),))), plugins.mechanisms, host, session.today)
-        plan = pipeline.plan(plugins, composition, host, ["/bin/true"], bundle=folder / "bundle")
+        layer = shipped.layer(folder, "root", f'extends = ["{profile}"]\n[rootfs]\npath = "{root}"\n')
+        plan = shipped.planned([layer], ["/bin/true"], folder, user)
         bundle.write(plan.spec, folder / "bundle")
         runs.hand_over(folder, user)
         return dict(compare.reported(receipt_of(folder, "native", user), compare.namespaces()))
@@ -242,6 +225,20 @@ def test_what_podman_wrote_runs_within_the_profile(workshop: Workshop, name: str
             found = run_tightened(document, profile, runtime, folder)
             assert looser(found, profile) == [], runtime
             shutil.rmtree(folder / "bundle")
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("name", VARIANTS)
+def test_the_filter_allows_nothing_that_the_profile_denies(workshop: Workshop, name: str, profile: str) -> None:
+    """What the kernel does not report: every system call, with every argument, of both filters."""
+    plan = tightened(workshop.documents[name], profile, workshop.folder)
+    bound = filter_of(plan.composition.settings["seccomp"], plan.context)
+    result = read(plan.spec.document["linux"]["seccomp"], native=plan.host.of(SeccompFacts).native).model
+    assert at_most(result, bound)
+    foreign = workshop.documents[name]["linux"].get("seccomp")
+    if foreign is not None:
+        # The counter-proof, with the filter that podman wrote.
+        assert not at_most(read(foreign, native=plan.host.of(SeccompFacts).native).model, bound)
 
 
 @pytest.mark.parametrize("profile", PROFILES)
