@@ -11,6 +11,7 @@ import attrs
 from hardening.compose import Composition, in_order
 from hardening.errors import HardeningError, HostError, raise_all
 from hardening.findings import Finding, Severity
+from hardening.foreign import require_shape
 from hardening.host import Host
 from hardening.mechanism import Context, Excess, Mechanism, Shortfall
 from hardening.plugins import Plugins
@@ -59,7 +60,9 @@ def tighten(
     *,
     bundle: Path | None = None,
 ) -> Plan:
-    """Make a configuration that was made elsewhere nowhere looser than a composition."""
+    """Make a configuration that was made elsewhere nowhere looser than a composition. Raises `SpecError` for one with values
+    of types that the specification does not give them, and `HostError` as `plan` does."""
+    require_shape(document)
     command = tuple(document.get("process", {}).get("args") or ())
     context = check(composition, host, command, bundle)
     fragments: list[Fragment] = []

@@ -63,6 +63,47 @@ def test_another_file_is_no_receipt(tmp_path: Path, text: str) -> None:
         read(path)
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("pid", "1"),
+        ("status", []),
+        ("status", {}),
+        ("uid_map", None),
+        ("uid_map", "0 1"),
+        ("gid_map", "\n"),
+        ("gid_map", "0 0 " + "9" * 5000),
+        ("limits", None),
+        ("limits", "Max open files  " + "9" * 5000 + "  1 files"),
+        ("namespaces", {"pid": 7}),
+        ("caller_namespaces", "pid"),
+        ("mountinfo", [7]),
+        ("setgroups", 7),
+        ("loginuid", "-" * 3),
+        ("oom_score_adj", None),
+    ],
+)
+def test_a_part_of_another_form_is_refused(tmp_path: Path, key: str, value: object) -> None:
+    with pytest.raises(HardeningError, match=f"not a receipt: {key} has another form"):
+        read(written(tmp_path / "receipt", **{key: value}))
+
+
+@pytest.mark.parametrize(
+    ("field", "text"), [("Uid", "0 0"), ("CapEff", "zz"), ("NoNewPrivs", ""), ("Umask", "9"), ("Groups", "a")]
+)
+def test_a_field_of_the_status_of_another_form_is_refused(tmp_path: Path, field: str, text: str) -> None:
+    status = stage.gather(os.getpid(), {})["status"]
+    for changed in ({**status, field: text}, {key: value for key, value in status.items() if key != field}):
+        with pytest.raises(HardeningError, match="not a receipt: status has another form"):
+            read(written(tmp_path / "receipt", status=changed))
+
+
+def test_absurd_nesting_is_no_receipt(tmp_path: Path) -> None:
+    (tmp_path / "receipt").write_text("[" * 100_000)
+    with pytest.raises(HardeningError, match="not a receipt"):
+        read(tmp_path / "receipt")
+
+
 @pytest.mark.parametrize("value", ["many", [1], {}])
 def test_a_number_that_is_none_is_refused(tmp_path: Path, value: object) -> None:
     with pytest.raises(HardeningError, match="not a receipt"):

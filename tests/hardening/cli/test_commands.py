@@ -268,9 +268,9 @@ def test_apply_writes_to_a_file_or_to_standard_output(folder: Path, capsys: pyte
 
 
 def receipt(folder: Path, size: str) -> str:
-    from hardening.receipt import KEYS
+    from hardening.launch.receipt import gather, namespaces
 
-    data = dict.fromkeys(KEYS, "") | {"oom_score_adj": size, "loginuid": "0", "pid": 1, "status": {}, "namespaces": {}}
+    data = gather(os.getpid(), namespaces()) | {"oom_score_adj": size}
     (folder / "r.json").write_text(json.dumps(data))
     return "r.json"
 
