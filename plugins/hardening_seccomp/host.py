@@ -10,6 +10,7 @@ import attrs
 from hardening.errors import HardeningError, HostError
 from hardening.host import Host
 from hardening.mechanism import Context, Shortfall
+from hardening.schema import REST
 from hardening_capabilities import CapabilitiesSettings
 from hardening_seccomp import groups
 from hardening_seccomp.actions import Action, Kind
@@ -85,15 +86,19 @@ def check(settings: SeccompSettings, context: Context) -> Iterable[Shortfall]:
             "seccomp.*",
             f"the kernel has no seccomp filters: {ACTIONS_AVAILABLE} cannot be read",
             "use a kernel with CONFIG_SECCOMP_FILTER, and mount procfs",
+            whole=True,
         )
         return
     if facts.library is None:
-        yield Shortfall("seccomp.*", facts.problem, INSTALL)
+        yield Shortfall("seccomp.*", facts.problem, INSTALL, whole=True)
         return
     for action, leaf in _actions(settings).items():
         if _KERNEL_WORDS[action.kind] not in facts.actions:
             word = str(action).partition(":")[0]
-            yield Shortfall(f"seccomp.{leaf}", f"the kernel has no action {word}", "choose another action")
+            # Without its default action there is no filter at all.
+            yield Shortfall(
+                f"seccomp.{leaf}", f"the kernel has no action {word}", "choose another action", whole=leaf == REST
+            )
     for name in (facts.native, *settings.architectures.having(True)):
         if facts.library.architecture(name) is None:
             yield Shortfall(

@@ -99,11 +99,15 @@ def check(settings: SelinuxSettings, context: Context) -> Iterator[Shortfall]:
             "selinux.enabled",
             f"SELinux is not active: {facts.inactive}",
             'install and load a policy, or say requirement = "best-effort" in [selinux]',
+            whole=True,
         )
         return
     if not facts.enforcing:
         yield Shortfall(
-            "selinux.type", "SELinux is permissive: it records what it would deny and stops nothing", "run setenforce 1"
+            "selinux.type",
+            "SELinux is permissive: it records what it would deny and stops nothing",
+            "run setenforce 1",
+            whole=True,
         )
     if not facts.mls:
         yield Shortfall(

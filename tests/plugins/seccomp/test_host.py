@@ -35,6 +35,22 @@ def test_a_kernel_without_filters_and_a_missing_library(tmp_path: Path) -> None:
     assert leaves(tmp_path, "", library=None, problem="libseccomp.so.2 cannot be opened") == ["seccomp.*"]
 
 
+@pytest.mark.parametrize(
+    ("text", "facts", "whole"),
+    [
+        ("", {"actions": frozenset()}, [True]),
+        ("", {"library": None, "problem": "it is missing"}, [True]),
+        ('[seccomp]\ndefault = "kill-process"\n', {"actions": frozenset({"errno", "allow"})}, [True]),
+        ('[seccomp]\nlog = ["read"]\n', {"actions": frozenset({"errno", "allow", "kill_process"})}, [False]),
+    ],
+)
+def test_a_shortfall_says_whether_there_is_any_filter(
+    text: str, facts: dict[str, object], whole: list[bool], tmp_path: Path
+) -> None:
+    found = Seccomp().check(settings(tmp_path, text), context(this_host(**facts)))
+    assert [shortfall.whole for shortfall in found] == whole
+
+
 def test_spec_allow_needs_a_kernel(tmp_path: Path) -> None:
     old = attrs.evolve(context(), host=attrs.evolve(this_host(), kernel=(4, 16)))
     found = Seccomp().check(settings(tmp_path, '[seccomp]\nflags = ["spec-allow"]\n'), old)

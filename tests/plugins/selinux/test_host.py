@@ -59,7 +59,7 @@ def test_this_host_knows_its_own_contexts() -> None:
 
 def test_inactive_selinux_is_one_shortfall() -> None:
     (found,) = check(settings(), context(INACTIVE))
-    assert found.leaf == "selinux.enabled"
+    assert (found.leaf, found.whole) == ("selinux.enabled", True)
     assert "best-effort" in found.remedy
     assert list(check(settings(enabled=False), context(INACTIVE))) == []
 
@@ -70,7 +70,8 @@ def test_an_active_host_has_none(tmp_path: Path) -> None:
 
 def test_permissive_mode_and_a_policy_without_levels_are_shortfalls(tmp_path: Path) -> None:
     lax = facts(tmp_path, enforcing=False, mls=False)
-    assert [item.leaf for item in check(settings(), context(lax))] == ["selinux.type", "selinux.level"]
+    found = [(item.leaf, item.whole) for item in check(settings(), context(lax))]
+    assert found == [("selinux.type", True), ("selinux.level", False)]
 
 
 def test_what_the_policy_does_not_know_is_a_shortfall(tmp_path: Path) -> None:
