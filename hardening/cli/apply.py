@@ -87,7 +87,8 @@ def command(
 
 
 def _write(destination: Path, files: Mapping[str, File]) -> None:
-    """Write files beside ``destination``, itself last; each appears whole or not at all."""
+    """Write files beside ``destination``, itself last; each appears whole or not at all. What is new gets its mode whatever
+    the umask: a container's mapped ids must find their way through it."""
     from hardening.spec import Directory, Symlink
 
     try:
@@ -96,7 +97,9 @@ def _write(destination: Path, files: Mapping[str, File]) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             match content:
                 case Directory(mode):
-                    path.mkdir(mode=mode, exist_ok=True)
+                    if not path.is_dir():
+                        path.mkdir()
+                        path.chmod(mode)
                 case Symlink(link):
                     if not path.is_symlink():
                         path.symlink_to(link)
@@ -113,8 +116,7 @@ def _replace(path: Path, content: bytes) -> None:
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            if path.exists():
-                os.fchmod(descriptor, path.stat().st_mode & 0o777)
+            os.fchmod(descriptor, path.stat().st_mode & 0o777 if path.exists() else 0o644)
             file.write(content)
         partial.replace(path)
     except OSError:

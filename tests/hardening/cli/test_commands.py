@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ import pytest
 from hardening.cli import start
 from hardening.cli.session import Request, Session
 from hardening.errors import PluginError
+from hardening.mechanism import Context, Excess
 from hardening.plugins import Plugin, Plugins
 from hardening.report import sarif
 from hardening.runtime import LaunchRequest
+from hardening.spec import Directory, Fragment
 from tests.hardening.cli import samples
 from tests.hardening.cli.samples import call, process, profile, session
 
@@ -262,6 +265,25 @@ def test_apply_writes_to_a_file_or_to_standard_output(folder: Path, capsys: pyte
     capsys.readouterr()
     tight = json.loads((folder / "new/tight.json").read_bytes())
     assert tight == shown(folder, capsys, "apply", "config.json")
+
+
+def test_what_apply_makes_has_its_mode_whatever_the_umask(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def tighten(
+        self: samples.Box, settings: Any, document: Any, context: Context, fragment: Fragment
+    ) -> Iterable[Excess]:
+        fragment.file("inside", Directory(0o755))
+        fragment.file("data", b"x")
+        return ()
+
+    monkeypatch.setattr(samples.Box, "tighten", tighten)
+    foreign(folder)
+    before = os.umask(0o077)
+    try:
+        assert call(session(folder), "apply", "config.json", "-q", "-o", "tight.json") == 0
+    finally:
+        os.umask(before)
+    modes = {name: (folder / name).stat().st_mode & 0o777 for name in ("inside", "data", "tight.json")}
+    assert modes == {"inside": 0o755, "data": 0o644, "tight.json": 0o644}
 
 
 # receipt
