@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 import attrs
+import pytest
 
 from hardening.cli import main
 from hardening.cli.session import Session
@@ -187,6 +188,26 @@ def profile(folder: Path, name: str, text: str) -> Path:
 def call(here: Session, *arguments: str) -> int:
     """The exit code of one command line."""
     return main(list(arguments), here)
+
+
+def shown(
+    folder: Path, capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0, broken: bool = False
+) -> Any:
+    """The JSON that a command shows."""
+    return shown_by(session(folder, broken=broken), capsys, *arguments, code=code)
+
+
+def shown_by(here: Session, capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> Any:
+    """The JSON that a command shows in a session."""
+    assert call(here, *arguments) == code
+    return json.loads(capsys.readouterr().out)
+
+
+def foreign(folder: Path, size: int = 50) -> Path:
+    """A configuration that another program wrote."""
+    path = folder / "config.json"
+    path.write_text(json.dumps({"ociVersion": "1.0.0", "annotations": {"box": str(size)}, "process": {"args": ["id"]}}))
+    return path
 
 
 @attrs.frozen

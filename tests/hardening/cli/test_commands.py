@@ -7,22 +7,18 @@ import json
 import os
 import shutil
 import tomllib
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from hardening.cli import start
 from hardening.cli.session import Request, Session
 from hardening.errors import PluginError
-from hardening.mechanism import Context, Excess
 from hardening.plugins import Plugin, Plugins
 from hardening.report import sarif
 from hardening.runtime import LaunchRequest
-from hardening.spec import Directory, Fragment
 from tests.hardening.cli import samples
-from tests.hardening.cli.samples import call, process, profile, session
+from tests.hardening.cli.samples import call, foreign, process, profile, session, shown, shown_by
 
 
 @pytest.fixture
@@ -33,18 +29,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     profile(tmp_path, "open", "[box]\nclosed = false\nsize = 5\n")
     profile(tmp_path, "lax", "[box]\nrequirement = 'best-effort'\n")
     return tmp_path
-
-
-def shown(
-    folder: Path, capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0, broken: bool = False
-) -> Any:
-    """The JSON that a command shows."""
-    return shown_by(session(folder, broken=broken), capsys, *arguments, code=code)
-
-
-def shown_by(here: Session, capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> Any:
-    assert call(here, *arguments) == code
-    return json.loads(capsys.readouterr().out)
 
 
 # compose
@@ -226,64 +210,6 @@ def test_an_option_that_the_command_has_itself_is_refused(folder: Path, capsys: 
     here = Session(Plugins([Plugin("greedy", module, "greedy", "1")]), SearchPath(()))
     assert call(here, "run", "--", "id") == PluginError.exit_code
     assert "offers the option --quiet" in capsys.readouterr().err
-
-
-# apply
-
-
-def foreign(folder: Path, size: int = 50) -> Path:
-    path = folder / "config.json"
-    path.write_text(json.dumps({"ociVersion": "1.0.0", "annotations": {"box": str(size)}, "process": {"args": ["id"]}}))
-    return path
-
-
-def test_apply_check_reports_and_writes_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = foreign(folder)
-    before = path.read_bytes()
-    report = shown(folder, capsys, "apply", "config.json", "--check", "--json", code=1)
-    assert report["changes"] == [{"pointer": "/annotations/box", "before": "50", "after": "5", "leaves": ["box.size"]}]
-    assert report["excesses"] == [{"pointer": "/annotations/box", "asked": "50", "allowed": "5", "leaf": "box.size"}]
-    assert path.read_bytes() == before
-    foreign(folder, 3)
-    assert call(session(folder), "apply", "config.json", "--check") == 0
-    assert "nothing to change" in capsys.readouterr().err
-
-
-def test_apply_in_place_keeps_the_mode_and_leaves_nothing_else(folder: Path) -> None:
-    path = foreign(folder)
-    path.chmod(0o640)
-    names = sorted(os.listdir(folder))
-    assert call(session(folder), "apply", str(folder), "--in-place") == 0
-    assert json.loads(path.read_bytes())["annotations"] == {"box": "5"}
-    assert path.stat().st_mode & 0o777 == 0o640
-    assert sorted(os.listdir(folder)) == names
-
-
-def test_apply_writes_to_a_file_or_to_standard_output(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    foreign(folder)
-    assert call(session(folder), "apply", "config.json", "-o", "new/tight.json") == 0
-    capsys.readouterr()
-    tight = json.loads((folder / "new/tight.json").read_bytes())
-    assert tight == shown(folder, capsys, "apply", "config.json")
-
-
-def test_what_apply_makes_has_its_mode_whatever_the_umask(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def tighten(
-        self: samples.Box, settings: Any, document: Any, context: Context, fragment: Fragment
-    ) -> Iterable[Excess]:
-        fragment.file("inside", Directory(0o755))
-        fragment.file("data", b"x")
-        return ()
-
-    monkeypatch.setattr(samples.Box, "tighten", tighten)
-    foreign(folder)
-    before = os.umask(0o077)
-    try:
-        assert call(session(folder), "apply", "config.json", "-q", "-o", "tight.json") == 0
-    finally:
-        os.umask(before)
-    modes = {name: (folder / name).stat().st_mode & 0o777 for name in ("inside", "data", "tight.json")}
-    assert modes == {"inside": 0o755, "data": 0o644, "tight.json": 0o644}
 
 
 # receipt
