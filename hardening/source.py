@@ -6,8 +6,6 @@ origin, and offers typed access whose errors name ``file:line: table.key``.
 
 from __future__ import annotations
 
-import os
-import stat
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,7 +13,7 @@ from types import MappingProxyType
 
 import attrs
 
-from hardening import toml_lines
+from hardening import safefile, toml_lines
 from hardening.errors import ProfileError
 
 MAX_BYTES = 1 << 20
@@ -175,7 +173,8 @@ def read(path: Path, name: str, *, found_by_name: bool = False) -> Document:
     """
     import hashlib
 
-    data = _read_bytes(path, found_by_name)
+    hint = "check the path and its permissions; a name without `/` is looked up (`hardening profile list`)"
+    data = safefile.read(path, "the profile", MAX_BYTES, hint=hint, own=found_by_name)
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
@@ -189,51 +188,6 @@ def read(path: Path, name: str, *, found_by_name: bool = False) -> Document:
     if too_deep:
         raise ProfileError(f"nested deeper than {MAX_DEPTH} levels", origin=places[too_deep], hint=_FLATTER)
     return Document(name, path, tables, places, hashlib.sha256(data).hexdigest(), text=text)
-
-
-def _read_bytes(path: Path, found_by_name: bool) -> bytes:
-    try:
-        # O_NONBLOCK: a FIFO must not hang us before we have seen that it is one.
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError as error:
-        raise ProfileError(
-            f"cannot read the profile: {error.strerror}",
-            origin=path,
-            hint="check the path and its permissions; a name without `/` is looked up (`hardening profile list`)",
-        ) from None
-    status = os.fstat(descriptor)
-    if not stat.S_ISREG(status.st_mode):
-        os.close(descriptor)
-        raise ProfileError("the profile is not a regular file", origin=path, hint="name a file of TOML text")
-    with os.fdopen(descriptor, "rb") as file:
-        _require_safe(status, path, "the profile")
-        if found_by_name and status.st_uid not in (0, os.geteuid()):
-            raise ProfileError(
-                f"the profile belongs to another user (uid {status.st_uid})",
-                origin=path,
-                hint="to use it all the same, name it by its path",
-            )
-        parent = path.resolve().parent
-        folder = os.stat(parent)
-        if not folder.st_mode & stat.S_ISVTX:
-            _require_safe(folder, parent, "the folder of the profile")
-        data = file.read(MAX_BYTES + 1)
-    if len(data) > MAX_BYTES:
-        raise ProfileError(
-            f"the profile is larger than {MAX_BYTES} bytes",
-            origin=path,
-            hint="split it, and join the parts with `extends`",
-        )
-    return data
-
-
-def _require_safe(status: os.stat_result, path: Path, what: str) -> None:
-    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise ProfileError(
-            f"{what} can be written by others than its owner (mode {stat.S_IMODE(status.st_mode):04o})",
-            origin=path,
-            hint=f"chmod go-w {path}",
-        )
 
 
 def parse_toml(text: str) -> dict[str, object]:

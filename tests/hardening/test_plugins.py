@@ -339,7 +339,7 @@ from hardening import host, plugins
 from hardening.compose import compose
 from hardening.layers import SearchPath, resolve
 loaded = plugins.load()
-stack = resolve(["strict", "acme"], SearchPath.standard(plugins.shipped_profiles()))
+stack = resolve(["default", "acme"], SearchPath.standard(plugins.shipped_profiles()))
 composition = compose(stack, loaded.mechanisms, host.probe(loaded.mechanisms), datetime.date.today())
 print(json.dumps({str(leaf): [r.shown, r.limit_shown] for leaf, r in composition.leaves.items() if leaf.setting == "files"}))
 """

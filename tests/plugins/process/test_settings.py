@@ -65,7 +65,7 @@ def test_values_have_no_order_and_cannot_be_limited(tmp_path: Path) -> None:
     assert later.set_environment["A"] == "2"
     with pytest.raises(ProfileError, match="has no order"):
         composed(tmp_path, "[limits.process.set_environment]\nA = '1'")
-    with pytest.raises(ProfileError, match="every variable"):
+    with pytest.raises(ProfileError, match="for every set_environment there is"):
         composed(tmp_path, "[process.set_environment]\n'*' = '1'")
 
 
