@@ -15,6 +15,7 @@ with an exception.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
@@ -133,13 +134,13 @@ class Fold:
             self._require_within_limit(said)
         if self.origin is not None:
             if at_most:
-                value, outcome = self._intersect(said), Outcome.INTERSECTED
+                value, outcome = self._intersect(layer, said), Outcome.INTERSECTED
             elif self.kind.at_most(said.value, self.value):
                 outcome = Outcome.SAME if self.kind.at_most(self.value, said.value) else Outcome.TIGHTENED
             elif exception is not None:
                 outcome, used = Outcome.EXCEPTED, exception
             else:
-                raise self._loosening(said)
+                raise self._loosening(layer, said)
         cut = self._cut(value) if at_most else value
         if not (at_most and self.origin is not None and value == self.value):
             self.origin = said.origin
@@ -166,10 +167,10 @@ class Fold:
                 hint="no exception lifts a limit: stay within it, or have it changed where it is set",
             )
 
-    def _intersect(self, said: Say) -> Any:
+    def _intersect(self, layer: Layer, said: Say) -> Any:
         met = self.kind.meet(self.value, said.value)
         if met is None and not self.kind.optional:
-            raise self._loosening(said)
+            raise self._loosening(layer, said)
         return met
 
     def _cut(self, value: Any) -> Any:
@@ -187,13 +188,16 @@ class Fold:
             )
         return met
 
-    def _loosening(self, said: Say) -> ProfileError:
+    def _loosening(self, layer: Layer, said: Say) -> ProfileError:
         looser = self.kind.at_most(self.value, said.value)
         how = "is looser than" if looser else "cannot be compared with"
+        permission = f'to the same layer: [[exceptions]] setting = "{self.leaf}", reason = "…"'
+        if layer.document.typed:
+            permission = f"--exception {shlex.quote(f'{self.leaf}=REASON')}"
         return ProfileError(
             f"{self.leaf}: {self.kind.show(said.value)} {how} {self.kind.show(self.value)}, said at {self.origin}",
             origin=said.origin,
-            hint=f'keep the stricter value, or add to the same layer: [[exceptions]] setting = "{self.leaf}", reason = "…"',
+            hint=f"keep the stricter value, or add {permission}",
         )
 
     def _record(self, layer: Layer, said: Say, outcome: Outcome, exception: Exemption | None = None) -> None:

@@ -25,6 +25,7 @@ def main(arguments: Sequence[str] | None = None, session: Session | None = None)
 
     A command that starts another one does not return: it is replaced by the launch stage.
     """
+    _open_what_is_closed()
     try:
         code = _run(list(sys.argv[1:] if arguments is None else arguments), session)
         sys.stdout.flush()
@@ -43,9 +44,27 @@ def main(arguments: Sequence[str] | None = None, session: Session | None = None)
         return 128 + signal.SIGPIPE
     except OSError as error:
         _abandon_output()
-        _report(HardeningError(error.strerror or str(error), origin=error.filename))
+        hint = "look at the file, its permissions and the space on its disk"
+        _report(HardeningError(error.strerror or str(error), origin=error.filename, hint=hint))
+        return EXIT_LAUNCHER
+    except MemoryError:
+        _report(HardeningError("out of memory", hint="give the command more memory (ulimit -v, the cgroup's limit)"))
         return EXIT_LAUNCHER
     return code
+
+
+def _open_what_is_closed() -> None:
+    """Have all three standard descriptors open, as POSIX lets programs expect: a file opened next would become what the
+    command takes for its output."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free: this one
+            os.set_inheritable(opened, True)
+        if getattr(sys, name) is None:
+            stream = os.fdopen(number, "w" if number else "r", closefd=False, encoding="utf-8")
+            setattr(sys, name, stream)
 
 
 def _abandon_output() -> None:

@@ -210,3 +210,13 @@ def test_control_characters_of_a_profile_do_not_reach_the_terminal(
 def test_python_m_is_the_program() -> None:
     done = subprocess.run([sys.executable, "-m", "hardening", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("hardening ")
+
+
+@pytest.mark.parametrize("closed", [(1,), (2,), (0, 1, 2)])
+def test_closed_standard_descriptors_do_no_harm(closed: tuple[int, ...]) -> None:
+    """A shell's ``>&-``: the command runs, and no file takes the number of its output."""
+    code = "import os, sys\n" + "".join(f"os.close({number})\n" for number in closed)
+    code += "os.execv(sys.executable, [sys.executable, '-m', 'hardening', '--version'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("hardening ") is (1 not in closed)
