@@ -153,7 +153,7 @@ def evaluate(program: Program, arch: int, number: int, arguments: Sequence[int] 
             accumulator = data[k >> 2]
         elif code in _CONDITIONAL:
             right = index_register if code & FROM_X else k
-            at += item.jt if _holds(code & OPERATION, accumulator, right) else item.jf
+            at += item.jt if holds(code & OPERATION, accumulator, right) else item.jf
         elif code in (RET_K, RET_A):
             return Result(from_returned(k if code == RET_K else accumulator), executed)
         elif code == JA:
@@ -177,7 +177,8 @@ def evaluate(program: Program, arch: int, number: int, arguments: Sequence[int] 
             accumulator = {LD_LEN: DATA_SIZE, LD_IMM: k, TXA: index_register}.get(code, memory[k % MEMORY_WORDS])
 
 
-def _holds(operation: int, left: int, right: int) -> bool:
+def holds(operation: int, left: int, right: int) -> bool:
+    """Whether a conditional jump (`JEQ`, `JGT`, `JGE` or `JSET`) is taken."""
     if operation == JEQ:
         return left == right
     if operation == JGT:
