@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
 import pytest
 
 from hardening_seccomp import groups
-from hardening_seccomp.actions import ALLOW, EPERM
+from hardening_seccomp.actions import ALLOW, ENOSYS, EPERM, Action, Kind
 from hardening_seccomp.build import token_of
 from hardening_seccomp.conditions import fill
 from hardening_seccomp.libseccomp import Libseccomp
@@ -66,6 +67,19 @@ def test_guards_look_at_the_lower_half_only() -> None:
     clone = fill(DATA.allowed("clone"), ALLOW)
     assert clone.value((0x01200011, 0, 0, 0, 0, 0)) == ALLOW
     assert clone.value((0x10000011, 0, 0, 0, 0, 0)) == EPERM
+
+
+def test_groups_give_only_sockets_that_a_network_namespace_separates() -> None:
+    """AF_UNIX, AF_INET, AF_INET6 and most of AF_NETLINK; not AF_RXRPC, AF_ALG, AF_VSOCK, AF_QIPCRTR, AF_XDP and the like."""
+    denied = Action(Kind.ERRNO, errno.EAFNOSUPPORT)
+    socket, pair = fill(DATA.allowed("socket"), ENOSYS), fill(DATA.allowed("socketpair"), ENOSYS)
+    for family in range(64):
+        answer = ALLOW if family in (1, 2, 10, 16) else denied
+        for dirt in (0, 1 << 32):
+            assert socket.value((family | dirt, 1, 0, 0, 0, 0)) == answer
+            assert pair.value((family | dirt, 1, 0, 0, 0, 0)) == (ALLOW if family == 1 else denied)
+    allowed = [number for number in range(64) if socket.value((16, 3, number, 0, 0, 0)) == ALLOW]
+    assert allowed == [0, 4, 6, 12, 15, 16]
 
 
 def test_the_reference_page_lists_every_group_and_guard() -> None:
