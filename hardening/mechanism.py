@@ -45,7 +45,8 @@ class Context:
     """What a mechanism may look at once everything is composed.
 
     ``command`` is the argument vector to be run and may be empty; ``shortfalls`` are those of all mechanisms; ``bundle``
-    is where the bundle will be written, or None where nothing will be: only then may a mechanism reserve things.
+    is where the bundle will be written, or None where nothing will be: only then may a mechanism reserve things. ``origin``
+    is the directory where a foreign configuration was found.
     """
 
     host: Host
@@ -53,6 +54,7 @@ class Context:
     command: tuple[str, ...] = ()
     shortfalls: tuple[Shortfall, ...] = ()
     bundle: Path | None = None
+    origin: Path | None = None
 
     def of(self, kind: type[P]) -> P | None:
         """The composed settings of another mechanism, or None where it is not installed."""
@@ -124,6 +126,10 @@ class Mechanism(ABC, Generic[S]):
     #: Mechanisms that go before it: their composed settings it may read while reading its own layers, and their
     #: shortfalls while it checks the host.
     after: ClassVar[tuple[str, ...]] = ()
+
+    #: JSON pointers into a configuration, each with all below it, that `tighten` answers for also where it leaves them as
+    #: they are. What it contributes need not stand here. A foreign field that no mechanism answers for is removed.
+    owns: ClassVar[tuple[str, ...]] = ()
 
     settings_type: type[S]
 

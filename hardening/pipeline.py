@@ -11,7 +11,7 @@ import attrs
 from hardening.compose import Composition, in_order
 from hardening.errors import HardeningError, HostError, raise_all
 from hardening.findings import Finding, Severity
-from hardening.foreign import require_shape
+from hardening.foreign import require_shape, strip
 from hardening.host import Host
 from hardening.mechanism import Context, Excess, Mechanism, Shortfall
 from hardening.plugins import Plugins
@@ -59,20 +59,26 @@ def tighten(
     document: Mapping[str, Any],
     *,
     bundle: Path | None = None,
+    origin: Path | None = None,
 ) -> Plan:
-    """Make a configuration that was made elsewhere nowhere looser than a composition. Raises `SpecError` for one with values
-    of types that the specification does not give them, and `HostError` as `plan` does."""
+    """Make a configuration that was made elsewhere nowhere looser than a composition. What no mechanism answers for goes.
+
+    ``origin`` is the directory where the configuration was found, ``bundle`` the one where it will be written. Raises
+    `SpecError` for one with values of types that the specification does not give them, and `HostError` as `plan` does.
+    """
     require_shape(document)
     command = tuple(document.get("process", {}).get("args") or ())
-    context = check(composition, host, command, bundle)
+    context = attrs.evolve(check(composition, host, command, bundle), origin=origin)
     fragments: list[Fragment] = []
     excesses: list[Excess] = []
     for mechanism in composition.mechanisms:
         fragment = Fragment(mechanism.name)
         excesses += mechanism.tighten(composition.settings[mechanism.name], document, context, fragment)
         fragments.append(fragment)
+    owned = {pointer for mechanism in composition.mechanisms for pointer in mechanism.owns}
+    kept, unowned = strip(document, owned.union(*(fragment.pointers for fragment in fragments)))
     findings = tuple(_findings(plugins, composition, context))
-    return Plan(composition, host, context, assemble(fragments, document), findings, tuple(excesses))
+    return Plan(composition, host, context, assemble(fragments, kept), findings, (*excesses, *unowned))
 
 
 def check(composition: Composition, host: Host, command: Sequence[str], bundle: Path | None) -> Context:

@@ -63,6 +63,11 @@ class Fragment:
         self.replaced: set[str] = set()
         self.leases: list[Path] = []
 
+    @property
+    def pointers(self) -> frozenset[str]:
+        """Every place that this fragment decides."""
+        return frozenset({*self.values, *(pointer for pointer, _ in self.items), *self.replaced})
+
     def put(self, pointer: str, value: object, *leaves: str) -> None:
         """Set the value at ``pointer``, which this mechanism owns."""
         if pointer in self.values:

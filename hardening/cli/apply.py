@@ -71,7 +71,8 @@ def command(
     file = source / CONFIG if source.is_dir() else source
     destination = file if in_place else target
     reserve = destination.absolute().parent if destination else None
-    plan = pipeline.tighten(here.plugins, composition, here.host, document, bundle=reserve)
+    origin = file.absolute().parent
+    plan = pipeline.tighten(here.plugins, composition, here.host, document, bundle=reserve, origin=origin)
     found = changes(document, plan.spec.document, plan.spec.leaves)
     if destination is not None:
         pipeline.release(here.plugins, plan)

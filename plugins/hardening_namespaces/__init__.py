@@ -25,6 +25,7 @@ class Namespaces(Mechanism[NamespacesSettings]):
     name = "namespaces"
     summary = "what is private to the command: process ids, mounts, network, users and more"
     settings_type = NamespacesSettings
+    owns = tuple(f"/linux/{name}" for name in ("namespaces", "uidMappings", "gidMappings", "timeOffsets"))
 
     def options(self) -> Sequence[Option]:
         return (

@@ -27,6 +27,11 @@ class Process(Mechanism[ProcessSettings]):
     name = "process"
     summary = "who runs the command, with which environment, within which limits"
     settings_type = ProcessSettings
+    owns = (
+        *(f"/process/{name}" for name in ("user", "env", "rlimits", "oomScoreAdj", "terminal")),
+        *(f"/linux/resources/{name}" for name in ("pids", "memory", "cpu")),
+        "/linux/cgroupsPath",
+    )
 
     def says(self, table: Node, reading: Reading) -> Iterator[Say]:
         return settings.read(self.schema, table)

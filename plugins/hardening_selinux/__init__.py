@@ -27,6 +27,7 @@ class Selinux(Mechanism[SelinuxSettings]):
     name = "selinux"
     summary = "SELinux labels, and categories that keep containers apart"
     settings_type = SelinuxSettings
+    owns = ("/process/selinuxLabel", "/linux/mountLabel")
 
     def probe(self, host: Host) -> SelinuxFacts:
         return probe()

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from hardening.errors import HardeningError, Problems, SpecError
-from hardening.foreign import require_shape
+from hardening.foreign import require_shape, strip
+from hardening.spec import escape
 from tests.support import bundles
 
 
@@ -29,6 +30,13 @@ from tests.support import bundles
         ({"linux": {"seccomp": {"syscalls": [{"names": "read"}]}}}, "/linux/seccomp/syscalls/0/names", "an array"),
         ({"linux": {"timeOffsets": {"boottime": {"secs": "1"}}}}, "/linux/timeOffsets/boottime/secs", "an integer"),
         ({"linux": {"resources": {"pids": 7}}}, "/linux/resources/pids", "an object"),
+        ({"process": {"args": ["\udcff"]}}, "/process/args/0", "a string of Unicode"),
+        ({"windows": {"\udcff": 1}}, "/windows/\\udcff", "a key of Unicode"),
+        (
+            {"linux": {"resources": {"blockIO": {"weight": float("nan")}}}},
+            "/linux/resources/blockIO/weight",
+            "a finite",
+        ),
     ],
 )
 def test_a_value_of_another_type_is_refused_at_its_pointer(document: dict[str, Any], pointer: str, wanted: str) -> None:
@@ -61,3 +69,69 @@ def test_a_wrong_configuration_is_refused_before_any_mechanism_sees_it(tmp_path:
     here = session(tmp_path)
     with pytest.raises(HardeningError, match="/annotations: an object is expected"):
         pipeline.tighten(here.plugins, here.compose(Request(("default",))), here.host, {"annotations": 7})
+
+
+def test_a_value_nested_without_end_is_refused() -> None:
+    value: Any = 1
+    for _ in range(900):
+        value = [value]
+    with pytest.raises(SpecError, match="levels deep"):
+        require_shape({"vm": value})
+
+
+def test_only_what_somebody_answers_for_stays() -> None:
+    document = {
+        "ociVersion": "1.2.0",
+        "hooks": {"prestart": [{"path": "/bin/sh"}]},
+        "vm": {},
+        "windows": {},
+        "process": {
+            "args": ["id"],
+            "cwd": "/",
+            "apparmorProfile": "tight",
+            "scheduler": {"policy": "SCHED_FIFO"},
+            "ioPriority": {"class": "IOPRIO_CLASS_RT"},
+            "oomScoreAdj": 7,
+        },
+        "linux": {
+            "intelRdt": {},
+            "personality": {"domain": "LINUX32"},
+            "namespaces": [],
+            "resources": {"unified": {"a": "b"}},
+        },
+    }
+    kept, excesses = strip(document, ["/process/oomScoreAdj"])
+    assert kept == {
+        "ociVersion": "1.2.0",
+        "process": {"args": ["id"], "cwd": "/", "apparmorProfile": "tight", "oomScoreAdj": 7},
+        "linux": {"namespaces": [], "resources": {}},
+    }
+    gone = "/hooks /vm /windows /process/scheduler /process/ioPriority /linux/intelRdt /linux/personality "
+    assert {item.pointer for item in excesses} == set((gone + "/linux/resources/unified").split())
+    assert strip(kept, ["/process/oomScoreAdj"]) == (kept, [])
+
+
+def test_a_field_named_like_a_parent_of_known_ones_goes_where_it_is_no_object() -> None:
+    assert strip({"linux": 7}, ["/linux/sysctl"])[0] == {}
+    assert strip({"a": {"b": 1, "c": 2}, "a/b": 3}, ["/a/b"])[0] == {"a": {"b": 1}}
+
+
+def test_annotations_that_direct_a_runtime_go_and_those_that_inform_stay() -> None:
+    names = (
+        "run.oci.seccomp_bpf_data",
+        "run.oci.keep_original_groups",
+        "module.wasm.image/variant",
+        "org.criu.config",
+        "runc.x",
+        "org.systemd.property.CPUQuota",
+    )
+    directives = dict.fromkeys(names, "1")
+    informing = {"io.container.manager": "libpod", "org.opencontainers.image.stopSignal": "15"}
+    kept, excesses = strip({"annotations": directives | informing}, [])
+    assert kept == {"annotations": informing}
+    assert len(excesses) == len(directives)
+    assert "/annotations/module.wasm.image~1variant" in {item.pointer for item in excesses}
+    assert (
+        strip({"annotations": directives}, [f"/annotations/{name}".replace("e/v", "e~1v") for name in directives])[1]
+        == []
+    )

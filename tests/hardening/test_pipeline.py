@@ -206,15 +206,24 @@ def test_findings_come_from_composition_host_mechanisms_and_plugins_in_this_orde
 # --- tighten ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_foreign_configuration_is_cut_down_and_the_rest_of_it_stays() -> None:
+def test_a_foreign_configuration_is_cut_down_and_what_nobody_answers_for_goes() -> None:
     loaded = plugins(Gate("a"), Gate("b"))
-    foreign = {"a": {"height": 9}, "b": {"height": 1}, "other": [1], "process": {"args": ["sh", "-c", "x"]}}
+    loaded_a = next(gate for gate in composed(loaded).mechanisms if gate.name == "a")
+    loaded_a.owns = ("/a/kept",)  # type: ignore[misc]
+    process = {"args": ["sh", "-c", "x"]}
+    foreign = {
+        "a": {"height": 9, "kept": 1, "gone": 2},
+        "b": {"height": 1},
+        "hooks": {"prestart": []},
+        "process": process,
+    }
     plan = pipeline.tighten(loaded, composed(loaded, "a.height = 5\nb.height = 5"), HOST, foreign)
     assert (plan.spec.document["a"]["height"], plan.spec.document["b"]["height"]) == (5, 1)
-    assert plan.spec.document["other"] == [1]
-    assert plan.spec.document["a"]["command"] == ["sh", "-c", "x"]
-    assert plan.excesses == (Excess("/a/height", "9", "5", "a.height"),)
-    assert foreign["a"] == {"height": 9}
+    assert plan.spec.document["a"] == {"height": 5, "command": ["sh", "-c", "x"], "kept": 1}
+    assert "hooks" not in plan.spec.document
+    assert plan.excesses[0] == Excess("/a/height", "9", "5", "a.height")
+    assert [item.pointer for item in plan.excesses[1:]] == ["/a/gone", "/hooks"]
+    assert foreign["a"] == {"height": 9, "kept": 1, "gone": 2}
 
 
 def test_tightening_twice_changes_nothing_more() -> None:
