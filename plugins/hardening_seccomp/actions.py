@@ -16,6 +16,7 @@ from hardening.errors import ProfileError
 
 RET_ACTION_FULL = 0xFFFF0000
 RET_DATA = 0x0000FFFF
+SUCCESS = "errno 0 tells the caller that the call succeeded, although it never ran"
 MAX_ERRNO = 4095  # include/linux/err.h: the kernel cuts larger values down to this one
 
 
@@ -101,7 +102,8 @@ def from_returned(value: int) -> Action:
 
 
 def errno_number(text: str, *, origin: object | None = None) -> int:
-    """A number for ``ENOSYS`` or ``38``; `ProfileError` for anything else."""
+    """A number for ``ENOSYS`` or ``38``; `ProfileError` for anything else, and for 0, with which the call would seem to
+    succeed although it never ran."""
     number = getattr(errno, text, None) if text.startswith("E") else None
     if number is None and text.isascii() and text.isdigit():
         number = int(text)
@@ -109,6 +111,8 @@ def errno_number(text: str, *, origin: object | None = None) -> int:
         near = difflib.get_close_matches(text.upper(), errno.errorcode.values(), n=1)
         hint = f"did you mean {near[0]}?" if near else f"use a name such as EPERM, or a number up to {MAX_ERRNO}"
         raise ProfileError(f"unknown errno {text!r}", origin=origin, hint=hint)
+    if number == 0:
+        raise ProfileError(SUCCESS, origin=origin, hint="use a name such as EPERM or ENOSYS")
     return number
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import attrs
 
 from hardening.errors import ProfileError
-from hardening_seccomp.actions import MAX_ERRNO, Action, Kind, errno_number
+from hardening_seccomp.actions import Action, Kind, errno_number
 from hardening_seccomp.conditions import Entry
 from hardening_seccomp.oci import ARCHITECTURES, FLAGS, oci_architecture, read_action, read_cases, read_names
 
@@ -141,12 +141,19 @@ def _strings(value: object, place: str, origin: object | None) -> Sequence[str]:
 
 def _action(name: object, word: object, number: object, place: str, origin: object | None) -> Action:
     """An action; the errno's name, which containers write, goes before its number, which differs by architecture."""
-    action = read_action(name, number, origin, f"{place}/action" if place else "/defaultAction")
-    if word in (None, "") or action.kind is not Kind.ERRNO:
+    named = word not in (None, "")
+    action = read_action(
+        name, None if named and number == 0 else number, origin, f"{place}/action" if place else "/defaultAction"
+    )
+    if not named or action.kind is not Kind.ERRNO:
         return action
+    key = f"{place}/errno" if place else "/defaultErrno"
     if not isinstance(word, str):
-        raise ProfileError(f"{place}/errno is not a string", origin=origin)
-    return Action(Kind.ERRNO, min(errno_number(word, origin=origin), MAX_ERRNO))
+        raise ProfileError(f"{key} is not a string", origin=origin)
+    try:
+        return Action(Kind.ERRNO, errno_number(word))
+    except ProfileError as error:
+        raise ProfileError(f"{key}: {error.message}", origin=origin, hint=error.hint) from None
 
 
 def _entries(rule: Mapping[str, Any], place: str, origin: object | None) -> Iterable[tuple[str, Entry]]:

@@ -9,7 +9,8 @@ from typing import Any
 import attrs
 
 from hardening.errors import SpecError
-from hardening_seccomp.actions import MAX_ERRNO, RET_DATA, Action, Kind, stricter
+from hardening.schema import REST
+from hardening_seccomp.actions import MAX_ERRNO, RET_DATA, SUCCESS, Action, Kind, stricter
 from hardening_seccomp.conditions import (
     Comparison,
     Entry,
@@ -144,10 +145,12 @@ def _argument(comparison: Comparison) -> dict[str, Any]:
 @attrs.frozen
 class Reading:
     """A filter read from an OCI object. ``ambiguous`` names system calls with overlapping entries of different actions:
-    runtimes disagree about those, the model holds the strictest."""
+    runtimes disagree about those, the model holds the strictest. ``pretended`` holds the JSON pointer and the names of
+    each errno 0, with which a call that never ran seems to succeed; the model holds EPERM."""
 
     model: Filter
     ambiguous: tuple[str, ...] = ()
+    pretended: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 def read(document: object, *, native: str, origin: object | None = None, pointer: str = POINTER) -> Reading:
@@ -163,14 +166,24 @@ def read(document: object, *, native: str, origin: object | None = None, pointer
     )
     if "listenerPath" in top:
         raise SpecError("a seccomp listener is not supported", origin=origin, hint=f"remove {pointer}/listenerPath")
-    default = read_action(top.get("defaultAction"), top.get("defaultErrnoRet"), origin, f"{pointer}/defaultAction")
+    pretended: list[tuple[str, tuple[str, ...]]] = []
+    number = top.get("defaultErrnoRet")
+    if _pretends(top.get("defaultAction"), number):
+        pretended.append((f"{pointer}/defaultErrnoRet", (REST,)))
+        number = errno.EPERM
+    default = read_action(top.get("defaultAction"), number, origin, f"{pointer}/defaultAction")
     found: dict[str, list[Entry]] = {}
     for index, item in enumerate(_list(top.get("syscalls"), origin, f"{pointer}/syscalls")):
         place = f"{pointer}/syscalls/{index}"
         fields = _object(item, ("names", "action", "errnoRet", "args"), origin, place)
-        action = read_action(fields.get("action"), fields.get("errnoRet"), origin, f"{place}/action")
+        names = read_names(fields.get("names"), origin, f"{place}/names")
+        number = fields.get("errnoRet")
+        if _pretends(fields.get("action"), number):
+            pretended.append((f"{place}/errnoRet", tuple(names)))
+            number = errno.EPERM
+        action = read_action(fields.get("action"), number, origin, f"{place}/action")
         cases = read_cases(fields.get("args"), origin, f"{place}/args")
-        for name in read_names(fields.get("names"), origin, f"{place}/names"):
+        for name in names:
             found.setdefault(name, []).extend(Entry(action, case) for case in cases)
     model = Filter(
         default=default,
@@ -178,7 +191,12 @@ def read(document: object, *, native: str, origin: object | None = None, pointer
         architectures=_architectures(top.get("architectures"), native, origin, f"{pointer}/architectures"),
         flags=_flags(top.get("flags"), origin, f"{pointer}/flags"),
     )
-    return Reading(model.normal(), tuple(sorted(name for name, listed in found.items() if is_ambiguous(listed))))
+    ambiguous = sorted(name for name, listed in found.items() if is_ambiguous(listed))
+    return Reading(model.normal(), tuple(ambiguous), tuple(pretended))
+
+
+def _pretends(action: object, number: object) -> bool:
+    return action == "SCMP_ACT_ERRNO" and number == 0 and not isinstance(number, bool)
 
 
 def is_ambiguous(listed: Sequence[Entry]) -> bool:
@@ -222,7 +240,8 @@ def _number(value: object, low: int, high: int, origin: object | None, pointer: 
 
 
 def read_action(name: object, data: object, origin: object | None, pointer: str) -> Action:
-    """An action from its OCI name and the errno beside it (EPERM where there is none)."""
+    """An action from its OCI name and the errno beside it (EPERM where there is none). `SpecError` for what is unknown,
+    and for errno 0."""
     if name == "SCMP_ACT_NOTIFY":
         raise SpecError(f"{pointer}: SCMP_ACT_NOTIFY needs a supervisor", origin=origin, hint="use SCMP_ACT_ERRNO")
     kind = _ACTIONS.get(name) if isinstance(name, str) else None
@@ -233,7 +252,11 @@ def read_action(name: object, data: object, origin: object | None, pointer: str)
     if data is None:
         return Action(kind, errno.EPERM)
     high = MAX_ERRNO if kind is Kind.ERRNO else RET_DATA
-    return Action(kind, _number(data, 0, high, origin, f"{pointer.rpartition('/')[0]}/errnoRet"))
+    place = f"{pointer.rpartition('/')[0]}/{'defaultErrnoRet' if pointer.endswith('defaultAction') else 'errnoRet'}"
+    read = Action(kind, _number(data, 0, high, origin, place))
+    if read == Action(Kind.ERRNO, 0):
+        raise SpecError(f"{place}: {SUCCESS}", origin=origin, hint="write 1 (EPERM) or 38 (ENOSYS)")
+    return read
 
 
 def read_names(value: object, origin: object | None, pointer: str) -> Sequence[str]:

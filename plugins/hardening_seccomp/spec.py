@@ -92,6 +92,9 @@ def tighten(
         yield Excess(f"{POINTER}/architectures", name, "kill-process", f"seccomp.architectures.{name}")
     for flag in sorted(looser_flags(model, allowed)):
         yield Excess(f"{POINTER}/flags", flag, "not set", f"seccomp.flags.{flag}")
+    for pointer, names in foreign.pretended:
+        for name in names:
+            yield Excess(pointer, "errno 0: the call seems to succeed", "errno:EPERM", f"seccomp.{name}")
     for name in foreign.ambiguous:
         rule = describe(model.rule(name))
         yield Excess(

@@ -86,6 +86,13 @@ def test_names_of_errnos_go_before_numbers() -> None:
         (b'{"defaultAction": "SCMP_ACT_ALLOW", "defaultAction": "SCMP_ACT_KILL"}', "repeated"),
         (b'{"defaultAction": "SCMP_ACT_ALLOW", "syscall": []}', "unknown key 'syscall'"),
         (b'{"defaultAction": "SCMP_ACT_NOTIFY"}', "supervisor"),
+        (b'{"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 0}', "/defaultErrnoRet: errno 0"),
+        (b'{"defaultAction": "SCMP_ACT_ERRNO", "defaultErrno": "0"}', "/defaultErrno: errno 0"),
+        (
+            b'{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"name": "setuid", "action": "SCMP_ACT_ERRNO", '
+            b'"errnoRet": 0}]}',
+            "/syscalls/0/errnoRet: errno 0",
+        ),
         (b'{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"action": "SCMP_ACT_ALLOW"}]}', "name or names"),
         (b'{"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/x"}', "listener"),
         (b'{"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["X"]}', "unknown architecture"),

@@ -77,6 +77,21 @@ def test_what_a_foreign_filter_leaves_unclear_is_told(tmp_path: Path) -> None:
     assert "seccomp.architectures.x86" in leaves
 
 
+def test_a_denial_that_looks_like_success_is_replaced_and_told(tmp_path: Path) -> None:
+    foreign = {
+        "defaultAction": "SCMP_ACT_ERRNO",
+        "defaultErrnoRet": 0,
+        "syscalls": [{"names": ["ptrace"], "action": "SCMP_ACT_ERRNO", "errnoRet": 0}],
+    }
+    fragment, excess = tightened(tmp_path, {"linux": {"seccomp": foreign}})
+    written = fragment.values["/linux/seccomp"].value
+    assert 0 not in [written["defaultErrnoRet"], *(item.get("errnoRet") for item in written["syscalls"])]
+    assert [(item.pointer, item.allowed, item.leaf) for item in excess] == [
+        ("/linux/seccomp/defaultErrnoRet", "errno:EPERM", "seccomp.*"),
+        ("/linux/seccomp/syscalls/0/errnoRet", "errno:EPERM", "seccomp.ptrace"),
+    ]
+
+
 def test_tightening_what_was_tightened_changes_nothing(tmp_path: Path) -> None:
     foreign = {
         "defaultAction": "SCMP_ACT_ERRNO",
