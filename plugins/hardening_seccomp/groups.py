@@ -29,11 +29,13 @@ class Guard:
 
 @attrs.frozen
 class Groups:
-    """``members`` maps ``@name`` to its system calls, other groups resolved; ``meanings`` to a line of explanation."""
+    """``members`` maps ``@name`` to its system calls, other groups resolved; ``meanings`` to a line of explanation.
+    ``special_guards`` are those of one kind of machine, by system call and machine."""
 
     members: Mapping[str, frozenset[str]]
     meanings: Mapping[str, str]
     guards: Mapping[str, Guard]
+    special_guards: Mapping[tuple[str, str], Guard]
     widths: Mapping[str, frozenset[int]]
 
     @property
@@ -45,9 +47,9 @@ class Groups:
         """How many bits of an argument the kernel looks at: 32 or 64."""
         return 32 if index in self.widths.get(name, ()) else WIDTH
 
-    def allowed(self, name: str) -> Partial:
-        """What a group that holds ``name`` allows of it."""
-        guard = self.guards.get(name)
+    def allowed(self, name: str, machine: str) -> Partial:
+        """What a group that holds ``name`` allows of it on a machine, which is named as libseccomp names it."""
+        guard = self.special_guards.get((name, machine)) or self.guards.get(name)
         return partial(Entry(ALLOW)) if guard is None else apply(_stated, guard.rule)
 
 
@@ -65,10 +67,18 @@ def load() -> Groups:
         members=MappingProxyType({PREFIX + name: _members(raw, name, ()) for name in raw}),
         meanings=MappingProxyType({PREFIX + name: group["meaning"] for name, group in raw.items()}),
         guards=MappingProxyType({}),
+        special_guards=MappingProxyType({}),
         widths=MappingProxyType(widths),
     )
-    guards = {item["name"]: Guard(_guard(groups, item), item["why"]) for item in data["guards"]}
-    return attrs.evolve(groups, guards=MappingProxyType(guards))
+    guards: dict[str, Guard] = {}
+    special: dict[tuple[str, str], Guard] = {}
+    for item in data["guards"]:
+        guard = Guard(_guard(groups, item), item["why"])
+        if "architectures" in item:
+            special |= {(item["name"], machine): guard for machine in item["architectures"]}
+        else:
+            guards[item["name"]] = guard
+    return attrs.evolve(groups, guards=MappingProxyType(guards), special_guards=MappingProxyType(special))
 
 
 def _members(raw: Mapping[str, Any], name: str, above: tuple[str, ...]) -> frozenset[str]:

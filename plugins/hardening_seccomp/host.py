@@ -15,11 +15,10 @@ from hardening_capabilities import CapabilitiesSettings
 from hardening_seccomp import groups
 from hardening_seccomp.actions import Action, Kind
 from hardening_seccomp.libseccomp import INSTALL, Libseccomp
+from hardening_seccomp.oci import architecture_of
 from hardening_seccomp.settings import SeccompSettings
 
 ACTIONS_AVAILABLE = Path("/proc/sys/kernel/seccomp/actions_avail")
-#: Names of machines (uname(2)) that libseccomp names otherwise.
-_MACHINES = {"i386": "x86", "i486": "x86", "i586": "x86", "i686": "x86", "armv7l": "arm", "armv6l": "arm"}
 #: What every launcher calls to become the command's user.
 BEFORE_EXECUTION = ("setresgid", "setresuid", "capset")
 _KERNEL_WORDS = {
@@ -67,7 +66,7 @@ class SeccompFacts:
 
 def probe(host: Host) -> SeccompFacts:
     """Open libseccomp and ask procfs which actions the kernel has (seccomp(2))."""
-    native = _MACHINES.get(host.machine, host.machine)
+    native = architecture_of(host.machine)
     try:
         actions = frozenset(ACTIONS_AVAILABLE.read_text().split())
     except OSError:

@@ -68,6 +68,8 @@ ARCHITECTURES = (
     "sh",
     "sheb",
 )
+#: Names of machines (uname(2)) that libseccomp names otherwise.
+_MACHINES = {"i386": "x86", "i486": "x86", "i586": "x86", "i686": "x86", "armv7l": "arm", "armv6l": "arm"}
 
 
 @attrs.frozen
@@ -115,6 +117,11 @@ def strictest(rule: Rule) -> Action:
     for action in others:
         result = stricter(action, result)
     return result
+
+
+def architecture_of(machine: str) -> str:
+    """The architecture, as libseccomp names it, of a machine as uname(2) names it."""
+    return _MACHINES.get(machine, machine)
 
 
 def oci_architecture(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 
@@ -27,7 +28,7 @@ from hardening_seccomp.conditions import (
 )
 from hardening_seccomp.diagrams import ARGUMENTS, MAX_ARGUMENT, WIDTH, constant
 from hardening_seccomp.filters import rule_at_most, rule_meet
-from hardening_seccomp.oci import ARCHITECTURES, strictest
+from hardening_seccomp.oci import ARCHITECTURES, architecture_of, strictest
 
 #: The family of system calls has no name: its members stand for ``seccomp.<syscall>``.
 FAMILY = ""
@@ -174,12 +175,17 @@ class RuleKind(Kind[Rule]):
 
 
 class StrictDefaults(Mapping[str, Rule]):
-    """What an unstated filter allows: the members of ``@strict``, read from the data file on first use."""
+    """What an unstated filter allows: the members of ``@strict``, read from the data file on first use. ``machine`` is
+    named as uname(2) does; None is this one."""
+
+    def __init__(self, machine: str | None = None) -> None:
+        self._machine = machine
 
     @cached_property
     def _rules(self) -> dict[str, Rule]:
         data = groups.load()
-        return {name: fill(data.allowed(name), ENOSYS) for name in sorted(data.members[groups.STRICT])}
+        native = architecture_of(self._machine or os.uname().machine)
+        return {name: fill(data.allowed(name, native), ENOSYS) for name in sorted(data.members[groups.STRICT])}
 
     def __getitem__(self, name: str) -> Rule:
         return self._rules[name]

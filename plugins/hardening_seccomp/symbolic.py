@@ -75,7 +75,7 @@ def _run(program: bpf.Program, state: State, arch: int, concrete: tuple[int, ...
         elif item.code & (bpf.CLASS | bpf.FROM_X) == bpf.JMP and isinstance(accumulator, int):
             # Most tests are of the number and the architecture, which are known: no diagram is needed.
             at += item.jt if bpf.holds(item.code & bpf.OPERATION, accumulator, item.k) else item.jf
-        elif item.code & (bpf.CLASS | bpf.FROM_X) == bpf.JMP and accumulator is not None:
+        elif item.code & (bpf.CLASS | bpf.FROM_X) == bpf.JMP and isinstance(accumulator, Word):
             test = _test(item, accumulator)
             if not test.is_constant:
                 return Split(test, (at + item.jt, accumulator), (at + item.jf, accumulator))

@@ -113,9 +113,10 @@ class TableReader:
 
     def _apply_guards(self) -> None:
         """What a group allows of a guarded call; naming the call itself in ``allow`` gives all of it."""
+        native = self.reading.host.of(SeccompFacts).native
         for name, origin in self.guarded.items():
             if name not in self.named or not self.named[name].by_name:
-                self._add(name, self.data.allowed(name), origin, denied=False, by_name=False)
+                self._add(name, self.data.allowed(name, native), origin, denied=False, by_name=False)
 
     def _read_rule(self, node: Node) -> None:
         fields = dict(node.members())

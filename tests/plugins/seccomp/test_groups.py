@@ -13,6 +13,7 @@ from hardening_seccomp.actions import ALLOW, ENOSYS, EPERM, Action, Kind
 from hardening_seccomp.build import token_of
 from hardening_seccomp.conditions import fill
 from hardening_seccomp.libseccomp import Libseccomp
+from hardening_seccomp.settings import StrictDefaults
 
 LIBRARY = Libseccomp.load()
 DATA = groups.load()
@@ -60,19 +61,26 @@ def test_default_stays_within_what_podman_allows() -> None:
 
 
 def test_guards_look_at_the_lower_half_only() -> None:
-    ioctl = fill(DATA.allowed("ioctl"), ALLOW)
+    ioctl = fill(DATA.allowed("ioctl", "x86_64"), ALLOW)
     assert ioctl.value((0, 0x5412, 0, 0, 0, 0)) == EPERM
     assert ioctl.value((0, 0xDEAD00005412, 0, 0, 0, 0)) == EPERM
     assert ioctl.value((0, 0x5413, 0, 0, 0, 0)) == ALLOW
-    clone = fill(DATA.allowed("clone"), ALLOW)
+    clone = fill(DATA.allowed("clone", "x86_64"), ALLOW)
     assert clone.value((0x01200011, 0, 0, 0, 0, 0)) == ALLOW
     assert clone.value((0x10000011, 0, 0, 0, 0, 0)) == EPERM
+
+
+@pytest.mark.parametrize(("machine", "index"), [("x86_64", 0), ("aarch64", 0), ("s390", 1), ("s390x", 1)])
+def test_clone_makes_no_namespaces_wherever_its_flags_are(machine: str, index: int) -> None:
+    vectors = [tuple(0x10000000 if position == at else 0 for position in range(6)) for at in (0, 1)]
+    for rule in (fill(DATA.allowed("clone", machine), ENOSYS), StrictDefaults(machine)["clone"]):
+        assert [rule.value(vector) for vector in vectors] == [EPERM if at == index else ALLOW for at in (0, 1)]
 
 
 def test_groups_give_only_sockets_that_a_network_namespace_separates() -> None:
     """AF_UNIX, AF_INET, AF_INET6 and most of AF_NETLINK; not AF_RXRPC, AF_ALG, AF_VSOCK, AF_QIPCRTR, AF_XDP and the like."""
     denied = Action(Kind.ERRNO, errno.EAFNOSUPPORT)
-    socket, pair = fill(DATA.allowed("socket"), ENOSYS), fill(DATA.allowed("socketpair"), ENOSYS)
+    socket, pair = fill(DATA.allowed("socket", "x86_64"), ENOSYS), fill(DATA.allowed("socketpair", "x86_64"), ENOSYS)
     for family in range(64):
         answer = ALLOW if family in (1, 2, 10, 16) else denied
         for dirt in (0, 1 << 32):

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from hardening.errors import HardeningError, ProfileError
-from tests.plugins.seccomp.stacks import composed, settings, shown
+from hardening_seccomp.conditions import describe
+from tests.plugins.seccomp.stacks import composed, settings, shown, this_host
 
 COMPLETE = '[seccomp]\ndefault = "errno:ENOSYS"\nallow = ["@basic-io", "ptrace", "ioctl"]\n'
 
@@ -82,6 +83,13 @@ def test_a_group_keeps_back_what_a_name_gives(tmp_path: Path) -> None:
     by_group = '[seccomp]\ndefault = "errno:ENOSYS"\nallow = ["@basic-io"]\n'
     assert "0x5412" in shown(tmp_path, "ioctl", by_group)
     assert shown(tmp_path, "ioctl", COMPLETE) == "allow"
+
+
+def test_groups_guard_clone_as_the_machine_calls_it(tmp_path: Path) -> None:
+    by_group = '[seccomp]\ndefault = "errno:ENOSYS"\nallow = ["@process"]\n'
+    for machine, shown_argument in (("x86_64", "arg0"), ("s390x", "arg1")):
+        rule = settings(tmp_path, by_group, on=this_host(native=machine)).syscalls["clone"]
+        assert describe(rule).startswith(f"allow if {shown_argument} & 0x7e020000 == 0x0")
 
 
 def test_widths(tmp_path: Path) -> None:
