@@ -6,15 +6,14 @@ Sources: moby ``profiles/seccomp``, containers/common ``pkg/seccomp`` (``seccomp
 from __future__ import annotations
 
 import json
-import os
 import re
-import stat
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import attrs
 
+from hardening import safefile
 from hardening.errors import ProfileError
 from hardening_seccomp.actions import Action, Kind, errno_number
 from hardening_seccomp.conditions import Entry
@@ -64,20 +63,13 @@ class DockerProfile:
 
 
 def read_file(path: Path, target: Target, *, origin: object | None = None) -> DockerProfile:
-    """Read and resolve a file; `ProfileError` where it is missing, too large, writable by others, or malformed."""
+    """Read and resolve a file; `ProfileError` where it is missing, too large, malformed, or where others could have written
+    or replaced it."""
+    hint = "check the path, which begins at the folder of the TOML profile, and its permissions"
     try:
-        with path.open("rb") as file:
-            status = os.fstat(file.fileno())
-            data = file.read(MAX_BYTES + 1) if stat.S_ISREG(status.st_mode) else b""
-    except OSError as error:
-        raise ProfileError(f"cannot read the seccomp profile {path}: {error.strerror}", origin=origin) from None
-    if not stat.S_ISREG(status.st_mode):
-        raise ProfileError(f"the seccomp profile {path} is not a regular file", origin=origin)
-    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        hint = f"chmod go-w {path}"
-        raise ProfileError(f"the seccomp profile {path} can be written by others", origin=origin, hint=hint)
-    if len(data) > MAX_BYTES:
-        raise ProfileError(f"the seccomp profile {path} is larger than {MAX_BYTES} bytes", origin=origin)
+        data = safefile.read(path, f"the seccomp profile {path}", MAX_BYTES, hint=hint)
+    except ProfileError as error:
+        raise ProfileError(error.message, origin=origin or path, hint=error.hint) from None
     return parse(data, target, origin=path)
 
 

@@ -118,11 +118,19 @@ def test_what_is_malformed_is_refused(text: bytes, message: str) -> None:
         parse(text, NO_CAPS, origin="docker.json")
 
 
-def test_files_that_others_can_write_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / "docker.json"
+def test_files_that_others_can_write_or_replace_are_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "open"
+    folder.mkdir()
+    path = folder / "docker.json"
     path.write_text('{"defaultAction": "SCMP_ACT_ALLOW"}')
     path.chmod(0o666)
     with pytest.raises(HardeningError, match="written by others"):
         read_file(path, NO_CAPS)
+    path.chmod(0o644)
+    assert read_file(path, NO_CAPS).default == ALLOW
+    folder.chmod(0o777)
+    with pytest.raises(HardeningError, match="a directory above the seccomp profile") as caught:
+        read_file(path, NO_CAPS, origin="layer.toml:3")
+    assert caught.value.origin == "layer.toml:3"
     with pytest.raises(HardeningError, match="not a regular file"):
         read_file(Path("/dev/null"), NO_CAPS)
