@@ -50,9 +50,18 @@ def inside(text: str, node: Node) -> str:
     return "/" + os.path.normpath(text).lstrip("/")
 
 
+def is_host_root(path: str) -> bool:
+    """Whether a path leads to the host's own root under whatever name: ``//``, ``/proc/self/root``, a symbolic link, a
+    bind mount of it. False where nothing can be found there."""
+    try:
+        return os.path.samestat(os.stat(path), os.stat("/")) or os.path.realpath(path, strict=True) == "/"
+    except OSError:
+        return False
+
+
 @attrs.frozen
 class Root:
-    """A root directory and where it was said; two roots of one path are equal."""
+    """A root directory and where it was said; two roots of one path are equal. The host's own root is always ``/``."""
 
     path: str
     origin: Origin | None = attrs.field(default=None, eq=False)
@@ -72,7 +81,8 @@ class RootKind(Kind[Root]):
     others' in a way that a reviewer of one could vouch for the other."""
 
     def parse(self, node: Node) -> Root:
-        return Root(host_path(node.string(), node), node.origin)
+        path = host_path(node.string(), node)
+        return Root("/" if is_host_root(path) else path, node.origin)
 
     def at_most(self, a: Root, b: Root) -> bool:
         return a == b

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from hardening.errors import ProfileError
 from hardening.laws import check_kind
-from hardening_rootfs.paths import Place, RootKind, is_below, resolve
+from hardening_rootfs.paths import Place, RootKind, is_below, is_host_root, resolve
 from tests.plugins.rootfs.stacks import composed, settings_of
 
 
@@ -55,3 +57,23 @@ def test_roots_are_equal_or_incomparable(tmp_path: Path) -> None:
 def test_the_root_starts_at_the_folder_of_the_profile(tmp_path: Path) -> None:
     assert settings_of(tmp_path, '[rootfs]\npath = "image"').path.path == str(tmp_path / "image")
     assert settings_of(tmp_path).path.is_host
+
+
+def test_the_host_s_root_is_known_by_every_name(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("/")
+    (tmp_path / "loop").symlink_to("loop")
+    for name in ("/", "//", "/.", "/proc/self/root", "/usr/..", str(tmp_path / "link"), str(tmp_path / "link/.")):
+        assert is_host_root(name), name
+        assert settings_of(tmp_path, f'[rootfs]\npath = "{name}"\n').path.is_host, name
+    for name in ("/usr", str(tmp_path), str(tmp_path / "missing"), str(tmp_path / "loop")):
+        assert not is_host_root(name), name
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root makes bind mounts")
+def test_a_bind_mount_of_the_host_s_root_is_the_host_s_root(tmp_path: Path) -> None:
+    subprocess.run(["mount", "--bind", "/", str(tmp_path)], check=True)
+    try:
+        assert is_host_root(str(tmp_path))
+        assert not is_host_root(str(tmp_path / "usr"))
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)
