@@ -28,7 +28,6 @@ TREE_FROM = 16  # with fewer system calls the plain list is as short
 WIDE = 0x80000000  # __AUDIT_ARCH_64BIT
 X32_BIT = 0x40000000
 UNKNOWN_NUMBER = 1023
-MULTIPLEXED = frozenset({"socketcall", "ipc"})  # libseccomp adds rules to these for the calls behind them
 
 
 @attrs.frozen
@@ -83,7 +82,13 @@ def _emit_within_budget(model: Filter, masks: frozenset[str], flat: frozenset[st
 
 def _length(syscall: Mapping[str, Any]) -> int:
     """An upper estimate of the instructions of one entry."""
-    return len(syscall["names"]) * (2 + 5 * len(syscall.get("args", ())))
+    return len(syscall["names"]) * (2 + sum(map(_width, syscall.get("args", ()))))
+
+
+def _width(argument: Mapping[str, Any]) -> int:
+    """Load, mask and compare: once where the upper half is masked out, else for each half, where an equal one needs no
+    mask."""
+    return 3 if argument["op"] == "SCMP_CMP_MASKED_EQ" and argument["value"] <= bpf.U32 else 5
 
 
 def _with_flattened(model: Filter, flattened: frozenset[str]) -> Filter:
@@ -113,7 +118,7 @@ def differences(model: Filter, program: bytes, library: Libseccomp) -> frozenset
         if meaning(decoded, token, base | UNKNOWN_NUMBER) != constant(model.default):
             wrong.add("*")
         for name, number in names.items():
-            if name not in MULTIPLEXED and not _same(meaning(decoded, token, number), model.rule(name), wide=wide):
+            if not _same(meaning(decoded, token, number), model.rule(name), wide=wide):
                 wrong.add(name)
     return frozenset(wrong)
 

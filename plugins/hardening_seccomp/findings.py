@@ -8,10 +8,11 @@ from typing import Any
 from hardening.errors import HardeningError
 from hardening.findings import Finding, Severity
 from hardening.mechanism import Check, Context
-from hardening_seccomp import groups
+from hardening_seccomp import groups, multiplex
 from hardening_seccomp.actions import ALLOW, Action, Kind
 from hardening_seccomp.compile import compile_filter
 from hardening_seccomp.conditions import Rule, describe
+from hardening_seccomp.filters import Filter
 from hardening_seccomp.host import SeccompFacts
 from hardening_seccomp.oci import strictest
 from hardening_seccomp.settings import SeccompSettings, is_denial
@@ -80,6 +81,9 @@ def findings(settings: SeccompSettings, context: Context) -> Iterable[Finding]:
                 leaf=f"seccomp.{name}",
                 hint="check the name, or update libseccomp",
             )
+    for name in multiplex.carriers(model, facts.library):
+        if model.rule(name) != settings.syscalls[name]:
+            yield _multiplexed(name, model, settings.syscalls[name])
     for name in settings.architectures.having(True):
         yield Finding(
             "seccomp/architecture",
@@ -90,6 +94,21 @@ def findings(settings: SeccompSettings, context: Context) -> Iterable[Finding]:
         )
     if facts.library.version < REPAIRED:
         yield _old_library(facts.library.version)
+
+
+def _multiplexed(carrier: str, model: Filter, composed: Rule) -> Finding:
+    reason = "libseccomp, which has no rules that equal the default action, would open single calls of it"
+    culprit = next(iter(multiplex.culprits(model, carrier)), None)
+    if culprit is not None:
+        reason = f"it carries other calls with arguments that no filter sees, and {culprit} is not free: "
+        reason += describe(model.rule(culprit), 3)
+    return Finding(
+        "seccomp/multiplexed",
+        Severity.NOTE if is_denial(strictest(composed)) else Severity.WARNING,
+        f"{carrier} is answered with {describe(model.rule(carrier))}, not with {describe(composed)}, since {reason}",
+        leaf=f"seccomp.{carrier}",
+        hint=f"programs of today do without it; for others allow {carrier} and each call that it carries by name",
+    )
 
 
 def _permissions(settings: SeccompSettings) -> Iterable[Finding]:

@@ -6,6 +6,7 @@ import errno
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any
 
 import attrs
@@ -18,6 +19,15 @@ INSTALL = "install libseccomp 2.5 or newer (Debian, Ubuntu: libseccomp2; Fedora,
 BINARY_TREE = 2
 NO_SYSCALL = -1
 
+#: Where the numbers of an architecture begin (asm/unistd.h).
+_FIRST_NUMBERS = MappingProxyType(
+    {
+        "x32": 0x40000000,
+        **dict.fromkeys(("mips", "mipsel"), 4000),
+        **dict.fromkeys(("mips64", "mipsel64"), 5000),
+        **dict.fromkeys(("mips64n32", "mipsel64n32"), 6000),
+    }
+)
 _OPERATORS = ("NE", "LT", "LE", "EQ", "GE", "GT", "MASKED_EQ")
 
 
@@ -85,9 +95,7 @@ class Libseccomp:
 
     def names(self, token: int) -> dict[str, int]:
         """All system calls of an architecture, by name."""
-        start = 0x40000000 if token == self.architecture("x32") else 0
-        if self.architecture("mips") == token:
-            start = 4000
+        start = next((base for name, base in _FIRST_NUMBERS.items() if self.architecture(name) == token), 0)
         numbers = ((self.name(token, number), number) for number in range(start, start + 1024))
         return {name: number for name, number in numbers if name is not None}
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from hardening.errors import UsageError
 from hardening.mechanism import Context
 from hardening_seccomp import bpf
+from hardening_seccomp.build import token_of
 from hardening_seccomp.compile import compile_filter, kernel_token
 from hardening_seccomp.diagrams import ARGUMENTS, MAX_ARGUMENT
 from hardening_seccomp.host import SeccompFacts
@@ -15,8 +16,11 @@ from hardening_seccomp.spec import filter_of
 
 
 def answer(settings: SeccompSettings, context: Context, name: str, arguments: Sequence[str]) -> str | None:
-    """The action for a call of this machine's own architecture, as text; arguments that are left out are 0. None where
-    ``name`` is no system call. Raises `UsageError` for what no call has as its arguments."""
+    """The action for a call of this machine's own architecture, or of the next one of the filter that has it, as text.
+
+    Arguments that are left out are 0. None where ``name`` is no system call. Raises `UsageError` for what no call has as
+    its arguments.
+    """
     facts = context.host.of(SeccompFacts)
     if not facts.knows(name):
         return None
@@ -28,15 +32,19 @@ def answer(settings: SeccompSettings, context: Context, name: str, arguments: Se
     if context.lacks("seccomp.*"):
         return "allow: this host enforces no filter"
     library = facts.required_library()
-    number = library.number(library.native(), name)
-    if number is None or number < 0:
+    model = filter_of(settings, context)
+    architectures = (facts.native, *sorted(model.architectures - {facts.native}))
+    found = [(item, library.names(token_of(library, item)).get(name)) for item in architectures]
+    architecture, number = next((pair for pair in found if pair[1] is not None), (facts.native, None))
+    if number is None:
         raise UsageError(
             f"{facts.native} has no such system call",
             origin=f"seccomp.{name}",
             hint="ask about the one that it has instead",
         )
-    program = bpf.decode(compile_filter(filter_of(settings, context), library).program)
-    return str(bpf.evaluate(program, kernel_token(library, facts.native), number, numbers).action)
+    program = bpf.decode(compile_filter(model, library).program)
+    action = bpf.evaluate(program, kernel_token(library, architecture), number, numbers).action
+    return str(action) if architecture == facts.native else f"{action} (on {architecture})"
 
 
 def _number(text: str, name: str) -> int:

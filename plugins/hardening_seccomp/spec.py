@@ -11,6 +11,7 @@ from hardening.launch import filterdigest
 from hardening.mechanism import Context, Excess
 from hardening.schema import REST
 from hardening.spec import Fragment, lookup
+from hardening_seccomp import multiplex
 from hardening_seccomp.compile import Compiled, compile_filter
 from hardening_seccomp.conditions import describe
 from hardening_seccomp.filters import Filter, excesses, looser_flags, meet
@@ -25,19 +26,25 @@ DIGEST = filterdigest.ANNOTATION
 
 def filter_of(settings: SeccompSettings, context: Context) -> Filter:
     """The composed filter, of the system calls that some architecture of it has."""
+    return _finished(_composed(settings, context), context.host.of(SeccompFacts).required_library())
+
+
+def _finished(model: Filter, library: Libseccomp) -> Filter:
+    return without_strangers(multiplex.guard(model, library), library).normal()
+
+
+def _composed(settings: SeccompSettings, context: Context) -> Filter:
     facts = context.host.of(SeccompFacts)
-    library = facts.required_library()
     extra = {name for name in settings.architectures.having(True) if not context.lacks(f"seccomp.architectures.{name}")}
     flags = {word for word, held in (("log", settings.log), ("spec-allow", settings.spec_allow)) if held}
     if context.lacks("seccomp.flags.spec-allow"):
         flags.discard("spec-allow")
-    model = Filter(
+    return Filter(
         default=strictest(settings.syscalls.rest),
         rules=settings.syscalls.named,
         architectures=frozenset({facts.native, *extra}),
         flags=frozenset(flags),
     )
-    return without_strangers(model, library).normal()
 
 
 def without_strangers(model: Filter, library: Libseccomp) -> Filter:
@@ -48,9 +55,11 @@ def without_strangers(model: Filter, library: Libseccomp) -> Filter:
 
 
 def is_stranger(name: str, model: Filter, library: Libseccomp) -> bool:
-    """Whether no architecture of the filter has this system call, as far as the library knows."""
+    """Whether no architecture of the filter has this system call, by itself or behind another, as far as the library
+    knows."""
+    names = (name, multiplex.carrier_of(name) or name)
     tokens = [library.architecture(architecture) for architecture in model.architectures]
-    numbers = [library.number(token, name) for token in tokens if token is not None]
+    numbers = [library.number(token, word) for token in tokens if token is not None for word in names]
     return not any(number is not None and number >= 0 for number in numbers)
 
 
@@ -105,4 +114,4 @@ def tighten(
             f"{POINTER}/syscalls", f"{name}: unknown here, as it is to the runtime", "left out", f"seccomp.{name}"
         )
     # With fewer architectures than the foreign filter, more of its system calls are strangers.
-    _put(compile_filter(without_strangers(meet(allowed, model), library), library), fragment)
+    _put(compile_filter(_finished(meet(_composed(settings, context), foreign.model), library), library), fragment)
