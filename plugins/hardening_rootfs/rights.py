@@ -21,6 +21,16 @@ _TIED = (*PROPAGATION, "unbindable", "runbindable")
 _SIZE = re.compile(r"size=(\d+)([kmg]?)", re.IGNORECASE)
 _EMPTY = 4096  # bytes of a tmpfs that only stands for a directory
 _FACTORS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+#: type of file system -> the one place where it is mounted
+PLACES: Mapping[str, str] = {
+    "proc": "/proc",
+    "sysfs": "/sys",
+    "cgroup": "/sys/fs/cgroup",
+    "cgroup2": "/sys/fs/cgroup",
+    "devpts": "/dev/pts",
+    "mqueue": "/dev/mqueue",
+    "tmpfs": "/dev",
+}
 Tightened = tuple[mounts.Mount | None, str, list[Excess]]
 
 
@@ -44,7 +54,8 @@ class Asked:
     @property
     def source(self) -> str:
         """What is mounted."""
-        return os.path.normpath(str(self.entry.get("source") or "/"))
+        path = os.path.normpath(str(self.entry.get("source") or "/"))
+        return "/" + path.lstrip("/") if path.startswith("/") else path
 
     @property
     def kind(self) -> str:
@@ -70,6 +81,10 @@ class Asked:
                     rights.discard(right)
         return frozenset(rights)
 
+    def showing(self, source: str) -> Asked:
+        """The same mount of another source."""
+        return attrs.evolve(self, entry={**self.entry, "source": source})
+
     def excess(self, allowed: str, leaf: str) -> Excess:
         """This mount as one that was asked for beyond the settings."""
         what = self.source if self.kind == "bind" else self.kind
@@ -81,7 +96,8 @@ class Asked:
         A bind of a whole tree loses the rights in all of it."""
         below = "r" if "rbind" in self.options else ""
         words = {word for pair in RIGHTS.items() for word in pair} | {f"r{word}" for word in RIGHTS.values()}
-        words |= {"rsuid", "rdev", "rexec", "rrw"}
+        # A remount would change a mount that was judged before.
+        words |= {"rsuid", "rdev", "rexec", "rrw", "remount"}
         options = [o for o in self.options if o not in words and o.partition("=")[0] not in set(drop)]
         kept = self.rights & set(allowed)
         options += [f"{below}{without}" for right, without in RIGHTS.items() if right not in kept]
@@ -90,7 +106,7 @@ class Asked:
 
 def tighten_tmpfs(asked: Asked, allowed: Tmpfs | None, leaf: str) -> Tightened:
     """A tmpfs within what is allowed there; one that is not allowed stays as an empty directory."""
-    if allowed is None and not asked.rights and 0 < asked.size <= _EMPTY:
+    if allowed is None and not asked.rights and 0 < asked.size <= _EMPTY and "remount" not in asked.options:
         return _rebuilt(asked, list(asked.options)), leaf, []
     if allowed is None:
         options = asked.cut((), drop=("size", "nr_inodes", "nr_blocks"), add=["size=4k"])
@@ -110,54 +126,59 @@ def _mode(asked: Asked) -> int:
     return int(modes[-1], 8) if modes else 0o1777
 
 
-def tighten_bind(asked: Asked, volume: Volume | None, leaf: str) -> Tightened:
-    """A bind mount within a volume of the settings, or read-only where there is none."""
-    rights = {"exec"} if volume is None else {right for right in ("suid", "dev", "exec") if getattr(volume, right)}
-    if volume is not None and volume.writable:
+def tighten_bind(asked: Asked, volume: Volume, leaf: str) -> Tightened:
+    """A bind mount within a volume of the settings."""
+    rights = {right for right in ("suid", "dev", "exec") if getattr(volume, right)}
+    if volume.writable:
         rights.add("rw")
-    tie = "rprivate" if volume is None else volume.propagation
+    tie = volume.propagation
     said = [option for option in asked.options if option in _TIED]
     wide = [o for o in said if o in PROPAGATION and PROPAGATION.index(o) > PROPAGATION.index(tie)]
     mapped = bool({"idmap", "ridmap"} & {o.partition("=")[0] for o in asked.options}) or "uidMappings" in asked.entry
-    unmap = mapped and not (volume is not None and volume.idmap)
+    unmap = mapped and not volume.idmap
     drop = [*_TIED, *(["idmap", "ridmap"] if unmap else [])]
     options = asked.cut(rights, drop=drop, add=[tie if wide or not said else said[-1]])
     mount = _rebuilt(asked, options)
-    if unmap:
-        mount = {key: value for key, value in mount.items() if key not in ("uidMappings", "gidMappings")}
+    if not unmap:
+        mount |= {key: asked.entry[key] for key in ("uidMappings", "gidMappings") if key in asked.entry}
     allowed = ",".join(RIGHTS[right] for right in RIGHTS if right not in rights) or "as in the profile"
-    beyond = volume is None or not asked.rights <= rights or bool(wide) or unmap
+    beyond = not asked.rights <= rights or bool(wide) or unmap
     return mount, leaf, [asked.excess(allowed, leaf)] if beyond else []
 
 
 def tighten_kernel(settings: RootfsSettings, asked: Asked) -> Tightened:
-    """The kernel's own file systems, and any that we do not know: those become read-only."""
-    kind = asked.kind
-    if kind == "proc" or asked.destination == "/proc":
+    """One of the kernel's own file systems, at the place where each container has it; no other, and nowhere else."""
+    kind, place = asked.kind, asked.destination
+    if PLACES.get(kind) != place:
+        leaf = f"rootfs.volumes.{place}"
+        return None, "", [asked.excess("none", leaf)]
+    if kind == "proc":
         return _proc(settings, asked)
-    if asked.destination == "/dev" and kind == "tmpfs":
+    if kind == "tmpfs":
         return _rebuilt(asked, list(mounts.DEV_OPTIONS)), "rootfs.read_only", []
     if kind in ("devpts", "mqueue"):
         rights = {"rw", "dev"} if kind == "devpts" else {"rw"}
         return _rebuilt(asked, asked.cut(rights)), "rootfs.read_only", []
-    known = kind in ("sysfs", "cgroup", "cgroup2") or asked.destination.startswith("/sys")
-    leaf = "rootfs.sys" if known else f"rootfs.volumes.{asked.destination}"
-    beyond = "rw" in asked.rights or not known
-    return _rebuilt(asked, asked.cut(())), leaf, [asked.excess("ro,nosuid,nodev,noexec", leaf)] if beyond else []
+    beyond = "rw" in asked.rights
+    return (
+        _rebuilt(asked, asked.cut(())),
+        "rootfs.sys",
+        [asked.excess("ro,nosuid,nodev,noexec", "rootfs.sys")] if beyond else [],
+    )
 
 
 def _proc(settings: RootfsSettings, asked: Asked) -> Tightened:
-    options = asked.cut({"rw"}, drop=("hidepid", "subset") if asked.kind == "proc" else ())
-    if asked.kind == "proc":
-        said = [option.partition("=")[2] for option in asked.options if option.startswith("hidepid=")]
-        order = ("ptraceable", "invisible", "noaccess", "off")
-        words = {"0": "off", "1": "noaccess", "2": "invisible", "4": "ptraceable"}
-        levels = [words.get(value, value) for value in said[-1:]] + [settings.hidepid]
-        level = min((value for value in levels if value in order), key=order.index)
-        options += [f"hidepid={level}"] if level != "off" else []
-        options += ["subset=pid"] if settings.subset or "subset=pid" in asked.options else []
+    options = asked.cut({"rw"}, drop=("hidepid", "subset"))
+    said = [option.partition("=")[2] for option in asked.options if option.startswith("hidepid=")]
+    order = ("ptraceable", "invisible", "noaccess", "off")
+    words = {"0": "off", "1": "noaccess", "2": "invisible", "4": "ptraceable"}
+    levels = [words.get(value, value) for value in said[-1:]] + [settings.hidepid]
+    level = min((value for value in levels if value in order), key=order.index)
+    options += [f"hidepid={level}"] if level != "off" else []
+    options += ["subset=pid"] if settings.subset or "subset=pid" in asked.options else []
     return _rebuilt(asked, options), "rootfs.proc.hidepid", []
 
 
 def _rebuilt(asked: Asked, options: list[str]) -> mounts.Mount:
-    return {**asked.entry, "destination": asked.destination, "options": options}
+    known = {key: asked.entry[key] for key in ("type", "source") if key in asked.entry}
+    return {"destination": asked.destination, **known, "options": options}

@@ -1,56 +1,80 @@
 """How a foreign configuration is made nowhere looser than the settings, keeping what it asks for within them.
 
-A mount that the settings do not name stays where it is, but read-only and without rights: engines mount files of their
-own (``/etc/hosts``), without which a container does not work. What would show secrets or give control of the host goes.
+Of mounts, those stay that the settings name, the kernel's own file systems at their usual places, places in memory, and
+the files that engines provide (``/etc/hosts``), without which a container does not work. Every other one goes.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from hardening.mechanism import Context, Excess
 from hardening.spec import Fragment
-from hardening_rootfs import hidden, mounts
-from hardening_rootfs.findings import SOCKETS
+from hardening_rootfs import foreign_binds, foreign_root, hidden, mounts
+from hardening_rootfs.foreign_root import ForeignRoot
 from hardening_rootfs.host import RootfsFacts, Surroundings, volume_maps
 from hardening_rootfs.paths import is_below
-from hardening_rootfs.rights import Asked, tighten_bind, tighten_kernel, tighten_tmpfs
+from hardening_rootfs.rights import PLACES, Asked, Tightened, tighten_kernel, tighten_tmpfs
 from hardening_rootfs.settings import RootfsSettings
 from hardening_rootfs.spec import expand
 
 _PROPAGATION = ("unbindable", "private", "slave", "shared")
-_USUAL_DEVICES = frozenset(
-    f"/dev/{name}" for name in ("null", "zero", "full", "random", "urandom", "tty", "console", "ptmx")
-)
+_USUAL_DEVICES = {**foreign_binds.USUAL, "/dev/console": ("c", 5, 1), "/dev/ptmx": ("c", 5, 2)}
 
 
 def tighten(
     settings: RootfsSettings, document: Mapping[str, Any], context: Context, fragment: Fragment
 ) -> Iterator[Excess]:
     """Contribute the tightened root, mounts, paths, devices and propagation; yield what was asked for beyond them."""
-    root = document.get("root") or {}
-    if settings.read_only:
-        if not root.get("readonly"):
-            yield Excess("/root/readonly", "false", "true", "rootfs.read_only")
-        fragment.put("/root/readonly", True, "rootfs.read_only")
+    root = foreign_root.locate(settings, document, context)
+    asked_writable = not (document.get("root") or {}).get("readonly")
+    yield from _tighten_root(settings, document, root, fragment)
     kept: dict[str, tuple[mounts.Mount, str]] = {}
+    own: list[str] = []
     for index, entry in enumerate(document.get("mounts") or ()):
         asked = Asked(f"/mounts/{index}", _with_mapped_group(entry, document, context))
         mount, leaf, excesses = _tighten_mount(settings, context, asked)
         yield from excesses
         if mount is not None:
             kept[asked.destination] = (mount, leaf)
+            own += [asked.destination] if leaf == "rootfs.path" else []
         else:
             kept.pop(asked.destination, None)
-    for place in _missing_places(settings, root, kept, context):
+    places = _missing_places(settings, root, kept) if root.host or asked_writable else ()
+    for place in places:
         options = settings.mounted_tmpfs()[place].options()
         kept[place] = (mounts.mount(place, "tmpfs", "tmpfs", *options), f"rootfs.tmpfs.{place}")
+    if root.host and "/dev" not in kept:
+        kept["/dev"] = (mounts.mount("/dev", "tmpfs", "tmpfs", *mounts.DEV_OPTIONS), "rootfs.read_only")
     fragment.replace("/mounts")
     for destination, (mount, leaf) in kept.items():
         fragment.item("/mounts", destination, mount, leaf)
-    yield from _tighten_linux(settings, document, context, fragment)
+    hides = _hides(settings, context, root, kept, own)
+    yield from _tighten_paths(settings, document, root, hides, context, fragment)
+    yield from _tighten_linux(settings, document, fragment)
+
+
+def _tighten_root(
+    settings: RootfsSettings, document: Mapping[str, Any], root: ForeignRoot, fragment: Fragment
+) -> Iterator[Excess]:
+    asked = document.get("root") or {}
+    if asked.get("path", root.said) != root.said:
+        fragment.put("/root/path", root.said, "rootfs.path")
+    if settings.read_only or root.host:
+        if not asked.get("readonly"):
+            yield Excess("/root/readonly", "false", "true", "rootfs.read_only")
+        fragment.put("/root/readonly", True, "rootfs.read_only")
+
+
+def _hides(
+    settings: RootfsSettings, context: Context, root: ForeignRoot, kept: Iterable[str], own: Iterable[str]
+) -> set[str]:
+    """What of the running host and of its secrets the root and the mounts of the host's own files would show."""
+    secrets = hidden.expand(settings.hidden_paths.having(True), context.host.of(RootfsFacts).private)
+    shown = {path for path in secrets if any(path == top or is_below(path, top) for top in own)}
+    return (root.hides(secrets) | shown | root.volatile(kept)) - set(kept)
 
 
 def _with_mapped_group(entry: Mapping[str, Any], document: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
@@ -69,101 +93,63 @@ def _with_mapped_group(entry: Mapping[str, Any], document: Mapping[str, Any], co
     return {**entry, "options": [option for option in entry["options"] if not str(option).startswith("gid=")]}
 
 
-def _tighten_mount(
-    settings: RootfsSettings, context: Context, asked: Asked
-) -> tuple[mounts.Mount | None, str, list[Excess]]:
-    if asked.kind == "bind":
-        return _tighten_bind(settings, context, asked)
-    if asked.destination == "/dev/shm":  # noqa: S108
+def _tighten_mount(settings: RootfsSettings, context: Context, asked: Asked) -> Tightened:
+    place, kind = asked.destination, asked.kind
+    if place == "/dev/shm":  # noqa: S108
         return _shared_memory(settings, asked)
-    if asked.kind == "tmpfs" and asked.destination != "/dev":
-        allowed = settings.mounted_tmpfs().get(asked.destination)
-        return tighten_tmpfs(asked, allowed, f"rootfs.tmpfs.{asked.destination}")
-    below_sys = asked.destination == "/sys" or is_below(asked.destination, "/sys")
-    if settings.sys == "none" and (below_sys or asked.kind in ("sysfs", "cgroup", "cgroup2")):
+    if kind == "bind":
+        return foreign_binds.tighten(settings, context, asked)
+    if kind == "tmpfs" and place != PLACES["tmpfs"]:
+        return tighten_tmpfs(asked, settings.mounted_tmpfs().get(place), f"rootfs.tmpfs.{place}")
+    if settings.sys == "none" and kind in ("sysfs", "cgroup", "cgroup2"):
         return None, "", [asked.excess("none", "rootfs.sys")]
-    if asked.kind in ("cgroup", "cgroup2") and not context.host.of(RootfsFacts).unified:
-        return mounts.no_cgroups(asked.destination), "rootfs.sys", []
+    unified = context.host.of(RootfsFacts).unified
+    if kind in ("cgroup", "cgroup2") and not unified and PLACES[kind] == place:
+        return mounts.no_cgroups(place), "rootfs.sys", []
     return tighten_kernel(settings, asked)
 
 
-def _shared_memory(settings: RootfsSettings, asked: Asked) -> tuple[mounts.Mount | None, str, list[Excess]]:
+def _shared_memory(settings: RootfsSettings, asked: Asked) -> Tightened:
     """Shared memory is always our own: an engine's is a directory of the host's that it made larger."""
     leaf = "rootfs.shm_size"
     if not settings.shm_size:
         return None, "", [asked.excess("none", leaf)]
     size = min(asked.size or settings.shm_size, settings.shm_size)
-    excesses = [asked.excess(f"tmpfs of {size} bytes", leaf)] if asked.kind == "bind" or asked.size != size else []
-    return mounts.shared_memory(size), leaf, excesses
+    same = asked.kind == "tmpfs" and asked.size == size
+    return mounts.shared_memory(size), leaf, [] if same else [asked.excess(f"tmpfs of {size} bytes", leaf)]
 
 
-def _tighten_bind(
-    settings: RootfsSettings, context: Context, asked: Asked
-) -> tuple[mounts.Mount | None, str, list[Excess]]:
-    destination, source = asked.destination, asked.source
-    volume = settings.volumes[destination]
-    if volume is not None and os.path.realpath(volume.source) == os.path.realpath(source):
-        return tighten_bind(asked, volume, f"rootfs.volumes.{destination}")
-    if destination == "/dev/shm":  # noqa: S108
-        return _shared_memory(settings, asked)
-    if destination == "/proc":
-        return tighten_kernel(settings, asked)
-    if destination == "/sys" or is_below(destination, "/sys"):
-        leaf = "rootfs.sys"
-        return (None, "", [asked.excess("none", leaf)]) if settings.sys == "none" else tighten_kernel(settings, asked)
-    if destination.startswith("/dev/") or source.startswith("/dev/"):
-        leaf = f"rootfs.devices.{source}"
-        if destination == source and settings.devices[source]:
-            return mounts.mount(destination, "bind", source, "bind", "nosuid", "noexec", "private"), leaf, []
-        if source not in _USUAL_DEVICES:
-            return None, "", [asked.excess("none", leaf)]
-        return {**asked.entry}, leaf, []
-    leaf = f"rootfs.volumes.{destination}"
-    if _gives_away(source, context):
-        return None, "", [asked.excess("none", leaf)]
-    return tighten_bind(asked, None, leaf)
-
-
-def _gives_away(source: str, context: Context) -> bool:
-    """Whether a path of the host holds its secrets, or controls it."""
-    real = os.path.realpath(source)
-    secrets = hidden.expand(hidden.PATHS, context.host.of(RootfsFacts).private)
-    precious = {*secrets, *(os.path.realpath(socket) for socket in SOCKETS)}
-    return real == "/" or any(path == real or is_below(path, real) for path in precious)
-
-
-def _missing_places(
-    settings: RootfsSettings, root: Mapping[str, Any], kept: Mapping[str, object], context: Context
-) -> Iterator[str]:
+def _missing_places(settings: RootfsSettings, root: ForeignRoot, kept: Mapping[str, object]) -> Iterator[str]:
     """The places in memory that make up for a root that was writable, where the root has the directory."""
-    path = str(root.get("path", "rootfs"))
-    if not os.path.isabs(path):
-        if context.bundle is None:
-            return
-        path = os.path.join(context.bundle, path)
-    if settings.read_only and not root.get("readonly"):
-        for place in settings.mounted_tmpfs():
-            covered = any(place == other or is_below(place, other) for other in kept)
-            if not covered and os.path.isdir(path + place) and not os.path.islink(path + place):
-                yield place
+    path = root.path.rstrip("/") if root.path is not None else None
+    for place in settings.mounted_tmpfs() if settings.read_only or root.host else ():
+        covered = any(place == other or is_below(place, other) for other in kept)
+        if path is not None and not covered and os.path.isdir(path + place) and not os.path.islink(path + place):
+            yield place
 
 
-def _tighten_linux(
-    settings: RootfsSettings, document: Mapping[str, Any], context: Context, fragment: Fragment
+def _tighten_paths(
+    settings: RootfsSettings,
+    document: Mapping[str, Any],
+    root: ForeignRoot,
+    hides: set[str],
+    context: Context,
+    fragment: Fragment,
 ) -> Iterator[Excess]:
-    linux, root = document.get("linux") or {}, (document.get("root") or {}).get("path", "")
-    around = Surroundings.of(context)
-    masked = expand(root if os.path.isabs(root) else "/", settings.masked_paths)
-    if root == "/":
-        masked |= set(hidden.expand(settings.hidden_paths.having(True), context.host.of(RootfsFacts).private))
+    linux, around = document.get("linux") or {}, Surroundings.of(context)
+    masked = expand(root.path or "/", settings.masked_paths) | hides
     if not around.own_sys and settings.sys != "none":
         masked |= set(mounts.HOST_SYS)
-    read_only = expand(root if os.path.isabs(root) else "/", settings.read_only_paths)
+    read_only = expand(root.path or "/", settings.read_only_paths)
     for key, wanted, leaf in (("maskedPaths", masked, "masked_paths"), ("readonlyPaths", read_only, "read_only_paths")):
         asked = set(linux.get(key) or ())
         for path in sorted(wanted - asked - set(linux.get("maskedPaths") or ())):
             yield Excess(f"/linux/{key}", f"{path} as it is", leaf.replace("_", " "), f"rootfs.{leaf}.{path}")
         fragment.put(f"/linux/{key}", sorted(wanted | asked), f"rootfs.{leaf}")
+
+
+def _tighten_linux(settings: RootfsSettings, document: Mapping[str, Any], fragment: Fragment) -> Iterator[Excess]:
+    linux = document.get("linux") or {}
     propagation = str(linux.get("rootfsPropagation") or "private").removeprefix("r")
     if propagation not in _PROPAGATION or _PROPAGATION.index(propagation) > _PROPAGATION.index(settings.propagation):
         yield Excess("/linux/rootfsPropagation", propagation, settings.propagation, "rootfs.propagation")
@@ -171,9 +157,11 @@ def _tighten_linux(
     fragment.put("/linux/rootfsPropagation", propagation, "rootfs.propagation")
     devices = []
     for index, device in enumerate(linux.get("devices") or ()):
-        path = str(device.get("path"))
-        if settings.devices[path]:
+        path, pointer = str(device.get("path")), f"/linux/devices/{index}"
+        found = (str(device.get("type")).replace("u", "c"), device.get("major"), device.get("minor"))
+        if settings.devices[path] and found == foreign_binds.numbers(path):
             devices.append(device)
-        elif path not in _USUAL_DEVICES:
-            yield Excess(f"/linux/devices/{index}", path, "none", f"rootfs.devices.{path}")
+        elif found != _USUAL_DEVICES.get(path):
+            asked = f"{path}: {found[0]} {found[1]}:{found[2]}"
+            yield Excess(pointer, asked, "none, or the host's own", f"rootfs.devices.{path}")
     fragment.put("/linux/devices", devices or None, "rootfs.devices")

@@ -9,7 +9,6 @@ import pytest
 
 from hardening.errors import HardeningError, Problems, SpecError
 from hardening.foreign import require_shape, strip
-from hardening.spec import escape
 from tests.support import bundles
 
 

@@ -1,0 +1,145 @@
+"""The bind mounts of a foreign configuration: those that the settings name, and the files that an engine provides.
+
+Whatever else the host has is not shown. A source is written as the settings have it, or with its links followed, so that
+what was judged is what is mounted.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Callable, Mapping
+
+from hardening.mechanism import Context
+from hardening_rootfs import hidden, mounts
+from hardening_rootfs.host import RootfsFacts, Surroundings
+from hardening_rootfs.paths import is_below
+from hardening_rootfs.rights import Asked, Tightened, tighten_bind
+from hardening_rootfs.settings import RootfsSettings
+from hardening_rootfs.volumes import Volume
+
+#: device -> its type and numbers, on every host (null(4), random(4), tty(4), the kernel's admin-guide/devices.txt)
+USUAL: Mapping[str, tuple[str, int, int]] = {
+    "/dev/null": ("c", 1, 3),
+    "/dev/zero": ("c", 1, 5),
+    "/dev/full": ("c", 1, 7),
+    "/dev/random": ("c", 1, 8),
+    "/dev/urandom": ("c", 1, 9),
+    "/dev/tty": ("c", 5, 0),
+}
+#: What engines make for each container.
+_FILES = ("/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/run/.containerenv", "/.dockerenv")
+_SECRETS = "/run/secrets"
+#: Where podman and docker keep it: a directory of the container's id, among their containers.
+_STATE = re.compile(r".*/(?:[a-z0-9]+-)?containers/([0-9a-f]{64})/(?:userdata/)?(?:run/)?([^/]+)")
+_NO_RIGHTS = Volume("", "", writable=False, exec=False, propagation="private")
+
+
+def tighten(settings: RootfsSettings, context: Context, asked: Asked) -> Tightened:
+    """A bind mount that is not of `/dev/shm`."""
+    destination, source = asked.destination, asked.source
+    leaf = f"rootfs.volumes.{destination}"
+    special = _KERNEL.get(destination)
+    if special is not None:
+        return special(settings, context, asked)
+    real = os.path.realpath(source)
+    if not source.startswith("/") or is_below(destination, "/proc") or is_below(destination, "/sys"):
+        return None, "", [asked.excess("none", leaf)]
+    volume = settings.volumes[destination]
+    if volume is not None and os.path.realpath(volume.source) == real:
+        return tighten_bind(asked.showing(volume.source), volume, leaf)
+    if settings.devices[source] and destination == source:
+        return _device(destination, source), f"rootfs.devices.{source}", []
+    if USUAL.get(real) is not None and numbers(real) == USUAL[real]:
+        return _device(destination, real), f"rootfs.devices.{real}", []
+    if is_below(real, "/dev") or is_below(destination, "/dev"):
+        return None, "", [asked.excess("none", f"rootfs.devices.{source}")]
+    if _provided(destination, real, context):
+        mount, _, _ = tighten_bind(asked.showing(real), _NO_RIGHTS, leaf)
+        return mount, leaf, []
+    if is_own(settings, context, asked):
+        own = Volume(destination, destination, writable=False, propagation=settings.propagation)
+        return tighten_bind(asked, own, "rootfs.path")
+    return None, "", [asked.excess("none", leaf)]
+
+
+def is_own(settings: RootfsSettings, context: Context, asked: Asked) -> bool:
+    """Whether a bind mount shows a part of the host's root that the settings show at the same place. Secrets below it
+    must be hidden."""
+    destination = asked.destination
+    if not settings.path.is_host or destination in ("/", *hidden.VOLATILE) or destination != asked.source:
+        return False
+    outside = not any(is_below(destination, other) for other in hidden.VOLATILE)
+    secrets = hidden.expand(settings.hidden_paths.having(True), context.host.of(RootfsFacts).private)
+    public = not any(destination == path or is_below(destination, path) for path in secrets)
+    return outside and public and os.path.realpath(destination) == destination
+
+
+def numbers(path: str) -> tuple[str, int, int] | None:
+    """Type and numbers of the host's device at a path, as the OCI spec writes them."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    kind = "c" if stat.S_ISCHR(found.st_mode) else "b" if stat.S_ISBLK(found.st_mode) else ""
+    return (kind, os.major(found.st_rdev), os.minor(found.st_rdev)) if kind else None
+
+
+def _device(destination: str, source: str) -> mounts.Mount:
+    return mounts.mount(destination, "bind", source, "bind", "nosuid", "noexec", "private")
+
+
+def _provided(destination: str, real: str, context: Context) -> bool:
+    """Whether an engine made a file for this container: it lies in the state that the engine keeps of it, or beside the
+    configuration, has the name that it is mounted by, and nobody else could have put it there."""
+    name = os.path.basename(destination)
+    folders = {os.path.realpath(folder) for folder in (context.origin, context.bundle) if folder is not None}
+    state = _STATE.fullmatch(real)
+    named = state is not None and state[2] == name
+    if destination == _SECRETS:
+        place = named and state is not None and any(state[1] in folder.split("/") for folder in folders)
+        return place and os.path.isdir(real) and _is_trusted(real, context)
+    beside = os.path.basename(real) == name and os.path.dirname(real) in folders - {"/"}
+    regular = os.path.isfile(real) or not os.path.lexists(real)
+    return destination in _FILES and (named or beside) and regular and _is_trusted(real, context)
+
+
+def _is_trusted(path: str, context: Context) -> bool:
+    """Whether only root and the caller can write to the nearest directory above that exists."""
+    folder = os.path.dirname(path)
+    while not os.path.isdir(folder):
+        folder = os.path.dirname(folder)
+    found = os.stat(folder)
+    return found.st_uid in (0, context.host.uid) and not found.st_mode & 0o022
+
+
+def _proc(settings: RootfsSettings, context: Context, asked: Asked) -> Tightened:
+    """The host's /proc is shown where the settings can show no other."""
+    around, leaf = Surroundings.of(context), "rootfs.proc.hidepid"
+    lacking = {name for name in (leaf, "rootfs.proc.subset") if context.lacks(name)}
+    mount = mounts.proc(settings, around, lacking)
+    same = asked.source == "/proc" and not around.own_proc and asked.rights <= {"rw"}
+    return mount, leaf, [] if same else [asked.excess(f"{mount['type']} as in the profile", leaf)]
+
+
+def _sys(settings: RootfsSettings, context: Context, asked: Asked) -> Tightened:
+    around, leaf = Surroundings.of(context), "rootfs.sys"
+    if settings.sys == "none":
+        return None, "", [asked.excess("none", leaf)]
+    mount = mounts.sys(settings, around)[0]
+    same = asked.source == "/sys" and not around.own_sys and not asked.rights
+    return mount, leaf, [] if same else [asked.excess(f"{mount['type']} as in the profile", leaf)]
+
+
+def _cgroups(settings: RootfsSettings, context: Context, asked: Asked) -> Tightened:
+    leaf = "rootfs.sys"
+    shown = mounts.no_cgroups(asked.destination) if settings.sys != "none" else None
+    return shown, leaf, [asked.excess("none", leaf)]
+
+
+_KERNEL: Mapping[str, Callable[[RootfsSettings, Context, Asked], Tightened]] = {
+    "/proc": _proc,
+    "/sys": _sys,
+    "/sys/fs/cgroup": _cgroups,
+}

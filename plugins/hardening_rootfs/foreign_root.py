@@ -1,0 +1,99 @@
+"""The root that a foreign configuration names: where it really is, and what of the host it would show.
+
+A root is judged by where its path leads, and the configuration then says that place: ``//``, ``/proc/self/root``, a link
+and a bind mount of the host's root are the host's root, and a directory that holds secrets is no root at all.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import attrs
+
+from hardening.errors import SpecError
+from hardening.mechanism import Context
+from hardening_rootfs import hidden
+from hardening_rootfs.host import RootfsFacts
+from hardening_rootfs.paths import is_below
+from hardening_rootfs.settings import RootfsSettings
+
+#: Where the kernel shows itself: no root lies there.
+_KERNEL = ("/proc", "/sys", "/dev")
+#: Where engines keep the roots of their containers, among what is hidden of the host.
+_ENGINES = ("/var/lib/containers", "/var/lib/containerd", "/var/lib/docker", "/var/lib/machines", "/var/lib/lxc")
+_PLACE = "/root/path"
+
+
+@attrs.frozen
+class ForeignRoot:
+    """``path`` is where it is on the host, links followed, and None where nobody knows what it is relative to; ``said`` is
+    the path for the configuration."""
+
+    said: str
+    path: str | None
+    host: bool
+
+    def hides(self, secrets: Iterable[str]) -> set[str]:
+        """The secrets of the host that lie in the root, by their paths in it."""
+        if self.host:
+            return set(secrets)
+        top = self.path
+        return {f"/{os.path.relpath(path, top)}" for path in secrets if is_below(path, top)} if top else set()
+
+    def volatile(self, covered: Iterable[str]) -> set[str]:
+        """What belongs to the running host and no mount covers, where this is the host's root."""
+        shown = [path for path in hidden.VOLATILE if os.path.isdir(path) and not os.path.islink(path)]
+        return set(shown) - set(covered) if self.host else set()
+
+
+def locate(settings: RootfsSettings, document: Mapping[str, Any], context: Context) -> ForeignRoot:
+    """Find the root. Raises `SpecError` for a directory that the settings hide, or that is a part of the running host."""
+    said = str((document.get("root") or {}).get("path") or "rootfs")
+    base = context.bundle or context.origin
+    if not os.path.isabs(said) and base is None:
+        # Only what climbs out of a bundle can lead to the host's root.
+        return ForeignRoot(said, None, ".." in said.split("/"))
+    plain = os.path.normpath(said if base is None else os.path.join(os.path.realpath(base), said))
+    path = "/" + os.path.realpath(plain).lstrip("/")
+    if _same(path, "/"):
+        return ForeignRoot("/", "/", True)
+    _require_public(settings, path, context)
+    direct = plain == path and ".." not in said.split("/") and not os.path.isabs(said)
+    return ForeignRoot(said if direct else path, path, False)
+
+
+def _require_public(settings: RootfsSettings, path: str, context: Context) -> None:
+    private = context.host.of(RootfsFacts).private
+    secrets = hidden.expand(settings.hidden_paths.having(True), private)
+    if any(path == top or is_below(path, top) for top in _KERNEL) or any(_same(path, top) for top in hidden.VOLATILE):
+        raise SpecError(
+            f"{path} belongs to the running host and is no root", origin=_PLACE, hint="unpack an image into a directory"
+        )
+    homes = {"/home", "/root", *(home for home in private if "/." not in home)}
+    engine = any(is_below(path, top) for top in _ENGINES) and "secrets" not in path.split("/")
+    for secret in secrets:
+        inside = is_below(path, secret) and not (engine or _is_in_home(path, homes))
+        if inside or _same(path, secret):
+            raise SpecError(
+                f"{path} is no root: {secret} is hidden", origin=_PLACE, hint="unpack an image into another directory"
+            )
+
+
+def _is_in_home(path: str, homes: Iterable[str]) -> bool:
+    """Whether a path is an ordinary directory in somebody's home: a place for images, unlike those with a dot."""
+    for home in homes:
+        below = os.path.relpath(path, home).split("/") if is_below(path, home) else []
+        names = below[1:] if home == "/home" else below
+        if names and (not names[0].startswith(".") or names[:3] == [".local", "share", "containers"]):
+            return True
+    return False
+
+
+def _same(path: str, other: str) -> bool:
+    """Whether two paths lead to one file, mounted twice or not."""
+    try:
+        return os.path.samefile(path, other)
+    except OSError:
+        return path == other
