@@ -219,7 +219,7 @@ def _give_up(setup: Setup, channel: Channel, label: int | None, *, may_set_group
     plan, process = setup.plan, setup.plan.process
     path = lookup.find_command(process)
     identity.set_selinux_label(label, process.selinux_label)
-    channel.send("ready")
+    channel.send("ready", path)
     channel.expect("go")  # resource limits are in force now
     umask = DEFAULT_UMASK if process.umask is None else process.umask
     if not process.no_new_privileges:
@@ -237,6 +237,8 @@ def _give_up(setup: Setup, channel: Channel, label: int | None, *, may_set_group
     kernel.close_on_exec_from(3)
     signal.pthread_sigmask(signal.SIG_SETMASK, setup.signal_mask)
     if process.no_new_privileges:
+        # While there is no filter yet that may keep this process from saying why.
+        lookup.check_access(path)
         kernel.prctl(abi.PR_SET_NO_NEW_PRIVS, 1)
         identity.load_filter(plan, setup.program)
     lookup.execute(path, process)

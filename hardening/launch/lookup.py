@@ -11,6 +11,8 @@ from hardening.launch import abi, kernel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import NoReturn
+
     from hardening.launch.plan import Process
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -64,6 +66,12 @@ def _check(path: str) -> None:
     refuse_magic(path)
 
 
+def check_access(path: str) -> None:
+    """`LaunchError` unless this process, with the ids and capabilities that it has now, may execute a file."""
+    if not os.access(path, os.X_OK, effective_ids=True):
+        raise not_executable(path, "permission denied")
+
+
 def refuse_magic(path: str) -> None:
     """Refuse a command, or an interpreter of its `#!` line, that is reached through a magic link of /proc.
 
@@ -107,15 +115,23 @@ def not_executable(path: str, reason: str) -> LaunchError:
     )
 
 
-def execute(path: str, process: Process) -> None:
-    """execve(2); returns only by raising `LaunchError`."""
+def execute(path: str, process: Process) -> NoReturn:
+    """execve(2). Where it fails this process ends, with the errno as its status.
+
+    The filter is loaded and may deny every call that could tell more; the launch stage words it (`not_executed`).
+    """
     try:
         os.execve(path, process.args, dict(process.env))  # noqa: S606 - this is what the launcher is for
     except OSError as error:
-        if error.errno == errno.ENOENT:
-            raise LaunchError(
-                f"{path}: exists, but its interpreter or dynamic loader does not",
-                origin="config.json:/process/args/0",
-                exit_code=EXIT_NOT_FOUND,
-            ) from error
-        raise not_executable(path, error.strerror or str(error)) from error
+        os._exit(error.errno or errno.EIO)
+
+
+def not_executed(path: str, number: int) -> LaunchError:
+    """The error for the errno of an execve(2)."""
+    if number == errno.ENOENT:
+        return LaunchError(
+            f"{path}: exists, but its interpreter or dynamic loader does not",
+            origin="config.json:/process/args/0",
+            exit_code=EXIT_NOT_FOUND,
+        )
+    return not_executable(path, os.strerror(number))

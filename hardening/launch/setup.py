@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import select
 
-from hardening.errors import EXIT_NOT_EXECUTABLE, LaunchError
-from hardening.launch import failure, kernel
+from hardening.errors import EXIT_LAUNCHER, EXIT_NOT_EXECUTABLE, LaunchError
+from hardening.launch import failure, kernel, lookup
 from hardening.launch.config_process import RLIM_INFINITY
 from hardening.launch.signals import signal
 from hardening.launch.supervise import Supervisor, exit_code
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from hardening.launch.channel import Channel
     from hardening.launch.plan import Plan
 
+PF_FORKNOEXEC = 0x40  # linux/sched.h: forked, and has not executed anything since
 BEFORE_EXEC = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT}
 
 
@@ -30,6 +32,8 @@ class NativeSupervisor(Supervisor):
         self._released = False
         self._interrupted = 0
         self._error: LaunchError | None = None
+        self._path = ""  # what the process is about to execute
+        self._never_executed = False
 
     def run(self) -> int:
         """Serve until the process ends: its exit code. `LaunchError` when the command never ran."""
@@ -39,6 +43,8 @@ class NativeSupervisor(Supervisor):
             self._read_channel()  # messages may still wait when the process is gone already
         if self._error is not None:
             raise self._error
+        if self._never_executed or self.on_exec_stop is not None:  # a traced one has not come to the stop at execve(2)
+            self.executed = False
         if self._interrupted and not self.executed:
             return 128 + self._interrupted
         if not self._released:
@@ -46,7 +52,26 @@ class NativeSupervisor(Supervisor):
                 f"the container's first process ended during its set-up with {exit_code(status)}",
                 hint="out of memory, or a seccomp filter around this process?",
             )
+        if not self.executed:
+            raise self._explain(status)
         return exit_code(status)
+
+    def reap(self) -> None:
+        """Take the status, after a look at whether the process has ever executed: its channel is closed either way."""
+        self._never_executed = not has_executed(self.pid)
+        super().reap()
+
+    def _explain(self, status: int) -> LaunchError:
+        """Why a process that was let go on has not become the command."""
+        code = os.waitstatus_to_exitcode(status)
+        if 0 < code < EXIT_LAUNCHER:  # `lookup.execute` has put the errno there
+            return lookup.not_executed(self._path, code)
+        how = f"was killed by signal {-code}" if code < 0 else f"ended with {code}"
+        return LaunchError(
+            f"the container's first process {how} before it executed {self._path}",
+            hint="does linux.seccomp allow execve, and what the launcher calls before it? "
+            "`hardening explain seccomp.execve` shows what decided",
+        )
 
     def serve(self, fd: int) -> None:
         """Answer one readable descriptor."""
@@ -81,6 +106,7 @@ class NativeSupervisor(Supervisor):
         elif message[0] == "console" and fd is not None:
             self.relay_terminal(fd)
         elif message[0] == "ready":
+            self._path = message[1]
             self._release()
 
     def _release(self) -> None:
@@ -114,6 +140,19 @@ class NativeSupervisor(Supervisor):
             origin="config.json:/process/args/0",
             exit_code=EXIT_NOT_EXECUTABLE,
         )
+
+
+def has_executed(pid: int) -> bool:
+    """Whether a child that has ended, and is not reaped, has executed a program (proc_pid_stat(5), flags).
+
+    True where the host hides the child in /proc: nothing speaks against it then.
+    """
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+    except OSError:
+        return True
+    return not int(fields[6]) & PF_FORKNOEXEC
 
 
 def set_limit(pid: int, number: int, soft: int, hard: int) -> None:

@@ -62,7 +62,7 @@ class Supervisor:
         if fd == self._signals:
             self._read_signals()
         elif fd == self.pidfd:
-            self._reap()
+            self.reap()
         elif fd in self.copies:
             if not self._copy(fd):
                 self.poll.unregister(fd)
@@ -166,7 +166,8 @@ class Supervisor:
         else:
             kernel.ptrace(abi.PTRACE_CONT, self.pid, 0 if event else number)
 
-    def _reap(self) -> None:
+    def reap(self) -> None:
+        """Take the status of the process, which has ended."""
         if self.status is None:
             self.status = os.waitpid(self.pid, 0)[1]
         self.poll.unregister(self.pidfd)

@@ -132,6 +132,58 @@ def test_a_failure_leaves_nothing(folder: Path, stance: Stance, name: str) -> No
     assert traces(folder) == before
 
 
+RET_ALLOW, RET_EPERM, RET_KILL_PROCESS = 0x7FFF0000, 0x00050001, 0x80000000
+NUMBERS = {"x86_64": {"execve": 59, "sendmsg": 46, "write": 1}, "aarch64": {"execve": 221, "sendmsg": 211, "write": 64}}
+
+
+def filter_of(answers: dict[str, int]) -> bytes:
+    """A program that gives some calls of this machine their answer and allows all others."""
+    numbers = NUMBERS[os.uname().machine]
+    code = [(0x20, 0, 0, 0)]
+    for name, answer in answers.items():
+        code += [(0x15, 0, 1, numbers[name]), (0x06, 0, 0, answer)]
+    code.append((0x06, 0, 0, RET_ALLOW))
+    return b"".join(
+        op.to_bytes(2, "little") + bytes((true, false)) + value.to_bytes(4, "little") for op, true, false, value in code
+    )
+
+
+SILENT = {"sendmsg": RET_KILL_PROCESS, "write": RET_KILL_PROCESS}
+
+
+@pytest.mark.parametrize("traced", [False, True])
+@pytest.mark.parametrize(
+    ("command", "answers", "code", "words"),
+    [
+        ("/etc/plain", SILENT, 126, "/etc/plain: cannot be executed: permission denied"),
+        ("/etc/script", SILENT, 127, "/etc/script: exists, but its interpreter or dynamic loader does not"),
+        ("/etc/garbage", SILENT, 126, "/etc/garbage: cannot be executed: Exec format error"),
+        ("true", {"execve": RET_EPERM}, 126, "/bin/true: cannot be executed: Operation not permitted"),
+        ("true", {"execve": RET_KILL_PROCESS}, 125, "was killed by signal 31 before it executed /bin/true"),
+    ],
+)
+def test_an_execution_that_fails_behind_the_filter_is_told(
+    folder: Path, stance: Stance, command: str, answers: dict[str, int], code: int, words: str, traced: bool
+) -> None:
+    require("seccomp")
+    root = bundles.make_root(folder / "bundle" / "rootfs")
+    for name, text, mode in (("plain", "text", 0o644), ("script", "#!/nowhere\n", 0o755), ("garbage", "\1\2", 0o755)):
+        (root / "etc" / name).write_text(text)
+        (root / "etc" / name).chmod(mode)
+    document = stance.config(command)
+    program = filter_of(answers)
+    document["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW"}
+    document["annotations"] = {ANNOTATION: digest(document["linux"]["seccomp"], program)}
+    (folder / "bundle" / "seccomp.bpf").write_bytes(program)
+    bundle = bundles.write(folder / "bundle", document, user=stance.user)
+    runs.hand_over(folder, stance.user)
+    if traced and stance.user is not None:
+        pytest.skip("one stance is enough")
+    done = bundles.launch(bundle, user=stance.user, receipt=folder / "receipt" if traced else None)
+    assert (done.returncode, words in done.stderr) == (code, True), done.stderr
+    assert not (folder / "receipt").exists()
+
+
 def test_the_bundle_and_its_lease_are_removed(folder: Path, stance: Stance) -> None:
     for command, code in (("true", 0), ("nothing", 127)):
         lease = folder / "lease"
