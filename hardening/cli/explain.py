@@ -118,7 +118,10 @@ def _show_leaf(here: Session, tried: Attempt, entry: Resolved, asked: Asked | No
     mechanism = next(item for item in tried.composition.mechanisms if item.name == entry.leaf.mechanism)
     waiting = list(attempt.pending(tried, mechanism, entry))
     refused = next((item for item in waiting if item.outcome == attempt.REFUSED), None)
-    way = loosen.permit(mechanism, entry, refused) if refused else loosen.smallest(tried, mechanism, entry, here.today)
+    if refused is not None:
+        way = loosen.permit(tried, mechanism, entry, refused, here.today)
+    else:
+        way = loosen.smallest(tried, mechanism, entry, here.today)
     if as_json:
         output.show_json(
             {

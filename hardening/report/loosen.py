@@ -1,4 +1,5 @@
-"""The smallest loosening of a leaf, as a layer to paste and as options; each is composed before it is offered."""
+"""The smallest loosening of a leaf, as a layer to paste and as options; each is composed, and held against the host and the
+mechanisms, before it is offered."""
 
 from __future__ import annotations
 
@@ -8,16 +9,19 @@ from typing import Any
 
 import attrs
 
-from hardening.compose import compose
-from hardening.errors import HardeningError
+from hardening.compose import Composition, compose
+from hardening.errors import HardeningError, Problems
 from hardening.fold import Resolved
+from hardening.host import Host
 from hardening.kinds import Choice, Flag, Kind
 from hardening.layers import Stack, parse_layer
 from hardening.mechanism import Mechanism
+from hardening.pipeline import check
 from hardening.report import toml
 from hardening.report.attempt import REFUSED, Attempt, Pending
 from hardening.schema import REST
 from hardening.source import command_line
+from hardening.spec import Fragment
 
 REASON = "why this is needed"
 COMMAND_LINE = "command line"
@@ -49,12 +53,19 @@ def smallest(attempt: Attempt, mechanism: Mechanism[Any], entry: Resolved, today
         return Loosening(
             barrier=f"the limit {entry.limit_shown} at {entry.limit_origin} forbids it: no exception lifts a limit"
         )
+    barrier: Loosening | None = None
     for value, data, least in _offers(mechanism, entry, within):
         table = {mechanism.name: data}
         for tables in (table, _excepted(entry, table)):
-            if _works(attempt, mechanism, entry, tables, value, today):
+            after = _composed(attempt, tables, today) if data else None
+            if after is None or not _reaches(mechanism, entry, after, value):
+                continue
+            refusal = _refusal(attempt, after)
+            if refusal is None:
                 return attrs.evolve(_loosening(kind.show(value), tables), example=not least)
-    return None
+            barrier = barrier or _refused(kind.show(value), refusal)
+            break
+    return barrier
 
 
 def _offers(
@@ -72,7 +83,9 @@ def _offers(
         yield value, mechanism.dump({(entry.leaf.setting, entry.leaf.member): value}), least
 
 
-def permit(mechanism: Mechanism[Any], entry: Resolved, said: Pending) -> Loosening | None:
+def permit(
+    attempt: Attempt, mechanism: Mechanism[Any], entry: Resolved, said: Pending, today: date
+) -> Loosening | None:
     """What would permit a refused say: an exception beside it, in its own layer."""
     kind = mechanism.schema.settings[entry.leaf.setting].kind
     if said.outcome != REFUSED:
@@ -82,6 +95,10 @@ def permit(mechanism: Mechanism[Any], entry: Resolved, said: Pending) -> Looseni
             barrier=f"the limit {entry.limit_shown} at {entry.limit_origin} forbids it: no exception lifts a limit"
         )
     table = {mechanism.name: mechanism.dump({(entry.leaf.setting, entry.leaf.member): said.say.value})}
+    after = _composed(attempt, _excepted(entry, table), today)
+    refusal = _refusal(attempt, after) if after is not None else None
+    if refusal is not None:
+        return _refused(said.said, refusal)
     found = _loosening(said.said, _excepted(entry, table))
     if said.layer == COMMAND_LINE:
         # The say is already there: only its exception is missing.
@@ -115,21 +132,45 @@ def _excepted(entry: Resolved, table: Mapping[str, Any]) -> dict[str, Any]:
     return {"exceptions": [{"setting": str(entry.leaf), "reason": REASON}], **table}
 
 
-def _works(
-    attempt: Attempt, mechanism: Mechanism[Any], entry: Resolved, tables: Mapping[str, Any], value: Any, today: date
-) -> bool:
+def _composed(attempt: Attempt, tables: Mapping[str, Any], today: date) -> Composition | None:
+    """The composition with one more layer, or None where the layer is refused."""
     composition = attempt.composition
-    if not tables[mechanism.name]:
-        return False
-    kind = mechanism.schema.settings[entry.leaf.setting].kind
     try:
         layer = parse_layer(command_line(tables, {}))
-        after = compose(Stack((*composition.stack.layers, layer)), composition.mechanisms, attempt.host, today)
+        return compose(Stack((*composition.stack.layers, layer)), composition.mechanisms, attempt.host, today)
     except HardeningError:
-        return False
+        return None
+
+
+def _reaches(mechanism: Mechanism[Any], entry: Resolved, after: Composition, value: Any) -> bool:
     # A member that no layer names has the value of all others.
     found = after.leaves.get(entry.leaf) or after.leaves[mechanism.leaf(entry.leaf.setting, REST)]
-    return kind.at_most(value, found.value)
+    kind = mechanism.schema.settings[entry.leaf.setting].kind
+    return bool(kind.at_most(value, found.value))
+
+
+def _refusal(attempt: Attempt, after: Composition) -> HardeningError | None:
+    """Why the host or a mechanism would refuse to run a composition, where it would not refuse it as it is."""
+    found = _obstacles(after, attempt.host)
+    if not found:
+        return None
+    before = {problem.message for problem in _obstacles(attempt.composition, attempt.host)}
+    return next((problem for problem in found if problem.message not in before), None)
+
+
+def _obstacles(composition: Composition, host: Host) -> Sequence[HardeningError]:
+    try:
+        context = check(composition, host, (), None)
+        for mechanism in composition.mechanisms:
+            mechanism.contribute(composition.settings[mechanism.name], context, Fragment(mechanism.name))
+    except HardeningError as error:
+        return error.problems if isinstance(error, Problems) else (error,)
+    return ()
+
+
+def _refused(shown: str, refusal: HardeningError) -> Loosening:
+    remedy = f"; {refusal.hint}" if refusal.hint else ""
+    return Loosening(barrier=f"with {shown} nothing would run: {refusal.message}{remedy}")
 
 
 def _loosening(shown: str, tables: Mapping[str, Any]) -> Loosening:

@@ -108,7 +108,7 @@ def test_every_table_is_explained(table: str, place: Place) -> None:
 @pytest.mark.parametrize(
     ("question", "shown"),
     [
-        ("rootfs.read_only", "false"),
+        ("rootfs.propagation", "slave"),
         ("capabilities.KILL", "added"),
         ("namespaces.net", "host"),
         ("process.environment.EDITOR", "true"),
@@ -119,8 +119,26 @@ def test_the_offered_loosening_works(question: str, shown: str, place: Place) ->
     offered = place.show("explain", "-p", "strict", question, "--json")["loosening"]
     assert offered["shown"] == shown
     assert place.show("explain", "-p", "strict", *offered["options"], question, "--json")["shown"] == shown
+    assert place.show("compose", "-q", "-p", "strict", *offered["options"], "--", "id")
     profile(place.path, "loose", offered["toml"])
     assert place.show("explain", "-p", "strict", "-p", "./loose.toml", question, "--json")["shown"] == shown
+
+
+def test_a_loosening_that_would_not_run_is_not_offered(place: Place) -> None:
+    """The host's own root is only ever shown read-only; one of one's own may be writable."""
+    offered = place.show("explain", "rootfs.read_only", "--json")["loosening"]
+    assert not offered["toml"]
+    assert not offered["options"]
+    assert "the host's own root is only ever shown read-only; give a root of your own" in offered["barrier"]
+    (place.path / "root").mkdir()
+    own = ("--exception", "rootfs.path=a root of our own", "--rootfs", "./root")
+    code, text, _ = place.ask("explain", *own, "rootfs.read_only", "--json")
+    assert json.loads(text)["loosening"]["shown"] == "false", text
+    assert code == 0
+    refused = ("--set", "rootfs.read_only=false", "rootfs.read_only", "--json")
+    code, text, _ = place.ask("explain", *refused)
+    assert code == 2
+    assert "host's own root" in json.loads(text)["loosening"]["barrier"]
 
 
 def test_a_call_with_arguments_is_answered_by_the_compiled_filter(place: Place) -> None:
