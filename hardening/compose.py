@@ -94,12 +94,15 @@ def compose(stack: Stack, mechanisms: Sequence[Mechanism[Any]], host: Host, toda
     leaves: dict[Leaf, Resolved] = {}
     problems: list[HardeningError] = []
     failed: set[str] = set()
+    noted: list[Finding] = []
     for mechanism in in_order(mechanisms):
         if not failed.isdisjoint(mechanism.after):
             failed.add(mechanism.name)
             continue  # what it would say of settings that it cannot read would only be noise
         before = {type(settings[name]): settings[name] for name in mechanism.after if name in settings}
-        spoken, wrong = _listen(stack, mechanism, Reading(host, MappingProxyType(before)))
+        reading = Reading(host, MappingProxyType(before))
+        spoken, wrong = _listen(stack, mechanism, reading)
+        noted += reading.noted
         resolved, refused = _fold_all(mechanism, spoken) if not wrong else ({}, [])
         if wrong or refused:
             problems += [*wrong, *refused]
@@ -113,7 +116,7 @@ def compose(stack: Stack, mechanisms: Sequence[Mechanism[Any]], host: Host, toda
         tuple(mechanisms),
         MappingProxyType({mechanism.name: settings[mechanism.name] for mechanism in mechanisms}),
         MappingProxyType(leaves),
-        tuple(_unused_exceptions(stack, leaves)),
+        (*dict.fromkeys(noted), *_unused_exceptions(stack, leaves)),
     )
 
 

@@ -29,10 +29,12 @@ P = TypeVar("P")
 @attrs.frozen
 class Reading:
     """What a mechanism may look at while it reads a layer: the host, and the composed settings of the mechanisms that
-    it names in ``after``, by their settings class."""
+    it names in ``after``, by their settings class. ``noted`` is the one thing that it may write to: what it found in the
+    layers and wants to be told with the findings of the composition."""
 
     host: Host
     composed: Mapping[type, object]
+    noted: list[Finding] = attrs.field(factory=list, eq=False)
 
     def of(self, kind: type[P]) -> P | None:
         """The composed settings of another mechanism, or None where it is not installed."""

@@ -17,7 +17,15 @@ from hardening import safefile
 from hardening.errors import ProfileError
 from hardening_seccomp.actions import Action, Kind, errno_number
 from hardening_seccomp.conditions import Entry
-from hardening_seccomp.oci import ARCHITECTURES, FLAGS, oci_architecture, read_action, read_cases, read_names
+from hardening_seccomp.oci import (
+    ARCHITECTURES,
+    FLAGS,
+    is_ambiguous,
+    oci_architecture,
+    read_action,
+    read_cases,
+    read_names,
+)
 
 MAX_BYTES = 1 << 20
 _TOP = (
@@ -60,6 +68,14 @@ class DockerProfile:
     entries: tuple[tuple[str, Entry], ...]
     architectures: frozenset[str]
     flags: frozenset[str]
+
+    @property
+    def ambiguous(self) -> Sequence[str]:
+        """The system calls with overlapping entries of different actions."""
+        listed: dict[str, list[Entry]] = {}
+        for name, entry in self.entries:
+            listed.setdefault(name, []).append(entry)
+        return [name for name, found in listed.items() if is_ambiguous(found)]
 
 
 def read_file(path: Path, target: Target, *, origin: object | None = None) -> DockerProfile:

@@ -17,10 +17,11 @@ from hardening.mechanism import Reading
 from hardening.schema import REQUIREMENT, REST, Family, Say, Schema, read_family, unknown_key
 from hardening.source import Node, Origin
 from hardening_capabilities import CapabilitiesSettings
-from hardening_seccomp import docker, groups
+from hardening_seccomp import docker, groups, notes
 from hardening_seccomp.actions import ALLOW, ENOSYS, Action, parse_action
 from hardening_seccomp.conditions import Entry, Partial, fill, join, partial
 from hardening_seccomp.diagrams import constant
+from hardening_seccomp.filters import Filter
 from hardening_seccomp.host import SeccompFacts
 from hardening_seccomp.settings import (
     ALLOWED,
@@ -33,6 +34,7 @@ from hardening_seccomp.settings import (
     is_denial,
     read_comparison,
 )
+from hardening_seccomp.spec import is_stranger
 
 KEYS = ("default", "allow", "deny", "log", "rules", "profile", "architectures", "flags", REQUIREMENT.name)
 _FLAGS = ("log", "spec-allow")
@@ -58,6 +60,7 @@ class TableReader:
         self.named: dict[str, _Named] = {}
         self.guarded: dict[str, Origin] = {}
         self.profile: docker.DockerProfile | None = None
+        self.asked: dict[str, Origin] = {}
 
     def says(self) -> Iterator[Say]:
         """All says of the table. Raises `ProfileError` for anything that it does not understand."""
@@ -73,7 +76,9 @@ class TableReader:
             self._read_rule(node)
         self._apply_guards()
         yield from self._syscalls(fields.get("default"), fields.get("profile"))
-        yield from self._architectures(fields.get("architectures"))
+        architectures = list(self._architectures(fields.get("architectures")))
+        yield from architectures
+        self._note(frozenset(say.member for say in architectures if say.value), fields.get("profile"))
         yield from self._flags(fields.get("flags"))
         if REQUIREMENT.name in fields:
             node = fields[REQUIREMENT.name]
@@ -104,6 +109,8 @@ class TableReader:
         for item in node.items() if node is not None else ():
             names = self._names(item)
             in_group = item.string().startswith(groups.PREFIX)
+            if not in_group and not is_denial(action):
+                self.asked |= dict.fromkeys(names, item.origin)
             for name in names:
                 if action == ALLOW and in_group and name in self.data.guards:
                     self.guarded.setdefault(name, item.origin)
@@ -129,6 +136,9 @@ class TableReader:
         names = [name for item in fields["names"].items() for name in self._names(item)]
         if not names:
             raise fields["names"].error("a rule needs at least one name")
+        if not is_denial(action):
+            words = [item for item in fields["names"].items() if not item.string().startswith(groups.PREFIX)]
+            self.asked |= {item.string(): item.origin for item in words}
         arguments = fields["args"].items() if "args" in fields else ()
         comparisons = tuple(read_comparison(item, names) for item in arguments)
         part = partial(Entry(action, comparisons))
@@ -150,6 +160,22 @@ class TableReader:
         self.profile = docker.read_file(path, target, origin=node.origin)
         for name, entry in self.profile.entries:
             self._add(name, partial(entry), node.origin, denied=False, by_name=False)
+
+    def _note(self, further: frozenset[str], profile: Node | None) -> None:
+        """Note what the layer asks for that has no effect, or not the one that another program would give it."""
+        facts = self.reading.host.of(SeccompFacts)
+        if facts.library is not None:
+            model = Filter(ENOSYS, architectures=frozenset({facts.native, *further}))
+            for name, origin in self.asked.items():
+                if is_stranger(name, model, facts.library):
+                    self.reading.noted.append(notes.foreign_name(name, facts.native, origin))
+            entries = self.profile.entries if self.profile is not None else ()
+            allowed = {name for name, entry in entries if not is_denial(entry.action)}
+            strangers = sorted(name for name in allowed if is_stranger(name, model, facts.library))
+            if strangers and profile is not None:
+                self.reading.noted.append(notes.foreign_names(strangers, facts.native, profile.origin))
+        if self.profile is not None and profile is not None:
+            self.reading.noted.extend(notes.overlap(name, profile.origin) for name in self.profile.ambiguous)
 
     def _syscalls(self, default: Node | None, profile: Node | None) -> Iterator[Say]:
         if default is not None or self.profile is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import date
 from typing import Any
 
@@ -11,9 +12,11 @@ import pytest
 from hardening import host
 from hardening.compose import Composition, compose, in_order
 from hardening.errors import HardeningError, Problems
+from hardening.findings import Finding, Severity
 from hardening.fold import Outcome
 from hardening.mechanism import Mechanism, Reading
-from hardening.schema import Leaf
+from hardening.schema import Leaf, Say
+from hardening.source import Node
 from tests.support.texts import TODAY, composed, stack
 from tests.support.thirdparty.acme_quota import Quota, QuotaSettings
 
@@ -252,3 +255,21 @@ def test_stated_values_and_limits_are_known_by_leaf() -> None:
     }  # fmt: skip
     assert composition.limits("quota") == {("files", ""): 9}
     assert composition.leaves[Leaf("quota", "files")].limit_origin == "a.toml:2"
+
+
+# --- notes ------------------------------------------------------------------------------------------------------------
+
+
+class NotingQuota(Quota):
+    """One that has something to say about each table that it reads."""
+
+    def says(self, table: Node, reading: Reading) -> Iterator[Say]:
+        reading.noted.append(Finding("quota/seen", Severity.NOTE, "a table", origin=str(table.origin)))
+        return super().says(table, reading)
+
+
+def test_what_is_noted_while_layers_are_read_stands_among_the_findings_once() -> None:
+    composition = composed("[quota]\nfiles = 3", "[quota]\nfiles = 2", by=[NotingQuota()])
+    places = [finding.origin for finding in composition.findings if finding.rule == "quota/seen"]
+    assert len(places) == len(set(places)) == 2
+    assert composed("", by=[NotingQuota()]).findings == ()

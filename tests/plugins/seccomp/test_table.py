@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -128,6 +129,47 @@ def test_a_profile_depends_on_the_composed_capabilities(tmp_path: Path) -> None:
     profile = '[seccomp]\nprofile = "docker.json"\n'
     assert shown(tmp_path, "chroot", profile) == "errno:EPERM"
     assert shown(tmp_path, "chroot", profile + '[capabilities]\nadd = ["SYS_CHROOT"]\n') == "allow"
+
+
+def noted(tmp_path: Path, text: str) -> list[tuple[str, str | None, str | None]]:
+    found = composed(tmp_path, text).findings
+    return [(finding.rule, finding.leaf, finding.origin) for finding in found]
+
+
+def test_overlaps_of_a_docker_profile_are_told(tmp_path: Path) -> None:
+    data = {
+        "defaultAction": "SCMP_ACT_ERRNO",
+        "syscalls": [
+            {"names": ["read", "write"], "action": "SCMP_ACT_ALLOW"},
+            {"names": ["read"], "action": "SCMP_ACT_LOG", "args": [{"index": 0, "value": 7, "op": "SCMP_CMP_EQ"}]},
+            {"names": ["arm_fadvise64_64", "stat64"], "action": "SCMP_ACT_ALLOW"},
+        ],
+    }
+    (tmp_path / "docker.json").write_text(json.dumps(data))
+    (tmp_path / "docker.json").chmod(0o644)
+    place = f"{tmp_path}/layer0.toml:2"
+    with_profile = '[seccomp]\nprofile = "docker.json"\n'
+    assert noted(tmp_path, with_profile) == [
+        ("seccomp/foreign-syscall", "seccomp.*", place),
+        ("seccomp/overlap", "seccomp.read", place),
+    ]
+    said = [finding.message for finding in composed(tmp_path, with_profile).findings]
+    assert said[0].endswith("arm_fadvise64_64, stat64")
+    with_x86 = composed(tmp_path, with_profile + 'architectures = ["native", "x86"]\n').findings
+    assert with_x86[0].message.endswith(": arm_fadvise64_64")
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="names of x86")
+def test_names_of_other_architectures_are_told(tmp_path: Path) -> None:
+    place = f"{tmp_path}/layer0.toml:2"
+    assert noted(tmp_path, '[seccomp]\nallow = ["stat64", "stat", "@file-read"]\n') == [
+        ("seccomp/foreign-syscall", "seccomp.stat64", place)
+    ]
+    assert noted(tmp_path, '[seccomp]\nrules = [{ names = ["stat64"], action = "log" }]\n') == [
+        ("seccomp/foreign-syscall", "seccomp.stat64", place)
+    ]
+    assert noted(tmp_path, '[seccomp]\nallow = ["stat64"]\narchitectures.add = ["x86"]\n') == []
+    assert noted(tmp_path, '[seccomp]\ndeny = ["stat64"]\nallow = ["@file-read"]\n') == []
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,48 @@
+"""What is worth saying about one layer's table, which the composed filter no longer shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hardening.findings import Finding, Severity
+from hardening.source import Origin
+
+_HINT = "leave it out, or add an architecture that has it"
+
+
+def foreign_name(name: str, native: str, origin: Origin) -> Finding:
+    """A name that neither the machine nor a further architecture of the table has."""
+    return Finding(
+        "seccomp/foreign-syscall",
+        Severity.NOTE,
+        f"{name} is no system call of {native}: it counts only where an architecture that has it is added",
+        leaf=f"seccomp.{name}",
+        origin=str(origin),
+        hint=_HINT,
+    )
+
+
+def foreign_names(names: Sequence[str], native: str, origin: Origin) -> Finding:
+    """The same of a docker profile, which serves many machines."""
+    return Finding(
+        "seccomp/foreign-syscall",
+        Severity.NOTE,
+        f"the profile allows {len(names)} names that are no system calls of {native} or of its further architectures: "
+        + ", ".join(names),
+        leaf="seccomp.*",
+        origin=str(origin),
+        hint="nothing, where the profile serves several kinds of machines; else leave them out",
+    )
+
+
+def overlap(name: str, origin: Origin) -> Finding:
+    """Entries of a docker profile about whose order runtimes disagree."""
+    return Finding(
+        "seccomp/overlap",
+        Severity.WARNING,
+        f"{name}: entries of the profile with different actions overlap; the strictest counts, while docker and podman take "
+        "the one that they add first",
+        leaf=f"seccomp.{name}",
+        origin=str(origin),
+        hint="write entries that exclude each other",
+    )
