@@ -13,7 +13,11 @@ from hardening.launch.config_process import read_process
 from hardening.launch.plan import Plan, Process
 from hardening.launch.reader import Problem, Table
 
-__all__ = ["examine", "read", "unsupported"]
+__all__ = ["INTERPRETED_ANNOTATIONS", "examine", "read", "unsupported"]
+
+# Annotations with which other runtimes do something: crun takes a seccomp program, WebAssembly handlers and more from
+# them, crun and runc settings of checkpoints and of systemd units. What they do stands nowhere in the specification.
+INTERPRETED_ANNOTATIONS = ("run.oci.", "module.wasm.", "org.criu.", "runc.", "org.systemd.property.")
 
 UNSUPPORTED = {
     "hooks": "the native launcher runs no hooks",
@@ -49,6 +53,11 @@ def examine(document: object) -> tuple[Plan | None, list[Problem]]:
     root, read_only = _read_root(config)
     process = read_process(config)
     annotations = config.mapping("annotations")
+    for name, _ in annotations:
+        if name.startswith(INTERPRETED_ANNOTATIONS):
+            config.refuse(
+                "annotations", "is an instruction to another runtime, and the native launcher takes none", name
+            )
     hostname, domainname = config.text("hostname", longest=64), config.text("domainname", longest=64)
     linux = read_linux(config, dict(annotations))
     mounts = read_mounts(config, linux.pop("mount_label", ""))

@@ -15,6 +15,7 @@ import attrs
 from hardening.errors import HostError
 from hardening.host import Host
 from hardening.launch import abi
+from hardening.launch.config import INTERPRETED_ANNOTATIONS
 from hardening.launch.config_mounts import ACCESS_TIMES, ATTRIBUTES, OPPOSITES, PROPAGATION
 from hardening.launch.jsontext import escape
 from hardening.runtime import Refusal
@@ -60,6 +61,7 @@ def refusals(name: str, version: tuple[int, ...], document: Mapping[str, Any], u
         if version < entry.since and _get(document, entry.pointer) is not None:
             yield Refusal(entry.pointer, f"{name} {_dotted(version)} ignores it", HINT)
     yield from _version(name, document)
+    yield from _annotations(name, document)
     yield from _capabilities(name, document)
     yield from _mounts(name, version, document)
     yield from _linux(name, document)
@@ -104,6 +106,15 @@ def _version(name: str, document: Mapping[str, Any]) -> Iterator[Refusal]:
     version = document.get("ociVersion")
     if not isinstance(version, str) or not version.startswith("1."):
         yield Refusal("/ociVersion", f"must be 1.x: {name} would not look at it", "write the version of the spec used")
+
+
+def _annotations(name: str, document: Mapping[str, Any]) -> Iterator[Refusal]:
+    """Instructions beside the specification: one of crun's replaces the seccomp filter, others choose another handler."""
+    annotations = document.get("annotations")
+    for key in annotations if isinstance(annotations, Mapping) else ():
+        if isinstance(key, str) and key.startswith(INTERPRETED_ANNOTATIONS):
+            reason = f"{name} may follow this annotation, which changes what runs and stands in no field of the spec"
+            yield Refusal(f"/annotations/{escape(key)}", reason, "leave the annotation out")
 
 
 def _capabilities(name: str, document: Mapping[str, Any]) -> Iterator[Refusal]:

@@ -37,6 +37,12 @@ def test_a_plain_configuration_is_taken(name: str) -> None:
     assert pointers(name, bundles.config("true", uid_maps=ONE_ID), uid=1000) == set()
 
 
+@pytest.mark.parametrize("name", ["crun", "runc"])
+def test_annotations_that_only_inform_are_taken(name: str) -> None:
+    names = ("org.opencontainers.image.title", "io.podman.annotations.init", "io.container.manager", "org.hardening.x")
+    assert pointers(name, plain(annotations=dict.fromkeys(names, "text"))) == set()
+
+
 BIND = {"destination": "/x", "type": "bind", "source": "/"}
 
 
@@ -47,6 +53,11 @@ BIND = {"destination": "/x", "type": "bind", "source": "/"}
         ("crun runc", {"linux__nonsense": 1}, "/linux/nonsense"),
         ("crun runc", {"mounts": [{**BIND, "a/b": 1}]}, "/mounts/0/a~1b"),
         ("crun runc", {"ociVersion": "zzz"}, "/ociVersion"),
+        ("crun runc", {"annotations": {"run.oci.seccomp_bpf_data": "AA=="}}, "/annotations/run.oci.seccomp_bpf_data"),
+        ("crun runc", {"annotations": {"run.oci.handler": "krun"}}, "/annotations/run.oci.handler"),
+        ("crun runc", {"annotations": {"module.wasm.image/variant": "x"}}, "/annotations/module.wasm.image~1variant"),
+        ("crun runc", {"annotations": {"org.criu.config": "/x"}}, "/annotations/org.criu.config"),
+        ("crun runc", {"annotations": {"org.systemd.property.X": "1"}}, "/annotations/org.systemd.property.X"),
         ("crun runc", {"process__execCPUAffinity": {"initial": "0"}}, "/process/execCPUAffinity"),
         ("crun runc", {"process__capabilities__bounding": ["CAP_NOPE"]}, "/process/capabilities/bounding/0"),
         ("crun runc", {"process__capabilities__ambient": ["CAP_KILL"]}, "/process/capabilities/ambient/0"),
