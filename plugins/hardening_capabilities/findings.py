@@ -12,7 +12,7 @@ from hardening_capabilities.host import CapabilityFacts, available
 from hardening_capabilities.settings import CapabilitiesSettings
 from hardening_capabilities.spec import granted
 from hardening_capabilities.table import ALL, BY_NAME, mask_names
-from hardening_capabilities.user import has_own_user_namespace
+from hardening_capabilities.user import has_own_user_namespace, shares_network
 
 _FIELDS = {
     "bounding": "CapBnd",
@@ -20,6 +20,12 @@ _FIELDS = {
     "effective": "CapEff",
     "inheritable": "CapInh",
     "ambient": "CapAmb",
+}
+#: What is asked of the user namespace that owns the network namespace (capabilities(7)).
+_NETWORK = frozenset({"NET_ADMIN", "NET_BIND_SERVICE", "NET_RAW"})
+_INSTEAD = {
+    "NET_BIND_SERVICE": "bind a port from 1024, or have the host's net.ipv4.ip_unprivileged_port_start lowered",
+    "NET_RAW": "for ping, have the host's net.ipv4.ping_group_range widened",
 }
 
 
@@ -37,6 +43,8 @@ def findings(settings: CapabilitiesSettings, context: Context) -> Iterator[Findi
                 leaf=f"capabilities.{name}",
                 hint=f"smaller: {capability.instead}",
             )
+    if own and shares_network(context):
+        yield from _without_effect(granted(settings, context))
     known = context.host.of(CapabilityFacts).known
     for name in sorted(settings.added & known - available(context)):
         yield Finding(
@@ -53,6 +61,18 @@ def findings(settings: CapabilitiesSettings, context: Context) -> Iterator[Findi
             "set-user-ID programs and file capabilities can give the command what its user does not have",
             leaf="capabilities.no_new_privileges",
             hint="no_new_privileges = true, and start the command as the user that it needs",
+        )
+
+
+def _without_effect(names: frozenset[str]) -> Iterator[Finding]:
+    """A network namespace heeds only capabilities over the user namespace that owns it (user_namespaces(7))."""
+    for name in sorted(names & _NETWORK):
+        yield Finding(
+            "capabilities/no-effect",
+            Severity.WARNING,
+            f"{name} has no effect: the network is the host's, and the command has a user namespace of its own",
+            leaf=f"capabilities.{name}",
+            hint=_INSTEAD.get(name, "drop it from the profile, or give the command a network of its own"),
         )
 
 

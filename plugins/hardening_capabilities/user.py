@@ -17,3 +17,9 @@ def has_own_user_namespace(context: Context) -> bool:
     not."""
     namespaces = context.of(NamespacesSettings)
     return namespaces is not None and namespaces.user != HOST and not context.lacks("namespaces.user")
+
+
+def shares_network(context: Context) -> bool:
+    """Whether the command uses the caller's network namespace; without the mechanism `namespaces` it does."""
+    namespaces = context.of(NamespacesSettings)
+    return namespaces is None or namespaces.net == HOST or context.lacks("namespaces.net")

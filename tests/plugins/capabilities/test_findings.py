@@ -38,6 +38,23 @@ def test_in_a_user_namespace_danger_is_a_note() -> None:
     assert finding.severity is Severity.NOTE
 
 
+NETWORK = ("NET_ADMIN", "NET_BIND_SERVICE", "NET_RAW")
+
+
+@pytest.mark.parametrize("name", NETWORK)
+def test_a_capability_over_a_network_of_another_user_namespace_has_no_effect(name: str) -> None:
+    rules = {finding.rule: finding for finding in said(settings(name), namespaces(user="private", net="host"))}
+    finding = rules["capabilities/no-effect"]
+    assert (finding.leaf, finding.severity) == (f"capabilities.{name}", Severity.WARNING)
+
+
+@pytest.mark.parametrize("places", [{"net": "private"}, {"user": "host"}, {"net": "/run/netns/web"}])
+def test_where_the_network_belongs_to_the_command_or_user_ids_are_shared_it_has_one(places: dict[str, str]) -> None:
+    chosen = namespaces(**{"user": "private", "net": "host"} | places)
+    assert not [finding for finding in said(settings(*NETWORK), chosen) if finding.rule == "capabilities/no-effect"]
+    assert said(settings("KILL"), namespaces(user="private", net="host")) == []
+
+
 def test_the_cut_of_the_host_is_said() -> None:
     (finding,) = said(settings("SYS_RESOURCE"), bounding=frozenset())
     assert (finding.rule, finding.leaf) == ("capabilities/cut-by-host", "capabilities.SYS_RESOURCE")
