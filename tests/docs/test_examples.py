@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
+import attrs
 import pytest
 
 from hardening import host, plugins
@@ -54,27 +56,39 @@ def test_examples_run_and_print_what_is_shown(page: Path, folder: Path) -> None:
         if "needs" in block.marks:
             require(block.marks["needs"])
     environment = _environment(folder)
+    where = folder
     for block in parts:
         if block.language == "console":
-            _run(block, folder, environment)
+            where = _run(block, where, environment)
         else:
-            path = folder / block.marks["file"]
+            path = where / block.marks["file"]
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(block.text)
             path.chmod(0o644)
 
 
-def _run(block: Block, folder: Path, environment: dict[str, str]) -> None:
+def _run(block: Block, where: Path, environment: dict[str, str]) -> Path:
+    """Run the commands of a block, beginning in the directory ``where``; the one in which a reader's shell is then."""
+    left = Path(environment["HOME"], "left")
     for command in commands(block):
         done = subprocess.run(
-            ["bash", "-c", command.text],
-            cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            ["bash", "-c", f"trap {shlex.quote(f'pwd -P >{left}')} EXIT\n{command.text}"],
+            cwd=where, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             text=True, timeout=120, check=False,
         )  # fmt: skip
         context = f"{block.place}: $ {command.text}\n{done.stdout}"
         assert done.returncode == command.code, f"exit {done.returncode}, not {command.code}: {context}"
         line = differs(command.output, done.stdout) if command.output else None
         assert line is None, f"not printed as shown, at {line!r}: {context}"
+        where = Path(left.read_text().removesuffix("\n"))
+    return where
+
+
+def test_a_page_stays_in_the_directory_that_its_commands_went_to(folder: Path) -> None:
+    environment = _environment(folder)
+    moved = Block(Path(__file__), 1, "console", {}, "$ mkdir a && cd a\n$ (mkdir b && cd b); exit 3\n[exit 3]\n")
+    assert _run(moved, folder, environment) == folder / "a"
+    assert _run(attrs.evolve(moved, text="$ basename $PWD; ls\na\nb\n"), folder / "a", environment) == folder / "a"
 
 
 PROFILES = [
