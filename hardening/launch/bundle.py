@@ -51,15 +51,44 @@ def load_filter(bundle: Bundle, plan: Plan) -> bytes:
     """The seccomp program of the bundle, b'' when the plan has none; `LaunchError` unless its digest is as stated."""
     if plan.seccomp is None:
         return b""
-    fd = _open(bundle.directory, os.O_DIRECTORY, None)
+    return _read_program(bundle.directory, plan.seccomp.source, plan.seccomp.sha256)
+
+
+def check_filter(bundle: Bundle) -> None:
+    """Hold the filter of a bundle to its configuration for a runtime that compiles one by itself: `LaunchError` unless
+    ``linux.seccomp``, the annotation and ``seccomp.bpf`` belong together. A bundle made elsewhere has only the first.
+    """
+    document = bundle.document if isinstance(bundle.document, dict) else {}
+    linux, annotations = document.get("linux"), document.get("annotations")
+    seccomp = linux.get("seccomp") if isinstance(linux, dict) else None
+    stated = annotations.get(ANNOTATION) if isinstance(annotations, dict) else None
+    origin = os.path.join(bundle.directory, "config.json")
+    program = os.path.join(bundle.directory, "seccomp.bpf")
+    hint = "write the bundle again with `hardening compose -o` or `hardening apply`"
+    if stated is None:
+        if os.path.lexists(program):
+            raise LaunchError(f"no annotation {ANNOTATION} binds it to config.json", origin=program, hint=hint)
+    elif seccomp is None:
+        reason = f"is missing, and the annotation {ANNOTATION} announces a filter"
+        raise LaunchError(reason, origin=f"{origin}:/linux/seccomp", hint=hint)
+    else:
+        _read_program(bundle.directory, seccomp, str(stated).lower())
+
+
+def _read_program(directory: str, seccomp: object, sha256: str) -> bytes:
+    fd = _open(directory, os.O_DIRECTORY, None)
     try:
-        program = read_file(fd, "seccomp.bpf", bundle.directory, MAX_FILTER)
+        program = read_file(fd, "seccomp.bpf", directory, MAX_FILTER)
     finally:
         os.close(fd)
-    origin = os.path.join(bundle.directory, "seccomp.bpf")
+    origin = os.path.join(directory, "seccomp.bpf")
     if not program or len(program) % 8:
         raise LaunchError("is not a BPF program of 8-byte instructions", origin=origin)
-    if digest(plan.seccomp.source, program) != plan.seccomp.sha256:
+    try:
+        found = digest(seccomp, program)
+    except TypeError as error:
+        raise LaunchError(str(error), origin=f"{os.path.join(directory, 'config.json')}:/linux/seccomp") from None
+    if found != sha256:
         raise LaunchError(
             f"is not compiled from the linux.seccomp of config.json: the digest in {ANNOTATION} differs",
             origin=origin,

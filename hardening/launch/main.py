@@ -105,6 +105,8 @@ def launch(arguments: Arguments) -> int:
         if arguments.runtime_command:
             from hardening.launch import external
 
+            bundle.check_filter(loaded)
+
             options = external.Options(
                 program=arguments.runtime_command,
                 identity=arguments.identity,

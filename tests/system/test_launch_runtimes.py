@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from hardening.launch.filterdigest import ANNOTATION, digest
 from tests.support import bundles, runs
 from tests.support.bundles import Stance
 from tests.support.features import require
@@ -108,6 +109,37 @@ def test_nothing_is_left_of_a_killed_container(folder: Path, stance: Stance, run
         assert process.wait(10) == 128 + signal.SIGKILL
     assert list((folder / "state").iterdir()) == []
     assert str(folder) not in Path("/proc/self/mountinfo").read_text()
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize("damage", ["another program", "no program", "another filter", "no filter", "no annotation"])
+def test_a_filter_and_its_configuration_belong_together(
+    folder: Path, runtime: str, damage: str, stance: Stance
+) -> None:
+    if stance.name != "root":
+        pytest.skip("one stance is enough")
+    document = stance.config("true")
+    seccomp = document["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW", "architectures": []}
+    program = bytes.fromhex("060000000000ff7f")
+    document["annotations"] = {ANNOTATION: digest(seccomp, program)}
+    bundle = bundles.write(folder / "bundle", document, user=stance.user)
+    (bundle / "seccomp.bpf").write_bytes(program)
+    assert bundles.launch(bundle, runtime).returncode == 0
+    match damage:
+        case "another program":
+            (bundle / "seccomp.bpf").write_bytes(program * 2)
+        case "no program":
+            (bundle / "seccomp.bpf").unlink()
+        case "another filter":
+            seccomp["defaultAction"] = "SCMP_ACT_LOG"
+        case "no filter":
+            del document["linux"]["seccomp"]
+        case "no annotation":
+            del document["annotations"]
+    bundles.write(bundle, document)
+    done = bundles.launch(bundle, runtime)
+    assert done.returncode == 125
+    assert "seccomp" in done.stderr
 
 
 def left(folder: Path) -> list[str]:

@@ -41,6 +41,15 @@ def test_a_filter_that_is_not_the_stated_one(place: Path, content: bytes) -> Non
         bundle.load_filter(found, config.read(found.document))
 
 
+def test_a_filter_with_what_json_has_and_no_filter_needs(place: Path) -> None:
+    document = json.loads((place / "config.json").read_bytes())
+    document["linux"]["seccomp"]["defaultErrnoRet"] = 1.5
+    (place / "config.json").write_text(json.dumps(document))
+    found = bundle.load(str(place))
+    with pytest.raises(LaunchError, match="float has no canonical text"):
+        bundle.check_filter(found)
+
+
 def test_the_text_that_was_checked_is_the_one_that_is_read(place: Path) -> None:
     checked = bundle.load(str(place))
     digest = hashlib.sha256(checked.text).hexdigest()
