@@ -10,7 +10,6 @@ from __future__ import annotations
 import _socket
 import os
 import select
-import stat
 
 from hardening.errors import EXIT_LAUNCHER, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, LaunchError
 from hardening.launch import abi, jsontext, kernel, receipt
@@ -18,7 +17,7 @@ from hardening.launch.bundle import Bundle
 from hardening.launch.failure import Step
 from hardening.launch.frozen import Frozen
 from hardening.launch.signals import signal
-from hardening.launch.supervise import Supervisor, exit_code, kill_orphans
+from hardening.launch.supervise import Supervisor, exit_code, kill_orphans, stand_between
 
 DELETE_ATTEMPTS = 50
 DELETE_PAUSE = 0.02  # seconds
@@ -148,12 +147,12 @@ class _Run:
             os.close(writer)
             standard.append(reader)
         for fd in (1, 2):
-            if stat.S_ISCHR(os.fstat(fd).st_mode):
-                reader, writer = os.pipe()
-                copies[reader] = fd
-                standard.append(writer)
-            else:
+            pipe = stand_between(fd)
+            if pipe is None:
                 standard.append(os.dup(fd))
+            else:
+                copies[pipe[0]] = fd
+                standard.append(pipe[1])
         return standard, copies
 
     def _create(self, standard: list[int]) -> int:

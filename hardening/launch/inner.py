@@ -29,7 +29,10 @@ DEFAULT_UMASK = 0o022
 
 
 class Setup(Frozen):
-    """What the launch stage prepared. ``sources`` None: they are opened inside the user namespace."""
+    """What the launch stage prepared. ``sources`` None: they are opened inside the user namespace.
+
+    ``writers`` are pairs of a standard descriptor and the pipe that takes its place.
+    """
 
     plan: Plan
     bundle: str
@@ -38,6 +41,7 @@ class Setup(Frozen):
     joined: joins.Joins
     keep_stdin: bool
     signal_mask: frozenset[int]
+    writers: tuple[tuple[int, int], ...] = ()
 
 
 def run(step: Callable[[Setup, Channel], None], setup: Setup, channel: Channel) -> None:
@@ -145,7 +149,7 @@ def second(setup: Setup, channel: Channel, sources: Sources, *, may_set_groups: 
             kernel.unshare(abi.CLONE_NEWIPC)
     _configure(plan)
     slave = _build_root(plan, sources, channel)
-    _connect(stdin, slave)
+    _connect(stdin, slave, setup.writers)
     kernel.new_session_keyring()
     with Step(f"go to {process.cwd}", "/process/cwd", "the directory must exist in the container"):
         os.chdir(process.cwd)
@@ -204,9 +208,11 @@ def _build_root(plan: Plan, sources: Sources, channel: Channel) -> int | None:
     return slave
 
 
-def _connect(stdin: int | None, slave: int | None) -> None:
+def _connect(stdin: int | None, slave: int | None, writers: tuple[tuple[int, int], ...]) -> None:
     if stdin is not None:
         os.dup2(stdin, 0)
+    for number, writer in writers:
+        os.dup2(writer, number)
     if slave is not None:
         with Step("make the console the controlling terminal", "/process/terminal"):
             fcntl.ioctl(slave, abi.TIOCSCTTY, 0)

@@ -14,7 +14,7 @@ from hardening.launch.frozen import Frozen
 from hardening.launch.plan import Plan
 from hardening.launch.setup import NativeSupervisor
 from hardening.launch.signals import signal
-from hardening.launch.supervise import kill_orphans
+from hardening.launch.supervise import kill_orphans, stand_between
 
 
 class Options(Frozen):
@@ -81,9 +81,12 @@ class _Run:
         self._group = group
         self._options = options
         self._mask = mask
+        self._writers: dict[int, int] = {}  # 1 or 2 -> the end that the container gets in its place
+        self._copies: dict[int, int] = {}
 
     def run(self) -> int:
         """Start, supervise, clean up."""
+        self._protect_terminal()
         trees = self._open_sources()
         try:
             joined = joins.open_all(self._plan)
@@ -96,6 +99,7 @@ class _Run:
                 trees.close()
         signals = kernel.signalfd(signal.valid_signals())
         supervisor = NativeSupervisor(self._plan, channel, pid, signals, keep_stdin=self._options.keep_stdin)
+        supervisor.copies = self._copies
         try:
             self._trace(supervisor)
             channel.send("begin")
@@ -106,6 +110,14 @@ class _Run:
                 kill_orphans()
             if not supervisor.executed:
                 self._remove_mount_points(supervisor.made)
+
+    def _protect_terminal(self) -> None:
+        """Put pipes between the command and the caller's terminal, unless the container has one of its own."""
+        for number in () if self._plan.process.terminal else (1, 2):
+            pipe = stand_between(number)
+            if pipe is not None:
+                self._copies[pipe[0]] = number
+                self._writers[number] = pipe[1]
 
     def _open_sources(self) -> sources.Sources | None:
         try:
@@ -136,9 +148,12 @@ class _Run:
                 joined=joined,
                 keep_stdin=self._options.keep_stdin,
                 signal_mask=self._mask,
+                writers=tuple(self._writers.items()),
             )
             inner.run(inner.first, setup, far_end)
         far_end.close()
+        for writer in self._writers.values():
+            os.close(writer)
         try:
             with Step("move the container into its cgroup", "/linux/cgroupsPath"):
                 self._group.enter(helper)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import stat
 
 from hardening.launch import abi, kernel
 from hardening.launch.signals import signal
@@ -171,6 +172,20 @@ class Supervisor:
         if self.status is None:
             self.status = os.waitpid(self.pid, 0)[1]
         self.poll.unregister(self.pidfd)
+
+
+def stand_between(number: int) -> tuple[int, int] | None:
+    """A pipe (reader, writer) to put before the descriptor ``number`` of the user, for `Supervisor.copies`.
+
+    None where none is needed: a file or pipe of the caller is meant for the container as it is. A character device is
+    not: who holds a terminal can also read from it what the user types, and make it type (ioctl_tty(2)).
+    """
+    if not stat.S_ISCHR(os.fstat(number).st_mode):
+        return None
+    reader, writer = os.pipe()
+    # So that the container's ids can open /dev/stdout again, though the pipe belongs to the caller.
+    os.fchmod(writer, 0o622)
+    return reader, writer
 
 
 def exit_code(status: int) -> int:

@@ -91,6 +91,29 @@ def test_a_session_in_a_terminal(stance: Stance, runtime: str) -> None:
         assert termios.tcgetattr(screen.slave) == before
 
 
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_the_users_terminal_is_out_of_reach_without_one_of_its_own(stance: Stance, runtime: str) -> None:
+    master, slave = pty.openpty()
+    script = "test -t 1 || test -t 2 || echo no''terminal; echo again >/dev/stderr; cat <&2; echo do''ne"
+    with runs.workplace(stance.user) as folder:
+        bundle = bundles.write(folder / "bundle", stance.config("sh", "-c", script), user=stance.user)
+        argv = bundles.stage(bundle, runtime, stance.user)
+        os.write(master, b"secret\n")
+        process = subprocess.Popen(argv, stdin=slave, stdout=slave, stderr=slave, cwd="/", start_new_session=True)
+        try:
+            screen = Screen(master, slave)
+            screen.expect("noterminal")
+            screen.expect("again")
+            screen.expect("done")
+            assert process.wait(10) == 0
+            assert screen.seen.count("secret") == 1  # the echo of the terminal
+        finally:
+            process.kill()
+            process.wait()
+            os.close(master)
+            os.close(slave)
+
+
 def test_an_interrupt_reaches_the_foreground_of_the_container(stance: Stance) -> None:
     with terminal(stance, stance.config("sh")) as (screen, process, _):
         screen.type("sleep 30; echo after $?\n")
