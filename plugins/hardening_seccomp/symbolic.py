@@ -6,6 +6,8 @@ in a diagram gives equality of program and model, where a simulation could only 
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import attrs
 
 from hardening.errors import SpecError
@@ -54,8 +56,15 @@ def meaning(program: bpf.Program, arch: int, number: int) -> Diagram[Action]:
     # Jumps only go forward, so a later start never depends on an earlier one.
     for state in sorted(steps, key=lambda item: item[0], reverse=True):
         found = steps[state]
-        done[state] = select(found.test, done[found.then], done[found.otherwise]) if isinstance(found, Split) else found
+        done[state] = (
+            _joined(found.test, done[found.then], done[found.otherwise]) if isinstance(found, Split) else found
+        )
     return done[0, None]
+
+
+@lru_cache(maxsize=4096)  # a tree and a chain of the same rules, and calls with equal rules, join the same parts
+def _joined(test: Diagram[bool], then: Diagram[Action], otherwise: Diagram[Action]) -> Diagram[Action]:
+    return select(test, then, otherwise)
 
 
 def _run(program: bpf.Program, state: State, arch: int, concrete: tuple[int, ...]) -> Diagram[Action] | Split:
@@ -99,6 +108,7 @@ def _mask(value: int | Word, mask: int) -> int | Word:
     return attrs.evolve(value, mask=value.mask & mask) if value.mask & mask else 0
 
 
+@lru_cache(maxsize=1024)
 def _test(item: bpf.Instruction, value: Word) -> Diagram[bool]:
     operation = item.code & bpf.OPERATION
     if operation == bpf.JEQ:
