@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 PROGRAM = "hardening"
 COMPLETE_VARIABLE = "_HARDENING_COMPLETE"
+ALIKE = 0.8
 
 
 def main(arguments: Sequence[str] | None = None, session: Session | None = None) -> int:
@@ -109,10 +110,26 @@ def _usage_error(error: click.ClickException) -> UsageError:
     path = context.command_path if context is not None else PROGRAM
     hint = f"`{path} --help` shows what there is"
     if isinstance(error, click.NoSuchOption):
-        nearest = f"did you mean {error.possibilities[0]}? " if error.possibilities else ""
-        return UsageError(f"there is no option {error.option_name}", hint=nearest + hint)
+        return UsageError(f"there is no option {error.option_name}", hint=_instead(error, context) or hint)
     message = error.format_message().removesuffix(".")
     return UsageError(message[:1].lower() + message[1:], hint=hint)
+
+
+def _instead(error: click.NoSuchOption, context: click.Context | None) -> str | None:
+    """What to write instead of an option that does not exist: a podman user's answer, or the option of nearly its name."""
+    from difflib import SequenceMatcher
+
+    from hardening.cli.elsewhere import answer
+    from hardening.cli.stack import StackCommand
+
+    known = answer(error.option_name) if context is not None and isinstance(context.command, StackCommand) else None
+    if known is not None:
+        return known
+    for name in error.possibilities or ():
+        # click's own threshold takes --privileged for --pids-limit.
+        if SequenceMatcher(None, error.option_name, name).ratio() > ALIKE:
+            return f"did you mean {name}? `{context.command_path if context else PROGRAM} --help` shows what there is"
+    return None
 
 
 def _report(error: HardeningError) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import date
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -69,7 +70,28 @@ class Session:
         """The layers of a request; raises `ProfileError`."""
         from hardening.layers import resolve
 
+        for name in request.profiles:
+            self._require(name)
         return resolve(request.profiles, self.search, request.options)
+
+    def _require(self, profile: str) -> None:
+        """Raise `ProfileError` with what was probably meant where nothing has the name of a profile."""
+        from hardening.cli.elsewhere import published
+        from hardening.errors import ProfileError
+        from hardening.layers import SUFFIX
+
+        if "/" in profile and (os.path.lexists(profile) or not published(profile)):
+            return
+        if profile.endswith(SUFFIX):
+            return
+        try:
+            self.search.find(profile)
+        except ProfileError as error:
+            if profile and os.path.isfile(profile + SUFFIX):
+                error.hint = f"a profile of this folder is named by its path: -p ./{profile}{SUFFIX}"
+            else:
+                error.hint = published(profile) or error.hint
+            raise
 
     def compose(self, request: Request) -> Composition:
         """The composition of a request; raises `ProfileError` or `Problems`."""

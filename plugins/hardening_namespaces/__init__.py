@@ -29,7 +29,7 @@ class Namespaces(Mechanism[NamespacesSettings]):
 
     def options(self) -> Sequence[Option]:
         return (
-            Option(("--network", "--net"), "net", "Network namespace: private, host, or a path to join.", "WHERE"),
+            Option(("--network", "--net"), "net", "Network namespace: private (or none), host, a path.", "WHERE"),
             Option(("--hostname",), "hostname", "Host name inside.", "NAME"),
         )
 

@@ -62,6 +62,11 @@ def _namespace(node: Node) -> str:
     raise node.error(f'"{value}" is neither private, host nor an absolute path', hint='to join: "/proc/PID/ns/net"')
 
 
+def _network(node: Node) -> str:
+    # podman's word for a network namespace with nothing but loopback in it, which a private one is here.
+    return PRIVATE if node.raw == "none" else _namespace(node)
+
+
 def _ranges(node: Node) -> tuple[IdRange, ...]:
     ranges = []
     for item in node.items():
@@ -151,6 +156,7 @@ def _seconds(node: Node) -> int:
 _WHERE = Exact(
     _namespace, '`"private"`, `"host"`, or the path of a namespace to join', PRIVATE, (PRIVATE, HOST, "/a", "/b")
 )
+_NETWORK = attrs.evolve(_WHERE, reader=_network)
 _MAPS = IdMap(_ranges, 'array of `"inside:outside:size"`', (), ((), (IdRange(0, 1, 1),), (IdRange(0, 2, 1),)))
 
 
@@ -163,7 +169,7 @@ class NamespacesSettings:
     ipc: str = scalar(_WHERE, PRIVATE, "System V IPC and POSIX message queues.")
     uts: str = scalar(_WHERE, PRIVATE, "Host and domain name.")
     net: str = scalar(
-        _WHERE, PRIVATE, "Network devices, addresses, ports; a private one has a loopback device that is up."
+        _NETWORK, PRIVATE, "Network devices, addresses, ports; a private one has a loopback device that is up."
     )
     cgroup: str = scalar(_WHERE, PRIVATE, "The view of the cgroup tree.")
     user: str = scalar(_WHERE, PRIVATE, "User and group ids, and the capabilities that belong to them.")

@@ -11,6 +11,12 @@ from hardening_namespaces.settings import TYPES, IdMapping, IdRange, sysctl_name
 from tests.plugins.namespaces.stacks import composition, host, settings
 
 
+def test_no_network_is_a_private_one_and_only_that() -> None:
+    assert settings('net = "none"').where("net") == "private"
+    with pytest.raises(ProfileError, match="neither private"):
+        settings('pid = "none"')
+
+
 def test_everything_is_private_by_default() -> None:
     assert {settings().where(name) for name in TYPES} == {"private"}
 
