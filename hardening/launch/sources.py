@@ -41,6 +41,8 @@ def open_sources(plan: Plan, bundle: str) -> Sources:
         with Step("set the propagation of the root", "/linux/rootfsPropagation"):
             flag = abi.MS_SLAVE if plan.root_propagation == abi.MS_SLAVE else abi.MS_PRIVATE
             kernel.mount_setattr(root, propagation=flag, recursive=True)
+        with Step("take devices and set-user-ID bits from the root", "/root/path"):
+            kernel.mount_setattr(root, add=root_attributes(plan), recursive=True)
         for mount in plan.mounts:
             if mount.kind == "bind":
                 trees[mount.pointer] = _open_bind(mount)
@@ -48,6 +50,16 @@ def open_sources(plan: Plan, bundle: str) -> Sources:
         Sources(root, trees).close()
         raise
     return Sources(root, trees)
+
+
+def root_attributes(plan: Plan) -> int:
+    """``MOUNT_ATTR_*`` of the root, in which nothing but the launcher makes a device or lends rights.
+
+    Devices of the configuration stand on the mount at /dev; where there is none, they are nodes of the root itself.
+    """
+    own_devices = bool(plan.devices) and not any(mount.destination.rstrip("/") == "/dev" for mount in plan.mounts)
+    no_devices = 0 if own_devices else abi.MOUNT_ATTR_NODEV
+    return no_devices | (abi.MOUNT_ATTR_NOSUID if plan.process.no_new_privileges else 0)
 
 
 def _open_bind(mount: Mount) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import stat
 import subprocess
 import time
 from collections.abc import Iterator
@@ -144,6 +145,30 @@ def test_the_root_is_read_only_and_the_old_one_gone(folder: Path, stance: Stance
     assert mounts[0][4] == "/"
     assert all(line[4] == "/" or line[4].split("/")[1] in ("proc", "dev", "sys", "tmp") for line in mounts)
     assert all("shared:" not in " ".join(line) and "master:" not in " ".join(line) for line in mounts)
+
+
+def test_device_nodes_in_the_root_do_not_open(folder: Path, stance: Stance) -> None:
+    require("root")
+    root = bundles.make_root(folder / "bundle" / "rootfs")
+    os.mknod(root / "etc" / "zero", 0o666 | stat.S_IFCHR, os.makedev(1, 5))
+    (root / "etc" / "zero").chmod(0o666)
+    script = "cat /etc/zero; cat /dev/null && echo opened; cat /proc/self/mountinfo"
+    document = stance.config("sh", "-c", script)
+    done = run(folder, stance, document)
+    assert "Permission denied" in done.stderr
+    assert done.stdout.startswith("opened")
+    root_line = next(line.split() for line in done.stdout.splitlines() if line.split()[4:5] == ["/"])
+    assert {"nodev", "nosuid"} <= set(root_line[5].split(","))
+
+
+def test_devices_of_the_configuration_in_a_root_without_a_file_system_for_them(folder: Path, stance: Stance) -> None:
+    require("root")
+    if stance.name != "root":
+        pytest.skip("a user namespace makes no devices")
+    document = stance.config("sh", "-c", "cat /dev/kmsg2 && echo opened")
+    document["mounts"] = document["mounts"][:1]
+    document["linux"]["devices"] = [{"path": "/dev/kmsg2", "type": "c", "major": 1, "minor": 3, "fileMode": 0o666}]
+    assert printed(folder, stance, document) == "opened"
 
 
 def test_masked_and_read_only_paths(folder: Path, stance: Stance) -> None:
