@@ -49,7 +49,7 @@ class Asked:
     @property
     def destination(self) -> str:
         """Where it is mounted, normalised."""
-        return "/" + os.path.normpath(str(self.entry.get("destination", "/"))).lstrip("/")
+        return "/" + os.path.normpath("/" + str(self.entry.get("destination", "/"))).lstrip("/")
 
     @property
     def source(self) -> str:

@@ -95,6 +95,9 @@ def _with_mapped_group(entry: Mapping[str, Any], document: Mapping[str, Any], co
 
 def _tighten_mount(settings: RootfsSettings, context: Context, asked: Asked) -> Tightened:
     place, kind = asked.destination, asked.kind
+    if place == "/":
+        # The root itself is no mount's business.
+        return None, "", [asked.excess("none", "rootfs.path")]
     if place == "/dev/shm":  # noqa: S108
         return _shared_memory(settings, asked)
     if kind == "bind":

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from hardening import pipeline
+from hardening.compose import Composition
 from hardening.errors import HardeningError, Problems, SpecError
 from hardening.foreign import require_shape, strip
-from tests.support import bundles
+from hardening.host import Host
+from hardening.plugins import Plugins
+from tests.support import bundles, shipped
 
 
 @pytest.mark.parametrize(
@@ -60,7 +69,6 @@ def test_our_own_configurations_have_the_right_shape() -> None:
 
 
 def test_a_wrong_configuration_is_refused_before_any_mechanism_sees_it(tmp_path: Path) -> None:
-    from hardening import pipeline
     from hardening.cli.session import Request
     from tests.hardening.cli.samples import profile, session
 
@@ -134,3 +142,118 @@ def test_annotations_that_direct_a_runtime_go_and_those_that_inform_stay() -> No
         strip({"annotations": directives}, [f"/annotations/{name}".replace("e/v", "e~1v") for name in directives])[1]
         == []
     )
+
+
+FULL: dict[str, Any] = {
+    "ociVersion": "1.2.0",
+    "hostname": "box",
+    "root": {"path": "rootfs", "readonly": False},
+    "annotations": {"io.container.manager": "x", "run.oci.handler": "wasm"},
+    "hooks": {"prestart": [{"path": "/bin/sh"}]},
+    "mounts": [
+        {"destination": "/proc", "type": "proc", "source": "proc", "options": ["hidepid=1"]},
+        {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["mode=755", "size=65536k"]},
+        {"destination": "/dev/pts", "type": "devpts", "source": "devpts", "options": ["gid=5"]},
+        {"destination": "/dev/shm", "type": "bind", "source": "/srv/shm", "options": ["rbind"]},
+        {"destination": "/sys", "type": "none", "source": "/sys", "options": ["rbind"]},
+        {"destination": "/tmp", "type": "tmpfs", "source": "tmpfs", "options": ["mode=777", "size=5k"]},
+        {"destination": "/x", "type": "bind", "source": "/srv", "options": ["bind"], "uidMappings": []},
+    ],
+    "process": {
+        "args": ["id"],
+        "cwd": "/",
+        "env": ["A=1"],
+        "terminal": False,
+        "consoleSize": {"height": 1, "width": 2},
+        "user": {"uid": 0, "gid": 0, "umask": 18, "additionalGids": [5]},
+        "rlimits": [{"type": "RLIMIT_NOFILE", "soft": 1, "hard": 2}],
+        "capabilities": {name: ["CAP_KILL"] for name in ("bounding", "effective", "permitted", "ambient")},
+        "noNewPrivileges": False,
+        "oomScoreAdj": 5,
+    },
+    "linux": {
+        "namespaces": [{"type": "pid"}, {"type": "network", "path": "/proc/1/ns/net"}, {"type": "user"}],
+        "uidMappings": [{"containerID": 0, "hostID": 524288, "size": 10}],
+        "gidMappings": [{"containerID": 0, "hostID": 524288, "size": 10}],
+        "timeOffsets": {"monotonic": {"secs": 1}},
+        "sysctl": {"net.ipv4.ip_forward": "1"},
+        "resources": {"pids": {"limit": 5}, "memory": {"limit": 5, "swap": 7}, "cpu": {"quota": 5, "period": 7}},
+        "cgroupsPath": "x",
+        "devices": [{"path": "/dev/fuse", "type": "c", "major": 1, "minor": 2}],
+        "maskedPaths": ["/proc/kcore"],
+        "rootfsPropagation": "shared",
+        "seccomp": {
+            "defaultAction": "SCMP_ACT_ERRNO",
+            "architectures": ["SCMP_ARCH_X86_64"],
+            "syscalls": [
+                {"names": ["read"], "action": "SCMP_ACT_ALLOW", "args": [{"index": 0, "value": 1, "op": "SCMP_CMP_EQ"}]}
+            ],
+        },
+    },
+}
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=4)
+PATHS = ["/", "//", "..", "/etc", "/proc", "/sys", "/dev/shm", "/dev/null", "/root", "*"]
+OPTIONS = ["size=1", "bind", "rbind", "rw", "remount", "shared"]
+TYPES = ["proc", "sysfs", "tmpfs", "cgroup", "mqueue", "user", "SCMP_ACT_ALLOW", "CAP_SYS_ADMIN", "RLIMIT_CORE"]
+WORDS = st.sampled_from([*PATHS, *OPTIONS, *TYPES])
+ODD = SCALARS | WORDS | st.sampled_from(["\udcff", "\0", 1 << 70])
+VALUES = st.recursive(ODD, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(ODD.map(str), inner, max_size=2))
+LIKE = {
+    bool: st.booleans(),
+    int: st.sampled_from([0, 1, -1, 5, 1000, 65534, 524288, 1 << 31, 1 << 32, (1 << 63) - 1, (1 << 64) - 1]),
+    str: WORDS | st.text(max_size=4),
+    list: st.builds(list),
+    dict: st.builds(dict),
+}
+
+
+def pairs(value: dict[Any, Any] | list[Any]) -> Iterable[tuple[Any, Any]]:
+    return value.items() if isinstance(value, dict) else enumerate(value)
+
+
+def places(value: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The ways to every value inside another."""
+    for key, item in pairs(value) if isinstance(value, dict | list) else ():
+        yield (*above, key)
+        yield from places(item, (*above, key))
+
+
+def change(place: tuple[Any, ...]) -> st.SearchStrategy[tuple[tuple[Any, ...], Any]]:
+    """A value to be put in the place of another: of its own type, as a rule."""
+    value: Any = FULL
+    for key in place:
+        value = value[key]
+    alike = LIKE[type(value)]
+    return st.tuples(st.just(place), st.one_of(alike, alike, alike, VALUES))
+
+
+@cache
+def here() -> tuple[Plugins, Host, Composition]:
+    return (*shipped.here(), shipped.composed(["default"]))
+
+
+def tightened(document: dict[str, Any]) -> pipeline.Plan:
+    plugins, host, composition = here()
+    return pipeline.tighten(plugins, composition, host, document, origin=Path("/srv"))
+
+
+@given(changes=st.lists(st.sampled_from(list(places(FULL))).flatmap(change), min_size=1, max_size=3))
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+def test_whatever_a_configuration_holds_it_is_refused_in_words_or_tightened_for_good(
+    changes: list[tuple[tuple[Any, ...], Any]],
+) -> None:
+    document = copy.deepcopy(FULL)
+    for (*above, last), value in changes:
+        target: Any = document
+        for key in above:
+            target = target[key] if isinstance(target, dict | list) and key in dict(pairs(target)) else None
+        if isinstance(target, dict | list) and last in dict(pairs(target)):
+            target[last] = copy.deepcopy(value)
+    try:
+        plan = tightened(document)
+    except HardeningError as error:
+        str(error).encode()
+        return
+    again = tightened(plan.spec.document)
+    assert again.spec.document == plan.spec.document
+    assert again.excesses == ()

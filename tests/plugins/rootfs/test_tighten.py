@@ -175,6 +175,7 @@ def test_a_stricter_proc_is_kept(tmp_path: Path) -> None:
         ("ext4", "/proc"),
         ("none", "/proc"),
         ("none", "/"),
+        ("tmpfs", "/"),
         ("", "/foo"),
         *(
             (kind, "/foo")
@@ -274,6 +275,8 @@ def test_the_last_word_on_a_right_counts() -> None:
     assert "rw" in Asked("", mount("/d", "bind", "/s", "ro", "rw")).rights
     assert "rw" not in Asked("", mount("/d", "bind", "/s", "rw", "rro")).rights
     assert Asked("", {"destination": "/d//x/"}).destination == "/d/x"
+    assert Asked("", {"destination": "../proc"}).destination == "/proc"
+    assert Asked("", {"destination": ""}).destination == "/"
 
 
 def test_a_terminal_group_that_is_not_mapped_goes(tmp_path: Path) -> None:
