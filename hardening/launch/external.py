@@ -17,7 +17,7 @@ from hardening.launch.bundle import Bundle
 from hardening.launch.failure import Step
 from hardening.launch.frozen import Frozen
 from hardening.launch.signals import signal
-from hardening.launch.supervise import Supervisor, exit_code, kill_orphans, stand_between
+from hardening.launch.supervise import Supervisor, kill_orphans, stand_between
 
 DELETE_ATTEMPTS = 50
 DELETE_PAUSE = 0.02  # seconds
@@ -184,7 +184,7 @@ class _Run:
         finally:
             supervisor.reap_helper()
             os.close(signals)
-        code = exit_code(status)
+        code = supervisor.exit_code(status)
         if code != 0 and (supervisor.helper_status != 0 or classify(self._log_message()) != EXIT_LAUNCHER):
             # The container cannot write this log: what stands there is of the runtime, which could not execute.
             raise self._failure("start")

@@ -54,7 +54,7 @@ class NativeSupervisor(Supervisor):
             )
         if not self.executed:
             raise self._explain(status)
-        return exit_code(status)
+        return self.exit_code(status)
 
     def reap(self) -> None:
         """Take the status, after a look at whether the process has ever executed: its channel is closed either way."""
@@ -83,7 +83,7 @@ class NativeSupervisor(Supervisor):
     def on_signal(self, number: int) -> None:
         """Pass a signal on; before the command runs, end the launch where the signal means that."""
         if self.executed:
-            self.send_signal(number)
+            self.forward(number)
         elif number in BEFORE_EXEC:
             self._interrupted = number
             self.send_signal(signal.SIGKILL)

@@ -17,6 +17,16 @@ if TYPE_CHECKING:
 
 SIGNAL_INFO = 128  # sizeof(struct signalfd_siginfo)
 NOT_FORWARDED = {signal.SIGCHLD, signal.SIGPIPE, signal.SIGTTIN, signal.SIGTTOU}
+#: What ends a process that does not handle it (signal(7)).
+ENDING = {
+    signal.SIGHUP,
+    signal.SIGINT,
+    signal.SIGQUIT,
+    signal.SIGTERM,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGALRM,
+}
 CHUNK = 65536
 
 
@@ -32,6 +42,7 @@ class Supervisor:
         self.copies: dict[int, int] = {}  # pipe of the container -> descriptor of the user
         self.helper: int | None = None  # another child, to be reaped when it ends
         self.helper_status = 0
+        self._ended_by = 0  # the signal that the process was killed for
         self._signals = signals
         self._keep_stdin = keep_stdin
         self._relay: Relay | None = None
@@ -77,7 +88,24 @@ class Supervisor:
 
     def on_signal(self, number: int) -> None:
         """Pass a signal on to the container."""
+        self.forward(number)
+
+    def forward(self, number: int) -> None:
+        """Send a signal to the command, and let it do what it does to any other process.
+
+        The kernel drops signals without a handler that are meant for the first process of a PID namespace
+        (pid_namespaces(7)): Ctrl-C and kill(1) would not end a command that says nothing of them.
+        """
         self.send_signal(number)
+        if number in ENDING and drops(self.pid, number):
+            self._ended_by = number
+            self.send_signal(signal.SIGKILL)
+
+    def exit_code(self, status: int) -> int:
+        """The exit code for the command's wait status: its own, or 128+n for signal n."""
+        if self._ended_by and os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
+            return 128 + self._ended_by
+        return exit_code(status)
 
     def send_signal(self, number: int) -> None:
         """Send a signal to the process, if it still exists."""
@@ -186,6 +214,19 @@ def stand_between(number: int) -> tuple[int, int] | None:
     # So that the container's ids can open /dev/stdout again, though the pipe belongs to the caller.
     os.fchmod(writer, 0o622)
     return reader, writer
+
+
+def drops(pid: int, number: int) -> bool:
+    """Whether the kernel drops a signal for a process: the first one of a PID namespace, with the default action."""
+    try:
+        with open(f"/proc/{pid}/status", encoding="utf-8") as file:
+            fields = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
+    except OSError:  # it has ended
+        return False
+    numbers = fields["NSpid"].split()
+    if len(numbers) < 2 or numbers[-1] != "1":
+        return False
+    return not (int(fields["SigCgt"], 16) | int(fields["SigIgn"], 16) | int(fields["SigBlk"], 16)) >> (number - 1) & 1
 
 
 def exit_code(status: int) -> int:

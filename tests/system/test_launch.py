@@ -305,6 +305,23 @@ def test_signals_are_forwarded_and_a_death_by_signal_shows(folder: Path, stance:
         assert process.wait(10) == 128 + signal.SIGKILL
 
 
+def test_a_signal_ends_a_command_that_does_not_handle_it(folder: Path, stance: Stance) -> None:
+    """The first process of a PID namespace is otherwise deaf to it: Ctrl-C would do nothing."""
+    bundle = bundles.write(folder / "bundle", stance.config("sh", "-c", "echo ready; exec sleep 60"), user=stance.user)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        with bundles.started(bundle, user=stance.user) as (process, _):
+            process.send_signal(number)
+            assert process.wait(10) == 128 + number
+
+
+def test_a_signal_does_not_end_a_command_that_ignores_it(folder: Path, stance: Stance) -> None:
+    script = "trap '' TERM; echo ready; sleep 0.5; exit 7"
+    bundle = bundles.write(folder / "bundle", stance.config("sh", "-c", script), user=stance.user)
+    with bundles.started(bundle, user=stance.user) as (process, _):
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 7
+
+
 def test_the_container_dies_with_its_launcher(folder: Path, stance: Stance) -> None:
     bundle = bundles.write(folder / "bundle", stance.config("sh", "-c", WAIT), user=stance.user)
     with bundles.started(bundle, user=stance.user) as (process, pid):
