@@ -6,12 +6,19 @@ has its counterpart: loosened by an exception, the same call comes through.
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 
 from hardening_seccomp import Seccomp
+from hardening_seccomp.multiplex import CARRIED
 from tests.plugins.seccomp.stacks import settings
 from tests.support.features import require
 from tests.support.runs import RUNTIMES, finished, running
@@ -65,3 +72,63 @@ def test_the_kernel_reports_one_filter(runtime: str, tmp_path: Path) -> None:
     with running(COMMON, runtime=runtime, mechanisms=others) as found:
         checks = list(Seccomp().verify(settings(tmp_path, DENYING), {"status": found.status}))
         assert [check.holds for check in checks] == [False]
+
+
+#: By int $0x80: socketcall(SYS_SOCKET, {AF_VSOCK, SOCK_STREAM, 0}), then socket(AF_VSOCK, SOCK_STREAM, 0). The exit
+#: code has a bit for each that the filter let through, and 4 so that it is not mistaken for success.
+PROGRAM = """
+static int arguments[3] = {40, 1, 0};
+static int call(long number, long first, long second, long third) {
+  long result;
+  __asm__ volatile("int $0x80" : "=a"(result) : "a"(number), "b"(first), "c"(second), "d"(third)
+                   : "memory", "r8", "r9", "r10", "r11");
+  return (int)result;
+}
+void _start(void) {
+  int carried = call(102, 1, (long)arguments, 0), direct = call(359, 40, 1, 0);
+  call(1, 4 | (carried != -1) | (direct != -97) << 1, 0, 0);
+  for (;;) {}
+}
+"""
+X86 = '[seccomp]\ndefault = "errno:ENOSYS"\nallow = ["@default"]\narchitectures.add = ["x86"]\n'
+BY_NAME = f"[seccomp]\nallow = [{', '.join(map(json.dumps, ('socketcall', *CARRIED['socketcall'])))}]\n"
+ALL_CALLS = "".join(
+    f'[[exceptions]]\nsetting = "seccomp.{name}"\nreason = "a test"\n'
+    for name in ("socket", "socketpair", "socketcall")
+)
+
+
+@pytest.fixture(scope="module")
+def program() -> Iterator[Path]:
+    """A static program without a C library that makes the system calls of 32-bit x86."""
+    compiler = shutil.which("gcc")
+    if compiler is None or os.uname().machine != "x86_64":
+        pytest.skip("needs gcc on x86_64")
+    with TemporaryDirectory(dir="/var/tmp") as name:  # whoever the command is, it reaches this one
+        folder = Path(name)
+        folder.chmod(0o755)
+        source, built = folder / "calls.c", folder / "calls"
+        source.write_text(PROGRAM)
+        flags = ["-nostdlib", "-static", "-no-pie", "-fno-stack-protector", "-o"]
+        subprocess.run([compiler, *flags, str(built), str(source)], check=True)
+        built.chmod(0o755)
+        if subprocess.run([built], check=False).returncode < 0:
+            pytest.skip("the kernel has no 32-bit system calls")
+        yield built
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_32_bit_programs_do_not_go_round_by_socketcall(runtime: str, program: Path) -> None:
+    require("seccomp")
+
+    def shown(document: dict[str, Any]) -> None:
+        mount = {"destination": "/data", "type": "bind", "source": str(program.parent), "options": ["rbind", "ro"]}
+        document["mounts"].append(mount)
+
+    def code(*layers: str) -> int:
+        ended = finished(COMMON, *layers, command=["/data/calls"], runtime=runtime, mechanisms=MECHANISMS, change=shown)
+        assert ended.code != 125, ended.stderr
+        return ended.code
+
+    assert code(X86) == 4
+    assert code(X86, ALL_CALLS + BY_NAME) == 7
