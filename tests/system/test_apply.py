@@ -350,6 +350,59 @@ def test_what_rootless_podman_wrote_runs_within_the_profile(runtime: str, profil
         assert looser(run_tightened(document, profile, runtime, folder, user), profile, user) == []
 
 
+def hostile(folder: Path) -> dict[str, Any]:
+    """A configuration that reaches for the host in ways that no mechanism has a setting for."""
+    document = spec_of(folder, ["crun", "spec"])
+    touch = {"path": "/usr/bin/touch", "args": ["touch", str(folder / "hooked")]}
+    document["hooks"] = {"createRuntime": [touch], "poststop": [touch]}
+    document["linux"]["personality"] = {"domain": "LINUX32"}
+    (folder / "data").mkdir()
+    document["mounts"] += [
+        {"destination": "/mnt/proc", "type": "proc", "source": "proc"},
+        {"destination": "/mnt/data", "type": "bind", "source": str(folder / "data"), "options": ["rbind", "rw"]},
+        {"destination": "/mnt/overlay", "type": "overlay", "source": "overlay", "options": ["lowerdir=/etc:/usr"]},
+    ]
+    return document
+
+
+@pytest.mark.parametrize("runtime", ["crun", "runc"])
+def test_what_reaches_for_the_host_is_gone(runtime: str) -> None:
+    require("root")
+    with runs.workplace() as folder:
+        document = hostile(folder)
+        found = run_tightened(document, "strict", runtime, folder)
+        assert not (folder / "hooked").exists()
+        assert not [line for line in found["mountinfo"] if " /mnt/" in line]
+        # The counter-proof, without what some runtimes refuse by themselves.
+        shutil.rmtree(folder / "bundle")
+        refused = ("/mnt/proc", "/mnt/overlay")
+        document["mounts"] = [mount for mount in document["mounts"] if mount["destination"] not in refused]
+        document["linux"].pop("personality")
+        (folder / "bundle").mkdir()
+        (folder / "bundle/config.json").write_text(json.dumps(document))
+        found = receipt_of(folder, runtime)
+        assert (folder / "hooked").exists()
+        assert [line for line in found["mountinfo"] if " /mnt/data " in line]
+
+
+@pytest.mark.parametrize("alias", ["/", "//", "/proc/self/root", "link", "../../../../.."])
+def test_no_name_of_the_hosts_root_shows_its_secrets(alias: str) -> None:
+    require("root")
+    with runs.workplace() as folder:
+        document = spec_of(folder, ["crun", "spec"])
+        (folder / "link").symlink_to("/")
+        document["root"]["path"] = str(folder / "link") if alias == "link" else alias
+        look = "ls -A /root /home /run /mnt; cat /etc/shadow; test -d /usr/bin"
+        document["process"]["args"] = ["/bin/sh", "-c", look]
+        del document["linux"]["resources"]
+        plan = tightened(document, "default", folder)
+        bundle.write(plan.spec, folder / "bundle")
+        done = hardening("launch", str(folder / "bundle"))
+        assert done.returncode == 0, done.stderr
+        shown = [line for line in done.stdout.splitlines() if line and not line.endswith(":")]
+        assert shown == []
+
+
 def hardening(*words: str) -> subprocess.CompletedProcess[str]:
     program = Path(sys.executable).with_name("hardening")
     return subprocess.run([program, *words], capture_output=True, text=True, check=False, timeout=60)
