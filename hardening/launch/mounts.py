@@ -64,9 +64,14 @@ class Root:
     def target(self, path: str, *, directory: bool, resolve: int = 0) -> int:
         """Open a mount point, made first when it is missing."""
         try:
-            return self.find(path, resolve=resolve)
+            there = self.find(path, resolve=resolve)
         except FileNotFoundError:
             pass
+        else:
+            if os.path.samestat(os.fstat(there), os.fstat(self.tree)):
+                # What is mounted there lies beside everything that is looked up below the root.
+                raise OSError(errno.EBUSY, f"{path} leads to the root itself")
+            return there
         parts = [part for part in path.split("/") if part]
         if ".." in parts:
             raise OSError(errno.ENOENT, f"{path} does not exist")

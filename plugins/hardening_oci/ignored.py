@@ -135,6 +135,9 @@ def _mounts(name: str, version: tuple[int, ...], document: Mapping[str, Any]) ->
     for index, mount in enumerate(_items(document, "/mounts")):
         if not isinstance(mount, Mapping):
             continue
+        destination = mount.get("destination")
+        if isinstance(destination, str) and os.path.normpath(f"/{destination.lstrip('/')}") == "/":
+            yield Refusal(f"/mounts/{index}/destination", "leads to the root itself, which the mount would cover")
         options = [option for option in _items(mount, "/options") if isinstance(option, str)]
         is_bind = mount.get("type") == "bind" or bool({"bind", "rbind"} & set(options))
         for number, option in enumerate(options if is_bind else ()):

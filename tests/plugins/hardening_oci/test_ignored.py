@@ -62,6 +62,7 @@ BIND = {"destination": "/x", "type": "bind", "source": "/"}
         ("crun runc", {"process__capabilities__bounding": ["CAP_NOPE"]}, "/process/capabilities/bounding/0"),
         ("crun runc", {"process__capabilities__ambient": ["CAP_KILL"]}, "/process/capabilities/ambient/0"),
         ("crun runc", {"mounts": [{**BIND, "options": ["bind", "bogus"]}]}, "/mounts/0/options/1"),
+        ("crun runc", {"mounts": [{**BIND, "destination": "/x/.."}]}, "/mounts/0/destination"),
         ("crun", {"mounts": [{**BIND, "options": ["bind", "nosymfollow"]}]}, "/mounts/0/options/1"),
         ("runc", {"mounts": [{**BIND, "uidMappings": ONE_ID, "gidMappings": ONE_ID}]}, "/mounts/0/uidMappings"),
         ("crun runc", {"linux__maskedPaths": ["/proc/ke*"]}, "/linux/maskedPaths/0"),
