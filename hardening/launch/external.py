@@ -245,8 +245,9 @@ def classify(text: str) -> int:
     lower = text.lower()
     if "exec" in lower and ("not found" in lower or "no such file" in lower):
         return EXIT_NOT_FOUND
+    not_files = ("is not a regular file", "exists but it is not executable")
     refusals = ("permission denied", "exec format error", "is a directory")
-    if ("exec" in lower and any(words in lower for words in refusals)) or "is not a regular file" in lower:
+    if ("exec" in lower and any(words in lower for words in refusals)) or any(words in lower for words in not_files):
         return EXIT_NOT_EXECUTABLE
     return EXIT_LAUNCHER
 

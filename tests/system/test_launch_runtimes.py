@@ -94,7 +94,8 @@ def test_the_kernel_says_the_same_under_each_runtime(folder: Path, stance: Stanc
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_exit_codes_and_signals(folder: Path, stance: Stance, runtime: str) -> None:
-    for args, code in ((["sh", "-c", "exit 42"], 42), (["nothing"], 127), (["/etc"], 126)):
+    for args, code in ((["sh", "-c", "exit 42"], 42), (["nothing"], 127), (["/etc"], 126), (["/etc/plain"], 126)):
+        (bundles.make_root(folder / "bundle" / "rootfs") / "etc" / "plain").touch(0o644)
         bundle = bundles.write(folder / "bundle", stance.config(*args), user=stance.user)
         assert bundles.launch(bundle, runtime, stance.user).returncode == code
     script = "trap 'exit 33' TERM; echo ready; while :; do sleep 0.05; done"
