@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from hardening.spec import Spec
 
 DEFAULT_RUNTIME = "native"
+SWEEP_AFTER = 60.0  # seconds that a stage has to lock its bundle
+MIN_DESCRIPTORS = 32
 
 
 def complete_runtime(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -71,6 +74,12 @@ def new_id() -> str:
     return f"hardening-{os.urandom(6).hex()}"
 
 
+def has_input() -> bool:
+    """Whether standard input is something that a command could read: a terminal, a pipe or a file."""
+    mode = os.fstat(0).st_mode
+    return stat.S_ISFIFO(mode) or stat.S_ISREG(mode) or os.isatty(0)
+
+
 def require_installed(runtime: Runtime) -> None:
     """Raise `LaunchError` unless the runtime is there."""
     if runtime.version() is None:
@@ -93,13 +102,56 @@ def folder() -> Path:
             origin=path,
             hint="set HARDENING_STATE to a directory of your own",
         ) from None
+    sweep(path)
     return path
+
+
+def sweep(place: Path) -> None:
+    """Remove the bundles of launch stages that were killed: the old ones among those that nobody holds locked.
+
+    A stage holds the bundle that it is to remove under flock(2), from a moment after this command has written it.
+    """
+    import fcntl
+    import shutil
+    import time
+
+    oldest = time.time() - SWEEP_AFTER
+    for entry in os.scandir(place):
+        try:
+            if not entry.is_dir(follow_symlinks=False) or entry.stat(follow_symlinks=False).st_ctime > oldest:
+                continue
+            fd = os.open(entry.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:  # another sweep was faster
+            continue
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(entry.path, ignore_errors=True)
+        except BlockingIOError:  # its container runs
+            pass
+        finally:
+            os.close(fd)
+
+
+def require_descriptors() -> None:
+    """Raise `LaunchError` where the launch stage could open too few files to launch, or to remove its bundle again."""
+    opened: list[int] = []
+    try:
+        while len(opened) < MIN_DESCRIPTORS:
+            opened.append(os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC))
+    except OSError as error:
+        raise LaunchError(
+            f"a launch needs {MIN_DESCRIPTORS} more open files: {error.strerror}", hint="raise the limit: ulimit -n"
+        ) from None
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
 
 
 def start_new(spec: Spec, bundle: Path, argv: list[str]) -> NoReturn:
     """Write a bundle and replace this process by its launch stage; on any failure no bundle stays behind."""
     from hardening.bundle import write
 
+    require_descriptors()
     try:
         write(spec, bundle)
         start(argv)

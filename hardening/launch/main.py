@@ -11,6 +11,7 @@ import sys
 
 from hardening.errors import EXIT_LAUNCHER, HardeningError, LaunchError
 from hardening.launch import bundle, leases
+from hardening.launch.failure import Step
 from hardening.launch.frozen import Frozen
 from hardening.launch.signals import signal
 
@@ -82,6 +83,9 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as error:
         code = EXIT_LAUNCHER
         _complain(f"the launch failed: {error}")
+    except MemoryError:
+        code = EXIT_LAUNCHER
+        _complain("the launch failed: out of memory\nhint: give it more memory (ulimit -v, the cgroup's limit)")
     return code
 
 
@@ -98,7 +102,10 @@ def launch(arguments: Arguments) -> int:
     """Take the leases, run, and clean up as asked."""
     names: tuple[str, ...] = ()
     held: list[int] = []
+    lock = None
     try:
+        if arguments.remove:
+            lock = lock_bundle(arguments.bundle)
         loaded = bundle.load(arguments.bundle, arguments.sha256)
         names = leases.paths(loaded.document, os.path.join(loaded.directory, "config.json"))
         held = leases.hold(names)
@@ -123,7 +130,19 @@ def launch(arguments: Arguments) -> int:
             if held:
                 leases.remove(names)
             remove_bundle(arguments.bundle)
+        if lock is not None:
+            os.close(lock)
         leases.release(held)
+
+
+def lock_bundle(directory: str) -> int:
+    """Hold a bundle that is to be removed under flock(2), so that a later launch sees whether this stage still lives."""
+    import fcntl
+
+    with Step("lock the bundle"):
+        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fcntl.flock(fd, fcntl.LOCK_SH)
+    return fd
 
 
 def remove_bundle(directory: str) -> None:

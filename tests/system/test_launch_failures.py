@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from hardening.cli import start
 from hardening.launch.filterdigest import ANNOTATION, digest
 from tests.support import bundles, runs
 from tests.support.bundles import Stance
@@ -64,6 +66,8 @@ CASES: dict[str, tuple[Change, int, str]] = {
     "no such source": (bind("/nowhere/at/all"), 125, "/mounts/7/source"),
     "a file on a directory": (bind("/etc/hostname"), 125, "/mounts/7"),
     "a mount point that cannot be made": (bind("/etc", "/proc/nothing/here"), 125, "/mounts/7"),
+    "a mount over the root": (mount("proc", "/"), 125, "/mounts/7"),
+    "a mount over the root by a link": (mount("tmpfs", "/etc/to-root"), 125, "/etc/to-root leads to the root itself"),
     "bad option for the kernel": (mount("tmpfs", "/data", "size=nonsense"), 125, "/mounts/7"),
     "made before the failure": (
         lambda document: (bind("/etc", "/made/here")(document), bind("/nowhere", "/x")(document)),
@@ -119,6 +123,7 @@ def test_a_failure_leaves_nothing(folder: Path, stance: Stance, name: str) -> No
     change(document)
     root = bundles.make_root(folder / "bundle" / "rootfs")
     root.chmod(0o777)  # whoever launches may make mount points
+    (root / "etc" / "to-root").symlink_to("/")
     (root / "etc" / "plain").write_text("text")
     (root / "etc" / "script").write_text("#!/nowhere\n")
     (root / "etc" / "script").chmod(0o755)
@@ -195,6 +200,50 @@ def test_the_bundle_and_its_lease_are_removed(folder: Path, stance: Stance) -> N
         assert bundles.launch(bundle, user=stance.user, remove=True).returncode == code
         assert not bundle.exists()
         assert not lease.exists()
+
+
+@pytest.mark.parametrize("runtime", ["native", "crun"])
+def test_the_bundle_of_a_killed_stage_is_swept_and_that_of_a_living_one_is_not(
+    folder: Path, stance: Stance, runtime: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    require("root")
+    monkeypatch.setattr(start, "SWEEP_AFTER", 0.0)
+    document = stance.config("sh", "-c", "echo ready; while :; do sleep 0.1; done")
+    bundle = bundles.write(folder / "bundles" / "one", document, user=stance.user)
+    (folder / "bundles").chmod(0o755)
+    runs.hand_over(folder / "bundles", stance.user)
+    with bundles.started(bundle, runtime, stance.user, remove=True) as (process, _):
+        start.sweep(folder / "bundles")
+        assert bundle.exists()
+        process.kill()
+        process.wait()
+        end = time.monotonic() + 10
+        while bundle.exists():  # the guard may still be at work
+            assert time.monotonic() < end
+            start.sweep(folder / "bundles")
+            time.sleep(0.05)
+
+
+def test_a_bundle_that_was_just_written_is_not_swept(tmp_path: Path) -> None:
+    (tmp_path / "bundle").mkdir()
+    (tmp_path / "file").touch()
+    start.sweep(tmp_path)
+    assert (tmp_path / "bundle").exists()
+
+
+@pytest.mark.parametrize("limit", [5, 7, 12])
+def test_too_few_descriptors_leave_no_bundle(tmp_path: Path, limit: int) -> None:
+    code = f"import resource; resource.setrlimit(resource.RLIMIT_NOFILE, ({limit}, {limit}))"
+    argv = [sys.executable, "-m", "hardening", "run", "-p", "strict", "--", "true"]
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}; import os, sys; os.execv(sys.argv[1], sys.argv[1:])", *argv],
+        env={**os.environ, "HARDENING_STATE": str(tmp_path / "state")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, "Traceback" in done.stderr) == (125, False), done.stderr
+    assert list(tmp_path.glob("state/bundles/*")) == []
 
 
 def test_a_lease_is_held_for_the_life_of_a_container(folder: Path, stance: Stance) -> None:
