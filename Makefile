@@ -1,21 +1,24 @@
 # The two commands of the README are `make demo` and `make test`; each does its own set-up.
 .POSIX:
-.PHONY: demo test check format clean
+.PHONY: help demo test check format clean
 
 # Arguments for pytest: make test T="tests/laws -k seccomp"
 T =
 
-demo:
+help: # this list
+	@sed -n 's/^\([a-z]*\): # \(.*\)/make \1	\2/p' Makefile | expand -t 16
+
+demo: # run a command under the strict profile, and show what the kernel says of it
 	@tools/demo
 
-test:
+test: # set-up, then every test that this user can run; T="tests/laws -k seccomp" chooses
 	@venv=$$(tools/setup test) && exec "$$venv/bin/python" -m pytest $(T)
 
-check:
+check: # ruff, mypy, and the examples of the documentation
 	@venv=$$(tools/setup check) && exec tools/check "$$venv"
 
-format:
+format: # what ruff can mend by itself
 	@venv=$$(tools/setup check) && "$$venv/bin/ruff" format . && "$$venv/bin/ruff" check --fix .
 
-clean:
+clean: # away with everything that these commands made
 	rm -rf .venv .venv-* build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

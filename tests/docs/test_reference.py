@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import subprocess
 import tomllib
 from typing import Any
 
@@ -90,6 +91,22 @@ def test_every_shipped_profile_has_a_page_that_names_its_exceptions(name: str) -
     for parent in profile.get("extends", []):
         assert f"]({parent}.md)" in page
     assert "exception" in page or "exceptions" not in profile
+
+
+def test_every_target_of_make_has_its_line_of_help_and_is_documented() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    targets = re.findall(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)[0].split()
+    helped = subprocess.run(["make", "-s", "help"], cwd=ROOT, text=True, stdout=subprocess.PIPE, check=True).stdout
+    assert [line.split()[1] for line in helped.splitlines()] == targets
+    contributing = (ROOT / "CONTRIBUTING.md").read_text()
+    assert not [target for target in targets if f"| `make {target}` |" not in contributing]
+
+
+def test_every_tool_for_people_is_documented() -> None:
+    contributing = (ROOT / "CONTRIBUTING.md").read_text()
+    for tool in ("compare", "facts.py", "reference.py", "setup"):
+        assert (ROOT / "tools" / tool).exists()
+        assert f"`tools/{tool}`" in contributing or f"tools/{tool} " in contributing, tool
 
 
 def test_the_pages_name_no_place_of_one_machine() -> None:
