@@ -175,6 +175,9 @@ def _looser_mounts(own: Mapping[str, compare.Value], bound: Mapping[str, compare
         kind, _, place = name.partition(" ")
         allowed = bound.get(name, ("ro", "nosuid", "nodev"))
         guards = {"ro", "nosuid", "nodev", "noexec"} & set(allowed)
+        if place == "/":
+            # The specification has one option for the root; the native launcher adds the others by itself.
+            guards &= {"ro"}
         if kind == "mount" and place not in KERNEL_PLACES and (guards - set(words) or _size(words) > _size(allowed)):
             yield name
     if not set(_options(bound["mount /proc"])) <= set(own["mount /proc"]):
