@@ -17,7 +17,7 @@ def directory() -> Path:
     Mode 0711: a container's mapped ids pass through it to their own bundle, and see nothing else. Raises `LaunchError`
     where it cannot be made, or belongs to somebody else.
     """
-    path = _location()
+    path = location()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         make(path)
@@ -40,7 +40,8 @@ def make(path: Path) -> None:
         path.chmod(0o711)
 
 
-def _location() -> Path:
+def location() -> Path:
+    """Where the state directory is or would be; nothing is made or looked at."""
     explicit = os.environ.get("HARDENING_STATE")
     if explicit:
         return Path(explicit).absolute()

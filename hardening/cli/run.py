@@ -64,6 +64,8 @@ def command(
 
     The root is the host's own, read-only and with its secrets hidden, unless a profile or an option names another.
     """
+    from hardening import state
+    from hardening.cli.missing import advice
     from hardening.runtime import LaunchRequest
 
     if as_json and not dry_run:
@@ -76,7 +78,7 @@ def command(
     composition = here.compose(stack.request(context, profiles))
     identity = start.new_id()
     if dry_run:
-        launch = LaunchRequest(identity, Path("STATE"), interactive, True, target)
+        launch = LaunchRequest(identity, state.location(), interactive, True, target)
         _show(engine, _plan(here, composition, command, engine, None), launch, as_json)
         return
     start.require_installed(engine)
@@ -84,6 +86,11 @@ def command(
     plan = _plan(here, composition, command, engine, bundle)
     if not quiet:
         show_notes(plan)
+        if not interactive and start.has_input():
+            output.note("standard input is not passed on: add -i")
+    missing = advice(plan.spec, command[0])
+    if missing:
+        output.note(f"hint: {missing}")
     launch = LaunchRequest(identity, bundle.parent.parent, interactive, True, target)
     start.start_new(plan.spec, bundle, engine.command(bundle, launch))
 
@@ -137,7 +144,6 @@ def _show(engine: Runtime, plan: Plan, launch: LaunchRequest, as_json: bool) -> 
 
     output.show(f"command  {shlex.join(plan.context.command)}")
     output.show(f"runtime  {engine.name} {engine.version() or '(not installed)'}")
-    output.show(f"argv     {shlex.join(argv)}")
     output.show(f"spec     {bundle}/config.json (not written; `hardening compose` shows it)\n")
     output.show_table(settings.stack(plan.composition))
     output.show("")
@@ -145,4 +151,5 @@ def _show(engine: Runtime, plan: Plan, launch: LaunchRequest, as_json: bool) -> 
     if plan.findings:
         output.show("")
         output.show_table(settings.findings(plan.findings))
+    output.show(f"\nargv     {shlex.join(argv)}")
     show_notes(plan, reported=True)

@@ -38,19 +38,19 @@ def test_where_it_is_for_an_ordinary_user(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.delenv("HARDENING_STATE", raising=False)
     monkeypatch.setattr(os, "geteuid", lambda: 48000)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    assert state._location() == tmp_path / "hardening"
+    assert state.location() == tmp_path / "hardening"
     monkeypatch.setenv("XDG_RUNTIME_DIR", "/nowhere")
     monkeypatch.setenv("XDG_STATE_HOME", "/s")
-    assert state._location() == Path("/s/hardening")
+    assert state.location() == Path("/s/hardening")
     monkeypatch.delenv("XDG_STATE_HOME")
     monkeypatch.setenv("HOME", "/home/x")
-    assert state._location() == Path("/home/x/.local/state/hardening")
+    assert state.location() == Path("/home/x/.local/state/hardening")
 
 
 def test_where_it_is_for_root(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HARDENING_STATE", raising=False)
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    assert state._location() == Path("/run/hardening")
+    assert state.location() == Path("/run/hardening")
 
 
 def refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> str:

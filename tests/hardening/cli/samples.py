@@ -228,6 +228,7 @@ def process(folder: Path, *arguments: str, broken: bool = False, **environment: 
     root = Path(__file__).parents[3]
     done = subprocess.run(
         [sys.executable, "-c", script, *arguments],
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         cwd=folder,

@@ -6,6 +6,8 @@ import hashlib
 import json
 import os
 import shutil
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -99,6 +101,35 @@ def test_compose_as_html_escapes_what_profiles_hold(folder: Path, capsys: pytest
 
 
 # run
+
+
+def test_dry_run_names_the_real_bundle_and_ends_with_the_arguments(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(session(folder), "run", "--dry-run", "--", "id") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1].startswith("argv ")
+    bundle = str(Path(os.environ["HARDENING_STATE"]) / "bundles/hardening-")
+    assert bundle in lines[-1]
+    assert any(line.startswith("spec ") and bundle in line for line in lines)
+    assert not Path(os.environ["HARDENING_STATE"]).exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"), [((), True), (("-i",), False), (("-q",), False)], ids=["plain", "interactive", "quiet"]
+)
+def test_input_that_is_not_passed_on_is_said(folder: Path, arguments: tuple[str, ...], told: bool) -> None:
+    script = "import sys; from pathlib import Path; from tests.hardening.cli.samples import main, session;"
+    script += f"sys.exit(main(sys.argv[1:], session(Path({str(folder)!r}))))"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    command = [sys.executable, "-c", script, "run", *arguments, "--", "true"]
+    with (folder / "input").open("w+") as file:
+        for stdin in (subprocess.PIPE, file, subprocess.DEVNULL):
+            done = subprocess.run(
+                command, stdin=stdin, capture_output=True, text=True, env=environment, check=True, timeout=60
+            )
+            expected = told and stdin != subprocess.DEVNULL
+            assert ("standard input is not passed on: add -i" in done.stderr) is expected
 
 
 def test_dry_run_shows_everything_and_writes_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
