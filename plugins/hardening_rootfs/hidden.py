@@ -6,6 +6,9 @@ import glob
 import os
 from collections.abc import Iterable
 
+from hardening_rootfs import aliases
+from hardening_rootfs.paths import is_below
+
 #: Stands for the caller's home and XDG directories.
 HOME = "~"
 
@@ -36,6 +39,9 @@ PATHS = (
     "/usr/lib/credstore",
 )
 
+#: Directories whose purpose is to hold roots: one that is named is shown, the others stay hidden.
+_STORES = tuple(f"/var/lib/{name}" for name in ("containerd", "containers", "docker", "lxc", "lxd", "machines"))
+
 #: Top-level entries of a host that belong to the running system, not to its files; shown as empty mount points.
 VOLATILE = ("/boot", "/dev", "/efi", "/lost+found", "/media", "/mnt", "/proc", "/run", "/sys", "/tmp")  # noqa: S108
 
@@ -62,3 +68,23 @@ def expand(members: Iterable[str], private: Iterable[str]) -> tuple[str, ...]:
         if not any(path.startswith(other + "/") for other in result):
             result.append(path)
     return tuple(result)
+
+
+def seen_in(root: str, secrets: Iterable[str]) -> tuple[str, ...]:
+    """Where a root directory shows hidden paths of the host, as paths in that root: it lies above them, or something that
+    holds them is mounted in it."""
+    real, mounts = os.path.realpath(root), aliases.mounted()
+    found = {name for secret in secrets for name in aliases.names(secret, mounts) if is_below(name, real)}
+    return tuple(sorted("/" + os.path.relpath(name, real) for name in found))
+
+
+def hiding(root: str, secrets: Iterable[str], private: Iterable[str]) -> str | None:
+    """The hidden path that a root directory is, or lies in; None where it may be shown. A directory in the caller's own
+    home, or in one that is there to hold roots, may."""
+    real, mounts = os.path.realpath(root), aliases.mounted()
+    allowed = [name for path in (*private, *_STORES) for name in aliases.names(os.path.realpath(path), mounts)]
+    for secret in secrets:
+        for name in aliases.names(secret, mounts):
+            if real == name or (is_below(real, name) and not any(is_below(real, path) for path in allowed)):
+                return secret
+    return None

@@ -84,6 +84,7 @@ def check(settings: RootfsSettings, context: Context) -> Iterable[Shortfall]:
     """What this host cannot enforce; raises `ProfileError` for a root, volume or device that is not there, and where the
     command has no mount namespace of its own."""
     require(settings)
+    require_shown(settings, context)
     around, kernel = Surroundings.of(context), context.host.kernel
     if not around.mount:
         raise ProfileError(
@@ -164,6 +165,24 @@ def require_root(root: Root) -> None:
         raise ProfileError(
             f"rootfs.path: cannot use {root}: {error.strerror}", origin=root.origin, hint="name an existing directory"
         ) from None
+
+
+def secrets(settings: RootfsSettings, context: Context) -> tuple[str, ...]:
+    """The paths of the host that are to be hidden and that there are."""
+    return hidden.expand(settings.hidden_paths.having(True), context.host.of(RootfsFacts).private)
+
+
+def require_shown(settings: RootfsSettings, context: Context) -> None:
+    """Raise `ProfileError` for a root directory that is hidden itself."""
+    if settings.path.is_host:
+        return
+    secret = hidden.hiding(settings.path.path, secrets(settings, context), context.host.of(RootfsFacts).private)
+    if secret is not None:
+        raise ProfileError(
+            f"rootfs.path: {settings.path} is hidden: rootfs.hidden_paths names {secret}",
+            origin=settings.path.origin,
+            hint="keep roots in /var/lib/machines, /srv or a directory of your own home",
+        )
 
 
 def _require_volume(volume: Volume) -> None:

@@ -43,8 +43,9 @@ def is_needed(root: str, targets: Iterable[Target]) -> bool:
     return bool(lacking)
 
 
-def build(root: str, targets: Sequence[Target], empty: frozenset[str]) -> Skeleton:
+def build(root: str, targets: Sequence[Target], empty: frozenset[str], *, spare: bool = False) -> Skeleton:
     """The skeleton of ``root`` with all ``targets``; ``empty`` are directories to be shown without what is in them.
+    With ``spare``, directories that are empty anyway are made and not mounted.
 
     Raises `ProfileError` where a mount point cannot be made, or would take too many mounts.
     """
@@ -65,6 +66,8 @@ def build(root: str, targets: Sequence[Target], empty: frozenset[str]) -> Skelet
     mounted = {target.path for target in targets}
     for path in sorted(open_directories):
         _open(root, path, open_directories | empty, mounted, files, binds)
+        if spare:
+            binds = [bind for bind in binds if not _is_empty(on_host(root, bind))]
         if len(files) > MAX_ENTRIES:
             inner = max(open_directories, key=len)
             raise ProfileError(
@@ -73,6 +76,14 @@ def build(root: str, targets: Sequence[Target], empty: frozenset[str]) -> Skelet
                 hint="mount somewhere else, or give a root that has the directory",
             )
     return Skeleton(dict(sorted((files | made).items())), tuple(sorted(binds)))
+
+
+def _is_empty(path: str) -> bool:
+    try:
+        return os.path.isdir(path) and not os.listdir(path)
+    except OSError:
+        # What the caller cannot read stays as it is: the command may have other rights.
+        return False
 
 
 def _parents(path: str) -> list[str]:

@@ -14,7 +14,7 @@ from hardening.schema import Members
 from hardening.spec import Directory, Fragment
 from hardening_namespaces.spec import to_oci
 from hardening_rootfs import hidden, mounts, skeleton
-from hardening_rootfs.host import RootfsFacts, Surroundings, require, volume_maps
+from hardening_rootfs.host import Surroundings, require, require_shown, secrets, volume_maps
 from hardening_rootfs.paths import is_below, on_host, resolve
 from hardening_rootfs.settings import RootfsSettings
 from hardening_rootfs.skeleton import Target
@@ -32,14 +32,17 @@ class Planned:
 def contribute(settings: RootfsSettings, context: Context, fragment: Fragment) -> None:
     """Root, mounts, masked and read-only paths, propagation. Raises `ProfileError` for what cannot be mounted."""
     require(settings)
+    require_shown(settings, context)
     around = Surroundings.of(context)
     root = settings.path.path
     planned = _place(root, [*_kernel(settings, context, around), *_tmpfs(settings), *_volumes(settings, context)])
     for item in planned.values():
         fragment.item("/mounts", item.target.path, _enforceable(item.mount, context), *item.leaves)
-    secret = _secrets(settings, context) if settings.path.is_host else ()
+    secret = secrets(settings, context)
+    if not settings.path.is_host:
+        secret = hidden.seen_in(root, secret)
     _root(settings, planned, secret, context, fragment)
-    masked = {*expand(root, settings.masked_paths), *_masks(secret, planned)}
+    masked = {*expand(root, settings.masked_paths), *_masks(settings, secret, planned)}
     if settings.sys != "none" and not around.own_sys:
         masked |= set(mounts.HOST_SYS)
     fragment.put("/linux/maskedPaths", sorted(masked), "rootfs.masked_paths", "rootfs.hidden_paths")
@@ -138,40 +141,46 @@ def _root(
     targets = [item.target for path, item in planned.items() if _cover(path, planned) is None]
     leaves = ("rootfs.path", "rootfs.read_only")
     fragment.put("/root/readonly", settings.read_only, "rootfs.read_only")
-    if not settings.path.is_host and not skeleton.is_needed(root, targets):
+    empty = _empty(settings, targets, secret)
+    if not settings.read_only and not empty and not skeleton.is_needed(root, targets):
+        # Only so can the command make files at the top; the restrictions on device nodes are the runtime's.
         fragment.put("/root/path", root, "rootfs.path")
         return
-    empty = {*hidden.VOLATILE} if settings.path.is_host else set()
-    for path in secret:
-        if path.count("/") == 1 or any(is_below(target.path, path) for target in targets):
-            empty |= {path} if os.path.isdir(path) else set()
-    built = skeleton.build(root, targets, frozenset(empty))
+    spare = settings.read_only and settings.propagation == "private" and not settings.path.is_host
+    built = skeleton.build(root, targets, empty, spare=spare)
     fragment.put("/root/path", "rootfs", "rootfs.path")
     fragment.file("rootfs", Directory())
     for path, content in built.files.items():
         fragment.file(f"rootfs{path}", content)
     read_only = ["rro"] if settings.read_only else []
-    rights = ["rnosuid", "rnodev"] if settings.path.is_host else ["rnodev"]
     for path in built.binds:
         mount = mounts.mount(
-            path, "bind", on_host(root, path), "rbind", *read_only, *rights, f"r{settings.propagation}"
+            path, "bind", on_host(root, path), "rbind", *read_only, "rnosuid", "rnodev", f"r{settings.propagation}"
         )
         fragment.item("/mounts", path, _enforceable(mount, context), *leaves)
 
 
-def _secrets(settings: RootfsSettings, context: Context) -> tuple[str, ...]:
-    return hidden.expand(settings.hidden_paths.having(True), context.host.of(RootfsFacts).private)
+def _empty(settings: RootfsSettings, targets: Iterable[Target], secret: Iterable[str]) -> frozenset[str]:
+    """The directories to be shown empty: of a host, those of the running system; hidden ones at the top, and those with a
+    mount in them."""
+    hollow = {
+        path
+        for path in secret
+        if path.count("/") == 1 or any(is_below(target.path, path) for target in targets)
+        if os.path.isdir(on_host(settings.path.path, path))
+    }
+    return frozenset(hollow | set(hidden.VOLATILE if settings.path.is_host else ()))
 
 
-def _masks(secret: Iterable[str], planned: dict[str, Planned]) -> Iterable[str]:
+def _masks(settings: RootfsSettings, secret: Iterable[str], planned: dict[str, Planned]) -> Iterable[str]:
     """The hidden paths that take a mask: not those that the skeleton shows empty, nor those below a file system of ours,
     nor those that a volume replaces or has a place in."""
     for path in secret:
         cover = _cover(path, planned)
         replaced = any(target == path or is_below(target, path) for target in planned)
         covered = cover is not None and planned[cover].mount["type"] != "bind"
-        volatile = any(is_below(path, other) for other in hidden.VOLATILE)
-        top = path.count("/") == 1 and os.path.isdir(path)
+        volatile = settings.path.is_host and any(is_below(path, other) for other in hidden.VOLATILE)
+        top = path.count("/") == 1 and os.path.isdir(on_host(settings.path.path, path))
         if not (replaced or covered or volatile or top):
             yield path
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -281,8 +282,27 @@ def test_a_root_of_ones_own(runtime: str) -> None:
         profile = f'[rootfs]\npath = "{root}"'
         with running(COMMON, profile, **by(runtime)) as found:
             assert refused(found, "touch /new")
-            assert mounts(found)["/"].top.endswith("/image")
+            assert {"ro", "nosuid", "nodev"} <= mounts(found)["/bin"].options
         assert sorted(str(path) for path in root.rglob("*")) == before
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_device_nodes_in_a_root_of_ones_own_do_not_work(runtime: str) -> None:
+    require("root")
+    with workplace() as folder:
+        root = busybox_root(folder / "image")
+        os.mknod(root / "etc/zero", 0o666 | stat.S_IFCHR, os.makedev(1, 5))
+        os.chmod(root / "etc/zero", 0o666)
+        with running(COMMON, f'[rootfs]\npath = "{root}"', **by(runtime)) as found:
+            assert refused(found, "head -c 1 /etc/zero > /tmp/read")
+            found.ask("head -c 1 /dev/zero > /tmp/read")
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_the_hosts_root_by_another_name_shows_no_more_than_the_hosts_root(runtime: str) -> None:
+    with running(COMMON, '[rootfs]\npath = "/proc/self/root"', **by(runtime)) as found:
+        assert found.ask("ls /root /home").split() == ["/home:", "/root:"]
+        assert refused(found, "test -s /etc/shadow")
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
@@ -351,13 +371,14 @@ def test_mounts_of_the_command_stay_its_own() -> None:
 def test_mounts_of_the_host_are_seen_only_where_that_was_said(propagation: str, data: Path) -> None:
     require("root")
     root = busybox_root(data / "image")
+    (root / "data/inner").mkdir(parents=True)
     subprocess.run(["mount", "--bind", str(root), str(root)], check=True)
     try:
         subprocess.run(["mount", "--make-shared", str(root)], check=True)
         profile = f'[rootfs]\npath = "{root}"\npropagation = "{propagation}"'
         with running(COMMON, profile, **by("native")) as found:
-            subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(root / "data")], check=True)
-            assert ("/data" in mounts(found)) is (propagation == "slave")
+            subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(root / "data/inner")], check=True)
+            assert ("/data/inner" in mounts(found)) is (propagation == "slave")
             assert not [item for item in mounts(found).values() if any("shared:" in field for field in item.fields)]
     finally:
         subprocess.run(["umount", "-R", str(root)], check=True)

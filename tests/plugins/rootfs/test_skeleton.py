@@ -30,6 +30,13 @@ def test_a_root_with_all_mount_points_needs_none(root: str) -> None:
     assert is_needed(root, [Target("/proc", True), Target("/sys", True)])
 
 
+def test_empty_directories_are_made_where_mounts_are_spared(root: str) -> None:
+    assert "/proc" in build(root, [], frozenset()).binds
+    spare = build(root, [], frozenset(), spare=True)
+    assert "/proc" not in spare.binds
+    assert "/proc" in spare.files
+
+
 def test_entries_are_directories_links_and_mounts(root: str) -> None:
     built = build(root, [Target("/proc", True), Target("/sys", True)], frozenset(["/home"]))
     assert built.binds == ("/marker", "/opt", "/usr")

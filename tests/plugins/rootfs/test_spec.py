@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -69,19 +70,29 @@ def test_a_volume_over_a_directory_leaves_its_secrets_masked(tmp_path: Path) -> 
     assert "/etc/shadow" in spec.document["linux"]["maskedPaths"]
 
 
-def test_a_root_of_ones_own_is_used_as_it_is(tmp_path: Path, image: Path) -> None:
+def test_nothing_of_a_root_of_ones_own_has_working_devices(tmp_path: Path, image: Path) -> None:
+    (image / "marker").write_text("x")
     spec = spec_of(tmp_path, '[rootfs]\npath = "image"')
-    assert spec.document["root"] == {"path": str(image), "readonly": True}
-    assert not spec.files
+    assert spec.document["root"] == {"path": "rootfs", "readonly": True}
+    shown = {place: mount for place, mount in mounts_of(spec).items() if mount["source"].startswith(f"{image}/")}
+    assert set(shown) == {"/marker", "/srv", "/var"}  # what is empty needs no mount
+    assert all({"rbind", "rro", "rnodev", "rnosuid"} <= set(mount["options"]) for mount in shown.values())
     assert "/etc/shadow" not in spec.document["linux"]["maskedPaths"]
+
+
+def test_a_writable_root_is_used_as_it_is_so_that_files_can_be_made_at_its_top(tmp_path: Path, image: Path) -> None:
+    spec = spec_of(tmp_path, '[rootfs]\npath = "image"\nread_only = false')
+    assert spec.document["root"] == {"path": str(image), "readonly": False}
+    assert not spec.files
 
 
 def test_a_root_that_lacks_mount_points_gets_a_skeleton(tmp_path: Path, image: Path) -> None:
     (image / "run").rmdir()
+    (image / "srv/data/file").write_text("x")
     spec = spec_of(tmp_path, '[rootfs]\npath = "image"\nvolumes = ["/usr:/srv/more:ro"]')
     assert spec.document["root"]["path"] == "rootfs"
     assert mounts_of(spec)["/srv/data"]["source"] == str(image / "srv/data")
-    assert "rro" in mounts_of(spec)["/bin"]["options"]
+    assert "rro" in mounts_of(spec)["/srv/data"]["options"]
     assert {"rootfs/run", "rootfs/srv/more"} <= set(spec.files)
     writable = spec_of(tmp_path, '[rootfs]\npath = "image"\nread_only = false')
     assert "rro" not in mounts_of(writable)["/bin"]["options"]
@@ -92,7 +103,6 @@ def test_links_in_the_root_lead_where_they_lead_inside(tmp_path: Path, image: Pa
     (image / "var/run").symlink_to("/run")
     spec = spec_of(tmp_path, '[rootfs]\npath = "image"\nvolumes = ["/usr:/var/run/usr:ro"]')
     assert mounts_of(spec)["/run/usr"]["source"] == "/usr"
-    assert not spec.files
 
 
 def test_two_names_of_one_place_are_an_error(tmp_path: Path, image: Path) -> None:
@@ -215,3 +225,45 @@ def test_the_source_is_where_the_caller_sees_it(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     mount = mounts_of(spec_of(tmp_path, '[rootfs]\nvolumes = ["data:/srv/x"]'))["/srv/x"]
     assert mount["source"] == os.path.join(tmp_path, "data")
+
+
+SECRETS = """
+[rootfs]
+path = "image"
+[rootfs.hidden_paths]
+add = ["%s/keys", "%s/top"]
+"""
+
+
+def test_a_root_of_ones_own_hides_what_it_holds_of_the_host(tmp_path: Path, image: Path) -> None:
+    (image / "srv/keys").mkdir()
+    (image / "top").mkdir()
+    profile = SECRETS % (image / "srv", image)
+    linux = spec_of(tmp_path, profile).document["linux"]
+    assert "/srv/keys" in linux["maskedPaths"]
+    spec = spec_of(tmp_path, profile)
+    assert "/top" not in mounts_of(spec)
+    assert spec.files["rootfs/top"] == Directory()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root makes bind mounts")
+def test_a_root_hides_what_is_mounted_in_it(tmp_path: Path, image: Path) -> None:
+    (tmp_path / "store/keys").mkdir(parents=True)
+    subprocess.run(["mount", "--bind", tmp_path / "store", image / "srv"], check=True)
+    try:
+        linux = spec_of(tmp_path, SECRETS % (tmp_path / "store", tmp_path)).document["linux"]
+    finally:
+        subprocess.run(["umount", image / "srv"], check=True)
+    assert "/srv/keys" in linux["maskedPaths"]
+
+
+def test_a_hidden_directory_is_no_root(tmp_path: Path, image: Path) -> None:
+    hide = f'hidden_paths.add = ["{image}"]'
+    for path in ("image", "image/srv"):
+        with pytest.raises(ProfileError, match=f"is hidden: rootfs.hidden_paths names {image}"):
+            spec_of(tmp_path, f'[rootfs]\npath = "{path}"\n{hide}')
+    mine = host(private=(str(image),))
+    for profile in ('[rootfs]\npath = "image/srv"', f'[rootfs]\npath = "image/srv"\n{hide}'):
+        assert spec_of(tmp_path, profile, on=mine).document["root"]["path"] == "rootfs"
+    with pytest.raises(ProfileError, match="is hidden"):
+        spec_of(tmp_path, '[rootfs]\npath = "image"', on=mine)
