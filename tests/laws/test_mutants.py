@@ -114,7 +114,7 @@ def _first_is_the_measure(self: Fold, layer: Any, said: Say, exception: Any) -> 
     if self.kind.at_most(said.value, first):
         self.value, self.origin = said.value, said.origin
     elif exception is None:
-        raise self._loosening(said)
+        raise self._loosening(layer, said)
 
 
 _honest = Fold._say
@@ -122,7 +122,7 @@ _honest = Fold._say
 
 def _equal_is_refused(self: Fold, layer: Any, said: Say, exception: Any) -> None:
     if self.origin is not None and self.kind.at_most(self.value, said.value):
-        raise self._loosening(said)
+        raise self._loosening(layer, said)
     _honest(self, layer, said, exception)
 
 
