@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from hardening.cli.session import Request, session
-from hardening.errors import HardeningError, PluginError
+from hardening.errors import HardeningError, PluginError, UsageError
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -125,7 +125,19 @@ def _collect_sets(ctx: click.Context, parameter: click.Parameter, value: tuple[s
     if value:
         parse = parse_set if parameter.name == "sets" else parse_exception
         says: list[Said] = ctx.meta.setdefault(_SAYS, [])
-        says += [parse(text) for text in value]
+        try:
+            says += [parse(text) for text in value]
+        except UsageError as error:
+            _name_the_table(ctx, error)
+            raise
+
+
+def _name_the_table(ctx: click.Context, error: UsageError) -> None:
+    """Where a setting was written without its table, say which table has it."""
+    from hardening.report.explain import elsewhere
+
+    key = str(error.origin).removeprefix("--set ").partition("=")[0].strip()
+    error.hint = elsewhere(session(ctx).plugins.mechanisms, key) or error.hint
 
 
 def stack_options(function: F) -> F:

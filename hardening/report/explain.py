@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import attrs
@@ -19,6 +19,8 @@ from hardening.report.table import Table
 from hardening.schema import REST, Family, Leaf
 from hardening.source import Node, command_line
 
+#: Most leaves that one hint names.
+MEANT = 3
 _CALL = re.compile(r"(?P<table>[^.()]+)\.(?P<key>[^()]+)\((?P<arguments>[^()]*)\)")
 
 
@@ -58,7 +60,8 @@ def find(composition: Composition, question: str) -> Answer:
     mechanism = next((item for item in composition.mechanisms if item.name == table), None)
     if mechanism is None:
         names = [item.name for item in composition.mechanisms]
-        hint = nearest(table, names) or f"the tables are {', '.join(names)}"
+        meant = elsewhere(composition.mechanisms, question, composition.leaves)
+        hint = meant or nearest(table, names) or f"the tables are {', '.join(names)}"
         raise UsageError(f'there is no table "{table}"', origin=question, hint=hint)
     own = tuple(entry for leaf, entry in sorted(composition.leaves.items()) if leaf.mechanism == table)
     if not below:
@@ -72,6 +75,15 @@ def find(composition: Composition, question: str) -> Answer:
         hint = nearest(below.partition("(")[0], known) or f"`hardening explain {table}` lists what there is"
         raise UsageError(f'there is no "{below}" in {table}', origin=question, hint=hint)
     return Answer(tuple(found), len(found) == 1)
+
+
+def elsewhere(mechanisms: Iterable[Mechanism[Any]], name: str, leaves: Iterable[Leaf] = ()) -> str | None:
+    """A hint for the name of a setting, or of a member of a family, that was written without its table."""
+    found = [str(item.leaf(setting)) for item in mechanisms for setting in item.schema.settings
+             if name in (setting, setting.rpartition(".")[2]) and setting != "requirement"]  # fmt: skip
+    found += [str(leaf) for leaf in leaves if leaf.member and leaf.member.upper() == name.upper().removeprefix("CAP_")]
+    known = list(dict.fromkeys(found))[:MEANT]
+    return f"did you mean {' or '.join(known)}?" if known else None
 
 
 def _prefixes(mechanism: Mechanism[Any]) -> Iterator[str]:

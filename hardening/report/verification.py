@@ -42,5 +42,9 @@ def judge(composition: Composition, checks: Iterable[Check], shortfalls: Iterabl
 
 def table(lines: Iterable[Line]) -> Table:
     """The comparisons as a table."""
-    rows = tuple((line.leaf, line.expected, line.kernel, line.result) for line in lines)
+    rows = tuple((line.leaf, _shown(line.expected), _shown(line.kernel), line.result) for line in lines)
     return Table(("leaf", "composed", "kernel says", "result"), rows)
+
+
+def _shown(text: str) -> str:
+    return "-" if text in ("", "None") else text
