@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 PROGRAM = "hardening"
 COMPLETE_VARIABLE = "_HARDENING_COMPLETE"
 ALIKE = 0.8
+GROUPED = 4
 
 
 def main(arguments: Sequence[str] | None = None, session: Session | None = None) -> int:
@@ -132,10 +133,30 @@ def _instead(error: click.NoSuchOption, context: click.Context | None) -> str | 
     return None
 
 
+def _grouped(problems: Sequence[HardeningError]) -> list[HardeningError]:
+    """Problems that differ only in the member that they begin with, as one that names all members."""
+    groups: dict[tuple[str, str, str, str], list[tuple[str, HardeningError]]] = {}
+    for problem in problems:
+        leaf, _, what = problem.message.partition(": ")
+        table, _, member = leaf.rpartition(".")
+        hint = (problem.hint or "").replace(leaf, f"{table}.NAME") if leaf else problem.hint or ""
+        groups.setdefault((str(problem.origin), table, what, hint), []).append((member, problem))
+    shown: list[HardeningError] = []
+    for (_, table, what, hint), found in groups.items():
+        if len(found) < GROUPED or not what:
+            shown += [problem for _, problem in found]
+            continue
+        first = found[0][1]
+        members = ", ".join(member for member, _ in found)
+        message = f"{len(found)} of {table}: {what}: {members}"
+        shown.append(HardeningError(message, origin=first.origin, hint=hint or None))
+    return shown
+
+
 def _report(error: HardeningError) -> None:
     """Print one error, or each of several, on standard error."""
     mark = click.style("error:", fg="red", bold=True) if in_colour(sys.stderr) else "error:"
-    for problem in error.problems if isinstance(error, Problems) else (error,):
+    for problem in _grouped(error.problems) if isinstance(error, Problems) else (error,):
         try:
             sys.stdout.flush()
             print(mark, escape(str(problem)), file=sys.stderr, flush=True)

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from hardening import cli
 from hardening.cli import main
 from hardening.cli.root import COMMANDS, root
+from hardening.errors import HardeningError, Problems
 from tests.hardening.cli.samples import call, process, profile, session
 
 
@@ -220,3 +222,18 @@ def test_closed_standard_descriptors_do_no_harm(closed: tuple[int, ...]) -> None
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("hardening ") is (1 not in closed)
+
+
+def test_problems_of_one_kind_at_one_place_are_one_message(capsys: pytest.CaptureFixture[str]) -> None:
+    same = [
+        HardeningError(f"box.colours.{name}: too bright", origin="a:1", hint=f"except box.colours.{name}")
+        for name in "abcd"
+    ]
+    other = HardeningError("box.size: too big", origin="a:2")
+    cli._report(Problems([*same[:2], other, *same[2:]]))
+    assert capsys.readouterr().err == (
+        "error: a:1: 4 of box.colours: too bright: a, b, c, d\nhint: except box.colours.NAME\n"
+        "error: a:2: box.size: too big\n"
+    )
+    cli._report(Problems(same[:3]))
+    assert capsys.readouterr().err.count("error: ") == 3
