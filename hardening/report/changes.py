@@ -11,6 +11,8 @@ import attrs
 from hardening.report.table import Table
 from hardening.spec import escape
 
+UMASK = "/process/user/umask"
+
 
 @attrs.frozen
 class Change:
@@ -83,8 +85,15 @@ def _decided(pointer: str, leaves: Mapping[str, tuple[str, ...]]) -> tuple[str, 
 
 def table(items: list[Change]) -> Table:
     """Changes, one a line."""
-    rows = tuple((item.pointer, _shown(item.before), _shown(item.after), ", ".join(item.leaves[:4])) for item in items)
+    rows = tuple(
+        (item.pointer, _cell(item, item.before), _cell(item, item.after), ", ".join(item.leaves[:4])) for item in items
+    )
     return Table(("pointer", "before", "after", "because of"), rows, "changes")
+
+
+def _cell(change: Change, value: Any) -> str:
+    # A file mode means nothing to a reader in JSON's decimal.
+    return f"0{value:03o}" if change.pointer == UMASK and isinstance(value, int) and value >= 0 else _shown(value)
 
 
 def _shown(value: Any) -> str:

@@ -84,3 +84,8 @@ def _ordered(value: Any) -> Any:
     if isinstance(value, list):
         return sorted(map(repr, map(_ordered, value)))
     return value
+
+
+def test_a_umask_is_shown_in_octal() -> None:
+    shown = table([Change("/process/user/umask", None, 18), Change("/process/oomScoreAdj", 18, 0)])
+    assert [row[1:3] for row in shown.rows] == [("-", "0022"), ("18", "0")]
