@@ -80,6 +80,8 @@ def command(
     plan = _plan(here, request, command, bundle)
     if not quiet:
         show_notes(plan, reported=form in ("html", "sarif"))
+        if bundle is not None and not command:
+            output.note("the bundle has no command to run: add `-- COMMAND`")
     return _write(here, plan, form, bundle)
 
 

@@ -37,7 +37,7 @@ def list_profiles(context: click.Context, as_json: bool) -> int:
                 entry["name"],
                 entry["description"] or (f"cannot be read: {entry['problem']}" if entry["problem"] else ""),
                 entry["owner"],
-                entry["file"],
+                entry["file"] if entry["shadows"] or entry["problem"] else "",
                 ", ".join(entry["shadows"]),
             )
             for entry in entries

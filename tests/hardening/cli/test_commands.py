@@ -395,3 +395,18 @@ def test_completion_knows_profiles_runtimes_options_and_settings(words: str, fou
         folder, _HARDENING_COMPLETE="bash_complete", COMP_WORDS=words, COMP_CWORD=str(len(words.split()) - 1)
     )
     assert [line.partition(",")[2] for line in done.stdout.splitlines()] == found
+
+
+def test_profile_list_shows_files_only_where_they_matter(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(session(folder), "profile", "list") == 0
+    assert str(folder) not in capsys.readouterr().out
+    profile(folder, "broken", "[[")
+    assert call(session(folder), "profile", "list") == 1
+    assert capsys.readouterr().out.count(str(folder)) == 1
+
+
+def test_a_bundle_without_a_command_is_noted(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(session(folder), "compose", "-o", str(folder / "empty")) == 0
+    assert capsys.readouterr().err == "the bundle has no command to run: add `-- COMMAND`\n"
+    assert call(session(folder), "compose", "-o", str(folder / "full"), "--", "id") == 0
+    assert capsys.readouterr().err == ""
