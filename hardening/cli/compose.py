@@ -80,9 +80,10 @@ def command(
     plan = _plan(here, request, command, bundle)
     if not quiet:
         show_notes(plan, reported=form in ("html", "sarif"))
-        if bundle is not None and not command:
-            output.note("the bundle has no command to run: add `-- COMMAND`")
-    return _write(here, plan, form, bundle)
+    code = _write(here, plan, form, bundle)
+    if bundle is not None and not (command or quiet):
+        output.note("the bundle has no command to run: add `-- COMMAND`")
+    return code
 
 
 def _plan(here: Session, request: Request, command: tuple[str, ...], bundle: Path | None) -> Plan:

@@ -87,6 +87,9 @@ def _says(mechanism: Mechanism[Any], path: tuple[str, ...], option: Option, valu
     flag = min(option.flags, key=len)
     if option.value is not None:
         return [Said(path, option.value, flag)] if value else []
+    if "--" in (value or ()):
+        # The parser takes the end of the options for the value.
+        raise UsageError(f"{flag} needs a value", hint=f"write {flag} {option.metavar or 'VALUE'}, and then `--`")
     number = _is_number(mechanism, option)
     return [
         Said(path, [text] if option.multiple else int(text) if number and _is_digits(text) else text, f"{flag} {text}")

@@ -110,6 +110,7 @@ def test_a_bad_profile_is_one_message(case: Case, folder: Path) -> None:
         (["run", "--runtime", "natve", "--", "id"], 2, 'no runtime "natve"', '"native"'),
         (["run", "--runtime", "crun", "--", "id"], 125, "crun is not installed", "hardening doctor"),
         (["run", "--set", "box.size", "--", "id"], 2, "--set box.size: no TABLE.KEY=VALUE", "write"),
+        (["run", "--size", "--", "id"], 2, "--size needs a value", "write --size NUMBER, and then `--`"),
         (["run", "--set", "closed=true", "--", "id"], 2, "closed is a whole table", "did you mean box.closed?"),
         (["explain", "lock"], 2, 'there is no table "lock"', "did you mean box.lid.lock?"),
         (["explain", "RED"], 2, 'there is no table "RED"', "did you mean box.colours.red?"),
