@@ -162,7 +162,7 @@ def test_tables_are_drawn_on_a_terminal_and_aligned_in_pipes(folder: Path) -> No
     assert "─" in on_terminal(folder, "profile", "list")
     piped = process(folder, "profile", "list")
     assert "─" not in piped.stdout
-    assert piped.stdout.splitlines()[0].split() == ["PROFILE", "DESCRIPTION", "FROM", "FILE"]
+    assert piped.stdout.splitlines()[0].split() == ["PROFILE", "DESCRIPTION", "FROM"]
 
 
 def test_no_colour_on_a_terminal_that_asks_for_none(folder: Path) -> None:
