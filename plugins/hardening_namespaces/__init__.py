@@ -6,17 +6,19 @@ clock offsets.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from hardening.findings import Finding
 from hardening.hookspecs import hookimpl
 from hardening.host import Host
-from hardening.mechanism import Check, Context, Excess, Mechanism, Option, Shortfall
+from hardening.mechanism import Check, Context, Excess, Mechanism, Option, Reading, Shortfall
+from hardening.schema import Say
+from hardening.source import Node
 from hardening.spec import Fragment
 from hardening_namespaces import facts, findings, spec, tighten
 from hardening_namespaces.host import check
-from hardening_namespaces.settings import NamespacesSettings
+from hardening_namespaces.settings import NamespacesSettings, read
 
 
 class Namespaces(Mechanism[NamespacesSettings]):
@@ -26,6 +28,9 @@ class Namespaces(Mechanism[NamespacesSettings]):
     summary = "what is private to the command: process ids, mounts, network, users and more"
     settings_type = NamespacesSettings
     owns = tuple(f"/linux/{name}" for name in ("namespaces", "uidMappings", "gidMappings", "timeOffsets"))
+
+    def says(self, table: Node, reading: Reading) -> Iterator[Say]:
+        return read(self.schema, table)
 
     def options(self) -> Sequence[Option]:
         return (

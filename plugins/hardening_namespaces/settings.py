@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Iterator
 
 import attrs
 
 from hardening.kinds import Choice, Exact, Neutral
-from hardening.schema import Members, family, scalar
+from hardening.schema import Members, Say, Schema, family, read_table, scalar
 from hardening.source import Node
 
 PRIVATE = "private"
@@ -210,3 +211,15 @@ class NamespacesSettings:
         """Where the namespace of a TOML name is: private, host or a path."""
         value: str = getattr(self, name)
         return value
+
+
+def read(schema: Schema, table: Node) -> Iterator[Say]:
+    """The says of a table. A way of mapping ids says of the explicit maps that there are none, so that it binds them: as a
+    value and as a limit."""
+    says = list(read_table(schema, table))
+    yield from says
+    named = {say.setting: say for say in says}
+    if "id_map" in named:
+        for setting in ("uid_map", "gid_map"):
+            if setting not in named:
+                yield Say(setting, "", (), named["id_map"].origin)

@@ -7,8 +7,9 @@ import pytest
 from hardening.errors import ProfileError
 from hardening.laws import check_kind, check_mechanism
 from hardening_namespaces import Namespaces
-from hardening_namespaces.settings import TYPES, IdMapping, IdRange, sysctl_namespace
+from hardening_namespaces.settings import TYPES, IdMapping, IdRange, read, sysctl_namespace
 from tests.plugins.namespaces.stacks import composition, host, settings
+from tests.support.texts import document
 
 
 def test_no_network_is_a_private_one_and_only_that() -> None:
@@ -108,3 +109,15 @@ def test_host_and_domain_name_have_no_order() -> None:
 def test_the_laws_hold() -> None:
     assert check_kind(IdMapping()) == []
     assert check_mechanism(Namespaces(), host(), stacks=120) == []
+
+
+def test_a_way_of_mapping_ids_binds_explicit_maps_as_value_and_as_limit() -> None:
+    """What `id_map` says would mean nothing if another key could map ids past it."""
+    said = {say.setting: say.value for say in read(Namespaces().schema, document('id_map = "auto"').root)}
+    assert said == {"id_map": "auto", "uid_map": (), "gid_map": ()}
+    both = {
+        say.setting: say.value
+        for say in read(Namespaces().schema, document('id_map = "root"\nuid_map = ["0:5:1"]').root)
+    }
+    assert both["uid_map"] == (IdRange(0, 5, 1),)
+    assert both["gid_map"] == ()
