@@ -244,19 +244,3 @@ def test_devices_of_the_host_keep_their_owner(folder: Path, stance: Stance, runt
     after = os.stat("/dev/null")
     assert (after.st_uid, after.st_gid, after.st_mode) == (before.st_uid, before.st_gid, before.st_mode)
     assert stat.S_ISCHR(after.st_mode)
-
-
-def test_a_launch_takes_at_most_a_few_times_as_long_as_the_interpreter(folder: Path, stance: Stance) -> None:
-    bundle = bundles.write(folder / "bundle", stance.config("true"), user=stance.user)
-    argv = bundles.stage(bundle, user=stance.user)
-    bare = [*argv[: argv.index("-c")], "-c", "pass"]
-
-    def fastest(command: list[str]) -> float:
-        times = []
-        for _ in range(15):
-            begin = time.perf_counter()
-            subprocess.run(command, check=True, stdin=subprocess.DEVNULL, cwd="/")
-            times.append(time.perf_counter() - begin)
-        return min(times)
-
-    assert fastest(argv) < 6 * fastest(bare)
