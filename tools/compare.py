@@ -67,6 +67,10 @@ DIFFERENCES = (
     *_difference("hidden-file", "crun", "ro", "rw", "crun hides files below a /dev/null that is mounted read-only"),
     *_difference("Groups", "runc", "its-own", "",
                  "runc drops no groups of an ordinary user, and one who has others than the primary one is refused"),
+    *_difference("mount /", "crun", "", "nosuid nodev",
+                 "the OCI spec has no such flags for the root, which holds nothing but what is mounted with them"),
+    *_difference("mount /", "runc", "", "nosuid nodev",
+                 "the OCI spec has no such flags for the root, which holds nothing but what is mounted with them"),
     *_difference("cgroup", "crun", "its-own", "the-caller's", "crun makes a cgroup for every container of root"),
     *_difference("cgroup", "runc", "its-own", "the-caller's", "runc makes a cgroup for every container of root"),
 )  # fmt: skip

@@ -202,7 +202,7 @@ def test_no_option_goes_beyond_a_limit_exception_or_not(hardening: Program, name
 
 @pytest.mark.parametrize("name", OPTIONS)
 def test_a_layer_says_it_with_the_same_words(hardening: Program, name: str) -> None:
-    """The same loosening in a file of its own: refused with the same message, but for the place."""
+    """The same loosening in a file of its own: refused with the same message, but for the place and how to permit it."""
     words = OPTIONS[name][0]
     table = {
         "a value": "[process.rlimits]\nnofile = 4096\n",
@@ -210,10 +210,13 @@ def test_a_layer_says_it_with_the_same_words(hardening: Program, name: str) -> N
         "a volume": '[rootfs]\nvolumes.add = ["/srv:/srv:ro"]\n',
     }[name]
     Path("layer.toml").write_text(table)
-    by_option = hardening("compose", "-q", "-p", "team.toml", *words).stderr
+    by_option = hardening("compose", "-q", "-p", "team.toml", *words).stderr.partition(", or add ")
     by_layer = hardening("compose", "-q", "-p", "team.toml", "-p", "layer.toml")
     assert by_layer.code == 2
-    assert by_layer.stderr == by_option.replace(" ".join(words), "layer.toml:2")
+    message, _, permission = by_layer.stderr.partition(", or add ")
+    assert message == by_option[0].replace(" ".join(words), "layer.toml:2")
+    assert permission.startswith("to the same layer: [[exceptions]]")
+    assert by_option[2].startswith("--exception ")
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
