@@ -285,7 +285,10 @@ def running_tightened(
     user: User | None = None,
 ) -> Iterator[tuple[Running, tuple[Excess, ...]]]:
     """Run a configuration that was made elsewhere, tightened to a stack of TOML texts: with `SHELL` as its command and a
-    busybox root in the place of its own. Also what it asked for beyond the stack."""
+    busybox root in the place of its own. Also what it asked for beyond the stack.
+
+    What goes because no mechanism that takes part answers for it is filled in again, as `planned` does.
+    """
     with workplace() as folder:
         document = json.loads(json.dumps(foreign))
         document["root"] = {**document.get("root", {}), "path": str(busybox_root(folder / "root"))}
@@ -294,9 +297,10 @@ def running_tightened(
         host = host_of(user, plugins)
         composition = composed(profiles, plugins, host, folder)
         plan = pipeline.tighten(plugins, composition, host, document, bundle=folder / "bundle")
-        bundle.write(plan.spec, folder / "bundle")
+        tightened = filled(plan.spec.document, SHELL, (0, 0), folder / "root")
+        bundle.write(attrs.evolve(plan.spec, config=to_json(tightened)), folder / "bundle")
         hand_over(folder, user)
-        with running_bundle(folder, plan.spec.document, runtime=runtime, user=user) as found:
+        with running_bundle(folder, tightened, runtime=runtime, user=user) as found:
             yield found, plan.excesses
 
 

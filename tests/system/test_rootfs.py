@@ -421,7 +421,8 @@ def test_a_foreign_configuration_is_tightened_and_runs(program: str, data: Path)
     ]
     with applied(program, profile=None, extra=extra) as found:
         found.ask("touch /new; touch /data/new; cat /opt/shadow > /dev/null; cp /data/program /tmp/x; /tmp/x")
-    with applied(program, profile="[rootfs]", extra=extra) as found:
+    named = f'[rootfs]\nvolumes = ["{data}:/data:ro"]'
+    with applied(program, profile=named, extra=extra) as found:
         for line in ("touch /new", "touch /data/new2", "test -e /opt/shadow", "touch /dev/new"):
             assert refused(found, line)
         found.ask("cat /data/file; touch /run/x; cp /data/program /tmp/x; sh /tmp/x")
@@ -429,5 +430,10 @@ def test_a_foreign_configuration_is_tightened_and_runs(program: str, data: Path)
         seen = mounts(found)
         assert (seen["/proc"].data["subset"], seen["/tmp"].data["size"]) == ("pid", "65536k")
         assert {"ro", "nosuid", "nodev"} <= seen["/data"].options
-        profile = f'[rootfs]\npath = "{data}"'
+        assert "/opt" not in seen
+        profile = f'{named}\npath = "{data}"'
         assert [check for check in checks(found, profile) if not check.holds] == []
+    # A bind that the profile does not name goes.
+    with applied(program, profile="[rootfs]", extra=extra) as found:
+        assert not {"/data", "/opt"} & set(mounts(found))
+        assert refused(found, "test -e /data/file")
