@@ -86,7 +86,7 @@ def command(
     plan = _plan(here, composition, command, engine, bundle)
     if not quiet:
         show_notes(plan)
-        if not interactive and start.has_input():
+        if not interactive and (start.has_input() or plan.spec.document.get("process", {}).get("terminal")):
             output.note("standard input is not passed on: add -i")
     missing = advice(plan.spec, command[0])
     if missing:

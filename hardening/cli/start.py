@@ -75,9 +75,9 @@ def new_id() -> str:
 
 
 def has_input() -> bool:
-    """Whether standard input is something that a command could read: a terminal, a pipe or a file."""
+    """Whether standard input was given for a command to read: a pipe or a file. A terminal is there in any case."""
     mode = os.fstat(0).st_mode
-    return stat.S_ISFIFO(mode) or stat.S_ISREG(mode) or os.isatty(0)
+    return stat.S_ISFIFO(mode) or stat.S_ISREG(mode)
 
 
 def require_installed(runtime: Runtime) -> None:

@@ -176,7 +176,12 @@ def filled(document: Mapping[str, Any], command: Sequence[str], ids: tuple[int, 
     mounts = [
         {"destination": "/proc", "type": "proc", "source": "proc"},
         {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "mode=755", "size=64k"]},
-        {"destination": "/tmp", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "nodev", "size=1m", "mode=1777"]},
+        {
+            "destination": "/tmp",
+            "type": "tmpfs",
+            "source": "tmpfs",
+            "options": ["nosuid", "nodev", "size=1m", "mode=1777"],
+        },
     ]
     kinds = [entry["type"] for entry in document.get("linux", {}).get("namespaces", []) if "path" not in entry]
     if "pid" not in kinds:
