@@ -93,6 +93,7 @@ def _place(root: str, wanted: Iterable[Planned]) -> dict[str, Planned]:
         path = item.target.path
         if _cover(path, placed) is None:
             path = resolve(root, path).path
+        _require_own_name(item, path)
         if said.get(path, item.target.path) != item.target.path:
             raise ProfileError(
                 f"{item.target.path} and {said[path]} are one place in the root, {path}", origin=item.target.origin
@@ -105,6 +106,16 @@ def _place(root: str, wanted: Iterable[Planned]) -> dict[str, Planned]:
             item, mount=item.mount | {"destination": path}, target=attrs.evolve(item.target, path=path)
         )
     return placed
+
+
+def _require_own_name(item: Planned, path: str) -> None:
+    """A volume is said of the place where it lies: what a limit or another layer says of that place must meet it."""
+    if path != item.target.path and any(leaf.startswith("rootfs.volumes.") for leaf in item.leaves):
+        raise ProfileError(
+            f"rootfs.volumes.{item.target.path}: {item.target.path} is {path} in the root",
+            origin=item.target.origin,
+            hint=f"name the place itself: {path}",
+        )
 
 
 def _cover(path: str, placed: Iterable[str]) -> str | None:

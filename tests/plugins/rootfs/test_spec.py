@@ -99,16 +99,20 @@ def test_a_root_that_lacks_mount_points_gets_a_skeleton(tmp_path: Path, image: P
     assert writable.document["root"]["readonly"] is False
 
 
-def test_links_in_the_root_lead_where_they_lead_inside(tmp_path: Path, image: Path) -> None:
+def test_a_volume_is_said_of_the_place_where_it_lies(tmp_path: Path, image: Path) -> None:
+    """By another name it would pass by a limit, or another layer's word, on that place."""
     (image / "var/run").symlink_to("/run")
-    spec = spec_of(tmp_path, '[rootfs]\npath = "image"\nvolumes = ["/usr:/var/run/usr:ro"]')
+    with pytest.raises(ProfileError, match=r"/var/run/usr is /run/usr in the root") as raised:
+        spec_of(tmp_path, '[rootfs]\npath = "image"\nvolumes = ["/usr:/var/run/usr:ro"]')
+    assert raised.value.hint == "name the place itself: /run/usr"
+    spec = spec_of(tmp_path, '[rootfs]\npath = "image"\nvolumes = ["/usr:/run/usr:ro"]')
     assert mounts_of(spec)["/run/usr"]["source"] == "/usr"
 
 
 def test_two_names_of_one_place_are_an_error(tmp_path: Path, image: Path) -> None:
     (image / "data").symlink_to("/srv/data")
     with pytest.raises(ProfileError, match="are one place in the root, /srv/data") as raised:
-        spec_of(tmp_path, '[rootfs]\npath = "image"\nvolumes = ["/usr:/data:ro",\n"/etc:/srv/data:ro"]')
+        spec_of(tmp_path, '[rootfs]\npath = "image"\ntmpfs.add = ["/data"]\nvolumes = ["/etc:/srv/data:ro"]')
     assert "layer0.toml:" in str(raised.value.origin)
 
 
