@@ -28,14 +28,15 @@ def read(path: Path, what: str, longest: int, *, hint: str, own: bool = False) -
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise ProfileError(f"{what} is not a regular file", origin=path, hint="name a regular file")
-        if own and status.st_uid not in (0, os.geteuid()):
+        trusted = {0, os.geteuid(), *_unmapped()}
+        if own and status.st_uid not in trusted:
             raise ProfileError(
                 f"{what} belongs to another user (uid {status.st_uid})",
                 origin=path,
                 hint="to use it all the same, name it by its path",
             )
         _refuse_mode(status, path, what)
-        _require_safe_way(path, what, {0, os.geteuid()} | (set() if own else {status.st_uid}))
+        _require_safe_way(path, what, trusted if own else trusted | {status.st_uid})
         with os.fdopen(os.dup(descriptor), "rb") as file:
             data = file.read(longest + 1)
     except OSError as error:
@@ -45,6 +46,14 @@ def read(path: Path, what: str, longest: int, *, hint: str, own: bool = False) -
     if len(data) > longest:
         raise ProfileError(f"{what} is larger than {longest} bytes", origin=path, hint="split it")
     return data
+
+
+def _unmapped() -> set[int]:
+    """The id that stands for the host's root, and for every other unmapped owner, inside a user namespace
+    (user_namespaces(7), unmapped user and group IDs); none in the initial one."""
+    if Path("/proc/self/uid_map").read_text().split() == ["0", "0", "4294967295"]:
+        return set()
+    return {int(Path("/proc/sys/kernel/overflowuid").read_text())}
 
 
 def _require_safe_way(path: Path, what: str, trusted: set[int]) -> None:

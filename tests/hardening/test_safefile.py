@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -101,3 +103,17 @@ def test_what_is_too_large_or_no_file(folder: Path) -> None:
     assert "not a regular file" in refused(folder / "fifo")
     (folder / "loop").symlink_to("loop")
     assert "cannot read the file" in refused(folder / "loop")
+
+
+def test_inside_a_user_namespace_unmapped_owners_are_not_told_apart(folder: Path) -> None:
+    """There the host's root is nobody in particular: whoever runs there could use no installed profile otherwise."""
+    features.require("root")
+    features.require("userns")
+    path = written(folder / "file")
+    code = (
+        "import sys; sys.path[:0] = sys.argv[2].split(':'); from pathlib import Path; from hardening import safefile;"
+        "print(safefile.read(Path(sys.argv[1]), 'the file', 9, hint='', own=True))"
+    )
+    command = ["unshare", "--user", "--", sys.executable, "-c", code, str(path), ":".join(sys.path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode) == ("b'text'\n", 0), done.stderr

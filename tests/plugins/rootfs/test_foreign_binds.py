@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 from hardening.mechanism import Context
@@ -21,7 +22,7 @@ def bound(
     folder: Path, entry: dict[str, Any], profile: str = "[rootfs]", origin: Path | None = None
 ) -> tuple[dict[str, Any] | None, dict[str, Any], list[str]]:
     """The entry as it is afterwards, ``/linux``, and the pointers of what was asked for beyond the profile."""
-    on = host(private=("/srv/people/ann",))
+    on = attrs.evolve(host(private=("/srv/people/ann",)), uid=os.geteuid())
     composition = composed(folder, profile, on=on)
     fragment = Fragment("rootfs")
     document = {"root": {"path": "rootfs", "readonly": True}, "mounts": [entry], "linux": {}}
