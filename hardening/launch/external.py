@@ -94,16 +94,27 @@ class _Run:
             try:
                 os.setsid()
                 os.close(writer)
-                made = os.read(reader, 1)
-                if not made:
+                container = self._container() if os.read(reader, 1) else None
+                if container is None:
                     select.select([], [], [], CREATE_PAUSE)
                 os.read(reader, 1)
+                if container is not None:
+                    # By itself: crun does not delete a container whose bundle has been swept away meanwhile.
+                    kill(container)
                 self._delete()
                 remove_state(self._state)
             finally:
                 os._exit(0)
         os.close(reader)
         return writer
+
+    def _container(self) -> int | None:
+        """A pidfd of the container's first process; None when it has ended already."""
+        try:
+            with open(os.path.join(self._state, "pid"), encoding="utf-8") as file:
+                return os.pidfd_open(int(file.read()))
+        except (FileNotFoundError, ProcessLookupError):
+            return None
 
     def _make_state(self) -> None:
         hint = "set HARDENING_STATE to a directory of your own"
@@ -233,6 +244,14 @@ class _Run:
         text = self._log_message() or "no reason given"
         name = os.path.basename(self._options.program)
         return LaunchError(f"{name} {verb}: {text}", exit_code=classify(text))
+
+
+def kill(process: int) -> None:
+    """Kill the process of a pidfd, if it is still there."""
+    try:
+        kernel.pidfd_send_signal(process, signal.SIGKILL)
+    except ProcessLookupError:
+        return
 
 
 def is_crun(program: str) -> bool:
