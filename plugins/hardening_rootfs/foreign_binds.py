@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from hardening.mechanism import Context
 from hardening_rootfs import hidden, mounts
 from hardening_rootfs.host import RootfsFacts, Surroundings
-from hardening_rootfs.paths import is_below
+from hardening_rootfs.paths import is_below, real_path
 from hardening_rootfs.rights import Asked, Tightened, tighten_bind
 from hardening_rootfs.settings import RootfsSettings
 from hardening_rootfs.volumes import Volume
@@ -43,7 +43,7 @@ def tighten(settings: RootfsSettings, context: Context, asked: Asked) -> Tighten
     special = _KERNEL.get(destination)
     if special is not None:
         return special(settings, context, asked)
-    real = os.path.realpath(source)
+    real = real_path(source)
     if not source.startswith("/") or is_below(destination, "/proc") or is_below(destination, "/sys"):
         return None, "", [asked.excess("none", leaf)]
     volume = settings.volumes[destination]

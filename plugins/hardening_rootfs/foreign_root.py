@@ -16,7 +16,7 @@ from hardening.errors import SpecError
 from hardening.mechanism import Context
 from hardening_rootfs import hidden
 from hardening_rootfs.host import RootfsFacts
-from hardening_rootfs.paths import is_below, is_host_root
+from hardening_rootfs.paths import is_below, is_host_root, real_path
 from hardening_rootfs.settings import RootfsSettings
 
 #: Where the kernel shows itself: no root lies there.
@@ -56,7 +56,7 @@ def locate(settings: RootfsSettings, document: Mapping[str, Any], context: Conte
         # Only what climbs out of a bundle can lead to the host's root.
         return ForeignRoot(said, None, ".." in said.split("/"))
     plain = os.path.normpath(said if base is None else os.path.join(os.path.realpath(base), said))
-    path = "/" + os.path.realpath(plain).lstrip("/")
+    path = "/" + real_path(plain).lstrip("/")
     if is_host_root(path):
         return ForeignRoot("/", "/", True)
     _require_public(settings, path, context)

@@ -50,6 +50,15 @@ def inside(text: str, node: Node) -> str:
     return "/" + os.path.normpath(text).lstrip("/")
 
 
+def real_path(path: str) -> str:
+    """`os.path.realpath`, which before Python 3.13 raises where a link cannot be read, such as /proc/1/root: the path up
+    to there stands as it is."""
+    try:
+        return os.path.realpath(path)
+    except PermissionError:
+        return os.path.abspath(path)
+
+
 def is_host_root(path: str) -> bool:
     """Whether a path leads to the host's own root under whatever name: ``//``, ``/proc/self/root``, a symbolic link, a
     bind mount of it. False where nothing can be found there."""
