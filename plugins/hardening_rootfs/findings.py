@@ -10,7 +10,7 @@ from hardening.mechanism import Context
 from hardening_namespaces.settings import NamespacesSettings
 from hardening_rootfs import hidden
 from hardening_rootfs.host import RootfsFacts, Surroundings
-from hardening_rootfs.paths import is_below
+from hardening_rootfs.paths import is_below, real_path
 from hardening_rootfs.settings import READ_ONLY, RootfsSettings
 from hardening_rootfs.volumes import Volume
 
@@ -62,8 +62,8 @@ def _note(rule: str, message: str, leaf: str, hint: str = "") -> Finding:
 
 def of_volume(volume: Volume, secret: Iterable[str]) -> Iterator[Finding]:
     """Findings on one volume; ``secret`` are the paths that the host's own root does not show."""
-    leaf, real = f"volumes.{volume.target}", os.path.realpath(volume.source)
-    sockets = [os.path.realpath(socket) for socket in SOCKETS]
+    leaf, real = f"volumes.{volume.target}", real_path(volume.source)
+    sockets = [real_path(socket) for socket in SOCKETS]
     if any(socket == real or (is_below(socket, real) and os.path.exists(socket)) for socket in sockets):
         yield Finding(
             "rootfs/control-socket", Severity.ERROR, f"{volume.source} gives control of the host to the command",

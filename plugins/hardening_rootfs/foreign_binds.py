@@ -47,7 +47,7 @@ def tighten(settings: RootfsSettings, context: Context, asked: Asked) -> Tighten
     if not source.startswith("/") or is_below(destination, "/proc") or is_below(destination, "/sys"):
         return None, "", [asked.excess("none", leaf)]
     volume = settings.volumes[destination]
-    if volume is not None and os.path.realpath(volume.source) == real:
+    if volume is not None and real_path(volume.source) == real:
         return tighten_bind(asked.showing(volume.source), volume, leaf)
     if settings.devices[source] and destination == source:
         return _device(destination, source), f"rootfs.devices.{source}", []
@@ -73,7 +73,7 @@ def is_own(settings: RootfsSettings, context: Context, asked: Asked) -> bool:
     outside = not any(is_below(destination, other) for other in hidden.VOLATILE)
     secrets = hidden.expand(settings.hidden_paths.having(True), context.host.of(RootfsFacts).private)
     public = not any(destination == path or is_below(destination, path) for path in secrets)
-    return outside and public and os.path.realpath(destination) == destination
+    return outside and public and real_path(destination) == destination
 
 
 def numbers(path: str) -> tuple[str, int, int] | None:
@@ -94,7 +94,7 @@ def _provided(destination: str, real: str, context: Context) -> bool:
     """Whether an engine made a file for this container: it lies in the state that the engine keeps of it, or beside the
     configuration, has the name that it is mounted by, and nobody else could have put it there."""
     name = os.path.basename(destination)
-    folders = {os.path.realpath(folder) for folder in (context.origin, context.bundle) if folder is not None}
+    folders = {real_path(str(folder)) for folder in (context.origin, context.bundle) if folder is not None}
     state = _STATE.fullmatch(real)
     named = state is not None and state[2] == name
     if destination == _SECRETS:
