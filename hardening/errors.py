@@ -29,7 +29,9 @@ class HardeningError(Exception):
 
     def __str__(self) -> str:
         head = f"{self.origin}: {self.message}" if self.origin is not None else self.message
-        return f"{head}\nhint: {self.hint}" if self.hint else head
+        text = f"{head}\nhint: {self.hint}" if self.hint else head
+        # A name that came in as half of a surrogate pair would make the error itself impossible to write down.
+        return text.encode("utf-8", "backslashreplace").decode()
 
 
 class ProfileError(HardeningError):

@@ -23,6 +23,11 @@ def test_an_error_reads_origin_message_hint() -> None:
     assert str(ProfileError("wrong", hint="mend it")) == "wrong\nhint: mend it"
 
 
+def test_a_name_that_no_encoding_has_is_shown_as_an_escape() -> None:
+    error = SpecError("half of a pair: \ud800", origin="\udcff.json", hint="\udfff")
+    assert str(error) == "\\udcff.json: half of a pair: \\ud800\nhint: \\udfff"
+
+
 @pytest.mark.parametrize(
     ("error", "code"),
     [
