@@ -161,10 +161,8 @@ def test_device_nodes_in_the_root_do_not_open(folder: Path, stance: Stance) -> N
     assert {"nodev", "nosuid"} <= set(root_line[5].split(","))
 
 
+@pytest.mark.parametrize("stance", ["root"], indirect=True)  # a user namespace makes no devices
 def test_devices_of_the_configuration_in_a_root_without_a_file_system_for_them(folder: Path, stance: Stance) -> None:
-    require("root")
-    if stance.name != "root":
-        pytest.skip("a user namespace makes no devices")
     document = stance.config("sh", "-c", "cat /dev/kmsg2 && echo opened")
     document["mounts"] = document["mounts"][:1]
     document["linux"]["devices"] = [{"path": "/dev/kmsg2", "type": "c", "major": 1, "minor": 3, "fileMode": 0o666}]
@@ -279,9 +277,8 @@ def test_clocks_of_a_time_namespace(folder: Path, stance: Stance) -> None:
     assert int(printed(folder, stance, document)) >= 1_000_000
 
 
+@pytest.mark.parametrize("stance", ["root"], indirect=True)  # a user namespace may not mount the host's /proc
 def test_what_a_host_process_namespace_leaves_is_killed(folder: Path, stance: Stance) -> None:
-    if stance.name != "root":
-        pytest.skip("one stance is enough: a user namespace may not mount the host's /proc")
     document = stance.config("sh", "-c", "sleep 61.7 & sleep 61.7 & exit 3")
     document["linux"]["namespaces"] = [entry for entry in document["linux"]["namespaces"] if entry["type"] != "pid"]
     assert run(folder, stance, document).returncode == 3
