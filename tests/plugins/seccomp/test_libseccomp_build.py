@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
-
-import pytest
 
 from hardening_seccomp import libseccomp_build
 
@@ -21,8 +18,6 @@ def test_the_generated_module_is_not_stale() -> None:
 
 
 def test_constants_and_sizes_are_those_of_the_header(tmp_path: Path) -> None:
-    if not Path("/usr/include/seccomp.h").exists() or not shutil.which("gcc"):
-        pytest.skip("no gcc, or no seccomp.h")
     from hardening_seccomp._libseccomp import ffi
 
     constants = CONSTANT.findall(libseccomp_build.DECLARATIONS)
