@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import _stat as stat
 import errno
-import os
-import stat
 
 from hardening.errors import LaunchError
-from hardening.launch import filterdigest, jsontext
+from hardening.launch import files, filterdigest, jsontext
 from hardening.launch.filterdigest import ANNOTATION, digest
 from hardening.launch.frozen import Frozen
+from hardening.launch.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,14 +32,14 @@ def load(directory: str, sha256: str = "") -> Bundle:
     Raises `LaunchError` when it is missing, malformed, or not the text that was checked, and when the directory or the
     file belongs to neither the caller nor root, or others can write to it.
     """
-    directory = os.path.abspath(directory)
+    directory = files.absolute(directory)
     fd = _open(directory, os.O_DIRECTORY, None)
     try:
         _refuse_untrusted(fd, directory)
         text = read_file(fd, "config.json", directory, jsontext.MAX_BYTES)
     finally:
         os.close(fd)
-    origin = os.path.join(directory, "config.json")
+    origin = files.join(directory, "config.json")
     if sha256 and filterdigest.sha256(text) != sha256:
         raise LaunchError(
             "has changed since it was checked", origin=origin, hint="launch it again once nothing writes it"
@@ -62,11 +62,11 @@ def check_filter(bundle: Bundle) -> None:
     linux, annotations = document.get("linux"), document.get("annotations")
     seccomp = linux.get("seccomp") if isinstance(linux, dict) else None
     stated = annotations.get(ANNOTATION) if isinstance(annotations, dict) else None
-    origin = os.path.join(bundle.directory, "config.json")
-    program = os.path.join(bundle.directory, "seccomp.bpf")
+    origin = files.join(bundle.directory, "config.json")
+    program = files.join(bundle.directory, "seccomp.bpf")
     hint = "write the bundle again with `hardening compose -o` or `hardening apply`"
     if stated is None:
-        if os.path.lexists(program):
+        if files.exists(program):
             raise LaunchError(f"no annotation {ANNOTATION} binds it to config.json", origin=program, hint=hint)
     elif seccomp is None:
         reason = f"is missing, and the annotation {ANNOTATION} announces a filter"
@@ -81,13 +81,13 @@ def _read_program(directory: str, seccomp: object, sha256: str) -> bytes:
         program = read_file(fd, "seccomp.bpf", directory, MAX_FILTER)
     finally:
         os.close(fd)
-    origin = os.path.join(directory, "seccomp.bpf")
+    origin = files.join(directory, "seccomp.bpf")
     if not program or len(program) % 8:
         raise LaunchError("is not a BPF program of 8-byte instructions", origin=origin)
     try:
         found = digest(seccomp, program)
     except TypeError as error:
-        raise LaunchError(str(error), origin=f"{os.path.join(directory, 'config.json')}:/linux/seccomp") from None
+        raise LaunchError(str(error), origin=f"{files.join(directory, 'config.json')}:/linux/seccomp") from None
     if found != sha256:
         raise LaunchError(
             f"is not compiled from the linux.seccomp of config.json: the digest in {ANNOTATION} differs",
@@ -99,7 +99,7 @@ def _read_program(directory: str, seccomp: object, sha256: str) -> bytes:
 
 def read_file(directory: int, name: str, where: str, longest: int) -> bytes:
     """The content of a regular file in an open directory, never through a symbolic link."""
-    path = os.path.join(where, name)
+    path = files.join(where, name)
     fd = _open(path, os.O_NOFOLLOW | os.O_NONBLOCK, directory)
     try:
         _refuse_untrusted(fd, path)
@@ -117,7 +117,7 @@ def read_file(directory: int, name: str, where: str, longest: int) -> bytes:
 
 
 def _open(path: str, flags: int, directory: int | None) -> int:
-    name = os.path.basename(path) if directory is not None else path
+    name = files.base(path) if directory is not None else path
     try:
         return os.open(name, os.O_RDONLY | os.O_CLOEXEC | flags, dir_fd=directory)
     except OSError as error:

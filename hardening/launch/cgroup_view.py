@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
-from hardening.launch import abi, kernel
+from hardening.launch import abi, files, kernel
 from hardening.launch.cgroups import Hierarchy, read_hierarchies
 
 TYPE_CHECKING = False
@@ -39,7 +37,7 @@ def mount_cgroups(root: Root, mount: Mount) -> None:
 
 
 def _name(entry: Hierarchy) -> str:
-    return os.path.basename(entry.mount) if entry.mount != "/sys/fs/cgroup" else "unified"
+    return files.base(entry.mount) if entry.mount != "/sys/fs/cgroup" else "unified"
 
 
 def _mount_one(entry: Hierarchy, attributes: int) -> int:
@@ -54,5 +52,4 @@ def _mount_one(entry: Hierarchy, attributes: int) -> int:
 
 
 def _is_controller(name: str) -> bool:
-    with open("/proc/cgroups", encoding="utf-8") as file:
-        return any(line.split("\t", 1)[0] == name for line in file)
+    return any(line.split("\t", 1)[0] == name for line in files.read("/proc/cgroups").split("\n"))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import os
 import select
 
 from hardening.errors import LaunchError
+from hardening.launch import files
 from hardening.launch.frozen import Frozen
+from hardening.launch.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class Cgroup:
         controllers: list[str],
         needs: dict[str, list[tuple[bool, str, str]]],
     ) -> None:
-        relative = path.strip("/") if path.startswith("/") else os.path.join(hierarchy.own.strip("/"), path)
+        relative = path.strip("/") if path.startswith("/") else files.join(hierarchy.own.strip("/"), path)
         parts = [part for part in relative.split("/") if part]
         directory = hierarchy.mount
         origin = "config.json:/linux/cgroupsPath"
@@ -68,7 +69,7 @@ class Cgroup:
             for index, part in enumerate(parts):
                 if hierarchy.unified:
                     _enable(directory, controllers)
-                directory = os.path.join(directory, part)
+                directory = files.join(directory, part)
                 if index == len(parts) - 1:
                     self._claims.append(_claim(directory))
                 elif not _make_directory(directory):
@@ -79,7 +80,7 @@ class Cgroup:
                 origin = f"config.json:/linux/resources/{controller}"
                 for for_unified, file, value in needs[controller]:
                     if for_unified == hierarchy.unified:
-                        write_text(os.path.join(directory, file), value)
+                        files.write(files.join(directory, file), value)
         except OSError as error:
             raise LaunchError(
                 f"the cgroup {directory} cannot be set up: {error.strerror}",
@@ -91,7 +92,7 @@ class Cgroup:
     def enter(self, pid: int) -> None:
         """Move a process into the groups."""
         for directory in self._leaves():
-            write_text(os.path.join(directory, "cgroup.procs"), str(pid))
+            files.write(files.join(directory, "cgroup.procs"), str(pid))
 
     def _leaves(self) -> list[str]:
         names = [directory for directory, _ in self._directories]
@@ -152,7 +153,7 @@ def _hold(directory: str) -> int:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         # Another launch may have removed it as a leftover before it was locked, and made one of its own.
-        if not os.path.samestat(os.fstat(fd), os.stat(directory)):
+        if not files.same(os.fstat(fd), os.stat(directory)):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), directory)
     except OSError:
         os.close(fd)
@@ -170,11 +171,10 @@ def _make_directory(directory: str) -> bool:
 
 
 def _kill_members(directory: str) -> None:
-    if os.path.exists(os.path.join(directory, "cgroup.kill")):
-        write_text(os.path.join(directory, "cgroup.kill"), "1")
+    if files.exists(files.join(directory, "cgroup.kill")):
+        files.write(files.join(directory, "cgroup.kill"), "1")
         return
-    with open(os.path.join(directory, "cgroup.procs"), encoding="utf-8") as file:
-        members = [int(line) for line in file]
+    members = [int(line) for line in files.read(files.join(directory, "cgroup.procs")).split()]
     for member in members:
         if member:  # 0 stands for a process outside of this pid namespace
             try:
@@ -235,44 +235,31 @@ def _swap(resources: Resources) -> tuple[str, str]:
 def read_hierarchies() -> tuple[Hierarchy, ...]:
     """The cgroup hierarchies that this process sees mounted, v1 first."""
     own: dict[str, str] = {}
-    with open("/proc/self/cgroup", encoding="utf-8", errors="surrogateescape") as file:
-        for line in file:
-            _, controllers, path = line.rstrip("\n").split(":", 2)
-            for controller in controllers.split(","):
-                own[controller.removeprefix("name=")] = path
+    for line in files.read("/proc/self/cgroup").rstrip("\n").split("\n"):
+        _, controllers, path = line.split(":", 2)
+        for controller in controllers.split(","):
+            own[controller.removeprefix("name=")] = path
     found: list[Hierarchy] = []
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
-        for line in file:
-            before, _, after = line.rstrip("\n").partition(" - ")
-            mount = before.split(" ")[4]
-            kind, _, options = after.split(" ", 2)
-            if kind == "cgroup2":
-                with open(f"{mount}/cgroup.controllers", encoding="utf-8") as controllers_file:
-                    names = tuple(controllers_file.read().split())
-                found.append(Hierarchy(mount=mount, controllers=names, unified=True, own=own.get("", "/")))
-            elif kind == "cgroup":
-                listed = (name.removeprefix("name=") for name in options.split(","))
-                names = tuple(name for name in listed if name in own)
-                path = own[names[0]] if names else "/"
-                found.append(Hierarchy(mount=mount, controllers=names, unified=False, own=path))
+    for line in files.read("/proc/self/mountinfo").rstrip("\n").split("\n"):
+        before, _, after = line.partition(" - ")
+        mount = before.split(" ")[4]
+        kind, _, options = after.split(" ", 2)
+        if kind == "cgroup2":
+            names = tuple(files.read(f"{mount}/cgroup.controllers").split())
+            found.append(Hierarchy(mount=mount, controllers=names, unified=True, own=own.get("", "/")))
+        elif kind == "cgroup":
+            listed = (name.removeprefix("name=") for name in options.split(","))
+            names = tuple(name for name in listed if name in own)
+            path = own[names[0]] if names else "/"
+            found.append(Hierarchy(mount=mount, controllers=names, unified=False, own=path))
     return tuple(sorted(found, key=lambda entry: entry.unified))
 
 
-def write_text(path: str, text: str) -> None:
-    """Write a control file in one write(2)."""
-    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.write(fd, text.encode())
-    finally:
-        os.close(fd)
-
-
 def _enable(directory: str, controllers: list[str]) -> None:
-    with open(f"{directory}/cgroup.subtree_control", encoding="utf-8") as file:
-        enabled = file.read().split()
+    enabled = files.read(f"{directory}/cgroup.subtree_control").split()
     missing = [controller for controller in controllers if controller not in enabled]
     if missing:
-        write_text(f"{directory}/cgroup.subtree_control", " ".join(f"+{controller}" for controller in missing))
+        files.write(f"{directory}/cgroup.subtree_control", " ".join(f"+{controller}" for controller in missing))
 
 
 def _inherit_cpuset(directory: str, hierarchy: Hierarchy) -> None:
@@ -280,5 +267,4 @@ def _inherit_cpuset(directory: str, hierarchy: Hierarchy) -> None:
     if hierarchy.unified or "cpuset" not in hierarchy.controllers:
         return
     for name in ("cpuset.cpus", "cpuset.mems"):
-        with open(os.path.join(os.path.dirname(directory), name), encoding="utf-8") as file:
-            write_text(os.path.join(directory, name), file.read().strip())
+        files.write(files.join(directory, name), files.read(files.join(files.parent(directory), name)).strip())

@@ -7,7 +7,8 @@ close-on-exec, so a successful execve(2) shows as the end of the stream.
 from __future__ import annotations
 
 import _socket
-import os
+
+from hardening.launch.system import os
 
 MAX_MESSAGE = 65536
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import _stat as stat
 import errno
 import fcntl
-import os
-import stat
 
-from hardening.launch import abi, kernel
+from hardening.launch import abi, files, kernel
 from hardening.launch.config_linux import DEFAULT_DEVICES
 from hardening.launch.failure import Step
 from hardening.launch.mounts import clone_device
 from hardening.launch.plan import Device
+from hardening.launch.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,9 +50,9 @@ def make_devices(root: Root, plan: Plan) -> None:
 def _make(root: Root, device: Device, may_create: bool) -> None:
     number = os.makedev(device.major, device.minor)
     if may_create:
-        parent = root.target(os.path.dirname(device.path), directory=True)
+        parent = root.target(files.parent(device.path), directory=True)
         kind = stat.S_IFBLK if device.kind == "b" else stat.S_IFCHR
-        name = os.path.basename(device.path)
+        name = files.base(device.path)
         try:
             os.mknod(name, device.mode | kind, number, dir_fd=parent)
             os.chown(name, device.uid, device.gid, dir_fd=parent, follow_symlinks=False)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-
 from hardening.errors import EXIT_LAUNCHER, LaunchError
 from hardening.launch import kernel
+from hardening.launch.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

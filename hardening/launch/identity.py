@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-
 from hardening.errors import LaunchError
 from hardening.launch import abi, kernel
 from hardening.launch.failure import Step
+from hardening.launch.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

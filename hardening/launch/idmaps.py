@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-
 from hardening.errors import LaunchError
-from hardening.launch import abi, kernel
+from hardening.launch import abi, files, kernel
+from hardening.launch.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,8 +60,7 @@ def _has(mask: int, name: str) -> bool:
 def _reaches(uid_map: tuple[IdMap, ...], gid_map: tuple[IdMap, ...]) -> bool:
     """Whether every outside id exists in the namespace that this process itself is in."""
     for name, maps in (("uid_map", uid_map), ("gid_map", gid_map)):
-        with open(f"/proc/self/{name}", "rb") as file:
-            own = [tuple(map(int, line.split())) for line in file]
+        own = [tuple(map(int, line.split())) for line in files.read(f"/proc/self/{name}").splitlines()]
         for entry in maps:
             last = entry.outside + entry.count
             if not any(first <= entry.outside and last <= first + count for first, _, count in own):
@@ -79,13 +77,9 @@ def _write(path: str, maps: tuple[IdMap, ...]) -> None:
 
 
 def _write_text(path: str, text: str) -> None:
-    name = os.path.basename(path)
+    name = files.base(path)
     try:
-        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-        try:
-            os.write(fd, text.encode())
-        finally:
-            os.close(fd)
+        files.write(path, text)
     except OSError as error:
         raise LaunchError(
             f"{name} {text.strip()!r} is refused by the kernel: {error.strerror}",

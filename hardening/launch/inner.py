@@ -8,16 +8,16 @@ the launcher; comments say where.
 from __future__ import annotations
 
 import fcntl
-import os
 import sys
 
 from hardening.errors import EXIT_LAUNCHER, HardeningError, LaunchError
-from hardening.launch import abi, devices, failure, identity, joins, kernel, lookup, mounts
+from hardening.launch import abi, devices, failure, files, identity, joins, kernel, lookup, mounts
 from hardening.launch.failure import Step
 from hardening.launch.frozen import Frozen
 from hardening.launch.plan import Plan
 from hardening.launch.signals import signal
 from hardening.launch.sources import Sources, open_sources
+from hardening.launch.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def first(setup: Setup, channel: Channel) -> None:
     if plan.process.oom_score_adj is not None:
         # Before anything makes this process non-dumpable: its files in /proc belong to root then.
         with Step("set the OOM score", "/process/oomScoreAdj", "lowering it needs CAP_SYS_RESOURCE"):
-            _write("/proc/self/oom_score_adj", str(plan.process.oom_score_adj))
+            files.write("/proc/self/oom_score_adj", str(plan.process.oom_score_adj))
     if setup.joined.before or setup.joined.after:
         # A joined user namespace gives its owner rights over this process, and a joined process namespace shows `second`
         # to those that live in it. Not dumpable, neither can be traced with these rights: only by those who have
@@ -116,12 +116,11 @@ def _unshare(plan: Plan) -> None:
     if plan.time_offsets:
         with Step("set the clocks of the time namespace", "/linux/timeOffsets"):
             lines = [f"{clock} {seconds} {nanoseconds}\n" for clock, seconds, nanoseconds in plan.time_offsets]
-            _write("/proc/self/timens_offsets", "".join(lines))
+            files.write("/proc/self/timens_offsets", "".join(lines))
 
 
 def _may_set_groups() -> bool:
-    with open("/proc/self/setgroups", encoding="utf-8") as file:
-        return file.read().strip() == "allow"
+    return files.read("/proc/self/setgroups").strip() == "allow"
 
 
 def _make_slave() -> None:
@@ -175,7 +174,7 @@ def _configure(plan: Plan) -> None:
             _loopback_up()
     for name, value in names.items():
         with Step(f"set {name}", "/linux/sysctl"):
-            _write(f"/proc/sys/{name.replace('.', '/')}", value)
+            files.write(f"/proc/sys/{name.replace('.', '/')}", value)
 
 
 def _loopback_up() -> None:
@@ -255,11 +254,3 @@ def _open_null() -> int:
     if os.fstat(fd).st_rdev != os.makedev(1, 3):
         raise LaunchError("the host's /dev/null is not the null device")
     return fd
-
-
-def _write(path: str, text: str) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.write(fd, text.encode())
-    finally:
-        os.close(fd)

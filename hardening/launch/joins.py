@@ -8,13 +8,13 @@ those that a joined user namespace owns come after that, with no more privilege 
 from __future__ import annotations
 
 import fcntl
-import os
 
 from hardening.errors import LaunchError
-from hardening.launch import abi, kernel, mounts
+from hardening.launch import abi, files, kernel, mounts
 from hardening.launch.channel import pair
 from hardening.launch.failure import Step
 from hardening.launch.frozen import Frozen
+from hardening.launch.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def _is_owned(namespace: int, user: int) -> bool:
             if owner != namespace:
                 os.close(owner)
         owner, request = above, abi.NS_GET_PARENT
-        if os.path.samestat(os.fstat(owner), wanted):
+        if files.same(os.fstat(owner), wanted):
             os.close(owner)
             return True
 

@@ -6,10 +6,10 @@ Every wrapper raises `OSError` with the kernel's errno; `remedy` puts an errno o
 from __future__ import annotations
 
 import errno
-import os
 
-from hardening.launch import abi
+from hardening.launch import abi, files
 from hardening.launch._libc import ffi
+from hardening.launch.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -117,14 +117,14 @@ def mount_setattr(
 
 def new_filesystem(kind: str, options: Iterable[tuple[str, str | None]], attributes: int, source: str = "") -> int:
     """fsopen(2), fsconfig(2), fsmount(2): a detached mount. The kernel's own words go into the `OSError`."""
-    context = _call("fsopen", os.fsencode(kind), abi.FSOPEN_CLOEXEC)
+    context = _call("fsopen", files.encode(kind), abi.FSOPEN_CLOEXEC)
     try:
         try:
             for key, value in (("source", source or kind), *options):
                 if value is None:
                     _call("fsconfig", context, abi.FSCONFIG_SET_FLAG, key.encode(), 0, 0)
                 else:
-                    _call("fsconfig", context, abi.FSCONFIG_SET_STRING, key.encode(), os.fsencode(value), 0)
+                    _call("fsconfig", context, abi.FSCONFIG_SET_STRING, key.encode(), files.encode(value), 0)
             _call("fsconfig", context, abi.FSCONFIG_CMD_CREATE, 0, 0, 0)
             return _call("fsmount", context, abi.FSMOUNT_CLOEXEC, attributes)
         except OSError as error:
@@ -158,7 +158,7 @@ def openat2(directory: int, path: bytes, flags: int, resolve: int) -> int:
 def mount_id(path: str) -> int:
     """The id of the mount that the file behind ``path`` is seen through (statx(2))."""
     buffer = ffi.new("char[256]")
-    _call("statx", abi.AT_FDCWD, os.fsencode(path), 0, abi.STATX_MNT_ID, buffer)
+    _call("statx", abi.AT_FDCWD, files.encode(path), 0, abi.STATX_MNT_ID, buffer)
     return int.from_bytes(ffi.buffer(buffer)[144:152], "little")
 
 

@@ -6,13 +6,13 @@ pair, for example) sees from the lock whether its container still runs, also aft
 
 from __future__ import annotations
 
+import _stat as stat
 import errno
 import fcntl
-import os
-import stat
 
 from hardening.errors import LaunchError
 from hardening.launch import jsontext
+from hardening.launch.system import os
 
 ANNOTATION = "org.hardening.leases"
 

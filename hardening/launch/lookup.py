@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import _stat as stat
 import errno
-import os
-import stat
 
 from hardening.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, LaunchError
-from hardening.launch import abi, kernel
+from hardening.launch import abi, files, kernel
+from hardening.launch.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def find_command(process: Process) -> str:
     search = dict(process.env).get("PATH") or DEFAULT_PATH
     refused = ""
     for directory in search.split(":"):
-        path = os.path.join(directory or ".", name)
+        path = files.join(directory or ".", name)
         try:
             found = os.stat(path)
         except OSError as error:
@@ -80,7 +80,7 @@ def refuse_magic(path: str) -> None:
     """
     for _ in range(MAX_INTERPRETERS):
         try:
-            fd = kernel.openat2(abi.AT_FDCWD, os.fsencode(path), os.O_PATH, abi.RESOLVE_NO_MAGICLINKS)
+            fd = kernel.openat2(abi.AT_FDCWD, files.encode(path), os.O_PATH, abi.RESOLVE_NO_MAGICLINKS)
         except OSError as error:
             if error.errno == errno.ELOOP:
                 raise not_executable(path, "leads through a magic link of /proc") from error
@@ -105,7 +105,7 @@ def _interpreter(path: str) -> str:
     if not first.startswith(b"#!"):
         return ""
     words = first[2:].split(b"\n", 1)[0].split()
-    return os.fsdecode(words[0]) if words else ""
+    return files.decode(words[0]) if words else ""
 
 
 def not_executable(path: str, reason: str) -> LaunchError:
@@ -121,7 +121,7 @@ def execute(path: str, process: Process) -> NoReturn:
     The filter is loaded and may deny every call that could tell more; the launch stage words it (`not_executed`).
     """
     try:
-        os.execve(path, process.args, dict(process.env))  # noqa: S606 - this is what the launcher is for
+        os.execve(path, process.args, dict(process.env))
     except OSError as error:
         os._exit(error.errno or errno.EIO)
 

@@ -6,14 +6,14 @@ stays the parent and the audit trail (loginuid) is inherited.
 
 from __future__ import annotations
 
-import os
 import sys
 
 from hardening.errors import EXIT_LAUNCHER, HardeningError, LaunchError
-from hardening.launch import bundle, leases
+from hardening.launch import bundle, files, leases
 from hardening.launch.failure import Step
 from hardening.launch.frozen import Frozen
 from hardening.launch.signals import signal
+from hardening.launch.system import os
 
 USAGE = (
     "usage: launch [--stdin] [--remove] [--receipt FILE] [--sha256 DIGEST] "
@@ -59,7 +59,7 @@ def parse(argv: list[str]) -> Arguments:
         bundle=rest[0],
         keep_stdin="--stdin" in flags,
         remove="--remove" in flags,
-        receipt=os.path.abspath(values["--receipt"]) if values["--receipt"] else "",
+        receipt=files.absolute(values["--receipt"]) if values["--receipt"] else "",
         sha256=values["--sha256"],
         runtime_command=values["--runtime-command"],
         identity=values["--id"],
@@ -107,7 +107,7 @@ def launch(arguments: Arguments) -> int:
         if arguments.remove:
             lock = lock_bundle(arguments.bundle)
         loaded = bundle.load(arguments.bundle, arguments.sha256)
-        names = leases.paths(loaded.document, os.path.join(loaded.directory, "config.json"))
+        names = leases.paths(loaded.document, files.join(loaded.directory, "config.json"))
         held = leases.hold(names)
         if arguments.runtime_command:
             from hardening.launch import external
@@ -147,7 +147,7 @@ def lock_bundle(directory: str) -> int:
 
 def remove_bundle(directory: str) -> None:
     """Delete a bundle's directory and all in it, never through a symbolic link and never across a mount."""
-    if not os.path.isfile(os.path.join(directory, "config.json")):
+    if not files.exists(files.join(directory, "config.json")):
         return
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:

@@ -6,14 +6,14 @@ link in the root leads nowhere else, and mounts are moved onto what was opened.
 
 from __future__ import annotations
 
+import _stat as stat
 import errno
-import os
-import stat
 
 from hardening.errors import LaunchError
-from hardening.launch import abi, kernel
+from hardening.launch import abi, files, kernel
 from hardening.launch.cgroup_view import mount_cgroups
 from hardening.launch.failure import Step
+from hardening.launch.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Root:
 
     def find(self, path: str, flags: int = os.O_PATH, resolve: int = 0) -> int:
         """Open a path below the root."""
-        return kernel.openat2(self.tree, os.fsencode(path.lstrip("/") or "."), flags, IN_ROOT | resolve)
+        return kernel.openat2(self.tree, files.encode(path.lstrip("/") or "."), flags, IN_ROOT | resolve)
 
     def find_if_present(self, path: str) -> int | None:
         """Open a path below the root, or None when it is not there."""
@@ -68,7 +68,7 @@ class Root:
         except FileNotFoundError:
             pass
         else:
-            if os.path.samestat(os.fstat(there), os.fstat(self.tree)):
+            if files.same(os.fstat(there), os.fstat(self.tree)):
                 # What is mounted there lies beside everything that is looked up below the root.
                 raise OSError(errno.EBUSY, f"{path} leads to the root itself")
             return there
@@ -231,7 +231,7 @@ def _mask(root: Root, place: int) -> None:
 
 def clone_device(path: str, number: int) -> int:
     """A detached mount of one of the host's device nodes, after checking that it is that device."""
-    tree = kernel.open_tree(abi.AT_FDCWD, os.fsencode(path), abi.OPEN_TREE_CLONE | abi.AT_SYMLINK_NOFOLLOW)
+    tree = kernel.open_tree(abi.AT_FDCWD, files.encode(path), abi.OPEN_TREE_CLONE | abi.AT_SYMLINK_NOFOLLOW)
     status = os.fstat(tree)
     if not stat.S_ISCHR(status.st_mode) or status.st_rdev != number:
         os.close(tree)

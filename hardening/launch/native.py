@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
-
 from hardening.errors import LaunchError
-from hardening.launch import abi, config, inner, joins, kernel, sources
+from hardening.launch import abi, config, files, inner, joins, kernel, sources
 from hardening.launch.bundle import Bundle, load_filter
 from hardening.launch.cgroups import Cgroup, limits
 from hardening.launch.channel import Channel, pair
@@ -15,6 +13,7 @@ from hardening.launch.plan import Plan
 from hardening.launch.setup import NativeSupervisor
 from hardening.launch.signals import signal
 from hardening.launch.supervise import kill_orphans, stand_between
+from hardening.launch.system import os
 
 
 class Options(Frozen):
@@ -26,7 +25,7 @@ class Options(Frozen):
 
 def run(bundle: Bundle, options: Options) -> int:
     """Run the bundle's command to its end: its exit code. `LaunchError` when it never ran; nothing is left then."""
-    plan = config.read(bundle.document, os.path.join(bundle.directory, "config.json"))
+    plan = config.read(bundle.document, files.join(bundle.directory, "config.json"))
     program = load_filter(bundle, plan)
     _check_host(plan)
     mask = frozenset(signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals()))
@@ -51,7 +50,7 @@ def _check_host(plan: Plan) -> None:
     labels = [("/process/selinuxLabel", plan.process.selinux_label)]
     labels += [(mount.pointer, value or "") for mount in plan.mounts for key, value in mount.data if key == "context"]
     for pointer, label in labels:
-        if label and not os.path.exists("/sys/fs/selinux/enforce"):
+        if label and not files.exists("/sys/fs/selinux/enforce"):
             raise LaunchError(
                 f"the SELinux label {label} cannot be enforced: SELinux is not enabled on this host",
                 origin=f"config.json:{pointer}",
@@ -195,11 +194,11 @@ class _Run:
         """Take away what a failed launch made in the root. Files that got content stay."""
         if not made:
             return
-        root = os.open(os.path.join(self._directory, self._plan.root), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        root = os.open(files.join(self._directory, self._plan.root), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         for path in reversed(made):
             head, _, name = path.rpartition("/")
             try:
-                parent = kernel.openat2(root, os.fsencode(head or "."), os.O_PATH, abi.RESOLVE_IN_ROOT)
+                parent = kernel.openat2(root, files.encode(head or "."), os.O_PATH, abi.RESOLVE_IN_ROOT)
             except OSError:
                 continue
             try:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import select
 
 from hardening.errors import EXIT_LAUNCHER, EXIT_NOT_EXECUTABLE, LaunchError
-from hardening.launch import failure, kernel, lookup
+from hardening.launch import failure, files, kernel, lookup
 from hardening.launch.config_process import RLIM_INFINITY
 from hardening.launch.signals import signal
 from hardening.launch.supervise import Supervisor, exit_code
+from hardening.launch.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -148,8 +148,7 @@ def has_executed(pid: int) -> bool:
     True where the host hides the child in /proc: nothing speaks against it then.
     """
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            fields = file.read().rpartition(b")")[2].split()
+        fields = files.read(f"/proc/{pid}/stat").rpartition(")")[2].split()
     except OSError:
         return True
     return not int(fields[6]) & PF_FORKNOEXEC

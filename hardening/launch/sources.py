@@ -6,12 +6,12 @@ mounted, also below a directory that the container's ids cannot traverse.
 
 from __future__ import annotations
 
-import os
-import stat
+import _stat as stat
 
 from hardening.errors import LaunchError
-from hardening.launch import abi, kernel
+from hardening.launch import abi, files, kernel
 from hardening.launch.failure import Step
+from hardening.launch.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Sources:
 
 def open_sources(plan: Plan, bundle: str) -> Sources:
     """Clone the root and all sources of bind mounts. Raises `LaunchError`; `PermissionError` without privilege."""
-    root = _clone(os.path.join(bundle, plan.root), True, "/root/path")
+    root = _clone(files.join(bundle, plan.root), True, "/root/path")
     trees: dict[str, int] = {}
     try:
         if not stat.S_ISDIR(os.fstat(root).st_mode):
@@ -78,7 +78,7 @@ def _open_bind(mount: Mount) -> int:
 def _clone(path: str, recursive: bool, pointer: str, hint: str = "") -> int:
     flags = abi.OPEN_TREE_CLONE | (abi.AT_RECURSIVE if recursive else 0)
     try:
-        return kernel.open_tree(abi.AT_FDCWD, os.fsencode(path), flags)
+        return kernel.open_tree(abi.AT_FDCWD, files.encode(path), flags)
     except PermissionError as error:
         if error.errno == 1:  # EPERM: the caller may not clone at all; EACCES: it may not reach this path
             raise

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
+import _stat as stat
 import select
-import stat
 
-from hardening.launch import abi, kernel
+from hardening.launch import abi, files, kernel
 from hardening.launch.signals import signal
+from hardening.launch.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -219,10 +219,10 @@ def stand_between(number: int) -> tuple[int, int] | None:
 def drops(pid: int, number: int) -> bool:
     """Whether the kernel drops a signal for a process: the first one of a PID namespace, with the default action."""
     try:
-        with open(f"/proc/{pid}/status", encoding="utf-8") as file:
-            fields = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
+        lines = files.read(f"/proc/{pid}/status").split("\n")
     except OSError:  # it has ended
         return False
+    fields = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
     numbers = fields["NSpid"].split()
     if len(numbers) < 2 or numbers[-1] != "1":
         return False
@@ -239,8 +239,7 @@ def kill_orphans() -> None:
     """Kill and reap every child of this process, until none is left (it is their subreaper)."""
     me = os.getpid()
     while True:
-        with open(f"/proc/self/task/{me}/children", encoding="utf-8") as file:
-            children = [int(word) for word in file.read().split()]
+        children = [int(word) for word in files.read(f"/proc/self/task/{me}/children").split()]
         if not children:
             return
         for child in children:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import fcntl
-import os
 import termios
 
 from hardening.launch import abi
+from hardening.launch.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

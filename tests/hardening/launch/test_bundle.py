@@ -67,7 +67,7 @@ def test_what_belongs_to_another_user(place: Path, name: str, monkeypatch: pytes
     with pytest.raises(LaunchError, match=r"belongs to another user \(uid 48000\)"):
         bundle.load(str(place))
     # Its owner may launch it, though the other part is root's.
-    monkeypatch.setattr(os, "geteuid", lambda: 48000)
+    monkeypatch.setattr("hardening.launch.bundle.os.geteuid", lambda: 48000)
     bundle.load(str(place))
 
 

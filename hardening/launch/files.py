@@ -1,0 +1,80 @@
+"""Paths as text, and small files whole. (`os.path` and the buffered files of `io` take longer than what they do.)"""
+
+from __future__ import annotations
+
+import sys
+
+from hardening.launch.system import os
+
+CHUNK = 1 << 16
+
+
+def join(directory: str, name: str) -> str:
+    """``name`` below ``directory``, or ``name`` itself where it is absolute."""
+    return name if name.startswith("/") else f"{directory.rstrip('/')}/{name}"
+
+
+def absolute(path: str) -> str:
+    """A path from the root on, without `.`, `..` and repeated slashes, as `os.path.abspath` makes it."""
+    parts: list[str] = []
+    for part in join(os.getcwd(), path).split("/"):
+        if part == "..":
+            del parts[-1:]
+        elif part not in ("", "."):
+            parts.append(part)
+    return "/" + "/".join(parts)
+
+
+def base(path: str) -> str:
+    """What follows the last slash."""
+    return path.rpartition("/")[2]
+
+
+def parent(path: str) -> str:
+    """What stands before the last slash; the root for what lies in it."""
+    return path.rpartition("/")[0] or "/"
+
+
+def encode(path: str) -> bytes:
+    """A path as the kernel takes it; `UnicodeEncodeError` where the file system's encoding cannot say it."""
+    return path.encode(sys.getfilesystemencoding(), sys.getfilesystemencodeerrors())
+
+
+def decode(path: bytes) -> str:
+    """A path of the kernel as text."""
+    return path.decode(sys.getfilesystemencoding(), sys.getfilesystemencodeerrors())
+
+
+def exists(path: str) -> bool:
+    """Whether something lies at a path, a link that leads nowhere included."""
+    try:
+        os.lstat(path)
+    except OSError:
+        return False
+    return True
+
+
+def same(one: os.stat_result, other: os.stat_result) -> bool:
+    """Whether two results of stat(2) are of one file."""
+    return (one.st_ino, one.st_dev) == (other.st_ino, other.st_dev)
+
+
+def read(path: str) -> str:
+    """A file of /proc or /sys as text; bytes that are no UTF-8 become surrogates. `OSError`."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        parts = []
+        while part := os.read(fd, CHUNK):
+            parts.append(part)
+    finally:
+        os.close(fd)
+    return b"".join(parts).decode("utf-8", "surrogateescape")
+
+
+def write(path: str, text: str) -> None:
+    """Write a file of /proc or /sys that is there, in one write(2). `OSError`."""
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, text.encode("utf-8", "surrogateescape"))
+    finally:
+        os.close(fd)
