@@ -9,9 +9,10 @@ import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
@@ -21,14 +22,50 @@ from hardening.compose import compose
 from hardening.layers import Stack
 from tests.docs.examples import ROOT, Block, blocks, commands, differs, pages
 from tests.support.features import require
+from tests.support.runs import hand_over
 from tests.support.texts import layer
+from tests.support.users import User, ordinary, program
 
-#: What a block may be written in; only `console` is run, only `toml` and `python` may be written to files.
+#: What a block may be written in; only `console` is run.
 LANGUAGES = {"", "console", "toml", "python", "json", "text", "sh", "make", "mermaid"}
+
+
+#: These pages are read by root and by ordinary users: a caller who is root runs them as both.
+FOR_BOTH = ROOT / "docs/software"
 
 
 def _name(page: Path) -> str:
     return str(page.relative_to(ROOT))
+
+
+def _readings() -> list[Any]:
+    """Every page, and the pages for both once more as an ordinary user."""
+    both = [page for page in pages() if page.parent == FOR_BOTH and os.geteuid() == 0]
+    return [
+        *(pytest.param(page, False, id=_name(page)) for page in pages()),
+        *(pytest.param(page, True, id=f"{_name(page)}-rootless") for page in both),
+    ]
+
+
+@attrs.frozen
+class Reader:
+    """Who types what stands on a page; ``user`` is None for whoever runs the tests."""
+
+    environment: Mapping[str, str]
+    user: User | None = None
+    #: Whether the network is one of the page's own, where no other service has the port that stands there.
+    apart: bool = False
+
+    def argv(self, text: str) -> list[str]:
+        """A command line, as this reader's shell runs it."""
+        argv = ["bash", "-c", text]
+        argv = self.user.argv(argv) if self.user is not None else argv
+        return ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh", *argv] if self.apart else argv
+
+    def reads(self, block: Block) -> bool:
+        """Whether a block is for this reader: ``as=root`` or ``as=user`` may say for whom it is."""
+        root = self.user is None and os.geteuid() == 0
+        return block.marks.get("as", "root" if root else "user") == ("root" if root else "user")
 
 
 @pytest.fixture
@@ -40,40 +77,48 @@ def folder() -> Iterator[Path]:
     shutil.rmtree(path)
 
 
-def _environment(folder: Path) -> dict[str, str]:
+def _environment(folder: Path, user: User | None = None) -> dict[str, str]:
     kept = {name: os.environ[name] for name in ("XDG_RUNTIME_DIR", "LANG", "CI") if name in os.environ}
-    scripts = Path(sys.executable).parent
+    if user is not None:
+        kept["XDG_RUNTIME_DIR"] = str(user.runtime)
+    scripts = Path(program(user)).parent if user is not None else Path(sys.executable).parent
     home = folder / ".home"
     home.mkdir(mode=0o755)
     path = f"{scripts}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     return {**kept, "PATH": path, "HOME": str(home), "NO_COLOR": "1", "COLUMNS": "120", "TERM": "dumb"}
 
 
-@pytest.mark.parametrize("page", pages(), ids=_name)
-def test_examples_run_and_print_what_is_shown(page: Path, folder: Path) -> None:
+@pytest.mark.parametrize(("page", "rootless"), _readings())
+def test_examples_run_and_print_what_is_shown(page: Path, rootless: bool, folder: Path) -> None:
     parts = [block for block in blocks(page) if block.language == "console" or "file" in block.marks]
     for block in parts:
         if "needs" in block.marks:
             require(block.marks["needs"])
-    environment = _environment(folder)
+    if rootless:
+        require("userns")
+    user = ordinary() if rootless else None
+    environment = _environment(folder, user)
+    reader = Reader(environment, user, apart=page.parent == FOR_BOTH and os.geteuid() == 0)
+    hand_over(folder, user)
     where = folder
-    for block in parts:
+    for block in filter(reader.reads, parts):
         if block.language == "console":
-            where = _run(block, where, environment)
+            where = _run(block, where, reader)
         else:
             path = where / block.marks["file"]
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(block.text)
             path.chmod(0o644)
+            hand_over(path, user)
 
 
-def _run(block: Block, where: Path, environment: dict[str, str]) -> Path:
+def _run(block: Block, where: Path, reader: Reader) -> Path:
     """Run the commands of a block, beginning in the directory ``where``; the one in which a reader's shell is then."""
-    left = Path(environment["HOME"], "left")
+    left = Path(reader.environment["HOME"], "left")
     for command in commands(block):
         done = subprocess.run(
-            ["bash", "-c", f"trap {shlex.quote(f'pwd -P >{left}')} EXIT\n{command.text}"],
-            cwd=where, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            reader.argv(f"trap {shlex.quote(f'pwd -P >{left}')} EXIT\n{command.text}"),
+            cwd=where, env=reader.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             text=True, timeout=120, check=False,
         )  # fmt: skip
         context = f"{block.place}: $ {command.text}\n{done.stdout}"
@@ -85,10 +130,10 @@ def _run(block: Block, where: Path, environment: dict[str, str]) -> Path:
 
 
 def test_a_page_stays_in_the_directory_that_its_commands_went_to(folder: Path) -> None:
-    environment = _environment(folder)
+    reader = Reader(_environment(folder))
     moved = Block(Path(__file__), 1, "console", {}, "$ mkdir a && cd a\n$ (mkdir b && cd b); exit 3\n[exit 3]\n")
-    assert _run(moved, folder, environment) == folder / "a"
-    assert _run(attrs.evolve(moved, text="$ basename $PWD; ls\na\nb\n"), folder / "a", environment) == folder / "a"
+    assert _run(moved, folder, reader) == folder / "a"
+    assert _run(attrs.evolve(moved, text="$ basename $PWD; ls\na\nb\n"), folder / "a", reader) == folder / "a"
 
 
 PROFILES = [

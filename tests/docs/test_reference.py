@@ -104,7 +104,7 @@ def test_every_target_of_make_has_its_line_of_help_and_is_documented() -> None:
 
 def test_every_tool_for_people_is_documented() -> None:
     contributing = (ROOT / "CONTRIBUTING.md").read_text()
-    for tool in ("compare", "facts.py", "reference.py", "setup"):
+    for tool in ("beyond.py", "compare", "facts.py", "reference.py", "setup"):
         assert (ROOT / "tools" / tool).exists()
         assert f"`tools/{tool}`" in contributing or f"tools/{tool} " in contributing, tool
 

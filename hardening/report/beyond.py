@@ -1,0 +1,44 @@
+"""What one composition permits beyond another, leaf by leaf, with what decided it and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import attrs
+
+from hardening.compose import Composition
+from hardening.layers import Exemption
+from hardening.schema import REST, Leaf
+
+
+@attrs.frozen
+class Beyond:
+    """One leaf that is looser than in the other composition, or cannot be compared with it. ``exception`` is what
+    permitted it; None where no earlier layer of its own stack said anything stricter."""
+
+    leaf: Leaf
+    value: Any
+    shown: str
+    floor: str
+    origin: str
+    exception: Exemption | None
+
+
+def beyond(composition: Composition, floor: Composition) -> Iterator[Beyond]:
+    """Every leaf in which ``composition`` permits more than ``floor``, by name. Settings without an order are left out.
+
+    Both were composed by the same mechanisms.
+    """
+    for mechanism in composition.mechanisms:
+        names = [leaf for leaf in {**composition.leaves, **floor.leaves} if leaf.mechanism == mechanism.name]
+        for leaf in sorted(names):
+            kind = mechanism.schema.settings[leaf.setting].kind
+            # A member that no layer of a stack names has the value of all others.
+            rest = mechanism.leaf(leaf.setting, REST)
+            entry = composition.leaves.get(leaf) or composition.leaves[rest]
+            other = floor.leaves.get(leaf) or floor.leaves[rest]
+            if kind.neutral or kind.at_most(entry.value, other.value):
+                continue
+            excepted = [step.exception for step in entry.steps if step.exception is not None]
+            yield Beyond(leaf, entry.value, entry.shown, other.shown, entry.origin, excepted[-1] if excepted else None)

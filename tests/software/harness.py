@@ -1,0 +1,218 @@
+"""Real programs under the profile that stands on their page.
+
+`placed` makes a folder with the files of a page of docs/software, and does in it what the page tells root or an ordinary
+user to do first. `Place.run` runs a command under the page's profile to its end, `Place.serving` keeps a service going
+while a test talks to it; both check the kernel's receipt: nothing that was composed may be missing.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
+
+import attrs
+import tomli_w
+
+from hardening import receipt
+from hardening.report import verification
+from hardening.report.diagnosis import examine
+from tests.docs.examples import ROOT, blocks, commands
+from tests.support import runs, shipped
+from tests.support.users import User, program
+
+PAGES = ROOT / "docs/software"
+#: What a host may lack without a profile's fault.
+EXCUSED = {"selinux.enabled"}
+#: Seconds after which a program that does not answer is taken for broken; fewer where it is expected to be.
+PATIENCE, SHORT_PATIENCE = 30.0, 1.5
+
+
+@attrs.frozen
+class Service:
+    """A program that runs; ``log`` is what it has said."""
+
+    process: subprocess.Popen[bytes]
+    log_file: Path
+    patience: float
+
+    @property
+    def log(self) -> str:
+        return self.log_file.read_text()
+
+    def until(self, found: Callable[[], Any]) -> Any:
+        """Wait until ``found`` gives something other than None or False; the service must not end meanwhile."""
+        end = time.monotonic() + self.patience
+        while time.monotonic() < end:
+            ended = self.process.poll()
+            if (result := found()) not in (None, False):
+                return result
+            assert ended is None, f"ended with {ended}: {self.log}"
+            time.sleep(0.02)
+        raise AssertionError(f"nothing after {self.patience} seconds: {self.log}")
+
+    def stop(self, by: signal.Signals = signal.SIGTERM) -> int:
+        """Signal the launcher, which passes it on, and wait: the exit code."""
+        self.process.send_signal(by)
+        return self.process.wait(PATIENCE)
+
+
+@attrs.frozen
+class Place:
+    """A folder with the files of one page, and who works in it: None is root. After ``patience`` seconds without an answer a
+    program is taken for broken."""
+
+    name: str
+    folder: Path
+    user: User | None
+    patience: float = PATIENCE
+
+    @property
+    def profile(self) -> Path:
+        return self.folder / f"{self.name}.toml"
+
+    def argv(self, command: Sequence[str], profiles: Sequence[str] = (), options: Sequence[str] = ()) -> list[str]:
+        """The command line that a reader of the page types, with a receipt."""
+        (self.folder / "receipt.json").unlink(missing_ok=True)
+        stack = [part for name in profiles or (f"./{self.name}.toml",) for part in ("-p", name)]
+        return self._as_user(
+            [self._program(), "run", "-q", *stack, "--receipt", "receipt.json", *options, "--", *command]
+        )
+
+    def run(
+        self,
+        *command: str,
+        profiles: Sequence[str] = (),
+        options: Sequence[str] = (),
+        stdin: str | None = None,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command under the page's profile, or under others, to its end. Given ``stdin``, it reads that."""
+        interactive = ["-i"] if stdin is not None else []
+        done = self._call(self.argv(command, profiles, [*interactive, *options]), stdin)
+        if done.returncode == 0 or (self.folder / "receipt.json").exists():
+            self._confined(profiles)
+        return done
+
+    @contextmanager
+    def serving(self, *command: str, profiles: Sequence[str] = (), options: Sequence[str] = ()) -> Iterator[Service]:
+        """Keep a service running; what still runs at the end is stopped."""
+        log = self.folder / "service.log"
+        with log.open("wb") as file:
+            process = subprocess.Popen(
+                self.argv(command, profiles, options),
+                cwd=self.folder, env=self._environment(), stdin=subprocess.DEVNULL, stdout=file, stderr=file,
+            )  # fmt: skip
+        service = Service(process, log, self.patience)
+        try:
+            service.until(lambda: (self.folder / "receipt.json").exists())
+            yield service
+        finally:
+            if process.poll() is None:
+                service.stop(signal.SIGKILL)
+        self._confined(profiles)
+
+    def outside(self, *command: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+        """A command of the same user on the host, in no container."""
+        return self._call(self._as_user(command), stdin)
+
+    def folders(self, *names: str) -> None:
+        """Make folders that belong to the user."""
+        for name in names:
+            (self.folder / name).mkdir()
+            runs.hand_over(self.folder / name, self.user)
+
+    def file(self, name: str, text: str) -> None:
+        """Write a file that belongs to the user."""
+        path = self.folder / name
+        path.write_text(text)
+        path.chmod(0o644)
+        runs.hand_over(path, self.user)
+
+    def _confined(self, profiles: Sequence[str]) -> None:
+        """The kernel's receipt of the last run holds everything that was composed."""
+        named = [str(self.folder / name) if name.startswith("./") else name for name in profiles] or [str(self.profile)]
+        composition = shipped.composed(named, self.user)
+        _, host = shipped.here(self.user)
+        checks = receipt.verify(composition, receipt.read(self.folder / "receipt.json"))
+        lines = verification.judge(composition, checks, examine(composition, host).shortfalls)
+        assert {line.leaf for line in lines} >= {"capabilities.*", "seccomp.*", "rootfs.read_only", "namespaces.user"}
+        assert [line for line in lines if line.result != verification.HOLDS and line.leaf not in EXCUSED] == []
+
+    def _program(self) -> str:
+        return program(self.user) if self.user is not None else str(Path(sys.executable).parent / "hardening")
+
+    def _as_user(self, command: Sequence[str]) -> list[str]:
+        return self.user.argv(command) if self.user is not None else list(command)
+
+    def _environment(self) -> Mapping[str, str]:
+        return self.user.environment if self.user is not None else os.environ
+
+    def _call(self, argv: Sequence[str], stdin: str | None) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            argv, cwd=self.folder, env=self._environment(), input=stdin or "", capture_output=True, text=True,
+            timeout=self.patience, check=False,
+        )  # fmt: skip
+
+
+@contextmanager
+def placed(name: str, user: User | None) -> Iterator[Place]:
+    """A folder with the files of docs/software/NAME.md; what the page tells this user to do first is done."""
+    with runs.workplace(user) as folder:
+        place = Place(name, folder, user)
+        who = "root" if user is None else "user"
+        for block in blocks(PAGES / f"{name}.md"):
+            if "file" in block.marks:
+                place.file(block.marks["file"], block.text)
+            elif block.marks.get("as") == who:
+                for command in commands(block):
+                    done = place.outside("sh", "-c", command.text)
+                    assert done.returncode == command.code, f"{block.place}: {done.stderr}"
+        yield place
+
+
+def loosenings(profile: str) -> Iterator[tuple[str, str]]:
+    """Each thing that a layer says, and the layer without it; what it extends and its exceptions stay."""
+    data = tomllib.loads(profile)
+    for path in _said(data, ()):
+        rest = tomllib.loads(profile)
+        *above, last = path
+        table: Any = rest
+        for key in above:
+            table = table[key]
+        what = table.pop(last)
+        yield f"{'.'.join(map(str, above))}: {what}", tomli_w.dumps(rest)
+
+
+def _said(value: Any, path: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
+    if isinstance(value, dict) and (not path or isinstance(path[-1], str)):
+        for key, item in value.items():
+            if path or key not in ("description", "extends", "exceptions"):
+                yield from _said(item, (*path, key))
+    elif isinstance(value, list):
+        for index in range(len(value)):
+            yield (*path, index)
+    else:
+        yield path
+
+
+def unneeded(place: Place, works: Callable[[Place], None]) -> list[str]:
+    """What could be taken out of the page's profile, one at a time, so that ``works`` still raises nothing."""
+    text = place.profile.read_text()
+    left_over = []
+    for what, without in loosenings(text):
+        place.file(place.profile.name, without)
+        try:
+            works(attrs.evolve(place, patience=SHORT_PATIENCE))
+        except (AssertionError, OSError, HTTPException, subprocess.TimeoutExpired):
+            continue
+        left_over.append(what)
+    place.file(place.profile.name, text)
+    return left_over

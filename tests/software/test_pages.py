@@ -1,0 +1,91 @@
+"""The pages say what was run, and what it needed in numbers that are computed from their profiles."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import attrs
+import pytest
+
+from tests.docs.examples import ROOT, blocks
+from tools import beyond
+
+PAGES = ROOT / "docs/software"
+NAMES = sorted(path.stem for path in PAGES.glob("*.md") if path.stem != "README")
+#: How each program tells its version.
+VERSIONS: dict[str, Sequence[str]] = {
+    "http-server": ("/usr/bin/python3", "--version"),
+}
+
+
+@attrs.frozen
+class Facts:
+    """The table at the top of a page."""
+
+    title: str
+    tried: str
+    profile: str
+    shipped: str
+
+
+def facts(name: str) -> Facts:
+    text = (PAGES / f"{name}.md").read_text()
+    title = re.match(r"# (.*)\n", text)
+    cells = dict(re.findall(r"^\| ([a-z ]+) \| (.*) \|$", text, re.MULTILINE))
+    assert title is not None
+    return Facts(title[1], cells["tried"], cells["profile"], cells["without a profile of its own"].strip("`"))
+
+
+def needs(name: str, folder: Path) -> beyond.Needs:
+    """What the profile of a page permits beyond `strict`; computed where the page's other files lie, too."""
+    for block in blocks(PAGES / f"{name}.md"):
+        if "file" in block.marks:
+            path = folder / block.marks["file"]
+            path.write_text(block.text)
+            path.chmod(0o644)
+    return beyond.needs(str(folder / f"{name}.toml"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_page_says_what_its_profile_permits_beyond_strict(name: str, tmp_path: Path) -> None:
+    """`tools/beyond.py PROFILE SHIPPED` prints the table."""
+    table = beyond.table(needs(name, tmp_path), facts(name).shipped)
+    assert f"## What it needed beyond `strict`\n\n{table}\n" in (PAGES / f"{name}.md").read_text()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_index_says_the_same(name: str, tmp_path: Path) -> None:
+    found, page = needs(name, tmp_path), facts(name)
+    numbers = " | ".join(str(len(items)) for items in (found.capabilities, found.syscalls, found.writable))
+    profile = re.split(r",", page.profile)[0]
+    row = f"| [{page.title}]({name}.md) | {page.tried} | {profile} | yes | yes | {numbers} | "
+    rows = [line for line in (PAGES / "README.md").read_text().splitlines() if line.startswith(row)]
+    assert len(rows) == 1, f"the index has no line {row}…"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_page_was_tried_with_the_version_that_it_names(name: str) -> None:
+    tried, _, system = facts(name).tried.partition(", ")
+    release = Path("/etc/os-release").read_text()
+    if system != f"Debian {_field(release, 'VERSION_ID')}":
+        return  # the page speaks of another system than this one
+    said = subprocess.run(VERSIONS[name], capture_output=True, text=True, check=True)
+    number = re.search(r"\d+\.\d+", said.stdout + said.stderr)
+    assert number is not None
+    assert tried.endswith(f" {number[0]}")
+
+
+def _field(release: str, name: str) -> str:
+    found = re.search(rf'^{name}="?([^"\n]*)', release, re.MULTILINE)
+    return found[1] if found else ""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_page_has_its_tests(name: str) -> None:
+    """As root and as an ordinary user (the fixture `user`), and without each thing that the profile says."""
+    text = (ROOT / f"tests/software/test_{name.replace('-', '_')}.py").read_text()
+    assert f'placed("{name}", user)' in text
+    assert "unneeded(" in text

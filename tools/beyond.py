@@ -1,0 +1,112 @@
+"""Print what a profile permits beyond `strict`, beside what a shipped one does: tools/beyond.py PROFILE [SHIPPED]
+
+The pages of docs/software hold this table; `tests/software/test_pages.py` holds them against it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from datetime import date
+
+import attrs
+
+from hardening import compose, host, layers, plugins
+from hardening.report.beyond import Beyond, beyond
+from hardening_seccomp.libseccomp import Libseccomp
+
+FLOOR = "strict"
+#: The pages count the system calls of one machine: groups also hold names that only others have.
+ARCHITECTURE = "x86_64"
+
+
+@attrs.frozen
+class Needs:
+    """What a profile permits beyond `strict`, by kind; each entry is one leaf."""
+
+    capabilities: Sequence[Beyond]
+    syscalls: Sequence[Beyond]
+    writable: Sequence[Beyond]
+    readable: Sequence[Beyond]
+    others: Sequence[Beyond]
+
+
+def needs(profile: str) -> Needs:
+    """What a profile, named or at a path, permits beyond `strict`."""
+    found = plugins.load()
+    here = host.probe(found.mechanisms)
+    search = layers.SearchPath(tuple(plugins.shipped_profiles()))
+    loose, strict = (
+        compose.compose(layers.resolve([name], search), found.mechanisms, here, date.today())
+        for name in (profile, FLOOR)
+    )
+    kinds: dict[str, list[Beyond]] = {field.name: [] for field in attrs.fields(Needs)}
+    native = _native()
+    for item in beyond(loose, strict):
+        kind = _kind(item)
+        if kind != "syscalls" or item.leaf.member in native:
+            kinds[kind].append(item)
+    return Needs(**kinds)
+
+
+def _kind(item: Beyond) -> str:
+    match (item.leaf.mechanism, item.leaf.setting):
+        case ("capabilities", ""):
+            return "capabilities"
+        case ("seccomp", ""):
+            return "syscalls"
+        case ("rootfs", "tmpfs" | "shm_size"):
+            return "writable"
+        case ("rootfs", "volumes"):
+            return "writable" if item.value.writable else "readable"
+    return "others"
+
+
+def _native() -> dict[str, int]:
+    library = Libseccomp.load()
+    token = library.architecture(ARCHITECTURE)
+    return library.names(token) if token is not None else {}
+
+
+_ROWS = (
+    ("capabilities", "capabilities"),
+    ("system calls", "syscalls"),
+    ("writable paths", "writable"),
+    ("paths of the host that are shown, read-only", "readable"),
+    ("other settings", "others"),
+)
+
+
+def table(found: Needs, shipped: str = "") -> str:
+    """What a profile needs, and how much a shipped profile permits of the same, as a table in Markdown."""
+    other = needs(shipped) if shipped else None
+    columns = [f"beyond `{FLOOR}`", "number", "which", "why", *([f"`{shipped}` permits"] if shipped else [])]
+    lines = [columns, ["---"] * len(columns)]
+    for title, kind in _ROWS:
+        lines.append([title, *_cells(kind, getattr(found, kind)), *([str(len(getattr(other, kind)))] if other else [])])
+    return "\n".join("|" + "|".join(f" {cell} " if cell else " " for cell in line) + "|" for line in lines)
+
+
+def _cells(kind: str, items: Sequence[Beyond]) -> Iterator[str]:
+    """How many, which, why."""
+    yield str(len(items))
+    yield ", ".join(f"`{name}`" for name in sorted(_name(kind, item) for item in items)) or "none"
+    yield "; ".join(dict.fromkeys(item.exception.reason for item in items if item.exception is not None))
+
+
+def _name(kind: str, item: Beyond) -> str:
+    if kind == "others":
+        return f"{item.leaf} = {item.shown}"
+    return "/dev/shm" if item.leaf.setting == "shm_size" else item.leaf.member  # noqa: S108
+
+
+def main() -> int:
+    if len(sys.argv) not in (2, 3):
+        print(__doc__, file=sys.stderr)
+        return 2
+    print(table(needs(sys.argv[1]), *sys.argv[2:]))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
