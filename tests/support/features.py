@@ -6,6 +6,7 @@ Only the kernel and its configuration count. A missing program is a failure: set
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import subprocess
 from collections.abc import Callable, Mapping
@@ -96,6 +97,11 @@ sys.exit(done != 0)
     return _unshare("--mount", "sh", "-c", script, code)
 
 
+def _iopl() -> bool:
+    libc = ctypes.CDLL(None, use_errno=True)
+    return hasattr(libc, "iopl") and (libc.iopl(0) == 0 or ctypes.get_errno() != errno.ENOSYS)
+
+
 def _controllers() -> bool:
     """Whether pids, memory and cpu can be given to a cgroup of ours, in the unified hierarchy."""
     path = Path("/sys/fs/cgroup/cgroup.controllers")
@@ -154,6 +160,10 @@ FEATURES: Mapping[str, Feature] = MappingProxyType(
         "idmapped": Feature("id-mapped mounts of the file system under /var/tmp", lambda: _idmapped("disk")),
         "idmapped-tmpfs": Feature("id-mapped mounts of tmpfs (6.3)", lambda: _idmapped("tmpfs")),
         "fuse": Feature("the device /dev/fuse", _exists("/dev/fuse")),
+        "modules": Feature("loadable kernel modules", _exists("/proc/modules")),
+        "kexec": Feature("kexec", _exists("/sys/kernel/kexec_loaded")),
+        "sysrq": Feature("magic SysRq", _exists("/proc/sysrq-trigger")),
+        "iopl": Feature("ports of devices for processes (CONFIG_X86_IOPL_IOPERM)", _iopl),
         "root": Feature("root", lambda: os.geteuid() == 0),
     }
 )

@@ -1,0 +1,136 @@
+"""The words in which an attempt to escape is written down."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+import attrs
+
+if TYPE_CHECKING:
+    from tests.escape.attacks.kit import Given
+    from tests.escape.world import World
+
+#: Who launches: the host's root, or an ordinary user.
+STANCES = ("root", "rootless")
+
+
+@attrs.frozen
+class Loosening:
+    """Settings that a layer loosens, each with the exception that this takes.
+
+    ``values`` are whole settings, ``add`` and ``drop`` elements of lists; `text` is the layer.
+    """
+
+    values: Mapping[str, object] = MappingProxyType({})
+    add: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    drop: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    #: What the exceptions name, where that is not the setting itself.
+    settings: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        lines = [f"{name} = {_toml(value)}" for name, value in self.values.items()]
+        lines += [f"{_list(name, 'add')} = {json.dumps(items)}" for name, items in self.add.items()]
+        lines += [f"{_list(name, 'drop')} = {json.dumps(items)}" for name, items in self.drop.items()]
+        for name in self.exceptions:
+            lines.append(f'[[exceptions]]\nsetting = "{name}"\nreason = "an attempt to escape"')
+        return "\n".join(lines) + "\n"
+
+    @property
+    def exceptions(self) -> tuple[str, ...]:
+        """The leaves that are loosened."""
+        if self.settings:
+            return self.settings
+        members = [f"{name}.{item}" for name, items in {**self.add, **self.drop}.items() for item in items]
+        return (*self.values, *members)
+
+    def __bool__(self) -> bool:
+        return bool(self.values or self.add or self.drop)
+
+
+def _list(name: str, how: str) -> str:
+    if name == "capabilities":
+        return f"capabilities.{how}"
+    return "seccomp.allow" if name == "seccomp" else f"{name}.{how}"
+
+
+def _toml(value: object) -> str:
+    """A value in TOML; of tables only those of strings."""
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{key} = {_toml(each)}" for key, each in value.items()) + " }"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_toml(each) for each in value) + "]"
+    return json.dumps(value)
+
+
+def allow(*names: str) -> Loosening:
+    """System calls that may run."""
+    return Loosening(add={"seccomp": names})
+
+
+def hold(*names: str) -> Loosening:
+    """Capabilities that the command holds."""
+    return Loosening(add={"capabilities": names})
+
+
+def say(**values: object) -> Loosening:
+    """Whole settings; two underscores stand for a dot."""
+    return Loosening({name.replace("__", "."): value for name, value in values.items()})
+
+
+@attrs.frozen
+class Outcome:
+    """What came of an attempt, and what the attacker saw."""
+
+    escaped: bool
+    said: str
+
+
+@attrs.frozen
+class Attempt:
+    """One attempt to escape, and the one defence that stops it.
+
+    ``overlap`` are other defences that would stop it as well: they are off in both runs. ``overlap_of_root`` are off
+    where root launches. ``refused`` says of a stance why the kernel refuses it with every defence off.
+    """
+
+    name: str
+    source: str
+    what: str
+    defence: str
+    tries: Profiled | Staged
+    refused: Mapping[str, str] = MappingProxyType({})
+    needs: tuple[str, ...] = ()
+    #: Why the shipped profile `strict` does not stop it, where that is so.
+    beyond: str = ""
+
+
+@attrs.frozen
+class Profiled:
+    """An attack inside of a container that profiles describe: ``off`` is the layer that switches its defence off."""
+
+    attack: Callable[[Given], str]
+    off: Loosening
+    overlap: tuple[Loosening, ...] = ()
+    overlap_of_root: tuple[Loosening, ...] = ()
+    #: In a container of its own: it leaves traces there.
+    alone: bool = False
+
+    @property
+    def name(self) -> str:
+        return f"{self.attack.__module__}.{self.attack.__name__}"
+
+    def layers(self, stance: str, *, on: bool) -> tuple[str, ...]:
+        """The layers on top of `strict` without its limits."""
+        overlap = (*self.overlap, *(self.overlap_of_root if stance == "root" else ()))
+        return tuple(layer.text for layer in (*overlap, *(() if on else (self.off,))))
+
+
+@attrs.frozen
+class Staged:
+    """An attack on the launcher itself: ``run`` launches with its defence (True) or with that step left out (False)."""
+
+    run: Callable[[World, bool], Outcome]

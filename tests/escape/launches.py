@@ -1,0 +1,115 @@
+"""Containers for attempts: attacks that need the same layers share one, each in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Sequence
+from datetime import date
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from hardening import bundle, compose, layers, pipeline
+from hardening.plugins import shipped_profiles
+from hardening_seccomp.libseccomp import Libseccomp
+from tests.escape.attempt import Outcome
+from tests.escape.world import World
+from tests.support import runs, shipped
+
+ATTACKS = Path(__file__).parent / "attacks"
+PACKAGE = "tests.escape.attacks"
+
+#: Makes the modules of the attacks from the text that comes in, and starts them.
+START = """
+import json, sys, types
+task = json.load(sys.stdin)
+for name in ("tests", "tests.escape", "tests.escape.attacks"):
+    sys.modules[name] = types.ModuleType(name)
+for name, text in task["modules"].items():
+    module = sys.modules[name] = types.ModuleType(name)
+    exec(compile(text, name, "exec"), module.__dict__)
+sys.modules["tests.escape.attacks.kit"].main(task)
+"""
+COMMAND = ("/usr/bin/python3", "-I", "-S", "-c", START)
+
+
+def strict() -> tuple[str, str]:
+    """The shipped profile `strict` and what it extends, without their limits, which no exception could lift."""
+    profiles = files("hardening_profiles")
+    base = (profiles / "base.toml").read_text(encoding="utf-8")
+    floor, limits, _ = base.partition("[limits.")
+    assert limits
+    text = (profiles / "strict.toml").read_text(encoding="utf-8")
+    extends = 'extends = ["base"]\n'
+    assert extends in text
+    return floor, text.replace(extends, "")
+
+
+def numbers(*modules: str) -> dict[str, int]:
+    """The numbers of the system calls that the attacks name, on this machine."""
+    library = Libseccomp.load()
+    text = "".join((ATTACKS / f"{name}.py").read_text() for name in modules)
+    names = set(re.findall(r"""(?:call|_answered)\((?:\d+, )?["'](\w+)["']""", text)) | {"add_key", "keyctl"}
+    found = {name: library.number(library.native(), name) for name in names}
+    return {name: number for name, number in found.items() if number is not None and number >= 0}
+
+
+def modules_of(attacks: Sequence[str]) -> list[str]:
+    """The names of the modules that hold some attacks, the kit first."""
+    return ["kit", *dict.fromkeys(name.removeprefix(f"{PACKAGE}.").partition(".")[0] for name in attacks)]
+
+
+def task(world: World, attacks: Sequence[str]) -> str:
+    """What goes into a container: the attacks, their modules, and what they know."""
+    modules = modules_of(attacks)
+    return json.dumps(
+        {
+            "attacks": list(attacks),
+            "modules": {f"{PACKAGE}.{name}": (ATTACKS / f"{name}.py").read_text() for name in modules},
+            "numbers": numbers(*modules),
+            "facts": world.facts,
+        }
+    )
+
+
+def attack(
+    world: World, profiles: Sequence[str], attacks: Sequence[str], runtime: str = "native"
+) -> dict[str, Outcome]:
+    """Run attacks in one container: what came of each. ``profiles`` are TOML texts or names of shipped profiles."""
+    plugins, host = shipped.here(world.user)
+    with runs.workplace() as folder:
+        paths = []
+        for number, text in enumerate(profiles):
+            if "\n" in text:
+                paths.append(shipped.layer(folder, f"layer-{number}", text))
+            else:
+                paths.append(text)
+        stack = layers.resolve(paths, layers.SearchPath(tuple(shipped_profiles())))
+        composition = compose.compose(stack, plugins.mechanisms, host, date.today())
+        plan = pipeline.plan(plugins, composition, host, COMMAND, bundle=folder / "bundle")
+        bundle.write(plan.spec, folder / "bundle")
+        runs.hand_over(folder, world.user)
+        done = subprocess.run(
+            runs.launch_argv(runtime, folder, world.user),
+            input=task(world, attacks),
+            capture_output=True,
+            text=True,
+            cwd="/",
+            timeout=120,
+            check=False,
+            env=dict(world.user.environment) if world.user is not None else None,
+        )
+    return outcomes(attacks, done)
+
+
+def outcomes(attacks: Sequence[str], done: subprocess.CompletedProcess[str]) -> dict[str, Outcome]:
+    """What the lines of a container say; a launch that was refused, or a broken attack, is an `AssertionError`."""
+    found: dict[str, Any] = {}
+    for line in done.stdout.splitlines():
+        entry = json.loads(line)
+        assert "broken" not in entry, entry["broken"]
+        found[entry["attack"]] = Outcome(entry["escaped"], entry["said"])
+    assert set(found) == set(attacks), f"{done.returncode}: {done.stdout}{done.stderr}"
+    return found

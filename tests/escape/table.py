@@ -1,0 +1,8 @@
+"""Every attempt of the suite, and the table of the last run."""
+
+from __future__ import annotations
+
+from tests.escape.attempt import Attempt
+from tests.escape.attempts import calls
+
+ATTEMPTS: tuple[Attempt, ...] = (*calls.ATTEMPTS,)
