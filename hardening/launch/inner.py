@@ -1,8 +1,8 @@
 """The processes between the launch stage and the command.
 
-`first` enters the user namespace and makes or joins the others; `second` is the process that becomes the command: it
-builds the root, gives up its privileges and executes. The order of the steps is what keeps a container from reaching
-the launcher; comments say where.
+`only` is the process that becomes the command: it makes the namespaces, builds the root, gives up its privileges and
+executes. Where namespaces are joined or clocks set it takes two: `first` does that, and starts the `second`, which becomes
+the command. The order of the steps is what keeps a container from reaching the launcher; comments say where.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import fcntl
 import sys
 
 from hardening.errors import EXIT_LAUNCHER, HardeningError, LaunchError
-from hardening.launch import abi, devices, failure, files, identity, joins, kernel, lookup, mounts
+from hardening.launch import abi, devices, failure, files, identity, kernel, lookup, mounts
 from hardening.launch.failure import Step
 from hardening.launch.frozen import Frozen
 from hardening.launch.plan import Plan
@@ -24,12 +24,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hardening.launch.channel import Channel
+    from hardening.launch.joins import Joins
 
 DEFAULT_UMASK = 0o022
 
 
 class Setup(Frozen):
-    """What the launch stage prepared. ``sources`` None: they are opened inside the user namespace.
+    """What the launch stage prepared. ``sources`` None: they are opened inside the user namespace. ``joined`` None: nothing.
 
     ``writers`` are pairs of a standard descriptor and the pipe that takes its place.
     """
@@ -38,14 +39,14 @@ class Setup(Frozen):
     bundle: str
     program: bytes
     sources: Sources | None
-    joined: joins.Joins
+    joined: Joins | None
     keep_stdin: bool
     signal_mask: frozenset[int]
     writers: tuple[tuple[int, int], ...] = ()
 
 
 def run(step: Callable[[Setup, Channel], None], setup: Setup, channel: Channel) -> None:
-    """Run `first` or `second` to its end, and report an error. Does not return."""
+    """Run `only`, `first` or `second` to its end, and report an error. Does not return."""
     code = EXIT_LAUNCHER
     try:
         step(setup, channel)
@@ -62,30 +63,69 @@ def run(step: Callable[[Setup, Channel], None], setup: Setup, channel: Channel) 
         os._exit(code)
 
 
+def start(setup: Setup, near: Channel, far: Channel) -> int:
+    """Start `only` or `first` with the ``far`` end of the channel: its pid."""
+    plan = setup.plan
+    alone = is_enough(plan)
+    user = alone and plan.creates("user")
+    flags = (abi.CLONE_NEWUSER if user else 0) | (abi.CLONE_NEWPID if alone and plan.creates("pid") else 0)
+    with Step("make the user namespace" if user else "start a process", "/linux/namespaces"):
+        pid = kernel.clone(flags)
+    if pid == 0:
+        near.close()
+        run(only if alone else first, setup, far)
+    far.close()
+    return pid
+
+
+def is_enough(plan: Plan) -> bool:
+    """Whether one process will do: neither a joined process namespace nor a new time namespace takes who enters it."""
+    return not plan.creates("time") and not any(namespace.path for namespace in plan.namespaces)
+
+
+def only(setup: Setup, channel: Channel) -> None:
+    """Make the namespaces and become the command. This process is in the new user and process namespaces already."""
+    kernel.prctl(abi.PR_SET_PDEATHSIG, signal.SIGKILL)
+    channel.expect("mapped")
+    sources, may_set_groups = _make_namespaces(setup)
+    second(setup, channel, sources, may_set_groups=may_set_groups)
+
+
 def first(setup: Setup, channel: Channel) -> None:
     """Make or join the namespaces, then start `second` as a child of the launch stage."""
     plan = setup.plan
     kernel.prctl(abi.PR_SET_PDEATHSIG, signal.SIGKILL)
-    joins.enter(setup.joined.before)
-    made = joins.make_file_systems(plan, setup.joined.before)
+    made = setup.joined.enter_as_caller(plan) if setup.joined is not None else {}
     if plan.creates("user"):
         with Step("make the user namespace", "/linux/namespaces"):
             kernel.unshare(abi.CLONE_NEWUSER)
     channel.send("entered")
     channel.expect("mapped")
-    may_set_groups = True
+    sources, may_set_groups = _make_namespaces(setup)
+    sources.trees.update(made)
+    pid = plan.namespace("pid")
+    flags = abi.CLONE_PARENT | (abi.CLONE_NEWPID if pid is not None and not pid.path else 0)
+    with Step("start the container's first process", pid.pointer if pid else ""):
+        child = kernel.clone(flags)
+    if child == 0:
+        run(lambda given, end: second(given, end, sources, may_set_groups=may_set_groups), setup, channel)
+    channel.send("child", str(child))
+
+
+def _make_namespaces(setup: Setup) -> tuple[Sources, bool]:
+    """Enter what a joined user namespace owns, and make the namespaces: the sources, and whether groups can be set."""
+    plan = setup.plan
     if plan.process.oom_score_adj is not None:
         # Before anything makes this process non-dumpable: its files in /proc belong to root then.
         with Step("set the OOM score", "/process/oomScoreAdj", "lowering it needs CAP_SYS_RESOURCE"):
             files.write("/proc/self/oom_score_adj", str(plan.process.oom_score_adj))
-    if setup.joined.before or setup.joined.after:
+    if setup.joined is not None:
         # A joined user namespace gives its owner rights over this process, and a joined process namespace shows `second`
         # to those that live in it. Not dumpable, neither can be traced with these rights: only by those who have
         # CAP_SYS_PTRACE in the caller's user namespace.
         kernel.prctl(abi.PR_SET_DUMPABLE, 0)
-    joins.enter(setup.joined.after)
-    if plan.namespace("user") is not None:
-        may_set_groups = _may_set_groups()
+        setup.joined.enter_owned()
+    may_set_groups = plan.namespace("user") is None or files.read("/proc/self/setgroups").strip() == "allow"
     _unshare(plan)
     sources = setup.sources
     if sources is None:
@@ -96,14 +136,7 @@ def first(setup: Setup, channel: Channel) -> None:
             sources = open_sources(plan, setup.bundle)
         except PermissionError as error:
             raise LaunchError("the kernel does not let this process clone mounts", hint=kernel.remedy(1)) from error
-    sources.trees.update(made)
-    pid = plan.namespace("pid")
-    flags = abi.CLONE_PARENT | (abi.CLONE_NEWPID if pid is not None and not pid.path else 0)
-    with Step("start the container's first process", pid.pointer if pid else ""):
-        child = kernel.clone(flags)
-    if child == 0:
-        run(lambda given, end: second(given, end, sources, may_set_groups=may_set_groups), setup, channel)
-    channel.send("child", str(child))
+    return sources, may_set_groups
 
 
 def _unshare(plan: Plan) -> None:
@@ -117,10 +150,6 @@ def _unshare(plan: Plan) -> None:
         with Step("set the clocks of the time namespace", "/linux/timeOffsets"):
             lines = [f"{clock} {seconds} {nanoseconds}\n" for clock, seconds, nanoseconds in plan.time_offsets]
             files.write("/proc/self/timens_offsets", "".join(lines))
-
-
-def _may_set_groups() -> bool:
-    return files.read("/proc/self/setgroups").strip() == "allow"
 
 
 def _make_slave() -> None:

@@ -39,6 +39,15 @@ class Joins(Frozen):
     before: tuple[Joined, ...]
     after: tuple[Joined, ...]
 
+    def enter_as_caller(self, plan: Plan) -> dict[str, int]:
+        """Join the first ones, and make the file systems that show them: detached mounts by pointer."""
+        enter(self.before)
+        return make_file_systems(plan, self.before)
+
+    def enter_owned(self) -> None:
+        """Join the user namespace, if it has a path, and what it owns."""
+        enter(self.after)
+
     def close(self) -> None:
         """Close every descriptor."""
         for one in (*self.before, *self.after):

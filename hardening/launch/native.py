@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hardening.errors import LaunchError
-from hardening.launch import abi, config, files, inner, joins, kernel, sources
+from hardening.launch import abi, config, files, inner, kernel, sources
 from hardening.launch.bundle import Bundle, load_filter
 from hardening.launch.cgroups import Cgroup, limits
 from hardening.launch.channel import Channel, pair
@@ -14,6 +14,10 @@ from hardening.launch.setup import NativeSupervisor
 from hardening.launch.signals import signal
 from hardening.launch.supervise import kill_orphans, stand_between
 from hardening.launch.system import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from hardening.launch import joins
 
 
 class Options(Frozen):
@@ -88,11 +92,7 @@ class _Run:
         self._protect_terminal()
         trees = self._open_sources()
         try:
-            joined = joins.open_all(self._plan)
-            try:
-                channel, pid = self._start(trees, joined)
-            finally:
-                joined.close()
+            channel, pid = self._start(trees)
         finally:
             if trees is not None:
                 trees.close()
@@ -130,15 +130,13 @@ class _Run:
                 ) from None
             return None  # the user namespace will permit it
 
-    def _start(self, trees: sources.Sources | None, joined: joins.Joins) -> tuple[Channel, int]:
-        """Start the first process and answer it until the second one is there: the channel and its pid."""
+    def _start(self, trees: sources.Sources | None) -> tuple[Channel, int]:
+        """Start the process that becomes the command, and map its ids: the channel to it and its pid."""
         channel, far_end = pair()
         if not self._plan.creates("pid"):
             kernel.prctl(abi.PR_SET_CHILD_SUBREAPER, 1)
-        with Step("start a process", "/linux/namespaces"):
-            helper = kernel.clone(0)
-        if helper == 0:
-            channel.close()
+        joined = self._open_joined()
+        try:
             setup = inner.Setup(
                 plan=self._plan,
                 bundle=self._directory,
@@ -149,23 +147,36 @@ class _Run:
                 signal_mask=self._mask,
                 writers=tuple(self._writers.items()),
             )
-            inner.run(inner.first, setup, far_end)
-        far_end.close()
+            pid = inner.start(setup, channel, far_end)
+        finally:
+            if joined is not None:
+                joined.close()
         for writer in self._writers.values():
             os.close(writer)
         try:
             with Step("move the container into its cgroup", "/linux/cgroupsPath"):
-                self._group.enter(helper)
-            _answer(channel, "entered")
-            self._prepare_ids(helper, trees)
+                self._group.enter(pid)
+            alone = inner.is_enough(self._plan)
+            if not alone:
+                _answer(channel, "entered")
+            self._prepare_ids(pid, trees)
             channel.send("mapped")
-            pid = int(_answer(channel, "child")[0])
+            if alone:
+                return channel, pid
+            second = int(_answer(channel, "child")[0])
         except (OSError, LaunchError):
-            os.kill(helper, signal.SIGKILL)
-            os.waitpid(helper, 0)
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
             raise
-        os.waitpid(helper, 0)
-        return channel, pid
+        os.waitpid(pid, 0)
+        return channel, second
+
+    def _open_joined(self) -> joins.Joins | None:
+        if not any(namespace.path for namespace in self._plan.namespaces):
+            return None
+        from hardening.launch import joins
+
+        return joins.open_all(self._plan)
 
     def _prepare_ids(self, pid: int, trees: sources.Sources | None) -> None:
         own = None
@@ -173,7 +184,8 @@ class _Run:
             from hardening.launch import idmaps
 
             idmaps.write_maps(pid, self._plan.uid_map, self._plan.gid_map)
-            own = os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+            if trees is not None and any(mount.own_idmap for mount in self._plan.mounts):
+                own = os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
         try:
             if trees is not None:
                 sources.map_ids(self._plan, trees, own)
