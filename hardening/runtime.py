@@ -15,6 +15,7 @@ from hardening.host import Host
 
 if TYPE_CHECKING:
     from hardening.compose import Composition
+    from hardening.launch.command import Container
 
 
 @attrs.frozen
@@ -59,7 +60,8 @@ class Candidate:
 class LaunchRequest:
     """How a bundle is to be launched. ``container_id`` names it; ``remove`` deletes the bundle afterwards; ``receipt``
     is a file to write the kernel's report to; ``sha256`` is the digest of the ``config.json`` that was admitted, and the
-    launch stage refuses any other; it is empty for a bundle that the caller has just written."""
+    launch stage refuses any other; it is empty for a bundle that the caller has just written. ``container`` says what is
+    written down of it, and whether it is detached; that is asked only of a runtime that `Runtime.detaches`."""
 
     container_id: str
     state: Path
@@ -67,6 +69,7 @@ class LaunchRequest:
     remove: bool = False
     receipt: Path | None = None
     sha256: str = ""
+    container: Container | None = None
 
 
 class Runtime(ABC):
@@ -74,6 +77,8 @@ class Runtime(ABC):
 
     name: ClassVar[str]
     summary: ClassVar[str]
+    #: Whether its launch stage can run on in the background, and writes down what `LaunchRequest.container` says.
+    detaches: ClassVar[bool] = False
 
     @abstractmethod
     def version(self) -> str | None:

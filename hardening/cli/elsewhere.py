@@ -8,21 +8,16 @@ from __future__ import annotations
 import re
 
 _NO_IMAGE = "there are no images: name a root with --rootfs DIR, or use the host's own"
-_NOT_KEPT = "leave it out: a command here has no name that is kept, and nothing stays of it"
+_NOT_KEPT = "leave it out: --name is all that tells containers apart here"
 _PORTS = "no port is forwarded: --network host shares the host's network, `-p web` names a profile for servers"
 
 _ANSWERS = {
-    ("--rm",): "leave it out: nothing is kept anyway",
     (
         "--privileged",
     ): "there is no such thing: `hardening explain SETTING` shows the smallest loosening of what was denied",
     ("--publish", "--publish-all", "-P", "--expose"): _PORTS,
     ("--entrypoint",): "write the command and its arguments after `--`",
-    (
-        "--detach",
-        "-d",
-        "--restart",
-    ): "nothing runs in the background by itself: end the line with `&`, or use systemd-run",
+    ("--restart",): "nothing is started again by itself: use a unit of systemd, or a loop of the shell",
     ("--mount", "--volumes-from"): "write -v SRC:DST[:OPTS], or --tmpfs DST[:OPTS]",
     ("--pid",): "write --set namespaces.pid=host, or the path of a namespace to join",
     ("--ipc",): "write --set namespaces.ipc=host, or the path of a namespace to join",
@@ -35,7 +30,9 @@ _ANSWERS = {
         "rootfs.masked_paths; no-new-privileges is on anyway"
     ),
     ("--shm-size",): "write --set rootfs.shm_size=64M",
-    ("--name", "--label", "--label-file", "-l", "--cidfile", "--replace", "--pod"): _NOT_KEPT,
+    ("--label", "--label-file", "-l", "--pod"): _NOT_KEPT,
+    ("--cidfile",): "the id is what `run -d` prints: hardening run -d … >FILE",
+    ("--replace",): "write `hardening rm -f NAME` before it",
     ("--init",): "the command is process 1: an init that the root has goes before it, as in `-- tini -- COMMAND`",
     ("--dns", "--dns-search", "--dns-option", "--add-host"): (
         "files decide names: show one of your own with -v ./resolv.conf:/etc/resolv.conf:ro (or hosts)"

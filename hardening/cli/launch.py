@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from hardening.cli import start
+from hardening.cli import keeping, start
 from hardening.cli.session import session
 from hardening.errors import LaunchError, UsageError
 from hardening.spec import CONFIG
@@ -25,6 +25,7 @@ Examples:
 @start.runtime_option
 @start.stdin_option
 @start.receipt_option
+@keeping.options
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.pass_context
 def command(context: click.Context, runtime: str, interactive: bool, receipt: Path | None, bundle: Path) -> None:
@@ -46,7 +47,10 @@ def command(context: click.Context, runtime: str, interactive: bool, receipt: Pa
     config = _read(bundle)
     start.require_installed(engine)
     pipeline.admit(here.plugins, Candidate(config, here.host), engine)
-    launch = LaunchRequest(start.new_id(), state.directory(), interactive, False, target, sha256(config).hexdigest())
+    identity, place = start.new_id(), state.directory()
+    kept = keeping.container(context, engine, place / "containers" / identity, ())
+    digest = sha256(config).hexdigest()
+    launch = LaunchRequest(identity, place, interactive, False, target, digest, kept)
     start.start(engine.command(bundle.absolute(), launch))
 
 

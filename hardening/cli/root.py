@@ -14,6 +14,12 @@ COMMANDS = {
     "run": "Run a command under a stack of profiles.",
     "compose": "Compose a stack of profiles into an OCI runtime spec.",
     "launch": "Run a bundle that was composed before.",
+    "ps": "List containers.",
+    "logs": "Show the output of a detached container.",
+    "stop": "End containers, in good order if they can.",
+    "kill": "Send a signal to containers.",
+    "wait": "Wait for the end of containers.",
+    "rm": "Remove detached containers that have ended.",
     "explain": "Show what decided a setting, and the smallest loosening.",
     "apply": "Tighten an OCI configuration that was made elsewhere.",
     "receipt": "Hold the kernel's report of a process against a stack.",
@@ -22,6 +28,9 @@ COMMANDS = {
     "plugin": "List plugins, mechanisms and runtimes.",
     "completion": "Print the completion script of a shell.",
 }
+
+#: Commands that stand in a module of another name.
+MODULES = dict.fromkeys(("ps", "logs", "stop", "kill", "wait", "rm"), "containers")
 
 EPILOG = """\b
 Examples:
@@ -47,7 +56,8 @@ class LazyGroup(click.Group):
             return load(added[cmd_name])
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = import_module(f"hardening.cli.{cmd_name}").command
+        module = import_module(f"hardening.cli.{MODULES.get(cmd_name, cmd_name)}")
+        command: click.Command = getattr(module, cmd_name if cmd_name in MODULES else "command")
         return command
 
     def resolve_command(

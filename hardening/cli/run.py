@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hardening.cli import output, stack, start
+from hardening.cli import keeping, output, stack, start
 from hardening.cli.session import Session, session
 from hardening.errors import UsageError
 
@@ -22,6 +22,7 @@ Examples:
   hardening run -p web -v ./site:/srv:ro -e LANG=C -- httpd -f
   hardening run -p batch --rootfs ./rootfs --runtime crun -- /bin/job
   hardening run --set process.resources.memory=256M -i -t -- sh
+  hardening run -d --name site -p web -v ./site:/srv:ro -- httpd -f
   hardening run --dry-run -p strict -- id
 
 \b
@@ -47,6 +48,7 @@ QUIET = "Show no warnings, and do not say what is not enforced, excepted or shad
 @click.option("--dry-run", is_flag=True, help="Show what would run, and start and write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="With --dry-run: show it as JSON.")
 @start.receipt_option
+@keeping.options
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="-- COMMAND [ARG]...")
 @click.pass_context
 def command(
@@ -60,7 +62,8 @@ def command(
     receipt: Path | None,
     command: tuple[str, ...],
 ) -> None:
-    """Run COMMAND under a stack of profiles, as a child of your own session and without a daemon.
+    """Run COMMAND under a stack of profiles, as a child of your own session and without a daemon; with -d in the
+    background.
 
     The root is the host's own, read-only and with its secrets hidden, unless a profile or an option names another.
     """
@@ -78,11 +81,15 @@ def command(
     composition = here.compose(stack.request(context, profiles))
     identity = start.new_id()
     if dry_run:
-        launch = LaunchRequest(identity, state.location(), interactive, True, target)
+        place = state.location()
+        kept = keeping.container(context, engine, place / "containers" / identity, profiles)
+        launch = LaunchRequest(identity, place, interactive, True, target, container=kept)
         _show(engine, _plan(here, composition, command, engine, None), launch, as_json)
         return
     start.require_installed(engine)
     bundle = start.folder() / identity
+    place = bundle.parent.parent
+    kept = keeping.container(context, engine, place / "containers" / identity, profiles)
     plan = _plan(here, composition, command, engine, bundle)
     if not quiet:
         show_notes(plan)
@@ -91,7 +98,7 @@ def command(
     missing = advice(plan.spec, command[0])
     if missing:
         output.note(f"hint: {missing}")
-    launch = LaunchRequest(identity, bundle.parent.parent, interactive, True, target)
+    launch = LaunchRequest(identity, place, interactive, True, target, container=kept)
     start.start_new(plan.spec, bundle, engine.command(bundle, launch))
 
 

@@ -71,7 +71,7 @@ def receipt_file(path: Path | None) -> Path | None:
 
 def new_id() -> str:
     """A name for a container that no other one has."""
-    return f"hardening-{os.urandom(6).hex()}"
+    return os.urandom(6).hex()
 
 
 def has_input() -> bool:

@@ -24,6 +24,31 @@ class ExternalRuntime(Frozen):
     state: str
 
 
+class Container(Frozen):
+    """What is written down of a container, and whether it runs on in the background.
+
+    ``record`` is the directory for it, named by the container's id; ``log_size`` the bytes that its log may take, None for
+    the default.
+    """
+
+    record: str
+    name: str = ""
+    profiles: str = ""
+    detach: bool = False
+    auto_remove: bool = False
+    log_size: int | None = None
+
+    @property
+    def arguments(self) -> list[str]:
+        """As arguments of the launch stage."""
+        argv = ["--record", self.record]
+        argv += ["--name", self.name] if self.name else []
+        argv += ["--profiles", self.profiles] if self.profiles else []
+        argv += ["--detach"] if self.detach else []
+        argv += ["--auto-remove"] if self.auto_remove else []
+        return argv + (["--log-size", str(self.log_size)] if self.log_size is not None else [])
+
+
 def stage_command(
     bundle: str | os.PathLike[str],
     *,
@@ -32,11 +57,13 @@ def stage_command(
     receipt: str | os.PathLike[str] | None = None,
     sha256: str = "",
     runtime: ExternalRuntime | None = None,
+    container: Container | None = None,
 ) -> list[str]:
     """The argv to `os.execv`: this interpreter, isolated and without `site`, on the compiled launch stage.
 
-    ``sha256`` is the digest of the `config.json` that was checked: the stage refuses any other. ``sys.path`` gets
-    only the directories that hold `hardening` and `_cffi_backend`, behind the standard library.
+    ``sha256`` is the digest of the `config.json` that was checked: the stage refuses any other. Without ``container``
+    nothing is written down of it. ``sys.path`` gets only the directories that hold `hardening` and `_cffi_backend`, behind
+    the standard library.
     """
     argv = [sys.executable, "-I", "-S", "-c", START, ":".join(_directories())]
     if keep_stdin:
@@ -49,6 +76,8 @@ def stage_command(
         argv += ["--sha256", sha256]
     if runtime is not None:
         argv += ["--runtime-command", runtime.program, "--id", runtime.identity, "--state", runtime.state]
+    if container is not None:
+        argv += container.arguments
     return [*argv, os.path.abspath(bundle)]
 
 

@@ -19,19 +19,25 @@ from hardening.launch.frozen import Frozen
 from hardening.launch.signals import signal
 from hardening.launch.supervise import Supervisor, kill_orphans, stand_between
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from hardening.launch.container_state import Watcher
+
 DELETE_ATTEMPTS = 50
 DELETE_PAUSE = 0.02  # seconds
 CREATE_PAUSE = 1.0  # seconds in which a runtime that was at work comes to an end
 
 
 class Options(Frozen):
-    """What the caller asks of a run. ``state`` is a directory for the runtime's own, ``identity`` the container's."""
+    """What the caller asks of a run. ``state`` is a directory for the runtime's own, ``identity`` the container's;
+    ``watcher`` learns of the run."""
 
     program: str
     identity: str
     state: str
     keep_stdin: bool = False
     receipt: str = ""
+    watcher: Watcher | None = None
 
 
 def run(bundle: Bundle, options: Options) -> int:
@@ -181,6 +187,7 @@ class _Run:
         signals = kernel.signalfd(signal.valid_signals())
         supervisor = Supervisor(pid, signals, keep_stdin=self._options.keep_stdin)
         supervisor.copies = copies
+        supervisor.watcher = self._options.watcher
         if listener is not None:
             supervisor.relay_terminal(_receive_console(listener))
         target = self._options.receipt
@@ -199,6 +206,7 @@ class _Run:
         if code != 0 and (supervisor.helper_status != 0 or classify(self._log_message()) != EXIT_LAUNCHER):
             # The container cannot write this log: what stands there is of the runtime, which could not execute.
             raise self._failure("start")
+        supervisor.announce()
         return code
 
     def _spawn(self, argv: list[str], standard: list[int] | None) -> int:

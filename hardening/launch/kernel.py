@@ -244,3 +244,14 @@ def signalfd(signals: Iterable[int]) -> int:
 def ptrace(request: int, pid: int, data: int = 0) -> None:
     """ptrace(2) without an address."""
     _call("ptrace", request, pid, 0, data)
+
+
+def inotify(path: bytes, events: int) -> int:
+    """An inotify(7) descriptor, close-on-exec, for ``events`` (``IN_*``) of one file or directory."""
+    fd = _call("inotify_init1", os.O_CLOEXEC)
+    try:
+        _call("inotify_add_watch", fd, path, events)
+    except OSError:
+        os.close(fd)
+        raise
+    return fd

@@ -15,17 +15,24 @@ from hardening.launch.frozen import Frozen
 from hardening.launch.signals import signal
 from hardening.launch.system import os
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from hardening.launch.container_state import Watcher
+
 USAGE = (
     "usage: launch [--stdin] [--remove] [--receipt FILE] [--sha256 DIGEST] "
-    "[--runtime-command PROGRAM --id NAME --state DIRECTORY] BUNDLE"
+    "[--runtime-command PROGRAM --id NAME --state DIRECTORY] "
+    "[--record DIRECTORY [--name NAME] [--profiles TEXT] [--detach [--auto-remove] [--log-size BYTES]]] BUNDLE"
 )
+LOG_SIZE = 16 * 1024 * 1024  # bytes
 
 
 class Arguments(Frozen):
     """The parsed command line. ``runtime_command`` '' means the native launcher.
 
     ``sha256`` is the digest of the `config.json` that was checked, '' for any. ``identity`` and ``state`` are the
-    container's name for another runtime, and a directory for that one's state.
+    container's name for another runtime, and a directory for that one's state. ``record`` is the directory in which the
+    container is written down, '' for nowhere; its last part is the container's id.
     """
 
     bundle: str
@@ -36,18 +43,25 @@ class Arguments(Frozen):
     runtime_command: str
     identity: str
     state: str
+    record: str = ""
+    name: str = ""
+    profiles: str = ""
+    detach: bool = False
+    auto_remove: bool = False
+    log_size: int = LOG_SIZE
 
 
 def parse(argv: list[str]) -> Arguments:
     """Read the arguments; `LaunchError` for anything else."""
     values = {"--receipt": "", "--sha256": "", "--runtime-command": "", "--id": "", "--state": ""}
+    values |= {"--record": "", "--name": "", "--profiles": "", "--log-size": str(LOG_SIZE)}
     flags: set[str] = set()
     rest = list(argv)
     while rest and rest[0].startswith("-"):
         option = rest.pop(0)
         if option in values and rest:
             values[option] = rest.pop(0)
-        elif option in ("--stdin", "--remove"):
+        elif option in ("--stdin", "--remove", "--detach", "--auto-remove"):
             flags.add(option)
         else:
             raise LaunchError(f"the launch stage does not know {option!r}", hint=USAGE)
@@ -55,6 +69,10 @@ def parse(argv: list[str]) -> Arguments:
         raise LaunchError("exactly one bundle is needed", hint=USAGE)
     if values["--runtime-command"] and not (values["--id"] and values["--state"]):
         raise LaunchError("another runtime needs --id and --state", hint=USAGE)
+    if not values["--record"] and (values["--name"] or "--detach" in flags):
+        raise LaunchError("a container that is kept needs --record", hint=USAGE)
+    if not (values["--log-size"].isascii() and values["--log-size"].isdigit()):
+        raise LaunchError("--log-size is a number of bytes", hint=USAGE)
     return Arguments(
         bundle=rest[0],
         keep_stdin="--stdin" in flags,
@@ -64,6 +82,12 @@ def parse(argv: list[str]) -> Arguments:
         runtime_command=values["--runtime-command"],
         identity=values["--id"],
         state=values["--state"],
+        record=values["--record"],
+        name=values["--name"],
+        profiles=values["--profiles"],
+        detach="--detach" in flags,
+        auto_remove="--auto-remove" in flags,
+        log_size=int(values["--log-size"]),
     )
 
 
@@ -99,6 +123,25 @@ def open_standard_descriptors() -> None:
 
 
 def launch(arguments: Arguments) -> int:
+    """Run in the foreground, written down while it runs, or detach: the exit code."""
+    if arguments.detach:
+        from hardening.launch import detached
+
+        return detached.run(arguments, run_bundle)
+    if not arguments.record:
+        return run_bundle(arguments, None)
+    from hardening.launch.container_state import Attached
+
+    watcher = Attached(arguments)
+    code = EXIT_LAUNCHER
+    try:
+        code = run_bundle(arguments, watcher)
+    finally:
+        watcher.end(code)
+    return code
+
+
+def run_bundle(arguments: Arguments, watcher: Watcher | None) -> int:
     """Take the leases, run, and clean up as asked."""
     names: tuple[str, ...] = ()
     held: list[int] = []
@@ -109,6 +152,8 @@ def launch(arguments: Arguments) -> int:
         loaded = bundle.load(arguments.bundle, arguments.sha256)
         names = leases.paths(loaded.document, files.join(loaded.directory, "config.json"))
         held = leases.hold(names)
+        if watcher is not None:
+            watcher.prepare(loaded.document)
         if arguments.runtime_command:
             from hardening.launch import external
 
@@ -120,11 +165,14 @@ def launch(arguments: Arguments) -> int:
                 state=arguments.state,
                 keep_stdin=arguments.keep_stdin,
                 receipt=arguments.receipt,
+                watcher=watcher,
             )
             return external.run(loaded, options)
         from hardening.launch import native
 
-        return native.run(loaded, native.Options(keep_stdin=arguments.keep_stdin, receipt=arguments.receipt))
+        return native.run(
+            loaded, native.Options(keep_stdin=arguments.keep_stdin, receipt=arguments.receipt, watcher=watcher)
+        )
     finally:
         if arguments.remove:
             if held:

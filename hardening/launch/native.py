@@ -19,12 +19,17 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hardening.launch import joins
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from hardening.launch.container_state import Watcher
+
 
 class Options(Frozen):
-    """What the caller asks of a run. ``receipt`` is a file to write, '' for none."""
+    """What the caller asks of a run. ``receipt`` is a file to write, '' for none; ``watcher`` learns of the run."""
 
     keep_stdin: bool = False
     receipt: str = ""
+    watcher: Watcher | None = None
 
 
 def run(bundle: Bundle, options: Options) -> int:
@@ -99,6 +104,7 @@ class _Run:
         signals = kernel.signalfd(signal.valid_signals())
         supervisor = NativeSupervisor(self._plan, channel, pid, signals, keep_stdin=self._options.keep_stdin)
         supervisor.copies = self._copies
+        supervisor.watcher = self._options.watcher
         try:
             self._trace(supervisor)
             channel.send("begin")

@@ -41,6 +41,7 @@ class NativeSupervisor(Supervisor):
         status = self.watch()
         while not self.executed and self._channel.fileno() >= 0:
             self._read_channel()  # messages may still wait when the process is gone already
+        self.announce()
         if self._error is not None:
             raise self._error
         if self._never_executed or self.on_exec_stop is not None:  # a traced one has not come to the stop at execve(2)
@@ -55,6 +56,12 @@ class NativeSupervisor(Supervisor):
         if not self.executed:
             raise self._explain(status)
         return self.exit_code(status)
+
+    def has_started(self) -> bool:
+        """Whether the command has been executed: its end of the channel is closed, and by execve(2)."""
+        if not self.executed or self._error is not None or self.on_exec_stop is not None:
+            return False
+        return not self._never_executed if self.status is not None else has_executed(self.pid)
 
     def reap(self) -> None:
         """Take the status, after a look at whether the process has ever executed: its channel is closed either way."""

@@ -13,6 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from hardening.launch.container_state import Watcher
     from hardening.launch.terminal import Relay
 
 SIGNAL_INFO = 128  # sizeof(struct signalfd_siginfo)
@@ -42,6 +43,8 @@ class Supervisor:
         self.copies: dict[int, int] = {}  # pipe of the container -> descriptor of the user
         self.helper: int | None = None  # another child, to be reaped when it ends
         self.helper_status = 0
+        self.watcher: Watcher | None = None
+        self._announced = False
         self._ended_by = 0  # the signal that the process was killed for
         self._signals = signals
         self._keep_stdin = keep_stdin
@@ -51,6 +54,8 @@ class Supervisor:
 
     def watch(self) -> int:
         """Serve until the process ends: its wait status."""
+        if self.watcher is not None:
+            self.copies = {**self.copies, **self.watcher.readers}
         for fd in (self._signals, self.pidfd, *self.copies):
             self.poll.register(fd, select.POLLIN)
         try:
@@ -58,6 +63,7 @@ class Supervisor:
                 self._watch_terminal()
                 for fd, _ in self.poll.poll():
                     self.serve(fd)
+                self.announce()
         finally:
             for fd in list(self.copies):
                 os.set_blocking(fd, False)
@@ -68,6 +74,18 @@ class Supervisor:
                     pass
                 self._relay.restore()
         return self.status
+
+    def has_started(self) -> bool:
+        """Whether the command runs, or has run: the runtime's own start has come to a good end."""
+        return self.helper is None and self.helper_status == 0 and self.on_exec_stop is None
+
+    def announce(self) -> None:
+        """Tell the watcher, once, that the command runs; end the command where the watcher says so."""
+        if self.watcher is None or self._announced or not self.has_started():
+            return
+        self._announced = True
+        if not self.watcher.started(self.pid):
+            self.send_signal(signal.SIGKILL)
 
     def serve(self, fd: int) -> None:
         """Answer one readable descriptor."""
@@ -118,7 +136,8 @@ class Supervisor:
         """Connect the user's terminal to the container's, from now on."""
         from hardening.launch.terminal import Relay
 
-        self._relay = Relay(master, with_input=self._keep_stdin)
+        show = self.watcher.write if self.watcher is not None and self.watcher.captures else None
+        self._relay = Relay(master, with_input=self._keep_stdin, show=show)
 
     def trace_until_exec(self, look: Callable[[int], None]) -> None:
         """Attach to the process; ``look`` is called with its pid when it has executed and not yet run one instruction."""
@@ -153,6 +172,9 @@ class Supervisor:
             data = os.read(fd, CHUNK)
         except BlockingIOError:
             return False
+        if self.watcher is not None and fd in self.watcher.readers:
+            self.watcher.write(self.copies[fd], data)
+            return bool(data)
         rest = data
         while rest:
             try:

@@ -10,6 +10,7 @@ from hardening.launch.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 END_OF_FILE = b"\x04"
@@ -17,11 +18,15 @@ CHUNK = 65536
 
 
 class Relay:
-    """Copies between the user's side (descriptors 0 and 1) and the master of the container's terminal."""
+    """Copies between the user's side (descriptors 0 and 1) and the master of the container's terminal.
 
-    def __init__(self, master: int, *, with_input: bool) -> None:
+    With ``show``, output goes there (the number 1, and bytes) and not to descriptor 1.
+    """
+
+    def __init__(self, master: int, *, with_input: bool, show: Callable[[int, bytes], None] | None = None) -> None:
         self.master = master
         self.wants_input = with_input
+        self._show = show
         self._pending = b""
         self._saved: list[Any] | None = None
         os.set_blocking(master, False)
@@ -96,6 +101,9 @@ class Relay:
             data = os.read(self.master, CHUNK)
         except OSError:  # EAGAIN, or EIO when the last process has closed the terminal
             return False
+        if self._show is not None:
+            self._show(1, data)
+            return True
         while data:
             try:
                 data = data[os.write(1, data) :]

@@ -21,6 +21,7 @@ class Native(Runtime):
 
     name = "native"
     summary = "The launcher inside hardening: no other program, no daemon"
+    detaches = True
 
     def version(self) -> str | None:
         return hardening.__version__
@@ -30,7 +31,12 @@ class Native(Runtime):
 
     def command(self, bundle: Path, request: LaunchRequest) -> list[str]:
         return stage_command(
-            bundle, keep_stdin=request.stdin, remove=request.remove, receipt=request.receipt, sha256=request.sha256
+            bundle,
+            keep_stdin=request.stdin,
+            remove=request.remove,
+            receipt=request.receipt,
+            sha256=request.sha256,
+            container=request.container,
         )
 
 

@@ -22,6 +22,8 @@ __all__ = ["Crun", "Runc"]
 class _OciRuntime(Runtime):
     """What the two have in common: the OCI command line."""
 
+    detaches: ClassVar[bool] = True
+
     def version(self) -> str | None:
         found = program.find(self.name)
         return program.version(found) if found is not None else None
@@ -47,6 +49,7 @@ class _OciRuntime(Runtime):
             receipt=request.receipt,
             sha256=request.sha256,
             runtime=runtime,
+            container=request.container,
         )
 
 

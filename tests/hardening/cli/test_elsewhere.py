@@ -13,11 +13,10 @@ from tests.hardening.cli.samples import call, profile, session
 @pytest.mark.parametrize(
     ("option", "says"),
     [
-        ("--rm", "nothing is kept anyway"),
         ("--privileged", "hardening explain SETTING"),
         ("--publish=80:80", "--network host"),
         ("--entrypoint=sh", "after `--`"),
-        ("-d", "systemd-run"),
+        ("--restart", "a unit of systemd"),
         ("--mount=x", "-v SRC:DST"),
         ("--pid=host", "--set namespaces.pid=host"),
         ("--security-opt=x", "seccomp.profile"),

@@ -1,0 +1,273 @@
+"""Containers as others find them: those that run, and detached ones that have ended. What the launch stage writes down
+(`hardening.launch.container_state`) is read here, and the processes are signalled through pidfds (pidfd_open(2))."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import select
+import signal
+import time
+from collections.abc import Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from hardening import state
+from hardening.errors import HardeningError, UsageError
+from hardening.launch.container_state import (
+    ABANDONED,
+    BEING_MADE,
+    DESCRIPTION,
+    EXIT,
+    identify,
+    is_held,
+    open_directory,
+    remove,
+)
+from hardening.launch.supervise import NOT_FORWARDED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+STARTING, RUNNING, EXITED, KILLED = "starting", "running", "exited", "killed"
+#: What the launch stage cannot pass on, or answers itself.
+DIRECT = {*NOT_FORWARDED, signal.SIGKILL, signal.SIGSTOP, signal.SIGWINCH}
+LAST_WAIT = 10.0  # seconds in which a stage whose command was killed has cleaned up
+
+
+@attrs.frozen
+class Process:
+    """A process: ``start`` is its start time in clock ticks since boot, which a later process of its number has not."""
+
+    pid: int
+    start: int
+
+    @contextmanager
+    def opened(self) -> Iterator[int | None]:
+        """A pidfd of exactly this process; None where it has ended."""
+        try:
+            descriptor = os.pidfd_open(self.pid)
+        except ProcessLookupError:
+            yield None
+            return
+        try:
+            # Asked after the opening: what has this start time now had it then.
+            yield descriptor if identify(self.pid) == attrs.asdict(self) else None
+        finally:
+            os.close(descriptor)
+
+
+@attrs.frozen
+class End:
+    """How a command ended: its exit code, and when (seconds since 1970)."""
+
+    code: int
+    finished: float
+
+
+@attrs.frozen
+class Container:
+    """One container. ``stage`` is the process that runs it, ``process`` its command, where that has started.
+
+    ``running`` says whether the stage lived when the container was looked at; ``end`` is None while it does, and for one
+    whose stage was killed.
+    """
+
+    path: Path
+    id: str
+    name: str
+    command: tuple[str, ...]
+    profiles: str
+    runtime: str
+    detached: bool
+    auto_remove: bool
+    created: float
+    stage: Process | None
+    process: Process | None
+    running: bool
+    end: End | None
+
+    @property
+    def status(self) -> str:
+        """`STARTING`, `RUNNING`, `EXITED`, or `KILLED` for one whose launch stage was killed."""
+        if self.running:
+            return RUNNING if self.process is not None else STARTING
+        return EXITED if self.end is not None else KILLED
+
+    @property
+    def shown(self) -> str:
+        """The name, or the id of one without a name."""
+        return self.name or self.id
+
+
+def directory() -> Path:
+    """Where containers are written down; it need not exist."""
+    return state.location() / "containers"
+
+
+def known() -> list[Container]:
+    """The caller's containers, in the order of their start. Raises `HardeningError`.
+
+    What is to be removed at its end, and whose stage was killed before it could, is removed now.
+    """
+    place = directory()
+    found = []
+    try:
+        names = os.listdir(place)
+    except FileNotFoundError:
+        return []
+    for name in names:
+        container = _read(place / name)
+        if container is None:
+            _sweep(place / name)
+        elif container.auto_remove and not container.running:
+            with suppress(FileNotFoundError):
+                remove(str(container.path), None)
+        else:
+            found.append(container)
+    return sorted(found, key=lambda item: item.created)
+
+
+def _sweep(path: Path) -> None:
+    """Remove what a stage that was killed had not made complete, or had half removed."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        if path.stat().st_ctime < time.time() - ABANDONED and not is_held(str(path)):
+            remove(str(path), None)
+
+
+def _read(path: Path) -> Container | None:
+    """The container of a directory; None where there is none, or it is just being made or removed."""
+    if path.name.startswith(BEING_MADE):
+        return None
+    try:
+        # In this order: who is not held any more has written how it ended before.
+        data = json.loads((path / DESCRIPTION).read_bytes())
+        running = is_held(str(path))
+        end = _end((path / EXIT).read_bytes())
+        return Container(
+            path=path,
+            id=data["id"],
+            name=data["name"],
+            command=tuple(data["command"]),
+            profiles=data["profiles"],
+            runtime=data["runtime"],
+            detached=data["detached"],
+            auto_remove=data["auto_remove"],
+            created=data["created"],
+            stage=_process(data["stage"]),
+            process=_process(data["process"]),
+            running=running,
+            end=None if running else end,
+        )
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        raise HardeningError(
+            f"not the description of a container: {error!r}",
+            origin=path / DESCRIPTION,
+            hint="remove that directory, if its container does not run any more",
+        ) from None
+
+
+def _process(data: Any) -> Process | None:
+    return Process(int(data["pid"]), int(data["start"])) if data else None
+
+
+def _end(text: bytes) -> End | None:
+    if not text:
+        return None
+    data = json.loads(text)
+    return End(data["code"], data["finished"])
+
+
+def find(word: str, among: Sequence[Container]) -> Container:
+    """The container that has a name or an id, or is the only one whose name or id begins so. Raises `UsageError`."""
+    exact = [item for item in among if item.name == word] or [item for item in among if item.id == word]
+    if exact:
+        return exact[0]
+    found = [item for item in among if word and (item.id.startswith(word) or item.name.startswith(word))]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = ", ".join(item.shown for item in found)
+        raise UsageError(f"{word!r} may be each of {len(found)} containers: {names}", hint="write more of it")
+    from hardening.kinds import nearest
+
+    words = [word for item in among for word in (item.name, item.id) if word]
+    hint = nearest(word, words) or "`hardening ps -a` lists the containers"
+    raise UsageError(f"there is no container {word!r}", hint=hint)
+
+
+def signal_container(container: Container, number: int) -> bool:
+    """Send a signal to the command; False where that has ended. Raises `OSError`.
+
+    The launch stage passes it on, and gives it the effect that it has on any other process; what a stage cannot pass on
+    goes to the command itself.
+    """
+    target = container.process if number in DIRECT and container.process is not None else container.stage
+    return container.running and target is not None and _send(target, number)
+
+
+def _send(process: Process, number: int) -> bool:
+    with process.opened() as descriptor:
+        if descriptor is None:
+            return False
+        try:
+            signal.pidfd_send_signal(descriptor, number)
+        except ProcessLookupError:
+            return False
+    return True
+
+
+def stop(containers: Sequence[Container], seconds: float) -> None:
+    """End containers: SIGTERM to the commands, and after ``seconds`` SIGKILL to all of a container. Raises `OSError`."""
+    deadline = time.monotonic() + seconds
+    for container in containers:
+        signal_container(container, signal.SIGTERM)
+    for container in containers:
+        stage = container.stage
+        if not container.running or stage is None:
+            continue
+        if not _ends(stage, deadline - time.monotonic()):
+            signal_container(container, signal.SIGKILL)
+            if not _ends(stage, LAST_WAIT):
+                _send(stage, signal.SIGKILL)
+        await_end(container)
+
+
+def _ends(process: Process, seconds: float) -> bool:
+    """Wait until a process has ended, at most so long; whether it has."""
+    with process.opened() as descriptor:
+        if descriptor is None:
+            return True
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        return bool(poll.poll(max(0.0, seconds) * 1000))
+
+
+def await_end(container: Container) -> End | None:
+    """Wait until a container has ended: how, or None where its launch stage was killed. Raises `OSError`."""
+    if not container.running:
+        return container.end
+    try:
+        place = open_directory(str(container.path))
+        try:
+            # Opened now: the directory may be removed at the end.
+            descriptor = os.open(EXIT, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=place)
+            with os.fdopen(descriptor, "rb") as file:
+                fcntl.flock(place, fcntl.LOCK_SH)
+                return _end(file.read())
+        finally:
+            os.close(place)
+    except FileNotFoundError:  # it has ended, and was removed, since it was looked at
+        return None
+
+
+def discard(container: Container) -> None:
+    """Remove what is kept of a container that has ended. Raises `OSError`."""
+    with suppress(FileNotFoundError):
+        remove(str(container.path), None)

@@ -1,0 +1,267 @@
+"""What is on disk of a container: who runs it, for as long as it runs, and of a detached one until it is removed.
+
+``containers/ID/`` in the state directory holds ``container.json`` (what it is, and its processes), ``exit`` (empty, then
+how it ended) and, of a detached one, ``log`` and ``log.1``. The launch stage holds the directory under flock(2) for as
+long as it lives: a process id alone would say nothing once it has been given to another process.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+
+from hardening.errors import LaunchError
+from hardening.launch.failure import Step
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from hardening.launch.main import Arguments
+
+DESCRIPTION = "container.json"
+EXIT = "exit"
+LOG = "log"
+OLD_LOG = "log.1"
+BEING_MADE = "."  # how the name of a directory begins that is not complete
+ABANDONED = 60.0  # seconds after which one that nobody holds has been abandoned
+STARTTIME = 19  # the field after the name in parentheses, proc_pid_stat(5)
+
+
+class Entry:
+    """The directory of one container, held by its launch stage."""
+
+    def __init__(self, path: str, description: dict[str, object]) -> None:
+        self.path = path
+        self.description = description
+        self._fd = -1
+
+    def create(self, unique_name: str) -> None:
+        """Make the directory, complete and locked from the first moment at which it can be seen. `LaunchError`, also
+        where another container has ``unique_name`` ('' for none)."""
+        parent, identity = os.path.split(self.path)
+        with Step(f"write the container down in {parent}", hint="set HARDENING_STATE to a directory of your own"):
+            try:
+                place = open_directory(parent)
+            except FileNotFoundError:
+                os.makedirs(parent, 0o700, exist_ok=True)
+                place = open_directory(parent)
+            try:
+                if unique_name:
+                    fcntl.flock(place, fcntl.LOCK_EX)
+                    refuse_taken(place, unique_name)
+                self._create(place, identity)
+            finally:
+                os.close(place)
+
+    def _create(self, place: int, identity: str) -> None:
+        partial = BEING_MADE + identity
+        os.mkdir(partial, 0o700, dir_fd=place)
+        try:
+            self._fd = open_directory(partial, place)
+            fcntl.flock(self._fd, fcntl.LOCK_EX)
+            self._write(DESCRIPTION, encode(self.description))
+            self._write(EXIT, "")
+            os.rename(partial, identity, src_dir_fd=place, dst_dir_fd=place)
+        except OSError:
+            remove(partial, place)
+            raise
+
+    def update(self, **values: object) -> None:
+        """Change the description. Raises `OSError`."""
+        self.description |= values
+        self._write(BEING_MADE + DESCRIPTION, encode(self.description))
+        os.rename(BEING_MADE + DESCRIPTION, DESCRIPTION, src_dir_fd=self._fd, dst_dir_fd=self._fd)
+
+    def open_log(self, name: str, flags: int) -> int:
+        """A descriptor of a file of this directory. Raises `OSError`."""
+        return os.open(name, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600, dir_fd=self._fd)
+
+    def rotate_log(self) -> None:
+        """Let the log become the older one, in the place of that. Raises `OSError`."""
+        os.rename(LOG, OLD_LOG, src_dir_fd=self._fd, dst_dir_fd=self._fd)
+
+    def finish(self, code: int) -> None:
+        """Write down how the command ended. Raises `OSError`."""
+        # In place: whoever waits has the file open already, also when the directory is removed next.
+        fd = os.open(EXIT, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=self._fd)
+        try:
+            os.write(fd, encode({"code": code, "finished": time.time()}).encode())
+        finally:
+            os.close(fd)
+
+    def remove(self) -> None:
+        """Remove the directory. Raises `OSError`."""
+        remove(self.path, None)
+
+    @property
+    def exists(self) -> bool:
+        """Whether the directory was made."""
+        return self._fd >= 0
+
+    def _write(self, name: str, text: str) -> None:
+        fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600, dir_fd=self._fd)
+        try:
+            os.write(fd, text.encode())
+        finally:
+            os.close(fd)
+
+
+class Watcher:
+    """What learns of a run: the container is about to be made, its command runs, output where it ``captures`` that.
+
+    ``readers`` are ends of pipes of the container's output, with the numbers that they stand for.
+    """
+
+    captures = False
+
+    def __init__(self, arguments: Arguments) -> None:
+        self.arguments = arguments
+        self.readers: dict[int, int] = {}
+        self.entry: Entry | None = None
+
+    def prepare(self, document: object) -> None:
+        """Called before anything is started. `LaunchError` stops the launch."""
+        self.entry = Entry(self.arguments.record, describe(self.arguments, document))
+
+    def started(self, pid: int) -> bool:
+        """Called when the command runs; False ends it."""
+        raise NotImplementedError
+
+    def write(self, number: int, data: bytes) -> None:
+        """Take output of the container."""
+        raise NotImplementedError
+
+
+class Attached(Watcher):
+    """Writes a container of the foreground down once its command runs, so that others can find it, and takes that away."""
+
+    def prepare(self, document: object) -> None:
+        super().prepare(document)
+        if self.arguments.name and self.entry is not None:
+            self.entry.create(self.arguments.name)
+
+    def started(self, pid: int) -> bool:
+        process = identify(pid)
+        if self.entry is None or process is None:  # it has ended already
+            return True
+        try:
+            if self.entry.exists:
+                self.entry.update(process=process)
+            else:
+                self.entry.description["process"] = process
+                self.entry.create("")
+        except (OSError, LaunchError) as error:
+            # What others see of it is no reason to end a command that runs.
+            os.write(2, f"hardening: `hardening ps` will not show this container: {error}\n".encode())
+        return True
+
+    def end(self, code: int) -> None:
+        """Take the container away, and tell those who wait how it ended."""
+        if self.entry is not None and self.entry.exists:
+            self.entry.finish(code)
+            self.entry.remove()
+
+
+def describe(arguments: Arguments, document: object) -> dict[str, object]:
+    """The description of a container of which nothing runs yet."""
+    process = document.get("process") if isinstance(document, dict) else None
+    command = process.get("args") if isinstance(process, dict) else None
+    return {
+        "id": os.path.basename(arguments.record),
+        "name": arguments.name,
+        "command": command if isinstance(command, list) else [],
+        "profiles": arguments.profiles,
+        "runtime": os.path.basename(arguments.runtime_command) or "native",
+        "detached": arguments.detach,
+        "auto_remove": arguments.auto_remove or not arguments.detach,
+        "created": time.time(),
+        "stage": identify(os.getpid()),
+        "process": None,
+    }
+
+
+def identify(pid: int) -> dict[str, object] | None:
+    """A process as {pid, start}: the start time tells it from a later one of the same number. None: it has ended."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return None if fields[0] in (b"Z", b"X") else {"pid": pid, "start": int(fields[STARTTIME])}
+
+
+def refuse_taken(place: int, name: str) -> None:
+    """`LaunchError` where a container has the name already."""
+    from hardening.launch import jsontext
+
+    for identity in os.listdir(place):
+        if identity.startswith(BEING_MADE):
+            continue
+        try:
+            fd = os.open(f"{identity}/{DESCRIPTION}", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=place)
+        except (FileNotFoundError, NotADirectoryError):  # it has just been removed
+            continue
+        with os.fdopen(fd, "rb") as file:
+            found = jsontext.parse(file.read(), f"{identity}/{DESCRIPTION}")
+        if not isinstance(found, dict) or found.get("name") != name:
+            continue
+        if found.get("auto_remove") and not is_held(identity, place):
+            remove(identity, place)  # its stage was killed
+            continue
+        raise LaunchError(
+            f"the name {name} is taken by the container {identity}",
+            hint=f"choose another, or remove that one: hardening rm {name}",
+        )
+
+
+def open_directory(path: str, place: int | None = None) -> int:
+    """A descriptor of a directory, never through a symbolic link. Raises `OSError`."""
+    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=place)
+
+
+def is_held(path: str, place: int | None = None) -> bool:
+    """Whether the stage of a container lives."""
+    try:
+        fd = open_directory(path, place)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
+def remove(path: str, place: int | None) -> None:
+    """Remove a container's directory and the files that such a one holds. Raises `OSError` for any other content."""
+    fd = open_directory(path, place)
+    try:
+        # The description last: what has none is being removed.
+        for name in sorted(os.listdir(fd), key=DESCRIPTION.__eq__):
+            os.unlink(name, dir_fd=fd)
+    finally:
+        os.close(fd)
+    os.rmdir(path, dir_fd=place)
+
+
+def encode(value: object) -> str:
+    """JSON, without the module that costs more than a launch."""
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{encode(key)}:{encode(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(encode, value)) + "]"
+    if isinstance(value, str):
+        return _quote(value)
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return repr(value)
+
+
+def _quote(text: str) -> str:
+    try:
+        from _json import encode_basestring_ascii
+    except ImportError:  # an interpreter without the accelerator
+        from json.encoder import encode_basestring_ascii
+    return encode_basestring_ascii(text)

@@ -1,0 +1,76 @@
+"""Containers as a table, and as JSON."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from hardening.containers import EXITED, Container
+from hardening.report.table import Table
+
+WIDTH = 32
+_SPANS = ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
+
+
+def table(containers: Sequence[Container], now: float) -> Table:
+    """The containers as people read them; ``now`` is the time in seconds since 1970."""
+    rows = tuple(
+        (
+            item.id,
+            item.name,
+            _cut(shlex.join(item.command)),
+            item.profiles,
+            item.runtime,
+            f"{age(now - item.created)} ago",
+            status(item, now),
+        )
+        for item in containers
+    )
+    return Table(("id", "name", "command", "profiles", "runtime", "started", "status"), rows)
+
+
+def status(container: Container, now: float) -> str:
+    """The status in words."""
+    if container.end is not None:
+        return f"{EXITED} ({container.end.code}) {age(now - container.end.finished)} ago"
+    return container.status
+
+
+def age(seconds: float) -> str:
+    """A span in its largest unit: ``3 minutes``."""
+    for length, unit in _SPANS:
+        count = int(seconds // length)
+        if count > 0:
+            return f"{count} {unit}{'' if count == 1 else 's'}"
+    return "0 seconds"
+
+
+def data(containers: Sequence[Container]) -> list[dict[str, Any]]:
+    """The containers as JSON data; times in RFC 3339."""
+    return [
+        {
+            "id": item.id,
+            "name": item.name,
+            "command": list(item.command),
+            "profiles": item.profiles,
+            "runtime": item.runtime,
+            "detached": item.detached,
+            "started": _time(item.created),
+            "status": item.status,
+            "pid": item.process.pid if item.running and item.process is not None else None,
+            "stage_pid": item.stage.pid if item.running and item.stage is not None else None,
+            "exit_code": item.end.code if item.end is not None else None,
+            "finished": _time(item.end.finished) if item.end is not None else None,
+        }
+        for item in containers
+    ]
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= WIDTH else text[: WIDTH - 1] + "…"
