@@ -1,13 +1,14 @@
 """From a model to the two artefacts that a launch needs: the OCI object, and the BPF program compiled from it.
 
 A runtime compiles the object with its own libseccomp, so both ways in which the library orders rules are held against
-the model, exactly and for every system call. libseccomp before 2.6.1 merges some 64-bit comparisons wrongly
-(GHSA-4q85-33p6-j5g6); a rule that does not survive is written differently, and at last as its strictest action.
+the model, exactly and for every number and architecture. libseccomp before 2.6.1 merges some 64-bit comparisons wrongly
+(GHSA-4q85-33p6-j5g6); a rule that does not survive is written differently, and at last as its strictest action. What the
+native launcher installs answers as these programs do, in fewer steps (`layout`), and is held against the model likewise.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -15,19 +16,16 @@ import attrs
 
 from hardening.errors import HostError, SpecError
 from hardening_seccomp import bpf
-from hardening_seccomp.build import token_of
-from hardening_seccomp.conditions import Rule
+from hardening_seccomp.answers import Reader
 from hardening_seccomp.diagrams import constant, lower_halves
 from hardening_seccomp.filters import Filter
-from hardening_seccomp.guarded import programs, suspects
+from hardening_seccomp.guarded import Programs, programs, suspects
+from hardening_seccomp.layout import laid_out
 from hardening_seccomp.libseccomp import Libseccomp
 from hardening_seccomp.oci import MAX_ENTRIES, Emission, emit, strictest
-from hardening_seccomp.symbolic import meaning
+from hardening_seccomp.spans import KILLED, WIDE, X32_BIT, Span, overlaps, wanted
 
-TREE_FROM = 16  # with fewer system calls the plain list is as short
-WIDE = 0x80000000  # __AUDIT_ARCH_64BIT
-X32_BIT = 0x40000000
-UNKNOWN_NUMBER = 1023
+_MANY = 1024  # numbers of one span whose names are told
 
 
 @attrs.frozen
@@ -55,10 +53,10 @@ def compile_filter(model: Filter, library: Libseccomp) -> Compiled:
         if built is None:
             wrong = suspects(emission.document)
         else:
-            wrong = differences(expected, built.tree, library) | differences(expected, built.chain, library)
+            spans = wanted(expected, library)
+            wrong = differences(spans, built.tree, library) | differences(spans, built.chain, library)
             if not wrong:
-                chosen = built.tree if len(expected.rules) >= TREE_FROM else built.chain
-                return Compiled(emission.document, chosen, emission.flattened)
+                return Compiled(emission.document, _shortest(spans, built, library), emission.flattened)
         flat |= flattened | (wrong & masks)
         masks |= wrong
     raise HostError(
@@ -101,29 +99,21 @@ def _with_flattened(model: Filter, flattened: frozenset[str]) -> Filter:
     )
 
 
-def kernel_token(library: Libseccomp, name: str) -> int:
-    """The AUDIT_ARCH_* value that the kernel reports for an architecture: x32 calls come as x86_64 ones."""
-    return token_of(library, "x86_64" if name == "x32" else name)
+def _shortest(spans: Mapping[int, Sequence[Span]], built: Programs, library: Libseccomp) -> bytes:
+    """The program laid out anew; libseccomp's own where that has no room, or is not faithful."""
+    program = laid_out(spans)
+    return built.tree if program is None or differences(spans, program, library) else program
 
 
-def differences(model: Filter, program: bytes, library: Libseccomp) -> frozenset[str]:
-    """The system calls that a program answers otherwise than the model, for any argument vector; ``*`` for unknown ones."""
-    decoded = bpf.decode(program)
-    wrong = set()
-    for architecture in model.architectures:
-        token = kernel_token(library, architecture)
-        wide = bool(token & WIDE) and architecture != "x32"
-        names = library.names(token_of(library, architecture))
-        base = X32_BIT if architecture == "x32" else 0
-        if meaning(decoded, token, base | UNKNOWN_NUMBER) != constant(model.default):
-            wrong.add("*")
-        for name, number in names.items():
-            if not _same(meaning(decoded, token, number), model.rule(name), wide=wide):
-                wrong.add(name)
+def differences(spans: Mapping[int, Sequence[Span]], program: bytes, library: Libseccomp) -> frozenset[str]:
+    """The system calls that a program answers otherwise than `wanted`, for any argument vector; ``*`` for numbers that no
+    call has, and for architectures that the filter has not."""
+    reader = Reader.of(bpf.decode(program))
+    others = [token for token in reader.architectures if token not in spans]
+    wrong = {"*"} if any(reader.answers(token) != (Span(0, bpf.U32, KILLED),) for token in others) else set()
+    for token, right in spans.items():
+        narrow = not token & WIDE
+        for first, last, found, expected in overlaps(reader.answers(token), right):
+            if found != expected and not ((narrow or first >= X32_BIT) and lower_halves(found) == expected):
+                wrong |= {library.name(token, number) or "*" for number in range(first, min(last, first + _MANY) + 1)}
     return frozenset(wrong)
-
-
-def _same(found: Rule, expected: Rule, *, wide: bool) -> bool:
-    if found == expected:
-        return True
-    return not wide and lower_halves(found) == lower_halves(expected)

@@ -11,7 +11,6 @@ import attrs
 
 from hardening_seccomp.actions import Action, stricter
 from hardening_seccomp.diagrams import (
-    BITS,
     MAX_ARGUMENT,
     WIDTH,
     Diagram,
@@ -20,10 +19,9 @@ from hardening_seccomp.diagrams import (
     constant,
     masked_equal,
     negation,
+    runs,
     select,
 )
-
-MAX_RUNS = 64
 
 Rule = Diagram[Action]
 
@@ -164,9 +162,9 @@ def _entries(rule: Rule, ref: int, default: Action | None, bound: int, style: St
 def _cover(rule: Rule, ref: int, bound: int, style: Style) -> list[tuple[int, list[Comparison]]]:
     """For each node below the argument that ``ref`` tests, disjoint comparisons for the values that lead there."""
     index = rule.branches[ref][0] // WIDTH
-    runs = None if style is Style.MASKS else _runs(rule, ref, index)
-    by_runs = _covers_of_runs(runs, index, bound) if runs is not None else {}
-    limit = max((len(found) for found in by_runs.values()), default=bound)
+    found = None if style is Style.MASKS else runs(rule, ref)
+    by_runs = _covers_of_runs(found, index, bound) if found is not None else {}
+    limit = max((len(cover) for cover in by_runs.values()), default=bound)
     result = []
     for target in dict.fromkeys(target for target, _, _ in _cubes(rule, ref, index, bound * WIDTH)):
         cubes = [
@@ -202,37 +200,10 @@ def _masked(index: int, mask: int, value: int) -> Comparison:
     return Comparison(index, Op.EQ, value) if mask == MAX_ARGUMENT else Comparison(index, Op.MASKED_EQ, value, mask)
 
 
-def _runs(rule: Rule, ref: int, index: int) -> list[tuple[int, int, int]] | None:
-    """(first, last, target) of the intervals of one argument in ascending order; None beyond `MAX_RUNS`."""
-    known: dict[tuple[int, int], list[tuple[int, int, int]] | None] = {}
-
-    def walk(at: int, level: int) -> list[tuple[int, int, int]] | None:
-        if (at, level) not in known:
-            known[at, level] = split(at, level)
-        return known[at, level]
-
-    def split(at: int, level: int) -> list[tuple[int, int, int]] | None:
-        bit = rule.branches[at][0] if at >= 0 else BITS
-        size = 1 << (WIDTH - level)
-        if bit // WIDTH != index:
-            return [(0, size - 1, at)]
-        low, high = rule.branches[at][1:] if bit % WIDTH == level else (at, at)
-        below, above = walk(low, level + 1), walk(high, level + 1)
-        if below is None or above is None:
-            return None
-        shifted = [(first + size // 2, last + size // 2, target) for first, last, target in above]
-        joined = [*below, *shifted]
-        if below[-1][2] == shifted[0][2]:
-            joined = [*below[:-1], (below[-1][0], shifted[0][1], shifted[0][2]), *shifted[1:]]
-        return joined if len(joined) <= MAX_RUNS else None
-
-    return walk(ref, 0)
-
-
-def _covers_of_runs(runs: list[tuple[int, int, int]], index: int, bound: int) -> dict[int, list[Comparison]]:
+def _covers_of_runs(found: list[tuple[int, int, int]], index: int, bound: int) -> dict[int, list[Comparison]]:
     """Comparisons for each target, from its intervals."""
     intervals: dict[int, list[tuple[int, int]]] = {}
-    for first, last, target in runs:
+    for first, last, target in found:
         intervals.setdefault(target, []).append((first, last))
     covers = {}
     for target, parts in intervals.items():

@@ -16,6 +16,7 @@ ARGUMENTS = 6
 WIDTH = 64
 BITS = ARGUMENTS * WIDTH
 MAX_ARGUMENT = (1 << WIDTH) - 1
+MAX_RUNS = 64
 
 L = TypeVar("L", bound=Hashable)
 M = TypeVar("M", bound=Hashable)
@@ -177,3 +178,32 @@ def lower_halves(diagram: Diagram[L]) -> Diagram[L]:
         upper = bit % WIDTH < WIDTH // 2
         refs.append(moved(low) if upper else builder.branch(bit, moved(low), moved(high)))
     return builder.finish(moved(diagram.root))
+
+
+def runs(diagram: Diagram[Any], ref: int, width: int = WIDTH) -> list[tuple[int, int, int]] | None:
+    """(first, last, target) of the intervals, in ascending order, of the field that ``ref`` tests: an argument, or with a
+    ``width`` of 32 half of one. ``target`` is the reference that the field's value leads to. None beyond `MAX_RUNS`."""
+    field = diagram.branches[ref][0] // width
+    known: dict[tuple[int, int], list[tuple[int, int, int]] | None] = {}
+
+    def walk(at: int, level: int) -> list[tuple[int, int, int]] | None:
+        if (at, level) not in known:
+            known[at, level] = split(at, level)
+        return known[at, level]
+
+    def split(at: int, level: int) -> list[tuple[int, int, int]] | None:
+        bit = diagram.branches[at][0] if at >= 0 else BITS
+        size = 1 << (width - level)
+        if bit // width != field:
+            return [(0, size - 1, at)]
+        low, high = diagram.branches[at][1:] if bit % width == level else (at, at)
+        below, above = walk(low, level + 1), walk(high, level + 1)
+        if below is None or above is None:
+            return None
+        shifted = [(first + size // 2, last + size // 2, target) for first, last, target in above]
+        joined = [*below, *shifted]
+        if below[-1][2] == shifted[0][2]:
+            joined = [*below[:-1], (below[-1][0], shifted[0][1], shifted[0][2]), *shifted[1:]]
+        return joined if len(joined) <= MAX_RUNS else None
+
+    return walk(ref, 0)

@@ -18,6 +18,7 @@ OLDEST = (2, 5, 0)  # SCMP_FLTATR_CTL_OPTIMIZE, and the 64-bit comparisons repai
 INSTALL = "install libseccomp 2.5 or newer (Debian, Ubuntu: libseccomp2; Fedora, SUSE: libseccomp)"
 BINARY_TREE = 2
 NO_SYSCALL = -1
+MOST = (1 << 31) - 1  # the library's numbers are of type int
 
 #: Where the numbers of an architecture begin (asm/unistd.h).
 _FIRST_NUMBERS = MappingProxyType(
@@ -85,6 +86,8 @@ class Libseccomp:
 
     def name(self, token: int, number: int) -> str | None:
         """The name of a number, or None."""
+        if number > MOST:
+            return None
         text = self._lib.seccomp_syscall_resolve_num_arch(token, number)
         if text == self._ffi.NULL:
             return None

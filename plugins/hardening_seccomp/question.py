@@ -8,10 +8,11 @@ from hardening.errors import UsageError
 from hardening.mechanism import Context
 from hardening_seccomp import bpf
 from hardening_seccomp.build import token_of
-from hardening_seccomp.compile import compile_filter, kernel_token
+from hardening_seccomp.compile import compile_filter
 from hardening_seccomp.diagrams import ARGUMENTS, MAX_ARGUMENT
 from hardening_seccomp.host import SeccompFacts
 from hardening_seccomp.settings import SeccompSettings
+from hardening_seccomp.spans import kernel_token
 from hardening_seccomp.spec import filter_of
 
 

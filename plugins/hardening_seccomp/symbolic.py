@@ -41,11 +41,12 @@ class Split:
     otherwise: State
 
 
-def meaning(program: bpf.Program, arch: int, number: int) -> Diagram[Action]:
-    """The answers of a checked program to ``number`` on ``arch``; `SpecError` where it computes with arguments."""
+def meaning(program: bpf.Program, arch: int, number: int, start: State = (0, None)) -> Diagram[Action]:
+    """The answers of a checked program to ``number`` on ``arch``, from ``start`` on; `SpecError` where it computes with
+    arguments."""
     concrete = bpf.seccomp_data(arch, number, ())
     steps: dict[State, Diagram[Action] | Split] = {}
-    waiting: list[State] = [(0, None)]
+    waiting: list[State] = [start]
     while waiting:
         state = waiting.pop()
         if state not in steps:
@@ -59,7 +60,7 @@ def meaning(program: bpf.Program, arch: int, number: int) -> Diagram[Action]:
         done[state] = (
             _joined(found.test, done[found.then], done[found.otherwise]) if isinstance(found, Split) else found
         )
-    return done[0, None]
+    return done[start]
 
 
 @lru_cache(maxsize=4096)  # a tree and a chain of the same rules, and calls with equal rules, join the same parts
@@ -78,7 +79,7 @@ def _run(program: bpf.Program, state: State, arch: int, concrete: tuple[int, ...
         if item.code == bpf.JA:
             at += item.k
         elif item.code == bpf.LD_ABS:
-            accumulator = _load(item.k, arch, concrete)
+            accumulator = load(item.k, arch, concrete)
         elif item.code == bpf.ALU | bpf.AND and accumulator is not None:
             accumulator = _mask(accumulator, item.k)
         elif item.code & (bpf.CLASS | bpf.FROM_X) == bpf.JMP and isinstance(accumulator, int):
@@ -93,7 +94,7 @@ def _run(program: bpf.Program, state: State, arch: int, concrete: tuple[int, ...
             raise SpecError(f"BPF instruction {at - 1} does more than compare: its meaning cannot be proved")
 
 
-def _load(offset: int, arch: int, concrete: tuple[int, ...]) -> int | Word | None:
+def load(offset: int, arch: int, concrete: tuple[int, ...]) -> int | Word | None:
     """The loaded word; None for the instruction pointer, which no filter of ours may depend on."""
     if offset < _FIRST_ARGUMENT:
         return concrete[offset // 4] if offset < 8 else None
