@@ -33,7 +33,7 @@ PAGES = ROOT / "docs/software"
 #: What a host may lack without a profile's fault.
 EXCUSED = {"selinux.enabled"}
 #: Seconds after which a program that does not answer is taken for broken; fewer where it is expected to be.
-PATIENCE, SHORT_PATIENCE = 30.0, 1.5
+PATIENCE, SHORT_PATIENCE = 30.0, 0.8
 
 
 @attrs.frozen
@@ -112,7 +112,7 @@ class Place:
             )  # fmt: skip
         service = Service(process, log, self.patience)
         try:
-            service.until(lambda: (self.folder / "receipt.json").exists())
+            attrs.evolve(service, patience=PATIENCE).until(lambda: (self.folder / "receipt.json").exists())
             yield service
         finally:
             if process.poll() is None:
