@@ -74,7 +74,9 @@ def test_who_commands_it_gets_no_further(user: User | None) -> None:
     """Files elsewhere, modules out of the data folder, and a master of the attacker's."""
     with database(user) as place:
         library = next(Path("/usr/lib").glob("*-linux-gnu/libm.so.6"))
-        shutil.copy(library, place.folder / "data/module.so").chmod(0o755)
+        module = place.folder / "data/module.so"
+        shutil.copy(library, module)
+        module.chmod(0o755)
         with redis(place, "--enable-protected-configs", "yes", "--enable-module-command", "yes") as client:
             assert client("config", "set", "dir", "/etc") == "OK"
             assert "ERR" in client("save")
