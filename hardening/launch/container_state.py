@@ -8,11 +8,12 @@ long as it lives: a process id alone would say nothing once it has been given to
 from __future__ import annotations
 
 import fcntl
-import os
 import time
 
 from hardening.errors import LaunchError
+from hardening.launch import files
 from hardening.launch.failure import Step
+from hardening.launch.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,17 +39,13 @@ class Entry:
     def create(self, unique_name: str) -> None:
         """Make the directory, complete and locked from the first moment at which it can be seen. `LaunchError`, also
         where another container has ``unique_name`` ('' for none)."""
-        parent, identity = os.path.split(self.path)
+        parent, identity = files.parent(self.path), files.base(self.path)
         with Step(f"write the container down in {parent}", hint="set HARDENING_STATE to a directory of your own"):
-            try:
-                place = open_directory(parent)
-            except FileNotFoundError:
-                os.makedirs(parent, 0o700, exist_ok=True)
-                place = open_directory(parent)
+            place = _open_or_make(parent)
             try:
                 if unique_name:
                     fcntl.flock(place, fcntl.LOCK_EX)
-                    refuse_taken(place, unique_name)
+                    refuse_taken(parent, place, unique_name)
                 self._create(place, identity)
             finally:
                 os.close(place)
@@ -167,11 +164,11 @@ def describe(arguments: Arguments, document: object) -> dict[str, object]:
     process = document.get("process") if isinstance(document, dict) else None
     command = process.get("args") if isinstance(process, dict) else None
     return {
-        "id": os.path.basename(arguments.record),
+        "id": files.base(arguments.record),
         "name": arguments.name,
         "command": command if isinstance(command, list) else [],
         "profiles": arguments.profiles,
-        "runtime": os.path.basename(arguments.runtime_command) or "native",
+        "runtime": files.base(arguments.runtime_command) or "native",
         "detached": arguments.detach,
         "auto_remove": arguments.auto_remove or not arguments.detach,
         "created": time.time(),
@@ -183,26 +180,24 @@ def describe(arguments: Arguments, document: object) -> dict[str, object]:
 def identify(pid: int) -> dict[str, object] | None:
     """A process as {pid, start}: the start time tells it from a later one of the same number. None: it has ended."""
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            fields = file.read().rpartition(b")")[2].split()
+        fields = files.read(f"/proc/{pid}/stat").rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return None
-    return None if fields[0] in (b"Z", b"X") else {"pid": pid, "start": int(fields[STARTTIME])}
+    return None if fields[0] in ("Z", "X") else {"pid": pid, "start": int(fields[STARTTIME])}
 
 
-def refuse_taken(place: int, name: str) -> None:
+def refuse_taken(parent: str, place: int, name: str) -> None:
     """`LaunchError` where a container has the name already."""
     from hardening.launch import jsontext
 
     for identity in os.listdir(place):
         if identity.startswith(BEING_MADE):
             continue
+        path = f"{parent}/{identity}/{DESCRIPTION}"
         try:
-            fd = os.open(f"{identity}/{DESCRIPTION}", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=place)
+            found = jsontext.parse(files.read(path).encode(), path)
         except (FileNotFoundError, NotADirectoryError):  # it has just been removed
             continue
-        with os.fdopen(fd, "rb") as file:
-            found = jsontext.parse(file.read(), f"{identity}/{DESCRIPTION}")
         if not isinstance(found, dict) or found.get("name") != name:
             continue
         if found.get("auto_remove") and not is_held(identity, place):
@@ -217,6 +212,18 @@ def refuse_taken(place: int, name: str) -> None:
 def open_directory(path: str, place: int | None = None) -> int:
     """A descriptor of a directory, never through a symbolic link. Raises `OSError`."""
     return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=place)
+
+
+def _open_or_make(path: str) -> int:
+    try:
+        return open_directory(path)
+    except FileNotFoundError:
+        pass
+    try:
+        os.mkdir(path, 0o700)
+    except FileExistsError:  # another launch was faster
+        return open_directory(path)
+    return open_directory(path)
 
 
 def is_held(path: str, place: int | None = None) -> bool:

@@ -7,14 +7,15 @@ audit trail (loginuid) is inherited.
 from __future__ import annotations
 
 import fcntl
-import os
 import sys
 
 from hardening.errors import EXIT_LAUNCHER, HardeningError, LaunchError
+from hardening.launch import files
 from hardening.launch.container_state import Watcher, identify, is_held, remove
 from hardening.launch.failure import Step
 from hardening.launch.outputlog import OutputLog
 from hardening.launch.signals import signal
+from hardening.launch.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def run(arguments: Arguments, run_bundle: RunBundle) -> int:
     os.close(writer)
     word = os.read(reader, 1)
     if word == STARTED:
-        os.write(1, f"{os.path.basename(arguments.record)}\n".encode())
+        os.write(1, f"{files.base(arguments.record)}\n".encode())
         return 0
     text = b""
     while part := os.read(reader, 65536):
@@ -47,7 +48,7 @@ def run(arguments: Arguments, run_bundle: RunBundle) -> int:
         code, _, message = text.decode("utf-8", "replace").partition("\n")
         raise LaunchError(message, exit_code=int(code))
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    if not is_held(arguments.record) and os.path.isdir(arguments.record):
+    if not is_held(arguments.record) and files.exists(arguments.record):
         remove(arguments.record, None)
     raise LaunchError(f"the launch stage ended with {status} before the command ran", hint="was it killed?")
 

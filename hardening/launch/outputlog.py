@@ -6,10 +6,10 @@ end, ``P`` for a part that the next of its stream continues.
 
 from __future__ import annotations
 
-import os
 import time
 
 from hardening.launch.container_state import LOG
+from hardening.launch.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
