@@ -15,6 +15,7 @@ from hardening.foreign import require_shape, strip
 from hardening.host import Host
 from hardening.mechanism import Context, Excess, Mechanism, Shortfall
 from hardening.plugins import Plugins
+from hardening.records import statements
 from hardening.runtime import Candidate, Runtime, Verdict, require_admission, require_no_rejection
 from hardening.spec import Fragment, Spec, assemble
 
@@ -49,7 +50,10 @@ def plan(
         fragment = Fragment(mechanism.name)
         mechanism.contribute(composition.settings[mechanism.name], context, fragment)
         fragments.append(fragment)
-    return Plan(composition, host, context, assemble(fragments), tuple(_findings(plugins, composition, context)))
+    said = statements(composition, context.shortfalls)
+    return Plan(
+        composition, host, context, assemble(fragments, None, said), tuple(_findings(plugins, composition, context))
+    )
 
 
 def tighten(
@@ -78,7 +82,8 @@ def tighten(
     owned = {pointer for mechanism in composition.mechanisms for pointer in mechanism.owns}
     kept, unowned = strip(document, owned.union(*(fragment.pointers for fragment in fragments)))
     findings = tuple(_findings(plugins, composition, context))
-    return Plan(composition, host, context, assemble(fragments, kept), findings, (*excesses, *unowned))
+    spec = assemble(fragments, kept, statements(composition, context.shortfalls))
+    return Plan(composition, host, context, spec, findings, (*excesses, *unowned))
 
 
 def check(composition: Composition, host: Host, command: Sequence[str], bundle: Path | None) -> Context:

@@ -120,9 +120,13 @@ def to_json(document: Mapping[str, Any]) -> bytes:
     return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
 
 
-def assemble(fragments: Iterable[Fragment], base: Mapping[str, Any] | None = None) -> Spec:
-    """Put fragments together, over ``base`` (a foreign configuration) if given. Raises `PluginError` where two owners
-    claim one place."""
+def assemble(
+    fragments: Iterable[Fragment],
+    base: Mapping[str, Any] | None = None,
+    annotations: Mapping[str, str | None] = MappingProxyType({}),
+) -> Spec:
+    """Put fragments together, over ``base`` (a foreign configuration) if given, with the core's own ``annotations`` (None
+    removes one). Raises `PluginError` where two owners claim one place."""
     fragments = list(fragments)
     _require_one_owner(fragments)
     document: dict[str, Any] = _copy(base) if base is not None else {"ociVersion": OCI_VERSION}
@@ -144,7 +148,8 @@ def assemble(fragments: Iterable[Fragment], base: Mapping[str, Any] | None = Non
         for index, (_, item) in enumerate(entries):
             leaves[f"{pointer}/{index}"] = item.leaves
     held = [str(path) for part in fragments for path in part.leases]
-    _set(document, f"/annotations/{escape(LEASES)}", json.dumps(held) if held else None)
+    for name, text in {**annotations, LEASES: json.dumps(held) if held else None}.items():
+        _set(document, f"/annotations/{escape(name)}", text)
     files = {path: content for part in fragments for path, content in part.files.items()}
     return Spec(to_json(document), MappingProxyType(leaves), MappingProxyType(files))
 

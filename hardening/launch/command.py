@@ -17,10 +17,9 @@ START = (
 
 
 class ExternalRuntime(Frozen):
-    """Another runtime: its absolute path, the container's name, and a directory for its state."""
+    """Another runtime: its absolute path, and a directory for its state."""
 
     program: str
-    identity: str
     state: str
 
 
@@ -56,13 +55,15 @@ def stage_command(
     remove: bool = False,
     receipt: str | os.PathLike[str] | None = None,
     sha256: str = "",
+    identity: str = "",
     runtime: ExternalRuntime | None = None,
     container: Container | None = None,
 ) -> list[str]:
     """The argv to `os.execv`: this interpreter, isolated and without `site`, on the compiled launch stage.
 
-    ``sha256`` is the digest of the `config.json` that was checked: the stage refuses any other. Without ``container``
-    nothing is written down of it. ``sys.path`` gets only the directories that hold `hardening` and `_cffi_backend`, behind
+    ``sha256`` is the digest of the `config.json` that was checked: the stage refuses any other. ``identity`` names the
+    launch in records, and the container under another runtime, which needs one. Without ``container`` nothing is written
+    down of it for `hardening ps`. ``sys.path`` gets only the directories that hold `hardening` and `_cffi_backend`, behind
     the standard library.
     """
     argv = [sys.executable, "-I", "-S", "-c", START, ":".join(_directories())]
@@ -74,8 +75,10 @@ def stage_command(
         argv += ["--receipt", os.fspath(receipt)]
     if sha256:
         argv += ["--sha256", sha256]
+    if identity:
+        argv += ["--id", identity]
     if runtime is not None:
-        argv += ["--runtime-command", runtime.program, "--id", runtime.identity, "--state", runtime.state]
+        argv += ["--runtime-command", runtime.program, "--state", runtime.state]
     if container is not None:
         argv += container.arguments
     return [*argv, os.path.abspath(bundle)]

@@ -22,6 +22,7 @@ from hardening.launch.supervise import Supervisor, kill_orphans, stand_between
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hardening.launch.container_state import Watcher
+    from hardening.launch.record import Recorder
 
 DELETE_ATTEMPTS = 50
 DELETE_PAUSE = 0.02  # seconds
@@ -30,8 +31,9 @@ CREATE_PAUSE = 1.0  # seconds in which a runtime that was at work comes to an en
 
 class Options(Frozen):
     """What the caller asks of a run. ``state`` is a directory for the runtime's own, ``identity`` the container's;
-    ``watcher`` learns of the run."""
+    ``watcher`` learns of the run, ``recorder`` keeps the records."""
 
+    recorder: Recorder
     program: str
     identity: str
     state: str
@@ -195,6 +197,7 @@ class _Run:
             with Step("trace the container's first process for its receipt", hint="run as root, or without a receipt"):
                 caller = self._caller
                 supervisor.trace_until_exec(lambda stopped: receipt.write(target, receipt.gather(stopped, caller)))
+        self._options.recorder.launched()
         # Not awaited here: a traced process may have to be let go on before the runtime returns.
         supervisor.helper = self._spawn(self._argv("start", self._options.identity), None)
         try:
@@ -202,6 +205,7 @@ class _Run:
         finally:
             supervisor.reap_helper()
             os.close(signals)
+        self._options.recorder.waited(status)
         code = supervisor.exit_code(status)
         if code != 0 and (supervisor.helper_status != 0 or classify(self._log_message()) != EXIT_LAUNCHER):
             # The container cannot write this log: what stands there is of the runtime, which could not execute.

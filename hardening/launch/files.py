@@ -45,6 +45,12 @@ def decode(path: bytes) -> str:
     return path.decode(sys.getfilesystemencoding(), sys.getfilesystemencodeerrors())
 
 
+def environment() -> dict[str, str]:
+    """The variables of the environment as text, as they were when this process began."""
+    variables: dict[bytes, bytes] = os.environ  # type: ignore[assignment]  # which `posix` has as bytes
+    return {decode(name): decode(value) for name, value in variables.items()}
+
+
 def exists(path: str) -> bool:
     """Whether something lies at a path, a link that leads nowhere included."""
     try:

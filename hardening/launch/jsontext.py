@@ -110,3 +110,27 @@ def _find_repeated(value: object, pointer: str) -> tuple[str, str] | None:
         if found:
             return found
     return None
+
+
+def dump(value: object) -> str:
+    """JSON data (objects, lists, strings, numbers, booleans, None) as one line of ASCII: control characters, and halves of
+    surrogate pairs, are escaped."""
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    if isinstance(value, str):
+        return _encode(value)
+    if isinstance(value, (int, float)):
+        return str(value)
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(dump, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{_encode(str(key))}: {dump(item)}' for key, item in value.items())}}}"
+    raise TypeError(f"{type(value).__name__} is not JSON data")
+
+
+def _encode(text: str) -> str:
+    try:
+        from _json import encode_basestring_ascii
+    except ImportError:  # an interpreter without the accelerator
+        from json.encoder import py_encode_basestring_ascii as encode_basestring_ascii
+    return encode_basestring_ascii(text)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 
 from hardening.errors import EXIT_LAUNCHER, HardeningError, LaunchError
-from hardening.launch import bundle, files, leases
+from hardening.launch import bundle, files, leases, record
 from hardening.launch.failure import Step
 from hardening.launch.frozen import Frozen
 from hardening.launch.signals import signal
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 USAGE = (
     "usage: launch [--stdin] [--remove] [--receipt FILE] [--sha256 DIGEST] "
-    "[--runtime-command PROGRAM --id NAME --state DIRECTORY] "
+    "[--id NAME] [--runtime-command PROGRAM --state DIRECTORY] "
     "[--record DIRECTORY [--name NAME] [--profiles TEXT] [--detach [--auto-remove] [--log-size BYTES]]] BUNDLE"
 )
 LOG_SIZE = 16 * 1024 * 1024  # bytes
@@ -30,8 +30,8 @@ LOG_SIZE = 16 * 1024 * 1024  # bytes
 class Arguments(Frozen):
     """The parsed command line. ``runtime_command`` '' means the native launcher.
 
-    ``sha256`` is the digest of the `config.json` that was checked, '' for any. ``identity`` and ``state`` are the
-    container's name for another runtime, and a directory for that one's state. ``record`` is the directory in which the
+    ``sha256`` is the digest of the `config.json` that was checked, '' for any. ``identity`` names the launch, '' for a name
+    that is made up, and ``state`` is a directory for the state of another runtime. ``record`` is the directory in which the
     container is written down, '' for nowhere; its last part is the container's id.
     """
 
@@ -123,25 +123,55 @@ def open_standard_descriptors() -> None:
 
 
 def launch(arguments: Arguments) -> int:
-    """Run in the foreground, written down while it runs, or detach: the exit code."""
+    """Run in the foreground, written down while it runs, or detach: the exit code. Records name the caller of this process,
+    whatever becomes of it."""
+    caller = record.who()
+
+    def run(arguments: Arguments, watcher: Watcher | None) -> int:
+        return run_bundle(arguments, watcher, caller)
+
     if arguments.detach:
         from hardening.launch import detached
 
-        return detached.run(arguments, run_bundle)
+        return detached.run(arguments, run)
     if not arguments.record:
-        return run_bundle(arguments, None)
+        return run(arguments, None)
     from hardening.launch.container_state import Attached
 
     watcher = Attached(arguments)
     code = EXIT_LAUNCHER
     try:
-        code = run_bundle(arguments, watcher)
+        code = run(arguments, watcher)
     finally:
         watcher.end(code)
     return code
 
 
-def run_bundle(arguments: Arguments, watcher: Watcher | None) -> int:
+def run_bundle(arguments: Arguments, watcher: Watcher | None, caller: record.Who) -> int:
+    """Run, and leave records of it."""
+    runtime = files.base(arguments.runtime_command) or "native"
+    recorder = record.Recorder(arguments.identity, runtime, files.environment(), caller)
+    try:
+        code = _run_bundle(arguments, watcher, recorder)
+    except (HardeningError, OSError) as error:
+        _keep(recorder, error.exit_code if isinstance(error, LaunchError) else EXIT_LAUNCHER, error)
+        raise
+    _keep(recorder, code, None)
+    return code
+
+
+def _keep(recorder: record.Recorder, code: int, error: Exception | None) -> None:
+    """Record the end. Where that cannot be, it is said; the exit code is the command's all the same."""
+    try:
+        if error is None:
+            recorder.ended(code)
+        else:
+            recorder.refused(str(error), code)
+    except OSError as problem:
+        _complain(f"{problem.filename}: the end of {recorder.identity} cannot be recorded: {problem.strerror}")
+
+
+def _run_bundle(arguments: Arguments, watcher: Watcher | None, recorder: record.Recorder) -> int:
     """Take the leases, run, and clean up as asked."""
     names: tuple[str, ...] = ()
     held: list[int] = []
@@ -150,7 +180,9 @@ def run_bundle(arguments: Arguments, watcher: Watcher | None) -> int:
         if arguments.remove:
             lock = lock_bundle(arguments.bundle)
         loaded = bundle.load(arguments.bundle, arguments.sha256)
-        names = leases.paths(loaded.document, files.join(loaded.directory, "config.json"))
+        origin = files.join(loaded.directory, "config.json")
+        recorder.describe(loaded.document, loaded.text, origin)
+        names = leases.paths(loaded.document, origin)
         held = leases.hold(names)
         if watcher is not None:
             watcher.prepare(loaded.document)
@@ -159,20 +191,22 @@ def run_bundle(arguments: Arguments, watcher: Watcher | None) -> int:
 
             bundle.check_filter(loaded)
 
-            options = external.Options(
+            other = external.Options(
                 program=arguments.runtime_command,
                 identity=arguments.identity,
                 state=arguments.state,
                 keep_stdin=arguments.keep_stdin,
                 receipt=arguments.receipt,
                 watcher=watcher,
+                recorder=recorder,
             )
-            return external.run(loaded, options)
+            return external.run(loaded, other)
         from hardening.launch import native
 
-        return native.run(
-            loaded, native.Options(keep_stdin=arguments.keep_stdin, receipt=arguments.receipt, watcher=watcher)
+        options = native.Options(
+            keep_stdin=arguments.keep_stdin, receipt=arguments.receipt, watcher=watcher, recorder=recorder
         )
+        return native.run(loaded, options)
     finally:
         if arguments.remove:
             if held:

@@ -18,14 +18,15 @@ from hardening.launch.system import os
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hardening.launch import joins
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
     from hardening.launch.container_state import Watcher
+    from hardening.launch.record import Recorder
 
 
 class Options(Frozen):
-    """What the caller asks of a run. ``receipt`` is a file to write, '' for none; ``watcher`` learns of the run."""
+    """What the caller asks of a run. ``receipt`` is a file to write, '' for none; ``watcher`` learns of the run,
+    ``recorder`` keeps the records."""
+
+    recorder: Recorder
 
     keep_stdin: bool = False
     receipt: str = ""
@@ -105,10 +106,13 @@ class _Run:
         supervisor = NativeSupervisor(self._plan, channel, pid, signals, keep_stdin=self._options.keep_stdin)
         supervisor.copies = self._copies
         supervisor.watcher = self._options.watcher
+        supervisor.on_release = self._options.recorder.launched
         try:
             self._trace(supervisor)
             channel.send("begin")
-            return supervisor.run()
+            code = supervisor.run()
+            self._options.recorder.waited(supervisor.status)
+            return code
         finally:
             os.close(signals)
             if not self._plan.creates("pid"):

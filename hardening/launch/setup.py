@@ -13,6 +13,8 @@ from hardening.launch.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hardening.launch.channel import Channel
     from hardening.launch.plan import Plan
 
@@ -27,6 +29,7 @@ class NativeSupervisor(Supervisor):
         super().__init__(pid, signals, keep_stdin=keep_stdin)
         self.executed = False
         self.made: list[str] = []  # mount points that were made in the root
+        self.on_release: Callable[[], None] | None = None  # called right before the process may execute
         self._plan = plan
         self._channel = channel
         self._released = False
@@ -123,6 +126,8 @@ class NativeSupervisor(Supervisor):
                 hint = "raising a hard limit needs CAP_SYS_RESOURCE: ask for at most what `ulimit -H` shows"
                 with failure.Step(f"set {limit.name}", limit.pointer, hint):
                     set_limit(self.pid, limit.number, limit.soft, limit.hard)
+            if self.on_release is not None:
+                self.on_release()
         except LaunchError as error:
             self._error = error
             self.send_signal(signal.SIGKILL)

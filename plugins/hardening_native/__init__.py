@@ -36,6 +36,7 @@ class Native(Runtime):
             remove=request.remove,
             receipt=request.receipt,
             sha256=request.sha256,
+            identity=request.container_id,
             container=request.container,
         )
 

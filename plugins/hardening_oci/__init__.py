@@ -39,7 +39,6 @@ class _OciRuntime(Runtime):
     def command(self, bundle: Path, request: LaunchRequest) -> list[str]:
         runtime = ExternalRuntime(
             program=str(program.find(self.name) or self.name),
-            identity=request.container_id,
             state=str(request.state / "runtimes"),
         )
         return stage_command(
@@ -48,6 +47,7 @@ class _OciRuntime(Runtime):
             remove=request.remove,
             receipt=request.receipt,
             sha256=request.sha256,
+            identity=request.container_id,
             runtime=runtime,
             container=request.container,
         )

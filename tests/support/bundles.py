@@ -170,9 +170,8 @@ def stage(
         "keep_stdin": stdin,
         "remove": remove,
         "receipt": str(receipt) if receipt else None,
-        "runtime": None
-        if runtime == "native"
-        else {"program": program, "identity": f"test-{os.urandom(4).hex()}", "state": str(state)},
+        "runtime": None if runtime == "native" else {"program": program, "state": str(state)},
+        "identity": f"test-{os.urandom(4).hex()}",
     }
     python = sys.executable if user is None else str(Path(users.program(user)).with_name("python"))
     done = subprocess.run(

@@ -18,8 +18,10 @@ def arguments(argv: list[str]) -> list[str]:
 
 
 def test_the_command_is_what_the_stage_reads(tmp_path: Path) -> None:
-    runtime = ExternalRuntime(program="/usr/bin/crun", identity="name", state="/run/x")
-    argv = stage_command(tmp_path, keep_stdin=True, remove=True, receipt="r", sha256="00ff", runtime=runtime)
+    runtime = ExternalRuntime(program="/usr/bin/crun", state="/run/x")
+    argv = stage_command(
+        tmp_path, keep_stdin=True, remove=True, receipt="r", sha256="00ff", identity="name", runtime=runtime
+    )
     parsed = main.parse(arguments(argv))
     assert parsed.bundle == str(tmp_path)
     assert (parsed.keep_stdin, parsed.remove) == (True, True)

@@ -33,4 +33,4 @@ def test_its_command_is_the_isolated_stage(tmp_path: Path) -> None:
     assert argv[:4] == [sys.executable, "-I", "-S", "-c"]
     directories = argv[5].split(":")
     assert all(os.path.isdir(directory) for directory in directories)
-    assert argv[6:] == ["--stdin", "--remove", "--receipt", str(tmp_path / "receipt"), str(tmp_path)]
+    assert argv[6:] == ["--stdin", "--remove", "--receipt", str(tmp_path / "receipt"), "--id", "name", str(tmp_path)]

@@ -1,0 +1,248 @@
+"""What a launch leaves for those who ask later who ran what: one record for each launch, refused launch, used exception and
+end of a command (docs/reference/records.md).
+
+A record is JSON data. No value of the environment goes into one; arguments of the command do.
+"""
+
+from __future__ import annotations
+
+import errno
+import time
+
+from hardening.errors import LaunchError
+from hardening.launch import files, filterdigest, jsontext, sinks
+from hardening.launch.system import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any, TypeAlias
+
+    Row: TypeAlias = dict[str, str | None]
+    Who: TypeAlias = dict[str, int | str | None]
+
+VERSION = 1
+#: Annotations in which a bundle says how it was composed.
+PROFILES = "org.hardening.profiles"
+EXCEPTIONS = "org.hardening.exceptions"
+MECHANISMS = "org.hardening.mechanisms"
+IMAGE = "org.hardening.image"
+
+STATES = ("enforced", "partly", "not_enforced")
+EXCEPTION_KEYS = ("setting", "reason", "ticket", "expires", "origin")
+UNSET = 2**32 - 1  # the login uid and session of a process that no login is behind
+LONGEST = 400  # bytes of any text but the command, so that a record fits into an audit message
+PTS_MAJOR = 136
+
+
+class Facts:
+    """What a bundle says of a launch."""
+
+    def __init__(self) -> None:
+        self.command: list[str] = []
+        self.spec: str | None = None
+        self.image: str | None = None
+        self.profiles: list[Row] = []
+        self.exceptions: list[Row] = []
+        self.mechanisms: dict[str, list[str]] = {}
+
+
+def new_id() -> str:
+    """A name for a launch that no other one has."""
+    return f"hardening-{os.urandom(6).hex()}"
+
+
+class Recorder:
+    """The records of one launch, written by this process. ``identity`` names it; '' makes up a name. Some variables of
+    ``environment`` say where the caller's own file lies (`sinks.locations`)."""
+
+    def __init__(self, identity: str, runtime: str, environment: Mapping[str, str], caller: Who) -> None:
+        self.facts = Facts()
+        self._environment = environment
+        self.identity = identity or new_id()
+        self._runtime = runtime
+        self._who = {**caller, "pid": os.getpid()}
+        self._started: int | None = None  # nanoseconds of the monotonic clock
+        self._ended: int | None = None
+        self._signal: int | None = None
+        self._sinks: list[sinks.Sink] = []
+
+    def describe(self, document: object, text: bytes, origin: str) -> None:
+        """Take from a configuration what is to be recorded; `LaunchError` for an annotation of ours that is malformed."""
+        self.facts.spec = filterdigest.sha256(text)
+        table = document if isinstance(document, dict) else {}
+        process, annotations = table.get("process"), table.get("annotations")
+        args = process.get("args") if isinstance(process, dict) else None
+        self.facts.command = [str(word) for word in args] if isinstance(args, list) else []
+        if isinstance(annotations, dict):
+            _read_annotations(self.facts, annotations, f"{origin}:/annotations")
+
+    def launched(self) -> None:
+        """Record that the command is about to be executed, and each exception that this takes. `LaunchError` where nothing
+        keeps the record: what nobody could account for is not run."""
+        facts = self.facts
+        try:
+            self._write(
+                "launch", {"spec": facts.spec, "image": facts.image, "profiles": facts.profiles, **facts.mechanisms}
+            )
+            self._started = time.monotonic_ns()
+            for exception in facts.exceptions:
+                self._write("exception", {"spec": facts.spec, **exception})
+        except OSError as error:
+            raise LaunchError(
+                f"the launch cannot be recorded: {error.strerror}",
+                origin=error.filename,
+                hint="`hardening doctor` shows where records go; a launch that leaves no record is refused",
+            ) from error
+
+    def waited(self, status: int | None) -> None:
+        """Take the wait status of the command, which has ended: it says more than the exit code."""
+        self._ended = time.monotonic_ns()
+        if status is not None and os.WIFSIGNALED(status):
+            self._signal = os.WTERMSIG(status)
+
+    def ended(self, code: int) -> None:
+        """Record how the command ended. `OSError` where nothing keeps the record."""
+        self._end(code, "" if self._started is not None else "interrupted before the command ran")
+
+    def refused(self, message: str, code: int) -> None:
+        """Record why the command did not run. `OSError` where nothing keeps the record."""
+        self._end(code, message.partition("\n")[0])
+
+    def _end(self, code: int, error: str) -> None:
+        facts = self.facts
+        fields: dict[str, Any] = {"spec": facts.spec, "code": code, "error": error or None}
+        if self._started is None:
+            self._write("refused", {"image": facts.image, "profiles": facts.profiles, **fields})
+            return
+        result = "not-executed" if self._ended is None else "exited" if self._signal is None else "killed"
+        seconds = ((self._ended or time.monotonic_ns()) - self._started) / 1e9
+        self._write("end", {**fields, "result": result, "signal": self._signal, "seconds": round(seconds, 6)})
+
+    def _write(self, event: str, fields: dict[str, Any]) -> None:
+        record: dict[str, Any] = {"version": VERSION, "time": timestamp(), "event": event, "id": self.identity}
+        record |= {**self._who, "runtime": self._runtime}
+        try:
+            if [sink.write(self._bounded(record, fields, sink)) for sink in self._sinks]:
+                return
+        except OSError:
+            self._sinks = []  # gone in the meantime, or full: the next one
+        last = OSError(errno.ENOENT, "there is no place for it")
+        for place, connect in sinks.each(self._environment):
+            try:
+                sink = connect()
+                certain = sink.write(self._bounded(record, fields, sink))
+            except OSError as error:
+                last = OSError(error.errno, error.strerror or str(error), place)
+                continue
+            self._sinks.append(sink)
+            if certain:
+                return
+        raise last
+
+    def _bounded(self, record: dict[str, Any], fields: dict[str, Any], sink: sinks.Sink) -> dict[str, Any]:
+        bounded = {key: cut(value, LONGEST) if isinstance(value, str) else value for key, value in fields.items()}
+        return {**record, "command": shortened(self.facts.command, sink.longest), **bounded}
+
+
+def who() -> Who:
+    """The caller, as the kernel knows it: login uid and session (None without a login), ids, terminal."""
+    return {
+        "loginuid": _proc_number("/proc/self/loginuid"),
+        "session": _proc_number("/proc/self/sessionid"),
+        "uid": os.getuid(),
+        "gid": os.getgid(),
+        "terminal": terminal(),
+    }
+
+
+def _proc_number(path: str) -> int | None:
+    try:
+        number = int(files.read(path))
+    except (OSError, ValueError):  # a kernel without auditing
+        return None
+    return None if number == UNSET else number
+
+
+def terminal() -> str | None:
+    """The controlling terminal's name below /dev, which no redirection changes; None without one (proc_pid_stat(5))."""
+    try:
+        device = int(files.read("/proc/self/stat").rpartition(")")[2].split()[4])
+    except OSError:
+        return None
+    major, minor = os.major(device), os.minor(device)
+    if device == 0:
+        return None
+    if major == PTS_MAJOR:
+        return f"pts/{minor}"
+    try:
+        return files.base(os.readlink(f"/sys/dev/char/{major}:{minor}"))
+    except OSError:
+        return f"{major}:{minor}"
+
+
+def timestamp() -> str:
+    """The time now: UTC, ISO 8601, microseconds."""
+    seconds, rest = divmod(time.time_ns() // 1000, 1_000_000)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{rest:06d}Z"
+
+
+def cut(text: str, longest: int) -> str:
+    """A text of at most about ``longest`` bytes; what is cut away is counted in its place."""
+    data = text.encode("utf-8", "surrogatepass")
+    if len(data) <= longest:
+        return text
+    return f"{data[:longest].decode('utf-8', 'ignore')}…(+{len(data) - longest} bytes)"
+
+
+def shortened(words: list[str], longest: int) -> list[str]:
+    """Words of at most about ``longest`` bytes together; what is cut away is counted in the last one."""
+    kept: list[str] = []
+    size = 0
+    for index, word in enumerate(words):
+        length = len(word.encode("utf-8", "surrogatepass")) + 1
+        if size + length > longest:
+            kept.append(cut(word, max(longest - size, 0)))
+            if index + 1 < len(words):
+                kept.append(f"…(+{len(words) - index - 1} arguments)")
+            return kept
+        size += length
+        kept.append(word)
+    return kept
+
+
+def _read_annotations(facts: Facts, annotations: dict[str, object], pointer: str) -> None:
+    facts.profiles = _rows(annotations, PROFILES, ("name", "sha256"), pointer)
+    facts.exceptions = _rows(annotations, EXCEPTIONS, EXCEPTION_KEYS, pointer)
+    image = annotations.get(IMAGE)
+    facts.image = image if isinstance(image, str) else None
+    mechanisms = _parsed(annotations, MECHANISMS, pointer)
+    if mechanisms is None:
+        return
+    for state in STATES:
+        names = mechanisms.get(state, []) if isinstance(mechanisms, dict) else None
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            reason = f"must be a JSON object with the lists {', '.join(STATES)}"
+            raise LaunchError(reason, origin=f"{pointer}/{MECHANISMS}")
+        facts.mechanisms[state] = names
+
+
+def _rows(annotations: dict[str, object], name: str, keys: tuple[str, ...], pointer: str) -> list[Row]:
+    rows = _parsed(annotations, name, pointer)
+    found: list[Row] = []
+    for row in [] if rows is None else rows if isinstance(rows, list) else [rows]:
+        values: dict[str, Any] = {key: row.get(key) for key in keys} if isinstance(row, dict) else {"": 0}
+        if not all(isinstance(value, (str, type(None))) for value in values.values()):
+            reason = f"must be a JSON list of objects with the texts {', '.join(keys)}"
+            raise LaunchError(reason, origin=f"{pointer}/{name}")
+        found.append(values)
+    return found
+
+
+def _parsed(annotations: dict[str, object], name: str, pointer: str) -> object:
+    text = annotations.get(name)
+    if text is None:
+        return None
+    if not isinstance(text, str):
+        raise LaunchError("must be a string", origin=f"{pointer}/{name}")
+    return jsontext.parse(text.encode("utf-8", "surrogatepass"), f"{pointer}/{name}")

@@ -1,0 +1,343 @@
+"""Where the records of launches go: the kernel's audit system, else journald, else a file of the caller's own.
+
+The first sink that keeps a record is the one. Nothing here waits for a disk: what the kernel or journald has taken, or
+what write(2) has put into the file, counts as kept.
+"""
+
+from __future__ import annotations
+
+import _socket
+import errno
+import fcntl
+import sys
+from _stat import S_ISREG
+
+from hardening.launch import files, jsontext
+from hardening.launch.system import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from typing import Protocol
+
+    class Sink(Protocol):
+        """One place for records."""
+
+        name: str
+        #: Bytes of text that the longest field of a record may have.
+        longest: int
+
+        def write(self, record: dict[str, object]) -> bool:
+            """Put one record there: whether it is sure that it is kept. `OSError` when it is not."""
+            ...
+
+
+# linux/netlink.h, linux/audit.h
+NETLINK_AUDIT = 9
+NLMSG_HEADER = 16
+NLMSG_ERROR = 2
+NLM_F_REQUEST, NLM_F_ACK = 1, 4
+AUDIT_GET = 1000
+AUDIT_VIRT_CONTROL = 2500  # "Start, Pause, Stop VM": what libvirt writes of its containers
+AUDIT_MESSAGE_TEXT_MAX = 8560
+TIMEOUT = (2).to_bytes(8, "little") + bytes(8)  # struct timeval
+
+JOURNAL = "/run/systemd/journal/socket"
+MESSAGE_ID = "8d6f1f3d0f6a4e0f9c0b6f2b6d1c7a52"  # of every record, for `journalctl MESSAGE_ID=`
+WARNING, INFORMATION = "4", "6"  # syslog(3)
+
+FILE = "records.jsonl"
+OLD_FILE = "records.1.jsonl"
+MAX_FILE = 8 << 20  # bytes; then the file becomes the old one
+
+
+class Audit:
+    """The kernel's audit system (audit(7)), which stamps each record with the caller's own login uid."""
+
+    name = "audit"
+    longest = 1600
+
+    def __init__(self) -> None:
+        """Connect. `OSError` where the caller may not write, or where nobody would keep what is written."""
+        self._socket = _socket.socket(_socket.AF_NETLINK, _socket.SOCK_RAW | _socket.SOCK_CLOEXEC, NETLINK_AUDIT)
+        self._sequence = 0
+        try:
+            self._socket.setsockopt(_socket.SOL_SOCKET, _socket.SO_RCVTIMEO, TIMEOUT)
+            self._certain = self._is_kept()
+        except OSError:
+            self._socket.close()
+            raise
+
+    def _is_kept(self) -> bool:
+        """Whether a daemon takes the records; False where only CAP_AUDIT_CONTROL could tell.
+
+        Without a daemon they would go to the kernel's ring buffer, and with auditing off nowhere, both without an error.
+        """
+        try:
+            kind, payload = self._ask(AUDIT_GET, b"", NLM_F_REQUEST)
+        except PermissionError:
+            return False
+        enabled, daemon = (int.from_bytes(payload[at : at + 4], sys.byteorder) for at in (4, 12))
+        if kind != AUDIT_GET or not enabled or not daemon:
+            raise OSError(errno.ENOTCONN, "no audit daemon takes records")
+        return True
+
+    def write(self, record: dict[str, object]) -> bool:
+        """Send one user message and wait until the kernel has taken it."""
+        text = audit_text(record).encode("ascii")
+        if len(text) >= AUDIT_MESSAGE_TEXT_MAX:
+            raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
+        self._ask(AUDIT_VIRT_CONTROL, text + b"\0", NLM_F_REQUEST | NLM_F_ACK)
+        return self._certain
+
+    def _ask(self, kind: int, payload: bytes, flags: int) -> tuple[int, bytes]:
+        self._sequence += 1
+        order = sys.byteorder
+        size = NLMSG_HEADER + len(payload)
+        header = (size.to_bytes(4, order), kind.to_bytes(2, order), flags.to_bytes(2, order))
+        self._socket.send(b"".join((*header, self._sequence.to_bytes(4, order), bytes(4), payload)))
+        while True:
+            data = self._socket.recv(AUDIT_MESSAGE_TEXT_MAX)
+            if int.from_bytes(data[8:12], order) != self._sequence:
+                continue
+            answer = int.from_bytes(data[4:6], order)
+            if answer == NLMSG_ERROR:
+                number = -int.from_bytes(data[16:20], order, signed=True)
+                if number:
+                    raise OSError(number, os.strerror(number))
+            return answer, data[NLMSG_HEADER:]
+
+
+class Journal:
+    """journald, by its native protocol (https://systemd.io/JOURNAL_NATIVE_PROTOCOL)."""
+
+    name = "journald"
+    longest = 16384
+
+    def __init__(self, path: str = JOURNAL) -> None:
+        """Connect. `OSError` where no journald listens."""
+        self._socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC)
+        try:
+            self._socket.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDTIMEO, TIMEOUT)
+            self._socket.connect(path)
+        except OSError:
+            self._socket.close()
+            raise
+
+    def write(self, record: dict[str, object]) -> bool:
+        """Send one datagram."""
+        fields = {
+            "MESSAGE": f"{record['event']} {record['id']}",
+            "MESSAGE_ID": MESSAGE_ID,
+            "PRIORITY": WARNING if record["event"] == "refused" else INFORMATION,
+            "SYSLOG_IDENTIFIER": "hardening",
+            "HARDENING_EVENT": record["event"],
+            "HARDENING_ID": record["id"],
+            "HARDENING_RECORD": jsontext.dump(record),
+        }
+        # JSON text has no line breaks, and neither have the others.
+        self._socket.send("".join(f"{name}={value}\n" for name, value in fields.items()).encode("ascii"))
+        return True
+
+
+class File:
+    """A file of JSON lines that only its owner can read, at `locations`."""
+
+    name = "file"
+    longest = 16384
+
+    def __init__(self, directory: str) -> None:
+        """Open the file, made with its directory if missing. `OSError` where that cannot be, or others could write it."""
+        self.path = files.join(directory, FILE)
+        make(directory, 0o700)
+        self._directory = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            require_own(os.fstat(self._directory))
+            self._fd = self._open()
+        except OSError:
+            os.close(self._directory)
+            raise
+
+    def _open(self) -> int:
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        fd = os.open(FILE, flags, 0o600, dir_fd=self._directory)
+        try:
+            status = os.fstat(fd)
+            require_own(status)
+            if not S_ISREG(status.st_mode):
+                raise OSError(errno.EINVAL, "not a regular file")
+        except OSError:
+            os.close(fd)
+            raise
+        return fd
+
+    def write(self, record: dict[str, object]) -> bool:
+        """Append one line, or nothing at all."""
+        line = (jsontext.dump(record) + "\n").encode("ascii")
+        self._lock()
+        try:
+            size = os.fstat(self._fd).st_size
+            if size and size + len(line) > MAX_FILE:
+                os.rename(FILE, OLD_FILE, src_dir_fd=self._directory, dst_dir_fd=self._directory)
+                os.close(self._fd)
+                self._fd = self._open()
+                fcntl.flock(self._fd, fcntl.LOCK_EX)
+                size = os.fstat(self._fd).st_size
+            written = os.write(self._fd, line)
+            if written < len(line):  # a full disk takes what it can
+                os.ftruncate(self._fd, size)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        finally:
+            fcntl.flock(self._fd, fcntl.LOCK_UN)
+        return True
+
+    def _lock(self) -> None:
+        """Lock the file that has the name now: another process may have made it the old one."""
+        while True:
+            fcntl.flock(self._fd, fcntl.LOCK_EX)
+            try:
+                named = os.stat(FILE, dir_fd=self._directory, follow_symlinks=False).st_ino
+            except FileNotFoundError:
+                named = 0
+            if named == os.fstat(self._fd).st_ino:
+                return
+            os.close(self._fd)
+            self._fd = self._open()
+
+
+def require_own(status: os.stat_result) -> None:
+    """Raise `OSError` unless this is the caller's and nobody else can write to it."""
+    if status.st_uid != os.geteuid() or status.st_mode & 0o022:
+        raise OSError(errno.EPERM, f"not only uid {os.geteuid()} could write to it")
+
+
+def make(directory: str, mode: int) -> None:
+    """Make a directory with those above it, unless it is there. `OSError`."""
+    try:
+        os.mkdir(directory, mode)
+    except FileExistsError:
+        return
+    except FileNotFoundError:
+        # As `hardening.state` makes its directory, which this may be: mapped ids of containers pass through it.
+        make(files.parent(directory), 0o711)
+        os.mkdir(directory, mode)
+    os.chmod(directory, mode)
+
+
+def locations(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """The directories for the file of records, the best first: a place that outlives a session and a start of the
+    machine, else the state directory."""
+    explicit = environment.get("HARDENING_STATE")
+    if explicit:
+        return (files.join(files.absolute(explicit), "records"),)
+    if os.geteuid() == 0:
+        return ("/var/log/hardening", "/run/hardening/records")
+    state = environment.get("XDG_STATE_HOME") or files.join(_home(environment), ".local/state")
+    places = [files.join(state, "hardening/records")]
+    if environment.get("XDG_RUNTIME_DIR"):
+        places.append(files.join(environment["XDG_RUNTIME_DIR"], "hardening/records"))
+    return tuple(places)
+
+
+def _home(environment: Mapping[str, str]) -> str:
+    if environment.get("HOME"):
+        return environment["HOME"]
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:
+        return "/"
+
+
+def each(environment: Mapping[str, str]) -> Iterator[tuple[str, Callable[[], Sink]]]:
+    """Every sink in the order in which it is tried: what it is, and what opens it."""
+    yield "the audit system", Audit
+    yield "journald", Journal
+    for place in locations(environment):
+        yield place, lambda place=place: File(place)  # type: ignore[misc]
+
+
+def encode(text: str) -> str:
+    """An untrusted text as the value of an audit field, as audit_encode_nv_string(3) has it: in quotes, or in hexadecimal
+    where it holds a quote, a space, or what is not printable ASCII."""
+    plain = text.isascii() and text.isprintable() and not any(char in text for char in "\"' ")
+    return f'"{text}"' if plain else text.encode("utf-8", "backslashreplace").hex().upper()
+
+
+def audit_text(record: dict[str, object]) -> str:
+    """A record as the text of an audit message. The kernel adds pid, uid, auid and ses (and is to be believed)."""
+    event = record["event"]
+    fields = {"op": {"launch": "start", "refused": "start", "end": "stop"}.get(str(event), str(event))}
+    fields["vm"] = encode(str(record["id"]))
+    for name, value in record.items():
+        if name in AUDIT_KEYS and value not in (None, [], ""):
+            fields[AUDIT_KEYS[name]] = _audit_value(name, value)
+    fields |= {"exe": encode(sys.executable or "?"), "hostname": "?", "addr": "?"}
+    fields["terminal"] = str(record["terminal"] or "?")
+    fields["res"] = "failed" if event == "refused" else "success"
+    return " ".join(f"{name}={value}" for name, value in fields.items())
+
+
+#: What of a record goes into an audit message, under the name it has there. Names that audit knows are shown by
+#: `ausearch -i` as what they mean.
+AUDIT_KEYS = {
+    "gid": "gid",
+    "runtime": "virt",
+    "command": "cmd",
+    "spec": "spec",
+    "image": "image",
+    "profiles": "profiles",
+    "enforced": "enforced",
+    "partly": "partly",
+    "not_enforced": "not-enforced",
+    "setting": "setting",
+    "reason": "reason",
+    "ticket": "ticket",
+    "expires": "expires",
+    "origin": "origin",
+    "result": "result",
+    "code": "exit-code",
+    "signal": "sig",
+    "seconds": "seconds",
+    "error": "error",
+}
+
+
+def _audit_value(name: str, value: object) -> str:
+    if isinstance(value, (int, float)):
+        return str(value)
+    if name == "command" and isinstance(value, list):
+        return encode(" ".join(map(quote, value)))
+    if name == "profiles" and isinstance(value, list):
+        pairs = [f"{escape(item['name'])}:{item['sha256'] or '-'}" for item in value]
+        return encode(_fitting(pairs))
+    if isinstance(value, list):
+        return encode(",".join(value))
+    text = str(value)
+    return text if text.isalnum() and text.isascii() else encode(text)
+
+
+def _fitting(pairs: list[str]) -> str:
+    """The first of many profiles, and how many more there are: a message has an end. The digest of the specification
+    covers them all."""
+    kept: list[str] = []
+    size = 0
+    for pair in pairs:
+        size += len(pair) + 1
+        if size > Audit.longest:
+            return ",".join([*kept, f"+{len(pairs) - len(kept)}"])
+        kept.append(pair)
+    return ",".join(kept)
+
+
+def escape(name: str) -> str:
+    """A name in a list that commas divide."""
+    return name.replace("%", "%25").replace(",", "%2C")
+
+
+def quote(word: str) -> str:
+    """A word as the shell would read it, as shlex.quote(), which costs too much to import."""
+    if word and word.isascii() and all(char.isalnum() or char in "@%+=:,./-_" for char in word):
+        return word
+    return "'" + word.replace("'", "'\"'\"'") + "'"
