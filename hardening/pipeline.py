@@ -15,9 +15,9 @@ from hardening.foreign import require_shape, strip
 from hardening.host import Host
 from hardening.mechanism import Context, Excess, Mechanism, Shortfall
 from hardening.plugins import Plugins
-from hardening.records import statements
 from hardening.runtime import Candidate, Runtime, Verdict, require_admission, require_no_rejection
 from hardening.spec import Fragment, Spec, assemble
+from hardening.statements import statements
 
 
 @attrs.frozen(eq=False)

@@ -59,6 +59,7 @@ def command(
     from hardening import pipeline
     from hardening.report.changes import changes
     from hardening.spec import CONFIG
+    from hardening.statements import with_statements_of
 
     if check + in_place + (target is not None) > 1:
         raise UsageError("--check, --in-place and -o exclude each other", hint="choose one")
@@ -73,7 +74,9 @@ def command(
     reserve = destination.absolute().parent if destination else None
     origin = file.absolute().parent
     plan = pipeline.tighten(here.plugins, composition, here.host, document, bundle=reserve, origin=origin)
-    found = changes(document, plan.spec.document, plan.spec.leaves)
+    # How it was composed is said for the records of its launches; it is no change of what runs.
+    tightened = plan.spec.document
+    found = changes(with_statements_of(tightened, document), tightened, plan.spec.leaves)
     if destination is not None:
         pipeline.release(here.plugins, plan)
         _write(destination, {**plan.spec.files, destination.name: plan.spec.config})

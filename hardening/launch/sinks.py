@@ -224,30 +224,34 @@ def make(directory: str, mode: int) -> None:
     os.chmod(directory, mode)
 
 
-def locations(environment: Mapping[str, str]) -> tuple[str, ...]:
+def locations(environment: Mapping[str, str]) -> Iterator[str]:
     """The directories for the file of records, the best first: a place that outlives a session and a start of the
-    machine, else the state directory."""
+    machine, else one that does not."""
     explicit = environment.get("HARDENING_STATE")
     if explicit:
-        return (files.join(files.absolute(explicit), "records"),)
-    if os.geteuid() == 0:
-        return ("/var/log/hardening", "/run/hardening/records")
-    state = environment.get("XDG_STATE_HOME") or files.join(_home(environment), ".local/state")
-    places = [files.join(state, "hardening/records")]
-    if environment.get("XDG_RUNTIME_DIR"):
-        places.append(files.join(environment["XDG_RUNTIME_DIR"], "hardening/records"))
-    return tuple(places)
+        yield files.join(files.absolute(explicit), "records")
+    elif os.geteuid() == 0:
+        yield from ("/var/log/hardening", "/run/hardening/records")
+    else:
+        home = environment.get("HOME", "")
+        state = environment.get("XDG_STATE_HOME") or (files.join(home, ".local/state") if home else "")
+        if state.startswith("/"):
+            yield files.join(state, "hardening/records")
+        # Another user's HOME comes along where nothing but the ids was changed. To ask the user database is slow.
+        own = _home()
+        if own not in ("", home):
+            yield files.join(own, ".local/state/hardening/records")
+        if environment.get("XDG_RUNTIME_DIR"):
+            yield files.join(environment["XDG_RUNTIME_DIR"], "hardening/records")
 
 
-def _home(environment: Mapping[str, str]) -> str:
-    if environment.get("HOME"):
-        return environment["HOME"]
+def _home() -> str:
     import pwd
 
     try:
         return pwd.getpwuid(os.getuid()).pw_dir
     except KeyError:
-        return "/"
+        return ""
 
 
 def each(environment: Mapping[str, str]) -> Iterator[tuple[str, Callable[[], Sink]]]:

@@ -1,17 +1,20 @@
-"""Records of launches: what a bundle carries for them, and how they are read again from wherever they went.
+"""What a bundle says of its own composition, in annotations: the launch stage, which composes nothing, records it.
 
-`hardening.launch.record` writes them; docs/reference/records.md describes them.
+The records are written by `hardening.launch.record` and read by `hardening.records`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from hardening.compose import Composition
 from hardening.launch.record import EXCEPTIONS, MECHANISMS, PROFILES, STATES
 from hardening.mechanism import Shortfall
 from hardening.report.state import enforcement
+
+STATEMENTS = (PROFILES, EXCEPTIONS, MECHANISMS)
 
 
 def statements(composition: Composition, shortfalls: Iterable[Shortfall]) -> dict[str, str | None]:
@@ -36,6 +39,13 @@ def statements(composition: Composition, shortfalls: Iterable[Shortfall]) -> dic
         EXCEPTIONS: _text(list(exceptions.values())) if exceptions else None,
         MECHANISMS: _text(states),
     }
+
+
+def with_statements_of(other: Mapping[str, Any], document: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration with what ``other`` says of its own composition, so that both can be compared in all else."""
+    said = {name: text for name, text in other.get("annotations", {}).items() if name in STATEMENTS}
+    kept = {name: text for name, text in document.get("annotations", {}).items() if name not in STATEMENTS}
+    return {**document, "annotations": kept | said} if kept or said else dict(document)
 
 
 def _text(data: object) -> str:
