@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from tests.escape.attacks.kit import Given
     from tests.escape.world import World
 
+#: Stands for the folder of the `World` in a layer.
+FOLDER = "@FOLDER@"
 #: Who launches: the host's root, or an ordinary user.
 STANCES = ("root", "rootless")
 
@@ -29,6 +31,8 @@ class Loosening:
     drop: Mapping[str, tuple[str, ...]] = MappingProxyType({})
     #: What the exceptions name, where that is not the setting itself.
     settings: tuple[str, ...] = ()
+    #: Whether it is none: what is tightened needs no exception.
+    free: bool = False
 
     @property
     def text(self) -> str:
@@ -40,9 +44,14 @@ class Loosening:
         return "\n".join(lines) + "\n"
 
     @property
+    def for_root(self) -> bool:
+        """Whether only root can do without it: an ordinary user's container always has a user namespace."""
+        return "namespaces.user" in self.values
+
+    @property
     def exceptions(self) -> tuple[str, ...]:
         """The leaves that are loosened."""
-        if self.settings:
+        if self.settings or self.free:
             return self.settings
         members = [f"{name}.{item}" for name, items in {**self.add, **self.drop}.items() for item in items]
         return (*self.values, *members)
@@ -103,6 +112,8 @@ class Attempt:
     defence: str
     tries: Profiled | Staged
     refused: Mapping[str, str] = MappingProxyType({})
+    #: Whether another host may be set up so that the kernel does not refuse it; a launch may be refused as a whole here.
+    depends: bool = False
     needs: tuple[str, ...] = ()
     #: Why the shipped profile `strict` does not stop it, where that is so.
     beyond: str = ""
@@ -110,12 +121,21 @@ class Attempt:
 
 @attrs.frozen
 class Profiled:
-    """An attack inside of a container that profiles describe: ``off`` is the layer that switches its defence off."""
+    """An attack inside of a container that profiles describe.
+
+    ``off`` is the layer that switches its defence off. Where no setting does, ``left_out`` is code that takes a step
+    away from the launcher in its own process; ``before`` is code that runs there in both cases. ``change`` alters the
+    configuration in both. `FOLDER` in a text stands for the folder of the `World`.
+    """
 
     attack: Callable[[Given], str]
-    off: Loosening
+    off: Loosening = Loosening()
     overlap: tuple[Loosening, ...] = ()
     overlap_of_root: tuple[Loosening, ...] = ()
+    overlap_of_rootless: tuple[Loosening, ...] = ()
+    left_out: str = ""
+    before: str = ""
+    change: Callable[[dict[str, Any]], None] | None = None
     #: In a container of its own: it leaves traces there.
     alone: bool = False
 
@@ -123,10 +143,24 @@ class Profiled:
     def name(self) -> str:
         return f"{self.attack.__module__}.{self.attack.__name__}"
 
-    def layers(self, stance: str, *, on: bool) -> tuple[str, ...]:
-        """The layers on top of `strict` without its limits."""
-        overlap = (*self.overlap, *(self.overlap_of_root if stance == "root" else ()))
-        return tuple(layer.text for layer in (*overlap, *(() if on else (self.off,))))
+    def setup(self, stance: str, *, on: bool) -> Setup:
+        """The container for a stance, with the defence on or off."""
+        overlap = (*self.overlap, *(self.overlap_of_root if stance == "root" else self.overlap_of_rootless))
+        layers = tuple(layer.text for layer in (*overlap, *(() if on else (self.off,)))
+                       if layer and not (stance == "rootless" and layer.for_root))  # fmt: skip
+        code = self.before + ("" if on else self.left_out)
+        return Setup(layers, code, self.change, self.name if self.alone else "")
+
+
+@attrs.frozen
+class Setup:
+    """What makes one container: layers on top of `strict`, code for the launch stage, a change of the configuration.
+    Attempts that agree in it share the container, unless ``only`` names one."""
+
+    layers: tuple[str, ...]
+    code: str = ""
+    change: Callable[[dict[str, Any]], None] | None = None
+    only: str = ""
 
 
 @attrs.frozen

@@ -11,10 +11,15 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import attrs
+
 from hardening import bundle, compose, layers, pipeline
+from hardening.errors import EXIT_LAUNCHER
+from hardening.launch.command import START as START_OF_STAGE
 from hardening.plugins import shipped_profiles
+from hardening.spec import to_json
 from hardening_seccomp.libseccomp import Libseccomp
-from tests.escape.attempt import Outcome
+from tests.escape.attempt import FOLDER, Outcome, Setup
 from tests.escape.world import World
 from tests.support import runs, shipped
 
@@ -32,6 +37,8 @@ for name, text in task["modules"].items():
     exec(compile(text, name, "exec"), module.__dict__)
 sys.modules["tests.escape.attacks.kit"].main(task)
 """
+#: What is said of a launch that was refused as a whole.
+NOT_LAUNCHED = "not launched"
 COMMAND = ("/usr/bin/python3", "-I", "-S", "-c", START)
 
 
@@ -75,24 +82,23 @@ def task(world: World, attacks: Sequence[str]) -> str:
 
 
 def attack(
-    world: World, profiles: Sequence[str], attacks: Sequence[str], runtime: str = "native"
+    world: World, setup: Setup, attacks: Sequence[str], *, base: Sequence[str], runtime: str = "native"
 ) -> dict[str, Outcome]:
-    """Run attacks in one container: what came of each. ``profiles`` are TOML texts or names of shipped profiles."""
+    """Run attacks in one container: what came of each. ``base`` are TOML texts or names of shipped profiles."""
     plugins, host = shipped.here(world.user)
     with runs.workplace() as folder:
-        paths = []
-        for number, text in enumerate(profiles):
-            if "\n" in text:
-                paths.append(shipped.layer(folder, f"layer-{number}", text))
-            else:
-                paths.append(text)
-        stack = layers.resolve(paths, layers.SearchPath(tuple(shipped_profiles())))
+        texts = [*base, *(text.replace(FOLDER, str(world.folder)) for text in setup.layers)]
+        named = [shipped.layer(folder, f"layer-{n}", text) if "\n" in text else text for n, text in enumerate(texts)]
+        stack = layers.resolve(named, layers.SearchPath(tuple(shipped_profiles())))
         composition = compose.compose(stack, plugins.mechanisms, host, date.today())
         plan = pipeline.plan(plugins, composition, host, COMMAND, bundle=folder / "bundle")
-        bundle.write(plan.spec, folder / "bundle")
+        document = plan.spec.document
+        if setup.change is not None:
+            setup.change(document)
+        bundle.write(attrs.evolve(plan.spec, config=to_json(document)), folder / "bundle")
         runs.hand_over(folder, world.user)
         done = subprocess.run(
-            runs.launch_argv(runtime, folder, world.user),
+            with_code(runs.launch_argv(runtime, folder, world.user), setup.code.replace(FOLDER, str(world.folder))),
             input=task(world, attacks),
             capture_output=True,
             text=True,
@@ -104,8 +110,18 @@ def attack(
     return outcomes(attacks, done)
 
 
+def with_code(argv: list[str], code: str) -> list[str]:
+    """The command line of a launch stage that runs ``code`` when its modules are there and before it launches."""
+    place = argv.index(START_OF_STAGE)
+    head, separator, tail = START_OF_STAGE.partition("from hardening.launch.main import main;")
+    assert separator
+    return [*argv[:place], f"{head}\n{code}\n{separator}{tail}", *argv[place + 1 :]]
+
+
 def outcomes(attacks: Sequence[str], done: subprocess.CompletedProcess[str]) -> dict[str, Outcome]:
-    """What the lines of a container say; a launch that was refused, or a broken attack, is an `AssertionError`."""
+    """What the lines of a container say; a container that says nothing, or a broken attack, is an `AssertionError`."""
+    if done.returncode == EXIT_LAUNCHER and not done.stdout:
+        return dict.fromkeys(attacks, Outcome(False, f"{NOT_LAUNCHED}: {done.stderr}"))
     found: dict[str, Any] = {}
     for line in done.stdout.splitlines():
         entry = json.loads(line)

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from tests.escape.attempt import Attempt
-from tests.escape.attempts import calls
+from tests.escape.attempts import calls, files, processes
 
-ATTEMPTS: tuple[Attempt, ...] = (*calls.ATTEMPTS,)
+ATTEMPTS: tuple[Attempt, ...] = (*calls.ATTEMPTS, *files.ATTEMPTS, *processes.ATTEMPTS)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import socket
 import subprocess
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -97,6 +98,18 @@ sys.exit(done != 0)
     return _unshare("--mount", "sh", "-c", script, code)
 
 
+def _family(number: int) -> bool:
+    try:
+        socket.socket(number, socket.SOCK_SEQPACKET if number == socket.AF_ALG else socket.SOCK_STREAM).close()
+    except OSError as error:
+        return error.errno != errno.EAFNOSUPPORT
+    return True
+
+
+def _cgroup1() -> bool:
+    return " - cgroup cgroup " in Path("/proc/self/mountinfo").read_text()
+
+
 def _iopl() -> bool:
     libc = ctypes.CDLL(None, use_errno=True)
     return hasattr(libc, "iopl") and (libc.iopl(0) == 0 or ctypes.get_errno() != errno.ENOSYS)
@@ -163,6 +176,9 @@ FEATURES: Mapping[str, Feature] = MappingProxyType(
         "modules": Feature("loadable kernel modules", _exists("/proc/modules")),
         "kexec": Feature("kexec", _exists("/sys/kernel/kexec_loaded")),
         "sysrq": Feature("magic SysRq", _exists("/proc/sysrq-trigger")),
+        "vsock": Feature("AF_VSOCK", lambda: _family(socket.AF_VSOCK)),
+        "af_alg": Feature("AF_ALG", lambda: _family(socket.AF_ALG)),
+        "cgroup1": Feature("cgroups of version 1", _cgroup1),
         "iopl": Feature("ports of devices for processes (CONFIG_X86_IOPL_IOPERM)", _iopl),
         "root": Feature("root", lambda: os.geteuid() == 0),
     }

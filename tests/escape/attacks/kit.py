@@ -36,10 +36,12 @@ class Given:
         self.address: int = facts["address"]  # of the canary in its memory
         self.descriptor: int = facts["descriptor"]  # of the victim: open on the canary's file
         self.key: int = facts["key"]  # serial number in the caller's user keyring
-        self.segment: int = facts["segment"]  # key of a System V segment
+        self.segment: int = facts["segment"]  # number of a System V segment
         self.abstract: str = facts["abstract"]  # name of an abstract socket, without the NUL
         self.port: int = facts["port"]  # TCP on the host's loopback interface
         self.handle: tuple[int, str] = tuple(facts["handle"])  # of the canary's file: type, bytes in hexadecimal
+        self.secret: str = facts["secret"]  # path of a file with the canary in the caller's home
+        self.controller: str = facts["controller"]  # of a cgroup hierarchy of version 1 that is mounted, or ""
         self.disk: int = facts["disk"]  # device number of a block device of the host
 
 

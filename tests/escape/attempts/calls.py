@@ -17,7 +17,7 @@ ATTEMPTS = (
             Profiled(calls.read_key, allow("keyctl"), overlap_of_root=(HOST_USER,))),
     Attempt("bpf", "bpf(2)", "a map, and with it programs, in the kernel", "`seccomp.bpf`",
             Profiled(calls.bpf_map, allow("bpf"), overlap=(hold("BPF"),), overlap_of_root=(HOST_USER,)),
-            refused={"rootless": INITIAL}),
+            refused={"rootless": INITIAL}, depends=True),
     Attempt("perf_event_open", "perf_event_open(2)", "a counter of the kernel", "`seccomp.perf_event_open`",
             Profiled(calls.perf_event, allow("perf_event_open"))),
     Attempt("io_uring", "io_uring(7)", "a ring whose requests no filter sees", "`seccomp.io_uring_setup`",
