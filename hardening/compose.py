@@ -66,8 +66,9 @@ class Composition:
 
 @attrs.frozen(eq=False)
 class _Spoken:
-    """One layer's says about one mechanism, by setting and member."""
+    """One layer's says about one mechanism, by setting and member; ``place`` is the layer's in the stack."""
 
+    place: int
     layer: Layer
     says: Mapping[tuple[str, str], Say]
     limits: Mapping[tuple[str, str], Say]
@@ -191,7 +192,7 @@ def find_leaves(mechanism: Mechanism[Any], name: str) -> list[tuple[Setting, str
 def _listen(stack: Stack, mechanism: Mechanism[Any], reading: Reading) -> tuple[list[_Spoken], list[HardeningError]]:
     spoken: list[_Spoken] = []
     problems: list[HardeningError] = []
-    for layer in stack.layers:
+    for place, layer in enumerate(stack.layers):
         try:
             table, limit = layer.tables.get(mechanism.name), layer.limits.get(mechanism.name)
             says = list(mechanism.says(table, reading)) if table else []
@@ -203,7 +204,7 @@ def _listen(stack: Stack, mechanism: Mechanism[Any], reading: Reading) -> tuple[
                 if exception.setting.startswith(mechanism.name + ".")
                 for setting, member in find_leaves(mechanism, exception.setting)
             }
-            spoken.append(_Spoken(layer, _by_leaf(says), _by_leaf(limits), exceptions))
+            spoken.append(_Spoken(place, layer, _by_leaf(says), _by_leaf(limits), exceptions))
         except HardeningError as error:
             problems.append(error)
     return spoken, problems
@@ -243,26 +244,37 @@ def _vacuous(setting: Setting, say: Say) -> bool:
 def _fold_all(
     mechanism: Mechanism[Any], spoken: Sequence[_Spoken]
 ) -> tuple[dict[Leaf, Resolved], list[HardeningError]]:
-    named: dict[str, dict[str, None]] = {}
-    for part in spoken:
-        for setting_name, member in [*part.says, *part.limits]:
-            named.setdefault(setting_name, {})[member] = None
+    speakers = _speakers(spoken)
     resolved: dict[Leaf, Resolved] = {}
     problems: list[HardeningError] = []
     for setting in mechanism.schema.settings.values():
+        of_members = speakers.get(setting.name, {})
         if isinstance(setting, Scalar):
             defaults = {"": setting.default}
         else:
-            members = dict.fromkeys([*setting.default, *named.get(setting.name, {}), REST])
+            members = dict.fromkeys([*setting.default, *of_members, REST])
             defaults = {member: setting.default.get(member, setting.rest) for member in members}
+        # A layer that is complete states what is unstated, and what it says of `*` goes for every member.
+        general = {part: None for part in spoken if part.layer.complete is not None} | of_members.get(REST, {})
         for member, default in defaults.items():
             leaf = mechanism.leaf(setting.name, member)
-            entries = [part.entry(setting.name, member) for part in spoken]
+            parts = {**general, **of_members.get(member, {})}
+            entries = [part.entry(setting.name, member) for part in sorted(parts, key=lambda part: part.place)]
             try:
                 resolved[leaf] = Fold(leaf, setting.kind).run(entries, default)
             except ProfileError as error:
                 problems.append(error)
     return resolved, _distinct(problems)
+
+
+def _speakers(spoken: Sequence[_Spoken]) -> dict[str, dict[str, dict[_Spoken, None]]]:
+    """By setting and member, the layers that say something of it: a leaf is folded over those alone, so that the time for a
+    stack grows with what its layers say, and not with their number times the number of leaves."""
+    found: dict[str, dict[str, dict[_Spoken, None]]] = {}
+    for part in spoken:
+        for setting_name, member in [*part.says, *part.limits]:
+            found.setdefault(setting_name, {}).setdefault(member, {})[part] = None
+    return found
 
 
 def _distinct(problems: Sequence[HardeningError]) -> list[HardeningError]:

@@ -131,14 +131,14 @@ def resolve(profiles: Sequence[str], search: SearchPath, command_line: Document 
     layers = [*builder.layers.values()]
     if command_line is not None:
         layers.append(parse_layer(command_line))
-    return Stack(tuple(layers), tuple(builder.shadowed))
+    return Stack(tuple(layers), tuple(builder.shadowed.values()))
 
 
 class _Builder:
     def __init__(self, search: SearchPath) -> None:
         self.search = search
         self.layers: dict[Path, Layer] = {}
-        self.shadowed: list[Found] = []
+        self.shadowed: dict[str, Found] = {}
 
     def add(self, profile: str, origin: Origin | None, folder: Path, chain: tuple[tuple[Path, str], ...]) -> None:
         by_path = "/" in profile or profile.endswith(SUFFIX)
@@ -165,8 +165,8 @@ class _Builder:
 
     def _by_name(self, profile: str, origin: Origin | None) -> tuple[Path, str]:
         found = self.search.find(profile, origin)
-        if found.shadows and found not in self.shadowed:
-            self.shadowed.append(found)
+        if found.shadows:
+            self.shadowed[profile] = found
         return found.path, profile
 
 
