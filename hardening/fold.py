@@ -99,10 +99,7 @@ class Fold:
             elif entry.layer.complete is not None and self.origin is None and self._is_strictest(default):
                 self._complete(entry.layer, Say(self.leaf.setting, self.leaf.member, default, entry.layer.complete))
         stated = self.origin is not None
-        if not stated:
-            self.value = self._cut(default)
-        by_default = f"default (hardening_{self.leaf.mechanism})"
-        origin = str(self.origin) if self.origin is not None else by_default
+        origin = str(self.origin) if stated else self._rest_on(default)
         return Resolved(
             self.leaf,
             self.value,
@@ -149,6 +146,15 @@ class Fold:
         if cut is not value and self.limit is not None:
             self.value, self.origin = cut, self.limit.origin
             self._record(layer, self.limit, Outcome.CUT)
+
+    def _rest_on(self, default: Any) -> str:
+        """Take the default, within the limit, and return its origin. A limit that excludes the default altogether, such
+        as another root, leaves its own value as the nearest permitted one."""
+        if self.limit is not None and self.kind.meet(self.limit.value, default) is None and not self.kind.optional:
+            self.value = self.limit.value
+            return str(self.limit.origin)
+        self.value = self._cut(default)
+        return f"default (hardening_{self.leaf.mechanism})"
 
     def _is_strictest(self, default: Any) -> bool:
         """Whether a default is below every value there is: only then is keeping it a matter of security."""

@@ -149,6 +149,11 @@ def test_a_limit_cuts_a_default() -> None:
     assert fold(entry(limit=3), default=7).value == 3
 
 
+def test_a_limit_that_excludes_the_default_leaves_its_own_value() -> None:
+    resolved = fold(entry(), entry(limit="/b"), kind=PATH, default="/a")
+    assert (resolved.value, resolved.origin, resolved.stated) == ("/b", "b.toml:9", False)
+
+
 def test_a_limit_and_a_value_that_have_nothing_in_common() -> None:
     message = refused(entry("/a"), entry(limit="/b"), kind=PATH)
     assert message == "a.toml:1: m.size: /a and the limit /b set at b.toml:9 have no value in common"
