@@ -64,7 +64,7 @@ class Service:
     def stop(self, by: signal.Signals = signal.SIGTERM) -> int:
         """Signal the launcher, which passes it on, and wait: the exit code."""
         self.process.send_signal(by)
-        return self.process.wait(PATIENCE)
+        return self.process.wait(self.patience if by != signal.SIGKILL else PATIENCE)
 
 
 @attrs.frozen
@@ -129,9 +129,9 @@ class Place:
         return self._call(self._as_user(command), stdin)
 
     def folders(self, *names: str) -> None:
-        """Make folders that belong to the user."""
+        """Make the folders that the page has not made yet; they belong to the user."""
         for name in names:
-            (self.folder / name).mkdir()
+            (self.folder / name).mkdir(exist_ok=True)
             runs.hand_over(self.folder / name, self.user)
 
     def file(self, name: str, text: str) -> None:

@@ -18,6 +18,7 @@ NAMES = sorted(path.stem for path in PAGES.glob("*.md") if path.stem != "README"
 #: How each program tells its version.
 VERSIONS: dict[str, Sequence[str]] = {
     "http-server": ("/usr/bin/python3", "--version"),
+    "nginx": ("/usr/sbin/nginx", "-v"),
     "redis": ("redis-server", "--version"),
 }
 
