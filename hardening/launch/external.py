@@ -17,7 +17,7 @@ from hardening.launch.bundle import Bundle
 from hardening.launch.failure import Step
 from hardening.launch.frozen import Frozen
 from hardening.launch.signals import signal
-from hardening.launch.supervise import Supervisor, kill_orphans, stand_between
+from hardening.launch.supervise import TERMINAL_USE, Supervisor, block_signals, kill_orphans, stand_between
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Options(Frozen):
 
 def run(bundle: Bundle, options: Options) -> int:
     """Run the bundle under the runtime: the command's exit code. `LaunchError` when it never ran."""
-    mask = frozenset(signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals()))
+    mask = block_signals()
     caller = receipt.namespaces()
     try:
         kernel.prctl(abi.PR_SET_CHILD_SUBREAPER, 1)
@@ -186,7 +186,7 @@ class _Run:
             return int(file.read())
 
     def _watch(self, pid: int, listener: _socket.socket | None, copies: dict[int, int]) -> int:
-        signals = kernel.signalfd(signal.valid_signals())
+        signals = kernel.signalfd(signal.valid_signals() - TERMINAL_USE)
         supervisor = Supervisor(pid, signals, keep_stdin=self._options.keep_stdin)
         supervisor.copies = copies
         supervisor.watcher = self._options.watcher

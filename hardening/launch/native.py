@@ -12,7 +12,7 @@ from hardening.launch.frozen import Frozen
 from hardening.launch.plan import Plan
 from hardening.launch.setup import NativeSupervisor
 from hardening.launch.signals import signal
-from hardening.launch.supervise import kill_orphans, stand_between
+from hardening.launch.supervise import TERMINAL_USE, block_signals, kill_orphans, stand_between
 from hardening.launch.system import os
 
 TYPE_CHECKING = False
@@ -38,7 +38,7 @@ def run(bundle: Bundle, options: Options) -> int:
     plan = config.read(bundle.document, files.join(bundle.directory, "config.json"))
     program = load_filter(bundle, plan)
     _check_host(plan)
-    mask = frozenset(signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals()))
+    mask = block_signals()
     group = Cgroup()
     try:
         if plan.resources is not None or plan.cgroups_path:
@@ -102,7 +102,7 @@ class _Run:
         finally:
             if trees is not None:
                 trees.close()
-        signals = kernel.signalfd(signal.valid_signals())
+        signals = kernel.signalfd(signal.valid_signals() - TERMINAL_USE)
         supervisor = NativeSupervisor(self._plan, channel, pid, signals, keep_stdin=self._options.keep_stdin)
         supervisor.copies = self._copies
         supervisor.watcher = self._options.watcher

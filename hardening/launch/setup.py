@@ -90,13 +90,15 @@ class NativeSupervisor(Supervisor):
         else:
             super().serve(fd)
 
-    def on_signal(self, number: int) -> None:
-        """Pass a signal on; before the command runs, end the launch where the signal means that."""
+    def on_signal(self, number: int, *, typed: bool) -> None:
+        """Pass a signal on; before the command runs, end or stop the launch where the signal means that."""
         if self.executed:
-            self.forward(number)
+            self.forward(number, typed=typed)
         elif number in BEFORE_EXEC:
             self._interrupted = number
             self.send_signal(signal.SIGKILL)
+        elif number == signal.SIGTSTP:
+            self.stop()
 
     def _read_channel(self) -> None:
         try:

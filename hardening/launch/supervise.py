@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _stat as stat
+import errno
 import select
 
 from hardening.launch import abi, files, kernel
@@ -17,7 +18,12 @@ if TYPE_CHECKING:
     from hardening.launch.terminal import Relay
 
 SIGNAL_INFO = 128  # sizeof(struct signalfd_siginfo)
-NOT_FORWARDED = {signal.SIGCHLD, signal.SIGPIPE, signal.SIGTTIN, signal.SIGTTOU}
+BY_KERNEL = 0x80  # SI_KERNEL, the code of a signal that the terminal makes (sigaction(2))
+#: What stops a job that uses a terminal from the background; it stays as it is in every process.
+TERMINAL_USE = {signal.SIGTTIN, signal.SIGTTOU}
+NOT_FORWARDED = {signal.SIGCHLD, signal.SIGPIPE, *TERMINAL_USE}
+#: What all processes of a job get.
+JOB_CONTROL = {signal.SIGTSTP, signal.SIGCONT}
 #: What ends a process that does not handle it (signal(7)).
 ENDING = {
     signal.SIGHUP,
@@ -45,6 +51,7 @@ class Supervisor:
         self.helper_status = 0
         self.watcher: Watcher | None = None
         self._announced = False
+        self._stopping = False  # the job is to stop with the command
         self._ended_by = 0  # the signal that the process was killed for
         self._signals = signals
         self._keep_stdin = keep_stdin
@@ -104,20 +111,57 @@ class Supervisor:
         elif self._relay is not None and fd == 0:
             self._relay.read_user()
 
-    def on_signal(self, number: int) -> None:
-        """Pass a signal on to the container."""
-        self.forward(number)
+    def on_signal(self, number: int, *, typed: bool) -> None:
+        """Pass a signal on to the container; ``typed`` says that the user's terminal has made it."""
+        self.forward(number, typed=typed)
 
-    def forward(self, number: int) -> None:
+    def forward(self, number: int, *, typed: bool) -> None:
         """Send a signal to the command, and let it do what it does to any other process.
 
         The kernel drops signals without a handler that are meant for the first process of a PID namespace
-        (pid_namespaces(7)): Ctrl-C and kill(1) would not end a command that says nothing of them.
+        (pid_namespaces(7)): Ctrl-C and kill(1) would not end a command that says nothing of them, nor Ctrl-Z stop it. What
+        a terminal sends, it sends to all processes of a job (termios(3)).
         """
-        self.send_signal(number)
-        if number in ENDING and drops(self.pid, number):
+        if not ((typed or number in JOB_CONTROL) and self._send_to_job(number)):
+            self.send_signal(number)
+        self._stopping |= number == signal.SIGTSTP
+        # What the caller ignores, by nohup(1) say, is to end nothing.
+        ignored = signal.getsignal(number) == signal.SIG_IGN
+        if ignored or number not in ENDING | {signal.SIGTSTP} or not drops(self.pid, number):
+            return
+        if number == signal.SIGTSTP:
+            self.send_signal(signal.SIGSTOP)
+        else:
             self._ended_by = number
             self.send_signal(signal.SIGKILL)
+
+    def _send_to_job(self, number: int) -> bool:
+        """Send a signal to the command's process group; False where it leads none."""
+        try:
+            # Not reaped yet, so that no other process can have its number.
+            if self.status is not None or os.getpgid(self.pid) != self.pid:
+                return False
+            os.killpg(self.pid, number)
+        except OSError:
+            return False
+        return True
+
+    def _stop_with_command(self) -> None:
+        """Stop as well once the command has stopped, so that the shell sees the job stop."""
+        if self._stopping and self.status is None and os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOHANG):
+            self._stopping = False
+            self.stop()
+
+    def stop(self) -> None:
+        """Stop this process until it is continued, without the user's terminal meanwhile.
+
+        The kernel lets it go on where no shell could continue it (setpgid(2), orphaned process groups).
+        """
+        if self._relay is not None:
+            self._relay.restore()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTSTP})
+        os.kill(os.getpid(), signal.SIGTSTP)
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTSTP})
 
     def exit_code(self, status: int) -> int:
         """The exit code for the command's wait status: its own, or 128+n for signal n."""
@@ -175,15 +219,7 @@ class Supervisor:
         if self.watcher is not None and fd in self.watcher.readers:
             self.watcher.write(self.copies[fd], data)
             return bool(data)
-        rest = data
-        while rest:
-            try:
-                rest = rest[os.write(self.copies[fd], rest) :]
-            except BlockingIOError:
-                continue
-            except OSError:  # nobody reads any more; the container goes on
-                break
-        return bool(data)
+        return bool(data) and write_all(self.copies[fd], data)
 
     def _read_signals(self) -> None:
         try:
@@ -195,10 +231,15 @@ class Supervisor:
             if number == signal.SIGCHLD:
                 self.reap_helper(os.WNOHANG)
                 self._look_at_tracee()
+                self._stop_with_command()
             elif number == signal.SIGWINCH and self._relay is not None:
                 self._relay.resize()
             elif number not in NOT_FORWARDED:
-                self.on_signal(number)
+                if number == signal.SIGCONT and self._relay is not None:
+                    self._relay.take()
+                    self._relay.resize()
+                code = int.from_bytes(data[offset + 8 : offset + 12], "little")
+                self.on_signal(number, typed=code == BY_KERNEL)
 
     def _look_at_tracee(self) -> None:
         if self.on_exec_stop is None:
@@ -222,6 +263,26 @@ class Supervisor:
         if self.status is None:
             self.status = os.waitpid(self.pid, 0)[1]
         self.poll.unregister(self.pidfd)
+
+
+def block_signals() -> frozenset[int]:
+    """Block what a supervisor reads from its signalfd: the mask as it was."""
+    return frozenset(signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals() - TERMINAL_USE))
+
+
+def write_all(fd: int, data: bytes) -> bool:
+    """Write all of ``data``; False where that is an error that the writer of it should have met: a full disk, a reader that
+    is gone. A terminal that is hung up is none, the container goes on."""
+    while data:
+        try:
+            data = data[os.write(fd, data) :]
+        except BlockingIOError:
+            poll = select.poll()
+            poll.register(fd, select.POLLOUT)
+            poll.poll()
+        except OSError as error:
+            return error.errno == errno.EIO
+    return True
 
 
 def stand_between(number: int) -> tuple[int, int] | None:

@@ -6,6 +6,8 @@ import fcntl
 import termios
 
 from hardening.launch import abi
+from hardening.launch.signals import signal
+from hardening.launch.supervise import write_all
 from hardening.launch.system import os
 
 TYPE_CHECKING = False
@@ -29,11 +31,30 @@ class Relay:
         self._show = show
         self._pending = b""
         self._saved: list[Any] | None = None
+        self._is_raw = False
         os.set_blocking(master, False)
-        if with_input and os.isatty(0):
-            self._saved = termios.tcgetattr(0)
-            self._make_raw(termios.tcgetattr(0))
+        self.take()
         self.resize()
+
+    def take(self) -> None:
+        """Put the user's terminal into raw mode, if there is one and it is to be read.
+
+        In the background it is another job's. This one stops then, as every job does, until the shell brings it to the
+        foreground; where the shell lets it go on in the background it leaves the terminal alone.
+        """
+        if not self.wants_input or not os.isatty(0):
+            return
+        if not in_foreground():
+            os.kill(0, signal.SIGTTOU)
+            if not in_foreground():
+                return
+        try:
+            if not self._is_raw:
+                self._saved = termios.tcgetattr(0)
+            self._make_raw(termios.tcgetattr(0))
+            self._is_raw = True
+        except termios.error:  # it has been hung up
+            self.wants_input = False
 
     @staticmethod
     def _make_raw(mode: list[Any]) -> None:
@@ -62,10 +83,13 @@ class Relay:
                 return
 
     def restore(self) -> None:
-        """Give the user's terminal back as it was."""
-        if self._saved is not None:
-            termios.tcsetattr(0, termios.TCSADRAIN, self._saved)
-            self._saved = None
+        """Give the user's terminal back as it was, unless another job has it by now."""
+        if self._is_raw and self._saved is not None and in_foreground():
+            try:
+                termios.tcsetattr(0, termios.TCSADRAIN, self._saved)
+            except termios.error:  # it has been hung up
+                self.wants_input = False
+        self._is_raw = False
 
     def read_user(self) -> None:
         """Take what the user typed; the end of a piped input becomes the terminal's end-of-file character."""
@@ -74,6 +98,7 @@ class Relay:
         except OSError:
             data = b""
         if not data:
+            self.restore()
             self.wants_input = False
             data = END_OF_FILE
         self._pending += data
@@ -104,11 +129,13 @@ class Relay:
         if self._show is not None:
             self._show(1, data)
             return True
-        while data:
-            try:
-                data = data[os.write(1, data) :]
-            except BlockingIOError:
-                continue
-            except OSError:  # nobody reads the output any more; the container goes on
-                return True
+        write_all(1, data)  # or nobody reads the output any more; the container goes on
+        return True
+
+
+def in_foreground() -> bool:
+    """Whether this process may use the terminal on descriptor 0: job control gives it to one job at a time."""
+    try:
+        return os.tcgetpgrp(0) == os.getpgrp()
+    except OSError:  # not this session's terminal, which knows no job control then
         return True
