@@ -20,6 +20,7 @@ VERSIONS: dict[str, Sequence[str]] = {
     "http-server": ("/usr/bin/python3", "--version"),
     "nginx": ("/usr/sbin/nginx", "-v"),
     "redis": ("redis-server", "--version"),
+    "sqlite": ("sqlite3", "--version"),
 }
 
 
