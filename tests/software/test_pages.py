@@ -19,6 +19,7 @@ NAMES = sorted(path.stem for path in PAGES.glob("*.md") if path.stem != "README"
 VERSIONS: dict[str, Sequence[str]] = {
     "http-server": ("/usr/bin/python3", "--version"),
     "nginx": ("/usr/sbin/nginx", "-v"),
+    "pip": ("/usr/bin/python3", "-m", "pip", "--version"),
     "redis": ("redis-server", "--version"),
     "sqlite": ("sqlite3", "--version"),
 }
