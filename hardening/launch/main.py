@@ -122,6 +122,12 @@ def open_standard_descriptors() -> None:
             os.set_inheritable(os.open("/dev/null", os.O_RDWR), True)
 
 
+def is_null(fd: int) -> bool:
+    """Whether a descriptor is open on the null device."""
+    status = os.fstat(fd)
+    return status.st_mode & 0o170000 == 0o020000 and status.st_rdev == os.makedev(1, 3)
+
+
 def launch(arguments: Arguments) -> int:
     """Run in the foreground, written down while it runs, or detach: the exit code. Records name the caller of this process,
     whatever becomes of it."""
@@ -186,16 +192,17 @@ def _run_bundle(arguments: Arguments, watcher: Watcher | None, recorder: record.
         held = leases.hold(names)
         if watcher is not None:
             watcher.prepare(loaded.document)
+        # The host's null device is nobody's input, and crun would give it to the container's user (fchown(2)).
+        keep_stdin = arguments.keep_stdin and not is_null(0)
         if arguments.runtime_command:
             from hardening.launch import external
 
             bundle.check_filter(loaded)
-
             other = external.Options(
                 program=arguments.runtime_command,
                 identity=arguments.identity,
                 state=arguments.state,
-                keep_stdin=arguments.keep_stdin,
+                keep_stdin=keep_stdin,
                 receipt=arguments.receipt,
                 watcher=watcher,
                 recorder=recorder,
@@ -203,9 +210,7 @@ def _run_bundle(arguments: Arguments, watcher: Watcher | None, recorder: record.
             return external.run(loaded, other)
         from hardening.launch import native
 
-        options = native.Options(
-            keep_stdin=arguments.keep_stdin, receipt=arguments.receipt, watcher=watcher, recorder=recorder
-        )
+        options = native.Options(keep_stdin=keep_stdin, receipt=arguments.receipt, watcher=watcher, recorder=recorder)
         return native.run(loaded, options)
     finally:
         if arguments.remove:

@@ -230,12 +230,16 @@ def _mask(root: Root, place: int) -> None:
 
 
 def clone_device(path: str, number: int) -> int:
-    """A detached mount of one of the host's device nodes, after checking that it is that device."""
+    """A detached mount of one of the host's device nodes, after checking that it is that device.
+
+    Read-only: the device is written to all the same, but a command whose id owns the node cannot change its mode.
+    """
     tree = kernel.open_tree(abi.AT_FDCWD, files.encode(path), abi.OPEN_TREE_CLONE | abi.AT_SYMLINK_NOFOLLOW)
     status = os.fstat(tree)
     if not stat.S_ISCHR(status.st_mode) or status.st_rdev != number:
         os.close(tree)
         raise OSError(errno.ENODEV, f"the host's {path} is not the device that it should be")
+    kernel.mount_setattr(tree, add=abi.MOUNT_ATTR_RDONLY)
     return tree
 
 

@@ -50,7 +50,8 @@ def devices(settings: RootfsSettings, around: Surroundings) -> list[Mount]:
     if around.own_queues:
         mounts.append(mount("/dev/mqueue", "mqueue", "mqueue", *_QUIET))
     shown = settings.devices.having(True)
-    return mounts + [mount(device, "bind", device, "bind", "nosuid", "noexec", "private") for device in shown]
+    # Read-only: the device is written to all the same, but its node, which is the host's, keeps its mode and owner.
+    return mounts + [mount(device, "bind", device, "bind", "ro", "nosuid", "noexec", "private") for device in shown]
 
 
 def shared_memory(size: int) -> Mount:

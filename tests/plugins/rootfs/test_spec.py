@@ -177,7 +177,7 @@ def test_dev_is_small_and_read_only(tmp_path: Path) -> None:
     mounts = mounts_of(spec_of(tmp_path, '[rootfs]\nshm_size = "1M"\ndevices = ["/dev/null"]'))
     assert {"ro", "nosuid", "noexec", "size=64k"} <= set(mounts["/dev"]["options"])
     assert "size=1048576" in mounts["/dev/shm"]["options"]
-    assert mounts["/dev/null"]["options"] == ["bind", "nosuid", "noexec", "private"]
+    assert mounts["/dev/null"]["options"] == ["bind", "ro", "nosuid", "noexec", "private"]
     assert "/dev/shm" not in mounts_of(spec_of(tmp_path, "[rootfs]\nshm_size = 0"))
 
 
