@@ -38,7 +38,7 @@ def command(context: click.Context, profiles: tuple[str, ...], as_json: bool) ->
 
     here = session(context)
     lines = [*diagnosis.kernel(here.host), *diagnosis.facts(here.host)]
-    lines += [*diagnosis.runtimes(here.plugins.runtimes), _state()]
+    lines += [*diagnosis.runtimes(here.plugins.runtimes), _state(), _records()]
     problem: HardeningError | None = None
     try:
         lines += diagnosis.mechanisms(_composition(here, context, profiles), here.host)
@@ -55,6 +55,26 @@ def command(context: click.Context, profiles: tuple[str, ...], as_json: bool) ->
 
 def _composition(here: Session, context: click.Context, profiles: tuple[str, ...]) -> Composition:
     return here.compose(stack.request(context, profiles))
+
+
+def _records() -> Line:
+    """Where the records of launches go."""
+    import os
+
+    from hardening.launch import sinks
+    from hardening.report import diagnosis
+
+    reasons = []
+    for place, connect in sinks.each(os.environ):
+        try:
+            connect()
+        except OSError as error:
+            reasons.append(f"{place}: {error.strerror or error}")
+            continue
+        passed = f" ({'; '.join(reasons)})" if reasons else ""
+        return diagnosis.Line("host", "records", diagnosis.OK, f"{place}{passed}")
+    hint = "start auditd or journald, or make room: no command is launched without a record"
+    return diagnosis.Line("host", "records", diagnosis.FAIL, "; ".join(reasons), hint)
 
 
 def _state() -> Line:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from hardening.cli import keeping, start
+from hardening.cli import keeping, refusals, start
 from hardening.cli.session import session
 from hardening.errors import LaunchError, UsageError
 from hardening.spec import CONFIG
@@ -28,6 +28,7 @@ Examples:
 @keeping.options
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.pass_context
+@refusals.recorded
 def command(context: click.Context, runtime: str, interactive: bool, receipt: Path | None, bundle: Path) -> None:
     """Run the command of BUNDLE, a directory that holds a config.json. The bundle stays.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hardening.cli import keeping, output, stack, start
+from hardening.cli import keeping, output, refusals, stack, start
 from hardening.cli.session import Session, session
 from hardening.errors import UsageError
 
@@ -51,6 +51,7 @@ QUIET = "Show no warnings, and do not say what is not enforced, excepted or shad
 @keeping.options
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="-- COMMAND [ARG]...")
 @click.pass_context
+@refusals.recorded
 def command(
     context: click.Context,
     profiles: tuple[str, ...],

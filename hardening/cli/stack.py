@@ -180,3 +180,13 @@ def request(context: click.Context, profiles: tuple[str, ...]) -> Request:
     from hardening.cli.says import document
 
     return Request(profiles, document(context.meta.get(_SAYS, ())))
+
+
+def without_values(context: click.Context, text: str) -> str:
+    """A text that quotes options of the parsed command line, without the values that they say: one may be a secret."""
+    places: list[str] = [said.place for said in context.meta.get(_SAYS, ())]
+    for place in sorted(places, key=len, reverse=True):
+        option, equals, _ = place.partition("=")
+        if equals:
+            text = text.replace(place, f"{option}=…")
+    return text

@@ -49,7 +49,7 @@ class Facts:
 
 def new_id() -> str:
     """A name for a launch that no other one has."""
-    return f"hardening-{os.urandom(6).hex()}"
+    return os.urandom(6).hex()
 
 
 class Recorder:

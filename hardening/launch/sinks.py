@@ -12,7 +12,7 @@ import fcntl
 import sys
 from _stat import S_ISREG
 
-from hardening.launch import files, jsontext
+from hardening.launch import abi, files, jsontext, kernel
 from hardening.launch.system import os
 
 TYPE_CHECKING = False
@@ -76,7 +76,9 @@ class Audit:
         try:
             kind, payload = self._ask(AUDIT_GET, b"", NLM_F_REQUEST)
         except PermissionError:
-            return False
+            if kernel.capget()[0] >> abi.CAPABILITIES.index("CAP_AUDIT_WRITE") & 1:
+                return False
+            raise
         enabled, daemon = (int.from_bytes(payload[at : at + 4], sys.byteorder) for at in (4, 12))
         if kind != AUDIT_GET or not enabled or not daemon:
             raise OSError(errno.ENOTCONN, "no audit daemon takes records")
@@ -269,57 +271,44 @@ def encode(text: str) -> str:
     return f'"{text}"' if plain else text.encode("utf-8", "backslashreplace").hex().upper()
 
 
+#: Who wrote a record, in the field where libvirt and others say what they are.
+AUDIT_WRITER = "hardening"
+OPERATIONS = {"launch": "start", "refused": "start", "exception": "exception", "end": "stop"}
+#: What of a record goes into an audit message, and its name there. Names that audit knows are shown by `ausearch -i` as
+#: what they mean.
+AUDIT_NAMES = {"command": "cmd", "code": "exit-code", "signal": "sig", "not_enforced": "not-enforced", "id": "vm"}
+AUDIT_PLAIN = ("gid", "spec", "result", "code", "signal", "seconds")
+AUDIT_TEXTS = (
+    *("id", "runtime", "command", "image", "profiles", "enforced", "partly", "not_enforced", "setting", "reason"),
+    *("ticket", "expires", "origin", "error"),
+)
+
+
 def audit_text(record: dict[str, object]) -> str:
     """A record as the text of an audit message. The kernel adds pid, uid, auid and ses (and is to be believed)."""
-    event = record["event"]
-    fields = {"op": {"launch": "start", "refused": "start", "end": "stop"}.get(str(event), str(event))}
-    fields["vm"] = encode(str(record["id"]))
+    event = str(record["event"])
+    fields = {"virt": AUDIT_WRITER, "op": OPERATIONS[event]}
     for name, value in record.items():
-        if name in AUDIT_KEYS and value not in (None, [], ""):
-            fields[AUDIT_KEYS[name]] = _audit_value(name, value)
+        if value in (None, [], ""):
+            continue
+        if name in AUDIT_PLAIN:
+            fields[AUDIT_NAMES.get(name, name)] = str(value)
+        elif name in AUDIT_TEXTS:
+            fields[AUDIT_NAMES.get(name, name)] = encode(_as_text(name, value))
     fields |= {"exe": encode(sys.executable or "?"), "hostname": "?", "addr": "?"}
     fields["terminal"] = str(record["terminal"] or "?")
     fields["res"] = "failed" if event == "refused" else "success"
     return " ".join(f"{name}={value}" for name, value in fields.items())
 
 
-#: What of a record goes into an audit message, under the name it has there. Names that audit knows are shown by
-#: `ausearch -i` as what they mean.
-AUDIT_KEYS = {
-    "gid": "gid",
-    "runtime": "virt",
-    "command": "cmd",
-    "spec": "spec",
-    "image": "image",
-    "profiles": "profiles",
-    "enforced": "enforced",
-    "partly": "partly",
-    "not_enforced": "not-enforced",
-    "setting": "setting",
-    "reason": "reason",
-    "ticket": "ticket",
-    "expires": "expires",
-    "origin": "origin",
-    "result": "result",
-    "code": "exit-code",
-    "signal": "sig",
-    "seconds": "seconds",
-    "error": "error",
-}
-
-
-def _audit_value(name: str, value: object) -> str:
-    if isinstance(value, (int, float)):
+def _as_text(name: str, value: object) -> str:
+    if not isinstance(value, list):
         return str(value)
-    if name == "command" and isinstance(value, list):
-        return encode(" ".join(map(quote, value)))
-    if name == "profiles" and isinstance(value, list):
-        pairs = [f"{escape(item['name'])}:{item['sha256'] or '-'}" for item in value]
-        return encode(_fitting(pairs))
-    if isinstance(value, list):
-        return encode(",".join(value))
-    text = str(value)
-    return text if text.isalnum() and text.isascii() else encode(text)
+    if name == "command":
+        return " ".join(map(quote, value))
+    if name == "profiles":
+        return _fitting([f"{escape(item['name'])}:{item['sha256'] or '-'}" for item in value])
+    return ",".join(map(escape, value))
 
 
 def _fitting(pairs: list[str]) -> str:
@@ -336,8 +325,8 @@ def _fitting(pairs: list[str]) -> str:
 
 
 def escape(name: str) -> str:
-    """A name in a list that commas divide."""
-    return name.replace("%", "%25").replace(",", "%2C")
+    """A name in a list that commas divide, and without spaces, for which the list would be in hexadecimal."""
+    return name.replace("%", "%25").replace(",", "%2C").replace(" ", "%20")
 
 
 def quote(word: str) -> str:

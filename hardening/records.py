@@ -1,0 +1,248 @@
+"""Records of launches, read again from wherever they went: the audit log, the journal, and files of JSON lines.
+
+`hardening.launch.record` writes them; docs/reference/records.md describes them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from hardening.errors import HardeningError
+from hardening.launch import sinks
+from hardening.launch.record import UNSET
+
+Data = dict[str, Any]
+
+EVENTS = ("launch", "refused", "exception", "end")
+_AUDIT_LINE = re.compile(
+    r"type=VIRT_CONTROL msg=audit\((\d+)\.(\d+):\d+\): pid=(\d+) uid=(\d+) auid=(\d+) ses=(\d+) .*?msg='([^']*)'"
+)
+_EVENT_OF = {"start": "launch", "stop": "end", "exception": "exception"}
+#: What journald says of the sender, whatever the sender says of itself (systemd.journal-fields(7)).
+_TRUSTED = {"_AUDIT_LOGINUID": "loginuid", "_AUDIT_SESSION": "session", "_UID": "uid", "_GID": "gid", "_PID": "pid"}
+_NUMBERS = ("code", "signal", "gid")
+
+
+@attrs.frozen
+class Found:
+    """Records with the place where each stands in ``source``, the oldest first, and what was not read: ``problems`` are
+    sentences."""
+
+    records: tuple[Data, ...]
+    problems: tuple[str, ...] = ()
+
+
+def read(environment: Mapping[str, str]) -> Found:
+    """The records that the caller can see. What is not there (no audit log, no journal) is no problem."""
+    found: list[Data] = []
+    problems: list[str] = []
+    for source, text in _texts(environment, problems):
+        records, wrong = parse(source, text)
+        found += records
+        problems += wrong
+    return Found(_merged(found), tuple(problems))
+
+
+def read_file(path: Path) -> Found:
+    """The records of one file, an audit log or JSON lines. Raises `HardeningError`."""
+    try:
+        text = path.read_text("utf-8", "backslashreplace")
+    except OSError as error:
+        hint = "name an audit log, or a records.jsonl"
+        raise HardeningError(f"cannot read records: {error.strerror}", origin=path, hint=hint) from None
+    records, problems = parse("file" if text.startswith("{") else "audit", text, str(path))
+    return Found(_merged(records), tuple(problems))
+
+
+def _texts(environment: Mapping[str, str], problems: list[str]) -> Iterator[tuple[str, str]]:
+    if shutil.which("ausearch", path=_PATH) and os.access("/var/log/audit/audit.log", os.R_OK):
+        yield "audit", _output("ausearch", "--input-logs", "--raw", "--message", "VIRT_CONTROL")
+    if shutil.which("journalctl", path=_PATH):
+        yield (
+            "journald",
+            _output("journalctl", "--output=json", "--all", "--no-pager", f"MESSAGE_ID={sinks.MESSAGE_ID}"),
+        )
+    for place in sinks.locations(environment):
+        for name in (sinks.OLD_FILE, sinks.FILE):
+            path = Path(place, name)
+            try:
+                yield str(path), path.read_text("utf-8", "backslashreplace")
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError as error:
+                problems.append(f"{path}: {error.strerror}")
+
+
+_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def _output(program: str, *arguments: str) -> str:
+    # An exit code other than 0 only says that there is nothing.
+    argv = [str(shutil.which(program, path=_PATH)), *arguments]
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, check=False, env={"LC_ALL": "C"})
+    return done.stdout.decode("utf-8", "backslashreplace")
+
+
+def parse(source: str, text: str, place: str = "") -> tuple[list[Data], list[str]]:
+    """The records in a text of ``source`` (``audit``, ``journald``, or a file of JSON lines), and what is wrong with the
+    others."""
+    readers = {"audit": _from_audit, "journald": _from_journal}
+    reader = readers.get(source, _from_json)
+    records: list[Data] = []
+    wrong = 0
+    for line in text.split("\n"):
+        if not line.strip():
+            continue
+        try:
+            record = reader(line)
+        except ValueError:
+            wrong += 1
+            continue
+        if record is not None:
+            records.append({**record, "source": place or source})
+    problems = [f"{place or source}: {wrong} lines are no records"] if wrong else []
+    return records, problems
+
+
+def _from_json(line: str) -> Data:
+    record = json.loads(line)
+    if not isinstance(record, dict) or record.get("event") not in EVENTS:
+        raise ValueError("no record")
+    if not all(isinstance(record.get(key), str) for key in ("time", "id")):
+        raise ValueError("no record")
+    instant(record["time"])
+    command = record.get("command")
+    if not isinstance(command, list) or not all(isinstance(word, str) for word in command):
+        raise ValueError("no record")
+    return record
+
+
+def _from_journal(line: str) -> Data:
+    entry = json.loads(line)
+    if not isinstance(entry, dict) or not isinstance(entry.get("HARDENING_RECORD"), str):
+        raise ValueError("no record")
+    record = _from_json(entry["HARDENING_RECORD"])
+    for field, name in _TRUSTED.items():
+        if field in entry:
+            record[name] = _identity(entry[field])
+    return record
+
+
+def _from_audit(line: str) -> Data | None:
+    """The record of an audit message; None for one of another program. `ValueError` for a malformed one."""
+    match = _AUDIT_LINE.search(line)
+    fields = dict(part.partition("=")[::2] for part in match[7].split(" ")) if match else {}
+    if match is None or fields.get("virt") != sinks.AUDIT_WRITER:
+        return None
+    names = {there: here for here, there in sinks.AUDIT_NAMES.items()}
+    record: Data = {
+        "time": f"{_utc(int(match[1])):%Y-%m-%dT%H:%M:%S}.{match[2].ljust(6, '0')}Z",
+        "event": "refused" if fields.get("res") == "failed" else _EVENT_OF[fields.get("op", "")],
+        "loginuid": _identity(match[5]),
+        "session": _identity(match[6]),
+        "uid": int(match[4]),
+        "pid": int(match[3]),
+        "terminal": None if fields.get("terminal") in (None, "?") else fields["terminal"],
+        "command": [],
+    }
+    for there, value in fields.items():
+        name = names.get(there, there)
+        if name in sinks.AUDIT_TEXTS:
+            record[name] = _structured(name, _decoded(value))
+        elif name in sinks.AUDIT_PLAIN:
+            record[name] = int(value) if name in _NUMBERS else float(value) if name == "seconds" else value
+    if "id" not in record:
+        raise ValueError("no record")
+    return record
+
+
+def _decoded(value: str) -> str:
+    if value.startswith('"'):
+        return value.strip('"')
+    return bytes.fromhex(value).decode("utf-8", "backslashreplace")
+
+
+def _structured(name: str, text: str) -> object:
+    if name == "command":
+        return shlex.split(text)
+    if name == "profiles":
+        return [
+            {"name": _unescape(profile), "sha256": None if digest in ("", "-") else digest}
+            for profile, _, digest in (
+                pair.rpartition(":") if ":" in pair else (pair, "", "") for pair in text.split(",")
+            )
+        ]
+    if name in ("enforced", "partly", "not_enforced"):
+        return [_unescape(part) for part in text.split(",")]
+    return text
+
+
+def _unescape(name: str) -> str:
+    return name.replace("%20", " ").replace("%2C", ",").replace("%25", "%")
+
+
+def _identity(text: object) -> int | None:
+    """A number of the kernel that stands for nobody where it is the largest."""
+    number = int(str(text))
+    return None if number == UNSET else number
+
+
+def _merged(records: Iterable[Data]) -> tuple[Data, ...]:
+    """In the order of time. A record that went to two sinks, because the first was not sure to keep it, stands once."""
+    kept: dict[tuple[object, ...], Data] = {}
+    for record in records:
+        kept.setdefault(key(record), record)
+    return tuple(sorted(kept.values(), key=lambda record: (record["time"], EVENTS.index(record["event"]))))
+
+
+def key(record: Data) -> tuple[object, ...]:
+    """What tells a record from all others."""
+    return (record["id"], record["event"], record.get("setting"), record.get("origin"))
+
+
+def instant(text: str) -> datetime:
+    """The time of a record. `ValueError`."""
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))
+
+
+def _utc(seconds: int) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def outcome(record: Data, ended: frozenset[str]) -> str:
+    """What came of a launch, in a few words; ``ended`` are the ids of the launches with an end."""
+    match record["event"]:
+        case "launch":
+            if record["id"] in ended:
+                return "started"
+            return "running" if _is_running(record) else "no end recorded"
+        case "refused":
+            return f"refused ({record.get('code')})"
+        case "exception":
+            return "excepted"
+    if record.get("result") == "killed":
+        return f"signal {record.get('signal')}"
+    return f"exit {record.get('code')}"
+
+
+def _is_running(record: Data) -> bool:
+    """Whether the launch stage that wrote a record lives: a process of its id that began before the record did."""
+    try:
+        started = int(Path(f"/proc/{int(record['pid'])}/stat").read_text().rpartition(")")[2].split()[19])
+        boot = next(line for line in Path("/proc/stat").read_text().split("\n") if line.startswith("btime"))
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    began = int(boot.split()[1]) + started / os.sysconf("SC_CLK_TCK")
+    # btime is a whole second, rounded.
+    return began <= instant(record["time"]).timestamp() + 1
