@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from datetime import date
+from pathlib import Path
 
 import attrs
 
@@ -32,7 +33,7 @@ class Needs:
 
 
 def needs(profile: str) -> Needs:
-    """What a profile, named or at a path, permits beyond `strict`."""
+    """What a profile, named or at a path, permits beyond `strict`. Its own folder is shown as a dot."""
     found = plugins.load()
     here = host.probe(found.mechanisms)
     search = layers.SearchPath(tuple(plugins.shipped_profiles()))
@@ -42,10 +43,11 @@ def needs(profile: str) -> Needs:
     )
     kinds: dict[str, list[Beyond]] = {field.name: [] for field in attrs.fields(Needs)}
     native = _native()
+    folder = f"{Path(profile).absolute().parent}/"
     for item in beyond(loose, strict):
         kind = _kind(item)
         if kind != "syscalls" or item.leaf.member in native:
-            kinds[kind].append(item)
+            kinds[kind].append(attrs.evolve(item, shown=item.shown.replace(folder, "./")))
     return Needs(**kinds)
 
 

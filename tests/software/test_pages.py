@@ -17,6 +17,7 @@ PAGES = ROOT / "docs/software"
 NAMES = sorted(path.stem for path in PAGES.glob("*.md") if path.stem != "README")
 #: How each program tells its version.
 VERSIONS: dict[str, Sequence[str]] = {
+    "busybox": ("/bin/busybox",),
     "http-server": ("/usr/bin/python3", "--version"),
     "nginx": ("/usr/sbin/nginx", "-v"),
     "pip": ("/usr/bin/python3", "-m", "pip", "--version"),
