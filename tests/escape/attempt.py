@@ -114,6 +114,8 @@ class Attempt:
     refused: Mapping[str, str] = MappingProxyType({})
     #: Whether another host may be set up so that the kernel does not refuse it; a launch may be refused as a whole here.
     depends: bool = False
+    #: Whether the defence is that nothing is launched.
+    fails_closed: bool = False
     needs: tuple[str, ...] = ()
     #: Why the shipped profile `strict` does not stop it, where that is so.
     beyond: str = ""
@@ -136,6 +138,8 @@ class Profiled:
     left_out: str = ""
     before: str = ""
     change: Callable[[dict[str, Any]], None] | None = None
+    #: A command in front of the launch stage's.
+    prefix: tuple[str, ...] = ()
     #: In a container of its own: it leaves traces there.
     alone: bool = False
 
@@ -149,17 +153,18 @@ class Profiled:
         layers = tuple(layer.text for layer in (*overlap, *(() if on else (self.off,)))
                        if layer and not (stance == "rootless" and layer.for_root))  # fmt: skip
         code = self.before + ("" if on else self.left_out)
-        return Setup(layers, code, self.change, self.name if self.alone else "")
+        return Setup(layers, code, self.change, self.prefix, self.name if self.alone else "")
 
 
 @attrs.frozen
 class Setup:
-    """What makes one container: layers on top of `strict`, code for the launch stage, a change of the configuration.
-    Attempts that agree in it share the container, unless ``only`` names one."""
+    """What makes one container: layers on top of `strict`, code for the launch stage, a change of the configuration,
+    a command in front. Attempts that agree in it share the container, unless ``only`` names one."""
 
     layers: tuple[str, ...]
     code: str = ""
     change: Callable[[dict[str, Any]], None] | None = None
+    prefix: tuple[str, ...] = ()
     only: str = ""
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import attrs
 
 from hardening import bundle, compose, layers, pipeline
-from hardening.errors import EXIT_LAUNCHER
+from hardening.errors import EXIT_LAUNCHER, EXIT_NOT_EXECUTABLE
 from hardening.launch.command import START as START_OF_STAGE
 from hardening.plugins import shipped_profiles
 from hardening.spec import to_json
@@ -97,8 +97,10 @@ def attack(
             setup.change(document)
         bundle.write(attrs.evolve(plan.spec, config=to_json(document)), folder / "bundle")
         runs.hand_over(folder, world.user)
+        code = setup.code.replace(FOLDER, str(world.folder)).replace("ADD_KEY", str(numbers()["add_key"]))
+        prefix = [word.replace(FOLDER, str(world.folder)) for word in setup.prefix]
         done = subprocess.run(
-            with_code(runs.launch_argv(runtime, folder, world.user), setup.code.replace(FOLDER, str(world.folder))),
+            prefix + with_code(runs.launch_argv(runtime, folder, world.user), code),
             input=task(world, attacks),
             capture_output=True,
             text=True,
@@ -120,7 +122,7 @@ def with_code(argv: list[str], code: str) -> list[str]:
 
 def outcomes(attacks: Sequence[str], done: subprocess.CompletedProcess[str]) -> dict[str, Outcome]:
     """What the lines of a container say; a container that says nothing, or a broken attack, is an `AssertionError`."""
-    if done.returncode == EXIT_LAUNCHER and not done.stdout:
+    if done.returncode in (EXIT_LAUNCHER, EXIT_NOT_EXECUTABLE) and not done.stdout:
         return dict.fromkeys(attacks, Outcome(False, f"{NOT_LAUNCHED}: {done.stderr}"))
     found: dict[str, Any] = {}
     for line in done.stdout.splitlines():

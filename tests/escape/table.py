@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from tests.escape.attempt import Attempt
-from tests.escape.attempts import calls, files, processes
+from tests.escape.attempts import calls, files, launcher, processes
 
-ATTEMPTS: tuple[Attempt, ...] = (*calls.ATTEMPTS, *files.ATTEMPTS, *processes.ATTEMPTS)
+ATTEMPTS: tuple[Attempt, ...] = (*calls.ATTEMPTS, *files.ATTEMPTS, *processes.ATTEMPTS, *launcher.ATTEMPTS)

@@ -249,19 +249,3 @@ def open_by_handle(given: Given) -> str:
     if os.read(fd, 100).decode() != given.canary:
         raise Refused("another file")
     return "the canary"
-
-
-def spoil_null(given: Given) -> str:
-    """The host's /dev/null, which masks files: take away everybody's right to it, and give it back at once."""
-    return _mode_changed("/proc/interrupts")
-
-
-def spoil_device(given: Given) -> str:
-    """The host's /dev/null, which is the container's as well."""
-    return _mode_changed("/dev/null")
-
-
-def _mode_changed(path: str) -> str:
-    mode = stat.S_IMODE(os.stat(path).st_mode)
-    os.chmod(path, mode)  # to what it is: who may do that may do more
-    return f"mode {mode:o} set"
