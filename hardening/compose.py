@@ -13,6 +13,7 @@ from hardening.errors import HardeningError, PluginError, ProfileError, raise_al
 from hardening.findings import Finding, Severity
 from hardening.fold import Entry, Fold, Resolved
 from hardening.host import Host
+from hardening.inputs import Input, Unknown
 from hardening.kinds import nearest
 from hardening.layers import Exemption, Layer, Stack
 from hardening.mechanism import Mechanism, Reading
@@ -21,13 +22,15 @@ from hardening.schema import REST, Leaf, Say, Scalar, Setting
 
 @attrs.frozen(eq=False)
 class Composition:
-    """The result of folding a stack: typed settings by mechanism, and every leaf with its provenance."""
+    """The result of folding a stack: typed settings by mechanism, and every leaf with its provenance. ``looked`` are the
+    files that mechanisms read while they read the layers."""
 
     stack: Stack
     mechanisms: tuple[Mechanism[Any], ...]
     settings: Mapping[str, Any]
     leaves: Mapping[Leaf, Resolved]
     findings: tuple[Finding, ...]
+    looked: tuple[Input | Unknown, ...] = ()
 
     @property
     def composed(self) -> Mapping[type, object]:
@@ -96,6 +99,7 @@ def compose(stack: Stack, mechanisms: Sequence[Mechanism[Any]], host: Host, toda
     problems: list[HardeningError] = []
     failed: set[str] = set()
     noted: list[Finding] = []
+    looked: list[Input | Unknown] = []
     for mechanism in in_order(mechanisms):
         if not failed.isdisjoint(mechanism.after):
             failed.add(mechanism.name)
@@ -104,6 +108,7 @@ def compose(stack: Stack, mechanisms: Sequence[Mechanism[Any]], host: Host, toda
         reading = Reading(host, MappingProxyType(before))
         spoken, wrong = _listen(stack, mechanism, reading)
         noted += reading.noted
+        looked += reading.looked
         resolved, refused = _fold_all(mechanism, spoken) if not wrong else ({}, [])
         if wrong or refused:
             problems += [*wrong, *refused]
@@ -118,6 +123,7 @@ def compose(stack: Stack, mechanisms: Sequence[Mechanism[Any]], host: Host, toda
         MappingProxyType({mechanism.name: settings[mechanism.name] for mechanism in mechanisms}),
         MappingProxyType(leaves),
         (*dict.fromkeys(noted), *_unused_exceptions(stack, leaves)),
+        tuple(looked),
     )
 
 

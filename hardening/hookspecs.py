@@ -2,7 +2,8 @@
 with `hookimpl`. Hooks only register or judge; behaviour lives in the typed objects they return.
 
 Registration (once, when plugins are loaded): `hardening_mechanisms`, `hardening_runtimes`.
-Judgement (before a bundle is written or run): `hardening_inspect`, `hardening_admit`.
+Judgement (before a bundle is written or run): `hardening_inspect`, `hardening_admit`; `hardening_inputs` says what they
+look at.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from hardening.compose import Composition
     from hardening.findings import Finding
     from hardening.host import Host
+    from hardening.inputs import Input, Unknown
     from hardening.mechanism import Mechanism
     from hardening.runtime import Candidate, Runtime, Verdict
 
@@ -47,3 +49,10 @@ def hardening_admit(candidate: Candidate) -> Verdict | None:
     """Called with what is about to be written as a bundle or run, whether it was composed now, earlier, or elsewhere.
     Returns an acceptance, a rejection, or None for no opinion. All verdicts count: nothing is written or run against a
     rejection, and a launch needs at least one acceptance, of which the chosen runtime's own check is one."""
+
+
+@hookspec
+def hardening_inputs(composition: Composition | None, host: Host) -> Iterable[Input | Unknown]:  # type: ignore[empty-body]
+    """Called before a composition, or the verdict on a bundle (``composition`` is None), is stored to be used again. Returns
+    everything outside that decides this plugin's findings and verdicts (`hardening.inputs`); results are concatenated. Where
+    a plugin judges and does not say what it looks at, nothing is stored."""

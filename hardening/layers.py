@@ -114,10 +114,11 @@ class SearchPath:
 
 @attrs.frozen(eq=False)
 class Stack:
-    """The ordered layers; later ones stand closer to the application."""
+    """The ordered layers; later ones stand closer to the application. ``names`` are all names that were looked up."""
 
     layers: tuple[Layer, ...]
     shadowed: tuple[Found, ...] = ()
+    names: tuple[str, ...] = ()
 
 
 def resolve(profiles: Sequence[str], search: SearchPath, command_line: Document | None = None) -> Stack:
@@ -131,7 +132,8 @@ def resolve(profiles: Sequence[str], search: SearchPath, command_line: Document 
     layers = [*builder.layers.values()]
     if command_line is not None:
         layers.append(parse_layer(command_line))
-    return Stack(tuple(layers), tuple(builder.shadowed.values()))
+    names = (*profiles, *(name for layer in layers for name in layer.extends))
+    return Stack(tuple(layers), tuple(builder.shadowed.values()), tuple(dict.fromkeys(names)))
 
 
 class _Builder:

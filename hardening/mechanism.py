@@ -18,6 +18,7 @@ import attrs
 
 from hardening.findings import Finding
 from hardening.host import Host
+from hardening.inputs import Input, Inputs, Unknown
 from hardening.schema import REST, Family, Leaf, Members, Say, Scalar, Schema, read_table
 from hardening.source import Node
 from hardening.spec import Fragment
@@ -29,12 +30,13 @@ P = TypeVar("P")
 @attrs.frozen
 class Reading:
     """What a mechanism may look at while it reads a layer: the host, and the composed settings of the mechanisms that
-    it names in ``after``, by their settings class. ``noted`` is the one thing that it may write to: what it found in the
-    layers and wants to be told with the findings of the composition."""
+    it names in ``after``, by their settings class. It may write to ``noted``, what it found in the layers and wants to be
+    told with the findings of the composition, and to ``looked``, the files that it read for them (`hardening.inputs`)."""
 
     host: Host
     composed: Mapping[type, object]
     noted: list[Finding] = attrs.field(factory=list, eq=False)
+    looked: list[Input | Unknown] = attrs.field(factory=list, eq=False)
 
     def of(self, kind: type[P]) -> P | None:
         """The composed settings of another mechanism, or None where it is not installed."""
@@ -195,6 +197,12 @@ class Mechanism(ABC, Generic[S]):
     def probe(self, host: Host) -> object | None:
         """Facts of the host that this mechanism needs, as a frozen object of a type of its own."""
         return None
+
+    def inputs(self, settings: S, context: Context) -> Inputs:
+        """Everything outside the profiles that decides what this mechanism answers for these settings, in `probe`, `check`,
+        `contribute`, `prepare` and `findings`: files, directories, links, variables (`hardening.inputs`). A stack is only
+        stored where each of its mechanisms says so; what `prepare` has to do at every run is `Unknown`."""
+        yield Unknown(f"the mechanism {self.name} does not say what it looks at")
 
     @abstractmethod
     def check(self, settings: S, context: Context) -> Iterable[Shortfall]:

@@ -39,12 +39,16 @@ def plan(
     command: Sequence[str] = (),
     *,
     bundle: Path | None = None,
+    context: Context | None = None,
 ) -> Plan:
-    """Assemble the spec of a composition. ``bundle`` is where it will be written, None for a dry run.
+    """Assemble the spec of a composition. ``bundle`` is where it will be written, None for a dry run; ``context`` is what
+    `check` has given where it was called before.
 
     Raises `HostError` for what the host cannot enforce of a required mechanism.
     """
-    context = check(composition, host, command, bundle)
+    if context is None:
+        context = check(composition, host, command, bundle)
+    context = attrs.evolve(context, bundle=bundle)
     fragments = []
     for mechanism in composition.mechanisms:
         fragment = Fragment(mechanism.name)

@@ -19,6 +19,7 @@ import pluggy
 from hardening import hookspecs
 from hardening.errors import PluginError
 from hardening.findings import Finding
+from hardening.inputs import Input, Unknown
 from hardening.kinds import nearest
 from hardening.layers import Folder
 from hardening.mechanism import Mechanism
@@ -147,6 +148,19 @@ class Plugins:
         """`hardening_inspect` of every plugin, in the order of their names."""
         found = self._items("hardening_inspect", Finding, composition=composition, host=host)
         return [finding for _, finding in found]
+
+    def inputs(self, composition: Composition | None, host: Host) -> list[Input | Unknown]:
+        """`hardening_inputs` of every plugin; `Unknown` for one that judges without saying what it looks at."""
+        found: list[Input | Unknown] = []
+        for plugin, answer in self._call("hardening_inputs", composition=composition, host=host):
+            if not isinstance(answer, Iterable):
+                raise _wrong_answer(plugin, "hardening_inputs", answer, "a collection of Input")
+            found += answer
+        for plugin in self.plugins:
+            hooks = {caller.name for caller in self._manager.get_hookcallers(plugin.module) or ()}
+            if hooks & {"hardening_inspect", "hardening_admit"} and "hardening_inputs" not in hooks:
+                found.append(Unknown(f"the plugin {plugin.name} judges, and does not say what it looks at"))
+        return found
 
     def admit(self, candidate: Candidate) -> list[Verdict]:
         """`hardening_admit` of every plugin; those without an opinion are left out."""

@@ -12,6 +12,7 @@ import attrs
 
 from hardening.errors import HardeningError, SpecError, raise_all
 from hardening.host import Host
+from hardening.inputs import Inputs, Unknown
 
 if TYPE_CHECKING:
     from hardening.compose import Composition
@@ -87,6 +88,10 @@ class Runtime(ABC):
     @abstractmethod
     def check(self, document: Mapping[str, Any], host: Host) -> Sequence[Refusal]:
         """The fields of an OCI configuration that this runtime would ignore or does not implement."""
+
+    def inputs(self, host: Host) -> Inputs:
+        """Everything besides the configuration that decides `version`, `check` and `command` (`hardening.inputs`)."""
+        yield Unknown(f"the runtime {self.name} does not say what it looks at")
 
     @abstractmethod
     def command(self, bundle: Path, request: LaunchRequest) -> list[str]:

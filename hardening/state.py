@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from hardening.errors import LaunchError
+from hardening.launch.plans import state
 
 
 def directory() -> Path:
@@ -42,16 +43,7 @@ def make(path: Path) -> None:
 
 def location() -> Path:
     """Where the state directory is or would be; nothing is made or looked at."""
-    explicit = os.environ.get("HARDENING_STATE")
-    if explicit:
-        return Path(explicit).absolute()
-    if os.geteuid() == 0:
-        return Path("/run/hardening")
-    runtime = os.environ.get("XDG_RUNTIME_DIR")
-    if runtime and os.access(runtime, os.W_OK):
-        return Path(runtime) / "hardening"
-    state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
-    return Path(state) / "hardening"
+    return Path(state(os.environ))
 
 
 def _unusable(path: Path, reason: str) -> LaunchError:

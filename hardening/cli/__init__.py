@@ -91,7 +91,8 @@ def _run(arguments: list[str], session: Session | None) -> int:
 
         return shell_complete(root, {"obj": here}, PROGRAM, COMPLETE_VARIABLE, instruction)
     # click's own main() would exit by itself and word errors in its own way.
-    with root.make_context(PROGRAM, arguments, obj=here) as context:
+    with root.make_context(PROGRAM, list(arguments), obj=here) as context:
+        here.words = tuple(arguments)
         code = root.invoke(context)
         # A command without an exit code of its own returns whatever it likes.
         return code if isinstance(code, int) else 0

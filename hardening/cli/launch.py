@@ -26,10 +26,13 @@ Examples:
 @start.stdin_option
 @start.receipt_option
 @keeping.options
+@start.fresh_option
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.pass_context
 @refusals.recorded
-def command(context: click.Context, runtime: str, interactive: bool, receipt: Path | None, bundle: Path) -> None:
+def command(
+    context: click.Context, runtime: str, interactive: bool, receipt: Path | None, fresh: bool, bundle: Path
+) -> None:
     """Run the command of BUNDLE, a directory that holds a config.json. The bundle stays.
 
     Fields that the runtime would not enforce are refused.
@@ -37,6 +40,7 @@ def command(context: click.Context, runtime: str, interactive: bool, receipt: Pa
     from hashlib import sha256
 
     from hardening import pipeline, state
+    from hardening.cli import stored
     from hardening.runtime import Candidate, LaunchRequest
 
     if not bundle.is_dir():
@@ -49,10 +53,13 @@ def command(context: click.Context, runtime: str, interactive: bool, receipt: Pa
     start.require_installed(engine)
     pipeline.admit(here.plugins, Candidate(config, here.host), engine)
     identity, place = start.new_id(), state.directory()
-    kept = keeping.container(context, engine, place / "containers" / identity, ())
+    container = keeping.container(context, engine, place / "containers" / identity, ())
     digest = sha256(config).hexdigest()
-    launch = LaunchRequest(identity, place, interactive, False, target, digest, kept)
-    start.start(engine.command(bundle.absolute(), launch))
+    launch = LaunchRequest(identity, place, interactive, False, target, digest, container)
+    argv = engine.command(bundle.absolute(), launch)
+    if target is None and not fresh:
+        stored.verdict(here, engine, argv, bundle.absolute(), digest)
+    start.start(argv)
 
 
 def _read(bundle: Path) -> bytes:

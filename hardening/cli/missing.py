@@ -9,10 +9,28 @@ from __future__ import annotations
 import os
 import shlex
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from hardening.inputs import Input, way
 from hardening.spec import File, Spec, Symlink
+
+
+def looked_at(spec: Spec, name: str) -> Iterator[Input]:
+    """What decides that there is nothing to add."""
+    document = spec.document
+    directory = str(document.get("process", {}).get("cwd", "/"))
+    yield from way(directory)
+    inside = {directory}
+    if "/" in name:
+        yield from way(os.path.abspath(name))
+        inside |= {os.path.normpath(os.path.join(directory, name)), os.path.abspath(name)}
+    sources = {str(mount["destination"]): str(mount.get("source", "")) for mount in document.get("mounts") or ()}
+    sources["/"] = str(document.get("root", {}).get("path", ""))
+    for path in inside:
+        for place, source in sources.items():
+            if _below(path, place) and source.startswith("/"):
+                yield from way(os.path.join(source, path.removeprefix(place).lstrip("/")))
 
 
 def advice(spec: Spec, name: str) -> str | None:

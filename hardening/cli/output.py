@@ -51,10 +51,12 @@ def show_json(data: object) -> None:
     print(json.dumps(data, indent=2, ensure_ascii=False, default=str))
 
 
-def note(text: str) -> None:
-    """Write one line to standard error, after what went to standard output before it."""
+def note(text: str) -> str:
+    """Write one line to standard error, after what went to standard output before it: the line as it was written."""
     sys.stdout.flush()
-    print(escape(" ".join(text.split())), file=sys.stderr)
+    line = escape(" ".join(text.split()))
+    print(line, file=sys.stderr)
+    return line
 
 
 def show_table(table: Table, *, to_stderr: bool = False) -> None:

@@ -26,6 +26,7 @@ COMMANDS = {
     "receipt": "Hold the kernel's report of a process against a stack.",
     "doctor": "Show what this host can enforce.",
     "profile": "List and show profiles.",
+    "plan": "List and clear what is kept of earlier runs.",
     "plugin": "List plugins, mechanisms and runtimes.",
     "completion": "Print the completion script of a shell.",
 }

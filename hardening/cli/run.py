@@ -5,14 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import attrs
 import click
 
 from hardening.cli import keeping, output, refusals, stack, start
 from hardening.cli.session import Session, session
 from hardening.errors import UsageError
+from hardening.launch.plans import has_input
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from hardening.compose import Composition
+    from hardening.mechanism import Context
     from hardening.pipeline import Plan
     from hardening.runtime import LaunchRequest, Runtime
 
@@ -49,6 +54,7 @@ QUIET = "Show no warnings, and do not say what is not enforced, excepted or shad
 @click.option("--json", "as_json", is_flag=True, help="With --dry-run: show it as JSON.")
 @start.receipt_option
 @keeping.options
+@start.fresh_option
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="-- COMMAND [ARG]...")
 @click.pass_context
 @refusals.recorded
@@ -61,6 +67,7 @@ def command(
     dry_run: bool,
     as_json: bool,
     receipt: Path | None,
+    fresh: bool,
     command: tuple[str, ...],
 ) -> None:
     """Run COMMAND under a stack of profiles, as a child of your own session and without a daemon; with -d in the
@@ -68,8 +75,9 @@ def command(
 
     The root is the host's own, read-only and with its secrets hidden, unless a profile or an option names another.
     """
-    from hardening import state
-    from hardening.cli.missing import advice
+    from hardening import pipeline, state
+    from hardening.cli import stored
+    from hardening.cli.missing import advice, looked_at
     from hardening.runtime import LaunchRequest
 
     if as_json and not dry_run:
@@ -83,38 +91,55 @@ def command(
     identity = start.new_id()
     if dry_run:
         place = state.location()
-        kept = keeping.container(context, engine, place / "containers" / identity, profiles)
-        launch = LaunchRequest(identity, place, interactive, True, target, container=kept)
+        container = keeping.container(context, engine, place / "containers" / identity, profiles)
+        launch = LaunchRequest(identity, place, interactive, True, target, container=container)
         _show(engine, _plan(here, composition, command, engine, None), launch, as_json)
         return
     start.require_installed(engine)
-    bundle = start.folder() / identity
-    place = bundle.parent.parent
-    kept = keeping.container(context, engine, place / "containers" / identity, profiles)
-    plan = _plan(here, composition, command, engine, bundle)
-    if not quiet:
-        show_notes(plan)
-        if not interactive and (start.has_input() or plan.spec.document.get("process", {}).get("terminal")):
-            output.note("standard input is not passed on: add -i")
-    missing = advice(plan.spec, command[0])
-    if missing:
-        output.note(f"hint: {missing}")
-    launch = LaunchRequest(identity, place, interactive, True, target, container=kept)
-    start.start_new(plan.spec, bundle, engine.command(bundle, launch))
+    place = state.directory()
+    container = keeping.container(context, engine, place / "containers" / identity, profiles)
+    launch = LaunchRequest(identity, place, interactive, False, target, container=container)
+    checked = pipeline.check(composition, here.host, command, None)
+    lasts = not (fresh or target is not None or (container is not None and container.detach))
+    with stored.slot(here, composition, checked, engine, launch, wanted=lasts) as kept:
+        bundle = kept.slot.bundle if kept is not None else start.folder() / identity
+        plan = _plan(here, composition, command, engine, bundle, checked)
+        lines = [] if quiet else [*_notes(plan, interactive=interactive)]
+        missing = advice(plan.spec, command[0])
+        if missing:
+            lines.append(f"hint: {missing}")
+        shown = [output.note(line) for line in lines]
+        if kept is not None:
+            kept.start(plan.spec, shown, [*looked_at(plan.spec, command[0])], lasting=not missing)
+        start.start_new(plan.spec, bundle, engine.command(bundle, attrs.evolve(launch, remove=True)))
 
 
 def _plan(
-    here: Session, composition: Composition, command: tuple[str, ...], engine: Runtime, bundle: Path | None
+    here: Session,
+    composition: Composition,
+    command: tuple[str, ...],
+    engine: Runtime,
+    bundle: Path | None,
+    checked: Context | None = None,
 ) -> Plan:
     from hardening import pipeline
     from hardening.runtime import Candidate
 
-    plan = pipeline.plan(here.plugins, composition, here.host, command, bundle=bundle)
+    plan = pipeline.plan(here.plugins, composition, here.host, command, bundle=bundle, context=checked)
     if bundle is None:
         pipeline.admit(here.plugins, Candidate(plan.spec.config, plan.host, composition), engine)
     else:
         pipeline.release(here.plugins, plan, engine)
     return plan
+
+
+def _notes(plan: Plan, *, interactive: bool) -> Iterator[str]:
+    """What a person must know of a run."""
+    from hardening.report.state import notes
+
+    yield from notes(plan.composition, plan.context.shortfalls, plan.findings)
+    if not interactive and (has_input() or plan.spec.document.get("process", {}).get("terminal")):
+        yield "standard input is not passed on: add -i"
 
 
 def show_notes(plan: Plan, *, reported: bool = False) -> None:

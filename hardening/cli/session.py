@@ -30,11 +30,19 @@ class Request:
 
 
 class Session:
-    """One call of the program. Tests give plugins and a search path of their own."""
+    """One call of the program. Tests give plugins and a search path of their own; of these nothing is stored. ``words`` is
+    the command line as it was typed."""
+
+    words: tuple[str, ...] = ()
 
     def __init__(self, plugins: Plugins | None = None, search: SearchPath | None = None) -> None:
         self._plugins = plugins
         self._search = search
+
+    @property
+    def stores(self) -> bool:
+        """Whether what this call composes may be stored for another."""
+        return bool(self.words) and self._plugins is None and self._search is None
 
     @cached_property
     def plugins(self) -> Plugins:

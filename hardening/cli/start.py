@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -43,6 +42,9 @@ runtime_option = click.option(
     shell_complete=complete_runtime,
     help="What starts the command: native, crun, runc, or a runtime of a plugin.",
 )
+fresh_option = click.option(
+    "--fresh", is_flag=True, help="Compose and judge anew, and store nothing for the next call."
+)
 stdin_option = click.option("-i", "--interactive", is_flag=True, help="Leave standard input open.")
 
 
@@ -72,12 +74,6 @@ def receipt_file(path: Path | None) -> Path | None:
 def new_id() -> str:
     """A name for a container that no other one has."""
     return os.urandom(6).hex()
-
-
-def has_input() -> bool:
-    """Whether standard input was given for a command to read: a pipe or a file. A terminal is there in any case."""
-    mode = os.fstat(0).st_mode
-    return stat.S_ISFIFO(mode) or stat.S_ISREG(mode)
 
 
 def require_installed(runtime: Runtime) -> None:

@@ -12,7 +12,7 @@ from hardening.errors import EXIT_LAUNCHER, HardeningError, LaunchError
 from hardening.launch import bundle, files, leases, record
 from hardening.launch.failure import Step
 from hardening.launch.frozen import Frozen
-from hardening.launch.signals import signal
+from hardening.launch.guarded import complain, guarded
 from hardening.launch.system import os
 
 TYPE_CHECKING = False
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from hardening.launch.container_state import Watcher
 
 USAGE = (
-    "usage: launch [--stdin] [--remove] [--receipt FILE] [--sha256 DIGEST] "
+    "usage: launch [--stdin] [--remove] [--receipt FILE] [--sha256 DIGEST] [--hold DESCRIPTOR] "
     "[--id NAME] [--runtime-command PROGRAM --state DIRECTORY] "
     "[--record DIRECTORY [--name NAME] [--profiles TEXT] [--detach [--auto-remove] [--log-size BYTES]]] BUNDLE"
 )
@@ -33,6 +33,7 @@ class Arguments(Frozen):
     ``sha256`` is the digest of the `config.json` that was checked, '' for any. ``identity`` names the launch, '' for a name
     that is made up, and ``state`` is a directory for the state of another runtime. ``record`` is the directory in which the
     container is written down, '' for nowhere; its last part is the container's id.
+    ``hold`` is a descriptor to keep open for as long as the stage lives, -1 for none: its lock says that the bundle is used.
     """
 
     bundle: str
@@ -43,6 +44,7 @@ class Arguments(Frozen):
     runtime_command: str
     identity: str
     state: str
+    hold: int = -1
     record: str = ""
     name: str = ""
     profiles: str = ""
@@ -53,7 +55,7 @@ class Arguments(Frozen):
 
 def parse(argv: list[str]) -> Arguments:
     """Read the arguments; `LaunchError` for anything else."""
-    values = {"--receipt": "", "--sha256": "", "--runtime-command": "", "--id": "", "--state": ""}
+    values = {"--receipt": "", "--sha256": "", "--runtime-command": "", "--id": "", "--state": "", "--hold": ""}
     values |= {"--record": "", "--name": "", "--profiles": "", "--log-size": str(LOG_SIZE)}
     flags: set[str] = set()
     rest = list(argv)
@@ -82,6 +84,7 @@ def parse(argv: list[str]) -> Arguments:
         runtime_command=values["--runtime-command"],
         identity=values["--id"],
         state=values["--state"],
+        hold=int(values["--hold"]) if values["--hold"].isdecimal() else -1,
         record=values["--record"],
         name=values["--name"],
         profiles=values["--profiles"],
@@ -93,33 +96,7 @@ def parse(argv: list[str]) -> Arguments:
 
 def main(argv: list[str] | None = None) -> int:
     """Run a bundle: the command's exit code, or 125, 126, 127 with one message on standard error."""
-    # Python turns SIGINT into an exception and ignores SIGPIPE; the command must find both as the caller had them.
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-    for number in (signal.SIGPIPE, signal.SIGXFSZ):
-        signal.signal(number, signal.SIG_DFL)
-    try:
-        open_standard_descriptors()
-        return launch(parse(sys.argv[1:] if argv is None else argv))
-    except HardeningError as error:
-        code = error.exit_code if isinstance(error, LaunchError) else EXIT_LAUNCHER
-        _complain(str(error))
-    except OSError as error:
-        code = EXIT_LAUNCHER
-        _complain(f"the launch failed: {error}")
-    except MemoryError:
-        code = EXIT_LAUNCHER
-        _complain("the launch failed: out of memory\nhint: give it more memory (ulimit -v, the cgroup's limit)")
-    return code
-
-
-def open_standard_descriptors() -> None:
-    """Open /dev/null where the caller has closed 0, 1 or 2, or the next descriptor that is opened would be taken for it."""
-    for number in (0, 1, 2):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.set_inheritable(os.open("/dev/null", os.O_RDWR), True)
+    return guarded(lambda: launch(parse(sys.argv[1:] if argv is None else argv)))
 
 
 def is_null(fd: int) -> bool:
@@ -128,13 +105,15 @@ def is_null(fd: int) -> bool:
     return status.st_mode & 0o170000 == 0o020000 and status.st_rdev == os.makedev(1, 3)
 
 
-def launch(arguments: Arguments) -> int:
+def launch(arguments: Arguments, loaded: bundle.Bundle | None = None) -> int:
     """Run in the foreground, written down while it runs, or detach: the exit code. Records name the caller of this process,
-    whatever becomes of it."""
+    whatever becomes of it. ``loaded`` is the bundle where it has been read and checked already."""
+    if arguments.hold >= 0:
+        os.set_inheritable(arguments.hold, False)
     caller = record.who()
 
     def run(arguments: Arguments, watcher: Watcher | None) -> int:
-        return run_bundle(arguments, watcher, caller)
+        return run_bundle(arguments, watcher, caller, loaded)
 
     if arguments.detach:
         from hardening.launch import detached
@@ -153,12 +132,14 @@ def launch(arguments: Arguments) -> int:
     return code
 
 
-def run_bundle(arguments: Arguments, watcher: Watcher | None, caller: record.Who) -> int:
+def run_bundle(
+    arguments: Arguments, watcher: Watcher | None, caller: record.Who, loaded: bundle.Bundle | None = None
+) -> int:
     """Run, and leave records of it."""
     runtime = files.base(arguments.runtime_command) or "native"
     recorder = record.Recorder(arguments.identity, runtime, files.environment(), caller)
     try:
-        code = _run_bundle(arguments, watcher, recorder)
+        code = _run_bundle(arguments, watcher, recorder, loaded)
     except (HardeningError, OSError) as error:
         _keep(recorder, error.exit_code if isinstance(error, LaunchError) else EXIT_LAUNCHER, error)
         raise
@@ -174,10 +155,12 @@ def _keep(recorder: record.Recorder, code: int, error: Exception | None) -> None
         else:
             recorder.refused(str(error), code)
     except OSError as problem:
-        _complain(f"{problem.filename}: the end of {recorder.identity} cannot be recorded: {problem.strerror}")
+        complain(f"{problem.filename}: the end of {recorder.identity} cannot be recorded: {problem.strerror}")
 
 
-def _run_bundle(arguments: Arguments, watcher: Watcher | None, recorder: record.Recorder) -> int:
+def _run_bundle(
+    arguments: Arguments, watcher: Watcher | None, recorder: record.Recorder, loaded: bundle.Bundle | None
+) -> int:
     """Take the leases, run, and clean up as asked."""
     names: tuple[str, ...] = ()
     held: list[int] = []
@@ -185,7 +168,7 @@ def _run_bundle(arguments: Arguments, watcher: Watcher | None, recorder: record.
     try:
         if arguments.remove:
             lock = lock_bundle(arguments.bundle)
-        loaded = bundle.load(arguments.bundle, arguments.sha256)
+        loaded = loaded or bundle.load(arguments.bundle, arguments.sha256)
         origin = files.join(loaded.directory, "config.json")
         recorder.describe(loaded.document, loaded.text, origin)
         names = leases.paths(loaded.document, origin)
@@ -256,12 +239,3 @@ def _remove_content(directory: int, device: int) -> None:
             finally:
                 os.close(fd)
             os.rmdir(name, dir_fd=directory)
-
-
-def _complain(text: str) -> None:
-    # A message may quote what a container's files say: no control character of theirs may reach the terminal.
-    shown = "".join(char if char.isprintable() or char == "\n" else repr(char)[1:-1] for char in text)
-    try:
-        os.write(2, f"hardening: {shown}\n".encode("utf-8", "backslashreplace"))
-    except OSError:
-        return

@@ -11,13 +11,14 @@ from typing import Any
 from hardening.findings import Finding
 from hardening.hookspecs import hookimpl
 from hardening.host import Host
+from hardening.inputs import Inputs
 from hardening.mechanism import Check, Context, Excess, Mechanism, Option, Reading, Shortfall
 from hardening.schema import REST, Leaf, Say
 from hardening.source import Node
 from hardening.spec import Fragment
 from hardening_capabilities import findings, spec
 from hardening_capabilities import settings as grammar
-from hardening_capabilities.host import CapabilityFacts, check, probe
+from hardening_capabilities.host import CapabilityFacts, check, inputs, probe
 from hardening_capabilities.settings import CapabilitiesSettings
 from hardening_capabilities.table import BY_NAME
 
@@ -65,6 +66,9 @@ class Capabilities(Mechanism[CapabilitiesSettings]):
 
     def probe(self, host: Host) -> CapabilityFacts:
         return probe()
+
+    def inputs(self, settings: CapabilitiesSettings, context: Context) -> Inputs:
+        return inputs()
 
     def check(self, settings: CapabilitiesSettings, context: Context) -> Iterable[Shortfall]:
         return check(settings, context)

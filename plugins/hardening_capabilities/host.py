@@ -8,6 +8,7 @@ from pathlib import Path
 import attrs
 
 from hardening.errors import HostError
+from hardening.inputs import Input, kernel, lines
 from hardening.mechanism import Context, Shortfall
 from hardening_capabilities.settings import CapabilitiesSettings
 from hardening_capabilities.table import ALL, BY_NAME, mask_names
@@ -41,6 +42,12 @@ def probe(proc: Path = Path("/proc")) -> CapabilityFacts:
         ) from None
     fields = dict(line.split(":", 1) for line in lines)
     return CapabilityFacts(last, mask_names(int(fields["CapBnd"], 16)), mask_names(int(fields["CapEff"], 16)))
+
+
+def inputs() -> Iterator[Input]:
+    """What decides the facts."""
+    yield from kernel("/proc/sys/kernel/cap_last_cap")
+    yield from lines("/proc/self/status", "CapBnd:", "CapEff:")
 
 
 def available(context: Context) -> frozenset[str]:

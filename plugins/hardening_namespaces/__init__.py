@@ -12,6 +12,7 @@ from typing import Any
 from hardening.findings import Finding
 from hardening.hookspecs import hookimpl
 from hardening.host import Host
+from hardening.inputs import Inputs
 from hardening.mechanism import Check, Context, Excess, Mechanism, Option, Reading, Shortfall
 from hardening.schema import Say
 from hardening.source import Node
@@ -40,6 +41,9 @@ class Namespaces(Mechanism[NamespacesSettings]):
 
     def probe(self, host: Host) -> facts.NamespaceFacts:
         return facts.probe(host)
+
+    def inputs(self, settings: NamespacesSettings, context: Context) -> Inputs:
+        return facts.inputs(settings, context.host)
 
     def check(self, settings: NamespacesSettings, context: Context) -> Iterable[Shortfall]:
         return check(settings, context)

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import attrs
 
+from hardening import inputs as look
 from hardening.host import Host
-from hardening_namespaces.settings import TYPES
+from hardening.inputs import Inputs, Unknown
+from hardening_namespaces.settings import HOST, PRIVATE, TYPES, NamespacesSettings
 
 #: TOML name -> name in /proc/PID/ns
 PROC_NAMES = {name: "mnt" if name == "mount" else name for name in TYPES}
@@ -69,6 +71,28 @@ def probe(host: Host) -> NamespaceFacts:
         own_gids=_own_ids("gid_map"),
         exhausted=frozenset(name for name, proc in PROC_NAMES.items() if _sysctl(f"user/max_{proc}_namespaces") == "0"),
     )
+
+
+def inputs(settings: NamespacesSettings, host: Host) -> Inputs:
+    """What decides the facts. A namespace that is joined may be another one at the next call, under the same name."""
+    for name in TYPES:
+        if settings.where(name) not in (PRIVATE, HOST):
+            yield Unknown(f"namespaces.{name} is joined")
+    yield look.Input("names", "/proc/self/ns")
+    yield from look.kernel("/proc/self/uid_map", "/proc/self/gid_map", *(f"/proc/sys/{name}" for name in _sysctls()))
+    yield from look.accounts(host.uid)
+    for path in ("/etc/subuid", "/etc/subgid"):
+        yield from look.file(path)
+    for folder in _HELPER_FOLDERS:
+        for helper in ("newuidmap", "newgidmap"):
+            yield from look.program(f"{folder}/{helper}")
+            yield from look.access("x", f"{folder}/{helper}")
+
+
+def _sysctls() -> tuple[str, ...]:
+    """The kernel settings that are read here."""
+    limits = (f"user/max_{proc}_namespaces" for proc in PROC_NAMES.values())
+    return (*limits, "kernel/unprivileged_userns_clone", "kernel/apparmor_restrict_unprivileged_userns")
 
 
 def wrong_namespace(name: str, path: str) -> str:

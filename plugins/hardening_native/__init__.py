@@ -9,6 +9,7 @@ from typing import Any
 import hardening
 from hardening.hookspecs import hookimpl
 from hardening.host import Host
+from hardening.inputs import Inputs
 from hardening.launch import config
 from hardening.launch.command import stage_command
 from hardening.runtime import LaunchRequest, Refusal, Runtime
@@ -28,6 +29,9 @@ class Native(Runtime):
 
     def check(self, document: Mapping[str, Any], host: Host) -> Sequence[Refusal]:
         return tuple(Refusal(pointer, reason) for pointer, reason in config.unsupported(document))
+
+    def inputs(self, host: Host) -> Inputs:
+        return ()
 
     def command(self, bundle: Path, request: LaunchRequest) -> list[str]:
         return stage_command(

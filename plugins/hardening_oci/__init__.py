@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 from hardening.hookspecs import hookimpl
 from hardening.host import Host
+from hardening.inputs import Inputs, way
 from hardening.launch.command import ExternalRuntime, stage_command
 from hardening.runtime import LaunchRequest, Refusal, Runtime
 from hardening_oci import ignored, program
@@ -35,6 +36,10 @@ class _OciRuntime(Runtime):
             *ignored.refusals(self.name, program.numbers(version or ""), document, host.uid),
             *ignored.kept_groups(self.name, document, host),
         )
+
+    def inputs(self, host: Host) -> Inputs:
+        yield from program.inputs(self.name)
+        yield from way("/sys/fs/selinux/enforce")
 
     def command(self, bundle: Path, request: LaunchRequest) -> list[str]:
         runtime = ExternalRuntime(

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+
+from hardening.inputs import Input
+from hardening.inputs import program as inspected
 
 # The directories of the system, whatever PATH the caller has: an ordinary user's often lacks sbin.
 DIRECTORIES = "/usr/local/bin:/usr/local/sbin:/usr/bin:/usr/sbin:/bin:/sbin"
@@ -14,6 +19,12 @@ def find(name: str) -> Path | None:
     """The absolute path of a runtime, or None."""
     found = shutil.which(name, path=DIRECTORIES)
     return Path(found) if found is not None else None
+
+
+def inputs(name: str) -> Iterator[Input]:
+    """Which program has this name, and that it is the same."""
+    for directory in DIRECTORIES.split(":"):
+        yield from inspected(os.path.join(directory, name))
 
 
 def version(program: Path) -> str | None:

@@ -12,11 +12,12 @@ from typing import Any
 from hardening.findings import Finding
 from hardening.hookspecs import hookimpl
 from hardening.host import Host
+from hardening.inputs import Inputs
 from hardening.mechanism import Check, Context, Excess, Mechanism, Option, Reading, Shortfall
 from hardening.schema import REST, Say
 from hardening.source import Node
 from hardening.spec import Fragment
-from hardening_process import facts, findings, host, settings, spec
+from hardening_process import facts, findings, host, inputs, settings, spec
 from hardening_process.settings import ProcessSettings
 from hardening_process.tighten import tighten
 
@@ -57,6 +58,9 @@ class Process(Mechanism[ProcessSettings]):
 
     def probe(self, host: Host) -> facts.ProcessFacts:
         return facts.probe()
+
+    def inputs(self, settings: ProcessSettings, context: Context) -> Inputs:
+        return inputs.inputs(settings, context)
 
     def check(self, settings: ProcessSettings, context: Context) -> Iterable[Shortfall]:
         return host.check(settings, context)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
 import attrs
+
+from hardening import inputs as look
+from hardening.inputs import Input
 
 CONTROLLERS = ("cpu", "memory", "pids")
 _OWN_SCOPE = "run in a delegated cgroup: systemd-run --user --scope -p Delegate=yes hardening run …"
@@ -84,6 +87,29 @@ def examine(mountinfo: str, membership: str) -> Cgroups:
     memory = legacy.get("memory")
     swap = memory is None or (memory.point / "memory.memsw.limit_in_bytes").exists()
     return Cgroups(mode, MappingProxyType(found), swap)
+
+
+def inputs(proc: Path = Path("/proc/self")) -> Iterator[Input]:
+    """What decides the answer of `probe`: the hierarchies, the caller's place in them, and what it may write there."""
+    yield from look.mounts("cgroup", "cgroup2")
+    yield from look.kernel(str(proc / "cgroup"))
+    own = _membership((proc / "cgroup").read_text())
+    for mount in _mounts((proc / "mountinfo").read_text()):
+        names = [""] if mount.kind == "cgroup2" else [name for name in CONTROLLERS if name in mount.options]
+        for name in names:
+            yield from look.way(mount.point / "memory.memsw.limit_in_bytes")
+            below = mount.point / own.get(name, "/").removeprefix(mount.root.rstrip("/")).lstrip("/")
+            for directory in (below, *below.parents):
+                if directory.is_relative_to(mount.point):
+                    yield from _looked_at(directory)
+
+
+def _looked_at(directory: Path) -> Iterator[Input]:
+    yield from look.way(directory)
+    yield from look.way(directory / "cgroup.type")
+    for name in ("", "cgroup.procs", "cgroup.subtree_control"):
+        yield from look.access("w", str(directory / name))
+    yield from look.kernel(str(directory / "cgroup.controllers"), str(directory / "cgroup.subtree_control"))
 
 
 def _mounts(mountinfo: str) -> list[Mount]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
 import attrs
 
+from hardening import inputs as look
 from hardening.errors import HostError
+from hardening.inputs import Input
 from hardening_process import limits
 from hardening_process.cgroups import Cgroups
 from hardening_process.cgroups import probe as probe_cgroups
@@ -37,6 +39,12 @@ def probe(proc: Path = Path("/proc/self")) -> ProcessFacts:
         raise HostError(
             f"cannot read the caller's limits: {error.strerror}", origin=error.filename, hint="mount /proc"
         ) from None
+
+
+def inputs() -> Iterator[Input]:
+    """What decides the facts, but for the environment and the cgroups, of which no composition needs all."""
+    yield from look.kernel("/proc/self/limits", "/proc/self/oom_score_adj")
+    yield from look.lines("/proc/self/status", "CapEff:")
 
 
 def _read(proc: Path) -> ProcessFacts:

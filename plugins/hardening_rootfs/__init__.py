@@ -11,11 +11,12 @@ from typing import Any
 from hardening.findings import Finding
 from hardening.hookspecs import hookimpl
 from hardening.host import Host
+from hardening.inputs import Inputs
 from hardening.mechanism import Check, Context, Excess, Mechanism, Option, Reading, Shortfall
 from hardening.schema import Family, Say, read_table
 from hardening.source import Node
 from hardening.spec import Fragment
-from hardening_rootfs import findings, spec, tighten, tmpfs, verify
+from hardening_rootfs import findings, inputs, spec, tighten, tmpfs, verify
 from hardening_rootfs import host as facts
 from hardening_rootfs.settings import RootfsSettings
 
@@ -46,6 +47,9 @@ class Rootfs(Mechanism[RootfsSettings]):
 
     def probe(self, host: Host) -> facts.RootfsFacts:
         return facts.probe(host)
+
+    def inputs(self, settings: RootfsSettings, context: Context) -> Inputs:
+        return inputs.inputs(settings, context)
 
     def check(self, settings: RootfsSettings, context: Context) -> Iterable[Shortfall]:
         return facts.check(settings, context)

@@ -40,7 +40,7 @@ PATHS = (
 )
 
 #: Directories whose purpose is to hold roots: one that is named is shown, the others stay hidden.
-_STORES = tuple(f"/var/lib/{name}" for name in ("containerd", "containers", "docker", "lxc", "lxd", "machines"))
+STORES = tuple(f"/var/lib/{name}" for name in ("containerd", "containers", "docker", "lxc", "lxd", "machines"))
 
 #: Top-level entries of a host that belong to the running system, not to its files; shown as empty mount points.
 VOLATILE = ("/boot", "/dev", "/efi", "/lost+found", "/media", "/mnt", "/proc", "/run", "/sys", "/tmp")  # noqa: S108
@@ -52,10 +52,13 @@ _SYSTEM = (
 )
 
 
+#: The variables that name the caller's own directories.
+VARIABLES = ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR")
+
+
 def private_directories(environment: Iterable[tuple[str, str]]) -> tuple[str, ...]:
     """The caller's home and XDG directories, as an environment names them."""
-    names = ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR")
-    found = {value for name, value in environment if name in names and value.startswith("/")}
+    found = {value for name, value in environment if name in VARIABLES and value.startswith("/")}
     return tuple(sorted(path for path in map(os.path.normpath, found) if path not in _SYSTEM.split()))
 
 
@@ -82,7 +85,7 @@ def hiding(root: str, secrets: Iterable[str], private: Iterable[str]) -> str | N
     """The hidden path that a root directory is, or lies in; None where it may be shown. A directory in the caller's own
     home, or in one that is there to hold roots, may."""
     real, mounts = os.path.realpath(root), aliases.mounted()
-    allowed = [name for path in (*private, *_STORES) for name in aliases.names(os.path.realpath(path), mounts)]
+    allowed = [name for path in (*private, *STORES) for name in aliases.names(os.path.realpath(path), mounts)]
     for secret in secrets:
         for name in aliases.names(secret, mounts):
             if real == name or (is_below(real, name) and not any(is_below(real, path) for path in allowed)):

@@ -31,10 +31,12 @@ class Target:
 
 @attrs.frozen
 class Skeleton:
-    """``files`` by path in the root; ``binds`` are the paths to be mounted from the real root."""
+    """``files`` by path in the root; ``binds`` are the paths to be mounted from the real root, ``opened`` the directories of
+    it that were looked into."""
 
     files: dict[str, File]
     binds: tuple[str, ...]
+    opened: tuple[str, ...]
 
 
 def is_needed(root: str, targets: Iterable[Target]) -> bool:
@@ -75,7 +77,7 @@ def build(root: str, targets: Sequence[Target], empty: frozenset[str], *, spare:
                 origin=next((target.origin for target in targets if is_below(target.path, inner)), None),
                 hint="mount somewhere else, or give a root that has the directory",
             )
-    return Skeleton(dict(sorted((files | made).items())), tuple(sorted(binds)))
+    return Skeleton(dict(sorted((files | made).items())), tuple(sorted(binds)), tuple(sorted(open_directories)))
 
 
 def _is_empty(path: str) -> bool:

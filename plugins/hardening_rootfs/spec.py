@@ -17,7 +17,7 @@ from hardening_rootfs import hidden, mounts, skeleton
 from hardening_rootfs.host import Surroundings, require, require_shown, secrets, volume_maps
 from hardening_rootfs.paths import is_below, on_host, resolve
 from hardening_rootfs.settings import RootfsSettings
-from hardening_rootfs.skeleton import Target
+from hardening_rootfs.skeleton import Skeleton, Target
 
 
 @attrs.frozen
@@ -35,12 +35,10 @@ def contribute(settings: RootfsSettings, context: Context, fragment: Fragment) -
     require_shown(settings, context)
     around = Surroundings.of(context)
     root = settings.path.path
-    planned = _place(root, [*_kernel(settings, context, around), *_tmpfs(settings), *_volumes(settings, context)])
+    planned = plan(settings, context)
     for item in planned.values():
         fragment.item("/mounts", item.target.path, _enforceable(item.mount, context), *item.leaves)
-    secret = secrets(settings, context)
-    if not settings.path.is_host:
-        secret = hidden.seen_in(root, secret)
+    secret = shown_secrets(settings, context)
     _root(settings, planned, secret, context, fragment)
     masked = {*expand(root, settings.masked_paths), *_masks(settings, secret, planned)}
     if settings.sys != "none" and not around.own_sys:
@@ -49,6 +47,19 @@ def contribute(settings: RootfsSettings, context: Context, fragment: Fragment) -
     read_only = expand(root, settings.read_only_paths)
     fragment.put("/linux/readonlyPaths", sorted(read_only), "rootfs.read_only_paths")
     fragment.put("/linux/rootfsPropagation", settings.propagation, "rootfs.propagation")
+
+
+def plan(settings: RootfsSettings, context: Context) -> dict[str, Planned]:
+    """The mounts besides those that make up the root, by where they really are in it."""
+    around = Surroundings.of(context)
+    wanted = [*_kernel(settings, context, around), *_tmpfs(settings), *_volumes(settings, context)]
+    return _place(settings.path.path, wanted)
+
+
+def shown_secrets(settings: RootfsSettings, context: Context) -> tuple[str, ...]:
+    """The hidden paths that the root would show, as paths in it."""
+    secret = secrets(settings, context)
+    return secret if settings.path.is_host else hidden.seen_in(settings.path.path, secret)
 
 
 def _kernel(settings: RootfsSettings, context: Context, around: Surroundings) -> Iterable[Planned]:
@@ -149,16 +160,13 @@ def _root(
     settings: RootfsSettings, planned: dict[str, Planned], secret: Iterable[str], context: Context, fragment: Fragment
 ) -> None:
     root = settings.path.path
-    targets = [item.target for path, item in planned.items() if _cover(path, planned) is None]
     leaves = ("rootfs.path", "rootfs.read_only")
     fragment.put("/root/readonly", settings.read_only, "rootfs.read_only")
-    empty = _empty(settings, targets, secret)
-    if not settings.read_only and not empty and not skeleton.is_needed(root, targets):
+    built = build(settings, planned, secret)
+    if built is None:
         # Only so can the command make files at the top; the restrictions on device nodes are the runtime's.
         fragment.put("/root/path", root, "rootfs.path")
         return
-    spare = settings.read_only and settings.propagation == "private" and not settings.path.is_host
-    built = skeleton.build(root, targets, empty, spare=spare)
     fragment.put("/root/path", "rootfs", "rootfs.path")
     fragment.file("rootfs", Directory())
     for path, content in built.files.items():
@@ -169,6 +177,21 @@ def _root(
             path, "bind", on_host(root, path), "rbind", *read_only, "rnosuid", "rnodev", f"r{settings.propagation}"
         )
         fragment.item("/mounts", path, _enforceable(mount, context), *leaves)
+
+
+def build(settings: RootfsSettings, planned: dict[str, Planned], secret: Iterable[str]) -> Skeleton | None:
+    """The root that is made of mounts; None where the directory itself is the root."""
+    root = settings.path.path
+    targets = [item.target for path, item in planned.items() if _cover(path, planned) is None]
+    empty = _empty(settings, targets, secret)
+    if not settings.read_only and not empty and not skeleton.is_needed(root, targets):
+        return None
+    return skeleton.build(root, targets, empty, spare=spares(settings))
+
+
+def spares(settings: RootfsSettings) -> bool:
+    """Whether directories of the root that are empty anyway are not mounted."""
+    return settings.read_only and settings.propagation == "private" and not settings.path.is_host
 
 
 def _empty(settings: RootfsSettings, targets: Iterable[Target], secret: Iterable[str]) -> frozenset[str]:

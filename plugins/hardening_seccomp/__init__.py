@@ -12,6 +12,7 @@ from typing import Any
 from hardening.findings import Finding
 from hardening.hookspecs import hookimpl
 from hardening.host import Host
+from hardening.inputs import Inputs
 from hardening.mechanism import Check, Context, Excess, Mechanism, Option, Reading, Shortfall
 from hardening.schema import REST, Leaf, Say
 from hardening.source import Node
@@ -20,7 +21,7 @@ from hardening_seccomp import findings, groups, question, spec
 from hardening_seccomp.actions import ALLOW
 from hardening_seccomp.conditions import Rule
 from hardening_seccomp.diagrams import constant
-from hardening_seccomp.host import SeccompFacts, check, probe
+from hardening_seccomp.host import SeccompFacts, check, inputs, probe
 from hardening_seccomp.settings import SeccompSettings
 from hardening_seccomp.table import TableReader, dump
 
@@ -75,6 +76,9 @@ class Seccomp(Mechanism[SeccompSettings]):
 
     def probe(self, host: Host) -> SeccompFacts:
         return probe(host)
+
+    def inputs(self, settings: SeccompSettings, context: Context) -> Inputs:
+        return inputs(context.host)
 
     def check(self, settings: SeccompSettings, context: Context) -> Iterable[Shortfall]:
         return check(settings, context)

@@ -5,6 +5,7 @@ Sources: moby ``profiles/seccomp``, containers/common ``pkg/seccomp`` (``seccomp
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -62,12 +63,14 @@ class Target:
 
 @attrs.frozen
 class DockerProfile:
-    """A resolved profile; ``architectures`` are the further ones that it allows, ``flags`` our words for them."""
+    """A resolved profile; ``architectures`` are the further ones that it allows, ``flags`` our words for them; ``digest`` is
+    the SHA-256 of the file that it was read from."""
 
     default: Action
     entries: tuple[tuple[str, Entry], ...]
     architectures: frozenset[str]
     flags: frozenset[str]
+    digest: str = ""
 
     @property
     def ambiguous(self) -> Sequence[str]:
@@ -86,7 +89,7 @@ def read_file(path: Path, target: Target, *, origin: object | None = None) -> Do
         data = safefile.read(path, f"the seccomp profile {path}", MAX_BYTES, hint=hint)
     except ProfileError as error:
         raise ProfileError(error.message, origin=origin or path, hint=error.hint) from None
-    return parse(data, target, origin=path)
+    return attrs.evolve(parse(data, target, origin=path), digest=hashlib.sha256(data).hexdigest())
 
 
 def parse(data: bytes, target: Target, *, origin: object | None = None) -> DockerProfile:

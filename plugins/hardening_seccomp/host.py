@@ -9,12 +9,13 @@ import attrs
 
 from hardening.errors import HardeningError, HostError
 from hardening.host import Host
+from hardening.inputs import Inputs, Unknown, environment, kernel, program
 from hardening.mechanism import Context, Shortfall
 from hardening.schema import REST
 from hardening_capabilities import CapabilitiesSettings
 from hardening_seccomp import groups
 from hardening_seccomp.actions import Action, Kind
-from hardening_seccomp.libseccomp import INSTALL, Libseccomp
+from hardening_seccomp.libseccomp import INSTALL, LIBRARY, Libseccomp
 from hardening_seccomp.oci import architecture_of
 from hardening_seccomp.settings import SeccompSettings
 
@@ -75,6 +76,24 @@ def probe(host: Host) -> SeccompFacts:
         return SeccompFacts(native, actions, Libseccomp.load())
     except HardeningError as error:
         return SeccompFacts(native, actions, None, error.message)
+
+
+def inputs(host: Host) -> Inputs:
+    """What decides the facts, and how a filter is compiled."""
+    yield from kernel(str(ACTIONS_AVAILABLE))
+    yield from environment("LD_LIBRARY_PATH", "LD_PRELOAD")
+    yield from program("/etc/ld.so.cache")
+    if host.of(SeccompFacts).library is None:
+        yield Unknown(host.of(SeccompFacts).problem)
+    for path in mapped(LIBRARY.partition(".")[0]):
+        yield from program(path)
+
+
+def mapped(stem: str) -> list[str]:
+    """The files of a library that are mapped into this process (proc_pid_maps(5))."""
+    rows = (line.split(maxsplit=5) for line in Path("/proc/self/maps").read_text(errors="surrogateescape").splitlines())
+    paths = {row[5] for row in rows if len(row) > 5}
+    return sorted(path for path in paths if path.rpartition("/")[2].startswith(stem))
 
 
 def check(settings: SeccompSettings, context: Context) -> Iterable[Shortfall]:

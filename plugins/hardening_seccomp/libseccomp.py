@@ -44,10 +44,10 @@ class Condition:
 
 @attrs.frozen
 class Libseccomp:
-    """An opened library. Methods raise `HardeningError` for what the library refuses."""
+    """An opened library; two of one version are equal. Methods raise `HardeningError` for what the library refuses."""
 
-    _ffi: Any
-    _lib: Any
+    _ffi: Any = attrs.field(eq=False)
+    _lib: Any = attrs.field(eq=False)
     version: tuple[int, int, int]
 
     @classmethod

@@ -12,6 +12,7 @@ from typing import Any
 
 import attrs
 
+from hardening import inputs
 from hardening.kinds import nearest
 from hardening.mechanism import Reading
 from hardening.schema import REQUIREMENT, REST, Family, Say, Schema, read_family, unknown_key
@@ -158,6 +159,7 @@ class TableReader:
         held = frozenset(f"CAP_{name}" for name in capabilities.added) if capabilities is not None else frozenset()
         target = docker.Target(facts.native, held, self.reading.host.kernel)
         self.profile = docker.read_file(path, target, origin=node.origin)
+        self.reading.looked.extend(inputs.file(path, self.profile.digest))
         for name, entry in self.profile.entries:
             self._add(name, partial(entry), node.origin, denied=False, by_name=False)
 

@@ -12,6 +12,7 @@ from typing import Any
 from hardening.findings import Finding
 from hardening.hookspecs import hookimpl
 from hardening.host import Host
+from hardening.inputs import Inputs
 from hardening.mechanism import Check, Context, Excess, Mechanism, Shortfall
 from hardening.spec import Fragment
 from hardening_selinux import findings, spec
@@ -31,6 +32,9 @@ class Selinux(Mechanism[SelinuxSettings]):
 
     def probe(self, host: Host) -> SelinuxFacts:
         return probe()
+
+    def inputs(self, settings: SelinuxSettings, context: Context) -> Inputs:
+        return spec.inputs(settings, context)
 
     def check(self, settings: SelinuxSettings, context: Context) -> Iterable[Shortfall]:
         return check(settings, context)

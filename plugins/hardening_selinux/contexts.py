@@ -37,10 +37,7 @@ def load(root: Path, policy: str) -> ContainerContexts:
 
     Raises `HostError` for a file that cannot be read or that holds what is no context.
     """
-    for path in (
-        root / "usr/share/containers/selinux/contexts",
-        root / "etc/selinux" / policy / "contexts/lxc_contexts",
-    ):
+    for path in places(root, policy):
         try:
             text = path.read_text()
         except FileNotFoundError:
@@ -49,6 +46,14 @@ def load(root: Path, policy: str) -> ContainerContexts:
             raise HostError(f"cannot read the policy's contexts: {error}", origin=path) from None
         return attrs.evolve(BUILT_IN, source=str(path), **_parse(text, path))
     return BUILT_IN
+
+
+def places(root: Path, policy: str) -> tuple[Path, Path]:
+    """The files that may say the contexts, the one that counts first."""
+    return (
+        root / "usr/share/containers/selinux/contexts",
+        root / "etc/selinux" / policy / "contexts/lxc_contexts",
+    )
 
 
 def _parse(text: str, path: Path) -> dict[str, Label]:

@@ -7,13 +7,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hardening import inputs as look
 from hardening import state
 from hardening.errors import ProfileError, SpecError
+from hardening.inputs import Inputs, Unknown
 from hardening.mechanism import Context, Excess
 from hardening.spec import Fragment, lookup
 from hardening_rootfs.settings import RootfsSettings
 from hardening_rootfs.volumes import Volume
-from hardening_selinux import mcs
+from hardening_selinux import contexts, mcs
 from hardening_selinux.host import SelinuxFacts, file_label, process_label
 from hardening_selinux.labels import CATEGORIES, Label, Level, Point
 from hardening_selinux.relabel import relabel, require_own_place
@@ -38,6 +40,21 @@ def contribute(settings: SelinuxSettings, context: Context, fragment: Fragment) 
     label = process_label(settings, facts)
     level = _level(settings, facts, label, context, fragment)
     _put(settings, facts, label.at(level), fragment)
+
+
+def inputs(settings: SelinuxSettings, context: Context) -> Inputs:
+    """The state of SELinux, and the policy's files. Volumes are relabelled at every run, for files come to be in them."""
+    yield from look.lines("/proc/filesystems", "nodev\tselinuxfs")
+    if context.host.of(SelinuxFacts).active:
+        facts = context.host.of(SelinuxFacts)
+        yield from look.mounts("selinuxfs")
+        # The kernel counts in `status` each load of a policy and each change of its mode.
+        yield from look.kernel("/proc/self/attr/current", f"{facts.mount}/status", f"{facts.mount}/enforce")
+        yield from look.kernel(f"{facts.mount}/policyvers", f"{facts.mount}/mls")
+        for path in ("/etc/selinux/config", *contexts.places(Path("/"), facts.policy)):
+            yield from look.file(path)
+    for volume in wanted_volumes(settings, context):
+        yield Unknown(f"rootfs.volumes.{volume.target} is relabelled")
 
 
 def prepare(settings: SelinuxSettings, context: Context, document: Mapping[str, Any]) -> None:
@@ -95,8 +112,9 @@ def _level(
         return Level.of_pair(mcs.choose(categories), sensitivity)
     base = state.directory()
     bundle = context.bundle.absolute()
-    # What lies in the state directory is made for one run, and goes with it.
-    lease = mcs.reserve(base / "selinux/mcs", None if bundle.is_relative_to(base) else bundle, categories)
+    # What lies there is made for one run, and goes with it; any other bundle keeps its pair for as long as it exists.
+    single = bundle.is_relative_to(base / "bundles")
+    lease = mcs.reserve(base / "selinux/mcs", None if single else bundle, categories)
     fragment.lease(lease.path)
     return Level.of_pair(lease.pair, sensitivity)
 

@@ -19,6 +19,7 @@ from hardening import hookspecs, plugins
 from hardening.errors import PluginError
 from hardening.findings import Finding, Severity
 from hardening.hookspecs import hookimpl, hookspec
+from hardening.inputs import Input, Unknown
 from hardening.mechanism import Option
 from hardening.plugins import Plugin, Plugins
 from hardening.runtime import Refusal, Verdict, require_admission
@@ -230,18 +231,42 @@ def test_every_hook_s_order_of_calls_is_that_of_the_plugins_names() -> None:
         def hardening_admit() -> Any:
             calls.append(f"{name} admit")
 
-        return plugin(name, hardening_mechanisms, hardening_runtimes, hardening_inspect, hardening_admit)
+        @hookimpl
+        def hardening_inputs() -> Any:
+            calls.append(f"{name} inputs")
+            return ()
+
+        hooks = (hardening_mechanisms, hardening_runtimes, hardening_inspect, hardening_admit, hardening_inputs)
+        return plugin(name, *hooks)
 
     anything: Any = None
     loaded = Plugins([calling("c"), calling("a"), calling("b")])
     loaded.inspect(anything, anything)
     loaded.admit(anything)
-    assert calls == [f"{name} {hook}" for hook in ("mechanisms", "runtimes", "inspect", "admit") for name in "abc"]
+    assert not loaded.inputs(anything, anything)
+    order = ("mechanisms", "runtimes", "inspect", "admit", "inputs")
+    assert calls == [f"{name} {hook}" for hook in order for name in "abc"]
+
+
+def test_a_plugin_that_judges_says_what_it_looks_at() -> None:
+    @hookimpl
+    def hardening_admit() -> Any:
+        return None
+
+    @hookimpl
+    def hardening_inputs(composition: Any, host: Any) -> Any:
+        return (Input("file", f"/etc/{composition}/{host}"),)
+
+    anything: Any = "x"
+    silent = Plugins([plugin("a", hardening_admit)]).inputs(anything, anything)
+    assert silent == [Unknown("the plugin a judges, and does not say what it looks at")]
+    open_ = Plugins([plugin("a", hardening_admit, hardening_inputs)]).inputs(anything, anything)
+    assert open_ == [Input("file", "/etc/x/x")]
 
 
 def test_no_hook_takes_the_first_result_only() -> None:
     specs = [value for name, value in vars(hookspecs).items() if name.startswith("hardening_")]
-    assert len(specs) == 4
+    assert len(specs) == 5
     for spec in specs:
         options = getattr(spec, "hardening_spec", None)
         assert options is not None, spec

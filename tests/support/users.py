@@ -137,9 +137,12 @@ def program(user: User) -> str:
     for package in (REPOSITORY / "hardening", *REPOSITORY.glob("plugins/*"), *REPOSITORY.glob("profiles/*")):
         if package.is_dir():
             shutil.copytree(package, site / package.name, dirs_exist_ok=True, ignore=skip)
-    text = script.read_text().split("\n", 1)[1]
     copy = folder / "bin/hardening"
-    copy.write_text(f"#!{folder}/bin/python\n{text}")
+    shutil.copy(script, copy)
+    whole = folder / "bin/hardening-cli"
+    text = script.with_name(whole.name).read_text().split("\n", 1)[1]
+    whole.write_text(f"#!{folder}/bin/python\n{text}")
+    whole.chmod(0o755)
     copy.chmod(0o755)
     subprocess.run(["chmod", "-R", "go+rX", str(folder)], check=True)
     return str(copy)

@@ -1,0 +1,84 @@
+"""``hardening plan``: what is stored of earlier runs."""
+
+from __future__ import annotations
+
+import shlex
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hardening.cli import output
+
+
+@click.group("plan", short_help="List and clear what is kept of earlier runs.")
+def command() -> None:
+    """What `run` has composed and `launch` has judged is kept, and used again while nothing has changed that decided it."""
+
+
+@command.command("list", epilog="\b\nExamples:\n  hardening plan list\n  hardening plan list --json\n")
+@click.option("--json", "as_json", is_flag=True, help="Show it as JSON.")
+def list_plans(as_json: bool) -> None:
+    """List the slots, the one used last first."""
+    from hardening import plans, state
+    from hardening.launch.plans import FOLDER
+    from hardening.report.table import Table
+
+    entries = [_entry(item) for item in plans.stored(state.location() / FOLDER) if item.whole or item.running]
+    if as_json:
+        output.show_json(entries)
+        return
+    rows = tuple(
+        (
+            entry["slot"],
+            entry["used"],
+            "running" if entry["running"] else "",
+            shlex.join(entry["command"]) or entry["bundle"],
+        )
+        for entry in entries
+    )
+    output.show_table(Table(("slot", "used", "state", "command"), rows))
+
+
+@command.command("clear")
+def clear() -> None:
+    """Remove every slot that is not in use."""
+    from hardening import plans
+
+    count = plans.clear()
+    output.show(f"{count} {'slot' if count == 1 else 'slots'} removed")
+
+
+def _entry(item: Any) -> dict[str, Any]:
+    import json
+
+    try:
+        document = json.loads((item.path / "bundle/config.json").read_bytes())
+        words = document["process"]["args"]
+    except (OSError, ValueError, KeyError, TypeError):
+        words = []
+    return {
+        "slot": f"{item.path.parent.name[:12]}/{item.path.name}",
+        "used": datetime.fromtimestamp(item.used / 1e9).astimezone().isoformat(timespec="seconds"),
+        "running": item.running,
+        "command": words,
+        "bundle": _elsewhere(item.path),
+    }
+
+
+def _elsewhere(path: Path) -> str:
+    """The bundle of a verdict."""
+    import os
+
+    from hardening.errors import LaunchError
+    from hardening.launch.plans import read
+
+    try:
+        slot = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            return str(read(slot, str(path)).get("bundle", ""))
+        finally:
+            os.close(slot)
+    except (OSError, LaunchError):
+        return ""

@@ -1,0 +1,52 @@
+"""The frame of every program of the launch stage: the process as the caller left it, and errors as one message."""
+
+from __future__ import annotations
+
+from hardening.errors import EXIT_LAUNCHER, HardeningError, LaunchError
+from hardening.launch.signals import signal
+from hardening.launch.system import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def guarded(action: Callable[[], int]) -> int:
+    """The exit code of an action in a process that is as the caller left it; what goes wrong becomes a message."""
+    # Python turns SIGINT into an exception and ignores SIGPIPE; the command must find both as the caller had them.
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)
+    try:
+        open_standard_descriptors()
+        return action()
+    except HardeningError as error:
+        code = error.exit_code if isinstance(error, LaunchError) else EXIT_LAUNCHER
+        complain(str(error))
+    except OSError as error:
+        code = EXIT_LAUNCHER
+        complain(f"the launch failed: {error}")
+    except MemoryError:
+        code = EXIT_LAUNCHER
+        complain("the launch failed: out of memory\nhint: give it more memory (ulimit -v, the cgroup's limit)")
+    return code
+
+
+def open_standard_descriptors() -> None:
+    """Open /dev/null where the caller has closed 0, 1 or 2, or the next descriptor that is opened would be taken for it."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open("/dev/null", os.O_RDWR), True)
+
+
+def complain(text: str) -> None:
+    """Write a message to standard error."""
+    # A message may quote what a container's files say: no control character of theirs may reach the terminal.
+    shown = "".join(char if char.isprintable() or char == "\n" else repr(char)[1:-1] for char in text)
+    try:
+        os.write(2, f"hardening: {shown}\n".encode("utf-8", "backslashreplace"))
+    except OSError:
+        return

@@ -1,0 +1,203 @@
+"""Looks: what a composition depends on, asked again in the same words.
+
+A look is a kind and an argument, and gives a text; a stored plan holds the text that each of its looks gave when it was
+composed. Long texts, and all values of the environment, are there as SHA-256 only. No look blocks, and none raises.
+"""
+
+from __future__ import annotations
+
+import _stat as stat
+import errno
+
+from hardening.launch import files
+from hardening.launch.filterdigest import sha256
+from hardening.launch.system import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MAX_BYTES = 16 << 20
+ABSENT = "-"
+_LONGEST = 64
+_PACKAGES = (".dist-info", ".egg-info", ".egg-link", ".pth")
+
+
+def look(kind: str, argument: str) -> str:
+    """The text of one look; `KeyError` for a kind that there is not."""
+    return KINDS[kind](argument)
+
+
+def name(path: str) -> str:
+    """One name, not followed: the mode of what it stands for, its owner, and the target of a link (lstat(2)). As long as
+    each name on a way is the same, the way leads to the same place."""
+    try:
+        status = os.lstat(path)
+        target = f" {os.readlink(path)}" if stat.S_ISLNK(status.st_mode) else ""
+    except OSError as error:
+        return _failure(error)
+    return f"{status.st_mode:o} {status.st_uid}{target}"
+
+
+def file(path: str) -> str:
+    """The content of a regular file, or of one that the kernel makes up."""
+    try:
+        return _digest(_read(path))
+    except OSError as error:
+        return _failure(error)
+
+
+def lines(argument: str) -> str:
+    """The lines of a file that begin with certain words: the argument is the path and each word, between newlines."""
+    path, *words = argument.split("\n")
+    try:
+        text = _read(path).decode("utf-8", "surrogateescape")
+    except OSError as error:
+        return _failure(error)
+    return _short("\n".join(line for line in text.split("\n") if line.startswith(tuple(words))))
+
+
+def code(path: str) -> str:
+    """A file that is too large or one of too many to be read: its inode, mode, size, and times of change (stat(2)). Any
+    change of its content, owner or attributes sets the last of these, and nobody can set it to what they like."""
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        return _failure(error)
+    return f"{status.st_ino} {status.st_mode:o} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
+
+
+def entries(path: str) -> str:
+    """The names in a directory, with the type of each and the targets of links."""
+    try:
+        with os.scandir(path) as found:
+            rows = sorted(_entry(entry) for entry in found)
+    except OSError as error:
+        return _failure(error)
+    return _short("\n".join(rows))
+
+
+def _entry(entry: os.DirEntry[str]) -> str:
+    if entry.is_symlink():
+        return f"{entry.name} l {os.readlink(entry.path)}"
+    return f"{entry.name} {'d' if entry.is_dir(follow_symlinks=False) else 'f'}"
+
+
+def names(path: str) -> str:
+    """The names in a directory, and nothing else of them."""
+    try:
+        return _short(" ".join(sorted(os.listdir(path))))
+    except OSError as error:
+        return _failure(error)
+
+
+def empty(path: str) -> str:
+    """Whether a directory holds nothing."""
+    try:
+        return "no" if os.listdir(path) else "yes"
+    except OSError as error:
+        return _failure(error)
+
+
+def access(argument: str) -> str:
+    """What the caller may do with a file, of the letters before the path: ``rw /sys/fs/cgroup`` (access(2))."""
+    letters, _, path = argument.partition(" ")
+    modes = {"r": os.R_OK, "w": os.W_OK, "x": os.X_OK}
+    return "".join(letter for letter in letters if os.access(path, modes[letter])) or ABSENT
+
+
+def mounts(kinds: str) -> str:
+    """The mounts of the caller, without the numbers that each mount namespace gives them anew; of the named types of file
+    systems only, or of all (proc_pid_mountinfo(5))."""
+    wanted = kinds.split()
+    rows = []
+    try:
+        text = _read("/proc/self/mountinfo").decode("utf-8", "surrogateescape")
+    except OSError as error:
+        return _failure(error)
+    for line in text.split("\n"):
+        before, _, after = line.partition(" - ")
+        if not wanted or after.partition(" ")[0] in wanted:
+            rows.append(" ".join((*before.split(" ")[2:6], after)))
+    return _short("\n".join(rows))
+
+
+def packages(path: str) -> str:
+    """The packages that are installed in a directory of `sys.path`, with their versions, and the links to others."""
+    try:
+        found = sorted(entry for entry in os.listdir(path) if entry.endswith(_PACKAGES))
+    except OSError as error:
+        return _failure(error)
+    return _short(
+        "\n".join(f"{entry} {code(f'{path}/{entry}')}" if entry.endswith(".pth") else entry for entry in found)
+    )
+
+
+def variable(key: str) -> str:
+    """A variable of the environment, of which only the digest is told."""
+    variables: dict[bytes, bytes] = os.environ  # type: ignore[assignment]  # which `posix` has as bytes
+    value = variables.get(files.encode(key))
+    return ABSENT if value is None else sha256(value)
+
+
+KINDS: dict[str, Callable[[str], str]] = {
+    "name": name,
+    "file": file,
+    "lines": lines,
+    "code": code,
+    "entries": entries,
+    "names": names,
+    "empty": empty,
+    "access": access,
+    "mounts": mounts,
+    "packages": packages,
+    "variable": variable,
+}
+
+
+def tree(directory: str) -> str:
+    """Everything below a directory, by mode, owner, group, and content's size or link's target. Raises `OSError`."""
+    rows: list[str] = []
+    _grow(directory, "", rows)
+    return sha256("\n".join(sorted(rows)).encode("utf-8", "surrogateescape"))
+
+
+def _grow(directory: str, above: str, rows: list[str]) -> None:
+    with os.scandir(directory) as found:
+        for entry in found:
+            status = entry.stat(follow_symlinks=False)
+            what = ""
+            if stat.S_ISLNK(status.st_mode):
+                what = os.readlink(entry.path)
+            elif stat.S_ISDIR(status.st_mode):
+                _grow(entry.path, f"{above}{entry.name}/", rows)
+            else:
+                what = str(status.st_size)
+            rows.append(f"{above}{entry.name} {status.st_mode:o} {status.st_uid} {status.st_gid} {what}")
+
+
+def _read(path: str) -> bytes:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file")
+        parts = []
+        left = MAX_BYTES
+        while left > 0 and (part := os.read(fd, min(left, 1 << 16))):
+            parts.append(part)
+            left -= len(part)
+        return b"".join(parts)
+    finally:
+        os.close(fd)
+
+
+def _failure(error: OSError) -> str:
+    return ABSENT if error.errno in (errno.ENOENT, errno.ENOTDIR) else f"!{error.errno}"
+
+
+def _digest(data: bytes) -> str:
+    return sha256(data)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST else sha256(text.encode("utf-8", "surrogateescape"))

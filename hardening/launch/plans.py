@@ -1,0 +1,234 @@
+"""Stored plans: what a command line came to the last time, and all that decided it.
+
+A plan lies in a *slot*, a directory of the caller's state directory: `plan.json`, and for ``hardening run`` the bundle
+beside it. One launch at a time uses such a bundle: it holds the slot under flock(2). A plan counts only while every look
+that its composition took gives the same again (`hardening.launch.looks`), and while the files of its bundle are what they
+were. Nothing is believed that somebody else than the caller could have written.
+"""
+
+from __future__ import annotations
+
+import _stat as stat
+import fcntl
+import sys
+
+from hardening import __version__
+from hardening.errors import LaunchError
+from hardening.launch import bundle as bundles
+from hardening.launch import files, jsontext, looks
+from hardening.launch.bundle import Bundle
+from hardening.launch.filterdigest import sha256
+from hardening.launch.frozen import Frozen
+from hardening.launch.system import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+FOLDER = "plans"
+FILE = "plan.json"
+BUNDLE = "bundle"
+#: Changed by every change of what is stored and how it is read.
+FORMAT = 1
+_OTHERS = stat.S_IWGRP | stat.S_IWOTH
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class Found(Frozen):
+    """A plan that counts. ``words`` are the arguments of the launch stage before the bundle, ``lock`` is the descriptor
+    that holds the slot, -1 for a bundle elsewhere."""
+
+    bundle: Bundle
+    words: tuple[str, ...]
+    notes: tuple[str, ...]
+    path: tuple[str, ...]
+    lock: int
+
+
+def state(environment: Mapping[str, str]) -> str:
+    """Where the state directory of the caller is or would be; nothing is made or looked at."""
+    explicit = environment.get("HARDENING_STATE")
+    if explicit:
+        return files.absolute(explicit)
+    if os.geteuid() == 0:
+        return "/run/hardening"
+    runtime = environment.get("XDG_RUNTIME_DIR")
+    if runtime and os.access(runtime, os.W_OK):
+        return files.join(runtime, "hardening")
+    return files.join(environment.get("XDG_STATE_HOME") or f"{_home(environment)}/.local/state", "hardening")
+
+
+def _home(environment: Mapping[str, str]) -> str:
+    """The caller's home directory; `OSError` where there is none."""
+    home = environment.get("HOME")
+    if home is None:
+        import pwd
+
+        try:
+            home = pwd.getpwuid(os.getuid()).pw_dir
+        except KeyError:
+            raise OSError("the caller has no home directory") from None
+    return home.rstrip("/")
+
+
+def key(words: Sequence[str]) -> str:
+    """The name of what was typed and where: the words, the folder, the caller, the versions. Raises `OSError`."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    host = os.uname()
+    facts = (
+        FORMAT,
+        __version__,
+        sys.version,
+        host.release,
+        host.machine,
+        tuple(words),
+        os.getcwd(),
+        os.getresuid(),
+        os.getresgid(),
+        sorted(os.getgroups()),
+        mask,
+        has_input(),
+        # What changes how Python starts, and which modules it finds.
+        sorted(item for item in files.environment().items() if item[0].startswith("PYTHON")),
+    )
+    return sha256(repr(facts).encode("utf-8", "surrogateescape"))
+
+
+def has_input() -> bool:
+    """Whether standard input was given for a command to read: a pipe or a file. A terminal is there in any case."""
+    mode = os.fstat(0).st_mode
+    return stat.S_ISFIFO(mode) or stat.S_ISREG(mode)
+
+
+def find(words: Sequence[str]) -> Found | None:
+    """The plan for a command line, with its slot locked; None where there is none that counts."""
+    opened: list[int] = []
+    try:
+        place, name = state(files.environment()), key(words)
+        for step in (place, FOLDER, name):
+            opened.append(own(step, _DIRECTORY, opened[-1] if opened else None))
+        shelf = f"{place}/{FOLDER}/{name}"
+        seen: dict[tuple[str, str], str] = {}
+        for slot in _recent_first(opened[-1]):
+            found = _try(f"{shelf}/{slot}", slot, opened[-1], seen)
+            if found is not None:
+                return found
+    except OSError:
+        return None
+    finally:
+        for fd in opened:
+            os.close(fd)
+    return None
+
+
+def own(name: str, flags: int, directory: int | None = None) -> int:
+    """Open what belongs to the caller, and what no other can write; raises `OSError` for anything else."""
+    fd = os.open(name, flags, dir_fd=directory)
+    status = os.fstat(fd)
+    if status.st_uid != os.geteuid() or status.st_mode & _OTHERS:
+        os.close(fd)
+        raise PermissionError(f"{name} belongs to another user, or can be written by others")
+    return fd
+
+
+def _recent_first(shelf: int) -> list[str]:
+    names = os.listdir(shelf)
+    if len(names) > 1:
+        names.sort(key=lambda name: os.stat(name, dir_fd=shelf, follow_symlinks=False).st_mtime_ns, reverse=True)
+    return names
+
+
+def _try(path: str, name: str, shelf: int, seen: dict[tuple[str, str], str]) -> Found | None:
+    """The plan of one slot if it counts. One that never will again loses its file."""
+    try:
+        slot = own(name, _DIRECTORY, shelf)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(slot, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        plan = read(slot, path)
+        loaded = _usable(plan, path, slot, seen)
+        if loaded is None:
+            os.close(slot)
+            return None
+        os.utime(slot)
+    except (OSError, LaunchError, KeyError, TypeError, AttributeError):
+        os.close(slot)
+        return None
+    if plan["bundle"]:
+        os.close(slot)
+        slot = -1
+    return Found(
+        bundle=loaded,
+        words=tuple(plan["words"]),
+        notes=tuple(plan["notes"]),
+        path=tuple(plan["path"]),
+        lock=slot,
+    )
+
+
+def _usable(plan: dict[str, Any], path: str, slot: int, seen: dict[tuple[str, str], str]) -> Bundle | None:
+    """The bundle of a plan if all is as it was."""
+    place = plan["bundle"] or f"{path}/{BUNDLE}"
+    wrong = mismatch(plan, seen)
+    if not wrong:
+        try:
+            if plan["bundle"] or _is_whole(plan, place):
+                return bundles.load(place, plan["config"])
+        except (OSError, LaunchError):
+            wrong = BUNDLE
+    if not wrong.startswith("variable "):  # the next call may have the value again
+        os.unlink(FILE, dir_fd=slot)
+    return None
+
+
+def read(slot: int, path: str) -> dict[str, Any]:
+    """The plan in an open slot. Raises `OSError` or `LaunchError` for one that is missing, broken or not the caller's."""
+    fd = own(FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, slot)
+    try:
+        parts = []
+        while part := os.read(fd, 1 << 18):
+            parts.append(part)
+    finally:
+        os.close(fd)
+    digest, _, text = b"".join(parts).partition(b"\n")
+    if sha256(text).encode() != digest:
+        raise LaunchError("is not what was written", origin=f"{path}/{FILE}")
+    plan: dict[str, Any] = jsontext.parse(text, path)  # type: ignore[assignment]
+    return plan
+
+
+def mismatch(plan: dict[str, Any], seen: dict[tuple[str, str], str]) -> str:
+    """The first look that gives another text than at the composition, or ''. ``seen`` are those taken already."""
+    if plan["until"] and today() > plan["until"]:
+        return "the last day of an exception"
+    for kind, table in plan["inputs"].items():
+        look = looks.KINDS[kind]
+        for argument, text in table.items():
+            found = seen.get((kind, argument))
+            if found is None:
+                found = seen[kind, argument] = look(argument)
+            if found != text:
+                return f"{kind} {argument}"
+    return ""
+
+
+def today() -> str:
+    """The day by the caller's calendar, as in ``2030-12-31``."""
+    from time import localtime
+
+    now = localtime()
+    return f"{now[0]:04}-{now[1]:02}-{now[2]:02}"
+
+
+def _is_whole(plan: dict[str, Any], bundle: str) -> bool:
+    """Whether a slot's bundle is as it was written. `config.json` is held to its digest where it is read."""
+    status = os.lstat(bundle)
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & _OTHERS:
+        return False
+    for name, digest in plan["files"].items():
+        if looks.file(f"{bundle}/{name}") != digest:
+            return False
+    return bool(looks.tree(bundle) == plan["tree"])

@@ -1,0 +1,64 @@
+"""The start of ``hardening run`` and ``hardening launch``: a plan that is ready is run by this process, and everything
+else is left to the whole program, which replaces it by execve(2).
+
+It runs without `site` and imports what the launch stage imports. Whatever is not as expected is no error here: the whole
+program finds it again, and has the words for it.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from hardening.errors import LaunchError
+from hardening.launch import files, plans
+from hardening.launch.guarded import guarded
+from hardening.launch.system import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from hardening.launch.plans import Found
+
+#: A shell that asks how to complete a line gets its answer from the whole program.
+COMPLETING = "_HARDENING_COMPLETE"
+
+
+def main(program: str) -> int:
+    """Run the plan for the words in `sys.argv`; ``program`` is the path of the whole program. The exit code."""
+    return guarded(lambda: _run(program, sys.argv[1:]))
+
+
+def _run(program: str, words: list[str]) -> int:
+    found = plans.find(words) if COMPLETING not in files.environment() else None
+    if found is None:
+        hand_over(program, words)
+    sys.path += [place for place in found.path if place not in sys.path]
+    from hardening.launch.main import launch, parse
+
+    arguments = parse([*_named(found), found.bundle.directory])
+    if found.notes:
+        os.write(2, "".join(f"{note}\n" for note in found.notes).encode("utf-8", "backslashreplace"))
+    return launch(arguments, found.bundle)
+
+
+def _named(found: Found) -> list[str]:
+    """The arguments of the launch stage, with a name for this launch that no other one has."""
+    words = list(found.words)
+    identity = os.urandom(6).hex()
+    for option, value in (("--id", identity), ("--record", f"{files.parent(_value(words, '--record'))}/{identity}")):
+        if option in words:
+            words[words.index(option) + 1] = value
+    return words
+
+
+def _value(words: list[str], option: str) -> str:
+    return words[words.index(option) + 1] if option in words else ""
+
+
+def hand_over(program: str, words: list[str]) -> NoReturn:
+    """Replace this process by the whole program. Raises `LaunchError` where that cannot be."""
+    try:
+        os.execv(program, ["hardening", *words])
+    except OSError as error:
+        raise LaunchError(f"cannot start {program}: {error.strerror}", hint="install hardening again") from None

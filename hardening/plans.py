@@ -1,0 +1,375 @@
+"""Storing what was composed, so that a stack that has not changed is not composed again (`hardening.launch.plans` reads it).
+
+What is stored is ready to run: a bundle in a slot of its own, whose path is known before mechanisms contribute to it, and
+beside it everything that decided it. The inputs are looked at after the host was checked and before anything is contributed:
+a change in between makes the plan one that never counts, not one that counts wrongly.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import attrs
+
+from hardening import bundle as bundles
+from hardening import inputs, state
+from hardening.errors import HardeningError, LaunchError
+from hardening.inputs import Input, Unknown
+from hardening.launch import leases, looks, plans
+from hardening.launch.command import START
+from hardening.launch.filterdigest import sha256
+from hardening.launch.jsontext import parse
+from hardening.layers import SUFFIX
+from hardening.plugins import GROUP
+from hardening.spec import CONFIG
+
+if TYPE_CHECKING:
+    from hardening.compose import Composition
+    from hardening.host import Host
+    from hardening.layers import SearchPath
+    from hardening.mechanism import Context
+    from hardening.plugins import Plugins
+    from hardening.runtime import Runtime
+    from hardening.spec import Spec
+
+#: Slots of one command line, and of all: those in use besides are made for one run. The ones used last stay.
+SLOTS_EACH = 32
+SLOTS = 256
+_LOCK = "lock"
+
+
+@attrs.frozen
+class Slot:
+    """A slot that this process holds: its directory, and the descriptor with the lock."""
+
+    path: Path
+    lock: int
+
+    @property
+    def bundle(self) -> Path:
+        """Where its bundle is."""
+        return self.path / plans.BUNDLE
+
+
+@attrs.frozen
+class Basis:
+    """What decided a composition: ``seen`` are the texts of its looks, ``until`` is the last day on which it counts,
+    ``unknown`` says what no look can tell, and then nothing is stored."""
+
+    seen: dict[str, dict[str, str]]
+    until: str
+    unknown: tuple[str, ...]
+
+
+@attrs.frozen
+class Start:
+    """The command of the launch stage as a plan keeps it: its arguments before the bundle, and where it imports from."""
+
+    words: tuple[str, ...]
+    path: tuple[str, ...]
+
+    @classmethod
+    def of(cls, argv: Sequence[str]) -> Start | None:
+        """Of the argv that a runtime made; None for one that starts something else."""
+        if list(argv[:5]) != [sys.executable, "-I", "-S", "-c", START] or len(argv) < 7:
+            return None
+        return cls(tuple(argv[6:-1]), tuple(argv[5].split(":")))
+
+    def argv(self, words: Sequence[str], bundle: Path) -> list[str]:
+        """The command of the launch stage with other arguments."""
+        return [sys.executable, "-I", "-S", "-c", START, ":".join(self.path), *words, str(bundle)]
+
+
+def of_composition(
+    plugins: Plugins, search: SearchPath, composition: Composition, context: Context, runtime: Runtime
+) -> Basis:
+    """The basis of a bundle that is to be composed."""
+    found = [
+        *_of_profiles(composition, search),
+        *composition.looked,
+        *(
+            item
+            for mechanism in composition.mechanisms
+            for item in mechanism.inputs(composition.settings[mechanism.name], context)
+        ),
+    ]
+    ends = [item.expires for layer in composition.stack.layers for item in layer.exceptions if item.expires is not None]
+    return _basis(plugins, context.host, composition, runtime, found, min(ends).isoformat() if ends else "")
+
+
+def of_verdict(plugins: Plugins, host: Host, runtime: Runtime) -> Basis:
+    """The basis of the verdict on a bundle that exists."""
+    return _basis(plugins, host, None, runtime, [], "")
+
+
+def _basis(
+    plugins: Plugins,
+    host: Host,
+    composition: Composition | None,
+    runtime: Runtime,
+    found: Iterable[Input | Unknown],
+    until: str,
+) -> Basis:
+    everything = [
+        *_of_caller(host),
+        *_of_packages(),
+        *found,
+        *runtime.inputs(host),
+        *plugins.inputs(composition, host),
+    ]
+    unknown = tuple(item.reason for item in everything if isinstance(item, Unknown))
+    seen = inputs.take(item for item in everything if isinstance(item, Input)) if not unknown else {}
+    return Basis(seen, until, unknown)
+
+
+def _of_caller(host: Host) -> inputs.Inputs:
+    yield from inputs.kernel("/proc/sys/kernel/random/boot_id", "/proc/self/uid_map")
+    yield from inputs.environment("HOME", "XDG_CONFIG_HOME")
+    yield from inputs.accounts(host.uid)
+
+
+def _of_profiles(composition: Composition, search: SearchPath) -> Iterator[Input]:
+    """The profiles as they were read, and every place where one of their names was looked for."""
+    for layer in composition.stack.layers:
+        if layer.document.file is not None:
+            yield from inputs.file(layer.document.file, layer.document.digest)
+    for name in composition.stack.names:
+        if "/" not in name and not name.endswith(SUFFIX):
+            for folder in search.folders:
+                yield from inputs.way(os.path.abspath(folder.path / (name + SUFFIX)))
+
+
+def _of_packages() -> Iterator[Input]:
+    """Which packages there are, and what they announce to this program."""
+    yield Input("code", sys.executable)
+    yield Input("code", os.path.join(sys.prefix, "pyvenv.cfg"))
+    for place in dict.fromkeys(os.path.abspath(entry) for entry in sys.path):
+        yield Input("packages", place)
+        for path in sorted(Path(place).glob("*-info/entry_points.txt")):
+            if f"[{GROUP}" in path.read_text(errors="replace"):
+                yield Input("code", str(path))
+
+
+def _of_code() -> Iterator[Input]:
+    """The modules that took part, but for those of the standard library."""
+    library = os.path.dirname(os.__file__)
+    for module in list(sys.modules.values()):
+        file = getattr(module, "__file__", None)
+        if not file or (os.path.dirname(file).startswith(library) and "-packages" not in file):
+            continue
+        yield Input("code", os.path.abspath(file))
+
+
+def _started() -> int:
+    """When this process began, in nanoseconds since the epoch, not later than it did (proc_pid_stat(5))."""
+    ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+    uptime = float(Path("/proc/uptime").read_text().split()[0])
+    return time.time_ns() - int((uptime - ticks / os.sysconf("SC_CLK_TCK")) * 1e9) - 20_000_000
+
+
+def reserve(words: Sequence[str]) -> Slot | None:
+    """A new slot for a command line; None where none can be had, for which no reason stops a run."""
+    try:
+        base = state.directory() / plans.FOLDER
+        shelf = base / plans.key(words)
+        for path in (base, shelf):
+            state.make(path)
+            os.close(plans.own(str(path), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW))
+        with _locked(base):
+            evict(base, SLOTS - 1)
+            state.make(shelf)
+            if len(os.listdir(shelf)) >= SLOTS_EACH:
+                return None
+            path = shelf / secrets.token_hex(6)
+            state.make(path)
+            lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            return Slot(path, lock)
+    except (OSError, HardeningError):
+        return None
+
+
+def drop(slot: Slot) -> None:
+    """Give a slot up, with all that is in it."""
+    _remove(slot.path)
+    os.close(slot.lock)
+
+
+def store(
+    slot: Slot,
+    basis: Basis,
+    start: Start,
+    spec: Spec,
+    notes: Sequence[str],
+    looked: Iterable[Input] = (),
+    *,
+    lasting: bool = True,
+) -> bool:
+    """Write the bundle of a slot, and its plan if it is ``lasting``. False where the bundle is good for one run only.
+    ``looked`` is what decided the notes. Raises `LaunchError` where the bundle cannot be written."""
+    bundles.write(spec, slot.bundle)
+    if not lasting:
+        return False
+    contents = {name: content for name, content in spec.files.items() if isinstance(content, bytes)}
+    try:
+        for name in (CONFIG, *(name for name in contents if "/" not in name)):
+            # It holds the words and the variables of the command, which are nobody else's to read.
+            (slot.bundle / name).chmod(0o600)
+        files = {name: sha256(content) for name, content in contents.items() if content}
+        seen = {kind: dict(table) for kind, table in basis.seen.items()}
+        later = [*looked, *(Input("name", path) for path in leases.paths(spec.document, CONFIG))]
+        for kind, table in inputs.take(later).items():
+            seen[kind] = table | seen.get(kind, {})
+        return _write(
+            slot.path,
+            seen,
+            {
+                "until": basis.until,
+                "notes": list(notes),
+                "words": list(start.words),
+                "path": list(start.path),
+                "bundle": "",
+                "config": sha256(spec.config),
+                "files": files,
+                "tree": looks.tree(str(slot.bundle)),
+            },
+        )
+    except OSError:
+        return False
+
+
+def store_verdict(words: Sequence[str], basis: Basis, start: Start, bundle: Path, digest: str) -> None:
+    """Keep that a bundle elsewhere, whose configuration has this SHA-256, was admitted. A failure to write is no error: the
+    bundle is judged again."""
+    slot = None if basis.unknown else reserve(words)
+    if slot is None:
+        return
+    plan = {
+        "until": basis.until,
+        "notes": [],
+        "words": list(start.words),
+        "path": list(start.path),
+        "bundle": str(bundle),
+        "config": digest,
+    }
+    try:
+        written = _write(slot.path, basis.seen, plan)
+    except OSError:
+        written = False
+    if written:
+        os.close(slot.lock)
+    else:
+        drop(slot)
+
+
+def _write(slot: Path, seen: dict[str, dict[str, str]], plan: Mapping[str, object]) -> bool:
+    """Write a plan under its name once it is whole. False where code may have changed since it was loaded."""
+    code = seen.get("code", {}) | {item.argument: looks.look("code", item.argument) for item in _of_code()}
+    started = _started()
+    if any(int(text.split()[4]) >= started for text in code.values() if " " in text):
+        return False
+    seen = seen | {"code": code}
+    text = json.dumps({"inputs": seen, **plan}, ensure_ascii=True, separators=(",", ":")).encode()
+    partial = slot / f".{plans.FILE}"
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(sha256(text).encode() + b"\n" + text)
+    partial.rename(slot / plans.FILE)
+    return True
+
+
+@contextmanager
+def _locked(base: Path) -> Iterator[None]:
+    descriptor = os.open(base / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@attrs.frozen
+class Stored:
+    """A slot on disk. ``used`` is when it was used last (nanoseconds since the epoch), ``running`` whether it is in use."""
+
+    path: Path
+    used: int
+    running: bool
+    whole: bool
+
+
+def stored(base: Path) -> list[Stored]:
+    """All slots below a folder of plans, the ones used last first. Raises `OSError`."""
+    found = []
+    for path in base.glob("*/*"):
+        try:
+            lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        try:
+            running = False
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                running = True
+            found.append(Stored(path, os.fstat(lock).st_mtime_ns, running, (path / plans.FILE).exists()))
+        finally:
+            os.close(lock)
+    return sorted(found, key=lambda item: item.used, reverse=True)
+
+
+def evict(base: Path, kept: int) -> int:
+    """Remove slots that hold no plan, and those used least recently beyond ``kept``; never one that is in use. How many."""
+    whole = 0
+    removed = 0
+    for item in stored(base):
+        whole += item.whole or item.running
+        if not item.running and (not item.whole or whole > kept):
+            removed += _take_away(item.path)
+    for shelf in base.iterdir():
+        with suppress(OSError):  # not empty, or no directory
+            shelf.rmdir()
+    return removed
+
+
+def clear() -> int:
+    """Remove every slot that is not in use; how many there were."""
+    base = state.location() / plans.FOLDER
+    if not base.is_dir():
+        return 0
+    with _locked(base):
+        return evict(base, 0)
+
+
+def _take_away(path: Path) -> bool:
+    try:
+        lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _remove(path)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(lock)
+    return True
+
+
+def _remove(path: Path) -> None:
+    """Remove a slot with what its bundle has reserved; what has no plan any more is believed by nobody."""
+    (path / plans.FILE).unlink(missing_ok=True)
+    with suppress(OSError, LaunchError):
+        config = path / plans.BUNDLE / CONFIG
+        leases.remove(leases.paths(parse(config.read_bytes(), str(config)), str(config)))
+    shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,38 @@
+"""What the mechanism looks at for its settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from hardening import inputs as look
+from hardening.inputs import Input, Inputs, Unknown
+from hardening.mechanism import Context
+from hardening_process import cgroups, facts, users
+from hardening_process.findings import is_secret
+from hardening_process.host import stated_ceilings
+from hardening_process.passwd import within
+from hardening_process.settings import ProcessSettings
+
+
+def inputs(settings: ProcessSettings, context: Context) -> Inputs:
+    """The caller's limits and environment, the root's accounts, and the cgroups where there are ceilings. A variable that
+    holds a secret, by its name, is no part of a stored bundle."""
+    yield from facts.inputs()
+    passed = settings.environment.having(True)
+    yield from look.environment(*passed)
+    for name in (*passed, *(name for name, value in settings.set_environment.named.items() if value is not None)):
+        if is_secret(name):
+            yield Unknown(f"{name} is, by its name, a secret")
+    yield from look.accounts(context.host.uid)
+    yield from _accounts(users.root(context))
+    if stated_ceilings(settings) or settings.cgroup:
+        yield from cgroups.inputs()
+
+
+def _accounts(root: Path) -> Iterator[Input]:
+    for name in ("etc/passwd", "etc/group"):
+        yield from look.way(name, root=str(root))
+        path = within(root, name)
+        if path is not None:
+            yield Input("file", str(path))

@@ -1,0 +1,79 @@
+"""What the mechanism looks at for its settings: names, links and listings of the host and of the root."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterator
+
+from hardening import inputs as look
+from hardening.inputs import Input, Inputs, Unknown
+from hardening.mechanism import Context
+from hardening_rootfs import hidden, spec
+from hardening_rootfs.findings import SOCKETS
+from hardening_rootfs.host import RootfsFacts
+from hardening_rootfs.paths import is_below, on_host
+from hardening_rootfs.settings import RootfsSettings
+from hardening_rootfs.spec import Planned
+
+
+def inputs(settings: RootfsSettings, context: Context) -> Inputs:
+    """Everything that decides the mounts and the skeleton. A skeleton that the command can write to is made anew for each
+    run."""
+    yield from look.environment(*hidden.VARIABLES)
+    yield from look.way("/sys/fs/cgroup/cgroup.controllers")
+    yield from _secrets(settings, context.host.of(RootfsFacts).private)
+    yield from _shown(settings)
+    planned, secret = spec.plan(settings, context), spec.shown_secrets(settings, context)
+    root = settings.path.path
+    for path in (*planned, *(item.target.path for item in planned.values()), *secret):
+        yield from look.way(path, root=root)
+    yield from _inside_volumes(planned)
+    built = spec.build(settings, planned, secret)
+    if built is None:
+        return
+    if not settings.read_only:
+        yield Unknown("the command can write to its root")
+    for path in built.opened:
+        yield Input("entries", on_host(root, path))
+        if spec.spares(settings):
+            yield from (Input("empty", on_host(root, name)) for name in _directories(root, path))
+
+
+def _directories(root: str, path: str) -> list[str]:
+    """The directories in one of a root, as paths in it."""
+    with os.scandir(on_host(root, path)) as found:
+        return [os.path.join(path, entry.name) for entry in found if entry.is_dir(follow_symlinks=False)]
+
+
+def _secrets(settings: RootfsSettings, private: tuple[str, ...]) -> Iterator[Input]:
+    for member in sorted({*settings.hidden_paths.having(True), *hidden.PATHS}):
+        for path in private if member == hidden.HOME else (member,):
+            yield from look.pattern(path)
+    if not settings.path.is_host:
+        yield from look.mounts()
+        for path in hidden.STORES:
+            yield from look.way(path)
+
+
+def _shown(settings: RootfsSettings) -> Iterator[Input]:
+    """The root, what is shown of the host, and what is masked by patterns."""
+    root = settings.path.path
+    yield from look.way(root)
+    yield from look.access("rx", root)
+    volumes = settings.mounted_volumes()
+    for path in (*(volume.source for volume in volumes), *settings.devices.having(True), *(SOCKETS if volumes else ())):
+        yield from look.way(path)
+    for members in (settings.masked_paths, settings.read_only_paths):
+        for path in members.having(True):
+            if glob.has_magic(path):
+                of_kernel = path.startswith(("/proc/", "/sys/"))
+                yield from look.pattern(path if of_kernel else on_host(glob.escape(root), path))
+
+
+def _inside_volumes(planned: dict[str, Planned]) -> Iterator[Input]:
+    """The mount points that a volume has to have already."""
+    for path in planned:
+        for cover, item in planned.items():
+            if is_below(path, cover) and item.mount["type"] == "bind":
+                yield from look.way(os.path.join(item.mount["source"], os.path.relpath(path, cover)))
