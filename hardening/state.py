@@ -43,7 +43,7 @@ def make(path: Path) -> None:
 
 def location() -> Path:
     """Where the state directory is or would be; nothing is made or looked at."""
-    return Path(state(os.environ))
+    return Path(state(os.environ, os.geteuid()))
 
 
 def _unusable(path: Path, reason: str) -> LaunchError:

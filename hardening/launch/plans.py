@@ -46,12 +46,12 @@ class Found(Frozen):
     lock: int
 
 
-def state(environment: Mapping[str, str]) -> str:
-    """Where the state directory of the caller is or would be; nothing is made or looked at."""
+def state(environment: Mapping[str, str], uid: int) -> str:
+    """Where the state directory of a user is or would be; nothing is made or looked at."""
     explicit = environment.get("HARDENING_STATE")
     if explicit:
         return files.absolute(explicit)
-    if os.geteuid() == 0:
+    if uid == 0:
         return "/run/hardening"
     runtime = environment.get("XDG_RUNTIME_DIR")
     if runtime and os.access(runtime, os.W_OK):
@@ -106,7 +106,7 @@ def find(words: Sequence[str]) -> Found | None:
     """The plan for a command line, with its slot locked; None where there is none that counts."""
     opened: list[int] = []
     try:
-        place, name = state(files.environment()), key(words)
+        place, name = state(files.environment(), os.geteuid()), key(words)
         for step in (place, FOLDER, name):
             opened.append(own(step, _DIRECTORY, opened[-1] if opened else None))
         shelf = f"{place}/{FOLDER}/{name}"
