@@ -122,18 +122,24 @@ class Supervisor:
         (pid_namespaces(7)): Ctrl-C and kill(1) would not end a command that says nothing of them, nor Ctrl-Z stop it. What
         a terminal sends, it sends to all processes of a job (termios(3)).
         """
-        if not ((typed or number in JOB_CONTROL) and self._send_to_job(number)):
-            self.send_signal(number)
-        self._stopping |= number == signal.SIGTSTP
+        job = typed or number in JOB_CONTROL
+        self._send(number, job=job)
         # What the caller ignores, by nohup(1) say, is to end nothing.
-        ignored = signal.getsignal(number) == signal.SIG_IGN
-        if ignored or number not in ENDING | {signal.SIGTSTP} or not drops(self.pid, number):
+        if number not in ENDING | {signal.SIGTSTP} or signal.getsignal(number) == signal.SIG_IGN:
             return
+        status = _status(self.pid)
         if number == signal.SIGTSTP:
-            self.send_signal(signal.SIGSTOP)
-        else:
+            self._stopping = True
+            # The kernel stops nobody by it in a session without a shell (setpgid(2), orphaned process groups).
+            if acts_by_default(status, number):
+                self._send(signal.SIGSTOP, job=job)
+        elif is_first(status) and acts_by_default(status, number):
             self._ended_by = number
             self.send_signal(signal.SIGKILL)
+
+    def _send(self, number: int, *, job: bool) -> None:
+        if not (job and self._send_to_job(number)):
+            self.send_signal(number)
 
     def _send_to_job(self, number: int) -> bool:
         """Send a signal to the command's process group; False where it leads none."""
@@ -299,17 +305,26 @@ def stand_between(number: int) -> tuple[int, int] | None:
     return reader, writer
 
 
-def drops(pid: int, number: int) -> bool:
-    """Whether the kernel drops a signal for a process: the first one of a PID namespace, with the default action."""
+def _status(pid: int) -> dict[str, str]:
+    """The fields of /proc/PID/status; none of a process that has ended."""
     try:
         lines = files.read(f"/proc/{pid}/status").split("\n")
-    except OSError:  # it has ended
+    except OSError:
+        return {}
+    return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+
+
+def is_first(status: dict[str, str]) -> bool:
+    """Whether a process is the first one of a PID namespace below this one."""
+    numbers = status.get("NSpid", "").split()
+    return len(numbers) > 1 and numbers[-1] == "1"
+
+
+def acts_by_default(status: dict[str, str], number: int) -> bool:
+    """Whether a process neither handles nor ignores nor blocks a signal."""
+    if "SigCgt" not in status:
         return False
-    fields = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
-    numbers = fields["NSpid"].split()
-    if len(numbers) < 2 or numbers[-1] != "1":
-        return False
-    return not (int(fields["SigCgt"], 16) | int(fields["SigIgn"], 16) | int(fields["SigBlk"], 16)) >> (number - 1) & 1
+    return not any(int(status[name], 16) >> (number - 1) & 1 for name in ("SigCgt", "SigIgn", "SigBlk"))
 
 
 def exit_code(status: int) -> int:

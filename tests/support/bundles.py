@@ -16,7 +16,7 @@ from typing import Any
 import attrs
 
 from tests.support import runs, users
-from tests.support.features import require
+from tests.support.features import available, require
 from tests.support.users import User, ordinary
 
 BUSYBOX = "/usr/bin/busybox"
@@ -252,3 +252,29 @@ def status_of(pid: int) -> dict[str, str]:
     """The fields of /proc/PID/status."""
     text = Path(f"/proc/{pid}/status").read_text()
     return {key: value.strip() for key, value in (line.split(":", 1) for line in text.splitlines())}
+
+
+_CGROUP2_ALONE = """
+mount --make-rslave /
+umount --lazy /sys/fs/cgroup
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+exec "$@"
+"""
+
+
+def crun_alone(bundle: Path) -> list[str]:
+    """The command line of a plain ``crun run``, without anything of ours, to compare with. Needs root."""
+    require("root")
+    argv = [
+        "crun",
+        "--root",
+        str(bundle.parent / "crun"),
+        "run",
+        "--bundle",
+        str(bundle),
+        f"alone-{os.urandom(4).hex()}",
+    ]
+    if available("cgroup2-unified"):
+        return argv
+    require("cgroup2-mount")
+    return ["unshare", "--mount", "sh", "-e", "-c", _CGROUP2_ALONE, "sh", *argv]
