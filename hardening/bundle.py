@@ -23,21 +23,37 @@ def write(spec: Spec, path: Path) -> None:
     try:
         partial.mkdir()
         try:
-            partial.chmod(0o711)
-            for name, content in spec.files.items():
-                _write_file(partial / name, content)
-            _write_file(partial / CONFIG, spec.config)
+            _fill(spec, partial)
             # rename(2) replaces an empty directory and refuses any other.
             partial.rename(path)
         except OSError:
             shutil.rmtree(partial, ignore_errors=True)
             raise
     except OSError as error:
-        raise LaunchError(
-            f"cannot write the bundle: {error.strerror}",
-            origin=path,
-            hint="choose a directory that does not exist yet, in one that you can write to",
-        ) from None
+        raise _not_written(path, error) from None
+
+
+def fill(spec: Spec, path: Path) -> None:
+    """Write the bundle into ``path``, an empty directory that nobody else looks at yet. Raises `LaunchError`."""
+    try:
+        _fill(spec, path)
+    except OSError as error:
+        raise _not_written(path, error) from None
+
+
+def _fill(spec: Spec, path: Path) -> None:
+    path.chmod(0o711)
+    for name, content in spec.files.items():
+        _write_file(path / name, content)
+    _write_file(path / CONFIG, spec.config)
+
+
+def _not_written(path: Path, error: OSError) -> LaunchError:
+    return LaunchError(
+        f"cannot write the bundle: {error.strerror}",
+        origin=path,
+        hint="choose a directory that does not exist yet, in one that you can write to",
+    )
 
 
 def _write_file(path: Path, content: File) -> None:

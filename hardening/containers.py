@@ -19,7 +19,6 @@ import attrs
 from hardening import state
 from hardening.errors import HardeningError, UsageError
 from hardening.launch.container_state import (
-    ABANDONED,
     BEING_MADE,
     DESCRIPTION,
     EXIT,
@@ -123,7 +122,7 @@ def known() -> list[Container]:
     for name in names:
         container = _read(place / name)
         if container is None:
-            _sweep(place / name)
+            _sweep(place, name)
         elif container.auto_remove and not container.running:
             with suppress(FileNotFoundError):
                 remove(str(container.path), None)
@@ -132,11 +131,17 @@ def known() -> list[Container]:
     return sorted(found, key=lambda item: item.created)
 
 
-def _sweep(path: Path) -> None:
+def _sweep(place: Path, name: str) -> None:
     """Remove what a stage that was killed had not made complete, or had half removed."""
-    with suppress(FileNotFoundError, NotADirectoryError):
-        if path.stat().st_ctime < time.time() - ABANDONED and not is_held(str(path)):
-            remove(str(path), None)
+    folder = open_directory(str(place))
+    try:
+        # Nobody is between making one and locking it now.
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        with suppress(FileNotFoundError, NotADirectoryError):
+            if not is_held(name, folder):
+                remove(name, folder)
+    finally:
+        os.close(folder)
 
 
 def _read(path: Path) -> Container | None:

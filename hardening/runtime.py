@@ -62,7 +62,8 @@ class LaunchRequest:
     """How a bundle is to be launched. ``container_id`` names it; ``remove`` deletes the bundle afterwards; ``receipt``
     is a file to write the kernel's report to; ``sha256`` is the digest of the ``config.json`` that was admitted, and the
     launch stage refuses any other; it is empty for a bundle that the caller has just written. ``container`` says what is
-    written down of it, and whether it is detached; that is asked only of a runtime that `Runtime.detaches`."""
+    written down of it, and whether it is detached; that is asked only of a runtime that `Runtime.detaches`. ``hold`` is the
+    descriptor that holds a bundle to be removed locked, -1 for none."""
 
     container_id: str
     state: Path
@@ -71,6 +72,7 @@ class LaunchRequest:
     receipt: Path | None = None
     sha256: str = ""
     container: Container | None = None
+    hold: int = -1
 
 
 class Runtime(ABC):

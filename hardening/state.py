@@ -36,9 +36,13 @@ def directory() -> Path:
 
 def make(path: Path) -> None:
     """Make a directory of mode 0711, whatever the umask, unless something of its name is there. Raises `OSError`."""
-    with suppress(FileExistsError):
-        path.mkdir()
-        path.chmod(0o711)
+    # Not by chmod(2) afterwards: one who is killed in between would leave it closed to the mapped ids for ever.
+    umask = os.umask(0)
+    try:
+        with suppress(FileExistsError):
+            path.mkdir(0o711)
+    finally:
+        os.umask(umask)
 
 
 def location() -> Path:

@@ -75,7 +75,7 @@ def command(
 
     The root is the host's own, read-only and with its secrets hidden, unless a profile or an option names another.
     """
-    from hardening import pipeline, state
+    from hardening import bundles, pipeline, state
     from hardening.cli import stored
     from hardening.cli.missing import advice, looked_at
     from hardening.runtime import LaunchRequest
@@ -102,7 +102,7 @@ def command(
     checked = pipeline.check(composition, here.host, command, None)
     lasts = not (fresh or target is not None or (container is not None and container.detach))
     with stored.slot(here, composition, checked, engine, launch, wanted=lasts) as kept:
-        bundle = kept.slot.bundle if kept is not None else start.folder() / identity
+        bundle = kept.slot.bundle if kept is not None else bundles.folder() / identity
         plan = _plan(here, composition, command, engine, bundle, checked)
         lines = [] if quiet else [*_notes(plan, interactive=interactive)]
         missing = advice(plan.spec, command[0])
@@ -111,7 +111,7 @@ def command(
         shown = [output.note(line) for line in lines]
         if kept is not None:
             kept.start(plan.spec, shown, [*looked_at(plan.spec, command[0])], lasting=not missing)
-        start.start_new(plan.spec, bundle, engine.command(bundle, attrs.evolve(launch, remove=True)))
+        start.start_new(plan.spec, bundle, engine, attrs.evolve(launch, remove=True))
 
 
 def _plan(

@@ -15,11 +15,10 @@ from hardening.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, HardeningError
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-    from hardening.runtime import Runtime
+    from hardening.runtime import LaunchRequest, Runtime
     from hardening.spec import Spec
 
 DEFAULT_RUNTIME = "native"
-SWEEP_AFTER = 60.0  # seconds that a stage has to lock its bundle
 MIN_DESCRIPTORS = 32
 
 
@@ -85,49 +84,6 @@ def require_installed(runtime: Runtime) -> None:
         )
 
 
-def folder() -> Path:
-    """Where bundles of running commands stand; made if it is missing. Raises `LaunchError`."""
-    from hardening import state
-
-    path = state.directory() / "bundles"
-    try:
-        state.make(path)
-    except OSError as error:
-        raise LaunchError(
-            f"cannot make the folder for bundles: {error.strerror}",
-            origin=path,
-            hint="set HARDENING_STATE to a directory of your own",
-        ) from None
-    sweep(path)
-    return path
-
-
-def sweep(place: Path) -> None:
-    """Remove the bundles of launch stages that were killed: the old ones among those that nobody holds locked.
-
-    A stage holds the bundle that it is to remove under flock(2), from a moment after this command has written it.
-    """
-    import fcntl
-    import shutil
-    import time
-
-    oldest = time.time() - SWEEP_AFTER
-    for entry in os.scandir(place):
-        try:
-            if not entry.is_dir(follow_symlinks=False) or entry.stat(follow_symlinks=False).st_ctime > oldest:
-                continue
-            fd = os.open(entry.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except OSError:  # another sweep was faster
-            continue
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(entry.path, ignore_errors=True)
-        except BlockingIOError:  # its container runs
-            pass
-        finally:
-            os.close(fd)
-
-
 def require_descriptors() -> None:
     """Raise `LaunchError` where the launch stage could open too few files to launch, or to remove its bundle again."""
     opened: list[int] = []
@@ -143,18 +99,22 @@ def require_descriptors() -> None:
             os.close(descriptor)
 
 
-def start_new(spec: Spec, bundle: Path, argv: list[str]) -> NoReturn:
+def start_new(spec: Spec, bundle: Path, engine: Runtime, launch: LaunchRequest) -> NoReturn:
     """Write a bundle and replace this process by its launch stage; on any failure no bundle stays behind."""
-    from hardening.bundle import write
+    import shutil
+
+    from attrs import evolve
+
+    from hardening import bundles
+    from hardening.bundle import fill
 
     require_descriptors()
+    lock = bundles.make(bundle)
     try:
-        write(spec, bundle)
-        start(argv)
+        fill(spec, bundle)
+        start(engine.command(bundle, evolve(launch, hold=lock)))
     finally:
         # Only reached where exec did not happen.
-        import shutil
-
         shutil.rmtree(bundle, ignore_errors=True)
 
 

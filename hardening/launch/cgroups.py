@@ -13,9 +13,12 @@ from hardening.launch.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from hardening.launch.plan import Resources
 
 REMOVE_ATTEMPTS = 200
+MADE, CLAIMED = "made ", "claimed "  # how the words of `Cgroup.tell` begin
 REMOVE_PAUSE = 0.01  # seconds; the kernel empties a group shortly after its last process is reaped
 
 
@@ -29,11 +32,15 @@ class Hierarchy(Frozen):
 
 
 class Cgroup:
-    """The groups of one container, one a hierarchy that limits something."""
+    """The groups of one container, one a hierarchy that limits something.
 
-    def __init__(self) -> None:
+    ``tell`` hears of each group before it is made, and once it is this container's alone: words for `remove_left`.
+    """
+
+    def __init__(self, tell: Callable[[str], None] | None = None) -> None:
         self._directories: list[tuple[str, bool]] = []  # (path, whether it is v2), deepest last
         self._claims: list[int] = []
+        self._tell = tell or (lambda _word: None)
 
     def create(self, path: str, resources: Resources | None, needs: dict[str, list[tuple[bool, str, str]]]) -> None:
         """Make the groups and write the limits; `LaunchError` when this host or caller cannot."""
@@ -61,8 +68,7 @@ class Cgroup:
         controllers: list[str],
         needs: dict[str, list[tuple[bool, str, str]]],
     ) -> None:
-        relative = path.strip("/") if path.startswith("/") else files.join(hierarchy.own.strip("/"), path)
-        parts = [part for part in relative.split("/") if part]
+        parts = _parts(hierarchy, path)
         directory = hierarchy.mount
         origin = "config.json:/linux/cgroupsPath"
         try:
@@ -70,8 +76,11 @@ class Cgroup:
                 if hierarchy.unified:
                     _enable(directory, controllers)
                 directory = files.join(directory, part)
+                if not files.exists(directory):
+                    self._tell(f"{MADE}{directory}")
                 if index == len(parts) - 1:
                     self._claims.append(_claim(directory))
+                    self._tell(f"{CLAIMED}{directory}")
                 elif not _make_directory(directory):
                     continue
                 self._directories.append((directory, hierarchy.unified))
@@ -102,23 +111,81 @@ class Cgroup:
         """Kill what is left inside and remove the groups that `create` made. `OSError` when one cannot be removed."""
         leaves = self._leaves()
         for directory, _ in reversed(self._directories):
-            for attempt in range(REMOVE_ATTEMPTS):
-                try:
-                    os.rmdir(directory)
-                    break
-                except FileNotFoundError:
-                    break
-                except OSError as error:
-                    if error.errno == errno.EBUSY and directory not in leaves:
-                        break  # a parent that holds the group of another container by now
-                    if error.errno != errno.EBUSY or attempt == REMOVE_ATTEMPTS - 1:
-                        raise
-                    _kill_members(directory)
-                    select.select([], [], [], REMOVE_PAUSE)
+            if directory in leaves:
+                _kill_and_remove(directory)
+            else:
+                _remove_if_empty(directory)
         self._directories.clear()
         for claim in self._claims:
             os.close(claim)
         self._claims.clear()
+
+
+def _parts(hierarchy: Hierarchy, path: str) -> list[str]:
+    """The names from the mount point of a hierarchy to the group of a path, which may be relative to the own one."""
+    relative = files.join(hierarchy.own, path)
+    return [part for part in relative.split("/") if part]
+
+
+def remove_abandoned(path: str) -> None:
+    """Remove the groups of a path, with what is left inside, unless a launch holds them. `OSError`."""
+    for hierarchy in read_hierarchies():
+        directory = "/".join((hierarchy.mount, *_parts(hierarchy, path)))
+        try:
+            held = _hold(directory)
+        except OSError:
+            continue
+        try:
+            _kill_and_remove(directory)
+        finally:
+            os.close(held)
+
+
+def remove_left(words: Sequence[str]) -> None:
+    """Remove the groups of a launch that was killed, by what it told of them: with their members where it had claimed
+    them, else only where they are empty and nobody's. `OSError`."""
+    claimed = {word.removeprefix(CLAIMED) for word in words if word.startswith(CLAIMED)}
+    for directory in claimed:
+        _kill_and_remove(directory)
+    for word in reversed(words):
+        if word.startswith(MADE):
+            remove_unclaimed(word.removeprefix(MADE))
+
+
+def remove_unclaimed(directory: str) -> None:
+    """Remove a group that is empty and that no launch holds; leave any other."""
+    try:
+        held = _hold(directory)
+    except OSError:
+        return
+    try:
+        _remove_if_empty(directory)
+    finally:
+        os.close(held)
+
+
+def _kill_and_remove(directory: str) -> None:
+    for attempt in range(REMOVE_ATTEMPTS):
+        try:
+            os.rmdir(directory)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            if error.errno != errno.EBUSY or attempt == REMOVE_ATTEMPTS - 1:
+                raise
+            _kill_members(directory)
+            select.select([], [], [], REMOVE_PAUSE)
+        else:
+            return
+
+
+def _remove_if_empty(directory: str) -> None:
+    """Remove a group, unless it holds processes, or the group of another container by now."""
+    try:
+        os.rmdir(directory)
+    except OSError as error:
+        if error.errno not in (errno.EBUSY, errno.ENOENT):
+            raise
 
 
 def _claim(directory: str) -> int:
@@ -233,26 +300,26 @@ def _swap(resources: Resources) -> tuple[str, str]:
 
 
 def read_hierarchies() -> tuple[Hierarchy, ...]:
-    """The cgroup hierarchies that this process sees mounted, v1 first."""
+    """The cgroup hierarchies that this process sees mounted, v1 first; of two mounts at one place the one on top."""
     own: dict[str, str] = {}
     for line in files.read("/proc/self/cgroup").rstrip("\n").split("\n"):
         _, controllers, path = line.split(":", 2)
         for controller in controllers.split(","):
             own[controller.removeprefix("name=")] = path
-    found: list[Hierarchy] = []
+    found: dict[str, Hierarchy] = {}
     for line in files.read("/proc/self/mountinfo").rstrip("\n").split("\n"):
         before, _, after = line.partition(" - ")
         mount = before.split(" ")[4]
         kind, _, options = after.split(" ", 2)
         if kind == "cgroup2":
             names = tuple(files.read(f"{mount}/cgroup.controllers").split())
-            found.append(Hierarchy(mount=mount, controllers=names, unified=True, own=own.get("", "/")))
+            found[mount] = Hierarchy(mount=mount, controllers=names, unified=True, own=own.get("", "/"))
         elif kind == "cgroup":
             listed = (name.removeprefix("name=") for name in options.split(","))
             names = tuple(name for name in listed if name in own)
             path = own[names[0]] if names else "/"
-            found.append(Hierarchy(mount=mount, controllers=names, unified=False, own=path))
-    return tuple(sorted(found, key=lambda entry: entry.unified))
+            found[mount] = Hierarchy(mount=mount, controllers=names, unified=False, own=path)
+    return tuple(sorted(found.values(), key=lambda entry: entry.unified))
 
 
 def _enable(directory: str, controllers: list[str]) -> None:

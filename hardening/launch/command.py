@@ -56,15 +56,16 @@ def stage_command(
     receipt: str | os.PathLike[str] | None = None,
     sha256: str = "",
     identity: str = "",
+    hold: int = -1,
     runtime: ExternalRuntime | None = None,
     container: Container | None = None,
 ) -> list[str]:
     """The argv to `os.execv`: this interpreter, isolated and without `site`, on the compiled launch stage.
 
-    ``sha256`` is the digest of the `config.json` that was checked: the stage refuses any other. ``identity`` names the
-    launch in records, and the container under another runtime, which needs one. Without ``container`` nothing is written
-    down of it for `hardening ps`. ``sys.path`` gets only the directories that hold `hardening` and `_cffi_backend`, behind
-    the standard library.
+    ``sha256`` is the digest of the `config.json` that was checked: the stage refuses any other. ``hold`` is an inheritable
+    descriptor that holds the bundle locked. ``identity`` names the launch in records, and the container under another
+    runtime, which needs one. Without ``container`` nothing is written down of it for `hardening ps`. ``sys.path`` gets only
+    the directories that hold `hardening` and `_cffi_backend`, behind the standard library.
     """
     argv = [sys.executable, "-I", "-S", "-c", START, ":".join(_directories())]
     if keep_stdin:
@@ -73,6 +74,8 @@ def stage_command(
         argv.append("--remove")
     if receipt is not None:
         argv += ["--receipt", os.fspath(receipt)]
+    if hold >= 0:
+        argv += ["--hold", str(hold)]
     if sha256:
         argv += ["--sha256", sha256]
     if identity:

@@ -24,7 +24,7 @@ EXIT = "exit"
 LOG = "log"
 OLD_LOG = "log.1"
 BEING_MADE = "."  # how the name of a directory begins that is not complete
-ABANDONED = 60.0  # seconds after which one that nobody holds has been abandoned
+KILLED = 128 + 9  # the exit code for a container that died with its stage
 STARTTIME = 19  # the field after the name in parentheses, proc_pid_stat(5)
 
 
@@ -43,8 +43,9 @@ class Entry:
         with Step(f"write the container down in {parent}", hint="set HARDENING_STATE to a directory of your own"):
             place = _open_or_make(parent)
             try:
+                # Whoever looks for what nobody holds must not look between the making of one and its lock.
+                fcntl.flock(place, fcntl.LOCK_EX if unique_name else fcntl.LOCK_SH)
                 if unique_name:
-                    fcntl.flock(place, fcntl.LOCK_EX)
                     refuse_taken(parent, place, unique_name)
                 self._create(place, identity)
             finally:
@@ -128,6 +129,10 @@ class Watcher:
         """Take output of the container."""
         raise NotImplementedError
 
+    def abandon(self) -> None:
+        """Called by the guard, in a copy of this process as it was after `prepare`, when this process was killed."""
+        raise NotImplementedError
+
 
 class Attached(Watcher):
     """Writes a container of the foreground down once its command runs, so that others can find it, and takes that away."""
@@ -151,6 +156,9 @@ class Attached(Watcher):
             # What others see of it is no reason to end a command that runs.
             os.write(2, f"hardening: `hardening ps` will not show this container: {error}\n".encode())
         return True
+
+    def abandon(self) -> None:
+        abandon(self.arguments.record, keep=False)
 
     def end(self, code: int) -> None:
         """Take the container away, and tell those who wait how it ended."""
@@ -251,6 +259,27 @@ def remove(path: str, place: int | None) -> None:
     finally:
         os.close(fd)
     os.rmdir(path, dir_fd=place)
+
+
+def abandon(path: str, *, keep: bool) -> None:
+    """Do what the stage of a container would have done, had it not been killed: tell those who wait, and remove the
+    container, unless it had run and is to be kept. Raises `OSError`."""
+    from hardening.launch import jsontext
+
+    for place in (f"{files.parent(path)}/{BEING_MADE}{files.base(path)}", path):
+        try:
+            text = files.read(f"{place}/{DESCRIPTION}")
+        except FileNotFoundError:
+            text = "{}"
+        found = jsontext.parse(text.encode(), place) if text else {}
+        if isinstance(found, dict) and found.get("process") is not None:
+            files.write(f"{place}/{EXIT}", encode({"code": KILLED, "finished": time.time()}))
+            if keep:
+                return
+        try:
+            remove(place, None)
+        except FileNotFoundError:
+            continue
 
 
 def encode(value: object) -> str:

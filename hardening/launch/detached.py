@@ -11,7 +11,7 @@ import sys
 
 from hardening.errors import EXIT_LAUNCHER, HardeningError, LaunchError
 from hardening.launch import files
-from hardening.launch.container_state import Watcher, identify, is_held, remove
+from hardening.launch.container_state import Watcher, abandon, identify, is_held, remove
 from hardening.launch.failure import Step
 from hardening.launch.outputlog import OutputLog
 from hardening.launch.signals import signal
@@ -125,6 +125,9 @@ class Detached(Watcher):
     def write(self, number: int, data: bytes) -> None:
         if self._log is not None:
             self._log.write(number, data)
+
+    def abandon(self) -> None:
+        abandon(self.arguments.record, keep=not self.arguments.auto_remove)
 
     def end(self, code: int) -> None:
         """Keep the exit code."""

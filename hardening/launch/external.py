@@ -16,22 +16,28 @@ from hardening.launch import abi, jsontext, kernel, receipt
 from hardening.launch.bundle import Bundle
 from hardening.launch.failure import Step
 from hardening.launch.frozen import Frozen
+from hardening.launch.guard import Guard
 from hardening.launch.signals import signal
 from hardening.launch.supervise import TERMINAL_USE, Supervisor, block_signals, kill_orphans, stand_between
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from hardening.launch.container_state import Watcher
     from hardening.launch.record import Recorder
 
 DELETE_ATTEMPTS = 50
 DELETE_PAUSE = 0.02  # seconds
-CREATE_PAUSE = 1.0  # seconds in which a runtime that was at work comes to an end
+CREATED = "created"  # to the guard; every other word is the pid of the runtime that creates
+CREATE_PAUSE = 1.0  # seconds in which a runtime that the guard has not heard of comes to an end
+CREATE_LONGEST = 60.0  # seconds that the guard gives a runtime that creates
 
 
 class Options(Frozen):
     """What the caller asks of a run. ``state`` is a directory for the runtime's own, ``identity`` the container's;
-    ``watcher`` learns of the run, ``recorder`` keeps the records."""
+    ``watcher`` learns of the run, ``recorder`` keeps the records. ``clean`` is called at its end, or by the guard with True
+    where this process is killed."""
 
     recorder: Recorder
     program: str
@@ -40,6 +46,7 @@ class Options(Frozen):
     keep_stdin: bool = False
     receipt: str = ""
     watcher: Watcher | None = None
+    clean: Callable[[bool], None] = lambda _killed: None
 
 
 def run(bundle: Bundle, options: Options) -> int:
@@ -77,7 +84,7 @@ class _Run:
 
     def run(self) -> int:
         """Create, watch, delete."""
-        guard = self._start_guard()
+        guard = Guard(self._clean_up)
         try:
             self._make_state()
             try:
@@ -86,42 +93,38 @@ class _Run:
                 self._delete()
                 remove_state(self._state)
         finally:
-            kill_orphans()  # the guard too, which has nothing to do any more
-            os.close(guard)
+            kill_orphans(spare=guard.pid)
+            self._options.clean(False)
+            guard.dismiss()
 
-    def _start_guard(self) -> int:
-        """Start a child that deletes the container should this process be killed: a pipe whose end tells it so.
-
-        A byte in the pipe says that the container is made. The child is in a session of its own, so that what kills
-        this process's group does not reach it; it has every signal blocked, as this process has.
-        """
-        reader, writer = os.pipe()
-        with Step("start a process"):
-            pid = kernel.clone(0)
-        if pid == 0:
-            try:
-                os.setsid()
-                os.close(writer)
-                container = self._container() if os.read(reader, 1) else None
-                if container is None:
-                    select.select([], [], [], CREATE_PAUSE)
-                os.read(reader, 1)
-                if container is not None:
-                    # By itself: crun does not delete a container whose bundle has been swept away meanwhile.
-                    kill(container)
-                self._delete()
+    def _clean_up(self, words: Iterator[str]) -> None:
+        """What the guard does: once this process is gone, end what the runtime has made, and remove it."""
+        creator = container = None
+        for word in words:
+            if word == CREATED:
+                container = self._container()
+            else:
+                creator = open_process(int(word))
+        if container is None:
+            # A runtime that is killed over its work leaves more than one that has done it.
+            select.select([creator] if creator is not None else [], [], [], CREATE_LONGEST if creator else CREATE_PAUSE)
+            container = self._container()
+        if container is not None:
+            # By itself: crun does not delete a container whose bundle has been swept away meanwhile.
+            kill(container)
+        try:
+            self._delete()
+            if os.path.isdir(self._state):
                 remove_state(self._state)
-            finally:
-                os._exit(0)
-        os.close(reader)
-        return writer
+        finally:
+            self._options.clean(True)
 
     def _container(self) -> int | None:
-        """A pidfd of the container's first process; None when it has ended already."""
+        """A pidfd of the container's first process; None when it has ended already, or was never made."""
         try:
             with open(os.path.join(self._state, "pid"), encoding="utf-8") as file:
-                return os.pidfd_open(int(file.read()))
-        except (FileNotFoundError, ProcessLookupError):
+                return open_process(int(file.read()))
+        except (FileNotFoundError, ValueError):
             return None
 
     def _make_state(self) -> None:
@@ -130,11 +133,11 @@ class _Run:
             os.makedirs(self._options.state, 0o711, exist_ok=True)
             os.mkdir(self._state, 0o700)
 
-    def _run(self, guard: int) -> int:
+    def _run(self, guard: Guard) -> int:
         listener = self._listen() if self._terminal else None
         standard, copies = self._standard_descriptors()
-        pid = self._create(standard)
-        os.write(guard, b"1")
+        pid = self._create(standard, guard)
+        guard.tell(CREATED)
         for fd in standard:
             os.close(fd)
         return self._watch(pid, listener, copies)
@@ -174,13 +177,14 @@ class _Run:
                 standard.append(pipe[1])
         return standard, copies
 
-    def _create(self, standard: list[int]) -> int:
+    def _create(self, standard: list[int], guard: Guard) -> int:
         pid_file = os.path.join(self._state, "pid")
         argv = self._argv("create", "--bundle", self._bundle.directory, "--pid-file", pid_file)
         if self._terminal:
             argv += ["--console-socket", os.path.join(self._state, "console")]
-        code = self._call([*argv, self._options.identity], standard)
-        if code != 0:
+        creator = self._spawn([*argv, self._options.identity], standard)
+        guard.tell(str(creator))
+        if os.waitstatus_to_exitcode(os.waitpid(creator, 0)[1]) != 0:
             raise self._failure("create")
         with open(pid_file, encoding="utf-8") as file:
             return int(file.read())
@@ -214,14 +218,18 @@ class _Run:
         return code
 
     def _spawn(self, argv: list[str], standard: list[int] | None) -> int:
-        """Start the runtime with this process's caller's signal mask; its pid."""
+        """Start the runtime with this process's caller's signal mask; its pid.
+
+        It has a process group of its own: what kills this one's must not stop a runtime in the middle of its work, of which
+        nobody but itself knows how far it has come.
+        """
         actions = [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(standard or ())]
         environment = {"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"}
         for name in ("XDG_RUNTIME_DIR", "HOME"):
             if name in os.environ:
                 environment[name] = os.environ[name]
         with Step(f"start {argv[0]}"):
-            return os.posix_spawn(argv[0], argv, environment, file_actions=actions, setsigmask=self._mask)
+            return os.posix_spawn(argv[0], argv, environment, file_actions=actions, setsigmask=self._mask, setpgroup=0)
 
     def _call(self, argv: list[str], standard: list[int] | None) -> int:
         return os.waitstatus_to_exitcode(os.waitpid(self._spawn(argv, standard), 0)[1])
@@ -256,6 +264,14 @@ class _Run:
         text = self._log_message() or "no reason given"
         name = os.path.basename(self._options.program)
         return LaunchError(f"{name} {verb}: {text}", exit_code=classify(text))
+
+
+def open_process(pid: int) -> int | None:
+    """A pidfd; None when the process has ended."""
+    try:
+        return os.pidfd_open(pid)
+    except ProcessLookupError:
+        return None
 
 
 def kill(process: int) -> None:

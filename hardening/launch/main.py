@@ -165,9 +165,19 @@ def _run_bundle(
     names: tuple[str, ...] = ()
     held: list[int] = []
     lock = None
+    is_bundle = arguments.remove and files.exists(files.join(arguments.bundle, "config.json"))
+
+    def clean(killed: bool) -> None:
+        if killed and watcher is not None:
+            watcher.abandon()
+        if is_bundle:
+            if held:
+                leases.remove(names)
+            remove_bundle(arguments.bundle)
+
     try:
         if arguments.remove:
-            lock = lock_bundle(arguments.bundle)
+            lock = lock_bundle(arguments.bundle) if arguments.hold < 0 else arguments.hold
         loaded = loaded or bundle.load(arguments.bundle, arguments.sha256)
         origin = files.join(loaded.directory, "config.json")
         recorder.describe(loaded.document, loaded.text, origin)
@@ -189,17 +199,21 @@ def _run_bundle(
                 receipt=arguments.receipt,
                 watcher=watcher,
                 recorder=recorder,
+                clean=clean,
             )
             return external.run(loaded, other)
         from hardening.launch import native
 
-        options = native.Options(keep_stdin=keep_stdin, receipt=arguments.receipt, watcher=watcher, recorder=recorder)
+        options = native.Options(
+            keep_stdin=keep_stdin,
+            receipt=arguments.receipt,
+            watcher=watcher,
+            recorder=recorder,
+            clean=clean if is_bundle or watcher is not None else None,
+        )
         return native.run(loaded, options)
     finally:
-        if arguments.remove:
-            if held:
-                leases.remove(names)
-            remove_bundle(arguments.bundle)
+        clean(False)
         if lock is not None:
             os.close(lock)
         leases.release(held)
@@ -216,10 +230,12 @@ def lock_bundle(directory: str) -> int:
 
 
 def remove_bundle(directory: str) -> None:
-    """Delete a bundle's directory and all in it, never through a symbolic link and never across a mount."""
-    if not files.exists(files.join(directory, "config.json")):
+    """Delete a bundle's directory and all in it, never through a symbolic link and never across a mount; one that is gone
+    already is fine."""
+    try:
+        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
         return
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         _remove_content(fd, os.fstat(fd).st_dev)
     finally:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from hardening.errors import LaunchError
 from hardening.launch import abi, config, files, inner, kernel, sources
 from hardening.launch.bundle import Bundle, load_filter
-from hardening.launch.cgroups import Cgroup, limits
+from hardening.launch.cgroups import Cgroup, limits, remove_left
 from hardening.launch.channel import Channel, pair
 from hardening.launch.failure import Step, from_message
 from hardening.launch.frozen import Frozen
+from hardening.launch.guard import Guard
 from hardening.launch.plan import Plan
 from hardening.launch.setup import NativeSupervisor
 from hardening.launch.signals import signal
@@ -17,6 +18,8 @@ from hardening.launch.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from hardening.launch import joins
     from hardening.launch.container_state import Watcher
     from hardening.launch.record import Recorder
@@ -24,13 +27,15 @@ if TYPE_CHECKING:
 
 class Options(Frozen):
     """What the caller asks of a run. ``receipt`` is a file to write, '' for none; ``watcher`` learns of the run,
-    ``recorder`` keeps the records."""
+    ``recorder`` keeps the records. ``clean`` is called at its end, or with True by the guard where this process was
+    killed."""
 
     recorder: Recorder
 
     keep_stdin: bool = False
     receipt: str = ""
     watcher: Watcher | None = None
+    clean: Callable[[bool], None] | None = None
 
 
 def run(bundle: Bundle, options: Options) -> int:
@@ -39,14 +44,31 @@ def run(bundle: Bundle, options: Options) -> int:
     program = load_filter(bundle, plan)
     _check_host(plan)
     mask = block_signals()
-    group = Cgroup()
+    with_group = plan.resources is not None or bool(plan.cgroups_path)
+    # Without a group, a bundle to be removed and an entry among the containers there is nothing that does not die with it.
+    guard = Guard(lambda words: _clean(words, options.clean)) if with_group or options.clean is not None else None
+    group = Cgroup(guard.tell if guard is not None else None)
     try:
-        if plan.resources is not None or plan.cgroups_path:
+        if with_group:
             group.create(plan.cgroups_path or f"hardening-{os.getpid()}", plan.resources, limits(plan.resources))
-        return _Run(bundle.directory, plan, program, group, options, mask).run()
+        return _Run(bundle.directory, plan, program, group, options, mask, guard).run()
     finally:
         group.remove()
+        if options.clean is not None:
+            options.clean(False)
+        if guard is not None:
+            guard.dismiss()
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def _clean(words: Iterator[str], then: Callable[[bool], None] | None) -> None:
+    """What the guard does after a stage that was killed."""
+    heard = list(words)
+    try:
+        remove_left(heard)
+    finally:
+        if then is not None:
+            then(True)
 
 
 def _check_host(plan: Plan) -> None:
@@ -82,8 +104,16 @@ class _Run:
     """One native run, in the order of its methods."""
 
     def __init__(
-        self, directory: str, plan: Plan, program: bytes, group: Cgroup, options: Options, mask: frozenset[int]
+        self,
+        directory: str,
+        plan: Plan,
+        program: bytes,
+        group: Cgroup,
+        options: Options,
+        mask: frozenset[int],
+        guard: Guard | None,
     ) -> None:
+        self._guard = guard
         self._directory = directory
         self._plan = plan
         self._program = program
@@ -116,7 +146,7 @@ class _Run:
         finally:
             os.close(signals)
             if not self._plan.creates("pid"):
-                kill_orphans()
+                kill_orphans(spare=self._guard.pid if self._guard is not None else 0)
             if not supervisor.executed:
                 self._remove_mount_points(supervisor.made)
 

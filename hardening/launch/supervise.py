@@ -333,11 +333,11 @@ def exit_code(status: int) -> int:
     return 128 - code if code < 0 else code
 
 
-def kill_orphans() -> None:
-    """Kill and reap every child of this process, until none is left (it is their subreaper)."""
+def kill_orphans(spare: int = 0) -> None:
+    """Kill and reap every child of this process but ``spare``, until none is left (it is their subreaper)."""
     me = os.getpid()
     while True:
-        children = [int(word) for word in files.read(f"/proc/self/task/{me}/children").split()]
+        children = [int(word) for word in files.read(f"/proc/self/task/{me}/children").split() if int(word) != spare]
         if not children:
             return
         for child in children:

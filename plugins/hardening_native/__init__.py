@@ -42,6 +42,7 @@ class Native(Runtime):
             sha256=request.sha256,
             identity=request.container_id,
             container=request.container,
+            hold=request.hold,
         )
 
 

@@ -53,6 +53,7 @@ class _OciRuntime(Runtime):
             receipt=request.receipt,
             sha256=request.sha256,
             identity=request.container_id,
+            hold=request.hold,
             runtime=runtime,
             container=request.container,
         )

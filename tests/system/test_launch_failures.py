@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from hardening.cli import start
+from hardening.bundles import sweep
 from hardening.launch.filterdigest import ANNOTATION, digest
 from tests.support import bundles, runs
 from tests.support.bundles import Stance
@@ -201,32 +201,23 @@ def test_the_bundle_and_its_lease_are_removed(folder: Path, stance: Stance) -> N
 
 
 @pytest.mark.parametrize("runtime", ["native", "crun"])
-def test_the_bundle_of_a_killed_stage_is_swept_and_that_of_a_living_one_is_not(
-    folder: Path, stance: Stance, runtime: str, monkeypatch: pytest.MonkeyPatch
+def test_the_bundle_of_a_living_stage_is_not_swept_and_that_of_a_killed_one_is_gone_without(
+    folder: Path, stance: Stance, runtime: str
 ) -> None:
     require("root")
-    monkeypatch.setattr(start, "SWEEP_AFTER", 0.0)
     document = stance.config("sh", "-c", "echo ready; while :; do sleep 0.1; done")
     bundle = bundles.write(folder / "bundles" / "one", document, user=stance.user)
     (folder / "bundles").chmod(0o755)
     runs.hand_over(folder / "bundles", stance.user)
     with bundles.started(bundle, runtime, stance.user, remove=True) as (process, pid):
-        start.sweep(folder / "bundles")
+        sweep(folder / "bundles")
         assert bundle.exists()
         process.kill()
         process.wait()
         end = time.monotonic() + 10
         while bundle.exists() or (os.path.exists(f"/proc/{pid}") and bundles.status_of(pid)["State"][0] not in "ZX"):
-            assert time.monotonic() < end  # the guard may still be at work
-            start.sweep(folder / "bundles")
+            assert time.monotonic() < end  # the guard is at work
             time.sleep(0.05)
-
-
-def test_a_bundle_that_was_just_written_is_not_swept(tmp_path: Path) -> None:
-    (tmp_path / "bundle").mkdir()
-    (tmp_path / "file").touch()
-    start.sweep(tmp_path)
-    assert (tmp_path / "bundle").exists()
 
 
 @pytest.mark.parametrize("limit", [5, 7, 12])
@@ -308,6 +299,17 @@ def limited(script: str, path: str) -> dict[str, Any]:
     return document
 
 
+def kill_with_guard(process: subprocess.Popen[str]) -> None:
+    """Kill a launch stage, and the guard that would clean up after it."""
+    stage = Path(f"/proc/{process.pid}")
+    children = (stage / "task" / str(process.pid) / "children").read_text().split()
+    cmdline = (stage / "cmdline").read_bytes()
+    (guard,) = (child for child in children if Path(f"/proc/{child}/cmdline").read_bytes() == cmdline)
+    os.kill(int(guard), signal.SIGKILL)
+    process.kill()
+    process.wait()
+
+
 def test_the_group_that_a_killed_launch_has_left_is_used_again() -> None:
     name = f"hardening-test-{os.getpid()}"
     with runs.workplace(None) as folder:
@@ -317,8 +319,7 @@ def test_the_group_that_a_killed_launch_has_left_is_used_again() -> None:
             done = bundles.launch(bundle)
             assert done.returncode == 125
             assert "another container uses it" in done.stderr
-            process.kill()
-            process.wait()
+            kill_with_guard(process)
         assert groups_of(name)
         bundle = bundles.write(folder / "bundle", limited("exit 7", f"/{name}"))
         assert bundles.launch(bundle).returncode == 7
@@ -333,8 +334,7 @@ def test_a_group_that_somebody_holds_is_left_alone_though_it_is_empty() -> None:
             process,
             _,
         ):
-            process.kill()
-            process.wait()
+            kill_with_guard(process)
         held = [os.open(path, os.O_RDONLY) for path in groups_of(name)]
         try:
             for fd in held:

@@ -51,7 +51,7 @@ def test_a_bundle_is_removed_without_following_links(tmp_path: Path) -> None:
 
 def test_what_is_no_bundle_stays(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    main.remove_bundle(str(tmp_path))
+    assert main.main(["--remove", str(tmp_path)]) == 125
     assert (tmp_path / "file").exists()
 
 

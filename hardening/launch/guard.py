@@ -1,0 +1,66 @@
+"""The guard: a child of the launch stage that cleans up after it when it is killed with SIGKILL.
+
+It is in a session of its own, with every signal blocked as in the stage, so that what ends the stage's process group does
+not reach it. It shares the stage's locks (flock(2)): what the launch holds stays held until the guard has cleaned up.
+"""
+
+from __future__ import annotations
+
+from hardening.launch import files, kernel
+from hardening.launch.failure import Step
+from hardening.launch.signals import signal
+from hardening.launch.system import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+class Guard:
+    """A running guard, seen from the stage.
+
+    Whatever the stage forks holds the pipe open until it executes or ends; so the guard finds everything still.
+    """
+
+    def __init__(self, clean: Callable[[Iterator[str]], None]) -> None:
+        """Start it. ``clean`` gets what `tell` is called with, as it comes; the end of it is the end of the stage.
+        `LaunchError`."""
+        reader, self._writer = os.pipe()
+        with Step("start a process"):
+            self.pid = kernel.clone(0)
+        if self.pid == 0:
+            try:
+                os.close(self._writer)
+                _stand_by()
+                clean(_listen(reader))
+            finally:
+                os._exit(0)
+        os.close(reader)
+
+    def tell(self, word: str) -> None:
+        """Say something that has to be known should the stage be killed from now on."""
+        os.write(self._writer, files.encode(word) + b"\0")
+
+    def dismiss(self) -> None:
+        """End it: there is nothing to clean up any more."""
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+        os.close(self._writer)
+
+
+def _stand_by() -> None:
+    """Keep nothing of the caller's: neither terminal nor pipes nor the file system of the working directory."""
+    os.setsid()
+    os.chdir("/")
+    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    for number in (0, 1, 2):
+        os.dup2(null, number)
+
+
+def _listen(reader: int) -> Iterator[str]:
+    """What the stage says until its end. A last word that was cut off was of no consequence yet."""
+    heard = b""
+    while part := os.read(reader, 4096):
+        *words, heard = (heard + part).split(b"\0")
+        for word in words:
+            yield files.decode(word)
