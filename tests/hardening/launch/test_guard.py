@@ -37,12 +37,14 @@ def stage(place: Path, *, killed: bool) -> tuple[int, int]:
 
 def test_it_cleans_up_after_a_stage_that_was_killed(tmp_path: Path) -> None:
     pid, guard = stage(tmp_path, killed=True)
+    end = time.monotonic() + 10
+    while {os.readlink(f"/proc/{guard}/fd/{number}") for number in (0, 1, 2)} != {"/dev/null"}:
+        assert time.monotonic() < end
+        time.sleep(0.01)
     assert os.getsid(guard) == guard
     assert os.readlink(f"/proc/{guard}/cwd") == "/"
-    assert {os.readlink(f"/proc/{guard}/fd/{number}") for number in (0, 1, 2)} == {"/dev/null"}
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
-    end = time.monotonic() + 10
     while not (tmp_path / "heard").exists() or not (tmp_path / "heard").read_bytes():
         assert time.monotonic() < end
         time.sleep(0.01)
