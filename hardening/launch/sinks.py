@@ -232,7 +232,7 @@ def locations(environment: Mapping[str, str]) -> Iterator[str]:
     explicit = environment.get("HARDENING_STATE")
     if explicit:
         yield files.join(files.absolute(explicit), "records")
-    elif os.geteuid() == 0:
+    if os.geteuid() == 0:
         yield from ("/var/log/hardening", "/run/hardening/records")
     else:
         home = environment.get("HOME", "")

@@ -18,6 +18,8 @@ from types import MappingProxyType
 import attrs
 import pytest
 
+from tests.support import audit
+
 #: How the reason of every skip by `require` begins; the summary at the end of a run collects these.
 PREFIX = "this host lacks "
 
@@ -180,6 +182,7 @@ FEATURES: Mapping[str, Feature] = MappingProxyType(
         "af_alg": Feature("AF_ALG", lambda: _family(socket.AF_ALG)),
         "cgroup1": Feature("cgroups of version 1", _cgroup1),
         "iopl": Feature("ports of devices for processes (CONFIG_X86_IOPL_IOPERM)", _iopl),
+        "audit": Feature("an audit system that can be asked and belongs to no daemon", audit.is_free),
         "root": Feature("root", lambda: os.geteuid() == 0),
     }
 )

@@ -1,0 +1,167 @@
+"""Who touched that file? The audit system names the person behind a command, and our own record stands beside it.
+
+auditd(8) runs here with a log of its own. A person logs in, by a login uid that a fresh child sets as pam_loginuid(8)
+does, and changes a watched file of the host through a volume: as an ordinary user, and having become root.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+from tests.support import audit, runs, users
+from tests.support.audit import AuditSystem
+from tests.support.features import available, require
+from tests.support.users import User, ordinary
+
+pytestmark = pytest.mark.system
+
+SECRET = "canary-of-the-environment"
+HARDENING = str(Path(sys.executable).with_name("hardening"))
+
+
+@attrs.frozen
+class Place:
+    """The audit system, a folder of the person's own with a file in it, and the person."""
+
+    audit: AuditSystem
+    folder: Path
+    person: User
+
+    @property
+    def ledger(self) -> Path:
+        """The file that the tests watch."""
+        return self.folder / "ledger"
+
+    def log_in_and_run(self, caller: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Call `hardening` as the person who has logged in, ``user``, or as who that person has become, ``root``."""
+        program = users.program(self.person) if caller == "user" else HARDENING
+        argv = [program, *arguments]
+        words = self.person.argv(argv) if caller == "user" else argv
+        environment = self.person.environment if caller == "user" else dict(os.environ)
+        session = ["sh", "-c", f'echo {self.person.uid} >/proc/self/loginuid && exec "$@"', "sh", *words]
+        return subprocess.run(
+            session, cwd="/", env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        )
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[Place]:
+    require("root")
+    require("loginuid-settable")
+    require("userns")
+    with audit.alone(), runs.workplace() as folder, runs.workplace() as log:
+        require("audit")
+        person = ordinary()
+        (folder / "ledger").write_text("1\n")
+        for path in (folder, folder / "ledger"):
+            os.chown(path, person.uid, person.gid)
+        with audit.daemon(log) as system:
+            yield Place(system, folder, person)
+
+
+def volume(place: Place, caller: str) -> list[str]:
+    """Options for the folder at /data, with its ids mapped where root's container has others."""
+    return ["-v", f"{place.folder}:/data{':idmap' if caller == 'root' else ''}"]
+
+
+@pytest.mark.parametrize(
+    ("caller", "runtime"), [("root", "native"), ("user", "native"), ("user", "crun"), ("user", "runc")]
+)
+def test_a_command_that_touches_a_watched_file_is_found_with_the_login_uid(
+    caller: str, runtime: str, place: Place
+) -> None:
+    if caller == "root":
+        require("idmapped")
+    if runtime == "crun" and not available("cgroup2-unified"):
+        require("cgroup2-mount")
+    key = f"ledger-{secrets.token_hex(4)}"
+    script = f"echo {key} >>/data/ledger"
+    with place.audit.watching(place.ledger, key):
+        options = ["-q", "-p", "default", "--runtime", runtime, *volume(place, caller)]
+        done = place.log_in_and_run(caller, "run", *options, "--", "sh", "-c", script)
+        assert done.returncode == 0, done.stderr
+        found = place.audit.search("-k", key, "--loginuid", str(place.person.uid))
+    assert key in place.ledger.read_text()
+    # The kernel's own word: the path as the command knows it, the file as the host has it, and the person.
+    path = re.search(r"^type=PATH .*name=\"/data/ledger\" inode=(\d+)", found, re.MULTILINE)
+    call = re.search(r"^type=SYSCALL .*success=yes .*ppid=(\d+) .*auid=(\d+) uid=(\d+) ", found, re.MULTILINE)
+    assert path is not None
+    assert call is not None
+    assert int(path[1]) == place.ledger.stat().st_ino
+    assert int(call[2]) == place.person.uid
+    if caller == "user":
+        assert int(call[3]) == place.person.uid
+    assert f'key="{key}"' in found
+    # And our record beside it.
+    launch, end = records(place, caller, script)
+    assert launch["loginuid"] == end["loginuid"] == place.person.uid
+    assert launch["uid"] == (place.person.uid if caller == "user" else 0)
+    assert (end["result"], end["code"]) == ("exited", 0)
+    assert launch["runtime"] == runtime
+    assert [profile["name"] for profile in launch["profiles"]] == ["base", "default", "command line"]
+    assert "seccomp" in launch["enforced"]
+    if runtime == "native":
+        assert int(call[1]) == launch["pid"]
+
+
+def records(place: Place, caller: str, script: str) -> list[dict[str, Any]]:
+    """The records of one command: of root in the audit log, of an ordinary user in a file of their own."""
+    only = ["--json", "--auid", str(place.person.uid)]
+    if caller == "user":
+        done = place.person.run([users.program(place.person), "log", *only])
+    else:
+        # The daemon writes the end a moment after the kernel has it.
+        assert "op=stop" in place.audit.search("-m", "VIRT_CONTROL", "--loginuid", str(place.person.uid))
+        argv = [HARDENING, "log", "--from", str(place.audit.log), *only]
+        done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    return [record for record in found if script in record["command"]]
+
+
+def test_a_refused_launch_and_a_used_exception_stand_in_the_audit_log(place: Place) -> None:
+    reason = 'look into "it"'
+    exception = ["--exception", f"process.rlimits.nofile={reason}"]
+    loosening = ["--set", "process.rlimits.nofile=2048:4096", "-e", f"SECRET={SECRET}"]
+    refused = place.log_in_and_run("root", "run", "-q", "-p", "strict", *loosening, "--", "echo", "refused")
+    assert refused.returncode == 2
+    done = place.log_in_and_run("root", "run", "-q", "-p", "strict", *loosening, *exception, "--", "echo", "excepted")
+    assert done.returncode == 0, done.stderr
+    (record,) = records(place, "root", "refused")
+    assert (record["event"], record["code"], record["loginuid"]) == ("refused", 2, place.person.uid)
+    assert "process.rlimits.nofile: 2048:4096 is looser than" in record["error"]
+    launch, excepted, end = records(place, "root", "excepted")
+    assert [launch["event"], excepted["event"], end["event"]] == ["launch", "exception", "end"]
+    assert (excepted["setting"], excepted["reason"]) == ("process.rlimits.nofile", reason)
+    assert launch["id"] == excepted["id"] == end["id"]
+    failed = place.audit.search("-m", "VIRT_CONTROL", "--success", "no", "--loginuid", str(place.person.uid))
+    assert "op=start" in failed
+    assert SECRET not in place.audit.log.read_text()
+
+
+def test_who_may_not_write_to_the_audit_system_leaves_no_record_there(place: Place) -> None:
+    word = secrets.token_hex(8)
+    done = place.log_in_and_run("user", "run", "-q", "-p", "strict", "--", "echo", word)
+    assert done.stdout == f"{word}\n", done.stderr
+    assert len(records(place, "user", word)) == 2
+    later = place.log_in_and_run("root", "run", "-q", "-p", "strict", "--", "echo", f"after {word}")
+    assert later.returncode == 0, later.stderr
+    assert len(records(place, "root", f"after {word}")) == 2
+    assert records(place, "root", word) == []
+
+
+def test_doctor_says_that_records_go_to_the_audit_system(place: Place) -> None:
+    for caller, sink in (("root", "the audit system"), ("user", str(place.person.home))):
+        done = place.log_in_and_run(caller, "doctor", "--json")
+        (line,) = [line for line in json.loads(done.stdout) if line["name"] == "records"]
+        assert (line["mark"], line["detail"].startswith(sink)) == ("ok", True), line
