@@ -29,7 +29,7 @@ PACKAGE = "tests.escape.attacks"
 #: Makes the modules of the attacks from the text that comes in, and starts them.
 START = """
 import json, sys, types
-task = json.load(sys.stdin)
+task = json.loads(sys.argv[1]) if len(sys.argv) > 1 else json.load(sys.stdin)
 for name in ("tests", "tests.escape", "tests.escape.attacks"):
     sys.modules[name] = types.ModuleType(name)
 for name, text in task["modules"].items():
@@ -82,16 +82,27 @@ def task(world: World, attacks: Sequence[str]) -> str:
 
 
 def attack(
-    world: World, setup: Setup, attacks: Sequence[str], *, base: Sequence[str], runtime: str = "native"
+    world: World,
+    setup: Setup,
+    attacks: Sequence[str],
+    *,
+    base: Sequence[str],
+    runtime: str = "native",
+    terminal: int | None = None,
 ) -> dict[str, Outcome]:
-    """Run attacks in one container: what came of each. ``base`` are TOML texts or names of shipped profiles."""
+    """Run attacks in one container: what came of each. ``base`` are TOML texts or names of shipped profiles.
+
+    ``terminal`` is a terminal in which it is started, and its standard input.
+    """
+    what = task(world, attacks)
+    command = COMMAND if terminal is None else (*COMMAND, what)
     plugins, host = shipped.here(world.user)
     with runs.workplace() as folder:
         texts = [*base, *(text.replace(FOLDER, str(world.folder)) for text in setup.layers)]
         named = [shipped.layer(folder, f"layer-{n}", text) if "\n" in text else text for n, text in enumerate(texts)]
         stack = layers.resolve(named, layers.SearchPath(tuple(shipped_profiles())))
         composition = compose.compose(stack, plugins.mechanisms, host, date.today())
-        plan = pipeline.plan(plugins, composition, host, COMMAND, bundle=folder / "bundle")
+        plan = pipeline.plan(plugins, composition, host, command, bundle=folder / "bundle")
         document = plan.spec.document
         if setup.change is not None:
             setup.change(document)
@@ -99,9 +110,12 @@ def attack(
         runs.hand_over(folder, world.user)
         code = setup.code.replace(FOLDER, str(world.folder)).replace("ADD_KEY", str(numbers()["add_key"]))
         prefix = [word.replace(FOLDER, str(world.folder)) for word in setup.prefix]
+        if terminal is not None:
+            prefix += ["setsid", "--ctty", "--wait"]
         done = subprocess.run(
             prefix + with_code(runs.launch_argv(runtime, folder, world.user), code),
-            input=task(world, attacks),
+            stdin=terminal,
+            input=what if terminal is None else None,
             capture_output=True,
             text=True,
             cwd="/",

@@ -108,6 +108,30 @@ def _family(number: int) -> bool:
     return True
 
 
+def _tiocsti() -> bool:
+    path = Path("/proc/sys/dev/tty/legacy_tiocsti")  # since 6.2; before, it was always permitted
+    return not path.exists() or path.read_text().strip() == "1"
+
+
+def _ia32() -> bool:
+    """Ask for the process id (20 there) by ``int 0x80``, in a process that this may end."""
+    code = """
+import ctypes, mmap
+memory = mmap.mmap(-1, 4096, prot=7)
+memory.write(bytes.fromhex("53b814000000cd805bc3"))
+print(ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(memory)))())
+"""
+    if os.uname().machine != "x86_64":
+        return False
+    with subprocess.Popen(["/usr/bin/python3", "-I", "-S", "-c", code], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        return process.stdout.read().strip() == str(process.pid)
+
+
+def _x32() -> bool:
+    return os.uname().machine == "x86_64" and ctypes.CDLL(None).syscall(0x40000000 + 39) == os.getpid()
+
+
 def _cgroup1() -> bool:
     return " - cgroup cgroup " in Path("/proc/self/mountinfo").read_text()
 
@@ -180,6 +204,10 @@ FEATURES: Mapping[str, Feature] = MappingProxyType(
         "sysrq": Feature("magic SysRq", _exists("/proc/sysrq-trigger")),
         "vsock": Feature("AF_VSOCK", lambda: _family(socket.AF_VSOCK)),
         "af_alg": Feature("AF_ALG", lambda: _family(socket.AF_ALG)),
+        "tiocsti": Feature("TIOCSTI for a session's own terminal", _tiocsti),
+        "vt": Feature("a virtual console, for us", lambda: os.access("/dev/tty63", os.R_OK | os.W_OK)),
+        "ia32": Feature("system calls of 32-bit x86", _ia32),
+        "x32": Feature("system calls of x32", _x32),
         "cgroup1": Feature("cgroups of version 1", _cgroup1),
         "iopl": Feature("ports of devices for processes (CONFIG_X86_IOPL_IOPERM)", _iopl),
         "audit": Feature("an audit system that can be asked and belongs to no daemon", audit.is_free),

@@ -220,23 +220,29 @@ def dirty_ioctl(given: Given) -> str:
 
 
 def through_ia32(given: Given) -> str:
-    """unshare(2) by the 32-bit entry of the kernel, where it has the number 310 (``int 0x80``)."""
-    return _machine_code(b"\x53\xb8\x36\x01\x00\x00\xbb\x00\x00\x00\x10\xcd\x80\x5b\xc3")
+    """clone(2) by the 32-bit entry of the kernel (``int 0x80``): its number there, 120, is getresgid elsewhere."""
+    return _cloned_by(b"\x53\xb8\x78\x00\x00\x00\xbb\x11\x00\x00\x10\x31\xc9\x31\xd2\x31\xf6\x31\xff\xcd\x80\x5b\xc3")
 
 
 def through_x32(given: Given) -> str:
-    """unshare(2) by the x32 entry of the kernel, where a high bit is set in the number 272."""
-    return _machine_code(b"\xb8\x10\x01\x00\x40\xbf\x00\x00\x00\x10\x0f\x05\xc3")
+    """clone(2) by the x32 entry of the kernel, where a high bit is set in its number."""
+    return _cloned_by(b"\xb8\x38\x00\x00\x40\xbf\x11\x00\x00\x10\x31\xf6\x31\xd2\x45\x31\xd2\x45\x31\xc0\x0f\x05\xc3")
 
 
-def _machine_code(code: bytes) -> str:
+def _cloned_by(code: bytes) -> str:
+    """Run machine code that clones with CLONE_NEWUSER and SIGCHLD."""
     memory = mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
     memory.write(code)
     start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
-    result = ctypes.c_int(ctypes.CFUNCTYPE(ctypes.c_int)(start)()).value
-    if result < 0:
-        raise OSError(-result, os.strerror(-result))
-    return f"CapEff {capabilities():x}"
+    reader, writer = os.pipe()
+    pid = ctypes.c_int(ctypes.CFUNCTYPE(ctypes.c_int)(start)()).value
+    if pid == 0:
+        os.write(writer, f"{capabilities():x}".encode())
+        os._exit(0)
+    os.close(writer)
+    if pid < 0:
+        raise OSError(-pid, os.strerror(-pid))
+    return _child_with_capabilities(pid, reader)
 
 
 def _socket(family: int) -> str:

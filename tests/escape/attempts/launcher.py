@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tests.escape.attacks import launcher
+from tests.escape.attacks import calls, launcher
 from tests.escape.attempt import FOLDER, Attempt, Profiled, allow, hold, say
 from tests.escape.attempts import staged
 from tests.escape.attempts.common import HOST_USER, WHOLE_PROC, volume
@@ -70,6 +70,21 @@ SHARED = (
     exit $code""",
     "sh",
 )
+#: The same filter without its question for the architecture, which is its second instruction: both answers go on.
+ANY_ARCHITECTURE = """
+from hardening.launch import identity, kernel
+def load_filter(plan, program):
+    assert program[8:12] == bytes((0x15, 0, 1, 0)), program[8:16]
+    kernel.seccomp(program[:10] + bytes((1, 1)) + program[12:], 0)
+identity.load_filter = load_filter
+"""
+#: A filter that denies clone (56) and allows every number that it does not know.
+ANY_NUMBER = """
+from hardening.launch import identity, kernel
+import struct
+words = ((0x20, 0, 0, 0), (0x15, 0, 1, 56), (0x06, 0, 0, 0x50001), (0x06, 0, 0, 0x7FFF0000))
+identity.load_filter = lambda plan, program: kernel.seccomp(b"".join(struct.pack("=HBBI", *word) for word in words), 0)
+"""
 PRIVATE_VOLUME = volume(f"{FOLDER}/secret:/srv:rprivate", at="/srv")
 SHARED_VOLUME = volume(f"{FOLDER}/secret:/srv:rshared", at="/srv")
 OWNER = "the node belongs to the host's root, whom no ordinary user's namespace maps"
@@ -128,5 +143,11 @@ ATTEMPTS = (
     Attempt("bundle", "runtime-spec, bundle.md", "the configuration that the container was started from",
             "`rootfs`: places of the running host are not shown",
             Profiled(launcher.bundle, volume("/var/tmp:/srv:rw", at="/srv"), overlap_of_root=(HOST_USER,))),
+    Attempt("ia32", "seccomp(2)", "clone by the kernel's 32-bit entry, whose numbers mean other calls",
+            "`seccomp`: other architectures kill",
+            Profiled(calls.through_ia32, left_out=ANY_ARCHITECTURE, alone=True), needs=("ia32",)),
+    Attempt("x32", "seccomp(2)", "clone by the kernel's x32 entry, whose numbers have one more bit",
+            "`seccomp`: numbers of x32 kill",
+            Profiled(calls.through_x32, left_out=ANY_NUMBER, alone=True), needs=("x32",)),
     *staged.ATTEMPTS,
 )  # fmt: skip
