@@ -154,6 +154,11 @@ class Mechanism(ABC, Generic[S]):
         """The names of leaves, below the table, that ``name`` in an exception or a question means."""
         return (name,)
 
+    def meant(self, name: str, host: Host) -> str:
+        """What a question calls ``name``, below the table, where the kernel's own log has another name for it, such as a
+        number; the same where it has none. Profiles never say it: it may mean something else on another host."""
+        return name
+
     def build(self, leaves: Mapping[tuple[str, str], Any]) -> S:
         """The settings object from the composed values, keyed by setting and member."""
         values: dict[str, Any] = {}
@@ -175,10 +180,10 @@ class Mechanism(ABC, Generic[S]):
         """What a leaf is about, in a line or two (``hardening explain``)."""
         return self.schema.settings[leaf.setting].help
 
-    def permission(self, leaf: Leaf) -> tuple[Any, Mapping[str, object]] | None:
-        """What people write to permit ``leaf``: the value, and TOML data of this mechanism's table that says it; None where
-        the smallest looser value is what they want (``hardening explain``)."""
-        return None
+    def permissions(self, leaf: Leaf) -> Sequence[tuple[Any, Mapping[str, object]]]:
+        """What people write to permit ``leaf``, from the smallest to the largest: each a value, and TOML data of this
+        mechanism's table that says it; none where the smallest looser value is what they want (``hardening explain``)."""
+        return ()
 
     def answer(self, settings: S, context: Context, name: str, arguments: Sequence[str]) -> str | None:
         """What happens to ``name``, below the table, with these arguments (``hardening explain 'table.name(1, 2)'``); None

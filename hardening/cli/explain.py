@@ -26,6 +26,7 @@ Examples:
   hardening explain -p web capabilities                    every leaf of a table
   hardening explain -p web capabilities.NET_RAW            one leaf, with its history
   hardening explain -p web 'seccomp.ioctl(1, 0x5412)'      what happens to this call
+  hardening explain -p web seccomp.41                      a number of the kernel's log
   hardening explain -p org.toml -p app.toml rootfs.read_only --json
 
 \b
@@ -62,9 +63,10 @@ def command(context: click.Context, profiles: tuple[str, ...], as_json: bool, qu
     """
     from hardening.report.attempt import attempt
     from hardening.report.diagnosis import examine
-    from hardening.report.explain import ask, find
+    from hardening.report.explain import ask, find, meant
 
     here = session(context)
+    question = meant(here.plugins.mechanisms, here.host, question) if question else None
     layers = here.stack(stack.request(context, profiles))
     about = question.split(".")[0] if question else None
     tried = attempt(layers, here.plugins.mechanisms, here.host, here.today, about)

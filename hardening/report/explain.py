@@ -11,6 +11,7 @@ import attrs
 from hardening.compose import Composition
 from hardening.errors import UsageError
 from hardening.fold import Resolved
+from hardening.host import Host
 from hardening.kinds import nearest
 from hardening.layers import Layer
 from hardening.mechanism import Context, Mechanism
@@ -39,6 +40,16 @@ class Asked:
     name: str
     arguments: tuple[str, ...]
     result: str
+
+
+def meant(mechanisms: Iterable[Mechanism[Any]], host: Host, question: str) -> str:
+    """A question in the names of profiles, where it is in those of the kernel's log: ``seccomp.41`` or ``seccomp.41(2)``."""
+    table, _, below = question.partition(".")
+    mechanism = next((item for item in mechanisms if item.name == table), None)
+    if mechanism is None or not below:
+        return question
+    key, bracket, arguments = below.partition("(")
+    return f"{table}.{mechanism.meant(key, host)}{bracket}{arguments}"
 
 
 def ask(composition: Composition, context: Context, question: str) -> Asked | None:

@@ -74,9 +74,9 @@ def _offers(
     """Values to try, with TOML data that says them, and whether no other value is smaller: first what people write, then
     the smallest that there are."""
     kind = mechanism.schema.settings[entry.leaf.setting].kind
-    usual = mechanism.permission(entry.leaf)
-    if usual is not None and usual[0] in looser:
-        yield *usual, False
+    for value, data in mechanism.permissions(entry.leaf):
+        if _is_looser(kind, entry, value) and (not entry.limit_origin or kind.at_most(value, entry.limit)):
+            yield value, data, False
     for value in _minimal(kind, looser):
         # Only these kinds give every value that they have as a sample.
         least = value == entry.limit or isinstance(kind, Flag | Choice)
@@ -115,8 +115,12 @@ def _looser(kind: Kind[Any], entry: Resolved) -> Iterator[Any]:
     else:
         candidates = [*([entry.limit] if entry.limit_origin else []), *kind.samples()]
     for candidate in candidates:
-        if kind.at_most(value, candidate) and not kind.at_most(candidate, value):
+        if _is_looser(kind, entry, candidate):
             yield candidate
+
+
+def _is_looser(kind: Kind[Any], entry: Resolved, value: Any) -> bool:
+    return kind.at_most(entry.value, value) and not kind.at_most(value, entry.value)
 
 
 def _minimal(kind: Kind[Any], values: Sequence[Any]) -> list[Any]:

@@ -6,6 +6,7 @@ digest. Its leaves are ``seccomp.<syscall>``, ``seccomp.*``, ``seccomp.architect
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -18,10 +19,11 @@ from hardening.schema import REST, Leaf, Say
 from hardening.source import Node
 from hardening.spec import Fragment
 from hardening_seccomp import findings, groups, question, spec
-from hardening_seccomp.actions import ALLOW
-from hardening_seccomp.conditions import Rule
+from hardening_seccomp.actions import ALLOW, ENOSYS
+from hardening_seccomp.conditions import Rule, fill
 from hardening_seccomp.diagrams import constant
 from hardening_seccomp.host import SeccompFacts, check, inputs, probe
+from hardening_seccomp.oci import architecture_of
 from hardening_seccomp.settings import SeccompSettings
 from hardening_seccomp.table import TableReader, dump
 
@@ -48,12 +50,25 @@ class Seccomp(Mechanism[SeccompSettings]):
         known = setting in ("architectures", "flags", "requirement") or name in data.names or name == REST
         return (name,) if known else ()
 
+    def meant(self, name: str, host: Host) -> str:
+        """The system call of a number, as the kernel logs it for this machine's own architecture."""
+        return host.of(SeccompFacts).name_of(int(name)) or name if name.isascii() and name.isdigit() else name
+
     def dump(self, values: Mapping[tuple[str, str], Any]) -> dict[str, object]:
         return dump(values)
 
-    def permission(self, leaf: Leaf) -> tuple[Rule, Mapping[str, object]] | None:
-        """To allow a system call, where the smallest step would be to have its uses logged."""
-        return (constant(ALLOW), {"allow": [leaf.member]}) if not leaf.setting and leaf.member != REST else None
+    def permissions(self, leaf: Leaf) -> Sequence[tuple[Rule, Mapping[str, object]]]:
+        """To allow a system call, where the smallest step would be to have its uses logged; before that, what its own group
+        allows of it, where that is less."""
+        if leaf.setting or leaf.member == REST:
+            return ()
+        data = groups.load()
+        group = groups.PREFIX + leaf.member
+        guarded = fill(data.allowed(leaf.member, architecture_of(os.uname().machine)), ENOSYS)
+        whole = (constant(ALLOW), {"allow": [leaf.member]})
+        return (
+            ((guarded, {"allow": [group]}), whole) if data.members.get(group) == frozenset({leaf.member}) else (whole,)
+        )
 
     def answer(self, settings: SeccompSettings, context: Context, name: str, arguments: Sequence[str]) -> str | None:
         return question.answer(settings, context, name, arguments)

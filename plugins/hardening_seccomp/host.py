@@ -58,6 +58,12 @@ class SeccompFacts:
             return name in groups.load().names
         return name.isascii() and self.library.number(self.library.native(), name) is not None
 
+    def name_of(self, number: int) -> str | None:
+        """The system call that has this number on this machine, as far as libseccomp knows it."""
+        return (
+            self.library.name(self.library.native(), number) if self.library is not None and number < 1 << 31 else None
+        )
+
     def required_library(self) -> Libseccomp:
         """The library; `HostError` where it cannot be used."""
         if self.library is None:

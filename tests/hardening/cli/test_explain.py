@@ -132,7 +132,7 @@ def test_a_setting_whose_name_holds_the_sign_is_excepted_as_toml(
 def test_what_people_write_is_offered_before_what_is_smallest(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(samples.Box, "permission", lambda self, leaf: ("none", {"lid": {"lock": "none"}}))
+    monkeypatch.setattr(samples.Box, "permissions", lambda self, leaf: [("none", {"lid": {"lock": "none"}})])
     profile(folder, "locked", "[box]\nlid.lock = 'double'\n")
     offered = explained(folder, capsys, "-p", "locked", "box.lid.lock")["loosening"]
     assert (offered["shown"], offered["example"]) == ("none", True)
@@ -165,6 +165,17 @@ def test_a_question_with_arguments_is_answered_by_the_mechanism(
     assert 'did you mean "size"?' in capsys.readouterr().err
     assert call(session(folder), "explain", "box.closed(1)") == 2
     assert 'no setting "closed(1)" in box' in capsys.readouterr().err
+
+
+def test_a_question_may_have_the_name_that_the_kernel_s_log_has(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(samples.Box, "meant", lambda self, name, host: "size" if name == "7" else name)
+    monkeypatch.setattr(samples.Box, "answer", lambda self, settings, context, name, arguments: f"{name}{arguments}")
+    assert explained(folder, capsys, "box.7")["leaf"] == "box.size"
+    assert explained(folder, capsys, "box.7(1)")["answer"]["result"] == "size('1',)"
+    assert call(session(folder), "explain", "box.8") == 2
+    assert 'there is no setting "8" in box' in capsys.readouterr().err
 
 
 def test_an_exception_is_offered_only_where_one_is_needed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 
+from hardening.host import plain
 from hardening.laws import check_kind
 from hardening_seccomp import Seccomp, groups
 from hardening_seccomp.conditions import Rule
+from hardening_seccomp.host import SeccompFacts, probe
+from hardening_seccomp.libseccomp import Libseccomp
 from hardening_seccomp.settings import RuleKind
 
 SECCOMP = Seccomp()
@@ -20,6 +24,20 @@ def test_names_of_leaves() -> None:
     assert SECCOMP.expand("architectures.x86") == ("architectures.x86",)
     assert SECCOMP.expand("ptrase") == ()
     assert SECCOMP.expand("@debgu") == []
+
+
+def test_a_question_may_have_the_number_of_a_system_call() -> None:
+    host = attrs.evolve(plain(), facts={SeccompFacts: probe(plain())})
+    library = Libseccomp.load()
+    number = library.number(library.native(), "socket")
+    assert number is not None
+    assert SECCOMP.meant(str(number), host) == "socket"
+    assert [SECCOMP.meant(name, host) for name in ("socket", "999999", "9" * 20, "@debug")] == [
+        "socket", "999999", "9" * 20, "@debug",
+    ]  # fmt: skip
+    without = attrs.evolve(host, facts={SeccompFacts: SeccompFacts("x86_64", frozenset(), None)})
+    assert SECCOMP.meant(str(number), without) == str(number)
+    assert SECCOMP.expand(str(number)) == ()  # no exception may name it
 
 
 def test_a_default_has_no_conditions() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hardening.errors import UsageError
 from hardening.mechanism import Shortfall
 from hardening.schema import REST
-from hardening_seccomp import Seccomp
+from hardening_seccomp import Seccomp, groups
 from hardening_seccomp.actions import ALLOW
 from hardening_seccomp.diagrams import constant
 from hardening_seccomp.host import SeccompFacts
@@ -84,6 +84,16 @@ def test_without_a_filter_everything_is_allowed(tmp_path: Path) -> None:
 
 def test_people_permit_a_call_by_allowing_it() -> None:
     mechanism = Seccomp()
-    assert mechanism.permission(mechanism.leaf("", "ptrace")) == (constant(ALLOW), {"allow": ["ptrace"]})
-    assert mechanism.permission(mechanism.leaf("", REST)) is None
-    assert mechanism.permission(mechanism.leaf("flags.spec-allow")) is None
+    assert mechanism.permissions(mechanism.leaf("", "ptrace")) == ((constant(ALLOW), {"allow": ["ptrace"]}),)
+    assert mechanism.permissions(mechanism.leaf("", REST)) == ()
+    assert mechanism.permissions(mechanism.leaf("flags.spec-allow")) == ()
+
+
+@pytest.mark.parametrize("name", sorted(groups.load().guards))
+def test_of_a_guarded_call_what_groups_give_is_offered_first(name: str, tmp_path: Path) -> None:
+    mechanism = Seccomp()
+    (less, written), (whole, _) = mechanism.permissions(mechanism.leaf("", name))
+    assert written == {"allow": [f"@{name}"]}
+    assert mechanism.schema.settings[""].kind.at_most(less, whole)
+    assert less != whole
+    assert settings(tmp_path, f'[seccomp]\nallow = ["@{name}"]\n').syscalls[name] == less
