@@ -1,9 +1,11 @@
 # The two commands of the README are `make demo` and `make test`; each does its own set-up.
 .POSIX:
-.PHONY: help demo test check format clean
+.PHONY: help demo test check bench format clean
 
 # Arguments for pytest: make test T="tests/laws -k seccomp"
 T =
+# Arguments for the bench: make bench B=--tiny
+B =
 
 help: # this list
 	@sed -n 's/^\([a-z]*\): # \(.*\)/make \1	\2/p' Makefile | expand -t 16
@@ -16,6 +18,9 @@ test: # set-up, then every test that this user can run; T="tests/laws -k seccomp
 
 check: # ruff, mypy, and the examples of the documentation
 	@venv=$$(tools/setup check) && exec tools/check "$$venv"
+
+bench: # launches measured beside crun, runc, bubblewrap and podman; B=--publish also writes docs/bench
+	@tools/bench $(B)
 
 format: # what ruff can mend by itself
 	@venv=$$(tools/setup check) && "$$venv/bin/ruff" format . && "$$venv/bin/ruff" check --fix .

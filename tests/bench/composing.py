@@ -1,0 +1,67 @@
+"""How long it takes to compose: run by the interpreter that is measured, as `composing.py CURVE N REPEATS`. Prints seconds,
+one repetition a line.
+
+``layers``: a stack of N layers, each of which extends the one before; ``profiles``: a stack of N profiles; ``search``: one
+profile, among N that can be named.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from datetime import date
+from pathlib import Path
+
+from hardening import compose, host, layers, plugins
+
+TEXT = """description = "profile {number}"
+{extends}
+[process]
+env = ["SETTING_{number}=on"]
+[process.rlimits]
+nofile = "{files}:{files}"
+[capabilities]
+drop = ["NET_RAW"]
+[seccomp]
+deny = ["ptrace"]
+"""
+CURVES = ("layers", "profiles", "search")
+#: `extends` may not go deeper; the chains of a longer stack are named one by one.
+DEEPEST = 50
+
+
+def write(folder: Path, curve: str, count: int) -> list[str]:
+    """Write the profiles of a curve, and return those to be named."""
+    named = []
+    for number in range(count):
+        chained = curve == "layers" and number % DEEPEST
+        before = f'extends = ["./profile-{number - 1}.toml"]' if chained else ""
+        text = TEXT.format(number=number, extends=before, files=max(16, 1000 - number // 20))
+        path = folder / f"profile-{number}.toml"
+        path.write_text(text)
+        path.chmod(0o644)
+        last = curve != "layers" or number == count - 1 or (number + 1) % DEEPEST == 0
+        named += [str(path)] if last else []
+    return [f"profile-{count // 2}"] if curve == "search" else named
+
+
+def main() -> None:
+    curve, count, repeats = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    found = plugins.load()
+    facts = host.probe(found.mechanisms)
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as name:
+        folder = Path(name)
+        named = write(folder, curve, count)
+        search = layers.SearchPath((layers.Folder(folder, "bench"), *plugins.shipped_profiles()))
+        for _ in range(repeats):
+            before = time.perf_counter()
+            if curve == "search":
+                search.all()
+            stack = layers.resolve(["strict", *named], search)
+            compose.compose(stack, found.mechanisms, facts, date.today())
+            print(time.perf_counter() - before)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""Who is measured: the same command in the same busybox root, under each launcher."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import attrs
+
+from tests.bench.targets import FIRST, LAUNCH, RUN
+from tests.support.bundles import make_root
+from tests.support.users import User
+
+PROFILE = "strict"
+
+
+class BenchError(Exception):
+    """Something to be measured does not work here; the message says what."""
+
+
+@attrs.frozen
+class Contender:
+    """A launcher of one command. ``{id}`` in ``argv`` is replaced by a name of its own for each run; ``filter`` is a file
+    that is open as descriptor 9; with ``fresh`` each run gets a state directory in which nothing has been composed yet."""
+
+    name: str
+    argv: tuple[str, ...]
+    environment: Mapping[str, str]
+    filter: Path | None = None
+    fresh: bool = False
+
+    def start(self, errors: Path) -> subprocess.Popen[bytes]:
+        """Start it, with nothing to read and nobody to read it."""
+        identity = f"bench-{time.monotonic_ns():x}"
+        environment = dict(self.environment)
+        if self.fresh:
+            environment["HARDENING_STATE"] = f"{environment['HARDENING_STATE']}/{identity}"
+        with errors.open("wb") as stderr, self._filter() as keep:
+            return subprocess.Popen(
+                [word.replace("{id}", identity) for word in self.argv],
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr,
+                cwd="/", env=environment, pass_fds=keep,
+            )  # fmt: skip
+
+    @contextmanager
+    def _filter(self) -> Iterator[Sequence[int]]:
+        if self.filter is None:
+            yield ()
+            return
+        with self.filter.open("rb") as file:
+            os.dup2(file.fileno(), 9, inheritable=True)
+        try:
+            yield (9,)
+        finally:
+            os.close(9)
+
+    def seconds(self, errors: Path) -> float:
+        """How long one run takes, from start to end. Raises `BenchError` where it fails."""
+        before = time.perf_counter()
+        code = self.start(errors).wait()
+        taken = time.perf_counter() - before
+        if code != 0:
+            raise BenchError(f"{self.name} ends with {code}: {errors.read_text().strip()[-500:]}")
+        return taken
+
+
+@attrs.frozen
+class Place:
+    """Where the launchers of one user work: a root, bundles and state directories. ``program`` is the ``hardening`` that is
+    measured."""
+
+    folder: Path
+    program: Path
+    environment: Mapping[str, str]
+
+    @classmethod
+    def made(cls, folder: Path, program: Path, user: User | None) -> Place:
+        """Make the folder for ``user``, or for whoever runs this."""
+        for name in ("state", "crun", "runc", "podman", "fresh", "home"):
+            (folder / name).mkdir(parents=True)
+        make_root(folder / "root")
+        shutil.copytree(folder / "root", folder / "podman-root", symlinks=True)
+        folder.chmod(0o755)
+        base = dict(os.environ) if user is None else user.environment
+        environment = {**base, "HARDENING_STATE": str(folder / "state"), "TMPDIR": str(folder)}
+        if user is not None:
+            subprocess.run(["chown", "-R", "-h", f"{user.uid}:{user.gid}", str(folder)], check=True)
+        return cls(folder, program, environment)
+
+    def bundle(self, *command: str, profile: str = PROFILE) -> Path:
+        """A bundle that runs a command in the root."""
+        bundle = Path(tempfile.mkdtemp(dir=self.folder)) / "bundle"
+        argv = [str(self.program), "compose", "-q", "-p", profile, "--rootfs", str(self.folder / "root")]
+        done = subprocess.run(
+            [*argv, "-o", str(bundle), "--", *command],
+            capture_output=True, text=True, check=False, env=self.environment, cwd="/",
+        )  # fmt: skip
+        if done.returncode != 0:
+            raise BenchError(f"hardening compose ends with {done.returncode}: {done.stderr.strip()}")
+        bundle.parent.chmod(0o755)
+        return bundle
+
+    def contenders(self, *command: str) -> list[Contender]:
+        """All launchers of a command."""
+        bundle = self.bundle(*command)
+        root = str(self.folder / "root")
+        run = (str(self.program), "run", "-q", "-p", PROFILE, "--rootfs", root, "--", *command)
+        crun = ("crun", f"--root={self.folder}/crun", "--cgroup-manager=disabled")
+        runc = ("runc", f"--root={self.folder}/runc")
+        podman = ("podman", f"--root={self.folder}/podman", f"--runroot={self.folder}/podman/run", "--storage-driver=vfs",
+                  "--cgroup-manager=cgroupfs", "--log-level=error", "run", "--rm", "--cgroups=disabled", "--network=none",
+                  "--rootfs", str(self.folder / "podman-root"))  # fmt: skip
+        bwrap = ("bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--ro-bind", root, "/",
+                 "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--seccomp", "9")  # fmt: skip
+        fresh = {**self.environment, "HARDENING_STATE": str(self.folder / "fresh")}
+        return [
+            Contender(LAUNCH, (str(self.program), "launch", str(bundle)), self.environment),
+            Contender(RUN, run, self.environment),
+            Contender(FIRST, run, fresh, fresh=True),
+            Contender("crun", (*crun, "run", f"--bundle={bundle}", "{id}"), self.environment),
+            Contender("runc", (*runc, "run", f"--bundle={bundle}", "{id}"), self.environment),
+            Contender("bubblewrap", (*bwrap, "--", *command), self.environment, filter=bundle / "seccomp.bpf"),
+            Contender("podman", (*podman, *command), self.environment),
+        ]

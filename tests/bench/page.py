@@ -1,0 +1,181 @@
+"""The page of a result: tables and plots, generated from the JSON that the bench keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from statistics import median
+from typing import Any
+
+from tests.bench.samples import Fit, Summary
+from tests.bench.targets import FIRST, LAUNCH, RUN, medians, targets
+
+HEAD = """# Numbers
+
+What a launch costs, beside other launchers: the same command, `/bin/true` of busybox, in the same root, under the profile
+`strict`. This page and its plots are written by the bench (`make bench`) from [bench.json](bench.json), which holds every
+sample; a test holds the page against it.
+
+To repeat: `make bench` as root, on a machine with nothing else to do. It installs what is missing, takes a few minutes,
+prints these tables and leaves its result in `build/bench`; `make bench B=--publish` also writes it here.
+"""
+OTHERS = ("bubblewrap", "crun", "runc", "podman")
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table; all columns but the first are aligned to the right."""
+    lines = [columns, ["---", *["--:"] * (len(columns) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def page(result: Mapping[str, Any]) -> str:
+    """The whole page."""
+    return "\n".join(part for section in sections(result) for part in (section, "")).rstrip() + "\n"
+
+
+def sections(result: Mapping[str, Any]) -> Iterator[str]:
+    """The parts of the page, in order."""
+    yield HEAD
+    yield "## Targets"
+    yield target_table(result)
+    yield "## Launches"
+    yield "Milliseconds from start to end of the launcher; the launchers take turns, round by round."
+    for who, samples in result["launches"].items():
+        if samples:
+            yield f"As {who}:"
+            yield launch_table(samples)
+    yield "![Launches](launches.svg)"
+    yield "## Memory"
+    yield (
+        "Megabytes (PSS) of everything that waits for the command, without the command itself. What is shared with other "
+        "processes of the machine, such as the C library, counts in part."
+    )
+    yield memory_table(result["memory"])
+    yield "![Memory](memory.svg)"
+    yield "## Composing"
+    yield (
+        "Milliseconds for a stack of layers, each of which extends the one before; for a stack of as many profiles; and "
+        "for one profile among as many that have a name. Without the start of the program."
+    )
+    for name, points in result["curves"].items():
+        yield curve_table(name, points)
+    yield "![Composing](composing.svg)"
+    yield "## The filter"
+    yield (
+        "BPF instructions for a system call that is allowed, with the arguments that take the most: our program, and the "
+        "one that crun loads for the same configuration."
+    )
+    yield instruction_table(result["instructions"])
+    yield "![Instructions](instructions.svg)"
+    yield (
+        "Nanoseconds a call, without a filter and under each. Since Linux 5.11 the kernel remembers which calls are allowed "
+        "whatever their arguments, and runs no filter for them: of these only `ioctl` is looked at."
+    )
+    yield percall_table(result["percall"])
+    yield "## Where the time of a launch goes"
+    for name, steps in result["steps"].items():
+        yield f"`{name}`, by the system calls that mark its steps (strace, which costs some time of its own):"
+        yield table(("until", "ms"), [(label, f"{taken:.1f}") for label, taken in steps])
+    for name, packages in result["imports"].items():
+        yield f"`{name}`, milliseconds spent importing, by package:"
+        yield import_table(packages)
+    yield "## The machine"
+    yield table(("", ""), [(key, value) for key, value in result["machine"].items()])
+    notes = result["notes"]
+    if notes:
+        yield "\n".join(f"- {note}" for note in notes)
+
+
+def target_table(result: Mapping[str, Any]) -> str:
+    """What was to be reached."""
+    return table(
+        ("measure", "measured", "to reach", ""),
+        [
+            (one.measure, number(one.value, one.unit), f"at most {number(one.most, one.unit)}", one.verdict)
+            for one in targets(result)
+        ],
+    )
+
+
+def number(value: float | None, unit: str = "") -> str:
+    """A number with three digits that count."""
+    text = "—" if value is None else f"{value:.3g}"
+    return f"{text} {unit}".strip()
+
+
+def launch_table(samples: Mapping[str, Sequence[float]]) -> str:
+    """Medians, quartiles and ratios."""
+    values = medians({name: list(found) for name, found in samples.items()})
+    rows = []
+    for name, found in samples.items():
+        summary = Summary.of(found)
+        ratios = [
+            f"{summary.median / values[other]:.2f}" if other in values and other != name else "" for other in OTHERS
+        ]
+        rows.append((name, f"{summary.median:.1f}", f"{summary.low:.1f}–{summary.high:.1f}", str(len(found)), *ratios))
+    return table(("launcher", "median", "quartiles", "runs", *(f"/ {other}" for other in OTHERS)), rows)
+
+
+def memory_table(memory: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
+    """Medians, by who launches."""
+    kinds = [who for who, found in memory.items() if found]
+    names = list(dict.fromkeys(name for who in kinds for name in memory[who]))
+    rows = [
+        (name, *(f"{median(memory[who][name]):.1f}" if name in memory[who] else "—" for who in kinds)) for name in names
+    ]
+    return table(("launcher", *kinds), rows)
+
+
+def curve_table(name: str, points: Mapping[str, Sequence[float]]) -> str:
+    """One curve and its fit."""
+    values = {int(n): median(samples) for n, samples in points.items()}
+    fit = Fit.of(values)
+    return table(
+        (name, *(f"{n:,}" for n in values), "exponent"),
+        [("ms", *(f"{value * 1e3:,.1f}" for value in values.values()), f"{fit.exponent:.2f}")],
+    )
+
+
+def instruction_table(instructions: Mapping[str, Mapping[str, Mapping[str, int]]]) -> str:
+    """Best, median and worst allowed call, by profile and program."""
+    rows = []
+    for profile, programs in instructions.items():
+        for name, steps in programs.items():
+            if steps:
+                found = sorted(steps.values())
+                worst = max(steps, key=lambda call: steps[call])
+                middle = f"{median(found):.0f}"
+                rows.append(
+                    (f"`{profile}`, {name}", str(len(found)), str(found[0]), middle, f"{found[-1]} (`{worst}`)")
+                )
+    return table(("filter", "allowed calls", "best", "median", "worst"), rows)
+
+
+def percall_table(percall: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
+    """Medians, by filter and call."""
+    calls = list(dict.fromkeys(call for found in percall.values() for call in found))
+    rows = [(name, *(f"{median(found[call]):.0f}" for call in calls)) for name, found in percall.items()]
+    return table(("filter", *(f"`{call}`" for call in calls)), rows)
+
+
+def import_table(packages: Mapping[str, float], most: int = 12) -> str:
+    """The packages that take longest, and the rest."""
+    shown = list(packages.items())[:most]
+    rest = sum(packages.values()) - sum(taken for _, taken in shown)
+    rows = [(f"`{name}`", f"{taken:.1f}") for name, taken in shown]
+    return table(("package", "ms"), [*rows, ("all others", f"{rest:.1f}"), ("all", f"{sum(packages.values()):.1f}")])
+
+
+def summary(result: Mapping[str, Any]) -> str:
+    """The tables for a terminal."""
+    wanted = (LAUNCH, RUN, FIRST)
+    parts = [
+        launch_table(samples) for samples in result["launches"].values() if any(name in samples for name in wanted)
+    ]
+    parts += [memory_table(result["memory"])]
+    parts += [curve_table(name, points) for name, points in result["curves"].items()]
+    parts += [instruction_table(result["instructions"]), percall_table(result["percall"])]
+    parts += [table((name, "ms"), [(label, f"{taken:.1f}") for label, taken in steps])
+              for name, steps in result["steps"].items()]  # fmt: skip
+    parts += [table((name, "ms"), [(key, f"{taken:.1f}") for key, taken in list(found.items())[:8]])
+              for name, found in result["imports"].items()]  # fmt: skip
+    return "\n\n".join(part for part in parts)

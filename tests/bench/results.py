@@ -1,0 +1,32 @@
+"""A small result, as the bench keeps one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def result() -> dict[str, Any]:
+    """A result of a machine that reaches some of its targets."""
+    return {
+        "machine": {"processor": "a processor", "kernel": "6.18"},
+        "notes": ["Not measured as an ordinary user: runc ends with 1"],
+        "launches": {
+            "root": {
+                "hardening launch": [14.0, 15.0, 16.0],
+                "hardening run": [20.0],
+                "hardening run, first composition": [100.0, 300.0],
+                "crun": [7.0, 8.0, 9.0],
+                "runc": [30.0],
+                "podman": [80.0],
+            },
+            "an ordinary user": {"hardening launch": [16.0]},
+        },
+        "memory": {"root": {"hardening run": [8.0, 9.5, 10.0], "crun": [1.5]}, "an ordinary user": {"crun": [1.5]}},
+        "curves": {"profiles": {"10": [0.01], "100": [0.1], "1000": [1.0]}},
+        "instructions": {
+            "strict": {"hardening": {"read": 10, "ioctl": 12}, "crun": {"read": 6, "write": 7, "ioctl": 326}}
+        },
+        "percall": {"none": {"read": [100.0]}, "hardening": {"read": [101.0]}, "crun": {"read": [103.0]}},
+        "steps": {"hardening launch": [["python is executed", 4.0], ["a process ends", 2.0]]},
+        "imports": {"launch stage": {"hardening.launch.main": 1.5}},
+    }

@@ -1,0 +1,54 @@
+"""The page is what its result says."""
+
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+
+from tests.bench import plots
+from tests.bench.page import number, page, summary
+from tests.bench.results import result
+from tests.support.users import REPOSITORY
+
+PUBLISHED = REPOSITORY / "docs/bench"
+
+
+def test_the_published_page_is_that_of_the_published_result() -> None:
+    kept = json.loads((PUBLISHED / "bench.json").read_text())
+    assert (PUBLISHED / "README.md").read_text() == page(kept)
+
+
+def test_medians_ratios_and_verdicts() -> None:
+    text = page(result())
+    assert "| hardening launch | 15.0 | 14.5–15.5 | 3 |  | 1.88 | 0.50 | 0.19 |" in text
+    assert "| `hardening run`, first composition / `podman run` | 2.5 | at most 1.5 | missed |" in text
+    assert "| hardening run | 9.5 | — |" in text
+    assert "| ms | 10.0 | 100.0 | 1,000.0 | 1.00 |" in text
+    assert "| `strict`, crun | 3 | 6 | 7 | 326 (`ioctl`) |" in text
+    assert "- Not measured as an ordinary user: runc ends with 1" in text
+
+
+def test_a_result_of_an_ordinary_user_has_a_page() -> None:
+    bare = {**result(), "memory": {}, "instructions": {}, "percall": {}}
+    assert "not measured" in page(bare)
+    assert "hardening launch" in summary(bare)
+
+
+@pytest.mark.parametrize(("value", "text"), [(None, "—"), (0.0368, "0.0368"), (1.0, "1"), (12.345, "12.3"), (9.0, "9")])
+def test_three_digits_count(value: float | None, text: str) -> None:
+    assert number(value) == text
+
+
+def test_the_same_result_gives_the_same_plots(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("one", "other")]
+    for folder in folders:
+        folder.mkdir()
+        plots.draw(result(), folder)
+    names = sorted(path.name for path in folders[0].iterdir())
+    assert names == ["composing.svg", "instructions.svg", "launches.svg", "memory.svg"]
+    for name in names:
+        assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes()
+        assert ElementTree.parse(folders[0] / name).getroot().tag.endswith("svg")

@@ -1,0 +1,37 @@
+"""Which targets a result reaches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.bench.results import result
+from tests.bench.targets import Target, targets
+
+
+def test_each_target_and_its_value() -> None:
+    found = {one.measure: (one.value, one.verdict) for one in targets(result())}
+    assert found == {
+        "`hardening launch BUNDLE` / `crun run`": (15 / 8, "reached"),
+        "`hardening run`, unchanged stack / `runc run`": (20 / 30, "reached"),
+        "`hardening run`, unchanged stack / `podman run`": (20 / 80, "reached"),
+        "`hardening run`, first composition / `podman run`": (200 / 80, "missed"),
+        "PSS of all that waits for the command": (9.5, "missed"),
+        "composing: profiles, exponent of the fit": (1.0, "reached"),
+        "`strict`: worst allowed system call, BPF instructions / crun's filter": (12 / 326, "reached"),
+    }
+
+
+def test_the_bound_itself_is_reached() -> None:
+    assert Target("", 2.0, 2.0).reached
+    assert not Target("", 2.001, 2.0).reached
+
+
+def test_what_was_not_measured_is_neither_reached_nor_missed() -> None:
+    bare: dict[str, Any] = {
+        "launches": {},
+        "memory": {},
+        "curves": {},
+        "instructions": {"strict": {"hardening": {}, "crun": {}}},
+    }
+    assert {one.verdict for one in targets(bare)} == {"not measured"}
+    assert len(list(targets(bare))) == 6
