@@ -70,7 +70,8 @@ class Service:
 @attrs.frozen
 class Place:
     """A folder with the files of one page, and who works in it: None is root. After ``patience`` seconds without an answer a
-    program is taken for broken. ``direct`` starts the launch stage without the command line before it, to save time."""
+    program is taken for broken. ``direct`` starts the launch stage without the command line before it, to save time; then no
+    options can be given."""
 
     name: str
     folder: Path
@@ -86,7 +87,7 @@ class Place:
         """The command line that a reader of the page types, with a receipt."""
         (self.folder / "receipt.json").unlink(missing_ok=True)
         if self.direct:
-            return self._stage(command)
+            return self._stage(command, profiles)
         stack = [part for name in profiles or (f"./{self.name}.toml",) for part in ("-p", name)]
         return self._as_user(
             [self._program(), "run", "-q", *stack, "--receipt", "receipt.json", *options, "--", *command]
@@ -100,8 +101,8 @@ class Place:
         stdin: str | None = None,
     ) -> subprocess.CompletedProcess[str]:
         """Run a command under the page's profile, or under others, to its end. Given ``stdin``, it reads that."""
-        interactive = ["-i"] if stdin is not None else []
-        done = self._call(self.argv(command, profiles, [*interactive, *options]), stdin)
+        given = [*(["-i"] if stdin is not None else []), *options]
+        done = self._call(self.argv(command, profiles, given), stdin)
         if done.returncode == 0 or (self.folder / "receipt.json").exists():
             self._confined(profiles)
         return done
@@ -141,21 +142,25 @@ class Place:
         path.chmod(0o644)
         runs.hand_over(path, self.user)
 
-    def _stage(self, command: Sequence[str]) -> list[str]:
-        plan = shipped.planned([str(self.profile)], command, self.folder, self.user)
-        shutil.rmtree(self.folder / "bundle", ignore_errors=True)
-        bundle.write(plan.spec, self.folder / "bundle")
+    def _stage(self, command: Sequence[str], profiles: Sequence[str]) -> list[str]:
+        plan = shipped.planned(self._named(profiles), command, self.folder, self.user)
+        target = self.folder / "bundle"
+        shutil.rmtree(target, ignore_errors=True)
+        bundle.write(plan.spec, target)
+        runs.hand_over(target, self.user)
         return runs.launch_argv("native", self.folder, self.user, receipt=self.folder / "receipt.json")
 
     def _confined(self, profiles: Sequence[str]) -> None:
         """The kernel's receipt of the last run holds everything that was composed."""
-        named = [str(self.folder / name) if name.startswith("./") else name for name in profiles] or [str(self.profile)]
-        composition = shipped.composed(named, self.user)
+        composition = shipped.composed(self._named(profiles), self.user)
         _, host = shipped.here(self.user)
         checks = receipt.verify(composition, receipt.read(self.folder / "receipt.json"))
         lines = verification.judge(composition, checks, examine(composition, host).shortfalls)
         assert {line.leaf for line in lines} >= {"capabilities.*", "seccomp.*", "rootfs.read_only", "namespaces.user"}
         assert [line for line in lines if line.result != verification.HOLDS and line.leaf not in EXCUSED] == []
+
+    def _named(self, profiles: Sequence[str]) -> list[str]:
+        return [str(self.folder / name) if name.startswith("./") else name for name in profiles] or [str(self.profile)]
 
     def _program(self) -> str:
         return program(self.user) if self.user is not None else str(Path(sys.executable).parent / "hardening")
@@ -174,10 +179,10 @@ class Place:
 
 
 @contextmanager
-def placed(name: str, user: User | None) -> Iterator[Place]:
+def placed(name: str, user: User | None, *, direct: bool = False) -> Iterator[Place]:
     """A folder with the files of docs/software/NAME.md; what the page tells this user to do first is done."""
     with runs.workplace(user) as folder:
-        place = Place(name, folder, user)
+        place = Place(name, folder, user, direct=direct)
         who = "root" if user is None else "user"
         for block in blocks(PAGES / f"{name}.md"):
             if "file" in block.marks:

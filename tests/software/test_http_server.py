@@ -39,15 +39,15 @@ def works(place: Place) -> None:
 
 
 @contextmanager
-def site(user: User | None) -> Iterator[Place]:
-    with placed("http-server", user) as place:
+def site(user: User | None, *, direct: bool = True) -> Iterator[Place]:
+    with placed("http-server", user, direct=direct) as place:
         place.folders("site")
         place.file("site/hello.txt", "hello\n")
         yield place
 
 
 def test_it_serves_its_folder(user: User | None) -> None:
-    with site(user) as place:
+    with site(user, direct=False) as place:
         works(place)
 
 

@@ -29,8 +29,8 @@ ATTACK = """
 
 
 @contextmanager
-def site(user: User | None) -> Iterator[Place]:
-    with placed("nginx", user) as place:
+def site(user: User | None, *, direct: bool = True) -> Iterator[Place]:
+    with placed("nginx", user, direct=direct) as place:
         place.folders("run", "site")
         place.file("site/hello.txt", "hello\n")
         yield place
@@ -69,7 +69,7 @@ def works(place: Place) -> None:
 
 
 def test_it_serves_reloads_and_ends(user: User | None) -> None:
-    with site(user) as place:
+    with site(user, direct=False) as place:
         works(place)
 
 

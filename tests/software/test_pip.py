@@ -57,8 +57,8 @@ PROJECT = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-pat
 
 
 @contextmanager
-def packages(user: User | None) -> Iterator[Place]:
-    with placed("pip", user) as place:
+def packages(user: User | None, *, direct: bool = True) -> Iterator[Place]:
+    with placed("pip", user, direct=direct) as place:
         place.folders("wheels", "app")
         made = place.outside(PYTHON, "make_wheel.py")
         assert made.returncode == 0, made.stderr
@@ -88,7 +88,7 @@ def source(place: Place) -> None:
 
 
 def test_it_installs_what_can_be_imported(user: User | None) -> None:
-    with packages(user) as place:
+    with packages(user, direct=False) as place:
         works(place)
 
 

@@ -43,8 +43,8 @@ def redis(place: Place, *options: str, profiles: tuple[str, ...] = ()) -> Iterat
 
 
 @contextmanager
-def database(user: User | None) -> Iterator[Place]:
-    with placed("redis", user) as place:
+def database(user: User | None, *, direct: bool = True) -> Iterator[Place]:
+    with placed("redis", user, direct=direct) as place:
         place.folders("data")
         yield place
 
@@ -57,7 +57,7 @@ def works(place: Place) -> None:
 
 def test_it_stores_and_persists(user: User | None) -> None:
     """A value outlives SIGKILL in the append-only file, and SIGTERM in a snapshot made by a child."""
-    with database(user) as place:
+    with database(user, direct=False) as place:
         works(place)
         with redis(place) as client:
             assert client("get", "greeting") == "hello"

@@ -18,8 +18,8 @@ DATABASE = "/data/shop.db"
 
 
 @contextmanager
-def shop(user: User | None) -> Iterator[Place]:
-    with placed("sqlite", user) as place:
+def shop(user: User | None, *, direct: bool = True) -> Iterator[Place]:
+    with placed("sqlite", user, direct=direct) as place:
         place.folders("data")
         yield place
 
@@ -37,7 +37,7 @@ def works(place: Place) -> None:
 
 
 def test_it_keeps_what_it_is_given(user: User | None) -> None:
-    with shop(user) as place:
+    with shop(user, direct=False) as place:
         works(place)
         assert sql(place, "pragma integrity_check;") == (0, "ok\n")
 
