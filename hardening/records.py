@@ -26,12 +26,18 @@ Data = dict[str, Any]
 
 EVENTS = ("launch", "refused", "exception", "end")
 _AUDIT_LINE = re.compile(
-    r"type=VIRT_CONTROL msg=audit\((\d+)\.(\d+):\d+\): pid=(\d+) uid=(\d+) auid=(\d+) ses=(\d+) .*?msg='([^']*)'"
+    r"type=VIRT_CONTROL msg=audit\((\d{1,10})\.(\d{3}):\d+\): "
+    r"pid=(\d{1,10}) uid=(\d{1,10}) auid=(\d{1,10}) ses=(\d{1,10}) .*?msg='([^']*)'"
 )
 _EVENT_OF = {"start": "launch", "stop": "end", "exception": "exception"}
 #: What journald says of the sender, whatever the sender says of itself (systemd.journal-fields(7)).
 _TRUSTED = {"_AUDIT_LOGINUID": "loginuid", "_AUDIT_SESSION": "session", "_UID": "uid", "_GID": "gid", "_PID": "pid"}
-_NUMBERS = ("code", "signal", "gid")
+_NUMBERS = ("loginuid", "session", "uid", "gid", "pid", "code", "signal")
+_TEXTS = (
+    *("terminal", "runtime", "spec", "image", "setting", "reason", "ticket", "expires", "origin", "error", "result"),
+)
+_LISTS = ("enforced", "partly", "not_enforced")
+_TIME = re.compile(r"(19[7-9]\d|[2-8]\d{3})-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 
 
 @attrs.frozen
@@ -106,7 +112,7 @@ def parse(source: str, text: str, place: str = "") -> tuple[list[Data], list[str
             continue
         try:
             record = reader(line)
-        except ValueError:
+        except (ValueError, RecursionError):  # RecursionError: of JSON that is nested too deep
             wrong += 1
             continue
         if record is not None:
@@ -116,16 +122,27 @@ def parse(source: str, text: str, place: str = "") -> tuple[list[Data], list[str
 
 
 def _from_json(line: str) -> Data:
+    """A record as it was written. What others can write is held to the types that the command line builds on."""
     record = json.loads(line)
-    if not isinstance(record, dict) or record.get("event") not in EVENTS:
+    if not isinstance(record, dict) or record.get("event") not in EVENTS or not isinstance(record.get("id"), str):
         raise ValueError("no record")
-    if not all(isinstance(record.get(key), str) for key in ("time", "id")):
+    fits = (
+        isinstance(record.get("time"), str)
+        and _are(str, record.get("command"))
+        and all(type(record.get(name)) in (int, type(None)) for name in _NUMBERS)
+        and all(isinstance(record.get(name), (str, type(None))) for name in _TEXTS)
+        and all(_are(str, record.get(name, [])) for name in _LISTS)
+        and _are(dict, record.get("profiles", []))
+        and all(isinstance(profile.get("name"), str) for profile in record.get("profiles", []))
+    )
+    if not fits:
         raise ValueError("no record")
     instant(record["time"])
-    command = record.get("command")
-    if not isinstance(command, list) or not all(isinstance(word, str) for word in command):
-        raise ValueError("no record")
     return record
+
+
+def _are(kind: type, items: object) -> bool:
+    return isinstance(items, list) and all(isinstance(item, kind) for item in items)
 
 
 def _from_journal(line: str) -> Data:
@@ -148,7 +165,7 @@ def _from_audit(line: str) -> Data | None:
     names = {there: here for here, there in sinks.AUDIT_NAMES.items()}
     record: Data = {
         "time": f"{_utc(int(match[1])):%Y-%m-%dT%H:%M:%S}.{match[2].ljust(6, '0')}Z",
-        "event": "refused" if fields.get("res") == "failed" else _EVENT_OF[fields.get("op", "")],
+        "event": "refused" if fields.get("res") == "failed" else _EVENT_OF.get(fields.get("op", "")),
         "loginuid": _identity(match[5]),
         "session": _identity(match[6]),
         "uid": int(match[4]),
@@ -162,7 +179,7 @@ def _from_audit(line: str) -> Data | None:
             record[name] = _structured(name, _decoded(value))
         elif name in sinks.AUDIT_PLAIN:
             record[name] = int(value) if name in _NUMBERS else float(value) if name == "seconds" else value
-    if "id" not in record:
+    if "id" not in record or record["event"] is None:
         raise ValueError("no record")
     return record
 
@@ -213,6 +230,8 @@ def key(record: Data) -> tuple[object, ...]:
 
 def instant(text: str) -> datetime:
     """The time of a record. `ValueError`."""
+    if not _TIME.fullmatch(text):
+        raise ValueError("no time")
     return datetime.fromisoformat(text.replace("Z", "+00:00"))
 
 

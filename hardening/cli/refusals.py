@@ -34,9 +34,10 @@ def recorded(function: F) -> F:
 
 
 def _record(context: click.Context, arguments: dict[str, Any], error: HardeningError) -> None:
+    from hardening.launch import sinks
     from hardening.launch.record import Recorder, who
 
-    recorder = Recorder("", arguments["runtime"], dict(os.environ), who())
+    recorder = Recorder("", arguments["runtime"], lambda: sinks.each(os.environ), who())
     recorder.facts.command = list(arguments.get("command", ()))
     recorder.facts.profiles = [{"name": name, "sha256": None} for name in arguments.get("profiles", ())]
     try:

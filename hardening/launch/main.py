@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 
 from hardening.errors import EXIT_LAUNCHER, HardeningError, LaunchError
-from hardening.launch import bundle, files, leases, record
+from hardening.launch import bundle, files, leases, record, sinks
 from hardening.launch.failure import Step
 from hardening.launch.frozen import Frozen
 from hardening.launch.guarded import complain, guarded
@@ -137,7 +137,7 @@ def run_bundle(
 ) -> int:
     """Run, and leave records of it."""
     runtime = files.base(arguments.runtime_command) or "native"
-    recorder = record.Recorder(arguments.identity, runtime, files.environment(), caller)
+    recorder = record.Recorder(arguments.identity, runtime, lambda: sinks.each(files.environment()), caller)
     try:
         code = _run_bundle(arguments, watcher, recorder, loaded)
     except (HardeningError, OSError) as error:

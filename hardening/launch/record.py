@@ -15,8 +15,10 @@ from hardening.launch.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable
     from typing import Any, TypeAlias
+
+    Places: TypeAlias = Callable[[], Iterable[tuple[str, Callable[[], sinks.Sink]]]]
 
     Row: TypeAlias = dict[str, str | None]
     Who: TypeAlias = dict[str, int | str | None]
@@ -53,12 +55,12 @@ def new_id() -> str:
 
 
 class Recorder:
-    """The records of one launch, written by this process. ``identity`` names it; '' makes up a name. Some variables of
-    ``environment`` say where the caller's own file lies (`sinks.locations`)."""
+    """The records of one launch, written by this process. ``identity`` names it; '' makes up a name. ``places`` gives the
+    sinks in the order in which they are tried, with what opens each (`sinks.each`)."""
 
-    def __init__(self, identity: str, runtime: str, environment: Mapping[str, str], caller: Who) -> None:
+    def __init__(self, identity: str, runtime: str, places: Places, caller: Who) -> None:
         self.facts = Facts()
-        self._environment = environment
+        self._places = places
         self.identity = identity or new_id()
         self._runtime = runtime
         self._who = {**caller, "pid": os.getpid()}
@@ -75,7 +77,7 @@ class Recorder:
         args = process.get("args") if isinstance(process, dict) else None
         self.facts.command = [str(word) for word in args] if isinstance(args, list) else []
         if isinstance(annotations, dict):
-            _read_annotations(self.facts, annotations, f"{origin}:/annotations")
+            read_annotations(self.facts, annotations, f"{origin}:/annotations")
 
     def launched(self) -> None:
         """Record that the command is about to be executed, and each exception that this takes. `LaunchError` where nothing
@@ -128,7 +130,7 @@ class Recorder:
         except OSError:
             self._sinks = []  # gone in the meantime, or full: the next one
         last = OSError(errno.ENOENT, "there is no place for it")
-        for place, connect in sinks.each(self._environment):
+        for place, connect in self._places():
             try:
                 sink = connect()
                 certain = sink.write(self._bounded(record, fields, sink))
@@ -211,7 +213,8 @@ def shortened(words: list[str], longest: int) -> list[str]:
     return kept
 
 
-def _read_annotations(facts: Facts, annotations: dict[str, object], pointer: str) -> None:
+def read_annotations(facts: Facts, annotations: dict[str, object], pointer: str) -> None:
+    """Take what a bundle says of its composition; `LaunchError` for what is malformed, with its place below ``pointer``."""
     facts.profiles = _rows(annotations, PROFILES, ("name", "sha256"), pointer)
     facts.exceptions = _rows(annotations, EXCEPTIONS, EXCEPTION_KEYS, pointer)
     image = annotations.get(IMAGE)
@@ -230,9 +233,10 @@ def _read_annotations(facts: Facts, annotations: dict[str, object], pointer: str
 def _rows(annotations: dict[str, object], name: str, keys: tuple[str, ...], pointer: str) -> list[Row]:
     rows = _parsed(annotations, name, pointer)
     found: list[Row] = []
-    for row in [] if rows is None else rows if isinstance(rows, list) else [rows]:
-        values: dict[str, Any] = {key: row.get(key) for key in keys} if isinstance(row, dict) else {"": 0}
-        if not all(isinstance(value, (str, type(None))) for value in values.values()):
+    for row in [] if rows is None else rows if isinstance(rows, list) else [None]:
+        values: dict[str, Any] = {key: row.get(key) for key in keys} if isinstance(row, dict) else {}
+        texts = all(isinstance(value, (str, type(None))) for value in values.values())
+        if not texts or values.get(keys[0]) is None:
             reason = f"must be a JSON list of objects with the texts {', '.join(keys)}"
             raise LaunchError(reason, origin=f"{pointer}/{name}")
         found.append(values)

@@ -55,7 +55,7 @@ class Audit:
     """The kernel's audit system (audit(7)), which stamps each record with the caller's own login uid."""
 
     name = "audit"
-    longest = 1600
+    longest = 1400
 
     def __init__(self) -> None:
         """Connect. `OSError` where the caller may not write, or where nobody would keep what is written."""
@@ -317,7 +317,7 @@ def _fitting(pairs: list[str]) -> str:
     kept: list[str] = []
     size = 0
     for pair in pairs:
-        size += len(pair) + 1
+        size += len(pair.encode("utf-8", "backslashreplace")) + 1
         if size > Audit.longest:
             return ",".join([*kept, f"+{len(pairs) - len(kept)}"])
         kept.append(pair)

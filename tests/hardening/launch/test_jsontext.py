@@ -60,3 +60,19 @@ def test_refusals(text: bytes, words: str) -> None:
 
 def test_tokens_of_pointers_are_escaped() -> None:
     assert jsontext.escape("a/b~c") == "a~1b~0c"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, True, False, 0, -7, 1.5, "", '\x00\x1b\n"\\', "ü\ud800", [], [1, [None]], {"a": {"b": [True]}, "ü": "x"}],
+)
+def test_what_is_dumped_is_one_line_of_ascii_json(value: object) -> None:
+    text = jsontext.dump(value)
+    assert json.loads(text) == value
+    assert text.isascii()
+    assert text.isprintable()
+
+
+def test_what_is_no_json_is_not_dumped() -> None:
+    with pytest.raises(TypeError):
+        jsontext.dump({"a": object()})

@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hardening.launch import sinks
+
+RECORD: dict[str, Any] = {
+    "version": 1,
+    "time": "2026-03-01T08:30:00.000001Z",
+    "event": "launch",
+    "id": "0123456789ab",
+    "loginuid": 1000,
+    "uid": 0,
+    "gid": 0,
+    "terminal": "pts/3",
+    "pid": 7,
+    "runtime": "native",
+    "command": ["sh", "-c", "echo 'a b'"],
+    "spec": "ab" * 32,
+    "image": None,
+    "profiles": [{"name": "strict", "sha256": "cd" * 32}, {"name": "command line", "sha256": None}],
+    "enforced": ["seccomp", "rootfs"],
+    "not_enforced": [],
+}
+
+
+def lines(folder: Path, name: str = sinks.FILE) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / name).read_text().splitlines()]
+
+
+def test_a_file_of_json_lines_that_only_its_owner_reads(tmp_path: Path) -> None:
+    place = tmp_path / "a/b/records"
+    previous = os.umask(0)
+    try:
+        sink = sinks.File(str(place))
+    finally:
+        os.umask(previous)
+    assert sink.write(RECORD)
+    assert sink.write({**RECORD, "event": "end"})
+    assert [line["event"] for line in lines(place)] == ["launch", "end"]
+    assert lines(place)[0] == RECORD
+    modes = [
+        stat.S_IMODE(path.stat().st_mode) for path in (place / sinks.FILE, place, tmp_path / "a/b", tmp_path / "a")
+    ]
+    assert modes == [0o600, 0o700, 0o711, 0o711]
+
+
+def test_a_full_file_becomes_the_old_one(tmp_path: Path) -> None:
+    first, other = sinks.File(str(tmp_path / "r")), sinks.File(str(tmp_path / "r"))
+    os.truncate(tmp_path / "r" / sinks.FILE, sinks.MAX_FILE - 10)
+    first.write(RECORD)
+    other.write({**RECORD, "event": "end"})
+    assert [line["event"] for line in lines(tmp_path / "r")] == ["launch", "end"]
+    assert (tmp_path / "r" / sinks.OLD_FILE).stat().st_size == sinks.MAX_FILE - 10
+
+
+def _write_many(place: str, writer: int, count: int) -> None:
+    sink = sinks.File(place)
+    for number in range(count):
+        sink.write({**RECORD, "id": f"{writer}-{number}"})
+
+
+def test_writers_at_once_lose_nothing_also_while_the_file_is_exchanged(tmp_path: Path) -> None:
+    place = tmp_path / "r"
+    sinks.File(str(place))
+    # Some hundred lines before the end of the file, so that it is exchanged once.
+    (place / sinks.FILE).write_text("\n" * (sinks.MAX_FILE - 100_000))
+    context = multiprocessing.get_context("fork")
+    writers = [context.Process(target=_write_many, args=(str(place), writer, 100)) for writer in range(4)]
+    for process in writers:
+        process.start()
+    for process in writers:
+        process.join()
+    assert [process.exitcode for process in writers] == [0] * 4
+    old = [json.loads(line) for line in (place / sinks.OLD_FILE).read_text().split("\n") if line]
+    found = [record["id"] for record in [*old, *lines(place)]]
+    assert sorted(found) == sorted(f"{writer}-{number}" for writer in range(4) for number in range(100))
+    assert old
+
+
+def test_what_does_not_fit_on_the_disk_leaves_no_part_of_a_line(tmp_path: Path) -> None:
+    """A limit of the file size stands for a full disk: write(2) takes the part of a line that fits."""
+    code = f"""
+import resource, signal
+from hardening.launch import sinks
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+sink = sinks.File({str(tmp_path / "r")!r})
+sink.write({RECORD!r})
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+try:
+    sink.write({RECORD!r})
+except OSError as error:
+    print(error.strerror)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "No space left on device\n"
+    assert lines(tmp_path / "r") == [RECORD]
+
+
+@pytest.mark.parametrize("mode", [0o770, 0o777])
+def test_a_folder_that_others_can_write_to_is_refused(mode: int, tmp_path: Path) -> None:
+    tmp_path.chmod(mode)
+    with pytest.raises(OSError, match="could write to it"):
+        sinks.File(str(tmp_path))
+
+
+def test_a_file_that_is_a_link_or_a_pipe_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "target").touch()
+    (tmp_path / "link").mkdir()
+    (tmp_path / "link" / sinks.FILE).symlink_to(tmp_path / "target")
+    (tmp_path / "pipe").mkdir()
+    os.mkfifo(tmp_path / "pipe" / sinks.FILE, 0o600)
+    for name in ("link", "pipe"):
+        with pytest.raises(OSError, match=r"."):
+            sinks.File(str(tmp_path / name))
+    assert (tmp_path / "target").read_bytes() == b""
+
+
+def test_where_the_file_lies() -> None:
+    explicit = list(sinks.locations({"HARDENING_STATE": "/s", "HOME": "/h", "XDG_RUNTIME_DIR": "/r"}))
+    assert explicit[0] == "/s/records"
+    if os.geteuid() == 0:
+        assert explicit[1:] == ["/var/log/hardening", "/run/hardening/records"]
+    else:
+        assert explicit[1] == "/h/.local/state/hardening/records"
+        assert explicit[-1] == "/r/hardening/records"
+        assert next(iter(sinks.locations({"XDG_STATE_HOME": "/x"}))) == "/x/hardening/records"
+
+
+def test_the_journal_is_not_there_where_nobody_listens(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No such file"):
+        sinks.Journal(str(tmp_path / "socket"))
+
+
+def test_an_audit_message() -> None:
+    text = sinks.audit_text(RECORD)
+    assert text.startswith('virt=hardening op=start vm="0123456789ab" gid=0 runtime="native" cmd=7368202D6320')
+    assert f'profiles="strict:{"cd" * 32},command%20line:-" enforced="seccomp,rootfs" exe=' in text
+    assert text.endswith("hostname=? addr=? terminal=pts/3 res=success")
+    assert "not-enforced" not in text
+    refused = sinks.audit_text({**RECORD, "event": "refused", "terminal": None, "error": "no"})
+    assert "op=start" in refused
+    assert refused.endswith(
+        'error="no" ' + text[text.index("exe=") :].replace("pts/3", "?").replace("success", "failed")
+    )
+    end = sinks.audit_text({**RECORD, "event": "end", "code": 137, "signal": 9, "result": "killed", "seconds": 0.5})
+    assert "op=stop" in end
+    assert "exit-code=137 sig=9 result=killed seconds=0.5" in end
+
+
+@pytest.mark.parametrize("text", ["plain", "a b", 'quote"', "it's", "tab\t", "line\nbreak", "ü", "\ud800", "\x7f", ""])
+def test_untrusted_texts_are_in_quotes_or_in_hexadecimal(text: str) -> None:
+    value = sinks.encode(text)
+    if value.startswith('"'):
+        assert value == f'"{text}"'
+        assert text.isascii()
+        assert not set(text) & set("\"' ")
+    else:
+        assert bytes.fromhex(value).decode() == text.encode("utf-8", "backslashreplace").decode()
+        assert value == value.upper()
+
+
+def test_the_longest_record_fits_into_an_audit_message() -> None:
+    profiles = [{"name": f"ü {number}", "sha256": "ab" * 32} for number in range(1000)]
+    longest = {
+        **RECORD,
+        "command": ["ü" * (sinks.Audit.longest // 2)],
+        "profiles": profiles,
+        "image": "é" * 200,
+        "runtime": "ö" * 100,
+    }
+    text = sinks.audit_text(longest)
+    assert len(text) < sinks.AUDIT_MESSAGE_TEXT_MAX
+    assert bytes.fromhex(text.partition("profiles=")[2].partition(" ")[0]).decode().rpartition(",+")[2].isdecimal()
+    texts = dict.fromkeys(("setting", "reason", "ticket", "origin", "error"), "ü" * 200)
+    excepted = sinks.audit_text({**longest, "profiles": [], "image": None, "event": "exception", **texts})
+    assert len(excepted) < sinks.AUDIT_MESSAGE_TEXT_MAX
+
+
+@pytest.mark.parametrize("word", ["plain", "", "a b", "it's", "$HOME", "ü", "a\nb", "--x=/y:z,1", "~"])
+def test_words_are_quoted_as_for_a_shell(word: str) -> None:
+    import shlex
+
+    assert shlex.split(sinks.quote(word)) == [word]

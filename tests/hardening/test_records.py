@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hardening import records
+from hardening.errors import HardeningError
+from hardening.launch import sinks
+from tests.hardening.launch.test_sinks import RECORD
+
+STAMP = "type=VIRT_CONTROL msg=audit(1772353800.123:45): pid=7 uid=0 auid=1000 ses=4294967295 subj=unconfined msg='{}'"
+ENRICHED = '\x1dUID="root" AUID="alice" ID="root"'
+JOURNAL = {"_AUDIT_LOGINUID": "1000", "_AUDIT_SESSION": "3", "_UID": "1000", "_GID": "1000", "_PID": "99"}
+
+
+def one(source: str, line: str) -> dict[str, Any]:
+    found, problems = records.parse(source, line)
+    assert problems == []
+    (record,) = found
+    return record
+
+
+@pytest.mark.parametrize("ending", ["", ENRICHED])
+@pytest.mark.parametrize(
+    ("event", "more"),
+    [
+        ("launch", {"partly": ["process"], "image": "sha256:ab"}),
+        ("refused", {"code": 2, "error": 'a.toml:3: it\'s "so" ü\x1b'}),
+        (
+            "exception",
+            {"setting": "a.b", "reason": "why not", "ticket": "ABCD", "expires": "2030-01-01", "origin": "a:3"},
+        ),
+        ("end", {"code": 137, "signal": 9, "result": "killed", "seconds": 0.25}),
+    ],
+)
+def test_what_goes_to_the_audit_system_comes_back(event: str, more: dict[str, Any], ending: str) -> None:
+    wanted = {**RECORD, **more, "event": event}
+    record = one("audit", "node=host " + STAMP.format(sinks.audit_text(wanted)) + ending)
+    assert record["time"] == "2026-03-01T08:30:00.123000Z"
+    assert (record["loginuid"], record["session"], record["uid"], record["pid"]) == (1000, None, 0, 7)
+    for name in ("event", "id", "gid", "terminal", "runtime", "command", "spec", "profiles", "enforced", *more):
+        assert record[name] == wanted[name], name
+
+
+def test_messages_of_other_programs_are_passed_over() -> None:
+    other = STAMP.format('virt=kvm op=start reason=booted vm="guest" vm-pid=7 exe="/usr/sbin/libvirtd" res=success')
+    assert records.parse("audit", f"{other}\ntype=SYSCALL msg=audit(1.2:3): arch=c000003e\n") == ([], [])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "virt=hardening op=start",
+        "virt=hardening op=nonsense vm=AB",
+        'virt=hardening op=stop vm="x" exit-code=x',
+        "virt=hardening op=start vm=ZZ",
+        "virt=hardening op=start vm=41 cmd=27",
+    ],
+)
+def test_a_malformed_audit_message_is_counted(text: str) -> None:
+    assert records.parse("audit", STAMP.format(text)) == ([], ["audit: 1 lines are no records"])
+
+
+def test_the_journal_is_believed_before_the_record() -> None:
+    """Everybody can write to the journal; what journald says of the sender is what counts."""
+    forged = {**RECORD, "uid": 0, "loginuid": 0, "pid": 1}
+    record = one("journald", json.dumps({**JOURNAL, "HARDENING_RECORD": json.dumps(forged)}))
+    assert (record["uid"], record["loginuid"], record["session"], record["gid"], record["pid"]) == (
+        1000,
+        1000,
+        3,
+        1000,
+        99,
+    )
+
+
+WRONG: list[dict[str, Any]] = [
+    {"time": "soon"}, {"time": "2026-03-01"}, {"time": "9999-12-31T23:59:59.000000Z"}, {"id": 7}, {"event": "party"},
+    {"command": "sh"}, {"command": [1]}, {"uid": "root"}, {"pid": True}, {"profiles": ["x"]}, {"profiles": [{}]},
+    {"enforced": 1}, {"error": ["x"]}, {"code": {}},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["{", "[]", "7", "{}", '{"event": "launch"}', "[" * 100_000, '{"a": ' * 100_000]
+    + [json.dumps({**RECORD, **wrong}) for wrong in WRONG],
+    ids=lambda line: line[:20] if len(line) > 1000 else line[-60:],
+)
+def test_lines_that_are_no_records_are_counted(line: str) -> None:
+    found, problems = records.parse("file", f"{json.dumps(RECORD)}\n{line}\n", "records.jsonl")
+    assert len(found) == 1
+    assert problems == ["records.jsonl: 1 lines are no records"]
+
+
+def test_a_record_in_two_sinks_is_shown_once(tmp_path: Path) -> None:
+    folder = tmp_path / "records"
+    sink = sinks.File(str(folder))
+    sink.write(RECORD)
+    (folder / sinks.OLD_FILE).write_text(
+        json.dumps({**RECORD, "time": "2026-03-01T08:29:00.000001Z", "id": "b"}) + "\n"
+    )
+    (folder / sinks.FILE).write_text((folder / sinks.FILE).read_text() * 2)
+    found = records.read({"HARDENING_STATE": str(tmp_path)})
+    ours = [record["id"] for record in found.records if record["source"].startswith(str(folder))]
+    assert ours == ["b", RECORD["id"]]
+
+
+def test_a_file_of_either_kind(tmp_path: Path) -> None:
+    (tmp_path / "audit.log").write_text(STAMP.format(sinks.audit_text(RECORD)) + "\n")
+    (tmp_path / "records.jsonl").write_text(json.dumps(RECORD) + "\n")
+    for name in ("audit.log", "records.jsonl"):
+        (record,) = records.read_file(tmp_path / name).records
+        assert (record["command"], record["source"]) == (RECORD["command"], str(tmp_path / name))
+    with pytest.raises(HardeningError, match="cannot read records"):
+        records.read_file(tmp_path / "none")
+
+
+def test_what_came_of_a_launch() -> None:
+    boot = float(Path("/proc/uptime").read_text().split()[0])
+    running = {**RECORD, "pid": os.getpid(), "time": "2099-01-01T00:00:00.000000Z"}
+    assert boot > 0
+    assert records.outcome(running, frozenset()) == "running"
+    # The number belongs to a process that has begun after the record was made.
+    assert records.outcome({**running, "time": "2001-01-01T00:00:00.000000Z"}, frozenset()) == "no end recorded"
+    assert records.outcome(running, frozenset({RECORD["id"]})) == "started"
+    assert records.outcome({**RECORD, "event": "refused", "code": 2}, frozenset()) == "refused (2)"
+    assert records.outcome({**RECORD, "event": "exception"}, frozenset()) == "excepted"
+    assert records.outcome({**RECORD, "event": "end", "result": "exited", "code": 3}, frozenset()) == "exit 3"
+    assert records.outcome({**RECORD, "event": "end", "result": "killed", "signal": 9}, frozenset()) == "signal 9"
