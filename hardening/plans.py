@@ -153,8 +153,10 @@ def _of_packages() -> Iterator[Input]:
     """Which packages there are, and what they announce to this program."""
     yield Input("code", sys.executable)
     yield Input("code", os.path.join(sys.prefix, "pyvenv.cfg"))
+    library = os.path.dirname(os.__file__)
     for place in dict.fromkeys(os.path.abspath(entry) for entry in sys.path):
-        yield Input("packages", place)
+        # The standard library's directory has hundreds of names, and changes with the system only.
+        yield Input("code" if place.startswith(library) and "-packages" not in place else "packages", place)
         for path in sorted(Path(place).glob("*-info/entry_points.txt")):
             if f"[{GROUP}" in path.read_text(errors="replace"):
                 yield Input("code", str(path))
@@ -276,10 +278,12 @@ def _write(slot: Path, seen: dict[str, dict[str, str]], plan: Mapping[str, objec
     """Write a plan under its name once it is whole. False where code may have changed since it was loaded."""
     code = seen.get("code", {}) | {item.argument: looks.look("code", item.argument) for item in _of_code()}
     started = _started()
-    if any(int(text.split()[4]) >= started for text in code.values() if " " in text):
+    if any(int(text.split()[2]) >= started for text in code.values() if " " in text):
         return False
     seen = seen | {"code": code}
-    text = json.dumps({"inputs": seen, **plan}, ensure_ascii=True, separators=(",", ":")).encode()
+    # What is most likely to differ is looked at first.
+    order = sorted(seen, key=lambda kind: (kind != "variable", kind))
+    text = json.dumps({"inputs": {kind: seen[kind] for kind in order}, **plan}, ensure_ascii=True, separators=(",", ":")).encode()
     partial = slot / f".{plans.FILE}"
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "wb") as file:

@@ -110,9 +110,8 @@ def find(words: Sequence[str]) -> Found | None:
         for step in (place, FOLDER, name):
             opened.append(own(step, _DIRECTORY, opened[-1] if opened else None))
         shelf = f"{place}/{FOLDER}/{name}"
-        seen: dict[tuple[str, str], str] = {}
         for slot in _recent_first(opened[-1]):
-            found = _try(f"{shelf}/{slot}", slot, opened[-1], seen)
+            found = _try(f"{shelf}/{slot}", slot, opened[-1])
             if found is not None:
                 return found
     except OSError:
@@ -140,7 +139,7 @@ def _recent_first(shelf: int) -> list[str]:
     return names
 
 
-def _try(path: str, name: str, shelf: int, seen: dict[tuple[str, str], str]) -> Found | None:
+def _try(path: str, name: str, shelf: int) -> Found | None:
     """The plan of one slot if it counts. One that never will again loses its file."""
     try:
         slot = own(name, _DIRECTORY, shelf)
@@ -149,7 +148,7 @@ def _try(path: str, name: str, shelf: int, seen: dict[tuple[str, str], str]) -> 
     try:
         fcntl.flock(slot, fcntl.LOCK_EX | fcntl.LOCK_NB)
         plan = read(slot, path)
-        loaded = _usable(plan, path, slot, seen)
+        loaded = _usable(plan, path, slot)
         if loaded is None:
             os.close(slot)
             return None
@@ -169,10 +168,10 @@ def _try(path: str, name: str, shelf: int, seen: dict[tuple[str, str], str]) -> 
     )
 
 
-def _usable(plan: dict[str, Any], path: str, slot: int, seen: dict[tuple[str, str], str]) -> Bundle | None:
+def _usable(plan: dict[str, Any], path: str, slot: int) -> Bundle | None:
     """The bundle of a plan if all is as it was."""
     place = plan["bundle"] or f"{path}/{BUNDLE}"
-    wrong = mismatch(plan, seen)
+    wrong = mismatch(plan)
     if not wrong:
         try:
             if plan["bundle"] or _is_whole(plan, place):
@@ -200,17 +199,14 @@ def read(slot: int, path: str) -> dict[str, Any]:
     return plan
 
 
-def mismatch(plan: dict[str, Any], seen: dict[tuple[str, str], str]) -> str:
-    """The first look that gives another text than at the composition, or ''. ``seen`` are those taken already."""
+def mismatch(plan: dict[str, Any]) -> str:
+    """The first look that gives another text than at the composition, or ''."""
     if plan["until"] and today() > plan["until"]:
         return "the last day of an exception"
     for kind, table in plan["inputs"].items():
         look = looks.KINDS[kind]
         for argument, text in table.items():
-            found = seen.get((kind, argument))
-            if found is None:
-                found = seen[kind, argument] = look(argument)
-            if found != text:
+            if look(argument) != text:
                 return f"{kind} {argument}"
     return ""
 
