@@ -1,0 +1,167 @@
+"""Looks: each sees the changes that it is there for, and raises nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hardening.launch import looks
+
+
+def look(kind: str, path: Path, before: str = "") -> str:
+    return looks.look(kind, f"{before}{path}")
+
+
+Change = Callable[[Path], object]
+
+
+def _rewrite(path: Path) -> None:
+    path.write_text("two")
+    os.utime(path, ns=(0, 0))
+
+
+def _relink(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("more")
+
+
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [
+        ("name", lambda path: path.chmod(0o600)),
+        ("name", lambda path: path.unlink()),
+        ("name", lambda path: (path.unlink(), path.mkdir())),
+        ("name", lambda path: (path.unlink(), path.symlink_to("x"))),
+        ("file", lambda path: path.write_text("two")),
+        ("file", lambda path: path.unlink()),
+        ("code", _rewrite),
+        ("code", lambda path: path.chmod(0o600)),
+        ("code", lambda path: (path.rename(f"{path}.old"), path.write_text("one"))),
+    ],
+)
+def test_a_change_of_a_file(tmp_path: Path, kind: str, change: Change) -> None:
+    path = tmp_path / "file"
+    path.write_text("one")
+    path.chmod(0o644)
+    os.utime(path, ns=(0, 0))
+    before = look(kind, path)
+    assert look(kind, path) == before
+    change(path)
+    assert look(kind, path) != before
+
+
+def test_a_link_is_looked_at_itself(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("one")
+    before = look("name", tmp_path / "link")
+    assert before.endswith(" one")
+    (tmp_path / "link").unlink()
+    (tmp_path / "link").symlink_to("two")
+    assert look("name", tmp_path / "link") != before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda path: (path / "new").write_text(""),
+        lambda path: (path / "file").unlink(),
+        lambda path: ((path / "file").unlink(), (path / "file").mkdir()),
+        lambda path: ((path / "link").unlink(), (path / "link").symlink_to("other")),
+    ],
+)
+def test_a_change_of_a_listing(tmp_path: Path, change: Change) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "link").symlink_to("file")
+    before = look("entries", tmp_path)
+    (tmp_path / "file").write_text("more")
+    assert look("entries", tmp_path) == before
+    change(tmp_path)
+    assert look("entries", tmp_path) != before
+
+
+def test_a_directory_is_empty_or_not(tmp_path: Path) -> None:
+    assert look("empty", tmp_path) == "yes"
+    (tmp_path / "file").write_text("")
+    assert look("empty", tmp_path) == "no"
+    assert look("names", tmp_path) == "file"
+
+
+def test_lines_by_how_they_begin(tmp_path: Path) -> None:
+    path = tmp_path / "status"
+    path.write_text("CapEff:\t1\nCapBnd:\t2\nThreads:\t1\n")
+    argument = f"{path}\nCapEff:\nCapBnd:"
+    before = looks.look("lines", argument)
+    assert before == "CapEff:\t1\nCapBnd:\t2"
+    path.write_text("CapEff:\t1\nCapBnd:\t2\nThreads:\t9\n")
+    assert looks.look("lines", argument) == before
+    path.write_text("CapEff:\t1\nCapBnd:\t3\nThreads:\t9\n")
+    assert looks.look("lines", argument) != before
+
+
+def test_rights(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("")
+    path.chmod(0o700)
+    assert look("access", path, "rx ") == "rx"
+    path.chmod(0o600)
+    assert look("access", path, "x ") == "-"
+
+
+def test_packages_are_names_with_versions_and_links_with_content(tmp_path: Path) -> None:
+    (tmp_path / "one-1.0.dist-info").mkdir()
+    (tmp_path / "one.pth").write_text("/somewhere")
+    before = look("packages", tmp_path)
+    (tmp_path / "one.py").write_text("")
+    assert look("packages", tmp_path) == before
+    (tmp_path / "one.pth").write_text("/somewhat!")
+    assert look("packages", tmp_path) != before
+    changed = look("packages", tmp_path)
+    (tmp_path / "one-1.0.dist-info").rename(tmp_path / "one-1.1.dist-info")
+    assert look("packages", tmp_path) != changed
+
+
+def test_the_value_of_a_variable_is_not_told() -> None:
+    assert looks.look("variable", "PATH") != "-"
+    assert os.environ["PATH"] not in looks.look("variable", "PATH")
+    assert looks.look("variable", "NO_SUCH_VARIABLE") == "-"
+
+
+def test_mounts_have_no_numbers_of_their_own_namespace() -> None:
+    assert "proc" in Path("/proc/self/mountinfo").read_text()
+    first = looks.look("mounts", "proc")
+    assert first == looks.look("mounts", "proc")
+    assert first != looks.look("mounts", "no-such-type")
+
+
+@pytest.mark.parametrize("kind", sorted(set(looks.KINDS) - {"variable", "mounts", "lines", "access"}))
+def test_nothing_blocks_and_nothing_raises(tmp_path: Path, kind: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert look(kind, tmp_path / "absent") == "-"
+    assert look(kind, tmp_path / "pipe/below") == "-"
+    assert look(kind, tmp_path / "pipe")
+    assert look(kind, Path("/" + "x" * 300)).startswith("!")
+    assert look(kind, Path("/dev/null"))
+
+
+def test_a_tree_is_all_that_is_in_it(tmp_path: Path) -> None:
+    top = tmp_path / "top"
+    (top / "inner").mkdir(parents=True)
+    (top / "inner/file").write_text("")
+    (top / "link").symlink_to("inner")
+    seen = {looks.tree(str(top))}
+    for change in (
+        lambda: (top / "inner/file").write_text("x"),
+        lambda: (top / "inner/file").chmod(0o600),
+        lambda: (top / "more").mkdir(),
+        lambda: (top / "inner").chmod(0o700),
+        lambda: _relink(top / "link"),
+        lambda: (top / "inner/file").rename(top / "inner/other"),
+    ):
+        change()
+        found = looks.tree(str(top))
+        assert found not in seen
+        seen.add(found)
+    with pytest.raises(OSError, match="No such file"):
+        looks.tree(str(tmp_path / "absent"))

@@ -1,0 +1,138 @@
+"""The lean start: what it imports, and that whatever is not as expected is left to the whole program."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hardening.launch import quick
+from tests.support.plans import PROGRAM, Place
+from tests.support.runs import workplace
+
+LINE = ("run", "-q", "-p", "strict", "--", "echo", "good")
+SCRIPT = Path(__file__).parents[3] / "tools/entry/hardening"
+#: A whole program that says how it was called.
+ECHO = "#!{python}\nimport sys\nprint('whole', *sys.argv[1:])\n"
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[Place]:
+    with workplace() as folder:
+        here = Place(folder)
+        assert here.type(*LINE).stdout == "good\n"
+        assert here.finds(*LINE)
+        yield here
+
+
+def test_a_plan_is_run_with_the_standard_library_and_this_package_s_launch_stage_alone(place: Place) -> None:
+    here = f"import sys; sys.path.append({str(Path(quick.__file__).parents[2])!r})"
+    code = f"{here}; from hardening.launch.quick import main; import posix; posix._exit(main('/nowhere'))"
+    python = (sys.executable, "-I", "-S", "-X", "importtime", "-c", code)
+    done = Place(place.folder, python).type(*LINE)
+    assert (done.returncode, done.stdout) == (0, "good\n"), done.stderr
+    loaded = set(re.findall(r"^import time:.*\| *(\S+)$", done.stderr, re.MULTILINE)) - {"package"}
+    assert "hardening.launch.native" in loaded
+    foreign = {name for name in loaded if name.split(".")[0] not in sys.stdlib_module_names}
+    assert {name.split(".")[0] for name in foreign} <= {"hardening", "_cffi_backend"}
+    ours = {name for name in foreign if name.startswith("hardening.")}
+    assert {name for name in ours if not name.startswith("hardening.launch")} == {"hardening.errors"}
+    assert loaded.isdisjoint({"os", "re", "json", "hashlib", "site", "typing", "enum", "functools", "subprocess"})
+
+
+def test_a_shell_that_asks_how_to_complete_a_line_is_answered_by_the_whole_program(place: Place) -> None:
+    asked = {"_HARDENING_COMPLETE": "bash_complete", "COMP_WORDS": "hardening run --re", "COMP_CWORD": "2"}
+    done = place.type("run", "--re", changes=asked)
+    assert "--receipt" in done.stdout
+
+
+def test_closed_standard_descriptors_are_opened_first(place: Place) -> None:
+    done = Place(place.folder, ("sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", str(PROGRAM))).type(*LINE)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_signal_that_was_ignored_stays_so_and_the_others_end_the_command(place: Place) -> None:
+    line = ("run", "-q", "-p", "strict", "--", "sh", "-c", "grep SigIgn /proc/self/status")
+    first, second = place.type(*line), place.type(*line)
+    assert second.stdout == first.stdout != ""
+
+
+@pytest.fixture
+def prefix(tmp_path: Path) -> Path:
+    """An environment with the script, and a whole program that says how it was called."""
+    (tmp_path / "bin").mkdir()
+    shutil.copy(SCRIPT, tmp_path / "bin/hardening")
+    whole = tmp_path / "bin/hardening-cli"
+    whole.write_text(ECHO.format(python=sys.executable))
+    whole.chmod(0o755)
+    return tmp_path
+
+
+def said(*argv: str | Path, **options: object) -> str:
+    done = subprocess.run([*map(str, argv)], capture_output=True, text=True, check=False, **options)  # type: ignore[call-overload]
+    assert done.returncode == 0, done.stderr
+    return str(done.stdout)
+
+
+@pytest.mark.parametrize("words", [("run", "--", "a b", ""), ("launch", "./b"), ("ps",), ("--help",), ()])
+def test_without_a_package_to_be_found_the_whole_program_gets_the_words(prefix: Path, words: tuple[str, ...]) -> None:
+    assert said(prefix / "bin/hardening", *words) == " ".join(("whole", *words)) + "\n"
+
+
+def test_the_script_finds_itself_under_every_name(prefix: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    elsewhere = tmp_path_factory.mktemp("else where")
+    (elsewhere / "hardening").symlink_to(prefix / "bin/hardening")
+    (elsewhere / "second").symlink_to("hardening")
+    bins = elsewhere / "bin"
+    bins.symlink_to(prefix / "bin")
+    expected = "whole run x\n"
+    path = f"{elsewhere}:{os.environ['PATH']}"
+    assert said(elsewhere / "hardening", "run", "x") == expected
+    assert said(elsewhere / "second", "run", "x") == expected
+    assert said(bins / "hardening", "run", "x") == expected
+    assert said("sh", "-c", "hardening run x", env={**os.environ, "PATH": path}) == expected
+    assert said("sh", prefix / "bin/hardening", "run", "x") == expected
+    assert said("sh", "hardening", "run", "x", cwd=prefix / "bin") == expected
+    assert said("sh", "-c", "cd / && exec ./usr/bin/env hardening run x", env={**os.environ, "PATH": path}) == expected
+
+
+@pytest.mark.parametrize("folder", ["lib/python{}/site-packages", "lib/python{}/dist-packages"])
+@pytest.mark.parametrize("linked", [False, True])
+def test_the_package_is_found_in_each_layout(prefix: Path, folder: str, linked: bool) -> None:
+    """A package of that name says that it was the one."""
+    site = prefix / folder.format(f"{sys.version_info[0]}.{sys.version_info[1]}")
+    site.mkdir(parents=True)
+    package = (prefix / "source" if linked else site) / "hardening/launch"
+    package.mkdir(parents=True)
+    if linked:
+        (site / "_hardening.pth").write_text(f"{prefix / 'source'}\n/another")
+    (package.parent / "__init__.py").write_text("")
+    (package / "__init__.py").write_text("")
+    (package / "quick.py").write_text(
+        "import sys\ndef main(program):\n print('quick', *sys.argv[1:], flush=True)\n return 3\n"
+    )
+    done = subprocess.run([prefix / "bin/hardening", "run", "x"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (3, "quick run x\n"), done.stderr
+    (package / "quick.py").write_text("import no_such_module\n")
+    assert said(prefix / "bin/hardening", "run", "x") == "whole run x\n"
+
+
+@pytest.mark.parametrize(
+    "first", ["#!/bin/sh\n'''exec' \"{python}\" \"$0\" \"$@\"\n' '''\n", "#!{python} -I\n"], ids=["long", "options"]
+)
+def test_an_interpreter_that_the_first_line_does_not_name_alone(prefix: Path, first: str) -> None:
+    whole = prefix / "bin/hardening-cli"
+    whole.write_text(first.format(python=sys.executable) + ECHO.format(python=sys.executable))
+    assert said(prefix / "bin/hardening", "run", "x y") == "whole run x y\n"
+
+
+def test_an_interpreter_that_is_gone_is_an_error_of_the_shell(prefix: Path) -> None:
+    (prefix / "bin/hardening-cli").write_text("#!/nowhere/python\n")
+    done = subprocess.run([prefix / "bin/hardening", "run", "x"], capture_output=True, text=True, check=False)
+    assert done.returncode in (126, 127)

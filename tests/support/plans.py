@@ -1,0 +1,92 @@
+"""A folder in which lines are typed, and what is stored of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from hardening.launch.command import stage_command
+
+#: What the start of `hardening run` asks, and nothing else: the bundle of the plan that counts, or an empty line.
+_FIND = """
+import sys
+sys.path += sys.argv.pop(1).split(":")
+from hardening.launch import plans
+found = plans.find(sys.argv[1:])
+print("" if found is None else found.bundle.directory)
+"""
+PROGRAM = Path(sys.executable).with_name("hardening")
+
+
+@attrs.frozen
+class Place:
+    """``folder`` is where lines are typed; the state directory is in it. ``program`` is the argv before the words."""
+
+    folder: Path
+    program: tuple[str, ...] = (str(PROGRAM),)
+    environment: Mapping[str, str] = attrs.field(factory=lambda: dict(os.environ))
+
+    @property
+    def state(self) -> Path:
+        """The state directory."""
+        return self.folder / "state"
+
+    def surroundings(self, changes: Mapping[str, str | None] | None = None) -> dict[str, str]:
+        """The environment of a line, with some variables changed, or with None taken away."""
+        found: dict[str, str | None] = {**self.environment, "HARDENING_STATE": str(self.state), **(changes or {})}
+        return {name: value for name, value in found.items() if value is not None}
+
+    def type(
+        self, *words: str, changes: Mapping[str, str | None] | None = None, umask: int = -1, **options: Any
+    ) -> subprocess.CompletedProcess[str]:
+        """Type a line and wait for its end."""
+        settings = {"cwd": self.folder, "stdin": subprocess.DEVNULL, "timeout": 120, **options}
+        return subprocess.run(
+            [*self.program, *words], env=self.surroundings(changes), capture_output=True, text=True, check=False,
+            umask=umask, **settings,
+        )  # fmt: skip
+
+    def finds(
+        self, *words: str, changes: Mapping[str, str | None] | None = None, umask: int = -1, **options: Any
+    ) -> bool:
+        """Whether a plan counts for a line. A plan that will never count again is gone afterwards."""
+        argv = stage_command("/")
+        places = argv[argv.index("-c") + 2]
+        settings = {"cwd": self.folder, "stdin": subprocess.DEVNULL, **options}
+        done = subprocess.run(
+            [sys.executable, "-I", "-S", "-c", _FIND, places, *words], env=self.surroundings(changes),
+            capture_output=True, text=True, check=True, umask=umask, **settings,
+        )  # fmt: skip
+        return bool(done.stdout.strip())
+
+    def plans(self) -> list[Path]:
+        """The plans that are stored."""
+        return sorted(self.state.glob("plans/*/*/plan.json"))
+
+    def bundle(self) -> Path:
+        """The bundle of the only plan."""
+        (plan,) = self.plans()
+        return plan.parent / "bundle"
+
+    def read(self) -> dict[str, Any]:
+        """The only plan."""
+        (plan,) = self.plans()
+        found: dict[str, Any] = json.loads(plan.read_bytes().split(b"\n", 1)[1])
+        return found
+
+    def keep(self) -> None:
+        """Remember what is stored, for `restore`."""
+        shutil.copytree(self.state, self.folder / "kept", symlinks=True)
+
+    def restore(self) -> None:
+        """Have stored again what was remembered."""
+        shutil.rmtree(self.state)
+        shutil.copytree(self.folder / "kept", self.state, symlinks=True)
