@@ -283,7 +283,8 @@ def _write(slot: Path, seen: dict[str, dict[str, str]], plan: Mapping[str, objec
     seen = seen | {"code": code}
     # What is most likely to differ is looked at first.
     order = sorted(seen, key=lambda kind: (kind != "variable", kind))
-    text = json.dumps({"inputs": {kind: seen[kind] for kind in order}, **plan}, ensure_ascii=True, separators=(",", ":")).encode()
+    whole = {"inputs": {kind: seen[kind] for kind in order}, **plan}
+    text = json.dumps(whole, separators=(",", ":")).encode()
     partial = slot / f".{plans.FILE}"
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
