@@ -1,6 +1,6 @@
 # The two commands of the README are `make demo` and `make test`; each does its own set-up.
 .POSIX:
-.PHONY: help demo test check bench format clean
+.PHONY: help demo test escape check bench format clean
 
 # Arguments for pytest: make test T="tests/laws -k seccomp"
 T =
@@ -15,6 +15,9 @@ demo: # run a command under the strict profile, and show what the kernel says of
 
 test: # set-up, then every test that this user can run; T="tests/laws -k seccomp" chooses
 	@venv=$$(tools/setup test) && exec "$$venv/bin/python" -m pytest $(T)
+
+escape: # attempts to escape from a container, each with its one defence off and on, as a table
+	@venv=$$(tools/setup test) && exec "$$venv/bin/python" -m pytest -q tests/escape --escapes $(T)
 
 check: # ruff, mypy, and the examples of the documentation
 	@venv=$$(tools/setup check) && exec tools/check "$$venv"

@@ -117,8 +117,10 @@ class Attempt:
     #: Whether the defence is that nothing is launched.
     fails_closed: bool = False
     needs: tuple[str, ...] = ()
-    #: Why the shipped profile `strict` does not stop it, where that is so.
+    #: Why no shipped profile stops it, where that is so.
     beyond: str = ""
+    #: Whether it is after more than a limit of its own: the shipped profiles have other ones.
+    relative: bool = False
 
 
 @attrs.frozen

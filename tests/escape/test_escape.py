@@ -12,10 +12,11 @@ import pytest
 
 from tests.escape import launches
 from tests.escape.attempt import STANCES, Attempt, Outcome, Profiled, Setup
-from tests.escape.table import ATTEMPTS
+from tests.escape.results import RESULTS
+from tests.escape.table import ATTEMPTS, PERMITTED, tables
 from tests.escape.world import World, world
 from tests.support.features import available, require
-from tests.support.users import ordinary
+from tests.support.users import REPOSITORY, ordinary
 
 pytestmark = pytest.mark.system
 
@@ -65,13 +66,13 @@ def suite(request: pytest.FixtureRequest) -> Iterator[Suite]:
 
 
 @pytest.mark.parametrize("attempt", ATTEMPTS, ids=lambda attempt: attempt.name)
-def test_its_one_defence_makes_the_difference(suite: Suite, attempt: Attempt) -> None:
+def test_its_one_defence_makes_the_difference(suite: Suite, attempt: Attempt, pytestconfig: pytest.Config) -> None:
     for feature in attempt.needs:
         require(feature)
     stance = suite.world.stance
     off = suite.outcome(attempt, on=False)
     on = suite.outcome(attempt, on=True)
-    print(f"{attempt.name} {stance}: off {off} on {on}")
+    pytestconfig.stash[RESULTS].found[attempt.name, stance] = (off, on)
     assert not on.escaped, on.said
     for outcome, refusable in ((off, attempt.depends), (on, attempt.depends or attempt.fails_closed)):
         assert refusable or not outcome.said.startswith(launches.NOT_LAUNCHED), outcome.said
@@ -80,3 +81,27 @@ def test_its_one_defence_makes_the_difference(suite: Suite, attempt: Attempt) ->
     elif not attempt.depends:
         assert not off.escaped, f"the table says that the kernel refuses this: {off.said}"
         assert off.said != "ENOSYS", "this is the filter's word, not the kernel's"
+
+
+SHIPPED = [("strict", "native"), ("strict", "crun"), ("strict", "runc"), *((name, "native") for name in PERMITTED)]
+
+
+@pytest.mark.parametrize(("profile", "runtime"), list(dict.fromkeys(SHIPPED)))
+def test_no_attempt_succeeds_under_a_shipped_profile(suite: Suite, profile: str, runtime: str) -> None:
+    """Every defence of the profile is on, and its limits are in force; all attacks are tried in one container."""
+    attempts = [attempt for attempt in ATTEMPTS if isinstance(attempt.tries, Profiled) and not attempt.relative]
+    attacks = list(dict.fromkeys(attempt.tries.name for attempt in attempts if isinstance(attempt.tries, Profiled)))
+    found = launches.attack(suite.world, Setup(()), attacks, base=[profile], runtime=runtime)
+    escaped = {attempt.name for attempt in attempts
+               if isinstance(attempt.tries, Profiled) and found[attempt.tries.name].escaped}  # fmt: skip
+    assert escaped == {*PERMITTED[profile], *(attempt.name for attempt in attempts if attempt.beyond)}
+
+
+def test_names_are_given_once() -> None:
+    names = [attempt.name for attempt in ATTEMPTS]
+    assert sorted(names) == sorted(set(names))
+
+
+def test_the_page_has_the_tables_of_the_suite() -> None:
+    page = (REPOSITORY / "docs/reference/escapes.md").read_text()
+    assert "\n".join(tables()) in page, "python -m tests.escape.table prints them"

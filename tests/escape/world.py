@@ -32,6 +32,7 @@ segment = libc.shmget(0, 4096, 0o1600)
 ctypes.memmove(libc.shmat(segment, None, 0), canary.encode(), len(canary))
 libc.shmctl(segment, 0, None)  # goes with its last user
 abstract = socket.socket(socket.AF_UNIX); abstract.bind("\\0" + name); abstract.listen()
+path = socket.socket(socket.AF_UNIX); path.bind(folder + "/secret/socket"); path.listen()
 tcp = socket.socket(); tcp.bind(("127.0.0.1", 0)); tcp.listen()
 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
 print(json.dumps({"address": ctypes.addressof(memory), "descriptor": file, "key": key, "segment": segment,

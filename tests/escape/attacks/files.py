@@ -191,19 +191,7 @@ def dropped_program(given: Given) -> str:
     with open("/usr/bin/true", "rb") as source, open("/tmp/payload", "wb") as file:
         file.write(source.read())
     os.chmod("/tmp/payload", 0o700)
-    reader, writer = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            os.execv("/tmp/payload", ["payload"])
-        except OSError as error:
-            os.write(writer, str(error.errno).encode())
-            os._exit(1)
-    os.close(writer)
-    code = os.read(reader, 8)
-    os.waitpid(pid, 0)
-    if code:
-        raise OSError(int(code), os.strerror(int(code)))
+    _ran("/tmp/payload")
     return "executed"
 
 
@@ -226,16 +214,21 @@ def file_capability(given: Given) -> str:
 
 
 def _ran(*argv: str) -> str:
+    """What a program prints; `OSError` where it cannot be executed."""
     reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:
-        os.dup2(writer, 1)
-        os.dup2(writer, 2)
-        os.execv(argv[0], list(argv))
+        try:
+            os.dup2(writer, 1)
+            os.execv(argv[0], list(argv))
+        except OSError as error:
+            os._exit(error.errno or 1)
     os.close(writer)
     with os.fdopen(reader) as pipe:
         text = pipe.read()
-    os.waitpid(pid, 0)
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if code and not text:
+        raise OSError(code, os.strerror(code))
     return text
 
 

@@ -76,6 +76,13 @@ def abstract(given: Given) -> str:
     return "connected"
 
 
+def path_socket(given: Given) -> str:
+    """A service of the host on a socket that lies in a volume. That the volume is read-only does not matter to it."""
+    with socket.socket(socket.AF_UNIX) as end:
+        end.connect("/srv/socket")
+    return "connected"
+
+
 def loopback(given: Given) -> str:
     """A service of the host on its loopback interface."""
     with socket.socket() as end:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tests.escape.attempt import Loosening, allow, say
+from tests.escape.attempt import FOLDER, Loosening, allow, say
 
 #: Root without a user namespace around the command: uid 0 is the host's.
 HOST_USER = say(namespaces__user="host")
@@ -42,3 +42,6 @@ def bounding(*names: str) -> Callable[[dict[str, Any]], None]:
         document["process"]["capabilities"]["bounding"] = list(names)
 
     return change
+
+
+READ_ONLY = volume(f"{FOLDER}/secret:/srv:ro", at="/srv")

@@ -9,6 +9,7 @@ from tests.escape.attempts.common import (
     INITIAL,
     LENDING,
     NEW_PRIVILEGES,
+    READ_ONLY,
     WHOLE_PROC,
     bounding,
     dropped,
@@ -16,7 +17,6 @@ from tests.escape.attempts.common import (
     volume,
 )
 
-READ_ONLY = volume(f"{FOLDER}/secret:/srv:ro", at="/srv")
 WRITABLE = volume(f"{FOLDER}/secret:/srv:rw", at="/srv")
 PROGRAMS = volume(f"{FOLDER}/programs:/opt:ro", at="/opt")
 LENT = volume(f"{FOLDER}/programs:/opt:ro,suid", at="/opt")

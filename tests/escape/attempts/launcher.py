@@ -8,7 +8,6 @@ from typing import Any
 
 from tests.escape.attacks import calls, launcher
 from tests.escape.attempt import FOLDER, Attempt, Profiled, allow, hold, say
-from tests.escape.attempts import staged
 from tests.escape.attempts.common import HOST_USER, WHOLE_PROC, volume
 from tests.escape.launches import COMMAND
 
@@ -149,5 +148,4 @@ ATTEMPTS = (
     Attempt("x32", "seccomp(2)", "clone by the kernel's x32 entry, whose numbers have one more bit",
             "`seccomp`: numbers of x32 kill",
             Profiled(calls.through_x32, left_out=ANY_NUMBER, alone=True), needs=("x32",)),
-    *staged.ATTEMPTS,
 )  # fmt: skip

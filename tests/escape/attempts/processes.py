@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.escape.attacks import calls, files, processes
 from tests.escape.attempt import Attempt, Loosening, Profiled, allow, hold, say
-from tests.escape.attempts.common import HOST_PIDS, HOST_USER, INITIAL, TRACED
+from tests.escape.attempts.common import HOST_PIDS, HOST_USER, INITIAL, READ_ONLY, TRACED
 
 #: What cannot be kept where the host's process ids are shown.
 SEEN = say(rootfs__proc__hidepid="off", rootfs__proc__subset="")
@@ -13,13 +13,6 @@ NET = say(namespaces__net="host")
 NO_MEMFD = Loosening({"seccomp.deny": ["memfd_create"]}, free=True)
 SOCKETS = allow("@network")
 ANY_SOCKET = Loosening({"seccomp.allow": ["socket"]}, settings=("seccomp.socket",))
-GROUPS = ("cgroups",)
-NO_CONTROLLERS = "no cgroup is delegated to an ordinary user here, and a launch that asks for one stops"
-
-
-def small(size: str) -> Loosening:
-    """A /tmp of a size."""
-    return Loosening(add={"rootfs.tmpfs": (f"/tmp:size={size}",)}, settings=("rootfs.tmpfs./tmp",))
 
 
 def denied(name: str, argument: int, value: int, *, width: int = 32) -> Loosening:
@@ -51,6 +44,9 @@ ATTEMPTS = (
             refused={"rootless": INITIAL}),
     Attempt("abstract socket", "unix(7)", "a service of the host on an abstract socket", "`namespaces.net`",
             Profiled(processes.abstract, NET, (SOCKETS,))),
+    Attempt("socket in a volume", "unix(7)", "a service of the host on a socket, which no read-only mount protects",
+            "`rootfs.volumes`: not shown",
+            Profiled(processes.path_socket, READ_ONLY, (SOCKETS,), (HOST_USER,))),
     Attempt("loopback", "ip(7)", "a service of the host on its loopback interface", "`namespaces.net`",
             Profiled(processes.loopback, NET, (SOCKETS,))),
     Attempt("netlink", "sock_diag(7)", "the sockets of the host", "`namespaces.net`",
@@ -64,7 +60,7 @@ ATTEMPTS = (
             Profiled(calls.kernel_crypto, ANY_SOCKET, (SOCKETS,)), needs=("af_alg",)),
     Attempt("dirty socket", "seccomp(2)", "a denied family with a bit in the upper half of the register",
             "`seccomp.rules`: `width`",
-            Profiled(calls.dirty_socket, denied("socket", 0, 2, width=64), (denied("socket", 0, 2),))),
+            Profiled(calls.dirty_socket, denied("socket", 0, 2, width=64), (denied("socket", 0, 2),)), relative=True),
     Attempt("dirty ioctl", "ioctl_tty(2)", "TIOCSTI with bits in the upper half of the register",
             "`seccomp.rules`: `width`",
             Profiled(calls.dirty_ioctl, denied("ioctl", 1, 0x5412, width=64), (denied("ioctl", 1, 0x5412),))),
@@ -75,36 +71,6 @@ ATTEMPTS = (
             Profiled(files.leave_cgroup, say(namespaces__cgroup="host"),
                      (hold("SYS_ADMIN"), allow("mount")), (HOST_USER, say(process__resources__pids=100)), alone=True),
             refused={"rootless": INITIAL}, needs=("cgroup1", "cgroups")),
-    Attempt("processes", "fork(2)", "more processes than are given", "`process.rlimits.nproc`",
-            Profiled(processes.many_processes, say(process__rlimits__nproc=64), (say(process__rlimits__nproc=20),),
-                     alone=True)),
-    Attempt("processes, cgroup", "cgroups(7)", "the same where no limit of the user holds",
-            "`process.resources.pids`",
-            Profiled(processes.many_processes, say(process__resources__pids=64),
-                     (say(process__resources__pids=20),), alone=True),
-            refused={"rootless": NO_CONTROLLERS}, depends=True, needs=GROUPS),
-    Attempt("memory", "cgroups(7)", "more memory than is given", "`process.resources.memory`",
-            Profiled(processes.much_memory, say(process__resources__memory="96M"),
-                     (say(process__resources__memory="32M"),), alone=True),
-            refused={"rootless": NO_CONTROLLERS}, depends=True, needs=GROUPS),
-    Attempt("addresses", "getrlimit(2)", "more addresses than are given", "`process.rlimits.as`",
-            Profiled(processes.address_space, Loosening({"process.rlimits.as": "2G"}),
-                     (Loosening({"process.rlimits.as": "256M"}),))),
-    Attempt("locked memory", "mlock(2)", "more memory that is never swapped", "`process.rlimits.memlock`",
-            Profiled(processes.locked_memory, say(process__rlimits__memlock=1048576))),
-    Attempt("open files", "getrlimit(2)", "more open files than are given", "`process.rlimits.nofile`",
-            Profiled(processes.many_descriptors, say(process__rlimits__nofile=1024),
-                     (say(process__rlimits__nofile=256),))),
-    Attempt("disk", "tmpfs(5)", "more of /tmp than is given", "`rootfs.tmpfs./tmp`: `size`",
-            Profiled(processes.fill_tmp, small("8M"),
-                     (small("1M"),), alone=True)),
-    Attempt("inodes", "tmpfs(5)", "more empty files at /tmp than are given", "`rootfs.tmpfs./tmp`: `size`",
-            Profiled(processes.many_files, small("8M"),
-                     (small("1M"),), alone=True)),
-    Attempt("/dev/shm", "shm_overview(7)", "more of /dev/shm than is given", "`rootfs.shm_size`",
-            Profiled(processes.fill_shm, say(rootfs__shm_size="8M"), (say(rootfs__shm_size="1M"),), alone=True)),
-    Attempt("large file", "getrlimit(2)", "a larger file than is given", "`process.rlimits.fsize`",
-            Profiled(processes.large_file, say(process__rlimits__fsize="8M"), (say(process__rlimits__fsize="1M"),))),
     Attempt("memfd", "memfd_create(2)", "a program that never was a file", "`seccomp.memfd_create`",
             Profiled(calls.memfd_program, allow("memfd_create"), (NO_MEMFD,)),
             beyond="programs of today need anonymous files; noexec keeps nobody from running code of their own"),
