@@ -8,6 +8,10 @@ from __future__ import annotations
 # Calls older than the unified table: machine -> number. `uname -m` names the machine.
 CALLS = {
     "x86_64": {
+        "socketpair": 53,
+        "sendmsg": 46,
+        "recvmsg": 47,
+        "socket": 41,
         "clone": 56,
         "ptrace": 101,
         "capget": 125,
@@ -24,9 +28,14 @@ CALLS = {
         "inotify_init1": 294,
         "setns": 308,
         "seccomp": 317,
+        "prlimit64": 302,
         "statx": 332,
     },
     "aarch64": {
+        "socketpair": 199,
+        "sendmsg": 211,
+        "recvmsg": 212,
+        "socket": 198,
         "clone": 220,
         "ptrace": 117,
         "capget": 90,
@@ -43,6 +52,7 @@ CALLS = {
         "inotify_init1": 26,
         "setns": 268,
         "seccomp": 277,
+        "prlimit64": 261,
         "statx": 291,
     },
 }
@@ -134,6 +144,15 @@ PTRACE_O_EXITKILL = 0x00100000
 PTRACE_EVENT_EXEC = 4
 PTRACE_EVENT_STOP = 128
 
+AF_UNIX = 1
+AF_INET = 2
+SOCK_DGRAM = 2
+SOCK_SEQPACKET = 5
+SOCK_CLOEXEC = 0x80000
+SOL_SOCKET = 1
+SCM_RIGHTS = 1
+MSG_NOSIGNAL = 0x4000
+MSG_CMSG_CLOEXEC = 0x40000000
 SIOCGIFFLAGS = 0x8913
 SIOCSIFFLAGS = 0x8914
 IFF_UP = 1
@@ -145,6 +164,24 @@ TIOCGPTPEER = 0x5441
 NS_GET_USERNS = 0xB701
 NS_GET_PARENT = 0xB702
 NS_GET_NSTYPE = 0xB703
+
+RLIMITS = {
+    "RLIMIT_CPU": 0,
+    "RLIMIT_FSIZE": 1,
+    "RLIMIT_DATA": 2,
+    "RLIMIT_STACK": 3,
+    "RLIMIT_CORE": 4,
+    "RLIMIT_RSS": 5,
+    "RLIMIT_NPROC": 6,
+    "RLIMIT_NOFILE": 7,
+    "RLIMIT_MEMLOCK": 8,
+    "RLIMIT_AS": 9,
+    "RLIMIT_SIGPENDING": 11,
+    "RLIMIT_MSGQUEUE": 12,
+    "RLIMIT_NICE": 13,
+    "RLIMIT_RTPRIO": 14,
+    "RLIMIT_RTTIME": 15,
+}
 
 CAPABILITIES = (
     "CAP_CHOWN",

@@ -1,46 +1,44 @@
 """The socket between the launch stage and the process that becomes the command.
 
-Each message is one packet: a word and text fields, NUL between them, at most one descriptor beside it. Both ends are
+Each message is one packet: a word and text fields, NUL between them, and descriptors beside it. Both ends are
 close-on-exec, so a successful execve(2) shows as the end of the stream.
 """
 
 from __future__ import annotations
 
-import _socket
-
+from hardening.launch import abi, kernel
 from hardening.launch.system import os
 
-MAX_MESSAGE = 65536
+MAX_MESSAGE = 16384
+MAX_DESCRIPTORS = 1
 
 
 class Channel:
     """One end of the socket."""
 
-    def __init__(self, sock: _socket.socket) -> None:
-        self._socket = sock
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
 
     def fileno(self) -> int:
-        """The descriptor, for poll(2)."""
-        return self._socket.fileno()
+        """The descriptor, for poll(2); -1 when this end is closed."""
+        return self._fd
 
     def close(self) -> None:
         """Close this end."""
-        self._socket.close()
+        os.close(self._fd)
+        self._fd = -1
 
     def send(self, word: str, *fields: str, fd: int | None = None) -> None:
         """Send one message."""
         text = "\0".join((word, *(field.replace("\0", "") for field in fields)))
         data = text.encode("utf-8", "surrogateescape")[:MAX_MESSAGE]
-        rights = []
-        if fd is not None:
-            rights.append((_socket.SOL_SOCKET, _socket.SCM_RIGHTS, fd.to_bytes(4, "little")))
-        self._socket.sendmsg([data], rights, _socket.MSG_NOSIGNAL)
+        kernel.sendmsg(self._fd, data, () if fd is None else (fd,))
 
     def receive(self) -> tuple[list[str], int | None]:
         """The next message and its descriptor; an empty list when the other end is closed."""
-        data, rights, _, _ = self._socket.recvmsg(MAX_MESSAGE, _socket.CMSG_SPACE(4), _socket.MSG_CMSG_CLOEXEC)
-        fd = int.from_bytes(rights[0][2][:4], "little") if rights else None
-        return (data.decode("utf-8", "surrogateescape").split("\0") if data else []), fd
+        data, rights = kernel.recvmsg(self._fd, MAX_MESSAGE, MAX_DESCRIPTORS)
+        text = data.decode("utf-8", "surrogateescape")
+        return (text.split("\0") if data else []), (rights[0] if rights else None)
 
     def expect(self, word: str) -> None:
         """Wait for one word. Ends this process when the other end is gone: without it nothing may run."""
@@ -53,9 +51,9 @@ class Channel:
 
     def is_open(self) -> bool:
         """Whether the other end still exists, asked with a read(2) that does not wait."""
-        os.set_blocking(self.fileno(), False)
+        os.set_blocking(self._fd, False)
         try:
-            return bool(os.read(self.fileno(), 1))
+            return bool(os.read(self._fd, 1))
         except BlockingIOError:
             return True
         except OSError:
@@ -64,6 +62,5 @@ class Channel:
 
 def pair() -> tuple[Channel, Channel]:
     """The two ends."""
-    kind = _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC
-    one, other = _socket.socketpair(_socket.AF_UNIX, kind)
+    one, other = kernel.socketpair(abi.SOCK_SEQPACKET)
     return Channel(one), Channel(other)

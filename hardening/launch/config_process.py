@@ -111,14 +111,12 @@ def _read_rlimits(table: Table) -> tuple[Rlimit, ...]:
     entries = table.tables("rlimits")
     if not entries:
         return ()
-    import resource  # for the numbers of this kernel
-
     for entry in entries:
         name = entry.text("type", required=True)
         soft = entry.integer("soft", 0, RLIM_INFINITY, required=True)
         hard = entry.integer("hard", 0, RLIM_INFINITY, required=True)
         entry.done()
-        number = getattr(resource, name, None) if name.startswith("RLIMIT_") else None
+        number = abi.RLIMITS.get(name)
         if number is None:
             entry.refuse("type", f"this host has no resource limit {name!r}")
         elif any(limit.number == number for limit in limits):

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from hardening.launch.channel import Channel
 
+MAX_TEXT = 1200  # characters: three of them fit into one message
+
 
 class Step:
     """``with Step("mount /proc", "/mounts/0"):`` turns an `OSError` inside into a `LaunchError` that says so."""
@@ -39,8 +41,8 @@ class Step:
 def report(channel: Channel, error: LaunchError) -> None:
     """Tell the launch stage why this process ends. When even that fails, the closed channel must do."""
     try:
-        origin = str(error.origin) if error.origin is not None else ""
-        channel.send("fail", str(error.exit_code), error.message, origin, error.hint or "")
+        texts = (error.message, str(error.origin) if error.origin is not None else "", error.hint or "")
+        channel.send("fail", str(error.exit_code), *(text[:MAX_TEXT] for text in texts))
     except OSError:
         os._exit(EXIT_LAUNCHER)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 from hardening.errors import LaunchError
 from hardening.launch import abi, kernel
 from hardening.launch.failure import Step
@@ -32,19 +34,19 @@ def become_namespace_root(plan: Plan, *, may_set_groups: bool) -> None:
 
 def drop_bounding(capabilities: Capabilities) -> None:
     """Drop from the bounding set what the configuration does not list; refuse to go on when it lists too much."""
-    kept = 0
+    missing = 0
     with Step("drop the bounding set", f"{CAPABILITIES_AT}/bounding"):
         for number in range(64):
+            kept = capabilities.bounding >> number & 1
             try:
-                if not kernel.prctl(abi.PR_CAPBSET_READ, number):
-                    continue
-            except OSError:  # EINVAL: beyond the kernel's last capability
+                there = kernel.prctl(abi.PR_CAPBSET_READ if kept else abi.PR_CAPBSET_DROP, number)
+            except OSError as error:
+                if error.errno != errno.EINVAL:
+                    raise
+                missing |= capabilities.bounding >> number << number  # beyond the kernel's last capability
                 break
-            if capabilities.bounding >> number & 1:
-                kept |= 1 << number
-            else:
-                kernel.prctl(abi.PR_CAPBSET_DROP, number)
-    _refuse_missing(capabilities.bounding & ~kept, "bounding", "the caller's bounding set lacks it")
+            missing |= (kept and not there) << number
+    _refuse_missing(missing, "bounding", "the caller's bounding set lacks it")
 
 
 def become_user(process: Process, *, may_set_groups: bool, umask: int) -> None:

@@ -207,14 +207,12 @@ def _configure(plan: Plan) -> None:
 
 
 def _loopback_up() -> None:
-    import _socket
-
-    control = _socket.socket(_socket.AF_INET, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC)
+    control = kernel.socket(abi.AF_INET, abi.SOCK_DGRAM)
     name = b"lo".ljust(16, b"\0")
-    request = fcntl.ioctl(control.fileno(), abi.SIOCGIFFLAGS, name + bytes(24))
+    request = fcntl.ioctl(control, abi.SIOCGIFFLAGS, name + bytes(24))
     flags = int.from_bytes(request[16:18], "little") | abi.IFF_UP
-    fcntl.ioctl(control.fileno(), abi.SIOCSIFFLAGS, name + flags.to_bytes(2, "little") + bytes(22))
-    control.close()
+    fcntl.ioctl(control, abi.SIOCSIFFLAGS, name + flags.to_bytes(2, "little") + bytes(22))
+    os.close(control)
 
 
 def _build_root(plan: Plan, sources: Sources, channel: Channel) -> int | None:

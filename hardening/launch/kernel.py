@@ -6,6 +6,7 @@ Every wrapper raises `OSError` with the kernel's errno; `remedy` puts an errno o
 from __future__ import annotations
 
 import errno
+import sys
 
 from hardening.launch import abi, files
 from hardening.launch._libc import ffi
@@ -16,8 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
-_libc = ffi.dlopen(None)
-_CALLS = abi.CALLS.get(os.uname().machine, {})
+_syscall = ffi.dlopen(None).syscall
+_CALLS = {**abi.CALLS.get(os.uname().machine, {}), **abi.UNIFIED_CALLS}
+
+CONTROL = 16  # sizeof(struct cmsghdr): what stands before the descriptors
 
 REMEDIES = {
     errno.ENOSYS: "this kernel lacks the call (Linux 5.12 or later has all that is needed), or a seccomp filter around"
@@ -42,25 +45,24 @@ def remedy(number: int | None) -> str | None:
 
 def call_number(name: str) -> int:
     """The number of a system call on this machine; `OSError` ENOSYS for a machine that is not known."""
-    number = abi.UNIFIED_CALLS.get(name) or _CALLS.get(name)
-    if number is None:
+    number = _CALLS.get(name)
+    if number is None or "clone" not in _CALLS:
         raise OSError(errno.ENOSYS, f"no table of system calls for the machine {os.uname().machine}")
     return number
 
 
 def _call(name: str, *arguments: Any) -> int:
     """Call the kernel. Integers go as they are, bytes as a C string, cdata as its address."""
-    alive: list[Any] = []
-    raw: list[int] = []
-    for argument in arguments:
-        if isinstance(argument, int):
-            raw.append(argument)
+    raw = [0, 0, 0, 0, 0, 0]
+    alive = []
+    for index, argument in enumerate(arguments):
+        if type(argument) is int:
+            raw[index] = argument
             continue
-        pointer = ffi.new("char[]", argument) if isinstance(argument, bytes) else argument
+        pointer = ffi.new("char[]", argument) if type(argument) is bytes else argument
         alive.append(pointer)
-        raw.append(int(ffi.cast("intptr_t", pointer)))
-    raw.extend([0] * (6 - len(raw)))
-    result: int = _libc.syscall(call_number(name), *raw)
+        raw[index] = int(ffi.cast("intptr_t", pointer))
+    result: int = _syscall(call_number(name), *raw)
     if result < 0:
         number = ffi.errno
         raise OSError(number, os.strerror(number))
@@ -165,6 +167,59 @@ def mount_id(path: str) -> int:
 def prctl(option: int, *arguments: int) -> int:
     """prctl(2)."""
     return _call("prctl", option, *arguments)
+
+
+def prlimit(pid: int, number: int, soft: int, hard: int) -> None:
+    """prlimit(2) on a process, 0 for this one; 2**64 - 1 is no limit."""
+    limit = ffi.new("struct rlimit64 *")
+    limit.soft, limit.hard = soft, hard
+    _call("prlimit64", pid, number, limit, 0)
+
+
+def socket(family: int, kind: int) -> int:
+    """socket(2), close-on-exec."""
+    return _call("socket", family, kind | abi.SOCK_CLOEXEC, 0)
+
+
+def socketpair(kind: int) -> tuple[int, int]:
+    """socketpair(2) in the UNIX domain, close-on-exec."""
+    pair = ffi.new("int[2]")
+    _call("socketpair", abi.AF_UNIX, kind | abi.SOCK_CLOEXEC, 0, pair)
+    return pair[0], pair[1]
+
+
+def sendmsg(fd: int, data: bytes, rights: tuple[int, ...] = ()) -> None:
+    """sendmsg(2) of one packet, with descriptors beside it (cmsg(3), SCM_RIGHTS). A closed other end is EPIPE."""
+    beside = b""
+    if rights:
+        numbers = (abi.SOL_SOCKET, abi.SCM_RIGHTS, *rights)
+        length = CONTROL + 4 * len(rights)
+        beside = length.to_bytes(8, sys.byteorder) + b"".join(number.to_bytes(4, sys.byteorder) for number in numbers)
+    buffer, control = ffi.new("char[]", data), ffi.new("char[]", beside)
+    message, _vector = _message(buffer, len(data), control, len(beside))
+    _call("sendmsg", fd, message, abi.MSG_NOSIGNAL)
+
+
+def recvmsg(fd: int, longest: int, most: int) -> tuple[bytes, tuple[int, ...]]:
+    """recvmsg(2) of one packet of at most ``longest`` bytes with at most ``most`` descriptors, which are close-on-exec.
+
+    The packet is b'' when the other end is closed.
+    """
+    buffer, control = ffi.new("char[]", longest), ffi.new("char[]", CONTROL + 4 * most)
+    message, _vector = _message(buffer, longest, control, CONTROL + 4 * most)
+    got = _call("recvmsg", fd, message, abi.MSG_CMSG_CLOEXEC)
+    beside = bytes(ffi.buffer(control, message.controllen))[CONTROL:]
+    rights = [beside[at : at + 4] for at in range(0, len(beside) - 3, 4)]
+    return bytes(ffi.buffer(buffer, got)), tuple(int.from_bytes(right, sys.byteorder) for right in rights)
+
+
+def _message(buffer: Any, size: int, control: Any, control_size: int) -> tuple[Any, Any]:
+    """A struct msghdr of one vector, and the vector, which the caller must keep alive."""
+    message, vector = ffi.new("struct msghdr *"), ffi.new("struct iovec *")
+    vector.base, vector.len = buffer, size
+    message.iov, message.iovlen = vector, 1
+    message.control, message.controllen = control, control_size
+    return message, vector
 
 
 def capget() -> tuple[int, int, int]:

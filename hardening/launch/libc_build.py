@@ -16,6 +16,10 @@ struct mount_attr { uint64_t attr_set; uint64_t attr_clr; uint64_t propagation; 
 struct open_how { uint64_t flags; uint64_t mode; uint64_t resolve; };
 struct cap_header { uint32_t version; int pid; };
 struct cap_data { uint32_t effective; uint32_t permitted; uint32_t inheritable; };
+struct rlimit64 { uint64_t soft; uint64_t hard; };
+struct iovec { char *base; size_t len; };
+struct msghdr { char *name; uint32_t namelen; struct iovec *iov; size_t iovlen; char *control; size_t controllen;
+                int flags; };
 struct sock_fprog { unsigned short len; char *filter; };
 """
 

@@ -6,7 +6,6 @@ import select
 
 from hardening.errors import EXIT_LAUNCHER, EXIT_NOT_EXECUTABLE, LaunchError
 from hardening.launch import failure, files, kernel, lookup
-from hardening.launch.config_process import RLIM_INFINITY
 from hardening.launch.signals import signal
 from hardening.launch.supervise import Supervisor, exit_code
 from hardening.launch.system import os
@@ -92,13 +91,23 @@ class NativeSupervisor(Supervisor):
 
     def on_signal(self, number: int, *, typed: bool) -> None:
         """Pass a signal on; before the command runs, end or stop the launch where the signal means that."""
+        if not self.executed:
+            self._catch_up()
         if self.executed:
             self.forward(number, typed=typed)
         elif number in BEFORE_EXEC:
-            self._interrupted = number
+            self._interrupted = self._ended_by = number
             self.send_signal(signal.SIGKILL)
         elif number == signal.SIGTSTP:
             self.stop()
+
+    def _catch_up(self) -> None:
+        """Read what the process has said already: it may have executed before a signal came that is served first."""
+        waiting = select.poll()
+        if self._channel.fileno() >= 0:
+            waiting.register(self._channel.fileno(), select.POLLIN)
+        while self._channel.fileno() >= 0 and waiting.poll(0):
+            self._read_channel()
 
     def _read_channel(self) -> None:
         try:
@@ -127,7 +136,7 @@ class NativeSupervisor(Supervisor):
             for limit in self._plan.process.rlimits:
                 hint = "raising a hard limit needs CAP_SYS_RESOURCE: ask for at most what `ulimit -H` shows"
                 with failure.Step(f"set {limit.name}", limit.pointer, hint):
-                    set_limit(self.pid, limit.number, limit.soft, limit.hard)
+                    kernel.prlimit(self.pid, limit.number, limit.soft, limit.hard)
             if self.on_release is not None:
                 self.on_release()
         except LaunchError as error:
@@ -166,15 +175,3 @@ def has_executed(pid: int) -> bool:
     except OSError:
         return True
     return not int(fields[6]) & PF_FORKNOEXEC
-
-
-def set_limit(pid: int, number: int, soft: int, hard: int) -> None:
-    """prlimit(2) with limits as the spec writes them; every failure is an `OSError`."""
-    import resource
-
-    pair = (-1 if soft == RLIM_INFINITY else soft, -1 if hard == RLIM_INFINITY else hard)
-    try:
-        resource.prlimit(pid, number, pair)
-    except (ValueError, OverflowError) as error:
-        # How the module words EPERM and values beyond its C type.
-        raise OSError(1, str(error)) from error

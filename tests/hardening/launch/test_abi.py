@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,8 @@ HEADERS = """
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <linux/capability.h>
@@ -31,7 +34,7 @@ HEADERS = """
 #include <linux/sched.h>
 #include <linux/sockios.h>
 """
-SKIPPED = {"UNIFIED_CALLS", "CALLS", "SECCOMP_FILTER_FLAGS", "CAPABILITIES", "LINUX_CAPABILITY_VERSION_3"}
+SKIPPED = {"UNIFIED_CALLS", "CALLS", "SECCOMP_FILTER_FLAGS", "CAPABILITIES", "LINUX_CAPABILITY_VERSION_3", "RLIMITS"}
 
 
 def _compile(tmp_path: Path, body: str) -> str:
@@ -52,12 +55,14 @@ def test_constants_are_those_of_the_headers(tmp_path: Path) -> None:
     }
 
 
-def test_capabilities_and_filter_flags_are_those_of_the_headers(tmp_path: Path) -> None:
-    names = [*abi.CAPABILITIES, *abi.SECCOMP_FILTER_FLAGS]
+def test_capabilities_limits_and_filter_flags_are_those_of_the_headers(tmp_path: Path) -> None:
+    names = [*abi.CAPABILITIES, *abi.SECCOMP_FILTER_FLAGS, *abi.RLIMITS]
     lines = "".join(f'printf("{name} %d\\n", {name});' for name in names)
     found = {name: int(value) for name, value in (line.split(" ") for line in _compile(tmp_path, lines).splitlines())}
     assert [found[name] for name in abi.CAPABILITIES] == list(range(len(abi.CAPABILITIES)))
     assert {name: found[name] for name in abi.SECCOMP_FILTER_FLAGS} == abi.SECCOMP_FILTER_FLAGS
+    assert {name: found[name] for name in abi.RLIMITS} == abi.RLIMITS
+    assert set(abi.RLIMITS) == {name for name in dir(resource) if name.startswith("RLIMIT_")} - {"RLIMIT_OFILE"}
 
 
 def test_system_calls_of_this_machine_are_those_of_the_headers(tmp_path: Path) -> None:
