@@ -1,0 +1,92 @@
+"""Containers in the background, through the command line, with a state directory of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from tests.support import runs, users
+from tests.support.users import User
+
+
+@attrs.frozen
+class Caller:
+    """Somebody who calls `hardening`; ``state`` is their state directory, in a folder for what they need."""
+
+    user: User | None
+    folder: Path
+
+    @property
+    def state(self) -> Path:
+        return self.folder / "state"
+
+    @property
+    def program(self) -> str:
+        """The program that they start."""
+        return users.program(self.user) if self.user is not None else str(Path(sys.executable).with_name("hardening"))
+
+    def argv(self, *words: str) -> list[str]:
+        """The command line of a call."""
+        argv = [self.program, *words]
+        return self.user.argv(argv) if self.user is not None else argv
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment of a call."""
+        base = self.user.environment if self.user is not None else dict(os.environ)
+        return {**base, "HARDENING_STATE": str(self.state), "NO_COLOR": "1"}
+
+    def call(self, *words: str, text: str | None = None, **options: Any) -> subprocess.CompletedProcess[str]:
+        """Call it and wait for its end."""
+        return subprocess.run(
+            self.argv(*words), input=text, stdin=subprocess.DEVNULL if text is None else None, capture_output=True,
+            text=True, cwd="/", env=self.environment, timeout=60, check=False, **options,
+        )  # fmt: skip
+
+    def say(self, *words: str, **options: Any) -> str:
+        """What a call prints, which must not fail."""
+        done = self.call(*words, **options)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.rstrip("\n")
+
+    def start(self, *command: str, options: tuple[str, ...] = (), runtime: str = "native") -> str:
+        """Start a container in the background: its id."""
+        return self.say("run", "-d", "-q", "--runtime", runtime, *options, "--", *command)
+
+    def listed(self) -> list[dict[str, Any]]:
+        """What `ps -a` says."""
+        found = json.loads(self.say("ps", "-a", "--json"))
+        assert isinstance(found, list)
+        return found
+
+    def one(self, identity: str) -> dict[str, Any]:
+        """What `ps -a` says of one container."""
+        (found,) = [item for item in self.listed() if identity in (item["id"], item["name"])]
+        return found
+
+    def left(self) -> list[str]:
+        """What lies in the state directory, but for the empty folders that stay."""
+        return [str(path.relative_to(self.state)) for path in self.state.glob("[!r]*/*")] + [
+            str(path.relative_to(self.state)) for path in self.state.glob("runtimes/*")
+        ]
+
+
+@contextmanager
+def caller(user: User | None = None) -> Iterator[Caller]:
+    """Somebody with an empty state directory; what they left running is removed at the end."""
+    with runs.workplace(user) as folder:
+        found = Caller(user, folder)
+        try:
+            yield found
+        finally:
+            ids = found.call("ps", "-aq").stdout.split()
+            if ids:
+                found.call("rm", "-f", *ids)

@@ -1,0 +1,330 @@
+"""Containers in the background: started confined, found, read, signalled, waited for and removed, without a daemon."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import runs
+from tests.support.detached import Caller, caller
+from tests.support.features import require
+from tests.support.users import ordinary
+
+pytestmark = pytest.mark.system
+
+CASES = [("native", "root"), ("crun", "root"), ("runc", "root"), ("native", "user"), ("crun", "user"), ("runc", "user")]
+LOOP = "while :; do sleep 0.1; done"
+
+
+def _caller(name: str) -> Iterator[Caller]:
+    if name == "root":
+        require("root")
+        with caller() as found:
+            yield found
+    else:
+        require("userns")
+        with caller(ordinary()) as found:
+            yield found
+
+
+@pytest.fixture(params=["root", "user"])
+def person(request: pytest.FixtureRequest) -> Iterator[Caller]:
+    """Root, and an ordinary user."""
+    yield from _caller(request.param)
+
+
+@pytest.fixture(params=CASES, ids="-".join)
+def case(request: pytest.FixtureRequest) -> Iterator[tuple[Caller, str]]:
+    """Somebody, and a runtime."""
+    runtime, name = request.param
+    if runtime == "crun":
+        require("cgroup2-mount")
+    for found in _caller(name):
+        yield found, runtime
+
+
+def test_a_life(case: tuple[Caller, str]) -> None:
+    person, runtime = case
+    identity = person.start("sh", "-c", f"echo out; echo err >&2; {LOOP}", options=("--name", "job"), runtime=runtime)
+    found = person.one(identity)
+    assert (found["name"], found["status"], found["runtime"]) == ("job", "running", runtime)
+    assert found["exit_code"] is None
+    _await(lambda: person.call("logs", "job").stderr)
+    said = person.call("logs", "job")
+    assert (said.stdout, said.stderr) == ("out\n", "err\n")
+    assert person.say("ps", "-q") == identity
+    assert person.say("stop", "job") == "job"
+    assert not Path(f"/proc/{found['pid']}").exists()
+    assert not Path(f"/proc/{found['stage_pid']}").exists()
+    assert person.say("ps", "-q") == ""
+    assert person.say("wait", identity[:4]) == "143"
+    assert person.one("job")["status"] == "exited"
+    assert person.call("logs", "job").stdout == "out\n"
+    assert person.say("rm", "job") == "job"
+    assert person.left() == []
+
+
+def test_the_id_is_printed_once_the_command_runs_under_its_confinement(case: tuple[Caller, str]) -> None:
+    person, runtime = case
+    command = ["sh", "-c", f"{LOOP}; : here"]
+    found = person.one(person.start(*command, runtime=runtime))
+    process = Path(f"/proc/{found['pid']}")
+    if runtime == "native":  # under the others it is about to execute it
+        assert process.joinpath("cmdline").read_bytes().split(b"\0")[:-1] == [word.encode() for word in command]
+    else:
+        _await(lambda: b": here" in process.joinpath("cmdline").read_bytes())
+    status = dict(line.split(":\t", 1) for line in process.joinpath("status").read_text().splitlines())
+    assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
+    assert status["PPid"] == str(found["stage_pid"])
+    assert os.readlink(process / "ns/pid") != os.readlink("/proc/self/ns/pid")
+    stage = Path(f"/proc/{found['stage_pid']}/stat").read_text().rpartition(")")[2].split()
+    assert stage[3] == str(found["stage_pid"])  # it leads a session of its own
+    assert stage[4] == "0"  # which has no terminal
+
+
+def test_a_launch_that_fails_says_why_and_leaves_nothing(case: tuple[Caller, str]) -> None:
+    person, runtime = case
+    done = person.call("run", "-d", "-q", "--runtime", runtime, "--name", "x", "--", "no-such-command")
+    assert (done.returncode, done.stdout) == (127, "")
+    assert "no-such-command" in done.stderr
+    done = person.call("run", "-d", "-q", "--runtime", runtime, "--", "/etc/passwd")
+    assert (done.returncode, done.stdout) == (126, "")
+    assert person.left() == []
+
+
+def test_a_stage_that_is_killed_takes_its_container_with_it_and_leaves_the_log(case: tuple[Caller, str]) -> None:
+    person, runtime = case
+    identity = person.start("sh", "-c", f"echo said; sleep 600 & {LOOP}", runtime=runtime)
+    found = person.one(identity)
+    _await(lambda: person.call("logs", identity).stdout)
+    inside = _inside(found["pid"])
+    assert len(inside) > 1
+    os.kill(found["stage_pid"], signal.SIGKILL)
+    assert person.say("wait", identity) == "137"
+    _await(lambda: not [pid for pid in inside if Path(f"/proc/{pid}").exists()])
+    assert person.one(identity)["status"] == "killed"
+    assert person.say("logs", identity) == "said"
+    assert person.say("rm", identity) == identity
+    assert person.listed() == []
+
+
+def _inside(pid: int) -> list[int]:
+    """The processes in the PID namespace of one."""
+    namespace = os.readlink(f"/proc/{pid}/ns/pid")
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            if os.readlink(path / "ns/pid") == namespace:
+                found.append(int(path.name))
+        except OSError:
+            continue
+    return found
+
+
+def test_stop_kills_what_does_not_listen(person: Caller) -> None:
+    deaf = person.start("sh", "-c", f"trap '' TERM; echo ready; {LOOP}")
+    polite = person.start("sh", "-c", f"trap 'echo bye; exit 3' TERM; echo ready; {LOOP}")
+    for identity in (deaf, polite):
+        _await(lambda identity=identity: person.call("logs", identity).stdout)
+    person.say("stop", "-t", "1", deaf, polite)
+    assert person.say("wait", deaf, polite) == "137\n3"
+    assert person.say("logs", polite) == "ready\nbye"
+
+
+def test_stop_ends_all_processes_also_those_in_the_hosts_process_namespace() -> None:
+    require("root")
+    with caller() as person:
+        options = ("--set", "namespaces.pid=host", "--exception", "namespaces.pid=a test")
+        identity = person.start("sh", "-c", f"sleep 4711 & {LOOP}", options=options)
+        found = person.one(identity)
+        child = runs.find(found["pid"], ["sleep", "4711"])
+        person.say("stop", identity)
+        _await(lambda: not Path(f"/proc/{child}").exists())
+        assert person.say("wait", identity) == "143"
+
+
+def test_a_signal_has_its_effect(person: Caller) -> None:
+    handling = person.start("sh", "-c", f"trap 'echo usr' USR1; trap 'echo pipe' PIPE; echo ready; {LOOP}")
+    _await(lambda: person.call("logs", handling).stdout)
+    for name, said in (("USR1", "usr"), ("sigpipe", "pipe")):  # the stage itself takes no SIGPIPE
+        assert person.say("kill", "-s", name, handling) == handling
+        _await(lambda said=said: said in person.call("logs", handling).stdout)
+    plain = person.start("sleep", "600")
+    assert person.say("kill", "-s", "15", plain) == plain
+    assert person.say("wait", plain) == "143"
+    assert person.say("kill", handling) == handling
+    assert person.say("wait", handling) == "137"
+    again = person.call("kill", handling)
+    assert (again.returncode, again.stderr) == (1, f"{handling} does not run\n")
+
+
+def test_a_stopped_container_is_killed_all_the_same(person: Caller) -> None:
+    identity = person.start("sleep", "600")
+    person.say("kill", "-s", "STOP", identity)
+    pid = person.one(identity)["pid"]
+    _await(lambda: Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T")
+    person.say("stop", "-t", "0", identity)
+    assert person.one(identity)["status"] == "exited"
+
+
+def test_those_who_wait_learn_the_exit_code_of_what_is_removed_at_its_end(person: Caller) -> None:
+    fifo = person.folder / "fifo"
+    os.mkfifo(fifo)
+    runs.hand_over(fifo, person.user)
+    script = f"exec {' '.join(person.argv('run', '-d', '-q', '--rm', '-i', '--', 'sh', '-c'))} 'read -r line; exit 6' <{fifo}"
+    with subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE, text=True, env=person.environment) as starter:
+        with fifo.open("w") as end:
+            assert starter.stdout is not None
+            identity = starter.stdout.readline().strip()
+            waits = [
+                subprocess.Popen(
+                    person.argv("wait", identity), stdout=subprocess.PIPE, text=True, env=person.environment
+                )
+                for _ in range(2)
+            ]
+            time.sleep(0.5)
+            end.write("go\n")
+        assert [process.communicate(timeout=30)[0] for process in waits] == ["6\n", "6\n"]
+    assert person.listed() == []
+    assert person.left() == []
+
+
+def test_input(person: Caller) -> None:
+    without = person.start("sh", "-c", "cat; readlink /proc/self/fd/0; echo end")
+    assert person.say("wait", without) == "0"
+    assert person.say("logs", without).endswith("null\nend")
+    given = person.say("run", "-d", "-q", "-i", "--", "cat", text="given\n")
+    person.say("wait", given)
+    assert person.say("logs", given) == "given"
+
+
+def test_a_terminal_of_its_own_goes_to_the_log(case: tuple[Caller, str]) -> None:
+    person, runtime = case
+    identity = person.start("sh", "-c", "tty; echo err >&2; stty size; exit 4", options=("-t",), runtime=runtime)
+    assert person.say("wait", identity) == "4"
+    assert person.say("logs", identity).split() == ["/dev/pts/0", "err", "0", "0"]
+
+
+def test_what_the_caller_has_open_is_not_kept_open(person: Caller) -> None:
+    reader, writer = os.pipe()
+    os.set_inheritable(writer, True)
+    identity = person.say("run", "-d", "-q", "--", "sleep", "600", pass_fds=(writer,))
+    os.close(writer)
+    assert os.read(reader, 1) == b""
+    os.close(reader)
+    assert person.one(identity)["status"] == "running"
+
+
+def test_a_name_is_given_once(person: Caller) -> None:
+    argv = person.argv("run", "-d", "-q", "--name", "web", "--", "sleep", "600")
+    pipe = subprocess.PIPE
+    both = [subprocess.Popen(argv, stdout=pipe, stderr=pipe, text=True, env=person.environment) for _ in range(2)]
+    ends = [(*process.communicate(timeout=60), process.returncode) for process in both]
+    assert sorted(code for _, _, code in ends) == [0, 125]
+    (words,) = [errors for _, errors, code in ends if code]
+    assert "the name web is taken by the container " in words
+    assert len(person.listed()) == 1
+    person.say("kill", "web")
+    person.say("wait", "web")
+    assert person.call("run", "-q", "--name", "web", "--", "true").returncode == 125  # it is kept
+    person.say("rm", "web")
+    assert person.call("run", "-q", "--name", "web", "--", "true").returncode == 0
+
+
+def test_a_container_of_the_foreground_is_found_while_it_runs(case: tuple[Caller, str]) -> None:
+    person, runtime = case
+    argv = person.argv("run", "-q", "--runtime", runtime, "--", "sh", "-c", f"echo ready; {LOOP}")
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, env=person.environment) as process:
+        assert process.stdout is not None
+        if person.user is not None and person.user.uid != os.geteuid():
+            os.fchown(process.stdout.fileno(), person.user.uid, person.user.gid)
+        assert process.stdout.readline() == "ready\n"
+        _await(person.listed)
+        (found,) = person.listed()
+        assert (found["status"], found["detached"], found["runtime"]) == ("running", False, runtime)
+        refused = person.call("logs", found["id"])
+        assert refused.returncode == 2
+        assert "its output is where it was started" in refused.stderr
+        person.say("stop", found["id"])
+        assert process.wait(30) == 143
+    assert person.listed() == []
+    assert person.left() == []
+
+
+def test_a_killed_stage_of_the_foreground_leaves_no_container() -> None:
+    with caller() as person:
+        argv = person.argv("run", "-q", "--name", "web", "--", "sh", "-c", f"echo ready; {LOOP}")
+        with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, env=person.environment) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            _await(person.listed)
+            os.kill(person.one("web")["stage_pid"], signal.SIGKILL)
+        assert person.listed() == []
+        assert list((person.state / "containers").iterdir()) == []
+
+
+def test_others_are_not_seen() -> None:
+    require("root")
+    require("userns")
+    with caller() as root, caller(ordinary()) as user:
+        identity = root.start("sleep", "600")
+        assert user.listed() == []
+        assert user.call("kill", identity).returncode == 2
+        listing = user.user.run(["ls", str(root.state / "containers")]) if user.user is not None else None
+        assert listing is not None
+        assert listing.returncode != 0
+        assert root.one(identity)["status"] == "running"
+
+
+@pytest.mark.parametrize("runtime", ["native", "crun", "runc"])
+def test_the_callers_login_uid_is_kept(runtime: str) -> None:
+    require("root")
+    require("loginuid-settable")
+    with caller() as person:
+        argv = person.argv("run", "-d", "-q", "--runtime", runtime, "--", "sleep", "600")
+        script = 'echo 1234 >/proc/self/loginuid && exec "$@"'
+        done = subprocess.run(["sh", "-c", script, "sh", *argv], capture_output=True, text=True, env=person.environment)
+        assert done.returncode == 0, done.stderr
+        found = person.one(done.stdout.strip())
+        for pid in (found["pid"], found["stage_pid"]):
+            assert Path(f"/proc/{pid}/loginuid").read_text() == "1234"
+
+
+def test_a_log_is_followed_to_its_end(person: Caller) -> None:
+    script = "i=0; while [ $i -lt 300 ]; do echo line $i; i=$((i + 1)); done; printf end"
+    identity = person.start("sh", "-c", f"sleep 0.3; {script}; exit 2", options=("--log-size", "64K"))
+    assert person.say("logs", "-f", identity) == "\n".join([*(f"line {number}" for number in range(300)), "end"])
+    assert person.say("wait", identity) == "2"
+    assert person.say("logs", "--tail", "2", identity) == "line 299\nend"
+    stamped = person.say("logs", "-t", "--tail", "3", identity).splitlines()
+    assert [line.partition(" ")[2] for line in stamped] == ["line 298", "line 299", "end"]
+    since = stamped[1].partition(" ")[0]
+    assert person.say("logs", "--since", since, identity).splitlines()[-1] == "end"
+    assert person.say("logs", "--since", "1h", "--tail", "0", identity) == ""
+
+
+def test_a_log_is_bounded(person: Caller) -> None:
+    script = "i=0; while [ $i -lt 2000 ]; do echo line $i; i=$((i + 1)); done"
+    identity = person.start("sh", "-c", script, options=("--log-size", "16K"))
+    person.say("wait", identity)
+    folder = person.state / "containers" / identity
+    assert sum(path.stat().st_size for path in folder.glob("log*")) <= 16384
+    lines = person.say("logs", identity).splitlines()
+    assert lines[-1] == "line 1999"
+    first = int(lines[0].split()[1])
+    assert lines == [f"line {number}" for number in range(first, 2000)]
+
+
+def _await(condition: object) -> None:
+    assert callable(condition)
+    for _ in range(200):
+        if condition():
+            return
+        time.sleep(0.05)
+    raise AssertionError("it does not come")
