@@ -62,10 +62,11 @@ class Process:
 
 @attrs.frozen
 class End:
-    """How a command ended: its exit code, and when (seconds since 1970)."""
+    """How a command ended: its exit code, when (seconds since 1970), and whether that was because its stage was killed."""
 
     code: int
     finished: float
+    killed: bool = False
 
 
 @attrs.frozen
@@ -73,7 +74,7 @@ class Container:
     """One container. ``stage`` is the process that runs it, ``process`` its command, where that has started.
 
     ``running`` says whether the stage lived when the container was looked at; ``end`` is None while it does, and for one
-    whose stage was killed.
+    whose stage was killed with all that would have written down its end.
     """
 
     path: Path
@@ -95,7 +96,7 @@ class Container:
         """`STARTING`, `RUNNING`, `EXITED`, or `KILLED` for one whose launch stage was killed."""
         if self.running:
             return RUNNING if self.process is not None else STARTING
-        return EXITED if self.end is not None else KILLED
+        return EXITED if self.end is not None and not self.end.killed else KILLED
 
     @property
     def shown(self) -> str:
@@ -108,12 +109,12 @@ def directory() -> Path:
     return state.location() / "containers"
 
 
-def known() -> list[Container]:
-    """The caller's containers, in the order of their start. Raises `HardeningError`.
+def known(place: Path | None = None) -> list[Container]:
+    """The caller's containers, in the order of their start, or those below ``place``. Raises `HardeningError`.
 
     What is to be removed at its end, and whose stage was killed before it could, is removed now.
     """
-    place = directory()
+    place = place or directory()
     found = []
     try:
         names = os.listdir(place)
@@ -186,7 +187,7 @@ def _end(text: bytes) -> End | None:
     if not text:
         return None
     data = json.loads(text)
-    return End(data["code"], data["finished"])
+    return End(data["code"], data["finished"], data["killed"])
 
 
 def find(word: str, among: Sequence[Container]) -> Container:
@@ -255,7 +256,7 @@ def _ends(process: Process, seconds: float) -> bool:
 
 
 def await_end(container: Container) -> End | None:
-    """Wait until a container has ended: how, or None where its launch stage was killed. Raises `OSError`."""
+    """Wait until a container has ended: how, or None where nothing was written down of that. Raises `OSError`."""
     if not container.running:
         return container.end
     try:

@@ -112,7 +112,8 @@ def _records(data: bytes) -> list[Record]:
 
 
 def _last(records: list[Record], lines: int) -> list[Record]:
-    count = 0
+    # The last line need not have ended.
+    count = 1 if records and not records[-1].ends else 0
     for index in range(len(records) - 1, -1, -1):
         count += records[index].ends
         if count > lines:

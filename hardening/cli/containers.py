@@ -192,7 +192,7 @@ def wait(containers: tuple[str, ...]) -> None:
 
     for item in _find(containers):
         end = await_end(item)
-        if end is None:
+        if end is None or end.killed:
             output.note(f"{item.shown}: its launch stage was killed, and the command with it")
         output.show(str(KILLED_CODE if end is None else end.code))
         sys.stdout.flush()

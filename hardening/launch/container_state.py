@@ -83,7 +83,7 @@ class Entry:
         # In place: whoever waits has the file open already, also when the directory is removed next.
         fd = os.open(EXIT, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=self._fd)
         try:
-            os.write(fd, encode({"code": code, "finished": time.time()}).encode())
+            os.write(fd, encode({"code": code, "finished": time.time(), "killed": False}).encode())
         finally:
             os.close(fd)
 
@@ -273,7 +273,7 @@ def abandon(path: str, *, keep: bool) -> None:
             text = "{}"
         found = jsontext.parse(text.encode(), place) if text else {}
         if isinstance(found, dict) and found.get("process") is not None:
-            files.write(f"{place}/{EXIT}", encode({"code": KILLED, "finished": time.time()}))
+            files.write(f"{place}/{EXIT}", encode({"code": KILLED, "finished": time.time(), "killed": True}))
             if keep:
                 return
         try:

@@ -13,9 +13,13 @@ from hardening.launch.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from hardening.launch.container_state import Entry
 
 NAMES = {1: b"stdout", 2: b"stderr"}
+LONGEST = 16384  # bytes of a line's text; the rest of a longer one goes on in the next record
+HEAD = 64  # at least the bytes before it
 
 
 class OutputLog:
@@ -30,35 +34,51 @@ class OutputLog:
 
     def write(self, number: int, data: bytes) -> None:
         """Take output of stream 1 or 2. What a full disk does not take is counted, and said once there is room."""
-        stamp = now()
-        lines = data.split(b"\n")
-        rest = lines.pop()
-        head = b"%s %s " % (stamp, NAMES[number])
-        text = b"".join(b"%sF %s\n" % (head, line) for line in lines)
-        if rest:
-            text += b"%sP %s\n" % (head, rest)
+        head = b"%s %s " % (now(), NAMES[number])
+        *lines, rest = data.split(b"\n")
+        texts = [head + record for line in lines for record in self._records(line, b"F")]
+        texts += [head + record for record in self._records(rest, b"P") if rest]
         if self._lost:
-            text = b"%s stderr F hardening: %d bytes of output are lost\n%s" % (stamp, self._lost, text)
-        if self._append(text):
+            texts.insert(0, b"%s stderr F hardening: %d bytes of output are lost\n" % (now(), self._lost))
+        if self._append(texts):
             self._lost = 0
         else:
             self._lost += len(data)
+
+    def _records(self, line: bytes, tag: bytes) -> list[bytes]:
+        """What follows the time and the stream, in records that a file can hold."""
+        longest = min(LONGEST, self._half - HEAD)
+        pieces = [line[at : at + longest] for at in range(0, len(line), longest)] or [b""]
+        return [*(b"P %s\n" % piece for piece in pieces[:-1]), b"%s %s\n" % (tag, pieces[-1])]
 
     def say(self, text: str) -> None:
         """Add words of the launch stage itself."""
         self.write(2, text.encode("utf-8", "backslashreplace") + b"\n")
 
-    def _append(self, text: bytes) -> bool:
+    def _append(self, texts: list[bytes]) -> bool:
         try:
-            if self._length and self._length + len(text) > self._half:
-                self._rotate()
-            while text:
-                count = os.write(self._fd, text)
-                self._length += count
-                text = text[count:]
+            for text in self._in_blocks(texts):
+                if self._length + len(text) > self._half:
+                    self._rotate()
+                while text:
+                    count = os.write(self._fd, text)
+                    self._length += count
+                    text = text[count:]
         except OSError:  # no space
             return False
         return True
+
+    def _in_blocks(self, texts: list[bytes]) -> Iterator[bytes]:
+        """Records put together into as few writes as the size of a file permits."""
+        block, length = list[bytes](), 0
+        for text in texts:
+            if block and length + len(text) > self._half:
+                yield b"".join(block)
+                block, length = [], 0
+            block.append(text)
+            length += len(text)
+        if block:
+            yield b"".join(block)
 
     def _rotate(self) -> None:
         self._entry.rotate_log()

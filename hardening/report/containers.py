@@ -33,9 +33,10 @@ def table(containers: Sequence[Container], now: float) -> Table:
 
 def status(container: Container, now: float) -> str:
     """The status in words."""
-    if container.end is not None:
-        return f"{EXITED} ({container.end.code}) {age(now - container.end.finished)} ago"
-    return container.status
+    if container.end is None:
+        return container.status
+    code = f" ({container.end.code})" if container.status == EXITED else ""
+    return f"{container.status}{code} {age(now - container.end.finished)} ago"
 
 
 def age(seconds: float) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -13,6 +12,9 @@ from typing import Any
 
 import attrs
 
+from hardening.containers import known
+from hardening.logs import Log
+from hardening.report.containers import data
 from tests.support import runs, users
 from tests.support.users import User
 
@@ -62,21 +64,23 @@ class Caller:
         return self.say("run", "-d", "-q", "--runtime", runtime, *options, "--", *command)
 
     def listed(self) -> list[dict[str, Any]]:
-        """What `ps -a` says."""
-        found = json.loads(self.say("ps", "-a", "--json"))
-        assert isinstance(found, list)
-        return found
+        """What `ps -a --json` says, asked without a start of the program."""
+        return data(known(self.state / "containers"))
 
     def one(self, identity: str) -> dict[str, Any]:
-        """What `ps -a` says of one container."""
+        """What `ps -a --json` says of one container."""
         (found,) = [item for item in self.listed() if identity in (item["id"], item["name"])]
         return found
 
+    def logged(self, identity: str) -> str:
+        """What stands in a container's log, both streams, asked without a start of the program."""
+        with Log(self.state / "containers" / identity) as log:
+            return b"".join(record.text + b"\n" * record.ends for record in log.history()).decode()
+
     def left(self) -> list[str]:
         """What lies in the state directory, but for the empty folders that stay."""
-        return [str(path.relative_to(self.state)) for path in self.state.glob("[!r]*/*")] + [
-            str(path.relative_to(self.state)) for path in self.state.glob("runtimes/*")
-        ]
+        folders = ("bundles", "containers", "runtimes")
+        return [str(path.relative_to(self.state)) for name in folders for path in self.state.glob(f"{name}/*")]
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -18,7 +19,7 @@ from tests.support.users import ordinary
 
 pytestmark = pytest.mark.system
 
-CASES = [("native", "root"), ("crun", "root"), ("runc", "root"), ("native", "user"), ("crun", "user"), ("runc", "user")]
+CASES = [("native", "root"), ("native", "user"), ("crun", "root"), ("runc", "user")]
 LOOP = "while :; do sleep 0.1; done"
 
 
@@ -33,10 +34,10 @@ def _caller(name: str) -> Iterator[Caller]:
             yield found
 
 
-@pytest.fixture(params=["root", "user"])
-def person(request: pytest.FixtureRequest) -> Iterator[Caller]:
-    """Root, and an ordinary user."""
-    yield from _caller(request.param)
+@pytest.fixture
+def person() -> Iterator[Caller]:
+    """An ordinary user: whose commands have other ids than the launch stage."""
+    yield from _caller("user")
 
 
 @pytest.fixture(params=CASES, ids="-".join)
@@ -55,14 +56,15 @@ def test_a_life(case: tuple[Caller, str]) -> None:
     found = person.one(identity)
     assert (found["name"], found["status"], found["runtime"]) == ("job", "running", runtime)
     assert found["exit_code"] is None
-    _await(lambda: person.call("logs", "job").stderr)
+    _await(lambda: "err" in person.logged(identity))
     said = person.call("logs", "job")
     assert (said.stdout, said.stderr) == ("out\n", "err\n")
     assert person.say("ps", "-q") == identity
     assert person.say("stop", "job") == "job"
-    assert not Path(f"/proc/{found['pid']}").exists()
-    assert not Path(f"/proc/{found['stage_pid']}").exists()
+    assert _gone(found["pid"])
+    assert _gone(found["stage_pid"])
     assert person.say("ps", "-q") == ""
+    assert json.loads(person.say("ps", "-a", "--json")) == person.listed()
     assert person.say("wait", identity[:4]) == "143"
     assert person.one("job")["status"] == "exited"
     assert person.call("logs", "job").stdout == "out\n"
@@ -102,12 +104,12 @@ def test_a_stage_that_is_killed_takes_its_container_with_it_and_leaves_the_log(c
     person, runtime = case
     identity = person.start("sh", "-c", f"echo said; sleep 600 & {LOOP}", runtime=runtime)
     found = person.one(identity)
-    _await(lambda: person.call("logs", identity).stdout)
+    _await(lambda: person.logged(identity))
     inside = _inside(found["pid"])
     assert len(inside) > 1
     os.kill(found["stage_pid"], signal.SIGKILL)
     assert person.say("wait", identity) == "137"
-    _await(lambda: not [pid for pid in inside if Path(f"/proc/{pid}").exists()])
+    _await(lambda: all(_gone(pid) for pid in inside))
     assert person.one(identity)["status"] == "killed"
     assert person.say("logs", identity) == "said"
     assert person.say("rm", identity) == identity
@@ -131,7 +133,7 @@ def test_stop_kills_what_does_not_listen(person: Caller) -> None:
     deaf = person.start("sh", "-c", f"trap '' TERM; echo ready; {LOOP}")
     polite = person.start("sh", "-c", f"trap 'echo bye; exit 3' TERM; echo ready; {LOOP}")
     for identity in (deaf, polite):
-        _await(lambda identity=identity: person.call("logs", identity).stdout)
+        _await(lambda identity=identity: person.logged(identity))
     person.say("stop", "-t", "1", deaf, polite)
     assert person.say("wait", deaf, polite) == "137\n3"
     assert person.say("logs", polite) == "ready\nbye"
@@ -140,21 +142,23 @@ def test_stop_kills_what_does_not_listen(person: Caller) -> None:
 def test_stop_ends_all_processes_also_those_in_the_hosts_process_namespace() -> None:
     require("root")
     with caller() as person:
-        options = ("--set", "namespaces.pid=host", "--exception", "namespaces.pid=a test")
-        identity = person.start("sh", "-c", f"sleep 4711 & {LOOP}", options=options)
+        loosened = {"namespaces.pid": "host", "rootfs.proc.hidepid": "off"}
+        options = [f"--set={key}={value}" for key, value in loosened.items()]
+        options += [f"--exception={key}=a test" for key in loosened]
+        identity = person.start("sh", "-c", f"sleep 4711 & {LOOP}", options=tuple(options))
         found = person.one(identity)
         child = runs.find(found["pid"], ["sleep", "4711"])
         person.say("stop", identity)
-        _await(lambda: not Path(f"/proc/{child}").exists())
+        _await(lambda: _gone(child))
         assert person.say("wait", identity) == "143"
 
 
 def test_a_signal_has_its_effect(person: Caller) -> None:
     handling = person.start("sh", "-c", f"trap 'echo usr' USR1; trap 'echo pipe' PIPE; echo ready; {LOOP}")
-    _await(lambda: person.call("logs", handling).stdout)
+    _await(lambda: person.logged(handling))
     for name, said in (("USR1", "usr"), ("sigpipe", "pipe")):  # the stage itself takes no SIGPIPE
         assert person.say("kill", "-s", name, handling) == handling
-        _await(lambda said=said: said in person.call("logs", handling).stdout)
+        _await(lambda said=said: said in person.logged(handling))
     plain = person.start("sleep", "600")
     assert person.say("kill", "-s", "15", plain) == plain
     assert person.say("wait", plain) == "143"
@@ -168,7 +172,7 @@ def test_a_stopped_container_is_killed_all_the_same(person: Caller) -> None:
     identity = person.start("sleep", "600")
     person.say("kill", "-s", "STOP", identity)
     pid = person.one(identity)["pid"]
-    _await(lambda: Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T")
+    _await(lambda: _state(pid) == "T")
     person.say("stop", "-t", "0", identity)
     assert person.one(identity)["status"] == "exited"
 
@@ -177,8 +181,9 @@ def test_those_who_wait_learn_the_exit_code_of_what_is_removed_at_its_end(person
     fifo = person.folder / "fifo"
     os.mkfifo(fifo)
     runs.hand_over(fifo, person.user)
-    script = f"exec {' '.join(person.argv('run', '-d', '-q', '--rm', '-i', '--', 'sh', '-c'))} 'read -r line; exit 6' <{fifo}"
-    with subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE, text=True, env=person.environment) as starter:
+    argv = person.argv("run", "-d", "-q", "--rm", "-i", "--", "sh", "-c", "read -r line; exit 6")
+    opening = ["sh", "-c", f'exec "$@" <{fifo}', "sh", *argv]
+    with subprocess.Popen(opening, stdout=subprocess.PIPE, text=True, env=person.environment) as starter:
         with fifo.open("w") as end:
             assert starter.stdout is not None
             identity = starter.stdout.readline().strip()
@@ -196,9 +201,9 @@ def test_those_who_wait_learn_the_exit_code_of_what_is_removed_at_its_end(person
 
 
 def test_input(person: Caller) -> None:
-    without = person.start("sh", "-c", "cat; readlink /proc/self/fd/0; echo end")
+    without = person.start("sh", "-c", "cat; stat -L -c %t:%T /proc/self/fd/0")
     assert person.say("wait", without) == "0"
-    assert person.say("logs", without).endswith("null\nend")
+    assert person.say("logs", without) == "1:3"
     given = person.say("run", "-d", "-q", "-i", "--", "cat", text="given\n")
     person.say("wait", given)
     assert person.say("logs", given) == "given"
@@ -319,6 +324,18 @@ def test_a_log_is_bounded(person: Caller) -> None:
     assert lines[-1] == "line 1999"
     first = int(lines[0].split()[1])
     assert lines == [f"line {number}" for number in range(first, 2000)]
+
+
+def _state(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return ""
+
+
+def _gone(pid: int) -> bool:
+    """Whether a process has ended; the first process of some hosts takes its time to reap it."""
+    return _state(pid) in ("", "X", "Z")
 
 
 def _await(condition: object) -> None:
