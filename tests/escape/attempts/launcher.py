@@ -84,6 +84,12 @@ import struct
 words = ((0x20, 0, 0, 0), (0x15, 0, 1, 56), (0x06, 0, 0, 0x50001), (0x06, 0, 0, 0x7FFF0000))
 identity.load_filter = lambda plan, program: kernel.seccomp(b"".join(struct.pack("=HBBI", *word) for word in words), 0)
 """
+#: The host of this launch: its null device is a node of the test, which belongs to root as it should.
+OWN_NULL = (
+    *("unshare", "--mount", "sh", "-c"),
+    f"""[ -e {FOLDER}/null ] || mknod -m 666 {FOLDER}/null c 1 3; mount --bind {FOLDER}/null /dev/null && exec "$@" """,
+    "sh",
+)
 PRIVATE_VOLUME = volume(f"{FOLDER}/secret:/srv:rprivate", at="/srv")
 SHARED_VOLUME = volume(f"{FOLDER}/secret:/srv:rshared", at="/srv")
 OWNER = "the node belongs to the host's root, whom no ordinary user's namespace maps"
@@ -128,8 +134,8 @@ ATTEMPTS = (
             Profiled(launcher.session_key, overlap=(allow("keyctl"),), before=SESSION_KEY, left_out=NO_NEW_SESSION)),
     Attempt("null device", "null(4)", "the mode of the host's null device, through a masked path",
             "launcher: nodes of the host on read-only mounts",
-            Profiled(launcher.null_device, overlap=(WHOLE_PROC,), overlap_of_root=(HOST_USER,), left_out=WRITABLE_NODES),
-            refused={"rootless": OWNER}),
+            Profiled(launcher.null_device, overlap=(WHOLE_PROC,), overlap_of_root=(HOST_USER,), left_out=WRITABLE_NODES,
+                     prefix=OWN_NULL), refused={"rootless": OWNER}, needs=("root",)),
     Attempt("device node", "full(4)", "the mode of a device of the host that each container is given",
             "launcher: nodes of the host on read-only mounts",
             Profiled(launcher.host_device, overlap_of_root=(say(namespaces__id_map="keep-id"),),
