@@ -163,7 +163,10 @@ class Attached(Watcher):
     def end(self, code: int) -> None:
         """Take the container away, and tell those who wait how it ended."""
         if self.entry is not None and self.entry.exists:
-            self.entry.finish(code)
+            try:
+                self.entry.finish(code)
+            except OSError as error:  # a full disk, which is no reason to give another exit code than the command's
+                os.write(2, f"hardening: `hardening wait` will not learn the exit code {code}: {error}\n".encode())
             self.entry.remove()
 
 

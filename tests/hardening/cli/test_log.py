@@ -24,7 +24,7 @@ def at(**ago: int) -> str:
 RECORDS: list[dict[str, Any]] = [
     {**RECORD, "id": "aa01", "time": at(days=3), "loginuid": None},
     {**RECORD, "id": "aa01", "time": at(days=3), "loginuid": None, "event": "end", "result": "exited", "code": 3},
-    {**RECORD, "id": "bb02", "time": at(minutes=5), "command": ["cat", "\x1b[31mred"]},
+    {**RECORD, "id": "bb02", "time": at(minutes=5), "command": ["cat", "\x1b[31mred"], "pid": 2**22},
     {**RECORD, "id": "bb02", "time": at(minutes=5), "event": "exception", "setting": "a.b", "reason": "why", "ticket": "T"},
     {**RECORD, "id": "cc03", "time": at(seconds=30), "event": "refused", "code": 2, "error": "team.toml:3: no", "uid": 4711},
 ]  # fmt: skip

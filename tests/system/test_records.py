@@ -1,0 +1,293 @@
+"""Records of real launches: one each for a launch, a refused launch, a used exception and an end, and never a secret."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+from hardening.launch import sinks
+from tests.support import audit, journal, runs, users
+from tests.support.features import available, require
+from tests.support.users import User, ordinary
+
+pytestmark = pytest.mark.system
+
+CANARY = "canary-of-the-environment"
+RUNTIMES = ("native", "crun", "runc")
+
+
+@attrs.frozen
+class Caller:
+    """Somebody who calls `hardening`, with a state directory, and so a file of records, for this test alone."""
+
+    user: User | None
+    folder: Path
+
+    @property
+    def file(self) -> Path:
+        """Where the records go that neither the audit system nor a journal takes."""
+        return self.folder / "state/records" / sinks.FILE
+
+    @property
+    def program(self) -> str:
+        return str(Path(sys.executable).with_name("hardening")) if self.user is None else users.program(self.user)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        base = dict(os.environ) if self.user is None else self.user.environment
+        return {**base, "HARDENING_STATE": str(self.folder / "state")}
+
+    def argv(self, *arguments: str) -> list[str]:
+        command = [self.program, *arguments]
+        return command if self.user is None else self.user.argv(command)
+
+    def call(self, *arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
+        """Call `hardening`, which exits with ``status``."""
+        done = subprocess.run(
+            self.argv(*arguments), env=self.environment, cwd=self.folder, stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, check=False, timeout=60,
+        )  # fmt: skip
+        assert done.returncode == status, done.stderr
+        return done
+
+    def records(self) -> list[dict[str, Any]]:
+        """What `hardening log` shows of this test's own file."""
+        text = self.call("log", "--json", "--from", str(self.file)).stdout
+        return [json.loads(line) for line in text.splitlines()]
+
+
+@pytest.fixture(params=["root", "user"])
+def caller(request: pytest.FixtureRequest) -> Iterator[Caller]:
+    require("userns")
+    if request.param == "root":
+        require("root")
+    user = ordinary() if request.param == "user" else None
+    # Whoever has the audit system meanwhile would get root's records.
+    with audit.alone(), runs.workplace(user) as folder:
+        if request.param == "root":
+            require("audit")
+        yield Caller(user, folder)
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_launch_with_an_exception_and_its_end(runtime: str, caller: Caller) -> None:
+    if runtime == "crun" and not available("cgroup2-unified"):
+        require("cgroup2-mount")
+    options = ["-q", "-p", "strict", "--runtime", runtime, "--set", "process.rlimits.nofile=2048:4096"]
+    reason = "many\x1b ledgers"
+    caller.call(
+        "run", *options, "--exception", f"process.rlimits.nofile={reason}", "--", "sh", "-c", "exit 7", status=7
+    )
+    launch, exception, end = caller.records()
+    assert [launch["event"], exception["event"], end["event"]] == ["launch", "exception", "end"]
+    assert len({record["id"] for record in (launch, exception, end)}) == 1
+    for record in (launch, exception, end):
+        assert record["command"] == ["sh", "-c", "exit 7"]
+        assert record["runtime"] == runtime
+        assert record["uid"] == (caller.user.uid if caller.user else 0)
+        assert len(record["spec"]) == 64
+    assert [profile["name"] for profile in launch["profiles"]] == ["base", "strict", "command line"]
+    assert [len(profile["sha256"] or "") for profile in launch["profiles"]] == [64, 64, 0]
+    assert {"capabilities", "namespaces", "rootfs", "seccomp"} <= set(launch["enforced"])
+    assert (exception["setting"], exception["reason"]) == ("process.rlimits.nofile", reason)
+    assert (end["result"], end["code"], end["error"]) == ("exited", 7, None)
+    assert b"\x1b" not in caller.file.read_bytes()
+    assert caller.file.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_refused_launch_has_one_record_whoever_refuses(runtime: str, caller: Caller) -> None:
+    if runtime == "crun" and not available("cgroup2-unified"):
+        require("cgroup2-mount")
+    caller.call("run", "-q", "-p", "strict", "--runtime", runtime, "--", "no-such-command", status=127)
+    caller.call("run", "-q", "-p", "no-such-profile", "--runtime", runtime, "--", "true", status=2)
+    by_stage, by_command_line = caller.records()
+    assert (by_stage["event"], by_stage["code"], by_stage["command"]) == ("refused", 127, ["no-such-command"])
+    assert "no-such-command" in by_stage["error"]
+    assert (by_command_line["event"], by_command_line["code"]) == ("refused", 2)
+    assert 'there is no profile "no-such-profile"' in by_command_line["error"]
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize("caller", ["root"], indirect=True)
+def test_a_signal_that_ends_a_command_is_in_its_record(runtime: str, caller: Caller) -> None:
+    if runtime == "crun" and not available("cgroup2-unified"):
+        require("cgroup2-mount")
+    command = ("sleep", "60")
+    words = caller.argv("run", "-q", "-p", "strict", "--runtime", runtime, "--", *command)
+    with subprocess.Popen(words, env=caller.environment, cwd="/") as process:
+        os.kill(runs.find(process.pid, command), signal.SIGKILL)
+        assert process.wait(20) == 137
+    _, end = caller.records()
+    assert (end["result"], end["signal"], end["code"]) == ("killed", signal.SIGKILL, 137)
+    assert 0 < end["seconds"] < 60
+
+
+def test_no_value_of_the_environment_is_recorded(caller: Caller) -> None:
+    profile = caller.folder / "secretive.toml"
+    profile.write_text(f'extends = ["strict"]\n[process.set_environment]\nA = "{CANARY}"\n')
+    profile.chmod(0o644)
+    said = ["-e", f"B={CANARY}", "--set", f"process.set_environment.C={CANARY}", "-p", str(profile)]
+    caller.call("run", "-q", *said, "--", "sh", "-c", 'test -n "$A" && test "$A" = "$B" && test "$B" = "$C"')
+    caller.call("run", "-q", *said, "--", "no-such-command", status=127)
+    caller.call("run", "-q", *said, "--set", f"limits.process.set_environment.D={CANARY}", "--", "true", status=2)
+    assert [record["event"] for record in caller.records()] == ["launch", "end", "refused", "refused"]
+    assert CANARY not in caller.file.read_text()
+
+
+@pytest.mark.parametrize("caller", ["user"], indirect=True)
+def test_who_composes_asks_or_tries_leaves_no_record(caller: Caller) -> None:
+    caller.call("compose", "-q", "-p", "strict", "--", "true")
+    caller.call("explain", "-p", "strict", "rootfs.read_only")
+    caller.call("run", "--dry-run", "-p", "strict", "--", "true")
+    caller.call("doctor", "-p", "strict")
+    assert not caller.file.exists() or caller.file.read_bytes() == b""
+
+
+def test_a_stage_that_is_killed_leaves_a_launch_without_an_end(caller: Caller) -> None:
+    words = caller.argv("run", "-q", "-p", "strict", "--", "sh", "-c", "echo ready; exec sleep 60")
+    with subprocess.Popen(words, env=caller.environment, stdout=subprocess.PIPE, text=True, cwd="/") as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        assert "running" in caller.call("log", "--from", str(caller.file)).stdout
+        process.kill()
+    assert "no end recorded" in caller.call("log", "--from", str(caller.file)).stdout
+    assert [record["event"] for record in caller.records()] == ["launch"]
+
+
+def test_a_detached_command_is_recorded_with_its_caller_s_terminal(caller: Caller) -> None:
+    reader, writer = os.pipe()
+    child, master = pty.fork()
+    if child == 0:
+        os.write(writer, os.ttyname(0).encode())
+        os.chdir("/")
+        argv = caller.argv("run", "-q", "-d", "--rm", "-p", "strict", "--", "sh", "-c", "exit 5")
+        os.execvpe(argv[0], argv, caller.environment)
+    name = os.read(reader, 100).decode()
+    os.waitpid(child, 0)
+    for descriptor in (master, reader, writer):
+        os.close(descriptor)
+    deadline = time.monotonic() + 20
+    while [record["event"] for record in caller.records()] != ["launch", "end"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    launch, end = caller.records()
+    assert f"/dev/{launch['terminal']}" == f"/dev/{end['terminal']}" == name
+    assert end["code"] == 5
+
+
+@pytest.fixture
+def journald(caller: Caller) -> Iterator[journal.Journal]:
+    require("root")
+    with journal.running() as running:
+        yield running
+
+
+def in_journal(running: journal.Journal, caller: Caller) -> list[dict[str, Any]]:
+    done = running.run(["journalctl", "-o", "json", "--no-pager", "-t", "hardening"])
+    entries = [json.loads(line) for line in done.stdout.splitlines()]
+    return [entry for entry in entries if int(entry["_UID"]) == (caller.user.uid if caller.user else 0)]
+
+
+def test_the_journal_takes_what_the_audit_system_does_not(caller: Caller, journald: journal.Journal) -> None:
+    environment = {**caller.environment, "XDG_RUNTIME_DIR": str(caller.folder)}
+    argv = [caller.program, "run", "-q", "-p", "strict", "-e", f"A={CANARY}", "--", "sh", "-c", "exit 6"]
+    done = journald.run(argv, caller.user, environment)
+    assert done.returncode == 6, done.stderr
+    for _ in range(50):
+        entries = in_journal(journald, caller)
+        if len(entries) == 2:
+            break
+        time.sleep(0.1)
+    assert [entry["HARDENING_EVENT"] for entry in entries] == ["launch", "end"]
+    assert CANARY not in json.dumps(entries)
+    assert not caller.file.exists()
+    shown = journald.run([caller.program, "log", "--json", "--id", entries[0]["HARDENING_ID"]], None, environment)
+    launch, end = (json.loads(line) for line in shown.stdout.splitlines())
+    assert (launch["source"], launch["command"], end["code"]) == ("journald", ["sh", "-c", "exit 6"], 6)
+    assert launch["uid"] == (caller.user.uid if caller.user else 0)
+    # Gone, it is no reason not to launch: the file is there.
+    holder = subprocess.Popen(journald.argv(["sleep", "60"]))
+    try:
+        still = journal.Journal(holder.pid)
+        journald.stop()
+        for _ in range(100):
+            if journald.run(["true"]).returncode != 0:
+                break
+            time.sleep(0.05)
+        done = still.run(argv, caller.user, environment)
+        assert done.returncode == 6, done.stderr
+    finally:
+        holder.kill()
+        holder.wait()
+    assert [record["event"] for record in caller.records()] == ["launch", "end"]
+
+
+#: In a mount namespace in which root has no place for records outside the state directory.
+NOWHERE_ELSE = 'mount -t tmpfs -o ro tmpfs /var/log && mount -t tmpfs -o ro tmpfs /run && exec "$@"'
+#: In a state directory of 4 MiB, which the command fills; then shows the records.
+SMALL = """
+mount -t tmpfs -o size=4m,mode=755 tmpfs {folder}
+mkdir -p {folder}/data {folder}/state/records
+chmod 700 {folder}/state/records
+# The first record fits into the first page, and the next one needs another.
+head -c 3000 /dev/zero | tr '\\0' '\\n' >{folder}/state/records/records.jsonl
+chmod 600 {folder}/state/records/records.jsonl
+chmod 777 {folder}/data
+"$@"
+code=$?
+tr -s '\\n' <{folder}/state/records/records.jsonl
+exit $code
+"""
+
+
+@pytest.fixture
+def lonely() -> Iterator[Caller]:
+    require("root")
+    require("userns")
+    with audit.alone(), runs.workplace() as folder:
+        require("audit")
+        yield Caller(None, folder)
+
+
+def call_there(caller: Caller, *arguments: str, script: str = 'exec "$@"') -> subprocess.CompletedProcess[str]:
+    """Call `hardening` by a shell script where nothing else takes its records."""
+    argv = ["sh", "-c", script, "sh", *caller.argv(*arguments)]
+    words = ["unshare", "--mount", "--propagation", "private", "sh", "-c", NOWHERE_ELSE, "sh", *argv]
+    return subprocess.run(words, env=caller.environment, capture_output=True, text=True, check=False)
+
+
+def test_a_launch_that_nothing_records_is_refused(lonely: Caller) -> None:
+    (lonely.folder / "state").mkdir()
+    (lonely.folder / "state/records").touch()
+    volume = f"{lonely.folder}:/data"
+    done = call_there(lonely, "run", "-q", "-p", "default", "-v", volume, "--", "sh", "-c", "echo ran >&2")
+    assert done.returncode == 125, done.stderr
+    assert "the launch cannot be recorded: " in done.stderr
+    assert "hint: `hardening doctor` shows where records go" in done.stderr
+    assert "ran\n" not in done.stderr
+    shown = call_there(lonely, "doctor")
+    assert shown.returncode == 1
+    (line,) = [line for line in shown.stdout.splitlines() if line.split()[:2] == ["host", "records"]]
+    assert line.split()[2] == "fail"
+
+
+def test_an_end_that_nothing_records_is_said_and_changes_no_exit_code(lonely: Caller) -> None:
+    """The disk is full by then, of the command's own doing."""
+    command = ["--", "sh", "-c", "cat /dev/zero >/data/fill; exit 9"]
+    options = ["-q", "-p", "default", "-v", f"{lonely.folder}/data:/data"]
+    done = call_there(lonely, "run", *options, *command, script=SMALL.format(folder=lonely.folder))
+    assert done.returncode == 9, done.stderr
+    assert "cannot be recorded: " in done.stderr
+    assert [json.loads(line)["event"] for line in done.stdout.splitlines() if line] == ["launch"]
