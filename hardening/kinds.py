@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Generic, TypeVar
 
 import attrs
@@ -211,7 +211,7 @@ class Exact(Kind[T]):
         return self.examples
 
 
-def nearest(word: str, known: Sequence[str] | frozenset[str] | tuple[str, ...]) -> str | None:
+def nearest(word: str, known: Iterable[str]) -> str | None:
     """A hint that names the known word closest to a misspelt one, or None."""
     import difflib
 

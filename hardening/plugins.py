@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Iterator, Sequence
-from importlib import import_module, metadata
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from hardening import hookspecs
 from hardening.errors import PluginError
 from hardening.findings import Finding
 from hardening.inputs import Input, Unknown
+from hardening.installed import Brought, brought
 from hardening.kinds import nearest
 from hardening.layers import Folder
 from hardening.mechanism import Mechanism
@@ -175,36 +176,28 @@ class Plugins:
 
 def load() -> Plugins:
     """Import every plugin that an installed package names, and register them. Raises `PluginError`."""
-    return Plugins(_import(entry) for entry in _distinct(metadata.entry_points(group=GROUP)))
+    return Plugins(_import(item) for item in brought(GROUP))
 
 
-def _distinct(entries: Iterable[metadata.EntryPoint]) -> list[metadata.EntryPoint]:
-    """The entries, each once: one distribution may be on ``sys.path`` twice (an editable install and its source)."""
-    found: dict[tuple[str, str, str], metadata.EntryPoint] = {}
-    for entry in entries:
-        found.setdefault((entry.name, entry.value, entry.dist.name if entry.dist else ""), entry)
-    return list(found.values())
-
-
-def _import(entry: metadata.EntryPoint) -> Plugin:
-    distribution = entry.dist.name if entry.dist else "unknown"
+def _import(item: Brought) -> Plugin:
+    distribution = item.distribution or "unknown"
     try:
-        module = import_module(entry.value)
+        module = import_module(item.value)
     except (ImportError, SyntaxError) as error:
         raise PluginError(
-            f"plugin {entry.name} of {distribution} cannot be imported: {error}",
+            f"plugin {item.name} of {distribution} cannot be imported: {error}",
             hint=f"reinstall or remove {distribution}",
         ) from error
-    return Plugin(entry.name, module, distribution, entry.dist.version if entry.dist else "")
+    return Plugin(item.name, module, distribution, item.version)
 
 
 def shipped_profiles() -> list[Folder]:
     """The folders of profiles that installed packages ship, in the order of their entry points' names."""
     folders = []
-    for entry in sorted(_distinct(metadata.entry_points(group=PROFILES_GROUP)), key=lambda entry: entry.name):
-        owner = entry.dist.name if entry.dist else entry.name
+    for item in sorted(brought(PROFILES_GROUP), key=lambda item: item.name):
+        owner = item.distribution or item.name
         try:
-            module = import_module(entry.value)
+            module = import_module(item.value)
         except ImportError as error:
             raise PluginError(f"the profiles of {owner} cannot be found: {error}", hint=f"reinstall {owner}") from error
         folders += [Folder(Path(path), f"shipped by {owner}") for path in module.__path__]

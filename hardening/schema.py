@@ -122,7 +122,9 @@ def family(
     """Declare a family as a field of a mechanism's settings class (see `Family`); ``name=""`` makes the mechanism's own
     table the family, for mechanisms that read their table themselves."""
     key = name if name is not None else "\0"
-    setting = Family(key, kind, rest, help, default or {}, absent, read_member, read_item, examples, lenient)
+    setting = Family(
+        key, kind, rest, help, {} if default is None else default, absent, read_member, read_item, examples, lenient
+    )
     return attrs.field(metadata={"setting": setting}, kw_only=True)
 
 

@@ -4,55 +4,52 @@ the value names a click command. Its module is imported when it is asked for."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from importlib import metadata
 
 import click
 
 from hardening.errors import PluginError
+from hardening.installed import Brought, brought
 
 GROUP = "hardening.commands"
 
 
-def installed(taken: Iterable[str]) -> dict[str, metadata.EntryPoint]:
+def installed(taken: Iterable[str]) -> dict[str, Brought]:
     """The entry points by name, sorted; ``taken`` are the names of the program's own commands. Raises `PluginError`, with
     both owners, where two want one name."""
     owners = dict.fromkeys(taken, "hardening")
-    found: dict[str, metadata.EntryPoint] = {}
-    for entry in sorted(metadata.entry_points(group=GROUP), key=lambda entry: (entry.name, owner(entry))):
-        known = found.get(entry.name)
-        if known is not None and (known.value, owner(known)) == (entry.value, owner(entry)):
-            continue  # one distribution is on sys.path twice: an editable installation and its source
-        other = owners.setdefault(entry.name, owner(entry))
-        if known is not None or other != owner(entry):
+    found: dict[str, Brought] = {}
+    for item in sorted(brought(GROUP), key=lambda item: (item.name, owner(item))):
+        other = owners.setdefault(item.name, owner(item))
+        if item.name in found or other != owner(item):
             raise PluginError(
-                f'{other} and {owner(entry)} both bring the command "{entry.name}"',
-                hint="uninstall one of them" if other != "hardening" else f"update or remove {owner(entry)}",
+                f'{other} and {owner(item)} both bring the command "{item.name}"',
+                hint="uninstall one of them" if other != "hardening" else f"update or remove {owner(item)}",
             )
-        found[entry.name] = entry
+        found[item.name] = item
     return found
 
 
-def owner(entry: metadata.EntryPoint) -> str:
+def owner(item: Brought) -> str:
     """The distribution that an entry point belongs to."""
-    return entry.dist.name if entry.dist else "an unknown package"
+    return item.distribution or "an unknown package"
 
 
-def load(entry: metadata.EntryPoint) -> click.Command:
+def load(item: Brought) -> click.Command:
     """Import a command; raises `PluginError` where it cannot be, or is none."""
-    hint = f"update or remove {owner(entry)}"
+    hint = f"update or remove {owner(item)}"
     try:
-        command = entry.load()
+        command = item.load()
     except (ImportError, AttributeError, SyntaxError) as error:
         raise PluginError(
-            f'the command "{entry.name}" of {owner(entry)} cannot be imported: {error}', hint=hint
+            f'the command "{item.name}" of {owner(item)} cannot be imported: {error}', hint=hint
         ) from error
     if not isinstance(command, click.Command):
         raise PluginError(
-            f'the command "{entry.name}" of {owner(entry)} is {type(command).__name__}, not a click command', hint=hint
+            f'the command "{item.name}" of {owner(item)} is {type(command).__name__}, not a click command', hint=hint
         )
     return command
 
 
-def summaries(entries: Mapping[str, metadata.EntryPoint]) -> dict[str, str]:
+def summaries(items: Mapping[str, Brought]) -> dict[str, str]:
     """A line for each, without importing any."""
-    return {name: f"From {owner(entry)}." for name, entry in entries.items()}
+    return {name: f"From {owner(item)}." for name, item in items.items()}

@@ -12,10 +12,10 @@ import click
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from importlib.metadata import EntryPoint
 
     from hardening.compose import Composition
     from hardening.host import Host
+    from hardening.installed import Brought
     from hardening.layers import SearchPath, Stack
     from hardening.plugins import Plugins
     from hardening.source import Document
@@ -52,7 +52,7 @@ class Session:
         return self._plugins if self._plugins is not None else load()
 
     @cached_property
-    def commands(self) -> Mapping[str, EntryPoint]:
+    def commands(self) -> Mapping[str, Brought]:
         """The subcommands of other packages; raises `PluginError`."""
         from hardening.cli.added import installed
         from hardening.cli.root import COMMANDS

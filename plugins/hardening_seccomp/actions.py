@@ -6,13 +6,13 @@ opencontainers/runtime-spec#1317 proposes for intersections too.
 
 from __future__ import annotations
 
-import difflib
 import enum
 import errno
 
 import attrs
 
 from hardening.errors import ProfileError
+from hardening.kinds import nearest
 
 RET_ACTION_FULL = 0xFFFF0000
 RET_DATA = 0x0000FFFF
@@ -108,8 +108,8 @@ def errno_number(text: str, *, origin: object | None = None) -> int:
     if number is None and text.isascii() and text.isdigit():
         number = int(text)
     if not isinstance(number, int) or not 0 <= number <= MAX_ERRNO:
-        near = difflib.get_close_matches(text.upper(), errno.errorcode.values(), n=1)
-        hint = f"did you mean {near[0]}?" if near else f"use a name such as EPERM, or a number up to {MAX_ERRNO}"
+        near = nearest(text.upper(), errno.errorcode.values())
+        hint = near or f"use a name such as EPERM, or a number up to {MAX_ERRNO}"
         raise ProfileError(f"unknown errno {text!r}", origin=origin, hint=hint)
     if number == 0:
         raise ProfileError(SUCCESS, origin=origin, hint="use a name such as EPERM or ENOSYS")
@@ -123,8 +123,7 @@ def parse_action(text: object, *, origin: object | None = None) -> Action:
     word, colon, data = text.partition(":")
     kind = _KINDS_BY_WORD.get(word)
     if kind is None or (colon and kind not in _WITH_DATA):
-        near = difflib.get_close_matches(word, _KINDS_BY_WORD, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else "one of " + ", ".join(_KINDS_BY_WORD)
+        hint = nearest(word, _KINDS_BY_WORD) or "one of " + ", ".join(_KINDS_BY_WORD)
         if word == "notify":
             hint = "a notify action needs a supervising process, which a profile cannot name"
         raise ProfileError(f"unknown action {text!r}", origin=origin, hint=hint)

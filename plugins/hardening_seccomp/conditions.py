@@ -20,7 +20,6 @@ from hardening_seccomp.diagrams import (
     masked_equal,
     negation,
     runs,
-    select,
 )
 
 Rule = Diagram[Action]
@@ -106,9 +105,9 @@ Partial = Diagram[Action | None]
 
 def partial(entry: Entry) -> Partial:
     """What one entry states."""
-    here: Partial = constant(entry.action)
-    nothing: Partial = constant(None)
-    return select(where(entry.comparisons), here, nothing) if entry.comparisons else here
+    if not entry.comparisons:
+        return constant(entry.action)
+    return apply(lambda held: entry.action if held else None, where(entry.comparisons))
 
 
 def join(parts: Iterable[Partial]) -> Partial:

@@ -96,8 +96,11 @@ class Builder(Generic[L]):
                     renumbered[ref] = kept.branch(bit, visit(low), visit(high))
             return renumbered[ref]
 
-        start = visit(root)
-        return Diagram(tuple(kept._leaves), tuple(kept._branches), start)
+        return kept.taken(visit(root))
+
+    def taken(self, root: int) -> Diagram[L]:
+        """The diagram of ``root`` where everything was made in the order of `finish`, and all of it is below ``root``."""
+        return Diagram(tuple(self._leaves), tuple(self._branches), root)
 
 
 def constant(value: L) -> Diagram[L]:
@@ -107,32 +110,66 @@ def constant(value: L) -> Diagram[L]:
 
 def apply(operation: Callable[..., M], *diagrams: Diagram[Any]) -> Diagram[M]:
     """``operation`` of the values of all diagrams, for every argument vector at once."""
-    builder: Builder[M] = Builder()
-    known: dict[tuple[int, ...], int] = {}
+    first, *others = diagrams
+    if not others:
+        return _mapped(operation, first)
+    *middle, last = others
+    if not middle:
+        return _paired(operation, first, last)
+    before = _mapped(lambda value: (value,), first)
+    for diagram in middle:
+        before = _paired(lambda values, value: (*values, value), before, diagram)
+    return _paired(lambda values, value: operation(*values, value), before, last)
 
-    def walk(refs: tuple[int, ...]) -> int:
-        done = known.get(refs)
-        if done is not None:
-            return done
-        nodes = [diagram.branches[ref] if ref >= 0 else None for diagram, ref in zip(diagrams, refs, strict=True)]
-        bit = min((node[0] for node in nodes if node), default=None)
-        if bit is None:
-            values = [diagram.leaves[~ref] for diagram, ref in zip(diagrams, refs, strict=True)]
-            result = builder.leaf(operation(*values))
+
+def _mapped(operation: Callable[[Any], M], diagram: Diagram[Any]) -> Diagram[M]:
+    values = tuple(operation(leaf) for leaf in diagram.leaves)
+    if len(set(values)) == len(values):
+        return Diagram(values, diagram.branches, diagram.root)
+    builder: Builder[M] = Builder()
+    refs: list[int] = []
+
+    def moved(ref: int) -> int:
+        return refs[ref] if ref >= 0 else builder.leaf(values[~ref])
+
+    for bit, low, high in diagram.branches:
+        refs.append(builder.branch(bit, moved(low), moved(high)))
+    return builder.finish(moved(diagram.root))
+
+
+def _paired(operation: Callable[[Any, Any], M], one: Diagram[Any], other: Diagram[Any]) -> Diagram[M]:
+    builder: Builder[M] = Builder()
+    branch = builder.branch
+    known: dict[tuple[int, int], int] = {}
+
+    def walk(a: int, b: int) -> int:
+        result = known.get((a, b))
+        if result is not None:
+            return result
+        bit, low, high = one.branches[a] if a >= 0 else (BITS, a, a)
+        second, below, above = other.branches[b] if b >= 0 else (BITS, b, b)
+        if bit < second:
+            result = branch(bit, walk(low, b), walk(high, b))
+        elif second < bit:
+            result = branch(second, walk(a, below), walk(a, above))
+        elif bit < BITS:
+            result = branch(bit, walk(low, below), walk(high, above))
         else:
-            pairs = list(zip(nodes, refs, strict=True))
-            low = walk(tuple(node[1] if node and node[0] == bit else ref for node, ref in pairs))
-            high = walk(tuple(node[2] if node and node[0] == bit else ref for node, ref in pairs))
-            result = builder.branch(bit, low, high)
-        known[refs] = result
+            result = builder.leaf(operation(one.leaves[~a], other.leaves[~b]))
+        known[a, b] = result
         return result
 
-    return builder.finish(walk(tuple(diagram.root for diagram in diagrams)))
+    # The walk goes through the result in the order of `Builder.finish`, and makes nothing that is not part of it.
+    return builder.taken(walk(one.root, other.root))
 
 
 def select(test: Diagram[bool], then: Diagram[L], otherwise: Diagram[L]) -> Diagram[L]:
     """``then`` where ``test`` holds, ``otherwise`` elsewhere."""
-    return apply(lambda held, yes, no: yes if held else no, test, then, otherwise)
+    if then.is_constant and otherwise.is_constant:
+        yes, no = then.leaves[0], otherwise.leaves[0]
+        return apply(lambda held: yes if held else no, test)
+    chosen = apply(lambda held, value: (value,) if held else None, test, then)
+    return apply(lambda found, value: found[0] if found else value, chosen, otherwise)
 
 
 def masked_equal(argument: int, mask: int, value: int) -> Diagram[bool]:

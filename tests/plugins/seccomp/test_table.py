@@ -177,7 +177,7 @@ def test_names_of_other_architectures_are_told(tmp_path: Path) -> None:
     [
         ('allow = ["reed"]', 'did you mean "read"'),
         ('allow = ["@stric"]', 'did you mean "@strict"'),
-        ('default = "alow"', "did you mean 'allow'"),
+        ('default = "alow"', 'did you mean "allow"'),
         ('defualt = "allow"', 'did you mean "default"'),
         ("allow = 5", "array"),
         ("rules = [{ names = [] , action = 'allow' }]", "at least one name"),
