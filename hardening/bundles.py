@@ -70,7 +70,7 @@ def sweep(place: Path) -> None:
                 abandoned.append((path, lock))
     for path, lock in abandoned:
         try:
-            _remove_groups(path)
+            remove_groups(path)
             shutil.rmtree(path, ignore_errors=True)
         finally:
             os.close(lock)
@@ -90,7 +90,7 @@ def _abandoned(path: Path) -> int | None:
     return lock
 
 
-def _remove_groups(path: Path) -> None:
+def remove_groups(path: Path) -> None:
     """Remove the control groups that a bundle names, where one was written."""
     from hardening.launch import cgroups
 

@@ -21,8 +21,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from hardening import bundle as bundles
-from hardening import inputs, state
+from hardening import bundle, bundles, inputs, state
 from hardening.errors import HardeningError, LaunchError
 from hardening.inputs import Input, Unknown
 from hardening.launch import leases, looks, plans
@@ -85,9 +84,9 @@ class Start:
             return None
         return cls(tuple(argv[6:-1]), tuple(argv[5].split(":")))
 
-    def argv(self, words: Sequence[str], bundle: Path) -> list[str]:
+    def argv(self, words: Sequence[str], place: Path) -> list[str]:
         """The command of the launch stage with other arguments."""
-        return [sys.executable, "-I", "-S", "-c", START, ":".join(self.path), *words, str(bundle)]
+        return [sys.executable, "-I", "-S", "-c", START, ":".join(self.path), *words, str(place)]
 
 
 def of_composition(
@@ -219,7 +218,7 @@ def store(
 ) -> bool:
     """Write the bundle of a slot, and its plan if it is ``lasting``. False where the bundle is good for one run only.
     ``looked`` is what decided the notes. Raises `LaunchError` where the bundle cannot be written."""
-    bundles.write(spec, slot.bundle)
+    bundle.write(spec, slot.bundle)
     if not lasting:
         return False
     contents = {name: content for name, content in spec.files.items() if isinstance(content, bytes)}
@@ -250,7 +249,7 @@ def store(
         return False
 
 
-def store_verdict(words: Sequence[str], basis: Basis, start: Start, bundle: Path, digest: str) -> None:
+def store_verdict(words: Sequence[str], basis: Basis, start: Start, place: Path, digest: str) -> None:
     """Keep that a bundle elsewhere, whose configuration has this SHA-256, was admitted. A failure to write is no error: the
     bundle is judged again."""
     slot = None if basis.unknown else reserve(words)
@@ -261,7 +260,7 @@ def store_verdict(words: Sequence[str], basis: Basis, start: Start, bundle: Path
         "notes": [],
         "words": list(start.words),
         "path": list(start.path),
-        "bundle": str(bundle),
+        "bundle": str(place),
         "config": digest,
     }
     try:
@@ -374,6 +373,8 @@ def _take_away(path: Path) -> bool:
 def _remove(path: Path) -> None:
     """Remove a slot with what its bundle has reserved; what has no plan any more is believed by nobody."""
     (path / plans.FILE).unlink(missing_ok=True)
+    with suppress(OSError):
+        bundles.remove_groups(path / plans.BUNDLE)
     with suppress(OSError, LaunchError):
         config = path / plans.BUNDLE / CONFIG
         leases.remove(leases.paths(parse(config.read_bytes(), str(config)), str(config)))

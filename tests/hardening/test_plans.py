@@ -1,0 +1,141 @@
+"""Slots: reserved, bounded, evicted by use, and taken away with what they hold."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from hardening import plans
+from hardening.launch.command import START, stage_command
+from hardening.plans import Basis, Slot, Start
+from hardening.spec import LEASES, Directory, File, Spec, Symlink
+
+NOTHING = Basis({}, "", ())
+BEGIN = Start(("--stdin",), ("/somewhere",))
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HARDENING_STATE", str(tmp_path / "state"))
+    return tmp_path / "state"
+
+
+def spec(lease: Path | None = None) -> Spec:
+    annotations = {"annotations": {LEASES: json.dumps([str(lease)])}} if lease else {}
+    files: dict[str, File] = {
+        "rootfs": Directory(),
+        "rootfs/bin": Symlink("usr/bin"),
+        "rootfs/file": b"",
+        "seccomp.bpf": b"12345678",
+    }
+    return Spec(json.dumps({"ociVersion": "1.2.0", **annotations}).encode(), {}, files)
+
+
+def stored(*words: str, lease: Path | None = None) -> Slot:
+    """A slot with a plan that nobody uses."""
+    slot = plans.reserve(words)
+    assert slot is not None
+    assert plans.store(slot, NOTHING, BEGIN, spec(lease), ["a note"])
+    os.close(slot.lock)
+    return slot
+
+
+def base(state: Path) -> Path:
+    return state / "plans"
+
+
+def test_a_slot_is_held_while_its_process_lives(state: Path) -> None:
+    slot = plans.reserve(("run", "x"))
+    assert slot is not None
+    assert [item.running for item in plans.stored(base(state))] == [True]
+    assert plans.clear() == 0
+    os.close(slot.lock)
+    assert [(item.running, item.whole) for item in plans.stored(base(state))] == [(False, False)]
+    assert plans.clear() == 1
+    assert not list(base(state).glob("*/"))
+
+
+def test_a_bundle_is_whole_before_there_is_a_plan(state: Path) -> None:
+    slot = stored("run", "x")
+    assert {path.name for path in slot.path.iterdir()} == {"bundle", "plan.json"}
+    assert {path.name for path in slot.bundle.iterdir()} == {"config.json", "seccomp.bpf", "rootfs"}
+
+
+def test_where_only_the_bundle_is_asked_for_there_is_no_plan() -> None:
+    slot = plans.reserve(("run", "x"))
+    assert slot is not None
+    assert not plans.store(slot, NOTHING, BEGIN, spec(), [], lasting=False)
+    assert [path.name for path in slot.path.iterdir()] == ["bundle"]
+    plans.drop(slot)
+    assert not slot.path.exists()
+
+
+def test_one_line_has_so_many_slots_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plans, "SLOTS_EACH", 2)
+    held = [plans.reserve(("run", "x")) for _ in range(3)]
+    assert [slot is not None for slot in held] == [True, True, False]
+    assert plans.reserve(("run", "y")) is not None
+
+
+def test_what_was_used_last_stays(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plans, "SLOTS", 3)
+    slots = [stored("run", str(number)) for number in range(3)]
+    for age, slot in zip((5, 1, 9), slots, strict=True):
+        os.utime(slot.path, (1_000_000 - age, 1_000_000 - age))
+    new = stored("run", "new")
+    kept = {item.path for item in plans.stored(base(state))}
+    assert kept == {new.path, slots[0].path, slots[1].path}
+
+
+def test_what_is_in_use_stays_whenever_it_was_used(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plans, "SLOTS", 1)
+    used = plans.reserve(("run", "x"))
+    assert used is not None
+    os.utime(used.path, (1, 1))
+    stored("run", "y")
+    assert used.path in {item.path for item in plans.stored(base(state))}
+
+
+def test_a_lease_goes_with_its_slot(tmp_path: Path) -> None:
+    lease = tmp_path / "c1,c2.lease"
+    lease.write_text("")
+    slot = stored("run", "x", lease=lease)
+    assert plans.clear() == 1
+    assert not slot.path.exists()
+    assert not lease.exists()
+
+
+def test_a_lease_that_is_gone_makes_the_plan_one_that_does_not_count(tmp_path: Path) -> None:
+    lease = tmp_path / "c1,c2.lease"
+    lease.write_text("")
+    slot = stored("run", "x", lease=lease)
+    seen = json.loads((slot.path / "plan.json").read_bytes().split(b"\n", 1)[1])["inputs"]
+    assert seen["name"][str(lease)] != "-"
+
+
+def test_code_that_is_younger_than_the_process_is_not_vouched_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plans, "_started", lambda: 0)
+    slot = plans.reserve(("run", "x"))
+    assert slot is not None
+    assert not plans.store(slot, NOTHING, BEGIN, spec(), [])
+    plans.drop(slot)
+
+
+def test_a_state_directory_that_others_can_write_to_has_no_slots(state: Path) -> None:
+    state.mkdir(mode=0o700)
+    (state / "plans").mkdir()
+    (state / "plans").chmod(0o777)
+    assert plans.reserve(("run", "x")) is None
+
+
+def test_the_command_of_the_stage_is_taken_apart_and_put_together() -> None:
+    argv = stage_command("/bundle", keep_stdin=True, identity="one")
+    begin = Start.of(argv)
+    assert begin is not None
+    assert begin.words == ("--stdin", "--id", "one")
+    assert begin.argv(begin.words, Path("/bundle")) == argv
+    assert Start.of(["/usr/bin/other", "x"]) is None
+    assert Start.of([*argv[:4], START + " ", *argv[5:]]) is None
