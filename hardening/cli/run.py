@@ -102,7 +102,7 @@ def command(
     container = keeping.container(context, engine, place / "containers" / identity, profiles)
     launch = LaunchRequest(identity, place, interactive, False, target, container=container)
     checked = pipeline.check(composition, here.host, command, None)
-    lasts = not (fresh or target is not None or (container is not None and container.detach))
+    lasts = not (fresh or target is not None)
     with stored.slot(here, composition, checked, engine, launch, wanted=lasts) as kept:
         bundle = kept.slot.bundle if kept is not None else folder / identity
         plan = _plan(here, composition, command, engine, bundle, checked)

@@ -35,6 +35,7 @@ def run(arguments: Arguments, run_bundle: RunBundle) -> int:
         reader, writer = os.pipe()
         pid = os.fork()
     if pid == 0:
+        os.close(reader)  # so that this process learns it when nobody waits any more
         _become_stage(arguments, writer, run_bundle)
     os.close(writer)
     word = os.read(reader, 1)
