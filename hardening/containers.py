@@ -187,7 +187,7 @@ def _end(text: bytes) -> End | None:
     if not text:
         return None
     data = json.loads(text)
-    return End(data["code"], data["finished"], data["killed"])
+    return End(data["code"], data["finished"], data.get("killed", False))
 
 
 def find(word: str, among: Sequence[Container]) -> Container:

@@ -11,11 +11,12 @@ import sys
 
 from hardening.errors import EXIT_LAUNCHER, HardeningError, LaunchError
 from hardening.launch import files
-from hardening.launch.container_state import Watcher, abandon, identify, is_held, remove
+from hardening.launch.container_state import Entry, describe, identify, is_held, remove
 from hardening.launch.failure import Step
 from hardening.launch.outputlog import OutputLog
 from hardening.launch.signals import signal
 from hardening.launch.system import os
+from hardening.launch.watchers import Watcher
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -91,16 +92,15 @@ class Detached(Watcher):
     def __init__(self, arguments: Arguments, writer: int) -> None:
         super().__init__(arguments)
         self._writer = writer
+        self._entry: Entry | None = None
         self._log: OutputLog | None = None
         self._runs = False
 
     def prepare(self, document: object) -> None:
-        super().prepare(document)
-        if self.entry is None:
-            return
-        self.entry.create(self.arguments.name)
+        self._entry = Entry(self.arguments.record, describe(self.arguments, document))
+        self._entry.create(self.arguments.name)
         with Step("open the container's log"):
-            self._log = OutputLog(self.entry, self.arguments.log_size)
+            self._log = OutputLog(self._entry, self.arguments.log_size)
         with Step("connect the container's output with its log"):
             _connect_input(keep=self.arguments.keep_stdin)
             for number in (1, 2):
@@ -114,8 +114,8 @@ class Detached(Watcher):
     def started(self, pid: int) -> bool:
         self._runs = True
         try:
-            if self.entry is not None:
-                self.entry.update(process=identify(pid))
+            if self._entry is not None:
+                self._entry.update(process=identify(pid))
             os.write(self._writer, STARTED)
         except OSError:  # the caller was interrupted and will never learn the id, or there is no space to write it down
             self._runs = False
@@ -127,17 +127,14 @@ class Detached(Watcher):
         if self._log is not None:
             self._log.write(number, data)
 
-    def abandon(self) -> None:
-        abandon(self.arguments.record, keep=not self.arguments.auto_remove)
-
     def end(self, code: int) -> None:
         """Keep the exit code."""
         if not self._runs:
             self.fail(code, f"the launch was interrupted, and ended with {code}")
-        elif self.entry is not None:
-            self.entry.finish(code)
+        elif self._entry is not None:
+            self._entry.finish(code)
             if self.arguments.auto_remove:
-                self.entry.remove()
+                self._entry.remove()
 
     def fail(self, code: int, text: str) -> None:
         """Say why the command does not run, or not any more."""
@@ -146,8 +143,8 @@ class Detached(Watcher):
                 self._log.say(f"hardening: {text}")
             self.end(code)
             return
-        if self.entry is not None and self.entry.exists:
-            self.entry.remove()
+        if self._entry is not None and self._entry.exists:
+            self._entry.remove()
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)
         try:
             os.write(self._writer, FAILED + f"{code}\n{text}".encode("utf-8", "backslashreplace"))

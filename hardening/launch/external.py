@@ -24,8 +24,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from hardening.launch.container_state import Watcher
     from hardening.launch.record import Recorder
+    from hardening.launch.watchers import Watcher
 
 DELETE_ATTEMPTS = 50
 DELETE_PAUSE = 0.02  # seconds

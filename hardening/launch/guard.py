@@ -15,6 +15,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+ALL = 1 << 30  # more than there can be descriptors
+
 
 class Guard:
     """A running guard, seen from the stage.
@@ -22,15 +24,18 @@ class Guard:
     Whatever the stage forks holds the pipe open until it executes or ends; so the guard finds everything still.
     """
 
-    def __init__(self, clean: Callable[[Iterator[str]], None]) -> None:
-        """Start it. ``clean`` gets what `tell` is called with, as it comes; the end of it is the end of the stage.
-        `LaunchError`."""
+    def __init__(self, clean: Callable[[Iterator[str]], None], *, late: bool = False) -> None:
+        """Start it. ``clean`` gets what `tell` is called with, as it comes; the end of it is the end of the stage. A
+        ``late`` one, which is started while a command runs, keeps none of its pipes open and no lock. `LaunchError`."""
         reader, self._writer = os.pipe()
         with Step("start a process"):
             self.pid = kernel.clone(0)
         if self.pid == 0:
             try:
                 os.close(self._writer)
+                if late:
+                    os.closerange(3, reader)
+                    os.closerange(reader + 1, ALL)
                 _stand_by()
                 clean(_listen(reader))
             finally:
@@ -43,8 +48,12 @@ class Guard:
 
     def dismiss(self) -> None:
         """End it: there is nothing to clean up any more."""
-        os.kill(self.pid, signal.SIGKILL)
-        os.waitpid(self.pid, 0)
+        try:
+            if os.waitpid(self.pid, os.WNOHANG)[0] == 0:
+                os.kill(self.pid, signal.SIGKILL)
+                os.waitpid(self.pid, 0)
+        except ChildProcessError:  # it was ended and reaped among the orphans, and its number may be another's by now
+            pass
         os.close(self._writer)
 
 

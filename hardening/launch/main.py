@@ -17,7 +17,7 @@ from hardening.launch.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from hardening.launch.container_state import Watcher
+    from hardening.launch.watchers import Watcher
 
 USAGE = (
     "usage: launch [--stdin] [--remove] [--receipt FILE] [--sha256 DIGEST] [--hold DESCRIPTOR] "
@@ -121,7 +121,7 @@ def launch(arguments: Arguments, loaded: bundle.Bundle | None = None) -> int:
         return detached.run(arguments, run)
     if not arguments.record:
         return run(arguments, None)
-    from hardening.launch.container_state import Attached
+    from hardening.launch.watchers import Attached
 
     watcher = Attached(arguments)
     code = EXIT_LAUNCHER
@@ -184,6 +184,7 @@ def _run_bundle(
         names = leases.paths(loaded.document, origin)
         held = leases.hold(names)
         if watcher is not None:
+            watcher.guarded = is_bundle or bool(arguments.runtime_command)
             watcher.prepare(loaded.document)
         # The host's null device is nobody's input, and crun would give it to the container's user (fchown(2)).
         keep_stdin = arguments.keep_stdin and not is_null(0)
@@ -209,7 +210,7 @@ def _run_bundle(
             receipt=arguments.receipt,
             watcher=watcher,
             recorder=recorder,
-            clean=clean if is_bundle or watcher is not None else None,
+            clean=clean if is_bundle or (watcher is not None and watcher.needs_guard) else None,
         )
         return native.run(loaded, options)
     finally:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from hardening.launch import joins
-    from hardening.launch.container_state import Watcher
     from hardening.launch.record import Recorder
+    from hardening.launch.watchers import Watcher
 
 
 class Options(Frozen):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import _stat as stat
 import errno
 import select
+import time
 
 from hardening.launch import abi, files, kernel
 from hardening.launch.signals import signal
@@ -14,8 +15,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hardening.launch.container_state import Watcher
     from hardening.launch.terminal import Relay
+    from hardening.launch.watchers import Watcher
 
 SIGNAL_INFO = 128  # sizeof(struct signalfd_siginfo)
 BY_KERNEL = 0x80  # SI_KERNEL, the code of a signal that the terminal makes (sigaction(2))
@@ -51,6 +52,7 @@ class Supervisor:
         self.helper_status = 0
         self.watcher: Watcher | None = None
         self._announced = False
+        self._due: float | None = None  # when the watcher is to be told
         self._stopping = False  # the job is to stop with the command
         self._ended_by = 0  # the signal that the process was killed for
         self._signals = signals
@@ -68,7 +70,7 @@ class Supervisor:
         try:
             while self.status is None:
                 self._watch_terminal()
-                for fd, _ in self.poll.poll():
+                for fd, _ in self.poll.poll(self._patience()):
                     self.serve(fd)
                 self.announce()
         finally:
@@ -90,9 +92,17 @@ class Supervisor:
         """Tell the watcher, once, that the command runs; end the command where the watcher says so."""
         if self.watcher is None or self._announced or not self.has_started():
             return
+        if self._due is None:
+            self._due = time.monotonic() + self.watcher.delay
+        if self.watcher.delay and (self.status is not None or self._due > time.monotonic()):
+            return
         self._announced = True
         if not self.watcher.started(self.pid):
             self.send_signal(signal.SIGKILL)
+
+    def _patience(self) -> float | None:
+        """How long to wait for the next event, in milliseconds; None for ever."""
+        return None if self._announced or self._due is None else max(0.0, self._due - time.monotonic()) * 1000
 
     def serve(self, fd: int) -> None:
         """Answer one readable descriptor."""

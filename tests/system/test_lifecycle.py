@@ -262,16 +262,19 @@ def test_a_container_of_the_foreground_is_found_while_it_runs(case: tuple[Caller
     assert person.left() == []
 
 
-def test_a_killed_stage_of_the_foreground_leaves_no_container() -> None:
-    with caller() as person:
-        argv = person.argv("run", "-q", "--name", "web", "--", "sh", "-c", f"echo ready; {LOOP}")
-        with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, env=person.environment) as process:
+def test_a_killed_stage_of_the_foreground_leaves_no_container(person: Caller) -> None:
+    for options in (
+        (),
+        (),
+        ("--name", "web"),
+    ):  # the second one runs what the first has composed, and removes no bundle
+        argv = person.argv("run", "-q", *options, "--", "sh", "-c", f"echo ready; {LOOP}")
+        with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, env=person.environment, cwd="/") as process:
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"
-            _await(person.listed)
-            os.kill(person.one("web")["stage_pid"], signal.SIGKILL)
-        assert person.listed() == []
-        assert list((person.state / "containers").iterdir()) == []
+            _await(lambda: [item["pid"] for item in person.listed()] not in ([], [None]))
+            os.kill(person.listed()[0]["stage_pid"], signal.SIGKILL)
+        _await(lambda: not list((person.state / "containers").iterdir()))
 
 
 def test_others_are_not_seen() -> None:
