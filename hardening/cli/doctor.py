@@ -65,14 +65,18 @@ def _records() -> Line:
     from hardening.report import diagnosis
 
     reasons = []
-    for place, connect in sinks.each(os.environ):
-        try:
-            connect()
-        except OSError as error:
-            reasons.append(f"{place}: {error.strerror or error}")
-            continue
-        passed = f" ({'; '.join(reasons)})" if reasons else ""
-        return diagnosis.Line("host", "records", diagnosis.OK, f"{place}{passed}")
+    places = sinks.Places(os.environ)
+    try:
+        for place, connect in places.each():
+            try:
+                connect()
+            except OSError as error:
+                reasons.append(f"{place}: {error.strerror or error}")
+                continue
+            passed = f" ({'; '.join(reasons)})" if reasons else ""
+            return diagnosis.Line("host", "records", diagnosis.OK, f"{place}{passed}")
+    finally:
+        places.close()
     hint = "start auditd or journald, or make room: no command is launched without a record"
     return diagnosis.Line("host", "records", diagnosis.FAIL, "; ".join(reasons), hint)
 

@@ -37,13 +37,16 @@ def _record(context: click.Context, arguments: dict[str, Any], error: HardeningE
     from hardening.launch import sinks
     from hardening.launch.record import Recorder, who
 
-    recorder = Recorder("", arguments["runtime"], lambda: sinks.each(os.environ), who())
+    places = sinks.Places(os.environ)
+    recorder = Recorder("", arguments["runtime"], places.each, who())
     recorder.facts.command = list(arguments.get("command", ()))
     recorder.facts.profiles = [{"name": name, "sha256": None} for name in arguments.get("profiles", ())]
     try:
         recorder.refused(stack.without_values(context, _line(error)), error.exit_code)
     except OSError as problem:
         output.note(f"hardening: {problem.filename}: this refusal cannot be recorded: {problem.strerror}")
+    finally:
+        places.close()
 
 
 def _line(error: HardeningError) -> str:

@@ -137,23 +137,27 @@ def run_bundle(
 ) -> int:
     """Run, and leave records of it."""
     runtime = files.base(arguments.runtime_command) or "native"
-    recorder = record.Recorder(arguments.identity, runtime, lambda: sinks.each(files.environment()), caller)
+    places = sinks.Places(files.environment())
+    recorder = record.Recorder(arguments.identity, runtime, places.each, caller)
     try:
         code = _run_bundle(arguments, watcher, recorder, loaded)
-    except (HardeningError, OSError) as error:
-        _keep(recorder, error.exit_code if isinstance(error, LaunchError) else EXIT_LAUNCHER, error)
+        _keep(recorder, code, "")
+        return code
+    except (HardeningError, OSError, MemoryError) as error:
+        code = error.exit_code if isinstance(error, LaunchError) else EXIT_LAUNCHER
+        _keep(recorder, code, str(error) or "out of memory")
         raise
-    _keep(recorder, code, None)
-    return code
+    finally:
+        places.close()
 
 
-def _keep(recorder: record.Recorder, code: int, error: Exception | None) -> None:
+def _keep(recorder: record.Recorder, code: int, error: str) -> None:
     """Record the end. Where that cannot be, it is said; the exit code is the command's all the same."""
     try:
-        if error is None:
-            recorder.ended(code)
+        if error:
+            recorder.refused(error, code)
         else:
-            recorder.refused(str(error), code)
+            recorder.ended(code)
     except OSError as problem:
         complain(f"{problem.filename}: the end of {recorder.identity} cannot be recorded: {problem.strerror}")
 

@@ -56,7 +56,7 @@ def new_id() -> str:
 
 class Recorder:
     """The records of one launch, written by this process. ``identity`` names it; '' makes up a name. ``places`` gives the
-    sinks in the order in which they are tried, with what opens each (`sinks.each`)."""
+    sinks in the order in which they are tried, with what opens each (`sinks.Places`)."""
 
     def __init__(self, identity: str, runtime: str, places: Places, caller: Who) -> None:
         self.facts = Facts()

@@ -31,6 +31,10 @@ if TYPE_CHECKING:
             """Put one record there: whether it is sure that it is kept. `OSError` when it is not."""
             ...
 
+        def close(self) -> None:
+            """Let go of it."""
+            ...
+
 
 # linux/netlink.h, linux/audit.h
 NETLINK_AUDIT = 9
@@ -58,23 +62,37 @@ class Audit:
     longest = 1400
 
     def __init__(self) -> None:
-        """Connect. `OSError` where the caller may not write, or where nobody would keep what is written."""
+        """Ask for the state of the audit system: a thread of the kernel answers, meanwhile there is other work to do.
+
+        `OSError` where there is none, or for nobody in the caller's place.
+        """
         self._socket = _socket.socket(_socket.AF_NETLINK, _socket.SOCK_RAW | _socket.SOCK_CLOEXEC, NETLINK_AUDIT)
         self._sequence = 0
+        self._certain: bool | None = None
         try:
             self._socket.setsockopt(_socket.SOL_SOCKET, _socket.SO_RCVTIMEO, TIMEOUT)
-            self._certain = self._is_kept()
+            self._send(AUDIT_GET, b"", NLM_F_REQUEST)
         except OSError:
             self._socket.close()
             raise
+        self._waiting = True  # for the answer, which comes once
+
+    def connected(self) -> Audit:
+        """This, once the answer is there. `OSError` where the caller may not write, or nobody would keep what is written."""
+        if self._certain is None:
+            self._certain = self._is_kept()
+        return self
 
     def _is_kept(self) -> bool:
         """Whether a daemon takes the records; False where only CAP_AUDIT_CONTROL could tell.
 
         Without a daemon they would go to the kernel's ring buffer, and with auditing off nowhere, both without an error.
         """
+        if not self._waiting:
+            raise OSError(errno.ENOTCONN, "it has been asked before")
+        self._waiting = False
         try:
-            kind, payload = self._ask(AUDIT_GET, b"", NLM_F_REQUEST)
+            kind, payload = self._receive()
         except PermissionError:
             if kernel.capget()[0] >> abi.CAPABILITIES.index("CAP_AUDIT_WRITE") & 1:
                 return False
@@ -89,15 +107,24 @@ class Audit:
         text = audit_text(record).encode("ascii")
         if len(text) >= AUDIT_MESSAGE_TEXT_MAX:
             raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
-        self._ask(AUDIT_VIRT_CONTROL, text + b"\0", NLM_F_REQUEST | NLM_F_ACK)
-        return self._certain
+        self._send(AUDIT_VIRT_CONTROL, text + b"\0", NLM_F_REQUEST | NLM_F_ACK)
+        self._receive()
+        return bool(self._certain)
 
-    def _ask(self, kind: int, payload: bytes, flags: int) -> tuple[int, bytes]:
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+
+    def _send(self, kind: int, payload: bytes, flags: int) -> None:
         self._sequence += 1
         order = sys.byteorder
         size = NLMSG_HEADER + len(payload)
         header = (size.to_bytes(4, order), kind.to_bytes(2, order), flags.to_bytes(2, order))
         self._socket.send(b"".join((*header, self._sequence.to_bytes(4, order), bytes(4), payload)))
+
+    def _receive(self) -> tuple[int, bytes]:
+        """The type and the content of the answer. `OSError`, also where it says so."""
+        order = sys.byteorder
         while True:
             data = self._socket.recv(AUDIT_MESSAGE_TEXT_MAX)
             if int.from_bytes(data[8:12], order) != self._sequence:
@@ -141,6 +168,10 @@ class Journal:
         self._socket.send("".join(f"{name}={value}\n" for name, value in fields.items()).encode("ascii"))
         return True
 
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+
 
 class File:
     """A file of JSON lines that only its owner can read, at `locations`."""
@@ -176,9 +207,8 @@ class File:
     def write(self, record: dict[str, object]) -> bool:
         """Append one line, or nothing at all."""
         line = (jsontext.dump(record) + "\n").encode("ascii")
-        self._lock()
+        size = self._lock()
         try:
-            size = os.fstat(self._fd).st_size
             if size and size + len(line) > MAX_FILE:
                 os.rename(FILE, OLD_FILE, src_dir_fd=self._directory, dst_dir_fd=self._directory)
                 os.close(self._fd)
@@ -193,16 +223,22 @@ class File:
             fcntl.flock(self._fd, fcntl.LOCK_UN)
         return True
 
-    def _lock(self) -> None:
-        """Lock the file that has the name now: another process may have made it the old one."""
+    def close(self) -> None:
+        """Close the file and its directory."""
+        os.close(self._fd)
+        os.close(self._directory)
+
+    def _lock(self) -> int:
+        """Lock the file that has the name now, as another process may have made it the old one: its size."""
         while True:
             fcntl.flock(self._fd, fcntl.LOCK_EX)
             try:
                 named = os.stat(FILE, dir_fd=self._directory, follow_symlinks=False).st_ino
             except FileNotFoundError:
                 named = 0
-            if named == os.fstat(self._fd).st_ino:
-                return
+            status = os.fstat(self._fd)
+            if named == status.st_ino:
+                return status.st_size
             os.close(self._fd)
             self._fd = self._open()
 
@@ -231,7 +267,7 @@ def locations(environment: Mapping[str, str]) -> Iterator[str]:
     machine, else one that does not."""
     explicit = environment.get("HARDENING_STATE")
     if explicit:
-        yield files.join(files.absolute(explicit), "records")
+        yield files.join(explicit if explicit.startswith("/") else files.absolute(explicit), "records")
     if os.geteuid() == 0:
         yield from ("/var/log/hardening", "/run/hardening/records")
     else:
@@ -256,12 +292,36 @@ def _home() -> str:
         return ""
 
 
-def each(environment: Mapping[str, str]) -> Iterator[tuple[str, Callable[[], Sink]]]:
-    """Every sink in the order in which it is tried: what it is, and what opens it."""
-    yield "the audit system", Audit
-    yield "journald", Journal
-    for place in locations(environment):
-        yield place, lambda place=place: File(place)  # type: ignore[misc]
+class Places:
+    """All sinks of a caller, and those of them that were opened. Some variables of ``environment`` say where the caller's
+    own file lies (`locations`)."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+        self._opened: list[Sink] = []
+        self._audit: Audit | None = None
+        try:
+            self._audit = Audit()
+        except OSError:  # a kernel without
+            return
+        self._opened.append(self._audit)
+
+    def each(self) -> Iterator[tuple[str, Callable[[], Sink]]]:
+        """Every sink in the order in which it is tried: what it is, and what opens it or raises `OSError`."""
+        if self._audit is not None:
+            yield "the audit system", self._audit.connected
+        yield "journald", lambda: self._keep(Journal())
+        for place in locations(self._environment):
+            yield place, lambda place=place: self._keep(File(place))  # type: ignore[misc]
+
+    def _keep(self, sink: Sink) -> Sink:
+        self._opened.append(sink)
+        return sink
+
+    def close(self) -> None:
+        """Close every sink."""
+        for sink in self._opened:
+            sink.close()
 
 
 def encode(text: str) -> str:

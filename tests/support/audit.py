@@ -48,12 +48,13 @@ class AuditSystem:
         finally:
             control("-W", *rule)
 
-    def search(self, *arguments: str) -> str:
-        """What ausearch(8) finds, '' for nothing. The daemon writes a moment after the kernel has its message."""
+    def search(self, wanted: str, *arguments: str) -> str:
+        """What ausearch(8) finds once ``wanted`` is in it, '' for never. The daemon writes line by line, a moment after the
+        kernel has its messages."""
         for _ in range(50):
             argv = ["ausearch", "-if", str(self.log), *arguments]
             done = subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
-            if done.returncode == 0:
+            if done.returncode == 0 and wanted in done.stdout:
                 return done.stdout
             time.sleep(0.1)
         return ""

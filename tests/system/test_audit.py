@@ -12,6 +12,7 @@ import re
 import secrets
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -91,7 +92,7 @@ def test_a_command_that_touches_a_watched_file_is_found_with_the_login_uid(
         options = ["-q", "-p", "default", "--runtime", runtime, *volume(place, caller)]
         done = place.log_in_and_run(caller, "run", *options, "--", "sh", "-c", script)
         assert done.returncode == 0, done.stderr
-        found = place.audit.search("-k", key, "--loginuid", str(place.person.uid))
+        found = place.audit.search("type=PATH", "-k", key, "--loginuid", str(place.person.uid))
     assert key in place.ledger.read_text()
     # The kernel's own word: the path as the command knows it, the file as the host has it, and the person.
     path = re.search(r"^type=PATH .*name=\"/data/ledger\" inode=(\d+)", found, re.MULTILINE)
@@ -104,7 +105,7 @@ def test_a_command_that_touches_a_watched_file_is_found_with_the_login_uid(
         assert int(call[3]) == place.person.uid
     assert f'key="{key}"' in found
     # And our record beside it.
-    launch, end = records(place, caller, script)
+    launch, end = records(place, caller, script, 2)
     assert launch["loginuid"] == end["loginuid"] == place.person.uid
     assert launch["uid"] == (place.person.uid if caller == "user" else 0)
     assert (end["result"], end["code"]) == ("exited", 0)
@@ -115,18 +116,22 @@ def test_a_command_that_touches_a_watched_file_is_found_with_the_login_uid(
         assert int(call[1]) == launch["pid"]
 
 
-def records(place: Place, caller: str, script: str) -> list[dict[str, Any]]:
-    """The records of one command: of root in the audit log, of an ordinary user in a file of their own."""
+def records(place: Place, caller: str, word: str, count: int) -> list[dict[str, Any]]:
+    """The ``count`` records of the command with this argument: of root in the audit log, to which the daemon writes a moment
+    after the kernel has its message; of an ordinary user in a file of their own."""
     only = ["--json", "--auid", str(place.person.uid)]
-    if caller == "user":
-        done = place.person.run([users.program(place.person), "log", *only])
-    else:
-        # The daemon writes the end a moment after the kernel has it.
-        assert "op=stop" in place.audit.search("-m", "VIRT_CONTROL", "--loginuid", str(place.person.uid))
-        argv = [HARDENING, "log", "--from", str(place.audit.log), *only]
-        done = subprocess.run(argv, capture_output=True, text=True, check=True)
-    found = [json.loads(line) for line in done.stdout.splitlines()]
-    return [record for record in found if script in record["command"]]
+    for _ in range(50):
+        if caller == "user":
+            done = place.person.run([users.program(place.person), "log", *only])
+        else:
+            argv = [HARDENING, "log", "--from", str(place.audit.log), *only]
+            done = subprocess.run(argv, capture_output=True, text=True, check=True)
+        found = [json.loads(line) for line in done.stdout.splitlines()]
+        ours = [record for record in found if word in record["command"]]
+        if len(ours) == count:
+            return ours
+        time.sleep(0.1)
+    raise AssertionError(f"{len(ours)} records instead of {count}: {done.stdout}")
 
 
 def test_a_refused_launch_and_a_used_exception_stand_in_the_audit_log(place: Place) -> None:
@@ -137,15 +142,17 @@ def test_a_refused_launch_and_a_used_exception_stand_in_the_audit_log(place: Pla
     assert refused.returncode == 2
     done = place.log_in_and_run("root", "run", "-q", "-p", "strict", *loosening, *exception, "--", "echo", "excepted")
     assert done.returncode == 0, done.stderr
-    (record,) = records(place, "root", "refused")
+    (record,) = records(place, "root", "refused", 1)
     assert (record["event"], record["code"], record["loginuid"]) == ("refused", 2, place.person.uid)
     assert "process.rlimits.nofile: 2048:4096 is looser than" in record["error"]
-    launch, excepted, end = records(place, "root", "excepted")
+    launch, excepted, end = records(place, "root", "excepted", 3)
     assert [launch["event"], excepted["event"], end["event"]] == ["launch", "exception", "end"]
     assert (excepted["setting"], excepted["reason"]) == ("process.rlimits.nofile", reason)
     assert launch["id"] == excepted["id"] == end["id"]
-    failed = place.audit.search("-m", "VIRT_CONTROL", "--success", "no", "--loginuid", str(place.person.uid))
-    assert "op=start" in failed
+    failed = place.audit.search(
+        "op=start", "-m", "VIRT_CONTROL", "--success", "no", "--loginuid", str(place.person.uid)
+    )
+    assert failed
     assert SECRET not in place.audit.log.read_text()
 
 
@@ -153,11 +160,12 @@ def test_who_may_not_write_to_the_audit_system_leaves_no_record_there(place: Pla
     word = secrets.token_hex(8)
     done = place.log_in_and_run("user", "run", "-q", "-p", "strict", "--", "echo", word)
     assert done.stdout == f"{word}\n", done.stderr
-    assert len(records(place, "user", word)) == 2
+    assert records(place, "user", word, 2)
     later = place.log_in_and_run("root", "run", "-q", "-p", "strict", "--", "echo", f"after {word}")
     assert later.returncode == 0, later.stderr
-    assert len(records(place, "root", f"after {word}")) == 2
-    assert records(place, "root", word) == []
+    # Whoever comes later is there already.
+    assert records(place, "root", f"after {word}", 2)
+    assert records(place, "root", word, 0) == []
 
 
 def test_doctor_says_that_records_go_to_the_audit_system(place: Place) -> None:

@@ -24,9 +24,9 @@ def at(**ago: int) -> str:
 RECORDS: list[dict[str, Any]] = [
     {**RECORD, "id": "aa01", "time": at(days=3), "loginuid": None},
     {**RECORD, "id": "aa01", "time": at(days=3), "loginuid": None, "event": "end", "result": "exited", "code": 3},
-    {**RECORD, "id": "bb02", "time": at(minutes=5), "command": ["cat", "\x1b[31mred"], "pid": 2**22},
-    {**RECORD, "id": "bb02", "time": at(minutes=5), "event": "exception", "setting": "a.b", "reason": "why", "ticket": "T"},
-    {**RECORD, "id": "cc03", "time": at(seconds=30), "event": "refused", "code": 2, "error": "team.toml:3: no", "uid": 4711},
+    {**RECORD, "id": "bb02", "time": at(hours=5), "command": ["cat", "\x1b[31mred"], "pid": 2**22},
+    {**RECORD, "id": "bb02", "time": at(hours=5), "event": "exception", "setting": "a.b", "reason": "why", "ticket": "T"},
+    {**RECORD, "id": "cc03", "time": at(minutes=30), "event": "refused", "code": 2, "error": "team.toml:3: no", "uid": 4711},
 ]  # fmt: skip
 
 
@@ -48,9 +48,9 @@ def shown(file: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> li
     ("arguments", "expected"),
     [
         ([], ["aa01 launch", "aa01 end", "bb02 launch", "bb02 exception", "cc03 refused"]),
-        (["--since", "1h"], ["bb02 launch", "bb02 exception", "cc03 refused"]),
-        (["--until", "1m"], ["aa01 launch", "aa01 end", "bb02 launch", "bb02 exception"]),
-        (["--since", "1h", "--until", "2m"], ["bb02 launch", "bb02 exception"]),
+        (["--since", "12h"], ["bb02 launch", "bb02 exception", "cc03 refused"]),
+        (["--until", "1h"], ["aa01 launch", "aa01 end", "bb02 launch", "bb02 exception"]),
+        (["--since", "12h", "--until", "2h"], ["bb02 launch", "bb02 exception"]),
         (["--since", f"{NOW - timedelta(days=1):%Y-%m-%d}", "-n", "1"], ["cc03 refused"]),
         (["--event", "refused", "--event", "end"], ["aa01 end", "cc03 refused"]),
         (["--id", "bb"], ["bb02 launch", "bb02 exception"]),
