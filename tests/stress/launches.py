@@ -19,6 +19,7 @@ from tests.support.users import User, ordinary, program
 #: Says what the kernel says of it, each in one write(2), and then stays for as long as it may.
 COMMAND = ("sh", "-c", "cat /proc/self/status; cat /proc/self/mounts; echo complete; exec sleep 60")
 SHORT = ("sh", "-c", "cat /proc/self/status; cat /proc/self/mounts; echo complete")
+NOTHING = ("true",)
 #: What root, who can make control groups everywhere, asks for besides.
 CEILINGS = ("--set", "process.resources.pids=64", "--set", "process.resources.memory=256M")
 
@@ -84,7 +85,7 @@ class Subject:
 
     def sweep(self) -> None:
         """The next launch, which takes over what is left."""
-        done = self.finish(self.run_argv(("true",)))
+        done = self.finish(self.run_argv(NOTHING))
         assert done.returncode == 0, done.stderr
 
     @cached_property
@@ -106,7 +107,14 @@ def subject(who: str, runtime: str, folder: Path) -> Subject:
         (folder / name).chmod(0o711)
     runs.hand_over(folder, user)
     found = Subject(who, user, runtime, folder)
-    found.sweep()  # what is made once and stays: the folders of the state directory
+    # What is made once and stays: the folders of the state directory, and a plan for each command line.
+    found.finish(found.run_argv(SHORT))
+    found.finish(found.run_argv(NOTHING))
+    with found.start(found.run_argv()) as process:
+        assert process.stdout is not None
+        while process.stdout.readline() not in ("complete\n", ""):
+            pass
+        process.kill()
     return found
 
 

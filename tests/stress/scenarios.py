@@ -45,33 +45,36 @@ class Tally:
 
 
 def kill_at_random(subject: Subject, count: int, seed: int, victims: tuple[str, ...] = VICTIMS) -> Tally:
-    """SIGKILL at moments that are spread evenly over a launch and the first part of its command's life."""
+    """SIGKILL at moments that are spread evenly over a launch and the first part of its command's life. Every second launch
+    composes its stack, the others find their plan ready."""
     tally = Tally(f"{subject.name} {subject.runtime}: SIGKILL at random")
     chance = random.Random(seed)
-    length = _duration(subject) * 1.2
+    ways = (("--fresh",), ())
+    lengths = [_duration(subject, *way) * 1.2 for way in ways]
     before = census.take(subject.folders)
     for number in range(count):
         victim = victims[number % len(victims)]
-        moment = chance.uniform(0, length)
-        process = subject.start(subject.run_argv())
+        way = chance.randrange(len(ways))
+        moment = chance.uniform(0, lengths[way])
+        process = subject.start(subject.run_argv(launches.COMMAND, *ways[way]))
         time.sleep(moment)
         _kill(process.pid, victim, chance)
         if victim == "children":
             # Those that it missed, and the command in its sleep, get time to end by themselves; then the rest must.
-            time.sleep(length)
+            time.sleep(lengths[way])
             process.send_signal(signal.SIGKILL)
         output, _ = process.communicate(timeout=60)
-        what = f"{victim} after {moment * 1000:.1f} ms (seed {seed}, number {number})"
+        what = f"{victim} after {moment * 1000:.1f} ms {''.join(ways[way])} (seed {seed}, number {number})"
         before = tally.judge(subject, before, output, what)
     return tally
 
 
-def _duration(subject: Subject) -> float:
+def _duration(subject: Subject, *options: str) -> float:
     """Seconds from the start of a launch to the first word of its command, the middle one of three."""
     found = []
     for _ in range(3):
         start = time.monotonic()
-        subject.finish(subject.run_argv(launches.SHORT))
+        subject.finish(subject.run_argv(launches.SHORT, *options))
         found.append(time.monotonic() - start)
     return sorted(found)[1]
 
