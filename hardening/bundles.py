@@ -18,22 +18,44 @@ from hardening import state
 from hardening.errors import HardeningError, LaunchError
 from hardening.spec import CONFIG
 
+FOLDER = "bundles"
 
-def folder() -> Path:
-    """Where they stand; made if it is missing, and swept, as the list of containers is. Raises `LaunchError`."""
-    path = state.directory() / "bundles"
+
+def tidy(place: Path) -> None:
+    """Remove what launches have left in a state directory that were killed with all that would have cleaned up after them.
+    Raises `LaunchError`."""
     try:
-        state.make(path)
-        sweep(path)
-        if any(Path(path.parent, "containers").glob("*")):
+        if (place / "runtimes").is_dir():
+            from hardening.launch import ociprogram
+
+            ociprogram.sweep(str(place / "runtimes"))
+        if (place / FOLDER).is_dir():
+            sweep(place / FOLDER)
+        if (place / "containers").is_dir():
             from hardening import containers
+            from hardening.launch.container_state import abandon
 
             # One that cannot be understood is for `hardening ps` to complain about.
             with suppress(HardeningError):
-                containers.known()
+                for container in containers.known():
+                    if container.status == containers.KILLED:
+                        abandon(str(container.path), keep=True)
     except OSError as error:
         raise LaunchError(
-            f"cannot use the folder for bundles: {error.strerror}",
+            f"cannot remove what a launch has left that was killed: {error.strerror}",
+            origin=error.filename or place,
+            hint="remove it, or set HARDENING_STATE to another directory of your own",
+        ) from None
+
+
+def folder(place: Path) -> Path:
+    """Where they stand in a state directory; made if it is missing. Raises `LaunchError`."""
+    path = place / FOLDER
+    try:
+        state.make(path)
+    except OSError as error:
+        raise LaunchError(
+            f"cannot make the folder for bundles: {error.strerror}",
             origin=path,
             hint="set HARDENING_STATE to a directory of your own",
         ) from None
@@ -91,7 +113,7 @@ def _abandoned(path: Path) -> int | None:
 
 
 def remove_groups(path: Path) -> None:
-    """Remove the control groups that a bundle names, where one was written."""
+    """Remove the control groups that a bundle names, where one was written: it is held, and nothing of it runs."""
     from hardening.launch import cgroups
 
     try:

@@ -21,12 +21,12 @@ from hardening.errors import HardeningError, UsageError
 from hardening.launch.container_state import (
     BEING_MADE,
     DESCRIPTION,
-    EXIT,
     identify,
     is_held,
     open_directory,
     remove,
 )
+from hardening.launch.leftovers import EXIT
 from hardening.launch.supervise import NOT_FORWARDED
 
 if TYPE_CHECKING:

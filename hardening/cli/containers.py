@@ -60,12 +60,13 @@ Examples:
 @click.option("-q", "--quiet", is_flag=True, help="Show the ids only.")
 @click.option("--json", "as_json", is_flag=True, help="Show it as JSON.")
 def ps(every: bool, quiet: bool, as_json: bool) -> None:
-    """List your containers that run."""
+    """List your containers that run. What is left of launches that were killed is removed."""
     import time
 
-    from hardening import containers
+    from hardening import bundles, containers, state
     from hardening.report import containers as report
 
+    bundles.tidy(state.location())
     found = [item for item in containers.known() if every or item.running]
     if quiet and as_json:
         raise UsageError("--quiet does not go with --json", hint="leave one of them out")

@@ -96,15 +96,14 @@ def command(
         _show(engine, _plan(here, composition, command, engine, None), launch, as_json)
         return
     start.require_installed(engine)
-    # Swept here, and not before a plan that is ready: that is to be quick.
-    folder = bundles.folder()
-    place = folder.parent
+    place = state.directory()
+    bundles.tidy(place)
     container = keeping.container(context, engine, place / "containers" / identity, profiles)
     launch = LaunchRequest(identity, place, interactive, False, target, container=container)
     checked = pipeline.check(composition, here.host, command, None)
     lasts = not (fresh or target is not None)
     with stored.slot(here, composition, checked, engine, launch, wanted=lasts) as kept:
-        bundle = kept.slot.bundle if kept is not None else folder / identity
+        bundle = kept.slot.bundle if kept is not None else bundles.folder(place) / identity
         plan = _plan(here, composition, command, engine, bundle, checked)
         lines = [] if quiet else [*_notes(plan, interactive=interactive)]
         missing = advice(plan.spec, command[0])

@@ -13,6 +13,7 @@ import time
 from hardening.errors import LaunchError
 from hardening.launch import files
 from hardening.launch.failure import Step
+from hardening.launch.leftovers import EXIT
 from hardening.launch.system import os
 
 TYPE_CHECKING = False
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from hardening.launch.main import Arguments
 
 DESCRIPTION = "container.json"
-EXIT = "exit"
 LOG = "log"
 OLD_LOG = "log.1"
 BEING_MADE = "."  # how the name of a directory begins that is not complete

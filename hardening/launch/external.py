@@ -11,12 +11,13 @@ import _socket
 import os
 import select
 
-from hardening.errors import EXIT_LAUNCHER, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, LaunchError
-from hardening.launch import abi, jsontext, kernel, receipt
+from hardening.errors import EXIT_LAUNCHER, LaunchError
+from hardening.launch import abi, kernel, receipt
 from hardening.launch.bundle import Bundle
 from hardening.launch.failure import Step
 from hardening.launch.frozen import Frozen
 from hardening.launch.guard import Guard
+from hardening.launch.ociprogram import Runtime, classify, enter_view
 from hardening.launch.signals import signal
 from hardening.launch.supervise import TERMINAL_USE, Supervisor, block_signals, kill_orphans, stand_between
 
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from hardening.launch.record import Recorder
     from hardening.launch.watchers import Watcher
 
-DELETE_ATTEMPTS = 50
-DELETE_PAUSE = 0.02  # seconds
 CREATED = "created"  # to the guard; every other word is the pid of the runtime that creates
 CREATE_PAUSE = 1.0  # seconds in which a runtime that the guard has not heard of comes to an end
 CREATE_LONGEST = 60.0  # seconds that the guard gives a runtime that creates
@@ -55,15 +54,7 @@ def run(bundle: Bundle, options: Options) -> int:
     caller = receipt.namespaces()
     try:
         kernel.prctl(abi.PR_SET_CHILD_SUBREAPER, 1)
-        if is_crun(options.program):
-            from hardening.launch.cgroup2_only import show_only_cgroup2
-
-            show_only_cgroup2(bundle.document)
-        elif os.geteuid() != 0:
-            from hardening.launch import userns
-
-            # runc gives its files to the container's root, which need not be the caller.
-            userns.enter(bundle.document)
+        enter_view(options.program, bundle.document)
         return _Run(bundle, options, mask, caller).run()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
@@ -76,26 +67,27 @@ class _Run:
         self._bundle = bundle
         self._options = options
         self._state = os.path.join(options.state, options.identity)
-        self._mask = mask
+        self._runtime = Runtime(options.program, options.identity, self._state, mask)
         self._caller = caller
-        self._log = os.path.join(self._state, "log")
         process = bundle.document.get("process") if isinstance(bundle.document, dict) else None
         self._terminal = isinstance(process, dict) and process.get("terminal") is True
 
     def run(self) -> int:
         """Create, watch, delete."""
-        guard = Guard(self._clean_up)
+        lock = self._runtime.make_state(self._bundle.directory)
+        guard = None
         try:
-            self._make_state()
-            try:
-                return self._run(guard)
-            finally:
-                self._delete()
-                remove_state(self._state)
+            guard = Guard(self._clean_up)
+            return self._run(guard)
         finally:
-            kill_orphans(spare=guard.pid)
-            self._options.clean(False)
-            guard.dismiss()
+            try:
+                self._runtime.delete()
+                kill_orphans(spare=guard.pid if guard is not None else 0)
+                self._options.clean(False)
+            finally:
+                if guard is not None:
+                    guard.dismiss()
+                os.close(lock)
 
     def _clean_up(self, words: Iterator[str]) -> None:
         """What the guard does: once this process is gone, end what the runtime has made, and remove it."""
@@ -113,9 +105,7 @@ class _Run:
             # By itself: crun does not delete a container whose bundle has been swept away meanwhile.
             kill(container)
         try:
-            self._delete()
-            if os.path.isdir(self._state):
-                remove_state(self._state)
+            self._runtime.delete()
         finally:
             self._options.clean(True)
 
@@ -127,12 +117,6 @@ class _Run:
         except (FileNotFoundError, ValueError):
             return None
 
-    def _make_state(self) -> None:
-        hint = "set HARDENING_STATE to a directory of your own"
-        with Step(f"make the runtime's state directory {self._state}", hint=hint):
-            os.makedirs(self._options.state, 0o711, exist_ok=True)
-            os.mkdir(self._state, 0o700)
-
     def _run(self, guard: Guard) -> int:
         listener = self._listen() if self._terminal else None
         standard, copies = self._standard_descriptors()
@@ -141,12 +125,6 @@ class _Run:
         for fd in standard:
             os.close(fd)
         return self._watch(pid, listener, copies)
-
-    def _argv(self, *words: str) -> list[str]:
-        root = os.path.join(self._state, "root")
-        # crun would print its late errors as JSON to the container's standard error.
-        style = "text" if is_crun(self._options.program) else "json"
-        return [self._options.program, "--root", root, "--log", self._log, "--log-format", style, *words]
 
     def _listen(self) -> _socket.socket:
         listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
@@ -179,10 +157,10 @@ class _Run:
 
     def _create(self, standard: list[int], guard: Guard) -> int:
         pid_file = os.path.join(self._state, "pid")
-        argv = self._argv("create", "--bundle", self._bundle.directory, "--pid-file", pid_file)
+        argv = self._runtime.argv("create", "--bundle", self._bundle.directory, "--pid-file", pid_file)
         if self._terminal:
             argv += ["--console-socket", os.path.join(self._state, "console")]
-        creator = self._spawn([*argv, self._options.identity], standard)
+        creator = self._runtime.spawn([*argv, self._options.identity], standard)
         guard.tell(str(creator))
         if os.waitstatus_to_exitcode(os.waitpid(creator, 0)[1]) != 0:
             raise self._failure("create")
@@ -203,7 +181,7 @@ class _Run:
                 supervisor.trace_until_exec(lambda stopped: receipt.write(target, receipt.gather(stopped, caller)))
         self._options.recorder.launched()
         # Not awaited here: a traced process may have to be let go on before the runtime returns.
-        supervisor.helper = self._spawn(self._argv("start", self._options.identity), None)
+        supervisor.helper = self._runtime.spawn(self._runtime.argv("start", self._options.identity), None)
         try:
             status = supervisor.watch()
         finally:
@@ -211,57 +189,14 @@ class _Run:
             os.close(signals)
         self._options.recorder.waited(status)
         code = supervisor.exit_code(status)
-        if code != 0 and (supervisor.helper_status != 0 or classify(self._log_message()) != EXIT_LAUNCHER):
+        if code != 0 and (supervisor.helper_status != 0 or classify(self._runtime.message()) != EXIT_LAUNCHER):
             # The container cannot write this log: what stands there is of the runtime, which could not execute.
             raise self._failure("start")
         supervisor.announce()
         return code
 
-    def _spawn(self, argv: list[str], standard: list[int] | None) -> int:
-        """Start the runtime with this process's caller's signal mask; its pid.
-
-        It has a process group of its own: what kills this one's must not stop a runtime in the middle of its work, of which
-        nobody but itself knows how far it has come.
-        """
-        actions = [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(standard or ())]
-        environment = {"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"}
-        for name in ("XDG_RUNTIME_DIR", "HOME"):
-            if name in os.environ:
-                environment[name] = os.environ[name]
-        with Step(f"start {argv[0]}"):
-            return os.posix_spawn(argv[0], argv, environment, file_actions=actions, setsigmask=self._mask, setpgroup=0)
-
-    def _call(self, argv: list[str], standard: list[int] | None) -> int:
-        return os.waitstatus_to_exitcode(os.waitpid(self._spawn(argv, standard), 0)[1])
-
-    def _delete(self) -> None:
-        """Delete the container in every case; a short wait lets its last process go."""
-        if not os.path.isdir(os.path.join(self._state, "root", self._options.identity)):
-            return
-        null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
-        try:
-            for _ in range(DELETE_ATTEMPTS):
-                if self._call(self._argv("delete", "--force", self._options.identity), [null, null, null]) == 0:
-                    return
-                select.select([], [], [], DELETE_PAUSE)
-        finally:
-            os.close(null)
-
-    def _log_message(self) -> str:
-        """The last error in the runtime's log, '' when it wrote none."""
-        try:
-            with open(self._log, "rb") as file:
-                lines = [line.strip() for line in file if line.strip()]
-        except FileNotFoundError:
-            return ""
-        if is_crun(self._options.program):
-            return lines[-1].decode(errors="replace") if lines else ""
-        entries = [jsontext.parse(line, self._log) for line in lines]
-        errors = [entry for entry in entries if isinstance(entry, dict) and entry.get("level") in ("error", "fatal")]
-        return str(errors[-1].get("msg", "")) if errors else ""
-
     def _failure(self, verb: str) -> LaunchError:
-        text = self._log_message() or "no reason given"
+        text = self._runtime.message() or "no reason given"
         name = os.path.basename(self._options.program)
         return LaunchError(f"{name} {verb}: {text}", exit_code=classify(text))
 
@@ -282,23 +217,6 @@ def kill(process: int) -> None:
         return
 
 
-def is_crun(program: str) -> bool:
-    """Whether a runtime's program is crun, by its name."""
-    return os.path.basename(program).startswith("crun")
-
-
-def classify(text: str) -> int:
-    """The exit code for a runtime's message: 127 for a command that is not there, 126 for one that cannot run."""
-    lower = text.lower()
-    if "exec" in lower and ("not found" in lower or "no such file" in lower):
-        return EXIT_NOT_FOUND
-    not_files = ("is not a regular file", "exists but it is not executable")
-    refusals = ("permission denied", "exec format error", "is a directory")
-    if ("exec" in lower and any(words in lower for words in refusals)) or any(words in lower for words in not_files):
-        return EXIT_NOT_EXECUTABLE
-    return EXIT_LAUNCHER
-
-
 def _receive_console(listener: _socket.socket) -> int:
     """Accept the runtime's connection and take the terminal's master from it."""
     connection, _ = listener._accept()  # type: ignore[attr-defined]
@@ -309,14 +227,3 @@ def _receive_console(listener: _socket.socket) -> int:
     if not rights:
         raise LaunchError("the runtime sent no terminal over its console socket")
     return int.from_bytes(rights[0][2][:4], "little")
-
-
-def remove_state(directory: str) -> None:
-    """Delete the runtime's state directory, which this process made and nobody else can enter."""
-    for name in os.listdir(directory):
-        path = os.path.join(directory, name)
-        if os.path.isdir(path) and not os.path.islink(path):
-            remove_state(path)
-        else:
-            os.unlink(path)
-    os.rmdir(directory)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 
 from hardening.errors import LaunchError
-from hardening.launch import files, plans
+from hardening.launch import files, leftovers, plans
 from hardening.launch.guarded import guarded
 from hardening.launch.system import os
 
@@ -33,6 +33,8 @@ def _run(program: str, words: list[str]) -> int:
     found = plans.find(words) if COMPLETING not in files.environment() else None
     if found is None:
         hand_over(program, words)
+    if _has_to_tidy():
+        _tidy(program)
     sys.path += [place for place in found.path if place not in sys.path]
     from hardening.launch.main import launch, parse
 
@@ -40,6 +42,23 @@ def _run(program: str, words: list[str]) -> int:
     if found.notes:
         os.write(2, "".join(f"{note}\n" for note in found.notes).encode("utf-8", "backslashreplace"))
     return launch(arguments, found.bundle)
+
+
+def _has_to_tidy() -> bool:
+    try:
+        return leftovers.any_left(plans.state(files.environment(), os.geteuid()))
+    except OSError:
+        return True
+
+
+def _tidy(program: str) -> None:
+    """Let the whole program do what it does at every start. Where it cannot, it will say so at the next one."""
+    null = [(os.POSIX_SPAWN_OPEN, number, "/dev/null", os.O_RDWR, 0) for number in (0, 1, 2)]
+    try:
+        pid = os.posix_spawn(program, ["hardening", "ps"], os.environ, file_actions=null)
+    except OSError:
+        return
+    os.waitpid(pid, 0)
 
 
 def _named(found: Found) -> list[str]:

@@ -51,11 +51,11 @@ def take(folders: Iterable[Path]) -> Census:
     )
 
 
-def settled(before: Census, folders: Iterable[Path]) -> Census:
+def settled(before: Census, folders: Iterable[Path], patience: float = PATIENCE) -> Census:
     """A census that equals ``before``, or the first one without a process that could still change something, or the last
     one when patience ends."""
     folders = tuple(folders)
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + patience
     while True:
         reap()
         now = take(folders)
@@ -105,6 +105,8 @@ def processes(ancestor: int) -> list[str]:
                 state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
             except OSError:
                 continue
+            if state == "Z" and ancestor == os.getpid():  # to be reaped; whoever else has zombies keeps them
+                continue
             found.append(f"{pid} {state} {command[:120]}")
             found += processes(int(pid))
     return found
@@ -117,10 +119,12 @@ def _groups() -> list[str]:
 
 
 def _files(folders: Iterable[Path]) -> tuple[list[str], set[str]]:
-    """Every name below the folders, and the inodes there."""
+    """Every name below the folders but for the records, which are kept on purpose, and the inodes there."""
     names, inodes = [], set[str]()
     for folder in folders:
         for path in sorted((folder, *folder.rglob("*"))):
+            if "records" in path.parts:
+                continue
             try:
                 status = path.lstat()
             except FileNotFoundError:

@@ -19,7 +19,6 @@ from tests.support.users import User, ordinary, program
 #: Says what the kernel says of it, each in one write(2), and then stays for as long as it may.
 COMMAND = ("sh", "-c", "cat /proc/self/status; cat /proc/self/mounts; echo complete; exec sleep 60")
 SHORT = ("sh", "-c", "cat /proc/self/status; cat /proc/self/mounts; echo complete")
-NOTHING = ("true",)
 #: What root, who can make control groups everywhere, asks for besides.
 CEILINGS = ("--set", "process.resources.pids=64", "--set", "process.resources.memory=256M")
 
@@ -84,9 +83,13 @@ class Subject:
         return subprocess.CompletedProcess(list(argv), process.returncode, output, errors)
 
     def sweep(self) -> None:
-        """The next launch, which takes over what is left."""
-        done = self.finish(self.run_argv(NOTHING))
-        assert done.returncode == 0, done.stderr
+        """The next launch of the same command line, which takes over what is left."""
+        with self.start(self.run_argv()) as process:
+            assert process.stdout is not None
+            while (line := process.stdout.readline()) not in ("complete\n", ""):
+                pass
+            process.terminate()
+            assert line, f"it did not run: {process.communicate()}"
 
     @cached_property
     def _program(self) -> str:
@@ -109,12 +112,7 @@ def subject(who: str, runtime: str, folder: Path) -> Subject:
     found = Subject(who, user, runtime, folder)
     # What is made once and stays: the folders of the state directory, and a plan for each command line.
     found.finish(found.run_argv(SHORT))
-    found.finish(found.run_argv(NOTHING))
-    with found.start(found.run_argv()) as process:
-        assert process.stdout is not None
-        while process.stdout.readline() not in ("complete\n", ""):
-            pass
-        process.kill()
+    found.sweep()
     return found
 
 

@@ -19,7 +19,7 @@ SLOW |= {"os", "posixpath", "shutil", "signal", "socket", "stat", "subprocess", 
 MODULES = sorted(path.stem for path in Path(hardening.launch.__file__).parent.glob("*.py") if path.stem != "__main__")
 BUILD_TIME = {"libc_build", "command"}  # run by a person, and by the rest of `hardening`
 # What is no part of an ordinary native launch may import `os`.
-OTHER = {"cgroup2_only", "external", "receipt", "userns"}
+OTHER = {"cgroup2_only", "external", "ociprogram", "receipt", "userns"}
 
 
 def _loaded(statement: str) -> set[str]:

@@ -1,0 +1,191 @@
+"""Another OCI runtime as a program: how it is called for one container, and what is left of one is deleted."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+
+from hardening.errors import EXIT_LAUNCHER, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND
+from hardening.launch import jsontext
+from hardening.launch.failure import Step
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DELETE_ATTEMPTS = 50
+DELETE_PAUSE = 0.02  # seconds
+#: Links in a container's state directory: the runtime, and the bundle.
+PROGRAM, BUNDLE = "program", "bundle"
+
+
+class Runtime:
+    """A runtime and one container of it, whose state is in the directory ``state``. ``mask`` are the signals that the
+    runtime finds blocked."""
+
+    def __init__(self, program: str, identity: str, state: str, mask: frozenset[int]) -> None:
+        self.program = program
+        self.identity = identity
+        self.state = state
+        self._log = os.path.join(state, "log")
+        self._mask = mask
+
+    def make_state(self, bundle: str) -> int:
+        """Make the state directory, and hold it under flock(2): the descriptor. `LaunchError`."""
+        hint = "set HARDENING_STATE to a directory of your own"
+        parent = os.path.dirname(self.state)
+        with Step(f"make the runtime's state directory {self.state}", hint=hint):
+            os.makedirs(parent, 0o711, exist_ok=True)
+            place = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                # Whoever looks for what nobody holds must not look between the making of one and its lock.
+                fcntl.flock(place, fcntl.LOCK_SH)
+                os.mkdir(self.state, 0o700)
+                try:
+                    lock = os.open(self.state, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+                    fcntl.flock(lock, fcntl.LOCK_EX)
+                    os.symlink(self.program, os.path.join(self.state, PROGRAM))
+                    os.symlink(bundle, os.path.join(self.state, BUNDLE))
+                except OSError:
+                    remove_state(self.state)
+                    raise
+            finally:
+                os.close(place)
+        return lock
+
+    def argv(self, *words: str) -> list[str]:
+        """The command line of the runtime."""
+        root = os.path.join(self.state, "root")
+        # crun would print its late errors as JSON to the container's standard error.
+        style = "text" if is_crun(self.program) else "json"
+        return [self.program, "--root", root, "--log", self._log, "--log-format", style, *words]
+
+    def spawn(self, argv: list[str], standard: list[int] | None) -> int:
+        """Start it: its pid.
+
+        It has a process group of its own: what kills this process's must not stop a runtime in the middle of its work, of
+        which nobody but itself knows how far it has come.
+        """
+        actions = [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(standard or ())]
+        environment = {"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"}
+        for name in ("XDG_RUNTIME_DIR", "HOME"):
+            if name in os.environ:
+                environment[name] = os.environ[name]
+        with Step(f"start {argv[0]}"):
+            return os.posix_spawn(argv[0], argv, environment, file_actions=actions, setsigmask=self._mask, setpgroup=0)
+
+    def delete(self) -> None:
+        """Delete the container, and its state directory; a short wait lets its last process go. Nothing where it is gone."""
+        if os.path.isdir(os.path.join(self.state, "root", self.identity)):
+            null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+            try:
+                for _ in range(DELETE_ATTEMPTS):
+                    pid = self.spawn(self.argv("delete", "--force", self.identity), [null, null, null])
+                    if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0:
+                        break
+                    select.select([], [], [], DELETE_PAUSE)
+            finally:
+                os.close(null)
+        if os.path.isdir(self.state):
+            remove_state(self.state)
+
+    def message(self) -> str:
+        """The last error in the runtime's log, '' when it wrote none."""
+        try:
+            with open(self._log, "rb") as file:
+                lines = [line.strip() for line in file if line.strip()]
+        except FileNotFoundError:
+            return ""
+        if is_crun(self.program):
+            return lines[-1].decode(errors="replace") if lines else ""
+        entries = [jsontext.parse(line, self._log) for line in lines]
+        errors = [entry for entry in entries if isinstance(entry, dict) and entry.get("level") in ("error", "fatal")]
+        return str(errors[-1].get("msg", "")) if errors else ""
+
+
+def enter_view(program: str, document: object) -> None:
+    """Move this process to where the runtime sees what it needs: cgroup2 for crun, a user namespace for an ordinary user.
+    `LaunchError`."""
+    if is_crun(program):
+        from hardening.launch.cgroup2_only import show_only_cgroup2
+
+        show_only_cgroup2(document)
+    elif os.geteuid() != 0:
+        from hardening.launch import userns
+
+        # runc gives its files to the container's root, which need not be the caller.
+        userns.enter(document)
+
+
+def sweep(place: str) -> None:
+    """Delete every container below ``place`` whose stage and guard were killed: nobody holds its state. `OSError`."""
+    for state in list(_abandoned(place)):
+        pid = os.fork()
+        if pid == 0:
+            try:
+                _delete_abandoned(state)
+            finally:
+                os._exit(0)
+        os.waitpid(pid, 0)
+
+
+def _abandoned(place: str) -> Iterator[str]:
+    folder = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        for name in os.listdir(place):
+            try:
+                lock = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+            except OSError:  # another sweep was faster
+                continue
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                yield os.path.join(place, name)
+            except BlockingIOError:
+                continue
+            finally:
+                os.close(lock)
+    finally:
+        os.close(folder)
+
+
+def _delete_abandoned(state: str) -> None:
+    """In a process of its own: it takes another view of the host."""
+    try:
+        program, bundle = (os.readlink(os.path.join(state, name)) for name in (PROGRAM, BUNDLE))
+        with open(os.path.join(bundle, "config.json"), "rb") as file:
+            document = jsontext.parse(file.read(), bundle)
+    except FileNotFoundError:  # nothing was started yet, or its bundle was taken away
+        remove_state(state)
+        return
+    enter_view(program, document)
+    Runtime(program, os.path.basename(state), state, frozenset()).delete()
+
+
+def is_crun(program: str) -> bool:
+    """Whether a runtime's program is crun, by its name."""
+    return os.path.basename(program).startswith("crun")
+
+
+def classify(text: str) -> int:
+    """The exit code for a runtime's message: 127 for a command that is not there, 126 for one that cannot run."""
+    lower = text.lower()
+    if "exec" in lower and ("not found" in lower or "no such file" in lower):
+        return EXIT_NOT_FOUND
+    not_files = ("is not a regular file", "exists but it is not executable")
+    refusals = ("permission denied", "exec format error", "is a directory")
+    if ("exec" in lower and any(words in lower for words in refusals)) or any(words in lower for words in not_files):
+        return EXIT_NOT_EXECUTABLE
+    return EXIT_LAUNCHER
+
+
+def remove_state(directory: str) -> None:
+    """Delete a state directory, which this process's user made and nobody else can enter."""
+    for name in os.listdir(directory):
+        path = os.path.join(directory, name)
+        if os.path.isdir(path) and not os.path.islink(path):
+            remove_state(path)
+        else:
+            os.unlink(path)
+    os.rmdir(directory)
