@@ -74,20 +74,20 @@ class _Run:
 
     def run(self) -> int:
         """Create, watch, delete."""
-        lock = self._runtime.make_state(self._bundle.directory)
-        guard = None
+        guard = Guard(self._clean_up)
+        lock = None
         try:
-            guard = Guard(self._clean_up)
+            lock = self._runtime.make_state(self._bundle.directory)
             return self._run(guard)
         finally:
             try:
                 self._runtime.delete()
-                kill_orphans(spare=guard.pid if guard is not None else 0)
+                kill_orphans(spare=guard.pid)
                 self._options.clean(False)
             finally:
-                if guard is not None:
-                    guard.dismiss()
-                os.close(lock)
+                guard.dismiss()
+                if lock is not None:
+                    os.close(lock)
 
     def _clean_up(self, words: Iterator[str]) -> None:
         """What the guard does: once this process is gone, end what the runtime has made, and remove it."""
@@ -97,6 +97,7 @@ class _Run:
                 container = self._container()
             else:
                 creator = open_process(int(word))
+        self._runtime.hold_state()
         if container is None:
             # A runtime that is killed over its work leaves more than one that has done it.
             select.select([creator] if creator is not None else [], [], [], CREATE_LONGEST if creator else CREATE_PAUSE)

@@ -54,6 +54,14 @@ class Runtime:
                 os.close(place)
         return lock
 
+    def hold_state(self) -> None:
+        """Hold the state directory, for as long as this process lives, as soon as nobody else does. Nothing where there is
+        none."""
+        try:
+            fcntl.flock(os.open(self.state, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), fcntl.LOCK_EX)
+        except FileNotFoundError:
+            return
+
     def argv(self, *words: str) -> list[str]:
         """The command line of the runtime."""
         root = os.path.join(self.state, "root")
