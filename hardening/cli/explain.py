@@ -9,7 +9,7 @@ import attrs
 import click
 
 from hardening.cli import output, stack
-from hardening.cli.session import Session, session
+from hardening.cli.session import Request, Session, session
 from hardening.errors import HardeningError
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ Examples:
   hardening explain -p web capabilities.NET_RAW            one leaf, with its history
   hardening explain -p web 'seccomp.ioctl(1, 0x5412)'      what happens to this call
   hardening explain -p web seccomp.41                      a number of the kernel's log
+  hardening explain -p ./app.toml --beyond strict          what a stack permits beyond another
   hardening explain -p org.toml -p app.toml rootfs.read_only --json
 
 \b
@@ -53,10 +54,19 @@ def _complete(ctx: click.Context, parameter: click.Parameter, incomplete: str) -
     short_help="Show what decided a setting, and the smallest loosening.",
 )
 @stack.stack_options
+@click.option(
+    "--beyond",
+    "floor",
+    metavar="PROFILE",
+    shell_complete=stack.complete_profile,
+    help="Show instead what the stack permits beyond PROFILE.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Show it as JSON.")
 @click.argument("question", required=False, metavar="[TABLE[.KEY[(ARGUMENT,...)]]]", shell_complete=_complete)
 @click.pass_context
-def command(context: click.Context, profiles: tuple[str, ...], as_json: bool, question: str | None) -> int:
+def command(
+    context: click.Context, profiles: tuple[str, ...], floor: str | None, as_json: bool, question: str | None
+) -> int:
     """Show the value of TABLE.KEY, what every layer says of it with file and line, and what decided.
 
     With arguments, show what happens to a system call with these: 'seccomp.ioctl(1, 0x5412)'.
@@ -67,6 +77,9 @@ def command(context: click.Context, profiles: tuple[str, ...], as_json: bool, qu
 
     here = session(context)
     question = meant(here.plugins.mechanisms, here.host, question) if question else None
+    if floor is not None:
+        _show_beyond(here, stack.request(context, profiles), floor, question, as_json)
+        return 0
     layers = here.stack(stack.request(context, profiles))
     about = question.split(".")[0] if question else None
     tried = attempt(layers, here.plugins.mechanisms, here.host, here.today, about)
@@ -101,6 +114,19 @@ def _show_stack(tried: Attempt, as_json: bool) -> None:
     output.show(explain.tree(layers))
     output.show("")
     output.show_table(explain.summary(composition))
+
+
+def _show_beyond(here: Session, request: Request, floor: str, question: str | None, as_json: bool) -> None:
+    from hardening.report import beyond, data
+
+    found = beyond.beyond(here.compose(request), here.compose(Request((floor,))))
+    items = [item for item in found if question is None or f"{item.leaf}.".startswith(f"{question}.")]
+    if as_json:
+        output.show_json({"floor": floor, "beyond": [data.beyond(item) for item in items]})
+    elif items:
+        output.show_table(beyond.table(items))
+    else:
+        output.show(f"nothing beyond {floor}")
 
 
 def _show_leaves(tried: Attempt, entries: tuple[Resolved, ...], title: str, asked: Asked | None, as_json: bool) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import attrs
 
 from hardening.compose import Composition
 from hardening.layers import Exemption
+from hardening.report.table import Table
 from hardening.schema import REST, Leaf
 
 
@@ -42,3 +43,12 @@ def beyond(composition: Composition, floor: Composition) -> Iterator[Beyond]:
                 continue
             excepted = [step.exception for step in entry.steps if step.exception is not None]
             yield Beyond(leaf, entry.value, entry.shown, other.shown, entry.origin, excepted[-1] if excepted else None)
+
+
+def table(items: Iterable[Beyond]) -> Table:
+    """Leaves, one a line."""
+    rows = tuple(
+        (str(item.leaf), item.shown, item.floor, item.origin, item.exception.reason if item.exception else "")
+        for item in items
+    )
+    return Table(("leaf", "value", "instead of", "decided by", "reason"), rows)

@@ -11,6 +11,7 @@ from hardening.findings import Finding
 from hardening.fold import Resolved, Step
 from hardening.layers import Exemption, Layer, Stack
 from hardening.mechanism import Excess, Shortfall
+from hardening.report.beyond import Beyond
 from hardening.report.state import Enforcement
 from hardening.report.verification import Line
 
@@ -42,6 +43,17 @@ def exception(exception: Exemption) -> Data:
         "ticket": exception.ticket or None,
         "expires": exception.expires.isoformat() if exception.expires else None,
         "origin": str(exception.origin),
+    }
+
+
+def beyond(item: Beyond) -> Data:
+    """One leaf that is looser than elsewhere."""
+    return {
+        "leaf": str(item.leaf),
+        "shown": item.shown,
+        "floor": item.floor,
+        "origin": item.origin,
+        "exception": exception(item.exception) if item.exception else None,
     }
 
 

@@ -178,6 +178,28 @@ def test_a_question_may_have_the_name_that_the_kernel_s_log_has(
     assert 'there is no setting "8" in box' in capsys.readouterr().err
 
 
+def test_what_a_stack_permits_beyond_another(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = explained(folder, capsys, "-p", "team", "--set", "box.colours=red", "--beyond", "default")
+    assert found["floor"] == "default"
+    size, red = sorted(found["beyond"], key=lambda item: str(item["leaf"]), reverse=True)
+    assert (size["leaf"], size["shown"], size["floor"], size["origin"]) == (
+        "box.size",
+        "80",
+        "5",
+        f"{folder}/team.toml:9",
+    )
+    assert size["exception"]["ticket"] == "T-7"
+    assert (red["leaf"], red["exception"]) == ("box.colours.red", None)
+    assert len(explained(folder, capsys, "-p", "team", "--beyond", "default", "box.size")["beyond"]) == 1
+    assert explained(folder, capsys, "-p", "team", "--beyond", "default", "box.siz")["beyond"] == []
+    assert call(session(folder), "explain", "-p", "team", "--beyond", "default") == 0
+    assert "box.size  80     5           " in capsys.readouterr().out
+    assert call(session(folder), "explain", "-p", "default", "--beyond", "team") == 0
+    assert capsys.readouterr().out == "nothing beyond team\n"
+    assert call(session(folder), "explain", "-p", "team", "--beyond", "nobody") == 2
+    assert 'there is no profile "nobody"' in capsys.readouterr().err
+
+
 def test_an_exception_is_offered_only_where_one_is_needed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "exceptions" in tomllib.loads(explained(folder, capsys, "-p", "team", "box.closed")["loosening"]["toml"])
     assert list(tomllib.loads(explained(folder, capsys, "box.closed")["loosening"]["toml"])) == ["box"]
