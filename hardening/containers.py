@@ -192,7 +192,7 @@ def _end(text: bytes) -> End | None:
 
 def find(word: str, among: Sequence[Container]) -> Container:
     """The container that has a name or an id, or is the only one whose name or id begins so. Raises `UsageError`."""
-    exact = [item for item in among if item.name == word] or [item for item in among if item.id == word]
+    exact = [item for item in among if word and item.name == word] or [item for item in among if item.id == word]
     if exact:
         return exact[0]
     found = [item for item in among if word and (item.id.startswith(word) or item.name.startswith(word))]

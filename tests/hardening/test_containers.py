@@ -1,0 +1,180 @@
+"""Containers as others find them: read from what a stage has written, and signalled through pidfds."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import attrs
+import pytest
+
+from hardening import containers
+from hardening.containers import Container, End, Process, await_end, find, known, signal_container, stop
+from hardening.errors import HardeningError, UsageError
+from hardening.launch import main
+from hardening.launch.container_state import Entry, describe, identify
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    return tmp_path / "containers"
+
+
+def entry(place: Path, identity: str, *options: str) -> Entry:
+    words = ["--record", str(place / identity), "--detach", *options, "/b"]
+    arguments = main.parse(words)
+    made = Entry(arguments.record, describe(arguments, {"process": {"args": ["job"]}}))
+    made.create(arguments.name)
+    return made
+
+
+@pytest.fixture
+def child() -> Iterator[Process]:
+    with subprocess.Popen(["sleep", "600"]) as process:
+        found = identify(process.pid)
+        assert found is not None
+        try:
+            yield Process(**found)  # type: ignore[arg-type]
+        finally:
+            process.kill()
+
+
+def in_background(place: Path, then: Callable[[Entry], None], *options: str) -> int:
+    """A process that has made the entry `one`: what it does then, ends it."""
+    pid = os.fork()
+    if pid == 0:
+        then(entry(place, "one", *options))
+        os._exit(0)
+    while not (place / "one").exists():
+        time.sleep(0.01)
+    return pid
+
+
+def test_states(place: Path) -> None:
+    assert known(place) == []
+    made = entry(place, "one", "--name", "web")
+    (found,) = known(place)
+    assert (found.id, found.name, found.command, found.status) == ("one", "web", ("job",), "starting")
+    made.update(process=identify(os.getpid()))
+    assert known(place)[0].status == "running"
+    os.close(made._fd)
+    assert known(place)[0].status == "killed"
+    gone = attrs.evolve(known(place)[0], end=End(3, 0.0))
+    assert gone.status == "exited"
+
+
+def test_what_is_not_kept_goes_with_its_stage(place: Path) -> None:
+    made = entry(place, "one", "--auto-remove")
+    assert len(known(place)) == 1
+    os.close(made._fd)
+    assert known(place) == []
+    assert list(place.iterdir()) == []
+
+
+def test_debris_is_swept_and_what_is_being_made_is_not_looked_at(place: Path) -> None:
+    made = entry(place, "one")
+    (place / "one").rename(place / ".one")
+    (place / "half").mkdir()
+    (place / "half/log").touch()
+    assert known(place) == []
+    assert [path.name for path in place.iterdir()] == [".one"]
+    os.close(made._fd)
+    assert known(place) == []
+    assert list(place.iterdir()) == []
+
+
+def test_a_broken_description_is_an_error_with_its_place(place: Path) -> None:
+    entry(place, "one")
+    (place / "one/container.json").write_text("{}")
+    with pytest.raises(HardeningError, match="not the description of a container"):
+        known(place)
+
+
+@pytest.mark.parametrize(
+    ("word", "found"), [("web", "abc1"), ("abc1", "abc1"), ("abc2", "abc2"), ("d", "abc3"), ("da", "abc3")]
+)
+def test_a_container_is_found_by_name_id_or_beginning(place: Path, word: str, found: str) -> None:
+    for identity, name in (("abc1", "web"), ("abc2", "webserver"), ("abc3", "data")):
+        entry(place, identity, "--name", name)
+    assert find(word, known(place)).id == found
+
+
+@pytest.mark.parametrize(
+    ("word", "says"),
+    [
+        ("ab", "'ab' may be each of 2 containers: web, abc2\nhint: write more"),
+        ("wep", "there is no container 'wep'\nhint: did you mean \"web\"?"),
+        ("zzz", "there is no container 'zzz'\nhint: `hardening ps -a` lists"),
+        ("", "there is no container ''"),
+    ],
+)
+def test_what_is_not_found_is_an_error_that_helps(place: Path, word: str, says: str) -> None:
+    entry(place, "abc1", "--name", "web")
+    entry(place, "abc2")
+    with pytest.raises(UsageError) as caught:
+        find(word, known(place))
+    assert str(caught.value).startswith(says)
+
+
+def test_a_number_that_another_process_has_gets_no_signal(place: Path, child: Process) -> None:
+    entry(place, "one").update(process=attrs.asdict(child))
+    (found,) = known(place)
+    later = attrs.evolve(found, process=attrs.evolve(child, start=child.start + 1), stage=None)
+    assert not signal_container(later, signal.SIGKILL)
+    with child.opened() as descriptor:
+        assert descriptor is not None  # it lives
+    assert signal_container(found, signal.SIGKILL)
+    assert os.waitpid(child.pid, 0)[1] == signal.SIGKILL
+
+
+def test_a_container_that_has_ended_gets_no_signal(place: Path, child: Process) -> None:
+    made = entry(place, "one")
+    made.update(process=attrs.asdict(child))
+    os.close(made._fd)
+    assert not signal_container(known(place)[0], signal.SIGKILL)
+    with child.opened() as descriptor:
+        assert descriptor is not None
+
+
+def test_the_end_is_awaited_on_the_lock(place: Path) -> None:
+    def then(made: Entry) -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+        signal.sigwait({signal.SIGUSR1})
+        made.finish(7)
+        made.remove()
+
+    pid = in_background(place, then, "--auto-remove")
+    (found,) = known(place)
+    ends: list[End | None] = []
+    thread = threading.Thread(target=lambda: ends.append(await_end(found)))
+    thread.start()
+    time.sleep(0.2)
+    assert ends == []
+    os.kill(pid, signal.SIGUSR1)
+    thread.join(20)
+    os.waitpid(pid, 0)
+    assert [end.code for end in ends if end is not None] == [7]
+    assert await_end(found) is None  # it is removed
+
+
+def test_a_stage_that_does_not_end_is_killed(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(containers, "LAST_WAIT", 0.1)
+
+    def then(made: Entry) -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        made.update(auto_remove=False)
+        signal.pause()
+
+    pid = in_background(place, then)
+    while json.loads((place / "one/container.json").read_text())["auto_remove"]:
+        time.sleep(0.01)
+    found: Container = known(place)[0]
+    stop([found], 0.0)
+    assert os.waitpid(pid, 0)[1] == signal.SIGKILL
+    assert known(place)[0].status == "killed"
