@@ -1,46 +1,88 @@
-"""What installed packages bring through entry points, and which package it is from."""
+"""What installed packages bring through entry points (packaging.python.org, "Entry points specification").
+
+This reads what importlib.metadata would, without importing it: that takes longer than reading every profile of a stack.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from importlib import metadata
+import os
+import re
+import sys
+from collections.abc import Iterator
+from importlib import import_module
 from typing import Any
 
 import attrs
 
+_FOLDERS = (".dist-info", ".egg-info")
+_HEADERS = ("METADATA", "PKG-INFO")
+
 
 @attrs.frozen
 class Brought:
-    """An entry point: ``name`` and ``value`` as it is written, with the distribution that brings it and its version; both
-    are empty where there is none."""
+    """An entry point: ``name`` and ``value`` as they are written, with the distribution that brings it and its version."""
 
     name: str
     value: str
     distribution: str
     version: str
-    entry: metadata.EntryPoint = attrs.field(eq=False)
 
     def load(self) -> Any:
         """Import what it names; raises `ImportError`, `SyntaxError` or `AttributeError`."""
-        return self.entry.load()
+        module, _, names = self.value.partition(":")
+        found: Any = import_module(module.strip())
+        for name in filter(None, names.partition("[")[0].strip().split(".")):
+            found = getattr(found, name)
+        return found
 
 
 def brought(group: str) -> list[Brought]:
-    """The entry points of a group, each once: one distribution may be on ``sys.path`` twice (an editable installation and
-    its source)."""
-    known: dict[int, Mapping[str, str]] = {}
-    found: dict[tuple[str, str, str], Brought] = {}
-    for entry in metadata.entry_points(group=group):
-        headers = known.setdefault(id(entry.dist), _headers(entry.dist)) if entry.dist else {}
-        one = Brought(entry.name, entry.value, headers.get("name", ""), headers.get("version", ""), entry)
-        found.setdefault((one.name, one.value, one.distribution), one)
-    return list(found.values())
+    """The entry points of a group, of the distributions on ``sys.path``: of one that is there twice (an editable
+    installation and its source), the first."""
+    found: list[Brought] = []
+    seen: set[str] = set()
+    for place in dict.fromkeys(sys.path):
+        for folder in _distributions(place or "."):
+            # Name and version are parts of the folder's name (packaging.python.org, "Recording installed projects").
+            stem = os.path.basename(folder).rpartition(".")[0]
+            key = re.sub(r"[-_.]+", "-", stem.partition("-")[0]).lower()
+            if key not in seen:
+                seen.add(key)
+                found += _announced(folder, group)
+    return found
 
 
-def _headers(distribution: metadata.Distribution) -> dict[str, str]:
-    """The fields of a distribution by their names in lower case. importlib.metadata would read all of it, README included,
-    as an e-mail, once for each field that it is asked for."""
-    text = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or ""
+def _distributions(place: str) -> list[str]:
+    """The folders of metadata in one entry of ``sys.path``."""
+    try:
+        return [os.path.join(place, name) for name in sorted(os.listdir(place)) if name.endswith(_FOLDERS)]
+    except OSError:
+        return []  # an entry of sys.path need not exist, nor be a directory
+
+
+def _announced(folder: str, group: str) -> Iterator[Brought]:
+    """What one distribution brings in a group."""
+    section, headers = "", None
+    for line in map(str.strip, _read(folder, "entry_points.txt").splitlines()):
+        if line.startswith("[") and line.endswith("]"):
+            section = line.strip("[]")
+        elif line and not line.startswith("#") and section == group:
+            name, _, value = line.partition("=")
+            headers = headers or _headers(folder)
+            yield Brought(name.strip(), value.strip(), headers.get("name", ""), headers.get("version", ""))
+
+
+def _headers(folder: str) -> dict[str, str]:
+    """The fields of a distribution by their names in lower case, without the README that follows."""
+    text = next(filter(None, (_read(folder, name) for name in _HEADERS)), "")
     lines = text.partition("\n\n")[0].splitlines()
     fields = (line.partition(":") for line in reversed(lines) if not line.startswith((" ", "\t")))
     return {name.lower(): value.strip() for name, _, value in fields}
+
+
+def _read(folder: str, name: str) -> str:
+    try:
+        with open(os.path.join(folder, name), encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""  # a distribution without entry points has no such file

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -60,7 +60,7 @@ def _stated(action: Action) -> Action | None:
 @cache
 def load() -> Groups:
     """Read the data file; it belongs to the package, so any fault in it is a bug and raises `KeyError` or `ValueError`."""
-    data = tomllib.loads(resources.files(__package__).joinpath("groups.toml").read_text(encoding="utf-8"))
+    data = tomllib.loads(Path(__file__).with_name("groups.toml").read_text(encoding="utf-8"))
     raw = data["groups"]
     widths = {name: frozenset(indices) for name, indices in data["widths"].items()}
     groups = Groups(

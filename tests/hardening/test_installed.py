@@ -1,0 +1,74 @@
+"""Entry points of installed packages: as importlib.metadata finds them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from hardening.installed import Brought, brought
+
+
+@pytest.mark.parametrize("group", ["hardening", "hardening.profiles", "console_scripts", "pytest11", "no.such.group"])
+def test_the_same_as_importlib_metadata(group: str) -> None:
+    """Of every group: names, values, and from where."""
+    found = {
+        (entry.name, entry.value, entry.dist.name if entry.dist else "", entry.dist.version if entry.dist else "")
+        for entry in metadata.entry_points(group=group)
+    }
+    assert {(one.name, one.value, one.distribution, one.version) for one in brought(group)} == found
+
+
+def distribution(place: Path, folder: str, headers: str, entries: str, file: str = "METADATA") -> None:
+    info = place / folder
+    info.mkdir(parents=True)
+    (info / file).write_text(headers)
+    (info / "entry_points.txt").write_text(entries)
+
+
+def test_comments_other_groups_and_long_headers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    headers = (
+        "Metadata-Version: 2.1\nName: Acme.Tools\nVersion: 1.2\nLicense: long\n Name: not this one\n\nName: a README\n"
+    )
+    entries = "# a comment\n[console_scripts]\nx = y:z\n\n[acme.group]\n one = acme.tools:Nested.thing [extra] \n"
+    distribution(tmp_path, "acme_tools-1.2.dist-info", headers, entries)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert brought("acme.group") == [Brought("one", "acme.tools:Nested.thing [extra]", "Acme.Tools", "1.2")]
+    assert {entry.value for entry in metadata.entry_points(group="acme.group")} == {"acme.tools:Nested.thing [extra]"}
+
+
+def test_the_first_of_two_copies_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for place, name, version in ((tmp_path / "a", "acme_tools-1.0", "1.0"), (tmp_path / "b", "Acme.Tools-2.0", "2.0")):
+        headers = f"Name: acme-tools\nVersion: {version}\n"
+        distribution(place, f"{name}.dist-info", headers, f"[acme.group]\none = acme{version[0]}\n")
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "a"), str(tmp_path / "b"), str(tmp_path / "missing"), *sys.path])
+    assert [(one.value, one.version) for one in brought("acme.group")] == [("acme1", "1.0")]
+
+
+def test_a_source_tree_of_setuptools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    headers = "Name: acme\nVersion: 3\n"
+    distribution(tmp_path, "acme.egg-info", headers, "[acme.group]\none = acme\n", file="PKG-INFO")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert brought("acme.group") == [Brought("one", "acme", "acme", "3")]
+
+
+def test_what_an_entry_names_is_imported() -> None:
+    assert Brought("x", "hardening.installed", "", "").load() is sys.modules["hardening.installed"]
+    assert Brought("x", "hardening.installed : Brought.load [extra]", "", "").load() is Brought.load
+    with pytest.raises(AttributeError):
+        Brought("x", "hardening.installed:nothing", "", "").load()
+    with pytest.raises(ImportError):
+        Brought("x", "no_such_module:x", "", "").load()
+
+
+def test_a_composition_imports_no_importlib_metadata() -> None:
+    code = (
+        "import sys; from hardening.plugins import load, shipped_profiles; load(); shipped_profiles();"
+        "from hardening.cli.added import installed; installed(());"
+        "print(*({'importlib.metadata', 'email', 'zipfile', 'difflib'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
