@@ -21,7 +21,7 @@ from hardening.inputs import way
 from hardening.launch.filterdigest import sha256
 from tests.support import users
 from tests.support.plans import PROGRAM, Place
-from tests.support.runs import busybox_root, workplace
+from tests.support.runs import busybox_root, find, workplace
 from tests.support.users import ordinary
 
 pytestmark = pytest.mark.system
@@ -109,8 +109,8 @@ def test_the_command_is_a_child_of_what_was_typed_with_its_login_uid(place: Plac
         ) as process:
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"
-            (child,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-            assert Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")[:3] == [b"sh", b"-c", WAIT[2].encode()]
+            child = find(process.pid, WAIT)
+            assert f"PPid:\t{process.pid}\n" in Path(f"/proc/{child}/status").read_text()
             uids = [Path(f"/proc/{pid}/loginuid").read_text() for pid in ("self", child)]
             assert uids[0] == uids[1]
             process.communicate("go\n")
