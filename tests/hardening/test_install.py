@@ -64,8 +64,9 @@ def program(wheel: Path) -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-def run(program: Path, *arguments: str) -> str:
+def run(program: Path, *arguments: str, **variables: str) -> str:
     env = {
+        **variables,
         "PATH": os.environ["PATH"],
         "HOME": str(program.parents[1]),
         "PYTHONPATH": sysconfig.get_path("purelib"),
@@ -82,6 +83,16 @@ def test_the_installed_program_finds_its_own_profiles(program: Path) -> None:
         assert f"hardening_profiles/{name}.toml" in text
     assert str(program.parents[1]) in text
     assert str(ROOT) not in text
+
+
+def test_what_the_installed_program_has_composed_it_runs_again(program: Path) -> None:
+    state = program.parents[1] / "state"
+    line = ("run", "-q", "-p", "strict", "--", "id", "-u")
+    first = run(program, *line, HARDENING_STATE=str(state))
+    plans = {path: path.stat().st_ino for path in state.glob("plans/*/*/plan.json")}
+    assert len(plans) == 1
+    assert run(program, *line, HARDENING_STATE=str(state)) == first
+    assert {path: path.stat().st_ino for path in state.glob("plans/*/*/plan.json")} == plans
 
 
 def test_the_installed_program_runs_a_command(program: Path) -> None:
