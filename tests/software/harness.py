@@ -69,7 +69,7 @@ class Service:
 
 @attrs.frozen
 class Place:
-    """A folder with the files of one page, and who works in it: None is root. After ``patience`` seconds without an answer a
+    """A folder with the files of one page, and who works in it: None is whoever runs the tests. After ``patience`` seconds without an answer a
     program is taken for broken. ``direct`` starts the launch stage without the command line before it, to save time; then no
     options can be given."""
 
@@ -183,7 +183,7 @@ def placed(name: str, user: User | None, *, direct: bool = False) -> Iterator[Pl
     """A folder with the files of docs/software/NAME.md; what the page tells this user to do first is done."""
     with runs.workplace(user) as folder:
         place = Place(name, folder, user, direct=direct)
-        who = "root" if user is None else "user"
+        who = "root" if user is None and os.geteuid() == 0 else "user"
         for block in blocks(PAGES / f"{name}.md"):
             if "file" in block.marks:
                 place.file(block.marks["file"], block.text)
