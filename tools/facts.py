@@ -14,7 +14,11 @@ from hardening_process.kinds import RlimitKind
 from hardening_process.settings import ProcessSettings
 from hardening_rootfs.settings import RootfsSettings
 from hardening_seccomp.actions import ALLOW
+from hardening_seccomp.libseccomp import Libseccomp
 from hardening_seccomp.settings import SeccompSettings
+
+#: The pages count the system calls of one machine: groups also hold names that only others have.
+ARCHITECTURE = "x86_64"
 
 
 def composed(profile: str) -> compose.Composition:
@@ -43,11 +47,19 @@ def _listed(words: Sequence[str]) -> str:
     return ", ".join(f"`{word}`" for word in words)
 
 
+def native_calls() -> frozenset[str]:
+    """The system calls of `ARCHITECTURE`, on whatever machine the pages are made."""
+    library = Libseccomp.load()
+    token = library.architecture(ARCHITECTURE)
+    return frozenset(library.names(token)) if token is not None else frozenset()
+
+
 def _syscalls(settings: SeccompSettings) -> Iterator[tuple[str, str]]:
-    rules = settings.syscalls.named.values()
+    native = native_calls()
+    rules = [rule for name, rule in settings.syscalls.named.items() if name in native]
     whole = sum(rule.is_constant and ALLOW in rule.leaves for rule in rules)
     partly = sum(not rule.is_constant and ALLOW in rule.leaves for rule in rules)
-    yield "system calls allowed", f"{whole}, and {partly} with some arguments"
+    yield "system calls allowed, of x86-64", f"{whole}, and {partly} with some arguments"
     yield "any other system call", f"`{settings.syscalls.rest.leaves[0]}`"
 
 
