@@ -69,9 +69,10 @@ class Service:
 
 @attrs.frozen
 class Place:
-    """A folder with the files of one page, and who works in it: None is whoever runs the tests. After ``patience`` seconds without an answer a
-    program is taken for broken. ``direct`` starts the launch stage without the command line before it, to save time; then no
-    options can be given."""
+    """A folder with the files of one page, and who works in it: None is whoever runs the tests.
+
+    After ``patience`` seconds without an answer a program is taken for broken. ``direct`` starts the launch stage without
+    the command line before it, to save time; then no options can be given."""
 
     name: str
     folder: Path
