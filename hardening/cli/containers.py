@@ -115,10 +115,12 @@ def _writer(*, timestamps: bool) -> Callable[[list[Record]], None]:
 
     def show(records: list[Record]) -> None:
         for record in records:
-            stream = (sys.stdout if record.stream == "stdout" else sys.stderr).buffer
+            named = sys.stdout if record.stream == "stdout" else sys.stderr
+            stream = named.buffer
             if timestamps and record.stream not in begun:
                 stream.write(f"{record.time} ".encode())
-            stream.write(record.text + (b"\n" if record.ends else b""))
+            stream.write(output.harmless(record.text) if named.isatty() else record.text)
+            stream.write(b"\n" if record.ends else b"")
             (begun.discard if record.ends else begun.add)(record.stream)
             stream.flush()
 

@@ -24,6 +24,15 @@ def _visible(char: str) -> str:
     return char if char == "\N{NO-BREAK SPACE}" else char.encode("unicode_escape", "surrogatepass").decode()
 
 
+def harmless(data: bytes) -> bytes:
+    """Output of a container as a terminal may show it: colours, tabs and carriage returns stay, any other control sequence
+    is escaped, for it could move the reader's cursor, or make the terminal answer."""
+    import re
+
+    parts = re.split(r"(\x1b\[[0-9;:]*m|[\t\r\n]+)", data.decode("utf-8", "surrogateescape"))
+    return "".join(part if number % 2 else escape(part) for number, part in enumerate(parts)).encode()
+
+
 def is_terminal(stream: TextIO) -> bool:
     """Whether ``stream`` is a terminal that can move its cursor."""
     return stream.isatty() and os.environ.get("TERM") != "dumb"

@@ -19,6 +19,7 @@ import pytest
 
 from hardening import host, plugins
 from hardening.compose import compose
+from hardening.containers import known, stop
 from hardening.layers import Stack
 from tests.docs.examples import ROOT, Block, blocks, commands, differs, pages
 from tests.support.features import require
@@ -29,6 +30,9 @@ from tests.support.users import User, ordinary, program
 #: What a block may be written in; only `console` is run.
 LANGUAGES = {"", "console", "toml", "python", "json", "text", "sh", "make", "mermaid"}
 
+
+#: Where the program keeps what runs, in the folder of a page.
+STATE = ".home/state"
 
 #: These pages are read by root and by ordinary users: a caller who is root runs them as both.
 FOR_BOTH = ROOT / "docs/software"
@@ -74,6 +78,7 @@ def folder() -> Iterator[Path]:
     path = Path(tempfile.mkdtemp(prefix="hardening-docs-", dir="/var/tmp"))
     path.chmod(0o755)
     yield path
+    stop(known(path / STATE / "containers"), 0)
     shutil.rmtree(path)
 
 
@@ -85,7 +90,9 @@ def _environment(folder: Path, user: User | None = None) -> dict[str, str]:
     home = folder / ".home"
     home.mkdir(mode=0o755)
     path = f"{scripts}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-    return {**kept, "PATH": path, "HOME": str(home), "NO_COLOR": "1", "COLUMNS": "120", "TERM": "dumb"}
+    # Of its own, so that a page finds no other containers, and leaves none.
+    state = {"HARDENING_STATE": str(folder / STATE)}
+    return {**kept, **state, "PATH": path, "HOME": str(home), "NO_COLOR": "1", "COLUMNS": "120", "TERM": "dumb"}
 
 
 @pytest.mark.parametrize(("page", "rootless"), _readings())

@@ -105,6 +105,18 @@ def test_ctrl_z_stops_a_job_with_all_its_processes_and_fg_goes_on(maker: Maker) 
         assert person.ask("echo $?") == "130"
 
 
+def test_ctrl_c_reaches_all_processes_of_a_job(maker: Maker) -> None:
+    with shell() as person:
+        person.start(maker.argv("sh", "-c", "trap : INT; sleep 4711; echo end''ed $?; exit 5", stdin=False))
+        while person.foreground == person.pid:
+            time.sleep(0.05)
+        runs.find(person.foreground, ["sleep", "4711"])
+        person.type("\x03")
+        person.expect("ended 130")
+        person.expect("@ ")
+        assert person.ask("echo $?") == "5"
+
+
 def test_ctrl_z_is_the_containers_own_in_a_terminal_of_its_own(maker: Maker) -> None:
     with shell() as person:
         modes = person.modes()

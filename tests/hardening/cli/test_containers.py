@@ -9,6 +9,7 @@ import click
 import pytest
 from click.shell_completion import ShellComplete
 
+from hardening.cli.output import harmless
 from hardening.cli.root import root
 from hardening.launch import main
 from hardening.launch.container_state import Entry, describe
@@ -129,6 +130,20 @@ def test_options_that_are_refused_before_anything_is_started(
     assert call(session(tmp_path), "run", *words, "--", "id") == 2
     assert says in capsys.readouterr().err
     assert not [*state.glob("bundles/*"), *state.glob("containers")]
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        (b"plain \xc3\xbc\tx\r", b"plain \xc3\xbc\tx\r"),
+        (b"\x1b[1;31mred\x1b[0m", b"\x1b[1;31mred\x1b[0m"),
+        (b"\x1b]0;title\x07", b"\\x1b]0;title\\x07"),
+        (b"\x1b[2J\x1b[6n", b"\\x1b[2J\\x1b[6n"),
+        (b"\xff\xc2\x9b6n", b"\\udcff\\x9b6n"),
+    ],
+)
+def test_output_drives_nobodys_terminal(written: bytes, shown: bytes) -> None:
+    assert harmless(written) == shown
 
 
 def test_a_size(tmp_path: Path) -> None:
