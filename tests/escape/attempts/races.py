@@ -7,8 +7,11 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import attrs
+
 from tests.escape import launches
-from tests.escape.attempt import Attempt, Outcome, Staged
+from tests.escape.attacks import calls
+from tests.escape.attempt import Attempt, Loosening, Outcome, Profiled, Staged, allow
 from tests.escape.world import World
 from tests.support import bundles, runs
 
@@ -96,6 +99,7 @@ def slowly(plan, **how):
     become(plan, **how)
 identity.become_namespace_root = slowly
 """
+WAITING = "echo ready; while :; do sleep 0.1; done"
 DUMPABLE = """
 from hardening.launch import abi, kernel
 prctl = kernel.prctl
@@ -148,7 +152,23 @@ def _joining(document: dict[str, Any], pid: int) -> dict[str, Any]:
     return document
 
 
+def neighbour(world: World, on: bool) -> Outcome:
+    """The first process of another container, from one that has joined its user and process namespaces."""
+    stance = bundles.stance("root-mapped" if world.user is None else "user-range")
+    with runs.workplace(world.user) as folder:
+        first = bundles.write(folder / "first", stance.config("sh", "-c", WAITING), user=world.user)
+        with bundles.started(first, user=world.user) as (_, pid):
+            places = {f"namespaces.{kind}": f"/proc/{pid}/ns/{kind}" for kind in ("user", "pid")}
+            joining = Loosening({**places, "rootfs.proc.hidepid": "off"})
+            tries = Profiled(calls.ptrace, allow("ptrace"), (joining,))
+            there = attrs.evolve(world, facts={**world.facts, "pid": 1})
+            setup = tries.setup("root", on=on)  # all layers: this user namespace is joined, not done without
+            return launches.attack(there, setup, [tries.name], base=launches.strict())[tries.name]
+
+
 ATTEMPTS = (
+    Attempt("ptrace, neighbour", "ptrace(2)", "tracing another container whose namespaces are joined",
+            "`seccomp.ptrace`", Staged(neighbour)),
     Attempt("mount race", "CVE-2021-30465", "a mount point that an accomplice swaps for a link that leads out",
             "launcher: places are opened once, below the root",
             Staged(mount_race)),
