@@ -12,7 +12,7 @@ import os
 import select
 
 from hardening.errors import EXIT_LAUNCHER, LaunchError
-from hardening.launch import abi, kernel, receipt
+from hardening.launch import abi, kernel, links, receipt
 from hardening.launch.bundle import Bundle
 from hardening.launch.failure import Step
 from hardening.launch.frozen import Frozen
@@ -50,6 +50,7 @@ class Options(Frozen):
 
 def run(bundle: Bundle, options: Options) -> int:
     """Run the bundle under the runtime: the command's exit code. `LaunchError` when it never ran."""
+    refuse_foreign_links(bundle)
     mask = block_signals()
     caller = receipt.namespaces()
     try:
@@ -58,6 +59,23 @@ def run(bundle: Bundle, options: Options) -> int:
         return _Run(bundle, options, mask, caller).run()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def refuse_foreign_links(bundle: Bundle) -> None:
+    """`LaunchError` for a bind mount whose source lies behind a link that is somebody else's. The runtime looks again."""
+    mounts = bundle.document.get("mounts") if isinstance(bundle.document, dict) else None
+    for index, mount in enumerate(mounts if isinstance(mounts, list) else ()):
+        source = mount.get("source") if isinstance(mount, dict) else None
+        if isinstance(source, str) and (source.startswith("/") or mount.get("type") == "bind"):
+            try:
+                os.close(links.find(os.path.join(bundle.directory, source)))
+            except links.ForeignLinkError as error:
+                origin = f"config.json:/mounts/{index}/source"
+                raise LaunchError(
+                    f"{source} cannot be opened: {error.strerror}", origin=origin, hint=links.HINT
+                ) from error
+            except OSError:  # for the runtime to say
+                continue
 
 
 class _Run:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import _stat as stat
 
 from hardening.errors import LaunchError
-from hardening.launch import abi, files, kernel
+from hardening.launch import abi, files, kernel, links
 from hardening.launch.failure import Step
 from hardening.launch.system import os
 
@@ -78,7 +78,11 @@ def _open_bind(mount: Mount) -> int:
 def _clone(path: str, recursive: bool, pointer: str, hint: str = "") -> int:
     flags = abi.OPEN_TREE_CLONE | (abi.AT_RECURSIVE if recursive else 0)
     try:
-        return kernel.open_tree(abi.AT_FDCWD, files.encode(path), flags)
+        place = links.find(path)
+        try:
+            return kernel.open_tree(place, b"", flags)
+        finally:
+            os.close(place)
     except PermissionError as error:
         if error.errno == 1:  # EPERM: the caller may not clone at all; EACCES: it may not reach this path
             raise
@@ -86,10 +90,11 @@ def _clone(path: str, recursive: bool, pointer: str, hint: str = "") -> int:
             f"{path} cannot be reached: {error.strerror}", origin=f"config.json:{pointer}", hint=kernel.remedy(13)
         ) from error
     except OSError as error:
+        foreign = isinstance(error, links.ForeignLinkError)
         raise LaunchError(
             f"{path} cannot be opened: {error.strerror}",
             origin=f"config.json:{pointer}",
-            hint=(hint if error.errno == 22 else "") or kernel.remedy(error.errno),
+            hint=links.HINT if foreign else (hint if error.errno == 22 else "") or kernel.remedy(error.errno),
         ) from error
 
 

@@ -124,7 +124,7 @@ NET_BIND_SERVICE = 1 << 10
 
 
 def _programs(folder: Path, user: User | None, disk: int) -> None:
-    """A volume of programs that lend rights, and a node of the disk. Only root can make it."""
+    """A volume of programs that lend rights, with a node of the disk and a link out of it. Only root can make it."""
     folder.mkdir()
     (folder / "whoami.c").write_text(PROGRAM)
     for name in ("whoami", "capable"):
@@ -138,6 +138,9 @@ def _programs(folder: Path, user: User | None, disk: int) -> None:
     value = b"".join(word.to_bytes(4, "little") for word in words)
     os.setxattr(folder / "capable", "security.capability", value if root else b"\1\0\0\2" + value[4:20])
     os.mknod(folder / "disk", 0o666 | stat.S_IFBLK, disk)
+    # What another container has left in a volume that it can write.
+    (folder / "data").symlink_to(folder.parent / "secret")
+    os.chown(folder / "data", lender, lender, follow_symlinks=False)
 
 
 def first_id(user: User) -> int:

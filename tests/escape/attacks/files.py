@@ -64,6 +64,11 @@ def home(given: Given) -> str:
     return _same(given.secret, given)
 
 
+def shown(given: Given) -> str:
+    """A file of the host that a volume shows."""
+    return _same("/srv/canary", given)
+
+
 def write_volume(given: Given) -> str:
     """A file in a volume that is meant to be read."""
     return _opened("/srv/canary")

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tests.escape.attacks import calls, launcher
+from tests.escape.attacks import calls, files, launcher
 from tests.escape.attempt import FOLDER, Attempt, Profiled, allow, hold, say
 from tests.escape.attempts.common import HOST_USER, WHOLE_PROC, volume
 from tests.escape.launches import COMMAND
@@ -77,11 +77,12 @@ def load_filter(plan, program):
     kernel.seccomp(program[:10] + bytes((1, 1)) + program[12:], 0)
 identity.load_filter = load_filter
 """
-#: A filter that denies clone (56) and allows every number that it does not know.
+#: A filter that denies clone (56) with CLONE_NEWUSER, and allows every number that it does not know.
 ANY_NUMBER = """
 from hardening.launch import identity, kernel
 import struct
-words = ((0x20, 0, 0, 0), (0x15, 0, 1, 56), (0x06, 0, 0, 0x50001), (0x06, 0, 0, 0x7FFF0000))
+words = ((0x20, 0, 0, 0), (0x15, 0, 3, 56), (0x20, 0, 0, 16), (0x45, 0, 1, 0x10000000), (0x06, 0, 0, 0x50001),
+         (0x06, 0, 0, 0x7FFF0000))
 identity.load_filter = lambda plan, program: kernel.seccomp(b"".join(struct.pack("=HBBI", *word) for word in words), 0)
 """
 #: The host of this launch: its null device is a node of the test, which belongs to root as it should.
@@ -92,6 +93,8 @@ OWN_NULL = (
 )
 PRIVATE_VOLUME = volume(f"{FOLDER}/secret:/srv:rprivate", at="/srv")
 SHARED_VOLUME = volume(f"{FOLDER}/secret:/srv:rshared", at="/srv")
+PLANTED = volume(f"{FOLDER}/programs/data:/srv:ro", at="/srv")
+ANY_LINK = "from hardening.launch import links; import posix; links.find = lambda path: posix.open(path, posix.O_PATH)"
 OWNER = "the node belongs to the host's root, whom no ordinary user's namespace maps"
 SLAVES = "in a user namespace every mount of the host becomes a slave of it, or private (mount_namespaces(7))"
 
@@ -145,6 +148,9 @@ ATTEMPTS = (
             Profiled(launcher.shared_mount, SHARED_VOLUME, (PRIVATE_VOLUME, allow("mount"), hold("SYS_ADMIN")),
                      (HOST_USER,), prefix=SHARED, alone=True),
             refused={"rootless": SLAVES}, needs=("root",)),
+    Attempt("planted link", "CVE-2021-25741", "a volume's source that another container has made a link to elsewhere",
+            "launcher: no links of others on the way to a source",
+            Profiled(files.shown, overlap=(PLANTED,), left_out=ANY_LINK), needs=("root",), fails_closed=True),
     Attempt("bundle", "runtime-spec, bundle.md", "the configuration that the container was started from",
             "`rootfs`: places of the running host are not shown",
             Profiled(launcher.bundle, volume("/var/tmp:/srv:rw", at="/srv"), overlap_of_root=(HOST_USER,))),
