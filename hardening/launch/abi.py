@@ -12,6 +12,7 @@ CALLS = {
         "sendmsg": 46,
         "recvmsg": 47,
         "socket": 41,
+        "connect": 42,
         "clone": 56,
         "ptrace": 101,
         "capget": 125,
@@ -36,6 +37,7 @@ CALLS = {
         "sendmsg": 211,
         "recvmsg": 212,
         "socket": 198,
+        "connect": 203,
         "clone": 220,
         "ptrace": 117,
         "capget": 90,
@@ -146,9 +148,17 @@ PTRACE_EVENT_STOP = 128
 
 AF_UNIX = 1
 AF_INET = 2
+AF_NETLINK = 16
 SOCK_DGRAM = 2
+SOCK_RAW = 3
 SOCK_SEQPACKET = 5
 SOCK_CLOEXEC = 0x80000
+NETLINK_AUDIT = 9
+NLMSG_ERROR = 2
+NLM_F_REQUEST = 1
+NLM_F_ACK = 4
+AUDIT_GET = 1000
+AUDIT_MESSAGE_TEXT_MAX = 8560
 SOL_SOCKET = 1
 SCM_RIGHTS = 1
 MSG_NOSIGNAL = 0x4000

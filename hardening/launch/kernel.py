@@ -176,9 +176,15 @@ def prlimit(pid: int, number: int, soft: int, hard: int) -> None:
     _call("prlimit64", pid, number, limit, 0)
 
 
-def socket(family: int, kind: int) -> int:
+def socket(family: int, kind: int, protocol: int = 0) -> int:
     """socket(2), close-on-exec."""
-    return _call("socket", family, kind | abi.SOCK_CLOEXEC, 0)
+    return _call("socket", family, kind | abi.SOCK_CLOEXEC, protocol)
+
+
+def connect_unix(fd: int, path: bytes) -> None:
+    """connect(2) in the UNIX domain to the socket at a path."""
+    address = abi.AF_UNIX.to_bytes(2, sys.byteorder) + path + b"\0"
+    _call("connect", fd, address, len(address))
 
 
 def socketpair(kind: int) -> tuple[int, int]:

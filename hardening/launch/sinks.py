@@ -6,9 +6,9 @@ what write(2) has put into the file, counts as kept.
 
 from __future__ import annotations
 
-import _socket
 import errno
 import fcntl
+import select
 import sys
 from _stat import S_ISREG
 
@@ -36,15 +36,9 @@ if TYPE_CHECKING:
             ...
 
 
-# linux/netlink.h, linux/audit.h
-NETLINK_AUDIT = 9
-NLMSG_HEADER = 16
-NLMSG_ERROR = 2
-NLM_F_REQUEST, NLM_F_ACK = 1, 4
-AUDIT_GET = 1000
-AUDIT_VIRT_CONTROL = 2500  # "Start, Pause, Stop VM": what libvirt writes of its containers
-AUDIT_MESSAGE_TEXT_MAX = 8560
-TIMEOUT = (2).to_bytes(8, "little") + bytes(8)  # struct timeval
+NLMSG_HEADER = 16  # sizeof(struct nlmsghdr)
+AUDIT_VIRT_CONTROL = 2500  # libaudit.h: "Start, Pause, Stop VM", what libvirt writes of its containers
+TIMEOUT = 2000  # milliseconds that a sink has to answer
 
 JOURNAL = "/run/systemd/journal/socket"
 MESSAGE_ID = "8d6f1f3d0f6a4e0f9c0b6f2b6d1c7a52"  # of every record, for `journalctl MESSAGE_ID=`
@@ -66,14 +60,13 @@ class Audit:
 
         `OSError` where there is none, or for nobody in the caller's place.
         """
-        self._socket = _socket.socket(_socket.AF_NETLINK, _socket.SOCK_RAW | _socket.SOCK_CLOEXEC, NETLINK_AUDIT)
+        self._socket = kernel.socket(abi.AF_NETLINK, abi.SOCK_RAW, abi.NETLINK_AUDIT)
         self._sequence = 0
         self._certain: bool | None = None
         try:
-            self._socket.setsockopt(_socket.SOL_SOCKET, _socket.SO_RCVTIMEO, TIMEOUT)
-            self._send(AUDIT_GET, b"", NLM_F_REQUEST)
+            self._send(abi.AUDIT_GET, b"", abi.NLM_F_REQUEST)
         except OSError:
-            self._socket.close()
+            os.close(self._socket)
             raise
         self._waiting = True  # for the answer, which comes once
 
@@ -98,39 +91,43 @@ class Audit:
                 return False
             raise
         enabled, daemon = (int.from_bytes(payload[at : at + 4], sys.byteorder) for at in (4, 12))
-        if kind != AUDIT_GET or not enabled or not daemon:
+        if kind != abi.AUDIT_GET or not enabled or not daemon:
             raise OSError(errno.ENOTCONN, "no audit daemon takes records")
         return True
 
     def write(self, record: dict[str, object]) -> bool:
         """Send one user message and wait until the kernel has taken it."""
         text = audit_text(record).encode("ascii")
-        if len(text) >= AUDIT_MESSAGE_TEXT_MAX:
+        if len(text) >= abi.AUDIT_MESSAGE_TEXT_MAX:
             raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
-        self._send(AUDIT_VIRT_CONTROL, text + b"\0", NLM_F_REQUEST | NLM_F_ACK)
+        self._send(AUDIT_VIRT_CONTROL, text + b"\0", abi.NLM_F_REQUEST | abi.NLM_F_ACK)
         self._receive()
         return bool(self._certain)
 
     def close(self) -> None:
         """Close the socket."""
-        self._socket.close()
+        os.close(self._socket)
 
     def _send(self, kind: int, payload: bytes, flags: int) -> None:
         self._sequence += 1
         order = sys.byteorder
         size = NLMSG_HEADER + len(payload)
         header = (size.to_bytes(4, order), kind.to_bytes(2, order), flags.to_bytes(2, order))
-        self._socket.send(b"".join((*header, self._sequence.to_bytes(4, order), bytes(4), payload)))
+        os.write(self._socket, b"".join((*header, self._sequence.to_bytes(4, order), bytes(4), payload)))
 
     def _receive(self) -> tuple[int, bytes]:
         """The type and the content of the answer. `OSError`, also where it says so."""
         order = sys.byteorder
+        ready = select.poll()
+        ready.register(self._socket, select.POLLIN)
         while True:
-            data = self._socket.recv(AUDIT_MESSAGE_TEXT_MAX)
+            if not ready.poll(TIMEOUT):
+                raise OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+            data = os.read(self._socket, abi.AUDIT_MESSAGE_TEXT_MAX)
             if int.from_bytes(data[8:12], order) != self._sequence:
                 continue
             answer = int.from_bytes(data[4:6], order)
-            if answer == NLMSG_ERROR:
+            if answer == abi.NLMSG_ERROR:
                 number = -int.from_bytes(data[16:20], order, signed=True)
                 if number:
                     raise OSError(number, os.strerror(number))
@@ -145,12 +142,12 @@ class Journal:
 
     def __init__(self, path: str = JOURNAL) -> None:
         """Connect. `OSError` where no journald listens."""
-        self._socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC)
+        self._socket = kernel.socket(abi.AF_UNIX, abi.SOCK_DGRAM)
         try:
-            self._socket.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDTIMEO, TIMEOUT)
-            self._socket.connect(path)
+            kernel.connect_unix(self._socket, files.encode(path))
+            os.set_blocking(self._socket, False)
         except OSError:
-            self._socket.close()
+            os.close(self._socket)
             raise
 
     def write(self, record: dict[str, object]) -> bool:
@@ -165,12 +162,17 @@ class Journal:
             "HARDENING_RECORD": jsontext.dump(record),
         }
         # JSON text has no line breaks, and neither have the others.
-        self._socket.send("".join(f"{name}={value}\n" for name, value in fields.items()).encode("ascii"))
+        data = "".join(f"{name}={value}\n" for name, value in fields.items()).encode("ascii")
+        ready = select.poll()
+        ready.register(self._socket, select.POLLOUT)
+        if not ready.poll(TIMEOUT):
+            raise OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+        os.write(self._socket, data)
         return True
 
     def close(self) -> None:
         """Close the socket."""
-        self._socket.close()
+        os.close(self._socket)
 
 
 class File:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from hardening.launch import sinks
+from hardening.launch import abi, sinks
 
 RECORD: dict[str, Any] = {
     "version": 1,
@@ -91,7 +91,7 @@ def test_what_does_not_fit_on_the_disk_leaves_no_part_of_a_line(tmp_path: Path) 
     """A limit of the file size stands for a full disk: write(2) takes the part of a line that fits."""
     code = f"""
 import resource, signal
-from hardening.launch import sinks
+from hardening.launch import abi, sinks
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 sink = sinks.File({str(tmp_path / "r")!r})
 sink.write({RECORD!r})
@@ -179,11 +179,11 @@ def test_the_longest_record_fits_into_an_audit_message() -> None:
         "runtime": "ö" * 100,
     }
     text = sinks.audit_text(longest)
-    assert len(text) < sinks.AUDIT_MESSAGE_TEXT_MAX
+    assert len(text) < abi.AUDIT_MESSAGE_TEXT_MAX
     assert bytes.fromhex(text.partition("profiles=")[2].partition(" ")[0]).decode().rpartition(",+")[2].isdecimal()
     texts = dict.fromkeys(("setting", "reason", "ticket", "origin", "error"), "ü" * 200)
     excepted = sinks.audit_text({**longest, "profiles": [], "image": None, "event": "exception", **texts})
-    assert len(excepted) < sinks.AUDIT_MESSAGE_TEXT_MAX
+    assert len(excepted) < abi.AUDIT_MESSAGE_TEXT_MAX
 
 
 @pytest.mark.parametrize("word", ["plain", "", "a b", "it's", "$HOME", "ü", "a\nb", "--x=/y:z,1", "~"])
