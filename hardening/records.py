@@ -19,7 +19,7 @@ from typing import Any
 import attrs
 
 from hardening.errors import HardeningError
-from hardening.launch import sinks
+from hardening.launch import audit_text, journald, sinks
 from hardening.launch.record import UNSET
 
 Data = dict[str, Any]
@@ -77,7 +77,7 @@ def _texts(environment: Mapping[str, str], problems: list[str]) -> Iterator[tupl
     if shutil.which("journalctl", path=_PATH):
         yield (
             "journald",
-            _output("journalctl", "--output=json", "--all", "--no-pager", f"MESSAGE_ID={sinks.MESSAGE_ID}"),
+            _output("journalctl", "--output=json", "--all", "--no-pager", f"MESSAGE_ID={journald.MESSAGE_ID}"),
         )
     for place in sinks.locations(environment):
         for name in (sinks.OLD_FILE, sinks.FILE):
@@ -160,9 +160,9 @@ def _from_audit(line: str) -> Data | None:
     """The record of an audit message; None for one of another program. `ValueError` for a malformed one."""
     match = _AUDIT_LINE.search(line)
     fields = dict(part.partition("=")[::2] for part in match[7].split(" ")) if match else {}
-    if match is None or fields.get("virt") != sinks.AUDIT_WRITER:
+    if match is None or fields.get("virt") != audit_text.WRITER:
         return None
-    names = {there: here for here, there in sinks.AUDIT_NAMES.items()}
+    names = {there: here for here, there in audit_text.NAMES.items()}
     record: Data = {
         "time": f"{_utc(int(match[1])):%Y-%m-%dT%H:%M:%S}.{match[2].ljust(6, '0')}Z",
         "event": "refused" if fields.get("res") == "failed" else _EVENT_OF.get(fields.get("op", "")),
@@ -175,9 +175,9 @@ def _from_audit(line: str) -> Data | None:
     }
     for there, value in fields.items():
         name = names.get(there, there)
-        if name in sinks.AUDIT_TEXTS:
+        if name in audit_text.TEXTS:
             record[name] = _structured(name, _decoded(value))
-        elif name in sinks.AUDIT_PLAIN:
+        elif name in audit_text.PLAIN:
             record[name] = int(value) if name in _NUMBERS else float(value) if name == "seconds" else value
     if "id" not in record or record["event"] is None:
         raise ValueError("no record")

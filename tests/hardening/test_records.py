@@ -9,7 +9,7 @@ import pytest
 
 from hardening import records
 from hardening.errors import HardeningError
-from hardening.launch import sinks
+from hardening.launch import audit_text, sinks
 from tests.hardening.launch.test_sinks import RECORD
 
 STAMP = "type=VIRT_CONTROL msg=audit(1772353800.123:45): pid=7 uid=0 auid=1000 ses=4294967295 subj=unconfined msg='{}'"
@@ -39,7 +39,7 @@ def one(source: str, line: str) -> dict[str, Any]:
 )
 def test_what_goes_to_the_audit_system_comes_back(event: str, more: dict[str, Any], ending: str) -> None:
     wanted = {**RECORD, **more, "event": event}
-    record = one("audit", "node=host " + STAMP.format(sinks.audit_text(wanted)) + ending)
+    record = one("audit", "node=host " + STAMP.format(audit_text.audit_text(wanted)) + ending)
     assert record["time"] == "2026-03-01T08:30:00.123000Z"
     assert (record["loginuid"], record["session"], record["uid"], record["pid"]) == (1000, None, 0, 7)
     for name in ("event", "id", "gid", "terminal", "runtime", "command", "spec", "profiles", "enforced", *more):
@@ -111,7 +111,7 @@ def test_a_record_in_two_sinks_is_shown_once(tmp_path: Path) -> None:
 
 
 def test_a_file_of_either_kind(tmp_path: Path) -> None:
-    (tmp_path / "audit.log").write_text(STAMP.format(sinks.audit_text(RECORD)) + "\n")
+    (tmp_path / "audit.log").write_text(STAMP.format(audit_text.audit_text(RECORD)) + "\n")
     (tmp_path / "records.jsonl").write_text(json.dumps(RECORD) + "\n")
     for name in ("audit.log", "records.jsonl"):
         (record,) = records.read_file(tmp_path / name).records

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from hardening.launch import abi, sinks
+from hardening.launch import sinks
 
 RECORD: dict[str, Any] = {
     "version": 1,
@@ -91,7 +91,7 @@ def test_what_does_not_fit_on_the_disk_leaves_no_part_of_a_line(tmp_path: Path) 
     """A limit of the file size stands for a full disk: write(2) takes the part of a line that fits."""
     code = f"""
 import resource, signal
-from hardening.launch import abi, sinks
+from hardening.launch import sinks
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 sink = sinks.File({str(tmp_path / "r")!r})
 sink.write({RECORD!r})
@@ -134,60 +134,3 @@ def test_where_the_file_lies() -> None:
         assert explicit[1] == "/h/.local/state/hardening/records"
         assert explicit[-1] == "/r/hardening/records"
         assert next(iter(sinks.locations({"XDG_STATE_HOME": "/x"}))) == "/x/hardening/records"
-
-
-def test_the_journal_is_not_there_where_nobody_listens(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="No such file"):
-        sinks.Journal(str(tmp_path / "socket"))
-
-
-def test_an_audit_message() -> None:
-    text = sinks.audit_text(RECORD)
-    assert text.startswith('virt=hardening op=start vm="0123456789ab" gid=0 runtime="native" cmd=7368202D6320')
-    assert f'profiles="strict:{"cd" * 32},command%20line:-" enforced="seccomp,rootfs" exe=' in text
-    assert text.endswith("hostname=? addr=? terminal=pts/3 res=success")
-    assert "not-enforced" not in text
-    refused = sinks.audit_text({**RECORD, "event": "refused", "terminal": None, "error": "no"})
-    assert "op=start" in refused
-    assert refused.endswith(
-        'error="no" ' + text[text.index("exe=") :].replace("pts/3", "?").replace("success", "failed")
-    )
-    end = sinks.audit_text({**RECORD, "event": "end", "code": 137, "signal": 9, "result": "killed", "seconds": 0.5})
-    assert "op=stop" in end
-    assert "exit-code=137 sig=9 result=killed seconds=0.5" in end
-
-
-@pytest.mark.parametrize("text", ["plain", "a b", 'quote"', "it's", "tab\t", "line\nbreak", "ü", "\ud800", "\x7f", ""])
-def test_untrusted_texts_are_in_quotes_or_in_hexadecimal(text: str) -> None:
-    value = sinks.encode(text)
-    if value.startswith('"'):
-        assert value == f'"{text}"'
-        assert text.isascii()
-        assert not set(text) & set("\"' ")
-    else:
-        assert bytes.fromhex(value).decode() == text.encode("utf-8", "backslashreplace").decode()
-        assert value == value.upper()
-
-
-def test_the_longest_record_fits_into_an_audit_message() -> None:
-    profiles = [{"name": f"ü {number}", "sha256": "ab" * 32} for number in range(1000)]
-    longest = {
-        **RECORD,
-        "command": ["ü" * (sinks.Audit.longest // 2)],
-        "profiles": profiles,
-        "image": "é" * 200,
-        "runtime": "ö" * 100,
-    }
-    text = sinks.audit_text(longest)
-    assert len(text) < abi.AUDIT_MESSAGE_TEXT_MAX
-    assert bytes.fromhex(text.partition("profiles=")[2].partition(" ")[0]).decode().rpartition(",+")[2].isdecimal()
-    texts = dict.fromkeys(("setting", "reason", "ticket", "origin", "error"), "ü" * 200)
-    excepted = sinks.audit_text({**longest, "profiles": [], "image": None, "event": "exception", **texts})
-    assert len(excepted) < abi.AUDIT_MESSAGE_TEXT_MAX
-
-
-@pytest.mark.parametrize("word", ["plain", "", "a b", "it's", "$HOME", "ü", "a\nb", "--x=/y:z,1", "~"])
-def test_words_are_quoted_as_for_a_shell(word: str) -> None:
-    import shlex
-
-    assert shlex.split(sinks.quote(word)) == [word]

@@ -1,0 +1,77 @@
+"""A record as the text of an audit message, and the names that its fields have there (docs/reference/records.md)."""
+
+from __future__ import annotations
+
+import sys
+
+LONGEST = 1400  # bytes that the command, and the list of profiles, may have: all fits into a message in hexadecimal
+#: Who wrote a record, in the field where libvirt and others say what they are.
+WRITER = "hardening"
+OPERATIONS = {"launch": "start", "refused": "start", "exception": "exception", "end": "stop"}
+#: What of a record goes into an audit message, and its name there. Names that audit knows are shown by `ausearch -i` as
+#: what they mean.
+NAMES = {"command": "cmd", "code": "exit-code", "signal": "sig", "not_enforced": "not-enforced", "id": "vm"}
+PLAIN = ("gid", "spec", "result", "code", "signal", "seconds")
+TEXTS = (
+    *("id", "runtime", "command", "image", "profiles", "enforced", "partly", "not_enforced", "setting", "reason"),
+    *("ticket", "expires", "origin", "error"),
+)
+
+
+def audit_text(record: dict[str, object]) -> str:
+    """A record as the text of an audit message. The kernel adds pid, uid, auid and ses (and is to be believed)."""
+    event = str(record["event"])
+    fields = {"virt": WRITER, "op": OPERATIONS[event]}
+    for name, value in record.items():
+        if value in (None, [], ""):
+            continue
+        if name in PLAIN:
+            fields[NAMES.get(name, name)] = str(value)
+        elif name in TEXTS:
+            fields[NAMES.get(name, name)] = encode(_as_text(name, value))
+    fields |= {"exe": encode(sys.executable or "?"), "hostname": "?", "addr": "?"}
+    fields["terminal"] = str(record["terminal"] or "?")
+    fields["res"] = "failed" if event == "refused" else "success"
+    return " ".join(f"{name}={value}" for name, value in fields.items())
+
+
+def _as_text(name: str, value: object) -> str:
+    if not isinstance(value, list):
+        return str(value)
+    if name == "command":
+        return " ".join(map(quote, value))
+    if name == "profiles":
+        return _fitting([f"{escape(item['name'])}:{item['sha256'] or '-'}" for item in value])
+    return ",".join(map(escape, value))
+
+
+def _fitting(pairs: list[str]) -> str:
+    """The first of many profiles, and how many more there are: a message has an end. The digest of the specification
+    covers them all."""
+    kept: list[str] = []
+    size = 0
+    for pair in pairs:
+        size += len(pair.encode("utf-8", "backslashreplace")) + 1
+        if size > LONGEST:
+            return ",".join([*kept, f"+{len(pairs) - len(kept)}"])
+        kept.append(pair)
+    return ",".join(kept)
+
+
+def escape(name: str) -> str:
+    """A name in a list that commas divide, and without spaces, for which the list would be in hexadecimal."""
+    return name.replace("%", "%25").replace(",", "%2C").replace(" ", "%20")
+
+
+def quote(word: str) -> str:
+    """A word as the shell would read it, as shlex.quote(), which costs too much to import."""
+    if word and word.isascii() and all(char.isalnum() or char in "@%+=:,./-_" for char in word):
+        return word
+    return "'" + word.replace("'", "'\"'\"'") + "'"
+
+
+def encode(text: str) -> str:
+    """An untrusted text as the value of an audit field, as audit_encode_nv_string(3) has it: in quotes, or in hexadecimal
+    where it holds a quote, a space, or what is not printable ASCII."""
+    plain = text.isascii() and text.isprintable() and not any(char in text for char in "\"' ")
+    return f'"{text}"' if plain else text.encode("utf-8", "backslashreplace").hex().upper()
