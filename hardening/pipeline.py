@@ -11,7 +11,6 @@ import attrs
 from hardening.compose import Composition, in_order
 from hardening.errors import HardeningError, HostError, raise_all
 from hardening.findings import Finding, Severity
-from hardening.foreign import require_shape, strip
 from hardening.host import Host
 from hardening.mechanism import Context, Excess, Mechanism, Shortfall
 from hardening.plugins import Plugins
@@ -74,6 +73,8 @@ def tighten(
     ``origin`` is the directory where the configuration was found, ``bundle`` the one where it will be written. Raises
     `SpecError` for one with values of types that the specification does not give them, and `HostError` as `plan` does.
     """
+    from hardening.foreign import require_shape, strip
+
     require_shape(document)
     command = tuple(document.get("process", {}).get("args") or ())
     context = attrs.evolve(check(composition, host, command, bundle), origin=origin)

@@ -17,7 +17,7 @@ from hardening.mechanism import Check, Context, Excess, Mechanism, Option, Readi
 from hardening.schema import Say
 from hardening.source import Node
 from hardening.spec import Fragment
-from hardening_namespaces import facts, findings, spec, tighten
+from hardening_namespaces import facts, findings, spec
 from hardening_namespaces.host import check
 from hardening_namespaces.settings import NamespacesSettings, read
 
@@ -54,6 +54,8 @@ class Namespaces(Mechanism[NamespacesSettings]):
     def tighten(
         self, settings: NamespacesSettings, document: Mapping[str, Any], context: Context, fragment: Fragment
     ) -> Iterable[Excess]:
+        from hardening_namespaces import tighten  # no launch of a composition needs it
+
         return tighten.tighten(settings, document, context, fragment)
 
     def findings(self, settings: NamespacesSettings, context: Context) -> Iterable[Finding]:

@@ -15,7 +15,7 @@ from hardening.host import Host
 from hardening.inputs import Inputs, way
 from hardening.launch.command import ExternalRuntime, stage_command
 from hardening.runtime import LaunchRequest, Refusal, Runtime
-from hardening_oci import ignored, program
+from hardening_oci import program
 
 __all__ = ["Crun", "Runc"]
 
@@ -30,6 +30,8 @@ class _OciRuntime(Runtime):
         return program.version(found) if found is not None else None
 
     def check(self, document: Mapping[str, Any], host: Host) -> Sequence[Refusal]:
+        from hardening_oci import ignored  # no native launch needs it
+
         found = program.find(self.name)
         version = program.version(found) if found is not None else None
         return (

@@ -19,7 +19,6 @@ from hardening.source import Node
 from hardening.spec import Fragment
 from hardening_process import facts, findings, host, inputs, settings, spec
 from hardening_process.settings import ProcessSettings
-from hardening_process.tighten import tighten
 
 
 class Process(Mechanism[ProcessSettings]):
@@ -71,6 +70,8 @@ class Process(Mechanism[ProcessSettings]):
     def tighten(
         self, settings: ProcessSettings, document: Mapping[str, Any], context: Context, fragment: Fragment
     ) -> Iterable[Excess]:
+        from hardening_process.tighten import tighten  # no launch of a composition needs it
+
         return tighten(settings, document, context, fragment)
 
     def findings(self, settings: ProcessSettings, context: Context) -> Iterable[Finding]:

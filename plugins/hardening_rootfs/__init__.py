@@ -16,7 +16,7 @@ from hardening.mechanism import Check, Context, Excess, Mechanism, Option, Readi
 from hardening.schema import Family, Say, read_table
 from hardening.source import Node
 from hardening.spec import Fragment
-from hardening_rootfs import findings, inputs, spec, tighten, tmpfs, verify
+from hardening_rootfs import findings, inputs, spec, tmpfs
 from hardening_rootfs import host as facts
 from hardening_rootfs.settings import RootfsSettings
 
@@ -60,12 +60,16 @@ class Rootfs(Mechanism[RootfsSettings]):
     def tighten(
         self, settings: RootfsSettings, document: Mapping[str, Any], context: Context, fragment: Fragment
     ) -> Iterable[Excess]:
+        from hardening_rootfs import tighten  # no launch of a composition needs it
+
         return tighten.tighten(settings, document, context, fragment)
 
     def findings(self, settings: RootfsSettings, context: Context) -> Iterable[Finding]:
         return findings.findings(settings, context)
 
     def verify(self, settings: RootfsSettings, receipt: Mapping[str, Any]) -> Iterable[Check]:
+        from hardening_rootfs import verify
+
         return verify.verify(settings, receipt)
 
 

@@ -138,6 +138,10 @@ def _mapped(operation: Callable[[Any], M], diagram: Diagram[Any]) -> Diagram[M]:
 
 
 def _paired(operation: Callable[[Any, Any], M], one: Diagram[Any], other: Diagram[Any]) -> Diagram[M]:
+    if one.is_constant:
+        return _mapped(lambda value: operation(one.leaves[0], value), other)
+    if other.is_constant:
+        return _mapped(lambda value: operation(value, other.leaves[0]), one)
     builder: Builder[M] = Builder()
     branch = builder.branch
     known: dict[tuple[int, int], int] = {}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -18,7 +18,7 @@ from hardening.mechanism import Reading
 from hardening.schema import REQUIREMENT, REST, Family, Say, Schema, read_family, unknown_key
 from hardening.source import Node, Origin
 from hardening_capabilities import CapabilitiesSettings
-from hardening_seccomp import docker, groups, notes
+from hardening_seccomp import groups, notes
 from hardening_seccomp.actions import ALLOW, ENOSYS, Action, parse_action
 from hardening_seccomp.conditions import Entry, Partial, fill, join, partial
 from hardening_seccomp.diagrams import constant
@@ -36,6 +36,9 @@ from hardening_seccomp.settings import (
     read_comparison,
 )
 from hardening_seccomp.spec import is_stranger
+
+if TYPE_CHECKING:
+    from hardening_seccomp import docker
 
 KEYS = ("default", "allow", "deny", "log", "rules", "profile", "architectures", "flags", REQUIREMENT.name)
 _FLAGS = ("log", "spec-allow")
@@ -157,6 +160,8 @@ class TableReader:
         capabilities = self.reading.of(CapabilitiesSettings)
         facts = self.reading.host.of(SeccompFacts)
         held = frozenset(f"CAP_{name}" for name in capabilities.added) if capabilities is not None else frozenset()
+        from hardening_seccomp import docker  # few profiles name one
+
         target = docker.Target(facts.native, held, self.reading.host.kernel)
         self.profile = docker.read_file(path, target, origin=node.origin)
         self.reading.looked.extend(inputs.file(path, self.profile.digest))
