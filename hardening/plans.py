@@ -182,7 +182,7 @@ def reserve(words: Sequence[str]) -> Slot | None:
     """A new slot for a command line; None where none can be had, for which no reason stops a run."""
     try:
         base = state.directory() / plans.FOLDER
-        shelf = base / plans.key(words)
+        shelf = base / plans.key(words, os.environ)
         for path in (base, shelf):
             state.make(path)
             os.close(plans.own(str(path), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW))
@@ -277,7 +277,7 @@ def _write(slot: Path, seen: dict[str, dict[str, str]], plan: Mapping[str, objec
     """Write a plan under its name once it is whole. False where code may have changed since it was loaded."""
     code = seen.get("code", {}) | {item.argument: looks.look("code", item.argument) for item in _of_code()}
     started = _started()
-    if any(int(text.split()[2]) >= started for text in code.values() if " " in text):
+    if any(int(text.split()[1]) >= started for text in code.values() if " " in text):
         return False
     seen = seen | {"code": code}
     # What is most likely to differ is looked at first.

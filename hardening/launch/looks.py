@@ -58,13 +58,13 @@ def lines(argument: str) -> str:
 
 
 def code(path: str) -> str:
-    """A file that is too large or one of too many to be read: its inode, its size, and when it was changed last (ctime,
+    """A file that is too large or one of too many to be read: its inode, and when it was changed last (ctime,
     stat(2)). Every change of its content, its mode or its attributes sets that, and nobody can set it to what they like."""
     try:
         status = os.stat(path)
     except OSError as error:
         return _failure(error)
-    return f"{status.st_ino} {status.st_size} {status.st_ctime_ns}"
+    return f"{status.st_ino} {status.st_ctime_ns}"
 
 
 def entries(path: str) -> str:

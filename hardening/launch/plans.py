@@ -72,7 +72,7 @@ def _home(environment: Mapping[str, str]) -> str:
     return home.rstrip("/")
 
 
-def key(words: Sequence[str]) -> str:
+def key(words: Sequence[str], environment: Mapping[str, str]) -> str:
     """The name of what was typed and where: the words, the folder, the caller, the versions. Raises `OSError`."""
     mask = os.umask(0o077)
     os.umask(mask)
@@ -91,7 +91,7 @@ def key(words: Sequence[str]) -> str:
         mask,
         has_input(),
         # What changes how Python starts, and which modules it finds.
-        sorted(item for item in files.environment().items() if item[0].startswith("PYTHON")),
+        sorted(item for item in environment.items() if item[0].startswith("PYTHON")),
     )
     return sha256(repr(facts).encode("utf-8", "surrogateescape"))
 
@@ -102,11 +102,11 @@ def has_input() -> bool:
     return stat.S_ISFIFO(mode) or stat.S_ISREG(mode)
 
 
-def find(words: Sequence[str]) -> Found | None:
+def find(words: Sequence[str], environment: Mapping[str, str]) -> Found | None:
     """The plan for a command line, with its slot locked; None where there is none that counts."""
     opened: list[int] = []
     try:
-        place, name = state(files.environment(), os.geteuid()), key(words)
+        place, name = state(environment, os.geteuid()), key(words, environment)
         for step in (place, FOLDER, name):
             opened.append(own(step, _DIRECTORY, opened[-1] if opened else None))
         shelf = f"{place}/{FOLDER}/{name}"

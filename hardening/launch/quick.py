@@ -30,7 +30,8 @@ def main(program: str) -> int:
 
 
 def _run(program: str, words: list[str]) -> int:
-    found = plans.find(words) if COMPLETING not in files.environment() else None
+    environment = files.environment()
+    found = plans.find(words, environment) if COMPLETING not in environment else None
     if found is None:
         hand_over(program, words)
     if _has_to_tidy():

@@ -19,8 +19,8 @@ from hardening.launch.command import stage_command
 _FIND = """
 import sys
 sys.path += sys.argv.pop(1).split(":")
-from hardening.launch import plans
-found = plans.find(sys.argv[1:])
+from hardening.launch import files, plans
+found = plans.find(sys.argv[1:], files.environment())
 print("" if found is None else found.bundle.directory)
 """
 PROGRAM = Path(sys.executable).with_name("hardening")
