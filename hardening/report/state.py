@@ -47,15 +47,20 @@ def notes(
         if finding.severity is not Severity.NOTE and finding.rule != NOT_ENFORCED:
             place = finding.origin or finding.leaf
             yield f"{finding.severity}: {place}{': ' if place else ''}{finding.message}"
-    seen: set[str] = set()
+    covered: dict[str, list[str]] = {}
     for leaf, exception in composition.used_exceptions():
         line = f"exception: {exception.setting}: {exception.reason} ({_reference(exception.ticket)}{exception.origin})"
-        if line not in seen:
-            seen.add(line)
-            yield line if exception.setting == str(leaf) else f"{line} covers {leaf}"
+        covered.setdefault(line, []).extend([str(leaf)] if exception.setting != str(leaf) else [])
+    yield from (f"{line}{_covering(leaves)}" for line, leaves in covered.items())
     for found in composition.stack.shadowed:
         hidden = ", ".join(str(path) for path in found.shadows)
         yield f"shadowed: profile {found.name} is {found.path}, which hides {hidden}"
+
+
+def _covering(leaves: Sequence[str]) -> str:
+    """Which leaves the exception for a group permitted, in a few words."""
+    more = f" and {len(leaves) - 2} more" if len(leaves) > 3 else ""
+    return f" covers {', '.join(leaves[:2] if more else leaves)}{more}" if leaves else ""
 
 
 def _reference(ticket: str) -> str:

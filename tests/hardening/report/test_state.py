@@ -11,7 +11,7 @@ from hardening.findings import Finding, Severity
 from hardening.mechanism import Check, Shortfall
 from hardening.report import verification
 from hardening.report.state import enforcement, notes
-from tests.hardening.cli.samples import profile, session
+from tests.hardening.cli.samples import COLOURS, Box, profile, session
 
 
 @pytest.mark.parametrize(
@@ -53,6 +53,26 @@ def test_notes_are_one_line_each_and_not_repeated(tmp_path: Path) -> None:
         "error: about everything",
         f"exception: box.size: why (T, {tmp_path}/more.toml:2)",
     ]
+
+
+@pytest.mark.parametrize(
+    ("colours", "covers"),
+    [
+        (["red"], "box.colours.red"),
+        (["amber", "blue", "red"], "box.colours.amber, box.colours.blue, box.colours.red"),
+        (["amber", "blue", "green", "red"], "box.colours.amber, box.colours.blue and 2 more"),
+    ],
+)
+def test_an_exception_for_a_group_says_what_it_covers(
+    colours: list[str], covers: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    members = tuple(f"colours.{colour}" for colour in COLOURS)
+    monkeypatch.setattr(Box, "expand", lambda self, name: members if name == "@all" else (name,))
+    profile(tmp_path, "default", "[box]\ncolours = []\n")
+    profile(tmp_path, "more", "extends = 'default'\n[[exceptions]]\nsetting = 'box.@all'\nreason = 'why'\n"
+            f"[box]\ncolours.add = {colours}\n")  # fmt: skip
+    composition = session(tmp_path).compose(Request(("more",)))
+    assert list(notes(composition)) == [f"exception: box.@all: why ({tmp_path}/more.toml:2) covers {covers}"]
 
 
 def test_a_check_of_what_a_best_effort_mechanism_lacks_is_no_failure(tmp_path: Path) -> None:
