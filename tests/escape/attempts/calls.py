@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.escape.attacks import calls
+from tests.escape.attacks import calls, terminal
 from tests.escape.attempt import Attempt, Profiled, allow, hold
 from tests.escape.attempts.common import HOST_PIDS, HOST_USER, INITIAL, TRACED
 
@@ -63,6 +63,9 @@ ATTEMPTS = (
             refused={"rootless": INITIAL}),
     Attempt("fanotify", "fanotify_init(2)", "watching what others do with files", "`seccomp.fanotify_init`",
             Profiled(calls.fanotify, allow("fanotify_init"))),
+    Attempt("line discipline", "CVE-2017-2636", "old code of the kernel behind a terminal of the attacker's own",
+            "`seccomp.ioctl`: the guard on its request",
+            Profiled(terminal.line_discipline, allow("ioctl"))),
     Attempt("modify_ldt", "modify_ldt(2)", "descriptor tables of the processor", "`seccomp.modify_ldt`",
             Profiled(calls.local_descriptors, allow("modify_ldt"))),
     Attempt("personality", "personality(2)", "programs without address randomisation", "`seccomp.personality`",
