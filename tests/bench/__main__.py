@@ -37,8 +37,9 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="hardening-bench-", dir="/var/tmp"))
     folder.chmod(0o755)
     try:
-        user = None if asked.alone and os.geteuid() == 0 else _user(asked.program)
-        result = Bench(folder, asked.program, user, TINY if asked.tiny else Size()).measured()
+        program = asked.program.absolute()
+        user = None if asked.alone and os.geteuid() == 0 else _user(program)
+        result = Bench(folder, program, user, TINY if asked.tiny else Size()).measured()
     finally:
         shutil.rmtree(folder)
     # What is shown is what was kept: keys are text, tuples are lists.

@@ -150,6 +150,7 @@ class Bench:
         found = {}
         for contender in place.contenders(*TRUE):
             if contender.name in (LAUNCH, RUN, FIRST):
+                contender.seconds(self.folder / "errors")  # only what is fresh each time has not been run before
                 runs = [
                     steps.traced(contender.argv, self._anew(contender, number), self.folder)
                     for number in range(self.size.repeats)
@@ -172,9 +173,12 @@ class Bench:
         )
         run = (python, "-m", "hardening", "run", "--dry-run", "-q", "--rootfs", str(place.folder / "root"), "--", *TRUE)
         return {
-            "launch stage": steps.imports(stage, place.environment, depth=3),
-            "hardening run --dry-run": steps.imports(run, place.environment),
+            "launch stage": self._import_times(stage, place, depth=3),
+            "hardening run --dry-run": self._import_times(run, place, depth=1),
         }
+
+    def _import_times(self, argv: tuple[str, ...], place: Place, depth: int) -> dict[str, float]:
+        return steps.quickest([steps.imports(argv, place.environment, depth) for _ in range(self.size.repeats)])
 
     def _paths(self, python: str) -> str:
         code = (

@@ -65,12 +65,19 @@ def profile(runs: Sequence[Sequence[tuple[str, float]]]) -> list[tuple[str, floa
     return [(label, median(run[index][1] for run in alike)) for index, label in enumerate(labels)]
 
 
-def imports(argv: Sequence[str], environment: Mapping[str, str], depth: int = 1) -> dict[str, float]:
+def imports(argv: Sequence[str], environment: Mapping[str, str], depth: int) -> dict[str, float]:
     """Milliseconds that a Python program spends in importing, by package: the first ``depth`` parts of modules' names. The
     interpreter is the first word of ``argv``."""
     command = [argv[0], "-X", "importtime", *argv[1:]]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd="/")
     return import_times(done.stderr.splitlines(), depth)
+
+
+def quickest(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The least that each package took in any run, the longest first: what is more than that was the machine's."""
+    names = {name for run in runs for name in run}
+    least = {name: min(run[name] for run in runs if name in run) for name in names}
+    return dict(sorted(least.items(), key=lambda item: (-item[1], item[0])))
 
 
 def import_times(lines: Sequence[str], depth: int = 1) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.bench.steps import import_times, profile, steps
+from tests.bench.steps import import_times, profile, quickest, steps
 
 TRACE = """\
 10 100.000000 execve("/usr/bin/hardening", ["hardening", "launch", "b"], 0x7ffd /* 33 vars */) = 0
@@ -47,3 +47,11 @@ def test_imports_are_summed_by_package() -> None:
     ]
     assert import_times(lines) == {"click": 3.0, "attr": 2.0}
     assert import_times(lines, depth=2) == {"click.core": 3.0, "attr": 1.5, "attr._make": 0.5}
+
+
+def test_the_least_of_several_runs() -> None:
+    assert quickest([{"attr": 3.0, "click": 1.0}, {"attr": 2.0, "click": 4.0, "rich": 5.0}]) == {
+        "rich": 5.0,
+        "attr": 2.0,
+        "click": 1.0,
+    }

@@ -1,0 +1,18 @@
+"""What a result says of its machine."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from pathlib import Path
+
+from tests.bench.machine import described
+
+
+def test_the_machine_its_kernel_and_every_version_are_named() -> None:
+    found = described(Path(sys.executable).with_name("hardening"))
+    assert found["kernel"] == platform.release()
+    assert found["Python"] == platform.python_version()
+    assert int(found["cores"]) >= 1
+    for name in ("hardening", "crun", "runc", "bubblewrap", "podman", "busybox"):
+        assert found[name][0].isdigit(), name
