@@ -40,14 +40,30 @@ class Channel:
         text = data.decode("utf-8", "surrogateescape")
         return (text.split("\0") if data else []), (rights[0] if rights else None)
 
-    def expect(self, word: str) -> None:
-        """Wait for one word. Ends this process when the other end is gone: without it nothing may run."""
+    def expect(self, word: str) -> list[str]:
+        """Wait for one message: its fields. Ends this process when the other end is gone: without it nothing may run."""
         try:
             message, _ = self.receive()
         except ConnectionError:
             message = []
-        if message != [word]:
+        if message[:1] != [word]:
             os._exit(1)
+        return message[1:]
+
+    def send_bytes(self, data: bytes) -> None:
+        """Send what is larger than a message; the other end knows how much it is."""
+        for at in range(0, len(data), MAX_MESSAGE):
+            kernel.sendmsg(self._fd, data[at : at + MAX_MESSAGE])
+
+    def receive_bytes(self, size: int) -> bytes:
+        """What `send_bytes` sends. Ends this process when the other end is gone."""
+        data = b""
+        while len(data) < size:
+            part, _ = kernel.recvmsg(self._fd, MAX_MESSAGE, 0)
+            if not part:
+                os._exit(1)
+            data += part
+        return data
 
     def is_open(self) -> bool:
         """Whether the other end still exists, asked with a read(2) that does not wait."""

@@ -12,6 +12,7 @@ from hardening.launch.frozen import Frozen
 # standard library.
 START = (
     "import sys; sys.path += sys.argv.pop(1).split(':');"
+    "from hardening.launch.compiled import use; use();"
     "from hardening.launch.main import main; import posix; posix._exit(main())"
 )
 

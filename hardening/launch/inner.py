@@ -1,172 +1,38 @@
-"""The processes between the launch stage and the command.
+"""The process that becomes the command: it builds the root, gives up its privileges and executes.
 
-`only` is the process that becomes the command: it makes the namespaces, builds the root, gives up its privileges and
-executes. Where namespaces are joined or clocks set it takes two: `first` does that, and starts the `second`, which becomes
-the command. The order of the steps is what keeps a container from reaching the launcher; comments say where.
+The order of the steps is what keeps a container from reaching the launcher; comments say where.
 """
 
 from __future__ import annotations
 
 import fcntl
-import sys
 
-from hardening.errors import EXIT_LAUNCHER, HardeningError, LaunchError
-from hardening.launch import abi, devices, failure, files, identity, kernel, lookup, mounts
+from hardening.errors import LaunchError
+from hardening.launch import abi, devices, files, identity, kernel, lookup, mounts
 from hardening.launch.failure import Step
-from hardening.launch.frozen import Frozen
-from hardening.launch.plan import Plan
 from hardening.launch.signals import signal
-from hardening.launch.sources import Sources, open_sources
+from hardening.launch.sources import Sources, make_slave
 from hardening.launch.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from hardening.launch.channel import Channel
-    from hardening.launch.joins import Joins
+    from hardening.launch.plan import Plan
+    from hardening.launch.starting import Setup
 
 DEFAULT_UMASK = 0o022
-
-
-class Setup(Frozen):
-    """What the launch stage prepared. ``sources`` None: they are opened inside the user namespace. ``joined`` None: nothing.
-
-    ``writers`` are pairs of a standard descriptor and the pipe that takes its place.
-    """
-
-    plan: Plan
-    bundle: str
-    program: bytes
-    sources: Sources | None
-    joined: Joins | None
-    keep_stdin: bool
-    signal_mask: frozenset[int]
-    writers: tuple[tuple[int, int], ...] = ()
-
-
-def run(step: Callable[[Setup, Channel], None], setup: Setup, channel: Channel) -> None:
-    """Run `only`, `first` or `second` to its end, and report an error. Does not return."""
-    code = EXIT_LAUNCHER
-    try:
-        step(setup, channel)
-        code = 0
-    except LaunchError as error:
-        failure.report(channel, error)
-    except (OSError, HardeningError, MemoryError) as error:
-        failure.report(channel, LaunchError(f"the launch failed: {error}"))
-    finally:
-        # Whatever happened: this copy of the launch stage must not go on as if it were the stage.
-        kind, defect, trace = sys.exc_info()
-        if kind is not None and defect is not None:
-            sys.excepthook(kind, defect, trace)
-        os._exit(code)
-
-
-def start(setup: Setup, near: Channel, far: Channel) -> int:
-    """Start `only` or `first` with the ``far`` end of the channel: its pid."""
-    plan = setup.plan
-    alone = is_enough(plan)
-    user = alone and plan.creates("user")
-    flags = (abi.CLONE_NEWUSER if user else 0) | (abi.CLONE_NEWPID if alone and plan.creates("pid") else 0)
-    with Step("make the user namespace" if user else "start a process", "/linux/namespaces"):
-        pid = kernel.clone(flags)
-    if pid == 0:
-        near.close()
-        run(only if alone else first, setup, far)
-    far.close()
-    return pid
-
-
-def is_enough(plan: Plan) -> bool:
-    """Whether one process will do: neither a joined process namespace nor a new time namespace takes who enters it."""
-    return not plan.creates("time") and not any(namespace.path for namespace in plan.namespaces)
-
-
-def only(setup: Setup, channel: Channel) -> None:
-    """Make the namespaces and become the command. This process is in the new user and process namespaces already."""
-    kernel.prctl(abi.PR_SET_PDEATHSIG, signal.SIGKILL)
-    channel.expect("mapped")
-    sources, may_set_groups = _make_namespaces(setup)
-    second(setup, channel, sources, may_set_groups=may_set_groups)
-
-
-def first(setup: Setup, channel: Channel) -> None:
-    """Make or join the namespaces, then start `second` as a child of the launch stage."""
-    plan = setup.plan
-    kernel.prctl(abi.PR_SET_PDEATHSIG, signal.SIGKILL)
-    made = setup.joined.enter_as_caller(plan) if setup.joined is not None else {}
-    if plan.creates("user"):
-        with Step("make the user namespace", "/linux/namespaces"):
-            kernel.unshare(abi.CLONE_NEWUSER)
-    channel.send("entered")
-    channel.expect("mapped")
-    sources, may_set_groups = _make_namespaces(setup)
-    sources.trees.update(made)
-    pid = plan.namespace("pid")
-    flags = abi.CLONE_PARENT | (abi.CLONE_NEWPID if pid is not None and not pid.path else 0)
-    with Step("start the container's first process", pid.pointer if pid else ""):
-        child = kernel.clone(flags)
-    if child == 0:
-        run(lambda given, end: second(given, end, sources, may_set_groups=may_set_groups), setup, channel)
-    channel.send("child", str(child))
-
-
-def _make_namespaces(setup: Setup) -> tuple[Sources, bool]:
-    """Enter what a joined user namespace owns, and make the namespaces: the sources, and whether groups can be set."""
-    plan = setup.plan
-    if plan.process.oom_score_adj is not None:
-        # Before anything makes this process non-dumpable: its files in /proc belong to root then.
-        with Step("set the OOM score", "/process/oomScoreAdj", "lowering it needs CAP_SYS_RESOURCE"):
-            files.write("/proc/self/oom_score_adj", str(plan.process.oom_score_adj))
-    if setup.joined is not None:
-        # A joined user namespace gives its owner rights over this process, and a joined process namespace shows `second`
-        # to those that live in it. Not dumpable, neither can be traced with these rights: only by those who have
-        # CAP_SYS_PTRACE in the caller's user namespace.
-        kernel.prctl(abi.PR_SET_DUMPABLE, 0)
-        setup.joined.enter_owned()
-    may_set_groups = plan.namespace("user") is None or files.read("/proc/self/setgroups").strip() == "allow"
-    _unshare(plan)
-    sources = setup.sources
-    if sources is None:
-        # Still with the caller's ids on files, so that whatever the caller can reach can be mounted.
-        with Step("leave the host's mount propagation", "/linux/namespaces"):
-            _make_slave()
-        try:
-            sources = open_sources(plan, setup.bundle)
-        except PermissionError as error:
-            raise LaunchError("the kernel does not let this process clone mounts", hint=kernel.remedy(1)) from error
-    return sources, may_set_groups
-
-
-def _unshare(plan: Plan) -> None:
-    flags = 0
-    for namespace in plan.namespaces:
-        if not namespace.path and namespace.kind not in ("pid", "user", "ipc"):
-            flags |= namespace.flag
-    with Step("make the namespaces", "/linux/namespaces"):
-        kernel.unshare(flags)
-    if plan.time_offsets:
-        with Step("set the clocks of the time namespace", "/linux/timeOffsets"):
-            lines = [f"{clock} {seconds} {nanoseconds}\n" for clock, seconds, nanoseconds in plan.time_offsets]
-            files.write("/proc/self/timens_offsets", "".join(lines))
-
-
-def _make_slave() -> None:
-    place = os.open("/", os.O_PATH | os.O_CLOEXEC)
-    kernel.mount_setattr(place, propagation=abi.MS_SLAVE, recursive=True)
-    os.close(place)
 
 
 def second(setup: Setup, channel: Channel, sources: Sources, *, may_set_groups: bool) -> None:
     """Become the command."""
     plan, process = setup.plan, setup.plan.process
-    channel.expect("begin")  # the launch stage knows this process now, and traces it if it was asked to
+    # The launch stage knows this process now, traces it if it was asked to, and has checked the filter.
+    program = channel.receive_bytes(int(channel.expect("begin")[0]))
     kernel.prctl(abi.PR_SET_DUMPABLE, 0)
     os.umask(0)
     os.setsid()
     with Step("leave the host's mount propagation"):
-        _make_slave()
+        make_slave()
     label = identity.open_selinux_label(process.selinux_label)
     stdin = None if setup.keep_stdin or process.terminal else _open_null()
     if plan.namespace("user") is not None:
@@ -184,7 +50,7 @@ def second(setup: Setup, channel: Channel, sources: Sources, *, may_set_groups: 
         # A descriptor of the host that slipped through as a working directory shows as unreachable (CVE-2024-21626).
         if not os.getcwd().startswith("/"):
             raise LaunchError(f"{process.cwd} lies outside of the container's root", origin="config.json:/process/cwd")
-    _give_up(setup, channel, label, may_set_groups=may_set_groups)
+    _give_up(setup, channel, label, program, may_set_groups=may_set_groups)
 
 
 def _configure(plan: Plan) -> None:
@@ -246,7 +112,7 @@ def _connect(stdin: int | None, slave: int | None, writers: tuple[tuple[int, int
                 os.dup2(slave, number)
 
 
-def _give_up(setup: Setup, channel: Channel, label: int | None, *, may_set_groups: bool) -> None:
+def _give_up(setup: Setup, channel: Channel, label: int | None, program: bytes, *, may_set_groups: bool) -> None:
     """From here on privileges only go down. Ends in execve(2)."""
     plan, process = setup.plan, setup.plan.process
     path = lookup.find_command(process)
@@ -257,7 +123,7 @@ def _give_up(setup: Setup, channel: Channel, label: int | None, *, may_set_group
     if not process.no_new_privileges:
         # Without no_new_privs the kernel takes a filter from the privileged only, so it must come first; what follows
         # has to pass it, as under other runtimes.
-        identity.load_filter(plan, setup.program)
+        identity.load_filter(plan, program)
     identity.drop_bounding(process.capabilities)
     identity.become_user(process, may_set_groups=may_set_groups, umask=umask)
     # The last change of credentials has cleared the parent-death signal. Should the parent have died before this, its
@@ -272,7 +138,7 @@ def _give_up(setup: Setup, channel: Channel, label: int | None, *, may_set_group
         # While there is no filter yet that may keep this process from saying why.
         lookup.check_access(path)
         kernel.prctl(abi.PR_SET_NO_NEW_PRIVS, 1)
-        identity.load_filter(plan, setup.program)
+        identity.load_filter(plan, program)
     lookup.execute(path, process)
 
 

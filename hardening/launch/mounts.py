@@ -11,7 +11,6 @@ import errno
 
 from hardening.errors import LaunchError
 from hardening.launch import abi, files, kernel
-from hardening.launch.cgroup_view import mount_cgroups
 from hardening.launch.failure import Step
 from hardening.launch.system import os
 
@@ -136,6 +135,8 @@ def mount_all(root: Root, plan: Plan, sources: Sources) -> None:
             if mount.kind == "bind":
                 _mount_bind(root, mount, sources.trees.pop(mount.pointer))
             elif mount.kind in ("cgroup", "cgroup2"):
+                from hardening.launch.cgroup_view import mount_cgroups
+
                 mount_cgroups(root, mount)
             else:
                 _mount_new(root, mount, sources.trees.pop(mount.pointer, None))

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from hardening.errors import LaunchError
-from hardening.launch import abi, config, files, inner, kernel, sources
+from hardening.launch import abi, config, files, kernel, sources, starting
 from hardening.launch.bundle import Bundle, load_filter
-from hardening.launch.cgroups import Cgroup, limits, remove_left
 from hardening.launch.channel import Channel, pair
 from hardening.launch.failure import Step, from_message
 from hardening.launch.frozen import Frozen
-from hardening.launch.guard import Guard
 from hardening.launch.plan import Plan
-from hardening.launch.setup import NativeSupervisor
 from hardening.launch.signals import signal
 from hardening.launch.supervise import TERMINAL_USE, block_signals, kill_orphans, stand_between
 from hardening.launch.system import os
@@ -21,7 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from hardening.launch import joins
+    from hardening.launch.cgroups import Cgroup
+    from hardening.launch.guard import Guard
     from hardening.launch.record import Recorder
+    from hardening.launch.setup import NativeSupervisor
     from hardening.launch.watchers import Watcher
 
 
@@ -41,19 +41,22 @@ class Options(Frozen):
 def run(bundle: Bundle, options: Options) -> int:
     """Run the bundle's command to its end: its exit code. `LaunchError` when it never ran; nothing is left then."""
     plan = config.read(bundle.document, files.join(bundle.directory, "config.json"))
-    program = load_filter(bundle, plan)
     _check_host(plan)
     mask = block_signals()
     with_group = plan.resources is not None or bool(plan.cgroups_path)
     # Without a group, a bundle to be removed and an entry among the containers there is nothing that does not die with it.
-    guard = Guard(lambda words: _clean(words, options.clean)) if with_group or options.clean is not None else None
-    group = Cgroup(guard.tell if guard is not None else None)
+    guard = _stand_guard(options.clean) if with_group or options.clean is not None else None
+    group = None
     try:
         if with_group:
+            from hardening.launch.cgroups import Cgroup, limits
+
+            group = Cgroup(guard.tell if guard is not None else None)
             group.create(plan.cgroups_path or f"hardening-{os.getpid()}", plan.resources, limits(plan.resources))
-        return _Run(bundle.directory, plan, program, group, options, mask, guard).run()
+        return _Run(bundle, plan, group, options, mask, guard).run()
     finally:
-        group.remove()
+        if group is not None:
+            group.remove()
         if options.clean is not None:
             options.clean(False)
         if guard is not None:
@@ -61,11 +64,20 @@ def run(bundle: Bundle, options: Options) -> int:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
+def _stand_guard(clean: Callable[[bool], None] | None) -> Guard:
+    from hardening.launch.guard import Guard
+
+    return Guard(lambda words: _clean(words, clean))
+
+
 def _clean(words: Iterator[str], then: Callable[[bool], None] | None) -> None:
     """What the guard does after a stage that was killed."""
     heard = list(words)
     try:
-        remove_left(heard)
+        if heard:
+            from hardening.launch.cgroups import remove_left
+
+            remove_left(heard)
     finally:
         if then is not None:
             then(True)
@@ -105,18 +117,17 @@ class _Run:
 
     def __init__(
         self,
-        directory: str,
+        bundle: Bundle,
         plan: Plan,
-        program: bytes,
-        group: Cgroup,
+        group: Cgroup | None,
         options: Options,
         mask: frozenset[int],
         guard: Guard | None,
     ) -> None:
         self._guard = guard
-        self._directory = directory
+        self._bundle = bundle
+        self._directory = bundle.directory
         self._plan = plan
-        self._program = program
         self._group = group
         self._options = options
         self._mask = mask
@@ -132,14 +143,16 @@ class _Run:
         finally:
             if trees is not None:
                 trees.close()
+        # From here on the process makes its namespaces and mounts, while this one prepares what it will need of it.
+        from hardening.launch.setup import NativeSupervisor
+
         signals = kernel.signalfd(signal.valid_signals() - TERMINAL_USE)
         supervisor = NativeSupervisor(self._plan, channel, pid, signals, keep_stdin=self._options.keep_stdin)
         supervisor.copies = self._copies
         supervisor.watcher = self._options.watcher
         supervisor.on_release = self._options.recorder.launched
         try:
-            self._trace(supervisor)
-            channel.send("begin")
+            self._begin(supervisor, channel)
             code = supervisor.run()
             self._options.recorder.waited(supervisor.status)
             return code
@@ -149,6 +162,18 @@ class _Run:
                 kill_orphans(spare=self._guard.pid if self._guard is not None else 0)
             if not supervisor.executed:
                 self._remove_mount_points(supervisor.made)
+
+    def _begin(self, supervisor: NativeSupervisor, channel: Channel) -> None:
+        """Let the process go on to its mounts once its filter is checked. An error is its end."""
+        try:
+            self._trace(supervisor)
+            program = load_filter(self._bundle, self._plan)
+            channel.send("begin", str(len(program)))
+            channel.send_bytes(program)
+        except (OSError, LaunchError):
+            supervisor.send_signal(signal.SIGKILL)
+            os.waitpid(supervisor.pid, 0)
+            raise
 
     def _protect_terminal(self) -> None:
         """Put pipes between the command and the caller's terminal, unless the container has one of its own."""
@@ -177,26 +202,26 @@ class _Run:
             kernel.prctl(abi.PR_SET_CHILD_SUBREAPER, 1)
         joined = self._open_joined()
         try:
-            setup = inner.Setup(
+            setup = starting.Setup(
                 plan=self._plan,
                 bundle=self._directory,
-                program=self._program,
                 sources=trees,
                 joined=joined,
                 keep_stdin=self._options.keep_stdin,
                 signal_mask=self._mask,
                 writers=tuple(self._writers.items()),
             )
-            pid = inner.start(setup, channel, far_end)
+            pid = starting.start(setup, channel, far_end)
         finally:
             if joined is not None:
                 joined.close()
         for writer in self._writers.values():
             os.close(writer)
         try:
-            with Step("move the container into its cgroup", "/linux/cgroupsPath"):
-                self._group.enter(pid)
-            alone = inner.is_enough(self._plan)
+            if self._group is not None:
+                with Step("move the container into its cgroup", "/linux/cgroupsPath"):
+                    self._group.enter(pid)
+            alone = starting.is_enough(self._plan)
             if not alone:
                 _answer(channel, "entered")
             self._prepare_ids(pid, trees)

@@ -119,3 +119,10 @@ def map_ids(plan: Plan, sources: Sources, own: int | None) -> None:
             )
         if fd is not None and fd != own:
             os.close(fd)
+
+
+def make_slave() -> None:
+    """Let nothing that is mounted from now on reach the mount namespace that this one was copied from."""
+    place = os.open("/", os.O_PATH | os.O_CLOEXEC)
+    kernel.mount_setattr(place, propagation=abi.MS_SLAVE, recursive=True)
+    os.close(place)

@@ -1,0 +1,101 @@
+"""Imports of the stage's own modules straight from their compiled files.
+
+The import system searches each entry of `sys.path` for each module, in Python, which takes longer than loading what it
+finds. Here the place is known: the file that it has compiled itself, beside the source, under the same conditions (PEP 552:
+the interpreter's magic number, and time and size of the source). Whatever is not as expected is left to the import system.
+"""
+
+from __future__ import annotations
+
+import marshal
+import sys
+
+from hardening.launch.system import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from types import CodeType, ModuleType
+    from typing import Any
+
+PACKAGES = ("hardening", "hardening.launch")
+HEADER = 16  # bytes before the code: magic number, flags, and the source's time and size
+CHUNK = 1 << 20
+
+
+class Compiled:
+    """A finder, and loader of one module (importlib.abc.MetaPathFinder, Loader)."""
+
+    def __init__(self, places: dict[str, str], spec_type: Any, magic: bytes, tag: str) -> None:
+        self._places = places  # package -> directory
+        self._spec_type = spec_type
+        self._magic = magic
+        self._tag = tag
+        self._codes: dict[str, CodeType] = {}
+        self._kept: dict[str, tuple[str, bytes]] = {}
+
+    def find_spec(self, name: str, _path: object = None, _target: object = None) -> Any:
+        """The spec of a module, None where the import system is to find it."""
+        found = self._kept.pop(name, None) or self._find(name)
+        if found is None:
+            return None
+        source, data = found
+        self._codes[name] = marshal.loads(memoryview(data)[HEADER:])  # noqa: S302 - what the import system does
+        spec = self._spec_type(name, self, origin=source)
+        spec.has_location = True
+        return spec
+
+    def keep(self, name: str) -> bool:
+        """Read a module that will be imported where its file is out of reach; whether it is there."""
+        found = self._find(name)
+        if found is not None:
+            self._kept[name] = found
+        return found is not None
+
+    def _find(self, name: str) -> tuple[str, bytes] | None:
+        """The source of a module, and what its compiled file holds."""
+        package, _, stem = name.rpartition(".")
+        directory = self._places.get(package)
+        if directory is None:
+            return None
+        source = f"{directory}/{stem}.py"
+        try:
+            status = os.stat(source)
+            fd = os.open(f"{directory}/__pycache__/{stem}.{self._tag}.pyc", os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                data = os.read(fd, CHUNK)
+            finally:
+                os.close(fd)
+        except OSError:
+            return None
+        stamp = b"".join(
+            (number & 0xFFFFFFFF).to_bytes(4, "little") for number in (0, int(status.st_mtime), status.st_size)
+        )
+        return (source, data) if data[:HEADER] == self._magic + stamp and len(data) < CHUNK else None
+
+    def create_module(self, _spec: object) -> None:
+        """Leave it to the import system to make an ordinary module."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Run the module's code in it."""
+        exec(self._codes.pop(module.__name__), module.__dict__)  # noqa: S102 - this is importing
+
+
+def use() -> None:
+    """Find the modules of `hardening` and `hardening.launch` that are imported from now on this way."""
+    import _frozen_importlib
+    import _frozen_importlib_external
+
+    tag = sys.implementation.cache_tag
+    places = {name: sys.modules[name].__path__[0] for name in PACKAGES}
+    if tag is not None and sys.pycache_prefix is None:
+        found = Compiled(places, _frozen_importlib.ModuleSpec, _frozen_importlib_external.MAGIC_NUMBER, tag)
+        sys.meta_path.insert(0, found)
+
+
+def read_ahead(names: Iterable[str]) -> None:
+    """Make sure that modules can be imported from now on without their files: read, or else imported already."""
+    finder = next((found for found in sys.meta_path if isinstance(found, Compiled)), None)
+    for name in names:
+        if name not in sys.modules and (finder is None or not finder.keep(name)):
+            __import__(name)

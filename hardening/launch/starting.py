@@ -1,0 +1,158 @@
+"""Starting the process that becomes the command: `only` makes the namespaces and goes on as `hardening.launch.inner`.
+
+Where namespaces are joined or clocks set it takes two: `first` does that, and starts the second one, which becomes the
+command.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from hardening.errors import EXIT_LAUNCHER, HardeningError, LaunchError
+from hardening.launch import abi, compiled, failure, files, kernel
+from hardening.launch.failure import Step
+from hardening.launch.frozen import Frozen
+from hardening.launch.plan import Plan
+from hardening.launch.signals import signal
+from hardening.launch.sources import Sources, make_slave, open_sources
+from hardening.launch.system import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hardening.launch.channel import Channel
+    from hardening.launch.joins import Joins
+
+# What only the process that becomes the command runs, on every launch.
+ITS_OWN = ("inner", "mounts", "devices", "identity", "lookup")
+
+
+class Setup(Frozen):
+    """What the launch stage prepared. ``sources`` None: they are opened inside the user namespace. ``joined`` None: nothing.
+
+    ``writers`` are pairs of a standard descriptor and the pipe that takes its place.
+    """
+
+    plan: Plan
+    bundle: str
+    sources: Sources | None
+    joined: Joins | None
+    keep_stdin: bool
+    signal_mask: frozenset[int]
+    writers: tuple[tuple[int, int], ...] = ()
+
+
+def run(step: Callable[[Setup, Channel], None], setup: Setup, channel: Channel) -> None:
+    """Run `only`, `first` or `inner.second` to its end, and report an error. Does not return."""
+    code = EXIT_LAUNCHER
+    try:
+        step(setup, channel)
+        code = 0
+    except LaunchError as error:
+        failure.report(channel, error)
+    except (OSError, HardeningError, MemoryError) as error:
+        failure.report(channel, LaunchError(f"the launch failed: {error}"))
+    finally:
+        # Whatever happened: this copy of the launch stage must not go on as if it were the stage.
+        kind, defect, trace = sys.exc_info()
+        if kind is not None and defect is not None:
+            sys.excepthook(kind, defect, trace)
+        os._exit(code)
+
+
+def start(setup: Setup, near: Channel, far: Channel) -> int:
+    """Start `only` or `first` with the ``far`` end of the channel: its pid."""
+    plan = setup.plan
+    alone = is_enough(plan)
+    # In a user namespace the files of the launcher may be out of reach; so this is read now, and loaded over there, while
+    # the launch stage goes on.
+    views = ("cgroup_view", "cgroups") if any(mount.kind.startswith("cgroup") for mount in plan.mounts) else ()
+    compiled.read_ahead(f"hardening.launch.{name}" for name in (*ITS_OWN, *views))
+    user = alone and plan.creates("user")
+    flags = (abi.CLONE_NEWUSER if user else 0) | (abi.CLONE_NEWPID if alone and plan.creates("pid") else 0)
+    with Step("make the user namespace" if user else "start a process", "/linux/namespaces"):
+        pid = kernel.clone(flags)
+    if pid == 0:
+        near.close()
+        run(only if alone else first, setup, far)
+    far.close()
+    return pid
+
+
+def is_enough(plan: Plan) -> bool:
+    """Whether one process will do: neither a joined process namespace nor a new time namespace takes who enters it."""
+    return not plan.creates("time") and not any(namespace.path for namespace in plan.namespaces)
+
+
+def only(setup: Setup, channel: Channel) -> None:
+    """Make the namespaces and become the command. This process is in the new user and process namespaces already."""
+    kernel.prctl(abi.PR_SET_PDEATHSIG, signal.SIGKILL)
+    from hardening.launch.inner import second
+
+    channel.expect("mapped")
+    sources, may_set_groups = _make_namespaces(setup)
+    second(setup, channel, sources, may_set_groups=may_set_groups)
+
+
+def first(setup: Setup, channel: Channel) -> None:
+    """Make or join the namespaces, then start `second` as a child of the launch stage."""
+    plan = setup.plan
+    kernel.prctl(abi.PR_SET_PDEATHSIG, signal.SIGKILL)
+    made = setup.joined.enter_as_caller(plan) if setup.joined is not None else {}
+    if plan.creates("user"):
+        with Step("make the user namespace", "/linux/namespaces"):
+            kernel.unshare(abi.CLONE_NEWUSER)
+    channel.send("entered")
+    channel.expect("mapped")
+    sources, may_set_groups = _make_namespaces(setup)
+    sources.trees.update(made)
+    pid = plan.namespace("pid")
+    flags = abi.CLONE_PARENT | (abi.CLONE_NEWPID if pid is not None and not pid.path else 0)
+    with Step("start the container's first process", pid.pointer if pid else ""):
+        child = kernel.clone(flags)
+    if child == 0:
+        from hardening.launch.inner import second
+
+        run(lambda given, end: second(given, end, sources, may_set_groups=may_set_groups), setup, channel)
+    channel.send("child", str(child))
+
+
+def _make_namespaces(setup: Setup) -> tuple[Sources, bool]:
+    """Enter what a joined user namespace owns, and make the namespaces: the sources, and whether groups can be set."""
+    plan = setup.plan
+    if plan.process.oom_score_adj is not None:
+        # Before anything makes this process non-dumpable: its files in /proc belong to root then.
+        with Step("set the OOM score", "/process/oomScoreAdj", "lowering it needs CAP_SYS_RESOURCE"):
+            files.write("/proc/self/oom_score_adj", str(plan.process.oom_score_adj))
+    if setup.joined is not None:
+        # A joined user namespace gives its owner rights over this process, and a joined process namespace shows `second`
+        # to those that live in it. Not dumpable, neither can be traced with these rights: only by those who have
+        # CAP_SYS_PTRACE in the caller's user namespace.
+        kernel.prctl(abi.PR_SET_DUMPABLE, 0)
+        setup.joined.enter_owned()
+    may_set_groups = plan.namespace("user") is None or files.read("/proc/self/setgroups").strip() == "allow"
+    _unshare(plan)
+    sources = setup.sources
+    if sources is None:
+        # Still with the caller's ids on files, so that whatever the caller can reach can be mounted.
+        with Step("leave the host's mount propagation", "/linux/namespaces"):
+            make_slave()
+        try:
+            sources = open_sources(plan, setup.bundle)
+        except PermissionError as error:
+            raise LaunchError("the kernel does not let this process clone mounts", hint=kernel.remedy(1)) from error
+    return sources, may_set_groups
+
+
+def _unshare(plan: Plan) -> None:
+    flags = 0
+    for namespace in plan.namespaces:
+        if not namespace.path and namespace.kind not in ("pid", "user", "ipc"):
+            flags |= namespace.flag
+    with Step("make the namespaces", "/linux/namespaces"):
+        kernel.unshare(flags)
+    if plan.time_offsets:
+        with Step("set the clocks of the time namespace", "/linux/timeOffsets"):
+            lines = [f"{clock} {seconds} {nanoseconds}\n" for clock, seconds, nanoseconds in plan.time_offsets]
+            files.write("/proc/self/timens_offsets", "".join(lines))
