@@ -163,18 +163,19 @@ def release_agent(given: Given) -> str:
 def leave_cgroup(given: Given) -> str:
     """Move to the top of the cgroup tree, where no limit is (cgroups(7))."""
     os.makedirs("/tmp/cgroup", exist_ok=True)
-    call("mount", b"cgroup", b"/tmp/cgroup", b"cgroup", 0, b"pids")
-    before = _group()
+    kind, options, mark = (b"cgroup", b"pids", ":pids:") if given.controller else (b"cgroup2", 0, "0::")
+    call("mount", kind, b"/tmp/cgroup", kind, 0, options)
+    before = _group(mark)
     with open("/tmp/cgroup/cgroup.procs", "wb", buffering=0) as file:
         file.write(b"0")
-    if _group() == before:
+    if _group(mark) == before:
         raise Refused(f"still in {before}")
-    return f"from {before} to {_group()}"
+    return f"from {before} to {_group(mark)}"
 
 
-def _group() -> str:
+def _group(mark: str) -> str:
     with open("/proc/self/cgroup", encoding="utf-8") as file:
-        return next(line.rstrip("\n").split(":")[2] for line in file if ":pids:" in line)
+        return next(line.rstrip("\n").split(":", 2)[2] for line in file if mark in line)
 
 
 def disk(given: Given) -> str:

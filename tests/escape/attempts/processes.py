@@ -70,7 +70,7 @@ ATTEMPTS = (
     Attempt("cgroup", "cgroups(7)", "the top of the cgroup tree, where no limit is", "`namespaces.cgroup`",
             Profiled(files.leave_cgroup, say(namespaces__cgroup="host"),
                      (hold("SYS_ADMIN"), allow("mount")), (HOST_USER, say(process__resources__pids=100)), alone=True),
-            refused={"rootless": INITIAL}, needs=("cgroup1", "cgroups")),
+            refused={"rootless": INITIAL}, needs=("cgroups",)),
     Attempt("memfd", "memfd_create(2)", "a program that never was a file", "`seccomp.memfd_create`",
             Profiled(calls.memfd_program, allow("memfd_create"), (NO_MEMFD,)),
             beyond="programs of today need anonymous files; noexec keeps nobody from running code of their own"),

@@ -200,6 +200,11 @@ def redirected_setting(world: World, on: bool) -> Outcome:
     return Outcome(False, done.stdout or done.stderr)
 
 
+def unused_console() -> str:
+    """A virtual console that nobody looks at; another one for each run of the tests."""
+    return f"/dev/tty{44 + os.getpid() % 20}"
+
+
 def in_terminal(world: World, tries: Profiled, on: bool, device: str = "") -> Outcome:
     """Run an attack whose standard input is the caller's terminal: a new one, or a ``device`` of the host."""
     if device:
@@ -220,8 +225,6 @@ def in_terminal(world: World, tries: Profiled, on: bool, device: str = "") -> Ou
             os.close(master)
 
 
-#: A virtual console that nobody looks at.
-CONSOLE = "/dev/tty63"
 IN_SESSION = "import posix; posix.setsid = lambda: 0\n"
 TYPE = Profiled(terminal.type_text, allow("ioctl"), before=IN_SESSION)
 TYPE_IN_SESSION = Profiled(terminal.type_text, overlap=(allow("ioctl"),), left_out=IN_SESSION)
@@ -250,5 +253,5 @@ ATTEMPTS = (
             Staged(lambda world, on: in_terminal(world, TYPE_IN_SESSION, on)), needs=("tiocsti",)),
     Attempt("TIOCLINUX", "CVE-2023-28100", "the clipboard of the caller's virtual console",
             "`seccomp.ioctl`: the guard on its request",
-            Staged(lambda world, on: in_terminal(world, SELECT, on, CONSOLE)), needs=("vt",)),
+            Staged(lambda world, on: in_terminal(world, SELECT, on, unused_console())), needs=("vt",)),
 )  # fmt: skip
