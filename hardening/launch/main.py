@@ -12,7 +12,7 @@ from hardening.errors import EXIT_LAUNCHER, HardeningError, LaunchError
 from hardening.launch import bundle, files, leases, record, sinks
 from hardening.launch.failure import Step
 from hardening.launch.frozen import Frozen
-from hardening.launch.guarded import complain, guarded
+from hardening.launch.guarded import complain, guarded, settle
 from hardening.launch.system import os
 
 TYPE_CHECKING = False
@@ -206,6 +206,7 @@ def _run_bundle(
                 recorder=recorder,
                 clean=clean,
             )
+            settle()
             return external.run(loaded, other)
         from hardening.launch import native
 
@@ -216,6 +217,7 @@ def _run_bundle(
             recorder=recorder,
             clean=clean if is_bundle or (watcher is not None and watcher.needs_guard) else None,
         )
+        settle()
         return native.run(loaded, options)
     finally:
         clean(False)
