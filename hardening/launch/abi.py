@@ -14,6 +14,7 @@ CALLS = {
         "socket": 41,
         "connect": 42,
         "clone": 56,
+        "madvise": 28,
         "ptrace": 101,
         "capget": 125,
         "capset": 126,
@@ -39,6 +40,7 @@ CALLS = {
         "socket": 198,
         "connect": 203,
         "clone": 220,
+        "madvise": 233,
         "ptrace": 117,
         "capget": 90,
         "capset": 91,
@@ -146,6 +148,7 @@ PTRACE_O_EXITKILL = 0x00100000
 PTRACE_EVENT_EXEC = 4
 PTRACE_EVENT_STOP = 128
 
+MADV_DONTNEED = 4
 AF_UNIX = 1
 AF_INET = 2
 AF_NETLINK = 16

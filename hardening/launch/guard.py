@@ -6,7 +6,9 @@ not reach it. It shares the stage's locks (flock(2)): what the launch holds stay
 
 from __future__ import annotations
 
-from hardening.launch import files, kernel
+import select
+
+from hardening.launch import files, kernel, memory
 from hardening.launch.failure import Step
 from hardening.launch.signals import signal
 from hardening.launch.system import os
@@ -69,7 +71,15 @@ def _stand_by() -> None:
 def _listen(reader: int) -> Iterator[str]:
     """What the stage says until its end. A last word that was cut off was of no consequence yet."""
     heard = b""
-    while part := os.read(reader, 4096):
+    quiet = select.poll()
+    quiet.register(reader, select.POLLIN)
+    rested = False
+    while True:
+        if not rested and not quiet.poll(memory.REST):
+            memory.release()
+            rested = True
+        if not (part := os.read(reader, 4096)):
+            return
         *words, heard = (heard + part).split(b"\0")
         for word in words:
             yield files.decode(word)

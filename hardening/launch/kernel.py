@@ -286,6 +286,11 @@ def new_session_keyring() -> None:
             raise
 
 
+def madvise(start: int, size: int, advice: int) -> None:
+    """madvise(2) on ``size`` bytes from the address ``start`` on."""
+    _call("madvise", start, size, advice)
+
+
 def pidfd_send_signal(pidfd: int, number: int) -> None:
     """pidfd_send_signal(2)."""
     _call("pidfd_send_signal", pidfd, number, 0, 0)

@@ -7,7 +7,7 @@ import errno
 import select
 import time
 
-from hardening.launch import abi, files, kernel
+from hardening.launch import abi, files, kernel, memory
 from hardening.launch.signals import signal
 from hardening.launch.system import os
 
@@ -59,6 +59,7 @@ class Supervisor:
         self._keep_stdin = keep_stdin
         self._relay: Relay | None = None
         self._output_open = True
+        self._rested = False  # memory was given back
         self._watched: list[int] = []
 
     def watch(self) -> int:
@@ -70,8 +71,11 @@ class Supervisor:
         try:
             while self.status is None:
                 self._watch_terminal()
-                for fd, _ in self.poll.poll(self._patience()):
+                events = self.poll.poll(self._patience())
+                for fd, _ in events:
                     self.serve(fd)
+                if not events:
+                    self._rest()
                 self.announce()
         finally:
             for fd in list(self.copies):
@@ -102,7 +106,17 @@ class Supervisor:
 
     def _patience(self) -> float | None:
         """How long to wait for the next event, in milliseconds; None for ever."""
-        return None if self._announced or self._due is None else max(0.0, self._due - time.monotonic()) * 1000
+        rest = None if self._rested else float(memory.REST)
+        if self._announced or self._due is None:
+            return rest
+        due = max(0.0, self._due - time.monotonic()) * 1000
+        return due if rest is None else min(rest, due)
+
+    def _rest(self) -> None:
+        """Nothing has happened for a while: this process will mostly wait."""
+        if not self._rested:
+            self._rested = True
+            memory.release()
 
     def serve(self, fd: int) -> None:
         """Answer one readable descriptor."""
