@@ -250,6 +250,8 @@ def outcome(record: Data, ended: frozenset[str]) -> str:
             return f"refused ({record.get('code')})"
         case "exception":
             return "excepted"
+    if record.get("result") == "abandoned":
+        return "stage killed"
     if record.get("result") == "killed":
         return f"signal {record.get('signal')}"
     return f"exit {record.get('code')}"

@@ -46,6 +46,7 @@ def _record(context: click.Context, arguments: dict[str, Any], error: HardeningE
     except OSError as problem:
         output.note(f"hardening: {problem.filename}: this refusal cannot be recorded: {problem.strerror}")
     finally:
+        recorder.close()
         places.close()
 
 

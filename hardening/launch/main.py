@@ -13,6 +13,7 @@ from hardening.launch import bundle, files, leases, record, sinks
 from hardening.launch.failure import Step
 from hardening.launch.frozen import Frozen
 from hardening.launch.guarded import complain, guarded, settle
+from hardening.launch.signals import signal
 from hardening.launch.system import os
 
 TYPE_CHECKING = False
@@ -148,7 +149,17 @@ def run_bundle(
         _keep(recorder, code, str(error) or "out of memory")
         raise
     finally:
+        recorder.close()
         places.close()
+
+
+def _abandon(recorder: record.Recorder) -> None:
+    """Record, as the guard, that the stage was killed. Nobody would hear that it cannot be recorded."""
+    places = sinks.Places(files.environment())
+    try:
+        recorder.abandoned(places.each, 128 + signal.SIGKILL)
+    except OSError:
+        return
 
 
 def _keep(recorder: record.Recorder, code: int, error: str) -> None:
@@ -178,6 +189,8 @@ def _run_bundle(
             if held:
                 leases.remove(names)
             remove_bundle(arguments.bundle)
+        if killed:
+            _abandon(recorder)
 
     try:
         if arguments.remove:

@@ -68,6 +68,13 @@ class Recorder:
         self._ended: int | None = None
         self._signal: int | None = None
         self._sinks: list[sinks.Sink] = []
+        # A child that outlives this process learns from a byte in this pipe that the launch is recorded.
+        self._reader, self._writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+
+    def close(self) -> None:
+        """Close what this has opened itself."""
+        os.close(self._reader)
+        os.close(self._writer)
 
     def describe(self, document: object, text: bytes, origin: str) -> None:
         """Take from a configuration what is to be recorded; `LaunchError` for an annotation of ours that is malformed."""
@@ -88,6 +95,7 @@ class Recorder:
                 "launch", {"spec": facts.spec, "image": facts.image, "profiles": facts.profiles, **facts.mechanisms}
             )
             self._started = time.monotonic_ns()
+            os.write(self._writer, b"1")
             for exception in facts.exceptions:
                 self._write("exception", {"spec": facts.spec, **exception})
         except OSError as error:
@@ -110,6 +118,21 @@ class Recorder:
     def refused(self, message: str, code: int) -> None:
         """Record why the command did not run. `OSError` where nothing keeps the record."""
         self._end(code, message.partition("\n")[0])
+
+    def abandoned(self, places: Places, code: int) -> None:
+        """Record, in a child of the process that was to do it, that this one was killed. `OSError` where nothing keeps it.
+
+        The child connects by itself: what its parent has opened may hold answers that nobody has read.
+        """
+        self._places, self._sinks = places, []
+        facts = self.facts
+        fields: dict[str, Any] = {"spec": facts.spec, "code": code, "error": "the launch stage was killed"}
+        try:
+            os.read(self._reader, 1)
+        except BlockingIOError:
+            self._write("refused", {"image": facts.image, "profiles": facts.profiles, **fields})
+        else:
+            self._write("end", {**fields, "result": "abandoned", "signal": None})
 
     def _end(self, code: int, error: str) -> None:
         facts = self.facts

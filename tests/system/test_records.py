@@ -155,15 +155,46 @@ def test_who_composes_asks_or_tries_leaves_no_record(caller: Caller) -> None:
     assert not caller.file.exists() or caller.file.read_bytes() == b""
 
 
-def test_a_stage_that_is_killed_leaves_a_launch_without_an_end(caller: Caller) -> None:
-    words = caller.argv("run", "-q", "-p", "strict", "--", "sh", "-c", "echo ready; exec sleep 60")
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_the_guard_records_the_end_of_a_stage_that_is_killed(runtime: str, caller: Caller) -> None:
+    if runtime == "crun" and not available("cgroup2-unified"):
+        require("cgroup2-mount")
+    # A native launch has a guard where something would be left of it: an entry with a name, in this case.
+    options = ["--name", "guarded"] if runtime == "native" else ["--runtime", runtime]
+    words = caller.argv("run", "-q", "-p", "strict", *options, "--", "sh", "-c", "echo ready; exec sleep 60")
     with subprocess.Popen(words, env=caller.environment, stdout=subprocess.PIPE, text=True, cwd="/") as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         assert "running" in caller.call("log", "--from", str(caller.file)).stdout
         process.kill()
-    assert "no end recorded" in caller.call("log", "--from", str(caller.file)).stdout
+    launch, end = until(caller, 2)
+    assert (end["event"], end["result"], end["id"]) == ("end", "abandoned", launch["id"])
+    assert end["pid"] == launch["pid"] == process.pid
+    assert "stage killed" in caller.call("log", "--from", str(caller.file)).stdout
+
+
+@pytest.mark.parametrize("caller", ["root"], indirect=True)
+def test_without_a_guard_a_stage_that_is_killed_leaves_no_end(caller: Caller) -> None:
+    words = caller.argv("run", "-q", "-p", "strict", "--", "sh", "-c", "echo ready; exec sleep 60")
+    with subprocess.Popen(words, env=caller.environment, stdout=subprocess.PIPE, text=True, cwd="/") as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        process.send_signal(signal.SIGSTOP)
+        for child in children:
+            os.kill(int(child), signal.SIGKILL)
+        process.kill()
     assert [record["event"] for record in caller.records()] == ["launch"]
+    assert "no end recorded" in caller.call("log", "--from", str(caller.file)).stdout
+
+
+def until(caller: Caller, count: int) -> list[dict[str, Any]]:
+    """The records, once there are so many."""
+    deadline = time.monotonic() + 20
+    while len(found := caller.records()) < count:
+        assert time.monotonic() < deadline, found
+        time.sleep(0.05)
+    return found
 
 
 def test_a_detached_command_is_recorded_with_its_caller_s_terminal(caller: Caller) -> None:
@@ -178,11 +209,7 @@ def test_a_detached_command_is_recorded_with_its_caller_s_terminal(caller: Calle
     os.waitpid(child, 0)
     for descriptor in (master, reader, writer):
         os.close(descriptor)
-    deadline = time.monotonic() + 20
-    while [record["event"] for record in caller.records()] != ["launch", "end"]:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    launch, end = caller.records()
+    launch, end = until(caller, 2)
     assert f"/dev/{launch['terminal']}" == f"/dev/{end['terminal']}" == name
     assert end["code"] == 5
 

@@ -77,6 +77,24 @@ def test_what_is_interrupted_before_it_ran_is_refused(place: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(("launched", "events"), [(False, ["refused"]), (True, ["launch", "end"])])
+def test_what_a_child_records_of_a_stage_that_was_killed(launched: bool, events: list[str], place: Path) -> None:
+    made = recorder(place)
+    child_may, stage_is_gone = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.read(child_may, 1)
+        made.abandoned(lambda: [("file", lambda: File(str(place)))], 137)
+        os._exit(0)
+    if launched:
+        made.launched()
+    os.write(stage_is_gone, b"x")
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert [item["event"] for item in written(place)] == events
+    assert {item["pid"] for item in written(place)} == {os.getpid()}
+    assert (written(place)[-1]["code"], written(place)[-1].get("result")) == (137, "abandoned" if launched else None)
+
+
 def test_what_could_not_be_executed_after_all_has_an_end(place: Path) -> None:
     made = recorder(place)
     made.launched()
