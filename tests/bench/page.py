@@ -18,6 +18,7 @@ sample; a test holds the page against it.
 To repeat: `make bench` as root, on a machine with nothing else to do. It installs what is missing, takes a few minutes,
 prints these tables and leaves its result in `build/bench`; `make bench B=--publish` also writes it here.
 """
+COMPOSING, STAGE = "hardening run --dry-run", "launch stage"
 OTHERS = ("bubblewrap", "crun", "runc", "podman")
 
 
@@ -37,6 +38,7 @@ def sections(result: Mapping[str, Any]) -> Iterator[str]:
     yield HEAD
     yield "## Targets"
     yield target_table(result)
+    yield from shortfalls(result)
     yield "## Launches"
     yield "Milliseconds from start to end of the launcher; the launchers take turns, round by round."
     for who, samples in result["launches"].items():
@@ -94,6 +96,20 @@ def target_table(result: Mapping[str, Any]) -> str:
             for one in targets(result)
         ],
     )
+
+
+def shortfalls(result: Mapping[str, Any]) -> Iterator[str]:
+    """Where the time goes of each launcher that misses a target."""
+    for name in dict.fromkeys(one.launcher for one in targets(result) if one.reached is False and one.launcher):
+        steps = result["steps"].get(name, [])
+        if not steps:
+            continue
+        label, longest = max(steps, key=lambda step: step[1])
+        whole = sum(taken for _, taken in steps)
+        text = f"`{name}` misses a target. Of its {whole:.0f} ms in the trace below, {longest:.0f} pass until {label}"
+        if name == FIRST:
+            text += f", of which importing modules takes {sum(result['imports'][COMPOSING].values()):.0f}"
+        yield f"{text}."
 
 
 def number(value: float | None, unit: str = "") -> str:

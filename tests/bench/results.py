@@ -27,6 +27,12 @@ def result() -> dict[str, Any]:
             "strict": {"hardening": {"read": 10, "ioctl": 12}, "crun": {"read": 6, "write": 7, "ioctl": 326}}
         },
         "percall": {"none": {"read": [100.0]}, "hardening": {"read": [101.0]}, "crun": {"read": [103.0]}},
-        "steps": {"hardening launch": [["python is executed", 4.0], ["a process ends", 2.0]]},
-        "imports": {"launch stage": {"hardening.launch.main": 1.5}},
+        "steps": {
+            "hardening launch": [["python is executed", 4.0], ["a process ends", 2.0]],
+            "hardening run, first composition": [["python is executed", 180.0], ["a process ends", 20.0]],
+        },
+        "imports": {
+            "launch stage": {"hardening.launch.main": 1.5},
+            "hardening run --dry-run": {"attr": 90.0, "re": 1.0},
+        },
     }

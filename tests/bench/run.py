@@ -16,6 +16,7 @@ import attrs
 
 from tests.bench import composing, filters, launches, machine, memory, steps
 from tests.bench.contenders import BenchError, Contender, Place
+from tests.bench.page import COMPOSING, STAGE
 from tests.bench.targets import FIRST, LAUNCH, RUN
 from tests.support.users import User
 
@@ -173,8 +174,8 @@ class Bench:
         )
         run = (python, "-m", "hardening", "run", "--dry-run", "-q", "--rootfs", str(place.folder / "root"), "--", *TRUE)
         return {
-            "launch stage": self._import_times(stage, place, depth=3),
-            "hardening run --dry-run": self._import_times(run, place, depth=1),
+            STAGE: self._import_times(stage, place, depth=3),
+            COMPOSING: self._import_times(run, place, depth=1),
         }
 
     def _import_times(self, argv: tuple[str, ...], place: Place, depth: int) -> dict[str, float]:

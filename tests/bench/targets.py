@@ -14,12 +14,13 @@ LAUNCH, RUN, FIRST = "hardening launch", "hardening run", "hardening run, first 
 
 @attrs.frozen
 class Target:
-    """``value`` is what was measured, None where it was not; ``most`` is the bound."""
+    """``value`` is what was measured, None where it was not; ``most`` is the bound. ``launcher`` is whose time it is."""
 
     measure: str
     value: float | None
     most: float
     unit: str = ""
+    launcher: str = ""
 
     @property
     def reached(self) -> bool | None:
@@ -35,10 +36,12 @@ class Target:
 def targets(result: Mapping[str, Any]) -> Iterator[Target]:
     """The targets of a result (`run.measured`), those of launches for root."""
     launches = medians(result["launches"].get("root") or {})
-    yield Target("`hardening launch BUNDLE` / `crun run`", _ratio(launches, LAUNCH, "crun"), 2.0)
-    yield Target("`hardening run`, unchanged stack / `runc run`", _ratio(launches, RUN, "runc"), 0.9)
-    yield Target("`hardening run`, unchanged stack / `podman run`", _ratio(launches, RUN, "podman"), 0.35)
-    yield Target("`hardening run`, first composition / `podman run`", _ratio(launches, FIRST, "podman"), 1.5)
+    yield Target("`hardening launch BUNDLE` / `crun run`", _ratio(launches, LAUNCH, "crun"), 2.0, launcher=LAUNCH)
+    yield Target("`hardening run`, unchanged stack / `runc run`", _ratio(launches, RUN, "runc"), 0.9, launcher=RUN)
+    yield Target("`hardening run`, unchanged stack / `podman run`", _ratio(launches, RUN, "podman"), 0.35, launcher=RUN)
+    yield Target(
+        "`hardening run`, first composition / `podman run`", _ratio(launches, FIRST, "podman"), 1.5, launcher=FIRST
+    )
     memory = medians(result["memory"].get("root") or {})
     yield Target("PSS of all that waits for the command", memory.get(RUN), 9.0, "MB")
     for name, points in result["curves"].items():

@@ -31,6 +31,15 @@ def test_medians_ratios_and_verdicts() -> None:
     assert "- Not measured as an ordinary user: runc ends with 1" in text
 
 
+def test_where_the_time_goes_of_what_is_missed() -> None:
+    text = page(result())
+    assert (
+        "`hardening run, first composition` misses a target. Of its 200 ms in the trace below, 180 pass until python is "
+        "executed, of which importing modules takes 91." in text
+    )
+    assert "`hardening launch` misses" not in text
+
+
 def test_a_result_of_an_ordinary_user_has_a_page() -> None:
     bare = {**result(), "memory": {}, "instructions": {}, "percall": {}}
     assert "not measured" in page(bare)
