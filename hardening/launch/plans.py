@@ -145,54 +145,45 @@ def _try(path: str, name: str, shelf: int) -> Found | None:
         slot = own(name, _DIRECTORY, shelf)
     except OSError:
         return None
+    found = None
     try:
         fcntl.flock(slot, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        plan = read(slot, path)
-        loaded = _usable(plan, path, slot)
-        if loaded is None:
+        found = _hold(slot, path)
+    except OSError:  # it is in use, or somebody takes it away
+        found = None
+    finally:
+        if found is None or found.lock < 0:
             os.close(slot)
-            return None
-        os.utime(slot)
-    except (OSError, LaunchError, KeyError, TypeError, AttributeError):
-        os.close(slot)
-        return None
-    if plan["bundle"]:
-        os.close(slot)
-        slot = -1
-    return Found(
-        bundle=loaded,
-        words=tuple(plan["words"]),
-        notes=tuple(plan["notes"]),
-        path=tuple(plan["path"]),
-        lock=slot,
-    )
+    return found
 
 
-def _usable(plan: dict[str, Any], path: str, slot: int) -> Bundle | None:
-    """The bundle of a plan if all is as it was."""
-    place = plan["bundle"] or f"{path}/{BUNDLE}"
-    wrong = mismatch(plan)
-    if not wrong:
-        try:
+def _hold(slot: int, path: str) -> Found | None:
+    """The plan of a slot that this process has locked."""
+    try:
+        plan = read(slot, path)
+        wrong = mismatch(plan)
+        if not wrong:
+            place = plan["bundle"] or f"{path}/{BUNDLE}"
             if plan["bundle"] or _is_whole(plan, place):
-                return bundles.load(place, plan["config"])
-        except (OSError, LaunchError):
-            wrong = BUNDLE
+                os.utime(slot)
+                return Found(
+                    bundle=bundles.load(place, plan["config"]),
+                    words=tuple(map(str, plan["words"])),
+                    notes=tuple(map(str, plan["notes"])),
+                    path=tuple(map(str, plan["path"])),
+                    lock=-1 if plan["bundle"] else slot,
+                )
+    except (LaunchError, KeyError, TypeError, AttributeError):
+        wrong = FILE
     if not wrong.startswith("variable "):  # the next call may have the value again
         os.unlink(FILE, dir_fd=slot)
     return None
 
 
 def read(slot: int, path: str) -> dict[str, Any]:
-    """The plan in an open slot. Raises `OSError` or `LaunchError` for one that is missing, broken or not the caller's."""
-    fd = own(FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, slot)
-    try:
-        parts = []
-        while part := os.read(fd, 1 << 18):
-            parts.append(part)
-    finally:
-        os.close(fd)
-    digest, _, text = b"".join(parts).partition(b"\n")
+    """The plan in an open slot. Raises `LaunchError` for one that is missing, broken or not the caller's."""
+    data = bundles.read_file(slot, FILE, path, jsontext.MAX_BYTES)
+    digest, _, text = data.partition(b"\n")
     if sha256(text).encode() != digest:
         raise LaunchError("is not what was written", origin=f"{path}/{FILE}")
     plan: dict[str, Any] = jsontext.parse(text, path)  # type: ignore[assignment]
@@ -221,10 +212,13 @@ def today() -> str:
 
 def _is_whole(plan: dict[str, Any], bundle: str) -> bool:
     """Whether a slot's bundle is as it was written. `config.json` is held to its digest where it is read."""
-    status = os.lstat(bundle)
-    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & _OTHERS:
-        return False
-    for name, digest in plan["files"].items():
-        if looks.file(f"{bundle}/{name}") != digest:
+    try:
+        status = os.lstat(bundle)
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & _OTHERS:
             return False
-    return bool(looks.tree(bundle) == plan["tree"])
+        for name, digest in plan["files"].items():
+            if looks.file(f"{bundle}/{name}") != digest:
+                return False
+        return bool(looks.tree(bundle) == plan["tree"])
+    except OSError:
+        return False

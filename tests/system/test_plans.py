@@ -523,6 +523,14 @@ def _open_skeleton(here: Place) -> None:
     (here.bundle() / "rootfs").chmod(0o777)
 
 
+def _no_bundle(here: Place) -> None:
+    shutil.rmtree(here.bundle())
+
+
+def _no_filter(here: Place) -> None:
+    (here.bundle() / "seccomp.bpf").unlink()
+
+
 def _link_for_bundle(here: Place) -> None:
     bundle = here.bundle()
     bundle.rename(here.folder / "moved")
@@ -559,7 +567,8 @@ def _open_state(here: Place) -> None:
 
 TAMPERED: tuple[Callable[[Place], None], ...] = (
     _evil, _evil_with_digest, _filter, _cut, _empty_plan, _no_json, _other_shape, _unknown_look, _more_skeleton,
-    _other_skeleton, _filled_skeleton, _open_skeleton, _link_for_bundle, _link_for_config, _link_for_plan, _open_slot,
+    _other_skeleton, _filled_skeleton, _open_skeleton, _no_bundle, _no_filter,
+    _link_for_bundle, _link_for_config, _link_for_plan, _open_slot,
     _open_shelf, _open_plan, _open_state,
 )  # fmt: skip
 
@@ -569,7 +578,10 @@ def test_what_is_not_as_it_was_written_is_not_believed(typed: Place, tamper: Cal
     typed.restore()
     tamper(typed)
     assert not typed.finds(*LINE)
-    typed.state.chmod(0o711)
+    for path in (typed.state, *typed.state.glob("plans/*")):
+        path.chmod(0o711)
+    if tamper not in (_open_slot, _open_shelf, _open_state):
+        assert not typed.plans(), "a plan that will never count again is taken away"
 
 
 @pytest.mark.parametrize("what", ["plan", "slot", "shelf", "plans", "config", "state"])
