@@ -184,7 +184,7 @@ def _process(data: Any) -> Process | None:
 
 
 def _end(text: bytes) -> End | None:
-    if not text:
+    if not text.strip():
         return None
     data = json.loads(text)
     return End(data["code"], data["finished"], data.get("killed", False))
@@ -234,6 +234,7 @@ def stop(containers: Sequence[Container], seconds: float) -> None:
     deadline = time.monotonic() + seconds
     for container in containers:
         signal_container(container, signal.SIGTERM)
+        signal_container(container, signal.SIGCONT)  # one that is stopped could not answer
     for container in containers:
         stage = container.stage
         if not container.running or stage is None:

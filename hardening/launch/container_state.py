@@ -1,6 +1,6 @@
 """What is on disk of a container: who runs it, for as long as it runs, and of a detached one until it is removed.
 
-``containers/ID/`` in the state directory holds ``container.json`` (what it is, and its processes), ``exit`` (empty, then
+``containers/ID/`` in the state directory holds ``container.json`` (what it is, and its processes), ``exit`` (blank, then
 how it ended) and, of a detached one, ``log`` and ``log.1``. The launch stage holds the directory under flock(2) for as
 long as it lives: a process id alone would say nothing once it has been given to another process.
 """
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 DESCRIPTION = "container.json"
 LOG = "log"
 OLD_LOG = "log.1"
+BLANK = " " * 127 + "\n"  # of a file whose place is taken already, so that a full disk cannot keep the end from it
 BEING_MADE = "."  # how the name of a directory begins that is not complete
 KILLED = 128 + 9  # the exit code for a container that died with its stage
 STARTTIME = 19  # the field after the name in parentheses, proc_pid_stat(5)
@@ -58,7 +59,7 @@ class Entry:
             self._fd = open_directory(partial, place)
             fcntl.flock(self._fd, fcntl.LOCK_EX)
             self._write(DESCRIPTION, encode(self.description))
-            self._write(EXIT, "")
+            self._write(EXIT, BLANK)
             os.rename(partial, identity, src_dir_fd=place, dst_dir_fd=place)
         except OSError:
             remove(partial, place)
@@ -83,7 +84,7 @@ class Entry:
         # In place: whoever waits has the file open already, also when the directory is removed next.
         fd = os.open(EXIT, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=self._fd)
         try:
-            os.write(fd, encode({"code": code, "finished": time.time(), "killed": False}).encode())
+            os.write(fd, ended(code, killed=False).encode())
         finally:
             os.close(fd)
 
@@ -210,13 +211,18 @@ def abandon(path: str, *, keep: bool) -> None:
             text = "{}"
         found = jsontext.parse(text.encode(), place) if text else {}
         if isinstance(found, dict) and found.get("process") is not None:
-            files.write(f"{place}/{EXIT}", encode({"code": KILLED, "finished": time.time(), "killed": True}))
+            files.write(f"{place}/{EXIT}", ended(KILLED, killed=True))
             if keep:
                 return
         try:
             remove(place, None)
         except FileNotFoundError:
             continue
+
+
+def ended(code: int, *, killed: bool) -> str:
+    """The content of `EXIT`, as long as before."""
+    return encode({"code": code, "finished": time.time(), "killed": killed}).ljust(len(BLANK) - 1) + "\n"
 
 
 def encode(value: object) -> str:

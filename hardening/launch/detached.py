@@ -95,6 +95,7 @@ class Detached(Watcher):
         self._entry: Entry | None = None
         self._log: OutputLog | None = None
         self._runs = False
+        self._problem = ""
 
     def prepare(self, document: object) -> None:
         self._entry = Entry(self.arguments.record, describe(self.arguments, document))
@@ -112,15 +113,17 @@ class Detached(Watcher):
                 self.readers[reader] = number
 
     def started(self, pid: int) -> bool:
-        self._runs = True
         try:
             if self._entry is not None:
                 self._entry.update(process=identify(pid))
             os.write(self._writer, STARTED)
-        except OSError:  # the caller was interrupted and will never learn the id, or there is no space to write it down
-            self._runs = False
+        except BrokenPipeError:  # the caller was interrupted, and would never learn the id
+            return False
+        except OSError as error:
+            self._problem = f"cannot write the container down in {self.arguments.record}: {error.strerror}"
             return False
         os.close(self._writer)
+        self._runs = True
         return True
 
     def write(self, number: int, data: bytes) -> None:
@@ -130,7 +133,8 @@ class Detached(Watcher):
     def end(self, code: int) -> None:
         """Keep the exit code."""
         if not self._runs:
-            self.fail(code, f"the launch was interrupted, and ended with {code}")
+            problem = self._problem or f"the launch was interrupted, and ended with {code}"
+            self.fail(EXIT_LAUNCHER if self._problem else code, problem)
         elif self._entry is not None:
             self._entry.finish(code)
             if self.arguments.auto_remove:

@@ -191,6 +191,7 @@ class _Run:
         supervisor = Supervisor(pid, signals, keep_stdin=self._options.keep_stdin)
         supervisor.copies = copies
         supervisor.watcher = self._options.watcher
+        supervisor.reaps_orphans = True
         if listener is not None:
             supervisor.relay_terminal(_receive_console(listener))
         target = self._options.receipt

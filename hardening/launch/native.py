@@ -150,6 +150,7 @@ class _Run:
         supervisor = NativeSupervisor(self._plan, channel, pid, signals, keep_stdin=self._options.keep_stdin)
         supervisor.copies = self._copies
         supervisor.watcher = self._options.watcher
+        supervisor.reaps_orphans = not self._plan.creates("pid")
         supervisor.on_release = self._options.recorder.launched
         try:
             self._begin(supervisor, channel)

@@ -50,6 +50,7 @@ class Supervisor:
         self.copies: dict[int, int] = {}  # pipe of the container -> descriptor of the user
         self.helper: int | None = None  # another child, to be reaped when it ends
         self.helper_status = 0
+        self.reaps_orphans = False  # this process is their subreaper
         self.watcher: Watcher | None = None
         self._announced = False
         self._due: float | None = None  # when the watcher is to be told
@@ -262,6 +263,7 @@ class Supervisor:
                 self.reap_helper(os.WNOHANG)
                 self._look_at_tracee()
                 self._stop_with_command()
+                self._reap_orphans()
             elif number == signal.SIGWINCH and self._relay is not None:
                 self._relay.resize()
             elif number not in NOT_FORWARDED:
@@ -270,6 +272,14 @@ class Supervisor:
                     self._relay.resize()
                 code = int.from_bytes(data[offset + 8 : offset + 12], "little")
                 self.on_signal(number, typed=code == BY_KERNEL)
+
+    def _reap_orphans(self) -> None:
+        """Take what has fallen to this process because its parent has ended, or it would stay as a zombie."""
+        while self.reaps_orphans and self.status is None:
+            found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            if found is None or found.si_pid in (self.pid, self.helper):
+                return
+            os.waitpid(found.si_pid, 0)
 
     def _look_at_tracee(self) -> None:
         if self.on_exec_stop is None:

@@ -6,7 +6,7 @@ A launch in the foreground loads this module and no other for it, before its com
 from __future__ import annotations
 
 from hardening.errors import LaunchError
-from hardening.launch.system import os
+from hardening.launch.guarded import complain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class Attached(Watcher):
                 entry.create("")
         except (OSError, LaunchError) as error:
             # What others see of it is no reason to end a command that runs.
-            os.write(2, f"hardening: `hardening ps` will not show this container: {error}\n".encode())
+            complain(f"`hardening ps` will not show this container: {error}")
         return True
 
     def _clean(self, words: Iterator[str]) -> None:
@@ -109,6 +109,8 @@ class Attached(Watcher):
             if self._entry is not None and self._entry.exists:
                 self._entry.finish(code)
                 self._entry.remove()
+        except OSError as error:  # which does not change how the command has ended
+            complain(f"{self.arguments.record}: {error.strerror}")
         finally:
             if self._guard is not None:
                 self._guard.dismiss()

@@ -168,13 +168,13 @@ def test_a_signal_has_its_effect(person: Caller) -> None:
     assert (again.returncode, again.stderr) == (1, f"{handling} does not run\n")
 
 
-def test_a_stopped_container_is_killed_all_the_same(person: Caller) -> None:
+def test_a_container_that_was_stopped_by_a_signal_ends_all_the_same(person: Caller) -> None:
     identity = person.start("sleep", "600")
     person.say("kill", "-s", "STOP", identity)
     pid = person.one(identity)["pid"]
     _await(lambda: _state(pid) == "T")
-    person.say("stop", "-t", "0", identity)
-    assert person.one(identity)["status"] == "exited"
+    person.say("stop", "-t", "60", identity)
+    assert person.say("wait", identity) == "143"
 
 
 def test_those_who_wait_learn_the_exit_code_of_what_is_removed_at_its_end(person: Caller) -> None:

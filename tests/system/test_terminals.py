@@ -10,7 +10,7 @@ import shlex
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import attrs
@@ -34,10 +34,14 @@ class Maker:
     stance: Stance
     folder: Path
 
-    def argv(self, *command: str, terminal: bool = False, stdin: bool = True) -> list[str]:
-        """A container with a command in a busybox root."""
+    def argv(self, *command: str, terminal: bool = False, stdin: bool = True, pid: bool = True) -> list[str]:
+        """A container with a command in a busybox root; without ``pid``, in the process namespace of the host."""
         document = self.stance.config(*command)
         document["process"]["terminal"] = terminal
+        if not pid:
+            document["linux"]["namespaces"] = [
+                item for item in document["linux"]["namespaces"] if item["type"] != "pid"
+            ]
         bundle = bundles.write(self.folder / os.urandom(4).hex(), document, user=self.stance.user)
         if self.runtime == ALONE:
             return bundles.crun_alone(bundle)
@@ -236,9 +240,39 @@ def test_orphans_fall_to_the_first_process(any_runtime: Maker) -> None:
     assert int(processes) <= 3  # the shell, and what asks
 
 
+@pytest.mark.parametrize("maker", [(runtime, "root") for runtime in OURS], ids="-".join, indirect=True)
+def test_orphans_in_the_hosts_process_namespace_are_reaped(maker: Maker) -> None:
+    script = "for n in 1 2 3 4 5; do (sleep 0.1 &); done; echo ready; sleep 600; :"
+    argv = maker.argv("sh", "-c", script, stdin=False, pid=False)
+    with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        first = runs.find(process.pid, ["sh", "-c", script])
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        _await(lambda: not [pid for pid in children.read_text().split() if _state(int(pid)) == "Z"])
+        _await(lambda: not [pid for pid in children.read_text().split() if _runs(pid, "sleep")])
+        os.kill(first, signal.SIGKILL)
+        assert process.wait(20) == 137
+
+
 def test_a_timeout_ends_it(maker: Maker) -> None:
     argv = ["timeout", "0.7", *maker.argv("sh", "-c", "sleep 60; echo late", stdin=False)]
     assert subprocess.run(argv, stdin=subprocess.DEVNULL, timeout=30, check=False).returncode == 124
+
+
+def _runs(pid: str, name: str) -> bool:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text() == f"{name}\n"
+    except OSError:
+        return False
+
+
+def _await(condition: Callable[[], bool]) -> None:
+    for _ in range(200):
+        if condition():
+            return
+        time.sleep(0.05)
+    raise AssertionError("it does not come")
 
 
 def _state(pid: int) -> str:
