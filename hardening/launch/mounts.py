@@ -74,21 +74,20 @@ class Root:
         parts = [part for part in path.split("/") if part]
         if ".." in parts:
             raise OSError(errno.ENOENT, f"{path} does not exist")
-        parent = os.dup(self.tree)
-        for depth, part in enumerate(parts, 1):
+        depth = len(parts) - 1  # how much of it is there
+        while (parent := self.find_if_present("/".join(parts[:depth]))) is None:
+            depth -= 1
+        for part in parts[depth:]:
+            depth += 1
             here = "/".join(parts[:depth])
-            found = self.find_if_present(here)
-            if found is None:
-                if directory or depth < len(parts):
-                    os.mkdir(part, 0o755, dir_fd=parent)
-                else:
-                    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
-                    os.close(os.open(part, flags, 0o644, dir_fd=parent))
-                if not self._is_fresh(here):
-                    self._channel.send("made", here)
-                found = self.find(here, resolve=resolve)
+            if directory or depth < len(parts):
+                os.mkdir(part, 0o755, dir_fd=parent)
+            else:
+                os.mknod(part, 0o644 | stat.S_IFREG, dir_fd=parent)
+            if not self._is_fresh(here):
+                self._channel.send("made", here)
             os.close(parent)
-            parent = found
+            parent = self.find(here, resolve=resolve)
         return parent
 
     def _is_fresh(self, path: str) -> bool:
