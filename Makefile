@@ -1,6 +1,6 @@
 # The two commands of the README are `make demo` and `make test`; each does its own set-up.
 .POSIX:
-.PHONY: help demo test escape check bench format clean
+.PHONY: help demo test escape check bench format clean stress
 
 # Arguments for pytest: make test T="tests/laws -k seccomp"
 T =
@@ -24,6 +24,9 @@ check: # ruff, mypy, and the examples of the documentation
 
 bench: # launches measured beside crun, runc, bubblewrap and podman; B=--publish also writes docs/bench
 	@tools/bench $(B)
+
+stress: # kill, starve and crowd launches at length, as root, and show what is left of them
+	@venv=$$(tools/setup test) && exec tools/stress "$$venv/bin/python"
 
 format: # what ruff can mend by itself
 	@venv=$$(tools/setup check) && "$$venv/bin/ruff" format . && "$$venv/bin/ruff" check --fix .

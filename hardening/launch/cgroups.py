@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from hardening.launch.plan import Resources
 
 REMOVE_ATTEMPTS = 200
+#: Why a group cannot be had. EBUSY: it has processes, or groups of its own. The others: another launch claims it just now.
+TAKEN = (errno.EBUSY, errno.EWOULDBLOCK, errno.ENOENT, errno.EEXIST)
 MADE, CLAIMED = "made ", "claimed "  # how the words of `Cgroup.tell` begin
 REMOVE_PAUSE = 0.01  # seconds; the kernel empties a group shortly after its last process is reaped
 
@@ -80,10 +82,11 @@ class Cgroup:
                     self._tell(f"{MADE}{directory}")
                 if index == len(parts) - 1:
                     self._claims.append(_claim(directory))
-                    self._tell(f"{CLAIMED}{directory}")
                 elif not _make_directory(directory):
                     continue
                 self._directories.append((directory, hierarchy.unified))
+                if index == len(parts) - 1:
+                    self._tell(f"{CLAIMED}{directory}")
                 _inherit_cpuset(directory, hierarchy)
             for controller in controllers:
                 origin = f"config.json:/linux/resources/{controller}"
@@ -207,10 +210,14 @@ def _claim(directory: str) -> int:
             finally:
                 os.close(held)
             os.mkdir(directory, 0o755)
-        return _hold(directory)
+        try:
+            return _hold(directory)
+        except OSError as error:
+            if error.errno not in TAKEN:
+                _remove_if_empty(directory)
+            raise
     except OSError as error:
-        # EBUSY: it has processes, or groups of its own. The others: another launch claims it at this moment.
-        if error.errno in (errno.EBUSY, errno.EWOULDBLOCK, errno.ENOENT, errno.EEXIST):
+        if error.errno in TAKEN:
             raise used from error
         raise
 

@@ -26,7 +26,8 @@ def guarded(action: Callable[[], int]) -> int:
     except HardeningError as error:
         code = error.exit_code if isinstance(error, LaunchError) else EXIT_LAUNCHER
         complain(str(error))
-    except OSError as error:
+    except (OSError, ImportError) as error:
+        # The second: a module that cannot be read for want of descriptors or memory, or is not there.
         code = EXIT_LAUNCHER
         complain(f"the launch failed: {error}")
     except MemoryError:

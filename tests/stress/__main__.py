@@ -6,7 +6,8 @@ import argparse
 import sys
 import time
 
-from tests.stress import arena, launches, scenarios
+from tests.stress import arena, crowd, faults, launches, scenarios, steps
+from tests.stress.tally import Tally
 from tests.support import runs
 
 
@@ -15,9 +16,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="stress", description=__doc__)
     parser.add_argument("--who", choices=("root", "user"), default="root")
     parser.add_argument("--runtime", choices=runs.RUNTIMES, default="native")
-    parser.add_argument("--count", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("scenario", choices=("kill",))
+    parser.add_argument("--count", type=int, default=20, help="of kill: how often")
+    parser.add_argument("--seed", type=int, default=1, help="of kill: where chance begins")
+    parser.add_argument("--every", type=int, default=1, help="of steps and errors: not all, but every such one")
+    parser.add_argument("--first", type=int, default=0, help="of steps and errors: the first to take")
+    parser.add_argument("--fresh", action="store_true", help="of steps and errors: a launch that composes its stack")
+    parser.add_argument("--abreast", type=int, default=50, help="of crowd: how many at a time")
+    parser.add_argument("scenario", choices=("kill", "steps", "errors", "limits", "pids", "disk", "crowd", "pairs"))
     options = parser.parse_args()
     return arena.run(lambda: _run(options))
 
@@ -26,15 +31,29 @@ def _run(options: argparse.Namespace) -> int:
     start = time.monotonic()
     with runs.workplace() as folder:
         subject = launches.subject(options.who, options.runtime, folder)
-        tally = scenarios.kill_at_random(subject, options.count, options.seed)
-    print(
-        f"{tally.scenario}: {tally.count} launches, {tally.ran} ran, {tally.swept} taken over by the next launch, "
-        f"{len(tally.problems)} problems, {time.monotonic() - start:.0f} s"
-    )
+        tally = _tally(options, subject)
+    print(f"{tally}, {time.monotonic() - start:.0f} s")
     for problem in tally.problems:
         print(f"  {problem}")
-    sys.stdout.flush()
     return 1 if tally.problems else 0
+
+
+def _tally(options: argparse.Namespace, subject: launches.Subject) -> Tally:
+    match options.scenario:
+        case "kill":
+            return scenarios.kill_at_random(subject, options.count, options.seed)
+        case "limits":
+            return faults.short_of(subject, options.every)
+        case "pids":
+            return faults.in_few_pids(subject)
+        case "disk":
+            return faults.on_a_full_disk(subject, options.every)
+        case "crowd":
+            return crowd.at_once(subject, options.count, options.abreast)
+        case "pairs":
+            return crowd.pairs(subject.folder / "mcs", options.count, options.abreast)
+    way = ("--fresh",) if options.fresh else ()
+    return steps.walk(subject, *way, errors=options.scenario == "errors", every=options.every, first=options.first)
 
 
 if __name__ == "__main__":

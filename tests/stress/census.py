@@ -67,7 +67,7 @@ def settled(before: Census, folders: Iterable[Path], patience: float = PATIENCE)
 def difference(before: Census, after: Census) -> list[str]:
     """The exact difference, one line an item: ``+`` for what is left, ``-`` for what is missing."""
     lines = [f"+ {kind} {item}" for kind, items in after.minus(before).items() for item in _tops(items)]
-    return lines + [f"- {kind} {item}" for kind, items in before.minus(after).items() for item in items]
+    return lines + [f"- {kind} {item}" for kind, items in before.minus(after).items() for item in _tops(items)]
 
 
 def _tops(items: list[str]) -> list[str]:
@@ -119,11 +119,12 @@ def _groups() -> list[str]:
 
 
 def _files(folders: Iterable[Path]) -> tuple[list[str], set[str]]:
-    """Every name below the folders but for the records, which are kept on purpose, and the inodes there."""
+    """Every name below the folders, and the inodes there. What is kept on purpose does not count: records, and stored plans
+    that are whole."""
     names, inodes = [], set[str]()
     for folder in folders:
         for path in sorted((folder, *folder.rglob("*"))):
-            if "records" in path.parts:
+            if "records" in path.parts or _is_kept(path):
                 continue
             try:
                 status = path.lstat()
@@ -132,6 +133,16 @@ def _files(folders: Iterable[Path]) -> tuple[list[str], set[str]]:
             names.append(f"{path} {status.st_mode:o} {status.st_uid}")
             inodes.add(_inode(status))
     return names, inodes
+
+
+def _is_kept(path: Path) -> bool:
+    """Whether a path is of a stored plan that is whole: ``plans/KEY/SLOT/plan.json`` and what lies beside it."""
+    if "plans" not in path.parts:
+        return False
+    place = Path(*path.parts[: path.parts.index("plans") + 3])
+    if len(place.parts) > path.parts.index("plans") + 2:
+        return (place / "plan.json").exists()
+    return any(place.glob("*/plan.json"))
 
 
 def _inode(status: os.stat_result) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -63,10 +64,11 @@ class Subject:
         """The same as the user."""
         return self.user.argv(argv) if self.user is not None else list(argv)
 
-    def start(self, argv: Sequence[str], **options: object) -> subprocess.Popen[str]:
-        """Start a command line in a process group of its own; its output is kept in pipes."""
+    def start(self, argv: Sequence[str], *, under: Sequence[str] = ()) -> subprocess.Popen[str]:
+        """Start a command line in a process group of its own; its output is kept in pipes. ``under`` is a program that
+        starts it as the user by itself."""
         return subprocess.Popen(
-            self.as_user(argv),
+            [*under, *argv] if under else self.as_user(argv),
             cwd=self.folder,
             env=self.environment,
             stdin=subprocess.DEVNULL,
@@ -83,7 +85,9 @@ class Subject:
         return subprocess.CompletedProcess(list(argv), process.returncode, output, errors)
 
     def sweep(self) -> None:
-        """The next launch of the same command line, which takes over what is left."""
+        """The next launches, which take over what is left: one that stores its plan, and one of each command line."""
+        self.finish(self.run_argv(("true", secrets.token_hex(4))))
+        self.finish(self.run_argv(SHORT))
         with self.start(self.run_argv()) as process:
             assert process.stdout is not None
             while (line := process.stdout.readline()) not in ("complete\n", ""):
@@ -105,13 +109,13 @@ class Subject:
 def subject(who: str, runtime: str, folder: Path) -> Subject:
     """``root`` or ``user`` under a runtime; makes what it needs below ``folder``."""
     user = ordinary() if who == "user" else None
-    for name in ("state", "runtime", "tmp"):
+    for name in ("state", "runtime", "tmp", "state/containers"):
         (folder / name).mkdir()
         (folder / name).chmod(0o711)
     runs.hand_over(folder, user)
     found = Subject(who, user, runtime, folder)
     # What is made once and stays: the folders of the state directory, and a plan for each command line.
-    found.finish(found.run_argv(SHORT))
+    found.finish(found.run_argv(SHORT, "--fresh"))
     found.sweep()
     return found
 
@@ -121,7 +125,7 @@ def confined(text: str) -> bool | None:
 
     Every piece that was said must be right: a command that was killed may not have said all.
     """
-    if not text:
+    if "Seccomp:" not in text:
         return None
     fields = dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
     wanted = {"Seccomp": "2", "NoNewPrivs": "1", **dict.fromkeys(("CapEff", "CapPrm", "CapBnd", "CapAmb"), "0" * 16)}

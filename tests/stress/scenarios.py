@@ -7,45 +7,12 @@ import random
 import signal
 import time
 
-import attrs
-
 from tests.stress import census, launches
 from tests.stress.launches import Subject
+from tests.stress.tally import Tally
 
 #: Whom the SIGKILL is sent to.
 VICTIMS = ("stage", "children", "group", "everything")
-ABANDONED = 2.0  # seconds that are given to what is about to end by itself
-
-
-@attrs.define
-class Tally:
-    """What came of a scenario: how often, how often the command ran, how often the next launch had to take something over,
-    and everything that must not be."""
-
-    scenario: str
-    count: int = 0
-    ran: int = 0
-    swept: int = 0
-    problems: list[str] = attrs.field(factory=list)
-
-    def judge(self, subject: Subject, before: census.Census, output: str, what: str) -> census.Census:
-        """Count one launch that has ended: what there is after it, which is what was there before, if all is well."""
-        self.count += 1
-        verdict = launches.confined(output)
-        self.ran += verdict is not None
-        if verdict is False:
-            self.problems.append(f"{what}: ran unconfined:\n{output}")
-        # A container of crun or runc whose guard was killed runs on until it is swept.
-        abandoned = subject.runtime != "native" and what.startswith(("children", "everything"))
-        after = census.settled(before, subject.folders, ABANDONED if abandoned else census.PATIENCE)
-        left = set(after.minus(before))
-        if left and (left <= {"file", "cgroup"} or abandoned):
-            self.swept += 1
-            subject.sweep()
-            after = census.settled(before, subject.folders)
-        problems = census.difference(before, after)
-        self.problems += [f"{what}: {line}" for line in problems]
-        return after if problems else before
 
 
 def kill_at_random(subject: Subject, count: int, seed: int, victims: tuple[str, ...] = VICTIMS) -> Tally:
@@ -69,7 +36,7 @@ def kill_at_random(subject: Subject, count: int, seed: int, victims: tuple[str, 
             process.send_signal(signal.SIGKILL)
         output, _ = process.communicate(timeout=60)
         what = f"{victim} after {moment * 1000:.1f} ms {''.join(ways[way])} (seed {seed}, number {number})"
-        before = tally.judge(subject, before, output, what)
+        before = tally.judge(subject, before, output, what, guarded=victim in ("stage", "group"))
     return tally
 
 

@@ -1,0 +1,78 @@
+"""Launches that are killed, starved and crowded leave nothing: small counts of what `make stress` does at length."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.support.features import require
+from tests.support.users import REPOSITORY
+
+pytestmark = pytest.mark.system
+
+SUBJECTS = [("root", "native"), ("user", "native"), ("root", "crun"), ("user", "runc")]
+
+
+def stress(*words: str) -> None:
+    """Run a scenario; it says what is left."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.stress", *words],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture(params=SUBJECTS, ids="-".join)
+def who(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    """Options that name a subject."""
+    name, runtime = request.param
+    require("root" if name == "root" or os.geteuid() == 0 else "userns")
+    return ("--who", name, "--runtime", runtime)
+
+
+def test_a_launch_that_is_killed_at_any_moment_leaves_nothing(who: tuple[str, ...]) -> None:
+    stress("kill", *who, "--count", "4")
+
+
+@pytest.mark.parametrize("name", ["root", "user"])
+def test_a_launch_that_is_killed_at_any_step_leaves_nothing(name: str) -> None:
+    require("root")  # strace(1) has to follow set-user-ID programs
+    stress("steps", "--who", name, "--every", "45", "--first", "7")
+
+
+def test_a_launch_of_which_any_call_fails_leaves_nothing() -> None:
+    require("root")
+    stress("errors", "--every", "150", "--first", "11")
+
+
+@pytest.mark.parametrize("name", ["root", "user"])
+def test_a_launch_that_lacks_descriptors_or_memory_leaves_nothing(name: str) -> None:
+    require("root")
+    stress("limits", "--who", name, "--every", "11")
+
+
+def test_a_launch_that_lacks_processes_leaves_nothing() -> None:
+    require("root")
+    require("cgroup1")
+    stress("pids")
+
+
+def test_a_launch_on_a_full_disk_leaves_nothing() -> None:
+    require("root")
+    stress("disk", "--every", "12")
+
+
+def test_launches_at_once_all_run() -> None:
+    require("root")
+    stress("crowd", "--count", "30", "--abreast", "15")
+
+
+def test_no_pair_of_categories_is_given_twice() -> None:
+    require("root")
+    stress("pairs", "--count", "100")
