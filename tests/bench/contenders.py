@@ -82,12 +82,14 @@ class Place:
     @classmethod
     def made(cls, folder: Path, program: Path, user: User | None) -> Place:
         """Make the folder for ``user``, or for whoever runs this."""
-        for name in ("state", "crun", "runc", "podman", "fresh", "home"):
+        for name in ("state", "crun", "runc", "podman", "fresh"):
             (folder / name).mkdir(parents=True)
         make_root(folder / "root")
         shutil.copytree(folder / "root", folder / "podman-root", symlinks=True)
         folder.chmod(0o755)
         base = dict(os.environ) if user is None else user.environment
+        # What is measured is the installed program, with nothing of the bench's own interpreter.
+        base = {name: value for name, value in base.items() if not name.startswith("PYTHON") and name != "VIRTUAL_ENV"}
         environment = {**base, "HARDENING_STATE": str(folder / "state"), "TMPDIR": str(folder)}
         if user is not None:
             subprocess.run(["chown", "-R", "-h", f"{user.uid}:{user.gid}", str(folder)], check=True)
