@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import shutil
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from hardening.spec import CONFIG, Directory, File, Spec, Symlink
 
 def write(spec: Spec, path: Path) -> None:
     """Write the bundle ``path``, which must not exist or be an empty directory. Raises `LaunchError`."""
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    partial = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
     try:
         partial.mkdir()
         try:

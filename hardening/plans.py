@@ -10,7 +10,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import secrets
 import shutil
 import sys
 import time
@@ -191,7 +190,7 @@ def reserve(words: Sequence[str]) -> Slot | None:
             state.make(shelf)
             if len(os.listdir(shelf)) >= SLOTS_EACH:
                 return None
-            path = shelf / secrets.token_hex(6)
+            path = shelf / os.urandom(6).hex()
             state.make(path)
             lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
             fcntl.flock(lock, fcntl.LOCK_EX)

@@ -15,6 +15,7 @@ import attrs
 
 from hardening import safefile, toml_lines
 from hardening.errors import ProfileError
+from hardening.launch.filterdigest import sha256
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 16
@@ -171,8 +172,6 @@ def read(path: Path, name: str, *, found_by_name: bool = False) -> Document:
     and root, larger than `MAX_BYTES`, not UTF-8, not TOML, or nested deeper than `MAX_DEPTH`. A file that was found by
     name must also belong to the caller or root: nobody else's folder may supply what a name means.
     """
-    import hashlib
-
     hint = "check the path and its permissions; a name without `/` is looked up (`hardening profile list`)"
     data = safefile.read(path, "the profile", MAX_BYTES, hint=hint, own=found_by_name)
     try:
@@ -187,7 +186,7 @@ def read(path: Path, name: str, *, found_by_name: bool = False) -> Document:
     too_deep = next((key for key in places if len(key) > MAX_DEPTH), None)
     if too_deep:
         raise ProfileError(f"nested deeper than {MAX_DEPTH} levels", origin=places[too_deep], hint=_FLATTER)
-    return Document(name, path, tables, places, hashlib.sha256(data).hexdigest(), text=text)
+    return Document(name, path, tables, places, sha256(data), text=text)
 
 
 def parse_toml(text: str) -> dict[str, object]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator
 from typing import Any
 
+from hardening.launch.filterdigest import sha256
 from hardening.mechanism import Context
 from hardening.spec import Fragment
 from hardening_process.facts import ProcessFacts
@@ -47,7 +47,7 @@ def cgroup_path(settings: ProcessSettings, context: Context) -> str:
     name = "hardening"
     if context.bundle is not None:
         # Bundles in two folders may have one name; and systemd's "slice:prefix:name" form is told by its colons.
-        digest = hashlib.sha256(os.fsencode(context.bundle.absolute())).hexdigest()[:12]
+        digest = sha256(os.fsencode(context.bundle.absolute()))[:12]
         name = f"hardening-{context.bundle.name.replace(':', '_')}-{digest}"
     if settings.cgroup:
         return f"{settings.cgroup.rstrip('/')}/{name}"

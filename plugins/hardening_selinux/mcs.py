@@ -19,7 +19,6 @@ import fcntl
 import json
 import os
 import re
-import secrets
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -69,7 +68,7 @@ def reserve(folder: Path, bundle: Path | None, categories: Sequence[int] = range
         with _locked(folder):
             taken = _living(folder)
             pair = choose(categories, taken)
-            lease = Lease(pair, folder / f"c{pair[0]},c{pair[1]}.{secrets.token_hex(8)}")
+            lease = Lease(pair, folder / f"c{pair[0]},c{pair[1]}.{os.urandom(8).hex()}")
             _write(lease.path, _myself(bundle))
             return lease
     except OSError as error:
@@ -88,9 +87,11 @@ def living(folder: Path) -> dict[Pair, Path]:
 
 def choose(categories: Sequence[int], taken: dict[Pair, Path] | None = None) -> Pair:
     """A random pair that is not taken; raises `LaunchError` where there is none."""
+    from random import SystemRandom  # only hosts with SELinux need it
+
     taken = taken or {}
     total = len(categories) * (len(categories) - 1) // 2
-    generator = secrets.SystemRandom()
+    generator = SystemRandom()
     if len(taken) < total // 2:
         while True:
             first, second = sorted(generator.sample(categories, 2))
