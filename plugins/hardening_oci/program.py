@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,6 +28,8 @@ def inputs(name: str) -> Iterator[Input]:
 
 def version(program: Path) -> str | None:
     """The version that a runtime reports (`crun version 1.21` in its first line), or None when it does not run."""
+    import subprocess  # no native launch needs it
+
     try:
         done = subprocess.run([program, "--version"], check=False, capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
