@@ -303,25 +303,32 @@ expires = 2999-12-31
     assert not place.finds(*UMASK)
 
 
-def test_every_file_that_a_composition_opens_is_an_input_or_code(place: Place) -> None:
-    """Held against what strace(1) sees of the process that composes, for a stack that uses much."""
-    busybox_root(place.folder / "tree")
-    (place.folder / "data").mkdir()
-    lines: tuple[tuple[str, ...], ...] = (
-        ("-p", "strict", "--", "true"),
-        ("-p", "default", "-v", "./data:/srv/data:ro", "--memory", "64M", "-u", "nobody", "--", "true"),
-        ("-p", "default", "--runtime", "runc", "--rootfs", "./tree", "-v", "./data:/data", "--", "/bin/true"),
-    )
-    for words in lines:
-        shutil.rmtree(place.state, ignore_errors=True)
-        trace = place.folder / "trace"
-        whole = PROGRAM.with_name("hardening-cli")
-        traced = Place(place.folder, ("strace", "-f", "-s", "4096", "-e", "trace=%file", "-o", str(trace), str(whole)))
-        traced.type("run", "-q", *words)
-        assert _undeclared(trace, place.read()["inputs"], place) == set()
+@pytest.mark.parametrize("caller", ["own", "ordinary"])
+def test_every_file_that_a_composition_opens_is_an_input_or_code(caller: str) -> None:
+    """Held against what strace(1) sees of the process that composes, for stacks that use much."""
+    user = ordinary() if caller == "ordinary" else None
+    with workplace(user) as folder:
+        whole, before, environment = PROGRAM, list[str](), dict(os.environ)
+        if user is not None:
+            whole, before, environment = Path(users.program(user)), user.argv([]), dict(user.environment)
+        busybox_root(folder / "tree")
+        (folder / "data").mkdir()
+        trace = folder / "trace"
+        strace = (*before, "strace", "-f", "-s", "4096", "-e", "trace=%file", "-o", str(trace))
+        here = Place(folder, (*strace, str(whole.with_name("hardening-cli"))), environment)
+        lines: tuple[tuple[str, ...], ...] = (
+            ("-p", "strict", "--", "true"),
+            ("-p", "default", "-v", "./data:/srv/data:ro", "--memory", "64M", "-u", "nobody", "--", "true"),
+            ("-p", "default", "--runtime", "runc", "--rootfs", "./tree", "-v", "./data:/data", "--", "/bin/true"),
+        )
+        for words in lines if user is None else lines[:1]:
+            shutil.rmtree(here.state, ignore_errors=True)
+            done = here.type("run", "-q", *words)
+            assert len(here.plans()) == 1, done.stderr
+            assert _undeclared(trace, here.read()["inputs"], here, whole.parents[1]) == set()
 
 
-def _undeclared(trace: Path, inputs: dict[str, dict[str, str]], here: Place) -> set[str]:
+def _undeclared(trace: Path, inputs: dict[str, dict[str, str]], here: Place, prefix: Path) -> set[str]:
     declared = {_path(kind, argument) for kind, table in inputs.items() for argument in table}
     mounts = inputs.get("mounts", {})
     absent = {path for path, seen in inputs["name"].items() if seen == "-"}
@@ -333,7 +340,7 @@ def _undeclared(trace: Path, inputs: dict[str, dict[str, str]], here: Place) -> 
         and os.path.dirname(path) not in listed
         and not any(path.startswith(f"{name}/") for name in absent)
         and not all(item.argument in declared for item in way(path))
-        and not _is_of_python(path, here)
+        and not _is_of_python(path, here, prefix)
         # The facts of all cgroups are found out, and used where there are ceilings.
         and not ("cgroup cgroup2" not in mounts and path.startswith(("/proc/self/cgroup", "/sys/fs/cgroup")))
         and path != "/proc/self/mountinfo"
@@ -359,9 +366,10 @@ def _opened(trace: Path, folder: Path) -> set[str]:
     return found
 
 
-def _is_of_python(path: str, here: Place) -> bool:
+def _is_of_python(path: str, here: Place, prefix: Path) -> bool:
     """What the interpreter, the loader and the C library open to start, what this process says of itself, and the state."""
     code = {*sys.path, os.path.dirname(os.__file__), sys.prefix, os.path.dirname(sys._base_executable)}  # type: ignore[attr-defined]
+    code.add(str(prefix))
     code |= {"/usr/lib/locale", "/usr/share/locale", "/usr/share/locale-langpack", str(here.state), "/usr/lib/ssl"}
     alone = {"/etc/localtime", "/etc/ld.so.preload", "/dev/null", "/proc/sys/vm/overcommit_memory", "/proc/uptime", "/"}
     alone |= {"/proc/self/stat", "/proc/self/maps", str(here.folder)}
