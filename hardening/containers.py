@@ -243,7 +243,8 @@ def stop(containers: Sequence[Container], seconds: float) -> None:
             signal_container(container, signal.SIGKILL)
             if not _ends(stage, LAST_WAIT):
                 _send(stage, signal.SIGKILL)
-        await_end(container)
+        with suppress(HardeningError):
+            await_end(container)
 
 
 def _ends(process: Process, seconds: float) -> bool:
@@ -257,7 +258,10 @@ def _ends(process: Process, seconds: float) -> bool:
 
 
 def await_end(container: Container) -> End | None:
-    """Wait until a container has ended: how, or None where nothing was written down of that. Raises `OSError`."""
+    """Wait until a container has ended: how, or None where nothing was written down of that.
+
+    Raises `OSError`, and `HardeningError` for one that was removed at its end before this could be asked.
+    """
     if not container.running:
         return container.end
     try:
@@ -270,8 +274,10 @@ def await_end(container: Container) -> End | None:
                 return _end(file.read())
         finally:
             os.close(place)
-    except FileNotFoundError:  # it has ended, and was removed, since it was looked at
-        return None
+    except FileNotFoundError:
+        raise HardeningError(
+            f"{container.shown} has ended and is removed, and its exit code with it", hint="start it without --rm"
+        ) from None
 
 
 def discard(container: Container) -> None:

@@ -160,7 +160,8 @@ def test_the_end_is_awaited_on_the_lock(place: Path) -> None:
     thread.join(20)
     os.waitpid(pid, 0)
     assert [end.code for end in ends if end is not None] == [7]
-    assert await_end(found) is None  # it is removed
+    with pytest.raises(HardeningError, match="one has ended and is removed"):
+        await_end(found)
 
 
 def test_a_stage_that_does_not_end_is_killed(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
