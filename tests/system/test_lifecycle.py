@@ -200,6 +200,25 @@ def test_those_who_wait_learn_the_exit_code_of_what_is_removed_at_its_end(person
     assert person.left() == []
 
 
+def test_what_was_composed_once_serves_again_and_is_one_containers_at_a_time(person: Caller) -> None:
+    def slots() -> list[Path]:
+        return [path for path in person.state.glob("plans/*/*") if path.is_dir()]
+
+    first = person.start("sleep", "600")
+    (slot,) = slots()
+    written = (slot / "bundle/config.json").stat().st_mtime_ns
+    second = person.start("sleep", "600")
+    assert len(slots()) == 2
+    person.say("kill", first)
+    person.say("wait", first)
+    third = person.start("sleep", "600")
+    assert len(slots()) == 2
+    assert (slot / "bundle/config.json").stat().st_mtime_ns == written
+    running = [item for item in person.listed() if item["status"] == "running"]
+    assert [item["id"] for item in running] == [second, third]
+    assert all(_state(item["pid"]) == "S" for item in running)
+
+
 def test_input(person: Caller) -> None:
     without = person.start("sh", "-c", "cat; stat -L -c %t:%T /proc/self/fd/0")
     assert person.say("wait", without) == "0"
@@ -330,7 +349,10 @@ def test_a_log_is_bounded(person: Caller) -> None:
 
 
 def _has_open(pid: int, name: str) -> bool:
-    return any(os.readlink(path).endswith(name) for path in Path(f"/proc/{pid}/fd").iterdir())
+    try:
+        return any(os.readlink(path).endswith(name) for path in Path(f"/proc/{pid}/fd").iterdir())
+    except FileNotFoundError:
+        return False
 
 
 def _state(pid: int) -> str:
