@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,7 +17,7 @@ from hardening_seccomp.filters import Filter, rule_at_most
 from hardening_seccomp.layout import laid_out
 from hardening_seccomp.libseccomp import Libseccomp
 from hardening_seccomp.oci import emit, strictest
-from hardening_seccomp.spans import kernel_token, wanted
+from hardening_seccomp.spans import KILLED, kernel_token, wanted
 from hardening_seccomp.symbolic import meaning
 from tests.plugins.seccomp import generate
 
@@ -66,6 +67,9 @@ def test_a_program_that_differs_is_noticed() -> None:
     assert differences(wanted(looser, LIBRARY), program, LIBRARY) == {"write", "reboot"}
     other = wanted(Filter(EPERM, PLAIN.rules, frozenset({"x86_64"})), LIBRARY)
     assert "*" in differences(other, program, LIBRARY)
+    (token, spans), *_ = wanted(PLAIN, LIBRARY).items()
+    killed = {token: [attrs.evolve(one, rule=KILLED) if one.first == bpf.U32 else one for one in spans]}
+    assert differences(wanted(PLAIN, LIBRARY), laid_out(killed) or b"", LIBRARY) == frozenset()
     more = wanted(Filter(ENOSYS, PLAIN.rules, frozenset({"x86_64", "aarch64"})), LIBRARY)
     assert "*" in differences(wanted(PLAIN, LIBRARY), laid_out(more) or b"", LIBRARY)
 
