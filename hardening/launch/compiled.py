@@ -7,6 +7,7 @@ the interpreter's magic number, and time and size of the source). Whatever is no
 
 from __future__ import annotations
 
+import gc
 import marshal
 import sys
 
@@ -83,6 +84,8 @@ class Compiled:
 
 def use() -> None:
     """Find the modules of `hardening` and `hardening.launch` that are imported from now on this way."""
+    # Until the watch over the command begins nothing is made that only the collector would free (Supervisor.watch).
+    gc.disable()
     import _frozen_importlib
     import _frozen_importlib_external
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _stat as stat
 import errno
+import gc
 import select
 import time
 
@@ -65,6 +66,8 @@ class Supervisor:
 
     def watch(self) -> int:
         """Serve until the process ends: its wait status."""
+        gc.freeze()
+        gc.enable()
         if self.watcher is not None:
             self.copies = {**self.copies, **self.watcher.readers}
         for fd in (self._signals, self.pidfd, *self.copies):
