@@ -7,6 +7,7 @@ import platform
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 _VERSIONS = {
@@ -35,6 +36,12 @@ def described(program: Path) -> dict[str, str]:
         "Python": _version((str(program.with_name("python")), "--version")),
         **{name: _version(argv) for name, argv in _VERSIONS.items()},
     }
+
+
+def busy(load: float, cores: int) -> Iterator[str]:
+    """A note where the machine had other work when the bench began."""
+    if load > cores / 4:
+        yield f"The machine had other work when this began (load {load:.1f} on {cores} cores): an idle one takes less time."
 
 
 def _processor() -> str:

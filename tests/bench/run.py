@@ -62,7 +62,7 @@ class Bench:
         and nanoseconds."""
         described = machine.described(self.program)
         places = dict(self._places())
-        notes: list[str] = []
+        notes: list[str] = [*machine.busy(os.getloadavg()[0], len(os.sched_getaffinity(0)))]
         result: dict[str, Any] = {"machine": described, "notes": notes}
         timed = {who: self._launches(place, user) for who, (place, user) in places.items()}
         notes += [f"Not measured as {who}: {note}" for who, found in timed.items() for note in found.notes]
