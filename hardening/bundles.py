@@ -24,6 +24,8 @@ FOLDER = "bundles"
 def tidy(place: Path) -> None:
     """Remove what launches have left in a state directory that were killed with all that would have cleaned up after them.
     Raises `LaunchError`."""
+    if not state.is_own(place):
+        return
     try:
         if (place / "runtimes").is_dir():
             from hardening.launch import ociprogram

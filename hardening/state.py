@@ -34,6 +34,15 @@ def directory() -> Path:
     return path
 
 
+def is_own(path: Path) -> bool:
+    """Whether a state directory is there, and could be written by the caller only: what lies in it may be believed."""
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return False
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and not stat.S_IMODE(status.st_mode) & 0o022
+
+
 def make(path: Path) -> None:
     """Make a directory of mode 0711, whatever the umask, unless something of its name is there. Raises `OSError`."""
     # Not by chmod(2) afterwards: one who is killed in between would leave it closed to the mapped ids for ever.

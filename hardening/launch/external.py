@@ -10,6 +10,7 @@ from __future__ import annotations
 import _socket
 import os
 import select
+import stat
 
 from hardening.errors import EXIT_LAUNCHER, LaunchError
 from hardening.launch import abi, kernel, links, receipt
@@ -55,6 +56,7 @@ def run(bundle: Bundle, options: Options) -> int:
     caller = receipt.namespaces()
     try:
         kernel.prctl(abi.PR_SET_CHILD_SUBREAPER, 1)
+        refuse_fifos(bundle)
         enter_view(options.program, bundle.document)
         return _Run(bundle, options, mask, caller).run()
     finally:
@@ -76,6 +78,37 @@ def refuse_foreign_links(bundle: Bundle) -> None:
                 ) from error
             except OSError:  # for the runtime to say
                 continue
+
+
+def refuse_fifos(bundle: Bundle) -> None:
+    """`LaunchError` for a mount point that is a FIFO: crun opens it, and waits for somebody at the other end."""
+    document = bundle.document if isinstance(bundle.document, dict) else {}
+    root, mounts = document.get("root"), document.get("mounts")
+    path = root.get("path") if isinstance(root, dict) else None
+    try:
+        top = os.open(os.path.join(bundle.directory, str(path)), os.O_PATH | os.O_CLOEXEC)
+    except OSError:  # the runtime will say so
+        return
+    try:
+        for index, mount in enumerate(mounts if isinstance(mounts, list) else ()):
+            destination = mount.get("destination") if isinstance(mount, dict) else None
+            if isinstance(destination, str) and _is_fifo(top, destination):
+                raise LaunchError(
+                    f"{destination} in the root is a FIFO", origin=f"config.json:/mounts/{index}/destination"
+                )
+    finally:
+        os.close(top)
+
+
+def _is_fifo(top: int, path: str) -> bool:
+    try:
+        found = kernel.openat2(top, os.fsencode(path.lstrip("/") or "."), os.O_PATH, abi.RESOLVE_IN_ROOT)
+    except (OSError, ValueError):
+        return False
+    try:
+        return stat.S_ISFIFO(os.fstat(found).st_mode)
+    finally:
+        os.close(found)
 
 
 class _Run:

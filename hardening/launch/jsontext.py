@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from typing import Any
 
 MAX_BYTES = 8 * 1024 * 1024
+MAX_DEPTH = (
+    64  # levels; a configuration of the specification has eight. What reads a value may call itself once for each
+)
 
 
 class _Repeated(dict[str, object]):
@@ -67,12 +70,28 @@ def parse(text: bytes, origin: str) -> object:
         raise LaunchError("nested too deep", origin=origin) from None
     except ValueError as error:  # also UnicodeDecodeError, JSONDecodeError and integers with thousands of digits
         raise LaunchError(f"not JSON: {error}", origin=origin) from None
+    if _is_deep(value):
+        raise LaunchError(f"nested too deep: more than {MAX_DEPTH} levels", origin=origin)
     if end != len(source):
         raise LaunchError(f"not JSON: more text after the value, at character {end}", origin=origin)
     if context.repeated:
         pointer, key = _find_repeated(value, "") or ("", "")
         raise LaunchError(f"the key {key!r} stands twice", origin=f"{origin}:{pointer}")
     return value
+
+
+def _is_deep(value: object) -> bool:
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        level = [
+            child
+            for item in level
+            for child in (item.values() if isinstance(item, dict) else item if isinstance(item, list) else ())
+            if isinstance(child, (dict, list))
+        ]
+        if not level:
+            return False
+    return True
 
 
 def escape(key: str) -> str:

@@ -42,6 +42,8 @@ def test_any_text_is_a_value_or_one_error(text: bytes) -> None:
     [
         (b'{"a": {"b/c": 1, "b/c": 2}}', "f:/a/b~1c: the key 'b/c' stands twice"),
         (b'[{"x": 1}, {"y": 1, "y": 1}]', "f:/1/y: the key 'y' stands twice"),
+        (b"[" * 1500 + b'{"a": 1, "a": 2}' + b"]" * 1500, "nested too deep"),
+        (b'{"a":' * 100 + b"1" + b"}" * 100, "nested too deep"),
         (b"[NaN]", "NaN is not JSON"),
         (b"[" * 100_000, "nested too deep"),
         (b"{} {}", "more text after the value, at character 3"),
