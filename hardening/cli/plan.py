@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shlex
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from hardening.cli import output
+
+if TYPE_CHECKING:
+    from hardening.plans import Stored
 
 
 @click.group("plan", short_help="List and clear what is kept of earlier runs.")
@@ -50,9 +55,7 @@ def clear() -> None:
     output.show(f"{count} {'slot' if count == 1 else 'slots'} removed")
 
 
-def _entry(item: Any) -> dict[str, Any]:
-    import json
-
+def _entry(item: Stored) -> dict[str, Any]:
     try:
         document = json.loads((item.path / "bundle/config.json").read_bytes())
         words = document["process"]["args"]
@@ -68,17 +71,17 @@ def _entry(item: Any) -> dict[str, Any]:
 
 
 def _elsewhere(path: Path) -> str:
-    """The bundle of a verdict."""
-    import os
-
+    """The bundle of a verdict, '' for what has one of its own."""
     from hardening.errors import LaunchError
     from hardening.launch.plans import read
 
     try:
         slot = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            return str(read(slot, str(path)).get("bundle", ""))
-        finally:
-            os.close(slot)
-    except (OSError, LaunchError):
+    except OSError:
         return ""
+    try:
+        return str(read(slot, str(path)).get("bundle", ""))
+    except LaunchError:
+        return ""
+    finally:
+        os.close(slot)

@@ -14,7 +14,7 @@ from hardening.errors import UsageError
 from hardening.launch.plans import has_input
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from hardening.compose import Composition
     from hardening.mechanism import Context
@@ -93,7 +93,8 @@ def command(
         place = state.location()
         container = keeping.container(context, engine, place / "containers" / identity, profiles)
         launch = LaunchRequest(identity, place, interactive, True, target, container=container)
-        _show(engine, _plan(here, composition, command, engine, None), launch, as_json)
+        plan = _plan(here, composition, command, engine, None)
+        _show(engine, plan, launch, stored.obstacles(here, plan, engine), as_json)
         return
     start.require_installed(engine)
     place = state.directory()
@@ -153,7 +154,7 @@ def show_notes(plan: Plan, *, reported: bool = False) -> None:
         output.note(line)
 
 
-def _show(engine: Runtime, plan: Plan, launch: LaunchRequest, as_json: bool) -> None:
+def _show(engine: Runtime, plan: Plan, launch: LaunchRequest, obstacles: Sequence[str], as_json: bool) -> None:
     from hardening.report import data, settings
     from hardening.report.state import enforcement
 
@@ -170,6 +171,7 @@ def _show(engine: Runtime, plan: Plan, launch: LaunchRequest, as_json: bool) -> 
                 "mechanisms": data.enforcement(states),
                 "findings": data.findings(plan.findings),
                 "files": sorted(plan.spec.files),
+                "not_stored": list(obstacles),
                 "spec": plan.spec.document,
             }
         )
@@ -185,5 +187,7 @@ def _show(engine: Runtime, plan: Plan, launch: LaunchRequest, as_json: bool) -> 
     if plan.findings:
         output.show("")
         output.show_table(settings.findings(plan.findings))
-    output.show(f"\nargv     {shlex.join(argv)}")
+    stays = f"not kept: {'; '.join(obstacles)}" if obstacles else "kept for the next call"
+    output.show(f"\nplan     {stays}")
+    output.show(f"argv     {shlex.join(argv)}")
     show_notes(plan, reported=True)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hardening.cli.session import Session
     from hardening.compose import Composition
     from hardening.mechanism import Context
+    from hardening.pipeline import Plan
     from hardening.plans import Basis, Slot, Start
     from hardening.runtime import LaunchRequest, Runtime
     from hardening.spec import Spec
@@ -64,6 +65,11 @@ def slot(
     finally:
         if found is not None:
             plans.drop(found)
+
+
+def obstacles(here: Session, plan: Plan, engine: Runtime) -> tuple[str, ...]:
+    """Why a composition would not be stored; nothing where it would be."""
+    return plans.of_composition(here.plugins, here.search, plan.composition, plan.context, engine).unknown
 
 
 def _is_still(here: Session) -> bool:
