@@ -81,7 +81,8 @@ def refuse_foreign_links(bundle: Bundle) -> None:
 
 
 def refuse_fifos(bundle: Bundle) -> None:
-    """`LaunchError` for a mount point that is a FIFO: crun opens it, and waits for somebody at the other end."""
+    """`LaunchError` for a mount point, or what stands above one, that is a FIFO: crun opens it, and waits for somebody at
+    the other end."""
     document = bundle.document if isinstance(bundle.document, dict) else {}
     root, mounts = document.get("root"), document.get("mounts")
     path = root.get("path") if isinstance(root, dict) else None
@@ -92,17 +93,19 @@ def refuse_fifos(bundle: Bundle) -> None:
     try:
         for index, mount in enumerate(mounts if isinstance(mounts, list) else ()):
             destination = mount.get("destination") if isinstance(mount, dict) else None
-            if isinstance(destination, str) and _is_fifo(top, destination):
-                raise LaunchError(
-                    f"{destination} in the root is a FIFO", origin=f"config.json:/mounts/{index}/destination"
-                )
+            parts = destination.strip("/").split("/") if isinstance(destination, str) else []
+            for end in range(1, len(parts) + 1):
+                place = "/".join(parts[:end])
+                if _is_fifo(top, place):
+                    origin = f"config.json:/mounts/{index}/destination"
+                    raise LaunchError(f"/{place} in the root is a FIFO", origin=origin)
     finally:
         os.close(top)
 
 
 def _is_fifo(top: int, path: str) -> bool:
     try:
-        found = kernel.openat2(top, os.fsencode(path.lstrip("/") or "."), os.O_PATH, abi.RESOLVE_IN_ROOT)
+        found = kernel.openat2(top, os.fsencode(path or "."), os.O_PATH, abi.RESOLVE_IN_ROOT)
     except (OSError, ValueError):
         return False
     try:
