@@ -1,6 +1,6 @@
 # The two commands of the README are `make demo` and `make test`; each does its own set-up.
 .POSIX:
-.PHONY: help demo test escape check bench format clean stress
+.PHONY: help demo test escape check bench stress format clean
 
 # Arguments for pytest: make test T="tests/laws -k seccomp"
 T =
