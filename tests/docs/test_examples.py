@@ -28,7 +28,7 @@ from tests.support.texts import layer
 from tests.support.users import User, ordinary, program
 
 #: What a block may be written in; only `console` is run.
-LANGUAGES = {"", "console", "toml", "python", "json", "text", "sh", "make", "mermaid"}
+LANGUAGES = {"", "console", "toml", "python", "json", "text", "sh", "make", "mermaid", "c", "java", "javascript"}
 
 
 #: Where the program keeps what runs, in the folder of a page.
