@@ -31,7 +31,7 @@ def fresh(place: Place) -> None:
 
 
 def shell(place: Place, script: str, *profiles: str) -> subprocess.CompletedProcess[str]:
-    return place.run("sh", "-c", f"cd /work && {script}", profiles=profiles)
+    return place.run("sh", "-c", f"cd /repos && {script}", profiles=profiles)
 
 
 def works(place: Place, *profiles: str) -> None:
@@ -52,8 +52,8 @@ def test_what_a_repository_brings_along_gets_no_further(user: User | None) -> No
     """A hook, a program as an editor, and an alias that is a shell command."""
     with repositories(user) as place:
         works(place)
-        hook = "printf '#!/bin/sh\\ntouch /work/hooked\\n' >.git/hooks/pre-commit && chmod 755 .git/hooks/pre-commit"
-        done = shell(place, f"cd copy && {hook} && {COMMIT} --allow-empty -m second && ls /work")
+        hook = "printf '#!/bin/sh\\ntouch /repos/hooked\\n' >.git/hooks/pre-commit && chmod 755 .git/hooks/pre-commit"
+        done = shell(place, f"cd copy && {hook} && {COMMIT} --allow-empty -m second && ls /repos")
         assert (done.returncode, done.stdout) == (0, "copy\norigin.git\n"), done.stderr
         for attempt, words in {
             "touch /usr/bin/evil": "Read-only file system",
@@ -77,5 +77,5 @@ def test_nothing_on_the_page_can_be_left_out() -> None:
 def test_the_shipped_profile_needs_no_exception(user: User | None) -> None:
     with repositories(user) as place:
         idmap = ":idmap" if user is None else ""
-        place.file("volume.toml", f'[rootfs]\nvolumes.add = ["./work:/work{idmap}"]\n')
+        place.file("volume.toml", f'[rootfs]\nvolumes.add = ["./work:/repos{idmap}"]\n')
         works(place, "build", "./volume.toml")
