@@ -142,7 +142,7 @@ class Profiled:
     change: Callable[[dict[str, Any]], None] | None = None
     #: A command in front of the launch stage's.
     prefix: tuple[str, ...] = ()
-    #: In a container of its own: it leaves traces there.
+    #: In a container of its own where it succeeds: it leaves traces there.
     alone: bool = False
 
     @property
@@ -155,7 +155,7 @@ class Profiled:
         layers = tuple(layer.text for layer in (*overlap, *(() if on else (self.off,)))
                        if layer and not (stance == "rootless" and layer.for_root))  # fmt: skip
         code = self.before + ("" if on else self.left_out)
-        return Setup(layers, code, self.change, self.prefix, self.name if self.alone else "")
+        return Setup(layers, code, self.change, self.prefix, self.name if self.alone and not on else "")
 
 
 @attrs.frozen
