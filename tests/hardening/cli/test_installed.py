@@ -223,3 +223,16 @@ def test_doctor_and_lists(place: Place) -> None:
     assert {entry["name"] for entry in place.show("profile", "list", "--json")} >= {"base", *SHIPPED}
     tables = [item["name"] for entry in place.show("plugin", "list", "--json") for item in entry["mechanisms"]]
     assert set(tables) >= set(TABLES)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_what_is_composed_of_shipped_profiles_alone_is_kept(place: Place, name: str) -> None:
+    assert place.show("run", "--dry-run", "--json", "-p", name, "--", "true")["not_stored"] == []
+
+
+def test_a_dry_run_says_why_a_composition_is_not_kept(place: Place) -> None:
+    shown = place.show("run", "--dry-run", "--json", "-p", "base", "-e", "API_TOKEN=x", "--", "true")
+    assert shown["not_stored"] == ["API_TOKEN is, by its name, a secret"]
+    code, text, _ = place.ask("run", "--dry-run", "-p", "base", "-e", "API_TOKEN=x", "--", "true")
+    assert code == 0
+    assert "\nplan     not kept: API_TOKEN is, by its name, a secret\n" in text
