@@ -155,6 +155,8 @@ class _Run:
         if container is None:
             # A runtime that is killed over its work leaves more than one that has done it.
             select.select([creator] if creator is not None else [], [], [], CREATE_LONGEST if creator else CREATE_PAUSE)
+            if creator is not None:
+                kill(creator)
             container = self._container()
         if container is not None:
             # By itself: crun does not delete a container whose bundle has been swept away meanwhile.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -17,7 +18,6 @@ from pathlib import Path
 
 from hardening.launch import abi, kernel
 
-PR_SET_CHILD_SUBREAPER = 36
 #: Holds the scenario itself, so that its own group can be divided (cgroups(7), no internal processes).
 OWN = "harness"
 
@@ -30,7 +30,8 @@ def run(scenario: Callable[[], int]) -> int:
     if child == 0:
         code = 70
         try:
-            ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+            ctypes.CDLL(None).prctl(abi.PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+            ctypes.CDLL(None).prctl(abi.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
             if os.geteuid() == 0:
                 _enter(places)
             code = scenario()
@@ -40,6 +41,8 @@ def run(scenario: Callable[[], int]) -> int:
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(code)
+    # Whoever ends this process ends the scenario, and its groups go all the same.
+    signal.signal(signal.SIGTERM, lambda *_: os.kill(child, signal.SIGKILL))
     try:
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     finally:
