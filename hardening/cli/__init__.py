@@ -53,6 +53,10 @@ def main(arguments: Sequence[str] | None = None, session: Session | None = None)
         hint = "look at the file, its permissions and the space on its disk"
         _report(HardeningError(error.strerror or str(error), origin=error.filename, hint=hint))
         return EXIT_LAUNCHER
+    except ImportError as error:
+        hint = "give it more memory or open files (ulimit -v, ulimit -n), or install hardening again"
+        _report(HardeningError(f"a part of the program cannot be loaded: {error}", hint=hint))
+        return EXIT_LAUNCHER
     except MemoryError:
         _report(HardeningError("out of memory", hint="give the command more memory (ulimit -v, the cgroup's limit)"))
         return EXIT_LAUNCHER

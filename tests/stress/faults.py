@@ -98,7 +98,7 @@ def _one(
     ours = "hardening:" in said or "error:" in said
     if "Fatal Python error" in said:  # the interpreter itself could not begin
         ours = False
-    elif "Traceback" in said and "hardening" in said:
+    elif "Traceback" in said and "/hardening/" in said:
         tally.problems.append(f"{what}: {said[-400:]}")
     elif process.returncode not in CODES and (ours or process.returncode not in BEFORE_US):
         tally.problems.append(f"{what}: exit code {process.returncode}: {said[-400:]}")

@@ -127,7 +127,7 @@ def walk(subject: Subject, *options: str, errors: bool, every: int = 1, first: i
             launches.kill([process.pid, *(int(line.split(" ")[0]) for line in census.processes(process.pid))])
             output, said = process.communicate()
             tally.problems.append(f"{step}: hangs")
-        if "Traceback" in said:
+        if "Traceback" in said and "/hardening/" in said:
             tally.problems.append(f"{step}: {said[-300:]}")
         before = tally.judge(subject, before, output, str(step))
     return tally
