@@ -39,7 +39,7 @@ def take(folders: Iterable[Path]) -> Census:
     """Count mounts, processes, control groups, files below ``folders``, locks on them, and keyrings."""
     files, inodes = _files(folders)
     groups = _groups()
-    inodes |= {_inode(os.stat(path)) for path in groups}
+    inodes |= {inode for path in groups if (inode := _inode_of(path))}
     return Census(
         {
             "mount": tuple(sorted(_mounts())),
@@ -143,6 +143,14 @@ def _is_kept(path: Path) -> bool:
     if len(place.parts) > path.parts.index("plans") + 2:
         return (place / "plan.json").exists()
     return any(place.glob("*/plan.json"))
+
+
+def _inode_of(path: str) -> str:
+    """'' for a path that is gone this moment."""
+    try:
+        return _inode(os.stat(path))
+    except FileNotFoundError:
+        return ""
 
 
 def _inode(status: os.stat_result) -> str:

@@ -18,8 +18,8 @@ from tests.support.features import available
 from tests.support.users import User, ordinary, program
 
 #: Says what the kernel says of it, each in one write(2), and then stays for as long as it may.
-COMMAND = ("sh", "-c", "cat /proc/self/status; cat /proc/self/mounts; echo complete; exec sleep 60")
-SHORT = ("sh", "-c", "cat /proc/self/status; cat /proc/self/mounts; echo complete")
+COMMAND = ("sh", "-c", "cat /proc/self/status && cat /proc/self/mounts && echo complete && exec sleep 60")
+SHORT = ("sh", "-c", "cat /proc/self/status && cat /proc/self/mounts && echo complete")
 #: What root, who can make control groups everywhere, asks for besides.
 CEILINGS = ("--set", "process.resources.pids=64", "--set", "process.resources.memory=256M")
 
