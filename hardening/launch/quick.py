@@ -1,5 +1,5 @@
 """The start of ``hardening run`` and ``hardening launch``: a plan that is ready is run by this process, and everything
-else is left to the whole program, which replaces it by execve(2).
+else is left to the whole program, which it becomes.
 
 It runs without `site` and imports what the launch stage imports. Whatever is not as expected is no error here: the whole
 program finds it again, and has the words for it.
@@ -7,11 +7,13 @@ program finds it again, and has the words for it.
 
 from __future__ import annotations
 
+import gc
 import sys
 
 from hardening.errors import LaunchError
 from hardening.launch import files, leftovers, plans
 from hardening.launch.guarded import guarded
+from hardening.launch.signals import signal
 from hardening.launch.system import os
 
 TYPE_CHECKING = False
@@ -77,8 +79,31 @@ def _value(words: list[str], option: str) -> str:
 
 
 def hand_over(program: str, words: list[str]) -> NoReturn:
-    """Replace this process by the whole program. Raises `LaunchError` where that cannot be."""
+    """Become the whole program. Raises `LaunchError` where that cannot be."""
+    if make_ordinary():
+        from hardening.cli import main
+
+        sys.exit(main())
     try:
         os.execv(program, ["hardening", *words])
     except OSError as error:
         raise LaunchError(f"cannot start {program}: {error.strerror}", hint="install hardening again") from None
+
+
+def make_ordinary() -> bool:
+    """Make this interpreter one that was started without -I and -S, with signals and collector as it has them then. False
+    where another start is needed for that: where a variable is meant for Python, or the caller has packages of their own."""
+    if any(name.startswith("PYTHON") for name in files.environment()):
+        return False
+    import site
+
+    if files.exists(site.getusersitepackages()):
+        return False
+    sys.path.pop()  # by which this was found: `site` gives it its place among the others
+    site.main()
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_IGN)
+    gc.enable()
+    return True

@@ -21,6 +21,8 @@ LINE = ("run", "-q", "-p", "strict", "--", "echo", "good")
 SCRIPT = Path(__file__).parents[3] / "tools/entry/hardening"
 #: A whole program that says how it was called.
 ECHO = "#!{python}\nimport sys\nprint('whole', *sys.argv[1:])\n"
+#: A start of the interpreter as the script makes it.
+LEAN = f"import sys, gc; gc.disable(); sys.path.append({str(Path(quick.__file__).parents[2])!r})"
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +49,36 @@ def test_a_plan_is_run_with_the_standard_library_and_this_package_s_launch_stage
     assert loaded.isdisjoint({"os", "re", "json", "hashlib", "site", "typing", "enum", "functools", "subprocess"})
 
 
+def test_the_interpreter_becomes_what_starts_otherwise(untouched: dict[str, str]) -> None:
+    show = "import sys, signal, gc; signals = [*map(signal.getsignal, range(1, 32))]"
+    facts = "print(sys.path, sys.prefix, sys.exec_prefix, 'site' in sys.modules, signals, gc.isenabled())"
+    become = "from hardening.launch import quick, guarded\nguarded.guarded(lambda: 0)\nassert quick.make_ordinary()"
+    lean = said(sys.executable, "-I", "-S", "-c", f"{LEAN}\n{become}\n{show}\n{facts}", env=untouched)
+    assert lean == said(sys.executable, "-I", "-c", f"{show}\n{facts}", env=untouched)
+
+
+def test_it_becomes_the_whole_program_without_another_start(place: Place, untouched: dict[str, str]) -> None:
+    python = (sys.executable, "-I", "-S", "-c", f"{LEAN}; from hardening.launch.quick import main; main('/nowhere')")
+    here = Place(place.folder, python, untouched)
+    assert here.type("run", "--fresh", *LINE[1:]).stdout == "good\n"
+    assert here.type("run", "--fresh", "-q", "--", "sh", "-c", "exit 7").returncode == 7
+    wrong = here.type("run", "--nonsense")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert wrong.stderr.startswith("error: there is no option --nonsense\n")
+    assert "--receipt" in here.type("run", "--help").stdout
+
+
+def test_it_starts_again_for_variables_of_python_and_for_packages_of_the_caller(
+    prefix: Path, untouched: dict[str, str]
+) -> None:
+    code = f"{LEAN}; from hardening.launch.quick import main; main(sys.argv.pop(1))"
+    argv = (sys.executable, "-I", "-S", "-c", code, prefix / "bin/hardening-cli", "run", "x")
+    assert said(*argv, env={**untouched, "PYTHONPATH": "/nowhere"}) == "whole run x\n"
+    version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    (Path(untouched["HOME"]) / f".local/lib/{version}/site-packages").mkdir(parents=True)
+    assert said(*argv, env=untouched) == "whole run x\n"
+
+
 def test_a_shell_that_asks_how_to_complete_a_line_is_answered_by_the_whole_program(place: Place) -> None:
     asked = {"_HARDENING_COMPLETE": "bash_complete", "COMP_WORDS": "hardening run --re", "COMP_CWORD": "2"}
     done = place.type("run", "--re", changes=asked)
@@ -71,6 +103,13 @@ def test_a_signal_that_was_ignored_stays_so_and_the_others_end_the_command(place
     # Python itself ignores two more, and the launch stage gives them back.
     assert ignored == sum(1 << number - 1 for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP))
     assert place.type(*line).stdout.split()[1].strip("0") == ""
+
+
+@pytest.fixture
+def untouched(tmp_path: Path) -> dict[str, str]:
+    """The environment of a caller who says nothing to Python."""
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    return {**variables, "HOME": str(tmp_path)}
 
 
 @pytest.fixture
