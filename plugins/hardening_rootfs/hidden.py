@@ -65,12 +65,19 @@ def private_directories(environment: Iterable[tuple[str, str]]) -> tuple[str, ..
 def expand(members: Iterable[str], private: Iterable[str]) -> tuple[str, ...]:
     """The existing paths that the patterns mean, symbolic links resolved, without those inside others."""
     patterns = [path for member in members for path in (private if member == HOME else (member,))]
-    found = sorted({os.path.realpath(path) for pattern in patterns for path in glob.glob(pattern)} - {"/"})
+    found = sorted({os.path.realpath(path) for pattern in patterns for path in _meant(pattern)} - {"/"})
     result: list[str] = []
     for path in found:
         if not any(path.startswith(other + "/") for other in result):
             result.append(path)
     return tuple(result)
+
+
+def _meant(pattern: str) -> Iterable[str]:
+    """The existing paths that a pattern means: most are paths themselves."""
+    if glob.has_magic(pattern):
+        return glob.glob(pattern)
+    return (pattern,) if os.path.lexists(pattern) else ()
 
 
 def seen_in(root: str, secrets: Iterable[str]) -> tuple[str, ...]:

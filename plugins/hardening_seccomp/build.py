@@ -25,10 +25,11 @@ def build(document: Mapping[str, Any], library: Libseccomp, *, tree: bool) -> by
             action = read_action(item["action"], item.get("errnoRet"), None, place)
             if action == default:
                 continue
+            cases = list(_conditions(item, place))
             for name in read_names(item["names"], None, place):
                 number = library.number(native, name)
                 if number is not None:
-                    for conditions in _conditions(item, place):
+                    for conditions in cases:
                         builder.rule(action.returned, number, conditions, what=name)
         return builder.export()
 

@@ -6,6 +6,7 @@ import enum
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from itertools import islice
+from typing import cast
 
 import attrs
 
@@ -112,14 +113,16 @@ def partial(entry: Entry) -> Partial:
 
 def join(parts: Iterable[Partial]) -> Partial:
     """The strictest stated action for every argument vector."""
-    known: Partial = constant(None)
+    known: Partial | None = None
     for part in parts:
-        known = apply(_stricter_stated, known, part)
-    return known
+        known = part if known is None else apply(_stricter_stated, known, part)
+    return constant(None) if known is None else known
 
 
 def fill(known: Partial, otherwise: Action) -> Rule:
     """The rule with ``otherwise`` in its gaps."""
+    if None not in known.leaves:
+        return cast("Rule", known)
     return apply(lambda action: otherwise if action is None else action, known)
 
 

@@ -110,17 +110,17 @@ class TableReader:
         found.by_name |= by_name
 
     def _read_list(self, node: Node | None, action: Action) -> None:
+        part, denied = partial(Entry(action)), is_denial(action)
         for item in node.items() if node is not None else ():
             names = self._names(item)
             in_group = item.string().startswith(groups.PREFIX)
-            if not in_group and not is_denial(action):
+            if not in_group and not denied:
                 self.asked |= dict.fromkeys(names, item.origin)
             for name in names:
                 if action == ALLOW and in_group and name in self.data.guards:
                     self.guarded.setdefault(name, item.origin)
                     continue
-                part = partial(Entry(action))
-                self._add(name, part, item.origin, denied=is_denial(action), by_name=action == ALLOW)
+                self._add(name, part, item.origin, denied=denied, by_name=action == ALLOW)
 
     def _apply_guards(self) -> None:
         """What a group allows of a guarded call; naming the call itself in ``allow`` gives all of it."""
