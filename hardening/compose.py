@@ -20,7 +20,7 @@ from hardening.mechanism import Mechanism, Reading
 from hardening.schema import REST, Leaf, Say, Scalar, Setting
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, repr=False)
 class Composition:
     """The result of folding a stack: typed settings by mechanism, and every leaf with its provenance. ``looked`` are the
     files that mechanisms read while they read the layers."""
@@ -67,7 +67,7 @@ class Composition:
         }
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, repr=False)
 class _Spoken:
     """One layer's says about one mechanism, by setting and member; ``place`` is the layer's in the stack."""
 

@@ -38,7 +38,7 @@ DIRECT = {*NOT_FORWARDED, signal.SIGKILL, signal.SIGSTOP, signal.SIGWINCH}
 LAST_WAIT = 10.0  # seconds in which a stage whose command was killed has cleaned up
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Process:
     """A process: ``start`` is its start time in clock ticks since boot, which a later process of its number has not."""
 
@@ -60,7 +60,7 @@ class Process:
             os.close(descriptor)
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class End:
     """How a command ended: its exit code, when (seconds since 1970), and whether that was because its stage was killed."""
 
@@ -69,7 +69,7 @@ class End:
     killed: bool = False
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Container:
     """One container. ``stage`` is the process that runs it, ``process`` its command, where that has started.
 

@@ -16,7 +16,7 @@ class Severity(StrEnum):
     ERROR = "error"
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Finding:
     """One observation. ``rule`` is a stable identifier such as ``seccomp/unknown-syscall``, ``leaf`` the setting that it
     is about, ``origin`` the place to look at."""

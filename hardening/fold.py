@@ -42,7 +42,7 @@ class Outcome(StrEnum):
     COMPLETED = "strict default of a complete profile"
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Step:
     """One entry of a leaf's history: what a layer said, and the value after it. Values are shown as text."""
 
@@ -54,7 +54,7 @@ class Step:
     exception: Exemption | None = None
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Resolved:
     """The composed value of one leaf. ``origin`` is that of the say that decided it; ``limit`` is the ceiling, if any."""
 
@@ -69,7 +69,7 @@ class Resolved:
     limit_origin: str = ""
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Entry:
     """What one layer contributes to one leaf."""
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 F = TypeVar("F")
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Host:
     """Facts of one host and caller. ``facts`` holds what mechanisms probed, by the type of the fact."""
 

@@ -20,7 +20,7 @@ _MAX_LINKS = 40
 _ACCOUNT_FILES = ("files", "compat", "systemd")
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Input:
     """One look: a kind and an argument of `hardening.launch.looks`. ``seen`` is what was there when it was used, None where
     it is to be looked at now."""
@@ -30,7 +30,7 @@ class Input:
     seen: str | None = None
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Unknown:
     """Something that no look can tell, and why."""
 

@@ -18,7 +18,7 @@ _FOLDERS = (".dist-info", ".egg-info")
 _HEADERS = ("METADATA", "PKG-INFO")
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Brought:
     """An entry point: ``name`` and ``value`` as they are written, with the distribution that brings it and its version."""
 

@@ -21,7 +21,7 @@ SUFFIX = ".toml"
 HEADER = ("description", "extends", "complete", "exceptions", "limits")
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Exemption:
     """One ``[[exceptions]]`` entry: it permits one loosening of ``setting`` in its own layer."""
 
@@ -32,7 +32,7 @@ class Exemption:
     origin: Origin
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, repr=False)
 class Layer:
     """A profile at its place in a stack. ``tables`` and ``limits`` hold the mechanisms' tables by name; ``complete`` is
     where it says that it is complete: what nobody has stated so far, it states as the strict default."""
@@ -52,7 +52,7 @@ class Layer:
         return str(self.document.file) if self.document.file else self.name
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Folder:
     """A place where profiles are looked up; ``owner`` says whose it is, for lists."""
 
@@ -60,7 +60,7 @@ class Folder:
     owner: str
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Found:
     """A profile on the search path; ``shadows`` are the files of the same name that come later."""
 
@@ -70,7 +70,7 @@ class Found:
     shadows: tuple[Path, ...]
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class SearchPath:
     """The folders for profiles, in order: the first that has a name supplies it."""
 
@@ -112,7 +112,7 @@ class SearchPath:
         return Found(name, path, folder.owner, tuple(path for path, _ in others))
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, repr=False)
 class Stack:
     """The ordered layers; later ones stand closer to the application. ``names`` are all names that were looked up."""
 

@@ -19,7 +19,7 @@ from hardening.spec import Fragment, Spec, assemble
 from hardening.statements import statements
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, repr=False)
 class Plan:
     """What would run, and what is to be said about it. ``excesses`` is empty unless a configuration was tightened."""
 

@@ -46,7 +46,7 @@ SLOTS = 256
 _LOCK = "lock"
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Slot:
     """A slot that this process holds: its directory, and the descriptor with the lock."""
 
@@ -59,7 +59,7 @@ class Slot:
         return self.path / plans.BUNDLE
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Basis:
     """What decided a composition: ``seen`` are the texts of its looks, ``until`` is the last day on which it counts,
     ``unknown`` says what no look can tell, and then nothing is stored."""
@@ -69,7 +69,7 @@ class Basis:
     unknown: tuple[str, ...]
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Start:
     """The command of the launch stage as a plan keeps it: its arguments before the bundle, and where it imports from."""
 
@@ -301,7 +301,7 @@ def _locked(base: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Stored:
     """A slot on disk. ``used`` is when it was used last (nanoseconds since the epoch), ``running`` whether it is in use."""
 

@@ -38,7 +38,7 @@ _ORDERING = ("wrapper", "hookwrapper", "tryfirst", "trylast", "optionalhook")
 _UNINSTALL = "uninstall one of them"
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Plugin:
     """A loaded plugin: ``name`` is its entry point's, ``distribution`` and ``version`` say where it comes from."""
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hardening.launch.command import Container
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Refusal:
     """Why something will not be run: ``pointer`` is the JSON pointer of the field, empty where it is none."""
 
@@ -28,7 +28,7 @@ class Refusal:
     hint: str = ""
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Verdict:
     """An acceptance (no refusals) or a rejection, by whom."""
 
@@ -41,7 +41,7 @@ class Verdict:
         return not self.refusals
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, repr=False)
 class Candidate:
     """What is about to be written or run: the bytes of ``config.json`` and the host. ``composition`` is None for a bundle
     that was composed earlier or made elsewhere."""
@@ -57,7 +57,7 @@ class Candidate:
         return document
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class LaunchRequest:
     """How a bundle is to be launched. ``container_id`` names it; ``remove`` deletes the bundle afterwards; ``receipt``
     is a file to write the kernel's report to; ``sha256`` is the digest of the ``config.json`` that was admitted, and the

@@ -22,7 +22,7 @@ T = TypeVar("T")
 REST = "*"
 
 
-@attrs.frozen(order=True)
+@attrs.frozen(order=True, repr=False)
 class Leaf:
     """The name of one composed value; ``setting`` or ``member`` may be empty."""
 
@@ -34,7 +34,7 @@ class Leaf:
         return ".".join(part for part in (self.mechanism, self.setting, self.member) if part)
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Say:
     """What a layer says of one leaf. ``at_most`` makes it an upper bound: it never loosens, it intersects."""
 
@@ -45,7 +45,7 @@ class Say:
     at_most: bool = False
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Scalar(Generic[T]):
     """A setting that is one value. ``default`` is the strict one; ``lenient`` says why, where stricter values exist."""
 
@@ -56,7 +56,7 @@ class Scalar(Generic[T]):
     lenient: str = ""
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Family(Generic[T]):
     """A setting that maps members to values.
 
@@ -86,7 +86,7 @@ class Family(Generic[T]):
 Setting = Scalar[Any] | Family[Any]
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Members(Generic[T]):
     """The composed value of a family."""
 
@@ -136,7 +136,7 @@ REQUIREMENT = Scalar(
 )
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Schema:
     """The settings of one mechanism: ``fields`` maps attribute names of its settings class to settings."""
 

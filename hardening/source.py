@@ -24,7 +24,7 @@ _TOO_WIDE = "an integer of more than 64 bits"
 _FLATTER = "no setting needs that much: look for brackets that are not closed"
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Origin:
     """Where a value was said: ``layer`` is the profile's name, ``place`` is ``file:line`` or the command-line option."""
 
@@ -35,7 +35,7 @@ class Origin:
         return self.place
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, repr=False)
 class Document:
     """A parsed profile. ``places`` maps each path to the text that names its position; ``file`` is None for the
     command line; ``text`` is what was read of the file, and ``digest`` its SHA-256."""
@@ -62,7 +62,7 @@ class Document:
         return Node(self.tables, (), self)
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, repr=False)
 class Node:
     """A value inside a document."""
 

@@ -26,14 +26,14 @@ LEASES = leases.ANNOTATION
 OCI_VERSION = "1.2.0"
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Directory:
     """A directory of the bundle; ``mode`` as for mkdir(2)."""
 
     mode: int = 0o755
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Symlink:
     """A symbolic link of the bundle."""
 
@@ -43,7 +43,7 @@ class Symlink:
 File = bytes | Directory | Symlink
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Value:
     """A contributed value, its owner, and the leaves that decided it."""
 
@@ -99,7 +99,7 @@ class Fragment:
         self.leases.append(path)
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Spec:
     """An assembled OCI configuration: ``config`` are the bytes of ``config.json``, which are what is judged, written and
     run; ``leaves`` maps JSON pointers to the leaves that decided them."""

@@ -23,7 +23,7 @@ _PART = re.compile(r'"(?:[^"\\]|\\.)*"|\'[^\']*\'|[^.="\']+')
 _SETTABLE = ("exceptions", "limits")
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Said:
     """One value that an option says. ``place`` is the option as it was written."""
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from hardening.source import Document
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, repr=False)
 class Request:
     """Which stack a command line asks for: profiles, and the layer that its options form."""
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from hardening.spec import Spec
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Kept:
     """A slot that a run is composed into, and what decides the composition."""
 

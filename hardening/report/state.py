@@ -14,7 +14,7 @@ from hardening.mechanism import Shortfall
 NOT_ENFORCED = "core/not-enforced"
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Enforcement:
     """One mechanism on this host. ``state`` is ``enforced``, ``partly`` or ``not enforced``."""
 

@@ -15,7 +15,7 @@ from hardening_capabilities.table import ALL, BY_NAME, mask_names
 from hardening_capabilities.user import has_own_user_namespace
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class CapabilityFacts:
     """``last`` is the highest capability number of the kernel; ``bounding`` and ``effective`` are the caller's sets."""
 

@@ -37,7 +37,7 @@ def _read_item(node: Node) -> tuple[str, bool]:
     return read_capability(node), True
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Held(Flag):
     """Whether a capability is held."""
 
@@ -48,7 +48,7 @@ class Held(Flag):
         return "added" if value else "dropped"
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class CapabilitiesSettings:
     """Composed settings of `capabilities`."""
 

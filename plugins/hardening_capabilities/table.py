@@ -11,7 +11,7 @@ from types import MappingProxyType
 import attrs
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Capability:
     """One capability. ``kernel`` is the first version that has it; ``risk`` says in a line why it is dangerous, empty
     where it is not, and ``instead`` names a smaller way to the usual goal."""

@@ -38,7 +38,7 @@ _EVERY_ID = ((0, 2**32 - 1),)
 Ranges = tuple[tuple[int, int], ...]
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class NamespaceFacts:
     """``supported`` are TOML names; ``user_blocked`` says why the caller may not make user namespaces; ``subuids`` and
     ``subgids`` are the caller's (start, size) ranges; ``newuidmap`` is whether both setuid helpers are installed.

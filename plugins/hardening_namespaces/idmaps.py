@@ -15,7 +15,7 @@ CONTAINER_IDS = (0x00080000, 0x6FFFFFFF)
 RANGE = 65536
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class IdMaps:
     """The maps of a container. ``natural`` is the user and group that a command runs as when nothing else is said;
     ``limited`` says why fewer ids are mapped than could be."""

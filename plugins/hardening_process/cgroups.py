@@ -16,7 +16,7 @@ CONTROLLERS = ("cpu", "memory", "pids")
 _OWN_SCOPE = "run in a delegated cgroup: systemd-run --user --scope -p Delegate=yes hardening run …"
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Mount:
     """A mounted hierarchy: ``root`` is the cgroup that its ``point`` shows."""
 
@@ -26,7 +26,7 @@ class Mount:
     options: frozenset[str]
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Controller:
     """One controller. ``version`` is that of its hierarchy, ``parent`` the cgroup below which the caller can make
     others; ``problem`` says why not, with ``remedy``, and is empty where all is well."""
@@ -37,7 +37,7 @@ class Controller:
     remedy: str = ""
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Cgroups:
     """The host's cgroups as the caller sees them. ``mode`` is ``v1``, ``v2``, ``hybrid`` or ``none``."""
 

@@ -20,7 +20,7 @@ from hardening_process.kinds import Rlimit
 _SYS_RESOURCE = 24
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class ProcessFacts:
     """``rlimits`` are the caller's, by name in TOML; ``sys_resource`` is whether it has CAP_SYS_RESOURCE."""
 

@@ -14,7 +14,7 @@ MAX_BYTES = 4 << 20
 _MAX_LINKS = 40
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Account:
     """One entry of passwd(5)."""
 
@@ -24,7 +24,7 @@ class Account:
     home: str
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Accounts:
     """The accounts of one root; ``root`` is its directory, for messages."""
 

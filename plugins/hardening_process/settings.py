@@ -113,7 +113,7 @@ _UNSTATED = "many hosts have no cgroups for ordinary users, and a launch that as
 _VALUE: Neutral[str | None] = Neutral(Node.string, "a string", ("", "x"))
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class ProcessSettings:
     """Composed `[process]`."""
 

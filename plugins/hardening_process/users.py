@@ -18,7 +18,7 @@ from hardening_rootfs.host import require_root
 from hardening_rootfs.settings import RootfsSettings
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Identity:
     """The ids of the command as it sees them itself, in its own user namespace. ``groups`` are the supplementary ones,
     sorted; ``home`` is that of the root's account, or ``/``."""

@@ -12,7 +12,7 @@ import attrs
 from hardening_rootfs.paths import is_below
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Mounted:
     """A mount: ``device`` is its file system, ``top`` the directory of it that is seen at ``place``."""
 

@@ -24,7 +24,7 @@ PROC_OPTIONS = (5, 8)
 MOUNT_SETATTR = (5, 12)
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class RootfsFacts:
     """``private`` are the caller's home and XDG directories; ``unified`` says whether the host has the cgroup tree of
     cgroups(7) version 2 alone. Beside trees of version 1, runc leaves the top of the container's writable."""
@@ -39,7 +39,7 @@ def probe(host: Host) -> RootfsFacts:
     return RootfsFacts(hidden.private_directories(os.environ.items()), unified)
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Surroundings:
     """Which namespaces are new: they decide what may be mounted. In a user namespace, a file system of the kernel can
     only be mounted for a namespace that belongs to it (user_namespaces(7), mount_namespaces(7))."""

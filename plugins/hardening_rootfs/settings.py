@@ -74,7 +74,7 @@ _GRANTS = Flag(strict=False)
 _NAMED = "a root of which every path is hidden or read-only would be none: paths are named"
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class RootfsSettings:
     """Composed `[rootfs]`."""
 

@@ -20,7 +20,7 @@ from hardening_rootfs.paths import is_below, on_host, resolve
 MAX_ENTRIES = 512
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Target:
     """A mount point that must exist: ``path`` has no links in it; ``directory`` says which kind it must have."""
 
@@ -29,7 +29,7 @@ class Target:
     origin: Origin | None = None
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Skeleton:
     """``files`` by path in the root; ``binds`` are the paths to be mounted from the real root, ``opened`` the directories of
     it that were looked into."""

@@ -20,7 +20,7 @@ from hardening_rootfs.settings import RootfsSettings
 from hardening_rootfs.skeleton import Skeleton, Target
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Planned:
     """A mount, the leaves that decided it, and the mount point that it needs."""
 

@@ -23,7 +23,7 @@ _KEYS = ("size", "mode", *_FLAGS)
 _HINT = "a tmpfs has size=, mode=, exec, suid and dev"
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Tmpfs:
     """One tmpfs: ``size`` in bytes, ``mode`` of its top directory as for chmod(2)."""
 
@@ -44,7 +44,7 @@ class Tmpfs:
         return max(1024, self.size // 1024)
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class TmpfsKind(Kind[Tmpfs | None]):
     """None (no tmpfs) is the strictest; a smaller one with fewer rights is stricter than a larger one with more."""
 

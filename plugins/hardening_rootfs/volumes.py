@@ -33,7 +33,7 @@ _WORDS: Mapping[str, tuple[str, object]] = {
 }
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Volume:
     """One volume. ``source`` is a path on the host, ``target`` one in the container; ``recursive`` shows what is mounted
     below the source, too; ``idmap`` maps the owners of files as the container's user namespace maps ids. Two volumes
@@ -64,7 +64,7 @@ class Volume:
 _BOOLEANS = ("writable", *_RIGHTS, "recursive", "idmap")
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class VolumeKind(Kind[Volume | None]):
     """None (no volume) < read-only < writable; fewer rights are stricter; another source cannot be compared."""
 

@@ -58,7 +58,7 @@ _KINDS_BY_WORD = {word: kind for kind, word in _WORDS.items() if kind is not Kin
 _WITH_DATA = (Kind.ERRNO, Kind.TRACE)
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Action:
     """One answer. ``data`` is the errno of ERRNO or the message of TRACE (16 bits), else 0."""
 

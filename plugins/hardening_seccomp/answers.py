@@ -27,7 +27,7 @@ Loaded = None | str | int | Word
 Stretches = int
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Reader:
     """A program, and where the stretches of numbers and of architectures begin that it tells apart."""
 

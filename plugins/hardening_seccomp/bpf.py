@@ -39,7 +39,7 @@ _PLAIN = frozenset(
 _KNOWN = _PLAIN | _CONDITIONAL | _ARITHMETIC
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Instruction:
     """One ``struct sock_filter``."""
 
@@ -52,7 +52,7 @@ class Instruction:
 Program = tuple[Instruction, ...]
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Result:
     """What a program answered, and how many instructions it took."""
 

@@ -38,7 +38,7 @@ class Op(enum.Enum):
     MASKED_EQ = "masked_eq"
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Comparison:
     """``argument op value`` on unsigned numbers; for MASKED_EQ ``argument & mask == value``.
 
@@ -70,7 +70,7 @@ class Comparison:
         return reached if self.op in (Op.GE, Op.GT) else negation(reached)
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Entry:
     """One rule of a system call: the action where all comparisons hold."""
 

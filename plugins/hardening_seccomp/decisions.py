@@ -19,7 +19,7 @@ from hardening_seccomp.diagrams import runs
 WORD = 32
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, repr=False)
 class Return:
     """The end: ``value`` is what the kernel gets. ``steps`` is the number of instructions run, at most."""
 
@@ -27,7 +27,7 @@ class Return:
     steps: int = 1
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, repr=False)
 class Test:
     """A comparison of the word at ``offset`` of seccomp_data, masked or not: `bpf.JEQ`, `bpf.JGE` or `bpf.JSET` with ``k``.
 
@@ -81,7 +81,7 @@ def chosen(offset: int, intervals: Sequence[Interval]) -> Node:
     return Test(offset, bpf.JGE, intervals[cut][0], chosen(offset, intervals[cut:]), chosen(offset, intervals[:cut]))
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, repr=False)
 class Decisions:
     """Makes nodes for rules; equal rules and parts share theirs. ``little`` is the byte order of the architecture."""
 

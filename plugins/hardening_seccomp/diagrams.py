@@ -22,7 +22,7 @@ L = TypeVar("L", bound=Hashable)
 M = TypeVar("M", bound=Hashable)
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Diagram(Generic[L]):
     """A function of 384 bits. A reference is ``>= 0`` for ``branches[ref]`` and ``< 0`` for ``leaves[~ref]``.
 

@@ -46,7 +46,7 @@ def _frozen_rules(rules: Mapping[str, Rule]) -> Mapping[str, Rule]:
     return MappingProxyType(dict(sorted(rules.items())))
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Filter:
     """``rules`` by system call name; ``architectures`` as libseccomp names them (``x86_64``); ``flags`` as `FLAGS` does.
 

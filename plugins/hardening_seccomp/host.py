@@ -35,7 +35,7 @@ _KERNEL_WORDS = {
 SPEC_ALLOW_SINCE = (4, 17)
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class SeccompFacts:
     """``native`` is this machine as libseccomp names it; ``actions`` are those of the kernel, by its own words;
     ``library`` is None where libseccomp cannot be used, and ``problem`` says why."""

@@ -32,7 +32,7 @@ _FIRST_NUMBERS = MappingProxyType(
 _OPERATORS = ("NE", "LT", "LE", "EQ", "GE", "GT", "MASKED_EQ")
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Condition:
     """One comparison as libseccomp takes it: for MASKED_EQ ``first`` is the mask and ``second`` the value."""
 
@@ -42,7 +42,7 @@ class Condition:
     second: int = 0
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Libseccomp:
     """An opened library; two of one version are equal. Methods raise `HardeningError` for what the library refuses."""
 
@@ -123,7 +123,7 @@ class Libseccomp:
             self._lib.seccomp_release(context)
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Builder:
     """A filter under construction (seccomp_init(3))."""
 

@@ -20,7 +20,7 @@ X32_BIT = 0x40000000
 KILLED: Rule = constant(KILL_PROCESS)
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Span:
     """What happens to all numbers from ``first`` to ``last``."""
 

@@ -19,7 +19,7 @@ _FIRST_ARGUMENT = 16
 _WORD = 32
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Word:
     """Half of an argument, masked: ``argument >> shift & mask``."""
 
@@ -32,7 +32,7 @@ class Word:
 State = tuple[int, int | Word | None]
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Split:
     """A test of an argument, and the states after it."""
 

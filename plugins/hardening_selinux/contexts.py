@@ -10,7 +10,7 @@ from hardening.errors import HostError
 from hardening_selinux.labels import Label
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class ContainerContexts:
     """Contexts for processes and files of containers; ``source`` is the file that they come from, or empty for the names
     that are built in."""

@@ -16,7 +16,7 @@ from hardening_selinux.labels import Label, Level
 from hardening_selinux.settings import AUTO, READ_ONLY, SelinuxSettings
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class SelinuxFacts:
     """State of SELinux (selinux(8)). ``inactive`` says why no label can be set, empty where SELinux is active; ``mount``
     is where selinuxfs is, ``policy`` the policy's name, ``version`` that of its binary format, ``mls`` whether labels

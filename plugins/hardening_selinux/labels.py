@@ -14,7 +14,7 @@ _SENSITIVITY = re.compile(r"s(0|[1-9]\d{0,2})")
 _CATEGORY = re.compile(r"c(0|[1-9]\d{0,3})")
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Point:
     """One end of a range: a sensitivity, and the categories in ascending order."""
 
@@ -30,7 +30,7 @@ class Point:
         return f"s{self.sensitivity}:{text}" if text else f"s{self.sensitivity}"
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Level:
     """A level, or a range of them where ``low`` and ``high`` differ. `str` gives the form that the kernel prints."""
 
@@ -96,7 +96,7 @@ def _runs(categories: tuple[int, ...]) -> Iterator[str]:
         start = index
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Label:
     """A security context. ``level`` is None under a policy without levels."""
 

@@ -38,7 +38,7 @@ _UNSEEN = 600
 Pair = tuple[int, int]
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Lease:
     """A reserved pair, in ascending order, and its file."""
 
@@ -46,7 +46,7 @@ class Lease:
     path: Path
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Holder:
     """Who reserved a lease: a process, told apart from a later one of the same number by its start (clock ticks since
     boot) and the boot; ``bundle`` is the directory that keeps the lease alive, empty where only the run does."""

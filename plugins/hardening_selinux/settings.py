@@ -47,7 +47,7 @@ def _label(node: Node) -> str:
 _WORD = '`"auto"` or a name of the policy'
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class SelinuxSettings:
     """Composed settings of `selinux`."""
 
