@@ -109,7 +109,7 @@ def read_file(directory: int, name: str, where: str, longest: int) -> bytes:
         if status.st_size > longest:
             raise LaunchError(f"is larger than {longest} bytes", origin=path)
         parts = []
-        while part := os.read(fd, 1 << 20):
+        while part := os.read(fd, status.st_size + 1):
             parts.append(part)
         return b"".join(parts)
     finally:

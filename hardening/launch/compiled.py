@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 PACKAGES = ("hardening", "hardening.launch")
 HEADER = 16  # bytes before the code: magic number, flags, and the source's time and size
-CHUNK = 1 << 20
+LONGEST = 1 << 16  # bytes of a compiled file that is read here
 
 
 class Compiled:
@@ -34,6 +34,8 @@ class Compiled:
         self._tag = tag
         self._codes: dict[str, CodeType] = {}
         self._kept: dict[str, tuple[str, bytes]] = {}
+        # One for all files: a buffer of its own for each would be a mapping of its own.
+        self._buffer = bytearray(LONGEST)
 
     def find_spec(self, name: str, _path: object = None, _target: object = None) -> Any:
         """The spec of a module, None where the import system is to find it."""
@@ -50,11 +52,11 @@ class Compiled:
         """Read a module that will be imported where its file is out of reach; whether it is there."""
         found = self._find(name)
         if found is not None:
-            self._kept[name] = found
+            self._kept[name] = (found[0], bytes(found[1]))
         return found is not None
 
-    def _find(self, name: str) -> tuple[str, bytes] | None:
-        """The source of a module, and what its compiled file holds."""
+    def _find(self, name: str) -> tuple[str, bytes | memoryview] | None:
+        """The source of a module, and what its compiled file holds; until the next call, it is in the buffer."""
         package, _, stem = name.rpartition(".")
         directory = self._places.get(package)
         if directory is None:
@@ -64,7 +66,7 @@ class Compiled:
             status = os.stat(source)
             fd = os.open(f"{directory}/__pycache__/{stem}.{self._tag}.pyc", os.O_RDONLY | os.O_CLOEXEC)
             try:
-                data = os.read(fd, CHUNK)
+                size = os.readv(fd, [self._buffer])
             finally:
                 os.close(fd)
         except OSError:
@@ -72,7 +74,8 @@ class Compiled:
         stamp = b"".join(
             (number & 0xFFFFFFFF).to_bytes(4, "little") for number in (0, int(status.st_mtime), status.st_size)
         )
-        return (source, data) if data[:HEADER] == self._magic + stamp and len(data) < CHUNK else None
+        data = memoryview(self._buffer)[:size]
+        return (source, data) if data[:HEADER] == self._magic + stamp and size < LONGEST else None
 
     def create_module(self, _spec: object) -> None:
         """Leave it to the import system to make an ordinary module."""
