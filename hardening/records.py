@@ -20,7 +20,7 @@ import attrs
 
 from hardening.errors import HardeningError
 from hardening.launch import audit_text, journald, sinks
-from hardening.launch.record import UNSET
+from hardening.launch.recording import UNSET
 
 Data = dict[str, Any]
 

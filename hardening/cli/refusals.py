@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar
@@ -34,11 +33,10 @@ def recorded(function: F) -> F:
 
 
 def _record(context: click.Context, arguments: dict[str, Any], error: HardeningError) -> None:
-    from hardening.launch import sinks
-    from hardening.launch.record import Recorder, who
+    from hardening.launch.recording import Records, who
 
-    places = sinks.Places(os.environ)
-    recorder = Recorder("", arguments["runtime"], places.each, who())
+    records = Records("", arguments["runtime"], who())
+    recorder = records.recorder()
     recorder.facts.command = list(arguments.get("command", ()))
     recorder.facts.profiles = [{"name": name, "sha256": None} for name in arguments.get("profiles", ())]
     try:
@@ -46,8 +44,7 @@ def _record(context: click.Context, arguments: dict[str, Any], error: HardeningE
     except OSError as problem:
         output.note(f"hardening: {problem.filename}: this refusal cannot be recorded: {problem.strerror}")
     finally:
-        recorder.close()
-        places.close()
+        records.close()
 
 
 def _line(error: HardeningError) -> str:

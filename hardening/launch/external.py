@@ -18,15 +18,16 @@ from hardening.launch.bundle import Bundle
 from hardening.launch.failure import Step
 from hardening.launch.frozen import Frozen
 from hardening.launch.guard import Guard
+from hardening.launch.guarded import TERMINAL_USE, block_signals, stand_between
 from hardening.launch.ociprogram import Runtime, classify, enter_view
 from hardening.launch.signals import signal
-from hardening.launch.supervise import TERMINAL_USE, Supervisor, block_signals, kill_orphans, stand_between
+from hardening.launch.supervise import Supervisor, kill_orphans
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from hardening.launch.record import Recorder
+    from hardening.launch.recording import Records
     from hardening.launch.watchers import Watcher
 
 CREATED = "created"  # to the guard; every other word is the pid of the runtime that creates
@@ -36,10 +37,10 @@ CREATE_LONGEST = 60.0  # seconds that the guard gives a runtime that creates
 
 class Options(Frozen):
     """What the caller asks of a run. ``state`` is a directory for the runtime's own, ``identity`` the container's;
-    ``watcher`` learns of the run, ``recorder`` keeps the records. ``clean`` is called at its end, or by the guard with True
+    ``watcher`` learns of the run, ``records`` keeps the records. ``clean`` is called at its end, or by the guard with True
     where this process is killed."""
 
-    recorder: Recorder
+    records: Records
     program: str
     identity: str
     state: str
@@ -237,7 +238,7 @@ class _Run:
             with Step("trace the container's first process for its receipt", hint="run as root, or without a receipt"):
                 caller = self._caller
                 supervisor.trace_until_exec(lambda stopped: receipt.write(target, receipt.gather(stopped, caller)))
-        self._options.recorder.launched()
+        self._options.records.launched()
         # Not awaited here: a traced process may have to be let go on before the runtime returns.
         supervisor.helper = self._runtime.spawn(self._runtime.argv("start", self._options.identity), None)
         try:
@@ -245,7 +246,7 @@ class _Run:
         finally:
             supervisor.reap_helper()
             os.close(signals)
-        self._options.recorder.waited(status)
+        self._options.records.waited(status)
         code = supervisor.exit_code(status)
         if code != 0 and (supervisor.helper_status != 0 or classify(self._runtime.message()) != EXIT_LAUNCHER):
             # The container cannot write this log: what stands there is of the runtime, which could not execute.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _stat as stat
 import gc
 
 from hardening.errors import EXIT_LAUNCHER, HardeningError, LaunchError
@@ -11,6 +12,9 @@ from hardening.launch.system import os
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+#: What stops a job that uses a terminal from the background; it stays as it is in every process.
+TERMINAL_USE = {signal.SIGTTIN, signal.SIGTTOU}
 
 
 def guarded(action: Callable[[], int]) -> int:
@@ -50,6 +54,25 @@ def open_standard_descriptors() -> None:
             os.fstat(number)
         except OSError:
             os.set_inheritable(os.open("/dev/null", os.O_RDWR), True)
+
+
+def block_signals() -> frozenset[int]:
+    """Block what a supervisor reads from its signalfd: the mask as it was."""
+    return frozenset(signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals() - TERMINAL_USE))
+
+
+def stand_between(number: int) -> tuple[int, int] | None:
+    """A pipe (reader, writer) to put before the descriptor ``number`` of the user, for `Supervisor.copies`.
+
+    None where none is needed: a file or pipe of the caller is meant for the container as it is. A character device is
+    not: who holds a terminal can also read from it what the user types, and make it type (ioctl_tty(2)).
+    """
+    if not stat.S_ISCHR(os.fstat(number).st_mode):
+        return None
+    reader, writer = os.pipe()
+    # So that the container's ids can open /dev/stdout again, though the pipe belongs to the caller.
+    os.fchmod(writer, 0o622)
+    return reader, writer
 
 
 def complain(text: str) -> None:

@@ -9,15 +9,17 @@ from __future__ import annotations
 import sys
 
 from hardening.errors import EXIT_LAUNCHER, HardeningError, LaunchError
-from hardening.launch import bundle, files, leases, record, sinks
+from hardening.launch import bundle, files, leases
 from hardening.launch.failure import Step
 from hardening.launch.frozen import Frozen
 from hardening.launch.guarded import complain, guarded, settle
+from hardening.launch.recording import Records, who
 from hardening.launch.signals import signal
 from hardening.launch.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from hardening.launch.recording import Who
     from hardening.launch.watchers import Watcher
 
 USAGE = (
@@ -111,7 +113,7 @@ def launch(arguments: Arguments, loaded: bundle.Bundle | None = None) -> int:
     whatever becomes of it. ``loaded`` is the bundle where it has been read and checked already."""
     if arguments.hold >= 0:
         os.set_inheritable(arguments.hold, False)
-    caller = record.who()
+    caller = who()
 
     def run(arguments: Arguments, watcher: Watcher | None) -> int:
         return run_bundle(arguments, watcher, caller, loaded)
@@ -133,49 +135,39 @@ def launch(arguments: Arguments, loaded: bundle.Bundle | None = None) -> int:
     return code
 
 
-def run_bundle(
-    arguments: Arguments, watcher: Watcher | None, caller: record.Who, loaded: bundle.Bundle | None = None
-) -> int:
+def run_bundle(arguments: Arguments, watcher: Watcher | None, caller: Who, loaded: bundle.Bundle | None = None) -> int:
     """Run, and leave records of it."""
     runtime = files.base(arguments.runtime_command) or "native"
-    places = sinks.Places(files.environment())
-    recorder = record.Recorder(arguments.identity, runtime, places.each, caller)
+    records = Records(arguments.identity, runtime, caller)
     try:
-        code = _run_bundle(arguments, watcher, recorder, loaded)
-        _keep(recorder, code, "")
+        code = _run_bundle(arguments, watcher, records, loaded)
+        _keep(records, code, "")
         return code
     except (HardeningError, OSError, MemoryError) as error:
         code = error.exit_code if isinstance(error, LaunchError) else EXIT_LAUNCHER
-        _keep(recorder, code, str(error) or "out of memory")
+        _keep(records, code, str(error) or "out of memory")
         raise
     finally:
-        recorder.close()
-        places.close()
+        records.close()
 
 
-def _abandon(recorder: record.Recorder) -> None:
+def _abandon(records: Records) -> None:
     """Record, as the guard, that the stage was killed. Nobody would hear that it cannot be recorded."""
-    places = sinks.Places(files.environment())
     try:
-        recorder.abandoned(places.each, 128 + signal.SIGKILL)
+        records.abandoned(128 + signal.SIGKILL)
     except OSError:
         return
 
 
-def _keep(recorder: record.Recorder, code: int, error: str) -> None:
+def _keep(records: Records, code: int, error: str) -> None:
     """Record the end. Where that cannot be, it is said; the exit code is the command's all the same."""
     try:
-        if error:
-            recorder.refused(error, code)
-        else:
-            recorder.ended(code)
+        records.over(code, error)
     except OSError as problem:
-        complain(f"{problem.filename}: the end of {recorder.identity} cannot be recorded: {problem.strerror}")
+        complain(f"{problem.filename}: {problem.strerror}")
 
 
-def _run_bundle(
-    arguments: Arguments, watcher: Watcher | None, recorder: record.Recorder, loaded: bundle.Bundle | None
-) -> int:
+def _run_bundle(arguments: Arguments, watcher: Watcher | None, records: Records, loaded: bundle.Bundle | None) -> int:
     """Take the leases, run, and clean up as asked."""
     names: tuple[str, ...] = ()
     held: list[int] = []
@@ -190,14 +182,14 @@ def _run_bundle(
                 leases.remove(names)
             remove_bundle(arguments.bundle)
         if killed:
-            _abandon(recorder)
+            _abandon(records)
 
     try:
         if arguments.remove:
             lock = lock_bundle(arguments.bundle) if arguments.hold < 0 else arguments.hold
         loaded = loaded or bundle.load(arguments.bundle, arguments.sha256)
         origin = files.join(loaded.directory, "config.json")
-        recorder.describe(loaded.document, loaded.text, origin)
+        records.take(loaded)
         names = leases.paths(loaded.document, origin)
         held = leases.hold(names)
         if watcher is not None:
@@ -209,6 +201,7 @@ def _run_bundle(
             from hardening.launch import external
 
             bundle.check_filter(loaded)
+            records.prepare()
             other = external.Options(
                 program=arguments.runtime_command,
                 identity=arguments.identity,
@@ -216,7 +209,7 @@ def _run_bundle(
                 keep_stdin=keep_stdin,
                 receipt=arguments.receipt,
                 watcher=watcher,
-                recorder=recorder,
+                records=records,
                 clean=clean,
             )
             settle()
@@ -227,7 +220,7 @@ def _run_bundle(
             keep_stdin=keep_stdin,
             receipt=arguments.receipt,
             watcher=watcher,
-            recorder=recorder,
+            records=records,
             clean=clean if is_bundle or (watcher is not None and watcher.needs_guard) else None,
         )
         settle()

@@ -8,9 +8,9 @@ from hardening.launch.bundle import Bundle, load_filter
 from hardening.launch.channel import Channel, pair
 from hardening.launch.failure import Step, from_message
 from hardening.launch.frozen import Frozen
+from hardening.launch.guarded import TERMINAL_USE, block_signals, stand_between
 from hardening.launch.plan import Plan
 from hardening.launch.signals import signal
-from hardening.launch.supervise import TERMINAL_USE, block_signals, kill_orphans, stand_between
 from hardening.launch.system import os
 
 TYPE_CHECKING = False
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     from hardening.launch import joins
     from hardening.launch.cgroups import Cgroup
     from hardening.launch.guard import Guard
-    from hardening.launch.record import Recorder
+    from hardening.launch.recording import Records
     from hardening.launch.setup import NativeSupervisor
     from hardening.launch.watchers import Watcher
 
 
 class Options(Frozen):
     """What the caller asks of a run. ``receipt`` is a file to write, '' for none; ``watcher`` learns of the run,
-    ``recorder`` keeps the records. ``clean`` is called at its end, or with True by the guard where this process was
+    ``records`` keeps the records. ``clean`` is called at its end, or with True by the guard where this process was
     killed."""
 
-    recorder: Recorder
+    records: Records
 
     keep_stdin: bool = False
     receipt: str = ""
@@ -151,15 +151,18 @@ class _Run:
         supervisor.copies = self._copies
         supervisor.watcher = self._options.watcher
         supervisor.reaps_orphans = not self._plan.creates("pid")
-        supervisor.on_release = self._options.recorder.launched
+        supervisor.on_wait = self._options.records.prepare
+        supervisor.on_release = self._options.records.launched
         try:
             self._begin(supervisor, channel)
             code = supervisor.run()
-            self._options.recorder.waited(supervisor.status)
+            self._options.records.waited(supervisor.status)
             return code
         finally:
             os.close(signals)
             if not self._plan.creates("pid"):
+                from hardening.launch.supervise import kill_orphans
+
                 kill_orphans(spare=self._guard.pid if self._guard is not None else 0)
             if not supervisor.executed:
                 self._remove_mount_points(supervisor.made)

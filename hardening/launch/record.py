@@ -10,7 +10,7 @@ import errno
 import time
 
 from hardening.errors import LaunchError
-from hardening.launch import files, filterdigest, jsontext, sinks
+from hardening.launch import filterdigest, jsontext, sinks
 from hardening.launch.system import os
 
 TYPE_CHECKING = False
@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any, TypeAlias
 
+    from hardening.launch.recording import Who
+
     Places: TypeAlias = Callable[[], Iterable[tuple[str, Callable[[], sinks.Sink]]]]
 
     Row: TypeAlias = dict[str, str | None]
-    Who: TypeAlias = dict[str, int | str | None]
 
 VERSION = 1
 #: Annotations in which a bundle says how it was composed.
@@ -32,9 +33,7 @@ IMAGE = "org.hardening.image"
 
 STATES = ("enforced", "partly", "not_enforced")
 EXCEPTION_KEYS = ("setting", "reason", "ticket", "expires", "origin")
-UNSET = 2**32 - 1  # the login uid and session of a process that no login is behind
 LONGEST = 400  # bytes of any text but the command, so that a record fits into an audit message
-PTS_MAJOR = 136
 
 
 class Facts:
@@ -49,32 +48,22 @@ class Facts:
         self.mechanisms: dict[str, list[str]] = {}
 
 
-def new_id() -> str:
-    """A name for a launch that no other one has."""
-    return os.urandom(6).hex()
-
-
 class Recorder:
     """The records of one launch, written by this process. ``identity`` names it; '' makes up a name. ``places`` gives the
-    sinks in the order in which they are tried, with what opens each (`sinks.Places`)."""
+    sinks in the order in which they are tried, with what opens each (`sinks.Places`). By a byte in ``pipe`` a child that
+    outlives this process learns that the launch is recorded."""
 
-    def __init__(self, identity: str, runtime: str, places: Places, caller: Who) -> None:
+    def __init__(self, identity: str, runtime: str, places: Places, caller: Who, pipe: tuple[int, int]) -> None:
         self.facts = Facts()
         self._places = places
-        self.identity = identity or new_id()
+        self.identity = identity
         self._runtime = runtime
-        self._who = {**caller, "pid": os.getpid()}
+        self._who = caller
         self._started: int | None = None  # nanoseconds of the monotonic clock
         self._ended: int | None = None
         self._signal: int | None = None
         self._sinks: list[sinks.Sink] = []
-        # A child that outlives this process learns from a byte in this pipe that the launch is recorded.
-        self._reader, self._writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-
-    def close(self) -> None:
-        """Close what this has opened itself."""
-        os.close(self._reader)
-        os.close(self._writer)
+        self._reader, self._writer = pipe
 
     def describe(self, document: object, text: bytes, origin: str) -> None:
         """Take from a configuration what is to be recorded; `LaunchError` for an annotation of ours that is malformed."""
@@ -168,42 +157,6 @@ class Recorder:
     def _bounded(self, record: dict[str, Any], fields: dict[str, Any], sink: sinks.Sink) -> dict[str, Any]:
         bounded = {key: cut(value, LONGEST) if isinstance(value, str) else value for key, value in fields.items()}
         return {**record, "command": shortened(self.facts.command, sink.longest), **bounded}
-
-
-def who() -> Who:
-    """The caller, as the kernel knows it: login uid and session (None without a login), ids, terminal."""
-    return {
-        "loginuid": _proc_number("/proc/self/loginuid"),
-        "session": _proc_number("/proc/self/sessionid"),
-        "uid": os.getuid(),
-        "gid": os.getgid(),
-        "terminal": terminal(),
-    }
-
-
-def _proc_number(path: str) -> int | None:
-    try:
-        number = int(files.read(path))
-    except (OSError, ValueError):  # a kernel without auditing
-        return None
-    return None if number == UNSET else number
-
-
-def terminal() -> str | None:
-    """The controlling terminal's name below /dev, which no redirection changes; None without one (proc_pid_stat(5))."""
-    try:
-        device = int(files.read("/proc/self/stat").rpartition(")")[2].split()[4])
-    except OSError:
-        return None
-    major, minor = os.major(device), os.minor(device)
-    if device == 0:
-        return None
-    if major == PTS_MAJOR:
-        return f"pts/{minor}"
-    try:
-        return files.base(os.readlink(f"/sys/dev/char/{major}:{minor}"))
-    except OSError:
-        return f"{major}:{minor}"
 
 
 def timestamp() -> str:

@@ -28,6 +28,7 @@ class NativeSupervisor(Supervisor):
         super().__init__(pid, signals, keep_stdin=keep_stdin)
         self.executed = False
         self.made: list[str] = []  # mount points that were made in the root
+        self.on_wait: Callable[[], None] | None = None  # called while the process builds its root
         self.on_release: Callable[[], None] | None = None  # called right before the process may execute
         self._plan = plan
         self._channel = channel
@@ -40,6 +41,7 @@ class NativeSupervisor(Supervisor):
     def run(self) -> int:
         """Serve until the process ends: its exit code. `LaunchError` when the command never ran."""
         self.poll.register(self._channel.fileno(), select.POLLIN)
+        self._prepare()
         status = self.watch()
         while not self.executed and self._channel.fileno() >= 0:
             self._read_channel()  # messages may still wait when the process is gone already
@@ -58,6 +60,18 @@ class NativeSupervisor(Supervisor):
         if not self.executed:
             raise self._explain(status)
         return self.exit_code(status)
+
+    def _prepare(self) -> None:
+        """Do what need not wait for the process. What fails here is its end, and all else goes on as at any other end."""
+        try:
+            if self.on_wait is not None:
+                self.on_wait()
+        except LaunchError as error:
+            self._error = error
+        except (OSError, ImportError) as error:
+            self._error = LaunchError(f"the launch failed: {error}")
+        if self._error is not None:
+            self.send_signal(signal.SIGKILL)
 
     def has_started(self) -> bool:
         """Whether the command has been executed: its end of the channel is closed, and by execve(2)."""
@@ -126,7 +140,7 @@ class NativeSupervisor(Supervisor):
             self.made.append(message[1])
         elif message[0] == "console" and fd is not None:
             self.relay_terminal(fd)
-        elif message[0] == "ready":
+        elif message[0] == "ready" and self._error is None:
             self._path = message[1]
             self._release()
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import _stat as stat
 import errno
 import gc
 import select
 import time
 
 from hardening.launch import abi, files, kernel, memory
+from hardening.launch.guarded import TERMINAL_USE
 from hardening.launch.signals import signal
 from hardening.launch.system import os
 
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 SIGNAL_INFO = 128  # sizeof(struct signalfd_siginfo)
 BY_KERNEL = 0x80  # SI_KERNEL, the code of a signal that the terminal makes (sigaction(2))
-#: What stops a job that uses a terminal from the background; it stays as it is in every process.
-TERMINAL_USE = {signal.SIGTTIN, signal.SIGTTOU}
 NOT_FORWARDED = {signal.SIGCHLD, signal.SIGPIPE, *TERMINAL_USE}
 #: What all processes of a job get.
 JOB_CONTROL = {signal.SIGTSTP, signal.SIGCONT}
@@ -308,11 +306,6 @@ class Supervisor:
         self.poll.unregister(self.pidfd)
 
 
-def block_signals() -> frozenset[int]:
-    """Block what a supervisor reads from its signalfd: the mask as it was."""
-    return frozenset(signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals() - TERMINAL_USE))
-
-
 def write_all(fd: int, data: bytes) -> bool:
     """Write all of ``data``; False where that is an error that the writer of it should have met: a full disk, a reader that
     is gone. A terminal that is hung up is none, the container goes on."""
@@ -326,20 +319,6 @@ def write_all(fd: int, data: bytes) -> bool:
         except OSError as error:
             return error.errno == errno.EIO
     return True
-
-
-def stand_between(number: int) -> tuple[int, int] | None:
-    """A pipe (reader, writer) to put before the descriptor ``number`` of the user, for `Supervisor.copies`.
-
-    None where none is needed: a file or pipe of the caller is meant for the container as it is. A character device is
-    not: who holds a terminal can also read from it what the user types, and make it type (ioctl_tty(2)).
-    """
-    if not stat.S_ISCHR(os.fstat(number).st_mode):
-        return None
-    reader, writer = os.pipe()
-    # So that the container's ids can open /dev/stdout again, though the pipe belongs to the caller.
-    os.fchmod(writer, 0o622)
-    return reader, writer
 
 
 def _status(pid: int) -> dict[str, str]:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import os
-import pty
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import pytest
 from hardening.errors import LaunchError
 from hardening.launch import record
 from hardening.launch.record import Recorder, cut, shortened
+from hardening.launch.recording import who
 from hardening.launch.sinks import FILE, File
 
 ORIGIN = "/b/config.json"
@@ -21,8 +22,12 @@ def place(tmp_path: Path) -> Path:
     return tmp_path / "state"
 
 
+def new(places: Callable[[], Any]) -> Recorder:
+    return Recorder("id-1", "native", places, {**who(), "pid": os.getpid()}, os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK))
+
+
 def recorder(place: Path, **annotations: object) -> Recorder:
-    made = Recorder("id-1", "native", lambda: [("file", lambda: File(str(place)))], record.who())
+    made = new(lambda: [("file", lambda: File(str(place)))])
     said = {f"org.hardening.{name}": json.dumps(value) for name, value in annotations.items()}
     made.describe({"process": {"args": ["true", "\x1b[31m"], "env": ["A=canary"]}, "annotations": said}, b"{}", ORIGIN)
     return made
@@ -119,7 +124,7 @@ def test_a_malformed_annotation_is_refused_with_its_pointer(name: str, value: ob
 
 
 def test_annotations_that_are_no_text_or_no_json(place: Path) -> None:
-    made = Recorder("", "native", tuple, record.who())
+    made = new(tuple)
     for value in (7, "{"):
         with pytest.raises(LaunchError, match=r"annotations/org\.hardening\.profiles"):
             made.describe({"annotations": {record.PROFILES: value}}, b"", ORIGIN)
@@ -150,31 +155,11 @@ def test_the_next_sink_takes_what_the_first_does_not(place: Path) -> None:
 
     place.mkdir()
     sinks = [("a", lambda: Unsure(f"{place}/a")), ("b", lambda: File(f"{place}/b"))]
-    made = Recorder("", "native", lambda: sinks, record.who())
+    made = new(lambda: sinks)
     made.launched()
     made.ended(0)
     assert [item["event"] for item in written(place / "a")] == ["launch"]
     assert [item["event"] for item in written(place / "b")] == ["launch", "end"]
-
-
-def test_the_controlling_terminal_whatever_the_descriptors_are() -> None:
-    child, master = pty.fork()
-    if child == 0:
-        null = os.open("/dev/null", os.O_RDWR)
-        name = os.ttyname(0)
-        for number in (0, 1, 2):
-            os.dup2(null, number)
-        os._exit(0 if f"/dev/{record.terminal()}" == name else 1)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    os.close(master)
-
-
-def test_without_a_terminal_there_is_none() -> None:
-    child = os.fork()
-    if child == 0:
-        os.setsid()
-        os._exit(0 if record.terminal() is None else 1)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def test_long_texts_are_cut_and_say_so() -> None:

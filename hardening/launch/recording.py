@@ -1,0 +1,138 @@
+"""The records of one launch as those see them who make it: what writes them is loaded once there is time for it.
+
+To load and connect it takes longer than to make the container's process, and nobody waits for it before the command is
+about to be executed (`hardening.launch.record`).
+"""
+
+from __future__ import annotations
+
+from hardening.errors import LaunchError
+from hardening.launch import files
+from hardening.launch.system import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    from hardening.launch.bundle import Bundle
+    from hardening.launch.record import Recorder
+    from hardening.launch.sinks import Places
+
+    Who: TypeAlias = dict[str, int | str | None]
+
+UNSET = 2**32 - 1  # the login uid and session of a process that no login is behind
+PTS_MAJOR = 136
+
+
+class Records:
+    """The records of the launch that this process makes. ``identity`` names it, '' for a name that is made up; ``caller``
+    is who launches (`who`)."""
+
+    def __init__(self, identity: str, runtime: str, caller: Who) -> None:
+        self._identity = identity or os.urandom(6).hex()
+        self._runtime = runtime
+        self._caller = {**caller, "pid": os.getpid()}
+        self._bundle: Bundle | None = None
+        self._places: Places | None = None
+        self._recorder: Recorder | None = None
+        # A child that outlives this process learns from a byte in this pipe that the launch is recorded.
+        self._pipe = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+
+    def take(self, bundle: Bundle) -> None:
+        """Say what is launched."""
+        self._bundle = bundle
+
+    def recorder(self) -> Recorder:
+        """What writes them. `LaunchError`, on the first call, where an annotation of ours in the bundle is malformed."""
+        if self._recorder is None:
+            from hardening.launch.sinks import Places
+
+            self._places = Places(files.environment())
+            from hardening.launch.record import Recorder
+
+            self._recorder = Recorder(self._identity, self._runtime, self._places.each, self._caller, self._pipe)
+            if self._bundle is not None:
+                origin = files.join(self._bundle.directory, "config.json")
+                self._recorder.describe(self._bundle.document, self._bundle.text, origin)
+        return self._recorder
+
+    def prepare(self) -> None:
+        """Load what writes them, and ask the audit system, which answers later. `LaunchError` as from `recorder`."""
+        self.recorder()
+
+    def launched(self) -> None:
+        """Record that the command is about to be executed. `LaunchError` where nothing keeps it, and as from `recorder`."""
+        self.recorder().launched()
+
+    def waited(self, status: int | None) -> None:
+        """Take the wait status of the command."""
+        self.recorder().waited(status)
+
+    def over(self, code: int, error: str) -> None:
+        """Record the end; ``error`` is why the command did not run, '' where it did. `OSError` where nothing keeps it; its
+        file name is the place, and its text says of what."""
+        recorder = self._at_last()
+        try:
+            if error:
+                recorder.refused(error, code)
+            else:
+                recorder.ended(code)
+        except OSError as problem:
+            text = f"the end of {recorder.identity} cannot be recorded: {problem.strerror}"
+            raise OSError(problem.errno, text, problem.filename) from problem
+
+    def abandoned(self, code: int) -> None:
+        """Record, in a child of that process, that this one was killed. `OSError` where nothing keeps that."""
+        from hardening.launch.sinks import Places
+
+        self._at_last().abandoned(Places(files.environment()).each, code)
+
+    def _at_last(self) -> Recorder:
+        """The recorder, with whatever could be read of the bundle: there is an error to be recorded already."""
+        try:
+            return self.recorder()
+        except LaunchError:
+            return self.recorder()
+
+    def close(self) -> None:
+        """Close what this has opened itself."""
+        for fd in self._pipe:
+            os.close(fd)
+        if self._places is not None:
+            self._places.close()
+
+
+def who() -> Who:
+    """The caller, as the kernel knows it: login uid and session (None without a login), ids, terminal."""
+    return {
+        "loginuid": _proc_number("/proc/self/loginuid"),
+        "session": _proc_number("/proc/self/sessionid"),
+        "uid": os.getuid(),
+        "gid": os.getgid(),
+        "terminal": terminal(),
+    }
+
+
+def _proc_number(path: str) -> int | None:
+    try:
+        number = int(files.read(path))
+    except (OSError, ValueError):  # a kernel without auditing
+        return None
+    return None if number == UNSET else number
+
+
+def terminal() -> str | None:
+    """The controlling terminal's name below /dev, which no redirection changes; None without one (proc_pid_stat(5))."""
+    try:
+        device = int(files.read("/proc/self/stat").rpartition(")")[2].split()[4])
+    except OSError:
+        return None
+    major, minor = os.major(device), os.minor(device)
+    if device == 0:
+        return None
+    if major == PTS_MAJOR:
+        return f"pts/{minor}"
+    try:
+        return files.base(os.readlink(f"/sys/dev/char/{major}:{minor}"))
+    except OSError:
+        return f"{major}:{minor}"
