@@ -59,12 +59,14 @@ def _difference(rows: str, runtime: str, more: str, fewer: str, reason: str) -> 
 DEVICES = tuple(f"/dev/{name}" for name in ("null", "zero", "full", "random", "urandom", "tty"))
 #: How one runtime may differ from the native launcher, whatever the profile. Nothing here makes it looser than the profile.
 DIFFERENCES = (
-    *_difference(" ".join(DEVICES), "crun", "nosuid noexec", "", "crun binds devices with nosuid and noexec as well"),
+    *_difference(" ".join(DEVICES), "crun", "nosuid noexec rw", "ro",
+                 "crun binds devices with nosuid and noexec, and leaves it to their owner to change their modes"),
+    *_difference(" ".join(DEVICES), "runc", "rw", "ro", "runc leaves it to the owner of devices to change their modes"),
     *_difference("hidden-directory", "crun", "size=0k", "nosuid nodev noexec mode=555",
                  "crun hides directories below a tmpfs without room, read-only by its mount"),
     *_difference("hidden-directory", "runc", "ro-filesystem", "nosuid nodev noexec mode=555",
                  "runc hides directories below a tmpfs that is read-only by itself"),
-    *_difference("hidden-file", "crun", "ro", "rw", "crun hides files below a /dev/null that is mounted read-only"),
+    *_difference("hidden-file", "runc", "rw", "ro", "runc hides files below a /dev/null that is not mounted read-only"),
     *_difference("Groups", "runc", "its-own", "",
                  "runc drops no groups of an ordinary user, and one who has others than the primary one is refused"),
     *_difference("mount /", "crun", "", "nosuid nodev",

@@ -85,8 +85,8 @@ def test_a_best_effort_launch_goes_on_without_labels_and_says_so(runtime: str, t
     ended = finished(BEST_EFFORT, command=["/bin/true"], runtime=runtime, mechanisms=MECHANISMS)
     assert ended.code == 0, ended.stderr
     assert "selinuxLabel" not in ended.document["process"]
-    assert "annotations" not in ended.document
-    assert not (tmp_path / "state").exists()
+    assert LEASES not in ended.document["annotations"]
+    assert not (tmp_path / "state/selinux").exists()
 
 
 # --- leases -----------------------------------------------------------------------------------------------------------
