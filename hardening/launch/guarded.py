@@ -12,12 +12,15 @@ from hardening.launch.system import os
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import TypeVar
+
+    Code = TypeVar("Code", int, int | None)
 
 #: What stops a job that uses a terminal from the background; it stays as it is in every process.
 TERMINAL_USE = {signal.SIGTTIN, signal.SIGTTOU}
 
 
-def guarded(action: Callable[[], int]) -> int:
+def guarded(action: Callable[[], Code]) -> Code:
     """The exit code of an action in a process that is as the caller left it; what goes wrong becomes a message."""
     # Python turns SIGINT into an exception and ignores SIGPIPE; the command must find both as the caller had them.
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:

@@ -1,5 +1,5 @@
 """The start of ``hardening run`` and ``hardening launch``: a plan that is ready is run by this process, and everything
-else is left to the whole program, which it becomes.
+else is left to the whole program.
 
 It runs without `site` and imports what the launch stage imports. Whatever is not as expected is no error here: the whole
 program finds it again, and has the words for it.
@@ -7,35 +7,31 @@ program finds it again, and has the words for it.
 
 from __future__ import annotations
 
-import gc
 import sys
 
-from hardening.errors import LaunchError
 from hardening.launch import files, leftovers, plans
 from hardening.launch.guarded import guarded
-from hardening.launch.signals import signal
 from hardening.launch.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import NoReturn
-
     from hardening.launch.plans import Found
 
 #: A shell that asks how to complete a line gets its answer from the whole program.
 COMPLETING = "_HARDENING_COMPLETE"
 
 
-def main(program: str) -> int:
-    """Run the plan for the words in `sys.argv`; ``program`` is the path of the whole program. The exit code."""
+def main(program: str) -> int | None:
+    """Run the plan for the words in `sys.argv`; ``program`` is the path of the whole program. The exit code, None where
+    there is no plan."""
     return guarded(lambda: _run(program, sys.argv[1:]))
 
 
-def _run(program: str, words: list[str]) -> int:
+def _run(program: str, words: list[str]) -> int | None:
     environment = files.environment()
     found = plans.find(words, environment) if COMPLETING not in environment else None
     if found is None:
-        hand_over(program, words)
+        return None
     if _has_to_tidy():
         _tidy(program)
     sys.path += [place for place in found.path if place not in sys.path]
@@ -76,34 +72,3 @@ def _named(found: Found) -> list[str]:
 
 def _value(words: list[str], option: str) -> str:
     return words[words.index(option) + 1] if option in words else ""
-
-
-def hand_over(program: str, words: list[str]) -> NoReturn:
-    """Become the whole program. Raises `LaunchError` where that cannot be."""
-    if make_ordinary():
-        from hardening.cli import main
-
-        sys.exit(main())
-    try:
-        os.execv(program, ["hardening", *words])
-    except OSError as error:
-        raise LaunchError(f"cannot start {program}: {error.strerror}", hint="install hardening again") from None
-
-
-def make_ordinary() -> bool:
-    """Make this interpreter one that was started without -I and -S, with signals and collector as it has them then. False
-    where another start is needed for that: where a variable is meant for Python, or the caller has packages of their own."""
-    if any(name.startswith("PYTHON") for name in files.environment()):
-        return False
-    import site
-
-    if files.exists(site.getusersitepackages()):
-        return False
-    sys.path.pop()  # by which this was found: `site` gives it its place among the others
-    site.main()
-    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    for number in (signal.SIGPIPE, signal.SIGXFSZ):
-        signal.signal(number, signal.SIG_IGN)
-    gc.enable()
-    return True

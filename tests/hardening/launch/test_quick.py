@@ -18,11 +18,9 @@ from tests.support.plans import PROGRAM, Place
 from tests.support.runs import workplace
 
 LINE = ("run", "-q", "-p", "strict", "--", "echo", "good")
-SCRIPT = Path(__file__).parents[3] / "tools/entry/hardening"
+SCRIPT = Path(__file__).parents[3] / "scripts/hardening"
 #: A whole program that says how it was called.
 ECHO = "#!{python}\nimport sys\nprint('whole', *sys.argv[1:])\n"
-#: A start of the interpreter as the script makes it.
-LEAN = f"import sys, gc; gc.disable(); sys.path.append({str(Path(quick.__file__).parents[2])!r})"
 
 
 @pytest.fixture(scope="module")
@@ -49,34 +47,11 @@ def test_a_plan_is_run_with_the_standard_library_and_this_package_s_launch_stage
     assert loaded.isdisjoint({"os", "re", "json", "hashlib", "site", "typing", "enum", "functools", "subprocess"})
 
 
-def test_the_interpreter_becomes_what_starts_otherwise(untouched: dict[str, str]) -> None:
-    show = "import sys, signal, gc; signals = [*map(signal.getsignal, range(1, 32))]"
-    facts = "print(sys.path, sys.prefix, sys.exec_prefix, 'site' in sys.modules, signals, gc.isenabled())"
-    become = "from hardening.launch import quick, guarded\nguarded.guarded(lambda: 0)\nassert quick.make_ordinary()"
-    lean = said(sys.executable, "-I", "-S", "-c", f"{LEAN}\n{become}\n{show}\n{facts}", env=untouched)
-    assert lean == said(sys.executable, "-I", "-c", f"{show}\n{facts}", env=untouched)
-
-
-def test_it_becomes_the_whole_program_without_another_start(place: Place, untouched: dict[str, str]) -> None:
-    python = (sys.executable, "-I", "-S", "-c", f"{LEAN}; from hardening.launch.quick import main; main('/nowhere')")
-    here = Place(place.folder, python, untouched)
-    assert here.type("run", "--fresh", *LINE[1:]).stdout == "good\n"
-    assert here.type("run", "--fresh", "-q", "--", "sh", "-c", "exit 7").returncode == 7
-    wrong = here.type("run", "--nonsense")
-    assert (wrong.returncode, wrong.stdout) == (2, "")
-    assert wrong.stderr.startswith("error: there is no option --nonsense\n")
-    assert "--receipt" in here.type("run", "--help").stdout
-
-
-def test_it_starts_again_for_variables_of_python_and_for_packages_of_the_caller(
-    prefix: Path, untouched: dict[str, str]
-) -> None:
-    code = f"{LEAN}; from hardening.launch.quick import main; main(sys.argv.pop(1))"
-    argv = (sys.executable, "-I", "-S", "-c", code, prefix / "bin/hardening-cli", "run", "x")
-    assert said(*argv, env={**untouched, "PYTHONPATH": "/nowhere"}) == "whole run x\n"
-    version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
-    (Path(untouched["HOME"]) / f".local/lib/{version}/site-packages").mkdir(parents=True)
-    assert said(*argv, env=untouched) == "whole run x\n"
+def test_without_a_plan_nothing_is_done(place: Place) -> None:
+    here = f"import sys; sys.path.append({str(Path(quick.__file__).parents[2])!r})"
+    code = f"{here}; from hardening.launch.quick import main; print(main('/nowhere'))"
+    done = Place(place.folder, (sys.executable, "-I", "-S", "-c", code)).type("run", "--fresh", *LINE[1:])
+    assert (done.returncode, done.stdout, done.stderr) == (0, "None\n", "")
 
 
 def test_a_shell_that_asks_how_to_complete_a_line_is_answered_by_the_whole_program(place: Place) -> None:
@@ -103,13 +78,6 @@ def test_a_signal_that_was_ignored_stays_so_and_the_others_end_the_command(place
     # Python itself ignores two more, and the launch stage gives them back.
     assert ignored == sum(1 << number - 1 for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP))
     assert place.type(*line).stdout.split()[1].strip("0") == ""
-
-
-@pytest.fixture
-def untouched(tmp_path: Path) -> dict[str, str]:
-    """The environment of a caller who says nothing to Python."""
-    variables = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    return {**variables, "HOME": str(tmp_path)}
 
 
 @pytest.fixture
@@ -169,6 +137,13 @@ def test_the_package_is_found_in_each_layout(prefix: Path, folder: str, linked: 
     )
     done = subprocess.run([prefix / "bin/hardening", "run", "x"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (3, "quick run x\n"), done.stderr
+    (package / "quick.py").write_text("def main(program):\n return None\n")
+    assert said(prefix / "bin/hardening", "run", "x") == "whole run x\n"
+    (package.parent / "become.py").write_text(
+        "import sys\ndef main(program):\n print('become', *sys.argv[1:])\n return 0\n"
+    )
+    assert said(prefix / "bin/hardening", "run", "x") == "become run x\n"
+    assert said("bin/hardening", "run", "x", cwd=prefix) == "become run x\n"
     (package / "quick.py").write_text("import no_such_module\n")
     assert said(prefix / "bin/hardening", "run", "x") == "whole run x\n"
 
