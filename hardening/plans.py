@@ -376,5 +376,5 @@ def _remove(path: Path) -> None:
         bundles.remove_groups(path / plans.BUNDLE)
     with suppress(OSError, LaunchError):
         config = path / plans.BUNDLE / CONFIG
-        leases.remove(leases.paths(parse(config.read_bytes(), str(config)), str(config)))
+        leases.remove_free(leases.paths(parse(config.read_bytes(), str(config)), str(config)))
     shutil.rmtree(path, ignore_errors=True)

@@ -25,8 +25,9 @@ from hardening.launch.supervise import Supervisor, kill_orphans
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
+    from hardening.launch.cleaning import Cleaning
     from hardening.launch.recording import Records
     from hardening.launch.watchers import Watcher
 
@@ -37,17 +38,17 @@ CREATE_LONGEST = 60.0  # seconds that the guard gives a runtime that creates
 
 class Options(Frozen):
     """What the caller asks of a run. ``state`` is a directory for the runtime's own, ``identity`` the container's;
-    ``watcher`` learns of the run, ``records`` keeps the records. ``clean`` is called at its end, or by the guard with True
-    where this process is killed."""
+    ``watcher`` learns of the run, ``records`` keeps the records. ``cleaning`` is done at its end, or by the guard where this
+    process is killed."""
 
     records: Records
+    cleaning: Cleaning
     program: str
     identity: str
     state: str
     keep_stdin: bool = False
     receipt: str = ""
     watcher: Watcher | None = None
-    clean: Callable[[bool], None] = lambda _killed: None
 
 
 def run(bundle: Bundle, options: Options) -> int:
@@ -138,7 +139,7 @@ class _Run:
             try:
                 self._runtime.delete()
                 kill_orphans(spare=guard.pid)
-                self._options.clean(False)
+                self._options.cleaning.finish()
             finally:
                 guard.dismiss()
                 if lock is not None:
@@ -165,7 +166,7 @@ class _Run:
         try:
             self._runtime.delete()
         finally:
-            self._options.clean(True)
+            self._options.cleaning.after_kill()
 
     def _container(self) -> int | None:
         """A pidfd of the container's first process; None when it has ended already, or was never made."""

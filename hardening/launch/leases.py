@@ -11,10 +11,11 @@ import errno
 import fcntl
 
 from hardening.errors import LaunchError
-from hardening.launch import jsontext
+from hardening.launch import files, jsontext
 from hardening.launch.system import os
 
 ANNOTATION = "org.hardening.leases"
+HINT = "compose the bundle again"
 
 
 def paths(document: object, origin: str) -> tuple[str, ...]:
@@ -32,12 +33,12 @@ def paths(document: object, origin: str) -> tuple[str, ...]:
     return tuple(names)
 
 
-def hold(names: tuple[str, ...]) -> list[int]:
-    """Lock each lease file; the descriptors keep the locks. `LaunchError` when one is missing or held."""
-    held: list[int] = []
+def hold(names: tuple[str, ...]) -> dict[str, int]:
+    """Lock each lease file: the descriptors that keep the locks, by name. `LaunchError` when one is missing or held."""
+    held: dict[str, int] = {}
     try:
         for name in names:
-            held.append(_hold_one(name))  # noqa: PERF401 - on failure the ones before must be released
+            held[name] = _hold_one(name)
     except LaunchError:
         release(held)
         raise
@@ -48,9 +49,7 @@ def _hold_one(name: str) -> int:
     try:
         fd = os.open(name, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError as error:
-        raise LaunchError(
-            f"the lease cannot be opened: {error.strerror}", origin=name, hint="compose the bundle again"
-        ) from error
+        raise LaunchError(f"the lease cannot be opened: {error.strerror}", origin=name, hint=HINT) from error
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
         raise LaunchError("the lease is not a regular file", origin=name)
@@ -60,22 +59,41 @@ def _hold_one(name: str) -> int:
         os.close(fd)
         if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
             raise LaunchError(f"the lease cannot be locked: {error.strerror}", origin=name) from error
-        raise LaunchError(
-            "another running container holds this lease", origin=name, hint="compose the bundle again for a new one"
-        ) from error
+        raise LaunchError("another running container holds this lease", origin=name, hint=HINT) from error
+    if not _lies_there(fd, name):
+        os.close(fd)
+        raise LaunchError("the lease was taken away meanwhile", origin=name, hint=HINT)
     return fd
 
 
-def release(held: list[int]) -> None:
+def _lies_there(fd: int, name: str) -> bool:
+    try:
+        return files.same(os.fstat(fd), os.lstat(name))
+    except FileNotFoundError:
+        return False
+
+
+def release(held: dict[str, int]) -> None:
     """Give the locks back."""
-    for fd in held:
+    for fd in held.values():
         os.close(fd)
 
 
-def remove(names: tuple[str, ...]) -> None:
-    """Unlink the lease files; those already gone are fine."""
+def remove(held: dict[str, int]) -> None:
+    """Unlink the lease files that this process holds. What lies in the place of one by now is another's, and stays."""
+    for name, fd in held.items():
+        if _lies_there(fd, name):
+            os.unlink(name)
+
+
+def remove_free(names: tuple[str, ...]) -> None:
+    """Unlink the lease files that nobody holds; those already gone are fine."""
     for name in names:
         try:
-            os.unlink(name)
-        except FileNotFoundError:
+            held = hold((name,))
+        except LaunchError:
             continue
+        try:
+            remove(held)
+        finally:
+            release(held)

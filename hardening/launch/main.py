@@ -10,11 +10,10 @@ import sys
 
 from hardening.errors import EXIT_LAUNCHER, HardeningError, LaunchError
 from hardening.launch import bundle, files, leases
-from hardening.launch.failure import Step
+from hardening.launch.cleaning import Cleaning
 from hardening.launch.frozen import Frozen
 from hardening.launch.guarded import complain, guarded, settle
 from hardening.launch.recording import Records, who
-from hardening.launch.signals import signal
 from hardening.launch.system import os
 
 TYPE_CHECKING = False
@@ -151,14 +150,6 @@ def run_bundle(arguments: Arguments, watcher: Watcher | None, caller: Who, loade
         records.close()
 
 
-def _abandon(records: Records) -> None:
-    """Record, as the guard, that the stage was killed. Nobody would hear that it cannot be recorded."""
-    try:
-        records.abandoned(128 + signal.SIGKILL)
-    except OSError:
-        return
-
-
 def _keep(records: Records, code: int, error: str) -> None:
     """Record the end. Where that cannot be, it is said; the exit code is the command's all the same."""
     try:
@@ -169,31 +160,14 @@ def _keep(records: Records, code: int, error: str) -> None:
 
 def _run_bundle(arguments: Arguments, watcher: Watcher | None, records: Records, loaded: bundle.Bundle | None) -> int:
     """Take the leases, run, and clean up as asked."""
-    names: tuple[str, ...] = ()
-    held: list[int] = []
-    lock = None
-    is_bundle = arguments.remove and files.exists(files.join(arguments.bundle, "config.json"))
-
-    def clean(killed: bool) -> None:
-        if killed and watcher is not None:
-            watcher.abandon()
-        if is_bundle:
-            if held:
-                leases.remove(names)
-            remove_bundle(arguments.bundle)
-        if killed:
-            _abandon(records)
-
+    cleaning = Cleaning(arguments, watcher, records)
     try:
-        if arguments.remove:
-            lock = lock_bundle(arguments.bundle) if arguments.hold < 0 else arguments.hold
+        cleaning.lock()
         loaded = loaded or bundle.load(arguments.bundle, arguments.sha256)
-        origin = files.join(loaded.directory, "config.json")
         records.take(loaded)
-        names = leases.paths(loaded.document, origin)
-        held = leases.hold(names)
+        cleaning.hold(leases.paths(loaded.document, files.join(loaded.directory, "config.json")))
         if watcher is not None:
-            watcher.guarded = is_bundle or bool(arguments.runtime_command)
+            watcher.guarded = cleaning.takes_bundle or bool(arguments.runtime_command)
             watcher.prepare(loaded.document)
         # The host's null device is nobody's input, and crun would give it to the container's user (fchown(2)).
         keep_stdin = arguments.keep_stdin and not is_null(0)
@@ -210,61 +184,22 @@ def _run_bundle(arguments: Arguments, watcher: Watcher | None, records: Records,
                 receipt=arguments.receipt,
                 watcher=watcher,
                 records=records,
-                clean=clean,
+                cleaning=cleaning,
             )
             settle()
             return external.run(loaded, other)
         from hardening.launch import native
 
+        needs_guard = cleaning.takes_bundle or (watcher is not None and watcher.needs_guard)
         options = native.Options(
             keep_stdin=keep_stdin,
             receipt=arguments.receipt,
             watcher=watcher,
             records=records,
-            clean=clean if is_bundle or (watcher is not None and watcher.needs_guard) else None,
+            cleaning=cleaning if needs_guard else None,
         )
         settle()
         return native.run(loaded, options)
     finally:
-        clean(False)
-        if lock is not None:
-            os.close(lock)
-        leases.release(held)
-
-
-def lock_bundle(directory: str) -> int:
-    """Hold a bundle that is to be removed under flock(2), so that a later launch sees whether this stage still lives."""
-    import fcntl
-
-    with Step("lock the bundle"):
-        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        fcntl.flock(fd, fcntl.LOCK_SH)
-    return fd
-
-
-def remove_bundle(directory: str) -> None:
-    """Delete a bundle's directory and all in it, never through a symbolic link and never across a mount; one that is gone
-    already is fine."""
-    try:
-        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return
-    try:
-        _remove_content(fd, os.fstat(fd).st_dev)
-    finally:
-        os.close(fd)
-    os.rmdir(directory)
-
-
-def _remove_content(directory: int, device: int) -> None:
-    for name in os.listdir(directory):
-        try:
-            os.unlink(name, dir_fd=directory)
-        except IsADirectoryError:
-            fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
-            try:
-                if os.fstat(fd).st_dev == device:
-                    _remove_content(fd, device)
-            finally:
-                os.close(fd)
-            os.rmdir(name, dir_fd=directory)
+        cleaning.finish()
+        cleaning.release()

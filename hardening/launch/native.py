@@ -15,10 +15,11 @@ from hardening.launch.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from hardening.launch import joins
     from hardening.launch.cgroups import Cgroup
+    from hardening.launch.cleaning import Cleaning
     from hardening.launch.guard import Guard
     from hardening.launch.recording import Records
     from hardening.launch.setup import NativeSupervisor
@@ -27,15 +28,14 @@ if TYPE_CHECKING:
 
 class Options(Frozen):
     """What the caller asks of a run. ``receipt`` is a file to write, '' for none; ``watcher`` learns of the run,
-    ``records`` keeps the records. ``clean`` is called at its end, or with True by the guard where this process was
-    killed."""
+    ``records`` keeps the records. ``cleaning`` is done at its end, or by the guard where this process was killed."""
 
     records: Records
 
     keep_stdin: bool = False
     receipt: str = ""
     watcher: Watcher | None = None
-    clean: Callable[[bool], None] | None = None
+    cleaning: Cleaning | None = None
 
 
 def run(bundle: Bundle, options: Options) -> int:
@@ -45,7 +45,7 @@ def run(bundle: Bundle, options: Options) -> int:
     mask = block_signals()
     with_group = plan.resources is not None or bool(plan.cgroups_path)
     # Without a group, a bundle to be removed and an entry among the containers there is nothing that does not die with it.
-    guard = _stand_guard(options.clean) if with_group or options.clean is not None else None
+    guard = _stand_guard(options.cleaning) if with_group or options.cleaning is not None else None
     group = None
     try:
         if with_group:
@@ -57,20 +57,20 @@ def run(bundle: Bundle, options: Options) -> int:
     finally:
         if group is not None:
             group.remove()
-        if options.clean is not None:
-            options.clean(False)
+        if options.cleaning is not None:
+            options.cleaning.finish()
         if guard is not None:
             guard.dismiss()
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-def _stand_guard(clean: Callable[[bool], None] | None) -> Guard:
+def _stand_guard(cleaning: Cleaning | None) -> Guard:
     from hardening.launch.guard import Guard
 
-    return Guard(lambda words: _clean(words, clean))
+    return Guard(lambda words: _clean(words, cleaning))
 
 
-def _clean(words: Iterator[str], then: Callable[[bool], None] | None) -> None:
+def _clean(words: Iterator[str], cleaning: Cleaning | None) -> None:
     """What the guard does after a stage that was killed."""
     heard = list(words)
     try:
@@ -79,8 +79,8 @@ def _clean(words: Iterator[str], then: Callable[[bool], None] | None) -> None:
 
             remove_left(heard)
     finally:
-        if then is not None:
-            then(True)
+        if cleaning is not None:
+            cleaning.after_kill()
 
 
 def _check_host(plan: Plan) -> None:

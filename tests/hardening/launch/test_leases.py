@@ -34,9 +34,32 @@ def test_a_lease_is_held_and_given_back(tmp_path: Path) -> None:
     with pytest.raises(LaunchError, match="holds this lease"):
         leases.hold((str(path),))
     leases.release(held)
-    leases.release(leases.hold((str(path),)))
-    leases.remove((str(path), str(path)))
+    held = leases.hold((str(path),))
+    leases.remove(held)
     assert not path.exists()
+    leases.remove(held)
+    leases.release(held)
+
+
+def test_what_somebody_else_has_reserved_meanwhile_stays(tmp_path: Path) -> None:
+    path = tmp_path / "lease"
+    path.touch()
+    held = leases.hold((str(path),))
+    leases.remove(held)
+    path.touch()
+    leases.remove(held)
+    assert path.exists()
+    leases.release(held)
+
+
+def test_only_what_nobody_holds_is_removed_by_name(tmp_path: Path) -> None:
+    names = tuple(str(tmp_path / name) for name in ("free", "held", "gone"))
+    for name in names[:2]:
+        Path(name).touch()
+    held = leases.hold(names[1:2])
+    leases.remove_free(names)
+    assert [path.name for path in tmp_path.iterdir()] == ["held"]
+    leases.release(held)
 
 
 def test_one_that_fails_releases_those_before(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -34,19 +33,6 @@ def test_the_command_is_what_the_stage_reads(tmp_path: Path) -> None:
 def test_a_wrong_command_line(argv: list[str]) -> None:
     with pytest.raises(LaunchError):
         main.parse(argv)
-
-
-def test_a_bundle_is_removed_without_following_links(tmp_path: Path) -> None:
-    outside = tmp_path / "outside"
-    outside.mkdir()
-    (outside / "kept").touch()
-    bundle = tmp_path / "bundle"
-    (bundle / "rootfs" / "deep").mkdir(parents=True)
-    (bundle / "rootfs" / "link").symlink_to(outside)
-    (bundle / "config.json").write_text(json.dumps({}))
-    main.remove_bundle(str(bundle))
-    assert not bundle.exists()
-    assert (outside / "kept").exists()
 
 
 def test_what_is_no_bundle_stays(tmp_path: Path) -> None:

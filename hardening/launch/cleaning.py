@@ -1,0 +1,104 @@
+"""What a launch holds, and takes away at its end: the bundle and the leases.
+
+It is done once. A lease or a bundle is reserved anew as soon as it is gone, so what lies in its place afterwards belongs to
+another launch.
+"""
+
+from __future__ import annotations
+
+from hardening.launch import files, leases
+from hardening.launch.failure import Step
+from hardening.launch.signals import signal
+from hardening.launch.system import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from hardening.launch.main import Arguments
+    from hardening.launch.recording import Records
+    from hardening.launch.watchers import Watcher
+
+
+class Cleaning:
+    """The bundle and the leases of one launch. ``takes_bundle`` says that the bundle goes with it."""
+
+    def __init__(self, arguments: Arguments, watcher: Watcher | None, records: Records) -> None:
+        self.takes_bundle = arguments.remove and files.exists(files.join(arguments.bundle, "config.json"))
+        self._arguments = arguments
+        self._watcher = watcher
+        self._records = records
+        self._held: dict[str, int] = {}
+        self._lock = -1
+        self._done = False
+
+    def lock(self) -> None:
+        """Hold a bundle that is to be removed. `LaunchError`."""
+        if self._arguments.remove:
+            self._lock = lock_bundle(self._arguments.bundle) if self._arguments.hold < 0 else self._arguments.hold
+
+    def hold(self, names: tuple[str, ...]) -> None:
+        """Hold the leases. `LaunchError`."""
+        self._held = leases.hold(names)
+
+    def finish(self) -> None:
+        """Take away what goes with the launch, unless that was done already. `OSError`."""
+        if self._done or not self.takes_bundle:
+            return
+        self._done = True
+        try:
+            leases.remove(self._held)
+        finally:
+            remove_bundle(self._arguments.bundle)
+
+    def release(self) -> None:
+        """Let go of everything."""
+        if self._lock >= 0:
+            os.close(self._lock)
+        leases.release(self._held)
+
+    def after_kill(self) -> None:
+        """Do, as the guard, what the stage would have done had it not been killed, and record that it was."""
+        if self._watcher is not None:
+            self._watcher.abandon()
+        self.finish()
+        try:
+            self._records.abandoned(128 + signal.SIGKILL)
+        except OSError:  # nobody would hear that it cannot be recorded
+            return
+
+
+def lock_bundle(directory: str) -> int:
+    """Hold a bundle that is to be removed under flock(2), so that a later launch sees whether this stage still lives."""
+    import fcntl
+
+    with Step("lock the bundle"):
+        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fcntl.flock(fd, fcntl.LOCK_SH)
+    return fd
+
+
+def remove_bundle(directory: str) -> None:
+    """Delete a bundle's directory and all in it, never through a symbolic link and never across a mount; one that is gone
+    already is fine."""
+    try:
+        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        _remove_content(fd, os.fstat(fd).st_dev)
+    finally:
+        os.close(fd)
+    os.rmdir(directory)
+
+
+def _remove_content(directory: int, device: int) -> None:
+    for name in os.listdir(directory):
+        try:
+            os.unlink(name, dir_fd=directory)
+        except IsADirectoryError:
+            fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+            try:
+                if os.fstat(fd).st_dev == device:
+                    _remove_content(fd, device)
+            finally:
+                os.close(fd)
+            os.rmdir(name, dir_fd=directory)

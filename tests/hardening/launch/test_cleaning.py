@@ -1,0 +1,79 @@
+"""What a launch takes away at its end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hardening.launch import cleaning, main, recording
+from hardening.launch.cleaning import Cleaning
+from hardening.launch.recording import Records
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    place = tmp_path / "bundle"
+    (place / "rootfs").mkdir(parents=True)
+    (place / "config.json").write_text("{}")
+    return place
+
+
+@pytest.fixture
+def records() -> Iterator[Records]:
+    made = Records("", "native", recording.who())
+    yield made
+    made.close()
+
+
+def held(bundle: Path, lease: Path, records: Records) -> Cleaning:
+    """The cleaning of a launch of a bundle that goes with it, and that has a lease."""
+    made = Cleaning(main.parse(["--remove", str(bundle)]), None, records)
+    lease.touch()
+    made.lock()
+    made.hold((str(lease),))
+    return made
+
+
+def test_a_bundle_goes_with_its_leases(bundle: Path, tmp_path: Path, records: Records) -> None:
+    made = held(bundle, tmp_path / "lease", records)
+    made.finish()
+    made.release()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_it_is_done_once(bundle: Path, tmp_path: Path, records: Records) -> None:
+    """What lies there afterwards belongs to another launch."""
+    lease = tmp_path / "lease"
+    made = held(bundle, lease, records)
+    made.finish()
+    bundle.mkdir()
+    lease.touch()
+    made.finish()
+    made.release()
+    assert (bundle.exists(), lease.exists()) == (True, True)
+
+
+def test_a_bundle_that_stays_keeps_its_leases(bundle: Path, tmp_path: Path, records: Records) -> None:
+    lease = tmp_path / "lease"
+    lease.touch()
+    made = Cleaning(main.parse([str(bundle)]), None, records)
+    made.hold((str(lease),))
+    made.finish()
+    made.release()
+    assert (bundle.exists(), lease.exists()) == (True, True)
+
+
+def test_a_bundle_is_removed_without_following_links(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "kept").touch()
+    bundle = tmp_path / "bundle"
+    (bundle / "rootfs" / "deep").mkdir(parents=True)
+    (bundle / "rootfs" / "link").symlink_to(outside)
+    (bundle / "config.json").write_text(json.dumps({}))
+    cleaning.remove_bundle(str(bundle))
+    assert not bundle.exists()
+    assert (outside / "kept").exists()
