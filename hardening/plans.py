@@ -177,20 +177,38 @@ def _started() -> int:
     return time.time_ns() - int((uptime - ticks / os.sysconf("SC_CLK_TCK")) * 1e9) - 20_000_000
 
 
+def shelf(words: Sequence[str]) -> Path:
+    """Where the slots of a command line are. Raises `OSError`."""
+    return state.location() / plans.FOLDER / plans.key(words, os.environ)
+
+
+def has_room(words: Sequence[str]) -> bool:
+    """Whether a slot for a command line could be had now. Nothing is written for that."""
+    try:
+        place = shelf(words)
+        if not place.is_dir():
+            return True
+        return (
+            sum(item.whole or item.running for item in stored(place.parent) if item.path.parent == place) < SLOTS_EACH
+        )
+    except OSError:
+        return False
+
+
 def reserve(words: Sequence[str]) -> Slot | None:
     """A new slot for a command line; None where none can be had, for which no reason stops a run."""
     try:
-        base = state.directory() / plans.FOLDER
-        shelf = base / plans.key(words, os.environ)
-        for path in (base, shelf):
+        state.directory()
+        place = shelf(words)
+        for path in (place.parent, place):
             state.make(path)
             os.close(plans.own(str(path), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW))
-        with _locked(base):
-            evict(base, SLOTS - 1)
-            state.make(shelf)
-            if len(os.listdir(shelf)) >= SLOTS_EACH:
+        with _locked(place.parent):
+            evict(place.parent, SLOTS - 1)
+            state.make(place)
+            if len(os.listdir(place)) >= SLOTS_EACH:
                 return None
-            path = shelf / os.urandom(6).hex()
+            path = place / os.urandom(6).hex()
             state.make(path)
             lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
             fcntl.flock(lock, fcntl.LOCK_EX)

@@ -11,11 +11,12 @@ import click
 from hardening.cli import keeping, output, refusals, stack, start
 from hardening.cli.session import Session, session
 from hardening.errors import UsageError
-from hardening.launch.plans import has_input
+from hardening.launch.plans import BUNDLE, has_input
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
+    from hardening.cli.stored import Storable
     from hardening.compose import Composition
     from hardening.mechanism import Context
     from hardening.pipeline import Plan
@@ -36,6 +37,8 @@ usage, 125 where the launcher failed, 126 and 127 where the command cannot be ex
 or does not exist.
 """
 
+#: The options of a line that only looks.
+LOOKING = ("--dry-run", "--json")
 QUIET = "Show no warnings, and do not say what is not enforced, excepted or shadowed."
 
 
@@ -89,21 +92,20 @@ def command(
     engine = here.plugins.runtime(runtime)
     composition = here.compose(stack.request(context, profiles))
     identity = start.new_id()
-    if dry_run:
-        place = state.location()
-        container = keeping.container(context, engine, place / "containers" / identity, profiles)
-        launch = LaunchRequest(identity, place, interactive, True, target, container=container)
-        plan = _plan(here, composition, command, engine, None)
-        _show(engine, plan, launch, stored.obstacles(here, plan, engine), as_json)
-        return
-    start.require_installed(engine)
-    place = state.directory()
-    bundles.tidy(place)
+    if not dry_run:
+        start.require_installed(engine)
+        bundles.tidy(state.directory())
+    place = state.location()
     container = keeping.container(context, engine, place / "containers" / identity, profiles)
     launch = LaunchRequest(identity, place, interactive, False, target, container=container)
     checked = pipeline.check(composition, here.host, command, None)
-    lasts = not (fresh or target is not None)
-    with stored.slot(here, composition, checked, engine, launch, wanted=lasts) as kept:
+    words = _without_looking(here.words, command)
+    found = stored.storable(here, words, composition, checked, engine, launch, fresh=fresh)
+    if dry_run:
+        plan = _plan(here, composition, command, engine, None, checked)
+        _show(engine, plan, launch, found, as_json)
+        return
+    with stored.slot(found) as kept:
         bundle = kept.slot.bundle if kept is not None else bundles.folder(place) / identity
         plan = _plan(here, composition, command, engine, bundle, checked)
         lines = [] if quiet else [*_notes(plan, interactive=interactive)]
@@ -116,13 +118,19 @@ def command(
         start.start_new(plan.spec, bundle, engine, attrs.evolve(launch, remove=True))
 
 
+def _without_looking(words: tuple[str, ...], command: tuple[str, ...]) -> tuple[str, ...]:
+    """The line that runs what this one only looks at."""
+    options = words[: len(words) - len(command)]
+    return (*(word for word in options if word not in LOOKING), *command)
+
+
 def _plan(
     here: Session,
     composition: Composition,
     command: tuple[str, ...],
     engine: Runtime,
     bundle: Path | None,
-    checked: Context | None = None,
+    checked: Context,
 ) -> Plan:
     from hardening import pipeline
     from hardening.runtime import Candidate
@@ -154,12 +162,21 @@ def show_notes(plan: Plan, *, reported: bool = False) -> None:
         output.note(line)
 
 
-def _show(engine: Runtime, plan: Plan, launch: LaunchRequest, obstacles: Sequence[str], as_json: bool) -> None:
+def _show(engine: Runtime, plan: Plan, launch: LaunchRequest, found: Storable | tuple[str, ...], as_json: bool) -> None:
+    from hardening import bundles, plans
+    from hardening.cli.missing import advice
     from hardening.report import data, settings
     from hardening.report.state import enforcement
 
-    bundle = launch.state / "bundles" / launch.container_id
-    argv = engine.command(bundle, launch)
+    missing = advice(plan.spec, plan.context.command[0])
+    if isinstance(found, tuple):
+        obstacles = found
+        bundle = launch.state / bundles.FOLDER / launch.container_id
+        argv = engine.command(bundle, attrs.evolve(launch, remove=True))
+    else:
+        obstacles = (missing,) if missing else ()
+        bundle = plans.shelf(found.words) / launch.container_id / BUNDLE
+        argv = found.argv(bundle, *(("--remove",) if missing else ()))
     states = enforcement(plan.composition, plan.context.shortfalls)
     if as_json:
         output.show_json(

@@ -18,58 +18,84 @@ if TYPE_CHECKING:
     from hardening.cli.session import Session
     from hardening.compose import Composition
     from hardening.mechanism import Context
-    from hardening.pipeline import Plan
     from hardening.plans import Basis, Slot, Start
     from hardening.runtime import LaunchRequest, Runtime
     from hardening.spec import Spec
 
 
-@attrs.frozen(repr=False)
-class Kept:
-    """A slot that a run is composed into, and what decides the composition."""
+@attrs.frozen(eq=False, repr=False)
+class Storable:
+    """A composition that may be stored for the line ``words``: what decides it, and how its launch stage begins."""
 
-    slot: Slot
+    words: tuple[str, ...]
     basis: Basis
     begin: Start
+
+    def argv(self, bundle: Path, *options: str) -> list[str]:
+        """The command of the launch stage, with ``options`` before those of the plan."""
+        return self.begin.argv((*options, *self.begin.words), bundle)
+
+
+@attrs.frozen(eq=False, repr=False)
+class Kept:
+    """A slot that a run is composed into."""
+
+    slot: Slot
+    found: Storable
 
     def start(self, spec: Spec, notes: Sequence[str], looked: Sequence[Input], *, lasting: bool) -> NoReturn:
         """Write the bundle, and the plan of a ``lasting`` one, and replace this process by the launch stage, which holds the
         slot from then on. ``looked`` is what decided the notes beside the composition."""
         start.require_descriptors()
-        stays = plans.store(self.slot, self.basis, self.begin, spec, notes, looked, lasting=lasting)
+        stays = plans.store(self.slot, self.found.basis, self.found.begin, spec, notes, looked, lasting=lasting)
         os.set_inheritable(self.slot.lock, True)
-        words = ("--hold", str(self.slot.lock), *(() if stays else ("--remove",)), *self.begin.words)
-        start.start(self.begin.argv(words, self.slot.bundle))
+        hold = ("--hold", str(self.slot.lock))
+        start.start(self.found.argv(self.slot.bundle, *hold, *(() if stays else ("--remove",))))
 
 
-@contextmanager
-def slot(
+def storable(
     here: Session,
+    words: tuple[str, ...],
     composition: Composition,
     context: Context,
     engine: Runtime,
     launch: LaunchRequest,
     *,
-    wanted: bool,
-) -> Iterator[Kept | None]:
-    """A slot for a bundle that is to be composed; None where nothing may be stored. It goes unless the launch stage takes
-    this process over."""
-    begin = plans.Start.of(engine.command(Path("/"), launch)) if wanted and here.stores else None
-    basis = plans.of_composition(here.plugins, here.search, composition, context, engine) if begin is not None else None
-    if begin is None or basis is None or basis.unknown or not _is_still(here):
+    fresh: bool,
+) -> Storable | tuple[str, ...]:
+    """What is stored of a composition that ``words`` asked for, or why nothing is. It is asked before anything is
+    contributed, so that what changes afterwards makes a plan that never counts."""
+    if fresh:
+        return ("--fresh asks for that",)
+    if launch.receipt is not None:
+        return ("a receipt is written of one run",)
+    if not here.stores:
+        return ("this is no call of the installed program",)
+    begin = plans.Start.of(engine.command(Path("/"), launch))
+    if begin is None:
+        return (f"the runtime {engine.name} starts something else than the launch stage",)
+    basis = plans.of_composition(here.plugins, here.search, composition, context, engine)
+    if basis.unknown:
+        return basis.unknown
+    if not _is_still(here):
+        return ("the host has changed meanwhile",)
+    if not plans.has_room(words):
+        return ("all slots of this line are in use",)
+    return Storable(words, basis, begin)
+
+
+@contextmanager
+def slot(found: Storable | tuple[str, ...]) -> Iterator[Kept | None]:
+    """A slot for a bundle that is to be composed; None where nothing may be stored, or no slot can be had. It goes unless
+    the launch stage takes this process over."""
+    taken = plans.reserve(found.words) if isinstance(found, Storable) else None
+    if taken is None or not isinstance(found, Storable):
         yield None
         return
-    found = plans.reserve(here.words)
     try:
-        yield Kept(found, basis, begin) if found is not None else None
+        yield Kept(taken, found)
     finally:
-        if found is not None:
-            plans.drop(found)
-
-
-def obstacles(here: Session, plan: Plan, engine: Runtime) -> tuple[str, ...]:
-    """Why a composition would not be stored; nothing where it would be."""
-    return plans.of_composition(here.plugins, here.search, plan.composition, plan.context, engine).unknown
+        plans.drop(taken)
 
 
 def _is_still(here: Session) -> bool:

@@ -57,6 +57,10 @@ class Place:
         captured = self.capture.readouterr()
         return code, captured.out, captured.err
 
+    def anew(self) -> Place:
+        """The same folder with a host that is looked at now: what it was for an earlier test has nothing stored."""
+        return attrs.evolve(self, session=Session())
+
     def bundles(self) -> list[str]:
         """The bundles that are left."""
         folder = self.path / "state/bundles"
@@ -227,12 +231,44 @@ def test_doctor_and_lists(place: Place) -> None:
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_what_is_composed_of_shipped_profiles_alone_is_kept(place: Place, name: str) -> None:
-    assert place.show("run", "--dry-run", "--json", "-p", name, "--", "true")["not_stored"] == []
+    assert place.anew().show("run", "--dry-run", "--json", "-p", name, "--", "true")["not_stored"] == []
 
 
 def test_a_dry_run_says_why_a_composition_is_not_kept(place: Place) -> None:
-    shown = place.show("run", "--dry-run", "--json", "-p", "base", "-e", "API_TOKEN=x", "--", "true")
+    shown = place.anew().show("run", "--dry-run", "--json", "-p", "base", "-e", "API_TOKEN=x", "--", "true")
     assert shown["not_stored"] == ["API_TOKEN is, by its name, a secret"]
     code, text, _ = place.ask("run", "--dry-run", "-p", "base", "-e", "API_TOKEN=x", "--", "true")
     assert code == 0
     assert "\nplan     not kept: API_TOKEN is, by its name, a secret\n" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (("--fresh", "--", "true"), "--fresh asks for that"),
+        (("--receipt", "receipt.json", "--", "true"), "a receipt is written of one run"),
+        (("--", "./here"), "./here is not shown inside"),
+    ],
+    ids=["fresh", "receipt", "advice"],
+)
+def test_a_dry_run_and_the_run_agree_on_what_is_not_kept(place: Place, words: tuple[str, ...], reason: str) -> None:
+    here = place.path / "here"
+    here.write_text("#!/bin/sh\n")
+    here.chmod(0o755)
+    (said,) = place.anew().show("run", "--dry-run", "--json", "-p", "strict", *words)["not_stored"]
+    assert said.startswith(reason)
+    place.call("run", "-q", "-p", "strict", *words)
+    assert not [*place.path.glob("state/plans/*/*/plan.json")]
+
+
+@pytest.mark.system
+def test_a_dry_run_names_the_place_where_the_run_keeps_its_bundle(place: Place) -> None:
+    require("userns")
+    words = ("-q", "-p", "strict", "--", "true", "--json")
+    line = place.anew().show("run", "--dry-run", "--json", *words)
+    assert line["not_stored"] == []
+    assert not [*place.path.glob("state/*")]
+    assert place.call("run", *words).returncode == 0
+    shown = Path(line["argv"][-1])
+    (kept,) = place.path.glob("state/plans/*/*/bundle")
+    assert (shown.parents[1], shown.name) == (kept.parents[1], kept.name)
