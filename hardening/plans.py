@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 SLOTS_EACH = 32
 SLOTS = 256
 _LOCK = "lock"
+#: What of a package is looked at as a module where it is loaded, or never read by a program.
+_NO_DATA = (".py", ".pyc", ".pyi", ".so", "py.typed")
 
 
 @attrs.frozen(repr=False)
@@ -161,13 +163,28 @@ def _of_packages() -> Iterator[Input]:
 
 
 def _of_code() -> Iterator[Input]:
-    """The modules that took part, but for those of the standard library."""
+    """The modules that took part, but for those of the standard library, and the data that lies in their packages."""
     library = os.path.dirname(os.__file__)
     for module in list(sys.modules.values()):
         file = getattr(module, "__file__", None)
         if not file or (os.path.dirname(file).startswith(library) and "-packages" not in file):
             continue
         yield Input("code", os.path.abspath(file))
+        for folder in getattr(module, "__path__", ()):
+            yield from _of_data(os.path.abspath(folder))
+
+
+def _of_data(package: str) -> Iterator[Input]:
+    """The files of a package that are no modules: one may decide as much as code does (a table of groups)."""
+    for folder, below, names in os.walk(package):
+        below[:] = [name for name in below if name != "__pycache__" and not _is_package(f"{folder}/{name}")]
+        for name in sorted(names):
+            if not name.endswith(_NO_DATA):
+                yield Input("code", f"{folder}/{name}")
+
+
+def _is_package(folder: str) -> bool:
+    return os.path.exists(f"{folder}/__init__.py")
 
 
 def _started() -> int:

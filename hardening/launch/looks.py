@@ -21,6 +21,7 @@ MAX_BYTES = 16 << 20
 ABSENT = "-"
 _LONGEST = 64
 _PACKAGES = (".dist-info", ".egg-info", ".egg-link", ".pth")
+_ANNOUNCED = "entry_points.txt"
 
 
 def look(kind: str, argument: str) -> str:
@@ -123,14 +124,14 @@ def mounts(kinds: str) -> str:
 
 
 def packages(path: str) -> str:
-    """The packages that are installed in a directory of `sys.path`, with their versions, and the links to others."""
+    """The packages that are installed in a directory of `sys.path`, with their versions and what each announces of itself
+    or does not, and the links to others."""
     try:
         found = sorted(entry for entry in os.listdir(path) if entry.endswith(_PACKAGES))
     except OSError as error:
         return _failure(error)
-    return _short(
-        "\n".join(f"{entry} {code(f'{path}/{entry}')}" if entry.endswith(".pth") else entry for entry in found)
-    )
+    files = (f"{entry}/{_ANNOUNCED}" if entry.endswith("-info") else entry for entry in found)
+    return _short("\n".join([f"{file} {code(f'{path}/{file}')}" for file in files]))
 
 
 def variable(key: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import hardening_seccomp
 from hardening import plans
 from hardening.launch.command import START, stage_command
 from hardening.plans import Basis, Slot, Start
@@ -122,6 +123,14 @@ def test_code_that_is_younger_than_the_process_is_not_vouched_for(monkeypatch: p
     assert slot is not None
     assert not plans.store(slot, NOTHING, BEGIN, spec(), [])
     plans.drop(slot)
+
+
+def test_the_data_in_a_package_counts_as_its_modules_do() -> None:
+    slot = stored("run", "x")
+    seen = json.loads((slot.path / "plan.json").read_bytes().split(b"\n", 1)[1])["inputs"]["code"]
+    package = Path(hardening_seccomp.__file__).parent
+    assert {str(package / "__init__.py"), str(package / "groups.toml")} <= set(seen)
+    assert not [path for path in seen if "__pycache__" in path]
 
 
 def test_a_state_directory_that_others_can_write_to_has_no_slots(state: Path) -> None:

@@ -120,6 +120,13 @@ def test_packages_are_names_with_versions_and_links_with_content(tmp_path: Path)
     changed = look("packages", tmp_path)
     (tmp_path / "one-1.0.dist-info").rename(tmp_path / "one-1.1.dist-info")
     assert look("packages", tmp_path) != changed
+    changed = look("packages", tmp_path)
+    # One that has brought nothing so far may do so from now on, under the same version.
+    (tmp_path / "one-1.1.dist-info/entry_points.txt").write_text("")
+    assert look("packages", tmp_path) != changed
+    changed = look("packages", tmp_path)
+    (tmp_path / "one-1.1.dist-info/entry_points.txt").write_text("[hardening]\none = one\n")
+    assert look("packages", tmp_path) != changed
 
 
 def test_the_value_of_a_variable_is_not_told() -> None:
