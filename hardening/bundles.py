@@ -11,43 +11,14 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from hardening import state
-from hardening.errors import HardeningError, LaunchError
+from hardening.errors import LaunchError
 from hardening.spec import CONFIG
 
 FOLDER = "bundles"
-
-
-def tidy(place: Path) -> None:
-    """Remove what launches have left in a state directory that were killed with all that would have cleaned up after them.
-    Raises `LaunchError`."""
-    if not state.is_own(place):
-        return
-    try:
-        if (place / "runtimes").is_dir():
-            from hardening.launch import ociprogram
-
-            ociprogram.sweep(str(place / "runtimes"))
-        if (place / FOLDER).is_dir():
-            sweep(place / FOLDER)
-        if (place / "containers").is_dir():
-            from hardening import containers
-            from hardening.launch.container_state import abandon
-
-            # One that cannot be understood is for `hardening ps` to complain about.
-            with suppress(HardeningError):
-                for container in containers.known():
-                    if container.status == containers.KILLED:
-                        abandon(str(container.path), keep=True)
-    except OSError as error:
-        raise LaunchError(
-            f"cannot remove what a launch has left that was killed: {error.strerror}",
-            origin=error.filename or place,
-            hint="remove it, or set HARDENING_STATE to another directory of your own",
-        ) from None
 
 
 def folder(place: Path) -> Path:

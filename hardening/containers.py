@@ -26,12 +26,13 @@ from hardening.launch.container_state import (
     open_directory,
     remove,
 )
-from hardening.launch.leftovers import EXIT
+from hardening.launch.leftovers import EXIT, has_ended
 from hardening.launch.supervise import NOT_FORWARDED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+FOLDER = "containers"
 STARTING, RUNNING, EXITED, KILLED = "starting", "running", "exited", "killed"
 #: What the launch stage cannot pass on, or answers itself.
 DIRECT = {*NOT_FORWARDED, signal.SIGKILL, signal.SIGSTOP, signal.SIGWINCH}
@@ -99,54 +100,39 @@ class Container:
         return EXITED if self.end is not None and not self.end.killed else KILLED
 
     @property
+    def is_over(self) -> bool:
+        """Whether it was to be removed by now."""
+        return self.auto_remove and not self.running
+
+    @property
     def shown(self) -> str:
         """The name, or the id of one without a name."""
         return self.name or self.id
 
 
-def directory() -> Path:
-    """Where containers are written down; it need not exist."""
-    return state.location() / "containers"
+def own() -> list[Container]:
+    """The caller's containers, as `known` has them. Raises `LaunchError` where somebody else could have written them down,
+    `HardeningError` for one that cannot be understood."""
+    place = state.existing()
+    return known(place / FOLDER) if place is not None else []
 
 
-def known(place: Path | None = None) -> list[Container]:
-    """The caller's containers, in the order of their start, or those below ``place``. Raises `HardeningError`.
+def known(place: Path) -> list[Container]:
+    """The containers written down below ``place``, in the order of their start. Raises `HardeningError`.
 
-    What is to be removed at its end, and whose stage was killed before it could, is removed now.
+    What was to be removed at its end, and whose stage was killed before it could, is none any more.
     """
-    place = place or directory()
-    found = []
     try:
         names = os.listdir(place)
     except FileNotFoundError:
         return []
-    for name in names:
-        container = _read(place / name)
-        if container is None:
-            _sweep(place, name)
-        elif container.auto_remove and not container.running:
-            with suppress(FileNotFoundError):
-                remove(str(container.path), None)
-        else:
-            found.append(container)
-    return sorted(found, key=lambda item: item.created)
+    found = [container for name in names if (container := read(place / name)) is not None]
+    return sorted((item for item in found if not item.is_over), key=lambda item: item.created)
 
 
-def _sweep(place: Path, name: str) -> None:
-    """Remove what a stage that was killed had not made complete, or had half removed."""
-    folder = open_directory(str(place))
-    try:
-        # Nobody is between making one and locking it now.
-        fcntl.flock(folder, fcntl.LOCK_EX)
-        with suppress(FileNotFoundError, NotADirectoryError):
-            if not is_held(name, folder):
-                remove(name, folder)
-    finally:
-        os.close(folder)
-
-
-def _read(path: Path) -> Container | None:
-    """The container of a directory; None where there is none, or it is just being made or removed."""
+def read(path: Path) -> Container | None:
+    """The container of a directory; None where there is none, or it is just being made or removed. Raises
+    `HardeningError`."""
     if path.name.startswith(BEING_MADE):
         return None
     try:
@@ -184,7 +170,7 @@ def _process(data: Any) -> Process | None:
 
 
 def _end(text: bytes) -> End | None:
-    if not text.strip():
+    if not has_ended(text):
         return None
     data = json.loads(text)
     return End(data["code"], data["finished"], data.get("killed", False))

@@ -381,10 +381,12 @@ def evict(base: Path, kept: int) -> int:
 
 
 def clear() -> int:
-    """Remove every slot that is not in use; how many there were."""
-    base = state.location() / plans.FOLDER
-    if not base.is_dir():
+    """Remove every slot that is not in use; how many there were. Raises `LaunchError` for a state directory that somebody
+    else could have written."""
+    place = state.existing()
+    if place is None or not (place / plans.FOLDER).is_dir():
         return 0
+    base = place / plans.FOLDER
     with _locked(base):
         return evict(base, 0)
 
@@ -405,11 +407,14 @@ def _take_away(path: Path) -> bool:
 
 
 def _remove(path: Path) -> None:
-    """Remove a slot with what its bundle has reserved; what has no plan any more is believed by nobody."""
+    """Remove a slot with what its bundle has reserved in the same state directory; what has no plan any more is believed by
+    nobody."""
     (path / plans.FILE).unlink(missing_ok=True)
     with suppress(OSError):
         bundles.remove_groups(path / plans.BUNDLE)
+    place = path.parents[2]
     with suppress(OSError, LaunchError):
         config = path / plans.BUNDLE / CONFIG
-        leases.remove_free(leases.paths(parse(config.read_bytes(), str(config)), str(config)))
+        names = leases.paths(parse(config.read_bytes(), str(config)), str(config))
+        leases.remove_free(tuple(name for name in names if Path(os.path.normpath(name)).is_relative_to(place)))
     shutil.rmtree(path, ignore_errors=True)

@@ -25,22 +25,31 @@ def directory() -> Path:
         status = os.lstat(path)
     except OSError as error:
         raise _unusable(path, error.strerror or str(error)) from None
-    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
-        raise _unusable(path, f"it is not a directory of uid {os.geteuid()}")
-    if stat.S_IMODE(status.st_mode) & 0o022:
-        raise _unusable(path, "others can write to it")
+    _require_own(path, status)
     if not os.access(path, os.W_OK):
         raise _unusable(path, "it is read-only")
     return path
 
 
-def is_own(path: Path) -> bool:
-    """Whether a state directory is there, and could be written by the caller only: what lies in it may be believed."""
+def existing() -> Path | None:
+    """The state directory of the caller; None where there is none. What lies in it may be believed: raises `LaunchError`
+    for one that somebody else than the caller could have written."""
+    path = location()
     try:
         status = os.lstat(path)
-    except OSError:
-        return False
-    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and not stat.S_IMODE(status.st_mode) & 0o022
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _unusable(path, error.strerror or str(error)) from None
+    _require_own(path, status)
+    return path
+
+
+def _require_own(path: Path, status: os.stat_result) -> None:
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
+        raise _unusable(path, f"it is not a directory of uid {os.geteuid()}")
+    if stat.S_IMODE(status.st_mode) & 0o022:
+        raise _unusable(path, "others can write to it")
 
 
 def make(path: Path) -> None:

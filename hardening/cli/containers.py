@@ -28,11 +28,11 @@ def complete(ctx: click.Context, parameter: click.Parameter, incomplete: str) ->
     """The names and ids of containers that begin with what was typed."""
     from click.shell_completion import CompletionItem
 
-    from hardening.containers import known
+    from hardening.containers import own
     from hardening.errors import HardeningError
 
     try:
-        words = [(word, " ".join(item.command)) for item in known() for word in (item.name, item.id) if word]
+        words = [(word, " ".join(item.command)) for item in own() for word in (item.name, item.id) if word]
     except HardeningError:
         return []
     return [CompletionItem(word, help=text) for word, text in words if word.startswith(incomplete)]
@@ -44,9 +44,9 @@ one = click.argument("container", metavar="CONTAINER", shell_complete=complete)
 
 def _find(words: Iterable[str]) -> list[Container]:
     """The containers of names and ids, each once. Raises `UsageError` before anything is done to one of them."""
-    from hardening.containers import find, known
+    from hardening.containers import find, own
 
-    among = known()
+    among = own()
     return list({found.id: found for found in (find(word, among) for word in words)}.values())
 
 
@@ -63,11 +63,13 @@ def ps(every: bool, quiet: bool, as_json: bool) -> None:
     """List your containers that run. What is left of launches that were killed is removed."""
     import time
 
-    from hardening import bundles, containers, state
+    from hardening import containers, state, tidying
     from hardening.report import containers as report
 
-    bundles.tidy(state.location())
-    found = [item for item in containers.known() if every or item.running]
+    place = state.existing()
+    if place is not None:
+        tidying.tidy(place)
+    found = [item for item in containers.own() if every or item.running]
     if quiet and as_json:
         raise UsageError("--quiet does not go with --json", hint="leave one of them out")
     if quiet:
@@ -225,8 +227,8 @@ def rm(force: bool, containers: tuple[str, ...]) -> None:
 
 
 def _existing(words: Iterable[str]) -> list[Container]:
-    from hardening.containers import find, known
+    from hardening.containers import find, own
 
-    among = known()
+    among = own()
     present = [word for word in words if any(item.name == word or item.id.startswith(word) for item in among)]
     return list({found.id: found for found in (find(word, among) for word in present)}.values())

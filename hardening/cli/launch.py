@@ -39,7 +39,7 @@ def command(
     """
     from hashlib import sha256
 
-    from hardening import bundles, pipeline, state
+    from hardening import pipeline, state, tidying
     from hardening.cli import stored
     from hardening.runtime import Candidate, LaunchRequest
 
@@ -53,7 +53,7 @@ def command(
     start.require_installed(engine)
     pipeline.admit(here.plugins, Candidate(config, here.host), engine)
     identity, place = start.new_id(), state.directory()
-    bundles.tidy(place)
+    tidying.tidy(place)
     container = keeping.container(context, engine, place / "containers" / identity, ())
     digest = sha256(config).hexdigest()
     launch = LaunchRequest(identity, place, interactive, False, target, digest, container)

@@ -30,7 +30,9 @@ def list_plans(as_json: bool) -> None:
     from hardening.launch.plans import FOLDER
     from hardening.report.table import Table
 
-    entries = [_entry(item) for item in plans.stored(state.location() / FOLDER) if item.whole or item.running]
+    place = state.existing()
+    slots = plans.stored(place / FOLDER) if place is not None else []
+    entries = [_entry(item) for item in slots if item.whole or item.running]
     if as_json:
         output.show_json(entries)
         return

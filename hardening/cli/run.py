@@ -78,7 +78,7 @@ def command(
 
     The root is the host's own, read-only and with its secrets hidden, unless a profile or an option names another.
     """
-    from hardening import bundles, pipeline, state
+    from hardening import bundles, pipeline, state, tidying
     from hardening.cli import stored
     from hardening.cli.missing import advice, looked_at
     from hardening.runtime import LaunchRequest
@@ -94,7 +94,7 @@ def command(
     identity = start.new_id()
     if not dry_run:
         start.require_installed(engine)
-        bundles.tidy(state.directory())
+        tidying.tidy(state.directory())
     place = state.location()
     container = keeping.container(context, engine, place / "containers" / identity, profiles)
     launch = LaunchRequest(identity, place, interactive, False, target, container=container)

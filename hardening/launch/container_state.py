@@ -13,7 +13,7 @@ import time
 from hardening.errors import LaunchError
 from hardening.launch import files
 from hardening.launch.failure import Step
-from hardening.launch.leftovers import EXIT
+from hardening.launch.leftovers import BLANK, EXIT
 from hardening.launch.system import os
 
 TYPE_CHECKING = False
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 DESCRIPTION = "container.json"
 LOG = "log"
 OLD_LOG = "log.1"
-BLANK = " " * 127 + "\n"  # of a file whose place is taken already, so that a full disk cannot keep the end from it
 BEING_MADE = "."  # how the name of a directory begins that is not complete
 KILLED = 128 + 9  # the exit code for a container that died with its stage
 STARTTIME = 19  # the field after the name in parentheses, proc_pid_stat(5)
@@ -59,7 +58,7 @@ class Entry:
             self._fd = open_directory(partial, place)
             fcntl.flock(self._fd, fcntl.LOCK_EX)
             self._write(DESCRIPTION, encode(self.description))
-            self._write(EXIT, BLANK)
+            self._write(EXIT, BLANK.decode())
             os.rename(partial, identity, src_dir_fd=place, dst_dir_fd=place)
         except OSError:
             remove(partial, place)

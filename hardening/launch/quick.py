@@ -54,7 +54,7 @@ def _tidy(program: str) -> None:
     """Let the whole program do what it does at every start. Where it cannot, it will say so at the next one."""
     null = [(os.POSIX_SPAWN_OPEN, number, "/dev/null", os.O_RDWR, 0) for number in (0, 1, 2)]
     try:
-        pid = os.posix_spawn(program, ["hardening", "ps"], os.environ, file_actions=null)
+        pid = os.posix_spawn(program, ["hardening", "tidy"], os.environ, file_actions=null)
     except OSError:
         return
     os.waitpid(pid, 0)

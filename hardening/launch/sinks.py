@@ -134,10 +134,12 @@ def make(directory: str, mode: int) -> None:
 
 def locations(environment: Mapping[str, str]) -> Iterator[str]:
     """The directories for the file of records, the best first: a place that outlives a session and a start of the
-    machine, else one that does not."""
+    machine, else one that does not. None lies in a state directory that somebody else could write."""
     explicit = environment.get("HARDENING_STATE")
     if explicit:
-        yield files.join(explicit if explicit.startswith("/") else files.absolute(explicit), "records")
+        state = explicit if explicit.startswith("/") else files.absolute(explicit)
+        if _may_be_own(state):
+            yield files.join(state, "records")
     if os.geteuid() == 0:
         yield from ("/var/log/hardening", "/run/hardening/records")
     else:
@@ -151,6 +153,16 @@ def locations(environment: Mapping[str, str]) -> Iterator[str]:
             yield files.join(own, ".local/state/hardening/records")
         if environment.get("XDG_RUNTIME_DIR"):
             yield files.join(environment["XDG_RUNTIME_DIR"], "hardening/records")
+
+
+def _may_be_own(directory: str) -> bool:
+    try:
+        require_own(os.lstat(directory))
+    except FileNotFoundError:  # it will be made
+        return True
+    except OSError:
+        return False
+    return True
 
 
 def _home() -> str:

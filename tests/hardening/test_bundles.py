@@ -79,18 +79,3 @@ def test_two_bundles_cannot_have_one_name(tmp_path: Path) -> None:
     with pytest.raises(LaunchError, match="File exists"):
         bundles.make(tmp_path / "bundle")
     os.close(lock)
-
-
-@pytest.mark.parametrize("mode", [0o777, 0o720])
-def test_nothing_is_swept_where_others_could_have_put_it(tmp_path: Path, mode: int) -> None:
-    (tmp_path / "bundles" / "one").mkdir(parents=True)
-    runtime = tmp_path / "runtimes" / "one"
-    runtime.mkdir(parents=True)
-    (runtime / "program").symlink_to("/bin/false")
-    tmp_path.chmod(mode)
-    bundles.tidy(tmp_path)
-    assert (tmp_path / "bundles" / "one").exists()
-    tmp_path.chmod(0o700)
-    bundles.tidy(tmp_path)
-    assert not (tmp_path / "bundles" / "one").exists()
-    assert not runtime.exists()

@@ -10,6 +10,7 @@ import pytest
 
 import hardening_seccomp
 from hardening import plans
+from hardening.errors import LaunchError
 from hardening.launch.command import START, stage_command
 from hardening.plans import Basis, Slot, Start
 from hardening.spec import LEASES, Directory, File, Spec, Symlink
@@ -100,13 +101,30 @@ def test_what_is_in_use_stays_whenever_it_was_used(state: Path, monkeypatch: pyt
     assert used.path in {item.path for item in plans.stored(base(state))}
 
 
-def test_a_lease_goes_with_its_slot(tmp_path: Path) -> None:
-    lease = tmp_path / "c1,c2.lease"
+def test_a_lease_goes_with_its_slot(state: Path) -> None:
+    lease = state / "selinux/mcs/c1,c2.lease"
+    lease.parent.mkdir(parents=True)
     lease.write_text("")
     slot = stored("run", "x", lease=lease)
     assert plans.clear() == 1
     assert not slot.path.exists()
     assert not lease.exists()
+
+
+@pytest.mark.parametrize("name", ["outside", "state/../outside", "state"])
+def test_what_is_no_lease_of_the_same_state_directory_stays(name: str, tmp_path: Path) -> None:
+    (tmp_path / "outside").write_text("")
+    stored("run", "x", lease=Path(f"{tmp_path}/{name}"))
+    assert plans.clear() == 1
+    assert (tmp_path / "outside").exists()
+
+
+def test_somebody_else_s_slots_are_not_cleared(state: Path) -> None:
+    slot = stored("run", "x")
+    state.chmod(0o777)
+    with pytest.raises(LaunchError, match="others can write to it"):
+        plans.clear()
+    assert slot.path.exists()
 
 
 def test_a_lease_that_is_gone_makes_the_plan_one_that_does_not_count(tmp_path: Path) -> None:

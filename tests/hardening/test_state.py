@@ -81,3 +81,34 @@ def test_somebody_else_s_directory_is_refused(tmp_path: Path, monkeypatch: pytes
 
 def test_a_read_only_place_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "cannot use the state directory: " in refused(Path("/proc/hardening"), monkeypatch)
+
+
+def test_what_exists_is_found_and_nothing_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARDENING_STATE", str(tmp_path / "x"))
+    assert state.existing() is None
+    assert list(tmp_path.iterdir()) == []
+    made = state.directory()
+    assert state.existing() == made
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o720])
+def test_what_others_could_have_written_is_not_believed(
+    mode: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARDENING_STATE", str(tmp_path / "open"))
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(mode)
+    with pytest.raises(LaunchError, match="others can write to it\nhint: set HARDENING_STATE"):
+        state.existing()
+    monkeypatch.setenv("HARDENING_STATE", str(tmp_path / "file/x"))
+    (tmp_path / "file").touch()
+    with pytest.raises(LaunchError, match="cannot use the state directory: Not a directory"):
+        state.existing()
+
+
+def test_what_somebody_else_has_written_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    features.require("root")
+    monkeypatch.setenv("HARDENING_STATE", str(tmp_path))
+    os.chown(tmp_path, 48000, 48000)
+    with pytest.raises(LaunchError, match="not a directory of uid 0"):
+        state.existing()

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import attrs
 import pytest
 
+from hardening.launch.container_state import identify
+from hardening.launch.leftovers import BLANK
 from tests.hardening.cli.samples import Outcome, process, profile
 from tests.support.features import require
 
@@ -206,6 +210,55 @@ def test_a_state_directory_that_cannot_be_used(folder: Path) -> None:
     message = require_one_message(process(folder, "run", "--", "id", HARDENING_STATE="/proc/hardening"), 125)
     assert "/proc/hardening: cannot use the state directory" in message
     assert "hint: set HARDENING_STATE" in message
+
+
+OF_STATE = [
+    ("run", "--", "id"), ("ps",), ("ps", "-aq"), ("logs", "theirs"), ("stop", "theirs"), ("kill", "theirs"),
+    ("wait", "theirs"), ("rm", "theirs"), ("rm", "-f", "theirs"), ("plan", "list"), ("plan", "clear"), ("tidy",),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("words", OF_STATE, ids=" ".join)
+def test_a_state_directory_of_another_user(words: tuple[str, ...], folder: Path) -> None:
+    require("root")
+    state = folder / "theirs"
+    with subprocess.Popen(["sleep", "600"]) as victim:
+        try:
+            their_state(state, victim.pid, folder / "precious")
+            before = {path: path.lstat().st_mtime_ns for path in folder.rglob("*")}
+            done = process(folder, *words, HARDENING_STATE=str(state))
+            message = require_one_message(done, 125)
+            assert f"{state}: cannot use the state directory: it is not a directory of uid 0" in message
+            assert "hint: set HARDENING_STATE to a directory of your own" in message
+            assert {path: path.lstat().st_mtime_ns for path in folder.rglob("*")} == before
+            assert victim.poll() is None
+        finally:
+            victim.kill()
+
+
+def their_state(state: Path, victim: int, precious: Path) -> None:
+    """What somebody else lays out: a container that is this process, and a plan and a bundle that name a file as theirs."""
+    precious.touch()
+    document = {"annotations": {"org.hardening.leases": json.dumps([str(precious)])}}
+    for bundle in (state / "plans/key/slot/bundle", state / "bundles/one"):
+        bundle.mkdir(parents=True)
+        (bundle / "config.json").write_text(json.dumps(document))
+    (state / "plans/key/slot/plan.json").touch()
+    container = state / "containers/one"
+    container.mkdir(parents=True)
+    found = identify(victim)
+    description: dict[str, object] = {
+        "id": "one",
+        "name": "theirs",
+        "command": ["x"],
+        "profiles": "",
+        "runtime": "native",
+    }
+    description |= {"detached": True, "auto_remove": True, "created": 0, "stage": found, "process": found}
+    (container / "container.json").write_text(json.dumps(description))
+    (container / "exit").write_bytes(BLANK)
+    for path in (state, *state.rglob("*")):
+        os.chown(path, 48000, 48000, follow_symlinks=False)
 
 
 @pytest.mark.parametrize(

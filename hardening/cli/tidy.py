@@ -1,0 +1,18 @@
+"""``hardening tidy``: what every launch does first."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command("tidy", short_help="Remove what killed launches have left.", epilog="\b\nExamples:\n  hardening tidy\n")
+def command() -> None:
+    """Remove what is left of launches that were killed with all that would have cleaned up after them.
+
+    The next launch does it as well, and so does `hardening ps`.
+    """
+    from hardening import state, tidying
+
+    place = state.existing()
+    if place is not None:
+        tidying.tidy(place)

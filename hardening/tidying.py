@@ -1,0 +1,65 @@
+"""Removing what launches have left that were killed with all that would have cleaned up after them: bundles, control groups,
+containers of other runtimes, and entries for `hardening ps`. Nobody holds such a thing any more (flock(2))."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from hardening import bundles
+from hardening.errors import HardeningError, LaunchError
+from hardening.launch import container_state, leftovers
+
+
+def tidy(place: Path) -> None:
+    """Tidy a state directory up, which the caller alone can write. Raises `LaunchError`."""
+    try:
+        if not leftovers.any_left(str(place)):
+            return
+        if (place / "runtimes").is_dir():
+            from hardening.launch import ociprogram
+
+            ociprogram.sweep(str(place / "runtimes"))
+        if (place / bundles.FOLDER).is_dir():
+            bundles.sweep(place / bundles.FOLDER)
+        if (place / "containers").is_dir():
+            sweep_containers(place / "containers")
+    except OSError as error:
+        raise LaunchError(
+            f"cannot remove what a launch has left that was killed: {error.strerror}",
+            origin=error.filename or place,
+            hint="remove it, or set HARDENING_STATE to another directory of your own",
+        ) from None
+
+
+def sweep_containers(place: Path) -> None:
+    """Do what the stages of containers would have done, had they not been killed: remove each that was not to stay, or was
+    not complete, and write down that the others have ended. Raises `OSError`."""
+    from hardening import containers
+
+    for name in os.listdir(place):
+        # One that cannot be understood is for `hardening ps` to complain about.
+        with suppress(HardeningError):
+            container = containers.read(place / name)
+            if container is None:
+                _sweep(place, name)
+            elif container.is_over:
+                with suppress(FileNotFoundError):
+                    container_state.remove(str(container.path), None)
+            elif not container.running and container.end is None:
+                container_state.abandon(str(container.path), keep=True)
+
+
+def _sweep(place: Path, name: str) -> None:
+    """Remove what a stage that was killed had not made complete, or had half removed."""
+    folder = container_state.open_directory(str(place))
+    try:
+        # Nobody is between making one and locking it now.
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        with suppress(FileNotFoundError, NotADirectoryError):
+            if not container_state.is_held(name, folder):
+                container_state.remove(name, folder)
+    finally:
+        os.close(folder)
