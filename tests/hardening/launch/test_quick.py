@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from hardening.launch import quick
+from hardening import containers
+from hardening.launch import main, quick
+from hardening.launch.container_state import Entry, describe, identify
 from tests.support.plans import PROGRAM, Place
 from tests.support.runs import workplace
 
@@ -52,6 +54,25 @@ def test_without_a_plan_nothing_is_done(place: Place) -> None:
     code = f"{here}; from hardening.launch.quick import main; print(main('/nowhere'))"
     done = Place(place.folder, (sys.executable, "-I", "-S", "-c", code)).type("run", "--fresh", *LINE[1:])
     assert (done.returncode, done.stdout, done.stderr) == (0, "None\n", "")
+
+
+def test_what_a_killed_launch_has_left_is_tidied_first(place: Place) -> None:
+    def abandon(identity: str, *options: str) -> None:
+        record = place.state / "containers" / identity
+        arguments = main.parse(["--record", str(record), "--detach", *options, "/b"])
+        made = Entry(arguments.record, describe(arguments, {}))
+        made.create("")
+        made.update(process=identify(os.getpid()))
+        os.close(made._fd)
+
+    abandon("stays")
+    abandon("goes", "--auto-remove")
+    assert place.finds(*LINE)
+    assert place.type(*LINE).stdout == "good\n"
+    (found,) = containers.known(place.state / "containers")
+    assert (found.id, found.status) == ("stays", "killed")
+    assert found.end is not None
+    assert not (place.state / "containers/goes").exists()
 
 
 def test_a_shell_that_asks_how_to_complete_a_line_is_answered_by_the_whole_program(place: Place) -> None:
