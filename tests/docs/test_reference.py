@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 import subprocess
@@ -112,3 +113,10 @@ def test_every_tool_for_people_is_documented() -> None:
 def test_the_pages_name_no_place_of_one_machine() -> None:
     for page in [*ROOT.glob("docs/**/*.md"), *ROOT.glob("*.md")]:
         assert "/work/" not in page.read_text(), page
+
+
+def test_a_test_is_skipped_for_a_feature_of_the_host_alone() -> None:
+    ways = {"skip", "skipif", "importorskip"}
+    for path in (ROOT / "tests").rglob("*.py"):
+        named = {node.attr for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)}
+        assert path.name == "features.py" or not named & ways, path

@@ -1,6 +1,6 @@
 """Features of the kernel that a test needs: `require` skips the test where this host lacks one.
 
-Only the kernel and its configuration count. A missing program is a failure: set-up installs it.
+Only the kernel, its configuration and which system this is count. A missing program is a failure: set-up installs it.
 """
 
 from __future__ import annotations
@@ -158,6 +158,13 @@ def _login_uid() -> str:
     return path.read_text().strip() if path.exists() else ""
 
 
+def _system() -> tuple[str, str]:
+    """Name and version, os-release(5)."""
+    lines = Path("/etc/os-release").read_text().splitlines()
+    said = {name: value.strip("\"'") for name, _, value in (line.partition("=") for line in lines)}
+    return said.get("ID", ""), said.get("VERSION_ID", "")
+
+
 def _kernel(*version: int) -> Callable[[], bool]:
     release = os.uname().release.split("-")[0].split(".")
     return lambda: tuple(int(part) for part in release[:2]) >= version
@@ -188,6 +195,7 @@ FEATURES: Mapping[str, Feature] = MappingProxyType(
         "cgroups": Feature("pids, memory and cpu controllers of either version, for us", _any_controllers),
         "cgroup2-mount": Feature("somebody who may mount cgroup2", _mounts_cgroup2),
         "selinux": Feature("SELinux enabled", _exists("/sys/fs/selinux/enforce")),
+        "selinux-off": Feature("SELinux switched off", lambda: not os.path.exists("/sys/fs/selinux/enforce")),
         "landlock": Feature("Landlock (5.13)", _landlock),
         "seccomp": Feature("seccomp filters", _exists("/proc/sys/kernel/seccomp/actions_avail")),
         "loginuid": Feature("audit's loginuid", _exists("/proc/self/loginuid")),
@@ -206,11 +214,13 @@ FEATURES: Mapping[str, Feature] = MappingProxyType(
         "af_alg": Feature("AF_ALG", lambda: _family(socket.AF_ALG)),
         "tiocsti": Feature("TIOCSTI for a session's own terminal", _tiocsti),
         "vt": Feature("a virtual console, for us", lambda: os.access("/dev/tty63", os.R_OK | os.W_OK)),
+        "x86_64": Feature("a machine of the architecture x86_64", lambda: os.uname().machine == "x86_64"),
         "ia32": Feature("system calls of 32-bit x86", _ia32),
         "x32": Feature("system calls of x32", _x32),
         "cgroup1": Feature("cgroups of version 1", _cgroup1),
         "iopl": Feature("ports of devices for processes (CONFIG_X86_IOPL_IOPERM)", _iopl),
         "audit": Feature("an audit system that can be asked and belongs to no daemon", audit.is_free),
         "root": Feature("root", lambda: os.geteuid() == 0),
+        "debian-13": Feature("Debian 13, whose programs were tried", lambda: _system() == ("debian", "13")),
     }
 )

@@ -24,7 +24,7 @@ from hardening_selinux.labels import Label
 from hardening_selinux.mcs import Lease, living
 from tests.plugins.selinux.test_mcs import abandoned, end, start
 from tests.plugins.selinux.test_mcs import leases as reserved
-from tests.support.features import available, require
+from tests.support.features import require
 from tests.support.runs import RUNTIMES, finished, launch_argv, planned, running, workplace
 
 pytestmark = pytest.mark.system
@@ -41,8 +41,7 @@ def _state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def inactive() -> None:
-    if available("selinux"):
-        pytest.skip("SELinux is active on this host")
+    require("selinux-off")
 
 
 # --- labels -----------------------------------------------------------------------------------------------------------

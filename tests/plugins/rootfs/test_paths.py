@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from hardening.errors import ProfileError
 from hardening.laws import check_kind
 from hardening_rootfs.paths import Place, RootKind, is_below, is_host_root, resolve
 from tests.plugins.rootfs.stacks import composed, settings_of
+from tests.support.features import require
 
 
 def test_links_are_followed_inside_the_root(tmp_path: Path) -> None:
@@ -69,8 +69,8 @@ def test_the_host_s_root_is_known_by_every_name(tmp_path: Path) -> None:
         assert not is_host_root(name), name
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root makes bind mounts")
 def test_a_bind_mount_of_the_host_s_root_is_the_host_s_root(tmp_path: Path) -> None:
+    require("root")
     subprocess.run(["mount", "--bind", "/", str(tmp_path)], check=True)
     try:
         assert is_host_root(str(tmp_path))

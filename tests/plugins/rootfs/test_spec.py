@@ -12,6 +12,7 @@ from hardening.errors import ProfileError
 from hardening.spec import Directory
 from hardening_rootfs.settings import MASKED, READ_ONLY
 from tests.plugins.rootfs.stacks import host, mounts_of, spec_of
+from tests.support.features import require
 
 
 @pytest.fixture
@@ -250,8 +251,8 @@ def test_a_root_of_ones_own_hides_what_it_holds_of_the_host(tmp_path: Path, imag
     assert spec.files["rootfs/top"] == Directory()
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root makes bind mounts")
 def test_a_root_hides_what_is_mounted_in_it(tmp_path: Path, image: Path) -> None:
+    require("root")
     (tmp_path / "store/keys").mkdir(parents=True)
     subprocess.run(["mount", "--bind", tmp_path / "store", image / "srv"], check=True)
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from hardening.errors import HardeningError, ProfileError
 from hardening_seccomp.conditions import describe
 from tests.plugins.seccomp.stacks import composed, settings, shown, this_host
+from tests.support.features import require
 
 COMPLETE = '[seccomp]\ndefault = "errno:ENOSYS"\nallow = ["@basic-io", "ptrace", "ioctl"]\n'
 
@@ -159,8 +159,8 @@ def test_overlaps_of_a_docker_profile_are_told(tmp_path: Path) -> None:
     assert with_x86[0].message.endswith(": arm_fadvise64_64")
 
 
-@pytest.mark.skipif(os.uname().machine != "x86_64", reason="names of x86")
 def test_names_of_other_architectures_are_told(tmp_path: Path) -> None:
+    require("x86_64")
     place = f"{tmp_path}/layer0.toml:2"
     assert noted(tmp_path, '[seccomp]\nallow = ["stat64", "stat", "@file-read"]\n') == [
         ("seccomp/foreign-syscall", "seccomp.stat64", place)
