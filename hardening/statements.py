@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from hardening.compose import Composition
+from hardening.enforcement import enforcement
 from hardening.launch.record import EXCEPTIONS, MECHANISMS, PROFILES, STATES
 from hardening.mechanism import Shortfall
-from hardening.report.state import enforcement
 
 STATEMENTS = (PROFILES, EXCEPTIONS, MECHANISMS)
 

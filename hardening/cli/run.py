@@ -165,8 +165,8 @@ def show_notes(plan: Plan, *, reported: bool = False) -> None:
 def _show(engine: Runtime, plan: Plan, launch: LaunchRequest, found: Storable | tuple[str, ...], as_json: bool) -> None:
     from hardening import bundles, plans
     from hardening.cli.missing import advice
+    from hardening.enforcement import enforcement
     from hardening.report import data, settings
-    from hardening.report.state import enforcement
 
     missing = advice(plan.spec, plan.context.command[0])
     if isinstance(found, tuple):

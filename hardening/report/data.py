@@ -6,13 +6,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from hardening.compose import Composition
+from hardening.enforcement import Enforcement
 from hardening.errors import HardeningError, Problems
 from hardening.findings import Finding
 from hardening.fold import Resolved, Step
 from hardening.layers import Exemption, Layer, Stack
 from hardening.mechanism import Excess, Shortfall
 from hardening.report.beyond import Beyond
-from hardening.report.state import Enforcement
 from hardening.report.verification import Line
 
 Data = dict[str, Any]

@@ -9,9 +9,9 @@ from typing import Any
 import attrs
 
 from hardening.compose import Composition, in_order
+from hardening.enforcement import enforcement
 from hardening.host import Host
 from hardening.mechanism import Context
-from hardening.report.state import enforcement
 from hardening.report.table import Table
 from hardening.runtime import Runtime
 

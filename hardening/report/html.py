@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from html import escape
 
+from hardening.enforcement import enforcement
 from hardening.pipeline import Plan
 from hardening.report import settings
-from hardening.report.state import enforcement
 from hardening.report.table import Table, clean
 
 _STYLE = """

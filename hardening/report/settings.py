@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from hardening.compose import Composition
+from hardening.enforcement import Enforcement
 from hardening.findings import Finding
 from hardening.fold import Resolved
-from hardening.report.state import Enforcement
 from hardening.report.table import Table
 
 

@@ -1,10 +1,8 @@
-"""What came of what was asked: enforced, partly, or not at all; and the short lines that every run shows."""
+"""The short lines that every run shows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-
-import attrs
+from collections.abc import Iterator, Sequence
 
 from hardening.compose import Composition
 from hardening.findings import Finding, Severity
@@ -12,28 +10,6 @@ from hardening.mechanism import Shortfall
 
 #: The rule of the findings that repeat a shortfall each.
 NOT_ENFORCED = "core/not-enforced"
-
-
-@attrs.frozen(repr=False)
-class Enforcement:
-    """One mechanism on this host. ``state`` is ``enforced``, ``partly`` or ``not enforced``."""
-
-    mechanism: str
-    requirement: str
-    state: str
-    shortfalls: tuple[Shortfall, ...]
-
-
-def enforcement(composition: Composition, shortfalls: Iterable[Shortfall]) -> list[Enforcement]:
-    """The state of every mechanism."""
-    found = tuple(shortfalls)
-    states = []
-    for mechanism in composition.mechanisms:
-        own = tuple(item for item in found if item.leaf.split(".")[0] == mechanism.name)
-        state = "not enforced" if any(item.whole for item in own) else "partly" if own else "enforced"
-        requirement = "required" if composition.required(mechanism.name) else "best-effort"
-        states.append(Enforcement(mechanism.name, requirement, state, own))
-    return states
 
 
 def notes(

@@ -1,4 +1,4 @@
-"""What came of what was asked."""
+"""The short lines of a run."""
 
 from __future__ import annotations
 
@@ -10,27 +10,8 @@ from hardening.cli.session import Request
 from hardening.findings import Finding, Severity
 from hardening.mechanism import Check, Shortfall
 from hardening.report import verification
-from hardening.report.state import enforcement, notes
+from hardening.report.state import notes
 from tests.hardening.cli.samples import COLOURS, Box, profile, session
-
-
-@pytest.mark.parametrize(
-    ("leaves", "state"),
-    [
-        ({}, "enforced"),
-        ({"box.size": False}, "partly"),
-        ({"box.enabled": False}, "partly"),
-        ({"box.closed": True, "box.size": False}, "not enforced"),
-    ],
-)
-def test_the_state_of_a_mechanism(leaves: dict[str, bool], state: str, tmp_path: Path) -> None:
-    profile(tmp_path, "default", "[box]\nrequirement = 'best-effort'\n")
-    composition = session(tmp_path).compose(Request(("default",)))
-    shortfalls = [Shortfall(leaf, "reason", "", whole=whole) for leaf, whole in leaves.items()]
-    shortfalls.append(Shortfall("other.thing", "reason", "", whole=True))
-    (found,) = enforcement(composition, shortfalls)
-    assert (found.mechanism, found.requirement, found.state) == ("box", "best-effort", state)
-    assert [item.leaf for item in found.shortfalls] == list(leaves)
 
 
 def test_notes_are_one_line_each_and_not_repeated(tmp_path: Path) -> None:

@@ -1,0 +1,32 @@
+"""What came of what was asked: enforced, partly, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import attrs
+
+from hardening.compose import Composition
+from hardening.mechanism import Shortfall
+
+
+@attrs.frozen(repr=False)
+class Enforcement:
+    """One mechanism on this host. ``state`` is ``enforced``, ``partly`` or ``not enforced``."""
+
+    mechanism: str
+    requirement: str
+    state: str
+    shortfalls: tuple[Shortfall, ...]
+
+
+def enforcement(composition: Composition, shortfalls: Iterable[Shortfall]) -> list[Enforcement]:
+    """The state of every mechanism."""
+    found = tuple(shortfalls)
+    states = []
+    for mechanism in composition.mechanisms:
+        own = tuple(item for item in found if item.leaf.split(".")[0] == mechanism.name)
+        state = "not enforced" if any(item.whole for item in own) else "partly" if own else "enforced"
+        requirement = "required" if composition.required(mechanism.name) else "best-effort"
+        states.append(Enforcement(mechanism.name, requirement, state, own))
+    return states
