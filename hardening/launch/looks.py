@@ -1,7 +1,8 @@
 """Looks: what a composition depends on, asked again in the same words.
 
 A look is a kind and an argument, and gives a text; a stored plan holds the text that each of its looks gave when it was
-composed. Long texts, and all values of the environment, are there as SHA-256 only. No look blocks, and none raises.
+composed. Long texts, and all values of the environment, are there as SHA-256 only. No look blocks, and none raises. What
+cannot be looked at as a whole gives another text every time.
 """
 
 from __future__ import annotations
@@ -26,7 +27,10 @@ _ANNOUNCED = "entry_points.txt"
 
 def look(kind: str, argument: str) -> str:
     """The text of one look; `KeyError` for a kind that there is not."""
-    return KINDS[kind](argument)
+    try:
+        return KINDS[kind](argument)
+    except ValueError:  # a NUL, or what no file system's encoding can say: nothing has such a name
+        return f"!{errno.EINVAL}"
 
 
 def name(path: str) -> str:
@@ -41,7 +45,7 @@ def name(path: str) -> str:
 
 
 def file(path: str) -> str:
-    """The content of a regular file, or of one that the kernel makes up."""
+    """The content of a regular file, or of one that the kernel makes up; one of more than `MAX_BYTES` is never the same."""
     try:
         return _digest(_read(path))
     except OSError as error:
@@ -184,15 +188,19 @@ def _read(path: str) -> bytes:
             raise OSError(errno.EINVAL, "not a regular file")
         parts = []
         left = MAX_BYTES
-        while left > 0 and (part := os.read(fd, min(left, 1 << 16))):
+        while part := os.read(fd, 1 << 16):
             parts.append(part)
             left -= len(part)
+            if left < 0:
+                raise OSError(errno.EFBIG, "too large to be looked at")
         return b"".join(parts)
     finally:
         os.close(fd)
 
 
 def _failure(error: OSError) -> str:
+    if error.errno == errno.EFBIG:  # nobody can tell whether it is the same
+        return f"!{errno.EFBIG} {os.urandom(8).hex()}"
     return ABSENT if error.errno in (errno.ENOENT, errno.ENOTDIR) else f"!{error.errno}"
 
 

@@ -173,7 +173,7 @@ def _hold(slot: int, path: str) -> Found | None:
                     path=tuple(map(str, plan["path"])),
                     lock=-1 if plan["bundle"] else slot,
                 )
-    except (LaunchError, KeyError, TypeError, AttributeError):
+    except (LaunchError, KeyError, TypeError, AttributeError, ValueError):
         wrong = FILE
     if not wrong.startswith("variable "):  # the next call may have the value again
         os.unlink(FILE, dir_fd=slot)
@@ -195,9 +195,8 @@ def mismatch(plan: dict[str, Any]) -> str:
     if plan["until"] and today() > plan["until"]:
         return "the last day of an exception"
     for kind, table in plan["inputs"].items():
-        look = looks.KINDS[kind]
         for argument, text in table.items():
-            if look(argument) != text:
+            if looks.look(kind, argument) != text:
                 return f"{kind} {argument}"
     return ""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 import hardening_seccomp
 from hardening import plans
 from hardening.errors import LaunchError
+from hardening.launch import plans as launch
 from hardening.launch.command import START, stage_command
 from hardening.plans import Basis, Slot, Start
 from hardening.spec import LEASES, Directory, File, Spec, Symlink
@@ -166,3 +168,16 @@ def test_the_command_of_the_stage_is_taken_apart_and_put_together() -> None:
     assert begin.argv(begin.words, Path("/bundle")) == argv
     assert Start.of(["/usr/bin/other", "x"]) is None
     assert Start.of([*argv[:4], START + " ", *argv[5:]]) is None
+
+
+def test_a_plan_that_says_what_cannot_be_does_not_count() -> None:
+    slot = stored("run", "x")
+    found = launch.find(("run", "x"), os.environ)
+    assert found is not None
+    os.close(found.lock)
+    path = slot.path / "plan.json"
+    plan = json.loads(path.read_bytes().split(b"\n", 1)[1])
+    text = json.dumps({**plan, "bundle": "/a\0b"}).encode()
+    path.write_bytes(sha256(text).hexdigest().encode() + b"\n" + text)
+    assert launch.find(("run", "x"), os.environ) is None
+    assert not path.exists()

@@ -172,3 +172,21 @@ def test_a_tree_is_all_that_is_in_it(tmp_path: Path) -> None:
         seen.add(found)
     with pytest.raises(OSError, match="No such file"):
         looks.tree(str(tmp_path / "absent"))
+
+
+@pytest.mark.parametrize(("kind", "words"), [("file", ""), ("lines", "\n")])
+def test_what_is_too_large_to_be_looked_at_is_never_the_same(tmp_path: Path, kind: str, words: str) -> None:
+    path = tmp_path / "large"
+    path.touch()
+    os.truncate(path, looks.MAX_BYTES)
+    argument = f"{path}{words}"
+    assert looks.look(kind, argument) == looks.look(kind, argument)
+    os.truncate(path, looks.MAX_BYTES + 1)
+    assert looks.look(kind, argument) != looks.look(kind, argument)
+
+
+@pytest.mark.parametrize("argument", ["a\0b", "\ud800", "r a\0b", "a\0b\nc"])
+@pytest.mark.parametrize("kind", looks.KINDS)
+def test_what_no_file_can_be_called_is_nowhere(kind: str, argument: str) -> None:
+    if kind != "access" or argument.startswith("r "):
+        assert looks.look(kind, argument) == looks.look(kind, argument)
