@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import stat
 from pathlib import Path
 from typing import Any
 
 from hardening.errors import HardeningError, LaunchError
+from hardening.launch.jsontext import MAX_BYTES
 from hardening.spec import CONFIG, Directory, File, Spec, Symlink
 
 
@@ -75,16 +77,20 @@ def _write_file(path: Path, content: File) -> None:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """The OCI configuration at ``path``, a bundle or its ``config.json``. Raises `HardeningError`."""
-    file = path / CONFIG if path.is_dir() else path
+    """The OCI configuration at ``path``, a bundle or its ``config.json``: a regular file of at most 8 MiB, and in a
+    bundle no symbolic link, as for a launch. Raises `HardeningError`."""
+    file, flags = (path / CONFIG, os.O_NOFOLLOW) if path.is_dir() else (path, 0)
+    hint = "name a bundle, which is a directory with a config.json, or the file itself"
     try:
-        text = file.read_bytes()
+        # O_NONBLOCK: a FIFO must not hang us before we have seen that it is one.
+        with open(os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | flags), "rb") as opened:
+            if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
+                raise HardeningError("the configuration is not a regular file", origin=file, hint=hint)
+            text = opened.read(MAX_BYTES + 1)
     except OSError as error:
-        raise HardeningError(
-            f"cannot read the configuration: {error.strerror}",
-            origin=file,
-            hint="name a bundle, which is a directory with a config.json, or the file itself",
-        ) from None
+        raise HardeningError(f"cannot read the configuration: {error.strerror}", origin=file, hint=hint) from None
+    if len(text) > MAX_BYTES:
+        raise HardeningError(f"the configuration is larger than {MAX_BYTES} bytes", origin=file, hint=hint)
     try:
         document = json.loads(text, object_pairs_hook=_no_duplicates)
     except (ValueError, RecursionError) as error:

@@ -157,7 +157,7 @@ def read(path: Path) -> Container | None:
         )
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise HardeningError(
             f"not the description of a container: {error!r}",
             origin=path / DESCRIPTION,

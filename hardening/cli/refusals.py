@@ -40,14 +40,15 @@ def _record(context: click.Context, arguments: dict[str, Any], error: HardeningE
     recorder.facts.command = list(arguments.get("command", ()))
     recorder.facts.profiles = [{"name": name, "sha256": None} for name in arguments.get("profiles", ())]
     try:
-        recorder.refused(stack.without_values(context, _line(error)), error.exit_code)
+        recorder.refused(_line(context, error), error.exit_code)
     except OSError as problem:
         output.note(f"hardening: {problem.filename}: this refusal cannot be recorded: {problem.strerror}")
     finally:
         records.close()
 
 
-def _line(error: HardeningError) -> str:
+def _line(context: click.Context, error: HardeningError) -> str:
     problems = error.problems if isinstance(error, Problems) else (error,)
-    first = str(problems[0]).partition("\n")[0]
+    # Values first, which may have lines of their own.
+    first = stack.without_values(context, str(problems[0])).partition("\n")[0]
     return first if len(problems) == 1 else f"{first} (and {len(problems) - 1} more)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
     from hardening.cli.says import Said
     from hardening.mechanism import Mechanism, Option
+
+#: What follows an option and is no value of something else: a name, a number, or a path.
+_NAME = r"[\w*]*|\.{0,2}/\S*"
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -183,10 +187,14 @@ def request(context: click.Context, profiles: tuple[str, ...]) -> Request:
 
 
 def without_values(context: click.Context, text: str) -> str:
-    """A text that quotes options of the parsed command line, without the values that they say: one may be a secret."""
+    """A text that quotes options of the parsed command line, without the values that they say: one may be a secret. So may
+    be what is neither a name nor a path, for a ``=`` is easily forgotten."""
     places: list[str] = [said.place for said in context.meta.get(_SAYS, ())]
     for place in sorted(places, key=len, reverse=True):
-        option, equals, _ = place.partition("=")
+        named, equals, _ = place.partition("=")
+        option, _, word = place.partition(" ")
         if equals:
-            text = text.replace(place, f"{option}=…")
+            text = text.replace(place, f"{named}=…")
+        elif word and not re.fullmatch(_NAME, word):
+            text = text.replace(place, f"{option} …").replace(word, "…")
     return text

@@ -9,6 +9,7 @@ import pytest
 
 from hardening.bundle import read_config, write
 from hardening.errors import HardeningError, LaunchError
+from hardening.launch.jsontext import MAX_BYTES
 from hardening.spec import CONFIG, Directory, File, Spec, Symlink, to_json
 from tests.support.users import ordinary
 
@@ -106,6 +107,23 @@ def test_what_is_no_configuration_is_refused(tmp_path: Path, text: bytes, messag
 
 def test_a_missing_configuration_is_refused(tmp_path: Path) -> None:
     with pytest.raises(HardeningError, match=r"config\.json: cannot read the configuration: No such file"):
+        read_config(tmp_path)
+
+
+def test_a_configuration_that_does_not_end_or_come_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "endless").symlink_to("/dev/zero")
+    for name in ("pipe", "endless"):
+        with pytest.raises(HardeningError, match="is not a regular file"):
+            read_config(tmp_path / name)
+    (tmp_path / "large").touch()
+    os.truncate(tmp_path / "large", MAX_BYTES + 1)
+    with pytest.raises(HardeningError, match="is larger than"):
+        read_config(tmp_path / "large")
+    (tmp_path / "elsewhere").write_text("{}")
+    assert read_config(tmp_path / "elsewhere") == {}
+    (tmp_path / CONFIG).symlink_to("elsewhere")
+    with pytest.raises(HardeningError, match="symbolic links"):
         read_config(tmp_path)
 
 

@@ -85,9 +85,10 @@ def test_what_is_not_complete_is_not_looked_at(place: Path) -> None:
     assert len(list(place.iterdir())) == 2
 
 
-def test_a_broken_description_is_an_error_with_its_place(place: Path) -> None:
+@pytest.mark.parametrize("text", ["", "{}", "[" * 200_000, '{"a":' * 200_000, "7"], ids=lambda text: text[:8])
+def test_a_broken_description_is_an_error_with_its_place(place: Path, text: str) -> None:
     entry(place, "one")
-    (place / "one/container.json").write_text("{}")
+    (place / "one/container.json").write_text(text)
     with pytest.raises(HardeningError, match="not the description of a container"):
         known(place)
 
