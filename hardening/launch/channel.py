@@ -36,7 +36,11 @@ class Channel:
 
     def receive(self) -> tuple[list[str], int | None]:
         """The next message and its descriptor; an empty list when the other end is closed."""
-        data, rights = kernel.recvmsg(self._fd, MAX_MESSAGE, MAX_DESCRIPTORS)
+        try:
+            data, rights = kernel.recvmsg(self._fd, MAX_MESSAGE, MAX_DESCRIPTORS)
+        except ConnectionResetError:
+            # Once, and before what the other end has sent: it was closed with a message unread. What it sent may say why.
+            data, rights = kernel.recvmsg(self._fd, MAX_MESSAGE, MAX_DESCRIPTORS)
         text = data.decode("utf-8", "surrogateescape")
         return (text.split("\0") if data else []), (rights[0] if rights else None)
 

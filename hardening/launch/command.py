@@ -12,7 +12,7 @@ from hardening.launch.frozen import Frozen
 # standard library. Garbage is collected once the launch begins (`guarded.settle`).
 START = (
     "import gc, sys; gc.disable(); sys.path += sys.argv.pop(1).split(':');"
-    "from hardening.launch.compiled import use; use();"
+    "from hardening.launch.compiled import STAGE, use; use(STAGE);"
     "from hardening.launch.main import main; import posix; posix._exit(main())"
 )
 

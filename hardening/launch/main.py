@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 
 from hardening.errors import EXIT_LAUNCHER, HardeningError, LaunchError
-from hardening.launch import bundle, files, leases
+from hardening.launch import bundle, compiled, files, leases
 from hardening.launch.cleaning import Cleaning
 from hardening.launch.frozen import Frozen
 from hardening.launch.guarded import complain, guarded, settle
@@ -188,6 +188,7 @@ def _run_bundle(arguments: Arguments, watcher: Watcher | None, records: Records,
             )
             settle()
             return external.run(loaded, other)
+        compiled.load(compiled.NATIVE)
         from hardening.launch import native
 
         needs_guard = cleaning.takes_bundle or (watcher is not None and watcher.needs_guard)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hardening.errors import LaunchError
-from hardening.launch import abi, config, files, kernel, sources, starting
+from hardening.launch import abi, compiled, config, files, kernel, sources, starting
 from hardening.launch.bundle import Bundle, load_filter
 from hardening.launch.channel import Channel, pair
 from hardening.launch.failure import Step, from_message
@@ -144,6 +144,7 @@ class _Run:
             if trees is not None:
                 trees.close()
         # From here on the process makes its namespaces and mounts, while this one prepares what it will need of it.
+        compiled.load(compiled.WATCH)
         from hardening.launch.setup import NativeSupervisor
 
         signals = kernel.signalfd(signal.valid_signals() - TERMINAL_USE)
@@ -174,6 +175,8 @@ class _Run:
             program = load_filter(self._bundle, self._plan)
             channel.send("begin", str(len(program)))
             channel.send_bytes(program)
+        except BrokenPipeError:  # it has ended; whoever listens to it learns why
+            return
         except (OSError, LaunchError):
             supervisor.send_signal(signal.SIGKILL)
             os.waitpid(supervisor.pid, 0)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 
-from hardening.launch import files, leftovers, plans
+from hardening.launch import compiled, files, leftovers, plans
 from hardening.launch.guarded import guarded
 from hardening.launch.system import os
 
@@ -35,6 +35,7 @@ def _run(program: str, words: list[str]) -> int | None:
     if _has_to_tidy():
         _tidy(program)
     sys.path += [place for place in found.path if place not in sys.path]
+    compiled.load(compiled.STAGE)
     from hardening.launch.main import launch, parse
 
     arguments = parse([*_named(found), found.bundle.directory])

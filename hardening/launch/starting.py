@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from hardening.launch.channel import Channel
     from hardening.launch.joins import Joins
 
-# What only the process that becomes the command runs, on every launch.
-ITS_OWN = ("inner", "mounts", "devices", "identity", "lookup")
+# What only the process that becomes the command runs, on every launch, in the order of `compiled.load`.
+ITS_OWN = ("lookup", "mounts", "devices", "identity", "inner")
 
 
 class Setup(Frozen):
@@ -68,7 +68,7 @@ def start(setup: Setup, near: Channel, far: Channel) -> int:
     # In a user namespace the files of the launcher may be out of reach; so this is read now, and loaded over there, while
     # the launch stage goes on.
     views = ("cgroup_view", "cgroups") if any(mount.kind.startswith("cgroup") for mount in plan.mounts) else ()
-    compiled.read_ahead(f"hardening.launch.{name}" for name in (*ITS_OWN, *views))
+    compiled.read_ahead((*ITS_OWN, *views))
     user = alone and plan.creates("user")
     flags = (abi.CLONE_NEWUSER if user else 0) | (abi.CLONE_NEWPID if alone and plan.creates("pid") else 0)
     with Step("make the user namespace" if user else "start a process", "/linux/namespaces"):
@@ -88,6 +88,7 @@ def is_enough(plan: Plan) -> bool:
 def only(setup: Setup, channel: Channel) -> None:
     """Make the namespaces and become the command. This process is in the new user and process namespaces already."""
     kernel.prctl(abi.PR_SET_PDEATHSIG, signal.SIGKILL)
+    compiled.load(ITS_OWN)
     from hardening.launch.inner import second
 
     channel.expect("mapped")

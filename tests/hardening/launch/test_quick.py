@@ -152,7 +152,7 @@ def test_the_package_is_found_in_each_layout(prefix: Path, folder: str, linked: 
         (site / "_hardening.pth").write_text(f"{prefix / 'source'}\n/another")
     (package.parent / "__init__.py").write_text("")
     (package / "__init__.py").write_text("")
-    (package / "compiled.py").write_text("def use():\n pass\n")
+    (package / "compiled.py").write_text("PLANS = ()\ndef use(names):\n pass\n")
     (package / "quick.py").write_text(
         "import sys\ndef main(program):\n print('quick', *sys.argv[1:], flush=True)\n return 3\n"
     )
