@@ -20,23 +20,24 @@ import attrs
 
 from hardening.errors import HardeningError
 from hardening.launch import audit_text, journald, sinks
+from hardening.launch.record import STATES
 from hardening.launch.recording import UNSET
 
 Data = dict[str, Any]
 
-EVENTS = ("launch", "refused", "exception", "end")
+EVENTS = tuple(audit_text.OPERATIONS)
 _AUDIT_LINE = re.compile(
     r"type=VIRT_CONTROL msg=audit\((\d{1,10})\.(\d{3}):\d+\): "
     r"pid=(\d{1,10}) uid=(\d{1,10}) auid=(\d{1,10}) ses=(\d{1,10}) .*?msg='([^']*)'"
 )
-_EVENT_OF = {"start": "launch", "stop": "end", "exception": "exception"}
+#: A launch and a refused one are the same operation there; the result tells them apart.
+_EVENT_OF = {operation: event for event, operation in audit_text.OPERATIONS.items() if event != "refused"}
 #: What journald says of the sender, whatever the sender says of itself (systemd.journal-fields(7)).
 _TRUSTED = {"_AUDIT_LOGINUID": "loginuid", "_AUDIT_SESSION": "session", "_UID": "uid", "_GID": "gid", "_PID": "pid"}
 _NUMBERS = ("loginuid", "session", "uid", "gid", "pid", "code", "signal")
 _TEXTS = (
     *("terminal", "runtime", "spec", "image", "setting", "reason", "ticket", "expires", "origin", "error", "result"),
 )
-_LISTS = ("enforced", "partly", "not_enforced")
 _TIME = re.compile(r"(19[7-9]\d|[2-8]\d{3})-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 
 
@@ -133,7 +134,7 @@ def _from_json(line: str) -> Data:
         and _are(str, record.get("command"))
         and all(type(record.get(name)) in (int, type(None)) for name in _NUMBERS)
         and all(isinstance(record.get(name), (str, type(None))) for name in _TEXTS)
-        and all(_are(str, record.get(name, [])) for name in _LISTS)
+        and all(_are(str, record.get(name, [])) for name in STATES)
         and _are(dict, record.get("profiles", []))
         and all(isinstance(profile.get("name"), str) for profile in record.get("profiles", []))
     )
@@ -197,18 +198,14 @@ def _structured(name: str, text: str) -> object:
         return shlex.split(text)
     if name == "profiles":
         return [
-            {"name": _unescape(profile), "sha256": None if digest in ("", "-") else digest}
+            {"name": audit_text.unescape(profile), "sha256": None if digest in ("", "-") else digest}
             for profile, _, digest in (
                 pair.rpartition(":") if ":" in pair else (pair, "", "") for pair in text.split(",")
             )
         ]
-    if name in ("enforced", "partly", "not_enforced"):
-        return [_unescape(part) for part in text.split(",")]
+    if name in STATES:
+        return [audit_text.unescape(part) for part in text.split(",")]
     return text
-
-
-def _unescape(name: str) -> str:
-    return name.replace("%20", " ").replace("%2C", ",").replace("%25", "%")
 
 
 def _identity(text: object) -> int | None:

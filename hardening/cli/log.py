@@ -14,6 +14,7 @@ import click
 
 from hardening.cli import output
 from hardening.errors import UsageError
+from hardening.launch.audit_text import OPERATIONS
 
 if TYPE_CHECKING:
     from hardening.records import Data, Found
@@ -32,7 +33,6 @@ A time is a date, a date and time (local, or with an offset), or how long ago: 3
 12h, 7d.
 """
 
-EVENTS = ("launch", "refused", "exception", "end")
 _AGO = re.compile(r"(\d{1,9})([smhd])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 POLL = 1.0  # seconds between two looks of --follow
@@ -72,7 +72,9 @@ def _user(ctx: click.Context, parameter: click.Parameter, value: str | None) -> 
 @click.option("--until", callback=_moment, metavar="TIME", help="Only up to TIME.")
 @click.option("--auid", callback=_user, metavar="USER", help="Only of who has logged in as USER (the audit user id).")
 @click.option("--user", callback=_user, metavar="USER", help="Only of launches that ran as USER.")
-@click.option("--event", "events", type=click.Choice(EVENTS), multiple=True, help="Only this event; may be repeated.")
+@click.option(
+    "--event", "events", type=click.Choice([*OPERATIONS]), multiple=True, help="Only this event; may be repeated."
+)
 @click.option("--id", "identity", metavar="ID", help="Only the launch whose id begins with ID.")
 @click.option("-n", "--lines", type=click.IntRange(min=0), metavar="N", help="Only the last N.")
 @click.option("-f", "--follow", is_flag=True, help="Then show new ones as they come, until interrupted.")

@@ -7,6 +7,7 @@ import sys
 LONGEST = 1400  # bytes that the command, and the list of profiles, may have: all fits into a message in hexadecimal
 #: Who wrote a record, in the field where libvirt and others say what they are.
 WRITER = "hardening"
+#: Each event of a record, in the order of a launch, and its operation in an audit message.
 OPERATIONS = {"launch": "start", "refused": "start", "exception": "exception", "end": "stop"}
 #: What of a record goes into an audit message, and its name there. Names that audit knows are shown by `ausearch -i` as
 #: what they mean.
@@ -61,6 +62,11 @@ def _fitting(pairs: list[str]) -> str:
 def escape(name: str) -> str:
     """A name in a list that commas divide, and without spaces, for which the list would be in hexadecimal."""
     return name.replace("%", "%25").replace(",", "%2C").replace(" ", "%20")
+
+
+def unescape(name: str) -> str:
+    """What `escape` was given."""
+    return name.replace("%20", " ").replace("%2C", ",").replace("%25", "%")
 
 
 def quote(word: str) -> str:

@@ -19,7 +19,6 @@ from hardening_seccomp.diagrams import constant
 from hardening_seccomp.spans import Span, joined
 from hardening_seccomp.symbolic import Word, load, meaning
 
-_NUMBER, _ARCHITECTURE = 0, 4  # offsets in struct seccomp_data
 _ANY = "any number"
 #: What was loaded last: nothing known, the number, a word that is known, or half of an argument.
 Loaded = None | str | int | Word
@@ -39,7 +38,7 @@ class Reader:
     def of(cls, program: bpf.Program) -> Reader:
         """Read a checked program."""
         compared = _compared(program)
-        return cls(program, *(_starts(compared[offset]) for offset in (_NUMBER, _ARCHITECTURE)))
+        return cls(program, *(_starts(compared[offset]) for offset in (bpf.NUMBER, bpf.ARCHITECTURE)))
 
     def answers(self, arch: int) -> tuple[Span, ...]:
         """The answers to all numbers on one architecture; `SpecError` where the program does more than compare."""
@@ -66,7 +65,7 @@ class Reader:
         """Where one instruction leads: position, what is loaded there, and which stretches go that way."""
         item = self.program[at]
         if item.code == bpf.LD_ABS:
-            yield at + 1, _ANY if item.k == _NUMBER else load(item.k, arch, (0, arch)), stretches
+            yield at + 1, _ANY if item.k == bpf.NUMBER else load(item.k, arch, (0, arch)), stretches
         elif item.code == bpf.JA:
             yield at + 1 + item.k, loaded, stretches
         elif item.code & (bpf.CLASS | bpf.FROM_X) != bpf.JMP:
@@ -97,7 +96,7 @@ class Reader:
 
 def _compared(program: bpf.Program) -> dict[int, set[int]]:
     """The constants with which a program compares the number and the architecture, by offset."""
-    found: dict[int, set[int]] = {_NUMBER: set(), _ARCHITECTURE: set()}
+    found: dict[int, set[int]] = {bpf.NUMBER: set(), bpf.ARCHITECTURE: set()}
     loaded: list[set[int]] = [set() for _ in program]
     for at, item in enumerate(program):
         conditional = item.code & bpf.CLASS == bpf.JMP and item.code != bpf.JA

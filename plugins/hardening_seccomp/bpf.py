@@ -18,6 +18,8 @@ MAX_INSTRUCTIONS = 4096
 MEMORY_WORDS = 16
 DATA_SIZE = 64  # struct seccomp_data: nr, arch, instruction pointer (64 bits), six arguments (64 bits)
 LITTLE_ENDIAN = 0x40000000  # __AUDIT_ARCH_LE
+NUMBER, ARCHITECTURE = 0, 4  # offsets in struct seccomp_data
+WORD = 32  # bits
 U32 = 0xFFFFFFFF
 
 LD_ABS, LD_LEN, LD_IMM, LD_MEM = 0x20, 0x80, 0x00, 0x60

@@ -16,8 +16,6 @@ from hardening_seccomp import bpf
 from hardening_seccomp.conditions import Rule
 from hardening_seccomp.diagrams import runs
 
-WORD = 32
-
 
 @attrs.frozen(eq=False, repr=False)
 class Return:
@@ -106,7 +104,7 @@ class Decisions:
         if ref not in known:
             offset = self._offset(rule.branches[ref][0])
             options: list[Node] = []
-            intervals = runs(rule, ref, WORD)
+            intervals = runs(rule, ref, bpf.WORD)
             if intervals is not None:
                 nodes = [(first, self._part(rule, target, known)) for first, _, target in intervals]
                 options.append(chosen(offset, nodes))
@@ -117,7 +115,7 @@ class Decisions:
         return known[ref]
 
     def _offset(self, bit: int) -> int:
-        argument, half = divmod(bit // WORD, 2)
+        argument, half = divmod(bit // bpf.WORD, 2)
         return 16 + 8 * argument + (4 if (half == 0) == self.little else 0)
 
 
@@ -126,9 +124,9 @@ def _masked(rule: Rule, ref: int) -> Iterator[tuple[int, int, int, int]]:
     start, *children = rule.branches[ref]
     for other in children:
         at, mask, value = ref, 0, 0
-        while at >= 0 and rule.branches[at][0] // WORD == start // WORD and other in rule.branches[at][1:]:
+        while at >= 0 and rule.branches[at][0] // bpf.WORD == start // bpf.WORD and other in rule.branches[at][1:]:
             bit, low, high = rule.branches[at]
-            place = 1 << (WORD - 1 - bit % WORD)
+            place = 1 << (bpf.WORD - 1 - bit % bpf.WORD)
             mask |= place
             value |= place if other == low else 0
             at = high if other == low else low

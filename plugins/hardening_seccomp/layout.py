@@ -15,7 +15,6 @@ from hardening_seccomp.actions import KILL_PROCESS
 from hardening_seccomp.decisions import Decisions, Node, Return, Test, chosen
 from hardening_seccomp.spans import Span
 
-_NUMBER, _ARCHITECTURE = 0, 4  # offsets in struct seccomp_data
 _REACH = 250  # of a conditional jump: 255, less what is put between it and its targets
 
 
@@ -26,10 +25,10 @@ def laid_out(wanted: Mapping[int, Sequence[Span]]) -> bytes | None:
     for token, spans in reversed(list(wanted.items())):
         decisions = Decisions(bool(token & bpf.LITTLE_ENDIAN))
         node = Test(
-            _ARCHITECTURE,
+            bpf.ARCHITECTURE,
             bpf.JEQ,
             token,
-            chosen(_NUMBER, [(span.first, decisions.rule(span.rule)) for span in spans]),
+            chosen(bpf.NUMBER, [(span.first, decisions.rule(span.rule)) for span in spans]),
             node,
         )
     writer = _Writer()

@@ -16,7 +16,6 @@ from hardening_seccomp.actions import Action, from_returned
 from hardening_seccomp.diagrams import WIDTH, Builder, Diagram, at_least, constant, masked_equal, negation, select
 
 _FIRST_ARGUMENT = 16
-_WORD = 32
 
 
 @attrs.frozen(repr=False)
@@ -100,7 +99,7 @@ def load(offset: int, arch: int, concrete: tuple[int, ...]) -> int | Word | None
         return concrete[offset // 4] if offset < 8 else None
     argument, half = divmod(offset - _FIRST_ARGUMENT, 8)
     upper = bool(half) == bool(arch & bpf.LITTLE_ENDIAN)
-    return Word(argument, _WORD if upper else 0)
+    return Word(argument, bpf.WORD if upper else 0)
 
 
 def _mask(value: int | Word, mask: int) -> int | Word:
@@ -123,13 +122,13 @@ def _test(item: bpf.Instruction, value: Word) -> Diagram[bool]:
 def _masked_at_least(value: Word, bound: int) -> Diagram[bool]:
     """Where the masked half is ``>= bound``."""
     if value.mask == bpf.U32:
-        return at_least(value.argument, bound, shift=value.shift, width=_WORD)
-    if bound >> _WORD:
+        return at_least(value.argument, bound, shift=value.shift, width=bpf.WORD)
+    if bound >> bpf.WORD:
         return constant(False)
     builder: Builder[bool] = Builder()
     no, yes = builder.leaf(False), builder.leaf(True)
     ref = yes
-    for position in range(_WORD):
+    for position in range(bpf.WORD):
         wanted = bound >> position & 1
         if value.mask >> position & 1:
             bit = value.argument * WIDTH + WIDTH - 1 - position - value.shift
