@@ -6,6 +6,7 @@ another launch.
 
 from __future__ import annotations
 
+from hardening.errors import HardeningError
 from hardening.launch import files, leases
 from hardening.launch.failure import Step
 from hardening.launch.signals import signal
@@ -13,6 +14,8 @@ from hardening.launch.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hardening.launch.main import Arguments
     from hardening.launch.recording import Records
     from hardening.launch.watchers import Watcher
@@ -55,15 +58,34 @@ class Cleaning:
             os.close(self._lock)
         leases.release(self._held)
 
-    def after_kill(self) -> None:
-        """Do, as the guard, what the stage would have done had it not been killed, and record that it was."""
-        if self._watcher is not None:
-            self._watcher.abandon()
-        self.finish()
+    def after_kill(self, *ends: Callable[[], None]) -> None:
+        """Do, as the guard, what the stage would have done had it not been killed, and record that it was.
+
+        ``ends`` end the container. Each step is done whatever becomes of the others, and what fails is in the record; only
+        a container that could not be ended keeps its leases and its bundle, by which the next launch finds it.
+        """
+        problems: list[str] = []
         try:
-            self._records.abandoned(128 + signal.SIGKILL)
-        except OSError:  # nobody would hear that it cannot be recorded
-            return
+            for end in ends:
+                problems += attempt(end)
+            rest = [] if problems else [self.finish]
+            if self._watcher is not None:
+                rest.insert(0, self._watcher.abandon)
+            for step in rest:
+                problems += attempt(step)
+        finally:
+            attempt(lambda: self._records.abandoned(128 + signal.SIGKILL, problems))
+
+
+def attempt(step: Callable[[], None]) -> list[str]:
+    """Do a step of which nobody would hear that it fails: why it does, in a list."""
+    try:
+        step()
+    except (HardeningError, OSError, ImportError) as error:
+        return [str(error).partition("\n")[0]]
+    except MemoryError:
+        return ["out of memory"]
+    return []
 
 
 def lock_bundle(directory: str) -> int:

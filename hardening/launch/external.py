@@ -147,6 +147,9 @@ class _Run:
 
     def _clean_up(self, words: Iterator[str]) -> None:
         """What the guard does: once this process is gone, end what the runtime has made, and remove it."""
+        self._options.cleaning.after_kill(lambda: self._end(words), self._runtime.delete)
+
+    def _end(self, words: Iterator[str]) -> None:
         creator = container = None
         for word in words:
             if word == CREATED:
@@ -163,10 +166,6 @@ class _Run:
         if container is not None:
             # By itself: crun does not delete a container whose bundle has been swept away meanwhile.
             kill(container)
-        try:
-            self._runtime.delete()
-        finally:
-            self._options.cleaning.after_kill()
 
     def _container(self) -> int | None:
         """A pidfd of the container's first process; None when it has ended already, or was never made."""

@@ -72,15 +72,18 @@ def _stand_guard(cleaning: Cleaning | None) -> Guard:
 
 def _clean(words: Iterator[str], cleaning: Cleaning | None) -> None:
     """What the guard does after a stage that was killed."""
-    heard = list(words)
-    try:
+
+    def remove_groups() -> None:
+        heard = list(words)
         if heard:
             from hardening.launch.cgroups import remove_left
 
             remove_left(heard)
-    finally:
-        if cleaning is not None:
-            cleaning.after_kill()
+
+    if cleaning is not None:
+        cleaning.after_kill(remove_groups)
+    else:
+        remove_groups()
 
 
 def _check_host(plan: Plan) -> None:

@@ -108,14 +108,16 @@ class Recorder:
         """Record why the command did not run. `OSError` where nothing keeps the record."""
         self._end(code, message.partition("\n")[0])
 
-    def abandoned(self, places: Places, code: int) -> None:
-        """Record, in a child of the process that was to do it, that this one was killed. `OSError` where nothing keeps it.
+    def abandoned(self, places: Places, code: int, problems: list[str]) -> None:
+        """Record, in a child of the process that was to do it, that this one was killed, and the ``problems`` of cleaning up
+        after it. `OSError` where nothing keeps it.
 
         The child connects by itself: what its parent has opened may hold answers that nobody has read.
         """
         self._places, self._sinks = places, []
         facts = self.facts
-        fields: dict[str, Any] = {"spec": facts.spec, "code": code, "error": "the launch stage was killed"}
+        error = "; ".join(("the launch stage was killed", *problems))
+        fields: dict[str, Any] = {"spec": facts.spec, "code": code, "error": error}
         try:
             os.read(self._reader, 1)
         except BlockingIOError:

@@ -81,11 +81,12 @@ class Records:
             text = f"the end of {recorder.identity} cannot be recorded: {problem.strerror}"
             raise OSError(problem.errno, text, problem.filename) from problem
 
-    def abandoned(self, code: int) -> None:
-        """Record, in a child of that process, that this one was killed. `OSError` where nothing keeps that."""
+    def abandoned(self, code: int, problems: list[str]) -> None:
+        """Record, in a child of that process, that this one was killed, and what of its launch could not be taken away.
+        `OSError` where nothing keeps that."""
         from hardening.launch.sinks import Places
 
-        self._at_last().abandoned(Places(files.environment()).each, code)
+        self._at_last().abandoned(Places(files.environment()).each, code, problems)
 
     def _at_last(self) -> Recorder:
         """The recorder, with whatever could be read of the bundle: there is an error to be recorded already."""

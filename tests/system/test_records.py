@@ -25,6 +25,7 @@ pytestmark = pytest.mark.system
 
 CANARY = "canary-of-the-environment"
 RUNTIMES = ("native", "crun", "runc")
+READY = "echo ready; exec sleep 60"
 
 
 @attrs.frozen
@@ -167,7 +168,7 @@ def test_the_guard_records_the_end_of_a_stage_that_is_killed(runtime: str, calle
         require("cgroup2-mount")
     # A native launch has a guard where something would be left of it: an entry with a name, in this case.
     options = ["--name", "guarded"] if runtime == "native" else ["--runtime", runtime]
-    words = caller.argv("run", "-q", "-p", "strict", *options, "--", "sh", "-c", "echo ready; exec sleep 60")
+    words = caller.argv("run", "-q", "-p", "strict", *options, "--", "sh", "-c", READY)
     with subprocess.Popen(words, env=caller.environment, stdout=subprocess.PIPE, text=True, cwd="/") as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
@@ -179,9 +180,30 @@ def test_the_guard_records_the_end_of_a_stage_that_is_killed(runtime: str, calle
     assert "stage killed" in caller.call("log", "--from", str(caller.file)).stdout
 
 
+@pytest.mark.parametrize("caller", ["user"], indirect=True)
+def test_the_guard_records_what_it_cannot_take_away_and_takes_the_rest(caller: Caller) -> None:
+    words = caller.argv("run", "-q", "--fresh", "-p", "strict", "--name", "guarded", "--", "sh", "-c", READY)
+    with subprocess.Popen(words, env=caller.environment, stdout=subprocess.PIPE, text=True, cwd="/") as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        (container,) = (caller.folder / "state/containers").glob("[0-9a-f]*")
+        deadline = time.monotonic() + 20
+        while not json.loads((container / "container.json").read_text()).get("process"):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        (container / "exit").unlink()
+        (container / "exit").mkdir()
+        process.kill()
+    end = until(caller, 2)[1]
+    assert end["result"] == "abandoned"
+    assert end["error"].startswith("the launch stage was killed; ")
+    assert "Is a directory" in end["error"]
+    assert list((caller.folder / "state/bundles").iterdir()) == []
+
+
 @pytest.mark.parametrize("caller", ["root"], indirect=True)
 def test_without_a_guard_a_stage_that_is_killed_leaves_no_end(caller: Caller) -> None:
-    words = caller.argv("run", "-q", "-p", "strict", "--", "sh", "-c", "echo ready; exec sleep 60")
+    words = caller.argv("run", "-q", "-p", "strict", "--", "sh", "-c", READY)
     with subprocess.Popen(words, env=caller.environment, stdout=subprocess.PIPE, text=True, cwd="/") as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"

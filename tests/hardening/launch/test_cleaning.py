@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import posix
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 from hardening.launch import cleaning, main, recording
 from hardening.launch.cleaning import Cleaning
 from hardening.launch.recording import Records
+from hardening.launch.watchers import Attached
 
 
 @pytest.fixture
@@ -64,6 +67,42 @@ def test_a_bundle_that_stays_keeps_its_leases(bundle: Path, tmp_path: Path, reco
     made.finish()
     made.release()
     assert (bundle.exists(), lease.exists()) == (True, True)
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A place for records that neither the audit system nor a journal takes."""
+    monkeypatch.setitem(posix.environ, b"HARDENING_STATE", os.fsencode(tmp_path / "state"))
+
+
+@pytest.mark.usefixtures("place")
+def test_what_cannot_be_taken_away_keeps_nothing_else(bundle: Path, tmp_path: Path, records: Records) -> None:
+    record = tmp_path / "containers/id"
+    (record / "exit").mkdir(parents=True)
+    (record / "container.json").write_text('{"process": 1}')
+    arguments = main.parse(["--remove", "--record", str(record), str(bundle)])
+    made = Cleaning(arguments, Attached(arguments), records)
+    made.lock()
+    made.after_kill()
+    made.release()
+    assert not bundle.exists()
+
+
+@pytest.mark.usefixtures("place")
+def test_what_could_not_be_ended_keeps_its_leases(bundle: Path, tmp_path: Path, records: Records) -> None:
+    lease = tmp_path / "lease"
+    made = held(bundle, lease, records)
+    done: list[str] = []
+    made.after_kill(tmp_path.rmdir, lambda: done.append("next"))
+    made.release()
+    assert (bundle.exists(), lease.exists(), done) == (True, True, ["next"])
+
+
+def test_a_step_that_fails_says_why(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (said,) = cleaning.attempt(tmp_path.rmdir)
+    assert "Directory not empty" in said
+    assert cleaning.attempt((tmp_path / "file").unlink) == []
 
 
 def test_a_bundle_is_removed_without_following_links(tmp_path: Path) -> None:

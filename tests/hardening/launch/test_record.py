@@ -89,7 +89,7 @@ def test_what_a_child_records_of_a_stage_that_was_killed(launched: bool, events:
     child = os.fork()
     if child == 0:
         os.read(child_may, 1)
-        made.abandoned(lambda: [("file", lambda: File(str(place)))], 137)
+        made.abandoned(lambda: [("file", lambda: File(str(place)))], 137, ["x: is still there"])
         os._exit(0)
     if launched:
         made.launched()
@@ -97,6 +97,7 @@ def test_what_a_child_records_of_a_stage_that_was_killed(launched: bool, events:
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert [item["event"] for item in written(place)] == events
     assert {item["pid"] for item in written(place)} == {os.getpid()}
+    assert written(place)[-1]["error"] == "the launch stage was killed; x: is still there"
     assert (written(place)[-1]["code"], written(place)[-1].get("result")) == (137, "abandoned" if launched else None)
 
 

@@ -67,7 +67,7 @@ def test_a_child_records_what_nothing_was_loaded_for_before_its_parent_was_kille
     records = Records("", "native", recording.who())
     child = os.fork()
     if child == 0:
-        records.abandoned(137)
+        records.abandoned(137, [])
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     records.close()
