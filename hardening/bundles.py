@@ -16,14 +16,13 @@ from pathlib import Path
 
 from hardening import state
 from hardening.errors import LaunchError
+from hardening.launch import places
 from hardening.spec import CONFIG
-
-FOLDER = "bundles"
 
 
 def folder(place: Path) -> Path:
     """Where they stand in a state directory; made if it is missing. Raises `LaunchError`."""
-    path = place / FOLDER
+    path = place / places.BUNDLES
     try:
         state.make(path)
     except OSError as error:

@@ -18,6 +18,7 @@ import attrs
 
 from hardening import state
 from hardening.errors import HardeningError, UsageError
+from hardening.launch import places
 from hardening.launch.container_state import (
     BEING_MADE,
     DESCRIPTION,
@@ -32,7 +33,6 @@ from hardening.launch.supervise import NOT_FORWARDED
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-FOLDER = "containers"
 STARTING, RUNNING, EXITED, KILLED = "starting", "running", "exited", "killed"
 #: What the launch stage cannot pass on, or answers itself.
 DIRECT = {*NOT_FORWARDED, signal.SIGKILL, signal.SIGSTOP, signal.SIGWINCH}
@@ -114,7 +114,7 @@ def own() -> list[Container]:
     """The caller's containers, as `known` has them. Raises `LaunchError` where somebody else could have written them down,
     `HardeningError` for one that cannot be understood."""
     place = state.existing()
-    return known(place / FOLDER) if place is not None else []
+    return known(place / places.CONTAINERS) if place is not None else []
 
 
 def known(place: Path) -> list[Container]:

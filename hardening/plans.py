@@ -23,7 +23,7 @@ import attrs
 from hardening import bundle, bundles, inputs, state
 from hardening.errors import HardeningError, LaunchError
 from hardening.inputs import Input, Unknown
-from hardening.launch import leases, looks, plans
+from hardening.launch import leases, looks, places, plans
 from hardening.launch.command import START
 from hardening.launch.filterdigest import sha256
 from hardening.launch.jsontext import parse
@@ -196,7 +196,7 @@ def _started() -> int:
 
 def shelf(words: Sequence[str]) -> Path:
     """Where the slots of a command line are. Raises `OSError`."""
-    return state.location() / plans.FOLDER / plans.key(words, os.environ)
+    return state.location() / places.PLANS / plans.key(words, os.environ)
 
 
 def has_room(words: Sequence[str]) -> bool:
@@ -225,7 +225,7 @@ def reserve(words: Sequence[str]) -> Slot | None:
             state.make(place)
             if len(os.listdir(place)) >= SLOTS_EACH:
                 return None
-            path = place / os.urandom(6).hex()
+            path = place / places.new_id()
             state.make(path)
             lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -384,9 +384,9 @@ def clear() -> int:
     """Remove every slot that is not in use; how many there were. Raises `LaunchError` for a state directory that somebody
     else could have written."""
     place = state.existing()
-    if place is None or not (place / plans.FOLDER).is_dir():
+    if place is None or not (place / places.PLANS).is_dir():
         return 0
-    base = place / plans.FOLDER
+    base = place / places.PLANS
     with _locked(base):
         return evict(base, 0)
 

@@ -19,7 +19,7 @@ from typing import Any
 import attrs
 
 from hardening.errors import HardeningError
-from hardening.launch import audit_text, journald, sinks
+from hardening.launch import audit_text, journald, places, sinks
 from hardening.launch.record import STATES
 from hardening.launch.recording import UNSET
 
@@ -82,7 +82,7 @@ def _texts(environment: Mapping[str, str], problems: list[str]) -> Iterator[tupl
             "journald",
             _output("journalctl", "--output=json", "--all", "--no-pager", f"MESSAGE_ID={journald.MESSAGE_ID}"),
         )
-    for place in sinks.locations(environment):
+    for place in places.of_records(environment):
         for name in (sinks.OLD_FILE, sinks.FILE):
             path = Path(place, name)
             try:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from hardening.errors import LaunchError
-from hardening.launch.plans import state
+from hardening.launch import places
 
 
 def directory() -> Path:
@@ -65,7 +65,7 @@ def make(path: Path) -> None:
 
 def location() -> Path:
     """Where the state directory is or would be; nothing is made or looked at."""
-    return Path(state(os.environ, os.geteuid()))
+    return Path(places.state(os.environ, os.geteuid()))
 
 
 def _unusable(path: Path, reason: str) -> LaunchError:

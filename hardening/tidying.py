@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hardening import bundles
 from hardening.errors import HardeningError, LaunchError
-from hardening.launch import container_state, leftovers
+from hardening.launch import container_state, leftovers, places
 
 
 def tidy(place: Path) -> None:
@@ -18,14 +18,14 @@ def tidy(place: Path) -> None:
     try:
         if not leftovers.any_left(str(place)):
             return
-        if (place / "runtimes").is_dir():
+        if (place / places.RUNTIMES).is_dir():
             from hardening.launch import ociprogram
 
-            ociprogram.sweep(str(place / "runtimes"))
-        if (place / bundles.FOLDER).is_dir():
-            bundles.sweep(place / bundles.FOLDER)
-        if (place / "containers").is_dir():
-            sweep_containers(place / "containers")
+            ociprogram.sweep(str(place / places.RUNTIMES))
+        if (place / places.BUNDLES).is_dir():
+            bundles.sweep(place / places.BUNDLES)
+        if (place / places.CONTAINERS).is_dir():
+            sweep_containers(place / places.CONTAINERS)
     except OSError as error:
         raise LaunchError(
             f"cannot remove what a launch has left that was killed: {error.strerror}",

@@ -9,6 +9,7 @@ import click
 from hardening.cli import keeping, refusals, start
 from hardening.cli.session import session
 from hardening.errors import LaunchError, UsageError
+from hardening.launch import places
 from hardening.spec import CONFIG
 
 HINT = "`hardening compose -o BUNDLE -- COMMAND` writes a bundle"
@@ -52,9 +53,9 @@ def command(
     config = _read(bundle)
     start.require_installed(engine)
     pipeline.admit(here.plugins, Candidate(config, here.host), engine)
-    identity, place = start.new_id(), state.directory()
+    identity, place = places.new_id(), state.directory()
     tidying.tidy(place)
-    container = keeping.container(context, engine, place / "containers" / identity, ())
+    container = keeping.container(context, engine, place / places.CONTAINERS / identity, ())
     digest = sha256(config).hexdigest()
     launch = LaunchRequest(identity, place, interactive, False, target, digest, container)
     argv = engine.command(bundle.absolute(), launch)

@@ -27,11 +27,11 @@ def command() -> None:
 def list_plans(as_json: bool) -> None:
     """List the slots, the one used last first."""
     from hardening import plans, state
-    from hardening.launch.plans import FOLDER
+    from hardening.launch import places
     from hardening.report.table import Table
 
     place = state.existing()
-    slots = plans.stored(place / FOLDER) if place is not None else []
+    slots = plans.stored(place / places.PLANS) if place is not None else []
     entries = [_entry(item) for item in slots if item.whole or item.running]
     if as_json:
         output.show_json(entries)

@@ -11,6 +11,7 @@ import click
 from hardening.cli import keeping, output, refusals, stack, start
 from hardening.cli.session import Session, session
 from hardening.errors import UsageError
+from hardening.launch import places
 from hardening.launch.plans import BUNDLE, has_input
 
 if TYPE_CHECKING:
@@ -91,12 +92,12 @@ def command(
     here = session(context)
     engine = here.plugins.runtime(runtime)
     composition = here.compose(stack.request(context, profiles))
-    identity = start.new_id()
+    identity = places.new_id()
     if not dry_run:
         start.require_installed(engine)
         tidying.tidy(state.directory())
     place = state.location()
-    container = keeping.container(context, engine, place / "containers" / identity, profiles)
+    container = keeping.container(context, engine, place / places.CONTAINERS / identity, profiles)
     launch = LaunchRequest(identity, place, interactive, False, target, container=container)
     checked = pipeline.check(composition, here.host, command, None)
     words = _without_looking(here.words, command)
@@ -163,7 +164,7 @@ def show_notes(plan: Plan, *, reported: bool = False) -> None:
 
 
 def _show(engine: Runtime, plan: Plan, launch: LaunchRequest, found: Storable | tuple[str, ...], as_json: bool) -> None:
-    from hardening import bundles, plans
+    from hardening import plans
     from hardening.cli.missing import advice
     from hardening.enforcement import enforcement
     from hardening.report import data, settings
@@ -171,7 +172,7 @@ def _show(engine: Runtime, plan: Plan, launch: LaunchRequest, found: Storable | 
     missing = advice(plan.spec, plan.context.command[0])
     if isinstance(found, tuple):
         obstacles = found
-        bundle = launch.state / bundles.FOLDER / launch.container_id
+        bundle = launch.state / places.BUNDLES / launch.container_id
         argv = engine.command(bundle, attrs.evolve(launch, remove=True))
     else:
         obstacles = (missing,) if missing else ()

@@ -70,11 +70,6 @@ def receipt_file(path: Path | None) -> Path | None:
     return target
 
 
-def new_id() -> str:
-    """A name for a container that no other one has."""
-    return os.urandom(6).hex()
-
-
 def require_installed(runtime: Runtime) -> None:
     """Raise `LaunchError` unless the runtime is there."""
     if runtime.version() is None:

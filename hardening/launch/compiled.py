@@ -26,12 +26,12 @@ HEADER = 16  # bytes before the code: magic number, flags, and the source's time
 #: What a plan takes that is ready; what every launch takes up to its runtime, and a native one up to its process. Each
 #: module stands after those that it imports itself (`load`).
 PLANS = (
-    "errors", "files", "leftovers", "filterdigest", "jsontext", "frozen", "bundle", "looks", "plans", "signals",
+    "errors", "files", "places", "leftovers", "filterdigest", "jsontext", "frozen", "bundle", "looks", "plans", "signals",
     "guarded", "quick",
 )  # fmt: skip
 STAGE = (
-    "errors", "files", "filterdigest", "jsontext", "frozen", "bundle", "leases", "abi", "_libc", "kernel", "failure",
-    "signals", "cleaning", "guarded", "recording", "main",
+    "errors", "files", "places", "filterdigest", "jsontext", "frozen", "bundle", "leases", "abi", "_libc", "kernel",
+    "failure", "signals", "cleaning", "guarded", "recording", "main",
 )  # fmt: skip
 NATIVE = (
     "plan", "config_mounts", "reader", "config_linux", "config_process", "config", "links", "sources", "starting",

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import fcntl
 
+from hardening.launch import places
 from hardening.launch.system import os
 
 #: Folders of the state directory with one entry for each launch.
-FOLDERS = ("bundles", "runtimes", "containers")
+FOLDERS = (places.BUNDLES, places.RUNTIMES, places.CONTAINERS)
 #: The file in which a container's end is written down, and its content until then: its place is taken already, so that a
 #: full disk cannot keep the end from it.
 EXIT = "exit"

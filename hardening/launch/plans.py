@@ -15,7 +15,7 @@ import sys
 from hardening import __version__
 from hardening.errors import LaunchError
 from hardening.launch import bundle as bundles
-from hardening.launch import files, jsontext, looks
+from hardening.launch import jsontext, looks, places
 from hardening.launch.bundle import Bundle
 from hardening.launch.filterdigest import sha256
 from hardening.launch.frozen import Frozen
@@ -26,12 +26,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
-FOLDER = "plans"
 FILE = "plan.json"
 BUNDLE = "bundle"
 #: Changed by every change of what is stored and how it is read.
 FORMAT = 1
-_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -44,32 +42,6 @@ class Found(Frozen):
     notes: tuple[str, ...]
     path: tuple[str, ...]
     lock: int
-
-
-def state(environment: Mapping[str, str], uid: int) -> str:
-    """Where the state directory of a user is or would be; nothing is made or looked at."""
-    explicit = environment.get("HARDENING_STATE")
-    if explicit:
-        return files.absolute(explicit)
-    if uid == 0:
-        return "/run/hardening"
-    runtime = environment.get("XDG_RUNTIME_DIR")
-    if runtime and os.access(runtime, os.W_OK):
-        return files.join(runtime, "hardening")
-    return files.join(environment.get("XDG_STATE_HOME") or f"{_home(environment)}/.local/state", "hardening")
-
-
-def _home(environment: Mapping[str, str]) -> str:
-    """The caller's home directory; `OSError` where there is none."""
-    home = environment.get("HOME")
-    if home is None:
-        import pwd
-
-        try:
-            home = pwd.getpwuid(os.getuid()).pw_dir
-        except KeyError:
-            raise OSError("the caller has no home directory") from None
-    return home.rstrip("/")
 
 
 def key(words: Sequence[str], environment: Mapping[str, str]) -> str:
@@ -106,10 +78,10 @@ def find(words: Sequence[str], environment: Mapping[str, str]) -> Found | None:
     """The plan for a command line, with its slot locked; None where there is none that counts."""
     opened: list[int] = []
     try:
-        place, name = state(environment, os.geteuid()), key(words, environment)
-        for step in (place, FOLDER, name):
+        place, name = places.state(environment, os.geteuid()), key(words, environment)
+        for step in (place, places.PLANS, name):
             opened.append(own(step, _DIRECTORY, opened[-1] if opened else None))
-        shelf = f"{place}/{FOLDER}/{name}"
+        shelf = f"{place}/{places.PLANS}/{name}"
         for slot in _recent_first(opened[-1]):
             found = _try(f"{shelf}/{slot}", slot, opened[-1])
             if found is not None:
@@ -125,8 +97,7 @@ def find(words: Sequence[str], environment: Mapping[str, str]) -> Found | None:
 def own(name: str, flags: int, directory: int | None = None) -> int:
     """Open what belongs to the caller, and what no other can write; raises `OSError` for anything else."""
     fd = os.open(name, flags, dir_fd=directory)
-    status = os.fstat(fd)
-    if status.st_uid != os.geteuid() or status.st_mode & _OTHERS:
+    if not places.is_own(os.fstat(fd)):
         os.close(fd)
         raise PermissionError(f"{name} belongs to another user, or can be written by others")
     return fd
@@ -213,7 +184,7 @@ def _is_whole(plan: dict[str, Any], bundle: str) -> bool:
     """Whether a slot's bundle is as it was written. `config.json` is held to its digest where it is read."""
     try:
         status = os.lstat(bundle)
-        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & _OTHERS:
+        if not stat.S_ISDIR(status.st_mode) or not places.is_own(status):
             return False
         for name, digest in plan["files"].items():
             if looks.file(f"{bundle}/{name}") != digest:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 
-from hardening.launch import compiled, files, leftovers, plans
+from hardening.launch import compiled, files, leftovers, places, plans
 from hardening.launch.guarded import guarded
 from hardening.launch.system import os
 
@@ -46,7 +46,7 @@ def _run(program: str, words: list[str]) -> int | None:
 
 def _has_to_tidy() -> bool:
     try:
-        return leftovers.any_left(plans.state(files.environment(), os.geteuid()))
+        return leftovers.any_left(places.state(files.environment(), os.geteuid()))
     except OSError:
         return True
 
@@ -64,7 +64,7 @@ def _tidy(program: str) -> None:
 def _named(found: Found) -> list[str]:
     """The arguments of the launch stage, with a name for this launch that no other one has."""
     words = list(found.words)
-    identity = os.urandom(6).hex()
+    identity = places.new_id()
     for option, value in (("--id", identity), ("--record", f"{files.parent(_value(words, '--record'))}/{identity}")):
         if option in words:
             words[words.index(option) + 1] = value

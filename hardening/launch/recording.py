@@ -7,7 +7,7 @@ about to be executed (`hardening.launch.record`).
 from __future__ import annotations
 
 from hardening.errors import LaunchError
-from hardening.launch import files
+from hardening.launch import files, places
 from hardening.launch.system import os
 
 TYPE_CHECKING = False
@@ -29,7 +29,7 @@ class Records:
     is who launches (`who`)."""
 
     def __init__(self, identity: str, runtime: str, caller: Who) -> None:
-        self._identity = identity or os.urandom(6).hex()
+        self._identity = identity or places.new_id()
         self._runtime = runtime
         self._caller = {**caller, "pid": os.getpid()}
         self._bundle: Bundle | None = None

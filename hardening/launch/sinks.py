@@ -10,7 +10,7 @@ import errno
 import fcntl
 from _stat import S_ISREG
 
-from hardening.launch import abi, files, jsontext, kernel
+from hardening.launch import abi, files, jsontext, kernel, places
 from hardening.launch.system import os
 
 TYPE_CHECKING = False
@@ -44,7 +44,7 @@ MAX_FILE = 8 << 20  # bytes; then the file becomes the old one
 
 
 class File:
-    """A file of JSON lines that only its owner can read, at `locations`."""
+    """A file of JSON lines that only its owner can read, at one of `places.of_records`."""
 
     name = "file"
     longest = 16384
@@ -115,7 +115,7 @@ class File:
 
 def require_own(status: os.stat_result) -> None:
     """Raise `OSError` unless this is the caller's and nobody else can write to it."""
-    if status.st_uid != os.geteuid() or status.st_mode & 0o022:
+    if not places.is_own(status):
         raise OSError(errno.EPERM, f"not only uid {os.geteuid()} could write to it")
 
 
@@ -132,51 +132,9 @@ def make(directory: str, mode: int) -> None:
     os.chmod(directory, mode)
 
 
-def locations(environment: Mapping[str, str]) -> Iterator[str]:
-    """The directories for the file of records, the best first: a place that outlives a session and a start of the
-    machine, else one that does not. None lies in a state directory that somebody else could write."""
-    explicit = environment.get("HARDENING_STATE")
-    if explicit:
-        state = explicit if explicit.startswith("/") else files.absolute(explicit)
-        if _may_be_own(state):
-            yield files.join(state, "records")
-    if os.geteuid() == 0:
-        yield from ("/var/log/hardening", "/run/hardening/records")
-    else:
-        home = environment.get("HOME", "")
-        state = environment.get("XDG_STATE_HOME") or (files.join(home, ".local/state") if home else "")
-        if state.startswith("/"):
-            yield files.join(state, "hardening/records")
-        # Another user's HOME comes along where nothing but the ids was changed. To ask the user database is slow.
-        own = _home()
-        if own not in ("", home):
-            yield files.join(own, ".local/state/hardening/records")
-        if environment.get("XDG_RUNTIME_DIR"):
-            yield files.join(environment["XDG_RUNTIME_DIR"], "hardening/records")
-
-
-def _may_be_own(directory: str) -> bool:
-    try:
-        require_own(os.lstat(directory))
-    except FileNotFoundError:  # it will be made
-        return True
-    except OSError:
-        return False
-    return True
-
-
-def _home() -> str:
-    import pwd
-
-    try:
-        return pwd.getpwuid(os.getuid()).pw_dir
-    except KeyError:
-        return ""
-
-
 class Places:
     """All sinks of a caller, and those of them that were opened. Some variables of ``environment`` say where the caller's
-    own file lies (`locations`)."""
+    own file lies (`places.of_records`)."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = environment
@@ -196,7 +154,7 @@ class Places:
         """Every sink in the order in which it is tried: what it is, and what opens it or raises `OSError`."""
         yield "the audit system", self._connect_audit
         yield "journald", self._connect_journal
-        for place in locations(self._environment):
+        for place in places.of_records(self._environment):
             yield place, lambda place=place: self._keep(File(place))  # type: ignore[misc]
 
     def _connect_audit(self) -> Sink:

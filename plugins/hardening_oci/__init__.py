@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from hardening.hookspecs import hookimpl
 from hardening.host import Host
 from hardening.inputs import Inputs, way
+from hardening.launch import places
 from hardening.launch.command import ExternalRuntime, stage_command
 from hardening.runtime import LaunchRequest, Refusal, Runtime
 from hardening_oci import program
@@ -46,7 +47,7 @@ class _OciRuntime(Runtime):
     def command(self, bundle: Path, request: LaunchRequest) -> list[str]:
         runtime = ExternalRuntime(
             program=str(program.find(self.name) or self.name),
-            state=str(request.state / "runtimes"),
+            state=str(request.state / places.RUNTIMES),
         )
         return stage_command(
             bundle,

@@ -30,6 +30,8 @@ from hardening.errors import LaunchError
 from hardening.spec import CONFIG, LEASES
 from hardening_selinux.labels import CATEGORIES
 
+#: Where leases lie in a state directory.
+FOLDER = "selinux/mcs"
 _NAME = re.compile(r"c(\d{1,4}),c(\d{1,4})\.[0-9a-f]{16}")
 _LOCK = "lock"
 #: How long, in seconds, a reservation counts whose process cannot be seen from this PID namespace.

@@ -11,7 +11,7 @@ from hardening import inputs as look
 from hardening import state
 from hardening.errors import ProfileError, SpecError
 from hardening.inputs import Inputs, Unknown
-from hardening.launch import plans
+from hardening.launch import places
 from hardening.mechanism import Context, Excess
 from hardening.spec import Fragment, lookup
 from hardening_rootfs.settings import RootfsSettings
@@ -114,8 +114,8 @@ def _level(
     base = state.directory()
     bundle = context.bundle.absolute()
     # What lies in the state directory is made for one run, and goes with it, but for what is stored as a plan.
-    single = bundle.is_relative_to(base) and not bundle.is_relative_to(base / plans.FOLDER)
-    lease = mcs.reserve(base / "selinux/mcs", None if single else bundle, categories)
+    single = bundle.is_relative_to(base) and not bundle.is_relative_to(base / places.PLANS)
+    lease = mcs.reserve(base / mcs.FOLDER, None if single else bundle, categories)
     fragment.lease(lease.path)
     return Level.of_pair(lease.pair, sensitivity)
 

@@ -1,0 +1,93 @@
+"""Where things are kept: the state directory with its folders, the files of records, and the names of launches in them.
+
+| folder | one entry for each |
+| --- | --- |
+| `bundles` | bundle that is removed when its command ends (`hardening.bundles`) |
+| `containers` | container that `hardening ps` shows (`hardening.launch.container_state`) |
+| `runtimes` | container of another runtime (`hardening.launch.ociprogram`) |
+| `plans` | command line, with a slot for each plan (`hardening.launch.plans`) |
+| `records` | nothing but the file of records (`hardening.launch.sinks`) |
+"""
+
+from __future__ import annotations
+
+from hardening.launch import files
+from hardening.launch.system import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+BUNDLES, CONTAINERS, RUNTIMES, PLANS, RECORDS = "bundles", "containers", "runtimes", "plans", "records"
+_VARIABLE = "HARDENING_STATE"
+_OTHERS = 0o022  # the group and everybody else may write
+
+
+def state(environment: Mapping[str, str], uid: int) -> str:
+    """Where the state directory of a user is or would be; nothing is made or looked at. `OSError` for a user without a home
+    directory who says nothing else."""
+    explicit = environment.get(_VARIABLE)
+    if explicit:
+        return files.absolute(explicit)
+    if uid == 0:
+        return "/run/hardening"
+    runtime = environment.get("XDG_RUNTIME_DIR")
+    if runtime and os.access(runtime, os.W_OK):
+        return files.join(runtime, "hardening")
+    home = environment["HOME"] if "HOME" in environment else _home()
+    if home is None:
+        raise OSError("the caller has no home directory")
+    return files.join(environment.get("XDG_STATE_HOME") or f"{home.rstrip('/')}/.local/state", "hardening")
+
+
+def of_records(environment: Mapping[str, str]) -> Iterator[str]:
+    """The directories for the file of records, the best first: a place that outlives a session and a start of the
+    machine, else one that does not. None lies in a state directory that somebody else could write."""
+    explicit = environment.get(_VARIABLE)
+    if explicit:
+        # As the caller wrote it: who has no right to ask where they are can have an absolute one all the same.
+        place = explicit if explicit.startswith("/") else files.absolute(explicit)
+        if _may_be_own(place):
+            yield files.join(place, RECORDS)
+    if os.geteuid() == 0:
+        yield from ("/var/log/hardening", f"/run/hardening/{RECORDS}")
+    else:
+        home = environment.get("HOME", "")
+        place = environment.get("XDG_STATE_HOME") or (files.join(home, ".local/state") if home else "")
+        if place.startswith("/"):
+            yield files.join(place, f"hardening/{RECORDS}")
+        # Another user's HOME comes along where nothing but the ids was changed. To ask the user database is slow.
+        own = _home()
+        if own not in (None, "", home):
+            yield files.join(own, f".local/state/hardening/{RECORDS}")
+        if environment.get("XDG_RUNTIME_DIR"):
+            yield files.join(environment["XDG_RUNTIME_DIR"], f"hardening/{RECORDS}")
+
+
+def new_id() -> str:
+    """A name for a launch, or a slot, that no other one has."""
+    return os.urandom(6).hex()
+
+
+def is_own(status: os.stat_result) -> bool:
+    """Whether a file is the caller's, and can be written by nobody else."""
+    return status.st_uid == os.geteuid() and not status.st_mode & _OTHERS
+
+
+def _may_be_own(directory: str) -> bool:
+    try:
+        return is_own(os.lstat(directory))
+    except FileNotFoundError:  # it will be made
+        return True
+    except OSError:
+        return False
+
+
+def _home() -> str | None:
+    """The caller's home directory by the user database."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:
+        return None

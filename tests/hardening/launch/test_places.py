@@ -1,0 +1,50 @@
+"""Where things are kept. tests/hardening/test_state.py has the state directory of each caller."""
+
+from __future__ import annotations
+
+import os
+import posix
+from pathlib import Path
+
+import pytest
+
+from hardening.launch import places
+
+
+def test_who_has_no_home_has_no_state_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(posix, "getuid", lambda: 2**31)
+    with pytest.raises(OSError, match="no home directory"):
+        places.state({}, 48000)
+    assert places.state({"HOME": "/h/"}, 48000) == "/h/.local/state/hardening"
+    assert places.state({"HARDENING_STATE": "/a/../b"}, 48000) == "/b"
+
+
+def test_what_others_can_write_is_not_own(tmp_path: Path) -> None:
+    for mode, own in ((0o700, True), (0o755, True), (0o720, False), (0o702, False)):
+        tmp_path.chmod(mode)
+        assert places.is_own(tmp_path.stat()) == own
+
+
+def test_no_two_launches_have_one_name() -> None:
+    assert len({places.new_id() for _ in range(100)}) == 100
+
+
+def test_no_record_lies_in_a_state_directory_that_somebody_else_could_write(tmp_path: Path) -> None:
+    asked = {"HARDENING_STATE": str(tmp_path)}
+    assert next(iter(places.of_records(asked))) == str(tmp_path / "records")
+    tmp_path.chmod(0o770)
+    assert str(tmp_path / "records") not in list(places.of_records(asked))
+    tmp_path.chmod(0o700)
+    (tmp_path / "link").symlink_to(tmp_path)
+    assert all("link" not in place for place in places.of_records({"HARDENING_STATE": str(tmp_path / "link")}))
+
+
+def test_where_the_file_of_records_lies() -> None:
+    explicit = list(places.of_records({"HARDENING_STATE": "/s", "HOME": "/h", "XDG_RUNTIME_DIR": "/r"}))
+    assert explicit[0] == "/s/records"
+    if os.geteuid() == 0:
+        assert explicit[1:] == ["/var/log/hardening", "/run/hardening/records"]
+    else:
+        assert explicit[1] == "/h/.local/state/hardening/records"
+        assert explicit[-1] == "/r/hardening/records"
+        assert next(iter(places.of_records({"XDG_STATE_HOME": "/x"}))) == "/x/hardening/records"
