@@ -41,10 +41,11 @@ class Contender:
         environment = dict(self.environment)
         if self.fresh:
             environment["HARDENING_STATE"] = f"{environment['HARDENING_STATE']}/{identity}"
-        with errors.open("wb") as stderr, self._filter() as keep:
+        # Files of our own: crun gives the container's user whatever it is handed, and that must not be the host's null device.
+        with errors.open("wb") as output, tempfile.TemporaryFile() as nothing, self._filter() as keep:
             return subprocess.Popen(
                 [word.replace("{id}", identity) for word in self.argv],
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr,
+                stdin=nothing, stdout=output, stderr=output,
                 cwd="/", env=environment, pass_fds=keep,
             )  # fmt: skip
 
