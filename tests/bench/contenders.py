@@ -41,7 +41,7 @@ class Contender:
         environment = dict(self.environment)
         if self.fresh:
             environment["HARDENING_STATE"] = f"{environment['HARDENING_STATE']}/{identity}"
-        # Files of our own: crun gives the container's user whatever it is handed, and that must not be the host's null device.
+        # Files of our own: crun gives the container what it is handed, and that must not be the host's null device.
         with errors.open("wb") as output, tempfile.TemporaryFile() as nothing, self._filter() as keep:
             return subprocess.Popen(
                 [word.replace("{id}", identity) for word in self.argv],
