@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 import attrs
 
 from hardening.launch import looks
-from hardening.launch.filterdigest import sha256
+from hardening.launch.digest import sha256
 
 _MAX_LINKS = 40
 _ACCOUNT_FILES = ("files", "compat", "systemd")

@@ -25,7 +25,7 @@ from hardening.errors import HardeningError, LaunchError
 from hardening.inputs import Input, Unknown
 from hardening.launch import leases, looks, places, plans
 from hardening.launch.command import START
-from hardening.launch.filterdigest import sha256
+from hardening.launch.digest import sha256
 from hardening.launch.jsontext import parse
 from hardening.layers import SUFFIX
 from hardening.plugins import GROUP

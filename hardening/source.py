@@ -15,7 +15,7 @@ import attrs
 
 from hardening import safefile, toml_lines
 from hardening.errors import ProfileError
-from hardening.launch.filterdigest import sha256
+from hardening.launch.digest import sha256
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 16

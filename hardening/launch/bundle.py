@@ -6,8 +6,8 @@ import _stat as stat
 import errno
 
 from hardening.errors import LaunchError
-from hardening.launch import files, filterdigest, jsontext
-from hardening.launch.filterdigest import ANNOTATION, digest
+from hardening.launch import digest, files, jsontext
+from hardening.launch.digest import ANNOTATION
 from hardening.launch.frozen import Frozen
 from hardening.launch.system import os
 
@@ -40,7 +40,7 @@ def load(directory: str, sha256: str = "") -> Bundle:
     finally:
         os.close(fd)
     origin = files.join(directory, "config.json")
-    if sha256 and filterdigest.sha256(text) != sha256:
+    if sha256 and digest.sha256(text) != sha256:
         raise LaunchError(
             "has changed since it was checked", origin=origin, hint="launch it again once nothing writes it"
         )
@@ -85,7 +85,7 @@ def _read_program(directory: str, seccomp: object, sha256: str) -> bytes:
     if not program or len(program) % 8:
         raise LaunchError("is not a BPF program of 8-byte instructions", origin=origin)
     try:
-        found = digest(seccomp, program)
+        found = digest.of_filter(seccomp, program)
     except TypeError as error:
         raise LaunchError(str(error), origin=f"{files.join(directory, 'config.json')}:/linux/seccomp") from None
     if found != sha256:

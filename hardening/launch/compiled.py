@@ -26,11 +26,11 @@ HEADER = 16  # bytes before the code: magic number, flags, and the source's time
 #: What a plan takes that is ready; what every launch takes up to its runtime, and a native one up to its process. Each
 #: module stands after those that it imports itself (`load`).
 PLANS = (
-    "errors", "files", "places", "leftovers", "filterdigest", "jsontext", "frozen", "bundle", "looks", "plans", "signals",
+    "errors", "files", "places", "leftovers", "jsontext", "digest", "frozen", "bundle", "looks", "plans", "signals",
     "guarded", "quick",
 )  # fmt: skip
 STAGE = (
-    "errors", "files", "places", "filterdigest", "jsontext", "frozen", "bundle", "leases", "abi", "_libc", "kernel",
+    "errors", "files", "places", "jsontext", "digest", "frozen", "bundle", "leases", "abi", "_libc", "kernel",
     "failure", "signals", "cleaning", "guarded", "recording", "main",
 )  # fmt: skip
 NATIVE = (

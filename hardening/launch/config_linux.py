@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hardening.launch import abi
 from hardening.launch.config_mounts import PROPAGATION, read_id_maps
-from hardening.launch.filterdigest import ANNOTATION
+from hardening.launch.digest import ANNOTATION
 from hardening.launch.plan import Device, IdMap, Namespace, Resources, Seccomp
 from hardening.launch.reader import Table
 

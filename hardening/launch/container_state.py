@@ -11,7 +11,7 @@ import fcntl
 import time
 
 from hardening.errors import LaunchError
-from hardening.launch import files
+from hardening.launch import files, jsontext
 from hardening.launch.failure import Step
 from hardening.launch.leftovers import BLANK, EXIT
 from hardening.launch.system import os
@@ -57,7 +57,7 @@ class Entry:
         try:
             self._fd = open_directory(partial, place)
             fcntl.flock(self._fd, fcntl.LOCK_EX)
-            self._write(DESCRIPTION, encode(self.description))
+            self._write(DESCRIPTION, jsontext.dump(self.description))
             self._write(EXIT, BLANK.decode())
             os.rename(partial, identity, src_dir_fd=place, dst_dir_fd=place)
         except OSError:
@@ -67,7 +67,7 @@ class Entry:
     def update(self, **values: object) -> None:
         """Change the description. Raises `OSError`."""
         self.description |= values
-        self._write(BEING_MADE + DESCRIPTION, encode(self.description))
+        self._write(BEING_MADE + DESCRIPTION, jsontext.dump(self.description))
         os.rename(BEING_MADE + DESCRIPTION, DESCRIPTION, src_dir_fd=self._fd, dst_dir_fd=self._fd)
 
     def open_log(self, name: str, flags: int) -> int:
@@ -133,8 +133,6 @@ def identify(pid: int) -> dict[str, object] | None:
 
 def refuse_taken(parent: str, place: int, name: str) -> None:
     """`LaunchError` where a container has the name already."""
-    from hardening.launch import jsontext
-
     for identity in os.listdir(place):
         if identity.startswith(BEING_MADE):
             continue
@@ -201,8 +199,6 @@ def remove(path: str, place: int | None) -> None:
 def abandon(path: str, *, keep: bool) -> None:
     """Do what the stage of a container would have done, had it not been killed: tell those who wait, and remove the
     container, unless it had run and is to be kept. Raises `OSError`."""
-    from hardening.launch import jsontext
-
     for place in (f"{files.parent(path)}/{BEING_MADE}{files.base(path)}", path):
         try:
             text = files.read(f"{place}/{DESCRIPTION}")
@@ -221,25 +217,4 @@ def abandon(path: str, *, keep: bool) -> None:
 
 def ended(code: int, *, killed: bool) -> str:
     """The content of `EXIT`, as long as before."""
-    return encode({"code": code, "finished": time.time(), "killed": killed}).ljust(len(BLANK) - 1) + "\n"
-
-
-def encode(value: object) -> str:
-    """JSON, without the module that costs more than a launch."""
-    if isinstance(value, dict):
-        return "{" + ",".join(f"{encode(key)}:{encode(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ",".join(map(encode, value)) + "]"
-    if isinstance(value, str):
-        return _quote(value)
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    return repr(value)
-
-
-def _quote(text: str) -> str:
-    try:
-        from _json import encode_basestring_ascii
-    except ImportError:  # an interpreter without the accelerator
-        from json.encoder import encode_basestring_ascii
-    return encode_basestring_ascii(text)
+    return jsontext.dump({"code": code, "finished": time.time(), "killed": killed}).ljust(len(BLANK) - 1) + "\n"

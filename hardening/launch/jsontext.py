@@ -137,17 +137,18 @@ def dump(value: object) -> str:
     if value is None or isinstance(value, bool):
         return "null" if value is None else str(value).lower()
     if isinstance(value, str):
-        return _encode(value)
+        return quote(value)
     if isinstance(value, (int, float)):
         return str(value)
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(map(dump, value))}]"
     if isinstance(value, dict):
-        return f"{{{', '.join(f'{_encode(str(key))}: {dump(item)}' for key, item in value.items())}}}"
+        return f"{{{', '.join(f'{quote(str(key))}: {dump(item)}' for key, item in value.items())}}}"
     raise TypeError(f"{type(value).__name__} is not JSON data")
 
 
-def _encode(text: str) -> str:
+def quote(text: str) -> str:
+    """A text as a JSON string of ASCII."""
     try:
         from _json import encode_basestring_ascii
     except ImportError:  # an interpreter without the accelerator

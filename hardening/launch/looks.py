@@ -11,7 +11,7 @@ import _stat as stat
 import errno
 
 from hardening.launch import files
-from hardening.launch.filterdigest import sha256
+from hardening.launch.digest import sha256
 from hardening.launch.system import os
 
 TYPE_CHECKING = False

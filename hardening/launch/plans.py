@@ -17,7 +17,7 @@ from hardening.errors import LaunchError
 from hardening.launch import bundle as bundles
 from hardening.launch import jsontext, looks, places
 from hardening.launch.bundle import Bundle
-from hardening.launch.filterdigest import sha256
+from hardening.launch.digest import sha256
 from hardening.launch.frozen import Frozen
 from hardening.launch.system import os
 

@@ -10,7 +10,7 @@ import errno
 import time
 
 from hardening.errors import LaunchError
-from hardening.launch import filterdigest, jsontext, sinks
+from hardening.launch import digest, jsontext, sinks
 from hardening.launch.system import os
 
 TYPE_CHECKING = False
@@ -67,7 +67,7 @@ class Recorder:
 
     def describe(self, document: object, text: bytes, origin: str) -> None:
         """Take from a configuration what is to be recorded; `LaunchError` for an annotation of ours that is malformed."""
-        self.facts.spec = filterdigest.sha256(text)
+        self.facts.spec = digest.sha256(text)
         table = document if isinstance(document, dict) else {}
         process, annotations = table.get("process"), table.get("annotations")
         args = process.get("args") if isinstance(process, dict) else None

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from hardening.launch.filterdigest import sha256
+from hardening.launch.digest import sha256
 from hardening.mechanism import Context
 from hardening.spec import Fragment
 from hardening_process.facts import ProcessFacts

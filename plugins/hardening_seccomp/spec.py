@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 
-from hardening.launch import filterdigest
+from hardening.launch import digest
 from hardening.mechanism import Context, Excess
 from hardening.schema import REST
 from hardening.spec import Fragment, lookup
@@ -21,7 +21,7 @@ from hardening_seccomp.oci import POINTER, read, strictest
 from hardening_seccomp.settings import SeccompSettings
 
 FILE = "seccomp.bpf"
-DIGEST = filterdigest.ANNOTATION
+DIGEST = digest.ANNOTATION
 
 
 def filter_of(settings: SeccompSettings, context: Context) -> Filter:
@@ -71,7 +71,7 @@ def contribute(settings: SeccompSettings, context: Context, fragment: Fragment) 
 
 def _put(compiled: Compiled, fragment: Fragment) -> None:
     fragment.put(POINTER, compiled.document, "seccomp.*", "seccomp.architectures", "seccomp.flags")
-    fragment.put(f"/annotations/{DIGEST}", filterdigest.digest(compiled.document, compiled.program), "seccomp.*")
+    fragment.put(f"/annotations/{DIGEST}", digest.of_filter(compiled.document, compiled.program), "seccomp.*")
     fragment.file(FILE, compiled.program)
 
 

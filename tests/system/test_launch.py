@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from hardening.launch.filterdigest import ANNOTATION, digest
+from hardening.launch.digest import ANNOTATION, of_filter
 from tests.support import bundles, runs
 from tests.support.bundles import Stance
 from tests.support.features import require
@@ -58,7 +58,7 @@ def with_filter(folder: Path, document: dict[str, Any], program: bytes) -> None:
     (folder / "bundle").mkdir(exist_ok=True)
     (folder / "bundle" / "seccomp.bpf").write_bytes(program)
     document["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW"}
-    document["annotations"] = {ANNOTATION: digest(document["linux"]["seccomp"], program)}
+    document["annotations"] = {ANNOTATION: of_filter(document["linux"]["seccomp"], program)}
 
 
 def test_capabilities_and_no_new_privileges(folder: Path, stance: Stance) -> None:

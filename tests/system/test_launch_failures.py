@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from hardening.bundles import sweep
-from hardening.launch.filterdigest import ANNOTATION, digest
+from hardening.launch.digest import ANNOTATION, of_filter
 from tests.support import bundles, runs
 from tests.support.bundles import Stance
 from tests.support.features import require
@@ -111,7 +111,7 @@ CASES: dict[str, tuple[Change, int, str]] = {
 
 def bad_filter(document: dict[str, Any]) -> None:
     document["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW"}
-    document["annotations"] = {ANNOTATION: digest(document["linux"]["seccomp"], b"\xff" * 8)}
+    document["annotations"] = {ANNOTATION: of_filter(document["linux"]["seccomp"], b"\xff" * 8)}
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -178,7 +178,7 @@ def test_an_execution_that_fails_behind_the_filter_is_told(
     document = stance.config(command)
     program = filter_of(answers)
     document["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW"}
-    document["annotations"] = {ANNOTATION: digest(document["linux"]["seccomp"], program)}
+    document["annotations"] = {ANNOTATION: of_filter(document["linux"]["seccomp"], program)}
     (folder / "bundle" / "seccomp.bpf").write_bytes(program)
     bundle = bundles.write(folder / "bundle", document, user=stance.user)
     runs.hand_over(folder, stance.user)

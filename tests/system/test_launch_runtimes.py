@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from hardening.launch.filterdigest import ANNOTATION, digest
+from hardening.launch.digest import ANNOTATION, of_filter
 from tests.support import bundles, runs
 from tests.support.bundles import Stance
 from tests.support.features import require
@@ -126,7 +126,7 @@ def test_a_filter_and_its_configuration_belong_together(
     document = stance.config("true")
     seccomp = document["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW", "architectures": []}
     program = bytes.fromhex("060000000000ff7f")
-    document["annotations"] = {ANNOTATION: digest(seccomp, program)}
+    document["annotations"] = {ANNOTATION: of_filter(seccomp, program)}
     bundle = bundles.write(folder / "bundle", document, user=stance.user)
     (bundle / "seccomp.bpf").write_bytes(program)
     assert bundles.launch(bundle, runtime).returncode == 0

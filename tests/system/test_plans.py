@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from hardening.inputs import way
-from hardening.launch.filterdigest import sha256
+from hardening.launch.digest import sha256
 from tests.support import users
 from tests.support.plans import PROGRAM, Place
 from tests.support.runs import busybox_root, find, workplace

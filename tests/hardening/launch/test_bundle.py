@@ -11,7 +11,7 @@ import pytest
 
 from hardening.errors import LaunchError
 from hardening.launch import bundle, config
-from hardening.launch.filterdigest import ANNOTATION, digest
+from hardening.launch.digest import ANNOTATION, of_filter
 from tests.support import bundles
 from tests.support.features import require
 
@@ -22,7 +22,7 @@ def place(tmp_path: Path) -> Path:
     document = bundles.config("true")
     program = bytes(16)
     document["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW"}
-    document["annotations"] = {ANNOTATION: digest(document["linux"]["seccomp"], program)}
+    document["annotations"] = {ANNOTATION: of_filter(document["linux"]["seccomp"], program)}
     (tmp_path / "seccomp.bpf").write_bytes(program)
     (tmp_path / "seccomp.bpf").chmod(0o644)
     return bundles.write(tmp_path, document)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hardening.errors import HardeningError
 from hardening.launch import abi, config
-from hardening.launch.filterdigest import ANNOTATION
+from hardening.launch.digest import ANNOTATION
 from tests.support import bundles
 
 

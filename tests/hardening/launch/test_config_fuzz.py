@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from hardening.errors import HardeningError
 from hardening.launch import config, jsontext, leases
-from hardening.launch.filterdigest import digest
+from hardening.launch.digest import of_filter
 from tests.support import runs
 
 #: What no field wants, or only some.
@@ -43,7 +43,7 @@ def read(source: bytes) -> None:
     plan = config.read(document, "f")
     if plan.seccomp is not None:
         with suppress(TypeError):  # a number that has no canonical text
-            digest(plan.seccomp.source, b"")
+            of_filter(plan.seccomp.source, b"")
 
 
 def refused_with_a_place(source: bytes) -> None:

@@ -7,8 +7,6 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from hardening.errors import LaunchError
 from hardening.launch import container_state, main
@@ -117,14 +115,3 @@ def test_a_process_is_told_from_a_later_one_of_its_number() -> None:
     assert container_state.identify(child) is None  # a zombie
     os.waitpid(child, 0)
     assert container_state.identify(child) is None
-
-
-values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-)
-
-
-@given(values)
-def test_what_is_written_is_json(value: object) -> None:
-    assert json.loads(container_state.encode(value)) == value

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from hardening.launch.filterdigest import digest
+from hardening.launch.digest import of_filter
 from hardening.mechanism import Excess
 from hardening.spec import Fragment
 from hardening_seccomp import Seccomp, bpf
@@ -31,7 +31,9 @@ def test_the_bundle_gets_the_object_the_program_and_its_digest(tmp_path: Path) -
     program = fragment.files[FILE]
     assert isinstance(program, bytes)
     bpf.decode(program)
-    assert fragment.values[f"/annotations/{DIGEST}"].value == digest(fragment.values["/linux/seccomp"].value, program)
+    assert fragment.values[f"/annotations/{DIGEST}"].value == of_filter(
+        fragment.values["/linux/seccomp"].value, program
+    )
     found = read(fragment.values["/linux/seccomp"].value, native=NATIVE).model
     assert found == filter_of(settings(tmp_path, ALLOW_SOME), context())
     assert "stat64" not in found.rules

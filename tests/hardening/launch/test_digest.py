@@ -1,14 +1,15 @@
-"""Both halves of a filter are under one digest."""
+"""SHA-256, the canonical text, and both halves of a filter under one digest."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hardening.launch.filterdigest import canonical, digest
+from hardening.launch.digest import canonical, of_filter, sha256
 
 DATA = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
@@ -28,6 +29,11 @@ def test_what_has_no_canonical_text() -> None:
 
 
 def test_either_half_changes_the_digest() -> None:
-    stated = digest({"a": 1}, b"12345678")
-    assert stated == digest({"a": 1}, b"12345678")
-    assert len({stated, digest({"a": 2}, b"12345678"), digest({"a": 1}, b"12345679")}) == 3
+    stated = of_filter({"a": 1}, b"12345678")
+    assert stated == of_filter({"a": 1}, b"12345678")
+    assert len({stated, of_filter({"a": 2}, b"12345678"), of_filter({"a": 1}, b"12345679")}) == 3
+
+
+@given(st.binary(max_size=200))
+def test_the_interpreter_s_own_sha256_is_that_of_hashlib(data: bytes) -> None:
+    assert sha256(data) == hashlib.sha256(data).hexdigest()

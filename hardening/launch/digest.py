@@ -1,4 +1,5 @@
-"""What binds a compiled filter to the configuration that was audited: one digest over both.
+"""SHA-256, the one text that stands for JSON data, and what binds a compiled filter to the configuration that was audited:
+one digest over both.
 
 `config.json` says in ``linux.seccomp`` what a filter does, and crun and runc compile that; the native launcher loads
 ``seccomp.bpf``. The annotation holds the SHA-256 of the canonical ``linux.seccomp`` (JSON with sorted keys and without
@@ -7,10 +8,12 @@ spaces), a NUL, and the program: neither can be changed without the other.
 
 from __future__ import annotations
 
+from hardening.launch.jsontext import quote
+
 ANNOTATION = "org.hardening.seccomp.sha256"
 
 
-def digest(seccomp: object, program: bytes) -> str:
+def of_filter(seccomp: object, program: bytes) -> str:
     """The digest in hexadecimal. ``seccomp`` is JSON data without floats."""
     return sha256(canonical(seccomp) + b"\0" + program)
 
@@ -21,11 +24,8 @@ def canonical(value: object) -> bytes:
 
 
 def _text(value: object) -> str:
-    # The encoder in C, because importing `json` doubles the start of a launch.
-    from _json import encode_basestring_ascii as quoted  # type: ignore[import-not-found, unused-ignore]
-
     if isinstance(value, str):
-        return str(quoted(value))
+        return quote(value)
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, int):
@@ -33,7 +33,7 @@ def _text(value: object) -> str:
     if isinstance(value, (list, tuple)):
         return f"[{','.join(map(_text, value))}]"
     if isinstance(value, dict):
-        return "{" + ",".join(f"{quoted(key)}:{_text(value[key])}" for key in sorted(value)) + "}"
+        return "{" + ",".join(f"{quote(key)}:{_text(value[key])}" for key in sorted(value)) + "}"
     raise TypeError(f"{type(value).__name__} has no canonical text")
 
 
