@@ -9,9 +9,9 @@ import sys
 from hardening.launch.frozen import Frozen
 
 # Code on the command line is compiled at every start, so it only imports. Appended directories cannot shadow the
-# standard library. Garbage is collected once the launch begins (`guarded.settle`).
+# standard library.
 START = (
-    "import gc, sys; gc.disable(); sys.path += sys.argv.pop(1).split(':');"
+    "import sys; sys.path += sys.argv.pop(1).split(':');"
     "from hardening.launch.compiled import STAGE, use; use(STAGE);"
     "from hardening.launch.main import main; import posix; posix._exit(main())"
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import _stat as stat
-import gc
 
 from hardening.errors import EXIT_LAUNCHER, HardeningError, LaunchError
 from hardening.launch.signals import signal
@@ -41,13 +40,6 @@ def guarded(action: Callable[[], Code]) -> Code:
         code = EXIT_LAUNCHER
         complain("the launch failed: out of memory\nhint: give it more memory (ulimit -v, the cgroup's limit)")
     return code
-
-
-def settle() -> None:
-    """Have garbage collected from now on, without looking at what is there already. Up to here the starts of this stage
-    keep the collector off: what is loaded and read before a launch stays, and it would only look at that time and again."""
-    gc.freeze()
-    gc.enable()
 
 
 def open_standard_descriptors() -> None:

@@ -12,7 +12,7 @@ from hardening.errors import EXIT_LAUNCHER, HardeningError, LaunchError
 from hardening.launch import bundle, compiled, files, leases
 from hardening.launch.cleaning import Cleaning
 from hardening.launch.frozen import Frozen
-from hardening.launch.guarded import complain, guarded, settle
+from hardening.launch.guarded import complain, guarded
 from hardening.launch.recording import Records, who
 from hardening.launch.system import os
 
@@ -186,7 +186,6 @@ def _run_bundle(arguments: Arguments, watcher: Watcher | None, records: Records,
                 records=records,
                 cleaning=cleaning,
             )
-            settle()
             return external.run(loaded, other)
         compiled.load(compiled.NATIVE)
         from hardening.launch import native
@@ -199,7 +198,6 @@ def _run_bundle(arguments: Arguments, watcher: Watcher | None, records: Records,
             records=records,
             cleaning=cleaning if needs_guard else None,
         )
-        settle()
         return native.run(loaded, options)
     finally:
         cleaning.finish()

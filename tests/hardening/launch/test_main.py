@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -46,3 +47,12 @@ def test_an_error_is_one_message_without_control_characters(tmp_path: Path, capf
     error = capfd.readouterr().err
     assert "\x1b" not in error
     assert "\\x1b[31m/: cannot be opened" in error or "\\x1b[31m: cannot be opened" in error
+
+
+def test_nothing_is_collected_before_the_watch_over_the_command(tmp_path: Path) -> None:
+    """What is loaded and read before a launch stays: to look at it time and again would only take time."""
+    (tmp_path / "config.json").write_text("{}")
+    argv = stage_command(tmp_path)
+    code = argv[4].replace("posix._exit(main())", "import gc; print(main(), gc.isenabled())")
+    done = subprocess.run([*argv[:4], code, *argv[5:]], capture_output=True, text=True, check=False)
+    assert done.stdout == "125 False\n", done.stderr
