@@ -52,6 +52,12 @@ def _keep(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
     ctx.meta.setdefault(_ASKED, {})[parameter.name] = value
 
 
+def detaches(context: click.Context) -> bool:
+    """Whether the container is to run in the background."""
+    asked: dict[str, Any] = context.meta.get(_ASKED, {})
+    return bool(asked.get("detach"))
+
+
 def container(context: click.Context, engine: Runtime, record: Path, profiles: Sequence[str]) -> Container | None:
     """What is written down of the container in the directory ``record``; None for a runtime that cannot.
 

@@ -163,13 +163,8 @@ def _show(chosen: Sequence[Data], found: Found, as_json: bool, *, heading: bool 
         for record in chosen:
             print(json.dumps(record))
     elif chosen:
-        from hardening.report.table import plain
-
         table = _table(chosen, frozenset(record["id"] for record in found.records if record["event"] == "end"))
-        if heading:
-            output.show_table(table)
-        else:
-            print("\n".join(plain(table).split("\n")[1:]))
+        output.show_table(table, heading=heading)
     elif heading:
         output.note("no records")
     sys.stdout.flush()
@@ -192,7 +187,8 @@ def _table(records: Iterable[Data], ended: frozenset[str]) -> Table:
         )
         for record in records
     )
-    return Table(("time", "id", "event", "login", "user", "terminal", "result", "what"), rows, "")
+    columns = ("time", "id", "event", "login", "user", "terminal", "result", "what")
+    return Table(columns, rows, cut="what", narrow=("terminal", "login", "user"))
 
 
 def _person(number: object) -> str:

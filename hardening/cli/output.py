@@ -68,14 +68,15 @@ def note(text: str) -> str:
     return line
 
 
-def show_table(table: Table, *, to_stderr: bool = False) -> None:
-    """Write a table: drawn on a terminal, aligned text elsewhere."""
+def show_table(table: Table, *, to_stderr: bool = False, heading: bool = True) -> None:
+    """Write a table: drawn on a terminal, aligned text elsewhere. Without a ``heading`` it goes on from another."""
     stream = sys.stderr if to_stderr else sys.stdout
     if is_terminal(stream):
         from hardening.report.terminal import draw
 
-        draw(table, stream)
+        draw(table, stream, heading=heading)
     else:
         from hardening.report.table import plain
 
-        print(plain(table), file=stream)
+        text = plain(table)
+        print(text if heading else text.partition("\n")[2], file=stream)

@@ -90,6 +90,8 @@ def command(
         raise UsageError("no command", hint="write it after `--`: hardening run -- id")
     target = start.receipt_file(receipt)
     here = session(context)
+    if interactive and not dry_run and not keeping.detaches(context):
+        stack.require_keyboard(context)
     engine = here.plugins.runtime(runtime)
     composition = here.compose(stack.request(context, profiles))
     identity = places.new_id()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,6 +23,8 @@ _NAME = r"[\w*]*|\.{0,2}/\S*"
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+#: The setting that gives a command a terminal.
+TERMINAL = ("process", "terminal")
 DEFAULT_PROFILE = "default"
 _SAYS = "hardening.says"
 
@@ -184,6 +187,15 @@ def request(context: click.Context, profiles: tuple[str, ...]) -> Request:
     from hardening.cli.says import document
 
     return Request(profiles, document(context.meta.get(_SAYS, ())))
+
+
+def require_keyboard(context: click.Context) -> None:
+    """Raise `UsageError` where an option asks for a terminal of the command's own, and there is none to type it: the end of
+    a pipe would never be told to the command."""
+    asked = next((said for said in context.meta.get(_SAYS, ()) if said.path == TERMINAL and said.value is True), None)
+    if asked is not None and not os.isatty(0):
+        hint = f"standard input is no terminal: leave out {asked.place}, or -i"
+        raise UsageError("nobody can type into the command's terminal", origin=asked.place, hint=hint)
 
 
 def without_values(context: click.Context, text: str) -> str:

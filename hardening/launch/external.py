@@ -21,7 +21,7 @@ from hardening.launch.guard import Guard
 from hardening.launch.guarded import TERMINAL_USE, block_signals, stand_between
 from hardening.launch.ociprogram import Runtime, classify, enter_view
 from hardening.launch.signals import signal
-from hardening.launch.supervise import Supervisor, kill_orphans
+from hardening.launch.supervise import Supervisor, exit_code, kill_orphans
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -247,7 +247,7 @@ class _Run:
             supervisor.reap_helper()
             os.close(signals)
         self._options.records.waited(status)
-        code = supervisor.exit_code(status)
+        code = exit_code(status)
         if code != 0 and (supervisor.helper_status != 0 or classify(self._runtime.message()) != EXIT_LAUNCHER):
             # The container cannot write this log: what stands there is of the runtime, which could not execute.
             raise self._failure("start")

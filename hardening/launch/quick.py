@@ -30,7 +30,7 @@ def main(program: str) -> int | None:
 def _run(program: str, words: list[str]) -> int | None:
     environment = files.environment()
     found = plans.find(words, environment) if COMPLETING not in environment else None
-    if found is None:
+    if found is None or _would_hang(found):
         return None
     if _has_to_tidy():
         _tidy(program)
@@ -42,6 +42,15 @@ def _run(program: str, words: list[str]) -> int | None:
     if found.notes:
         os.write(2, "".join(f"{note}\n" for note in found.notes).encode("utf-8", "backslashreplace"))
     return launch(arguments, found.bundle)
+
+
+def _would_hang(found: Found) -> bool:
+    """Whether the command would get a terminal and wait for keys that nobody can type."""
+    if "--interactive" not in found.words or "--detach" in found.words or os.isatty(0):
+        return False
+    document = found.bundle.document
+    process = document.get("process") if isinstance(document, dict) else None
+    return isinstance(process, dict) and process.get("terminal") is True
 
 
 def _has_to_tidy() -> bool:

@@ -59,7 +59,7 @@ class NativeSupervisor(Supervisor):
             )
         if not self.executed:
             raise self._explain(status)
-        return self.exit_code(status)
+        return exit_code(status)
 
     def _prepare(self) -> None:
         """Do what need not wait for the process. What fails here is its end, and all else goes on as at any other end."""

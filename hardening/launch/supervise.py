@@ -63,7 +63,8 @@ class Supervisor:
         self._watched: list[int] = []
 
     def watch(self) -> int:
-        """Serve until the process ends: its wait status."""
+        """Serve until the process ends: its wait status, with the signal that it was killed for where it could not die of
+        that one."""
         gc.freeze()
         gc.enable()
         if self.watcher is not None:
@@ -195,12 +196,6 @@ class Supervisor:
         os.kill(os.getpid(), signal.SIGTSTP)
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTSTP})
 
-    def exit_code(self, status: int) -> int:
-        """The exit code for the command's wait status: its own, or 128+n for signal n."""
-        if self._ended_by and os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
-            return 128 + self._ended_by
-        return exit_code(status)
-
     def send_signal(self, number: int) -> None:
         """Send a signal to the process, if it still exists."""
         try:
@@ -289,7 +284,7 @@ class Supervisor:
         if pid == 0:
             return
         if not os.WIFSTOPPED(status):
-            self.status = status
+            self._take(status)
             return
         event, number = status >> 16, os.WSTOPSIG(status)
         if event == abi.PTRACE_EVENT_EXEC:
@@ -302,8 +297,13 @@ class Supervisor:
     def reap(self) -> None:
         """Take the status of the process, which has ended."""
         if self.status is None:
-            self.status = os.waitpid(self.pid, 0)[1]
+            self._take(os.waitpid(self.pid, 0)[1])
         self.poll.unregister(self.pidfd)
+
+    def _take(self, status: int) -> None:
+        killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+        # The status of a process that a signal ended is the number of it (wait(2)).
+        self.status = self._ended_by if killed and self._ended_by else status
 
 
 def write_all(fd: int, data: bytes) -> bool:

@@ -10,7 +10,6 @@ from typing import Any
 from hardening.containers import EXITED, Container
 from hardening.report.table import Table
 
-WIDTH = 32
 _SPANS = ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
 
 
@@ -20,7 +19,7 @@ def table(containers: Sequence[Container], now: float) -> Table:
         (
             item.id,
             item.name,
-            _cut(shlex.join(item.command)),
+            shlex.join(item.command),
             item.profiles,
             item.runtime,
             f"{age(now - item.created)} ago",
@@ -28,7 +27,8 @@ def table(containers: Sequence[Container], now: float) -> Table:
         )
         for item in containers
     )
-    return Table(("id", "name", "command", "profiles", "runtime", "started", "status"), rows)
+    columns = ("id", "name", "command", "profiles", "runtime", "started", "status")
+    return Table(columns, rows, cut="command", narrow=("runtime", "profiles", "started"))
 
 
 def status(container: Container, now: float) -> str:
@@ -71,7 +71,3 @@ def data(containers: Sequence[Container]) -> list[dict[str, Any]]:
 
 def _time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= WIDTH else text[: WIDTH - 1] + "…"

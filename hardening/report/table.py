@@ -7,11 +7,17 @@ import attrs
 
 @attrs.frozen
 class Table:
-    """Rows of cells. ``title`` stands above, and may be empty."""
+    """Rows of cells. ``title`` stands above, and may be empty.
+
+    With ``cut``, the name of a column, a row is one line also on a narrow terminal: ``narrow`` are columns that are left
+    out there, in this order, and then the cells of ``cut`` are cut. No other cell is.
+    """
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     title: str = ""
+    cut: str = ""
+    narrow: tuple[str, ...] = ()
 
 
 def clean(cell: str) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from typing import TextIO
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table as Drawn
 from rich.text import Text
@@ -27,15 +29,63 @@ _STYLES = {
 }
 
 
-def draw(table: Table, stream: TextIO) -> None:
-    """Draw a table; long cells are folded, never cut."""
-    console = Console(file=stream, highlight=False)
+#: What a column that is cut keeps at least, in cells.
+_LEAST = 12
+_GAP = 3  # cells between two columns: a space on each side of a separator
+_EDGES = 2
+
+
+def draw(table: Table, stream: TextIO, *, heading: bool = True) -> None:
+    """Draw a table. Long cells are folded, never cut, but where the table names a column for that."""
+    console = Console(file=stream, highlight=False, width=_columns(stream))
     drawn = Drawn(
-        title=clean(table.title) or None, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False
+        title=clean(table.title) or None,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD if heading else None,
+        show_header=heading,
+        padding=(0, 1) if heading else (0, _GAP - 1, 0, 1),
+        pad_edge=False,
     )
     kept = [index for index, _ in enumerate(table.columns) if any(row[index] for row in table.rows)]
-    for index in kept:
-        drawn.add_column(table.columns[index], overflow="fold")
+    if table.cut:
+        _fit(table, kept, drawn, console)
+    else:
+        for index in kept:
+            drawn.add_column(table.columns[index], overflow="fold")
     for row in table.rows:
         drawn.add_row(*(Text(clean(row[index]), style=_STYLES.get(row[index], "")) for index in kept))
     console.print(drawn)
+
+
+def _columns(stream: TextIO) -> int | None:
+    """The width of a terminal; None where it has none, or a variable says another. rich itself asks standard input first,
+    which may be another terminal."""
+    if os.environ.get("COLUMNS"):
+        return None
+    return os.get_terminal_size(stream.fileno()).columns or None
+
+
+def _fit(table: Table, kept: list[int], drawn: Drawn, console: Console) -> None:
+    """Add the columns so that each row is one line; those that find no room are taken out of ``kept``."""
+    widths = {
+        index: max(cell_len(clean(cell)) for cell in (table.columns[index], *(row[index] for row in table.rows)))
+        for index in kept
+    }
+    cut = table.columns.index(table.cut)
+    least = min(_LEAST, widths.get(cut, 0))
+
+    def taken() -> int:
+        """The width of all but the column that is cut."""
+        return sum(widths[index] for index in kept if index != cut) + _GAP * (len(kept) - 1) + _EDGES
+
+    for name in table.narrow:
+        index = table.columns.index(name)
+        if index in kept and taken() + least > console.width:
+            kept.remove(index)
+    # Where even that is too wide, the terminal folds the line, and nothing that tells one row from another is lost.
+    if cut in widths:
+        widths[cut] = min(widths[cut], max(least, console.width - taken()))
+    console.width = max(console.width, taken() + widths.get(cut, 0))
+    for index in kept:
+        drawn.add_column(table.columns[index], width=widths[index], no_wrap=True, overflow="ellipsis")

@@ -123,19 +123,23 @@ def test_a_refused_launch_has_one_record_whoever_refuses(runtime: str, caller: C
     assert len(by_command_line) == (runtime == "native")
 
 
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("runtime", RUNTIMES)
 @pytest.mark.parametrize("caller", ["root"], indirect=True)
-def test_a_signal_that_ends_a_command_is_in_its_record(runtime: str, caller: Caller) -> None:
+def test_a_signal_that_ends_a_command_is_in_its_record(runtime: str, number: signal.Signals, caller: Caller) -> None:
     if runtime == "crun" and not available("cgroup2-unified"):
         require("cgroup2-mount")
     command = ("sleep", "60")
     words = caller.argv("run", "-q", "-p", "strict", "--runtime", runtime, "--", *command)
     with subprocess.Popen(words, env=caller.environment, cwd="/") as process:
-        os.kill(runs.find(process.pid, command), signal.SIGKILL)
-        assert process.wait(20) == 137
+        inside = runs.find(process.pid, command)
+        # What ends a process by default ends process 1 of a namespace only by the help of the launch stage.
+        os.kill(inside if number == signal.SIGKILL else process.pid, number)
+        assert process.wait(20) == 128 + number
     _, end = caller.records()
-    assert (end["result"], end["signal"], end["code"]) == ("killed", signal.SIGKILL, 137)
+    assert (end["result"], end["signal"], end["code"]) == ("killed", number, 128 + number)
     assert 0 < end["seconds"] < 60
+    assert f"signal {number:d}" in caller.call("log", "--from", str(caller.file)).stdout
 
 
 def test_no_value_of_the_environment_is_recorded(caller: Caller) -> None:

@@ -40,9 +40,10 @@ def test_status(container: Container, words: str) -> None:
     assert status(container, 1220.0) == words
 
 
-def test_a_row_holds_no_more_of_a_command_than_fits() -> None:
+def test_a_row_holds_a_command_whole() -> None:
     (row,) = table([ONE], 1060.0).rows
-    assert row == ("abc", "web", "sh -c 'echo  a long line of wor…", "strict", "native", "1 minute ago", "running")
+    command = "sh -c 'echo  a long line of words; sleep 1'"
+    assert row == ("abc", "web", command, "strict", "native", "1 minute ago", "running")
 
 
 def test_json_says_no_process_of_what_has_ended() -> None:
