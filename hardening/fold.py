@@ -69,7 +69,7 @@ class Resolved:
     limit_origin: str = ""
 
 
-@attrs.frozen(repr=False)
+@attrs.frozen(eq=False, repr=False)
 class Entry:
     """What one layer contributes to one leaf."""
 

@@ -55,7 +55,7 @@ class Kind(ABC, Generic[T]):
         return value
 
 
-@attrs.frozen(repr=False)
+@attrs.frozen(eq=False, repr=False)
 class Flag(Kind[bool]):
     """A boolean of which ``strict`` is the stricter one."""
 
@@ -80,7 +80,7 @@ class Flag(Kind[bool]):
         return "true" if value else "false"
 
 
-@attrs.frozen(repr=False)
+@attrs.frozen(eq=False, repr=False)
 class Choice(Kind[str]):
     """One of several words, ``values`` from the strictest to the loosest."""
 
@@ -109,7 +109,7 @@ _SUFFIXES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 _SIZE = re.compile(r"([0-9]{1,19})\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
 
 
-@attrs.frozen(repr=False)
+@attrs.frozen(eq=False, repr=False)
 class Ceiling(Kind[int]):
     """A number of which the smaller is the stricter; ``size`` also takes ``"64M"`` (binary multiples)."""
 
@@ -158,7 +158,7 @@ def show_size(value: int) -> str:
     return str(value)
 
 
-@attrs.frozen(repr=False)
+@attrs.frozen(eq=False, repr=False)
 class Neutral(Kind[T]):
     """A value without an order that matters to security, such as a host name."""
 
@@ -183,7 +183,7 @@ class Neutral(Kind[T]):
         return self.examples
 
 
-@attrs.frozen(repr=False)
+@attrs.frozen(eq=False, repr=False)
 class Exact(Kind[T]):
     """A value that can only be equal or incomparable, such as a path: any change of it counts as a loosening.
 

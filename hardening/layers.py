@@ -60,7 +60,7 @@ class Folder:
     owner: str
 
 
-@attrs.frozen(repr=False)
+@attrs.frozen(eq=False, repr=False)
 class Found:
     """A profile on the search path; ``shadows`` are the files of the same name that come later."""
 
@@ -70,7 +70,7 @@ class Found:
     shadows: tuple[Path, ...]
 
 
-@attrs.frozen(repr=False)
+@attrs.frozen(eq=False, repr=False)
 class SearchPath:
     """The folders for profiles, in order: the first that has a name supplies it."""
 

@@ -27,7 +27,7 @@ S = TypeVar("S")
 P = TypeVar("P")
 
 
-@attrs.frozen(repr=False)
+@attrs.frozen(eq=False, repr=False)
 class Reading:
     """What a mechanism may look at while it reads a layer: the host, and the composed settings of the mechanisms that
     it names in ``after``, by their settings class. It may write to ``noted``, what it found in the layers and wants to be
@@ -44,7 +44,7 @@ class Reading:
         return found if isinstance(found, kind) else None
 
 
-@attrs.frozen(repr=False)
+@attrs.frozen(eq=False, repr=False)
 class Context:
     """What a mechanism may look at once everything is composed.
 
@@ -95,7 +95,7 @@ class Excess:
     leaf: str
 
 
-@attrs.frozen(repr=False)
+@attrs.frozen(eq=False, repr=False)
 class Check:
     """One line of a receipt: what was composed, what the kernel reports, and whether the kernel enforces it."""
 
@@ -105,7 +105,7 @@ class Check:
     holds: bool
 
 
-@attrs.frozen(repr=False)
+@attrs.frozen(eq=False, repr=False)
 class Option:
     """A command-line option that is a say: each use says ``key`` (dotted, below the mechanism's table).
 

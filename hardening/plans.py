@@ -48,7 +48,7 @@ _LOCK = "lock"
 _NO_DATA = (".py", ".pyc", ".pyi", ".so", "py.typed")
 
 
-@attrs.frozen(repr=False)
+@attrs.frozen(eq=False, repr=False)
 class Slot:
     """A slot that this process holds: its directory, and the descriptor with the lock."""
 
@@ -61,7 +61,7 @@ class Slot:
         return self.path / plans.BUNDLE
 
 
-@attrs.frozen(repr=False)
+@attrs.frozen(eq=False, repr=False)
 class Basis:
     """What decided a composition: ``seen`` are the texts of its looks, ``until`` is the last day on which it counts,
     ``unknown`` says what no look can tell, and then nothing is stored."""
@@ -71,7 +71,7 @@ class Basis:
     unknown: tuple[str, ...]
 
 
-@attrs.frozen(repr=False)
+@attrs.frozen(eq=False, repr=False)
 class Start:
     """The command of the launch stage as a plan keeps it: its arguments before the bundle, and where it imports from."""
 
@@ -336,7 +336,7 @@ def _locked(base: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-@attrs.frozen(repr=False)
+@attrs.frozen(eq=False, repr=False)
 class Stored:
     """A slot on disk. ``used`` is when it was used last (nanoseconds since the epoch), ``running`` whether it is in use."""
 

@@ -38,7 +38,7 @@ _ORDERING = ("wrapper", "hookwrapper", "tryfirst", "trylast", "optionalhook")
 _UNINSTALL = "uninstall one of them"
 
 
-@attrs.frozen(repr=False)
+@attrs.frozen(eq=False, repr=False)
 class Plugin:
     """A loaded plugin: ``name`` is its entry point's, ``distribution`` and ``version`` say where it comes from."""
 

@@ -57,7 +57,7 @@ class Candidate:
         return document
 
 
-@attrs.frozen(repr=False)
+@attrs.frozen(eq=False, repr=False)
 class LaunchRequest:
     """How a bundle is to be launched. ``container_id`` names it; ``remove`` deletes the bundle afterwards; ``receipt``
     is a file to write the kernel's report to; ``sha256`` is the digest of the ``config.json`` that was admitted, and the

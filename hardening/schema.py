@@ -45,7 +45,7 @@ class Say:
     at_most: bool = False
 
 
-@attrs.frozen(repr=False)
+@attrs.frozen(eq=False, repr=False)
 class Scalar(Generic[T]):
     """A setting that is one value. ``default`` is the strict one; ``lenient`` says why, where stricter values exist."""
 
@@ -56,7 +56,7 @@ class Scalar(Generic[T]):
     lenient: str = ""
 
 
-@attrs.frozen(repr=False)
+@attrs.frozen(eq=False, repr=False)
 class Family(Generic[T]):
     """A setting that maps members to values.
 
@@ -136,7 +136,7 @@ REQUIREMENT = Scalar(
 )
 
 
-@attrs.frozen(repr=False)
+@attrs.frozen(eq=False, repr=False)
 class Schema:
     """The settings of one mechanism: ``fields`` maps attribute names of its settings class to settings."""
 

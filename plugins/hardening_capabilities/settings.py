@@ -37,7 +37,7 @@ def _read_item(node: Node) -> tuple[str, bool]:
     return read_capability(node), True
 
 
-@attrs.frozen(repr=False)
+@attrs.frozen(eq=False, repr=False)
 class Held(Flag):
     """Whether a capability is held."""
 

@@ -92,7 +92,7 @@ def _refuse_overlap(node: Node, ranges: list[IdRange]) -> None:
                 raise node.error(f"{first} and {second} overlap")
 
 
-@attrs.frozen(repr=False)
+@attrs.frozen(eq=False, repr=False)
 class IdMap(Exact[tuple[IdRange, ...]]):
     """Explicit id maps: equal or incomparable."""
 
@@ -106,7 +106,7 @@ class IdMap(Exact[tuple[IdRange, ...]]):
 _LOOSENESS = {"auto": 0, "one-id": 0, "keep-id": 1, "root": 2}
 
 
-@attrs.frozen(repr=False)
+@attrs.frozen(eq=False, repr=False)
 class IdMapping(Choice):
     """The ways of `id_map`: ``auto`` and ``one-id`` cannot be compared. For root, one id means host root's own; for
     others, the fewer ids of ``one-id`` come with supplementary groups that cannot be dropped (user_namespaces(7),

@@ -84,7 +84,7 @@ class Root:
         return self.path == "/"
 
 
-@attrs.frozen(repr=False)
+@attrs.frozen(eq=False, repr=False)
 class RootKind(Kind[Root]):
     """The root directory: equal or incomparable. Neither the host's files nor those of any directory are a part of the
     others' in a way that a reviewer of one could vouch for the other."""

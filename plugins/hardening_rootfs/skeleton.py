@@ -29,7 +29,7 @@ class Target:
     origin: Origin | None = None
 
 
-@attrs.frozen(repr=False)
+@attrs.frozen(eq=False, repr=False)
 class Skeleton:
     """``files`` by path in the root; ``binds`` are the paths to be mounted from the real root, ``opened`` the directories of
     it that were looked into."""

@@ -20,7 +20,7 @@ from hardening_rootfs.settings import RootfsSettings
 from hardening_rootfs.skeleton import Skeleton, Target
 
 
-@attrs.frozen(repr=False)
+@attrs.frozen(eq=False, repr=False)
 class Planned:
     """A mount, the leaves that decided it, and the mount point that it needs."""
 

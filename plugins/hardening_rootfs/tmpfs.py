@@ -44,7 +44,7 @@ class Tmpfs:
         return max(1024, self.size // 1024)
 
 
-@attrs.frozen(repr=False)
+@attrs.frozen(eq=False, repr=False)
 class TmpfsKind(Kind[Tmpfs | None]):
     """None (no tmpfs) is the strictest; a smaller one with fewer rights is stricter than a larger one with more."""
 

@@ -64,7 +64,7 @@ class Volume:
 _BOOLEANS = ("writable", *_RIGHTS, "recursive", "idmap")
 
 
-@attrs.frozen(repr=False)
+@attrs.frozen(eq=False, repr=False)
 class VolumeKind(Kind[Volume | None]):
     """None (no volume) < read-only < writable; fewer rights are stricter; another source cannot be compared."""
 

@@ -26,7 +26,7 @@ Loaded = None | str | int | Word
 Stretches = int
 
 
-@attrs.frozen(repr=False)
+@attrs.frozen(eq=False, repr=False)
 class Reader:
     """A program, and where the stretches of numbers and of architectures begin that it tells apart."""
 

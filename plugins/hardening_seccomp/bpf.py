@@ -54,7 +54,7 @@ class Instruction:
 Program = tuple[Instruction, ...]
 
 
-@attrs.frozen(repr=False)
+@attrs.frozen(eq=False, repr=False)
 class Result:
     """What a program answered, and how many instructions it took."""
 

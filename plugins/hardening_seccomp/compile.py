@@ -28,7 +28,7 @@ from hardening_seccomp.spans import KILLED, WIDE, X32_BIT, Span, overlaps, wante
 _MANY = 1024  # numbers of one span whose names are told
 
 
-@attrs.frozen(repr=False)
+@attrs.frozen(eq=False, repr=False)
 class Compiled:
     """``program`` is what the native launcher installs; ``flattened`` names system calls that became stricter."""
 

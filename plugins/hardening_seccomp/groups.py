@@ -19,7 +19,7 @@ PREFIX = "@"
 STRICT = "@strict"
 
 
-@attrs.frozen(repr=False)
+@attrs.frozen(eq=False, repr=False)
 class Guard:
     """What groups allow of one system call, and why not all of it."""
 
@@ -27,7 +27,7 @@ class Guard:
     why: str
 
 
-@attrs.frozen(repr=False)
+@attrs.frozen(eq=False, repr=False)
 class Groups:
     """``members`` maps ``@name`` to its system calls, other groups resolved; ``meanings`` to a line of explanation.
     ``special_guards`` are those of one kind of machine, by system call and machine."""

@@ -22,7 +22,7 @@ SECONDS = 1
 _ORDERING = frozenset({"SCMP_CMP_LT", "SCMP_CMP_LE", "SCMP_CMP_GE", "SCMP_CMP_GT"})
 
 
-@attrs.frozen(repr=False)
+@attrs.frozen(eq=False, repr=False)
 class Programs:
     """Both programs that libseccomp makes of one object: as a binary tree, and as a chain, its default."""
 

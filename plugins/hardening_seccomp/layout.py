@@ -37,7 +37,7 @@ def laid_out(wanted: Mapping[int, Sequence[Span]]) -> bytes | None:
     return bpf.encode(program) if len(program) <= bpf.MAX_INSTRUCTIONS else None
 
 
-@attrs.frozen(repr=False)
+@attrs.frozen(eq=False, repr=False)
 class _Writer:
     """Writes a program from its end: an instruction is known by how many follow it, and jumps only go to those."""
 

@@ -123,7 +123,7 @@ class Libseccomp:
             self._lib.seccomp_release(context)
 
 
-@attrs.frozen(repr=False)
+@attrs.frozen(eq=False, repr=False)
 class Builder:
     """A filter under construction (seccomp_init(3))."""
 

@@ -72,7 +72,7 @@ ARCHITECTURES = (
 _MACHINES = {"i386": "x86", "i486": "x86", "i586": "x86", "i686": "x86", "armv7l": "arm", "armv6l": "arm"}
 
 
-@attrs.frozen(repr=False)
+@attrs.frozen(eq=False, repr=False)
 class Emission:
     """An OCI object, and the system calls whose rule was too long for it and became its strictest action."""
 
@@ -149,7 +149,7 @@ def _argument(comparison: Comparison) -> dict[str, Any]:
     return {"index": comparison.index, "value": comparison.value, "op": name}
 
 
-@attrs.frozen(repr=False)
+@attrs.frozen(eq=False, repr=False)
 class Reading:
     """A filter read from an OCI object. ``ambiguous`` names system calls with overlapping entries of different actions:
     runtimes disagree about those, the model holds the strictest. ``pretended`` holds the JSON pointer and the names of

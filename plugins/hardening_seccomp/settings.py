@@ -122,7 +122,7 @@ def _dump_comparison(item: Comparison) -> dict[str, object]:
     return {"index": item.index, "op": item.op.value, "width": item.width, **shown}
 
 
-@attrs.frozen(repr=False)
+@attrs.frozen(eq=False, repr=False)
 class RuleKind(Kind[Rule]):
     """What a filter answers to one system call, for every argument vector.
 
@@ -197,7 +197,7 @@ class StrictDefaults(Mapping[str, Rule]):
         return len(self._rules)
 
 
-@attrs.frozen(repr=False)
+@attrs.frozen(eq=False, repr=False)
 class Switch(Neutral[bool]):
     """A boolean without an order that matters to security."""
 

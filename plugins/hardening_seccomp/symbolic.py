@@ -31,7 +31,7 @@ class Word:
 State = tuple[int, int | Word | None]
 
 
-@attrs.frozen(repr=False)
+@attrs.frozen(eq=False, repr=False)
 class Split:
     """A test of an argument, and the states after it."""
 

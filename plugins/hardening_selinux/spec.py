@@ -16,7 +16,7 @@ from hardening.mechanism import Context, Excess
 from hardening.spec import Fragment, lookup
 from hardening_rootfs.settings import RootfsSettings
 from hardening_rootfs.volumes import Volume
-from hardening_selinux import contexts, mcs
+from hardening_selinux import contexts
 from hardening_selinux.host import SelinuxFacts, file_label, process_label
 from hardening_selinux.labels import CATEGORIES, Label, Level, Point
 from hardening_selinux.relabel import relabel, require_own_place
@@ -107,6 +107,8 @@ def _level(
         return None
     if settings.level != AUTO:
         return Level.parse(settings.level)
+    from hardening_selinux import mcs  # only hosts with SELinux need it
+
     sensitivity = label.level.low.sensitivity if label.level is not None else 0
     categories = _categories(facts)
     if context.bundle is None:
