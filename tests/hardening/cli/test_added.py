@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -42,12 +43,14 @@ def distribution(folder: Path, name: str, *entries: str, module: str = MODULE) -
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, "acme", raising=False)
     profile(tmp_path, "default", "[box]\nsize = 5\n")
-    return tmp_path
+    yield tmp_path
+    # Code that is younger than this process would keep the tests of stored plans from storing any.
+    sys.modules.pop("acme", None)
 
 
 def test_it_is_listed_without_being_imported_and_runs_with_its_exit_code(
