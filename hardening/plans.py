@@ -73,7 +73,8 @@ class Basis:
 
 @attrs.frozen(eq=False, repr=False)
 class Start:
-    """The command of the launch stage as a plan keeps it: its arguments before the bundle, and where it imports from."""
+    """The command of the launch stage: its arguments before the bundle, which a plan keeps, and where it imports from, which
+    no plan may say."""
 
     words: tuple[str, ...]
     path: tuple[str, ...]
@@ -272,7 +273,6 @@ def store(
                 "until": basis.until,
                 "notes": list(notes),
                 "words": list(start.words),
-                "path": list(start.path),
                 "bundle": "",
                 "config": sha256(spec.config),
                 "files": files,
@@ -293,7 +293,6 @@ def store_verdict(words: Sequence[str], basis: Basis, start: Start, place: Path,
         "until": basis.until,
         "notes": [],
         "words": list(start.words),
-        "path": list(start.path),
         "bundle": str(place),
         "config": digest,
     }

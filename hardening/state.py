@@ -68,6 +68,13 @@ def location() -> Path:
     return Path(places.state(os.environ, os.geteuid()))
 
 
+def private() -> tuple[str, ...]:
+    """Where the state and the records of the caller are or would be: what lies there is believed later, so no command may
+    write to it, or read what it tells of others."""
+    found = {Path(os.path.abspath(path)) for path in (str(location()), *places.of_records(os.environ))}
+    return tuple(sorted(str(path) for path in found if found.isdisjoint(path.parents)))
+
+
 def _unusable(path: Path, reason: str) -> LaunchError:
     return LaunchError(
         f"cannot use the state directory: {reason}",

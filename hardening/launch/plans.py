@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 FILE = "plan.json"
 BUNDLE = "bundle"
 #: Changed by every change of what is stored and how it is read.
-FORMAT = 1
+FORMAT = 2
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -40,7 +40,6 @@ class Found(Frozen):
     bundle: Bundle
     words: tuple[str, ...]
     notes: tuple[str, ...]
-    path: tuple[str, ...]
     lock: int
 
 
@@ -141,7 +140,6 @@ def _hold(slot: int, path: str) -> Found | None:
                     bundle=bundles.load(place, plan["config"]),
                     words=tuple(map(str, plan["words"])),
                     notes=tuple(map(str, plan["notes"])),
-                    path=tuple(map(str, plan["path"])),
                     lock=-1 if plan["bundle"] else slot,
                 )
     except (LaunchError, KeyError, TypeError, AttributeError, ValueError):

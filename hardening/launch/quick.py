@@ -3,6 +3,9 @@ else is left to the whole program.
 
 It runs without `site` and imports what the launch stage imports. Whatever is not as expected is no error here: the whole
 program finds it again, and has the words for it.
+
+A plan has no say in what is not the container's: it names neither a place to import from nor a program of its own, and no
+bundle but the slot's or one that was typed.
 """
 
 from __future__ import annotations
@@ -15,10 +18,19 @@ from hardening.launch.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hardening.launch.bundle import Bundle
+    from hardening.launch.main import Arguments
     from hardening.launch.plans import Found
 
 #: A shell that asks how to complete a line gets its answer from the whole program.
 COMPLETING = "_HARDENING_COMPLETE"
+#: The arguments of the launch stage that a plan may have: flags, and options with a value.
+FLAGS = ("--stdin", "--detach", "--auto-remove")
+OPTIONS = ("--id", "--sha256", "--record", "--name", "--profiles", "--log-size", "--runtime-command", "--state")
+#: Where runtimes lie, as the plugin of crun and runc has it.
+PROGRAMS = ("/usr/local/bin", "/usr/local/sbin", "/usr/bin", "/usr/sbin", "/bin", "/sbin")
 
 
 def main(program: str) -> int | None:
@@ -30,15 +42,16 @@ def main(program: str) -> int | None:
 def _run(program: str, words: list[str]) -> int | None:
     environment = files.environment()
     found = plans.find(words, environment) if COMPLETING not in environment else None
-    if found is None or _would_hang(found):
+    if found is None:
+        return None
+    stage = None if _would_hang(found) else _stage(program, _arguments(found, words, environment))
+    if stage is None:
+        if found.lock >= 0:
+            os.close(found.lock)
         return None
     if _has_to_tidy():
         _tidy(program)
-    sys.path += [place for place in found.path if place not in sys.path]
-    compiled.load(compiled.STAGE)
-    from hardening.launch.main import launch, parse
-
-    arguments = parse([*_named(found), found.bundle.directory])
+    launch, arguments = stage
     if found.notes:
         os.write(2, "".join(f"{note}\n" for note in found.notes).encode("utf-8", "backslashreplace"))
     return launch(arguments, found.bundle)
@@ -51,6 +64,23 @@ def _would_hang(found: Found) -> bool:
     document = found.bundle.document
     process = document.get("process") if isinstance(document, dict) else None
     return isinstance(process, dict) and process.get("terminal") is True
+
+
+def _stage(program: str, words: list[str] | None) -> tuple[Callable[[Arguments, Bundle], int], Arguments] | None:
+    """The launch stage and its arguments. None without words, and where the environment of ``program`` does not have what
+    the stage imports; then nothing has changed."""
+    if words is None:
+        return None
+    library = f"{files.parent(program)}/../lib/python{sys.version_info[0]}.{sys.version_info[1]}"
+    before = len(sys.path)
+    sys.path += (f"{library}/site-packages", f"{library}/dist-packages")
+    try:
+        compiled.load(compiled.STAGE)
+        from hardening.launch.main import launch, parse
+    except ImportError:
+        del sys.path[before:]
+        return None
+    return launch, parse(words)
 
 
 def _has_to_tidy() -> bool:
@@ -70,15 +100,43 @@ def _tidy(program: str) -> None:
     os.waitpid(pid, 0)
 
 
-def _named(found: Found) -> list[str]:
-    """The arguments of the launch stage, with a name for this launch that no other one has."""
-    words = list(found.words)
+def _arguments(found: Found, typed: list[str], environment: dict[str, str]) -> list[str] | None:
+    """The arguments of the launch stage, with a name for this launch that no other one has, and places of this caller's;
+    None where a plan asks for what was not typed."""
+    state = places.state(environment, os.geteuid())
     identity = places.new_id()
-    for option, value in (("--id", identity), ("--record", f"{files.parent(_value(words, '--record'))}/{identity}")):
-        if option in words:
-            words[words.index(option) + 1] = value
-    return words
+    ours = {
+        "--id": identity,
+        "--record": f"{state}/{places.CONTAINERS}/{identity}",
+        "--state": f"{state}/{places.RUNTIMES}",
+    }
+    words: list[str] = []
+    rest = list(found.words)
+    while rest:
+        option = rest.pop(0)
+        words.append(option)
+        if option in FLAGS:
+            continue
+        if option not in OPTIONS or not rest:
+            return None
+        value = rest.pop(0)
+        if option == "--runtime-command" and not _is_typed(value, typed):
+            return None
+        if option == "--name" and value not in typed and f"--name={value}" not in typed:
+            return None
+        words.append(ours.get(option, value))
+    bundle = found.bundle.directory
+    if found.lock < 0 and not any(files.absolute(word) == bundle for word in typed[1:]):
+        return None
+    return [*words, bundle]
 
 
-def _value(words: list[str], option: str) -> str:
-    return words[words.index(option) + 1] if option in words else ""
+def _is_typed(program: str, typed: list[str]) -> bool:
+    """Whether another runtime is one of the system's, and the one that was asked for."""
+    name = files.base(program)
+    if files.parent(program) not in PROGRAMS:
+        return False
+    return any(
+        word == f"--runtime={name}" or (word == name and typed[index - 1] == "--runtime")
+        for index, word in enumerate(typed)
+    )

@@ -98,3 +98,23 @@ def hiding(root: str, secrets: Iterable[str], private: Iterable[str]) -> str | N
             if real == name or (is_below(real, name) and not any(is_below(real, path) for path in allowed)):
                 return secret
     return None
+
+
+def meeting(path: str, own: Iterable[str], *, writable: bool) -> str | None:
+    """The directory of ``own``, which need not be there yet, that a path is or lies in, or that lies in a ``writable`` one;
+    None where they are apart."""
+    real, mounts = os.path.realpath(path), aliases.mounted()
+    for place in own:
+        for name in _future_names(place, mounts):
+            if real == name or is_below(real, name) or (writable and is_below(name, real)):
+                return place
+    return None
+
+
+def _future_names(path: str, mounts: Iterable[aliases.Mounted]) -> Iterable[str]:
+    """All names of a path, by those of what is there of it already."""
+    existing = real = os.path.realpath(path)
+    while not os.path.lexists(existing):
+        existing = os.path.dirname(existing)
+    below = os.path.relpath(real, existing)
+    return [os.path.normpath(os.path.join(name, below)) for name in aliases.names(existing, mounts)]

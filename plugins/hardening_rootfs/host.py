@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import stat
 from collections.abc import Iterable, Iterator
 
 import attrs
 
+from hardening import state
 from hardening.errors import ProfileError
 from hardening.host import Host
 from hardening.mechanism import Context, Shortfall
@@ -26,17 +28,19 @@ MOUNT_SETATTR = (5, 12)
 
 @attrs.frozen(repr=False)
 class RootfsFacts:
-    """``private`` are the caller's home and XDG directories; ``unified`` says whether the host has the cgroup tree of
-    cgroups(7) version 2 alone. Beside trees of version 1, runc leaves the top of the container's writable."""
+    """``private`` are the caller's home and XDG directories, ``own`` those of this program's state and records; ``unified``
+    says whether the host has the cgroup tree of cgroups(7) version 2 alone. Beside trees of version 1, runc leaves the top
+    of the container's writable."""
 
     private: tuple[str, ...]
     unified: bool = True
+    own: tuple[str, ...] = ()
 
 
 def probe(host: Host) -> RootfsFacts:
     """Look at the caller's environment and the host's cgroups."""
     unified = os.path.exists("/sys/fs/cgroup/cgroup.controllers")
-    return RootfsFacts(hidden.private_directories(os.environ.items()), unified)
+    return RootfsFacts(hidden.private_directories(os.environ.items()), unified, state.private())
 
 
 @attrs.frozen(repr=False)
@@ -84,6 +88,7 @@ def check(settings: RootfsSettings, context: Context) -> Iterable[Shortfall]:
     """What this host cannot enforce; raises `ProfileError` for a root, volume or device that is not there, and where the
     command has no mount namespace of its own."""
     require(settings)
+    require_apart(settings, context)
     require_shown(settings, context)
     around, kernel = Surroundings.of(context), context.host.kernel
     if not around.mount:
@@ -168,8 +173,9 @@ def require_root(root: Root) -> None:
 
 
 def secrets(settings: RootfsSettings, context: Context) -> tuple[str, ...]:
-    """The paths of the host that are to be hidden and that there are."""
-    return hidden.expand(settings.hidden_paths.having(True), context.host.of(RootfsFacts).private)
+    """The paths of the host that are to be hidden and that there are; those of this program always are."""
+    facts = context.host.of(RootfsFacts)
+    return hidden.expand((*settings.hidden_paths.having(True), *map(glob.escape, facts.own)), facts.private)
 
 
 def require_shown(settings: RootfsSettings, context: Context) -> None:
@@ -183,6 +189,23 @@ def require_shown(settings: RootfsSettings, context: Context) -> None:
             origin=settings.path.origin,
             hint="keep roots in /var/lib/machines, /srv or a directory of your own home",
         )
+
+
+def require_apart(settings: RootfsSettings, context: Context) -> None:
+    """Raise `ProfileError` for a root or volume that is, or lies in, a directory of this program's state or records; and for
+    one that holds such a directory, if the command could write to it. Read-only ones do not show it."""
+    own = context.host.of(RootfsFacts).own
+    shown = [(volume.source, volume.writable, "volumes", volume.origin) for volume in settings.mounted_volumes()]
+    if not settings.path.is_host:
+        shown.append((settings.path.path, not settings.read_only, "path", settings.path.origin))
+    for path, writable, name, origin in shown:
+        found = hidden.meeting(path, own, writable=writable)
+        if found is not None:
+            raise ProfileError(
+                f"rootfs.{name}: {path} and {found} must lie apart: hardening believes what it keeps there",
+                origin=origin,
+                hint="name the directories below it that the command needs, or set HARDENING_STATE to another place",
+            )
 
 
 def _require_volume(volume: Volume) -> None:

@@ -20,7 +20,9 @@ from hardening_rootfs.spec import Planned
 def inputs(settings: RootfsSettings, context: Context) -> Inputs:
     """Everything that decides the mounts and the skeleton. A skeleton that the command can write to is made anew for each
     run."""
-    yield from look.environment(*hidden.VARIABLES)
+    yield from look.environment(*hidden.VARIABLES, "HARDENING_STATE")
+    for path in context.host.of(RootfsFacts).own:
+        yield from look.way(path)
     yield from look.way("/sys/fs/cgroup/cgroup.controllers")
     yield from _secrets(settings, context.host.of(RootfsFacts).private)
     yield from _shown(settings)

@@ -14,7 +14,7 @@ from hardening.schema import Members
 from hardening.spec import Directory, Fragment
 from hardening_namespaces.spec import to_oci
 from hardening_rootfs import hidden, mounts, skeleton
-from hardening_rootfs.host import Surroundings, require, require_shown, secrets, volume_maps
+from hardening_rootfs.host import RootfsFacts, Surroundings, require, require_apart, require_shown, secrets, volume_maps
 from hardening_rootfs.paths import is_below, on_host, resolve
 from hardening_rootfs.settings import RootfsSettings
 from hardening_rootfs.skeleton import Skeleton, Target
@@ -32,6 +32,7 @@ class Planned:
 def contribute(settings: RootfsSettings, context: Context, fragment: Fragment) -> None:
     """Root, mounts, masked and read-only paths, propagation. Raises `ProfileError` for what cannot be mounted."""
     require(settings)
+    require_apart(settings, context)
     require_shown(settings, context)
     around = Surroundings.of(context)
     root = settings.path.path
@@ -40,7 +41,7 @@ def contribute(settings: RootfsSettings, context: Context, fragment: Fragment) -
         fragment.item("/mounts", item.target.path, _enforceable(item.mount, context), *item.leaves)
     secret = shown_secrets(settings, context)
     _root(settings, planned, secret, context, fragment)
-    masked = {*expand(root, settings.masked_paths), *_masks(settings, secret, planned)}
+    masked = {*expand(root, settings.masked_paths), *_masks(settings, secret, planned), *_inside(settings, context)}
     if settings.sys != "none" and not around.own_sys:
         masked |= set(mounts.HOST_SYS)
     fragment.put("/linux/maskedPaths", sorted(masked), "rootfs.masked_paths", "rootfs.hidden_paths")
@@ -217,6 +218,14 @@ def _masks(settings: RootfsSettings, secret: Iterable[str], planned: dict[str, P
         top = path.count("/") == 1 and os.path.isdir(on_host(settings.path.path, path))
         if not (replaced or covered or volatile or top):
             yield path
+
+
+def _inside(settings: RootfsSettings, context: Context) -> Iterable[str]:
+    """Where read-only volumes would show what this program keeps."""
+    own = hidden.expand(map(glob.escape, context.host.of(RootfsFacts).own), ())
+    for volume in settings.mounted_volumes() if own else ():
+        for place in hidden.seen_in(volume.source, own):
+            yield os.path.normpath(f"{volume.target}/{place}")
 
 
 def expand(root: str, members: Members[bool]) -> set[str]:

@@ -626,6 +626,80 @@ def test_what_was_tampered_with_is_composed_again_and_taken_away(place: Place) -
     assert place.plans() == after
 
 
+def _rewrite(here: Place, changes: dict[str, object]) -> None:
+    """Change a plan as one could who can write to the state directory, digest and all."""
+    (plan,) = here.plans()
+    text = json.dumps({**here.read(), **changes}).encode()
+    plan.write_bytes(sha256(text).encode() + b"\n" + text)
+
+
+def test_a_plan_does_not_say_where_code_is_imported_from(place: Place) -> None:
+    line = ("run", "-q", "-p", "strict", "--", "echo", "good")
+    assert place.type(*line).stdout == "good\n"
+    planted = place.folder / "planted"
+    planted.mkdir()
+    (planted / "_cffi_backend.py").write_text("import os\nos.write(1, b'planted')\nos._exit(0)\n")
+    _rewrite(place, {"path": [str(planted)]})
+    assert place.finds(*line)
+    assert place.type(*line).stdout == "good\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--runtime-command", "{}/planted", "--state", "/tmp", "--id", "x"],
+        ["--runtime-command", "/bin/sh", "--state", "/tmp", "--id", "x"],
+        ["--remove"],
+        ["--receipt", "{}/receipt"],
+        ["--name", "../../other", "--record", "/x"],
+        ["--unknown"],
+        ["--id"],
+    ],
+)
+def test_a_plan_asks_for_nothing_that_was_not_typed(place: Place, words: list[str]) -> None:
+    line = ("run", "-q", "-p", "strict", "--", "echo", "good")
+    assert place.type(*line).stdout == "good\n"
+    bundle = place.bundle()
+    planted = place.folder / "planted"
+    planted.write_text("#!/bin/sh\necho planted\n")
+    planted.chmod(0o755)
+    _rewrite(place, {"words": [word.format(place.folder) for word in words]})
+    assert place.finds(*line)
+    done = place.type(*line)
+    assert (done.returncode, done.stdout) == (0, "good\n"), done.stderr
+    assert bundle.exists()
+    assert not (place.folder / "receipt").exists()
+
+
+def test_a_plan_names_no_bundle_that_was_not_typed(place: Place) -> None:
+    line = ("run", "-q", "-p", "strict", "--", "echo", "good")
+    assert place.type("compose", "-p", "strict", "-o", "other", "--", "echo", "evil").returncode == 0
+    assert place.type(*line).stdout == "good\n"
+    config = sha256((place.folder / "other/config.json").read_bytes())
+    _rewrite(place, {"bundle": str(place.folder / "other"), "config": config})
+    assert place.type(*line).stdout == "good\n"
+
+
+@pytest.mark.parametrize("words", [("-v", "{}:/work"), ("-v", "{}/state/plans:/work:ro"), ("--rootfs", "{}/state")])
+def test_no_command_is_shown_what_is_believed_later(place: Place, words: tuple[str, ...]) -> None:
+    words = tuple(word.format(place.folder) for word in words)
+    assert place.type("run", "-q", "-p", "strict", "--", "true").returncode == 0
+    done = place.type("run", "-p", "default", *words, "--", "ls", "/work")
+    assert done.returncode == 2, done.stdout
+    assert "must lie apart" in done.stderr
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_what_is_believed_later_is_empty_in_a_read_only_volume_and_the_hosts_root(place: Place, again: bool) -> None:
+    (place.folder / "data").mkdir()
+    line = ("run", "-q", "-p", "default", "-v", f"{place.folder}:/work:ro", "--")
+    for _ in range(1 + again):
+        done = place.type(*line, "sh", "-c", "ls /work; echo; ls /work/state")
+        assert (done.returncode, done.stdout) == (0, "data\nstate\n\n"), done.stderr
+    done = place.type("run", "-q", "-p", "default", "--", "ls", "-A", str(place.state))
+    assert done.stdout == ""
+
+
 # --- at once, killed, no space ----------------------------------------------------------------------------------------
 
 
