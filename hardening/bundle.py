@@ -17,14 +17,19 @@ from hardening.errors import HardeningError, LaunchError
 from hardening.launch.jsontext import MAX_BYTES
 from hardening.spec import CONFIG, Directory, File, Spec, Symlink
 
+#: Of the files beside the root: for everybody, and in the state directory, for the caller alone: they hold the words and
+#: the variables of a command.
+_OPEN, _PRIVATE = 0o644, 0o600
 
-def write(spec: Spec, path: Path) -> None:
-    """Write the bundle ``path``, which must not exist or be an empty directory. Raises `LaunchError`."""
+
+def write(spec: Spec, path: Path, *, private: bool = False) -> None:
+    """Write the bundle ``path``, which must not exist or be an empty directory; only the caller can read the files
+    beside the root of a ``private`` one. Raises `LaunchError`."""
     partial = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
     try:
         partial.mkdir()
         try:
-            _fill(spec, partial)
+            _fill(spec, partial, _PRIVATE if private else _OPEN)
             # rename(2) replaces an empty directory and refuses any other.
             partial.rename(path)
         except OSError:
@@ -35,18 +40,18 @@ def write(spec: Spec, path: Path) -> None:
 
 
 def fill(spec: Spec, path: Path) -> None:
-    """Write the bundle into ``path``, an empty directory that nobody else looks at yet. Raises `LaunchError`."""
+    """Write the private bundle into ``path``, an empty directory that nobody else looks at yet. Raises `LaunchError`."""
     try:
-        _fill(spec, path)
+        _fill(spec, path, _PRIVATE)
     except OSError as error:
         raise _not_written(path, error) from None
 
 
-def _fill(spec: Spec, path: Path) -> None:
+def _fill(spec: Spec, path: Path, mode: int) -> None:
     path.chmod(0o711)
     for name, content in spec.files.items():
-        _write_file(path / name, content)
-    _write_file(path / CONFIG, spec.config)
+        _write_file(path / name, content, _OPEN if "/" in name else mode)
+    _write_file(path / CONFIG, spec.config, mode)
 
 
 def _not_written(path: Path, error: OSError) -> LaunchError:
@@ -57,8 +62,9 @@ def _not_written(path: Path, error: OSError) -> LaunchError:
     )
 
 
-def _write_file(path: Path, content: File) -> None:
-    """Make one file with its exact mode: the caller's umask must not lock out a container's mapped ids."""
+def _write_file(path: Path, content: File, file_mode: int) -> None:
+    """Make one file with its exact mode, ``file_mode`` where the content has none: the caller's umask must
+    not lock out a container's mapped ids."""
     missing = [parent for parent in path.parents if not parent.exists()]
     for parent in reversed(missing):
         parent.mkdir()
@@ -70,9 +76,9 @@ def _write_file(path: Path, content: File) -> None:
         case Symlink(target):
             path.symlink_to(target)
         case bytes():
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, file_mode)
             with os.fdopen(descriptor, "wb") as file:
-                os.fchmod(descriptor, 0o644)
+                os.fchmod(descriptor, file_mode)
                 file.write(content)
 
 

@@ -253,14 +253,11 @@ def store(
 ) -> bool:
     """Write the bundle of a slot, and its plan if it is ``lasting``. False where the bundle is good for one run only.
     ``looked`` is what decided the notes. Raises `LaunchError` where the bundle cannot be written."""
-    bundle.write(spec, slot.bundle)
+    bundle.write(spec, slot.bundle, private=True)
     if not lasting:
         return False
     contents = {name: content for name, content in spec.files.items() if isinstance(content, bytes)}
     try:
-        for name in (CONFIG, *(name for name in contents if "/" not in name)):
-            # It holds the words and the variables of the command, which are nobody else's to read.
-            (slot.bundle / name).chmod(0o600)
         files = {name: sha256(content) for name, content in contents.items() if content}
         seen = {kind: dict(table) for kind, table in basis.seen.items()}
         later = [*looked, *(Input("name", path) for path in leases.paths(spec.document, CONFIG))]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hardening.bundle import read_config, write
+from hardening.bundle import fill, read_config, write
 from hardening.errors import HardeningError, LaunchError
 from hardening.launch.jsontext import MAX_BYTES
 from hardening.spec import CONFIG, Directory, File, Spec, Symlink, to_json
@@ -44,6 +44,20 @@ def test_modes_do_not_depend_on_the_umask(tmp_path: Path) -> None:
     assert mode(tmp_path / "bundle") == 0o711
     assert mode(tmp_path / "bundle/config.json") == 0o644
     assert mode(tmp_path / "bundle/rootfs") == mode(tmp_path / "bundle/rootfs/var") == 0o755
+
+
+def test_only_the_caller_reads_what_a_bundle_of_the_state_directory_says(tmp_path: Path) -> None:
+    files: dict[str, File] = {"seccomp.bpf": b"12345678", "rootfs__file": b""}
+    (tmp_path / "filled").mkdir()
+    before = os.umask(0)
+    try:
+        fill(spec(**files), tmp_path / "filled")
+        write(spec(**files), tmp_path / "written", private=True)
+    finally:
+        os.umask(before)
+    for path in (tmp_path / "filled", tmp_path / "written"):
+        assert mode(path / CONFIG) == mode(path / "seccomp.bpf") == 0o600
+        assert mode(path / "rootfs/file") == 0o644
 
 
 def test_an_empty_directory_is_taken_and_a_full_one_refused(tmp_path: Path) -> None:

@@ -700,6 +700,21 @@ def test_what_is_believed_later_is_empty_in_a_read_only_volume_and_the_hosts_roo
     assert done.stdout == ""
 
 
+def test_a_secret_variable_is_nobody_elses_to_read(place: Place) -> None:
+    """A stack with one is not kept as a plan; its bundle is there while it runs."""
+    pipe = subprocess.PIPE
+    line = ("run", "-q", "-i", "-p", "strict", "-e", "API_TOKEN=s3cret", "--", *WAIT)
+    with subprocess.Popen(
+        [*place.program, *line], cwd=place.folder, env=place.surroundings(), stdin=pipe, stdout=pipe, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        (config,) = place.state.glob("bundles/*/config.json")
+        assert "s3cret" in config.read_text()
+        assert {stat.S_IMODE(path.stat().st_mode) for path in (config, config.parent / "seccomp.bpf")} == {0o600}
+        process.communicate("go\n")
+
+
 # --- at once, killed, no space ----------------------------------------------------------------------------------------
 
 
