@@ -23,7 +23,7 @@ import attrs
 from hardening import bundle, bundles, inputs, state
 from hardening.errors import HardeningError, LaunchError
 from hardening.inputs import Input, Unknown
-from hardening.launch import leases, looks, places, plans
+from hardening.launch import files, leases, looks, places, plans
 from hardening.launch.command import START
 from hardening.launch.digest import sha256
 from hardening.launch.jsontext import parse
@@ -190,7 +190,7 @@ def _is_package(folder: str) -> bool:
 
 def _started() -> int:
     """When this process began, in nanoseconds since the epoch, not later than it did (proc_pid_stat(5))."""
-    ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+    ticks = int(files.process("self")[files.STARTTIME])
     uptime = float(Path("/proc/uptime").read_text().split()[0])
     return time.time_ns() - int((uptime - ticks / os.sysconf("SC_CLK_TCK")) * 1e9) - 20_000_000
 
@@ -258,7 +258,7 @@ def store(
         return False
     contents = {name: content for name, content in spec.files.items() if isinstance(content, bytes)}
     try:
-        files = {name: sha256(content) for name, content in contents.items() if content}
+        digests = {name: sha256(content) for name, content in contents.items() if content}
         seen = {kind: dict(table) for kind, table in basis.seen.items()}
         later = [*looked, *(Input("name", path) for path in leases.paths(spec.document, CONFIG))]
         for kind, table in inputs.take(later).items():
@@ -272,7 +272,7 @@ def store(
                 "words": list(start.words),
                 "bundle": "",
                 "config": sha256(spec.config),
-                "files": files,
+                "files": digests,
                 "tree": looks.tree(str(slot.bundle)),
             },
         )

@@ -19,7 +19,7 @@ from typing import Any
 import attrs
 
 from hardening.errors import HardeningError
-from hardening.launch import audit_text, journald, places, sinks
+from hardening.launch import audit_text, files, journald, places, sinks
 from hardening.launch.record import STATES
 from hardening.launch.recording import UNSET
 
@@ -259,9 +259,11 @@ def outcome(record: Data, ended: frozenset[str]) -> str:
 def _is_running(record: Data) -> bool:
     """Whether the launch stage that wrote a record lives: a process of its id that began before the record did."""
     try:
-        started = int(Path(f"/proc/{int(record['pid'])}/stat").read_text().rpartition(")")[2].split()[19])
+        started = files.started(int(record["pid"]))
         boot = next(line for line in Path("/proc/stat").read_text().split("\n") if line.startswith("btime"))
     except (OSError, ValueError, KeyError, TypeError):
+        return False
+    if started is None:
         return False
     began = int(boot.split()[1]) + started / os.sysconf("SC_CLK_TCK")
     # btime is a whole second, rounded.

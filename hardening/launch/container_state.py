@@ -25,7 +25,6 @@ LOG = "log"
 OLD_LOG = "log.1"
 BEING_MADE = "."  # how the name of a directory begins that is not complete
 KILLED = 128 + 9  # the exit code for a container that died with its stage
-STARTTIME = 19  # the field after the name in parentheses, proc_pid_stat(5)
 
 
 class Entry:
@@ -124,11 +123,8 @@ def describe(arguments: Arguments, document: object) -> dict[str, object]:
 
 def identify(pid: int) -> dict[str, object] | None:
     """A process as {pid, start}: the start time tells it from a later one of the same number. None: it has ended."""
-    try:
-        fields = files.read(f"/proc/{pid}/stat").rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    return None if fields[0] in ("Z", "X") else {"pid": pid, "start": int(fields[STARTTIME])}
+    start = files.started(pid)
+    return None if start is None else {"pid": pid, "start": start}
 
 
 def refuse_taken(parent: str, place: int, name: str) -> None:

@@ -1,4 +1,5 @@
-"""Paths as text, and small files whole. (`os.path` and the buffered files of `io` take longer than what they do.)"""
+"""Paths as text, small files whole, and the one that tells of a process. (`os.path` and the buffered files of `io` take
+longer than what they do.)"""
 
 from __future__ import annotations
 
@@ -7,6 +8,8 @@ import sys
 from hardening.launch.system import os
 
 CHUNK = 1 << 12  # bytes; what fits into it costs no allocation of its own
+#: Where fields stand in what `process` gives.
+STATE, TERMINAL, FLAGS, STARTTIME = 0, 4, 6, 19
 
 
 def join(directory: str, name: str) -> str:
@@ -75,6 +78,22 @@ def read(path: str) -> str:
     finally:
         os.close(fd)
     return b"".join(parts).decode("utf-8", "surrogateescape")
+
+
+def process(pid: int | str) -> list[str]:
+    """What the kernel says of a process (or ``self``) after its name, which may hold anything: the fields of
+    proc_pid_stat(5) from the state on. `OSError`."""
+    return read(f"/proc/{pid}/stat").rpartition(")")[2].split()
+
+
+def started(pid: int | str) -> int | None:
+    """When a process started, in ticks of the clock since the boot, which tells it from a later one of the same number; None
+    where there is none, or only its zombie. `OSError`."""
+    try:
+        fields = process(pid)
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return None if fields[STATE] in ("Z", "X") else int(fields[STARTTIME])
 
 
 def write(path: str, text: str) -> None:

@@ -125,7 +125,7 @@ def _proc_number(path: str) -> int | None:
 def terminal() -> str | None:
     """The controlling terminal's name below /dev, which no redirection changes; None without one (proc_pid_stat(5))."""
     try:
-        device = int(files.read("/proc/self/stat").rpartition(")")[2].split()[4])
+        device = int(files.process("self")[files.TERMINAL])
     except OSError:
         return None
     major, minor = os.major(device), os.minor(device)

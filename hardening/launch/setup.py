@@ -185,7 +185,7 @@ def has_executed(pid: int) -> bool:
     True where the host hides the child in /proc: nothing speaks against it then.
     """
     try:
-        fields = files.read(f"/proc/{pid}/stat").rpartition(")")[2].split()
+        flags = int(files.process(pid)[files.FLAGS])
     except OSError:
         return True
-    return not int(fields[6]) & PF_FORKNOEXEC
+    return not flags & PF_FORKNOEXEC

@@ -27,6 +27,7 @@ from pathlib import Path
 import attrs
 
 from hardening.errors import LaunchError
+from hardening.launch import files
 from hardening.spec import CONFIG, LEASES
 from hardening_selinux.labels import CATEGORIES
 
@@ -157,7 +158,7 @@ def _runs(holder: Holder, lease: Path) -> bool:
         return False
     if holder.namespace != _namespace():
         return time.time() - lease.stat().st_mtime < _UNSEEN
-    return _start(holder.pid) == holder.start
+    return files.started(holder.pid) == holder.start
 
 
 def _owned(holder: Holder, lease: Path) -> bool:
@@ -190,17 +191,7 @@ def _is_locked(lease: Path) -> bool:
 
 def _myself(bundle: Path | None) -> Holder:
     pid = os.getpid()
-    return Holder(str(bundle.absolute()) if bundle else "", pid, _start(pid) or 0, _boot(), _namespace())
-
-
-def _start(pid: int) -> int | None:
-    """When a process started, field 22 of proc_pid_stat(5); None where there is none, or only its zombie."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    fields = text.rpartition(")")[2].split()
-    return None if fields[0] in "ZX" else int(fields[19])
+    return Holder(str(bundle.absolute()) if bundle else "", pid, files.started(pid) or 0, _boot(), _namespace())
 
 
 def _boot() -> str:

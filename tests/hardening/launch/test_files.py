@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,10 @@ from hypothesis import strategies as st
 from hardening.launch import files
 
 PATHS = st.text(alphabet="ab./", min_size=1, max_size=12).filter(lambda text: not text.startswith("//"))
+#: Takes a name with everything in it that could be mistaken (PR_SET_NAME), says so, and waits.
+NAMED = (
+    "import ctypes, sys; ctypes.CDLL(None).prctl(15, b'a) Z 1 (b) c'); print('x', end='', flush=True); sys.stdin.read()"
+)
 
 
 @given(PATHS)
@@ -59,3 +64,34 @@ def test_nothing_is_made_by_writing(tmp_path: Path) -> None:
         files.write(str(tmp_path / "new"), "text")
     with pytest.raises(FileNotFoundError):
         files.read(str(tmp_path / "new"))
+
+
+def test_what_the_kernel_says_of_a_process_follows_its_name_whatever_that_is() -> None:
+    """The name of this one has parentheses and spaces; without job control it has the terminal of its caller, if any."""
+    process = subprocess.Popen(
+        ["/usr/bin/python3", "-I", "-S", "-c", NAMED], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.read(1) == b"x"
+        fields = files.process(process.pid)
+        assert fields[files.STATE] in ("R", "S")
+        assert fields[files.TERMINAL] == files.process("self")[files.TERMINAL]
+        assert not int(fields[files.FLAGS]) & 0x40  # PF_FORKNOEXEC: it has executed a program
+        assert fields[files.STARTTIME] == Path(f"/proc/{process.pid}/stat").read_text().split(") ")[-1].split()[19]
+        assert files.started(process.pid) == int(fields[files.STARTTIME])
+    finally:
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert files.started(process.pid) is None, "a zombie"
+        process.communicate()
+    assert files.started(process.pid) is None
+
+
+def test_a_process_that_only_forked_has_its_flag() -> None:
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+    assert int(files.process(child)[files.FLAGS]) & 0x40
+    os.waitpid(child, 0)
