@@ -38,6 +38,11 @@ _NUMBERS = ("loginuid", "session", "uid", "gid", "pid", "code", "signal")
 _TEXTS = (
     *("terminal", "runtime", "spec", "image", "setting", "reason", "ticket", "expires", "origin", "error", "result"),
 )
+#: What is the same of a record in every sink. The time is not, nor the process where a child has written it.
+_SAME = (
+    *("id", "event", "uid", "gid", "loginuid", "session", "spec", "setting", "reason", "ticket", "expires", "origin"),
+    *("code", "error", "result", "signal"),
+)
 _TIME = re.compile(r"(19[7-9]\d|[2-8]\d{3})-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 
 
@@ -83,7 +88,8 @@ def _texts(environment: Mapping[str, str], problems: list[str]) -> Iterator[tupl
             _output("journalctl", "--output=json", "--all", "--no-pager", f"MESSAGE_ID={journald.MESSAGE_ID}"),
         )
     for place in places.of_records(environment):
-        for name in (sinks.OLD_FILE, sinks.FILE):
+        # The newest first: what becomes an old one meanwhile is read twice rather than not at all.
+        for name in (sinks.FILE, *sinks.OLD_FILES):
             path = Path(place, name)
             try:
                 yield str(path), path.read_text("utf-8", "backslashreplace")
@@ -115,7 +121,7 @@ def parse(source: str, text: str, place: str = "") -> tuple[list[Data], list[str
             continue
         try:
             record = reader(line)
-        except (ValueError, RecursionError):  # RecursionError: of JSON that is nested too deep
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):  # the last: of JSON nested too deep
             wrong += 1
             continue
         if record is not None:
@@ -127,6 +133,8 @@ def parse(source: str, text: str, place: str = "") -> tuple[list[Data], list[str
 def _from_json(line: str) -> Data:
     """A record as it was written. What others can write is held to the types that the command line builds on."""
     record = json.loads(line)
+    if isinstance(record, dict) and record.get("event") == "exception":
+        record.setdefault("command", [])  # which the record of the launch has
     if not isinstance(record, dict) or record.get("event") not in EVENTS or not isinstance(record.get("id"), str):
         raise ValueError("no record")
     fits = (
@@ -153,10 +161,11 @@ def _from_journal(line: str) -> Data:
     if not isinstance(entry, dict) or not isinstance(entry.get("HARDENING_RECORD"), str):
         raise ValueError("no record")
     record = _from_json(entry["HARDENING_RECORD"])
+    # What journald does not say (the login uid of who has not logged in), nobody else may say either.
     for field, name in _TRUSTED.items():
-        if field in entry:
-            record[name] = _identity(entry[field])
-    return record
+        record[name] = _identity(entry[field]) if field in entry else None
+    seconds, rest = divmod(int(entry["__REALTIME_TIMESTAMP"]), 1_000_000)
+    return {**record, "time": _stamp(seconds, f"{rest:06d}")}
 
 
 def _from_audit(line: str) -> Data | None:
@@ -167,7 +176,7 @@ def _from_audit(line: str) -> Data | None:
         return None
     names = {there: here for here, there in audit_text.NAMES.items()}
     record: Data = {
-        "time": f"{_utc(int(match[1])):%Y-%m-%dT%H:%M:%S}.{match[2].ljust(6, '0')}Z",
+        "time": _stamp(int(match[1]), match[2].ljust(6, "0")),
         "event": "refused" if fields.get("res") == "failed" else _EVENT_OF.get(fields.get("op", "")),
         "loginuid": _identity(match[5]),
         "session": _identity(match[6]),
@@ -215,7 +224,8 @@ def _identity(text: object) -> int | None:
 
 
 def _merged(records: Iterable[Data]) -> tuple[Data, ...]:
-    """In the order of time. A record that went to two sinks, because the first was not sure to keep it, stands once."""
+    """In the order of time. A record that went to two sinks, because the first was not sure to keep it, stands once; one
+    that somebody has forged after it says something else, and stands beside it."""
     kept: dict[tuple[object, ...], Data] = {}
     for record in records:
         kept.setdefault(key(record), record)
@@ -223,8 +233,8 @@ def _merged(records: Iterable[Data]) -> tuple[Data, ...]:
 
 
 def key(record: Data) -> tuple[object, ...]:
-    """What tells a record from all others."""
-    return (record["id"], record["event"], record.get("setting"), record.get("origin"))
+    """What tells a record from all others: what each sink keeps of it, and of who has sent it."""
+    return (*map(record.get, _SAME), tuple(record["command"]))
 
 
 def instant(text: str) -> datetime:
@@ -234,15 +244,23 @@ def instant(text: str) -> datetime:
     return datetime.fromisoformat(text.replace("Z", "+00:00"))
 
 
-def _utc(seconds: int) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
+def _stamp(seconds: int, microseconds: str) -> str:
+    """The time of a record. `ValueError` for one that no record has."""
+    text = f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{microseconds}Z"
+    instant(text)
+    return text
 
 
-def outcome(record: Data, ended: frozenset[str]) -> str:
-    """What came of a launch, in a few words; ``ended`` are the ids of the launches with an end."""
+def whose(record: Data) -> tuple[object, ...]:
+    """The launch that a record is of: others could write an id of somebody else's, but not as that user."""
+    return (record["id"], record.get("uid"), record.get("loginuid"))
+
+
+def outcome(record: Data, ended: frozenset[tuple[object, ...]]) -> str:
+    """What came of a launch, in a few words; ``ended`` are the launches with an end (`whose`)."""
     match record["event"]:
         case "launch":
-            if record["id"] in ended:
+            if whose(record) in ended:
                 return "started"
             return "running" if _is_running(record) else "no end recorded"
         case "refused":

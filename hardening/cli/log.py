@@ -163,14 +163,16 @@ def _show(chosen: Sequence[Data], found: Found, as_json: bool, *, heading: bool 
         for record in chosen:
             print(json.dumps(record))
     elif chosen:
-        table = _table(chosen, frozenset(record["id"] for record in found.records if record["event"] == "end"))
+        from hardening.records import whose
+
+        table = _table(chosen, frozenset(whose(record) for record in found.records if record["event"] == "end"))
         output.show_table(table, heading=heading)
     elif heading:
         output.note("no records")
     sys.stdout.flush()
 
 
-def _table(records: Iterable[Data], ended: frozenset[str]) -> Table:
+def _table(records: Iterable[Data], ended: frozenset[tuple[object, ...]]) -> Table:
     from hardening.records import instant, outcome
     from hardening.report.table import Table
 

@@ -33,6 +33,7 @@ IMAGE = "org.hardening.image"
 
 STATES = ("enforced", "partly", "not_enforced")
 EXCEPTION_KEYS = ("setting", "reason", "ticket", "expires", "origin")
+MOST = 64  # exceptions, profiles and mechanisms of one launch that are recorded one by one; the others are counted
 LONGEST = 400  # bytes of any text but the command, so that a record fits into an audit message
 
 
@@ -138,6 +139,7 @@ class Recorder:
     def _write(self, event: str, fields: dict[str, Any]) -> None:
         record: dict[str, Any] = {"version": VERSION, "time": timestamp(), "event": event, "id": self.identity}
         record |= {**self._who, "runtime": self._runtime}
+        fields = {key: cut(value, LONGEST) if isinstance(value, str) else value for key, value in fields.items()}
         try:
             if [sink.write(self._bounded(record, fields, sink)) for sink in self._sinks]:
                 return
@@ -157,8 +159,9 @@ class Recorder:
         raise last
 
     def _bounded(self, record: dict[str, Any], fields: dict[str, Any], sink: sinks.Sink) -> dict[str, Any]:
-        bounded = {key: cut(value, LONGEST) if isinstance(value, str) else value for key, value in fields.items()}
-        return {**record, "command": shortened(self.facts.command, sink.longest), **bounded}
+        # There may be many exceptions, and each would repeat what the record of the launch says.
+        said = {} if record["event"] == "exception" else {"command": shortened(self.facts.command, sink.longest)}
+        return {**record, **said, **fields}
 
 
 def timestamp() -> str:
@@ -205,7 +208,9 @@ def read_annotations(facts: Facts, annotations: dict[str, object], pointer: str)
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             reason = f"must be a JSON object with the lists {', '.join(STATES)}"
             raise LaunchError(reason, origin=f"{pointer}/{MECHANISMS}")
-        facts.mechanisms[state] = names
+        facts.mechanisms[state] = [cut(name, LONGEST) for name in names[:MOST]]
+        if len(names) > MOST:
+            facts.mechanisms[state].append(_others(names, "mechanisms"))
 
 
 def _rows(annotations: dict[str, object], name: str, keys: tuple[str, ...], pointer: str) -> list[Row]:
@@ -218,7 +223,16 @@ def _rows(annotations: dict[str, object], name: str, keys: tuple[str, ...], poin
             reason = f"must be a JSON list of objects with the texts {', '.join(keys)}"
             raise LaunchError(reason, origin=f"{pointer}/{name}")
         found.append(values)
-    return found
+    # Of equal ones one, and of many the first.
+    found = list({tuple(values.items()): values for values in found}.values())
+    kept = [{key: value and cut(value, LONGEST) for key, value in values.items()} for values in found[:MOST]]
+    if len(found) > MOST:
+        kept.append({**dict.fromkeys(keys), keys[0]: _others(found, name.rpartition(".")[2])})
+    return kept
+
+
+def _others(found: list[Any], what: str) -> str:
+    return f"…(+{len(found) - MOST} {what})"
 
 
 def _parsed(annotations: dict[str, object], name: str, pointer: str) -> object:

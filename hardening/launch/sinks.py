@@ -39,8 +39,9 @@ if TYPE_CHECKING:
 JOURNAL = "/run/systemd/journal/socket"
 
 FILE = "records.jsonl"
-OLD_FILE = "records.1.jsonl"
-MAX_FILE = 8 << 20  # bytes; then the file becomes the old one
+#: What the file becomes when it is full, the newest first: one launch of many exceptions must not push out all others.
+OLD_FILES = tuple(f"records.{number}.jsonl" for number in range(1, 9))
+MAX_FILE = 8 << 20  # bytes; then the file becomes an old one
 
 
 class File:
@@ -80,7 +81,7 @@ class File:
         size = self._lock()
         try:
             if size and size + len(line) > MAX_FILE:
-                os.rename(FILE, OLD_FILE, src_dir_fd=self._directory, dst_dir_fd=self._directory)
+                self._set_aside()
                 os.close(self._fd)
                 self._fd = self._open()
                 fcntl.flock(self._fd, fcntl.LOCK_EX)
@@ -92,6 +93,15 @@ class File:
         finally:
             fcntl.flock(self._fd, fcntl.LOCK_UN)
         return True
+
+    def _set_aside(self) -> None:
+        """Make the file an old one, and each old one older; the oldest goes."""
+        names = (FILE, *OLD_FILES)
+        for newer, older in reversed(list(zip(names, OLD_FILES, strict=False))):
+            try:
+                os.rename(newer, older, src_dir_fd=self._directory, dst_dir_fd=self._directory)
+            except FileNotFoundError:
+                continue
 
     def close(self) -> None:
         """Close the file and its directory."""

@@ -15,6 +15,7 @@ from tests.hardening.launch.test_sinks import RECORD
 STAMP = "type=VIRT_CONTROL msg=audit(1772353800.123:45): pid=7 uid=0 auid=1000 ses=4294967295 subj=unconfined msg='{}'"
 ENRICHED = '\x1dUID="root" AUID="alice" ID="root"'
 JOURNAL = {"_AUDIT_LOGINUID": "1000", "_AUDIT_SESSION": "3", "_UID": "1000", "_GID": "1000", "_PID": "99"}
+JOURNAL["__REALTIME_TIMESTAMP"] = "1772353801000002"
 
 
 def one(source: str, line: str) -> dict[str, Any]:
@@ -78,6 +79,39 @@ def test_the_journal_is_believed_before_the_record() -> None:
     )
 
 
+def test_what_journald_does_not_say_of_a_sender_the_sender_does_not_say_either() -> None:
+    """A service of no login would name a login of somebody else's, and an earlier time."""
+    told = {name: value for name, value in JOURNAL.items() if "AUDIT" not in name}
+    record = one("journald", json.dumps({**told, "HARDENING_RECORD": json.dumps({**RECORD, "session": 5})}))
+    assert (record["loginuid"], record["session"], record["uid"]) == (None, None, 1000)
+    assert record["time"] == "2026-03-01T08:30:01.000002Z"
+
+
+def test_a_forged_record_hides_no_true_one() -> None:
+    true = {**RECORD, "uid": 0, "loginuid": None, "event": "end", "result": "exited", "code": 1}
+    lines = [
+        json.dumps({**JOURNAL, **sender, "HARDENING_RECORD": json.dumps(said)})
+        for sender, said in (
+            ({}, true),
+            ({}, {**true, "code": 0}),
+            ({"_UID": "0", "_GID": "0"}, true),
+            ({"_UID": "0", "_GID": "0"}, true),
+            ({"_UID": "0", "_GID": "0"}, {**true, "command": ["true"]}),
+        )
+    ]
+    found, _ = records.parse("journald", "\n".join(lines))
+    merged = records._merged(found)
+    assert [(item["uid"], item["code"], item["command"][0]) for item in merged] == [
+        (1000, 1, "sh"),
+        (1000, 0, "sh"),
+        (0, 1, "sh"),
+        (0, 1, "true"),
+    ]
+    launch = {**RECORD, "uid": 0}
+    ended = frozenset(records.whose(item) for item in merged[:2])
+    assert records.outcome(launch, ended) == "no end recorded"
+
+
 WRONG: list[dict[str, Any]] = [
     {"time": "soon"}, {"time": "2026-03-01"}, {"time": "9999-12-31T23:59:59.000000Z"}, {"id": 7}, {"event": "party"},
     {"command": "sh"}, {"command": [1]}, {"uid": "root"}, {"pid": True}, {"profiles": ["x"]}, {"profiles": [{}]},
@@ -101,7 +135,7 @@ def test_a_record_in_two_sinks_is_shown_once(tmp_path: Path) -> None:
     folder = tmp_path / "records"
     sink = sinks.File(str(folder))
     sink.write(RECORD)
-    (folder / sinks.OLD_FILE).write_text(
+    (folder / sinks.OLD_FILES[0]).write_text(
         json.dumps({**RECORD, "time": "2026-03-01T08:29:00.000001Z", "id": "b"}) + "\n"
     )
     (folder / sinks.FILE).write_text((folder / sinks.FILE).read_text() * 2)
@@ -127,7 +161,7 @@ def test_what_came_of_a_launch() -> None:
     assert records.outcome(running, frozenset()) == "running"
     # The number belongs to a process that has begun after the record was made.
     assert records.outcome({**running, "time": "2001-01-01T00:00:00.000000Z"}, frozenset()) == "no end recorded"
-    assert records.outcome(running, frozenset({RECORD["id"]})) == "started"
+    assert records.outcome(running, frozenset({records.whose(RECORD)})) == "started"
     assert records.outcome({**RECORD, "event": "refused", "code": 2}, frozenset()) == "refused (2)"
     assert records.outcome({**RECORD, "event": "exception"}, frozenset()) == "excepted"
     assert records.outcome({**RECORD, "event": "end", "result": "exited", "code": 3}, frozenset()) == "exit 3"

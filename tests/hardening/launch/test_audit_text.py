@@ -56,6 +56,24 @@ def test_the_longest_record_fits_into_an_audit_message() -> None:
     assert len(excepted) < abi.AUDIT_MESSAGE_TEXT_MAX
 
 
+@pytest.mark.parametrize("word", ["\"'" * 700, "'" * 1300, "\x01" * 1400, "\ud800" * 400, "a b" * 600])
+def test_no_words_or_names_keep_a_record_out_of_the_audit_system(word: str) -> None:
+    """What quotes and hexadecimal blow up is cut, and says how much; the rest can still be read."""
+    names = [word] * 64
+    record = {**RECORD, "command": ["sh", "-c", word, "x", "…(+5 arguments)"], "enforced": names, "partly": names}
+    text = audit_text.audit_text(record)
+    assert len(text) < abi.AUDIT_MESSAGE_TEXT_MAX
+    command = bytes.fromhex(text.partition(" cmd=")[2].partition(" ")[0]).decode()
+    words = shlex.split(command)
+    assert words[:2] == ["sh", "-c"]
+    kept, _, missing = words[2].partition("…(+")
+    assert word.encode("utf-8", "backslashreplace").decode().startswith(kept)
+    assert missing.endswith(" bytes)")
+    assert words[3:] == ["…(+1 arguments)", "…(+5 arguments)"]
+    for texts in ({"error": word, "image": word}, {"profiles": [{"name": word, "sha256": word}] * 100}):
+        assert len(audit_text.audit_text({**record, **texts})) < abi.AUDIT_MESSAGE_TEXT_MAX
+
+
 @pytest.mark.parametrize("word", ["plain", "", "a b", "it's", "$HOME", "ü", "a\nb", "--x=/y:z,1", "~"])
 def test_words_are_quoted_as_for_a_shell(word: str) -> None:
     assert shlex.split(audit_text.quote(word)) == [word]

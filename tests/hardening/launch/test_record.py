@@ -57,12 +57,30 @@ def test_a_launch_its_exceptions_and_its_end(place: Path) -> None:
     assert launch["profiles"] == profiles
     assert {name: launch[name] for name in mechanisms} == mechanisms
     assert {name: excepted[name] for name in exception} == exception
+    assert "command" not in excepted
     assert (end["result"], end["signal"], end["code"]) == ("killed", 9, 137)
     assert 0 <= end["seconds"] < 60
     assert launch["command"] == ["true", "\x1b[31m"]
     assert b"\x1b" not in (place / FILE).read_bytes()
     assert b"canary" not in (place / FILE).read_bytes()
     assert (launch["uid"], launch["gid"], launch["pid"]) == (os.getuid(), os.getgid(), os.getpid())
+
+
+def test_a_bundle_of_many_exceptions_profiles_and_names_leaves_a_bounded_record(place: Path) -> None:
+    row = {"setting": "rootfs.read_only", "reason": "y" * 2000}
+    many = [{**row, "setting": f"a.{number}"} for number in range(100)]
+    profiles = [{"name": f"{number}" * 500} for number in range(100)]
+    made = recorder(
+        place, exceptions=[row] * 1000 + many, profiles=profiles, mechanisms={"enforced": ["x" * 2000] * 100}
+    )
+    made.launched()
+    launch, *excepted = written(place)
+    assert [item["setting"] for item in excepted[:2]] == ["rootfs.read_only", "a.0"]
+    assert len(excepted) == record.MOST + 1
+    assert excepted[-1]["setting"] == f"…(+{101 - record.MOST} exceptions)"
+    assert launch["profiles"][-1] == {"name": f"…(+{100 - record.MOST} profiles)", "sha256": None}
+    assert launch["enforced"][-1] == f"…(+{100 - record.MOST} mechanisms)"
+    assert (place / FILE).stat().st_size < 200_000
 
 
 def test_what_never_ran_is_refused(place: Path) -> None:

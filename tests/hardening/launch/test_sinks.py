@@ -60,7 +60,19 @@ def test_a_full_file_becomes_the_old_one(tmp_path: Path) -> None:
     first.write(RECORD)
     other.write({**RECORD, "event": "end"})
     assert [line["event"] for line in lines(tmp_path / "r")] == ["launch", "end"]
-    assert (tmp_path / "r" / sinks.OLD_FILE).stat().st_size == sinks.MAX_FILE - 10
+    assert (tmp_path / "r" / sinks.OLD_FILES[0]).stat().st_size == sinks.MAX_FILE - 10
+
+
+def test_old_files_stay_but_for_the_oldest_of_many(tmp_path: Path) -> None:
+    sink = sinks.File(str(tmp_path))
+    count = len(sinks.OLD_FILES) + 2
+    for number in range(count):
+        sink.write({**RECORD, "id": str(number)})
+        os.truncate(tmp_path / sinks.FILE, sinks.MAX_FILE)
+    kept = [
+        json.loads((tmp_path / name).read_bytes().partition(b"\n")[0])["id"] for name in (sinks.FILE, *sinks.OLD_FILES)
+    ]
+    assert kept == [str(number) for number in reversed(range(1, count))]
 
 
 def _write_many(place: str, writer: int, count: int) -> None:
@@ -81,7 +93,7 @@ def test_writers_at_once_lose_nothing_also_while_the_file_is_exchanged(tmp_path:
     for process in writers:
         process.join()
     assert [process.exitcode for process in writers] == [0] * 4
-    old = [json.loads(line) for line in (place / sinks.OLD_FILE).read_text().split("\n") if line]
+    old = [json.loads(line) for line in (place / sinks.OLD_FILES[0]).read_text().split("\n") if line]
     found = [record["id"] for record in [*old, *lines(place)]]
     assert sorted(found) == sorted(f"{writer}-{number}" for writer in range(4) for number in range(100))
     assert old
