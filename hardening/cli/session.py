@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from datetime import date
+from datetime import UTC, date, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -109,8 +109,8 @@ class Session:
 
     @property
     def today(self) -> date:
-        """The day that decides which exceptions have expired."""
-        return date.today()
+        """The day that decides which exceptions have expired: in UTC, which no variable of the caller's moves."""
+        return datetime.now(UTC).date()
 
 
 def session(context: click.Context) -> Session:

@@ -28,6 +28,7 @@ def guarded(action: Callable[[], Code]) -> Code:
         signal.signal(number, signal.SIG_DFL)
     try:
         open_standard_descriptors()
+        _require_clock()
         return action()
     except HardeningError as error:
         code = error.exit_code if isinstance(error, LaunchError) else EXIT_LAUNCHER
@@ -40,6 +41,14 @@ def guarded(action: Callable[[], Code]) -> Code:
         code = EXIT_LAUNCHER
         complain("the launch failed: out of memory\nhint: give it more memory (ulimit -v, the cgroup's limit)")
     return code
+
+
+def _require_clock() -> None:
+    """Raise `LaunchError` where Python has no clock: with a time zone of more than a day it cannot load it (tzset(3))."""
+    try:
+        import time  # noqa: F401 - which everything that follows uses
+    except RuntimeError as error:
+        raise LaunchError(f"the time zone in TZ cannot be used: {error}", hint="unset TZ") from None
 
 
 def open_standard_descriptors() -> None:

@@ -171,10 +171,10 @@ def mismatch(plan: dict[str, Any]) -> str:
 
 
 def today() -> str:
-    """The day by the caller's calendar, as in ``2030-12-31``."""
-    from time import localtime
+    """The day in UTC, as in ``2030-12-31``: by the calendar of TZ the caller could live on an earlier one."""
+    from time import gmtime
 
-    now = localtime()
+    now = gmtime()
     return f"{now[0]:04}-{now[1]:02}-{now[2]:02}"
 
 

@@ -8,10 +8,12 @@ import re
 import shutil
 import signal
 import stat
+import struct
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -301,6 +303,38 @@ expires = 2999-12-31
     assert place.finds(*UMASK)
     rewrite(place.plans()[0], until="2001-01-01")
     assert not place.finds(*UMASK)
+
+
+def test_no_time_zone_gives_an_exception_another_day(place: Place) -> None:
+    day = datetime.now(UTC).date() - timedelta(days=1)
+    text = f"""extends = ["strict"]
+process.umask = "022"
+[[exceptions]]
+setting = "process.umask"
+reason = "shared files"
+expires = {day}
+"""
+    (place.folder / "app.toml").write_text(text)
+    for zone in ("UTC+24", "UTC-24"):
+        done = place.type(*UMASK, changes={"TZ": zone})
+        assert (done.returncode, done.stdout) == (2, ""), done.stderr
+        assert "expired" in done.stderr
+    (place.folder / "app.toml").write_text(text.replace(str(day), str(day + timedelta(days=1))))
+    for zone in ("UTC-24", "UTC+24"):
+        assert place.type(*UMASK, changes={"TZ": zone}).stdout == "0022\n"
+    found = place.read()
+    assert found["until"] == str(day + timedelta(days=1))
+    rewrite(place.plans()[0], until=str(day))
+    assert not place.finds(*UMASK, changes={"TZ": "UTC+24"})
+
+
+def test_a_time_zone_that_python_cannot_have_is_said(place: Place) -> None:
+    # tzfile(5): one kind of local time, twenty years behind UTC.
+    zone = struct.pack(">4s16x6llbb4s", b"TZif", 0, 0, 0, 0, 1, 4, -20 * 365 * 86400, 0, 0, b"OLD")
+    (place.folder / "zone").write_bytes(zone)
+    done = place.type("run", "-q", "-p", "strict", "--", "true", changes={"TZ": f":{place.folder}/zone"})
+    assert done.returncode == 125
+    assert done.stderr.startswith("hardening: the time zone in TZ cannot be used: "), done.stderr
 
 
 @pytest.mark.parametrize("caller", ["own", "ordinary"])
