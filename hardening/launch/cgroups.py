@@ -203,15 +203,18 @@ def _claim(directory: str) -> int:
         hint=f"see {directory}/cgroup.procs for its processes",
     )
     try:
-        if not _make_directory(directory):
+        # Whoever can open a group can lock it: nobody else can until it is locked.
+        if not _make_directory(directory, 0o700):
             held = _hold(directory)
             try:
                 os.rmdir(directory)
             finally:
                 os.close(held)
-            os.mkdir(directory, 0o755)
+            os.mkdir(directory, 0o700)
         try:
-            return _hold(directory)
+            held = _hold(directory)
+            os.fchmod(held, 0o755)
+            return held
         except OSError as error:
             if error.errno not in TAKEN:
                 _remove_if_empty(directory)
@@ -235,10 +238,10 @@ def _hold(directory: str) -> int:
     return fd
 
 
-def _make_directory(directory: str) -> bool:
+def _make_directory(directory: str, mode: int = 0o755) -> bool:
     """Make a group, unless it is there; whether it is new."""
     try:
-        os.mkdir(directory, 0o755)
+        os.mkdir(directory, mode)
     except FileExistsError:
         return False
     return True

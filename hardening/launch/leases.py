@@ -11,7 +11,7 @@ import errno
 import fcntl
 
 from hardening.errors import LaunchError
-from hardening.launch import files, jsontext
+from hardening.launch import files, jsontext, places
 from hardening.launch.system import os
 
 ANNOTATION = "org.hardening.leases"
@@ -47,12 +47,9 @@ def hold(names: tuple[str, ...]) -> dict[str, int]:
 
 def _hold_one(name: str) -> int:
     try:
-        fd = os.open(name, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        fd = _open(name)
     except OSError as error:
         raise LaunchError(f"the lease cannot be opened: {error.strerror}", origin=name, hint=HINT) from error
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
-        os.close(fd)
-        raise LaunchError("the lease is not a regular file", origin=name)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -64,6 +61,20 @@ def _hold_one(name: str) -> int:
         os.close(fd)
         raise LaunchError("the lease was taken away meanwhile", origin=name, hint=HINT)
     return fd
+
+
+def _open(name: str) -> int:
+    """Open a lease to read. To open a device would already do something, so that what it is is looked at before."""
+    place = os.open(name, os.O_PATH | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        status = os.fstat(place)
+        if not stat.S_ISREG(status.st_mode):
+            raise LaunchError("the lease is not a regular file", origin=name)
+        if not places.is_own(status):
+            raise LaunchError("the lease is somebody else's, or others can write to it", origin=name)
+        return os.open(f"/proc/self/fd/{place}", os.O_RDONLY | os.O_CLOEXEC)
+    finally:
+        os.close(place)
 
 
 def _lies_there(fd: int, name: str) -> bool:

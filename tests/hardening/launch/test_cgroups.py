@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from hardening.errors import LaunchError
@@ -60,3 +64,17 @@ def test_the_hierarchies_of_this_host() -> None:
     for entry in cgroups.read_hierarchies():
         assert entry.mount.startswith("/")
         assert entry.own.startswith("/")
+
+
+def test_nobody_else_can_open_a_group_before_it_is_locked(tmp_path: Path) -> None:
+    trace, group = tmp_path / "trace", tmp_path / "group"
+    code = f"from hardening.launch import cgroups; cgroups._claim({str(group)!r})"
+    argv = ["strace", "-qq", "-e", "trace=mkdir,flock,fchmod", "-o", str(trace), sys.executable, "-c", code]
+    subprocess.run(argv, check=True, timeout=60)
+    lines = trace.read_text().splitlines()
+    start = next(index for index, line in enumerate(lines) if str(group) in line)
+    made, locked, opened = lines[start : start + 3]
+    assert "0700) = 0" in made
+    assert locked.startswith("flock(")
+    assert opened.startswith("fchmod(")
+    assert group.stat().st_mode & 0o777 == 0o755

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -76,3 +79,29 @@ def test_links_and_directories_are_no_leases(tmp_path: Path) -> None:
     for name in ("link", "."):
         with pytest.raises(LaunchError):
             leases.hold((str(tmp_path / name),))
+
+
+@pytest.mark.parametrize("kind", ["fifo", "device", "written by others", "somebody else's"])
+def test_what_is_no_lease_is_not_even_opened(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "lease"
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "device":
+        path = Path("/dev/ptmx")
+    else:
+        path.touch()
+        path.chmod(0o666)
+    if kind == "somebody else's":
+        path = Path("/etc/passwd")
+        if os.geteuid() == 0:
+            path = tmp_path / "lease"
+            path.chmod(0o600)
+            os.chown(path, 48000, 48000)
+    trace = tmp_path / "trace"
+    code = f"from hardening.launch import leases; leases.hold(({str(path)!r},))"
+    argv = ["strace", "-f", "-qq", "-e", "trace=open,openat", "-o", str(trace), sys.executable, "-c", code]
+    done = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=60)
+    assert "LaunchError: " in done.stderr
+    opened = [line for line in trace.read_text().splitlines() if f'"{path}"' in line]
+    assert opened
+    assert all("O_PATH" in line for line in opened)

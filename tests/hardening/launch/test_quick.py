@@ -140,6 +140,18 @@ def test_the_script_finds_itself_under_every_name(prefix: Path, tmp_path_factory
     assert said("sh", "-c", "cd / && exec ./usr/bin/env hardening run x", env={**os.environ, "PATH": path}) == expected
 
 
+def test_the_script_runs_no_program_of_the_callers_path(prefix: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    planted = tmp_path_factory.mktemp("planted")
+    (planted / "readlink").write_text(f"#!/bin/sh\ntouch {planted}/ran\necho /bin/true\n")
+    (planted / "readlink").chmod(0o755)
+    (planted / "link").symlink_to(prefix / "bin/hardening")
+    assert (
+        said(planted / "link", "run", "x", env={**os.environ, "PATH": f"{planted}:{os.environ['PATH']}"})
+        == "whole run x\n"
+    )
+    assert not (planted / "ran").exists()
+
+
 @pytest.mark.parametrize("folder", ["lib/python{}/site-packages", "lib/python{}/dist-packages"])
 @pytest.mark.parametrize("linked", [False, True])
 def test_the_package_is_found_in_each_layout(prefix: Path, folder: str, linked: bool) -> None:
