@@ -13,6 +13,7 @@ import stat
 from pathlib import Path
 from typing import Any
 
+from hardening import state
 from hardening.errors import HardeningError, LaunchError
 from hardening.launch.jsontext import MAX_BYTES
 from hardening.spec import CONFIG, Directory, File, Spec, Symlink
@@ -24,7 +25,7 @@ _OPEN, _PRIVATE = 0o644, 0o600
 
 def write(spec: Spec, path: Path, *, private: bool = False) -> None:
     """Write the bundle ``path``, which must not exist or be an empty directory; only the caller can read the files
-    beside the root of a ``private`` one. Raises `LaunchError`."""
+    beside the root of a ``private`` one, in the state directory. Raises `LaunchError`."""
     partial = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
     try:
         partial.mkdir()
@@ -36,7 +37,7 @@ def write(spec: Spec, path: Path, *, private: bool = False) -> None:
             shutil.rmtree(partial, ignore_errors=True)
             raise
     except OSError as error:
-        raise _not_written(path, error) from None
+        raise _not_written(path, error, state.remedy(error) if private else _elsewhere(error)) from None
 
 
 def fill(spec: Spec, path: Path) -> None:
@@ -44,7 +45,7 @@ def fill(spec: Spec, path: Path) -> None:
     try:
         _fill(spec, path, _PRIVATE)
     except OSError as error:
-        raise _not_written(path, error) from None
+        raise _not_written(path, error, state.remedy(error)) from None
 
 
 def _fill(spec: Spec, path: Path, mode: int) -> None:
@@ -54,12 +55,14 @@ def _fill(spec: Spec, path: Path, mode: int) -> None:
     _write_file(path / CONFIG, spec.config, mode)
 
 
-def _not_written(path: Path, error: OSError) -> LaunchError:
-    return LaunchError(
-        f"cannot write the bundle: {error.strerror}",
-        origin=path,
-        hint="choose a directory that does not exist yet, in one that you can write to",
-    )
+def _elsewhere(error: OSError) -> str:
+    if error.errno in state.FULL:
+        return "make room on that disk, or choose a directory on another"
+    return "choose a directory that does not exist yet, in one that you can write to"
+
+
+def _not_written(path: Path, error: OSError, hint: str) -> LaunchError:
+    return LaunchError(f"cannot write the bundle: {error.strerror}", origin=path, hint=hint)
 
 
 def _write_file(path: Path, content: File, file_mode: int) -> None:

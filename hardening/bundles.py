@@ -29,7 +29,7 @@ def folder(place: Path) -> Path:
         raise LaunchError(
             f"cannot make the folder for bundles: {error.strerror}",
             origin=path,
-            hint="set HARDENING_STATE to a directory of your own",
+            hint=state.remedy(error),
         ) from None
     return path
 
@@ -45,7 +45,7 @@ def make(path: Path) -> int:
         raise LaunchError(
             f"cannot make the bundle: {error.strerror}",
             origin=path,
-            hint="set HARDENING_STATE to a directory of your own with room in it",
+            hint=state.remedy(error),
         ) from None
     os.set_inheritable(lock, True)
     return lock

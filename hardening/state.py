@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from contextlib import suppress
@@ -9,6 +10,9 @@ from pathlib import Path
 
 from hardening.errors import LaunchError
 from hardening.launch import places
+
+#: The errors of a disk without room, or of a quota that is used up.
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def directory() -> Path:
@@ -73,6 +77,13 @@ def private() -> tuple[str, ...]:
     write to it, or read what it tells of others."""
     found = {Path(os.path.abspath(path)) for path in (str(location()), *places.of_records(os.environ))}
     return tuple(sorted(str(path) for path in found if found.isdisjoint(path.parents)))
+
+
+def remedy(error: OSError) -> str:
+    """What to do where something cannot be written into the state directory."""
+    if error.errno in FULL:
+        return "make room there: `hardening plan clear` and `hardening rm` remove what is kept, or set HARDENING_STATE"
+    return "set HARDENING_STATE to a directory of your own"
 
 
 def _unusable(path: Path, reason: str) -> LaunchError:

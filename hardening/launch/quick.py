@@ -59,7 +59,7 @@ def _run(program: str, words: list[str]) -> int | None:
 
 def _would_hang(found: Found) -> bool:
     """Whether the command would get a terminal and wait for keys that nobody can type."""
-    if "--interactive" not in found.words or "--detach" in found.words or os.isatty(0):
+    if "--stdin" not in found.words or "--detach" in found.words or os.isatty(0):
         return False
     document = found.bundle.document
     process = document.get("process") if isinstance(document, dict) else None

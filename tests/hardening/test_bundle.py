@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from hardening.bundle import fill, read_config, write
 from hardening.errors import HardeningError, LaunchError
 from hardening.launch.jsontext import MAX_BYTES
 from hardening.spec import CONFIG, Directory, File, Spec, Symlink, to_json
+from tests.support.features import require
 from tests.support.users import ordinary
 
 
@@ -58,6 +60,22 @@ def test_only_the_caller_reads_what_a_bundle_of_the_state_directory_says(tmp_pat
     for path in (tmp_path / "filled", tmp_path / "written"):
         assert mode(path / CONFIG) == mode(path / "seccomp.bpf") == 0o600
         assert mode(path / "rootfs/file") == 0o644
+
+
+@pytest.mark.system
+def test_a_full_disk_has_a_remedy_of_its_own(tmp_path: Path) -> None:
+    require("root")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "small", str(tmp_path)], check=True)
+    try:
+        with pytest.raises(LaunchError, match="No space left on device\\nhint: make room on that disk"):
+            write(spec(large=bytes(1 << 16)), tmp_path / "bundle")
+        (tmp_path / "kept").mkdir()
+        with pytest.raises(
+            LaunchError, match="No space left on device\\nhint: make room there: `hardening plan clear`"
+        ):
+            fill(spec(large=bytes(1 << 16)), tmp_path / "kept")
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)
 
 
 def test_an_empty_directory_is_taken_and_a_full_one_refused(tmp_path: Path) -> None:

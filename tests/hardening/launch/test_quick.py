@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import re
 import shutil
 import signal
@@ -73,6 +74,26 @@ def test_what_a_killed_launch_has_left_is_tidied_first(place: Place) -> None:
     assert (found.id, found.status) == ("stays", "killed")
     assert found.end is not None
     assert not (place.state / "containers/goes").exists()
+
+
+def test_a_terminal_without_a_keyboard_is_refused_with_and_without_a_plan() -> None:
+    line = ("run", "-q", "-it", "--", "sh", "-c", "test -t 0; exit $((3 + $?))")
+    with workplace() as folder:
+        here = Place(folder)
+        master, slave = pty.openpty()
+        try:
+            refused = here.type(*line)
+            assert here.type(*line, stdin=slave).returncode == 3
+            assert here.finds(*line, stdin=slave)
+            for done in (refused, here.type(*line), here.type("run", *line[2:], stdin=subprocess.PIPE)):
+                assert (done.returncode, done.stdout) == (2, "")
+                assert "hint: standard input is no terminal: leave out -t, or -i" in done.stderr
+        finally:
+            os.close(master)
+            os.close(slave)
+        begun = here.type("run", "-d", *line[1:])
+        assert begun.returncode == 0, begun.stderr
+        assert here.type("rm", "-f", begun.stdout.strip()).returncode == 0
 
 
 def test_a_shell_that_asks_how_to_complete_a_line_is_answered_by_the_whole_program(place: Place) -> None:
