@@ -23,11 +23,9 @@ from hardening.launch.container_state import (
     BEING_MADE,
     DESCRIPTION,
     identify,
-    is_held,
-    open_directory,
     remove,
 )
-from hardening.launch.leftovers import EXIT, has_ended
+from hardening.launch.held import EXIT, has_ended, is_held, open_directory
 from hardening.launch.supervise import NOT_FORWARDED
 
 if TYPE_CHECKING:

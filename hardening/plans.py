@@ -23,7 +23,7 @@ import attrs
 from hardening import bundle, bundles, inputs, state
 from hardening.errors import HardeningError, LaunchError
 from hardening.inputs import Input, Unknown
-from hardening.launch import files, leases, looks, places, plans
+from hardening.launch import files, held, leases, looks, places, plans
 from hardening.launch.command import START
 from hardening.launch.digest import sha256
 from hardening.launch.jsontext import parse
@@ -228,9 +228,7 @@ def reserve(words: Sequence[str]) -> Slot | None:
                 return None
             path = place / places.new_id()
             state.make(path)
-            lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            return Slot(path, lock)
+            return Slot(path, held.hold(str(path)))
     except (OSError, HardeningError):
         return None
 
@@ -347,18 +345,10 @@ def stored(base: Path) -> list[Stored]:
     found = []
     for path in base.glob("*/*"):
         try:
-            lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            used, running = path.lstat().st_mtime_ns, held.is_held(str(path))
         except (FileNotFoundError, NotADirectoryError):
             continue
-        try:
-            running = False
-            try:
-                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                running = True
-            found.append(Stored(path, os.fstat(lock).st_mtime_ns, running, (path / plans.FILE).exists()))
-        finally:
-            os.close(lock)
+        found.append(Stored(path, used, running, (path / plans.FILE).exists()))
     return sorted(found, key=lambda item: item.used, reverse=True)
 
 
@@ -388,15 +378,11 @@ def clear() -> int:
 
 
 def _take_away(path: Path) -> bool:
-    try:
-        lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
+    lock = held.take(str(path))
+    if lock is None:
         return False
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         _remove(path)
-    except BlockingIOError:
-        return False
     finally:
         os.close(lock)
     return True

@@ -3,20 +3,19 @@ containers of other runtimes, and entries for `hardening ps`. Nobody holds such 
 
 from __future__ import annotations
 
-import fcntl
 import os
 from contextlib import suppress
 from pathlib import Path
 
 from hardening import bundles
 from hardening.errors import HardeningError, LaunchError
-from hardening.launch import container_state, leftovers, places
+from hardening.launch import container_state, held, places
 
 
 def tidy(place: Path) -> None:
     """Tidy a state directory up, which the caller alone can write. Raises `LaunchError`."""
     try:
-        if not leftovers.any_left(str(place)):
+        if not held.any_left(str(place)):
             return
         if (place / places.RUNTIMES).is_dir():
             from hardening.launch import ociprogram
@@ -54,12 +53,10 @@ def sweep_containers(place: Path) -> None:
 
 def _sweep(place: Path, name: str) -> None:
     """Remove what a stage that was killed had not made complete, or had half removed."""
-    folder = container_state.open_directory(str(place))
+    folder = held.hold(str(place))
     try:
-        # Nobody is between making one and locking it now.
-        fcntl.flock(folder, fcntl.LOCK_EX)
         with suppress(FileNotFoundError, NotADirectoryError):
-            if not container_state.is_held(name, folder):
+            if not held.is_held(name, folder):
                 container_state.remove(name, folder)
     finally:
         os.close(folder)

@@ -90,12 +90,10 @@ def attempt(step: Callable[[], None]) -> list[str]:
 
 def lock_bundle(directory: str) -> int:
     """Hold a bundle that is to be removed under flock(2), so that a later launch sees whether this stage still lives."""
-    import fcntl
+    from hardening.launch import held
 
     with Step("lock the bundle"):
-        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        fcntl.flock(fd, fcntl.LOCK_SH)
-    return fd
+        return held.hold(directory, shared=True)
 
 
 def remove_bundle(directory: str) -> None:

@@ -26,7 +26,7 @@ HEADER = 16  # bytes before the code: magic number, flags, and the source's time
 #: What a plan takes that is ready; what every launch takes up to its runtime, and a native one up to its process. Each
 #: module stands after those that it imports itself (`load`).
 PLANS = (
-    "errors", "files", "places", "leftovers", "jsontext", "digest", "frozen", "bundle", "looks", "plans", "signals",
+    "errors", "files", "places", "held", "jsontext", "digest", "frozen", "bundle", "looks", "plans", "signals",
     "guarded", "quick",
 )  # fmt: skip
 STAGE = (

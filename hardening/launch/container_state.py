@@ -7,13 +7,12 @@ long as it lives: a process id alone would say nothing once it has been given to
 
 from __future__ import annotations
 
-import fcntl
 import time
 
 from hardening.errors import LaunchError
-from hardening.launch import files, jsontext
+from hardening.launch import files, held, jsontext
 from hardening.launch.failure import Step
-from hardening.launch.leftovers import BLANK, EXIT
+from hardening.launch.held import BLANK, EXIT, is_held, open_directory
 from hardening.launch.system import os
 
 TYPE_CHECKING = False
@@ -40,10 +39,10 @@ class Entry:
         where another container has ``unique_name`` ('' for none)."""
         parent, identity = files.parent(self.path), files.base(self.path)
         with Step(f"write the container down in {parent}", hint="set HARDENING_STATE to a directory of your own"):
-            place = _open_or_make(parent)
+            _make_if_missing(parent)
+            # Alone while the others are asked for their names.
+            place = held.hold(parent, shared=not unique_name)
             try:
-                # Whoever looks for what nobody holds must not look between the making of one and its lock.
-                fcntl.flock(place, fcntl.LOCK_EX if unique_name else fcntl.LOCK_SH)
                 if unique_name:
                     refuse_taken(parent, place, unique_name)
                 self._create(place, identity)
@@ -52,10 +51,8 @@ class Entry:
 
     def _create(self, place: int, identity: str) -> None:
         partial = BEING_MADE + identity
-        os.mkdir(partial, 0o700, dir_fd=place)
+        self._fd = held.make(partial, place, 0o700)
         try:
-            self._fd = open_directory(partial, place)
-            fcntl.flock(self._fd, fcntl.LOCK_EX)
             self._write(DESCRIPTION, jsontext.dump(self.description))
             self._write(EXIT, BLANK.decode())
             os.rename(partial, identity, src_dir_fd=place, dst_dir_fd=place)
@@ -148,36 +145,12 @@ def refuse_taken(parent: str, place: int, name: str) -> None:
         )
 
 
-def open_directory(path: str, place: int | None = None) -> int:
-    """A descriptor of a directory, never through a symbolic link. Raises `OSError`."""
-    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=place)
-
-
-def _open_or_make(path: str) -> int:
-    try:
-        return open_directory(path)
-    except FileNotFoundError:
-        pass
-    try:
-        os.mkdir(path, 0o700)
-    except FileExistsError:  # another launch was faster
-        return open_directory(path)
-    return open_directory(path)
-
-
-def is_held(path: str, place: int | None = None) -> bool:
-    """Whether the stage of a container lives."""
-    try:
-        fd = open_directory(path, place)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(fd)
-    return False
+def _make_if_missing(path: str) -> None:
+    if not files.exists(path):
+        try:
+            os.mkdir(path, 0o700)
+        except FileExistsError:  # another launch was faster
+            return
 
 
 def remove(path: str, place: int | None) -> None:

@@ -10,8 +10,8 @@ import fcntl
 import sys
 
 from hardening.errors import EXIT_LAUNCHER, HardeningError, LaunchError
-from hardening.launch import files
-from hardening.launch.container_state import Entry, describe, identify, is_held, remove
+from hardening.launch import files, held
+from hardening.launch.container_state import Entry, describe, identify, remove
 from hardening.launch.failure import Step
 from hardening.launch.outputlog import OutputLog
 from hardening.launch.signals import signal
@@ -50,7 +50,7 @@ def run(arguments: Arguments, run_bundle: RunBundle) -> int:
         code, _, message = text.decode("utf-8", "replace").partition("\n")
         raise LaunchError(message, exit_code=int(code))
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    if not is_held(arguments.record) and files.exists(arguments.record):
+    if not held.is_held(arguments.record) and files.exists(arguments.record):
         remove(arguments.record, None)
     raise LaunchError(f"the launch stage ended with {status} before the command ran", hint="was it killed?")
 

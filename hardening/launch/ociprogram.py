@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import select
 
 from hardening.errors import EXIT_LAUNCHER, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND
-from hardening.launch import jsontext
+from hardening.launch import held, jsontext
 from hardening.launch.failure import Step
 
 TYPE_CHECKING = False
@@ -37,14 +36,10 @@ class Runtime:
         parent = os.path.dirname(self.state)
         with Step(f"make the runtime's state directory {self.state}", hint=hint):
             os.makedirs(parent, 0o711, exist_ok=True)
-            place = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            place = held.hold(parent, shared=True)
             try:
-                # Whoever looks for what nobody holds must not look between the making of one and its lock.
-                fcntl.flock(place, fcntl.LOCK_SH)
-                os.mkdir(self.state, 0o700)
+                lock = held.make(os.path.basename(self.state), place, 0o700)
                 try:
-                    lock = os.open(self.state, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-                    fcntl.flock(lock, fcntl.LOCK_EX)
                     os.symlink(self.program, os.path.join(self.state, PROGRAM))
                     os.symlink(bundle, os.path.join(self.state, BUNDLE))
                 except OSError:
@@ -58,7 +53,7 @@ class Runtime:
         """Hold the state directory, for as long as this process lives, as soon as nobody else does. Nothing where there is
         none."""
         try:
-            fcntl.flock(os.open(self.state, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), fcntl.LOCK_EX)
+            held.hold(self.state)
         except FileNotFoundError:
             return
 
@@ -139,21 +134,13 @@ def sweep(place: str) -> None:
 
 
 def _abandoned(place: str) -> Iterator[str]:
-    folder = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    folder = held.hold(place)
     try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
         for name in os.listdir(place):
-            try:
-                lock = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
-            except OSError:  # another sweep was faster
-                continue
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                yield os.path.join(place, name)
-            except BlockingIOError:
-                continue
-            finally:
+            lock = held.take(name, folder)
+            if lock is not None:
                 os.close(lock)
+                yield os.path.join(place, name)
     finally:
         os.close(folder)
 

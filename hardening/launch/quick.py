@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sys
 
-from hardening.launch import compiled, files, leftovers, places, plans
+from hardening.launch import compiled, files, held, places, plans
 from hardening.launch.guarded import guarded
 from hardening.launch.system import os
 
@@ -85,7 +85,7 @@ def _stage(program: str, words: list[str] | None) -> tuple[Callable[[Arguments, 
 
 def _has_to_tidy() -> bool:
     try:
-        return leftovers.any_left(places.state(files.environment(), os.geteuid()))
+        return held.any_left(places.state(files.environment(), os.geteuid()))
     except OSError:
         return True
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from hardening.containers import known
-from hardening.launch import leftovers, main
+from hardening.launch import held, main
 from hardening.launch.container_state import Entry, describe, identify
 from hardening.tidying import tidy
 
@@ -41,12 +41,12 @@ def test_what_was_to_be_removed_is_removed_and_what_runs_stays(tmp_path: Path) -
 
 def test_the_end_of_what_is_kept_is_written_down_once(tmp_path: Path) -> None:
     abandoned(tmp_path, "one")
-    assert leftovers.any_left(str(tmp_path))
+    assert held.any_left(str(tmp_path))
     tidy(tmp_path)
     (found,) = known(tmp_path / "containers")
     assert found.end is not None
     assert (found.status, found.end.code, found.end.killed) == ("killed", 137, True)
-    assert not leftovers.any_left(str(tmp_path))
+    assert not held.any_left(str(tmp_path))
     entry(tmp_path, "two").update(process=None)
     (tmp_path / "bundles/x").mkdir(parents=True)  # so that there is something to do
     tidy(tmp_path)

@@ -13,7 +13,7 @@ import attrs
 import pytest
 
 from hardening.launch.container_state import identify
-from hardening.launch.leftovers import BLANK
+from hardening.launch.held import BLANK
 from tests.hardening.cli.samples import Outcome, process, profile
 from tests.support.features import require
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hardening.errors import LaunchError
-from hardening.launch import container_state, main
+from hardening.launch import container_state, held, main
 from hardening.launch.container_state import Entry
 
 
@@ -27,7 +27,7 @@ def test_an_entry_is_complete_and_held_once_it_is_there(place: Path) -> None:
     made = entry(place)
     made.create("")
     assert sorted(path.name for path in (place / "one").iterdir()) == ["container.json", "exit"]
-    assert container_state.is_held(str(place / "one"))
+    assert held.is_held(str(place / "one"))
     found = json.loads((place / "one/container.json").read_text())
     assert found["command"] == ["a", "ü\n"]
     assert found["stage"] == container_state.identify(os.getpid())

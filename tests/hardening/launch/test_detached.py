@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from hardening.errors import LaunchError
-from hardening.launch import container_state, detached, main
+from hardening.launch import detached, held, main
 from hardening.launch.main import Arguments
 from hardening.launch.watchers import Watcher
 
@@ -144,10 +144,10 @@ def test_the_stage_keeps_no_descriptor_of_the_caller_and_reads_nothing(
     assert detached.run(arguments, launch(then)) == 0
     os.close(writer)
     assert os.read(reader, 1) == b""  # nobody else has the other end
-    assert container_state.is_held(arguments.record)
+    assert held.is_held(arguments.record)
     seen.touch()
     os.wait()
     os.close(reader)
     os.close(lock)
     assert json.loads((Path(arguments.record) / "exit").read_text())["code"] == 1
-    assert not container_state.is_held(arguments.record)
+    assert not held.is_held(arguments.record)
