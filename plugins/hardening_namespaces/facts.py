@@ -43,6 +43,7 @@ class NamespaceFacts:
     """``supported`` are TOML names; ``user_blocked`` says why the caller may not make user namespaces; ``subuids`` and
     ``subgids`` are the caller's (start, size) ranges; ``newuidmap`` is whether both setuid helpers are installed.
 
+    ``given`` are the ranges of everybody in /etc/subuid and /etc/subgid, users or groups.
     ``own_uids`` and ``own_gids`` are the (start, size) ranges of ids that exist in the caller's own user namespace;
     ``exhausted`` are TOML names of which this host permits not one.
     """
@@ -54,6 +55,7 @@ class NamespaceFacts:
     newuidmap: bool
     own_uids: Ranges = _EVERY_ID
     own_gids: Ranges = _EVERY_ID
+    given: Ranges = ()
     exhausted: frozenset[str] = frozenset()
 
 
@@ -69,6 +71,7 @@ def probe(host: Host) -> NamespaceFacts:
         newuidmap=all(_helper(name) for name in ("newuidmap", "newgidmap")),
         own_uids=_own_ids("uid_map"),
         own_gids=_own_ids("gid_map"),
+        given=(*_ranges(Path("/etc/subuid")), *_ranges(Path("/etc/subgid"))),
         exhausted=frozenset(name for name, proc in PROC_NAMES.items() if _sysctl(f"user/max_{proc}_namespaces") == "0"),
     )
 
@@ -129,7 +132,8 @@ def _account_names(uid: int) -> frozenset[str]:
     return frozenset(names)
 
 
-def _ranges(path: Path, names: frozenset[str]) -> Ranges:
+def _ranges(path: Path, names: frozenset[str] | None = None) -> Ranges:
+    """The ranges of these names in a file of subuid(5), or of all."""
     try:
         lines = path.read_text(errors="replace").splitlines()
     except OSError:
@@ -139,7 +143,7 @@ def _ranges(path: Path, names: frozenset[str]) -> Ranges:
     for line in lines:
         name, _, numbers = line.partition(":")
         start, _, size = numbers.partition(":")
-        if name in names and start.isdecimal() and size.isdecimal():
+        if (names is None or name in names) and start.isdecimal() and size.isdecimal():
             found.append((int(start), int(size)))
     return tuple(found)
 

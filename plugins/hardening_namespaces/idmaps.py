@@ -62,7 +62,8 @@ def resolve(settings: NamespacesSettings, host: Host) -> IdMaps | None:
         return IdMaps(*said, (said[0][0].inside, said[1][0].inside))
     kind = settings.id_map
     facts = host.of(NamespaceFacts)
-    uids, gids = _subordinate(facts.subuids, facts.own_uids, host), _subordinate(facts.subgids, facts.own_gids, host)
+    uids = _subordinate(facts.subuids, facts.own_uids, facts, host)
+    gids = _subordinate(facts.subgids, facts.own_gids, facts, host)
     if kind == "auto" and host.root and uids and gids:
         return _of_its_own(uids, gids)
     inside = (0, 0) if kind == "root" else (host.uid, host.gid)
@@ -86,12 +87,35 @@ def _of_its_own(uids: Ranges, gids: Ranges) -> IdMaps:
     return attrs.evolve(maps, limited=limited)
 
 
-def _subordinate(ranges: Ranges, own: Ranges, host: Host) -> Ranges:
-    """The ids beside their own that a caller may give. Root needs no entry in subuid(5): it has the ids kept for
-    containers, which nobody else has, or in a smaller user namespace what there is besides root."""
+def free(given: Ranges) -> Ranges:
+    """What of the ids that are kept for containers no line of subuid(5) and subgid(5) gives to somebody: useradd(8) begins
+    with the same ids."""
+    found = []
+    begin, end = CONTAINER_IDS[0], CONTAINER_IDS[1] + 1
+    for start, size in sorted(given):
+        if begin < min(start, end):
+            found.append((begin, min(start, end) - begin))
+        begin = max(begin, start + size)
+    if begin < end:
+        found.append((begin, end - begin))
+    return tuple(found)
+
+
+def _highest(ranges: Ranges) -> Ranges:
+    """The highest 65536 ids of ``ranges`` that begin at a multiple of that; useradd(8) gives the lowest first."""
+    for start, size in reversed(ranges):
+        begin = (start + size - RANGE) // RANGE * RANGE
+        if begin >= start:
+            return ((begin, RANGE),)
+    return ()
+
+
+def _subordinate(ranges: Ranges, own: Ranges, facts: NamespaceFacts, host: Host) -> Ranges:
+    """The ids beside their own that a caller may give. Root needs no entry in subuid(5): it has those kept for containers
+    that nobody else was given, or in a smaller user namespace what there is besides root."""
     if not host.root:
         return ranges
-    for candidates in (ranges, ((CONTAINER_IDS[0], RANGE),)):
+    for candidates in (ranges, _highest(free(facts.given))):
         if candidates and all(within(IdRange(0, start, size), own) for start, size in candidates):
             return candidates
     others = [(start + 1, size - 1) if start == 0 else (start, size) for start, size in own]

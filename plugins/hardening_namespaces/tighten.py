@@ -17,7 +17,7 @@ from hardening.mechanism import Context, Excess
 from hardening.spec import Fragment, escape, lookup
 from hardening_namespaces import idmaps, spec
 from hardening_namespaces.facts import NamespaceFacts
-from hardening_namespaces.idmaps import CONTAINER_IDS, IdMaps
+from hardening_namespaces.idmaps import IdMaps
 from hardening_namespaces.settings import (
     HOST,
     PRIVATE,
@@ -126,7 +126,7 @@ def _beyond(
         if not exact:
             allowed += subordinate
         if not exact and context.host.root:
-            allowed.append((CONTAINER_IDS[0], CONTAINER_IDS[1] - CONTAINER_IDS[0] + 1))
+            allowed += idmaps.free(facts.given)
         yield from ((side, item) for item in own[side] if not _covered(item, allowed))
 
 

@@ -60,7 +60,7 @@ def test_a_value_without_effect_is_said(body: str) -> None:
 def receipt(**changes: Any) -> dict[str, Any]:
     own = {PROC_NAMES[name]: f"{PROC_NAMES[name]}:[{number}]" for number, name in enumerate(TYPES)}
     caller = {PROC_NAMES[name]: f"{PROC_NAMES[name]}:[9{number}]" for number, name in enumerate(TYPES)}
-    rows = "         0     524288      65536"
+    rows = "         0 1878982656      65536"
     return {"namespaces": own, "caller_namespaces": caller, "uid_map": rows, "gid_map": rows} | changes
 
 
@@ -98,5 +98,5 @@ def test_maps_of_the_whole_host_or_none_do_not_hold() -> None:
 
 
 def test_explicit_maps_are_held_against_the_kernels() -> None:
-    body = 'uid_map = ["0:524288:65536"]\ngid_map = ["0:7:1"]'
+    body = 'uid_map = ["0:1878982656:65536"]\ngid_map = ["0:7:1"]'
     assert failing(body, receipt()) == ["namespaces.gid_map"]

@@ -29,8 +29,19 @@ def test_nothing_is_mapped_without_a_namespace_of_ones_own(where: str) -> None:
 
 def test_root_gets_ids_that_nobody_has() -> None:
     found = resolved()
-    assert found.uids == found.gids == (IdRange(0, 0x80000, 65536),)
+    assert found.uids == found.gids == (IdRange(0, 0x6FFF0000, 65536),)
     assert (found.natural, found.host_root, found.limited) == ((0, 0), False, "")
+
+
+def test_root_s_ids_are_none_that_subuid_gives_to_others() -> None:
+    """useradd(8) gives ranges from 100000 on: the seventh user's reach into what systemd keeps for containers."""
+    seventh = ((100_000 + 6 * 65536, 65536),)
+    assert resolved(on=host(given=seventh)).uids == (IdRange(0, 0x6FFF0000, 65536),)
+    high = resolved(on=host(given=(*seventh, (0x6FFF0000, 1), (0x6FFF8000, 0x100000))))
+    assert high.uids == high.gids == (IdRange(0, 0x6FFE0000, 65536),)
+    first = resolved(on=host(given=((0x90000, 0x70000000),)))
+    assert first.uids == (IdRange(0, 0x80000, 65536),)
+    assert idmaps.free(seventh) == ((100_000 + 7 * 65536, 0x70000000 - 100_000 - 7 * 65536),)
 
 
 def test_root_with_a_range_in_subuid_uses_it() -> None:
@@ -57,7 +68,7 @@ def test_root_of_a_namespace_with_one_id_has_no_other_to_give() -> None:
 @pytest.mark.parametrize("kind", ["keep-id", "root"])
 def test_root_that_stays_root_has_other_ids_beside(kind: str) -> None:
     found = resolved(f'id_map = "{kind}"')
-    assert found.uids == (IdRange(0, 0, 1), IdRange(1, 0x80000, 65535))
+    assert found.uids == (IdRange(0, 0, 1), IdRange(1, 0x6FFF0000, 65535))
     assert (found.host_root, found.limited) == (True, "")
 
 

@@ -13,7 +13,7 @@ def test_the_strict_configuration() -> None:
     document = contributed()
     assert places(document) == dict.fromkeys(TYPES.values(), "private")
     assert document["hostname"] == "hardened"
-    assert document["linux"]["uidMappings"] == [{"containerID": 0, "hostID": 0x80000, "size": 65536}]
+    assert document["linux"]["uidMappings"] == [{"containerID": 0, "hostID": 0x6FFF0000, "size": 65536}]
     assert document["linux"]["gidMappings"] == document["linux"]["uidMappings"]
     assert not {"domainname"} & document.keys()
     assert not {"sysctl", "timeOffsets"} & document["linux"].keys()

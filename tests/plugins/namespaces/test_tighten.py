@@ -16,7 +16,7 @@ from hardening_namespaces import idmaps
 from hardening_namespaces.settings import TYPES
 from tests.plugins.namespaces.stacks import USER, host, places, settings, tightened
 
-OF_ITS_OWN = [{"containerID": 0, "hostID": 0x80000, "size": 65536}]
+OF_ITS_OWN = [{"containerID": 0, "hostID": 0x6FFF0000, "size": 65536}]
 
 
 def document(*kinds: str, uids: list[tuple[int, int, int]] | None = None, **more: Any) -> dict[str, Any]:
@@ -42,7 +42,7 @@ def test_what_is_shared_becomes_private_and_is_reported() -> None:
     assert leaves(excesses) == [f"namespaces.{name}" for name in ("ipc", "uts", "net", "cgroup", "time", "user")]
     assert result["linux"]["uidMappings"] == result["linux"]["gidMappings"] == OF_ITS_OWN
     said = excesses[-1].allowed
-    assert "0:524288:65536" in said
+    assert "0:1878982656:65536" in said
     assert "65534" in said
 
 
@@ -100,6 +100,14 @@ def test_maps_to_root_or_people_are_replaced_for_root(uids: list[tuple[int, int,
     result, excesses = tightened(document(*PRIVATE, uids=uids))
     assert result["linux"]["uidMappings"] == OF_ITS_OWN
     assert {"namespaces.uid_map", "namespaces.gid_map"} == set(leaves(excesses))
+
+
+def test_maps_to_ids_that_subuid_gives_to_somebody_are_replaced_for_root() -> None:
+    on = host(given=((493_216, 65536),))
+    result, excesses = tightened(document(*PRIVATE, uids=[(0, 0x80000, 65536)]), on=on)
+    assert result["linux"]["uidMappings"] == OF_ITS_OWN
+    assert {"namespaces.uid_map", "namespaces.gid_map"} == set(leaves(excesses))
+    assert tightened(document(*PRIVATE, uids=[(0, 600_000, 65536)]), on=on)[1] == []
 
 
 def test_host_root_stays_where_the_settings_map_it() -> None:
