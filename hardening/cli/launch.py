@@ -40,7 +40,7 @@ def command(
     """
     from hashlib import sha256
 
-    from hardening import pipeline, state, tidying
+    from hardening import pipeline
     from hardening.cli import stored
     from hardening.runtime import Candidate, LaunchRequest
 
@@ -51,10 +51,9 @@ def command(
     here = session(context)
     engine = here.plugins.runtime(runtime)
     config = _read(bundle)
-    start.require_installed(engine)
+    place = start.prepare(engine)
     pipeline.admit(here.plugins, Candidate(config, here.host), engine)
-    identity, place = places.new_id(), state.directory()
-    tidying.tidy(place)
+    identity = places.new_id()
     container = keeping.container(context, engine, place / places.CONTAINERS / identity, ())
     digest = sha256(config).hexdigest()
     launch = LaunchRequest(identity, place, interactive, False, target, digest, container)

@@ -79,7 +79,7 @@ def command(
 
     The root is the host's own, read-only and with its secrets hidden, unless a profile or an option names another.
     """
-    from hardening import bundles, pipeline, state, tidying
+    from hardening import bundles, pipeline, state
     from hardening.cli import stored
     from hardening.cli.missing import advice, looked_at
     from hardening.runtime import LaunchRequest
@@ -96,8 +96,7 @@ def command(
     composition = here.compose(stack.request(context, profiles))
     identity = places.new_id()
     if not dry_run:
-        start.require_installed(engine)
-        tidying.tidy(state.directory())
+        start.prepare(engine)
     place = state.location()
     container = keeping.container(context, engine, place / places.CONTAINERS / identity, profiles)
     launch = LaunchRequest(identity, place, interactive, False, target, container=container)

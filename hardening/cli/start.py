@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from hardening.spec import Spec
 
 DEFAULT_RUNTIME = "native"
-MIN_DESCRIPTORS = 32
 
 
 def complete_runtime(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -70,28 +69,25 @@ def receipt_file(path: Path | None) -> Path | None:
     return target
 
 
-def require_installed(runtime: Runtime) -> None:
-    """Raise `LaunchError` unless the runtime is there."""
+def prepare(engine: Runtime) -> Path:
+    """Make ready for a launch, before anything of it is written: what launches before have left is taken away. The caller's
+    state directory. Raises `LaunchError` where the runtime is not there, or too few files can be opened."""
+    from hardening import state, tidying
+    from hardening.launch.guarded import require_descriptors
+
+    _require_installed(engine)
+    require_descriptors()
+    place = state.directory()
+    tidying.tidy(place)
+    return place
+
+
+def _require_installed(runtime: Runtime) -> None:
     if runtime.version() is None:
         raise LaunchError(
             f"the runtime {runtime.name} is not installed",
             hint="install it, or choose another with --runtime (`hardening doctor` lists them)",
         )
-
-
-def require_descriptors() -> None:
-    """Raise `LaunchError` where the launch stage could open too few files to launch, or to remove its bundle again."""
-    opened: list[int] = []
-    try:
-        while len(opened) < MIN_DESCRIPTORS:
-            opened.append(os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC))
-    except OSError as error:
-        raise LaunchError(
-            f"a launch needs {MIN_DESCRIPTORS} more open files: {error.strerror}", hint="raise the limit: ulimit -n"
-        ) from None
-    finally:
-        for descriptor in opened:
-            os.close(descriptor)
 
 
 def start_new(spec: Spec, bundle: Path, engine: Runtime, launch: LaunchRequest) -> NoReturn:
@@ -103,7 +99,6 @@ def start_new(spec: Spec, bundle: Path, engine: Runtime, launch: LaunchRequest) 
     from hardening import bundles
     from hardening.bundle import fill
 
-    require_descriptors()
     lock = bundles.make(bundle)
     try:
         fill(spec, bundle)

@@ -46,7 +46,6 @@ class Kept:
     def start(self, spec: Spec, notes: Sequence[str], looked: Sequence[Input], *, lasting: bool) -> NoReturn:
         """Write the bundle, and the plan of a ``lasting`` one, and replace this process by the launch stage, which holds the
         slot from then on. ``looked`` is what decided the notes beside the composition."""
-        start.require_descriptors()
         stays = plans.store(self.slot, self.found.basis, self.found.begin, spec, notes, looked, lasting=lasting)
         os.set_inheritable(self.slot.lock, True)
         hold = ("--hold", str(self.slot.lock))

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 #: What stops a job that uses a terminal from the background; it stays as it is in every process.
 TERMINAL_USE = {signal.SIGTTIN, signal.SIGTTOU}
 
+MIN_DESCRIPTORS = 32
+
 
 def guarded(action: Callable[[], Code]) -> Code:
     """The exit code of an action in a process that is as the caller left it; what goes wrong becomes a message."""
@@ -77,6 +79,21 @@ def stand_between(number: int) -> tuple[int, int] | None:
     # So that the container's ids can open /dev/stdout again, though the pipe belongs to the caller.
     os.fchmod(writer, 0o622)
     return reader, writer
+
+
+def require_descriptors() -> None:
+    """Raise `LaunchError` where too few files could be opened to launch, or to take away again what a launch leaves."""
+    opened: list[int] = []
+    try:
+        while len(opened) < MIN_DESCRIPTORS:
+            opened.append(os.dup(0))
+    except OSError as error:
+        raise LaunchError(
+            f"a launch needs {MIN_DESCRIPTORS} more open files: {error.strerror}", hint="raise the limit: ulimit -n"
+        ) from None
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
 
 
 def complain(text: str) -> None:

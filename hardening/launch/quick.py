@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import sys
 
+from hardening.errors import LaunchError
 from hardening.launch import compiled, files, held, places, plans
-from hardening.launch.guarded import guarded
+from hardening.launch.guarded import guarded, require_descriptors
 from hardening.launch.system import os
 
 TYPE_CHECKING = False
@@ -41,6 +42,10 @@ def main(program: str) -> int | None:
 
 def _run(program: str, words: list[str]) -> int | None:
     environment = files.environment()
+    try:
+        require_descriptors()
+    except LaunchError:  # for the whole program to say, and to record
+        return None
     found = plans.find(words, environment) if COMPLETING not in environment else None
     if found is None:
         return None

@@ -50,6 +50,20 @@ def test_a_plan_is_run_with_the_standard_library_and_this_package_s_launch_stage
     assert loaded.isdisjoint({"os", "re", "json", "hashlib", "site", "typing", "enum", "functools", "subprocess"})
 
 
+@pytest.mark.parametrize("words", [LINE, ("run", "-q", "--fresh", "true"), ("launch", "bundle")])
+def test_a_launch_that_could_open_too_few_files_is_refused_before_it_begins(
+    place: Place, words: tuple[str, ...], tmp_path: Path
+) -> None:
+    if words[0] == "launch":
+        words = ("launch", str(tmp_path / "bundle"))
+        assert place.type("compose", "-q", "-p", "strict", "-o", words[1], "--", "true").returncode == 0
+        assert place.type(*words).returncode == 0
+    few = Place(place.folder, ("sh", "-c", 'ulimit -n 34; exec "$0" "$@"', str(PROGRAM)))
+    done = few.type(*words)
+    assert (done.returncode, done.stdout) == (125, "")
+    assert "a launch needs 32 more open files" in done.stderr
+
+
 def test_without_a_plan_nothing_is_done(place: Place) -> None:
     here = f"import sys; sys.path.append({str(Path(quick.__file__).parents[2])!r})"
     code = f"{here}; from hardening.launch.quick import main; print(main('/nowhere'))"
