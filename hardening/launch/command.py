@@ -12,6 +12,7 @@ from hardening.launch.frozen import Frozen
 # standard library.
 START = (
     "import sys; sys.path += sys.argv.pop(1).split(':');"
+    "sys.pycache_prefix = '/dev/null' if '/dev/null' in sys.path else None;"
     "from hardening.launch.compiled import STAGE, use; use(STAGE);"
     "from hardening.launch.main import main; import posix; posix._exit(main())"
 )
@@ -96,4 +97,7 @@ def _directories() -> list[str]:
             raise ModuleNotFoundError(f"{name} is not installed")
         place = os.path.dirname(os.path.abspath(spec.origin))
         found.append(os.path.dirname(place) if name == "hardening" else place)
+    # Where compiled files are not to be trusted (scripts/hardening), those of the stage are not, either.
+    if sys.pycache_prefix == os.devnull:
+        found.append(os.devnull)
     return list(dict.fromkeys(found))

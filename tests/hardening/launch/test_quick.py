@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import py_compile
 import re
 import shutil
 import signal
@@ -16,6 +17,7 @@ import pytest
 
 from hardening import containers
 from hardening.launch import main, quick
+from hardening.launch.command import stage_command
 from hardening.launch.container_state import Entry, describe, identify
 from tests.support.plans import PROGRAM, Place
 from tests.support.runs import workplace
@@ -216,6 +218,40 @@ def test_the_package_is_found_in_each_layout(prefix: Path, folder: str, linked: 
     assert said(prefix / "bin/hardening", "run", "x") == "whole run x\n"
 
 
+@pytest.mark.parametrize("opened", ["", "hardening", "hardening/launch", "owner"])
+def test_compiled_files_that_others_could_have_written_are_not_run(prefix: Path, opened: str) -> None:
+    """A package whose compiled files are not what its sources say, as somebody could leave them there."""
+    site = prefix / "lib/python{}.{}/site-packages".format(*sys.version_info)
+    package = site / "hardening/launch"
+    package.mkdir(parents=True)
+    texts = {package.parent / "__init__.py": "", package / "__init__.py": ""}
+    texts[package / "compiled.py"] = "PLANS = ()\ndef use(names):\n pass\n"
+    texts[package / "quick.py"] = "def main(program):\n print('bad ', flush=True)\n return 0\n"
+    for path, text in texts.items():
+        path.write_text(text)
+        py_compile.compile(str(path), doraise=True)
+    before = (package / "quick.py").stat()
+    (package / "quick.py").write_text(texts[package / "quick.py"].replace("bad ", "good"))
+    os.utime(package / "quick.py", ns=(before.st_atime_ns, before.st_mtime_ns))
+    if opened == "owner":
+        if os.geteuid() != 0:
+            return  # only root can give files away
+        os.chown(package / "__pycache__", 48000, 48000)
+    elif opened:
+        (site / opened / "__pycache__").chmod(0o777)
+    assert said(prefix / "bin/hardening", "run", "x").strip() == ("good" if opened else "bad")
+
+
+def test_no_compiled_files_are_made_that_others_can_write(prefix: Path) -> None:
+    site = prefix / "lib/python{}.{}/site-packages".format(*sys.version_info)
+    shutil.copytree(Path(quick.__file__).parents[1], site / "hardening", ignore=shutil.ignore_patterns("__pycache__"))
+    whole = "whole run x\n"
+    assert said(prefix / "bin/hardening", "run", "x", umask=0, env={**os.environ, "PYTHONX": "1"}) == whole
+    assert not list(site.rglob("__pycache__"))
+    assert said(prefix / "bin/hardening", "run", "x", umask=0o22, env={**os.environ, "PYTHONX": "1"}) == whole
+    assert list(site.rglob("__pycache__"))
+
+
 @pytest.mark.parametrize(
     "first", ["#!/bin/sh\n'''exec' \"{python}\" \"$0\" \"$@\"\n' '''\n", "#!{python} -I\n"], ids=["long", "options"]
 )
@@ -229,3 +265,14 @@ def test_an_interpreter_that_is_gone_is_an_error_of_the_shell(prefix: Path) -> N
     (prefix / "bin/hardening-cli").write_text("#!/nowhere/python\n")
     done = subprocess.run([prefix / "bin/hardening", "run", "x"], capture_output=True, text=True, check=False)
     assert done.returncode in (126, 127)
+
+
+def test_a_process_that_runs_no_compiled_files_starts_a_stage_that_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "pycache_prefix", os.devnull)
+    argv = stage_command("/nowhere")
+    index = argv.index("-c")
+    argv[index + 1] = argv[index + 1].partition("from ")[0] + "print(sys.pycache_prefix)"
+    assert said(*argv) == f"{os.devnull}\n"
+    monkeypatch.setattr(sys, "pycache_prefix", None)
+    argv[index + 2] = stage_command("/nowhere")[index + 2]
+    assert said(*argv) == "None\n"
