@@ -53,13 +53,16 @@ def test_the_wheel_holds_what_the_tree_holds(wheel: Path) -> None:
 @pytest.fixture(scope="module")
 def program(wheel: Path) -> Iterator[Path]:
     """The program in an environment of its own, outside the tree. Its dependencies are those of the tests: a folder on
-    PYTHONPATH, where the editable installation of the tree means nothing."""
+    PYTHONPATH, where the editable installation of the tree means nothing. The one that a stored plan needs is where pip
+    puts it, since a plan is run by what lies in the program's own environment alone."""
     folder = Path(tempfile.mkdtemp(prefix="hardening-install-", dir="/var/tmp"))
     folder.chmod(0o755)
     python = folder / "bin/python"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
     command = ["-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", "--no-index", str(wheel)]
     subprocess.run([sys.executable, *command], check=True)
+    for path in Path(sysconfig.get_path("platlib")).glob("_cffi_backend*.so"):
+        shutil.copy(path, next(folder.glob("lib/python*/site-packages")))
     yield folder / "bin/hardening"
     shutil.rmtree(folder)
 
