@@ -49,8 +49,9 @@ class Context:
     """What a mechanism may look at once everything is composed.
 
     ``command`` is the argument vector to be run and may be empty; ``shortfalls`` are those of all mechanisms; ``bundle``
-    is where the bundle will be written, or None where nothing will be: only then may a mechanism reserve things. ``origin``
-    is the directory where a foreign configuration was found.
+    is where the bundle will be written, or None where nothing will be, and then a mechanism reserves nothing;
+    ``bundle_stays`` is False for one that goes with the single run that it is made for. ``origin`` is the directory where a
+    foreign configuration was found.
     """
 
     host: Host
@@ -58,6 +59,7 @@ class Context:
     command: tuple[str, ...] = ()
     shortfalls: tuple[Shortfall, ...] = ()
     bundle: Path | None = None
+    bundle_stays: bool = True
     origin: Path | None = None
 
     def of(self, kind: type[P]) -> P | None:

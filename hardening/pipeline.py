@@ -38,16 +38,17 @@ def plan(
     command: Sequence[str] = (),
     *,
     bundle: Path | None = None,
+    stays: bool = True,
     context: Context | None = None,
 ) -> Plan:
-    """Assemble the spec of a composition. ``bundle`` is where it will be written, None for a dry run; ``context`` is what
-    `check` has given where it was called before.
+    """Assemble the spec of a composition. ``bundle`` is where it will be written, None for a dry run, and ``stays`` is False
+    where it goes with one run; ``context`` is what `check` has given where it was called before.
 
     Raises `HostError` for what the host cannot enforce of a required mechanism.
     """
     if context is None:
         context = check(composition, host, command, bundle)
-    context = attrs.evolve(context, bundle=bundle)
+    context = attrs.evolve(context, bundle=bundle, bundle_stays=stays)
     fragments = []
     for mechanism in composition.mechanisms:
         fragment = Fragment(mechanism.name)

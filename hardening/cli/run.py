@@ -109,7 +109,7 @@ def command(
         return
     with stored.slot(found) as kept:
         bundle = kept.slot.bundle if kept is not None else bundles.folder(place) / identity
-        plan = _plan(here, composition, command, engine, bundle, checked)
+        plan = _plan(here, composition, command, engine, bundle, checked, stays=kept is not None)
         lines = [] if quiet else [*_notes(plan, interactive=interactive)]
         missing = advice(plan.spec, command[0])
         if missing:
@@ -133,11 +133,13 @@ def _plan(
     engine: Runtime,
     bundle: Path | None,
     checked: Context,
+    *,
+    stays: bool = False,
 ) -> Plan:
     from hardening import pipeline
     from hardening.runtime import Candidate
 
-    plan = pipeline.plan(here.plugins, composition, here.host, command, bundle=bundle, context=checked)
+    plan = pipeline.plan(here.plugins, composition, here.host, command, bundle=bundle, stays=stays, context=checked)
     if bundle is None:
         pipeline.admit(here.plugins, Candidate(plan.spec.config, plan.host, composition), engine)
     else:

@@ -11,7 +11,6 @@ from hardening import inputs as look
 from hardening import state
 from hardening.errors import ProfileError, SpecError
 from hardening.inputs import Inputs, Unknown
-from hardening.launch import places
 from hardening.mechanism import Context, Excess
 from hardening.spec import Fragment, lookup
 from hardening_rootfs.settings import RootfsSettings
@@ -113,11 +112,8 @@ def _level(
     categories = _categories(facts)
     if context.bundle is None:
         return Level.of_pair(mcs.choose(categories), sensitivity)
-    base = state.directory()
-    bundle = context.bundle.absolute()
-    # What lies in the state directory is made for one run, and goes with it, but for what is stored as a plan.
-    single = bundle.is_relative_to(base) and not bundle.is_relative_to(base / places.PLANS)
-    lease = mcs.reserve(base / mcs.FOLDER, None if single else bundle, categories)
+    keeper = context.bundle.absolute() if context.bundle_stays else None
+    lease = mcs.reserve(state.directory() / mcs.FOLDER, keeper, categories)
     fragment.lease(lease.path)
     return Level.of_pair(lease.pair, sensitivity)
 

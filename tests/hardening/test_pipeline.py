@@ -137,6 +137,13 @@ def test_command_and_bundle_reach_every_mechanism_and_leaves_the_spec(tmp_path: 
     assert plan.context.bundle == tmp_path
 
 
+def test_what_becomes_of_the_bundle_reaches_every_mechanism(tmp_path: Path) -> None:
+    loaded = plugins(Gate("a"))
+    checked = pipeline.check(composed(loaded), HOST, (), None)
+    plans = [planned(loaded, bundle=tmp_path, stays=stays, context=checked) for stays in (True, False)]
+    assert [(plan.context.bundle, plan.context.bundle_stays) for plan in plans] == [(tmp_path, True), (tmp_path, False)]
+
+
 def test_the_same_stack_gives_the_same_plan() -> None:
     loaded = plugins(Gate("a"))
     assert planned(loaded, "a.height = 3").spec == planned(loaded, "a.height = 3").spec

@@ -33,10 +33,10 @@ def facts(folder: Path, **values: Any) -> SelinuxFacts:
     return SelinuxFacts(mount=str(folder), policy="targeted", version=33, caller=CALLER, **values)
 
 
-def context(given: SelinuxFacts, *others: object, bundle: Path | None = None) -> Context:
+def context(given: SelinuxFacts, *others: object, bundle: Path | None = None, stays: bool = True) -> Context:
     """A context on a host with these facts, with settings of other mechanisms."""
     host = Host((6, 12), "6.12.0", "x86_64", 0, 0, (0,), MappingProxyType({SelinuxFacts: given}))
-    return Context(host, {type(other): other for other in others}, bundle=bundle)
+    return Context(host, {type(other): other for other in others}, bundle=bundle, bundle_stays=stays)
 
 
 def fake_host(root: Path, **files: str) -> Path:

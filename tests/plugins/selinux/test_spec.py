@@ -53,14 +53,8 @@ def test_a_bundle_gets_labels_with_a_reserved_pair(tmp_path: Path) -> None:
 
 
 def test_a_bundle_of_a_single_run_does_not_keep_the_pair(tmp_path: Path) -> None:
-    document = contributed(settings(), context(facts(tmp_path), bundle=tmp_path / "state/run/x/bundle"))
+    document = contributed(settings(), context(facts(tmp_path), bundle=tmp_path / "bundle", stays=False))
     assert json.loads(Path(leases(document)[0]).read_text())["bundle"] == ""
-
-
-def test_a_stored_plan_keeps_its_pair(tmp_path: Path) -> None:
-    bundle = tmp_path / "state/plans/key/slot/bundle"
-    document = contributed(settings(), context(facts(tmp_path), bundle=bundle))
-    assert json.loads(Path(leases(document)[0]).read_text())["bundle"] == str(bundle)
 
 
 def test_a_dry_run_reserves_nothing(tmp_path: Path) -> None:
