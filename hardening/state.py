@@ -54,6 +54,10 @@ def _require_own(path: Path, status: os.stat_result) -> None:
         raise _unusable(path, f"it is not a directory of uid {os.geteuid()}")
     if stat.S_IMODE(status.st_mode) & 0o022:
         raise _unusable(path, "others can write to it")
+    try:
+        places.require_safe_way(str(path))
+    except OSError as error:
+        raise _unusable(path, str(error)) from None
 
 
 def make(path: Path) -> None:

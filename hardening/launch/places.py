@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 BUNDLES, CONTAINERS, RUNTIMES, PLANS, RECORDS = "bundles", "containers", "runtimes", "plans", "records"
 _VARIABLE = "HARDENING_STATE"
 _OTHERS = 0o022  # the group and everybody else may write
+_STICKY, _KIND, _LINK = 0o1000, 0o170000, 0o120000  # stat(2), inode(7)
 
 
 def state(environment: Mapping[str, str], uid: int) -> str:
@@ -72,6 +73,32 @@ def new_id() -> str:
 def is_own(status: os.stat_result) -> bool:
     """Whether a file is the caller's, and can be written by nobody else."""
     return status.st_uid == os.geteuid() and not status.st_mode & _OTHERS
+
+
+def require_safe_way(path: str) -> None:
+    """Raise `OSError` where somebody else could put another file in the place of ``path``, or of a directory or link above
+    it: by owning it, or by writing to where its name stands. In a sticky directory only the owner of a name can."""
+    above = files.parent(path)
+    while True:
+        status = os.lstat(above)
+        if status.st_uid not in (0, os.geteuid()) and not _is_unmapped(status.st_uid):
+            raise PermissionError(f"{above} belongs to another user (uid {status.st_uid})")
+        if status.st_mode & _KIND == _LINK:
+            os.stat(above)  # which ends, or raises
+            target = files.absolute(files.join(files.parent(above), files.decode(os.readlink(files.encode(above)))))
+            require_safe_way(files.join(target, "."))
+        elif status.st_mode & _OTHERS and not status.st_mode & _STICKY:
+            raise PermissionError(f"others can write to {above}")
+        if above == "/":
+            return
+        above = files.parent(above)
+
+
+def _is_unmapped(uid: int) -> bool:
+    """Whether this id stands for all those that a user namespace does not know, the host's root too (user_namespaces(7))."""
+    if files.read("/proc/self/uid_map").split() == ["0", "0", "4294967295"]:
+        return False
+    return uid == int(files.read("/proc/sys/kernel/overflowuid"))
 
 
 def _may_be_own(directory: str) -> bool:

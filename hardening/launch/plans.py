@@ -78,6 +78,7 @@ def find(words: Sequence[str], environment: Mapping[str, str]) -> Found | None:
     opened: list[int] = []
     try:
         place, name = places.state(environment, os.geteuid()), key(words, environment)
+        places.require_safe_way(place)
         for step in (place, places.PLANS, name):
             opened.append(own(step, _DIRECTORY, opened[-1] if opened else None))
         shelf = f"{place}/{places.PLANS}/{name}"

@@ -112,3 +112,21 @@ def test_what_somebody_else_has_written_is_not_believed(tmp_path: Path, monkeypa
     os.chown(tmp_path, 48000, 48000)
     with pytest.raises(LaunchError, match="not a directory of uid 0"):
         state.existing()
+
+
+def test_what_others_can_replace_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a/b/state").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("a/b")
+    (tmp_path / "a").chmod(0o777)
+    for way in ("a/b", "link"):
+        assert f"others can write to {tmp_path}/a\n" in refused(tmp_path / way / "state", monkeypatch)
+    (tmp_path / "a").chmod(0o1777)
+    monkeypatch.setenv("HARDENING_STATE", str(tmp_path / "a/b/state"))
+    assert state.directory() == tmp_path / "a/b/state"
+    monkeypatch.setenv("HARDENING_STATE", str(tmp_path / "link/state"))
+    assert state.directory() == tmp_path / "link/state"
+    features.require("root")
+    os.chown(tmp_path / "link", 48000, 48000, follow_symlinks=False)
+    assert f"{tmp_path}/link belongs to another user (uid 48000)" in refused(tmp_path / "link/state", monkeypatch)
+    os.chown(tmp_path / "a/b", 48000, 48000)
+    assert f"{tmp_path}/a/b belongs to another user (uid 48000)" in refused(tmp_path / "a/b/state", monkeypatch)

@@ -734,6 +734,16 @@ def test_what_is_believed_later_is_empty_in_a_read_only_volume_and_the_hosts_roo
     assert done.stdout == ""
 
 
+def test_no_plan_counts_in_a_state_directory_that_others_can_replace(typed: Place) -> None:
+    typed.restore()
+    assert typed.finds(*LINE)
+    mode = typed.folder.stat().st_mode
+    typed.folder.chmod(0o777)
+    assert not typed.finds(*LINE)
+    typed.folder.chmod(mode)
+    assert typed.finds(*LINE)
+
+
 def test_a_secret_variable_is_nobody_elses_to_read(place: Place) -> None:
     """A stack with one is not kept as a plan; its bundle is there while it runs."""
     pipe = subprocess.PIPE
