@@ -330,7 +330,8 @@ def call_there(caller: Caller, *arguments: str, script: str = 'exec "$@"') -> su
 def test_a_launch_that_nothing_records_is_refused(lonely: Caller) -> None:
     (lonely.folder / "state").mkdir()
     (lonely.folder / "state/records").touch()
-    volume = f"{lonely.folder}:/data"
+    (lonely.folder / "data").mkdir()
+    volume = f"{lonely.folder}/data:/data"
     done = call_there(lonely, "run", "-q", "-p", "default", "-v", volume, "--", "sh", "-c", "echo ran >&2")
     assert done.returncode == 125, done.stderr
     assert "the launch cannot be recorded: " in done.stderr
