@@ -22,6 +22,7 @@ from hardening.launch import places
 from hardening.launch.container_state import (
     BEING_MADE,
     DESCRIPTION,
+    LOST,
     identify,
     remove,
 )
@@ -69,6 +70,14 @@ class End:
 
 
 @attrs.frozen(repr=False)
+class Lost:
+    """Output that the log has not taken, in bytes, and why."""
+
+    bytes: int
+    reason: str
+
+
+@attrs.frozen(repr=False)
 class Container:
     """One container. ``stage`` is the process that runs it, ``process`` its command, where that has started.
 
@@ -89,6 +98,7 @@ class Container:
     process: Process | None
     running: bool
     end: End | None
+    lost: Lost | None = None
 
     @property
     def status(self) -> str:
@@ -152,6 +162,7 @@ def read(path: Path) -> Container | None:
             process=_process(data["process"]),
             running=running,
             end=None if running else end,
+            lost=_lost(path),
         )
     except (FileNotFoundError, NotADirectoryError):
         return None
@@ -165,6 +176,15 @@ def read(path: Path) -> Container | None:
 
 def _process(data: Any) -> Process | None:
     return Process(int(data["pid"]), int(data["start"])) if data else None
+
+
+def _lost(path: Path) -> Lost | None:
+    try:
+        text = (path / LOST).read_bytes().strip()
+    except FileNotFoundError:  # one of the foreground has no log
+        return None
+    data = json.loads(text) if text else None
+    return Lost(int(data["bytes"]), str(data["reason"])) if data else None
 
 
 def _end(text: bytes) -> End | None:

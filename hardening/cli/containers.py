@@ -96,6 +96,7 @@ def logs(follow: bool, timestamps: bool, tail: int | None, since: str | None, co
     """Show what a detached container wrote: its standard output on standard output, its standard error on that."""
     from datetime import datetime
 
+    from hardening import containers
     from hardening.logs import Log, moment
 
     first = moment(since, datetime.now().astimezone()) if since else ""
@@ -110,6 +111,10 @@ def logs(follow: bool, timestamps: bool, tail: int | None, since: str | None, co
         if follow and found.stage is not None and found.running:
             for records in log.follow(found.stage):
                 show(records)
+    # As it is by now.
+    lost = (containers.read(found.path) or found).lost
+    if lost is not None:
+        output.note(f"hardening: {found.shown}: {lost.bytes} bytes of output are not in its log: {lost.reason}")
 
 
 def _writer(*, timestamps: bool) -> Callable[[list[Record]], None]:

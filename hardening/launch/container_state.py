@@ -1,8 +1,8 @@
 """What is on disk of a container: who runs it, for as long as it runs, and of a detached one until it is removed.
 
 ``containers/ID/`` in the state directory holds ``container.json`` (what it is, and its processes), ``exit`` (blank, then
-how it ended) and, of a detached one, ``log`` and ``log.1``. The launch stage holds the directory under flock(2) for as
-long as it lives: a process id alone would say nothing once it has been given to another process.
+how it ended) and, of a detached one, ``log``, ``log.1`` and ``lost``. The launch stage holds the directory under flock(2)
+for as long as it lives: a process id alone would say nothing once it has been given to another process.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 DESCRIPTION = "container.json"
 LOG = "log"
 OLD_LOG = "log.1"
+LOST = "lost"  # blank, then what the log has not taken and why, as JSON
 BEING_MADE = "."  # how the name of a directory begins that is not complete
 KILLED = 128 + 9  # the exit code for a container that died with its stage
 
@@ -72,7 +73,10 @@ class Entry:
 
     def rotate_log(self) -> None:
         """Let the log become the older one, in the place of that. Raises `OSError`."""
-        os.rename(LOG, OLD_LOG, src_dir_fd=self._fd, dst_dir_fd=self._fd)
+        try:
+            os.rename(LOG, OLD_LOG, src_dir_fd=self._fd, dst_dir_fd=self._fd)
+        except FileNotFoundError:  # it was renamed before, when a new one could not be made
+            return
 
     def finish(self, code: int) -> None:
         """Write down how the command ended. Raises `OSError`."""

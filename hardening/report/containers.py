@@ -64,6 +64,7 @@ def data(containers: Sequence[Container]) -> list[dict[str, Any]]:
             "stage_pid": item.stage.pid if item.running and item.stage is not None else None,
             "exit_code": item.end.code if item.end is not None else None,
             "finished": _time(item.end.finished) if item.end is not None else None,
+            "lost_output": {"bytes": item.lost.bytes, "reason": item.lost.reason} if item.lost is not None else None,
         }
         for item in containers
     ]

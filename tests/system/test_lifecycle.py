@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -346,6 +347,33 @@ def test_a_log_is_bounded(person: Caller) -> None:
     assert lines[-1] == "line 1999"
     first = int(lines[0].split()[1])
     assert lines == [f"line {number}" for number in range(first, 2000)]
+
+
+def test_output_that_a_full_disk_does_not_take_is_told_wherever_one_looks() -> None:
+    require("root")
+    with caller() as person:
+        place = person.state / "containers"
+        place.mkdir(mode=0o711, parents=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k,mode=711", "small", str(place)], check=True)
+        try:
+            (place / ".ballast").write_bytes(bytes(128 << 10))
+            script = f"echo begun; trap 'echo later; exit 4' TERM; yes | head -c 8000; {LOOP}"
+            identity = person.start("sh", "-c", script)
+            _await(lambda: person.one(identity)["lost_output"] is not None)
+            (place / ".ballast").unlink()
+            person.say("stop", identity)
+            lost = person.one(identity)["lost_output"]
+            assert 0 < lost["bytes"] < 8000
+            assert lost["reason"] == "No space left on device"
+            said = person.call("logs", identity)
+            assert said.stdout.startswith("begun\ny\n")
+            assert said.stdout.endswith("later\n")
+            assert re.search("^hardening: [0-9]+ bytes of output are lost: No space left", said.stderr, re.MULTILINE)
+            assert f"{identity}: {lost['bytes']} bytes of output are not in its log: No space left" in said.stderr
+            assert person.say("wait", identity) == "4"
+            person.say("rm", identity)
+        finally:
+            subprocess.run(["umount", str(place)], check=True)
 
 
 def _has_open(pid: int, name: str) -> bool:
