@@ -20,6 +20,14 @@ class Enforcement:
     shortfalls: tuple[Shortfall, ...]
 
 
+def remedy(shortfall: Shortfall, mechanism: str, *, fatal: bool) -> str:
+    """What to do about a shortfall; a ``fatal`` one may be waived as well."""
+    if not fatal or (shortfall.remedy and not shortfall.whole):
+        return shortfall.remedy
+    waived = f'set requirement = "best-effort" in [{mechanism}]'
+    return f"{shortfall.remedy}, or {waived}" if shortfall.remedy else waived
+
+
 def enforcement(composition: Composition, shortfalls: Iterable[Shortfall]) -> list[Enforcement]:
     """The state of every mechanism."""
     found = tuple(shortfalls)

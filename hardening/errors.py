@@ -42,6 +42,12 @@ class UsageError(HardeningError):
     """The command line asks for something that does not exist or does not go together."""
 
 
+class EndedError(HardeningError):
+    """A container that something was to be done to has ended."""
+
+    exit_code = EXIT_FINDINGS
+
+
 class PluginError(HardeningError):
     """A plugin does not keep the rules that all plugins keep."""
 

@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 
 from hardening.compose import Composition, in_order
+from hardening.enforcement import remedy
 from hardening.errors import HardeningError, HostError, raise_all
 from hardening.findings import Finding, Severity
 from hardening.host import Host
@@ -107,8 +108,8 @@ def check(composition: Composition, host: Host, command: Sequence[str], bundle: 
 
 
 def _fatal(mechanism: Mechanism[Any], shortfall: Shortfall) -> HostError:
-    remedy = shortfall.remedy or f'or set requirement = "best-effort" in [{mechanism.name}]'
-    return HostError(f"{shortfall.leaf} cannot be enforced here: {shortfall.reason}", hint=remedy)
+    hint = remedy(shortfall, mechanism.name, fatal=True)
+    return HostError(f"{shortfall.leaf} cannot be enforced here: {shortfall.reason}", hint=hint)
 
 
 def release(plugins: Plugins, plan: Plan, runtime: Runtime | None = None) -> None:

@@ -133,7 +133,12 @@ def _usage_error(error: click.ClickException) -> UsageError:
     hint = f"`{path} --help` shows what there is"
     if isinstance(error, click.NoSuchOption):
         return UsageError(f"there is no option {error.option_name}", hint=_instead(error, context) or hint)
+    if isinstance(error, click.exceptions.NoArgsIsHelpError) and context and isinstance(context.command, click.Group):
+        names = ", ".join(context.command.list_commands(context))
+        return UsageError(f"no command of `{path}`", hint=f"there are {names}; {hint}")
     message = error.format_message().removesuffix(".")
+    if isinstance(error, click.MissingParameter):  # click lists what may be chosen, one a line, after the message
+        message = message.partition("\n")[0].removesuffix(":").removesuffix(" Choose from").removesuffix(".")
     return UsageError(message[:1].lower() + message[1:], hint=hint)
 
 
@@ -141,12 +146,14 @@ def _instead(error: click.NoSuchOption, context: click.Context | None) -> str | 
     """What to write instead of an option that does not exist: a podman user's answer, or the option of nearly its name."""
     from difflib import SequenceMatcher
 
-    from hardening.cli.elsewhere import answer
+    from hardening.cli.elsewhere import answer, of_command
     from hardening.cli.stack import StackCommand
 
-    known = answer(error.option_name) if context is not None and isinstance(context.command, StackCommand) else None
-    if known is not None:
-        return known
+    if context is not None:
+        composes = isinstance(context.command, StackCommand)
+        known = answer(error.option_name) if composes else of_command(context.info_name or "", error.option_name)
+        if known is not None:
+            return known
     for name in error.possibilities or ():
         # click's own threshold takes --privileged for --pids-limit.
         if SequenceMatcher(None, error.option_name, name).ratio() > ALIKE:

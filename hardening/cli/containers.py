@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hardening.cli import output
-from hardening.errors import EXIT_FINDINGS, UsageError
+from hardening.errors import EndedError, HardeningError, UsageError, raise_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -29,7 +29,6 @@ def complete(ctx: click.Context, parameter: click.Parameter, incomplete: str) ->
     from click.shell_completion import CompletionItem
 
     from hardening.containers import own
-    from hardening.errors import HardeningError
 
     try:
         words = [(word, " ".join(item.command)) for item in own() for word in (item.name, item.id) if word]
@@ -39,6 +38,8 @@ def complete(ctx: click.Context, parameter: click.Parameter, incomplete: str) ->
 
 
 several = click.argument("containers", nargs=-1, required=True, metavar="CONTAINER...", shell_complete=complete)
+any_number = click.argument("containers", nargs=-1, metavar="CONTAINER...", shell_complete=complete)
+every_option = click.option("-a", "--all", "every", is_flag=True, help="All of yours, instead of naming them.")
 one = click.argument("container", metavar="CONTAINER", shell_complete=complete)
 
 
@@ -48,6 +49,17 @@ def _find(words: Iterable[str]) -> list[Container]:
 
     among = own()
     return list({found.id: found for found in (find(word, among) for word in words)}.values())
+
+
+def _chosen(words: tuple[str, ...], every: bool, find: Callable[[Iterable[str]], list[Container]]) -> list[Container]:
+    """The containers that were named, or all. Raises `UsageError` for both, and for neither."""
+    from hardening.containers import own
+
+    if every and words:
+        raise UsageError("--all does not go with names", hint="leave one of them out")
+    if not every and not words:
+        raise UsageError("missing argument 'CONTAINER...'", hint="name one, or add --all; `hardening ps` lists them")
+    return own() if every else find(words)
 
 
 @click.command("ps", short_help="List containers.", epilog="""\b
@@ -89,7 +101,7 @@ Examples:
 """)  # fmt: skip
 @click.option("-f", "--follow", is_flag=True, help="Go on with what is written, until the container ends.")
 @click.option("-t", "--timestamps", is_flag=True, help="Show when each line was written.")
-@click.option("--tail", type=click.IntRange(min=0), metavar="N", help="Show only the last N lines.")
+@click.option("-n", "--tail", type=click.IntRange(min=0), metavar="N", help="Show only the last N lines.")
 @click.option("--since", metavar="TIME", help="Show only what is not older: 10m, 2h, or an RFC 3339 time.")
 @one
 def logs(follow: bool, timestamps: bool, tail: int | None, since: str | None, container: str) -> None:
@@ -141,12 +153,13 @@ Examples:
 """)  # fmt: skip
 @click.option("-t", "--time", "seconds", type=click.FloatRange(min=0), default=STOP_AFTER, show_default=True,
               metavar="SECONDS", help="How long to wait before everything in it is killed.")  # fmt: skip
-@several
-def stop(seconds: float, containers: tuple[str, ...]) -> None:
+@every_option
+@any_number
+def stop(seconds: float, every: bool, containers: tuple[str, ...]) -> None:
     """Send SIGTERM to the commands of containers, and SIGKILL to those that are still there after a while."""
     from hardening.containers import stop as end
 
-    found = _find(containers)
+    found = [item for item in _chosen(containers, every, _find) if item.running or not every]
     end(found, seconds)
     for item in found:
         output.show(item.shown)
@@ -159,8 +172,9 @@ Examples:
 """)  # fmt: skip
 @click.option("-s", "--signal", "name", default="KILL", show_default=True, metavar="SIGNAL",
               help="Its name or number.")  # fmt: skip
-@several
-def kill(name: str, containers: tuple[str, ...]) -> int:
+@every_option
+@any_number
+def kill(name: str, every: bool, containers: tuple[str, ...]) -> None:
     """Send a signal, KILL by default, to the commands of containers.
 
     Exit code 1: one of them does not run any more.
@@ -168,14 +182,13 @@ def kill(name: str, containers: tuple[str, ...]) -> int:
     from hardening.containers import signal_container
 
     number = _signal(name)
-    code = 0
-    for item in _find(containers):
+    ended: list[HardeningError] = []
+    for item in _chosen(containers, every, _find):
         if signal_container(item, number):
             output.show(item.shown)
-        else:
-            output.note(f"{item.shown} does not run")
-            code = EXIT_FINDINGS
-    return code
+        elif not every:
+            ended.append(EndedError(f"{item.shown} does not run", hint="`hardening ps -a` shows how it ended"))
+    raise_all(ended)
 
 
 def _signal(name: str) -> int:
@@ -214,13 +227,14 @@ Examples:
   hardening rm -f site
 """)  # fmt: skip
 @click.option("-f", "--force", is_flag=True, help="Kill those that run. No word of those that do not exist.")
-@several
-def rm(force: bool, containers: tuple[str, ...]) -> None:
+@every_option
+@any_number
+def rm(force: bool, every: bool, containers: tuple[str, ...]) -> None:
     """Remove what is kept of containers that have ended: log, exit code and name."""
     from hardening.containers import discard
     from hardening.containers import stop as end
 
-    found = _existing(containers) if force else _find(containers)
+    found = _chosen(containers, every, _existing if force else _find)
     running = [item for item in found if item.running]
     if running and not force:
         names = ", ".join(item.shown for item in running)

@@ -1,4 +1,4 @@
-"""Options that podman and docker have and this program has not, with what does the same here.
+"""Options and commands that podman and docker have and this program has not, with what does the same here.
 
 A mechanism that offers one of these options takes it over: an answer is given only for an option that nobody has.
 """
@@ -47,12 +47,61 @@ _ANSWERS = {
     ("--pull", "--platform", "--arch", "--os"): _NO_IMAGE,
 }
 
+_NO_ENTRY = "nothing enters a container that runs: write a shell as the command, `hardening run -it -- sh`"
+_NO_IMAGES = "there are no images: a root is a directory, named with --rootfs DIR, or the host's own"
+_NO_CONFIGURATION = "there is no such thing: write the command line again, with `hardening run`"
+
+_COMMANDS = {
+    ("exec", "attach"): _NO_ENTRY,
+    ("inspect",): "`hardening ps -a --json` shows a container, `hardening run --dry-run` what one would be",
+    ("images", "image", "pull", "push", "build", "commit", "save", "load", "import", "tag", "rmi", "login"): _NO_IMAGES,
+    ("start", "restart", "create"): _NO_CONFIGURATION,
+    ("stats", "top"): "use top(1) or ps(1): `hardening ps --json` has the pid of the command",
+    ("cp", "export"): "show the container a directory of yours: hardening run -v ./DIR:/DIR",
+    ("pause", "unpause"): "write `hardening kill -s STOP NAME`, and `hardening kill -s CONT NAME`",
+    ("container",): "leave that word out: hardening ps, logs, stop, kill, wait, rm",
+    ("events",): "`hardening log -f` shows launches and ends as they come",
+    ("info", "system"): "`hardening doctor` shows what this host can enforce",
+    ("volume",): "there are no named volumes: write -v SRC:DST with a directory of yours",
+    ("network",): "write --network none or --network host",
+    ("prune",): "`hardening rm -a` removes the containers that have ended",
+    ("rename",): "a container keeps its name: give it one with hardening run --name NAME",
+    ("port",): _PORTS,
+}
+
+_SHAPE = "write --json, and let jq(1) or the like choose"
+_OF_COMMANDS = {
+    ("ps", "--format"): _SHAPE,
+    ("ps", "--filter"): _SHAPE,
+    ("ps", "-f"): _SHAPE,
+    ("ps", "--no-trunc"): "in pipes nothing is cut: hardening ps | cat",
+    ("ps", "-n"): "the last ones stand last: hardening ps -a | tail -n N",
+    ("ps", "--last"): "the last ones stand last: hardening ps -a | tail -n N",
+    ("ps", "-l"): "the latest one stands last: hardening ps -aq | tail -n 1",
+    ("ps", "--latest"): "the latest one stands last: hardening ps -aq | tail -n 1",
+    ("logs", "--until"): "leave it out, or choose from what -t shows",
+    ("rm", "-v"): "leave it out: there are no volumes but your own directories",
+    ("rm", "--volumes"): "leave it out: there are no volumes but your own directories",
+    ("rm", "-t"): "write `hardening stop -t SECONDS NAME` before it",
+    ("rm", "--time"): "write `hardening stop -t SECONDS NAME` before it",
+}
+
 _PORT = re.compile(r"([0-9.]+:)?[0-9]+(-[0-9]+)?(:[0-9]+(-[0-9]+)?)?(/(tcp|udp|sctp))?")
 
 
 def answer(option: str) -> str | None:
     """What to write instead of an option, such as ``--rm``; None where there is nothing to say."""
     return next((text for flags, text in _ANSWERS.items() if option in flags), None)
+
+
+def of_command(command: str, option: str) -> str | None:
+    """What to write instead of an option of a command about containers; None where there is nothing to say."""
+    return _OF_COMMANDS.get((command, option))
+
+
+def instead_of(command: str) -> str | None:
+    """What to write instead of a command, such as ``exec``; None where there is nothing to say."""
+    return next((text for names, text in _COMMANDS.items() if command in names), None)
 
 
 def published(profile: str) -> str | None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}")
+_ID = re.compile(r"[0-9a-f]{12}")
 _SIZE = re.compile(r"([0-9]{1,15})([KMG]?)")
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 _SMALLEST = 4096
@@ -66,13 +67,15 @@ def container(context: click.Context, engine: Runtime, record: Path, profiles: S
     from hardening.launch.command import Container
 
     asked: dict[str, Any] = context.meta.get(_ASKED, {})
-    detach, name, size = asked.get("detach", False), asked.get("name") or "", asked.get("log_size")
-    if name and not _NAME.fullmatch(name):
+    detach, name, size = asked.get("detach", False), asked.get("name"), asked.get("log_size")
+    if name is not None and not _NAME.fullmatch(name):
         raise UsageError(
             f"{name!r} is not the name of a container",
             origin="--name",
             hint="at most 63 letters, digits, dots, dashes and underscores, the first a letter or a digit",
         )
+    if name is not None and _ID.fullmatch(name):
+        raise UsageError(f"{name!r} looks like an id", origin="--name", hint="choose a name that no id can be")
     if size is not None and not detach:
         raise UsageError("only a detached container has a log", origin="--log-size", hint="add -d, or leave it out")
     if not engine.detaches:
@@ -84,7 +87,7 @@ def container(context: click.Context, engine: Runtime, record: Path, profiles: S
         return None
     return Container(
         record=str(record),
-        name=name,
+        name=name or "",
         profiles=" ".join(profiles),
         detach=detach,
         auto_remove=bool(asked.get("rm")),

@@ -68,10 +68,11 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         names = self.list_commands(ctx)
         if args and args[0] not in names and not args[0].startswith("-"):
+            from hardening.cli.elsewhere import instead_of
             from hardening.errors import UsageError
             from hardening.kinds import nearest
 
-            hint = nearest(args[0], names) or f"the commands are {', '.join(names)}"
+            hint = instead_of(args[0]) or nearest(args[0], names) or f"the commands are {', '.join(names)}"
             raise UsageError(f'there is no command "{args[0]}"', hint=hint)
         return super().resolve_command(ctx, args)
 

@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 from hardening.compose import Composition, in_order
-from hardening.enforcement import enforcement
+from hardening.enforcement import enforcement, remedy
 from hardening.host import Host
 from hardening.mechanism import Context
 from hardening.report.table import Table
@@ -111,10 +111,8 @@ def mechanisms(composition: Composition, host: Host) -> Iterator[Line]:
             yield Line("mechanism", state.mechanism, OK, "enforced")
         for shortfall in state.shortfalls:
             fatal = state.requirement == "required" and not shortfall.tolerated
-            remedy = shortfall.remedy
-            if fatal and not remedy:
-                remedy = f'set requirement = "best-effort" in [{state.mechanism}]'
-            yield Line("mechanism", shortfall.leaf, FAIL if fatal else WARN, shortfall.reason, remedy)
+            advice = remedy(shortfall, state.mechanism, fatal=fatal)
+            yield Line("mechanism", shortfall.leaf, FAIL if fatal else WARN, shortfall.reason, advice)
 
 
 def table(lines: Iterable[Line]) -> Table:

@@ -98,7 +98,7 @@ def check(settings: SelinuxSettings, context: Context) -> Iterator[Shortfall]:
         yield Shortfall(
             "selinux.enabled",
             f"SELinux is not active: {facts.inactive}",
-            'install and load a policy, or say requirement = "best-effort" in [selinux]',
+            "install and load a policy",
             whole=True,
         )
         return

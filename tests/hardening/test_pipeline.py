@@ -169,7 +169,7 @@ def test_a_required_mechanism_stops_the_launch_with_reason_and_remedy() -> None:
 def test_without_a_remedy_best_effort_is_the_hint() -> None:
     with pytest.raises(HostError) as caught:
         planned(plugins(Gate("a", attrs.evolve(SHORT, remedy=""))))
-    assert caught.value.hint == 'or set requirement = "best-effort" in [a]'
+    assert caught.value.hint == 'set requirement = "best-effort" in [a]'
 
 
 def test_all_shortfalls_are_reported_at_once() -> None:

@@ -60,6 +60,14 @@ def test_a_list(state: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str])
     [
         (("ps", "-q", "--json"), "--quiet does not go with --json"),
         (("stop",), "missing argument"),
+        (("stop", "-a", "web"), "--all does not go with names"),
+        (("rm", "-a"), "still running: web, front"),
+        (("ps", "--format", "json"), "there is no option --format\nhint: write --json"),
+        (("ps", "-n", "1"), "tail -n N"),
+        (("exec", "web", "sh"), 'there is no command "exec"\nhint: nothing enters a container'),
+        (("stats",), "has the pid of the command"),
+        (("plan",), "no command of `hardening plan`\nhint: there are "),
+        (("completion",), "missing argument '{bash|zsh|fish}'\nhint: "),
         (("stop", "web", "nothing"), "there is no container 'nothing'"),
         (("kill", "-s", "TREM", "web"), "--signal: there is no signal 'TREM'\nhint: did you mean \"TERM\"?"),
         (("kill", "-s", "0", "web"), "there is no signal '0'"),
@@ -87,9 +95,15 @@ def test_ends(state: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert call(here, "stop", "web") == 0
     assert capsys.readouterr().out == "web\n"
     assert call(here, "kill", "web") == 1
-    assert capsys.readouterr().err == "web does not run\n"
+    assert capsys.readouterr().err == "error: web does not run\nhint: `hardening ps -a` shows how it ended\n"
     assert call(here, "rm", "web", "bbb") == 0
     assert capsys.readouterr().out == "web\nbbb\n"
+    ended(state, "ccc", 0)
+    assert call(here, "stop", "-a") == 0
+    assert call(here, "kill", "--all") == 0
+    assert capsys.readouterr() == ("", "")
+    assert call(here, "rm", "--all") == 0
+    assert capsys.readouterr().out == "ccc\n"
     assert call(here, "rm", "-f", "web") == 0
     assert capsys.readouterr().out == ""
     assert list((state / "containers").iterdir()) == []
@@ -119,6 +133,8 @@ def test_names_and_ids_are_completed(command: str, state: Path, tmp_path: Path) 
         (("--name", "x"), "--name: the runtime native cannot do that"),
         (("--name", "-x"), "--name: '-x' is not the name of a container"),
         (("--name", "a/b"), "--name: 'a/b' is not the name of a container"),
+        (("--name", ""), "--name: '' is not the name of a container"),
+        (("--name", "0123456789ab"), "--name: '0123456789ab' looks like an id"),
         (("--log-size", "1M"), "--log-size: only a detached container has a log"),
     ],
 )

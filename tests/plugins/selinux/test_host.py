@@ -60,7 +60,7 @@ def test_this_host_knows_its_own_contexts() -> None:
 def test_inactive_selinux_is_one_shortfall() -> None:
     (found,) = check(settings(), context(INACTIVE))
     assert (found.leaf, found.whole) == ("selinux.enabled", True)
-    assert "best-effort" in found.remedy
+    assert found.remedy == "install and load a policy"
     assert list(check(settings(enabled=False), context(INACTIVE))) == []
 
 
