@@ -190,7 +190,7 @@ def _table(records: Iterable[Data], ended: frozenset[tuple[object, ...]]) -> Tab
         for record in records
     )
     columns = ("time", "id", "event", "login", "user", "terminal", "result", "what")
-    return Table(columns, rows, cut="what", narrow=("terminal", "login", "user"))
+    return Table(columns, rows, last="what", narrow=("terminal", "login", "user"), folded=True)
 
 
 def _person(number: object) -> str:

@@ -28,7 +28,7 @@ def table(containers: Sequence[Container], now: float) -> Table:
         for item in containers
     )
     columns = ("id", "name", "command", "profiles", "runtime", "started", "status")
-    return Table(columns, rows, cut="command", narrow=("runtime", "profiles", "started"))
+    return Table(columns, rows, last="command", narrow=("runtime", "profiles", "started"))
 
 
 def status(container: Container, now: float) -> str:

@@ -9,15 +9,16 @@ import attrs
 class Table:
     """Rows of cells. ``title`` stands above, and may be empty.
 
-    With ``cut``, the name of a column, a row is one line also on a narrow terminal: ``narrow`` are columns that are left
-    out there, in this order, and then the cells of ``cut`` are cut. No other cell is.
+    With ``last``, the name of a column, no other cell is cut or folded on a narrow terminal: ``narrow`` are columns that
+    are left out there, in this order, and then the cells of ``last`` are cut, or ``folded``.
     """
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     title: str = ""
-    cut: str = ""
+    last: str = ""
     narrow: tuple[str, ...] = ()
+    folded: bool = False
 
 
 def clean(cell: str) -> str:

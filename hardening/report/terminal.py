@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TextIO
+from typing import Literal, TextIO
 
 from rich import box
 from rich.cells import cell_len
@@ -29,14 +29,14 @@ _STYLES = {
 }
 
 
-#: What a column that is cut keeps at least, in cells.
+#: What the column that is cut or folded keeps at least, in cells.
 _LEAST = 12
 _GAP = 3  # cells between two columns: a space on each side of a separator
 _EDGES = 2
 
 
 def draw(table: Table, stream: TextIO, *, heading: bool = True) -> None:
-    """Draw a table. Long cells are folded, never cut, but where the table names a column for that."""
+    """Draw a table. Long cells are folded, and cut only where the table says so."""
     console = Console(file=stream, highlight=False, width=_columns(stream))
     drawn = Drawn(
         title=clean(table.title) or None,
@@ -48,7 +48,7 @@ def draw(table: Table, stream: TextIO, *, heading: bool = True) -> None:
         pad_edge=False,
     )
     kept = [index for index, _ in enumerate(table.columns) if any(row[index] for row in table.rows)]
-    if table.cut:
+    if table.last:
         _fit(table, kept, drawn, console)
     else:
         for index in kept:
@@ -67,25 +67,27 @@ def _columns(stream: TextIO) -> int | None:
 
 
 def _fit(table: Table, kept: list[int], drawn: Drawn, console: Console) -> None:
-    """Add the columns so that each row is one line; those that find no room are taken out of ``kept``."""
+    """Add the columns so that only the last to be narrowed is cut or folded. Those without room leave ``kept``."""
     widths = {
         index: max(cell_len(clean(cell)) for cell in (table.columns[index], *(row[index] for row in table.rows)))
         for index in kept
     }
-    cut = table.columns.index(table.cut)
-    least = min(_LEAST, widths.get(cut, 0))
+    last = table.columns.index(table.last)
+    least = min(_LEAST, widths.get(last, 0))
 
     def taken() -> int:
-        """The width of all but the column that is cut."""
-        return sum(widths[index] for index in kept if index != cut) + _GAP * (len(kept) - 1) + _EDGES
+        """The width of all the others."""
+        return sum(widths[index] for index in kept if index != last) + _GAP * (len(kept) - 1) + _EDGES
 
     for name in table.narrow:
         index = table.columns.index(name)
         if index in kept and taken() + least > console.width:
             kept.remove(index)
     # Where even that is too wide, the terminal folds the line, and nothing that tells one row from another is lost.
-    if cut in widths:
-        widths[cut] = min(widths[cut], max(least, console.width - taken()))
-    console.width = max(console.width, taken() + widths.get(cut, 0))
+    if last in widths:
+        widths[last] = min(widths[last], max(least, console.width - taken()))
+    console.width = max(console.width, taken() + widths.get(last, 0))
     for index in kept:
-        drawn.add_column(table.columns[index], width=widths[index], no_wrap=True, overflow="ellipsis")
+        folds = table.folded and index == last
+        overflow: Literal["fold", "ellipsis"] = "fold" if folds else "ellipsis"
+        drawn.add_column(table.columns[index], width=widths[index], no_wrap=not folds, overflow=overflow)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 
+import attrs
 import pytest
 
 from hardening.report.table import Table
@@ -14,7 +15,9 @@ from tests.support.terminals import Screen
 ROW = ("0123456789ab", "a-name-of-some-length", "sh -c 'a command of many words; " + 80 * "x", "strict", "native",
        "10 minutes ago", "exited (143) 3 seconds ago")  # fmt: skip
 COLUMNS = ("id", "name", "command", "profiles", "runtime", "started", "status")
-CONTAINERS = Table(COLUMNS, (ROW, ("cdef01234567", *ROW[1:])), cut="command", narrow=("runtime", "profiles", "started"))
+CONTAINERS = Table(
+    COLUMNS, (ROW, ("cdef01234567", *ROW[1:])), last="command", narrow=("runtime", "profiles", "started")
+)
 
 
 def shown(table: Table, size: tuple[int, int], *, heading: bool = True) -> list[str]:
@@ -51,6 +54,13 @@ def test_a_row_is_one_line_in_which_only_the_command_is_cut(size: tuple[int, int
         assert (ROW[4] in line) == (columns >= 132)
         # Where the rest alone is wider, the line is folded by the terminal.
         assert len(line) <= max(columns, 84)
+
+
+def test_a_column_may_be_folded_instead() -> None:
+    lines = shown(attrs.evolve(CONTAINERS, folded=True), (24, 80))
+    assert sum(line.replace("exited", "").count("x") for line in lines) == 160
+    assert [ROW[6] in line for line in lines].count(True) == 2
+    assert max(map(len, lines[1:])) <= 80  # the heading is bold
 
 
 def test_other_tables_fold() -> None:
