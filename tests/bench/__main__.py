@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.bench import plots
+from tests.bench.contenders import end_pauses
 from tests.bench.page import number, page, summary
 from tests.bench.run import TINY, Bench, Size, say
 from tests.bench.targets import targets
@@ -41,6 +42,7 @@ def main() -> int:
         user = None if asked.alone and os.geteuid() == 0 else _user(program)
         result = Bench(folder, program, user, TINY if asked.tiny else Size()).measured()
     finally:
+        end_pauses(folder)
         shutil.rmtree(folder)
     # What is shown is what was kept: keys are text, tuples are lists.
     result = json.loads(json.dumps(result))

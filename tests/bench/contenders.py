@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -83,15 +84,16 @@ class Place:
     @classmethod
     def made(cls, folder: Path, program: Path, user: User | None) -> Place:
         """Make the folder for ``user``, or for whoever runs this."""
-        for name in ("state", "crun", "runc", "podman", "fresh"):
-            (folder / name).mkdir(parents=True)
+        for name in ("state", "crun", "runc", "podman", "fresh", "runtime"):
+            (folder / name).mkdir(mode=0o700 if name == "runtime" else 0o777, parents=True)
         make_root(folder / "root")
         shutil.copytree(folder / "root", folder / "podman-root", symlinks=True)
         folder.chmod(0o755)
         base = dict(os.environ) if user is None else user.environment
         # What is measured is the installed program, with nothing of the bench's own interpreter.
         base = {name: value for name, value in base.items() if not name.startswith("PYTHON") and name != "VIRTUAL_ENV"}
-        environment = {**base, "HARDENING_STATE": str(folder / "state"), "TMPDIR": str(folder)}
+        places = {"HARDENING_STATE": folder / "state", "TMPDIR": folder, "XDG_RUNTIME_DIR": folder / "runtime"}
+        environment = {**base, **{name: str(place) for name, place in places.items()}}
         if user is not None:
             subprocess.run(["chown", "-R", "-h", f"{user.uid}:{user.gid}", str(folder)], check=True)
         return cls(folder, program, environment)
@@ -131,3 +133,10 @@ class Place:
             Contender("bubblewrap", (*bwrap, "--", *command), self.environment, filter=bundle / "seccomp.bpf"),
             Contender("podman", (*podman, *command), self.environment),
         ]
+
+
+def end_pauses(folder: Path) -> None:
+    """End the processes by which podman keeps the namespaces of ordinary users in the places below ``folder``
+    (podman-system-migrate(1))."""
+    for file in folder.glob("*/runtime/libpod/tmp/pause.pid"):
+        os.kill(int(file.read_text()), signal.SIGKILL)
