@@ -127,7 +127,8 @@ def records(place: Place, caller: str, word: str, count: int) -> list[dict[str, 
             argv = [HARDENING, "log", "--from", str(place.audit.log), *only]
             done = subprocess.run(argv, capture_output=True, text=True, check=True)
         found = [json.loads(line) for line in done.stdout.splitlines()]
-        ours = [record for record in found if word in record["command"]]
+        launches = {record["id"] for record in found if word in record.get("command", ())}
+        ours = [record for record in found if record["id"] in launches]
         if len(ours) == count:
             return ours
         time.sleep(0.1)

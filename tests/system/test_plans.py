@@ -213,7 +213,9 @@ def test_a_change_on_disk_is_seen(typed: Place, change: Callable[[Place], None])
     try:
         change(typed)
         assert not typed.finds(*LINE)
-        assert not typed.plans(), "a plan that will never count again is taken away"
+        # Below a folder that others can write to, nothing of the state directory is believed, or touched.
+        if change is not _open_folder:
+            assert not typed.plans(), "a plan that will never count again is taken away"
     finally:
         for entry in typed.folder.iterdir():
             shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
