@@ -25,7 +25,7 @@ BEGIN = Start(("--stdin",), ("/somewhere",))
 @pytest.fixture(autouse=True)
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HARDENING_STATE", str(tmp_path / "state"))
-    # The process of the tests may have begun in the moment when its environment was made, and lives long; a program's does not.
+    # The tests' process may have begun in the moment when its environment was made, and lives long.
     monkeypatch.setattr(plans, "_started", time.time_ns)
     return tmp_path / "state"
 
