@@ -16,7 +16,7 @@ from hardening.inputs import Inputs, Unknown
 
 if TYPE_CHECKING:
     from hardening.compose import Composition
-    from hardening.launch.command import Container
+    from hardening.launch.command import Container, ExternalRuntime
 
 
 @attrs.frozen(repr=False)
@@ -73,6 +73,22 @@ class LaunchRequest:
     sha256: str = ""
     container: Container | None = None
     hold: int = -1
+
+    def stage(self, bundle: Path, runtime: ExternalRuntime | None = None) -> list[str]:
+        """The argv of the launch stage for this request: the native launcher's, or the one that starts ``runtime``."""
+        from hardening.launch.command import stage_command
+
+        return stage_command(
+            bundle,
+            keep_stdin=self.stdin,
+            remove=self.remove,
+            receipt=self.receipt,
+            sha256=self.sha256,
+            identity=self.container_id,
+            container=self.container,
+            hold=self.hold,
+            runtime=runtime,
+        )
 
 
 class Runtime(ABC):

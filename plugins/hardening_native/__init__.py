@@ -11,7 +11,6 @@ from hardening.hookspecs import hookimpl
 from hardening.host import Host
 from hardening.inputs import Inputs
 from hardening.launch import config
-from hardening.launch.command import stage_command
 from hardening.runtime import LaunchRequest, Refusal, Runtime
 
 __all__ = ["Native"]
@@ -34,16 +33,7 @@ class Native(Runtime):
         return ()
 
     def command(self, bundle: Path, request: LaunchRequest) -> list[str]:
-        return stage_command(
-            bundle,
-            keep_stdin=request.stdin,
-            remove=request.remove,
-            receipt=request.receipt,
-            sha256=request.sha256,
-            identity=request.container_id,
-            container=request.container,
-            hold=request.hold,
-        )
+        return request.stage(bundle)
 
 
 @hookimpl

@@ -14,7 +14,7 @@ from hardening.hookspecs import hookimpl
 from hardening.host import Host
 from hardening.inputs import Inputs, way
 from hardening.launch import places
-from hardening.launch.command import ExternalRuntime, stage_command
+from hardening.launch.command import ExternalRuntime
 from hardening.runtime import LaunchRequest, Refusal, Runtime
 from hardening_oci import program
 
@@ -49,17 +49,7 @@ class _OciRuntime(Runtime):
             program=str(program.find(self.name) or self.name),
             state=str(request.state / places.RUNTIMES),
         )
-        return stage_command(
-            bundle,
-            keep_stdin=request.stdin,
-            remove=request.remove,
-            receipt=request.receipt,
-            sha256=request.sha256,
-            identity=request.container_id,
-            hold=request.hold,
-            runtime=runtime,
-            container=request.container,
-        )
+        return request.stage(bundle, runtime)
 
 
 class Crun(_OciRuntime):
