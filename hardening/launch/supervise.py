@@ -35,6 +35,7 @@ ENDING = {
     signal.SIGALRM,
 }
 CHUNK = 65536
+LOOK_AGAIN = 0.001, 1.0  # seconds until a blocked signal is looked at again, at first and at most
 
 
 class Supervisor:
@@ -55,6 +56,10 @@ class Supervisor:
         self._due: float | None = None  # when the watcher is to be told
         self._stopping = False  # the job is to stop with the command
         self._ended_by = 0  # the signal that the process was killed for
+        self._blocked: dict[
+            int, bool
+        ] = {}  # signals that wait for the command to unblock them; whether they are the job's
+        self._look_at = self._look_pause = 0.0  # when they are looked at again, and how long after the look before
         self._signals = signals
         self._keep_stdin = keep_stdin
         self._relay: Relay | None = None
@@ -77,7 +82,9 @@ class Supervisor:
                 events = self.poll.poll(self._patience())
                 for fd, _ in events:
                     self.serve(fd)
-                if not events:
+                if self._blocked:
+                    self._look_at_blocked()
+                elif not events:
                     self._rest()
                 self.announce()
         finally:
@@ -109,11 +116,12 @@ class Supervisor:
 
     def _patience(self) -> float | None:
         """How long to wait for the next event, in milliseconds; None for ever."""
-        rest = None if self._rested else float(memory.REST)
-        if self._announced or self._due is None:
-            return rest
-        due = max(0.0, self._due - time.monotonic()) * 1000
-        return due if rest is None else min(rest, due)
+        ends = [float(memory.REST)] if not self._rested else []
+        if not self._announced and self._due is not None:
+            ends.append(max(0.0, self._due - time.monotonic()) * 1000)
+        if self._blocked:
+            ends.append(max(0.0, self._look_at - time.monotonic()) * 1000)
+        return min(ends, default=None)
 
     def _rest(self) -> None:
         """Nothing has happened for a while: this process will mostly wait."""
@@ -151,18 +159,42 @@ class Supervisor:
         """
         job = typed or number in JOB_CONTROL
         self._send(number, job=job)
+        if number == signal.SIGCONT:
+            self._blocked.pop(signal.SIGTSTP, None)  # the kernel has dropped it (signal(7))
         # What the caller ignores, by nohup(1) say, is to end nothing.
         if number not in ENDING | {signal.SIGTSTP} or signal.getsignal(number) == signal.SIG_IGN:
             return
+        self._stopping = self._stopping or number == signal.SIGTSTP
+        self._act(number, job=job)
+        if self._blocked:
+            self._look_pause = LOOK_AGAIN[0]
+            self._look_at = time.monotonic() + self._look_pause
+
+    def _act(self, number: int, *, job: bool) -> None:
+        """Do to the command what a signal does to a process that says nothing of it: later where it is blocked, as it is in
+        a shell that forks."""
         status = _status(self.pid)
-        if number == signal.SIGTSTP:
-            self._stopping = True
+        self._blocked.pop(number, None)
+        if is_pending(status, number):
+            self._blocked[number] = job
+        elif not acts_by_default(status, number):
+            return
+        elif number == signal.SIGTSTP:
             # The kernel stops nobody by it in a session without a shell (setpgid(2), orphaned process groups).
-            if acts_by_default(status, number):
-                self._send(signal.SIGSTOP, job=job)
-        elif is_first(status) and acts_by_default(status, number):
+            self._send(signal.SIGSTOP, job=job)
+        elif is_first(status):
             self._ended_by = number
             self.send_signal(signal.SIGKILL)
+
+    def _look_at_blocked(self) -> None:
+        """Act on what the command has unblocked meanwhile. What it takes by itself (sigwaitinfo(2)) stays blocked, and is
+        not pending then."""
+        if time.monotonic() < self._look_at:
+            return
+        for number, job in list(self._blocked.items()):
+            self._act(number, job=job)
+        self._look_pause = min(self._look_pause * 2, LOOK_AGAIN[1])
+        self._look_at = time.monotonic() + self._look_pause
 
     def _send(self, number: int, *, job: bool) -> None:
         if not (job and self._send_to_job(number)):
@@ -338,9 +370,17 @@ def is_first(status: dict[str, str]) -> bool:
 
 def acts_by_default(status: dict[str, str], number: int) -> bool:
     """Whether a process neither handles nor ignores nor blocks a signal."""
-    if "SigCgt" not in status:
-        return False
-    return not any(int(status[name], 16) >> (number - 1) & 1 for name in ("SigCgt", "SigIgn", "SigBlk"))
+    return "SigCgt" in status and not _has(status, number, "SigCgt", "SigIgn", "SigBlk")
+
+
+def is_pending(status: dict[str, str], number: int) -> bool:
+    """Whether a process blocks a signal that waits for it, and would act by default if it did not."""
+    waits = _has(status, number, "SigBlk") and _has(status, number, "SigPnd", "ShdPnd")
+    return waits and not _has(status, number, "SigCgt", "SigIgn")
+
+
+def _has(status: dict[str, str], number: int, *names: str) -> bool:
+    return any(int(status.get(name, "0"), 16) >> (number - 1) & 1 for name in names)
 
 
 def exit_code(status: int) -> int:

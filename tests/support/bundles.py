@@ -228,6 +228,14 @@ def started(
         process.stdout.close()
 
 
+def await_program(pid: int, name: str) -> None:
+    """Wait until a process executes a program."""
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{pid}/comm").read_text().strip() != name:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
 def child_of(pid: int) -> int:
     """The only child of a process that runs another program, once helpers that come and go have gone."""
     own = Path(f"/proc/{pid}/cmdline").read_bytes()

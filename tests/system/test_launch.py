@@ -306,9 +306,47 @@ def test_a_signal_ends_a_command_that_does_not_handle_it(folder: Path, stance: S
     """The first process of a PID namespace is otherwise deaf to it: Ctrl-C would do nothing."""
     bundle = bundles.write(folder / "bundle", stance.config("sh", "-c", "echo ready; exec sleep 60"), user=stance.user)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        with bundles.started(bundle, user=stance.user) as (process, _):
+        with bundles.started(bundle, user=stance.user) as (process, pid):
+            # A shell handles SIGINT for the moment until it executes.
+            bundles.await_program(pid, "sleep")
             process.send_signal(number)
             assert process.wait(10) == 128 + number
+
+
+def _python(folder: Path, stance: Stance, script: str) -> Path:
+    """A bundle whose command is a script for the host's Python."""
+    document = stance.config("/usr/bin/python3", "-c", script)
+    for name in ("usr", "lib", "lib64"):
+        document["mounts"].append(
+            {"destination": f"/{name}", "type": "bind", "source": f"/{name}", "options": ["rbind", "ro"]}
+        )
+    bundle = bundles.write(folder / "bundle", document, user=stance.user)
+    for name in ("usr", "lib", "lib64"):
+        (bundle / "rootfs" / name).mkdir()
+    return bundle
+
+
+def test_a_signal_ends_a_command_that_has_blocked_it_for_a_while(folder: Path, stance: Stance) -> None:
+    """As a shell does while it forks."""
+    script = (
+        "import signal, time; signal.pthread_sigmask(signal.SIG_BLOCK, {15}); print('ready', flush=True); time.sleep(0.5); "
+        "signal.pthread_sigmask(signal.SIG_UNBLOCK, {15}); time.sleep(60)"
+    )
+    bundle = _python(folder, stance, script)
+    with bundles.started(bundle, user=stance.user) as (process, _):
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 128 + signal.SIGTERM
+
+
+def test_a_signal_does_not_end_a_command_that_waits_for_it(folder: Path, stance: Stance) -> None:
+    script = (
+        "import signal, time; signal.pthread_sigmask(signal.SIG_BLOCK, {15}); print('ready', flush=True); time.sleep(0.5); "
+        "found = signal.sigwait({15}); time.sleep(0.5); raise SystemExit(found)"
+    )
+    bundle = _python(folder, stance, script)
+    with bundles.started(bundle, user=stance.user) as (process, _):
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == signal.SIGTERM
 
 
 def test_a_signal_does_not_end_a_command_that_ignores_it(folder: Path, stance: Stance) -> None:
