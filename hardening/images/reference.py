@@ -1,0 +1,220 @@
+"""The names of images: what is typed -> where it lies, in one spelling.
+
+A *name* is a transport and what that transport calls an image. ``docker://`` names are docker references: a registry's
+host, a repository, and a tag or a digest. They may be typed without the transport and shortened, and are spelt out as
+docker and podman do: ``busybox`` is ``docker.io/library/busybox:latest``. The grammar is that of the distribution
+project's ``reference`` package and of containers-transports(5). Nothing here looks at a file or the network.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+
+import attrs
+
+from hardening.errors import UsageError
+from hardening.kinds import nearest
+
+DOCKER, OCI, DIRECTORY, ARCHIVE = "docker", "oci", "dir", "docker-archive"
+TRANSPORTS = (DOCKER, OCI, DIRECTORY, ARCHIVE)
+
+DEFAULT_HOST = "docker.io"
+OFFICIAL = "library"
+DEFAULT_TAG = "latest"
+MAX_NAME = 255
+
+#: The hexadecimal digits of each algorithm that digests may have.
+DIGESTS = {"sha256": 64, "sha512": 128}
+
+_LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
+_HOST = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?")
+_PART = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*")
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+_DIGEST = re.compile(r"(sha256):([0-9a-f]{64})|(sha512):([0-9a-f]{128})")
+
+#: Transports of others, and what to do instead.
+_ELSEWHERE = {
+    "containers-storage": "`podman image save --format oci-dir -o DIR IMAGE` writes it where `oci:DIR` finds it",
+    "docker-daemon": "`docker save -o FILE IMAGE` writes it where `docker-archive:FILE` finds it",
+    "oci-archive": "unpack it with tar(1) into a directory of its own, and name that: oci:DIR",
+    "ostree": "copy it with skopeo into a directory: oci:DIR",
+    "sif": "copy it with skopeo into a directory: oci:DIR",
+    "tarball": "unpack it into a directory, and run that: --rootfs DIR",
+    "http": "leave the scheme out: HOST/REPOSITORY:TAG; `--tls-verify=false` permits plain HTTP",
+    "https": "leave the scheme out: HOST/REPOSITORY:TAG",
+}
+
+
+@attrs.frozen(order=True)
+class Reference:
+    """A docker reference, spelt out. ``host`` may have a port; ``path`` is the repository without the host; at least one
+    of ``tag`` and ``digest`` (``sha256:…``) is not empty. With both, the digest says what it is and the tag is a word."""
+
+    host: str
+    path: str
+    tag: str = ""
+    digest: str = ""
+
+    @property
+    def repository(self) -> str:
+        """Host and path: ``docker.io/library/busybox``."""
+        return f"{self.host}/{self.path}"
+
+    @property
+    def short(self) -> str:
+        """The shortest spelling that means the same: ``busybox``."""
+        text = str(self)
+        if self.host == DEFAULT_HOST:
+            text = text.removeprefix(f"{DEFAULT_HOST}/")
+            text = text.removeprefix(f"{OFFICIAL}/") if self.path.count("/") == 1 else text
+        return text if self.digest else text.removesuffix(f":{DEFAULT_TAG}")
+
+    def __str__(self) -> str:
+        tag = f":{self.tag}" if self.tag else ""
+        return f"{self.repository}{tag}" + (f"@{self.digest}" if self.digest else "")
+
+
+@attrs.frozen(order=True)
+class Name:
+    """Where an image lies. ``docker`` is its reference where the transport is ``docker``; otherwise ``path`` is an absolute
+    path, and ``inner`` what tells several images there apart: a tag of an OCI layout, a reference of a docker archive."""
+
+    transport: str
+    docker: Reference | None = None
+    path: str = ""
+    inner: str = ""
+
+    def __str__(self) -> str:
+        """The spelling that `parse` reads back, without ``docker://`` where nothing else could be meant."""
+        if self.docker is not None:
+            text = str(self.docker)
+            return f"{DOCKER}://{text}" if text.partition(":")[0] in (*TRANSPORTS, *_ELSEWHERE) else text
+        return f"{self.transport}:{self.path}" + (f":{self.inner}" if self.inner else "")
+
+
+def parse(text: str) -> Name:
+    """The name that somebody typed. Raises `UsageError`. A relative path is taken from the working directory."""
+    if not text or text != text.strip() or "\0" in text:
+        raise UsageError(
+            f'"{text}" names no image', hint="write HOST/REPOSITORY:TAG, such as docker.io/library/busybox"
+        )
+    transport, colon, rest = text.partition(":")
+    if colon and transport == DOCKER:
+        if not rest.startswith("//"):
+            raise UsageError(f"{text}: `//` is missing", hint=f"write {DOCKER}://{rest}")
+        return Name(DOCKER, parse_docker(rest[2:]))
+    if colon and transport in (OCI, ARCHIVE):
+        path, _, inner = rest.partition(":")
+        return Name(transport, path=_path(text, path), inner=_inner(text, transport, inner))
+    if colon and transport == DIRECTORY:
+        return Name(transport, path=_path(text, rest))
+    if colon and transport in _ELSEWHERE and not _is_host(rest):
+        raise UsageError(f"{text}: images of {transport} are not read", hint=_ELSEWHERE[transport])
+    if "://" in text:
+        hint = nearest(transport, TRANSPORTS) or f"there are {', '.join(TRANSPORTS)}"
+        raise UsageError(f'{text}: there is no transport "{transport}"', hint=hint)
+    return Name(DOCKER, parse_docker(text))
+
+
+def parse_docker(text: str) -> Reference:
+    """A docker reference, shortened or not. Raises `UsageError`."""
+    named, at, digest = text.partition("@")
+    if at:
+        require_digest(digest, text)
+    slash = named.rfind("/")
+    colon = named.find(":", slash + 1)
+    name, tag = (named[:colon], named[colon + 1 :]) if colon >= 0 else (named, "")
+    if colon >= 0 and not _TAG.fullmatch(tag):
+        hint = (
+            "a tag has letters, digits, `_`, `.` and `-`, begins with none of the last two, and has at most 128 of them"
+        )
+        raise UsageError(f'{text}: "{tag}" is no tag', hint=hint)
+    if len(name) == DIGESTS["sha256"] and all(letter in "0123456789abcdef" for letter in name):
+        raise UsageError(
+            f"{text}: an image's id names no repository",
+            hint=f"write REPOSITORY@sha256:{name}, with the digest of a manifest",
+        )
+    host, path = _split(name)
+    _require_host(host, text)
+    _require_path(path, text)
+    if len(name) > MAX_NAME:
+        raise UsageError(f"the name of the image has {len(name)} letters", hint=f"a repository has at most {MAX_NAME}")
+    return Reference(host, path, tag or ("" if digest else DEFAULT_TAG), digest)
+
+
+def is_digest(text: str) -> bool:
+    """Whether text is a digest: ``sha256:`` or ``sha512:`` and its digits in lower case."""
+    return _DIGEST.fullmatch(text) is not None
+
+
+def require_digest(text: str, origin: object | None = None) -> str:
+    """The digest ``text``. Raises `UsageError` for what is none."""
+    if is_digest(text):
+        return text
+    algorithm, _, digits = text.partition(":")
+    if algorithm in DIGESTS and re.fullmatch(r"[0-9a-fA-F]+", digits):
+        wanted = DIGESTS[algorithm]
+        wrong = f"it has {len(digits)} digits" if len(digits) != wanted else "it has capital letters"
+        raise UsageError(
+            f'"{text}" is no digest: {wrong}', origin=origin, hint=f"{algorithm} has {wanted} digits of 0-9a-f"
+        )
+    hint = "write sha256: and 64 digits of 0-9a-f; `skopeo inspect` shows it"
+    raise UsageError(f'"{text}" is no digest', origin=origin, hint=hint)
+
+
+def _split(name: str) -> tuple[str, str]:
+    """Host and path: the first part is a host if nothing else can be, that is, with a dot, a port, as `localhost`, or with
+    a capital letter."""
+    first, slash, rest = name.partition("/")
+    if not slash or (not re.search(r"[.:\[]", first) and first != "localhost" and first == first.lower()):
+        host, path = DEFAULT_HOST, name
+    else:
+        host, path = ("docker.io" if first == "index.docker.io" else first), rest
+    if host == DEFAULT_HOST and "/" not in path:
+        path = f"{OFFICIAL}/{path}"
+    return host, path
+
+
+def _is_host(rest: str) -> bool:
+    """Whether what follows a colon is a port and a repository: `http:5000/team/app`."""
+    return re.match(r"[0-9]+/", rest) is not None
+
+
+def _require_host(host: str, text: str) -> None:
+    if _HOST.fullmatch(host):
+        return
+    raise UsageError(
+        f'{text}: "{host}" is no host', hint="a host has letters, digits, `-` and `.`, and a port after `:`"
+    )
+
+
+def _require_path(path: str, text: str) -> None:
+    parts = path.split("/")
+    wrong = next((part for part in parts if not _PART.fullmatch(part)), None)
+    if wrong is None:
+        return
+    if _PART.fullmatch(wrong.lower()):
+        raise UsageError(
+            f'{text}: "{wrong}" has capital letters', hint=f"a repository is written small: {wrong.lower()}"
+        )
+    if not wrong or path == f"{OFFICIAL}/":
+        raise UsageError(f"{text}: a part of the repository is empty", hint="write HOST/REPOSITORY:TAG")
+    hint = "a repository has small letters and digits, with `.`, `_`, `__` or `-` between them"
+    raise UsageError(f'{text}: "{wrong}" is no part of a repository', hint=hint)
+
+
+def _path(text: str, path: str) -> str:
+    if not path:
+        raise UsageError(f"{text}: the path is missing", hint=f"write {text.partition(':')[0]}:PATH")
+    return os.path.abspath(path)
+
+
+def _inner(text: str, transport: str, inner: str) -> str:
+    """What follows the path: a name in an OCI layout as it stands there, a docker reference spelt out."""
+    if not inner or transport == OCI:
+        return inner
+    named = parse_docker(inner)
+    if named.digest:
+        raise UsageError(f"{text}: an archive has no digests", hint=f"name a tag: {named.repository}:{DEFAULT_TAG}")
+    return str(named)
