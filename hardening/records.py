@@ -38,7 +38,8 @@ _NUMBERS = ("loginuid", "session", "uid", "gid", "pid", "code", "signal")
 _TEXTS = (
     *("terminal", "runtime", "spec", "image", "setting", "reason", "ticket", "expires", "origin", "error", "result"),
 )
-#: What is the same of a record in every sink. The time is not, nor the process where a child has written it.
+#: What is the same of a record in every sink. The time is not, nor the process where a child has written it, nor how much
+#: is kept of a long command.
 _SAME = (
     *("id", "event", "uid", "gid", "loginuid", "session", "spec", "setting", "reason", "ticket", "expires", "origin"),
     *("code", "error", "result", "signal"),
@@ -223,18 +224,49 @@ def _identity(text: object) -> int | None:
     return None if number == UNSET else number
 
 
+class Seen:
+    """Records that were read so far. One that went to two sinks, because the first was not sure to keep it, counts once,
+    also where one of them has cut its command shorter; one that somebody has forged after it says something else."""
+
+    def __init__(self, records: Iterable[Data] = ()) -> None:
+        self._first: dict[tuple[object, ...], list[str]] = {}
+        self._exact: set[tuple[object, ...]] = set()
+        for record in records:
+            self.take(record)
+
+    def take(self, record: Data) -> bool:
+        """Whether a record is a new one. From now on it is none."""
+        key, command = tuple(map(record.get, _SAME)), record["command"]
+        exact = (*key, *command)
+        # The first is the one that the others follow; to compare all with all would be slow where many are forged.
+        is_new = exact not in self._exact and not _agree(self._first.get(key), command)
+        self._first.setdefault(key, command)
+        self._exact.add(exact)
+        return is_new
+
+
+def _agree(one: list[str] | None, other: list[str]) -> bool:
+    """Whether there are two commands of which one is cut, and as far as it goes they are the same."""
+    if one is None:
+        return False
+    (kept, is_cut), (rest, rest_is_cut) = _kept(one), _kept(other)
+    return (is_cut and rest.startswith(kept)) or (rest_is_cut and kept.startswith(rest))
+
+
+def _kept(command: list[str]) -> tuple[str, bool]:
+    """What is there of a command, a NUL after each whole word, and whether something was cut away."""
+    for index, word in enumerate(command):
+        kept, mark, _ = word.partition(audit_text.CUT)
+        if mark:
+            return "".join(f"{word}\0" for word in command[:index]) + kept, True
+    return "".join(f"{word}\0" for word in command), False
+
+
 def _merged(records: Iterable[Data]) -> tuple[Data, ...]:
-    """In the order of time. A record that went to two sinks, because the first was not sure to keep it, stands once; one
-    that somebody has forged after it says something else, and stands beside it."""
-    kept: dict[tuple[object, ...], Data] = {}
-    for record in records:
-        kept.setdefault(key(record), record)
-    return tuple(sorted(kept.values(), key=lambda record: (record["time"], EVENTS.index(record["event"]))))
-
-
-def key(record: Data) -> tuple[object, ...]:
-    """What tells a record from all others: what each sink keeps of it, and of who has sent it."""
-    return (*map(record.get, _SAME), tuple(record["command"]))
+    """Each record once, in the order of time."""
+    seen = Seen()
+    kept = [record for record in records if seen.take(record)]
+    return tuple(sorted(kept, key=lambda record: (record["time"], EVENTS.index(record["event"]))))
 
 
 def instant(text: str) -> datetime:

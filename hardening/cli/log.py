@@ -134,14 +134,13 @@ def _later(found: Found, file: Path | None) -> Iterator[Found]:
     """What comes after ``found``, in pieces."""
     import attrs
 
-    from hardening.records import key
+    from hardening.records import Seen
 
-    seen = {key(record) for record in found.records}
+    seen = Seen(found.records)
     while True:
         time.sleep(POLL)
         now = _read(file)
-        fresh = tuple(record for record in now.records if key(record) not in seen)
-        seen |= {key(record) for record in fresh}
+        fresh = tuple(record for record in now.records if seen.take(record))
         if fresh:
             yield attrs.evolve(now, records=fresh)
 

@@ -140,20 +140,29 @@ class Recorder:
         record: dict[str, Any] = {"version": VERSION, "time": timestamp(), "event": event, "id": self.identity}
         record |= {**self._who, "runtime": self._runtime}
         fields = {key: cut(value, LONGEST) if isinstance(value, str) else value for key, value in fields.items()}
-        try:
-            if [sink.write(self._bounded(record, fields, sink)) for sink in self._sinks]:
-                return
-        except OSError:
-            self._sinks = []  # gone in the meantime, or full: the next one
+        # Those that were not sure to keep a record are asked for the next one as well, whoever is not there any more.
+        taken: list[sinks.Sink] = []
+        certain = False
+        for sink in self._sinks:
+            try:
+                certain |= sink.write(self._bounded(record, fields, sink))
+            except OSError:  # gone in the meantime, or full: the next one
+                continue
+            taken.append(sink)
+        self._sinks = taken
+        if certain:
+            return
         last = OSError(errno.ENOENT, "there is no place for it")
         for place, connect in self._places():
             try:
                 sink = connect()
+                if sink in taken:
+                    continue
                 certain = sink.write(self._bounded(record, fields, sink))
             except OSError as error:
                 last = OSError(error.errno, error.strerror or str(error), place)
                 continue
-            self._sinks.append(sink)
+            taken.append(sink)
             if certain:
                 return
         raise last

@@ -75,6 +75,11 @@ class File:
             raise
         return fd
 
+    def _open_again(self) -> None:
+        fd = self._open()
+        os.close(self._fd)
+        self._fd = fd
+
     def write(self, record: dict[str, object]) -> bool:
         """Append one line, or nothing at all."""
         line = (jsontext.dump(record) + "\n").encode("ascii")
@@ -82,8 +87,7 @@ class File:
         try:
             if size and size + len(line) > MAX_FILE:
                 self._set_aside()
-                os.close(self._fd)
-                self._fd = self._open()
+                self._open_again()
                 fcntl.flock(self._fd, fcntl.LOCK_EX)
                 size = os.fstat(self._fd).st_size
             written = os.write(self._fd, line)
@@ -119,8 +123,7 @@ class File:
             status = os.fstat(self._fd)
             if named == status.st_ino:
                 return status.st_size
-            os.close(self._fd)
-            self._fd = self._open()
+            self._open_again()
 
 
 def require_own(status: os.stat_result) -> None:

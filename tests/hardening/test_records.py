@@ -112,6 +112,22 @@ def test_a_forged_record_hides_no_true_one() -> None:
     assert records.outcome(launch, ended) == "no end recorded"
 
 
+@pytest.mark.parametrize(
+    ("audited", "filed", "shown"),
+    [
+        (["sh", "-c", "ab…(+7 bytes)"], ["sh", "-c", "ab and more"], 1),
+        (["sh", "ab…(+7 bytes)", "…(+2 arguments)"], ["sh", "ab and more", "x…(+900 bytes)"], 1),
+        (["sh", "-c", "ab…(+7 bytes)"], ["sh", "-c", "other"], 2),
+        (["sh", "-c"], ["sh", "-c", "more"], 2),
+    ],
+)
+def test_a_command_that_two_sinks_have_cut_differently_is_one(audited: list[str], filed: list[str], shown: int) -> None:
+    """The first one stays, which is of the sink that is to be believed most."""
+    found = [{**RECORD, "command": audited, "source": "audit"}, {**RECORD, "command": filed, "source": "file"}]
+    merged = records._merged(found)
+    assert (len(merged), merged[0]["source"]) == (shown, "audit")
+
+
 WRONG: list[dict[str, Any]] = [
     {"time": "soon"}, {"time": "2026-03-01"}, {"time": "9999-12-31T23:59:59.000000Z"}, {"id": 7}, {"event": "party"},
     {"command": "sh"}, {"command": [1]}, {"uid": "root"}, {"pid": True}, {"profiles": ["x"]}, {"profiles": [{}]},

@@ -169,6 +169,44 @@ def test_who_may_not_write_to_the_audit_system_leaves_no_record_there(place: Pla
     assert records(place, "root", word, 0) == []
 
 
+#: In a mount namespace of its own, so that what is written beside the state directory stays there. The command waits for
+#: the shell, which puts a directory in the place of the file of records.
+UNASKABLE = """
+mount -t tmpfs tmpfs /var/log || exit 1
+state=$HARDENING_STATE
+mkfifo "$state/go" || exit 1
+setpriv --bounding-set -audit_control "$@" <>"$state/go" >"$state/out" &
+while ! grep -q ready "$state/out"; do sleep 0.05; done
+mv "$state/records/records.jsonl" "$state/launch" && mkdir "$state/records/records.jsonl" || exit 1
+echo go >"$state/go"
+wait $!
+code=$?
+cat "$state/launch" /var/log/hardening/records.jsonl
+exit $code
+"""
+
+
+def test_who_cannot_ask_whether_audit_records_are_kept_leaves_each_there_once_and_beside(place: Place) -> None:
+    """Without CAP_AUDIT_CONTROL. The sink beside is another one at the end, and the audit system has that record by then."""
+    word = "x" * 3000
+    with runs.workplace() as state:
+        options = ["-q", "-i", "-p", "strict", "--", "sh", "-c", "echo ready; read line; exit 7", word]
+        argv = ["unshare", "--mount", "sh", "-c", UNASKABLE, "sh", HARDENING, "run", *options]
+        environment = {**os.environ, "HARDENING_STATE": str(state)}
+        done = subprocess.run(
+            argv, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=60
+        )
+        assert done.returncode == 7, done.stderr
+    beside = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(record["event"], record["command"][-1]) for record in beside] == [("launch", word), ("end", word)]
+    ours = f'vm="{beside[0]["id"]}"'
+    # Whoever comes later is there already.
+    later = place.log_in_and_run("root", "run", "-q", "-p", "strict", "--", "echo", "after unasked")
+    assert later.returncode == 0, later.stderr
+    assert records(place, "root", "after unasked", 2)
+    assert [line.count("op=start") for line in place.audit.log.read_text().splitlines() if ours in line] == [1, 0]
+
+
 def test_doctor_says_that_records_go_to_the_audit_system(place: Place) -> None:
     for caller, sink in (("root", "the audit system"), ("user", str(place.person.home))):
         done = place.log_in_and_run(caller, "doctor", "--json")
