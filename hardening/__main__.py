@@ -1,8 +1,23 @@
-"""``python -m hardening``."""
+"""The program `hardening-cli`, also ``python -m hardening``."""
 
 import sys
 
-from hardening.cli import main
+from hardening.errors import LaunchError
+from hardening.launch.guarded import complain, require_clock
+
+
+def main() -> int:
+    """Do what the words in `sys.argv` ask for: the exit code."""
+    try:
+        # Nothing of the command line can be imported without.
+        require_clock()
+    except LaunchError as error:
+        complain(str(error))
+        return error.exit_code
+    from hardening import cli
+
+    return cli.main()
+
 
 if __name__ == "__main__":
     sys.exit(main())

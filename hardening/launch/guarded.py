@@ -30,7 +30,7 @@ def guarded(action: Callable[[], Code]) -> Code:
         signal.signal(number, signal.SIG_DFL)
     try:
         open_standard_descriptors()
-        _require_clock()
+        require_clock()
         return action()
     except HardeningError as error:
         code = error.exit_code if isinstance(error, LaunchError) else EXIT_LAUNCHER
@@ -45,7 +45,7 @@ def guarded(action: Callable[[], Code]) -> Code:
     return code
 
 
-def _require_clock() -> None:
+def require_clock() -> None:
     """Raise `LaunchError` where Python has no clock: with a time zone of more than a day it cannot load it (tzset(3))."""
     try:
         import time  # noqa: F401 - which everything that follows uses

@@ -334,9 +334,11 @@ def test_a_time_zone_that_python_cannot_have_is_said(place: Place) -> None:
     # tzfile(5): one kind of local time, twenty years behind UTC.
     zone = struct.pack(">4s16x6llbb4s", b"TZif", 0, 0, 0, 0, 1, 4, -20 * 365 * 86400, 0, 0, b"OLD")
     (place.folder / "zone").write_bytes(zone)
-    done = place.type("run", "-q", "-p", "strict", "--", "true", changes={"TZ": f":{place.folder}/zone"})
-    assert done.returncode == 125
-    assert done.stderr.startswith("hardening: the time zone in TZ cannot be used: "), done.stderr
+    for words in (("run", "-q", "-p", "strict", "--", "true"), ("profile", "list"), ("log",)):
+        done = place.type(*words, changes={"TZ": f":{place.folder}/zone"})
+        assert done.returncode == 125
+        assert done.stderr.startswith("hardening: the time zone in TZ cannot be used: "), done.stderr
+        assert len(done.stderr.splitlines()) == 2
 
 
 @pytest.mark.parametrize("caller", ["own", "ordinary"])
