@@ -168,6 +168,7 @@ def _run_bundle(arguments: Arguments, watcher: Watcher | None, records: Records,
         cleaning.hold(leases.paths(loaded.document, files.join(loaded.directory, "config.json")))
         if watcher is not None:
             watcher.guarded = cleaning.takes_bundle or bool(arguments.runtime_command)
+            watcher.cleaning = cleaning
             watcher.prepare(loaded.document)
         # The host's null device is nobody's input, and crun would give it to the container's user (fchown(2)).
         keep_stdin = arguments.keep_stdin and not is_null(0)
@@ -190,13 +191,12 @@ def _run_bundle(arguments: Arguments, watcher: Watcher | None, records: Records,
         compiled.load(compiled.NATIVE)
         from hardening.launch import native
 
-        needs_guard = cleaning.takes_bundle or (watcher is not None and watcher.needs_guard)
         options = native.Options(
             keep_stdin=keep_stdin,
             receipt=arguments.receipt,
             watcher=watcher,
             records=records,
-            cleaning=cleaning if needs_guard else None,
+            cleaning=cleaning,
         )
         return native.run(loaded, options)
     finally:

@@ -31,11 +31,11 @@ class Options(Frozen):
     ``records`` keeps the records. ``cleaning`` is done at its end, or by the guard where this process was killed."""
 
     records: Records
+    cleaning: Cleaning
 
     keep_stdin: bool = False
     receipt: str = ""
     watcher: Watcher | None = None
-    cleaning: Cleaning | None = None
 
 
 def run(bundle: Bundle, options: Options) -> int:
@@ -44,10 +44,15 @@ def run(bundle: Bundle, options: Options) -> int:
     _check_host(plan)
     mask = block_signals()
     with_group = plan.resources is not None or bool(plan.cgroups_path)
+    watcher = options.watcher
     # Without a group, a bundle to be removed and an entry among the containers there is nothing that does not die with it.
-    guard = _stand_guard(options.cleaning) if with_group or options.cleaning is not None else None
+    guard = None
+    if with_group or options.cleaning.takes_bundle or (watcher is not None and watcher.needs_guard):
+        guard = _stand_guard(options.cleaning)
     group = None
     try:
+        if guard is not None and watcher is not None:
+            watcher.guarded = True
         if with_group:
             from hardening.launch.cgroups import Cgroup, limits
 
@@ -57,20 +62,19 @@ def run(bundle: Bundle, options: Options) -> int:
     finally:
         if group is not None:
             group.remove()
-        if options.cleaning is not None:
-            options.cleaning.finish()
+        options.cleaning.finish()
         if guard is not None:
             guard.dismiss()
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-def _stand_guard(cleaning: Cleaning | None) -> Guard:
+def _stand_guard(cleaning: Cleaning) -> Guard:
     from hardening.launch.guard import Guard
 
     return Guard(lambda words: _clean(words, cleaning))
 
 
-def _clean(words: Iterator[str], cleaning: Cleaning | None) -> None:
+def _clean(words: Iterator[str], cleaning: Cleaning) -> None:
     """What the guard does after a stage that was killed."""
 
     def remove_groups() -> None:
@@ -80,10 +84,7 @@ def _clean(words: Iterator[str], cleaning: Cleaning | None) -> None:
 
             remove_left(heard)
 
-    if cleaning is not None:
-        cleaning.after_kill(remove_groups)
-    else:
-        remove_groups()
+    cleaning.after_kill(remove_groups)
 
 
 def _check_host(plan: Plan) -> None:

@@ -119,12 +119,20 @@ class Recorder:
         facts = self.facts
         error = "; ".join(("the launch stage was killed", *problems))
         fields: dict[str, Any] = {"spec": facts.spec, "code": code, "error": error}
+        if self._is_launched():
+            self._write("end", {**fields, "result": "abandoned", "signal": None})
+        else:
+            self._write("refused", {"image": facts.image, "profiles": facts.profiles, **fields})
+
+    def _is_launched(self) -> bool:
+        """Whether the launch was recorded, by this process or by the one that it is a child of."""
+        if self._started is not None:  # and so when the child was made, which may have no pipe then
+            return True
         try:
             os.read(self._reader, 1)
         except BlockingIOError:
-            self._write("refused", {"image": facts.image, "profiles": facts.profiles, **fields})
-        else:
-            self._write("end", {**fields, "result": "abandoned", "signal": None})
+            return False
+        return True
 
     def _end(self, code: int, error: str) -> None:
         facts = self.facts

@@ -12,6 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from hardening.launch.cleaning import Cleaning
     from hardening.launch.container_state import Entry
     from hardening.launch.guard import Guard
     from hardening.launch.main import Arguments
@@ -22,13 +23,14 @@ class Watcher:
 
     ``write`` gets what comes from them, and all output where it ``captures`` that. ``delay`` is how long a command runs, in
     seconds, before it is spoken of. ``needs_guard`` says that something would be left should this process be killed;
-    ``guarded``, that there is a guard anyway.
+    ``guarded``, that there is a guard anyway. ``cleaning`` is what a guard does.
     """
 
     captures = False
     delay = 0.0
     needs_guard = True
     guarded = False
+    cleaning: Cleaning | None = None
 
     def __init__(self, arguments: Arguments) -> None:
         self.arguments = arguments
@@ -101,7 +103,8 @@ class Attached(Watcher):
 
     def _clean(self, words: Iterator[str]) -> None:
         list(words)  # there are none; their end is that of the stage
-        self.abandon()
+        if self.cleaning is not None:
+            self.cleaning.after_kill()
 
     def end(self, code: int) -> None:
         """Take the container away, and tell those who wait how it ended."""

@@ -170,7 +170,7 @@ def test_who_composes_asks_or_tries_leaves_no_record(caller: Caller) -> None:
 def test_the_guard_records_the_end_of_a_stage_that_is_killed(runtime: str, caller: Caller) -> None:
     if runtime == "crun" and not available("cgroup2-unified"):
         require("cgroup2-mount")
-    # A native launch has a guard where something would be left of it: an entry with a name, in this case.
+    # A native launch has a guard at once where something would be left of it: an entry with a name, in this case.
     options = ["--name", "guarded"] if runtime == "native" else ["--runtime", runtime]
     words = caller.argv("run", "-q", "-p", "strict", *options, "--", "sh", "-c", READY)
     with subprocess.Popen(words, env=caller.environment, stdout=subprocess.PIPE, text=True, cwd="/") as process:
@@ -182,6 +182,29 @@ def test_the_guard_records_the_end_of_a_stage_that_is_killed(runtime: str, calle
     assert (end["event"], end["result"], end["id"]) == ("end", "abandoned", launch["id"])
     assert end["pid"] == launch["pid"] == process.pid
     assert "stage killed" in caller.call("log", "--from", str(caller.file)).stdout
+
+
+@pytest.mark.parametrize(
+    ("caller", "needs"), [("user", "moment"), ("root", "moment"), ("root", "group")], indirect=["caller"]
+)
+def test_the_guard_of_a_control_group_or_of_a_command_that_runs_a_while_records_the_end(
+    needs: str, caller: Caller
+) -> None:
+    if needs == "group":
+        require("cgroups")
+    options = ["--pids-limit", "50"] if needs == "group" else []
+    words = caller.argv("run", "-q", "-p", "strict", *options, "--", "sh", "-c", READY)
+    with subprocess.Popen(words, env=caller.environment, stdout=subprocess.PIPE, text=True, cwd="/") as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        deadline = time.monotonic() + 20
+        while needs == "moment" and not list((caller.folder / "state/containers").glob("[0-9a-f]*")):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.kill()
+    launch, end = until(caller, 2)
+    assert (end["event"], end["result"], end["code"]) == ("end", "abandoned", 137)
+    assert (end["id"], end["pid"]) == (launch["id"], launch["pid"])
 
 
 @pytest.mark.parametrize("caller", ["user"], indirect=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import posix
 import signal
 import time
 from pathlib import Path
@@ -11,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from hardening.errors import LaunchError
-from hardening.launch import main
+from hardening.launch import main, recording
+from hardening.launch.cleaning import Cleaning
+from hardening.launch.recording import Records
 from hardening.launch.watchers import Attached
 
 DOCUMENT = {"process": {"args": ["job"]}}
@@ -65,19 +68,22 @@ def test_where_it_cannot_be_written_down_the_command_goes_on(tmp_path: Path, cap
     watcher.end(0)
 
 
-def test_a_guard_takes_it_away_when_its_process_is_killed(tmp_path: Path) -> None:
+def test_a_guard_takes_it_away_when_its_process_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(posix.environ, b"HARDENING_STATE", os.fsencode(tmp_path / "state"))
+    place = tmp_path / "state/containers"
+    place.mkdir(parents=True, mode=0o700)
     stage = os.fork()
     if stage == 0:
-        watcher = attached(tmp_path)
+        watcher = attached(place)
+        watcher.cleaning = Cleaning(watcher.arguments, watcher, Records("one", "native", recording.who()))
         watcher.prepare(DOCUMENT)
         watcher.started(os.getpid())
         signal.pause()
-    while not (tmp_path / "one").exists():
+    while not (place / "one").exists():
         time.sleep(0.01)
     os.kill(stage, signal.SIGKILL)
     os.waitpid(stage, 0)
-    for _ in range(500):
-        if not list(tmp_path.iterdir()):
-            return
+    deadline = time.monotonic() + 20
+    while list(place.iterdir()):
+        assert time.monotonic() < deadline, "it is still there"
         time.sleep(0.02)
-    raise AssertionError("it is still there")
