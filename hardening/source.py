@@ -161,6 +161,8 @@ _WRITTEN = MappingProxyType(
 
 
 def _type_name(raw: object) -> str:
+    if raw is None:
+        return "null"  # of JSON, which TOML does not have
     names = {dict: "a table", list: "an array", str: "a string", bool: "a boolean", int: "an integer", float: "a float"}
     return names.get(type(raw), "a date or time")
 

@@ -143,6 +143,17 @@ def parse_docker(text: str) -> Reference:
     return Reference(host, path, tag or ("" if digest else DEFAULT_TAG), digest)
 
 
+def is_tagged(text: str) -> bool:
+    """Whether a docker reference is typed with a tag or a digest."""
+    return "@" in text or ":" in text[text.rfind("/") + 1 :]
+
+
+def is_prefix(text: str) -> bool:
+    """Whether text is a host, or a host and a repository, without a tag: what repositories can begin with."""
+    host, slash, path = text.partition("/")
+    return bool(_HOST.fullmatch(host)) and (not slash or all(_PART.fullmatch(part) for part in path.split("/")))
+
+
 def is_digest(text: str) -> bool:
     """Whether text is a digest: ``sha256:`` or ``sha512:`` and its digits in lower case."""
     return _DIGEST.fullmatch(text) is not None

@@ -1,0 +1,107 @@
+"""policy.json, as containers-policy.json(5) has it: reading, writing, and where it is found."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import attrs
+
+from hardening import safefile
+from hardening.errors import ProfileError
+from hardening.source import Document, Node
+from hardening_trust.requirements import Requirements, dump_all, only, read_all
+
+MAX_BYTES = 16 << 20
+USER = ".config/containers/policy.json"
+SYSTEM = Path("/etc/containers/policy.json")
+
+#: Transports that programs know and that check the names of their scopes. Those of `docker`, `atomic` and
+#: `docker-daemon` are not checked by anybody: a misspelt one never matches.
+_OF_PATHS = ("dir", "oci", "oci-archive", "ostree", "sif")
+_WITHOUT_SCOPES = ("docker-archive", "tarball")
+
+
+@attrs.frozen(eq=False, repr=False)
+class Policy:
+    """A policy: what holds where no scope does, and the scopes of each transport, ``""`` being all of the transport.
+    ``origins`` maps a transport and a scope, and ``("", "")`` for the default, to where they are said."""
+
+    default: Requirements
+    transports: Mapping[str, Mapping[str, Requirements]]
+    origins: Mapping[tuple[str, str], str]
+    source: str = ""
+
+
+def default_path(home: Path | None = None) -> Path:
+    """The file that containers tools read: the user's own, which replaces the system's whole, else the system's."""
+    own = (home or Path(os.path.expanduser("~"))) / USER
+    return own if os.path.lexists(own) else SYSTEM
+
+
+def read(path: Path) -> Policy:
+    """The policy in a file. Raises `ProfileError` with the line for anything that containers tools would refuse."""
+    from hardening_trust.jsontree import document
+
+    hint = "name a policy.json: --policy FILE"
+    return parse(document(safefile.read(path, "the policy", MAX_BYTES, hint=hint), path))
+
+
+def parse(document: Document) -> Policy:
+    """The policy in a document. Raises `ProfileError`."""
+    root = document.root
+    only(root, ("default", "transports"))
+    default = root.get("default")
+    if default is None:
+        origin = f"{document.file}:1"
+        raise ProfileError("Default policy is missing", origin=origin, hint='write "default": [{"type": "reject"}]')
+    origins = {("", ""): str(default.origin)}
+    transports: dict[str, dict[str, Requirements]] = {}
+    found = root.get("transports")
+    for transport, table in _members(found) if found is not None else []:
+        scopes = transports.setdefault(transport, {})
+        for scope, node in _members(table):
+            problem = scope_problem(transport, scope)
+            if problem:
+                raise node.error(f'Unknown key "{scope}"', hint=problem)
+            scopes[scope] = read_all(node)
+            origins[transport, scope] = str(node.origin)
+    return Policy(read_all(default), transports, origins, str(document.file))
+
+
+def scope_problem(transport: str, scope: str) -> str:
+    """Why containers tools refuse a scope's name, empty where they take it."""
+    if not scope:
+        return ""
+    if transport == "containers-storage":
+        return "" if scope.startswith("[") else "a scope of containers-storage begins with the storage in brackets"
+    if transport in _WITHOUT_SCOPES:
+        return f'{transport} has no scopes but ""'
+    if transport not in _OF_PATHS:
+        return ""
+    if not scope.startswith("/"):
+        return f"a scope of {transport} is an absolute path"
+    if scope == "/":
+        return 'all of the transport is the scope ""'
+    if os.path.normpath(scope) != scope:
+        return f"write the path without . and .. and slashes too many: {os.path.normpath(scope)}"
+    return ""
+
+
+def _members(node: Node) -> list[tuple[str, Node]]:
+    if not isinstance(node.raw, dict):
+        raise node.error("JSON object expected", hint='write {"docker": {"SCOPE": [{"type": "reject"}]}}')
+    return list(node.members())
+
+
+def dump(policy: Policy) -> str:
+    """The text of a policy.json that says the same."""
+    data: dict[str, object] = {"default": dump_all(policy.default)}
+    if policy.transports:
+        data["transports"] = {
+            transport: {scope: dump_all(requirements) for scope, requirements in sorted(scopes.items())}
+            for transport, scopes in sorted(policy.transports.items())
+        }
+    return json.dumps(data, indent=2) + "\n"

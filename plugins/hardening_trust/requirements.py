@@ -1,0 +1,444 @@
+"""What has to be true of an image before it is used: the requirements of a policy.json, as frozen values.
+
+A list of requirements is an AND, so it is kept as a set: the empty one accepts everything, and one with `Reject` in it
+accepts nothing, whatever else it holds. Formats and messages are those of containers-policy.json(5) and of the programs
+that read it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import attrs
+
+from hardening.errors import HardeningError
+from hardening.images import reference
+from hardening.kinds import nearest
+from hardening.source import Node
+
+#: Key types of `signedBy`. Programs read all of them; only the first can be verified, by anybody.
+GPG_KEYS = "GPGKeys"
+KEY_TYPES = (GPG_KEYS, "signedByGPGKeys", "X509Certificates", "signedByX509CAs")
+
+
+# --- which identity a signature has to name ----------------------------------------------------------------------------
+
+
+@attrs.frozen(order=True)
+class MatchRepoDigestOrExact:
+    """The default: an image named by tag needs the same reference, one named by digest the same repository."""
+
+
+@attrs.frozen(order=True)
+class MatchExact:
+    """The signature names exactly the reference that the image is named by."""
+
+
+@attrs.frozen(order=True)
+class MatchRepository:
+    """The signature names the same repository, with any tag or digest."""
+
+
+@attrs.frozen(order=True)
+class ExactReference:
+    """The signature names this reference, as it is written in the policy; it has a tag or a digest."""
+
+    reference: str
+
+
+@attrs.frozen(order=True)
+class ExactRepository:
+    """The signature names this repository, as it is written in the policy."""
+
+    repository: str
+
+
+@attrs.frozen(order=True)
+class RemapIdentity:
+    """As the default, after ``prefix`` of the image's repository is replaced by ``signed_prefix``."""
+
+    prefix: str
+    signed_prefix: str
+
+
+Identity = MatchRepoDigestOrExact | MatchExact | MatchRepository | ExactReference | ExactRepository | RemapIdentity
+
+#: type in a file -> class, and the members that its fields have there
+_IDENTITIES: Mapping[str, tuple[type[Any], tuple[str, ...]]] = MappingProxyType(
+    {
+        "matchRepoDigestOrExact": (MatchRepoDigestOrExact, ()),
+        "matchExact": (MatchExact, ()),
+        "matchRepository": (MatchRepository, ()),
+        "exactReference": (ExactReference, ("dockerReference",)),
+        "exactRepository": (ExactRepository, ("dockerRepository",)),
+        "remapIdentity": (RemapIdentity, ("prefix", "signedPrefix")),
+    }
+)
+
+
+# --- requirements --------------------------------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class Accept:
+    """`insecureAcceptAnything`: nothing is required."""
+
+
+@attrs.frozen
+class Reject:
+    """`reject`: no image will do."""
+
+
+@attrs.frozen
+class SignedBy:
+    """`signedBy`: one simple signature by a key that is in one of the files, or in ``key_data``.
+
+    Exactly one of both is given: ``key_paths`` sorted and without repetitions, or ``key_data``, the bytes of a keyring
+    or of armoured keys, with ``key_paths`` empty. Both may be empty: then nothing satisfies it.
+    """
+
+    key_paths: tuple[str, ...] = ()
+    key_data: bytes | None = None
+    identity: Identity = MatchRepoDigestOrExact()
+    key_type: str = GPG_KEYS
+
+
+@attrs.frozen
+class SigstoreSigned:
+    """`sigstoreSigned`: one sigstore signature by a public key in one of the files (PEM), or by one of ``key_datas``.
+
+    ``carried`` is canonical JSON text of the other members (`fulcio`, `pki`, `rekorPublicKey…`), empty without any.
+    """
+
+    key_paths: tuple[str, ...] = ()
+    key_datas: tuple[bytes, ...] = ()
+    identity: Identity = MatchRepoDigestOrExact()
+    carried: str = ""
+
+    @property
+    def parts(self) -> dict[str, Any]:
+        """The other members as JSON data."""
+        parts: dict[str, Any] = json.loads(self.carried) if self.carried else {}
+        return parts
+
+
+@attrs.frozen
+class SignedBaseLayer:
+    """`signedBaseLayer`: programs read it, and reject every image because of it."""
+
+    identity: Identity
+
+
+Requirement = Accept | Reject | SignedBy | SigstoreSigned | SignedBaseLayer
+#: All of them are required; nothing is where there are none. Never holds `Accept`, nor anything beside `Reject`.
+Requirements = frozenset[Requirement]
+
+ACCEPT: Requirements = frozenset()
+REJECT: Requirements = frozenset({Reject()})
+
+
+def together(requirements: Iterable[Requirement]) -> Requirements:
+    """The set that requires all of ``requirements``, in its one form."""
+    found = frozenset(item for item in requirements if not isinstance(item, Accept))
+    return REJECT if Reject() in found else found
+
+
+# --- reading -------------------------------------------------------------------------------------------------------------
+
+_REKOR = ("rekorPublicKeyPath", "rekorPublicKeyPaths", "rekorPublicKeyData", "rekorPublicKeyDatas")
+_REKOR_LIST = "rekorPublickeyPath, rekorPublicKeyPaths, rekorPublickeyData and rekorPublicKeyDatas"
+_KEY_SOURCES = ("keyPath", "keyPaths", "keyData")
+_SIGSTORE_SOURCES = ("keyPath", "keyPaths", "keyData", "keyDatas", "fulcio", "pki")
+_SIGSTORE_LIST = "keyPath, keyPaths, keyData, keyDatas, fulcio, and pki"
+_FULCIO = ("caPath", "caData", "oidcIssuer", "subjectEmail")
+_PKI = (
+    "caRootsPath", "caRootsData", "caIntermediatesPath", "caIntermediatesData", "subjectEmail", "subjectHostname",
+)  # fmt: skip
+
+
+def read_all(node: Node) -> Requirements:
+    """A list of requirements as policy.json has it. Raises `ProfileError` with the line."""
+    if not isinstance(node.raw, list):
+        raise node.error("a list of requirements is expected", hint='write [{"type": "reject"}]')
+    if not node.raw:
+        raise node.error(
+            "List of verification policy requirements must not be empty",
+            hint="what accepts every image is named insecureAcceptAnything",
+        )
+    return together([read_one(item) for item in node.items()])
+
+
+def read_one(node: Node) -> Requirement:
+    """One requirement: an object with its `type`. Raises `ProfileError`."""
+    kind = _type(node, "requirement", _READERS)
+    return _READERS[kind](node)
+
+
+def read_identity(node: Node) -> Identity:
+    """A `signedIdentity`: an object with its `type`. Raises `ProfileError`."""
+    kind = _type(node, "reference match", _IDENTITIES)
+    made, names = _IDENTITIES[kind]
+    only(node, ("type", *names))
+    values = []
+    for name in names:
+        member = node.get(name)
+        if member is None:
+            raise node.error(f'Key "{name}" missing in a JSON object', hint=f'{kind} needs "{name}"')
+        values.append(member.string())
+    identity: Identity = made(*values)
+    _require_names(node, identity)
+    return identity
+
+
+def only(node: Node, known: Sequence[str]) -> None:
+    """Refuse a table with a key that is not ``known``."""
+    for key, member in node.members():
+        if key not in known:
+            raise member.error(f'Unknown key "{key}"', hint=nearest(key, known) or f"known: {', '.join(known)}")
+
+
+def _type(node: Node, what: str, known: Iterable[str]) -> str:
+    names = tuple(known)
+    if not isinstance(node.raw, dict):
+        raise node.error(f'a {what} is an object with a "type"', hint=f"types: {', '.join(names)}")
+    member = node.get("type")
+    if member is None:
+        raise node.error(f'Unknown policy {what} type ""', hint=f'write "type": one of {", ".join(names)}')
+    kind = member.string()
+    if kind not in names:
+        hint = nearest(kind, names) or f"types: {', '.join(names)}"
+        raise member.error(f'Unknown policy {what} type "{kind}"', hint=hint)
+    return kind
+
+
+def _read_accept(node: Node) -> Requirement:
+    only(node, ("type",))
+    return Accept()
+
+
+def _read_reject(node: Node) -> Requirement:
+    only(node, ("type",))
+    return Reject()
+
+
+def _read_signed_by(node: Node) -> Requirement:
+    only(node, ("type", "keyType", *_KEY_SOURCES, "signedIdentity"))
+    member = node.get("keyType")
+    kind = member.string() if member is not None else None
+    if member is not None and kind not in KEY_TYPES:
+        hint = nearest(str(kind), KEY_TYPES) or f"it is {GPG_KEYS}"
+        raise member.error(f'Unrecognized keyType value "{kind}"', hint=hint)
+    given = [name for name in _KEY_SOURCES if node.get(name) is not None]
+    if len(given) != 1:
+        many = "more than one present" if given else "none of them present"
+        raise node.error(
+            f"Exactly one of keyPath, keyPaths and keyData must be specified, {many}",
+            hint="several files of keys go into keyPaths",
+        )
+    paths = _paths(node, "keyPath", "exactly one of keyPath, keyPaths and keyData must be specified")
+    data = node.get("keyData")
+    if kind is None:
+        raise node.error('invalid keyType ""', hint=f'write "keyType": "{GPG_KEYS}"')
+    return SignedBy(paths, _bytes(data) if data is not None else None, _identity(node), kind)
+
+
+def _read_sigstore(node: Node) -> Requirement:
+    only(node, ("type", *_SIGSTORE_SOURCES, *_REKOR, "signedIdentity"))
+    wrong = f"exactly one of {_SIGSTORE_LIST} must be specified"
+    for name in ("keyPaths", "keyDatas", *_REKOR):
+        member = node.get(name)
+        if member is not None and member.raw == []:
+            raise member.error(f'"{name}" contains no entries', hint="leave it out, or name one")
+    if sum(node.get(name) is not None for name in _SIGSTORE_SOURCES) != 1:
+        raise node.error(wrong, hint="a signature is looked for in one way; write two requirements for two ways")
+    carried = _carried(node)
+    data, datas = node.get("keyData"), node.get("keyDatas")
+    found = (
+        [_bytes(data)] if data is not None else [_bytes(item) for item in datas.items()] if datas is not None else []
+    )
+    return SigstoreSigned(
+        _paths(node, "keyPath", wrong),
+        tuple(sorted(set(found))),
+        _identity(node),
+        json.dumps(carried, sort_keys=True) if carried else "",
+    )
+
+
+def _read_base_layer(node: Node) -> Requirement:
+    only(node, ("type", "baseLayerIdentity"))
+    identity = node.get("baseLayerIdentity")
+    if identity is None:
+        raise node.error(
+            'Key "baseLayerIdentity" missing in a JSON object', hint="no program implements signedBaseLayer"
+        )
+    return SignedBaseLayer(read_identity(identity))
+
+
+_READERS: Mapping[str, Callable[[Node], Requirement]] = MappingProxyType(
+    {
+        "insecureAcceptAnything": _read_accept,
+        "reject": _read_reject,
+        "signedBy": _read_signed_by,
+        "sigstoreSigned": _read_sigstore,
+        "signedBaseLayer": _read_base_layer,
+    }
+)
+
+
+def _identity(node: Node) -> Identity:
+    member = node.get("signedIdentity")
+    return MatchRepoDigestOrExact() if member is None else read_identity(member)
+
+
+def _paths(node: Node, name: str, empty: str) -> tuple[str, ...]:
+    """The files of ``name``, or of its plural; ``empty`` is the message for an empty one."""
+    one, several = node.get(name), node.get(name + "s")
+    if one is not None:
+        if not one.string():
+            raise one.error(empty, hint="name a file")
+        return (one.string(),)
+    return tuple(sorted({item.string() for item in several.items()})) if several is not None else ()
+
+
+def _bytes(node: Node) -> bytes:
+    text = node.string().replace("\r", "").replace("\n", "")
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise node.error("illegal base64 data", hint="write what `base64 -w0 FILE` prints") from None
+
+
+def _carried(node: Node) -> dict[str, object]:
+    """The members of a `sigstoreSigned` that are not looked at, whose form is checked all the same."""
+    carried: dict[str, object] = {}
+    rekor = [name for name in _REKOR if node.get(name) is not None]
+    if len(rekor) > 1:
+        raise node.error(f"at most one of {_REKOR_LIST} can be used simultaneously", hint=f"keep {rekor[0]}")
+    for name in rekor:
+        carried[name] = _material(node.child(name, node.table()[name]), name.endswith("s"), "Data" in name)
+    for name, known in (("fulcio", _FULCIO), ("pki", _PKI)):
+        part = node.get(name)
+        if part is not None:
+            carried[name] = _part(part, known)
+            (_require_fulcio if name == "fulcio" else _require_pki)(part)
+    if "fulcio" in carried and not rekor:
+        raise node.error(
+            f"At least one of {_REKOR_LIST} must be specified if fulcio is used", hint="name its log's key"
+        )
+    return carried
+
+
+def _material(node: Node, several: bool, encoded: bool) -> object:
+    items = list(node.items()) if several else [node]
+    texts = [base64.b64encode(_bytes(item)).decode() if encoded else item.string() for item in items]
+    return texts if several else texts[0]
+
+
+def _part(node: Node, known: Sequence[str]) -> dict[str, object]:
+    if not isinstance(node.raw, dict):
+        raise node.error("JSON object expected", hint=f"with {', '.join(known)}")
+    only(node, known)
+    return {key: _material(member, False, key.endswith("Data")) for key, member in node.members()}
+
+
+def _require_fulcio(node: Node) -> None:
+    _one(node, "caPath", "caData", needed=True)
+    for name in ("oidcIssuer", "subjectEmail"):
+        if not node.table().get(name):
+            raise node.error(f"{name} not specified", hint="whom a certificate is for, and by whom, both count")
+
+
+def _require_pki(node: Node) -> None:
+    _one(node, "caRootsPath", "caRootsData", needed=True)
+    _one(node, "caIntermediatesPath", "caIntermediatesData", needed=False)
+    if not node.table().get("subjectEmail") and not node.table().get("subjectHostname"):
+        raise node.error("At least one of subjectEmail, subjectHostname must be specified", hint="say who has signed")
+
+
+def _one(node: Node, path: str, data: str, *, needed: bool) -> None:
+    given = [name for name in (path, data) if name in node.table()]
+    if len(given) == 2:
+        raise node.error(f"{path} and {data} cannot be used simultaneously", hint=f"keep {path}")
+    if needed and not any(node.table().get(name) for name in given):
+        raise node.error(f"At least one of {path} and {data} must be specified", hint="name the certificates to trust")
+
+
+def _require_names(node: Node, identity: Identity) -> None:
+    """Refuse an identity that names what can be no image."""
+    if isinstance(identity, ExactReference):
+        _require_docker(node, "dockerReference", identity.reference)
+        if not reference.is_tagged(identity.reference):
+            raise node.error(
+                f'dockerReference "{identity.reference}" contains neither a tag nor digest',
+                hint=f"write {identity.reference}:latest, or use exactRepository",
+            )
+    elif isinstance(identity, ExactRepository):
+        _require_docker(node, "dockerRepository", identity.repository)
+    elif isinstance(identity, RemapIdentity):
+        for text in (identity.prefix, identity.signed_prefix):
+            if not reference.is_prefix(text):
+                hint = "write a host, or a host and the beginning of a repository: registry.example.com/team"
+                raise node.error(f'prefix "{text}" is not valid', hint=hint)
+
+
+def _require_docker(node: Node, name: str, text: str) -> None:
+    try:
+        reference.parse_docker(text)
+    except HardeningError as error:
+        raise node.error(f'Invalid format of {name} "{text}": {error.message}', hint=error.hint) from None
+
+
+# --- writing -------------------------------------------------------------------------------------------------------------
+
+
+def dump_all(requirements: Requirements) -> list[dict[str, object]]:
+    """The list that `read_all` reads back, in one order."""
+    if not requirements:
+        return [{"type": "insecureAcceptAnything"}]
+    return sorted((dump_one(item) for item in requirements), key=lambda data: json.dumps(data, sort_keys=True))
+
+
+def dump_one(requirement: Requirement) -> dict[str, object]:
+    """The object that `read_one` reads back."""
+    if isinstance(requirement, SignedBy):
+        data = {"type": "signedBy", "keyType": requirement.key_type, **_dump_paths(requirement.key_paths)}
+        if requirement.key_data is not None:
+            data = {"type": "signedBy", "keyType": requirement.key_type, "keyData": _encode(requirement.key_data)}
+        return data | _dump_default(requirement.identity)
+    if isinstance(requirement, SigstoreSigned):
+        datas = [_encode(item) for item in requirement.key_datas]
+        sources = _dump_paths(requirement.key_paths) if requirement.key_paths else {}
+        if datas:
+            sources = {"keyData": datas[0]} if len(datas) == 1 else {"keyDatas": datas}
+        return {"type": "sigstoreSigned", **sources, **requirement.parts, **_dump_default(requirement.identity)}
+    if isinstance(requirement, SignedBaseLayer):
+        return {"type": "signedBaseLayer", "baseLayerIdentity": dump_identity(requirement.identity)}
+    return {"type": "reject" if isinstance(requirement, Reject) else "insecureAcceptAnything"}
+
+
+def dump_identity(identity: Identity) -> dict[str, object]:
+    """The object that `read_identity` reads back."""
+    kind = identity_type(identity)
+    return {"type": kind, **dict(zip(_IDENTITIES[kind][1], attrs.astuple(identity), strict=True))}
+
+
+def identity_type(identity: Identity) -> str:
+    """The `type` of an identity in a file."""
+    return next(kind for kind, (made, _) in _IDENTITIES.items() if made is type(identity))
+
+
+def _dump_default(identity: Identity) -> dict[str, object]:
+    return {} if isinstance(identity, MatchRepoDigestOrExact) else {"signedIdentity": dump_identity(identity)}
+
+
+def _dump_paths(paths: tuple[str, ...]) -> dict[str, object]:
+    return {"keyPath": paths[0]} if len(paths) == 1 and paths[0] else {"keyPaths": list(paths)}
+
+
+def _encode(data: bytes) -> str:
+    return base64.b64encode(data).decode()
