@@ -7,8 +7,6 @@ from datetime import date
 from types import MappingProxyType
 from typing import Any
 
-import attrs
-
 from hardening.errors import HardeningError, PluginError, ProfileError, raise_all
 from hardening.findings import Finding, Severity
 from hardening.fold import Entry, Fold, Resolved
@@ -18,9 +16,10 @@ from hardening.kinds import nearest
 from hardening.layers import Exemption, Layer, Stack
 from hardening.mechanism import Mechanism, Reading
 from hardening.schema import REST, Leaf, Say, Scalar, Setting
+from hardening.values import frozen
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False)
 class Composition:
     """The result of folding a stack: typed settings by mechanism, and every leaf with its provenance. ``looked`` are the
     files that mechanisms read while they read the layers."""
@@ -67,7 +66,7 @@ class Composition:
         }
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False)
 class _Spoken:
     """One layer's says about one mechanism, by setting and member; ``place`` is the layer's in the stack."""
 

@@ -28,6 +28,7 @@ from hardening.launch.container_state import (
 )
 from hardening.launch.held import EXIT, has_ended, is_held, open_directory
 from hardening.launch.supervise import NOT_FORWARDED
+from hardening.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +39,7 @@ DIRECT = {*NOT_FORWARDED, signal.SIGKILL, signal.SIGSTOP, signal.SIGWINCH}
 LAST_WAIT = 10.0  # seconds in which a stage whose command was killed has cleaned up
 
 
-@attrs.frozen(repr=False)
+@frozen
 class Process:
     """A process: ``start`` is its start time in clock ticks since boot, which a later process of its number has not."""
 
@@ -60,7 +61,7 @@ class Process:
             os.close(descriptor)
 
 
-@attrs.frozen(repr=False)
+@frozen
 class End:
     """How a command ended: its exit code, when (seconds since 1970), and whether that was because its stage was killed."""
 
@@ -69,7 +70,7 @@ class End:
     killed: bool = False
 
 
-@attrs.frozen(repr=False)
+@frozen
 class Lost:
     """Output that the log has not taken, in bytes, and why."""
 
@@ -77,7 +78,7 @@ class Lost:
     reason: str
 
 
-@attrs.frozen(repr=False)
+@frozen
 class Container:
     """One container. ``stage`` is the process that runs it, ``process`` its command, where that has started.
 

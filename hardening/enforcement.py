@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import attrs
-
 from hardening.compose import Composition
 from hardening.mechanism import Shortfall
+from hardening.values import frozen
 
 
-@attrs.frozen(repr=False)
+@frozen
 class Enforcement:
     """One mechanism on this host. ``state`` is ``enforced``, ``partly`` or ``not enforced``."""
 

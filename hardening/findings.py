@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import StrEnum
 
-import attrs
+from hardening.values import frozen
 
 
 class Severity(StrEnum):
@@ -16,7 +16,7 @@ class Severity(StrEnum):
     ERROR = "error"
 
 
-@attrs.frozen(repr=False)
+@frozen
 class Finding:
     """One observation. ``rule`` is a stable identifier such as ``seccomp/unknown-syscall``, ``leaf`` the setting that it
     is about, ``origin`` the place to look at."""

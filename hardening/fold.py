@@ -27,6 +27,7 @@ from hardening.kinds import Kind
 from hardening.layers import Exemption, Layer
 from hardening.schema import Leaf, Say
 from hardening.source import Origin
+from hardening.values import frozen
 
 
 class Outcome(StrEnum):
@@ -42,7 +43,7 @@ class Outcome(StrEnum):
     COMPLETED = "strict default of a complete profile"
 
 
-@attrs.frozen(repr=False)
+@frozen
 class Step:
     """One entry of a leaf's history: what a layer said, and the value after it. Values are shown as text."""
 
@@ -54,7 +55,7 @@ class Step:
     exception: Exemption | None = None
 
 
-@attrs.frozen(repr=False)
+@frozen
 class Resolved:
     """The composed value of one leaf. ``origin`` is that of the say that decided it; ``limit`` is the ceiling, if any."""
 
@@ -69,7 +70,7 @@ class Resolved:
     limit_origin: str = ""
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False)
 class Entry:
     """What one layer contributes to one leaf."""
 

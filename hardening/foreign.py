@@ -12,11 +12,10 @@ import math
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-import attrs
-
 from hardening.errors import HardeningError, SpecError, raise_all
 from hardening.mechanism import Excess
 from hardening.spec import escape
+from hardening.values import frozen
 
 _LOWEST, _HIGHEST = -(1 << 63), (1 << 64) - 1
 _WIDTH = 60
@@ -24,7 +23,7 @@ _DEPTH = 64
 _HINT = "correct the configuration, or have the tool that wrote it write it again"
 
 
-@attrs.frozen
+@frozen
 class _Each:
     """An object whose members all have one shape."""
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import attrs
 
 from hardening.errors import PluginError
+from hardening.values import frozen
 
 if TYPE_CHECKING:
     from hardening.mechanism import Mechanism
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 F = TypeVar("F")
 
 
-@attrs.frozen(repr=False)
+@frozen
 class Host:
     """Facts of one host and caller. ``facts`` holds what mechanisms probed, by the type of the fact."""
 

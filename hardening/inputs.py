@@ -11,16 +11,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 
-import attrs
-
 from hardening.launch import looks
 from hardening.launch.digest import sha256
+from hardening.values import frozen
 
 _MAX_LINKS = 40
 _ACCOUNT_FILES = ("files", "compat", "systemd")
 
 
-@attrs.frozen(repr=False)
+@frozen
 class Input:
     """One look: a kind and an argument of `hardening.launch.looks`. ``seen`` is what was there when it was used, None where
     it is to be looked at now."""
@@ -30,7 +29,7 @@ class Input:
     seen: str | None = None
 
 
-@attrs.frozen(repr=False)
+@frozen
 class Unknown:
     """Something that no look can tell, and why."""
 

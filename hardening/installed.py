@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
 
-import attrs
+from hardening.values import frozen
 
 _FOLDERS = (".dist-info", ".egg-info")
 _HEADERS = ("METADATA", "PKG-INFO")
 
 
-@attrs.frozen(repr=False)
+@frozen
 class Brought:
     """An entry point: ``name`` and ``value`` as they are written, with the distribution that brings it and its version."""
 

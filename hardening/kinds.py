@@ -11,9 +11,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from typing import Generic, TypeVar
 
-import attrs
-
 from hardening.source import Node
+from hardening.values import frozen
 
 T = TypeVar("T")
 
@@ -55,7 +54,7 @@ class Kind(ABC, Generic[T]):
         return value
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False)
 class Flag(Kind[bool]):
     """A boolean of which ``strict`` is the stricter one."""
 
@@ -80,7 +79,7 @@ class Flag(Kind[bool]):
         return "true" if value else "false"
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False)
 class Choice(Kind[str]):
     """One of several words, ``values`` from the strictest to the loosest."""
 
@@ -109,7 +108,7 @@ _SUFFIXES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 _SIZE = re.compile(r"([0-9]{1,19})\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False)
 class Ceiling(Kind[int]):
     """A number of which the smaller is the stricter; ``size`` also takes ``"64M"`` (binary multiples)."""
 
@@ -158,7 +157,7 @@ def show_size(value: int) -> str:
     return str(value)
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False)
 class Neutral(Kind[T]):
     """A value without an order that matters to security, such as a host name."""
 
@@ -183,7 +182,7 @@ class Neutral(Kind[T]):
         return self.examples
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False)
 class Exact(Kind[T]):
     """A value that can only be equal or incomparable, such as a path: any change of it counts as a loosening.
 

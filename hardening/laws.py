@@ -29,6 +29,7 @@ from hardening.layers import Layer, Stack, parse_layer
 from hardening.mechanism import Mechanism, Reading
 from hardening.schema import REST, Leaf, Scalar, Setting
 from hardening.source import Document, Node
+from hardening.values import frozen
 
 T = TypeVar("T")
 Values = Mapping[tuple[str, str], Any]
@@ -38,7 +39,7 @@ NOTHING: Values = MappingProxyType({})
 _TODAY = date(2000, 1, 1)
 
 
-@attrs.frozen
+@frozen
 class Broken:
     """A law that does not hold, and what shows it."""
 
@@ -46,7 +47,7 @@ class Broken:
     evidence: str
 
 
-@attrs.frozen
+@frozen
 class Case:
     """One generated layer: what it says, its limits, and the leaves that it has exceptions for."""
 
@@ -204,7 +205,7 @@ def _usable(mechanism: Mechanism[Any], case: Case) -> Case:
     return attrs.evolve(case, limits=limits, exceptions=exceptions)
 
 
-@attrs.frozen
+@frozen
 class _StackLaws:
     mechanism: Mechanism[Any]
     host: Host

@@ -11,17 +11,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
 
-import attrs
-
 from hardening.errors import ProfileError
 from hardening.kinds import nearest
 from hardening.source import Document, Node, Origin, read
+from hardening.values import frozen
 
 SUFFIX = ".toml"
 HEADER = ("description", "extends", "complete", "exceptions", "limits")
 
 
-@attrs.frozen(repr=False)
+@frozen
 class Exemption:
     """One ``[[exceptions]]`` entry: it permits one loosening of ``setting`` in its own layer."""
 
@@ -32,7 +31,7 @@ class Exemption:
     origin: Origin
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False)
 class Layer:
     """A profile at its place in a stack. ``tables`` and ``limits`` hold the mechanisms' tables by name; ``complete`` is
     where it says that it is complete: what nobody has stated so far, it states as the strict default."""
@@ -52,7 +51,7 @@ class Layer:
         return str(self.document.file) if self.document.file else self.name
 
 
-@attrs.frozen(repr=False)
+@frozen
 class Folder:
     """A place where profiles are looked up; ``owner`` says whose it is, for lists."""
 
@@ -60,7 +59,7 @@ class Folder:
     owner: str
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False)
 class Found:
     """A profile on the search path; ``shadows`` are the files of the same name that come later."""
 
@@ -70,7 +69,7 @@ class Found:
     shadows: tuple[Path, ...]
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False)
 class SearchPath:
     """The folders for profiles, in order: the first that has a name supplies it."""
 
@@ -112,7 +111,7 @@ class SearchPath:
         return Found(name, path, folder.owner, tuple(path for path, _ in others))
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False)
 class Stack:
     """The ordered layers; later ones stand closer to the application. ``names`` are all names that were looked up."""
 

@@ -10,11 +10,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import attrs
-
 from hardening.errors import UsageError
 from hardening.launch import kernel
 from hardening.launch.container_state import LOG, OLD_LOG
+from hardening.values import frozen
 
 if TYPE_CHECKING:
     from hardening.containers import Process
@@ -25,7 +24,7 @@ _DURATION = re.compile(r"([0-9]+)([smhd])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
-@attrs.frozen
+@frozen
 class Record:
     """One line of a log: ``time`` in RFC 3339, the stream (``stdout`` or ``stderr``), whether its line ends here."""
 

@@ -22,12 +22,13 @@ from hardening.inputs import Input, Inputs, Unknown
 from hardening.schema import REST, Family, Leaf, Members, Say, Scalar, Schema, read_table
 from hardening.source import Node
 from hardening.spec import Fragment
+from hardening.values import frozen
 
 S = TypeVar("S")
 P = TypeVar("P")
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False)
 class Reading:
     """What a mechanism may look at while it reads a layer: the host, and the composed settings of the mechanisms that
     it names in ``after``, by their settings class. It may write to ``noted``, what it found in the layers and wants to be
@@ -44,7 +45,7 @@ class Reading:
         return found if isinstance(found, kind) else None
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False)
 class Context:
     """What a mechanism may look at once everything is composed.
 
@@ -72,7 +73,7 @@ class Context:
         return any(shortfall.leaf == leaf for shortfall in self.shortfalls)
 
 
-@attrs.frozen(repr=False)
+@frozen
 class Shortfall:
     """What this host cannot enforce of what was asked: ``leaf`` is the setting, ``reason`` why, ``remedy`` what to do.
 
@@ -87,7 +88,7 @@ class Shortfall:
     whole: bool = False
 
 
-@attrs.frozen(repr=False)
+@frozen
 class Excess:
     """What a foreign configuration asked for beyond the profile, at a JSON pointer."""
 
@@ -97,7 +98,7 @@ class Excess:
     leaf: str
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False)
 class Check:
     """One line of a receipt: what was composed, what the kernel reports, and whether the kernel enforces it."""
 
@@ -107,7 +108,7 @@ class Check:
     holds: bool
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False)
 class Option:
     """A command-line option that is a say: each use says ``key`` (dotted, below the mechanism's table).
 

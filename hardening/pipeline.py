@@ -18,9 +18,10 @@ from hardening.plugins import Plugins
 from hardening.runtime import Candidate, Runtime, Verdict, require_admission, require_no_rejection
 from hardening.spec import Fragment, Spec, assemble
 from hardening.statements import statements
+from hardening.values import frozen
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False)
 class Plan:
     """What would run, and what is to be said about it. ``excesses`` is empty unless a configuration was tightened."""
 

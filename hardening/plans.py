@@ -18,8 +18,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import attrs
-
 from hardening import bundle, bundles, inputs, state
 from hardening.errors import HardeningError, LaunchError
 from hardening.inputs import Input, Unknown
@@ -30,6 +28,7 @@ from hardening.launch.jsontext import parse
 from hardening.layers import SUFFIX
 from hardening.plugins import GROUP
 from hardening.spec import CONFIG
+from hardening.values import frozen
 
 if TYPE_CHECKING:
     from hardening.compose import Composition
@@ -48,7 +47,7 @@ _LOCK = "lock"
 _NO_DATA = (".py", ".pyc", ".pyi", ".so", "py.typed")
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False)
 class Slot:
     """A slot that this process holds: its directory, and the descriptor with the lock."""
 
@@ -61,7 +60,7 @@ class Slot:
         return self.path / plans.BUNDLE
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False)
 class Basis:
     """What decided a composition: ``seen`` are the texts of its looks, ``until`` is the last day on which it counts,
     ``unknown`` says what no look can tell, and then nothing is stored."""
@@ -71,7 +70,7 @@ class Basis:
     unknown: tuple[str, ...]
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False)
 class Start:
     """The command of the launch stage: its arguments before the bundle, which a plan keeps, and where it imports from, which
     no plan may say."""
@@ -330,7 +329,7 @@ def _locked(base: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False)
 class Stored:
     """A slot on disk. ``used`` is when it was used last (nanoseconds since the epoch), ``running`` whether it is in use."""
 

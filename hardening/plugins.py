@@ -13,7 +13,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-import attrs
 import pluggy
 
 from hardening import hookspecs
@@ -25,6 +24,7 @@ from hardening.kinds import nearest
 from hardening.layers import Folder
 from hardening.mechanism import Mechanism
 from hardening.runtime import Candidate, Runtime, Verdict
+from hardening.values import frozen
 
 if TYPE_CHECKING:
     from hardening.compose import Composition
@@ -38,7 +38,7 @@ _ORDERING = ("wrapper", "hookwrapper", "tryfirst", "trylast", "optionalhook")
 _UNINSTALL = "uninstall one of them"
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False)
 class Plugin:
     """A loaded plugin: ``name`` is its entry point's, ``distribution`` and ``version`` say where it comes from."""
 

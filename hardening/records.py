@@ -16,12 +16,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import attrs
-
 from hardening.errors import HardeningError
 from hardening.launch import audit_text, files, journald, places, sinks
 from hardening.launch.record import STATES
 from hardening.launch.recording import UNSET
+from hardening.values import frozen
 
 Data = dict[str, Any]
 
@@ -47,7 +46,7 @@ _SAME = (
 _TIME = re.compile(r"(19[7-9]\d|[2-8]\d{3})-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 
 
-@attrs.frozen
+@frozen
 class Found:
     """Records with the place where each stands in ``source``, the oldest first, and what was not read: ``problems`` are
     sentences."""

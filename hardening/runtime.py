@@ -8,18 +8,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import attrs
-
 from hardening.errors import HardeningError, SpecError, raise_all
 from hardening.host import Host
 from hardening.inputs import Inputs, Unknown
+from hardening.values import frozen
 
 if TYPE_CHECKING:
     from hardening.compose import Composition
     from hardening.launch.command import Container, ExternalRuntime
 
 
-@attrs.frozen(repr=False)
+@frozen
 class Refusal:
     """Why something will not be run: ``pointer`` is the JSON pointer of the field, empty where it is none."""
 
@@ -28,7 +27,7 @@ class Refusal:
     hint: str = ""
 
 
-@attrs.frozen(repr=False)
+@frozen
 class Verdict:
     """An acceptance (no refusals) or a rejection, by whom."""
 
@@ -41,7 +40,7 @@ class Verdict:
         return not self.refusals
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False)
 class Candidate:
     """What is about to be written or run: the bytes of ``config.json`` and the host. ``composition`` is None for a bundle
     that was composed earlier or made elsewhere."""
@@ -57,7 +56,7 @@ class Candidate:
         return document
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False)
 class LaunchRequest:
     """How a bundle is to be launched. ``container_id`` names it; ``remove`` deletes the bundle afterwards; ``receipt``
     is a file to write the kernel's report to; ``sha256`` is the digest of the ``config.json`` that was admitted, and the

@@ -16,13 +16,14 @@ import attrs
 
 from hardening.kinds import Choice, Kind, nearest
 from hardening.source import Node, Origin
+from hardening.values import frozen
 
 T = TypeVar("T")
 
 REST = "*"
 
 
-@attrs.frozen(order=True, repr=False)
+@frozen(order=True)
 class Leaf:
     """The name of one composed value; ``setting`` or ``member`` may be empty."""
 
@@ -34,7 +35,7 @@ class Leaf:
         return ".".join(part for part in (self.mechanism, self.setting, self.member) if part)
 
 
-@attrs.frozen(repr=False)
+@frozen
 class Say:
     """What a layer says of one leaf. ``at_most`` makes it an upper bound: it never loosens, it intersects."""
 
@@ -45,7 +46,7 @@ class Say:
     at_most: bool = False
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False)
 class Scalar(Generic[T]):
     """A setting that is one value. ``default`` is the strict one; ``lenient`` says why, where stricter values exist."""
 
@@ -56,7 +57,7 @@ class Scalar(Generic[T]):
     lenient: str = ""
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False)
 class Family(Generic[T]):
     """A setting that maps members to values.
 
@@ -86,7 +87,7 @@ class Family(Generic[T]):
 Setting = Scalar[Any] | Family[Any]
 
 
-@attrs.frozen(repr=False)
+@frozen
 class Members(Generic[T]):
     """The composed value of a family."""
 
@@ -136,7 +137,7 @@ REQUIREMENT = Scalar(
 )
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False)
 class Schema:
     """The settings of one mechanism: ``fields`` maps attribute names of its settings class to settings."""
 

@@ -11,11 +11,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-import attrs
-
 from hardening import safefile, toml_lines
 from hardening.errors import ProfileError
 from hardening.launch.digest import sha256
+from hardening.values import frozen
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 16
@@ -24,7 +23,7 @@ _TOO_WIDE = "an integer of more than 64 bits"
 _FLATTER = "no setting needs that much: look for brackets that are not closed"
 
 
-@attrs.frozen(repr=False)
+@frozen
 class Origin:
     """Where a value was said: ``layer`` is the profile's name, ``place`` is ``file:line`` or the command-line option."""
 
@@ -35,7 +34,7 @@ class Origin:
         return self.place
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False)
 class Document:
     """A parsed profile. ``places`` maps each path to the text that names its position; ``file`` is None for the
     command line; ``text`` is what was read of the file, and ``digest`` its SHA-256."""
@@ -62,7 +61,7 @@ class Document:
         return Node(self.tables, (), self)
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False)
 class Node:
     """A value inside a document."""
 

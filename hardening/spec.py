@@ -14,10 +14,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-import attrs
-
 from hardening.errors import PluginError
 from hardening.launch import leases
+from hardening.values import frozen
 
 CONFIG = "config.json"
 #: the annotation that names the leases of a bundle
@@ -26,14 +25,14 @@ LEASES = leases.ANNOTATION
 OCI_VERSION = "1.2.0"
 
 
-@attrs.frozen(repr=False)
+@frozen
 class Directory:
     """A directory of the bundle; ``mode`` as for mkdir(2)."""
 
     mode: int = 0o755
 
 
-@attrs.frozen(repr=False)
+@frozen
 class Symlink:
     """A symbolic link of the bundle."""
 
@@ -43,7 +42,7 @@ class Symlink:
 File = bytes | Directory | Symlink
 
 
-@attrs.frozen(repr=False)
+@frozen
 class Value:
     """A contributed value, its owner, and the leaves that decided it."""
 
@@ -99,7 +98,7 @@ class Fragment:
         self.leases.append(path)
 
 
-@attrs.frozen(repr=False)
+@frozen
 class Spec:
     """An assembled OCI configuration: ``config`` are the bytes of ``config.json``, which are what is judged, written and
     run; ``leaves`` maps JSON pointers to the leaves that decided them."""

@@ -11,11 +11,10 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import attrs
-
 from hardening.errors import UsageError
 from hardening.layers import HEADER
 from hardening.source import Document, command_line, parse_toml
+from hardening.values import frozen
 
 _PART = re.compile(r'"(?:[^"\\]|\\.)*"|\'[^\']*\'|[^.="\']+')
 
@@ -23,7 +22,7 @@ _PART = re.compile(r'"(?:[^"\\]|\\.)*"|\'[^\']*\'|[^.="\']+')
 _SETTABLE = ("exceptions", "limits")
 
 
-@attrs.frozen(repr=False)
+@frozen
 class Said:
     """One value that an option says. ``place`` is the option as it was written."""
 

@@ -7,8 +7,9 @@ from datetime import UTC, date, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-import attrs
 import click
+
+from hardening.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from hardening.source import Document
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False)
 class Request:
     """Which stack a command line asks for: profiles, and the layer that its options form."""
 

@@ -8,11 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-import attrs
-
 from hardening import plans
 from hardening.cli import start
 from hardening.inputs import Input
+from hardening.values import frozen
 
 if TYPE_CHECKING:
     from hardening.cli.session import Session
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from hardening.spec import Spec
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False)
 class Storable:
     """A composition that may be stored for the line ``words``: what decides it, and how its launch stage begins."""
 
@@ -36,7 +35,7 @@ class Storable:
         return self.begin.argv((*options, *self.begin.words), bundle)
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False)
 class Kept:
     """A slot that a run is composed into."""
 

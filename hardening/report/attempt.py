@@ -15,13 +15,14 @@ from hardening.host import Host
 from hardening.layers import Layer, Stack
 from hardening.mechanism import Mechanism, Reading
 from hardening.schema import REST, Leaf, Say
+from hardening.values import frozen
 
 REFUSED = "refused"
 NOT_REACHED = "not reached"
 LIMIT = "limit"
 
 
-@attrs.frozen(eq=False)
+@frozen(eq=False)
 class Attempt:
     """What could be composed of a stack. ``error`` says why not all of it; ``pending`` are the layers from the one that
     was refused on, which the composition leaves out."""
@@ -32,7 +33,7 @@ class Attempt:
     pending: tuple[Layer, ...] = ()
 
 
-@attrs.frozen
+@frozen
 class Pending:
     """What a layer that was left out says of a leaf."""
 

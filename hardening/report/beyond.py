@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import attrs
-
 from hardening.compose import Composition
 from hardening.layers import Exemption
 from hardening.report.table import Table
 from hardening.schema import REST, Leaf
+from hardening.values import frozen
 
 
-@attrs.frozen
+@frozen
 class Beyond:
     """One leaf that is looser than in the other composition, or cannot be compared with it. ``exception`` is what
     permitted it; None where no earlier layer of its own stack said anything stricter."""

@@ -10,11 +10,12 @@ import attrs
 
 from hardening.report.table import Table
 from hardening.spec import escape
+from hardening.values import frozen
 
 UMASK = "/process/user/umask"
 
 
-@attrs.frozen
+@frozen
 class Change:
     """One change. ``before`` or ``after`` is None where the value was added or removed."""
 

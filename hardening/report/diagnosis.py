@@ -14,12 +14,13 @@ from hardening.host import Host
 from hardening.mechanism import Context
 from hardening.report.table import Table
 from hardening.runtime import Runtime
+from hardening.values import frozen
 
 OK, WARN, FAIL, FACT = "ok", "warn", "fail", ""
 WIDTH = 120
 
 
-@attrs.frozen
+@frozen
 class Line:
     """One line: ``mark`` is ``ok``, ``warn``, ``fail``, or empty for a plain fact."""
 

@@ -19,13 +19,14 @@ from hardening.report.attempt import Pending
 from hardening.report.table import Table
 from hardening.schema import REST, Family, Leaf
 from hardening.source import Node, command_line
+from hardening.values import frozen
 
 #: Most leaves that one hint names.
 MEANT = 3
 _CALL = re.compile(r"(?P<table>[^.()]+)\.(?P<key>[^()]+)\((?P<arguments>[^()]*)\)")
 
 
-@attrs.frozen
+@frozen
 class Answer:
     """The leaves that a question means; ``single`` where it names one of them."""
 
@@ -33,7 +34,7 @@ class Answer:
     single: bool
 
 
-@attrs.frozen
+@frozen
 class Asked:
     """A question about a leaf with arguments: ``name`` is the leaf's, ``result`` what the mechanism answers."""
 
@@ -141,7 +142,7 @@ def _reason(exception: Any) -> str:
     return f"{exception.reason} ({exception.origin})" if exception is not None else ""
 
 
-@attrs.frozen
+@frozen
 class Summary:
     """One mechanism of a composition: how many of its leaves are stated, limited, and loosened by an exception."""
 

@@ -22,12 +22,13 @@ from hardening.report.attempt import REFUSED, Attempt, Pending
 from hardening.schema import REST
 from hardening.source import command_line
 from hardening.spec import Fragment
+from hardening.values import frozen
 
 REASON = "why this is needed"
 COMMAND_LINE = "command line"
 
 
-@attrs.frozen
+@frozen
 class Loosening:
     """How to make one leaf looser: ``toml`` to paste, or ``options``, arguments for the command line; either may be
     empty. Where nothing does it, both are, and ``barrier`` says why not. With ``example`` there are other ways, which no

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import attrs
+from hardening.values import frozen
 
 
-@attrs.frozen
+@frozen
 class Table:
     """Rows of cells. ``title`` stands above, and may be empty.
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import attrs
-
 from hardening.compose import Composition
 from hardening.mechanism import Check, Shortfall
 from hardening.report.table import Table
+from hardening.values import frozen
 
 HOLDS, FAILS, NOT_ENFORCED = "holds", "does not hold", "not enforced"
 
 
-@attrs.frozen
+@frozen
 class Line:
     """One comparison. ``result`` is ``holds``, ``does not hold``, or ``not enforced`` where a best-effort mechanism asked
     for what this host is known to lack."""

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import attrs
-
 from hardening.errors import HostError
 from hardening.inputs import Input, kernel, lines
 from hardening.mechanism import Context, Shortfall
+from hardening.values import frozen
 from hardening_capabilities.settings import CapabilitiesSettings
 from hardening_capabilities.table import ALL, BY_NAME, mask_names
 from hardening_capabilities.user import has_own_user_namespace
 
 
-@attrs.frozen(repr=False)
+@frozen
 class CapabilityFacts:
     """``last`` is the highest capability number of the kernel; ``bounding`` and ``effective`` are the caller's sets."""
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import attrs
-
 from hardening.errors import ProfileError
 from hardening.kinds import Flag, nearest
 from hardening.schema import REQUIREMENT, REST, Members, Say, family, scalar, unknown_key
 from hardening.source import Node
+from hardening.values import frozen
 from hardening_capabilities.table import BY_NAME
 
 #: The name of the family: it has none, its members stand in the mechanism's own table (``capabilities.NET_RAW``).
@@ -37,7 +36,7 @@ def _read_item(node: Node) -> tuple[str, bool]:
     return read_capability(node), True
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False)
 class Held(Flag):
     """Whether a capability is held."""
 
@@ -48,7 +47,7 @@ class Held(Flag):
         return "added" if value else "dropped"
 
 
-@attrs.frozen(repr=False)
+@frozen
 class CapabilitiesSettings:
     """Composed settings of `capabilities`."""
 

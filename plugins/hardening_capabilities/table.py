@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-import attrs
+from hardening.values import frozen
 
 
-@attrs.frozen(repr=False)
+@frozen
 class Capability:
     """One capability. ``kernel`` is the first version that has it; ``risk`` says in a line why it is dangerous, empty
     where it is not, and ``instead`` names a smaller way to the usual goal."""

@@ -9,11 +9,10 @@ import pwd
 import stat
 from pathlib import Path
 
-import attrs
-
 from hardening import inputs as look
 from hardening.host import Host
 from hardening.inputs import Inputs, Unknown
+from hardening.values import frozen
 from hardening_namespaces.settings import HOST, PRIVATE, TYPES, NamespacesSettings
 
 #: TOML name -> name in /proc/PID/ns
@@ -38,7 +37,7 @@ _EVERY_ID = ((0, 2**32 - 1),)
 Ranges = tuple[tuple[int, int], ...]
 
 
-@attrs.frozen(repr=False)
+@frozen
 class NamespaceFacts:
     """``supported`` are TOML names; ``user_blocked`` says why the caller may not make user namespaces; ``subuids`` and
     ``subgids`` are the caller's (start, size) ranges; ``newuidmap`` is whether both setuid helpers are installed.

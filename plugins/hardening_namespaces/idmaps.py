@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import attrs
 
 from hardening.host import Host
+from hardening.values import frozen
 from hardening_namespaces.facts import NamespaceFacts, Ranges
 from hardening_namespaces.settings import PRIVATE, IdRange, NamespacesSettings
 
@@ -15,7 +16,7 @@ CONTAINER_IDS = (0x00080000, 0x6FFFFFFF)
 RANGE = 65536
 
 
-@attrs.frozen(repr=False)
+@frozen
 class IdMaps:
     """The maps of a container. ``natural`` is the user and group that a command runs as when nothing else is said;
     ``limited`` says why fewer ids are mapped than could be."""

@@ -11,6 +11,7 @@ import attrs
 from hardening.kinds import Choice, Exact, Neutral
 from hardening.schema import Members, Say, Schema, family, read_table, scalar
 from hardening.source import Node
+from hardening.values import frozen
 
 PRIVATE = "private"
 HOST = "host"
@@ -44,7 +45,7 @@ _SYSCTLS = {
 }
 
 
-@attrs.frozen(order=True, repr=False)
+@frozen(order=True)
 class IdRange:
     """``size`` ids from ``inside`` on are ``outside`` on the caller's side (user_namespaces(7))."""
 
@@ -92,7 +93,7 @@ def _refuse_overlap(node: Node, ranges: list[IdRange]) -> None:
                 raise node.error(f"{first} and {second} overlap")
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False)
 class IdMap(Exact[tuple[IdRange, ...]]):
     """Explicit id maps: equal or incomparable."""
 
@@ -106,7 +107,7 @@ class IdMap(Exact[tuple[IdRange, ...]]):
 _LOOSENESS = {"auto": 0, "one-id": 0, "keep-id": 1, "root": 2}
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False)
 class IdMapping(Choice):
     """The ways of `id_map`: ``auto`` and ``one-id`` cannot be compared. For root, one id means host root's own; for
     others, the fewer ids of ``one-id`` come with supplementary groups that cannot be dropped (user_namespaces(7),
@@ -161,7 +162,7 @@ _NETWORK = attrs.evolve(_WHERE, reader=_network)
 _MAPS = IdMap(_ranges, 'array of `"inside:outside:size"`', (), ((), (IdRange(0, 1, 1),), (IdRange(0, 2, 1),)))
 
 
-@attrs.frozen(repr=False)
+@frozen
 class NamespacesSettings:
     """Composed `[namespaces]`."""
 

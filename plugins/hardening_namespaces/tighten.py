@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-import attrs
-
 from hardening.errors import SpecError
 from hardening.mechanism import Context, Excess
 from hardening.spec import Fragment, escape, lookup
+from hardening.values import frozen
 from hardening_namespaces import idmaps, spec
 from hardening_namespaces.facts import NamespaceFacts
 from hardening_namespaces.idmaps import IdMaps
@@ -31,7 +30,7 @@ from hardening_namespaces.settings import (
 _NAMESPACES = "/linux/namespaces"
 
 
-@attrs.frozen
+@frozen
 class _Found:
     """Where a namespace is in the foreign configuration, and in the result."""
 

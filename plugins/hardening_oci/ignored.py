@@ -10,8 +10,6 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import attrs
-
 from hardening.errors import HostError
 from hardening.host import Host
 from hardening.launch import abi
@@ -19,13 +17,14 @@ from hardening.launch.config import INTERPRETED_ANNOTATIONS
 from hardening.launch.config_mounts import ACCESS_TIMES, ATTRIBUTES, OPPOSITES, PROPAGATION
 from hardening.launch.jsontext import escape
 from hardening.runtime import Refusal
+from hardening.values import frozen
 from hardening_oci.fields import CONFIG
 
 NEVER = (10**6,)
 HINT = "leave the field out, or use --runtime native, which refuses or enforces every field"
 
 
-@attrs.frozen
+@frozen
 class Ignored:
     """A field that a runtime does not read before version ``since``."""
 

@@ -7,16 +7,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-import attrs
-
 from hardening import inputs as look
 from hardening.inputs import Input
+from hardening.values import frozen
 
 CONTROLLERS = ("cpu", "memory", "pids")
 _OWN_SCOPE = "run in a delegated cgroup: systemd-run --user --scope -p Delegate=yes hardening run …"
 
 
-@attrs.frozen(repr=False)
+@frozen
 class Mount:
     """A mounted hierarchy: ``root`` is the cgroup that its ``point`` shows."""
 
@@ -26,7 +25,7 @@ class Mount:
     options: frozenset[str]
 
 
-@attrs.frozen(repr=False)
+@frozen
 class Controller:
     """One controller. ``version`` is that of its hierarchy, ``parent`` the cgroup below which the caller can make
     others; ``problem`` says why not, with ``remedy``, and is empty where all is well."""
@@ -37,7 +36,7 @@ class Controller:
     remedy: str = ""
 
 
-@attrs.frozen(repr=False)
+@frozen
 class Cgroups:
     """The host's cgroups as the caller sees them. ``mode`` is ``v1``, ``v2``, ``hybrid`` or ``none``."""
 

@@ -12,6 +12,7 @@ import attrs
 from hardening import inputs as look
 from hardening.errors import HostError
 from hardening.inputs import Input
+from hardening.values import frozen
 from hardening_process import limits
 from hardening_process.cgroups import Cgroups
 from hardening_process.cgroups import probe as probe_cgroups
@@ -20,7 +21,7 @@ from hardening_process.kinds import Rlimit
 _SYS_RESOURCE = 24
 
 
-@attrs.frozen(repr=False)
+@frozen
 class ProcessFacts:
     """``rlimits`` are the caller's, by name in TOML; ``sys_resource`` is whether it has CAP_SYS_RESOURCE."""
 

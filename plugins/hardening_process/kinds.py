@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-import attrs
-
 from hardening.kinds import Ceiling, Kind
 from hardening.source import Node
+from hardening.values import frozen
 
 MAX_ID = 2**32 - 2
 MAX_LIMIT = 2**63 - 1
@@ -17,7 +16,7 @@ _NAME = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.-]*\$?")
 _CPU = re.compile(r"(\d{1,6})(?:\.(\d{1,5}))?(%?)")
 
 
-@attrs.frozen(repr=False)
+@frozen
 class User:
     """A user and group as said, each a decimal id or a name of the root's files; empty: what is natural there."""
 
@@ -33,7 +32,7 @@ class User:
         return f"{self.user}:{self.group}" if self.group else self.user
 
 
-@attrs.frozen(repr=False)
+@frozen
 class UserKind(Kind[User]):
     """From the strictest: a named user, that user in group 0, the natural user, root in some group, root in group 0.
 
@@ -89,7 +88,7 @@ def _plain(part: str) -> str:
     return "0" if part == "root" else str(int(part)) if part.isdecimal() else part
 
 
-@attrs.frozen(repr=False)
+@frozen
 class Rlimit:
     """A resource limit, setrlimit(2); None is no ceiling: the caller's own limit stays."""
 
@@ -110,7 +109,7 @@ def lower(a: int | None, b: int | None) -> int | None:
     return a if below(a, b) else b
 
 
-@attrs.frozen(repr=False)
+@frozen
 class RlimitKind(Kind[Rlimit]):
     """Soft and hard limit, each the smaller the stricter."""
 
@@ -168,7 +167,7 @@ def _show(value: int | None) -> str:
     return "unlimited" if value is None else str(value)
 
 
-@attrs.frozen(repr=False)
+@frozen
 class UmaskKind(Kind[int]):
     """A file mode mask, umask(2): more bits are stricter."""
 
@@ -199,7 +198,7 @@ class UmaskKind(Kind[int]):
         return self.show(value)
 
 
-@attrs.frozen(repr=False)
+@frozen
 class OomKind(Kind[int]):
     """The OOM score adjustment, proc_pid_oom_score_adj(5): the higher, the sooner the kernel kills the process."""
 
@@ -230,7 +229,7 @@ def number(node: Node) -> Node:
 NO_CEILING = MAX_LIMIT
 
 
-@attrs.frozen(repr=False)
+@frozen
 class Bound(Ceiling):
     """A cgroup's ceiling, `NO_CEILING` being the loosest."""
 
@@ -251,7 +250,7 @@ class Bound(Ceiling):
         return "unlimited" if value == NO_CEILING else value
 
 
-@attrs.frozen(repr=False)
+@frozen
 class CpuBound(Bound):
     """Processor time as microseconds in each `CPU_PERIOD`, written as a number of cores or a percentage of one."""
 

@@ -6,15 +6,14 @@ import os
 import stat
 from pathlib import Path
 
-import attrs
-
 from hardening.errors import HostError
+from hardening.values import frozen
 
 MAX_BYTES = 4 << 20
 _MAX_LINKS = 40
 
 
-@attrs.frozen(repr=False)
+@frozen
 class Account:
     """One entry of passwd(5)."""
 
@@ -24,7 +23,7 @@ class Account:
     home: str
 
 
-@attrs.frozen(repr=False)
+@frozen
 class Accounts:
     """The accounts of one root; ``root`` is its directory, for messages."""
 

@@ -11,6 +11,7 @@ from hardening.kinds import Choice, Exact, Flag, Neutral, nearest
 from hardening.mechanism import Context
 from hardening.schema import REST, Members, Say, Schema, family, read_table, scalar
 from hardening.source import Node
+from hardening.values import frozen
 from hardening_process.kinds import (
     NO_CEILING,
     UNLIMITED,
@@ -113,7 +114,7 @@ _UNSTATED = "many hosts have no cgroups for ordinary users, and a launch that as
 _VALUE: Neutral[str | None] = Neutral(Node.string, "a string", ("", "x"))
 
 
-@attrs.frozen(repr=False)
+@frozen
 class ProcessSettings:
     """Composed `[process]`."""
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-import attrs
-
 from hardening.errors import ProfileError
 from hardening.mechanism import Context
+from hardening.values import frozen
 from hardening_namespaces import idmaps
 from hardening_namespaces.idmaps import IdMaps
 from hardening_namespaces.settings import HOST, NamespacesSettings
@@ -18,7 +17,7 @@ from hardening_rootfs.host import require_root
 from hardening_rootfs.settings import RootfsSettings
 
 
-@attrs.frozen(repr=False)
+@frozen
 class Identity:
     """The ids of the command as it sees them itself, in its own user namespace. ``groups`` are the supplementary ones,
     sorted; ``home`` is that of the root's account, or ``/``."""

@@ -7,12 +7,11 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-import attrs
-
+from hardening.values import frozen
 from hardening_rootfs.paths import is_below
 
 
-@attrs.frozen(repr=False)
+@frozen
 class Mounted:
     """A mount: ``device`` is its file system, ``top`` the directory of it that is seen at ``place``."""
 

@@ -10,10 +10,9 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import attrs
-
 from hardening.errors import SpecError
 from hardening.mechanism import Context
+from hardening.values import frozen
 from hardening_rootfs import hidden
 from hardening_rootfs.host import RootfsFacts
 from hardening_rootfs.paths import is_below, is_host_root, real_path
@@ -26,7 +25,7 @@ _ENGINES = ("/var/lib/containers", "/var/lib/containerd", "/var/lib/docker", "/v
 _PLACE = "/root/path"
 
 
-@attrs.frozen
+@frozen
 class ForeignRoot:
     """``path`` is where it is on the host, links followed, and None where nobody knows what it is relative to; ``said`` is
     the path for the configuration."""

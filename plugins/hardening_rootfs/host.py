@@ -7,12 +7,11 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 
-import attrs
-
 from hardening import state
 from hardening.errors import ProfileError
 from hardening.host import Host
 from hardening.mechanism import Context, Shortfall
+from hardening.values import frozen
 from hardening_namespaces import idmaps
 from hardening_namespaces.settings import PRIVATE, NamespacesSettings
 from hardening_rootfs import hidden
@@ -26,7 +25,7 @@ PROC_OPTIONS = (5, 8)
 MOUNT_SETATTR = (5, 12)
 
 
-@attrs.frozen(repr=False)
+@frozen
 class RootfsFacts:
     """``private`` are the caller's home and XDG directories, ``own`` those of this program's state and records; ``unified``
     says whether the host has the cgroup tree of cgroups(7) version 2 alone. Beside trees of version 1, runc leaves the top
@@ -43,7 +42,7 @@ def probe(host: Host) -> RootfsFacts:
     return RootfsFacts(hidden.private_directories(os.environ.items()), unified, state.private())
 
 
-@attrs.frozen(repr=False)
+@frozen
 class Surroundings:
     """Which namespaces are new: they decide what may be mounted. In a user namespace, a file system of the kernel can
     only be mounted for a namespace that belongs to it (user_namespaces(7), mount_namespaces(7))."""

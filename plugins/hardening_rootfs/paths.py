@@ -11,6 +11,7 @@ import attrs
 from hardening.errors import ProfileError
 from hardening.kinds import Kind
 from hardening.source import Node, Origin
+from hardening.values import frozen
 
 _MAX_LINKS = 40
 
@@ -68,7 +69,7 @@ def is_host_root(path: str) -> bool:
         return False
 
 
-@attrs.frozen(repr=False)
+@frozen
 class Root:
     """A root directory and where it was said; two roots of one path are equal. The host's own root is always ``/``."""
 
@@ -84,7 +85,7 @@ class Root:
         return self.path == "/"
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False)
 class RootKind(Kind[Root]):
     """The root directory: equal or incomparable. Neither the host's files nor those of any directory are a part of the
     others' in a way that a reviewer of one could vouch for the other."""
@@ -109,7 +110,7 @@ class RootKind(Kind[Root]):
         return value.path
 
 
-@attrs.frozen(repr=False)
+@frozen
 class Place:
     """Where a path leads inside a root: ``path`` has no symbolic links in it; ``missing`` are the last components, those
     that do not exist."""

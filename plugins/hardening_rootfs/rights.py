@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 
 from hardening.mechanism import Excess
+from hardening.values import frozen
 from hardening_rootfs import mounts
 from hardening_rootfs.settings import RootfsSettings
 from hardening_rootfs.tmpfs import Tmpfs
@@ -34,7 +35,7 @@ PLACES: Mapping[str, str] = {
 Tightened = tuple[mounts.Mount | None, str, list[Excess]]
 
 
-@attrs.frozen
+@frozen
 class Asked:
     """One entry of a foreign ``/mounts`` and where it stands."""
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import attrs
-
 from hardening.kinds import Ceiling, Choice, Flag
 from hardening.schema import Members, family, scalar
 from hardening.source import Node
+from hardening.values import frozen
 from hardening_rootfs import hidden
 from hardening_rootfs.paths import Root, RootKind, inside
 from hardening_rootfs.tmpfs import Tmpfs, TmpfsKind
@@ -74,7 +73,7 @@ _GRANTS = Flag(strict=False)
 _NAMED = "a root of which every path is hidden or read-only would be none: paths are named"
 
 
-@attrs.frozen(repr=False)
+@frozen
 class RootfsSettings:
     """Composed `[rootfs]`."""
 

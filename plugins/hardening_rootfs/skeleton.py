@@ -9,18 +9,17 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 
-import attrs
-
 from hardening.errors import ProfileError
 from hardening.source import Origin
 from hardening.spec import Directory, File, Symlink
+from hardening.values import frozen
 from hardening_rootfs.paths import is_below, on_host, resolve
 
 #: More mounts than these make every start slow; they come from a mount point missing deep in a large directory.
 MAX_ENTRIES = 512
 
 
-@attrs.frozen(repr=False)
+@frozen
 class Target:
     """A mount point that must exist: ``path`` has no links in it; ``directory`` says which kind it must have."""
 
@@ -29,7 +28,7 @@ class Target:
     origin: Origin | None = None
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False)
 class Skeleton:
     """``files`` by path in the root; ``binds`` are the paths to be mounted from the real root, ``opened`` the directories of
     it that were looked into."""

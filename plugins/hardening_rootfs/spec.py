@@ -12,6 +12,7 @@ from hardening.errors import ProfileError
 from hardening.mechanism import Context
 from hardening.schema import Members
 from hardening.spec import Directory, Fragment
+from hardening.values import frozen
 from hardening_namespaces.spec import to_oci
 from hardening_rootfs import hidden, mounts, skeleton
 from hardening_rootfs.host import RootfsFacts, Surroundings, require, require_apart, require_shown, secrets, volume_maps
@@ -20,7 +21,7 @@ from hardening_rootfs.settings import RootfsSettings
 from hardening_rootfs.skeleton import Skeleton, Target
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False)
 class Planned:
     """A mount, the leaves that decided it, and the mount point that it needs."""
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-import attrs
-
 from hardening.kinds import Ceiling, Kind, nearest, show_size
 from hardening.schema import REST, Family, Say, require_absent
 from hardening.source import Node
+from hardening.values import frozen
 from hardening_rootfs.paths import destination
 
 NONE = "none"
@@ -23,7 +22,7 @@ _KEYS = ("size", "mode", *_FLAGS)
 _HINT = "a tmpfs has size=, mode=, exec, suid and dev"
 
 
-@attrs.frozen(repr=False)
+@frozen
 class Tmpfs:
     """One tmpfs: ``size`` in bytes, ``mode`` of its top directory as for chmod(2)."""
 
@@ -44,7 +43,7 @@ class Tmpfs:
         return max(1024, self.size // 1024)
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False)
 class TmpfsKind(Kind[Tmpfs | None]):
     """None (no tmpfs) is the strictest; a smaller one with fewer rights is stricter than a larger one with more."""
 

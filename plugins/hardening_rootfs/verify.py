@@ -7,17 +7,16 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import attrs
-
 from hardening.kinds import show_size
 from hardening.mechanism import Check
 from hardening.schema import Members
+from hardening.values import frozen
 from hardening_rootfs import hidden
 from hardening_rootfs.paths import is_below
 from hardening_rootfs.settings import RootfsSettings
 
 
-@attrs.frozen
+@frozen
 class Mounted:
     """One line of mountinfo: ``top`` is the part of the file system that is mounted, ``options`` are the mount's own,
     ``fields`` its propagation, ``data`` the file system's options."""

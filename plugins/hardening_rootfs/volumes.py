@@ -9,6 +9,7 @@ import attrs
 
 from hardening.kinds import Kind, nearest
 from hardening.source import Node, Origin
+from hardening.values import frozen
 from hardening_rootfs.paths import destination, host_path
 
 #: From the strictest to the loosest: no mount of either side is seen by the other; those of the host are seen inside;
@@ -33,7 +34,7 @@ _WORDS: Mapping[str, tuple[str, object]] = {
 }
 
 
-@attrs.frozen(repr=False)
+@frozen
 class Volume:
     """One volume. ``source`` is a path on the host, ``target`` one in the container; ``recursive`` shows what is mounted
     below the source, too; ``idmap`` maps the owners of files as the container's user namespace maps ids. Two volumes
@@ -64,7 +65,7 @@ class Volume:
 _BOOLEANS = ("writable", *_RIGHTS, "recursive", "idmap")
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False)
 class VolumeKind(Kind[Volume | None]):
     """None (no volume) < read-only < writable; fewer rights are stricter; another source cannot be compared."""
 

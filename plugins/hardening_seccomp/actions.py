@@ -9,10 +9,9 @@ from __future__ import annotations
 import enum
 import errno
 
-import attrs
-
 from hardening.errors import ProfileError
 from hardening.kinds import nearest
+from hardening.values import frozen
 
 RET_ACTION_FULL = 0xFFFF0000
 RET_DATA = 0x0000FFFF
@@ -58,7 +57,7 @@ _KINDS_BY_WORD = {word: kind for kind, word in _WORDS.items() if kind is not Kin
 _WITH_DATA = (Kind.ERRNO, Kind.TRACE)
 
 
-@attrs.frozen(repr=False)
+@frozen
 class Action:
     """One answer. ``data`` is the errno of ERRNO or the message of TRACE (16 bits), else 0."""
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 
-import attrs
-
 from hardening.errors import SpecError
+from hardening.values import frozen
 from hardening_seccomp import bpf
 from hardening_seccomp.actions import from_returned
 from hardening_seccomp.conditions import Rule
@@ -26,7 +25,7 @@ Loaded = None | str | int | Word
 Stretches = int
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False)
 class Reader:
     """A program, and where the stretches of numbers and of architectures begin that it tells apart."""
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 
-import attrs
-
 from hardening.errors import SpecError
+from hardening.values import frozen
 from hardening_seccomp.actions import Action, from_returned
 
 MAX_INSTRUCTIONS = 4096
@@ -41,7 +40,7 @@ _PLAIN = frozenset(
 _KNOWN = _PLAIN | _CONDITIONAL | _ARITHMETIC
 
 
-@attrs.frozen(repr=False)
+@frozen
 class Instruction:
     """One ``struct sock_filter``."""
 
@@ -54,7 +53,7 @@ class Instruction:
 Program = tuple[Instruction, ...]
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False)
 class Result:
     """What a program answered, and how many instructions it took."""
 

@@ -15,6 +15,7 @@ from typing import Any
 import attrs
 
 from hardening.errors import HostError, SpecError
+from hardening.values import frozen
 from hardening_seccomp import bpf
 from hardening_seccomp.answers import Reader
 from hardening_seccomp.diagrams import constant, lower_halves
@@ -28,7 +29,7 @@ from hardening_seccomp.spans import KILLED, WIDE, X32_BIT, Span, overlaps, wante
 _MANY = 1024  # numbers of one span whose names are told
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False)
 class Compiled:
     """``program`` is what the native launcher installs; ``flattened`` names system calls that became stricter."""
 

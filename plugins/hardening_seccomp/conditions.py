@@ -8,8 +8,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import cast
 
-import attrs
-
+from hardening.values import frozen
 from hardening_seccomp.actions import Action, stricter
 from hardening_seccomp.diagrams import (
     MAX_ARGUMENT,
@@ -38,7 +37,7 @@ class Op(enum.Enum):
     MASKED_EQ = "masked_eq"
 
 
-@attrs.frozen(repr=False)
+@frozen
 class Comparison:
     """``argument op value`` on unsigned numbers; for MASKED_EQ ``argument & mask == value``.
 
@@ -70,7 +69,7 @@ class Comparison:
         return reached if self.op in (Op.GE, Op.GT) else negation(reached)
 
 
-@attrs.frozen(repr=False)
+@frozen
 class Entry:
     """One rule of a system call: the action where all comparisons hold."""
 

@@ -12,12 +12,13 @@ from itertools import accumulate
 
 import attrs
 
+from hardening.values import frozen
 from hardening_seccomp import bpf
 from hardening_seccomp.conditions import Rule
 from hardening_seccomp.diagrams import runs
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False)
 class Return:
     """The end: ``value`` is what the kernel gets. ``steps`` is the number of instructions run, at most."""
 
@@ -25,7 +26,7 @@ class Return:
     steps: int = 1
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False)
 class Test:
     """A comparison of the word at ``offset`` of seccomp_data, masked or not: `bpf.JEQ`, `bpf.JGE` or `bpf.JSET` with ``k``.
 
@@ -79,7 +80,7 @@ def chosen(offset: int, intervals: Sequence[Interval]) -> Node:
     return Test(offset, bpf.JGE, intervals[cut][0], chosen(offset, intervals[cut:]), chosen(offset, intervals[:cut]))
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False)
 class Decisions:
     """Makes nodes for rules; equal rules and parts share theirs. ``little`` is the byte order of the architecture."""
 

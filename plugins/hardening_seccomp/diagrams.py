@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Generic, TypeVar
 
-import attrs
+from hardening.values import frozen
 
 ARGUMENTS = 6
 WIDTH = 64
@@ -22,7 +22,7 @@ L = TypeVar("L", bound=Hashable)
 M = TypeVar("M", bound=Hashable)
 
 
-@attrs.frozen(repr=False)
+@frozen
 class Diagram(Generic[L]):
     """A function of 384 bits. A reference is ``>= 0`` for ``branches[ref]`` and ``< 0`` for ``leaves[~ref]``.
 

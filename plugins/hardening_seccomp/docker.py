@@ -16,6 +16,7 @@ import attrs
 
 from hardening import safefile
 from hardening.errors import ProfileError
+from hardening.values import frozen
 from hardening_seccomp.actions import Action, Kind, errno_number
 from hardening_seccomp.conditions import Entry
 from hardening_seccomp.oci import (
@@ -51,7 +52,7 @@ _GO_NAMES = {
 }
 
 
-@attrs.frozen
+@frozen
 class Target:
     """What a profile is resolved for: ``architecture`` as libseccomp names it, ``capabilities`` with their CAP_ prefix
     (those of the bounding set), the kernel's (major, minor)."""
@@ -61,7 +62,7 @@ class Target:
     kernel: tuple[int, int]
 
 
-@attrs.frozen
+@frozen
 class DockerProfile:
     """A resolved profile; ``architectures`` are the further ones that it allows, ``flags`` our words for them; ``digest`` is
     the SHA-256 of the file that it was read from."""

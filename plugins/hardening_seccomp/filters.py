@@ -13,6 +13,7 @@ from types import MappingProxyType
 
 import attrs
 
+from hardening.values import frozen
 from hardening_seccomp.actions import Action, stricter
 from hardening_seccomp.conditions import Rule
 from hardening_seccomp.diagrams import apply, constant
@@ -46,7 +47,7 @@ def _frozen_rules(rules: Mapping[str, Rule]) -> Mapping[str, Rule]:
     return MappingProxyType(dict(sorted(rules.items())))
 
 
-@attrs.frozen(repr=False)
+@frozen
 class Filter:
     """``rules`` by system call name; ``architectures`` as libseccomp names them (``x86_64``); ``flags`` as `FLAGS` does.
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import attrs
 
+from hardening.values import frozen
 from hardening_seccomp.actions import ALLOW, Action, parse_action
 from hardening_seccomp.conditions import Comparison, Entry, Op, Partial, Rule, partial, rule_of
 from hardening_seccomp.diagrams import MAX_ARGUMENT, WIDTH, apply
@@ -19,7 +20,7 @@ PREFIX = "@"
 STRICT = "@strict"
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False)
 class Guard:
     """What groups allow of one system call, and why not all of it."""
 
@@ -27,7 +28,7 @@ class Guard:
     why: str
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False)
 class Groups:
     """``members`` maps ``@name`` to its system calls, other groups resolved; ``meanings`` to a line of explanation.
     ``special_guards`` are those of one kind of machine, by system call and machine."""

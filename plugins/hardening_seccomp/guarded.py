@@ -12,9 +12,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-import attrs
-
 from hardening.errors import HardeningError, SpecError
+from hardening.values import frozen
 from hardening_seccomp.build import build
 from hardening_seccomp.libseccomp import Libseccomp
 
@@ -22,7 +21,7 @@ SECONDS = 1
 _ORDERING = frozenset({"SCMP_CMP_LT", "SCMP_CMP_LE", "SCMP_CMP_GE", "SCMP_CMP_GT"})
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False)
 class Programs:
     """Both programs that libseccomp makes of one object: as a binary tree, and as a chain, its default."""
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-import attrs
-
 from hardening.errors import HardeningError, HostError
 from hardening.host import Host
 from hardening.inputs import Inputs, Unknown, environment, kernel, program
 from hardening.mechanism import Context, Shortfall
 from hardening.schema import REST
+from hardening.values import frozen
 from hardening_capabilities import CapabilitiesSettings
 from hardening_seccomp import groups
 from hardening_seccomp.actions import Action, Kind
@@ -35,7 +34,7 @@ _KERNEL_WORDS = {
 SPEC_ALLOW_SINCE = (4, 17)
 
 
-@attrs.frozen(repr=False)
+@frozen
 class SeccompFacts:
     """``native`` is this machine as libseccomp names it; ``actions`` are those of the kernel, by its own words;
     ``library`` is None where libseccomp cannot be used, and ``problem`` says why."""

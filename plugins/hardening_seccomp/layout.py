@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
+from hardening.values import frozen
 from hardening_seccomp import bpf
 from hardening_seccomp.actions import KILL_PROCESS
 from hardening_seccomp.decisions import Decisions, Node, Return, Test, chosen
@@ -37,7 +38,7 @@ def laid_out(wanted: Mapping[int, Sequence[Span]]) -> bytes | None:
     return bpf.encode(program) if len(program) <= bpf.MAX_INSTRUCTIONS else None
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False)
 class _Writer:
     """Writes a program from its end: an instruction is known by how many follow it, and jumps only go to those."""
 

@@ -12,6 +12,7 @@ from typing import Any
 import attrs
 
 from hardening.errors import HardeningError, HostError, SpecError
+from hardening.values import frozen
 
 LIBRARY = "libseccomp.so.2"
 OLDEST = (2, 5, 0)  # SCMP_FLTATR_CTL_OPTIMIZE, and the 64-bit comparisons repaired in 2.4 (CVE-2019-9893)
@@ -32,7 +33,7 @@ _FIRST_NUMBERS = MappingProxyType(
 _OPERATORS = ("NE", "LT", "LE", "EQ", "GE", "GT", "MASKED_EQ")
 
 
-@attrs.frozen(repr=False)
+@frozen
 class Condition:
     """One comparison as libseccomp takes it: for MASKED_EQ ``first`` is the mask and ``second`` the value."""
 
@@ -42,7 +43,7 @@ class Condition:
     second: int = 0
 
 
-@attrs.frozen(repr=False)
+@frozen
 class Libseccomp:
     """An opened library; two of one version are equal. Methods raise `HardeningError` for what the library refuses."""
 
@@ -123,7 +124,7 @@ class Libseccomp:
             self._lib.seccomp_release(context)
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False)
 class Builder:
     """A filter under construction (seccomp_init(3))."""
 

@@ -10,6 +10,7 @@ import attrs
 
 from hardening.errors import SpecError
 from hardening.schema import REST
+from hardening.values import frozen
 from hardening_seccomp.actions import MAX_ERRNO, RET_DATA, SUCCESS, Action, Kind, stricter
 from hardening_seccomp.conditions import (
     Comparison,
@@ -72,7 +73,7 @@ ARCHITECTURES = (
 _MACHINES = {"i386": "x86", "i486": "x86", "i586": "x86", "i686": "x86", "armv7l": "arm", "armv6l": "arm"}
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False)
 class Emission:
     """An OCI object, and the system calls whose rule was too long for it and became its strictest action."""
 
@@ -149,7 +150,7 @@ def _argument(comparison: Comparison) -> dict[str, Any]:
     return {"index": comparison.index, "value": comparison.value, "op": name}
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False)
 class Reading:
     """A filter read from an OCI object. ``ambiguous`` names system calls with overlapping entries of different actions:
     runtimes disagree about those, the model holds the strictest. ``pretended`` holds the JSON pointer and the names of

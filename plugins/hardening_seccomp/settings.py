@@ -6,11 +6,10 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 
-import attrs
-
 from hardening.kinds import Flag, Kind, Neutral, nearest
 from hardening.schema import Members, family, scalar
 from hardening.source import Node
+from hardening.values import frozen
 from hardening_seccomp import groups
 from hardening_seccomp.actions import ALLOW, ENOSYS, EPERM, KILL_PROCESS, LOG, Action, parse_action
 from hardening_seccomp.conditions import (
@@ -122,7 +121,7 @@ def _dump_comparison(item: Comparison) -> dict[str, object]:
     return {"index": item.index, "op": item.op.value, "width": item.width, **shown}
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False)
 class RuleKind(Kind[Rule]):
     """What a filter answers to one system call, for every argument vector.
 
@@ -197,7 +196,7 @@ class StrictDefaults(Mapping[str, Rule]):
         return len(self._rules)
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False)
 class Switch(Neutral[bool]):
     """A boolean without an order that matters to security."""
 
@@ -218,7 +217,7 @@ def _read_architecture_item(node: Node) -> tuple[str, bool]:
     return read_architecture(node), True
 
 
-@attrs.frozen(repr=False)
+@frozen
 class SeccompSettings:
     """Composed `[seccomp]`."""
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 
-import attrs
-
+from hardening.values import frozen
 from hardening_seccomp.actions import KILL_PROCESS
 from hardening_seccomp.bpf import U32
 from hardening_seccomp.build import token_of
@@ -20,7 +19,7 @@ X32_BIT = 0x40000000
 KILLED: Rule = constant(KILL_PROCESS)
 
 
-@attrs.frozen(repr=False)
+@frozen
 class Span:
     """What happens to all numbers from ``first`` to ``last``."""
 

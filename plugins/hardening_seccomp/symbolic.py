@@ -11,6 +11,7 @@ from functools import lru_cache
 import attrs
 
 from hardening.errors import SpecError
+from hardening.values import frozen
 from hardening_seccomp import bpf
 from hardening_seccomp.actions import Action, from_returned
 from hardening_seccomp.diagrams import WIDTH, Builder, Diagram, at_least, constant, masked_equal, negation, select
@@ -18,7 +19,7 @@ from hardening_seccomp.diagrams import WIDTH, Builder, Diagram, at_least, consta
 _FIRST_ARGUMENT = 16
 
 
-@attrs.frozen(repr=False)
+@frozen
 class Word:
     """Half of an argument, masked: ``argument >> shift & mask``."""
 
@@ -31,7 +32,7 @@ class Word:
 State = tuple[int, int | Word | None]
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False)
 class Split:
     """A test of an argument, and the states after it."""
 

@@ -7,10 +7,11 @@ from pathlib import Path
 import attrs
 
 from hardening.errors import HostError
+from hardening.values import frozen
 from hardening_selinux.labels import Label
 
 
-@attrs.frozen(repr=False)
+@frozen
 class ContainerContexts:
     """Contexts for processes and files of containers; ``source`` is the file that they come from, or empty for the names
     that are built in."""

@@ -11,12 +11,13 @@ import attrs
 
 from hardening.errors import HostError
 from hardening.mechanism import Context, Shortfall
+from hardening.values import frozen
 from hardening_selinux.contexts import BUILT_IN, ContainerContexts, load
 from hardening_selinux.labels import Label, Level
 from hardening_selinux.settings import AUTO, READ_ONLY, SelinuxSettings
 
 
-@attrs.frozen(repr=False)
+@frozen
 class SelinuxFacts:
     """State of SELinux (selinux(8)). ``inactive`` says why no label can be set, empty where SELinux is active; ``mount``
     is where selinuxfs is, ``policy`` the policy's name, ``version`` that of its binary format, ``mls`` whether labels

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 
 import attrs
 
+from hardening.values import frozen
+
 CATEGORIES = 1024
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,254}")
@@ -14,7 +16,7 @@ _SENSITIVITY = re.compile(r"s(0|[1-9]\d{0,2})")
 _CATEGORY = re.compile(r"c(0|[1-9]\d{0,3})")
 
 
-@attrs.frozen(repr=False)
+@frozen
 class Point:
     """One end of a range: a sensitivity, and the categories in ascending order."""
 
@@ -30,7 +32,7 @@ class Point:
         return f"s{self.sensitivity}:{text}" if text else f"s{self.sensitivity}"
 
 
-@attrs.frozen(repr=False)
+@frozen
 class Level:
     """A level, or a range of them where ``low`` and ``high`` differ. `str` gives the form that the kernel prints."""
 
@@ -96,7 +98,7 @@ def _runs(categories: tuple[int, ...]) -> Iterator[str]:
         start = index
 
 
-@attrs.frozen(repr=False)
+@frozen
 class Label:
     """A security context. ``level`` is None under a policy without levels."""
 

@@ -29,6 +29,7 @@ import attrs
 from hardening.errors import LaunchError
 from hardening.launch import files
 from hardening.spec import CONFIG, LEASES
+from hardening.values import frozen
 from hardening_selinux.labels import CATEGORIES
 
 #: Where leases lie in a state directory.
@@ -41,7 +42,7 @@ _UNSEEN = 600
 Pair = tuple[int, int]
 
 
-@attrs.frozen(repr=False)
+@frozen
 class Lease:
     """A reserved pair, in ascending order, and its file."""
 
@@ -49,7 +50,7 @@ class Lease:
     path: Path
 
 
-@attrs.frozen(repr=False)
+@frozen
 class Holder:
     """Who reserved a lease: a process, told apart from a later one of the same number by its start (clock ticks since
     boot) and the boot; ``bundle`` is the directory that keeps the lease alive, empty where only the run does."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import attrs
-
 from hardening.kinds import Choice, Exact, Flag
 from hardening.schema import scalar
 from hardening.source import Node
+from hardening.values import frozen
 from hardening_selinux.labels import Label, Level, is_name
 
 AUTO = "auto"
@@ -47,7 +46,7 @@ def _label(node: Node) -> str:
 _WORD = '`"auto"` or a name of the policy'
 
 
-@attrs.frozen(repr=False)
+@frozen
 class SelinuxSettings:
     """Composed settings of `selinux`."""
 
