@@ -23,6 +23,9 @@ def main(program: str) -> int:
 def _become(program: str, words: list[str]) -> int:
     """Raises `LaunchError` where the program has to start again and cannot."""
     if make_ordinary():
+        from hardening import imports
+
+        imports.use()
         from hardening import cli
 
         return cli.main()
