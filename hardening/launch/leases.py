@@ -16,6 +16,8 @@ from hardening.launch.system import os
 
 ANNOTATION = "org.hardening.leases"
 HINT = "compose the bundle again"
+#: Folders of a state directory in which no lease lies.
+OTHERS = (places.BUNDLES, places.CONTAINERS, places.RUNTIMES, places.PLANS, places.RECORDS)
 
 
 def paths(document: object, origin: str) -> tuple[str, ...]:
@@ -31,6 +33,19 @@ def paths(document: object, origin: str) -> tuple[str, ...]:
     if not isinstance(names, list) or not all(isinstance(name, str) and name.startswith("/") for name in names):
         raise LaunchError("must be a JSON list of absolute paths", origin=place)
     return tuple(names)
+
+
+def require_ours(names: tuple[str, ...], state: str, origin: str) -> None:
+    """Raise `LaunchError` for what does not lie in this state directory, or is something else there: a bundle that was made
+    elsewhere could have any file of the caller's locked, and removed at the end."""
+    for name in names:
+        folder = name.removeprefix(f"{state}/").partition("/")[0]
+        if files.absolute(name) != name or not name.startswith(f"{state}/") or folder in OTHERS:
+            raise LaunchError(
+                f"{name} is no lease of the state directory {state}",
+                origin=f"{origin}:/annotations/{ANNOTATION}",
+                hint=f"{HINT}, or launch it with the HARDENING_STATE with which it was composed",
+            )
 
 
 def hold(names: tuple[str, ...]) -> dict[str, int]:

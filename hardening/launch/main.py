@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 
 from hardening.errors import EXIT_LAUNCHER, HardeningError, LaunchError
-from hardening.launch import bundle, compiled, files, leases
+from hardening.launch import bundle, compiled, files, leases, places
 from hardening.launch.cleaning import Cleaning
 from hardening.launch.frozen import Frozen
 from hardening.launch.guarded import complain, guarded
@@ -165,7 +165,7 @@ def _run_bundle(arguments: Arguments, watcher: Watcher | None, records: Records,
         cleaning.lock()
         loaded = loaded or bundle.load(arguments.bundle, arguments.sha256)
         records.take(loaded)
-        cleaning.hold(leases.paths(loaded.document, files.join(loaded.directory, "config.json")))
+        cleaning.hold(_leases(arguments, loaded))
         if watcher is not None:
             watcher.guarded = cleaning.takes_bundle or bool(arguments.runtime_command)
             watcher.cleaning = cleaning
@@ -202,3 +202,15 @@ def _run_bundle(arguments: Arguments, watcher: Watcher | None, records: Records,
     finally:
         cleaning.finish()
         cleaning.release()
+
+
+def _leases(arguments: Arguments, loaded: bundle.Bundle) -> tuple[str, ...]:
+    """The lease files of a bundle. `LaunchError` where one is not in the caller's state directory."""
+    origin = files.join(loaded.directory, "config.json")
+    names = leases.paths(loaded.document, origin)
+    if names:
+        # What the caller's variables say counts from a working directory that a stage in the background has left.
+        record = files.parent(files.parent(arguments.record))
+        state = record if arguments.record else places.state(files.environment(), os.geteuid())
+        leases.require_ours(names, state, origin)
+    return names

@@ -187,9 +187,16 @@ def stage(
 
 
 def launch(
-    bundle: Path, runtime: str = "native", user: User | None = None, *, text: str | None = None, **options: Any
+    bundle: Path,
+    runtime: str = "native",
+    user: User | None = None,
+    *,
+    text: str | None = None,
+    state: Path | None = None,
+    **options: Any,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a bundle to its end; ``text`` is given on standard input, and kept by the container."""
+    """Run a bundle to its end; ``text`` is given on standard input, and kept by the container. ``state`` is the caller's
+    state directory, None for the usual one."""
     argv = stage(bundle, runtime, user, stdin=text is not None, **options)
     return subprocess.run(
         argv,
@@ -199,13 +206,18 @@ def launch(
         timeout=60,
         check=False,
         cwd="/",
-        env=user.environment if user is not None else None,
+        env=_environment(user, state),
     )
+
+
+def _environment(user: User | None, state: Path | None) -> dict[str, str]:
+    base = user.environment if user is not None else os.environ
+    return {**base, "HARDENING_STATE": str(state)} if state is not None else dict(base)
 
 
 @contextmanager
 def started(
-    bundle: Path, runtime: str = "native", user: User | None = None, **options: Any
+    bundle: Path, runtime: str = "native", user: User | None = None, *, state: Path | None = None, **options: Any
 ) -> Iterator[tuple[subprocess.Popen[str], int]]:
     """A running bundle whose command prints a line when it is ready: the launch stage, and the command's pid."""
     process = subprocess.Popen(
@@ -215,7 +227,7 @@ def started(
         stderr=subprocess.STDOUT,
         text=True,
         cwd="/",
-        env=user.environment if user is not None else None,
+        env=_environment(user, state),
     )
     assert process.stdout is not None
     try:

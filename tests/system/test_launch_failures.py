@@ -195,9 +195,27 @@ def test_the_bundle_and_its_lease_are_removed(folder: Path, stance: Stance) -> N
         document["annotations"] = {"org.hardening.leases": json.dumps([str(lease)])}
         bundle = bundles.write(folder / "bundle", document, user=stance.user)
         runs.hand_over(folder, stance.user)
-        assert bundles.launch(bundle, user=stance.user, remove=True).returncode == code
+        assert bundles.launch(bundle, user=stance.user, state=folder, remove=True).returncode == code
         assert not bundle.exists()
         assert not lease.exists()
+
+
+@pytest.mark.parametrize("place", ["precious", "state/records/precious", "state/../precious"])
+def test_a_bundle_from_elsewhere_does_not_have_a_file_that_is_no_lease_removed(
+    folder: Path, stance: Stance, place: str
+) -> None:
+    precious = folder / place.replace("state/..", "")
+    (folder / "state/records").mkdir(parents=True)
+    precious.touch()
+    document = stance.config("true")
+    document["annotations"] = {"org.hardening.leases": json.dumps([f"{folder}/{place}"])}
+    bundle = bundles.write(folder / "bundle", document, user=stance.user)
+    runs.hand_over(folder, stance.user)
+    done = bundles.launch(bundle, user=stance.user, state=folder / "state", remove=True)
+    assert done.returncode == 125
+    assert "config.json:/annotations/org.hardening.leases: " in done.stderr
+    assert "is no lease of the state directory" in done.stderr
+    assert precious.exists()
 
 
 @pytest.mark.parametrize("runtime", ["native", "crun"])
@@ -242,8 +260,8 @@ def test_a_lease_is_held_for_the_life_of_a_container(folder: Path, stance: Stanc
     document["annotations"] = {"org.hardening.leases": json.dumps([str(lease)])}
     bundle = bundles.write(folder / "bundle", document, user=stance.user)
     runs.hand_over(folder, stance.user)
-    with bundles.started(bundle, user=stance.user):
-        done = bundles.launch(bundle, user=stance.user)
+    with bundles.started(bundle, user=stance.user, state=folder):
+        done = bundles.launch(bundle, user=stance.user, state=folder)
         assert done.returncode == 125
         assert "holds this lease" in done.stderr
 

@@ -21,7 +21,7 @@ from hardening.errors import HostError
 from hardening.spec import LEASES, to_json
 from hardening_selinux.host import probe
 from hardening_selinux.labels import Label
-from hardening_selinux.mcs import Lease, living
+from hardening_selinux.mcs import FOLDER, Lease, living
 from tests.plugins.selinux.test_mcs import abandoned, end, start
 from tests.plugins.selinux.test_mcs import leases as reserved
 from tests.support.features import require
@@ -92,9 +92,16 @@ def test_a_best_effort_launch_goes_on_without_labels_and_says_so(runtime: str, t
 
 
 @pytest.fixture
-def lease(tmp_path: Path) -> Lease:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the leases of a state directory lie."""
+    monkeypatch.setenv("HARDENING_STATE", str(tmp_path / "state"))
+    return tmp_path / "state" / FOLDER
+
+
+@pytest.fixture
+def lease(folder: Path) -> Lease:
     """A lease that nothing keeps alive any more, except whoever locks it."""
-    return abandoned(tmp_path / "mcs")
+    return abandoned(folder)
 
 
 def naming(lease: Lease) -> Any:
@@ -122,8 +129,7 @@ def runs(pid: int) -> bool:
         return False
 
 
-def test_a_running_container_keeps_its_pair_and_an_ended_one_gives_it_back(lease: Lease) -> None:
-    folder = lease.path.parent
+def test_a_running_container_keeps_its_pair_and_an_ended_one_gives_it_back(lease: Lease, folder: Path) -> None:
     with running(BEST_EFFORT, runtime="native", mechanisms=MECHANISMS, change=naming(lease)):
         assert living(folder) == {lease.pair: lease.path}
     assert eventually(lambda: not living(folder))
@@ -134,8 +140,7 @@ def test_without_the_annotation_nothing_keeps_it(lease: Lease) -> None:
         assert living(lease.path.parent) == {}
 
 
-def test_a_killed_launch_gives_the_pair_back(lease: Lease) -> None:
-    folder = lease.path.parent
+def test_a_killed_launch_gives_the_pair_back(lease: Lease, folder: Path) -> None:
     with running(BEST_EFFORT, runtime="native", mechanisms=MECHANISMS, change=naming(lease)) as found:
         assert living(folder) == {lease.pair: lease.path}
         found.process.send_signal(signal.SIGKILL)
@@ -160,9 +165,8 @@ def test_a_bundle_whose_lease_is_gone_is_not_launched(lease: Lease) -> None:
     assert "compose the bundle again" in ended.stderr
 
 
-def test_launches_are_not_disturbed_by_others_who_reserve(tmp_path: Path) -> None:
+def test_launches_are_not_disturbed_by_others_who_reserve(tmp_path: Path, folder: Path) -> None:
     """A launch takes its lock without waiting: while the bundle exists, nobody else may even try it."""
-    folder = tmp_path / "mcs"
     holder = start(folder, 1, str(tmp_path / "bundle"))
     try:
         (found,) = reserved(holder)

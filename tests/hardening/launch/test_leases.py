@@ -30,6 +30,20 @@ def test_a_malformed_annotation(value: object) -> None:
         leases.paths(document(value), "c")
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["/home/a/.ssh/id", "/state", "/state-of-others/a", "/state/../etc/a", "/state//a", "/state/records/records.jsonl"]
+    + [f"/state/{folder}/a" for folder in ("bundles", "containers", "runtimes", "plans")],
+)  # fmt: skip
+def test_what_does_not_lie_among_the_leases_of_a_state_directory_is_none(name: str) -> None:
+    with pytest.raises(LaunchError, match=r"^c:/annotations/org\.hardening\.leases: .* is no lease of the state"):
+        leases.require_ours(("/state/selinux/mcs/c1,c2.0", name), "/state", "c")
+
+
+def test_leases_of_a_state_directory() -> None:
+    leases.require_ours(("/state/selinux/mcs/c1,c2.0", "/state/other"), "/state", "c")
+
+
 def test_a_lease_is_held_and_given_back(tmp_path: Path) -> None:
     path = tmp_path / "lease"
     path.touch()
