@@ -88,6 +88,15 @@ def _texts(environment: Mapping[str, str], problems: list[str]) -> Iterator[tupl
             _output("journalctl", "--output=json", "--all", "--no-pager", f"MESSAGE_ID={journald.MESSAGE_ID}"),
         )
     for place in places.of_records(environment):
+        try:
+            # What others could have written is none of ours, as it is no place to write to.
+            sinks.require_own(os.lstat(place))
+            sinks.require_safe_way(place)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            problems.append(f"{place}: {error.strerror or error}")
+            continue
         # The newest first: what becomes an old one meanwhile is read twice rather than not at all.
         for name in (sinks.FILE, *sinks.OLD_FILES):
             path = Path(place, name)

@@ -33,7 +33,7 @@ def state(environment: Mapping[str, str], uid: int) -> str:
     if uid == 0:
         return "/run/hardening"
     runtime = environment.get("XDG_RUNTIME_DIR")
-    if runtime and os.access(runtime, os.W_OK):
+    if runtime and runtime.startswith("/") and os.access(runtime, os.W_OK):
         return files.join(runtime, "hardening")
     home = environment["HOME"] if "HOME" in environment else _home()
     if home is None:
@@ -61,8 +61,9 @@ def of_records(environment: Mapping[str, str]) -> Iterator[str]:
         own = _home()
         if own not in (None, "", home):
             yield files.join(own, f".local/state/hardening/{RECORDS}")
-        if environment.get("XDG_RUNTIME_DIR"):
-            yield files.join(environment["XDG_RUNTIME_DIR"], f"hardening/{RECORDS}")
+        runtime = environment.get("XDG_RUNTIME_DIR", "")
+        if runtime.startswith("/"):
+            yield files.join(runtime, f"hardening/{RECORDS}")
 
 
 def new_id() -> str:

@@ -51,8 +51,10 @@ class File:
     longest = 16384
 
     def __init__(self, directory: str) -> None:
-        """Open the file, made with its directory if missing. `OSError` where that cannot be, or others could write it."""
+        """Open the file, made with its directory if missing. `OSError` where that cannot be, or others could write it, or
+        put another one in its place."""
         self.path = files.join(directory, FILE)
+        require_safe_way(directory)
         make(directory, 0o700)
         self._directory = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
@@ -64,16 +66,22 @@ class File:
 
     def _open(self) -> int:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        # To open a device would already do something, and nobody else can put one there after the look.
+        try:
+            if not S_ISREG(self._named().st_mode):
+                raise OSError(errno.EINVAL, "not a regular file")
+        except FileNotFoundError:
+            pass
         fd = os.open(FILE, flags, 0o600, dir_fd=self._directory)
         try:
-            status = os.fstat(fd)
-            require_own(status)
-            if not S_ISREG(status.st_mode):
-                raise OSError(errno.EINVAL, "not a regular file")
+            require_own(os.fstat(fd))
         except OSError:
             os.close(fd)
             raise
         return fd
+
+    def _named(self) -> os.stat_result:
+        return os.stat(FILE, dir_fd=self._directory, follow_symlinks=False)
 
     def _open_again(self) -> None:
         fd = self._open()
@@ -117,7 +125,7 @@ class File:
         while True:
             fcntl.flock(self._fd, fcntl.LOCK_EX)
             try:
-                named = os.stat(FILE, dir_fd=self._directory, follow_symlinks=False).st_ino
+                named = self._named().st_ino
             except FileNotFoundError:
                 named = 0
             status = os.fstat(self._fd)
@@ -130,6 +138,15 @@ def require_own(status: os.stat_result) -> None:
     """Raise `OSError` unless this is the caller's and nobody else can write to it."""
     if not places.is_own(status):
         raise OSError(errno.EPERM, f"not only uid {os.geteuid()} could write to it")
+
+
+def require_safe_way(directory: str) -> None:
+    """Raise `OSError` where somebody else could put another directory in the place of this one, or of the first above it
+    that is missing (`places.require_safe_way`)."""
+    there = directory
+    while not files.exists(there):
+        there = files.parent(there)
+    places.require_safe_way(directory if there == directory else files.join(there, "."))
 
 
 def make(directory: str, mode: int) -> None:

@@ -160,6 +160,16 @@ def test_a_record_in_two_sinks_is_shown_once(tmp_path: Path) -> None:
     assert ours == ["b", RECORD["id"]]
 
 
+def test_records_that_others_could_have_written_are_not_read(tmp_path: Path) -> None:
+    """Nor is a pipe waited for that they have laid there."""
+    state = tmp_path / "above/state"
+    (state / "records").mkdir(parents=True, mode=0o700)
+    os.mkfifo(state / "records" / sinks.FILE, 0o600)
+    (tmp_path / "above").chmod(0o777)
+    found = records.read({"HARDENING_STATE": str(state)})
+    assert f"{state}/records: others can write to {tmp_path}/above" in found.problems
+
+
 def test_a_file_of_either_kind(tmp_path: Path) -> None:
     (tmp_path / "audit.log").write_text(STAMP.format(audit_text.audit_text(RECORD)) + "\n")
     (tmp_path / "records.jsonl").write_text(json.dumps(RECORD) + "\n")

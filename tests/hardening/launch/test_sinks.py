@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import select
 import stat
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from hardening.launch import sinks
+from tests.support.features import require
 
 RECORD: dict[str, Any] = {
     "version": 1,
@@ -104,6 +106,7 @@ def test_what_does_not_fit_on_the_disk_leaves_no_part_of_a_line(tmp_path: Path) 
     code = f"""
 import resource, signal
 from hardening.launch import sinks
+from tests.support.features import require
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 sink = sinks.File({str(tmp_path / "r")!r})
 sink.write({RECORD!r})
@@ -125,13 +128,47 @@ def test_a_folder_that_others_can_write_to_is_refused(mode: int, tmp_path: Path)
         sinks.File(str(tmp_path))
 
 
-def test_a_file_that_is_a_link_or_a_pipe_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("missing", ["", "/hardening/records"])
+@pytest.mark.parametrize(
+    "way", ["a link of somebody else's", "a directory of somebody else's", "one that others can write to"]
+)
+def test_a_way_that_somebody_else_can_change_is_refused(way: str, missing: str, tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    if way.startswith("a "):
+        require("root")
+    if way.startswith("a link"):
+        (tmp_path / "above").symlink_to("real")
+        os.chown(tmp_path / "above", 48000, 48000, follow_symlinks=False)
+    else:
+        (tmp_path / "above").mkdir()
+        (tmp_path / "above").chmod(0o755 if way.startswith("a ") else 0o777)
+        if way.startswith("a "):
+            os.chown(tmp_path / "above", 48000, 48000)
+    if not missing:
+        (tmp_path / "above/records").mkdir(mode=0o700)
+    with pytest.raises(PermissionError, match=r"above belongs to another user|others can write to .*above"):
+        sinks.File(f"{tmp_path}/above{missing or '/records'}")
+    assert [path.name for path in (tmp_path / "above").iterdir()] == ([] if missing else ["records"])
+
+
+def test_a_file_that_is_a_link_a_pipe_or_a_device_is_refused_and_not_opened(tmp_path: Path) -> None:
+    names = ["link", "pipe"]
     (tmp_path / "target").touch()
     (tmp_path / "link").mkdir()
     (tmp_path / "link" / sinks.FILE).symlink_to(tmp_path / "target")
     (tmp_path / "pipe").mkdir()
     os.mkfifo(tmp_path / "pipe" / sinks.FILE, 0o600)
-    for name in ("link", "pipe"):
-        with pytest.raises(OSError, match=r"."):
+    if os.geteuid() == 0:
+        names.append("device")
+        (tmp_path / "device").mkdir()
+        os.mknod(tmp_path / "device" / sinks.FILE, 0o600 | stat.S_IFCHR, os.makedev(5, 2))
+    reader = os.open(tmp_path / "pipe" / sinks.FILE, os.O_RDONLY | os.O_NONBLOCK)
+    for name in names:
+        with pytest.raises(OSError, match="not a regular file"):
             sinks.File(str(tmp_path / name))
+    # The end of a pipe that somebody has opened is one that had a writer: poll(2) says so.
+    poll = select.poll()
+    poll.register(reader, select.POLLIN)
+    assert poll.poll(0) == []
+    os.close(reader)
     assert (tmp_path / "target").read_bytes() == b""
