@@ -130,6 +130,18 @@ def _parts(hierarchy: Hierarchy, path: str) -> list[str]:
     return [part for part in relative.split("/") if part]
 
 
+def is_taken(path: str) -> bool:
+    """Whether a group of a path is there that another container, or anything else, uses. One that nobody does is removed, as
+    it would be to make it anew. `OSError`."""
+    for hierarchy in read_hierarchies():
+        directory = "/".join((hierarchy.mount, *_parts(hierarchy, path)))
+        if files.exists(directory):
+            remove_unclaimed(directory)
+            if files.exists(directory):
+                return True
+    return False
+
+
 def remove_abandoned(path: str) -> None:
     """Remove the groups of a path, with what is left inside, unless a launch holds them. `OSError`."""
     for hierarchy in read_hierarchies():

@@ -136,9 +136,13 @@ def _hold(slot: int, path: str) -> Found | None:
         if not wrong:
             place = plan["bundle"] or f"{path}/{BUNDLE}"
             if plan["bundle"] or _is_whole(plan, place):
+                loaded = bundles.load(place, plan["config"])
+                # Another slot has a group of another name, and so has a bundle that is composed.
+                if not plan["bundle"] and _has_lost_its_group(loaded.document):
+                    return None
                 os.utime(slot)
                 return Found(
-                    bundle=bundles.load(place, plan["config"]),
+                    bundle=loaded,
                     words=tuple(map(str, plan["words"])),
                     notes=tuple(map(str, plan["notes"])),
                     lock=-1 if plan["bundle"] else slot,
@@ -191,3 +195,13 @@ def _is_whole(plan: dict[str, Any], bundle: str) -> bool:
         return bool(looks.tree(bundle) == plan["tree"])
     except OSError:
         return False
+
+
+def _has_lost_its_group(document: Any) -> bool:
+    """Whether something else is in the control group that a configuration names."""
+    name = document["linux"].get("cgroupsPath")
+    if not name:
+        return False
+    from hardening.launch import cgroups
+
+    return cgroups.is_taken(name)

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,10 @@ from typing import Any
 import pytest
 
 from hardening.inputs import way
+from hardening.launch import cgroups, files
 from hardening.launch.digest import sha256
 from tests.support import users
+from tests.support.features import require
 from tests.support.plans import PROGRAM, Place
 from tests.support.runs import busybox_root, find, workplace
 from tests.support.users import ordinary
@@ -138,6 +141,46 @@ def test_signals_of_the_command_give_the_same_exit_code(place: Place, number: in
     line = ("run", "-q", "-p", "strict", "--", "sh", "-c", f"sh -c 'kill -{number} $PPID'; kill -{number} $$; exit 9")
     assert place.type(*line).returncode == place.type(*line).returncode
     assert len(place.plans()) == 1
+
+
+def test_a_slot_whose_control_group_is_in_use_is_passed_over(place: Place) -> None:
+    require("cgroups")
+    line = ("run", "-q", "-p", "strict", "--pids-limit", "50", "--", "true")
+    assert place.type(*line).returncode == 0
+    assert place.finds(*line)
+    (plan,) = place.plans()
+    name = json.loads((plan.parent / "bundle/config.json").read_text())["linux"]["cgroupsPath"]
+    hierarchy = next(entry for entry in cgroups.read_hierarchies() if "pids" in entry.controllers)
+    group = Path(hierarchy.mount, files.join(hierarchy.own, name).strip("/"))
+    group.mkdir()
+    try:
+        # One that is empty, a killed launch has left.
+        assert place.finds(*line)
+        assert place.type(*line).returncode == 0
+        group.mkdir()
+        with subprocess.Popen(["sleep", "600"]) as other:
+            try:
+                (group / "cgroup.procs").write_text(str(other.pid))
+                for _ in range(2):
+                    done = place.type(*line)
+                    assert done.returncode == 0, done.stderr
+                assert place.finds(*line)
+                assert len(place.plans()) == 2
+            finally:
+                other.kill()
+        assert group.exists()
+    finally:
+        remove_soon(group)
+
+
+def remove_soon(group: Path) -> None:
+    """Remove a group once the kernel has seen that it is empty."""
+    deadline = time.monotonic() + 10
+    while group.exists():
+        with suppress(OSError):
+            group.rmdir()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_a_run_that_the_launcher_refuses_is_refused_again(place: Place) -> None:
