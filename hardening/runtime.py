@@ -62,7 +62,9 @@ class LaunchRequest:
     is a file to write the kernel's report to; ``sha256`` is the digest of the ``config.json`` that was admitted, and the
     launch stage refuses any other; it is empty for a bundle that the caller has just written. ``container`` says what is
     written down of it, and whether it is detached; that is asked only of a runtime that `Runtime.detaches`. ``hold`` is the
-    descriptor that holds a bundle to be removed locked, -1 for none."""
+    descriptor that holds a bundle to be removed locked, -1 for none. ``secrets`` is the inheritable one with the values of
+    the secrets that the configuration names, -1 for none; that is asked only of a runtime that `Runtime.takes_secrets`.
+    """
 
     container_id: str
     state: Path
@@ -72,6 +74,7 @@ class LaunchRequest:
     sha256: str = ""
     container: Container | None = None
     hold: int = -1
+    secrets: int = -1
 
     def stage(self, bundle: Path, runtime: ExternalRuntime | None = None) -> list[str]:
         """The argv of the launch stage for this request: the native launcher's, or the one that starts ``runtime``."""
@@ -86,6 +89,7 @@ class LaunchRequest:
             identity=self.container_id,
             container=self.container,
             hold=self.hold,
+            secrets=self.secrets,
             runtime=runtime,
         )
 
@@ -97,6 +101,8 @@ class Runtime(ABC):
     summary: ClassVar[str]
     #: Whether its launch stage can run on in the background, and writes down what `LaunchRequest.container` says.
     detaches: ClassVar[bool] = False
+    #: Whether its launch stage puts the values of `LaunchRequest.secrets` into the container.
+    takes_secrets: ClassVar[bool] = False
 
     @abstractmethod
     def version(self) -> str | None:

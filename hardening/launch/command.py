@@ -59,15 +59,17 @@ def stage_command(
     sha256: str = "",
     identity: str = "",
     hold: int = -1,
+    secrets: int = -1,
     runtime: ExternalRuntime | None = None,
     container: Container | None = None,
 ) -> list[str]:
     """The argv to `os.execv`: this interpreter, isolated and without `site`, on the compiled launch stage.
 
     ``sha256`` is the digest of the `config.json` that was checked: the stage refuses any other. ``hold`` is an inheritable
-    descriptor that holds the bundle locked. ``identity`` names the launch in records, and the container under another
-    runtime, which needs one. Without ``container`` nothing is written down of it for `hardening ps`. ``sys.path`` gets only
-    the directories that hold `hardening` and `_cffi_backend`, behind the standard library.
+    descriptor that holds the bundle locked, ``secrets`` one with the values of secrets (`hardening.launch.secrets`).
+    ``identity`` names the launch in records, and the container under another runtime, which needs one. Without
+    ``container`` nothing is written down of it for `hardening ps`. ``sys.path`` gets only the directories that hold
+    `hardening` and `_cffi_backend`, behind the standard library.
     """
     argv = [sys.executable, "-I", "-S", "-c", START, ":".join(_directories())]
     if keep_stdin:
@@ -78,6 +80,8 @@ def stage_command(
         argv += ["--receipt", os.fspath(receipt)]
     if hold >= 0:
         argv += ["--hold", str(hold)]
+    if secrets >= 0:
+        argv += ["--secrets", str(secrets)]
     if sha256:
         argv += ["--sha256", sha256]
     if identity:

@@ -19,6 +19,9 @@ __all__ = ["INTERPRETED_ANNOTATIONS", "examine", "read", "unsupported"]
 # them, crun and runc settings of checkpoints and of systemd units. What they do stands nowhere in the specification.
 INTERPRETED_ANNOTATIONS = ("run.oci.", "module.wasm.", "org.criu.", "runc.", "org.systemd.property.")
 
+#: The annotation with the names of secrets; only where a bundle has it, their module is imported.
+SECRETS = "org.hardening.secrets"
+
 UNSUPPORTED = {
     "hooks": "the native launcher runs no hooks",
     "solaris": "is for Solaris",
@@ -58,6 +61,8 @@ def examine(document: object) -> tuple[Plan | None, list[Problem]]:
             config.refuse(
                 "annotations", "is an instruction to another runtime, and the native launcher takes none", name
             )
+    if SECRETS in dict(annotations):
+        _check_secrets(config, dict(annotations)[SECRETS], process)
     hostname, domainname = config.text("hostname", longest=64), config.text("domainname", longest=64)
     linux = read_linux(config, dict(annotations))
     mounts = read_mounts(config, linux.pop("mount_label", ""))
@@ -76,6 +81,20 @@ def examine(document: object) -> tuple[Plan | None, list[Problem]]:
     )
     _check_together(config, plan, process)
     return (None if problems else plan), problems
+
+
+def _check_secrets(config: Table, text: str, process: Process | None) -> None:
+    from hardening.launch import secrets
+
+    try:
+        wanted = secrets.parse(text)
+    except LaunchError as error:
+        config.refuse("annotations", error.message, SECRETS)
+        return
+    there = {name for name, _ in process.env} if process is not None else set()
+    for secret in wanted:
+        if secret.kind == secrets.ENV and secret.target in there:
+            config.refuse("annotations", f"the variable {secret.target} stands in /process/env already", SECRETS)
 
 
 def _read_version(config: Table) -> None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from hardening.launch.cleaning import Cleaning
     from hardening.launch.recording import Records
+    from hardening.launch.secrets import Handed
     from hardening.launch.watchers import Watcher
 
 CREATED = "created"  # to the guard; every other word is the pid of the runtime that creates
@@ -39,7 +40,7 @@ CREATE_LONGEST = 60.0  # seconds that the guard gives a runtime that creates
 class Options(Frozen):
     """What the caller asks of a run. ``state`` is a directory for the runtime's own, ``identity`` the container's;
     ``watcher`` learns of the run, ``records`` keeps the records. ``cleaning`` is done at its end, or by the guard where this
-    process is killed."""
+    process is killed. ``secrets`` are those that were handed over."""
 
     records: Records
     cleaning: Cleaning
@@ -49,6 +50,7 @@ class Options(Frozen):
     keep_stdin: bool = False
     receipt: str = ""
     watcher: Watcher | None = None
+    secrets: Handed | None = None
 
 
 def run(bundle: Bundle, options: Options) -> int:
@@ -125,12 +127,13 @@ class _Run:
         self._state = os.path.join(options.state, options.identity)
         self._runtime = Runtime(options.program, options.identity, self._state, mask)
         self._caller = caller
+        self._secrets = options.secrets
         process = bundle.document.get("process") if isinstance(bundle.document, dict) else None
         self._terminal = isinstance(process, dict) and process.get("terminal") is True
 
     def run(self) -> int:
         """Create, watch, delete."""
-        guard = Guard(self._clean_up)
+        guard = Guard(self._clean_up, without=self._secrets.fd if self._secrets is not None else -1)
         lock = None
         try:
             lock = self._runtime.make_state(self._bundle.directory)
@@ -182,6 +185,8 @@ class _Run:
         guard.tell(CREATED)
         for fd in standard:
             os.close(fd)
+        if self._secrets is not None:
+            self._secrets.give(pid)
         return self._watch(pid, listener, copies)
 
     def _listen(self) -> _socket.socket:
@@ -236,8 +241,10 @@ class _Run:
         target = self._options.receipt
         if target:
             with Step("trace the container's first process for its receipt", hint="run as root, or without a receipt"):
-                caller = self._caller
-                supervisor.trace_until_exec(lambda stopped: receipt.write(target, receipt.gather(stopped, caller)))
+                caller, secrets = self._caller, self._secrets
+                supervisor.trace_until_exec(
+                    lambda stopped: receipt.write(target, receipt.gather(stopped, caller, secrets))
+                )
         self._options.records.launched()
         # Not awaited here: a traced process may have to be let go on before the runtime returns.
         supervisor.helper = self._runtime.spawn(self._runtime.argv("start", self._options.identity), None)

@@ -26,15 +26,18 @@ class Guard:
     Whatever the stage forks holds the pipe open until it executes or ends; so the guard finds everything still.
     """
 
-    def __init__(self, clean: Callable[[Iterator[str]], None], *, late: bool = False) -> None:
+    def __init__(self, clean: Callable[[Iterator[str]], None], *, late: bool = False, without: int = -1) -> None:
         """Start it. ``clean`` gets what `tell` is called with, as it comes; the end of it is the end of the stage. A
-        ``late`` one, which is started while a command runs, keeps none of its pipes open and no lock. `LaunchError`."""
+        ``late`` one, which is started while a command runs, keeps none of its pipes open and no lock; none keeps the
+        descriptor ``without``. `LaunchError`."""
         reader, self._writer = os.pipe()
         with Step("start a process"):
             self.pid = kernel.clone(0)
         if self.pid == 0:
             try:
                 os.close(self._writer)
+                if without >= 0:
+                    os.close(without)
                 if late:
                     os.closerange(3, reader)
                     os.closerange(reader + 1, ALL)

@@ -42,7 +42,7 @@ def second(setup: Setup, channel: Channel, sources: Sources, *, may_set_groups: 
         with Step("make the ipc namespace", "/linux/namespaces"):
             kernel.unshare(abi.CLONE_NEWIPC)
     _configure(plan)
-    slave = _build_root(plan, sources, channel)
+    slave, variables = _build_root(setup, sources, channel)
     _connect(stdin, slave, setup.writers)
     kernel.new_session_keyring()
     with Step(f"go to {process.cwd}", "/process/cwd", "the directory must exist in the container"):
@@ -50,7 +50,7 @@ def second(setup: Setup, channel: Channel, sources: Sources, *, may_set_groups: 
         # A descriptor of the host that slipped through as a working directory shows as unreachable (CVE-2024-21626).
         if not os.getcwd().startswith("/"):
             raise LaunchError(f"{process.cwd} lies outside of the container's root", origin="config.json:/process/cwd")
-    _give_up(setup, channel, label, program, may_set_groups=may_set_groups)
+    _give_up(setup, channel, label, program, variables, may_set_groups=may_set_groups)
 
 
 def _configure(plan: Plan) -> None:
@@ -81,12 +81,13 @@ def _loopback_up() -> None:
     os.close(control)
 
 
-def _build_root(plan: Plan, sources: Sources, channel: Channel) -> int | None:
-    """Mount everything and enter; the slave side of the console if there is one."""
-    slave = None
+def _build_root(setup: Setup, sources: Sources, channel: Channel) -> tuple[int | None, dict[bytes, bytes]]:
+    """Mount everything and enter: the slave side of the console if there is one, and the variables that are secrets."""
+    plan, slave = setup.plan, None
     root = mounts.Root(sources.root, channel)
     root.attach(read_only=plan.root_read_only)
     mounts.mount_all(root, plan, sources)
+    variables = setup.secrets.put(root.find) if setup.secrets is not None else {}
     devices.make_devices(root, plan)
     if plan.process.terminal:
         with Step("open the console", "/process/terminal"):
@@ -97,7 +98,7 @@ def _build_root(plan: Plan, sources: Sources, channel: Channel) -> int | None:
     with Step("enter the root", "/root/path"):
         root.finish(plan.root_propagation)
         root.enter()
-    return slave
+    return slave, variables
 
 
 def _connect(stdin: int | None, slave: int | None, writers: tuple[tuple[int, int], ...]) -> None:
@@ -112,7 +113,15 @@ def _connect(stdin: int | None, slave: int | None, writers: tuple[tuple[int, int
                 os.dup2(slave, number)
 
 
-def _give_up(setup: Setup, channel: Channel, label: int | None, program: bytes, *, may_set_groups: bool) -> None:
+def _give_up(
+    setup: Setup,
+    channel: Channel,
+    label: int | None,
+    program: bytes,
+    secrets: dict[bytes, bytes],
+    *,
+    may_set_groups: bool,
+) -> None:
     """From here on privileges only go down. Ends in execve(2)."""
     plan, process = setup.plan, setup.plan.process
     path = lookup.find_command(process)
@@ -139,7 +148,7 @@ def _give_up(setup: Setup, channel: Channel, label: int | None, program: bytes, 
         lookup.check_access(path)
         kernel.prctl(abi.PR_SET_NO_NEW_PRIVS, 1)
         identity.load_filter(plan, program)
-    lookup.execute(path, process)
+    lookup.execute(path, process, secrets)
 
 
 def _open_null() -> int:

@@ -11,6 +11,7 @@ from hardening.launch.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import NoReturn
 
     from hardening.launch.plan import Process
@@ -115,13 +116,17 @@ def not_executable(path: str, reason: str) -> LaunchError:
     )
 
 
-def execute(path: str, process: Process) -> NoReturn:
-    """execve(2). Where it fails this process ends, with the errno as its status.
+def execute(path: str, process: Process, secrets: Mapping[bytes, bytes]) -> NoReturn:
+    """execve(2), with ``secrets`` in the environment. Where it fails this process ends, with the errno as its status.
 
     The filter is loaded and may deny every call that could tell more; the launch stage words it (`not_executed`).
     """
     try:
-        os.execve(path, process.args, dict(process.env))
+        os.execve(
+            path,
+            process.args,
+            {**{files.encode(name): files.encode(value) for name, value in process.env}, **secrets},
+        )
     except OSError as error:
         os._exit(error.errno or errno.EIO)
 

@@ -19,10 +19,11 @@ from hardening.launch.system import os
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hardening.launch.recording import Who
+    from hardening.launch.secrets import Handed
     from hardening.launch.watchers import Watcher
 
 USAGE = (
-    "usage: launch [--stdin] [--remove] [--receipt FILE] [--sha256 DIGEST] [--hold DESCRIPTOR] "
+    "usage: launch [--stdin] [--remove] [--receipt FILE] [--sha256 DIGEST] [--hold DESCRIPTOR] [--secrets DESCRIPTOR] "
     "[--id NAME] [--runtime-command PROGRAM --state DIRECTORY] "
     "[--record DIRECTORY [--name NAME] [--profiles TEXT] [--detach [--auto-remove] [--log-size BYTES]]] BUNDLE"
 )
@@ -36,6 +37,7 @@ class Arguments(Frozen):
     that is made up, and ``state`` is a directory for the state of another runtime. ``record`` is the directory in which the
     container is written down, '' for nowhere; its last part is the container's id.
     ``hold`` is a descriptor to keep open for as long as the stage lives, -1 for none: its lock says that the bundle is used.
+    ``secrets`` is the one with the values of the secrets that the bundle names (`hardening.launch.secrets`), -1 for none.
     """
 
     bundle: str
@@ -47,6 +49,7 @@ class Arguments(Frozen):
     identity: str
     state: str
     hold: int = -1
+    secrets: int = -1
     record: str = ""
     name: str = ""
     profiles: str = ""
@@ -58,7 +61,7 @@ class Arguments(Frozen):
 def parse(argv: list[str]) -> Arguments:
     """Read the arguments; `LaunchError` for anything else."""
     values = {"--receipt": "", "--sha256": "", "--runtime-command": "", "--id": "", "--state": "", "--hold": ""}
-    values |= {"--record": "", "--name": "", "--profiles": "", "--log-size": str(LOG_SIZE)}
+    values |= {"--record": "", "--name": "", "--profiles": "", "--log-size": str(LOG_SIZE), "--secrets": ""}
     flags: set[str] = set()
     rest = list(argv)
     while rest and rest[0].startswith("-"):
@@ -87,6 +90,7 @@ def parse(argv: list[str]) -> Arguments:
         identity=values["--id"],
         state=values["--state"],
         hold=int(values["--hold"]) if values["--hold"].isdecimal() else -1,
+        secrets=int(values["--secrets"]) if values["--secrets"].isdecimal() else -1,
         record=values["--record"],
         name=values["--name"],
         profiles=values["--profiles"],
@@ -110,8 +114,9 @@ def is_null(fd: int) -> bool:
 def launch(arguments: Arguments, loaded: bundle.Bundle | None = None) -> int:
     """Run in the foreground, written down while it runs, or detach: the exit code. Records name the caller of this process,
     whatever becomes of it. ``loaded`` is the bundle where it has been read and checked already."""
-    if arguments.hold >= 0:
-        os.set_inheritable(arguments.hold, False)
+    for kept in (arguments.hold, arguments.secrets):
+        if kept >= 0:
+            os.set_inheritable(kept, False)
     caller = who()
 
     def run(arguments: Arguments, watcher: Watcher | None) -> int:
@@ -166,6 +171,7 @@ def _run_bundle(arguments: Arguments, watcher: Watcher | None, records: Records,
         loaded = loaded or bundle.load(arguments.bundle, arguments.sha256)
         records.take(loaded)
         cleaning.hold(_leases(arguments, loaded))
+        secrets = _secrets(arguments, loaded)
         if watcher is not None:
             watcher.guarded = cleaning.takes_bundle or bool(arguments.runtime_command)
             watcher.cleaning = cleaning
@@ -186,6 +192,7 @@ def _run_bundle(arguments: Arguments, watcher: Watcher | None, records: Records,
                 watcher=watcher,
                 records=records,
                 cleaning=cleaning,
+                secrets=secrets,
             )
             return external.run(loaded, other)
         compiled.load(compiled.NATIVE)
@@ -197,11 +204,22 @@ def _run_bundle(arguments: Arguments, watcher: Watcher | None, records: Records,
             watcher=watcher,
             records=records,
             cleaning=cleaning,
+            secrets=secrets,
         )
         return native.run(loaded, options)
     finally:
         cleaning.finish()
         cleaning.release()
+
+
+def _secrets(arguments: Arguments, loaded: bundle.Bundle) -> Handed | None:
+    """The secrets that a bundle names. `LaunchError` unless it is these that were handed over."""
+    annotations = loaded.document.get("annotations") if isinstance(loaded.document, dict) else None
+    if arguments.secrets < 0 and not (isinstance(annotations, dict) and "org.hardening.secrets" in annotations):
+        return None
+    from hardening.launch import secrets
+
+    return secrets.handed(loaded.document, arguments.secrets)
 
 
 def _leases(arguments: Arguments, loaded: bundle.Bundle) -> tuple[str, ...]:

@@ -22,13 +22,15 @@ if TYPE_CHECKING:
     from hardening.launch.cleaning import Cleaning
     from hardening.launch.guard import Guard
     from hardening.launch.recording import Records
+    from hardening.launch.secrets import Handed
     from hardening.launch.setup import NativeSupervisor
     from hardening.launch.watchers import Watcher
 
 
 class Options(Frozen):
     """What the caller asks of a run. ``receipt`` is a file to write, '' for none; ``watcher`` learns of the run,
-    ``records`` keeps the records. ``cleaning`` is done at its end, or by the guard where this process was killed."""
+    ``records`` keeps the records. ``cleaning`` is done at its end, or by the guard where this process was killed.
+    ``secrets`` are those that were handed over."""
 
     records: Records
     cleaning: Cleaning
@@ -36,6 +38,7 @@ class Options(Frozen):
     keep_stdin: bool = False
     receipt: str = ""
     watcher: Watcher | None = None
+    secrets: Handed | None = None
 
 
 def run(bundle: Bundle, options: Options) -> int:
@@ -48,7 +51,7 @@ def run(bundle: Bundle, options: Options) -> int:
     # Without a group, a bundle to be removed and an entry among the containers there is nothing that does not die with it.
     guard = None
     if with_group or options.cleaning.takes_bundle or (watcher is not None and watcher.needs_guard):
-        guard = _stand_guard(options.cleaning)
+        guard = _stand_guard(options)
     group = None
     try:
         if guard is not None and watcher is not None:
@@ -68,10 +71,11 @@ def run(bundle: Bundle, options: Options) -> int:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-def _stand_guard(cleaning: Cleaning) -> Guard:
+def _stand_guard(options: Options) -> Guard:
     from hardening.launch.guard import Guard
 
-    return Guard(lambda words: _clean(words, cleaning))
+    secrets = options.secrets
+    return Guard(lambda words: _clean(words, options.cleaning), without=secrets.fd if secrets is not None else -1)
 
 
 def _clean(words: Iterator[str], cleaning: Cleaning) -> None:
@@ -221,6 +225,7 @@ class _Run:
                 keep_stdin=self._options.keep_stdin,
                 signal_mask=self._mask,
                 writers=tuple(self._writers.items()),
+                secrets=self._options.secrets,
             )
             pid = starting.start(setup, channel, far_end)
         finally:
@@ -228,6 +233,9 @@ class _Run:
                 joined.close()
         for writer in self._writers.values():
             os.close(writer)
+        secrets = self._options.secrets
+        if secrets is not None:
+            secrets.close()
         try:
             if self._group is not None:
                 with Step("move the container into its cgroup", "/linux/cgroupsPath"):
@@ -275,8 +283,10 @@ class _Run:
             from hardening.launch import receipt
 
             with Step("trace the container's first process for its receipt", hint="run as root, or without a receipt"):
-                caller = receipt.namespaces()
-                supervisor.trace_until_exec(lambda stopped: receipt.write(target, receipt.gather(stopped, caller)))
+                caller, secrets = receipt.namespaces(), self._options.secrets
+                supervisor.trace_until_exec(
+                    lambda stopped: receipt.write(target, receipt.gather(stopped, caller, secrets))
+                )
 
     def _remove_mount_points(self, made: list[str]) -> None:
         """Take away what a failed launch made in the root. Files that got content stay."""

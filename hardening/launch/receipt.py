@@ -8,6 +8,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from hardening.launch.secrets import Handed
+
 # Key of the receipt -> file in /proc/PID, kept as text.
 FILES = {
     "uid_map": "uid_map",
@@ -22,12 +24,13 @@ FILES = {
 }
 
 
-def gather(pid: int, caller: dict[str, str | None]) -> dict[str, Any]:
+def gather(pid: int, caller: dict[str, str | None], secrets: Handed | None = None) -> dict[str, Any]:
     """Everything that a launch promises, as text of the kernel.
 
     ``status`` maps the fields of /proc/PID/status to their text; ``namespaces`` are the links in /proc/PID/ns, and
     ``caller_namespaces`` those of the launch stage as it was started (``caller``); the rest is the text of one file
-    each, None where this kernel has no such file.
+    each, None where this kernel has no such file. Where the configuration names ``secrets``, a list says what their files
+    are, without their content.
     """
     place = f"/proc/{pid}"
     status = dict(line.split(":", 1) for line in (_text(f"{place}/status") or "").splitlines() if ":" in line)
@@ -41,6 +44,8 @@ def gather(pid: int, caller: dict[str, str | None]) -> dict[str, Any]:
     for key, name in FILES.items():
         text = _text(f"{place}/{name}")
         found[key] = text.rstrip("\0\n") if text is not None else None
+    if secrets is not None:
+        found["secrets"] = secrets.observe(pid)
     return found
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from hardening.launch.channel import Channel
     from hardening.launch.joins import Joins
+    from hardening.launch.secrets import Handed
 
 # What only the process that becomes the command runs, on every launch, in the order of `compiled.load`.
 ITS_OWN = ("lookup", "mounts", "devices", "identity", "inner")
@@ -41,6 +42,7 @@ class Setup(Frozen):
     keep_stdin: bool
     signal_mask: frozenset[int]
     writers: tuple[tuple[int, int], ...] = ()
+    secrets: Handed | None = None
 
 
 def run(step: Callable[[Setup, Channel], None], setup: Setup, channel: Channel) -> None:

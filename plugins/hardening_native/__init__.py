@@ -22,6 +22,7 @@ class Native(Runtime):
     name = "native"
     summary = "The launcher inside hardening: no other program, no daemon"
     detaches = True
+    takes_secrets = True
 
     def version(self) -> str | None:
         return hardening.__version__

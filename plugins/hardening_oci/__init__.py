@@ -25,6 +25,7 @@ class _OciRuntime(Runtime):
     """What the two have in common: the OCI command line."""
 
     detaches: ClassVar[bool] = True
+    takes_secrets: ClassVar[bool] = True
 
     def version(self) -> str | None:
         found = program.find(self.name)

@@ -154,6 +154,7 @@ def stage(
     stdin: bool = False,
     remove: bool = False,
     receipt: Path | None = None,
+    secrets: int = -1,
 ) -> list[str]:
     """The command line of the launch stage for a bundle, as ``user``."""
     state = bundle.parent / "state"
@@ -171,6 +172,7 @@ def stage(
         "remove": remove,
         "receipt": str(receipt) if receipt else None,
         "runtime": None if runtime == "native" else {"program": program, "state": str(state)},
+        "secrets": secrets,
         "identity": f"test-{os.urandom(4).hex()}",
     }
     python = sys.executable if user is None else str(Path(users.program(user)).with_name("python"))
@@ -207,6 +209,7 @@ def launch(
         check=False,
         cwd="/",
         env=_environment(user, state),
+        pass_fds=(options["secrets"],) if "secrets" in options else (),
     )
 
 
@@ -228,6 +231,7 @@ def started(
         text=True,
         cwd="/",
         env=_environment(user, state),
+        pass_fds=(options["secrets"],) if "secrets" in options else (),
     )
     assert process.stdout is not None
     try:

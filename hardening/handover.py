@@ -1,0 +1,46 @@
+"""What the launch stage is given beside a bundle: the values of the secrets that its configuration names.
+
+They go through a memfd (memfd_create(2)) that is sealed and inherited over execv(2), so that they stand in no file, no
+argument and no variable. This process holds them for as long as that takes, and leaves no core dump from then on: the launch
+stage, which replaces it, can leave one again, and never reads them.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from collections.abc import Mapping
+
+from hardening.launch import abi, kernel, secrets
+
+#: The annotation in which a configuration names secrets (`hardening.launch.secrets`).
+ANNOTATION = secrets.ANNOTATION
+_NAME = "hardening-secrets"
+_NOEXEC_SEAL = 0x0008  # MFD_NOEXEC_SEAL, since Linux 6.3 (memfd_create(2))
+_SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+
+
+def leave_no_core() -> None:
+    """Let nobody trace this process or find its memory in a core dump, until it executes something else (PR_SET_DUMPABLE).
+    To be called before a value of a secret is read."""
+    kernel.prctl(abi.PR_SET_DUMPABLE, 0)
+
+
+def seal(values: Mapping[str, bytes]) -> int:
+    """A sealed, inheritable memfd with values by name, as the launch stage reads them. Raises `OSError`."""
+    try:
+        fd = os.memfd_create(_NAME, os.MFD_ALLOW_SEALING | _NOEXEC_SEAL)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        fd = os.memfd_create(_NAME, os.MFD_ALLOW_SEALING)
+    try:
+        data = memoryview(secrets.pack(values))
+        while data:
+            data = data[os.write(fd, data) :]
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS | fcntl.F_SEAL_SEAL)
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
