@@ -1,0 +1,159 @@
+"""Signatures beside a registry: ``BASE/REPOSITORY@sha256=HEX/signature-N``, N from 1 until one is missing."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from hardening.errors import LaunchError, ProfileError, UsageError
+from hardening.images.reference import Reference
+from hardening_trust.signatures import LONGEST, MOST, Signature, UnreadableSignature, read
+
+if TYPE_CHECKING:
+    import urllib3
+
+#: Seconds to wait for a server's word, and for all signatures of an image.
+PATIENCE = 20.0
+ALTOGETHER = 60.0
+
+
+def signatures(base: str, image: Reference, digest: str) -> tuple[Signature, ...]:
+    """The signatures of a manifest below the URL ``base``. Raises `UnreadableSignature` for one that is none, `ProfileError`
+    for a URL that nothing can be read from, and `LaunchError` where it cannot be read, or there is no end to them."""
+    return tuple(read(data, origin) for data, origin in fetch(base, image, digest))
+
+
+def fetch(base: str, image: Reference, digest: str) -> Iterator[tuple[bytes, str]]:
+    """The bytes of each signature, and the place of it. Raises as `signatures`."""
+    place = urlsplit(base)
+    if place.scheme == "file":
+        yield from from_directory(Path(f"{_path(base)}/{name_of(image, digest)}"))
+    elif place.scheme in ("http", "https"):
+        yield from _from_server(f"{base}/{name_of(image, digest)}")
+    else:
+        raise ProfileError(f"Unsupported scheme when reading signatures from {base}", hint="use file, http or https")
+
+
+def name_of(image: Reference, digest: str) -> str:
+    """The directory of a manifest's signatures: ``library/busybox@sha256=HEX``."""
+    return f"{image.path}@{digest.replace(':', '=', 1)}"
+
+
+def from_directory(folder: Path, prefix: str = "signature-") -> Iterator[tuple[bytes, str]]:
+    """The files ``signature-1``, ``signature-2`` … of a directory, until one is missing. Raises `LaunchError`."""
+    for number in range(1, MOST + 1):
+        path = folder / f"{prefix}{number}"
+        try:
+            with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
+                data = file.read(LONGEST + 1)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise LaunchError(
+                f"cannot read a signature: {error.strerror}", origin=path, hint="look at its permissions"
+            ) from None
+        yield _short(data, path), str(path)
+    if (folder / f"{prefix}{MOST + 1}").exists():
+        raise _too_many(folder)
+
+
+def write(base: str, image: Reference, digest: str, data: bytes) -> Path:
+    """Add a signature to those of a manifest: the file. Raises `UsageError` where ``base`` is no directory, `LaunchError`
+    where it cannot be written; then nothing is left of it."""
+    if urlsplit(base).scheme != "file":
+        raise UsageError(
+            f"signatures cannot be written to {base}",
+            hint="name a directory as lookaside-staging in registries.d: file:///DIRECTORY",
+        )
+    return write_into(Path(f"{_path(base)}/{name_of(image, digest)}"), data)
+
+
+def write_into(folder: Path, data: bytes) -> Path:
+    """Add a signature to those of a directory. Raises `LaunchError`."""
+    new = folder / f".new-{os.urandom(6).hex()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with new.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            for number in range(1, MOST + 1):
+                path = folder / f"signature-{number}"
+                try:
+                    os.link(new, path)
+                except FileExistsError:
+                    continue
+                return path
+        finally:
+            new.unlink(missing_ok=True)
+    except OSError as error:
+        hint = "make room there" if error.errno == errno.ENOSPC else "name a directory that you can write to"
+        raise LaunchError(f"cannot write the signature: {error.strerror}", origin=folder, hint=hint) from None
+    raise _too_many(folder)
+
+
+def _from_server(base: str) -> Iterator[tuple[bytes, str]]:
+    import urllib3
+
+    deadline = time.monotonic() + ALTOGETHER
+    retries = urllib3.Retry(2, redirect=5, backoff_factor=0.2)
+    with urllib3.PoolManager(timeout=PATIENCE, retries=retries) as pool:
+        for number in range(1, MOST + 2):
+            url = f"{base}/signature-{number}"
+            try:
+                answer = pool.request("GET", url, preload_content=False, decode_content=False)
+                data = _body(answer, deadline, url)
+            except urllib3.exceptions.HTTPError as error:
+                raise LaunchError(
+                    f"cannot read a signature: {_reason(error)}",
+                    origin=url,
+                    hint="see whether the lookaside server runs",
+                ) from None
+            if answer.status == 404:
+                return
+            if answer.status != 200:
+                raise LaunchError(
+                    f"reading a signature: status {answer.status}", origin=url, hint="ask the server's keeper"
+                )
+            if number > MOST:
+                raise _too_many(base)
+            yield _short(data, url), url
+
+
+def _body(answer: urllib3.BaseHTTPResponse, deadline: float, url: str) -> bytes:
+    """At most one byte more than a signature may have, as fast as they come."""
+    data = b""
+    while len(data) <= LONGEST and (part := answer.read1(min(1 << 16, LONGEST + 1 - len(data)))):
+        data += part
+        if time.monotonic() > deadline:
+            answer.close()
+            raise LaunchError(
+                f"the signatures have not come within {ALTOGETHER:.0f} s", origin=url, hint="try again later"
+            )
+    answer.release_conn() if len(data) <= LONGEST else answer.close()
+    return data
+
+
+def _reason(error: Exception) -> str:
+    reason = getattr(error, "reason", None) or error
+    return str(reason).rpartition(": ")[2] or type(reason).__name__
+
+
+def _short(data: bytes, origin: object) -> bytes:
+    if len(data) > LONGEST:
+        raise UnreadableSignature(f"{origin}: a signature is larger than {LONGEST} bytes")
+    return data
+
+
+def _too_many(place: object) -> LaunchError:
+    return LaunchError(f"there are more than {MOST} signatures", origin=place, hint="remove those that are not needed")
+
+
+def _path(base: str) -> str:
+    return unquote(urlsplit(base).path).rstrip("/")

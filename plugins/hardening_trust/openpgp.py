@@ -1,0 +1,224 @@
+"""Verifying OpenPGP signed messages with GnuPG, in a home that is thrown away and holds only the keys that are named.
+
+The caller's own keyring is never looked at, no agent is started, nothing is fetched from anywhere. What GnuPG found is
+taken from its status lines (``doc/DETAILS`` of GnuPG) and from nothing that is meant for people; anything else than
+exactly one good signature over exactly one message is refused.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import attrs
+
+from hardening import state
+from hardening.errors import HostError
+from hardening.launch import held, places
+from hardening.launch.digest import sha256
+
+FOLDER = "keyrings"
+#: The most that a signed message may hold, in bytes, however small it is compressed.
+LONGEST = 4 << 20
+
+_OPTIONS = (
+    "--no-options", "--no-autostart", "--no-auto-key-retrieve", "--no-auto-key-import", "--disable-dirmngr",
+    "--trust-model", "always", "--no-auto-check-trustdb", "--max-output", str(LONGEST),
+    # Words for people hold text of the signature's maker: they stay apart from the status lines.
+    "--logger-file", "/dev/null",
+)  # fmt: skip
+_STATUS = "[GNUPG:] "
+_RESULTS = ("GOODSIG", "EXPSIG", "EXPKEYSIG", "REVKEYSIG", "BADSIG", "ERRSIG")
+_MISSING_KEY = "9"
+_INSTALL = "install gnupg: `apt-get install gnupg`, or `dnf install gnupg2`"
+
+
+class NotSigned(ValueError):
+    """The data is no good signature by one of the keys; the text says why."""
+
+
+@attrs.frozen
+class Signed:
+    """A message with a good signature: its content, the fingerprint of the key that signed and of its primary key, and the
+    time when the signature or the key expires, in seconds since 1970, or None."""
+
+    content: bytes
+    key: str
+    primary: str
+    expires: int | None
+
+
+@attrs.frozen(eq=False)
+class Keyring:
+    """The keys of one requirement in a home of their own. ``primaries`` are the fingerprints of its primary keys."""
+
+    _gpg: Any
+    primaries: frozenset[str]
+    _expiries: Mapping[str, int]
+
+    def verify(self, data: bytes) -> Signed:
+        """What a signed message holds. Raises `NotSigned`, and `HostError` where GnuPG does not work."""
+        result = self._gpg.verify_file(BytesIO(data), extra_args=["--output", "-"])
+        lines = _status(result)
+        found = _one_result(lines, data)
+        valid = [words for keyword, words in lines if keyword == "VALIDSIG"]
+        if found != "GOODSIG" or result.returncode != 0 or len(valid) != 1 or len(valid[0]) < 10:
+            raise NotSigned(_reason(found, lines))
+        key, until, primary = valid[0][0], int(valid[0][3]), valid[0][9]
+        if primary not in self.primaries:
+            raise NotSigned(f"Signature by key {primary} is not accepted")
+        times = [until, self._expiries.get(key, 0), self._expiries.get(primary, 0)]
+        return Signed(bytes(result.data), key, primary, min((time for time in times if time), default=None))
+
+
+@attrs.frozen(eq=False)
+class Keyrings:
+    """The keyrings of a process: one for each set of keys, made when it is asked for."""
+
+    _place: Path
+    _made: dict[str, Keyring] = attrs.field(factory=dict)
+
+    def of(self, keys: Sequence[bytes]) -> Keyring:
+        """The keyring of these files of keys, armoured or not. Raises `HostError`."""
+        name = sha256(b"".join(sha256(data).encode() for data in keys))
+        if name not in self._made:
+            self._made[name] = _import(self._place / name, keys)
+        return self._made[name]
+
+
+@contextmanager
+def keyrings() -> Iterator[Keyrings]:
+    """A place for keyrings, in the state directory, and gone afterwards; what a process left there that was killed goes
+    with the next one. Raises `LaunchError` where it cannot be made."""
+    folder = state.directory() / FOLDER
+    folder.mkdir(mode=0o700, exist_ok=True)
+    _sweep(folder)
+    place = held.hold(str(folder), shared=True)
+    name = places.new_id()
+    try:
+        lock = held.make(name, place, 0o700)
+    finally:
+        os.close(place)
+    try:
+        yield Keyrings(folder / name)
+    finally:
+        shutil.rmtree(folder / name, ignore_errors=True)
+        os.close(lock)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what nobody holds."""
+    if not os.listdir(folder):
+        return
+    alone = held.hold(str(folder))
+    try:
+        left = [(path, lock) for path in folder.iterdir() if (lock := held.take(str(path))) is not None]
+    finally:
+        os.close(alone)
+    for path, lock in left:
+        shutil.rmtree(path, ignore_errors=True)
+        os.close(lock)
+
+
+def _import(home: Path, keys: Sequence[bytes]) -> Keyring:
+    home.mkdir(mode=0o700)
+    gpg = start(home, _OPTIONS)
+    primaries: set[str] = set()
+    for data in keys:
+        lines = _status(gpg.import_keys(data))
+        primaries.update(words[1] for keyword, words in lines if keyword == "IMPORT_OK" and len(words) > 1)
+    return Keyring(gpg, frozenset(primaries), _expiries(gpg) if primaries else MappingProxyType({}))
+
+
+def start(home: Path | None, options: Sequence[str]) -> Any:
+    """python-gnupg's front to GnuPG with a home, None for the caller's own. Raises `HostError` where there is no GnuPG."""
+    import gnupg
+
+    try:
+        return gnupg.GPG(gnupghome=str(home) if home else None, options=list(options), env=_environment())
+    except (OSError, ValueError) as error:
+        raise HostError(f"GnuPG cannot be started: {' '.join(str(error).split())}", hint=_INSTALL) from None
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "LC_ALL": "C"}
+
+
+def _expiries(gpg: Any) -> Mapping[str, int]:
+    """When each key that expires does so, by fingerprint."""
+    found: dict[str, int] = {}
+    for key in gpg.list_keys():
+        for part in (key, *key.get("subkey_info", {}).values()):
+            if part["expires"]:
+                found[part["fingerprint"]] = int(part["expires"])
+    return MappingProxyType(found)
+
+
+def _status(result: Any) -> list[tuple[str, list[str]]]:
+    """The status lines of a call: keyword and words."""
+    lines = [line.removeprefix(_STATUS).split() for line in result.stderr.split("\n") if line.startswith(_STATUS)]
+    if result.returncode is None or result.returncode < 0:
+        raise HostError(f"GnuPG was killed by signal {-(result.returncode or 0)}", hint="look at its memory and limits")
+    return [(line[0], line[1:]) for line in lines if line]
+
+
+def _one_result(lines: Sequence[tuple[str, list[str]]], data: bytes) -> str:
+    """The keyword of the one result that a signed message has. Raises `NotSigned`."""
+    count = {keyword: sum(1 for word, _ in lines if word == keyword) for keyword, _ in lines}
+    results = [keyword for keyword, _ in lines if keyword in _RESULTS]
+    if "DECRYPTION_INFO" in count or "BEGIN_DECRYPTION" in count or "UNEXPECTED" in count:
+        raise NotSigned("Invalid GPG signature: it is encrypted, or no signed message at all")
+    if count.get("NEWSIG", 0) > 1 or len(results) > 1:
+        raise NotSigned(f"Unexpected GPG signature count {max(count.get('NEWSIG', 0), len(results))}")
+    if count.get("PLAINTEXT", 0) != 1:
+        kind = "it is a detached signature, without what it signs" if _is_signature(data) else "it is corrupt"
+        raise NotSigned(f"Invalid GPG signature: {kind}")
+    if not results:
+        raise NotSigned("Invalid GPG signature: the message in it is not signed")
+    return results[0]
+
+
+def _is_signature(data: bytes) -> bool:
+    """Whether data begins with a signature packet (RFC 9580, 4.2: tag 2 in the old and the new form)."""
+    return data[:1] in (b"\x88", b"\x89", b"\x8a", b"\x8b", b"\xc2")
+
+
+def _reason(found: str, lines: Sequence[tuple[str, list[str]]]) -> str:
+    """Why a signature is refused that is not simply good."""
+    words = next(words for keyword, words in lines if keyword == found)
+    valid = next((words for keyword, words in lines if keyword == "VALIDSIG"), [])
+    key = valid[9] if len(valid) > 9 else words[0] if words else "unknown"
+    if found == "EXPSIG":
+        return f"Invalid GPG signature: it expired on {_date(valid[3:4])}, made by key {key}"
+    if found == "EXPKEYSIG":
+        return f"Invalid GPG signature: key {key} expired{_when_expired(lines)}"
+    if found == "REVKEYSIG":
+        return f"Invalid GPG signature: key {key} is revoked"
+    if found == "BADSIG":
+        return f"Invalid GPG signature: what key {key} signed has been changed"
+    if found == "ERRSIG" and words[5:6] == [_MISSING_KEY]:
+        return f"Invalid GPG signature: made by the unknown key {words[6] if len(words) > 6 else key}"
+    if found == "ERRSIG":
+        return f"Invalid GPG signature: GnuPG cannot check it (code {words[5] if len(words) > 5 else '?'}), key {key}"
+    return f"Invalid GPG signature: GnuPG does not accept it, made by key {key}"
+
+
+def _when_expired(lines: Sequence[tuple[str, list[str]]]) -> str:
+    times = [words[:1] for keyword, words in lines if keyword == "KEYEXPIRED"]
+    return f" on {_date(times[-1])}" if times else ""
+
+
+def _date(words: Sequence[str]) -> str:
+    """A time of a status line, in seconds or in ISO 8601 (``doc/DETAILS``), as a date."""
+    import time
+
+    text = words[0] if words else ""
+    if "T" in text:
+        return f"{text[:4]}-{text[4:6]}-{text[6:8]}"
+    return time.strftime("%Y-%m-%d", time.gmtime(int(text))) if text.isdigit() else "an unknown date"

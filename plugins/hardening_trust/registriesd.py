@@ -1,0 +1,189 @@
+"""registries.d: where the signatures of a registry's images are kept (containers-registries.d(5)).
+
+The man page says that the nearest scope is taken; the programs look for each field by itself, from the nearest scope on,
+and so does this.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from hardening.errors import ProfileError
+from hardening.kinds import nearest
+
+if TYPE_CHECKING:
+    import yaml
+
+SYSTEM = Path("/etc/containers/registries.d")
+USER = Path(".config/containers/registries.d")
+#: Where signatures are where no file says so: root's place, and below an ordinary user's home.
+SYSTEM_STORE = Path("/var/lib/containers/sigstore")
+USER_STORE = Path(".local/share/containers/sigstore")
+LONGEST = 1 << 20
+
+LOOKASIDE, STAGING, ATTACHMENTS = "lookaside", "lookaside-staging", "use-sigstore-attachments"
+#: The names that fields once had.
+_OLD = MappingProxyType({LOOKASIDE: "sigstore", STAGING: "sigstore-staging"})
+_FIELDS = (LOOKASIDE, STAGING, *_OLD.values(), ATTACHMENTS)
+
+
+@attrs.frozen
+class Registries:
+    """The files of a directory, put together: the fields of each scope, ``""`` being `default-docker`."""
+
+    scopes: Mapping[str, Mapping[str, str | bool]]
+
+    def read_from(self, scopes: Sequence[str]) -> str:
+        """The URL below which signatures are read, for an image with these scopes, the nearest first."""
+        return self._url(scopes, LOOKASIDE) or _builtin()
+
+    def written_to(self, scopes: Sequence[str]) -> str:
+        """The URL below which signatures are written. In one scope the staging area comes before the place to read."""
+        return self._url(scopes, STAGING, LOOKASIDE) or _builtin()
+
+    def has_attachments(self, scopes: Sequence[str]) -> bool:
+        """Whether sigstore attachments are looked for in the registry."""
+        return any(self._values(scopes, ATTACHMENTS))
+
+    def _url(self, scopes: Sequence[str], *fields: str) -> str:
+        for scope in (*scopes, ""):
+            for field in fields:
+                for name in (field, _OLD[field]):
+                    value = self.scopes.get(scope, {}).get(name)
+                    if value:
+                        return str(value)
+        return ""
+
+    def _values(self, scopes: Sequence[str], field: str) -> Iterator[str | bool]:
+        """The value that the nearest scope gives which gives one."""
+        found = [self.scopes.get(scope, {}).get(field) for scope in (*scopes, "")]
+        yield from [value for value in found if value is not None][:1]
+
+
+def default_directory(home: Path | None = None) -> Path:
+    """The directory that containers tools read: the user's own, which replaces the system's whole, else the system's."""
+    own = (home or Path(os.path.expanduser("~"))) / USER
+    return own if own.exists() else SYSTEM
+
+
+def files(directory: Path) -> list[Path]:
+    """The files of a directory that count, sorted; none where there is no such directory. Raises `ProfileError`."""
+    try:
+        return sorted(path for path in directory.iterdir() if path.suffix == ".yaml")
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise ProfileError(
+            f"cannot read registries.d: {error.strerror}", origin=directory, hint="name a directory"
+        ) from None
+
+
+def read(directory: Path) -> Registries:
+    """All files of a directory. Raises `ProfileError` with file and line for what is malformed, unknown, or said twice."""
+    scopes: dict[str, dict[str, str | bool]] = {}
+    origins: dict[str, str] = {}
+    for path in files(directory):
+        for scope, origin, fields in _read(path):
+            if scope in scopes:
+                what = f'"docker" namespace "{scope}"' if scope else '"default-docker"'
+                raise ProfileError(
+                    f"{what} is defined twice", origin=origin, hint=f"it already stands at {origins[scope]}"
+                )
+            scopes[scope], origins[scope] = fields, origin
+    return Registries(scopes)
+
+
+def _builtin() -> str:
+    return (SYSTEM_STORE if os.geteuid() == 0 else Path(os.path.expanduser("~")) / USER_STORE).as_uri()
+
+
+def _read(path: Path) -> Iterator[tuple[str, str, dict[str, str | bool]]]:
+    """Each scope of a file, with its place and its fields."""
+    root = _composed(path)
+    if root is None:
+        return
+    for key, place, value in _members(root, path):
+        if key == "default-docker":
+            yield "", place, _fields(value, path)
+        elif key == "docker":
+            for scope, at, inner in _members(value, path):
+                if not scope:
+                    raise ProfileError("a scope is empty", origin=at, hint="what holds for all is default-docker")
+                yield scope, at, _fields(inner, path)
+        else:
+            known = ("default-docker", "docker")
+            raise ProfileError(
+                f'unknown key "{key}"', origin=place, hint=nearest(key, known) or f"known: {', '.join(known)}"
+            )
+
+
+def _composed(path: Path) -> yaml.Node | None:
+    """The YAML nodes of a file: they know their lines, and repeated keys are still there to be seen."""
+    import yaml
+
+    try:
+        with path.open("rb") as file:
+            data = file.read(LONGEST + 1)
+    except OSError as error:
+        raise ProfileError(f"cannot read it: {error.strerror}", origin=path, hint="look at its permissions") from None
+    if len(data) > LONGEST:
+        raise ProfileError(f"it is larger than {LONGEST} bytes", origin=path, hint="split it")
+    try:
+        node: yaml.Node | None = yaml.compose(data, Loader=yaml.SafeLoader)
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        origin = f"{path}:{mark.line + 1}" if mark is not None else str(path)
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise ProfileError(f"it is no YAML: {problem}", origin=origin, hint="see containers-registries.d(5)") from None
+    return node
+
+
+def _members(node: yaml.Node, path: Path) -> Iterator[tuple[str, str, yaml.Node]]:
+    """Key, place and value of each member of a mapping; an empty value is an empty mapping."""
+    import yaml
+
+    if isinstance(node, yaml.ScalarNode) and node.tag == "tag:yaml.org,2002:null":
+        return
+    if not isinstance(node, yaml.MappingNode):
+        raise ProfileError("a mapping is expected", origin=_place(path, node), hint="see containers-registries.d(5)")
+    seen: set[str] = set()
+    for key, value in node.value:
+        place = _place(path, key)
+        if not isinstance(key, yaml.ScalarNode):
+            raise ProfileError("a key is no text", origin=place, hint="see containers-registries.d(5)")
+        if key.value in seen:
+            raise ProfileError(f'duplicate key "{key.value}"', origin=place, hint="remove one of them")
+        seen.add(key.value)
+        yield key.value, place, value
+
+
+def _fields(node: yaml.Node, path: Path) -> dict[str, str | bool]:
+    found: dict[str, str | bool] = {}
+    for name, place, value in _members(node, path):
+        if name not in _FIELDS:
+            hint = nearest(name, _FIELDS) or f"known: {', '.join(_FIELDS)}"
+            raise ProfileError(f'unknown key "{name}"', origin=place, hint=hint)
+        found[name] = _flag(value, place) if name == ATTACHMENTS else _text(value, place)
+    return found
+
+
+def _text(node: Any, place: str) -> str:
+    if node.tag != "tag:yaml.org,2002:str" or not isinstance(node.value, str):
+        raise ProfileError("a URL is expected", origin=place, hint="write file:///DIRECTORY or https://HOST/PATH")
+    return node.value
+
+
+def _flag(node: Any, place: str) -> bool:
+    if node.tag != "tag:yaml.org,2002:bool":
+        raise ProfileError("true or false is expected", origin=place, hint="write true, to look for attachments")
+    return str(node.value).lower() in ("true", "yes", "on")
+
+
+def _place(path: Path, node: yaml.Node) -> str:
+    return f"{path}:{node.start_mark.line + 1}"

@@ -1,0 +1,220 @@
+"""The verdict on an image: every requirement has to hold, and one good signature is enough for each that asks for one.
+
+The order of checks for a signature is that of containers/image: cryptography, key, payload, digest, reference. So are the
+messages that users of podman and skopeo know.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import attrs
+
+from hardening.images.reference import Reference
+from hardening.launch.digest import sha256
+from hardening_trust import identities, payload
+from hardening_trust.openpgp import Keyrings, NotSigned
+from hardening_trust.requirements import (
+    GPG_KEYS,
+    Accept,
+    Identity,
+    Reject,
+    Requirement,
+    Requirements,
+    SignedBaseLayer,
+    SignedBy,
+    SigstoreSigned,
+    dump_one,
+)
+from hardening_trust.signatures import Signature, Sigstore, Simple, UnreadableSignature
+
+#: The most that a file of keys may have, in bytes.
+LONGEST_KEYS = 16 << 20
+NO_SIGNATURE = "A signature was required, but no signature exists"
+
+
+@attrs.frozen
+class Image:
+    """What is judged. ``name`` is what it is called in messages, with its transport; ``reference`` its docker reference,
+    or None; ``manifest`` the bytes of its manifest, of one platform; ``signatures`` gets them when they are needed, and
+    raises `UnreadableSignature` where one cannot be read."""
+
+    name: str
+    reference: Reference | None
+    manifest: bytes
+    signatures: Callable[[], Sequence[Signature]]
+
+    @property
+    def digest(self) -> str:
+        return f"sha256:{sha256(self.manifest)}"
+
+
+@attrs.frozen
+class Judged:
+    """One signature under one requirement: why it is refused, empty where it is good."""
+
+    origin: str
+    reason: str = ""
+    key: str = ""
+
+
+@attrs.frozen
+class Held:
+    """One requirement: why it does not hold, empty where it does, and what was found of each signature."""
+
+    requirement: Requirement
+    reason: str = ""
+    signatures: tuple[Judged, ...] = ()
+    until: int | None = None
+
+
+@attrs.frozen
+class Verdict:
+    """Whether an image may be used. ``until`` is the time, in seconds since 1970, when a signature or key that it rests on
+    expires; None where none does."""
+
+    image: str
+    digest: str
+    requirements: tuple[Held, ...]
+
+    @property
+    def accepted(self) -> bool:
+        return not any(held.reason for held in self.requirements)
+
+    @property
+    def reason(self) -> str:
+        """Why it is refused; empty where it is accepted."""
+        return "; ".join(dict.fromkeys(held.reason for held in self.requirements if held.reason))
+
+    @property
+    def until(self) -> int | None:
+        return min((held.until for held in self.requirements if held.until is not None), default=None)
+
+
+class Refused(ValueError):
+    """A requirement does not hold whatever the signatures are; the text says why."""
+
+
+def judge(image: Image, requirements: Requirements, rings: Keyrings) -> Verdict:
+    """The verdict of a set of requirements, where none accepts everything. Raises `HostError` where GnuPG does not work."""
+    if not requirements:
+        return Verdict(image.name, image.digest, (Held(Accept()),))
+    ordered = sorted(requirements, key=lambda item: json.dumps(dump_one(item), sort_keys=True))
+    return Verdict(image.name, image.digest, tuple(_holds(item, image, rings) for item in ordered))
+
+
+def _holds(requirement: Requirement, image: Image, rings: Keyrings) -> Held:
+    try:
+        if isinstance(requirement, SignedBy):
+            return _one_good(requirement, image, _signed_by(requirement, rings))
+        if isinstance(requirement, SigstoreSigned):
+            return _one_good(requirement, image, _sigstore_signed(requirement))
+        if isinstance(requirement, SignedBaseLayer):
+            raise Refused("signedBaseLayer is not implemented, by no program")
+        if isinstance(requirement, Reject):
+            raise Refused(f"Running image {image.name} is rejected by policy.")
+    except (Refused, UnreadableSignature) as error:
+        return Held(requirement, str(error))
+    return Held(requirement)
+
+
+class _Bad(ValueError):
+    """A signature is refused; the text says why."""
+
+
+#: What is good about a signature: its payload, the key, and when one of both expires; None for a signature of a kind that
+#: the requirement does not ask for. Raises `_Bad`.
+_Check = Callable[[Signature], tuple[payload.Payload, str, int | None] | None]
+
+
+def _one_good(requirement: SignedBy | SigstoreSigned, image: Image, check: _Check) -> Held:
+    """Look for the first good signature; without one, say what is wrong with each."""
+    judged: list[Judged] = []
+    others = 0
+    for signature in image.signatures():
+        try:
+            found = check(signature)
+            if found is None:
+                others += 1
+                continue
+            said, key, until = found
+            _fits(said, requirement.identity, image)
+        except _Bad as error:
+            judged.append(Judged(signature.origin, str(error)))
+            continue
+        return Held(requirement, "", (*judged, Judged(signature.origin, key=key)), until)
+    return Held(requirement, _summary(judged, others), tuple(judged))
+
+
+def _summary(judged: Sequence[Judged], others: int) -> str:
+    if not judged:
+        return NO_SIGNATURE + (f" ({others} of another kind)" if others else "")
+    if len(judged) == 1:
+        return judged[0].reason
+    return f"None of the signatures were accepted, reasons: {'; '.join(item.reason for item in judged)}"
+
+
+def _fits(said: payload.Payload, identity: Identity, image: Image) -> None:
+    if said.digest != image.digest:
+        raise _Bad(f"Signature for digest {said.digest} does not match")
+    if not identities.accepts(identity, image.reference, said.reference):
+        raise _Bad(f'Signature for identity "{said.reference}" is not accepted')
+
+
+def _signed_by(requirement: SignedBy, rings: Keyrings) -> _Check:
+    if requirement.key_type != GPG_KEYS:
+        raise Refused(f'Unimplemented "keyType" value "{requirement.key_type}"')
+    ring = rings.of(_keys(requirement.key_paths, () if requirement.key_data is None else (requirement.key_data,)))
+    if not ring.primaries:
+        raise Refused("No public keys imported")
+
+    def check(signature: Signature) -> tuple[payload.Payload, str, int | None] | None:
+        if not isinstance(signature, Simple):
+            return None
+        try:
+            signed = ring.verify(signature.message)
+            return payload.read(signed.content), signed.primary, signed.expires
+        except (NotSigned, payload.PayloadError) as error:
+            raise _Bad(str(error)) from None
+
+    return check
+
+
+def _sigstore_signed(requirement: SigstoreSigned) -> _Check:
+    from hardening_trust import sigstore
+
+    if requirement.carried:
+        raise Refused(f"sigstoreSigned with {' and '.join(requirement.parts)} cannot be verified here")
+    try:
+        trusted = sigstore.keys(_keys(requirement.key_paths, requirement.key_datas))
+    except sigstore.BadKey as error:
+        raise Refused(str(error)) from None
+
+    def check(signature: Signature) -> tuple[payload.Payload, str, int | None] | None:
+        if not isinstance(signature, Sigstore) or not signature.is_signature:
+            return None
+        try:
+            content, key = sigstore.verify(signature, trusted)
+            return payload.read(content, payload.SIGSTORE), key, None
+        except (sigstore.NotSigned, payload.PayloadError) as error:
+            raise _Bad(str(error)) from None
+
+    return check
+
+
+def _keys(paths: Iterable[str], datas: Iterable[bytes]) -> list[bytes]:
+    """The keys that a requirement names: the content of the files, and what the policy holds itself."""
+    return [*(_read(Path(path)) for path in paths), *datas]
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            data = file.read(LONGEST_KEYS + 1)
+    except OSError as error:
+        raise Refused(f"cannot read the key {path}: {error.strerror}") from None
+    if len(data) > LONGEST_KEYS:
+        raise Refused(f"the key {path} is larger than {LONGEST_KEYS} bytes")
+    return data

@@ -1,0 +1,123 @@
+"""The lookaside server: signatures for everybody, and nothing else of the disk for anybody."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from hardening.errors import UsageError
+from hardening_trust.serve import parse_address, serve
+
+DIGEST = "sha256=" + "a" * 64
+PLACE = f"team/app@{DIGEST}"
+_PROGRAM = "import sys; from pathlib import Path; from hardening_trust.serve import *; \
+serve(Path(sys.argv[1]), parse_address(sys.argv[2]), lambda url: print(url, flush=True))"
+
+
+@contextmanager
+def serving(folder: Path, address: str = "127.0.0.1:0") -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """A server in a process of its own: its host and port."""
+    argv = [sys.executable, "-c", _PROGRAM, str(folder), address]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        try:
+            yield line.strip().removeprefix("http://"), process
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def ask(host: str, path: str, method: str = "GET") -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection(host, timeout=30)
+    try:
+        connection.putrequest(method, path, skip_accept_encoding=True)
+        connection.endheaders()
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    folder = tmp_path / "store"
+    (folder / PLACE).mkdir(parents=True)
+    (folder / PLACE / "signature-1").write_bytes(b"one")
+    (tmp_path / "secret").write_bytes(b"secret")
+    (folder / "secret").write_bytes(b"secret")
+    (folder / PLACE / "secret").write_bytes(b"secret")
+    (folder / PLACE / "signature-2").symlink_to(tmp_path / "secret")
+    (folder / "link").symlink_to(tmp_path)
+    (folder / f"linked@{DIGEST}").symlink_to(folder / PLACE)
+    (folder / PLACE / "signature-3").mkdir()
+    os.mkfifo(folder / PLACE / "signature-4")
+    return folder
+
+
+def test_signatures_are_served_and_nothing_else(store: Path) -> None:
+    with serving(store) as (host, _):
+        assert ask(host, f"/{PLACE}/signature-1") == (200, b"one")
+        assert ask(host, f"//{PLACE}/signature-1?x") == (200, b"one")
+        assert ask(host, f"/{PLACE.replace('@', '%40')}/signature-1") == (200, b"one")
+        assert ask(host, f"/{PLACE}/signature-1", "HEAD") == (200, b"")
+        for path in (
+            "/", f"/{PLACE}", f"/{PLACE}/", f"/{PLACE}/secret", "/secret", f"/{PLACE}/signature-9", f"/{PLACE}/signature-0",
+            f"/{PLACE}/signature-2", f"/{PLACE}/signature-3", f"/{PLACE}/signature-4", f"/linked@{DIGEST}/signature-1",
+            f"/link/store/{PLACE}/signature-1", f"/team/../{PLACE}/signature-1", f"/%2e%2e/store/{PLACE}/signature-1",
+            f"/{PLACE}/../../secret", "/../secret", "//../secret", f"/{PLACE}/signature-1%00", f"/{PLACE}/signature-1/",
+            f"/./{PLACE}/signature-1", "/etc/passwd", "*", f"http://x/{PLACE}/signature-2",
+        ):  # fmt: skip
+            status, body = ask(host, path)
+            assert (status, b"secret" in body) == (404, False), path
+
+
+@pytest.mark.parametrize("method", ["PUT", "POST", "DELETE", "PATCH", "OPTIONS", "TRACE"])
+def test_it_is_read_only(store: Path, method: str) -> None:
+    with serving(store) as (host, _):
+        assert ask(host, f"/{PLACE}/signature-1", method)[0] == 501
+    assert (store / PLACE / "signature-1").read_bytes() == b"one"
+
+
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
+def test_it_ends_when_it_is_told_to_and_writes_nothing(store: Path, ending: signal.Signals) -> None:
+    with serving(store) as (host, process):
+        name, _, port = host.rpartition(":")
+        with socket.create_connection((name, int(port)), timeout=30) as rude:
+            rude.sendall(b"\x1b[31m /\x1b[31m\r\n\r\n")
+            assert rude.recv(1)
+        with socket.create_connection((name, int(port)), timeout=30):  # somebody who says nothing keeps nobody
+            process.send_signal(ending)
+            out, err = process.communicate(timeout=30)
+        assert (process.returncode, out, err) == (0, "", "")
+
+
+def test_it_serves_on_ipv6(store: Path) -> None:
+    with serving(store, "[::1]:0") as (host, _):
+        assert re.fullmatch(r"\[::1\]:\d+", host)
+        assert ask(host, f"/{PLACE}/signature-1") == (200, b"one")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "80", ":80", "::1:80", "localhost", "localhost:", "localhost:http", "a:65536", "a:-1"]
+)
+def test_what_is_no_address(text: str) -> None:
+    with pytest.raises(UsageError, match="is no address"):
+        parse_address(text)
+
+
+def test_an_address_that_is_taken_and_a_directory_that_is_missing(store: Path, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(UsageError, match="Address already in use"):
+        serve(store, taken.getsockname(), print)
+    with pytest.raises(UsageError, match="No such file"):
+        serve(tmp_path / "missing", ("127.0.0.1", 0), print)
