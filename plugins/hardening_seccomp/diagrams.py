@@ -172,34 +172,75 @@ def select(test: Diagram[bool], then: Diagram[L], otherwise: Diagram[L]) -> Diag
     if then.is_constant and otherwise.is_constant:
         yes, no = then.leaves[0], otherwise.leaves[0]
         return apply(lambda held: yes if held else no, test)
-    chosen = apply(lambda held, value: (value,) if held else None, test, then)
-    return apply(lambda found, value: found[0] if found else value, chosen, otherwise)
+    builder: Builder[L] = Builder()
+    branch = builder.branch
+    copied: dict[tuple[bool, int], int] = {}
+    known: dict[tuple[int, int, int], int] = {}
+
+    def copy(held: bool, ref: int) -> int:
+        if (held, ref) not in copied:
+            side = then if held else otherwise
+            if ref < 0:
+                copied[held, ref] = builder.leaf(side.leaves[~ref])
+            else:
+                bit, low, high = side.branches[ref]
+                copied[held, ref] = branch(bit, copy(held, low), copy(held, high))
+        return copied[held, ref]
+
+    def walk(a: int, b: int, c: int) -> int:
+        if a < 0:
+            return copy(True, b) if test.leaves[~a] else copy(False, c)
+        if (a, b, c) not in known:
+            first, low, high = test.branches[a]
+            second, below, above = then.branches[b] if b >= 0 else (BITS, b, b)
+            third, under, over = otherwise.branches[c] if c >= 0 else (BITS, c, c)
+            bit = min(first, second, third)
+            if first > bit:
+                low = high = a
+            if second > bit:
+                below = above = b
+            if third > bit:
+                under = over = c
+            known[a, b, c] = branch(bit, walk(low, below, under), walk(high, above, over))
+        return known[a, b, c]
+
+    # As in `_paired`, in the order of `Builder.finish`, and nothing is made that is not part of the result.
+    return builder.taken(walk(test.root, then.root, otherwise.root))
 
 
 def masked_equal(argument: int, mask: int, value: int) -> Diagram[bool]:
     """Where ``argument & mask == value``; nowhere if ``value`` has bits outside the mask."""
-    builder: Builder[bool] = Builder()
-    no, ref = builder.leaf(False), builder.leaf(True)
-    if value & ~mask:
-        return constant(False)
-    for position in range(WIDTH):
+    if not mask or value & ~mask:
+        return constant(value & ~mask == 0)
+    # Numbered as `Builder.finish` does: a value with a 1 is first seen to be missed, one without to be met.
+    leaves = (False, True) if value else (True, False)
+    no, ref = (~0, ~1) if value else (~1, ~0)
+    branches: list[tuple[int, int, int]] = []
+    for position in range((mask & -mask).bit_length() - 1, mask.bit_length()):
         if mask >> position & 1:
             bit = argument * WIDTH + WIDTH - 1 - position
-            ref = builder.branch(bit, no, ref) if value >> position & 1 else builder.branch(bit, ref, no)
-    return builder.finish(ref)
+            branches.append((bit, no, ref) if value >> position & 1 else (bit, ref, no))
+            ref = len(branches) - 1
+    return Diagram(leaves, tuple(branches), ref)
 
 
 def at_least(argument: int, value: int, *, shift: int = 0, width: int = WIDTH) -> Diagram[bool]:
     """Where the ``width`` bits of ``argument`` from bit ``shift`` upwards are a number ``>= value`` (unsigned)."""
-    builder: Builder[bool] = Builder()
-    no, yes = builder.leaf(False), builder.leaf(True)
-    if value >> width:
-        return constant(False)
+    if not value or value >> width:
+        return constant(not value)
+    no, yes = ~0, ~1
     ref = yes
+    branches: list[tuple[int, int, int]] = []
     for position in range(width):
         bit = argument * WIDTH + WIDTH - 1 - position - shift
-        ref = builder.branch(bit, no, ref) if value >> position & 1 else builder.branch(bit, ref, yes)
-    return builder.finish(ref)
+        if value >> position & 1:
+            branches.append((bit, no, ref))
+        elif ref != yes:
+            branches.append((bit, ref, yes))
+        else:
+            continue  # below the lowest 1 nothing is asked
+        ref = len(branches) - 1
+    return Diagram((False, True), tuple(branches), ref)
 
 
 def negation(test: Diagram[bool]) -> Diagram[bool]:

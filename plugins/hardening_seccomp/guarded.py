@@ -14,7 +14,7 @@ from typing import Any
 
 from hardening.errors import HardeningError, SpecError
 from hardening.values import frozen
-from hardening_seccomp.build import build
+from hardening_seccomp.build import Rules
 from hardening_seccomp.libseccomp import Libseccomp
 
 SECONDS = 1
@@ -63,7 +63,8 @@ def programs(document: Mapping[str, Any], library: Libseccomp, seconds: int = SE
 
 
 def _both(document: Mapping[str, Any], library: Libseccomp) -> Programs:
-    return Programs(build(document, library, tree=True), build(document, library, tree=False))
+    rules = Rules.of(document, library)
+    return Programs(rules.program(library, tree=True), rules.program(library, tree=False))
 
 
 def _in_child(document: Mapping[str, Any], library: Libseccomp, writer: int, seconds: int) -> None:

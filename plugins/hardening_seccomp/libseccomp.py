@@ -146,8 +146,9 @@ class Builder:
 
     def rule(self, action: int, number: int, conditions: Sequence[Condition], *, what: str) -> None:
         """Add a rule. One that the library already holds is no error; a number that no architecture has is left out."""
-        array = self._ffi.new("struct scmp_arg_cmp[]", max(1, len(conditions)))
-        for item, condition in zip(array, conditions, strict=False):
+        array = self._ffi.new("struct scmp_arg_cmp[]", len(conditions)) if conditions else self._ffi.NULL
+        for place, condition in enumerate(conditions):
+            item = array[place]
             item.arg = condition.argument
             item.op = getattr(self._lib, f"SCMP_CMP_{condition.operator}")
             item.datum_a, item.datum_b = condition.first, condition.second

@@ -5,7 +5,17 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hardening_seccomp.diagrams import apply, at_least, constant, lower_halves, masked_equal, negation, select
+from hardening_seccomp.diagrams import (
+    Builder,
+    Diagram,
+    apply,
+    at_least,
+    constant,
+    lower_halves,
+    masked_equal,
+    negation,
+    select,
+)
 from tests.plugins.seccomp.generate import EDGES, MASKS, vectors
 
 edges, masks = st.sampled_from(EDGES), st.sampled_from(MASKS)
@@ -29,6 +39,36 @@ def test_equal_functions_are_equal_values(a: int, b: int) -> None:
     assert both == at_least(0, max(a, b))
     assert negation(negation(left)) == left
     assert select(left, right, constant(False)) == both
+
+
+def renumbered(diagram: Diagram[bool]) -> Diagram[bool]:
+    """The same function, numbered from its root anew."""
+    builder: Builder[bool] = Builder()
+    leaves = [builder.leaf(value) for value in (False, True)]
+    refs: list[int] = []
+
+    def moved(ref: int) -> int:
+        return refs[ref] if ref >= 0 else leaves[diagram.leaves[~ref]]
+
+    for bit, low, high in diagram.branches:
+        refs.append(builder.branch(bit, moved(low), moved(high)))
+    return builder.finish(moved(diagram.root))
+
+
+@given(edges, masks, edges)
+def test_what_is_made_in_one_go_is_numbered_as_by_a_builder(bound: int, mask: int, value: int) -> None:
+    reached, equal = at_least(0, bound), masked_equal(1, mask, value & mask)
+    half = at_least(0, bound & 0xFFFFFFFF, shift=32, width=32)
+    chosen = select(equal, reached, half)
+    for diagram in (reached, equal, half, chosen, select(reached, equal, constant(True))):
+        assert diagram == renumbered(diagram)
+
+
+@given(vectors, edges, masks, edges)
+def test_select(vector: tuple[int, ...], bound: int, mask: int, value: int) -> None:
+    test, then, otherwise = masked_equal(0, mask, value), at_least(1, bound), at_least(0, value)
+    expected = then if test.value(vector) else otherwise
+    assert select(test, then, otherwise).value(vector) == expected.value(vector)
 
 
 @given(vectors, edges)
