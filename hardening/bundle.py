@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import stat
 from pathlib import Path
 from typing import Any
 
-from hardening import state
+from hardening import bundles, state
 from hardening.errors import HardeningError, LaunchError
 from hardening.launch.jsontext import MAX_BYTES
 from hardening.spec import CONFIG, Directory, File, Spec, Symlink
@@ -34,7 +33,7 @@ def write(spec: Spec, path: Path, *, private: bool = False) -> None:
             # rename(2) replaces an empty directory and refuses any other.
             partial.rename(path)
         except OSError:
-            shutil.rmtree(partial, ignore_errors=True)
+            bundles.discard(partial)
             raise
     except OSError as error:
         raise _not_written(path, error, state.remedy(error) if private else _elsewhere(error)) from None

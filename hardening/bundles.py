@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from hardening import state
 from hardening.errors import LaunchError
-from hardening.launch import held, places
+from hardening.launch import cleaning, held, places
 from hardening.spec import CONFIG
 
 
@@ -60,9 +60,15 @@ def sweep(place: Path) -> None:
     for path, lock in abandoned:
         try:
             remove_groups(path)
-            shutil.rmtree(path, ignore_errors=True)
+            discard(path)
         finally:
             os.close(lock)
+
+
+def discard(path: Path) -> None:
+    """Remove a bundle that nobody uses, or what there is of one, as far as that can be done."""
+    with suppress(OSError):
+        cleaning.remove_bundle(str(path))
 
 
 def remove_groups(path: Path) -> None:

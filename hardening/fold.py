@@ -15,7 +15,6 @@ with an exception.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
@@ -200,6 +199,8 @@ class Fold:
         how = "is looser than" if looser else "cannot be compared with"
         permission = f'to the same layer: [[exceptions]] setting = "{self.leaf}", reason = "…"'
         if layer.document.typed:
+            import shlex
+
             permission = f"--exception {shlex.quote(f'{self.leaf}=REASON')}"
         return ProfileError(
             f"{self.leaf}: {self.kind.show(said.value)} {how} {self.kind.show(self.value)}, said at {self.origin}",

@@ -9,6 +9,7 @@ change could change what they answer. Most need a handful of the functions here.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable, Iterator
 
 from hardening.launch import looks
@@ -56,10 +57,10 @@ def way(path: str | os.PathLike[str], root: str = "/") -> Iterator[Input]:
         here = f"{base}/{'/'.join((*reached, part))}"
         yield Input("name", here)
         try:
-            target = os.readlink(here)
+            target = os.readlink(here) if stat.S_ISLNK(os.lstat(here).st_mode) else None
         except OSError:
-            if not os.path.lexists(here):
-                return
+            return
+        if target is None:
             reached.append(part)
             continue
         links += 1

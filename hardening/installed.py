@@ -15,6 +15,7 @@ from typing import Any
 from hardening.values import frozen
 
 _FOLDERS = (".dist-info", ".egg-info")
+ENTRY_POINTS = "entry_points.txt"
 _HEADERS = ("METADATA", "PKG-INFO")
 
 
@@ -42,17 +43,17 @@ def brought(group: str) -> list[Brought]:
     found: list[Brought] = []
     seen: set[str] = set()
     for place in dict.fromkeys(sys.path):
-        for folder in _distributions(place or "."):
+        for folder in distributions(place or "."):
             # Name and version are parts of the folder's name (packaging.python.org, "Recording installed projects").
             stem = os.path.basename(folder).rpartition(".")[0]
             key = re.sub(r"[-_.]+", "-", stem.partition("-")[0]).lower()
             if key not in seen:
                 seen.add(key)
-                found += _announced(folder, group)
+                found += _brought(folder, group)
     return found
 
 
-def _distributions(place: str) -> list[str]:
+def distributions(place: str) -> list[str]:
     """The folders of metadata in one entry of ``sys.path``."""
     try:
         return [os.path.join(place, name) for name in sorted(os.listdir(place)) if name.endswith(_FOLDERS)]
@@ -60,16 +61,21 @@ def _distributions(place: str) -> list[str]:
         return []  # an entry of sys.path need not exist, nor be a directory
 
 
-def _announced(folder: str, group: str) -> Iterator[Brought]:
+def _brought(folder: str, group: str) -> Iterator[Brought]:
     """What one distribution brings in a group."""
     section, headers = "", None
-    for line in map(str.strip, _read(folder, "entry_points.txt").splitlines()):
+    for line in map(str.strip, announced(folder).splitlines()):
         if line.startswith("[") and line.endswith("]"):
             section = line.strip("[]")
         elif line and not line.startswith("#") and section == group:
             name, _, value = line.partition("=")
             headers = headers or _headers(folder)
             yield Brought(name.strip(), value.strip(), headers.get("name", ""), headers.get("version", ""))
+
+
+def announced(folder: str) -> str:
+    """The entry points of a distribution, as its file of that name holds them."""
+    return _read(folder, ENTRY_POINTS)
 
 
 def _headers(folder: str) -> dict[str, str]:

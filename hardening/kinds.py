@@ -105,7 +105,7 @@ class Choice(Kind[str]):
 
 
 _SUFFIXES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
-_SIZE = re.compile(r"([0-9]{1,19})\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
+_SIZE = r"([0-9]{1,19})\s*([kmgt]?)(?:i?b)?"
 
 
 @frozen(eq=False)
@@ -119,7 +119,7 @@ class Ceiling(Kind[int]):
 
     def parse(self, node: Node) -> int:
         if self.size and isinstance(node.raw, str):
-            match = _SIZE.fullmatch(node.raw.strip())
+            match = re.fullmatch(_SIZE, node.raw.strip(), re.IGNORECASE)
             if match is None:
                 raise node.error(
                     f'"{node.raw}" is not a size', hint='write bytes, or a number with K, M, G or T: "64M"'

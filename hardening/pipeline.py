@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,17 @@ from hardening.values import frozen
 class Plan:
     """What would run, and what is to be said about it. ``excesses`` is empty unless a configuration was tightened."""
 
+    plugins: Plugins
     composition: Composition
     host: Host
     context: Context
     spec: Spec
-    findings: tuple[Finding, ...]
     excesses: tuple[Excess, ...] = ()
+
+    @cached_property
+    def findings(self) -> tuple[Finding, ...]:
+        """What is worth saying: looked for where it is asked for, which a quiet launch never does."""
+        return tuple(_findings(self.plugins, self.composition, self.context))
 
 
 def plan(
@@ -57,9 +63,7 @@ def plan(
         mechanism.contribute(composition.settings[mechanism.name], context, fragment)
         fragments.append(fragment)
     said = statements(composition, context.shortfalls)
-    return Plan(
-        composition, host, context, assemble(fragments, None, said), tuple(_findings(plugins, composition, context))
-    )
+    return Plan(plugins, composition, host, context, assemble(fragments, None, said))
 
 
 def tighten(
@@ -89,9 +93,8 @@ def tighten(
         fragments.append(fragment)
     owned = {pointer for mechanism in composition.mechanisms for pointer in mechanism.owns}
     kept, unowned = strip(document, owned.union(*(fragment.pointers for fragment in fragments)))
-    findings = tuple(_findings(plugins, composition, context))
     spec = assemble(fragments, kept, statements(composition, context.shortfalls))
-    return Plan(composition, host, context, spec, findings, (*excesses, *unowned))
+    return Plan(plugins, composition, host, context, spec, (*excesses, *unowned))
 
 
 def check(composition: Composition, host: Host, command: Sequence[str], bundle: Path | None) -> Context:

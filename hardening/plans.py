@@ -10,7 +10,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import shutil
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hardening import bundle, bundles, inputs, state
+from hardening import bundle, bundles, inputs, installed, state
 from hardening.errors import HardeningError, LaunchError
 from hardening.inputs import Input, Unknown
 from hardening.launch import files, held, leases, looks, places, plans
@@ -157,9 +156,9 @@ def _of_packages() -> Iterator[Input]:
     for place in dict.fromkeys(os.path.abspath(entry) for entry in sys.path):
         # The standard library's directory has hundreds of names, and changes with the system only.
         yield Input("code" if place.startswith(library) and "-packages" not in place else "packages", place)
-        for path in sorted(Path(place).glob("*-info/entry_points.txt")):
-            if f"[{GROUP}" in path.read_text(errors="replace"):
-                yield Input("code", str(path))
+        for folder in installed.distributions(place):
+            if f"[{GROUP}" in installed.announced(folder):
+                yield Input("code", os.path.join(folder, installed.ENTRY_POINTS))
 
 
 def _of_code() -> Iterator[Input]:
@@ -398,4 +397,4 @@ def _remove(path: Path) -> None:
         config = path / plans.BUNDLE / CONFIG
         names = leases.paths(parse(config.read_bytes(), str(config)), str(config))
         leases.remove_free(tuple(name for name in names if Path(os.path.normpath(name)).is_relative_to(place)))
-    shutil.rmtree(path, ignore_errors=True)
+    bundles.discard(path)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hardening import bundles
 from hardening.errors import HardeningError, LaunchError
-from hardening.launch import container_state, held, places
+from hardening.launch import held, places
 
 
 def tidy(place: Path) -> None:
@@ -37,6 +37,7 @@ def sweep_containers(place: Path) -> None:
     """Do what the stages of containers would have done, had they not been killed: remove each that was not to stay, or was
     not complete, and write down that the others have ended. Raises `OSError`."""
     from hardening import containers
+    from hardening.launch import container_state
 
     for name in os.listdir(place):
         # One that cannot be understood is for `hardening ps` to complain about.
@@ -53,6 +54,8 @@ def sweep_containers(place: Path) -> None:
 
 def _sweep(place: Path, name: str) -> None:
     """Remove what a stage that was killed had not made complete, or had half removed."""
+    from hardening.launch import container_state
+
     folder = held.hold(str(place))
     try:
         with suppress(FileNotFoundError, NotADirectoryError):

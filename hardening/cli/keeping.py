@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from hardening.runtime import Runtime
 
 F = TypeVar("F", bound=Callable[..., Any])
-_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}")
-_ID = re.compile(r"[0-9a-f]{12}")
-_SIZE = re.compile(r"([0-9]{1,15})([KMG]?)")
+_NAME = r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}"
+_ID = r"[0-9a-f]{12}"
+_SIZE = r"([0-9]{1,15})([KMG]?)"
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 _SMALLEST = 4096
 _ASKED = "hardening.container"
@@ -68,13 +68,13 @@ def container(context: click.Context, engine: Runtime, record: Path, profiles: S
 
     asked: dict[str, Any] = context.meta.get(_ASKED, {})
     detach, name, size = asked.get("detach", False), asked.get("name"), asked.get("log_size")
-    if name is not None and not _NAME.fullmatch(name):
+    if name is not None and not re.fullmatch(_NAME, name):
         raise UsageError(
             f"{name!r} is not the name of a container",
             origin="--name",
             hint="at most 63 letters, digits, dots, dashes and underscores, the first a letter or a digit",
         )
-    if name is not None and _ID.fullmatch(name):
+    if name is not None and re.fullmatch(_ID, name):
         raise UsageError(f"{name!r} looks like an id", origin="--name", hint="choose a name that no id can be")
     if size is not None and not detach:
         raise UsageError("only a detached container has a log", origin="--log-size", hint="add -d, or leave it out")
@@ -96,7 +96,7 @@ def container(context: click.Context, engine: Runtime, record: Path, profiles: S
 
 
 def _bytes(text: str) -> int:
-    found = _SIZE.fullmatch(text)
+    found = re.fullmatch(_SIZE, text)
     size = int(found[1]) * _UNITS[found[2]] if found else 0
     if size < _SMALLEST:
         raise UsageError(

@@ -16,7 +16,7 @@ from hardening.layers import HEADER
 from hardening.source import Document, command_line, parse_toml
 from hardening.values import frozen
 
-_PART = re.compile(r'"(?:[^"\\]|\\.)*"|\'[^\']*\'|[^.="\']+')
+_PART = r'"(?:[^"\\]|\\.)*"|\'[^\']*\'|[^.="\']+'
 
 # Of a profile's header only these make sense on the command line: `-p` is what extends.
 _SETTABLE = ("exceptions", "limits")
@@ -60,7 +60,7 @@ def _read_key(text: str) -> tuple[tuple[str, ...], str]:
     parts: list[str] = []
     position = 0
     while True:
-        match = _PART.match(text, position)
+        match = re.compile(_PART).match(text, position)
         part = match[0].strip() if match else ""
         if match is None or not part:
             raise UsageError("no TABLE.KEY=VALUE", origin=f"--set {text}", hint="write --set rootfs.read_only=true")

@@ -85,17 +85,18 @@ class Session:
 
     def _require(self, profile: str) -> None:
         """Raise `ProfileError` with what was probably meant where nothing has the name of a profile."""
-        from hardening.cli.elsewhere import published
         from hardening.errors import ProfileError
         from hardening.layers import SUFFIX
 
-        if "/" in profile and (os.path.lexists(profile) or not published(profile)):
-            return
-        if profile.endswith(SUFFIX):
+        if profile.endswith(SUFFIX) or ("/" in profile and os.path.lexists(profile)):
             return
         try:
             self.search.find(profile)
         except ProfileError as error:
+            from hardening.cli.elsewhere import published
+
+            if "/" in profile and not published(profile):
+                return
             if profile and os.path.isfile(profile + SUFFIX):
                 error.hint = f"a profile of this folder is named by its path: -p ./{profile}{SUFFIX}"
             else:

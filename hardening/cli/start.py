@@ -92,8 +92,6 @@ def _require_installed(runtime: Runtime) -> None:
 
 def start_new(spec: Spec, bundle: Path, engine: Runtime, launch: LaunchRequest) -> NoReturn:
     """Write a bundle and replace this process by its launch stage; on any failure no bundle stays behind."""
-    import shutil
-
     from attrs import evolve
 
     from hardening import bundles
@@ -105,7 +103,7 @@ def start_new(spec: Spec, bundle: Path, engine: Runtime, launch: LaunchRequest) 
         start(engine.command(bundle, evolve(launch, hold=lock)))
     finally:
         # Only reached where exec did not happen.
-        shutil.rmtree(bundle, ignore_errors=True)
+        bundles.discard(bundle)
 
 
 def start(argv: list[str]) -> NoReturn:

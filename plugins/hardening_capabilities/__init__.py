@@ -16,8 +16,8 @@ from hardening.mechanism import Check, Context, Excess, Mechanism, Option, Readi
 from hardening.schema import REST, Leaf, Say
 from hardening.source import Node
 from hardening.spec import Fragment
-from hardening_capabilities import findings, spec
 from hardening_capabilities import settings as grammar
+from hardening_capabilities import spec
 from hardening_capabilities.host import CapabilityFacts, check, inputs, probe
 from hardening_capabilities.settings import CapabilitiesSettings
 from hardening_capabilities.table import BY_NAME
@@ -82,9 +82,13 @@ class Capabilities(Mechanism[CapabilitiesSettings]):
         return spec.tighten(settings, document, fragment)
 
     def findings(self, settings: CapabilitiesSettings, context: Context) -> Iterable[Finding]:
+        from hardening_capabilities import findings  # no quiet launch needs it
+
         return findings.findings(settings, context)
 
     def verify(self, settings: CapabilitiesSettings, receipt: Mapping[str, Any]) -> Iterable[Check]:
+        from hardening_capabilities import findings
+
         return findings.verify(settings, receipt)
 
 

@@ -17,7 +17,7 @@ from hardening.mechanism import Check, Context, Excess, Mechanism, Option, Readi
 from hardening.schema import Say
 from hardening.source import Node
 from hardening.spec import Fragment
-from hardening_namespaces import facts, findings, spec
+from hardening_namespaces import facts, spec
 from hardening_namespaces.host import check
 from hardening_namespaces.settings import NamespacesSettings, read
 
@@ -59,9 +59,13 @@ class Namespaces(Mechanism[NamespacesSettings]):
         return tighten.tighten(settings, document, context, fragment)
 
     def findings(self, settings: NamespacesSettings, context: Context) -> Iterable[Finding]:
+        from hardening_namespaces import findings  # no quiet launch needs it
+
         return findings.findings(settings, context)
 
     def verify(self, settings: NamespacesSettings, receipt: Mapping[str, Any]) -> Iterable[Check]:
+        from hardening_namespaces import findings
+
         return findings.verify(settings, receipt)
 
 

@@ -28,7 +28,7 @@ TYPES = {
     "time": "time",
 }
 
-_HOSTNAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,62}[A-Za-z0-9])?")
+_HOSTNAME = r"[A-Za-z0-9]([A-Za-z0-9.-]{0,62}[A-Za-z0-9])?"
 #: namespaced sysctls -> the namespace that must be private (network_namespaces(7), ipc_namespaces(7)); a name that ends
 #: with a dot stands for all below it
 _SYSCTLS = {
@@ -124,7 +124,7 @@ class IdMapping(Choice):
 
 def _host_name(node: Node) -> str:
     value = node.string()
-    if value and not _HOSTNAME.fullmatch(value):
+    if value and not re.fullmatch(_HOSTNAME, value):
         raise node.error(f'"{value}" is not a host name', hint="letters, digits, dots and hyphens, at most 64")
     return value
 

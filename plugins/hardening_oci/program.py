@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +15,8 @@ DIRECTORIES = "/usr/local/bin:/usr/local/sbin:/usr/bin:/usr/sbin:/bin:/sbin"
 
 def find(name: str) -> Path | None:
     """The absolute path of a runtime, or None."""
+    import shutil  # no native launch needs it
+
     found = shutil.which(name, path=DIRECTORIES)
     return Path(found) if found is not None else None
 

@@ -17,7 +17,7 @@ from hardening.mechanism import Check, Context, Excess, Mechanism, Option, Readi
 from hardening.schema import REST, Say
 from hardening.source import Node
 from hardening.spec import Fragment
-from hardening_process import facts, findings, host, inputs, settings, spec
+from hardening_process import facts, host, inputs, settings, spec
 from hardening_process.settings import ProcessSettings
 
 
@@ -75,9 +75,13 @@ class Process(Mechanism[ProcessSettings]):
         return tighten(settings, document, context, fragment)
 
     def findings(self, settings: ProcessSettings, context: Context) -> Iterable[Finding]:
+        from hardening_process import findings  # no quiet launch needs it
+
         return findings.findings(settings, context)
 
     def verify(self, settings: ProcessSettings, receipt: Mapping[str, Any]) -> Iterable[Check]:
+        from hardening_process import findings
+
         return findings.verify(settings, receipt)
 
 

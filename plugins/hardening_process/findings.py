@@ -13,22 +13,13 @@ from hardening_process import limits
 from hardening_process.facts import ProcessFacts
 from hardening_process.host import effective_oom_score_adj, effective_rlimit, stated_ceilings
 from hardening_process.kinds import UNLIMITED, RlimitKind, UmaskKind
+from hardening_process.secrets import is_secret
 from hardening_process.settings import RLIMITS, ProcessSettings
 from hardening_process.users import id_maps
 
-_SECRET = re.compile(
-    r"(^|_)(SECRETS?|TOKENS?|PASS(WORD|WD|PHRASE)?S?|PWD|CREDENTIALS?|COOKIE|AUTH|KEY|KEYS|APIKEY|DSN)($|_)|SSH_AUTH_SOCK"
-)
-#: Names that end like a secret and are none.
-_HARMLESS = frozenset({"PWD", "OLDPWD"})
 _LOADER = re.compile(r"LD_|PYTHONPATH$|PYTHONSTARTUP$|PERL5LIB$|PERL5OPT$|NODE_OPTIONS$|RUBYOPT$|BASH_ENV$|ENV$")
 #: Limits without which one process can exhaust the host, or leave its memory behind.
 _TELLING = ("core", "memlock", "nofile")
-
-
-def is_secret(name: str) -> bool:
-    """Whether a variable, by its name, holds a secret."""
-    return name not in _HARMLESS and _SECRET.search(name.upper()) is not None
 
 
 def findings(settings: ProcessSettings, context: Context) -> Iterable[Finding]:

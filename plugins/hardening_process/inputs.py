@@ -9,9 +9,9 @@ from hardening import inputs as look
 from hardening.inputs import Input, Inputs, Unknown
 from hardening.mechanism import Context
 from hardening_process import cgroups, facts, users
-from hardening_process.findings import is_secret
 from hardening_process.host import stated_ceilings
 from hardening_process.passwd import within
+from hardening_process.secrets import is_secret
 from hardening_process.settings import ProcessSettings
 
 

@@ -12,8 +12,8 @@ from hardening.values import frozen
 MAX_ID = 2**32 - 2
 MAX_LIMIT = 2**63 - 1
 CPU_PERIOD = 100_000
-_NAME = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.-]*\$?")
-_CPU = re.compile(r"(\d{1,6})(?:\.(\d{1,5}))?(%?)")
+_NAME = r"[A-Za-z0-9_.][A-Za-z0-9_.-]*\$?"
+_CPU = r"(\d{1,6})(?:\.(\d{1,5}))?(%?)"
 
 
 @frozen
@@ -45,7 +45,7 @@ class UserKind(Kind[User]):
         if not text:
             return User()
         for part, what in ((user, "user"), *(((group, "group"),) if colon else ())):
-            if not _NAME.fullmatch(part) or (part.isdecimal() and int(part) > MAX_ID):
+            if not re.fullmatch(_NAME, part) or (part.isdecimal() and int(part) > MAX_ID):
                 raise node.error(f'"{part}" is not a {what}', hint='write "1000", "1000:1000", "name" or "name:group"')
         user = _plain(user)
         return User(user, _plain(group) if colon else "0" if user == "0" else "")
@@ -263,7 +263,7 @@ class CpuBound(Bound):
             return NO_CEILING
         if isinstance(raw, bool) or not isinstance(raw, int | float | str):
             raise node.wrong_type("a number of cores")
-        match = _CPU.fullmatch(str(raw))
+        match = re.fullmatch(_CPU, str(raw))
         if match is None:
             raise node.error(f'"{raw}" is not a number of cores', hint='write 1.5, or "50%" for half a core')
         whole, fraction, percent = match[1], (match[2] or "").ljust(5, "0"), match[3]

@@ -59,7 +59,7 @@ RLIMITS = {
 }
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_VARIABLE = r"[A-Za-z_][A-Za-z0-9_]*"
 
 
 def _absolute(node: Node) -> str:
@@ -71,7 +71,7 @@ def _absolute(node: Node) -> str:
 
 def _variable(node: Node) -> str:
     name = node.string()
-    if name in GROUPS or _VARIABLE.fullmatch(name):
+    if name in GROUPS or re.fullmatch(_VARIABLE, name):
         return name
     hint = "name each variable: only LC_* stands for several" if "*" in name else "letters, digits and underscores"
     raise node.error(f'"{name}" is not the name of a variable', hint=hint)
@@ -83,7 +83,7 @@ def _passed(node: Node) -> tuple[str, bool]:
 
 def _set_variable(node: Node) -> str:
     name = node.string()
-    if not _VARIABLE.fullmatch(name):
+    if not re.fullmatch(_VARIABLE, name):
         raise node.error(f'"{name}" is not the name of a variable', hint="letters, digits and underscores")
     return name
 

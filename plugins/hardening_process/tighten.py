@@ -9,10 +9,10 @@ from typing import Any
 from hardening.errors import ProfileError
 from hardening.mechanism import Context, Excess
 from hardening.spec import Fragment, lookup
-from hardening_process.findings import is_secret
 from hardening_process.host import effective_oom_score_adj, effective_rlimit
 from hardening_process.kinds import CPU_PERIOD, Rlimit, RlimitKind, UmaskKind, User, UserKind, below
 from hardening_process.passwd import Accounts
+from hardening_process.secrets import is_secret
 from hardening_process.settings import RLIMITS, ProcessSettings
 from hardening_process.spec import INFINITY, enforceable, to_oci
 from hardening_process.users import identify, root

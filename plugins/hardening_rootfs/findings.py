@@ -12,19 +12,8 @@ from hardening_rootfs import hidden
 from hardening_rootfs.host import RootfsFacts, Surroundings
 from hardening_rootfs.paths import is_below, real_path
 from hardening_rootfs.settings import READ_ONLY, RootfsSettings
-from hardening_rootfs.volumes import Volume
+from hardening_rootfs.volumes import SOCKETS, Volume
 
-#: Sockets that give whoever can connect the rights of root or of the caller.
-SOCKETS = (
-    "/run/docker.sock",
-    "/run/containerd/containerd.sock",
-    "/run/crio/crio.sock",
-    "/run/podman/podman.sock",
-    "/run/dbus/system_bus_socket",
-    "/run/systemd/private",
-    "/run/libvirt/libvirt-sock",
-    "/run/snapd.socket",
-)
 #: Directories that hold the whole system.
 _SYSTEM = frozenset(("/", "/boot", "/dev", "/etc", "/lib", "/proc", "/root", "/run", "/sys", "/usr", "/var", "/home"))
 

@@ -10,11 +10,11 @@ from hardening import inputs as look
 from hardening.inputs import Input, Inputs, Unknown
 from hardening.mechanism import Context
 from hardening_rootfs import hidden, spec
-from hardening_rootfs.findings import SOCKETS
 from hardening_rootfs.host import RootfsFacts
 from hardening_rootfs.paths import is_below, on_host
 from hardening_rootfs.settings import RootfsSettings
 from hardening_rootfs.spec import Planned
+from hardening_rootfs.volumes import SOCKETS
 
 
 def inputs(settings: RootfsSettings, context: Context) -> Inputs:

@@ -18,6 +18,17 @@ PROPAGATION = ("rprivate", "private", "slave", "rslave", "shared", "rshared")
 #: Without a label of its own the volume may not be readable at all; ``Z`` gives it to this container, ``z`` to all.
 RELABEL = ("", "Z", "z")
 NONE = "none"
+#: Sockets that give whoever can connect the rights of root or of the caller.
+SOCKETS = (
+    "/run/docker.sock",
+    "/run/containerd/containerd.sock",
+    "/run/crio/crio.sock",
+    "/run/podman/podman.sock",
+    "/run/dbus/system_bus_socket",
+    "/run/systemd/private",
+    "/run/libvirt/libvirt-sock",
+    "/run/snapd.socket",
+)
 _RIGHTS = ("suid", "dev", "exec")
 #: option -> what it says
 _WORDS: Mapping[str, tuple[str, object]] = {

@@ -18,7 +18,7 @@ from hardening.mechanism import Check, Context, Excess, Mechanism, Option, Readi
 from hardening.schema import REST, Leaf, Say
 from hardening.source import Node
 from hardening.spec import Fragment
-from hardening_seccomp import findings, groups, question, spec
+from hardening_seccomp import groups, spec
 from hardening_seccomp.actions import ALLOW, ENOSYS
 from hardening_seccomp.conditions import Rule, fill
 from hardening_seccomp.diagrams import constant
@@ -71,6 +71,8 @@ class Seccomp(Mechanism[SeccompSettings]):
         )
 
     def answer(self, settings: SeccompSettings, context: Context, name: str, arguments: Sequence[str]) -> str | None:
+        from hardening_seccomp import question
+
         return question.answer(settings, context, name, arguments)
 
     def samples(self) -> Sequence[tuple[str, str, Any]]:
@@ -107,9 +109,13 @@ class Seccomp(Mechanism[SeccompSettings]):
         return spec.tighten(settings, document, context, fragment)
 
     def findings(self, settings: SeccompSettings, context: Context) -> Iterable[Finding]:
+        from hardening_seccomp import findings  # no quiet launch needs it
+
         return findings.findings(settings, context)
 
     def verify(self, settings: SeccompSettings, receipt: Mapping[str, Any]) -> Iterable[Check]:
+        from hardening_seccomp import findings
+
         return findings.verify(settings, receipt)
 
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
-
-import attrs
 
 from hardening.values import frozen
 from hardening_seccomp.actions import ALLOW, Action, parse_action
@@ -22,10 +20,29 @@ STRICT = "@strict"
 
 @frozen(eq=False)
 class Guard:
-    """What groups allow of one system call, and why not all of it."""
+    """What groups allow of one system call, and why not all of it. ``data`` is the entry of the data file, ``narrow`` are
+    the arguments of which the kernel looks at 32 bits."""
 
-    rule: Rule
-    why: str
+    data: Mapping[str, Any]
+    narrow: frozenset[int]
+
+    @property
+    def why(self) -> str:
+        """The reason, as a sentence."""
+        return str(self.data["why"])
+
+    @cached_property
+    def rule(self) -> Rule:
+        """What happens to the call: made when it is first asked for, since few stacks name them all."""
+        denied = parse_action(self.data["action"])
+        cases = [tuple(map(self._comparison, case)) for case in self.data.get("only", self.data.get("not"))]
+        if "only" in self.data:
+            return rule_of([Entry(ALLOW, case) for case in cases], denied)
+        return rule_of([Entry(ALLOW), *(Entry(denied, case) for case in cases)], denied)
+
+    def _comparison(self, raw: Mapping[str, Any]) -> Comparison:
+        width = 32 if raw["index"] in self.narrow else WIDTH
+        return Comparison(raw["index"], Op(raw["op"]), raw["value"], raw.get("mask", MAX_ARGUMENT), width)
 
 
 @frozen(eq=False)
@@ -64,22 +81,21 @@ def load() -> Groups:
     data = tomllib.loads(Path(__file__).with_name("groups.toml").read_text(encoding="utf-8"))
     raw = data["groups"]
     widths = {name: frozenset(indices) for name, indices in data["widths"].items()}
-    groups = Groups(
-        members=MappingProxyType({PREFIX + name: _members(raw, name, ()) for name in raw}),
-        meanings=MappingProxyType({PREFIX + name: group["meaning"] for name, group in raw.items()}),
-        guards=MappingProxyType({}),
-        special_guards=MappingProxyType({}),
-        widths=MappingProxyType(widths),
-    )
     guards: dict[str, Guard] = {}
     special: dict[tuple[str, str], Guard] = {}
     for item in data["guards"]:
-        guard = Guard(_guard(groups, item), item["why"])
+        guard = Guard(item, widths.get(item["name"], frozenset()))
         if "architectures" in item:
             special |= {(item["name"], machine): guard for machine in item["architectures"]}
         else:
             guards[item["name"]] = guard
-    return attrs.evolve(groups, guards=MappingProxyType(guards), special_guards=MappingProxyType(special))
+    return Groups(
+        members=MappingProxyType({PREFIX + name: _members(raw, name, ()) for name in raw}),
+        meanings=MappingProxyType({PREFIX + name: group["meaning"] for name, group in raw.items()}),
+        guards=MappingProxyType(guards),
+        special_guards=MappingProxyType(special),
+        widths=MappingProxyType(widths),
+    )
 
 
 def _members(raw: Mapping[str, Any], name: str, above: tuple[str, ...]) -> frozenset[str]:
@@ -89,18 +105,3 @@ def _members(raw: Mapping[str, Any], name: str, above: tuple[str, ...]) -> froze
     inner = [_members(raw, other, (*above, name)) for other in group.get("groups", ())]
     own = frozenset(group.get("names", "").split())
     return own.union(*inner) - frozenset(group.get("without", "").split())
-
-
-def _guard(groups: Groups, item: Mapping[str, Any]) -> Rule:
-    denied = parse_action(item["action"])
-    cases = [
-        tuple(_comparison(groups, item["name"], raw) for raw in case) for case in item.get("only", item.get("not"))
-    ]
-    if "only" in item:
-        return rule_of([Entry(ALLOW, case) for case in cases], denied)
-    return rule_of([Entry(ALLOW), *(Entry(denied, case) for case in cases)], denied)
-
-
-def _comparison(groups: Groups, name: str, raw: Mapping[str, Any]) -> Comparison:
-    width = groups.width(name, raw["index"])
-    return Comparison(raw["index"], Op(raw["op"]), raw["value"], raw.get("mask", MAX_ARGUMENT), width)

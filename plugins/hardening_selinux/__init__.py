@@ -15,7 +15,7 @@ from hardening.host import Host
 from hardening.inputs import Inputs
 from hardening.mechanism import Check, Context, Excess, Mechanism, Shortfall
 from hardening.spec import Fragment
-from hardening_selinux import findings, spec
+from hardening_selinux import spec
 from hardening_selinux.host import SelinuxFacts, check, probe
 from hardening_selinux.settings import SelinuxSettings
 
@@ -51,9 +51,13 @@ class Selinux(Mechanism[SelinuxSettings]):
         return spec.tighten(settings, document, context, fragment)
 
     def findings(self, settings: SelinuxSettings, context: Context) -> Iterable[Finding]:
+        from hardening_selinux import findings  # no quiet launch needs it
+
         return findings.findings(settings, context)
 
     def verify(self, settings: SelinuxSettings, receipt: Mapping[str, Any]) -> Iterable[Check]:
+        from hardening_selinux import findings
+
         return findings.verify(settings, receipt, probe())
 
 

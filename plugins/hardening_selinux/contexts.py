@@ -8,7 +8,7 @@ import attrs
 
 from hardening.errors import HostError
 from hardening.values import frozen
-from hardening_selinux.labels import Label
+from hardening_selinux.labels import Label, Level, Point
 
 
 @frozen
@@ -24,12 +24,14 @@ class ContainerContexts:
     source: str = ""
 
 
+_LOWEST = Level(Point(0), Point(0))
+
 BUILT_IN = ContainerContexts(
-    process=Label.parse("system_u:system_r:container_t:s0"),
-    init_process=Label.parse("system_u:system_r:container_init_t:s0"),
-    kvm_process=Label.parse("system_u:system_r:container_kvm_t:s0"),
-    file=Label.parse("system_u:object_r:container_file_t:s0"),
-    ro_file=Label.parse("system_u:object_r:container_ro_file_t:s0"),
+    process=Label("system_u", "system_r", "container_t", _LOWEST),
+    init_process=Label("system_u", "system_r", "container_init_t", _LOWEST),
+    kvm_process=Label("system_u", "system_r", "container_kvm_t", _LOWEST),
+    file=Label("system_u", "object_r", "container_file_t", _LOWEST),
+    ro_file=Label("system_u", "object_r", "container_ro_file_t", _LOWEST),
 )
 
 

@@ -11,9 +11,9 @@ from hardening.values import frozen
 
 CATEGORIES = 1024
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,254}")
-_SENSITIVITY = re.compile(r"s(0|[1-9]\d{0,2})")
-_CATEGORY = re.compile(r"c(0|[1-9]\d{0,3})")
+_NAME = r"[A-Za-z_][A-Za-z0-9_.-]{0,254}"
+_SENSITIVITY = r"s(0|[1-9]\d{0,2})"
+_CATEGORY = r"c(0|[1-9]\d{0,3})"
 
 
 @frozen
@@ -67,7 +67,7 @@ class Level:
 
 def _point(text: str) -> Point:
     name, colon, rest = text.partition(":")
-    match = _SENSITIVITY.fullmatch(name)
+    match = re.fullmatch(_SENSITIVITY, name)
     if match is None:
         raise ValueError(f'"{name}" is not a sensitivity such as s0')
     categories = {number for part in rest.split(",") for number in _categories(part)} if colon else set()
@@ -78,7 +78,7 @@ def _categories(text: str) -> Iterable[int]:
     first, dot, last = text.partition(".")
     numbers = []
     for name in (first, last) if dot else (first,):
-        match = _CATEGORY.fullmatch(name)
+        match = re.fullmatch(_CATEGORY, name)
         if match is None or int(match[1]) >= CATEGORIES:
             raise ValueError(f'"{name}" is not a category from c0 to c{CATEGORIES - 1}')
         numbers.append(int(match[1]))
@@ -130,4 +130,4 @@ class Label:
 
 def is_name(text: str) -> bool:
     """Whether a text can be the name of an SELinux user, role or type."""
-    return _NAME.fullmatch(text) is not None
+    return re.fullmatch(_NAME, text) is not None

@@ -8,7 +8,7 @@ import pytest
 
 from hardening.findings import Severity
 from hardening.schema import Members
-from hardening_process.findings import findings, is_secret, seen_inside, verify
+from hardening_process.findings import findings, seen_inside, verify
 from hardening_process.kinds import UNLIMITED, Rlimit, User
 from hardening_process.settings import ProcessSettings
 from tests.plugins.process.stacks import context, host, strict
@@ -51,27 +51,6 @@ def test_root_of_the_host_is_a_warning_and_root_of_a_namespace_a_note() -> None:
     found = list(findings(own, context(host(0), own)))
     assert ("process/root", Severity.NOTE) in [(item.rule, item.severity) for item in found]
     assert "process/root" not in rules(own)
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "AWS_SECRET_ACCESS_KEY",
-        "GITHUB_TOKEN",
-        "PGPASSWORD_PASSWORD",
-        "DB_PASSWD",
-        "SSH_AUTH_SOCK",
-        "API_KEY",
-        "secret_x",
-    ],
-)
-def test_names_of_secrets(name: str) -> None:
-    assert is_secret(name)
-
-
-@pytest.mark.parametrize("name", ["PATH", "HOME", "PWD", "OLDPWD", "KEYBOARD", "MONKEY", "AUTHOR", "TERM", "LC_ALL"])
-def test_names_of_no_secrets(name: str) -> None:
-    assert not is_secret(name)
 
 
 def test_a_secret_in_the_environment_is_a_warning() -> None:
