@@ -79,6 +79,12 @@ class LaunchError(HardeningError):
         self.exit_code = exit_code
 
 
+class ImageError(HardeningError):
+    """An image cannot be had: its registry, archive or store does not give what it should."""
+
+    exit_code = EXIT_LAUNCHER
+
+
 class Problems(HardeningError):
     """Several independent errors of one stage, reported together so that one run shows them all."""
 

@@ -1,0 +1,255 @@
+"""HTTP as registries and lookaside servers are asked: with bounds on every size and time, and with credentials for nobody
+but the host that they belong to.
+
+Redirects are followed here and not by the library, so that a token never goes along to another host, and nothing from HTTPS
+to plain HTTP. Whatever goes wrong is an `ImageError` that names the host and says nothing of what was sent.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urljoin, urlsplit
+
+import attrs
+
+from hardening import __version__
+from hardening.errors import ImageError
+
+if TYPE_CHECKING:
+    import urllib3
+
+CHUNK = 1 << 18
+#: Where certificates of single hosts lie (containers-certs.d(5)); the caller's own directory goes first.
+CERTIFICATES = ("/etc/containers/certs.d", "/etc/docker/certs.d")
+_REDIRECTS = (301, 302, 303, 307, 308)
+_AGENT = f"hardening/{__version__}"
+
+
+@attrs.frozen
+class Bounds:
+    """How long is waited, in seconds, and how much is read. A download has to bring ``slowest`` bytes a second on the
+    average of each ``window``."""
+
+    connect: float = 15
+    read: float = 30
+    document: float = 60
+    window: float = 60
+    slowest: int = 1024
+    redirects: int = 5
+
+
+@attrs.frozen(eq=False)
+class Answer:
+    """The answer to a request: ``url`` is the one that was asked at last. Its body is read with `Client.whole` or
+    `Client.pieces`, once."""
+
+    status: int
+    headers: Mapping[str, str]
+    url: str
+    body: urllib3.BaseHTTPResponse = attrs.field(repr=False)
+
+    @property
+    def host(self) -> str:
+        """Who answered."""
+        return urlsplit(self.url).netloc
+
+
+class Client:
+    """Asks servers. With ``verify`` False certificates are not checked, and plain HTTP is permitted."""
+
+    def __init__(self, *, verify: bool = True, bounds: Bounds | None = None) -> None:
+        self.verify = verify
+        self.bounds = bounds or Bounds()
+
+    @contextmanager
+    def get(self, url: str, headers: Mapping[str, str], *, secret: str = "") -> Iterator[Answer]:
+        """Ask for ``url``. ``secret`` is the value of an ``Authorization`` header, which no other scheme, host or port ever
+        gets. Raises `ImageError` where nobody answers, or where too many redirects lead on."""
+        first = origin(url)
+        for _ in range(self.bounds.redirects + 1):
+            own = {"Authorization": secret} if secret and origin(url) == first else {}
+            with self._ask("GET", url, {"User-Agent": _AGENT, **headers, **own}) as answer:
+                target = answer.headers.get("location", "") if answer.status in _REDIRECTS else ""
+                if not target:
+                    yield answer
+                    return
+            url = self._next(url, target)
+        raise _failed(url, "leads on and on", "the server is set up wrongly")
+
+    @contextmanager
+    def post(self, url: str, fields: Mapping[str, str]) -> Iterator[Answer]:
+        """Send a form; redirects are not followed. Raises `ImageError`."""
+        from urllib.parse import urlencode
+
+        form = {"User-Agent": _AGENT, "Content-Type": "application/x-www-form-urlencoded"}
+        with self._ask("POST", url, form, urlencode(fields)) as answer:
+            yield answer
+
+    def whole(self, answer: Answer, most: int, what: str) -> bytes:
+        """The body of at most ``most`` bytes, within the time for a document. Raises `ImageError`."""
+        end = time.monotonic() + self.bounds.document
+        parts: list[bytes] = []
+        size = 0
+        for piece in self._read(answer):
+            size += len(piece)
+            if size > most:
+                raise _failed(
+                    answer.url, f"sends more than {most} bytes as {what}", "this is no registry, or a hostile one"
+                )
+            if time.monotonic() > end:
+                raise _failed(answer.url, f"takes too long to send {what}", "try again later")
+            parts.append(piece)
+        return b"".join(parts)
+
+    def pieces(self, answer: Answer) -> Iterator[bytes]:
+        """The body as it comes. Raises `ImageError` for one that comes too slowly, or breaks off."""
+        begun, got = time.monotonic(), 0
+        for piece in self._read(answer):
+            got += len(piece)
+            passed = time.monotonic() - begun
+            if passed > self.bounds.window:
+                if got < self.bounds.slowest * passed:
+                    raise _failed(answer.url, f"sends {int(got / passed)} bytes a second", "try again later")
+                begun, got = time.monotonic(), 0
+            yield piece
+
+    def _read(self, answer: Answer) -> Iterator[bytes]:
+        import urllib3
+
+        try:
+            while piece := answer.body.read1(CHUNK, decode_content=False):
+                yield piece
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise _failed(answer.url, _reason(error), "try again later") from None
+
+    @contextmanager
+    def _ask(self, method: str, url: str, headers: Mapping[str, str], body: str | None = None) -> Iterator[Answer]:
+        import urllib3
+
+        pool = self._pool(url)
+        timeout = urllib3.Timeout(connect=self.bounds.connect, read=self.bounds.read)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # who says --tls-verify=false knows that nothing is verified
+                response = pool.request(
+                    method, url, body=body, headers=dict(headers), timeout=timeout, retries=False, redirect=False,
+                    preload_content=False, decode_content=False,
+                )  # fmt: skip
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise _unreached(url, error) from None
+        try:
+            lower = {key.lower(): value for key, value in response.headers.items()}
+            yield Answer(response.status, lower, url, response)
+        finally:
+            response.close()
+            pool.clear()
+
+    def _pool(self, url: str) -> urllib3.PoolManager:
+        import urllib3
+
+        parts = urlsplit(url)
+        if parts.scheme not in ("https", "http") or not parts.hostname:
+            raise _failed(url, "is no address of a web server", "addresses begin with https://")
+        if parts.scheme == "http" and self.verify:
+            raise _failed(url, "would be asked without encryption", "--tls-verify=false permits that")
+        context = self._context(parts.netloc) if parts.scheme == "https" else None
+        proxy = _proxy(parts.scheme, parts.netloc)
+        if proxy:
+            return urllib3.ProxyManager(proxy, ssl_context=context, num_pools=1)
+        return urllib3.PoolManager(ssl_context=context, num_pools=1)
+
+    def _context(self, host: str) -> ssl.SSLContext:
+        context = ssl.create_default_context()
+        if not self.verify:
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        for folder in certificate_folders(host, os.environ):
+            _load(context, folder)
+        return context
+
+    def _next(self, url: str, target: str) -> str:
+        following = urljoin(url, target)
+        if urlsplit(url).scheme == "https" and urlsplit(following).scheme != "https":
+            raise _failed(
+                url, f"leads to {urlsplit(following).scheme}://, where nothing is encrypted", "tell its owner"
+            )
+        return following
+
+
+def origin(url: str) -> tuple[str, str, int | None]:
+    """Scheme, host and port: what credentials belong to."""
+    parts = urlsplit(url)
+    try:
+        port = parts.port or {"https": 443, "http": 80}.get(parts.scheme)
+    except ValueError:
+        port = None
+    return parts.scheme, parts.hostname or "", port
+
+
+def certificate_folders(host: str, environment: Mapping[str, str]) -> list[Path]:
+    """The directories with certificates for ``host[:port]`` that there are."""
+    config = environment.get("XDG_CONFIG_HOME") or f"{environment.get('HOME', '')}/.config"
+    places = [f"{config}/containers/certs.d", *CERTIFICATES]
+    if "/" in host or host in ("", ".", ".."):
+        return []
+    return [folder for place in places if (folder := Path(place) / host).is_dir()]
+
+
+def _load(context: ssl.SSLContext, folder: Path) -> None:
+    """``*.crt`` are authorities; ``*.cert`` and the ``*.key`` beside it are for the client itself."""
+    for path in sorted(folder.iterdir()):
+        try:
+            if path.suffix == ".crt":
+                context.load_verify_locations(path)
+            elif path.suffix == ".cert":
+                context.load_cert_chain(path, path.with_suffix(".key"))
+        except (OSError, ssl.SSLError) as error:
+            reason = getattr(error, "reason", None) or error.strerror or "no certificate"
+            raise ImageError(f"cannot be used: {reason}", origin=path, hint="see containers-certs.d(5)") from None
+
+
+def _proxy(scheme: str, host: str) -> str | None:
+    from urllib.request import getproxies, proxy_bypass
+
+    return None if proxy_bypass(host) else getproxies().get(scheme)
+
+
+def _unreached(url: str, error: Exception) -> ImageError:
+    import urllib3
+
+    reason: BaseException = error
+    while isinstance(reason, urllib3.exceptions.HTTPError) and isinstance(reason.__cause__, Exception):
+        reason = reason.__cause__
+    if isinstance(reason, ssl.SSLCertVerificationError):
+        return _failed(
+            url,
+            f"shows a certificate that is not trusted: {reason.verify_message}",
+            f"put the authority's certificate into {CERTIFICATES[0]}/{urlsplit(url).netloc}/ca.crt",
+        )
+    if isinstance(reason, ssl.SSLError):
+        return _failed(url, f"does not speak TLS: {reason.reason or reason}", "--tls-verify=false permits plain HTTP")
+    if isinstance(error, urllib3.exceptions.TimeoutError):
+        return _failed(url, "does not answer in time", "try again later, and look at the network")
+    return _failed(url, _reason(reason), "look at the name, the network and the proxy")
+
+
+def _reason(error: BaseException) -> str:
+    import urllib3
+
+    if isinstance(error, urllib3.exceptions.ReadTimeoutError):
+        return "stops in the middle of an answer"
+    if isinstance(error, urllib3.exceptions.ProtocolError | urllib3.exceptions.IncompleteRead):
+        return "breaks off in the middle of an answer"
+    if isinstance(error, OSError) and error.strerror:
+        return f"cannot be reached: {error.strerror}"
+    return "cannot be reached"
+
+
+def _failed(url: str, problem: str, hint: str) -> ImageError:
+    return ImageError(problem, origin=urlsplit(url).netloc or url, hint=hint)

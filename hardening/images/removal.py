@@ -1,0 +1,112 @@
+"""Removing from the store of images: what killed processes have left, and what no name leads to any more."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hardening.errors import ImageError
+from hardening.images import ids as id_maps
+from hardening.images.ids import Ids
+from hardening.launch import held
+
+if TYPE_CHECKING:
+    from hardening.images.store import Store
+
+#: What tells of a root, beside it, and where a root is made in a directory of `partial`.
+ABOUT, HOLDER = "root.json", "holder"
+
+
+def left(partial: Path) -> list[str]:
+    """The names in `partial` that nobody holds. Raises `OSError`."""
+    folder = held.hold(str(partial))
+    try:
+        return [name for name in os.listdir(folder) if not held.is_held(name, folder)]
+    finally:
+        os.close(folder)
+
+
+def tidy(partial: Path) -> None:
+    """Remove from `partial` what killed processes have left. Raises `OSError`."""
+    folder = held.hold(str(partial))
+    try:
+        for name in os.listdir(folder):
+            lock = held.take(name, folder)
+            if lock is not None:
+                remove_tree(partial / name)
+                os.close(lock)
+    finally:
+        os.close(folder)
+
+
+def sweep(store: Store) -> bool:
+    """Remove what no name leads to, unless somebody uses the store. Whether that was done. Raises `OSError`."""
+    tidy(store.partial)
+    with store.alone() as alone:
+        if alone:
+            _sweep(store)
+        return alone
+
+
+def _sweep(store: Store) -> None:
+    records = store.records()
+    digests = {record.digest for record in records}
+    kept = digests | {record.top for record in records}
+    for digest in digests:
+        with suppress(ImageError):  # `hardening images --check` tells of it
+            kept |= {blob.digest for blob in store.manifest(digest).blobs}
+    for path in store.blobs():
+        if f"{path.parent.name}:{path.name}" not in kept:
+            path.unlink()
+    for holder in store.roots():
+        if not any(holder.name.startswith(f"{digest.replace(':', '-')}-") for digest in digests):
+            remove_tree(holder)
+    for path in store.signed():
+        if path.name.replace("-", ":", 1) not in digests:
+            shutil.rmtree(path)
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a directory with all below it, in the user namespace that its files belong to where the caller alone cannot.
+    Raises `OSError`."""
+    try:
+        shutil.rmtree(path)
+        return
+    except FileNotFoundError:
+        if not path.exists():
+            return
+    except PermissionError:
+        pass
+    from hardening.images import child
+
+    ids = _ids_below(path)
+
+    def remove(_: object) -> None:
+        if ids.owner is not None:
+            _open_up(path)
+        shutil.rmtree(path)
+
+    child.run(remove, ids)
+
+
+def _open_up(path: Path) -> None:
+    """Let the owner into directories that an image closes to everybody."""
+    os.chmod(path, 0o700)
+    for folder, below, _ in os.walk(path):
+        for name in below:
+            if not os.path.islink(f"{folder}/{name}"):
+                os.chmod(f"{folder}/{name}", 0o700)
+
+
+def _ids_below(path: Path) -> Ids:
+    """The ids that the files of a root were made for: of its holder, or of a directory in `partial`."""
+    for about in (path / ABOUT, path / HOLDER / ABOUT):
+        try:
+            return id_maps.load(json.loads(about.read_bytes())["ids"])
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return Ids(owner=(os.geteuid(), os.getegid()))

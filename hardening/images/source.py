@@ -1,0 +1,51 @@
+"""Where an image comes from: what every source offers, and the way to the right one."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+
+from hardening.images.http import Bounds
+from hardening.images.media import Descriptor
+from hardening.images.reference import ARCHIVE, DIRECTORY, DOCKER, OCI, Name
+
+
+class Source(ABC):
+    """One image at the place that its name says. Nothing that it gives is checked yet."""
+
+    @abstractmethod
+    def manifest(self) -> tuple[bytes, str]:
+        """The manifest or index that the name stands for, and the media type that came with it, '' for none. Raises
+        `ImageError`."""
+
+    @abstractmethod
+    def instance(self, chosen: Descriptor) -> bytes:
+        """The manifest of one image of an index. Raises `ImageError`."""
+
+    @abstractmethod
+    def blob(self, wanted: Descriptor) -> Iterator[bytes]:
+        """The content of a blob, in pieces. Raises `ImageError`."""
+
+    def close(self) -> None:
+        """Let go of what was opened."""
+        return
+
+
+def open_source(
+    name: Name, environment: Mapping[str, str], uid: int, *, verify: bool = True, bounds: Bounds | None = None
+) -> Source:
+    """The source that a name means. Raises `ImageError`."""
+    if name.transport == DOCKER:
+        from hardening.images.registry import Registry
+
+        return Registry.of(name, environment, uid, verify=verify, bounds=bounds)
+    from hardening.images import layouts
+
+    if name.transport == OCI:
+        return layouts.Layout(name)
+    if name.transport == DIRECTORY:
+        return layouts.Folder(name)
+    assert name.transport == ARCHIVE  # noqa: S101
+    from hardening.images.archive import Archive
+
+    return Archive(name)

@@ -1,0 +1,404 @@
+"""The store of images: blobs by digest, names, signatures and unpacked roots, below one directory of the caller's.
+
+| place | what lies there |
+| --- | --- |
+| `blobs/sha256/HEX` | a manifest, index, configuration or layer, whose content has this digest |
+| `names/HEX.json` | which image a name stands for; the file is called by the SHA-256 of the name |
+| `signatures/HEX/signature-N` | what was fetched of signatures for the manifest with this digest |
+| `roots/HEX-KEY/` | `root`, an image unpacked, for the id maps that `KEY` stands for, and `root.json` about it |
+| `partial/ID/` | what is being fetched or unpacked; whoever does that holds it (flock(2)) |
+| `lock` | held shared by who adds or uses something, and alone by who removes what nothing names |
+
+Whatever has a name is whole: it is made in `partial`, checked, written to the disk, and then renamed. A process that is
+killed leaves something in `partial` that nobody holds, and blobs that nothing names; both go with the next removal
+(`hardening.images.removal`).
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from hardening.errors import ImageError
+from hardening.images import media, removal
+from hardening.images.ids import Ids
+from hardening.images.media import Descriptor, Manifest
+from hardening.images.reference import Name
+from hardening.launch import files, held, places
+from hardening.launch.digest import sha256
+
+VARIABLE = "HARDENING_IMAGES"
+BLOBS, NAMES, SIGNATURES, ROOTS, PARTIAL, LOCK = "blobs", "names", "signatures", "roots", "partial", "lock"
+ROOT, SIGNATURE = "root", "signature-"
+MAX_SIGNATURES = 128
+MAX_SIGNATURE = 1 << 20
+_FOLDERS = (BLOBS, f"{BLOBS}/sha256", f"{BLOBS}/sha512", NAMES, SIGNATURES, ROOTS, PARTIAL)
+#: The mapped ids of a container pass through these, and see nothing else.
+_PASSED = (ROOTS,)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_CHUNK = 1 << 20
+
+
+@attrs.frozen
+class Record:
+    """Which image a name stands for. ``digest`` is that of the manifest, ``top`` that of what the name led to, which may be
+    an index; ``pulled`` is in seconds since the epoch."""
+
+    name: str
+    digest: str
+    top: str
+    pulled: int
+
+
+@attrs.frozen
+class Unpacked:
+    """An image as a directory. ``path`` is the root itself, ``about`` what was found while it was unpacked."""
+
+    path: Path
+    about: Mapping[str, Any]
+
+    @property
+    def skipped(self) -> tuple[tuple[str, str], ...]:
+        """What of the image is not there, or not as it says: why, and the path in the root."""
+        return tuple((str(why), str(path)) for why, path in self.about.get("skipped", ()))
+
+
+def location(environment: Mapping[str, str], uid: int) -> Path:
+    """Where the store of a user is or would be. Raises `ImageError` for a user without a home directory."""
+    explicit = environment.get(VARIABLE)
+    if explicit:
+        return Path(files.absolute(explicit))
+    if uid == 0:
+        return Path("/var/lib/hardening/images")
+    data, home = environment.get("XDG_DATA_HOME"), environment.get("HOME")
+    if not data and not home:
+        raise ImageError("there is no place for images: neither HOME nor XDG_DATA_HOME is set", hint=f"set {VARIABLE}")
+    return Path(data or f"{home}/.local/share") / "hardening/images"
+
+
+class Store:
+    """A store that can be believed: nobody but the caller can have written it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def open(cls, path: Path) -> Store:
+        """The store at a path, made if it is missing. Raises `ImageError` for one that others could write."""
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+            for folder in (path, *(path / name for name in _FOLDERS)):
+                _make(folder, 0o711 if folder == path or folder.name in _PASSED else 0o700)
+        except OSError as error:
+            raise _failed(error, path) from None
+        return cls.existing(path) or cls(path)
+
+    @classmethod
+    def existing(cls, path: Path) -> Store | None:
+        """The store at a path; None where there is none. Raises `ImageError` for one that others could write."""
+        try:
+            for folder in (path, *(path / name for name in _FOLDERS)):
+                status = os.lstat(folder)
+                if not places.is_own(status) or not folder.is_dir() or folder.is_symlink():
+                    raise PermissionError(errno.EPERM, "others could have written it", str(folder))
+            places.require_safe_way(str(path))
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise ImageError(
+                f"the store of images cannot be used: {error.filename or path}: {error.strerror or error}",
+                origin=path,
+                hint=f"keep it where only you can write, or set {VARIABLE} to such a directory",
+            ) from None
+        return cls(path)
+
+    # --- locks ----------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def shared(self) -> Iterator[None]:
+        """While something is added or used: nothing is removed."""
+        with self._locked(fcntl.LOCK_SH):
+            yield
+
+    @contextmanager
+    def alone(self) -> Iterator[bool]:
+        """Whether nobody adds or uses anything, and nobody begins to meanwhile."""
+        try:
+            with self._locked(fcntl.LOCK_EX | fcntl.LOCK_NB):
+                yield True
+        except BlockingIOError:
+            yield False
+
+    @contextmanager
+    def _locked(self, how: int) -> Iterator[None]:
+        descriptor = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(descriptor, how)
+            yield
+        finally:
+            os.close(descriptor)
+
+    # --- blobs ----------------------------------------------------------------------------------------------------
+
+    def blob(self, digest: str) -> Path:
+        """Where a blob is or would be."""
+        algorithm, _, digits = digest.partition(":")
+        return self.path / BLOBS / algorithm / digits
+
+    def has(self, wanted: Descriptor) -> bool:
+        """Whether a blob of this digest and size is there."""
+        try:
+            return self.blob(wanted.digest).stat().st_size == wanted.size
+        except FileNotFoundError:
+            return False
+
+    def read(self, digest: str, most: int = media.MAX_MANIFEST) -> bytes:
+        """The content of a small blob, held against its digest. Raises `ImageError`."""
+        path = self.blob(digest)
+        try:
+            with path.open("rb") as file:
+                data = file.read(most + 1)
+        except OSError as error:
+            raise ImageError(
+                f"cannot be read: {error.strerror}",
+                origin=path,
+                hint="pull the image again (`hardening images --check`)",
+            ) from None
+        if media.digest_of(data, digest) != digest:
+            raise ImageError(
+                "is not what its name says",
+                origin=path,
+                hint="remove the image with `hardening rmi`, and pull it again",
+            )
+        return data
+
+    def add(self, digest: str, pieces: Iterable[bytes], size: int, stage: Path) -> None:
+        """Keep a blob of exactly ``size`` bytes, which are held against ``digest`` as they come. Raises `ImageError`."""
+        import hashlib
+
+        algorithm = digest.partition(":")[0]
+        hashed = hashlib.new(algorithm, usedforsecurity=True)
+        got = 0
+        path = stage / digest.replace(":", "-")
+        try:
+            with path.open("xb") as file:
+                for piece in pieces:
+                    got += len(piece)
+                    if got > size:
+                        raise _mismatch(digest, f"more than the {size} bytes that its manifest names")
+                    hashed.update(piece)
+                    file.write(piece)
+                if got < size:
+                    raise _mismatch(digest, f"{got} bytes of {size}: it breaks off")
+                if f"{algorithm}:{hashed.hexdigest()}" != digest:
+                    raise _mismatch(digest, f"something else, with the digest {algorithm}:{hashed.hexdigest()}")
+                file.flush()
+                os.fsync(file.fileno())
+            path.rename(self.blob(digest))
+            _sync(self.blob(digest).parent)
+        except OSError as error:
+            raise self.failed(error) from None
+        finally:
+            path.unlink(missing_ok=True)
+
+    def manifest(self, digest: str) -> Manifest:
+        """The manifest of an image. Raises `ImageError`."""
+        return media.read_manifest(self.read(digest), self.blob(digest))
+
+    def config(self, digest: str) -> dict[str, Any]:
+        """The configuration of the image with this manifest. Raises `ImageError`."""
+        config = self.manifest(digest).config.digest
+        return media.read_config(self.read(config), self.blob(config))
+
+    def blobs(self) -> list[Path]:
+        """All blobs there are."""
+        return sorted((self.path / BLOBS).glob("*/*"))
+
+    # --- names ----------------------------------------------------------------------------------------------------
+
+    def name_file(self, name: Name) -> Path:
+        """Where it is or would be written down what a name stands for."""
+        return self.path / NAMES / f"{sha256(str(name).encode())}.json"
+
+    def find(self, name: Name) -> Record | None:
+        """What a name stands for; None where it was never pulled. Raises `ImageError`."""
+        return self._record(self.name_file(name))
+
+    def records(self) -> list[Record]:
+        """All names, sorted. Raises `ImageError`."""
+        found = [self._record(path) for path in sorted((self.path / NAMES).glob("*.json"))]
+        return sorted((record for record in found if record is not None), key=lambda record: record.name)
+
+    def name(self, name: Name, digest: str, top: str, stage: Path) -> Record:
+        """Write down what a name stands for from now on."""
+        record = Record(str(name), digest, top, int(time.time()))
+        self._write(self.name_file(name), attrs.asdict(record), stage)
+        return record
+
+    def forget(self, name: str) -> None:
+        """Take a name away."""
+        path = self.path / NAMES / f"{sha256(name.encode())}.json"
+        path.unlink(missing_ok=True)
+        _sync(path.parent)
+
+    def _record(self, path: Path) -> Record | None:
+        try:
+            data = json.loads(path.read_bytes())
+            return Record(str(data["name"]), str(data["digest"]), str(data["top"]), int(data["pulled"]))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError):
+            raise ImageError("is malformed", origin=path, hint="remove it, and pull the image again") from None
+
+    def _write(self, path: Path, data: Mapping[str, Any], stage: Path) -> None:
+        partial = stage / path.name
+        try:
+            with partial.open("w", encoding="utf-8") as file:
+                json.dump(data, file, indent=1)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.rename(path)
+            _sync(path.parent)
+        except OSError as error:
+            raise self.failed(error) from None
+
+    # --- signatures -----------------------------------------------------------------------------------------------
+
+    def signatures(self, digest: str) -> Path:
+        """The directory with what was fetched of signatures for a manifest; it need not be there."""
+        return self.path / SIGNATURES / digest.replace(":", "-")
+
+    def signed(self) -> list[Path]:
+        """The directories of all manifests that have signatures."""
+        return sorted((self.path / SIGNATURES).iterdir())
+
+    def sign(self, digest: str, found: Iterable[bytes], stage: Path) -> None:
+        """Keep the signatures of a manifest, in the place of all earlier ones. Raises `ImageError` for too many."""
+        target, made = self.signatures(digest), stage / "signatures"
+        old = stage / "signatures-before"
+        try:
+            made.mkdir(mode=0o700)
+            for number, content in enumerate(found, 1):
+                if number > MAX_SIGNATURES or len(content) > MAX_SIGNATURE:
+                    what = f"signatures of more than {MAX_SIGNATURE} bytes, or more than {MAX_SIGNATURES} of them"
+                    raise ImageError(f"has {what}", origin=digest, hint="look at the lookaside server")
+                with (made / f"{SIGNATURE}{number}").open("xb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+            if _same(made, target):
+                return
+            # Between the two there is none, which no policy takes for one.
+            with suppress(FileNotFoundError):
+                target.rename(old)
+            made.rename(target)
+            _sync(target.parent)
+        except OSError as error:
+            raise self.failed(error) from None
+        finally:
+            shutil.rmtree(made, ignore_errors=True)
+            shutil.rmtree(old, ignore_errors=True)
+
+    # --- roots ----------------------------------------------------------------------------------------------------
+
+    def holder(self, digest: str, ids: Ids) -> Path:
+        """The directory that holds an image unpacked for some ids, or would."""
+        return self.path / ROOTS / f"{digest.replace(':', '-')}-{ids.key}"
+
+    def root(self, digest: str, ids: Ids) -> Unpacked | None:
+        """An image unpacked for some ids; None where it is not there."""
+        return self._unpacked(self.holder(digest, ids))
+
+    def roots(self, digest: str = "") -> list[Path]:
+        """The directories of unpacked images, of all or of one."""
+        return sorted((self.path / ROOTS).glob(f"{digest.replace(':', '-')}-*" if digest else "*"))
+
+    def _unpacked(self, holder: Path) -> Unpacked | None:
+        try:
+            about = json.loads((holder / removal.ABOUT).read_bytes())
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError):
+            raise ImageError(
+                "is malformed", origin=holder / removal.ABOUT, hint="remove the image, and pull it again"
+            ) from None
+        return Unpacked(holder / ROOT, about)
+
+    # --- what is being made -----------------------------------------------------------------------------------------
+
+    def failed(self, error: OSError) -> ImageError:
+        """The error for what could not be written here."""
+        return _failed(error, self.path)
+
+    @property
+    def partial(self) -> Path:
+        """Where things are made."""
+        return self.path / PARTIAL
+
+    @contextmanager
+    def stage(self) -> Iterator[Path]:
+        """A directory for what is not whole yet; it goes at the end, with all that is left in it."""
+        folder = held.hold(str(self.partial), shared=True)
+        try:
+            name = places.new_id()
+            lock = held.make(name, folder, 0o711)
+        except OSError as error:
+            raise self.failed(error) from None
+        finally:
+            os.close(folder)
+        path = self.partial / name
+        try:
+            yield path
+        finally:
+            removal.remove_tree(path)
+            os.close(lock)
+
+
+def _make(path: Path, mode: int) -> None:
+    # Not by chmod(2) afterwards: one who is killed in between would leave another mode for ever.
+    umask = os.umask(0)
+    try:
+        with suppress(FileExistsError):
+            path.mkdir(mode)
+    finally:
+        os.umask(umask)
+
+
+def _same(made: Path, target: Path) -> bool:
+    """Whether two directories of signatures hold the same."""
+
+    def contents(folder: Path) -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in folder.iterdir()} if folder.is_dir() else {}
+
+    return contents(made) == contents(target)
+
+
+def _sync(folder: Path) -> None:
+    """Have the names in a directory on the disk (fsync(2))."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _mismatch(digest: str, got: str) -> ImageError:
+    hint = "pull it again; if it is the same again, the registry is broken or not to be trusted"
+    return ImageError(f"the blob is {got}", origin=digest, hint=hint)
+
+
+def _failed(error: OSError, path: Path) -> ImageError:
+    hint = "look at its permissions and its disk"
+    if error.errno in _FULL:
+        hint = f"make room there: `hardening rmi` removes images; or set {VARIABLE} to another place"
+    return ImageError(f"the store of images cannot be written: {error.strerror}", origin=path, hint=hint)
