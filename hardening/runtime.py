@@ -64,6 +64,7 @@ class LaunchRequest:
     written down of it, and whether it is detached; that is asked only of a runtime that `Runtime.detaches`. ``hold`` is the
     descriptor that holds a bundle to be removed locked, -1 for none. ``secrets`` is the inheritable one with the values of
     the secrets that the configuration names, -1 for none; that is asked only of a runtime that `Runtime.takes_secrets`.
+    ``typed`` says that the command was typed, and is not a bundle's.
     """
 
     container_id: str
@@ -75,6 +76,7 @@ class LaunchRequest:
     container: Container | None = None
     hold: int = -1
     secrets: int = -1
+    typed: bool = False
 
     def stage(self, bundle: Path, runtime: ExternalRuntime | None = None) -> list[str]:
         """The argv of the launch stage for this request: the native launcher's, or the one that starts ``runtime``."""
@@ -84,6 +86,7 @@ class LaunchRequest:
             bundle,
             keep_stdin=self.stdin,
             remove=self.remove,
+            typed=self.typed,
             receipt=self.receipt,
             sha256=self.sha256,
             identity=self.container_id,

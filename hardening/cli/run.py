@@ -90,16 +90,16 @@ def command(
         raise UsageError("no command", hint="write it after `--`: hardening run -- id")
     target = start.receipt_file(receipt)
     here = session(context)
-    if interactive and not dry_run and not keeping.detaches(context):
-        stack.require_keyboard(context)
     engine = here.plugins.runtime(runtime)
     composition = here.compose(stack.request(context, profiles))
+    if interactive and not dry_run and not keeping.detaches(context):
+        stack.require_keyboard(composition)
     identity = places.new_id()
     if not dry_run:
         start.prepare(engine)
     place = state.location()
     container = keeping.container(context, engine, place / places.CONTAINERS / identity, profiles)
-    launch = LaunchRequest(identity, place, interactive, False, target, container=container)
+    launch = LaunchRequest(identity, place, interactive, False, target, container=container, typed=True)
     checked = pipeline.check(composition, here.host, command, None)
     words = _without_looking(here.words, command)
     found = stored.storable(here, words, composition, checked, engine, launch, fresh=fresh)

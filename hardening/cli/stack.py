@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     from hardening.cli.says import Said
+    from hardening.compose import Composition
     from hardening.mechanism import Mechanism, Option
 
 #: What follows an option and is no value of something else: a name, a number, or a path.
@@ -189,13 +190,18 @@ def request(context: click.Context, profiles: tuple[str, ...]) -> Request:
     return Request(profiles, document(context.meta.get(_SAYS, ())))
 
 
-def require_keyboard(context: click.Context) -> None:
-    """Raise `UsageError` where an option asks for a terminal of the command's own, and there is none to type it: the end of
-    a pipe would never be told to the command."""
-    asked = next((said for said in context.meta.get(_SAYS, ()) if said.path == TERMINAL and said.value is True), None)
-    if asked is not None and not os.isatty(0):
-        hint = f"standard input is no terminal: leave out {asked.place}, or -i"
-        raise UsageError("nobody can type into the command's terminal", origin=asked.place, hint=hint)
+def require_keyboard(composition: Composition) -> None:
+    """Raise `UsageError` where an option or a profile asks for a terminal of the command's own, and there is none to type
+    it: the end of a pipe would never be told to the command."""
+    from hardening.schema import Leaf
+
+    asked = composition.leaves.get(Leaf(*TERMINAL))
+    if asked is not None and asked.value is True and not os.isatty(0):
+        instead = (
+            f"{asked.origin}, or -i" if asked.origin.startswith("-") else "-i, or add --set process.terminal=false"
+        )
+        hint = f"standard input is no terminal: leave out {instead}"
+        raise UsageError("nobody can type into the command's terminal", origin=asked.origin, hint=hint)
 
 
 def without_values(context: click.Context, text: str) -> str:

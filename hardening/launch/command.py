@@ -55,6 +55,7 @@ def stage_command(
     *,
     keep_stdin: bool = False,
     remove: bool = False,
+    typed: bool = False,
     receipt: str | os.PathLike[str] | None = None,
     sha256: str = "",
     identity: str = "",
@@ -67,15 +68,18 @@ def stage_command(
 
     ``sha256`` is the digest of the `config.json` that was checked: the stage refuses any other. ``hold`` is an inheritable
     descriptor that holds the bundle locked, ``secrets`` one with the values of secrets (`hardening.launch.secrets`).
-    ``identity`` names the launch in records, and the container under another runtime, which needs one. Without
-    ``container`` nothing is written down of it for `hardening ps`. ``sys.path`` gets only the directories that hold
-    `hardening` and `_cffi_backend`, behind the standard library.
+    ``typed`` says that the command is no bundle's but somebody's who has typed it. ``identity`` names the launch in
+    records, and the container under another runtime, which needs one. Without ``container`` nothing is written down of it
+    for `hardening ps`. ``sys.path`` gets only the directories that hold `hardening` and `_cffi_backend`, behind the standard
+    library.
     """
     argv = [sys.executable, "-I", "-S", "-c", START, ":".join(_directories())]
     if keep_stdin:
         argv.append("--stdin")
     if remove:
         argv.append("--remove")
+    if typed:
+        argv.append("--typed")
     if receipt is not None:
         argv += ["--receipt", os.fspath(receipt)]
     if hold >= 0:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from hardening.launch.channel import Channel
 
+#: Where a configuration names its command.
+COMMAND = "config.json:/process/args/0"
 MAX_TEXT = 1200  # characters: three of them fit into one message
 
 

@@ -6,7 +6,7 @@ import _stat as stat
 import errno
 
 from hardening.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, LaunchError
-from hardening.launch import abi, files, kernel
+from hardening.launch import abi, failure, files, kernel
 from hardening.launch.system import os
 
 TYPE_CHECKING = False
@@ -45,7 +45,7 @@ def find_command(process: Process) -> str:
         raise not_executable(refused, "permission denied")
     raise LaunchError(
         f"{name}: command not found in the container",
-        origin="config.json:/process/args/0",
+        origin=failure.COMMAND,
         hint=f"PATH inside is {search}",
         exit_code=EXIT_NOT_FOUND,
     )
@@ -58,13 +58,20 @@ def _check(path: str) -> None:
         if error.errno in (errno.ENOENT, errno.ENOTDIR):
             raise LaunchError(
                 f"{path}: no such file in the container",
-                origin="config.json:/process/args/0",
+                origin=failure.COMMAND,
+                hint=_where(path),
                 exit_code=EXIT_NOT_FOUND,
             ) from error
         raise not_executable(path, error.strerror or str(error)) from error
     if stat.S_ISDIR(found.st_mode):
         raise not_executable(path, "is a directory")
     refuse_magic(path)
+
+
+def _where(path: str) -> str:
+    """Where a command of that path is looked for."""
+    below = "the root inside" if path.startswith("/") else f"{os.getcwd()}, the working directory inside"
+    return f"it is looked for from {below}; a file of the host is there where a volume or the root shows it"
 
 
 def check_access(path: str) -> None:
@@ -111,9 +118,7 @@ def _interpreter(path: str) -> str:
 
 def not_executable(path: str, reason: str) -> LaunchError:
     """The error for a command that is there and cannot be run."""
-    return LaunchError(
-        f"{path}: cannot be executed: {reason}", origin="config.json:/process/args/0", exit_code=EXIT_NOT_EXECUTABLE
-    )
+    return LaunchError(f"{path}: cannot be executed: {reason}", origin=failure.COMMAND, exit_code=EXIT_NOT_EXECUTABLE)
 
 
 def execute(path: str, process: Process, secrets: Mapping[bytes, bytes]) -> NoReturn:
@@ -136,7 +141,7 @@ def not_executed(path: str, number: int) -> LaunchError:
     if number == errno.ENOENT:
         return LaunchError(
             f"{path}: exists, but its interpreter or dynamic loader does not",
-            origin="config.json:/process/args/0",
+            origin=failure.COMMAND,
             exit_code=EXIT_NOT_FOUND,
         )
     return not_executable(path, os.strerror(number))

@@ -11,6 +11,7 @@ import sys
 from hardening.errors import EXIT_LAUNCHER, HardeningError, LaunchError
 from hardening.launch import bundle, compiled, files, leases, places
 from hardening.launch.cleaning import Cleaning
+from hardening.launch.failure import COMMAND
 from hardening.launch.frozen import Frozen
 from hardening.launch.guarded import complain, guarded
 from hardening.launch.recording import Records, who
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     from hardening.launch.watchers import Watcher
 
 USAGE = (
-    "usage: launch [--stdin] [--remove] [--receipt FILE] [--sha256 DIGEST] [--hold DESCRIPTOR] [--secrets DESCRIPTOR] "
+    "usage: launch [--stdin] [--remove] [--typed] [--receipt FILE] [--sha256 DIGEST] [--hold DESCRIPTOR] "
+    "[--secrets DESCRIPTOR] "
     "[--id NAME] [--runtime-command PROGRAM --state DIRECTORY] "
     "[--record DIRECTORY [--name NAME] [--profiles TEXT] [--detach [--auto-remove] [--log-size BYTES]]] BUNDLE"
 )
@@ -36,6 +38,7 @@ class Arguments(Frozen):
     ``sha256`` is the digest of the `config.json` that was checked, '' for any. ``identity`` names the launch, '' for a name
     that is made up, and ``state`` is a directory for the state of another runtime. ``record`` is the directory in which the
     container is written down, '' for nowhere; its last part is the container's id.
+    ``typed`` says that somebody has typed the command, who knows of no configuration that could be wrong about it.
     ``hold`` is a descriptor to keep open for as long as the stage lives, -1 for none: its lock says that the bundle is used.
     ``secrets`` is the one with the values of the secrets that the bundle names (`hardening.launch.secrets`), -1 for none.
     """
@@ -56,6 +59,7 @@ class Arguments(Frozen):
     detach: bool = False
     auto_remove: bool = False
     log_size: int = LOG_SIZE
+    typed: bool = False
 
 
 def parse(argv: list[str]) -> Arguments:
@@ -68,7 +72,7 @@ def parse(argv: list[str]) -> Arguments:
         option = rest.pop(0)
         if option in values and rest:
             values[option] = rest.pop(0)
-        elif option in ("--stdin", "--remove", "--detach", "--auto-remove"):
+        elif option in ("--stdin", "--remove", "--detach", "--auto-remove", "--typed"):
             flags.add(option)
         else:
             raise LaunchError(f"the launch stage does not know {option!r}", hint=USAGE)
@@ -97,6 +101,7 @@ def parse(argv: list[str]) -> Arguments:
         detach="--detach" in flags,
         auto_remove="--auto-remove" in flags,
         log_size=int(values["--log-size"]),
+        typed="--typed" in flags,
     )
 
 
@@ -148,6 +153,8 @@ def run_bundle(arguments: Arguments, watcher: Watcher | None, caller: Who, loade
         _keep(records, code, "")
         return code
     except (HardeningError, OSError, MemoryError) as error:
+        if arguments.typed and isinstance(error, HardeningError) and error.origin == COMMAND:
+            error.origin = None
         code = error.exit_code if isinstance(error, LaunchError) else EXIT_LAUNCHER
         _keep(records, code, str(error) or "out of memory")
         raise

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 #: A shell that asks how to complete a line gets its answer from the whole program.
 COMPLETING = "_HARDENING_COMPLETE"
 #: The arguments of the launch stage that a plan may have: flags, and options with a value.
-FLAGS = ("--stdin", "--detach", "--auto-remove")
+FLAGS = ("--stdin", "--typed", "--detach", "--auto-remove")
 OPTIONS = ("--id", "--sha256", "--record", "--name", "--profiles", "--log-size", "--runtime-command", "--state")
 #: Where runtimes lie, as the plugin of crun and runc has it.
 PROGRAMS = ("/usr/local/bin", "/usr/local/sbin", "/usr/bin", "/usr/sbin", "/bin", "/sbin")

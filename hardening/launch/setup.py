@@ -174,7 +174,7 @@ class NativeSupervisor(Supervisor):
         self.send_signal(signal.SIGKILL)
         self._error = LaunchError(
             "the command leads to the launcher's own interpreter on the host",
-            origin="config.json:/process/args/0",
+            origin=failure.COMMAND,
             exit_code=EXIT_NOT_EXECUTABLE,
         )
 

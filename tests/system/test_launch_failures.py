@@ -56,7 +56,11 @@ def mount(kind: str, destination: str, *options: str) -> Change:
 
 
 CASES: dict[str, tuple[Change, int, str]] = {
-    "no such command": (lambda document: document["process"].update(args=["nothing"]), 127, "command not found"),
+    "no such command": (
+        lambda document: document["process"].update(args=["nothing"]),
+        127,
+        "hardening: config.json:/process/args/0: nothing: command not found",
+    ),
     "no such path": (lambda document: document["process"].update(args=["/nothing"]), 127, "no such file"),
     "a directory": (lambda document: document["process"].update(args=["/etc"]), 126, "is a directory"),
     "not executable": (lambda document: document["process"].update(args=["/etc/plain"]), 126, "cannot be executed"),

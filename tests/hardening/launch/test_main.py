@@ -20,11 +20,11 @@ def arguments(argv: list[str]) -> list[str]:
 def test_the_command_is_what_the_stage_reads(tmp_path: Path) -> None:
     runtime = ExternalRuntime(program="/usr/bin/crun", state="/run/x")
     argv = stage_command(
-        tmp_path, keep_stdin=True, remove=True, receipt="r", sha256="00ff", identity="name", runtime=runtime
+        tmp_path, keep_stdin=True, remove=True, typed=True, receipt="r", sha256="00ff", identity="name", runtime=runtime
     )
     parsed = main.parse(arguments(argv))
     assert parsed.bundle == str(tmp_path)
-    assert (parsed.keep_stdin, parsed.remove) == (True, True)
+    assert (parsed.keep_stdin, parsed.remove, parsed.typed) == (True, True, True)
     assert parsed.receipt == str(Path.cwd() / "r")
     assert parsed.sha256 == "00ff"
     assert (parsed.runtime_command, parsed.identity, parsed.state) == ("/usr/bin/crun", "name", "/run/x")

@@ -112,6 +112,26 @@ def test_a_terminal_without_a_keyboard_is_refused_with_and_without_a_plan() -> N
         assert here.type("rm", "-f", begun.stdout.strip()).returncode == 0
 
 
+def test_a_terminal_of_a_profile_without_a_keyboard_is_refused_as_one_of_an_option_is(place: Place) -> None:
+    (place.folder / "app.toml").write_text('extends = ["default"]\n[process]\nterminal = true\n')
+    line = ("run", "-q", "-p", "./app.toml", "--", "sh", "-c", "test -t 0; exit $((3 + $?))")
+    master, slave = pty.openpty()
+    try:
+        assert place.type(*line[:1], "-i", *line[1:], stdin=slave).returncode == 3
+        assert place.finds(*line[:1], "-i", *line[1:], stdin=slave)
+        for _ in range(2):
+            done = place.type(*line[:1], "-i", *line[1:])
+            assert (done.returncode, done.stdout) == (2, "")
+            assert "app.toml:3: nobody can type into the command's terminal\n" in done.stderr
+            assert (
+                "hint: standard input is no terminal: leave out -i, or add --set process.terminal=false" in done.stderr
+            )
+        assert place.type(*line).returncode == 3
+    finally:
+        os.close(master)
+        os.close(slave)
+
+
 def test_a_shell_that_asks_how_to_complete_a_line_is_answered_by_the_whole_program(place: Place) -> None:
     asked = {"_HARDENING_COMPLETE": "bash_complete", "COMP_WORDS": "hardening run --re", "COMP_CWORD": "2"}
     done = place.type("run", "--re", changes=asked)
