@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hardening.errors import HardeningError, PluginError, ProfileError, raise_all
 from hardening.findings import Finding, Severity
@@ -18,11 +18,15 @@ from hardening.mechanism import Mechanism, Reading
 from hardening.schema import REST, Leaf, Say, Scalar, Setting
 from hardening.values import frozen
 
+if TYPE_CHECKING:
+    from hardening.images.used import Used
+    from hardening.offer import Offer
+
 
 @frozen(eq=False)
 class Composition:
     """The result of folding a stack: typed settings by mechanism, and every leaf with its provenance. ``looked`` are the
-    files that mechanisms read while they read the layers."""
+    files that mechanisms read while they read the layers, ``image`` is what the root was made of, if that is an image."""
 
     stack: Stack
     mechanisms: tuple[Mechanism[Any], ...]
@@ -30,6 +34,7 @@ class Composition:
     leaves: Mapping[Leaf, Resolved]
     findings: tuple[Finding, ...]
     looked: tuple[Input | Unknown, ...] = ()
+    image: Used | None = None
 
     @property
     def composed(self) -> Mapping[type, object]:
@@ -86,8 +91,10 @@ class _Spoken:
         )
 
 
-def compose(stack: Stack, mechanisms: Sequence[Mechanism[Any]], host: Host, today: date) -> Composition:
-    """Fold a stack. ``today`` decides which exceptions have expired.
+def compose(
+    stack: Stack, mechanisms: Sequence[Mechanism[Any]], host: Host, today: date, offer: Offer | None = None
+) -> Composition:
+    """Fold a stack. ``today`` decides which exceptions have expired; ``offer`` is what an image says of itself.
 
     Raises `ProfileError`, or `Problems` with several of them: unknown tables, wrong values, expired or wrong exceptions,
     loosenings without an exception, values beyond a limit.
@@ -106,9 +113,10 @@ def compose(stack: Stack, mechanisms: Sequence[Mechanism[Any]], host: Host, toda
         before = {type(settings[name]): settings[name] for name in mechanism.after if name in settings}
         reading = Reading(host, MappingProxyType(before))
         spoken, wrong = _listen(stack, mechanism, reading)
+        offered = offer.taken(mechanism, reading) if offer is not None else {}
         noted += reading.noted
         looked += reading.looked
-        resolved, refused = _fold_all(mechanism, spoken) if not wrong else ({}, [])
+        resolved, refused = _fold_all(mechanism, spoken, offered) if not wrong else ({}, [])
         if wrong or refused:
             problems += [*wrong, *refused]
             failed.add(mechanism.name)
@@ -121,8 +129,13 @@ def compose(stack: Stack, mechanisms: Sequence[Mechanism[Any]], host: Host, toda
         tuple(mechanisms),
         MappingProxyType({mechanism.name: settings[mechanism.name] for mechanism in mechanisms}),
         MappingProxyType(leaves),
-        (*dict.fromkeys(noted), *_unused_exceptions(stack, leaves)),
+        (
+            *dict.fromkeys(noted),
+            *(offer.unmet(leaves) if offer is not None else ()),
+            *_unused_exceptions(stack, leaves),
+        ),
         tuple(looked),
+        offer.image if offer is not None else None,
     )
 
 
@@ -247,7 +260,7 @@ def _vacuous(setting: Setting, say: Say) -> bool:
 
 
 def _fold_all(
-    mechanism: Mechanism[Any], spoken: Sequence[_Spoken]
+    mechanism: Mechanism[Any], spoken: Sequence[_Spoken], offered: Mapping[tuple[str, str], Say]
 ) -> tuple[dict[Leaf, Resolved], list[HardeningError]]:
     speakers = _speakers(spoken)
     resolved: dict[Leaf, Resolved] = {}
@@ -259,6 +272,7 @@ def _fold_all(
         else:
             members = dict.fromkeys([*setting.default, *of_members, REST])
             defaults = {member: setting.default.get(member, setting.rest) for member in members}
+        defaults |= {say.member: say.value for say in offered.values() if say.setting == setting.name}
         # A layer that is complete states what is unstated, and what it says of `*` goes for every member.
         general = {part: None for part in spoken if part.layer.complete is not None} | of_members.get(REST, {})
         for member, default in defaults.items():
@@ -266,7 +280,8 @@ def _fold_all(
             parts = {**general, **of_members.get(member, {})}
             entries = [part.entry(setting.name, member) for part in sorted(parts, key=lambda part: part.place)]
             try:
-                resolved[leaf] = Fold(leaf, setting.kind).run(entries, default)
+                said = offered.get((setting.name, member))
+                resolved[leaf] = Fold(leaf, setting.kind).run(entries, default, str(said.origin) if said else "")
             except ProfileError as error:
                 problems.append(error)
     return resolved, _distinct(problems)

@@ -90,7 +90,9 @@ class Fold:
         self.origin: Origin | None = None
         self.limit: Say | None = None
 
-    def run(self, entries: Sequence[Entry], default: Any) -> Resolved:
+    def run(self, entries: Sequence[Entry], default: Any, default_origin: str = "") -> Resolved:
+        """Fold the entries in their order. What nobody says is ``default``, said at ``default_origin`` where that is not
+        the mechanism itself. Raises `ProfileError`."""
         for entry in entries:
             if entry.limit is not None:
                 self._ratchet(entry.layer, entry.limit)
@@ -99,7 +101,7 @@ class Fold:
             elif entry.layer.complete is not None and self.origin is None and self._is_strictest(default):
                 self._complete(entry.layer, Say(self.leaf.setting, self.leaf.member, default, entry.layer.complete))
         stated = self.origin is not None
-        origin = str(self.origin) if stated else self._rest_on(default)
+        origin = str(self.origin) if stated else self._rest_on(default, default_origin)
         return Resolved(
             self.leaf,
             self.value,
@@ -147,14 +149,14 @@ class Fold:
             self.value, self.origin = cut, self.limit.origin
             self._record(layer, self.limit, Outcome.CUT)
 
-    def _rest_on(self, default: Any) -> str:
+    def _rest_on(self, default: Any, origin: str) -> str:
         """Take the default, within the limit, and return its origin. A limit that excludes the default altogether, such
         as another root, leaves its own value as the nearest permitted one."""
         if self.limit is not None and self.kind.meet(self.limit.value, default) is None and not self.kind.optional:
             self.value = self.limit.value
             return str(self.limit.origin)
         self.value = self._cut(default)
-        return f"default (hardening_{self.leaf.mechanism})"
+        return origin or f"default (hardening_{self.leaf.mechanism})"
 
     def _is_strictest(self, default: Any) -> bool:
         """Whether a default is below every value there is: only then is keeping it a matter of security."""

@@ -3,7 +3,7 @@ with `hookimpl`. Hooks only register or judge; behaviour lives in the typed obje
 
 Registration (once, when plugins are loaded): `hardening_mechanisms`, `hardening_runtimes`.
 Judgement (before a bundle is written or run): `hardening_inspect`, `hardening_admit`; `hardening_inputs` says what they
-look at.
+look at. `hardening_signatures` fetches what a verdict on an image needs.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from hardening.compose import Composition
     from hardening.findings import Finding
     from hardening.host import Host
+    from hardening.images.reference import Name
     from hardening.inputs import Input, Unknown
     from hardening.mechanism import Mechanism
     from hardening.runtime import Candidate, Runtime, Verdict
@@ -49,6 +50,13 @@ def hardening_admit(candidate: Candidate) -> Verdict | None:
     """Called with what is about to be written as a bundle or run, whether it was composed now, earlier, or elsewhere.
     Returns an acceptance, a rejection, or None for no opinion. All verdicts count: nothing is written or run against a
     rejection, and a launch needs at least one acceptance, of which the chosen runtime's own check is one."""
+
+
+@hookspec
+def hardening_signatures(name: Name, digest: str) -> Iterable[bytes]:  # type: ignore[empty-body]
+    """Called while an image is pulled, with its name and the digest of its manifest. Returns what was published of
+    signatures for it, which the store keeps beside the manifest; results are concatenated. Nothing is judged here:
+    `hardening_admit` is asked afterwards, and at every run."""
 
 
 @hookspec

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 import attrs
 
-from hardening.findings import Finding
+from hardening.findings import Finding, Severity
 from hardening.host import Host
 from hardening.inputs import Input, Inputs, Unknown
 from hardening.schema import REST, Family, Leaf, Members, Say, Scalar, Schema, read_table
@@ -25,6 +25,7 @@ from hardening.spec import Fragment
 from hardening.values import frozen
 
 S = TypeVar("S")
+IdRanges = tuple[Sequence[tuple[int, int, int]], Sequence[tuple[int, int, int]]]
 P = TypeVar("P")
 
 
@@ -123,6 +124,17 @@ class Option:
     value: object = None
 
 
+@frozen
+class Wish:
+    """What an image asks for and does not get by itself. ``leaves`` are the settings that grant it, any of them, where a
+    layer states them; their full names."""
+
+    message: str
+    hint: str
+    leaves: tuple[str, ...] = ()
+    severity: Severity = Severity.NOTE
+
+
 class Mechanism(ABC, Generic[S]):
     """One mechanism; ``S`` is its frozen attrs class of composed settings."""
 
@@ -161,6 +173,16 @@ class Mechanism(ABC, Generic[S]):
         """What a question calls ``name``, below the table, where the kernel's own log has another name for it, such as a
         number; the same where it has none. Profiles never say it: it may mean something else on another host."""
         return name
+
+    def of_image(self, config: Mapping[str, Any]) -> tuple[Mapping[str, object], Sequence[Wish]]:
+        """What the configuration of an image (its ``config`` object, OCI image spec) says in this mechanism's table, as TOML
+        data, and what it asks for that no image is given. Nothing of it has been checked; what loosens is not taken."""
+        return {}, ()
+
+    def id_maps(self, settings: S, host: Host) -> IdRanges | None:
+        """The maps of user and of group ids of the command's own user namespace, for who owns one: ranges of the first id
+        inside, the first one outside, and how many (user_namespaces(7))."""
+        return None
 
     def build(self, leaves: Mapping[tuple[str, str], Any]) -> S:
         """The settings object from the composed values, keyed by setting and member."""

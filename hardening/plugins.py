@@ -29,6 +29,7 @@ from hardening.values import frozen
 if TYPE_CHECKING:
     from hardening.compose import Composition
     from hardening.host import Host
+    from hardening.images.reference import Name
 
 GROUP = "hardening"
 PROFILES_GROUP = "hardening.profiles"
@@ -162,6 +163,10 @@ class Plugins:
             if hooks & {"hardening_inspect", "hardening_admit"} and "hardening_inputs" not in hooks:
                 found.append(Unknown(f"the plugin {plugin.name} judges, and does not say what it looks at"))
         return found
+
+    def signatures(self, name: Name, digest: str) -> list[bytes]:
+        """`hardening_signatures` of every plugin, in the order of their names."""
+        return [content for _, content in self._items("hardening_signatures", bytes, name=name, digest=digest)]
 
     def admit(self, candidate: Candidate) -> list[Verdict]:
         """`hardening_admit` of every plugin; those without an opinion are left out."""

@@ -38,6 +38,7 @@ def statements(composition: Composition, shortfalls: Iterable[Shortfall]) -> dic
         PROFILES: _text(profiles),
         EXCEPTIONS: _text(list(exceptions.values())) if exceptions else None,
         MECHANISMS: _text(states),
+        **(composition.image.annotations if composition.image is not None else {}),
     }
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hardening.host import Host
     from hardening.installed import Brought
     from hardening.layers import SearchPath, Stack
+    from hardening.offer import Offer
     from hardening.plugins import Plugins
     from hardening.source import Document
 
@@ -103,11 +104,11 @@ class Session:
                 error.hint = published(profile) or error.hint
             raise
 
-    def compose(self, request: Request) -> Composition:
-        """The composition of a request; raises `ProfileError` or `Problems`."""
+    def compose(self, request: Request, offer: Offer | None = None) -> Composition:
+        """The composition of a request, with what an image offers; raises `ProfileError` or `Problems`."""
         from hardening.compose import compose
 
-        return compose(self.stack(request), self.plugins.mechanisms, self.host, self.today)
+        return compose(self.stack(request), self.plugins.mechanisms, self.host, self.today, offer)
 
     @property
     def today(self) -> date:

@@ -14,13 +14,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-import attrs
-
 from hardening.errors import HardeningError, ImageError
 from hardening.images import compression, layouts, media, tar
 from hardening.images.media import Descriptor
 from hardening.images.reference import Name, parse_docker
 from hardening.images.source import Source
+from hardening.values import frozen
 
 MAX_ENTRIES = 100_000
 MAX_UNPACKED = 64 << 30  # bytes of a compressed archive
@@ -29,7 +28,7 @@ _MAX_LINKS = 8
 _HINT = "write it anew: docker save -o FILE IMAGE, or skopeo copy … docker-archive:FILE"
 
 
-@attrs.frozen
+@frozen
 class _Member:
     offset: int
     size: int

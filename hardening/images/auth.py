@@ -17,6 +17,7 @@ import attrs
 
 from hardening.errors import ImageError
 from hardening.images.reference import DEFAULT_HOST, Reference
+from hardening.values import frozen
 
 MAX_BYTES = 1 << 20
 HELPER_SECONDS = 30
@@ -26,13 +27,13 @@ _HELPER = re.compile(r"[A-Za-z0-9._-]+")
 _LOGIN = "log in again: podman login, or skopeo login"
 
 
-@attrs.frozen(repr=False)
+@frozen
 class Credentials:
     """A name and a password, or a token that a token service takes instead (``identitytoken``)."""
 
-    user: str
-    password: str = ""
-    token: str = ""
+    user: str = attrs.field(repr=False)
+    password: str = attrs.field(default="", repr=False)
+    token: str = attrs.field(default="", repr=False)
 
     @property
     def basic(self) -> str:

@@ -21,6 +21,7 @@ import attrs
 
 from hardening import __version__
 from hardening.errors import ImageError
+from hardening.values import frozen
 
 if TYPE_CHECKING:
     import urllib3
@@ -32,7 +33,7 @@ _REDIRECTS = (301, 302, 303, 307, 308)
 _AGENT = f"hardening/{__version__}"
 
 
-@attrs.frozen
+@frozen
 class Bounds:
     """How long is waited, in seconds, and how much is read. A download has to bring ``slowest`` bytes a second on the
     average of each ``window``."""
@@ -45,7 +46,7 @@ class Bounds:
     redirects: int = 5
 
 
-@attrs.frozen(eq=False)
+@frozen(eq=False)
 class Answer:
     """The answer to a request: ``url`` is the one that was asked at last. Its body is read with `Client.whole` or
     `Client.pieces`, once."""

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import attrs
-
 from hardening.launch.digest import sha256
+from hardening.values import frozen
 
 Range = tuple[int, int, int]  # the first id inside, the first one outside, how many
 
 
-@attrs.frozen
+@frozen
 class Ids:
     """The maps of the user namespace that a root is for, each range as in user_namespaces(7). Without maps the ids of the
     image are those of the host. ``owner`` are the caller's own ids where no others can be given: every file is the caller's

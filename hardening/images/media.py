@@ -9,11 +9,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import attrs
-
 from hardening.errors import ImageError
 from hardening.images.reference import is_digest
 from hardening.launch.digest import sha256
+from hardening.values import frozen
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
@@ -50,7 +49,7 @@ _MACHINES = {
 }
 
 
-@attrs.frozen
+@frozen
 class Descriptor:
     """What a manifest says of a blob. ``size`` is in bytes."""
 
@@ -59,7 +58,7 @@ class Descriptor:
     media_type: str = ""
 
 
-@attrs.frozen
+@frozen
 class Manifest:
     """One image: its configuration and its layers, the lowest first."""
 
@@ -72,7 +71,7 @@ class Manifest:
         return tuple(dict.fromkeys((self.config, *self.layers)))
 
 
-@attrs.frozen
+@frozen
 class Platform:
     """What an index tells images apart by."""
 

@@ -19,6 +19,7 @@ from hardening.images.reference import Name
 from hardening.images.source import Source, open_source
 from hardening.images.store import Record, Store
 from hardening.images.tree import Limits
+from hardening.values import frozen
 
 
 class Progress(Protocol):
@@ -41,7 +42,7 @@ class Silent:
         """Nothing."""
 
 
-@attrs.frozen(eq=False)
+@frozen(eq=False)
 class Request:
     """What is to be pulled, and how. ``ids`` are those that the root is unpacked for. ``signatures`` are asked for with the
     name and the digest of a manifest; ``judge`` is called with them in the store, and raises where the image must not be

@@ -11,10 +11,9 @@ from __future__ import annotations
 import os
 import re
 
-import attrs
-
 from hardening.errors import UsageError
 from hardening.kinds import nearest
+from hardening.values import frozen
 
 DOCKER, OCI, DIRECTORY, ARCHIVE = "docker", "oci", "dir", "docker-archive"
 TRANSPORTS = (DOCKER, OCI, DIRECTORY, ARCHIVE)
@@ -46,7 +45,7 @@ _ELSEWHERE = {
 }
 
 
-@attrs.frozen(order=True)
+@frozen(order=True)
 class Reference:
     """A docker reference, spelt out. ``host`` may have a port; ``path`` is the repository without the host; at least one
     of ``tag`` and ``digest`` (``sha256:…``) is not empty. With both, the digest says what it is and the tag is a word."""
@@ -75,7 +74,7 @@ class Reference:
         return f"{self.repository}{tag}" + (f"@{self.digest}" if self.digest else "")
 
 
-@attrs.frozen(order=True)
+@frozen(order=True)
 class Name:
     """Where an image lies. ``docker`` is its reference where the transport is ``docker``; otherwise ``path`` is an absolute
     path, and ``inner`` what tells several images there apart: a tag of an OCI layout, a reference of a docker archive."""

@@ -36,6 +36,7 @@ from hardening.images.media import Descriptor, Manifest
 from hardening.images.reference import Name
 from hardening.launch import files, held, places
 from hardening.launch.digest import sha256
+from hardening.values import frozen
 
 VARIABLE = "HARDENING_IMAGES"
 BLOBS, NAMES, SIGNATURES, ROOTS, PARTIAL, LOCK = "blobs", "names", "signatures", "roots", "partial", "lock"
@@ -49,7 +50,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _CHUNK = 1 << 20
 
 
-@attrs.frozen
+@frozen
 class Record:
     """Which image a name stands for. ``digest`` is that of the manifest, ``top`` that of what the name led to, which may be
     an index; ``pulled`` is in seconds since the epoch."""
@@ -60,7 +61,7 @@ class Record:
     pulled: int
 
 
-@attrs.frozen
+@frozen
 class Unpacked:
     """An image as a directory. ``path`` is the root itself, ``about`` what was found while it was unpacked."""
 

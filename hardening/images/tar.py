@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 import attrs
 
 from hardening.errors import ImageError
+from hardening.values import frozen
 
 BLOCK = 512
 CHUNK = 1 << 18
@@ -42,7 +43,7 @@ _SPARSE = "sparse files of GNU tar are not read"
 _XATTR = "SCHILY.xattr."
 
 
-@attrs.frozen(repr=False)
+@frozen
 class Entry:
     """One entry. ``name`` and ``target`` are bytes as they stand there, ``mode`` the permission bits with set-id and sticky
     bits, ``mtime`` nanoseconds since the epoch."""

@@ -20,6 +20,7 @@ from hardening.images import tar
 from hardening.images.ids import Ids
 from hardening.images.tar import Entry
 from hardening.launch import abi, kernel
+from hardening.values import frozen
 
 WHITEOUT, OPAQUE, RESERVED = b".wh.", b".wh..wh..opq", b".wh..wh."
 #: How many of the things that were left out are named one by one.
@@ -28,7 +29,7 @@ _RESOLVE = abi.RESOLVE_IN_ROOT | abi.RESOLVE_NO_MAGICLINKS | abi.RESOLVE_NO_XDEV
 _SET_ID = stat.S_ISUID | stat.S_ISGID
 
 
-@attrs.frozen
+@frozen
 class Limits:
     """The most that an image may hold: bytes of one file and of all, entries, and names that whiteouts look through."""
 

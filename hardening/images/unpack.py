@@ -8,19 +8,18 @@ import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-import attrs
-
 from hardening.errors import ImageError
 from hardening.images import child, media, removal, tar
 from hardening.images.compression import Read, decompressed
 from hardening.images.ids import Ids
 from hardening.images.store import ROOT, Store, Unpacked
 from hardening.images.tree import Limits, Notes, Tree
+from hardening.values import frozen
 
 _CHUNK = 1 << 18
 
 
-@attrs.frozen
+@frozen
 class Layer:
     """A layer's file, what it is called in messages, and the digest that it must have once decompressed."""
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import attrs
+from hardening.values import frozen
 
 #: The name as `hardening.images.reference.parse` reads it, and the digest of the manifest. Before an image is fetched there
 #: is no digest: then only what no image of the name could pass is to be refused.
 REFERENCE, DIGEST = "org.hardening.image.reference", "org.hardening.image.digest"
 
 
-@attrs.frozen
+@frozen
 class Used:
     """An image. ``store`` is the directory of the store that has it (`hardening.images.store.Store`), with its manifest and
     what was fetched of its signatures."""

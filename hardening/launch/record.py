@@ -29,7 +29,7 @@ VERSION = 1
 PROFILES = "org.hardening.profiles"
 EXCEPTIONS = "org.hardening.exceptions"
 MECHANISMS = "org.hardening.mechanisms"
-IMAGE = "org.hardening.image"
+IMAGE = "org.hardening.image.digest"
 
 STATES = ("enforced", "partly", "not_enforced")
 EXCEPTION_KEYS = ("setting", "reason", "ticket", "expires", "origin")

@@ -13,11 +13,11 @@ from hardening.findings import Finding
 from hardening.hookspecs import hookimpl
 from hardening.host import Host
 from hardening.inputs import Inputs
-from hardening.mechanism import Check, Context, Excess, Mechanism, Option, Reading, Shortfall
+from hardening.mechanism import Check, Context, Excess, IdRanges, Mechanism, Option, Reading, Shortfall, Wish
 from hardening.schema import Say
 from hardening.source import Node
 from hardening.spec import Fragment
-from hardening_namespaces import facts, spec
+from hardening_namespaces import facts, idmaps, spec
 from hardening_namespaces.host import check
 from hardening_namespaces.settings import NamespacesSettings, read
 
@@ -32,6 +32,21 @@ class Namespaces(Mechanism[NamespacesSettings]):
 
     def says(self, table: Node, reading: Reading) -> Iterator[Say]:
         return read(self.schema, table)
+
+    def of_image(self, config: Mapping[str, Any]) -> tuple[Mapping[str, object], Sequence[Wish]]:
+        ports = config.get("ExposedPorts")
+        if not isinstance(ports, dict) or not ports:
+            return {}, ()
+        shown = ", ".join(sorted(map(str, ports))[:8])
+        hint = "-p web, or --network host, lets others reach it"
+        return {}, [Wish(f"it listens on {shown[:80]}, and its network is private", hint, ("namespaces.net",))]
+
+    def id_maps(self, settings: NamespacesSettings, host: Host) -> IdRanges | None:
+        maps = idmaps.resolve(settings, host)
+        if maps is None:
+            return None
+        uids, gids = ([(item.inside, item.outside, item.size) for item in side] for side in (maps.uids, maps.gids))
+        return uids, gids
 
     def options(self) -> Sequence[Option]:
         return (

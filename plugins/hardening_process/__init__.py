@@ -13,7 +13,7 @@ from hardening.findings import Finding
 from hardening.hookspecs import hookimpl
 from hardening.host import Host
 from hardening.inputs import Inputs
-from hardening.mechanism import Check, Context, Excess, Mechanism, Option, Reading, Shortfall
+from hardening.mechanism import Check, Context, Excess, Mechanism, Option, Reading, Shortfall, Wish
 from hardening.schema import REST, Say
 from hardening.source import Node
 from hardening.spec import Fragment
@@ -38,6 +38,11 @@ class Process(Mechanism[ProcessSettings]):
 
     def expand(self, name: str) -> Sequence[str]:
         return settings.expand(name)
+
+    def of_image(self, config: Mapping[str, Any]) -> tuple[Mapping[str, object], Sequence[Wish]]:
+        from hardening_process import image
+
+        return image.table(config), ()
 
     def samples(self) -> Sequence[tuple[str, str, Any]]:
         return [say for say in super().samples() if say[:2] != ("set_environment", REST)]

@@ -5,14 +5,15 @@ Owns `[rootfs]`, and of the OCI spec the root, mounts, masked and read-only path
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from hardening.findings import Finding
+from hardening.findings import Finding, Severity
 from hardening.hookspecs import hookimpl
 from hardening.host import Host
 from hardening.inputs import Inputs
-from hardening.mechanism import Check, Context, Excess, Mechanism, Option, Reading, Shortfall
+from hardening.mechanism import Check, Context, Excess, Mechanism, Option, Reading, Shortfall, Wish
 from hardening.schema import Family, Say, read_table
 from hardening.source import Node
 from hardening.spec import Fragment
@@ -35,6 +36,11 @@ class Rootfs(Mechanism[RootfsSettings]):
             yield from tmpfs.read(family, places)
         others = {key: value for key, value in table.table().items() if key != "tmpfs"}
         yield from read_table(self.schema, Node(others, table.path, table.document))
+
+    def of_image(self, config: Mapping[str, Any]) -> tuple[Mapping[str, object], Sequence[Wish]]:
+        volumes = config.get("Volumes")
+        places = [place for place in volumes if place.startswith("/")] if isinstance(volumes, dict) else []
+        return {}, [_wish(os.path.normpath(place)) for place in sorted(places)]
 
     def options(self) -> Sequence[Option]:
         return (
@@ -73,6 +79,16 @@ class Rootfs(Mechanism[RootfsSettings]):
         from hardening_rootfs import verify
 
         return verify.verify(settings, receipt)
+
+
+def _wish(place: str) -> Wish:
+    """The wish of an image to write to a place."""
+    return Wish(
+        f"it wants to write to {place}, which is read-only",
+        f"--tmpfs {place} gives it a place in memory, -v DIR:{place} a directory of yours",
+        (f"rootfs.volumes.{place}", f"rootfs.tmpfs.{place}"),
+        Severity.WARNING,
+    )
 
 
 @hookimpl

@@ -264,9 +264,26 @@ def test_a_plugin_that_judges_says_what_it_looks_at() -> None:
     assert open_ == [Input("file", "/etc/x/x")]
 
 
+def test_signatures_of_all_plugins_are_put_together() -> None:
+    @hookimpl
+    def hardening_signatures(name: Any, digest: Any) -> Any:
+        return [f"{name} {digest}".encode()]
+
+    anything: Any = "x"
+    both = Plugins([plugin("a", hardening_signatures), plugin("b", hardening_signatures)])
+    assert both.signatures(anything, "d") == [b"x d", b"x d"]
+
+    @hookimpl(specname="hardening_signatures")
+    def hardening_wrong() -> Any:
+        return ["text"]
+
+    with pytest.raises(PluginError, match="hardening_signatures answers with str"):
+        Plugins([plugin("odd", hardening_wrong)]).signatures(anything, "d")
+
+
 def test_no_hook_takes_the_first_result_only() -> None:
     specs = [value for name, value in vars(hookspecs).items() if name.startswith("hardening_")]
-    assert len(specs) == 5
+    assert len(specs) == 6
     for spec in specs:
         options = getattr(spec, "hardening_spec", None)
         assert options is not None, spec

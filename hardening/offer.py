@@ -1,0 +1,97 @@
+"""What an image says of itself, below every layer of a stack: it is used where no layer says anything, and it never loosens.
+
+Whoever has built an image has no say in what it may do. What it asks for is taken where it is at most as loose as the strict
+default, or has no order that matters to security, such as a working directory; then it stands in the place of that default,
+and the first statement of a layer is as free as ever. Everything else is a finding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from hardening.errors import ProfileError
+from hardening.findings import Finding, Severity
+from hardening.fold import Resolved
+from hardening.images.used import Used
+from hardening.mechanism import Mechanism, Reading, Wish
+from hardening.schema import REST, Leaf, Say, Scalar
+from hardening.source import Document, Node
+from hardening.values import frozen
+
+RULE = "core/not-taken-from-image"
+
+
+@frozen(eq=False)
+class Offer:
+    """The configuration of an image. ``config`` is its ``config`` object (OCI image spec, image configuration), ``tables``
+    what mechanisms read of that as theirs, ``wishes`` what they give to no image."""
+
+    image: Used
+    document: Document
+    tables: Mapping[str, Mapping[str, object]]
+    wishes: tuple[Wish, ...]
+
+    @classmethod
+    def of(cls, image: Used, config: Mapping[str, Any], mechanisms: Sequence[Mechanism[Any]]) -> Offer:
+        """What the configuration offers to these mechanisms."""
+        tables: dict[str, Mapping[str, object]] = {}
+        wishes: list[Wish] = list(_of_nobody(config))
+        for mechanism in mechanisms:
+            table, wished = mechanism.of_image(config)
+            if table:
+                tables[mechanism.name] = table
+            wishes += wished
+        place = f"image {image.reference}"
+        document = Document("image", None, tables, {(name,): place for name in tables})
+        return cls(image, document, tables, tuple(wishes))
+
+    def taken(self, mechanism: Mechanism[Any], reading: Reading) -> dict[tuple[str, str], Say]:
+        """What stands in the place of the mechanism's strict defaults, by setting and member; what does not is noted."""
+        found: dict[tuple[str, str], Say] = {}
+        for key, value in self.tables.get(mechanism.name, {}).items():
+            node = Node({key: value}, (mechanism.name,), self.document)
+            try:
+                says = list(mechanism.says(node, reading))
+            except ProfileError as error:
+                reading.noted.append(self._refused(f"{mechanism.name}.{key}", error.message))
+                continue
+            for say in says:
+                setting = mechanism.schema.settings[say.setting]
+                default = (
+                    setting.default if isinstance(setting, Scalar) else setting.default.get(say.member, setting.rest)
+                )
+                if say.member != REST and (setting.kind.neutral or setting.kind.at_most(say.value, default)):
+                    found[say.setting, say.member] = say
+                    continue
+                shown, strict = setting.kind.show(say.value), setting.kind.show(default)
+                leaf = mechanism.leaf(say.setting, say.member)
+                reading.noted.append(self._refused(str(leaf), f"{leaf}: {shown} is looser than {strict}, the default"))
+        return found
+
+    def unmet(self, leaves: Mapping[Leaf, Resolved]) -> Iterator[Finding]:
+        """The wishes that no layer has granted."""
+        stated = {str(leaf) for leaf, resolved in leaves.items() if resolved.stated}
+        for wish in self.wishes:
+            if stated.isdisjoint(wish.leaves):
+                leaf = wish.leaves[0] if wish.leaves else ""
+                yield Finding(RULE, wish.severity, wish.message, leaf=leaf, origin=self._origin, hint=wish.hint)
+
+    @property
+    def _origin(self) -> str:
+        return f"image {self.image.reference}"
+
+    def _refused(self, leaf: str, message: str) -> Finding:
+        hint = "say it in a profile or on the command line, if it is to be so"
+        return Finding(RULE, Severity.NOTE, message, leaf=leaf, origin=self._origin, hint=hint)
+
+
+def _of_nobody(config: Mapping[str, Any]) -> Iterator[Wish]:
+    """What no mechanism has a setting for."""
+    signal = config.get("StopSignal")
+    if isinstance(signal, str) and signal and signal.removeprefix("SIG") not in ("TERM", "15"):
+        yield Wish(f"it wants to be stopped with {signal[:20]}", f"write `hardening kill -s {signal[:20]} NAME`")
+    if config.get("Healthcheck"):
+        yield Wish(
+            "it has a health check, which nobody runs", "let a unit of systemd, or a loop, look after the service"
+        )
