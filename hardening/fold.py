@@ -44,14 +44,32 @@ class Outcome(StrEnum):
 
 @frozen
 class Step:
-    """One entry of a leaf's history: what a layer said, and the value after it. Values are shown as text."""
+    """One entry of a leaf's history: what a layer said, and the value after it, which nobody may have stated yet. Few of
+    them are ever shown, so their text is made where one is."""
 
     layer: str
-    origin: str
-    said: str
+    place: Origin
+    given: Any
     outcome: Outcome
-    value: str
-    exception: Exemption | None = None
+    stated: bool
+    after: Any
+    exception: Exemption | None
+    kind: Kind[Any] = attrs.field(eq=False, repr=False)
+
+    @property
+    def origin(self) -> str:
+        """Where it was said."""
+        return str(self.place)
+
+    @property
+    def said(self) -> str:
+        """What was said, as text."""
+        return self.kind.show(self.given)
+
+    @property
+    def value(self) -> str:
+        """The value after it, as text."""
+        return self.kind.show(self.after) if self.stated else ""
 
 
 @frozen
@@ -60,13 +78,22 @@ class Resolved:
 
     leaf: Leaf
     value: Any
-    shown: str
     origin: str
     stated: bool
     steps: tuple[Step, ...]
-    limit: Any = None
-    limit_shown: str = ""
-    limit_origin: str = ""
+    limit: Any
+    limit_origin: str
+    kind: Kind[Any] = attrs.field(eq=False, repr=False)
+
+    @property
+    def shown(self) -> str:
+        """The value as text."""
+        return self.kind.show(self.value)
+
+    @property
+    def limit_shown(self) -> str:
+        """The ceiling as text; empty where there is none."""
+        return self.kind.show(self.limit) if self.limit_origin else ""
 
 
 @frozen(eq=False)
@@ -105,13 +132,12 @@ class Fold:
         return Resolved(
             self.leaf,
             self.value,
-            self.kind.show(self.value),
             origin,
             stated,
             tuple(self.steps),
             self.limit.value if self.limit else None,
-            self.kind.show(self.limit.value) if self.limit else "",
             str(self.limit.origin) if self.limit else "",
+            self.kind,
         )
 
     def _ratchet(self, layer: Layer, said: Say) -> None:
@@ -211,6 +237,6 @@ class Fold:
         )
 
     def _record(self, layer: Layer, said: Say, outcome: Outcome, exception: Exemption | None = None) -> None:
-        value = "" if self.origin is None else self.kind.show(self.value)
-        shown = self.kind.show(said.value)
-        self.steps.append(Step(layer.name, str(said.origin), shown, outcome, value, exception))
+        stated = self.origin is not None
+        after = self.value if stated else None
+        self.steps.append(Step(layer.name, said.origin, said.value, outcome, stated, after, exception, self.kind))

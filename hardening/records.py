@@ -18,7 +18,7 @@ from typing import Any
 
 from hardening.errors import HardeningError
 from hardening.launch import audit_text, files, journald, places, sinks
-from hardening.launch.record import STATES
+from hardening.launch.bundle import STATES
 from hardening.launch.recording import UNSET
 from hardening.values import frozen
 

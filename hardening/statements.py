@@ -11,7 +11,7 @@ from typing import Any
 
 from hardening.compose import Composition
 from hardening.enforcement import enforcement
-from hardening.launch.record import EXCEPTIONS, MECHANISMS, PROFILES, STATES
+from hardening.launch.bundle import EXCEPTIONS, MECHANISMS, PROFILES, STATES
 from hardening.mechanism import Shortfall
 
 STATEMENTS = (PROFILES, EXCEPTIONS, MECHANISMS)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ import click
 
 from hardening.cli.output import escape, in_colour
 from hardening.errors import EXIT_LAUNCHER, EXIT_USAGE, HardeningError, Problems, UsageError
+from hardening.launch.signals import signal
 
 if TYPE_CHECKING:
     from hardening.cli.session import Session

@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     from hardening.launch.plan import Plan
 
 MAX_FILTER = 8 * 65535  # BPF_MAXINSNS is 4096 for classic programs of users; libseccomp may write up to 65535
+#: Annotations in which a bundle says how it was composed.
+PROFILES = "org.hardening.profiles"
+EXCEPTIONS = "org.hardening.exceptions"
+MECHANISMS = "org.hardening.mechanisms"
+IMAGE = "org.hardening.image.digest"
+#: How far a mechanism is enforced, as the third of them says.
+STATES = ("enforced", "partly", "not_enforced")
 
 
 class Bundle(Frozen):

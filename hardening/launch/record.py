@@ -11,6 +11,7 @@ import time
 
 from hardening.errors import LaunchError
 from hardening.launch import digest, jsontext, sinks
+from hardening.launch.bundle import EXCEPTIONS, IMAGE, MECHANISMS, PROFILES, STATES
 from hardening.launch.system import os
 
 TYPE_CHECKING = False
@@ -25,13 +26,6 @@ if TYPE_CHECKING:
     Row: TypeAlias = dict[str, str | None]
 
 VERSION = 1
-#: Annotations in which a bundle says how it was composed.
-PROFILES = "org.hardening.profiles"
-EXCEPTIONS = "org.hardening.exceptions"
-MECHANISMS = "org.hardening.mechanisms"
-IMAGE = "org.hardening.image.digest"
-
-STATES = ("enforced", "partly", "not_enforced")
 EXCEPTION_KEYS = ("setting", "reason", "ticket", "expires", "origin")
 MOST = 64  # exceptions, profiles and mechanisms of one launch that are recorded one by one; the others are counted
 LONGEST = 400  # bytes of any text but the command, so that a record fits into an audit message

@@ -7,12 +7,12 @@ others (fixed in 2.6.1). Such filters are built in a child process with a time l
 from __future__ import annotations
 
 import os
-import signal
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 from hardening.errors import HardeningError, SpecError
+from hardening.launch.signals import signal
 from hardening.values import frozen
 from hardening_seccomp.build import Rules
 from hardening_seccomp.libseccomp import Libseccomp

@@ -8,7 +8,7 @@ import pytest
 
 from hardening import pipeline, statements
 from hardening.cli.session import Request
-from hardening.launch import record
+from hardening.launch import bundle, record
 from tests.hardening.cli.samples import profile, session
 
 
@@ -38,10 +38,10 @@ def test_a_bundle_says_how_it_was_composed_and_the_stage_understands_it(
 
 
 def test_statements_are_left_out_of_a_comparison() -> None:
-    said = {record.PROFILES: "[]", record.MECHANISMS: "{}"}
+    said = {bundle.PROFILES: "[]", bundle.MECHANISMS: "{}"}
     ours = {"annotations": {"x": "y", **said}}
     assert statements.with_statements_of(ours, {"annotations": {"x": "y"}}) == ours
     assert statements.with_statements_of({"annotations": said}, {"root": {}}) == {"root": {}, "annotations": said}
     assert statements.with_statements_of({}, ours) == {"annotations": {"x": "y"}}
     assert statements.with_statements_of({}, {}) == {}
-    assert json.loads(said[record.PROFILES]) == []
+    assert json.loads(said[bundle.PROFILES]) == []

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from hardening.errors import LaunchError
-from hardening.launch import record
+from hardening.launch import bundle, record
 from hardening.launch.record import Recorder, cut, shortened
 from hardening.launch.recording import who
 from hardening.launch.sinks import FILE, File
@@ -146,7 +146,7 @@ def test_annotations_that_are_no_text_or_no_json(place: Path) -> None:
     made = new(tuple)
     for value in (7, "{"):
         with pytest.raises(LaunchError, match=r"annotations/org\.hardening\.profiles"):
-            made.describe({"annotations": {record.PROFILES: value}}, b"", ORIGIN)
+            made.describe({"annotations": {bundle.PROFILES: value}}, b"", ORIGIN)
     made.describe({"annotations": 7, "process": {"args": 7}}, b"", ORIGIN)
     made.describe([], b"", ORIGIN)
 

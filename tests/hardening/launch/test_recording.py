@@ -11,7 +11,7 @@ import pytest
 
 from hardening.errors import LaunchError
 from hardening.launch import bundle, recording
-from hardening.launch.record import PROFILES
+from hardening.launch.bundle import PROFILES
 from hardening.launch.recording import Records
 from hardening.launch.sinks import FILE
 
