@@ -71,22 +71,16 @@ class Basis:
 
 @frozen(eq=False)
 class Start:
-    """The command of the launch stage: its arguments before the bundle, which a plan keeps, and where it imports from, which
-    no plan may say."""
+    """The arguments of the launch stage before the bundle, which a plan keeps; where it imports from no plan may say."""
 
     words: tuple[str, ...]
-    path: tuple[str, ...]
 
     @classmethod
     def of(cls, argv: Sequence[str]) -> Start | None:
         """Of the argv that a runtime made; None for one that starts something else."""
         if list(argv[:5]) != [sys.executable, "-I", "-S", "-c", START] or len(argv) < 7:
             return None
-        return cls(tuple(argv[6:-1]), tuple(argv[5].split(":")))
-
-    def argv(self, words: Sequence[str], place: Path) -> list[str]:
-        """The command of the launch stage with other arguments."""
-        return [sys.executable, "-I", "-S", "-c", START, ":".join(self.path), *words, str(place)]
+        return cls(tuple(argv[6:-1]))
 
 
 def of_composition(

@@ -9,7 +9,6 @@ import click
 from hardening.cli import keeping, refusals, start
 from hardening.cli.session import session
 from hardening.errors import LaunchError, UsageError
-from hardening.launch import places
 from hardening.spec import CONFIG
 
 HINT = "`hardening compose -o BUNDLE -- COMMAND` writes a bundle"
@@ -42,7 +41,7 @@ def command(
 
     from hardening import pipeline
     from hardening.cli import stored
-    from hardening.runtime import Candidate, LaunchRequest
+    from hardening.runtime import Candidate
 
     if not bundle.is_dir():
         problem = "a bundle is a directory" if bundle.exists() else "there is no such bundle"
@@ -53,10 +52,8 @@ def command(
     config = _read(bundle)
     place = start.prepare(engine)
     pipeline.admit(here.plugins, Candidate(config, here.host), engine)
-    identity = places.new_id()
-    container = keeping.container(context, engine, place / places.CONTAINERS / identity, ())
     digest = sha256(config).hexdigest()
-    launch = LaunchRequest(identity, place, interactive, False, target, digest, container)
+    launch = start.request(context, engine, place, interactive=interactive, receipt=target, sha256=digest)
     argv = engine.command(bundle.absolute(), launch)
     if target is None and not fresh:
         stored.verdict(here, engine, argv, bundle.absolute(), digest)

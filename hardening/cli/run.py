@@ -82,7 +82,6 @@ def command(
     from hardening import bundles, pipeline, state
     from hardening.cli import stored
     from hardening.cli.missing import advice, looked_at
-    from hardening.runtime import LaunchRequest
 
     if as_json and not dry_run:
         raise UsageError("--json goes with --dry-run", hint="`--receipt FILE` keeps what the kernel says of a run")
@@ -94,12 +93,10 @@ def command(
     composition = here.compose(stack.request(context, profiles))
     if interactive and not dry_run and not keeping.detaches(context):
         stack.require_keyboard(composition)
-    identity = places.new_id()
-    if not dry_run:
-        start.prepare(engine)
-    place = state.location()
-    container = keeping.container(context, engine, place / places.CONTAINERS / identity, profiles)
-    launch = LaunchRequest(identity, place, interactive, False, target, container=container, typed=True)
+    place = state.location() if dry_run else start.prepare(engine)
+    launch = start.request(
+        context, engine, place, interactive=interactive, receipt=target, profiles=profiles, typed=True
+    )
     checked = pipeline.check(composition, here.host, command, None)
     words = _without_looking(here.words, command)
     found = stored.storable(here, words, composition, checked, engine, launch, fresh=fresh)
@@ -108,7 +105,7 @@ def command(
         _show(engine, plan, launch, found, as_json)
         return
     with stored.slot(found) as kept:
-        bundle = kept.slot.bundle if kept is not None else bundles.folder(place) / identity
+        bundle = kept.slot.bundle if kept is not None else bundles.folder(place) / launch.container_id
         plan = _plan(here, composition, command, engine, bundle, checked, stays=kept is not None)
         lines = [] if quiet else [*_notes(plan, interactive=interactive)]
         missing = advice(plan.spec, command[0])
@@ -117,7 +114,7 @@ def command(
         shown = [output.note(line) for line in lines]
         if kept is not None:
             kept.start(plan.spec, shown, [*looked_at(plan.spec, command[0])], lasting=not missing)
-        start.start_new(plan.spec, bundle, engine, attrs.evolve(launch, remove=True))
+        start.start_new(plan.spec, bundle, engine, launch)
 
 
 def _without_looking(words: tuple[str, ...], command: tuple[str, ...]) -> tuple[str, ...]:
@@ -180,7 +177,7 @@ def _show(engine: Runtime, plan: Plan, launch: LaunchRequest, found: Storable | 
     else:
         obstacles = (missing,) if missing else ()
         bundle = plans.shelf(found.words) / launch.container_id / BUNDLE
-        argv = found.argv(bundle, *(("--remove",) if missing else ()))
+        argv = found.argv(bundle, remove=bool(missing))
     states = enforcement(plan.composition, plan.context.shortfalls)
     if as_json:
         output.show_json(

@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from hardening.cli import keeping
 from hardening.cli.session import session
 from hardening.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, HardeningError, LaunchError, UsageError
+from hardening.launch import places
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from click.shell_completion import CompletionItem
 
     from hardening.runtime import LaunchRequest, Runtime
@@ -90,20 +94,54 @@ def _require_installed(runtime: Runtime) -> None:
         )
 
 
+def request(
+    context: click.Context,
+    engine: Runtime,
+    place: Path,
+    *,
+    interactive: bool,
+    receipt: Path | None,
+    profiles: Sequence[str] = (),
+    sha256: str = "",
+    typed: bool = False,
+) -> LaunchRequest:
+    """How the parsed command line wants a bundle launched, under a name that no other launch has. ``place`` is the caller's
+    state directory. Raises `UsageError` for options that do not go together."""
+    from hardening.runtime import LaunchRequest
+
+    identity = places.new_id()
+    return LaunchRequest(
+        identity,
+        place,
+        interactive,
+        receipt=receipt,
+        sha256=sha256,
+        container=keeping.container(context, engine, place / places.CONTAINERS / identity, profiles),
+        typed=typed,
+    )
+
+
 def start_new(spec: Spec, bundle: Path, engine: Runtime, launch: LaunchRequest) -> NoReturn:
     """Write a bundle and replace this process by its launch stage; on any failure no bundle stays behind."""
-    from attrs import evolve
-
     from hardening import bundles
     from hardening.bundle import fill
 
     lock = bundles.make(bundle)
     try:
         fill(spec, bundle)
-        start(engine.command(bundle, evolve(launch, hold=lock)))
+        hand_over(engine, bundle, launch, lock, remove=True)
     finally:
         # Only reached where exec did not happen.
         bundles.discard(bundle)
+
+
+def hand_over(engine: Runtime, bundle: Path, launch: LaunchRequest, lock: int, *, remove: bool) -> NoReturn:
+    """Replace this process by the launch stage of a bundle that it holds, and that the stage holds from then on by ``lock``.
+    Raises `LaunchError`."""
+    from attrs import evolve
+
+    os.set_inheritable(lock, True)
+    start(engine.command(bundle, evolve(launch, hold=lock, remove=remove)))
 
 
 def start(argv: list[str]) -> NoReturn:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
+
+import attrs
 
 from hardening import plans
 from hardening.cli import start
@@ -24,15 +25,18 @@ if TYPE_CHECKING:
 
 @frozen(eq=False)
 class Storable:
-    """A composition that may be stored for the line ``words``: what decides it, and how its launch stage begins."""
+    """A composition that may be stored for the line ``words``: what decides it, and how its launch stage begins, which
+    ``engine`` makes for ``launch``."""
 
     words: tuple[str, ...]
     basis: Basis
     begin: Start
+    engine: Runtime
+    launch: LaunchRequest
 
-    def argv(self, bundle: Path, *options: str) -> list[str]:
-        """The command of the launch stage, with ``options`` before those of the plan."""
-        return self.begin.argv((*options, *self.begin.words), bundle)
+    def argv(self, bundle: Path, *, remove: bool) -> list[str]:
+        """The command of the launch stage."""
+        return self.engine.command(bundle, attrs.evolve(self.launch, remove=remove))
 
 
 @frozen(eq=False)
@@ -46,9 +50,7 @@ class Kept:
         """Write the bundle, and the plan of a ``lasting`` one, and replace this process by the launch stage, which holds the
         slot from then on. ``looked`` is what decided the notes beside the composition."""
         stays = plans.store(self.slot, self.found.basis, self.found.begin, spec, notes, looked, lasting=lasting)
-        os.set_inheritable(self.slot.lock, True)
-        hold = ("--hold", str(self.slot.lock))
-        start.start(self.found.argv(self.slot.bundle, *hold, *(() if stays else ("--remove",))))
+        start.hand_over(self.found.engine, self.slot.bundle, self.found.launch, self.slot.lock, remove=not stays)
 
 
 def storable(
@@ -79,7 +81,7 @@ def storable(
         return ("the host has changed meanwhile",)
     if not plans.has_room(words):
         return ("all slots of this line are in use",)
-    return Storable(words, basis, begin)
+    return Storable(words, basis, begin, engine, launch)
 
 
 @contextmanager

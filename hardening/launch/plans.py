@@ -197,10 +197,11 @@ def _is_whole(plan: dict[str, Any], bundle: str) -> bool:
         return False
 
 
-def _has_lost_its_group(document: Any) -> bool:
+def _has_lost_its_group(document: object) -> bool:
     """Whether something else is in the control group that a configuration names."""
-    name = document["linux"].get("cgroupsPath")
-    if not name:
+    linux = document.get("linux") if isinstance(document, dict) else None
+    name = linux.get("cgroupsPath") if isinstance(linux, dict) else None
+    if not isinstance(name, str) or not name:
         return False
     from hardening.launch import cgroups
 
