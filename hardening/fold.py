@@ -178,10 +178,12 @@ class Fold:
     def _rest_on(self, default: Any, origin: str) -> str:
         """Take the default, within the limit, and return its origin. A limit that excludes the default altogether, such
         as another root, leaves its own value as the nearest permitted one."""
-        if self.limit is not None and self.kind.meet(self.limit.value, default) is None and not self.kind.optional:
-            self.value = self.limit.value
-            return str(self.limit.origin)
-        self.value = self._cut(default)
+        self.value = default
+        if self.limit is not None and not self.kind.at_most(default, self.limit.value):
+            self.value = self.kind.meet(self.limit.value, default)
+            if self.value is None and not self.kind.optional:
+                self.value = self.limit.value
+                return str(self.limit.origin)
         return origin or f"default (hardening_{self.leaf.mechanism})"
 
     def _is_strictest(self, default: Any) -> bool:

@@ -68,10 +68,11 @@ def take(path: str, folder: int | None = None) -> int | None:
     return fd
 
 
-def is_held(path: str, folder: int | None = None) -> bool:
-    """Whether somebody holds a directory alone. Raises `OSError` for what is no directory."""
+def is_held(path: str, folder: int | None = None, *, flags: int = _DIRECTORY) -> bool:
+    """Whether somebody holds a directory alone, or with other ``flags`` (open(2)) a file. Raises `OSError` for what is
+    neither."""
     try:
-        fd = open_directory(path, folder)
+        fd = os.open(path, flags, dir_fd=folder)
     except FileNotFoundError:
         return False
     try:

@@ -27,7 +27,7 @@ from pathlib import Path
 import attrs
 
 from hardening.errors import LaunchError
-from hardening.launch import files
+from hardening.launch import files, held
 from hardening.spec import CONFIG, LEASES
 from hardening.values import frozen
 from hardening_selinux.labels import CATEGORIES
@@ -69,8 +69,8 @@ def reserve(folder: Path, bundle: Path | None, categories: Sequence[int] = range
     are those to choose from. Raises `LaunchError` where the folder cannot be used, or no pair is free.
     """
     try:
-        with _locked(folder):
-            taken = _living(folder)
+        with locked(folder):
+            taken = living(folder)
             pair = choose(categories, taken)
             lease = Lease(pair, folder / f"c{pair[0]},c{pair[1]}.{os.urandom(8).hex()}")
             _write(lease.path, _myself(bundle))
@@ -81,12 +81,6 @@ def reserve(folder: Path, bundle: Path | None, categories: Sequence[int] = range
             origin=folder,
             hint="set HARDENING_STATE to a directory of your own",
         ) from None
-
-
-def living(folder: Path) -> dict[Pair, Path]:
-    """The pairs that are in use, with their lease files; dead leases are removed. Raises `OSError`."""
-    with _locked(folder):
-        return _living(folder)
 
 
 def choose(categories: Sequence[int], taken: dict[Pair, Path] | None = None) -> Pair:
@@ -116,7 +110,8 @@ def choose(categories: Sequence[int], taken: dict[Pair, Path] | None = None) -> 
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the lock of the folder, which is made if it is missing. Raises `OSError`."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
@@ -126,7 +121,8 @@ def _locked(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _living(folder: Path) -> dict[Pair, Path]:
+def living(folder: Path) -> dict[Pair, Path]:
+    """The pairs that are in use, with their lease files; dead leases are removed. The folder is locked. Raises `OSError`."""
     found: dict[Pair, Path] = {}
     for entry in os.scandir(folder):
         match = _NAME.fullmatch(entry.name)
@@ -151,7 +147,7 @@ def is_alive(lease: Path) -> bool:
         holder = None
     if holder is not None and (_runs(holder, lease) or _owned(holder, lease)):
         return True
-    return _is_locked(lease)
+    return held.is_held(str(lease), flags=os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
 
 
 def _runs(holder: Holder, lease: Path) -> bool:
@@ -174,20 +170,6 @@ def _owned(holder: Holder, lease: Path) -> bool:
     except (OSError, ValueError, TypeError, AttributeError):
         # It is there and cannot be understood: what may be in use is not given away.
         return True
-
-
-def _is_locked(lease: Path) -> bool:
-    try:
-        descriptor = os.open(lease, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
 
 
 def _myself(bundle: Path | None) -> Holder:

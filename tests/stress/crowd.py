@@ -11,6 +11,7 @@ from hardening_selinux import mcs
 from tests.stress import census, launches
 from tests.stress.launches import Subject
 from tests.stress.tally import Tally
+from tests.support.leases import living
 
 
 def at_once(subject: Subject, count: int, abreast: int) -> Tally:
@@ -43,7 +44,7 @@ def pairs(folder: Path, count: int, abreast: int) -> Tally:
         if len(taken) != abreast:
             tally.problems.append(f"{abreast - len(taken)} got none")
             break
-    left = mcs.living(folder)
+    left = living(folder)
     tally.problems += [f"still reserved: {path}" for path in left.values()]
     return tally
 

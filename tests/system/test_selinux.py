@@ -21,10 +21,12 @@ from hardening.errors import HostError
 from hardening.spec import LEASES, to_json
 from hardening_selinux.host import probe
 from hardening_selinux.labels import Label
-from hardening_selinux.mcs import FOLDER, Lease, living
+from hardening_selinux.mcs import FOLDER, Lease
 from tests.plugins.selinux.test_mcs import abandoned, end, start
 from tests.plugins.selinux.test_mcs import leases as reserved
+from tests.support import users
 from tests.support.features import require
+from tests.support.leases import living
 from tests.support.runs import RUNTIMES, finished, launch_argv, planned, running, workplace
 
 pytestmark = pytest.mark.system
@@ -189,9 +191,9 @@ def test_launches_are_not_disturbed_by_others_who_reserve(tmp_path: Path, folder
 @contextmanager
 def looking(folder: Path) -> Iterator[None]:
     """Meanwhile, another process looks at every lease again and again, as each reservation does."""
-    imports = "import sys; from pathlib import Path; from hardening_selinux.mcs import living"
+    imports = "import sys; from pathlib import Path; from tests.support.leases import living"
     code = f"{imports}\nwhile True: living(Path(sys.argv[1]))"
-    process = subprocess.Popen([sys.executable, "-c", code, str(folder)])
+    process = subprocess.Popen([sys.executable, "-c", code, str(folder)], cwd=users.REPOSITORY)
     try:
         yield
         assert process.poll() is None

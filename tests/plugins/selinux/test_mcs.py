@@ -15,7 +15,8 @@ import pytest
 
 from hardening.errors import LaunchError
 from hardening.spec import LEASES
-from hardening_selinux.mcs import Lease, choose, is_alive, living, reserve
+from hardening_selinux.mcs import Lease, choose, is_alive, reserve
+from tests.support.leases import living
 from tests.support.users import REPOSITORY
 
 #: Reserves pairs, prints them, then waits to be killed; `sys.argv`: folder, how many, bundle or "".
