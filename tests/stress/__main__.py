@@ -6,7 +6,7 @@ import argparse
 import sys
 import time
 
-from tests.stress import arena, crowd, faults, launches, scenarios, steps
+from tests.stress import arena, census, crowd, faults, launches, scenarios, steps
 from tests.stress.tally import Tally
 from tests.support import runs
 
@@ -31,8 +31,12 @@ def _run(options: argparse.Namespace) -> int:
     start = time.monotonic()
     with runs.workplace() as folder:
         subject = launches.subject(options.who, options.runtime, folder)
+        before = census.take(subject.folders)
         tally = _tally(options, subject)
+        after = census.settled(before, subject.folders)
+        tally.problems += [f"at the end: {line}" for line in census.difference(before, after)]
     print(f"{tally}, {time.monotonic() - start:.0f} s")
+    print(f"  before {before}\n  after  {after}")
     for problem in tally.problems:
         print(f"  {problem}")
     return 1 if tally.problems else 0
@@ -51,7 +55,7 @@ def _tally(options: argparse.Namespace, subject: launches.Subject) -> Tally:
         case "crowd":
             return crowd.at_once(subject, options.count, options.abreast)
         case "pairs":
-            return crowd.pairs(subject.folder / "mcs", options.count, options.abreast)
+            return crowd.pairs(subject, options.count, options.abreast)
     way = ("--fresh",) if options.fresh else ()
     return steps.walk(subject, *way, errors=options.scenario == "errors", every=options.every, first=options.first)
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import attrs
 
+from hardening_selinux import mcs
+
 #: Seconds in which what was killed, and what cleans up after it, comes to an end. Not a limit on anybody's speed: a census
 #: is final as soon as no process is left that could change it.
 PATIENCE = 30.0
@@ -30,9 +32,11 @@ class Census:
                 found[kind] = extra
         return found
 
-    def count(self) -> dict[str, int]:
-        """How many items of each kind there are."""
-        return {kind: len(lines) for kind, lines in self.items.items()}
+    def __str__(self) -> str:
+        """How many items of each kind there are; reserved MCS pairs are files, and told besides."""
+        reservations = sum(f"/{mcs.FOLDER}/c" in line for line in self.items["file"])
+        counts = {**{kind: len(lines) for kind, lines in self.items.items()}, "reservation": reservations}
+        return ", ".join(f"{kind} {count}" for kind, count in counts.items())
 
 
 def take(folders: Iterable[Path]) -> Census:

@@ -33,8 +33,9 @@ def at_once(subject: Subject, count: int, abreast: int) -> Tally:
     return tally
 
 
-def pairs(folder: Path, count: int, abreast: int) -> Tally:
+def pairs(subject: Subject, count: int, abreast: int) -> Tally:
     """``count`` reservations of MCS pairs by processes of which ``abreast`` live at once. SELinux need not be active."""
+    folder = subject.state / mcs.FOLDER
     tally = Tally(f"MCS pairs, {abreast} at a time")
     while tally.count < count:
         taken = _reserved_at_once(folder, abreast)
