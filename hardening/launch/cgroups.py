@@ -13,7 +13,7 @@ from hardening.launch.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from hardening.launch.plan import Resources
 
@@ -154,6 +154,20 @@ def remove_abandoned(path: str) -> None:
             _kill_and_remove(directory)
         finally:
             os.close(held)
+
+
+def remove_empty(path: str) -> None:
+    """Remove the groups of a path that another runtime has made, where they are empty, which they are a moment after their
+    last process is killed, and where nobody holds them. Runtimes differ in whether they take a path from the top of a
+    hierarchy or from their own group."""
+    name = files.absolute(f"/{path}").lstrip("/")
+    tops = {files.join(mount, own.strip("/")) for mount, _, _, own in _mounted()} | {mount for mount, *_ in _mounted()}
+    for directory in [files.join(top, name) for top in tops] if name else ():
+        for _ in range(REMOVE_ATTEMPTS):
+            if not files.exists(directory) or not os.access(files.parent(directory), os.W_OK):
+                break
+            remove_unclaimed(directory)
+            select.select([], [], [], REMOVE_PAUSE)
 
 
 def remove_left(words: Sequence[str]) -> None:
@@ -323,25 +337,30 @@ def _swap(resources: Resources) -> tuple[str, str]:
 
 def read_hierarchies() -> tuple[Hierarchy, ...]:
     """The cgroup hierarchies that this process sees mounted, v1 first; of two mounts at one place the one on top."""
+    found: dict[str, Hierarchy] = {}
+    for mount, unified, names, own in _mounted():
+        controllers = tuple(files.read(f"{mount}/cgroup.controllers").split()) if unified else names
+        found[mount] = Hierarchy(mount=mount, controllers=controllers, unified=unified, own=own)
+    return tuple(sorted(found.values(), key=lambda entry: entry.unified))
+
+
+def _mounted() -> Iterator[tuple[str, bool, tuple[str, ...], str]]:
+    """Each mount of a hierarchy: its place, whether it is v2, its controllers where it is v1, the group of this process."""
     own: dict[str, str] = {}
     for line in files.read("/proc/self/cgroup").rstrip("\n").split("\n"):
         _, controllers, path = line.split(":", 2)
         for controller in controllers.split(","):
             own[controller.removeprefix("name=")] = path
-    found: dict[str, Hierarchy] = {}
     for line in files.read("/proc/self/mountinfo").rstrip("\n").split("\n"):
         before, _, after = line.partition(" - ")
         mount = before.split(" ")[4]
         kind, _, options = after.split(" ", 2)
         if kind == "cgroup2":
-            names = tuple(files.read(f"{mount}/cgroup.controllers").split())
-            found[mount] = Hierarchy(mount=mount, controllers=names, unified=True, own=own.get("", "/"))
+            yield mount, True, (), own.get("", "/")
         elif kind == "cgroup":
             listed = (name.removeprefix("name=") for name in options.split(","))
             names = tuple(name for name in listed if name in own)
-            path = own[names[0]] if names else "/"
-            found[mount] = Hierarchy(mount=mount, controllers=names, unified=False, own=path)
-    return tuple(sorted(found.values(), key=lambda entry: entry.unified))
+            yield mount, False, names, own[names[0]] if names else "/"
 
 
 def _enable(directory: str, controllers: list[str]) -> None:

@@ -136,7 +136,7 @@ class _Run:
         guard = Guard(self._clean_up, without=self._secrets.fd if self._secrets is not None else -1)
         lock = None
         try:
-            lock = self._runtime.make_state(self._bundle.directory)
+            lock = self._runtime.make_state(self._bundle.directory, self._bundle.document)
             return self._run(guard)
         finally:
             try:

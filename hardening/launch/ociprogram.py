@@ -6,17 +6,13 @@ import os
 import select
 
 from hardening.errors import EXIT_LAUNCHER, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND
-from hardening.launch import held, jsontext
+from hardening.launch import cgroups, held, jsontext
 from hardening.launch.failure import Step
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 DELETE_ATTEMPTS = 50
 DELETE_PAUSE = 0.02  # seconds
-#: Links in a container's state directory: the runtime, and the bundle.
-PROGRAM, BUNDLE = "program", "bundle"
+#: Links in a container's state directory: the runtime, the bundle, and the path of its control groups.
+PROGRAM, BUNDLE, GROUP = "program", "bundle", "group"
 
 
 class Runtime:
@@ -30,8 +26,10 @@ class Runtime:
         self._log = os.path.join(state, "log")
         self._mask = mask
 
-    def make_state(self, bundle: str) -> int:
-        """Make the state directory, and hold it under flock(2): the descriptor. `LaunchError`."""
+    def make_state(self, bundle: str, document: object) -> int:
+        """Make the state directory of a bundle's container, and hold it under flock(2): the descriptor. `LaunchError`."""
+        linux = document.get("linux") if isinstance(document, dict) else None
+        group = linux.get("cgroupsPath") if isinstance(linux, dict) else None
         hint = "set HARDENING_STATE to a directory of your own"
         parent = os.path.dirname(self.state)
         with Step(f"make the runtime's state directory {self.state}", hint=hint):
@@ -42,6 +40,8 @@ class Runtime:
                 try:
                     os.symlink(self.program, os.path.join(self.state, PROGRAM))
                     os.symlink(bundle, os.path.join(self.state, BUNDLE))
+                    # What the runtimes call it that are told nothing.
+                    os.symlink(str(group or self.identity), os.path.join(self.state, GROUP))
                 except OSError:
                     remove_state(self.state)
                     raise
@@ -91,7 +91,7 @@ class Runtime:
             finally:
                 os.close(null)
         if os.path.isdir(self.state):
-            remove_state(self.state)
+            remove_rest(self.state)
 
     def message(self) -> str:
         """The last error in the runtime's log, '' when it wrote none."""
@@ -122,25 +122,24 @@ def enter_view(program: str, document: object) -> None:
 
 
 def sweep(place: str) -> None:
-    """Delete every container below ``place`` whose stage and guard were killed: nobody holds its state. `OSError`."""
-    for state in list(_abandoned(place)):
-        pid = os.fork()
-        if pid == 0:
-            try:
-                _delete_abandoned(state)
-            finally:
-                os._exit(0)
-        os.waitpid(pid, 0)
+    """Delete every container below ``place`` whose stage and guard were killed: nobody holds its state. `OSError`.
 
-
-def _abandoned(place: str) -> Iterator[str]:
+    Meanwhile nobody makes another one, which could have the same control groups.
+    """
     folder = held.hold(place)
     try:
         for name in os.listdir(place):
             lock = held.take(name, folder)
-            if lock is not None:
-                os.close(lock)
-                yield os.path.join(place, name)
+            if lock is None:
+                continue
+            os.close(lock)
+            pid = os.fork()
+            if pid == 0:
+                try:
+                    _delete_abandoned(os.path.join(place, name))
+                finally:
+                    os._exit(0)
+            os.waitpid(pid, 0)
     finally:
         os.close(folder)
 
@@ -152,7 +151,7 @@ def _delete_abandoned(state: str) -> None:
         with open(os.path.join(bundle, "config.json"), "rb") as file:
             document = jsontext.parse(file.read(), bundle)
     except FileNotFoundError:  # nothing was started yet, or its bundle was taken away
-        remove_state(state)
+        remove_rest(state)
         return
     enter_view(program, document)
     Runtime(program, os.path.basename(state), state, frozenset()).delete()
@@ -173,6 +172,18 @@ def classify(text: str) -> int:
     if ("exec" in lower and any(words in lower for words in refusals)) or any(words in lower for words in not_files):
         return EXIT_NOT_EXECUTABLE
     return EXIT_LAUNCHER
+
+
+def remove_rest(state: str) -> None:
+    """Delete a state directory, and the control groups of a runtime that was killed before it had written down that it had
+    made them."""
+    try:
+        group = os.readlink(os.path.join(state, GROUP))
+    except FileNotFoundError:  # nothing was started yet
+        group = ""
+    if group:
+        cgroups.remove_empty(group)
+    remove_state(state)
 
 
 def remove_state(directory: str) -> None:

@@ -158,6 +158,9 @@ class Supervisor:
         a terminal sends, it sends to all processes of a job (termios(3)).
         """
         job = typed or number in JOB_CONTROL
+        # Looked at first: what the kernel drops because nothing blocks it may be blocked the moment after, by a shell that
+        # forks, and would look as if the command had taken it.
+        before = _status(self.pid)
         self._send(number, job=job)
         if number == signal.SIGCONT:
             self._blocked.pop(signal.SIGTSTP, None)  # the kernel has dropped it (signal(7))
@@ -165,7 +168,10 @@ class Supervisor:
         if number not in ENDING | {signal.SIGTSTP} or signal.getsignal(number) == signal.SIG_IGN:
             return
         self._stopping = self._stopping or number == signal.SIGTSTP
-        self._act(number, job=job)
+        if acts_by_default(before, number):
+            self._default(before, number, job=job)
+        else:
+            self._act(number, job=job)
         if self._blocked:
             self._look_pause = LOOK_AGAIN[0]
             self._look_at = time.monotonic() + self._look_pause
@@ -177,9 +183,12 @@ class Supervisor:
         self._blocked.pop(number, None)
         if is_pending(status, number):
             self._blocked[number] = job
-        elif not acts_by_default(status, number):
-            return
-        elif number == signal.SIGTSTP:
+        elif acts_by_default(status, number):
+            self._default(status, number, job=job)
+
+    def _default(self, status: dict[str, str], number: int, *, job: bool) -> None:
+        """Do what a signal does to a process that neither handles nor blocks it."""
+        if number == signal.SIGTSTP:
             # The kernel stops nobody by it in a session without a shell (setpgid(2), orphaned process groups).
             self._send(signal.SIGSTOP, job=job)
         elif is_first(status):

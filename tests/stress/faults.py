@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,8 +15,9 @@ from tests.support import runs
 
 #: Exit codes of a launch that fails for want of something; 0 for one that succeeds all the same.
 CODES = {0, 2, 125}
-#: Those of a dynamic loader or interpreter that was refused before there was anything of ours that could answer.
-BEFORE_US = {1, 2, 120, 126, 127}
+#: Those of a dynamic loader or interpreter that was refused before there was anything of ours that could answer, and of a
+#: program that the kernel had begun to execute and found no room for (execve(2)).
+BEFORE_US = {1, 2, 120, 126, 127, -signal.SIGSEGV}
 
 
 def limits(subject: Subject) -> Iterator[tuple[str, list[str]]]:

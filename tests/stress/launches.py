@@ -14,7 +14,7 @@ from pathlib import Path
 import attrs
 
 from hardening_selinux import mcs
-from tests.support import runs
+from tests.support import leases, runs
 from tests.support.features import available
 from tests.support.users import User, ordinary, program
 
@@ -113,7 +113,7 @@ def subject(who: str, runtime: str, folder: Path) -> Subject:
     for name in ("state", "runtime", "tmp", "state/containers", "runtime/hardening"):
         (folder / name).mkdir()
         (folder / name).chmod(0o711)
-    mcs.living(folder / "state" / mcs.FOLDER)  # makes the place of reservations
+    leases.living(folder / "state" / mcs.FOLDER)  # makes the place of reservations
     runs.hand_over(folder, user)
     found = Subject(who, user, runtime, folder)
     # What is made once and stays: the folders of the state directory, and a plan for each command line.

@@ -6,12 +6,13 @@ import fcntl
 import os
 import re
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import attrs
+
+from tests.support.patience import PATIENCE, until
 
 LOCK = Path("/run/lock/hardening-test-audit")
 CONFIGURATION = """
@@ -49,15 +50,15 @@ class AuditSystem:
             control("-W", *rule)
 
     def search(self, wanted: str, *arguments: str) -> str:
-        """What ausearch(8) finds once ``wanted`` is in it, '' for never. The daemon writes line by line, a moment after the
+        """What ausearch(8) finds once ``wanted`` is in it. The daemon writes line by line, a moment after the
         kernel has its messages."""
-        for _ in range(50):
-            argv = ["ausearch", "-if", str(self.log), *arguments]
+        argv = ["ausearch", "-if", str(self.log), *arguments]
+
+        def found() -> str:
             done = subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
-            if done.returncode == 0 and wanted in done.stdout:
-                return done.stdout
-            time.sleep(0.1)
-        return ""
+            return done.stdout if done.returncode == 0 and wanted in done.stdout else ""
+
+        return until(found, lambda: argv)
 
 
 def control(*arguments: str) -> str:
@@ -96,13 +97,10 @@ def daemon(folder: Path) -> Iterator[AuditSystem]:
     configuration.chmod(0o640)
     process = subprocess.Popen(["auditd", "-n", "-c", str(folder)], stdin=subprocess.DEVNULL)
     try:
-        for _ in range(100):
-            if status().get("pid") == str(process.pid):
-                break
-            assert process.poll() is None, f"auditd ended with {process.returncode}"
-            time.sleep(0.05)
+        until(lambda: status().get("pid") == str(process.pid) or process.poll() is not None)
+        assert process.returncode is None, f"auditd ended with {process.returncode}"
         yield AuditSystem(log)
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(PATIENCE)
         control("-e", before["enabled"])

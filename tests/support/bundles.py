@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ import attrs
 
 from tests.support import runs, users
 from tests.support.features import available, require
+from tests.support.patience import until
 from tests.support.users import User, ordinary
 
 BUSYBOX = "/usr/bin/busybox"
@@ -246,30 +246,19 @@ def started(
 
 def await_program(pid: int, name: str) -> None:
     """Wait until a process executes a program."""
-    deadline = time.monotonic() + 10
-    while Path(f"/proc/{pid}/comm").read_text().strip() != name:
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+    until(lambda: Path(f"/proc/{pid}/comm").read_text().strip() == name)
 
 
 def child_of(pid: int) -> int:
     """The only child of a process that runs another program, once helpers that come and go have gone."""
-    own = Path(f"/proc/{pid}/cmdline").read_bytes()
-    for _ in range(100):
-        found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    own = runs.command_line(pid)
+
+    def others() -> list[int]:
         # Beside crun and runc the launch stage has a guard, which is a copy of itself.
-        children = [child for child in found if _cmdline(child) != own]
-        if len(children) == 1:
-            return int(children[0])
-        time.sleep(0.02)
-    raise AssertionError(f"process {pid} has {len(children)} children")
+        found = map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+        return [child for child in found if runs.command_line(child) != own]
 
-
-def _cmdline(pid: str) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b""
+    return until(lambda: found[0] if len(found := others()) == 1 else 0, others)
 
 
 def status_of(pid: int) -> dict[str, str]:

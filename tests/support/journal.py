@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import subprocess
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import attrs
 
+from tests.support.patience import PATIENCE, until
 from tests.support.users import User
 
 #: Audit= without a value leaves the machine's auditing as it is.
@@ -61,12 +61,10 @@ def running() -> Iterator[Journal]:
     )
     try:
         journal = Journal(process.pid)
-        for _ in range(100):
-            assert process.poll() is None, f"journald ended with {process.returncode}"
-            if journal.run(["test", "-S", "/run/systemd/journal/socket"]).returncode == 0:
-                break
-            time.sleep(0.05)
+        listens = ["test", "-S", "/run/systemd/journal/socket"]
+        until(lambda: process.poll() is not None or journal.run(listens).returncode == 0)
+        assert process.returncode is None, f"journald ended with {process.returncode}"
         yield journal
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(PATIENCE)

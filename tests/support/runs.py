@@ -16,9 +16,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import date
 from importlib import import_module
 from pathlib import Path
@@ -37,6 +36,7 @@ from hardening.spec import OCI_VERSION, to_json
 from hardening_namespaces import idmaps
 from hardening_namespaces.settings import NamespacesSettings
 from tests.support.features import available, require
+from tests.support.patience import PATIENCE, until
 from tests.support.users import User, program
 
 RUNTIMES = ("native", "crun", "runc")
@@ -215,8 +215,26 @@ def workplace(user: User | None = None) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        _detach_below(folder)
-        shutil.rmtree(folder)
+        try:
+            # What cleans up after a launch that was killed, and what dies with it, takes a moment: nothing may be removed
+            # while a runtime still writes there, and nobody may stay.
+            until(lambda: not list(_residents(folder)), lambda: list(_residents(folder)))
+        finally:
+            _detach_below(folder)
+            shutil.rmtree(folder)
+
+
+def _residents(folder: Path) -> Iterator[str]:
+    """Processes that have a folder on their command line, or in a mount namespace that is not the caller's."""
+    name, own = os.fsencode(folder.name), os.readlink("/proc/self/ns/mnt")
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (place / "cmdline").read_bytes()
+            elsewhere = name not in command and os.readlink(place / "ns/mnt") != own
+            if name in command or (elsewhere and name in (place / "mountinfo").read_bytes()):
+                yield f"{place.name} {os.fsdecode(command)}"
+        except OSError:  # it ended this moment, or is somebody else's
+            continue
 
 
 def _detach_below(folder: Path) -> None:
@@ -397,18 +415,20 @@ def _until(process: subprocess.Popen[str], mark: str) -> str:
 def find(ancestor: int, command: Sequence[str]) -> int:
     """The process below ``ancestor`` that runs ``command``."""
     wanted = "".join(f"{argument}\0" for argument in command).encode()
-    for _ in range(200):
-        for pid in _descendants(ancestor):
-            try:
-                if Path(f"/proc/{pid}/cmdline").read_bytes() == wanted:
-                    return pid
-            except OSError:
-                continue
-        time.sleep(0.05)
-    raise AssertionError(f"nothing below process {ancestor} runs {' '.join(command)}")
+    return until(lambda: next((pid for pid in descendants(ancestor) if command_line(pid) == wanted), 0),
+                 lambda: f"nothing below process {ancestor} runs {' '.join(command)}")  # fmt: skip
 
 
-def _descendants(pid: int) -> Iterator[int]:
+def command_line(pid: int) -> bytes:
+    """The arguments of a process, each with a null byte behind it; empty for one that has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+def descendants(pid: int) -> Iterator[int]:
+    """A process, and every one below it."""
     yield pid
     # Any thread may be the parent: runc is a Go program.
     for children in Path(f"/proc/{pid}/task").glob("*/children"):
@@ -417,7 +437,7 @@ def _descendants(pid: int) -> Iterator[int]:
         except OSError:
             continue
         for child in found:
-            yield from _descendants(int(child))
+            yield from descendants(int(child))
 
 
 def _end(process: subprocess.Popen[str]) -> None:
@@ -426,9 +446,10 @@ def _end(process: subprocess.Popen[str]) -> None:
     assert process.stdout is not None
     process.stdin.close()
     try:
-        process.wait(5)
+        process.wait(PATIENCE)
     except subprocess.TimeoutExpired:
-        for pid in reversed(list(_descendants(process.pid))):
-            os.kill(pid, signal.SIGKILL)
-        process.wait(5)
+        for pid in reversed(list(descendants(process.pid))):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        process.wait(PATIENCE)
     process.stdout.close()

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 
 import attrs
 
+from tests.support.patience import PATIENCE
+
 PROMPT = "\n@ "
 
 
@@ -25,9 +27,9 @@ class Screen:
     seen: str = ""
     read: int = 0
 
-    def expect(self, words: str, seconds: float = 20) -> str:
+    def expect(self, words: str) -> str:
         """Wait for words after what was looked at before; what stands up to them."""
-        end = time.monotonic() + seconds
+        end = time.monotonic() + PATIENCE
         while (at := self.seen.find(words, self.read)) < 0:
             assert time.monotonic() < end, f"{words!r} is not in {self.seen[self.read :]!r}"
             self._fill()
@@ -67,7 +69,9 @@ class Shell(Screen):
     def ask(self, line: str) -> str:
         """What a line prints, at the prompt."""
         self.type(f"{line}; echo '<'done'>'\n")
-        return self.expect("<done>").rpartition("'<'done'>'\n")[2].replace("@ ", "").strip()
+        said = self.expect("<done>").rpartition("'<'done'>'\n")[2]
+        self.expect(PROMPT)  # so that nobody takes it for the one behind the next command
+        return said.replace("@ ", "").strip()  # typed ahead of a prompt
 
     def modes(self) -> str:
         """The modes of the terminal as stty(1) shows them, at a moment at which the shell runs it."""

@@ -12,7 +12,6 @@ import re
 import secrets
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ import pytest
 from tests.support import audit, runs, users
 from tests.support.audit import AuditSystem
 from tests.support.features import available, require
+from tests.support.patience import until
 from tests.support.users import User, ordinary
 
 pytestmark = pytest.mark.system
@@ -120,7 +120,8 @@ def records(place: Place, caller: str, word: str, count: int) -> list[dict[str, 
     """The ``count`` records of the command with this argument: of root in the audit log, to which the daemon writes a moment
     after the kernel has its message; of an ordinary user in a file of their own."""
     only = ["--json", "--auid", str(place.person.uid)]
-    for _ in range(50):
+
+    def ours() -> list[dict[str, Any]]:
         if caller == "user":
             done = place.person.run([users.program(place.person), "log", *only])
         else:
@@ -128,11 +129,9 @@ def records(place: Place, caller: str, word: str, count: int) -> list[dict[str, 
             done = subprocess.run(argv, capture_output=True, text=True, check=True)
         found = [json.loads(line) for line in done.stdout.splitlines()]
         launches = {record["id"] for record in found if word in record.get("command", ())}
-        ours = [record for record in found if record["id"] in launches]
-        if len(ours) == count:
-            return ours
-        time.sleep(0.1)
-    raise AssertionError(f"{len(ours)} records instead of {count}: {done.stdout}")
+        return [record for record in found if record["id"] in launches]
+
+    return until(lambda: [found] if len(found := ours()) == count else [], ours)[0]
 
 
 def test_a_refused_launch_and_a_used_exception_stand_in_the_audit_log(place: Place) -> None:

@@ -20,6 +20,7 @@ from hardening.launch.digest import ANNOTATION, of_filter
 from tests.support import bundles, runs
 from tests.support.bundles import Stance
 from tests.support.features import require
+from tests.support.patience import is_over, until
 
 pytestmark = pytest.mark.system
 
@@ -236,10 +237,7 @@ def test_the_bundle_of_a_living_stage_is_not_swept_and_that_of_a_killed_one_is_g
         assert bundle.exists()
         process.kill()
         process.wait()
-        end = time.monotonic() + 10
-        while bundle.exists() or (os.path.exists(f"/proc/{pid}") and bundles.status_of(pid)["State"][0] not in "ZX"):
-            assert time.monotonic() < end  # the guard is at work
-            time.sleep(0.05)
+        until(lambda: not bundle.exists() and is_over(pid))  # the guard is at work
 
 
 @pytest.mark.parametrize("limit", [5, 7, 12])
@@ -300,11 +298,8 @@ def test_a_launch_that_is_killed_on_its_way_leaves_no_process(folder: Path, stan
         if number == signal.SIGTERM:  # a shell without a trap does not hear it as process 1, once it runs
             time.sleep(0.2)
             process.kill()
-        process.wait(10)
-        end = time.monotonic() + 5
-        while traces(folder) != before:
-            assert time.monotonic() < end, traces(folder)
-            time.sleep(0.05)
+        process.wait(60)
+        until(lambda: traces(folder) == before, lambda: traces(folder))
 
 
 def groups_of(name: str) -> list[Path]:
@@ -378,11 +373,11 @@ def test_the_parent_of_a_group_is_shared() -> None:
         two = bundles.write(folder / "two", limited(script, f"/{parent}/two"))
         with bundles.started(one) as (first, inside), bundles.started(two) as (second, other):
             os.kill(inside, signal.SIGKILL)
-            assert first.wait(10) == 128 + signal.SIGKILL
+            assert first.wait(60) == 128 + signal.SIGKILL
             assert groups_of(f"{parent}/one") == []
             assert second.poll() is None
             os.kill(other, signal.SIGKILL)
-            assert second.wait(10) == 128 + signal.SIGKILL
+            assert second.wait(60) == 128 + signal.SIGKILL
         assert groups_of(f"{parent}/two") == []
         for path in groups_of(parent):  # nobody knows who is the last
             path.rmdir()

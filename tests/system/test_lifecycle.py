@@ -7,8 +7,8 @@ import os
 import re
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ import pytest
 from tests.support import runs
 from tests.support.detached import Caller, caller
 from tests.support.features import require
+from tests.support.patience import is_over, state, until
 from tests.support.users import ordinary
 
 pytestmark = pytest.mark.system
@@ -57,13 +58,13 @@ def test_a_life(case: tuple[Caller, str]) -> None:
     found = person.one(identity)
     assert (found["name"], found["status"], found["runtime"]) == ("job", "running", runtime)
     assert found["exit_code"] is None
-    _await(lambda: "err" in person.logged(identity))
+    until(lambda: "err" in person.logged(identity))
     said = person.call("logs", "job")
     assert (said.stdout, said.stderr) == ("out\n", "err\n")
     assert person.say("ps", "-q") == identity
     assert person.say("stop", "job") == "job"
-    assert _gone(found["pid"])
-    assert _gone(found["stage_pid"])
+    assert is_over(found["pid"])
+    assert is_over(found["stage_pid"])
     assert person.say("ps", "-q") == ""
     assert json.loads(person.say("ps", "-a", "--json")) == person.listed()
     assert person.say("wait", identity[:4]) == "143"
@@ -81,7 +82,7 @@ def test_the_id_is_printed_once_the_command_runs_under_its_confinement(case: tup
     if runtime == "native":  # under the others it is about to execute it
         assert process.joinpath("cmdline").read_bytes().split(b"\0")[:-1] == [word.encode() for word in command]
     else:
-        _await(lambda: b": here" in process.joinpath("cmdline").read_bytes())
+        until(lambda: b": here" in process.joinpath("cmdline").read_bytes())
     status = dict(line.split(":\t", 1) for line in process.joinpath("status").read_text().splitlines())
     assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
     assert status["PPid"] == str(found["stage_pid"])
@@ -105,12 +106,12 @@ def test_a_stage_that_is_killed_takes_its_container_with_it_and_leaves_the_log(c
     person, runtime = case
     identity = person.start("sh", "-c", f"sleep 600 & echo said; {LOOP}", runtime=runtime)
     found = person.one(identity)
-    _await(lambda: person.logged(identity))
+    until(lambda: person.logged(identity))
     inside = _inside(found["pid"])
     assert len(inside) > 1
     os.kill(found["stage_pid"], signal.SIGKILL)
     assert person.say("wait", identity) == "137"
-    _await(lambda: all(_gone(pid) for pid in inside))
+    until(lambda: all(is_over(pid) for pid in inside))
     assert person.one(identity)["status"] == "killed"
     assert person.say("logs", identity) == "said"
     assert person.say("rm", identity) == identity
@@ -134,8 +135,9 @@ def test_stop_kills_what_does_not_listen(person: Caller) -> None:
     deaf = person.start("sh", "-c", f"trap '' TERM; echo ready; {LOOP}")
     polite = person.start("sh", "-c", f"trap 'echo bye; exit 3' TERM; echo ready; {LOOP}")
     for identity in (deaf, polite):
-        _await(lambda identity=identity: person.logged(identity))
-    person.say("stop", "-t", "1", deaf, polite)
+        until(partial(person.logged, identity))
+    person.say("stop", "-t", "1", deaf)
+    person.say("stop", "-t", "600", polite)
     assert person.say("wait", deaf, polite) == "137\n3"
     assert person.say("logs", polite) == "ready\nbye"
 
@@ -150,16 +152,16 @@ def test_stop_ends_all_processes_also_those_in_the_hosts_process_namespace() -> 
         found = person.one(identity)
         child = runs.find(found["pid"], ["sleep", "4711"])
         person.say("stop", identity)
-        _await(lambda: _gone(child))
+        until(lambda: is_over(child))
         assert person.say("wait", identity) == "143"
 
 
 def test_a_signal_has_its_effect(person: Caller) -> None:
     handling = person.start("sh", "-c", f"trap 'echo usr' USR1; trap 'echo pipe' PIPE; echo ready; {LOOP}")
-    _await(lambda: person.logged(handling))
+    until(lambda: person.logged(handling))
     for name, said in (("USR1", "usr"), ("sigpipe", "pipe")):  # the stage itself takes no SIGPIPE
         assert person.say("kill", "-s", name, handling) == handling
-        _await(lambda said=said: said in person.logged(handling))
+        until(partial(_said, person, handling, said))
     plain = person.start("sleep", "600")
     assert person.say("kill", "-s", "15", plain) == plain
     assert person.say("wait", plain) == "143"
@@ -174,7 +176,7 @@ def test_a_container_that_was_stopped_by_a_signal_ends_all_the_same(person: Call
     identity = person.start("sleep", "600")
     person.say("kill", "-s", "STOP", identity)
     pid = person.one(identity)["pid"]
-    _await(lambda: _state(pid) == "T")
+    until(lambda: state(pid) == "T")
     person.say("stop", "-t", "60", identity)
     assert person.say("wait", identity) == "143"
 
@@ -195,9 +197,9 @@ def test_those_who_wait_learn_the_exit_code_of_what_is_removed_at_its_end(person
                 )
                 for _ in range(2)
             ]
-            _await(lambda: all(_has_open(process.pid, f"containers/{identity}/exit") for process in waits))
+            until(lambda: all(_has_open(process.pid, f"containers/{identity}/exit") for process in waits))
             end.write("go\n")
-        assert [process.communicate(timeout=30)[0] for process in waits] == ["6\n", "6\n"]
+        assert [process.communicate(timeout=60)[0] for process in waits] == ["6\n", "6\n"]
     assert person.listed() == []
     assert person.left() == []
 
@@ -212,13 +214,15 @@ def test_what_was_composed_once_serves_again_and_is_one_containers_at_a_time(per
     second = person.start("sleep", "600")
     assert len(slots()) == 2
     person.say("kill", first)
+    stage = person.one(first)["stage_pid"]
     person.say("wait", first)
+    until(lambda: is_over(stage))
     third = person.start("sleep", "600")
     assert len(slots()) == 2
     assert (slot / "bundle/config.json").stat().st_mtime_ns == written
     running = [item for item in person.listed() if item["status"] == "running"]
     assert [item["id"] for item in running] == [second, third]
-    assert all(_state(item["pid"]) == "S" for item in running)
+    until(lambda: all(state(item["pid"]) == "S" for item in running))
 
 
 def test_input(person: Caller) -> None:
@@ -271,14 +275,14 @@ def test_a_container_of_the_foreground_is_found_while_it_runs(case: tuple[Caller
         if person.user is not None and person.user.uid != os.geteuid():
             os.fchown(process.stdout.fileno(), person.user.uid, person.user.gid)
         assert process.stdout.readline() == "ready\n"
-        _await(person.listed)
+        until(person.listed)
         (found,) = person.listed()
         assert (found["status"], found["detached"], found["runtime"]) == ("running", False, runtime)
         refused = person.call("logs", found["id"])
         assert refused.returncode == 2
         assert "its output is where it was started" in refused.stderr
         person.say("stop", found["id"])
-        assert process.wait(30) == 143
+        assert process.wait(60) == 143
     assert person.listed() == []
     assert person.left() == []
 
@@ -293,9 +297,9 @@ def test_a_killed_stage_of_the_foreground_leaves_no_container(person: Caller) ->
         with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, env=person.environment, cwd="/") as process:
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"
-            _await(lambda: [item["pid"] for item in person.listed()] not in ([], [None]))
+            until(lambda: [item["pid"] for item in person.listed()] not in ([], [None]))
             os.kill(person.listed()[0]["stage_pid"], signal.SIGKILL)
-        _await(lambda: not list((person.state / "containers").iterdir()))
+        until(lambda: not list((person.state / "containers").iterdir()))
 
 
 def test_others_are_not_seen() -> None:
@@ -360,7 +364,7 @@ def test_output_that_a_full_disk_does_not_take_is_told_wherever_one_looks() -> N
             (place / ".ballast").write_bytes(bytes(128 << 10))
             script = f"echo begun; trap 'echo later; exit 4' TERM; yes | head -c 8000; {LOOP}"
             identity = person.start("sh", "-c", script)
-            _await(lambda: person.one(identity)["lost_output"] is not None)
+            until(lambda: person.one(identity)["lost_output"] is not None)
             (place / ".ballast").unlink()
             person.say("stop", identity)
             lost = person.one(identity)["lost_output"]
@@ -377,29 +381,12 @@ def test_output_that_a_full_disk_does_not_take_is_told_wherever_one_looks() -> N
             subprocess.run(["umount", str(place)], check=True)
 
 
+def _said(person: Caller, identity: str, words: str) -> bool:
+    return words in person.logged(identity)
+
+
 def _has_open(pid: int, name: str) -> bool:
     try:
         return any(os.readlink(path).endswith(name) for path in Path(f"/proc/{pid}/fd").iterdir())
     except FileNotFoundError:
         return False
-
-
-def _state(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return ""
-
-
-def _gone(pid: int) -> bool:
-    """Whether a process has ended; the first process of some hosts takes its time to reap it."""
-    return _state(pid) in ("", "X", "Z")
-
-
-def _await(condition: object) -> None:
-    assert callable(condition)
-    for _ in range(200):
-        if condition():
-            return
-        time.sleep(0.05)
-    raise AssertionError("it does not come")

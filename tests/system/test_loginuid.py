@@ -52,7 +52,7 @@ def login_uid_of_command(loginuid: str | None, runtime: str, user: User | None) 
             command = runs.find(process.pid, WAIT)
             yield read_login_uid(command), read_login_uid(process.pid)
             process.stdin.close()
-            assert process.wait(20) == 0
+            assert process.wait(60) == 0
         finally:
             process.kill()
 

@@ -228,7 +228,7 @@ def control(found: Running, controller: str, old: str, new: str) -> str:
 
 def test_more_processes_than_permitted_cannot_be_started() -> None:
     require("cgroups")
-    many = ("/bin/sh", "-c", "n=0; while [ $n -lt 30 ]; do sleep 5 & n=$((n+1)); done; echo all")
+    many = ("/bin/sh", "-c", "n=0; while [ $n -lt 30 ]; do sleep 60 & n=$((n+1)); done; echo all")
     found = finished(f"{COMMON}resources.pids = 20", command=many, runtime="native", mechanisms=MECHANISMS)
     assert "all" not in found.stdout
     assert "fork" in found.stderr

@@ -8,7 +8,6 @@ import pty
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ import pytest
 from hardening.launch import sinks
 from tests.support import audit, journal, runs, users
 from tests.support.features import available, require
+from tests.support.patience import until
 from tests.support.users import User, ordinary
 
 pytestmark = pytest.mark.system
@@ -135,7 +135,7 @@ def test_a_signal_that_ends_a_command_is_in_its_record(runtime: str, number: sig
         inside = runs.find(process.pid, command)
         # What ends a process by default ends process 1 of a namespace only by the help of the launch stage.
         os.kill(inside if number == signal.SIGKILL else process.pid, number)
-        assert process.wait(20) == 128 + number
+        assert process.wait(60) == 128 + number
     _, end = caller.records()
     assert (end["result"], end["signal"], end["code"]) == ("killed", number, 128 + number)
     assert 0 < end["seconds"] < 60
@@ -178,7 +178,7 @@ def test_the_guard_records_the_end_of_a_stage_that_is_killed(runtime: str, calle
         assert process.stdout.readline() == "ready\n"
         assert "running" in caller.call("log", "--from", str(caller.file)).stdout
         process.kill()
-    launch, end = until(caller, 2)
+    launch, end = so_many(caller, 2)
     assert (end["event"], end["result"], end["id"]) == ("end", "abandoned", launch["id"])
     assert end["pid"] == launch["pid"] == process.pid
     assert "stage killed" in caller.call("log", "--from", str(caller.file)).stdout
@@ -197,12 +197,10 @@ def test_the_guard_of_a_control_group_or_of_a_command_that_runs_a_while_records_
     with subprocess.Popen(words, env=caller.environment, stdout=subprocess.PIPE, text=True, cwd="/") as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
-        deadline = time.monotonic() + 20
-        while needs == "moment" and not list((caller.folder / "state/containers").glob("[0-9a-f]*")):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        if needs == "moment":
+            until(lambda: list((caller.folder / "state/containers").glob("[0-9a-f]*")))
         process.kill()
-    launch, end = until(caller, 2)
+    launch, end = so_many(caller, 2)
     assert (end["event"], end["result"], end["code"]) == ("end", "abandoned", 137)
     assert (end["id"], end["pid"]) == (launch["id"], launch["pid"])
 
@@ -214,14 +212,11 @@ def test_the_guard_records_what_it_cannot_take_away_and_takes_the_rest(caller: C
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         (container,) = (caller.folder / "state/containers").glob("[0-9a-f]*")
-        deadline = time.monotonic() + 20
-        while not json.loads((container / "container.json").read_text()).get("process"):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        until(lambda: json.loads((container / "container.json").read_text()).get("process"))
         (container / "exit").unlink()
         (container / "exit").mkdir()
         process.kill()
-    end = until(caller, 2)[1]
+    end = so_many(caller, 2)[1]
     assert end["result"] == "abandoned"
     assert end["error"].startswith("the launch stage was killed; ")
     assert "Is a directory" in end["error"]
@@ -243,13 +238,9 @@ def test_without_a_guard_a_stage_that_is_killed_leaves_no_end(caller: Caller) ->
     assert "no end recorded" in caller.call("log", "--from", str(caller.file)).stdout
 
 
-def until(caller: Caller, count: int) -> list[dict[str, Any]]:
+def so_many(caller: Caller, count: int) -> list[dict[str, Any]]:
     """The records, once there are so many."""
-    deadline = time.monotonic() + 20
-    while len(found := caller.records()) < count:
-        assert time.monotonic() < deadline, found
-        time.sleep(0.05)
-    return found
+    return until(lambda: found if len(found := caller.records()) >= count else [], caller.records)
 
 
 def test_a_detached_command_is_recorded_with_its_caller_s_terminal(caller: Caller) -> None:
@@ -264,7 +255,7 @@ def test_a_detached_command_is_recorded_with_its_caller_s_terminal(caller: Calle
     os.waitpid(child, 0)
     for descriptor in (master, reader, writer):
         os.close(descriptor)
-    launch, end = until(caller, 2)
+    launch, end = so_many(caller, 2)
     assert f"/dev/{launch['terminal']}" == f"/dev/{end['terminal']}" == name
     assert end["code"] == 5
 
@@ -287,11 +278,7 @@ def test_the_journal_takes_what_the_audit_system_does_not(caller: Caller, journa
     argv = [caller.program, "run", "-q", "-p", "strict", "-e", f"A={CANARY}", "--", "sh", "-c", "exit 6"]
     done = journald.run(argv, caller.user, environment)
     assert done.returncode == 6, done.stderr
-    for _ in range(50):
-        entries = in_journal(journald, caller)
-        if len(entries) == 2:
-            break
-        time.sleep(0.1)
+    entries = until(lambda: found if len(found := in_journal(journald, caller)) == 2 else [])
     assert [entry["HARDENING_EVENT"] for entry in entries] == ["launch", "end"]
     assert CANARY not in json.dumps(entries)
     assert not caller.file.exists()
@@ -304,10 +291,7 @@ def test_the_journal_takes_what_the_audit_system_does_not(caller: Caller, journa
     try:
         still = journal.Journal(holder.pid)
         journald.stop()
-        for _ in range(100):
-            if journald.run(["true"]).returncode != 0:
-                break
-            time.sleep(0.05)
+        until(lambda: journald.run(["true"]).returncode != 0)
         done = still.run(argv, caller.user, environment)
         assert done.returncode == 6, done.stderr
     finally:

@@ -7,8 +7,7 @@ import json
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from tests.plugins.selinux.test_mcs import leases as reserved
 from tests.support import users
 from tests.support.features import require
 from tests.support.leases import living
+from tests.support.patience import is_over, until
 from tests.support.runs import RUNTIMES, finished, launch_argv, planned, running, workplace
 
 pytestmark = pytest.mark.system
@@ -115,26 +115,10 @@ def naming(lease: Lease) -> Any:
     return change
 
 
-def eventually(holds: Callable[[], bool]) -> bool:
-    for _ in range(200):
-        if holds():
-            return True
-        time.sleep(0.02)
-    return False
-
-
-def runs(pid: int) -> bool:
-    """Whether a process is there and more than a zombie."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
 def test_a_running_container_keeps_its_pair_and_an_ended_one_gives_it_back(lease: Lease, folder: Path) -> None:
     with running(BEST_EFFORT, runtime="native", mechanisms=MECHANISMS, change=naming(lease)):
         assert living(folder) == {lease.pair: lease.path}
-    assert eventually(lambda: not living(folder))
+    until(lambda: not living(folder))
 
 
 def test_without_the_annotation_nothing_keeps_it(lease: Lease) -> None:
@@ -146,9 +130,9 @@ def test_a_killed_launch_gives_the_pair_back(lease: Lease, folder: Path) -> None
     with running(BEST_EFFORT, runtime="native", mechanisms=MECHANISMS, change=naming(lease)) as found:
         assert living(folder) == {lease.pair: lease.path}
         found.process.send_signal(signal.SIGKILL)
-        found.process.wait(10)
-        assert eventually(lambda: not living(folder))
-        assert eventually(lambda: not runs(found.pid)), "the container outlived its launch, and its pair"
+        found.process.wait(60)
+        until(lambda: not living(folder))
+        until(lambda: is_over(found.pid), lambda: "the container outlived its launch, and its pair")
 
 
 def test_two_containers_never_run_with_one_lease(lease: Lease) -> None:

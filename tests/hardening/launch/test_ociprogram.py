@@ -1,0 +1,110 @@
+"""What another runtime leaves that is killed over its work, before it has written down what it has made."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from hardening.launch import cgroups, held
+from hardening.launch.ociprogram import Runtime, sweep
+from tests.support.features import require
+from tests.support.patience import until
+
+NAME = f"hardening-test-{os.getpid()}"
+
+
+@pytest.fixture
+def groups() -> Iterator[list[Path]]:
+    """Groups of a name in each hierarchy, at its top and below the own one, as different runtimes make them."""
+    require("root")
+    require("cgroups")
+    found = {Path(entry.mount, *part, NAME) for entry in cgroups.read_hierarchies() for part in ((), (entry.own[1:],))}
+    for place in found:
+        place.mkdir()
+    yield sorted(found)
+    for place in found:
+        with suppress(FileNotFoundError):
+            place.rmdir()
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    (tmp_path / "bundle").mkdir()
+    (tmp_path / "bundle/config.json").write_text("{}")
+    return tmp_path / "bundle"
+
+
+def abandoned(bundle: Path, document: object, identity: str = NAME) -> Path:
+    """The state directory of a container whose stage and guard were killed."""
+    state = bundle.parent / "runtimes" / identity
+    os.close(Runtime("/usr/sbin/runc", identity, str(state), frozenset()).make_state(str(bundle), document))
+    return state
+
+
+@pytest.mark.parametrize(
+    ("document", "identity"),
+    [({}, NAME), ({"linux": {"cgroupsPath": NAME}}, "one"), ({"linux": {"cgroupsPath": f"/{NAME}"}}, "one")],
+)
+def test_the_control_groups_of_a_container_go_with_it(
+    groups: list[Path], bundle: Path, document: object, identity: str
+) -> None:
+    state = abandoned(bundle, document, identity)
+    sweep(str(state.parent))
+    assert not state.exists()
+    assert [place for place in groups if place.exists()] == []
+
+
+def test_a_group_goes_once_its_last_process_is_gone_and_its_bundle_need_not_be_there(
+    groups: list[Path], bundle: Path
+) -> None:
+    with subprocess.Popen(["sleep", "0.1"]) as process:
+        for place in groups:
+            with suppress(OSError):  # a group that is not set up yet, of the controller for CPUs
+                (place / "cgroup.procs").write_text(str(process.pid))
+        state = abandoned(bundle, {})
+        (bundle / "config.json").unlink()
+        sweep(str(state.parent))
+    until(lambda: not [place for place in groups if place.exists()])
+    assert not state.exists()
+
+
+def test_a_group_that_somebody_holds_stays(groups: list[Path], bundle: Path) -> None:
+    locks = [held.hold(str(place)) for place in groups]
+    try:
+        state = abandoned(bundle, {})
+        sweep(str(state.parent))
+        assert not state.exists()
+        assert [place for place in groups if not place.exists()] == []
+    finally:
+        for lock in locks:
+            os.close(lock)
+
+
+def test_a_path_that_leads_elsewhere_is_taken_from_the_top(groups: list[Path], bundle: Path) -> None:
+    cgroups.remove_empty(f"../../other/../{NAME}")
+    assert [place for place in groups if place.exists()] == []
+
+
+def test_nobody_makes_a_container_while_what_is_left_is_swept(bundle: Path) -> None:
+    state = abandoned(bundle, {})
+    folder = held.hold(str(state.parent), shared=True)  # as who makes one
+    child = os.fork()
+    if child == 0:
+        sweep(str(state.parent))
+        os._exit(0)
+    until(lambda: "->" in _waiting(child))
+    assert state.exists()
+    os.close(folder)
+    assert os.waitpid(child, 0)[1] == 0
+    assert not state.exists()
+
+
+def _waiting(pid: int) -> str:
+    """The lock that a process waits for (proc_locks(5))."""
+    lines = Path("/proc/locks").read_text().splitlines()
+    return next((line for line in lines if "->" in line and line.split()[5] == str(pid)), "")

@@ -1,0 +1,113 @@
+"""Signals for the first process of a namespace: the kernel drops those that it says nothing of, the supervisor does not."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from hardening.launch import abi, kernel
+from hardening.launch.supervise import Supervisor, exit_code
+from tests.support.features import require
+from tests.support.patience import until
+
+BLOCKED = {signal.SIGTERM}
+
+
+class Command:
+    """The first process of a PID namespace. It blocks `BLOCKED`, or not, when it is told, and says so when it has."""
+
+    def __init__(self) -> None:
+        orders, self._orders = os.pipe()
+        self._done, done = os.pipe()
+        self.pid = kernel.clone(abi.CLONE_NEWUSER | abi.CLONE_NEWPID)
+        if self.pid == 0:
+            os.close(self._orders)
+            os.close(self._done)
+            while order := os.read(orders, 1):
+                signal.pthread_sigmask(signal.SIG_BLOCK if order == b"b" else signal.SIG_UNBLOCK, BLOCKED)
+                os.write(done, order)
+            os._exit(3)
+        os.close(orders)
+        os.close(done)
+
+    def block(self, *, blocked: bool) -> None:
+        """Have it block the signals, or not."""
+        os.write(self._orders, b"b" if blocked else b"u")
+        os.read(self._done, 1)
+
+    def end(self) -> None:
+        """Have it end by itself."""
+        if self._orders >= 0:
+            os.close(self._orders)
+            self._orders = -1
+
+
+class Watched(Supervisor):
+    """A supervisor that does something, once, right after it has sent a signal."""
+
+    afterwards: Callable[[], None] | None = None
+
+    def send_signal(self, number: int) -> None:
+        super().send_signal(number)
+        if self.afterwards is not None:
+            then, self.afterwards = self.afterwards, None
+            then()
+
+
+@pytest.fixture
+def command() -> Iterator[Command]:
+    require("userns")
+    found = Command()
+    yield found
+    found.end()
+
+
+@pytest.fixture
+def supervisor(command: Command) -> Iterator[Watched]:
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+    signals = kernel.signalfd({signal.SIGCHLD})
+    fcntl.fcntl(signals, fcntl.F_SETFL, os.O_NONBLOCK)
+    found = Watched(command.pid, signals, keep_stdin=False)
+    yield found
+    if found.status is None:
+        os.kill(command.pid, signal.SIGKILL)
+        os.waitpid(command.pid, 0)
+    os.close(signals)
+    os.close(found.pidfd)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+
+
+def test_a_signal_ends_a_command_that_blocks_it_as_soon_as_the_kernel_has_dropped_it(
+    command: Command, supervisor: Watched
+) -> None:
+    """As a shell does that forks this moment."""
+    command.block(blocked=False)
+    supervisor.afterwards = lambda: command.block(blocked=True)
+    supervisor.forward(signal.SIGTERM, typed=False)
+    assert exit_code(supervisor.watch()) == 128 + signal.SIGTERM
+
+
+def test_a_signal_ends_a_command_that_unblocks_it_before_one_looks(command: Command, supervisor: Watched) -> None:
+    command.block(blocked=True)
+    supervisor.afterwards = lambda: command.block(blocked=False)
+    supervisor.forward(signal.SIGTERM, typed=False)
+    assert exit_code(supervisor.watch()) == 128 + signal.SIGTERM
+
+
+def test_a_command_that_blocks_a_signal_all_along_takes_it_by_itself(command: Command, supervisor: Watched) -> None:
+    command.block(blocked=True)
+    supervisor.forward(signal.SIGTERM, typed=False)
+    pending = 1 << signal.SIGTERM - 1
+
+    def waits() -> bool:
+        with open(f"/proc/{command.pid}/status") as file:
+            status = dict(line.split(":\t", 1) for line in file if ":\t" in line)
+        return bool(int(status["ShdPnd"], 16) & pending)
+
+    until(waits)
+    command.end()
+    assert exit_code(supervisor.watch()) == 3
