@@ -7,13 +7,16 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import attrs
 
 from hardening.launch.command import stage_command
+from hardening.launch.digest import sha256
+from tests.support.runs import busybox_root, workplace
 
 #: What the start of `hardening run` asks, and nothing else: the bundle of the plan that counts, or an empty line.
 _FIND = """
@@ -24,6 +27,15 @@ found = plans.find(sys.argv[1:], files.environment())
 print("" if found is None else found.bundle.directory)
 """
 PROGRAM = Path(sys.executable).with_name("hardening")
+OPEN = 'extends = ["default"]\n[process]\numask = "{}"\n'
+PROFILE = 'extends = ["strict"]\n[process]\numask = "{}"\n'
+UMASK = ("run", "-q", "-p", "./app.toml", "--", "sh", "-c", "umask")
+WAIT = ("sh", "-c", "echo ready; read -r line; exit 3")
+#: What `typed_place` types.
+LINE = (
+    *("run", "-q", "-p", "./app.toml", "--rootfs", "./tree", "-v", "./data:/data", "-u", "root"),
+    *("--", "sh", "-c", "umask"),
+)
 
 
 @attrs.frozen
@@ -90,3 +102,40 @@ class Place:
         """Have stored again what was remembered."""
         shutil.rmtree(self.state)
         shutil.copytree(self.folder / "kept", self.state, symlinks=True)
+
+
+@contextmanager
+def typed_place() -> Iterator[Place]:
+    """A place where `LINE` was typed, which depends on much; `Place.restore` brings its plan back."""
+    with workplace() as folder:
+        here = Place(folder)
+        (folder / "app.toml").write_text(OPEN.format("077"))
+        busybox_root(folder / "tree")
+        (folder / "tree/etc/group").write_text("root:x:0:\n")
+        (folder / "data").mkdir()
+        done = here.type(*LINE)
+        assert (done.returncode, done.stdout) == (0, "0077\n"), done.stderr
+        here.keep()
+        yield here
+
+
+def write_alike(path: Path, text: str) -> None:
+    """Replace a file by one of the same size, and of the same time as far as that can be had."""
+    before = path.stat()
+    assert len(text.encode()) == before.st_size
+    write_alike_bytes(path, text.encode())
+    assert (path.stat().st_mtime_ns, path.stat().st_size) == (before.st_mtime_ns, before.st_size)
+
+
+def write_alike_bytes(path: Path, data: bytes) -> None:
+    """Replace a file by one of the same time, as far as that can be had."""
+    before = path.stat()
+    path.write_bytes(data)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def rewrite(plan: Path, **values: object) -> None:
+    """Change a plan, and have it look as if it had been written so."""
+    found = json.loads(plan.read_bytes().split(b"\n", 1)[1]) | values
+    text = json.dumps(found).encode()
+    plan.write_bytes(sha256(text).encode() + b"\n" + text)

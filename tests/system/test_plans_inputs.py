@@ -1,0 +1,383 @@
+"""What a composition has looked at decides whether its plan counts, and nothing else; what may not last is not stored."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import stat
+import struct
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hardening.inputs import way
+from tests.support import users
+from tests.support.plans import LINE, OPEN, PROFILE, PROGRAM, UMASK, Place, rewrite, typed_place, write_alike
+from tests.support.runs import busybox_root, workplace
+from tests.support.users import ordinary
+
+pytestmark = pytest.mark.system
+
+
+@pytest.fixture
+def place() -> Iterator[Place]:
+    with workplace() as folder:
+        yield Place(folder)
+
+
+@pytest.fixture(scope="module")
+def typed() -> Iterator[Place]:
+    """A place where one line was typed that depends on much; `Place.restore` brings its plan back."""
+    with typed_place() as here:
+        yield here
+
+
+# --- what is looked at ------------------------------------------------------------------------------------------------
+
+
+def test_nothing_has_changed(typed: Place) -> None:
+    typed.restore()
+    assert typed.finds(*LINE)
+    assert typed.finds(*LINE)
+
+
+def _edit_profile(here: Place) -> None:
+    write_alike(here.folder / "app.toml", OPEN.format("027"))
+
+
+def _open_profile(here: Place) -> None:
+    (here.folder / "app.toml").chmod(0o664)
+
+
+def _open_folder(here: Place) -> None:
+    here.folder.chmod(0o775)
+
+
+def _shadow(here: Place) -> None:
+    (here.folder / "profiles").mkdir()
+    (here.folder / "profiles/strict.toml").write_text("")
+
+
+def _rename_root(here: Place) -> None:
+    (here.folder / "tree/etc/passwd").write_text("root:x:0:0:root:/elsewhere:/bin/sh\n")
+
+
+def _new_directory(here: Place) -> None:
+    (here.folder / "tree/new").mkdir()
+
+
+def _other_link(here: Place) -> None:
+    (here.folder / "tree/bin").rename(here.folder / "tree/usr-bin")
+    (here.folder / "tree/bin").symlink_to("usr-bin")
+
+
+def _no_volume(here: Place) -> None:
+    (here.folder / "data").rmdir()
+    (here.folder / "data").write_text("")
+
+
+def _hidden(here: Place) -> None:
+    (here.folder / "tree/etc/shadow").write_text("")
+
+
+def _full(here: Place) -> None:
+    (here.folder / "tree/run/file").write_text("")
+
+
+CHANGES: tuple[Callable[[Place], None], ...] = (
+    _edit_profile, _open_profile, _open_folder, _shadow, _rename_root, _new_directory, _other_link, _no_volume,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_on_disk_is_seen(typed: Place, change: Callable[[Place], None]) -> None:
+    typed.restore()
+    saved = typed.folder.parent / f"{typed.folder.name}-saved"
+    shutil.copytree(typed.folder, saved, symlinks=True)
+    try:
+        change(typed)
+        assert not typed.finds(*LINE)
+        # Below a folder that others can write to, nothing of the state directory is believed, or touched.
+        if change is not _open_folder:
+            assert not typed.plans(), "a plan that will never count again is taken away"
+    finally:
+        for entry in typed.folder.iterdir():
+            shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+        shutil.copytree(saved, typed.folder, symlinks=True, dirs_exist_ok=True)
+        shutil.rmtree(saved)
+        typed.folder.chmod(0o755)
+    typed.restore()
+    assert typed.finds(*LINE), "what was changed back counts again"
+
+
+def test_a_change_composes_anew_and_runs_what_is_said_now(place: Place) -> None:
+    (place.folder / "app.toml").write_text(PROFILE.format("077"))
+    assert place.type(*UMASK).stdout == "0077\n"
+    write_alike(place.folder / "app.toml", PROFILE.format("027"))
+    done = place.type(*UMASK)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "umask" in done.stderr
+    assert not place.plans()
+    write_alike(place.folder / "app.toml", PROFILE.format("077"))
+    assert place.type(*UMASK).stdout == "0077\n"
+    assert len(place.plans()) == 1
+
+
+@pytest.mark.parametrize(
+    "surroundings",
+    [
+        {"changes": {"TERM": "another"}},
+        {"changes": {"LC_TIME": "C"}},
+        {"changes": {"HOME": "/var/empty"}},
+        {"changes": {"XDG_CONFIG_HOME": "/var/empty"}},
+        {"changes": {"LD_LIBRARY_PATH": "/var/empty"}},
+        {"changes": {"PYTHONPATH": "/var/empty"}},
+        {"cwd": "/"},
+        {"umask": 0o027},
+        {"stdin": "file"},
+    ],
+    ids=str,
+)
+def test_surroundings_count_and_leave_the_plan_to_those_that_have_them(
+    typed: Place, surroundings: dict[str, Any]
+) -> None:
+    typed.restore()
+    with (typed.folder / "app.toml").open() as file:
+        given: dict[str, Any] = {key: file if value == "file" else value for key, value in surroundings.items()}
+        assert not typed.finds(*LINE, **given)
+    assert typed.finds(*LINE)
+
+
+@pytest.mark.parametrize("words", [(*LINE, "x"), LINE[:-1], ("run", "--runtime", "crun", *LINE[1:]), ("run", *LINE)])
+def test_other_words_are_another_line(typed: Place, words: tuple[str, ...]) -> None:
+    typed.restore()
+    assert not typed.finds(*words)
+
+
+@pytest.mark.parametrize("change", ["limit", "oom"])
+def test_the_caller_s_own_limits_count(typed: Place, change: str) -> None:
+    import resource
+
+    def lower() -> None:
+        if change == "limit":
+            resource.setrlimit(resource.RLIMIT_NOFILE, (512, 512))
+        else:
+            Path("/proc/self/oom_score_adj").write_text("300")
+
+    typed.restore()
+    assert not typed.finds(*LINE, preexec_fn=lower)
+
+
+def test_the_last_day_of_an_exception_is_the_last_day_of_its_plan(place: Place) -> None:
+    text = """extends = ["strict"]
+process.umask = "022"
+[[exceptions]]
+setting = "process.umask"
+reason = "shared files"
+expires = 2999-12-31
+"""
+    (place.folder / "app.toml").write_text(text)
+    assert place.type(*UMASK).stdout == "0022\n"
+    assert place.read()["until"] == "2999-12-31"
+    assert place.finds(*UMASK)
+    rewrite(place.plans()[0], until="2001-01-01")
+    assert not place.finds(*UMASK)
+
+
+def test_no_time_zone_gives_an_exception_another_day(place: Place) -> None:
+    day = datetime.now(UTC).date() - timedelta(days=1)
+    text = f"""extends = ["strict"]
+process.umask = "022"
+[[exceptions]]
+setting = "process.umask"
+reason = "shared files"
+expires = {day}
+"""
+    (place.folder / "app.toml").write_text(text)
+    for zone in ("UTC+24", "UTC-24"):
+        done = place.type(*UMASK, changes={"TZ": zone})
+        assert (done.returncode, done.stdout) == (2, ""), done.stderr
+        assert "expired" in done.stderr
+    (place.folder / "app.toml").write_text(text.replace(str(day), str(day + timedelta(days=1))))
+    for zone in ("UTC-24", "UTC+24"):
+        assert place.type(*UMASK, changes={"TZ": zone}).stdout == "0022\n"
+    found = place.read()
+    assert found["until"] == str(day + timedelta(days=1))
+    rewrite(place.plans()[0], until=str(day))
+    assert not place.finds(*UMASK, changes={"TZ": "UTC+24"})
+
+
+def test_a_time_zone_that_python_cannot_have_is_said(place: Place) -> None:
+    # tzfile(5): one kind of local time, twenty years behind UTC.
+    zone = struct.pack(">4s16x6llbb4s", b"TZif", 0, 0, 0, 0, 1, 4, -20 * 365 * 86400, 0, 0, b"OLD")
+    (place.folder / "zone").write_bytes(zone)
+    for words in (("run", "-q", "-p", "strict", "--", "true"), ("profile", "list"), ("log",)):
+        done = place.type(*words, changes={"TZ": f":{place.folder}/zone"})
+        assert done.returncode == 125
+        assert done.stderr.startswith("hardening: the time zone in TZ cannot be used: "), done.stderr
+        assert len(done.stderr.splitlines()) == 2
+
+
+@pytest.mark.parametrize("caller", ["own", "ordinary"])
+def test_every_file_that_a_composition_opens_is_an_input_or_code(caller: str) -> None:
+    """Held against what strace(1) sees of the process that composes, for stacks that use much."""
+    user = ordinary() if caller == "ordinary" else None
+    with workplace(user) as folder:
+        whole, before, environment = PROGRAM, list[str](), dict(os.environ)
+        if user is not None:
+            whole, before, environment = Path(users.program(user)), user.argv([]), dict(user.environment)
+        busybox_root(folder / "tree")
+        (folder / "data").mkdir()
+        trace = folder / "trace"
+        strace = (*before, "strace", "-f", "-s", "4096", "-e", "trace=%file", "-o", str(trace))
+        here = Place(folder, (*strace, str(whole.with_name("hardening-cli"))), environment)
+        lines: tuple[tuple[str, ...], ...] = (
+            ("-p", "strict", "--", "true"),
+            ("-p", "default", "-v", "./data:/srv/data:ro", "--memory", "64M", "-u", "nobody", "--", "true"),
+            ("-p", "default", "--runtime", "runc", "--rootfs", "./tree", "-v", "./data:/data", "--", "/bin/true"),
+        )
+        for words in lines if user is None else lines[:1]:
+            shutil.rmtree(here.state, ignore_errors=True)
+            done = here.type("run", "-q", *words)
+            assert len(here.plans()) == 1, done.stderr
+            assert _undeclared(trace, here.read()["inputs"], here, whole.parents[1]) == set()
+
+
+def _undeclared(trace: Path, inputs: dict[str, dict[str, str]], here: Place, prefix: Path) -> set[str]:
+    declared = {_path(kind, argument) for kind, table in inputs.items() for argument in table}
+    mounts = inputs.get("mounts", {})
+    absent = {path for path, seen in inputs["name"].items() if seen == "-"}
+    listed = {*inputs.get("entries", {}), *inputs.get("empty", {})}
+    return {
+        path
+        for path in _opened(trace, here.folder)
+        if path not in declared
+        and os.path.dirname(path) not in listed
+        and not any(path.startswith(f"{name}/") for name in absent)
+        and not all(item.argument in declared for item in way(path))
+        and not _is_of_python(path, here, prefix)
+        # The facts of all cgroups are found out, and used where there are ceilings.
+        and not ("cgroup cgroup2" not in mounts and path.startswith(("/proc/self/cgroup", "/sys/fs/cgroup")))
+        and path != "/proc/self/mountinfo"
+    }  # fmt: skip
+
+
+def _path(kind: str, argument: str) -> str:
+    return argument.split("\n")[0] if kind == "lines" else argument.partition(" ")[2] if kind == "access" else argument
+
+
+def _opened(trace: Path, folder: Path) -> set[str]:
+    """The paths that the first process names until it becomes the launch stage."""
+    rows = trace.read_text().splitlines()
+    first = rows[0].split()[0]
+    found: set[str] = set()
+    for row in rows:
+        match = re.match(r'(\d+) +(\w+)\((?:AT_FDCWD, )?"([^"]*)"', row)
+        if match is None or match[1] != first or match[2].startswith("symlink"):
+            continue
+        if match[2] == "execve" and "hardening.launch" in row:
+            break
+        found.add(os.path.normpath(os.path.join(folder, match[3])))
+    return found
+
+
+def _is_of_python(path: str, here: Place, prefix: Path) -> bool:
+    """What the interpreter, the loader and the C library open to start, what this process says of itself, and the state."""
+    code = {*sys.path, os.path.dirname(os.__file__), sys.prefix, os.path.dirname(sys._base_executable)}  # type: ignore[attr-defined]
+    code.add(str(prefix))
+    code |= {"/usr/lib/locale", "/usr/share/locale", "/usr/share/locale-langpack", str(here.state), "/usr/lib/ssl"}
+    alone = {"/etc/localtime", "/etc/ld.so.preload", "/dev/null", "/proc/sys/vm/overcommit_memory", "/proc/uptime", "/"}
+    alone |= {"/proc/self/stat", "/proc/self/maps", str(here.folder)}
+    library = re.search(r"\.so[.\d]*$|gconv-modules|/tls/|/glibc-hwcaps", path) is not None
+    return path in alone or library or any(path == place or path.startswith(f"{place}/") for place in code if place)
+
+
+# --- what is not stored -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--fresh",),
+        ("--receipt", "r.json"),
+        ("-e", "API_TOKEN=x"),
+        ("--rootfs", "./tree", "--set", "rootfs.read_only=false"),
+    ],
+    ids=str,
+)
+def test_what_may_not_last_is_not_stored(place: Place, options: tuple[str, ...]) -> None:
+    busybox_root(place.folder / "tree")
+    shutil.rmtree(place.folder / "tree/run")
+    done = place.type("run", "-q", "-p", "base", *options, "--", "/bin/true")
+    assert done.returncode == 0, done.stderr
+    assert not place.plans()
+    assert not list(place.state.glob("bundles/*"))
+
+
+def test_a_variable_is_in_the_plan_as_a_digest_and_in_the_bundle_for_the_caller_alone(place: Place) -> None:
+    line = ("run", "-q", "-p", "strict", "--", "true")
+    assert place.type(*line, changes={"LANG": "aa_MARKER.UTF-8"}).returncode == 0
+    (plan,) = place.plans()
+    assert b"MARKER" not in plan.read_bytes()
+    for path in (plan, place.bundle() / "config.json", place.bundle() / "seccomp.bpf"):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    for path in (place.state / "plans", *(place.state / "plans").glob("*/"), *(place.state / "plans").glob("*/*/")):
+        if path.is_dir():
+            assert stat.S_IMODE(path.stat().st_mode) == 0o711
+
+
+THIRD = """
+from hardening.hookspecs import hookimpl
+from hardening.runtime import Verdict
+
+@hookimpl
+def hardening_admit(candidate):
+    return None
+"""
+DECLARED = """
+@hookimpl
+def hardening_inputs(composition, host):
+    return ()
+"""
+
+
+def _install(folder: Path, text: str, version: str) -> None:
+    """Install a plugin into a folder of PYTHONPATH."""
+    for old in folder.glob("*.dist-info"):
+        shutil.rmtree(old)
+    info = folder / f"third-{version}.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: third\nVersion: {version}\n")
+    (info / "entry_points.txt").write_text("[hardening]\nthird = third_plugin\n")
+    (folder / "third_plugin.py").write_text(text)
+    time.sleep(0.1)  # code that is younger than the process that loads it is not vouched for
+
+
+def test_a_plugin_that_judges_without_saying_what_it_looks_at_keeps_all_from_being_stored(place: Place) -> None:
+    _install(place.folder / "site", THIRD, "1.0")
+    changes = {"PYTHONPATH": str(place.folder / "site")}
+    line = ("run", "-q", "-p", "strict", "--", "true")
+    assert place.type(*line, changes=changes).returncode == 0
+    assert not place.plans()
+
+
+def test_a_plugin_counts_with_its_version_and_its_code(place: Place) -> None:
+    site = place.folder / "site"
+    _install(site, THIRD + DECLARED, "1.0")
+    changes: dict[str, str | None] = {"PYTHONPATH": str(site)}
+    line = ("run", "-q", "-p", "strict", "--", "true")
+    assert place.type(*line, changes=changes).returncode == 0
+    assert place.finds(*line, changes=changes)
+    place.keep()
+    _install(site, THIRD + DECLARED, "1.1")
+    assert not place.finds(*line, changes=changes)
+    _install(site, THIRD + DECLARED, "1.0")
+    place.restore()
+    write_alike(site / "third_plugin.py", (THIRD + DECLARED).replace("return None", "return 0 or None"[:11]))
+    assert not place.finds(*line, changes=changes)

@@ -1,0 +1,285 @@
+"""Of a stored plan nothing is believed that could be wrong, or that somebody else could have written."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import stat
+import subprocess
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from hardening.launch.digest import sha256
+from tests.support.plans import LINE, WAIT, Place, rewrite, typed_place, write_alike_bytes
+from tests.support.runs import workplace
+
+pytestmark = pytest.mark.system
+
+
+@pytest.fixture
+def place() -> Iterator[Place]:
+    with workplace() as folder:
+        yield Place(folder)
+
+
+@pytest.fixture(scope="module")
+def typed() -> Iterator[Place]:
+    """A place where one line was typed that depends on much; `Place.restore` brings its plan back."""
+    with typed_place() as here:
+        yield here
+
+
+def _evil(here: Place) -> None:
+    path = here.bundle() / "config.json"
+    document = json.loads(path.read_text())
+    document["process"]["args"] = ["echo", "evil"]
+    path.write_text(json.dumps(document))
+
+
+def _evil_with_digest(here: Place) -> None:
+    _evil(here)
+    (plan,) = here.plans()
+    data = plan.read_bytes()
+    old = json.loads(data.split(b"\n", 1)[1])["config"].encode()
+    plan.write_bytes(data.replace(old, sha256((here.bundle() / "config.json").read_bytes()).encode()))
+
+
+def _filter(here: Place) -> None:
+    path = here.bundle() / "seccomp.bpf"
+    write_alike_bytes(path, b"\x06\0\0\0\0\0\xff\x7f" * (path.stat().st_size // 8))
+
+
+def _cut(here: Place) -> None:
+    (plan,) = here.plans()
+    plan.write_bytes(plan.read_bytes()[:-100])
+
+
+def _empty_plan(here: Place) -> None:
+    here.plans()[0].write_bytes(b"")
+
+
+def _no_json(here: Place) -> None:
+    text = b"[1, 2"
+    here.plans()[0].write_bytes(sha256(text).encode() + b"\n" + text)
+
+
+def _other_shape(here: Place) -> None:
+    text = b'{"until": 3, "inputs": []}'
+    here.plans()[0].write_bytes(sha256(text).encode() + b"\n" + text)
+
+
+def _unknown_look(here: Place) -> None:
+    rewrite(here.plans()[0], inputs={"stars": {"x": "y"}})
+
+
+def _more_skeleton(here: Place) -> None:
+    (here.bundle() / "rootfs/more").mkdir()
+
+
+def _other_skeleton(here: Place) -> None:
+    (here.bundle() / "rootfs/run").rmdir()
+    (here.bundle() / "rootfs/run").symlink_to("/tmp")
+
+
+def _filled_skeleton(here: Place) -> None:
+    (here.bundle() / "rootfs/run/file").write_text("x")
+
+
+def _open_skeleton(here: Place) -> None:
+    (here.bundle() / "rootfs").chmod(0o777)
+
+
+def _no_bundle(here: Place) -> None:
+    shutil.rmtree(here.bundle())
+
+
+def _no_filter(here: Place) -> None:
+    (here.bundle() / "seccomp.bpf").unlink()
+
+
+def _link_for_bundle(here: Place) -> None:
+    bundle = here.bundle()
+    bundle.rename(here.folder / "moved")
+    bundle.symlink_to(here.folder / "moved")
+
+
+def _link_for_config(here: Place) -> None:
+    config = here.bundle() / "config.json"
+    config.rename(here.folder / "moved.json")
+    config.symlink_to(here.folder / "moved.json")
+
+
+def _link_for_plan(here: Place) -> None:
+    (plan,) = here.plans()
+    plan.rename(here.folder / "moved.plan")
+    plan.symlink_to(here.folder / "moved.plan")
+
+
+def _open_slot(here: Place) -> None:
+    here.plans()[0].parent.chmod(0o777)
+
+
+def _open_shelf(here: Place) -> None:
+    here.plans()[0].parent.parent.chmod(0o775)
+
+
+def _open_plan(here: Place) -> None:
+    here.plans()[0].chmod(0o666)
+
+
+def _open_state(here: Place) -> None:
+    here.state.chmod(0o777)
+
+
+TAMPERED: tuple[Callable[[Place], None], ...] = (
+    _evil, _evil_with_digest, _filter, _cut, _empty_plan, _no_json, _other_shape, _unknown_look, _more_skeleton,
+    _other_skeleton, _filled_skeleton, _open_skeleton, _no_bundle, _no_filter,
+    _link_for_bundle, _link_for_config, _link_for_plan, _open_slot,
+    _open_shelf, _open_plan, _open_state,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("tamper", TAMPERED)
+def test_what_is_not_as_it_was_written_is_not_believed(typed: Place, tamper: Callable[[Place], None]) -> None:
+    typed.restore()
+    tamper(typed)
+    assert not typed.finds(*LINE)
+    for path in (typed.state, *typed.state.glob("plans/*")):
+        path.chmod(0o711)
+    if tamper not in (_open_slot, _open_shelf, _open_state):
+        assert not typed.plans(), "a plan that will never count again is taken away"
+
+
+@pytest.mark.parametrize("what", ["plan", "slot", "shelf", "plans", "config", "state"])
+def test_what_belongs_to_another_user_is_not_believed(typed: Place, what: str) -> None:
+    if os.geteuid() != 0:
+        # Only root can give files away. To an ordinary user everything of root's is another user's.
+        assert not typed.finds(*LINE, changes={"HARDENING_STATE": "/run"})
+        return
+    typed.restore()
+    (plan,) = typed.plans()
+    paths = {
+        "plan": plan,
+        "slot": plan.parent,
+        "shelf": plan.parent.parent,
+        "plans": plan.parents[2],
+        "state": typed.state,
+        "config": plan.parent / "bundle/config.json",
+    }
+    os.chown(paths[what], 48000, 48000)
+    assert not typed.finds(*LINE)
+
+
+def test_what_was_tampered_with_is_composed_again_and_taken_away(place: Place) -> None:
+    line = ("run", "-q", "-p", "strict", "--", "echo", "good")
+    assert place.type(*line).stdout == "good\n"
+    before = place.plans()
+    _evil(place)
+    done = place.type(*line)
+    assert (done.returncode, done.stdout) == (0, "good\n")
+    after = place.plans()
+    assert len(after) == 1
+    assert after != before
+    assert place.type(*line).stdout == "good\n"
+    assert place.plans() == after
+
+
+def _rewrite(here: Place, changes: dict[str, object]) -> None:
+    """Change a plan as one could who can write to the state directory, digest and all."""
+    (plan,) = here.plans()
+    text = json.dumps({**here.read(), **changes}).encode()
+    plan.write_bytes(sha256(text).encode() + b"\n" + text)
+
+
+def test_a_plan_does_not_say_where_code_is_imported_from(place: Place) -> None:
+    line = ("run", "-q", "-p", "strict", "--", "echo", "good")
+    assert place.type(*line).stdout == "good\n"
+    planted = place.folder / "planted"
+    planted.mkdir()
+    (planted / "_cffi_backend.py").write_text("import os\nos.write(1, b'planted')\nos._exit(0)\n")
+    _rewrite(place, {"path": [str(planted)]})
+    assert place.finds(*line)
+    assert place.type(*line).stdout == "good\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--runtime-command", "{}/planted", "--state", "/tmp", "--id", "x"],
+        ["--runtime-command", "/bin/sh", "--state", "/tmp", "--id", "x"],
+        ["--remove"],
+        ["--receipt", "{}/receipt"],
+        ["--name", "../../other", "--record", "/x"],
+        ["--unknown"],
+        ["--id"],
+    ],
+)
+def test_a_plan_asks_for_nothing_that_was_not_typed(place: Place, words: list[str]) -> None:
+    line = ("run", "-q", "-p", "strict", "--", "echo", "good")
+    assert place.type(*line).stdout == "good\n"
+    bundle = place.bundle()
+    planted = place.folder / "planted"
+    planted.write_text("#!/bin/sh\necho planted\n")
+    planted.chmod(0o755)
+    _rewrite(place, {"words": [word.format(place.folder) for word in words]})
+    assert place.finds(*line)
+    done = place.type(*line)
+    assert (done.returncode, done.stdout) == (0, "good\n"), done.stderr
+    assert bundle.exists()
+    assert not (place.folder / "receipt").exists()
+
+
+def test_a_plan_names_no_bundle_that_was_not_typed(place: Place) -> None:
+    line = ("run", "-q", "-p", "strict", "--", "echo", "good")
+    assert place.type("compose", "-p", "strict", "-o", "other", "--", "echo", "evil").returncode == 0
+    assert place.type(*line).stdout == "good\n"
+    config = sha256((place.folder / "other/config.json").read_bytes())
+    _rewrite(place, {"bundle": str(place.folder / "other"), "config": config})
+    assert place.type(*line).stdout == "good\n"
+
+
+@pytest.mark.parametrize("words", [("-v", "{}:/work"), ("-v", "{}/state/plans:/work:ro"), ("--rootfs", "{}/state")])
+def test_no_command_is_shown_what_is_believed_later(place: Place, words: tuple[str, ...]) -> None:
+    words = tuple(word.format(place.folder) for word in words)
+    assert place.type("run", "-q", "-p", "strict", "--", "true").returncode == 0
+    done = place.type("run", "-p", "default", *words, "--", "ls", "/work")
+    assert done.returncode == 2, done.stdout
+    assert "must lie apart" in done.stderr
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_what_is_believed_later_is_empty_in_a_read_only_volume_and_the_hosts_root(place: Place, again: bool) -> None:
+    (place.folder / "data").mkdir()
+    line = ("run", "-q", "-p", "default", "-v", f"{place.folder}:/work:ro", "--")
+    for _ in range(1 + again):
+        done = place.type(*line, "sh", "-c", "ls /work; echo; ls /work/state")
+        assert (done.returncode, done.stdout) == (0, "data\nstate\n\n"), done.stderr
+    done = place.type("run", "-q", "-p", "default", "--", "ls", "-A", str(place.state))
+    assert done.stdout == ""
+
+
+def test_no_plan_counts_in_a_state_directory_that_others_can_replace(typed: Place) -> None:
+    typed.restore()
+    assert typed.finds(*LINE)
+    mode = typed.folder.stat().st_mode
+    typed.folder.chmod(0o777)
+    assert not typed.finds(*LINE)
+    typed.folder.chmod(mode)
+    assert typed.finds(*LINE)
+
+
+def test_a_secret_variable_is_nobody_elses_to_read(place: Place) -> None:
+    """A stack with one is not kept as a plan; its bundle is there while it runs."""
+    pipe = subprocess.PIPE
+    line = ("run", "-q", "-i", "-p", "strict", "-e", "API_TOKEN=s3cret", "--", *WAIT)
+    with subprocess.Popen(
+        [*place.program, *line], cwd=place.folder, env=place.surroundings(), stdin=pipe, stdout=pipe, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        (config,) = place.state.glob("bundles/*/config.json")
+        assert "s3cret" in config.read_text()
+        assert {stat.S_IMODE(path.stat().st_mode) for path in (config, config.parent / "seccomp.bpf")} == {0o600}
+        process.communicate("go\n")
