@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-_NO_IMAGE = "there are no images: name a root with --rootfs DIR, or use the host's own"
+_OWN_PLATFORM = "leave it out: of an image for several machines, the one for this machine is taken"
 _NOT_KEPT = "leave it out: --name is all that tells containers apart here"
 _PORTS = "no port is forwarded: --network host shares the host's network, `-p web` names a profile for servers"
 
@@ -16,7 +16,6 @@ _ANSWERS = {
         "--privileged",
     ): "there is no such thing: `hardening explain SETTING` shows the smallest loosening of what was denied",
     ("--publish", "--publish-all", "-P", "--expose"): _PORTS,
-    ("--entrypoint",): "write the command and its arguments after `--`",
     ("--restart",): "nothing is started again by itself: use a unit of systemd, or a loop of the shell",
     ("--mount", "--volumes-from"): "write -v SRC:DST[:OPTS], or --tmpfs DST[:OPTS]",
     ("--pid",): "write --set namespaces.pid=host, or the path of a namespace to join",
@@ -44,17 +43,20 @@ _ANSWERS = {
     ("--memory-swap",): "write --set process.resources.memory_swap=SIZE",
     ("--oom-score-adj",): "write --set process.oom_score_adj=NUMBER",
     ("--umask",): "write --set process.umask=022",
-    ("--pull", "--platform", "--arch", "--os"): _NO_IMAGE,
+    ("--platform", "--arch", "--os"): _OWN_PLATFORM,
 }
 
 _NO_ENTRY = "nothing enters a container that runs: write a shell as the command, `hardening run -it -- sh`"
-_NO_IMAGES = "there are no images: a root is a directory, named with --rootfs DIR, or the host's own"
+_NOT_MADE = "images are not made here: use buildah, podman or skopeo, and `hardening pull oci:DIR`"
 _NO_CONFIGURATION = "there is no such thing: write the command line again, with `hardening run`"
 
 _COMMANDS = {
     ("exec", "attach"): _NO_ENTRY,
     ("inspect",): "`hardening ps -a --json` shows a container, `hardening run --dry-run` what one would be",
-    ("images", "image", "pull", "push", "build", "commit", "save", "load", "import", "tag", "rmi", "login"): _NO_IMAGES,
+    ("push", "build", "commit", "save", "import", "tag"): _NOT_MADE,
+    ("image",): "leave that word out: hardening pull, images, rmi",
+    ("load",): "write `hardening pull docker-archive:FILE`",
+    ("login", "logout"): "use podman login, or skopeo login: their auth.json is read",
     ("start", "restart", "create"): _NO_CONFIGURATION,
     ("stats", "top"): "use top(1) or ps(1): `hardening ps --json` has the pid of the command",
     ("cp", "export"): "show the container a directory of yours: hardening run -v ./DIR:/DIR",

@@ -14,6 +14,9 @@ COMMANDS = {
     "run": "Run a command under a stack of profiles.",
     "compose": "Compose a stack of profiles into an OCI runtime spec.",
     "launch": "Run a bundle that was composed before.",
+    "pull": "Fetch an image, if the stack's policy permits it.",
+    "images": "List images, and check the store.",
+    "rmi": "Remove images.",
     "ps": "List containers.",
     "logs": "Show the output of a detached container.",
     "stop": "End containers, in good order if they can.",
@@ -33,7 +36,9 @@ COMMANDS = {
 }
 
 #: Commands that stand in a module of another name.
-MODULES = dict.fromkeys(("ps", "logs", "stop", "kill", "wait", "rm"), "containers")
+MODULES = dict.fromkeys(("ps", "logs", "stop", "kill", "wait", "rm"), "containers") | dict.fromkeys(
+    ("pull", "images", "rmi"), "images"
+)
 
 EPILOG = """\b
 Examples:

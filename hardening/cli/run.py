@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import attrs
 import click
 
-from hardening.cli import keeping, output, refusals, stack, start
+from hardening.cli import imaged, keeping, output, refusals, stack, start
 from hardening.cli.session import Session, session
 from hardening.errors import UsageError
 from hardening.launch import places
@@ -29,6 +29,7 @@ Examples:
   hardening run -p web -v ./site:/srv:ro -e LANG=C -- httpd -f
   hardening run -p batch --rootfs ./rootfs --runtime crun -- /bin/job
   hardening run --set process.resources.memory=256M -i -t -- sh
+  hardening run docker.io/library/busybox -- id
   hardening run -d --name site -p web -v ./site:/srv:ro -- httpd -f
   hardening run --dry-run -p strict -- id
 
@@ -58,8 +59,9 @@ QUIET = "Show no warnings, and do not say what is not enforced, excepted or shad
 @click.option("--json", "as_json", is_flag=True, help="With --dry-run: show it as JSON.")
 @start.receipt_option
 @keeping.options
+@imaged.options
 @start.fresh_option
-@click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="-- COMMAND [ARG]...")
+@click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[IMAGE] -- COMMAND [ARG]...")
 @click.pass_context
 @refusals.recorded
 def command(
@@ -77,7 +79,9 @@ def command(
     """Run COMMAND under a stack of profiles, as a child of your own session and without a daemon; with -d in the
     background.
 
-    The root is the host's own, read-only and with its secrets hidden, unless a profile or an option names another.
+    The root is the host's own, read-only and with its secrets hidden, unless a profile or an option names another, or an
+    IMAGE stands before `--`. An IMAGE is fetched if it is missing, if the stack's policy permits it; without COMMAND it
+    runs its own.
     """
     from hardening import bundles, pipeline, state
     from hardening.cli import stored
@@ -85,12 +89,18 @@ def command(
 
     if as_json and not dry_run:
         raise UsageError("--json goes with --dry-run", hint="`--receipt FILE` keeps what the kernel says of a run")
-    if not command:
+    here = session(context)
+    typed = command
+    image, command = imaged.split(context, here.words, command)
+    if not command and image is None:
         raise UsageError("no command", hint="write it after `--`: hardening run -- id")
     target = start.receipt_file(receipt)
-    here = session(context)
     engine = here.plugins.runtime(runtime)
-    composition = here.compose(stack.request(context, profiles))
+    request = stack.request(context, profiles)
+    if image is None:
+        composition = here.compose(request)
+    else:
+        composition, command = imaged.compose(here, request, image, command, quiet=quiet)
     if interactive and not dry_run and not keeping.detaches(context):
         stack.require_keyboard(composition)
     place = state.location() if dry_run else start.prepare(engine)
@@ -98,7 +108,7 @@ def command(
         context, engine, place, interactive=interactive, receipt=target, profiles=profiles, typed=True
     )
     checked = pipeline.check(composition, here.host, command, None)
-    words = _without_looking(here.words, command)
+    words = _without_looking(here.words, typed)
     found = stored.storable(here, words, composition, checked, engine, launch, fresh=fresh)
     if dry_run:
         plan = _plan(here, composition, command, engine, None, checked)
@@ -108,7 +118,7 @@ def command(
         bundle = kept.slot.bundle if kept is not None else bundles.folder(place) / launch.container_id
         plan = _plan(here, composition, command, engine, bundle, checked, stays=kept is not None)
         lines = [] if quiet else [*_notes(plan, interactive=interactive)]
-        missing = advice(plan.spec, command[0])
+        missing = advice(plan.spec, command[0]) if image is None else None
         if missing:
             lines.append(f"hint: {missing}")
         shown = [output.note(line) for line in lines]
@@ -137,6 +147,8 @@ def _plan(
     from hardening.runtime import Candidate
 
     plan = pipeline.plan(here.plugins, composition, here.host, command, bundle=bundle, stays=stays, context=checked)
+    if composition.image is not None:
+        imaged.require_read_only(plan.spec)
     if bundle is None:
         pipeline.admit(here.plugins, Candidate(plan.spec.config, plan.host, composition), engine)
     else:

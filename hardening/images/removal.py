@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING
 
 from hardening.errors import ImageError
 from hardening.images import ids as id_maps
+from hardening.images import inuse
 from hardening.images.ids import Ids
 from hardening.launch import held
 
 if TYPE_CHECKING:
     from hardening.images.store import Store
 
-#: What tells of a root, beside it, and where a root is made in a directory of `partial`.
-ABOUT, HOLDER = "root.json", "holder"
+#: A root in its directory, what tells of it beside it, and where such a directory is made in one of `partial`.
+ROOT, ABOUT, HOLDER = "root", "root.json", "holder"
 
 
 def left(partial: Path) -> list[str]:
@@ -63,7 +64,8 @@ def _sweep(store: Store) -> None:
         if f"{path.parent.name}:{path.name}" not in kept:
             path.unlink()
     for holder in store.roots():
-        if not any(holder.name.startswith(f"{digest.replace(':', '-')}-") for digest in digests):
+        named = any(holder.name.startswith(f"{digest.replace(':', '-')}-") for digest in digests)
+        if not named and inuse.user(holder) is None:
             remove_tree(holder)
     for path in store.signed():
         if path.name.replace("-", ":", 1) not in digests:
@@ -71,24 +73,27 @@ def _sweep(store: Store) -> None:
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a directory with all below it, in the user namespace that its files belong to where the caller alone cannot.
-    Raises `OSError`."""
-    try:
+    """Remove a directory with all below it; an unpacked root in it goes first, in the user namespace that its files belong
+    to where the caller alone cannot. What tells of a root goes after it. Raises `OSError`."""
+    for holder in (path / HOLDER, path):
+        if (holder / ROOT).is_dir():
+            _remove_root(holder / ROOT, _ids(holder))
+    with suppress(FileNotFoundError):
         shutil.rmtree(path)
+
+
+def _remove_root(root: Path, ids: Ids) -> None:
+    try:
+        shutil.rmtree(root)
         return
-    except FileNotFoundError:
-        if not path.exists():
-            return
     except PermissionError:
         pass
     from hardening.images import child
 
-    ids = _ids_below(path)
-
     def remove(_: object) -> None:
         if ids.owner is not None:
-            _open_up(path)
-        shutil.rmtree(path)
+            _open_up(root)
+        shutil.rmtree(root)
 
     child.run(remove, ids)
 
@@ -102,11 +107,9 @@ def _open_up(path: Path) -> None:
                 os.chmod(f"{folder}/{name}", 0o700)
 
 
-def _ids_below(path: Path) -> Ids:
-    """The ids that the files of a root were made for: of its holder, or of a directory in `partial`."""
-    for about in (path / ABOUT, path / HOLDER / ABOUT):
-        try:
-            return id_maps.load(json.loads(about.read_bytes())["ids"])
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-    return Ids(owner=(os.geteuid(), os.getegid()))
+def _ids(holder: Path) -> Ids:
+    """The ids that the files of a root were made for."""
+    try:
+        return id_maps.load(json.loads((holder / ABOUT).read_bytes())["ids"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return Ids(owner=(os.geteuid(), os.getegid()))

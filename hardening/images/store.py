@@ -40,7 +40,7 @@ from hardening.values import frozen
 
 VARIABLE = "HARDENING_IMAGES"
 BLOBS, NAMES, SIGNATURES, ROOTS, PARTIAL, LOCK = "blobs", "names", "signatures", "roots", "partial", "lock"
-ROOT, SIGNATURE = "root", "signature-"
+SIGNATURE = "signature-"
 MAX_SIGNATURES = 128
 MAX_SIGNATURE = 1 << 20
 _FOLDERS = (BLOBS, f"{BLOBS}/sha256", f"{BLOBS}/sha512", NAMES, SIGNATURES, ROOTS, PARTIAL)
@@ -318,13 +318,14 @@ class Store:
 
     def root(self, digest: str, ids: Ids) -> Unpacked | None:
         """An image unpacked for some ids; None where it is not there."""
-        return self._unpacked(self.holder(digest, ids))
+        return self.unpacked(self.holder(digest, ids))
 
     def roots(self, digest: str = "") -> list[Path]:
         """The directories of unpacked images, of all or of one."""
         return sorted((self.path / ROOTS).glob(f"{digest.replace(':', '-')}-*" if digest else "*"))
 
-    def _unpacked(self, holder: Path) -> Unpacked | None:
+    def unpacked(self, holder: Path) -> Unpacked | None:
+        """What lies in the directory of an unpacked image; None where it is not whole. Raises `ImageError`."""
         try:
             about = json.loads((holder / removal.ABOUT).read_bytes())
         except FileNotFoundError:
@@ -333,7 +334,7 @@ class Store:
             raise ImageError(
                 "is malformed", origin=holder / removal.ABOUT, hint="remove the image, and pull it again"
             ) from None
-        return Unpacked(holder / ROOT, about)
+        return Unpacked(holder / removal.ROOT, about)
 
     # --- what is being made -----------------------------------------------------------------------------------------
 

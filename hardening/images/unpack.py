@@ -12,7 +12,7 @@ from hardening.errors import ImageError
 from hardening.images import child, media, removal, tar
 from hardening.images.compression import Read, decompressed
 from hardening.images.ids import Ids
-from hardening.images.store import ROOT, Store, Unpacked
+from hardening.images.store import Store, Unpacked
 from hardening.images.tree import Limits, Notes, Tree
 from hardening.values import frozen
 
@@ -38,7 +38,7 @@ def ensure(
         return known
     layers = _layers(store, digest)
     holder = stage / removal.HOLDER
-    root = holder / ROOT
+    root = holder / removal.ROOT
     keep_ids = os.geteuid() == 0 and ids.owner is None
     try:
         holder.mkdir(0o700)

@@ -15,7 +15,7 @@ from tests.hardening.cli.samples import call, profile, session
     [
         ("--privileged", "hardening explain SETTING"),
         ("--publish=80:80", "--network host"),
-        ("--entrypoint=sh", "after `--`"),
+        ("--platform=linux/arm64", "the one for this machine"),
         ("--restart", "a unit of systemd"),
         ("--mount=x", "-v SRC:DST"),
         ("--pid=host", "--set namespaces.pid=host"),

@@ -1,0 +1,141 @@
+"""Pulling on behalf of a stack: its policy is asked before anything is fetched, and again when the manifest is known."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import attrs
+import click
+
+from hardening.cli import output
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bars
+    from rich.progress import TaskID
+
+    from hardening.cli.session import Session
+    from hardening.compose import Composition
+    from hardening.images.ids import Ids
+    from hardening.images.pull import Progress
+    from hardening.images.reference import Name
+    from hardening.images.store import Record, Store
+
+F = TypeVar("F", bound=Callable[..., Any])
+#: The most times a second that bars are drawn.
+_A_SECOND = 10
+
+tls_option = click.option(
+    "--tls-verify",
+    type=click.BOOL,
+    default=True,
+    metavar="BOOLEAN",
+    help="With false, a registry needs no certificate that is trusted, and may speak plain HTTP. Default: true.",
+)
+
+
+def open_store(*, make: bool = True) -> Store | None:
+    """The caller's store; None where there is none and none is to be made. Raises `ImageError`."""
+    from hardening.images import store
+
+    place = store.location(os.environ, os.geteuid())
+    return store.Store.open(place) if make else store.Store.existing(place)
+
+
+def ids_of(here: Session, composition: Composition) -> Ids:
+    """Whose the files of a root have to be for what was composed."""
+    from hardening.images.ids import Ids
+
+    found = (item.id_maps(composition.settings[item.name], here.host) for item in composition.mechanisms)
+    maps = next((item for item in found if item is not None), None)
+    return Ids.of(maps, os.geteuid(), os.getegid())
+
+
+def require_admitted(here: Session, composition: Composition, name: Name, digest: str, store: Store) -> None:
+    """Ask every plugin for its verdict on an image of which there is no root yet; the digest is '' before it was looked for.
+    Raises `SpecError` for a rejection."""
+    from hardening import pipeline
+    from hardening.images.used import Used
+    from hardening.runtime import Candidate
+
+    image = Used(str(name), digest, store.path)
+    config = json.dumps({"ociVersion": "1.0.2", "annotations": image.annotations}).encode()
+    pipeline.admit(here.plugins, Candidate(config, here.host, attrs.evolve(composition, image=image)), None)
+
+
+def fetch(here: Session, composition: Composition, name: Name, store: Store, *, verify: bool, quiet: bool) -> Record:
+    """Pull an image for a composition, and say what of it was left out. Raises `ImageError`, and `SpecError` for one that is
+    not to be used."""
+    from hardening.images import pull, removal
+
+    require_admitted(here, composition, name, "", store)
+    ids = ids_of(here, composition)
+    request = pull.Request(
+        name,
+        ids,
+        signatures=here.plugins.signatures,
+        judge=lambda digest: require_admitted(here, composition, name, digest, store),
+        verify=verify,
+    )
+    removal.tidy(store.partial)
+    with _told(quiet=quiet) as told:
+        record = pull.pull(store, request, told)
+    root = store.root(record.digest, ids)
+    if root is not None and not quiet:
+        for line in left_out(root.about):
+            output.note(f"left out: {line}")
+    return record
+
+
+def left_out(about: Any) -> Iterator[str]:
+    """What of an image is not in its root, a line for each kind."""
+    kinds: dict[str, list[str]] = {}
+    for why, path in about.get("skipped", ()):
+        kinds.setdefault(str(why), []).append(str(path))
+    for why, paths in sorted(kinds.items()):
+        more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
+        yield f"{why}: {', '.join(paths[:3])}{more}"
+
+
+@contextmanager
+def _told(*, quiet: bool) -> Iterator[Progress | None]:
+    """Bars on a terminal, and nothing elsewhere."""
+    if quiet or not output.is_terminal(sys.stderr):
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    columns = (TextColumn("{task.description:>12}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    # Drawn by whoever reports, and by no thread of its own: a process that forks has one thread here.
+    with Progress(*columns, console=Console(stderr=True), auto_refresh=False) as bars:
+        yield _Bars(bars)
+        bars.refresh()
+
+
+class _Bars:
+    """The parts of a pull as bars, one below the other."""
+
+    def __init__(self, bars: Bars) -> None:
+        self._bars = bars
+        self._task: TaskID | None = None
+        self._drawn = 0.0
+
+    def begin(self, what: str, size: int) -> None:
+        """A new part begins."""
+        self._task = self._bars.add_task(what, total=size)
+        self._bars.refresh()
+
+    def done(self, size: int) -> None:
+        """More of the part is done."""
+        if self._task is not None:
+            self._bars.advance(self._task, size)
+        now = time.monotonic()
+        if now - self._drawn > 1 / _A_SECOND:
+            self._drawn = now
+            self._bars.refresh()

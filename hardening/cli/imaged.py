@@ -1,0 +1,238 @@
+"""``hardening run IMAGE``: from a name to a composition whose root is the image, and to the command that it runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import attrs
+import click
+
+from hardening.errors import ImageError, UsageError
+from hardening.values import frozen
+
+if TYPE_CHECKING:
+    from hardening.cli.session import Request, Session
+    from hardening.compose import Composition
+    from hardening.images.reference import Name
+    from hardening.images.store import Record, Store, Unpacked
+    from hardening.inputs import Input, Unknown
+    from hardening.offer import Offer
+    from hardening.spec import Spec
+
+F = TypeVar("F", bound=Callable[..., Any])
+_ROOT = ("rootfs", "path")
+_ASKED = "hardening.image"
+PULL = ("missing", "always", "newer", "never")
+_HOST = "a command of the host's own root goes after `--`: hardening run -- {}"
+
+
+@frozen
+class Asked:
+    """An image to run: what was typed, and the options about it. ``entrypoint`` is None for that of the image."""
+
+    text: str
+    pull: str
+    verify: bool
+    entrypoint: str | None
+
+
+def options(function: F) -> F:
+    """Add ``--pull``, ``--tls-verify`` and ``--entrypoint`` to a command."""
+    added = (
+        click.option(
+            "--pull", type=click.Choice(PULL), metavar="WHEN", expose_value=False, callback=_keep,
+            help="When an IMAGE is fetched: missing (the default), always, newer or never.",
+        ),
+        click.option(
+            "--tls-verify", type=click.BOOL, metavar="BOOLEAN", expose_value=False, callback=_keep,
+            help="With false, the registry of an IMAGE needs no trusted certificate, and may speak plain HTTP.",
+        ),
+        click.option(
+            "--entrypoint", metavar="WORD", expose_value=False, callback=_keep,
+            help="What goes before COMMAND instead of the IMAGE's entrypoint: a word, a JSON array, or '' for nothing.",
+        ),
+    )  # fmt: skip
+    for option in reversed(added):
+        function = option(function)
+    return function
+
+
+def _keep(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
+    if value is not None:
+        ctx.meta.setdefault(_ASKED, {})[parameter.name] = value
+
+
+def split(context: click.Context, words: Sequence[str], typed: tuple[str, ...]) -> tuple[Asked | None, tuple[str, ...]]:
+    """The image of a command line, and the command after it. ``words`` is the whole line, ``typed`` what is left of it after
+    the options: its first word is an image unless ``--`` stands before it. Raises `UsageError`."""
+    asked: dict[str, Any] = context.meta.get(_ASKED, {})
+    before = words[: len(words) - len(typed)]
+    if not typed or (before and before[-1] == "--"):
+        if asked:
+            option = "--" + next(iter(asked)).replace("_", "-")
+            raise UsageError(f"{option} is about an image, and none is named", hint="write it before `--`")
+        return None, typed
+    image, *command = typed
+    if command and command[0] == "--":
+        del command[0]
+    return (
+        Asked(image, asked.get("pull", PULL[0]), asked.get("tls_verify", True), asked.get("entrypoint")),
+        tuple(command),
+    )
+
+
+def compose(
+    here: Session, request: Request, asked: Asked, command: tuple[str, ...], *, quiet: bool
+) -> tuple[Composition, tuple[str, ...]]:
+    """The composition of a request with an image as its root, and the command; the image is pulled where that is asked for.
+    Raises `ImageError`, and whatever composing raises."""
+    from hardening.cli import fetching
+    from hardening.images import reference, removal, store, unpack
+    from hardening.images.tree import Limits
+
+    name = reference.parse(asked.text)
+    kept = fetching.open_store()
+    assert kept is not None  # noqa: S101  # it was made
+    _require_no_root(request, asked)
+    record = _record(here, request, asked, name, kept, quiet=quiet)
+    config = kept.config(record.digest)
+    offer = _offer(here, kept, record, config)
+    known = kept.roots(record.digest)
+    path = known[0] / removal.ROOT if known else kept.path / store.ROOTS
+    composition = here.compose(_with_root(request, str(path), asked), offer)
+    ids = fetching.ids_of(here, composition)
+    root = kept.root(record.digest, ids)
+    if root is None:
+        with kept.shared(), kept.stage() as stage:
+            root = unpack.ensure(kept, record.digest, ids, stage, Limits())
+    if root.path != path:
+        composition = here.compose(_with_root(request, str(root.path), asked), offer)
+    looked = (*composition.looked, *_inputs(kept, name, record, asked))
+    findings = (*composition.findings, *_findings(root, record))
+    found = attrs.evolve(composition, looked=looked, findings=findings)
+    return found, _command(config["config"], asked, command)
+
+
+def require_read_only(spec: Spec) -> None:
+    """Raise `UsageError` for a root that the command could write to: all runs of the image share it, and nothing would tell
+    later ones that it is not the image any more."""
+    if spec.document.get("root", {}).get("readonly") is not True:
+        raise UsageError(
+            "the root of an image stays read-only: all its runs share it",
+            hint="give the places that are written to: --tmpfs DST, or -v DIR:DST",
+        )
+
+
+def _require_no_root(request: Request, asked: Asked) -> None:
+    table = request.options.tables.get(_ROOT[0]) if request.options is not None else None
+    if isinstance(table, dict) and _ROOT[1] in table:
+        raise UsageError(
+            f"a root and the image {asked.text} are named at once",
+            hint=f"leave one of them out; {_HOST.format(asked.text)}",
+        )
+
+
+def _record(here: Session, request: Request, asked: Asked, name: Name, kept: Store, *, quiet: bool) -> Record:
+    """What the name stands for, pulled before where that is asked for."""
+    from hardening.cli import fetching
+
+    record = kept.find(name)
+    if record is not None and asked.pull in ("missing", "never"):
+        return record
+    if asked.pull == "never":
+        raise ImageError(
+            f"{name} was not pulled", hint=f"leave out --pull=never, or write `hardening pull {asked.text}`"
+        )
+    composition = here.compose(request)
+    try:
+        return fetching.fetch(here, composition, name, kept, verify=asked.verify, quiet=quiet)
+    except ImageError as error:
+        if record is not None and asked.pull == "newer":
+            return record
+        if "/" not in asked.text and ":" not in asked.text and error.hint:
+            error.hint += f"; {_HOST.format(asked.text)}"
+        raise
+
+
+def _offer(here: Session, kept: Store, record: Record, config: dict[str, Any]) -> Offer:
+    from hardening.images.used import Used
+    from hardening.offer import Offer
+
+    return Offer.of(Used(record.name, record.digest, kept.path), config["config"], here.plugins.mechanisms)
+
+
+def _with_root(request: Request, path: str, asked: Asked) -> Request:
+    """The request with a root, said where the image was typed."""
+    from hardening.source import command_line
+
+    before = request.options
+    tables = dict(before.tables) if before is not None else {}
+    places = dict(before.places) if before is not None else {}
+    table = tables.get(_ROOT[0])
+    tables[_ROOT[0]] = {**(table if isinstance(table, dict) else {}), _ROOT[1]: path}
+    places[_ROOT] = asked.text
+    places.setdefault(_ROOT[:1], asked.text)
+    return attrs.evolve(request, options=command_line(tables, places))
+
+
+def _inputs(kept: Store, name: Name, record: Record, asked: Asked) -> Iterator[Input | Unknown]:
+    """What decides which image a name stands for, and that it can be believed."""
+    from hardening import inputs
+    from hardening.images import removal
+    from hardening.images.store import VARIABLE
+
+    if asked.pull in ("always", "newer"):
+        yield inputs.Unknown(f"--pull={asked.pull} asks where the image comes from")
+    yield from inputs.environment(VARIABLE, "XDG_DATA_HOME")
+    yield from inputs.file(kept.name_file(name))
+    yield from inputs.file(kept.blob(record.digest))
+    for holder in kept.roots(record.digest):
+        yield from inputs.way(holder / removal.ABOUT)
+
+
+def _findings(root: Unpacked, record: Record) -> Iterator[Any]:
+    from hardening.cli.fetching import left_out
+    from hardening.findings import Finding, Severity
+
+    for line in left_out(root.about):
+        yield Finding(
+            "core/left-out-of-image",
+            Severity.NOTE,
+            f"left out of the root: {line}",
+            origin=f"image {record.name}",
+            hint="no container needs it: its root has neither devices nor rights of its own",
+        )
+
+
+def _command(config: dict[str, Any], asked: Asked, command: tuple[str, ...]) -> tuple[str, ...]:
+    """The command, after the entrypoint; without one, what the image runs by itself."""
+    entrypoint = _words(config, "Entrypoint", asked) if asked.entrypoint is None else _entrypoint(asked.entrypoint)
+    if not command and asked.entrypoint is None:
+        command = _words(config, "Cmd", asked)
+    found = (*entrypoint, *command)
+    if not found:
+        raise UsageError(f"the image {asked.text} names no command", hint=f"hardening run {asked.text} -- COMMAND")
+    return found
+
+
+def _words(config: dict[str, Any], key: str, asked: Asked) -> tuple[str, ...]:
+    found = config.get(key) or []
+    if not isinstance(found, list) or not all(isinstance(word, str) and "\0" not in word for word in found):
+        raise ImageError(
+            f"has a malformed {key}", origin=asked.text, hint="give --entrypoint and a command, or rebuild it"
+        )
+    return tuple(found)
+
+
+def _entrypoint(text: str) -> tuple[str, ...]:
+    if not text.startswith("["):
+        return (text,) if text else ()
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, list) or not all(isinstance(word, str) for word in found):
+        raise UsageError("is no JSON array of words", origin=f"--entrypoint {text}", hint='write \'["sh", "-c"]\'')
+    return tuple(found)

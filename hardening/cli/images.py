@@ -1,0 +1,137 @@
+"""``hardening pull``, ``images`` and ``rmi``."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from hardening.cli import fetching, output, stack
+from hardening.cli.session import session
+from hardening.errors import EXIT_FINDINGS, EndedError, ImageError
+
+if TYPE_CHECKING:
+    from hardening.images.store import Record, Store
+
+_SHORT = 12
+
+
+@click.command(
+    "pull",
+    cls=stack.StackCommand,
+    short_help="Fetch an image, if the stack's policy permits it.",
+    epilog="""\b
+Examples:
+  hardening pull docker.io/library/busybox
+  hardening pull -p strict registry.example.com/team/app@sha256:…
+  hardening pull oci:./image:v1
+""",
+)
+@stack.stack_options
+@click.option("-q", "--quiet", is_flag=True, help="Show no bars and no notes.")
+@fetching.tls_option
+@click.argument("image")
+@click.pass_context
+def pull(context: click.Context, profiles: tuple[str, ...], quiet: bool, tls_verify: bool, image: str) -> None:
+    """Fetch IMAGE into the store, and print the digest of its manifest.
+
+    IMAGE is HOST/REPOSITORY[:TAG][@DIGEST], oci:DIR[:NAME], dir:DIR, or docker-archive:FILE[:NAME].
+    """
+    from hardening.images import reference
+
+    name = reference.parse(image)
+    here = session(context)
+    composition = here.compose(stack.request(context, profiles))
+    store = fetching.open_store()
+    if store is not None:
+        output.show(fetching.fetch(here, composition, name, store, verify=tls_verify, quiet=quiet).digest)
+
+
+@click.command("images", short_help="List images, and check the store.")
+@click.option("--json", "as_json", is_flag=True, help="Show it as JSON.")
+@click.option("--check", is_flag=True, help="Hold everything in the store against its digests.")
+def images(as_json: bool, check: bool) -> int:
+    """List what was pulled."""
+    store = fetching.open_store(make=False)
+    if check:
+        return _check(store)
+    entries = [_entry(store, record) for record in store.records()] if store is not None else []
+    if as_json:
+        output.show_json(entries)
+        return 0
+    from hardening.report.table import Table
+
+    rows = tuple(
+        (str(entry["name"]), str(entry["digest"]).partition(":")[2][:_SHORT], str(entry["size"]), str(entry["pulled"]))
+        for entry in entries
+    )
+    output.show_table(Table(("image", "digest", "bytes", "pulled"), rows))
+    return 0
+
+
+@click.command("rmi", short_help="Remove images.")
+@click.option(
+    "-f", "--force", is_flag=True, help="Take the name away also where the root is in use or there is no image."
+)
+@click.argument("names", nargs=-1, required=True, metavar="IMAGE...")
+def rmi(force: bool, names: tuple[str, ...]) -> None:
+    """Remove images, by name or by digest, and what no other image needs. What a command runs from stays until it ends."""
+    from hardening.images import inuse, removal
+
+    store = fetching.open_store(make=False)
+    for name in names:
+        found = _find(store, name)
+        if store is None or not found:
+            if force:
+                continue
+            raise EndedError(f"there is no image {name}", hint="`hardening images` lists them")
+        remaining = {record.digest for record in store.records() if record not in found}
+        for record in found:
+            holders = [] if record.digest in remaining else store.roots(record.digest)
+            user = next(filter(None, map(inuse.user, holders)), None)
+            if user is not None and not force:
+                raise EndedError(
+                    f"{record.name} is in use by {user}", hint="stop it first, or take the name away with -f"
+                )
+            store.forget(record.name)
+            output.show(f"{record.name} {record.digest}")
+    if store is not None and not removal.sweep(store):
+        output.note("somebody else uses the store: what is not needed any more goes with the next rmi")
+
+
+def _find(store: Store | None, text: str) -> list[Record]:
+    """The names that a name, a digest or the beginning of one means."""
+    from hardening.images import reference
+
+    if store is None:
+        return []
+    digits = text.partition(":")[2] if text.startswith("sha256:") else text
+    if len(digits) >= _SHORT and all(letter in "0123456789abcdef" for letter in digits):
+        return [record for record in store.records() if record.digest.partition(":")[2].startswith(digits)]
+    record = store.find(reference.parse(text))
+    return [record] if record is not None else []
+
+
+def _entry(store: Store | None, record: Record) -> dict[str, object]:
+    size: int | None = None
+    try:
+        if store is not None:
+            size = sum(blob.size for blob in store.manifest(record.digest).blobs)
+    except ImageError:  # --check says what is wrong with it
+        size = None
+    pulled = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.pulled))
+    return {"name": record.name, "digest": record.digest, "index": record.top, "size": size, "pulled": pulled}
+
+
+def _check(store: Store | None) -> int:
+    from hardening.images import check
+
+    if store is None:
+        output.show("there are no images")
+        return 0
+    result = check.check(store)
+    for problem in result.problems:
+        output.show(problem)
+    output.show(f"{result.names} names, {result.blobs} blobs, {result.roots} roots: {len(result.problems)} problems")
+    return EXIT_FINDINGS if result.problems else 0

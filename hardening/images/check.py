@@ -1,0 +1,82 @@
+"""Whether a store holds what it says: every blob against its digest, every name, manifest and root against the blobs."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+from hardening.errors import ImageError
+from hardening.images.store import Record, Store
+from hardening.values import frozen
+
+_CHUNK = 1 << 20
+
+
+@frozen
+class Checked:
+    """How much was looked at, and what is wrong, a line for each."""
+
+    names: int
+    blobs: int
+    roots: int
+    problems: tuple[str, ...]
+
+
+def check(store: Store) -> Checked:
+    """Look at everything. What is in `partial` is not looked at: nothing leads there. Raises `OSError`."""
+    problems: list[str] = []
+    with store.shared():
+        blobs = store.blobs()
+        wrong = [path for path in blobs if f"{path.parent.name}:{path.name}" != _digest(path)]
+        problems += [f"{path}: is not what its name says" for path in wrong]
+        records = _records(store, problems)
+        for record in records:
+            _check_image(store, record, problems)
+        roots = store.roots()
+        for holder in roots:
+            _check_root(store, holder, problems)
+    return Checked(len(records), len(blobs), len(roots), tuple(problems))
+
+
+def _records(store: Store, problems: list[str]) -> list[Record]:
+    try:
+        return store.records()
+    except ImageError as error:
+        problems.append(f"{error.origin}: {error.message}")
+        return []
+
+
+def _check_image(store: Store, record: Record, problems: list[str]) -> None:
+    try:
+        manifest = store.manifest(record.digest)
+        store.config(record.digest)
+    except ImageError as error:
+        problems.append(f"{record.name}: {error.origin}: {error.message}")
+        return
+    missing = [blob.digest for blob in manifest.blobs if not store.has(blob)]
+    problems += [f"{record.name}: the blob {digest} is missing" for digest in missing]
+    if not store.blob(record.top).is_file():
+        problems.append(f"{record.name}: the index {record.top} is missing")
+
+
+def _check_root(store: Store, holder: Path, problems: list[str]) -> None:
+    """A root is as it was made: its contents were held against the layers' digests then."""
+    try:
+        unpacked = store.unpacked(holder)
+    except ImageError as error:
+        problems.append(f"{error.origin}: {error.message}")
+        return
+    if unpacked is None or "entries" not in unpacked.about or not unpacked.path.is_dir():
+        problems.append(f"{holder}: is no whole root")
+    elif not holder.name.startswith(str(unpacked.about.get("digest", "-")).replace(":", "-")):
+        problems.append(f"{holder}: is the root of another image")
+
+
+def _digest(path: Path) -> str:
+    hashed = hashlib.new(path.parent.name)
+    with path.open("rb") as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
+        while piece := file.read(_CHUNK):
+            hashed.update(piece)
+    return f"{path.parent.name}:{hashed.hexdigest()}"

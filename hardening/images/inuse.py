@@ -1,0 +1,55 @@
+"""Whether a command runs from an unpacked root: by what is mounted, and by the bundles that are held."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from hardening import state
+from hardening.launch import held, places
+from hardening.spec import CONFIG
+
+
+def user(holder: Path) -> str | None:
+    """Who uses the root in a directory of the store, in words; None where nobody does. A command of another user cannot: the
+    store is the caller's own."""
+    name = os.fsencode(holder.name)
+    for pid in os.listdir("/proc"):
+        if pid.isdecimal() and name in _mounts(pid):
+            return f"the process {pid}"
+    for bundle in _held():
+        with suppress(OSError):
+            if name in (bundle / CONFIG).read_bytes():
+                return f"the bundle {bundle}"
+    return None
+
+
+def _mounts(pid: str) -> bytes:
+    """The mounts of a process, which show from where each is bound (proc_pid_mountinfo(5))."""
+    try:
+        return Path(f"/proc/{pid}/mountinfo").read_bytes()
+    except OSError:  # it has ended, or is another user's
+        return b""
+
+
+def _held() -> Iterator[Path]:
+    """The bundles that a launch holds, or is about to use."""
+    place = state.location()
+    for bundle in (place / places.BUNDLES).glob("*"):
+        if _is_held(bundle):
+            yield bundle
+    for slot in (place / places.PLANS).glob("*/*"):
+        if _is_held(slot):
+            yield slot / "bundle"
+
+
+def _is_held(path: Path) -> bool:
+    try:
+        lock = held.take(str(path))
+    except OSError:
+        return True
+    if lock is not None:
+        os.close(lock)
+    return lock is None and path.exists()
