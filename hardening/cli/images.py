@@ -48,7 +48,11 @@ def pull(context: click.Context, profiles: tuple[str, ...], quiet: bool, tls_ver
         output.show(fetching.fetch(here, composition, name, store, verify=tls_verify, quiet=quiet).digest)
 
 
-@click.command("images", short_help="List images, and check the store.")
+@click.command(
+    "images",
+    short_help="List images, and check the store.",
+    epilog="\b\nExamples:\n  hardening images --json\n  hardening images --check\n",
+)
 @click.option("--json", "as_json", is_flag=True, help="Show it as JSON.")
 @click.option("--check", is_flag=True, help="Hold everything in the store against its digests.")
 def images(as_json: bool, check: bool) -> int:
@@ -70,7 +74,11 @@ def images(as_json: bool, check: bool) -> int:
     return 0
 
 
-@click.command("rmi", short_help="Remove images.")
+@click.command(
+    "rmi",
+    short_help="Remove images.",
+    epilog="\b\nExamples:\n  hardening rmi docker.io/library/busybox\n  hardening rmi -f oci:./image:v1\n",
+)
 @click.option(
     "-f", "--force", is_flag=True, help="Take the name away also where the root is in use or there is no image."
 )
