@@ -85,6 +85,11 @@ class Libseccomp:
         number = int(self._lib.seccomp_syscall_resolve_name_arch(token, name.encode()))
         return None if number == NO_SYSCALL else number
 
+    def has(self, token: int, name: str) -> bool:
+        """Whether an architecture has a system call, by itself or behind another."""
+        number = self.number(token, name)
+        return number is not None and number >= 0
+
     def name(self, token: int, number: int) -> str | None:
         """The name of a number, or None."""
         if number > MOST:

@@ -39,7 +39,7 @@ CARRIED = MappingProxyType(
 def carriers(model: Filter, library: Libseccomp) -> Sequence[str]:
     """The carriers that some architecture of the filter has."""
     tokens = [library.architecture(name) for name in model.architectures]
-    return [name for name in CARRIED if any(token is not None and _exists(library, token, name) for token in tokens)]
+    return [name for name in CARRIED if any(token is not None and library.has(token, name) for token in tokens)]
 
 
 def carrier_of(name: str) -> str | None:
@@ -60,11 +60,6 @@ def guard(model: Filter, library: Libseccomp) -> Filter:
     """
     answers = {name: constant(_answer(model, name)) for name in carriers(model, library)}
     return attrs.evolve(model, rules={**model.rules, **answers})
-
-
-def _exists(library: Libseccomp, token: int, name: str) -> bool:
-    number = library.number(token, name)
-    return number is not None and number >= 0
 
 
 def _is_free(rule: Rule) -> bool:

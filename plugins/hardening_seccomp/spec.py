@@ -57,10 +57,9 @@ def without_strangers(model: Filter, library: Libseccomp) -> Filter:
 def is_stranger(name: str, model: Filter, library: Libseccomp) -> bool:
     """Whether no architecture of the filter has this system call, by itself or behind another, as far as the library
     knows."""
-    names = (name, multiplex.carrier_of(name) or name)
-    tokens = [library.architecture(architecture) for architecture in model.architectures]
-    numbers = [library.number(token, word) for token in tokens if token is not None for word in names]
-    return not any(number is not None and number >= 0 for number in numbers)
+    carrier = multiplex.carrier_of(name)
+    tokens = [token for token in map(library.architecture, model.architectures) if token is not None]
+    return not any(library.has(token, word) for word in (name, carrier) if word for token in tokens)
 
 
 def contribute(settings: SeccompSettings, context: Context, fragment: Fragment) -> None:

@@ -1,0 +1,76 @@
+"""A first composition imports what it composes with, and nothing else.
+
+An audit hook (PEP 578) tells which modules are there when the launch stage takes the process over.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+import hardening
+from tests.support.plans import Place
+from tests.support.runs import workplace
+
+SHOW = """
+import sys
+def hook(event, arguments):
+    if event == "os.exec":
+        import json
+        with open(sys.argv[1], "w") as file:
+            json.dump(sorted(sys.modules), file)
+sys.addaudithook(hook)
+from hardening.cli import main
+raise SystemExit(main(sys.argv[2:]))
+"""
+#: Of the standard library and of what is installed beside it: dear to import, and no part of composing.
+SLOW = {
+    *("argparse", "ast_serialize", "asyncio", "base64", "calendar", "cattrs", "concurrent", "configparser", "csv"),
+    *("cryptography", "dataclasses", "decimal", "email", "getpass", "gnupg", "hashlib", "hmac", "html", "http"),
+    *("importlib.metadata", "importlib.resources", "ipaddress", "logging", "multiprocessing", "optparse", "pickle"),
+    *("pkgutil", "pprint", "queue", "random", "rich", "secrets", "shutil", "signal", "socket", "socketserver", "ssl"),
+    *("statistics", "subprocess", "tarfile", "tempfile", "textwrap", "unittest", "urllib", "urllib3", "xml", "yaml"),
+    *("zipfile", "zstandard"),
+}
+#: What of a mechanism's room only other commands use, and the findings that a quiet run does not show.
+ELSEWHERE = {"findings", "tighten", "verify", "question", "docker", "ignored", "mcs"}
+COMMANDS = {
+    path.stem
+    for path in (Path(hardening.__file__).parent / "cli").glob("*.py")
+    if path.stem not in {"__init__", "added", "keeping", "missing", "output", "refusals", "root", "run", "says"}
+    and path.stem not in {"session", "stack", "start", "stored"}
+}
+CORE = {"containers", "foreign", "images", "laws", "logs", "receipt", "records", "report"}
+LAUNCH = {"native", "external", "main", "record", "sinks", "supervise", "inner", "mounts", "detached"}
+FOREIGN = {f"hardening.{name}" for name in CORE} | {f"hardening.cli.{name}" for name in COMMANDS}
+FOREIGN |= {f"hardening.launch.{name}" for name in LAUNCH}
+
+
+@pytest.fixture(scope="module")
+def imported(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
+    """The modules of a plain run when it becomes the launch stage."""
+    seen = tmp_path_factory.mktemp("seen") / "modules.json"
+    with workplace() as folder:
+        here = Place(folder, (sys.executable, "-c", SHOW, str(seen)))
+        done = here.type("run", "-q", "-p", "strict", "--", "echo", "good")
+        assert (done.returncode, done.stdout, done.stderr) == (0, "good\n", "")
+    return set(json.loads(seen.read_text()))
+
+
+def test_a_plain_run_imports_nothing_dear(imported: set[str]) -> None:
+    assert "hardening.pipeline" in imported
+    assert {name for name in imported if {name, name.partition(".")[0]} & SLOW} == set()
+
+
+def test_a_plain_run_imports_no_other_command_and_no_runtime(imported: set[str]) -> None:
+    assert imported & FOREIGN == set()
+    assert {name for name in imported if name.startswith(("hardening.report", "hardening.images"))} == set()
+
+
+def test_a_plain_run_imports_of_a_mechanism_only_what_composes(imported: set[str]) -> None:
+    rooms = {name for name in imported if name.startswith("hardening_")}
+    assert "hardening_seccomp.compile" in rooms
+    assert {name for name in rooms if name.partition(".")[2] in ELSEWHERE} == set()
