@@ -20,8 +20,8 @@ class Packages(Compiled):
     """Finds the modules of every package that is one directory. Where something else could be meant, a package or an
     extension module of the same name, the import system is left to it."""
 
-    def __init__(self, tag: str) -> None:
-        super().__init__({}, _frozen_importlib.ModuleSpec, _frozen_importlib_external.MAGIC_NUMBER, tag)
+    def __init__(self) -> None:
+        super().__init__({}, _frozen_importlib.ModuleSpec, _frozen_importlib_external.MAGIC_NUMBER)
         self._modules: dict[str, frozenset[str]] = {}
 
     def find_spec(self, name: str, path: Any = None, _target: object = None) -> Any:
@@ -49,8 +49,7 @@ def _plain_modules(directory: str) -> frozenset[str]:
 def use() -> None:
     """Import in this way from now on, unless compiled files are not to be used. What others have put before the search
     along `sys.path` stays before it."""
-    tag = sys.implementation.cache_tag
-    if tag is None or sys.pycache_prefix is not None:
+    if sys.implementation.cache_tag is None or sys.pycache_prefix is not None:
         return
     search = sys.meta_path.index(_frozen_importlib_external.PathFinder)
-    sys.meta_path.insert(search, Packages(tag))
+    sys.meta_path.insert(search, Packages())

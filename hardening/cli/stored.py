@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import attrs
 
-from hardening import plans
+from hardening import packs, plans
 from hardening.cli import start
 from hardening.inputs import Input
 from hardening.values import frozen
@@ -49,6 +49,7 @@ class Kept:
     def start(self, spec: Spec, notes: Sequence[str], looked: Sequence[Input], *, lasting: bool) -> NoReturn:
         """Write the bundle, and the plan of a ``lasting`` one, and replace this process by the launch stage, which holds the
         slot from then on. ``looked`` is what decided the notes beside the composition."""
+        packs.make()
         stays = plans.store(self.slot, self.found.basis, self.found.begin, spec, notes, looked, lasting=lasting)
         start.hand_over(self.found.engine, self.slot.bundle, self.found.launch, self.slot.lock, remove=not stays)
 
@@ -112,4 +113,5 @@ def verdict(here: Session, engine: Runtime, argv: Sequence[str], bundle: Path, d
         return
     basis = plans.of_verdict(here.plugins, here.host, engine)
     if _is_still(here):
+        packs.make()
         plans.store_verdict(here.words, basis, begin, bundle, digest)

@@ -13,7 +13,7 @@ from hardening.launch.frozen import Frozen
 START = (
     "import sys; sys.path += sys.argv.pop(1).split(':');"
     "sys.pycache_prefix = '/dev/null' if '/dev/null' in sys.path else None;"
-    "from hardening.launch.compiled import STAGE, use; use(STAGE);"
+    "from hardening.launch.compiled import use; use('base', 'stage');"
     "from hardening.launch.main import main; import posix; posix._exit(main())"
 )
 

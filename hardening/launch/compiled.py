@@ -1,10 +1,12 @@
-"""Imports of the stage's own modules straight from their compiled files.
+"""Imports of the stage's own modules straight from compiled files.
 
 The import system searches each entry of `sys.path` for each module, in Python, which takes longer than loading what it
-finds. Here the place is known: the file that it has compiled itself, beside the source, under the same conditions (PEP 552:
-the interpreter's magic number, and time and size of the source). Whatever is not as expected is left to the import system.
+finds. Here the place is known, and what is always needed together lies in one file, a *pack* (`hardening.packs`), beside
+the files that the import system has compiled itself (PEP 552). Either is taken under the same conditions: made by this
+version of the interpreter, from sources that have the same time and size now. Whatever is not as expected is left to the
+import system.
 
-What is always needed together is loaded in one go (`load`), without the import system's locks and specs for each.
+This module is also run by itself, from the first pack, before there is a package to import from (`begin`).
 """
 
 from __future__ import annotations
@@ -13,51 +15,56 @@ import gc
 import marshal
 import sys
 
-from hardening.launch.system import os
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    import os
+    from collections.abc import Iterable, Sequence
     from types import CodeType, ModuleType
-    from typing import Any
+    from typing import Any, TypeAlias
 
-PACKAGES = ("hardening", "hardening.launch")
-HEADER = 16  # bytes before the code: magic number, flags, and the source's time and size
-#: What a plan takes that is ready; what every launch takes up to its runtime, and a native one up to its process. Each
-#: module stands after those that it imports itself (`load`).
-PLANS = (
-    "errors", "files", "places", "held", "jsontext", "digest", "frozen", "bundle", "looks", "plans", "signals",
-    "guarded", "quick",
-)  # fmt: skip
-STAGE = (
-    "errors", "files", "places", "jsontext", "digest", "frozen", "bundle", "leases", "abi", "_libc", "kernel",
-    "failure", "signals", "cleaning", "guarded", "recording", "main",
-)  # fmt: skip
-NATIVE = (
-    "plan", "config_mounts", "reader", "config_linux", "config_process", "config", "links", "sources", "starting",
-    "channel", "native",
-)  # fmt: skip
-#: What watches the command of a native launch.
-WATCH = ("lookup", "memory", "supervise", "setup")
+    #: Of a module: its name, and the time (nanoseconds) and size (bytes) of its source.
+    Stamp: TypeAlias = tuple[str, int, int]
+else:
+    import posix as os
 
-LONGEST = 1 << 16  # bytes of a compiled file that is read here
+PACKAGE, STAGE = "hardening", "hardening.launch"
+EXTENSION = "_cffi_backend"
+HEADER = 16  # bytes before the code of one module: magic number, flags, and the source's time and size
+#: The modules of each pack, where each stands after those that it imports itself: what every program of the launch stage
+#: takes; what a plan takes that is ready; what every launch takes up to its runtime; a native one up to its process; what
+#: watches the command; and what the process that becomes the command runs, with a view of the cgroups where it has one.
+TABLES = {
+    "base": (
+        "hardening", "hardening.launch", "compiled", "system", "hardening.errors", "files", "places", "jsontext", "digest",
+        "frozen", "bundle", "signals", "guarded",
+    ),
+    "plans": ("held", "looks", "plans", "quick"),
+    "stage": ("leases", "abi", "_libc", "kernel", "failure", "cleaning", "recording", "watchers", "main"),
+    "native": (
+        "plan", "config_mounts", "reader", "config_linux", "config_process", "config", "links", "sources", "idmaps",
+        "starting", "channel", "native",
+    ),
+    "watch": ("lookup", "memory", "supervise", "setup", "sinks", "record", "audit"),
+    "inner": ("lookup", "mounts", "devices", "identity", "inner"),
+    "cgroup": ("cgroups", "cgroup_view"),
+}  # fmt: skip
 
 
 class Compiled:
-    """A finder, and loader of one module (importlib.abc.MetaPathFinder, Loader)."""
+    """A finder, and loader of one module (importlib.abc.MetaPathFinder, Loader), for packages, each in one directory."""
 
-    def __init__(self, places: dict[str, str], spec_type: Any, magic: bytes, tag: str) -> None:
-        self._places = places  # package -> directory
+    def __init__(self, places: dict[str, str], spec_type: Any, magic: bytes) -> None:
+        self._places = places
         self._spec_type = spec_type
         self._magic = magic
-        self._tag = tag
         self._codes: dict[str, CodeType] = {}
         self._kept: dict[str, tuple[str, bytes]] = {}
-        # One for all files: a buffer of its own for each would be a mapping of its own.
-        self._buffer = bytearray(LONGEST)
+        self._packs: dict[str, bytes] = {}
 
     def find_spec(self, name: str, _path: object = None, _target: object = None) -> Any:
         """The spec of a module, None where the import system is to find it."""
+        if name == EXTENSION:
+            return self._extension(name)
         found = self._kept.pop(name, None) or self._find(name)
         if found is None:
             return None
@@ -65,61 +72,19 @@ class Compiled:
         self._codes[name] = marshal.loads(memoryview(data)[HEADER:])  # noqa: S302 - what the import system does
         return self._spec(name, source)
 
-    def _spec(self, name: str, source: str) -> Any:
-        spec = self._spec_type(name, self, origin=source)
-        spec.has_location = True
-        return spec
+    def _extension(self, name: str) -> Any:
+        """The spec of an extension module: the import system would list each directory, once for each spelling of it."""
+        from _frozen_importlib_external import ExtensionFileLoader
+        from _imp import extension_suffixes
 
-    def load(self, name: str) -> bool:
-        """Import a module whose package is imported already; False where the import system is to do it."""
-        found = self._kept.pop(name, None) or self._find(name)
-        if found is None:
-            return False
-        source, data = found
-        code = marshal.loads(memoryview(data)[HEADER:])  # noqa: S302
-        package, _, stem = name.rpartition(".")
-        module: Any = type(sys)(name)
-        module.__spec__, module.__loader__ = self._spec(name, source), self
-        module.__package__, module.__file__ = package, source
-        sys.modules[name] = module
-        complete = False
-        try:
-            exec(code, module.__dict__)  # noqa: S102
-            complete = True
-        finally:
-            if not complete:
-                del sys.modules[name]
-        setattr(sys.modules[package], stem, module)
-        return True
-
-    def keep(self, name: str) -> bool:
-        """Read a module that will be imported where its file is out of reach; whether it is there."""
-        found = self._find(name)
-        if found is not None:
-            self._kept[name] = (found[0], bytes(found[1]))
-        return found is not None
-
-    def _find(self, name: str) -> tuple[str, bytes | memoryview] | None:
-        """The source of a module, and what its compiled file holds; until the next call, it is in the buffer."""
-        package, _, stem = name.rpartition(".")
-        directory = self._places.get(package)
-        if directory is None:
-            return None
-        source = f"{directory}/{stem}.py"
-        try:
-            status = os.stat(source)
-            fd = os.open(f"{directory}/__pycache__/{stem}.{self._tag}.pyc", os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                size = os.readv(fd, [self._buffer])
-            finally:
-                os.close(fd)
-        except OSError:
-            return None
-        stamp = b"".join(
-            (number & 0xFFFFFFFF).to_bytes(4, "little") for number in (0, int(status.st_mtime), status.st_size)
-        )
-        data = memoryview(self._buffer)[:size]
-        return (source, data) if data[:HEADER] == self._magic + stamp and size < LONGEST else None
+        file = f"{name}{extension_suffixes()[0]}"
+        for directory in sys.path:
+            path = f"{directory}/{file}"
+            if os.access(path, os.R_OK):
+                spec = self._spec_type(name, ExtensionFileLoader(name, path), origin=path)
+                spec.has_location = True
+                return spec
+        return None
 
     def create_module(self, _spec: object) -> None:
         """Leave it to the import system to make an ordinary module."""
@@ -128,45 +93,183 @@ class Compiled:
         """Run the module's code in it."""
         exec(self._codes.pop(module.__name__), module.__dict__)  # noqa: S102 - this is importing
 
+    def load(self, table: str) -> bool:
+        """Import the modules of a table from its pack, without the import system's locks; False without a pack."""
+        if all(map(sys.modules.__contains__, map(full_name, TABLES[table]))):
+            return True
+        packed = self._packs.pop(table, None) or self.packed(table)
+        if packed is None:
+            return False
+        self.run(table, marshal.loads(packed))  # noqa: S302 - what the import system does
+        return True
 
-def use(names: Iterable[str] = ()) -> None:
-    """Find the modules of `hardening` and `hardening.launch` that are imported from now on this way, and `load` some."""
-    # Until the watch over the command begins nothing is made that only the collector would free (Supervisor.watch).
-    gc.disable()
+    def run(self, table: str, codes: Sequence[CodeType]) -> None:
+        """Make the modules of a table of their code, in this order."""
+        for name, code in zip(map(full_name, TABLES[table]), codes, strict=True):
+            if name not in sys.modules:
+                self._run(name, code)
+
+    def _run(self, name: str, code: CodeType) -> None:
+        module = sys.modules[name] = type(sys)(name)
+        self.describe(module)
+        complete = False
+        try:
+            exec(code, module.__dict__)  # noqa: S102 - this is importing
+            complete = True
+        finally:
+            if not complete:
+                del sys.modules[name]
+        self.bind(module)
+
+    def describe(self, module: Any) -> None:
+        """Say of a module what the import system does."""
+        name = module.__name__
+        source = self.source(name)
+        module.__spec__, module.__loader__, module.__file__ = self._spec(name, source), self, source
+        module.__package__ = name if name in self._places else name.rpartition(".")[0]
+        if name in self._places:
+            module.__path__ = module.__spec__.submodule_search_locations = [self._places[name]]
+
+    def bind(self, module: ModuleType) -> None:
+        """Make a module an attribute of its package."""
+        above, _, stem = module.__name__.rpartition(".")
+        if above:
+            setattr(sys.modules[above], stem, module)
+
+    def keep(self, table: str) -> None:
+        """Read a pack that will be loaded where its file is out of reach; without one, each module of the table."""
+        packed = self.packed(table)
+        if packed is not None:
+            self._packs[table] = packed
+            return
+        for name in map(full_name, TABLES[table]):
+            found = self._find(name) if name not in sys.modules else None
+            if found is not None:
+                self._kept[name] = found
+            elif name not in sys.modules:
+                __import__(name)
+
+    def pack(self, table: str) -> str:
+        """The path of a table's pack: one for each version of the interpreter's code."""
+        return f"{self._places[STAGE]}/__pycache__/{table}.{self._magic.hex()}.pack"
+
+    def packed(self, table: str) -> bytes | None:
+        """The marshalled code of a table's modules; None without a pack of just their sources."""
+        try:
+            stamps, packed = marshal.loads(_read(self.pack(table)))  # noqa: S302
+        except (OSError, EOFError, ValueError, TypeError):
+            return None
+        return packed if self.are_those_of(stamps, table) else None
+
+    def are_those_of(self, stamps: Iterable[Stamp], table: str) -> bool:
+        """Whether sources are what they were when they were packed."""
+        try:
+            return stamps == self.stamps(table)
+        except OSError:
+            return False
+
+    def stamps(self, table: str) -> tuple[Stamp, ...]:
+        """The sources of a table's modules as they are now. Raises `OSError`."""
+        found = []
+        for name in TABLES[table]:
+            status = os.stat(self.source(full_name(name)))
+            found.append((name, status.st_mtime_ns, status.st_size))
+        return tuple(found)
+
+    def source(self, name: str) -> str:
+        """The path of a module's source."""
+        if name in self._places:
+            return f"{self._places[name]}/__init__.py"
+        above, _, stem = name.rpartition(".")
+        return f"{self._places[above]}/{stem}.py"
+
+    def _spec(self, name: str, source: str) -> Any:
+        spec = self._spec_type(name, self, origin=source)
+        spec.has_location = True
+        return spec
+
+    def _find(self, name: str) -> tuple[str, bytes] | None:
+        """The source of a module, and what its compiled file holds."""
+        above, _, stem = name.rpartition(".")
+        tag = sys.implementation.cache_tag
+        if above not in self._places or tag is None:
+            return None
+        source = self.source(name)
+        try:
+            status = os.stat(source)
+            data = _read(f"{self._places[above]}/__pycache__/{stem}.{tag}.pyc")
+        except OSError:
+            return None
+        numbers = (0, int(status.st_mtime), status.st_size)
+        stamp = b"".join((number & 0xFFFFFFFF).to_bytes(4, "little") for number in numbers)
+        return (source, data) if data[:HEADER] == self._magic + stamp else None
+
+
+def _read(path: str) -> bytes:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(fd, os.fstat(fd).st_size)
+    finally:
+        os.close(fd)
+
+
+def finder(directory: str) -> Compiled:
+    """A finder for the package in a directory, and the launch stage in it."""
     import _frozen_importlib
     import _frozen_importlib_external
 
-    tag = sys.implementation.cache_tag
-    places = {name: sys.modules[name].__path__[0] for name in PACKAGES}
-    if tag is not None and sys.pycache_prefix is None:
-        found = Compiled(places, _frozen_importlib.ModuleSpec, _frozen_importlib_external.MAGIC_NUMBER, tag)
-        sys.meta_path.insert(0, found)
-    load(names)
+    places = {PACKAGE: directory, STAGE: f"{directory}/launch"}
+    return Compiled(places, _frozen_importlib.ModuleSpec, _frozen_importlib_external.MAGIC_NUMBER)
 
 
-def load(names: Iterable[str]) -> None:
-    """Import modules in this order: one of the tables above, or what `read_ahead` was called with. As far as that can be:
-    what is left is imported where it is asked for."""
-    finder = _finder()
-    if finder is None:
-        return
-    for name in map(full_name, names):
-        if name not in sys.modules and not finder.load(name):
-            return
+def begin(place: str, stamps: Iterable[Stamp], codes: Sequence[CodeType]) -> bool:
+    """Import the first pack below ``place``, an entry of `sys.path`, by this module, which is run and in `sys.modules`, and
+    nothing else of it. Whether the pack counts; when not, nothing is imported."""
+    gc.disable()
+    found = finder(f"{place}/{PACKAGE}")
+    if not found.are_those_of(stamps, "base"):
+        del sys.modules[__name__]
+        return False
+    sys.meta_path.insert(0, found)
+    found.run("base", codes)
+    found.describe(sys.modules[__name__])
+    found.bind(sys.modules[__name__])
+    return True
+
+
+def use(*tables: str) -> None:
+    """Find the modules of `hardening` and `hardening.launch` that are imported from now on this way, and `load` tables."""
+    # Until the watch over the command begins nothing is made that only the collector would free (Supervisor.watch).
+    gc.disable()
+    if sys.pycache_prefix is None and _in_use() is None:
+        sys.meta_path.insert(0, finder(sys.modules[PACKAGE].__path__[0]))
+    for table in tables:
+        load(table)
+
+
+def load(table: str) -> None:
+    """Import the modules of a table, as far as that can be: what is left is imported where it is asked for."""
+    found = _in_use()
+    if found is not None:
+        found.load(table)
 
 
 def full_name(name: str) -> str:
     """The whole name of a module of the tables."""
-    return "hardening.errors" if name == "errors" else f"hardening.launch.{name}"
+    return name if name.startswith(PACKAGE) else f"{STAGE}.{name}"
 
 
-def _finder() -> Compiled | None:
-    return next((found for found in sys.meta_path if isinstance(found, Compiled)), None)
+def _in_use() -> Compiled | None:
+    return next((found for found in sys.meta_path if type(found) is Compiled), None)
 
 
-def read_ahead(names: Iterable[str]) -> None:
-    """Make sure that modules can be imported from now on without their files: read, or else imported already."""
-    finder = _finder()
-    for name in map(full_name, names):
-        if name not in sys.modules and (finder is None or not finder.keep(name)):
+def read_ahead(*tables: str) -> None:
+    """Make sure that the modules of tables can be imported from now on without their files: read, or else imported
+    already."""
+    found = _in_use()
+    for table in tables:
+        if found is not None:
+            found.keep(table)
+            continue
+        for name in map(full_name, TABLES[table]):
             __import__(name)

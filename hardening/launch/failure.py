@@ -40,6 +40,10 @@ class Step:
             ) from error
 
 
+class Withdrawn(LaunchError):
+    """Nobody wants this launch any more, and it is no failure: the plan that asked for it does not count."""
+
+
 def report(channel: Channel, error: LaunchError) -> None:
     """Tell the launch stage why this process ends. When even that fails, the closed channel must do."""
     try:

@@ -26,8 +26,8 @@ DEFAULT_UMASK = 0o022
 def second(setup: Setup, channel: Channel, sources: Sources, *, may_set_groups: bool) -> None:
     """Become the command."""
     plan, process = setup.plan, setup.plan.process
-    # The launch stage knows this process now, traces it if it was asked to, and has checked the filter.
-    program = channel.receive_bytes(int(channel.expect("begin")[0]))
+    if setup.traced:
+        channel.expect("traced")
     kernel.prctl(abi.PR_SET_DUMPABLE, 0)
     os.umask(0)
     os.setsid()
@@ -50,7 +50,7 @@ def second(setup: Setup, channel: Channel, sources: Sources, *, may_set_groups: 
         # A descriptor of the host that slipped through as a working directory shows as unreachable (CVE-2024-21626).
         if not os.getcwd().startswith("/"):
             raise LaunchError(f"{process.cwd} lies outside of the container's root", origin="config.json:/process/cwd")
-    _give_up(setup, channel, label, program, variables, may_set_groups=may_set_groups)
+    _give_up(setup, channel, label, variables, may_set_groups=may_set_groups)
 
 
 def _configure(plan: Plan) -> None:
@@ -114,20 +114,15 @@ def _connect(stdin: int | None, slave: int | None, writers: tuple[tuple[int, int
 
 
 def _give_up(
-    setup: Setup,
-    channel: Channel,
-    label: int | None,
-    program: bytes,
-    secrets: dict[bytes, bytes],
-    *,
-    may_set_groups: bool,
+    setup: Setup, channel: Channel, label: int | None, secrets: dict[bytes, bytes], *, may_set_groups: bool
 ) -> None:
     """From here on privileges only go down. Ends in execve(2)."""
     plan, process = setup.plan, setup.plan.process
     path = lookup.find_command(process)
     identity.set_selinux_label(label, process.selinux_label)
     channel.send("ready", path)
-    channel.expect("go")  # resource limits are in force now
+    # Resource limits are in force now, everything is checked, and the launch is recorded.
+    program = channel.receive_bytes(int(channel.expect("go")[0]))
     umask = DEFAULT_UMASK if process.umask is None else process.umask
     if not process.no_new_privileges:
         # Without no_new_privs the kernel takes a filter from the privileged only, so it must come first; what follows

@@ -11,7 +11,7 @@ import sys
 from hardening.errors import EXIT_LAUNCHER, HardeningError, LaunchError
 from hardening.launch import bundle, compiled, files, leases, places
 from hardening.launch.cleaning import Cleaning
-from hardening.launch.failure import COMMAND
+from hardening.launch.failure import COMMAND, Withdrawn
 from hardening.launch.frozen import Frozen
 from hardening.launch.guarded import complain, guarded
 from hardening.launch.recording import Records, who
@@ -19,6 +19,8 @@ from hardening.launch.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hardening.launch.recording import Who
     from hardening.launch.secrets import Handed
     from hardening.launch.watchers import Watcher
@@ -116,16 +118,17 @@ def is_null(fd: int) -> bool:
     return status.st_mode & 0o170000 == 0o020000 and status.st_rdev == os.makedev(1, 3)
 
 
-def launch(arguments: Arguments, loaded: bundle.Bundle | None = None) -> int:
+def launch(arguments: Arguments, loaded: bundle.Bundle | None = None, confirm: Callable[[], None] | None = None) -> int:
     """Run in the foreground, written down while it runs, or detach: the exit code. Records name the caller of this process,
-    whatever becomes of it. ``loaded`` is the bundle where it has been read and checked already."""
+    whatever becomes of it. ``loaded`` is the bundle where it has been read and checked already. A native run in the
+    foreground calls ``confirm`` before the command can run, and before anything is recorded; what it raises is the end."""
     for kept in (arguments.hold, arguments.secrets):
         if kept >= 0:
             os.set_inheritable(kept, False)
     caller = who()
 
     def run(arguments: Arguments, watcher: Watcher | None) -> int:
-        return run_bundle(arguments, watcher, caller, loaded)
+        return run_bundle(arguments, watcher, caller, loaded, confirm)
 
     if arguments.detach:
         from hardening.launch import detached
@@ -144,15 +147,25 @@ def launch(arguments: Arguments, loaded: bundle.Bundle | None = None) -> int:
     return code
 
 
-def run_bundle(arguments: Arguments, watcher: Watcher | None, caller: Who, loaded: bundle.Bundle | None = None) -> int:
+def run_bundle(
+    arguments: Arguments,
+    watcher: Watcher | None,
+    caller: Who,
+    loaded: bundle.Bundle | None = None,
+    confirm: Callable[[], None] | None = None,
+) -> int:
     """Run, and leave records of it."""
     runtime = files.base(arguments.runtime_command) or "native"
     records = Records(arguments.identity, runtime, caller)
     try:
-        code = _run_bundle(arguments, watcher, records, loaded)
+        code = _run_bundle(arguments, watcher, records, loaded, confirm)
         _keep(records, code, "")
         return code
+    except Withdrawn:
+        raise
     except (HardeningError, OSError, MemoryError) as error:
+        if confirm is not None:  # of a plan that does not count nothing is to be expected
+            confirm()
         if arguments.typed and isinstance(error, HardeningError) and error.origin == COMMAND:
             error.origin = None
         code = error.exit_code if isinstance(error, LaunchError) else EXIT_LAUNCHER
@@ -170,7 +183,13 @@ def _keep(records: Records, code: int, error: str) -> None:
         complain(f"{problem.filename}: {problem.strerror}")
 
 
-def _run_bundle(arguments: Arguments, watcher: Watcher | None, records: Records, loaded: bundle.Bundle | None) -> int:
+def _run_bundle(
+    arguments: Arguments,
+    watcher: Watcher | None,
+    records: Records,
+    loaded: bundle.Bundle | None,
+    confirm: Callable[[], None] | None,
+) -> int:
     """Take the leases, run, and clean up as asked."""
     cleaning = Cleaning(arguments, watcher, records)
     try:
@@ -202,7 +221,7 @@ def _run_bundle(arguments: Arguments, watcher: Watcher | None, records: Records,
                 secrets=secrets,
             )
             return external.run(loaded, other)
-        compiled.load(compiled.NATIVE)
+        compiled.load("native")
         from hardening.launch import native
 
         options = native.Options(
@@ -212,6 +231,7 @@ def _run_bundle(arguments: Arguments, watcher: Watcher | None, records: Records,
             records=records,
             cleaning=cleaning,
             secrets=secrets,
+            confirm=confirm,
         )
         return native.run(loaded, options)
     finally:

@@ -15,7 +15,7 @@ from hardening.launch.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from hardening.launch import joins
     from hardening.launch.cgroups import Cgroup
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 class Options(Frozen):
     """What the caller asks of a run. ``receipt`` is a file to write, '' for none; ``watcher`` learns of the run,
     ``records`` keeps the records. ``cleaning`` is done at its end, or by the guard where this process was killed.
-    ``secrets`` are those that were handed over."""
+    ``secrets`` are those that were handed over. ``confirm`` is called before the command can run; what it raises is the end
+    of the run."""
 
     records: Records
     cleaning: Cleaning
@@ -39,6 +40,7 @@ class Options(Frozen):
     receipt: str = ""
     watcher: Watcher | None = None
     secrets: Handed | None = None
+    confirm: Callable[[], None] | None = None
 
 
 def run(bundle: Bundle, options: Options) -> int:
@@ -152,7 +154,7 @@ class _Run:
             if trees is not None:
                 trees.close()
         # From here on the process makes its namespaces and mounts, while this one prepares what it will need of it.
-        compiled.load(compiled.WATCH)
+        compiled.load("watch")
         from hardening.launch.setup import NativeSupervisor
 
         signals = kernel.signalfd(signal.valid_signals() - TERMINAL_USE)
@@ -160,10 +162,10 @@ class _Run:
         supervisor.copies = self._copies
         supervisor.watcher = self._options.watcher
         supervisor.reaps_orphans = not self._plan.creates("pid")
-        supervisor.on_wait = self._options.records.prepare
+        supervisor.on_wait = self._prepare
         supervisor.on_release = self._options.records.launched
         try:
-            self._begin(supervisor, channel)
+            self._trace(supervisor, channel)
             code = supervisor.run()
             self._options.records.waited(supervisor.status)
             return code
@@ -176,19 +178,14 @@ class _Run:
             if not supervisor.executed:
                 self._remove_mount_points(supervisor.made)
 
-    def _begin(self, supervisor: NativeSupervisor, channel: Channel) -> None:
-        """Let the process go on to its mounts once its filter is checked. An error is its end."""
-        try:
-            self._trace(supervisor)
-            program = load_filter(self._bundle, self._plan)
-            channel.send("begin", str(len(program)))
-            channel.send_bytes(program)
-        except BrokenPipeError:  # it has ended; whoever listens to it learns why
-            return
-        except (OSError, LaunchError):
-            supervisor.send_signal(signal.SIGKILL)
-            os.waitpid(supervisor.pid, 0)
-            raise
+    def _prepare(self) -> bytes:
+        """What is done while the process builds its root: the last look at whether it is to run, the filter, which is
+        checked, and the way of the records."""
+        if self._options.confirm is not None:
+            self._options.confirm()
+        program = load_filter(self._bundle, self._plan)
+        self._options.records.prepare()
+        return program
 
     def _protect_terminal(self) -> None:
         """Put pipes between the command and the caller's terminal, unless the container has one of its own."""
@@ -224,6 +221,7 @@ class _Run:
                 joined=joined,
                 keep_stdin=self._options.keep_stdin,
                 signal_mask=self._mask,
+                traced=bool(self._options.receipt),
                 writers=tuple(self._writers.items()),
                 secrets=self._options.secrets,
             )
@@ -277,16 +275,26 @@ class _Run:
             if own is not None:
                 os.close(own)
 
-    def _trace(self, supervisor: NativeSupervisor) -> None:
+    def _trace(self, supervisor: NativeSupervisor, channel: Channel) -> None:
+        """Trace a process that waits for it. An error is its end."""
         target = self._options.receipt
-        if target:
-            from hardening.launch import receipt
+        if not target:
+            return
+        from hardening.launch import receipt
 
+        try:
             with Step("trace the container's first process for its receipt", hint="run as root, or without a receipt"):
                 caller, secrets = receipt.namespaces(), self._options.secrets
                 supervisor.trace_until_exec(
                     lambda stopped: receipt.write(target, receipt.gather(stopped, caller, secrets))
                 )
+            channel.send("traced")
+        except BrokenPipeError:  # it has ended; whoever listens to it learns why
+            return
+        except (OSError, LaunchError):
+            supervisor.send_signal(signal.SIGKILL)
+            os.waitpid(supervisor.pid, 0)
+            raise
 
     def _remove_mount_points(self, made: list[str]) -> None:
         """Take away what a failed launch made in the root. Files that got content stay."""

@@ -23,24 +23,32 @@ from hardening.launch.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from typing import Any
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any, TypeAlias
+
+    #: The text of each look at the composition, by kind and argument.
+    Looks: TypeAlias = Mapping[str, Mapping[str, str]]
 
 FILE = "plan.json"
 BUNDLE = "bundle"
+#: The kind of look of which plans of one line may hold different texts, each of which can come again.
+VARIABLE = "variable"
 #: Changed by every change of what is stored and how it is read.
 FORMAT = 2
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Found(Frozen):
-    """A plan that counts. ``words`` are the arguments of the launch stage before the bundle, ``lock`` is the descriptor
-    that holds the slot, -1 for a bundle elsewhere."""
+    """A plan that counts, if what is left of its ``looks`` gives the same (`confirm`). ``words`` are the arguments of the
+    launch stage before the bundle, ``lock`` is the descriptor that holds the slot, -1 for a bundle elsewhere, ``file`` the
+    path of the plan."""
 
     bundle: Bundle
     words: tuple[str, ...]
     notes: tuple[str, ...]
     lock: int
+    file: str
+    looks: Looks
 
 
 def key(words: Sequence[str], environment: Mapping[str, str]) -> str:
@@ -73,8 +81,11 @@ def has_input() -> bool:
     return stat.S_ISFIFO(mode) or stat.S_ISREG(mode)
 
 
-def find(words: Sequence[str], environment: Mapping[str, str]) -> Found | None:
-    """The plan for a command line, with its slot locked; None where there is none that counts."""
+def find(
+    words: Sequence[str], environment: Mapping[str, str], *, may_wait: Callable[[list[str]], bool] | None = None
+) -> Found | None:
+    """The plan for a command line, with its slot locked; None where there is none that counts. Where the arguments of the
+    stage are such that its looks ``may_wait``, those that more than one plan can hold are taken alone."""
     opened: list[int] = []
     try:
         place, name = places.state(environment, os.geteuid()), key(words, environment)
@@ -83,7 +94,7 @@ def find(words: Sequence[str], environment: Mapping[str, str]) -> Found | None:
             opened.append(own(step, _DIRECTORY, opened[-1] if opened else None))
         shelf = f"{place}/{places.PLANS}/{name}"
         for slot in _recent_first(opened[-1]):
-            found = _try(f"{shelf}/{slot}", slot, opened[-1])
+            found = _try(f"{shelf}/{slot}", slot, opened[-1], may_wait)
             if found is not None:
                 return found
     except OSError:
@@ -110,7 +121,7 @@ def _recent_first(shelf: int) -> list[str]:
     return names
 
 
-def _try(path: str, name: str, shelf: int) -> Found | None:
+def _try(path: str, name: str, shelf: int, may_wait: Callable[[list[str]], bool] | None) -> Found | None:
     """The plan of one slot if it counts. One that never will again loses its file."""
     try:
         slot = own(name, _DIRECTORY, shelf)
@@ -119,7 +130,7 @@ def _try(path: str, name: str, shelf: int) -> Found | None:
     found = None
     try:
         fcntl.flock(slot, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        found = _hold(slot, path)
+        found = _hold(slot, path, may_wait)
     except OSError:  # it is in use, or somebody takes it away
         found = None
     finally:
@@ -128,11 +139,15 @@ def _try(path: str, name: str, shelf: int) -> Found | None:
     return found
 
 
-def _hold(slot: int, path: str) -> Found | None:
+def _hold(slot: int, path: str, may_wait: Callable[[list[str]], bool] | None) -> Found | None:
     """The plan of a slot that this process has locked."""
     try:
         plan = read(slot, path)
-        wrong = mismatch(plan)
+        tables = dict(plan["inputs"])
+        first = {VARIABLE: tables.pop(VARIABLE, {})}
+        if may_wait is None or not may_wait(plan["words"]):
+            first, tables = {**first, **tables}, {}
+        wrong = "the last day of an exception" if plan["until"] and today() > plan["until"] else mismatch(first)
         if not wrong:
             place = plan["bundle"] or f"{path}/{BUNDLE}"
             if plan["bundle"] or _is_whole(plan, place):
@@ -146,10 +161,12 @@ def _hold(slot: int, path: str) -> Found | None:
                     words=tuple(map(str, plan["words"])),
                     notes=tuple(map(str, plan["notes"])),
                     lock=-1 if plan["bundle"] else slot,
+                    file=f"{path}/{FILE}",
+                    looks=tables,
                 )
     except (LaunchError, KeyError, TypeError, AttributeError, ValueError):
         wrong = FILE
-    if not wrong.startswith("variable "):  # the next call may have the value again
+    if not wrong.startswith(f"{VARIABLE} "):  # the next call may have the value again
         os.unlink(FILE, dir_fd=slot)
     return None
 
@@ -164,11 +181,24 @@ def read(slot: int, path: str) -> dict[str, Any]:
     return plan
 
 
-def mismatch(plan: dict[str, Any]) -> str:
+def confirm(found: Found) -> bool:
+    """Take the looks that are left: whether the plan counts. One that does not loses its file."""
+    try:
+        wrong = mismatch(found.looks)
+    except (KeyError, TypeError, AttributeError):
+        wrong = FILE
+    if not wrong:
+        return True
+    try:
+        os.unlink(found.file)
+    except OSError:  # whoever composes will find that it does not count, too
+        return False
+    return False
+
+
+def mismatch(tables: Looks) -> str:
     """The first look that gives another text than at the composition, or ''."""
-    if plan["until"] and today() > plan["until"]:
-        return "the last day of an exception"
-    for kind, table in plan["inputs"].items():
+    for kind, table in tables.items():
         for argument, text in table.items():
             if looks.look(kind, argument) != text:
                 return f"{kind} {argument}"

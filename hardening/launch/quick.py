@@ -20,16 +20,21 @@ from hardening.launch.system import os
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import TypeAlias
 
     from hardening.launch.bundle import Bundle
     from hardening.launch.main import Arguments
     from hardening.launch.plans import Found
+
+    Launch: TypeAlias = Callable[[Arguments, Bundle, Callable[[], None] | None], int]
 
 #: A shell that asks how to complete a line gets its answer from the whole program.
 COMPLETING = "_HARDENING_COMPLETE"
 #: The arguments of the launch stage that a plan may have: flags, and options with a value.
 FLAGS = ("--stdin", "--typed", "--detach", "--auto-remove")
 OPTIONS = ("--id", "--sha256", "--record", "--name", "--profiles", "--log-size", "--runtime-command", "--state")
+#: Directories of the environment's library in which packages lie.
+ADDED = ("site-packages", "dist-packages")
 #: Where runtimes lie, as the plugin of crun and runc has it.
 PROGRAMS = ("/usr/local/bin", "/usr/local/sbin", "/usr/bin", "/usr/sbin", "/bin", "/sbin")
 
@@ -46,7 +51,7 @@ def _run(program: str, words: list[str]) -> int | None:
         require_descriptors()
     except LaunchError:  # for the whole program to say, and to record
         return None
-    found = plans.find(words, environment) if COMPLETING not in environment else None
+    found = plans.find(words, environment, may_wait=_may_wait) if COMPLETING not in environment else None
     if found is None:
         return None
     stage = None if _would_hang(found) else _stage(program, _arguments(found, words, environment))
@@ -57,9 +62,45 @@ def _run(program: str, words: list[str]) -> int | None:
     if _has_to_tidy():
         _tidy(program)
     launch, arguments = stage
-    if found.notes:
-        os.write(2, "".join(f"{note}\n" for note in found.notes).encode("utf-8", "backslashreplace"))
-    return launch(arguments, found.bundle)
+    if not found.looks:
+        _say(found.notes)
+        return launch(arguments, found.bundle, None)
+    return _launch_on_trial(launch, arguments, found)
+
+
+def _may_wait(words: list[str]) -> bool:
+    """Whether a launch can still be withdrawn when its process is there: nobody else sees anything of it until then."""
+    return not {"--detach", "--name", "--runtime-command"} & set(words)
+
+
+def _launch_on_trial(launch: Launch, arguments: Arguments, found: Found) -> int | None:
+    """Launch, and take the looks that are left while the container's process builds its root, before the command runs. None,
+    with nothing left of it, where they say that the plan does not count."""
+    from hardening.launch.failure import Withdrawn
+
+    confirmed = False
+
+    def confirm() -> None:
+        nonlocal confirmed
+        if not confirmed:
+            if not plans.confirm(found):
+                raise Withdrawn("the plan does not count")
+            confirmed = True
+            _say(found.notes)
+
+    before = len(sys.path) - len(ADDED)
+    try:
+        return launch(arguments, found.bundle, confirm)
+    except Withdrawn:
+        del sys.path[before:]
+        if found.lock >= 0:
+            os.close(found.lock)
+        return None
+
+
+def _say(notes: tuple[str, ...]) -> None:
+    if notes:
+        os.write(2, "".join(f"{note}\n" for note in notes).encode("utf-8", "backslashreplace"))
 
 
 def _would_hang(found: Found) -> bool:
@@ -71,16 +112,16 @@ def _would_hang(found: Found) -> bool:
     return isinstance(process, dict) and process.get("terminal") is True
 
 
-def _stage(program: str, words: list[str] | None) -> tuple[Callable[[Arguments, Bundle], int], Arguments] | None:
+def _stage(program: str, words: list[str] | None) -> tuple[Launch, Arguments] | None:
     """The launch stage and its arguments. None without words, and where the environment of ``program`` does not have what
     the stage imports; then nothing has changed."""
     if words is None:
         return None
     library = f"{files.parent(program)}/../lib/python{sys.version_info[0]}.{sys.version_info[1]}"
     before = len(sys.path)
-    sys.path += (f"{library}/site-packages", f"{library}/dist-packages")
+    sys.path += [f"{library}/{name}" for name in ADDED]
     try:
-        compiled.load(compiled.STAGE)
+        compiled.load("stage")
         from hardening.launch.main import launch, parse
     except ImportError:
         del sys.path[before:]

@@ -28,10 +28,11 @@ class NativeSupervisor(Supervisor):
         super().__init__(pid, signals, keep_stdin=keep_stdin)
         self.executed = False
         self.made: list[str] = []  # mount points that were made in the root
-        self.on_wait: Callable[[], None] | None = None  # called while the process builds its root
+        self.on_wait: Callable[[], bytes] | None = None  # called while the process builds its root; gives its filter
         self.on_release: Callable[[], None] | None = None  # called right before the process may execute
         self._plan = plan
         self._channel = channel
+        self._program = b""
         self._released = False
         self._interrupted = 0
         self._error: LaunchError | None = None
@@ -65,7 +66,7 @@ class NativeSupervisor(Supervisor):
         """Do what need not wait for the process. What fails here is its end, and all else goes on as at any other end."""
         try:
             if self.on_wait is not None:
-                self.on_wait()
+                self._program = self.on_wait()
         except LaunchError as error:
             self._error = error
         except (OSError, ImportError) as error:
@@ -135,7 +136,7 @@ class NativeSupervisor(Supervisor):
             if self.executed:
                 self._refuse_own_interpreter()
         elif message[0] == "fail":
-            self._error = failure.from_message(message[1:])
+            self._error = self._error or failure.from_message(message[1:])
         elif message[0] == "made":
             self.made.append(message[1])
         elif message[0] == "console" and fd is not None:
@@ -157,8 +158,12 @@ class NativeSupervisor(Supervisor):
             self._error = error
             self.send_signal(signal.SIGKILL)
             return
-        self._released = True
-        self._channel.send("go")
+        try:
+            self._channel.send("go", str(len(self._program)))
+            self._channel.send_bytes(self._program)
+            self._released = True
+        except BrokenPipeError:  # it has ended, and how says its status
+            return
 
     def _refuse_own_interpreter(self) -> None:
         """Kill a command that turns out to be this launcher's own interpreter, seen through the launcher's mount.

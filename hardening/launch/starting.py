@@ -25,14 +25,12 @@ if TYPE_CHECKING:
     from hardening.launch.joins import Joins
     from hardening.launch.secrets import Handed
 
-# What only the process that becomes the command runs, on every launch, in the order of `compiled.load`.
-ITS_OWN = ("lookup", "mounts", "devices", "identity", "inner")
-
 
 class Setup(Frozen):
     """What the launch stage prepared. ``sources`` None: they are opened inside the user namespace. ``joined`` None: nothing.
 
-    ``writers`` are pairs of a standard descriptor and the pipe that takes its place.
+    ``traced`` says that the process waits until it is traced. ``writers`` are pairs of a standard descriptor and the pipe
+    that takes its place.
     """
 
     plan: Plan
@@ -41,6 +39,7 @@ class Setup(Frozen):
     joined: Joins | None
     keep_stdin: bool
     signal_mask: frozenset[int]
+    traced: bool = False
     writers: tuple[tuple[int, int], ...] = ()
     secrets: Handed | None = None
 
@@ -69,8 +68,7 @@ def start(setup: Setup, near: Channel, far: Channel) -> int:
     alone = is_enough(plan)
     # In a user namespace the files of the launcher may be out of reach; so this is read now, and loaded over there, while
     # the launch stage goes on.
-    views = ("cgroup_view", "cgroups") if any(mount.kind.startswith("cgroup") for mount in plan.mounts) else ()
-    compiled.read_ahead((*ITS_OWN, *views))
+    compiled.read_ahead(*_tables(plan))
     user = alone and plan.creates("user")
     flags = (abi.CLONE_NEWUSER if user else 0) | (abi.CLONE_NEWPID if alone and plan.creates("pid") else 0)
     with Step("make the user namespace" if user else "start a process", "/linux/namespaces"):
@@ -87,10 +85,16 @@ def is_enough(plan: Plan) -> bool:
     return not plan.creates("time") and not any(namespace.path for namespace in plan.namespaces)
 
 
+def _tables(plan: Plan) -> tuple[str, ...]:
+    """What the process that becomes the command runs of its own (`compiled.TABLES`)."""
+    return ("inner", "cgroup") if any(mount.kind.startswith("cgroup") for mount in plan.mounts) else ("inner",)
+
+
 def only(setup: Setup, channel: Channel) -> None:
     """Make the namespaces and become the command. This process is in the new user and process namespaces already."""
     kernel.prctl(abi.PR_SET_PDEATHSIG, signal.SIGKILL)
-    compiled.load(ITS_OWN)
+    for table in _tables(setup.plan):
+        compiled.load(table)
     from hardening.launch.inner import second
 
     channel.expect("mapped")

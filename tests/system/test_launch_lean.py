@@ -28,7 +28,7 @@ NEEDED = {
     r"/\S+/lib-dynload/\S+\.so": "modules of the interpreter that are no part of its program file",
     r"/\S+/site-packages(/_cffi_backend\.\S+\.so)?": "the calls of the kernel",
     r"PACKAGE|PACKAGE/hardening(/launch)?": "the import of the first modules searches",
-    r"PACKAGE/hardening/(launch/)?__pycache__/\w+\.\S+\.pyc": "the stage",
+    r"PACKAGE/hardening/(launch/)?__pycache__/\w+\.\S+\.(pyc|pack)": "the stage",
     r"BUNDLE|BUNDLE/rootfs": "the bundle, and the root",
     r"/\S*/hardening(/records)?(/records\.jsonl)?": "the record of the launch",
     r"/proc/self/(loginuid|sessionid|stat)": "who launches, for the record",

@@ -81,6 +81,27 @@ def caller(request: pytest.FixtureRequest) -> Iterator[Caller]:
         yield Caller(user, folder)
 
 
+@pytest.mark.parametrize("options", [(), ("--name", "it")])
+def test_a_launch_that_is_withdrawn_because_its_plan_does_not_count_leaves_no_record(
+    caller: Caller, options: tuple[str, ...]
+) -> None:
+    """The last looks are taken while its process builds its root; a launch with a name waits for them."""
+    profile, root = caller.folder / "app.toml", caller.folder / "root"
+    line = ("run", "-q", *options, "-p", "./app.toml", "--rootfs", "./root", "--", "sh", "-c", "echo good")
+    runs.busybox_root(root)
+    profile.write_text('extends = ["strict"]\n')
+    assert caller.call(*line).stdout == "good\n"
+    assert caller.call(*line).stdout == "good\n"
+    assert [record["event"] for record in caller.records()] == ["launch", "end"] * 2
+    profile.write_text('extends = ["strict"]\n# changed\n')
+    assert caller.call(*line).stdout == "good\n"
+    assert [record["event"] for record in caller.records()] == ["launch", "end"] * 3
+    root.rename(caller.folder / "gone")
+    assert "rootfs" in caller.call(*line, status=2).stderr
+    assert [record["event"] for record in caller.records()][6:] in ([], ["refused"])
+    assert not list(caller.folder.glob("state/containers/*"))
+
+
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_a_launch_with_an_exception_and_its_end(runtime: str, caller: Caller) -> None:
     if runtime == "crun" and not available("cgroup2-unified"):

@@ -1,24 +1,39 @@
-"""Imports straight from compiled files: the same modules as the import system's, and never a stale one."""
+"""Imports straight from compiled files and packs: the same modules as the import system's, and never a stale one."""
 
 from __future__ import annotations
 
+import marshal
 import os
 import py_compile
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from hardening.launch import compiled
+
 STAGE = Path(__file__).parents[3] / "hardening/launch"
 MODULES = {
     "__init__": "",
-    "one": "from hardening.launch import two\nVALUE = two.VALUE\n",
+    "one": "from __future__ import annotations\nfrom hardening.launch import two\nVALUE = two.VALUE\n",
     "two": "VALUE = 'first'\n",
     "compiled": (STAGE / "compiled.py").read_text(),
-    "system": (STAGE / "system.py").read_text(),
 }
 SHOW = "print(one.VALUE, type(one.__loader__).__name__, one.__file__, one.__package__)"
+TABLE = "from hardening.launch import compiled; compiled.TABLES['some'] = ('two', 'one')"
+#: What scripts/hardening does with the first pack.
+BEGIN = """
+import marshal, sys
+place, path = sys.argv[1:]
+with open(path, "rb") as file:
+    stamps, packed = marshal.loads(file.read())
+codes = marshal.loads(packed)
+module = sys.modules["hardening.launch.compiled"] = type(sys)("hardening.launch.compiled")
+exec(codes[2], module.__dict__)
+counts = module.begin(place, stamps, codes)
+"""
 
 
 @pytest.fixture
@@ -38,10 +53,26 @@ def make(place: Path) -> None:
         py_compile.compile(str(package / f"{name}.py"))
 
 
+def make_pack(place: Path) -> Path:
+    """Pack the two modules."""
+    code = f"""if True:
+        import sys
+        sys.path += {sys.path!r}
+        from hardening import packs
+        {TABLE}
+        finder = compiled.finder({str(place / "hardening")!r})
+        packs._write(packs.Path(finder.pack('some')), packs.packed(finder, 'some'))
+    """
+    subprocess.run([sys.executable, "-c", code], check=True)
+    return next((place / "hardening/launch/__pycache__").glob("some.*.pack"))
+
+
 def said(place: Path, code: str, *options: str) -> str:
     """What a program prints that imports from ``place``."""
     names = "load, read_ahead, use"
-    code = f"import sys; sys.path.append({str(place)!r}); from hardening.launch.compiled import {names}; {code}"
+    code = (
+        f"import sys; sys.path.append({str(place)!r}); {TABLE}; from hardening.launch.compiled import {names}; {code}"
+    )
     argv = [sys.executable, "-I", "-S", *options, "-c", code]
     return subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip()
 
@@ -77,60 +108,111 @@ def test_what_is_not_as_expected_is_left_to_the_import_system(place: Path, name:
     assert said(place, f"use(); from hardening.launch import one; {SHOW}", "-B").split()[0] == value
 
 
-@pytest.mark.parametrize("order", ["['two', 'one']", "['one', 'two']", "['one']", "[]"])
-def test_what_is_loaded_in_one_go_is_the_same_module(order: str, place: Path) -> None:
-    file = place / "hardening/launch/one.py"
+@pytest.mark.parametrize("before", ["use('some')", "use(); load('some')", "use(); read_ahead('some'); load('some')"])
+def test_what_is_loaded_from_a_pack_is_the_same_module(before: str, place: Path) -> None:
+    """No compiled file is left that it could come from, and none of the sources is read."""
+    make_pack(place)
+    for name in ("one", "two"):
+        compiled_file(place, name).write_bytes(b"")
     shown = (
-        f"import hardening.launch; from hardening.launch import one, two; assert hardening.launch.one is one; {SHOW}"
+        "loaded = 'hardening.launch.one' in sys.modules; import hardening.launch; from hardening.launch import one, two; "
+        f"assert hardening.launch.one is one; print(loaded); {SHOW}"
     )
-    assert said(place, f"use({order}); {shown}") == f"first Compiled {file} hardening.launch"
-    assert said(place, f"use(); load({order}); {shown}") == f"first Compiled {file} hardening.launch"
-    assert said(place, f"load({order}); {shown}") == f"first SourceFileLoader {file} hardening.launch"
+    file = place / "hardening/launch/one.py"
+    assert said(place, f"{before}; {shown}", "-B") == f"True\nfirst Compiled {file} hardening.launch"
+    assert said(place, f"load('some'); {shown}", "-B").startswith("False")
 
 
-def test_what_cannot_be_loaded_in_one_go_is_left_to_the_import_system(place: Path) -> None:
-    compiled_file(place, "two").unlink()
-    assert said(place, f"use(['two', 'one']); from hardening.launch import one; {SHOW}", "-B").startswith(
-        "first Compiled"
-    )
+@pytest.mark.parametrize("spoilt", ["source", "time", "size", "names", "empty", "cut", "other", "gone"])
+def test_a_pack_that_is_not_as_expected_does_not_count(place: Path, spoilt: str) -> None:
+    pack, source = make_pack(place), place / "hardening/launch/two.py"
+    before, data = source.stat(), pack.read_bytes()
+    assert said(place, "use('some'); print('hardening.launch.one' in sys.modules)") == "True"
+    if spoilt in ("source", "size"):
+        source.write_text(f"VALUE = '{'secnd' if spoilt == 'source' else 'the second'}'\n")
+        os.utime(source, ns=(0, before.st_mtime_ns + (spoilt == "source")))
+        compiled_file(place, "two").unlink()  # which would count: it has seconds only
+    elif spoilt == "time":
+        os.utime(source, (1, 1))
+    elif spoilt == "gone":
+        pack.unlink()
+    elif spoilt == "names":
+        stamps, packed = marshal.loads(data)
+        pack.write_bytes(marshal.dumps((tuple(reversed(stamps)), packed)))
+    else:
+        pack.write_bytes({"empty": b"", "cut": data[: len(data) // 2], "other": marshal.dumps(7)}[spoilt])
+    value = {"source": "secnd", "size": "the second"}.get(spoilt, "first")
+    code = f"use('some'); print('hardening.launch.one' in sys.modules); from hardening.launch import one; {SHOW}"
+    assert said(place, code, "-B").startswith(f"False\n{value} ")
+
+
+def test_a_module_that_fails_is_none_that_is_loaded(place: Path) -> None:
     (place / "hardening/launch/two.py").write_text("VALUE = 1 / 0\n")
-    py_compile.compile(str(place / "hardening/launch/two.py"))
-    code = "use()\ntry:\n load(['two'])\nexcept ZeroDivisionError:\n print('hardening.launch.two' in sys.modules)"
+    make_pack(place)
+    code = "use()\ntry:\n load('some')\nexcept ZeroDivisionError:\n print('hardening.launch.two' in sys.modules)"
     assert said(place, f"exec({code!r})") == "False"
 
 
-@pytest.mark.parametrize("table", ["PLANS", "STAGE", "STAGE + NATIVE", "STAGE + NATIVE + WATCH"])
-def test_each_module_of_the_tables_stands_after_those_that_it_imports(table: str) -> None:
+def begun(place: Path, path: Path) -> str:
+    """Whether the first pack counts, and whether its modules are there then, any of them, and `__future__`."""
+    code = f"""{BEGIN}
+there = [module.full_name(name) in sys.modules for name in module.TABLES['base']]
+print(counts, all(there), any(there), '__future__' in sys.modules)
+if counts:
+    import hardening.launch.compiled, hardening.launch.held, importlib.util
+    assert hardening.launch.compiled is module and module.__spec__.name == module.__name__
+    assert importlib.util.find_spec('hardening').submodule_search_locations == [place + '/hardening']
+"""
+    argv = [sys.executable, "-I", "-S", "-c", code, str(place), str(path)]
+    return subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def test_the_first_pack_needs_no_import_system_and_does_not_count_when_it_is_old(tmp_path: Path) -> None:
+    shutil.copytree(STAGE.parent, tmp_path / "hardening", ignore=shutil.ignore_patterns("__pycache__"))
+    from hardening import packs
+
+    finder = compiled.finder(str(tmp_path / "hardening"))
+    path = tmp_path / "base.pack"
+    path.write_bytes(packs.packed(finder, "base"))
+    assert begun(tmp_path, path) == "True True True False"
+    os.utime(tmp_path / "hardening/launch/files.py", (1, 1))
+    assert begun(tmp_path, path) == "False False False False"
+
+
+@pytest.mark.parametrize("tables", [("base", "plans"), ("base", "stage", "native", "watch", "inner", "cgroup")])
+def test_each_module_of_the_tables_stands_after_those_that_it_imports(tables: tuple[str, ...]) -> None:
     """Else the import system would be asked, in the middle of it, for what stands further on."""
     code = f"""if True:
         import sys
         sys.path += {sys.path!r}
-        from hardening.launch.compiled import *
+        import importlib.util
+        from hardening import packs
+        packs.make()
+        for name in [name for name in sys.modules if name.split(".")[0] == "hardening"]:
+            if name != "hardening" and name != "hardening.launch" and name != "hardening.launch.compiled":
+                del sys.modules[name]
         from hardening.launch import compiled
         asked = []
         find = compiled.Compiled.find_spec
         compiled.Compiled.find_spec = lambda self, name, *rest: asked.append(name) or find(self, name, *rest)
-        use()
-        names = [compiled.full_name(name) for name in {table}]
-        assert len(set(names)) == len(names)
-        before = set(sys.modules)
-        load({table})
-        assert set(names) <= set(sys.modules)
-        print([name for name in asked if name.startswith("hardening")], set(names) & before)
+        compiled.use()
+        for table in {tables!r}:
+            compiled.load(table)
+            names = [compiled.full_name(name) for name in compiled.TABLES[table]]
+            assert len(set(names)) == len(names)
+            assert set(names) <= set(sys.modules)
+        print([name for name in asked if name.startswith("hardening")])
     """
-    start = [sys.executable, "-I", "-S", "-c"]
-    # So that there is a compiled file of each.
-    subprocess.run(
-        [*start, f"import sys; sys.path += {sys.path!r}; from hardening.launch import main, native, quick, setup"],
-        check=True,
-    )
-    assert subprocess.run([*start, code], check=True, capture_output=True, text=True).stdout.strip() == "[] set()"
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_what_is_read_ahead_needs_no_file(place: Path) -> None:
-    names = "['one', 'two']"
     gone = f"import shutil; shutil.rmtree({str(place / 'hardening/launch')!r})"
-    later = f"from hardening.launch import one; {SHOW}"
-    for before in (f"use(); read_ahead({names})", f"read_ahead({names})"):
-        make(place)
-        assert said(place, f"{before}; {gone}; {later}").startswith("first")
+    later = f"load('some'); from hardening.launch import one; {SHOW}"
+    for packed in (False, True):
+        for before in ("use(); read_ahead('some')", "read_ahead('some')"):
+            make(place)
+            if packed:
+                make_pack(place)
+            assert said(place, f"{before}; {gone}; {later}").startswith("first")

@@ -221,7 +221,7 @@ def test_the_package_is_found_in_each_layout(prefix: Path, folder: str, linked: 
         (site / "_hardening.pth").write_text(f"{prefix / 'source'}\n/another")
     (package.parent / "__init__.py").write_text("")
     (package / "__init__.py").write_text("")
-    (package / "compiled.py").write_text("PLANS = ()\ndef use(names):\n pass\n")
+    (package / "compiled.py").write_text("def use(*names):\n pass\n")
     (package / "quick.py").write_text(
         "import sys\ndef main(program):\n print('quick', *sys.argv[1:], flush=True)\n return 3\n"
     )
@@ -245,7 +245,7 @@ def test_compiled_files_that_others_could_have_written_are_not_run(prefix: Path,
     package = site / "hardening/launch"
     package.mkdir(parents=True)
     texts = {package.parent / "__init__.py": "", package / "__init__.py": ""}
-    texts[package / "compiled.py"] = "PLANS = ()\ndef use(names):\n pass\n"
+    texts[package / "compiled.py"] = "def use(*names):\n pass\n"
     texts[package / "quick.py"] = "def main(program):\n print('bad ', flush=True)\n return 0\n"
     for path, text in texts.items():
         path.write_text(text)

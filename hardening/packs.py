@@ -1,0 +1,75 @@
+"""Packs: the modules of the launch stage that are needed together, compiled into one file (`hardening.launch.compiled`).
+
+They lie with the files that the interpreter compiles itself, and are made under the same conditions: by whoever may write
+there, and not where others may, too.
+"""
+
+from __future__ import annotations
+import __future__
+
+import ast
+import marshal
+import os
+import stat
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import hardening
+from hardening.launch import compiled
+
+if TYPE_CHECKING:
+    from types import CodeType
+
+
+def make() -> None:
+    """Make each pack that is missing or old. Where that cannot be, the stage starts without."""
+    if sys.dont_write_bytecode or sys.pycache_prefix is not None:
+        return
+    finder = compiled.finder(os.path.dirname(os.path.abspath(hardening.__file__)))
+    try:
+        for table in compiled.TABLES:
+            if finder.packed(table) is None and _is_ours(Path(finder.pack(table)).parent):
+                _write(Path(finder.pack(table)), packed(finder, table))
+    except (OSError, SyntaxError, ValueError):
+        return
+
+
+def packed(finder: compiled.Compiled, table: str) -> bytes:
+    """The content of a table's pack. Raises `OSError`, and `SyntaxError` or `ValueError` for a source that is being
+    written."""
+    before = finder.stamps(table)
+    codes = [_compiled(finder.source(compiled.full_name(name))) for name in compiled.TABLES[table]]
+    if finder.stamps(table) != before:
+        raise ValueError("a source is being written")
+    return marshal.dumps((before, marshal.dumps(codes)))
+
+
+def _compiled(path: str) -> CodeType:
+    """A module's code without docstrings, and with its one statement about the future as a flag: to import `__future__`
+    takes as long as a module of ours."""
+    tree = ast.parse(Path(path).read_bytes(), path)
+    tree.body = [node for node in tree.body if not (isinstance(node, ast.ImportFrom) and node.module == "__future__")]
+    code: CodeType = compile(
+        tree, path, "exec", flags=__future__.annotations.compiler_flag, dont_inherit=True, optimize=2
+    )
+    return code
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether what is written there counts (scripts/hardening)."""
+    status = folder.stat()
+    return status.st_uid in (0, os.geteuid()) and not status.st_mode & stat.S_IWOTH and os.access(folder, os.W_OK)
+
+
+def _write(path: Path, data: bytes) -> None:
+    descriptor, name = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            os.fchmod(descriptor, 0o644)
+        os.replace(name, path)
+    except OSError:
+        os.unlink(name)
+        raise

@@ -1,0 +1,65 @@
+"""Packs are made where compiled files are, by whoever may, and nowhere else."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hardening.launch import compiled
+
+PACKAGE = Path(compiled.__file__).parents[1]
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A copy of the package, with a directory for compiled files."""
+    shutil.copytree(PACKAGE, tmp_path / "hardening", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "hardening/launch/__pycache__").mkdir()
+    return tmp_path
+
+
+def make(place: Path, *options: str) -> set[str]:
+    """Make the packs of the copy: the tables that have one then."""
+    code = f"import sys; sys.path[:0] = [{str(place)!r}]; sys.path += {sys.path!r}; from hardening.packs import make; make()"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    subprocess.run([sys.executable, *options, "-c", code], check=True, env=environment, cwd="/")
+    return {path.name.split(".")[0] for path in (place / "hardening/launch/__pycache__").glob("*.pack")}
+
+
+def test_each_table_gets_one_and_an_old_one_is_replaced(place: Path) -> None:
+    assert make(place) == set(compiled.TABLES)
+    packs = {path: path.read_bytes() for path in (place / "hardening/launch/__pycache__").glob("*.pack")}
+    assert make(place) == set(compiled.TABLES)
+    assert {path: path.read_bytes() for path in packs} == packs
+    assert {path.stat().st_mode & 0o777 for path in packs} == {0o644}
+    os.utime(place / "hardening/launch/kernel.py", (1, 1))
+    make(place)
+    assert {path.name.split(".")[0] for path, data in packs.items() if path.read_bytes() != data} == {"stage"}
+
+
+@pytest.mark.parametrize("options", [("-B",), ("-X", "pycache_prefix=/dev/null")])
+def test_none_is_made_where_no_code_is_to_be_kept(place: Path, options: tuple[str, ...]) -> None:
+    assert make(place, *options) == set()
+
+
+@pytest.mark.parametrize("spoilt", ["open", "foreign", "gone", "source"])
+def test_none_is_made_where_it_would_not_count(place: Path, spoilt: str) -> None:
+    folder = place / "hardening/launch/__pycache__"
+    if spoilt == "open":
+        folder.chmod(0o777)
+    elif spoilt == "foreign":
+        if os.geteuid() != 0:
+            return  # only root can give files away
+        os.chown(folder, 48000, 48000)
+    elif spoilt == "gone":
+        shutil.rmtree(folder)
+        folder.symlink_to("nowhere")
+    else:
+        (place / "hardening/launch/held.py").write_text("def half(")
+    # A table is made or not: the ones before a source that is just being written are.
+    assert make(place) == ({"base"} if spoilt == "source" else set())
