@@ -29,13 +29,14 @@ from hardening.report import verification
 from hardening.report.diagnosis import examine
 from tests.docs.examples import ROOT, blocks, commands
 from tests.support import runs, shipped
+from tests.support.patience import is_over, until
 from tests.support.users import User, program
 
 PAGES = ROOT / "docs/software"
 #: What a host may lack without a profile's fault.
 EXCUSED = {"selinux.enabled"}
 #: Seconds after which a program that does not answer is taken for broken; fewer where it is expected to be.
-PATIENCE, SHORT_PATIENCE = 30.0, 0.8
+PATIENCE, SHORT_PATIENCE = 120.0, 0.8
 
 
 @attrs.frozen
@@ -62,9 +63,13 @@ class Service:
         raise AssertionError(f"nothing after {self.patience} seconds: {self.log}")
 
     def stop(self, by: signal.Signals = signal.SIGTERM) -> int:
-        """Signal the launcher, which passes it on, and wait: the exit code."""
+        """Signal the launcher, which passes it on, and wait: the exit code. What dies with a launcher that is killed is gone
+        as well then, and so is its hold on its files."""
+        below = list(runs.descendants(self.process.pid)) if by == signal.SIGKILL else []
         self.process.send_signal(by)
-        return self.process.wait(self.patience if by != signal.SIGKILL else PATIENCE)
+        code = self.process.wait(self.patience if by != signal.SIGKILL else PATIENCE)
+        until(lambda: all(map(is_over, below)))
+        return code
 
 
 @attrs.frozen

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -93,11 +94,18 @@ def test_nothing_on_the_page_can_be_left_out() -> None:
         assert unneeded(place, works) == []
 
 
+def free_port() -> int:
+    """A port that is free, and that the kernel gives to nobody who asks for any (ip(7), ip_local_port_range)."""
+    lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    while True:
+        with suppress(OSError), socket.create_server(("127.0.0.1", random.randrange(1024, lowest))) as free:
+            return int(free.getsockname()[1])
+
+
 def test_the_shipped_profile_needs_no_exception(user: User | None) -> None:
     """On a port of the host's network. Root's server gives up root in its workers, as the distribution's does."""
     with site(user) as place:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
+        port = free_port()
         change(place, "unix:/run/nginx/http.sock", f"127.0.0.1:{port}")
         volumes = ["./site:/srv:ro", "./nginx.conf:/etc/nginx/nginx.conf:ro"]
         place.file("volumes.toml", f"[rootfs]\nvolumes.add = {json.dumps(volumes)}\n")

@@ -36,7 +36,7 @@ class Server:
         """What psql prints outside, or the error."""
         socket = str(self.place.folder / "data")
         done = self.place.outside(
-            "timeout", "5", "psql", "-h", socket, "-U", "me", "-d", "postgres", "-XtAqc", statement
+            "timeout", "60", "psql", "-h", socket, "-U", "me", "-d", "postgres", "-XtAqc", statement
         )
         return (done.stdout + done.stderr).strip()
 

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 #: Seconds for one attack. Whatever hangs has not escaped.
-PATIENCE = 10
+PATIENCE = 60
 NUMBERS: dict[str, int] = {}
 
 

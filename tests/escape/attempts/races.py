@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import select
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import attrs
 
@@ -14,6 +13,7 @@ from tests.escape.attacks import calls
 from tests.escape.attempt import Attempt, Loosening, Outcome, Profiled, Staged, allow
 from tests.escape.world import World
 from tests.support import bundles, runs
+from tests.support.patience import until
 
 #: Swaps a directory and a link, as fast as it can (renameat2(2), RENAME_EXCHANGE), until it is killed.
 SWAPPER = """
@@ -87,15 +87,15 @@ def mount_race(world: World, on: bool) -> Outcome:
     )
 
 
-#: Waits, as the host's process that it still is, until the accomplice has had its time.
+#: Says that it is there, and waits, as the host's process that it still is, until the accomplice has had its time.
 SLOW = """
 from hardening.launch import identity
 import os as full, time
 become = identity.become_namespace_root
 def slowly(plan, **how):
-    end = time.monotonic() + 3
-    while time.monotonic() < end and not full.path.exists("FOLDER/seen"):
-        time.sleep(0.05)
+    full.close(full.open("FOLDER/arrived", full.O_CREAT | full.O_WRONLY))
+    while not full.path.exists("FOLDER/seen"):
+        time.sleep(0.01)
     become(plan, **how)
 identity.become_namespace_root = slowly
 """
@@ -105,14 +105,17 @@ from hardening.launch import abi, kernel
 prctl = kernel.prctl
 kernel.prctl = lambda option, *rest: 0 if option == abi.PR_SET_DUMPABLE else prctl(option, *rest)
 """
-#: Looks through the root of every other process for the canary of the host.
+#: Looks through the root of every other process for the canary of the host, again and again, and says each time what it saw.
 PEEPER = """
 echo ready
 while :; do
+    seen=nothing
+    read -r since _ </proc/uptime
     for place in /proc/[0-9]*; do
         [ $place = /proc/1 ] && continue
-        text=$(cat $place/root$CANARY 2>/dev/null) && [ -n "$text" ] && echo "$text" && sleep 10
+        text=$(cat $place/root$CANARY 2>/dev/null) && [ -n "$text" ] && seen=$text
     done
+    echo "$since $seen"
     sleep 0.02
 done
 """
@@ -134,12 +137,22 @@ def joined(world: World, on: bool) -> Outcome:
             argv = launches.with_code(bundles.stage(second, user=world.user), code)
             with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd="/") as victim:
                 assert process.stdout is not None
-                ready, _, _ = select.select([process.stdout], [], [], 2)
-                seen = process.stdout.readline().strip() if ready else ""
+                until(lambda: (folder / "arrived").exists() or victim.poll() is not None)
+                seen = _seen(process.stdout)
                 Path(folder / "seen").touch()
                 _, errors = victim.communicate()
                 assert victim.returncode == 0, errors
-    return Outcome(seen == world.canary, "the canary, by /proc/PID/root" if seen else "nothing was seen")
+    return Outcome(seen == world.canary, "the canary, by /proc/PID/root" if seen != "nothing" else "nothing was seen")
+
+
+def _seen(said: IO[str]) -> str:
+    """What the `PEEPER` sees in the first look that begins from now on."""
+    now = float(Path("/proc/uptime").read_text().split()[0])
+    for line in said:
+        since, _, seen = line.strip().partition(" ")
+        if float(since) > now:
+            return seen
+    raise AssertionError("it looks no more")
 
 
 def _joining(document: dict[str, Any], pid: int) -> dict[str, Any]:

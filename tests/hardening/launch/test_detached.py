@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from hardening.errors import LaunchError
 from hardening.launch import detached, held, main
 from hardening.launch.main import Arguments
 from hardening.launch.watchers import Watcher
+from tests.support.patience import until
 
 DOCUMENT = {"process": {"args": ["job"]}}
 
@@ -99,8 +99,7 @@ def test_a_command_whose_id_nobody_would_learn_is_ended(arguments: Arguments, tm
     told = tmp_path / "told"
 
     def then(watcher: Watcher) -> int:
-        while not gone.exists():
-            time.sleep(0.01)
+        until(gone.exists)
         told.write_text(str(watcher.started(os.getpid())))
         return 137
 
@@ -108,13 +107,11 @@ def test_a_command_whose_id_nobody_would_learn_is_ended(arguments: Arguments, tm
     if waiting == 0:
         detached.run(arguments, launch(then))
         os._exit(0)
-    while not Path(arguments.record).exists():
-        time.sleep(0.01)
+    until(Path(arguments.record).exists)
     os.kill(waiting, signal.SIGKILL)
     os.waitpid(waiting, 0)
     gone.touch()
-    while Path(arguments.record).exists():
-        time.sleep(0.01)
+    until(lambda: not Path(arguments.record).exists())
     assert told.read_text() == "False"
 
 
@@ -136,8 +133,7 @@ def test_the_stage_keeps_no_descriptor_of_the_caller_and_reads_nothing(
 
     def then(watcher: Watcher) -> int:
         watcher.started(os.getpid())
-        while not seen.exists():
-            time.sleep(0.01)
+        until(seen.exists)
         kept = {os.readlink(f"/proc/self/fd/{number}") for number in (0, lock)}
         return int(kept == {"/dev/null"} and os.getsid(0) == os.getpid() and os.getcwd() == "/")
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from hardening.launch.guard import Guard
+from tests.support.patience import until
 
 
 def stage(place: Path, *, killed: bool) -> tuple[int, int]:
@@ -37,17 +37,12 @@ def stage(place: Path, *, killed: bool) -> tuple[int, int]:
 
 def test_it_cleans_up_after_a_stage_that_was_killed(tmp_path: Path) -> None:
     pid, guard = stage(tmp_path, killed=True)
-    end = time.monotonic() + 10
-    while {os.readlink(f"/proc/{guard}/fd/{number}") for number in (0, 1, 2)} != {"/dev/null"}:
-        assert time.monotonic() < end
-        time.sleep(0.01)
+    until(lambda: {os.readlink(f"/proc/{guard}/fd/{number}") for number in (0, 1, 2)} == {"/dev/null"})
     assert os.getsid(guard) == guard
     assert os.readlink(f"/proc/{guard}/cwd") == "/"
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
-    while not (tmp_path / "heard").exists() or not (tmp_path / "heard").read_bytes():
-        assert time.monotonic() < end
-        time.sleep(0.01)
+    until(lambda: (tmp_path / "heard").exists() and (tmp_path / "heard").read_bytes())
     assert (tmp_path / "heard").read_bytes() == b"one word|another\xff"
 
 

@@ -6,7 +6,6 @@ import json
 import os
 import posix
 import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from hardening.launch import main, recording
 from hardening.launch.cleaning import Cleaning
 from hardening.launch.recording import Records
 from hardening.launch.watchers import Attached
+from tests.support.patience import until
 
 DOCUMENT = {"process": {"args": ["job"]}}
 
@@ -79,11 +79,7 @@ def test_a_guard_takes_it_away_when_its_process_is_killed(tmp_path: Path, monkey
         watcher.prepare(DOCUMENT)
         watcher.started(os.getpid())
         signal.pause()
-    while not (place / "one").exists():
-        time.sleep(0.01)
+    until((place / "one").exists)
     os.kill(stage, signal.SIGKILL)
     os.waitpid(stage, 0)
-    deadline = time.monotonic() + 20
-    while list(place.iterdir()):
-        assert time.monotonic() < deadline, "it is still there"
-        time.sleep(0.02)
+    until(lambda: not list(place.iterdir()))
