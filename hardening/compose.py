@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from hardening.errors import HardeningError, PluginError, ProfileError, raise_all
 from hardening.findings import Finding, Severity
-from hardening.fold import Entry, Fold, Resolved
+from hardening.fold import Fold, Resolved, Spoken
 from hardening.host import Host
 from hardening.inputs import Input, Unknown
 from hardening.kinds import nearest
-from hardening.layers import Exemption, Layer, Stack
+from hardening.layers import Exemption, Stack
 from hardening.mechanism import Mechanism, Reading
 from hardening.schema import REST, Leaf, Say, Scalar, Setting
 from hardening.values import frozen
@@ -45,6 +45,12 @@ class Composition:
         """Whether a launch stops where the host cannot enforce this mechanism."""
         return bool(self.leaves[Leaf(mechanism, "requirement")].value == "required")
 
+    def at(self, mechanism: Mechanism[Any], setting: str, member: str = "") -> Resolved:
+        """A leaf; a member that no layer names has the value of the nearest one above it, which is `*` in most families."""
+        declared = mechanism.schema.settings[setting]
+        chain = (member,) if isinstance(declared, Scalar) else declared.chain(member)
+        return next(self.leaves[leaf] for name in chain if (leaf := mechanism.leaf(setting, name)) in self.leaves)
+
     def used_exceptions(self) -> list[tuple[Leaf, Exemption]]:
         """Each loosening that an exception permitted."""
         return [
@@ -69,26 +75,6 @@ class Composition:
             for leaf, resolved in self.leaves.items()
             if leaf.mechanism == mechanism and resolved.limit_origin
         }
-
-
-@frozen(eq=False)
-class _Spoken:
-    """One layer's says about one mechanism, by setting and member; ``place`` is the layer's in the stack."""
-
-    place: int
-    layer: Layer
-    says: Mapping[tuple[str, str], Say]
-    limits: Mapping[tuple[str, str], Say]
-    exceptions: Mapping[tuple[str, str], Exemption]
-
-    def entry(self, setting: str, member: str) -> Entry:
-        key, rest = (setting, member), (setting, REST)
-        return Entry(
-            self.layer,
-            self.limits.get(key) or self.limits.get(rest),
-            self.says.get(key) or self.says.get(rest),
-            self.exceptions.get(key),
-        )
 
 
 def compose(
@@ -207,8 +193,8 @@ def find_leaves(mechanism: Mechanism[Any], name: str) -> list[tuple[Setting, str
     return [hit for hit in found if hit is not None and (isinstance(hit[0], Scalar) or hit[1])]
 
 
-def _listen(stack: Stack, mechanism: Mechanism[Any], reading: Reading) -> tuple[list[_Spoken], list[HardeningError]]:
-    spoken: list[_Spoken] = []
+def _listen(stack: Stack, mechanism: Mechanism[Any], reading: Reading) -> tuple[list[Spoken], list[HardeningError]]:
+    spoken: list[Spoken] = []
     problems: list[HardeningError] = []
     for place, layer in enumerate(stack.layers):
         try:
@@ -222,7 +208,7 @@ def _listen(stack: Stack, mechanism: Mechanism[Any], reading: Reading) -> tuple[
                 if exception.setting.startswith(mechanism.name + ".")
                 for setting, member in find_leaves(mechanism, exception.setting)
             }
-            spoken.append(_Spoken(place, layer, _by_leaf(says), _by_leaf(limits), exceptions))
+            spoken.append(Spoken(place, layer, _by_leaf(says), _by_leaf(limits), exceptions))
         except HardeningError as error:
             problems.append(error)
     return spoken, problems
@@ -260,7 +246,7 @@ def _vacuous(setting: Setting, say: Say) -> bool:
 
 
 def _fold_all(
-    mechanism: Mechanism[Any], spoken: Sequence[_Spoken], offered: Mapping[tuple[str, str], Say]
+    mechanism: Mechanism[Any], spoken: Sequence[Spoken], offered: Mapping[tuple[str, str], Say]
 ) -> tuple[dict[Leaf, Resolved], list[HardeningError]]:
     speakers = _speakers(spoken)
     resolved: dict[Leaf, Resolved] = {}
@@ -269,6 +255,13 @@ def _fold_all(
         of_members = speakers.get(setting.name, {})
         if isinstance(setting, Scalar):
             defaults = {"": setting.default}
+        elif setting.above is not None:
+            from hardening.descent import fold_family  # no mechanism without such a family needs it
+
+            found, refused = fold_family(mechanism.name, setting, spoken)
+            resolved |= found
+            problems += refused
+            continue
         else:
             members = dict.fromkeys([*setting.default, *of_members, REST])
             defaults = {member: setting.default.get(member, setting.rest) for member in members}
@@ -287,10 +280,10 @@ def _fold_all(
     return resolved, _distinct(problems)
 
 
-def _speakers(spoken: Sequence[_Spoken]) -> dict[str, dict[str, dict[_Spoken, None]]]:
+def _speakers(spoken: Sequence[Spoken]) -> dict[str, dict[str, dict[Spoken, None]]]:
     """By setting and member, the layers that say something of it: a leaf is folded over those alone, so that the time for a
     stack grows with what its layers say, and not with their number times the number of leaves."""
-    found: dict[str, dict[str, dict[_Spoken, None]]] = {}
+    found: dict[str, dict[str, dict[Spoken, None]]] = {}
     for part in spoken:
         for setting_name, member in [*part.says, *part.limits]:
             found.setdefault(setting_name, {}).setdefault(member, {})[part] = None

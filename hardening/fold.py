@@ -15,7 +15,7 @@ with an exception.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -24,7 +24,7 @@ import attrs
 from hardening.errors import ProfileError
 from hardening.kinds import Kind
 from hardening.layers import Exemption, Layer
-from hardening.schema import Leaf, Say
+from hardening.schema import REST, Leaf, Say
 from hardening.source import Origin
 from hardening.values import frozen
 
@@ -106,6 +106,27 @@ class Entry:
     exception: Exemption | None
 
 
+@frozen(eq=False)
+class Spoken:
+    """One layer's says about one mechanism, by setting and member; ``place`` is the layer's in the stack."""
+
+    place: int
+    layer: Layer
+    says: Mapping[tuple[str, str], Say]
+    limits: Mapping[tuple[str, str], Say]
+    exceptions: Mapping[tuple[str, str], Exemption]
+
+    def entry(self, setting: str, member: str) -> Entry:
+        """What it contributes to one leaf of a scalar, or of a family whose members stand side by side."""
+        key, rest = (setting, member), (setting, REST)
+        return Entry(
+            self.layer,
+            self.limits.get(key) or self.limits.get(rest),
+            self.says.get(key) or self.says.get(rest),
+            self.exceptions.get(key),
+        )
+
+
 class Fold:
     """The fold of one leaf."""
 
@@ -121,12 +142,7 @@ class Fold:
         """Fold the entries in their order. What nobody says is ``default``, said at ``default_origin`` where that is not
         the mechanism itself. Raises `ProfileError`."""
         for entry in entries:
-            if entry.limit is not None:
-                self._ratchet(entry.layer, entry.limit)
-            if entry.say is not None:
-                self._say(entry.layer, entry.say, entry.exception)
-            elif entry.layer.complete is not None and self.origin is None and self._is_strictest(default):
-                self._complete(entry.layer, Say(self.leaf.setting, self.leaf.member, default, entry.layer.complete))
+            self._take(entry, default)
         stated = self.origin is not None
         origin = str(self.origin) if stated else self._rest_on(default, default_origin)
         return Resolved(
@@ -139,6 +155,14 @@ class Fold:
             str(self.limit.origin) if self.limit else "",
             self.kind,
         )
+
+    def _take(self, entry: Entry, default: Any) -> None:
+        if entry.limit is not None:
+            self._ratchet(entry.layer, entry.limit)
+        if entry.say is not None:
+            self._say(entry.layer, entry.say, entry.exception)
+        elif entry.layer.complete is not None and self.origin is None and self._is_strictest(default):
+            self._complete(entry.layer, Say(self.leaf.setting, self.leaf.member, default, entry.layer.complete))
 
     def _ratchet(self, layer: Layer, said: Say) -> None:
         if self.limit is None:

@@ -192,8 +192,8 @@ def check_stack(
 def _usable(mechanism: Mechanism[Any], case: Case) -> Case:
     """The case without limits that mean nothing: those of neutral settings, and open ends of lists.
 
-    Nor with exceptions for ``*``: such a one is none for the members that earlier layers name, and a flattened layer no
-    longer tells which those were.
+    Nor with exceptions for ``*`` where members stand side by side: such a one is none for the members that earlier layers
+    name, and a flattened layer no longer tells which those were.
     """
     settings = mechanism.schema.settings
     limits = {key: value for key, value in case.limits.items() if not settings[key[0]].kind.neutral}
@@ -201,7 +201,8 @@ def _usable(mechanism: Mechanism[Any], case: Case) -> Case:
         setting = settings[name]
         if not isinstance(setting, Scalar) and setting.listed:
             limits[name, REST] = setting.absent
-    exceptions = frozenset(key for key in case.exceptions & case.says.keys() if key[1] != REST)
+    said = case.exceptions & case.says.keys()
+    exceptions = frozenset(key for key in said if key[1] != REST or _descends(settings[key[0]]))
     return attrs.evolve(case, limits=limits, exceptions=exceptions)
 
 
@@ -234,6 +235,8 @@ class _StackLaws:
         return Case(composed.stated(self.mechanism.name), composed.limits(self.mechanism.name), exceptions)
 
     def associative(self, composed: Composition) -> Iterator[Broken]:
+        if self.shielding():
+            return
         for start, end in itertools.combinations(range(len(self.cases) + 1), 2):
             part = self.cases[start:end]
             if not 1 < len(part) < len(self.cases):
@@ -248,15 +251,35 @@ class _StackLaws:
             yield from self.differences(f"associative (layers {start + 1} to {end})", composed, flattened)
 
     def downwards(self, composed: Composition) -> Iterator[Broken]:
-        """Without an exception for it, nothing is looser than any layer says."""
+        """Without an exception for it, nothing is looser than any layer says, of it or of what stands above it."""
         excepted = {key for case in self.cases for key in case.exceptions}
+        keys = _keys(self.mechanism, composed)
         for number, case in enumerate(self.cases, 1):
-            for key, value in case.says.items():
-                kind = self.mechanism.schema.settings[key[0]].kind
+            for key in dict.fromkeys([*case.says, *(key for key in keys if _descends(self.setting(key)))]):
+                kind, chain = self.setting(key).kind, self.chain(key)
+                said = [case.says[name] for name in chain if name in case.says]
                 result = _at(self.mechanism, composed, key).value
-                if key not in excepted and not kind.neutral and not kind.at_most(result, value):
-                    text = f"{self.name(key)}: {kind.show(result)}, where layer {number} says {kind.show(value)}"
-                    yield Broken("later layers only tighten", text)
+                if not said or not excepted.isdisjoint(chain) or kind.neutral or kind.at_most(result, said[0]):
+                    continue
+                text = f"{self.name(key)}: {kind.show(result)}, where layer {number} says {kind.show(said[0])}"
+                yield Broken("later layers only tighten", text)
+
+    def shielding(self) -> bool:
+        """Whether a layer has an exception for a member above others. It loosens that one, and leaves those below that were
+        named before as strict as what was said of all; one layer that stands for several cannot say both."""
+        excepted = {key for case in self.cases for key in case.exceptions}
+        named = {key for case in self.cases for key in (*case.says, *case.limits)}
+        return any(not excepted.isdisjoint(self.chain(key)[1:]) for key in named)
+
+    def setting(self, key: tuple[str, str]) -> Setting:
+        return self.mechanism.schema.settings[key[0]]
+
+    def chain(self, key: tuple[str, str]) -> list[tuple[str, str]]:
+        """The leaf, and those that stand above it."""
+        setting = self.setting(key)
+        if isinstance(setting, Scalar) or setting.above is None:
+            return [key]
+        return [(key[0], name) for name in setting.chain(key[1])]
 
     def limited(self, composed: Composition) -> Iterator[Broken]:
         """Limits hold, whichever layer sets them, and one more never makes anything looser."""
@@ -311,6 +334,11 @@ class _StackLaws:
         return str(Leaf(self.mechanism.name, *key))
 
 
+def _descends(setting: Setting) -> bool:
+    """Whether a setting is a family whose members stand below one another."""
+    return not isinstance(setting, Scalar) and setting.above is not None
+
+
 def _summary(resolved: Any) -> str:
     stated = "stated" if resolved.stated else "by default"
     return f"{resolved.shown} ({stated}{', at most ' + resolved.limit_shown if resolved.limit_origin else ''})"
@@ -322,10 +350,8 @@ def _keys(mechanism: Mechanism[Any], *compositions: Composition) -> list[tuple[s
 
 
 def _at(mechanism: Mechanism[Any], composed: Composition, key: tuple[str, str]) -> Any:
-    """What a leaf came to; a member that nobody named has the value of all others."""
-    leaves = composed.leaves
-    found = leaves.get(mechanism.leaf(*key))
-    return found if found is not None else leaves[mechanism.leaf(key[0], REST)]
+    """What a leaf came to, named or not."""
+    return composed.at(mechanism, *key)
 
 
 def _try(

@@ -8,7 +8,7 @@ of the members that they name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
@@ -65,6 +65,10 @@ class Family(Generic[T]):
     members that it leaves out or drops. ``read_item`` turns one list element into member and value, ``read_member``
     checks a member's name; a family without ``read_item`` is written as a table. ``examples`` are names of members for
     the property tests, where ``default`` has none. ``lenient`` is as for `Scalar`.
+
+    ``above`` makes members stand below one another: it names the members above one, nearest first, without ``*``, which
+    is above them all. What those above a member have above them is the rest of its own list. A member that nobody
+    names has the value of the nearest named one above it (`hardening.descent`).
     """
 
     name: str
@@ -77,11 +81,18 @@ class Family(Generic[T]):
     read_item: Callable[[Node], tuple[str, T]] | None = None
     examples: tuple[str, ...] = ()
     lenient: str = ""
+    above: Callable[[str], Sequence[str]] | None = None
 
     @property
     def listed(self) -> bool:
         """Whether the family is written as a list."""
         return self.read_item is not None
+
+    def chain(self, member: str) -> tuple[str, ...]:
+        """Where the value of a member is looked for: its own name, those above it, and ``*``."""
+        if member == REST:
+            return (REST,)
+        return (member, *(self.above(member) if self.above is not None else ()), REST)
 
 
 Setting = Scalar[Any] | Family[Any]
@@ -119,13 +130,12 @@ def family(
     name: str | None = None,
     examples: tuple[str, ...] = (),
     lenient: str = "",
+    above: Callable[[str], Sequence[str]] | None = None,
 ) -> Any:
     """Declare a family as a field of a mechanism's settings class (see `Family`); ``name=""`` makes the mechanism's own
     table the family, for mechanisms that read their table themselves."""
     key = name if name is not None else "\0"
-    setting = Family(
-        key, kind, rest, help, {} if default is None else default, absent, read_member, read_item, examples, lenient
-    )
+    setting = Family(key, kind, rest, help, default or {}, absent, read_member, read_item, examples, lenient, above)
     return attrs.field(metadata={"setting": setting}, kw_only=True)
 
 

@@ -14,7 +14,7 @@ from hardening.fold import Resolved
 from hardening.host import Host
 from hardening.layers import Layer, Stack
 from hardening.mechanism import Mechanism, Reading
-from hardening.schema import REST, Leaf, Say
+from hardening.schema import Family, Leaf, Say
 from hardening.values import frozen
 
 REFUSED = "refused"
@@ -125,4 +125,6 @@ def _say(mechanism: Mechanism[Any], layer: Layer, leaf: Leaf, reading: Reading, 
     except HardeningError:
         return None
     by_leaf = {(say.setting, say.member): say for say in says}
-    return by_leaf.get((leaf.setting, leaf.member)) or by_leaf.get((leaf.setting, REST))
+    setting = mechanism.schema.settings[leaf.setting]
+    chain = setting.chain(leaf.member) if isinstance(setting, Family) else (leaf.member,)
+    return next((by_leaf[leaf.setting, name] for name in chain if (leaf.setting, name) in by_leaf), None)

@@ -8,7 +8,7 @@ from typing import Any
 from hardening.compose import Composition
 from hardening.layers import Exemption
 from hardening.report.table import Table
-from hardening.schema import REST, Leaf
+from hardening.schema import Leaf
 from hardening.values import frozen
 
 
@@ -34,10 +34,8 @@ def beyond(composition: Composition, floor: Composition) -> Iterator[Beyond]:
         names = [leaf for leaf in {**composition.leaves, **floor.leaves} if leaf.mechanism == mechanism.name]
         for leaf in sorted(names):
             kind = mechanism.schema.settings[leaf.setting].kind
-            # A member that no layer of a stack names has the value of all others.
-            rest = mechanism.leaf(leaf.setting, REST)
-            entry = composition.leaves.get(leaf) or composition.leaves[rest]
-            other = floor.leaves.get(leaf) or floor.leaves[rest]
+            entry = composition.at(mechanism, leaf.setting, leaf.member)
+            other = floor.at(mechanism, leaf.setting, leaf.member)
             if kind.neutral or kind.at_most(entry.value, other.value):
                 continue
             excepted = [step.exception for step in entry.steps if step.exception is not None]

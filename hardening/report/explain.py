@@ -122,10 +122,7 @@ def _named(composition: Composition, mechanism: Mechanism[Any], question: str, n
         node = Node(member, (mechanism.name,), command_line({}, {(mechanism.name,): question}))
         member = setting.read_member(node)
     leaf = mechanism.leaf(setting.name, member)
-    entry = composition.leaves.get(leaf)
-    if entry is None:
-        entry = attrs.evolve(composition.leaves[mechanism.leaf(setting.name, REST)], leaf=leaf)
-    yield entry
+    yield attrs.evolve(composition.at(mechanism, setting.name, member), leaf=leaf)
 
 
 def history(entry: Resolved, pending: Sequence[Pending]) -> Table:

@@ -19,7 +19,6 @@ from hardening.mechanism import Mechanism
 from hardening.pipeline import check
 from hardening.report import toml
 from hardening.report.attempt import REFUSED, Attempt, Pending
-from hardening.schema import REST
 from hardening.source import command_line
 from hardening.spec import Fragment
 from hardening.values import frozen
@@ -148,8 +147,7 @@ def _composed(attempt: Attempt, tables: Mapping[str, Any], today: date) -> Compo
 
 
 def _reaches(mechanism: Mechanism[Any], entry: Resolved, after: Composition, value: Any) -> bool:
-    # A member that no layer names has the value of all others.
-    found = after.leaves.get(entry.leaf) or after.leaves[mechanism.leaf(entry.leaf.setting, REST)]
+    found = after.at(mechanism, entry.leaf.setting, entry.leaf.member)
     kind = mechanism.schema.settings[entry.leaf.setting].kind
     return bool(kind.at_most(value, found.value))
 

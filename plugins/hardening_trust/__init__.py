@@ -1,1 +1,72 @@
-"""Trust: which images may be used, and who has to have signed them."""
+"""Trust: which images may be used, and who has to have signed them.
+
+Owns `[trust]`. It puts nothing into the OCI spec: it judges what is about to be written or run by the image that is named
+there (`hardening_admit`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from hardening.findings import Finding
+from hardening.hookspecs import hookimpl
+from hardening.inputs import Inputs
+from hardening.mechanism import Context, Excess, Mechanism, Reading, Shortfall
+from hardening.schema import REST, Leaf, Say
+from hardening.source import Node
+from hardening.spec import Fragment
+from hardening_trust import settings
+from hardening_trust.settings import TrustSettings
+
+
+class Trust(Mechanism[TrustSettings]):
+    """The mechanism behind `[trust]`."""
+
+    name = "trust"
+    summary = "which images may be used, and who has to have signed them"
+    settings_type = TrustSettings
+
+    def says(self, table: Node, reading: Reading) -> Iterator[Say]:
+        return settings.read(self.schema, table)
+
+    def expand(self, name: str) -> Sequence[str]:
+        return settings.expand(name)
+
+    def dump(self, values: Mapping[tuple[str, str], Any]) -> dict[str, object]:
+        return settings.dump(self.schema, values)
+
+    def meaning(self, leaf: Leaf) -> str:
+        if leaf.setting == settings.SCOPES and leaf.member == REST:
+            return "What is required of images that no scope decides about."
+        return super().meaning(leaf)
+
+    def samples(self) -> Sequence[tuple[str, str, Any]]:
+        found = [say for say in super().samples() if say[1] != REST]
+        return [
+            *found,
+            *((settings.SCOPES, REST, value) for value in self.schema.settings[settings.SCOPES].kind.samples()),
+        ]
+
+    def inputs(self, settings: TrustSettings, context: Context) -> Inputs:
+        return ()  # what decides about an image is told by `hardening_inputs`
+
+    def check(self, settings: TrustSettings, context: Context) -> Iterable[Shortfall]:
+        return ()
+
+    def contribute(self, settings: TrustSettings, context: Context, fragment: Fragment) -> None:
+        return
+
+    def tighten(
+        self, settings: TrustSettings, document: Mapping[str, Any], context: Context, fragment: Fragment
+    ) -> Iterable[Excess]:
+        return ()
+
+    def findings(self, settings: TrustSettings, context: Context) -> Iterable[Finding]:
+        return ()
+
+
+@hookimpl
+def hardening_mechanisms() -> Sequence[Mechanism[Any]]:
+    """Register the mechanism."""
+    return (Trust(),)

@@ -7,11 +7,10 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-import attrs
-
 from hardening import safefile
 from hardening.errors import ProfileError
 from hardening.source import Document, Node
+from hardening.values import frozen
 from hardening_trust.requirements import Requirements, dump_all, only, read_all
 
 MAX_BYTES = 16 << 20
@@ -24,7 +23,7 @@ _OF_PATHS = ("dir", "oci", "oci-archive", "ostree", "sif")
 _WITHOUT_SCOPES = ("docker-archive", "tarball")
 
 
-@attrs.frozen(eq=False, repr=False)
+@frozen(eq=False)
 class Policy:
     """A policy: what holds where no scope does, and the scopes of each transport, ``""`` being all of the transport.
     ``origins`` maps a transport and a scope, and ``("", "")`` for the default, to where they are said."""

@@ -20,6 +20,7 @@ from hardening.errors import HardeningError
 from hardening.images import reference
 from hardening.kinds import nearest
 from hardening.source import Node
+from hardening.values import frozen
 
 #: Key types of `signedBy`. Programs read all of them; only the first can be verified, by anybody.
 GPG_KEYS = "GPGKeys"
@@ -29,36 +30,36 @@ KEY_TYPES = (GPG_KEYS, "signedByGPGKeys", "X509Certificates", "signedByX509CAs")
 # --- which identity a signature has to name ----------------------------------------------------------------------------
 
 
-@attrs.frozen(order=True)
+@frozen(order=True)
 class MatchRepoDigestOrExact:
     """The default: an image named by tag needs the same reference, one named by digest the same repository."""
 
 
-@attrs.frozen(order=True)
+@frozen(order=True)
 class MatchExact:
     """The signature names exactly the reference that the image is named by."""
 
 
-@attrs.frozen(order=True)
+@frozen(order=True)
 class MatchRepository:
     """The signature names the same repository, with any tag or digest."""
 
 
-@attrs.frozen(order=True)
+@frozen(order=True)
 class ExactReference:
     """The signature names this reference, as it is written in the policy; it has a tag or a digest."""
 
     reference: str
 
 
-@attrs.frozen(order=True)
+@frozen(order=True)
 class ExactRepository:
     """The signature names this repository, as it is written in the policy."""
 
     repository: str
 
 
-@attrs.frozen(order=True)
+@frozen(order=True)
 class RemapIdentity:
     """As the default, after ``prefix`` of the image's repository is replaced by ``signed_prefix``."""
 
@@ -84,17 +85,17 @@ _IDENTITIES: Mapping[str, tuple[type[Any], tuple[str, ...]]] = MappingProxyType(
 # --- requirements --------------------------------------------------------------------------------------------------------
 
 
-@attrs.frozen
+@frozen
 class Accept:
     """`insecureAcceptAnything`: nothing is required."""
 
 
-@attrs.frozen
+@frozen
 class Reject:
     """`reject`: no image will do."""
 
 
-@attrs.frozen
+@frozen
 class SignedBy:
     """`signedBy`: one simple signature by a key that is in one of the files, or in ``key_data``.
 
@@ -108,7 +109,7 @@ class SignedBy:
     key_type: str = GPG_KEYS
 
 
-@attrs.frozen
+@frozen
 class SigstoreSigned:
     """`sigstoreSigned`: one sigstore signature by a public key in one of the files (PEM), or by one of ``key_datas``.
 
@@ -127,7 +128,7 @@ class SigstoreSigned:
         return parts
 
 
-@attrs.frozen
+@frozen
 class SignedBaseLayer:
     """`signedBaseLayer`: programs read it, and reject every image because of it."""
 

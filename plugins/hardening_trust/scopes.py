@@ -1,0 +1,167 @@
+"""Which scope of a policy decides about an image (containers-policy.json(5), "Supported transports and their scopes").
+
+A scope is written ``TRANSPORT.NAME`` here, ``TRANSPORT`` for all of a transport, and ``*`` for the default. Scopes stand
+below one another; the look-up tries those of one image from the narrowest to the widest, and the first that is there
+supplies all requirements. It takes as long as the image's name is deep, however many scopes there are.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from enum import StrEnum
+
+from hardening.errors import UsageError
+from hardening.images.reference import ARCHIVE, DOCKER, OCI, Name
+from hardening.schema import REST
+from hardening.values import frozen
+from hardening_trust.requirements import Requirements
+
+#: Transports whose scopes are the names of registries and repositories, and those whose scopes are paths.
+NAMED = (DOCKER, "atomic", "docker-daemon")
+OF_PATHS = ("dir", OCI, "oci-archive", "ostree", "sif")
+#: Transports that containers tools know, and others whose scopes are only carried.
+KNOWN = (*NAMED, *OF_PATHS, ARCHIVE, "containers-storage", "tarball")
+
+
+class Rule(StrEnum):
+    """Which kind of scope has matched."""
+
+    REFERENCE = "the reference itself"
+    REPOSITORY = "the repository"
+    NAMESPACE = "a namespace above the repository"
+    HOST = "the registry's host"
+    WILDCARD = "a wildcard for the host"
+    IMAGE = "the image in the layout"
+    PATH = "the path"
+    DIRECTORY = "a directory above the path"
+    TRANSPORT = "all of the transport"
+    DEFAULT = "the default"
+
+
+@frozen
+class Candidate:
+    """A scope that may decide about an image, and by which rule."""
+
+    member: str
+    rule: Rule
+
+
+@frozen
+class Match:
+    """The scope that decides. ``passed`` are those that were tried before it and are not there."""
+
+    member: str
+    rule: Rule
+    requirements: Requirements
+    passed: tuple[Candidate, ...]
+
+
+def member(transport: str, scope: str) -> str:
+    """The name of a scope here."""
+    return f"{transport}.{scope}" if scope else transport
+
+
+def split(name: str) -> tuple[str, str]:
+    """Transport and scope of a name; both are empty for the default."""
+    transport, _, scope = name.partition(".")
+    return ("", "") if name == REST else (transport, scope)
+
+
+def above(name: str) -> Sequence[str]:
+    """The scopes above one, nearest first, without the default (`hardening.schema.Family`)."""
+    transport, scope = split(name)
+    if not scope:
+        return ()
+    return [*(member(transport, wider) for wider in wider_scopes(transport, scope)), transport]
+
+
+def wider_scopes(transport: str, scope: str) -> Iterator[str]:
+    """The scopes of a transport that an image or scope stands below, nearest first, without ``""``."""
+    if transport in NAMED:
+        yield from _wider_names(scope)
+    elif transport in OF_PATHS:
+        head, _, last = scope.rpartition("/")
+        if transport == OCI and ":" in last:
+            yield f"{head}/{last.partition(':')[0]}"
+        while head:
+            yield head
+            head = head.rpartition("/")[0]
+
+
+def _wider_names(scope: str) -> Iterator[str]:
+    """``host:port/ns/r:tag``, ``host:port/ns/r``, ``host:port/ns``, ``host:port``, ``*.domain`` …, as
+    containers-policy.json(5) has it: a wildcard takes neither a port nor a path, and a host is not above host:port."""
+    if scope.startswith("*."):
+        host = scope[2:]
+        while "." in host:
+            host = host.partition(".")[2]
+            yield f"*.{host}"
+        return
+    wider = scope.partition("@")[0]
+    slash = wider.rfind("/")
+    if slash >= 0 and ":" in wider[slash:]:
+        wider = wider[: wider.index(":", slash)]
+    if wider != scope:
+        yield wider
+    while "/" in wider:
+        wider = wider.rpartition("/")[0]
+        yield wider
+    host = wider.partition(":")[0]
+    while "." in host:
+        host = host.partition(".")[2]
+        yield f"*.{host}"
+
+
+def candidates(image: Name) -> Iterator[Candidate]:
+    """The scopes that may decide about an image, in the order of the look-up. Links in a path are followed.
+
+    Raises `UsageError` for a docker reference with a tag and a digest, which could be looked up in two ways.
+    """
+    transport = image.transport
+    identity, rules = _identity(image)
+    if identity:
+        yield Candidate(member(transport, identity), rules[0])
+        for wider in wider_scopes(transport, identity):
+            yield Candidate(member(transport, wider), _rule(image, wider, rules[1:]))
+    yield Candidate(transport, Rule.TRANSPORT)
+    yield Candidate(REST, Rule.DEFAULT)
+
+
+def match(image: Name, named: Mapping[str, Requirements], default: Requirements) -> Match:
+    """The scope among ``named`` that decides about an image; raises as `candidates` does."""
+    passed: list[Candidate] = []
+    for candidate in candidates(image):
+        if candidate.member in named:
+            return Match(candidate.member, candidate.rule, named[candidate.member], tuple(passed))
+        passed.append(candidate)
+    return Match(REST, Rule.DEFAULT, default, tuple(passed[:-1]))
+
+
+def _identity(image: Name) -> tuple[str, tuple[Rule, Rule]]:
+    """The narrowest scope of an image, and the rules of that and of the next."""
+    if image.docker is not None:
+        found = image.docker
+        if found.tag and found.digest:
+            raise UsageError(
+                f"{image}: an image with both a tag and a digest is looked up by neither",
+                hint=f"name it by its digest alone: {found.repository}@{found.digest}",
+            )
+        suffix = f"@{found.digest}" if found.digest else f":{found.tag}"
+        return f"{found.repository}{suffix}", (Rule.REFERENCE, Rule.REPOSITORY)
+    if image.transport == ARCHIVE:
+        return "", (Rule.TRANSPORT, Rule.TRANSPORT)
+    path = os.path.realpath(image.path)
+    if image.transport == OCI:
+        return f"{path}:{image.inner}", (Rule.IMAGE, Rule.PATH)
+    return path, (Rule.PATH, Rule.DIRECTORY)
+
+
+def _rule(image: Name, wider: str, rules: Sequence[Rule]) -> Rule:
+    if image.docker is None:
+        return rules[0] if image.transport == OCI and wider == os.path.realpath(image.path) else Rule.DIRECTORY
+    if wider == image.docker.repository:
+        return rules[0]
+    if wider.startswith("*."):
+        return Rule.WILDCARD
+    return Rule.HOST if wider == image.docker.host else Rule.NAMESPACE

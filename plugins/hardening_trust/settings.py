@@ -1,0 +1,136 @@
+"""The `[trust]` table.
+
+``default`` is what holds where no scope does. Each further table is a transport of containers-transports(5), whose keys
+are scopes: ``[trust.docker]``, ``"docker.io/library" = "accept"``; the empty key is all of the transport.
+`[trust.lookaside]` names the places of signatures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from hardening.errors import UsageError
+from hardening.images.reference import Name
+from hardening.kinds import Kind, nearest
+from hardening.schema import REST, Members, Say, Schema, family
+from hardening.source import Node
+from hardening.values import frozen
+from hardening_trust import scopes
+from hardening_trust.kinds import Lookaside, LookasideKind, RequirementsKind
+from hardening_trust.policy import scope_problem
+from hardening_trust.requirements import REJECT, Requirements
+from hardening_trust.scopes import Match
+
+DEFAULT, LOOKASIDE, DEFAULT_PLACE = "default", "lookaside", "default-docker"
+#: The family of scopes has no key of its own: its members stand in the mechanism's table.
+SCOPES = ""
+
+
+def _scope(node: Node) -> str:
+    """A scope as it is written in an exception or a question: `docker.docker.io/library`, `docker`, `default`."""
+    name = node.string()
+    return REST if name in (DEFAULT, REST) else name
+
+
+@frozen
+class TrustSettings:
+    """Composed `[trust]`."""
+
+    scopes: Members[Requirements] = family(
+        RequirementsKind(),
+        rest=REJECT,
+        absent=REJECT,
+        read_member=_scope,
+        name=SCOPES,
+        help="What is required of images, by scope: `default`, and in a table for each transport (`docker`, `oci`, `dir`, "
+        "…) its scopes as policy.json has them. The narrowest scope that an image has decides.",
+        examples=(
+            "docker",
+            "docker.docker.io",
+            "docker.docker.io/library",
+            "docker.docker.io/library/busybox:1",
+            "docker.*.example.com",
+            "docker.a.example.com:5000",
+            "dir./srv",
+        ),
+        above=scopes.above,
+    )
+    lookaside: Members[Lookaside | None] = family(
+        LookasideKind(),
+        rest=None,
+        absent=None,
+        help="Where signatures lie, by host, namespace or repository; `default-docker` is for all others.",
+        examples=("default-docker", "registry.example.com"),
+    )
+
+    def match(self, image: Name) -> Match:
+        """The scope that decides about an image. Raises `UsageError` for a name that cannot be looked up."""
+        return scopes.match(image, self.scopes.named, self.scopes.rest)
+
+
+def read(schema: Schema, table: Node) -> Iterator[Say]:
+    """The says of a layer's table. Raises `ProfileError`."""
+    settings = schema.settings
+    for key, node in table.members():
+        if key == DEFAULT:
+            yield Say(SCOPES, REST, settings[SCOPES].kind.parse(node), node.origin)
+        elif key in (LOOKASIDE, "requirement"):
+            yield from _plain(settings, key, node)
+        elif key in scopes.KNOWN or isinstance(node.raw, dict):
+            yield from _transport(settings[SCOPES].kind, key, node)
+        else:
+            known = (DEFAULT, LOOKASIDE, "requirement", *scopes.KNOWN)
+            hint = nearest(key, known) or 'write "default", or the table of a transport: [trust.docker]'
+            raise node.error("unknown key", hint=hint)
+
+
+def _plain(settings: Mapping[str, Any], key: str, node: Node) -> Iterator[Say]:
+    kind = settings[key].kind
+    if key != LOOKASIDE:
+        yield Say(key, "", kind.parse(node), node.origin)
+        return
+    for scope, place in node.members():
+        yield Say(LOOKASIDE, scope, kind.parse(place), place.origin)
+
+
+def _transport(kind: Kind[Requirements], transport: str, node: Node) -> Iterator[Say]:
+    if transport not in scopes.KNOWN:
+        hint = nearest(transport, scopes.KNOWN) or f"transports are {', '.join(scopes.KNOWN)}"
+        raise node.error(f'there is no transport "{transport}"', hint=hint)
+    for scope, value in node.members():
+        problem = scope_problem(transport, scope)
+        if problem:
+            raise value.error(f'"{scope}" is no scope of {transport}', hint=problem)
+        yield Say(SCOPES, scopes.member(transport, scope), kind.parse(value), value.origin)
+
+
+def dump(schema: Schema, values: Mapping[tuple[str, str], Any]) -> dict[str, object]:
+    """TOML data for `read` that says exactly ``values``."""
+    table: dict[str, Any] = {}
+    kind = schema.settings[SCOPES].kind
+    for (setting, name), value in sorted(values.items(), key=lambda item: item[0]):
+        if setting == SCOPES:
+            transport, scope = scopes.split(name)
+            if name == REST:
+                table[DEFAULT] = kind.dump(value)
+            else:
+                table.setdefault(transport, {})[scope] = kind.dump(value)
+        elif setting == LOOKASIDE:
+            if value is not None and name != REST:
+                table.setdefault(LOOKASIDE, {})[name] = schema.settings[LOOKASIDE].kind.dump(value)
+        else:
+            table[setting] = value
+    return table
+
+
+def expand(name: str) -> Sequence[str]:
+    """What a name in an exception or a question means: `default` is the default."""
+    return (REST,) if name == DEFAULT else (name,)
+
+
+def require_transport(name: str) -> None:
+    """Refuse a transport that nobody knows. Raises `UsageError`."""
+    if name not in scopes.KNOWN:
+        hint = nearest(name, scopes.KNOWN) or f"transports are {', '.join(scopes.KNOWN)}"
+        raise UsageError(f'there is no transport "{name}"', hint=hint)
