@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import _stat as stat
 import errno
+from time import time
 
 from hardening.launch import files
 from hardening.launch.digest import sha256
@@ -145,6 +146,11 @@ def variable(key: str) -> str:
     return ABSENT if value is None else sha256(value)
 
 
+def before(seconds: str) -> str:
+    """Whether a time, in seconds since 1970, is still to come."""
+    return "yes" if time() < int(seconds) else "no"
+
+
 KINDS: dict[str, Callable[[str], str]] = {
     "name": name,
     "file": file,
@@ -157,6 +163,7 @@ KINDS: dict[str, Callable[[str], str]] = {
     "mounts": mounts,
     "packages": packages,
     "variable": variable,
+    "before": before,
 }
 
 

@@ -7,17 +7,23 @@ there (`hardening_admit`).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hardening.findings import Finding
 from hardening.hookspecs import hookimpl
-from hardening.inputs import Inputs
+from hardening.host import Host
+from hardening.images.used import REFERENCE
+from hardening.inputs import Input, Inputs, Unknown
 from hardening.mechanism import Context, Excess, Mechanism, Reading, Shortfall
+from hardening.runtime import Candidate, Verdict
 from hardening.schema import REST, Leaf, Say
 from hardening.source import Node
 from hardening.spec import Fragment
 from hardening_trust import settings
 from hardening_trust.settings import TrustSettings
+
+if TYPE_CHECKING:
+    from hardening.compose import Composition
 
 
 class Trust(Mechanism[TrustSettings]):
@@ -64,6 +70,26 @@ class Trust(Mechanism[TrustSettings]):
 
     def findings(self, settings: TrustSettings, context: Context) -> Iterable[Finding]:
         return ()
+
+
+@hookimpl
+def hardening_admit(candidate: Candidate) -> Verdict | None:
+    """Judge the image that a candidate names."""
+    if REFERENCE.encode() not in candidate.config:
+        return None
+    from hardening_trust import admission  # most runs use no image
+
+    return admission.admit(candidate)
+
+
+@hookimpl
+def hardening_inputs(composition: Composition | None, host: Host) -> Iterable[Input | Unknown]:
+    """What decides the verdict on the image of a composition."""
+    if composition is None or composition.image is None:
+        return ()
+    from hardening_trust import admission
+
+    return admission.inputs(composition)
 
 
 @hookimpl

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -190,3 +191,9 @@ def test_what_is_too_large_to_be_looked_at_is_never_the_same(tmp_path: Path, kin
 def test_what_no_file_can_be_called_is_nowhere(kind: str, argument: str) -> None:
     if kind != "access" or argument.startswith("r "):
         assert looks.look(kind, argument) == looks.look(kind, argument)
+
+
+def test_a_time_is_to_come_until_it_has_come() -> None:
+    now = int(time.time())
+    assert looks.look("before", str(now + 3600)) == "yes"
+    assert looks.look("before", str(now - 1)) == "no"
