@@ -110,6 +110,9 @@ def _spelt_out(node: Node, table: dict[str, object]) -> dict[str, object]:
         hint = nearest(key, (*_SHORT, "signedIdentity")) or 'write { signedBy = "/path/to/key.gpg" }'
         raise node.error("a requirement has either signedBy or sigstoreSigned", hint=hint)
     kind, keys = given[0], table.pop(given[0])
+    beside = next((key for key in table if key != "signedIdentity"), None)
+    if beside is not None:
+        raise node.error(f'"{beside}" does not go beside {kind}', hint=f"write it inside: {kind} = {{ {beside} = … }}")
     if isinstance(keys, str):
         sources: dict[str, object] = {"keyPath": keys}
     elif isinstance(keys, dict):

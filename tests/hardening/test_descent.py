@@ -188,6 +188,12 @@ def test_the_history_begins_above() -> None:
     ]
 
 
+def test_a_member_begins_with_what_was_said_above_it_before() -> None:
+    layers = ('[house]\n"*" = []', '[house]\n"a" = ["k"]', SHUT)
+    steps = composed(*layers, by=[HOUSE]).leaves[Leaf("house", "", "a")].steps
+    assert [(step.said, step.value) for step in steps] == [("open", "open"), ("k", "k"), ("shut", "shut")]
+
+
 def test_one_problem_is_told_once() -> None:
     layers = (SHUT, '[house]\n"a" = []\n"a/b" = []\n"e" = []')
     with pytest.raises(HardeningError) as caught:
@@ -226,13 +232,7 @@ def _free(self: Any, chain: Any, before: Any = None) -> Any:
     return None
 
 
-def _latest(self: Any, chain: Any, before: Any = None) -> Any:
-    """Begins with what comes to be said above a member only later."""
-    return _STATE(self, chain)
-
-
-_STATE = descent._Descent._state
-MUTANTS = [("_nearest", _own_say_only), ("_nearest", _widest), ("_state", _free), ("_state", _latest)]
+MUTANTS = [("_nearest", _own_say_only), ("_nearest", _widest), ("_state", _free)]
 
 
 @pytest.mark.parametrize(("method", "mutant"), MUTANTS, ids=[mutant.__name__ for _, mutant in MUTANTS])

@@ -143,7 +143,7 @@ def test_mounts_have_no_numbers_of_their_own_namespace() -> None:
     assert first != looks.look("mounts", "no-such-type")
 
 
-@pytest.mark.parametrize("kind", sorted(set(looks.KINDS) - {"variable", "mounts", "lines", "access"}))
+@pytest.mark.parametrize("kind", sorted(set(looks.KINDS) - {"variable", "mounts", "lines", "access", "before"}))
 def test_nothing_blocks_and_nothing_raises(tmp_path: Path, kind: str) -> None:
     os.mkfifo(tmp_path / "pipe")
     assert look(kind, tmp_path / "absent") == "-"
@@ -197,3 +197,4 @@ def test_a_time_is_to_come_until_it_has_come() -> None:
     now = int(time.time())
     assert looks.look("before", str(now + 3600)) == "yes"
     assert looks.look("before", str(now - 1)) == "no"
+    assert looks.look("before", "soon").startswith("!")
