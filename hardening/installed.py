@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import Any
 
@@ -37,10 +37,14 @@ class Brought:
         return found
 
 
-def brought(group: str) -> list[Brought]:
-    """The entry points of a group, of the distributions on ``sys.path``: of one that is there twice (an editable
-    installation and its source), the first."""
-    found: list[Brought] = []
+#: What distributions announce: the folder of the metadata of each, and the text of its entry points.
+Announced = Mapping[str, str]
+
+
+def everything() -> Announced:
+    """What the distributions on ``sys.path`` announce: of one that is there twice (an editable installation and its source),
+    the first."""
+    found: dict[str, str] = {}
     seen: set[str] = set()
     for place in dict.fromkeys(sys.path):
         for folder in distributions(place or "."):
@@ -49,8 +53,14 @@ def brought(group: str) -> list[Brought]:
             key = re.sub(r"[-_.]+", "-", stem.partition("-")[0]).lower()
             if key not in seen:
                 seen.add(key)
-                found += _brought(folder, group)
+                found[folder] = announced(folder)
     return found
+
+
+def brought(group: str, among: Announced | None = None) -> list[Brought]:
+    """The entry points of a group, ``among`` what was read before where it was."""
+    read = everything() if among is None else among
+    return [item for folder, text in read.items() for item in _brought(folder, text, group)]
 
 
 def distributions(place: str) -> list[str]:
@@ -61,10 +71,10 @@ def distributions(place: str) -> list[str]:
         return []  # an entry of sys.path need not exist, nor be a directory
 
 
-def _brought(folder: str, group: str) -> Iterator[Brought]:
+def _brought(folder: str, text: str, group: str) -> Iterator[Brought]:
     """What one distribution brings in a group."""
     section, headers = "", None
-    for line in map(str.strip, announced(folder).splitlines()):
+    for line in map(str.strip, text.splitlines()):
         if line.startswith("[") and line.endswith("]"):
             section = line.strip("[]")
         elif line and not line.startswith("#") and section == group:

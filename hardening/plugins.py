@@ -19,7 +19,7 @@ from hardening import hookspecs
 from hardening.errors import PluginError
 from hardening.findings import Finding
 from hardening.inputs import Input, Unknown
-from hardening.installed import Brought, brought
+from hardening.installed import Announced, Brought, brought
 from hardening.kinds import nearest
 from hardening.layers import Folder
 from hardening.mechanism import Mechanism
@@ -179,9 +179,10 @@ class Plugins:
         return verdicts
 
 
-def load() -> Plugins:
-    """Import every plugin that an installed package names, and register them. Raises `PluginError`."""
-    return Plugins(_import(item) for item in brought(GROUP))
+def load(among: Announced | None = None) -> Plugins:
+    """Import every plugin that an installed package names, and register them; ``among`` is what packages announce where that
+    was read. Raises `PluginError`."""
+    return Plugins(_import(item) for item in brought(GROUP, among))
 
 
 def _import(item: Brought) -> Plugin:
@@ -196,10 +197,10 @@ def _import(item: Brought) -> Plugin:
     return Plugin(item.name, module, distribution, item.version)
 
 
-def shipped_profiles() -> list[Folder]:
+def shipped_profiles(among: Announced | None = None) -> list[Folder]:
     """The folders of profiles that installed packages ship, in the order of their entry points' names."""
     folders = []
-    for item in sorted(brought(PROFILES_GROUP), key=lambda item: item.name):
+    for item in sorted(brought(PROFILES_GROUP, among), key=lambda item: item.name):
         owner = item.distribution or item.name
         try:
             module = import_module(item.value)

@@ -8,17 +8,17 @@ from collections.abc import Iterable, Mapping
 import click
 
 from hardening.errors import PluginError
-from hardening.installed import Brought, brought
+from hardening.installed import Announced, Brought, brought
 
 GROUP = "hardening.commands"
 
 
-def installed(taken: Iterable[str]) -> dict[str, Brought]:
+def installed(taken: Iterable[str], among: Announced | None = None) -> dict[str, Brought]:
     """The entry points by name, sorted; ``taken`` are the names of the program's own commands. Raises `PluginError`, with
     both owners, where two want one name."""
     owners = dict.fromkeys(taken, "hardening")
     found: dict[str, Brought] = {}
-    for item in sorted(brought(GROUP), key=lambda item: (item.name, owner(item))):
+    for item in sorted(brought(GROUP, among), key=lambda item: (item.name, owner(item))):
         other = owners.setdefault(item.name, owner(item))
         if item.name in found or other != owner(item):
             raise PluginError(

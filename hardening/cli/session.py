@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from hardening.compose import Composition
     from hardening.host import Host
-    from hardening.installed import Brought
+    from hardening.installed import Announced, Brought
     from hardening.layers import SearchPath, Stack
     from hardening.offer import Offer
     from hardening.plugins import Plugins
@@ -47,11 +47,18 @@ class Session:
         return bool(self.words) and self._plugins is None and self._search is None
 
     @cached_property
+    def announced(self) -> Announced:
+        """What the installed packages announce."""
+        from hardening.installed import everything
+
+        return everything()
+
+    @cached_property
     def plugins(self) -> Plugins:
         """The installed plugins; raises `PluginError`."""
         from hardening.plugins import load
 
-        return self._plugins if self._plugins is not None else load()
+        return self._plugins if self._plugins is not None else load(self.announced)
 
     @cached_property
     def commands(self) -> Mapping[str, Brought]:
@@ -59,7 +66,7 @@ class Session:
         from hardening.cli.added import installed
         from hardening.cli.root import COMMANDS
 
-        return installed(COMMANDS)
+        return installed(COMMANDS, self.announced)
 
     @cached_property
     def host(self) -> Host:
@@ -74,7 +81,7 @@ class Session:
         from hardening.layers import SearchPath
         from hardening.plugins import shipped_profiles
 
-        return self._search if self._search is not None else SearchPath.standard(shipped_profiles())
+        return self._search if self._search is not None else SearchPath.standard(shipped_profiles(self.announced))
 
     def stack(self, request: Request) -> Stack:
         """The layers of a request; raises `ProfileError`."""

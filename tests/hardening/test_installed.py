@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hardening.installed import Brought, brought
+from hardening.installed import Brought, brought, everything
 
 
 @pytest.mark.parametrize("group", ["hardening", "hardening.profiles", "console_scripts", "pytest11", "no.such.group"])
@@ -53,6 +53,18 @@ def test_a_source_tree_of_setuptools(tmp_path: Path, monkeypatch: pytest.MonkeyP
     distribution(tmp_path, "acme.egg-info", headers, "[acme.group]\none = acme\n", file="PKG-INFO")
     monkeypatch.syspath_prepend(tmp_path)
     assert brought("acme.group") == [Brought("one", "acme", "acme", "3")]
+
+
+def test_what_was_read_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    distribution(
+        tmp_path, "acme-1.dist-info", "Name: acme\nVersion: 1\n", "[acme.group]\none = acme\n[acme.other]\ntwo = x\n"
+    )
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    read = everything()
+    (tmp_path / "acme-1.dist-info/entry_points.txt").unlink()
+    assert brought("acme.group", read) == [Brought("one", "acme", "acme", "1")]
+    assert brought("acme.other", read) == [Brought("two", "x", "acme", "1")]
+    assert brought("acme.group") == []
 
 
 def test_what_an_entry_names_is_imported() -> None:
