@@ -76,6 +76,11 @@ def is_own(status: os.stat_result) -> bool:
     return status.st_uid == os.geteuid() and not status.st_mode & _OTHERS
 
 
+def is_of_root_or_own(status: os.stat_result) -> bool:
+    """Whether a file is root's or the caller's, and can be written by nobody else."""
+    return status.st_uid in (0, os.geteuid()) and not status.st_mode & _OTHERS
+
+
 def require_safe_way(path: str) -> None:
     """Raise `OSError` where somebody else could put another file in the place of ``path``, or of a directory or link above
     it: by owning it, or by writing to where its name stands. In a sticky directory only the owner of a name can."""

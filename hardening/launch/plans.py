@@ -167,8 +167,13 @@ def _hold(slot: int, path: str, may_wait: Callable[[list[str]], bool] | None) ->
     except (LaunchError, KeyError, TypeError, AttributeError, ValueError):
         wrong = FILE
     if not wrong.startswith(f"{VARIABLE} "):  # the next call may have the value again
-        os.unlink(FILE, dir_fd=slot)
+        forget(slot)
     return None
+
+
+def forget(slot: int) -> None:
+    """Take the plan of an open slot away, which goes then. Raises `OSError`."""
+    os.unlink(FILE, dir_fd=slot)
 
 
 def read(slot: int, path: str) -> dict[str, Any]:

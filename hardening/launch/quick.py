@@ -19,7 +19,7 @@ from hardening.launch.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import TypeAlias
 
     from hardening.launch.bundle import Bundle
@@ -33,6 +33,7 @@ COMPLETING = "_HARDENING_COMPLETE"
 #: The arguments of the launch stage that a plan may have: flags, and options with a value.
 FLAGS = ("--stdin", "--typed", "--detach", "--auto-remove")
 OPTIONS = ("--id", "--sha256", "--record", "--name", "--profiles", "--log-size", "--runtime-command", "--state")
+VERSION = f"{sys.version_info[0]}.{sys.version_info[1]}"
 #: Directories of the environment's library in which packages lie.
 ADDED = ("site-packages", "dist-packages")
 #: Where runtimes lie, as the plugin of crun and runc has it.
@@ -54,9 +55,13 @@ def _run(program: str, words: list[str]) -> int | None:
     found = plans.find(words, environment, may_wait=_may_wait) if COMPLETING not in environment else None
     if found is None:
         return None
-    stage = None if _would_hang(found) else _stage(program, _arguments(found, words, environment))
+    before = len(sys.path)
+    asked = None if _would_hang(found) else _arguments(found, words, environment)
+    stage = _stage(program, asked)
     if stage is None:
         if found.lock >= 0:
+            if asked is not None:  # it will never be run: the one that is stored next takes its place
+                plans.forget(found.lock)
             os.close(found.lock)
         return None
     if _has_to_tidy():
@@ -65,7 +70,7 @@ def _run(program: str, words: list[str]) -> int | None:
     if not found.looks:
         _say(found.notes)
         return launch(arguments, found.bundle, None)
-    return _launch_on_trial(launch, arguments, found)
+    return _launch_on_trial(launch, arguments, found, before)
 
 
 def _may_wait(words: list[str]) -> bool:
@@ -73,9 +78,9 @@ def _may_wait(words: list[str]) -> bool:
     return not {"--detach", "--name", "--runtime-command"} & set(words)
 
 
-def _launch_on_trial(launch: Launch, arguments: Arguments, found: Found) -> int | None:
+def _launch_on_trial(launch: Launch, arguments: Arguments, found: Found, before: int) -> int | None:
     """Launch, and take the looks that are left while the container's process builds its root, before the command runs. None,
-    with nothing left of it, where they say that the plan does not count."""
+    with nothing left of it, where they say that the plan does not count. ``before`` is how long `sys.path` was."""
     from hardening.launch.failure import Withdrawn
 
     confirmed = False
@@ -88,7 +93,6 @@ def _launch_on_trial(launch: Launch, arguments: Arguments, found: Found) -> int 
             confirmed = True
             _say(found.notes)
 
-    before = len(sys.path) - len(ADDED)
     try:
         return launch(arguments, found.bundle, confirm)
     except Withdrawn:
@@ -117,16 +121,46 @@ def _stage(program: str, words: list[str] | None) -> tuple[Launch, Arguments] | 
     the stage imports; then nothing has changed."""
     if words is None:
         return None
-    library = f"{files.parent(program)}/../lib/python{sys.version_info[0]}.{sys.version_info[1]}"
+    library = f"{files.parent(program)}/../lib/python{VERSION}"
     before = len(sys.path)
     sys.path += [f"{library}/{name}" for name in ADDED]
+    for more in ((), _of_system(program)):
+        try:
+            sys.path += more
+            compiled.load("stage")
+            from hardening.launch.main import launch, parse
+        except ImportError:
+            continue
+        return launch, parse(words)
+    del sys.path[before:]
+    return None
+
+
+def _of_system(program: str) -> Iterator[str]:
+    """Where the interpreter itself has packages, if the environment of ``program`` has those as well: what distributions
+    package lies there. Nothing that others can write to is one of these."""
+    if not _sees_system(files.join(files.parent(program), "../pyvenv.cfg")):
+        return
+    base = sys.base_prefix
+    for library in (f"local/lib/python{VERSION}", "lib/python3", f"{sys.platlibdir}/python{VERSION}"):
+        for name in ADDED:
+            place = f"{base}/{library}/{name}"
+            try:
+                status = os.stat(place)
+            except OSError:
+                continue
+            if places.is_of_root_or_own(status):
+                yield place
+
+
+def _sees_system(configuration: str) -> bool:
+    """Whether an environment has the packages of the system: one of venv says so, and the system is none."""
     try:
-        compiled.load("stage")
-        from hardening.launch.main import launch, parse
-    except ImportError:
-        del sys.path[before:]
-        return None
-    return launch, parse(words)
+        lines = files.read(configuration).split("\n")
+    except OSError:
+        return True
+    said = (line.partition("=")[::2] for line in lines)
+    return any((key.strip(), value.strip().lower()) == ("include-system-site-packages", "true") for key, value in said)
 
 
 def _has_to_tidy() -> bool:

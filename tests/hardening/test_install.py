@@ -98,5 +98,53 @@ def test_what_the_installed_program_has_composed_it_runs_again(program: Path) ->
     assert {path: path.stat().st_ino for path in state.glob("plans/*/*/plan.json")} == plans
 
 
+@pytest.fixture
+def beside(wheel: Path) -> Iterator[tuple[Path, Path]]:
+    """The program in an environment that sees the packages of its interpreter, an installation of its own, and the folder
+    where that one has what a stored plan needs, as a distribution's package would put it."""
+    folder = Path(tempfile.mkdtemp(prefix="hardening-install-", dir="/var/tmp"))
+    folder.chmod(0o755)
+    standard = Path(sysconfig.get_path("stdlib"))
+    library = folder / "base/lib" / standard.name
+    library.mkdir(parents=True)
+    (folder / "base/bin").mkdir()
+    interpreter = folder / "base/bin" / standard.name
+    shutil.copy(os.path.realpath(sys.executable), interpreter)
+    for path in standard.iterdir():
+        if not path.name.endswith("-packages"):
+            (library / path.name).symlink_to(path)
+    code = "import site; print(site.getsitepackages()[-1])"
+    packages = Path(
+        subprocess.run([interpreter, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    )
+    assert packages.is_relative_to(folder)
+    packages.mkdir(parents=True, exist_ok=True)
+    for path in Path(sysconfig.get_path("platlib")).glob("_cffi_backend*.so"):
+        shutil.copy(path, packages)
+    options = ["--without-pip", "--system-site-packages", str(folder / "env")]
+    subprocess.run([interpreter, "-m", "venv", *options], check=True)
+    python = folder / "env/bin/python"
+    command = ["-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", "--no-index", str(wheel)]
+    subprocess.run([sys.executable, *command], check=True)
+    yield folder / "env/bin/hardening", packages
+    shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize(("mode", "again"), [(0o755, True), (0o777, False)])
+def test_a_plan_is_run_with_a_package_of_the_system_where_nobody_else_can_write_to_it(
+    beside: tuple[Path, Path], mode: int, again: bool
+) -> None:
+    program, packages = beside
+    packages.chmod(mode)
+    state = program.parents[2] / "state"
+    line = ("run", "-q", "-p", "strict", "--", "id", "-u")
+    first = run(program, *line, HARDENING_STATE=str(state))
+    before = set(state.glob("plans/*/*/plan.json"))
+    assert run(program, *line, HARDENING_STATE=str(state)) == first
+    after = set(state.glob("plans/*/*/plan.json"))
+    assert (after == before) == again
+    assert len(after) == 1
+
+
 def test_the_installed_program_runs_a_command(program: Path) -> None:
     assert run(program, "run", "-q", "-p", "strict", "--", "id", "-u") == f"{os.geteuid()}\n"
