@@ -4,11 +4,12 @@ with `hookimpl`. Hooks only register or judge; behaviour lives in the typed obje
 Registration (once, when plugins are loaded): `hardening_mechanisms`, `hardening_runtimes`.
 Judgement (before a bundle is written or run): `hardening_inspect`, `hardening_admit`; `hardening_inputs` says what they
 look at. `hardening_signatures` fetches what a verdict on an image needs.
+Secrets (where they are kept, and right before a launch): `hardening_secret_drivers`, `hardening_secrets`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from hardening.inputs import Input, Unknown
     from hardening.mechanism import Mechanism
     from hardening.runtime import Candidate, Runtime, Verdict
+    from hardening.secrets import SecretDriver
 
 PROJECT = "hardening"
 
@@ -38,6 +40,12 @@ def hardening_mechanisms() -> Sequence[Mechanism[Any]]:  # type: ignore[empty-bo
 def hardening_runtimes() -> Sequence[Runtime]:  # type: ignore[empty-body]
     """Called once after loading, without arguments. Returns the runtimes of this plugin; results are concatenated, and
     two runtimes of one name are an error."""
+
+
+@hookspec
+def hardening_secret_drivers() -> Sequence[SecretDriver]:  # type: ignore[empty-body]
+    """Called once where secrets are kept or read, without arguments. Returns the secret drivers of this plugin; results are
+    concatenated, and two drivers of one name are an error."""
 
 
 @hookspec
@@ -64,3 +72,10 @@ def hardening_inputs(composition: Composition | None, host: Host) -> Iterable[In
     """Called before a composition, or the verdict on a bundle (``composition`` is None), is stored to be used again. Returns
     everything outside that decides this plugin's findings and verdicts (`hardening.inputs`); results are concatenated. Where
     a plugin judges and does not say what it looks at, nothing is stored."""
+
+
+@hookspec
+def hardening_secrets(document: Mapping[str, Any], drivers: Mapping[str, SecretDriver]) -> Mapping[str, bytes]:  # type: ignore[empty-body]
+    """Called right before a configuration that names secrets is run (annotation ``org.hardening.secrets``), with the
+    drivers of all plugins by name. Returns values of secrets that it names, by name, or raises `SecretError`; results are
+    united, and two plugins that give one secret are an error."""

@@ -20,7 +20,7 @@ from hardening.findings import Finding, Severity
 from hardening.host import Host
 from hardening.inputs import Input, Inputs, Unknown
 from hardening.schema import REST, Family, Leaf, Members, Say, Scalar, Schema, read_table
-from hardening.source import Node
+from hardening.source import Node, Origin
 from hardening.spec import Fragment
 from hardening.values import frozen
 
@@ -47,13 +47,25 @@ class Reading:
 
 
 @frozen(eq=False)
+class MountPoint:
+    """A place in the command's root where a mechanism has something mounted: whoever makes the root makes room for it, and
+    contributes ``mount`` to ``/mounts``. ``leaves`` decided it, ``origin`` is where it was said."""
+
+    path: str
+    directory: bool
+    mount: Mapping[str, Any]
+    leaves: tuple[str, ...]
+    origin: Origin | None = None
+
+
+@frozen(eq=False)
 class Context:
     """What a mechanism may look at once everything is composed.
 
     ``command`` is the argument vector to be run and may be empty; ``shortfalls`` are those of all mechanisms; ``bundle``
     is where the bundle will be written, or None where nothing will be, and then a mechanism reserves nothing;
     ``bundle_stays`` is False for one that goes with the single run that it is made for. ``origin`` is the directory where a
-    foreign configuration was found.
+    foreign configuration was found. ``mount_points`` are those of all mechanisms.
     """
 
     host: Host
@@ -63,6 +75,7 @@ class Context:
     bundle: Path | None = None
     bundle_stays: bool = True
     origin: Path | None = None
+    mount_points: tuple[MountPoint, ...] = ()
 
     def of(self, kind: type[P]) -> P | None:
         """The composed settings of another mechanism, or None where it is not installed."""
@@ -233,6 +246,10 @@ class Mechanism(ABC, Generic[S]):
         `contribute`, `prepare` and `findings`: files, directories, links, variables (`hardening.inputs`). A stack is only
         stored where each of its mechanisms says so; what `prepare` has to do at every run is `Unknown`."""
         yield Unknown(f"the mechanism {self.name} does not say what it looks at")
+
+    def mount_points(self, settings: S) -> Sequence[MountPoint]:
+        """What this mechanism has mounted in the command's root, beside what the root itself is made of."""
+        return ()
 
     @abstractmethod
     def check(self, settings: S, context: Context) -> Iterable[Shortfall]:

@@ -100,7 +100,12 @@ def tighten(
 def check(composition: Composition, host: Host, command: Sequence[str], bundle: Path | None) -> Context:
     """Hold the host against every mechanism, each after those that it names in ``after``; raises `HostError` for a
     shortfall of a required one."""
-    context = Context(host, composition.composed, tuple(command), bundle=bundle)
+    points = [
+        point
+        for mechanism in composition.mechanisms
+        for point in mechanism.mount_points(composition.settings[mechanism.name])
+    ]
+    context = Context(host, composition.composed, tuple(command), bundle=bundle, mount_points=tuple(points))
     fatal: list[HardeningError] = []
     for mechanism in in_order(composition.mechanisms):
         found = tuple(mechanism.check(composition.settings[mechanism.name], context))

@@ -7,10 +7,11 @@ packages ship come in through ``hardening.profiles``, whose entries name package
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from hardening.compose import Composition
     from hardening.host import Host
     from hardening.images.reference import Name
+    from hardening.secrets import SecretDriver
 
 GROUP = "hardening"
 PROFILES_GROUP = "hardening.profiles"
@@ -65,6 +67,29 @@ class Plugins:
         self.runtimes: tuple[Runtime, ...] = self._collect("hardening_runtimes", Runtime, "runtime")
         _check_options(self.mechanisms)
         _check_types(self.mechanisms)
+
+    @cached_property
+    def secret_drivers(self) -> Mapping[str, SecretDriver]:
+        """The secret drivers by name; raises `PluginError`."""
+        from hardening.secrets import SecretDriver
+
+        drivers = self._collect("hardening_secret_drivers", SecretDriver, "secret driver")
+        return MappingProxyType({driver.name: driver for driver in drivers})
+
+    def secrets(self, document: Mapping[str, Any]) -> dict[str, bytes]:
+        """The values of the secrets that a configuration names, as far as plugins have them. Raises `SecretError`."""
+        values: dict[str, bytes] = {}
+        owners: dict[str, str] = {}
+        for plugin, answer in self._call("hardening_secrets", document=document, drivers=self.secret_drivers):
+            if not isinstance(answer, Mapping):
+                raise _wrong_answer(plugin, "hardening_secrets", answer, "a mapping of names to bytes")
+            for name, value in answer.items():
+                if owners.setdefault(name, plugin.name) != plugin.name:
+                    raise PluginError(
+                        f"plugins {owners[name]} and {plugin.name} both give the secret {name}", hint=_UNINSTALL
+                    )
+                values[name] = value
+        return values
 
     def _register(self, plugin: Plugin) -> None:
         other = self._manager.get_plugin(plugin.name)

@@ -76,10 +76,27 @@ def location() -> Path:
     return Path(places.state(os.environ, os.geteuid()))
 
 
+def secrets() -> Path:
+    """Where the store of the caller's secrets is or would be: ``$HARDENING_SECRETS``, else for root
+    ``/var/lib/hardening/secrets``, else ``$XDG_DATA_HOME/hardening/secrets`` (``~/.local/share/hardening/secrets``);
+    nothing is made or looked at. `OSError` for a user without a home directory."""
+    explicit = os.environ.get("HARDENING_SECRETS")
+    if explicit:
+        return Path(os.path.abspath(explicit))
+    if os.geteuid() == 0:
+        return Path("/var/lib/hardening/secrets")
+    data = os.environ.get("XDG_DATA_HOME", "")
+    home = os.path.expanduser("~")
+    if not (data.startswith("/") or home.startswith("/")):
+        raise OSError("the caller has no home directory")
+    return Path(data if data.startswith("/") else f"{home}/.local/share", "hardening/secrets")
+
+
 def private() -> tuple[str, ...]:
-    """Where the state and the records of the caller are or would be: what lies there is believed later, so no command may
-    write to it, or read what it tells of others."""
-    found = {Path(os.path.abspath(path)) for path in (str(location()), *places.of_records(os.environ))}
+    """Where the state, the records and the secrets of the caller are or would be: what lies there is believed later, so no
+    command may write to it, or read what it tells of others."""
+    kept = (str(location()), str(secrets()), *places.of_records(os.environ))
+    found = {Path(os.path.abspath(path)) for path in kept}
     return tuple(sorted(str(path) for path in found if found.isdisjoint(path.parents)))
 
 

@@ -39,6 +39,8 @@ def command(
     """
     from hashlib import sha256
 
+    from attrs import evolve
+
     from hardening import pipeline
     from hardening.cli import stored
     from hardening.runtime import Candidate
@@ -54,6 +56,9 @@ def command(
     pipeline.admit(here.plugins, Candidate(config, here.host), engine)
     digest = sha256(config).hexdigest()
     launch = start.request(context, engine, place, interactive=interactive, receipt=target, sha256=digest)
+    secrets = start.secrets(here, engine, config)
+    if secrets >= 0:  # which are opened anew at each launch
+        start.start(engine.command(bundle.absolute(), evolve(launch, secrets=secrets)))
     argv = engine.command(bundle.absolute(), launch)
     if target is None and not fresh:
         stored.verdict(here, engine, argv, bundle.absolute(), digest)

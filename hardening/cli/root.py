@@ -88,7 +88,7 @@ class LazyGroup(click.Group):
         if added:
             from hardening.cli.added import summaries
 
-            with formatter.section("Commands of other packages"):
+            with formatter.section("Commands of plugins"):
                 formatter.write_dl(list(summaries(added).items()))
 
 

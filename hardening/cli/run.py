@@ -124,7 +124,7 @@ def command(
         shown = [output.note(line) for line in lines]
         if kept is not None:
             kept.start(plan.spec, shown, [*looked_at(plan.spec, command[0])], lasting=not missing)
-        start.start_new(plan.spec, bundle, engine, launch)
+        start.start_new(here, plan.spec, bundle, engine, launch)
 
 
 def _without_looking(words: tuple[str, ...], command: tuple[str, ...]) -> tuple[str, ...]:

@@ -19,10 +19,13 @@ if TYPE_CHECKING:
 
     from click.shell_completion import CompletionItem
 
+    from hardening.cli.session import Session
     from hardening.runtime import LaunchRequest, Runtime
     from hardening.spec import Spec
 
 DEFAULT_RUNTIME = "native"
+#: What stands in every configuration that names secrets (`hardening.launch.secrets`).
+SECRETS = b"org.hardening.secrets"
 
 
 def complete_runtime(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -121,15 +124,18 @@ def request(
     )
 
 
-def start_new(spec: Spec, bundle: Path, engine: Runtime, launch: LaunchRequest) -> NoReturn:
+def start_new(here: Session, spec: Spec, bundle: Path, engine: Runtime, launch: LaunchRequest) -> NoReturn:
     """Write a bundle and replace this process by its launch stage; on any failure no bundle stays behind."""
+    from attrs import evolve
+
     from hardening import bundles
     from hardening.bundle import fill
 
     lock = bundles.make(bundle)
     try:
         fill(spec, bundle)
-        hand_over(engine, bundle, launch, lock, remove=True)
+        opened = secrets(here, engine, spec.config)
+        hand_over(engine, bundle, evolve(launch, secrets=opened), lock, remove=True)
     finally:
         # Only reached where exec did not happen.
         bundles.discard(bundle)
@@ -142,6 +148,27 @@ def hand_over(engine: Runtime, bundle: Path, launch: LaunchRequest, lock: int, *
 
     os.set_inheritable(lock, True)
     start(engine.command(bundle, evolve(launch, hold=lock, remove=remove)))
+
+
+def secrets(here: Session, engine: Runtime, config: bytes) -> int:
+    """Open the secrets that a configuration names, for the launch stage: the descriptor for `LaunchRequest`, -1 where there
+    are none. This is the last thing before the stage is started. Raises `SecretError`, and `UsageError` for a runtime that
+    gives none."""
+    if SECRETS not in config:
+        return -1
+    import json
+
+    from hardening import handover
+    from hardening.launch.secrets import named
+
+    document = json.loads(config)
+    if not named(document):
+        return -1
+    if not engine.takes_secrets:
+        hint = "use --runtime native, crun or runc"
+        raise UsageError(f"the runtime {engine.name} does not give secrets", origin="--runtime", hint=hint)
+    handover.leave_no_core()
+    return handover.seal(here.plugins.secrets(document))
 
 
 def start(argv: list[str]) -> NoReturn:

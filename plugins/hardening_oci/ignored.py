@@ -10,9 +10,9 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from hardening.errors import HostError
+from hardening.errors import HostError, LaunchError
 from hardening.host import Host
-from hardening.launch import abi
+from hardening.launch import abi, secrets
 from hardening.launch.config import INTERPRETED_ANNOTATIONS
 from hardening.launch.config_mounts import ACCESS_TIMES, ATTRIBUTES, OPPOSITES, PROPAGATION
 from hardening.launch.jsontext import escape
@@ -68,6 +68,7 @@ def refusals(name: str, version: tuple[int, ...], document: Mapping[str, Any], u
     yield from _groups(name, document)
     yield from _unmapped_root(name, document)
     yield from _syscalls(name, document)
+    yield from _secrets(name, document)
 
 
 def _dotted(version: tuple[int, ...]) -> str:
@@ -114,6 +115,20 @@ def _annotations(name: str, document: Mapping[str, Any]) -> Iterator[Refusal]:
         if isinstance(key, str) and key.startswith(INTERPRETED_ANNOTATIONS):
             reason = f"{name} may follow this annotation, which changes what runs and stands in no field of the spec"
             yield Refusal(f"/annotations/{escape(key)}", reason, "leave the annotation out")
+
+
+def _secrets(name: str, document: Mapping[str, Any]) -> Iterator[Refusal]:
+    """Secrets as variables: the launch stage can mount files in a container that the runtime has created, but the command's
+    environment is what the runtime reads in `config.json`."""
+    try:
+        found = secrets.named(document)
+    except LaunchError as error:
+        yield Refusal(secrets.POINTER, error.message, "leave the annotation out")
+        return
+    for secret in found:
+        if secret.kind == secrets.ENV:
+            reason = f"{name} has variables from config.json alone, which lies on a disk, so {secret.name} can be none"
+            yield Refusal(secrets.POINTER, reason, "give the secret as a file, or use --runtime native")
 
 
 def _capabilities(name: str, document: Mapping[str, Any]) -> Iterator[Refusal]:

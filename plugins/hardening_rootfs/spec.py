@@ -54,7 +54,7 @@ def contribute(settings: RootfsSettings, context: Context, fragment: Fragment) -
 def plan(settings: RootfsSettings, context: Context) -> dict[str, Planned]:
     """The mounts besides those that make up the root, by where they really are in it."""
     around = Surroundings.of(context)
-    wanted = [*_kernel(settings, context, around), *_tmpfs(settings), *_volumes(settings, context)]
+    wanted = [*_kernel(settings, context, around), *_tmpfs(settings), *_volumes(settings, context), *_others(context)]
     return _place(settings.path.path, wanted)
 
 
@@ -95,6 +95,11 @@ def _volumes(settings: RootfsSettings, context: Context) -> Iterable[Planned]:
         if maps is not None:
             mount |= {"uidMappings": to_oci(maps.uids), "gidMappings": to_oci(maps.gids)}
         yield Planned(mount, (leaf,), Target(volume.target, os.path.isdir(volume.source), volume.origin))
+
+
+def _others(context: Context) -> Iterable[Planned]:
+    for point in context.mount_points:
+        yield Planned(dict(point.mount), point.leaves, Target(point.path, point.directory, point.origin))
 
 
 def _place(root: str, wanted: Iterable[Planned]) -> dict[str, Planned]:

@@ -33,7 +33,10 @@ def tighten(
     yield from _tighten_root(settings, document, root, fragment)
     kept: dict[str, tuple[mounts.Mount, str]] = {}
     own: list[str] = []
+    others = {point.path for point in context.mount_points}
     for index, entry in enumerate(document.get("mounts") or ()):
+        if entry.get("destination") in others:
+            continue  # it is for the mechanism whose place this is to say what stays
         asked = Asked(f"/mounts/{index}", _with_mapped_group(entry, document, context))
         mount, leaf, excesses = _tighten_mount(settings, context, asked)
         yield from excesses

@@ -91,7 +91,8 @@ def _environment(folder: Path, user: User | None = None) -> dict[str, str]:
     home.mkdir(mode=0o755)
     path = f"{scripts}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     # Of its own, so that a page finds no other containers, and leaves none.
-    state = {"HARDENING_STATE": str(folder / STATE), "HARDENING_IMAGES": str(folder / ".home/images")}
+    own = {"STATE": STATE, "IMAGES": ".home/images", "SECRETS": ".home/secrets"}
+    state = {f"HARDENING_{name}": str(folder / place) for name, place in own.items()}
     return {**kept, **state, "PATH": path, "HOME": str(home), "NO_COLOR": "1", "COLUMNS": "120", "TERM": "dumb"}
 
 

@@ -23,6 +23,7 @@ from hardening.inputs import Input, Unknown
 from hardening.mechanism import Option
 from hardening.plugins import Plugin, Plugins
 from hardening.runtime import Refusal, Verdict, require_admission
+from hardening.secrets import SecretDriver
 from tests.support.thirdparty.acme_quota import Quota, QuotaSettings
 
 THIRD_PARTY = Path(__file__).parents[1] / "support/thirdparty"
@@ -236,15 +237,28 @@ def test_every_hook_s_order_of_calls_is_that_of_the_plugins_names() -> None:
             calls.append(f"{name} inputs")
             return ()
 
-        hooks = (hardening_mechanisms, hardening_runtimes, hardening_inspect, hardening_admit, hardening_inputs)
-        return plugin(name, *hooks)
+        @hookimpl
+        def hardening_secret_drivers() -> Any:
+            calls.append(f"{name} secret drivers")
+            return ()
+
+        @hookimpl
+        def hardening_secrets() -> Any:
+            calls.append(f"{name} secrets")
+            return {}
+
+        return plugin(
+            name, hardening_mechanisms, hardening_runtimes, hardening_inspect, hardening_admit, hardening_inputs,
+            hardening_secret_drivers, hardening_secrets,
+        )  # fmt: skip
 
     anything: Any = None
     loaded = Plugins([calling("c"), calling("a"), calling("b")])
     loaded.inspect(anything, anything)
     loaded.admit(anything)
     assert not loaded.inputs(anything, anything)
-    order = ("mechanisms", "runtimes", "inspect", "admit", "inputs")
+    assert not loaded.secrets({})
+    order = ("mechanisms", "runtimes", "inspect", "admit", "inputs", "secret drivers", "secrets")
     assert calls == [f"{name} {hook}" for hook in order for name in "abc"]
 
 
@@ -283,12 +297,64 @@ def test_signatures_of_all_plugins_are_put_together() -> None:
 
 def test_no_hook_takes_the_first_result_only() -> None:
     specs = [value for name, value in vars(hookspecs).items() if name.startswith("hardening_")]
-    assert len(specs) == 6
+    assert len(specs) == 8
     for spec in specs:
         options = getattr(spec, "hardening_spec", None)
         assert options is not None, spec
         assert not options["firstresult"], spec
     assert hookspec.project_name == "hardening"
+
+
+# --- secrets ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_driver_s_name_is_owned_once() -> None:
+    class Driver(SecretDriver):
+        name = "vault"
+        summary = "a vault"
+
+        def store(self, folder: Path, key: str, value: bytes, options: Any) -> None:
+            raise NotImplementedError
+
+        def read(self, folder: Path, key: str, options: Any) -> bytes:
+            raise NotImplementedError
+
+        def delete(self, folder: Path, key: str, options: Any) -> None:
+            raise NotImplementedError
+
+    @hookimpl
+    def hardening_secret_drivers() -> Any:
+        return (Driver(),)
+
+    loaded = Plugins([plugin("a", hardening_secret_drivers)])
+    assert list(loaded.secret_drivers) == ["vault"]
+    twice = Plugins([plugin("a", hardening_secret_drivers), plugin("b", hardening_secret_drivers)])
+    with pytest.raises(PluginError, match='plugins a and b both own the secret driver "vault"'):
+        _ = twice.secret_drivers
+
+
+def test_a_secret_is_given_by_one_plugin() -> None:
+    def giving(**values: bytes) -> Any:
+        @hookimpl
+        def hardening_secrets(document: Any) -> Any:
+            return {document["before"] + name: value for name, value in values.items()}
+
+        return hardening_secrets
+
+    document = {"before": "x-"}
+    loaded = Plugins([plugin("a", giving(one=b"1")), plugin("b", giving(two=b"2"))])
+    assert loaded.secrets(document) == {"x-one": b"1", "x-two": b"2"}
+    twice = Plugins([plugin("a", giving(one=b"hidden")), plugin("b", giving(one=b"hidden"))])
+    with pytest.raises(PluginError, match="plugins a and b both give the secret x-one") as caught:
+        twice.secrets(document)
+    assert "hidden" not in str(caught.value)
+
+    @hookimpl
+    def hardening_secrets() -> Any:
+        return [b"hidden"]
+
+    with pytest.raises(PluginError, match="plugin odd: hardening_secrets answers with list"):
+        Plugins([plugin("odd", hardening_secrets)]).secrets(document)
 
 
 # --- discovery --------------------------------------------------------------------------------------------------------

@@ -58,7 +58,9 @@ def test_it_is_listed_without_being_imported_and_runs_with_its_exit_code(
 ) -> None:
     distribution(folder, "acme", "scan = acme:command")
     assert main(["--help"], session(folder)) == 0
-    assert "Commands of other packages:\n  scan  From acme." in capsys.readouterr().out
+    shown = [line.split() for line in capsys.readouterr().out.partition("Commands of plugins")[2].splitlines()]
+    assert ["scan", "From", "acme."] in shown
+    assert ["secret", "From", "hardening."] in shown
     assert "acme" not in sys.modules
     assert main(["scan", "--size", "3", "etc"], session(folder)) == 9
     assert capsys.readouterr().out == "etc ['default', 'command line']\n"

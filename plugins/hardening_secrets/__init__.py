@@ -1,0 +1,104 @@
+"""Secrets: what the command may know that nobody else should, as files in memory or as variables.
+
+Owns `[secrets]`, and of the OCI spec the annotation with their names and the mounts where they will lie. Their values are
+kept by `hardening secret` and its drivers, and handed to the launch stage at each run (`hardening.handover`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from hardening.findings import Finding
+from hardening.hookspecs import hookimpl
+from hardening.inputs import Inputs, Unknown
+from hardening.launch.secrets import POINTER
+from hardening.mechanism import Check, Context, Excess, Mechanism, MountPoint, Option, Shortfall
+from hardening.spec import Fragment
+from hardening_secrets.settings import SecretsSettings
+
+if TYPE_CHECKING:
+    from hardening.secrets import SecretDriver
+
+
+class Secrets(Mechanism[SecretsSettings]):
+    """The mechanism behind `[secrets]`."""
+
+    name = "secrets"
+    summary = "which secrets the command is given, as files in memory or as variables"
+    settings_type = SecretsSettings
+    owns = (POINTER,)
+
+    def options(self) -> Sequence[Option]:
+        return (
+            Option(
+                ("--secret",),
+                "given.add",
+                "Give a secret: as a file, by default /run/secrets/NAME, or as a variable.",
+                "NAME[,type=mount|env,target=,uid=,gid=,mode=]",
+                True,
+            ),
+        )
+
+    def inputs(self, settings: SecretsSettings, context: Context) -> Inputs:
+        return (Unknown("secrets are opened anew at each run"),) if settings.uses() else ()
+
+    def mount_points(self, settings: SecretsSettings) -> Sequence[MountPoint]:
+        uses = settings.uses()
+        if not uses:
+            return ()
+        from hardening_secrets import spec
+
+        return spec.mount_points(uses)
+
+    def check(self, settings: SecretsSettings, context: Context) -> Iterable[Shortfall]:
+        return ()
+
+    def contribute(self, settings: SecretsSettings, context: Context, fragment: Fragment) -> None:
+        if settings.uses():
+            from hardening_secrets import spec
+
+            spec.contribute(settings, context, fragment)
+
+    def tighten(
+        self, settings: SecretsSettings, document: Mapping[str, Any], context: Context, fragment: Fragment
+    ) -> Iterable[Excess]:
+        from hardening_secrets import spec
+
+        return spec.tighten(settings, document, fragment)
+
+    def findings(self, settings: SecretsSettings, context: Context) -> Iterable[Finding]:
+        if not settings.uses():
+            return ()
+        from hardening_secrets import findings
+
+        return findings.findings(settings, context)
+
+    def verify(self, settings: SecretsSettings, receipt: Mapping[str, Any]) -> Iterable[Check]:
+        from hardening_secrets import findings
+
+        return findings.verify(settings, receipt)
+
+
+@hookimpl
+def hardening_mechanisms() -> Sequence[Mechanism[Any]]:
+    """Register the mechanism."""
+    return (Secrets(),)
+
+
+@hookimpl
+def hardening_secret_drivers() -> Sequence[SecretDriver]:
+    """Register the drivers: own files, GnuPG, pass, and any command."""
+    from hardening_secrets.drivers import DRIVERS
+
+    return DRIVERS
+
+
+@hookimpl
+def hardening_secrets(document: Mapping[str, Any], drivers: Mapping[str, SecretDriver]) -> Mapping[str, bytes]:
+    """Open the secrets that a configuration names."""
+    from hardening.launch.secrets import named
+    from hardening_secrets.store import Store
+
+    store = Store.of_caller()
+    return {secret.name: store.open(secret.name, drivers) for secret in named(document)}

@@ -1,0 +1,11 @@
+"""The drivers that come with the mechanism."""
+
+from __future__ import annotations
+
+from hardening.secrets import SecretDriver
+from hardening_secrets.drivers.command import Command
+from hardening_secrets.drivers.files import Files
+from hardening_secrets.drivers.gnupg import GnuPG
+from hardening_secrets.drivers.password_store import PasswordStore
+
+DRIVERS: tuple[SecretDriver, ...] = (Files(), GnuPG(), PasswordStore(), Command())

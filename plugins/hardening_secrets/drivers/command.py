@@ -1,0 +1,62 @@
+"""The driver `command`: three commands of the caller's keep, give and remove values."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from hardening.errors import UsageError
+from hardening.secrets import SecretDriver
+from hardening_secrets.drivers import programs
+
+_KEY = "{key}"
+_COMMANDS = ("store", "read", "delete")
+_EXAMPLE = (
+    "--driver-opt store='vault-put {key}' --driver-opt read='vault-get {key}' --driver-opt delete='vault-rm {key}'"
+)
+
+
+class Command(SecretDriver):
+    """Each option is a command line, split into words as a shell would and started without one; ``{key}`` stands for the
+    key of the value. The value is on standard input of ``store``, and on standard output of ``read``."""
+
+    name: ClassVar[str] = "command"
+    summary: ClassVar[str] = "commands of your own; values go over standard input and output"
+    known: ClassVar[Mapping[str, str]] = {
+        "store": "keeps what it reads under {key}",
+        "read": "writes what is kept under {key}",
+        "delete": "removes what is kept under {key}; nothing where it is gone",
+    }
+
+    def options(self, given: Mapping[str, str]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for name in (*_COMMANDS, *given):
+            if name not in _COMMANDS:
+                raise UsageError(
+                    f"the driver command has no option {name}", hint=f"the options are {', '.join(_COMMANDS)}"
+                )
+            if name not in given:
+                raise UsageError(f"the driver command needs the option {name}", hint=_EXAMPLE)
+            try:
+                words = shlex.split(given[name])
+            except ValueError as error:
+                raise UsageError(f"{name}: {error}", origin="--driver-opt", hint="quote it as for a shell") from None
+            if not words or _KEY not in given[name]:
+                raise UsageError(f"{name} is no command with {_KEY} in it", origin="--driver-opt", hint=_EXAMPLE)
+            found[name] = words
+        return found
+
+    def store(self, folder: Path, key: str, value: bytes, options: Mapping[str, Any]) -> None:
+        programs.run(_argv(options, "store", key), value)
+
+    def read(self, folder: Path, key: str, options: Mapping[str, Any]) -> bytes:
+        return programs.run(_argv(options, "read", key))
+
+    def delete(self, folder: Path, key: str, options: Mapping[str, Any]) -> None:
+        programs.run(_argv(options, "delete", key))
+
+
+def _argv(options: Mapping[str, Any], name: str, key: str) -> list[str]:
+    return [str(word).replace(_KEY, key) for word in options[name]]

@@ -1,0 +1,114 @@
+"""What is worth saying about secrets, and what the kernel says of their files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from hardening.findings import Finding, Severity
+from hardening.launch import secrets
+from hardening.mechanism import Check, Context
+from hardening_process.settings import ProcessSettings
+from hardening_secrets.settings import SecretsSettings, Use, leaf, numbers
+
+
+def findings(settings: SecretsSettings, context: Context) -> Iterator[Finding]:
+    """What is worth saying about the settings."""
+    uses = settings.uses()
+    for use in uses:
+        if not use.is_file:
+            yield Finding(
+                "secrets/variable",
+                Severity.WARNING,
+                f"the secret {use.name} is a variable: every process of the command inherits it, /proc shows it to all of "
+                "the same user, and what prints an environment prints it",
+                leaf=leaf(use),
+                hint=f"give it as a file, {secrets.PLACE}/{use.name}, which is weaker in none of these",
+            )
+        elif use.mode & 0o077:
+            who = "its group" if not use.mode & 0o007 else "every user of the container"
+            yield Finding(
+                "secrets/readable",
+                Severity.NOTE,
+                f"the secret {use.name} can be read by {who} (mode {use.mode:04o})",
+                leaf=leaf(use),
+                hint="mode=0400 lets its owner alone read it",
+            )
+    process = context.of(ProcessSettings)
+    if uses and process is not None and process.rlimits["core"].hard != 0:
+        yield Finding(
+            "secrets/core",
+            Severity.WARNING,
+            "a core dump of the command would hold the secrets that it has read",
+            leaf="process.rlimits.core",
+            hint="process.rlimits.core = 0",
+        )
+    if context.bundle is None:
+        yield from _missing(uses)
+
+
+def _missing(uses: list[Use]) -> Iterator[Finding]:
+    """Where nothing is run now, what a run would miss."""
+    from hardening.secrets import SecretError
+    from hardening_secrets.store import Store
+
+    try:
+        known = {record.name for record in Store.of_caller().records()} if uses else set()
+    except SecretError as error:
+        yield Finding("secrets/store", Severity.WARNING, error.message, origin=str(error.origin), hint=error.hint or "")
+        return
+    for use in uses:
+        if use.name not in known:
+            yield Finding(
+                "secrets/missing",
+                Severity.WARNING,
+                f"you have no secret {use.name}, so that a run of yours would stop",
+                leaf=leaf(use),
+                hint=f"hardening secret create {use.name} FILE",
+            )
+
+
+def verify(settings: SecretsSettings, receipt: Mapping[str, Any]) -> Iterator[Check]:
+    """Hold what the kernel reports of the files against the settings. Of a variable only its value could tell."""
+    rows = receipt.get("secrets")
+    found = {row.get("target"): row for row in rows if isinstance(row, dict)} if isinstance(rows, list) else {}
+    for use in settings.uses():
+        if use.is_file:
+            yield _file(use, found.get(use.target), receipt)
+            yield _mount(use, receipt)
+
+
+def _file(use: Use, row: Mapping[str, Any] | None, receipt: Mapping[str, Any]) -> Check:
+    owner = [_outside(receipt, *pair) for pair in (("Uid", "uid_map", use.uid), ("Gid", "gid_map", use.gid))]
+    shown = ["the command's" if said is None else str(said) for said in (use.uid, use.gid)]
+    expected = f"a file of mode {use.mode:04o} of uid {shown[0]} and gid {shown[1]}"
+    seen = numbers(row or {}, "mode", "uid", "gid")
+    if row is None or row.get("found") is not True or len(seen) != 3:
+        return Check(leaf(use), expected, "no file", False)
+    holds = seen[1:] == owner and not seen[0] & ~use.mode
+    return Check(
+        leaf(use), expected, f"a file of mode {seen[0]:04o} of uid {seen[1]} and gid {seen[2]} of the host", holds
+    )
+
+
+def _outside(receipt: Mapping[str, Any], field: str, map_name: str, inside: int | None) -> int | None:
+    """An id of the container as the host has it; that of the process where none was said."""
+    if inside is None:
+        return int(receipt["status"][field].split()[1])
+    for line in (receipt[map_name] or "").splitlines():
+        first, outside, count = map(int, line.split())
+        if first <= inside < first + count:
+            return outside + inside - first
+    return None
+
+
+def _mount(use: Use, receipt: Mapping[str, Any]) -> Check:
+    from hardening_rootfs.verify import parse
+
+    mounts = parse(receipt.get("mountinfo") or ())
+    place = secrets.PLACE if use.target.startswith(f"{secrets.PLACE}/") else use.target
+    wanted = {"ro", "nosuid", "nodev", "noexec"}
+    item = mounts.get(place)
+    kernel = "no mount" if item is None else ",".join([item.kind, *sorted(wanted & item.options)])
+    holds = item is not None and item.kind == "tmpfs" and wanted <= item.options
+    return Check(leaf(use), ",".join(["tmpfs", *sorted(wanted)]), kernel, holds)

@@ -1,0 +1,140 @@
+"""Secrets in the OCI spec: their names in an annotation, and an empty mount where each file will lie.
+
+The launch stage covers these mounts with the files (`hardening.launch.secrets`). Any other program that runs the same
+configuration shows an empty directory, and null devices.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from hardening.errors import LaunchError, ProfileError, SpecError
+from hardening.launch import secrets
+from hardening.mechanism import Context, Excess, MountPoint
+from hardening.spec import Fragment
+from hardening_process.settings import ProcessSettings
+from hardening_rootfs.settings import RootfsSettings
+from hardening_secrets.settings import SecretsSettings, Use, UseKind, leaf, of_configuration
+
+_TIGHT = ("ro", "nosuid", "nodev", "noexec")
+_DIRECTORY = {
+    "destination": secrets.PLACE,
+    "type": "tmpfs",
+    "source": "tmpfs",
+    "options": [*_TIGHT, "rprivate", "mode=755", "size=4096", "nr_inodes=1"],
+}
+
+
+def mount_points(uses: Sequence[Use]) -> list[MountPoint]:
+    """Where secrets are mounted: the usual directory where there are any, and each file that lies elsewhere."""
+    elsewhere = [use for use in uses if use.is_file and not _is_inside(use)]
+    points = [MountPoint(secrets.PLACE, True, _DIRECTORY, tuple(map(leaf, uses)))] if uses else []
+    return [*points, *(MountPoint(use.target, False, _file(use.target), (leaf(use),), use.origin) for use in elsewhere)]
+
+
+def _is_inside(use: Use) -> bool:
+    return use.target.startswith(f"{secrets.PLACE}/")
+
+
+def _file(path: str) -> dict[str, Any]:
+    return {"destination": path, "type": "bind", "source": "/dev/null", "options": ["bind", *_TIGHT, "rprivate"]}
+
+
+def contribute(settings: SecretsSettings, context: Context, fragment: Fragment) -> None:
+    """Name the secrets. Raises `ProfileError` where two things would be in one place."""
+    uses = settings.uses()
+    _require_apart(uses)
+    _require_free(uses, context)
+    if uses:
+        _name(uses, fragment)
+
+
+def _name(uses: Sequence[Use], fragment: Fragment) -> None:
+    text = json.dumps([use.row() for use in uses], ensure_ascii=False)
+    fragment.put(secrets.POINTER, text, *map(leaf, uses))
+
+
+def _require_apart(uses: Sequence[Use]) -> None:
+    """No two secrets in one place, and no file below another."""
+    said: dict[tuple[str, str], Use] = {}
+    for use in uses:
+        other = said.setdefault((use.type, use.target), use)
+        if other is not use:
+            raise _taken(use, f"{use.target} is where the secret {other.name} is")
+    files = [use for use in uses if use.is_file]
+    for use in files:
+        for other in files:
+            if use.target.startswith(f"{other.target}/"):
+                raise _taken(
+                    use, f"{use.target} lies below {other.target}, which is the file of the secret {other.name}"
+                )
+
+
+def _require_free(uses: Sequence[Use], context: Context) -> None:
+    """Nothing else is mounted where secrets are, and no variable has two values."""
+    rootfs, process = context.of(RootfsSettings), context.of(ProcessSettings)
+    if rootfs is not None and uses:
+        taken = {volume.target: "rootfs.volumes" for volume in rootfs.mounted_volumes()}
+        taken |= dict.fromkeys(rootfs.mounted_tmpfs(), "rootfs.tmpfs")
+        places = {point.path: use for use in reversed(uses) for point in mount_points([use])}
+        for path, name in taken.items():
+            for place, use in places.items():
+                if path == place or path.startswith(f"{place}/"):
+                    raise _taken(use, f"{path} is mounted there by {name}")
+    for use in uses:
+        if process is not None and not use.is_file:
+            _require_unset(use, process)
+
+
+def _require_unset(use: Use, process: ProcessSettings) -> None:
+    by = ""
+    if process.set_environment[use.target] is not None:
+        by = "process.set_environment"
+    elif process.environment[use.target]:
+        by = "process.environment"
+    elif use.target in ("HOME", "TERM"):
+        by = "the launcher"
+    if by:
+        raise _taken(use, f"the variable {use.target} is set by {by}")
+
+
+def _taken(use: Use, reason: str) -> ProfileError:
+    return ProfileError(f"{leaf(use)}: {reason}", origin=use.origin, hint="give the secret another target")
+
+
+def tighten(settings: SecretsSettings, document: Mapping[str, Any], fragment: Fragment) -> Iterator[Excess]:
+    """Keep of the secrets that a configuration names those that the settings give, at most so; add none that it does not
+    name. Raises `SpecError` for an annotation that is malformed."""
+    try:
+        named = [of_configuration(secret) for secret in secrets.named(document)]
+    except LaunchError as error:
+        raise SpecError(error.message, origin=secrets.POINTER, hint="leave the annotation out") from None
+    kept: list[Use] = []
+    kind = UseKind()
+    for use in named:
+        allowed = kind.meet(use, settings.given[use.name])
+        if allowed != use:
+            yield Excess(secrets.POINTER, kind.show(use), kind.show(allowed), leaf(use))
+        kept += [allowed] if allowed is not None else []
+    if kept:
+        _name(kept, fragment)
+    elif named:
+        fragment.put(secrets.POINTER, None)
+    places = {point.path: point for point in mount_points(kept)}
+    for point in places.values():
+        fragment.item("/mounts", point.path, dict(point.mount), *point.leaves)
+    yield from _left_out(mount_points(settings.uses()), places, document.get("mounts") or ())
+
+
+def _left_out(
+    points: Iterable[MountPoint], places: Mapping[str, MountPoint], mounts: Sequence[Mapping[str, Any]]
+) -> Iterator[Excess]:
+    """The configuration's own mounts where secrets of the settings would be, and none is."""
+    leaves = {point.path: point.leaves[0] for point in points if point.path not in places}
+    for index, mount in enumerate(mounts):
+        path = mount.get("destination")
+        if path in leaves:
+            asked = f"{mount.get('type', 'none')} of {mount.get('source', 'nothing')} on {path}"
+            yield Excess(f"/mounts/{index}", asked, "none", leaves[path])

@@ -1,0 +1,374 @@
+"""The store of a caller's secrets: which there are, under which driver and key their values are kept, and since when.
+
+A directory of mode 0700 that belongs to the caller, on the way to which nobody else can put another:
+
+| name | what it is |
+| --- | --- |
+| `secrets/DIGEST.json` | one secret; the digest is that of its name |
+| `pending/KEY.json` | a value that is being kept or removed, for whoever comes after somebody who was killed over it |
+| `values/DRIVER` | the directory of a driver |
+| `lock` | held (flock(2)) by who changes something |
+
+Every change is one rename(2) or unlink(2) of a secret's file; what is kept under a key that no secret has is removed by the
+next change. So a secret has its old value, or its new one, whenever somebody is killed.
+"""
+
+from __future__ import annotations
+
+import datetime
+import fcntl
+import json
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from hardening import state
+from hardening.errors import UsageError
+from hardening.kinds import nearest
+from hardening.launch import places
+from hardening.launch.digest import sha256
+from hardening.secrets import LONGEST, SecretDriver, SecretError
+from hardening.values import frozen
+from hardening_secrets.settings import NAME_HINT, is_name
+
+_SECRETS, _PENDING, _VALUES, _LOCK = "secrets", "pending", "values", "lock"
+_SUFFIX = ".json"
+_PARTIAL = ".partial-"
+_TEXTS = ("id", "name", "driver", "key", "created", "updated")
+_MOST = 1 << 16  # bytes of what is kept of one secret beside its value
+_HINT = "set HARDENING_SECRETS to a directory of your own"
+
+
+@frozen
+class Record:
+    """What is kept of a secret beside its value. ``key`` is what its driver has the value under; times are UTC."""
+
+    id: str
+    name: str
+    driver: str
+    key: str
+    created: str
+    updated: str
+    options: Mapping[str, Any] = attrs.field(factory=dict)
+
+
+def now() -> str:
+    """The time in UTC, to the second, as ISO 8601 has it."""
+    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def require_size(value: bytes) -> None:
+    """Raise `UsageError` for a value that no secret can have."""
+    if not 0 < len(value) <= LONGEST:
+        what = "is empty" if not value else "is too large"
+        raise UsageError(f"the secret {what}", hint=f"a secret has 1 to {LONGEST} bytes")
+
+
+class Store:
+    """A store. Nothing is looked at or made before a method asks for it; each raises `SecretError` for a store that others
+    could have read or written, and for a disk that does not do its part. ``notes`` says what was left undone."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.notes: list[str] = []
+
+    @classmethod
+    def of_caller(cls) -> Store:
+        """The caller's own. Raises `SecretError` where the caller has no place for one."""
+        try:
+            return cls(state.secrets())
+        except OSError as error:
+            raise SecretError(f"there is no place for secrets: {error}", hint=_HINT) from None
+
+    def records(self) -> list[Record]:
+        """All secrets, by name."""
+        if not self._is_there():
+            return []
+        with self._trouble("read"):
+            names = [name for name in os.listdir(self.path / _SECRETS) if name.endswith(_SUFFIX)]
+        found = (self._read(self.path / _SECRETS / name) for name in names)
+        return sorted((record for record in found if record is not None), key=lambda record: record.name)
+
+    def find(self, name: str) -> Record:
+        """One secret, by its name or id. Raises `UsageError`."""
+        record = self._read(self._file(name)) if self._is_there() else None
+        if record is not None:
+            return record
+        others = self.records()
+        for other in others:
+            if other.id == name:
+                return other
+        hint = nearest(name, [other.name for other in others])
+        raise UsageError(
+            f'you have no secret "{name}"', hint=hint or "`hardening secret ls` lists those that there are"
+        )
+
+    def open(self, name: str, drivers: Mapping[str, SecretDriver]) -> bytes:
+        """The value of a secret. Raises `SecretError` for one that does not exist, or that its driver does not give."""
+        for _ in range(3):  # it may be rotated meanwhile
+            try:
+                record = self.find(name)
+            except UsageError as error:
+                raise SecretError(error.message, hint=f"hardening secret create {name} FILE") from None
+            try:
+                value = _driver(record.driver, drivers).read(self._folder(record.driver), record.key, record.options)
+                break
+            except SecretError as error:
+                if self._read(self._file(record.name)) == record:
+                    error.origin = error.origin or f"secret {name}"
+                    raise
+        else:
+            raise SecretError(f"the secret {name} changes all the time", hint="try again")
+        if not 0 < len(value) <= LONGEST:
+            raise SecretError(
+                f"the driver {record.driver} gives {len(value)} bytes for the secret {name}",
+                hint="keep it anew: secret rotate",
+            )
+        return value
+
+    def create(
+        self,
+        name: str,
+        value: bytes,
+        driver: SecretDriver,
+        options: Mapping[str, str],
+        drivers: Mapping[str, SecretDriver],
+    ) -> Record:
+        """Keep a new secret. Raises `UsageError` for a name that is taken or cannot be one, and for a value of a wrong size;
+        nothing is kept then."""
+        if not is_name(name):
+            raise UsageError(f'"{name}" is not the name of a secret', hint=NAME_HINT)
+        require_size(value)
+        kept = driver.options(options)
+        with self._changing(drivers):
+            if self._read(self._file(name)) is not None:
+                raise UsageError(
+                    f'there is a secret "{name}" already',
+                    hint=f"hardening secret rotate {name} FILE gives it a new value",
+                )
+            time = now()
+            record = Record(os.urandom(12).hex(), name, driver.name, _new_key(), time, time, kept)
+            self._replace(None, record, value, driver, drivers)
+        return record
+
+    def rotate(self, name: str, value: bytes, drivers: Mapping[str, SecretDriver]) -> Record:
+        """Give a secret a new value. Raises `UsageError` and `SecretError`; the old one is intact then."""
+        require_size(value)
+        with self._changing(drivers):
+            old = self.find(name)
+            record = attrs.evolve(old, key=_new_key(), updated=now())
+            self._replace(old, record, value, _driver(old.driver, drivers), drivers)
+        return record
+
+    def remove(self, name: str, drivers: Mapping[str, SecretDriver]) -> Record:
+        """Remove a secret with its value. Raises `UsageError` and `SecretError`."""
+        with self._changing(drivers):
+            record = self.find(name)
+            self._announce(record)
+            with self._trouble("write"):
+                os.unlink(self._file(record.name))
+                _sync(self.path / _SECRETS)
+            self._finish(drivers)
+        return record
+
+    # --- the steps of a change ---------------------------------------------------------------------------------------
+
+    def _replace(
+        self,
+        old: Record | None,
+        new: Record,
+        value: bytes,
+        driver: SecretDriver,
+        drivers: Mapping[str, SecretDriver],
+    ) -> None:
+        """Have the driver keep a value, and then the record say so. A value that no record has at the end is removed."""
+        try:
+            self._announce(new)
+            driver.store(self._folder(driver.name), new.key, value, new.options)
+            if old is not None:
+                self._announce(old)
+            self._write(self._file(new.name), new)
+        except SecretError:
+            with suppress(SecretError):  # the error that came first is the one to be told
+                self._finish(drivers)
+            raise
+        self._finish(drivers)
+
+    def _announce(self, record: Record) -> None:
+        """Write down a key, whose value is removed by the next change unless a secret has it."""
+        self._write(self.path / _PENDING / f"{record.key}{_SUFFIX}", record)
+
+    @contextmanager
+    def _changing(self, drivers: Mapping[str, SecretDriver]) -> Iterator[None]:
+        """Hold the store, which is made if it is missing, and finish what somebody was killed over."""
+        with self._trouble("make"):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            for folder in (self.path, *(self.path / name for name in (_SECRETS, _PENDING, _VALUES))):
+                with suppress(FileExistsError):
+                    folder.mkdir(0o700)
+            self._require_own()
+            lock = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            with self._trouble("lock"):
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            self._finish(drivers)
+            yield
+        finally:
+            os.close(lock)
+
+    def _finish(self, drivers: Mapping[str, SecretDriver]) -> None:
+        with self._trouble("read"):
+            for folder in (self.path / _SECRETS, self.path / _PENDING):
+                for name in os.listdir(folder):
+                    if name.startswith(_PARTIAL):
+                        os.unlink(folder / name)
+            pending = os.listdir(self.path / _PENDING)
+        kept = {record.key for record in self.records()} if pending else set()
+        for name in pending:
+            left = self._read(self.path / _PENDING / name)
+            if left is None or (left.key not in kept and not self._is_gone(left, drivers)):
+                continue
+            with self._trouble("write"):
+                os.unlink(self.path / _PENDING / name)
+
+    def _is_gone(self, left: Record, drivers: Mapping[str, SecretDriver]) -> bool:
+        """Have a driver remove a value that no secret has; what cannot be removed now is left for the next change."""
+        try:
+            _driver(left.driver, drivers).delete(self._folder(left.driver), left.key, left.options)
+        except SecretError as error:
+            self.notes.append(
+                f"a value of {left.name} that is not used any more is still kept by {left.driver}: {error.message}"
+            )
+            return False
+        return True
+
+    # --- files ---------------------------------------------------------------------------------------------------------
+
+    def _file(self, name: str) -> Path:
+        return self.path / _SECRETS / f"{sha256(name.encode('utf-8', 'surrogatepass'))}{_SUFFIX}"
+
+    def _folder(self, driver: str) -> Path:
+        """The directory of a driver."""
+        folder = self.path / _VALUES / driver
+        with self._trouble("make"), suppress(FileExistsError):
+            folder.mkdir(0o700)
+        return folder
+
+    def _is_there(self) -> bool:
+        """Whether there is a store, which is then looked at."""
+        with self._trouble("read"):
+            if not os.path.lexists(self.path / _SECRETS):
+                return False
+            self._require_own()
+        return True
+
+    def _require_own(self) -> None:
+        """Raise `SecretError` for a store that somebody else could read or write, or put another in the place of."""
+        try:
+            places.require_safe_way(str(self.path))
+        except PermissionError as error:
+            raise SecretError(f"the store of secrets is not safe: {error}", origin=self.path, hint=_HINT) from None
+        for folder in (self.path, *(self.path / name for name in (_SECRETS, _PENDING, _VALUES))):
+            require_private(folder, os.lstat(folder))
+
+    def _read(self, file: Path) -> Record | None:
+        """What is kept of a secret; None where there is none."""
+        try:
+            data = read_private(file, _MOST)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise SecretError(f"cannot read the store of secrets: {error.strerror}", origin=file, hint=_HINT) from None
+        try:
+            row = json.loads(data)
+            texts = {key: str(row[key]) for key in _TEXTS}
+            return Record(**texts, options=dict(row["options"]))
+        except (ValueError, KeyError, TypeError):
+            hint = "remove the file, and create the secret anew"
+            raise SecretError("this is not what was written of a secret", origin=file, hint=hint) from None
+
+    def _write(self, file: Path, record: Record) -> None:
+        with self._trouble("write"):
+            write_private(file, json.dumps(attrs.asdict(record)).encode())
+
+    @contextmanager
+    def _trouble(self, verb: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            hint = "make room on that disk" if error.errno in state.FULL else _HINT
+            origin = error.filename or self.path
+            raise SecretError(
+                f"cannot {verb} the store of secrets: {error.strerror}", origin=origin, hint=hint
+            ) from None
+
+
+def _new_key() -> str:
+    return os.urandom(12).hex()
+
+
+def _driver(name: str, drivers: Mapping[str, SecretDriver]) -> SecretDriver:
+    if name not in drivers:
+        hint = f"install the plugin that brings it; there are {', '.join(sorted(drivers))}"
+        raise SecretError(f'there is no secret driver "{name}"', hint=hint)
+    return drivers[name]
+
+
+def require_private(path: Path, status: os.stat_result) -> None:
+    """Raise `SecretError` for a file or directory that is somebody else's, or that others can read or write."""
+    if status.st_uid != os.geteuid():
+        raise SecretError(f"it belongs to another user (uid {status.st_uid})", origin=path, hint=_HINT)
+    if stat.S_IMODE(status.st_mode) & 0o077:
+        mode = stat.S_IMODE(status.st_mode)
+        raise SecretError(
+            f"others than its owner can read or write it (mode {mode:04o})", origin=path, hint=f"chmod go= {path}"
+        )
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+        raise SecretError("it is neither a file nor a directory", origin=path, hint=_HINT)
+
+
+def read_private(file: Path, longest: int) -> bytes:
+    """The content of a file that only the caller could have written or read. Raises `OSError` and `SecretError`."""
+    descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb", buffering=0) as opened:
+        require_private(file, os.fstat(descriptor))
+        data = b""
+        while len(data) <= longest and (part := opened.read(longest + 1 - len(data))):
+            data += part
+    if len(data) > longest:
+        raise SecretError(f"it is larger than {longest} bytes", origin=file, hint=_HINT)
+    return data
+
+
+def write_private(file: Path, data: bytes) -> None:
+    """Write a file of mode 0600 whole, or not at all. Raises `OSError`."""
+    partial = file.with_name(f"{_PARTIAL}{os.urandom(6).hex()}")
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            os.fchmod(descriptor, 0o600)
+            rest = memoryview(data)
+            while rest:
+                rest = rest[os.write(descriptor, rest) :]
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.rename(partial, file)
+    except OSError:
+        with suppress(FileNotFoundError):
+            os.unlink(partial)
+        raise
+    _sync(file.parent)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

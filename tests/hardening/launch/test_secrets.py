@@ -1,0 +1,110 @@
+"""The annotation that names secrets, read strictly, and what is handed over for it."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hardening import handover
+from hardening.errors import LaunchError
+from hardening.launch import abi, kernel, secrets
+from hardening.launch.secrets import ANNOTATION, Secret
+
+ROW = {"name": "db", "type": "mount", "target": "/run/secrets/db"}
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*ROW, "uid", "mode", "x"]), inner),
+    max_leaves=12,
+)
+
+
+def refused(rows: object) -> str:
+    with pytest.raises(LaunchError) as caught:
+        secrets.parse(json.dumps(rows))
+    return str(caught.value)
+
+
+def test_rows_become_secrets() -> None:
+    rows = [ROW, {**ROW, "name": "b", "target": "/etc/b", "mode": 0o440, "uid": 1, "gid": 2}]
+    found = secrets.parse(json.dumps([*rows, {"name": "c", "type": "env", "target": "C"}]))
+    assert found == (
+        Secret(name="db", kind="mount", target="/run/secrets/db"),
+        Secret(name="b", kind="mount", target="/etc/b", mode=0o440, uid=1, gid=2),
+        Secret(name="c", kind="env", target="C"),
+    )
+    assert [secret.inside for secret in found] == ["db", "", ""]
+    assert secrets.named({"annotations": {ANNOTATION: json.dumps([ROW])}}) == found[:1]
+    assert secrets.named({"annotations": {}}) == secrets.named({}) == secrets.named([]) == ()
+
+
+@pytest.mark.parametrize(
+    ("rows", "reason"),
+    [
+        ({}, "must be a JSON list"),
+        ([1], "must be an object"),
+        ([{**ROW, "x": 1}], "must be an object"),
+        ([{"name": "db"}], "must be an object"),
+        ([{**ROW, "name": ""}], "must be texts"),
+        ([{**ROW, "name": "a\0"}], "must be texts"),
+        ([{**ROW, "target": 1}], "must be texts"),
+        ([{**ROW, "type": "volume"}], "there is no secret of the type"),
+        ([{**ROW, "target": "run/secrets/db"}], "no absolute path"),
+        ([{**ROW, "target": "/run/secrets/../db"}], "no absolute path"),
+        ([{**ROW, "target": "/run//db"}], "no absolute path"),
+        ([{**ROW, "target": "/run/secrets"}], "no absolute path"),
+        ([{**ROW, "target": "/"}], "no absolute path"),
+        ([{**ROW, "mode": 0o1777}], "mode is out of range"),
+        ([{**ROW, "mode": "0400"}], "mode is out of range"),
+        ([{**ROW, "uid": -1}], "uid is out of range"),
+        ([{**ROW, "gid": True}], "gid is out of range"),
+        ([{**ROW, "type": "env", "target": "A=B"}], "without '='"),
+        ([{**ROW, "type": "env", "target": "A", "mode": 256}], "neither owner nor mode"),
+        ([ROW, {**ROW, "target": "/x"}], "two secrets have the name"),
+        ([ROW, {**ROW, "name": "other"}], "two secrets have the target"),
+    ],
+)
+def test_what_is_malformed_is_refused(rows: object, reason: str) -> None:
+    assert reason in refused(rows)
+
+
+@given(JSON)
+def test_no_annotation_is_a_defect(value: Any) -> None:
+    for text in (json.dumps(value), json.dumps([value]), value):
+        try:
+            found = secrets.parse(text)
+        except LaunchError:
+            continue
+        assert all(isinstance(secret, Secret) for secret in found)
+
+
+@given(st.dictionaries(st.text(max_size=9), st.binary(max_size=99), max_size=5))
+def test_what_is_packed_is_what_is_taken(values: dict[str, bytes]) -> None:
+    wanted = tuple(Secret(name=name, kind="mount", target=f"/{index}") for index, name in enumerate(values))
+    try:
+        assert secrets.take(wanted, handover.seal(values)) == values
+    finally:
+        kernel.prctl(abi.PR_SET_DUMPABLE, 1)  # the tests go on in this process
+
+
+def test_one_without_the_other_is_refused() -> None:
+    wanted = (Secret(name="db", kind="mount", target="/run/secrets/db"),)
+    fd = handover.seal({"db": b"hidden"})
+    secrets.require(wanted, fd)
+    secrets.require((), -1)
+    for given_, number in (((), fd), (wanted, -1)):
+        with pytest.raises(LaunchError):
+            secrets.require(given_, number)
+    os.close(fd)
+
+
+def test_a_variable_holds_no_nul() -> None:
+    wanted = [Secret(name="a", kind="env", target="A"), Secret(name="b", kind="mount", target="/b")]
+    assert secrets.variables(wanted, {"a": b"\xff x", "b": b"\0"}) == {b"A": b"\xff x"}
+    with pytest.raises(LaunchError, match="the secret a cannot be a variable") as caught:
+        secrets.variables(wanted, {"a": b"hid\0den", "b": b""})
+    assert "hid" not in str(caught.value).replace(str(caught.value.hint), "")

@@ -1,0 +1,39 @@
+"""The memfd that secrets are handed over in."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+import sys
+
+import pytest
+
+from hardening import handover
+from hardening.launch import secrets
+
+
+def test_nobody_can_change_what_was_sealed() -> None:
+    fd = handover.seal({"a": b"one", "b": b""})
+    try:
+        seals = fcntl.fcntl(fd, fcntl.F_GET_SEALS)
+        for seal in (fcntl.F_SEAL_SEAL, fcntl.F_SEAL_SHRINK, fcntl.F_SEAL_GROW, fcntl.F_SEAL_WRITE):
+            assert seals & seal
+        for change in (lambda: os.pwrite(fd, b"x", 0), lambda: os.ftruncate(fd, 1)):
+            with pytest.raises(PermissionError):
+                change()
+        assert os.get_inheritable(fd)
+        assert os.pread(fd, 100, 0) == secrets.pack({"a": b"one", "b": b""})
+    finally:
+        os.close(fd)
+
+
+def test_a_process_that_leaves_no_core_can_leave_one_again_once_it_executes() -> None:
+    code = (
+        "import os, resource; from hardening import handover; handover.leave_no_core();"
+        "assert os.stat('/proc/self/mem').st_uid == 0;"
+        "os.execv('/bin/sh', ['sh', '-c', 'stat -c %u /proc/$$/mem'])"
+    )
+    uid = 48611 if os.geteuid() == 0 else os.geteuid()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, user=uid, group=uid)
+    assert done.stdout == f"{uid}\n"
