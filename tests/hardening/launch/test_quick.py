@@ -52,7 +52,7 @@ def test_a_plan_is_run_with_the_standard_library_and_this_package_s_launch_stage
     assert loaded.isdisjoint({"os", "re", "json", "hashlib", "site", "typing", "enum", "functools", "subprocess"})
 
 
-@pytest.mark.parametrize("words", [LINE, ("run", "-q", "--fresh", "true"), ("launch", "bundle")])
+@pytest.mark.parametrize("words", [LINE, ("run", "-q", "--fresh", "--", "true"), ("launch", "bundle")])
 def test_a_launch_that_could_open_too_few_files_is_refused_before_it_begins(
     place: Place, words: tuple[str, ...], tmp_path: Path
 ) -> None:
