@@ -6,7 +6,7 @@ Data is decompressed piece by piece: no more than is asked for is ever held, how
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import IO, cast
 
 from hardening.errors import ImageError
@@ -32,12 +32,6 @@ def decompressed(read: Read, origin: object) -> Read:
     for magic, name in _UNREAD.items():
         if begin.startswith(magic):
             raise ImageError(f"is compressed with {name}", origin=origin, hint="layers are plain, gzip or zstd")
-    return pushed.read
-
-
-def of_pieces(pieces: Iterator[bytes]) -> Read:
-    """A reader of pieces as they come."""
-    pushed = _Pushed(b"", lambda _: next(pieces, b""))
     return pushed.read
 
 

@@ -70,6 +70,8 @@ class Tree:
         self._opaque: set[bytes] = set()
         # Modes and times of directories wait to the end: what is made in one changes its time, and may need its mode.
         self._directories: dict[bytes, tuple[int, int, int]] = {}
+        # By path, after how many entries a directory was taken away last: what was noted below it before is of no use.
+        self._gone: dict[bytes, int] = {}
         self._cached: tuple[bytes, int] | None = None
 
     def begin(self, origin: str) -> None:
@@ -108,20 +110,24 @@ class Tree:
             self._link(entry, parent, name, path)
         else:
             self._make(entry, reader, parent, name, path)
-        self._written.add(path)
+        for above in _chain(path):
+            if above in self._written:
+                break
+            self._written.add(above)
 
     def finish(self) -> None:
         """Give the directories their modes and times, the deepest first."""
         for path in sorted(self._directories, key=lambda path: (-path.count(b"/"), -len(path))):
-            inode, mode, mtime = self._directories[path]
-            try:
-                descriptor = self._open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-            except OSError:  # a later layer has taken it away, or put something else in its place
+            since, mode, mtime = self._directories[path]
+            if any(self._gone.get(above, -1) >= since for above in _chain(path)):
                 continue
             try:
-                if os.fstat(descriptor).st_ino == inode:
-                    os.fchmod(descriptor, mode)
-                    os.utime(descriptor, ns=(mtime, mtime))
+                descriptor = self._open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            except OSError:  # a link above it leads elsewhere now
+                continue
+            try:
+                os.fchmod(descriptor, mode)
+                os.utime(descriptor, ns=(mtime, mtime))
             finally:
                 os.close(descriptor)
 
@@ -188,7 +194,7 @@ class Tree:
     def _make(self, entry: Entry, reader: tar.Reader, parent: int, name: bytes, path: bytes) -> None:
         there = _lstat(parent, name)
         if there is not None and not (entry.kind == tar.DIRECTORY and stat.S_ISDIR(there.st_mode)):
-            self._remove(parent, name, there)
+            self._remove(parent, name, path, there)
             there = None
         uid, gid = self._owner(entry, path)
         if entry.kind == tar.DIRECTORY:
@@ -262,7 +268,7 @@ class Tree:
             if there is not None:
                 if os.path.samestat(there, source):
                     return
-                self._remove(parent, name, there)
+                self._remove(parent, name, path, there)
             os.link(parts[-1], name, src_dir_fd=folder, dst_dir_fd=parent, follow_symlinks=False)
         finally:
             os.close(folder)
@@ -281,7 +287,7 @@ class Tree:
     def _note_directory(self, path: bytes, descriptor: int, entry: Entry) -> None:
         if not path and not self._squashed:
             os.fchown(descriptor, *self._owner(entry, path))
-        self._directories[path] = (os.fstat(descriptor).st_ino, self._mode(entry, path), entry.mtime)
+        self._directories[path] = (self.entries, self._mode(entry, path), entry.mtime)
         if any(not name.startswith("user.") for name in entry.attributes):
             self._notes.add("extended attributes of a directory", path)
 
@@ -327,7 +333,7 @@ class Tree:
             if there is None:
                 return
             if path not in self._written:
-                self._remove(parent, hidden, there)
+                self._remove(parent, hidden, path, there)
             elif stat.S_ISDIR(there.st_mode):
                 below = os.open(hidden, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
                 try:
@@ -352,7 +358,7 @@ class Tree:
             if there is None:
                 continue
             if below not in self._written:
-                self._remove(folder, inner, there)
+                self._remove(folder, inner, below, there)
             elif stat.S_ISDIR(there.st_mode):
                 flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
                 descriptor = os.open(inner, flags, dir_fd=folder)
@@ -361,19 +367,26 @@ class Tree:
                 finally:
                     os.close(descriptor)
 
-    def _remove(self, parent: int, name: bytes, there: os.stat_result) -> None:
+    def _remove(self, parent: int, name: bytes, path: bytes, there: os.stat_result) -> None:
         if not stat.S_ISDIR(there.st_mode):
             os.unlink(name, dir_fd=parent)
             if stat.S_ISLNK(there.st_mode):
                 self._forget_unless(parent)
             return
         shutil.rmtree(name, dir_fd=parent)
+        self._gone[path] = self.entries - 1
         self._forget_unless(parent)
 
     def _forget_unless(self, parent: int) -> None:
         """Another directory may be meant by the same path from now on; the one that is in use stays open."""
         if self._cached is not None and self._cached[1] != parent:
             self._forget()
+
+
+def _chain(path: bytes) -> list[bytes]:
+    """A path and all above it, the deepest first."""
+    parts = path.split(b"/")
+    return [b"/".join(parts[:end]) for end in range(len(parts), 0, -1)]
 
 
 def _lstat(folder: int, name: bytes) -> os.stat_result | None:
