@@ -26,11 +26,12 @@ STATES = ("enforced", "partly", "not_enforced")
 
 
 class Bundle(Frozen):
-    """A bundle's directory, its parsed `config.json`, and the text of that file."""
+    """A bundle's directory, its parsed `config.json`, the text of that file, and the text's SHA-256 in hexadecimal."""
 
     directory: str
     document: object
     text: bytes
+    sha256: str
 
 
 def load(directory: str, sha256: str = "") -> Bundle:
@@ -47,11 +48,12 @@ def load(directory: str, sha256: str = "") -> Bundle:
     finally:
         os.close(fd)
     origin = files.join(directory, "config.json")
-    if sha256 and digest.sha256(text) != sha256:
+    found = digest.sha256(text)
+    if sha256 and found != sha256:
         raise LaunchError(
             "has changed since it was checked", origin=origin, hint="launch it again once nothing writes it"
         )
-    return Bundle(directory=directory, document=jsontext.parse(text, origin), text=text)
+    return Bundle(directory=directory, document=jsontext.parse(text, origin), text=text, sha256=found)
 
 
 def load_filter(bundle: Bundle, plan: Plan) -> bytes:

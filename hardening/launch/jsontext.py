@@ -8,6 +8,13 @@ from __future__ import annotations
 
 from hardening.errors import LaunchError
 
+try:
+    from _json import encode_basestring_ascii as quote
+except ImportError:  # an interpreter without the accelerator
+    from json.encoder import py_encode_basestring_ascii as quote
+
+__all__ = ["MAX_BYTES", "MAX_DEPTH", "dump", "escape", "parse", "quote"]
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -145,12 +152,3 @@ def dump(value: object) -> str:
     if isinstance(value, dict):
         return f"{{{', '.join(f'{quote(str(key))}: {dump(item)}' for key, item in value.items())}}}"
     raise TypeError(f"{type(value).__name__} is not JSON data")
-
-
-def quote(text: str) -> str:
-    """A text as a JSON string of ASCII."""
-    try:
-        from _json import encode_basestring_ascii
-    except ImportError:  # an interpreter without the accelerator
-        from json.encoder import py_encode_basestring_ascii as encode_basestring_ascii
-    return encode_basestring_ascii(text)

@@ -10,7 +10,7 @@ import errno
 import time
 
 from hardening.errors import LaunchError
-from hardening.launch import digest, jsontext, sinks
+from hardening.launch import jsontext, sinks
 from hardening.launch.bundle import EXCEPTIONS, IMAGE, MECHANISMS, PROFILES, STATES
 from hardening.launch.system import os
 
@@ -60,9 +60,10 @@ class Recorder:
         self._sinks: list[sinks.Sink] = []
         self._reader, self._writer = pipe
 
-    def describe(self, document: object, text: bytes, origin: str) -> None:
-        """Take from a configuration what is to be recorded; `LaunchError` for an annotation of ours that is malformed."""
-        self.facts.spec = digest.sha256(text)
+    def describe(self, document: object, spec: str, origin: str) -> None:
+        """Take from a configuration, whose digest is ``spec``, what is to be recorded; `LaunchError` for an annotation of
+        ours that is malformed."""
+        self.facts.spec = spec
         table = document if isinstance(document, dict) else {}
         process, annotations = table.get("process"), table.get("annotations")
         args = process.get("args") if isinstance(process, dict) else None

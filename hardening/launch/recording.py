@@ -53,7 +53,7 @@ class Records:
             self._recorder = Recorder(self._identity, self._runtime, self._places.each, self._caller, self._pipe)
             if self._bundle is not None:
                 origin = files.join(self._bundle.directory, "config.json")
-                self._recorder.describe(self._bundle.document, self._bundle.text, origin)
+                self._recorder.describe(self._bundle.document, self._bundle.sha256, origin)
         return self._recorder
 
     def prepare(self) -> None:

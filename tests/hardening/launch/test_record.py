@@ -29,7 +29,9 @@ def new(places: Callable[[], Any]) -> Recorder:
 def recorder(place: Path, **annotations: object) -> Recorder:
     made = new(lambda: [("file", lambda: File(str(place)))])
     said = {f"org.hardening.{name}": json.dumps(value) for name, value in annotations.items()}
-    made.describe({"process": {"args": ["true", "\x1b[31m"], "env": ["A=canary"]}, "annotations": said}, b"{}", ORIGIN)
+    made.describe(
+        {"process": {"args": ["true", "\x1b[31m"], "env": ["A=canary"]}, "annotations": said}, "ab" * 32, ORIGIN
+    )
     return made
 
 
@@ -146,9 +148,9 @@ def test_annotations_that_are_no_text_or_no_json(place: Path) -> None:
     made = new(tuple)
     for value in (7, "{"):
         with pytest.raises(LaunchError, match=r"annotations/org\.hardening\.profiles"):
-            made.describe({"annotations": {bundle.PROFILES: value}}, b"", ORIGIN)
-    made.describe({"annotations": 7, "process": {"args": 7}}, b"", ORIGIN)
-    made.describe([], b"", ORIGIN)
+            made.describe({"annotations": {bundle.PROFILES: value}}, "", ORIGIN)
+    made.describe({"annotations": 7, "process": {"args": 7}}, "", ORIGIN)
+    made.describe([], "", ORIGIN)
 
 
 def test_a_launch_that_nothing_records_is_refused(place: Path) -> None:
