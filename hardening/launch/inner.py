@@ -121,14 +121,16 @@ def _give_up(
     path = lookup.find_command(process)
     identity.set_selinux_label(label, process.selinux_label)
     channel.send("ready", path)
-    # Resource limits are in force now, everything is checked, and the launch is recorded.
+    if process.no_new_privileges:
+        # Meanwhile the launch stage sets the resource limits and records the launch.
+        identity.drop_bounding(process.capabilities)
     program = channel.receive_bytes(int(channel.expect("go")[0]))
     umask = DEFAULT_UMASK if process.umask is None else process.umask
     if not process.no_new_privileges:
         # Without no_new_privs the kernel takes a filter from the privileged only, so it must come first; what follows
         # has to pass it, as under other runtimes.
         identity.load_filter(plan, program)
-    identity.drop_bounding(process.capabilities)
+        identity.drop_bounding(process.capabilities)
     identity.become_user(process, may_set_groups=may_set_groups, umask=umask)
     # The last change of credentials has cleared the parent-death signal. Should the parent have died before this, its
     # end of the channel is closed.
