@@ -224,9 +224,7 @@ def _proxy(scheme: str, host: str) -> str | None:
 def _unreached(url: str, error: Exception) -> ImageError:
     import urllib3
 
-    reason: BaseException = error
-    while isinstance(reason, urllib3.exceptions.HTTPError) and isinstance(reason.__cause__, Exception):
-        reason = reason.__cause__
+    reason = _first(error)
     if isinstance(reason, ssl.SSLCertVerificationError):
         return _failed(
             url,
@@ -235,9 +233,22 @@ def _unreached(url: str, error: Exception) -> ImageError:
         )
     if isinstance(reason, ssl.SSLError):
         return _failed(url, f"does not speak TLS: {reason.reason or reason}", "--tls-verify=false permits plain HTTP")
-    if isinstance(error, urllib3.exceptions.TimeoutError):
+    refused = isinstance(error, urllib3.exceptions.NewConnectionError)  # which the library counts as a timeout
+    if isinstance(error, urllib3.exceptions.TimeoutError) and not refused:
         return _failed(url, "does not answer in time", "try again later, and look at the network")
     return _failed(url, _reason(reason), "look at the name, the network and the proxy")
+
+
+def _first(error: BaseException) -> BaseException:
+    """What the library's own errors are wrapped around."""
+    import urllib3
+
+    while isinstance(error, urllib3.exceptions.HTTPError):
+        inner = [item for item in (*error.args, error.__cause__, error.__context__) if isinstance(item, BaseException)]
+        if not inner:
+            break
+        error = inner[0]
+    return error
 
 
 def _reason(error: BaseException) -> str:

@@ -1,0 +1,208 @@
+"""The store holds what it says, keeps what it had where something goes wrong, and believes nobody else."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from hardening.errors import ImageError
+from hardening.images import check, inuse, media, removal, store, unpack
+from hardening.images.ids import Ids, load
+from hardening.images.media import Descriptor
+from hardening.images.reference import parse
+from hardening.images.store import Store
+from hardening.images.tree import Limits
+from tests.support.images import archive, entry, folder, layout
+
+NAME = parse("example.com/app:v1")
+OWN = Ids(owner=(os.geteuid(), os.getegid()))
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Store:
+    return Store.open(tmp_path / "images")
+
+
+def add(kept: Store, data: bytes, *, digest: str = "", size: int = -1) -> str:
+    wanted = digest or media.digest_of(data)
+    with kept.stage() as stage:
+        kept.add(wanted, [data[:3], data[3:]], len(data) if size < 0 else size, stage)
+    return wanted
+
+
+def image(kept: Store, tmp_path: Path, content: bytes = b"x") -> str:
+    """An image with a name and a root."""
+    digest = layout(tmp_path / "layout", [archive([folder("d", 0o500), entry("d/a", content)])])
+    for path in (tmp_path / "layout/blobs/sha256").iterdir():
+        add(kept, path.read_bytes())
+    with kept.stage() as stage:
+        unpack.ensure(kept, digest, OWN, stage, Limits())
+        kept.name(NAME, digest, digest, stage)
+    return digest
+
+
+def test_where_the_store_is() -> None:
+    assert str(store.location({}, 0)) == "/var/lib/hardening/images"
+    assert str(store.location({"HOME": "/home/a"}, 5)) == "/home/a/.local/share/hardening/images"
+    assert str(store.location({"HOME": "/home/a", "XDG_DATA_HOME": "/data"}, 5)) == "/data/hardening/images"
+    assert str(store.location({"HARDENING_IMAGES": "/elsewhere"}, 0)) == "/elsewhere"
+    with pytest.raises(ImageError, match="no place for images"):
+        store.location({}, 5)
+
+
+@pytest.mark.parametrize("algorithm", ["sha256:", "sha512:"])
+def test_a_blob_is_kept_by_its_digest(kept: Store, algorithm: str) -> None:
+    digest = add(kept, b"content", digest=media.digest_of(b"content", algorithm))
+    assert kept.read(digest) == b"content"
+    assert kept.has(Descriptor(digest, 7))
+    assert not kept.has(Descriptor(digest, 8))
+
+
+@pytest.mark.parametrize(
+    ("size", "digest", "message"),
+    [
+        (3, "", "more than the 3 bytes"),
+        (9, "", "7 bytes of 9: it breaks off"),
+        (7, "sha256:" + "0" * 64, "something else, with the digest sha256:ed7002b439e9ac84"),
+    ],
+)
+def test_a_blob_that_is_not_what_it_should_be_is_not_kept(kept: Store, size: int, digest: str, message: str) -> None:
+    with pytest.raises(ImageError, match=message):
+        add(kept, b"content", digest=digest, size=size)
+    assert kept.blobs() == []
+    assert not list(kept.partial.iterdir())
+
+
+def test_a_blob_that_was_changed_is_not_believed(kept: Store) -> None:
+    digest = add(kept, b"content")
+    kept.blob(digest).write_bytes(b"changed")
+    with pytest.raises(ImageError, match="not what its name says"):
+        kept.read(digest)
+    assert "is not what its name says" in check.check(kept).problems[0]
+
+
+def test_a_name_stands_for_an_image_until_it_is_forgotten(kept: Store) -> None:
+    assert kept.find(NAME) is None
+    with kept.stage() as stage:
+        first = kept.name(NAME, "sha256:1", "sha256:0", stage)
+        assert kept.find(NAME) == first
+        second = kept.name(NAME, "sha256:2", "sha256:0", stage)
+    assert kept.records() == [second]
+    kept.forget(str(NAME))
+    kept.forget(str(NAME))
+    assert kept.records() == []
+
+
+def test_a_malformed_record_is_told(kept: Store) -> None:
+    kept.name_file(NAME).write_text("{}")
+    with pytest.raises(ImageError, match="malformed"):
+        kept.find(NAME)
+    assert check.check(kept).problems == (f"{kept.name_file(NAME)}: is malformed",)
+
+
+def test_signatures_replace_those_before(kept: Store) -> None:
+    with kept.stage() as stage:
+        kept.sign("sha256:1", [b"one", b"two"], stage)
+        kept.sign("sha256:1", [b"one", b"two"], stage)
+        kept.sign("sha256:1", [b"three"], stage)
+        assert not list(stage.iterdir())
+        with pytest.raises(ImageError, match="more than 128"):
+            kept.sign("sha256:1", [b""] * 129, stage)
+    assert {path.name: path.read_bytes() for path in kept.signatures("sha256:1").iterdir()} == {"signature-1": b"three"}
+
+
+@pytest.mark.parametrize("name", ["", "blobs", "blobs/sha256", "names", "signatures", "roots", "partial"])
+def test_a_store_that_others_could_write_is_refused(kept: Store, name: str) -> None:
+    (kept.path / name).chmod(0o777)
+    with pytest.raises(ImageError, match="others could have written it"):
+        Store.existing(kept.path)
+
+
+def test_a_store_below_what_others_can_write_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "open").mkdir()
+    Store.open(tmp_path / "open/images")
+    (tmp_path / "open").chmod(0o777)
+    with pytest.raises(ImageError, match="others can write to"):
+        Store.existing(tmp_path / "open/images")
+
+
+def test_a_store_behind_a_link_of_the_wrong_kind_is_refused(kept: Store, tmp_path: Path) -> None:
+    (kept.path / "names").rmdir()
+    (kept.path / "names").symlink_to(tmp_path)
+    with pytest.raises(ImageError, match="others could have written it"):
+        Store.existing(kept.path)
+
+
+def test_there_need_be_no_store(tmp_path: Path) -> None:
+    assert Store.existing(tmp_path / "none") is None
+
+
+def test_what_nobody_names_is_swept_and_what_is_named_stays(kept: Store, tmp_path: Path) -> None:
+    digest = image(kept, tmp_path)
+    stray = add(kept, b"stray")
+    with kept.stage() as stage:
+        kept.sign("sha256:" + "9" * 64, [b"x"], stage)
+        kept.sign(digest, [b"x"], stage)
+    assert removal.sweep(kept)
+    assert not kept.blob(stray).exists()
+    assert len(kept.blobs()) == 3
+    assert len(kept.roots()) == 1
+    assert [path.name for path in kept.signed()] == [digest.replace(":", "-")]
+    assert check.check(kept).problems == ()
+    kept.forget(str(NAME))
+    assert removal.sweep(kept)
+    assert (kept.blobs(), kept.roots(), kept.signed()) == ([], [], [])
+
+
+def test_nothing_is_swept_while_somebody_uses_the_store(kept: Store) -> None:
+    stray = add(kept, b"stray")
+    with kept.shared():
+        assert not removal.sweep(kept)
+    assert kept.blob(stray).exists()
+
+
+def test_what_a_killed_process_left_is_tidied_and_what_is_held_stays(kept: Store) -> None:
+    (kept.partial / "left").mkdir()
+    (kept.partial / "left/blob").write_bytes(b"half")
+    with kept.stage() as stage:
+        assert removal.left(kept.partial) == ["left"]
+        removal.tidy(kept.partial)
+        assert list(kept.partial.iterdir()) == [stage]
+
+
+def test_a_check_finds_what_is_missing(kept: Store, tmp_path: Path) -> None:
+    digest = image(kept, tmp_path)
+    assert check.check(kept) == check.Checked(1, 3, 1, ())
+    layer = kept.manifest(digest).layers[0].digest
+    kept.blob(layer).unlink()
+    assert check.check(kept).problems == (f"{NAME}: the blob {layer} is missing",)
+    (kept.roots()[0] / "root.json").write_text(json.dumps({"entries": 1, "digest": "sha256:other"}))
+    assert check.check(kept).problems[-1].endswith("is the root of another image")
+    (kept.roots()[0] / "root.json").unlink()
+    assert check.check(kept).problems[-1].endswith("is no whole root")
+    kept.blob(kept.manifest(digest).config.digest).unlink()
+    assert "cannot be read: No such file" in check.check(kept).problems[0]
+
+
+def test_nobody_uses_a_root_that_nobody_mounts(kept: Store, tmp_path: Path) -> None:
+    image(kept, tmp_path)
+    assert inuse.user(kept.roots()[0]) is None
+
+
+def test_ids_of_a_run_and_their_names() -> None:
+    mapped = Ids.of(([(0, 100, 50), (50, 1000, 1)], [(0, 200, 51)]), 1000, 1000)
+    assert mapped.outside(5, 5) == (105, 205)
+    assert mapped.outside(50, 50) == (1000, 250)
+    assert mapped.outside(51, 0) is None
+    assert load(json.loads(json.dumps(mapped.dump()))) == mapped
+    assert Ids.of(None, 0, 0) == Ids()
+    assert Ids().outside(7, 8) == (7, 8)
+    assert Ids.of(None, 1000, 100) == Ids(owner=(1000, 100))
+    assert Ids.of(([(1000, 1000, 1)], [(100, 100, 1)]), 1000, 100) == Ids(owner=(1000, 100))
+    assert len({item.key for item in (mapped, Ids(), Ids(owner=(1, 1)), Ids(owner=(1, 2)))}) == 4
+    assert mapped.needs_namespace(1000)
+    assert not mapped.needs_namespace(0)
+    assert not Ids(owner=(1000, 100)).needs_namespace(1000)
