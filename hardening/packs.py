@@ -12,7 +12,6 @@ import marshal
 import os
 import stat
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,7 +63,9 @@ def _is_ours(folder: Path) -> bool:
 
 
 def _write(path: Path, data: bytes) -> None:
-    descriptor, name = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)
+    # Not by `tempfile`, which takes longer to import than all that is looked at here where nothing is to be written.
+    name = path.with_name(f"{path.name}.{os.urandom(4).hex()}")
+    descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)

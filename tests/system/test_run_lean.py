@@ -40,7 +40,8 @@ ELSEWHERE = {"findings", "tighten", "verify", "question", "docker", "ignored", "
 COMMANDS = {
     path.stem
     for path in (Path(hardening.__file__).parent / "cli").glob("*.py")
-    if path.stem not in {"__init__", "added", "keeping", "missing", "output", "refusals", "root", "run", "says"}
+    if path.stem
+    not in {"__init__", "added", "imaged", "keeping", "missing", "output", "refusals", "root", "run", "says"}
     and path.stem not in {"session", "stack", "start", "stored"}
 }
 CORE = {"containers", "foreign", "images", "laws", "logs", "receipt", "records", "report"}
