@@ -164,9 +164,8 @@ def remove_empty(path: str) -> None:
     tops = {files.join(mount, own.strip("/")) for mount, _, _, own in _mounted()} | {mount for mount, *_ in _mounted()}
     for directory in [files.join(top, name) for top in tops] if name else ():
         for _ in range(REMOVE_ATTEMPTS):
-            if not files.exists(directory) or not os.access(files.parent(directory), os.W_OK):
+            if not os.access(files.parent(directory), os.W_OK) or not remove_unclaimed(directory):
                 break
-            remove_unclaimed(directory)
             select.select([], [], [], REMOVE_PAUSE)
 
 
@@ -181,16 +180,17 @@ def remove_left(words: Sequence[str]) -> None:
             remove_unclaimed(word.removeprefix(MADE))
 
 
-def remove_unclaimed(directory: str) -> None:
-    """Remove a group that is empty and that no launch holds; leave any other."""
+def remove_unclaimed(directory: str) -> bool:
+    """Remove a group that is empty and that no launch holds; leave any other. Whether it is there still, held by nobody."""
     try:
         held = _hold(directory)
     except OSError:
-        return
+        return False
     try:
         _remove_if_empty(directory)
     finally:
         os.close(held)
+    return files.exists(directory)
 
 
 def _kill_and_remove(directory: str) -> None:

@@ -19,7 +19,7 @@ from hardening.launch.failure import Step
 from hardening.launch.frozen import Frozen
 from hardening.launch.guard import Guard
 from hardening.launch.guarded import TERMINAL_USE, block_signals, stand_between
-from hardening.launch.ociprogram import Runtime, classify, enter_view
+from hardening.launch.ociprogram import Runtime, classify, enter_view, kill_unfinished
 from hardening.launch.signals import signal
 from hardening.launch.supervise import Supervisor, exit_code, kill_orphans
 
@@ -169,6 +169,7 @@ class _Run:
         if container is not None:
             # By itself: crun does not delete a container whose bundle has been swept away meanwhile.
             kill(container)
+        kill_unfinished(self._state)
 
     def _container(self) -> int | None:
         """A pidfd of the container's first process; None when it has ended already, or was never made."""

@@ -6,13 +6,15 @@ import os
 import select
 
 from hardening.errors import EXIT_LAUNCHER, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND
-from hardening.launch import cgroups, held, jsontext
+from hardening.launch import cgroups, held, jsontext, kernel
 from hardening.launch.failure import Step
+from hardening.launch.signals import signal
 
 DELETE_ATTEMPTS = 50
 DELETE_PAUSE = 0.02  # seconds
 #: Links in a container's state directory: the runtime, the bundle, and the path of its control groups.
 PROGRAM, BUNDLE, GROUP = "program", "bundle", "group"
+ROOT = "root"  # in it, the directory for what the runtime writes down
 
 
 class Runtime:
@@ -59,7 +61,7 @@ class Runtime:
 
     def argv(self, *words: str) -> list[str]:
         """The command line of the runtime."""
-        root = os.path.join(self.state, "root")
+        root = os.path.join(self.state, ROOT)
         # crun would print its late errors as JSON to the container's standard error.
         style = "text" if is_crun(self.program) else "json"
         return [self.program, "--root", root, "--log", self._log, "--log-format", style, *words]
@@ -80,7 +82,7 @@ class Runtime:
 
     def delete(self) -> None:
         """Delete the container, and its state directory; a short wait lets its last process go. Nothing where it is gone."""
-        if os.path.isdir(os.path.join(self.state, "root", self.identity)):
+        if os.path.isdir(os.path.join(self.state, ROOT, self.identity)):
             null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
             try:
                 for _ in range(DELETE_ATTEMPTS):
@@ -146,6 +148,7 @@ def sweep(place: str) -> None:
 
 def _delete_abandoned(state: str) -> None:
     """In a process of its own: it takes another view of the host."""
+    kill_unfinished(state)
     try:
         program, bundle = (os.readlink(os.path.join(state, name)) for name in (PROGRAM, BUNDLE))
         with open(os.path.join(bundle, "config.json"), "rb") as file:
@@ -172,6 +175,33 @@ def classify(text: str) -> int:
     if ("exec" in lower and any(words in lower for words in refusals)) or any(words in lower for words in not_files):
         return EXIT_NOT_EXECUTABLE
     return EXIT_LAUNCHER
+
+
+def kill_unfinished(state: str) -> None:
+    """Kill what a runtime that was killed over `create` has left: itself, or the first process of its container, which
+    would wait for ever to be started and which nobody has written down yet. It still has the runtime's command line."""
+    mark = os.fsencode(f"\0--root\0{os.path.join(state, ROOT)}\0")
+    for name in os.listdir("/proc"):
+        if name.isdecimal() and mark in _command_line(name):
+            try:
+                process = os.pidfd_open(int(name))
+            except ProcessLookupError:
+                continue
+            try:
+                if mark in _command_line(name):  # still, and so it is the one that is held
+                    kernel.pidfd_send_signal(process, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+            finally:
+                os.close(process)
+
+
+def _command_line(pid: str) -> bytes:
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return file.read()
+    except OSError:  # it has ended
+        return b""
 
 
 def remove_rest(state: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
@@ -12,6 +13,7 @@ import pytest
 
 from hardening.launch import cgroups, held
 from hardening.launch.ociprogram import Runtime, sweep
+from tests.support import runs
 from tests.support.features import require
 from tests.support.patience import until
 
@@ -73,6 +75,21 @@ def test_a_group_goes_once_its_last_process_is_gone_and_its_bundle_need_not_be_t
     assert not state.exists()
 
 
+def test_a_container_that_was_never_written_down_is_killed(bundle: Path) -> None:
+    """The first process of a container has the runtime's command line until it executes."""
+    state = abandoned(bundle, {})
+    words = ["sh", "-c", "read -r line", "crun", "--root"]
+    with (
+        subprocess.Popen([*words, str(state / "root"), "create"], stdin=subprocess.PIPE) as ours,
+        subprocess.Popen([*words, str(state / "other"), "create"], stdin=subprocess.PIPE) as others,
+    ):
+        until(lambda: all(b"--root" in runs.command_line(process.pid) for process in (ours, others)))
+        sweep(str(state.parent))
+        assert ours.wait(60) == -signal.SIGKILL
+        assert others.poll() is None
+    assert not state.exists()
+
+
 def test_a_group_that_somebody_holds_stays(groups: list[Path], bundle: Path) -> None:
     locks = [held.hold(str(place)) for place in groups]
     try:
@@ -95,6 +112,7 @@ def test_nobody_makes_a_container_while_what_is_left_is_swept(bundle: Path) -> N
     folder = held.hold(str(state.parent), shared=True)  # as who makes one
     child = os.fork()
     if child == 0:
+        os.close(folder)  # or it would wait for itself
         sweep(str(state.parent))
         os._exit(0)
     until(lambda: "->" in _waiting(child))
