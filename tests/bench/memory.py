@@ -15,7 +15,7 @@ from tests.bench.contenders import BenchError, Contender
 from tests.support.users import User
 
 SETTLE = 0.3  # seconds for a launcher to give back what it needs no more
-PATIENCE = 10.0  # seconds for the command to appear
+PATIENCE = 60.0  # seconds for the command to appear
 
 
 def waiting(contender: Contender, command: Sequence[str], errors: Path, user: User | None = None) -> float:

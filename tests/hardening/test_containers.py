@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from hardening.containers import Container, End, Process, await_end, find, known
 from hardening.errors import HardeningError, UsageError
 from hardening.launch import main
 from hardening.launch.container_state import Entry, describe, identify
+from tests.support.patience import until
 
 
 @pytest.fixture
@@ -51,8 +52,7 @@ def in_background(place: Path, then: Callable[[Entry], None], *options: str) -> 
     if pid == 0:
         then(entry(place, "one", *options))
         os._exit(0)
-    while not (place / "one").exists():
-        time.sleep(0.01)
+    until((place / "one").exists)
     return pid
 
 
@@ -140,9 +140,10 @@ def test_a_container_that_has_ended_gets_no_signal(place: Path, child: Process) 
 
 
 def test_the_end_is_awaited_on_the_lock(place: Path) -> None:
+    go, going = os.pipe()
+
     def then(made: Entry) -> None:
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
-        signal.sigwait({signal.SIGUSR1})
+        os.read(go, 1)
         made.finish(7)
         made.remove()
 
@@ -151,11 +152,13 @@ def test_the_end_is_awaited_on_the_lock(place: Path) -> None:
     ends: list[End | None] = []
     thread = threading.Thread(target=lambda: ends.append(await_end(found)))
     thread.start()
-    time.sleep(0.2)
+    until(lambda: re.search(rf"-> FLOCK .* {os.getpid()} ", Path("/proc/locks").read_text()))
     assert ends == []
-    os.kill(pid, signal.SIGUSR1)
-    thread.join(20)
+    os.write(going, b"x")
+    thread.join()
     os.waitpid(pid, 0)
+    os.close(go)
+    os.close(going)
     assert [end.code for end in ends if end is not None] == [7]
     with pytest.raises(HardeningError, match="one has ended and is removed"):
         await_end(found)
@@ -170,8 +173,7 @@ def test_a_stage_that_does_not_end_is_killed(place: Path, monkeypatch: pytest.Mo
         signal.pause()
 
     pid = in_background(place, then)
-    while json.loads((place / "one/container.json").read_text())["auto_remove"]:
-        time.sleep(0.01)
+    until(lambda: not json.loads((place / "one/container.json").read_text())["auto_remove"])
     found: Container = known(place)[0]
     stop([found], 0.0)
     assert os.waitpid(pid, 0)[1] == signal.SIGKILL

@@ -6,7 +6,6 @@ import json
 import re
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 from hardening.launch import cgroups, files
 from tests.support import users
 from tests.support.features import require
+from tests.support.patience import until
 from tests.support.plans import PROGRAM, WAIT, Place, write_alike_bytes
 from tests.support.runs import find, workplace
 from tests.support.users import ordinary
@@ -131,12 +131,13 @@ def test_a_slot_whose_control_group_is_in_use_is_passed_over(place: Place) -> No
 
 def remove_soon(group: Path) -> None:
     """Remove a group once the kernel has seen that it is empty."""
-    deadline = time.monotonic() + 10
-    while group.exists():
+
+    def gone() -> bool:
         with suppress(OSError):
             group.rmdir()
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+        return not group.exists()
+
+    until(gone)
 
 
 def test_a_run_that_the_launcher_refuses_is_refused_again(place: Place) -> None:

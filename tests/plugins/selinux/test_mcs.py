@@ -17,6 +17,7 @@ from hardening.errors import LaunchError
 from hardening.spec import LEASES
 from hardening_selinux.mcs import Lease, choose, is_alive, reserve
 from tests.support.leases import living
+from tests.support.patience import until
 from tests.support.users import REPOSITORY
 
 #: Reserves pairs, prints them, then waits to be killed; `sys.argv`: folder, how many, bundle or "".
@@ -138,10 +139,7 @@ def test_a_killed_run_gives_its_pair_back(tmp_path: Path) -> None:
     assert living(tmp_path) == {lease.pair: lease.path}
     end(process, reap=False)
     # A zombie runs no more, although it still has its number.
-    for _ in range(100):
-        if not is_alive(lease.path):
-            break
-        time.sleep(0.01)
+    until(lambda: not is_alive(lease.path))
     assert living(tmp_path) == {}
     assert not lease.path.exists()
     process.communicate()
