@@ -13,7 +13,7 @@ from hardening.launch.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from hardening.launch.plan import Plan
+    from hardening.launch.wanted import Wanted
 
 MAX_FILTER = 8 * 65535  # BPF_MAXINSNS is 4096 for classic programs of users; libseccomp may write up to 65535
 #: Annotations in which a bundle says how it was composed.
@@ -56,11 +56,11 @@ def load(directory: str, sha256: str = "") -> Bundle:
     return Bundle(directory=directory, document=jsontext.parse(text, origin), text=text, sha256=found)
 
 
-def load_filter(bundle: Bundle, plan: Plan) -> bytes:
-    """The seccomp program of the bundle, b'' when the plan has none; `LaunchError` unless its digest is as stated."""
-    if plan.seccomp is None:
+def load_filter(bundle: Bundle, wanted: Wanted) -> bytes:
+    """The seccomp program of the bundle, b'' when none is wanted; `LaunchError` unless its digest is as stated."""
+    if wanted.seccomp is None:
         return b""
-    return _read_program(bundle.directory, plan.seccomp.source, plan.seccomp.sha256)
+    return _read_program(bundle.directory, wanted.seccomp.source, wanted.seccomp.sha256)
 
 
 def check_filter(bundle: Bundle) -> None:

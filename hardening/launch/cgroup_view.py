@@ -8,7 +8,7 @@ from hardening.launch.cgroups import Hierarchy, read_hierarchies
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hardening.launch.mounts import Root
-    from hardening.launch.plan import Mount
+    from hardening.launch.wanted import Mount
 
 
 def mount_cgroups(root: Root, mount: Mount) -> None:

@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from hardening.launch.plan import Resources
+    from hardening.launch.wanted import Resources
 
 REMOVE_ATTEMPTS = 200
 #: Why a group cannot be had. EBUSY: it has processes, or groups of its own. The others: another launch claims it just now.

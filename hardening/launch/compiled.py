@@ -41,7 +41,7 @@ TABLES = {
     "plans": ("held", "looks", "plans", "quick"),
     "stage": ("leases", "abi", "_libc", "kernel", "failure", "cleaning", "recording", "watchers", "main"),
     "native": (
-        "plan", "config_mounts", "reader", "config_linux", "config_process", "config", "links", "sources", "idmaps",
+        "wanted", "config_mounts", "reader", "config_linux", "config_process", "config", "links", "sources", "idmaps",
         "starting", "channel", "native",
     ),
     "watch": ("lookup", "memory", "supervise", "setup", "sinks", "record", "audit"),

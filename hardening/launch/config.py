@@ -1,4 +1,4 @@
-"""`config.json` -> `Plan`: strict, complete, and nothing of it interpreted later.
+"""`config.json` -> `Wanted`: strict, complete, and nothing of it interpreted later.
 
 A field that the native launcher does not implement is refused, never skipped; so is one that the OCI runtime spec
 does not know. Every refusal carries the JSON pointer (RFC 6901) of the field.
@@ -10,8 +10,8 @@ from hardening.errors import HardeningError, LaunchError, raise_all
 from hardening.launch.config_linux import read_linux
 from hardening.launch.config_mounts import read_mounts
 from hardening.launch.config_process import read_process
-from hardening.launch.plan import Plan, Process
 from hardening.launch.reader import Problem, Table
+from hardening.launch.wanted import Process, Wanted
 
 __all__ = ["INTERPRETED_ANNOTATIONS", "examine", "read", "unsupported"]
 
@@ -32,15 +32,15 @@ UNSUPPORTED = {
 }
 
 
-def read(document: object, origin: str = "config.json") -> Plan:
-    """The plan of a configuration; `LaunchError` (several: `Problems`) names each refused field."""
-    plan, problems = examine(document)
+def read(document: object, origin: str = "config.json") -> Wanted:
+    """What a configuration asks for; `LaunchError` (several: `Problems`) names each refused field."""
+    wanted, problems = examine(document)
     errors: list[HardeningError] = [
         LaunchError(reason, origin=f"{origin}:{pointer or '/'}") for pointer, reason in problems
     ]
     raise_all(errors)
-    assert plan is not None  # noqa: S101 - examine() gives a plan or a problem
-    return plan
+    assert wanted is not None  # noqa: S101 - examine() gives what is wanted, or a problem
+    return wanted
 
 
 def unsupported(document: object) -> list[Problem]:
@@ -48,8 +48,8 @@ def unsupported(document: object) -> list[Problem]:
     return examine(document)[1]
 
 
-def examine(document: object) -> tuple[Plan | None, list[Problem]]:
-    """The plan, or None with the problems that prevent it."""
+def examine(document: object) -> tuple[Wanted | None, list[Problem]]:
+    """What is wanted, or None with the problems that prevent it."""
     problems: list[Problem] = []
     config = Table(document, "", problems)
     _read_version(config)
@@ -69,7 +69,7 @@ def examine(document: object) -> tuple[Plan | None, list[Problem]]:
     config.done(UNSUPPORTED)
     if process is None or problems:
         return None, problems
-    plan = Plan(
+    wanted = Wanted(
         root=root,
         root_read_only=read_only,
         process=process,
@@ -79,20 +79,20 @@ def examine(document: object) -> tuple[Plan | None, list[Problem]]:
         annotations=annotations,
         **linux,
     )
-    _check_together(config, plan, process)
-    return (None if problems else plan), problems
+    _check_together(config, wanted, process)
+    return (None if problems else wanted), problems
 
 
 def _check_secrets(config: Table, text: str, process: Process | None) -> None:
     from hardening.launch import secrets
 
     try:
-        wanted = secrets.parse(text)
+        named = secrets.parse(text)
     except LaunchError as error:
         config.refuse("annotations", error.message, SECRETS)
         return
     there = {name for name, _ in process.env} if process is not None else set()
-    for secret in wanted:
+    for secret in named:
         if secret.kind == secrets.ENV and secret.target in there:
             config.refuse("annotations", f"the variable {secret.target} stands in /process/env already", SECRETS)
 
@@ -118,18 +118,18 @@ def _read_root(config: Table) -> tuple[str, bool]:
     return path, read_only
 
 
-def _check_together(config: Table, plan: Plan, process: Process) -> None:
+def _check_together(config: Table, wanted: Wanted, process: Process) -> None:
     """What no field shows alone."""
-    if not plan.creates("mount"):
-        joined = plan.namespace("mount")
+    if not wanted.creates("mount"):
+        joined = wanted.namespace("mount")
         pointer = joined.pointer if joined else "/linux/namespaces"
         config.problems.append((pointer, "the native launcher needs a new mount namespace"))
-    if plan.hostname and plan.namespace("uts") is None:
+    if wanted.hostname and wanted.namespace("uts") is None:
         config.refuse("hostname", "needs a UTS namespace, or it would rename the host")
-    if plan.domainname and plan.namespace("uts") is None:
+    if wanted.domainname and wanted.namespace("uts") is None:
         config.refuse("domainname", "needs a UTS namespace, or it would rename the host")
-    if process.terminal and not any(mount.kind == "devpts" for mount in plan.mounts):
+    if process.terminal and not any(mount.kind == "devpts" for mount in wanted.mounts):
         config.problems.append(("/process/terminal", "needs a devpts mount in /mounts"))
-    for mount in plan.mounts:
-        if mount.own_idmap and not plan.creates("user"):
+    for mount in wanted.mounts:
+        if mount.own_idmap and not wanted.creates("user"):
             config.problems.append((mount.pointer, "is id-mapped, and there are neither maps nor a user namespace"))

@@ -1,12 +1,12 @@
-"""`/linux` of a configuration -> the fields of a plan (runtime-spec config-linux.md)."""
+"""`/linux` of a configuration -> fields of `Wanted` (runtime-spec config-linux.md)."""
 
 from __future__ import annotations
 
 from hardening.launch import abi
 from hardening.launch.config_mounts import PROPAGATION, read_id_maps
 from hardening.launch.digest import ANNOTATION
-from hardening.launch.plan import Device, IdMap, Namespace, Resources, Seccomp
 from hardening.launch.reader import Table
+from hardening.launch.wanted import Device, IdMap, Namespace, Resources, Seccomp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ UNSUPPORTED = {
 
 
 def read_linux(config: Table, annotations: dict[str, str]) -> dict[str, Any]:
-    """Keyword arguments for `Plan`, and ``mount_label``."""
+    """Keyword arguments for `Wanted`, and ``mount_label``."""
     table = config.table("linux", required=True) or Table({}, "/linux", [])
     namespaces = _read_namespaces(table)
     kinds = {namespace.kind: namespace for namespace in namespaces}

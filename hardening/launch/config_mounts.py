@@ -1,9 +1,9 @@
-"""`/mounts` and `/root` of a configuration -> plans of mounts (runtime-spec config.md, mount_setattr(2))."""
+"""`/mounts` and `/root` of a configuration -> each `Mount` (runtime-spec config.md, mount_setattr(2))."""
 
 from __future__ import annotations
 
 from hardening.launch import abi
-from hardening.launch.plan import IdMap, Mount
+from hardening.launch.wanted import IdMap, Mount
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -1,9 +1,9 @@
-"""`/process` of a configuration -> plan (runtime-spec config.md, "Process")."""
+"""`/process` of a configuration -> `Process` (runtime-spec config.md, "Process")."""
 
 from __future__ import annotations
 
 from hardening.launch import abi
-from hardening.launch.plan import Capabilities, Process, Rlimit
+from hardening.launch.wanted import Capabilities, Process, Rlimit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

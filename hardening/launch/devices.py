@@ -10,13 +10,13 @@ from hardening.launch import abi, files, kernel
 from hardening.launch.config_linux import DEFAULT_DEVICES
 from hardening.launch.failure import Step
 from hardening.launch.mounts import clone_device
-from hardening.launch.plan import Device
 from hardening.launch.system import os
+from hardening.launch.wanted import Device
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hardening.launch.mounts import Root
-    from hardening.launch.plan import Plan
+    from hardening.launch.wanted import Wanted
 
 LINKS = {
     "fd": "/proc/self/fd",
@@ -27,21 +27,21 @@ LINKS = {
 }
 
 
-def make_devices(root: Root, plan: Plan) -> None:
+def make_devices(root: Root, wanted: Wanted) -> None:
     """Fill `/dev`, unless the configuration binds one from elsewhere."""
-    at_dev = [mount for mount in plan.mounts if mount.destination.rstrip("/") == "/dev"]
+    at_dev = [mount for mount in wanted.mounts if mount.destination.rstrip("/") == "/dev"]
     if at_dev and at_dev[-1].kind == "bind":
         return
     on_tmpfs = bool(at_dev) and at_dev[-1].kind == "tmpfs"
-    listed = {device.path for device in plan.devices}
+    listed = {device.path for device in wanted.devices}
     for path, (major, minor) in DEFAULT_DEVICES.items():
         if path not in listed:
             device = Device(path=path, kind="c", major=major, minor=minor, mode=0o666, uid=0, gid=0)
             with Step(f"make the device {path}"):
-                _make(root, device, on_tmpfs and plan.namespace("user") is None)
-    for index, device in enumerate(plan.devices):
+                _make(root, device, on_tmpfs and wanted.namespace("user") is None)
+    for index, device in enumerate(wanted.devices):
         with Step(f"make the device {device.path}", f"/linux/devices/{index}"):
-            _make(root, device, plan.namespace("user") is None)
+            _make(root, device, wanted.namespace("user") is None)
     if on_tmpfs:
         with Step("make the links in /dev"):
             _make_links(root)

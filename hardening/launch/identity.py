@@ -11,15 +11,15 @@ from hardening.launch.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from hardening.launch.plan import Capabilities, Plan, Process
+    from hardening.launch.wanted import Capabilities, Process, Wanted
 
 CAPABILITIES_AT = "/process/capabilities"
 
 
-def become_namespace_root(plan: Plan, *, may_set_groups: bool) -> None:
+def become_namespace_root(wanted: Wanted, *, may_set_groups: bool) -> None:
     """Take ids that the new user namespace maps, so that files made from now on have an owner."""
-    uids = [entry.inside for entry in plan.uid_map]
-    gids = [entry.inside for entry in plan.gid_map]
+    uids = [entry.inside for entry in wanted.uid_map]
+    gids = [entry.inside for entry in wanted.gid_map]
     uid = 0 if 0 in uids or not uids else min(uids)
     gid = 0 if 0 in gids or not gids else min(gids)
     with Step("take the ids of the user namespace", "/linux/uidMappings"):
@@ -93,11 +93,11 @@ def _refuse_missing(missing: int, which: str, reason: str) -> None:
         )
 
 
-def load_filter(plan: Plan, program: bytes) -> None:
+def load_filter(wanted: Wanted, program: bytes) -> None:
     """Install the seccomp filter, if there is one."""
-    if plan.seccomp is not None:
+    if wanted.seccomp is not None:
         with Step("load the seccomp filter", "/linux/seccomp", "it needs noNewPrivileges or CAP_SYS_ADMIN"):
-            kernel.seccomp(program, plan.seccomp.flags)
+            kernel.seccomp(program, wanted.seccomp.flags)
 
 
 def set_selinux_label(fd: int | None, label: str) -> None:

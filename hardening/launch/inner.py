@@ -17,15 +17,15 @@ from hardening.launch.system import os
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hardening.launch.channel import Channel
-    from hardening.launch.plan import Plan
     from hardening.launch.starting import Setup
+    from hardening.launch.wanted import Wanted
 
 DEFAULT_UMASK = 0o022
 
 
 def second(setup: Setup, channel: Channel, sources: Sources, *, may_set_groups: bool) -> None:
     """Become the command."""
-    plan, process = setup.plan, setup.plan.process
+    wanted, process = setup.wanted, setup.wanted.process
     if setup.traced:
         channel.expect("traced")
     kernel.prctl(abi.PR_SET_DUMPABLE, 0)
@@ -35,13 +35,13 @@ def second(setup: Setup, channel: Channel, sources: Sources, *, may_set_groups: 
         make_slave()
     label = identity.open_selinux_label(process.selinux_label)
     stdin = None if setup.keep_stdin or process.terminal else _open_null()
-    if plan.namespace("user") is not None:
-        identity.become_namespace_root(plan, may_set_groups=may_set_groups)
-    if plan.creates("ipc"):
+    if wanted.namespace("user") is not None:
+        identity.become_namespace_root(wanted, may_set_groups=may_set_groups)
+    if wanted.creates("ipc"):
         # Only now: its message queues belong to whoever makes the namespace.
         with Step("make the ipc namespace", "/linux/namespaces"):
             kernel.unshare(abi.CLONE_NEWIPC)
-    _configure(plan)
+    _configure(wanted)
     slave, variables = _build_root(setup, sources, channel)
     _connect(stdin, slave, setup.writers)
     kernel.new_session_keyring()
@@ -53,18 +53,18 @@ def second(setup: Setup, channel: Channel, sources: Sources, *, may_set_groups: 
     _give_up(setup, channel, label, variables, may_set_groups=may_set_groups)
 
 
-def _configure(plan: Plan) -> None:
+def _configure(wanted: Wanted) -> None:
     """Names, loopback and kernel settings of the new namespaces."""
-    names = dict(plan.sysctl)
-    hostname = plan.hostname or names.pop("kernel.hostname", "")
-    domainname = plan.domainname or names.pop("kernel.domainname", "")
+    names = dict(wanted.sysctl)
+    hostname = wanted.hostname or names.pop("kernel.hostname", "")
+    domainname = wanted.domainname or names.pop("kernel.domainname", "")
     if hostname:
         with Step("set the host name", "/hostname"):
             kernel.sethostname(hostname.encode())
     if domainname:
         with Step("set the domain name", "/domainname"):
             kernel.setdomainname(domainname.encode())
-    if plan.creates("network"):
+    if wanted.creates("network"):
         with Step("bring up the loopback interface", "/linux/namespaces"):
             _loopback_up()
     for name, value in names.items():
@@ -83,20 +83,20 @@ def _loopback_up() -> None:
 
 def _build_root(setup: Setup, sources: Sources, channel: Channel) -> tuple[int | None, dict[bytes, bytes]]:
     """Mount everything and enter: the slave side of the console if there is one, and the variables that are secrets."""
-    plan, slave = setup.plan, None
+    wanted, slave = setup.wanted, None
     root = mounts.Root(sources.root, channel)
-    root.attach(read_only=plan.root_read_only)
-    mounts.mount_all(root, plan, sources)
+    root.attach(read_only=wanted.root_read_only)
+    mounts.mount_all(root, wanted, sources)
     variables = setup.secrets.put(root.find) if setup.secrets is not None else {}
-    devices.make_devices(root, plan)
-    if plan.process.terminal:
+    devices.make_devices(root, wanted)
+    if wanted.process.terminal:
         with Step("open the console", "/process/terminal"):
-            master, slave = devices.open_console(root, plan.process.console_size, plan.process.uid)
+            master, slave = devices.open_console(root, wanted.process.console_size, wanted.process.uid)
             channel.send("console", fd=master)
             os.close(master)
-    mounts.protect(root, plan)
+    mounts.protect(root, wanted)
     with Step("enter the root", "/root/path"):
-        root.finish(plan.root_propagation)
+        root.finish(wanted.root_propagation)
         root.enter()
     return slave, variables
 
@@ -117,7 +117,7 @@ def _give_up(
     setup: Setup, channel: Channel, label: int | None, secrets: dict[bytes, bytes], *, may_set_groups: bool
 ) -> None:
     """From here on privileges only go down. Ends in execve(2)."""
-    plan, process = setup.plan, setup.plan.process
+    wanted, process = setup.wanted, setup.wanted.process
     path = lookup.find_command(process)
     identity.set_selinux_label(label, process.selinux_label)
     channel.send("ready", path)
@@ -129,7 +129,7 @@ def _give_up(
     if not process.no_new_privileges:
         # Without no_new_privs the kernel takes a filter from the privileged only, so it must come first; what follows
         # has to pass it, as under other runtimes.
-        identity.load_filter(plan, program)
+        identity.load_filter(wanted, program)
         identity.drop_bounding(process.capabilities)
     identity.become_user(process, may_set_groups=may_set_groups, umask=umask)
     # The last change of credentials has cleared the parent-death signal. Should the parent have died before this, its
@@ -144,7 +144,7 @@ def _give_up(
         # While there is no filter yet that may keep this process from saying why.
         lookup.check_access(path)
         kernel.prctl(abi.PR_SET_NO_NEW_PRIVS, 1)
-        identity.load_filter(plan, program)
+        identity.load_filter(wanted, program)
     lookup.execute(path, process, secrets)
 
 

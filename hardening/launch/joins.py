@@ -18,7 +18,7 @@ from hardening.launch.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from hardening.launch.plan import Mount, Namespace, Plan
+    from hardening.launch.wanted import Mount, Namespace, Wanted
 
 # A file system that shows one namespace, and that only the owner of that namespace may mount.
 SHOWN_BY = {"sysfs": "network", "mqueue": "ipc", "proc": "pid"}
@@ -39,10 +39,10 @@ class Joins(Frozen):
     before: tuple[Joined, ...]
     after: tuple[Joined, ...]
 
-    def enter_as_caller(self, plan: Plan) -> dict[str, int]:
+    def enter_as_caller(self, wanted: Wanted) -> dict[str, int]:
         """Join the first ones, and make the file systems that show them: detached mounts by pointer."""
         enter(self.before)
-        return make_file_systems(plan, self.before)
+        return make_file_systems(wanted, self.before)
 
     def enter_owned(self) -> None:
         """Join the user namespace, if it has a path, and what it owns."""
@@ -54,11 +54,11 @@ class Joins(Frozen):
             os.close(one.fd)
 
 
-def open_all(plan: Plan) -> Joins:
+def open_all(wanted: Wanted) -> Joins:
     """Open every namespace that has a path. `LaunchError` when one cannot be opened."""
     opened: list[Joined] = []
     try:
-        for namespace in plan.namespaces:
+        for namespace in wanted.namespaces:
             if namespace.path:
                 opened.append(_open(namespace))  # noqa: PERF401 - on failure the ones before must be closed
         user = next((one for one in opened if one.kind == "user"), None)
@@ -78,7 +78,7 @@ def _open(namespace: Namespace) -> Joined:
 
 def _is_owned(namespace: int, user: int) -> bool:
     """Whether a user namespace or one of its descendants owns a namespace (ioctl_ns(2))."""
-    wanted, request, owner = os.fstat(user), abi.NS_GET_USERNS, namespace
+    sought, request, owner = os.fstat(user), abi.NS_GET_USERNS, namespace
     while True:
         try:
             above = fcntl.ioctl(owner, request)
@@ -88,7 +88,7 @@ def _is_owned(namespace: int, user: int) -> bool:
             if owner != namespace:
                 os.close(owner)
         owner, request = above, abi.NS_GET_PARENT
-        if files.same(os.fstat(owner), wanted):
+        if files.same(os.fstat(owner), sought):
             os.close(owner)
             return True
 
@@ -100,16 +100,16 @@ def enter(joined: tuple[Joined, ...]) -> None:
             kernel.setns(one.fd, one.flag)
 
 
-def make_file_systems(plan: Plan, joined: tuple[Joined, ...]) -> dict[str, int]:
+def make_file_systems(wanted: Wanted, joined: tuple[Joined, ...]) -> dict[str, int]:
     """The entries of `/mounts` that show a namespace joined as the caller, by pointer, as detached mounts.
 
     To be called after `enter` and before the user namespace, inside of which the kernel refuses them.
     """
     kinds = {one.kind for one in joined}
     made: dict[str, int] = {}
-    if plan.namespace("user") is None:
+    if wanted.namespace("user") is None:
         return made
-    for mount in plan.mounts:
+    for mount in wanted.mounts:
         if SHOWN_BY.get(mount.kind) in kinds:
             with Step(f"make the {mount.kind} for {mount.destination}", mount.pointer):
                 made[mount.pointer] = _make_proc(mount) if mount.kind == "proc" else mounts.create(mount)

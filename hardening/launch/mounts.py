@@ -17,8 +17,8 @@ from hardening.launch.system import os
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hardening.launch.channel import Channel
-    from hardening.launch.plan import Mount, Plan
     from hardening.launch.sources import Sources
+    from hardening.launch.wanted import Mount, Wanted
 
 IN_ROOT = abi.RESOLVE_IN_ROOT | abi.RESOLVE_NO_MAGICLINKS
 
@@ -127,9 +127,9 @@ class Root:
         os.close(self.tree)
 
 
-def mount_all(root: Root, plan: Plan, sources: Sources) -> None:
+def mount_all(root: Root, wanted: Wanted, sources: Sources) -> None:
     """Mount every entry of `/mounts`, in order."""
-    for mount in plan.mounts:
+    for mount in wanted.mounts:
         with Step(f"mount {mount.kind} on {mount.destination}", mount.pointer):
             if mount.kind == "bind":
                 _mount_bind(root, mount, sources.trees.pop(mount.pointer))
@@ -202,9 +202,9 @@ def _mount_new(root: Root, mount: Mount, made: int | None) -> None:
     root.mount_at(tree, place, late=add & abi.MOUNT_ATTR_RDONLY)
 
 
-def protect(root: Root, plan: Plan) -> None:
+def protect(root: Root, wanted: Wanted) -> None:
     """Apply read-only paths, then masked paths. A path that is not there needs neither."""
-    for index, path in enumerate(plan.read_only):
+    for index, path in enumerate(wanted.read_only):
         with Step(f"make {path} read-only", f"/linux/readonlyPaths/{index}"):
             for found in expand(root, path):
                 place = root.find_if_present(found)
@@ -212,7 +212,7 @@ def protect(root: Root, plan: Plan) -> None:
                     tree = kernel.open_tree(place, b"", abi.OPEN_TREE_CLONE | abi.AT_RECURSIVE)
                     kernel.mount_setattr(tree, add=abi.MOUNT_ATTR_RDONLY, recursive=True)
                     root.mount_at(tree, place)
-    for index, path in enumerate(plan.masked):
+    for index, path in enumerate(wanted.masked):
         with Step(f"mask {path}", f"/linux/maskedPaths/{index}"):
             for found in expand(root, path):
                 place = root.find_if_present(found)

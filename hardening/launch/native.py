@@ -9,9 +9,9 @@ from hardening.launch.channel import Channel, pair
 from hardening.launch.failure import Step, from_message
 from hardening.launch.frozen import Frozen
 from hardening.launch.guarded import TERMINAL_USE, block_signals, stand_between
-from hardening.launch.plan import Plan
 from hardening.launch.signals import signal
 from hardening.launch.system import os
+from hardening.launch.wanted import Wanted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,10 +45,10 @@ class Options(Frozen):
 
 def run(bundle: Bundle, options: Options) -> int:
     """Run the bundle's command to its end: its exit code. `LaunchError` when it never ran; nothing is left then."""
-    plan = config.read(bundle.document, files.join(bundle.directory, "config.json"))
-    _check_host(plan)
+    wanted = config.read(bundle.document, files.join(bundle.directory, "config.json"))
+    _check_host(wanted)
     mask = block_signals()
-    with_group = plan.resources is not None or bool(plan.cgroups_path)
+    with_group = wanted.resources is not None or bool(wanted.cgroups_path)
     watcher = options.watcher
     # Without a group, a bundle to be removed and an entry among the containers there is nothing that does not die with it.
     guard = None
@@ -62,8 +62,8 @@ def run(bundle: Bundle, options: Options) -> int:
             from hardening.launch.cgroups import Cgroup, limits
 
             group = Cgroup(guard.tell if guard is not None else None)
-            group.create(plan.cgroups_path or f"hardening-{os.getpid()}", plan.resources, limits(plan.resources))
-        return _Run(bundle, plan, group, options, mask, guard).run()
+            group.create(wanted.cgroups_path or f"hardening-{os.getpid()}", wanted.resources, limits(wanted.resources))
+        return _Run(bundle, wanted, group, options, mask, guard).run()
     finally:
         if group is not None:
             group.remove()
@@ -93,16 +93,16 @@ def _clean(words: Iterator[str], cleaning: Cleaning) -> None:
     cleaning.after_kill(remove_groups)
 
 
-def _check_host(plan: Plan) -> None:
+def _check_host(wanted: Wanted) -> None:
     """Refuse at once what would fail later, or worse, not fail."""
-    if plan.namespace("user") is None and not kernel.capget()[0] >> abi.CAPABILITIES.index("CAP_SYS_ADMIN") & 1:
+    if wanted.namespace("user") is None and not kernel.capget()[0] >> abi.CAPABILITIES.index("CAP_SYS_ADMIN") & 1:
         raise LaunchError(
             "without a user namespace only root can make the other namespaces",
             origin="config.json:/linux/namespaces",
             hint="add a user namespace with uidMappings and gidMappings, or run as root",
         )
-    labels = [("/process/selinuxLabel", plan.process.selinux_label)]
-    labels += [(mount.pointer, value or "") for mount in plan.mounts for key, value in mount.data if key == "context"]
+    labels = [("/process/selinuxLabel", wanted.process.selinux_label)]
+    labels += [(mount.pointer, value or "") for mount in wanted.mounts for key, value in mount.data if key == "context"]
     for pointer, label in labels:
         if label and not files.exists("/sys/fs/selinux/enforce"):
             raise LaunchError(
@@ -128,7 +128,7 @@ class _Run:
     def __init__(
         self,
         bundle: Bundle,
-        plan: Plan,
+        wanted: Wanted,
         group: Cgroup | None,
         options: Options,
         mask: frozenset[int],
@@ -137,7 +137,7 @@ class _Run:
         self._guard = guard
         self._bundle = bundle
         self._directory = bundle.directory
-        self._plan = plan
+        self._wanted = wanted
         self._group = group
         self._options = options
         self._mask = mask
@@ -158,10 +158,10 @@ class _Run:
         from hardening.launch.setup import NativeSupervisor
 
         signals = kernel.signalfd(signal.valid_signals() - TERMINAL_USE)
-        supervisor = NativeSupervisor(self._plan, channel, pid, signals, keep_stdin=self._options.keep_stdin)
+        supervisor = NativeSupervisor(self._wanted, channel, pid, signals, keep_stdin=self._options.keep_stdin)
         supervisor.copies = self._copies
         supervisor.watcher = self._options.watcher
-        supervisor.reaps_orphans = not self._plan.creates("pid")
+        supervisor.reaps_orphans = not self._wanted.creates("pid")
         supervisor.on_wait = self._prepare
         supervisor.on_release = self._options.records.launched
         try:
@@ -171,7 +171,7 @@ class _Run:
             return code
         finally:
             os.close(signals)
-            if not self._plan.creates("pid"):
+            if not self._wanted.creates("pid"):
                 from hardening.launch.supervise import kill_orphans
 
                 kill_orphans(spare=self._guard.pid if self._guard is not None else 0)
@@ -183,13 +183,13 @@ class _Run:
         checked, and the way of the records."""
         if self._options.confirm is not None:
             self._options.confirm()
-        program = load_filter(self._bundle, self._plan)
+        program = load_filter(self._bundle, self._wanted)
         self._options.records.prepare()
         return program
 
     def _protect_terminal(self) -> None:
         """Put pipes between the command and the caller's terminal, unless the container has one of its own."""
-        for number in () if self._plan.process.terminal else (1, 2):
+        for number in () if self._wanted.process.terminal else (1, 2):
             pipe = stand_between(number)
             if pipe is not None:
                 self._copies[pipe[0]] = number
@@ -197,9 +197,9 @@ class _Run:
 
     def _open_sources(self) -> sources.Sources | None:
         try:
-            return sources.open_sources(self._plan, self._directory)
+            return sources.open_sources(self._wanted, self._directory)
         except PermissionError:
-            if any(mount.idmapped for mount in self._plan.mounts):
+            if any(mount.idmapped for mount in self._wanted.mounts):
                 raise LaunchError(
                     "id-mapped mounts need privilege over the file system",
                     origin="config.json:/mounts",
@@ -210,12 +210,12 @@ class _Run:
     def _start(self, trees: sources.Sources | None) -> tuple[Channel, int]:
         """Start the process that becomes the command, and map its ids: the channel to it and its pid."""
         channel, far_end = pair()
-        if not self._plan.creates("pid"):
+        if not self._wanted.creates("pid"):
             kernel.prctl(abi.PR_SET_CHILD_SUBREAPER, 1)
         joined = self._open_joined()
         try:
             setup = starting.Setup(
-                plan=self._plan,
+                wanted=self._wanted,
                 bundle=self._directory,
                 sources=trees,
                 joined=joined,
@@ -238,7 +238,7 @@ class _Run:
             if self._group is not None:
                 with Step("move the container into its cgroup", "/linux/cgroupsPath"):
                     self._group.enter(pid)
-            alone = starting.is_enough(self._plan)
+            alone = starting.is_enough(self._wanted)
             if not alone:
                 _answer(channel, "entered")
             self._prepare_ids(pid, trees)
@@ -254,23 +254,23 @@ class _Run:
         return channel, second
 
     def _open_joined(self) -> joins.Joins | None:
-        if not any(namespace.path for namespace in self._plan.namespaces):
+        if not any(namespace.path for namespace in self._wanted.namespaces):
             return None
         from hardening.launch import joins
 
-        return joins.open_all(self._plan)
+        return joins.open_all(self._wanted)
 
     def _prepare_ids(self, pid: int, trees: sources.Sources | None) -> None:
         own = None
-        if self._plan.creates("user"):
+        if self._wanted.creates("user"):
             from hardening.launch import idmaps
 
-            idmaps.write_maps(pid, self._plan.uid_map, self._plan.gid_map)
-            if trees is not None and any(mount.own_idmap for mount in self._plan.mounts):
+            idmaps.write_maps(pid, self._wanted.uid_map, self._wanted.gid_map)
+            if trees is not None and any(mount.own_idmap for mount in self._wanted.mounts):
                 own = os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
         try:
             if trees is not None:
-                sources.map_ids(self._plan, trees, own)
+                sources.map_ids(self._wanted, trees, own)
         finally:
             if own is not None:
                 os.close(own)
@@ -300,7 +300,7 @@ class _Run:
         """Take away what a failed launch made in the root. Files that got content stay."""
         if not made:
             return
-        root = os.open(files.join(self._directory, self._plan.root), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        root = os.open(files.join(self._directory, self._wanted.root), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         for path in reversed(made):
             head, _, name = path.rpartition("/")
             try:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hardening.launch.channel import Channel
-    from hardening.launch.plan import Plan
+    from hardening.launch.wanted import Wanted
 
 PF_FORKNOEXEC = 0x40  # linux/sched.h: forked, and has not executed anything since
 BEFORE_EXEC = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT}
@@ -24,13 +24,13 @@ BEFORE_EXEC = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT}
 class NativeSupervisor(Supervisor):
     """A supervisor that also speaks with the process while it sets itself up."""
 
-    def __init__(self, plan: Plan, channel: Channel, pid: int, signals: int, *, keep_stdin: bool) -> None:
+    def __init__(self, wanted: Wanted, channel: Channel, pid: int, signals: int, *, keep_stdin: bool) -> None:
         super().__init__(pid, signals, keep_stdin=keep_stdin)
         self.executed = False
         self.made: list[str] = []  # mount points that were made in the root
         self.on_wait: Callable[[], bytes] | None = None  # called while the process builds its root; gives its filter
         self.on_release: Callable[[], None] | None = None  # called right before the process may execute
-        self._plan = plan
+        self._wanted = wanted
         self._channel = channel
         self._program = b""
         self._released = False
@@ -148,7 +148,7 @@ class NativeSupervisor(Supervisor):
     def _release(self) -> None:
         """Put the resource limits on the process, which is about to execute, and let it go on."""
         try:
-            for limit in self._plan.process.rlimits:
+            for limit in self._wanted.process.rlimits:
                 hint = "raising a hard limit needs CAP_SYS_RESOURCE: ask for at most what `ulimit -H` shows"
                 with failure.Step(f"set {limit.name}", limit.pointer, hint):
                     kernel.prlimit(self.pid, limit.number, limit.soft, limit.hard)

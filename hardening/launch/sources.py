@@ -15,7 +15,7 @@ from hardening.launch.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from hardening.launch.plan import Mount, Plan
+    from hardening.launch.wanted import Mount, Wanted
 
 
 class Sources:
@@ -31,19 +31,19 @@ class Sources:
             os.close(fd)
 
 
-def open_sources(plan: Plan, bundle: str) -> Sources:
+def open_sources(wanted: Wanted, bundle: str) -> Sources:
     """Clone the root and all sources of bind mounts. Raises `LaunchError`; `PermissionError` without privilege."""
-    root = _clone(files.join(bundle, plan.root), True, "/root/path")
+    root = _clone(files.join(bundle, wanted.root), True, "/root/path")
     trees: dict[str, int] = {}
     try:
         if not stat.S_ISDIR(os.fstat(root).st_mode):
-            raise LaunchError(f"the root {plan.root} is not a directory", origin="config.json:/root/path")
+            raise LaunchError(f"the root {wanted.root} is not a directory", origin="config.json:/root/path")
         with Step("set the propagation of the root", "/linux/rootfsPropagation"):
-            flag = abi.MS_SLAVE if plan.root_propagation == abi.MS_SLAVE else abi.MS_PRIVATE
+            flag = abi.MS_SLAVE if wanted.root_propagation == abi.MS_SLAVE else abi.MS_PRIVATE
             kernel.mount_setattr(root, propagation=flag, recursive=True)
         with Step("take devices and set-user-ID bits from the root", "/root/path"):
-            kernel.mount_setattr(root, add=root_attributes(plan), recursive=True)
-        for mount in plan.mounts:
+            kernel.mount_setattr(root, add=root_attributes(wanted), recursive=True)
+        for mount in wanted.mounts:
             if mount.kind == "bind":
                 trees[mount.pointer] = _open_bind(mount)
     except (OSError, LaunchError):
@@ -52,14 +52,14 @@ def open_sources(plan: Plan, bundle: str) -> Sources:
     return Sources(root, trees)
 
 
-def root_attributes(plan: Plan) -> int:
+def root_attributes(wanted: Wanted) -> int:
     """``MOUNT_ATTR_*`` of the root, in which nothing but the launcher makes a device or lends rights.
 
     Devices of the configuration stand on the mount at /dev; where there is none, they are nodes of the root itself.
     """
-    own_devices = bool(plan.devices) and not any(mount.destination.rstrip("/") == "/dev" for mount in plan.mounts)
+    own_devices = bool(wanted.devices) and not any(mount.destination.rstrip("/") == "/dev" for mount in wanted.mounts)
     no_devices = 0 if own_devices else abi.MOUNT_ATTR_NODEV
-    return no_devices | (abi.MOUNT_ATTR_NOSUID if plan.process.no_new_privileges else 0)
+    return no_devices | (abi.MOUNT_ATTR_NOSUID if wanted.process.no_new_privileges else 0)
 
 
 def _open_bind(mount: Mount) -> int:
@@ -98,9 +98,9 @@ def _clone(path: str, recursive: bool, pointer: str, hint: str = "") -> int:
         ) from error
 
 
-def map_ids(plan: Plan, sources: Sources, own: int | None) -> None:
+def map_ids(wanted: Wanted, sources: Sources, own: int | None) -> None:
     """Id-map the trees that ask for it; ``own`` is the container's user namespace. Needs CAP_SYS_ADMIN on the host."""
-    for mount in plan.mounts:
+    for mount in wanted.mounts:
         if not mount.idmapped:
             continue
         from hardening.launch.idmaps import new_user_namespace

@@ -12,10 +12,10 @@ from hardening.errors import EXIT_LAUNCHER, HardeningError, LaunchError
 from hardening.launch import abi, compiled, failure, files, kernel
 from hardening.launch.failure import Step
 from hardening.launch.frozen import Frozen
-from hardening.launch.plan import Plan
 from hardening.launch.signals import signal
 from hardening.launch.sources import Sources, make_slave, open_sources
 from hardening.launch.system import os
+from hardening.launch.wanted import Wanted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Setup(Frozen):
     that takes its place.
     """
 
-    plan: Plan
+    wanted: Wanted
     bundle: str
     sources: Sources | None
     joined: Joins | None
@@ -64,13 +64,13 @@ def run(step: Callable[[Setup, Channel], None], setup: Setup, channel: Channel) 
 
 def start(setup: Setup, near: Channel, far: Channel) -> int:
     """Start `only` or `first` with the ``far`` end of the channel: its pid."""
-    plan = setup.plan
-    alone = is_enough(plan)
+    wanted = setup.wanted
+    alone = is_enough(wanted)
     # In a user namespace the files of the launcher may be out of reach; so this is read now, and loaded over there, while
     # the launch stage goes on.
-    compiled.read_ahead(*_tables(plan))
-    user = alone and plan.creates("user")
-    flags = (abi.CLONE_NEWUSER if user else 0) | (abi.CLONE_NEWPID if alone and plan.creates("pid") else 0)
+    compiled.read_ahead(*_tables(wanted))
+    user = alone and wanted.creates("user")
+    flags = (abi.CLONE_NEWUSER if user else 0) | (abi.CLONE_NEWPID if alone and wanted.creates("pid") else 0)
     with Step("make the user namespace" if user else "start a process", "/linux/namespaces"):
         pid = kernel.clone(flags)
     if pid == 0:
@@ -80,20 +80,20 @@ def start(setup: Setup, near: Channel, far: Channel) -> int:
     return pid
 
 
-def is_enough(plan: Plan) -> bool:
+def is_enough(wanted: Wanted) -> bool:
     """Whether one process will do: neither a joined process namespace nor a new time namespace takes who enters it."""
-    return not plan.creates("time") and not any(namespace.path for namespace in plan.namespaces)
+    return not wanted.creates("time") and not any(namespace.path for namespace in wanted.namespaces)
 
 
-def _tables(plan: Plan) -> tuple[str, ...]:
+def _tables(wanted: Wanted) -> tuple[str, ...]:
     """What the process that becomes the command runs of its own (`compiled.TABLES`)."""
-    return ("inner", "cgroup") if any(mount.kind.startswith("cgroup") for mount in plan.mounts) else ("inner",)
+    return ("inner", "cgroup") if any(mount.kind.startswith("cgroup") for mount in wanted.mounts) else ("inner",)
 
 
 def only(setup: Setup, channel: Channel) -> None:
     """Make the namespaces and become the command. This process is in the new user and process namespaces already."""
     kernel.prctl(abi.PR_SET_PDEATHSIG, signal.SIGKILL)
-    for table in _tables(setup.plan):
+    for table in _tables(setup.wanted):
         compiled.load(table)
     from hardening.launch.inner import second
 
@@ -104,17 +104,17 @@ def only(setup: Setup, channel: Channel) -> None:
 
 def first(setup: Setup, channel: Channel) -> None:
     """Make or join the namespaces, then start `second` as a child of the launch stage."""
-    plan = setup.plan
+    wanted = setup.wanted
     kernel.prctl(abi.PR_SET_PDEATHSIG, signal.SIGKILL)
-    made = setup.joined.enter_as_caller(plan) if setup.joined is not None else {}
-    if plan.creates("user"):
+    made = setup.joined.enter_as_caller(wanted) if setup.joined is not None else {}
+    if wanted.creates("user"):
         with Step("make the user namespace", "/linux/namespaces"):
             kernel.unshare(abi.CLONE_NEWUSER)
     channel.send("entered")
     channel.expect("mapped")
     sources, may_set_groups = _make_namespaces(setup)
     sources.trees.update(made)
-    pid = plan.namespace("pid")
+    pid = wanted.namespace("pid")
     flags = abi.CLONE_PARENT | (abi.CLONE_NEWPID if pid is not None and not pid.path else 0)
     with Step("start the container's first process", pid.pointer if pid else ""):
         child = kernel.clone(flags)
@@ -127,39 +127,39 @@ def first(setup: Setup, channel: Channel) -> None:
 
 def _make_namespaces(setup: Setup) -> tuple[Sources, bool]:
     """Enter what a joined user namespace owns, and make the namespaces: the sources, and whether groups can be set."""
-    plan = setup.plan
-    if plan.process.oom_score_adj is not None:
+    wanted = setup.wanted
+    if wanted.process.oom_score_adj is not None:
         # Before anything makes this process non-dumpable: its files in /proc belong to root then.
         with Step("set the OOM score", "/process/oomScoreAdj", "lowering it needs CAP_SYS_RESOURCE"):
-            files.write("/proc/self/oom_score_adj", str(plan.process.oom_score_adj))
+            files.write("/proc/self/oom_score_adj", str(wanted.process.oom_score_adj))
     if setup.joined is not None:
         # A joined user namespace gives its owner rights over this process, and a joined process namespace shows `second`
         # to those that live in it. Not dumpable, neither can be traced with these rights: only by those who have
         # CAP_SYS_PTRACE in the caller's user namespace.
         kernel.prctl(abi.PR_SET_DUMPABLE, 0)
         setup.joined.enter_owned()
-    may_set_groups = plan.namespace("user") is None or files.read("/proc/self/setgroups").strip() == "allow"
-    _unshare(plan)
+    may_set_groups = wanted.namespace("user") is None or files.read("/proc/self/setgroups").strip() == "allow"
+    _unshare(wanted)
     sources = setup.sources
     if sources is None:
         # Still with the caller's ids on files, so that whatever the caller can reach can be mounted.
         with Step("leave the host's mount propagation", "/linux/namespaces"):
             make_slave()
         try:
-            sources = open_sources(plan, setup.bundle)
+            sources = open_sources(wanted, setup.bundle)
         except PermissionError as error:
             raise LaunchError("the kernel does not let this process clone mounts", hint=kernel.remedy(1)) from error
     return sources, may_set_groups
 
 
-def _unshare(plan: Plan) -> None:
+def _unshare(wanted: Wanted) -> None:
     flags = 0
-    for namespace in plan.namespaces:
+    for namespace in wanted.namespaces:
         if not namespace.path and namespace.kind not in ("pid", "user", "ipc"):
             flags |= namespace.flag
     with Step("make the namespaces", "/linux/namespaces"):
         kernel.unshare(flags)
-    if plan.time_offsets:
+    if wanted.time_offsets:
         with Step("set the clocks of the time namespace", "/linux/timeOffsets"):
-            lines = [f"{clock} {seconds} {nanoseconds}\n" for clock, seconds, nanoseconds in plan.time_offsets]
+            lines = [f"{clock} {seconds} {nanoseconds}\n" for clock, seconds, nanoseconds in wanted.time_offsets]
             files.write("/proc/self/timens_offsets", "".join(lines))

@@ -30,7 +30,7 @@ def pointers(document: Any) -> list[str]:
     return [pointer for pointer, _ in config.unsupported(document)]
 
 
-def test_a_plain_configuration_is_a_plan() -> None:
+def test_a_plain_configuration() -> None:
     plan = config.read(plain())
     assert plan.process.args == ("true",)
     assert plan.root_read_only

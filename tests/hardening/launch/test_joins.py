@@ -13,7 +13,7 @@ import pytest
 from hardening.errors import LaunchError
 from hardening.launch import joins
 from hardening.launch.config_linux import NAMESPACES
-from hardening.launch.plan import Namespace, Plan
+from hardening.launch.wanted import Namespace, Wanted
 from tests.support.features import require
 
 
@@ -39,13 +39,13 @@ def _children(pid: int) -> list[int]:
         return [int(word) for word in file.read().split()]
 
 
-def plan(**paths: str) -> Plan:
-    """As much of a plan as has to do with joining."""
+def wanted(**paths: str) -> Wanted:
+    """As much of what is wanted as has to do with joining."""
     entries = [
         Namespace(kind=kind, flag=NAMESPACES[kind], path=path, pointer=f"/linux/namespaces/{index}")
         for index, (kind, path) in enumerate(paths.items())
     ]
-    return cast("Plan", SimpleNamespace(namespaces=entries))
+    return cast("Wanted", SimpleNamespace(namespaces=entries))
 
 
 def kinds(found: joins.Joins) -> tuple[list[str], list[str]]:
@@ -54,7 +54,7 @@ def kinds(found: joins.Joins) -> tuple[list[str], list[str]]:
 
 
 def test_without_a_user_namespace_all_are_joined_as_the_caller() -> None:
-    made = plan(network="/proc/self/ns/net", ipc="/proc/self/ns/ipc", uts="")
+    made = wanted(network="/proc/self/ns/net", ipc="/proc/self/ns/ipc", uts="")
     assert kinds(joins.open_all(made)) == (["network", "ipc"], [])
 
 
@@ -62,17 +62,23 @@ def test_what_a_joined_user_namespace_owns_comes_after_it(holder: int) -> None:
     upper = _children(holder)[0]  # the `sleep` of the upper namespaces
     paths = {"network": f"/proc/{holder}/ns/net", "ipc": f"/proc/{upper}/ns/ipc", "uts": "/proc/self/ns/uts"}
     # The network is owned by a descendant of the upper user namespace.
-    assert kinds(joins.open_all(plan(**paths, user=f"/proc/{upper}/ns/user"))) == (["uts"], ["user", "network", "ipc"])
-    assert kinds(joins.open_all(plan(**paths, user=f"/proc/{holder}/ns/user"))) == (["ipc", "uts"], ["user", "network"])
+    assert kinds(joins.open_all(wanted(**paths, user=f"/proc/{upper}/ns/user"))) == (
+        ["uts"],
+        ["user", "network", "ipc"],
+    )
+    assert kinds(joins.open_all(wanted(**paths, user=f"/proc/{holder}/ns/user"))) == (
+        ["ipc", "uts"],
+        ["user", "network"],
+    )
 
 
 def test_a_failure_closes_what_was_open() -> None:
     before = os.listdir("/proc/self/fd")
     with pytest.raises(LaunchError, match="open the ipc namespace /nowhere"):
-        joins.open_all(plan(network="/proc/self/ns/net", ipc="/nowhere"))
+        joins.open_all(wanted(network="/proc/self/ns/net", ipc="/nowhere"))
     assert os.listdir("/proc/self/fd") == before
 
 
 def test_a_file_that_is_no_namespace_belongs_to_none(holder: int) -> None:
-    made = plan(user=f"/proc/{holder}/ns/user", network="/dev/null")
+    made = wanted(user=f"/proc/{holder}/ns/user", network="/dev/null")
     assert kinds(joins.open_all(made)) == (["network"], ["user"])

@@ -126,7 +126,7 @@ class Seccomp(Frozen):
     sha256: str
 
 
-class Plan(Frozen):
+class Wanted(Frozen):
     """A whole configuration."""
 
     root: str
