@@ -27,10 +27,10 @@ MAX_NAME = 255
 DIGESTS = {"sha256": 64, "sha512": 128}
 
 _LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
-_HOST = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?")
-_PART = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*")
-_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
-_DIGEST = re.compile(r"(sha256):([0-9a-f]{64})|(sha512):([0-9a-f]{128})")
+_HOST = rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?"
+_PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
+_DIGEST = r"(sha256):([0-9a-f]{64})|(sha512):([0-9a-f]{128})"
 
 #: Transports of others, and what to do instead.
 _ELSEWHERE = {
@@ -124,7 +124,7 @@ def parse_docker(text: str) -> Reference:
     slash = named.rfind("/")
     colon = named.find(":", slash + 1)
     name, tag = (named[:colon], named[colon + 1 :]) if colon >= 0 else (named, "")
-    if colon >= 0 and not _TAG.fullmatch(tag):
+    if colon >= 0 and not re.fullmatch(_TAG, tag):
         hint = (
             "a tag has letters, digits, `_`, `.` and `-`, begins with none of the last two, and has at most 128 of them"
         )
@@ -150,12 +150,12 @@ def is_tagged(text: str) -> bool:
 def is_prefix(text: str) -> bool:
     """Whether text is a host, or a host and a repository, without a tag: what repositories can begin with."""
     host, slash, path = text.partition("/")
-    return bool(_HOST.fullmatch(host)) and (not slash or all(_PART.fullmatch(part) for part in path.split("/")))
+    return bool(re.fullmatch(_HOST, host)) and (not slash or all(re.fullmatch(_PART, part) for part in path.split("/")))
 
 
 def is_digest(text: str) -> bool:
     """Whether text is a digest: ``sha256:`` or ``sha512:`` and its digits in lower case."""
-    return _DIGEST.fullmatch(text) is not None
+    return re.fullmatch(_DIGEST, text) is not None
 
 
 def require_digest(text: str, origin: object | None = None) -> str:
@@ -192,7 +192,7 @@ def _is_host(rest: str) -> bool:
 
 
 def _require_host(host: str, text: str) -> None:
-    if _HOST.fullmatch(host):
+    if re.fullmatch(_HOST, host):
         return
     raise UsageError(
         f'{text}: "{host}" is no host', hint="a host has letters, digits, `-` and `.`, and a port after `:`"
@@ -201,10 +201,10 @@ def _require_host(host: str, text: str) -> None:
 
 def _require_path(path: str, text: str) -> None:
     parts = path.split("/")
-    wrong = next((part for part in parts if not _PART.fullmatch(part)), None)
+    wrong = next((part for part in parts if not re.fullmatch(_PART, part)), None)
     if wrong is None:
         return
-    if _PART.fullmatch(wrong.lower()):
+    if re.fullmatch(_PART, wrong.lower()):
         raise UsageError(
             f'{text}: "{wrong}" has capital letters', hint=f"a repository is written small: {wrong.lower()}"
         )

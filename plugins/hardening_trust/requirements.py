@@ -7,7 +7,6 @@ that read it.
 
 from __future__ import annotations
 
-import base64
 import binascii
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -309,8 +308,8 @@ def _paths(node: Node, name: str, empty: str) -> tuple[str, ...]:
 def _bytes(node: Node) -> bytes:
     text = node.string().replace("\r", "").replace("\n", "")
     try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
+        return binascii.a2b_base64(text, strict_mode=True)
+    except ValueError:
         raise node.error("illegal base64 data", hint="write what `base64 -w0 FILE` prints") from None
 
 
@@ -336,7 +335,7 @@ def _carried(node: Node) -> dict[str, object]:
 
 def _material(node: Node, several: bool, encoded: bool) -> object:
     items = list(node.items()) if several else [node]
-    texts = [base64.b64encode(_bytes(item)).decode() if encoded else item.string() for item in items]
+    texts = [_encode(_bytes(item)) if encoded else item.string() for item in items]
     return texts if several else texts[0]
 
 
@@ -442,4 +441,4 @@ def _dump_paths(paths: tuple[str, ...]) -> dict[str, object]:
 
 
 def _encode(data: bytes) -> str:
-    return base64.b64encode(data).decode()
+    return binascii.b2a_base64(data, newline=False).decode()
