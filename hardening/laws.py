@@ -357,15 +357,15 @@ def _at(mechanism: Mechanism[Any], composed: Composition, key: tuple[str, str]) 
 def _try(
     mechanism: Mechanism[Any], host: Host, cases: Sequence[Case], others: Sequence[Mechanism[Any]]
 ) -> Composition | ProfileError:
-    stack = Stack(tuple(_layer(mechanism, case, f"layer{number}") for number, case in enumerate(cases, 1)))
+    stack = Stack(tuple(to_layer(mechanism, case, f"layer{number}") for number, case in enumerate(cases, 1)))
     try:
         return compose(stack, [mechanism, *others], host, _TODAY)
     except HardeningError as error:
         return error if isinstance(error, ProfileError) else ProfileError(str(error))
 
 
-def _layer(mechanism: Mechanism[Any], case: Case, name: str) -> Layer:
-    """The case as a layer, by way of TOML text."""
+def to_layer(mechanism: Mechanism[Any], case: Case, name: str) -> Layer:
+    """A generated case as a layer, by way of TOML text."""
     data: dict[str, Any] = {}
     if case.says:
         data[mechanism.name] = mechanism.dump(case.says)
@@ -418,7 +418,7 @@ def _dumps(mechanism: Mechanism[Any], reading: Reading) -> Iterator[Broken]:
     for setting, member, value in mechanism.samples():
         kind = mechanism.schema.settings[setting].kind
         name = mechanism.leaf(setting, member)
-        layer = _layer(mechanism, Case({(setting, member): value}), "sample")
+        layer = to_layer(mechanism, Case({(setting, member): value}), "sample")
         try:
             says = list(mechanism.says(layer.tables[mechanism.name], reading)) if layer.tables else []
         except HardeningError as error:

@@ -1,0 +1,154 @@
+"""What an image says of itself stands below every layer, and never loosens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hardening import host, plugins
+from hardening.compose import Composition, compose
+from hardening.errors import HardeningError
+from hardening.findings import Severity
+from hardening.images.used import DIGEST, REFERENCE, Used, of
+from hardening.layers import Stack
+from hardening.mechanism import Mechanism
+from hardening.offer import Offer
+from hardening.schema import Family, Leaf
+from hardening.source import Document
+from hardening.statements import statements
+from tests.laws.stacks import cases
+from tests.support.texts import TODAY, stack
+
+INSTALLED = plugins.load().mechanisms
+HOST = host.probe(INSTALLED)
+USED = Used("example.com/app:v1", "sha256:" + "1" * 64, Path("/store"))
+
+
+def composed(config: dict[str, Any], *texts: str) -> Composition:
+    return compose(stack(*texts), INSTALLED, HOST, TODAY, Offer.of(USED, config, INSTALLED))
+
+
+def value(composition: Composition, name: str) -> tuple[str, str]:
+    """The value of a leaf as people read it, and where it comes from."""
+    mechanism, setting, *member = name.split(".", 2)
+    resolved = composition.leaves[Leaf(mechanism, setting, *member)]
+    return resolved.shown, resolved.origin
+
+
+def told(composition: Composition) -> list[tuple[Severity, str]]:
+    return [(item.severity, item.message) for item in composition.findings if item.rule == "core/not-taken-from-image"]
+
+
+def test_what_no_layer_says_is_the_image_s() -> None:
+    found = composed({"User": "1000:1000", "WorkingDir": "srv", "Env": ["A=b=c", "PATH=/bin", "broken", "=x"]})
+    origin = "image example.com/app:v1"
+    assert value(found, "process.user") == ("1000:1000", origin)
+    assert value(found, "process.cwd") == ("/srv", origin)
+    assert value(found, "process.set_environment.A") == ("b=c", origin)
+    assert value(found, "process.set_environment.PATH") == ("/bin", origin)
+    assert told(found) == []
+    assert found.image == USED
+
+
+def test_every_layer_goes_before_it_and_is_as_free_as_ever() -> None:
+    config = {"User": "1000", "WorkingDir": "/srv", "Env": ["A=image"]}
+    found = composed(config, '[process]\nuser = "0"\ncwd = "/"\n[process.set_environment]\nA = "layer"\n')
+    assert value(found, "process.user") == ("0:0", "a.toml:2")
+    assert value(found, "process.cwd") == ("/", "a.toml:3")
+    assert value(found, "process.set_environment.A") == ("layer", "a.toml:5")
+
+
+def test_a_limit_cuts_it() -> None:
+    found = composed({"User": "1000"}, '[limits.process]\nuser = "1001"\n')
+    assert value(found, "process.user") == ("1001", "a.toml:2")
+
+
+def test_root_is_not_taken() -> None:
+    for user in ("root", "0", "0:5"):
+        found = composed({"User": user})
+        assert value(found, "process.user")[1] == "default (hardening_process)"
+        assert told(found)[0][0] is Severity.NOTE
+        assert "is looser than natural, the default" in told(found)[0][1]
+
+
+def test_what_is_malformed_is_a_finding_and_no_error() -> None:
+    found = composed({"User": "a b", "Env": ["1A=x"], "WorkingDir": 5, "Volumes": [], "ExposedPorts": "80"})
+    assert [message for _, message in told(found)] == [
+        'process.user: "a b" is not a user',
+        'process.set_environment.1A: "1A" is not the name of a variable',
+    ]
+
+
+def test_wishes_are_findings_until_a_layer_grants_them() -> None:
+    config = {
+        "Volumes": {"/data": {}, "/cache/": {}},
+        "ExposedPorts": {"80/tcp": {}},
+        "StopSignal": "SIGQUIT",
+        "Healthcheck": {"Test": ["CMD", "x"]},
+    }
+    assert sorted(told(composed(config))) == [
+        (Severity.NOTE, "it has a health check, which nobody runs"),
+        (Severity.NOTE, "it listens on 80/tcp, and its network is private"),
+        (Severity.NOTE, "it wants to be stopped with SIGQUIT"),
+        (Severity.WARNING, "it wants to write to /cache, which is read-only"),
+        (Severity.WARNING, "it wants to write to /data, which is read-only"),
+    ]
+    granted = composed(config, '[rootfs]\ntmpfs.add = ["/data"]\n[namespaces]\nnet = "private"\n')
+    assert [message for severity, message in told(granted) if severity is Severity.WARNING] == [
+        "it wants to write to /cache, which is read-only"
+    ]
+    assert "network" not in str(told(granted))
+
+
+def test_a_bundle_says_which_image_it_runs() -> None:
+    said = statements(composed({}), ())
+    assert (said[REFERENCE], said[DIGEST]) == (USED.reference, USED.digest)
+    assert of({"annotations": said}) == (USED.reference, USED.digest)
+    assert of({"annotations": Used("a", "", Path("/")).annotations}) == ("a", "")
+    assert of({}) is None
+    assert not {REFERENCE, DIGEST} & statements(compose(stack(), INSTALLED, HOST, TODAY), ()).keys()
+
+
+def _composes(mechanism: Mechanism[Any], layers: Stack, offer: Offer | None) -> Composition | None:
+    others = [other for other in INSTALLED if other.name in mechanism.after]
+    try:
+        return compose(layers, [mechanism, *others], HOST, TODAY, offer)
+    except HardeningError:
+        return None
+
+
+@pytest.mark.parametrize("mechanism", INSTALLED, ids=lambda mechanism: mechanism.name)
+@given(data=st.data())
+@settings(max_examples=30)
+def test_no_image_loosens_any_stack(mechanism: Mechanism[Any], data: st.DataObject) -> None:
+    """Whatever an image says, and whatever the layers say: every value is at most as loose as without the image, and what a
+    layer states is the same."""
+    from hardening.laws import to_layer
+
+    layers = Stack(tuple(to_layer(mechanism, data.draw(cases(mechanism)), name) for name in "ab"))
+    says = data.draw(cases(mechanism)).says
+    table = {mechanism.name: mechanism.dump(says)} if says else {}
+    document = Document("image", None, table, dict.fromkeys([(mechanism.name,)], "image"))
+    without, with_image = (_composes(mechanism, layers, offer) for offer in (None, Offer(USED, document, table, ())))
+    assert (without is None) == (with_image is None)
+    if without is None or with_image is None:
+        return
+    for leaf, resolved in with_image.leaves.items():
+        setting = mechanism.schema.settings.get(leaf.setting) if leaf.mechanism == mechanism.name else None
+        if setting is None:
+            continue
+        before = without.leaves.get(leaf) or without.leaves[_rest(leaf, setting)]
+        if resolved.stated:
+            assert (resolved.value, resolved.origin) == (before.value, before.origin)
+        elif not setting.kind.neutral:
+            assert setting.kind.at_most(resolved.value, before.value)
+
+
+def _rest(leaf: Leaf, setting: Any) -> Leaf:
+    """The leaf that a member has its value from where nobody names it."""
+    assert isinstance(setting, Family)
+    return Leaf(leaf.mechanism, leaf.setting, "*")
