@@ -20,6 +20,8 @@ from hardening.kinds import nearest
 if TYPE_CHECKING:
     import yaml
 
+    from hardening_trust.kinds import Lookaside
+
 SYSTEM = Path("/etc/containers/registries.d")
 USER = Path(".config/containers/registries.d")
 #: Where signatures are where no file says so: root's place, and below an ordinary user's home.
@@ -97,6 +99,25 @@ def read(directory: Path) -> Registries:
                 )
             scopes[scope], origins[scope] = fields, origin
     return Registries(scopes)
+
+
+def dump(places: Mapping[str, Lookaside]) -> str:
+    """The text of a file that names these places, by scope, ``""`` being `default-docker`."""
+    import json
+
+    def fields(place: Lookaside, indent: str) -> list[str]:
+        given = ((LOOKASIDE, place.read), (STAGING, place.write))
+        return [f"{indent}{name}: {json.dumps(url, ensure_ascii=False)}" for name, url in given if url]
+
+    lines: list[str] = []
+    if "" in places:
+        lines += ["default-docker:", *fields(places[""], "  ")]
+    named = sorted(scope for scope in places if scope)
+    lines += ["docker:"] if named else ["docker: {}"]
+    for scope in named:
+        # A JSON string is a YAML string.
+        lines += [f"  {json.dumps(scope, ensure_ascii=False)}:", *fields(places[scope], "    ")]
+    return "\n".join(lines) + "\n"
 
 
 def _builtin() -> str:

@@ -1,0 +1,55 @@
+"""``hardening trust``: each subcommand stands in a module of its name, imported when it is asked for."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import click
+
+COMMANDS = {
+    "show": "Show the policy: which scopes there are, and what each requires.",
+    "explain": "Show which scope decides about an image, why, and what it requires.",
+    "set": "Say what a scope requires, in a profile or a policy.json.",
+    "lint": "Find scopes that never match, and keys that are missing, expired or unsafe.",
+    "export": "Write the policy as policy.json and registries.d, for podman and skopeo.",
+}
+
+
+class _Group(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*COMMANDS]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"{__name__}.{cmd_name}").command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            from hardening.errors import UsageError
+            from hardening.kinds import nearest
+
+            hint = nearest(args[0], COMMANDS) or f"the commands are {', '.join(COMMANDS)}"
+            raise UsageError(f'there is no command "trust {args[0]}"', hint=hint)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(
+    "trust",
+    cls=_Group,
+    short_help="Say which images may be used, and by whose signature.",
+    epilog="""\b
+Examples:
+  hardening trust show -p ./team.toml
+  hardening trust explain -p ./team.toml docker.io/library/busybox
+""",
+)
+def group() -> None:
+    """Which images may be used, and who has to have signed them."""

@@ -1,0 +1,98 @@
+"""``hardening trust explain``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hardening.cli import output, stack
+from hardening.images import reference
+from hardening.schema import REST
+from hardening_trust import scopes
+from hardening_trust.admission import spelt
+from hardening_trust.commands import viewed
+from hardening_trust.kinds import show_one
+from hardening_trust.requirements import REJECT, dump_all
+
+if TYPE_CHECKING:
+    from hardening_trust.scopes import Match
+    from hardening_trust.view import Scope
+
+
+@click.command(
+    "explain",
+    cls=stack.StackCommand,
+    short_help="Show which scope decides about an image, why, and what it requires.",
+    epilog="""\b
+Examples:
+  hardening trust explain docker.io/library/busybox
+  hardening trust explain -p ./team.toml registry.example.com/team/app:1
+  hardening trust explain --policy policy.json --json oci:./layout:v1
+""",
+)
+@viewed.options
+@click.option("-j", "--json", "as_json", is_flag=True, help="Show it as JSON.")
+@click.argument("image")
+@click.pass_context
+def command(context: click.Context, profiles: tuple[str, ...], file: Path | None, as_json: bool, image: str) -> None:
+    """Show which scope decides about IMAGE, by which rule, where it is said, and what it requires. Nothing is fetched."""
+    found = viewed.viewed(context, profiles, file)
+    name = reference.parse(image)
+    match = found.match(name)
+    scope = found.scopes[match.member]
+    if as_json:
+        output.show_json(_data(spelt(name), match, scope))
+        return
+    output.show(
+        f"image:    {spelt(name)}\nscope:    {_written(match.member)}, by {match.rule}\nsaid at:  {scope.origin}"
+    )
+    for number, line in enumerate(_required(match)):
+        output.show(f"{'required:' if not number else '     and:'} {line}")
+    from hardening.report.table import Table
+
+    passed = [(_written(item.member), str(item.rule)) for item in match.passed]
+    if passed:
+        output.show("")
+        output.show_table(Table(("tried before, and not there", "rule"), tuple(passed)))
+    if scope.resolved is not None and scope.resolved.steps:
+        from hardening.report.explain import history
+
+        output.show("")
+        output.show_table(history(scope.resolved, ()))
+
+
+def _written(member: str) -> str:
+    transport, name = scopes.split(member)
+    return "default" if member == REST else f'{transport} "{name}"'
+
+
+def _required(match: Match) -> list[str]:
+    if not match.requirements:
+        return ["nothing: every image is accepted"]
+    if match.requirements == REJECT:
+        return ["no image will do: it is rejected"]
+    return sorted(show_one(item) for item in match.requirements)
+
+
+def _data(image: str, match: Match, scope: Scope) -> dict[str, Any]:
+    steps = scope.resolved.steps if scope.resolved is not None else ()
+    return {
+        "image": image,
+        "scope": scope.name,
+        "rule": str(match.rule),
+        "origin": scope.origin,
+        "requirements": dump_all(match.requirements),
+        "passed": [{"scope": item.member, "rule": str(item.rule)} for item in match.passed],
+        "history": [
+            {
+                "layer": step.layer,
+                "said": step.said,
+                "outcome": str(step.outcome),
+                "value": step.value,
+                "origin": step.origin,
+            }
+            for step in steps
+        ],
+    }

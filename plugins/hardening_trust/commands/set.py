@@ -1,0 +1,138 @@
+"""``hardening trust set``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from hardening.cli import output
+from hardening.errors import LaunchError, UsageError
+from hardening_trust import writing
+from hardening_trust.lint import docker_problem
+from hardening_trust.policy import scope_problem
+from hardening_trust.requirements import (
+    ACCEPT,
+    REJECT,
+    ExactReference,
+    ExactRepository,
+    Identity,
+    MatchExact,
+    MatchRepoDigestOrExact,
+    MatchRepository,
+    RemapIdentity,
+    Requirements,
+    SignedBy,
+    SigstoreSigned,
+)
+
+TYPES = ("signedBy", "sigstoreSigned", "accept", "reject")
+_PLAIN: dict[str, Identity] = {
+    "matchRepoDigestOrExact": MatchRepoDigestOrExact(),
+    "matchExact": MatchExact(),
+    "matchRepository": MatchRepository(),
+}
+_WITH_VALUE = ("exactReference", "exactRepository", "remapIdentity")
+
+
+@click.command(
+    "set",
+    short_help="Say what a scope requires, in a profile or a policy.json.",
+    epilog="""\b
+Examples:
+  hardening trust set -t reject default
+  hardening trust set -t accept docker.io/library
+  hardening trust set -f ./team.gpg --identity matchRepository registry.example.com/team
+  hardening trust set --into policy.json -t accept oci:/srv/images
+""",
+)
+@click.option("-t", "--type", "kind", type=click.Choice(TYPES), default=TYPES[0], help="Default: signedBy.")
+@click.option(
+    "-f",
+    "--pubkeysfile",
+    "files",
+    multiple=True,
+    metavar="KEY",
+    type=click.Path(path_type=Path),
+    help="A file of public keys; with several of them, a signature by any will do.",
+)
+@click.option(
+    "--identity",
+    metavar="KIND[=VALUE]",
+    help="Which image a signature has to name: matchExact, matchRepository, exactReference=REFERENCE, "
+    "exactRepository=REPOSITORY, remapIdentity=PREFIX=SIGNED.",
+)
+@click.option(
+    "--into",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The profile (.toml) or policy.json (.json) to change. Default: the profile trust of the user's own.",
+)
+@click.argument("scope")
+def command(kind: str, files: tuple[Path, ...], identity: str | None, into: Path | None, scope: str) -> None:
+    """Say what images of SCOPE require: a registry, namespace, repository or reference, TRANSPORT:PATH, or default.
+
+    The file is replaced as a whole, or left as it was. A profile keeps its comments; it counts where it is named with -p.
+    """
+    requirements = _requirements(kind, files, identity)
+    transport, name = writing.target(scope)
+    problem = scope_problem(transport, name) or (docker_problem(name) if transport == "docker" and name else "")
+    if problem:
+        raise UsageError(f"{scope} never matches: {problem}", hint="write HOST/NAMESPACE/REPOSITORY, or TRANSPORT:PATH")
+    path = into if into is not None else _own_profile()
+    if path.suffix == ".json":
+        text = writing.into_policy(path, transport, name, requirements)
+    elif path.suffix == ".toml":
+        text = writing.into_profile(path, transport, name, requirements)
+    else:
+        raise UsageError(f"{path} is neither a profile nor a policy", hint="its name ends with .toml or .json")
+    writing.replace(path, text)
+    output.show(str(path))
+
+
+def _own_profile() -> Path:
+    """The profile `trust` of the caller's own, whose folder is made. Raises `LaunchError`."""
+    config = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
+    folder = Path(config) / "hardening/profiles"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LaunchError(
+            f"cannot make the directory: {error.strerror}", origin=folder, hint="name a file: --into FILE"
+        ) from None
+    return folder / "trust.toml"
+
+
+def _requirements(kind: str, files: tuple[Path, ...], identity: str | None) -> Requirements:
+    if kind in ("accept", "reject"):
+        if files or identity:
+            raise UsageError(f"{kind} takes no key and no identity", hint="leave them out, or write -t signedBy")
+        return ACCEPT if kind == "accept" else REJECT
+    if not files:
+        raise UsageError(f"At least one public key must be defined for type '{kind}'", hint="name it: -f KEY")
+    paths = []
+    for file in files:
+        path = Path(os.path.abspath(file))
+        if not path.is_file():
+            raise UsageError(f"the key {file} is missing", hint="name a file that is there")
+        paths.append(str(path))
+    made = SignedBy if kind == "signedBy" else SigstoreSigned
+    return frozenset({made(tuple(sorted(set(paths))), identity=_identity(identity))})
+
+
+def _identity(text: str | None) -> Identity:
+    if text is None:
+        return MatchRepoDigestOrExact()
+    kind, given, value = text.partition("=")
+    if not given and kind in _PLAIN:
+        return _PLAIN[kind]
+    if kind == "exactReference" and value:
+        return ExactReference(value)
+    if kind == "exactRepository" and value:
+        return ExactRepository(value)
+    prefix, given, signed = value.partition("=")
+    if kind == "remapIdentity" and prefix and signed:
+        return RemapIdentity(prefix, signed)
+    known = ", ".join([*_PLAIN, *(f"{name}=…" for name in _WITH_VALUE)])
+    raise UsageError(f'"{text}" is no kind of identity', hint=f"there are {known}")

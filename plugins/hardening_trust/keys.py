@@ -1,0 +1,62 @@
+"""Files of keys: whose they are, until when they hold, and who else could have written them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+from hardening import safefile
+from hardening.errors import HostError
+from hardening.values import frozen
+
+LONGEST = 16 << 20
+_REVOKED, _EXPIRED = "r", "e"
+
+
+@frozen
+class Key:
+    """A primary key: its fingerprint, the first user that it names, and when it expires, in seconds since 1970."""
+
+    fingerprint: str
+    user: str
+    expires: int | None
+    revoked: bool
+
+    @property
+    def expired(self) -> bool:
+        """Whether it has expired."""
+        return self.expires is not None and self.expires <= time.time()
+
+
+def read(path: Path) -> bytes:
+    """The content of a file of keys. Raises `ProfileError` where it is missing, or others could have written it."""
+    return safefile.read(path, "the key", LONGEST, hint="name a file that is there")
+
+
+def gpg(data: bytes) -> tuple[Key, ...]:
+    """The OpenPGP keys in a file's content; none where it holds none. Raises `HostError` where GnuPG is missing."""
+    with tempfile.TemporaryDirectory(prefix="hardening-keys-") as home:
+        argv = ["gpg", "--homedir", home, "--batch", "--no-tty", "--with-colons", "--no-auto-key-locate", "--show-keys"]
+        environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
+        try:
+            found = subprocess.run(argv, input=data, capture_output=True, env=environment, check=False)
+        except FileNotFoundError:
+            raise HostError("GnuPG is missing", hint="install gpg (Debian: gpg)") from None
+    return tuple(_keys(found.stdout.decode(errors="replace").splitlines()))
+
+
+def _keys(lines: list[str]) -> Iterator[Key]:
+    """The primary keys of GnuPG's listing with colons (doc/DETAILS)."""
+    rows = [line.split(":") for line in lines]
+    starts = [number for number, row in enumerate(rows) if row[0] == "pub"]
+    for start, end in pairwise([*starts, len(rows)]):
+        part = rows[start:end]
+        user = next((row[9] for row in part if row[0] == "uid"), "")
+        fingerprint = next((row[9] for row in part if row[0] == "fpr"), "")
+        expires = int(part[0][6]) if part[0][6].isdecimal() else None
+        yield Key(fingerprint, user, expires, part[0][1] == _REVOKED)

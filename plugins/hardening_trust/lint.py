@@ -1,0 +1,175 @@
+"""What is wrong with a policy although it can be read: scopes that never match, policies that accept everything, and keys
+that are missing, expired, or that others could write."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from hardening.errors import HardeningError, HostError
+from hardening.findings import Finding, Severity
+from hardening.images import reference
+from hardening.images.reference import DIRECTORY, DOCKER, OCI
+from hardening.schema import REST
+from hardening_trust import keys, scopes
+from hardening_trust.requirements import (
+    GPG_KEYS,
+    ExactReference,
+    ExactRepository,
+    Requirement,
+    SignedBaseLayer,
+    SignedBy,
+    SigstoreSigned,
+)
+from hardening_trust.view import Scope, View
+
+_SIGNED = (SignedBy, SigstoreSigned)
+
+
+def lint(view: View) -> Iterator[Finding]:
+    """All findings, scope by scope, and then key by key. Raises `HostError` where keys are to be read without GnuPG."""
+    for scope in (view.default, *view.named()):
+        yield from _accepting(scope)
+        yield from _never_matching(scope)
+        for requirement in scope.requirements:
+            yield from _never_holding(scope, requirement)
+    yield from _keys(view)
+
+
+def _finding(rule: str, scope: Scope, message: str, hint: str, severity: Severity = Severity.WARNING) -> Finding:
+    return Finding(f"trust/{rule}", severity, message, leaf=f"trust.{scope.name}", origin=scope.origin, hint=hint)
+
+
+def _accepting(scope: Scope) -> Iterator[Finding]:
+    if scope.requirements:
+        return
+    if scope.member == REST:
+        hint = 'set the default to "reject", and name what is accepted'
+        yield _finding("accepts-all", scope, "every image that no scope names is accepted", hint)
+    elif not scopes.split(scope.member)[1]:
+        hint = "name the scopes that are accepted"
+        yield _finding("accepts-transport", scope, f"every image of {scope.member} is accepted", hint)
+
+
+def _never_matching(scope: Scope) -> Iterator[Finding]:
+    transport, name = scopes.split(scope.member)
+    if scope.member == REST or not name:
+        problem = "" if scope.member == REST or transport in scopes.KNOWN else f"nobody knows the transport {transport}"
+    elif transport == DOCKER:
+        problem = docker_problem(name)
+    elif transport in scopes.OF_PATHS:
+        problem = _path_problem(transport, name)
+    else:
+        problem = "" if transport in scopes.KNOWN else f"nobody knows the transport {transport}"
+    if problem:
+        yield _finding("never-matches", scope, f"the scope never matches: {problem}", "correct it, or remove it")
+
+
+def docker_problem(name: str) -> str:
+    """Why no image of a registry stands below a scope, empty where one can."""
+    if name.startswith("*"):
+        host = name[2:]
+        if not name.startswith("*.") or not reference.is_prefix(host) or "/" in host or ":" in host or "*" in host:
+            return "a wildcard is `*.` and a domain, without port and path"
+        return ""
+    if "://" in name:
+        return "a scope has no scheme"
+    host, slash, rest = name.partition("/")
+    if host == "index.docker.io":
+        return "images of index.docker.io are those of docker.io"
+    if not slash:
+        if not reference.is_prefix(name):
+            return f'"{name}" is no host'
+        known = "." in host or ":" in host or host == "localhost"
+        return "" if known else f"it has no host: short names are spelt out, as docker.io/library/{name}"
+    if not ("." in host or ":" in host or host == "localhost" or host != host.lower()):
+        return f"it has no host: short names are spelt out, as docker.io/{name}"
+    if not reference.is_tagged(name):
+        return "" if reference.is_prefix(name) else f'"{rest}" is no part of a repository'
+    try:
+        found = reference.parse_docker(name)
+    except HardeningError as error:
+        return error.message.removeprefix(f"{name}: ")
+    if found.tag and found.digest:
+        return "it has a tag and a digest, and an image is looked up by one of them"
+    return "" if str(found) == name else f"it is spelt {found}"
+
+
+def _path_problem(transport: str, name: str) -> str:
+    head, _, last = name.rpartition("/")
+    path = f"{head}/{last.partition(':')[0]}" if transport == OCI else name
+    if path != os.path.normpath(path):
+        return f"the path is spelt {os.path.normpath(path)}"
+    real = os.path.realpath(path)
+    return f"links are followed, and {path} leads to {real}" if real != path else ""
+
+
+def _never_holding(scope: Scope, requirement: Requirement) -> Iterator[Finding]:
+    """A requirement that no image of its scope can fulfil."""
+    reason = ""
+    transport = scopes.split(scope.member)[0]
+    if isinstance(requirement, SignedBaseLayer):
+        reason = "no program implements signedBaseLayer"
+    elif isinstance(requirement, SignedBy) and requirement.key_type != GPG_KEYS:
+        reason = f"no program implements the key type {requirement.key_type}"
+    elif isinstance(requirement, SigstoreSigned) and requirement.carried:
+        parts = ", ".join(sorted(requirement.parts))
+        reason = f"{parts} is carried for podman and skopeo, and cannot be verified here"
+    elif isinstance(requirement, _SIGNED) and transport in (OCI, DIRECTORY) and not _is_exact(requirement):
+        reason = f"images of {transport} have no name that a signature could match"
+    if reason:
+        hint = "use exactReference or exactRepository" if "name" in reason else "require something else"
+        yield _finding("never-holds", scope, f"no image can fulfil this: {reason}", hint)
+
+
+def _is_exact(requirement: SignedBy | SigstoreSigned) -> bool:
+    return isinstance(requirement.identity, ExactReference | ExactRepository)
+
+
+def _keys(view: View) -> Iterator[Finding]:
+    """Each file once, with the first scope that names it."""
+    seen: set[tuple[str, bool]] = set()
+    for scope in (view.default, *view.named()):
+        for requirement in sorted((item for item in scope.requirements if isinstance(item, _SIGNED)), key=repr):
+            for path in requirement.key_paths:
+                what = (path, isinstance(requirement, SignedBy))
+                if what not in seen:
+                    seen.add(what)
+                    yield from _key(scope, Path(path), gpg=what[1])
+            if isinstance(requirement, SignedBy) and requirement.key_data is not None:
+                yield from _gpg(scope, "the key in the policy", requirement.key_data)
+
+
+def _key(scope: Scope, path: Path, *, gpg: bool) -> Iterator[Finding]:
+    if not path.is_absolute():
+        hint = "write the whole path"
+        yield _finding("key-relative", scope, f"the key {path} is looked up from the working directory", hint)
+    if not path.exists():
+        yield _finding(
+            "key-missing", scope, f"the key {path} is missing", "install it, or name another", Severity.ERROR
+        )
+        return
+    try:
+        data = keys.read(path)
+    except HostError:
+        raise
+    except HardeningError as error:
+        yield _finding("key-unsafe", scope, f"the key {path}: {error.message}", error.hint or "", Severity.ERROR)
+        return
+    if gpg:
+        yield from _gpg(scope, f"the key {path}", data)
+
+
+def _gpg(scope: Scope, what: str, data: bytes) -> Iterator[Finding]:
+    found = keys.gpg(data)
+    if not found:
+        hint = "export one: gpg --export KEY"
+        yield _finding("key-unusable", scope, f"{what} holds no OpenPGP key", hint, Severity.ERROR)
+    for key in found:
+        named = f"{what}: {key.fingerprint[-16:]} ({key.user})"
+        if key.revoked:
+            yield _finding("key-revoked", scope, f"{named} is revoked", "replace it", Severity.ERROR)
+        elif key.expired:
+            hint = "have it prolonged by its owner, and export it again"
+            yield _finding("key-expired", scope, f"{named} has expired", hint, Severity.ERROR)

@@ -1,0 +1,109 @@
+"""One policy to look at, wherever it comes from: a stack of profiles, or a policy.json."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from hardening.compose import Composition
+from hardening.fold import Resolved
+from hardening.images.reference import DOCKER, Name
+from hardening.schema import REST
+from hardening.values import frozen
+from hardening_trust import policy, registriesd, scopes
+from hardening_trust.admission import settings_of
+from hardening_trust.kinds import Lookaside
+from hardening_trust.requirements import Requirements
+from hardening_trust.scopes import Match
+from hardening_trust.settings import DEFAULT, DEFAULT_PLACE, SCOPES
+
+
+@frozen(eq=False)
+class Scope:
+    """One scope: ``member`` is its name here (`hardening_trust.scopes`), ``origin`` where it is said. ``resolved`` has its
+    history where it was composed."""
+
+    member: str
+    requirements: Requirements
+    origin: str
+    resolved: Resolved | None = None
+
+    @property
+    def name(self) -> str:
+        """The name as people write it."""
+        return DEFAULT if self.member == REST else self.member
+
+
+@frozen(eq=False)
+class View:
+    """All scopes by their names, the default among them, and the places of signatures by their scopes in registries.d."""
+
+    scopes: Mapping[str, Scope]
+    places: Mapping[str, Lookaside]
+
+    @property
+    def default(self) -> Scope:
+        """What holds where no scope does."""
+        return self.scopes[REST]
+
+    def named(self) -> Iterator[Scope]:
+        """All scopes but the default, by transport and name."""
+        for member, scope in sorted(self.scopes.items(), key=lambda item: scopes.split(item[0])):
+            if member != REST:
+                yield scope
+
+    def match(self, image: Name) -> Match:
+        """The scope that decides about an image. Raises `UsageError`."""
+        required = {member: scope.requirements for member, scope in self.scopes.items() if member != REST}
+        return scopes.match(image, required, self.default.requirements)
+
+    def place(self, scope: Scope) -> str:
+        """The URL where the signatures of a scope's images are read; empty where nothing says so."""
+        transport, name = scopes.split(scope.member)
+        if transport != DOCKER and scope.member != REST:
+            return ""
+        around = [name, *scopes.wider_scopes(DOCKER, name)] if name else []
+        return next((place.read for key in (*around, "") if (place := self.places.get(key)) and place.read), "")
+
+    def policy(self) -> policy.Policy:
+        """The policy as a policy.json has it."""
+        transports: dict[str, dict[str, Requirements]] = {}
+        for scope in self.named():
+            transport, name = scopes.split(scope.member)
+            transports.setdefault(transport, {})[name] = scope.requirements
+        return policy.Policy(self.default.requirements, transports, {})
+
+
+def of_composition(composition: Composition) -> View:
+    """The policy of a stack of profiles, and the places that it names."""
+    found = settings_of(composition)
+    known: dict[str, Scope] = {}
+    for leaf, resolved in composition.leaves.items():
+        if (leaf.mechanism, leaf.setting) == ("trust", SCOPES):
+            known[leaf.member] = Scope(leaf.member, resolved.value, resolved.origin, resolved)
+    places = {
+        "" if scope == DEFAULT_PLACE else scope: place
+        for scope, place in found.lookaside.named.items()
+        if place is not None
+    }
+    return View(known, places)
+
+
+def of_file(path: Path) -> View:
+    """The policy in a policy.json, and the places that registries.d names. Raises `ProfileError`."""
+    found = policy.read(path)
+    known = {REST: Scope(REST, found.default, found.origins["", ""])}
+    for transport, members in found.transports.items():
+        for name, requirements in members.items():
+            member = scopes.member(transport, name)
+            known[member] = Scope(member, requirements, found.origins[transport, name])
+    return View(known, configured())
+
+
+def configured() -> dict[str, Lookaside]:
+    """The places of registries.d, by scope. Raises `ProfileError`."""
+    found = registriesd.read(registriesd.default_directory())
+    return {
+        scope: Lookaside(str(fields.get(registriesd.LOOKASIDE) or fields.get("sigstore") or ""))
+        for scope, fields in found.scopes.items()
+    }
