@@ -111,6 +111,8 @@ def _candidates(text: str, keys: tuple[str, ...], value: str) -> Iterator[str]:
         yield "".join([*ended[: at - 1], f"{'.'.join(key(part) for part in keys[1:])} = {value}\n", *ended[at:]])
     header = places.get(keys[:-1])
     if header is not None:
+        last = max(line for name, line in places.items() if name[: len(keys) - 1] == keys[:-1])
+        yield "".join([*ended[:last], said, *ended[last:]])
         yield "".join([*ended[:header], said, *ended[header:]])
     gap = ["\n"] if ended and ended[-1].strip() else []
     yield "".join([*ended, *gap, f"[{'.'.join(key(part) for part in keys[:-1])}]\n", said])

@@ -1,0 +1,119 @@
+"""What `trust lint` finds: scopes that never match, and keys that nobody should rely on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hardening_trust import keys, view
+from hardening_trust.lint import docker_problem, lint
+from tests.plugins.trust.policies import DIGEST, default, scope
+from tests.support.gpg import Home
+
+
+def rules(folder: Path, text: str) -> list[str]:
+    path = folder / "policy.json"
+    path.write_text(text)
+    return [finding.rule for finding in lint(view.of_file(path))]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "docker.io",
+        "docker.io/library",
+        "docker.io/library/busybox:1",
+        "docker.io/busybox",
+        f"localhost/x@{DIGEST}",
+        "localhost:5000",
+        "a.example.com:5000/team/app",
+        "*.example.com",
+        "*.com",
+    ],
+)
+def test_a_scope_that_can_match_is_left_alone(name: str, tmp_path: Path) -> None:
+    assert docker_problem(name) == ""
+    assert rules(tmp_path, scope("docker", name)) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("busybox", "short names are spelt out"),
+        ("library/busybox", "short names are spelt out"),
+        ("docker.io/busybox:1", "it is spelt docker.io/library/busybox:1"),
+        ("index.docker.io/library", "those of docker.io"),
+        ("https://docker.io", "no scheme"),
+        ("docker.io/", "no part of a repository"),
+        ("docker.io/Library", "no part of a repository"),
+        ("docker.io/library/busybox:", '"" is no tag'),
+        ("docker .io", "no host"),
+        ("*", "a wildcard is"),
+        ("*.example.com:5000", "a wildcard is"),
+        ("*.example.com/team", "a wildcard is"),
+        ("a.*.example.com", "no host"),
+        (f"docker.io/library/busybox:1@{DIGEST}", "a tag and a digest"),
+        ("docker.io/library/busybox@sha256:12", "is no digest"),
+    ],
+)
+def test_a_scope_that_never_matches_is_told_with_its_reason(name: str, reason: str, tmp_path: Path) -> None:
+    assert reason in docker_problem(name)
+    assert rules(tmp_path, scope("docker", name)) == ["trust/never-matches"]
+
+
+def test_paths_that_links_lead_away_from_never_match(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    assert rules(tmp_path, scope("dir", f"{tmp_path}/link")) == ["trust/never-matches"]
+    assert rules(tmp_path, scope("oci", f"{tmp_path}/link:tag")) == ["trust/never-matches"]
+    assert rules(tmp_path, scope("oci", "/x/:tag")) == ["trust/never-matches"]
+    assert rules(tmp_path, scope("dir", f"{tmp_path.resolve()}/real")) == []
+
+
+def test_a_transport_that_nobody_knows(tmp_path: Path) -> None:
+    assert rules(tmp_path, scope("dokcer", "docker.io")) == ["trust/never-matches"]
+
+
+def test_what_accepts_everything_is_told(tmp_path: Path) -> None:
+    accept = '[{"type": "insecureAcceptAnything"}]'
+    assert rules(tmp_path, f'{{"default": {accept}}}') == ["trust/accepts-all"]
+    text = f'{{"default": [{{"type": "reject"}}], "transports": {{"docker": {{"": {accept}}}}}}}'
+    assert rules(tmp_path, text) == ["trust/accepts-transport"]
+
+
+def test_what_no_image_can_fulfil_is_told(tmp_path: Path) -> None:
+    signed = '{"type": "signedBaseLayer", "baseLayerIdentity": {"type": "matchExact"}}'
+    assert rules(tmp_path, default(signed)) == ["trust/never-holds"]
+
+
+def of_key(path: Path, key: str = "keyPath") -> str:
+    return default(f'{{"type": "signedBy", "keyType": "GPGKeys", "{key}": "{path}"}}')
+
+
+def test_keys_that_nobody_should_rely_on(tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir(mode=0o700)
+    home = Home(tmp_path / "home")
+    lasting, brief = home.generate("lasting"), home.generate("brief", expires="20240102T000000")
+    good, old, junk = tmp_path / "good.gpg", tmp_path / "old.gpg", tmp_path / "junk.gpg"
+    good.write_bytes(home.run("--export", lasting))
+    old.write_bytes(home.run("--armor", "--export", brief))
+    junk.write_text("no key")
+    assert rules(tmp_path, of_key(good)) == []
+    assert rules(tmp_path, of_key(old)) == ["trust/key-expired"]
+    assert rules(tmp_path, of_key(junk)) == ["trust/key-unusable"]
+    assert rules(tmp_path, of_key(tmp_path / "absent.gpg")) == ["trust/key-missing"]
+    assert rules(tmp_path, of_key(Path("absent.gpg"))) == ["trust/key-relative", "trust/key-missing"]
+    (found,) = keys.gpg(old.read_bytes())
+    assert (found.fingerprint, found.user, found.expired) == (brief, "brief <brief@example.com>", True)
+    good.chmod(0o666)
+    assert rules(tmp_path, of_key(good)) == ["trust/key-unsafe"]
+    home.run("--kill", check=False)
+
+
+def test_a_key_in_a_folder_that_all_can_write_is_unsafe(tmp_path: Path) -> None:
+    folder = tmp_path / "open"
+    folder.mkdir()
+    (folder / "key.gpg").write_text("")
+    folder.chmod(0o777)
+    assert rules(tmp_path, of_key(folder / "key.gpg")) == ["trust/key-unsafe"]

@@ -1,0 +1,37 @@
+"""The reference page names everything that there is."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+
+import click
+import pytest
+
+from hardening_trust import lint
+from hardening_trust.commands import COMMANDS, group
+from hardening_trust.scopes import Rule
+
+PAGE = (Path(__file__).parents[3] / "docs/reference/trust.md").read_text()
+
+
+def test_every_finding_is_on_the_page_and_no_other() -> None:
+    found = set(re.findall(r'_finding\(\s*"([a-z-]+)"', inspect.getsource(lint)))
+    assert {f"trust/{rule}" for rule in found} == set(re.findall(r"`(trust/[a-z-]+)`", PAGE))
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_is_on_the_page_and_says_what_it_does(name: str) -> None:
+    assert f"`hardening trust {name}" in PAGE
+    command = group.get_command(click.Context(group), name)
+    assert command is not None
+    assert command.name == name
+    assert command.short_help == COMMANDS[name]
+
+
+@pytest.mark.parametrize(
+    "rule", [Rule.REFERENCE, Rule.REPOSITORY, Rule.NAMESPACE, Rule.HOST, Rule.WILDCARD, Rule.TRANSPORT]
+)
+def test_every_rule_for_registries_is_on_the_page(rule: Rule) -> None:
+    assert f"| {rule}" in PAGE
