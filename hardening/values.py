@@ -6,7 +6,7 @@ is done for ``__init__`` alone; what compares, hashes and shows values is the sa
 
 from __future__ import annotations
 
-from operator import attrgetter
+from operator import attrgetter, eq, ge, gt, le, lt
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -26,8 +26,8 @@ else:
         def made(plain):
             own = set(vars(plain))
             # Without slots the class itself is completed, and not a second one made of it.
-            whole = attrs.frozen(eq=order, order=order, repr=False, slots=False)(plain)
-            methods = {"__repr__": _repr, **(_comparing(attrs.fields(whole)) if eq and not order else {})}
+            whole = attrs.frozen(eq=False, repr=False, slots=False)(plain)
+            methods = {"__repr__": _repr, **(_comparing(attrs.fields(whole), order) if eq else {})}
             for name in methods.keys() - own:
                 setattr(whole, name, methods[name])
             return whole
@@ -40,18 +40,20 @@ def _repr(self: Any) -> str:
     return f"{type(self).__qualname__}({', '.join(shown)})"
 
 
-def _comparing(fields: Any) -> dict[str, Callable[..., Any]]:
-    """``__eq__`` and ``__hash__`` of a class with these fields."""
+def _comparing(fields: Any, order: bool) -> dict[str, Callable[..., Any]]:
+    """What compares and hashes values of a class with these fields."""
     compared = _key([field.name for field in fields if field.eq])
     hashed = _key([field.name for field in fields if (field.eq if field.hash is None else field.hash)])
+    operations = {"__eq__": eq, **({"__lt__": lt, "__le__": le, "__gt__": gt, "__ge__": ge} if order else {})}
+    methods = {name: _comparison(compared, operation) for name, operation in operations.items()}
+    return {**methods, "__hash__": lambda self: hash(hashed(self))}
 
-    def equal(self: object, other: object) -> Any:
-        return compared(self) == compared(other) if other.__class__ is self.__class__ else NotImplemented
 
-    def hash_of(self: object) -> int:
-        return hash(hashed(self))
+def _comparison(key: Callable[[object], Any], operation: Callable[[Any, Any], Any]) -> Callable[[object, object], Any]:
+    def compare(self: object, other: object) -> Any:
+        return operation(key(self), key(other)) if other.__class__ is self.__class__ else NotImplemented
 
-    return {"__eq__": equal, "__hash__": hash_of}
+    return compare
 
 
 def _key(names: list[str]) -> Callable[[object], Any]:

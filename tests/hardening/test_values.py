@@ -88,6 +88,10 @@ def test_without_eq_each_is_itself() -> None:
 def test_an_order_is_that_of_the_fields() -> None:
     assert sorted([Version(2), Version(1, 2), Version(1, 1)]) == [Version(1, 1), Version(1, 2), Version(2)]
     assert len({Version(1), Version(1, 0)}) == 1
+    assert Version(1) < Version(1, 1) <= Version(1, 1) < Version(2) > Version(1) >= Version(1, 0)
+    assert not Version(1) < Version(1)
+    with pytest.raises(TypeError):
+        sorted([Version(1), Other(1)])  # type: ignore[type-var]
 
 
 def test_a_value_is_shown_by_its_fields() -> None:
