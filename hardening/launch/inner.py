@@ -26,8 +26,8 @@ DEFAULT_UMASK = 0o022
 def second(setup: Setup, channel: Channel, sources: Sources, *, may_set_groups: bool) -> None:
     """Become the command."""
     wanted, process = setup.wanted, setup.wanted.process
-    if setup.traced:
-        channel.expect("traced")
+    if setup.waits:
+        channel.expect("begin")
     kernel.prctl(abi.PR_SET_DUMPABLE, 0)
     os.umask(0)
     os.setsid()

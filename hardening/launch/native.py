@@ -165,7 +165,7 @@ class _Run:
         supervisor.on_wait = self._prepare
         supervisor.on_release = self._options.records.launched
         try:
-            self._trace(supervisor, channel)
+            self._begin(supervisor, channel)
             code = supervisor.run()
             self._options.records.waited(supervisor.status)
             return code
@@ -221,7 +221,7 @@ class _Run:
                 joined=joined,
                 keep_stdin=self._options.keep_stdin,
                 signal_mask=self._mask,
-                traced=bool(self._options.receipt),
+                waits=self._has_to_wait(),
                 writers=tuple(self._writers.items()),
                 secrets=self._options.secrets,
             )
@@ -275,26 +275,34 @@ class _Run:
             if own is not None:
                 os.close(own)
 
-    def _trace(self, supervisor: NativeSupervisor, channel: Channel) -> None:
-        """Trace a process that waits for it. An error is its end."""
-        target = self._options.receipt
-        if not target:
-            return
-        from hardening.launch import receipt
+    def _has_to_wait(self) -> bool:
+        """Whether the process that becomes the command is to say nothing before it is known here."""
+        return bool(self._options.receipt) or not starting.is_enough(self._wanted)
 
+    def _begin(self, supervisor: NativeSupervisor, channel: Channel) -> None:
+        """Let a process that waits go on to its mounts. An error is its end."""
+        if not self._has_to_wait():
+            return
         try:
-            with Step("trace the container's first process for its receipt", hint="run as root, or without a receipt"):
-                caller, secrets = receipt.namespaces(), self._options.secrets
-                supervisor.trace_until_exec(
-                    lambda stopped: receipt.write(target, receipt.gather(stopped, caller, secrets))
-                )
-            channel.send("traced")
+            self._trace(supervisor)
+            channel.send("begin")
         except BrokenPipeError:  # it has ended; whoever listens to it learns why
             return
         except (OSError, LaunchError):
             supervisor.send_signal(signal.SIGKILL)
             os.waitpid(supervisor.pid, 0)
             raise
+
+    def _trace(self, supervisor: NativeSupervisor) -> None:
+        target = self._options.receipt
+        if target:
+            from hardening.launch import receipt
+
+            with Step("trace the container's first process for its receipt", hint="run as root, or without a receipt"):
+                caller, secrets = receipt.namespaces(), self._options.secrets
+                supervisor.trace_until_exec(
+                    lambda stopped: receipt.write(target, receipt.gather(stopped, caller, secrets))
+                )
 
     def _remove_mount_points(self, made: list[str]) -> None:
         """Take away what a failed launch made in the root. Files that got content stay."""

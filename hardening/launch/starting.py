@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 class Setup(Frozen):
     """What the launch stage prepared. ``sources`` None: they are opened inside the user namespace. ``joined`` None: nothing.
 
-    ``traced`` says that the process waits until it is traced. ``writers`` are pairs of a standard descriptor and the pipe
-    that takes its place.
+    ``waits`` says that the process that becomes the command waits for a word of the launch stage before it says one itself:
+    it is to be traced, or `first` has to name it before. ``writers`` are pairs of a standard descriptor and the pipe that
+    takes its place.
     """
 
     wanted: Wanted
@@ -39,7 +40,7 @@ class Setup(Frozen):
     joined: Joins | None
     keep_stdin: bool
     signal_mask: frozenset[int]
-    traced: bool = False
+    waits: bool = False
     writers: tuple[tuple[int, int], ...] = ()
     secrets: Handed | None = None
 
