@@ -59,7 +59,7 @@ class Compiled:
         self._magic = magic
         self._codes: dict[str, CodeType] = {}
         self._kept: dict[str, tuple[str, bytes]] = {}
-        self._packs: dict[str, bytes] = {}
+        self._packs: dict[str, bytes | None] = {}
 
     def find_spec(self, name: str, _path: object = None, _target: object = None) -> Any:
         """The spec of a module, None where the import system is to find it."""
@@ -97,7 +97,7 @@ class Compiled:
         """Import the modules of a table from its pack, without the import system's locks; False without a pack."""
         if all(map(sys.modules.__contains__, map(full_name, TABLES[table]))):
             return True
-        packed = self._packs.pop(table, None) or self.packed(table)
+        packed = self._packs.pop(table) if table in self._packs else self.packed(table)
         if packed is None:
             return False
         self.run(table, marshal.loads(packed))  # noqa: S302 - what the import system does
@@ -138,9 +138,8 @@ class Compiled:
 
     def keep(self, table: str) -> None:
         """Read a pack that will be loaded where its file is out of reach; without one, each module of the table."""
-        packed = self.packed(table)
+        packed = self._packs[table] = self.packed(table)
         if packed is not None:
-            self._packs[table] = packed
             return
         for name in map(full_name, TABLES[table]):
             found = self._find(name) if name not in sys.modules else None
