@@ -36,9 +36,9 @@ def test_a_tiny_run_measures_everything(tmp_path: Path) -> None:
     who = "root" if os.geteuid() == 0 else "an ordinary user"
     assert {LAUNCH, RUN, FIRST, "bubblewrap"} <= set(result["launches"][who])
     assert set(result["curves"]) == {"layers", "profiles", "search"}
-    assert {label for label, _ in result["steps"][LAUNCH]} >= {"the root is in place", "the filter is loaded"}
     assert result["imports"]["launch stage"]
     if os.geteuid() == 0:
+        assert {label for label, _ in result["steps"][LAUNCH]} >= {"the root is in place", "the filter is loaded"}
         assert {"crun", "runc", "podman"} <= set(result["launches"][who])
         assert set(result["memory"][who]) == set(result["launches"][who]) - {FIRST}
         assert set(result["instructions"]["strict"]) == {"hardening", "crun"}

@@ -48,6 +48,7 @@ def test_the_same_line_runs_what_was_stored_and_says_the_same(place: Place) -> N
 
 
 def test_the_second_time_one_interpreter_is_started_and_it_keeps_the_pid(place: Place) -> None:
+    require("root")  # newuidmap(1) gains nothing under a tracer that has no more than the user
     line = ("run", "-q", "-p", "strict", "--", "true")
     assert place.type(*line).returncode == 0
     trace = place.folder / "trace"
@@ -195,6 +196,7 @@ def test_a_writer_that_is_killed_leaves_nothing_that_is_believed(place: Place, w
 
 
 def test_where_the_plan_cannot_be_written_the_command_runs_all_the_same(place: Place) -> None:
+    require("root")  # newuidmap(1) gains nothing under a tracer that has no more than the user
     line = ("run", "-q", "-p", "strict", "--", "echo", "good")
     inject = ("-f", "-e", "trace=rename", "-e", "inject=rename:error=ENOSPC:when=2")
     full = Place(place.folder, ("strace", "-qq", "-o", "/dev/null", *inject, str(PROGRAM.with_name("hardening-cli"))))

@@ -242,7 +242,7 @@ def test_every_file_that_a_composition_opens_is_an_input_or_code(caller: str) ->
             ("-p", "default", "-v", "./data:/srv/data:ro", "--memory", "64M", "-u", "nobody", "--", "true"),
             ("-p", "default", "--runtime", "runc", "--rootfs", "./tree", "-v", "./data:/data", "--", "/bin/true"),
         )
-        for words in lines if user is None else lines[:1]:
+        for words in lines if user is None and os.geteuid() == 0 else lines[:1]:
             shutil.rmtree(here.state, ignore_errors=True)
             done = here.type("run", "-q", *words)
             assert len(here.plans()) == 1, done.stderr

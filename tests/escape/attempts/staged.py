@@ -61,11 +61,11 @@ devices.open_console = open_console
 SETTINGS_LAST = """
 from hardening.launch import inner
 configure, build = inner._configure, inner._build_root
-inner._configure = lambda plan: None
-def build_root(plan, sources, channel):
-    slave = build(plan, sources, channel)
-    configure(plan)
-    return slave
+inner._configure = lambda wanted: None
+def build_root(setup, sources, channel):
+    built = build(setup, sources, channel)
+    configure(setup.wanted)
+    return built
 inner._build_root = build_root
 """
 
