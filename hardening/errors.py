@@ -85,6 +85,10 @@ class ImageError(HardeningError):
     exit_code = EXIT_LAUNCHER
 
 
+class ImageMissing(ImageError):
+    """There is no such image in a registry that answers."""
+
+
 class Problems(HardeningError):
     """Several independent errors of one stage, reported together so that one run shows them all."""
 

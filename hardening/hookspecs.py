@@ -61,10 +61,13 @@ def hardening_admit(candidate: Candidate) -> Verdict | None:
 
 
 @hookspec
-def hardening_signatures(name: Name, digest: str) -> Iterable[bytes]:  # type: ignore[empty-body]
-    """Called while an image is pulled, with its name and the digest of its manifest. Returns what was published of
-    signatures for it, which the store keeps beside the manifest; results are concatenated. Nothing is judged here:
-    `hardening_admit` is asked afterwards, and at every run."""
+def hardening_signatures(  # type: ignore[empty-body]
+    name: Name, digest: str, composition: Composition, verify: bool
+) -> Iterable[bytes]:
+    """Called while an image is pulled for a composition, with its name and the digest of its manifest; without ``verify``
+    a registry needs no certificate that is trusted. Returns what was published of signatures for it, which the store keeps
+    beside the manifest; results are concatenated. Nothing is judged here: `hardening_admit` is asked afterwards, and at
+    every run."""
 
 
 @hookspec

@@ -189,9 +189,10 @@ class Plugins:
                 found.append(Unknown(f"the plugin {plugin.name} judges, and does not say what it looks at"))
         return found
 
-    def signatures(self, name: Name, digest: str) -> list[bytes]:
+    def signatures(self, name: Name, digest: str, composition: Composition, *, verify: bool) -> list[bytes]:
         """`hardening_signatures` of every plugin, in the order of their names."""
-        return [content for _, content in self._items("hardening_signatures", bytes, name=name, digest=digest)]
+        asked = {"name": name, "digest": digest, "composition": composition, "verify": verify}
+        return [content for _, content in self._items("hardening_signatures", bytes, **asked)]
 
     def admit(self, candidate: Candidate) -> list[Verdict]:
         """`hardening_admit` of every plugin; those without an opinion are left out."""

@@ -78,7 +78,7 @@ def fetch(here: Session, composition: Composition, name: Name, store: Store, *, 
     request = pull.Request(
         name,
         ids,
-        signatures=here.plugins.signatures,
+        signatures=lambda name, digest: here.plugins.signatures(name, digest, composition, verify=verify),
         judge=lambda digest: require_admitted(here, composition, name, digest, store),
         verify=verify,
     )

@@ -150,8 +150,9 @@ def read_manifest(data: bytes, origin: object, said: str = "") -> Manifest:
     return Manifest(config, found)
 
 
-def choose(data: bytes, origin: object, platform: Platform) -> Descriptor | None:
-    """The image of an index for a platform; None for the manifest of one image. Raises `ImageError` where there is none."""
+def instances(data: bytes, origin: object) -> list[tuple[Descriptor, Platform | None]] | None:
+    """The images of an index, each with its platform where it says one; None for the manifest of one image. Raises
+    `ImageError`."""
     document = parse(data, origin)
     if media_type(document) not in INDEXES and "manifests" not in document:
         return None
@@ -160,19 +161,25 @@ def choose(data: bytes, origin: object, platform: Platform) -> Descriptor | None
     entries = document.get("manifests")
     if document.get("schemaVersion") != 2 or not isinstance(entries, list):
         raise _wrong(origin, "is an index without a list of manifests")
-    fitting: list[tuple[int, Descriptor]] = []
-    others: list[str] = []
-    for number, entry in enumerate(entries):
-        found = descriptor(entry, f"{origin}: manifests[{number}]", MAX_MANIFEST)
-        if found.media_type not in MANIFESTS:
-            continue
-        where = _platform(entry)
-        if where is None or where.fits(platform):
-            fitting.append((0 if where is not None and where.variant == platform.variant else 1, found))
-            continue
-        others.append(str(where))
+    found = [
+        (descriptor(entry, f"{origin}: manifests[{number}]", MAX_MANIFEST), _platform(entry))
+        for number, entry in enumerate(entries)
+    ]
+    return [(inner, where) for inner, where in found if inner.media_type in MANIFESTS]
+
+
+def choose(data: bytes, origin: object, platform: Platform) -> Descriptor | None:
+    """The image of an index for a platform; None for the manifest of one image. Raises `ImageError` where there is none."""
+    found = instances(data, origin)
+    if found is None:
+        return None
+    fitting = [
+        (0 if where is not None and where.variant == platform.variant else 1, inner)
+        for inner, where in found
+        if where is None or where.fits(platform)
+    ]
     if not fitting:
-        shown = ", ".join(sorted(set(others))[:12]) or "no image at all"
+        shown = ", ".join(sorted({str(where) for _, where in found})[:12]) or "no image at all"
         raise ImageError(f"has no image for {platform}", origin=origin, hint=f"it has {shown}")
     return min(fitting, key=lambda item: item[0])[1]
 

@@ -84,6 +84,11 @@ class Name:
     path: str = ""
     inner: str = ""
 
+    @property
+    def full(self) -> str:
+        """The spelling with its transport, as podman and skopeo name images in messages."""
+        return f"{DOCKER}://{self.docker}" if self.docker is not None else str(self)
+
     def __str__(self) -> str:
         """The spelling that `parse` reads back, without ``docker://`` where nothing else could be meant."""
         if self.docker is not None:

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from hardening.errors import HardeningError, ImageError
+from hardening.errors import HardeningError, ImageError, ImageMissing
 from hardening.images import auth, media
 from hardening.images.auth import Credentials
 from hardening.images.http import Answer, Bounds, Client
@@ -138,7 +138,7 @@ class Registry(Source):
         if answer.status in (401, 403):
             raise self._refused()
         if answer.status == 404:
-            raise ImageError(
+            raise ImageMissing(
                 f"has no {what}", origin=self._named.host, hint="look at the repository, the tag and its spelling"
             )
         if answer.status == 429:

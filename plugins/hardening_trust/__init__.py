@@ -24,6 +24,7 @@ from hardening_trust.settings import TrustSettings
 
 if TYPE_CHECKING:
     from hardening.compose import Composition
+    from hardening.images.reference import Name
 
 
 class Trust(Mechanism[TrustSettings]):
@@ -90,6 +91,17 @@ def hardening_inputs(composition: Composition | None, host: Host) -> Iterable[In
     from hardening_trust import admission
 
     return admission.inputs(composition)
+
+
+@hookimpl
+def hardening_signatures(name: Name, digest: str, composition: Composition, verify: bool) -> Iterable[bytes]:
+    """What lies in the lookaside place of an image, in its directory, or beside it in its registry."""
+    from hardening_trust import registriesd, subjects, view
+
+    below = registriesd.read(registriesd.default_directory())
+    return subjects.Places(registriesd.over(view.of_composition(composition).places, below), verify=verify).blobs(
+        name, digest
+    )
 
 
 @hookimpl

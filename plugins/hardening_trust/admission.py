@@ -60,18 +60,13 @@ def refusal(composition: Composition, image: Name, digest: str, requirements: Re
     """Why an image may not be used, empty where it may. Before it is fetched it has no digest, and then only what no image
     of its name could pass counts. Raises `HardeningError` where that cannot be told."""
     if requirements == REJECT:
-        return f"Running image {spelt(image)} is rejected by policy."
+        return f"Running image {image.full} is rejected by policy."
     if not requirements or not digest:
         return ""
     if composition.image is None:
         return "Source image rejected: it is in no store, so nothing is known of its signatures"
     verdict = _judge(composition.image, image, requirements)
     return "" if verdict.accepted else f"Source image rejected: {verdict.reason}"
-
-
-def spelt(image: Name) -> str:
-    """An image as podman and skopeo name it: with its transport."""
-    return f"docker://{image.docker}" if image.docker is not None else str(image)
 
 
 def said(composition: Composition, match: Match) -> str:
@@ -93,10 +88,10 @@ def _judge(place: Used, image: Name, requirements: Requirements) -> verification
     store = Store(place.store)
     kept = store.signatures(place.digest)
 
-    def found() -> list[signatures.Signature]:
+    def found(_: str) -> list[signatures.Signature]:
         return [signatures.read(data, origin) for data, origin in lookaside.from_directory(kept)]
 
-    judged = verification.Image(spelt(image), image.docker, store.read(place.digest), found)
+    judged = verification.Image(image.full, image.docker, lambda: store.read(place.digest), found)
     with openpgp.keyrings() as rings:
         return verification.judge(judged, requirements, rings)
 

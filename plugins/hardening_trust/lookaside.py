@@ -7,16 +7,14 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from hardening.errors import LaunchError, ProfileError, UsageError
+from hardening.errors import ImageError, ProfileError, UsageError
+from hardening.images.http import Bounds, Client
 from hardening.images.reference import Reference
 from hardening_trust.signatures import LONGEST, MOST, Signature, UnreadableSignature, read
 
-if TYPE_CHECKING:
-    import urllib3
-
+PREFIX = "signature-"
 #: Seconds to wait for a server's word, and for all signatures of an image.
 PATIENCE = 20.0
 ALTOGETHER = 60.0
@@ -24,7 +22,7 @@ ALTOGETHER = 60.0
 
 def signatures(base: str, image: Reference, digest: str) -> tuple[Signature, ...]:
     """The signatures of a manifest below the URL ``base``. Raises `UnreadableSignature` for one that is none, `ProfileError`
-    for a URL that nothing can be read from, and `LaunchError` where it cannot be read, or there is no end to them."""
+    for a URL that nothing can be read from, and `ImageError` where it cannot be read, or there is no end to them."""
     return tuple(read(data, origin) for data, origin in fetch(base, image, digest))
 
 
@@ -44,8 +42,8 @@ def name_of(image: Reference, digest: str) -> str:
     return f"{image.path}@{digest.replace(':', '=', 1)}"
 
 
-def from_directory(folder: Path, prefix: str = "signature-") -> Iterator[tuple[bytes, str]]:
-    """The files ``signature-1``, ``signature-2`` … of a directory, until one is missing. Raises `LaunchError`."""
+def from_directory(folder: Path, prefix: str = PREFIX) -> Iterator[tuple[bytes, str]]:
+    """The files ``signature-1``, ``signature-2`` … of a directory, until one is missing. Raises `ImageError`."""
     for number in range(1, MOST + 1):
         path = folder / f"{prefix}{number}"
         try:
@@ -54,7 +52,7 @@ def from_directory(folder: Path, prefix: str = "signature-") -> Iterator[tuple[b
         except FileNotFoundError:
             return
         except OSError as error:
-            raise LaunchError(
+            raise ImageError(
                 f"cannot read a signature: {error.strerror}", origin=path, hint="look at its permissions"
             ) from None
         yield _short(data, path), str(path)
@@ -63,18 +61,23 @@ def from_directory(folder: Path, prefix: str = "signature-") -> Iterator[tuple[b
 
 
 def write(base: str, image: Reference, digest: str, data: bytes) -> Path:
-    """Add a signature to those of a manifest: the file. Raises `UsageError` where ``base`` is no directory, `LaunchError`
-    where it cannot be written; then nothing is left of it."""
-    if urlsplit(base).scheme != "file":
-        raise UsageError(
-            f"signatures cannot be written to {base}",
-            hint="name a directory as lookaside-staging in registries.d: file:///DIRECTORY",
-        )
+    """Add a signature to those of a manifest: the file. Raises as `require_writable`, and `ImageError` where it cannot be
+    written; then nothing is left of it."""
+    require_writable(base)
     return write_into(Path(f"{_path(base)}/{name_of(image, digest)}"), data)
 
 
-def write_into(folder: Path, data: bytes) -> Path:
-    """Add a signature to those of a directory. Raises `LaunchError`."""
+def require_writable(base: str) -> None:
+    """Raise `UsageError` for a URL that is no directory."""
+    if urlsplit(base).scheme != "file":
+        raise UsageError(
+            f"signatures cannot be written to {base or 'a place without a name'}",
+            hint="name a directory as lookaside-staging in registries.d: file:///DIRECTORY",
+        )
+
+
+def write_into(folder: Path, data: bytes, prefix: str = PREFIX) -> Path:
+    """Add a signature to those of a directory. Raises `ImageError`."""
     new = folder / f".new-{os.urandom(6).hex()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -84,7 +87,7 @@ def write_into(folder: Path, data: bytes) -> Path:
                 file.flush()
                 os.fsync(file.fileno())
             for number in range(1, MOST + 1):
-                path = folder / f"signature-{number}"
+                path = folder / f"{prefix}{number}"
                 try:
                     os.link(new, path)
                 except FileExistsError:
@@ -94,55 +97,33 @@ def write_into(folder: Path, data: bytes) -> Path:
             new.unlink(missing_ok=True)
     except OSError as error:
         hint = "make room there" if error.errno == errno.ENOSPC else "name a directory that you can write to"
-        raise LaunchError(f"cannot write the signature: {error.strerror}", origin=folder, hint=hint) from None
+        raise ImageError(f"cannot write the signature: {error.strerror}", origin=folder, hint=hint) from None
     raise _too_many(folder)
 
 
 def _from_server(base: str) -> Iterator[tuple[bytes, str]]:
-    import urllib3
-
-    deadline = time.monotonic() + ALTOGETHER
-    retries = urllib3.Retry(2, redirect=5, backoff_factor=0.2)
-    with urllib3.PoolManager(timeout=PATIENCE, retries=retries) as pool:
-        for number in range(1, MOST + 2):
-            url = f"{base}/signature-{number}"
-            try:
-                answer = pool.request("GET", url, preload_content=False, decode_content=False)
-                data = _body(answer, deadline, url)
-            except urllib3.exceptions.HTTPError as error:
-                raise LaunchError(
-                    f"cannot read a signature: {_reason(error)}",
-                    origin=url,
-                    hint="see whether the lookaside server runs",
-                ) from None
+    """What a signature says is held against its key, so nothing is lost where a server has no TLS."""
+    client = Client(verify=urlsplit(base).scheme == "https", bounds=Bounds(read=PATIENCE))
+    end = time.monotonic() + ALTOGETHER
+    for number in range(1, MOST + 2):
+        url = f"{base}/{PREFIX}{number}"
+        with client.get(url, {}) as answer:
             if answer.status == 404:
                 return
             if answer.status != 200:
-                raise LaunchError(
-                    f"reading a signature: status {answer.status}", origin=url, hint="ask the server's keeper"
+                raise ImageError(
+                    f"answers {answer.status} for a signature",
+                    origin=url,
+                    hint="ask the keeper of the lookaside server",
                 )
-            if number > MOST:
-                raise _too_many(base)
-            yield _short(data, url), url
-
-
-def _body(answer: urllib3.BaseHTTPResponse, deadline: float, url: str) -> bytes:
-    """At most one byte more than a signature may have, as fast as they come."""
-    data = b""
-    while len(data) <= LONGEST and (part := answer.read1(min(1 << 16, LONGEST + 1 - len(data)))):
-        data += part
-        if time.monotonic() > deadline:
-            answer.close()
-            raise LaunchError(
+            data = client.whole(answer, LONGEST, "a signature")
+        if number > MOST:
+            raise _too_many(base)
+        if time.monotonic() > end:
+            raise ImageError(
                 f"the signatures have not come within {ALTOGETHER:.0f} s", origin=url, hint="try again later"
             )
-    answer.release_conn() if len(data) <= LONGEST else answer.close()
-    return data
-
-
-def _reason(error: Exception) -> str:
-    reason = getattr(error, "reason", None) or error
-    return str(reason).rpartition(": ")[2] or type(reason).__name__
+        yield data, url
 
 
 def _short(data: bytes, origin: object) -> bytes:
@@ -151,8 +132,8 @@ def _short(data: bytes, origin: object) -> bytes:
     return data
 
 
-def _too_many(place: object) -> LaunchError:
-    return LaunchError(f"there are more than {MOST} signatures", origin=place, hint="remove those that are not needed")
+def _too_many(place: object) -> ImageError:
+    return ImageError(f"there are more than {MOST} signatures", origin=place, hint="remove those that are not needed")
 
 
 def _path(base: str) -> str:

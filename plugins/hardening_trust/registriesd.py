@@ -16,6 +16,7 @@ import attrs
 
 from hardening.errors import ProfileError
 from hardening.kinds import nearest
+from hardening_trust.kinds import Lookaside
 
 if TYPE_CHECKING:
     import yaml
@@ -37,41 +38,43 @@ _FIELDS = (LOOKASIDE, STAGING, *_OLD.values(), ATTACHMENTS)
 
 @attrs.frozen
 class Registries:
-    """The files of a directory, put together: the fields of each scope, ``""`` being `default-docker`."""
+    """The fields of each scope, ``""`` being `default-docker`; what they do not say, ``below`` says."""
 
     scopes: Mapping[str, Mapping[str, str | bool]]
+    below: Registries | None = None
 
     def read_from(self, scopes: Sequence[str]) -> str:
         """The URL below which signatures are read, for an image with these scopes, the nearest first."""
-        return self._url(scopes, LOOKASIDE) or _builtin()
+        return str(self._find(scopes, LOOKASIDE) or _builtin())
 
     def written_to(self, scopes: Sequence[str]) -> str:
         """The URL below which signatures are written. In one scope the staging area comes before the place to read."""
-        return self._url(scopes, STAGING, LOOKASIDE) or _builtin()
+        return str(self._find(scopes, STAGING, LOOKASIDE) or _builtin())
 
     def has_attachments(self, scopes: Sequence[str]) -> bool:
         """Whether sigstore attachments are looked for in the registry."""
-        return any(self._values(scopes, ATTACHMENTS))
+        return self._find(scopes, ATTACHMENTS) is True
 
-    def _url(self, scopes: Sequence[str], *fields: str) -> str:
+    def _find(self, scopes: Sequence[str], *fields: str) -> str | bool | None:
+        """The first value that the nearest scope gives which gives one; an empty URL is none."""
         for scope in (*scopes, ""):
+            said = self.scopes.get(scope, {})
             for field in fields:
-                for name in (field, _OLD[field]):
-                    value = self.scopes.get(scope, {}).get(name)
-                    if value:
-                        return str(value)
-        return ""
-
-    def _values(self, scopes: Sequence[str], field: str) -> Iterator[str | bool]:
-        """The value that the nearest scope gives which gives one."""
-        found = [self.scopes.get(scope, {}).get(field) for scope in (*scopes, "")]
-        yield from [value for value in found if value is not None][:1]
+                for name in (field, _OLD.get(field, field)):
+                    if said.get(name) not in (None, ""):
+                        return said[name]
+        return None if self.below is None else self.below._find(scopes, *fields)
 
 
 def default_directory(home: Path | None = None) -> Path:
     """The directory that containers tools read: the user's own, which replaces the system's whole, else the system's."""
     own = (home or Path(os.path.expanduser("~"))) / USER
     return own if own.exists() else SYSTEM
+
+
+def over(places: Mapping[str, Lookaside], below: Registries) -> Registries:
+    """What a stack says of where signatures lie, by scope, ``""`` being that of all, before what files say."""
+    return Registries({scope: {LOOKASIDE: place.read, STAGING: place.write} for scope, place in places.items()}, below)
 
 
 def files(directory: Path) -> list[Path]:

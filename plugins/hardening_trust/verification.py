@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import attrs
@@ -18,6 +19,7 @@ from hardening_trust import identities, payload
 from hardening_trust.openpgp import Keyrings, NotSigned
 from hardening_trust.requirements import (
     GPG_KEYS,
+    REJECT,
     Accept,
     Identity,
     Reject,
@@ -35,20 +37,26 @@ LONGEST_KEYS = 16 << 20
 NO_SIGNATURE = "A signature was required, but no signature exists"
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, slots=False)
 class Image:
     """What is judged. ``name`` is what it is called in messages, with its transport; ``reference`` its docker reference,
-    or None; ``manifest`` the bytes of its manifest, of one platform; ``signatures`` gets them when they are needed, and
-    raises `UnreadableSignature` where one cannot be read."""
+    or None. ``get_manifest`` gets the bytes of its manifest, of one platform, and ``get_signatures`` the signatures of the
+    manifest with a digest, when they are needed; they raise `HardeningError`, and `UnreadableSignature`."""
 
     name: str
     reference: Reference | None
-    manifest: bytes
-    signatures: Callable[[], Sequence[Signature]]
+    get_manifest: Callable[[], bytes]
+    get_signatures: Callable[[str], Sequence[Signature]]
 
-    @property
+    @cached_property
     def digest(self) -> str:
-        return f"sha256:{sha256(self.manifest)}"
+        """The digest of the manifest."""
+        return f"sha256:{sha256(self.get_manifest())}"
+
+    @cached_property
+    def signatures(self) -> tuple[Signature, ...]:
+        """All signatures that there are."""
+        return tuple(self.get_signatures(self.digest))
 
 
 @attrs.frozen
@@ -72,8 +80,7 @@ class Held:
 
 @attrs.frozen
 class Verdict:
-    """Whether an image may be used. ``until`` is the time, in seconds since 1970, when a signature or key that it rests on
-    expires; None where none does."""
+    """Whether an image may be used. ``digest`` is empty where no image was looked at."""
 
     image: str
     digest: str
@@ -90,6 +97,7 @@ class Verdict:
 
     @property
     def until(self) -> int | None:
+        """When the first signature or key that it rests on expires, in seconds since 1970; None where none does."""
         return min((held.until for held in self.requirements if held.until is not None), default=None)
 
 
@@ -98,10 +106,11 @@ class Refused(ValueError):
 
 
 def judge(image: Image, requirements: Requirements, rings: Keyrings) -> Verdict:
-    """The verdict of a set of requirements, where none accepts everything. Raises `HostError` where GnuPG does not work."""
-    if not requirements:
-        return Verdict(image.name, image.digest, (Held(Accept()),))
-    ordered = sorted(requirements, key=lambda item: json.dumps(dump_one(item), sort_keys=True))
+    """The verdict of a set of requirements. Raises `HostError` where GnuPG does not work, `ImageError` where the image
+    cannot be had, and what else getting its signatures raises."""
+    if requirements == REJECT:
+        return Verdict(image.name, "", tuple(_holds(item, image, rings) for item in requirements))
+    ordered = sorted(requirements, key=lambda item: json.dumps(dump_one(item), sort_keys=True)) or [Accept()]
     return Verdict(image.name, image.digest, tuple(_holds(item, image, rings) for item in ordered))
 
 
@@ -133,7 +142,7 @@ def _one_good(requirement: SignedBy | SigstoreSigned, image: Image, check: _Chec
     """Look for the first good signature; without one, say what is wrong with each."""
     judged: list[Judged] = []
     others = 0
-    for signature in image.signatures():
+    for signature in image.signatures:
         try:
             found = check(signature)
             if found is None:

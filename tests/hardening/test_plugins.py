@@ -280,19 +280,19 @@ def test_a_plugin_that_judges_says_what_it_looks_at() -> None:
 
 def test_signatures_of_all_plugins_are_put_together() -> None:
     @hookimpl
-    def hardening_signatures(name: Any, digest: Any) -> Any:
-        return [f"{name} {digest}".encode()]
+    def hardening_signatures(name: Any, digest: Any, composition: Any, verify: Any) -> Any:
+        return [f"{name} {digest} {composition} {verify}".encode()]
 
     anything: Any = "x"
     both = Plugins([plugin("a", hardening_signatures), plugin("b", hardening_signatures)])
-    assert both.signatures(anything, "d") == [b"x d", b"x d"]
+    assert both.signatures(anything, "d", anything, verify=False) == [b"x d x False", b"x d x False"]
 
     @hookimpl(specname="hardening_signatures")
     def hardening_wrong() -> Any:
         return ["text"]
 
     with pytest.raises(PluginError, match="hardening_signatures answers with str"):
-        Plugins([plugin("odd", hardening_wrong)]).signatures(anything, "d")
+        Plugins([plugin("odd", hardening_wrong)]).signatures(anything, "d", anything, verify=True)
 
 
 def test_no_hook_takes_the_first_result_only() -> None:

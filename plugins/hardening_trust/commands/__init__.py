@@ -12,6 +12,9 @@ COMMANDS = {
     "set": "Say what a scope requires, in a profile or a policy.json.",
     "lint": "Find scopes that never match, and keys that are missing, expired or unsafe.",
     "export": "Write the policy as policy.json and registries.d, for podman and skopeo.",
+    "verify": "Hold images against the policy, and say why one is refused.",
+    "sign": "Sign an image with a key of yours.",
+    "serve": "Share a directory of signatures over HTTP, read-only.",
 }
 
 
@@ -44,11 +47,12 @@ class _Group(click.Group):
 @click.group(
     "trust",
     cls=_Group,
-    short_help="Say which images may be used, and by whose signature.",
+    short_help="Say which images may be used, sign them, and verify them.",
     epilog="""\b
 Examples:
-  hardening trust show -p ./team.toml
   hardening trust explain -p ./team.toml docker.io/library/busybox
+  hardening trust verify --policy /etc/containers/policy.json docker.io/library/busybox
+  hardening trust sign --key release@example.com registry.example.com/team/app:1
 """,
 )
 def group() -> None:

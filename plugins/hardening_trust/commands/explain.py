@@ -11,7 +11,6 @@ from hardening.cli import output, stack
 from hardening.images import reference
 from hardening.schema import REST
 from hardening_trust import scopes
-from hardening_trust.admission import spelt
 from hardening_trust.commands import viewed
 from hardening_trust.kinds import show_one
 from hardening_trust.requirements import REJECT, dump_all
@@ -43,11 +42,9 @@ def command(context: click.Context, profiles: tuple[str, ...], file: Path | None
     match = found.match(name)
     scope = found.scopes[match.member]
     if as_json:
-        output.show_json(_data(spelt(name), match, scope))
+        output.show_json(_data(name.full, match, scope))
         return
-    output.show(
-        f"image:    {spelt(name)}\nscope:    {_written(match.member)}, by {match.rule}\nsaid at:  {scope.origin}"
-    )
+    output.show(f"image:    {name.full}\nscope:    {_written(match.member)}, by {match.rule}\nsaid at:  {scope.origin}")
     for number, line in enumerate(_required(match)):
         output.show(f"{'required:' if not number else '     and:'} {line}")
     from hardening.report.table import Table

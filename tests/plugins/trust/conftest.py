@@ -1,5 +1,24 @@
-"""The keys that signatures of these tests are made with."""
+"""The keys that signatures of these tests are made with, and the counts of the matrix against skopeo."""
 
+from __future__ import annotations
+
+import pytest
+
+from tests.plugins.trust.counts import COUNTS, lines
 from tests.support.gpg import gpg_keys
 
 __all__ = ["gpg_keys"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The option; pytest knows it where this folder is named on the command line."""
+    parser.addoption("--whole-matrix", action="store_true", help="hold every case of the matrix against skopeo")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print the counts."""
+    found = config.stash.get(COUNTS, None)
+    if found is not None:
+        terminalreporter.section("verdicts held against skopeo's")
+        for line in lines(*found):
+            terminalreporter.line(line)

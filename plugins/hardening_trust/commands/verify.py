@@ -1,0 +1,141 @@
+"""``hardening trust verify``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+import click
+
+from hardening.cli import fetching, output
+from hardening.errors import EXIT_FINDINGS, HardeningError, HostError
+from hardening.images.reference import Name, parse
+from hardening_trust.commands import chosen
+from hardening_trust.kinds import show_one
+from hardening_trust.openpgp import Keyrings, keyrings
+from hardening_trust.requirements import dump_one
+from hardening_trust.scopes import Match
+from hardening_trust.signatures import UnreadableSignature
+from hardening_trust.subjects import Places
+from hardening_trust.verification import Held, Verdict, judge
+
+ACCEPTED, REFUSED = "accepted", "refused"
+
+
+@attrs.frozen
+class Outcome:
+    """What came of one image. Without a ``verdict`` there is none, for this ``reason``: then it is refused."""
+
+    image: str
+    verdict: Verdict | None
+    reason: str = ""
+    hint: str = ""
+
+    @property
+    def accepted(self) -> bool:
+        return self.verdict is not None and self.verdict.accepted
+
+
+@click.command(
+    "verify",
+    short_help="Hold images against the policy, and say why one is refused.",
+    epilog="""\b
+Examples:
+  hardening trust verify docker.io/library/busybox
+  hardening trust verify -p team.toml dir:./image registry.example.com/team/app:1
+  hardening trust verify --policy policy.json --json oci:./layout:v1
+""",
+)
+@chosen.options
+@fetching.tls_option
+@click.option("--json", "as_json", is_flag=True, help="Show all that was found of each image, as JSON.")
+@click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
+@click.pass_context
+def command(
+    context: click.Context,
+    profiles: tuple[str, ...],
+    file: Path | None,
+    registries: Path | None,
+    tls_verify: bool,
+    as_json: bool,
+    images: Sequence[str],
+) -> int:
+    """Say of each IMAGE whether the policy accepts it: its manifest and signatures are fetched, and nothing else.
+
+    IMAGE is HOST/REPOSITORY[:TAG][@DIGEST], oci:DIR[:NAME] or dir:DIR. One that is refused makes the exit code 1.
+    """
+    names = [parse(image) for image in images]
+    match, found = chosen.lookup(context, profiles, file, registries)
+    places = Places(found, verify=tls_verify)
+    with keyrings() as rings:
+        outcomes = [_outcome(name, match, places, rings) for name in names]
+    if as_json:
+        output.show_json([_data(outcome) for outcome in outcomes])
+    else:
+        for outcome in outcomes:
+            output.show("\n".join(_lines(outcome)))
+    return 0 if all(outcome.accepted for outcome in outcomes) else EXIT_FINDINGS
+
+
+def _outcome(name: Name, match: Callable[[Name], Match], places: Places, rings: Keyrings) -> Outcome:
+    """What is wrong with one image is no reason to leave out the others; without GnuPG there is no verdict on any."""
+    try:
+        return Outcome(name.full, judge(places.image(name), match(name).requirements, rings))
+    except HostError:
+        raise
+    except HardeningError as error:
+        place = f"{error.origin}: " if error.origin is not None else ""
+        return Outcome(name.full, None, f"{place}{error.message}", error.hint or "")
+    except UnreadableSignature as error:
+        return Outcome(name.full, None, str(error))
+
+
+def _lines(outcome: Outcome) -> list[str]:
+    """The verdict, and below it what decided it."""
+    verdict = outcome.verdict
+    if verdict is None:
+        hint = [f"  hint: {outcome.hint}"] if outcome.hint else []
+        return [f"{outcome.image}: {REFUSED}", f"  {outcome.reason}", *hint]
+    if not verdict.accepted:
+        return [f"{outcome.image}: {REFUSED}", *(line for held in verdict.requirements for line in _why(held))]
+    keys = sorted({item.key for held in verdict.requirements for item in held.signatures if item.key})
+    by = f", signed by {' and '.join(keys)}" if keys else ""
+    until = f", until {_date(verdict.until)}" if verdict.until is not None else ""
+    return [f"{outcome.image}: {ACCEPTED}{by}{until}", f"  {verdict.digest}"]
+
+
+def _why(held: Held) -> list[str]:
+    """Why a requirement does not hold; where several signatures are refused, each with its reason."""
+    if not held.reason:
+        return []
+    if len(held.signatures) < 2:
+        return [f"  {held.reason}"]
+    return [f"  {show_one(held.requirement)}:", *(f"    {item.origin}: {item.reason}" for item in held.signatures)]
+
+
+def _date(moment: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment))
+
+
+def _data(outcome: Outcome) -> dict[str, Any]:
+    verdict = outcome.verdict
+    return {
+        "image": outcome.image,
+        "accepted": outcome.accepted,
+        "reason": outcome.reason if verdict is None else verdict.reason,
+        "digest": "" if verdict is None else verdict.digest,
+        "until": None if verdict is None or verdict.until is None else _date(verdict.until),
+        "requirements": [] if verdict is None else [_requirement(held) for held in verdict.requirements],
+    }
+
+
+def _requirement(held: Held) -> dict[str, Any]:
+    signatures = [
+        {"origin": item.origin, "accepted": not item.reason, "key": item.key, "reason": item.reason}
+        for item in held.signatures
+    ]
+    said = {"requirement": dump_one(held.requirement), "holds": not held.reason, "reason": held.reason}
+    return {**said, "signatures": signatures}

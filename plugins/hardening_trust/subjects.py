@@ -1,0 +1,143 @@
+"""The images that are judged: their manifest, and where their signatures are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+
+import attrs
+
+from hardening.errors import ImageError, ImageMissing
+from hardening.images import media
+from hardening.images.media import Descriptor
+from hardening.images.reference import DIRECTORY, DOCKER, Name, Reference
+from hardening.images.source import Source, open_source
+from hardening.launch.digest import sha256
+from hardening_trust import lookaside, scopes, signatures
+from hardening_trust.registriesd import Registries
+from hardening_trust.signatures import Signature, Sigstore
+from hardening_trust.verification import Image
+
+
+@attrs.frozen(eq=False)
+class Places:
+    """Where images and their signatures are got from: ``registries`` says it for registries, and with ``verify`` False one
+    without a certificate that is trusted, or without encryption, will do."""
+
+    registries: Registries
+    verify: bool = True
+    environment: Mapping[str, str] = attrs.field(factory=lambda: os.environ, repr=False)
+
+    def image(self, name: Name) -> Image:
+        """The image that a name stands for on this machine; nothing is looked at yet."""
+        return Image(name.full, name.docker, lambda: self._manifest(name), lambda digest: self._read(name, digest))
+
+    def blobs(self, name: Name, digest: str) -> Iterator[bytes]:
+        """The signatures of a manifest as they are kept, for a store. Raises `HardeningError`."""
+        for data, _ in self._fetch(name, digest):
+            yield data
+
+    def digests(self, name: Name) -> tuple[str, ...]:
+        """The digest of what a name stands for, and of each image in it where that is an index. Raises `ImageError`."""
+        with closing(self._open(name)) as source:
+            data, _ = source.manifest()
+        wanted = name.docker.digest if name.docker is not None else ""
+        if wanted:
+            _require_digest(data, wanted, name)
+        inner = (found.digest for found, _ in media.instances(data, str(name)) or ())
+        return tuple(dict.fromkeys((f"sha256:{sha256(data)}", *inner)))
+
+    def _read(self, name: Name, digest: str) -> tuple[Signature, ...]:
+        return tuple(signatures.read(data, origin) for data, origin in self._fetch(name, digest))
+
+    def _fetch(self, name: Name, digest: str) -> Iterator[tuple[bytes, str]]:
+        """The bytes of each signature, and its place."""
+        if name.docker is not None:
+            around = around_of(name)
+            yield from lookaside.fetch(self.registries.read_from(around), name.docker, digest)
+            if self.registries.has_attachments(around):
+                yield from self._attachments(name.docker, digest)
+        elif name.transport == DIRECTORY:
+            own = f"sha256:{sha256(_whole(Path(name.path) / 'manifest.json'))}" == digest
+            prefix = lookaside.PREFIX if own else f"{digest.partition(':')[2]}.{lookaside.PREFIX}"
+            yield from lookaside.from_directory(Path(name.path), prefix)
+
+    def _open(self, name: Name) -> Source:
+        return open_source(name, self.environment, os.geteuid(), verify=self.verify)
+
+    def _manifest(self, name: Name) -> bytes:
+        """The manifest for this machine, held against the digests that led to it. Raises `ImageError`."""
+        with closing(self._open(name)) as source:
+            data, _ = source.manifest()
+            wanted = name.docker.digest if name.docker is not None else ""
+            if wanted:
+                _require_digest(data, wanted, name)
+            chosen = media.choose(data, str(name), media.own_platform())
+            if chosen is None:
+                return data
+            inner = source.instance(chosen)
+            _require_digest(inner, chosen.digest, name)
+            return inner
+
+    def _attachments(self, image: Reference, digest: str) -> Iterator[tuple[bytes, str]]:
+        """What is attached in the registry under a tag that is made of the digest, as cosign(1) does."""
+        tag = f"{digest.replace(':', '-', 1)}.sig"
+        with closing(self._open(Name(DOCKER, Reference(image.host, image.path, tag)))) as source:
+            try:
+                data, _ = source.manifest()
+            except ImageMissing:
+                return
+            origin = f"{image.repository}:{tag}"
+            layers = media.parse(data, origin).get("layers")
+            if not isinstance(layers, list) or len(layers) > signatures.MOST:
+                raise ImageError(
+                    f"has no list of at most {signatures.MOST} signatures", origin=origin, hint="sign the image again"
+                )
+            for number, layer in enumerate(layers, 1):
+                place = f"{origin}, layer {number}"
+                found = media.descriptor(layer, place, signatures.LONGEST)
+                payload = _blob(source, found, place)
+                said = layer.get("annotations")
+                annotations = said if isinstance(said, dict) else {}
+                yield signatures.write(Sigstore(place, found.media_type, payload, annotations)), place
+
+
+def around_of(name: Name) -> list[str]:
+    """The scopes of a docker image, the nearest first, as registries.d has them. Raises `UsageError` for a name with a tag
+    and a digest."""
+    found = [scopes.split(candidate.member) for candidate in scopes.candidates(name)]
+    return [scope for transport, scope in found if transport == DOCKER and scope]
+
+
+def _blob(source: Source, wanted: Descriptor, origin: str) -> bytes:
+    """A small blob, held against its digest. Raises `ImageError`."""
+    data = b""
+    for piece in source.blob(wanted):
+        data += piece
+        if len(data) > wanted.size:
+            break
+    if len(data) != wanted.size or media.digest_of(data, wanted.digest) != wanted.digest:
+        raise ImageError(f"is not {wanted.digest}", origin=origin, hint="sign the image again")
+    return data
+
+
+def _require_digest(data: bytes, wanted: str, name: Name) -> None:
+    found = media.digest_of(data, wanted)
+    if found != wanted:
+        raise ImageError(
+            f"the manifest {wanted} is not what is sent, which has the digest {found}",
+            origin=name.full,
+            hint="do not trust its source",
+        )
+
+
+def _whole(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(media.MAX_MANIFEST)
+    except OSError as error:
+        raise ImageError(
+            f"cannot be read: {error.strerror}", origin=path, hint="name a directory of skopeo's"
+        ) from None
