@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from hardening.launch.digest import ANNOTATION, of_filter
+from tests.escape.launches import with_code
 from tests.support import bundles, runs
 from tests.support.bundles import Stance
 from tests.support.features import require
@@ -275,6 +276,29 @@ def test_clocks_of_a_time_namespace(folder: Path, stance: Stance) -> None:
     document["linux"]["namespaces"].append({"type": "time"})
     document["linux"]["timeOffsets"] = {"boottime": {"secs": 1_000_000}, "monotonic": {"secs": 5, "nanosecs": 1}}
     assert int(printed(folder, stance, document)) >= 1_000_000
+
+
+SLOW_TO_TELL = """
+import time
+from hardening.launch.channel import Channel
+send = Channel.send
+def slowly(self, word, *fields, **how):
+    if word == "child":
+        time.sleep(0.5)
+    send(self, word, *fields, **how)
+Channel.send = slowly
+"""
+
+
+def test_a_first_process_waits_until_the_launcher_knows_of_it(folder: Path, stance: Stance) -> None:
+    """It would otherwise be faster than the process that has made it and tells of it, on a loaded machine."""
+    require("timens")
+    document = stance.config("echo", "here")
+    document["linux"]["namespaces"].append({"type": "time"})
+    bundle = bundles.write(folder / "bundle", document, user=stance.user)
+    argv = with_code(bundles.stage(bundle, user=stance.user), SLOW_TO_TELL)
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, cwd="/", check=False)
+    assert (done.returncode, done.stdout) == (0, "here\n"), done.stderr
 
 
 @pytest.mark.parametrize("stance", ["root"], indirect=True)  # a user namespace may not mount the host's /proc
