@@ -1,0 +1,285 @@
+"""Secrets from the store to the command: where they are, and, by a search for a planted value, where they are not."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hardening.launch import places
+from tests.plugins.secrets.stores import Kept
+from tests.support import detached, hunting, runs
+from tests.support.detached import Caller
+from tests.support.features import require
+from tests.support.users import ordinary
+
+pytestmark = pytest.mark.system
+
+RUNTIMES = ("native", "crun", "runc")
+#: Each caller and each runtime, where not all of them have to meet.
+SOME = pytest.mark.parametrize(
+    ("who", "runtime"), [("root", "runc"), ("user", "native"), ("user", "crun")], indirect=True
+)
+
+
+@pytest.fixture(params=["root", "user"])
+def who(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(params=RUNTIMES)
+def runtime(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def caller(who: str) -> Iterator[Caller]:
+    require("root" if who == "root" else "userns")
+    with detached.caller(ordinary() if who == "user" else None) as found:
+        yield found
+
+
+@pytest.fixture
+def planted(caller: Caller) -> str:
+    """A value that stands nowhere else, kept as the secret db."""
+    value = f"planted-{secrets.token_hex(12)}"
+    keep(caller, db=value, other="unwanted")
+    return value
+
+
+def keep(caller: Caller, **values: str) -> None:
+    """Keep secrets as the caller's own; the program itself makes them in other tests."""
+    with runs.workplace() as place:
+        for name, value in values.items():
+            Kept(place / "secrets").create(name, value.encode())
+        shutil.move(place / "secrets", caller.secrets)
+    runs.hand_over(caller.secrets, caller.user)
+
+
+def searched(caller: Caller) -> list[Path]:
+    """Where this program, or a program that it starts, could have left something."""
+    environment = caller.environment
+    found = [caller.folder, Path("/dev/shm"), *map(Path, places.of_records(environment))]
+    if caller.user is not None:
+        found += [caller.user.home, caller.user.runtime]
+    return list(dict.fromkeys(found))
+
+
+def hunt(caller: Caller, value: str, since: float) -> list[str]:
+    """Everywhere that a value is found, but for the store, where the driver keeps it."""
+    kept = caller.secrets / "values"
+    return [
+        *hunting.in_files(value, searched(caller), [kept]),
+        *hunting.in_processes(value),
+        *hunting.in_logs(value, since),
+    ]
+
+
+def stages(caller: Caller, identity: str) -> list[int]:
+    """The launch stage of a container, and its guard."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            words = Path("/proc", pid, "cmdline").read_bytes()
+        except OSError:
+            continue
+        if identity.encode() in words and b"hardening.launch" in words:
+            found.append(int(pid))
+    return found
+
+
+READY = "test -s /run/secrets/db && echo ready; exec sleep 600"
+
+
+def wait_for(caller: Caller, identity: str, text: str) -> None:
+    deadline = time.monotonic() + 30
+    while text not in caller.logged(identity):
+        assert time.monotonic() < deadline, caller.logged(identity)
+        time.sleep(0.02)
+
+
+def test_a_file_is_found_in_its_mount_and_nowhere_else(caller: Caller, runtime: str, planted: str) -> None:
+    since = time.time()
+    identity = caller.start("sh", "-c", READY, options=("--secret", "db"), runtime=runtime)
+    wait_for(caller, identity, "ready")
+    pid = int(caller.one(identity)["pid"])
+    assert Path(f"/proc/{pid}/root/run/secrets/db").read_text() == planted
+    watching = stages(caller, identity)
+    assert watching
+    assert [process for process in watching if hunting.in_memory(planted, process)] == []
+    assert [
+        fd for process in watching for fd in Path(f"/proc/{process}/fd").iterdir() if "secrets" in os.readlink(fd)
+    ] == []
+    assert hunt(caller, planted, since) == []
+    caller.say("rm", "-f", identity)
+    assert hunt(caller, planted, since) == []
+
+
+def test_a_variable_is_found_in_the_environment_of_the_command_and_nowhere_else(caller: Caller, planted: str) -> None:
+    since = time.time()
+    script = 'test -n "$PLANTED" && echo ready; exec sleep 600'
+    identity = caller.start("sh", "-c", script, options=("--secret", "db,type=env,target=PLANTED"))
+    wait_for(caller, identity, "ready")
+    pid = int(caller.one(identity)["pid"])
+    assert [process for process in stages(caller, identity) if hunting.in_memory(planted, process)] == []
+    assert hunt(caller, planted, since) == [f"{pid}/environ"]
+
+
+def test_the_search_finds_a_value_that_the_configuration_holds(caller: Caller, planted: str) -> None:
+    """The same value as an ordinary variable: then the search must not be silent."""
+    since = time.time()
+    script = 'test -n "$PLANTED" && echo ready; exec sleep 600'
+    identity = caller.start("sh", "-c", script, options=("-e", f"PLANTED={planted}"))
+    wait_for(caller, identity, "ready")
+    found = hunt(caller, planted, since)
+    assert [place for place in found if place.endswith("config.json")], found
+    assert [process for process in stages(caller, identity) if hunting.in_memory(planted, process)]
+
+
+@SOME
+def test_neither_an_end_nor_a_refusal_leaves_it_anywhere(caller: Caller, runtime: str, planted: str) -> None:
+    since = time.time()
+    given = ("run", "--runtime", runtime, "--secret", "db")
+    done = caller.call(*given, "--", "cat", "/run/secrets/db")
+    assert (done.returncode, done.stdout) == (0, planted)
+    assert planted not in done.stderr
+    for use, command, code in (
+        ("db", "no-such-command", 127),
+        ("missing", "true", 125),
+        ("db,uid=4000000", "true", 125),
+    ):
+        done = caller.call("run", "--runtime", runtime, "--secret", use, "--", command)
+        assert done.returncode == code, done.stderr
+        assert planted not in done.stdout + done.stderr
+    assert caller.left() == []
+    assert hunt(caller, planted, since) == []
+
+
+def test_a_core_dump_holds_what_the_command_was_given_as_a_variable_alone(caller: Caller, planted: str) -> None:
+    """The shell does not read the file, and nothing of what the launch has held is left in it."""
+    if Path("/proc/sys/kernel/core_pattern").read_text().strip() != "core":
+        require("core-files")
+    cores = caller.folder / "cores"
+    cores.mkdir(mode=0o777)
+    cores.chmod(0o777)
+    unlimited = ("--set", 'process.rlimits.core="unlimited"', "--exception", "process.rlimits.core=a test")
+    found = {}
+    for use in ("db", "db,type=env,target=PLANTED"):
+        options = ("-q", "--secret", use, *unlimited, "-v", f"{cores}:/cores", "-w", "/cores")
+        # The first process of a container takes no such signal from itself.
+        script = "ulimit -c unlimited; sh -c 'kill -ABRT $$'; echo $?"
+        done = caller.call("run", *options, "--", "sh", "-c", script, preexec_fn=_unlimited)
+        assert (done.returncode, done.stdout) == (0, f"{128 + 6}\n"), done.stderr
+        (core,) = cores.iterdir()
+        found[use] = bool(hunting.in_files(planted, [cores]))
+        assert core.stat().st_size > 0
+        core.unlink()
+    assert found == {"db": False, "db,type=env,target=PLANTED": True}
+
+
+def _unlimited() -> None:
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_CORE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+
+def test_nothing_is_stored_of_a_run_with_secrets(caller: Caller, planted: str) -> None:
+    shown = json.loads(caller.say("run", "--secret", "db", "--dry-run", "--json", "--", "true"))
+    assert shown["not_stored"] == ["secrets are opened anew at each run"]
+    assert planted not in json.dumps(shown)
+    assert caller.say("run", "-q", "--secret", "db", "--", "cat", "/run/secrets/db") == planted
+    assert not list(caller.state.glob("plans/*/*/plan.json"))
+    caller.say("secret", "rotate", "db", "-", text="rotated")
+    assert caller.say("run", "-q", "--secret", "db", "--", "cat", "/run/secrets/db") == "rotated"
+
+
+@SOME
+def test_a_bundle_is_launched_with_the_caller_s_secrets_each_time(caller: Caller, runtime: str, planted: str) -> None:
+    bundle = caller.folder / "bundle"
+    caller.say(
+        "compose",
+        "-o",
+        str(bundle),
+        "--secret",
+        "db,target=/run/secrets/a/b,mode=0444",
+        "--",
+        "cat",
+        "/run/secrets/a/b",
+    )
+    assert hunting.in_files(planted, [bundle]) == []
+    assert caller.say("launch", "--runtime", runtime, str(bundle)) == planted
+    caller.say("secret", "rotate", "db", "-", text="another")
+    assert caller.say("launch", "--runtime", runtime, str(bundle)) == "another"
+    caller.say("secret", "rm", "db")
+    done = caller.call("launch", "--runtime", runtime, str(bundle))
+    assert (done.returncode, done.stdout) == (125, "")
+    assert 'you have no secret "db"' in done.stderr
+
+
+@SOME
+def test_the_place_of_a_file_is_made_with_the_root(caller: Caller, runtime: str, planted: str) -> None:
+    """On the host's own root, which is read-only, and with no tmpfs at /run."""
+    for target in ("/etc/hardening-test.key", "/opt/hardening/test.key", "/run/secrets/x/y"):
+        options = (
+            ("--secret", f"db,target={target}", "--tmpfs", "none") if False else ("--secret", f"db,target={target}")
+        )
+        done = caller.call("run", "-q", "--runtime", runtime, *options, "--", "cat", target)
+        assert (done.returncode, done.stdout) == (0, planted), done.stderr
+    without = ("--set", 'rootfs.tmpfs="none"', "--secret", "db")
+    done = caller.call("run", "-q", "--runtime", runtime, *without, "--", "cat", "/run/secrets/db")
+    assert (done.returncode, done.stdout) == (0, planted), done.stderr
+
+
+def test_the_receipt_says_what_the_kernel_made_of_it(runtime: str) -> None:
+    require("root")
+    with detached.caller() as caller:
+        keep(caller, db="planted-value", key="planted-value")
+        receipt = caller.folder / "receipt.json"
+        given = ("--secret", "db", "--secret", "key,mode=0440,gid=0")
+        caller.say("run", "-q", "--runtime", runtime, *given, "--receipt", str(receipt), "--", "true")
+        assert "planted-value" not in receipt.read_text()
+        rows = [
+            row
+            for row in json.loads(caller.say("receipt", "--json", *given, str(receipt)))["checks"]
+            if "secrets" in row["leaf"]
+        ]
+        assert len(rows) == 4
+        assert all(row["result"] == "holds" for row in rows), rows
+        data = json.loads(receipt.read_text())
+        data["secrets"][0]["mode"] = 0o444
+        data["secrets"][1]["uid"] = 12345
+        receipt.write_text(json.dumps(data))
+        done = caller.call("receipt", "--json", *given, str(receipt))
+        rows = [row for row in json.loads(done.stdout)["checks"] if "secrets" in row["leaf"]]
+        assert (done.returncode, [row["result"] for row in rows].count("holds")) == (1, 2), rows
+
+
+def test_the_store_is_not_shown_to_a_command(caller: Caller, planted: str) -> None:
+    kept = caller.secrets / "values" / "file"
+    done = caller.call("run", "-q", "--", "ls", str(kept))
+    assert done.returncode != 0
+    done = caller.call(
+        "run", "-q", "-v", f"{caller.folder}:/data:ro", "--", "sh", "-c", "cat /data/secrets/*/*/* /data/secrets/*/*"
+    )
+    assert planted not in done.stdout + done.stderr
+    done = caller.call("run", "-q", "-v", f"{caller.secrets}:/data:ro", "--", "sh", "-c", "cat /data/*/*/*")
+    assert planted not in done.stdout + done.stderr
+
+
+@SOME
+def test_a_foreign_bundle_gets_what_the_profiles_give_and_no_more(caller: Caller, runtime: str, planted: str) -> None:
+    bundle = caller.folder / "bundle"
+    script = "cat /run/secrets/db; ls /run/secrets; stat -c %a /run/secrets/db"
+    asked = ("--secret", "db,mode=0444", "--secret", "other")
+    caller.say("compose", "-o", str(bundle), *asked, "--", "sh", "-c", script)
+    done = caller.call("apply", str(bundle), "--secret", "db,mode=0440", "--in-place")
+    assert done.returncode == 0, done.stderr
+    assert "other,type=mount" in done.stdout + done.stderr
+    done = caller.call("launch", "--runtime", runtime, str(bundle))
+    assert (done.returncode, done.stdout) == (0, f"{planted}db\n440\n"), done.stderr
