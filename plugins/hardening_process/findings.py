@@ -66,7 +66,7 @@ def _about_environment(settings: ProcessSettings) -> Iterator[Finding]:
                     Severity.WARNING,
                     f"{name} is, by its name, a secret: every process of the command inherits it, and /proc shows it",
                     leaf=f"process.{table}.{name}",
-                    hint="hand secrets over as files",
+                    hint="hand secrets over as files: --secret NAME",
                 )
             elif _LOADER.match(name):
                 yield Finding(

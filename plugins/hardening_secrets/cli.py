@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -220,8 +219,6 @@ def _read(source: str) -> bytes:
     try:
         descriptor = os.dup(0) if source == "-" else os.open(source, os.O_RDONLY | os.O_CLOEXEC)
         with os.fdopen(descriptor, "rb", buffering=0) as opened:
-            if stat.S_ISDIR(os.fstat(descriptor).st_mode):
-                raise UsageError("this is a directory", origin=source, hint="name a file, or - for standard input")
             data = b""
             while len(data) <= LONGEST and (part := opened.read(LONGEST + 1 - len(data))):
                 data += part

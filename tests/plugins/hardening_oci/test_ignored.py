@@ -8,6 +8,7 @@ import attrs
 import pytest
 
 from hardening import host as hosts
+from hardening.launch import secrets
 from hardening_oci import ignored
 from tests.support import bundles
 
@@ -41,6 +42,14 @@ def test_a_plain_configuration_is_taken(name: str) -> None:
 def test_annotations_that_only_inform_are_taken(name: str) -> None:
     names = ("org.opencontainers.image.title", "io.podman.annotations.init", "io.container.manager", "org.hardening.x")
     assert pointers(name, plain(annotations=dict.fromkeys(names, "text"))) == set()
+
+
+@pytest.mark.parametrize("name", ["crun", "runc"])
+def test_a_secret_is_a_file_and_no_variable(name: str) -> None:
+    file = '[{"name": "db", "type": "mount", "target": "/run/secrets/db"}]'
+    assert pointers(name, plain(annotations={secrets.ANNOTATION: file})) == set()
+    for text in ('[{"name": "db", "type": "env", "target": "DB"}]', "[", "{}"):
+        assert pointers(name, plain(annotations={secrets.ANNOTATION: text})) == {secrets.POINTER}
 
 
 BIND = {"destination": "/x", "type": "bind", "source": "/"}

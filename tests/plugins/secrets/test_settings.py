@@ -176,6 +176,13 @@ def test_what_is_dumped_reads_back(use: Use | None) -> None:
     assert KIND.parse(node(KIND.dump(use))) == use
 
 
+@pytest.mark.parametrize("method", ["meet", "at_most"])
+def test_a_wrong_order_is_caught(method: str) -> None:
+    wrong = {"meet": lambda self, a, b: a, "at_most": lambda self, a, b: a is None or b is not None}
+    broken = type("Broken", (UseKind,), {method: wrong[method]})
+    assert check_kind(broken(), list(KIND.samples())) != []
+
+
 def test_names_are_podman_s() -> None:
     assert all(map(is_name, ("a", "a b", "é" * 126, "x" * 253, "-", "...")))
     assert not any(map(is_name, ("", ".", "..", "a/b", "a,b", "a=b", "a\0b", "x" * 254, "é" * 127)))

@@ -1,0 +1,148 @@
+"""``hardening secret``: what each command prints and answers, as the installed program."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import attrs
+import pytest
+
+from tests.support import hunting
+
+PROGRAM = str(Path(sys.executable).with_name("hardening"))
+PLANTED = "planted-91e0c6a27b"
+
+
+@attrs.frozen
+class Typist:
+    """Somebody who types ``hardening secret`` lines, with a store of their own."""
+
+    folder: Path
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        own = {"HARDENING_SECRETS": str(self.folder / "secrets"), "HARDENING_STATE": str(self.folder / "state")}
+        return {**os.environ, **own, "NO_COLOR": "1", "COLUMNS": "120"}
+
+    def type(self, *words: str, text: bytes = b"") -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [PROGRAM, "secret", *words], input=text, env=self.environment, cwd=self.folder, capture_output=True, timeout=60,
+            check=False,
+        )  # fmt: skip
+        return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+@pytest.fixture
+def typist(tmp_path: Path) -> Typist:
+    return Typist(tmp_path)
+
+
+def test_a_secret_from_its_creation_to_its_end(typist: Typist) -> None:
+    (typist.folder / "key").write_bytes(PLANTED.encode() + b"\xff")
+    created = typist.type("create", "db", "-", text=PLANTED.encode())
+    assert (created.returncode, created.stderr) == (0, "")
+    identity = created.stdout.strip()
+    assert typist.type("create", "tls/key", "key").returncode == 2
+    assert typist.type("create", "tls-key", "key").returncode == 0
+
+    rows = typist.type("ls").stdout.splitlines()
+    assert rows[0].split() == ["ID", "NAME", "DRIVER", "CREATED", "UPDATED"]
+    assert rows[1].split()[:3] == [identity, "db", "file"]
+    assert typist.type("ls", "-q").stdout.split() == ["db", "tls-key"]
+    assert [row["Spec"]["Name"] for row in json.loads(typist.type("ls", "--json").stdout)] == ["db", "tls-key"]
+
+    (row,) = json.loads(typist.type("inspect", "db").stdout)
+    assert row.keys() == {"ID", "CreatedAt", "UpdatedAt", "Spec"}
+    assert row["Spec"] == {"Name": "db", "Driver": {"Name": "file", "Options": {}}}
+    shown = json.loads(typist.type("inspect", "--showsecret", "db", "tls-key").stdout)
+    assert shown[0]["SecretData"] == PLANTED
+    assert "SecretData" not in shown[1]
+    assert shown[1]["SecretDataBase64"].startswith("cGxhbnRlZC")
+
+    rotated = typist.type("rotate", "db", "-", text=b"new\n")
+    assert rotated.stdout.strip() == identity
+    assert json.loads(typist.type("inspect", "--showsecret", identity).stdout)[0]["SecretData"] == "new\n"
+
+    removed = typist.type("rm", "missing", "db")
+    assert (removed.returncode, removed.stdout.strip()) == (2, identity)
+    assert 'you have no secret "missing"' in removed.stderr
+    assert typist.type("ls", "-q").stdout.split() == ["tls-key"]
+
+
+def test_only_showsecret_shows_a_value(typist: Typist) -> None:
+    typist.type("create", "db", "-", text=PLANTED.encode())
+    lines = (
+        ("ls",), ("ls", "--json"), ("inspect", "db"), ("drivers",), ("create", "db", "-"), ("rotate", "missing", "-"),
+        ("create", "other", "-", "-d", "command"), ("create", "x" * 254, "-"), ("rm", "db"),
+    )  # fmt: skip
+    for words in lines:
+        done = typist.type(*words, text=PLANTED.encode())
+        assert PLANTED not in done.stdout + done.stderr, words
+    assert hunting.in_files(PLANTED, [typist.folder]) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "text", "reason"),
+    [
+        (("create", "db", "-"), b"", "the secret is empty"),
+        (("create", "db", "-"), b"x" * 512_000, "the secret is too large"),
+        (("create", "db", "missing"), b"", "missing: cannot read the secret: No such file"),
+        (("create", "db", "."), b"", ".: cannot read the secret: Is a directory"),
+        (("create", "..", "-"), b"x", '".." is not the name of a secret'),
+        (("create", "db", "-", "--driver", "vault"), b"x", 'there is no secret driver "vault"'),
+        (("create", "db", "-", "--driver-opt", "key"), b"x", '"key" is no option'),
+        (("create", "db", "-", "--driver-opt", "a=b"), b"x", "the driver file has no option a"),
+        (("rotate", "db", "-"), b"x", 'you have no secret "db"'),
+        (("inspect", "db"), b"", 'you have no secret "db"'),
+        (("inspect",), b"", "missing argument"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_a_hint(
+    typist: Typist, words: tuple[str, ...], text: bytes, reason: str
+) -> None:
+    done = typist.type(*words, text=text)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert reason in done.stderr
+    assert "hint:" in done.stderr
+    assert typist.type("ls", "-q").stdout == ""
+
+
+def test_a_store_that_others_can_read_is_an_error_of_its_own(typist: Typist) -> None:
+    typist.type("create", "db", "-", text=PLANTED.encode())
+    (typist.folder / "secrets").chmod(0o755)
+    for words in (("ls",), ("inspect", "db"), ("create", "x", "-"), ("rm", "db")):
+        done = typist.type(*words, text=b"x")
+        assert (done.returncode, done.stdout) == (125, "")
+        assert "others than its owner can read or write it (mode 0755)" in done.stderr
+        assert "hint: chmod go= " in done.stderr
+
+
+def test_the_drivers_are_listed_with_their_options(typist: Typist) -> None:
+    shown = typist.type("drivers").stdout
+    for text in (
+        "file ",
+        "gpg ",
+        "pass ",
+        "command ",
+        "key: the key to encrypt to",
+        "read: writes what is kept under {key}",
+    ):
+        assert text in shown
+
+
+def test_a_terminal_is_not_read_from(typist: Typist) -> None:
+    master, slave = pty.openpty()
+    try:
+        argv = [PROGRAM, "secret", "create", "db", "-"]
+        done = subprocess.run(argv, stdin=slave, env=typist.environment, capture_output=True, text=True, check=False)
+    finally:
+        os.close(master)
+        os.close(slave)
+    assert done.returncode == 2
+    assert "standard input is a terminal" in done.stderr

@@ -1,0 +1,224 @@
+"""The drivers, each with the real program behind it: values come back byte for byte, and whatever is missing is an error in
+words that does not keep anybody waiting."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hardening.errors import UsageError
+from hardening.secrets import LONGEST, SecretError
+from hardening_secrets.drivers import programs
+from tests.plugins.secrets.stores import Kept
+from tests.support import hunting
+
+VALUES = {"text": b"correct horse\n", "bytes": bytes(range(256)), "one": b"\0"}
+PLANTED = "planted-3f7a0c55d1"
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Kept:
+    return Kept(tmp_path / "store")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A directory of GnuPG's with two keys: one without a passphrase, one whose passphrase nobody knows."""
+    folder = tmp_path_factory.mktemp("g")
+    folder.chmod(0o700)
+    for name, phrase in (("open@example.org", ""), ("locked@example.org", "unknown")):
+        argv = ["gpg", "--homedir", str(folder), "--batch", "--pinentry-mode", "loopback", "--passphrase", phrase]
+        subprocess.run(
+            [*argv, "--quick-generate-key", name, "default", "default", "never"], check=True, capture_output=True
+        )
+    yield folder
+    subprocess.run(["gpgconf", "--homedir", str(folder), "--kill", "all"], check=True)
+
+
+def test_a_gpg_secret_is_encrypted_where_it_is_kept_and_comes_back_as_it_was(kept: Kept, home: Path) -> None:
+    for name, value in {**VALUES, "large": os.urandom(LONGEST)}.items():
+        kept.create(name, value, "gpg", key="open@example.org", homedir=str(home))
+        assert kept.open(name) == value
+    kept.create("planted", PLANTED.encode(), "gpg", key="open@example.org", homedir=str(home))
+    assert hunting.in_files(PLANTED, [kept.path]) == []
+    kept.rotate("planted", b"new")
+    assert kept.open("planted") == b"new"
+    (record,) = [record for record in kept.store.records() if record.name == "planted"]
+    assert len(record.options["key"]) == 40  # the fingerprint, whatever the key was called
+    for name in (*VALUES, "large", "planted"):
+        kept.remove(name)
+    assert kept.files() == []
+
+
+def without_terminal(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run Python in a session of its own, which has no terminal to ask on."""
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments], cwd=Path(__file__).parents[3], stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, start_new_session=True, timeout=60, check=False,
+    )  # fmt: skip
+
+
+def test_an_agent_that_would_have_to_ask_without_a_terminal_is_said_to(kept: Kept, home: Path) -> None:
+    kept.create("db", PLANTED.encode(), "gpg", key="locked@example.org", homedir=str(home))
+    subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "gpg-agent"], check=True)  # which knows the passphrase
+    code = (
+        "import sys; from pathlib import Path; from hardening.secrets import SecretError\n"
+        "from tests.plugins.secrets.stores import Kept\n"
+        "try: Kept(Path(sys.argv[1])).open('db')\n"
+        "except SecretError as error: print(error)"
+    )
+    done = without_terminal(code, str(kept.path))
+    assert "gpg-agent asks for the passphrase, and there is no terminal to ask on" in done.stdout, done.stderr
+    assert "hint: unlock the key first" in done.stdout
+
+
+def test_gnupg_that_is_missing_is_said_to_be(kept: Kept, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept.create("db", b"x", "gpg", key="open@example.org", homedir=str(home))
+    monkeypatch.setenv("PATH", "/nonexistent")
+    for use in (
+        lambda: kept.open("db"),
+        lambda: kept.rotate("db", b"y"),
+        lambda: kept.create("b", b"x", "gpg", key="a"),
+    ):
+        with pytest.raises(SecretError, match=r"GnuPG \(gpg\) is not installed") as caught:
+            use()
+        assert caught.value.hint
+    monkeypatch.undo()
+    assert kept.open("db") == b"x"
+
+
+def test_a_key_that_is_not_there_or_not_one_is_refused(kept: Kept, home: Path) -> None:
+    with pytest.raises(UsageError, match="the driver gpg needs a key"):
+        kept.create("db", b"x", "gpg")
+    with pytest.raises(UsageError, match=r'GnuPG finds no key by "nobody@example\.org"'):
+        kept.create("db", b"x", "gpg", key="nobody@example.org", homedir=str(home))
+    with pytest.raises(UsageError, match="GnuPG finds 2 keys"):
+        kept.create("db", b"x", "gpg", key="example.org", homedir=str(home))
+    with pytest.raises(SecretError, match="GnuPG cannot be used"):
+        kept.create("db", b"x", "gpg", key="a", homedir="/nonexistent")
+    with pytest.raises(UsageError, match="no option colour"):
+        kept.create("db", b"x", "gpg", key="a", colour="red")
+    assert kept.store.records() == []
+
+
+def test_what_gnupg_cannot_decrypt_is_said_to_be(kept: Kept, home: Path) -> None:
+    kept.create("db", b"x", "gpg", key="open@example.org", homedir=str(home))
+    (path,) = (kept.path / "values/gpg").iterdir()
+    path.write_bytes(b"not encrypted")
+    with pytest.raises(SecretError, match="GnuPG does not decrypt the secret"):
+        kept.open("db")
+
+
+def test_pass_keeps_values_as_entries(kept: Kept, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GNUPGHOME", str(home))
+    place = tmp_path / "passwords"
+    with pytest.raises(SecretError, match="pass failed with 1"):
+        kept.create("early", b"x", "pass", dir=str(place))  # it was never initialised
+    assert kept.store.records() == []
+    environment = {**os.environ, "PASSWORD_STORE_DIR": str(place)}
+    subprocess.run(["pass", "init", "open@example.org"], env=environment, check=True, capture_output=True)
+    for name, value in VALUES.items():
+        kept.create(name, value, "pass", dir=str(place))
+        assert kept.open(name) == value
+    kept.rotate("text", b"new")
+    assert kept.open("text") == b"new"
+    assert len(list(place.glob("hardening/*.gpg"))) == len(VALUES)
+    for name in VALUES:
+        kept.remove(name)
+    assert list(place.glob("hardening/*.gpg")) == []
+    monkeypatch.setenv("PATH", "/nonexistent")
+    with pytest.raises(SecretError, match="cannot start pass"):
+        kept.create("db", b"x", "pass", dir=str(place))
+    with pytest.raises(UsageError, match="is no folder of a password store"):
+        kept.create("db", b"x", "pass", prefix="../x")
+
+
+def commands(vault: Path, **changed: str) -> dict[str, str]:
+    place = shlex.quote(str(vault))
+    usual = {"store": f"dd of={place}/{{key}}", "read": f"cat {place}/{{key}}", "delete": f"rm -f {place}/{{key}}"}
+    return {**usual, **changed}
+
+
+@pytest.fixture
+def vault(tmp_path: Path) -> Path:
+    place = tmp_path / "the vault"
+    place.mkdir(0o700)
+    return place
+
+
+def test_commands_get_values_over_standard_input_and_output(kept: Kept, vault: Path) -> None:
+    for name, value in {**VALUES, "large": os.urandom(LONGEST)}.items():
+        kept.create(name, value, "command", **commands(vault))
+        assert kept.open(name) == value
+    kept.rotate("text", b"new")
+    assert kept.open("text") == b"new"
+    assert len(list(vault.iterdir())) == len(VALUES) + 1
+    for name in (*VALUES, "large"):
+        kept.remove(name)
+    assert list(vault.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"store": "false {key}"}, "false failed with 1"),
+        ({"store": "no-such-program {key}"}, "cannot start no-such-program"),
+        ({"store": "sh -c 'echo it is full >&2; exit 3' {key}"}, "sh failed with 3: it is full"),
+        ({"store": "sh -c 'cat >&2; exit 3' {key}"}, "sh failed with 3"),
+    ],
+)
+def test_a_command_that_fails_keeps_nothing_and_shows_no_value(
+    kept: Kept, vault: Path, changed: dict[str, str], reason: str
+) -> None:
+    with pytest.raises(SecretError, match=reason) as caught:
+        kept.create("db", PLANTED.encode(), "command", **commands(vault, **changed))
+    assert PLANTED not in str(caught.value)
+    assert kept.store.records() == []
+    assert list(vault.iterdir()) == []
+
+
+def test_the_value_of_a_command_is_in_no_argument_or_variable(kept: Kept, vault: Path) -> None:
+    script = (
+        f"cat /proc/*/cmdline /proc/*/environ 2>/dev/null > {shlex.quote(str(vault))}/seen; cat >/dev/null; : {{key}}"
+    )
+    kept.create("db", PLANTED.encode(), "command", **commands(vault, store=f"sh -c {shlex.quote(script)}"))
+    assert (vault / "seen").stat().st_size > 0
+    assert hunting.in_files(PLANTED, [vault]) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({}, "needs the option store"),
+        ({"store": "a {key}", "read": "b {key}"}, "needs the option delete"),
+        ({"store": "a", "read": "b {key}", "delete": "c {key}"}, "store is no command with {key} in it"),
+        ({"store": "a 'b {key}", "read": "b {key}", "delete": "c {key}"}, "No closing quotation"),
+        ({"store": "a {key}", "read": "b {key}", "delete": "c {key}", "list": "d"}, "has no option list"),
+    ],
+)
+def test_commands_that_are_none_are_refused(kept: Kept, given: dict[str, str], reason: str) -> None:
+    with pytest.raises(UsageError, match=reason):
+        kept.create("db", b"x", "command", **given)
+    assert kept.store.records() == []
+
+
+def test_a_program_that_does_not_end_is_ended() -> None:
+    for argv in (["sleep", "600"], ["sh", "-c", "exec >&-; exec sleep 600"]):
+        with pytest.raises(SecretError, match=r"did not end within 0\.2 seconds"):
+            programs.run(argv, patience=0.2)
+
+
+def test_a_program_that_gives_too_much_is_ended() -> None:
+    with pytest.raises(SecretError, match=f"gives more than {LONGEST} bytes"):
+        programs.run(["cat", "/dev/zero"])
+
+
+def test_the_file_driver_has_no_options(kept: Kept) -> None:
+    with pytest.raises(UsageError, match="the driver file has no option path"):
+        kept.create("db", b"x", "file", path="/tmp")

@@ -1,0 +1,102 @@
+"""What is said of secrets, and what a receipt must show of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+
+from hardening.findings import Finding, Severity
+from hardening.host import plain
+from hardening.mechanism import Context
+from hardening_secrets.findings import findings, verify
+from tests.plugins.secrets.stores import Kept
+from tests.plugins.secrets.test_spec import MECHANISMS, given
+from tests.support import runs
+
+MOUNT = "9 1 0:9 / {place} {options} - tmpfs tmpfs rw"
+
+
+def said(*items: str, bundle: Path | None = Path("/b"), composed: Any = MappingProxyType({})) -> list[Finding]:
+    return list(findings(given(*items), Context(plain(), composed, bundle=bundle)))
+
+
+def test_a_variable_is_weaker_than_a_file_and_a_file_can_have_too_many_readers() -> None:
+    assert said("db") == []
+    found = said("a,type=env", "b,mode=0440", "c,mode=0404")
+    assert [(item.rule, item.severity, item.leaf) for item in found] == [
+        ("secrets/variable", Severity.WARNING, "secrets.given.a"),
+        ("secrets/readable", Severity.NOTE, "secrets.given.b"),
+        ("secrets/readable", Severity.NOTE, "secrets.given.c"),
+    ]
+    assert "its group" in found[1].message
+    assert "every user" in found[2].message
+
+
+def test_a_command_that_may_leave_core_dumps_is_told_of(tmp_path: Path) -> None:
+    for core, rules in (("0", []), ('"unlimited"', ["secrets/core"])):
+        profile = f'[secrets]\ngiven = ["db"]\n[process.rlimits]\ncore = {core}\n'
+        plan = runs.planned([profile], ["true"], folder=tmp_path, mechanisms=MECHANISMS)
+        assert [item.rule for item in plan.findings if item.rule.startswith("secrets/")] == rules
+
+
+def test_where_nothing_is_run_a_secret_that_is_missing_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARDENING_SECRETS", str(tmp_path / "store"))
+    Kept(tmp_path / "store").create("db", b"x")
+    assert [(item.rule, item.leaf) for item in said("db", "key", bundle=None)] == [
+        ("secrets/missing", "secrets.given.key")
+    ]
+    (tmp_path / "store").chmod(0o755)
+    assert [item.rule for item in said("db", bundle=None)] == ["secrets/store"]
+
+
+def receipt(**changes: Any) -> dict[str, Any]:
+    row = {
+        "name": "db",
+        "type": "mount",
+        "target": "/run/secrets/db",
+        "found": True,
+        "mode": 0o400,
+        "uid": 1000,
+        "gid": 1001,
+    }
+    status = {"Uid": "1000\t1000\t1000\t1000", "Gid": "1001\t1001\t1001\t1001"}
+    lines = [MOUNT.format(place="/run/secrets", options="ro,nosuid,nodev,noexec,relatime")]
+    maps = {"uid_map": "0 100000 1000\n1000 1000 1", "gid_map": "0 100000 65536"}
+    return {"secrets": [row | changes], "status": status, "mountinfo": lines, **maps}
+
+
+def held(item: str, found: dict[str, Any]) -> list[bool]:
+    return [check.holds for check in verify(given(item), found)]
+
+
+def test_a_receipt_holds_where_the_file_is_the_command_s_and_nobody_else_reads_it() -> None:
+    assert held("db", receipt()) == [True, True]
+    assert held("db,mode=0440", receipt()) == [True, True]  # with fewer rights than were given
+    assert held("db,uid=5,gid=6", receipt(uid=100_005, gid=100_006)) == [True, True]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"mode": 0o440}, {"uid": 0}, {"gid": 0}, {"found": False}, {"target": "/x"}, {"mode": "0400"}, {"uid": None}],
+)
+def test_a_receipt_fails_where_the_file_is_another(changes: dict[str, Any]) -> None:
+    assert held("db", receipt(**changes)) == [False, True]
+
+
+@pytest.mark.parametrize("value", [None, {}, [1], "x"])
+def test_a_receipt_that_says_nothing_of_secrets_fails(value: object) -> None:
+    assert held("db", {**receipt(), "secrets": value}) == [False, True]
+
+
+@pytest.mark.parametrize("options", ["rw,nosuid,nodev,noexec", "ro,nodev,noexec", "ro,nosuid,nodev"])
+def test_a_receipt_fails_where_the_mount_can_be_more_than_read(options: str) -> None:
+    found = receipt() | {"mountinfo": [MOUNT.format(place="/run/secrets", options=options)]}
+    assert held("db", found) == [True, False]
+    assert held("db", receipt() | {"mountinfo": []}) == [True, False]
+
+
+def test_of_a_variable_nothing_is_checked() -> None:
+    assert held("db,type=env", receipt()) == []

@@ -1,0 +1,160 @@
+"""What secrets put into a configuration, what is in their way, and what is left of a foreign one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hardening.errors import ProfileError, SpecError
+from hardening.inputs import Unknown
+from hardening.launch import secrets
+from hardening.mechanism import Excess
+from hardening.schema import Members
+from hardening.source import Document, Node
+from hardening.spec import Fragment
+from hardening_secrets import Secrets, spec
+from hardening_secrets.settings import SecretsSettings, read_item
+from tests.support import runs
+
+MECHANISMS = ("namespaces", "process", "rootfs", "secrets")
+READ_ONLY = {"ro", "nosuid", "nodev", "noexec", "rprivate"}
+
+
+def given(*items: str) -> SecretsSettings:
+    named = dict(read_item(Node(item, (), Document("p", None, {}, {}))) for item in items)
+    return SecretsSettings(given=Members(named, None))
+
+
+def planned(tmp_path: Path, *items: str, more: str = "") -> dict[str, Any]:
+    profile = f"[secrets]\ngiven = {json.dumps(items)}\n{more}"
+    return dict(runs.planned([profile], ["true"], folder=tmp_path, mechanisms=MECHANISMS).spec.document)
+
+
+def mounts(document: dict[str, Any]) -> dict[str, Any]:
+    return {mount["destination"]: mount for mount in document["mounts"]}
+
+
+def test_names_stand_in_the_annotation_and_empty_mounts_in_their_places(tmp_path: Path) -> None:
+    document = planned(tmp_path, "db", "key,target=/etc/app.key,mode=0440,uid=0", "api,type=env,target=API")
+    assert json.loads(document["annotations"][secrets.ANNOTATION]) == [
+        {"name": "api", "type": "env", "target": "API"},
+        {"name": "db", "type": "mount", "target": "/run/secrets/db", "mode": 0o400},
+        {"name": "key", "type": "mount", "target": "/etc/app.key", "mode": 0o440, "uid": 0},
+    ]
+    found = mounts(document)
+    assert found["/run/secrets"]["type"] == "tmpfs"
+    assert (found["/etc/app.key"]["type"], found["/etc/app.key"]["source"]) == ("bind", "/dev/null")
+    for place in ("/run/secrets", "/etc/app.key"):
+        assert set(found[place]["options"]) >= READ_ONLY
+    assert "API" not in json.dumps(document["process"]["env"])
+
+
+def test_without_secrets_nothing_is_said_of_them(tmp_path: Path) -> None:
+    document = planned(tmp_path)
+    assert secrets.ANNOTATION not in document["annotations"]
+    assert "/run/secrets" not in mounts(document)
+
+
+def test_the_mount_points_are_made_with_the_root(tmp_path: Path) -> None:
+    profile = '[secrets]\ngiven = ["key,target=/etc/app.key"]\n'
+    files = runs.planned([profile], ["true"], folder=tmp_path, mechanisms=MECHANISMS).spec.files
+    assert files["rootfs/etc/app.key"] == b""
+
+
+@pytest.mark.parametrize(
+    ("items", "more", "reason"),
+    [
+        (("a,target=x", "b,target=x"), "", "/run/secrets/x is where the secret a is"),
+        (("a,type=env,target=X", "b,type=env,target=X"), "", "X is where the secret a is"),
+        (("a,target=x", "b,target=x/y"), "", "/run/secrets/x/y lies below /run/secrets/x"),
+        (("a",), 'rootfs.volumes = ["/usr:/run/secrets"]', "/run/secrets is mounted there by rootfs.volumes"),
+        (("a",), 'rootfs.tmpfs."/run/secrets/x" = "1M"', "/run/secrets/x is mounted there by rootfs.tmpfs"),
+        (("a,target=/data/x",), 'rootfs.volumes = ["/usr:/data/x"]', "/data/x is mounted there by rootfs.volumes"),
+        (
+            ("a,type=env,target=X",),
+            'process.set_environment.X = "1"',
+            "the variable X is set by process.set_environment",
+        ),
+        (
+            ("a,type=env,target=LANG",),
+            'process.environment = ["LANG"]',
+            "the variable LANG is set by process.environment",
+        ),
+        (("a,type=env,target=HOME",), "", "the variable HOME is set by the launcher"),
+    ],
+)
+def test_two_things_in_one_place_are_an_error(tmp_path: Path, items: tuple[str, ...], more: str, reason: str) -> None:
+    tables = {}
+    for line in filter(None, [more]):
+        head, _, rest = line.partition(".")
+        tables[head] = rest
+    text = "".join(f"[{head}]\n{rest}\n" for head, rest in tables.items())
+    with pytest.raises(ProfileError) as caught:
+        planned(tmp_path, *items, more=text)
+    assert reason in str(caught.value)
+    assert caught.value.hint == "give the secret another target"
+
+
+def test_a_place_that_a_volume_does_not_have_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ProfileError, match=r"/data/key cannot be mounted: .* has no key"):
+        planned(tmp_path, "a,target=/data/key", more=f'[rootfs]\nvolumes = ["{tmp_path}/empty:/data"]\n')
+
+
+def test_what_has_secrets_is_not_stored() -> None:
+    context: Any = None
+    mechanism = Secrets()
+    assert [type(item) for item in mechanism.inputs(given("db"), context)] == [Unknown]
+    assert list(mechanism.inputs(given(), context)) == []
+
+
+# --- foreign configurations -------------------------------------------------------------------------------------------
+
+
+def tightened(settings: SecretsSettings, document: dict[str, Any]) -> tuple[Fragment, list[Excess]]:
+    fragment = Fragment("secrets")
+    return fragment, list(spec.tighten(settings, document, fragment))
+
+
+def naming(*items: str) -> dict[str, Any]:
+    rows = [use.row() for use in given(*items).uses()]
+    places = [dict(point.mount) for point in spec.mount_points(given(*items).uses())]
+    return {"annotations": {secrets.ANNOTATION: json.dumps(rows)}, "mounts": places}
+
+
+def test_a_configuration_keeps_the_secrets_that_the_settings_give_with_no_more_rights() -> None:
+    document = naming("a", "b,mode=0444", "c", "d,type=env,target=D")
+    fragment, excesses = tightened(given("a,mode=0440", "b,mode=0440", "d"), document)
+    assert json.loads(fragment.values[secrets.POINTER].value) == [
+        {"name": "a", "type": "mount", "target": "/run/secrets/a", "mode": 0o400},
+        {"name": "b", "type": "mount", "target": "/run/secrets/b", "mode": 0o440},
+        {"name": "d", "type": "mount", "target": "/run/secrets/d", "mode": 0o400},
+    ]
+    assert [(excess.leaf, excess.allowed) for excess in excesses] == [
+        ("secrets.given.b", "b,type=mount,mode=0440"),
+        ("secrets.given.c", "none"),
+        ("secrets.given.d", "d,type=mount"),
+    ]
+    assert [key for _, key in fragment.items] == ["/run/secrets"]
+
+
+def test_a_configuration_gets_no_secret_that_it_does_not_name() -> None:
+    fragment, excesses = tightened(given("a"), {"mounts": []})
+    assert (fragment.values, fragment.items, excesses) == ({}, {}, [])
+    fragment, excesses = tightened(given(), naming("a"))
+    assert fragment.values[secrets.POINTER].value is None
+    assert [excess.allowed for excess in excesses] == ["none"]
+
+
+def test_what_lies_where_secrets_would_be_goes_and_is_told() -> None:
+    mount = {"destination": "/run/secrets", "type": "bind", "source": "/srv/s"}
+    _, excesses = tightened(given("a"), {"mounts": [mount]})
+    assert [(excess.pointer, excess.asked) for excess in excesses] == [("/mounts/0", "bind of /srv/s on /run/secrets")]
+
+
+def test_an_annotation_that_is_malformed_is_refused() -> None:
+    with pytest.raises(SpecError, match="not JSON"):
+        tightened(given("a"), {"annotations": {secrets.ANNOTATION: "{"}})
