@@ -255,8 +255,8 @@ def _fold_all(
         of_members = speakers.get(setting.name, {})
         if isinstance(setting, Scalar):
             defaults = {"": setting.default}
-        elif setting.above is not None:
-            from hardening.descent import fold_family  # no mechanism without such a family needs it
+        elif setting.above is not None and (of_members or any(part.layer.complete for part in spoken)):
+            from hardening.descent import fold_family  # a stack that says nothing of such a family needs it not
 
             found, refused = fold_family(mechanism.name, setting, spoken)
             resolved |= found

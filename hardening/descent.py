@@ -47,9 +47,14 @@ class _Entry(Entry):
 class _Member(Fold):
     """The fold of one member, which remembers what it was after each layer."""
 
-    def __init__(self, leaf: Leaf, kind: Any) -> None:
-        super().__init__(leaf, kind)
+    def __init__(self, leaf: Leaf, family: Family[Any]) -> None:
+        super().__init__(leaf, family.kind)
         self.states: list[_State] = []
+        self.lenient = family.lenient
+
+    def _is_strictest(self, default: Any) -> bool:
+        """No default is looser than another value, unless the family says why (`hardening.laws`)."""
+        return not self.lenient
 
     def _take(self, entry: Entry, default: Any) -> None:
         if not isinstance(entry, _Entry):
@@ -117,7 +122,7 @@ class _Descent:
 
     def _fold(self, member: str, chain: tuple[str, ...]) -> None:
         leaf = Leaf(self.mechanism, self.family.name, member)
-        fold = self.folds[member] = _Member(leaf, self.family.kind)
+        fold = self.folds[member] = _Member(leaf, self.family)
         places = sorted({place for name in chain for place in self.speakers.get(name, ())})
         entries: list[_Entry] = []
         named = False

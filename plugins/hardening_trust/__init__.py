@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from hardening.findings import Finding
 from hardening.hookspecs import hookimpl
 from hardening.host import Host
-from hardening.images.used import REFERENCE
 from hardening.inputs import Input, Inputs, Unknown
 from hardening.mechanism import Context, Excess, Mechanism, Reading, Shortfall
 from hardening.runtime import Candidate, Verdict
@@ -25,6 +24,9 @@ from hardening_trust.settings import TrustSettings
 if TYPE_CHECKING:
     from hardening.compose import Composition
     from hardening.images.reference import Name
+
+#: What the names of annotations begin with that name an image (`hardening.images.used`).
+_OF_IMAGES = b"org.hardening.image."
 
 
 class Trust(Mechanism[TrustSettings]):
@@ -76,7 +78,7 @@ class Trust(Mechanism[TrustSettings]):
 @hookimpl
 def hardening_admit(candidate: Candidate) -> Verdict | None:
     """Judge the image that a candidate names."""
-    if REFERENCE.encode() not in candidate.config:
+    if _OF_IMAGES not in candidate.config:
         return None
     from hardening_trust import admission  # most runs use no image
 

@@ -3,34 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from hardening.kinds import Kind, nearest
 from hardening.launch.digest import sha256
 from hardening.source import Node
 from hardening.values import frozen
-from hardening_trust import requirements as model
-from hardening_trust.requirements import ACCEPT, GPG_KEYS, REJECT, Requirement, Requirements, SignedBy, SigstoreSigned
+from hardening_trust.ends import ACCEPT, REJECT
 
-_WORDS = {"accept": ACCEPT, "reject": REJECT}
-_SHORT = ("signedBy", "sigstoreSigned")
+if TYPE_CHECKING:
+    from hardening_trust.requirements import Requirement, Requirements
+
+WORDS = {"accept": ACCEPT, "reject": REJECT}
 
 
-class RequirementsKind(Kind[Requirements]):
+class RequirementsKind(Kind["Requirements"]):
     """Sets of requirements: more of them are stricter, none is the loosest, and `reject` is stricter than all."""
 
     def parse(self, node: Node) -> Requirements:
         if isinstance(node.raw, str):
-            if node.raw not in _WORDS:
-                hint = nearest(node.raw, _WORDS) or 'write "accept", "reject", or { signedBy = "/path/to/key.gpg" }'
+            if node.raw not in WORDS:
+                hint = nearest(node.raw, WORDS) or 'write "accept", "reject", or { signedBy = "/path/to/key.gpg" }'
                 raise node.error(f'"{node.raw}" is neither accept nor reject', hint=hint)
-            return _WORDS[node.raw]
+            return WORDS[node.raw]
         items = [node] if isinstance(node.raw, dict) else list(node.items())
         if not items:
             raise node.error(
                 "List of verification policy requirements must not be empty",
                 hint='write "accept" where nothing is required',
             )
-        return model.together([_read(item) for item in items])
+        from hardening_trust import written  # most runs read no requirement
+
+        return written.read_all(items)
 
     def at_most(self, a: Requirements, b: Requirements) -> bool:
         return a == REJECT or a >= b
@@ -42,9 +46,9 @@ class RequirementsKind(Kind[Requirements]):
         return '`"accept"`, `"reject"`, a requirement such as `{ signedBy = "/path/to/key.gpg" }`, or an array of them'
 
     def samples(self) -> Sequence[Requirements]:
-        one, other = SignedBy(("/one.gpg",)), SignedBy(("/other.gpg",), identity=model.MatchRepository())
-        cosigned = SigstoreSigned(("/cosign.pub",))
-        return (ACCEPT, REJECT, frozenset({one}), frozenset({one, other}), frozenset({other, cosigned}))
+        from hardening_trust.written import samples
+
+        return samples()
 
     def show(self, value: Requirements) -> str:
         if not value:
@@ -52,20 +56,25 @@ class RequirementsKind(Kind[Requirements]):
         return " and ".join(sorted(show_one(item) for item in value))
 
     def dump(self, value: Requirements) -> object:
-        word = next((word for word, known in _WORDS.items() if known == value), None)
+        word = next((word for word, known in WORDS.items() if known == value), None)
         if word is not None:
             return word
-        tables = sorted((_dump(item) for item in value), key=str)
+        from hardening_trust.written import dump
+
+        tables = sorted((dump(item) for item in value), key=str)
         return tables[0] if len(tables) == 1 else tables
 
 
 def show_one(requirement: Requirement) -> str:
     """A requirement as people read it."""
+    from hardening_trust import requirements as model
+    from hardening_trust.requirements import GPG_KEYS, SignedBy, SigstoreSigned
+
     data = model.dump_one(requirement)
     kind = str(data["type"])
     if not isinstance(requirement, SignedBy | SigstoreSigned):
         return {"insecureAcceptAnything": "accept"}.get(kind, kind)
-    keys = [*requirement.key_paths, *(f"key data {sha256(item)[:12]}" for item in _datas(requirement))]
+    keys = [*requirement.key_paths, *(f"key data {sha256(item)[:12]}" for item in requirement.datas)]
     parts = requirement.parts if isinstance(requirement, SigstoreSigned) else {}
     keys += [f"{name} {sha256(str(part).encode())[:12]}" for name, part in sorted(parts.items())]
     text = f"{kind} {', '.join(keys) or 'no key'}"
@@ -74,67 +83,6 @@ def show_one(requirement: Requirement) -> str:
     named = model.dump_identity(requirement.identity)
     words = " ".join(str(word) for word in named.values())
     return text if words == "matchRepoDigestOrExact" else f"{text} as {words}"
-
-
-def _datas(requirement: SignedBy | SigstoreSigned) -> tuple[bytes, ...]:
-    if isinstance(requirement, SigstoreSigned):
-        return requirement.key_datas
-    return () if requirement.key_data is None else (requirement.key_data,)
-
-
-def _read(node: Node) -> Requirement:
-    """One requirement: a word, an object as policy.json has it, or the short form of one."""
-    if isinstance(node.raw, str):
-        (word,) = RequirementsKind().parse(node) or (model.Accept(),)
-        return word
-    table = dict(node.table())
-    if "type" not in table:
-        table = _spelt_out(node, table)
-    if isinstance(table.get("signedIdentity"), str):
-        table["signedIdentity"] = {"type": table["signedIdentity"]}
-    found = model.read_one(Node(table, node.path, node.document))
-    if isinstance(found, SignedBy | SigstoreSigned):
-        for path in found.key_paths:
-            if not path.startswith("/"):
-                raise node.error(
-                    f'"{path}" is not an absolute path', hint="a key is a file of the host: /etc/…/key.gpg"
-                )
-    return found
-
-
-def _spelt_out(node: Node, table: dict[str, object]) -> dict[str, object]:
-    """The object that `signedBy = KEY` stands for: a path, several, or a table with `keyData` and its like."""
-    given = [kind for kind in _SHORT if kind in table]
-    if len(given) != 1:
-        key = next((key for key in table if key not in (*_SHORT, "signedIdentity")), "")
-        hint = nearest(key, (*_SHORT, "signedIdentity")) or 'write { signedBy = "/path/to/key.gpg" }'
-        raise node.error("a requirement has either signedBy or sigstoreSigned", hint=hint)
-    kind, keys = given[0], table.pop(given[0])
-    beside = next((key for key in table if key != "signedIdentity"), None)
-    if beside is not None:
-        raise node.error(f'"{beside}" does not go beside {kind}', hint=f"write it inside: {kind} = {{ {beside} = … }}")
-    if isinstance(keys, str):
-        sources: dict[str, object] = {"keyPath": keys}
-    elif isinstance(keys, dict):
-        sources = keys
-    else:
-        sources = {"keyPaths": keys}
-    base: dict[str, object] = {"type": kind, **({"keyType": GPG_KEYS} if kind == "signedBy" else {})}
-    return {**base, **sources, **table}
-
-
-def _dump(requirement: Requirement) -> dict[str, object]:
-    """The short form where there is one."""
-    data = model.dump_one(requirement)
-    kind = data.pop("type")
-    if kind not in _SHORT or data.pop("keyType", GPG_KEYS) != GPG_KEYS:
-        return model.dump_one(requirement)
-    identity = data.pop("signedIdentity", None)
-    keys = data.get("keyPath", data.get("keyPaths")) if len(data) == 1 else None
-    short: dict[str, object] = {str(kind): data if keys is None else keys}
-    if isinstance(identity, dict):
-        short["signedIdentity"] = identity["type"] if len(identity) == 1 else identity
-    return short
 
 
 @frozen(order=True)

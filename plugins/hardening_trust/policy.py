@@ -12,15 +12,11 @@ from hardening.errors import ProfileError
 from hardening.source import Document, Node
 from hardening.values import frozen
 from hardening_trust.requirements import Requirements, dump_all, only, read_all
+from hardening_trust.scopes import scope_problem
 
 MAX_BYTES = 16 << 20
 USER = ".config/containers/policy.json"
 SYSTEM = Path("/etc/containers/policy.json")
-
-#: Transports that programs know and that check the names of their scopes. Those of `docker`, `atomic` and
-#: `docker-daemon` are not checked by anybody: a misspelt one never matches.
-_OF_PATHS = ("dir", "oci", "oci-archive", "ostree", "sif")
-_WITHOUT_SCOPES = ("docker-archive", "tarball")
 
 
 @frozen(eq=False)
@@ -68,25 +64,6 @@ def parse(document: Document) -> Policy:
             scopes[scope] = read_all(node)
             origins[transport, scope] = str(node.origin)
     return Policy(read_all(default), transports, origins, str(document.file))
-
-
-def scope_problem(transport: str, scope: str) -> str:
-    """Why containers tools refuse a scope's name, empty where they take it."""
-    if not scope:
-        return ""
-    if transport == "containers-storage":
-        return "" if scope.startswith("[") else "a scope of containers-storage begins with the storage in brackets"
-    if transport in _WITHOUT_SCOPES:
-        return f'{transport} has no scopes but ""'
-    if transport not in _OF_PATHS:
-        return ""
-    if not scope.startswith("/"):
-        return f"a scope of {transport} is an absolute path"
-    if scope == "/":
-        return 'all of the transport is the scope ""'
-    if os.path.normpath(scope) != scope:
-        return f"write the path without . and .. and slashes too many: {os.path.normpath(scope)}"
-    return ""
 
 
 def _members(node: Node) -> list[tuple[str, Node]]:

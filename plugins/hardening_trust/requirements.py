@@ -20,6 +20,10 @@ from hardening.images import reference
 from hardening.kinds import nearest
 from hardening.source import Node
 from hardening.values import frozen
+from hardening_trust.ends import ACCEPT as ACCEPT
+from hardening_trust.ends import REJECT as REJECT
+from hardening_trust.ends import Accept as Accept
+from hardening_trust.ends import Reject as Reject
 
 #: Key types of `signedBy`. Programs read all of them; only the first can be verified, by anybody.
 GPG_KEYS = "GPGKeys"
@@ -85,16 +89,6 @@ _IDENTITIES: Mapping[str, tuple[type[Any], tuple[str, ...]]] = MappingProxyType(
 
 
 @frozen
-class Accept:
-    """`insecureAcceptAnything`: nothing is required."""
-
-
-@frozen
-class Reject:
-    """`reject`: no image will do."""
-
-
-@frozen
 class SignedBy:
     """`signedBy`: one simple signature by a key that is in one of the files, or in ``key_data``.
 
@@ -106,6 +100,11 @@ class SignedBy:
     key_data: bytes | None = None
     identity: Identity = MatchRepoDigestOrExact()
     key_type: str = GPG_KEYS
+
+    @property
+    def datas(self) -> tuple[bytes, ...]:
+        """The keys that stand in the requirement itself."""
+        return () if self.key_data is None else (self.key_data,)
 
 
 @frozen
@@ -119,6 +118,11 @@ class SigstoreSigned:
     key_datas: tuple[bytes, ...] = ()
     identity: Identity = MatchRepoDigestOrExact()
     carried: str = ""
+
+    @property
+    def datas(self) -> tuple[bytes, ...]:
+        """The keys that stand in the requirement itself."""
+        return self.key_datas
 
     @property
     def parts(self) -> dict[str, Any]:
@@ -137,9 +141,6 @@ class SignedBaseLayer:
 Requirement = Accept | Reject | SignedBy | SigstoreSigned | SignedBaseLayer
 #: All of them are required; nothing is where there are none. Never holds `Accept`, nor anything beside `Reject`.
 Requirements = frozenset[Requirement]
-
-ACCEPT: Requirements = frozenset()
-REJECT: Requirements = frozenset({Reject()})
 
 
 def together(requirements: Iterable[Requirement]) -> Requirements:

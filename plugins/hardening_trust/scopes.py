@@ -10,18 +10,24 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from hardening.errors import UsageError
-from hardening.images.reference import ARCHIVE, DOCKER, OCI, Name
 from hardening.schema import REST
 from hardening.values import frozen
-from hardening_trust.requirements import Requirements
+
+if TYPE_CHECKING:
+    from hardening.images.reference import Name
+    from hardening_trust.requirements import Requirements
+
+DOCKER, OCI, DIRECTORY, ARCHIVE, STORAGE = "docker", "oci", "dir", "docker-archive", "containers-storage"
 
 #: Transports whose scopes are the names of registries and repositories, and those whose scopes are paths.
 NAMED = (DOCKER, "atomic", "docker-daemon")
-OF_PATHS = ("dir", OCI, "oci-archive", "ostree", "sif")
+OF_PATHS = (DIRECTORY, OCI, "oci-archive", "ostree", "sif")
 #: Transports that containers tools know, and others whose scopes are only carried.
-KNOWN = (*NAMED, *OF_PATHS, ARCHIVE, "containers-storage", "tarball")
+WITHOUT_SCOPES = (ARCHIVE, "tarball")
+KNOWN = (*NAMED, *OF_PATHS, *WITHOUT_SCOPES, STORAGE)
 
 
 class Rule(StrEnum):
@@ -66,6 +72,25 @@ def split(name: str) -> tuple[str, str]:
     """Transport and scope of a name; both are empty for the default."""
     transport, _, scope = name.partition(".")
     return ("", "") if name == REST else (transport, scope)
+
+
+def scope_problem(transport: str, scope: str) -> str:
+    """Why containers tools refuse a scope's name, empty where they take it."""
+    if not scope:
+        return ""
+    if transport == STORAGE:
+        return "" if scope.startswith("[") else "a scope of containers-storage begins with the storage in brackets"
+    if transport in WITHOUT_SCOPES:
+        return f'{transport} has no scopes but ""'
+    if transport not in OF_PATHS:
+        return ""
+    if not scope.startswith("/"):
+        return f"a scope of {transport} is an absolute path"
+    if scope == "/":
+        return 'all of the transport is the scope ""'
+    if os.path.normpath(scope) != scope:
+        return f"write the path without . and .. and slashes too many: {os.path.normpath(scope)}"
+    return ""
 
 
 def above(name: str) -> Sequence[str]:

@@ -8,19 +8,19 @@ are scopes: ``[trust.docker]``, ``"docker.io/library" = "accept"``; the empty ke
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from hardening.errors import UsageError
-from hardening.images.reference import Name
 from hardening.kinds import Kind, nearest
 from hardening.schema import REST, Members, Say, Schema, family
 from hardening.source import Node
 from hardening.values import frozen
-from hardening_trust import scopes
+from hardening_trust.ends import REJECT
 from hardening_trust.kinds import Lookaside, LookasideKind, RequirementsKind
-from hardening_trust.policy import scope_problem
-from hardening_trust.requirements import REJECT, Requirements
-from hardening_trust.scopes import Match
+
+if TYPE_CHECKING:
+    from hardening.images.reference import Name
+    from hardening_trust.requirements import Requirements
+    from hardening_trust.scopes import Match
 
 DEFAULT, LOOKASIDE, DEFAULT_PLACE = "default", "lookaside", "default-docker"
 #: The family of scopes has no key of its own: its members stand in the mechanism's table.
@@ -31,6 +31,12 @@ def _scope(node: Node) -> str:
     """A scope as it is written in an exception or a question: `docker.docker.io/library`, `docker`, `default`."""
     name = node.string()
     return REST if name in (DEFAULT, REST) else name
+
+
+def _above(name: str) -> Sequence[str]:
+    from hardening_trust import scopes  # most stacks name none
+
+    return scopes.above(name)
 
 
 @frozen
@@ -54,7 +60,7 @@ class TrustSettings:
             "docker.a.example.com:5000",
             "dir./srv",
         ),
-        above=scopes.above,
+        above=_above,
     )
     lookaside: Members[Lookaside | None] = family(
         LookasideKind(),
@@ -66,11 +72,15 @@ class TrustSettings:
 
     def match(self, image: Name) -> Match:
         """The scope that decides about an image. Raises `UsageError` for a name that cannot be looked up."""
+        from hardening_trust import scopes
+
         return scopes.match(image, self.scopes.named, self.scopes.rest)
 
 
 def read(schema: Schema, table: Node) -> Iterator[Say]:
     """The says of a layer's table. Raises `ProfileError`."""
+    from hardening_trust import scopes
+
     settings = schema.settings
     for key, node in table.members():
         if key == DEFAULT:
@@ -95,11 +105,13 @@ def _plain(settings: Mapping[str, Any], key: str, node: Node) -> Iterator[Say]:
 
 
 def _transport(kind: Kind[Requirements], transport: str, node: Node) -> Iterator[Say]:
+    from hardening_trust import scopes
+
     if transport not in scopes.KNOWN:
         hint = nearest(transport, scopes.KNOWN) or f"transports are {', '.join(scopes.KNOWN)}"
         raise node.error(f'there is no transport "{transport}"', hint=hint)
     for scope, value in node.members():
-        problem = scope_problem(transport, scope)
+        problem = scopes.scope_problem(transport, scope)
         if problem:
             raise value.error(f'"{scope}" is no scope of {transport}', hint=problem)
         yield Say(SCOPES, scopes.member(transport, scope), kind.parse(value), value.origin)
@@ -107,6 +119,8 @@ def _transport(kind: Kind[Requirements], transport: str, node: Node) -> Iterator
 
 def dump(schema: Schema, values: Mapping[tuple[str, str], Any]) -> dict[str, object]:
     """TOML data for `read` that says exactly ``values``."""
+    from hardening_trust import scopes
+
     table: dict[str, Any] = {}
     kind = schema.settings[SCOPES].kind
     for (setting, name), value in sorted(values.items(), key=lambda item: item[0]):
@@ -127,10 +141,3 @@ def dump(schema: Schema, values: Mapping[tuple[str, str], Any]) -> dict[str, obj
 def expand(name: str) -> Sequence[str]:
     """What a name in an exception or a question means: `default` is the default."""
     return (REST,) if name == DEFAULT else (name,)
-
-
-def require_transport(name: str) -> None:
-    """Refuse a transport that nobody knows. Raises `UsageError`."""
-    if name not in scopes.KNOWN:
-        hint = nearest(name, scopes.KNOWN) or f"transports are {', '.join(scopes.KNOWN)}"
-        raise UsageError(f'there is no transport "{name}"', hint=hint)

@@ -11,7 +11,6 @@ from hardening.cli import output
 from hardening.errors import LaunchError, UsageError
 from hardening_trust import writing
 from hardening_trust.lint import docker_problem
-from hardening_trust.policy import scope_problem
 from hardening_trust.requirements import (
     ACCEPT,
     REJECT,
@@ -26,6 +25,7 @@ from hardening_trust.requirements import (
     SignedBy,
     SigstoreSigned,
 )
+from hardening_trust.scopes import scope_problem
 
 TYPES = ("signedBy", "sigstoreSigned", "accept", "reject")
 _PLAIN: dict[str, Identity] = {

@@ -1,0 +1,92 @@
+"""Requirements as a profile has them: objects of a policy.json, and short forms of those that people write."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hardening.kinds import nearest
+from hardening.source import Node
+from hardening_trust.kinds import RequirementsKind
+from hardening_trust.requirements import (
+    ACCEPT,
+    GPG_KEYS,
+    REJECT,
+    Accept,
+    MatchRepository,
+    Requirement,
+    Requirements,
+    SignedBy,
+    SigstoreSigned,
+    dump_one,
+    read_one,
+    together,
+)
+
+_SHORT = ("signedBy", "sigstoreSigned")
+
+
+def read_all(nodes: Sequence[Node]) -> Requirements:
+    """What requires all of the nodes. Raises `ProfileError`."""
+    return together([_read(node) for node in nodes])
+
+
+def samples() -> Sequence[Requirements]:
+    """Sets that differ in every way the order knows."""
+    one, other = SignedBy(("/one.gpg",)), SignedBy(("/other.gpg",), identity=MatchRepository())
+    cosigned = SigstoreSigned(("/cosign.pub",))
+    return (ACCEPT, REJECT, frozenset({one}), frozenset({one, other}), frozenset({other, cosigned}))
+
+
+def _read(node: Node) -> Requirement:
+    """One requirement: a word, an object as policy.json has it, or the short form of one."""
+    if isinstance(node.raw, str):
+        (word,) = RequirementsKind().parse(node) or (Accept(),)
+        return word
+    table = dict(node.table())
+    if "type" not in table:
+        table = _spelt_out(node, table)
+    if isinstance(table.get("signedIdentity"), str):
+        table["signedIdentity"] = {"type": table["signedIdentity"]}
+    found = read_one(Node(table, node.path, node.document))
+    if isinstance(found, SignedBy | SigstoreSigned):
+        for path in found.key_paths:
+            if not path.startswith("/"):
+                raise node.error(
+                    f'"{path}" is not an absolute path', hint="a key is a file of the host: /etc/…/key.gpg"
+                )
+    return found
+
+
+def _spelt_out(node: Node, table: dict[str, object]) -> dict[str, object]:
+    """The object that `signedBy = KEY` stands for: a path, several, or a table with `keyData` and its like."""
+    given = [kind for kind in _SHORT if kind in table]
+    if len(given) != 1:
+        key = next((key for key in table if key not in (*_SHORT, "signedIdentity")), "")
+        hint = nearest(key, (*_SHORT, "signedIdentity")) or 'write { signedBy = "/path/to/key.gpg" }'
+        raise node.error("a requirement has either signedBy or sigstoreSigned", hint=hint)
+    kind, keys = given[0], table.pop(given[0])
+    beside = next((key for key in table if key != "signedIdentity"), None)
+    if beside is not None:
+        raise node.error(f'"{beside}" does not go beside {kind}', hint=f"write it inside: {kind} = {{ {beside} = … }}")
+    if isinstance(keys, str):
+        sources: dict[str, object] = {"keyPath": keys}
+    elif isinstance(keys, dict):
+        sources = keys
+    else:
+        sources = {"keyPaths": keys}
+    base: dict[str, object] = {"type": kind, **({"keyType": GPG_KEYS} if kind == "signedBy" else {})}
+    return {**base, **sources, **table}
+
+
+def dump(requirement: Requirement) -> dict[str, object]:
+    """The short form where there is one."""
+    data = dump_one(requirement)
+    kind = data.pop("type")
+    if kind not in _SHORT or data.pop("keyType", GPG_KEYS) != GPG_KEYS:
+        return dump_one(requirement)
+    identity = data.pop("signedIdentity", None)
+    keys = data.get("keyPath", data.get("keyPaths")) if len(data) == 1 else None
+    short: dict[str, object] = {str(kind): data if keys is None else keys}
+    if isinstance(identity, dict):
+        short["signedIdentity"] = identity["type"] if len(identity) == 1 else identity
+    return short
