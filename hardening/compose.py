@@ -7,6 +7,8 @@ from datetime import date
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+import attrs
+
 from hardening.errors import HardeningError, PluginError, ProfileError, raise_all
 from hardening.findings import Finding, Severity
 from hardening.fold import Fold, Resolved, Spoken
@@ -263,9 +265,9 @@ def _fold_all(
             problems += refused
             continue
         else:
-            members = dict.fromkeys([*setting.default, *of_members, REST])
+            named = [say.member for say in offered.values() if say.setting == setting.name]
+            members = dict.fromkeys([*setting.default, *of_members, *named, REST])
             defaults = {member: setting.default.get(member, setting.rest) for member in members}
-        defaults |= {say.member: say.value for say in offered.values() if say.setting == setting.name}
         # A layer that is complete states what is unstated, and what it says of `*` goes for every member.
         general = {part: None for part in spoken if part.layer.complete is not None} | of_members.get(REST, {})
         for member, default in defaults.items():
@@ -273,11 +275,22 @@ def _fold_all(
             parts = {**general, **of_members.get(member, {})}
             entries = [part.entry(setting.name, member) for part in sorted(parts, key=lambda part: part.place)]
             try:
+                decided = Fold(leaf, setting.kind).run(entries, default)
                 said = offered.get((setting.name, member))
-                resolved[leaf] = Fold(leaf, setting.kind).run(entries, default, str(said.origin) if said else "")
+                resolved[leaf] = decided if said is None else _offered(decided, said, default)
             except ProfileError as error:
                 problems.append(error)
     return resolved, _distinct(problems)
+
+
+def _offered(found: Resolved, said: Say, default: Any) -> Resolved:
+    """A leaf with what an image offers for it, which is at most as loose as the default (`hardening.offer`). Where layers
+    have come to anything else than the default, they are right."""
+    kind = found.kind
+    at_default = kind.at_most(found.value, default) and kind.at_most(default, found.value)
+    if found.stated if kind.neutral else not at_default:
+        return found
+    return attrs.evolve(found, value=said.value, origin=str(said.origin))
 
 
 def _speakers(spoken: Sequence[Spoken]) -> dict[str, dict[str, dict[Spoken, None]]]:

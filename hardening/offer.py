@@ -1,8 +1,8 @@
 """What an image says of itself, below every layer of a stack: it is used where no layer says anything, and it never loosens.
 
 Whoever has built an image has no say in what it may do. What it asks for is taken where it is at most as loose as the strict
-default, or has no order that matters to security, such as a working directory; then it stands in the place of that default,
-and the first statement of a layer is as free as ever. Everything else is a finding.
+default, and the layers have come to just that; or where it has no order that matters to security, such as a working
+directory, and no layer says anything. So the first statement of a layer is as free as ever. Everything else is a finding.
 """
 
 from __future__ import annotations
@@ -61,7 +61,8 @@ class Offer:
                 default = (
                     setting.default if isinstance(setting, Scalar) else setting.default.get(say.member, setting.rest)
                 )
-                if say.member != REST and (setting.kind.neutral or setting.kind.at_most(say.value, default)):
+                named = say.member != REST and (isinstance(setting, Scalar) or setting.above is None)
+                if named and (setting.kind.neutral or setting.kind.at_most(say.value, default)):
                     found[say.setting, say.member] = say
                     continue
                 shown, strict = setting.kind.show(say.value), setting.kind.show(default)

