@@ -1,0 +1,149 @@
+"""Images of a registry under `strict`: one that is signed runs, others do not, and the policy is asked at every run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import attrs
+import pytest
+
+from tests.support.features import require
+from tests.support.gpg import Home, home
+from tests.support.images import archive, entry, layout, shell
+from tests.support.plans import Place
+from tests.support.registry import Registry, registry
+from tests.support.runs import workplace
+
+pytestmark = pytest.mark.system
+
+CONFIG = {"User": "1000:1000", "Entrypoint": ["sh", "-c"], "Cmd": ["cat /etc/motd"]}
+
+
+@attrs.frozen
+class World:
+    """A place with a registry, a signer's home, and the profile `team.toml`, which wants a signature by `team.gpg`."""
+
+    place: Place
+    registry: Registry
+    signer: Home
+
+    @property
+    def folder(self) -> Path:
+        return self.place.folder
+
+    def image(self, tag: str) -> str:
+        return f"{self.registry.host}/team/app:{tag}"
+
+    def push(self, tag: str, motd: str) -> str:
+        """Push an image that prints ``motd``: the digest of its manifest."""
+        digest = layout(self.folder / tag, [shell(), archive([entry("etc/motd", motd.encode())])], CONFIG, tag=tag)
+        self.copy(f"oci:{self.folder / tag}:{tag}", f"docker://{self.image(tag)}", "--insecure-policy")
+        return digest
+
+    def copy(self, source: str, target: str, *options: str) -> subprocess.CompletedProcess[str]:
+        argv = ["skopeo", *options, "copy", "-q", "--src-tls-verify=false", "--dest-tls-verify=false", source, target]
+        return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
+
+    def policy(self, requirement: str) -> None:
+        """Write the profile; signatures lie in a folder."""
+        (self.folder / "team.toml").write_text(
+            f'[trust]\ndefault = "reject"\n\n[trust.docker]\n"{self.registry.host}/team" = {requirement}\n\n'
+            f'[trust.lookaside]\n"{self.registry.host}" = "file://{self.folder}/signatures"\n'
+        )
+
+    def sign(self, tag: str) -> Path:
+        """Sign an image: its signature."""
+        done = self.place.type(
+            "trust", "sign", "--key", "team@example.com", "--registries-d", "containers/registries.d",
+            "--tls-verify=false", self.image(tag),
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return Path(done.stdout.strip())
+
+    def words(self, tag: str) -> tuple[str, ...]:
+        return ("run", "-q", "-p", "./team.toml", "-p", "strict", "--tls-verify=false", self.image(tag))
+
+    def refusal(self, tag: str) -> str:
+        """Why an image does not run."""
+        done = self.place.type(*self.words(tag))
+        assert (done.returncode, done.stdout) == (2, "")
+        return done.stderr
+
+    def runs(self, tag: str) -> str:
+        done = self.place.type(*self.words(tag))
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    require("userns")
+    with workplace() as folder, home() as signer:
+        (folder / "registry").mkdir()
+        signer.generate("team")
+        (folder / "team.gpg").write_bytes(signer.export("team@example.com"))
+        environment = {**os.environ, "GNUPGHOME": str(signer.path), "HARDENING_IMAGES": str(folder / "images")}
+        with registry(folder / "registry") as running:
+            found = World(Place(folder, environment=environment), running, signer)
+            found.policy(f'{{ signedBy = "{folder}/team.gpg" }}')
+            assert found.place.type("trust", "export", "-p", "./team.toml", "containers").returncode == 0
+            try:
+                yield found
+            finally:
+                names = [found.image(tag) for tag in ("signed", "unsigned", "tampered")]
+                found.place.type("rmi", "-f", *names)
+
+
+def test_only_what_is_signed_runs_and_the_policy_is_asked_at_every_run(world: World) -> None:
+    world.push("signed", "signed\n")
+    world.push("unsigned", "unsigned\n")
+    other = world.push("tampered", "tampered\n")
+    signature = world.sign("signed")
+
+    assert world.runs("signed") == "signed\n"
+    assert world.place.finds(*world.words("signed"))
+    assert world.runs("signed") == "signed\n"
+    assert "A signature was required, but no signature exists" in world.refusal("unsigned")
+    # Somebody puts the signature of the one image beside the other.
+    moved = signature.parent.with_name(f"app@{other.replace(':', '=')}")
+    shutil.copytree(signature.parent, moved)
+    assert "does not match" in world.refusal("tampered")
+
+    # The keys and the policy of now count, for what is here as well.
+    key = world.folder / "team.gpg"
+    content = key.read_bytes()
+    key.unlink()
+    assert "cannot read the key" in world.refusal("signed")
+    key.write_bytes(content)
+    assert world.runs("signed") == "signed\n"
+    world.policy(f'[{{ signedBy = "{key}" }}, {{ signedBy = "{key}", signedIdentity = {_other()} }}]')
+    assert "is not accepted" in world.refusal("signed")
+    world.policy('"reject"')
+    assert f"Running image docker://{world.image('signed')} is rejected by policy." in world.refusal("signed")
+    world.policy(f'{{ signedBy = "{key}" }}')
+    assert world.runs("signed") == "signed\n"
+
+
+def _other() -> str:
+    return '{ type = "exactRepository", dockerRepository = "example.com/other" }'
+
+
+def test_skopeo_judges_alike_by_what_is_exported(world: World) -> None:
+    world.push("signed", "signed\n")
+    world.push("unsigned", "unsigned\n")
+    world.sign("signed")
+    options = (
+        "--policy",
+        f"{world.folder}/containers/policy.json",
+        "--registries.d",
+        f"{world.folder}/containers/registries.d",
+    )
+    done = world.copy(f"docker://{world.image('signed')}", f"dir:{world.folder}/out", *options)
+    assert done.returncode == 0, done.stderr
+    done = world.copy(f"docker://{world.image('unsigned')}", f"dir:{world.folder}/out", *options)
+    assert "A signature was required, but no signature exists" in done.stderr
+    assert done.returncode == 1
