@@ -304,10 +304,13 @@ class _StackLaws:
             yield _usable(self.mechanism, Case(limits={key: value}))
 
     def beyond(self, composed: Composition, case: Case) -> Iterator[Broken]:
-        for key, limit in case.limits.items():
-            kind, resolved = self.mechanism.schema.settings[key[0]].kind, _at(self.mechanism, composed, key)
-            if not kind.at_most(resolved.value, limit):
-                yield Broken("limits hold", f"{self.name(key)}: {resolved.shown} is beyond {kind.show(limit)}")
+        """What is beyond a layer's limit of it, or of what stands above it."""
+        keys = [key for key in _keys(self.mechanism, composed) if _descends(self.setting(key))]
+        for key in dict.fromkeys([*case.limits, *keys]):
+            limits = [case.limits[name] for name in self.chain(key) if name in case.limits]
+            kind, resolved = self.setting(key).kind, _at(self.mechanism, composed, key)
+            if limits and not kind.at_most(resolved.value, limits[0]):
+                yield Broken("limits hold", f"{self.name(key)}: {resolved.shown} is beyond {kind.show(limits[0])}")
 
     def looser(self, before: Composition, after: Composition) -> Iterator[Broken]:
         for key in _keys(self.mechanism, before, after):

@@ -19,6 +19,7 @@ from hardening.schema import REST, Leaf, Say
 from hardening.source import Node
 from hardening.spec import Fragment
 from hardening_trust import settings
+from hardening_trust.ends import ACCEPT
 from hardening_trust.settings import TrustSettings
 
 if TYPE_CHECKING:
@@ -49,6 +50,11 @@ class Trust(Mechanism[TrustSettings]):
         if leaf.setting == settings.SCOPES and leaf.member == REST:
             return "What is required of images that no scope decides about."
         return super().meaning(leaf)
+
+    def permissions(self, leaf: Leaf) -> Sequence[tuple[Any, Mapping[str, object]]]:
+        if leaf.setting != settings.SCOPES:
+            return ()
+        return ((ACCEPT, self.dump({(leaf.setting, leaf.member): ACCEPT})),)
 
     def samples(self) -> Sequence[tuple[str, str, Any]]:
         found = [say for say in super().samples() if say[1] != REST]

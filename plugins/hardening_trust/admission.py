@@ -5,6 +5,7 @@ It is asked at every run, also for an image that has been here for long. A root 
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -45,7 +46,7 @@ def admit(candidate: Candidate) -> Verdict | None:
         return _rejected(error.message, error.hint or "")
     if not reason:
         return Verdict(NAME)
-    return _rejected(reason, f"{said(composition, match)}; `hardening trust explain {text}` tells more")
+    return _rejected(reason, _hint(composition, image, match))
 
 
 def settings_of(composition: Composition) -> TrustSettings:
@@ -74,6 +75,15 @@ def said(composition: Composition, match: Match) -> str:
     resolved = composition.leaves[Leaf(NAME, SCOPES, match.member)]
     name = f"{NAME}.{DEFAULT if match.member == REST else match.member}"
     return f"{name} is {resolved.shown}, said at {resolved.origin}"
+
+
+def _hint(composition: Composition, image: Name, match: Match) -> str:
+    """What decided, or, where nobody has said anything, how to say it."""
+    if composition.leaves[Leaf(NAME, SCOPES, match.member)].stated:
+        return f"{said(composition, match)}; `hardening trust explain {image}` tells more"
+    scope = image.docker.repository if image.docker is not None else f"{image.transport}:{image.path}"
+    command = f"hardening trust set --into mine.toml -t accept {shlex.quote(scope)}"
+    return f"no profile permits it: `{command}` writes one that does, for -p ./mine.toml"
 
 
 def _rejected(reason: str, hint: str) -> Verdict:

@@ -81,7 +81,11 @@ def test_what_nobody_permits_is_rejected_and_the_place_is_told() -> None:
     (refusal,) = verdict.refusals
     assert refusal.reason == f"Running image docker://{NAME} is rejected by policy."
     assert refusal.pointer == f"/annotations/{REFERENCE}"
-    assert refusal.hint.startswith("trust.default is reject, said at default (hardening_trust); ")
+    assert "no profile permits it" in refusal.hint
+    assert "hardening trust set --into mine.toml -t accept registry.example.com/team/app`" in refusal.hint
+    verdict = judged(composition('[trust]\ndefault = "reject"'))
+    assert verdict is not None
+    assert verdict.refusals[0].hint.startswith("trust.default is reject, said at a.toml:2; ")
     verdict = judged(composition('[trust.docker]\n"registry.example.com" = "reject"'))
     assert verdict is not None
     assert verdict.refusals[0].hint.startswith("trust.docker.registry.example.com is reject, said at a.toml:2; ")
