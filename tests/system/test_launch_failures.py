@@ -43,7 +43,9 @@ def traces(folder: Path) -> tuple[Any, ...]:
     stages = subprocess.run(["pgrep", "-f", str(folder)], capture_output=True, text=True, check=False).stdout
     groups = sorted(path for path in Path("/sys/fs/cgroup").glob("*/hardening-*"))
     files = sorted(str(path) for path in folder.rglob("*") if path.name != "state")
-    return Path("/proc/self/mountinfo").read_text(), stages, groups, files
+    # Others may mount elsewhere meanwhile.
+    mounts = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if folder.name in line]
+    return mounts, stages, groups, files
 
 
 def bind(source: str, destination: str = "/data", *options: str) -> Change:
