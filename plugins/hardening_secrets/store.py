@@ -207,10 +207,7 @@ class Store:
     def _changing(self, drivers: Mapping[str, SecretDriver]) -> Iterator[None]:
         """Hold the store, which is made if it is missing, and finish what somebody was killed over."""
         with self._trouble("make"):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            for folder in (self.path, *(self.path / name for name in (_SECRETS, _PENDING, _VALUES))):
-                with suppress(FileExistsError):
-                    folder.mkdir(0o700)
+            self._make()
             self._require_own()
             lock = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
@@ -220,6 +217,14 @@ class Store:
             yield
         finally:
             os.close(lock)
+
+    def _make(self) -> None:
+        mask = os.umask(0o077)  # for the directories above, too, which nobody else may be able to change
+        try:
+            for folder in (self.path, *(self.path / name for name in (_SECRETS, _PENDING, _VALUES))):
+                folder.mkdir(0o700, parents=True, exist_ok=True)
+        finally:
+            os.umask(mask)
 
     def _finish(self, drivers: Mapping[str, SecretDriver]) -> None:
         with self._trouble("read"):

@@ -41,12 +41,13 @@ def test_what_is_kept_is_given_back_byte_for_byte(kept: Kept) -> None:
 
 
 def test_nobody_else_can_look_into_it(kept: Kept) -> None:
+    kept = Kept(kept.path / "with" / "others")
     umask = os.umask(0)
     try:
         kept.create("db", b"x")
     finally:
         os.umask(umask)
-    for path in (kept.path, *kept.path.rglob("*")):
+    for path in (*kept.path.parents[:2], kept.path, *kept.path.rglob("*")):
         assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
 
 
