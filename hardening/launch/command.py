@@ -67,7 +67,7 @@ def stage_command(
     """The argv to `os.execv`: this interpreter, isolated and without `site`, on the compiled launch stage.
 
     ``sha256`` is the digest of the `config.json` that was checked: the stage refuses any other. ``hold`` is an inheritable
-    descriptor that holds the bundle locked, ``secrets`` one with the values of secrets (`hardening.launch.secrets`).
+    descriptor that holds the bundle locked, ``secrets`` one with the values of secrets (`hardening.launch.handed`).
     ``typed`` says that the command is no bundle's but somebody's who has typed it. ``identity`` names the launch in
     records, and the container under another runtime, which needs one. Without ``container`` nothing is written down of it
     for `hardening ps`. ``sys.path`` gets only the directories that hold `hardening` and `_cffi_backend`, behind the standard

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hardening.launch.cleaning import Cleaning
+    from hardening.launch.handed import Handed
     from hardening.launch.recording import Records
-    from hardening.launch.secrets import Handed
     from hardening.launch.watchers import Watcher
 
 CREATED = "created"  # to the guard; every other word is the pid of the runtime that creates

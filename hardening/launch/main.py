@@ -21,8 +21,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from hardening.launch.handed import Handed
     from hardening.launch.recording import Who
-    from hardening.launch.secrets import Handed
     from hardening.launch.watchers import Watcher
 
 USAGE = (
@@ -42,7 +42,7 @@ class Arguments(Frozen):
     container is written down, '' for nowhere; its last part is the container's id.
     ``typed`` says that somebody has typed the command, who knows of no configuration that could be wrong about it.
     ``hold`` is a descriptor to keep open for as long as the stage lives, -1 for none: its lock says that the bundle is used.
-    ``secrets`` is the one with the values of the secrets that the bundle names (`hardening.launch.secrets`), -1 for none.
+    ``secrets`` is the one with the values of the secrets that the bundle names (`hardening.launch.handed`), -1 for none.
     """
 
     bundle: str
@@ -244,9 +244,9 @@ def _secrets(arguments: Arguments, loaded: bundle.Bundle) -> Handed | None:
     annotations = loaded.document.get("annotations") if isinstance(loaded.document, dict) else None
     if arguments.secrets < 0 and not (isinstance(annotations, dict) and "org.hardening.secrets" in annotations):
         return None
-    from hardening.launch import secrets
+    from hardening.launch import handed
 
-    return secrets.handed(loaded.document, arguments.secrets)
+    return handed.handed(loaded.document, arguments.secrets)
 
 
 def _leases(arguments: Arguments, loaded: bundle.Bundle) -> tuple[str, ...]:

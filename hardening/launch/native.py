@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from hardening.launch.cgroups import Cgroup
     from hardening.launch.cleaning import Cleaning
     from hardening.launch.guard import Guard
+    from hardening.launch.handed import Handed
     from hardening.launch.recording import Records
-    from hardening.launch.secrets import Handed
     from hardening.launch.setup import NativeSupervisor
     from hardening.launch.watchers import Watcher
 

@@ -8,7 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from hardening.launch.secrets import Handed
+    from hardening.launch.handed import Handed
 
 # Key of the receipt -> file in /proc/PID, kept as text.
 FILES = {

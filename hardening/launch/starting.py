@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hardening.launch.channel import Channel
+    from hardening.launch.handed import Handed
     from hardening.launch.joins import Joins
-    from hardening.launch.secrets import Handed
 
 
 class Setup(Frozen):
