@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 
 from hardening.compose import Composition
@@ -54,8 +55,11 @@ class View:
 
     def match(self, image: Name) -> Match:
         """The scope that decides about an image. Raises `UsageError`."""
-        required = {member: scope.requirements for member, scope in self.scopes.items() if member != REST}
-        return scopes.match(image, required, self.default.requirements)
+        return scopes.match(image, self._required, self.default.requirements)
+
+    @cached_property
+    def _required(self) -> Mapping[str, Requirements]:
+        return {member: scope.requirements for member, scope in self.scopes.items() if member != REST}
 
     def place(self, scope: Scope) -> str:
         """The URL where the signatures of a scope's images are read; empty where nothing says so."""

@@ -1,0 +1,189 @@
+"""The commands that show and change a policy, as they are typed."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hardening import cli
+from hardening_trust import policy, registriesd
+from hardening_trust.requirements import ACCEPT, ExactReference, RemapIdentity, SignedBy
+from tests.support.gpg import Keys
+
+LAYER = """
+[trust]
+default = "reject"
+[trust.docker]
+"docker.io/library" = "accept"
+"registry.example.com/team" = { signedBy = "KEY", signedIdentity = "matchRepository" }
+[trust.oci]
+"" = "accept"
+[trust.lookaside]
+"registry.example.com" = { lookaside = "https://registry.example.com/sigs", lookaside-staging = "file:///srv/sigs" }
+default-docker = "file:///var/sigs"
+"""
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    return tmp_path
+
+
+@pytest.fixture
+def layer(here: Path, gpg_keys: Keys) -> Path:
+    (here / "team.gpg").write_bytes(gpg_keys.public(gpg_keys.good))
+    (here / "team.toml").write_text(LAYER.replace("KEY", str(here / "team.gpg")))
+    return here / "team.toml"
+
+
+def typed(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    code = cli.main(["trust", *words])
+    said = capsys.readouterr()
+    return code, said.out, said.err
+
+
+def test_the_table_is_that_of_podman(layer: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = typed(capsys, "show", "-p", str(layer))
+    rows = [line.split() for line in out.splitlines()]
+    assert code == 0
+    assert rows[0] == ["TRANSPORT", "NAME", "TYPE", "ID", "STORE", "ORIGIN"]
+    assert [row[:3] for row in rows[1:]] == [
+        ["all", "default", "reject"],
+        ["repository", "docker.io/library", "accept"],
+        ["repository", "registry.example.com/team", "signed"],
+        ["oci", "accept", f"{layer}:8"],
+    ]
+    assert rows[3][3:] == ["good@example.com", "https://registry.example.com/sigs", f"{layer}:6"]
+
+
+def test_as_data_it_has_what_podman_says_and_where_it_stands(layer: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows: list[dict[str, Any]] = json.loads(typed(capsys, "show", "-p", str(layer), "--json")[1])
+    assert rows[0] == {
+        "transport": "all",
+        "name": "* (default)",
+        "repo_name": "default",
+        "type": "reject",
+        "scope": "default",
+        "requirements": [{"type": "reject"}],
+        "store": "file:///var/sigs",
+        "origin": f"{layer}:3",
+    }
+    (here := layer.parent / "raw.json").write_text(typed(capsys, "show", "-p", str(layer), "--raw")[1])
+    again: list[dict[str, Any]] = json.loads(typed(capsys, "show", "--policy", str(here), "--json")[1])
+    assert [row["requirements"] for row in again] == [row["requirements"] for row in rows]
+
+
+def test_a_key_that_cannot_be_read_is_named_by_its_path(layer: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (layer.parent / "team.gpg").unlink()
+    code, out, _ = typed(capsys, "show", "-p", str(layer))
+    assert code == 0
+    assert str(layer.parent / "team.gpg") in out
+
+
+def test_without_gnupg_the_table_is_shown_and_lint_says_so(
+    layer: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(layer.parent / "empty"))
+    code, out, _ = typed(capsys, "show", "-p", str(layer))
+    assert (code, "team.gpg" in out) == (0, True)
+    code, _, error = typed(capsys, "lint", "-p", str(layer))
+    assert (code, "GnuPG is missing" in error) == (125, True)
+
+
+def test_it_is_explained_by_scope_rule_place_and_history(layer: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = json.loads(typed(capsys, "explain", "-p", str(layer), "--json", "registry.example.com/team/app:1")[1])
+    assert (found["scope"], found["rule"]) == ("docker.registry.example.com/team", "a namespace above the repository")
+    assert found["origin"] == f"{layer}:6"
+    assert found["requirements"][0]["signedIdentity"] == {"type": "matchRepository"}
+    assert [item["scope"] for item in found["passed"]] == [
+        "docker.registry.example.com/team/app:1",
+        "docker.registry.example.com/team/app",
+    ]
+    assert [step["outcome"] for step in found["history"]] == ["stated"]
+    code, _, error = typed(capsys, "explain", "-p", str(layer), f"busybox:1@sha256:{'0' * 64}")
+    assert (code, "both a tag and a digest" in error) == (2, True)
+
+
+def test_what_is_exported_comes_back(layer: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    target = layer.parent / "out"
+    assert typed(capsys, "export", "-p", str(layer), str(target))[0] == 0
+    found = policy.read(target / "policy.json")
+    assert found.transports["oci"][""] == found.transports["docker"]["docker.io/library"] == ACCEPT
+    places = registriesd.read(target / "registries.d").scopes
+    assert places["registry.example.com"] == {
+        "lookaside": "https://registry.example.com/sigs",
+        "lookaside-staging": "file:///srv/sigs",
+    }
+    assert places[""] == {"lookaside": "file:///var/sigs"}
+    (layer.parent / "file").write_text("")
+    code, _, error = typed(capsys, "export", "-p", str(layer), str(layer.parent / "file"))
+    assert (code, "cannot make the directory" in error) == (125, True)
+
+
+def test_a_policy_and_profiles_exclude_each_other(layer: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, error = typed(capsys, "show", "-p", str(layer), "--policy", "x.json")
+    assert (code, "exclude each other" in error) == (2, True)
+    code, _, error = typed(capsys, "show", "--set", "trust.default=accept", "--policy", "x.json")
+    assert (code, "exclude each other" in error) == (2, True)
+
+
+def test_set_begins_a_profile_of_the_user_s_own(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = here / "config/hardening/profiles/trust.toml"
+    assert typed(capsys, "set", "-t", "accept", "docker.io/library") == (0, f"{path}\n", "")
+    assert path.read_text() == '[trust.docker]\n"docker.io/library" = "accept"\n'
+    assert "docker.io/library" in typed(capsys, "show", "-p", "trust")[1]
+
+
+def test_set_writes_identities(layer: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, key = layer.parent / "policy.json", str(layer.parent / "team.gpg")
+    words = ("set", "--into", str(path), "-f", "team.gpg", "--identity")
+    assert typed(capsys, *words, "remapIdentity=mirror.example.com=example.com", "mirror.example.com")[0] == 0
+    assert typed(capsys, *words, "exactReference=example.com/x:1", "oci:/srv/x")[0] == 0
+    found = policy.read(path).transports
+    assert found["docker"]["mirror.example.com"] == {
+        SignedBy((key,), identity=RemapIdentity("mirror.example.com", "example.com"))
+    }
+    assert found["oci"]["/srv/x"] == {SignedBy((key,), identity=ExactReference("example.com/x:1"))}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("busybox",), "At least one public key must be defined for type 'signedBy'"),
+        (("-f", "absent.gpg", "docker.io"), "the key absent.gpg is missing"),
+        (("-t", "accept", "-f", "team.gpg", "docker.io"), "accept takes no key"),
+        (("-t", "accept", "busybox"), "never matches"),
+        (("-t", "accept", "dir:relative"), "is an absolute path"),
+        (("-t", "accept", "docker-archive:/x"), "has no scopes"),
+        (("-f", "team.gpg", "--identity", "exact", "docker.io"), "is no kind of identity"),
+        (("-f", "team.gpg", "--identity", "exactReference=example.com/x", "docker.io"), "neither a tag nor digest"),
+        (("-f", "team.gpg", "--identity", "remapIdentity=a", "docker.io"), "is no kind of identity"),
+        (("-t", "accept", "--into", "policy.yaml", "docker.io"), "neither a profile nor a policy"),
+    ],
+)
+def test_what_is_wrong_changes_nothing(
+    layer: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], message: str
+) -> None:
+    (layer.parent / "policy.json").write_text('{"default": [{"type": "reject"}]}')
+    before = {path: (layer.parent / path).read_bytes() for path in os.listdir(layer.parent) if "." in path}
+    into = () if "--into" in words else ("--into", "policy.json")
+    code, _, error = typed(capsys, "set", *into, *words)
+    assert code == 2
+    assert message in error
+    assert {path: (layer.parent / path).read_bytes() for path in os.listdir(layer.parent) if "." in path} == before
+
+
+def test_a_malformed_policy_is_refused_with_its_line(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "policy.json").write_text('{"default": [{"type": "reject"}],\n "transports": {"docker": {"a": []}}}')
+    for words in (("show",), ("explain", "busybox"), ("lint",), ("export", "out")):
+        code, _, error = typed(capsys, *words, "--policy", "policy.json")
+        assert (code, error.splitlines()[0]) == (
+            2,
+            "error: policy.json:2: transports.docker.a: List of verification policy requirements must not be empty",
+        )
