@@ -20,8 +20,8 @@ _ETC = (
     "sudoers.d wireguard wpa_supplicant"
 )
 _STATE = (
-    "NetworkManager bluetooth containerd containers docker dhcp etcd iwd kubelet krb5kdc libvirt lxc lxd machines mongodb "
-    "mysql pgsql postgresql private rabbitmq rancher redis samba/private sss sudo systemd/coredump "
+    "NetworkManager bluetooth containerd containers docker dhcp etcd hardening iwd kubelet krb5kdc libvirt lxc lxd machines "
+    "mongodb mysql pgsql postgresql private rabbitmq rancher redis samba/private sss sudo systemd/coredump "
     "systemd/credential.secret systemd/random-seed tpm"
 )
 _VAR = "backups cache/debconf/passwords.dat crash db/sudo log mail spool/at spool/cron spool/exim4 spool/mail spool/postfix"
@@ -40,7 +40,9 @@ PATHS = (
 )
 
 #: Directories whose purpose is to hold roots: one that is named is shown, the others stay hidden.
-STORES = tuple(f"/var/lib/{name}" for name in ("containerd", "containers", "docker", "lxc", "lxd", "machines"))
+STORES = tuple(
+    f"/var/lib/{name}" for name in ("containerd", "containers", "docker", "hardening", "lxc", "lxd", "machines")
+)
 
 #: Top-level entries of a host that belong to the running system, not to its files; shown as empty mount points.
 VOLATILE = ("/boot", "/dev", "/efi", "/lost+found", "/media", "/mnt", "/proc", "/run", "/sys", "/tmp")  # noqa: S108

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from tests.support.features import require
 from tests.support.images import SHELL, archive, entry, folder, layout, shell
 from tests.support.patience import until
 from tests.support.runs import RUNTIMES, hand_over, workplace
-from tests.support.users import ordinary
+from tests.support.users import User, ordinary
 
 pytestmark = pytest.mark.system
 
@@ -35,13 +36,10 @@ CONFIG = {"User": "1000:1000", "WorkingDir": "/etc", "Env": ["COLOUR=red"], "Ent
 PROGRAM = str(Path(sys.executable).with_name("hardening"))
 
 
-@pytest.fixture(params=["caller", "user"])
-def here(request: pytest.FixtureRequest) -> Iterator[Puller]:
-    """A place with an image `image:v1` and a profile `open.toml`: of whoever runs the tests, and of an ordinary user."""
+@contextmanager
+def puller(user: User | None) -> Iterator[Puller]:
+    """A place of somebody's with an image `image:v1` and a profile `open.toml`."""
     require("userns")
-    if request.param == "user" and os.geteuid() != 0:
-        pytest.skip("the caller is an ordinary user")
-    user = ordinary() if request.param == "user" else None
     with workplace(user) as place:
         found = Puller(users.program(user) if user is not None else PROGRAM, place, user)
         layout(place / "image", [shell(), archive([entry("etc/motd", b"hello\n")])], CONFIG)
@@ -53,6 +51,23 @@ def here(request: pytest.FixtureRequest) -> Iterator[Puller]:
             code, said = found.type("rmi", "-f", "oci:image:v1", "oci:other:v1")
             assert code == 0, said
             assert not any((place / "images/roots").glob("*"))
+
+
+#: Whoever runs the tests, and where that is root an ordinary user as well.
+WHO = ("caller", "user") if os.geteuid() == 0 else ("caller",)
+
+
+@pytest.fixture(params=WHO)
+def here(request: pytest.FixtureRequest) -> Iterator[Puller]:
+    with puller(ordinary() if request.param == "user" else None) as found:
+        yield found
+
+
+@pytest.fixture
+def root() -> Iterator[Puller]:
+    require("root")
+    with puller(None) as found:
+        yield found
 
 
 def run(here: Puller, *words: str, options: tuple[str, ...] = ()) -> tuple[int, str]:
@@ -74,8 +89,8 @@ def test_an_image_runs_as_it_says_and_the_kernel_agrees(here: Puller) -> None:
     assert "Seccomp:\t2\n" in status
     assert "CapEff:\t0000000000000000\n" in status
     assert "NoNewPrivs:\t1\n" in status
-    (root,) = [line.split() for line in status.splitlines() if line.split()[1:2] == ["/bin"]]
-    assert {"ro", "nosuid", "nodev"} <= set(root[3].split(","))
+    (bound,) = [line.split() for line in status.splitlines() if line.split()[1:2] == ["/bin"]]
+    assert {"ro", "nosuid", "nodev"} <= set(bound[3].split(","))
     code, said = run(here, "echo x >/etc/motd", options=("-u", "0", "--exception", "process.user=test"))
     assert code != 0
     assert "Read-only file system" in said
@@ -108,11 +123,9 @@ def test_set_id_bits_and_devices_give_nothing(here: Puller) -> None:
     assert all("nosuid" in line for line in said.splitlines() if line.split()[1:2] == ["/bin"])
 
 
-def test_no_other_user_reaches_a_root(here: Puller) -> None:
-    if here.user is not None or os.geteuid() != 0:
-        pytest.skip("only root can be another user")
-    assert run(here)[0] == 0
-    asked = ordinary().run(["ls", str(only(here))])
+def test_no_other_user_reaches_a_root(root: Puller) -> None:
+    assert run(root)[0] == 0
+    asked = ordinary().run(["ls", str(only(root))])
     assert "Permission denied" in asked.stderr
 
 
@@ -223,12 +236,10 @@ def test_pulls_that_are_killed_leave_a_store_that_verifies(here: Puller) -> None
     assert not any((here.place / "images/blobs").glob("*/*"))
 
 
-def test_a_full_disk_leaves_what_was_there(here: Puller) -> None:
+def test_a_full_disk_leaves_what_was_there(root: Puller) -> None:
     """On a file system of its own that has room for one image."""
-    if here.user is not None or os.geteuid() != 0:
-        pytest.skip("only root mounts what the program keeps to itself")
-    layout(here.place / "small", [archive([entry("a", b"x")])], {})
-    layout(here.place / "large", [archive([entry("b", os.urandom(3 << 20))])], {})
+    layout(root.place / "small", [archive([entry("a", b"x")])], {})
+    layout(root.place / "large", [archive([entry("b", os.urandom(3 << 20))])], {})
     pull = f"{PROGRAM} pull -q --set 'trust.default=\"accept\"'"
     script = f"""
         mkdir full && mount -t tmpfs -o size=4m,mode=711 none full || exit
@@ -238,7 +249,7 @@ def test_a_full_disk_leaves_what_was_there(here: Puller) -> None:
         {PROGRAM} images --check && {PROGRAM} images && ls full/images/partial | wc -l
     """
     done = subprocess.run(
-        ["unshare", "--mount", "sh", "-c", script], cwd=here.place, env=dict(here.environment), capture_output=True,
+        ["unshare", "--mount", "sh", "-c", script], cwd=root.place, env=dict(root.environment), capture_output=True,
         text=True, check=False, timeout=120,
     )  # fmt: skip
     said = done.stdout + done.stderr
@@ -247,7 +258,7 @@ def test_a_full_disk_leaves_what_was_there(here: Puller) -> None:
     assert "`hardening rmi` removes images" in done.stderr
     assert "1 names" in done.stdout
     assert " 0 problems" in done.stdout
-    assert f"oci:{here.place}/small" in done.stdout
+    assert f"oci:{root.place}/small" in done.stdout
     assert "large" not in done.stdout
 
 

@@ -19,13 +19,19 @@ from hardening.images import media, unpack
 from hardening.images.ids import Ids
 from hardening.images.store import Store
 from hardening.images.tree import MAX_NOTED, Limits
+from tests.support.features import require
 from tests.support.images import archive, entry, folder, layout, link, packed
 
 OWN = Ids(owner=(os.geteuid(), os.getegid()))
 MAPPED = Ids(((0, 100_000, 65_536),), ((0, 200_000, 65_536),))
-AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to others")
 
 Entries = list[tuple[tarfile.TarInfo, bytes]]
+
+
+@pytest.fixture
+def as_root() -> None:
+    """Only root gives files to others."""
+    require("root")
 
 
 @pytest.fixture
@@ -152,7 +158,7 @@ def test_set_id_bits_stay_where_the_ids_are_kept(place: Path) -> None:
     assert stat.S_IMODE((place / "root/su").stat().st_mode) == 0o4755
 
 
-@AS_ROOT
+@pytest.mark.usefixtures("as_root")
 def test_owners_are_those_of_the_map(place: Path) -> None:
     fill(
         place,
@@ -171,7 +177,7 @@ def test_owners_are_those_of_the_map(place: Path) -> None:
     }
 
 
-@AS_ROOT
+@pytest.mark.usefixtures("as_root")
 def test_an_owner_that_is_not_mapped_is_refused(place: Path) -> None:
     with pytest.raises(ImageError, match="a belongs to 70000:0, and the user namespace has no such ids"):
         fill(place, [entry("a", b"", uid=70_000)], ids=MAPPED)
@@ -317,7 +323,7 @@ def test_a_root_is_made_once_for_each_map(tmp_path: Path) -> None:
     assert len(store.roots(digest)) == 1
 
 
-@AS_ROOT
+@pytest.mark.usefixtures("as_root")
 def test_the_root_of_other_ids_is_closed_to_everybody_else(tmp_path: Path) -> None:
     store, digest = stored(tmp_path, [archive([entry("su", b"x", mode=0o4755)])])
     with store.stage() as stage:
