@@ -83,8 +83,11 @@ def fetch(here: Session, composition: Composition, name: Name, store: Store, *, 
         verify=verify,
     )
     removal.tidy(store.partial)
+    before = store.find(name)
     with _told(quiet=quiet) as told:
         record = pull.pull(store, request, told)
+    if before is not None and before.digest != record.digest:
+        removal.sweep(store)
     root = store.root(record.digest, ids)
     if root is not None and not quiet:
         for line in left_out(root.about):

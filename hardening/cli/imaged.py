@@ -97,6 +97,7 @@ def compose(
     assert kept is not None  # noqa: S101  # it was made
     _require_no_root(request, asked)
     record = _record(here, request, asked, name, kept, quiet=quiet)
+    kept.hold()  # until the launch stage holds a bundle that names the root
     config = kept.config(record.digest)
     offer = _offer(here, kept, record, config)
     known = kept.roots(record.digest)

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
 import attrs
 
@@ -163,7 +163,10 @@ class Client:
         context = self._context(parts.netloc) if parts.scheme == "https" else None
         proxy = _proxy(parts.scheme, parts.netloc)
         if proxy:
-            return urllib3.ProxyManager(proxy, ssl_context=context, num_pools=1)
+            known = urlsplit(proxy)
+            secret = f"{unquote(known.username)}:{unquote(known.password or '')}" if known.username else None
+            headers = urllib3.make_headers(proxy_basic_auth=secret) if secret else None
+            return urllib3.ProxyManager(proxy, ssl_context=context, num_pools=1, proxy_headers=headers)
         return urllib3.PoolManager(ssl_context=context, num_pools=1)
 
     def _context(self, host: str) -> ssl.SSLContext:

@@ -131,6 +131,11 @@ class Store:
         with self._locked(fcntl.LOCK_SH):
             yield
 
+    def hold(self) -> None:
+        """Have nothing removed until this process ends or becomes another program."""
+        descriptor = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+
     @contextmanager
     def alone(self) -> Iterator[bool]:
         """Whether nobody adds or uses anything, and nobody begins to meanwhile."""

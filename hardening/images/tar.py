@@ -78,13 +78,17 @@ class Reader:
         long: dict[bytes, bytes] = {}
         while (header := self._header()) is not None:
             kind = header[156:157]
+            if kind in long or (kind == b"x" and extended):
+                raise self._wrong(
+                    "has two headers of one kind for one entry"
+                )  # without end, they would fill the memory
             if kind in (b"L", b"K"):
                 long[kind] = self._whole(_number(header[124:136], self._wrong)).rstrip(b"\0")
                 continue
             if kind in (b"x", b"g"):
                 read = self._pax(self._whole(_number(header[124:136], self._wrong)))
                 if kind == b"x":  # those of a whole archive say nothing that a root needs
-                    extended |= read
+                    extended = read
                 continue
             entry = self._entry(header, extended, long)
             extended, long = {}, {}

@@ -25,6 +25,7 @@ from hardening.values import frozen
 WHITEOUT, OPAQUE, RESERVED = b".wh.", b".wh..wh..opq", b".wh..wh."
 #: How many of the things that were left out are named one by one.
 MAX_NOTED = 1000
+_PER_ENTRY = 4096  # bytes of headers and padding, more than an image has in the middle
 _RESOLVE = abi.RESOLVE_IN_ROOT | abi.RESOLVE_NO_MAGICLINKS | abi.RESOLVE_NO_XDEV
 _SET_ID = stat.S_ISUID | stat.S_ISGID
 
@@ -58,7 +59,7 @@ class Tree:
 
     def __init__(self, root: Path, ids: Ids, limits: Limits, notes: Notes, *, keep_ids: bool) -> None:
         self.limits = limits
-        self.entries = self.bytes = 0
+        self.entries = self.bytes = self._read = 0
         self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         self._ids = ids
         self._notes = notes
@@ -84,6 +85,12 @@ class Tree:
         """Let go of the directories."""
         self._forget()
         os.close(self._root)
+
+    def read(self, size: int) -> None:
+        """So many bytes more of an archive were read, headers and padding included. Raises `ImageError` for too many."""
+        self._read += size
+        if self._read > self.limits.total + self.limits.entries * _PER_ENTRY:
+            raise self.wrong("has no end that is in sight")
 
     def add(self, entry: Entry, reader: tar.Reader) -> None:
         """Make one entry. Raises `ImageError` for one that wants out of the root, or is beyond the limits."""

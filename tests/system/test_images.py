@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -234,6 +235,25 @@ def test_pulls_that_are_killed_leave_a_store_that_verifies(here: Puller) -> None
     assert tally.problems == []
     assert here.type("rmi", f"oci:{here.place}/image1", f"oci:{here.place}/image2")[0] == 0
     assert not any((here.place / "images/blobs").glob("*/*"))
+
+
+def test_a_terminal_shows_how_far_a_pull_is(root: Puller) -> None:
+    master, slave = pty.openpty()
+    with open(master, "rb", buffering=0) as screen:
+        process = subprocess.Popen(
+            [PROGRAM, "pull", *pulls.ACCEPT, "oci:image:v1"], cwd=root.place, env={**root.environment, "TERM": "xterm"},
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=slave, text=True,
+        )  # fmt: skip
+        os.close(slave)
+        seen = b""
+        with suppress(OSError):  # EIO: nobody has the other side any more (pty(7))
+            while piece := screen.read(4096):
+                seen += piece
+        said = process.communicate(timeout=60)[0]
+    assert process.returncode == 0
+    assert said.startswith("sha256:")
+    assert b"unpacking" in seen
+    assert "━" in seen.decode()
 
 
 def test_a_full_disk_leaves_what_was_there(root: Puller) -> None:

@@ -95,13 +95,14 @@ def block(**changes: bytes) -> bytes:
         (block(type=b"x", size=b"00000000010") + b"bad\n" * 128, "pax header that is malformed"),
         (block(type=b"L", size=b"00000000010") + b"a\0\0\0\0\0\0\0".ljust(512, b"\0"), "ends after a header"),
         (block(type=b"2"), "link without a target"),
+        (2 * (block(type=b"L", size=b"00000000010") + b"a" * 8 + b"\0" * 504), "two headers of one kind"),
         (block()[:300], "ends too early"),
         (archive([entry("x" * 256)]), "a name that no file can have"),
         (archive([entry("a/" * 2100 + "a")]), "a name that no file can have"),
         (archive([entry("a", pax={"size": "-5"})]), "a wrong size"),
         (archive([entry("a", pax={"GNU.sparse.major": "1"})]), "sparse files"),
     ],
-    ids=range(17),
+    ids=range(18),
 )
 def test_what_is_malformed_is_refused(data: bytes, message: str) -> None:
     with pytest.raises(ImageError, match=message):

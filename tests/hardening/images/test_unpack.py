@@ -250,6 +250,15 @@ def test_a_huge_file_is_refused_by_its_header(place: Path) -> None:
     assert names(place / "root") == []
 
 
+def test_an_archive_of_headers_alone_comes_to_an_end(place: Path) -> None:
+    """A little of it becomes any number of them."""
+    path = place / "layer"
+    path.write_bytes(archive([entry("a", b"x")]) + b"\0" * 100_000)
+    layer = unpack.Layer(path, "layer", media.digest_of(path.read_bytes()))
+    with pytest.raises(ImageError, match="no end that is in sight"):
+        unpack.unpack([layer], place / "root", OWN, Limits(total=9, entries=2), keep_ids=False, tell=lambda size: None)
+
+
 def test_whiteouts_cannot_be_made_to_search_for_ever(place: Path) -> None:
     lower = [entry(f"d/{number}", b"") for number in range(50)]
     with pytest.raises(ImageError, match="look through too much"):
