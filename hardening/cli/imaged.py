@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import attrs
 import click
 
-from hardening.errors import ImageError, UsageError
+from hardening.errors import HardeningError, ImageError, UsageError
 from hardening.values import frozen
 
 if TYPE_CHECKING:
@@ -149,8 +149,8 @@ def _record(here: Session, request: Request, asked: Asked, name: Name, kept: Sto
     composition = here.compose(request)
     try:
         return fetching.fetch(here, composition, name, kept, verify=asked.verify, quiet=quiet)
-    except ImageError as error:
-        if record is not None and asked.pull == "newer":
+    except HardeningError as error:
+        if record is not None and asked.pull == "newer" and isinstance(error, ImageError):
             return record
         if "/" not in asked.text and ":" not in asked.text and error.hint:
             error.hint += f"; {_HOST.format(asked.text)}"

@@ -45,6 +45,7 @@ def puller(user: User | None) -> Iterator[Puller]:
         found = Puller(users.program(user) if user is not None else PROGRAM, place, user)
         layout(place / "image", [shell(), archive([entry("etc/motd", b"hello\n")])], CONFIG)
         (place / "open.toml").write_text(OPEN)
+        (place / "none.toml").write_text('limits.trust.default = "reject"\n')
         hand_over(place, user)
         try:
             yield found
@@ -189,6 +190,7 @@ def test_the_root_of_an_image_is_never_writable(here: Puller) -> None:
         (("--entrypoint", "[1]", "oci:image:v1"), "no JSON array"),
         (("--pull=always", "--", "id"), "--pull is about an image"),
         (("BusyBox", "--", "id"), "capital letters"),
+        (("-p", "./none.toml", "true"), "after `--`: hardening run -- true"),
     ],
 )
 def test_lines_that_are_wrong(here: Puller, words: tuple[str, ...], message: str) -> None:
