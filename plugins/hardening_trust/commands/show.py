@@ -14,10 +14,11 @@ from hardening.images.reference import DOCKER
 from hardening.schema import REST
 from hardening_trust import keys, scopes
 from hardening_trust.commands import viewed
-from hardening_trust.kinds import RequirementsKind
-from hardening_trust.requirements import REJECT, Requirements, SignedBy, SigstoreSigned, dump_all
+from hardening_trust.kinds import show_one
+from hardening_trust.requirements import REJECT, SignedBy, SigstoreSigned, dump_all, dump_one
 
 if TYPE_CHECKING:
+    from hardening_trust.requirements import Requirement, Requirements
     from hardening_trust.view import Scope, View
 
 
@@ -49,17 +50,52 @@ def command(context: click.Context, profiles: tuple[str, ...], file: Path | None
         return
     from hardening.report.table import Table
 
-    rows = [row for scope in (found.default, *found.named()) for row in _rows(found, scope)]
+    readers = _Keys()
+    rows = [row for scope in (found.default, *found.named()) for row in _rows(found, scope, readers)]
     output.show_table(Table(("transport", "name", "type", "id", "store", "origin"), tuple(rows)))
 
 
-def _rows(found: View, scope: Scope) -> Iterator[tuple[str, ...]]:
+class _Keys:
+    """Who the keys are of, as they say themselves; each file is read once."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, list[str]] = {}
+
+    def of(self, item: SignedBy) -> list[str]:
+        """A name for each key; the path of a file that cannot be read as keys."""
+        found = [name for path in item.key_paths for name in self._named(path)]
+        for data in item.datas:
+            found += [_user(key) for key in keys.gpg(data)]
+        return found
+
+    def _named(self, path: str) -> list[str]:
+        if path not in self._known:
+            try:
+                self._known[path] = [_user(key) for key in keys.gpg(keys.read(Path(path)))]
+            except HardeningError:
+                self._known[path] = []
+        return self._known[path] or [path]
+
+
+def _user(key: keys.Key) -> str:
+    """The mail address in the name of a key's user: `Somebody <a@example.com>`."""
+    _, opened, rest = key.user.partition("<")
+    return (rest.partition(">")[0] if opened else key.user) or key.fingerprint
+
+
+def _rows(found: View, scope: Scope, readers: _Keys) -> Iterator[tuple[str, ...]]:
     """A row for each requirement; the words are those of podman."""
     transport, name = _named(scope)
     place = found.place(scope)
-    for kind, ids in _types(scope.requirements):
-        signed = kind not in ("accept", "reject")
-        yield transport, name, kind, ", ".join(ids), place if signed else "", scope.origin
+    for kind, item in _types(scope.requirements):
+        ids = (
+            readers.of(item)
+            if isinstance(item, SignedBy)
+            else item.key_paths
+            if isinstance(item, SigstoreSigned)
+            else []
+        )
+        yield transport, name, kind, ", ".join(ids), place if item is not None else "", scope.origin
 
 
 def _named(scope: Scope) -> tuple[str, str]:
@@ -69,37 +105,14 @@ def _named(scope: Scope) -> tuple[str, str]:
     return ("repository" if transport == DOCKER else transport), name
 
 
-def _types(requirements: Requirements) -> Iterator[tuple[str, list[str]]]:
+def _types(requirements: Requirements) -> Iterator[tuple[str, Requirement | None]]:
+    """The words for what is required, each with its requirement."""
     if not requirements or requirements == REJECT:
-        yield ("reject" if requirements else "accept"), []
+        yield ("reject" if requirements else "accept"), None
         return
-    for item in sorted(requirements, key=lambda item: RequirementsKind().show(frozenset({item}))):
-        if isinstance(item, SignedBy):
-            yield "signed", _ids(item)
-        elif isinstance(item, SigstoreSigned):
-            yield "sigstoreSigned", list(item.key_paths)
-        else:
-            yield "signedBaseLayer", []
-
-
-def _ids(item: SignedBy) -> list[str]:
-    """Who the keys are of, as they say themselves; the path of a file that cannot be read as keys."""
-    found: list[str] = []
-    for path in item.key_paths:
-        try:
-            users = [_address(key.user) or key.fingerprint for key in keys.gpg(keys.read(Path(path)))]
-        except HardeningError:
-            users = []
-        found += users or [path]
-    if item.key_data is not None:
-        found += [_address(key.user) or key.fingerprint for key in keys.gpg(item.key_data)]
-    return found
-
-
-def _address(user: str) -> str:
-    """The mail address in the name of a user: `Somebody <a@example.com>`."""
-    _, opened, rest = user.partition("<")
-    return rest.partition(">")[0] if opened else user
+    for item in sorted(requirements, key=show_one):
+        kind = str(dump_one(item)["type"])
+        yield ("signed" if isinstance(item, SignedBy) else kind), item
 
 
 def _data(found: View, scope: Scope) -> dict[str, Any]:
