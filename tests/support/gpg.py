@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import attrs
@@ -74,6 +76,19 @@ def home() -> Iterator[Home]:
             ["gpgconf", "--homedir", str(path), "--kill", "all"], check=True, capture_output=True, timeout=30
         )
         shutil.rmtree(path)
+
+
+@contextmanager
+def no_agents(folder: Path) -> Iterator[None]:
+    """End the agents that programs have started for homes below a folder: those of skopeo outlive it now and then."""
+    try:
+        yield
+    finally:
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                words = (process / "cmdline").read_bytes().split(b"\0")
+                if words[0].endswith(b"gpg-agent") and any(word.startswith(bytes(folder)) for word in words):
+                    os.kill(int(process.name), signal.SIGTERM)
 
 
 @attrs.frozen

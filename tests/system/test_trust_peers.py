@@ -14,7 +14,7 @@ import pytest
 
 from hardening import cli
 from hardening.launch.digest import sha256
-from tests.support.gpg import Keys, gpg_keys
+from tests.support.gpg import Keys, gpg_keys, no_agents
 from tests.support.registry import registry
 
 __all__ = ["gpg_keys"]
@@ -103,12 +103,14 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def site(running: str, gpg_keys: Keys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
+def site(running: str, gpg_keys: Keys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     monkeypatch.setenv("GNUPGHOME", str(gpg_keys.home.path))
     monkeypatch.setenv("HARDENING_STATE", str(tmp_path / "state"))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     found = Site(running, tmp_path, gpg_keys)
     found.policy()
-    return found
+    with no_agents(tmp_path):
+        yield found
 
 
 def all_of(verdicts: dict[str, bool]) -> bool:
