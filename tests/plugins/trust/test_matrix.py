@@ -24,6 +24,7 @@ from tests.plugins.trust.matrix import SUBKEY, Case, World
 from tests.support.gpg import Keys, no_agents
 from tests.support.registry import registry
 
+PAGE = Path(__file__).parents[3] / "docs/reference/trust.md"
 #: Cases that a run of all tests takes, chosen by chance, but always the same; `--whole-matrix` takes all.
 SAMPLE = 300
 #: What skopeo says where it has looked at the image, and at a signature that it cannot read.
@@ -66,6 +67,7 @@ def test_we_agree_with_skopeo(
     monkeypatch.setenv("HARDENING_STATE", str(tmp_path / "state"))
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     every = list(matrix.cases(world))
+    assert f"Of {len(every)} cases" in PAGE.read_text()
     chosen = every if request.config.getoption("--whole-matrix", default=False) else matrix.sample(every, SAMPLE)
     for case in chosen:  # signatures are made one after the other
         world.policy(case), world.registries(case), world.image(case)

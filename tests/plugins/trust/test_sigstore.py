@@ -1,0 +1,81 @@
+"""Sigstore signatures by keys: which kinds of keys, and what is refused."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+
+import pytest
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, padding, rsa
+
+from hardening_trust.signatures import SIGSTORE_SIGNATURE, SIGSTORE_TYPE, Sigstore
+from hardening_trust.sigstore import BadKey, NotSigned, keys, verify
+
+PAYLOAD = b"payload"
+Maker = Callable[[bytes], tuple[bytes, bytes]]
+
+
+def _pem(public: ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey | dsa.DSAPublicKey) -> bytes:
+    return public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+
+def by_ec(data: bytes) -> tuple[bytes, bytes]:
+    key = ec.generate_private_key(ec.SECP256R1())
+    return _pem(key.public_key()), key.sign(data, ec.ECDSA(hashes.SHA256()))
+
+
+def by_rsa(data: bytes) -> tuple[bytes, bytes]:
+    key = rsa.generate_private_key(65537, 2048)
+    return _pem(key.public_key()), key.sign(data, padding.PKCS1v15(), hashes.SHA256())
+
+
+def by_ed25519(data: bytes) -> tuple[bytes, bytes]:
+    key = ed25519.Ed25519PrivateKey.generate()
+    return _pem(key.public_key()), key.sign(data)
+
+
+def signed(value: bytes, payload: bytes = PAYLOAD) -> Sigstore:
+    return Sigstore("here", SIGSTORE_TYPE, payload, {SIGSTORE_SIGNATURE: base64.b64encode(value).decode()})
+
+
+@pytest.mark.parametrize("made", [by_ec, by_rsa, by_ed25519])
+def test_a_signature_by_one_of_the_keys_is_good(made: Maker) -> None:
+    public, value = made(PAYLOAD)
+    stranger, _ = by_ec(b"")
+    content, key = verify(signed(value), keys([stranger, public]))
+    assert content == PAYLOAD
+    assert len(key) == 64
+    for wrong in (signed(value, b"another"), signed(value[:-1]), signed(b"")):
+        with pytest.raises(NotSigned, match="cryptographic signature verification failed"):
+            verify(wrong, keys([public]))
+    with pytest.raises(NotSigned, match="cryptographic signature verification failed"):
+        verify(signed(value), keys([stranger]))
+
+
+def test_another_digest_than_sha_256_is_refused() -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    value = key.sign(PAYLOAD, ec.ECDSA(hashes.SHA384()))
+    with pytest.raises(NotSigned):
+        verify(signed(value), keys([_pem(key.public_key())]))
+
+
+def test_a_key_of_another_kind_verifies_nothing() -> None:
+    key = dsa.generate_private_key(1024)
+    value = key.sign(PAYLOAD, hashes.SHA256())
+    with pytest.raises(NotSigned):
+        verify(signed(value), keys([_pem(key.public_key())]))
+
+
+@pytest.mark.parametrize("data", [b"", b"nonsense", b"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"])
+def test_what_is_no_key(data: bytes) -> None:
+    with pytest.raises(BadKey, match="parsing public key"):
+        keys([data])
+
+
+def test_an_annotation_that_is_missing_or_no_base64() -> None:
+    public, _ = by_ec(b"")
+    with pytest.raises(NotSigned, match=r"missing dev\.cosignproject\.cosign/signature annotation"):
+        verify(Sigstore("here", SIGSTORE_TYPE, PAYLOAD, {}), keys([public]))
+    with pytest.raises(NotSigned, match="no base64"):
+        verify(Sigstore("here", SIGSTORE_TYPE, PAYLOAD, {SIGSTORE_SIGNATURE: "*"}), keys([public]))
