@@ -66,6 +66,12 @@ def here(request: pytest.FixtureRequest) -> Iterator[Puller]:
 
 
 @pytest.fixture
+def caller() -> Iterator[Puller]:
+    with puller(None) as found:
+        yield found
+
+
+@pytest.fixture
 def root() -> Iterator[Puller]:
     require("root")
     with puller(None) as found:
@@ -173,9 +179,9 @@ def test_what_a_record_says_of_an_image(here: Puller) -> None:
     assert image["digest"] in json.dumps(records)
 
 
-def test_the_root_of_an_image_is_never_writable(here: Puller) -> None:
+def test_the_root_of_an_image_is_never_writable(caller: Puller) -> None:
     writable = ("--set", "rootfs.read_only=false", "--exception", "rootfs.read_only=test")
-    code, said = run(here, options=writable)
+    code, said = run(caller, options=writable)
     assert code == 2
     assert "the root of an image stays read-only" in said
     assert "--tmpfs" in said
@@ -193,8 +199,8 @@ def test_the_root_of_an_image_is_never_writable(here: Puller) -> None:
         (("-p", "./none.toml", "true"), "after `--`: hardening run -- true"),
     ],
 )
-def test_lines_that_are_wrong(here: Puller, words: tuple[str, ...], message: str) -> None:
-    code, said = here.type("run", "-q", "-p", "./open.toml", *words)
+def test_lines_that_are_wrong(caller: Puller, words: tuple[str, ...], message: str) -> None:
+    code, said = caller.type("run", "-q", "-p", "./open.toml", *words)
     assert code in (2, 125)
     assert message in said
     assert "hint:" in said
@@ -239,11 +245,11 @@ def test_pulls_that_are_killed_leave_a_store_that_verifies(here: Puller) -> None
     assert not any((here.place / "images/blobs").glob("*/*"))
 
 
-def test_a_terminal_shows_how_far_a_pull_is(root: Puller) -> None:
+def test_a_terminal_shows_how_far_a_pull_is(caller: Puller) -> None:
     master, slave = pty.openpty()
     with open(master, "rb", buffering=0) as screen:
         process = subprocess.Popen(
-            [PROGRAM, "pull", *pulls.ACCEPT, "oci:image:v1"], cwd=root.place, env={**root.environment, "TERM": "xterm"},
+            [PROGRAM, "pull", *pulls.ACCEPT, "oci:image:v1"], cwd=caller.place, env={**caller.environment, "TERM": "xterm"},
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=slave, text=True,
         )  # fmt: skip
         os.close(slave)
@@ -284,23 +290,23 @@ def test_a_full_disk_leaves_what_was_there(root: Puller) -> None:
     assert "large" not in done.stdout
 
 
-def test_a_store_that_others_can_write_is_refused(here: Puller) -> None:
-    assert run(here)[0] == 0
-    (here.place / "images").chmod(0o777)
+def test_a_store_that_others_can_write_is_refused(caller: Puller) -> None:
+    assert run(caller)[0] == 0
+    (caller.place / "images").chmod(0o777)
     try:
-        code, said = run(here, "true")
+        code, said = run(caller, "true")
         assert code == 125
         assert "others could have written it" in said
     finally:
-        (here.place / "images").chmod(0o711)
+        (caller.place / "images").chmod(0o711)
 
 
-def test_a_pull_that_is_interrupted_leaves_nothing_that_is_held(here: Puller) -> None:
-    process = here.start("pull", "-q", *pulls.ACCEPT, "oci:image:v1")
-    until(lambda: any((here.place / "images/partial").glob("*")) or process.poll() is not None)
+def test_a_pull_that_is_interrupted_leaves_nothing_that_is_held(caller: Puller) -> None:
+    process = caller.start("pull", "-q", *pulls.ACCEPT, "oci:image:v1")
+    until(lambda: any((caller.place / "images/partial").glob("*")) or process.poll() is not None)
     process.terminate()
     process.communicate(timeout=60)
-    assert here.type("pull", "-q", *pulls.ACCEPT, "oci:image:v1")[0] == 0
-    assert not any((here.place / "images/partial").glob("*"))
-    shutil.rmtree(here.place / "image")
-    assert run(here)[0] == 0
+    assert caller.type("pull", "-q", *pulls.ACCEPT, "oci:image:v1")[0] == 0
+    assert not any((caller.place / "images/partial").glob("*"))
+    shutil.rmtree(caller.place / "image")
+    assert run(caller)[0] == 0
