@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import attrs
 import click
 
+from hardening.cli import output
 from hardening.errors import HardeningError, ImageError, UsageError
 from hardening.values import frozen
 
@@ -151,6 +152,8 @@ def _record(here: Session, request: Request, asked: Asked, name: Name, kept: Sto
         return fetching.fetch(here, composition, name, kept, verify=asked.verify, quiet=quiet)
     except HardeningError as error:
         if record is not None and asked.pull == "newer" and isinstance(error, ImageError):
+            if not quiet:
+                output.note(f"{name} is taken as it was pulled: {error.origin}: {error.message}")
             return record
         if "/" not in asked.text and ":" not in asked.text and error.hint:
             error.hint += f"; {_HOST.format(asked.text)}"

@@ -169,6 +169,10 @@ def test_a_plan_is_used_until_the_name_stands_for_another_image(here: Puller) ->
     assert changed == (0, "new\n")
     assert run(here, "cat motd") == (0, "new\n")
     assert digest not in here.type("images", "--json")[1]
+    shutil.rmtree(here.place / "image")
+    code, said = here.type("run", "-p", "./open.toml", "--pull=newer", "oci:image:v1", "cat motd")
+    assert (code, said.splitlines()[-1]) == (0, "new")
+    assert "image:v1 is taken as it was pulled: " in said
 
 
 def test_what_a_record_says_of_an_image(here: Puller) -> None:
