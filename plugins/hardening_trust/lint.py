@@ -53,17 +53,18 @@ def _accepting(scope: Scope) -> Iterator[Finding]:
 
 
 def _never_matching(scope: Scope) -> Iterator[Finding]:
-    transport, name = scopes.split(scope.member)
-    if scope.member == REST or not name:
-        problem = "" if scope.member == REST or transport in scopes.KNOWN else f"nobody knows the transport {transport}"
-    elif transport == DOCKER:
-        problem = docker_problem(name)
-    elif transport in scopes.OF_PATHS:
-        problem = _path_problem(transport, name)
-    else:
-        problem = "" if transport in scopes.KNOWN else f"nobody knows the transport {transport}"
+    problem = "" if scope.member == REST else never(*scopes.split(scope.member))
     if problem:
         yield _finding("never-matches", scope, f"the scope never matches: {problem}", "correct it, or remove it")
+
+
+def never(transport: str, name: str) -> str:
+    """Why a scope never matches, empty where it can."""
+    if transport not in scopes.KNOWN:
+        return f"nobody knows the transport {transport}"
+    if transport == DOCKER and name:
+        return docker_problem(name)
+    return _path_problem(transport, name) if transport in scopes.OF_PATHS and name else ""
 
 
 def docker_problem(name: str) -> str:
@@ -97,12 +98,11 @@ def docker_problem(name: str) -> str:
 
 
 def _path_problem(transport: str, name: str) -> str:
-    head, _, last = name.rpartition("/")
-    path = f"{head}/{last.partition(':')[0]}" if transport == OCI else name
-    if path != os.path.normpath(path):
-        return f"the path is spelt {os.path.normpath(path)}"
-    real = os.path.realpath(path)
-    return f"links are followed, and {path} leads to {real}" if real != path else ""
+    directory, colon, _ = name.partition(":")
+    if transport == OCI and colon:
+        return f"all images of a layout are looked up by its directory, {os.path.normpath(directory)}"
+    real = os.path.realpath(name)
+    return f"links are followed, and {name} leads to {real}" if real != name else ""
 
 
 def _never_holding(scope: Scope, requirement: Requirement) -> Iterator[Finding]:

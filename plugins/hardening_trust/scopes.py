@@ -38,7 +38,6 @@ class Rule(StrEnum):
     NAMESPACE = "a namespace above the repository"
     HOST = "the registry's host"
     WILDCARD = "a wildcard for the host"
-    IMAGE = "the image in the layout"
     PATH = "the path"
     DIRECTORY = "a directory above the path"
     TRANSPORT = "all of the transport"
@@ -106,9 +105,7 @@ def wider_scopes(transport: str, scope: str) -> Iterator[str]:
     if transport in NAMED:
         yield from _wider_names(scope)
     elif transport in OF_PATHS:
-        head, _, last = scope.rpartition("/")
-        if transport == OCI and ":" in last:
-            yield f"{head}/{last.partition(':')[0]}"
+        head = scope.rpartition("/")[0]
         while head:
             yield head
             head = head.rpartition("/")[0]
@@ -177,14 +174,12 @@ def _identity(image: Name) -> tuple[str, tuple[Rule, Rule]]:
     if image.transport == ARCHIVE:
         return "", (Rule.TRANSPORT, Rule.TRANSPORT)
     path = os.path.realpath(image.path)
-    if image.transport == OCI:
-        return f"{path}:{image.inner}", (Rule.IMAGE, Rule.PATH)
-    return path, (Rule.PATH, Rule.DIRECTORY)
+    return path, (Rule.PATH, Rule.DIRECTORY)  # of an OCI layout all images: `dir` and `dir:tag` may be the same one
 
 
 def _rule(image: Name, wider: str, rules: Sequence[Rule]) -> Rule:
     if image.docker is None:
-        return rules[0] if image.transport == OCI and wider == os.path.realpath(image.path) else Rule.DIRECTORY
+        return rules[0]
     if wider == image.docker.repository:
         return rules[0]
     if wider.startswith("*."):

@@ -10,7 +10,7 @@ import click
 from hardening.cli import output
 from hardening.errors import LaunchError, UsageError
 from hardening_trust import writing
-from hardening_trust.lint import docker_problem
+from hardening_trust.lint import never
 from hardening_trust.requirements import (
     ACCEPT,
     REJECT,
@@ -77,7 +77,7 @@ def command(kind: str, files: tuple[Path, ...], identity: str | None, into: Path
     """
     requirements = _requirements(kind, files, identity)
     transport, name = writing.target(scope)
-    problem = scope_problem(transport, name) or (docker_problem(name) if transport == "docker" and name else "")
+    problem = scope_problem(transport, name) or (never(transport, name) if transport else "")
     if problem:
         raise UsageError(f"{scope} never matches: {problem}", hint="write HOST/NAMESPACE/REPOSITORY, or TRANSPORT:PATH")
     path = into if into is not None else _own_profile()

@@ -160,6 +160,7 @@ def test_set_writes_identities(layer: Path, capsys: pytest.CaptureFixture[str]) 
         (("-t", "accept", "-f", "team.gpg", "docker.io"), "accept takes no key"),
         (("-t", "accept", "busybox"), "never matches"),
         (("-t", "accept", "dir:relative"), "is an absolute path"),
+        (("-t", "accept", "oci:/srv/x:tag"), "looked up by its directory, /srv/x"),
         (("-t", "accept", "docker-archive:/x"), "has no scopes"),
         (("-f", "team.gpg", "--identity", "exact", "docker.io"), "is no kind of identity"),
         (("-f", "team.gpg", "--identity", "exactReference=example.com/x", "docker.io"), "neither a tag nor digest"),
