@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import resource
 import socket
 import subprocess
 from collections.abc import Callable, Mapping
@@ -111,6 +112,11 @@ def _family(number: int) -> bool:
 def _tiocsti() -> bool:
     path = Path("/proc/sys/dev/tty/legacy_tiocsti")  # since 6.2; before, it was always permitted
     return not path.exists() or path.read_text().strip() == "1"
+
+
+def _leaves_cores() -> bool:
+    pattern = Path("/proc/sys/kernel/core_pattern").read_text().strip()
+    return pattern[:1] not in ("", "|", "/") and resource.getrlimit(resource.RLIMIT_CORE)[1] != 0
 
 
 def _ia32() -> bool:
@@ -220,6 +226,7 @@ FEATURES: Mapping[str, Feature] = MappingProxyType(
         "cgroup1": Feature("cgroups of version 1", _cgroup1),
         "iopl": Feature("ports of devices for processes (CONFIG_X86_IOPL_IOPERM)", _iopl),
         "audit": Feature("an audit system that can be asked and belongs to no daemon", audit.is_free),
+        "core-files": Feature("core files in the working directory of who dumps core", _leaves_cores),
         "root": Feature("root", lambda: os.geteuid() == 0),
         "debian-13": Feature("Debian 13, whose programs were tried", lambda: _system() == ("debian", "13")),
     }
