@@ -13,6 +13,7 @@ import pytest
 from hardening import handover
 from tests.support import bundles, runs
 from tests.support.bundles import Stance
+from tests.support.features import require
 
 pytestmark = pytest.mark.system
 
@@ -147,3 +148,18 @@ def test_what_is_not_sealed_is_refused(folder: Path, stance: Stance, runtime: st
     os.close(fd)
     assert (done.returncode, done.stdout) == (125, "")
     assert "are not sealed" in done.stderr
+
+
+@pytest.mark.parametrize("stance", ["root", "user-range"], indirect=True)
+@pytest.mark.parametrize("runtime", ["native"], indirect=True)
+def test_where_it_takes_two_processes_to_start_the_command(folder: Path, stance: Stance, runtime: str) -> None:
+    """A time namespace takes who enters it after the process that made it (time_namespaces(7))."""
+    require("timens")
+    document = naming(
+        stance.config("sh", "-c", 'cat /run/secrets/a; echo " $B"'),
+        {"name": "a", "type": "mount", "target": "/run/secrets/a"},
+        {"name": "b", "type": "env", "target": "B"},
+    )
+    document["linux"]["namespaces"].append({"type": "time"})
+    code, out, err = run(folder, stance, runtime, document, {"a": b"file", "b": b"variable"})
+    assert (code, out, err) == (0, "file variable\n", "")
