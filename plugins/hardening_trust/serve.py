@@ -24,7 +24,7 @@ from hardening_trust.signatures import LONGEST
 
 #: Seconds that a client may be silent for, and how many are served at once.
 PATIENCE = 20
-MOST_AT_ONCE = 64
+MOST_AT_ONCE = 128
 
 #: Repository, manifest digest, number.
 _PATH = re.compile(rb"/+[a-z0-9._/-]+@[a-z0-9]+=[0-9a-f]+/signature-[1-9][0-9]{0,2}")
@@ -76,7 +76,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__(address, _Handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        if not self.room.acquire(timeout=PATIENCE):
+        if not self.room.acquire(timeout=1):  # no longer: meanwhile nobody can end the server
             self.shutdown_request(request)
             return
         super().process_request(request, client_address)

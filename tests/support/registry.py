@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import time
@@ -39,9 +40,11 @@ def registry(folder: Path, *, secured: bool = False) -> Iterator[Registry]:
     path = folder / "config.yml"
     path.write_text(json.dumps(config))  # JSON is YAML
     log = folder / "log"
+    # Variables of such a name, as podman's REGISTRY_AUTH_FILE, are settings to it.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("REGISTRY_")}
     with (
         log.open("wb") as written,
-        subprocess.Popen(["docker-registry", "serve", str(path)], stderr=written) as process,
+        subprocess.Popen(["docker-registry", "serve", str(path)], stderr=written, env=environment) as process,
     ):
         try:
             yield Registry(_host(log, process), folder / "data", folder / "registry.crt" if secured else None)

@@ -15,7 +15,7 @@ import pytest
 from hardening import cli
 from hardening.launch.digest import sha256
 from tests.support.gpg import Keys, gpg_keys, no_agents
-from tests.support.registry import registry
+from tests.support.registry import PASSWORD, USER, registry
 
 __all__ = ["gpg_keys"]
 
@@ -185,6 +185,34 @@ def test_a_subkey_s_signature_is_its_primary_s(site: Site, capsys: pytest.Captur
     key.write_bytes(site.keys.public(site.keys.primary))
     assert site.verdicts(name)["hardening"]
     assert f"signed by {site.keys.primary}" in capsys.readouterr().out
+
+
+def test_a_registry_with_tls_and_a_password(
+    gpg_keys: Keys, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GNUPGHOME", str(gpg_keys.home.path))
+    monkeypatch.setenv("HARDENING_STATE", str(tmp_path / "state"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / ".config"))
+    monkeypatch.setenv("REGISTRY_AUTH_FILE", str(tmp_path / "auth.json"))
+    with registry(tmp_path_factory.mktemp("secured"), secured=True) as found, no_agents(tmp_path):
+        assert found.certificate is not None
+        site = Site(found.host, tmp_path, gpg_keys)
+        site.policy()
+        trusted = tmp_path / ".config/containers/certs.d" / found.host
+        trusted.mkdir(parents=True)
+        (trusted / "ca.crt").write_bytes(found.certificate.read_bytes())
+        words = ["--username", USER, "--password", PASSWORD, found.host]
+        site.call("skopeo", "login", "--cert-dir", str(trusted), *words)
+        name = site.push("secured", "--dest-cert-dir", str(trusted))
+        profile = str(tmp_path / "team.toml")
+        assert cli.main(["trust", "verify", "-p", profile, name]) == 1
+        directory = str(tmp_path / ".config/containers/registries.d")
+        assert cli.main(["trust", "sign", "--key", gpg_keys.good, "--registries-d", directory, name]) == 0
+        assert cli.main(["trust", "verify", "-p", profile, name]) == 0
+        copy = ("skopeo", "copy", "-q", "--src-cert-dir", str(trusted), "--remove-signatures", f"docker://{name}")
+        assert site.attempt(*copy, f"dir:{tmp_path}/copy").returncode == 0
+        Path(os.environ["REGISTRY_AUTH_FILE"]).unlink()
+        assert cli.main(["trust", "verify", "-p", profile, name]) == 1
 
 
 @pytest.fixture
