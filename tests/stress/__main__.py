@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 from tests.stress import arena, census, crowd, faults, launches, pulls, scenarios, steps
 from tests.stress.tally import Tally
 from tests.support import runs
+from tests.support.registry import registry
 from tests.support.users import ordinary, program
 
 
@@ -50,17 +52,21 @@ def _run(options: argparse.Namespace) -> int:
 
 def _kill_pulls(options: argparse.Namespace) -> int:
     user = ordinary() if options.who == "user" else None
-    with runs.workplace(user) as folder:
-        pulls.prepare(folder)
+    where = program(user) if user is not None else str(Path(sys.executable).with_name("hardening"))
+    problems: list[str] = []
+    with runs.workplace(user) as folder, tempfile.TemporaryDirectory() as data, registry(Path(data)) as running:
+        pulls.prepare(folder, running.host)
         runs.hand_over(folder, user)
-        where = program(user) if user is not None else str(Path(sys.executable).with_name("hardening"))
-        puller = pulls.Puller(where, folder, user)
-        tally = pulls.kill_at_random(puller, options.count, options.seed)
-        puller.type("rmi", "-f", f"oci:{folder}/image1", f"oci:{folder}/image2")
-    print(f"{options.who} {tally}")
-    for problem in tally.problems:
+        # Half of them from each kind of source.
+        for host in ("", running.host):
+            puller = pulls.Puller(where, folder, user, host)
+            tally = pulls.kill_at_random(puller, options.count // 2, options.seed)
+            puller.type("rmi", "-f", puller.name(1), puller.name(2))
+            print(f"{options.who} {tally}")
+            problems += tally.problems
+    for problem in problems:
         print(f"  {problem}")
-    return 1 if tally.problems else 0
+    return 1 if problems else 0
 
 
 def _tally(options: argparse.Namespace, subject: launches.Subject) -> Tally:

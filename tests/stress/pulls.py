@@ -27,6 +27,16 @@ class Puller:
     program: str
     place: Path
     user: User | None = None
+    #: The registry that the images are pulled from, which has no TLS; without one, they are layouts in the place.
+    registry: str = ""
+
+    def name(self, which: int) -> str:
+        """The name of one of the images of `prepare`."""
+        return f"{self.registry}/image{which}:v1" if self.registry else f"oci:{self.place}/image{which}"
+
+    def pull(self, which: int) -> tuple[str, ...]:
+        """The line that pulls it."""
+        return ("pull", "-q", *ACCEPT, *(("--tls-verify=false",) if self.registry else ()), self.name(which))
 
     @property
     def environment(self) -> Mapping[str, str]:
@@ -49,16 +59,20 @@ class Puller:
             return process.returncode, said
 
 
-def prepare(place: Path) -> None:
-    """Two images of a few layers, which share the first."""
+def prepare(place: Path, registry: str = "") -> None:
+    """Two images of a few layers, which share the first; in a registry as well."""
     for number in (1, 2):
         own = [folder(f"d{number}"), *(entry(f"d{number}/{name}", os.urandom(20_000)) for name in range(40))]
         layout(place / f"image{number}", [shell(), archive(own), archive([entry(f"d{number}/.wh.3", b"")])])
+        if registry:
+            target = f"docker://{registry}/image{number}:v1"
+            copy = ["skopeo", "copy", "-q", "--dest-tls-verify=false", f"oci:{place}/image{number}:v1", target]
+            subprocess.run(copy, check=True, capture_output=True, timeout=PATIENCE)
 
 
 def kill_at_random(puller: Puller, count: int, seed: int) -> Tally:
     """SIGKILL to the whole group of a pull, or to its first process alone, at moments that are spread over its length."""
-    tally = Tally("pulls: SIGKILL at random")
+    tally = Tally(f"pulls from {'a registry' if puller.registry else 'a layout'}: SIGKILL at random")
     chance = random.Random(seed)
     begun = time.monotonic()
     problem = _pull(puller, 1)
@@ -66,9 +80,9 @@ def kill_at_random(puller: Puller, count: int, seed: int) -> Tally:
     for number in range(count):
         which, whole, moment = chance.choice((1, 2)), chance.random() < 0.5, chance.uniform(0, length * 1.1)
         if chance.random() < 0.5:
-            puller.type("rmi", "-f", f"oci:{puller.place}/image{which}")
+            puller.type("rmi", "-f", puller.name(which))
         what = f"{'group' if whole else 'parent'} after {moment * 1000:.0f} ms (seed {seed}, number {number})"
-        process = puller.start("pull", "-q", *ACCEPT, f"oci:{puller.place}/image{which}")
+        process = puller.start(*puller.pull(which))
         try:
             process.wait(moment)
         except subprocess.TimeoutExpired:
@@ -88,7 +102,7 @@ def kill_at_random(puller: Puller, count: int, seed: int) -> Tally:
 
 
 def _pull(puller: Puller, which: int) -> str:
-    code, said = puller.type("pull", "-q", *ACCEPT, f"oci:{puller.place}/image{which}")
+    code, said = puller.type(*puller.pull(which))
     return "" if code == 0 else f"a pull that nobody killed fails: {said}"
 
 
