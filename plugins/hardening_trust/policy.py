@@ -11,7 +11,8 @@ from hardening import safefile
 from hardening.errors import ProfileError
 from hardening.source import Document, Node
 from hardening.values import frozen
-from hardening_trust.requirements import Requirements, dump_all, only, read_all
+from hardening_trust.members import only
+from hardening_trust.requirements import Requirements, dump_all, read_all
 from hardening_trust.scopes import scope_problem
 
 MAX_BYTES = 16 << 20

@@ -7,9 +7,8 @@ that read it.
 
 from __future__ import annotations
 
-import binascii
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -24,6 +23,7 @@ from hardening_trust.ends import ACCEPT as ACCEPT
 from hardening_trust.ends import REJECT as REJECT
 from hardening_trust.ends import Accept as Accept
 from hardening_trust.ends import Reject as Reject
+from hardening_trust.members import REKOR, carried, decoded, encoded, only
 
 #: Key types of `signedBy`. Programs read all of them; only the first can be verified, by anybody.
 GPG_KEYS = "GPGKeys"
@@ -151,15 +151,9 @@ def together(requirements: Iterable[Requirement]) -> Requirements:
 
 # --- reading -------------------------------------------------------------------------------------------------------------
 
-_REKOR = ("rekorPublicKeyPath", "rekorPublicKeyPaths", "rekorPublicKeyData", "rekorPublicKeyDatas")
-_REKOR_LIST = "rekorPublickeyPath, rekorPublicKeyPaths, rekorPublickeyData and rekorPublicKeyDatas"
 _KEY_SOURCES = ("keyPath", "keyPaths", "keyData")
 _SIGSTORE_SOURCES = ("keyPath", "keyPaths", "keyData", "keyDatas", "fulcio", "pki")
 _SIGSTORE_LIST = "keyPath, keyPaths, keyData, keyDatas, fulcio, and pki"
-_FULCIO = ("caPath", "caData", "oidcIssuer", "subjectEmail")
-_PKI = (
-    "caRootsPath", "caRootsData", "caIntermediatesPath", "caIntermediatesData", "subjectEmail", "subjectHostname",
-)  # fmt: skip
 
 
 def read_all(node: Node) -> Requirements:
@@ -194,13 +188,6 @@ def read_identity(node: Node) -> Identity:
     identity: Identity = made(*values)
     _require_names(node, identity)
     return identity
-
-
-def only(node: Node, known: Sequence[str]) -> None:
-    """Refuse a table with a key that is not ``known``."""
-    for key, member in node.members():
-        if key not in known:
-            raise member.error(f'Unknown key "{key}"', hint=nearest(key, known) or f"known: {', '.join(known)}")
 
 
 def _type(node: Node, what: str, known: Iterable[str]) -> str:
@@ -245,28 +232,28 @@ def _read_signed_by(node: Node) -> Requirement:
     data = node.get("keyData")
     if kind is None:
         raise node.error('invalid keyType ""', hint=f'write "keyType": "{GPG_KEYS}"')
-    return SignedBy(paths, _bytes(data) if data is not None else None, _identity(node), kind)
+    return SignedBy(paths, decoded(data) if data is not None else None, _identity(node), kind)
 
 
 def _read_sigstore(node: Node) -> Requirement:
-    only(node, ("type", *_SIGSTORE_SOURCES, *_REKOR, "signedIdentity"))
+    only(node, ("type", *_SIGSTORE_SOURCES, *REKOR, "signedIdentity"))
     wrong = f"exactly one of {_SIGSTORE_LIST} must be specified"
-    for name in ("keyPaths", "keyDatas", *_REKOR):
+    for name in ("keyPaths", "keyDatas", *REKOR):
         member = node.get(name)
         if member is not None and member.raw == []:
             raise member.error(f'"{name}" contains no entries', hint="leave it out, or name one")
     if sum(node.get(name) is not None for name in _SIGSTORE_SOURCES) != 1:
         raise node.error(wrong, hint="a signature is looked for in one way; write two requirements for two ways")
-    carried = _carried(node)
+    others = carried(node)
     data, datas = node.get("keyData"), node.get("keyDatas")
     found = (
-        [_bytes(data)] if data is not None else [_bytes(item) for item in datas.items()] if datas is not None else []
+        [decoded(data)] if data is not None else [decoded(item) for item in datas.items()] if datas is not None else []
     )
     return SigstoreSigned(
         _paths(node, "keyPath", wrong),
         tuple(sorted(set(found))),
         _identity(node),
-        json.dumps(carried, sort_keys=True) if carried else "",
+        json.dumps(others, sort_keys=True) if others else "",
     )
 
 
@@ -304,69 +291,6 @@ def _paths(node: Node, name: str, empty: str) -> tuple[str, ...]:
             raise one.error(empty, hint="name a file")
         return (one.string(),)
     return tuple(sorted({item.string() for item in several.items()})) if several is not None else ()
-
-
-def _bytes(node: Node) -> bytes:
-    text = node.string().replace("\r", "").replace("\n", "")
-    try:
-        return binascii.a2b_base64(text, strict_mode=True)
-    except ValueError:
-        raise node.error("illegal base64 data", hint="write what `base64 -w0 FILE` prints") from None
-
-
-def _carried(node: Node) -> dict[str, object]:
-    """The members of a `sigstoreSigned` that are not looked at, whose form is checked all the same."""
-    carried: dict[str, object] = {}
-    rekor = [name for name in _REKOR if node.get(name) is not None]
-    if len(rekor) > 1:
-        raise node.error(f"at most one of {_REKOR_LIST} can be used simultaneously", hint=f"keep {rekor[0]}")
-    for name in rekor:
-        carried[name] = _material(node.child(name, node.table()[name]), name.endswith("s"), "Data" in name)
-    for name, known in (("fulcio", _FULCIO), ("pki", _PKI)):
-        part = node.get(name)
-        if part is not None:
-            carried[name] = _part(part, known)
-            (_require_fulcio if name == "fulcio" else _require_pki)(part)
-    if "fulcio" in carried and not rekor:
-        raise node.error(
-            f"At least one of {_REKOR_LIST} must be specified if fulcio is used", hint="name its log's key"
-        )
-    return carried
-
-
-def _material(node: Node, several: bool, encoded: bool) -> object:
-    items = list(node.items()) if several else [node]
-    texts = [_encode(_bytes(item)) if encoded else item.string() for item in items]
-    return texts if several else texts[0]
-
-
-def _part(node: Node, known: Sequence[str]) -> dict[str, object]:
-    if not isinstance(node.raw, dict):
-        raise node.error("JSON object expected", hint=f"with {', '.join(known)}")
-    only(node, known)
-    return {key: _material(member, False, key.endswith("Data")) for key, member in node.members()}
-
-
-def _require_fulcio(node: Node) -> None:
-    _one(node, "caPath", "caData", needed=True)
-    for name in ("oidcIssuer", "subjectEmail"):
-        if not node.table().get(name):
-            raise node.error(f"{name} not specified", hint="whom a certificate is for, and by whom, both count")
-
-
-def _require_pki(node: Node) -> None:
-    _one(node, "caRootsPath", "caRootsData", needed=True)
-    _one(node, "caIntermediatesPath", "caIntermediatesData", needed=False)
-    if not node.table().get("subjectEmail") and not node.table().get("subjectHostname"):
-        raise node.error("At least one of subjectEmail, subjectHostname must be specified", hint="say who has signed")
-
-
-def _one(node: Node, path: str, data: str, *, needed: bool) -> None:
-    given = [name for name in (path, data) if name in node.table()]
-    if len(given) == 2:
-        raise node.error(f"{path} and {data} cannot be used simultaneously", hint=f"keep {path}")
-    if needed and not any(node.table().get(name) for name in given):
-        raise node.error(f"At least one of {path} and {data} must be specified", hint="name the certificates to trust")
 
 
 def _require_names(node: Node, identity: Identity) -> None:
@@ -409,10 +333,10 @@ def dump_one(requirement: Requirement) -> dict[str, object]:
     if isinstance(requirement, SignedBy):
         data = {"type": "signedBy", "keyType": requirement.key_type, **_dump_paths(requirement.key_paths)}
         if requirement.key_data is not None:
-            data = {"type": "signedBy", "keyType": requirement.key_type, "keyData": _encode(requirement.key_data)}
+            data = {"type": "signedBy", "keyType": requirement.key_type, "keyData": encoded(requirement.key_data)}
         return data | _dump_default(requirement.identity)
     if isinstance(requirement, SigstoreSigned):
-        datas = [_encode(item) for item in requirement.key_datas]
+        datas = [encoded(item) for item in requirement.key_datas]
         sources = _dump_paths(requirement.key_paths) if requirement.key_paths else {}
         if datas:
             sources = {"keyData": datas[0]} if len(datas) == 1 else {"keyDatas": datas}
@@ -439,7 +363,3 @@ def _dump_default(identity: Identity) -> dict[str, object]:
 
 def _dump_paths(paths: tuple[str, ...]) -> dict[str, object]:
     return {"keyPath": paths[0]} if len(paths) == 1 and paths[0] else {"keyPaths": list(paths)}
-
-
-def _encode(data: bytes) -> str:
-    return binascii.b2a_base64(data, newline=False).decode()

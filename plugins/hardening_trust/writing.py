@@ -41,10 +41,9 @@ def replace(path: Path, text: str) -> None:
                 os.fchmod(file.fileno(), mode)
                 os.fsync(file.fileno())
             os.replace(name, target)
-        except BaseException:
-            with suppress(OSError):
+        finally:
+            with suppress(FileNotFoundError):  # it has its name
                 os.unlink(name)
-            raise
     except OSError as error:
         raise LaunchError(
             f"cannot be written: {error.strerror}", origin=path, hint="nothing was changed; look at its directory"
