@@ -44,7 +44,7 @@ TABLES = {
         "wanted", "config_mounts", "reader", "config_linux", "config_process", "config", "links", "sources", "idmaps",
         "starting", "channel", "native",
     ),
-    "watch": ("lookup", "memory", "supervise", "setup", "sinks", "record", "audit"),
+    "watch": ("lookup", "memory", "target", "supervise", "setup", "sinks", "record", "audit"),
     "inner": ("lookup", "mounts", "devices", "identity", "inner"),
     "cgroup": ("cgroups", "cgroup_view"),
 }  # fmt: skip

@@ -109,9 +109,9 @@ class NativeSupervisor(Supervisor):
         if not self.executed:
             self._catch_up()
         if self.executed:
-            self.forward(number, typed=typed)
+            self.target.forward(number, typed=typed)
         elif number in BEFORE_EXEC:
-            self._interrupted = self._ended_by = number
+            self._interrupted = self.target.ended_by = number
             self.send_signal(signal.SIGKILL)
         elif number == signal.SIGTSTP:
             self.stop()

@@ -11,6 +11,7 @@ from hardening.launch import abi, files, kernel, memory
 from hardening.launch.guarded import TERMINAL_USE
 from hardening.launch.signals import signal
 from hardening.launch.system import os
+from hardening.launch.target import Target
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,20 +23,7 @@ if TYPE_CHECKING:
 SIGNAL_INFO = 128  # sizeof(struct signalfd_siginfo)
 BY_KERNEL = 0x80  # SI_KERNEL, the code of a signal that the terminal makes (sigaction(2))
 NOT_FORWARDED = {signal.SIGCHLD, signal.SIGPIPE, *TERMINAL_USE}
-#: What all processes of a job get.
-JOB_CONTROL = {signal.SIGTSTP, signal.SIGCONT}
-#: What ends a process that does not handle it (signal(7)).
-ENDING = {
-    signal.SIGHUP,
-    signal.SIGINT,
-    signal.SIGQUIT,
-    signal.SIGTERM,
-    signal.SIGUSR1,
-    signal.SIGUSR2,
-    signal.SIGALRM,
-}
 CHUNK = 65536
-LOOK_AGAIN = 0.001, 1.0  # seconds until a blocked signal is looked at again, at first and at most
 
 
 class Supervisor:
@@ -44,6 +32,7 @@ class Supervisor:
     def __init__(self, pid: int, signals: int, *, keep_stdin: bool) -> None:
         self.pid = pid
         self.pidfd = os.pidfd_open(pid)
+        self.target = Target(pid, self.pidfd)
         self.status: int | None = None
         self.poll = select.poll()
         self.on_exec_stop: Callable[[int], None] | None = None
@@ -54,12 +43,6 @@ class Supervisor:
         self.watcher: Watcher | None = None
         self._announced = False
         self._due: float | None = None  # when the watcher is to be told
-        self._stopping = False  # the job is to stop with the command
-        self._ended_by = 0  # the signal that the process was killed for
-        self._blocked: dict[
-            int, bool
-        ] = {}  # signals that wait for the command to unblock them; whether they are the job's
-        self._look_at = self._look_pause = 0.0  # when they are looked at again, and how long after the look before
         self._signals = signals
         self._keep_stdin = keep_stdin
         self._relay: Relay | None = None
@@ -82,8 +65,8 @@ class Supervisor:
                 events = self.poll.poll(self._patience())
                 for fd, _ in events:
                     self.serve(fd)
-                if self._blocked:
-                    self._look_at_blocked()
+                if self.target.waits:
+                    self.target.look_again()
                 elif not events:
                     self._rest()
                 self.announce()
@@ -119,8 +102,8 @@ class Supervisor:
         ends = [float(memory.REST)] if not self._rested else []
         if not self._announced and self._due is not None:
             ends.append(max(0.0, self._due - time.monotonic()) * 1000)
-        if self._blocked:
-            ends.append(max(0.0, self._look_at - time.monotonic()) * 1000)
+        if self.target.waits:
+            ends.append(self.target.patience() * 1000)
         return min(ends, default=None)
 
     def _rest(self) -> None:
@@ -148,82 +131,12 @@ class Supervisor:
 
     def on_signal(self, number: int, *, typed: bool) -> None:
         """Pass a signal on to the container; ``typed`` says that the user's terminal has made it."""
-        self.forward(number, typed=typed)
-
-    def forward(self, number: int, *, typed: bool) -> None:
-        """Send a signal to the command, and let it do what it does to any other process.
-
-        The kernel drops signals without a handler that are meant for the first process of a PID namespace
-        (pid_namespaces(7)): Ctrl-C and kill(1) would not end a command that says nothing of them, nor Ctrl-Z stop it. What
-        a terminal sends, it sends to all processes of a job (termios(3)).
-        """
-        job = typed or number in JOB_CONTROL
-        # Looked at first: what the kernel drops because nothing blocks it may be blocked the moment after, by a shell that
-        # forks, and would look as if the command had taken it.
-        before = _status(self.pid)
-        self._send(number, job=job)
-        if number == signal.SIGCONT:
-            self._blocked.pop(signal.SIGTSTP, None)  # the kernel has dropped it (signal(7))
-        # What the caller ignores, by nohup(1) say, is to end nothing.
-        if number not in ENDING | {signal.SIGTSTP} or signal.getsignal(number) == signal.SIG_IGN:
-            return
-        self._stopping = self._stopping or number == signal.SIGTSTP
-        if acts_by_default(before, number):
-            self._default(before, number, job=job)
-        else:
-            self._act(number, job=job)
-        if self._blocked:
-            self._look_pause = LOOK_AGAIN[0]
-            self._look_at = time.monotonic() + self._look_pause
-
-    def _act(self, number: int, *, job: bool) -> None:
-        """Do to the command what a signal does to a process that says nothing of it: later where it is blocked, as it is in
-        a shell that forks."""
-        status = _status(self.pid)
-        self._blocked.pop(number, None)
-        if is_pending(status, number):
-            self._blocked[number] = job
-        elif acts_by_default(status, number):
-            self._default(status, number, job=job)
-
-    def _default(self, status: dict[str, str], number: int, *, job: bool) -> None:
-        """Do what a signal does to a process that neither handles nor blocks it."""
-        if number == signal.SIGTSTP:
-            # The kernel stops nobody by it in a session without a shell (setpgid(2), orphaned process groups).
-            self._send(signal.SIGSTOP, job=job)
-        elif is_first(status):
-            self._ended_by = number
-            self.send_signal(signal.SIGKILL)
-
-    def _look_at_blocked(self) -> None:
-        """Act on what the command has unblocked meanwhile. What it takes by itself (sigwaitinfo(2)) stays blocked, and is
-        not pending then."""
-        if time.monotonic() < self._look_at:
-            return
-        for number, job in list(self._blocked.items()):
-            self._act(number, job=job)
-        self._look_pause = min(self._look_pause * 2, LOOK_AGAIN[1])
-        self._look_at = time.monotonic() + self._look_pause
-
-    def _send(self, number: int, *, job: bool) -> None:
-        if not (job and self._send_to_job(number)):
-            self.send_signal(number)
-
-    def _send_to_job(self, number: int) -> bool:
-        """Send a signal to the command's process group; False where it leads none."""
-        try:
-            # Not reaped yet, so that no other process can have its number.
-            if self.status is not None or os.getpgid(self.pid) != self.pid:
-                return False
-            os.killpg(self.pid, number)
-        except OSError:
-            return False
-        return True
+        self.target.forward(number, typed=typed)
 
     def _stop_with_command(self) -> None:
         """Stop as well once the command has stopped, so that the shell sees the job stop."""
-        if self._stopping and self.status is None and os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOHANG):
-            self._stopping = False
+        if self.target.stops and self.status is None and os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOHANG):
+            self.target.stops = False
             self.stop()
 
     def stop(self) -> None:
@@ -239,10 +152,7 @@ class Supervisor:
 
     def send_signal(self, number: int) -> None:
         """Send a signal to the process, if it still exists."""
-        try:
-            kernel.pidfd_send_signal(self.pidfd, number)
-        except ProcessLookupError:
-            return
+        self.target.send(number)
 
     def relay_terminal(self, master: int) -> None:
         """Connect the user's terminal to the container's, from now on."""
@@ -344,7 +254,8 @@ class Supervisor:
     def _take(self, status: int) -> None:
         killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
         # The status of a process that a signal ended is the number of it (wait(2)).
-        self.status = self._ended_by if killed and self._ended_by else status
+        self.status = self.target.ended_by if killed and self.target.ended_by else status
+        self.target.reaped = True
 
 
 def write_all(fd: int, data: bytes) -> bool:
@@ -360,36 +271,6 @@ def write_all(fd: int, data: bytes) -> bool:
         except OSError as error:
             return error.errno == errno.EIO
     return True
-
-
-def _status(pid: int) -> dict[str, str]:
-    """The fields of /proc/PID/status; none of a process that has ended."""
-    try:
-        lines = files.read(f"/proc/{pid}/status").split("\n")
-    except OSError:
-        return {}
-    return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
-
-
-def is_first(status: dict[str, str]) -> bool:
-    """Whether a process is the first one of a PID namespace below this one."""
-    numbers = status.get("NSpid", "").split()
-    return len(numbers) > 1 and numbers[-1] == "1"
-
-
-def acts_by_default(status: dict[str, str], number: int) -> bool:
-    """Whether a process neither handles nor ignores nor blocks a signal."""
-    return "SigCgt" in status and not _has(status, number, "SigCgt", "SigIgn", "SigBlk")
-
-
-def is_pending(status: dict[str, str], number: int) -> bool:
-    """Whether a process blocks a signal that waits for it, and would act by default if it did not."""
-    waits = _has(status, number, "SigBlk") and _has(status, number, "SigPnd", "ShdPnd")
-    return waits and not _has(status, number, "SigCgt", "SigIgn")
-
-
-def _has(status: dict[str, str], number: int, *names: str) -> bool:
-    return any(int(status.get(name, "0"), 16) >> (number - 1) & 1 for name in names)
 
 
 def exit_code(status: int) -> int:

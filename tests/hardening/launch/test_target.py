@@ -1,4 +1,4 @@
-"""Signals for the first process of a namespace: the kernel drops those that it says nothing of, the supervisor does not."""
+"""Signals for the first process of a namespace: the kernel drops those that it says nothing of, the launcher does not."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 
 from hardening.launch import abi, kernel
 from hardening.launch.supervise import Supervisor, exit_code
+from hardening.launch.target import Target
 from tests.support.features import require
 from tests.support.patience import until
 
@@ -46,13 +47,13 @@ class Command:
             self._orders = -1
 
 
-class Watched(Supervisor):
-    """A supervisor that does something, once, right after it has sent a signal."""
+class Watched(Target):
+    """A target for which something is done, once, right after a signal was sent to it."""
 
     afterwards: Callable[[], None] | None = None
 
-    def send_signal(self, number: int) -> None:
-        super().send_signal(number)
+    def send(self, number: int) -> None:
+        super().send(number)
         if self.afterwards is not None:
             then, self.afterwards = self.afterwards, None
             then()
@@ -67,11 +68,12 @@ def command() -> Iterator[Command]:
 
 
 @pytest.fixture
-def supervisor(command: Command) -> Iterator[Watched]:
+def supervisor(command: Command) -> Iterator[Supervisor]:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
     signals = kernel.signalfd({signal.SIGCHLD})
     fcntl.fcntl(signals, fcntl.F_SETFL, os.O_NONBLOCK)
-    found = Watched(command.pid, signals, keep_stdin=False)
+    found = Supervisor(command.pid, signals, keep_stdin=False)
+    found.target = Watched(command.pid, found.pidfd)
     yield found
     if found.status is None:
         os.kill(command.pid, signal.SIGKILL)
@@ -81,26 +83,36 @@ def supervisor(command: Command) -> Iterator[Watched]:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
 
 
+@pytest.fixture
+def target(supervisor: Supervisor) -> Watched:
+    assert isinstance(supervisor.target, Watched)
+    return supervisor.target
+
+
 def test_a_signal_ends_a_command_that_blocks_it_as_soon_as_the_kernel_has_dropped_it(
-    command: Command, supervisor: Watched
+    command: Command, supervisor: Supervisor, target: Watched
 ) -> None:
     """As a shell does that forks this moment."""
     command.block(blocked=False)
-    supervisor.afterwards = lambda: command.block(blocked=True)
-    supervisor.forward(signal.SIGTERM, typed=False)
+    target.afterwards = lambda: command.block(blocked=True)
+    target.forward(signal.SIGTERM, typed=False)
     assert exit_code(supervisor.watch()) == 128 + signal.SIGTERM
 
 
-def test_a_signal_ends_a_command_that_unblocks_it_before_one_looks(command: Command, supervisor: Watched) -> None:
+def test_a_signal_ends_a_command_that_unblocks_it_before_one_looks(
+    command: Command, supervisor: Supervisor, target: Watched
+) -> None:
     command.block(blocked=True)
-    supervisor.afterwards = lambda: command.block(blocked=False)
-    supervisor.forward(signal.SIGTERM, typed=False)
+    target.afterwards = lambda: command.block(blocked=False)
+    target.forward(signal.SIGTERM, typed=False)
     assert exit_code(supervisor.watch()) == 128 + signal.SIGTERM
 
 
-def test_a_command_that_blocks_a_signal_all_along_takes_it_by_itself(command: Command, supervisor: Watched) -> None:
+def test_a_command_that_blocks_a_signal_all_along_takes_it_by_itself(
+    command: Command, supervisor: Supervisor, target: Watched
+) -> None:
     command.block(blocked=True)
-    supervisor.forward(signal.SIGTERM, typed=False)
+    target.forward(signal.SIGTERM, typed=False)
     pending = 1 << signal.SIGTERM - 1
 
     def waits() -> bool:
