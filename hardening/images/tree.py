@@ -226,6 +226,7 @@ class Tree:
             if not self._squashed:
                 os.chown(name, uid, gid, dir_fd=parent, follow_symlinks=False)
             os.chmod(name, self._mode(entry, path) & 0o777, dir_fd=parent)
+            os.utime(name, ns=(entry.mtime, entry.mtime), dir_fd=parent, follow_symlinks=False)
 
     def _write(self, entry: Entry, reader: tar.Reader, parent: int, name: bytes, path: bytes) -> None:
         if entry.size > self.limits.file:

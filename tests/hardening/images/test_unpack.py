@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
 import tarfile
 from collections.abc import Sequence
 from contextlib import suppress
@@ -348,3 +349,56 @@ def test_a_hostile_layer_leaves_nothing_in_the_store(tmp_path: Path) -> None:
         unpack.ensure(store, digest, OWN, stage, Limits())
     assert store.roots() == []
     assert not any((tmp_path / "store/partial").iterdir())
+
+
+# --- beside another program -------------------------------------------------------------------------------------------
+
+
+def listing(root: Path) -> dict[str, tuple[object, ...]]:
+    """Everything below a root: type, mode, content or target, number of names, time."""
+    found: dict[str, tuple[object, ...]] = {}
+    for path in sorted(root.rglob("*")):
+        status = path.lstat()
+        what: object = os.readlink(path) if path.is_symlink() else path.read_bytes() if path.is_file() else None
+        links = 0 if path.is_dir() else status.st_nlink
+        mode = 0 if path.is_symlink() else stat.S_IMODE(status.st_mode)
+        found[str(path.relative_to(root))] = (stat.S_IFMT(status.st_mode), mode, what, links, int(status.st_mtime))
+    return found
+
+
+def test_umoci_makes_the_same_of_an_image(tmp_path: Path) -> None:
+    layers: list[Entries] = [
+        [
+            folder("etc", 0o751),
+            entry("etc/a", b"1", mode=0o640),
+            entry("etc/b", b"2"),
+            folder("old"),
+            entry("old/x", b"x"),
+        ],
+        [link("lib", "usr/lib"), folder("usr"), folder("usr/lib", 0o700), entry("usr/lib/so", b"so", mode=0o755)],
+        [
+            entry("etc/.wh.a", b""),
+            link("etc/hard", "etc/b", hard=True),
+            entry("old/.wh..wh..opq", b""),
+            entry("old/y", b"y"),
+        ],
+        [
+            entry("usr/lib/so", b"newer"),
+            folder("etc", 0o711),
+            link("etc/soft", "../usr/lib/so"),
+            entry("run/pipe", kind=b"6"),
+        ],
+        [entry(".wh.lib", b""), folder("lib"), entry("lib/own", b"own"), entry("empty", b"")],
+    ]
+    store, digest = stored(tmp_path, [archive(layer) for layer in layers])
+    with store.stage() as stage:
+        ours = listing(unpack.ensure(store, digest, OWN, stage, Limits()).path)
+    argv = ["umoci", "unpack", "--rootless", "--image", f"{tmp_path}/layout:v1", f"{tmp_path}/theirs"]
+    subprocess.run(argv, check=True, capture_output=True, timeout=60)
+    theirs = listing(tmp_path / "theirs/rootfs")
+    # A directory that no layer has, and what was made in one afterwards, have times of their own.
+    made = ("run", "old", "lib")
+    assert {name: item for name, item in ours.items() if name not in made} == {
+        name: item for name, item in theirs.items() if name not in made
+    }
+    assert ours.keys() == theirs.keys()
