@@ -272,12 +272,14 @@ def test_a_full_disk_leaves_what_was_there(root: Puller) -> None:
     """On a file system of its own that has room for one image."""
     layout(root.place / "small", [archive([entry("a", b"x")])], {})
     layout(root.place / "large", [archive([entry("b", os.urandom(3 << 20))])], {})
+    layout(root.place / "wide", [archive([entry("c", b"\0" * (8 << 20))])], {})  # which is small until it is unpacked
     pull = f"{PROGRAM} pull -q --set 'trust.default=\"accept\"'"
     script = f"""
         mkdir full && mount -t tmpfs -o size=4m,mode=711 none full || exit
         export HARDENING_IMAGES=$PWD/full/images
         {pull} oci:small || exit
         {pull} oci:large; echo "code $?"
+        {pull} oci:wide; echo "code $?"
         {PROGRAM} images --check && {PROGRAM} images && ls full/images/partial | wc -l
     """
     done = subprocess.run(
@@ -285,13 +287,15 @@ def test_a_full_disk_leaves_what_was_there(root: Puller) -> None:
         text=True, check=False, timeout=120,
     )  # fmt: skip
     said = done.stdout + done.stderr
-    assert "code 125" in done.stdout, said
-    assert "No space left on device" in done.stderr
+    assert done.stdout.count("code 125") == 2, said
+    assert done.stderr.count("No space left on device") == 2
     assert "`hardening rmi` removes images" in done.stderr
     assert "1 names" in done.stdout
     assert " 0 problems" in done.stdout
     assert f"oci:{root.place}/small" in done.stdout
-    assert "large" not in done.stdout
+    assert "/large" not in done.stdout
+    assert "/wide" not in done.stdout
+    assert done.stdout.splitlines()[-1] == "0"
 
 
 def test_a_store_that_others_can_write_is_refused(caller: Puller) -> None:
