@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import site
 import sys
 from collections.abc import Iterator, Mapping
 from importlib import import_module
@@ -69,6 +70,28 @@ def distributions(place: str) -> list[str]:
         return [os.path.join(place, name) for name in sorted(os.listdir(place)) if name.endswith(_FOLDERS)]
     except OSError:
         return []  # an entry of sys.path need not exist, nor be a directory
+
+
+def awaited() -> Iterator[str]:
+    """Where packages would be found if there were such a directory: what `site` puts on ``sys.path`` only where it exists,
+    directories of packages and the lines of the ``.pth`` files in them."""
+    known = {os.path.abspath(entry) for entry in sys.path}
+    # An interpreter that became an ordinary one (`hardening.become`) had seen that the caller has no packages of their own.
+    own = [site.getusersitepackages()] if site.ENABLE_USER_SITE or sys.flags.isolated else []
+    for folder in (*site.getsitepackages(), *own):
+        for place in map(os.path.abspath, (folder, *_linked(folder))):
+            if place not in known:
+                yield place
+
+
+def _linked(folder: str) -> Iterator[str]:
+    try:
+        names = [name for name in os.listdir(folder) if name.endswith(".pth")]
+    except OSError:
+        return
+    for line in (line.rstrip() for name in names for line in _read(folder, name).splitlines()):
+        if line and not line.startswith(("#", "import ", "import\t")):
+            yield os.path.join(folder, line)
 
 
 def _brought(folder: str, text: str, group: str) -> Iterator[Brought]:

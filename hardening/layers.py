@@ -113,11 +113,16 @@ class SearchPath:
 
 @frozen(eq=False)
 class Stack:
-    """The ordered layers; later ones stand closer to the application. ``names`` are all names that were looked up."""
+    """The ordered layers; later ones stand closer to the application. ``found`` is what each name that was looked up stood
+    for."""
 
     layers: tuple[Layer, ...]
-    shadowed: tuple[Found, ...] = ()
-    names: tuple[str, ...] = ()
+    found: tuple[Found, ...] = ()
+
+    @property
+    def shadowed(self) -> tuple[Found, ...]:
+        """What hides others of the same name."""
+        return tuple(found for found in self.found if found.shadows)
 
 
 def resolve(profiles: Sequence[str], search: SearchPath, command_line: Document | None = None) -> Stack:
@@ -131,15 +136,14 @@ def resolve(profiles: Sequence[str], search: SearchPath, command_line: Document 
     layers = [*builder.layers.values()]
     if command_line is not None:
         layers.append(parse_layer(command_line))
-    names = (*profiles, *(name for layer in layers for name in layer.extends))
-    return Stack(tuple(layers), tuple(builder.shadowed.values()), tuple(dict.fromkeys(names)))
+    return Stack(tuple(layers), tuple(builder.found.values()))
 
 
 class _Builder:
     def __init__(self, search: SearchPath) -> None:
         self.search = search
         self.layers: dict[Path, Layer] = {}
-        self.shadowed: dict[str, Found] = {}
+        self.found: dict[str, Found] = {}
 
     def add(self, profile: str, origin: Origin | None, folder: Path, chain: tuple[tuple[Path, str], ...]) -> None:
         by_path = "/" in profile or profile.endswith(SUFFIX)
@@ -165,10 +169,9 @@ class _Builder:
         return path, path.name.removesuffix(SUFFIX)
 
     def _by_name(self, profile: str, origin: Origin | None) -> tuple[Path, str]:
-        found = self.search.find(profile, origin)
-        if found.shadows:
-            self.shadowed[profile] = found
-        return found.path, profile
+        if profile not in self.found:
+            self.found[profile] = self.search.find(profile, origin)
+        return self.found[profile].path, profile
 
 
 def _extends(root: Node) -> Iterator[Node]:

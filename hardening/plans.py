@@ -2,7 +2,9 @@
 
 What is stored is ready to run: a bundle in a slot of its own, whose path is known before mechanisms contribute to it, and
 beside it everything that decided it. The inputs are looked at after the host was checked and before anything is contributed:
-a change in between makes the plan one that never counts, not one that counts wrongly.
+a change after that makes the plan one that never counts, not one that counts wrongly. What was used before that says itself
+what was seen of it then (`Input.seen`): the content of each profile, that no place before it had one of its name, and that
+a directory of packages did not exist. The host is probed again, and code that is younger than this process is not vouched for.
 """
 
 from __future__ import annotations
@@ -132,14 +134,23 @@ def _of_caller(host: Host) -> inputs.Inputs:
 
 
 def _of_profiles(composition: Composition, search: SearchPath) -> Iterator[Input]:
-    """The profiles as they were read, and every place where one of their names was looked for."""
+    """The profiles as they were read, and every place where one of their names was looked for: in those before the one that
+    had it, the search saw nothing, whatever is there by now. The others decide what is said to be shadowed."""
     for layer in composition.stack.layers:
         if layer.document.file is not None:
             yield from inputs.file(layer.document.file, layer.document.digest)
-    for name in composition.stack.names:
-        if "/" not in name and not name.endswith(SUFFIX):
-            for folder in search.folders:
-                yield from inputs.way(os.path.abspath(folder.path / (name + SUFFIX)))
+    for found in composition.stack.found:
+        paths = [folder.path / (found.name + SUFFIX) for folder in search.folders]
+        first = paths.index(found.path)
+        yield from (_passed_over(os.path.abspath(path)) for path in paths[:first])
+        for path in paths[first:]:
+            yield from inputs.way(os.path.abspath(path))
+
+
+def _passed_over(path: str) -> Input:
+    """A place where the search has seen nothing. Nor does it see what it may not look at."""
+    now = looks.look("name", path)
+    return Input("name", path, now if now.startswith("!") else looks.ABSENT)
 
 
 def _of_packages() -> Iterator[Input]:
@@ -153,6 +164,8 @@ def _of_packages() -> Iterator[Input]:
         for folder in installed.distributions(place):
             if f"[{GROUP}" in installed.announced(folder):
                 yield Input("code", os.path.join(folder, installed.ENTRY_POINTS))
+    # One that is made in the meantime has not been asked for what it brings.
+    yield from (Input("packages", place, looks.ABSENT) for place in installed.awaited())
 
 
 def _of_code() -> Iterator[Input]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import site
 import subprocess
 import sys
 from importlib import metadata
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hardening.installed import Brought, brought, everything
+from hardening.installed import Brought, awaited, brought, everything
 
 
 @pytest.mark.parametrize("group", ["hardening", "hardening.profiles", "console_scripts", "pytest11", "no.such.group"])
@@ -84,3 +85,19 @@ def test_a_composition_imports_no_importlib_metadata() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+def test_what_site_would_put_on_the_path_if_it_existed_is_awaited(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packages, user = tmp_path / "packages", tmp_path / "user"
+    packages.mkdir()
+    (packages / "some.pth").write_text("# /comment\nimport os\n\nbelow\n/somewhere/else \npresent\n")
+    monkeypatch.setattr(site, "getsitepackages", lambda: [str(packages), str(tmp_path / "second")])
+    monkeypatch.setattr(site, "getusersitepackages", lambda: str(user))
+    monkeypatch.setattr(sys, "path", [str(packages), str(packages / "present")])
+    expected = [str(packages / "below"), "/somewhere/else", str(tmp_path / "second")]
+    monkeypatch.setattr(site, "ENABLE_USER_SITE", False)
+    assert list(awaited()) == expected
+    monkeypatch.setattr(site, "ENABLE_USER_SITE", True)
+    assert list(awaited()) == [*expected, str(user)]

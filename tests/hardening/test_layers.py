@@ -112,6 +112,7 @@ def test_the_first_folder_wins_and_the_shadowed_are_shown(shelf: Path) -> None:
     stack = resolve(["p"], search(shelf / "mine", shelf / "theirs"))
     assert stack.layers[0].description == "mine"
     (shadowed,) = stack.shadowed
+    assert stack.found == (shadowed,)
     assert (shadowed.path, shadowed.shadows) == (mine, (theirs,))
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shutil
 import stat
 import struct
 import sys
+import sysconfig
 import time
+import venv
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,7 +23,7 @@ from hardening.inputs import way
 from tests.support import users
 from tests.support.plans import LINE, OPEN, PROFILE, PROGRAM, UMASK, Place, rewrite, typed_place, write_alike
 from tests.support.runs import busybox_root, workplace
-from tests.support.users import ordinary
+from tests.support.users import REPOSITORY, ordinary
 
 pytestmark = pytest.mark.system
 
@@ -61,7 +64,7 @@ def _open_folder(here: Place) -> None:
 
 def _shadow(here: Place) -> None:
     (here.folder / "profiles").mkdir()
-    (here.folder / "profiles/strict.toml").write_text("")
+    (here.folder / "profiles/default.toml").write_text("")
 
 
 def _rename_root(here: Place) -> None:
@@ -114,6 +117,40 @@ def test_a_change_on_disk_is_seen(typed: Place, change: Callable[[Place], None])
         typed.folder.chmod(0o755)
     typed.restore()
     assert typed.finds(*LINE), "what was changed back counts again"
+
+
+#: A call of the whole program, at which somebody else does ``{change}`` once the stack was read and before it is looked at.
+MEANWHILE = """
+import sys
+from pathlib import Path
+from hardening import cli
+from hardening.cli import stored
+def storable(*arguments, before=stored.storable, **options):
+    {change}
+    return before(*arguments, **options)
+stored.storable = storable
+sys.argv[0] = "hardening"
+sys.exit(cli.main())
+"""
+
+
+def test_a_profile_that_comes_first_as_soon_as_another_was_read_makes_a_plan_that_never_counts(place: Place) -> None:
+    far, near = place.folder / "config/hardening/profiles", place.folder / "profiles"
+    for folder in (far, near):
+        folder.mkdir(parents=True)
+    (far / "app.toml").write_text(OPEN.format("027"))
+    (place.folder / "new").write_text(OPEN.format("077"))
+    line = ("run", "-q", "-p", "app", "--", "sh", "-c", "umask")
+    changes = {"XDG_CONFIG_HOME": str(place.folder / "config")}
+    changed = MEANWHILE.format(change='Path("new").rename("profiles/app.toml")')
+    raced = Place(place.folder, (sys.executable, "-c", changed))
+    done = raced.type(*line, changes=changes)
+    assert (done.returncode, done.stdout) == (0, "0027\n"), done.stderr
+    assert len(place.plans()) == 1
+    assert place.type(*line, changes=changes).stdout == "0077\n"
+    (near / "app.toml").unlink()
+    assert place.type(*line, changes=changes).stdout == "0027\n"
+    assert place.finds(*line, changes=changes)
 
 
 def test_a_change_composes_anew_and_runs_what_is_said_now(place: Place) -> None:
@@ -347,8 +384,13 @@ def hardening_inputs(composition, host):
 """
 
 
+REFUSING = THIRD.replace("import Verdict", "import Refusal, Verdict").replace(
+    "return None", 'return Verdict("third", (Refusal("no launches today", ""),))'
+)
+
+
 def _install(folder: Path, text: str, version: str) -> None:
-    """Install a plugin into a folder of PYTHONPATH."""
+    """Install a plugin into a folder of packages."""
     for old in folder.glob("*.dist-info"):
         shutil.rmtree(old)
     info = folder / f"third-{version}.dist-info"
@@ -381,3 +423,43 @@ def test_a_plugin_counts_with_its_version_and_its_code(place: Place) -> None:
     place.restore()
     write_alike(site / "third_plugin.py", (THIRD + DECLARED).replace("return None", "return 0 or None"[:11]))
     assert not place.finds(*line, changes=changes)
+
+
+@pytest.fixture
+def elsewhere(place: Place) -> Place:
+    """The same place with a program in an environment of its own, which has the packages of the system and the caller."""
+    environment = place.folder / "environment"
+    venv.create(environment, system_site_packages=True, symlinks=True)
+    packages = environment / "lib/python{}.{}/site-packages".format(*sys.version_info)
+    ours = sysconfig.get_path("purelib")
+    (packages / "_hardening.pth").write_text(
+        f"{REPOSITORY}\n{ours}\n{place.folder}/later\n{REPOSITORY}/plugins\n{REPOSITORY}/profiles\n"
+    )
+    backend = importlib.util.find_spec("_cffi_backend")
+    assert backend is not None
+    assert backend.origin is not None
+    (packages / Path(backend.origin).name).symlink_to(backend.origin)
+    for script in (PROGRAM, PROGRAM.with_name("hardening-cli")):
+        text = script.read_text().replace(f"#!{sys.executable}", f"#!{environment}/bin/python", 1)
+        (environment / "bin" / script.name).write_text(text)
+        (environment / "bin" / script.name).chmod(0o755)
+    time.sleep(0.1)  # as above
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    return Place(place.folder, (str(environment / "bin/hardening"),), {**variables, "HOME": str(place.folder)})
+
+
+@pytest.mark.parametrize("folder", [".local/lib/python{}.{}/site-packages", "later"])
+def test_a_plugin_in_a_directory_that_did_not_exist_judges_what_was_stored_before(
+    elsewhere: Place, folder: str
+) -> None:
+    """The first package of the caller's own, and one where a line of a .pth file has led to nothing so far."""
+    line = ("run", "-q", "-p", "strict", "--", "echo", "ran")
+    for _ in range(2):
+        done = elsewhere.type(*line)
+        assert (done.returncode, done.stdout) == (0, "ran\n"), done.stderr
+        assert len(elsewhere.plans()) == 1
+    _install(elsewhere.folder / folder.format(*sys.version_info), REFUSING + DECLARED, "1.0")
+    done = elsewhere.type(*line)
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    assert "no launches today" in done.stderr
+    assert not elsewhere.plans()
