@@ -71,6 +71,12 @@ def way(path: str | os.PathLike[str], root: str = "/") -> Iterator[Input]:
         pending += [step for step in reversed(target.split("/")) if step]
 
 
+def passed_over(path: str) -> Iterator[Input]:
+    """A place where a search has seen nothing, whatever is there by now. Nor does it see what it may not look at."""
+    now = looks.look("name", path)
+    yield Input("name", path, now if now.startswith("!") else looks.ABSENT)
+
+
 def file(path: str | os.PathLike[str], seen: str | None = None) -> Iterator[Input]:
     """The content of a file, and the way to it. ``seen`` is the SHA-256 (hexadecimal) of what was read of it."""
     yield from way(os.path.abspath(path))

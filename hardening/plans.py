@@ -4,7 +4,8 @@ What is stored is ready to run: a bundle in a slot of its own, whose path is kno
 beside it everything that decided it. The inputs are looked at after the host was checked and before anything is contributed:
 a change after that makes the plan one that never counts, not one that counts wrongly. What was used before that says itself
 what was seen of it then (`Input.seen`): the content of each profile, that no place before it had one of its name, and that
-a directory of packages did not exist. The host is probed again, and code that is younger than this process is not vouched for.
+a directory of packages did not exist. The host is probed again, and code that is younger than this process is not vouched
+for.
 """
 
 from __future__ import annotations
@@ -142,15 +143,10 @@ def _of_profiles(composition: Composition, search: SearchPath) -> Iterator[Input
     for found in composition.stack.found:
         paths = [folder.path / (found.name + SUFFIX) for folder in search.folders]
         first = paths.index(found.path)
-        yield from (_passed_over(os.path.abspath(path)) for path in paths[:first])
+        for path in paths[:first]:
+            yield from inputs.passed_over(os.path.abspath(path))
         for path in paths[first:]:
             yield from inputs.way(os.path.abspath(path))
-
-
-def _passed_over(path: str) -> Input:
-    """A place where the search has seen nothing. Nor does it see what it may not look at."""
-    now = looks.look("name", path)
-    return Input("name", path, now if now.startswith("!") else looks.ABSENT)
 
 
 def _of_packages() -> Iterator[Input]:

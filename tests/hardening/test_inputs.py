@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -56,6 +57,15 @@ def test_what_was_read_counts_and_not_what_is_there_by_now(tmp_path: Path) -> No
     taken = inputs.take([Input("file", path), Input("file", path, "then"), Input("name", path)])
     assert taken["file"] == {path: "then"}
     assert taken["name"][path] == f"100{os.stat(path).st_mode & 0o777:o} {os.getuid()}"
+
+
+def test_what_was_passed_over_was_not_there_whatever_is_there_by_now(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("now")
+    loop = tmp_path / "loop"
+    loop.symlink_to("loop")
+    assert inputs.take(inputs.passed_over(f"{tmp_path}/file"))["name"] == {f"{tmp_path}/file": "-"}
+    assert inputs.take(inputs.passed_over(f"{tmp_path}/none/file"))["name"] == {f"{tmp_path}/none/file": "-"}
+    assert inputs.take(inputs.passed_over(f"{loop}/file"))["name"] == {f"{loop}/file": f"!{errno.ELOOP}"}
 
 
 def test_the_account_of_root_is_in_the_files() -> None:
