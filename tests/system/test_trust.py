@@ -41,12 +41,14 @@ class World:
     def push(self, tag: str, motd: str) -> str:
         """Push an image that prints ``motd``: the digest of its manifest."""
         digest = layout(self.folder / tag, [shell(), archive([entry("etc/motd", motd.encode())])], CONFIG, tag=tag)
-        self.copy(f"oci:{self.folder / tag}:{tag}", f"docker://{self.image(tag)}", "--insecure-policy")
+        done = self.copy(f"oci:{self.folder / tag}:{tag}", f"docker://{self.image(tag)}", "--insecure-policy")
+        assert done.returncode == 0, done.stderr
         return digest
 
     def copy(self, source: str, target: str, *options: str) -> subprocess.CompletedProcess[str]:
         argv = ["skopeo", *options, "copy", "-q", "--src-tls-verify=false", "--dest-tls-verify=false", source, target]
-        return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
+        environment = dict(self.place.environment)
+        return subprocess.run(argv, capture_output=True, text=True, check=False, env=environment, timeout=60)
 
     def policy(self, requirement: str) -> None:
         """Write the profile; signatures lie in a folder."""
@@ -86,7 +88,13 @@ def world() -> Iterator[World]:
         (folder / "registry").mkdir()
         signer.generate("team")
         (folder / "team.gpg").write_bytes(signer.export("team@example.com"))
-        environment = {**os.environ, "GNUPGHOME": str(signer.path), "HARDENING_IMAGES": str(folder / "images")}
+        (folder / "auth.json").write_text("{}")  # an ordinary user cannot look for one in /run/containers
+        changed = {
+            "GNUPGHOME": signer.path,
+            "HARDENING_IMAGES": folder / "images",
+            "REGISTRY_AUTH_FILE": folder / "auth.json",
+        }
+        environment = {**os.environ, **{name: str(path) for name, path in changed.items()}}
         with registry(folder / "registry") as running:
             found = World(Place(folder, environment=environment), running, signer)
             found.policy(f'{{ signedBy = "{folder}/team.gpg" }}')

@@ -50,10 +50,11 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Images]:
     ).stdout.strip()
     paths = (f"oci:{folder}/layout:v1", f"oci:{folder}/link:v1", f"oci:{folder}/layout", f"dir:{folder}/dir/image")
     (folder / "registry").mkdir()
+    (folder / "auth.json").write_text("{}")
     with registry(folder / "registry") as running:
         for repository in REPOSITORIES:
             for tag in TAGS:
-                _copy(f"dir:{folder}/dir/image", f"docker://{running.host}/{repository}:{tag}")
+                _copy(f"dir:{folder}/dir/image", f"docker://{running.host}/{repository}:{tag}", folder / "auth.json")
         rows = [
             f'[[registry]]\nprefix = "{host}"\nlocation = "{running.host}"\ninsecure = true\n'
             for host in (*HOSTS[:-1], running.host)
@@ -65,8 +66,9 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Images]:
         yield Images(folder, (*named, *paths))
 
 
-def _copy(source: str, target: str) -> None:
-    argv = ["skopeo", "--insecure-policy", "copy", "-q", "--dest-tls-verify=false", source, target]
+def _copy(source: str, target: str, auth: Path | None = None) -> None:
+    known = ["--dest-authfile", str(auth)] if auth is not None else []
+    argv = ["skopeo", "--insecure-policy", "copy", "-q", "--dest-tls-verify=false", *known, source, target]
     subprocess.run(argv, check=True, capture_output=True, timeout=60)
 
 
@@ -76,7 +78,8 @@ def ask(images: Images, name: str, text: str) -> tuple[str, bool]:
     path.write_text(text)
     source = name if name.startswith(("oci:", "dir:")) else f"docker://{name}"
     options = ["--debug", "--policy", str(path), "--registries-conf", str(images.folder / "registries.conf")]
-    argv = ["skopeo", *options, "copy", source, f"dir:{images.folder}/out"]
+    auth = ["--src-authfile", str(images.folder / "auth.json")] if source.startswith("docker:") else []
+    argv = ["skopeo", *options, "copy", *auth, source, f"dir:{images.folder}/out"]
     done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
     if done.returncode:
         assert "is rejected by policy" in done.stderr, done.stderr
@@ -127,7 +130,6 @@ def test_what_lint_says_never_matches_does_not(images: Images) -> None:
 def test_both_a_tag_and_a_digest_are_refused_by_both(images: Images) -> None:
     digest = json.loads((images.folder / "layout/index.json").read_text())["manifests"][0]["digest"]
     name = f"docker.io/library/busybox:t@{digest}"
-    done = subprocess.run(
-        ["skopeo", "inspect", f"docker://{name}"], capture_output=True, text=True, check=False, timeout=60
-    )
+    argv = ["skopeo", "inspect", "--authfile", str(images.folder / "auth.json"), f"docker://{name}"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
     assert "both a tag and digest" in done.stderr
