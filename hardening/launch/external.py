@@ -136,7 +136,7 @@ class _Run:
         guard = Guard(self._clean_up, without=self._secrets.fd if self._secrets is not None else -1)
         lock = None
         try:
-            lock = self._runtime.make_state(self._bundle.directory, self._bundle.document)
+            lock = self._runtime.make_state(self._bundle.document)
             return self._run(guard)
         finally:
             try:
@@ -229,7 +229,9 @@ class _Run:
         if os.waitstatus_to_exitcode(os.waitpid(creator, 0)[1]) != 0:
             raise self._failure("create")
         with open(pid_file, encoding="utf-8") as file:
-            return int(file.read())
+            pid = int(file.read())
+        self._runtime.created(pid)
+        return pid
 
     def _watch(self, pid: int, listener: _socket.socket | None, copies: dict[int, int]) -> int:
         signals = kernel.signalfd(signal.valid_signals() - TERMINAL_USE)

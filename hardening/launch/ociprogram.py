@@ -1,19 +1,27 @@
-"""Another OCI runtime as a program: how it is called for one container, and what is left of one is deleted."""
+"""Another OCI runtime as a program: how it is called for one container, and what is left of one is deleted.
+
+What the sweep of a container needs whose stage and guard were killed stands in its state directory, not in its bundle,
+which is the caller's, and may be gone or another one by then.
+"""
 
 from __future__ import annotations
 
 import os
 import select
 
-from hardening.errors import EXIT_LAUNCHER, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND
-from hardening.launch import cgroups, held, jsontext, kernel
+from hardening.errors import EXIT_LAUNCHER, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, LaunchError
+from hardening.launch import cgroups, files, held, jsontext, kernel
+from hardening.launch.container_state import identify
 from hardening.launch.failure import Step
 from hardening.launch.signals import signal
 
 DELETE_ATTEMPTS = 50
 DELETE_PAUSE = 0.02  # seconds
-#: Links in a container's state directory: the runtime, the bundle, and the path of its control groups.
-PROGRAM, BUNDLE, GROUP = "program", "bundle", "group"
+KILL_LONGEST = 30.0  # seconds
+#: Links in a container's state directory: the runtime, and the path of its control groups.
+PROGRAM, GROUP = "program", "group"
+#: Files there, as JSON: of the configuration what `enter_view` needs, and the container's first process.
+VIEW, PROCESS = "view.json", "process.json"
 ROOT = "root"  # in it, the directory for what the runtime writes down
 
 
@@ -28,10 +36,12 @@ class Runtime:
         self._log = os.path.join(state, "log")
         self._mask = mask
 
-    def make_state(self, bundle: str, document: object) -> int:
-        """Make the state directory of a bundle's container, and hold it under flock(2): the descriptor. `LaunchError`."""
+    def make_state(self, document: object) -> int:
+        """Make the state directory of a configuration's container, and hold it under flock(2): the descriptor.
+        `LaunchError`."""
         linux = document.get("linux") if isinstance(document, dict) else None
-        group = linux.get("cgroupsPath") if isinstance(linux, dict) else None
+        linux = linux if isinstance(linux, dict) else {}
+        view = {"linux": {key: linux[key] for key in ("uidMappings", "gidMappings") if key in linux}}
         hint = "set HARDENING_STATE to a directory of your own"
         parent = os.path.dirname(self.state)
         with Step(f"make the runtime's state directory {self.state}", hint=hint):
@@ -40,16 +50,28 @@ class Runtime:
             try:
                 lock = held.make(os.path.basename(self.state), place, 0o700)
                 try:
-                    os.symlink(self.program, os.path.join(self.state, PROGRAM))
-                    os.symlink(bundle, os.path.join(self.state, BUNDLE))
+                    self._write(VIEW, view)
                     # What the runtimes call it that are told nothing.
-                    os.symlink(str(group or self.identity), os.path.join(self.state, GROUP))
+                    group = str(linux.get("cgroupsPath") or self.identity)
+                    os.symlink(group, os.path.join(self.state, GROUP))
+                    os.symlink(self.program, os.path.join(self.state, PROGRAM))  # the last: all is there
                 except OSError:
                     remove_state(self.state)
                     raise
             finally:
                 os.close(place)
         return lock
+
+    def created(self, pid: int) -> None:
+        """Write down the first process of the container, before it is started. `LaunchError`."""
+        with Step(f"write the container's process down in {self.state}"):
+            self._write(PROCESS, identify(pid))
+
+    def _write(self, name: str, value: object) -> None:
+        path = os.path.join(self.state, name)
+        with open(f"{path}.new", "w", encoding="utf-8") as file:
+            file.write(jsontext.dump(value))
+        os.rename(f"{path}.new", path)
 
     def hold_state(self) -> None:
         """Hold the state directory, for as long as this process lives, as soon as nobody else does. Nothing where there is
@@ -124,7 +146,7 @@ def enter_view(program: str, document: object) -> None:
 
 
 def sweep(place: str) -> None:
-    """Delete every container below ``place`` whose stage and guard were killed: nobody holds its state. `OSError`.
+    """End and delete every container below ``place`` whose stage and guard were killed: nobody holds its state. `OSError`.
 
     Meanwhile nobody makes another one, which could have the same control groups.
     """
@@ -148,16 +170,45 @@ def sweep(place: str) -> None:
 
 def _delete_abandoned(state: str) -> None:
     """In a process of its own: it takes another view of the host."""
+    # From here: in the runtime's view, an ordinary user has no power over processes of the namespaces of another launch.
     kill_unfinished(state)
+    _kill_started(state)
     try:
-        program, bundle = (os.readlink(os.path.join(state, name)) for name in (PROGRAM, BUNDLE))
-        with open(os.path.join(bundle, "config.json"), "rb") as file:
-            document = jsontext.parse(file.read(), bundle)
-    except FileNotFoundError:  # nothing was started yet, or its bundle was taken away
+        program = os.readlink(os.path.join(state, PROGRAM))
+    except FileNotFoundError:  # nothing was started yet
         remove_rest(state)
         return
-    enter_view(program, document)
+    enter_view(program, _read(state, VIEW))
     Runtime(program, os.path.basename(state), state, frozenset()).delete()
+
+
+def _kill_started(state: str) -> None:
+    """Kill the first process of a container that was created, and await its end. `LaunchError` where that does not come."""
+    try:
+        found = _read(state, PROCESS)
+    except FileNotFoundError:  # it was not started, and so `kill_unfinished` has found it
+        return
+    pid = found.get("pid") if isinstance(found, dict) else None
+    if type(pid) is not int:  # it had ended before it could be written down
+        return
+    try:
+        process = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        if identify(pid) == found:  # else another one has its number by now
+            kernel.pidfd_send_signal(process, signal.SIGKILL)
+            if not select.select([process], [], [], KILL_LONGEST)[0]:
+                raise LaunchError(f"its process {pid} was killed and does not end", origin=state)
+    except ProcessLookupError:
+        return
+    finally:
+        os.close(process)
+
+
+def _read(state: str, name: str) -> object:
+    path = os.path.join(state, name)
+    return jsontext.parse(files.read(path).encode(), path)
 
 
 def is_crun(program: str) -> bool:

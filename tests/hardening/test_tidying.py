@@ -8,6 +8,7 @@ from pathlib import Path
 from hardening.containers import known
 from hardening.launch import held, main
 from hardening.launch.container_state import Entry, describe, identify
+from hardening.launch.ociprogram import Runtime
 from hardening.tidying import tidy
 
 
@@ -76,9 +77,7 @@ def test_one_that_cannot_be_understood_keeps_nobody_from_the_others(tmp_path: Pa
 
 def test_bundles_and_containers_of_other_runtimes_go(tmp_path: Path) -> None:
     (tmp_path / "bundles" / "one").mkdir(parents=True)
-    runtime = tmp_path / "runtimes" / "one"
-    runtime.mkdir(parents=True)
-    (runtime / "program").symlink_to("/bin/false")
+    os.close(Runtime("/bin/false", "one", str(tmp_path / "runtimes/one"), frozenset()).make_state({}))
     tidy(tmp_path)
     assert names(tmp_path / "bundles") == names(tmp_path / "runtimes") == []
 

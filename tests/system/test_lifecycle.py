@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.support import runs
+from tests.support import bundles, runs
 from tests.support.detached import Caller, caller
 from tests.support.features import require
 from tests.support.patience import is_over, state, until
@@ -100,6 +102,36 @@ def test_a_launch_that_fails_says_why_and_leaves_nothing(case: tuple[Caller, str
     done = person.call("run", "-d", "-q", "--runtime", runtime, "--", "/etc/passwd")
     assert (done.returncode, done.stdout) == (126, "")
     assert person.left() == []
+
+
+@pytest.mark.parametrize("who", ["root", "user-range"])
+@pytest.mark.parametrize("runtime", ["crun", "runc"])
+def test_nobody_but_the_next_ps_ends_a_container_that_has_lost_its_stage_its_guard_and_its_bundle(
+    runtime: str, who: str
+) -> None:
+    if runtime == "crun":
+        require("cgroup2-mount")
+    stance = bundles.stance(who)
+    with caller(stance.user) as person:
+        bundle = bundles.write(person.folder / "bundle", stance.config("sleep", "600"), user=stance.user)
+        found = person.one(person.say("launch", "--runtime", runtime, "-d", str(bundle)))
+        try:
+            stage = found["stage_pid"]
+            children = map(int, Path(f"/proc/{stage}/task/{stage}/children").read_text().split())
+            guards = [child for child in children if runs.command_line(child) == runs.command_line(stage)]
+            assert len(guards) == 1
+            for pid in (*guards, stage):
+                os.kill(pid, signal.SIGKILL)
+                until(partial(is_over, pid))
+            assert not is_over(found["pid"])
+            shutil.rmtree(bundle)
+            assert person.say("ps", "-q") == ""
+            assert is_over(found["pid"])
+            assert person.one(found["id"])["status"] == "killed"
+            assert person.left() == [f"containers/{found['id']}"]
+        finally:
+            with suppress(ProcessLookupError):
+                os.kill(found["pid"], signal.SIGKILL)
 
 
 def test_a_stage_that_is_killed_takes_its_container_with_it_and_leaves_the_log(case: tuple[Caller, str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -34,18 +35,15 @@ def groups() -> Iterator[list[Path]]:
             place.rmdir()
 
 
-@pytest.fixture
-def bundle(tmp_path: Path) -> Path:
-    (tmp_path / "bundle").mkdir()
-    (tmp_path / "bundle/config.json").write_text("{}")
-    return tmp_path / "bundle"
+def runtime_of(folder: Path, identity: str = NAME) -> Runtime:
+    return Runtime("/usr/sbin/runc", identity, str(folder / "runtimes" / identity), frozenset())
 
 
-def abandoned(bundle: Path, document: object, identity: str = NAME) -> Path:
+def abandoned(folder: Path, document: object, identity: str = NAME) -> Path:
     """The state directory of a container whose stage and guard were killed."""
-    state = bundle.parent / "runtimes" / identity
-    os.close(Runtime("/usr/sbin/runc", identity, str(state), frozenset()).make_state(str(bundle), document))
-    return state
+    made = runtime_of(folder, identity)
+    os.close(made.make_state(document))
+    return Path(made.state)
 
 
 @pytest.mark.parametrize(
@@ -53,31 +51,47 @@ def abandoned(bundle: Path, document: object, identity: str = NAME) -> Path:
     [({}, NAME), ({"linux": {"cgroupsPath": NAME}}, "one"), ({"linux": {"cgroupsPath": f"/{NAME}"}}, "one")],
 )
 def test_the_control_groups_of_a_container_go_with_it(
-    groups: list[Path], bundle: Path, document: object, identity: str
+    groups: list[Path], tmp_path: Path, document: object, identity: str
 ) -> None:
-    state = abandoned(bundle, document, identity)
+    state = abandoned(tmp_path, document, identity)
     sweep(str(state.parent))
     assert not state.exists()
     assert [place for place in groups if place.exists()] == []
 
 
-def test_a_group_goes_once_its_last_process_is_gone_and_its_bundle_need_not_be_there(
-    groups: list[Path], bundle: Path
-) -> None:
+def test_a_group_goes_once_its_last_process_is_gone(groups: list[Path], tmp_path: Path) -> None:
     with subprocess.Popen(["sleep", "0.1"]) as process:
         for place in groups:
             with suppress(OSError):  # a group that is not set up yet, of the controller for CPUs
                 (place / "cgroup.procs").write_text(str(process.pid))
-        state = abandoned(bundle, {})
-        (bundle / "config.json").unlink()
+        state = abandoned(tmp_path, {})
         sweep(str(state.parent))
     until(lambda: not [place for place in groups if place.exists()])
     assert not state.exists()
 
 
-def test_a_container_that_was_never_written_down_is_killed(bundle: Path) -> None:
+def test_the_first_process_of_a_container_is_killed_and_no_other_of_its_number(tmp_path: Path) -> None:
+    with subprocess.Popen(["sleep", "600"]) as ours, subprocess.Popen(["sleep", "600"]) as others:
+        try:
+            state = abandoned(tmp_path, {}, "one")
+            runtime_of(tmp_path, "one").created(ours.pid)
+            earlier = abandoned(tmp_path, {}, "two")
+            runtime_of(tmp_path, "two").created(others.pid)
+            written = earlier / "process.json"
+            written.write_text(json.dumps({**json.loads(written.read_text()), "start": 1}))
+            sweep(str(state.parent))
+            assert not state.exists()
+            assert not earlier.exists()
+            assert ours.wait(60) == -signal.SIGKILL
+            assert others.poll() is None
+        finally:
+            ours.kill()
+            others.kill()
+
+
+def test_a_container_that_was_never_written_down_is_killed(tmp_path: Path) -> None:
     """The first process of a container has the runtime's command line until it executes."""
-    state = abandoned(bundle, {})
+    state = abandoned(tmp_path, {})
     words = ["sh", "-c", "read -r line", "crun", "--root"]
     with (
         subprocess.Popen([*words, str(state / "root"), "create"], stdin=subprocess.PIPE) as ours,
@@ -90,10 +104,10 @@ def test_a_container_that_was_never_written_down_is_killed(bundle: Path) -> None
     assert not state.exists()
 
 
-def test_a_group_that_somebody_holds_stays(groups: list[Path], bundle: Path) -> None:
+def test_a_group_that_somebody_holds_stays(groups: list[Path], tmp_path: Path) -> None:
     locks = [held.hold(str(place)) for place in groups]
     try:
-        state = abandoned(bundle, {})
+        state = abandoned(tmp_path, {})
         sweep(str(state.parent))
         assert not state.exists()
         assert [place for place in groups if not place.exists()] == []
@@ -102,13 +116,13 @@ def test_a_group_that_somebody_holds_stays(groups: list[Path], bundle: Path) -> 
             os.close(lock)
 
 
-def test_a_path_that_leads_elsewhere_is_taken_from_the_top(groups: list[Path], bundle: Path) -> None:
+def test_a_path_that_leads_elsewhere_is_taken_from_the_top(groups: list[Path], tmp_path: Path) -> None:
     cgroups.remove_empty(f"../../other/../{NAME}")
     assert [place for place in groups if place.exists()] == []
 
 
-def test_nobody_makes_a_container_while_what_is_left_is_swept(bundle: Path) -> None:
-    state = abandoned(bundle, {})
+def test_nobody_makes_a_container_while_what_is_left_is_swept(tmp_path: Path) -> None:
+    state = abandoned(tmp_path, {})
     folder = held.hold(str(state.parent), shared=True)  # as who makes one
     child = os.fork()
     if child == 0:
