@@ -100,6 +100,20 @@ def private() -> tuple[str, ...]:
     return tuple(sorted(str(path) for path in found if found.isdisjoint(path.parents)))
 
 
+def danger(place: Path) -> tuple[str, str] | None:
+    """What is wrong with the place of a store that goes when the program is installed anew, and what to do; None where
+    nothing is. It lies in a virtual environment then, which has a `pyvenv.cfg` (https://docs.python.org/3/library/venv.html).
+    """
+    around = next((above for above in place.parents if os.path.lexists(above / "pyvenv.cfg")), None)
+    if around is None:
+        return None
+    return (
+        f"{place} lies in a virtual environment of Python, and is lost when that is made anew",
+        f"make the environment in another place than {around}, such as ~/.local/opt/hardening, and "
+        "then remove there what belongs to the old one alone",
+    )
+
+
 def remedy(error: OSError) -> str:
     """What to do where something cannot be written into the state directory."""
     if error.errno in FULL:

@@ -11,6 +11,8 @@ from hardening.cli.session import Session, session
 from hardening.errors import EXIT_FINDINGS, HardeningError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from hardening.compose import Composition
     from hardening.report.diagnosis import Line
 
@@ -38,7 +40,7 @@ def command(context: click.Context, profiles: tuple[str, ...], as_json: bool) ->
 
     here = session(context)
     lines = [*diagnosis.kernel(here.host), *diagnosis.facts(here.host)]
-    lines += [*diagnosis.runtimes(here.plugins.runtimes), _state(), _records()]
+    lines += [*diagnosis.runtimes(here.plugins.runtimes), _state(), _records(), *_endangered()]
     problem: HardeningError | None = None
     try:
         lines += diagnosis.mechanisms(_composition(here, context, profiles), here.host)
@@ -79,6 +81,23 @@ def _records() -> Line:
         places.close()
     hint = "start auditd or journald, or make room: no command is launched without a record"
     return diagnosis.Line("host", "records", diagnosis.FAIL, "; ".join(reasons), hint)
+
+
+def _endangered() -> Iterator[Line]:
+    """The stores that a new installation of the program would take along."""
+    import os
+
+    from hardening import state
+    from hardening.images import store
+    from hardening.report import diagnosis
+
+    for name, place in (("secrets", state.secrets), ("images", lambda: store.location(os.environ, os.geteuid()))):
+        try:
+            danger = state.danger(place())
+        except (OSError, HardeningError):  # there is no such place
+            continue
+        if danger is not None:
+            yield diagnosis.Line("host", f"store of {name}", diagnosis.WARN, *danger)
 
 
 def _state() -> Line:

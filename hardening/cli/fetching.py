@@ -71,6 +71,7 @@ def require_admitted(here: Session, composition: Composition, name: Name, digest
 def fetch(here: Session, composition: Composition, name: Name, store: Store, *, verify: bool, quiet: bool) -> Record:
     """Pull an image for a composition, and say what of it was left out. Raises `ImageError`, and `SpecError` for one that is
     not to be used."""
+    from hardening import state
     from hardening.images import pull, removal
 
     require_admitted(here, composition, name, "", store)
@@ -88,6 +89,9 @@ def fetch(here: Session, composition: Composition, name: Name, store: Store, *, 
         record = pull.pull(store, request, told)
     if before is not None and before.digest != record.digest:
         removal.sweep(store)
+    danger = None if quiet else state.danger(store.path)
+    if danger is not None:
+        output.note(f"warning: {'; '.join(danger)}")
     root = store.root(record.digest, ids)
     if root is not None and not quiet:
         for line in left_out(root.about):

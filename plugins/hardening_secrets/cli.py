@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hardening import state
 from hardening.cli import output
 from hardening.cli.session import session
 from hardening.errors import HardeningError, UsageError, raise_all
@@ -88,6 +89,9 @@ def create(context: click.Context, driver: str, options: tuple[str, ...], name: 
         given[key] = value
     store = _store()
     record = store.create(name, _read(source), drivers[driver], given, drivers)
+    danger = state.danger(store.path)
+    if danger is not None:
+        output.note(f"warning: {'; '.join(danger)}")
     _tell(store)
     output.show(record.id)
 

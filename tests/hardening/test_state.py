@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 from hardening import state
 from hardening.errors import LaunchError
+from hardening.images import store
 from tests.support import features
 
 
@@ -130,3 +132,28 @@ def test_what_others_can_replace_is_refused(tmp_path: Path, monkeypatch: pytest.
     assert f"{tmp_path}/link belongs to another user (uid 48000)" in refused(tmp_path / "link/state", monkeypatch)
     os.chown(tmp_path / "a/b", 48000, 48000)
     assert f"{tmp_path}/a/b belongs to another user (uid 48000)" in refused(tmp_path / "a/b/state", monkeypatch)
+
+
+def test_a_store_below_a_virtual_environment_is_in_danger(tmp_path: Path) -> None:
+    place = tmp_path / "share/hardening/secrets"
+    assert state.danger(place) is None
+    place.mkdir(parents=True)
+    (place.parent / "pyvenv.cfg").touch()
+    what, remedy = state.danger(place) or ("", "")
+    assert what.startswith(f"{place} lies in a virtual environment")
+    assert f"another place than {place.parent}" in remedy
+
+
+def test_the_installation_that_the_readme_shows_is_away_from_what_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HARDENING_STATE", "HARDENING_SECRETS", "XDG_DATA_HOME", "XDG_RUNTIME_DIR", "XDG_STATE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(os, "geteuid", lambda: 48000)
+    kept = [Path(path) for path in state.private()] + [store.location(os.environ, 48000)]
+    page = Path(__file__).parents[2].joinpath("README.md").read_text(encoding="utf-8")
+    installed = [tmp_path / path for path in re.findall(r"^python3 -m venv ~/(\S+)", page, re.MULTILINE)]
+    assert installed
+    for path in installed:
+        assert not [place for place in kept if path == place or path in place.parents or place in path.parents]

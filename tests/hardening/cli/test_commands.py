@@ -302,6 +302,20 @@ def test_doctor_fails_without_a_state_directory(
     assert "set HARDENING_STATE" in capsys.readouterr().out
 
 
+def test_doctor_warns_of_stores_in_the_environment_of_the_program(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("secrets", "images"):
+        monkeypatch.setenv(f"HARDENING_{name.upper()}", f"{folder}/data/{name}")
+    assert "store of" not in json.dumps(shown(folder, capsys, "doctor", "--json"))
+    (folder / "data").mkdir()
+    (folder / "data/pyvenv.cfg").touch()
+    lines = {line["name"]: line for line in shown(folder, capsys, "doctor", "--json")}
+    for name in ("secrets", "images"):
+        assert lines[f"store of {name}"]["mark"] == "warn"
+        assert f"another place than {folder}/data" in lines[f"store of {name}"]["remedy"]
+
+
 def test_doctor_shows_the_host_even_where_the_profile_is_wrong(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

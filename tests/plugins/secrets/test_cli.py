@@ -43,6 +43,15 @@ def typist(tmp_path: Path) -> Typist:
     return Typist(tmp_path)
 
 
+def test_a_store_in_the_environment_of_the_program_is_warned_of(typist: Typist) -> None:
+    assert "warning" not in typist.type("create", "first", "-", text=b"1").stderr
+    (typist.folder / "pyvenv.cfg").touch()
+    created = typist.type("create", "second", "-", text=b"2")
+    assert created.returncode == 0
+    assert f"warning: {typist.folder}/secrets lies in a virtual environment" in created.stderr
+    assert "such as ~/.local/opt/hardening" in created.stderr
+
+
 def test_a_secret_from_its_creation_to_its_end(typist: Typist) -> None:
     (typist.folder / "key").write_bytes(PLANTED.encode() + b"\xff")
     created = typist.type("create", "db", "-", text=PLANTED.encode())
