@@ -92,6 +92,10 @@ def test_each_state_has_its_own_reason(rings: Keyrings, gpg_keys: Keys) -> None:
         "nothing of it": (b"\xa3" + b"x" * 50, "corrupt"),
         "not signed": (gpg_keys.home.run("--store", data=DATA), "the message in it is not signed"),
         "detached": (gpg_keys.signed(DATA, options=("--detach-sign",)), "a detached signature"),
+        "detached, and a message": (
+            gpg_keys.signed(DATA, options=("--detach-sign",)) + good,
+            f"GnuPG does not accept it, made by key {gpg_keys.good}",
+        ),
         "two signers": (
             gpg_keys.home.run("-u", f"{gpg_keys.good}!", "-u", f"{gpg_keys.other}!", "--sign", data=DATA),
             "Unexpected GPG signature count 2",
