@@ -13,7 +13,8 @@ from hardening.launch import held, places
 
 
 def tidy(place: Path) -> None:
-    """Tidy a state directory up, which the caller alone can write. Raises `LaunchError`."""
+    """Tidy a state directory up, which the caller alone can write. Raises `LaunchError`, also where a container of
+    another runtime cannot be deleted, or several as one `Problems`."""
     try:
         if not held.any_left(str(place)):
             return

@@ -140,13 +140,19 @@ class _Run:
             return self._run(guard)
         finally:
             try:
-                self._runtime.delete()
-                kill_orphans(spare=guard.pid)
-                self._options.cleaning.finish()
+                self._delete(guard)
             finally:
                 guard.dismiss()
                 if lock is not None:
                     os.close(lock)
+
+    def _delete(self, guard: Guard) -> None:
+        """Remove what there is of the container. `LaunchError` where the runtime does not; the rest goes all the same."""
+        try:
+            self._runtime.delete()
+        finally:
+            kill_orphans(spare=guard.pid)
+            self._options.cleaning.finish()
 
     def _clean_up(self, words: Iterator[str]) -> None:
         """What the guard does: once this process is gone, end what the runtime has made, and remove it."""

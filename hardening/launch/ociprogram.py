@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import select
 
-from hardening.errors import EXIT_LAUNCHER, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, LaunchError
+from hardening.errors import EXIT_LAUNCHER, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, HardeningError, LaunchError, raise_all
 from hardening.launch import cgroups, files, held, jsontext, kernel
+from hardening.launch.cleaning import attempt
 from hardening.launch.container_state import identify
 from hardening.launch.failure import Step
 from hardening.launch.signals import signal
@@ -103,7 +104,8 @@ class Runtime:
             return os.posix_spawn(argv[0], argv, environment, file_actions=actions, setsigmask=self._mask, setpgroup=0)
 
     def delete(self) -> None:
-        """Delete the container, and its state directory; a short wait lets its last process go. Nothing where it is gone."""
+        """Delete the container, and its state directory; a short wait lets its last process go. Nothing where it is gone.
+        `LaunchError` where the runtime does not delete it: what is known of it stays."""
         if os.path.isdir(os.path.join(self.state, ROOT, self.identity)):
             null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
             try:
@@ -112,6 +114,10 @@ class Runtime:
                     if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0:
                         break
                     select.select([], [], [], DELETE_PAUSE)
+                else:
+                    name, reason = os.path.basename(self.program), self.message() or "no reason given"
+                    hint = f"the next launch tries again; what is known of the container stays in {self.state}"
+                    raise LaunchError(f"{name} delete: {reason}", hint=hint)
             finally:
                 os.close(null)
         if os.path.isdir(self.state):
@@ -146,31 +152,50 @@ def enter_view(program: str, document: object) -> None:
 
 
 def sweep(place: str) -> None:
-    """End and delete every container below ``place`` whose stage and guard were killed: nobody holds its state. `OSError`.
+    """End and delete every container below ``place`` whose stage and guard were killed: nobody holds its state. `OSError`;
+    `HardeningError` for those of which that fails, once the others are gone.
 
     Meanwhile nobody makes another one, which could have the same control groups.
     """
+    problems: list[HardeningError] = []
     folder = held.hold(place)
     try:
-        for name in os.listdir(place):
+        for name in sorted(os.listdir(place)):
             lock = held.take(name, folder)
             if lock is None:
                 continue
             os.close(lock)
-            pid = os.fork()
-            if pid == 0:
-                try:
-                    _delete_abandoned(os.path.join(place, name))
-                finally:
-                    os._exit(0)
-            os.waitpid(pid, 0)
+            state = os.path.join(place, name)
+            if text := _delete_apart(state):
+                message = f"cannot delete a container that a killed launch has left: {text}"
+                problems.append(LaunchError(message, origin=state, hint=f"once nothing of it runs: rm -r {state}"))
     finally:
         os.close(folder)
+    raise_all(problems)
+
+
+def _delete_apart(state: str) -> str:
+    """Delete a container in a process of its own, which takes another view of the host: why that fails, or ''."""
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            problems = attempt(lambda: _delete_abandoned(state))
+            os.write(writer, "".join(problems).encode("utf-8", "backslashreplace"))
+            code = 1 if problems else 0
+        finally:
+            os._exit(code)
+    os.close(writer)
+    with open(reader, "rb") as file:
+        text = file.read().decode()
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    return text or (f"the process that does it ended with {code}" if code else "")
 
 
 def _delete_abandoned(state: str) -> None:
-    """In a process of its own: it takes another view of the host."""
-    # From here: in the runtime's view, an ordinary user has no power over processes of the namespaces of another launch.
+    """`HardeningError`, `OSError`."""
+    # Before: in the runtime's view, an ordinary user has no power over the processes of another launch's namespaces.
     kill_unfinished(state)
     _kill_started(state)
     try:

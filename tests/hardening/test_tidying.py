@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
+
 from hardening.containers import known
+from hardening.errors import LaunchError
 from hardening.launch import held, main
 from hardening.launch.container_state import Entry, describe, identify
 from hardening.launch.ociprogram import Runtime
@@ -80,6 +83,15 @@ def test_bundles_and_containers_of_other_runtimes_go(tmp_path: Path) -> None:
     os.close(Runtime("/bin/false", "one", str(tmp_path / "runtimes/one"), frozenset()).make_state({}))
     tidy(tmp_path)
     assert names(tmp_path / "bundles") == names(tmp_path / "runtimes") == []
+
+
+def test_a_container_of_another_runtime_that_cannot_be_deleted_is_said(tmp_path: Path) -> None:
+    state = tmp_path / "runtimes/one"
+    os.close(Runtime("/bin/false", "one", str(state), frozenset()).make_state({}))
+    (state / "root/one").mkdir(parents=True)
+    with pytest.raises(LaunchError, match=f"{state}: .*: false delete: no reason given"):
+        tidy(tmp_path)
+    assert held.any_left(str(tmp_path))
 
 
 def test_nothing_is_there_to_tidy(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from hardening.errors import LaunchError, Problems
 from hardening.launch import cgroups, held
 from hardening.launch.ociprogram import Runtime, sweep
 from tests.support import runs
@@ -102,6 +103,47 @@ def test_a_container_that_was_never_written_down_is_killed(tmp_path: Path) -> No
         assert ours.wait(60) == -signal.SIGKILL
         assert others.poll() is None
     assert not state.exists()
+
+
+def refusing(folder: Path, identity: str) -> Path:
+    """The state of an abandoned container that its runtime has written down and does not delete."""
+    program = folder / "refuses"
+    program.write_text('#!/bin/sh\necho \'{"level": "error", "msg": "not today"}\' >"$4"\nexit 1\n')
+    program.chmod(0o755)
+    state = folder / "runtimes" / identity
+    os.close(Runtime(str(program), identity, str(state), frozenset()).make_state({}))
+    (state / "root" / identity).mkdir(parents=True)
+    return state
+
+
+def test_what_cannot_be_deleted_is_said_and_stays_and_the_others_go(tmp_path: Path) -> None:
+    refused = refusing(tmp_path, "a")
+    missing = tmp_path / "runtimes/b"
+    os.close(Runtime("/no/runtime", "b", str(missing), frozenset()).make_state({}))
+    (missing / "root/b").mkdir(parents=True)
+    broken = abandoned(tmp_path, {}, "c")
+    (broken / "view.json").write_text("{broken")
+    fine = abandoned(tmp_path, {}, "d")
+    with pytest.raises(Problems) as caught:
+        sweep(str(fine.parent))
+    said = [str(problem) for problem in caught.value.problems]
+    for state, reason, text in zip(
+        (refused, missing, broken),
+        ("refuses delete: not today", "cannot start /no/runtime", "view.json"),
+        said,
+        strict=True,
+    ):
+        assert text.startswith(f"{state}: cannot delete a container that a killed launch has left: ")
+        assert reason in text
+        assert state.exists()
+    assert not fine.exists()
+
+
+def test_a_container_that_its_runtime_does_not_delete_stays(tmp_path: Path) -> None:
+    state = refusing(tmp_path, "a")
+    with pytest.raises(LaunchError, match="refuses delete: not today"):
+        Runtime(str(tmp_path / "refuses"), "a", str(state), frozenset()).delete()
+    assert (state / "root/a").is_dir()
 
 
 def test_a_group_that_somebody_holds_stays(groups: list[Path], tmp_path: Path) -> None:
