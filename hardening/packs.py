@@ -57,9 +57,13 @@ def _compiled(path: str) -> CodeType:
 
 
 def _is_ours(folder: Path) -> bool:
-    """Whether what is written there counts (scripts/hardening)."""
-    status = folder.stat()
-    return status.st_uid in (0, os.geteuid()) and not status.st_mode & stat.S_IWOTH and os.access(folder, os.W_OK)
+    """Whether what is written there counts (scripts/hardening). One group may write: an ordinary user's own, which umask 002
+    goes with. It has the number of the user (useradd(8), USERGROUPS_ENAB in login.defs(5)) and is the caller's now: a group
+    of several may have such a number too, but is then what users have beside their own."""
+    status, own = folder.stat(), os.geteuid()
+    alone = own != 0 and own == status.st_uid == status.st_gid == os.getegid()
+    others = stat.S_IWOTH if alone else stat.S_IWOTH | stat.S_IWGRP
+    return status.st_uid in (0, own) and not status.st_mode & others and os.access(folder, os.W_OK)
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -47,11 +47,15 @@ def test_none_is_made_where_no_code_is_to_be_kept(place: Path, options: tuple[st
     assert make(place, *options) == set()
 
 
-@pytest.mark.parametrize("spoilt", ["open", "foreign", "gone", "source"])
+@pytest.mark.parametrize("spoilt", ["open", "group", "foreign", "gone", "source"])
 def test_none_is_made_where_it_would_not_count(place: Path, spoilt: str) -> None:
     folder = place / "hardening/launch/__pycache__"
     if spoilt == "open":
         folder.chmod(0o777)
+    elif spoilt == "group":
+        if os.geteuid() != 0:
+            return  # only root has no group that may
+        folder.chmod(0o775)
     elif spoilt == "foreign":
         if os.geteuid() != 0:
             return  # only root can give files away

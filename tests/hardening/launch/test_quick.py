@@ -19,9 +19,14 @@ from hardening import containers
 from hardening.launch import main, quick
 from hardening.launch.command import stage_command
 from hardening.launch.container_state import Entry, describe, identify
+from tests.support import users
+from tests.support.features import require
 from tests.support.plans import PROGRAM, Place
 from tests.support.runs import workplace
+from tests.support.users import ordinary
 
+#: A group of nobody's.
+OTHER = 48000
 LINE = ("run", "-q", "-p", "strict", "--", "echo", "good")
 SCRIPT = Path(__file__).parents[3] / "scripts/hardening"
 #: A whole program that says how it was called.
@@ -240,7 +245,18 @@ def test_the_package_is_found_in_each_layout(prefix: Path, folder: str, linked: 
 
 @pytest.mark.parametrize("opened", ["", "hardening", "hardening/launch", "owner"])
 def test_compiled_files_that_others_could_have_written_are_not_run(prefix: Path, opened: str) -> None:
-    """A package whose compiled files are not what its sources say, as somebody could leave them there."""
+    site = planted(prefix)
+    if opened == "owner":
+        if os.geteuid() != 0:
+            return  # only root can give files away
+        os.chown(site / "hardening/launch/__pycache__", 48000, 48000)
+    elif opened:
+        (site / opened / "__pycache__").chmod(0o777)
+    assert said(prefix / "bin/hardening", "run", "x").strip() == ("good" if opened else "bad")
+
+
+def planted(prefix: Path) -> Path:
+    """A package whose compiled files are not what its sources say, as somebody could leave them there: where it lies."""
     site = prefix / "lib/python{}.{}/site-packages".format(*sys.version_info)
     package = site / "hardening/launch"
     package.mkdir(parents=True)
@@ -253,13 +269,61 @@ def test_compiled_files_that_others_could_have_written_are_not_run(prefix: Path,
     before = (package / "quick.py").stat()
     (package / "quick.py").write_text(texts[package / "quick.py"].replace("bad ", "good"))
     os.utime(package / "quick.py", ns=(before.st_atime_ns, before.st_mtime_ns))
-    if opened == "owner":
-        if os.geteuid() != 0:
-            return  # only root can give files away
-        os.chown(package / "__pycache__", 48000, 48000)
-    elif opened:
-        (site / opened / "__pycache__").chmod(0o777)
-    assert said(prefix / "bin/hardening", "run", "x").strip() == ("good" if opened else "bad")
+    return site
+
+
+@pytest.fixture
+def shared() -> Iterator[Path]:
+    """The same as `prefix` where an ordinary user may enter, with an interpreter that they can start."""
+    require("root")
+    with workplace(ordinary()) as folder:
+        (folder / "bin").mkdir()
+        shutil.copy(SCRIPT, folder / "bin/hardening")
+        python = (
+            Path(users.program(ordinary())).with_name("hardening-cli").read_text().split("\n")[0].removeprefix("#!")
+        )
+        (folder / "bin/hardening-cli").write_text(ECHO.format(python=python))
+        (folder / "bin/hardening-cli").chmod(0o755)
+        yield folder
+
+
+def give(folder: Path, uid: int, gid: int) -> None:
+    """Give away all that lies below a folder."""
+    for path in folder.rglob("*"):
+        os.chown(path, uid, gid)
+
+
+@pytest.mark.parametrize(
+    ("caller", "primary", "group", "believed"),
+    [("user", "own", "own", True), ("user", "own", "other", False), ("user", "other", "own", False),
+     ("root", "own", "own", False), ("root", "own", "other", False)],
+)  # fmt: skip
+@pytest.mark.parametrize("folder", ["hardening", "hardening/launch"])
+def test_compiled_files_may_be_written_by_no_group_but_that_of_an_ordinary_user_alone(
+    shared: Path, caller: str, primary: str, group: str, believed: bool, folder: str
+) -> None:
+    uid = ordinary().uid if caller == "user" else 0
+    site = planted(shared)
+    give(site, uid, uid)
+    os.chown(site / folder / "__pycache__", uid, uid if group == "own" else OTHER)
+    (site / folder / "__pycache__").chmod(0o775)
+    ids = [f"--reuid={uid}", f"--regid={uid if primary == 'own' else OTHER}", "--clear-groups", "--"]
+    assert said("setpriv", *ids, shared / "bin/hardening", "run", "x").strip() == ("bad" if believed else "good")
+
+
+@pytest.mark.parametrize(("caller", "made"), [("user", True), ("root", False)])
+def test_umask_002_makes_compiled_files_for_an_ordinary_user_with_a_group_alone(
+    shared: Path, caller: str, made: bool
+) -> None:
+    uid = ordinary().uid if caller == "user" else 0
+    site = shared / "lib/python{}.{}/site-packages".format(*sys.version_info)
+    shutil.copytree(Path(quick.__file__).parents[1], site / "hardening", ignore=shutil.ignore_patterns("__pycache__"))
+    give(shared, uid, uid)
+    ids = [f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--"]
+    program, environment = shared / "bin/hardening", {**os.environ, "PYTHONX": "1"}
+    assert said("setpriv", *ids, program, "run", "x", umask=0o2, env=environment) == "whole run x\n"
+    folders = list(site.rglob("__pycache__"))
+    assert {folder.stat().st_mode & 0o777 for folder in folders} == ({0o775} if made else set())
 
 
 def test_no_compiled_files_are_made_that_others_can_write(prefix: Path) -> None:
