@@ -133,14 +133,18 @@ class Detached(Watcher):
             self._log.write(number, data)
 
     def end(self, code: int) -> None:
-        """Keep the exit code."""
+        """Keep the exit code. Where that cannot be, the log says so: it does not change how the command has ended."""
         if not self._runs:
             problem = self._problem or f"the launch was interrupted, and ended with {code}"
             self.fail(EXIT_LAUNCHER if self._problem else code, problem)
         elif self._entry is not None:
-            self._entry.finish(code)
-            if self.arguments.auto_remove:
-                self._entry.remove()
+            try:
+                self._entry.finish(code)
+                if self.arguments.auto_remove:
+                    self._entry.remove()
+            except OSError as error:  # somebody has removed it, or has begun to
+                if self._log is not None:
+                    self._log.say(f"hardening: {self.arguments.record}: {error.strerror}")
 
     def fail(self, code: int, text: str) -> None:
         """Say why the command does not run, or not any more."""

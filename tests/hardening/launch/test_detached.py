@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -121,6 +122,24 @@ def test_a_container_that_removes_itself(tmp_path: Path, capfd: pytest.CaptureFi
     os.wait()
     assert capfd.readouterr().out == "one\n"
     assert not (tmp_path / "containers/one").exists()
+
+
+def test_a_container_that_is_being_removed_at_its_end_ends_as_its_command_did(arguments: Arguments) -> None:
+    def end_without(path: Path) -> int:
+        def then(watcher: Watcher) -> int:
+            watcher.started(os.getpid())
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            return 5
+
+        assert detached.run(arguments, launch(then)) == 0
+        return os.waitstatus_to_exitcode(os.wait()[1])
+
+    folder = Path(arguments.record)
+    assert end_without(folder / "exit") == 5
+    assert (folder / "log").read_text().endswith(f" stderr F hardening: {folder}: No such file or directory\n")
+    shutil.rmtree(folder)
+    assert end_without(folder) == 5
+    assert not folder.exists()
 
 
 def test_the_stage_keeps_no_descriptor_of_the_caller_and_reads_nothing(
