@@ -208,6 +208,8 @@ def _read_cgroups_path(table: Table) -> str:
         table.refuse("cgroupsPath", "must not go upwards")
     if path.count(":") == 2 and not path.startswith("/"):
         table.refuse("cgroupsPath", "the native launcher does not ask systemd for slices and scopes")
+    if path and not set(path.split("/")) - {"", "."}:
+        table.refuse("cgroupsPath", "names no group of its own")
     return path
 
 
