@@ -15,7 +15,7 @@ with an exception.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -72,6 +72,12 @@ class Step:
         return self.kind.show(self.after) if self.stated else ""
 
 
+def told(origin: object, steps: Iterable[Step]) -> str:
+    """The place of a decision for a message; at a line of which nobody would think, with what it does there."""
+    completed = any(step.outcome is Outcome.COMPLETED and str(step.place) == str(origin) for step in steps)
+    return f"{origin} ({Outcome.COMPLETED})" if completed else str(origin)
+
+
 @frozen
 class Resolved:
     """The composed value of one leaf. ``origin`` is that of the say that decided it; ``limit`` is the ceiling, if any."""
@@ -89,6 +95,11 @@ class Resolved:
     def shown(self) -> str:
         """The value as text."""
         return self.kind.show(self.value)
+
+    @property
+    def told(self) -> str:
+        """The origin for a message."""
+        return told(self.origin, self.steps)
 
     @property
     def limit_shown(self) -> str:
@@ -257,7 +268,8 @@ class Fold:
 
             permission = f"--exception {shlex.quote(f'{self.leaf}=REASON')}"
         return ProfileError(
-            f"{self.leaf}: {self.kind.show(said.value)} {how} {self.kind.show(self.value)}, said at {self.origin}",
+            f"{self.leaf}: {self.kind.show(said.value)} {how} {self.kind.show(self.value)}, "
+            f"said at {told(self.origin, self.steps)}",
             origin=said.origin,
             hint=f"keep the stricter value, or add {permission}",
         )

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from shutil import which
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 import click
 
-from hardening.cli import output
-from hardening.errors import HardeningError, ImageError, UsageError
+from hardening.cli import output, stack
+from hardening.errors import HardeningError, ImageError, Problems, UsageError
 from hardening.values import frozen
 
 if TYPE_CHECKING:
@@ -26,14 +28,16 @@ F = TypeVar("F", bound=Callable[..., Any])
 _ROOT = ("rootfs", "path")
 _ASKED = "hardening.image"
 PULL = ("missing", "always", "newer", "never")
-_HOST = "a command of the host's own root goes after `--`: hardening run -- {}"
+_HOST = "a command of the host's own root goes after `--`: {}"
 
 
 @frozen
 class Asked:
-    """An image to run: what was typed, and the options about it. ``entrypoint`` is None for that of the image."""
+    """An image to run: what was typed, and the options about it. ``entrypoint`` is None for that of the image. ``command``
+    is the line that would run the word as a command instead, empty where it is plain that an image was meant."""
 
     text: str
+    command: str
     pull: str
     verify: bool
     entrypoint: str | None
@@ -76,10 +80,13 @@ def split(context: click.Context, words: Sequence[str], typed: tuple[str, ...]) 
             raise UsageError(f"{option} is about an image, and none is named", hint="write it before `--`")
         return None, typed
     image, *command = typed
+    line = ""
     if command and command[0] == "--":
         del command[0]
+    elif not asked:
+        line = stack.without_values(context, " ".join(["hardening", *before, "--", image])) + " …" * bool(command)
     return (
-        Asked(image, asked.get("pull", PULL[0]), asked.get("tls_verify", True), asked.get("entrypoint")),
+        Asked(image, line, asked.get("pull", PULL[0]), asked.get("tls_verify", True), asked.get("entrypoint")),
         tuple(command),
     )
 
@@ -93,7 +100,8 @@ def compose(
     from hardening.images import reference, removal, store, unpack
     from hardening.images.tree import Limits
 
-    name = reference.parse(asked.text)
+    with _told_apart(asked):
+        name = reference.parse(asked.text)
     kept = fetching.open_store()
     assert kept is not None  # noqa: S101  # it was made
     _require_no_root(request, asked)
@@ -132,7 +140,7 @@ def _require_no_root(request: Request, asked: Asked) -> None:
     if isinstance(table, dict) and _ROOT[1] in table:
         raise UsageError(
             f"a root and the image {asked.text} are named at once",
-            hint=f"leave one of them out; {_HOST.format(asked.text)}",
+            hint=f"leave one of them out; {_HOST.format(f'hardening run -- {asked.text}')}",
         )
 
 
@@ -149,14 +157,31 @@ def _record(here: Session, request: Request, asked: Asked, name: Name, kept: Sto
         )
     composition = here.compose(request)
     try:
-        return fetching.fetch(here, composition, name, kept, verify=asked.verify, quiet=quiet)
+        with _told_apart(asked):
+            return fetching.fetch(here, composition, name, kept, verify=asked.verify, quiet=quiet)
     except HardeningError as error:
         if record is not None and asked.pull == "newer" and isinstance(error, ImageError):
             if not quiet:
                 output.note(f"{name} is taken as it was pulled: {error.origin}: {error.message}")
             return record
-        if "/" not in asked.text and ":" not in asked.text and error.hint:
-            error.hint += f"; {_HOST.format(asked.text)}"
+        raise
+
+
+@contextmanager
+def _told_apart(asked: Asked) -> Iterator[None]:
+    """Say of a refused image first that a command was perhaps meant, where there is one of that name."""
+    try:
+        yield
+    except Problems:
+        raise
+    except HardeningError as error:
+        if not asked.command:
+            raise
+        if which(asked.text) is not None:
+            error.message = f'"{asked.text}" is taken for an image: {error.message}'
+            error.hint = _HOST.format(asked.command) + (f"; for the image: {error.hint}" if error.hint else "")
+        elif "/" not in asked.text and ":" not in asked.text and error.hint:
+            error.hint += f"; {_HOST.format(asked.command)}"
         raise
 
 

@@ -74,7 +74,7 @@ def said(composition: Composition, match: Match) -> str:
     """What is required, and where that is said: `trust.docker is reject, said at team.toml:3`."""
     resolved = composition.leaves[Leaf(NAME, SCOPES, match.member)]
     name = f"{NAME}.{DEFAULT if match.member == REST else match.member}"
-    return f"{name} is {resolved.shown}, said at {resolved.origin}"
+    return f"{name} is {resolved.shown}, said at {resolved.told}"
 
 
 def _hint(composition: Composition, image: Name, match: Match) -> str:
@@ -87,7 +87,7 @@ def _hint(composition: Composition, image: Name, match: Match) -> str:
 
 
 def _rejected(reason: str, hint: str) -> Verdict:
-    return Verdict(NAME, (Refusal(f"/annotations/{used.REFERENCE}", reason, hint),))
+    return Verdict(NAME, (Refusal("", reason, hint),))
 
 
 def _judge(place: Used, image: Name, requirements: Requirements) -> verification.Verdict:

@@ -221,7 +221,10 @@ def test_a_complete_layer_states_the_strict_default_of_what_is_unstated() -> Non
     resolved = fold(complete(entry()))
     assert (resolved.value, resolved.origin, resolved.stated) == (0, "a.toml:9", True)
     assert outcomes(resolved) == [Outcome.COMPLETED]
-    assert "5 is looser than 0, said at a.toml:9" in refused(complete(entry()), entry(5))
+    assert "5 is looser than 0, said at a.toml:9 (strict default of a complete profile)\n" in refused(
+        complete(entry()), entry(5)
+    )
+    assert "said at b.toml:1\n" in refused(complete(entry()), entry(0), entry(5))
 
 
 def test_a_complete_layer_leaves_what_is_stated() -> None:

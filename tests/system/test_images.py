@@ -200,7 +200,7 @@ def test_the_root_of_an_image_is_never_writable(caller: Puller) -> None:
         (("--entrypoint", "[1]", "oci:image:v1"), "no JSON array"),
         (("--pull=always", "--", "id"), "--pull is about an image"),
         (("BusyBox", "--", "id"), "capital letters"),
-        (("-p", "./none.toml", "true"), "after `--`: hardening run -- true"),
+        (("-p", "./none.toml", "true"), "-p ./none.toml -- true; for the image: "),
     ],
 )
 def test_lines_that_are_wrong(caller: Puller, words: tuple[str, ...], message: str) -> None:
@@ -208,6 +208,27 @@ def test_lines_that_are_wrong(caller: Puller, words: tuple[str, ...], message: s
     assert code in (2, 125)
     assert message in said
     assert "hint:" in said
+
+
+def test_a_command_without_two_dashes_is_told_apart_from_an_image(caller: Puller) -> None:
+    """First, whatever becomes of the image; a word that names no command, or has `--` after it, means an image."""
+    code, said = caller.type("run", "-q", "-p", "strict", "-e", "TOKEN=value", "sleep", "60")
+    assert code == 2
+    error, hint = said.splitlines()
+    assert error.startswith(
+        'error: "sleep" is taken for an image: Running image docker://docker.io/library/sleep:latest'
+    )
+    assert hint.startswith("hint: a command of the host's own root goes after `--`: hardening run -q -p strict -e ")
+    assert " -- sleep …; for the image: " in hint
+    assert "value" not in hint
+    code, said = caller.type("run", "-q", "-p", "strict", "/bin/sh")
+    assert code == 2
+    assert "after `--`: hardening run -q -p strict -- /bin/sh; for the image: " in said
+    for words in (("nosuchtool", "60"), ("sleep", "--", "60")):
+        code, said = caller.type("run", "-q", "-p", "strict", *words)
+        assert code == 2
+        assert said.startswith("error: Running image docker://docker.io/library/")
+        assert "/annotations" not in said
 
 
 def test_an_image_that_runs_is_not_removed(here: Puller) -> None:
