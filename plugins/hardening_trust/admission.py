@@ -79,11 +79,22 @@ def said(composition: Composition, match: Match) -> str:
 
 def _hint(composition: Composition, image: Name, match: Match) -> str:
     """What decided, or, where nobody has said anything, how to say it."""
-    if composition.leaves[Leaf(NAME, SCOPES, match.member)].stated:
+    stated = composition.leaves[Leaf(NAME, SCOPES, match.member)].stated
+    if stated and match.requirements != REJECT:
         return f"{said(composition, match)}; `hardening trust explain {image}` tells more"
+    decided = said(composition, match) if stated else "no profile permits it"
+    return f"{decided}: {permission(image, stated=stated)}"
+
+
+def permission(image: Name, *, stated: bool) -> str:
+    """How to have a rejected image accepted: by an exception where a profile has ``stated`` that it is rejected, else by the
+    word of any profile."""
     scope = image.docker.repository if image.docker is not None else f"{image.transport}:{image.path}"
+    if stated:
+        leaf = f"{NAME}.{image.transport}.{scope.removeprefix(f'{image.transport}:')}"
+        return f"`hardening explain {shlex.quote(leaf)}`, with the profiles of the run, shows the exception that permits it"
     command = f"hardening trust set --into mine.toml -t accept {shlex.quote(scope)}"
-    return f"no profile permits it: `{command}` writes one that does, for -p ./mine.toml"
+    return f"`{command}` has a profile permit it, for -p ./mine.toml after your other ones (without any: -p default)"
 
 
 def _rejected(reason: str, hint: str) -> Verdict:

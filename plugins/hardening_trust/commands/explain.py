@@ -11,6 +11,7 @@ from hardening.cli import output, stack
 from hardening.images import reference
 from hardening.schema import REST
 from hardening_trust import scopes
+from hardening_trust.admission import permission
 from hardening_trust.commands import viewed
 from hardening_trust.kinds import show_one
 from hardening_trust.requirements import REJECT, dump_all
@@ -47,6 +48,8 @@ def command(context: click.Context, profiles: tuple[str, ...], file: Path | None
     output.show(f"image:    {name.full}\nscope:    {_written(match.member)}, by {match.rule}\nsaid at:  {scope.origin}")
     for number, line in enumerate(_required(match)):
         output.show(f"{'required:' if not number else '     and:'} {line}")
+    if match.requirements == REJECT and scope.resolved is not None:
+        output.show(f"to permit: {permission(name, stated=scope.resolved.stated)}")
     from hardening.report.table import Table
 
     passed = [(_written(item.member), str(item.rule)) for item in match.passed]

@@ -89,6 +89,10 @@ def command(kind: str, files: tuple[Path, ...], identity: str | None, into: Path
         raise UsageError(f"{path} is neither a profile nor a policy", hint="its name ends with .toml or .json")
     writing.replace(path, text)
     output.show(str(path))
+    if into is None:
+        output.note(
+            f"it counts where it is named, after others: hardening run -p default -p {path.stem} IMAGE -- COMMAND"
+        )
 
 
 def _own_profile() -> Path:

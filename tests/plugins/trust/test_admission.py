@@ -83,12 +83,15 @@ def test_what_nobody_permits_is_rejected_and_the_place_is_told() -> None:
     assert refusal.pointer == ""
     assert "no profile permits it" in refusal.hint
     assert "hardening trust set --into mine.toml -t accept registry.example.com/team/app`" in refusal.hint
+    assert refusal.hint.endswith("for -p ./mine.toml after your other ones (without any: -p default)")
     verdict = judged(composition('[trust]\ndefault = "reject"'))
     assert verdict is not None
-    assert verdict.refusals[0].hint.startswith("trust.default is reject, said at a.toml:2; ")
+    hint = verdict.refusals[0].hint
+    assert hint.startswith("trust.default is reject, said at a.toml:2: ")
+    assert "`hardening explain trust.docker.registry.example.com/team/app`, with the profiles of the run" in hint
     verdict = judged(composition('[trust.docker]\n"registry.example.com" = "reject"'))
     assert verdict is not None
-    assert verdict.refusals[0].hint.startswith("trust.docker.registry.example.com is reject, said at a.toml:2; ")
+    assert verdict.refusals[0].hint.startswith("trust.docker.registry.example.com is reject, said at a.toml:2: ")
 
 
 def test_what_is_accepted_is_accepted_with_and_without_a_store() -> None:

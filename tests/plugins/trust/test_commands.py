@@ -110,6 +110,17 @@ def test_it_is_explained_by_scope_rule_place_and_history(layer: Path, capsys: py
     assert (code, "both a tag and a digest" in error) == (2, True)
 
 
+def test_what_is_rejected_is_told_with_what_permits_it(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = typed(capsys, "explain", "-p", "default", "docker.io/library/busybox")
+    assert code == 0
+    assert "to permit: `hardening trust set --into mine.toml -t accept docker.io/library/busybox`" in out
+    code, out, _ = typed(capsys, "explain", "-p", "strict", "oci:/srv/x:v1")
+    assert code == 0
+    assert "to permit: `hardening explain trust.oci./srv/x`" in out
+    assert cli.main(["explain", "-p", "strict", "trust.oci./srv/x"]) == 0
+    assert 'oci."/srv/x" = "accept"' in capsys.readouterr().out
+
+
 def test_what_is_exported_comes_back(layer: Path, capsys: pytest.CaptureFixture[str]) -> None:
     target = layer.parent / "out"
     assert typed(capsys, "export", "-p", str(layer), str(target))[0] == 0
@@ -135,7 +146,11 @@ def test_a_policy_and_profiles_exclude_each_other(layer: Path, capsys: pytest.Ca
 
 def test_set_begins_a_profile_of_the_user_s_own(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = here / "config/hardening/profiles/trust.toml"
-    assert typed(capsys, "set", "-t", "accept", "docker.io/library") == (0, f"{path}\n", "")
+    assert typed(capsys, "set", "-t", "accept", "docker.io/library") == (
+        0,
+        f"{path}\n",
+        "it counts where it is named, after others: hardening run -p default -p trust IMAGE -- COMMAND\n",
+    )
     assert path.read_text() == '[trust.docker]\n"docker.io/library" = "accept"\n'
     assert "docker.io/library" in typed(capsys, "show", "-p", "trust")[1]
 
