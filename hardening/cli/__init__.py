@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import click
 
 from hardening.cli.output import escape, in_colour
-from hardening.errors import EXIT_LAUNCHER, EXIT_USAGE, HardeningError, Problems, UsageError
+from hardening.cli.unforeseen import UNFORESEEN, worded
+from hardening.errors import EXIT_USAGE, HardeningError, Problems, UsageError
 from hardening.launch.signals import signal
 
 if TYPE_CHECKING:
@@ -48,18 +49,11 @@ def main(arguments: Sequence[str] | None = None, session: Session | None = None)
     except BrokenPipeError:
         _abandon_output()
         return 128 + signal.SIGPIPE
-    except OSError as error:
+    except UNFORESEEN as error:
+        found = worded(error)
         _abandon_output()
-        hint = "look at the file, its permissions and the space on its disk"
-        _report(HardeningError(error.strerror or str(error), origin=error.filename, hint=hint))
-        return EXIT_LAUNCHER
-    except ImportError as error:
-        hint = "give it more memory or open files (ulimit -v, ulimit -n), or install hardening again"
-        _report(HardeningError(f"a part of the program cannot be loaded: {error}", hint=hint))
-        return EXIT_LAUNCHER
-    except MemoryError:
-        _report(HardeningError("out of memory", hint="give the command more memory (ulimit -v, the cgroup's limit)"))
-        return EXIT_LAUNCHER
+        _report(found)
+        return found.exit_code
     return code
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar
@@ -9,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from hardening.cli import output, stack
+from hardening.cli.unforeseen import UNFORESEEN, worded
 from hardening.errors import HardeningError, Problems, UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -21,30 +23,34 @@ def recorded(function: F) -> F:
     @wraps(function)
     def command(context: click.Context, **arguments: Any) -> Any:
         try:
+            os.getcwd()  # which the launch stage asks for as well: where there is none, that is said and recorded here
             return function(context, **arguments)
         except UsageError:
             raise
-        except HardeningError as error:
+        except (HardeningError, *UNFORESEEN) as error:
             if not arguments.get("dry_run"):
-                _record(context, arguments, error)
+                _record(context, arguments, error if isinstance(error, HardeningError) else worded(error))
             raise
 
     return command  # type: ignore[return-value]
 
 
 def _record(context: click.Context, arguments: dict[str, Any], error: HardeningError) -> None:
-    from hardening.launch.recording import Records, who
-
-    records = Records("", arguments["runtime"], who())
-    recorder = records.recorder()
-    recorder.facts.command = list(arguments.get("command", ()))
-    recorder.facts.profiles = [{"name": name, "sha256": None} for name in arguments.get("profiles", ())]
     try:
-        recorder.refused(_line(context, error), error.exit_code)
-    except OSError as problem:
-        output.note(f"hardening: {problem.filename}: this refusal cannot be recorded: {problem.strerror}")
-    finally:
-        records.close()
+        from hardening.launch.recording import Records, who
+
+        records = Records("", arguments["runtime"], who())
+        try:
+            recorder = records.recorder()
+            recorder.facts.command = list(arguments.get("command", ()))
+            recorder.facts.profiles = [{"name": name, "sha256": None} for name in arguments.get("profiles", ())]
+            recorder.refused(_line(context, error), error.exit_code)
+        finally:
+            records.close()
+    except UNFORESEEN as found:
+        problem = worded(found)
+        place = f"{problem.origin}: " if problem.origin is not None else ""
+        output.note(f"hardening: {place}this refusal cannot be recorded: {problem.message}")
 
 
 def _line(context: click.Context, error: HardeningError) -> str:

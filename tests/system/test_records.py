@@ -144,6 +144,26 @@ def test_a_refused_launch_has_one_record_whoever_refuses(runtime: str, caller: C
     assert len(by_command_line) == (runtime == "native")
 
 
+@pytest.mark.parametrize("words", [("run", "-q", "-p", "strict", "--", "true"), ("launch", "{folder}/bundle")])
+def test_a_launch_from_a_folder_that_is_gone_is_refused_and_recorded(caller: Caller, words: tuple[str, ...]) -> None:
+    caller.call("compose", "-q", "-p", "strict", "-o", "bundle", "--", "true")
+    line = [word.format(folder=caller.folder) for word in words]
+    gone = 'mkdir gone && cd gone && rmdir ../gone && exec "$@"'
+    argv = ["sh", "-c", gone, "sh", caller.program, *line]
+    done = subprocess.run(
+        argv if caller.user is None else caller.user.argv(argv), env=caller.environment, cwd=caller.folder,
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (125, "")
+    # A shell that begins in such a folder may say so, too.
+    assert done.stderr.endswith(
+        "error: the working directory does not exist any more\nhint: change to another one (cd)\n"
+    )
+    (record,) = caller.records()
+    assert (record["event"], record["code"]) == ("refused", 125)
+    assert record["error"] == "the working directory does not exist any more"
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("runtime", RUNTIMES)
 @pytest.mark.parametrize("caller", ["root"], indirect=True)

@@ -42,7 +42,7 @@ COMMANDS = {
     for path in (Path(hardening.__file__).parent / "cli").glob("*.py")
     if path.stem
     not in {"__init__", "added", "imaged", "keeping", "missing", "output", "refusals", "root", "run", "says"}
-    and path.stem not in {"session", "stack", "start", "stored"}
+    and path.stem not in {"session", "stack", "start", "stored", "unforeseen"}
 }
 CORE = {"containers", "foreign", "laws", "logs", "receipt", "records", "report"}
 IMAGES = {"reference", "used"}  # by which names of images are read
