@@ -3,6 +3,7 @@
 import sys
 
 from hardening.errors import LaunchError
+from hardening.launch import files
 from hardening.launch.guarded import complain, require_clock
 
 
@@ -14,6 +15,7 @@ def main() -> int:
     except LaunchError as error:
         complain(str(error))
         return error.exit_code
+    files.restore_environment()
     from hardening import cli
 
     return cli.main()

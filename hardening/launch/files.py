@@ -10,6 +10,8 @@ from hardening.launch.system import os
 CHUNK = 1 << 12  # bytes; what fits into it costs no allocation of its own
 #: Where fields stand in what `process` gives.
 STATE, TERMINAL, FLAGS, STARTTIME = 0, 4, 6, 19
+#: The locale that Python gives itself where it finds none that it can use (PEP 538).
+_LOCALE, _COERCED = b"LC_CTYPE", (b"C.UTF-8", b"C.utf8", b"UTF-8")
 
 
 def join(directory: str, name: str) -> str:
@@ -54,6 +56,24 @@ def environment() -> dict[str, str]:
     return {decode(name): decode(value) for name, value in variables.items()}
 
 
+def restore_environment() -> None:
+    """Have the environment as it was at execve(2), also for whatever is started from here: without the locale that Python
+    has put there for itself. Where that cannot be told it stays."""
+    variables: dict[bytes, bytes] = os.environ  # type: ignore[assignment]
+    if variables.get(_LOCALE) not in _COERCED:
+        return
+    try:
+        begun = dict(item.partition(b"=")[::2] for item in _bytes("/proc/self/environ").split(b"\0"))
+    except OSError:
+        return
+    if _LOCALE not in begun:
+        os.unsetenv(_LOCALE)
+        del variables[_LOCALE]
+    elif begun[_LOCALE] != variables[_LOCALE]:
+        os.putenv(_LOCALE, begun[_LOCALE])
+        variables[_LOCALE] = begun[_LOCALE]
+
+
 def exists(path: str) -> bool:
     """Whether something lies at a path, a link that leads nowhere included."""
     try:
@@ -70,6 +90,10 @@ def same(one: os.stat_result, other: os.stat_result) -> bool:
 
 def read(path: str) -> str:
     """A file of /proc or /sys as text; bytes that are no UTF-8 become surrogates. `OSError`."""
+    return _bytes(path).decode("utf-8", "surrogateescape")
+
+
+def _bytes(path: str) -> bytes:
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         parts = []
@@ -77,7 +101,7 @@ def read(path: str) -> str:
             parts.append(part)
     finally:
         os.close(fd)
-    return b"".join(parts).decode("utf-8", "surrogateescape")
+    return b"".join(parts)
 
 
 def process(pid: int | str) -> list[str]:

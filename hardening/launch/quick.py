@@ -47,6 +47,7 @@ def main(program: str) -> int | None:
 
 
 def _run(program: str, words: list[str]) -> int | None:
+    files.restore_environment()
     environment = files.environment()
     try:
         require_descriptors()

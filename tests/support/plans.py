@@ -23,6 +23,7 @@ _FIND = """
 import sys
 sys.path += sys.argv.pop(1).split(":")
 from hardening.launch import files, plans
+files.restore_environment()
 found = plans.find(sys.argv[1:], files.environment())
 print("" if found is None else found.bundle.directory)
 """

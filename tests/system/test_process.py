@@ -24,6 +24,7 @@ from hardening_process.cgroups import probe as probe_cgroups
 from hardening_process.kinds import Rlimit
 from hardening_process.limits import parse
 from tests.support.features import require
+from tests.support.plans import Place
 from tests.support.runs import (
     RUNTIMES,
     Running,
@@ -281,3 +282,20 @@ def test_an_ordinary_caller_with_one_id_is_told_that_its_groups_stay(callers_gro
     command = ["setpriv", *ids, "unshare", "--user", "--map-current-user", "/usr/bin/python3", "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[65534]", "the group is still there, under the name of no id"
+
+
+@pytest.mark.parametrize("runtime", ["native", "crun"])
+@pytest.mark.parametrize(
+    "locale", [{}, {"LANG": "xx_XX.UTF-8"}, {"LC_CTYPE": "C"}, {"LC_CTYPE": "C.UTF-8"}, {"LC_ALL": "C"}],
+)  # fmt: skip
+def test_the_command_has_no_variable_that_nobody_set(locale: Mapping[str, str], runtime: str) -> None:
+    """Python gives itself a locale where it finds none that it knows (PEP 538); with a plan and without."""
+    given = {"PATH": os.environ["PATH"], "HOME": "/root", **locale}
+    with workplace() as folder:
+        here = Place(folder, environment=given)
+        for number, program in enumerate((here.program, here.program, (f"{here.program[0]}-cli",))):
+            assert here.finds("run", "-q", "--runtime", runtime, "--", "env") == bool(number)
+            done = attrs.evolve(here, program=program).type("run", "-q", "--runtime", runtime, "--", "env")
+            assert done.returncode == 0, done.stderr
+            found = dict(line.split("=", 1) for line in done.stdout.splitlines())
+            assert {name: value for name, value in found.items() if name.startswith(("LANG", "LC_"))} == locale
