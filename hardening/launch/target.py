@@ -3,6 +3,7 @@ of a PID namespace."""
 
 from __future__ import annotations
 
+import sys
 import time
 
 from hardening.launch import files, kernel
@@ -21,7 +22,10 @@ ENDING = {
     signal.SIGUSR2,
     signal.SIGALRM,
 }
-LOOK_AGAIN = 0.001, 1.0  # seconds until a blocked signal is looked at again, at first and at most
+#: Seconds until a blocked signal is looked at again, doubled each time, and after which it is the command's own affair: a
+#: shell that forks unblocks it long before, and a program that takes it by itself must not be killed over its work.
+LOOK_AGAIN = 0.001
+LONGEST = 0.1
 
 
 class Target:
@@ -36,6 +40,7 @@ class Target:
         self._pidfd = pidfd
         self._blocked: dict[int, bool] = {}  # signals that wait to be unblocked; whether they are the job's
         self._look_at = self._pause = 0.0  # when they are looked at again, and how long after the look before
+        self._until = 0.0  # when they are no longer looked at
 
     @property
     def waits(self) -> bool:
@@ -64,7 +69,7 @@ class Target:
         job = typed or number in JOB_CONTROL
         # Looked at first: what the kernel drops because nothing blocks it may be blocked the moment after, by a shell that
         # forks, and would look as if the command had taken it.
-        before = _status(self._pid)
+        before, awaited = _status(self._pid), _is_awaited(self._pid, number)
         self._send(number, job=job)
         if number == signal.SIGCONT:
             self._blocked.pop(signal.SIGTSTP, None)  # the kernel has dropped it (signal(7))
@@ -72,12 +77,15 @@ class Target:
         if number not in ENDING | {signal.SIGTSTP} or signal.getsignal(number) == signal.SIG_IGN:
             return
         self.stops = self.stops or number == signal.SIGTSTP
+        if awaited:
+            return
         if _acts_by_default(before, number):
             self._default(before, number, job=job)
         else:
             self._act(number, job=job)
         if self._blocked:
-            self._look_in(LOOK_AGAIN[0])
+            self._until = time.monotonic() + LONGEST
+            self._look_in(LOOK_AGAIN)
 
     def look_again(self) -> None:
         """Act on what the process has unblocked meanwhile, where a look is due. What it takes by itself (sigwaitinfo(2))
@@ -86,7 +94,9 @@ class Target:
             return
         for number, job in list(self._blocked.items()):
             self._act(number, job=job)
-        self._look_in(min(self._pause * 2, LOOK_AGAIN[1]))
+        if time.monotonic() > self._until:
+            self._blocked.clear()
+        self._look_in(self._pause * 2)
 
     def _look_in(self, seconds: float) -> None:
         self._pause = seconds
@@ -99,7 +109,7 @@ class Target:
         self._blocked.pop(number, None)
         if _is_pending(status, number):
             self._blocked[number] = job
-        elif _acts_by_default(status, number):
+        elif _acts_by_default(status, number) and not _is_awaited(self._pid, number):
             self._default(status, number, job=job)
 
     def _default(self, status: dict[str, str], number: int, *, job: bool) -> None:
@@ -151,6 +161,31 @@ def _is_pending(status: dict[str, str], number: int) -> bool:
     """Whether a process blocks a signal that waits for it, and would act by default if it did not."""
     waits = _has(status, number, "SigBlk") and _has(status, number, "SigPnd", "ShdPnd")
     return waits and not _has(status, number, "SigCgt", "SigIgn")
+
+
+def _is_awaited(pid: int, number: int) -> bool:
+    """Whether a thread of a process waits for a signal in sigwait(3) or its like: the kernel, which shows it as not blocked
+    meanwhile, gives it to that thread. What cannot be read is taken to be so."""
+    waiting = str(kernel.call_number("rt_sigtimedwait"))
+    try:
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            call, *arguments = files.read(f"/proc/{pid}/task/{thread}/syscall").split()
+            if call == waiting and _mask(pid, int(arguments[0], 16)) >> (number - 1) & 1:
+                return True
+    except FileNotFoundError:
+        return False  # it has ended
+    except OSError:
+        return True
+    return False
+
+
+def _mask(pid: int, address: int) -> int:
+    """A set of signals in the memory of a process."""
+    memory = os.open(f"/proc/{pid}/mem", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return int.from_bytes(os.pread(memory, 8, address), sys.byteorder)
+    finally:
+        os.close(memory)
 
 
 def _has(status: dict[str, str], number: int, *names: str) -> bool:

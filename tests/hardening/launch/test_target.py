@@ -29,6 +29,8 @@ class Command:
             os.close(self._orders)
             os.close(self._done)
             while order := os.read(orders, 1):
+                if order == b"w":
+                    os._exit(signal.sigwait(BLOCKED))
                 signal.pthread_sigmask(signal.SIG_BLOCK if order == b"b" else signal.SIG_UNBLOCK, BLOCKED)
                 os.write(done, order)
             os._exit(3)
@@ -39,6 +41,17 @@ class Command:
         """Have it block the signals, or not."""
         os.write(self._orders, b"b" if blocked else b"u")
         os.read(self._done, 1)
+
+    def await_signal(self) -> None:
+        """Have it wait for the signals that it blocks, until it does."""
+        os.write(self._orders, b"w")
+        until(lambda: self.call() == kernel.call_number("rt_sigtimedwait"))
+
+    def call(self) -> int:
+        """The system call that it is in, -1 for none."""
+        with open(f"/proc/{self.pid}/syscall") as file:
+            word = file.read().split()[0]
+        return int(word) if word.isdecimal() else -1
 
     def end(self) -> None:
         """Have it end by itself."""
@@ -121,5 +134,38 @@ def test_a_command_that_blocks_a_signal_all_along_takes_it_by_itself(
         return bool(int(status["ShdPnd"], 16) & pending)
 
     until(waits)
+    command.end()
+    assert exit_code(supervisor.watch()) == 3
+
+
+def test_a_command_that_waits_for_a_signal_gets_it(command: Command, supervisor: Supervisor, target: Watched) -> None:
+    command.block(blocked=True)
+    command.await_signal()
+    target.forward(signal.SIGTERM, typed=False)
+    assert exit_code(supervisor.watch()) == signal.SIGTERM
+
+
+def test_a_command_that_waits_for_a_signal_is_ended_by_another(
+    command: Command, supervisor: Supervisor, target: Watched
+) -> None:
+    command.block(blocked=True)
+    command.await_signal()
+    target.forward(signal.SIGHUP, typed=False)
+    assert exit_code(supervisor.watch()) == 128 + signal.SIGHUP
+
+
+def test_a_signal_that_stays_blocked_is_left_to_the_command(
+    command: Command, supervisor: Supervisor, target: Watched
+) -> None:
+    command.block(blocked=True)
+    target.forward(signal.SIGTERM, typed=False)
+    assert target.waits
+
+    def is_left() -> bool:
+        target.look_again()
+        return not target.waits
+
+    until(is_left)
+    command.block(blocked=False)  # the kernel drops it now
     command.end()
     assert exit_code(supervisor.watch()) == 3
