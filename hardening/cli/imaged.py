@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from shutil import which
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
@@ -177,6 +176,8 @@ def _told_apart(asked: Asked) -> Iterator[None]:
     except HardeningError as error:
         if not asked.command:
             raise
+        from shutil import which
+
         if which(asked.text) is not None:
             error.message = f'"{asked.text}" is taken for an image: {error.message}'
             error.hint = _HOST.format(asked.command) + (f"; for the image: {error.hint}" if error.hint else "")
