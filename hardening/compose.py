@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from hardening.errors import HardeningError, PluginError, ProfileError, raise_all
+from hardening.errors import HardeningError, ImageError, PluginError, ProfileError, raise_all
 from hardening.findings import Finding, Severity
 from hardening.fold import Fold, Resolved, Spoken
 from hardening.host import Host
@@ -248,7 +248,7 @@ def _vacuous(setting: Setting, say: Say) -> bool:
 
 
 def _fold_all(
-    mechanism: Mechanism[Any], spoken: Sequence[Spoken], offered: Mapping[tuple[str, str], Say]
+    mechanism: Mechanism[Any], spoken: Sequence[Spoken], offered: Mapping[tuple[str, str], Say | ImageError]
 ) -> tuple[dict[Leaf, Resolved], list[HardeningError]]:
     speakers = _speakers(spoken)
     resolved: dict[Leaf, Resolved] = {}
@@ -265,7 +265,7 @@ def _fold_all(
             problems += refused
             continue
         else:
-            named = [say.member for say in offered.values() if say.setting == setting.name]
+            named = [member for name, member in offered if name == setting.name]
             members = dict.fromkeys([*setting.default, *of_members, *named, REST])
             defaults = {member: setting.default.get(member, setting.rest) for member in members}
         # A layer that is complete states what is unstated, and what it says of `*` goes for every member.
@@ -278,18 +278,20 @@ def _fold_all(
                 decided = Fold(leaf, setting.kind).run(entries, default)
                 said = offered.get((setting.name, member))
                 resolved[leaf] = decided if said is None else _offered(decided, said, default)
-            except ProfileError as error:
+            except (ProfileError, ImageError) as error:
                 problems.append(error)
     return resolved, _distinct(problems)
 
 
-def _offered(found: Resolved, said: Say, default: Any) -> Resolved:
+def _offered(found: Resolved, said: Say | ImageError, default: Any) -> Resolved:
     """A leaf with what an image offers for it, which is at most as loose as the default (`hardening.offer`). Where layers
-    have come to anything else than the default, they are right."""
+    have come to anything else than the default, they are right. Raises `ImageError` for what could not be read of it."""
     kind = found.kind
     at_default = kind.at_most(found.value, default) and kind.at_most(default, found.value)
     if found.stated if kind.neutral else not at_default:
         return found
+    if isinstance(said, ImageError):
+        raise said
     return attrs.evolve(found, value=said.value, origin=str(said.origin))
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from hardening.errors import ProfileError
+from hardening.errors import ImageError, ProfileError
 from hardening.findings import Finding, Severity
 from hardening.fold import Resolved
 from hardening.images.used import Used
@@ -46,14 +46,20 @@ class Offer:
         document = Document("image", None, tables, {(name,): place for name in tables})
         return cls(image, document, tables, tuple(wishes))
 
-    def taken(self, mechanism: Mechanism[Any], reading: Reading) -> dict[tuple[str, str], Say]:
-        """What stands in the place of the mechanism's strict defaults, by setting and member; what does not is noted."""
-        found: dict[tuple[str, str], Say] = {}
+    def taken(self, mechanism: Mechanism[Any], reading: Reading) -> dict[tuple[str, str], Say | ImageError]:
+        """What stands in the place of the mechanism's strict defaults, by setting and member; what does not is noted. Of
+        a setting that has an order, what cannot be read is an error wherever it would have counted: the image asked to be
+        held tighter, and nobody knows how."""
+        found: dict[tuple[str, str], Say | ImageError] = {}
         for key, value in self.tables.get(mechanism.name, {}).items():
             node = Node({key: value}, (mechanism.name,), self.document)
             try:
                 says = list(mechanism.says(node, reading))
             except ProfileError as error:
+                setting = mechanism.schema.settings[key]
+                if isinstance(setting, Scalar) and not setting.kind.neutral:
+                    found[key, ""] = self._unreadable(str(mechanism.leaf(key, "")), error.message)
+                    continue
                 reading.noted.append(self._refused(f"{mechanism.name}.{key}", error.message))
                 continue
             for say in says:
@@ -81,6 +87,10 @@ class Offer:
     @property
     def _origin(self) -> str:
         return f"image {self.image.reference}"
+
+    def _unreadable(self, leaf: str, message: str) -> ImageError:
+        hint = f"say {leaf} in a profile or on the command line, or use another image"
+        return ImageError(f"what it says cannot be read: {message}", origin=self._origin, hint=hint)
 
     def _refused(self, leaf: str, message: str) -> Finding:
         hint = "say it in a profile or on the command line, if it is to be so"

@@ -7,10 +7,11 @@ from typing import Any
 
 
 def table(config: Mapping[str, Any]) -> dict[str, object]:
-    """User, working directory and variables, as `[process]` has them; an empty one says nothing."""
+    """User, working directory and variables, as `[process]` has them; an empty one says nothing. A user that is no text is
+    given on: who cannot be read must not become the natural user, which may be root."""
     found: dict[str, object] = {}
     user, folder = config.get("User"), config.get("WorkingDir")
-    if isinstance(user, str) and user:
+    if user is not None and user != "":
         found["user"] = user
     if isinstance(folder, str) and folder:
         found["cwd"] = folder if folder.startswith("/") else f"/{folder}"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hardening import host, plugins
 from hardening.compose import Composition, compose
-from hardening.errors import HardeningError
+from hardening.errors import HardeningError, ImageError
 from hardening.findings import Severity
 from hardening.images.used import DIGEST, REFERENCE, Used, of
 from hardening.layers import Stack
@@ -83,11 +83,27 @@ def test_root_is_not_taken() -> None:
 
 
 def test_what_is_malformed_is_a_finding_and_no_error() -> None:
-    found = composed({"User": "a b", "Env": ["1A=x"], "WorkingDir": 5, "Volumes": [], "ExposedPorts": "80"})
-    assert [message for _, message in told(found)] == [
-        'process.user: "a b" is not a user',
-        'process.set_environment.1A: "1A" is not the name of a variable',
-    ]
+    found = composed({"Env": ["1A=x"], "WorkingDir": 5, "Volumes": [], "ExposedPorts": "80"})
+    assert [message for _, message in told(found)] == ['process.set_environment.1A: "1A" is not the name of a variable']
+
+
+WORDS = (" 1500", "app ", "9" * 20, "4294967295", "-1", "\u0661\u0662", "a b", "1:", "1:2:3")
+UNREADABLE: tuple[object, ...] = (*WORDS, 1.5, True, -1, [], {"a": 1})
+
+
+@pytest.mark.parametrize("user", UNREADABLE, ids=repr)
+def test_a_user_that_cannot_be_read_is_refused_and_never_the_natural_one(user: object) -> None:
+    for text in ("", '[process]\nuser = ""\n'):
+        with pytest.raises(ImageError, match="what it says cannot be read: process") as caught:
+            composed({"User": user}, text)
+        assert caught.value.origin == "image example.com/app:v1"
+        assert "process.user" in str(caught.value.hint)
+    assert value(composed({"User": user}, '[process]\nuser = "1001"\n'), "process.user") == ("1001", "a.toml:2")
+
+
+def test_a_user_that_is_a_number_is_that_user() -> None:
+    assert value(composed({"User": 1500}), "process.user")[0] == "1500"
+    assert value(composed({"User": ""}), "process.user")[1] == "default (hardening_process)"
 
 
 def test_wishes_are_findings_until_a_layer_grants_them() -> None:

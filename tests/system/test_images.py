@@ -104,6 +104,15 @@ def test_an_image_runs_as_it_says_and_the_kernel_agrees(here: Puller) -> None:
     assert "Read-only file system" in said
 
 
+def test_an_image_whose_user_cannot_be_read_is_not_run_as_root(here: Puller) -> None:
+    layout(here.place / "image", [shell()], {**CONFIG, "User": " 1500"})
+    code, said = run(here)
+    assert code == 125
+    assert "error: image oci:" in said
+    assert 'cannot be read: process.user: " 1500" is not a user' in said
+    assert run(here, "id -u", options=("-u", "1500", "-w", "/")) == (0, "1500\n")
+
+
 @pytest.mark.parametrize("runtime", RUNTIMES[1:])
 def test_other_runtimes_run_the_same_image(here: Puller, runtime: str) -> None:
     assert run(here, options=("--runtime", runtime)) == (0, "1000 1000 /etc red\n")
