@@ -14,8 +14,6 @@ from collections.abc import Mapping
 
 from hardening.launch import abi, kernel, secrets
 
-#: The annotation in which a configuration names secrets (`hardening.launch.secrets`).
-ANNOTATION = secrets.ANNOTATION
 _NAME = "hardening-secrets"
 _NOEXEC_SEAL = 0x0008  # MFD_NOEXEC_SEAL, since Linux 6.3 (memfd_create(2))
 _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE

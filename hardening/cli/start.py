@@ -13,6 +13,7 @@ from hardening.cli import keeping
 from hardening.cli.session import session
 from hardening.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, HardeningError, LaunchError, UsageError
 from hardening.launch import places
+from hardening.launch.bundle import SECRETS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from hardening.spec import Spec
 
 DEFAULT_RUNTIME = "native"
-#: What stands in every configuration that names secrets (`hardening.launch.secrets`).
-SECRETS = b"org.hardening.secrets"
 
 
 def complete_runtime(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -154,7 +153,7 @@ def secrets(here: Session, engine: Runtime, config: bytes) -> int:
     """Open the secrets that a configuration names, for the launch stage: the descriptor for `LaunchRequest`, -1 where there
     are none. This is the last thing before the stage is started. Raises `SecretError`, and `UsageError` for a runtime that
     gives none."""
-    if SECRETS not in config:
+    if SECRETS.encode() not in config:
         return -1
     import json
 

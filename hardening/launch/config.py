@@ -7,6 +7,7 @@ does not know. Every refusal carries the JSON pointer (RFC 6901) of the field.
 from __future__ import annotations
 
 from hardening.errors import HardeningError, LaunchError, raise_all
+from hardening.launch.bundle import SECRETS
 from hardening.launch.config_linux import read_linux
 from hardening.launch.config_mounts import read_mounts
 from hardening.launch.config_process import read_process
@@ -19,8 +20,6 @@ __all__ = ["INTERPRETED_ANNOTATIONS", "examine", "read", "unsupported"]
 # them, crun and runc settings of checkpoints and of systemd units. What they do stands nowhere in the specification.
 INTERPRETED_ANNOTATIONS = ("run.oci.", "module.wasm.", "org.criu.", "runc.", "org.systemd.property.")
 
-#: The annotation with the names of secrets; only where a bundle has it, their module is imported.
-SECRETS = "org.hardening.secrets"
 
 UNSUPPORTED = {
     "hooks": "the native launcher runs no hooks",

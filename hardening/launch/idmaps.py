@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from hardening.errors import LaunchError
-from hardening.launch import abi, files, kernel
+from hardening.launch import abi, files, kernel, places
 from hardening.launch.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hardening.launch.wanted import IdMap
-
-HELPER_DIRECTORIES = ("/usr/bin", "/bin", "/usr/sbin", "/sbin", "/usr/local/bin", "/run/wrappers/bin")
 
 
 def write_maps(pid: int, uid_map: tuple[IdMap, ...], gid_map: tuple[IdMap, ...]) -> bool:
@@ -89,7 +87,7 @@ def _write_text(path: str, text: str) -> None:
 
 def _run_helper(name: str, pid: int, maps: tuple[IdMap, ...]) -> None:
     program = next(
-        (path for path in (f"{place}/{name}" for place in HELPER_DIRECTORIES) if os.access(path, os.X_OK)), None
+        (path for path in (f"{place}/{name}" for place in places.OF_HELPERS) if os.access(path, os.X_OK)), None
     )
     if program is None:
         raise LaunchError(

@@ -6,7 +6,7 @@ import _stat as stat
 import errno
 
 from hardening.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, LaunchError
-from hardening.launch import abi, failure, files, kernel
+from hardening.launch import abi, failure, files, kernel, places
 from hardening.launch.system import os
 
 TYPE_CHECKING = False
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from hardening.launch.wanted import Process
 
-DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 MAX_INTERPRETERS = 5  # as many as the kernel follows
 MAX_FIRST_LINE = 256
 
@@ -27,7 +26,7 @@ def find_command(process: Process) -> str:
     if "/" in name:
         _check(name)
         return name
-    search = dict(process.env).get("PATH") or DEFAULT_PATH
+    search = dict(process.env).get("PATH") or places.OF_COMMANDS
     refused = ""
     for directory in search.split(":"):
         path = files.join(directory or ".", name)

@@ -242,7 +242,7 @@ def _run_bundle(
 def _secrets(arguments: Arguments, loaded: bundle.Bundle) -> Handed | None:
     """The secrets that a bundle names. `LaunchError` unless it is these that were handed over."""
     annotations = loaded.document.get("annotations") if isinstance(loaded.document, dict) else None
-    if arguments.secrets < 0 and not (isinstance(annotations, dict) and "org.hardening.secrets" in annotations):
+    if arguments.secrets < 0 and not (isinstance(annotations, dict) and bundle.SECRETS in annotations):
         return None
     from hardening.launch import handed
 

@@ -1,4 +1,4 @@
-"""Where things are kept: the state directory with its folders, the files of records, and the names of launches in them.
+"""Where things are: the state directory with its folders, the files of records, the names of launches in them, and programs.
 
 | folder | one entry for each |
 | --- | --- |
@@ -19,6 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 BUNDLES, CONTAINERS, RUNTIMES, PLANS, RECORDS = "bundles", "containers", "runtimes", "plans", "records"
+#: Where other runtimes lie, whatever PATH the caller has: an ordinary user's often lacks sbin.
+OF_RUNTIMES = ("/usr/local/bin", "/usr/local/sbin", "/usr/bin", "/usr/sbin", "/bin", "/sbin")
+#: Where newuidmap and newgidmap lie.
+OF_HELPERS = ("/usr/bin", "/bin", "/usr/sbin", "/sbin", "/usr/local/bin", "/run/wrappers/bin")
+#: PATH of a command that is given none.
+OF_COMMANDS = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _VARIABLE = "HARDENING_STATE"
 _OTHERS = 0o022  # the group and everybody else may write
 _STICKY, _KIND, _LINK = 0o1000, 0o170000, 0o120000  # stat(2), inode(7)

@@ -36,8 +36,6 @@ OPTIONS = ("--id", "--sha256", "--record", "--name", "--profiles", "--log-size",
 VERSION = f"{sys.version_info[0]}.{sys.version_info[1]}"
 #: Directories of the environment's library in which packages lie.
 ADDED = ("site-packages", "dist-packages")
-#: Where runtimes lie, as the plugin of crun and runc has it.
-PROGRAMS = ("/usr/local/bin", "/usr/local/sbin", "/usr/bin", "/usr/sbin", "/bin", "/sbin")
 
 
 def main(program: str) -> int | None:
@@ -215,7 +213,7 @@ def _arguments(found: Found, typed: list[str], environment: dict[str, str]) -> l
 def _is_typed(program: str, typed: list[str]) -> bool:
     """Whether another runtime is one of the system's, and the one that was asked for."""
     name = files.base(program)
-    if files.parent(program) not in PROGRAMS:
+    if files.parent(program) not in places.OF_RUNTIMES:
         return False
     return any(
         word == f"--runtime={name}" or (word == name and typed[index - 1] == "--runtime")

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from hardening.errors import LaunchError
 from hardening.launch import jsontext
+from hardening.launch.bundle import SECRETS
 from hardening.launch.frozen import Frozen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-ANNOTATION = "org.hardening.secrets"
-POINTER = f"/annotations/{ANNOTATION}"
+POINTER = f"/annotations/{SECRETS}"
 #: The directory of the secrets that are files, and where nothing else is said.
 PLACE = "/run/secrets"
 MOUNT, ENV = "mount", "env"
@@ -48,7 +48,7 @@ class Secret(Frozen):
 def named(document: object) -> tuple[Secret, ...]:
     """The secrets that a configuration names. `LaunchError` for an annotation that is malformed."""
     annotations = document.get("annotations") if isinstance(document, dict) else None
-    text = annotations.get(ANNOTATION) if isinstance(annotations, dict) else None
+    text = annotations.get(SECRETS) if isinstance(annotations, dict) else None
     return () if text is None else parse(text)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from hardening import inputs as look
 from hardening.host import Host
 from hardening.inputs import Inputs, Unknown
+from hardening.launch.places import OF_HELPERS
 from hardening.values import frozen
 from hardening_namespaces.settings import HOST, PRIVATE, TYPES, NamespacesSettings
 
@@ -30,8 +31,6 @@ _FLAGS = {
 }
 _NS_GET_NSTYPE = 0xB703
 
-#: Where the helpers are looked for, whatever PATH says: the launch stage has none.
-_HELPER_FOLDERS = ("/usr/bin", "/bin", "/usr/sbin", "/sbin", "/usr/local/bin", "/run/wrappers/bin")
 _EVERY_ID = ((0, 2**32 - 1),)
 
 Ranges = tuple[tuple[int, int], ...]
@@ -85,7 +84,7 @@ def inputs(settings: NamespacesSettings, host: Host) -> Inputs:
     yield from look.accounts(host.uid)
     for path in ("/etc/subuid", "/etc/subgid"):
         yield from look.file(path)
-    for folder in _HELPER_FOLDERS:
+    for folder in OF_HELPERS:
         for helper in ("newuidmap", "newgidmap"):
             yield from look.program(f"{folder}/{helper}")
             yield from look.access("x", f"{folder}/{helper}")
@@ -154,7 +153,7 @@ def _own_ids(name: str) -> Ranges:
 
 def _helper(name: str) -> bool:
     """Whether the helper is installed with the privilege that it needs: a setuid bit, or file capabilities."""
-    for folder in _HELPER_FOLDERS:
+    for folder in OF_HELPERS:
         path = os.path.join(folder, name)
         if os.access(path, os.X_OK):
             return bool(os.stat(path).st_mode & stat.S_ISUID) or "security.capability" in os.listxattr(path)

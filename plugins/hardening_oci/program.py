@@ -8,22 +8,20 @@ from pathlib import Path
 
 from hardening.inputs import Input
 from hardening.inputs import program as inspected
-
-# The directories of the system, whatever PATH the caller has: an ordinary user's often lacks sbin.
-DIRECTORIES = "/usr/local/bin:/usr/local/sbin:/usr/bin:/usr/sbin:/bin:/sbin"
+from hardening.launch.places import OF_RUNTIMES
 
 
 def find(name: str) -> Path | None:
     """The absolute path of a runtime, or None."""
     import shutil  # no native launch needs it
 
-    found = shutil.which(name, path=DIRECTORIES)
+    found = shutil.which(name, path=":".join(OF_RUNTIMES))
     return Path(found) if found is not None else None
 
 
 def inputs(name: str) -> Iterator[Input]:
     """Which program has this name, and that it is the same."""
-    for directory in DIRECTORIES.split(":"):
+    for directory in OF_RUNTIMES:
         yield from inspected(os.path.join(directory, name))
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import attrs
 
 from hardening.kinds import Choice, Exact, Flag, Neutral, nearest
+from hardening.launch.places import OF_COMMANDS
 from hardening.mechanism import Context
 from hardening.schema import REST, Members, Say, Schema, family, read_table, scalar
 from hardening.source import Node
@@ -58,7 +59,6 @@ RLIMITS = {
     "stack": "bytes of stack",
 }
 
-PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _VARIABLE = r"[A-Za-z_][A-Za-z0-9_]*"
 
 
@@ -150,7 +150,7 @@ class ProcessSettings:
         _VALUE,
         rest=None,
         absent=None,
-        default={"PATH": PATH},
+        default={"PATH": OF_COMMANDS},
         read_member=_set_variable,
         help="Variables with a value of their own; they go before `environment`.",
     )

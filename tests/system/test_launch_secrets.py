@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from hardening import handover
+from hardening.launch.bundle import SECRETS
 from tests.support import bundles, runs
 from tests.support.bundles import Stance
 from tests.support.features import require
@@ -43,7 +44,7 @@ def folder(stance: Stance) -> Iterator[Path]:
 
 
 def naming(document: dict[str, Any], *rows: Mapping[str, Any]) -> dict[str, Any]:
-    document["annotations"] = {handover.ANNOTATION: json.dumps(rows)}
+    document["annotations"] = {SECRETS: json.dumps(rows)}
     document["mounts"].append(EMPTY)
     for row in rows:
         if row["type"] == "mount" and not row["target"].startswith("/run/secrets/"):

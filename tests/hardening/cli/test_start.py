@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from hardening import handover
 from hardening.cli import start
 from hardening.errors import UsageError
+from hardening.launch.bundle import SECRETS
 
 ROWS = [{"name": "db", "type": "mount", "target": "/run/secrets/db"}]
 
@@ -32,13 +32,13 @@ def opened(document: dict[str, Any], *, takes: bool = True) -> int:
 
 def test_without_secrets_nothing_is_opened() -> None:
     assert opened({}) == -1
-    assert opened({"annotations": {"x": handover.ANNOTATION}}) == -1
-    assert opened({"annotations": {handover.ANNOTATION: "[]"}}, takes=False) == -1
+    assert opened({"annotations": {"x": SECRETS}}) == -1
+    assert opened({"annotations": {SECRETS: "[]"}}, takes=False) == -1
 
 
 def test_a_runtime_that_gives_no_secrets_is_not_started_with_any() -> None:
     before = os.listdir("/proc/self/fd")
     with pytest.raises(UsageError, match="the runtime other does not give secrets") as caught:
-        opened({"annotations": {handover.ANNOTATION: json.dumps(ROWS)}}, takes=False)
+        opened({"annotations": {SECRETS: json.dumps(ROWS)}}, takes=False)
     assert caught.value.hint == "use --runtime native, crun or runc"
     assert os.listdir("/proc/self/fd") == before

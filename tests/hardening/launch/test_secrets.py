@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from hardening.errors import LaunchError
 from hardening.launch import secrets
-from hardening.launch.secrets import ANNOTATION, Secret
+from hardening.launch.bundle import SECRETS
+from hardening.launch.secrets import Secret
 
 ROW = {"name": "db", "type": "mount", "target": "/run/secrets/db"}
 JSON = st.recursive(
@@ -36,7 +37,7 @@ def test_rows_become_secrets() -> None:
         Secret(name="c", kind="env", target="C"),
     )
     assert [secret.inside for secret in found] == ["db", "", ""]
-    assert secrets.named({"annotations": {ANNOTATION: json.dumps([ROW])}}) == found[:1]
+    assert secrets.named({"annotations": {SECRETS: json.dumps([ROW])}}) == found[:1]
     assert secrets.named({"annotations": {}}) == secrets.named({}) == secrets.named([]) == ()
 
 

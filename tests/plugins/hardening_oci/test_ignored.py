@@ -9,6 +9,7 @@ import pytest
 
 from hardening import host as hosts
 from hardening.launch import secrets
+from hardening.launch.bundle import SECRETS
 from hardening_oci import ignored
 from tests.support import bundles
 
@@ -47,9 +48,9 @@ def test_annotations_that_only_inform_are_taken(name: str) -> None:
 @pytest.mark.parametrize("name", ["crun", "runc"])
 def test_a_secret_is_a_file_and_no_variable(name: str) -> None:
     file = '[{"name": "db", "type": "mount", "target": "/run/secrets/db"}]'
-    assert pointers(name, plain(annotations={secrets.ANNOTATION: file})) == set()
+    assert pointers(name, plain(annotations={SECRETS: file})) == set()
     for text in ('[{"name": "db", "type": "env", "target": "DB"}]', "[", "{}"):
-        assert pointers(name, plain(annotations={secrets.ANNOTATION: text})) == {secrets.POINTER}
+        assert pointers(name, plain(annotations={SECRETS: text})) == {secrets.POINTER}
 
 
 BIND = {"destination": "/x", "type": "bind", "source": "/"}

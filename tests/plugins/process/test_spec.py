@@ -9,10 +9,11 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hardening.launch.places import OF_COMMANDS
 from hardening.mechanism import Shortfall
 from hardening.schema import Members
 from hardening_process.kinds import UNLIMITED, Rlimit, User
-from hardening_process.settings import LOCALE, PATH, ProcessSettings
+from hardening_process.settings import LOCALE, ProcessSettings
 from tests.plugins.process.stacks import NO_CGROUPS, context, contributed, host, root_with, strict
 
 NAMES = st.sampled_from(["TERM", "LANG", "LC_ALL", "AWS_SECRET_ACCESS_KEY", "PATH", "HOME", "EDITOR", "LD_PRELOAD"])
@@ -31,7 +32,7 @@ def test_the_defaults(tmp_path: Path) -> None:
     assert process["cwd"] == "/"
     assert process["oomScoreAdj"] == 0
     assert process["terminal"] is False
-    assert environment(document) == {"HOME": "/", "PATH": PATH}
+    assert environment(document) == {"HOME": "/", "PATH": OF_COMMANDS}
     assert {"type": "RLIMIT_CORE", "soft": 0, "hard": 0} in process["rlimits"]
     assert "linux" not in document, "unstated ceilings need no cgroup"
 
@@ -47,14 +48,14 @@ def test_nothing_of_the_callers_environment_passes_that_is_not_named(caller: dic
     own = strict(
         ProcessSettings,
         environment=Members(dict.fromkeys(named, True), False),
-        set_environment=Members({"PATH": PATH}, None),
+        set_environment=Members({"PATH": OF_COMMANDS}, None),
     )
     found = environment(contributed(own, context(host(environment=caller), own)))
     for name, value in found.items():
         if name not in ("PATH", "HOME"):
             assert name in named
             assert value == caller[name]
-    assert found["PATH"] == PATH
+    assert found["PATH"] == OF_COMMANDS
     assert named & caller.keys() <= found.keys()
 
 

@@ -11,6 +11,7 @@ import pytest
 from hardening.errors import ProfileError, SpecError
 from hardening.inputs import Unknown
 from hardening.launch import secrets
+from hardening.launch.bundle import SECRETS
 from hardening.mechanism import Excess
 from hardening.schema import Members
 from hardening.source import Document, Node
@@ -39,7 +40,7 @@ def mounts(document: dict[str, Any]) -> dict[str, Any]:
 
 def test_names_stand_in_the_annotation_and_empty_mounts_in_their_places(tmp_path: Path) -> None:
     document = planned(tmp_path, "db", "key,target=/etc/app.key,mode=0440,uid=0", "api,type=env,target=API")
-    assert json.loads(document["annotations"][secrets.ANNOTATION]) == [
+    assert json.loads(document["annotations"][SECRETS]) == [
         {"name": "api", "type": "env", "target": "API"},
         {"name": "db", "type": "mount", "target": "/run/secrets/db", "mode": 0o400},
         {"name": "key", "type": "mount", "target": "/etc/app.key", "mode": 0o440, "uid": 0},
@@ -54,7 +55,7 @@ def test_names_stand_in_the_annotation_and_empty_mounts_in_their_places(tmp_path
 
 def test_without_secrets_nothing_is_said_of_them(tmp_path: Path) -> None:
     document = planned(tmp_path)
-    assert secrets.ANNOTATION not in document["annotations"]
+    assert SECRETS not in document["annotations"]
     assert "/run/secrets" not in mounts(document)
 
 
@@ -122,7 +123,7 @@ def tightened(settings: SecretsSettings, document: dict[str, Any]) -> tuple[Frag
 def naming(*items: str) -> dict[str, Any]:
     rows = [use.row() for use in given(*items).uses()]
     places = [dict(point.mount) for point in spec.mount_points(given(*items).uses())]
-    return {"annotations": {secrets.ANNOTATION: json.dumps(rows)}, "mounts": places}
+    return {"annotations": {SECRETS: json.dumps(rows)}, "mounts": places}
 
 
 def test_a_configuration_keeps_the_secrets_that_the_settings_give_with_no_more_rights() -> None:
@@ -157,4 +158,4 @@ def test_what_lies_where_secrets_would_be_goes_and_is_told() -> None:
 
 def test_an_annotation_that_is_malformed_is_refused() -> None:
     with pytest.raises(SpecError, match="not JSON"):
-        tightened(given("a"), {"annotations": {secrets.ANNOTATION: "{"}})
+        tightened(given("a"), {"annotations": {SECRETS: "{"}})
