@@ -366,10 +366,12 @@ def test_a_signal_does_not_end_a_command_that_waits_for_it(folder: Path, stance:
 
 
 def test_a_signal_does_not_end_a_command_that_ignores_it(folder: Path, stance: Stance) -> None:
-    script = "trap '' TERM; echo ready; sleep 0.5; exit 7"
+    script = "trap '' TERM; trap 'exit 7' WINCH; echo ready; while :; do sleep 0.05; done"
     bundle = bundles.write(folder / "bundle", stance.config("sh", "-c", script), user=stance.user)
     with bundles.started(bundle, user=stance.user) as (process, _):
+        # The one with the lower number is read first (signalfd(2)): once the second is there, the first has been.
         process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGWINCH)
         assert process.wait(60) == 7
 
 
