@@ -1,4 +1,4 @@
-"""The import rule of the launch stage: the standard library and `_cffi_backend`, and nothing slow."""
+"""The import rule of the launch stage: the standard library and `_cffi_backend`, wherever it imports, and nothing slow."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import posix
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,8 @@ SLOW = {"argparse", "asyncio", "collections", "dataclasses", "enum", "functools"
 SLOW |= {"os", "posixpath", "shutil", "signal", "socket", "stat", "subprocess", "tempfile", "typing"}
 MODULES = sorted(path.stem for path in Path(hardening.launch.__file__).parent.glob("*.py") if path.stem != "__main__")
 BUILD_TIME = {"libc_build", "command"}  # run by a person, and by the rest of `hardening`
+# Some interpreters do not list those by which `hashlib` is spared.
+STANDARD = sys.stdlib_module_names | {"_sha2", "_sha256"}
 # What is no part of an ordinary native launch may import `os`.
 OTHER = {"cgroup2_only", "external", "ociprogram", "receipt", "userns"}
 
@@ -42,6 +45,31 @@ def test_a_module_imports_nothing_foreign_and_nothing_slow(module: str) -> None:
     assert top & SLOW <= ({"os", "posixpath", "stat"} if module in OTHER else set())
 
 
+def _imported(tree: ast.Module) -> Iterator[str]:
+    """Every module that a file names in an import, in a function as at the top."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0
+            assert node.module is not None
+            # `from hardening import launch` imports a module, whose name stands on the right.
+            of_packages = node.module in ("hardening", "hardening.launch")
+            yield from (f"{node.module}.{alias.name}" for alias in node.names) if of_packages else (node.module,)
+
+
+@pytest.mark.parametrize("module", sorted({*MODULES, "__main__"} - BUILD_TIME))
+def test_a_module_names_nothing_foreign_in_any_import(module: str) -> None:
+    """Also what only a launch of one kind imports: in the background, under another runtime, with a terminal or secrets."""
+    imported = set(_imported(ast.parse(Path(hardening.launch.__file__).with_name(f"{module}.py").read_text())))
+    own = {name for name in imported if name.startswith("hardening.launch.")} | {
+        "hardening.errors",
+        "hardening.__version__",
+    }
+    assert {name for name in imported - own if name.split(".")[0] not in STANDARD | {"_cffi_backend"}} == set()
+    assert imported & {f"hardening.launch.{name}" for name in BUILD_TIME} == set()
+
+
 @pytest.mark.parametrize("module", MODULES)
 def test_what_a_module_takes_for_a_part_of_os_is_a_part_of_posix(module: str) -> None:
     tree = ast.parse(Path(hardening.launch.__file__).with_name(f"{module}.py").read_text())
@@ -55,7 +83,7 @@ def test_what_a_module_takes_for_a_part_of_os_is_a_part_of_posix(module: str) ->
         assert {name for name in names if not hasattr(posix, name)} == set()
 
 
-def test_a_whole_launch_imports_nothing_foreign_and_nothing_slow(tmp_path: Path) -> None:
+def test_a_launch_up_to_its_configuration_imports_nothing_foreign_and_nothing_slow(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"ociVersion": "1.0.0"}))
     statement = f"from hardening.launch import main; main.main([{str(tmp_path)!r}])"
     loaded = _loaded(statement)
