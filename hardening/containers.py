@@ -63,11 +63,13 @@ class Process:
 
 @frozen
 class End:
-    """How a command ended: its exit code, when (seconds since 1970), and whether that was because its stage was killed."""
+    """How a command ended: its exit code, when (seconds since 1970), and whether that was because its stage was killed;
+    ``why`` is why the kernel has ended it, where that is known."""
 
     code: int
     finished: float
     killed: bool = False
+    why: str = ""
 
 
 @frozen
@@ -192,7 +194,7 @@ def _end(text: bytes) -> End | None:
     if not has_ended(text):
         return None
     data = json.loads(text)
-    return End(data["code"], data["finished"], data.get("killed", False))
+    return End(data["code"], data["finished"], data.get("killed", False), data.get("why", ""))
 
 
 def find(word: str, among: Sequence[Container]) -> Container:

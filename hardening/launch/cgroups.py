@@ -110,6 +110,17 @@ class Cgroup:
         names = [directory for directory, _ in self._directories]
         return [name for name in names if not any(other.startswith(name + "/") for other in names)]
 
+    def was_short_of_memory(self) -> bool:
+        """Whether the kernel has killed a process in the groups for want of memory (cgroup v2: memory.events; v1:
+        memory.oom_control). `OSError` where it does not say."""
+        for directory in self._leaves():
+            for name in ("memory.events", "memory.oom_control"):
+                path = files.join(directory, name)
+                if files.exists(path):
+                    counts = dict(line.split(" ", 1) for line in files.read(path).splitlines())
+                    return int(counts.get("oom_kill", "0")) > 0
+        return False
+
     def remove(self) -> None:
         """Kill what is left inside and remove the groups that `create` made. `OSError` when one cannot be removed."""
         leaves = self._leaves()

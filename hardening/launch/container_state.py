@@ -78,12 +78,12 @@ class Entry:
         except FileNotFoundError:  # it was renamed before, when a new one could not be made
             return
 
-    def finish(self, code: int) -> None:
-        """Write down how the command ended. Raises `OSError`."""
+    def finish(self, code: int, why: str = "") -> None:
+        """Write down how the command ended, and why where that is known. Raises `OSError`."""
         # In place: whoever waits has the file open already, also when the directory is removed next.
         fd = os.open(EXIT, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=self._fd)
         try:
-            os.write(fd, ended(code, killed=False).encode())
+            os.write(fd, ended(code, killed=False, why=why).encode())
         finally:
             os.close(fd)
 
@@ -188,6 +188,7 @@ def abandon(path: str, *, keep: bool) -> None:
             continue
 
 
-def ended(code: int, *, killed: bool) -> str:
+def ended(code: int, *, killed: bool, why: str = "") -> str:
     """The content of `EXIT`, as long as before."""
-    return jsontext.dump({"code": code, "finished": time.time(), "killed": killed}).ljust(len(BLANK) - 1) + "\n"
+    end = {"code": code, "finished": time.time(), "killed": killed, "why": why}
+    return jsontext.dump(end).ljust(len(BLANK) - 1) + "\n"

@@ -139,7 +139,7 @@ class Detached(Watcher):
             self.fail(EXIT_LAUNCHER if self._problem else code, problem)
         elif self._entry is not None:
             try:
-                self._entry.finish(code)
+                self._entry.finish(code, self.why)
                 if self.arguments.auto_remove:
                     self._entry.remove()
             except OSError as error:  # somebody has removed it, or has begun to

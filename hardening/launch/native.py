@@ -8,7 +8,7 @@ from hardening.launch.bundle import Bundle, load_filter
 from hardening.launch.channel import Channel, pair
 from hardening.launch.failure import Step, from_message
 from hardening.launch.frozen import Frozen
-from hardening.launch.guarded import TERMINAL_USE, block_signals, stand_between
+from hardening.launch.guarded import TERMINAL_USE, block_signals, complain, stand_between
 from hardening.launch.signals import signal
 from hardening.launch.system import os
 from hardening.launch.wanted import Wanted
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from hardening.launch.recording import Records
     from hardening.launch.setup import NativeSupervisor
     from hardening.launch.watchers import Watcher
+
+#: The exit code of what SIGKILL has ended, of a shell also that waited for it, and what is said where memory is the reason.
+KILLED, OUT_OF_MEMORY = 128 + signal.SIGKILL, "out of memory"
 
 
 class Options(Frozen):
@@ -167,7 +170,7 @@ class _Run:
         try:
             self._begin(supervisor, channel)
             code = supervisor.run()
-            self._options.records.waited(supervisor.status)
+            self._options.records.waited(supervisor.status, self._why(code))
             return code
         finally:
             os.close(signals)
@@ -177,6 +180,24 @@ class _Run:
                 kill_orphans(spare=self._guard.pid if self._guard is not None else 0)
             if not supervisor.executed:
                 self._remove_mount_points(supervisor.made)
+
+    def _why(self, code: int) -> str:
+        """Why the kernel has killed the command or what it waited for, which is told; empty where nothing is to be told."""
+        resources = self._wanted.resources
+        if code != KILLED or self._group is None or resources is None or resources.memory is None:
+            return ""
+        try:
+            if not self._group.was_short_of_memory():
+                return ""
+        except OSError:  # it cannot be told
+            return ""
+        complain(
+            f"killed for want of memory: it has {resources.memory} bytes (process.resources.memory)\n"
+            "hint: `hardening explain process.resources.memory`, with the profiles of the run, shows the line that decided"
+        )
+        if self._options.watcher is not None:
+            self._options.watcher.why = OUT_OF_MEMORY
+        return OUT_OF_MEMORY
 
     def _prepare(self) -> bytes:
         """What is done while the process builds its root: the last look at whether it is to run, the filter, which is

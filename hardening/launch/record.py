@@ -59,6 +59,7 @@ class Recorder:
         self._signal: int | None = None
         self._sinks: list[sinks.Sink] = []
         self._reader, self._writer = pipe
+        self._why = ""
 
     def describe(self, document: object, spec: str, origin: str) -> None:
         """Take from a configuration, whose digest is ``spec``, what is to be recorded; `LaunchError` for an annotation of
@@ -90,15 +91,17 @@ class Recorder:
                 hint="`hardening doctor` shows where records go; a launch that leaves no record is refused",
             ) from error
 
-    def waited(self, status: int | None) -> None:
-        """Take the wait status of the command, which has ended: it says more than the exit code."""
+    def waited(self, status: int | None, why: str = "") -> None:
+        """Take the wait status of the command, which has ended: it says more than the exit code. ``why`` is why the kernel
+        has ended it, '' where that is not known."""
+        self._why = why
         self._ended = time.monotonic_ns()
         if status is not None and os.WIFSIGNALED(status):
             self._signal = os.WTERMSIG(status)
 
     def ended(self, code: int) -> None:
         """Record how the command ended. `OSError` where nothing keeps the record."""
-        self._end(code, "" if self._started is not None else "interrupted before the command ran")
+        self._end(code, self._why if self._started is not None else "interrupted before the command ran")
 
     def refused(self, message: str, code: int) -> None:
         """Record why the command did not run. `OSError` where nothing keeps the record."""

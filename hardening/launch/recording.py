@@ -64,9 +64,9 @@ class Records:
         """Record that the command is about to be executed. `LaunchError` where nothing keeps it, and as from `recorder`."""
         self.recorder().launched()
 
-    def waited(self, status: int | None) -> None:
-        """Take the wait status of the command."""
-        self.recorder().waited(status)
+    def waited(self, status: int | None, why: str = "") -> None:
+        """Take the wait status of the command, and why the kernel has ended it where that is known."""
+        self.recorder().waited(status, why)
 
     def over(self, code: int, error: str) -> None:
         """Record the end; ``error`` is why the command did not run, '' where it did. `OSError` where nothing keeps it; its

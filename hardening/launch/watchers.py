@@ -23,7 +23,8 @@ class Watcher:
 
     ``write`` gets what comes from them, and all output where it ``captures`` that. ``delay`` is how long a command runs, in
     seconds, before it is spoken of. ``needs_guard`` says that something would be left should this process be killed;
-    ``guarded``, that there is a guard anyway. ``cleaning`` is what a guard does.
+    ``guarded``, that there is a guard anyway. ``cleaning`` is what a guard does. ``why`` is
+    why the kernel has ended the command, where that is known.
     """
 
     captures = False
@@ -31,6 +32,7 @@ class Watcher:
     needs_guard = True
     guarded = False
     cleaning: Cleaning | None = None
+    why = ""
 
     def __init__(self, arguments: Arguments) -> None:
         self.arguments = arguments
@@ -110,7 +112,7 @@ class Attached(Watcher):
         """Take the container away, and tell those who wait how it ended."""
         try:
             if self._entry is not None and self._entry.exists:
-                self._entry.finish(code)
+                self._entry.finish(code, self.why)
                 self._entry.remove()
         except OSError as error:  # which does not change how the command has ended
             complain(f"{self.arguments.record}: {error.strerror}")

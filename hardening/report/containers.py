@@ -35,7 +35,8 @@ def status(container: Container, now: float) -> str:
     """The status in words."""
     if container.end is None:
         return container.status
-    code = f" ({container.end.code})" if container.status == EXITED else ""
+    why = f", {container.end.why}" if container.end.why else ""
+    code = f" ({container.end.code}{why})" if container.status == EXITED else ""
     return f"{container.status}{code} {age(now - container.end.finished)} ago"
 
 
@@ -63,6 +64,7 @@ def data(containers: Sequence[Container]) -> list[dict[str, Any]]:
             "pid": item.process.pid if item.running and item.process is not None else None,
             "stage_pid": item.stage.pid if item.running and item.stage is not None else None,
             "exit_code": item.end.code if item.end is not None else None,
+            "reason": item.end.why or None if item.end is not None else None,
             "finished": _time(item.end.finished) if item.end is not None else None,
             "lost_output": {"bytes": item.lost.bytes, "reason": item.lost.reason} if item.lost is not None else None,
         }

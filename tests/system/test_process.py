@@ -6,6 +6,7 @@ because of something else that happens to hold.
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
 import subprocess
@@ -23,6 +24,7 @@ from hardening_process import Process
 from hardening_process.cgroups import probe as probe_cgroups
 from hardening_process.kinds import Rlimit
 from hardening_process.limits import parse
+from tests.support.detached import caller
 from tests.support.features import require
 from tests.support.plans import Place
 from tests.support.runs import (
@@ -214,6 +216,27 @@ def test_ceilings_are_those_of_a_cgroup_of_its_own() -> None:
         assert "process.resources" not in wrong(found, f"{COMMON}{ceilings}")
     with running(COMMON, runtime="native", mechanisms=MECHANISMS) as found:
         assert wrong(found, f"{COMMON}{ceilings}") == {"process.resources"}
+
+
+@pytest.mark.parametrize("command", ["{}", "{} & wait $!"])
+def test_who_is_killed_for_want_of_memory_is_told_so(command: str) -> None:
+    """On standard error, in the record and by `ps`; the same end by anybody's SIGKILL says nothing of memory."""
+    require("cgroups")
+    eats = "tail /dev/zero"
+    with caller() as person:
+        options = ("run", "-q", "--memory", "32M")
+        done = person.call(*options, "--", "sh", "-c", command.format(eats))
+        assert done.returncode == 137
+        assert "hardening: killed for want of memory: it has 33554432 bytes (process.resources.memory)\n" in done.stderr
+        assert "hint: `hardening explain process.resources.memory`" in done.stderr
+        identity = person.start("sh", "-c", command.format(eats), options=("--memory", "32M"))
+        assert person.say("wait", identity) == "137"
+        assert person.one(identity)["reason"] == "out of memory"
+        assert "exited (137, out of memory)" in " ".join(person.say("ps", "-a").split())
+        ends = [json.loads(line) for line in person.say("log", "--json", "--id", identity).splitlines()]
+        assert [end["error"] for end in ends if end["event"] == "end"] == ["out of memory"]
+        killed = person.call(*options, "--", "sh", "-c", "sleep 600 & kill -KILL $!; wait $!")
+        assert (killed.returncode, "memory" in killed.stderr) == (137, False)
 
 
 def control(found: Running, controller: str, old: str, new: str) -> str:
