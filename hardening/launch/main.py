@@ -1,7 +1,8 @@
 """The launch stage's command line: ``main(["--stdin", BUNDLE])``.
 
-It is started by the command line of `hardening` with execv(2) and keeps its pid, so the person who typed the command
-stays the parent and the audit trail (loginuid) is inherited.
+It is started by the command line of `hardening` with execv(2) and keeps its pid, or goes on in the process that has found a
+plan (`hardening.launch.quick`): so the person who typed the command stays the parent and the audit trail (loginuid) is
+inherited.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ class Census:
 
 
 def take(folders: Iterable[Path]) -> Census:
-    """Count mounts, processes, control groups, files below ``folders``, locks on them, and keyrings."""
+    """Count mounts, processes, control groups, files below ``folders``, and locks on them."""
     files, inodes = _files(folders)
     groups = _groups()
     inodes |= {inode for path in groups if (inode := _inode_of(path))}
