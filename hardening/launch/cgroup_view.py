@@ -30,7 +30,7 @@ def mount_cgroups(root: Root, mount: Mount) -> None:
         root.mount_at(tree, place)
         return
     top = kernel.new_filesystem("tmpfs", (("mode", "0755"), ("size", "64k")), add & ~abi.MOUNT_ATTR_RDONLY)
-    root.note_fresh(mount.destination)
+    root.note_fresh(top)
     root.mount_at(top, place, late=add & abi.MOUNT_ATTR_RDONLY)
     for name, tree in trees:
         root.mount_at(tree, root.target(f"{mount.destination}/{name}", directory=True))

@@ -53,8 +53,11 @@ def _make(root: Root, device: Device, may_create: bool) -> None:
         parent = root.target(files.parent(device.path), directory=True)
         kind = stat.S_IFBLK if device.kind == "b" else stat.S_IFCHR
         name = files.base(device.path)
+        outlives = root.outlives(parent)
         try:
             os.mknod(name, device.mode | kind, number, dir_fd=parent)
+            if outlives:
+                root.tell_made(name, parent)
             os.chown(name, device.uid, device.gid, dir_fd=parent, follow_symlinks=False)
             return
         except OSError as error:

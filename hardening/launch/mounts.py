@@ -30,7 +30,10 @@ class Root:
         self.tree = tree
         self._channel = channel
         self._late: list[tuple[int, int]] = []  # (mount, attributes that would hinder the building)
-        self._fresh: list[str] = []  # destinations of file systems that are new, where nothing outlives the container
+        self._fresh: set[int] = (
+            set()
+        )  # device numbers of file systems that are new: nothing in them outlives the container
+        self._may_make = False
 
     def attach(self, *, read_only: bool) -> None:
         """Mount the tree over the old root. With ``read_only`` the mounts inside it become read-only at once."""
@@ -79,19 +82,37 @@ class Root:
             depth -= 1
         for part in parts[depth:]:
             depth += 1
-            here = "/".join(parts[:depth])
+            outlives = self.outlives(parent)
             if directory or depth < len(parts):
                 os.mkdir(part, 0o755, dir_fd=parent)
             else:
                 os.mknod(part, 0o644 | stat.S_IFREG, dir_fd=parent)
-            if not self._is_fresh(here):
-                self._channel.send("made", here)
+            if outlives:
+                self.tell_made(part, parent)
             os.close(parent)
-            parent = self.find(here, resolve=resolve)
+            parent = self.find("/".join(parts[:depth]), resolve=resolve)
         return parent
 
-    def _is_fresh(self, path: str) -> bool:
-        return any(f"/{path}".startswith(f"{place}/") for place in self._fresh)
+    def outlives(self, directory: int) -> bool:
+        """Whether what is made in an open directory is there after the container. It may be made when this returns, and not
+        before: until then the launch stage looks at what could be changed by it."""
+        if os.fstat(directory).st_dev in self._fresh:
+            return False
+        if not self._may_make:
+            self._channel.send("make")
+            self._channel.expect("make")
+            self._may_make = True
+        return True
+
+    def tell_made(self, name: str, directory: int) -> None:
+        """Tell the launch stage what was made in an open directory, to be taken away after a launch that fails."""
+        try:
+            # Its own mount: the one of this directory may be read-only by then.
+            place = kernel.open_tree(directory, b"", abi.OPEN_TREE_CLONE | abi.AT_RECURSIVE)
+        except OSError:  # unbindable
+            place = os.dup(directory)
+        self._channel.send("made", name, fd=place)
+        os.close(place)
 
     def mount_at(self, tree: int, place: int, *, attributes: int = 0, late: int = 0) -> None:
         """Move a detached mount onto an open mount point; ``late`` attributes are added by `finish`."""
@@ -104,9 +125,9 @@ class Root:
             os.close(tree)
         os.close(place)
 
-    def note_fresh(self, destination: str) -> None:
-        """Remember that a new file system lies here."""
-        self._fresh.append("/" + destination.strip("/"))
+    def note_fresh(self, tree: int) -> None:
+        """Remember that this mount is of a new file system."""
+        self._fresh.add(os.fstat(tree).st_dev)
 
     def finish(self, propagation: int) -> None:
         """Add what had to wait, and set the root's propagation."""
@@ -198,7 +219,8 @@ def _mount_new(root: Root, mount: Mount, made: int | None) -> None:
             text = f"{error.strerror} (an id in its options that the user namespace does not map?)"
             raise OSError(error.errno, text) from error
         raise
-    root.note_fresh(mount.destination)
+    if mount.kind == "tmpfs":
+        root.note_fresh(tree)
     root.mount_at(tree, place, late=add & abi.MOUNT_ATTR_RDONLY)
 
 

@@ -179,7 +179,7 @@ class _Run:
 
                 kill_orphans(spare=self._guard.pid if self._guard is not None else 0)
             if not supervisor.executed:
-                self._remove_mount_points(supervisor.made)
+                supervisor.remove_made()
 
     def _why(self, code: int) -> str:
         """Why the kernel has killed the command or what it waited for, which is told; empty where nothing is to be told."""
@@ -324,24 +324,3 @@ class _Run:
                 supervisor.trace_until_exec(
                     lambda stopped: receipt.write(target, receipt.gather(stopped, caller, secrets))
                 )
-
-    def _remove_mount_points(self, made: list[str]) -> None:
-        """Take away what a failed launch made in the root. Files that got content stay."""
-        if not made:
-            return
-        root = os.open(files.join(self._directory, self._wanted.root), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        for path in reversed(made):
-            head, _, name = path.rpartition("/")
-            try:
-                parent = kernel.openat2(root, files.encode(head or "."), os.O_PATH, abi.RESOLVE_IN_ROOT)
-            except OSError:
-                continue
-            try:
-                os.rmdir(name, dir_fd=parent)
-            except NotADirectoryError:
-                if os.stat(name, dir_fd=parent, follow_symlinks=False).st_size == 0:
-                    os.unlink(name, dir_fd=parent)
-            except OSError:  # not empty, or gone: not ours to remove
-                pass
-            os.close(parent)
-        os.close(root)

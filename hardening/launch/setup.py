@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _stat as stat
 import select
 
 from hardening.errors import EXIT_LAUNCHER, EXIT_NOT_EXECUTABLE, LaunchError
@@ -27,7 +28,9 @@ class NativeSupervisor(Supervisor):
     def __init__(self, wanted: Wanted, channel: Channel, pid: int, signals: int, *, keep_stdin: bool) -> None:
         super().__init__(pid, signals, keep_stdin=keep_stdin)
         self.executed = False
-        self.made: list[str] = []  # mount points that were made in the root
+        self.made: list[
+            tuple[int, str]
+        ] = []  # what was made in directories that outlive the container: each, and a name
         self.on_wait: Callable[[], bytes] | None = None  # called while the process builds its root; gives its filter
         self.on_release: Callable[[], None] | None = None  # called right before the process may execute
         self._wanted = wanted
@@ -135,15 +138,46 @@ class NativeSupervisor(Supervisor):
             self.executed = self._released and self._error is None
             if self.executed:
                 self._refuse_own_interpreter()
+                self._keep_made()
         elif message[0] == "fail":
             self._error = self._error or failure.from_message(message[1:])
-        elif message[0] == "made":
-            self.made.append(message[1])
+        elif message[0] == "make" and self._error is None:
+            self._permit()
+        elif message[0] == "made" and fd is not None:
+            self.made.append((fd, message[1]))
         elif message[0] == "console" and fd is not None:
             self.relay_terminal(fd)
         elif message[0] == "ready" and self._error is None:
             self._path = message[1]
             self._release()
+
+    def _permit(self) -> None:
+        """Let the process make what outlives it: whether it is to run at all is known now (`_prepare`)."""
+        try:
+            self._channel.send("make")
+        except BrokenPipeError:  # it has ended, and how says its status
+            return
+
+    def _keep_made(self) -> None:
+        """Forget what was made, unless the process may have ended before it executed anything."""
+        if self.made and has_executed(self.pid):
+            for directory, _ in self.made:
+                os.close(directory)
+            self.made.clear()
+
+    def remove_made(self) -> None:
+        """Take away what a failed launch has made. Files that got content stay."""
+        for directory, name in reversed(self.made):
+            try:
+                status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+                if stat.S_ISDIR(status.st_mode):
+                    os.rmdir(name, dir_fd=directory)
+                elif status.st_size == 0:
+                    os.unlink(name, dir_fd=directory)
+            except OSError:  # not empty, or gone: not ours to remove
+                pass
+            os.close(directory)
+        self.made.clear()
 
     def _release(self) -> None:
         """Put the resource limits on the process, which is about to execute, and let it go on."""

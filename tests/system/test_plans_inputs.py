@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import re
 import shutil
@@ -164,6 +165,27 @@ def test_a_change_composes_anew_and_runs_what_is_said_now(place: Place) -> None:
     write_alike(place.folder / "app.toml", PROFILE.format("077"))
     assert place.type(*UMASK).stdout == "0077\n"
     assert len(place.plans()) == 1
+
+
+@pytest.mark.parametrize("user", ["host", "new"])
+def test_a_mount_point_that_is_gone_is_refused_and_not_made_by_the_launch(place: Place, user: str) -> None:
+    (place.folder / "volume/sub").mkdir(parents=True)
+    (place.folder / "other").mkdir()
+    volumes = [f"{place.folder}/volume:/x:rw", f"{place.folder}/other:/x/sub:ro"]
+    text = f'extends = ["default"]\n[rootfs]\nvolumes = {json.dumps(volumes)}\n'
+    if user == "host":
+        text += '[namespaces]\nuser = "host"\n[[exceptions]]\nsetting = "namespaces.user"\nreason = "a test"\n'
+    (place.folder / "app.toml").write_text(text)
+    busybox_root(place.folder / "tree")
+    line = ("run", "-q", "-p", "./app.toml", "--rootfs", "./tree", "--", "sh", "-c", "echo good")
+    for _ in range(2):
+        done = place.type(*line)
+        assert done.stdout == "good\n", done.stderr
+    assert len(place.plans()) == 1
+    (place.folder / "volume/sub").rmdir()
+    done = place.type(*line)
+    assert (done.returncode, done.stdout, "/x/sub" in done.stderr) == (2, "", True), done.stderr
+    assert not (place.folder / "volume/sub").exists()
 
 
 @pytest.mark.parametrize(
