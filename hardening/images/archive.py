@@ -100,7 +100,9 @@ class Archive(Source):
         members: dict[str, _Member] = {}
         links: dict[str, str] = {}
         reader = tar.Reader(self._file.read, self._name.path, lambda size: self._file.seek(size, os.SEEK_CUR))
-        for entry in reader:
+        for number, entry in enumerate(reader, 1):
+            if number > MAX_ENTRIES:
+                raise self._wrong(f"has more than {MAX_ENTRIES} entries")
             name = posixpath.normpath(entry.name.decode("utf-8", "replace"))
             if entry.kind == tar.FILE:
                 members[name] = _Member(self._file.tell(), entry.size)
@@ -108,8 +110,6 @@ class Archive(Source):
                 target = entry.target.decode("utf-8", "replace")
                 base = posixpath.dirname(name) if entry.kind == tar.LINK else ""
                 links[name] = posixpath.normpath(posixpath.join(base, target))
-            if len(members) + len(links) > MAX_ENTRIES:
-                raise self._wrong(f"has more than {MAX_ENTRIES} entries")
         return members, links
 
     def _choose(self) -> dict[str, Any]:

@@ -17,12 +17,13 @@ from hardening.images.ids import Ids
 
 Tell = Callable[[int], None]
 _TOLD = 1 << 20  # bytes between two words on how far it is
+_MEMORY = "look at the memory that this host has left, and try again"
 
 
 def run(work: Callable[[Tell], Any], ids: Ids, tell: Tell | None = None) -> Any:
     """Call ``work`` in a child, in a user namespace if files of these ``ids`` need one. ``work`` gets a function to tell how
-    many bytes it has done, and returns JSON data. Raises what it raises, as `ImageError` or `OSError`, and `LaunchError`
-    where there is no such namespace."""
+    many bytes it has done, and returns JSON data. Raises `OSError` where it does, and `ImageError` for all else that goes
+    wrong there."""
     reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -65,8 +66,10 @@ def _in_child(work: Callable[[Tell], Any], ids: Ids, writer: int) -> None:
     except OSError as error:
         name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else None
         answer = {"errno": error.errno, "strerror": error.strerror, "filename": name}
-    except BaseException:  # noqa: BLE001  # a fault of this program: it must end here, not in a copy of the parent
-        answer = {"fault": traceback.format_exc()}
+    except MemoryError:
+        answer = {"message": "there is not enough memory to unpack it", "origin": None, "hint": _MEMORY}
+    except BaseException as error:  # noqa: BLE001  # a fault of this program: it ends here, not in a copy of the parent
+        answer = {"message": _fault(error), "origin": None, "hint": "use another image, and report this"}
     try:
         os.write(writer, json.dumps(answer).encode() + b"\n")
     finally:
@@ -94,6 +97,13 @@ def _end_with_parent() -> None:
     kernel.prctl(abi.PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def _fault(error: BaseException) -> str:
+    """What was raised, and where, in one line."""
+    places = traceback.extract_tb(error.__traceback__)
+    where = f" ({os.path.basename(places[-1].filename)}:{places[-1].lineno})" if places else ""
+    return f"cannot be unpacked: {type(error).__name__}: {error}{where}"
+
+
 def _result(last: dict[str, Any], code: int) -> Any:
     if "result" in last:
         return last["result"]
@@ -101,9 +111,7 @@ def _result(last: dict[str, Any], code: int) -> Any:
         raise ImageError(last["message"], origin=last["origin"], hint=last["hint"])
     if "errno" in last:
         raise OSError(last["errno"], last["strerror"], last["filename"])
-    if "fault" in last:
-        raise RuntimeError(f"in the child that unpacks:\n{last['fault']}")
     raise ImageError(
         f"the process that unpacks it was ended (signal {-code})" if code < 0 else "the process that unpacks it ended",
-        hint="look at the memory that this host has left, and try again",
+        hint=_MEMORY,
     )

@@ -17,6 +17,7 @@ BLOCK = 512
 CHUNK = 1 << 18
 MAX_HEADER = 1 << 20  # bytes of a pax header or a long name
 MAX_PATH, MAX_PART = 4095, 255  # PATH_MAX, NAME_MAX (limits.h)
+MAX_ID = 2**32 - 2  # the one above means "leave it" to chown(2)
 _MAX_NUMBER = (1 << 63) - 1
 
 FILE, HARD_LINK, LINK, CHARACTER, BLOCK_DEVICE, DIRECTORY, FIFO = (
@@ -41,6 +42,9 @@ _KINDS = {
 }
 _SPARSE = "sparse files of GNU tar are not read"
 _XATTR = "SCHILY.xattr."
+_MAX_KEY = len(_XATTR) + 255  # XATTR_NAME_MAX (limits.h)
+#: What stands before an entry and belongs to it: pax records, and the long names of GNU.
+_PAX, _GLOBAL, _NAME, _TARGET = b"x", b"g", b"L", b"K"
 
 
 @frozen
@@ -61,42 +65,48 @@ class Entry:
 
 class Reader:
     """The entries of an archive. ``read(n)`` gives at most ``n`` bytes, b'' at the end; ``origin`` names the archive.
-    ``skip(n)`` passes over content faster than by reading it, where that can be done."""
+    ``skip(n)`` passes over content faster than by reading it, where that can be done; ``header(n)`` is told of each header
+    of ``n`` bytes that is no entry, of which there is at most one of a kind before an entry, and may raise."""
 
     def __init__(
-        self, read: Callable[[int], bytes], origin: object, skip: Callable[[int], object] | None = None
+        self,
+        read: Callable[[int], bytes],
+        origin: object,
+        skip: Callable[[int], object] | None = None,
+        header: Callable[[int], object] | None = None,
     ) -> None:
         self._read = read
         self._pass = skip
+        self._count = header
         self._origin = origin
         self._left = 0  # bytes of the current entry that were not read
         self._padding = 0
 
     def __iter__(self) -> Iterator[Entry]:
         """Each entry in its order; what was not read of it with `data` is passed over. Raises `ImageError`."""
+        before: dict[bytes, bytes] = {}
         extended: dict[str, bytes] = {}
-        long: dict[bytes, bytes] = {}
         while (header := self._header()) is not None:
             kind = header[156:157]
-            if kind in long or (kind == b"x" and extended):
-                raise self._wrong(
-                    "has two headers of one kind for one entry"
-                )  # without end, they would fill the memory
-            if kind in (b"L", b"K"):
-                long[kind] = self._whole(_number(header[124:136], self._wrong)).rstrip(b"\0")
+            if kind in (_PAX, _GLOBAL, _NAME, _TARGET):
+                if kind in before:  # without end, they would fill the memory
+                    raise self._wrong("has two headers of one kind for one entry")
+                before[kind] = self._whole(_number(header[124:136], self._wrong))
+                if self._count is not None:
+                    self._count(len(before[kind]))
+                if kind in (_PAX, _GLOBAL):
+                    read = self._pax(before[kind])
+                    extended = (
+                        read if kind == _PAX else extended
+                    )  # those of a whole archive say nothing that a root needs
                 continue
-            if kind in (b"x", b"g"):
-                read = self._pax(self._whole(_number(header[124:136], self._wrong)))
-                if kind == b"x":  # those of a whole archive say nothing that a root needs
-                    extended = read
-                continue
-            entry = self._entry(header, extended, long)
-            extended, long = {}, {}
+            entry = self._entry(header, extended, before)
+            before, extended = {}, {}
             self._left = entry.size
             self._padding = -entry.size % BLOCK
             yield entry
             self._skip()
-        if extended or long:
+        if before.keys() - {_GLOBAL}:
             raise self._wrong("ends after a header that belongs to an entry")
 
     def data(self) -> Iterator[bytes]:
@@ -161,8 +171,10 @@ class Reader:
             end = position + int(digits) if digits.isdigit() else 0
             record = content[space + 1 : end]
             key, equals, value = record[:-1].partition(b"=")
-            if not (space < end <= len(content)) or not equals or record[-1:] != b"\n":
+            if not (space < end <= len(content)) or not equals or record[-1:] != b"\n" or b"\0" in key:
                 raise self._wrong("has a pax header that is malformed")
+            if len(key) > _MAX_KEY:
+                raise self._wrong(f"has a key of {len(key)} bytes in a pax header")
             name = key.decode("utf-8", "replace")
             if name.startswith("GNU.sparse."):
                 raise self._wrong(_SPARSE)
@@ -170,7 +182,7 @@ class Reader:
             position = end
         return found
 
-    def _entry(self, header: bytes, extended: Mapping[str, bytes], long: Mapping[bytes, bytes]) -> Entry:
+    def _entry(self, header: bytes, extended: Mapping[str, bytes], before: Mapping[bytes, bytes]) -> Entry:
         kind = _KINDS.get(header[156:157])
         if kind is None:
             if header[156:157] == b"S":
@@ -178,8 +190,9 @@ class Reader:
             raise self._wrong(f"has an entry of an unknown type ({header[156:157]!r})")
         name = header[:100].partition(b"\0")[0]
         prefix = header[345:500].partition(b"\0")[0] if header[257:263] == b"ustar\0" else b""
-        name = extended.get("path", long.get(b"L", prefix + b"/" + name if prefix else name))
-        target = extended.get("linkpath", long.get(b"K", header[157:257].partition(b"\0")[0]))
+        name = before[_NAME].rstrip(b"\0") if _NAME in before else prefix + b"/" + name if prefix else name
+        target = before[_TARGET].rstrip(b"\0") if _TARGET in before else header[157:257].partition(b"\0")[0]
+        name, target = extended.get("path", name), extended.get("linkpath", target)
         for path in (name, target):
             if len(path) > MAX_PATH or b"\0" in path or any(len(part) > MAX_PART for part in path.split(b"/")):
                 raise self._wrong(f"has a name that no file can have: {path[:60]!r}…")
@@ -192,8 +205,8 @@ class Reader:
             name,
             kind,
             _number(header[100:108], self._wrong) & 0o7777,
-            self._decimal(extended, "uid", header[108:116]),
-            self._decimal(extended, "gid", header[116:124]),
+            self._id(extended, "uid", header[108:116]),
+            self._id(extended, "gid", header[116:124]),
             size if kind == FILE else self._no_content(size),
             self._time(extended, header[136:148]),
             target if kind in (HARD_LINK, LINK) else b"",
@@ -213,6 +226,12 @@ class Reader:
         if not said.isdigit() or len(said) > 19 or int(said) > _MAX_NUMBER:
             raise self._wrong(f"has a wrong {key} in a pax header")
         return int(said)
+
+    def _id(self, extended: Mapping[str, bytes], key: str, field: bytes) -> int:
+        found = self._decimal(extended, key, field)
+        if found > MAX_ID:
+            raise self._wrong(f"has a {key} that nobody can have: {found}")
+        return found
 
     def _time(self, extended: Mapping[str, bytes], field: bytes) -> int:
         said = extended.get("mtime")

@@ -32,7 +32,9 @@ _SET_ID = stat.S_ISUID | stat.S_ISGID
 
 @frozen
 class Limits:
-    """The most that an image may hold: bytes of one file and of all, entries, and names that whiteouts look through."""
+    """The most that an image may hold: bytes of one file and of all, entries, and names that whiteouts look through. To all
+    bytes belong those of headers that are no entry, and to entries these headers and the directories that no entry names.
+    """
 
     file: int = 32 << 30
     total: int = 128 << 30
@@ -60,6 +62,7 @@ class Tree:
     def __init__(self, root: Path, ids: Ids, limits: Limits, notes: Notes, *, keep_ids: bool) -> None:
         self.limits = limits
         self.entries = self.bytes = self._read = 0
+        self._unnamed = self._headed = 0  # what counts as entries and as bytes, and is neither
         self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         self._ids = ids
         self._notes = notes
@@ -92,11 +95,22 @@ class Tree:
         if self._read > self.limits.total + self.limits.entries * _PER_ENTRY:
             raise self.wrong("has no end that is in sight")
 
+    def header(self, size: int) -> None:
+        """A header that is no entry, with so many bytes. Raises `ImageError` for too many."""
+        self._unnamed += 1
+        self._headed += size
+        self._require_few()
+
+    def _require_few(self) -> None:
+        if self.entries + self._unnamed > self.limits.entries:
+            raise self.wrong(f"has more than {self.limits.entries} entries, those of the layers below it included")
+        if self.bytes + self._headed > self.limits.total:
+            raise self.wrong(f"has more than {self.limits.total} bytes, those of the layers below it included")
+
     def add(self, entry: Entry, reader: tar.Reader) -> None:
         """Make one entry. Raises `ImageError` for one that wants out of the root, or is beyond the limits."""
         self.entries += 1
-        if self.entries > self.limits.entries:
-            raise self.wrong(f"has more than {self.limits.entries} entries, those of the layers below it included")
+        self._require_few()
         parts = self._parts(entry.name)
         if not parts:
             if entry.kind == tar.DIRECTORY:
@@ -183,6 +197,8 @@ class Tree:
                 try:
                     below = self._open(path, os.O_RDONLY | os.O_DIRECTORY)
                 except FileNotFoundError:
+                    self._unnamed += 1
+                    self._require_few()
                     self._make_directory(above, parts[depth - 1], 0, 0)
                     below = self._open(path, os.O_RDONLY | os.O_DIRECTORY)
                     os.fchmod(below, 0o755)
@@ -232,8 +248,7 @@ class Tree:
         if entry.size > self.limits.file:
             raise self.wrong(f"has a file of {entry.size} bytes: {path[:100]!r}")
         self.bytes += entry.size
-        if self.bytes > self.limits.total:
-            raise self.wrong(f"has more than {self.limits.total} bytes, those of the layers below it included")
+        self._require_few()
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         descriptor = os.open(name, flags, 0o600, dir_fd=parent)
         try:

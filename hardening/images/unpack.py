@@ -151,7 +151,7 @@ def _apply(tree: Tree, layer: Layer, read: Read) -> None:
         tree.read(len(piece))
         return piece
 
-    reader = tar.Reader(hashing, layer.digest)
+    reader = tar.Reader(hashing, layer.digest, header=tree.header)
     tree.begin(layer.digest)
     for entry in reader:
         tree.add(entry, reader)

@@ -96,17 +96,37 @@ def block(**changes: bytes) -> bytes:
         (block(type=b"L", size=b"00000000010") + b"a\0\0\0\0\0\0\0".ljust(512, b"\0"), "ends after a header"),
         (block(type=b"2"), "link without a target"),
         (2 * (block(type=b"L", size=b"00000000010") + b"a" * 8 + b"\0" * 504), "two headers of one kind"),
+        (2 * block(type=b"x") + block(), "two headers of one kind"),
+        (2 * block(type=b"g") + block(), "two headers of one kind"),
+        (2 * block(type=b"K") + block(), "two headers of one kind"),
+        (block(type=b"L") + block(type=b"K") + block(type=b"L") + block(), "two headers of one kind"),
         (block()[:300], "ends too early"),
         (archive([entry("x" * 256)]), "a name that no file can have"),
         (archive([entry("a/" * 2100 + "a")]), "a name that no file can have"),
         (archive([entry("a", pax={"size": "-5"})]), "a wrong size"),
         (archive([entry("a", pax={"GNU.sparse.major": "1"})]), "sparse files"),
+        (archive([entry("a", pax={"SCHILY.xattr.user." + "k" * 260: "v"})]), "a key of 278 bytes"),
+        (archive([entry("a", pax={"SCHILY.xattr.user.a\0b": "v"})]), "malformed"),
+        (archive([entry("a", pax={"uid": str(2**40)})]), "a uid that nobody can have: 1099511627776"),
+        (archive([entry("a", pax={"gid": str(2**32 - 1)})]), "a gid that nobody can have: 4294967295"),
+        (block(uid=b"\x80\0\0\0\xff\xff\xff\xff"), "a uid that nobody can have: 4294967295"),
     ],
-    ids=range(18),
+    ids=range(27),
 )
 def test_what_is_malformed_is_refused(data: bytes, message: str) -> None:
     with pytest.raises(ImageError, match=message):
         read(data)
+
+
+def test_the_largest_id_and_one_header_of_each_kind_are_read() -> None:
+    ((found, _),) = read(archive([entry("a", pax={"uid": str(2**32 - 2), "gid": str(2**32 - 2)})]))
+    assert (found.uid, found.gid) == (2**32 - 2, 2**32 - 2)
+    told: list[int] = []
+    data = b"".join(block(type=kind) for kind in (b"g", b"x", b"L", b"K")) + block()
+    reader = tar.Reader(io.BytesIO(2 * data).read, "archive", header=told.append)
+    assert len(list(reader)) == 2
+    assert told == [0] * 8
+    assert read(block(type=b"g")) == []
 
 
 def test_old_archives_write_directories_as_files_with_a_slash() -> None:

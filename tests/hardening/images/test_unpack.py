@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import subprocess
 import tarfile
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hardening.errors import ImageError
-from hardening.images import media, unpack
+from hardening.images import child, media, unpack
 from hardening.images.ids import Ids
 from hardening.images.store import Store
 from hardening.images.tree import MAX_NOTED, Limits
@@ -242,6 +243,46 @@ def test_directories_that_nobody_may_enter_are_filled_all_the_same(place: Path) 
 def test_the_limits_hold(place: Path, limits: Limits, message: str) -> None:
     with pytest.raises(ImageError, match=message):
         fill(place, [entry("a", b"x" * 101), entry("b", b"x" * 101)], limits=limits)
+
+
+def test_headers_and_directories_that_no_entry_names_count_against_the_limits(place: Path) -> None:
+    headed = [entry(name, b"", pax={"comment": "c" * 2000}) for name in "abc"]
+    with pytest.raises(ImageError, match="more than 5 entries"):
+        fill(place, headed, limits=Limits(entries=5))
+    shutil.rmtree(place / "root")
+    (place / "root").mkdir()
+    with pytest.raises(ImageError, match="more than 5000 bytes"):
+        fill(place, headed, limits=Limits(total=5000))
+    with pytest.raises(ImageError, match="more than 20 entries"):
+        fill(place, [entry("d/" * 30 + "a", b"")], limits=Limits(entries=20))
+
+
+@pytest.mark.usefixtures("as_root")
+@pytest.mark.parametrize("uid", [2**40, 2**32 - 1])
+def test_an_owner_that_nobody_can_be_is_refused_also_without_a_map(place: Path, uid: int) -> None:
+    with pytest.raises(ImageError, match="a uid that nobody can have"):
+        fill(place, [entry("a", b"", pax={"uid": str(uid)})], ids=Ids())
+
+
+def _fails(error: Exception) -> NoReturn:
+    raise error
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (MemoryError(), "there is not enough memory to unpack it"),
+        (
+            OverflowError("uid is less than minimum"),
+            r"cannot be unpacked: OverflowError: uid is .* \(test_unpack.py:\d+\)",
+        ),
+        (ValueError("embedded null byte"), "cannot be unpacked: ValueError: embedded null byte"),
+    ],
+)
+def test_whatever_goes_wrong_in_the_child_is_an_error_of_the_image(error: Exception, message: str) -> None:
+    with pytest.raises(ImageError, match=message) as caught:
+        child.run(lambda tell: _fails(error), OWN)
+    assert caught.value.hint
 
 
 def test_a_huge_file_is_refused_by_its_header(place: Path) -> None:
