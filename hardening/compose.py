@@ -17,7 +17,7 @@ from hardening.inputs import Input, Unknown
 from hardening.kinds import nearest
 from hardening.layers import Exemption, Stack
 from hardening.mechanism import Mechanism, Reading
-from hardening.schema import REST, Leaf, Say, Scalar, Setting
+from hardening.schema import REST, Family, Leaf, Say, Scalar, Setting
 from hardening.values import frozen
 
 if TYPE_CHECKING:
@@ -179,13 +179,25 @@ def _unusable_exceptions(stack: Stack, mechanisms: Sequence[Mechanism[Any]], tod
             name = exception.setting.split(".")[0]
             owner = next((mechanism for mechanism in mechanisms if mechanism.name == name), None)
             if owner is None or not find_leaves(owner, exception.setting):
-                names = [mechanism.name for mechanism in mechanisms] if owner is None else list(owner.schema.settings)
                 yield ProfileError(
                     f'the exception names "{exception.setting}", which is no setting',
                     origin=exception.origin,
-                    hint=nearest(exception.setting.split(".", 1)[-1] if owner else name, names)
-                    or 'name a leaf, such as "rootfs.read_only" or "capabilities.NET_RAW"',
+                    hint=_nearest_setting(exception.setting, owner, mechanisms),
                 )
+
+
+def _nearest_setting(name: str, owner: Mechanism[Any] | None, mechanisms: Sequence[Mechanism[Any]]) -> str:
+    """A hint at what an exception can name."""
+    table, _, below = name.partition(".")
+    if owner is None:
+        found = nearest(table, [mechanism.name for mechanism in mechanisms])
+    else:
+        family = owner.schema.settings.get(below)
+        if isinstance(family, Family):
+            member = next(iter((*family.examples, *family.default)), "NAME")
+            return f'name the one in it that it is for, such as "{name}.{member}"'
+        found = nearest(below or table, list(owner.schema.settings))
+    return found or 'name a leaf, such as "rootfs.read_only" or "capabilities.NET_RAW"'
 
 
 def find_leaves(mechanism: Mechanism[Any], name: str) -> list[tuple[Setting, str]]:

@@ -9,17 +9,20 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import attrs
+
 from hardening.findings import Finding, Severity
 from hardening.hookspecs import hookimpl
 from hardening.host import Host
 from hardening.inputs import Inputs
 from hardening.mechanism import Check, Context, Excess, Mechanism, Option, Reading, Shortfall, Wish
-from hardening.schema import Family, Say, read_table
+from hardening.schema import REST, Family, Leaf, Say, read_table
 from hardening.source import Node
 from hardening.spec import Fragment
 from hardening_rootfs import host as facts
 from hardening_rootfs import inputs, spec, tmpfs
 from hardening_rootfs.settings import RootfsSettings
+from hardening_rootfs.volumes import Volume
 
 
 class Rootfs(Mechanism[RootfsSettings]):
@@ -50,6 +53,15 @@ class Rootfs(Mechanism[RootfsSettings]):
             Option(("--tmpfs",), "tmpfs.add", "Add a writable place in memory.", "DST[:OPTS]", True),
             Option(("--device",), "devices.add", "Show a device of the host.", "PATH", True),
         )
+
+    def permissions(self, leaf: Leaf) -> Sequence[tuple[Any, Mapping[str, object]]]:
+        if leaf.setting != "volumes" or leaf.member == REST:
+            return ()
+        here = os.getcwd()
+        # Of directories that are there, for an example that can be tried.
+        read_only = [Volume(source, leaf.member, writable=False) for source in (here, "/usr/share") if source != "/"]
+        offered = (*read_only, *(attrs.evolve(volume, writable=True) for volume in read_only))
+        return [(volume, self.dump({(leaf.setting, leaf.member): volume})) for volume in offered]
 
     def probe(self, host: Host) -> facts.RootfsFacts:
         return facts.probe(host)

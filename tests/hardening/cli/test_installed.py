@@ -130,6 +130,14 @@ def test_the_offered_loosening_works(question: str, shown: str, place: Place) ->
     assert place.show("explain", "-p", "strict", "-p", "./loose.toml", question, "--json")["shown"] == shown
 
 
+def test_a_volume_is_offered_of_a_directory_that_is_there(place: Place) -> None:
+    """No profile and no option has named one, and nothing that lies at another path may be spoken of."""
+    for profile_name in ("strict", "default"):
+        offered = place.show("explain", "-p", profile_name, "rootfs.volumes./data", "--json")["loosening"]
+        assert offered["shown"] == f"{place.path}:/data:ro,nosuid,nodev,exec,rbind,rprivate"
+        assert place.show("compose", "-q", "-p", profile_name, *offered["options"], "--", "id")
+
+
 def test_a_loosening_that_would_not_run_is_not_offered(place: Place) -> None:
     """The host's own root is only ever shown read-only; one of one's own may be writable."""
     offered = place.show("explain", "rootfs.read_only", "--json")["loosening"]
@@ -198,6 +206,7 @@ def test_a_command_that_cannot_be_run(command: str, code: int, place: Place) -> 
         ("run -q --memory lots -- id", "--memory lots"),
         ("run -q -u nobody-here -- id", "nobody-here"),
         ("run -q -w relative -- id", "-w relative"),
+        ("run -q --exception rootfs.volumes=WHY -- id", 'such as "rootfs.volumes./data"'),
         ("run -q --hostname a_b! -- id", "--hostname a_b!"),
         ("explain seccomp.opne", "opne"),
         ("explain capabilities.SYS_ADMN", "SYS_ADMIN"),
