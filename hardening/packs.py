@@ -8,6 +8,7 @@ from __future__ import annotations
 import __future__
 
 import ast
+import fcntl
 import marshal
 import os
 import stat
@@ -42,7 +43,8 @@ def packed(finder: compiled.Compiled, table: str) -> bytes:
     codes = [_compiled(finder.source(compiled.full_name(name))) for name in compiled.TABLES[table]]
     if finder.stamps(table) != before:
         raise ValueError("a source is being written")
-    return marshal.dumps((before, marshal.dumps(codes)))
+    content = marshal.dumps((before, marshal.dumps(codes)))
+    return compiled.check_value(content) + content
 
 
 def _compiled(path: str) -> CodeType:
@@ -67,14 +69,21 @@ def _is_ours(folder: Path) -> bool:
 
 
 def _write(path: Path, data: bytes) -> None:
-    # Not by `tempfile`, which takes longer to import than all that is looked at here where nothing is to be written.
-    name = path.with_name(f"{path.name}.{os.urandom(4).hex()}")
-    descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
+    """Replace a file as a whole. Of one that somebody else is writing nothing is done."""
+    # Always the same name, so that the next who writes takes the one over that was killed.
+    part = path.with_name(f"{path.name}.part")
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not os.path.samestat(os.fstat(descriptor), os.lstat(part)):
+            return  # it had its own name by then
+        try:
+            file.truncate()
             file.write(data)
+            file.flush()
             os.fchmod(descriptor, 0o644)
-        os.replace(name, path)
-    except OSError:
-        os.unlink(name)
-        raise
+            os.fsync(descriptor)  # else a crash of the host could leave the name without the content
+            os.replace(part, path)
+        except OSError:
+            os.unlink(part)
+            raise

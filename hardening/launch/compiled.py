@@ -18,17 +18,20 @@ import sys
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from types import CodeType, ModuleType
     from typing import Any, TypeAlias
 
-    #: Of a module: its name, and the time (nanoseconds) and size (bytes) of its source.
+    #: Of a module: the path of its source below the package, and the time (nanoseconds) and size (bytes) of that.
     Stamp: TypeAlias = tuple[str, int, int]
 else:
     import posix as os
 
 PACKAGE, STAGE = "hardening", "hardening.launch"
 EXTENSION = "_cffi_backend"
+#: Of packs, changed by every change of what lies in them. What is not of it has another check value (scripts/hardening).
+FORMAT = 1
+CHECK = 8  # bytes of the check value, with which a pack begins
 HEADER = 16  # bytes before the code of one module: magic number, flags, and the source's time and size
 #: The modules of each pack, where each stands after those that it imports itself: what every program of the launch stage
 #: takes; what a plan takes that is ready; what every launch takes up to its runtime; a native one up to its process; what
@@ -100,7 +103,11 @@ class Compiled:
         packed = self._packs.pop(table) if table in self._packs else self.packed(table)
         if packed is None:
             return False
-        self.run(table, marshal.loads(packed))  # noqa: S302 - what the import system does
+        try:
+            codes = marshal.loads(packed)  # noqa: S302 - what the import system does
+        except (EOFError, ValueError, TypeError):
+            return False
+        self.run(table, codes)
         return True
 
     def run(self, table: str, codes: Sequence[CodeType]) -> None:
@@ -153,26 +160,23 @@ class Compiled:
         return f"{self._places[STAGE]}/__pycache__/{table}.{self._magic.hex()}.pack"
 
     def packed(self, table: str) -> bytes | None:
-        """The marshalled code of a table's modules; None without a pack of just their sources."""
+        """The marshalled code of a table's modules; None without a whole pack of just their sources."""
         try:
-            stamps, packed = marshal.loads(_read(self.pack(table)))  # noqa: S302
+            data = memoryview(_read(self.pack(table)))
+            if data[:CHECK] != check_value(data[CHECK:]):
+                return None
+            stamps, packed = marshal.loads(data[CHECK:])  # noqa: S302
+            return packed if stamps == self.stamps(table) else None
         except (OSError, EOFError, ValueError, TypeError):
             return None
-        return packed if self.are_those_of(stamps, table) else None
-
-    def are_those_of(self, stamps: Iterable[Stamp], table: str) -> bool:
-        """Whether sources are what they were when they were packed."""
-        try:
-            return stamps == self.stamps(table)
-        except OSError:
-            return False
 
     def stamps(self, table: str) -> tuple[Stamp, ...]:
         """The sources of a table's modules as they are now. Raises `OSError`."""
         found = []
         for name in TABLES[table]:
-            status = os.stat(self.source(full_name(name)))
-            found.append((name, status.st_mtime_ns, status.st_size))
+            source = self.source(full_name(name))
+            status = os.stat(source)
+            found.append((source[len(self._places[PACKAGE]) + 1 :], status.st_mtime_ns, status.st_size))
         return tuple(found)
 
     def source(self, name: str) -> str:
@@ -221,19 +225,22 @@ def finder(directory: str) -> Compiled:
     return Compiled(places, _frozen_importlib.ModuleSpec, _frozen_importlib_external.MAGIC_NUMBER)
 
 
-def begin(place: str, stamps: Iterable[Stamp], codes: Sequence[CodeType]) -> bool:
-    """Import the first pack below ``place``, an entry of `sys.path`, by this module, which is run and in `sys.modules`, and
-    nothing else of it. Whether the pack counts; when not, nothing is imported."""
+def check_value(content: bytes | memoryview) -> bytes:
+    """What tells a damaged pack, and one of another format, from a whole one: no seal against who can write it."""
+    from _imp import source_hash
+
+    return source_hash(FORMAT, content)
+
+
+def begin(place: str, codes: Sequence[CodeType]) -> None:
+    """Import the first pack, which counts, below ``place``, an entry of `sys.path`, by this module, which is run and in
+    `sys.modules`, and nothing else of it."""
     gc.disable()
     found = finder(f"{place}/{PACKAGE}")
-    if not found.are_those_of(stamps, "base"):
-        del sys.modules[__name__]
-        return False
     sys.meta_path.insert(0, found)
     found.run("base", codes)
     found.describe(sys.modules[__name__])
     found.bind(sys.modules[__name__])
-    return True
 
 
 def use(*tables: str) -> None:

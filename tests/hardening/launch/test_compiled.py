@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _imp
 import marshal
 import os
 import py_compile
@@ -23,17 +24,7 @@ MODULES = {
 }
 SHOW = "print(one.VALUE, type(one.__loader__).__name__, one.__file__, one.__package__)"
 TABLE = "from hardening.launch import compiled; compiled.TABLES['some'] = ('two', 'one')"
-#: What scripts/hardening does with the first pack.
-BEGIN = """
-import marshal, sys
-place, path = sys.argv[1:]
-with open(path, "rb") as file:
-    stamps, packed = marshal.loads(file.read())
-codes = marshal.loads(packed)
-module = sys.modules["hardening.launch.compiled"] = type(sys)("hardening.launch.compiled")
-exec(codes[2], module.__dict__)
-counts = module.begin(place, stamps, codes)
-"""
+SCRIPT = STAGE.parents[1] / "scripts/hardening"
 
 
 @pytest.fixture
@@ -123,7 +114,32 @@ def test_what_is_loaded_from_a_pack_is_the_same_module(before: str, place: Path)
     assert said(place, f"load('some'); {shown}", "-B").startswith("False")
 
 
-@pytest.mark.parametrize("spoilt", ["source", "time", "size", "names", "empty", "cut", "other", "gone"])
+#: What can become of a pack: by a crash of the host, by another version of the package, by nobody knows what.
+DAMAGES = ("names", "empty", "cut", "zeros", "flipped", "other", "unsealed", "format")
+
+
+def damaged(data: bytes, damage: str) -> bytes:
+    """A pack's content, spoilt."""
+    content = data[compiled.CHECK :]
+    stamps, packed = marshal.loads(content)
+    middle = len(data) // 2
+    return {
+        "names": sealed(marshal.dumps((tuple(reversed(stamps)), packed))),
+        "empty": b"",
+        "cut": data[:middle],
+        "zeros": data[:middle].ljust(len(data), b"\0"),
+        "flipped": data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :],
+        "other": sealed(marshal.dumps(7)),
+        "unsealed": content,
+        "format": _imp.source_hash(compiled.FORMAT + 1, content) + content,
+    }[damage]
+
+
+def sealed(content: bytes) -> bytes:
+    return compiled.check_value(content) + content
+
+
+@pytest.mark.parametrize("spoilt", ["source", "time", "size", "gone", *DAMAGES])
 def test_a_pack_that_is_not_as_expected_does_not_count(place: Path, spoilt: str) -> None:
     pack, source = make_pack(place), place / "hardening/launch/two.py"
     before, data = source.stat(), pack.read_bytes()
@@ -136,11 +152,8 @@ def test_a_pack_that_is_not_as_expected_does_not_count(place: Path, spoilt: str)
         os.utime(source, (1, 1))
     elif spoilt == "gone":
         pack.unlink()
-    elif spoilt == "names":
-        stamps, packed = marshal.loads(data)
-        pack.write_bytes(marshal.dumps((tuple(reversed(stamps)), packed)))
     else:
-        pack.write_bytes({"empty": b"", "cut": data[: len(data) // 2], "other": marshal.dumps(7)}[spoilt])
+        pack.write_bytes(damaged(data, spoilt))
     value = {"source": "secnd", "size": "the second"}.get(spoilt, "first")
     code = f"use('some'); print('hardening.launch.one' in sys.modules); from hardening.launch import one; {SHOW}"
     assert said(place, code, "-B").startswith(f"False\n{value} ")
@@ -154,13 +167,24 @@ def test_a_module_that_fails_is_none_that_is_loaded(place: Path) -> None:
 
 
 def begun(place: Path, path: Path) -> str:
-    """Whether the first pack counts, and whether its modules are there then, any of them, and `__future__`."""
-    code = f"""{BEGIN}
-there = [module.full_name(name) in sys.modules for name in module.TABLES['base']]
-print(counts, all(there), any(there), '__future__' in sys.modules)
-if counts:
+    """Whether the modules of the first pack are there when scripts/hardening has begun with it, any of them, a finder for
+    more, and `__future__`."""
+    script = SCRIPT.read_text()
+    start = script.index("start='") + len("start='")
+    imports, begin = (
+        script[start : script.index("here = ")],
+        script[script.index("def begin(") : script.index("def start_again")],
+    )
+    code = f"""{imports}{begin}
+place = sys.argv[1]
+before = sys.meta_path[:]
+begin(sys.argv[2])
+there = [name in sys.modules for name in {[compiled.full_name(name) for name in compiled.TABLES["base"]]}]
+print(all(there), any(there), sys.meta_path != before, '__future__' in sys.modules)
+if any(there):
     import hardening.launch.compiled, hardening.launch.held, importlib.util
-    assert hardening.launch.compiled is module and module.__spec__.name == module.__name__
+    module = hardening.launch.compiled
+    assert module.__spec__.name == module.__name__ and type(module.__loader__) is module.Compiled
     assert importlib.util.find_spec('hardening').submodule_search_locations == [place + '/hardening']
 """
     argv = [sys.executable, "-I", "-S", "-c", code, str(place), str(path)]
@@ -173,10 +197,39 @@ def test_the_first_pack_needs_no_import_system_and_does_not_count_when_it_is_old
 
     finder = compiled.finder(str(tmp_path / "hardening"))
     path = tmp_path / "base.pack"
-    path.write_bytes(packs.packed(finder, "base"))
+    data = packs.packed(finder, "base")
+    path.write_bytes(data)
     assert begun(tmp_path, path) == "True True True False"
+    stamps, packed = marshal.loads(data[compiled.CHECK :])
+    codes = marshal.loads(packed)
+    # What is whole, of this format and of these sources is run; here it could only be wrong on purpose.
+    wrong = {
+        "no codes": sealed(marshal.dumps((stamps, b""))),
+        "fewer": sealed(marshal.dumps((stamps, marshal.dumps(codes[:-1])))),
+        "another order": sealed(marshal.dumps((stamps, marshal.dumps(codes[::-1])))),
+        **{damage: damaged(data, damage) for damage in DAMAGES if damage != "names"},
+    }
+    for damage, content in wrong.items():
+        path.write_bytes(content)
+        assert begun(tmp_path, path) == "False False False False", damage
+    path.write_bytes(data)
     os.utime(tmp_path / "hardening/launch/files.py", (1, 1))
     assert begun(tmp_path, path) == "False False False False"
+    path.unlink()
+    assert begun(tmp_path, path) == "False False False False"
+
+
+def test_nothing_of_an_old_first_pack_is_run(tmp_path: Path) -> None:
+    """It may be of a version that is begun in another way."""
+    (tmp_path / "hardening").mkdir()
+    (tmp_path / "hardening/__init__.py").write_text("")
+    code = compile(f"import posix; posix.mkdir({str(tmp_path / 'ran')!r})", "old", "exec")
+    path = tmp_path / "base.pack"
+    for stamp, runs in (("__init__.py", 0, 0), False), (("gone.py", 0, 0), False), (None, True):
+        stamps = () if stamp is None else (stamp,)
+        path.write_bytes(sealed(marshal.dumps((stamps, marshal.dumps([code] * 3)))))
+        assert begun(tmp_path, path) == "False False False False"
+        assert (tmp_path / "ran").exists() is runs
 
 
 @pytest.mark.parametrize("tables", [("base", "plans"), ("base", "stage", "native", "watch", "inner", "cgroup")])
