@@ -3,7 +3,7 @@ the value names a click command. Its module is imported when it is asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import click
 
@@ -11,19 +11,20 @@ from hardening.errors import PluginError
 from hardening.installed import Announced, Brought, brought
 
 GROUP = "hardening.commands"
+OWN = "hardening"  # the distribution of the program itself
 
 
 def installed(taken: Iterable[str], among: Announced | None = None) -> dict[str, Brought]:
     """The entry points by name, sorted; ``taken`` are the names of the program's own commands. Raises `PluginError`, with
     both owners, where two want one name."""
-    owners = dict.fromkeys(taken, "hardening")
+    owners = dict.fromkeys(taken, OWN)
     found: dict[str, Brought] = {}
     for item in sorted(brought(GROUP, among), key=lambda item: (item.name, owner(item))):
         other = owners.setdefault(item.name, owner(item))
         if item.name in found or other != owner(item):
             raise PluginError(
                 f'{other} and {owner(item)} both bring the command "{item.name}"',
-                hint="uninstall one of them" if other != "hardening" else f"update or remove {owner(item)}",
+                hint="uninstall one of them" if other != OWN else f"update or remove {owner(item)}",
             )
         found[item.name] = item
     return found
@@ -50,6 +51,8 @@ def load(item: Brought) -> click.Command:
     return command
 
 
-def summaries(items: Mapping[str, Brought]) -> dict[str, str]:
-    """A line for each, without importing any."""
-    return {name: f"From {owner(item)}." for name, item in items.items()}
+def summary(item: Brought) -> str:
+    """What one of the program's own commands is for, and who brings another, which is not imported for that."""
+    if owner(item) != OWN:
+        return f"From {owner(item)}."
+    return load(item).get_short_help_str(limit=100)

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 #: The most times a second that bars are drawn.
 _A_SECOND = 10
+#: The digits of a digest that are shown, and at least typed, and all that SHA-256 has.
+SHORT, DIGITS = 12, 64
 
 tls_option = click.option(
     "--tls-verify",
@@ -45,6 +47,18 @@ def open_store(*, make: bool = True) -> Store | None:
 
     place = store.location(os.environ, os.geteuid())
     return store.Store.open(place) if make else store.Store.existing(place)
+
+
+def is_digest(text: str) -> bool:
+    """Whether text is a digest, or the beginning of one, as `hardening images` shows it."""
+    digits = text.removeprefix("sha256:")
+    return SHORT <= len(digits) <= DIGITS and all(letter in "0123456789abcdef" for letter in digits)
+
+
+def of_digest(store: Store, text: str) -> list[Record]:
+    """The names that stand for an image whose digest begins so. Raises `ImageError`."""
+    digits = text.removeprefix("sha256:")
+    return [record for record in store.records() if record.digest.partition(":")[2].startswith(digits)]
 
 
 def ids_of(here: Session, composition: Composition) -> Ids:

@@ -99,10 +99,11 @@ def compose(
     from hardening.images import reference, removal, store, unpack
     from hardening.images.tree import Limits
 
-    with _told_apart(asked):
-        name = reference.parse(asked.text)
     kept = fetching.open_store()
     assert kept is not None  # noqa: S101  # it was made
+    asked = _named(asked, kept)
+    with _told_apart(asked):
+        name = reference.parse(asked.text)
     _require_no_root(request, asked)
     record = _record(here, request, asked, name, kept, quiet=quiet)
     kept.hold()  # until the launch stage holds a bundle that names the root
@@ -122,6 +123,23 @@ def compose(
     findings = (*composition.findings, *_findings(root, record))
     found = attrs.evolve(composition, looked=looked, findings=findings)
     return found, _command(config["config"], asked, command)
+
+
+def _named(asked: Asked, kept: Store) -> Asked:
+    """What was asked for by its name, where it was by the digest of what is here. Raises `UsageError` for the beginning of
+    several."""
+    from hardening.cli import fetching
+
+    found = fetching.of_digest(kept, asked.text) if fetching.is_digest(asked.text) else []
+    if not found:
+        return asked
+    if len({record.digest for record in found}) > 1:
+        raise UsageError(f"several images begin with {asked.text}", hint="`hardening images --json` shows all digits")
+    if asked.pull in ("always", "newer"):
+        raise UsageError(
+            f"{asked.text} is the image that is here, and nothing is newer", hint=f"leave out --pull={asked.pull}"
+        )
+    return attrs.evolve(asked, text=found[0].name)
 
 
 def require_read_only(spec: Spec) -> None:

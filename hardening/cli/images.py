@@ -14,8 +14,6 @@ from hardening.errors import EXIT_FINDINGS, EndedError, ImageError
 if TYPE_CHECKING:
     from hardening.images.store import Record, Store
 
-_SHORT = 12
-
 
 @click.command(
     "pull",
@@ -67,7 +65,12 @@ def images(as_json: bool, check: bool) -> int:
     from hardening.report.table import Table
 
     rows = tuple(
-        (str(entry["name"]), str(entry["digest"]).partition(":")[2][:_SHORT], str(entry["size"]), str(entry["pulled"]))
+        (
+            str(entry["name"]),
+            str(entry["digest"]).partition(":")[2][: fetching.SHORT],
+            str(entry["size"]),
+            str(entry["pulled"]),
+        )
         for entry in entries
     )
     output.show_table(Table(("image", "digest", "bytes", "pulled"), rows))
@@ -114,9 +117,8 @@ def _find(store: Store | None, text: str) -> list[Record]:
 
     if store is None:
         return []
-    digits = text.partition(":")[2] if text.startswith("sha256:") else text
-    if len(digits) >= _SHORT and all(letter in "0123456789abcdef" for letter in digits):
-        return [record for record in store.records() if record.digest.partition(":")[2].startswith(digits)]
+    if fetching.is_digest(text):
+        return fetching.of_digest(store, text)
     record = store.find(reference.parse(text))
     return [record] if record is not None else []
 

@@ -82,14 +82,15 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
-        added = session(ctx).commands
-        if added:
-            from hardening.cli.added import summaries
+        from hardening.cli.added import OWN, owner, summary
 
-            with formatter.section("Commands of plugins"):
-                formatter.write_dl(list(summaries(added).items()))
+        own, others = list(COMMANDS.items()), list[tuple[str, str]]()
+        for name, item in session(ctx).commands.items():
+            (own if owner(item) == OWN else others).append((name, summary(item)))
+        for heading, rows in (("Commands", own), ("Commands of plugins", others)):
+            if rows:
+                with formatter.section(heading):
+                    formatter.write_dl(rows)
 
 
 @click.group(

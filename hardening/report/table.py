@@ -28,14 +28,20 @@ def clean(cell: str) -> str:
     )
 
 
+def shown(table: Table) -> list[int]:
+    """The places of the columns that something is shown of."""
+    return [at for at, _ in enumerate(table.columns) if not table.rows or any(row[at] for row in table.rows)]
+
+
 def plain(table: Table) -> str:
-    """The table as aligned columns, for pipes and for people without a terminal; empty columns are left out."""
+    """The table as aligned columns, for pipes and for people without a terminal; without rows the heading alone, with
+    them no empty columns."""
     rows = [tuple(clean(cell) for cell in row) for row in table.rows]
-    kept = [index for index, _ in enumerate(table.columns) if any(row[index] for row in rows)] if rows else []
+    kept = shown(table)
     lines = [table.title] if table.title else []
     heading = tuple(name.upper() for name in table.columns)
     widths = [max(len(row[index]) for row in (heading, *rows)) for index in kept]
-    for row in (heading, *rows) if kept else ():
+    for row in (heading, *rows):
         cells = [row[index].ljust(width) for index, width in zip(kept, widths, strict=True)]
         lines.append("  ".join(cells).rstrip())
     return "\n".join(lines)

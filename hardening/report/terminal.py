@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table as Drawn
 from rich.text import Text
 
-from hardening.report.table import Table, clean
+from hardening.report.table import Table, clean, shown
 
 _STYLES = {
     "ok": "green",
@@ -47,7 +47,7 @@ def draw(table: Table, stream: TextIO, *, heading: bool = True) -> None:
         padding=(0, 1) if heading else (0, _GAP - 1, 0, 1),
         pad_edge=False,
     )
-    kept = [index for index, _ in enumerate(table.columns) if any(row[index] for row in table.rows)]
+    kept = shown(table)
     if table.last:
         _fit(table, kept, drawn, console)
     else:

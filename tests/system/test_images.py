@@ -240,6 +240,22 @@ def test_a_command_without_two_dashes_is_told_apart_from_an_image(caller: Puller
         assert "/annotations" not in said
 
 
+def test_an_image_runs_by_the_digits_that_are_shown(here: Puller) -> None:
+    assert run(here)[0] == 0
+    (image,) = json.loads(here.type("images", "--json")[1])
+    shown = image["digest"].removeprefix("sha256:")[:12]
+    assert shown in here.type("images")[1]
+    line = ("run", "-q", "-p", "./open.toml")
+    for word in (shown, image["digest"]):
+        assert here.type(*line, word, "--", "id -u") == (0, "1000\n")
+    code, said = here.type(*line, "--pull=always", shown)
+    assert code == 2
+    assert "leave out --pull=always" in said
+    code, said = here.type("run", "-q", "-p", "strict", shown)
+    assert code == 2
+    assert f"Running image oci:{here.place}/image:v1 is rejected by policy" in said
+
+
 def test_an_image_that_runs_is_not_removed(here: Puller) -> None:
     code, said = run(here, "sleep 600", options=("-d", "--name", f"keeper-{os.getpid()}"))
     assert code == 0, said

@@ -41,7 +41,7 @@ def ended(state: Path, identity: str, code: int, *options: str) -> None:
 def test_a_list(state: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     here = session(tmp_path)
     assert call(here, "ps") == 0
-    assert capsys.readouterr().out == "\n"
+    assert capsys.readouterr().out == "ID  NAME  COMMAND  PROFILES  RUNTIME  STARTED  STATUS\n"
     kept = entry(state, "aaa", "--detach", "--name", "web")
     ended(state, "bbb", 3)
     assert call(here, "ps", "-q") == 0
