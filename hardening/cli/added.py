@@ -12,6 +12,11 @@ from hardening.installed import Announced, Brought, brought
 
 GROUP = "hardening.commands"
 OWN = "hardening"  # the distribution of the program itself
+#: What the commands are for that the program's own plugins bring: their short help.
+OWN_COMMANDS = {
+    "secret": "Keep secrets, which runs are given by name.",
+    "trust": "Say which images may be used, sign them, and verify them.",
+}
 
 
 def installed(taken: Iterable[str], among: Announced | None = None) -> dict[str, Brought]:
@@ -52,7 +57,5 @@ def load(item: Brought) -> click.Command:
 
 
 def summary(item: Brought) -> str:
-    """What one of the program's own commands is for, and who brings another, which is not imported for that."""
-    if owner(item) != OWN:
-        return f"From {owner(item)}."
-    return load(item).get_short_help_str(limit=100)
+    """A line about a command, without importing it: what it is for, or who brings it."""
+    return OWN_COMMANDS.get(item.name, "") if owner(item) == OWN else f"From {owner(item)}."

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hardening.cli import main
+from hardening.cli import added, main
 from tests.hardening.cli.samples import process, profile, session
 
 MODULE = """import click
@@ -64,6 +64,11 @@ def test_it_is_listed_without_being_imported_and_runs_with_its_exit_code(
     assert "acme" not in sys.modules
     assert main(["scan", "--size", "3", "etc"], session(folder)) == 9
     assert capsys.readouterr().out == "etc ['default', 'command line']\n"
+
+
+def test_what_is_said_of_the_program_s_own_is_what_they_say() -> None:
+    own = {name: item for name, item in added.installed(()).items() if added.owner(item) == added.OWN}
+    assert {name: added.load(item).short_help for name, item in own.items()} == added.OWN_COMMANDS
 
 
 def test_it_is_there_for_the_installed_program(folder: Path) -> None:
