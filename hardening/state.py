@@ -5,14 +5,17 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from hardening.errors import LaunchError
-from hardening.launch import places
+from hardening.launch import files, places
 
 #: The errors of a disk without room, or of a quota that is used up.
 FULL = (errno.ENOSPC, errno.EDQUOT)
+#: The variable that names the store of images, and where that has them unpacked.
+IMAGES, ROOTS = "HARDENING_IMAGES", "roots"
 
 
 def directory() -> Path:
@@ -92,10 +95,23 @@ def secrets() -> Path:
     return Path(data if data.startswith("/") else f"{home}/.local/share", "hardening/secrets")
 
 
+def images(environment: Mapping[str, str], uid: int) -> Path | None:
+    """Where the store of a user's images is or would be: ``$HARDENING_IMAGES``, else for root ``/var/lib/hardening/images``,
+    else ``$XDG_DATA_HOME/hardening/images`` (``~/.local/share/hardening/images``); None without a home directory."""
+    explicit = environment.get(IMAGES)
+    if explicit:
+        return Path(files.absolute(explicit))
+    if uid == 0:
+        return Path("/var/lib/hardening/images")
+    data, home = environment.get("XDG_DATA_HOME"), environment.get("HOME")
+    return Path(data or f"{home}/.local/share") / "hardening/images" if data or home else None
+
+
 def private() -> tuple[str, ...]:
-    """Where the state, the records and the secrets of the caller are or would be: what lies there is believed later, so no
-    command may write to it, or read what it tells of others."""
-    kept = (str(location()), str(secrets()), *places.of_records(os.environ))
+    """Where the state, the records, the secrets and the images of the caller are or would be: what lies there is believed
+    later, so no command may write to it, or read what it tells of others."""
+    store = images(os.environ, os.geteuid())
+    kept = (str(location()), str(secrets()), *places.of_records(os.environ), *([str(store)] if store else []))
     found = {Path(os.path.abspath(path)) for path in kept}
     return tuple(sorted(str(path) for path in found if found.isdisjoint(path.parents)))
 

@@ -52,7 +52,11 @@ def pull(context: click.Context, profiles: tuple[str, ...], quiet: bool, tls_ver
     epilog="\b\nExamples:\n  hardening images --json\n  hardening images --check\n",
 )
 @click.option("--json", "as_json", is_flag=True, help="Show it as JSON.")
-@click.option("--check", is_flag=True, help="Hold everything in the store against its digests.")
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Hold blobs, names and manifests in the store against their digests, and look for roots that are not whole.",
+)
 def images(as_json: bool, check: bool) -> int:
     """List what was pulled."""
     store = fetching.open_store(make=False)

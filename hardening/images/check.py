@@ -1,4 +1,5 @@
-"""Whether a store holds what it says: every blob against its digest, every name, manifest and root against the blobs."""
+"""Whether a store holds what it says: every blob against its digest, every name and manifest against the blobs, and that
+every root was made whole. The files of a root are held against their layers while it is unpacked, and not again."""
 
 from __future__ import annotations
 

@@ -29,17 +29,18 @@ from typing import Any
 
 import attrs
 
+from hardening import state
 from hardening.errors import ImageError
 from hardening.images import media, removal
 from hardening.images.ids import Ids
 from hardening.images.media import Descriptor, Manifest
 from hardening.images.reference import Name
-from hardening.launch import files, held, places
+from hardening.launch import held, places
 from hardening.launch.digest import sha256
 from hardening.values import frozen
 
-VARIABLE = "HARDENING_IMAGES"
-BLOBS, NAMES, SIGNATURES, ROOTS, PARTIAL, LOCK = "blobs", "names", "signatures", "roots", "partial", "lock"
+VARIABLE, ROOTS = state.IMAGES, state.ROOTS
+BLOBS, NAMES, SIGNATURES, PARTIAL, LOCK = "blobs", "names", "signatures", "partial", "lock"
 SIGNATURE = "signature-"
 MAX_SIGNATURES = 128
 MAX_SIGNATURE = 1 << 20
@@ -76,15 +77,10 @@ class Unpacked:
 
 def location(environment: Mapping[str, str], uid: int) -> Path:
     """Where the store of a user is or would be. Raises `ImageError` for a user without a home directory."""
-    explicit = environment.get(VARIABLE)
-    if explicit:
-        return Path(files.absolute(explicit))
-    if uid == 0:
-        return Path("/var/lib/hardening/images")
-    data, home = environment.get("XDG_DATA_HOME"), environment.get("HOME")
-    if not data and not home:
+    found = state.images(environment, uid)
+    if found is None:
         raise ImageError("there is no place for images: neither HOME nor XDG_DATA_HOME is set", hint=f"set {VARIABLE}")
-    return Path(data or f"{home}/.local/share") / "hardening/images"
+    return found
 
 
 class Store:

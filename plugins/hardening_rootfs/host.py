@@ -15,7 +15,7 @@ from hardening.values import frozen
 from hardening_namespaces import idmaps
 from hardening_namespaces.settings import PRIVATE, NamespacesSettings
 from hardening_rootfs import hidden
-from hardening_rootfs.paths import Root
+from hardening_rootfs.paths import Root, is_below
 from hardening_rootfs.settings import RootfsSettings
 from hardening_rootfs.volumes import Volume
 
@@ -27,19 +27,22 @@ MOUNT_SETATTR = (5, 12)
 
 @frozen
 class RootfsFacts:
-    """``private`` are the caller's home and XDG directories, ``own`` those of this program's state and records; ``unified``
-    says whether the host has the cgroup tree of cgroups(7) version 2 alone. Beside trees of version 1, runc leaves the top
-    of the container's writable."""
+    """``private`` are the caller's home and XDG directories, ``own`` those of this program's state, records, secrets and
+    images, ``images`` where the last are unpacked; ``unified`` says whether the host has the cgroup tree of cgroups(7)
+    version 2 alone. Beside trees of version 1, runc leaves the top of the container's writable."""
 
     private: tuple[str, ...]
     unified: bool = True
     own: tuple[str, ...] = ()
+    images: str | None = None
 
 
 def probe(host: Host) -> RootfsFacts:
     """Look at the caller's environment and the host's cgroups."""
     unified = os.path.exists("/sys/fs/cgroup/cgroup.controllers")
-    return RootfsFacts(hidden.private_directories(os.environ.items()), unified, state.private())
+    store = state.images(os.environ, os.geteuid())
+    roots = os.path.abspath(store / state.ROOTS) if store is not None else None
+    return RootfsFacts(hidden.private_directories(os.environ.items()), unified, state.private(), roots)
 
 
 @frozen
@@ -178,8 +181,8 @@ def secrets(settings: RootfsSettings, context: Context) -> tuple[str, ...]:
 
 
 def require_shown(settings: RootfsSettings, context: Context) -> None:
-    """Raise `ProfileError` for a root directory that is hidden itself."""
-    if settings.path.is_host:
+    """Raise `ProfileError` for a root directory that is hidden itself; that of an image is there to be shown."""
+    if settings.path.is_host or is_image(settings, context):
         return
     secret = hidden.hiding(settings.path.path, secrets(settings, context), context.host.of(RootfsFacts).private)
     if secret is not None:
@@ -192,10 +195,18 @@ def require_shown(settings: RootfsSettings, context: Context) -> None:
 
 def require_apart(settings: RootfsSettings, context: Context) -> None:
     """Raise `ProfileError` for a root or volume that is, or lies in, a directory of this program's state or records; and for
-    one that holds such a directory, if the command could write to it. Read-only ones do not show it."""
+    one that holds such a directory, if the command could write to it. Read-only ones do not show it. The root of an image
+    may lie where images are unpacked, if it is read-only."""
+    image = is_image(settings, context)
+    if image and not settings.read_only:
+        raise ProfileError(
+            "rootfs.read_only: the root of an image stays read-only: all its runs share it",
+            origin=settings.path.origin,
+            hint="give the places that are written to: --tmpfs DST, or -v DIR:DST",
+        )
     own = context.host.of(RootfsFacts).own
     shown = [(volume.source, volume.writable, "volumes", volume.origin) for volume in settings.mounted_volumes()]
-    if not settings.path.is_host:
+    if not settings.path.is_host and not image:
         shown.append((settings.path.path, not settings.read_only, "path", settings.path.origin))
     for path, writable, name, origin in shown:
         found = hidden.meeting(path, own, writable=writable)
@@ -203,8 +214,15 @@ def require_apart(settings: RootfsSettings, context: Context) -> None:
             raise ProfileError(
                 f"rootfs.{name}: {path} and {found} must lie apart: hardening believes what it keeps there",
                 origin=origin,
-                hint="name the directories below it that the command needs, or set HARDENING_STATE to another place",
+                hint="name the directories below it that the command needs, or set HARDENING_STATE (HARDENING_SECRETS, "
+                "HARDENING_IMAGES) to another place",
             )
+
+
+def is_image(settings: RootfsSettings, context: Context) -> bool:
+    """Whether the root is one of the caller's images, unpacked."""
+    roots = context.host.of(RootfsFacts).images
+    return roots is not None and is_below(os.path.realpath(settings.path.path), os.path.realpath(roots))
 
 
 def _require_volume(volume: Volume) -> None:

@@ -20,7 +20,7 @@ from hardening_rootfs.volumes import SOCKETS
 def inputs(settings: RootfsSettings, context: Context) -> Inputs:
     """Everything that decides the mounts and the skeleton. A skeleton that the command can write to is made anew for each
     run."""
-    yield from look.environment(*hidden.VARIABLES, "HARDENING_STATE", "HARDENING_SECRETS")
+    yield from look.environment(*hidden.VARIABLES, "HARDENING_STATE", "HARDENING_SECRETS", "HARDENING_IMAGES")
     for path in context.host.of(RootfsFacts).own:
         yield from look.way(path)
     yield from look.way("/sys/fs/cgroup/cgroup.controllers")

@@ -200,6 +200,26 @@ def test_the_root_of_an_image_is_never_writable(caller: Puller) -> None:
     assert "--tmpfs" in said
 
 
+def test_no_command_writes_to_the_store_or_sees_it(here: Puller) -> None:
+    """A later run would execute under the old digest what it wrote."""
+    assert run(here)[0] == 0
+    store, root = here.place / "images", only(here)
+    line = ("run", "-q", "-p", "default")
+    shell = ("--", "sh", "-c", "echo planted >/x/images/names/a; ls /x")
+    for volume in (f"{store}:/x:ro", f"{store}/names:/x", f"{root}:/x:ro", f"{root}/etc:/x:rw", f"{here.place}:/x:rw"):
+        code, said = here.type(*line, "-v", volume, *shell)
+        assert (code, "must lie apart" in said) == (2, True), (volume, said)
+    for path in (here.place, root):
+        writable = ("--set", "rootfs.read_only=false", "--exception", "rootfs.read_only=test")
+        code, said = here.type(*line, "--rootfs", str(path), *writable, *shell)
+        assert (code, "apart" in said or "stays read-only" in said) == (2, True), said
+    assert here.type(*line, "--rootfs", str(root), "--", "cat", "/etc/motd") == (0, "hello\n")
+    assert here.type(*line, "-v", f"{here.place}:/x:ro", "--", "ls", "/x/images") == (0, "")
+    shown = ("-v", f"{here.place}:/x:ro", "--exception", "rootfs.volumes./x=test")
+    assert run(here, "ls /x/images", options=shown) == (0, "")
+    assert not (store / "names/a").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
