@@ -394,8 +394,11 @@ def test_output_that_a_full_disk_does_not_take_is_told_wherever_one_looks() -> N
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k,mode=711", "small", str(place)], check=True)
         try:
             (place / ".ballast").write_bytes(bytes(128 << 10))
-            script = f"echo begun; trap 'echo later; exit 4' TERM; yes | head -c 8000; {LOOP}"
+            script = f"trap 'echo later; exit 4' TERM; trap 'yes | head -c 8000' USR1; echo begun; {LOOP}"
             identity = person.start("sh", "-c", script)
+            # On a disk that is full before it is written down, no container starts.
+            until(lambda: person.logged(identity))
+            os.kill(person.one(identity)["pid"], signal.SIGUSR1)
             until(lambda: person.one(identity)["lost_output"] is not None)
             (place / ".ballast").unlink()
             person.say("stop", identity)
