@@ -146,12 +146,18 @@ def _writer(*, timestamps: bool) -> Callable[[list[Record]], None]:
     return show
 
 
+class _Seconds(click.FloatRange):
+    """A span, as messages name it."""
+
+    name = "number of seconds"
+
+
 @click.command("stop", short_help="End containers, in good order if they can.", epilog="""\b
 Examples:
   hardening stop site
   hardening stop -t 60 database
 """)  # fmt: skip
-@click.option("-t", "--time", "seconds", type=click.FloatRange(min=0), default=STOP_AFTER, show_default=True,
+@click.option("-t", "--time", "seconds", type=_Seconds(min=0), default=STOP_AFTER, show_default=True,
               metavar="SECONDS", help="How long to wait before everything in it is killed.")  # fmt: skip
 @every_option
 @any_number

@@ -67,6 +67,8 @@ _COMMANDS = {
     ("volume",): "there are no named volumes: write -v SRC:DST with a directory of yours",
     ("network",): "write --network none or --network host",
     ("prune",): "`hardening rm -a` removes the containers that have ended",
+    ("help",): "write `hardening --help`, or `hardening COMMAND --help`",
+    ("version",): "write `hardening --version`",
     ("rename",): "a container keeps its name: give it one with hardening run --name NAME",
     ("port",): _PORTS,
 }

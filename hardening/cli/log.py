@@ -6,7 +6,8 @@ import re
 import shlex
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
+from datetime import time as clock
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,11 +30,12 @@ Examples:
   hardening log --from /var/log/audit/audit.log.1
 
 \b
-A time is a date, a date and time (local, or with an offset), or how long ago: 30s, 10m,
-12h, 7d.
+A time is a date, a date and time (local, or with an offset), a time of today, today,
+yesterday, or how long ago: 30s, 10m, 12h, 7d.
 """
 
 _AGO = re.compile(r"(\d{1,9})([smhd])")
+_CLOCK = re.compile(r"\d\d:\d\d(:\d\d)?")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 POLL = 1.0  # seconds between two looks of --follow
 
@@ -42,13 +44,18 @@ def _moment(ctx: click.Context, parameter: click.Parameter, value: str | None) -
     """A point in time, aware of its offset."""
     if value is None:
         return None
-    ago = _AGO.fullmatch(value)
+    ago, today = _AGO.fullmatch(value), date.today()
+    days = {"today": today, "yesterday": today - timedelta(days=1)}
     try:
+        if value in days:
+            return datetime.combine(days[value], clock()).astimezone()
+        if _CLOCK.fullmatch(value):
+            return datetime.combine(today, clock.fromisoformat(value)).astimezone()
         if ago:
             return datetime.now().astimezone() - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
         return datetime.fromisoformat(value).astimezone()
     except (ValueError, OverflowError):
-        hint = "write 2026-03-01, 2026-03-01T08:30, or 10m for ten minutes ago"
+        hint = "write 2026-03-01, 2026-03-01T08:30, 08:30, yesterday, or 10m for ten minutes ago"
         raise UsageError(f"{value} is no time", origin=parameter.opts[0], hint=hint) from None
 
 

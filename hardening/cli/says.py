@@ -51,7 +51,7 @@ def parse_exception(text: str) -> Said:
     setting, _, reason = (part.strip() for part in text.partition("="))
     if not setting or not reason:
         raise UsageError(
-            "no SETTING=REASON", origin=place, hint="write --exception 'rootfs.read_only=look into a fault'"
+            "no SETTING=REASON", origin=place, hint=f"write --exception '{setting or 'rootfs.read_only'}=WHY'"
         )
     return Said(("exceptions",), [{"setting": setting, "reason": reason}], place)
 

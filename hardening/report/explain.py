@@ -90,10 +90,13 @@ def find(composition: Composition, question: str) -> Answer:
 
 
 def elsewhere(mechanisms: Iterable[Mechanism[Any]], name: str, leaves: Iterable[Leaf] = ()) -> str | None:
-    """A hint for the name of a setting, or of a member of a family, that was written without its table."""
+    """A hint for the name of a setting, of its option, or of a member of a family, that was written without its table."""
     found = [str(item.leaf(setting)) for item in mechanisms for setting in item.schema.settings
              if name in (setting, setting.rpartition(".")[2]) and setting != "requirement"]  # fmt: skip
     found += [str(leaf) for leaf in leaves if leaf.member and leaf.member.upper() == name.upper().removeprefix("CAP_")]
+    found += [
+        f"{item.name}.{option.key}" for item in mechanisms for option in item.options() if f"--{name}" in option.flags
+    ]
     known = list(dict.fromkeys(found))[:MEANT]
     return f"did you mean {' or '.join(known)}?" if known else None
 

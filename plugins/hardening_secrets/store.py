@@ -114,7 +114,8 @@ class Store:
             try:
                 record = self.find(name)
             except UsageError as error:
-                raise SecretError(error.message, hint=f"hardening secret create {name} FILE") from None
+                close = nearest(name, [other.name for other in self.records()])
+                raise SecretError(error.message, hint=close or f"hardening secret create {name} FILE") from None
             try:
                 value = _driver(record.driver, drivers).read(self._folder(record.driver), record.key, record.options)
                 break

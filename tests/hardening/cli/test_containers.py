@@ -72,6 +72,7 @@ def test_a_list(state: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str])
         (("kill", "-s", "TREM", "web"), "--signal: there is no signal 'TREM'\nhint: did you mean \"TERM\"?"),
         (("kill", "-s", "0", "web"), "there is no signal '0'"),
         (("kill", "-s", "65", "web"), "there is no signal '65'"),
+        (("stop", "-t", "x", "web"), "'x' is not a valid number of seconds"),
         (("rm", "web"), "still running: web\nhint: stop it first, or add -f"),
         (("logs", "--since", "soon", "web"), "--since: 'soon' is no time"),
         (("logs", "front"), "front runs in the foreground"),

@@ -95,10 +95,18 @@ def test_what_cannot_be_read_is_said(file: Path, capsys: pytest.CaptureFixture[s
     assert capsys.readouterr().err == f"not read: {file}: 1 lines are no records\n"
 
 
+@pytest.mark.parametrize("typed", ["today", "yesterday", "00:00", "00:00:00"])
+def test_a_time_of_today_is_one(typed: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "records.jsonl").touch()
+    assert call(session(tmp_path), "log", "--from", str(tmp_path / "records.jsonl"), "--since", typed) == 0
+    assert capsys.readouterr().err == "no records\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--since", "yesterday"], "--since: yesterday is no time"),
+        (["--since", "tomorrow"], "--since: tomorrow is no time"),
+        (["--since", "24:30"], "--since: 24:30 is no time"),
         (["--since", "99999999999d"], "is no time"),
         (["--since", "999999999d"], "is no time"),
         (["--auid", "no-such-user"], "--auid: there is no user no-such-user"),

@@ -91,6 +91,10 @@ def test_a_removed_secret_is_gone_with_its_value(kept: Kept) -> None:
     with pytest.raises(SecretError, match='you have no secret "db"') as caught:
         kept.open("db")
     assert caught.value.hint == "hardening secret create db FILE"
+    kept.create("db-password", b"x")
+    with pytest.raises(SecretError) as caught:
+        kept.open("db-pasword")
+    assert caught.value.hint == 'did you mean "db-password"?'
 
 
 def test_a_store_that_was_never_made_is_empty(kept: Kept) -> None:
