@@ -187,16 +187,23 @@ def _table(records: Iterable[Data], ended: frozenset[tuple[object, ...]]) -> Tab
             f"{instant(record['time']).astimezone():%Y-%m-%d %H:%M:%S}",
             record["id"],
             record["event"],
-            _person(record.get("loginuid")),
-            _person(record.get("uid")),
+            _who(record),
             str(record.get("terminal") or ""),
             outcome(record, ended),
             _what(record),
         )
         for record in records
     )
-    columns = ("time", "id", "event", "login", "user", "terminal", "result", "what")
-    return Table(columns, rows, last="what", narrow=("terminal", "login", "user"), folded=True)
+    columns = ("time", "id", "event", "who", "terminal", "result", "what")
+    return Table(columns, rows, last="what", narrow=("terminal", "event"), folded=True)
+
+
+def _who(record: Data) -> str:
+    """Who had logged in, and as whom it ran where that is another: `alice>root`; `(root)` without a login."""
+    login, user = record.get("loginuid"), record.get("uid")
+    if not isinstance(login, int):
+        return f"({_person(user)})"
+    return _person(login) if login == user else f"{_person(login)}>{_person(user)}"
 
 
 def _person(number: object) -> str:

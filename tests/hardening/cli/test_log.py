@@ -70,8 +70,9 @@ def test_the_table(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output = capsys.readouterr().out
     assert "\x1b" not in output
     heading, first, end, second, exception, refused = output.splitlines()
-    assert heading.split() == ["TIME", "ID", "EVENT", "LOGIN", "USER", "TERMINAL", "RESULT", "WHAT"]
-    assert first.split()[2:6] == ["aa01", "launch", "-", "root"]
+    assert heading.split() == ["TIME", "ID", "EVENT", "WHO", "TERMINAL", "RESULT", "WHAT"]
+    assert first.split()[2:5] == ["aa01", "launch", "(root)"]
+    assert ">root " in second
     assert " exit 3 " in end
     assert "no end recorded" in second
     assert r"cat '\x1b[31mred' [strict, command line]" in second
