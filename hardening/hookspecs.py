@@ -4,12 +4,13 @@ with `hookimpl`. Hooks only register or judge; behaviour lives in the typed obje
 Registration (once, when plugins are loaded): `hardening_mechanisms`, `hardening_runtimes`.
 Judgement (before a bundle is written or run): `hardening_inspect`, `hardening_admit`; `hardening_inputs` says what they
 look at. `hardening_signatures` fetches what a verdict on an image needs.
+Scanning: `hardening_scanners`.
 Secrets (where they are kept, and right before a launch): `hardening_secret_drivers`, `hardening_secrets`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from hardening.inputs import Input, Unknown
     from hardening.mechanism import Mechanism
     from hardening.runtime import Candidate, Runtime, Verdict
+    from hardening.scanning import Scanner
     from hardening.secrets import SecretDriver
 
 PROJECT = "hardening"
@@ -49,15 +51,22 @@ def hardening_secret_drivers() -> Sequence[SecretDriver]:  # type: ignore[empty-
 
 
 @hookspec
+def hardening_scanners() -> Sequence[Scanner]:  # type: ignore[empty-body]
+    """Called once where a root is looked at, without arguments. Returns the scanners of this plugin; results are
+    concatenated, and two scanners of one name are an error."""
+
+
+@hookspec
 def hardening_inspect(composition: Composition, host: Host) -> Iterable[Finding]:  # type: ignore[empty-body]
     """Called after composition and host check. Returns findings to show; results are concatenated and stop nothing."""
 
 
 @hookspec
-def hardening_admit(candidate: Candidate) -> Verdict | None:
+def hardening_admit(candidate: Candidate, scanners: Callable[[], Mapping[str, Scanner]]) -> Verdict | None:
     """Called with what is about to be written as a bundle or run, whether it was composed now, earlier, or elsewhere.
     Returns an acceptance, a rejection, or None for no opinion. All verdicts count: nothing is written or run against a
-    rejection, and a launch needs at least one acceptance, of which the chosen runtime's own check is one."""
+    rejection, and a launch needs at least one acceptance, of which the chosen runtime's own check is one.
+    ``scanners`` gives the scanners of all plugins by name."""
 
 
 @hookspec

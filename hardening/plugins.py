@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from hardening.compose import Composition
     from hardening.host import Host
     from hardening.images.reference import Name
+    from hardening.scanning import Scanner
     from hardening.secrets import SecretDriver
 
 GROUP = "hardening"
@@ -75,6 +76,14 @@ class Plugins:
 
         drivers = self._collect("hardening_secret_drivers", SecretDriver, "secret driver")
         return MappingProxyType({driver.name: driver for driver in drivers})
+
+    @cached_property
+    def scanners(self) -> Mapping[str, Scanner]:
+        """The scanners by name; raises `PluginError`."""
+        from hardening.scanning import Scanner
+
+        scanners = self._collect("hardening_scanners", Scanner, "scanner")
+        return MappingProxyType({scanner.name: scanner for scanner in scanners})
 
     def secrets(self, document: Mapping[str, Any]) -> dict[str, bytes]:
         """The values of the secrets that a configuration names, as far as plugins have them. Raises `SecretError`."""
@@ -197,7 +206,7 @@ class Plugins:
     def admit(self, candidate: Candidate) -> list[Verdict]:
         """`hardening_admit` of every plugin; those without an opinion are left out."""
         verdicts = []
-        for plugin, answer in self._call("hardening_admit", candidate=candidate):
+        for plugin, answer in self._call("hardening_admit", candidate=candidate, scanners=lambda: self.scanners):
             if isinstance(answer, Verdict):
                 verdicts.append(answer)
             elif answer is not None:

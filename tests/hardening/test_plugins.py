@@ -15,14 +15,15 @@ from typing import Any
 import attrs
 import pytest
 
-from hardening import hookspecs, plugins
+from hardening import hookspecs, host, plugins
 from hardening.errors import PluginError
 from hardening.findings import Finding, Severity
 from hardening.hookspecs import hookimpl, hookspec
 from hardening.inputs import Input, Unknown
 from hardening.mechanism import Option
 from hardening.plugins import Plugin, Plugins
-from hardening.runtime import Refusal, Verdict, require_admission
+from hardening.runtime import Candidate, Refusal, Verdict, require_admission
+from hardening.scanning import Entry, Scanner
 from hardening.secrets import SecretDriver
 from tests.support.thirdparty.acme_quota import Quota, QuotaSettings
 
@@ -243,13 +244,18 @@ def test_every_hook_s_order_of_calls_is_that_of_the_plugins_names() -> None:
             return ()
 
         @hookimpl
+        def hardening_scanners() -> Any:
+            calls.append(f"{name} scanners")
+            return ()
+
+        @hookimpl
         def hardening_secrets() -> Any:
             calls.append(f"{name} secrets")
             return {}
 
         return plugin(
             name, hardening_mechanisms, hardening_runtimes, hardening_inspect, hardening_admit, hardening_inputs,
-            hardening_secret_drivers, hardening_secrets,
+            hardening_secret_drivers, hardening_secrets, hardening_scanners,
         )  # fmt: skip
 
     anything: Any = None
@@ -297,7 +303,7 @@ def test_signatures_of_all_plugins_are_put_together() -> None:
 
 def test_no_hook_takes_the_first_result_only() -> None:
     specs = [value for name, value in vars(hookspecs).items() if name.startswith("hardening_")]
-    assert len(specs) == 8
+    assert len(specs) == 9
     for spec in specs:
         options = getattr(spec, "hardening_spec", None)
         assert options is not None, spec
@@ -331,6 +337,31 @@ def test_a_driver_s_name_is_owned_once() -> None:
     twice = Plugins([plugin("a", hardening_secret_drivers), plugin("b", hardening_secret_drivers)])
     with pytest.raises(PluginError, match='plugins a and b both own the secret driver "vault"'):
         _ = twice.secret_drivers
+
+
+def test_scanners_of_all_plugins_are_collected_and_a_name_has_one_owner_and_verdicts_are_given_them() -> None:
+    class Looker(Scanner):
+        name = "looker"
+        summary = "looks"
+        kinds = ("external",)
+
+        def entry(self, entry: Entry) -> Any:
+            return ()
+
+    @hookimpl
+    def hardening_scanners() -> Any:
+        return (Looker(),)
+
+    @hookimpl
+    def hardening_admit(candidate: Any, scanners: Any) -> Any:
+        return Verdict(" ".join(scanners()))
+
+    loaded = Plugins([plugin("a", hardening_scanners, hardening_admit)])
+    assert list(loaded.scanners) == ["looker"]
+    assert [verdict.by for verdict in loaded.admit(Candidate(b"{}", host.plain()))] == ["looker"]
+    twice = Plugins([plugin("a", hardening_scanners), plugin("b", hardening_scanners)])
+    with pytest.raises(PluginError, match='plugins a and b both own the scanner "looker"'):
+        _ = twice.scanners
 
 
 def test_a_secret_is_given_by_one_plugin() -> None:

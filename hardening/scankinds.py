@@ -1,0 +1,7 @@
+"""What a root can have that it should not, as `[scan]` names it. `UNREAD` is what nobody could look at."""
+
+from __future__ import annotations
+
+SETUID, SETGID, CAPABILITIES, WORLD_WRITABLE = "setuid", "setgid", "file_capabilities", "world_writable"
+DEVICES, CREDENTIALS, EXTERNAL, UNREAD = "devices", "credentials", "external", "unread"
+KINDS = (SETUID, SETGID, CAPABILITIES, WORLD_WRITABLE, DEVICES, CREDENTIALS, EXTERNAL, UNREAD)

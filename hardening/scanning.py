@@ -1,0 +1,76 @@
+"""The interface that a scanner implements: what a root has that it should not (``hardening scan``, `[scan]`)."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from typing import ClassVar
+
+import attrs
+
+from hardening.values import frozen
+
+
+@frozen(order=True)
+class Found:
+    """One thing that a root has: its kind, its path in the root, beginning with ``/`` (`os.fsdecode`), and what it is. No
+    content of a file ever stands in it."""
+
+    kind: str
+    path: str
+    detail: str
+
+
+@frozen(order=True)
+class Package:
+    """A package that the package manager of a root knows."""
+
+    manager: str
+    name: str
+    version: str
+    architecture: str = ""
+
+
+@frozen(eq=False)
+class Entry:
+    """One file of any type. ``descriptor`` holds it open (O_PATH), ``read`` opens a regular one and gives at most so many
+    of its first bytes, and raises `OSError`."""
+
+    path: str
+    status: os.stat_result
+    descriptor: int
+    read: Callable[[int], bytes]
+
+
+@frozen(eq=False)
+class Root:
+    """The root as a whole. ``tree`` is a descriptor of its read-only mount, ``read`` gives at most so many of the first
+    bytes of a regular file, links resolved inside the root; ``names`` those in a directory. Both raise `OSError`.
+    ``packages`` is where a scanner puts the packages that it finds; ``command`` is the external scanner of `[scan]`."""
+
+    tree: int
+    read: Callable[[str, int], bytes]
+    names: Callable[[str], Iterable[str]]
+    command: tuple[str, ...] = ()
+    packages: list[Package] = attrs.field(factory=list, eq=False)
+
+
+class Scanner(ABC):
+    """Looks at a root. It is called in a process of its own that sees the root through a read-only mount without devices,
+    setuid and programs, and it starts nothing of the root's."""
+
+    #: In lists, and in errors.
+    name: ClassVar[str]
+    #: One line for lists.
+    summary: ClassVar[str]
+    #: The kinds (`hardening.scankinds`) of what it finds; a gate asks only those of the kinds that it denies.
+    kinds: ClassVar[tuple[str, ...]]
+
+    @abstractmethod
+    def entry(self, entry: Entry) -> Iterable[Found]:
+        """What is to be said of one file; called once for each, in no order."""
+
+    def whole(self, root: Root) -> Iterable[Found]:
+        """What is to be said of the root, after all files."""
+        return ()

@@ -1,0 +1,113 @@
+"""Scan: what a root has that it should not, and which of it stops a run.
+
+Owns `[scan]`. It puts nothing into the OCI spec: it looks at the root before it is run (`hardening_admit`), where a layer
+asks for that, and for `hardening scan`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from hardening import scankinds
+from hardening.errors import SpecError
+from hardening.findings import Finding
+from hardening.hookspecs import hookimpl
+from hardening.host import Host
+from hardening.inputs import Input, Inputs, Unknown
+from hardening.mechanism import Context, Excess, Mechanism, Reading, Shortfall
+from hardening.runtime import Candidate, Verdict
+from hardening.schema import REST, Say
+from hardening.source import Node
+from hardening.spec import Fragment
+from hardening_scan import settings
+from hardening_scan.settings import ScanSettings
+
+if TYPE_CHECKING:
+    from hardening.compose import Composition
+    from hardening.scanning import Scanner
+
+
+class Scan(Mechanism[ScanSettings]):
+    """The mechanism behind `[scan]`."""
+
+    name = "scan"
+    summary = "what a root may not have: setuid, devices, credentials and the like"
+    settings_type = ScanSettings
+
+    def says(self, table: Node, reading: Reading) -> Iterator[Say]:
+        return settings.read(self.schema, table)
+
+    def dump(self, values: Mapping[tuple[str, str], Any]) -> dict[str, object]:
+        return settings.dump(self.schema, values)
+
+    def samples(self) -> Sequence[tuple[str, str, Any]]:
+        # All kinds are declared alike: one of them, and the command, are drawn more often than the others.
+        own = super().samples()
+        often = [say for say in own if say[0] in (settings.COMMAND, scankinds.SETUID)]
+        return [*own, *often * 3, *((scankinds.SETUID, REST, value) for value in (True, False))]
+
+    def inputs(self, settings: ScanSettings, context: Context) -> Inputs:
+        return ()  # what decides about a root is told by `hardening_inputs`
+
+    def check(self, settings: ScanSettings, context: Context) -> Iterable[Shortfall]:
+        return ()
+
+    def contribute(self, settings: ScanSettings, context: Context, fragment: Fragment) -> None:
+        return
+
+    def tighten(
+        self, settings: ScanSettings, document: Mapping[str, Any], context: Context, fragment: Fragment
+    ) -> Iterable[Excess]:
+        if settings.gated:
+            said = ", ".join(f"scan.{kind}" for kind in settings.gated)
+            raise SpecError(
+                f"{said}: the root of a configuration that was made elsewhere is not scanned, and so not admitted",
+                hint="look at it with `hardening scan`, and give a stack that does not deny it",
+            )
+        return ()
+
+    def findings(self, settings: ScanSettings, context: Context) -> Iterable[Finding]:
+        return ()
+
+
+def _gated(composition: Composition | None) -> ScanSettings | None:
+    """The settings of a composition that denies something."""
+    found = None if composition is None else composition.settings.get(Scan.name)
+    return found if isinstance(found, ScanSettings) and found.gated else None
+
+
+@hookimpl
+def hardening_admit(candidate: Candidate, scanners: Callable[[], Mapping[str, Scanner]]) -> Verdict | None:
+    """Judge the root of a candidate, where a layer asks for that."""
+    gate = _gated(candidate.composition)
+    if gate is None:
+        return None
+    from hardening_scan import admission
+
+    return admission.admit(candidate, gate, scanners())
+
+
+@hookimpl
+def hardening_inputs(composition: Composition | None, host: Host) -> Iterable[Input | Unknown]:
+    """What decides the verdict: of an image its digest, which is known; of anything else nothing that can be looked at."""
+    gate = _gated(composition)
+    if gate is None or composition is None:
+        return ()
+    if composition.image is None:
+        return (Unknown("the root is a directory, which is scanned at each run"),)
+    return (Unknown("an external scanner looks at each run"),) if gate.command else ()
+
+
+@hookimpl
+def hardening_mechanisms() -> Sequence[Mechanism[Any]]:
+    """Register the mechanism."""
+    return (Scan(),)
+
+
+@hookimpl
+def hardening_scanners() -> Sequence[Scanner]:
+    """Register the scanners."""
+    from hardening_scan.scanners import SCANNERS
+
+    return SCANNERS

@@ -1,0 +1,95 @@
+"""``hardening scan``: what a root has that it should not."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from hardening.cli import output, stack
+from hardening.cli.session import session
+from hardening.errors import EXIT_FINDINGS, UsageError
+
+if TYPE_CHECKING:
+    from hardening.cli.session import Session
+    from hardening.compose import Composition
+    from hardening_scan.examine import Scanned
+    from hardening_scan.settings import ScanSettings
+
+
+@click.command(
+    "scan",
+    cls=stack.StackCommand,
+    short_help="Look for setuid, devices, credentials and the like in a root.",
+    epilog="""\b
+Examples:
+  hardening scan ./rootfs
+  hardening scan -p team.toml docker.io/library/busybox
+  hardening scan --set scan.setuid=deny --sarif ./rootfs
+
+\b
+Exit codes: 0; 1 where something is there that the stack denies; 2 for bad usage.
+""",
+)
+@stack.stack_options
+@click.option("-j", "--json", "as_json", is_flag=True, help="Show it as JSON, with all packages.")
+@click.option("--sarif", "as_sarif", is_flag=True, help="Show it as SARIF.")
+@click.argument("root", metavar="IMAGE|DIR")
+@click.pass_context
+def command(context: click.Context, profiles: tuple[str, ...], as_json: bool, as_sarif: bool, root: str) -> int:
+    """Look at a root without running anything of it: at a directory, whose path begins with / or a dot, or an image.
+
+    All that is found is shown; what [scan] of the stack denies is refused there, and by `hardening run`. An IMAGE is
+    fetched if it is missing, if the stack's policy permits it.
+    """
+    from hardening_scan import examine, report
+    from hardening_scan.settings import ScanSettings
+
+    if as_json and as_sarif:
+        raise UsageError("--json and --sarif are two answers", hint="leave one of them out")
+    here = session(context)
+    composition = here.compose(stack.request(context, profiles))
+    settings = composition.settings["scan"]
+    assert isinstance(settings, ScanSettings)  # noqa: S101  # it is this package's own
+    path = root if root.startswith(("/", ".")) else str(_image(here, composition, root))
+    ids = examine.ids_of(composition, here.host)
+    scanned = examine.examine(path, tuple(here.plugins.scanners.values()), ids, settings.command)
+    if as_json:
+        output.show(report.as_json(root, scanned, settings))
+    elif as_sarif:
+        output.show_json(report.as_sarif(scanned, settings))
+    else:
+        _show(scanned, settings)
+    return EXIT_FINDINGS if scanned.denied(settings) else 0
+
+
+def _show(scanned: Scanned, settings: ScanSettings) -> None:
+    from hardening_scan import report
+
+    if scanned.findings:
+        output.show_table(report.table(scanned, settings))
+    output.note(report.summary(scanned, settings))
+
+
+def _image(here: Session, composition: Composition, text: str) -> Path:
+    """The root of an image, pulled and unpacked where it was not. Raises `ImageError`, and `SpecError` for one that is not
+    to be used."""
+    from hardening.cli import fetching
+    from hardening.images import reference, unpack
+    from hardening.images.tree import Limits
+
+    if os.path.isdir(text):
+        raise UsageError(f"{text} is a directory here, and may be an image", hint=f"write ./{text} for the directory")
+    name = reference.parse(text)
+    store = fetching.open_store()
+    assert store is not None  # noqa: S101  # it was made
+    record = store.find(name) or fetching.fetch(here, composition, name, store, verify=True, quiet=False)
+    store.hold()
+    ids = fetching.ids_of(here, composition)
+    found = store.root(record.digest, ids)
+    if found is None:
+        with store.shared(), store.stage() as stage:
+            found = unpack.ensure(store, record.digest, ids, stage, Limits())
+    return found.path

@@ -1,0 +1,82 @@
+"""A root from its path to what was found in it, by a child that has nothing else to do."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from hardening.compose import Composition
+from hardening.errors import HardeningError, HostError, UsageError
+from hardening.host import Host
+from hardening.images import child
+from hardening.images.ids import Ids
+from hardening.scankinds import KINDS, UNREAD
+from hardening.scanning import Found, Package, Scanner
+from hardening.values import frozen
+from hardening_scan import walk
+from hardening_scan.settings import ScanSettings
+
+
+@frozen(eq=False)
+class Scanned:
+    """What was found in a root. ``entries`` is how many files it has."""
+
+    findings: tuple[Found, ...]
+    packages: tuple[Package, ...]
+    entries: int
+
+    def denied(self, settings: ScanSettings) -> tuple[Found, ...]:
+        """What of it the settings deny."""
+        gated = settings.gated
+        if not gated:
+            return ()
+        return tuple(item for item in self.findings if item.kind in (*gated, UNREAD)
+                     and not settings.permits(item.kind, item.path))  # fmt: skip
+
+
+def ids_of(composition: Composition, host: Host) -> Ids:
+    """Whose the files of the root are for what was composed."""
+    found = (item.id_maps(composition.settings[item.name], host) for item in composition.mechanisms)
+    return Ids.of(next((item for item in found if item is not None), None), os.geteuid(), os.getegid())
+
+
+def asked(scanners: Mapping[str, Scanner], kinds: Iterable[str]) -> tuple[Scanner, ...]:
+    """The scanners that find something of some kinds, by name."""
+    wanted = set(kinds)
+    return tuple(scanner for _, scanner in sorted(scanners.items()) if wanted & set(scanner.kinds))
+
+
+def examine(
+    path: str,
+    scanners: Sequence[Scanner],
+    ids: Ids,
+    command: tuple[str, ...] = (),
+    limits: walk.Limits | None = None,
+) -> Scanned:
+    """Look at the root at a path. Raises `UsageError` for what is no directory, and `HostError` where it cannot be looked at
+    safely."""
+    real = os.path.realpath(path)
+    if not os.path.isdir(real):
+        raise UsageError("is no directory that you can look at", origin=path, hint="name the directory of a root")
+
+    def work(tell: child.Tell) -> dict[str, Any]:
+        tree = walk.mounted(real)
+        try:
+            return walk.scan(tree, scanners, command, limits or walk.Limits())
+        finally:
+            os.close(tree)
+
+    try:
+        data = child.run(work, ids)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EACCES):
+            raise UsageError(f"cannot be looked at: {error.strerror}", origin=path) from None
+        hint = "it needs open_tree(2) and mount_setattr(2) of Linux 5.12, and of an ordinary user a user namespace"
+        raise HostError(f"cannot be mounted to be looked at: {error.strerror}", origin=path, hint=hint) from None
+    findings = tuple(Found(*item) for item in data["findings"])
+    strange = next((item for item in findings if item.kind not in KINDS), None)
+    if strange is not None:
+        raise HardeningError(f"a scanner finds the kind {strange.kind}, which there is not", hint="update its package")
+    return Scanned(findings, tuple(Package(*item) for item in data["packages"]), int(data["entries"]))

@@ -1,0 +1,85 @@
+"""An external scanner, started by the command of `[scan]`: a program of the host's that is given the read-only mount."""
+
+from __future__ import annotations
+
+import json
+import os
+import posixpath
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterable, Iterator
+from typing import Any
+from urllib.parse import unquote_to_bytes, urlsplit
+
+from hardening.scankinds import EXTERNAL, UNREAD
+from hardening.scanning import Entry, Found, Root, Scanner
+from hardening_scan.settings import PLACE
+
+#: Seconds that it may take, and bytes that it may say.
+PATIENCE, LONGEST = 600, 64 << 20
+_MOST = 10_000
+
+
+class External(Scanner):
+    """Takes what the command says as SARIF, or else its exit code."""
+
+    name = "command"
+    summary = "an external scanner, if a profile names one"
+    kinds = (EXTERNAL,)
+
+    def entry(self, entry: Entry) -> Iterable[Found]:
+        return ()
+
+    def whole(self, root: Root) -> Iterator[Found]:
+        if not root.command:
+            return
+        program = shutil.which(root.command[0])
+        if program is None:
+            yield Found(UNREAD, "/", f"the scanner {root.command[0]} is not installed")
+            return
+        place = f"/proc/self/fd/{root.tree}"
+        words = [program, *(word.replace(PLACE, place) for word in root.command[1:])]
+        name = posixpath.basename(program)
+        with tempfile.TemporaryFile() as said:
+            try:
+                code = subprocess.run(
+                    words, stdin=subprocess.DEVNULL, stdout=said, cwd="/", pass_fds=(root.tree,), timeout=PATIENCE,
+                    check=False,
+                ).returncode  # fmt: skip
+            except (OSError, subprocess.TimeoutExpired) as error:
+                yield Found(UNREAD, "/", f"the scanner {name} failed: {type(error).__name__}")
+                return
+            if os.fstat(said.fileno()).st_size > LONGEST:
+                yield Found(UNREAD, "/", f"the scanner {name} says more than {LONGEST} bytes")
+                return
+            said.seek(0)
+            yield from answer(name, code, said.read(), place)
+
+
+def answer(name: str, code: int, data: bytes, place: str) -> list[Found]:
+    """What a scanner means by its exit code and output; ``place`` is where it saw the root."""
+    try:
+        said = json.loads(data)
+    except (ValueError, RecursionError):
+        said = None
+    if isinstance(said, dict) and isinstance(said.get("runs"), list):
+        try:
+            found = [_found(name, item, place) for run in said["runs"] for item in run.get("results") or ()]
+        except (AttributeError, TypeError, LookupError, ValueError):
+            return [Found(UNREAD, "/", f"the scanner {name} says what is no SARIF")]
+        if len(found) > _MOST:
+            return [Found(UNREAD, "/", f"the scanner {name} finds more than {_MOST} things")]
+        if found or code == 0:
+            return found
+    return [Found(EXTERNAL, "/", f"{name}: exit code {code}")] if code else []
+
+
+def _found(name: str, item: dict[str, Any], place: str) -> Found:
+    path = "/"
+    for location in (item.get("locations") or ())[:1]:
+        uri = location["physicalLocation"]["artifactLocation"]["uri"]
+        text = os.fsdecode(unquote_to_bytes(urlsplit(uri).path))
+        path = posixpath.normpath("/" + text.removeprefix(place).lstrip("/"))
+    text = str((item.get("message") or {}).get("text") or "").partition("\n")[0][:200]
+    return Found(EXTERNAL, path, f"{name}: {item.get('ruleId') or 'finding'}{': ' if text else ''}{text}")

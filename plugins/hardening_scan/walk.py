@@ -1,0 +1,204 @@
+"""A root as scanners see it: through a mount that is read-only, without devices, setuid and programs, which has no path.
+
+Every file is opened as a place only (O_PATH), by its name in a directory that is held open, and never through a link or
+into another file system; only regular ones are ever opened for reading.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from typing import Any
+
+from hardening.launch import abi, kernel
+from hardening.scankinds import UNREAD
+from hardening.scanning import Entry, Found, Package, Root, Scanner
+from hardening.values import frozen
+
+#: Files in all, directories below one another, and things to be told of a root.
+ENTRIES, DEPTH, FINDINGS = 5_000_000, 200, 20_000
+_SAFE = abi.MOUNT_ATTR_RDONLY | abi.MOUNT_ATTR_NOSUID | abi.MOUNT_ATTR_NODEV | abi.MOUNT_ATTR_NOEXEC
+_RESOLVE = abi.RESOLVE_IN_ROOT | abi.RESOLVE_NO_MAGICLINKS | abi.RESOLVE_NO_XDEV
+
+
+@frozen(eq=False)
+class Limits:
+    """How much of a root is looked at."""
+
+    entries: int = ENTRIES
+    depth: int = DEPTH
+    findings: int = FINDINGS
+
+
+def mounted(path: str) -> int:
+    """A descriptor of a mount of a directory that is nowhere attached. An ordinary user is moved into a user namespace for
+    it. Raises `OSError`."""
+    ids = os.geteuid(), os.getegid()
+    try:
+        return _tree(path)
+    except PermissionError:
+        kernel.unshare(abi.CLONE_NEWUSER | abi.CLONE_NEWNS)
+    for name, text in (
+        ("setgroups", "deny"),
+        ("uid_map", f"{ids[0]} {ids[0]} 1"),
+        ("gid_map", f"{ids[1]} {ids[1]} 1"),
+    ):
+        with open(f"/proc/self/{name}", "w") as file:
+            file.write(text)
+    return _tree(path)
+
+
+def _tree(path: str) -> int:
+    tree = kernel.open_tree(abi.AT_FDCWD, os.fsencode(path), abi.OPEN_TREE_CLONE | abi.AT_RECURSIVE)
+    try:
+        kernel.mount_setattr(tree, add=_SAFE, recursive=True)
+    except OSError:
+        os.close(tree)
+        raise
+    return tree
+
+
+def scan(tree: int, scanners: Sequence[Scanner], command: tuple[str, ...], limits: Limits) -> dict[str, Any]:
+    """Everything that scanners find, as JSON data: ``findings`` and ``packages``, sorted, and ``entries``, how many files
+    there are."""
+    walk = _Walk(tree, scanners, limits)
+    walk.run()
+    root = Root(tree, walk.read_path, walk.names, command)
+    for scanner in scanners:
+        walk.add(scanner.whole(root))
+    return {
+        "findings": sorted((item.kind, item.path, item.detail) for item in walk.found),
+        "packages": sorted(_row(package) for package in root.packages),
+        "entries": walk.entries,
+    }
+
+
+def _row(package: Package) -> tuple[str, str, str, str]:
+    return package.manager, package.name, package.version, package.architecture
+
+
+class _Full(Exception):
+    """A limit was reached."""
+
+
+class _Walk:
+    """One walk through a root. Directories are held open down to the one that is being listed."""
+
+    def __init__(self, tree: int, scanners: Sequence[Scanner], limits: Limits) -> None:
+        self.found: list[Found] = []
+        self.entries = 0
+        self._tree, self._scanners, self._limits = tree, scanners, limits
+
+    def run(self) -> None:
+        """Show every file to every scanner."""
+        top = os.open(f"/proc/self/fd/{self._tree}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            self._show("/", top)
+        finally:
+            os.close(top)
+        stack: list[tuple[int, str, Iterator[str]]] = []
+        try:
+            self._enter(stack, self._tree, "")
+            while stack:
+                folder, path, names = stack[-1]
+                name = next(names, None)
+                if name is None:
+                    os.close(stack.pop()[0])
+                    continue
+                self._visit(stack, folder, f"{path}/{name}", name)
+        except _Full as full:
+            self.found.append(Found(UNREAD, "/", str(full)))
+        finally:
+            for descriptor, *_ in stack:
+                os.close(descriptor)
+
+    def add(self, found: Iterable[Found]) -> None:
+        """Keep what was found."""
+        for item in found:
+            if len(self.found) >= self._limits.findings:
+                self.found.append(
+                    Found(UNREAD, "/", f"more than {self._limits.findings} findings: the rest is left out")
+                )
+                return
+            self.found.append(item)
+
+    def _enter(self, stack: list[tuple[int, str, Iterator[str]]], place: int, path: str) -> None:
+        """Begin with a directory that ``place`` holds open."""
+        if len(stack) >= self._limits.depth:
+            self.add([Found(UNREAD, path, f"more than {self._limits.depth} directories deep")])
+            return
+        try:
+            folder = os.open(f"/proc/self/fd/{place}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            self.add([Found(UNREAD, path or "/", f"cannot be listed: {error.strerror}")])
+            return
+        stack.append((folder, path, self._listed(folder, path)))
+
+    def _listed(self, folder: int, path: str) -> Iterator[str]:
+        try:
+            with os.scandir(folder) as listed:
+                for item in listed:
+                    yield item.name
+        except OSError as error:
+            self.add([Found(UNREAD, path or "/", f"cannot be listed: {error.strerror}")])
+
+    def _visit(self, stack: list[tuple[int, str, Iterator[str]]], folder: int, path: str, name: str) -> None:
+        self.entries += 1
+        if self.entries > self._limits.entries:
+            raise _Full(f"more than {self._limits.entries} files: the rest is not looked at")
+        if len(self.found) > self._limits.findings:
+            raise _Full("the rest is not looked at")
+        try:
+            place = kernel.openat2(folder, os.fsencode(name), os.O_PATH | os.O_NOFOLLOW, _RESOLVE)
+        except OSError as error:
+            if error.errno != errno.ENOENT:  # gone meanwhile
+                why = "another file system is mounted there" if error.errno == errno.EXDEV else error.strerror
+                self.add([Found(UNREAD, path, f"is not looked at: {why}")])
+            return
+        try:
+            if stat.S_ISDIR(self._show(path, place).st_mode):
+                self._enter(stack, place, path)
+        finally:
+            os.close(place)
+
+    def _show(self, path: str, place: int) -> os.stat_result:
+        status = os.fstat(place)
+        entry = Entry(path, status, place, _reader(place))
+        for scanner in self._scanners:
+            self.add(scanner.entry(entry))
+        return status
+
+    def _place(self, path: str) -> int:
+        return kernel.openat2(self._tree, os.fsencode(path), os.O_PATH, _RESOLVE)
+
+    def read_path(self, path: str, most: int) -> bytes:
+        """The first bytes of a regular file."""
+        place = self._place(path)
+        try:
+            return _reader(place)(most)
+        finally:
+            os.close(place)
+
+    def names(self, path: str) -> list[str]:
+        """The names in a directory."""
+        place = self._place(path)
+        try:
+            return os.listdir(f"/proc/self/fd/{place}")
+        finally:
+            os.close(place)
+
+
+def _reader(place: int) -> Callable[[int], bytes]:
+    def read(most: int) -> bytes:
+        if not stat.S_ISREG(os.fstat(place).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file")
+        opened = os.open(f"/proc/self/fd/{place}", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with open(opened, "rb") as file:
+            with suppress(OSError):
+                os.posix_fadvise(opened, 0, 0, os.POSIX_FADV_SEQUENTIAL)
+            return file.read(most)
+
+    return read

@@ -1,0 +1,63 @@
+"""The external scanner: a program of the host's that is given a read-only root, and what its answers mean."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from hardening.images.ids import Ids
+from hardening.scanning import Found
+from hardening_scan import examine
+from hardening_scan.external import External, answer
+from tests.support.features import require
+
+
+def sarif(*results: object) -> bytes:
+    return json.dumps({"version": "2.1.0", "runs": [{"results": list(results)}]}).encode()
+
+
+def result(uri: str) -> dict[str, object]:
+    place = {"physicalLocation": {"artifactLocation": {"uri": uri}}}
+    return {"ruleId": "CVE-1", "message": {"text": "old\nmore"}, "locations": [place]}
+
+
+@pytest.mark.parametrize("uri", ["usr/lib/a", "/usr/lib/a", "file:///proc/self/fd/5/usr/lib/a", "usr/lib/%61"])
+def test_sarif_gives_paths_in_the_root(uri: str) -> None:
+    (found,) = answer("tool", 1, sarif(result(uri)), "/proc/self/fd/5")
+    assert found == Found("external", "/usr/lib/a", "tool: CVE-1: old")
+
+
+def test_an_exit_code_counts_where_nothing_else_is_said() -> None:
+    assert answer("tool", 0, b"fine", "/x") == answer("tool", 0, sarif(), "/x") == []
+    assert (
+        answer("tool", 3, b"bad", "/x")
+        == answer("tool", 3, sarif(), "/x")
+        == [Found("external", "/", "tool: exit code 3")]
+    )
+
+
+@pytest.mark.parametrize("broken", [{"runs": [1]}, {"runs": [{"results": [{"locations": [{}]}]}]}])
+def test_what_is_no_sarif_is_no_acceptance(broken: object) -> None:
+    assert [item.kind for item in answer("tool", 0, json.dumps(broken).encode(), "/x")] == ["unread"]
+
+
+def scanned(root: Path, *command: str) -> list[tuple[str, str, str]]:
+    found = examine.examine(str(root), (External(),), Ids(), command).findings
+    return [(item.kind, item.path, item.detail) for item in found]
+
+
+def test_the_program_sees_the_root_and_cannot_write_to_it_or_run_it(tmp_path: Path) -> None:
+    require("userns")
+    (tmp_path / "tool").write_text("#!/bin/sh\nexit 0\n")
+    (tmp_path / "tool").chmod(0o755)
+    script = "test -e $0/tool || exit 3; touch $0/x 2>/dev/null && exit 4; $0/tool 2>/dev/null && exit 5; exit 6"
+    assert scanned(tmp_path, "sh", "-c", script, "{root}") == [("external", "/", "sh: exit code 6")]
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_scanner_that_is_not_there_is_told(tmp_path: Path) -> None:
+    require("userns")
+    expected = [("unread", "/", "the scanner no-such-scanner is not installed")]
+    assert scanned(tmp_path, "no-such-scanner", "{root}") == expected

@@ -1,0 +1,113 @@
+"""Runs that `[scan]` gates: refused with the paths and the smallest loosening, and run where the paths are allowed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import users
+from tests.support.features import require
+from tests.support.images import archive, entry, layout, shell
+from tests.support.runs import busybox_root, hand_over, workplace
+from tests.support.users import User, ordinary
+
+pytestmark = pytest.mark.system
+
+PROGRAM = str(Path(sys.executable).with_name("hardening"))
+WHO = ("caller", "user") if os.geteuid() == 0 else ("caller",)
+GATE = '[scan]\ncredentials = "deny"\nsetuid = "deny"\n'
+KEY = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC\n-----END PRIVATE KEY-----\n"
+PERMIT = """extends = ["./gate.toml"]
+[scan]
+credentials.allow = ["/etc/key"]
+[[exceptions]]
+setting = "scan.credentials./etc/key"
+reason = "a test"
+"""
+TRUST = '[trust]\ndefault = "accept"\n'
+
+
+class Typed:
+    """A place where somebody types commands."""
+
+    def __init__(self, place: Path, user: User | None) -> None:
+        self.place, self.user = place, user
+
+    def type(self, *words: str) -> subprocess.CompletedProcess[str]:
+        program = users.program(self.user) if self.user is not None else PROGRAM
+        variables = [f"HARDENING_STATE={self.place}/state", f"HARDENING_IMAGES={self.place}/images"]
+        command = ["env", *variables, program, *words]
+        if self.user is not None:
+            return self.user.run(command, cwd=self.place)
+        return subprocess.run(command, cwd=self.place, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(params=WHO)
+def here(request: pytest.FixtureRequest) -> Iterator[Typed]:
+    require("userns")
+    user = ordinary() if request.param == "user" else None
+    with workplace(user) as place:
+        busybox_root(place / "root")
+        (place / "root/etc").mkdir(exist_ok=True)
+        (place / "root/etc/key").write_text(KEY)
+        (place / "gate.toml").write_text(f'extends = ["default"]\n{GATE}')
+        (place / "permit.toml").write_text(PERMIT)
+        (place / "trust.toml").write_text(TRUST)
+        layout(place / "image", [shell(), archive([entry("etc/key", KEY.encode())])], {})
+        hand_over(place, user)
+        typed = Typed(place, user)
+        yield typed
+        typed.type("rmi", "-f", "oci:image:v1")
+
+
+def test_a_gated_run_is_refused_and_runs_where_the_path_is_allowed(here: Typed) -> None:
+    run = ("-q", "--rootfs", "./root", "--", "/bin/sh", "-c", "echo ran")
+    assert here.type("run", "-p", "default", *run).stdout == "ran\n"
+    refused = here.type("run", "-p", "./gate.toml", *run)
+    assert refused.returncode == 2
+    assert "scan.credentials denies: /etc/key (private key (PEM))" in refused.stderr
+    assert "gate.toml:3" in refused.stderr
+    assert "--exception scan.credentials./etc/key=REASON" in refused.stderr
+    assert refused.stdout == ""
+    assert KEY.splitlines()[1] not in refused.stderr
+    assert here.type("run", "-p", "./permit.toml", *run).stdout == "ran\n"
+    # a directory is scanned at each run
+    (here.place / "root/etc/new").write_text(KEY)
+    again = here.type("run", "-p", "./permit.toml", *run)
+    assert again.returncode == 2
+    assert "/etc/new" in again.stderr
+
+
+def test_the_hint_is_what_permits_the_run(here: Typed) -> None:
+    words = ("run", "-q", "-p", "./gate.toml", "--rootfs", "./root", "--set", 'scan.credentials.allow=["/etc/key"]')
+    refused = here.type(*words, "--", "/bin/sh", "-c", "echo ran")
+    assert refused.returncode == 2
+    assert "scan.credentials./etc/key" in refused.stderr
+    permitted = here.type(*words, "--exception", "scan.credentials./etc/key=test", "--", "/bin/sh", "-c", "echo ran")
+    assert permitted.stdout == "ran\n", permitted.stderr
+
+
+def test_the_host_s_own_root_is_not_admitted(here: Typed) -> None:
+    refused = here.type("run", "-q", "-p", "./gate.toml", "--", "true")
+    assert refused.returncode == 2
+    assert "the host's own root is not scanned" in refused.stderr
+
+
+def test_an_image_is_gated_and_its_verdict_goes_with_its_plan(here: Typed) -> None:
+    words = ("-p", "./trust.toml", "oci:image:v1")
+    pulled = here.type("pull", *words)
+    assert pulled.returncode == 0, pulled.stderr
+    run = ("-q", "-p", "./trust.toml", "oci:image:v1", "--", "/bin/sh", "-c", "echo ran")
+    refused = here.type("run", "-p", "./gate.toml", *run)
+    assert refused.returncode == 2
+    assert "/etc/key (private key (PEM))" in refused.stderr
+    for _ in range(2):
+        assert here.type("run", "-p", "./permit.toml", *run).stdout == "ran\n"
+    scanned = here.type("scan", "-p", "./gate.toml", *words)
+    assert scanned.returncode == 1
+    assert "refused  credentials  /etc/key" in scanned.stdout
