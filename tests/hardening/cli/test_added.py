@@ -16,7 +16,7 @@ MODULE = """import click
 from hardening.cli import stack
 from hardening.cli.session import session
 
-@click.command("scan", cls=stack.StackCommand)
+@click.command("survey", cls=stack.StackCommand)
 @stack.stack_options
 @click.argument("path")
 @click.pass_context
@@ -56,13 +56,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_it_is_listed_without_being_imported_and_runs_with_its_exit_code(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    distribution(folder, "acme", "scan = acme:command")
+    distribution(folder, "acme", "survey = acme:command")
     assert main(["--help"], session(folder)) == 0
     own, _, others = capsys.readouterr().out.partition("Commands of plugins")
-    assert ["scan", "From", "acme."] in [line.split() for line in others.splitlines()]
+    assert ["survey", "From", "acme."] in [line.split() for line in others.splitlines()]
     assert "  secret      Keep secrets, which runs are given by name.\n" in own
     assert "acme" not in sys.modules
-    assert main(["scan", "--size", "3", "etc"], session(folder)) == 9
+    assert main(["survey", "--size", "3", "etc"], session(folder)) == 9
     assert capsys.readouterr().out == "etc ['default', 'command line']\n"
 
 
@@ -72,7 +72,7 @@ def test_what_is_said_of_the_program_s_own_is_what_they_say() -> None:
 
 
 def test_it_is_there_for_the_installed_program(folder: Path) -> None:
-    distribution(folder, "acme", "scan = acme:command", "other = acme:Nested.other")
+    distribution(folder, "acme", "survey = acme:command", "other = acme:Nested.other")
     script = "import sys; sys.path.insert(0, sys.argv.pop(1)); from hardening.cli import main; sys.exit(main())"
     done = subprocess.run(
         [sys.executable, "-c", script, str(folder), "other"], capture_output=True, text=True, check=False
@@ -81,23 +81,23 @@ def test_it_is_there_for_the_installed_program(folder: Path) -> None:
 
 
 def test_help_and_completion_and_the_nearest_name_know_it(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    distribution(folder, "acme", "scan = acme:command")
-    assert main(["scan", "--help"], session(folder)) == 0
-    assert "Usage: hardening scan [OPTIONS] PATH" in capsys.readouterr().out
-    assert main(["scna"], session(folder)) == 2
-    assert 'did you mean "scan"?' in capsys.readouterr().err
-    done = process(folder, _HARDENING_COMPLETE="bash_complete", COMP_WORDS="hardening sc", COMP_CWORD="1")
-    assert done.stdout == "plain,scan\n"
+    distribution(folder, "acme", "survey = acme:command")
+    assert main(["survey", "--help"], session(folder)) == 0
+    assert "Usage: hardening survey [OPTIONS] PATH" in capsys.readouterr().out
+    assert main(["survye"], session(folder)) == 2
+    assert 'did you mean "survey"?' in capsys.readouterr().err
+    done = process(folder, _HARDENING_COMPLETE="bash_complete", COMP_WORDS="hardening sur", COMP_CWORD="1")
+    assert done.stdout == "plain,survey\n"
 
 
 def test_two_packages_with_one_command_are_refused_with_both_named(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    distribution(folder, "acme", "scan = acme:command")
-    distribution(folder, "bolt", "scan = bolt:command")
-    for arguments in (["scan", "x"], ["compose"], ["--help"]):
+    distribution(folder, "acme", "survey = acme:command")
+    distribution(folder, "bolt", "survey = bolt:command")
+    for arguments in (["survey", "x"], ["compose"], ["--help"]):
         assert main(arguments, session(folder)) == 2
-        assert 'acme and bolt both bring the command "scan"\nhint: uninstall one' in capsys.readouterr().err
+        assert 'acme and bolt both bring the command "survey"\nhint: uninstall one' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [["compose"], ["run", "--", "id"], ["--help"], ["nonsense"]])
@@ -121,20 +121,20 @@ def test_a_name_of_the_programs_own_is_refused_even_where_another_command_is_ask
 def test_what_is_no_command_is_one_message(
     value: str, says: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    distribution(folder, "acme", f"scan = {value}")
-    assert main(["scan"], session(folder)) == 2
+    distribution(folder, "acme", f"survey = {value}")
+    assert main(["survey"], session(folder)) == 2
     captured = capsys.readouterr()
-    assert captured.err == f'error: the command "scan" of acme {says}\nhint: update or remove acme\n'
+    assert captured.err == f'error: the command "survey" of acme {says}\nhint: update or remove acme\n'
 
 
 def test_a_distribution_that_is_there_twice_counts_once(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """As with an editable installation and its source."""
-    distribution(folder, "acme", "scan = acme:command")
+    distribution(folder, "acme", "survey = acme:command")
     source = folder / "source"
     source.mkdir()
-    distribution(source, "acme", "scan = acme:command")
+    distribution(source, "acme", "survey = acme:command")
     monkeypatch.syspath_prepend(str(source))
-    assert main(["scan", "x"], session(folder)) == 9
+    assert main(["survey", "x"], session(folder)) == 9
     assert capsys.readouterr().err == ""
