@@ -14,6 +14,7 @@ GROUP = "hardening.commands"
 OWN = "hardening"  # the distribution of the program itself
 #: What the commands are for that the program's own plugins bring: their short help.
 OWN_COMMANDS = {
+    "scan": "Look for setuid, devices, credentials and the like in a root.",
     "secret": "Keep secrets, which runs are given by name.",
     "trust": "Say which images may be used, sign them, and verify them.",
 }
