@@ -1,7 +1,8 @@
-"""The program `hardening-cli`, also ``python -m hardening``."""
+"""What `scripts/hardening-cli` does, also ``python -m hardening``."""
 
 import sys
 
+from hardening import caches
 from hardening.errors import LaunchError
 from hardening.launch import files
 from hardening.launch.guarded import complain, require_clock
@@ -22,4 +23,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    caches.use()
     sys.exit(main())

@@ -42,8 +42,11 @@ def make_ordinary() -> bool:
         return False
     import site
 
+    from hardening import caches
+
     if files.exists(site.getusersitepackages()):
         return False
+    caches.use()  # what `site` imports for other packages comes under it as well
     site.main()
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)

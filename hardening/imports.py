@@ -11,6 +11,7 @@ import os
 import sys
 from typing import Any
 
+from hardening import caches
 from hardening.launch.compiled import Compiled
 
 _SOURCE = ".py"
@@ -18,7 +19,7 @@ _SOURCE = ".py"
 
 class Packages(Compiled):
     """Finds the modules of every package that is one directory. Where something else could be meant, a package or an
-    extension module of the same name, the import system is left to it."""
+    extension module of the same name, or compiled files do not count, it is left to the import system."""
 
     def __init__(self) -> None:
         super().__init__({}, _frozen_importlib.ModuleSpec, _frozen_importlib_external.MAGIC_NUMBER)
@@ -31,7 +32,7 @@ class Packages(Compiled):
             return None
         if self._places.get(package) != path[0]:
             self._places[package] = path[0]
-            self._modules[package] = _plain_modules(path[0])
+            self._modules[package] = _plain_modules(path[0]) if caches.are_believed(path[0]) else frozenset()
         return super().find_spec(name) if stem in self._modules[package] else None
 
 

@@ -6,6 +6,7 @@ import importlib.util
 import os
 import sys
 
+from hardening import caches
 from hardening.launch.frozen import Frozen
 
 # Code on the command line is compiled at every start, so it only imports. Appended directories cannot shadow the
@@ -105,7 +106,8 @@ def _directories() -> list[str]:
             raise ModuleNotFoundError(f"{name} is not installed")
         place = os.path.dirname(os.path.abspath(spec.origin))
         found.append(os.path.dirname(place) if name == "hardening" else place)
-    # Where compiled files are not to be trusted (scripts/hardening), those of the stage are not, either.
-    if sys.pycache_prefix == os.devnull:
+    # The stage imports before it could look itself, and from two directories of ours alone.
+    package = f"{found[0]}/hardening"
+    if sys.pycache_prefix == os.devnull or not all(map(caches.are_believed, (package, f"{package}/launch"))):
         found.append(os.devnull)
     return list(dict.fromkeys(found))

@@ -345,6 +345,16 @@ def test_an_interpreter_that_the_first_line_does_not_name_alone(prefix: Path, fi
     assert said(prefix / "bin/hardening", "run", "x y") == "whole run x y\n"
 
 
+@pytest.mark.parametrize("words", [("run", "x"), ("ps",)])
+@pytest.mark.parametrize("name", ["a b", "n" * 130])
+def test_an_interpreter_that_the_kernel_would_not_find_by_the_first_line(
+    prefix: Path, name: str, words: tuple[str, ...]
+) -> None:
+    (prefix / name).symlink_to(Path(sys.executable).parents[1])
+    (prefix / "bin/hardening-cli").write_text(ECHO.format(python=prefix / name / "bin" / Path(sys.executable).name))
+    assert said(prefix / "bin/hardening", *words) == " ".join(("whole", *words)) + "\n"
+
+
 def test_an_interpreter_that_is_gone_is_an_error_of_the_shell(prefix: Path) -> None:
     (prefix / "bin/hardening-cli").write_text("#!/nowhere/python\n")
     done = subprocess.run([prefix / "bin/hardening", "run", "x"], capture_output=True, text=True, check=False)
