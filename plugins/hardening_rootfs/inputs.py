@@ -21,7 +21,8 @@ def inputs(settings: RootfsSettings, context: Context) -> Inputs:
     """Everything that decides the mounts and the skeleton. A skeleton that the command can write to is made anew for each
     run."""
     yield from look.environment(*hidden.VARIABLES, "HARDENING_STATE", "HARDENING_SECRETS", "HARDENING_IMAGES")
-    for path in context.host.of(RootfsFacts).own:
+    facts = context.host.of(RootfsFacts)
+    for path in (*facts.own, *([facts.images] if facts.images is not None else [])):
         yield from look.way(path)
     yield from look.way("/sys/fs/cgroup/cgroup.controllers")
     yield from _secrets(settings, context.host.of(RootfsFacts).private)

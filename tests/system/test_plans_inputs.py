@@ -350,8 +350,9 @@ def _is_of_python(path: str, here: Place, prefix: Path) -> bool:
     """What the interpreter, the loader and the C library open to start, what this process says of itself, and the state."""
     code = {*sys.path, os.path.dirname(os.__file__), sys.prefix, os.path.dirname(sys._base_executable)}  # type: ignore[attr-defined]
     code.add(str(prefix))
+    code.add("/dev/null")  # what lies there are compiled files that are neither read nor made (scripts/hardening-cli)
     code |= {"/usr/lib/locale", "/usr/share/locale", "/usr/share/locale-langpack", str(here.state), "/usr/lib/ssl"}
-    alone = {"/etc/localtime", "/etc/ld.so.preload", "/dev/null", "/proc/sys/vm/overcommit_memory", "/proc/uptime", "/"}
+    alone = {"/etc/localtime", "/etc/ld.so.preload", "/proc/sys/vm/overcommit_memory", "/proc/uptime", "/"}
     alone |= {"/proc/self/stat", "/proc/self/maps", str(here.folder)}
     library = re.search(r"\.so[.\d]*$|gconv-modules|/tls/|/glibc-hwcaps", path) is not None
     return path in alone or library or any(path == place or path.startswith(f"{place}/") for place in code if place)
