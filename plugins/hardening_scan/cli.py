@@ -55,7 +55,7 @@ def command(context: click.Context, profiles: tuple[str, ...], as_json: bool, as
     assert isinstance(settings, ScanSettings)  # noqa: S101  # it is this package's own
     path = root if root.startswith(("/", ".")) else str(_image(here, composition, root))
     ids = examine.ids_of(composition, here.host)
-    scanned = examine.examine(path, tuple(here.plugins.scanners.values()), ids, settings.command)
+    scanned = examine.examine(path, tuple(here.plugins.scanners.values()), ids, settings.command, gated=settings.gated)
     if as_json:
         output.show(report.as_json(root, scanned, settings))
     elif as_sarif:

@@ -21,18 +21,20 @@ from hardening_scan.settings import ScanSettings
 
 @frozen(eq=False)
 class Scanned:
-    """What was found in a root. ``entries`` is how many files it has."""
+    """What was found in a root. ``entries`` is how many files it has; ``aside`` is what could not be looked at and only
+    concerns kinds that no gate asks for."""
 
     findings: tuple[Found, ...]
     packages: tuple[Package, ...]
     entries: int
+    aside: frozenset[Found] = frozenset()
 
     def denied(self, settings: ScanSettings) -> tuple[Found, ...]:
         """What of it the settings deny."""
         gated = settings.gated
         if not gated:
             return ()
-        return tuple(item for item in self.findings if item.kind in (*gated, UNREAD)
+        return tuple(item for item in self.findings if item.kind in (*gated, UNREAD) and item not in self.aside
                      and not settings.permits(item.kind, item.path))  # fmt: skip
 
 
@@ -54,9 +56,10 @@ def examine(
     ids: Ids,
     command: tuple[str, ...] = (),
     limits: walk.Limits | None = None,
+    gated: Iterable[str] = KINDS,
 ) -> Scanned:
-    """Look at the root at a path. Raises `UsageError` for what is no directory, and `HostError` where it cannot be looked at
-    safely."""
+    """Look at the root at a path; ``gated`` are the kinds that a gate asks for. Raises `UsageError` for what is no
+    directory, and `HostError` where it cannot be looked at safely."""
     real = os.path.realpath(path)
     if not os.path.isdir(real):
         raise UsageError("is no directory that you can look at", origin=path, hint="name the directory of a root")
@@ -75,8 +78,12 @@ def examine(
             raise UsageError(f"cannot be looked at: {error.strerror}", origin=path) from None
         hint = "it needs open_tree(2) and mount_setattr(2) of Linux 5.12, and of an ordinary user a user namespace"
         raise HostError(f"cannot be mounted to be looked at: {error.strerror}", origin=path, hint=hint) from None
-    findings = tuple(Found(*item) for item in data["findings"])
+    findings = tuple(Found(*item[:3]) for item in data["findings"])
     strange = next((item for item in findings if item.kind not in KINDS), None)
     if strange is not None:
         raise HardeningError(f"a scanner finds the kind {strange.kind}, which there is not", hint="update its package")
-    return Scanned(findings, tuple(Package(*item) for item in data["packages"]), int(data["entries"]))
+    wanted = set(gated)
+    others = {scanner.name for scanner in scanners if not wanted & set(scanner.kinds)}
+    counts = {Found(*item[:3]) for item in data["findings"] if item[3] not in others}
+    aside = frozenset(item for item in findings if item.kind == UNREAD and item not in counts)
+    return Scanned(findings, tuple(Package(*item) for item in data["packages"]), int(data["entries"]), aside)

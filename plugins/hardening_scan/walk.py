@@ -63,14 +63,14 @@ def _tree(path: str) -> int:
 
 def scan(tree: int, scanners: Sequence[Scanner], command: tuple[str, ...], limits: Limits) -> dict[str, Any]:
     """Everything that scanners find, as JSON data: ``findings`` and ``packages``, sorted, and ``entries``, how many files
-    there are."""
+    there are. The last of each finding is the scanner, empty for the walk itself."""
     walk = _Walk(tree, scanners, limits)
     walk.run()
     root = Root(tree, walk.read_path, walk.names, command)
     for scanner in scanners:
-        walk.add(scanner.whole(root))
+        walk.add(scanner.whole(root), scanner.name)
     return {
-        "findings": sorted((item.kind, item.path, item.detail) for item in walk.found),
+        "findings": sorted((item.kind, item.path, item.detail, by) for item, by in walk.found),
         "packages": sorted(_row(package) for package in root.packages),
         "entries": walk.entries,
     }
@@ -88,7 +88,7 @@ class _Walk:
     """One walk through a root. Directories are held open down to the one that is being listed."""
 
     def __init__(self, tree: int, scanners: Sequence[Scanner], limits: Limits) -> None:
-        self.found: list[Found] = []
+        self.found: list[tuple[Found, str]] = []
         self.entries = 0
         self._tree, self._scanners, self._limits = tree, scanners, limits
 
@@ -110,20 +110,19 @@ class _Walk:
                     continue
                 self._visit(stack, folder, f"{path}/{name}", name)
         except _Full as full:
-            self.found.append(Found(UNREAD, "/", str(full)))
+            self.found.append((Found(UNREAD, "/", str(full)), ""))
         finally:
             for descriptor, *_ in stack:
                 os.close(descriptor)
 
-    def add(self, found: Iterable[Found]) -> None:
-        """Keep what was found."""
+    def add(self, found: Iterable[Found], by: str = "") -> None:
+        """Keep what a scanner found."""
         for item in found:
             if len(self.found) >= self._limits.findings:
-                self.found.append(
-                    Found(UNREAD, "/", f"more than {self._limits.findings} findings: the rest is left out")
-                )
+                said = f"more than {self._limits.findings} findings: the rest is left out"
+                self.found.append((Found(UNREAD, "/", said), ""))
                 return
-            self.found.append(item)
+            self.found.append((item, by))
 
     def _enter(self, stack: list[tuple[int, str, Iterator[str]]], place: int, path: str) -> None:
         """Begin with a directory that ``place`` holds open."""
@@ -168,7 +167,7 @@ class _Walk:
         status = os.fstat(place)
         entry = Entry(path, status, place, _reader(place))
         for scanner in self._scanners:
-            self.add(scanner.entry(entry))
+            self.add(scanner.entry(entry), scanner.name)
         return status
 
     def _place(self, path: str) -> int:
