@@ -7,10 +7,12 @@ import os
 from hardening.errors import LaunchError
 from hardening.launch.signals import signal
 
-UNFORESEEN = (OSError, ImportError, MemoryError)
+#: A SystemError is what Python's own compiler may end with where memory is short.
+UNFORESEEN = (OSError, ImportError, MemoryError, SystemError)
+MORE_MEMORY = "give the command more memory (ulimit -v, the cgroup's limit)"
 
 
-def worded(error: OSError | ImportError | MemoryError) -> LaunchError:
+def worded(error: OSError | ImportError | MemoryError | SystemError) -> LaunchError:
     """An error of `UNFORESEEN` as one that a person can act on, with the exit code of the program."""
     if isinstance(error, BrokenPipeError):
         return LaunchError("nobody reads what is said", exit_code=128 + signal.SIGPIPE)
@@ -22,7 +24,9 @@ def worded(error: OSError | ImportError | MemoryError) -> LaunchError:
     if isinstance(error, ImportError):
         hint = "give it more memory or open files (ulimit -v, ulimit -n), or install hardening again"
         return LaunchError(f"a part of the program cannot be loaded: {error}", hint=hint)
-    return LaunchError("out of memory", hint="give the command more memory (ulimit -v, the cgroup's limit)")
+    if isinstance(error, SystemError):
+        return LaunchError(f"Python itself has failed, most likely for want of memory: {error}", hint=MORE_MEMORY)
+    return LaunchError("out of memory", hint=MORE_MEMORY)
 
 
 def _is_nowhere() -> bool:

@@ -36,10 +36,17 @@ def test_a_folder_that_is_gone_is_what_a_missing_name_is_about(tmp_path: Path, m
             125,
         ),
         (MemoryError(), "out of memory\nhint: ", 125),
+        (
+            SystemError("error return"),
+            "Python itself has failed, most likely for want of memory: error return\nhint: ",
+            125,
+        ),
         (BrokenPipeError(32, "Broken pipe"), "nobody reads what is said", 141),
     ],
 )
-def test_the_others_say_what_to_do(error: OSError | ImportError | MemoryError, says: str, code: int) -> None:
+def test_the_others_say_what_to_do(
+    error: OSError | ImportError | MemoryError | SystemError, says: str, code: int
+) -> None:
     found = worded(error)
     assert str(found).startswith(says)
     assert found.exit_code == code
