@@ -94,6 +94,7 @@ class Supervisor:
         if self.watcher.delay and (self.status is not None or self._due > time.monotonic()):
             return
         self._announced = True
+        self._rested = False  # what the watcher does now takes memory again
         if not self.watcher.started(self.pid):
             self.send_signal(signal.SIGKILL)
 
