@@ -6,7 +6,6 @@ import json
 import re
 import signal
 import subprocess
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,12 +20,6 @@ from tests.support.runs import find, workplace
 from tests.support.users import ordinary
 
 pytestmark = pytest.mark.system
-
-
-@pytest.fixture
-def place() -> Iterator[Place]:
-    with workplace() as folder:
-        yield Place(folder)
 
 
 # --- what is used again -----------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import sys
 import sysconfig
 import time
 import venv
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,24 +22,11 @@ import pytest
 
 from hardening.inputs import way
 from tests.support import users
-from tests.support.plans import LINE, OPEN, PROFILE, PROGRAM, UMASK, Place, rewrite, typed_place, write_alike
+from tests.support.plans import LINE, OPEN, PROFILE, PROGRAM, UMASK, Place, rewrite, write_alike
 from tests.support.runs import busybox_root, workplace
 from tests.support.users import REPOSITORY, ordinary
 
 pytestmark = pytest.mark.system
-
-
-@pytest.fixture
-def place() -> Iterator[Place]:
-    with workplace() as folder:
-        yield Place(folder)
-
-
-@pytest.fixture(scope="module")
-def typed() -> Iterator[Place]:
-    """A place where one line was typed that depends on much; `Place.restore` brings its plan back."""
-    with typed_place() as here:
-        yield here
 
 
 # --- what is looked at ------------------------------------------------------------------------------------------------

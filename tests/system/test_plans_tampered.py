@@ -7,28 +7,14 @@ import os
 import shutil
 import stat
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
 from hardening.launch.digest import sha256
-from tests.support.plans import LINE, WAIT, Place, rewrite, typed_place, write_alike_bytes
-from tests.support.runs import workplace
+from tests.support.plans import LINE, WAIT, Place, rewrite, write_alike_bytes
 
 pytestmark = pytest.mark.system
-
-
-@pytest.fixture
-def place() -> Iterator[Place]:
-    with workplace() as folder:
-        yield Place(folder)
-
-
-@pytest.fixture(scope="module")
-def typed() -> Iterator[Place]:
-    """A place where one line was typed that depends on much; `Place.restore` brings its plan back."""
-    with typed_place() as here:
-        yield here
 
 
 def _evil(here: Place) -> None:
