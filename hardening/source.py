@@ -175,19 +175,22 @@ def read(path: Path, name: str, *, found_by_name: bool = False) -> Document:
     """
     hint = "check the path and its permissions; a name without `/` is looked up (`hardening profile list`)"
     data = safefile.read(path, "the profile", MAX_BYTES, hint=hint, own=found_by_name)
-    try:
-        text = data.decode()
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise ProfileError(
-            f"byte 0x{data[error.start]:02x} is not UTF-8", origin=f"{path}:{line}", hint="save the profile as UTF-8"
-        ) from None
+    text = decoded(data, path, "save the profile as UTF-8")
     tables = _parse(text, path)
     places = {key: f"{path}:{line}" for key, line in toml_lines.key_lines(text).items()}
     too_deep = next((key for key in places if len(key) > MAX_DEPTH), None)
     if too_deep:
         raise ProfileError(f"nested deeper than {MAX_DEPTH} levels", origin=places[too_deep], hint=_FLATTER)
     return Document(name, path, tables, places, sha256(data), text=text)
+
+
+def decoded(data: bytes, path: Path, hint: str) -> str:
+    """The text of UTF-8 ``data``, read from ``path``. Raises `ProfileError`, with the line, for anything else."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ProfileError(f"byte 0x{data[error.start]:02x} is not UTF-8", origin=f"{path}:{line}", hint=hint) from None
 
 
 def parse_toml(text: str) -> dict[str, object]:

@@ -47,7 +47,7 @@ MAX_SIGNATURE = 1 << 20
 _FOLDERS = (BLOBS, f"{BLOBS}/sha256", f"{BLOBS}/sha512", NAMES, SIGNATURES, ROOTS, PARTIAL)
 #: The mapped ids of a container pass through these, and see nothing else.
 _PASSED = (ROOTS,)
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FULL = (*state.FULL, errno.EFBIG)
 _CHUNK = 1 << 20
 
 
@@ -207,7 +207,7 @@ class Store:
                 file.flush()
                 os.fsync(file.fileno())
             path.rename(self.blob(digest))
-            _sync(self.blob(digest).parent)
+            state.sync(self.blob(digest).parent)
         except OSError as error:
             raise self.failed(error) from None
         finally:
@@ -251,7 +251,7 @@ class Store:
         """Take a name away."""
         path = self.path / NAMES / f"{sha256(name.encode())}.json"
         path.unlink(missing_ok=True)
-        _sync(path.parent)
+        state.sync(path.parent)
 
     def _record(self, path: Path) -> Record | None:
         try:
@@ -270,7 +270,7 @@ class Store:
                 file.flush()
                 os.fsync(file.fileno())
             partial.rename(path)
-            _sync(path.parent)
+            state.sync(path.parent)
         except OSError as error:
             raise self.failed(error) from None
 
@@ -304,7 +304,7 @@ class Store:
             with suppress(FileNotFoundError):
                 target.rename(old)
             made.rename(target)
-            _sync(target.parent)
+            state.sync(target.parent)
         except OSError as error:
             raise self.failed(error) from None
         finally:
@@ -384,15 +384,6 @@ def _same(made: Path, target: Path) -> bool:
         return {path.name: path.read_bytes() for path in folder.iterdir()} if folder.is_dir() else {}
 
     return contents(made) == contents(target)
-
-
-def _sync(folder: Path) -> None:
-    """Have the names in a directory on the disk (fsync(2))."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _mismatch(digest: str, got: str) -> ImageError:

@@ -173,7 +173,7 @@ class Store:
             self._announce(record)
             with self._trouble("write"):
                 os.unlink(self._file(record.name))
-                _sync(self.path / _SECRETS)
+                state.sync(self.path / _SECRETS)
             self._finish(drivers)
         return record
 
@@ -369,12 +369,4 @@ def write_private(file: Path, data: bytes) -> None:
         with suppress(FileNotFoundError):
             os.unlink(partial)
         raise
-    _sync(file.parent)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    state.sync(file.parent)

@@ -13,7 +13,7 @@ from pathlib import Path
 from hardening import toml_lines
 from hardening.errors import ProfileError
 from hardening.launch.digest import sha256
-from hardening.source import Document
+from hardening.source import Document, decoded
 
 MAX_DEPTH = 16
 _SPACE = re.compile(r"[ \t\r\n]*")
@@ -27,13 +27,7 @@ def document(data: bytes, path: Path, name: str = "") -> Document:
 
     Raises `ProfileError` with ``path:line`` for anything malformed, a duplicate key, and absurd nesting.
     """
-    try:
-        text = data.decode()
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise ProfileError(
-            f"byte 0x{data[error.start]:02x} is not UTF-8", origin=f"{path}:{line}", hint="save it as UTF-8"
-        ) from None
+    text = decoded(data, path, "save it as UTF-8")
     scanner = _Scanner(text, path)
     tables = scanner.whole()
     if not isinstance(tables, dict):
