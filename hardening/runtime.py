@@ -26,6 +26,11 @@ class Refusal:
     reason: str
     hint: str = ""
 
+    @property
+    def origin(self) -> str | None:
+        """The place of the field, as the launcher names it; None without one."""
+        return f"config.json:{self.pointer}" if self.pointer else None
+
 
 @frozen
 class Verdict:
@@ -135,7 +140,7 @@ def require_admission(verdicts: Iterable[Verdict]) -> None:
 def require_no_rejection(verdicts: Iterable[Verdict]) -> None:
     """Raise `SpecError` for every refusal: what writing a bundle needs."""
     problems: list[HardeningError] = [
-        SpecError(f"{refusal.reason} ({verdict.by})", origin=refusal.pointer or None, hint=refusal.hint or None)
+        SpecError(f"{refusal.reason} ({verdict.by})", origin=refusal.origin, hint=refusal.hint or None)
         for verdict in verdicts
         for refusal in verdict.refusals
     ]

@@ -58,11 +58,10 @@ class World:
         )
 
     def sign(self, tag: str) -> Path:
-        """Sign an image: its signature."""
+        """Sign an image, where the profile has its signatures: the signature."""
         done = self.place.type(
-            "trust", "sign", "--key", "team@example.com", "--registries-d", "containers/registries.d",
-            "--tls-verify=false", self.image(tag),
-        )  # fmt: skip
+            "trust", "sign", "--key", "team@example.com", "-p", "./team.toml", "--tls-verify=false", self.image(tag)
+        )
         assert done.returncode == 0, done.stderr
         return Path(done.stdout.strip())
 

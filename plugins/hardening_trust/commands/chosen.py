@@ -8,11 +8,13 @@ from typing import Any, TypeVar
 
 import click
 
+from hardening.cli import stack
 from hardening.images.reference import Name
 from hardening_trust import registriesd
 from hardening_trust.commands import viewed
 from hardening_trust.registriesd import Registries
 from hardening_trust.scopes import Match
+from hardening_trust.view import View
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -23,6 +25,11 @@ registries_option = click.option(
     metavar="DIR",
     help="Look there for where signatures lie, and not in the directory of containers tools.",
 )
+
+
+def places_options(function: F) -> F:
+    """Add ``--registries-d`` to the options of a stack."""
+    return stack.stack_options(registries_option(function))
 
 
 def options(function: F) -> F:
@@ -36,5 +43,13 @@ def lookup(
     """What finds the scope that decides about an image, and where signatures lie. Raises `ProfileError`, and `UsageError`
     where a policy and profiles are both named."""
     view = viewed.viewed(context, profiles, file)
-    read = registriesd.read(directory or registriesd.default_directory())
-    return view.match, read if file is not None else registriesd.over(view.places, read)
+    return view.match, _over(view, directory)
+
+
+def places(context: click.Context, profiles: tuple[str, ...], directory: Path | None) -> Registries:
+    """Where signatures lie, by a stack and by the files below it. Raises `ProfileError`."""
+    return _over(viewed.viewed(context, profiles, None), directory)
+
+
+def _over(view: View, directory: Path | None) -> Registries:
+    return registriesd.over(view.places, registriesd.read(directory or registriesd.default_directory()))

@@ -11,8 +11,8 @@ import click
 from hardening.cli import fetching, output
 from hardening.errors import LaunchError, UsageError
 from hardening.images.reference import DIRECTORY, Name, Reference, is_tagged, parse, parse_docker
-from hardening_trust import lookaside, registriesd
-from hardening_trust.commands.chosen import registries_option
+from hardening_trust import lookaside
+from hardening_trust.commands import chosen
 from hardening_trust.signing import Signer, signer
 from hardening_trust.subjects import Places, around_of
 
@@ -23,6 +23,7 @@ from hardening_trust.subjects import Places, around_of
     epilog="""\b
 Examples:
   hardening trust sign --key release@example.com registry.example.com/team/app:1
+  hardening trust sign --key release@example.com -p ./team.toml registry.example.com/team/app:1
   hardening trust sign --key 0123…CDEF --identity registry.example.com/team/app:1 dir:./image
   hardening trust sign --key release@example.com --passphrase-file ./passphrase docker.io/team/app:1
 """,
@@ -37,13 +38,16 @@ Examples:
     metavar="FILE",
     help="Read the key's passphrase from FILE. Default: the agent knows it, or asks for it on the terminal.",
 )
-@registries_option
+@chosen.places_options
 @click.option(
     "-o", "--output", "target", type=click.Path(path_type=Path), metavar="FILE", help="Write the signature to FILE."
 )
 @fetching.tls_option
 @click.argument("image")
+@click.pass_context
 def command(
+    context: click.Context,
+    profiles: tuple[str, ...],
     key: str,
     identity: str | None,
     passphrase_file: Path | None,
@@ -52,15 +56,15 @@ def command(
     tls_verify: bool,
     image: str,
 ) -> None:
-    """Sign what IMAGE stands for, and keep the signature where verifiers look for it: in the lookaside directory of its
-    registry, or in the directory of a dir: image.
+    """Sign what IMAGE stands for, and keep the signature where verifiers look for it: in the lookaside directory that the
+    profiles, or else registries.d, say for its registry, or in the directory of a dir: image.
 
     An index is signed as a whole, and each image in it, so that the signature holds on every platform. The places of the
     signatures are printed.
     """
     name = parse(image)
     reference = _identity(name, identity)
-    places = Places(registriesd.read(registries or registriesd.default_directory()), verify=tls_verify)
+    places = Places(chosen.places(context, profiles, registries), verify=tls_verify)
     digests = places.digests(name)
     with_key = signer(key, passphrase_file)
     if target is not None:

@@ -51,7 +51,7 @@ Examples:
 )
 @chosen.options
 @fetching.tls_option
-@click.option("--json", "as_json", is_flag=True, help="Show all that was found of each image, as JSON.")
+@click.option("-j", "--json", "as_json", is_flag=True, help="Show all that was found of each image, as JSON.")
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
 @click.pass_context
 def command(

@@ -303,4 +303,4 @@ def test_a_runtime_that_refuses_a_field_names_its_pointer(folder: Path) -> None:
     bundle.mkdir()
     (bundle / "config.json").write_text('{"process": {"args": ["id"]}, "linux": {"oddity": 1}}')
     message = require_one_message(process(folder, "launch", "b"), 2)
-    assert "error: /linux/oddity: it is not known (native)\nhint: remove it" in message
+    assert "error: config.json:/linux/oddity: it is not known (native)\nhint: remove it" in message
