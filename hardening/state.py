@@ -143,12 +143,3 @@ def _unusable(path: Path, reason: str) -> LaunchError:
         origin=path,
         hint="set HARDENING_STATE to a directory of your own",
     )
-
-
-def sync(folder: Path) -> None:
-    """Have the names in a directory on the disk. Raises `OSError`, as fsync(2) does."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -92,6 +91,7 @@ def command(
 def _write(destination: Path, files: Mapping[str, File]) -> None:
     """Write files beside ``destination``, itself last; each appears whole or not at all. What is new gets its mode whatever
     the umask: a container's mapped ids must find their way through it."""
+    from hardening import wholefile
     from hardening.spec import Directory, Symlink
 
     try:
@@ -107,24 +107,11 @@ def _write(destination: Path, files: Mapping[str, File]) -> None:
                     if not path.is_symlink():
                         path.symlink_to(link)
                 case bytes():
-                    _replace(path, content)
+                    wholefile.write(path, content, durable=False)
     except OSError as error:
         raise HardeningError(
             f"cannot write the configuration: {error.strerror}", origin=error.filename or destination
         ) from None
-
-
-def _replace(path: Path, content: bytes) -> None:
-    partial = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(descriptor, path.stat().st_mode & 0o777 if path.exists() else 0o644)
-            file.write(content)
-        partial.replace(path)
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise
 
 
 def _report(plan: Plan, found: list[Change], as_json: bool, to_stderr: bool) -> None:

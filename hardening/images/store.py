@@ -29,7 +29,7 @@ from typing import Any
 
 import attrs
 
-from hardening import state
+from hardening import state, wholefile
 from hardening.errors import ImageError
 from hardening.images import media, removal
 from hardening.images.ids import Ids
@@ -207,7 +207,7 @@ class Store:
                 file.flush()
                 os.fsync(file.fileno())
             path.rename(self.blob(digest))
-            state.sync(self.blob(digest).parent)
+            wholefile.sync(self.blob(digest).parent)
         except OSError as error:
             raise self.failed(error) from None
         finally:
@@ -251,7 +251,7 @@ class Store:
         """Take a name away."""
         path = self.path / NAMES / f"{sha256(name.encode())}.json"
         path.unlink(missing_ok=True)
-        state.sync(path.parent)
+        wholefile.sync(path.parent)
 
     def _record(self, path: Path) -> Record | None:
         try:
@@ -263,14 +263,8 @@ class Store:
             raise ImageError("is malformed", origin=path, hint="remove it, and pull the image again") from None
 
     def _write(self, path: Path, data: Mapping[str, Any], stage: Path) -> None:
-        partial = stage / path.name
         try:
-            with partial.open("w", encoding="utf-8") as file:
-                json.dump(data, file, indent=1)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.rename(path)
-            state.sync(path.parent)
+            wholefile.write(path, json.dumps(data, indent=1).encode(), 0o600, within=stage)
         except OSError as error:
             raise self.failed(error) from None
 
@@ -294,17 +288,14 @@ class Store:
                 if number > MAX_SIGNATURES or len(content) > MAX_SIGNATURE:
                     what = f"signatures of more than {MAX_SIGNATURE} bytes, or more than {MAX_SIGNATURES} of them"
                     raise ImageError(f"has {what}", origin=digest, hint="look at the lookaside server")
-                with (made / f"{SIGNATURE}{number}").open("xb") as file:
-                    file.write(content)
-                    file.flush()
-                    os.fsync(file.fileno())
+                wholefile.create(made / f"{SIGNATURE}{number}", content, 0o600)
             if _same(made, target):
                 return
             # Between the two there is none, which no policy takes for one.
             with suppress(FileNotFoundError):
                 target.rename(old)
             made.rename(target)
-            state.sync(target.parent)
+            wholefile.sync(target.parent)
         except OSError as error:
             raise self.failed(error) from None
         finally:

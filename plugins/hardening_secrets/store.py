@@ -21,13 +21,13 @@ import json
 import os
 import stat
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import attrs
 
-from hardening import state
+from hardening import state, wholefile
 from hardening.errors import UsageError
 from hardening.kinds import nearest
 from hardening.launch import places
@@ -38,7 +38,6 @@ from hardening_secrets.settings import NAME_HINT, is_name
 
 _SECRETS, _PENDING, _VALUES, _LOCK = "secrets", "pending", "values", "lock"
 _SUFFIX = ".json"
-_PARTIAL = ".partial-"
 _TEXTS = ("id", "name", "driver", "key", "created", "updated")
 _MOST = 1 << 16  # bytes of what is kept of one secret beside its value
 _HINT = "set HARDENING_SECRETS to a directory of your own"
@@ -173,7 +172,7 @@ class Store:
             self._announce(record)
             with self._trouble("write"):
                 os.unlink(self._file(record.name))
-                state.sync(self.path / _SECRETS)
+                wholefile.sync(self.path / _SECRETS)
             self._finish(drivers)
         return record
 
@@ -231,7 +230,7 @@ class Store:
         with self._trouble("read"):
             for folder in (self.path / _SECRETS, self.path / _PENDING):
                 for name in os.listdir(folder):
-                    if name.startswith(_PARTIAL):
+                    if name.startswith(wholefile.PARTIAL):
                         os.unlink(folder / name)
             pending = os.listdir(self.path / _PENDING)
         kept = {record.key for record in self.records()} if pending else set()
@@ -300,18 +299,10 @@ class Store:
 
     def _write(self, file: Path, record: Record) -> None:
         with self._trouble("write"):
-            write_private(file, json.dumps(attrs.asdict(record)).encode())
+            wholefile.write(file, json.dumps(attrs.asdict(record)).encode(), 0o600)
 
-    @contextmanager
-    def _trouble(self, verb: str) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            hint = "make room on that disk" if error.errno in state.FULL else _HINT
-            origin = error.filename or self.path
-            raise SecretError(
-                f"cannot {verb} the store of secrets: {error.strerror}", origin=origin, hint=hint
-            ) from None
+    def _trouble(self, verb: str) -> AbstractContextManager[None]:
+        return wholefile.told(SecretError, f"cannot {verb} the store of secrets", origin=self.path, hint=_HINT)
 
 
 def _new_key() -> str:
@@ -349,24 +340,3 @@ def read_private(file: Path, longest: int) -> bytes:
     if len(data) > longest:
         raise SecretError(f"it is larger than {longest} bytes", origin=file, hint=_HINT)
     return data
-
-
-def write_private(file: Path, data: bytes) -> None:
-    """Write a file of mode 0600 whole, or not at all. Raises `OSError`."""
-    partial = file.with_name(f"{_PARTIAL}{os.urandom(6).hex()}")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            os.fchmod(descriptor, 0o600)
-            rest = memoryview(data)
-            while rest:
-                rest = rest[os.write(descriptor, rest) :]
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        os.rename(partial, file)
-    except OSError:
-        with suppress(FileNotFoundError):
-            os.unlink(partial)
-        raise
-    state.sync(file.parent)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from hardening import wholefile
 from hardening.errors import ImageError, ProfileError, UsageError
 from hardening.images.http import Bounds, Client
 from hardening.images.reference import Reference
@@ -78,27 +78,14 @@ def require_writable(base: str) -> None:
 
 def write_into(folder: Path, data: bytes, prefix: str = PREFIX) -> Path:
     """Add a signature to those of a directory. Raises `ImageError`."""
-    new = folder / f".new-{os.urandom(6).hex()}"
-    try:
+    names = (f"{prefix}{number}" for number in range(1, MOST + 1))
+    hint = "name a directory that you can write to"
+    with wholefile.told(ImageError, "cannot write the signature", origin=folder, hint=hint):
         folder.mkdir(parents=True, exist_ok=True)
-        try:
-            with new.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            for number in range(1, MOST + 1):
-                path = folder / f"{prefix}{number}"
-                try:
-                    os.link(new, path)
-                except FileExistsError:
-                    continue
-                return path
-        finally:
-            new.unlink(missing_ok=True)
-    except OSError as error:
-        hint = "make room there" if error.errno == errno.ENOSPC else "name a directory that you can write to"
-        raise ImageError(f"cannot write the signature: {error.strerror}", origin=folder, hint=hint) from None
-    raise _too_many(folder)
+        path = wholefile.add(folder, data, names, 0o644)
+    if path is None:
+        raise _too_many(folder)
+    return path
 
 
 def _from_server(base: str) -> Iterator[tuple[bytes, str]]:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import stat
-import tempfile
 import tomllib
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from hardening import safefile, toml_lines
+from hardening import safefile, toml_lines, wholefile
 from hardening.errors import LaunchError, ProfileError
 from hardening.layers import parse_layer
 from hardening.report.toml import inline, key
@@ -28,26 +25,12 @@ _TABLE = "trust"
 
 
 def replace(path: Path, text: str) -> None:
-    """Put ``text`` into a file, all of it or nothing: it is written beside it, flushed, and renamed. A link stays one, and
-    the file keeps its mode. Raises `LaunchError`; then the file is as it was."""
-    target = Path(os.path.realpath(path))
-    try:
-        mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o644
-        descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fchmod(file.fileno(), mode)
-                os.fsync(file.fileno())
-            os.replace(name, target)
-        finally:
-            with suppress(FileNotFoundError):  # it has its name
-                os.unlink(name)
-    except OSError as error:
-        raise LaunchError(
-            f"cannot be written: {error.strerror}", origin=path, hint="nothing was changed; look at its directory"
-        ) from None
+    """Put ``text`` into a file, all of it or nothing. A link stays one, and the file keeps its mode. Raises `LaunchError`;
+    then the file is as it was."""
+    hint = "nothing was changed; look at its directory"
+    room = "nothing was changed; make room on that disk"
+    with wholefile.told(LaunchError, "cannot be written", origin=path, hint=hint, room=room):
+        wholefile.write(Path(os.path.realpath(path)), text.encode())
 
 
 def into_policy(path: Path, transport: str, scope: str, requirements: Requirements) -> str:

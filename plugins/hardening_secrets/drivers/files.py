@@ -8,10 +8,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
-from hardening import state
+from hardening import wholefile
 from hardening.errors import UsageError
 from hardening.secrets import LONGEST, SecretDriver, SecretError
-from hardening_secrets.store import read_private, require_private, write_private
+from hardening_secrets.store import read_private, require_private
 
 
 class Files(SecretDriver):
@@ -26,12 +26,10 @@ class Files(SecretDriver):
         return {}
 
     def store(self, folder: Path, key: str, value: bytes, options: Mapping[str, Any]) -> None:
-        try:
+        hint = "look at the directory and its disk"
+        with wholefile.told(SecretError, "cannot keep the secret", origin=folder, hint=hint):
             require_private(folder, os.lstat(folder))
-            write_private(folder / key, value)
-        except OSError as error:
-            hint = "make room on that disk" if error.errno in state.FULL else "look at the directory and its disk"
-            raise SecretError(f"cannot keep the secret: {error.strerror}", origin=folder, hint=hint) from None
+            wholefile.write(folder / key, value, 0o600)
 
     def read(self, folder: Path, key: str, options: Mapping[str, Any]) -> bytes:
         try:

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from hardening import state
+from hardening import wholefile
 from hardening.errors import UsageError
 from hardening.secrets import SecretDriver, SecretError
 from hardening_secrets.drivers import terminal
 from hardening_secrets.drivers.files import Files
-from hardening_secrets.store import read_private, write_private
+from hardening_secrets.store import read_private
 
 if TYPE_CHECKING:
     import gnupg
@@ -56,11 +56,9 @@ class GnuPG(SecretDriver):
             raise SecretError(
                 f"GnuPG does not encrypt to {options['key']}: {_reason(done)}", hint="has the key expired?"
             )
-        try:
-            write_private(folder / key, done.data)
-        except OSError as error:
-            hint = "make room on that disk" if error.errno in state.FULL else "look at the directory and its disk"
-            raise SecretError(f"cannot keep the secret: {error.strerror}", origin=folder, hint=hint) from None
+        hint = "look at the directory and its disk"
+        with wholefile.told(SecretError, "cannot keep the secret", origin=folder, hint=hint):
+            wholefile.write(folder / key, done.data, 0o600)
 
     def read(self, folder: Path, key: str, options: Mapping[str, Any]) -> bytes:
         try:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from hardening import wholefile
 from hardening.cli import fetching, output
 from hardening.errors import LaunchError, UsageError
 from hardening.images.reference import DIRECTORY, Name, Reference, is_tagged, parse, parse_docker
@@ -108,10 +109,8 @@ def _keep(places: Places, name: Name, digests: tuple[str, ...], with_key: Signer
 
 
 def _write(path: Path, data: bytes) -> None:
-    try:
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666), "wb") as file:
-            file.write(data)
-    except OSError as error:
-        raise LaunchError(
-            f"cannot write the signature: {error.strerror}", origin=path, hint="name another file"
-        ) from None
+    with (
+        wholefile.told(LaunchError, "cannot write the signature", origin=path, hint="name another file"),
+        open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666), "wb") as file,
+    ):
+        file.write(data)
