@@ -66,6 +66,8 @@ class Scanner(ABC):
     summary: ClassVar[str]
     #: The kinds (`hardening.scankinds`) of what it finds; a gate asks only those of the kinds that it denies.
     kinds: ClassVar[tuple[str, ...]]
+    #: Whether it lists packages: it is called before those that do not, which may judge by them, and where they are asked.
+    lists: ClassVar[bool] = False
 
     @abstractmethod
     def entry(self, entry: Entry) -> Iterable[Found]:

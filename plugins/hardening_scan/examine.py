@@ -12,7 +12,7 @@ from hardening.errors import HardeningError, HostError, UsageError
 from hardening.host import Host
 from hardening.images import child
 from hardening.images.ids import Ids
-from hardening.scankinds import KINDS, UNREAD
+from hardening.scankinds import EXTERNAL, KINDS, UNREAD
 from hardening.scanning import Found, Package, Scanner
 from hardening.values import frozen
 from hardening_scan import walk
@@ -47,7 +47,12 @@ def ids_of(composition: Composition, host: Host) -> Ids:
 def asked(scanners: Mapping[str, Scanner], kinds: Iterable[str]) -> tuple[Scanner, ...]:
     """The scanners that find something of some kinds, by name."""
     wanted = set(kinds)
-    return tuple(scanner for _, scanner in sorted(scanners.items()) if wanted & set(scanner.kinds))
+    return tuple(scanner for _, scanner in sorted(scanners.items()) if _concerns(scanner, wanted))
+
+
+def _concerns(scanner: Scanner, kinds: set[str]) -> bool:
+    """Whether a scanner has to do with some kinds. Other packages' scanners may judge by the packages that it lists."""
+    return bool(kinds & set(scanner.kinds)) or (scanner.lists and EXTERNAL in kinds)
 
 
 def examine(
@@ -83,7 +88,7 @@ def examine(
     if strange is not None:
         raise HardeningError(f"a scanner finds the kind {strange.kind}, which there is not", hint="update its package")
     wanted = set(gated)
-    others = {scanner.name for scanner in scanners if not wanted & set(scanner.kinds)}
+    others = {scanner.name for scanner in scanners if not _concerns(scanner, wanted)}
     counts = {Found(*item[:3]) for item in data["findings"] if item[3] not in others}
     aside = frozenset(item for item in findings if item.kind == UNREAD and item not in counts)
     return Scanned(findings, tuple(Package(*item) for item in data["packages"]), int(data["entries"]), aside)

@@ -11,6 +11,7 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from itertools import islice
 from typing import Any
 
 from hardening.launch import abi, kernel
@@ -18,8 +19,8 @@ from hardening.scankinds import UNREAD
 from hardening.scanning import Entry, Found, Package, Root, Scanner
 from hardening.values import frozen
 
-#: Files in all, directories below one another, and things to be told of a root.
-ENTRIES, DEPTH, FINDINGS = 5_000_000, 200, 20_000
+#: Files in all, directories below one another, things to be told of a root, and names in a directory of lists.
+ENTRIES, DEPTH, FINDINGS, NAMES = 5_000_000, 200, 20_000, 100_000
 _SAFE = abi.MOUNT_ATTR_RDONLY | abi.MOUNT_ATTR_NOSUID | abi.MOUNT_ATTR_NODEV | abi.MOUNT_ATTR_NOEXEC
 _RESOLVE = abi.RESOLVE_IN_ROOT | abi.RESOLVE_NO_MAGICLINKS | abi.RESOLVE_NO_XDEV
 
@@ -63,11 +64,11 @@ def _tree(path: str) -> int:
 
 def scan(tree: int, scanners: Sequence[Scanner], command: tuple[str, ...], limits: Limits) -> dict[str, Any]:
     """Everything that scanners find, as JSON data: ``findings`` and ``packages``, sorted, and ``entries``, how many files
-    there are. The last of each finding is the scanner, empty for the walk itself."""
+    there are. The last of each finding is the scanner, empty for the walk itself. Scanners that list packages come first."""
     walk = _Walk(tree, scanners, limits)
     walk.run()
     root = Root(tree, walk.read_path, walk.names, command)
-    for scanner in scanners:
+    for scanner in sorted(scanners, key=lambda scanner: not scanner.lists):
         walk.add(scanner.whole(root), scanner.name)
     return {
         "findings": sorted((item.kind, item.path, item.detail, by) for item, by in walk.found),
@@ -182,12 +183,16 @@ class _Walk:
             os.close(place)
 
     def names(self, path: str) -> list[str]:
-        """The names in a directory."""
+        """The names in a directory. Raises `OSError` for one with more than `NAMES`."""
         place = self._place(path)
         try:
-            return os.listdir(f"/proc/self/fd/{place}")
+            with os.scandir(f"/proc/self/fd/{place}") as listed:
+                found = [item.name for item in islice(listed, NAMES + 1)]
         finally:
             os.close(place)
+        if len(found) > NAMES:
+            raise OSError(errno.E2BIG, f"more than {NAMES} names are in it")
+        return found
 
 
 def _reader(place: int) -> Callable[[int], bytes]:
