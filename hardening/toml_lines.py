@@ -107,7 +107,8 @@ class _Scanner:
         start = self.pos
         if self.text[start] in "\"'":
             self._string()
-            return str(tomllib.loads(f"k = {self.text[start : self.pos]}")["k"])
+            quoted = self.text[start : self.pos]
+            return str(tomllib.loads(f"k = {quoted}")["k"]) if "\\" in quoted else quoted[1:-1]
         while self.pos < len(self.text) and self.text[self.pos] in _BARE:
             self.pos += 1
         return self.text[start : self.pos]
@@ -150,8 +151,12 @@ class _Scanner:
         quote = self.text[self.pos]
         end = quote * 3 if self._at(quote * 3) else quote
         pos = self.pos + len(end)
-        while not self.text.startswith(end, pos):
-            pos += 2 if quote == '"' and self.text[pos] == "\\" else 1
+        stop = self.text.index(end, pos)
+        if quote == '"':
+            while (escape := self.text.find("\\", pos, stop)) >= 0:
+                pos = escape + 2
+                stop = self.text.index(end, pos)
+        pos = stop
         pos += len(end)
         # A multi-line string may end in one or two quotes of its own before the closing three.
         while len(end) == 3 and self.text.startswith(quote, pos):
