@@ -2,7 +2,7 @@
 one repetition a line.
 
 ``layers``: a stack of N layers, each of which extends the one before; ``profiles``: a stack of N profiles; ``search``: one
-profile, among N that can be named.
+profile, among N that can be named; ``scopes``: one profile with a policy for N images.
 """
 
 from __future__ import annotations
@@ -26,14 +26,16 @@ drop = ["NET_RAW"]
 [seccomp]
 deny = ["ptrace"]
 """
-CURVES = ("layers", "profiles", "search")
+CURVES = ("layers", "profiles", "search", "scopes")
 #: `extends` may not go deeper; the chains of a longer stack are named one by one.
 DEEPEST = 50
 
 
 def write(folder: Path, curve: str, count: int) -> list[str]:
     """Write the profiles of a curve, and return those to be named."""
-    named = []
+    named: list[str] = []
+    if curve == "scopes":
+        return [str(_of_scopes(folder, count))]
     for number in range(count):
         chained = curve == "layers" and number % DEEPEST
         before = f'extends = ["./profile-{number - 1}.toml"]' if chained else ""
@@ -44,6 +46,15 @@ def write(folder: Path, curve: str, count: int) -> list[str]:
         last = curve != "layers" or number == count - 1 or (number + 1) % DEEPEST == 0
         named += [str(path)] if last else []
     return [f"profile-{count // 2}"] if curve == "search" else named
+
+
+def _of_scopes(folder: Path, count: int) -> Path:
+    """A profile in which each of so many repositories has a say of its own."""
+    rows = (f'"registry-{number % 100}.example.com/team/app-{number}" = "accept"\n' for number in range(count))
+    path = folder / "scopes.toml"
+    path.write_text(f'[trust]\ndefault = "reject"\n\n[trust.docker]\n{"".join(rows)}')
+    path.chmod(0o644)
+    return path
 
 
 def main() -> None:
@@ -58,7 +69,8 @@ def main() -> None:
             before = time.perf_counter()
             if curve == "search":
                 search.all()
-            stack = layers.resolve(["strict", *named], search)
+            # Scopes stand before `strict`, which rejects whatever has none by then.
+            stack = layers.resolve([*named, "strict"] if curve == "scopes" else ["strict", *named], search)
             compose.compose(stack, found.mechanisms, facts, date.today())
             print(time.perf_counter() - before)
 

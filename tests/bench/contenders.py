@@ -14,7 +14,7 @@ from pathlib import Path
 
 import attrs
 
-from tests.bench.targets import FIRST, LAUNCH, RUN
+from tests.bench.targets import DIRECTORY, FIRST, IMAGE, LAUNCH, RUN, RUNTIMES, rooted
 from tests.support.bundles import make_root
 from tests.support.users import User
 
@@ -92,7 +92,14 @@ class Place:
         base = dict(os.environ) if user is None else user.environment
         # What is measured is the installed program, with nothing of the bench's own interpreter.
         base = {name: value for name, value in base.items() if not name.startswith("PYTHON") and name != "VIRTUAL_ENV"}
-        places = {"HARDENING_STATE": folder / "state", "TMPDIR": folder, "XDG_RUNTIME_DIR": folder / "runtime"}
+        (folder / "auth.json").write_text("{}")  # an ordinary user cannot look for one in /run/containers
+        places = {
+            "HARDENING_STATE": folder / "state",
+            "HARDENING_IMAGES": folder / "images",
+            "REGISTRY_AUTH_FILE": folder / "auth.json",
+            "TMPDIR": folder,
+            "XDG_RUNTIME_DIR": folder / "runtime",
+        }
         environment = {**base, **{name: str(place) for name, place in places.items()}}
         if user is not None:
             subprocess.run(["chown", "-R", "-h", f"{user.uid}:{user.gid}", str(folder)], check=True)
@@ -101,15 +108,32 @@ class Place:
     def bundle(self, *command: str, profile: str = PROFILE) -> Path:
         """A bundle that runs a command in the root."""
         bundle = Path(tempfile.mkdtemp(dir=self.folder)) / "bundle"
-        argv = [str(self.program), "compose", "-q", "-p", profile, "--rootfs", str(self.folder / "root")]
-        done = subprocess.run(
-            [*argv, "-o", str(bundle), "--", *command],
-            capture_output=True, text=True, check=False, env=self.environment, cwd="/",
-        )  # fmt: skip
-        if done.returncode != 0:
-            raise BenchError(f"hardening compose ends with {done.returncode}: {done.stderr.strip()}")
+        root = str(self.folder / "root")
+        self._hardening("compose", "-q", "-p", profile, "--rootfs", root, "-o", str(bundle), "--", *command)
         bundle.parent.chmod(0o755)
         return bundle
+
+    def rooted(self, image: str, profile: Path, *command: str) -> list[Contender]:
+        """Runs of a command in the root as a directory, and as an image that is pulled by now, under each runtime; the
+        ``profile`` says which images are accepted."""
+        stack = ("-q", "-p", str(profile), "-p", PROFILE)
+        self._hardening("pull", *stack, "--tls-verify=false", image)
+        roots = {DIRECTORY: ("--rootfs", str(self.folder / "root")), IMAGE: (image,)}
+        return [
+            Contender(
+                rooted(kind, runtime),
+                (str(self.program), "run", "--runtime", runtime, *stack, *root, "--", *command),
+                self.environment,
+            )
+            for runtime in RUNTIMES
+            for kind, root in roots.items()
+        ]
+
+    def _hardening(self, *words: str) -> None:
+        argv = [str(self.program), *words]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False, env=self.environment, cwd="/")
+        if done.returncode != 0:
+            raise BenchError(f"hardening {words[0]} ends with {done.returncode}: {done.stderr.strip()}")
 
     def contenders(self, *command: str) -> list[Contender]:
         """All launchers of a command."""

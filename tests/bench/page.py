@@ -7,13 +7,28 @@ from statistics import median
 from typing import Any
 
 from tests.bench.samples import Fit, Summary
-from tests.bench.targets import FIRST, LAUNCH, RUN, medians, targets
+from tests.bench.targets import (
+    COMMAND,
+    DIRECTORY,
+    EXPLAIN,
+    FIRST,
+    IMAGE,
+    LAUNCH,
+    OURS,
+    READ,
+    RUN,
+    RUNTIMES,
+    THEIRS,
+    medians,
+    rooted,
+    targets,
+)
 
 HEAD = """# Numbers
 
 What a launch costs, beside other launchers: the same command, `/bin/true` of busybox, in the same root, under the profile
-`strict`. This page and its plots are written by the bench (`make bench`) from [bench.json](bench.json), which holds every
-sample; a test holds the page against it.
+`strict`; and what it costs to trust an image. This page and its plots are written by the bench (`make bench`) from
+[bench.json](bench.json), which holds every sample; a test holds the page against it.
 
 To repeat: `make bench` as root, on a machine with nothing else to do. It installs what is missing, takes a few minutes,
 prints these tables and leaves its result in `build/bench`; `make bench B=--publish` also writes it here.
@@ -46,6 +61,7 @@ def sections(result: Mapping[str, Any]) -> Iterator[str]:
             yield f"As {who}:"
             yield launch_table(samples)
     yield "![Launches](launches.svg)"
+    yield from of_images(result)
     yield "## Memory"
     yield (
         "Megabytes (PSS) of everything that waits for the command, without the command itself. What is shared with other "
@@ -56,7 +72,8 @@ def sections(result: Mapping[str, Any]) -> Iterator[str]:
     yield "## Composing"
     yield (
         "Milliseconds for a stack of layers, each of which extends the one before; for a stack of as many profiles; and "
-        "for one profile among as many that have a name. Without the start of the program."
+        "for one profile among as many that have a name; and for a profile with as many scopes in its policy for images. "
+        "Without the start of the program."
     )
     for name, points in result["curves"].items():
         yield curve_table(name, points)
@@ -131,6 +148,66 @@ def launch_table(samples: Mapping[str, Sequence[float]]) -> str:
     return table(("launcher", "median", "quartiles", "runs", *(f"/ {other}" for other in OTHERS)), rows)
 
 
+def of_images(result: Mapping[str, Any]) -> Iterator[str]:
+    """What trust costs, as far as it was measured."""
+    if result.get("images"):
+        yield "## Images"
+        yield (
+            "Milliseconds of a run of an image that was pulled, under a policy that wants a signature of it, and of a run "
+            "of the same root as a directory (`--rootfs`) under the same profiles. Both have run before, and nothing of "
+            "the policy, the keys and the signatures has changed; they take turns, round by round."
+        )
+        yield image_table(result["images"])
+    verified = result.get("verifying")
+    if verified:
+        yield (
+            f"Seconds for the verdicts on {verified['images']} images, all signed, under the same policy.json: "
+            "`hardening trust verify` of all, and `skopeo copy` of each, whose images have no layers."
+        )
+        yield verdict_table(verified["seconds"])
+    explained = result.get("explaining")
+    if explained:
+        yield "Milliseconds for policies of few and many scopes."
+        yield policy_table(explained)
+
+
+def image_table(images: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
+    """Medians of both roots, by who launches and by runtime."""
+    rows = []
+    for who, samples in images.items():
+        values = medians({name: list(found) for name, found in samples.items()})
+        for runtime in RUNTIMES:
+            directory, image = (values.get(rooted(kind, runtime)) for kind in (DIRECTORY, IMAGE))
+            if directory is not None and image is not None:
+                shown = (f"{directory:.1f}", f"{image:.1f}", f"{image - directory:+.1f}", f"{image / directory:.2f}")
+                rows.append((f"{runtime}, {who}", *shown))
+    return table(("runtime", DIRECTORY, IMAGE, "more", "ratio"), rows)
+
+
+def verdict_table(seconds: Mapping[str, Mapping[str, float]]) -> str:
+    """What both took, by transport."""
+    rows = [
+        (f"`{transport}:`", f"{taken[OURS]:.2f}", f"{taken[THEIRS]:.2f}", f"{taken[OURS] / taken[THEIRS]:.2f}")
+        for transport, taken in seconds.items()
+    ]
+    return table(("images", OURS, THEIRS, "ratio"), rows)
+
+
+def policy_table(explained: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
+    """Medians, by what is done and by the number of scopes."""
+    counts = sorted(next(iter(explained.values())), key=int)
+    labels = {
+        EXPLAIN: "which scope decides about an image, once the policy is read",
+        READ: "reading policy.json",
+        COMMAND: "`hardening trust explain -p PROFILE IMAGE`, all of it",
+    }
+    rows = []
+    for what, label in labels.items():
+        few, many = (median(explained[what][count]) * 1e3 for count in counts)
+        rows.append((label, number(few), number(many), f"{many / few:.2f}"))
+    return table(("", *(f"{int(count):,} scopes" for count in counts), "ratio"), rows)
+
+
 def memory_table(memory: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
     """Medians, by who launches."""
     kinds = [who for who, found in memory.items() if found]
@@ -187,7 +264,7 @@ def summary(result: Mapping[str, Any]) -> str:
     parts = [
         launch_table(samples) for samples in result["launches"].values() if any(name in samples for name in wanted)
     ]
-    parts += [memory_table(result["memory"])]
+    parts += [*of_images(result), memory_table(result["memory"])]
     parts += [curve_table(name, points) for name, points in result["curves"].items()]
     parts += [instruction_table(result["instructions"]), percall_table(result["percall"])]
     parts += [table((name, "ms"), [(label, f"{taken:.1f}") for label, taken in steps])

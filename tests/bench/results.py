@@ -21,6 +21,24 @@ def result() -> dict[str, Any]:
             },
             "an ordinary user": {"hardening launch": [16.0]},
         },
+        "images": {
+            "root": {
+                "directory, native": [20.0, 21.0, 25.0],
+                "signed image, native": [22.0, 23.0, 24.0],
+                "directory, crun": [30.0],
+                "signed image, crun": [45.0],
+            },
+            "an ordinary user": {"directory, native": [21.0], "signed image, native": [20.5]},
+        },
+        "verifying": {
+            "images": 100,
+            "seconds": {"docker": {"hardening, one command": 2.5, "skopeo, one command each": 10.0}},
+        },
+        "explaining": {
+            "explain": {"10": [2e-6], "10000": [2.1e-6]},
+            "read": {"10": [0.0007], "10000": [0.2]},
+            "command": {"10": [0.2], "10000": [0.5]},
+        },
         "memory": {"root": {"hardening run": [8.0, 9.5, 10.0], "crun": [1.5]}, "an ordinary user": {"crun": [1.5]}},
         "curves": {"profiles": {"10": [0.01], "100": [0.1], "1000": [1.0]}},
         "instructions": {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -14,10 +15,12 @@ from typing import Any
 
 import attrs
 
-from tests.bench import composing, filters, launches, machine, memory, steps
+from tests.bench import composing, explaining, filters, launches, machine, memory, steps, verifying
 from tests.bench.contenders import BenchError, Contender, Place
 from tests.bench.page import COMPOSING, STAGE
-from tests.bench.targets import FIRST, LAUNCH, RUN
+from tests.bench.samples import in_turns
+from tests.bench.signed import Hub, hub
+from tests.bench.targets import COMMAND, EXPLAIN, FIRST, LAUNCH, READ, RUN
 from tests.support.users import User
 
 TRUE = ("/bin/true",)
@@ -27,7 +30,7 @@ PROFILES = ("strict", "default")
 @attrs.frozen
 class Size:
     """How much is measured: rounds of launches and those before that do not count, samples of memory, repetitions of the
-    rest, calls under a filter, and the points of the curves."""
+    rest, calls under a filter, the points of the curves, images to verify, and the scopes of two policies."""
 
     rounds: int = 40
     warm: int = 2
@@ -36,10 +39,12 @@ class Size:
     calls: int = 200_000
     layers: tuple[int, ...] = (1, 2, 5, 10, 20, 50, 100)
     profiles: tuple[int, ...] = (10, 30, 100, 300, 1000, 3000, 10000)
+    images: int = 100
+    scopes: tuple[int, int] = (10, 10000)
 
 
 #: Enough to see that everything can be measured.
-TINY = Size(rounds=1, warm=0, samples=1, repeats=1, calls=1000, layers=(1, 3), profiles=(2, 4))
+TINY = Size(rounds=1, warm=0, samples=1, repeats=1, calls=1000, layers=(1, 3), profiles=(2, 4), images=2, scopes=(2, 4))
 
 
 @attrs.frozen
@@ -58,8 +63,8 @@ class Bench:
         return os.geteuid() == 0
 
     def measured(self) -> dict[str, Any]:
-        """The whole result: samples in milliseconds (launches, steps, imports), megabytes, seconds (curves), instructions
-        and nanoseconds."""
+        """The whole result: samples in milliseconds (launches, images, steps, imports), megabytes, seconds (curves,
+        policies and verdicts), instructions and nanoseconds."""
         described = machine.described(self.program)
         places = dict(self._places())
         notes: list[str] = [*machine.busy(os.getloadavg()[0], len(os.sched_getaffinity(0)))]
@@ -70,7 +75,16 @@ class Bench:
         result["memory"] = {
             who: self._memory(place, user, timed[who].samples) for who, (place, user) in places.items() if self.root
         }
+        with hub(self.folder / "hub") as found:
+            say("runs of a signed image")
+            image = found.push(next(iter(places.values()))[0].folder / "root")
+            rooted = {who: self._rooted(found, image, place, user) for who, (place, user) in places.items()}
+            say("verdicts on many images")
+            result["verifying"] = self._verified(found)
+        notes += [f"Not measured as {who}: {note}" for who, timed_ in rooted.items() for note in timed_.notes]
+        result["images"] = {who: timed_.samples for who, timed_ in rooted.items()}
         result["curves"] = self._curves()
+        result["explaining"] = self._explained(next(iter(places.values()))[0])
         place = next(iter(places.values()))[0]
         result |= self._filters(place) if self.root else {"instructions": {}, "percall": {}}
         result["steps"], result["imports"] = self._steps(place), self._imports(place)
@@ -106,18 +120,49 @@ class Bench:
                     found.setdefault(contender.name, []).append(megabytes)
         return found
 
+    def _rooted(self, found: Hub, image: str, place: Place, user: User | None) -> launches.Timed:
+        def work() -> launches.Timed:
+            contenders = place.rooted(image, found.profile, *TRUE)
+            return launches.timed(contenders, self.size.rounds, self.size.warm, place.folder / "errors")
+
+        return launches.as_user(user, work)
+
+    def _verified(self, found: Hub) -> dict[str, Any]:
+        taken = verifying.measured(found, self.program, self.size.images)
+        seconds = {transport: {who: spent.wall for who, spent in by.items()} for transport, by in taken.items()}
+        return {"images": self.size.images, "seconds": seconds}
+
+    def _explained(self, place: Place) -> dict[str, dict[int, list[float]]]:
+        """Seconds, by what is measured and by the number of scopes."""
+        say("policies of many scopes")
+        words = (str(self.size.repeats), *map(str, self.size.scopes))
+        read, asked = map(json.loads, self._script(explaining.__file__, *words).splitlines())
+        commands = {}
+        for count in self.size.scopes:
+            folder = self.folder / f"scopes-{count}"
+            folder.mkdir()
+            [profile] = composing.write(folder, "scopes", count)
+            words = ("trust", "explain", "-p", profile, f"{explaining.scope(count // 2)}:1")
+            commands[str(count)] = Contender(COMMAND, (str(self.program), *words), place.environment)
+        turns = {count: partial(one.seconds, self.folder / "errors") for count, one in commands.items()}
+        return {EXPLAIN: asked, READ: read, COMMAND: in_turns(turns, self.size.repeats)}
+
+    def _script(self, path: str, *words: str) -> str:
+        """What a script prints that the measured interpreter runs."""
+        argv = [str(self.program.with_name("python")), path, *words]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False, cwd="/")
+        if done.returncode != 0:
+            raise BenchError(f"{Path(path).stem} {' '.join(words)}: {done.stderr.strip()[-500:]}")
+        return done.stdout
+
     def _curves(self) -> dict[str, dict[str, list[float]]]:
         found: dict[str, dict[str, list[float]]] = {}
-        python = self.program.with_name("python")
         for curve in composing.CURVES:
             for count in self.size.layers if curve == "layers" else self.size.profiles:
                 say(f"composing: {curve}, {count}")
                 repeats = self.size.repeats if count <= 300 else 1
-                argv = [str(python), str(composing.__file__), curve, str(count), str(repeats)]
-                done = subprocess.run(argv, capture_output=True, text=True, check=False, cwd="/")
-                if done.returncode != 0:
-                    raise BenchError(f"composing {curve}: {done.stderr.strip()[-500:]}")
-                found.setdefault(curve, {})[str(count)] = [float(line) for line in done.stdout.split()]
+                lines = self._script(composing.__file__, curve, str(count), str(repeats)).split()
+                found.setdefault(curve, {})[str(count)] = [float(line) for line in lines]
         return found
 
     def _filters(self, place: Place) -> dict[str, Any]:

@@ -10,6 +10,12 @@ import attrs
 from tests.bench.samples import Fit, Summary
 
 LAUNCH, RUN, FIRST = "hardening launch", "hardening run", "hardening run, first composition"
+#: Runs of a root that is a directory, or a signed image, under some runtimes.
+DIRECTORY, IMAGE, RUNTIMES = "directory", "signed image", ("native", "crun")
+#: Who judges images.
+OURS, THEIRS = "hardening, one command", "skopeo, one command each"
+#: What is measured of policies with few and many scopes.
+EXPLAIN, READ, COMMAND = "explain", "read", "command"
 
 
 @attrs.frozen
@@ -42,6 +48,7 @@ def targets(result: Mapping[str, Any]) -> Iterator[Target]:
     yield Target(
         "`hardening run`, first composition / `podman run`", _ratio(launches, FIRST, "podman"), 1.5, launcher=FIRST
     )
+    yield from _of_images(result)
     memory = medians(result["memory"].get("root") or {})
     yield Target("PSS of all that waits for the command", memory.get(RUN), 9.0, "MB")
     for name, points in result["curves"].items():
@@ -51,6 +58,27 @@ def targets(result: Mapping[str, Any]) -> Iterator[Target]:
         ours, theirs = (max(programs[name].values(), default=0) for name in ("hardening", "crun"))
         ratio = ours / theirs if ours and theirs else None
         yield Target(f"`{profile}`: worst allowed system call, BPF instructions / crun's filter", ratio, 0.25)
+
+
+def _of_images(result: Mapping[str, Any]) -> Iterator[Target]:
+    runs = medians(result.get("images", {}).get("root") or {})
+    for runtime in RUNTIMES:
+        image, directory = (runs.get(rooted(kind, runtime)) for kind in (IMAGE, DIRECTORY))
+        more = None if image is None or directory is None else image - directory
+        yield Target(f"a signed image, unchanged verdict − its root as a directory ({runtime})", more, 10.0, "ms")
+    verified = result.get("verifying", {})
+    for transport, taken in verified.get("seconds", {}).items():
+        ratio = _ratio(taken, OURS, THEIRS)
+        yield Target(f"`trust verify` of {verified['images']} images, `{transport}:` / skopeo", ratio, 1.0)
+    asked = medians(result.get("explaining", {}).get(EXPLAIN, {}))
+    if asked:
+        few, many = sorted(asked, key=int)
+        yield Target(f"`trust explain`, {int(many):,} scopes / {int(few):,}", _ratio(asked, many, few), 1.1)
+
+
+def rooted(kind: str, runtime: str) -> str:
+    """The name of a launcher by what is its root."""
+    return f"{kind}, {runtime}"
 
 
 def medians(samples: Mapping[str, list[float]]) -> dict[str, float]:

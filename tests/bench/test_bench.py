@@ -35,7 +35,12 @@ def test_a_tiny_run_measures_everything(tmp_path: Path) -> None:
     result = json.loads((tmp_path / "bench.json").read_text())
     who = "root" if os.geteuid() == 0 else "an ordinary user"
     assert {LAUNCH, RUN, FIRST, "bubblewrap"} <= set(result["launches"][who])
-    assert set(result["curves"]) == {"layers", "profiles", "search"}
+    assert set(result["images"][who]) == {
+        "directory, native", "signed image, native", "directory, crun", "signed image, crun",
+    }  # fmt: skip
+    assert set(result["verifying"]["seconds"]) == {"docker", "dir"}
+    assert set(result["explaining"]["command"]) == {"2", "4"}
+    assert set(result["curves"]) == {"layers", "profiles", "search", "scopes"}
     assert result["imports"]["launch stage"]
     if os.geteuid() == 0:
         assert {label for label, _ in result["steps"][LAUNCH]} >= {"the root is in place", "the filter is loaded"}

@@ -31,6 +31,16 @@ def test_medians_ratios_and_verdicts() -> None:
     assert "- Not measured as an ordinary user: runc ends with 1" in text
 
 
+def test_what_trust_costs() -> None:
+    text = page(result())
+    assert "| native, root | 21.0 | 23.0 | +2.0 | 1.10 |" in text
+    assert "| crun, root | 30.0 | 45.0 | +15.0 | 1.50 |" in text
+    assert "| native, an ordinary user | 21.0 | 20.5 | -0.5 | 0.98 |" in text
+    assert "| `docker:` | 2.50 | 10.00 | 0.25 |" in text
+    assert "verdicts on 100 images" in text
+    assert "| reading policy.json | 0.7 | 200 | 285.71 |" in text
+
+
 def test_where_the_time_goes_of_what_is_missed() -> None:
     text = page(result())
     assert (
@@ -42,6 +52,8 @@ def test_where_the_time_goes_of_what_is_missed() -> None:
 
 def test_a_result_of_an_ordinary_user_has_a_page() -> None:
     bare = {**result(), "memory": {}, "instructions": {}, "percall": {}}
+    for what in ("images", "verifying", "explaining"):
+        del bare[what]
     assert "not measured" in page(bare)
     assert "hardening launch" in summary(bare)
 

@@ -15,6 +15,10 @@ def test_each_target_and_its_value() -> None:
         "`hardening run`, unchanged stack / `runc run`": (20 / 30, "reached"),
         "`hardening run`, unchanged stack / `podman run`": (20 / 80, "reached"),
         "`hardening run`, first composition / `podman run`": (200 / 80, "missed"),
+        "a signed image, unchanged verdict − its root as a directory (native)": (2.0, "reached"),
+        "a signed image, unchanged verdict − its root as a directory (crun)": (15.0, "missed"),
+        "`trust verify` of 100 images, `docker:` / skopeo": (0.25, "reached"),
+        "`trust explain`, 10,000 scopes / 10": (2.1e-6 / 2e-6, "reached"),
         "PSS of all that waits for the command": (9.5, "missed"),
         "composing: profiles, exponent of the fit": (1.0, "reached"),
         "`strict`: worst allowed system call, BPF instructions / crun's filter": (12 / 326, "reached"),
@@ -34,4 +38,4 @@ def test_what_was_not_measured_is_neither_reached_nor_missed() -> None:
         "instructions": {"strict": {"hardening": {}, "crun": {}}},
     }
     assert {one.verdict for one in targets(bare)} == {"not measured"}
-    assert len(list(targets(bare))) == 6
+    assert len(list(targets(bare))) == 8

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
+from tests.bench.signed import hub
+from tests.bench.targets import OURS, THEIRS
 from tests.bench.verifying import measured
 
 
-def test_it_measures_both_on_every_transport() -> None:
-    found = measured(2)
-    assert [(transport, who.partition(",")[0]) for transport, who, _ in found] == [
-        ("dir", "hardening"), ("dir", "skopeo"), ("docker", "hardening"), ("docker", "skopeo"),
-    ]  # fmt: skip
-    assert all(spent.wall > 0 and spent.cpu > 0 for _, _, spent in found)
+def test_it_measures_both_on_every_transport(tmp_path: Path) -> None:
+    with hub(tmp_path / "hub") as found:
+        taken = measured(found, Path(sys.executable).with_name("hardening"), 2)
+    assert {transport: set(who) for transport, who in taken.items()} == {
+        "docker": {OURS, THEIRS}, "dir": {OURS, THEIRS},
+    }  # fmt: skip
+    assert all(spent.wall > 0 and spent.cpu > 0 for who in taken.values() for spent in who.values())

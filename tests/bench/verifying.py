@@ -1,11 +1,10 @@
 """Verdicts on many images: one `hardening trust verify` of all of them, and skopeo once for each, under the same policy.
 
-``python -m tests.bench.verifying [NUMBER]`` measures and prints a table. Needs skopeo, umoci, GnuPG and docker-registry.
+``python -m tests.bench.verifying [NUMBER]`` measures this alone, and prints a table.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import resource
 import shutil
@@ -13,21 +12,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import attrs
 
-from hardening.images.reference import parse_docker
-from hardening.launch.digest import sha256
-from hardening_trust import lookaside
-from hardening_trust.payload import Payload, write
-from tests.support.gpg import Home, home, no_agents
-from tests.support.registry import registry
+from tests.bench.signed import Hub, hub
+from tests.bench.targets import OURS, THEIRS
 
 IMAGES = 100
-REPOSITORY = "team/app"
+REPOSITORY = "app"
 
 
 @attrs.frozen
@@ -40,30 +34,28 @@ class Spent:
 
 @attrs.frozen(eq=False)
 class Crowd:
-    """Images that are signed, by transport, and the policy that accepts them."""
+    """Images that are signed, by transport."""
 
-    folder: Path
-    images: dict[str, list[str]]
+    hub: Hub
+    program: Path
+    images: Mapping[str, Sequence[str]]
 
     def ours(self, transport: str) -> Spent:
         """One command for all."""
-        program = str(Path(sys.executable).with_name("hardening"))
-        return self._spent(
-            [[program, "trust", "verify", *self._where(), "--tls-verify=false", *self.images[transport]]]
-        )
+        where = ["--policy", str(self.hub.policy), "--registries-d", str(self.hub.registries)]
+        argv = [str(self.program), "trust", "verify", *where, "--tls-verify=false", *self.images[transport]]
+        return self._spent([argv])
 
     def theirs(self, transport: str) -> Spent:
         """A command for each: skopeo judges what it copies."""
-        policy, _, directory = self._where()[1:]
-        head = ["skopeo", "--policy", policy, "--registries.d", directory, "copy", "-q", "--src-tls-verify=false"]
-        target = f"dir:{self.folder}/copy"
-        return self._spent([[*head, "--remove-signatures", name, target] for name in self.images[transport]])
-
-    def _where(self) -> list[str]:
-        return ["--policy", f"{self.folder}/policy.json", "--registries-d", f"{self.folder}/registries.d"]
+        head = ["skopeo", "--policy", str(self.hub.policy), "--registries.d", str(self.hub.registries), "copy", "-q"]
+        target = ["--src-tls-verify=false", "--remove-signatures"]
+        copy = f"dir:{self.hub.folder}/copy"
+        return self._spent([[*head, *target, name, copy] for name in self.images[transport]])
 
     def _spent(self, commands: Sequence[Sequence[str]]) -> Spent:
-        environment = {**os.environ, "HARDENING_STATE": f"{self.folder}/state", "TMPDIR": str(self.folder)}
+        folder = self.hub.folder
+        environment = {**os.environ, "HARDENING_STATE": f"{folder}/state", "TMPDIR": str(folder)}
         before, begun = _processors(), time.monotonic()
         for argv in commands:
             subprocess.run(argv, check=True, capture_output=True, env=environment)
@@ -75,68 +67,40 @@ def _processors() -> float:
     return used.ru_utime + used.ru_stime
 
 
-@contextmanager
-def crowd(number: int) -> Iterator[Crowd]:
-    """So many images, each with a manifest of its own, in a registry and in directories."""
-    folder = Path(tempfile.mkdtemp(prefix="verifying-"))
-    try:
-        with registry(folder) as running, home() as keys, no_agents(folder):
-            yield _made(folder, running.host, keys, number)
-    finally:
-        shutil.rmtree(folder)
-
-
-def _made(folder: Path, host: str, keys: Home, number: int) -> Crowd:
-    key = keys.generate("bench")
-    (folder / "key.gpg").write_bytes(keys.export(key))
-    _call("umoci", "init", "--layout", f"{folder}/layout")
-    _call("umoci", "new", "--image", f"{folder}/layout:1")
-    _call("skopeo", "copy", "-q", "--insecure-policy", f"oci:{folder}/layout:1", f"dir:{folder}/image")
-    manifest = json.loads((folder / "image/manifest.json").read_text())
-    found: dict[str, list[str]] = {"dir": [], "docker": []}
-    copy = ("skopeo", "copy", "-q", "--insecure-policy", "--preserve-digests", "--dest-tls-verify=false")
-    for count in range(number):
-        place = folder / f"image-{count}"
-        shutil.copytree(folder / "image", place)
-        data = json.dumps({**manifest, "annotations": {"number": str(count)}}).encode()
-        (place / "manifest.json").write_bytes(data)
-        name = f"{host}/{REPOSITORY}:{count}"
-        _call(*copy, f"dir:{place}", f"docker://{name}")
-        digest = f"sha256:{sha256(data)}"
-        signature = keys.sign(write(Payload(digest, name)), key)
-        lookaside.write((folder / "signatures").as_uri(), parse_docker(name), digest, signature)
+def crowd(found: Hub, program: Path, number: int) -> Crowd:
+    """So many images, each with a manifest of its own, in the registry and in directories."""
+    images: dict[str, list[str]] = {"docker": [], "dir": []}
+    for count, (name, manifest, signature) in enumerate(found.push_all(REPOSITORY, number)):
+        place = found.folder / f"{REPOSITORY}-{count}"
+        place.mkdir()
+        for blob in (found.folder / REPOSITORY / "blobs/sha256").iterdir():
+            shutil.copy(blob, place)
+        (place / "version").write_text("Directory Transport Version: 1.1\n")
+        (place / "manifest.json").write_bytes(manifest)
         (place / "signature-1").write_bytes(signature)
-        found["dir"].append(f"dir:{place}")
-        found["docker"].append(f"docker://{name}")
-    (folder / "registries.d").mkdir()
-    base = (folder / "signatures").as_uri()
-    (folder / "registries.d/a.yaml").write_text(f"docker:\n  {host}:\n    lookaside: {base}\n")
-    identity = {"type": "exactRepository", "dockerRepository": f"{host}/{REPOSITORY}"}
-    signed = {"type": "signedBy", "keyType": "GPGKeys", "keyPath": f"{folder}/key.gpg", "signedIdentity": identity}
-    (folder / "policy.json").write_text(json.dumps({"default": [signed]}))
-    return Crowd(folder, found)
+        images["docker"].append(f"docker://{name}")
+        images["dir"].append(f"dir:{place}")
+    return Crowd(found, program, images)
 
 
-def _call(*argv: str) -> None:
-    subprocess.run(argv, check=True, capture_output=True)
-
-
-def measured(number: int) -> list[tuple[str, str, Spent]]:
-    """Transport, who, and what it took."""
-    with crowd(number) as found:
-        who: dict[str, Callable[[str], Spent]] = {
-            "hardening, one command": found.ours,
-            "skopeo, one each": found.theirs,
-        }
-        return [(transport, name, run(transport)) for transport in found.images for name, run in who.items()]
+def measured(found: Hub, program: Path, number: int) -> dict[str, dict[str, Spent]]:
+    """What it took, by transport and by who judged."""
+    all_of_them = crowd(found, program, number)
+    return {
+        transport: {OURS: all_of_them.ours(transport), THEIRS: all_of_them.theirs(transport)}
+        for transport in all_of_them.images
+    }
 
 
 def main(arguments: Sequence[str]) -> None:
     """Print a table."""
     number = int(arguments[0]) if arguments else IMAGES
+    program = Path(sys.executable).with_name("hardening")
     print(f"| {number} images | who | s | CPU s |\n| --- | --- | --: | --: |")
-    for transport, name, spent in measured(number):
-        print(f"| `{transport}:` | {name} | {spent.wall:.1f} | {spent.cpu:.1f} |")
+    with tempfile.TemporaryDirectory(prefix="verifying-") as folder, hub(Path(folder) / "hub") as found:
+        for transport, taken in measured(found, program, number).items():
+            for who, spent in taken.items():
+                print(f"| `{transport}:` | {who} | {spent.wall:.1f} | {spent.cpu:.1f} |")
 
 
 if __name__ == "__main__":
