@@ -2,24 +2,60 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
+from urllib.parse import quote
 
 from hardening import __version__
-from hardening.findings import Finding
+from hardening.findings import Finding, Severity
+from hardening.report.table import clean
+from hardening.values import frozen
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 _PLACE = re.compile(r"(?P<file>.+):(?P<line>[1-9]\d*)", re.DOTALL)
 
 
-def log(findings: Sequence[Finding]) -> dict[str, Any]:
-    """A SARIF log of one run."""
-    rules = sorted({finding.rule for finding in findings})
-    driver = {"name": "hardening", "version": __version__, "rules": [{"id": rule} for rule in rules]}
-    results = [_result(finding, rules) for finding in findings]
+@frozen
+class Rule:
+    """What a rule is about: a sentence, and what to do where something is found."""
+
+    summary: str
+    help: str
+    severity: Severity = Severity.WARNING
+
+
+def log(findings: Sequence[Finding], rules: Mapping[str, Rule] = MappingProxyType({})) -> dict[str, Any]:
+    """A SARIF log of one run. ``rules`` describes rules by their identifier; what it lacks is described by its name."""
+    names = sorted({finding.rule for finding in findings})
+    driver = {
+        "name": "hardening",
+        "version": __version__,
+        "semanticVersion": __version__,
+        "rules": [_rule(name, rules.get(name) or _named(name)) for name in names],
+    }
+    results = [_result(finding, names) for finding in findings]
     return {"$schema": SCHEMA, "version": "2.1.0", "runs": [{"tool": {"driver": driver}, "results": results}]}
+
+
+def _named(name: str) -> Rule:
+    mechanism, _, rest = name.partition("/")
+    summary = f"{mechanism}: {rest.replace('-', ' ')}."
+    return Rule(summary, "The result says what to do, and `hardening explain` what decided the settings.")
+
+
+def _rule(name: str, rule: Rule) -> dict[str, Any]:
+    """A reportingDescriptor (SARIF 2.1.0, 3.49)."""
+    return {
+        "id": name,
+        "shortDescription": {"text": rule.summary},
+        "fullDescription": {"text": rule.summary},
+        "help": {"text": rule.help},
+        "defaultConfiguration": {"level": str(rule.severity)},
+    }
 
 
 def _result(finding: Finding, rules: Sequence[str]) -> dict[str, Any]:
@@ -28,7 +64,7 @@ def _result(finding: Finding, rules: Sequence[str]) -> dict[str, Any]:
         "ruleId": finding.rule,
         "ruleIndex": rules.index(finding.rule),
         "level": str(finding.severity),
-        "message": {"text": text},
+        "message": {"text": "\n".join(clean(line) for line in text.splitlines())},
     }
     location: dict[str, Any] = {}
     place = _PLACE.fullmatch(finding.origin)
@@ -38,7 +74,7 @@ def _result(finding: Finding, rules: Sequence[str]) -> dict[str, Any]:
             "region": {"startLine": int(place["line"])},
         }
     if finding.leaf:
-        location["logicalLocations"] = [{"fullyQualifiedName": finding.leaf}]
+        location["logicalLocations"] = [{"fullyQualifiedName": clean(finding.leaf)}]
     if location:
         result["locations"] = [location]
     return result
@@ -46,9 +82,7 @@ def _result(finding: Finding, rules: Sequence[str]) -> dict[str, Any]:
 
 def _uri(file: str) -> str:
     """A file as a URI: relative to the working directory where it is in it, as code hosts expect."""
-    from urllib.parse import quote
-
     path = Path(file)
     if path.is_absolute() and path.is_relative_to(Path.cwd()):
         path = path.relative_to(Path.cwd())
-    return path.as_uri() if path.is_absolute() else quote(path.as_posix())
+    return path.as_uri() if path.is_absolute() else quote(os.fsencode(path.as_posix()))

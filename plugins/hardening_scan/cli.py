@@ -59,7 +59,7 @@ def command(context: click.Context, profiles: tuple[str, ...], as_json: bool, as
     if as_json:
         output.show(report.as_json(root, scanned, settings))
     elif as_sarif:
-        output.show_json(report.as_sarif(scanned, settings))
+        output.show_json(report.as_sarif(root, scanned, settings))
     else:
         _show(scanned, settings)
     return EXIT_FINDINGS if scanned.denied(settings) else 0

@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator
 from typing import Any
-from urllib.parse import unquote_to_bytes, urlsplit
+from urllib.parse import unquote_to_bytes, urljoin, urlsplit
 
 from hardening.scankinds import EXTERNAL, UNREAD
 from hardening.scanning import Entry, Found, Root, Scanner
@@ -19,6 +19,8 @@ from hardening_scan.settings import PLACE
 #: Seconds that it may take, and bytes that it may say.
 PATIENCE, LONGEST = 600, 64 << 20
 _MOST = 10_000
+#: Kinds of results that are no findings (SARIF 2.1.0, 3.27.9).
+_FINE = ("pass", "notApplicable", "informational")
 
 
 class External(Scanner):
@@ -65,7 +67,14 @@ def answer(name: str, code: int, data: bytes, place: str) -> list[Found]:
         said = None
     if isinstance(said, dict) and isinstance(said.get("runs"), list):
         try:
-            found = [_found(name, item, place) for run in said["runs"] for item in run.get("results") or ()]
+            if any(
+                item.get("executionSuccessful") is False
+                for run in said["runs"]
+                for item in run.get("invocations") or ()
+            ):
+                return [Found(UNREAD, "/", f"the scanner {name} says that it has failed")]
+            found = [_found(name, item, run, place) for run in said["runs"] for item in run.get("results") or ()
+                     if item.get("kind", "fail") not in _FINE]  # fmt: skip
         except (AttributeError, TypeError, LookupError, ValueError):
             return [Found(UNREAD, "/", f"the scanner {name} says what is no SARIF")]
         if len(found) > _MOST:
@@ -75,11 +84,23 @@ def answer(name: str, code: int, data: bytes, place: str) -> list[Found]:
     return [Found(EXTERNAL, "/", f"{name}: exit code {code}")] if code else []
 
 
-def _found(name: str, item: dict[str, Any], place: str) -> Found:
-    path = "/"
-    for location in (item.get("locations") or ())[:1]:
-        uri = location["physicalLocation"]["artifactLocation"]["uri"]
-        text = os.fsdecode(unquote_to_bytes(urlsplit(uri).path))
-        path = posixpath.normpath("/" + text.removeprefix(place).lstrip("/"))
+def _found(name: str, item: dict[str, Any], run: dict[str, Any], place: str) -> Found:
+    locations = item.get("locations") or ()
+    path = _path(locations[0].get("physicalLocation") or {}, run, place) if locations else "/"
     text = str((item.get("message") or {}).get("text") or "").partition("\n")[0][:200]
     return Found(EXTERNAL, path, f"{name}: {item.get('ruleId') or 'finding'}{': ' if text else ''}{text}")
+
+
+def _path(location: dict[str, Any], run: dict[str, Any], place: str) -> str:
+    """The path in the root of a physicalLocation (SARIF 2.1.0, 3.29 and 3.4): its URI, or the one of the artifact that it
+    names by number, in the base that it names."""
+    artifact = location.get("artifactLocation") or {}
+    if "uri" not in artifact and artifact.get("index", -1) >= 0:
+        artifact = run["artifacts"][artifact["index"]]["location"]
+    uri, bases, base = artifact.get("uri", ""), run.get("originalUriBaseIds") or {}, artifact.get("uriBaseId")
+    for _ in range(len(bases)):
+        if base not in bases:
+            break
+        uri, base = urljoin(bases[base].get("uri") or "", uri), bases[base].get("uriBaseId")
+    text = os.fsdecode(unquote_to_bytes(urlsplit(uri).path))
+    return posixpath.normpath("/" + text.removeprefix(place).lstrip("/"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections import Counter
@@ -13,9 +14,10 @@ import attrs
 from hardening.findings import Finding, Severity
 from hardening.report import sarif
 from hardening.report.table import Table, clean
+from hardening.scankinds import EXTERNAL, KINDS, UNREAD
 from hardening.scanning import Found
 from hardening_scan.examine import Scanned
-from hardening_scan.settings import ScanSettings
+from hardening_scan.settings import WHAT, ScanSettings
 
 BASE = "ROOT"
 _VERDICTS = {True: "refused", False: "warning"}
@@ -48,22 +50,45 @@ def as_json(name: str, scanned: Scanned, settings: ScanSettings) -> str:
     return json.dumps(data, indent=2)
 
 
-def as_sarif(scanned: Scanned, settings: ScanSettings) -> dict[str, Any]:
-    """The findings as SARIF 2.1.0; paths are relative to the root, which has the base `ROOT`."""
+def as_sarif(name: str, scanned: Scanned, settings: ScanSettings) -> dict[str, Any]:
+    """The findings as SARIF 2.1.0. Paths are relative to the root, which has the base `ROOT`; of a directory it says where
+    that is."""
     denied = set(scanned.denied(settings))
     found = [
         Finding(
-            f"scan/{item.kind.replace('_', '-')}",
+            _rule(item.kind),
             Severity.ERROR if item in denied else Severity.WARNING,
             f"{clean(item.path)}: {clean(item.detail)}",
             leaf=f"scan.{item.kind}",
         )
         for item in scanned.findings
     ]
-    log = sarif.log(found)
-    for item, result in zip(scanned.findings, log["runs"][0]["results"], strict=True):
+    log = sarif.log(found, {_rule(kind): _described(kind) for kind in KINDS})
+    (run,) = log["runs"]
+    base: dict[str, Any] = {"description": {"text": f"the root of {clean(name)}"}}
+    if name.startswith(("/", ".")):
+        base["uri"] = f"file://{quote(os.fsencode(os.path.realpath(name))).rstrip('/')}/"
+    run["originalUriBaseIds"] = {BASE: base}
+    for item, result in zip(scanned.findings, run["results"], strict=True):
         result["locations"][0]["physicalLocation"] = {"artifactLocation": {"uri": _uri(item), "uriBaseId": BASE}}
+        result["partialFingerprints"] = {"place/v1": _fingerprint(item)}
     return log
+
+
+def _rule(kind: str) -> str:
+    return f"scan/{kind.replace('_', '-')}"
+
+
+def _described(kind: str) -> sarif.Rule:
+    remedy = "Mend what the result names" if kind == UNREAD else "Take it out of the root"
+    said = f"A profile denies it with `scan.{kind}`, and permits paths with `scan.{kind}.allow`."
+    return sarif.Rule(WHAT[kind], f"{remedy}. {said}")
+
+
+def _fingerprint(item: Found) -> str:
+    """What stays the same from one scan to the next; scanners of other packages may find several things at one path."""
+    parts = (item.kind, item.path, item.detail if item.kind == EXTERNAL else "")
+    return hashlib.sha256(b"\0".join(os.fsencode(part) for part in parts)).hexdigest()[:32]
 
 
 def _uri(item: Found) -> str:

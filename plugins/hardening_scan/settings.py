@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from hardening import scankinds
@@ -20,6 +21,19 @@ ALLOW, DENY, DEFAULT = "allow", "deny", "default"
 COMMAND = "command"
 #: What stands for the root in the command of an external scanner.
 PLACE = "{root}"
+#: What each kind is, for people.
+WHAT: Mapping[str, str] = MappingProxyType(
+    {
+        scankinds.SETUID: "Programs that run with the rights of their owner.",
+        scankinds.SETGID: "Programs that run with the rights of their group.",
+        scankinds.CAPABILITIES: "Programs with capabilities of their own (capabilities(7)).",
+        scankinds.WORLD_WRITABLE: "What everybody can write to; not directories with the sticky bit.",
+        scankinds.DEVICES: "Device nodes.",
+        scankinds.CREDENTIALS: "Private keys, passwords and tokens. Only their kind and path is ever told.",
+        scankinds.EXTERNAL: "What scanners of other packages, and `command`, find.",
+        scankinds.UNREAD: "What could not be looked at, where anything else is denied: an unknown is no acceptance.",
+    }
+)
 LENIENT = "a gate costs a walk through the whole root at each run of a directory: it applies where a layer asks for it"
 
 
@@ -99,14 +113,14 @@ def above(path: str) -> Sequence[str]:
     return found
 
 
-def _family(text: str, *, strict: bool = False, nested: bool = False) -> Any:
+def _family(kind: str, *, strict: bool = False, nested: bool = False) -> Any:
     return family(
         Permission(),
         rest=not strict,
         absent=False,
         read_member=read_path,
         examples=("/usr", "/usr/bin/passwd") if nested else ("/usr/bin/passwd",),
-        help=f"{text} An array of paths denies all others; tables have `default`, `allow` and `deny`.",
+        help=f"{WHAT[kind]} An array of paths denies all others; tables have `default`, `allow` and `deny`.",
         lenient="" if strict else LENIENT,
         above=above,
     )
@@ -116,16 +130,14 @@ def _family(text: str, *, strict: bool = False, nested: bool = False) -> Any:
 class ScanSettings:
     """Composed `[scan]`."""
 
-    setuid: Members[bool] = _family("Programs that run with the rights of their owner.", nested=True)
-    setgid: Members[bool] = _family("Programs that run with the rights of their group.")
-    file_capabilities: Members[bool] = _family("Programs with capabilities of their own (capabilities(7)).")
-    world_writable: Members[bool] = _family("What everybody can write to; not directories with the sticky bit.")
-    devices: Members[bool] = _family("Device nodes.")
-    credentials: Members[bool] = _family("Private keys, passwords and tokens. Only their kind and path is ever told.")
-    external: Members[bool] = _family("What scanners of other packages, and `command`, find.")
-    unread: Members[bool] = _family(
-        "What could not be looked at, where anything else is denied: an unknown is no acceptance.", strict=True
-    )
+    setuid: Members[bool] = _family(scankinds.SETUID, nested=True)
+    setgid: Members[bool] = _family(scankinds.SETGID)
+    file_capabilities: Members[bool] = _family(scankinds.CAPABILITIES)
+    world_writable: Members[bool] = _family(scankinds.WORLD_WRITABLE)
+    devices: Members[bool] = _family(scankinds.DEVICES)
+    credentials: Members[bool] = _family(scankinds.CREDENTIALS)
+    external: Members[bool] = _family(scankinds.EXTERNAL)
+    unread: Members[bool] = _family(scankinds.UNREAD, strict=True)
     command: tuple[str, ...] = scalar(
         CommandKind(),
         (),

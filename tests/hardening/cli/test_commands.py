@@ -17,10 +17,10 @@ from hardening.cli import start
 from hardening.cli.session import Request, Session
 from hardening.errors import PluginError
 from hardening.plugins import Plugin, Plugins
-from hardening.report import sarif
 from hardening.runtime import LaunchRequest
 from tests.hardening.cli import samples
 from tests.hardening.cli.samples import call, foreign, process, profile, session, shown, shown_by
+from tests.support import sarif
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def test_compose_as_settings_names_what_decided(folder: Path, capsys: pytest.Cap
 def test_compose_as_sarif_exits_1_for_warnings(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     log = shown(folder, capsys, "compose", "-p", "open", "--format", "sarif", code=1)
     assert [result["ruleId"] for result in log["runs"][0]["results"]] == ["box/open"]
-    assert log["$schema"] == sarif.SCHEMA
+    sarif.check(log)
     assert shown(folder, capsys, "compose", "--format", "sarif")["runs"][0]["results"] == []
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from hardening.findings import Finding, Severity
-from hardening.report.sarif import log
+from hardening.report.sarif import Rule, log
+from tests.support import sarif
 
 
 def test_a_finding_with_a_place_has_both_locations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,8 +46,39 @@ def test_a_relative_place_is_a_relative_uri() -> None:
     assert location["physicalLocation"]["artifactLocation"]["uri"] == "profiles/web.toml"
 
 
+def test_a_rule_is_described_by_what_is_said_of_it_or_by_its_name() -> None:
+    found = [Finding("box/too-big", Severity.NOTE, "message"), Finding("box/open", Severity.NOTE, "message")]
+    run = log(found, {"box/open": Rule("Boxes that are open.", "Close them.", Severity.ERROR)})["runs"][0]
+    described, named = run["tool"]["driver"]["rules"]
+    assert described == {
+        "id": "box/open",
+        "shortDescription": {"text": "Boxes that are open."},
+        "fullDescription": {"text": "Boxes that are open."},
+        "help": {"text": "Close them."},
+        "defaultConfiguration": {"level": "error"},
+    }
+    assert (named["id"], named["shortDescription"]["text"]) == ("box/too-big", "box: too big.")
+    assert named["help"]["text"]
+
+
+@pytest.mark.parametrize(
+    "file", ["a:b.toml", "a b/ü.toml", "/a/b\udcff.toml", "../\udcff%.toml", '-[x]{y}^|\\`"<>?#.toml']
+)
+def test_every_log_follows_the_schema(file: str) -> None:
+    found = [
+        Finding("box/open", severity, "a\x1b[31m\udcff", leaf, origin, "a hint")
+        for severity in Severity
+        for leaf in ("", "box.\udcff")
+        for origin in ("", f"{file}:3", f"{file}:0", "default (hardening_box)")
+    ]
+    whole = log(found)
+    sarif.check(whole)
+    assert (
+        json.loads(json.dumps(whole, ensure_ascii=False).encode()) == whole
+    )  # no byte of a name that is no UTF-8 is left
+
+
 def test_nothing_found_is_a_valid_log() -> None:
-    assert log([])["runs"] == [
-        {"tool": {"driver": {"name": "hardening", "version": log([])["runs"][0]["tool"]["driver"]["version"], "rules": []}},
-         "results": []}
-    ]  # fmt: skip
+    whole = log([])
+    sarif.check(whole)
+    assert whole["runs"][0]["tool"]["driver"]["rules"] == whole["runs"][0]["results"] == []

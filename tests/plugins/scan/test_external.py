@@ -29,6 +29,31 @@ def test_sarif_gives_paths_in_the_root(uri: str) -> None:
     assert found == Found("external", "/usr/lib/a", "tool: CVE-1: old")
 
 
+def test_bases_and_artifacts_of_sarif_are_followed() -> None:
+    run = {
+        "artifacts": [{"location": {"uri": "a", "uriBaseId": "LIB"}}],
+        "originalUriBaseIds": {"LIB": {"uri": "lib/", "uriBaseId": "USR"}, "USR": {"uri": "file:///fd/usr/"}},
+        "results": [
+            {"locations": [{"physicalLocation": {"artifactLocation": place}}]}
+            for place in ({"index": 0}, {"uri": "a", "uriBaseId": "USR"}, {"uri": "a", "uriBaseId": "OTHER"}, {})
+        ],
+    }
+    found = answer("tool", 1, json.dumps({"runs": [run]}).encode(), "/fd")
+    assert [item.path for item in found] == ["/usr/lib/a", "/usr/a", "/a", "/"]
+    circle = {"originalUriBaseIds": {"A": {"uriBaseId": "A"}}, "results": [
+        {"locations": [{"physicalLocation": {"artifactLocation": {"uri": "a", "uriBaseId": "A"}}}]}]}  # fmt: skip
+    assert [item.path for item in answer("tool", 0, json.dumps({"runs": [circle]}).encode(), "/fd")] == ["/a"]
+
+
+def test_what_passes_is_no_finding_and_a_failure_is_no_acceptance() -> None:
+    assert answer("tool", 0, sarif({"kind": "pass"}, {"kind": "notApplicable"}), "/x") == []
+    assert [item.kind for item in answer("tool", 0, sarif({"kind": "open"}, {"kind": "review"}, {}), "/x")] == [
+        "external"
+    ] * 3
+    failed = {"runs": [{"invocations": [{"executionSuccessful": False}], "results": []}]}
+    assert [item.kind for item in answer("tool", 0, json.dumps(failed).encode(), "/x")] == ["unread"]
+
+
 def test_an_exit_code_counts_where_nothing_else_is_said() -> None:
     assert answer("tool", 0, b"fine", "/x") == answer("tool", 0, sarif(), "/x") == []
     assert (
@@ -38,7 +63,7 @@ def test_an_exit_code_counts_where_nothing_else_is_said() -> None:
     )
 
 
-@pytest.mark.parametrize("broken", [{"runs": [1]}, {"runs": [{"results": [{"locations": [{}]}]}]}])
+@pytest.mark.parametrize("broken", [{"runs": [1]}, {"runs": [{"results": [{"locations": [1]}]}]}])
 def test_what_is_no_sarif_is_no_acceptance(broken: object) -> None:
     assert [item.kind for item in answer("tool", 0, json.dumps(broken).encode(), "/x")] == ["unread"]
 

@@ -47,7 +47,7 @@ class Typed:
         return subprocess.run(command, cwd=self.place, capture_output=True, text=True, check=False)
 
 
-@pytest.fixture(params=WHO)
+@pytest.fixture(scope="module", params=WHO)
 def here(request: pytest.FixtureRequest) -> Iterator[Typed]:
     require("userns")
     user = ordinary() if request.param == "user" else None
@@ -79,6 +79,7 @@ def test_a_gated_run_is_refused_and_runs_where_the_path_is_allowed(here: Typed) 
     # a directory is scanned at each run
     (here.place / "root/etc/new").write_text(KEY)
     again = here.type("run", "-p", "./permit.toml", *run)
+    (here.place / "root/etc/new").unlink()
     assert again.returncode == 2
     assert "/etc/new" in again.stderr
 

@@ -1,0 +1,102 @@
+"""What was found, as a table, as JSON and as SARIF: of every kind, with names of every byte."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from urllib.parse import unquote_to_bytes, urljoin
+
+import pytest
+
+from hardening import scankinds
+from hardening.report.table import plain
+from hardening.scanning import Found, Package
+from hardening_scan import Scan, report
+from hardening_scan.examine import Scanned
+from hardening_scan.settings import ScanSettings
+from tests.support import sarif
+from tests.support.texts import composed
+
+NAMES = (
+    "plain",
+    "line\nbreak",
+    "\x1b[31mred\x9b",
+    os.fsdecode(b"bytes\xff\xfe"),
+    "a b%20c?d#e:f",
+    'q"\\<>^`{|}',
+    "ü/..x/€",
+)
+FOUND = tuple(Found(kind, f"/d/{name}", f"detail {name}") for kind in scankinds.KINDS for name in NAMES)
+SCANNED = Scanned((*FOUND, Found("unread", "/", "the rest is not looked at")), (Package("rpm", "a", "1"),), 9)
+
+
+def settings(text: str = "") -> ScanSettings:
+    found = composed(text, by=[Scan()]).settings["scan"]
+    assert isinstance(found, ScanSettings)
+    return found
+
+
+@pytest.mark.parametrize("name", [".", "/", "/tmp/a b\udcff", "registry.example.com/team/app:v1"])
+def test_sarif_of_every_kind_follows_the_schema(name: str) -> None:
+    log = report.as_sarif(name, SCANNED, settings())
+    sarif.check(log)
+    json.dumps(log, ensure_ascii=False).encode()  # no byte of a name that is no UTF-8 is left
+    driver = log["runs"][0]["tool"]["driver"]
+    assert [rule["id"] for rule in driver["rules"]] == sorted(
+        f"scan/{kind.replace('_', '-')}" for kind in scankinds.KINDS
+    )
+    assert all(rule["help"]["text"] and rule["shortDescription"]["text"] for rule in driver["rules"])
+    sarif.check(report.as_sarif(name, Scanned((), (), 0), settings()))
+
+
+def test_the_place_of_a_result_is_its_file_below_the_root(tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path)
+    (run,) = report.as_sarif(str(link), SCANNED, settings())["runs"]
+    base = run["originalUriBaseIds"]["ROOT"]["uri"]
+    assert base == f"file://{tmp_path}/"
+    for item, result in zip(SCANNED.findings, run["results"], strict=True):
+        (location,) = result["locations"]
+        artifact = location["physicalLocation"]["artifactLocation"]
+        path = unquote_to_bytes(urljoin(base, artifact["uri"]).removeprefix("file://"))
+        assert path == os.fsencode(f"{tmp_path}{item.path}")
+        assert location["logicalLocations"] == [{"fullyQualifiedName": f"scan.{item.kind}"}]
+    assert "uri" not in report.as_sarif("busybox", SCANNED, settings())["runs"][0]["originalUriBaseIds"]["ROOT"]
+
+
+def test_what_is_denied_is_an_error_and_all_else_a_warning() -> None:
+    gate = settings("[scan]\nsetuid = ['/d/plain']\nunread = 'allow'")
+    (run,) = report.as_sarif(".", SCANNED, gate)["runs"]
+    levels = {item: result["level"] for item, result in zip(SCANNED.findings, run["results"], strict=True)}
+    assert {item for item, level in levels.items() if level == "error"} == set(FOUND[1 : len(NAMES)])
+    assert set(levels.values()) == {"error", "warning"}
+
+
+def test_a_result_keeps_its_fingerprint_while_only_its_detail_changes() -> None:
+    def fingerprints(*found: Found) -> list[str]:
+        (run,) = report.as_sarif(".", Scanned(found, (), 1), settings())["runs"]
+        return [result["partialFingerprints"]["place/v1"] for result in run["results"]]
+
+    one, other = fingerprints(Found("setuid", "/a", "mode 4755"), Found("setuid", "/a", "mode 4711"))
+    assert one == other
+    different = fingerprints(
+        Found("setuid", "/a", "x"), Found("setgid", "/a", "x"), Found("setuid", "/b", "x"),
+        Found("external", "/a", "tool: CVE-1"), Found("external", "/a", "tool: CVE-2"),
+    )  # fmt: skip
+    assert len(set(different)) == 5
+
+
+def test_a_table_and_json_drive_no_terminal() -> None:
+    gate = settings("scan.setuid = 'deny'")
+    shown = plain(report.table(SCANNED, gate))
+    assert len(shown.splitlines()) == 1 + len(SCANNED.findings)
+    assert "refused  setuid" in shown
+    said = report.as_json("./root", SCANNED, gate)
+    for text in (shown, said):
+        assert text.replace("\n", "").isprintable()
+    data = json.loads(said)
+    assert [item["path"] for item in data["findings"]] == [item.path for item in SCANNED.findings]
+    assert {item["kind"] for item in data["findings"] if item["denied"]} == {"setuid", "unread"}
+    assert data["packages"] == [{"manager": "rpm", "name": "a", "version": "1", "architecture": ""}]
+    assert report.summary(SCANNED, gate).endswith("refused; packages: 1 of rpm")
