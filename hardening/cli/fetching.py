@@ -16,6 +16,8 @@ import click
 from hardening.cli import output
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
 
@@ -70,14 +72,16 @@ def ids_of(here: Session, composition: Composition) -> Ids:
     return Ids.of(maps, os.geteuid(), os.getegid())
 
 
-def require_admitted(here: Session, composition: Composition, name: Name, digest: str, store: Store) -> None:
-    """Ask every plugin for its verdict on an image of which there is no root yet; the digest is '' before it was looked for.
-    Raises `SpecError` for a rejection."""
+def require_admitted(
+    here: Session, composition: Composition, name: Name, store: Store, digest: str = "", staged: Path | None = None
+) -> None:
+    """Ask every plugin for its verdict on an image of which there is no root yet; the digest is '' before it was looked for,
+    and afterwards ``staged`` has the signatures that were found. Raises `SpecError` for a rejection."""
     from hardening import pipeline
     from hardening.images.used import Used
     from hardening.runtime import Candidate
 
-    image = Used(str(name), digest, store.path)
+    image = Used(str(name), digest, store.path, staged)
     config = json.dumps({"ociVersion": "1.0.2", "annotations": image.annotations}).encode()
     pipeline.admit(here.plugins, Candidate(config, here.host, attrs.evolve(composition, image=image)), None)
 
@@ -88,13 +92,13 @@ def fetch(here: Session, composition: Composition, name: Name, store: Store, *, 
     from hardening import state
     from hardening.images import pull, removal
 
-    require_admitted(here, composition, name, "", store)
+    require_admitted(here, composition, name, store)
     ids = ids_of(here, composition)
     request = pull.Request(
         name,
         ids,
         signatures=lambda name, digest: here.plugins.signatures(name, digest, composition, verify=verify),
-        judge=lambda digest: require_admitted(here, composition, name, digest, store),
+        judge=lambda digest, staged: require_admitted(here, composition, name, store, digest, staged),
         verify=verify,
     )
     removal.tidy(store.partial)

@@ -11,7 +11,7 @@ from typing import Protocol
 import attrs
 
 from hardening.errors import ImageError
-from hardening.images import media, unpack
+from hardening.images import media, signatures, unpack
 from hardening.images.http import Bounds
 from hardening.images.ids import Ids
 from hardening.images.media import Descriptor, Manifest
@@ -45,13 +45,14 @@ class Silent:
 @frozen(eq=False)
 class Request:
     """What is to be pulled, and how. ``ids`` are those that the root is unpacked for. ``signatures`` are asked for with the
-    name and the digest of a manifest; ``judge`` is called with them in the store, and raises where the image must not be
-    fetched. ``verify`` False permits servers without a certificate that is trusted, or without encryption."""
+    name and the digest of a manifest; ``judge`` is called with that and a directory that has them, and raises where the
+    image must not be fetched. ``verify`` False permits servers without a certificate that is trusted, or without
+    encryption."""
 
     name: Name
     ids: Ids
     signatures: Callable[[Name, str], Iterable[bytes]] = lambda name, digest: ()
-    judge: Callable[[str], None] = lambda digest: None
+    judge: Callable[[str, Path], None] = lambda digest, signatures: None
     verify: bool = True
     bounds: Bounds = attrs.field(factory=Bounds)
     limits: Limits = attrs.field(factory=Limits)
@@ -80,8 +81,9 @@ class _Pull:
 
     def run(self) -> Record:
         top, digest, manifest = self._manifests()
-        self._store.sign(digest, self._request.signatures(self._request.name, digest), self._stage)
-        self._request.judge(digest)
+        name = self._request.name
+        gathered = signatures.gather(self._store, self._request.signatures(name, digest), self._stage, self._origin)
+        self._request.judge(digest, gathered)
         for blob in manifest.blobs:
             if not self._store.has(blob):
                 self._told.begin(_short(blob.digest), blob.size)
@@ -92,7 +94,11 @@ class _Pull:
             unpack.ensure(
                 self._store, digest, self._request.ids, self._stage, self._request.limits, self._told.done
             )  # fmt: skip
-        return self._store.name(self._request.name, digest, top, self._stage)
+        signatures.keep(
+            self._store, self._store.signatures(digest, self._origin), gathered, self._stage,
+            lambda folder: self._request.judge(digest, folder),
+        )  # fmt: skip
+        return self._store.name(name, digest, top, self._stage)
 
     def _manifests(self) -> tuple[str, str, Manifest]:
         """The digest of what the name led to, that of the image's own manifest, and that manifest."""

@@ -67,8 +67,9 @@ def _sweep(store: Store) -> None:
         named = any(holder.name.startswith(f"{digest.replace(':', '-')}-") for digest in digests)
         if not named and inuse.user(holder) is None:
             remove_tree(holder)
+    signed = {store.signatures(record.digest, record.name) for record in records}
     for path in store.signed():
-        if path.name.replace("-", ":", 1) not in digests:
+        if path not in signed:
             shutil.rmtree(path)
 
 

@@ -4,7 +4,8 @@
 | --- | --- |
 | `blobs/sha256/HEX` | a manifest, index, configuration or layer, whose content has this digest |
 | `names/HEX.json` | which image a name stands for; the file is called by the SHA-256 of the name |
-| `signatures/HEX/signature-N` | what was fetched of signatures for the manifest with this digest |
+| `signatures/HEX-NAME/signature-N` | what was fetched of signatures for the manifest with this digest, under the name with
+this SHA-256 |
 | `roots/HEX-KEY/` | `root`, an image unpacked, for the id maps that `KEY` stands for, and `root.json` about it |
 | `partial/ID/` | what is being fetched or unpacked; whoever does that holds it (flock(2)) |
 | `lock` | held shared by who adds or uses something, and alone by who removes what nothing names |
@@ -20,7 +21,6 @@ import errno
 import fcntl
 import json
 import os
-import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -41,9 +41,6 @@ from hardening.values import frozen
 
 VARIABLE, ROOTS = state.IMAGES, state.ROOTS
 BLOBS, NAMES, SIGNATURES, PARTIAL, LOCK = "blobs", "names", "signatures", "partial", "lock"
-SIGNATURE = "signature-"
-MAX_SIGNATURES = 128
-MAX_SIGNATURE = 1 << 20
 _FOLDERS = (BLOBS, f"{BLOBS}/sha256", f"{BLOBS}/sha512", NAMES, SIGNATURES, ROOTS, PARTIAL)
 #: The mapped ids of a container pass through these, and see nothing else.
 _PASSED = (ROOTS,)
@@ -270,37 +267,13 @@ class Store:
 
     # --- signatures -----------------------------------------------------------------------------------------------
 
-    def signatures(self, digest: str) -> Path:
-        """The directory with what was fetched of signatures for a manifest; it need not be there."""
-        return self.path / SIGNATURES / digest.replace(":", "-")
+    def signatures(self, digest: str, name: str) -> Path:
+        """The directory with what was fetched of signatures for a manifest under a name; it need not be there."""
+        return self.path / SIGNATURES / f"{digest.replace(':', '-')}-{sha256(name.encode())}"
 
     def signed(self) -> list[Path]:
-        """The directories of all manifests that have signatures."""
+        """The directories of all manifests and names that have signatures."""
         return sorted((self.path / SIGNATURES).iterdir())
-
-    def sign(self, digest: str, found: Iterable[bytes], stage: Path) -> None:
-        """Keep the signatures of a manifest, in the place of all earlier ones. Raises `ImageError` for too many."""
-        target, made = self.signatures(digest), stage / "signatures"
-        old = stage / "signatures-before"
-        try:
-            made.mkdir(mode=0o700)
-            for number, content in enumerate(found, 1):
-                if number > MAX_SIGNATURES or len(content) > MAX_SIGNATURE:
-                    what = f"signatures of more than {MAX_SIGNATURE} bytes, or more than {MAX_SIGNATURES} of them"
-                    raise ImageError(f"has {what}", origin=digest, hint="look at the lookaside server")
-                wholefile.create(made / f"{SIGNATURE}{number}", content, 0o600)
-            if _same(made, target):
-                return
-            # Between the two there is none, which no policy takes for one.
-            with suppress(FileNotFoundError):
-                target.rename(old)
-            made.rename(target)
-            wholefile.sync(target.parent)
-        except OSError as error:
-            raise self.failed(error) from None
-        finally:
-            shutil.rmtree(made, ignore_errors=True)
-            shutil.rmtree(old, ignore_errors=True)
 
     # --- roots ----------------------------------------------------------------------------------------------------
 
@@ -366,15 +339,6 @@ def _make(path: Path, mode: int) -> None:
             path.mkdir(mode)
     finally:
         os.umask(umask)
-
-
-def _same(made: Path, target: Path) -> bool:
-    """Whether two directories of signatures hold the same."""
-
-    def contents(folder: Path) -> dict[str, bytes]:
-        return {path.name: path.read_bytes() for path in folder.iterdir()} if folder.is_dir() else {}
-
-    return contents(made) == contents(target)
 
 
 def _mismatch(digest: str, got: str) -> ImageError:

@@ -15,11 +15,12 @@ REFERENCE, DIGEST = "org.hardening.image.reference", "org.hardening.image.digest
 @frozen
 class Used:
     """An image. ``store`` is the directory of the store that has it (`hardening.images.store.Store`), with its manifest and
-    what was fetched of its signatures."""
+    what was fetched of its signatures. While it is pulled, those that were found now lie in ``staged``, and count alone."""
 
     reference: str
     digest: str
     store: Path
+    staged: Path | None = None
 
     @property
     def annotations(self) -> dict[str, str]:

@@ -81,7 +81,9 @@ def _hint(composition: Composition, image: Name, match: Match) -> str:
     """What decided, or, where nobody has said anything, how to say it."""
     stated = composition.leaves[Leaf(NAME, SCOPES, match.member)].stated
     if stated and match.requirements != REJECT:
-        return f"{said(composition, match)}; `hardening trust explain {image}` tells more"
+        here = composition.image is not None and composition.image.staged is None
+        anew = "; with --pull=always its signatures are fetched anew" * here
+        return f"{said(composition, match)}; `hardening trust explain {image}` tells more{anew}"
     decided = said(composition, match) if stated else "no profile permits it"
     return f"{decided}: {permission(image, stated=stated)}"
 
@@ -107,7 +109,7 @@ def _judge(place: Used, image: Name, requirements: Requirements) -> verification
     from hardening_trust import lookaside, openpgp, signatures, verification
 
     store = Store(place.store)
-    kept = store.signatures(place.digest)
+    kept = place.staged or store.signatures(place.digest, place.reference)
 
     def found(_: str) -> list[signatures.Signature]:
         return [signatures.read(data, origin) for data, origin in lookaside.from_directory(kept)]
@@ -144,7 +146,7 @@ def _of_signatures(place: Used, image: Name, requirements: Requirements) -> Iter
         yield from look.file(path)
     store = Store(place.store)
     yield from look.file(store.blob(place.digest))
-    kept = store.signatures(place.digest)
+    kept = store.signatures(place.digest, place.reference)
     yield from look.entries(kept)
     if kept.is_dir():
         for entry in sorted(kept.iterdir()):

@@ -12,22 +12,18 @@ from hardening import wholefile
 from hardening.errors import ImageError, ProfileError, UsageError
 from hardening.images.http import Bounds, Client
 from hardening.images.reference import Reference
-from hardening_trust.signatures import LONGEST, MOST, Signature, UnreadableSignature, read
+from hardening.images.signatures import LONGEST, MOST, PREFIX, names
+from hardening_trust.signatures import UnreadableSignature
 
-PREFIX = "signature-"
 #: Seconds to wait for a server's word, and for all signatures of an image.
 PATIENCE = 20.0
 ALTOGETHER = 60.0
 
 
-def signatures(base: str, image: Reference, digest: str) -> tuple[Signature, ...]:
-    """The signatures of a manifest below the URL ``base``. Raises `UnreadableSignature` for one that is none, `ProfileError`
-    for a URL that nothing can be read from, and `ImageError` where it cannot be read, or there is no end to them."""
-    return tuple(read(data, origin) for data, origin in fetch(base, image, digest))
-
-
 def fetch(base: str, image: Reference, digest: str) -> Iterator[tuple[bytes, str]]:
-    """The bytes of each signature, and the place of it. Raises as `signatures`."""
+    """The bytes of each signature of a manifest below the URL ``base``, and its place. Raises `UnreadableSignature` for one
+    that is too large, `ProfileError` for a URL that nothing can be read from, and `ImageError` where it cannot be read, or
+    there is no end to them."""
     place = urlsplit(base)
     if place.scheme == "file":
         yield from from_directory(Path(f"{_path(base)}/{name_of(image, digest)}"))
@@ -44,8 +40,8 @@ def name_of(image: Reference, digest: str) -> str:
 
 def from_directory(folder: Path, prefix: str = PREFIX) -> Iterator[tuple[bytes, str]]:
     """The files ``signature-1``, ``signature-2`` … of a directory, until one is missing. Raises `ImageError`."""
-    for number in range(1, MOST + 1):
-        path = folder / f"{prefix}{number}"
+    for name in names(prefix):
+        path = folder / name
         try:
             with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
                 data = file.read(LONGEST + 1)
@@ -78,11 +74,10 @@ def require_writable(base: str) -> None:
 
 def write_into(folder: Path, data: bytes, prefix: str = PREFIX) -> Path:
     """Add a signature to those of a directory. Raises `ImageError`."""
-    names = (f"{prefix}{number}" for number in range(1, MOST + 1))
     hint = "name a directory that you can write to"
     with wholefile.told(ImageError, "cannot write the signature", origin=folder, hint=hint):
         folder.mkdir(parents=True, exist_ok=True)
-        path = wholefile.add(folder, data, names, 0o644)
+        path = wholefile.add(folder, data, names(prefix), 0o644)
     if path is None:
         raise _too_many(folder)
     return path

@@ -20,7 +20,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from hardening.errors import UsageError
-from hardening_trust.signatures import LONGEST
+from hardening.images.signatures import LONGEST
 
 #: Seconds that a client may be silent for, and how many are served at once.
 PATIENCE = 20

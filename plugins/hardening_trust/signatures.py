@@ -14,10 +14,6 @@ from types import MappingProxyType
 
 import attrs
 
-#: The most that one signature may have, in bytes, and the most of them that an image may have.
-LONGEST = 4 << 20
-MOST = 128
-
 SIGSTORE_TYPE = "application/vnd.dev.cosign.simplesigning.v1+json"
 SIGSTORE_SIGNATURE = "dev.cosignproject.cosign/signature"
 

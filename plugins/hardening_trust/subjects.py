@@ -13,6 +13,7 @@ from hardening.errors import ImageError, ImageMissing
 from hardening.images import media
 from hardening.images.media import Descriptor
 from hardening.images.reference import DIRECTORY, DOCKER, Name, Reference
+from hardening.images.signatures import LONGEST, MOST, PREFIX
 from hardening.images.source import Source, open_source
 from hardening.launch.digest import sha256
 from hardening_trust import lookaside, scopes, signatures
@@ -36,8 +37,11 @@ class Places:
 
     def blobs(self, name: Name, digest: str) -> Iterator[bytes]:
         """The signatures of a manifest as they are kept, for a store. Raises `HardeningError`."""
-        for data, _ in self._fetch(name, digest):
-            yield data
+        try:
+            for data, _ in self._fetch(name, digest):
+                yield data
+        except signatures.UnreadableSignature as error:
+            raise ImageError(str(error), hint="look at the place of its signatures") from None
 
     def digests(self, name: Name) -> tuple[str, ...]:
         """The digest of what a name stands for, and of each image in it where that is an index. Raises `ImageError`."""
@@ -61,7 +65,7 @@ class Places:
                 yield from self._attachments(name.docker, digest)
         elif name.transport == DIRECTORY:
             own = f"sha256:{sha256(_whole(Path(name.path) / 'manifest.json'))}" == digest
-            prefix = lookaside.PREFIX if own else f"{digest.partition(':')[2]}.{lookaside.PREFIX}"
+            prefix = PREFIX if own else f"{digest.partition(':')[2]}.{PREFIX}"
             yield from lookaside.from_directory(Path(name.path), prefix)
 
     def _open(self, name: Name) -> Source:
@@ -91,13 +95,13 @@ class Places:
                 return
             origin = f"{image.repository}:{tag}"
             layers = media.parse(data, origin).get("layers")
-            if not isinstance(layers, list) or len(layers) > signatures.MOST:
+            if not isinstance(layers, list) or len(layers) > MOST:
                 raise ImageError(
-                    f"has no list of at most {signatures.MOST} signatures", origin=origin, hint="sign the image again"
+                    f"has no list of at most {MOST} signatures", origin=origin, hint="sign the image again"
                 )
             for number, layer in enumerate(layers, 1):
                 place = f"{origin}, layer {number}"
-                found = media.descriptor(layer, place, signatures.LONGEST)
+                found = media.descriptor(layer, place, LONGEST)
                 payload = _blob(source, found, place)
                 said = layer.get("annotations")
                 annotations = said if isinstance(said, dict) else {}

@@ -139,6 +139,31 @@ def _other() -> str:
     return '{ type = "exactRepository", dockerRepository = "example.com/other" }'
 
 
+def test_no_pull_takes_away_the_signatures_that_a_run_rests_on(world: World) -> None:
+    world.push("signed", "signed\n")
+    signature = world.sign("signed")
+    assert world.runs("signed") == "signed\n"
+    pull = ("pull", "--tls-verify=false")
+    # The server has none any more; another stack looks elsewhere; another name of the same image has none.
+    signature.rename(signature.with_name("elsewhere"))
+    done = world.place.type(*pull, "-p", "./team.toml", world.image("signed"))
+    assert "A signature was required, but no signature exists" in done.stderr
+    assert world.runs("signed") == "signed\n"
+    (world.folder / "lax.toml").write_text('[trust]\ndefault = "accept"\n')
+    for name in (world.image("signed"), f"oci:{world.folder}/signed"):
+        assert world.place.type(*pull, "-p", "./lax.toml", name).returncode == 0
+        assert world.runs("signed") == "signed\n"
+    # One who was never found signed is told what to do once he is.
+    done = world.copy(f"docker://{world.image('signed')}", f"docker://{world.image('unsigned')}", "--insecure-policy")
+    assert done.returncode == 0, done.stderr
+    assert world.place.type(*pull, "-p", "./lax.toml", world.image("unsigned")).returncode == 0
+    assert "with --pull=always its signatures are fetched anew" in world.refusal("unsigned")
+    world.sign("unsigned")
+    assert "no signature exists" in world.refusal("unsigned")
+    words = world.words("unsigned")
+    assert world.place.type(*words[:-1], "--pull=always", words[-1]).stdout == "signed\n"
+
+
 def test_skopeo_judges_alike_by_what_is_exported(world: World) -> None:
     world.push("signed", "signed\n")
     world.push("unsigned", "unsigned\n")

@@ -12,6 +12,7 @@ from hardening import wholefile
 from hardening.cli import fetching, output
 from hardening.errors import LaunchError, UsageError
 from hardening.images.reference import DIRECTORY, Name, Reference, is_tagged, parse, parse_docker
+from hardening.images.signatures import PREFIX
 from hardening_trust import lookaside
 from hardening_trust.commands import chosen
 from hardening_trust.signing import Signer, signer
@@ -102,7 +103,7 @@ def _keep(places: Places, name: Name, digests: tuple[str, ...], with_key: Signer
             lookaside.require_writable(base)
             yield lookaside.write(base, name.docker, digest, with_key.sign(digest, reference))
         elif name.transport == DIRECTORY:
-            prefix = f"{digest.partition(':')[2]}.{lookaside.PREFIX}" if number else lookaside.PREFIX
+            prefix = f"{digest.partition(':')[2]}.{PREFIX}" if number else PREFIX
             yield lookaside.write_into(Path(name.path), with_key.sign(digest, reference), prefix)
         else:
             raise UsageError(f"{name.transport} has no place for signatures", hint="write it to a file: --output FILE")

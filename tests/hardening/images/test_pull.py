@@ -171,9 +171,9 @@ def test_signatures_are_there_when_the_verdict_is_asked_and_layers_are_not(kept:
     digest = layout(tmp_path / "image", LAYERS)
     asked: list[str] = []
 
-    def judge(wanted: str) -> None:
+    def judge(wanted: str, staged: Path) -> None:
         asked.append(wanted)
-        assert (kept.signatures(wanted) / "signature-1").read_bytes() == f"oci:{tmp_path}/image {wanted}".encode()
+        assert (staged / "signature-1").read_bytes() == f"oci:{tmp_path}/image {wanted}".encode()
         assert not any(kept.has(blob) for blob in kept.manifest(wanted).layers)
         raise HardeningError("rejected")
 
@@ -186,6 +186,34 @@ def test_signatures_are_there_when_the_verdict_is_asked_and_layers_are_not(kept:
         )
     assert asked == [digest]
     assert is_empty(kept)
+    assert not kept.signed()
+
+
+def test_signatures_stay_where_the_next_pull_is_refused_or_finds_none(kept: Store, tmp_path: Path) -> None:
+    name = f"oci:{tmp_path}/image"
+    digest = layout(tmp_path / "image", LAYERS)
+    layout(tmp_path / "other", LAYERS)
+
+    def refuse(_: str, staged: Path) -> None:
+        if not list(staged.iterdir()):
+            raise HardeningError("rejected")
+
+    def read() -> list[bytes]:
+        return [path.read_bytes() for path in sorted(kept.signatures(digest, name).iterdir())]
+
+    fetch(kept, name, judge=refuse, signatures=lambda name, digest: [b"x"])
+    with pytest.raises(HardeningError, match="rejected"):
+        fetch(kept, name, judge=refuse)
+    assert read() == [b"x"]
+    assert fetch(kept, name) == fetch(kept, f"oci:{tmp_path}/other") == digest
+    assert read() == [b"x"]
+    assert not kept.signatures(digest, f"oci:{tmp_path}/other").exists()
+    damage = blob_of(tmp_path / "image", 1)
+    damage.write_bytes(b"")
+    kept.blob(f"sha256:{damage.name}").unlink()
+    with pytest.raises(ImageError, match="breaks off"):
+        fetch(kept, name, signatures=lambda name, digest: [b"y"])
+    assert read() == [b"x"]
 
 
 # --- layouts and archives that are broken -----------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from hardening import host
 from hardening.compose import Composition
 from hardening.images.media import digest_of
+from hardening.images.signatures import gather
 from hardening.images.store import Store
 from hardening.images.used import DIGEST, REFERENCE, Used
 from hardening.inputs import Input
@@ -60,8 +62,11 @@ def reason(found: Composition, name: str = NAME, digest: str = DIGEST_OF) -> str
 
 
 def sign(store: Store, *found: bytes) -> None:
+    """Have these signatures of the image and no others."""
+    place = store.signatures(DIGEST_OF, NAME)
+    shutil.rmtree(place, ignore_errors=True)
     with store.stage() as stage:
-        store.sign(DIGEST_OF, found, stage)
+        gather(store, found, stage, NAME).rename(place)
 
 
 def required(path: Path, rest: str = "") -> str:
@@ -145,7 +150,7 @@ def test_it_says_what_it_looks_at(store: Store, tmp_path: Path, gpg_keys: Keys) 
     assert reason(composition(required(key), store)) == ""
     found = [item for item in hardening_inputs(composition(required(key), store), HOST) if isinstance(item, Input)]
     files = {item.argument for item in found if item.kind == "file"}
-    assert {str(key), str(store.blob(DIGEST_OF)), str(store.signatures(DIGEST_OF) / "signature-1")} <= files
+    assert {str(key), str(store.blob(DIGEST_OF)), str(store.signatures(DIGEST_OF, NAME) / "signature-1")} <= files
     (until,) = [item.argument for item in found if item.kind == "before"]
     assert time.time() < int(until) < time.time() + 10 * 86400 + 86400
     assert list(hardening_inputs(composition('[trust]\ndefault = "accept"', store), HOST)) == []

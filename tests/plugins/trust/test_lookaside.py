@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from hardening.errors import HardeningError, ImageError, ProfileError, UsageError
-from hardening.images.reference import parse_docker
+from hardening.images.reference import Reference, parse_docker
+from hardening.images.signatures import LONGEST, MOST
 from hardening_trust import lookaside
-from hardening_trust.lookaside import fetch, signatures, write
-from hardening_trust.signatures import LONGEST, MOST, Simple, UnreadableSignature
+from hardening_trust.lookaside import fetch, write
+from hardening_trust.signatures import Signature, Simple, UnreadableSignature, read
 
 IMAGE = parse_docker("registry.example.com:5000/team/app:1")
 DIGEST = "sha256:" + "a" * 64
@@ -24,6 +25,10 @@ NAME = f"team/app@sha256={'a' * 64}"
 
 def url_of(folder: Path) -> str:
     return folder.as_uri()
+
+
+def signatures(base: str, image: Reference, digest: str) -> tuple[Signature, ...]:
+    return tuple(read(data, origin) for data, origin in fetch(base, image, digest))
 
 
 def test_signatures_are_written_and_read_in_their_order(tmp_path: Path) -> None:
