@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -11,11 +9,10 @@ from itertools import pairwise
 from pathlib import Path
 
 from hardening import safefile
-from hardening.errors import HostError
 from hardening.values import frozen
 
 LONGEST = 16 << 20
-_REVOKED, _EXPIRED = "r", "e"
+_REVOKED = "r"
 
 
 @frozen
@@ -39,20 +36,17 @@ def read(path: Path) -> bytes:
 
 
 def gpg(data: bytes) -> tuple[Key, ...]:
-    """The OpenPGP keys in a file's content; none where it holds none. Raises `HostError` where GnuPG is missing."""
+    """The OpenPGP keys in a file's content; none where it holds none. Raises `HostError` where GnuPG does not work."""
+    from hardening import gnupg
+
     with tempfile.TemporaryDirectory(prefix="hardening-keys-") as home:
-        argv = ["gpg", "--homedir", home, "--batch", "--no-tty", "--with-colons", "--no-auto-key-locate", "--show-keys"]
-        environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
-        try:
-            found = subprocess.run(argv, input=data, capture_output=True, env=environment, check=False)
-        except FileNotFoundError:
-            raise HostError("GnuPG is missing", hint="install gpg (Debian: gpg)") from None
-    return tuple(_keys(found.stdout.decode(errors="replace").splitlines()))
+        options = ("--no-options", "--no-autostart", "--no-auto-key-locate")
+        rows = gnupg.start(Path(home), options).rows(["--show-keys"], data)
+    return tuple(_keys(rows))
 
 
-def _keys(lines: list[str]) -> Iterator[Key]:
+def _keys(rows: list[list[str]]) -> Iterator[Key]:
     """The primary keys of GnuPG's listing with colons (doc/DETAILS)."""
-    rows = [line.split(":") for line in lines]
     starts = [number for number, row in enumerate(rows) if row[0] == "pub"]
     for start, end in pairwise([*starts, len(rows)]):
         part = rows[start:end]

@@ -19,7 +19,6 @@ from typing import Any
 import attrs
 
 from hardening import state
-from hardening.errors import HostError
 from hardening.launch import held, places
 from hardening.launch.digest import sha256
 
@@ -33,10 +32,8 @@ _OPTIONS = (
     # Words for people hold text of the signature's maker: they stay apart from the status lines.
     "--logger-file", "/dev/null",
 )  # fmt: skip
-_STATUS = "[GNUPG:] "
 _RESULTS = ("GOODSIG", "EXPSIG", "EXPKEYSIG", "REVKEYSIG", "BADSIG", "ERRSIG")
 _MISSING_KEY = "9"
-_INSTALL = "install gnupg: `apt-get install gnupg`, or `dnf install gnupg2`"
 
 
 class NotSigned(ValueError):
@@ -64,8 +61,10 @@ class Keyring:
 
     def verify(self, data: bytes) -> Signed:
         """What a signed message holds. Raises `NotSigned`, and `HostError` where GnuPG does not work."""
+        from hardening import gnupg
+
         result = self._gpg.verify_file(BytesIO(data), extra_args=["--output", "-"])
-        lines = _status(result)
+        lines = gnupg.status(result)
         found = _one_result(lines, data)
         valid = [words for keyword, words in lines if keyword == "VALIDSIG"]
         if found != "GOODSIG" or result.returncode != 0 or len(valid) != 1 or len(valid[0]) < 10:
@@ -127,45 +126,26 @@ def _sweep(folder: Path) -> None:
 
 
 def _import(home: Path, keys: Sequence[bytes]) -> Keyring:
+    from hardening import gnupg
+
     home.mkdir(mode=0o700)
-    gpg = start(home, _OPTIONS)
+    gpg = gnupg.start(home, _OPTIONS)
     primaries: set[str] = set()
     for data in keys:
-        lines = _status(gpg.import_keys(data))
+        lines = gnupg.status(gpg.import_keys(data))
         primaries.update(words[1] for keyword, words in lines if keyword == "IMPORT_OK" and len(words) > 1)
     return Keyring(gpg, frozenset(primaries), _expiries(gpg) if primaries else MappingProxyType({}))
 
 
-def start(home: Path | None, options: Sequence[str]) -> Any:
-    """python-gnupg's front to GnuPG with a home, None for the caller's own. Raises `HostError` where there is no GnuPG."""
-    import gnupg
-
-    try:
-        return gnupg.GPG(gnupghome=str(home) if home else None, options=list(options), env=_environment())
-    except (OSError, ValueError) as error:
-        raise HostError(f"GnuPG cannot be started: {' '.join(str(error).split())}", hint=_INSTALL) from None
-
-
-def _environment() -> dict[str, str]:
-    return {**os.environ, "LC_ALL": "C"}
-
-
 def _expiries(gpg: Any) -> Mapping[str, int]:
     """When each key that expires does so, by fingerprint."""
-    found: dict[str, int] = {}
-    for key in gpg.list_keys():
-        for part in (key, *key.get("subkey_info", {}).values()):
-            if part["expires"]:
-                found[part["fingerprint"]] = int(part["expires"])
+    found, expires = dict[str, int](), ""
+    for row in gpg.rows(["--list-keys"]):
+        if row[0] in ("pub", "sub"):
+            expires = row[6]
+        elif row[0] == "fpr" and expires.isdecimal():
+            found[row[9]] = int(expires)
     return MappingProxyType(found)
-
-
-def _status(result: Any) -> list[tuple[str, list[str]]]:
-    """The status lines of a call: keyword and words."""
-    lines = [line.removeprefix(_STATUS).split() for line in result.stderr.split("\n") if line.startswith(_STATUS)]
-    if result.returncode is None or result.returncode < 0:
-        raise HostError(f"GnuPG was killed by signal {-(result.returncode or 0)}", hint="look at its memory and limits")
-    return [(line[0], line[1:]) for line in lines if line]
 
 
 def _one_result(lines: Sequence[tuple[str, list[str]]], data: bytes) -> str:

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import attrs
 
-from hardening import __version__
+from hardening import __version__, gnupg
 from hardening.errors import LaunchError, UsageError
-from hardening_trust import openpgp
 from hardening_trust.payload import Payload, write
 
 _LONGEST_PASSPHRASE = 4096
-#: Codes of libgpg-error.
-_BAD_PASSPHRASE = 11
-_NOBODY_TO_ASK = (77, 85, 99, 177, 198)  # no agent, no pinentry, cancelled, no passphrase, cancelled for good
 
 
 @attrs.frozen(eq=False)
@@ -48,13 +42,8 @@ def signer(key: str, passphrase_file: Path | None = None, home: Path | None = No
     the file. Raises `UsageError` for a key that is missing, ambiguous or of no use, and `HostError` without GnuPG.
     """
     passphrase = None if passphrase_file is None else _passphrase(passphrase_file)
-    terminal = os.ttyname(sys.stdin.fileno()) if sys.stdin is not None and sys.stdin.isatty() else ""
     options = ["--logger-file", "/dev/null", "--no-auto-key-retrieve", "--no-auto-key-locate"]
-    if terminal and passphrase is None:
-        options += ["--ttyname", terminal]
-    elif passphrase is None:
-        options += ["--pinentry-mode", "error"]  # never wait for an answer that nobody can give
-    gpg = openpgp.start(home, options)
+    gpg = gnupg.start(home, options, asks=passphrase is None)
     found = [item for item in gpg.list_keys(secret=True, keys=[key]) if item["type"] == "sec"]
     if not found:
         raise UsageError(f'there is no secret key "{key}"', hint="`gpg --list-secret-keys` shows those that you have")
@@ -94,18 +83,13 @@ def _passphrase(path: Path) -> str:
 
 def _failed(result: Any, key: str) -> LaunchError:
     """Why GnuPG has not signed, from its status lines."""
-    code = _code(result.stderr)
-    if code == _BAD_PASSPHRASE:
+    codes = gnupg.codes(result)
+    if gnupg.BAD_PASSPHRASE in codes:
         return LaunchError(f"the passphrase of key {key} is another one", hint="look at the file of --passphrase-file")
-    if code in _NOBODY_TO_ASK:
+    if codes & gnupg.NOBODY_TO_ASK:
         return LaunchError(
             f"key {key} has a passphrase, and nobody can be asked for it: there is no terminal, or no pinentry",
             hint="put it into a file that only you can read: --passphrase-file FILE; or unlock the key first",
         )
-    return LaunchError(f"GnuPG has not signed with key {key} (error {code})", hint="see what `gpg --sign` says")
-
-
-def _code(status: str) -> int:
-    """The error code of a failure, without its source (libgpg-error)."""
-    words = [line.split() for line in status.split("\n") if line.startswith("[GNUPG:] FAILURE sign ")]
-    return int(words[-1][3]) & 0xFFFF if words and words[-1][3].isdigit() else 0
+    said = ", ".join(map(str, sorted(codes))) or "none"
+    return LaunchError(f"GnuPG has not signed with key {key} (error {said})", hint="see what `gpg --sign` says")

@@ -93,7 +93,7 @@ def test_without_gnupg_the_table_is_shown_and_lint_says_so(
     code, out, _ = typed(capsys, "show", "-p", str(layer))
     assert (code, "team.gpg" in out) == (0, True)
     code, _, error = typed(capsys, "lint", "-p", str(layer))
-    assert (code, "GnuPG is missing" in error) == (125, True)
+    assert (code, "GnuPG (gpg) is not installed" in error) == (125, True)
 
 
 def test_it_is_explained_by_scope_rule_place_and_history(layer: Path, capsys: pytest.CaptureFixture[str]) -> None:

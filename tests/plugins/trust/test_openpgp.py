@@ -162,6 +162,6 @@ def test_what_a_killed_process_left_goes_with_the_next(gpg_keys: Keys) -> None:
 
 def test_without_gnupg_there_is_a_clear_error(rings: Keyrings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(HostError, match="GnuPG cannot be started") as caught:
+    with pytest.raises(HostError, match=r"GnuPG \(gpg\) is not installed") as caught:
         rings.of([b""])
     assert "install gnupg" in str(caught.value)

@@ -148,7 +148,7 @@ def test_without_gnupg_there_is_no_verdict(
     assert verify("dir:image") == 125
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert "GnuPG cannot be started" in captured.err
+    assert "GnuPG (gpg) is not installed" in captured.err
     assert not list((tmp_path / "state/keyrings").iterdir())
 
 
