@@ -22,7 +22,7 @@ escape: # attempts to escape from a container, each with its one defence off and
 check: # ruff, mypy, and the examples of the documentation
 	@venv=$$(tools/setup check) && exec tools/check "$$venv"
 
-bench: # launches measured beside crun, runc, bubblewrap and podman; B=--publish also writes docs/bench
+bench: # launches measured beside crun, runc, bubblewrap and podman, and verdicts beside skopeo; B=--publish also writes docs/bench
 	@tools/bench $(B)
 
 stress: # kill, starve and crowd launches at length, as root, and show what is left of them
