@@ -33,6 +33,12 @@ class Plan:
     spec: Spec
     excesses: tuple[Excess, ...] = ()
 
+    @property
+    def candidate(self) -> Candidate:
+        """What everybody judges."""
+        base = self.context.origin and (self.context.bundle or self.context.origin)
+        return Candidate(self.spec.config, self.host, self.composition, base)
+
     @cached_property
     def findings(self) -> tuple[Finding, ...]:
         """What is worth saying: looked for where it is asked for, which a quiet launch never does."""
@@ -126,7 +132,7 @@ def release(plugins: Plugins, plan: Plan, runtime: Runtime | None = None) -> Non
 
     ``runtime`` is the one that will run it now; None where it is only written. Raises `SpecError` for a rejection.
     """
-    admit(plugins, Candidate(plan.spec.config, plan.host, plan.composition), runtime)
+    admit(plugins, plan.candidate, runtime)
     for mechanism in plan.composition.mechanisms:
         mechanism.prepare(plan.composition.settings[mechanism.name], plan.context, plan.spec.document)
 

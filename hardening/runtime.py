@@ -48,11 +48,13 @@ class Verdict:
 @frozen(eq=False)
 class Candidate:
     """What is about to be written or run: the bytes of ``config.json`` and the host. ``composition`` is None for a bundle
-    that was composed earlier or made elsewhere."""
+    that is launched as it is. ``base`` is what the root of a configuration that was made elsewhere and is tightened now is
+    relative to, None for all others."""
 
     config: bytes
     host: Host
     composition: Composition | None = None
+    base: Path | None = None
 
     @property
     def document(self) -> dict[str, Any]:

@@ -75,10 +75,12 @@ def command(
     # How it was composed is said for the records of its launches; it is no change of what runs.
     tightened = plan.spec.document
     found = changes(with_statements_of(tightened, document), tightened, plan.spec.leaves)
-    if destination is not None:
+    if destination is None:
+        pipeline.admit(here.plugins, plan.candidate, None)
+    else:
         pipeline.release(here.plugins, plan)
         _write(destination, {**plan.spec.files, destination.name: plan.spec.config})
-    elif to_stdout:
+    if to_stdout:
         output.show_raw(plan.spec.config)
         for name in plan.spec.files:
             output.note(f"not written: {name}, which belongs beside the configuration (use -o)")

@@ -144,13 +144,12 @@ def _plan(
     stays: bool = False,
 ) -> Plan:
     from hardening import pipeline
-    from hardening.runtime import Candidate
 
     plan = pipeline.plan(here.plugins, composition, here.host, command, bundle=bundle, stays=stays, context=checked)
     if composition.image is not None:
         imaged.require_read_only(plan.spec)
     if bundle is None:
-        pipeline.admit(here.plugins, Candidate(plan.spec.config, plan.host, composition), engine)
+        pipeline.admit(here.plugins, plan.candidate, engine)
     else:
         pipeline.release(here.plugins, plan, engine)
     return plan

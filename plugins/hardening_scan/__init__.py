@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hardening import scankinds
-from hardening.errors import SpecError
 from hardening.findings import Finding
 from hardening.hookspecs import hookimpl
 from hardening.host import Host
@@ -59,13 +58,7 @@ class Scan(Mechanism[ScanSettings]):
     def tighten(
         self, settings: ScanSettings, document: Mapping[str, Any], context: Context, fragment: Fragment
     ) -> Iterable[Excess]:
-        if settings.gated:
-            said = ", ".join(f"scan.{kind}" for kind in settings.gated)
-            raise SpecError(
-                f"{said}: the root of a configuration that was made elsewhere is not scanned, and so not admitted",
-                hint="look at it with `hardening scan`, and give a stack that does not deny it",
-            )
-        return ()
+        return ()  # the root is judged by `hardening_admit`, as all others are
 
     def findings(self, settings: ScanSettings, context: Context) -> Iterable[Finding]:
         return ()

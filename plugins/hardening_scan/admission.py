@@ -6,9 +6,12 @@ import json
 import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from hardening.compose import Composition
 from hardening.errors import HardeningError
+from hardening.images.ids import Ids
 from hardening.runtime import Candidate, Refusal, Verdict
 from hardening.scankinds import UNREAD
 from hardening.scanning import Found, Scanner
@@ -29,11 +32,11 @@ def admit(candidate: Candidate, settings: ScanSettings, scanners: Mapping[str, S
     root = candidate.document.get("root")
     if composition is None or not isinstance(root, dict) or not isinstance(root.get("path"), str):
         return None
-    path = _place(root["path"], composition)
+    path = _place(root["path"], composition, candidate.base)
     if path is None:
         return _rejected([_of_the_host(settings)])
     try:
-        ids = examine.ids_of(composition, candidate.host)
+        ids = examine.ids_of(composition, candidate.host) if candidate.base is None else _ids(candidate.document)
         chosen = examine.asked(scanners, settings.gated)
         found = examine.examine(path, chosen, ids, settings.command)
     except HardeningError as error:
@@ -41,12 +44,25 @@ def admit(candidate: Candidate, settings: ScanSettings, scanners: Mapping[str, S
     return _rejected(list(refusals(found.denied(settings), composition)))
 
 
-def _place(path: str, composition: Composition) -> str | None:
+def _place(path: str, composition: Composition, base: Path | None) -> str | None:
     """Where the root is that a bundle makes up or names; None for the host's own."""
-    if not path.startswith("/"):
+    if base is not None:
+        path = os.path.join(base, path)
+    elif not path.startswith("/"):
         rootfs = composition.composed.get(RootfsSettings)
         path = rootfs.path.path if isinstance(rootfs, RootfsSettings) else "/"
     return None if os.path.realpath(path) == "/" else path
+
+
+def _ids(document: Mapping[str, Any]) -> Ids:
+    """Whose the files of the root are for a configuration that was made elsewhere."""
+
+    def ranges(name: str) -> list[tuple[int, int, int]]:
+        maps = (document.get("linux") or {}).get(name) or ()
+        return [(item["containerID"], item["hostID"], item["size"]) for item in maps]
+
+    uids, gids = ranges("uidMappings"), ranges("gidMappings")
+    return Ids.of((uids, gids) if uids and gids else None, os.geteuid(), os.getegid())
 
 
 def _rejected(found: list[Refusal]) -> Verdict:
@@ -55,7 +71,10 @@ def _rejected(found: list[Refusal]) -> Verdict:
 
 def _of_the_host(settings: ScanSettings) -> Refusal:
     said = ", ".join(f"scan.{kind}" for kind in settings.gated)
-    hint = "name a root of its own (--rootfs DIR) or an image, or leave out what denies it"
+    hint = "name a root of its own (--rootfs DIR) or an image"
+    if all(all(settings.of(kind).named.values()) for kind in settings.gated):
+        options = " ".join(f"--set scan.{kind}=allow --exception 'scan.{kind}.*=REASON'" for kind in settings.gated)
+        hint = f"{hint}, or go without a scan: {options}"
     return Refusal(POINTER, f"{said}: the host's own root is not scanned, and so not admitted", hint)
 
 

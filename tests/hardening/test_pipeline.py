@@ -298,7 +298,7 @@ def test_what_the_runtime_ignores_is_refused_at_its_pointer() -> None:
     pipeline.admit(loaded, candidate(planned(loaded)), Motor())
     with pytest.raises(SpecError) as caught:
         pipeline.admit(loaded, candidate(planned(loaded, "a.height = 1")), Motor())
-    assert str(caught.value) == "/a/height: the motor ignores heights (motor)\nhint: use wheels"
+    assert str(caught.value) == "config.json:/a/height: the motor ignores heights (motor)\nhint: use wheels"
 
 
 def test_one_rejection_outweighs_every_acceptance() -> None:

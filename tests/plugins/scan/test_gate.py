@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -93,10 +95,32 @@ def test_the_hint_is_what_permits_the_run(here: Typed) -> None:
     assert permitted.stdout == "ran\n", permitted.stderr
 
 
-def test_the_host_s_own_root_is_not_admitted(here: Typed) -> None:
+def test_the_host_s_own_root_is_not_admitted_and_the_hint_says_how_to_go_without(here: Typed) -> None:
     refused = here.type("run", "-q", "-p", "./gate.toml", "--", "true")
     assert refused.returncode == 2
     assert "the host's own root is not scanned" in refused.stderr
+    options = shlex.split(refused.stderr.partition("without a scan: ")[2])
+    assert options[:2] == ["--set", "scan.setuid=allow"]
+    permitted = here.type("run", "-q", "-p", "./gate.toml", *options, "--", "/bin/sh", "-c", "echo ran")
+    assert permitted.stdout == "ran\n", permitted.stderr
+
+
+@pytest.mark.parametrize("path", ["root", "../root"])
+def test_a_configuration_made_elsewhere_is_gated_by_the_root_that_it_names(here: Typed, path: str) -> None:
+    bundle = here.place if path == "root" else here.place / "bundle"
+    bundle.mkdir(exist_ok=True)
+    document = {"ociVersion": "1.0.2", "process": {"args": ["true"], "cwd": "/"}, "root": {"path": path}}
+    (bundle / "config.json").write_text(json.dumps(document))
+    target = str(bundle / "tight.json")
+    for words in (("--check",), ("-o", target), ()):
+        refused = here.type("apply", "-q", "-p", "./gate.toml", *words, str(bundle / "config.json"))
+        assert refused.returncode == 2, refused.stdout
+        assert "scan.credentials denies: /etc/key (private key (PEM))" in refused.stderr
+        assert refused.stdout == ""
+    assert not (bundle / "tight.json").exists()
+    permitted = here.type("apply", "-q", "-p", "./permit.toml", str(bundle / "config.json"))
+    assert permitted.returncode == 0, permitted.stderr
+    assert json.loads(permitted.stdout)["root"]["readonly"] is True
 
 
 def test_an_image_is_gated_and_its_verdict_goes_with_its_plan(here: Typed) -> None:
