@@ -2,12 +2,14 @@
 but the host that they belong to.
 
 Redirects are followed here and not by the library, so that a token never goes along to another host, and nothing from HTTPS
-to plain HTTP. Whatever goes wrong is an `ImageError` that names the host and says nothing of what was sent.
+to plain HTTP. Which host an address means is read as the library reads it that connects there; an address that others could
+read in another way is refused. Whatever goes wrong is an `ImageError` that names the host and says nothing of what was sent.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import ssl
 import time
 import warnings
@@ -21,22 +23,32 @@ import attrs
 
 from hardening import __version__
 from hardening.errors import ImageError
+from hardening.images.watch import Watch
 from hardening.values import frozen
 
 if TYPE_CHECKING:
+    import socket
+
     import urllib3
 
 CHUNK = 1 << 18
 #: Where certificates of single hosts lie (containers-certs.d(5)); the caller's own directory goes first.
 CERTIFICATES = ("/etc/containers/certs.d", "/etc/docker/certs.d")
 _REDIRECTS = (301, 302, 303, 307, 308)
+#: The letters of an address (RFC 3986): neither spaces, nor a backslash, which some take for a slash, nor others than ASCII.
+_PLAIN = re.compile(r"[!-\[\]-~]+")
 _AGENT = f"hardening/{__version__}"
+
+
+class NoTls(ImageError):
+    """Somebody answers, and does not speak TLS."""
 
 
 @frozen
 class Bounds:
-    """How long is waited, in seconds, and how much is read. A download has to bring ``slowest`` bytes a second on the
-    average of each ``window``."""
+    """How long is waited, in seconds, and how much is read. An answer has to begin within ``document``, all of one goes into
+    that where it is a document, and a download has to bring ``slowest`` bytes a second on the average of each ``window``.
+    """
 
     connect: float = 15
     read: float = 30
@@ -55,6 +67,7 @@ class Answer:
     headers: Mapping[str, str]
     url: str
     body: urllib3.BaseHTTPResponse = attrs.field(repr=False)
+    watch: Watch = attrs.field(repr=False)
 
     @property
     def host(self) -> str:
@@ -96,6 +109,7 @@ class Client:
     def whole(self, answer: Answer, most: int, what: str) -> bytes:
         """The body of at most ``most`` bytes, within the time for a document. Raises `ImageError`."""
         end = time.monotonic() + self.bounds.document
+        answer.watch.until(end)
         parts: list[bytes] = []
         size = 0
         for piece in self._read(answer):
@@ -104,15 +118,13 @@ class Client:
                 raise _failed(
                     answer.url, f"sends more than {most} bytes as {what}", "this is no registry, or a hostile one"
                 )
-            if time.monotonic() > end:
-                raise _failed(answer.url, f"takes too long to send {what}", "try again later")
             parts.append(piece)
         return b"".join(parts)
 
     def pieces(self, answer: Answer) -> Iterator[bytes]:
         """The body as it comes. Raises `ImageError` for one that comes too slowly, or breaks off."""
         begun, got = time.monotonic(), 0
-        for piece in self._read(answer):
+        for piece in self._read(answer, self.bounds.window + self.bounds.read):
             got += len(piece)
             passed = time.monotonic() - begun
             if passed > self.bounds.window:
@@ -121,38 +133,56 @@ class Client:
                 begun, got = time.monotonic(), 0
             yield piece
 
-    def _read(self, answer: Answer) -> Iterator[bytes]:
+    def _read(self, answer: Answer, patience: float | None = None) -> Iterator[bytes]:
+        """The pieces of a body; with ``patience`` each has so many seconds, whatever is sent between them."""
         import urllib3
 
         try:
-            while piece := answer.body.read1(CHUNK, decode_content=False):
+            while True:
+                if patience is not None:
+                    answer.watch.until(time.monotonic() + patience)
+                piece = answer.body.read1(CHUNK, decode_content=False)
+                if answer.watch.expired:
+                    raise _late(answer.url)
+                if not piece:
+                    return
                 yield piece
         except (urllib3.exceptions.HTTPError, OSError) as error:
+            if answer.watch.expired:
+                raise _late(answer.url) from None
             raise _failed(answer.url, _reason(error), "try again later") from None
 
     @contextmanager
     def _ask(self, method: str, url: str, headers: Mapping[str, str], body: str | None = None) -> Iterator[Answer]:
         import urllib3
 
-        pool = self._pool(url)
+        origin(url)
+        watch = Watch(self.bounds.document)
+        pool = self._pool(url, watch)
         timeout = urllib3.Timeout(connect=self.bounds.connect, read=self.bounds.read)
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # who says --tls-verify=false knows that nothing is verified
-                response = pool.request(
-                    method, url, body=body, headers=dict(headers), timeout=timeout, retries=False, redirect=False,
-                    preload_content=False, decode_content=False,
-                )  # fmt: skip
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise _unreached(url, error) from None
-        try:
-            lower = {key.lower(): value for key, value in response.headers.items()}
-            yield Answer(response.status, lower, url, response)
-        finally:
-            response.close()
-            pool.clear()
+        with watch:
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # who says --tls-verify=false knows that nothing is verified
+                    response = pool.request(
+                        method, url, body=body, headers=dict(headers), timeout=timeout, retries=False, redirect=False,
+                        preload_content=False, decode_content=False,
+                    )  # fmt: skip
+            except (urllib3.exceptions.HTTPError, OSError) as error:
+                raise _late(url) if watch.expired else _unreached(url, error) from None
+            try:
+                lower = {key.lower(): value for key, value in response.headers.items()}
+                yield Answer(response.status, lower, url, response, watch)
+            finally:
+                response.close()
+                pool.clear()
 
-    def _pool(self, url: str) -> urllib3.PoolManager:
+    def _pool(self, url: str, watch: Watch) -> urllib3.PoolManager:
+        pool = self._unwatched(url)
+        pool.pool_classes_by_scheme = _watched(watch)
+        return pool
+
+    def _unwatched(self, url: str) -> urllib3.PoolManager:
         import urllib3
 
         parts = urlsplit(url)
@@ -178,6 +208,7 @@ class Client:
         return context
 
     def _next(self, url: str, target: str) -> str:
+        _require_plain(target, url)
         following = urljoin(url, target)
         if urlsplit(url).scheme == "https" and urlsplit(following).scheme != "https":
             raise _failed(
@@ -187,13 +218,57 @@ class Client:
 
 
 def origin(url: str) -> tuple[str, str, int | None]:
-    """Scheme, host and port: what credentials belong to."""
-    parts = urlsplit(url)
+    """Scheme, host and port, as the library connects to them: what credentials belong to. Raises `ImageError` for an address
+    that is none, or that another reader takes for another host's."""
+    import urllib3
+
+    _require_plain(url)
     try:
-        port = parts.port or {"https": 443, "http": 80}.get(parts.scheme)
-    except ValueError:
-        port = None
-    return parts.scheme, parts.hostname or "", port
+        parts = urllib3.util.parse_url(url)
+        others = urlsplit(url)
+        read = (others.scheme, (others.hostname or "").strip("[]"), others.port)
+    except (ValueError, urllib3.exceptions.LocationParseError):
+        raise _no_address(url) from None
+    scheme, host = parts.scheme or "", (parts.host or "").strip("[]")
+    if parts.auth is not None or "@" in others.netloc or (scheme, host, parts.port) != read:
+        raise _no_address(url)
+    return scheme, host, parts.port or {"https": 443, "http": 80}.get(scheme)
+
+
+def _require_plain(text: str, url: str = "") -> None:
+    """Raise `ImageError` for an address, sent by ``url``, that programs read in several ways."""
+    if not _PLAIN.fullmatch(text):
+        raise _no_address(url or text)
+
+
+def _no_address(url: str) -> ImageError:
+    return _failed(url, "is no address of a web server, or leads to none", "addresses begin with https://HOST")
+
+
+def _watched(watch: Watch) -> dict[str, type[urllib3.HTTPConnectionPool]]:
+    """The library's pools, with connections that a watch is shown as they are made."""
+    import urllib3
+    from urllib3.connection import HTTPConnection, HTTPSConnection
+
+    class Plain(HTTPConnection):
+        def _new_conn(self) -> socket.socket:
+            made = super()._new_conn()
+            watch.see(made)
+            return made
+
+    class Secured(HTTPSConnection):
+        def _new_conn(self) -> socket.socket:
+            made = super()._new_conn()
+            watch.see(made)
+            return made
+
+    class PlainPool(urllib3.HTTPConnectionPool):
+        ConnectionCls = Plain
+
+    class SecuredPool(urllib3.HTTPSConnectionPool):
+        ConnectionCls = Secured
+
+    return {"http": PlainPool, "https": SecuredPool}
 
 
 def certificate_folders(host: str, environment: Mapping[str, str]) -> list[Path]:
@@ -224,6 +299,10 @@ def _proxy(scheme: str, host: str) -> str | None:
     return None if proxy_bypass(host) else getproxies().get(scheme)
 
 
+def _late(url: str) -> ImageError:
+    return _failed(url, "takes too long to answer", "try again later; it may be hostile, or overloaded")
+
+
 def _unreached(url: str, error: Exception) -> ImageError:
     import urllib3
 
@@ -235,7 +314,8 @@ def _unreached(url: str, error: Exception) -> ImageError:
             f"put the authority's certificate into {CERTIFICATES[0]}/{urlsplit(url).netloc}/ca.crt",
         )
     if isinstance(reason, ssl.SSLError):
-        return _failed(url, f"does not speak TLS: {reason.reason or reason}", "--tls-verify=false permits plain HTTP")
+        problem = f"does not speak TLS: {reason.reason or reason}"
+        return _failed(url, problem, "--tls-verify=false permits plain HTTP", kind=NoTls)
     refused = isinstance(error, urllib3.exceptions.NewConnectionError)  # which the library counts as a timeout
     if isinstance(error, urllib3.exceptions.TimeoutError) and not refused:
         return _failed(url, "does not answer in time", "try again later, and look at the network")
@@ -266,5 +346,15 @@ def _reason(error: BaseException) -> str:
     return "cannot be reached"
 
 
-def _failed(url: str, problem: str, hint: str) -> ImageError:
-    return ImageError(problem, origin=urlsplit(url).netloc or url, hint=hint)
+def _failed(url: str, problem: str, hint: str, kind: type[ImageError] = ImageError) -> ImageError:
+    return kind(problem, origin=_host_of(url), hint=hint)
+
+
+def _host_of(url: str) -> str:
+    """What an address is called in messages: without what may be secret in it, and without what a terminal acts on."""
+    if not _PLAIN.fullmatch(url):
+        return ascii(url[:100])
+    try:
+        return urlsplit(url).netloc or url
+    except ValueError:
+        return url[:100]

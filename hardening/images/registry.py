@@ -11,13 +11,14 @@ from urllib.parse import urlencode, urlsplit
 from hardening.errors import HardeningError, ImageError, ImageMissing
 from hardening.images import auth, media
 from hardening.images.auth import Credentials
-from hardening.images.http import Answer, Bounds, Client
+from hardening.images.http import Answer, Bounds, Client, NoTls, origin
 from hardening.images.media import Descriptor
 from hardening.images.reference import DEFAULT_HOST, Name, Reference
 from hardening.images.source import Source
 
 _DOCKER_IO = "registry-1.docker.io"
 _MAX_TOKEN = 1 << 20
+_MAX_CHALLENGE = 4096
 _PARAMETER = re.compile(r'([a-zA-Z_]+)="([^"]*)"|([a-zA-Z_]+)=([^\s",]+)')
 
 
@@ -68,7 +69,8 @@ class Registry(Source):
         headers = {"Accept": accepted}
         for last in (False, True):
             with self._ask(f"/v2/{self._named.path}/{path}", headers) as answer:
-                if answer.status != 401 or last:
+                # What a registry's storage wants to know is no business of the registry's credentials.
+                if answer.status != 401 or last or not self._is_own(answer):
                     yield answer
                     return
                 challenge = answer.headers.get("www-authenticate", "")
@@ -80,8 +82,8 @@ class Registry(Source):
         with ExitStack() as opened:
             try:
                 answer = opened.enter_context(self._client.get(self._url(path), headers, secret=self._secret))
-            except ImageError as error:
-                if self._client.verify or self._scheme == "http" or "TLS" not in error.message:
+            except NoTls:
+                if self._client.verify or self._scheme == "http":
                     raise
                 self._scheme = "http"
                 answer = opened.enter_context(self._client.get(self._url(path), headers, secret=self._secret))
@@ -90,8 +92,14 @@ class Registry(Source):
     def _url(self, path: str) -> str:
         return f"{self._scheme}://{self._host}{path}"
 
+    def _is_own(self, answer: Answer) -> bool:
+        """Whether the registry itself has answered, and no other host that it has led to."""
+        return origin(answer.url) == origin(self._url("/"))
+
     def _answer(self, challenge: str) -> str:
         """The value of the ``Authorization`` header that a challenge asks for. Raises `ImageError`."""
+        if len(challenge) > _MAX_CHALLENGE:
+            raise self._wrong(f"asks for a login in more than {_MAX_CHALLENGE} letters", "tell its owner")
         kind, _, rest = challenge.partition(" ")
         if kind.lower() == "basic":
             if self._credentials is None or not self._credentials.user:
@@ -136,6 +144,11 @@ class Registry(Source):
         if answer.status == 200:
             return
         if answer.status in (401, 403):
+            if not self._is_own(answer):
+                raise self._wrong(
+                    f"leads to {answer.host}, which gives nothing ({answer.status})",
+                    "try again later, or tell its owner",
+                )
             raise self._refused()
         if answer.status == 404:
             raise ImageMissing(

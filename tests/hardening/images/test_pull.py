@@ -9,7 +9,7 @@ import os
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -120,9 +120,9 @@ def test_an_index_gives_the_image_for_this_machine(kept: Store, plain: Registry,
     layout(tmp_path / "single", LAYERS, platforms=[Platform("linux", "s390x")])
 
 
-def log_in(path: Path, host: str, password: str = PASSWORD) -> str:
+def log_in(path: Path, host: str, password: str = PASSWORD, identity: str = "") -> str:
     known = base64.b64encode(f"{USER}:{password}".encode()).decode()
-    path.write_text(json.dumps({"auths": {host: {"auth": known}}}))
+    path.write_text(json.dumps({"auths": {host: {"auth": known, **({"identitytoken": identity} if identity else {})}}}))
     return str(path)
 
 
@@ -419,6 +419,18 @@ def drops(path: str, handler: Handler) -> None:
             return
 
 
+def endless(begin: bytes, piece: bytes) -> Callable[[str, Handler], None]:
+    """What sends something now and then, for ever, and never comes to its end."""
+
+    def answer(path: str, handler: Handler) -> None:
+        with suppress(OSError):
+            handler.wfile.write(begin)
+            while not handler.server.gone.wait(0.02):
+                handler.wfile.write(piece)
+
+    return answer
+
+
 def hangs_up(path: str, handler: Handler) -> None:
     handler.send(b"x", length=1000)
 
@@ -430,7 +442,16 @@ def circle(path: str, handler: Handler) -> None:
 WRONG: dict[str, tuple[dict[str, Callable[[str, Handler], None]], str]] = {
     "silent": ({"manifests": silence}, "does not answer in time"),
     "silent-later": ({"manifests": silence_in_the_middle}, "stops in the middle"),
-    "manifest-in-drops": ({"manifests": drops}, "takes too long to send a manifest"),
+    "manifest-in-drops": ({"manifests": drops}, "takes too long"),
+    "continuing": ({"manifests": endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 100)}, "takes too long"),
+    "status-in-drops": ({"manifests": endless(b"", b"H")}, "takes too long"),
+    "header-in-drops": ({"manifests": endless(b"HTTP/1.1 200 OK\r\nX: ", b"x")}, "takes too long"),
+    "endless-trailers": (
+        {"manifests": endless(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", b"X: y\r\n")}, "takes too long",
+    ),
+    "blob-with-trailers": (
+        {"blobs": endless(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", b"X: y\r\n")}, "takes too long",
+    ),
     "endless-manifest": ({"manifests": no_end}, "sends more than 4194304 bytes as a manifest"),
     "cut-manifest": ({"manifests": hangs_up}, "breaks off|no JSON"),
     "no-json": ({"manifests": lambda path, to: to.send(b"<html>")}, "not JSON"),
@@ -449,6 +470,15 @@ WRONG: dict[str, tuple[dict[str, Callable[[str, Handler], None]], str]] = {
     "strange-login": (
         {"manifests": lambda path, to: to.send(b"", 401, WWW_Authenticate="Digest x")}, "a kind of login that there is not",
     ),
+    "long-login": (
+        {"manifests": lambda path, to: to.send(b"", 401, WWW_Authenticate="Bearer " + "a" * 60000)}, "in more than 4096",
+    ),
+    "backslash": (
+        {"manifests": lambda path, to: to.send(b"", 302, Location="http://127.0.0.1:1\\@127.0.0.1:2/")}, "no address of",
+    ),
+    "space": ({"manifests": lambda path, to: to.send(b"", 302, Location="http://127.0.0.1/ \tx")}, "no address of"),
+    "user": ({"manifests": lambda path, to: to.send(b"", 302, Location="http://a@127.0.0.1:1/")}, "no address of"),
+    "port": ({"manifests": lambda path, to: to.send(b"", 302, Location="http://127.0.0.1:x/")}, "no address of"),
     "token-elsewhere": (
         {"manifests": lambda path, to: to.send(b"", 401, WWW_Authenticate='Bearer realm="ftp://x/"')},
         "not asked over HTTPS",
@@ -530,6 +560,35 @@ def test_credentials_stay_with_the_registry(kept: Store, tmp_path: Path, monkeyp
     assert [item for item in server.asked if item[0].startswith("/token")] == [
         ("/token?scope=repository%3Ateam%2Fapp%3Apull&service=s", f"Basic {known}")
     ]
+
+
+@pytest.mark.parametrize("identity", ["", "the-identity"])
+def test_a_login_of_another_host_is_not_answered(
+    kept: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, identity: str
+) -> None:
+    """A host that a registry leads to may ask who asks, and is not told, neither by itself nor by its token service."""
+    manifest, _ = image(tmp_path / "image")
+
+    def curious(path: str, handler: Handler) -> None:
+        realm = f'Bearer realm="http://{handler.server.host}/token",service="s"'
+        handler.send(b"", 401, WWW_Authenticate=realm)
+
+    with peer(curious) as other:
+
+        def answer(path: str, handler: Handler) -> None:
+            if handler.headers["Authorization"] is None:
+                handler.send(b"", 401, WWW_Authenticate='Basic realm="r"')
+            elif "/manifests/" in path:
+                handler.send(manifest, Content_Type=MANIFEST)
+            else:
+                handler.send(b"", 307, Location=f"http://{other.host}{path}")
+
+        with peer(answer) as server:
+            monkeypatch.setenv("REGISTRY_AUTH_FILE", log_in(tmp_path / "auth.json", server.host, identity=identity))
+            with pytest.raises(ImageError, match=rf"leads to {other.host}, which gives nothing \(401\)"):
+                fetch(kept, f"{server.host}/team/app", verify=False)
+    assert [secret for _, secret in other.asked] == [None]
+    assert not [path for path, _ in other.asked if path.startswith("/token")]
 
 
 def test_plain_http_is_not_asked_unless_it_is_permitted(kept: Store, tmp_path: Path) -> None:
