@@ -33,7 +33,8 @@ def facts(profile: str) -> Iterator[tuple[str, str]]:
     composition = composed(profile)
     by_type: dict[type, Any] = dict(composition.composed)
     capabilities: CapabilitiesSettings = by_type[CapabilitiesSettings]
-    yield "capabilities", _listed(sorted(capabilities.added)) or "none"
+    yield "capabilities", _listed(sorted(capabilities.kept)) or "none"
+    yield "capabilities of root alone", _listed(sorted(capabilities.added - capabilities.kept)) or "none"
     yield "new privileges by `exec`", "no" if capabilities.no_new_privileges else "yes"
     yield from _syscalls(by_type[SeccompSettings])
     yield from _namespaces(by_type[NamespacesSettings])

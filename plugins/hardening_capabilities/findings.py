@@ -9,8 +9,8 @@ from hardening.errors import SpecError
 from hardening.findings import Finding, Severity
 from hardening.mechanism import Check, Context
 from hardening_capabilities.host import CapabilityFacts, available
-from hardening_capabilities.settings import CapabilitiesSettings
-from hardening_capabilities.spec import granted
+from hardening_capabilities.settings import CapabilitiesSettings, normal
+from hardening_capabilities.spec import granted, sets_of
 from hardening_capabilities.table import ALL, BY_NAME, mask_names
 from hardening_capabilities.user import has_own_user_namespace, shares_network
 
@@ -88,9 +88,9 @@ def verify(settings: CapabilitiesSettings, receipt: Mapping[str, Any]) -> Iterat
     if receipt["namespaces"].get("user") != receipt["caller_namespaces"].get("user"):
         for name in sorted(settings.added - mask_names(expected)):
             yield Check(f"capabilities.{name}", "added", "missing", holds=False)
-    root = _inner_uid(receipt) == 0
+    wanted_sets = sets_of(mask_names(expected), settings.kept, root=_inner_uid(receipt) == 0)
     for name, field in _FIELDS.items():
-        wanted = 0 if root and name in ("inheritable", "ambient") else expected
+        wanted = _mask_of(frozenset(map(normal, wanted_sets[name])))
         found = kernel[name]
         yield Check("capabilities.*", f"{field}: {_show(wanted)}", f"{field}: {_show(found)}", found == wanted)
     flag = status["NoNewPrivs"].strip()

@@ -1,4 +1,5 @@
-"""What the table ``[capabilities]`` says: ``drop``, then ``add``, over all capabilities; and ``no_new_privileges``."""
+"""What the table ``[capabilities]`` says: ``drop``, then ``root`` and ``add``, over all capabilities; and
+``no_new_privileges``."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hardening.errors import ProfileError
-from hardening.kinds import Flag, nearest
+from hardening.kinds import Choice, Flag, nearest
 from hardening.schema import REQUIREMENT, REST, Members, Say, family, scalar, unknown_key
 from hardening.source import Node
 from hardening.values import frozen
@@ -14,6 +15,9 @@ from hardening_capabilities.table import BY_NAME
 
 #: The name of the family: it has none, its members stand in the mechanism's own table (``capabilities.NET_RAW``).
 FAMILY = ""
+DROPPED, ROOT, ADDED = "dropped", "root", "added"
+#: What an array of the table says of its capabilities; all but the first give them.
+_ARRAYS = {"drop": DROPPED, "root": ROOT, "add": ADDED}
 
 
 def normal(name: str) -> str:
@@ -32,35 +36,37 @@ def read_capability(node: Node) -> str:
     return short
 
 
-def _read_item(node: Node) -> tuple[str, bool]:
-    return read_capability(node), True
+def _read_item(node: Node) -> tuple[str, str]:
+    return read_capability(node), ADDED
 
 
 @frozen(eq=False)
-class Held(Flag):
-    """Whether a capability is held."""
+class Held(Choice):
+    """Who holds a capability: nobody, root of the container, or whatever user the command runs as."""
+
+    values: tuple[str, ...] = (DROPPED, ROOT, ADDED)
 
     def grammar(self) -> str:
-        return "a name in `drop` or `add`"
+        return "a name in `drop`, `root` or `add`"
 
-    def show(self, value: bool) -> str:
-        return "added" if value else "dropped"
+    def show(self, value: str) -> str:
+        return "for root" if value == ROOT else value
 
 
 @frozen
 class CapabilitiesSettings:
     """Composed settings of `capabilities`."""
 
-    members: Members[bool] = family(
-        Held(strict=False),
+    members: Members[str] = family(
+        Held(),
         name=FAMILY,
-        default=dict.fromkeys(BY_NAME, False),
-        rest=False,
-        absent=False,
+        default=dict.fromkeys(BY_NAME, DROPPED),
+        rest=DROPPED,
+        absent=DROPPED,
         read_member=read_capability,
         read_item=_read_item,
-        help="The capabilities that the command may have: `drop` takes away, then `add` gives; both take names with or "
-        "without `CAP_` in any case, and `ALL`.",
+        help="The capabilities that the command may have: `drop` takes away, then `root` gives them to a command that runs "
+        "as root, and `add` to any; all take names with or without `CAP_` in any case, and `ALL`.",
     )
     no_new_privileges: bool = scalar(
         Flag(strict=True), True, "Whether set-user-ID programs and file capabilities are kept from giving privileges."
@@ -68,50 +74,58 @@ class CapabilitiesSettings:
 
     @property
     def added(self) -> frozenset[str]:
-        """The short names of the capabilities that are allowed, before the host's bounding set cuts them."""
-        return frozenset(name for name in BY_NAME if self.members[name])
+        """The short names of the capabilities that root of the container may have, before the host's bounding set cuts
+        them."""
+        return frozenset(name for name in BY_NAME if self.members[name] != DROPPED)
+
+    @property
+    def kept(self) -> frozenset[str]:
+        """Those of them that any other user has, too."""
+        return frozenset(name for name in BY_NAME if self.members[name] == ADDED)
 
 
 def read(table: Node) -> Iterator[Say]:
     """The says of one layer's table. Raises `ProfileError`: an unknown key or name, a name dropped and added at once."""
     says: dict[str, Say] = {}
     for key, node in table.members():
-        if key in ("drop", "add"):
+        if key in _ARRAYS:
             for item in node.items():
-                _say(says, item, added=key == "add")
+                _say(says, item, _ARRAYS[key])
         elif key == "no_new_privileges":
             yield Say(key, "", node.boolean(), node.origin)
         elif key == REQUIREMENT.name:
             yield Say(key, "", REQUIREMENT.kind.parse(node), node.origin)
         else:
-            known = dict.fromkeys(("add", "drop", "no_new_privileges", REQUIREMENT.name), REQUIREMENT)
+            known = dict.fromkeys((*_ARRAYS, "no_new_privileges", REQUIREMENT.name), REQUIREMENT)
             raise unknown_key(node, key, known)
     yield from says.values()
 
 
-def _say(says: dict[str, Say], item: Node, *, added: bool) -> None:
+def _say(says: dict[str, Say], item: Node, value: str) -> None:
     name = read_capability(item)
     earlier = says.get(name)
-    if earlier is not None and earlier.value != added:
+    if earlier is not None and earlier.value != value:
+        arrays = {found: array for array, found in _ARRAYS.items()}
         raise item.error(
-            f"{item.raw} is dropped and added in one layer, see {earlier.origin}",
-            hint="name it in one of the two lists",
+            f"{item.raw} stands in `{arrays[earlier.value]}` and in `{arrays[value]}` of one layer, see {earlier.origin}",
+            hint="name it in one of them",
         )
-    says.setdefault(name, Say(FAMILY, name, added, item.origin))
+    says.setdefault(name, Say(FAMILY, name, value, item.origin))
 
 
 def read_limits(table: Node) -> Iterator[Say]:
-    """The ceilings of one layer. Raises `ProfileError` as `read` does, and where `add` permits members of a ceiling that
-    is open for all others."""
+    """The ceilings of one layer. Raises `ProfileError` as `read` does, and where `add` or `root` permits members of a
+    ceiling that is open for all others."""
     says = list(read(table))
-    closed = any(say.setting == FAMILY and say.member == REST and not say.value for say in says)
-    add = table.get("add")
-    if add is not None and not closed:
-        raise ProfileError(
-            f'{add.dotted}: this limits nothing while `drop` does not name "ALL"',
-            origin=add.origin,
-            hint='write drop = ["ALL"] beside it: then nothing but what `add` names may ever be added',
-        )
+    closed = any(say.setting == FAMILY and say.member == REST and say.value == DROPPED for say in says)
+    for key in ("add", "root"):
+        given = table.get(key)
+        if given is not None and not closed:
+            raise ProfileError(
+                f'{given.dotted}: this limits nothing while `drop` does not name "ALL"',
+                origin=given.origin,
+                hint=f'write drop = ["ALL"] beside it: then nothing but what `{key}` names may ever be added',
+            )
     yield from says
 
 
@@ -121,9 +135,9 @@ def dump(values: Mapping[tuple[str, str], Any]) -> dict[str, object]:
     said = {member: value for (name, member), value in values.items() if name == FAMILY}
     rest = said.pop(REST, None)
     lists: dict[str, list[str]] = {
-        key: sorted(member for member, value in said.items() if value is allowed and rest is not allowed)
-        for key, allowed in (("drop", False), ("add", True))
+        key: sorted(member for member, value in said.items() if value == allowed and rest != allowed)
+        for key, allowed in _ARRAYS.items()
     }
     if rest is not None:
-        lists["add" if rest else "drop"] = ["ALL"]
+        lists[next(key for key, allowed in _ARRAYS.items() if allowed == rest)] = ["ALL"]
     return {key: names for key, names in lists.items() if names} | table

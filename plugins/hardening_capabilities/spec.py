@@ -25,29 +25,33 @@ def granted(settings: CapabilitiesSettings, context: Context) -> frozenset[str]:
     return settings.added & available(context) - lacking
 
 
-def sets_of(names: Collection[str], root: bool) -> dict[str, list[str]]:
-    """The five sets, of full names, sorted.
+def sets_of(names: Collection[str], kept: Collection[str], root: bool) -> dict[str, list[str]]:
+    """The five sets, of full names, sorted: of the ``names`` that root may have, any other user has those that are in
+    ``kept``.
 
     A process of uid 0 gains its permitted set from the bounding set whenever it executes a program, so it needs neither
     inheritable nor ambient ones, which would pass on what it hands to others. Any other user keeps capabilities over
     execve(2) only through the ambient set, which must be part of the permitted and the inheritable one (capabilities(7)).
     """
     full = sorted(f"CAP_{name}" for name in names)
-    return {name: [] if root and name in ("inheritable", "ambient") else list(full) for name in SETS}
+    own = full if root else sorted(f"CAP_{name}" for name in set(names) & set(kept))
+    passed = [] if root else own
+    return {"bounding": full, "effective": own, "inheritable": passed, "permitted": own, "ambient": passed}
 
 
 def contribute(settings: CapabilitiesSettings, context: Context, fragment: Fragment) -> None:
     """Put the five sets and the flag."""
     names = granted(settings, context)
     leaves = [f"capabilities.{name}" for name in (REST, *sorted(names))]
-    fragment.put(POINTER, sets_of(names, runs_as_root(context)), *leaves)
+    fragment.put(POINTER, sets_of(names, settings.kept, runs_as_root(context)), *leaves)
     fragment.put(NO_NEW_PRIVILEGES, settings.no_new_privileges, "capabilities.no_new_privileges")
 
 
 def tighten(settings: CapabilitiesSettings, document: Mapping[str, Any], fragment: Fragment) -> Iterator[Excess]:
     """Intersect every set with what the settings allow for the user that the document names."""
     uid = lookup(document, "/process/user/uid") or 0
-    allowed = sets_of(settings.added, root=uid == 0)
+    root = uid == 0
+    allowed = sets_of(settings.added, settings.kept, root)
     kept: dict[str, list[str]] = {}
     beyond: dict[str, None] = {}
     for name in SETS:
@@ -57,9 +61,10 @@ def tighten(settings: CapabilitiesSettings, document: Mapping[str, Any], fragmen
     for capability in sorted(beyond):
         holders = ", ".join(name for name in SETS if capability in _names(document, name))
         yield Excess(POINTER, f"{capability} ({holders})", "not allowed", f"capabilities.{normal(capability)}")
-    for name in ("inheritable", "ambient"):
+    for name in SETS[1:]:
         for capability in sorted(_names(document, name) & set(allowed["bounding"]) - set(allowed[name])):
-            yield Excess(f"{POINTER}/{name}", capability, "not for uid 0", f"capabilities.{normal(capability)}")
+            whom = "not for uid 0" if root else "for uid 0 alone"
+            yield Excess(f"{POINTER}/{name}", capability, whom, f"capabilities.{normal(capability)}")
     fragment.put(POINTER, kept, "capabilities.*")
     asked_flag = lookup(document, NO_NEW_PRIVILEGES)
     if settings.no_new_privileges and asked_flag is False:

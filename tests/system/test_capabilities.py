@@ -86,6 +86,24 @@ def test_another_user_has_what_was_added_in_all_five(runtime: str) -> None:
         assert wrong(found, text) == []
 
 
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_what_is_for_root_another_user_does_not_have(runtime: str) -> None:
+    """The very same command is refused to a user for whom it is not, and done by one for whom it is."""
+    require("root")
+    given = f'{COMMON}\nuser = "%s"\n[capabilities]\n%s = ["SYS_CHROOT"]'
+
+    def code(user: int, array: str) -> int:
+        command = ["/bin/busybox", "chroot", "/", "/bin/busybox", "true"]
+        return finished(given % (user, array), command=command, runtime=runtime, mechanisms=MECHANISMS).code
+
+    with running(given % (1000, "root"), runtime=runtime, mechanisms=MECHANISMS) as found:
+        assert sets(found) == expected(frozenset()) | {"CapBnd": frozenset({"SYS_CHROOT"})}
+        assert wrong(found, given % (1000, "root")) == []
+        assert [check.kernel for check in wrong(found, COMMON)] == ["CapBnd: SYS_CHROOT"]
+    assert code(1000, "root") != 0
+    assert (code(1000, "add"), code(0, "root")) == (0, 0)
+
+
 @pytest.mark.parametrize(
     ("runtime", "id_map"),
     [("native", "root"), ("native", "keep-id"), ("crun", "root"), ("crun", "keep-id"), ("runc", "root")],

@@ -49,10 +49,30 @@ def test_add_all_but(tmp_path: Path) -> None:
     assert settings_of(tmp_path, text).added == EVERY - {"SYS_ADMIN"}
 
 
+def test_for_root_alone(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path, '[capabilities]\ndrop = ["ALL"]\nroot = ["CHOWN"]\nadd = ["KILL"]')
+    assert settings.added == {"CHOWN", "KILL"}
+    assert settings.kept == {"KILL"}
+    assert settings_of(tmp_path, '[capabilities]\nroot = ["ALL"]').kept == frozenset()
+
+
+def test_what_is_for_root_is_looser_than_nothing_and_stricter_than_what_is_for_all(tmp_path: Path) -> None:
+    first = '[capabilities]\ndrop = ["ALL"]\nroot = ["CHOWN"]'
+    assert settings_of(tmp_path, first, '[capabilities]\ndrop = ["CHOWN"]').added == frozenset()
+    with pytest.raises(ProfileError, match="added is looser than for root, said at"):
+        composed(tmp_path, first, '[capabilities]\nadd = ["CHOWN"]')
+    with pytest.raises(ProfileError, match="for root is looser than dropped, said at"):
+        composed(tmp_path, first, '[capabilities]\nroot = ["KILL"]')
+    limit = '[limits.capabilities]\ndrop = ["ALL"]\nroot = ["CHOWN"]'
+    with pytest.raises(ProfileError, match="added exceeds the limit for root"):
+        composed(tmp_path, limit, '[capabilities]\nadd = ["CHOWN"]')
+
+
 @pytest.mark.parametrize("name", ["KILL", "ALL"])
-def test_dropped_and_added_in_one_layer(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ProfileError, match="dropped and added in one layer") as raised:
-        composed(tmp_path, f'[capabilities]\ndrop = ["{name}"]\nadd = ["CHOWN",\n "cap_{name.lower()}"]')
+@pytest.mark.parametrize("array", ["root", "add"])
+def test_dropped_and_given_in_one_layer(tmp_path: Path, name: str, array: str) -> None:
+    with pytest.raises(ProfileError, match=f"stands in `drop` and in `{array}` of one layer") as raised:
+        composed(tmp_path, f'[capabilities]\ndrop = ["{name}"]\n{array} = ["CHOWN",\n "cap_{name.lower()}"]')
     assert str(raised.value.origin).endswith("layer0.toml:4")
     assert "layer0.toml:2" in raised.value.message
 

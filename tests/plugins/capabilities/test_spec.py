@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from hardening.mechanism import Excess, Shortfall
 from hardening.schema import Members
 from hardening.spec import Fragment, assemble
 from hardening_capabilities import CapabilitiesSettings
+from hardening_capabilities.settings import ADDED, DROPPED, ROOT
 from hardening_capabilities.spec import SETS, contribute, granted, sets_of, tighten
 from hardening_capabilities.table import BY_NAME
 from tests.plugins.capabilities.stacks import EVERY, context, host, namespaces
@@ -24,8 +25,9 @@ from tests.plugins.capabilities.stacks import EVERY, context, host, namespaces
 NAMES = st.sets(st.sampled_from(sorted(BY_NAME)), max_size=8)
 
 
-def settings(*names: str, no_new_privileges: bool = True) -> CapabilitiesSettings:
-    members = Members(dict.fromkeys(names, True), False)
+def settings(*names: str, root: Iterable[str] = (), no_new_privileges: bool = True) -> CapabilitiesSettings:
+    """``names`` for any user, and ``root`` for root alone."""
+    members = Members(dict.fromkeys(root, ROOT) | dict.fromkeys(names, ADDED), DROPPED)
     return CapabilitiesSettings(members=members, no_new_privileges=no_new_privileges)
 
 
@@ -36,13 +38,17 @@ def tightened(chosen: CapabilitiesSettings, document: Mapping[str, Any]) -> tupl
 
 
 def test_root_has_three_sets_and_the_others_empty() -> None:
-    sets = sets_of({"KILL", "CHOWN"}, root=True)
+    sets = sets_of({"KILL", "CHOWN"}, {"KILL"}, root=True)
     full = ["CAP_CHOWN", "CAP_KILL"]
     assert sets == {"bounding": full, "effective": full, "permitted": full, "inheritable": [], "ambient": []}
 
 
-def test_others_have_all_five() -> None:
-    assert sets_of({"KILL", "CHOWN"}, root=False) == {name: ["CAP_CHOWN", "CAP_KILL"] for name in SETS}
+def test_others_have_all_five_and_what_is_for_root_can_come_by_a_program_alone() -> None:
+    assert sets_of({"KILL", "CHOWN"}, {"KILL", "CHOWN"}, root=False) == {
+        name: ["CAP_CHOWN", "CAP_KILL"] for name in SETS
+    }
+    sets = sets_of({"KILL", "CHOWN"}, {"KILL", "BPF"}, root=False)
+    assert sets == {name: ["CAP_KILL"] for name in SETS} | {"bounding": ["CAP_CHOWN", "CAP_KILL"]}
 
 
 def test_the_default_contributes_five_empty_sets() -> None:
@@ -93,18 +99,27 @@ def test_tighten_refuses_sets_of_another_shape() -> None:
         tightened(settings(), {"process": {"capabilities": {"bounding": "CAP_KILL"}}})
 
 
-@given(NAMES, st.dictionaries(st.sampled_from(SETS), NAMES), st.sampled_from([None, 0, 1000]), st.booleans())
+def test_tighten_says_what_is_for_root_alone() -> None:
+    foreign = {"process": {"user": {"uid": 1000}, "capabilities": {name: ["CAP_KILL", "CAP_CHOWN"] for name in SETS}}}
+    document, excesses = tightened(settings("KILL", root=["CHOWN"]), foreign)
+    kept = {name: ["CAP_KILL"] for name in SETS} | {"bounding": ["CAP_CHOWN", "CAP_KILL"]}
+    assert document["process"]["capabilities"] == kept
+    assert {(item.leaf, item.allowed) for item in excesses} == {("capabilities.CHOWN", "for uid 0 alone")}
+
+
+@given(NAMES, NAMES, st.dictionaries(st.sampled_from(SETS), NAMES), st.sampled_from([None, 0, 1000]), st.booleans())
 def test_tightening_is_nowhere_looser_and_idempotent(
-    allowed: set[str], asked: dict[str, set[str]], uid: int | None, flag: bool
+    kept: set[str], root: set[str], asked: dict[str, set[str]], uid: int | None, flag: bool
 ) -> None:
     foreign: dict[str, Any] = {"process": {"capabilities": {k: [f"CAP_{n}" for n in v] for k, v in asked.items()}}}
     if uid is not None:
         foreign["process"]["user"] = {"uid": uid}
     before = copy.deepcopy(foreign)
-    chosen = settings(*allowed, no_new_privileges=flag)
+    chosen = settings(*kept, root=root, no_new_privileges=flag)
+    allowed = kept | root
     document, excesses = tightened(chosen, foreign)
     assert foreign == before
-    bound = sets_of(allowed, root=not uid)
+    bound = sets_of(allowed, kept, root=not uid)
     for name in SETS:
         wanted = set(foreign["process"]["capabilities"].get(name, ()))
         assert set(document["process"]["capabilities"][name]) == wanted & set(bound[name])
