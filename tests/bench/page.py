@@ -167,7 +167,7 @@ def of_images(result: Mapping[str, Any]) -> Iterator[str]:
         yield verdict_table(verified["seconds"])
     explained = result.get("explaining")
     if explained:
-        yield "Milliseconds for policies of few and many scopes."
+        yield "A policy of few scopes, and one of many:"
         yield policy_table(explained)
 
 
@@ -197,14 +197,14 @@ def policy_table(explained: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
     """Medians, by what is done and by the number of scopes."""
     counts = sorted(next(iter(explained.values())), key=int)
     labels = {
-        EXPLAIN: "which scope decides about an image, once the policy is read",
-        READ: "reading policy.json",
-        COMMAND: "`hardening trust explain -p PROFILE IMAGE`, all of it",
+        EXPLAIN: ("which scope decides about an image, once the policy is read", 1e6, "µs"),
+        READ: ("reading policy.json", 1e3, "ms"),
+        COMMAND: ("`hardening trust explain -p PROFILE IMAGE`, all of it", 1e3, "ms"),
     }
     rows = []
-    for what, label in labels.items():
-        few, many = (median(explained[what][count]) * 1e3 for count in counts)
-        rows.append((label, number(few), number(many), f"{many / few:.2f}"))
+    for what, (label, scale, unit) in labels.items():
+        few, many = (median(explained[what][count]) * scale for count in counts)
+        rows.append((label, number(few, unit), number(many, unit), f"{many / few:.2f}"))
     return table(("", *(f"{int(count):,} scopes" for count in counts), "ratio"), rows)
 
 

@@ -38,7 +38,7 @@ def test_what_trust_costs() -> None:
     assert "| native, an ordinary user | 21.0 | 20.5 | -0.5 | 0.98 |" in text
     assert "| `docker:` | 2.50 | 10.00 | 0.25 |" in text
     assert "verdicts on 100 images" in text
-    assert "| reading policy.json | 0.7 | 200 | 285.71 |" in text
+    assert "| reading policy.json | 0.7 ms | 200 ms | 285.71 |" in text
 
 
 def test_where_the_time_goes_of_what_is_missed() -> None:
