@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from hardening_scan.examine import Scanned
     from hardening_scan.settings import ScanSettings
 
+#: Permissions without use that are shown.
+_SHOWN = 10
+
 
 @click.command(
     "scan",
@@ -61,16 +64,22 @@ def command(context: click.Context, profiles: tuple[str, ...], as_json: bool, as
     elif as_sarif:
         output.show_json(report.as_sarif(root, scanned, settings))
     else:
-        _show(scanned, settings)
+        _show(scanned, settings, composition)
     return EXIT_FINDINGS if scanned.denied(settings) else 0
 
 
-def _show(scanned: Scanned, settings: ScanSettings) -> None:
+def _show(scanned: Scanned, settings: ScanSettings, composition: Composition) -> None:
+    from hardening.schema import Leaf
     from hardening_scan import report
 
     if scanned.findings:
         output.show_table(report.table(scanned, settings))
     output.note(report.summary(scanned, settings))
+    leaves = [Leaf("scan", kind, path) for kind, path in report.unused(scanned, settings)]
+    for leaf in leaves[:_SHOWN]:
+        output.note(f"nothing in this root needs {leaf}, said at {composition.leaves[leaf].origin}")
+    if len(leaves) > _SHOWN:
+        output.note(f"nor {len(leaves) - _SHOWN} more that --json names")
 
 
 def _image(here: Session, composition: Composition, text: str) -> Path:

@@ -32,6 +32,8 @@ _FILES: tuple[tuple[str, re.Pattern[bytes], str], ...] = tuple(
         ("/etc/shadow", rb"^[^:\n]+:!?\$[^:\n]+", "a password hash"),
     )
 )
+#: The names of these files, of which a root has few: all others need no look at their path.
+_NAMES = frozenset(end.rpartition("/")[2] for end, *_ in _FILES)
 
 
 def looked_at(size: int) -> int:
@@ -41,9 +43,10 @@ def looked_at(size: int) -> int:
 
 def what(path: str, data: bytes) -> str:
     """What kind of credential a file holds; empty for none."""
-    for end, pattern, kind in _FILES:
-        if path.endswith(end) and pattern.search(data):
-            return kind
+    if path.rpartition("/")[2] in _NAMES:
+        for end, pattern, kind in _FILES:
+            if path.endswith(end) and pattern.search(data):
+                return kind
     if not _WORDS.search(data):
         return ""
     if _PUTTY.search(data):

@@ -17,7 +17,7 @@ from hardening.report.table import Table, clean
 from hardening.scankinds import EXTERNAL, KINDS, UNREAD
 from hardening.scanning import Found
 from hardening_scan.examine import Scanned
-from hardening_scan.settings import WHAT, ScanSettings
+from hardening_scan.settings import WHAT, ScanSettings, above
 
 BASE = "ROOT"
 _VERDICTS = {True: "refused", False: "warning"}
@@ -38,6 +38,18 @@ def summary(scanned: Scanned, settings: ScanSettings) -> str:
     return f"{scanned.entries} files; {len(scanned.findings)} findings, {denied} refused; packages: {packages}"
 
 
+def unused(scanned: Scanned, settings: ScanSettings) -> tuple[tuple[str, str], ...]:
+    """The kinds and paths that a gate permits and that nothing of the root needs, as far as it was looked at."""
+    needed = {(item.kind, path) for item in scanned.findings for path in (item.path, *above(item.path))}
+    hidden = {item.path for item in scanned.findings if item.kind == UNREAD}
+    return tuple(
+        (kind, path)
+        for kind in settings.gated
+        for path, permitted in sorted(settings.of(kind).named.items())
+        if permitted and (kind, path) not in needed and not hidden & {"/", path, *above(path)}
+    )
+
+
 def as_json(name: str, scanned: Scanned, settings: ScanSettings) -> str:
     """All of it. It is ASCII, so that no name drives a terminal; a byte that is no UTF-8 is a lone surrogate."""
     denied = set(scanned.denied(settings))
@@ -46,6 +58,7 @@ def as_json(name: str, scanned: Scanned, settings: ScanSettings) -> str:
         "entries": scanned.entries,
         "findings": [{**attrs.asdict(item), "denied": item in denied} for item in scanned.findings],
         "packages": [attrs.asdict(package) for package in scanned.packages],
+        "unused": [{"kind": kind, "path": path} for kind, path in unused(scanned, settings)],
     }
     return json.dumps(data, indent=2)
 

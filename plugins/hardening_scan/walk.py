@@ -10,7 +10,6 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from itertools import islice
 from typing import Any
 
@@ -166,7 +165,7 @@ class _Walk:
 
     def _show(self, path: str, place: int) -> os.stat_result:
         status = os.fstat(place)
-        entry = Entry(path, status, place, _reader(place))
+        entry = Entry(path, status, place, _reader(place, status))
         for scanner in self._scanners:
             self.add(scanner.entry(entry), scanner.name)
         return status
@@ -178,7 +177,7 @@ class _Walk:
         """The first bytes of a regular file."""
         place = self._place(path)
         try:
-            return _reader(place)(most)
+            return _reader(place, os.fstat(place))(most)
         finally:
             os.close(place)
 
@@ -195,14 +194,18 @@ class _Walk:
         return found
 
 
-def _reader(place: int) -> Callable[[int], bytes]:
+def _reader(place: int, status: os.stat_result) -> Callable[[int], bytes]:
     def read(most: int) -> bytes:
-        if not stat.S_ISREG(os.fstat(place).st_mode):
+        if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, "it is no regular file")
         opened = os.open(f"/proc/self/fd/{place}", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        with open(opened, "rb") as file:
-            with suppress(OSError):
-                os.posix_fadvise(opened, 0, 0, os.POSIX_FADV_SEQUENTIAL)
-            return file.read(most)
+        try:
+            most = min(most, status.st_size)  # which is what the buffer takes
+            data = os.read(opened, most)
+            while 0 < len(data) < most and (more := os.read(opened, most - len(data))):
+                data += more
+            return data
+        finally:
+            os.close(opened)
 
     return read

@@ -87,6 +87,17 @@ def test_a_result_keeps_its_fingerprint_while_only_its_detail_changes() -> None:
     assert len(set(different)) == 5
 
 
+def test_what_is_permitted_and_not_there_is_told_where_it_was_looked_at() -> None:
+    gate = settings(
+        "[scan]\nsetuid = ['/d/plain', '/d', '/gone', '/shut/x']\nsetgid.allow = ['/gone']\ndevices = ['/gone']"
+    )
+    whole = Scanned(
+        (Found("setuid", "/d/plain", ""), Found("devices", "/gone2", ""), Found("unread", "/shut", "")), (), 2
+    )
+    assert report.unused(whole, gate) == (("setuid", "/gone"), ("devices", "/gone"))
+    assert report.unused(SCANNED, gate) == ()  # the rest was not looked at
+
+
 def test_a_table_and_json_drive_no_terminal() -> None:
     gate = settings("scan.setuid = 'deny'")
     shown = plain(report.table(SCANNED, gate))
