@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hardening.errors import ImageError
+from hardening.images import clear, inuse
 from hardening.images import ids as id_maps
-from hardening.images import inuse
 from hardening.images.ids import Ids
 from hardening.launch import held
 
@@ -32,13 +32,15 @@ def left(partial: Path) -> list[str]:
 
 
 def tidy(partial: Path) -> None:
-    """Remove from `partial` what killed processes have left. Raises `OSError`."""
+    """Remove from `partial` what killed processes have left, as far as that can be: what cannot be removed is in nobody's
+    way. Raises `OSError`."""
     folder = held.hold(str(partial))
     try:
         for name in os.listdir(folder):
             lock = held.take(name, folder)
             if lock is not None:
-                remove_tree(partial / name)
+                with suppress(OSError, ImageError):
+                    remove_tree(partial / name)
                 os.close(lock)
     finally:
         os.close(folder)
@@ -80,32 +82,19 @@ def remove_tree(path: Path) -> None:
         if (holder / ROOT).is_dir():
             _remove_root(holder / ROOT, _ids(holder))
     with suppress(FileNotFoundError):
-        shutil.rmtree(path)
+        clear.remove(str(path))
 
 
 def _remove_root(root: Path, ids: Ids) -> None:
     try:
-        shutil.rmtree(root)
+        clear.remove(str(root))
         return
     except PermissionError:
         pass
     from hardening.images import child
 
-    def remove(_: object) -> None:
-        if ids.owner is not None:
-            _open_up(root)
-        shutil.rmtree(root)
-
-    child.run(remove, ids)
-
-
-def _open_up(path: Path) -> None:
-    """Let the owner into directories that an image closes to everybody."""
-    os.chmod(path, 0o700)
-    for folder, below, _ in os.walk(path):
-        for name in below:
-            if not os.path.islink(f"{folder}/{name}"):
-                os.chmod(f"{folder}/{name}", 0o700)
+    # An image may close directories to everybody, their owner too.
+    child.run(lambda _: clear.remove(str(root), closed=ids.owner is not None), ids)
 
 
 def _ids(holder: Path) -> Ids:

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import attrs
 
 from hardening.errors import ImageError
-from hardening.images import tar
+from hardening.images import clear, tar
 from hardening.images.ids import Ids
 from hardening.images.tar import Entry
 from hardening.launch import abi, kernel
@@ -25,6 +25,8 @@ from hardening.values import frozen
 WHITEOUT, OPAQUE, RESERVED = b".wh.", b".wh..wh..opq", b".wh..wh."
 #: How many of the things that were left out are named one by one.
 MAX_NOTED = 1000
+#: How many directories may lie in one another.
+MAX_DEPTH = 256
 _PER_ENTRY = 4096  # bytes of headers and padding, more than an image has in the middle
 _RESOLVE = abi.RESOLVE_IN_ROOT | abi.RESOLVE_NO_MAGICLINKS | abi.RESOLVE_NO_XDEV
 _SET_ID = stat.S_ISUID | stat.S_ISGID
@@ -32,13 +34,14 @@ _SET_ID = stat.S_ISUID | stat.S_ISGID
 
 @frozen
 class Limits:
-    """The most that an image may hold: bytes of one file and of all, entries, and names that whiteouts look through. To all
-    bytes belong those of headers that are no entry, and to entries these headers and the directories that no entry names.
-    """
+    """The most that an image may hold: bytes of one file and of all, entries, bytes of names that are remembered while it is
+    unpacked, and names that whiteouts look through. To all bytes belong those of headers that are no entry, and to entries
+    these headers and the directories that no entry names."""
 
     file: int = 32 << 30
     total: int = 128 << 30
     entries: int = 2_000_000
+    names: int = 256 << 20
     searched: int = 10_000_000
 
 
@@ -64,12 +67,14 @@ class Tree:
         self.entries = self.bytes = self._read = 0
         self._unnamed = self._headed = 0  # what counts as entries and as bytes, and is neither
         self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        self._depth = os.readlink(f"/proc/self/fd/{self._root}").count("/")
         self._ids = ids
         self._notes = notes
         self._keep_ids = keep_ids
         self._squashed = ids.owner is not None
         self._origin = ""
         self._searched = 0
+        self._remembered = 0  # bytes of names
         self._written: set[bytes] = set()
         self._opaque: set[bytes] = set()
         # Modes and times of directories wait to the end: what is made in one changes its time, and may need its mode.
@@ -81,6 +86,7 @@ class Tree:
     def begin(self, origin: str) -> None:
         """A new layer begins: what was written before is below it."""
         self._origin = origin
+        self._remembered -= sum(map(len, self._written))
         self._written.clear()
         self._opaque.clear()
 
@@ -134,7 +140,7 @@ class Tree:
         for above in _chain(path):
             if above in self._written:
                 break
-            self._written.add(above)
+            self._remember_written(above)
 
     def finish(self) -> None:
         """Give the directories their modes and times, the deepest first."""
@@ -162,7 +168,21 @@ class Tree:
         parts = [part for part in name.split(b"/") if part not in (b"", b".")]
         if b".." in parts:
             raise self.wrong(f"has a name with `..` in it: {name[:100]!r}")
+        if len(parts) > MAX_DEPTH:
+            raise self._too_deep(name)
         return parts
+
+    def _too_deep(self, name: bytes) -> ImageError:
+        return self.wrong(f"has a name below more than {MAX_DEPTH} directories: {name[:100]!r}")
+
+    def _remember_written(self, path: bytes) -> None:
+        self._written.add(path)
+        self._remember(path)
+
+    def _remember(self, path: bytes) -> None:
+        self._remembered += len(path)
+        if self._remembered > self.limits.names:
+            raise self.wrong(f"has names of more than {self.limits.names} bytes")
 
     def _open(self, path: bytes, flags: int) -> int:
         return kernel.openat2(self._root, path or b".", flags, _RESOLVE)
@@ -185,6 +205,10 @@ class Tree:
             descriptor = self._make_parents(folder)
         except OSError as error:
             raise self.wrong(f"has something in {folder[:100]!r}, which is no directory ({error.strerror})") from None
+        # Links may lead below what is deep already.
+        if os.readlink(f"/proc/self/fd/{descriptor}").count("/") - self._depth >= MAX_DEPTH:
+            os.close(descriptor)
+            raise self._too_deep(folder)
         self._cached = (folder, descriptor)
         return descriptor
 
@@ -202,7 +226,7 @@ class Tree:
                     self._make_directory(above, parts[depth - 1], 0, 0)
                     below = self._open(path, os.O_RDONLY | os.O_DIRECTORY)
                     os.fchmod(below, 0o755)
-                    self._written.add(path)
+                    self._remember_written(path)
                 os.close(above)
                 above = below
         except OSError as error:
@@ -310,6 +334,8 @@ class Tree:
     def _note_directory(self, path: bytes, descriptor: int, entry: Entry) -> None:
         if not path and not self._squashed:
             os.fchown(descriptor, *self._owner(entry, path))
+        if path not in self._directories:
+            self._remember(path)
         self._directories[path] = (self.entries, self._mode(entry, path), entry.mtime)
         if any(not name.startswith("user.") for name in entry.attributes):
             self._notes.add("extended attributes of a directory", path)
@@ -396,7 +422,7 @@ class Tree:
             if stat.S_ISLNK(there.st_mode):
                 self._forget_unless(parent)
             return
-        shutil.rmtree(name, dir_fd=parent)
+        clear.remove(name, parent)
         self._gone[path] = self.entries - 1
         self._forget_unless(parent)
 
@@ -406,10 +432,11 @@ class Tree:
             self._forget()
 
 
-def _chain(path: bytes) -> list[bytes]:
+def _chain(path: bytes) -> Iterator[bytes]:
     """A path and all above it, the deepest first."""
-    parts = path.split(b"/")
-    return [b"/".join(parts[:end]) for end in range(len(parts), 0, -1)]
+    while path:
+        yield path
+        path = path.rpartition(b"/")[0]
 
 
 def _lstat(folder: int, name: bytes) -> os.stat_result | None:

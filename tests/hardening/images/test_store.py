@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from hardening.images.media import Descriptor
 from hardening.images.reference import parse
 from hardening.images.store import Store
 from hardening.images.tree import Limits
+from tests.support.features import require
 from tests.support.images import archive, entry, folder, layout
 
 NAME = parse("example.com/app:v1")
@@ -160,6 +162,19 @@ def test_what_a_killed_process_left_is_tidied_and_what_is_held_stays(kept: Store
         assert removal.left(kept.partial) == ["left"]
         removal.tidy(kept.partial)
         assert list(kept.partial.iterdir()) == [stage]
+
+
+def test_what_cannot_be_removed_is_in_nobody_s_way(kept: Store) -> None:
+    require("root")
+    for name in ("kept", "left"):
+        (kept.partial / name / "place").mkdir(parents=True)
+    stuck = kept.partial / "kept/place"
+    subprocess.run(["mount", "--bind", stuck, stuck], check=True)
+    try:
+        removal.tidy(kept.partial)
+        assert [path.name for path in kept.partial.iterdir()] == ["kept"]
+    finally:
+        subprocess.run(["umount", stuck], check=True)
 
 
 def test_a_check_finds_what_is_missing(kept: Store, tmp_path: Path) -> None:

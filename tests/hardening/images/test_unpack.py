@@ -20,7 +20,7 @@ from hardening.errors import ImageError
 from hardening.images import child, media, unpack
 from hardening.images.ids import Ids
 from hardening.images.store import Store
-from hardening.images.tree import MAX_NOTED, Limits
+from hardening.images.tree import MAX_DEPTH, MAX_NOTED, Limits
 from tests.support.features import require
 from tests.support.images import archive, entry, folder, layout, link, packed
 
@@ -255,6 +255,24 @@ def test_headers_and_directories_that_no_entry_names_count_against_the_limits(pl
         fill(place, headed, limits=Limits(total=5000))
     with pytest.raises(ImageError, match="more than 20 entries"):
         fill(place, [entry("d/" * 30 + "a", b"")], limits=Limits(entries=20))
+
+
+def test_nothing_lies_too_deep_neither_by_its_name_nor_by_links(place: Path) -> None:
+    fill(place, [entry("d/" * (MAX_DEPTH - 1) + "a", b"x")])
+    with pytest.raises(ImageError, match=f"below more than {MAX_DEPTH} directories: b'd/d/"):
+        fill(place, [entry("d/" * MAX_DEPTH + "a", b"x")])
+    half = "d/" * (MAX_DEPTH // 2)
+    fill(place, [link("l", half), entry("l/e/a", b"")])
+    with pytest.raises(ImageError, match=f"below more than {MAX_DEPTH} directories: b'l/e/"):
+        fill(place, [entry("l/" + "e/" * (MAX_DEPTH // 2) + "a", b"")])
+
+
+def test_names_are_remembered_only_so_far(place: Path) -> None:
+    fill(
+        place, [entry(f"{number:060}", b"") for number in range(15)], [], [folder("b" * 60)], limits=Limits(names=1000)
+    )
+    with pytest.raises(ImageError, match="names of more than 1000 bytes"):
+        fill(place, [entry("c/" * 50 + f"{number:060}", b"") for number in range(15)], limits=Limits(names=1000))
 
 
 @pytest.mark.usefixtures("as_root")
