@@ -12,6 +12,7 @@ from hardening.findings import Finding, Severity
 from hardening.images import reference
 from hardening.images.reference import DIRECTORY, DOCKER, OCI
 from hardening.schema import REST
+from hardening.values import frozen
 from hardening_trust import keys, scopes
 from hardening_trust.requirements import (
     GPG_KEYS,
@@ -47,15 +48,46 @@ def _accepting(scope: Scope) -> Iterator[Finding]:
     if scope.member == REST:
         hint = 'set the default to "reject", and name what is accepted'
         yield _finding("accepts-all", scope, "every image that no scope names is accepted", hint)
-    elif not scopes.split(scope.member)[1]:
-        hint = "name the scopes that are accepted"
-        yield _finding("accepts-transport", scope, f"every image of {scope.member} is accepted", hint)
+        return
+    transport, name = scopes.split(scope.member)
+    if not name:
+        unnamed = transport in scopes.WITHOUT_SCOPES
+        hint = "it has no scopes to name; of `oci` there are" if unnamed else "name the scopes that are accepted"
+        severity = Severity.NOTE if unnamed else Severity.WARNING
+        yield _finding("accepts-transport", scope, f"every image of {transport} is accepted", hint, severity)
 
 
 def _never_matching(scope: Scope) -> Iterator[Finding]:
     problem = "" if scope.member == REST else never(*scopes.split(scope.member))
     if problem:
         yield _finding("never-matches", scope, f"the scope never matches: {problem}", "correct it, or remove it")
+    elif scope.member != REST:
+        for item in misread(*scopes.split(scope.member)):
+            yield _finding(item.rule, scope, item.message, item.hint, item.severity)
+
+
+@frozen
+class Misread:
+    """What a scope matches although it looks like something else."""
+
+    rule: str
+    message: str
+    hint: str
+    severity: Severity = Severity.WARNING
+
+
+def misread(transport: str, name: str) -> Iterator[Misread]:
+    """What a scope that can match is probably not meant to be."""
+    host, _, path = name.removeprefix("*.").partition("/")
+    if transport != DOCKER:
+        return
+    if host != host.lower():
+        message = f"{host} is another host than {host.lower()}: scopes are compared letter by letter"
+        yield Misread("capital-host", message, f"write {name.lower()}, unless images are named with capitals")
+    elif host == reference.DEFAULT_HOST and path and "/" not in path and path != reference.OFFICIAL:
+        message = f"{name} is the namespace of images such as {name}/NAME"
+        hint = f"the image {path} is {host}/{reference.OFFICIAL}/{path}"
+        yield Misread("namespace", message, hint, Severity.NOTE)
 
 
 def never(transport: str, name: str) -> str:

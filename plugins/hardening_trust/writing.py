@@ -115,10 +115,11 @@ def _require_read(text: str, path: Path) -> None:
 
 def target(text: str) -> tuple[str, str]:
     """Transport and scope of what was typed: `docker.io/library`, `oci:/srv/images`, `dir:`, `default`; both are
-    empty for the default."""
+    empty for the default. A relative path is taken from the working directory, whose links are followed."""
     if text == DEFAULT:
         return "", ""
     transport, colon, rest = text.partition(":")
     if colon and transport in scopes.KNOWN and not rest[:1].isdecimal():
-        return transport, rest.removeprefix("//")
+        relative = transport in scopes.OF_PATHS and rest and not rest.startswith("/")
+        return transport, os.path.realpath(rest) if relative else rest.removeprefix("//")
     return "docker", text

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from hardening.kinds import nearest
 from hardening.source import Node
-from hardening_trust.kinds import RequirementsKind
+from hardening_trust.kinds import WORDS, RequirementsKind
 from hardening_trust.requirements import (
     ACCEPT,
     GPG_KEYS,
@@ -61,6 +61,9 @@ def _spelt_out(node: Node, table: dict[str, object]) -> dict[str, object]:
     """The object that `signedBy = KEY` stands for: a path, several, or a table with `keyData` and its like."""
     given = [kind for kind in _SHORT if kind in table]
     if len(given) != 1:
+        scope = _unquoted(node, table)
+        if scope:
+            raise node.error(f"{scope} is read as tables in tables, for want of quotes", hint=f'write "{scope}" = …')
         key = next((key for key in table if key not in (*_SHORT, "signedIdentity")), "")
         hint = nearest(key, (*_SHORT, "signedIdentity")) or 'write { signedBy = "/path/to/key.gpg" }'
         raise node.error("a requirement has either signedBy or sigstoreSigned", hint=hint)
@@ -76,6 +79,18 @@ def _spelt_out(node: Node, table: dict[str, object]) -> dict[str, object]:
         sources = {"keyPaths": keys}
     base: dict[str, object] = {"type": kind, **({"keyType": GPG_KEYS} if kind == "signedBy" else {})}
     return {**base, **sources, **table}
+
+
+def _unquoted(node: Node, table: dict[str, object]) -> str:
+    """The scope that was written without quotes, as in `docker.io = "accept"`; empty where that cannot be meant."""
+    names = [str(node.path[-1])]
+    found: object = table
+    while isinstance(found, dict) and found and found.keys().isdisjoint((*_SHORT, "type")):
+        key, found = next(iter(found.items()))
+        names.append(key)
+    said = found if isinstance(found, list) else [found]
+    meant = all(item in WORDS if isinstance(item, str) else isinstance(item, dict) and item for item in said)
+    return ".".join(names) if len(names) > 1 and meant else ""
 
 
 def dump(requirement: Requirement) -> dict[str, object]:

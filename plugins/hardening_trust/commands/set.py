@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 
 from hardening.cli import output
-from hardening.errors import LaunchError, UsageError
-from hardening_trust import writing
-from hardening_trust.lint import never
+from hardening.errors import HostError, LaunchError, UsageError
+from hardening_trust import keys, sigstore, writing
+from hardening_trust.lint import misread, never
 from hardening_trust.requirements import (
     ACCEPT,
     REJECT,
@@ -25,7 +25,7 @@ from hardening_trust.requirements import (
     SignedBy,
     SigstoreSigned,
 )
-from hardening_trust.scopes import scope_problem
+from hardening_trust.scopes import WITHOUT_SCOPES, scope_problem
 
 TYPES = ("signedBy", "sigstoreSigned", "accept", "reject")
 _PLAIN: dict[str, Identity] = {
@@ -79,7 +79,12 @@ def command(kind: str, files: tuple[Path, ...], identity: str | None, into: Path
     transport, name = writing.target(scope)
     problem = scope_problem(transport, name) or (never(transport, name) if transport else "")
     if problem:
-        raise UsageError(f"{scope} never matches: {problem}", hint="write HOST/NAMESPACE/REPOSITORY, or TRANSPORT:PATH")
+        hint = "write HOST/NAMESPACE/REPOSITORY, or TRANSPORT:PATH"
+        if transport in WITHOUT_SCOPES:
+            hint = f"write {transport}: for all of it"
+        raise UsageError(f"{scope} never matches: {problem}", hint=hint)
+    for item in misread(transport, name):
+        output.note(f"{item.severity}: {item.message}; {item.hint}")
     path = into if into is not None else _own_profile()
     if path.suffix == ".json":
         text = writing.into_policy(path, transport, name, requirements)
@@ -120,9 +125,28 @@ def _requirements(kind: str, files: tuple[Path, ...], identity: str | None) -> R
         path = Path(os.path.abspath(file))
         if not path.is_file():
             raise UsageError(f"the key {file} is missing", hint="name a file that is there")
+        _require_key(kind, file, path)
         paths.append(str(path))
     made = SignedBy if kind == "signedBy" else SigstoreSigned
     return frozenset({made(tuple(sorted(set(paths))), identity=_identity(identity))})
+
+
+def _require_key(kind: str, file: Path, path: Path) -> None:
+    """Raise `UsageError` for a file without a key of the kind. Where GnuPG is missing, that is said, and no obstacle."""
+    data = keys.read(path)
+    if kind == "sigstoreSigned":
+        try:
+            sigstore.keys([data])
+        except sigstore.BadKey as error:
+            raise UsageError(f"{file} holds no public key: {error}", hint="name a file in PEM: cosign.pub") from None
+        return
+    try:
+        found = keys.gpg(data)
+    except HostError as error:
+        output.note(f"warning: whether {file} holds a key was not looked at: {error.message}")
+        return
+    if not found:
+        raise UsageError(f"{file} holds no OpenPGP key", hint="export one: gpg --export --output FILE KEY")
 
 
 def _identity(text: str | None) -> Identity:

@@ -167,6 +167,29 @@ def test_set_writes_identities(layer: Path, capsys: pytest.CaptureFixture[str]) 
     assert found["oci"]["/srv/x"] == {SignedBy((key,), identity=ExactReference("example.com/x:1"))}
 
 
+def test_set_takes_a_relative_path_from_the_working_directory(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "images").mkdir()
+    (here / "link").symlink_to("images")
+    assert typed(capsys, "set", "--into", "mine.toml", "-t", "accept", "dir:link")[0] == 0
+    assert (here / "mine.toml").read_text() == f'[trust.dir]\n"{here.resolve()}/images" = "accept"\n'
+
+
+@pytest.mark.parametrize(
+    ("scope", "said"),
+    [
+        ("docker.io/busybox", "note: docker.io/busybox is the namespace of images such as docker.io/busybox/NAME; "
+         "the image busybox is docker.io/library/busybox\n"),
+        ("Docker.io/foo/x", "warning: Docker.io is another host than docker.io: scopes are compared letter by letter; "
+         "write docker.io/foo/x, unless images are named with capitals\n"),
+        ("docker-archive:", ""),
+    ],
+)  # fmt: skip
+def test_set_says_what_a_scope_is_that_looks_like_another(
+    here: Path, capsys: pytest.CaptureFixture[str], scope: str, said: str
+) -> None:
+    assert typed(capsys, "set", "--into", "mine.toml", "-t", "reject", scope) == (0, "mine.toml\n", said)
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -174,9 +197,10 @@ def test_set_writes_identities(layer: Path, capsys: pytest.CaptureFixture[str]) 
         (("-f", "absent.gpg", "docker.io"), "the key absent.gpg is missing"),
         (("-t", "accept", "-f", "team.gpg", "docker.io"), "accept takes no key"),
         (("-t", "accept", "busybox"), "never matches"),
-        (("-t", "accept", "dir:relative"), "is an absolute path"),
+        (("-f", "team.toml", "docker.io"), "team.toml holds no OpenPGP key"),
+        (("-t", "sigstoreSigned", "-f", "team.toml", "docker.io"), "team.toml holds no public key"),
         (("-t", "accept", "oci:/srv/x:tag"), "looked up by its directory, /srv/x"),
-        (("-t", "accept", "docker-archive:/x"), "has no scopes"),
+        (("-t", "accept", "docker-archive:/x"), "write docker-archive: for all of it"),
         (("-f", "team.gpg", "--identity", "exact", "docker.io"), "is no kind of identity"),
         (("-f", "team.gpg", "--identity", "exactReference=example.com/x", "docker.io"), "neither a tag nor digest"),
         (("-f", "team.gpg", "--identity", "remapIdentity=a", "docker.io"), "is no kind of identity"),

@@ -24,7 +24,6 @@ def rules(folder: Path, text: str) -> list[str]:
         "docker.io",
         "docker.io/library",
         "docker.io/library/busybox:1",
-        "docker.io/busybox",
         f"localhost/x@{DIGEST}",
         "localhost:5000",
         "a.example.com:5000/team/app",
@@ -60,6 +59,32 @@ def test_a_scope_that_can_match_is_left_alone(name: str, tmp_path: Path) -> None
 def test_a_scope_that_never_matches_is_told_with_its_reason(name: str, reason: str, tmp_path: Path) -> None:
     assert reason in docker_problem(name)
     assert rules(tmp_path, scope("docker", name)) == ["trust/never-matches"]
+
+
+@pytest.mark.parametrize(
+    ("name", "rule", "hint"),
+    [
+        ("docker.io/busybox", "trust/namespace", "the image busybox is docker.io/library/busybox"),
+        (
+            "Docker.io/busybox/x",
+            "trust/capital-host",
+            "write docker.io/busybox/x, unless images are named with capitals",
+        ),
+        ("*.Example.com", "trust/capital-host", "write *.example.com, unless images are named with capitals"),
+    ],
+)
+def test_a_scope_that_looks_like_another_is_told(name: str, rule: str, hint: str, tmp_path: Path) -> None:
+    (tmp_path / "policy.json").write_text(scope("docker", name))
+    (found,) = lint(view.of_file(tmp_path / "policy.json"))
+    assert (found.rule, found.hint) == (rule, hint)
+
+
+def test_of_a_transport_without_scopes_none_are_asked_for(tmp_path: Path) -> None:
+    accepted = '{"docker-archive": {"": [{"type": "insecureAcceptAnything"}]}}'
+    (tmp_path / "policy.json").write_text(f'{{"default": [{{"type": "reject"}}], "transports": {accepted}}}')
+    (found,) = lint(view.of_file(tmp_path / "policy.json"))
+    assert (found.rule, str(found.severity)) == ("trust/accepts-transport", "note")
+    assert found.hint == "it has no scopes to name; of `oci` there are"
 
 
 def test_paths_that_links_lead_away_from_never_match(tmp_path: Path) -> None:

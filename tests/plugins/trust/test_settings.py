@@ -76,6 +76,8 @@ def test_requirements_are_written_in_several_ways(text: str, meant: Any) -> None
         ('default = "acept"', '"acept" is neither accept nor reject'),
         ("default = []", "requirements must not be empty"),
         ('default = { signedBy = "k" }', '"k" is not an absolute path'),
+        ('docker.docker.io = "accept"', 'write "docker.io" = …'),
+        ('[trust.docker]\na.example.com = { signedBy = "/k" }', 'write "a.example.com" = …'),
         ('default = { signedby = "/k" }', "a requirement has either signedBy or sigstoreSigned"),
         ('default = { signedBy = "/k", keyPath = "/l" }', '"keyPath" does not go beside signedBy'),
         ('default = { signedBy = "/k", signedIdentity = "exact" }', 'Unknown policy reference match type "exact"'),
