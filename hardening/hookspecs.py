@@ -5,7 +5,8 @@ Registration (once, when plugins are loaded): `hardening_mechanisms`, `hardening
 Judgement (before a bundle is written or run): `hardening_inspect`, `hardening_admit`; `hardening_inputs` says what they
 look at. `hardening_signatures` fetches what a verdict on an image needs.
 Scanning: `hardening_scanners`.
-Secrets (where they are kept, and right before a launch): `hardening_secret_drivers`, `hardening_secrets`.
+Secrets (where they are kept, and right before a launch): `hardening_secret_drivers`,
+`hardening_secret_names`, `hardening_secrets`.
 """
 
 from __future__ import annotations
@@ -88,6 +89,14 @@ def hardening_inputs(composition: Composition | None, host: Host) -> Iterable[In
 
 @hookspec
 def hardening_secrets(document: Mapping[str, Any], drivers: Mapping[str, SecretDriver]) -> Mapping[str, bytes]:  # type: ignore[empty-body]
-    """Called right before a configuration that names secrets is run (annotation ``org.hardening.secrets``), with the
-    drivers of all plugins by name. Returns values of secrets that it names, by name, or raises `SecretError`; results are
-    united, and two plugins that give one secret are an error."""
+    """Called right before a configuration that names secrets is run (annotation ``org.hardening.secrets``; read it with
+    `hardening.launch.secrets.named`), with the drivers of all plugins by name. Returns the values of those that this plugin
+    has, by name, each of 1 to `hardening.secrets.LONGEST` bytes, and nothing of the others; raises `SecretError` for one
+    that it has and cannot give, in words without a value. Results are united: two plugins that give one secret are an error,
+    and so is a secret that nobody gives."""
+
+
+@hookspec
+def hardening_secret_names() -> Iterable[str]:  # type: ignore[empty-body]
+    """Called where a configuration names a secret that nobody gives, without arguments. Returns the names of those that this
+    plugin has, for a hint; results are concatenated."""

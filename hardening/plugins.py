@@ -86,9 +86,14 @@ class Plugins:
         return MappingProxyType({scanner.name: scanner for scanner in scanners})
 
     def secrets(self, document: Mapping[str, Any]) -> dict[str, bytes]:
-        """The values of the secrets that a configuration names, as far as plugins have them. Raises `SecretError`."""
+        """The values of the secrets that a configuration names. Raises `SecretError`, also for one that nobody gives, and
+        `PluginError` for one that two plugins give, for one that was not asked for, and for what is no value."""
+        from hardening.launch.secrets import LONGEST, named
+        from hardening.secrets import SecretError
+
         values: dict[str, bytes] = {}
         owners: dict[str, str] = {}
+        asked = [secret.name for secret in named(document)]
         for plugin, answer in self._call("hardening_secrets", document=document, drivers=self.secret_drivers):
             if not isinstance(answer, Mapping):
                 raise _wrong_answer(plugin, "hardening_secrets", answer, "a mapping of names to bytes")
@@ -97,7 +102,16 @@ class Plugins:
                     raise PluginError(
                         f"plugins {owners[name]} and {plugin.name} both give the secret {name}", hint=_UNINSTALL
                     )
+                if name not in asked or not isinstance(value, bytes) or not 0 < len(value) <= LONGEST:
+                    what = "that was not asked for" if name not in asked else f"that has not 1 to {LONGEST} bytes"
+                    hint = f"update or remove {plugin.distribution}"
+                    raise PluginError(f"the plugin {plugin.name} gives a secret {what}: {name}", hint=hint)
                 values[name] = value
+        for name in asked:
+            if name not in values:
+                there = [known for _, known in self._items("hardening_secret_names", str)]
+                hint = nearest(name, there) or f"hardening secret create {name} FILE"
+                raise SecretError(f'you have no secret "{name}"', hint=hint)
         return values
 
     def _register(self, plugin: Plugin) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from hardening.errors import EXIT_LAUNCHER, HardeningError
+from hardening.errors import EXIT_LAUNCHER, HardeningError, UsageError
+from hardening.kinds import nearest
 from hardening.launch.secrets import LONGEST
 
 __all__ = ["LONGEST", "SecretDriver", "SecretError"]
@@ -36,7 +37,16 @@ class SecretDriver(ABC):
     known: ClassVar[Mapping[str, str]] = {}
 
     def options(self, given: Mapping[str, str]) -> dict[str, Any]:
-        """What is kept of the options of a new secret, as JSON data, never a value. Raises `UsageError`."""
+        """What is kept of the options of a new secret, as JSON data, never a value. Raises `UsageError`, also for one that
+        is not `known`: whoever does more begins with this."""
+        for name in given:
+            if name not in self.known:
+                there = f"its options are {', '.join(self.known)}" if self.known else "it takes none"
+                raise UsageError(
+                    f"the driver {self.name} has no option {name}",
+                    origin="--driver-opt",
+                    hint=nearest(name, self.known) or there,
+                )
         return dict(given)
 
     @abstractmethod

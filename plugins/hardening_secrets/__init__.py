@@ -96,9 +96,21 @@ def hardening_secret_drivers() -> Sequence[SecretDriver]:
 
 @hookimpl
 def hardening_secrets(document: Mapping[str, Any], drivers: Mapping[str, SecretDriver]) -> Mapping[str, bytes]:
-    """Open the secrets that a configuration names."""
+    """Open the secrets that a configuration names, as far as the caller's store has them."""
     from hardening.launch.secrets import named
     from hardening_secrets.store import Store
 
     store = Store.of_caller()
-    return {secret.name: store.open(secret.name, drivers) for secret in named(document)}
+    return {
+        secret.name: store.open(secret.name, drivers)
+        for secret in named(document)
+        if store.known(secret.name) is not None
+    }
+
+
+@hookimpl
+def hardening_secret_names() -> Sequence[str]:
+    """The caller's secrets."""
+    from hardening_secrets.store import Store
+
+    return [record.name for record in Store.of_caller().records()]

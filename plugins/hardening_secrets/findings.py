@@ -62,7 +62,7 @@ def _missing(uses: list[Use]) -> Iterator[Finding]:
             yield Finding(
                 "secrets/missing",
                 Severity.WARNING,
-                f"you have no secret {use.name}, so that a run of yours would stop",
+                f"you have no secret {use.name}, so that a run of yours stops unless another plugin gives it",
                 leaf=leaf(use),
                 hint=f"hardening secret create {use.name} FILE",
             )

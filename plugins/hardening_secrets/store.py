@@ -28,7 +28,7 @@ from typing import Any
 import attrs
 
 from hardening import state, wholefile
-from hardening.errors import UsageError
+from hardening.errors import HardeningError, UsageError
 from hardening.kinds import nearest
 from hardening.launch import places
 from hardening.launch.digest import sha256
@@ -95,28 +95,28 @@ class Store:
 
     def find(self, name: str) -> Record:
         """One secret, by its name or id. Raises `UsageError`."""
-        record = self._read(self._file(name)) if self._is_there() else None
+        record = self.known(name)
         if record is not None:
             return record
-        others = self.records()
-        for other in others:
-            if other.id == name:
-                return other
-        hint = nearest(name, [other.name for other in others])
+        hint = nearest(name, [other.name for other in self.records()])
         raise UsageError(
             f'you have no secret "{name}"', hint=hint or "`hardening secret ls` lists those that there are"
         )
 
+    def known(self, name: str) -> Record | None:
+        """One secret, by its name or id; None where there is none."""
+        record = self._read(self._file(name)) if self._is_there() else None
+        return record or next((other for other in self.records() if other.id == name), None)
+
     def open(self, name: str, drivers: Mapping[str, SecretDriver]) -> bytes:
-        """The value of a secret. Raises `SecretError` for one that does not exist, or that its driver does not give."""
+        """The value of a secret. Raises `UsageError` for one that does not exist, and `SecretError` for one that its driver
+        does not give."""
         for _ in range(3):  # it may be rotated meanwhile
+            record = self.find(name)
             try:
-                record = self.find(name)
-            except UsageError as error:
-                close = nearest(name, [other.name for other in self.records()])
-                raise SecretError(error.message, hint=close or f"hardening secret create {name} FILE") from None
-            try:
-                value = _driver(record.driver, drivers).read(self._folder(record.driver), record.key, record.options)
+                driver, folder = _driver(record.driver, drivers), self._folder(record.driver)
+                with _calling(driver):
+                    value = driver.read(folder, record.key, record.options)
                 break
             except SecretError as error:
                 if self._read(self._file(record.name)) == record:
@@ -124,11 +124,10 @@ class Store:
                     raise
         else:
             raise SecretError(f"the secret {name} changes all the time", hint="try again")
-        if not 0 < len(value) <= LONGEST:
-            raise SecretError(
-                f"the driver {record.driver} gives {len(value)} bytes for the secret {name}",
-                hint="keep it anew: secret rotate",
-            )
+        if not isinstance(value, bytes) or not 0 < len(value) <= LONGEST:
+            what = f"{len(value)} bytes" if isinstance(value, bytes) else "what is no value"
+            hint = "keep it anew: secret rotate"
+            raise SecretError(f"the driver {record.driver} gives {what} for the secret {name}", hint=hint)
         return value
 
     def create(
@@ -144,7 +143,9 @@ class Store:
         if not is_name(name):
             raise UsageError(f'"{name}" is not the name of a secret', hint=NAME_HINT)
         require_size(value)
-        kept = driver.options(options)
+        with _calling(driver):
+            kept = driver.options(options)
+            json.dumps(kept)
         with self._changing(drivers):
             if self._read(self._file(name)) is not None:
                 raise UsageError(
@@ -189,7 +190,9 @@ class Store:
         """Have the driver keep a value, and then the record say so. A value that no record has at the end is removed."""
         try:
             self._announce(new)
-            driver.store(self._folder(driver.name), new.key, value, new.options)
+            folder = self._folder(driver.name)
+            with _calling(driver):
+                driver.store(folder, new.key, value, new.options)
             if old is not None:
                 self._announce(old)
             self._write(self._file(new.name), new)
@@ -244,7 +247,9 @@ class Store:
     def _is_gone(self, left: Record, drivers: Mapping[str, SecretDriver]) -> bool:
         """Have a driver remove a value that no secret has; what cannot be removed now is left for the next change."""
         try:
-            _driver(left.driver, drivers).delete(self._folder(left.driver), left.key, left.options)
+            driver, folder = _driver(left.driver, drivers), self._folder(left.driver)
+            with _calling(driver):
+                driver.delete(folder, left.key, left.options)
         except SecretError as error:
             self.notes.append(
                 f"a value of {left.name} that is not used any more is still kept by {left.driver}: {error.message}"
@@ -298,8 +303,11 @@ class Store:
             raise SecretError("this is not what was written of a secret", origin=file, hint=hint) from None
 
     def _write(self, file: Path, record: Record) -> None:
+        data = json.dumps(attrs.asdict(record)).encode()
+        if len(data) > _MOST:
+            raise SecretError(f"what is to be kept of the secret {record.name} is too long", hint="shorten its options")
         with self._trouble("write"):
-            wholefile.write(file, json.dumps(attrs.asdict(record)).encode(), 0o600)
+            wholefile.write(file, data, 0o600)
 
     def _trouble(self, verb: str) -> AbstractContextManager[None]:
         return wholefile.told(SecretError, f"cannot {verb} the store of secrets", origin=self.path, hint=_HINT)
@@ -307,6 +315,19 @@ class Store:
 
 def _new_key() -> str:
     return os.urandom(12).hex()
+
+
+@contextmanager
+def _calling(driver: SecretDriver) -> Iterator[None]:
+    """A driver is asked. What it raises beside the errors that it may is told by its kind alone, for its text, and what a
+    traceback shows, could hold a value."""
+    try:
+        yield
+    except (HardeningError, MemoryError):
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever a plugin raises
+        reason = f"the driver {driver.name} failed: {type(error).__name__}"
+        raise SecretError(reason, hint="report this to those who make the driver") from None
 
 
 def _driver(name: str, drivers: Mapping[str, SecretDriver]) -> SecretDriver:

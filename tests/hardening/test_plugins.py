@@ -20,11 +20,12 @@ from hardening.errors import PluginError
 from hardening.findings import Finding, Severity
 from hardening.hookspecs import hookimpl, hookspec
 from hardening.inputs import Input, Unknown
+from hardening.launch.bundle import SECRETS
 from hardening.mechanism import Option
 from hardening.plugins import Plugin, Plugins
 from hardening.runtime import Candidate, Refusal, Verdict, require_admission
 from hardening.scanning import Entry, Scanner
-from hardening.secrets import SecretDriver
+from hardening.secrets import SecretDriver, SecretError
 from tests.support.thirdparty.acme_quota import Quota, QuotaSettings
 
 THIRD_PARTY = Path(__file__).parents[1] / "support/thirdparty"
@@ -48,6 +49,12 @@ def mechanisms(*names: str) -> Callable[[], Any]:
         return made
 
     return hardening_mechanisms
+
+
+def naming(*names: str) -> dict[str, Any]:
+    """A configuration that names secrets."""
+    rows = [{"name": name, "type": "mount", "target": f"/run/secrets/{name}"} for name in names]
+    return {"annotations": {SECRETS: json.dumps(rows)}}
 
 
 def refused(*loaded: Plugin) -> str:
@@ -253,9 +260,14 @@ def test_every_hook_s_order_of_calls_is_that_of_the_plugins_names() -> None:
             calls.append(f"{name} secrets")
             return {}
 
+        @hookimpl
+        def hardening_secret_names() -> Any:
+            calls.append(f"{name} secret names")
+            return ()
+
         return plugin(
             name, hardening_mechanisms, hardening_runtimes, hardening_inspect, hardening_admit, hardening_inputs,
-            hardening_secret_drivers, hardening_secrets, hardening_scanners,
+            hardening_secret_drivers, hardening_secrets, hardening_secret_names, hardening_scanners,
         )  # fmt: skip
 
     anything: Any = None
@@ -263,8 +275,9 @@ def test_every_hook_s_order_of_calls_is_that_of_the_plugins_names() -> None:
     loaded.inspect(anything, anything)
     loaded.admit(anything)
     assert not loaded.inputs(anything, anything)
-    assert not loaded.secrets({})
-    order = ("mechanisms", "runtimes", "inspect", "admit", "inputs", "secret drivers", "secrets")
+    with pytest.raises(SecretError):
+        loaded.secrets(naming("one"))
+    order = ("mechanisms", "runtimes", "inspect", "admit", "inputs", "secret drivers", "secrets", "secret names")
     assert calls == [f"{name} {hook}" for hook in order for name in "abc"]
 
 
@@ -303,7 +316,7 @@ def test_signatures_of_all_plugins_are_put_together() -> None:
 
 def test_no_hook_takes_the_first_result_only() -> None:
     specs = [value for name, value in vars(hookspecs).items() if name.startswith("hardening_")]
-    assert len(specs) == 9
+    assert len(specs) == 10
     for spec in specs:
         options = getattr(spec, "hardening_spec", None)
         assert options is not None, spec
@@ -364,28 +377,48 @@ def test_scanners_of_all_plugins_are_collected_and_a_name_has_one_owner_and_verd
         _ = twice.scanners
 
 
-def test_a_secret_is_given_by_one_plugin() -> None:
-    def giving(**values: bytes) -> Any:
-        @hookimpl
-        def hardening_secrets(document: Any) -> Any:
-            return {document["before"] + name: value for name, value in values.items()}
-
-        return hardening_secrets
-
-    document = {"before": "x-"}
-    loaded = Plugins([plugin("a", giving(one=b"1")), plugin("b", giving(two=b"2"))])
-    assert loaded.secrets(document) == {"x-one": b"1", "x-two": b"2"}
-    twice = Plugins([plugin("a", giving(one=b"hidden")), plugin("b", giving(one=b"hidden"))])
-    with pytest.raises(PluginError, match="plugins a and b both give the secret x-one") as caught:
-        twice.secrets(document)
-    assert "hidden" not in str(caught.value)
-
+def giving(values: object) -> Any:
     @hookimpl
     def hardening_secrets() -> Any:
-        return [b"hidden"]
+        return values
 
-    with pytest.raises(PluginError, match="plugin odd: hardening_secrets answers with list"):
-        Plugins([plugin("odd", hardening_secrets)]).secrets(document)
+    return hardening_secrets
+
+
+def test_secrets_come_from_all_plugins_and_each_from_one() -> None:
+    loaded = Plugins([plugin("a", giving({"one": b"1"})), plugin("b", giving({"two": b"2"}))])
+    assert loaded.secrets(naming("two", "one")) == {"one": b"1", "two": b"2"}
+    with pytest.raises(SecretError, match='you have no secret "three"') as caught:
+        loaded.secrets(naming("one", "two", "three"))
+    assert caught.value.hint == "hardening secret create three FILE"
+
+    @hookimpl
+    def hardening_secret_names() -> Any:
+        return ["tree"]
+
+    with pytest.raises(SecretError) as caught:
+        Plugins([plugin("a", hardening_secret_names)]).secrets(naming("three"))
+    assert caught.value.hint == 'did you mean "tree"?'
+    twice = Plugins([plugin("a", giving({"one": b"hidden"})), plugin("b", giving({"one": b"hidden"}))])
+    with pytest.raises(PluginError, match="plugins a and b both give the secret one") as refusal:
+        twice.secrets(naming("one"))
+    assert "hidden" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ([b"hidden"], "plugin odd: hardening_secrets answers with list"),
+        ({"one": "hidden"}, "has not 1 to 511999 bytes: one"),
+        ({"one": b""}, "has not 1 to 511999 bytes: one"),
+        ({"one": b"hidden" * 100_000}, "has not 1 to 511999 bytes: one"),
+        ({"two": b"hidden"}, "was not asked for: two"),
+    ],
+)
+def test_what_is_no_value_of_a_secret_is_refused(answer: object, reason: str) -> None:
+    with pytest.raises(PluginError, match=reason) as caught:
+        Plugins([plugin("odd", giving(answer))]).secrets(naming("one"))
+    assert "hidden" not in str(caught.value)
 
 
 # --- discovery --------------------------------------------------------------------------------------------------------

@@ -12,7 +12,6 @@ from hardening.secrets import SecretDriver
 from hardening_secrets.drivers import programs
 
 _KEY = "{key}"
-_COMMANDS = ("store", "read", "delete")
 _EXAMPLE = (
     "--driver-opt store='vault-put {key}' --driver-opt read='vault-get {key}' --driver-opt delete='vault-rm {key}'"
 )
@@ -31,12 +30,9 @@ class Command(SecretDriver):
     }
 
     def options(self, given: Mapping[str, str]) -> dict[str, Any]:
+        super().options(given)
         found: dict[str, Any] = {}
-        for name in (*_COMMANDS, *given):
-            if name not in _COMMANDS:
-                raise UsageError(
-                    f"the driver command has no option {name}", hint=f"the options are {', '.join(_COMMANDS)}"
-                )
+        for name in self.known:
             if name not in given:
                 raise UsageError(f"the driver command needs the option {name}", hint=_EXAMPLE)
             try:
@@ -49,14 +45,16 @@ class Command(SecretDriver):
         return found
 
     def store(self, folder: Path, key: str, value: bytes, options: Mapping[str, Any]) -> None:
-        programs.run(_argv(options, "store", key), value)
+        _run(options, "store", key, value)
 
     def read(self, folder: Path, key: str, options: Mapping[str, Any]) -> bytes:
-        return programs.run(_argv(options, "read", key))
+        return _run(options, "read", key)
 
     def delete(self, folder: Path, key: str, options: Mapping[str, Any]) -> None:
-        programs.run(_argv(options, "delete", key))
+        _run(options, "delete", key)
 
 
-def _argv(options: Mapping[str, Any], name: str, key: str) -> list[str]:
-    return [str(word).replace(_KEY, key) for word in options[name]]
+def _run(options: Mapping[str, Any], name: str, key: str, value: bytes | None = None) -> bytes:
+    argv = [str(word).replace(_KEY, key) for word in options[name]]
+    hint = f"what it says is not shown; run the command of the option `{name}` by hand for the key {key}"
+    return programs.run(argv, value, hint=hint)

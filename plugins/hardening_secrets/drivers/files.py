@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from hardening import wholefile
-from hardening.errors import UsageError
 from hardening.secrets import LONGEST, SecretDriver, SecretError
 from hardening_secrets.store import read_private, require_private
 
@@ -19,11 +18,6 @@ class Files(SecretDriver):
 
     name: ClassVar[str] = "file"
     summary: ClassVar[str] = "files of mode 0600 in the store, not encrypted"
-
-    def options(self, given: Mapping[str, str]) -> dict[str, Any]:
-        if given:
-            raise UsageError(f"the driver file has no option {', '.join(given)}", hint="leave --driver-opt out")
-        return {}
 
     def store(self, folder: Path, key: str, value: bytes, options: Mapping[str, Any]) -> None:
         hint = "look at the directory and its disk"

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hardening import wholefile
-from hardening.errors import UsageError
-from hardening.secrets import SecretDriver, SecretError
-from hardening_secrets.drivers import terminal
+from hardening.errors import HostError, UsageError
+from hardening.secrets import LONGEST, SecretDriver, SecretError
 from hardening_secrets.drivers.files import Files
 from hardening_secrets.store import read_private
 
 if TYPE_CHECKING:
-    import gnupg
+    from hardening.gnupg import GnuPG as Program
 
 _LONGEST = 1 << 20  # bytes of an encrypted value
 _LOCKED = "gpg-agent asks for the passphrase, and there is no terminal to ask on"
@@ -34,15 +32,14 @@ class GnuPG(SecretDriver):
     }
 
     def options(self, given: Mapping[str, str]) -> dict[str, Any]:
-        for name in given:
-            if name not in self.known:
-                raise UsageError(f"the driver gpg has no option {name}", hint="the options are key and homedir")
+        super().options(given)
         if not given.get("key"):
             raise UsageError(
                 "the driver gpg needs a key", hint="--driver-opt key=FINGERPRINT (`gpg --list-secret-keys`)"
             )
         home = str(Path(given["homedir"]).absolute()) if given.get("homedir") else ""
-        found = _program(home).list_keys(keys=[given["key"]])
+        with _program(home) as program:
+            found = program.list_keys(keys=[given["key"]])
         if len(found) != 1:
             what = "no key" if not found else f"{len(found)} keys"
             raise UsageError(
@@ -51,11 +48,11 @@ class GnuPG(SecretDriver):
         return {"key": found[0]["fingerprint"], **({"homedir": home} if home else {})}
 
     def store(self, folder: Path, key: str, value: bytes, options: Mapping[str, Any]) -> None:
-        done = _program(options.get("homedir", "")).encrypt(value, [options["key"]], armor=False, always_trust=True)
-        if not done.ok:
-            raise SecretError(
-                f"GnuPG does not encrypt to {options['key']}: {_reason(done)}", hint="has the key expired?"
-            )
+        with _program(options.get("homedir", "")) as program:
+            done = program.encrypt(value, [options["key"]], armor=False, always_trust=True)
+            if not done.ok:
+                reason, hint = _not_encrypted(done)
+                raise SecretError(f"GnuPG does not encrypt to {options['key']}: {reason}", hint=hint)
         hint = "look at the directory and its disk"
         with wholefile.told(SecretError, "cannot keep the secret", origin=folder, hint=hint):
             wholefile.write(folder / key, done.data, 0o600)
@@ -67,42 +64,60 @@ class GnuPG(SecretDriver):
             raise SecretError(
                 f"cannot read the secret: {error.strerror}", origin=folder / key, hint="create it anew"
             ) from None
-        done = _program(options.get("homedir", "")).decrypt(data)
-        if not done.ok:
-            if _is_locked(done):
-                raise SecretError(_LOCKED, hint=_UNLOCK)
-            hint = f"the secret key {options['key']} is needed (`gpg --list-secret-keys`)"
-            raise SecretError(f"GnuPG does not decrypt the secret: {_reason(done)}", hint=hint)
+        with _program(options.get("homedir", "")) as program:
+            done = program.decrypt(data, extra_args=["--max-output", str(LONGEST)])
+            if not done.ok:
+                raise _not_decrypted(done, options["key"])
         return bytes(done.data)
 
     def delete(self, folder: Path, key: str, options: Mapping[str, Any]) -> None:
         Files().delete(folder, key, {})
 
 
-def _program(home: str) -> gnupg.GPG:
-    """GnuPG, which asks for a passphrase where there is a terminal, and else says that it cannot."""
-    import gnupg
+@contextmanager
+def _program(home: str) -> Iterator[Program]:
+    """GnuPG, whose agent asks for a passphrase where there is a terminal. What it raises is a `SecretError`."""
+    from hardening import gnupg
 
-    found = shutil.which("gpg")
-    if found is None:
-        raise SecretError("GnuPG (gpg) is not installed", hint="install it, or choose another driver")
-    tty = terminal.name()
-    options = ["--batch"] if tty is not None else ["--batch", "--pinentry-mode", "error"]
-    environment = {**os.environ, **({"GPG_TTY": tty} if tty is not None else {})}
     try:
-        return gnupg.GPG(gpgbinary=found, gnupghome=home or None, options=options, env=environment)
-    except (OSError, ValueError) as error:
-        raise SecretError(f"GnuPG cannot be used: {error}", hint="`gpg --list-keys` shows what is wrong") from None
+        yield gnupg.start(Path(home) if home else None, asks=True, private=True)
+    except HostError as error:
+        raise SecretError(error.message, hint=error.hint) from None
 
 
-def _is_locked(done: Any) -> bool:
-    text = f"{done.status} {done.stderr}".lower()
-    return any(
-        words in text for words in ("no pinentry", "inappropriate ioctl", "need passphrase", "operation cancelled")
+def _not_encrypted(done: Any) -> tuple[str, str]:
+    """Why there is no encrypted value, and what to do."""
+    from hardening import gnupg
+
+    keywords = {keyword for keyword, _ in gnupg.status(done)}
+    if "KEYEXPIRED" in keywords:
+        return "the key has expired", "have it prolonged, or create the secret with another one"
+    if "KEYREVOKED" in keywords:
+        return "the key is revoked", "create the secret with another one"
+    return _code(done), "see what `gpg --encrypt` to that key says"
+
+
+def _not_decrypted(done: Any, key: str) -> SecretError:
+    """Why there is no value."""
+    from hardening import gnupg
+
+    codes, keywords = gnupg.codes(done), {keyword for keyword, _ in gnupg.status(done)}
+    if codes & gnupg.NOBODY_TO_ASK:
+        return SecretError(_LOCKED, hint=_UNLOCK)
+    if gnupg.BAD_PASSPHRASE in codes:
+        return SecretError("the passphrase is another one", hint="try again")
+    if gnupg.NO_SECRET_KEY in codes:
+        hint = "`gpg --list-secret-keys` lists those that you have"
+        return SecretError(f"GnuPG does not decrypt the secret: its secret key {key} is missing", hint=hint)
+    if "NODATA" in keywords or "DECRYPTION_FAILED" in keywords:
+        hint = "create it anew"
+        return SecretError("GnuPG does not decrypt the secret: what is kept is not what was encrypted", hint=hint)
+    return SecretError(
+        f"GnuPG does not decrypt the secret: {_code(done)}", hint="see what `gpg --decrypt` of its file says"
     )
 
 
-def _reason(done: Any) -> str:
-    """What GnuPG says in its own words; it never quotes what it works on."""
-    lines = [line.removeprefix("gpg: ") for line in str(done.stderr).splitlines() if line.startswith("gpg: ")]
-    return str(lines[-1] if lines else done.status or "no reason given")
+def _code(done: Any) -> str:
+    from hardening import gnupg
+
+    return f"error {', '.join(map(str, sorted(gnupg.codes(done)))) or 'unknown'}"

@@ -1,10 +1,13 @@
 """Running the programs behind drivers: the value goes in and out over standard input and output and nowhere else, and nobody
-waits for ever."""
+waits for ever.
+
+What a program says beside that is thrown away unread. It knows the value, and so no word of it can be told: a part of the
+value could be in it, in any form.
+"""
 
 from __future__ import annotations
 
 import os
-import resource
 import select
 import subprocess
 import time
@@ -12,44 +15,40 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import BinaryIO
 
+from hardening import programs
 from hardening.secrets import LONGEST, SecretError
-
-#: Seconds that a program may take.
-PATIENCE = 60.0
-_MESSAGE = 4096  # bytes of standard error that are looked at
 
 
 def run(
-    argv: Sequence[str],
-    value: bytes | None = None,
-    environment: Mapping[str, str] | None = None,
-    patience: float = PATIENCE,
+    argv: Sequence[str], value: bytes | None = None, environment: Mapping[str, str] | None = None, *, hint: str = ""
 ) -> bytes:
-    """What a program writes to standard output, with ``value`` on its standard input; without one there is none. Raises
-    `SecretError` where it cannot be started, fails, takes too long, or writes more than a secret can hold."""
-    with _memory() as given, _memory() as complaints:
+    """What a program writes to standard output, with ``value`` on its standard input; without one there is none. Where there
+    is a terminal it may ask there. Raises `SecretError` where it cannot be started, fails (with a ``hint``), takes too long,
+    or writes more than a secret can hold."""
+    asks = programs.terminal() is not None
+    with _memory() as given:
         given.write(value or b"")
         given.seek(0)
         try:
-            process = subprocess.Popen(
+            process = programs.start(
                 argv,
                 stdin=given if value is not None else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
-                stderr=complaints,
-                env={**os.environ, **(environment or {})},
-                preexec_fn=_leave_no_core,
+                environment={**os.environ, **(environment or {})},
+                asks=asks,
+                private=True,
             )
         except OSError as error:
-            hint = "install it, or choose another driver"
-            raise SecretError(f"cannot start {argv[0]}: {error.strerror}", hint=hint) from None
-        with process:
-            data = _read(process, argv[0], patience)
-        complaints.seek(0)
-        text = complaints.read(_MESSAGE)
+            install = "install it, or choose another driver"
+            raise SecretError(f"cannot start {argv[0]}: {error.strerror}", hint=install) from None
+    try:
+        data = _read(process, argv[0], programs.ASKING if asks else programs.PATIENCE)
+    finally:
+        programs.end(process)
     if process.returncode != 0:
-        raise SecretError(
-            f"{argv[0]} failed with {process.returncode}{_reason(text, (value or b'', data))}", hint="see what it says"
-        )
+        code = process.returncode
+        how = f"failed with {code}" if code > 0 else f"was killed by signal {-code}"
+        raise SecretError(f"{argv[0]} {how}", hint=hint or "what it says is not shown; run it by hand to see it")
     return data
 
 
@@ -60,40 +59,27 @@ def _memory() -> Iterator[BinaryIO]:
         yield file
 
 
-def _leave_no_core() -> None:
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
 def _read(process: subprocess.Popen[bytes], name: str, patience: float) -> bytes:
-    """Standard output to its end. The program is killed where it does not come in time, or is too much."""
+    """Standard output to its end, which is the program's end as well."""
     assert process.stdout is not None  # noqa: S101 - a pipe was asked for
     end = time.monotonic() + patience
     data = b""
     while True:
         ready, _, _ = select.select([process.stdout], [], [], max(0.0, end - time.monotonic()))
         if not ready:
-            process.kill()
-            raise SecretError(f"{name} did not end within {patience:g} seconds", hint="does it wait for a password?")
+            raise _overdue(name, patience)
         part = os.read(process.stdout.fileno(), 1 << 16)
         data += part
         if len(data) > LONGEST:
-            process.kill()
             raise SecretError(f"{name} gives more than {LONGEST} bytes", hint="a secret has at most so many")
         if not part:
             break
     try:
         process.wait(max(0.1, end - time.monotonic()))
     except subprocess.TimeoutExpired:
-        process.kill()
-        raise SecretError(
-            f"{name} did not end within {patience:g} seconds", hint="does it wait for a password?"
-        ) from None
+        raise _overdue(name, patience) from None
     return data
 
 
-def _reason(text: bytes, values: Sequence[bytes]) -> str:
-    """The last line that a program has complained with; nothing where a value could be in it."""
-    if any(value and (value in text or value.strip() in text) for value in values):
-        return ""
-    lines = [line.strip() for line in text.decode("utf-8", "replace").splitlines() if line.strip()]
-    return f": {lines[-1]}" if lines else ""
+def _overdue(name: str, patience: float) -> SecretError:
+    return SecretError(f"{name} did not end within {patience:g} seconds", hint="does it wait for a password?")

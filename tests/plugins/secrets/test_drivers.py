@@ -4,7 +4,9 @@ words that does not keep anybody waiting."""
 from __future__ import annotations
 
 import os
+import secrets
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,11 +14,13 @@ from pathlib import Path
 
 import pytest
 
+from hardening import programs as limits
 from hardening.errors import UsageError
 from hardening.secrets import LONGEST, SecretError
 from hardening_secrets.drivers import programs
 from tests.plugins.secrets.stores import Kept
 from tests.support import hunting
+from tests.support.patience import until
 
 VALUES = {"text": b"correct horse\n", "bytes": bytes(range(256)), "one": b"\0"}
 PLANTED = "planted-3f7a0c55d1"
@@ -93,6 +97,34 @@ def test_gnupg_that_is_missing_is_said_to_be(kept: Kept, home: Path, monkeypatch
     assert kept.open("db") == b"x"
 
 
+def test_an_agent_that_does_not_answer_holds_nobody_up(kept: Kept, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept.create("db", b"x", "gpg", key="open@example.org", homedir=str(home))
+    assert kept.open("db") == b"x"
+    argv = ["gpg-connect-agent", "--homedir", str(home), "getinfo pid", "/bye"]
+    agent = int(subprocess.run(argv, capture_output=True, text=True, check=True).stdout.split()[1])
+    os.kill(agent, signal.SIGSTOP)
+    try:
+        monkeypatch.setattr(limits, "PATIENCE", 1.0)
+        with pytest.raises(SecretError, match="GnuPG did not end within 1 seconds"):
+            kept.open("db")
+    finally:
+        os.kill(agent, signal.SIGCONT)
+    monkeypatch.undo()
+    assert kept.open("db") == b"x"
+
+
+def test_a_key_that_has_expired_is_said_to_have(kept: Kept, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where GnuPG ends long before it has read a large value."""
+    argv = ["gpg", "--homedir", str(home), "--batch", "--passphrase", "", "--faked-system-time", "20240101T000000"]
+    argv += ["--quick-generate-key", "old@example.net", "default", "default", "20240201T000000"]
+    subprocess.run(argv, check=True, capture_output=True)
+    for value in (b"x", os.urandom(LONGEST)):
+        with pytest.raises(SecretError, match=r"does not encrypt to [0-9A-F]{40}: the key has expired") as caught:
+            kept.create("db", value, "gpg", key="old@example.net", homedir=str(home))
+        assert caught.value.hint
+    assert kept.store.records() == []
+
+
 def test_a_key_that_is_not_there_or_not_one_is_refused(kept: Kept, home: Path) -> None:
     with pytest.raises(UsageError, match="the driver gpg needs a key"):
         kept.create("db", b"x", "gpg")
@@ -111,15 +143,26 @@ def test_what_gnupg_cannot_decrypt_is_said_to_be(kept: Kept, home: Path) -> None
     kept.create("db", b"x", "gpg", key="open@example.org", homedir=str(home))
     (path,) = (kept.path / "values/gpg").iterdir()
     path.write_bytes(b"not encrypted")
-    with pytest.raises(SecretError, match="GnuPG does not decrypt the secret"):
+    with pytest.raises(SecretError, match="what is kept is not what was encrypted"):
         kept.open("db")
+    other = home / "other"
+    other.mkdir(0o700)
+    kept.create("other", b"x", "gpg", key="open@example.org", homedir=str(home))
+    public = subprocess.run(["gpg", "--homedir", str(home), "--export"], check=True, capture_output=True).stdout
+    subprocess.run(
+        ["gpg", "--homedir", str(other), "--batch", "--import"], check=True, capture_output=True, input=public
+    )
+    kept.create("third", b"x", "gpg", key="open@example.org", homedir=str(other))
+    with pytest.raises(SecretError, match=r"its secret key [0-9A-F]{40} is missing"):
+        kept.open("third")
 
 
 def test_pass_keeps_values_as_entries(kept: Kept, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GNUPGHOME", str(home))
     place = tmp_path / "passwords"
-    with pytest.raises(SecretError, match="pass failed with 1"):
+    with pytest.raises(SecretError, match="pass failed with 1") as caught:
         kept.create("early", b"x", "pass", dir=str(place))  # it was never initialised
+    assert caught.value.hint == f"is {place} made by `pass init`?"
     assert kept.store.records() == []
     environment = {**os.environ, "PASSWORD_STORE_DIR": str(place)}
     subprocess.run(["pass", "init", "open@example.org"], env=environment, check=True, capture_output=True)
@@ -129,6 +172,13 @@ def test_pass_keeps_values_as_entries(kept: Kept, home: Path, tmp_path: Path, mo
     kept.rotate("text", b"new")
     assert kept.open("text") == b"new"
     assert len(list(place.glob("hardening/*.gpg"))) == len(VALUES)
+    kept.create("lost", b"x", "pass", dir=str(place))
+    (lost,) = (record.key for record in kept.store.records() if record.name == "lost")
+    (place / f"hardening/{lost}.gpg").unlink()
+    with pytest.raises(SecretError, match=f"there is no entry hardening/{lost}"):
+        kept.open("lost")
+    kept.remove("lost")
+    assert kept.store.notes == []
     for name in VALUES:
         kept.remove(name)
     assert list(place.glob("hardening/*.gpg")) == []
@@ -169,8 +219,8 @@ def test_commands_get_values_over_standard_input_and_output(kept: Kept, vault: P
     [
         ({"store": "false {key}"}, "false failed with 1"),
         ({"store": "no-such-program {key}"}, "cannot start no-such-program"),
-        ({"store": "sh -c 'echo it is full >&2; exit 3' {key}"}, "sh failed with 3: it is full"),
-        ({"store": "sh -c 'cat >&2; exit 3' {key}"}, "sh failed with 3"),
+        ({"store": "sh -c 'exit 3' {key}"}, "sh failed with 3"),
+        ({"store": "sh -c 'kill -9 $$' {key}"}, "sh was killed by signal 9"),
     ],
 )
 def test_a_command_that_fails_keeps_nothing_and_shows_no_value(
@@ -181,6 +231,45 @@ def test_a_command_that_fails_keeps_nothing_and_shows_no_value(
     assert PLANTED not in str(caught.value)
     assert kept.store.records() == []
     assert list(vault.iterdir()) == []
+
+
+#: How a program can bring a value, or enough of it, into what it says.
+LEAKS = {
+    "whole": "cat",
+    "one line of several": "sed -n 2p",
+    "the first half": "head -c 15",
+    "base64": "base64",
+    "in the middle of a line": "sed 's/^/cannot parse: /; s/$/ (why?)/'",
+    "behind much else": "{ head -c 5000 /dev/zero | tr '\\0' x; echo; cat; }",
+    "control characters": "{ printf '\\033]0;'; cat; printf '\\007'; }",
+}
+LINES = f"user=me\n{PLANTED}\nend"
+
+
+@pytest.mark.parametrize("leak", LEAKS.values(), ids=LEAKS)
+@pytest.mark.parametrize("stream", ["&2", "&1"])
+def test_nothing_that_a_failing_program_says_is_told(kept: Kept, vault: Path, leak: str, stream: str) -> None:
+    """Every form and every part of the value, on both streams, of each of the three commands."""
+    place = shlex.quote(str(vault))
+
+    def leaking(before: str) -> str:
+        return f"sh -c {shlex.quote(f'{before} {leak} >{stream}; exit 3')} {{key}}"
+
+    with pytest.raises(SecretError) as stored:
+        kept.create("db", LINES.encode(), "command", **commands(vault, store=leaking("")))
+    given = commands(vault, read=leaking(f"cat {place}/* |"), delete=leaking(f"cat {place}/* |"))
+    kept.create("db", LINES.encode(), "command", **given)
+    with pytest.raises(SecretError) as opened:
+        kept.open("db")
+    store = kept.store
+    store.remove("db", kept.drivers)
+    told = [stored.value.message, opened.value.message, *store.notes]
+    assert len(told) == 3
+    assert all(text.endswith("sh failed with 3") for text in told), told
+    key = next(vault.iterdir()).name
+    for error in (stored.value, opened.value):
+        assert str(error.hint).startswith("what it says is not shown; run the command of the option `")
+    assert f"`read` by hand for the key {key}" in str(opened.value.hint)
 
 
 def test_the_value_of_a_command_is_in_no_argument_or_variable(kept: Kept, vault: Path) -> None:
@@ -208,10 +297,14 @@ def test_commands_that_are_none_are_refused(kept: Kept, given: dict[str, str], r
     assert kept.store.records() == []
 
 
-def test_a_program_that_does_not_end_is_ended() -> None:
-    for argv in (["sleep", "600"], ["sh", "-c", "exec >&-; exec sleep 600"]):
-        with pytest.raises(SecretError, match=r"did not end within 0\.2 seconds"):
-            programs.run(argv, patience=0.2)
+@pytest.mark.parametrize("script", ["exec {}", "exec >&-; exec {}", "{} & exit 0", "exec >&-; {} & wait"])
+def test_a_program_that_does_not_end_is_ended_with_its_children(monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    command = f"sleep {secrets.randbelow(10**9) + 1000}"
+    monkeypatch.setattr(limits, "PATIENCE", 0.5)
+    with pytest.raises(SecretError, match=r"did not end within 0\.5 seconds"):
+        programs.run(["sh", "-c", script.format(command)])
+    argv = ["pgrep", "-x", "-f", command]
+    until(lambda: subprocess.run(argv, capture_output=True, check=False).returncode == 1)
 
 
 def test_a_program_that_gives_too_much_is_ended() -> None:

@@ -10,11 +10,12 @@ import stat
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import pytest
 
@@ -88,11 +89,10 @@ def test_a_removed_secret_is_gone_with_its_value(kept: Kept) -> None:
     assert kept.files() == []
     with pytest.raises(UsageError, match='you have no secret "db"'):
         kept.remove("db")
-    with pytest.raises(SecretError, match='you have no secret "db"') as caught:
+    with pytest.raises(UsageError, match='you have no secret "db"'):
         kept.open("db")
-    assert caught.value.hint == "hardening secret create db FILE"
     kept.create("db-password", b"x")
-    with pytest.raises(SecretError) as caught:
+    with pytest.raises(UsageError) as caught:
         kept.open("db-pasword")
     assert caught.value.hint == 'did you mean "db-password"?'
 
@@ -175,10 +175,11 @@ class Failing(SecretDriver):
     def __init__(self) -> None:
         self.values: dict[str, bytes] = {}
         self.fails = ""
+        self.error: Exception | None = None
 
     def _do(self, what: str) -> None:
         if self.fails == what:
-            raise SecretError(f"it does not {what}", hint="none")
+            raise self.error or SecretError(f"it does not {what}", hint="none")
 
     def store(self, folder: Path, key: str, value: bytes, options: Mapping[str, Any]) -> None:
         self.values[key] = value  # which it may have done before it failed
@@ -232,10 +233,54 @@ def test_a_value_that_cannot_be_removed_now_is_removed_by_the_next_change(failin
 def test_a_value_of_a_wrong_size_that_a_driver_gives_is_refused(failing: tuple[Failing, Kept]) -> None:
     driver, kept = failing
     kept.create("db", b"x", "failing")
-    for value in (b"", b"y" * (LONGEST + 1)):
-        driver.values = dict.fromkeys(driver.values, value)
+    for value in (b"", b"y" * (LONGEST + 1), "text", None):
+        driver.values = dict.fromkeys(driver.values, cast("bytes", value))
         with pytest.raises(SecretError, match="the driver failing gives"):
             kept.open("db")
+
+
+PLANTED = "pla" + "nted"  # which no line of this file holds
+
+
+@pytest.mark.parametrize("error", [ValueError(PLANTED), KeyError(PLANTED), BrokenPipeError(errno.EPIPE, PLANTED)])
+def test_what_a_driver_raises_against_its_contract_is_told_without_its_text(
+    failing: tuple[Failing, Kept], error: Exception
+) -> None:
+    driver, kept = failing
+    kept.create("db", PLANTED.encode(), "failing")
+    driver.error = error
+    for driver.fails, change in (
+        ("store", lambda: kept.rotate("db", PLANTED.encode() * 2)),
+        ("store", lambda: kept.create("other", PLANTED.encode() * 2, "failing")),
+        ("read", lambda: kept.open("db")),
+    ):
+        with pytest.raises(SecretError, match=f"the driver failing failed: {type(error).__name__}") as caught:
+            change()
+        assert PLANTED not in "".join(traceback.format_exception(caught.value))
+    driver.fails = "delete"
+    store = kept.store
+    store.remove("db", kept.drivers)
+    assert store.notes
+    assert PLANTED not in "".join(store.notes)
+
+
+def test_options_that_cannot_be_kept_are_refused(kept: Kept) -> None:
+    class Odd(Failing):
+        name = "odd"
+        known: ClassVar[Mapping[str, str]] = {"length": "of what is kept"}
+
+        def options(self, given: Mapping[str, str]) -> dict[str, Any]:
+            return {"kept": "x" * int(super().options(given)["length"]) or {1, 2}}
+
+    with pytest.raises(SecretError, match="the driver odd failed: TypeError"):
+        kept.store.create("db", b"x", Odd(), {"length": "0"}, {})
+    with pytest.raises(SecretError, match="what is to be kept of the secret db is too long"):
+        kept.store.create("db", b"x", Odd(), {"length": "70000"}, {})
+    with pytest.raises(UsageError, match=r'has no option lenght\nhint: did you mean "length"\?'):
+        kept.store.create("db", b"x", Odd(), {"lenght": "1"}, {})
+    with pytest.raises(UsageError, match=r"the driver failing has no option colour\nhint: it takes none"):
+        kept.store.create("db", b"x", Failing(), {"colour": "red"}, {})
+    assert kept.store.records() == []
 
 
 # --- a full disk, and kills -------------------------------------------------------------------------------------------
