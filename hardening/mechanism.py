@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import attrs
 
@@ -23,6 +23,9 @@ from hardening.schema import REST, Family, Leaf, Members, Say, Scalar, Schema, r
 from hardening.source import Node, Origin
 from hardening.spec import Fragment
 from hardening.values import frozen
+
+if TYPE_CHECKING:
+    from hardening.images.used import Used
 
 S = TypeVar("S")
 IdRanges = tuple[Sequence[tuple[int, int, int]], Sequence[tuple[int, int, int]]]
@@ -65,7 +68,8 @@ class Context:
     ``command`` is the argument vector to be run and may be empty; ``shortfalls`` are those of all mechanisms; ``bundle``
     is where the bundle will be written, or None where nothing will be, and then a mechanism reserves nothing;
     ``bundle_stays`` is False for one that goes with the single run that it is made for. ``origin`` is the directory where a
-    foreign configuration was found. ``mount_points`` are those of all mechanisms.
+    foreign configuration was found. ``mount_points`` are those of all mechanisms. ``image`` is what the root was made of, if
+    that is an image.
     """
 
     host: Host
@@ -76,6 +80,7 @@ class Context:
     bundle_stays: bool = True
     origin: Path | None = None
     mount_points: tuple[MountPoint, ...] = ()
+    image: Used | None = None
 
     def of(self, kind: type[P]) -> P | None:
         """The composed settings of another mechanism, or None where it is not installed."""

@@ -15,11 +15,22 @@ from hardening.findings import Finding, Severity
 from hardening.fold import Resolved
 from hardening.images.used import Used
 from hardening.mechanism import Mechanism, Reading, Wish
-from hardening.schema import REST, Leaf, Say, Scalar
+from hardening.schema import REST, Family, Leaf, Say, Scalar
 from hardening.source import Document, Node
 from hardening.values import frozen
 
 RULE = "core/not-taken-from-image"
+
+
+@frozen(eq=False)
+class Part:
+    """One thing that a configuration says of a mechanism's setting ``key``: what that comes to, or what is wrong with it."""
+
+    key: str
+    leaf: str
+    value: object
+    says: tuple[Say, ...]
+    problem: ProfileError | None = None
 
 
 @frozen(eq=False)
@@ -46,23 +57,33 @@ class Offer:
         document = Document("image", None, tables, {(name,): place for name in tables})
         return cls(image, document, tables, tuple(wishes))
 
+    def parts(self, mechanism: Mechanism[Any], reading: Reading) -> Iterator[Part]:
+        """What it says in the mechanism's table, each member of a family by itself: one that is malformed takes no other
+        along."""
+        for key, whole in self.tables.get(mechanism.name, {}).items():
+            split = isinstance(mechanism.schema.settings.get(key), Family) and isinstance(whole, dict)
+            for member, value in whole.items() if split else (("", whole),):  # type: ignore[attr-defined]
+                leaf = str(mechanism.leaf(key, member))
+                node = Node({key: {member: value} if member else value}, (mechanism.name,), self.document)
+                try:
+                    yield Part(key, leaf, value, tuple(mechanism.says(node, reading)))
+                except ProfileError as error:
+                    yield Part(key, leaf, value, (), error)
+
     def taken(self, mechanism: Mechanism[Any], reading: Reading) -> dict[tuple[str, str], Say | ImageError]:
         """What stands in the place of the mechanism's strict defaults, by setting and member; what does not is noted. Of
         a setting that has an order, what cannot be read is an error wherever it would have counted: the image asked to be
         held tighter, and nobody knows how."""
         found: dict[tuple[str, str], Say | ImageError] = {}
-        for key, value in self.tables.get(mechanism.name, {}).items():
-            node = Node({key: value}, (mechanism.name,), self.document)
-            try:
-                says = list(mechanism.says(node, reading))
-            except ProfileError as error:
-                setting = mechanism.schema.settings[key]
+        for part in self.parts(mechanism, reading):
+            if part.problem is not None:
+                setting = mechanism.schema.settings.get(part.key)
                 if isinstance(setting, Scalar) and not setting.kind.neutral:
-                    found[key, ""] = self._unreadable(str(mechanism.leaf(key, "")), error.message)
+                    found[part.key, ""] = self._unreadable(part.leaf, part.problem.message)
                     continue
-                reading.noted.append(self._refused(f"{mechanism.name}.{key}", error.message))
+                reading.noted.append(self._refused(part.leaf, part.problem.message))
                 continue
-            for say in says:
+            for say in part.says:
                 setting = mechanism.schema.settings[say.setting]
                 default = (
                     setting.default if isinstance(setting, Scalar) else setting.default.get(say.member, setting.rest)
@@ -82,19 +103,20 @@ class Offer:
         for wish in self.wishes:
             if stated.isdisjoint(wish.leaves):
                 leaf = wish.leaves[0] if wish.leaves else ""
-                yield Finding(RULE, wish.severity, wish.message, leaf=leaf, origin=self._origin, hint=wish.hint)
+                yield Finding(RULE, wish.severity, wish.message, leaf=leaf, origin=self.origin, hint=wish.hint)
 
     @property
-    def _origin(self) -> str:
+    def origin(self) -> str:
+        """Where it is said."""
         return f"image {self.image.reference}"
 
     def _unreadable(self, leaf: str, message: str) -> ImageError:
         hint = f"say {leaf} in a profile or on the command line, or use another image"
-        return ImageError(f"what it says cannot be read: {message}", origin=self._origin, hint=hint)
+        return ImageError(f"what it says cannot be read: {message}", origin=self.origin, hint=hint)
 
     def _refused(self, leaf: str, message: str) -> Finding:
         hint = "say it in a profile or on the command line, if it is to be so"
-        return Finding(RULE, Severity.NOTE, message, leaf=leaf, origin=self._origin, hint=hint)
+        return Finding(RULE, Severity.NOTE, message, leaf=leaf, origin=self.origin, hint=hint)
 
 
 def _of_nobody(config: Mapping[str, Any]) -> Iterator[Wish]:

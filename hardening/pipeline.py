@@ -14,6 +14,7 @@ from hardening.enforcement import remedy
 from hardening.errors import HardeningError, HostError, raise_all
 from hardening.findings import Finding, Severity
 from hardening.host import Host
+from hardening.inputs import Input
 from hardening.mechanism import Context, Excess, Mechanism, Shortfall
 from hardening.plugins import Plugins
 from hardening.runtime import Candidate, Runtime, Verdict, require_admission, require_no_rejection
@@ -111,7 +112,9 @@ def check(composition: Composition, host: Host, command: Sequence[str], bundle: 
         for mechanism in composition.mechanisms
         for point in mechanism.mount_points(composition.settings[mechanism.name])
     ]
-    context = Context(host, composition.composed, tuple(command), bundle=bundle, mount_points=tuple(points))
+    context = Context(
+        host, composition.composed, tuple(command), bundle=bundle, mount_points=tuple(points), image=composition.image
+    )
     fatal: list[HardeningError] = []
     for mechanism in in_order(composition.mechanisms):
         found = tuple(mechanism.check(composition.settings[mechanism.name], context))
@@ -127,25 +130,28 @@ def _fatal(mechanism: Mechanism[Any], shortfall: Shortfall) -> HostError:
     return HostError(f"{shortfall.leaf} cannot be enforced here: {shortfall.reason}", hint=hint)
 
 
-def release(plugins: Plugins, plan: Plan, runtime: Runtime | None = None) -> None:
+def release(plugins: Plugins, plan: Plan, runtime: Runtime | None = None) -> tuple[Input, ...]:
     """The last stage before a bundle is written: everybody's verdict, then whatever mechanisms change on the host.
 
-    ``runtime`` is the one that will run it now; None where it is only written. Raises `SpecError` for a rejection.
+    ``runtime`` is the one that will run it now; None where it is only written. Returns what the verdicts rest on; raises
+    `SpecError` for a rejection.
     """
-    admit(plugins, plan.candidate, runtime)
+    looked = admit(plugins, plan.candidate, runtime)
     for mechanism in plan.composition.mechanisms:
         mechanism.prepare(plan.composition.settings[mechanism.name], plan.context, plan.spec.document)
+    return looked
 
 
-def admit(plugins: Plugins, candidate: Candidate, runtime: Runtime | None) -> None:
-    """Ask the runtime and every plugin for a verdict; raises `SpecError` for a rejection, and for a launch that nobody
-    accepts."""
+def admit(plugins: Plugins, candidate: Candidate, runtime: Runtime | None) -> tuple[Input, ...]:
+    """Ask the runtime and every plugin for a verdict: what these rest on (`Verdict.looked`). Raises `SpecError` for a
+    rejection, and for a launch that nobody accepts."""
     verdicts = plugins.admit(candidate)
     if runtime is None:
         require_no_rejection(verdicts)
     else:
         own = Verdict(runtime.name, tuple(runtime.check(candidate.document, candidate.host)))
         require_admission([own, *verdicts])
+    return tuple(item for verdict in verdicts for item in verdict.looked)
 
 
 def _findings(plugins: Plugins, composition: Composition, context: Context) -> Iterable[Finding]:

@@ -103,9 +103,9 @@ def of_composition(
     return _basis(plugins, context.host, composition, runtime, found, min(ends).isoformat() if ends else "")
 
 
-def of_verdict(plugins: Plugins, host: Host, runtime: Runtime) -> Basis:
-    """The basis of the verdict on a bundle that exists."""
-    return _basis(plugins, host, None, runtime, [], "")
+def of_verdict(plugins: Plugins, host: Host, runtime: Runtime, looked: Iterable[Input]) -> Basis:
+    """The basis of the verdict on a bundle that exists; ``looked`` is what the verdicts of plugins rest on."""
+    return _basis(plugins, host, None, runtime, looked, "")
 
 
 def _basis(
@@ -251,7 +251,7 @@ def store(
     lasting: bool = True,
 ) -> bool:
     """Write the bundle of a slot, and its plan if it is ``lasting``. False where the bundle is good for one run only.
-    ``looked`` is what decided the notes. Raises `LaunchError` where the bundle cannot be written."""
+    ``looked`` is what decided the notes and the verdicts. Raises `LaunchError` where the bundle cannot be written."""
     bundle.write(spec, slot.bundle, private=True)
     if not lasting:
         return False

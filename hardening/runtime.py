@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from hardening.errors import HardeningError, SpecError, raise_all
 from hardening.host import Host
-from hardening.inputs import Inputs, Unknown
+from hardening.inputs import Input, Inputs, Unknown
 from hardening.values import frozen
 
 if TYPE_CHECKING:
@@ -34,10 +34,12 @@ class Refusal:
 
 @frozen
 class Verdict:
-    """An acceptance (no refusals) or a rejection, by whom."""
+    """An acceptance (no refusals) or a rejection, by whom. ``looked`` is what it rests on beside what `hardening_inputs`
+    says, each with what was seen of it before it was used: a stored verdict counts as long as that is the same."""
 
     by: str
     refusals: tuple[Refusal, ...] = ()
+    looked: tuple[Input, ...] = ()
 
     @property
     def accepts(self) -> bool:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hardening.cli import output, stack
+from hardening.cli import imaged, output, stack
 from hardening.cli.run import QUIET, show_notes
 from hardening.cli.session import Session, session
 from hardening.errors import EXIT_FINDINGS, UsageError
 
 if TYPE_CHECKING:
-    from hardening.cli.session import Request
+    from hardening.compose import Composition
     from hardening.pipeline import Plan
 
 FORMATS = ("spec", "settings", "toml", "html", "sarif")
@@ -26,6 +26,7 @@ Examples:
   hardening compose -p web --format html > report.html
   hardening compose -p web --format sarif > findings.sarif
   hardening compose -p web -o ./bundle -- httpd -f       a bundle for `hardening launch`
+  hardening compose -p ./mine.toml -o ./bundle docker.io/library/busybox -- id
 
 \b
 Exit codes: 0; 1 with --format sarif where there is a warning or an error; 2 for a bad
@@ -52,7 +53,8 @@ profile or usage; 125 where this host cannot enforce a required mechanism.
     help="Write a bundle, which must not exist.",
 )
 @click.option("-q", "--quiet", is_flag=True, help=QUIET)
-@click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND [ARG]...]")
+@imaged.options
+@click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[IMAGE] [-- COMMAND [ARG]...]")
 @click.pass_context
 def command(
     context: click.Context,
@@ -63,21 +65,32 @@ def command(
     quiet: bool,
     command: tuple[str, ...],
 ) -> int:
-    """Compose a stack of profiles. Without COMMAND the spec has no command to run."""
+    """Compose a stack of profiles. Without COMMAND the spec has no command to run.
+
+    An IMAGE before `--` is the root, as for `hardening run`: it is fetched if it is missing, if the stack's policy permits
+    it, and without COMMAND its own is run.
+    """
     if as_json and form in ("toml", "html"):
         raise UsageError(f"--json does not go with --format {form}", hint="use --format settings --json")
     if bundle is not None and form != "spec":
         raise UsageError(f"-o does not go with --format {form}", hint="-o writes a bundle; redirect the others")
     here = session(context)
+    image, command = imaged.split(context, here.words, command)
+    if image is not None and form == "toml":
+        raise UsageError("--format toml does not go with an image", hint="no profile names one; use --format settings")
     request = stack.request(context, profiles)
+    if image is None:
+        composition = here.compose(request)
+    else:
+        composition, command = imaged.compose(here, request, image, command, quiet=quiet)
     if form == "settings":
-        return _settings(here, request, as_json)
+        return _settings(composition, as_json)
     if form == "toml":
         from hardening.report.settings import profile
 
-        output.show_raw(profile(here.compose(request)).encode())
+        output.show_raw(profile(composition).encode())
         return 0
-    plan = _plan(here, request, command, bundle)
+    plan = _plan(here, composition, command, bundle)
     if not quiet:
         show_notes(plan, reported=form in ("html", "sarif"))
     code = _write(here, plan, form, bundle)
@@ -86,12 +99,14 @@ def command(
     return code
 
 
-def _plan(here: Session, request: Request, command: tuple[str, ...], bundle: Path | None) -> Plan:
+def _plan(here: Session, composition: Composition, command: tuple[str, ...], bundle: Path | None) -> Plan:
     from hardening import pipeline
 
-    composition = here.compose(request)
     target = bundle.absolute() if bundle else None
-    return pipeline.plan(here.plugins, composition, here.host, command, bundle=target)
+    plan = pipeline.plan(here.plugins, composition, here.host, command, bundle=target)
+    if composition.image is not None:
+        imaged.require_read_only(plan.spec)
+    return plan
 
 
 def _write(here: Session, plan: Plan, form: str, bundle: Path | None) -> int:
@@ -116,10 +131,9 @@ def _write(here: Session, plan: Plan, form: str, bundle: Path | None) -> int:
     return 0
 
 
-def _settings(here: Session, request: Request, as_json: bool) -> int:
+def _settings(composition: Composition, as_json: bool) -> int:
     from hardening.report import data, settings
 
-    composition = here.compose(request)
     if as_json:
         output.show_json(data.composition(composition))
         return 0

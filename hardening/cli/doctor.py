@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hardening.cli import output, stack
-from hardening.cli.session import Session, session
+from hardening.cli import imaged, output, stack
+from hardening.cli.session import session
 from hardening.errors import EXIT_FINDINGS, HardeningError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from hardening.compose import Composition
     from hardening.report.diagnosis import Line
 
 EPILOG = """\b
@@ -30,9 +29,10 @@ runtime or state directory.
 
 @click.command("doctor", cls=stack.StackCommand, epilog=EPILOG, short_help="Show what this host can enforce.")
 @stack.stack_options
+@imaged.image_option
 @click.option("--json", "as_json", is_flag=True, help="Show it as JSON.")
 @click.pass_context
-def command(context: click.Context, profiles: tuple[str, ...], as_json: bool) -> int:
+def command(context: click.Context, profiles: tuple[str, ...], image: str | None, as_json: bool) -> int:
     """Show the facts of this host that mechanisms need, and hold them against a stack of profiles."""
     import attrs
 
@@ -43,7 +43,8 @@ def command(context: click.Context, profiles: tuple[str, ...], as_json: bool) ->
     lines += [*diagnosis.runtimes(here.plugins.runtimes), _state(), _records(), *_endangered()]
     problem: HardeningError | None = None
     try:
-        lines += diagnosis.mechanisms(_composition(here, context, profiles), here.host)
+        composition = here.compose(*imaged.look(here, stack.request(context, profiles), image))
+        lines += diagnosis.mechanisms(composition, here.host)
     except HardeningError as error:
         problem = error
     if as_json:
@@ -53,10 +54,6 @@ def command(context: click.Context, profiles: tuple[str, ...], as_json: bool) ->
     if problem is not None:
         raise problem
     return EXIT_FINDINGS if any(line.mark == diagnosis.FAIL for line in lines) else 0
-
-
-def _composition(here: Session, context: click.Context, profiles: tuple[str, ...]) -> Composition:
-    return here.compose(stack.request(context, profiles))
 
 
 def _records() -> Line:

@@ -8,17 +8,22 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
-from hardening.cli import output, stack
+from hardening.cli import imaged, output, stack
 from hardening.cli.session import Request, Session, session
 from hardening.errors import HardeningError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from click.shell_completion import CompletionItem
 
+    from hardening.compose import Composition
     from hardening.fold import Resolved
     from hardening.report.attempt import Attempt, Pending
     from hardening.report.explain import Asked
     from hardening.report.loosen import Loosening
+    from hardening.report.offered import Offered
+    from hardening.schema import Leaf
 
 EPILOG = """\b
 Examples:
@@ -28,6 +33,7 @@ Examples:
   hardening explain -p web 'seccomp.ioctl(1, 0x5412)'      what happens to this call
   hardening explain -p web seccomp.41                      a number of the kernel's log
   hardening explain -p ./app.toml --beyond strict          what a stack permits beyond another
+  hardening explain -p ./mine.toml --image oci:./image:v1  and what of the image was taken
   hardening explain -p org.toml -p app.toml rootfs.read_only --json
 
 \b
@@ -61,15 +67,22 @@ def _complete(ctx: click.Context, parameter: click.Parameter, incomplete: str) -
     shell_complete=stack.complete_profile,
     help="Show instead what the stack permits beyond PROFILE.",
 )
+@imaged.image_option
 @click.option("--json", "as_json", is_flag=True, help="Show it as JSON.")
 @click.argument("question", required=False, metavar="[TABLE[.KEY[(ARGUMENT,...)]]]", shell_complete=_complete)
 @click.pass_context
 def command(
-    context: click.Context, profiles: tuple[str, ...], floor: str | None, as_json: bool, question: str | None
+    context: click.Context,
+    profiles: tuple[str, ...],
+    floor: str | None,
+    image: str | None,
+    as_json: bool,
+    question: str | None,
 ) -> int:
     """Show the value of TABLE.KEY, what every layer says of it with file and line, and what decided.
 
-    With arguments, show what happens to a system call with these: 'seccomp.ioctl(1, 0x5412)'.
+    With arguments, show what happens to a system call with these: 'seccomp.ioctl(1, 0x5412)'. With --image, also show
+    what the image says of itself, what of that was taken, and why not the rest.
     """
     from hardening.report.attempt import attempt
     from hardening.report.diagnosis import examine
@@ -77,12 +90,12 @@ def command(
 
     here = session(context)
     question = meant(here.plugins.mechanisms, here.host, question) if question else None
+    request, offer = imaged.look(here, stack.request(context, profiles), image)
     if floor is not None:
-        _show_beyond(here, stack.request(context, profiles), floor, question, as_json)
+        _show_beyond(here, here.compose(request, offer), floor, question, as_json)
         return 0
-    layers = here.stack(stack.request(context, profiles))
     about = question.split(".")[0] if question else None
-    tried = attempt(layers, here.plugins.mechanisms, here.host, here.today, about)
+    tried = attempt(here.stack(request), here.plugins.mechanisms, here.host, here.today, about, offer)
     if question is None:
         _show_stack(tried, as_json)
     else:
@@ -107,19 +120,53 @@ def _show_stack(tried: Attempt, as_json: bool) -> None:
             {
                 "stack": [data.layer(layer) for layer in layers],
                 "mechanisms": [attrs.asdict(item) for item in explain.summaries(composition)],
+                "image": _image(tried),
                 "error": data.error(tried.error),
             }
         )
         return
     output.show(explain.tree(layers))
+    _show_image(tried)
     output.show("")
     output.show_table(explain.summary(composition))
 
 
-def _show_beyond(here: Session, request: Request, floor: str, question: str | None, as_json: bool) -> None:
+def _offered(tried: Attempt, leaves: Iterable[Leaf] | None = None) -> list[Offered]:
+    """What an image says, of all or of some leaves; nothing without one."""
+    if tried.offer is None:
+        return []
+    from hardening.report import offered
+
+    found = offered.offered(tried.offer, tried.composition, tried.host)
+    names = None if leaves is None else [str(leaf) for leaf in leaves]
+    return [item for item in found if names is None or item.leaf in names]
+
+
+def _image(tried: Attempt, leaves: Iterable[Leaf] | None = None) -> dict[str, object] | None:
+    if tried.offer is None:
+        return None
+    from hardening.report import offered
+
+    return offered.data(_offered(tried, leaves), tried.offer)
+
+
+def _show_image(tried: Attempt, leaves: Iterable[Leaf] | None = None) -> None:
+    if tried.offer is None:
+        return
+    from hardening.report import offered
+
+    found = offered.table(_offered(tried, leaves), tried.offer)
+    if found.rows:
+        output.show("")
+        output.show_table(found)
+    elif leaves is None:
+        output.show(f"\n{found.title} says nothing of itself")
+
+
+def _show_beyond(here: Session, composition: Composition, floor: str, question: str | None, as_json: bool) -> None:
     from hardening.report import beyond, data
 
-    found = beyond.beyond(here.compose(request), here.compose(Request((floor,))))
+    found = beyond.beyond(composition, here.compose(Request((floor,))))
     items = [item for item in found if question is None or f"{item.leaf}.".startswith(f"{question}.")]
     if as_json:
         output.show_json({"floor": floor, "beyond": [data.beyond(item) for item in items]})
@@ -134,10 +181,12 @@ def _show_leaves(tried: Attempt, entries: tuple[Resolved, ...], title: str, aske
 
     if as_json:
         leaves = [data.resolved(tried.composition, entry) for entry in entries]
-        output.show_json({"leaves": leaves, "answer": _answer(asked), "error": data.error(tried.error)})
+        image = _image(tried, [entry.leaf for entry in entries])
+        output.show_json({"leaves": leaves, "answer": _answer(asked), "image": image, "error": data.error(tried.error)})
         return
     _show_answer(asked)
     output.show_table(settings.leaves(entries, title))
+    _show_image(tried, [entry.leaf for entry in entries])
 
 
 def _show_leaf(here: Session, tried: Attempt, entry: Resolved, asked: Asked | None, as_json: bool) -> None:
@@ -156,6 +205,7 @@ def _show_leaf(here: Session, tried: Attempt, entry: Resolved, asked: Asked | No
                 **data.resolved(tried.composition, entry),
                 "answer": _answer(asked),
                 "pending": [_pending(item) for item in waiting],
+                "image": _image(tried, [entry.leaf]),
                 "loosening": attrs.asdict(way) if way else None,
                 "error": data.error(tried.error),
             }
@@ -167,7 +217,8 @@ def _show_leaf(here: Session, tried: Attempt, entry: Resolved, asked: Asked | No
     output.show(f"  decided by {entry.origin}")
     if entry.limit_origin:
         output.show(f"  limited to {entry.limit_shown} by {entry.limit_origin}")
-    table = explain.history(entry, waiting)
+    image = tried.offer.origin if tried.offer is not None else ""
+    table = explain.history(entry, waiting, _offered(tried, [entry.leaf]), image)
     if table.rows:
         output.show("")
         output.show_table(table)

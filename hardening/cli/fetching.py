@@ -43,12 +43,18 @@ tls_option = click.option(
 )
 
 
-def open_store(*, make: bool = True) -> Store | None:
-    """The caller's store; None where there is none and none is to be made. Raises `ImageError`."""
+def store_of_caller() -> Store:
+    """The caller's store, which need not be there yet. Raises `ImageError`."""
     from hardening.images import store
 
-    place = store.location(os.environ, os.geteuid())
-    return store.Store.open(place) if make else store.Store.existing(place)
+    return store.Store.at(store.location(os.environ, os.geteuid()))
+
+
+def existing_store() -> Store | None:
+    """The caller's store; None where there is none. Raises `ImageError`."""
+    from hardening.images import store
+
+    return store.Store.existing(store.location(os.environ, os.geteuid()))
 
 
 def is_digest(text: str) -> bool:
@@ -101,7 +107,6 @@ def fetch(here: Session, composition: Composition, name: Name, store: Store, *, 
         judge=lambda digest, staged: require_admitted(here, composition, name, store, digest, staged),
         verify=verify,
     )
-    removal.tidy(store.partial)
     before = store.find(name)
     with _told(quiet=quiet) as told:
         record = pull.pull(store, request, told)

@@ -1,4 +1,8 @@
-"""``hardening run IMAGE``: from a name to a composition whose root is the image, and to the command that it runs."""
+"""Naming an image on a command line, and composing with it: ``run`` and ``compose IMAGE``, and ``--image`` elsewhere.
+
+From a name to a composition whose root is the image, and to the command that it runs. Whoever only looks at a composition
+takes what is in the store, and neither fetches nor unpacks anything.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,8 @@ from hardening.errors import HardeningError, ImageError, Problems, UsageError
 from hardening.values import frozen
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from hardening.cli.session import Request, Session
     from hardening.compose import Composition
     from hardening.images.reference import Name
@@ -63,6 +69,14 @@ def options(function: F) -> F:
     return function
 
 
+#: For a command that shows a composition, and has an argument of another kind.
+image_option = click.option(
+    "--image",
+    metavar="IMAGE",
+    help="With IMAGE as the root, and what it says of itself below the stack; it has to be in the store.",
+)
+
+
 def _keep(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
     if value is not None:
         ctx.meta.setdefault(_ASKED, {})[parameter.name] = value
@@ -96,21 +110,16 @@ def compose(
     """The composition of a request with an image as its root, and the command; the image is pulled where that is asked for.
     Raises `ImageError`, and whatever composing raises."""
     from hardening.cli import fetching
-    from hardening.images import reference, removal, store, unpack
+    from hardening.images import unpack
     from hardening.images.tree import Limits
 
-    kept = fetching.open_store()
-    assert kept is not None  # noqa: S101  # it was made
-    asked = _named(asked, kept)
-    with _told_apart(asked):
-        name = reference.parse(asked.text)
-    _require_no_root(request, asked)
+    kept = fetching.store_of_caller()
+    asked, name = _meant(request, asked, kept)
     record = _record(here, request, asked, name, kept, quiet=quiet)
     kept.hold()  # until the launch stage holds a bundle that names the root
     config = kept.config(record.digest)
     offer = _offer(here, kept, record, config)
-    known = kept.roots(record.digest)
-    path = known[0] / removal.ROOT if known else kept.path / store.ROOTS
+    path = _any_root(kept, record)
     composition = here.compose(_with_root(request, str(path), asked), offer)
     ids = fetching.ids_of(here, composition)
     root = kept.root(record.digest, ids)
@@ -123,6 +132,83 @@ def compose(
     findings = (*composition.findings, *_findings(root, record))
     found = attrs.evolve(composition, looked=looked, findings=findings)
     return found, _command(config["config"], asked, command)
+
+
+def look(here: Session, request: Request, image: str | None) -> tuple[Request, Offer | None]:
+    """A request as ``--image`` completes it, and what the image offers; both as they are without one. Nothing is fetched or
+    unpacked: the root is where it would be. Raises `ImageError` for an image that is not in the store."""
+    if image is None:
+        return request, None
+    from hardening.cli import fetching
+    from hardening.images import removal
+
+    kept = fetching.store_of_caller()
+    asked, name = _meant(request, Asked(image, "", PULL[3], True, None), kept)
+    record = kept.find(name)
+    if record is None:
+        raise ImageError(f"{name} was not pulled", origin="--image", hint=f"`hardening pull {asked.text}`")
+    offer = _offer(here, kept, record, kept.config(record.digest))
+    found = _with_root(request, str(_any_root(kept, record)), asked)
+    if len(kept.roots(record.digest)) == 1:
+        return found, offer
+    try:
+        ids = fetching.ids_of(here, here.compose(found, offer))
+    except HardeningError:  # for whoever composes it to say
+        return found, offer
+    return _with_root(request, str(kept.holder(record.digest, ids) / removal.ROOT), asked), offer
+
+
+def require_root(config: bytes) -> tuple[Input, ...]:
+    """Hold the store of the image that a bundle runs, until the launch stage has this process, and raise `ImageError` where
+    what the bundle binds of it is not there any more. What was looked at; nothing for a bundle without an image."""
+    from hardening import inputs
+    from hardening.images import removal, used
+    from hardening.images.store import ROOTS, Store
+    from hardening.spec import lookup
+
+    document = json.loads(config)
+    image = used.of(document)
+    if image is None:
+        return ()
+    kept = Store.existing(image.store)
+    if kept is not None:
+        kept.hold()
+    below = f"{image.store / ROOTS}/"
+    mounts = document.get("mounts")
+    numbers = range(len(mounts) if isinstance(mounts, list) else 0)
+    bound = [
+        lookup(document, pointer) for pointer in ("/root/path", *(f"/mounts/{number}/source" for number in numbers))
+    ]
+    names = {
+        path.removeprefix(below).partition("/")[0] for path in bound if isinstance(path, str) and path.startswith(below)
+    }
+    holders = [image.store / ROOTS / name for name in sorted(names)]
+    if kept is None or any(kept.unpacked(holder) is None for holder in holders):
+        raise ImageError(
+            f"{image.reference} ({image.digest}) is not in the store any more",
+            origin=image.store,
+            hint="pull the same image again, or compose the bundle again from another",
+        )
+    return tuple(item for holder in holders for item in inputs.way(holder / removal.ABOUT))
+
+
+def _meant(request: Request, asked: Asked, kept: Store) -> tuple[Asked, Name]:
+    """Which image is meant. Raises `UsageError`."""
+    from hardening.images import reference
+
+    asked = _named(asked, kept)
+    with _told_apart(asked):
+        name = reference.parse(asked.text)
+    _require_no_root(request, asked)
+    return asked, name
+
+
+def _any_root(kept: Store, record: Record) -> Path:
+    """Where an image is unpacked for some ids, or a place for as long as it is nowhere."""
+    from hardening.images import removal, store
+
+    known = kept.roots(record.digest)
+    return known[0] / removal.ROOT if known else kept.path / store.ROOTS
 
 
 def _named(asked: Asked, kept: Store) -> Asked:
@@ -255,14 +341,11 @@ def _findings(root: Unpacked, record: Record) -> Iterator[Any]:
 
 
 def _command(config: dict[str, Any], asked: Asked, command: tuple[str, ...]) -> tuple[str, ...]:
-    """The command, after the entrypoint; without one, what the image runs by itself."""
+    """The command, after the entrypoint; without one, what the image runs by itself, which may be nothing."""
     entrypoint = _words(config, "Entrypoint", asked) if asked.entrypoint is None else _entrypoint(asked.entrypoint)
     if not command and asked.entrypoint is None:
         command = _words(config, "Cmd", asked)
-    found = (*entrypoint, *command)
-    if not found:
-        raise UsageError(f"the image {asked.text} names no command", hint=f"hardening run {asked.text} -- COMMAND")
-    return found
+    return (*entrypoint, *command)
 
 
 def _words(config: dict[str, Any], key: str, asked: Asked) -> tuple[str, ...]:

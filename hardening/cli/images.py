@@ -41,9 +41,8 @@ def pull(context: click.Context, profiles: tuple[str, ...], quiet: bool, tls_ver
     name = reference.parse(image)
     here = session(context)
     composition = here.compose(stack.request(context, profiles))
-    store = fetching.open_store()
-    if store is not None:
-        output.show(fetching.fetch(here, composition, name, store, verify=tls_verify, quiet=quiet).digest)
+    store = fetching.store_of_caller()
+    output.show(fetching.fetch(here, composition, name, store, verify=tls_verify, quiet=quiet).digest)
 
 
 @click.command(
@@ -59,7 +58,7 @@ def pull(context: click.Context, profiles: tuple[str, ...], quiet: bool, tls_ver
 )
 def images(as_json: bool, check: bool) -> int:
     """List what was pulled."""
-    store = fetching.open_store(make=False)
+    store = fetching.existing_store()
     if check:
         return _check(store)
     entries = [_entry(store, record) for record in store.records()] if store is not None else []
@@ -94,7 +93,7 @@ def rmi(force: bool, names: tuple[str, ...]) -> None:
     """Remove images, by name or by digest, and what no other image needs. What a command runs from stays until it ends."""
     from hardening.images import inuse, removal
 
-    store = fetching.open_store(make=False)
+    store = fetching.existing_store()
     for name in names:
         found = _find(store, name)
         if store is None or not found:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from hardening.cli import keeping, refusals, start
+from hardening.cli import imaged, keeping, refusals, start
 from hardening.cli.session import session
 from hardening.errors import LaunchError, UsageError
 from hardening.spec import CONFIG
@@ -18,6 +18,7 @@ Examples:
   hardening compose -p web -o ./bundle -- httpd -f
   hardening launch ./bundle
   hardening launch ./bundle --runtime crun
+  hardening compose -p ./mine.toml -o ./app oci:./image:v1 && hardening launch ./app
 """
 
 
@@ -53,7 +54,7 @@ def command(
     engine = here.plugins.runtime(runtime)
     config = _read(bundle)
     place = start.prepare(engine)
-    pipeline.admit(here.plugins, Candidate(config, here.host), engine)
+    looked = (*imaged.require_root(config), *pipeline.admit(here.plugins, Candidate(config, here.host), engine))
     digest = sha256(config).hexdigest()
     launch = start.request(context, engine, place, interactive=interactive, receipt=target, sha256=digest)
     secrets = start.secrets(here, engine, config)
@@ -61,7 +62,7 @@ def command(
         start.start(engine.command(bundle.absolute(), evolve(launch, secrets=secrets)))
     argv = engine.command(bundle.absolute(), launch)
     if target is None and not fresh:
-        stored.verdict(here, engine, argv, bundle.absolute(), digest)
+        stored.verdict(here, engine, argv, bundle.absolute(), digest, looked)
     start.start(argv)
 
 

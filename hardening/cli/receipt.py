@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from hardening.cli import output, stack
+from hardening.cli import imaged, output, stack
 from hardening.cli.session import session
 from hardening.errors import EXIT_FINDINGS
 
@@ -15,9 +15,10 @@ Examples:
   hardening run -p strict --receipt id.json -- id
   hardening receipt -p strict id.json
   hardening receipt -p strict id.json --json
+  hardening receipt -p ./mine.toml --image docker.io/library/busybox id.json
 
 \b
-Name the same profiles and options as for the run. Exit code 1: something does not hold.
+Name the same profiles and options as for the run, and its image. Exit code 1: something does not hold.
 """
 
 
@@ -28,10 +29,11 @@ Name the same profiles and options as for the run. Exit code 1: something does n
     short_help="Hold the kernel's report of a process against a stack.",
 )
 @stack.stack_options
+@imaged.image_option
 @click.option("--json", "as_json", is_flag=True, help="Show it as JSON.")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.pass_context
-def command(context: click.Context, profiles: tuple[str, ...], as_json: bool, file: Path) -> int:
+def command(context: click.Context, profiles: tuple[str, ...], image: str | None, as_json: bool, file: Path) -> int:
     """Compare FILE, which `hardening run --receipt` wrote, with what a stack of profiles composes to.
 
     What this host cannot enforce of a best-effort mechanism is shown as not enforced, and is no failure.
@@ -41,7 +43,7 @@ def command(context: click.Context, profiles: tuple[str, ...], as_json: bool, fi
     from hardening.report.diagnosis import examine
 
     here = session(context)
-    composition = here.compose(stack.request(context, profiles))
+    composition = here.compose(*imaged.look(here, stack.request(context, profiles), image))
     checks = receipt.verify(composition, receipt.read(file))
     lines = verification.judge(composition, checks, examine(composition, here.host).shortfalls)
     holds = all(line.result != verification.FAILS for line in lines)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from hardening.cli.stored import Storable
     from hardening.compose import Composition
+    from hardening.inputs import Input
     from hardening.mechanism import Context
     from hardening.pipeline import Plan
     from hardening.runtime import LaunchRequest, Runtime
@@ -101,6 +102,8 @@ def command(
         composition = here.compose(request)
     else:
         composition, command = imaged.compose(here, request, image, command, quiet=quiet)
+        if not command:
+            raise UsageError(f"the image {image.text} names no command", hint=f"hardening run {image.text} -- COMMAND")
     if interactive and not dry_run and not keeping.detaches(context):
         stack.require_keyboard(composition)
     place = state.location() if dry_run else start.prepare(engine)
@@ -111,19 +114,19 @@ def command(
     words = _without_looking(here.words, typed)
     found = stored.storable(here, words, composition, checked, engine, launch, fresh=fresh)
     if dry_run:
-        plan = _plan(here, composition, command, engine, None, checked)
+        plan, _ = _plan(here, composition, command, engine, None, checked)
         _show(engine, plan, launch, found, as_json)
         return
     with stored.slot(found) as kept:
         bundle = kept.slot.bundle if kept is not None else bundles.folder(place) / launch.container_id
-        plan = _plan(here, composition, command, engine, bundle, checked, stays=kept is not None)
+        plan, rests = _plan(here, composition, command, engine, bundle, checked, stays=kept is not None)
         lines = [] if quiet else [*_notes(plan, interactive=interactive)]
         missing = advice(plan.spec, command[0]) if image is None else None
         if missing:
             lines.append(f"hint: {missing}")
         shown = [output.note(line) for line in lines]
         if kept is not None:
-            kept.start(plan.spec, shown, [*looked_at(plan.spec, command[0])], lasting=not missing)
+            kept.start(plan.spec, shown, [*looked_at(plan.spec, command[0]), *rests], lasting=not missing)
         start.start_new(here, plan.spec, bundle, engine, launch)
 
 
@@ -142,17 +145,16 @@ def _plan(
     checked: Context,
     *,
     stays: bool = False,
-) -> Plan:
+) -> tuple[Plan, tuple[Input, ...]]:
+    """What is to run, judged, and what the verdicts rest on."""
     from hardening import pipeline
 
     plan = pipeline.plan(here.plugins, composition, here.host, command, bundle=bundle, stays=stays, context=checked)
     if composition.image is not None:
         imaged.require_read_only(plan.spec)
-    if bundle is None:
-        pipeline.admit(here.plugins, plan.candidate, engine)
-    else:
-        pipeline.release(here.plugins, plan, engine)
-    return plan
+    if bundle is not None:
+        return plan, pipeline.release(here.plugins, plan, engine)
+    return plan, pipeline.admit(here.plugins, plan.candidate, engine)
 
 
 def _notes(plan: Plan, *, interactive: bool) -> Iterator[str]:
@@ -196,6 +198,7 @@ def _show(engine: Runtime, plan: Plan, launch: LaunchRequest, found: Storable | 
                 "command": list(plan.context.command),
                 "runtime": engine.name,
                 "argv": argv,
+                "image": data.image(plan.composition.image),
                 "stack": data.stack(plan.composition.stack),
                 "mechanisms": data.enforcement(states),
                 "findings": data.findings(plan.findings),

@@ -48,7 +48,7 @@ class Kept:
 
     def start(self, spec: Spec, notes: Sequence[str], looked: Sequence[Input], *, lasting: bool) -> NoReturn:
         """Write the bundle, and the plan of a ``lasting`` one, and replace this process by the launch stage, which holds the
-        slot from then on. ``looked`` is what decided the notes beside the composition."""
+        slot from then on. ``looked`` is what decided the notes and the verdicts beside the composition."""
         packs.make()
         stays = plans.store(self.slot, self.found.basis, self.found.begin, spec, notes, looked, lasting=lasting)
         start.hand_over(self.found.engine, self.slot.bundle, self.found.launch, self.slot.lock, remove=not stays)
@@ -106,12 +106,14 @@ def _is_still(here: Session) -> bool:
     return probe(here.plugins.mechanisms) == here.host
 
 
-def verdict(here: Session, engine: Runtime, argv: Sequence[str], bundle: Path, digest: str) -> None:
-    """Keep that a bundle was admitted."""
+def verdict(
+    here: Session, engine: Runtime, argv: Sequence[str], bundle: Path, digest: str, looked: Sequence[Input]
+) -> None:
+    """Keep that a bundle was admitted. ``looked`` is what the verdicts on it rest on."""
     begin = plans.Start.of(argv) if here.stores else None
     if begin is None:
         return
-    basis = plans.of_verdict(here.plugins, here.host, engine)
+    basis = plans.of_verdict(here.plugins, here.host, engine, looked)
     if _is_still(here):
         packs.make()
         plans.store_verdict(here.words, basis, begin, bundle, digest)

@@ -11,7 +11,7 @@ from typing import Protocol
 import attrs
 
 from hardening.errors import ImageError
-from hardening.images import media, signatures, unpack
+from hardening.images import media, removal, signatures, unpack
 from hardening.images.http import Bounds
 from hardening.images.ids import Ids
 from hardening.images.media import Descriptor, Manifest
@@ -62,12 +62,13 @@ def pull(store: Store, request: Request, progress: Progress | None = None) -> Re
     """Fetch an image, or find that it is there already. Raises `ImageError`, and what ``judge`` raises; then its name stands
     for what it stood for before."""
     told = progress or Silent()
-    with store.shared():
-        source = open_source(
-            request.name, os.environ, os.geteuid(), verify=request.verify, bounds=request.bounds
-        )  # fmt: skip
-        with closing(source), store.stage() as stage:
-            return _Pull(store, request, source, stage, told).run()
+    source = open_source(request.name, os.environ, os.geteuid(), verify=request.verify, bounds=request.bounds)
+    with closing(source):
+        found = source.manifest()
+        store.make()  # not before there is something to keep
+        removal.tidy(store.partial)
+        with store.shared(), store.stage() as stage:
+            return _Pull(store, request, source, stage, told).run(*found)
 
 
 class _Pull:
@@ -79,8 +80,9 @@ class _Pull:
         self._told = told
         self._origin = str(request.name)
 
-    def run(self) -> Record:
-        top, digest, manifest = self._manifests()
+    def run(self, data: bytes, said: str) -> Record:
+        """Keep the image whose manifest or index is ``data``, of the media type ``said``."""
+        top, digest, manifest = self._manifests(data, said)
         name = self._request.name
         gathered = signatures.gather(self._store, self._request.signatures(name, digest), self._stage, self._origin)
         self._request.judge(digest, gathered)
@@ -100,9 +102,8 @@ class _Pull:
         )  # fmt: skip
         return self._store.name(name, digest, top, self._stage)
 
-    def _manifests(self) -> tuple[str, str, Manifest]:
+    def _manifests(self, data: bytes, said: str) -> tuple[str, str, Manifest]:
         """The digest of what the name led to, that of the image's own manifest, and that manifest."""
-        data, said = self._source.manifest()
         docker = self._request.name.docker
         wanted = docker.digest if docker is not None else ""
         top = media.digest_of(data, wanted or "sha256:")

@@ -89,12 +89,14 @@ class Store:
     @classmethod
     def open(cls, path: Path) -> Store:
         """The store at a path, made if it is missing. Raises `ImageError` for one that others could write."""
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
-            for folder in (path, *(path / name for name in _FOLDERS)):
-                _make(folder, 0o711 if folder == path or folder.name in _PASSED else 0o700)
-        except OSError as error:
-            raise _failed(error, path) from None
+        found = cls(path)
+        found.make()
+        return found
+
+    @classmethod
+    def at(cls, path: Path) -> Store:
+        """The store at a path, which need not be there: then it holds nothing, until `make` is called. Raises `ImageError`
+        for one that others could write."""
         return cls.existing(path) or cls(path)
 
     @classmethod
@@ -115,6 +117,16 @@ class Store:
                 hint=f"keep it where only you can write, or set {VARIABLE} to such a directory",
             ) from None
         return cls(path)
+
+    def make(self) -> None:
+        """Make what is missing of the store: something is about to be kept. Raises `ImageError`."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+            for folder in (self.path, *(self.path / name for name in _FOLDERS)):
+                _make(folder, 0o711 if folder == self.path or folder.name in _PASSED else 0o700)
+        except OSError as error:
+            raise _failed(error, self.path) from None
+        self.existing(self.path)
 
     # --- locks ----------------------------------------------------------------------------------------------------
 

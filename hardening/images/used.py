@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from hardening.errors import ImageError
 from hardening.values import frozen
 
-#: The name as `hardening.images.reference.parse` reads it, and the digest of the manifest. Before an image is fetched there
-#: is no digest: then only what no image of the name could pass is to be refused.
+_AGAIN = "compose the bundle again: `hardening compose -o BUNDLE IMAGE -- COMMAND`"
+#: The name as `hardening.images.reference.parse` reads it, the digest of the manifest, and the store that has it. Before an
+#: image is fetched there is no digest: then only what no image of the name could pass is to be refused.
 REFERENCE, DIGEST = "org.hardening.image.reference", "org.hardening.image.digest"
+STORE = "org.hardening.image.store"
 
 
 @frozen
@@ -25,12 +28,21 @@ class Used:
     @property
     def annotations(self) -> dict[str, str]:
         """What the bundle says of it."""
-        return {REFERENCE: self.reference} | ({DIGEST: self.digest} if self.digest else {})
+        said = {REFERENCE: self.reference, DIGEST: self.digest, STORE: str(self.store)}
+        return {name: text for name, text in said.items() if text}
 
 
-def of(document: Mapping[str, object]) -> tuple[str, str] | None:
-    """Reference and digest that a configuration names, '' for no digest; None for a root that is no image."""
+def of(document: Mapping[str, object]) -> Used | None:
+    """The image that a configuration names; None for a root that is none. Raises `ImageError` for one that is named in part:
+    nobody could say what is known of it."""
     said = document.get("annotations")
-    reference = said.get(REFERENCE) if isinstance(said, dict) else None
-    digest = said.get(DIGEST, "") if isinstance(said, dict) else ""
-    return (str(reference), str(digest)) if reference else None
+    found = {name: said[name] for name in (REFERENCE, DIGEST, STORE) if name in said} if isinstance(said, dict) else {}
+    if not found:
+        return None
+    reference, digest, store = (found.get(name, "") for name in (REFERENCE, DIGEST, STORE))
+    if not (isinstance(reference, str) and isinstance(digest, str) and isinstance(store, str)):
+        raise ImageError("what it says of its image is no text", origin="/annotations", hint=_AGAIN)
+    if not reference or not store.startswith("/"):
+        missing = STORE if reference else REFERENCE
+        raise ImageError(f"it names an image, and has no {missing}", origin="/annotations", hint=_AGAIN)
+    return Used(reference, digest, Path(store))

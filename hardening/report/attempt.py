@@ -14,6 +14,7 @@ from hardening.fold import Resolved
 from hardening.host import Host
 from hardening.layers import Layer, Stack
 from hardening.mechanism import Mechanism, Reading
+from hardening.offer import Offer
 from hardening.schema import Family, Leaf, Say
 from hardening.values import frozen
 
@@ -25,12 +26,13 @@ LIMIT = "limit"
 @frozen(eq=False)
 class Attempt:
     """What could be composed of a stack. ``error`` says why not all of it; ``pending`` are the layers from the one that
-    was refused on, which the composition leaves out."""
+    was refused on, which the composition leaves out. ``offer`` is what an image says of itself, below all of them."""
 
     composition: Composition
     host: Host
     error: HardeningError | None = None
     pending: tuple[Layer, ...] = ()
+    offer: Offer | None = None
 
 
 @frozen
@@ -45,12 +47,17 @@ class Pending:
 
 
 def attempt(
-    stack: Stack, mechanisms: Sequence[Mechanism[Any]], host: Host, today: date, about: str | None = None
+    stack: Stack,
+    mechanisms: Sequence[Mechanism[Any]],
+    host: Host,
+    today: date,
+    about: str | None = None,
+    offer: Offer | None = None,
 ) -> Attempt:
     """Compose a stack; where it is refused, compose the mechanism ``about`` alone, and if that is refused too, as many
     of its layers as possible. Only what no layer at all can cause is raised."""
     try:
-        return Attempt(compose(stack, mechanisms, host, today), host)
+        return Attempt(compose(stack, mechanisms, host, today, offer), host, offer=offer)
     except HardeningError as error:
         refusal = error
     if about is not None:
@@ -59,11 +66,11 @@ def attempt(
     for length in range(len(stack.layers), 0, -1):
         first = attrs.evolve(stack, layers=stack.layers[:length])
         try:
-            return Attempt(compose(first, mechanisms, host, today), host, refusal, stack.layers[length:])
+            return Attempt(compose(first, mechanisms, host, today, offer), host, refusal, stack.layers[length:], offer)
         except HardeningError:
             continue
     nothing = attrs.evolve(stack, layers=())
-    return Attempt(compose(nothing, mechanisms, host, today), host, refusal, stack.layers)
+    return Attempt(compose(nothing, mechanisms, host, today, offer), host, refusal, stack.layers, offer)
 
 
 def _needed(mechanisms: Sequence[Mechanism[Any]], name: str) -> list[Mechanism[Any]]:

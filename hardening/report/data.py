@@ -10,6 +10,7 @@ from hardening.enforcement import Enforcement
 from hardening.errors import HardeningError, Problems
 from hardening.findings import Finding
 from hardening.fold import Resolved, Step
+from hardening.images.used import Used
 from hardening.layers import Exemption, Layer, Stack
 from hardening.mechanism import Excess, Shortfall
 from hardening.report.beyond import Beyond
@@ -21,6 +22,11 @@ Data = dict[str, Any]
 def stack(stack: Stack) -> list[Data]:
     """The layers, from the first to the last."""
     return [layer(item) for item in stack.layers]
+
+
+def image(image: Used | None) -> Data | None:
+    """Which image the root is made of; None where it is of none."""
+    return {"reference": image.reference, "digest": image.digest} if image is not None else None
 
 
 def layer(layer: Layer) -> Data:
@@ -85,8 +91,9 @@ def resolved(composition: Composition, entry: Resolved) -> Data:
 
 
 def composition(composition: Composition) -> Data:
-    """A composition: its stack, every leaf, and the findings of composing."""
+    """A composition: its image, its stack, every leaf, and the findings of composing."""
     return {
+        "image": image(composition.image),
         "stack": stack(composition.stack),
         "leaves": [resolved(composition, entry) for _, entry in sorted(composition.leaves.items())],
         "findings": findings(composition.findings),

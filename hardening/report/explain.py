@@ -16,11 +16,14 @@ from hardening.kinds import nearest
 from hardening.layers import Layer
 from hardening.mechanism import Context, Mechanism
 from hardening.report.attempt import Pending
+from hardening.report.offered import Offered
 from hardening.report.table import Table
 from hardening.schema import REST, Family, Leaf
 from hardening.source import Node, command_line
 from hardening.values import frozen
 
+#: What stands for an image in the place of a layer's name.
+IMAGE = "image"
 #: Most leaves that one hint names.
 MEANT = 3
 _CALL = re.compile(r"(?P<table>[^.()]+)\.(?P<key>[^()]+)\((?P<arguments>[^()]*)\)")
@@ -128,9 +131,13 @@ def _named(composition: Composition, mechanism: Mechanism[Any], question: str, n
     yield attrs.evolve(composition.at(mechanism, setting.name, member), leaf=leaf)
 
 
-def history(entry: Resolved, pending: Sequence[Pending]) -> Table:
-    """Every layer's say about one leaf."""
+def history(entry: Resolved, pending: Sequence[Pending], offered: Sequence[Offered] = (), image: str = "") -> Table:
+    """What an image, if there is one, and every layer say about one leaf."""
     rows = [
+        (IMAGE, item.said, f"{item.outcome}: {item.why}" if item.why else item.outcome, "", image, "")
+        for item in offered
+    ]
+    rows += [
         (step.layer, step.said, str(step.outcome), step.value, step.origin, _reason(step.exception))
         for step in entry.steps
     ]

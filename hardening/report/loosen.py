@@ -141,7 +141,8 @@ def _composed(attempt: Attempt, tables: Mapping[str, Any], today: date) -> Compo
     composition = attempt.composition
     try:
         layer = parse_layer(command_line(tables, {}))
-        return compose(Stack((*composition.stack.layers, layer)), composition.mechanisms, attempt.host, today)
+        layers = Stack((*composition.stack.layers, layer))
+        return compose(layers, composition.mechanisms, attempt.host, today, attempt.offer)
     except HardeningError:
         return None
 

@@ -18,12 +18,15 @@ def leaves(entries: Iterable[Resolved], title: str = "") -> Table:
 
 
 def stack(composition: Composition) -> Table:
-    """The layers in their order."""
-    rows = tuple(
+    """The layers in their order, above what an image says of itself."""
+    rows = [
         (str(index), layer.name, layer.description, layer.place)
         for index, layer in enumerate(composition.stack.layers, 1)
-    )
-    return Table(("", "layer", "description", "file"), rows, "stack")
+    ]
+    if composition.image is not None:
+        says = "what the image says of itself, where it loosens nothing"
+        rows.insert(0, ("0", "image", says, f"{composition.image.reference} ({composition.image.digest})"))
+    return Table(("", "layer", "description", "file"), tuple(rows), "stack")
 
 
 def enforcement(states: Iterable[Enforcement]) -> Table:

@@ -92,8 +92,7 @@ def _image(here: Session, composition: Composition, text: str) -> Path:
     if os.path.isdir(text):
         raise UsageError(f"{text} is a directory here, and may be an image", hint=f"write ./{text} for the directory")
     name = reference.parse(text)
-    store = fetching.open_store()
-    assert store is not None  # noqa: S101  # it was made
+    store = fetching.store_of_caller()
     record = store.find(name) or fetching.fetch(here, composition, name, store, verify=True, quiet=False)
     store.hold()
     ids = fetching.ids_of(here, composition)

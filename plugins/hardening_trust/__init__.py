@@ -1,7 +1,7 @@
 """Trust: which images may be used, and who has to have signed them.
 
-Owns `[trust]`. It puts nothing into the OCI spec: it judges what is about to be written or run by the image that is named
-there (`hardening_admit`).
+Owns `[trust]`. Into the OCI spec it writes what is required of a root that is an image (`hardening_trust.carried`), and it
+judges what is about to be written or run by the image and the requirements that are named there (`hardening_admit`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from hardening.images.reference import Name
 
 #: What the names of annotations begin with that name an image (`hardening.images.used`).
-_OF_IMAGES = b"org.hardening.image."
+_OF_IMAGES = "org.hardening.image."
 
 
 class Trust(Mechanism[TrustSettings]):
@@ -64,27 +64,46 @@ class Trust(Mechanism[TrustSettings]):
         ]
 
     def inputs(self, settings: TrustSettings, context: Context) -> Inputs:
-        return ()  # what decides about an image is told by `hardening_inputs`
+        if context.image is None:
+            return ()
+        from hardening_trust import scopes
+
+        return scopes.inputs(context.image)
 
     def check(self, settings: TrustSettings, context: Context) -> Iterable[Shortfall]:
         return ()
 
     def contribute(self, settings: TrustSettings, context: Context, fragment: Fragment) -> None:
-        return
+        if context.image is not None:
+            from hardening_trust import carried  # most runs use no image
+
+            carried.contribute(settings, context.image, fragment)
 
     def tighten(
         self, settings: TrustSettings, document: Mapping[str, Any], context: Context, fragment: Fragment
     ) -> Iterable[Excess]:
-        return ()
+        if not _names_image(document):
+            return ()
+        from hardening_trust import carried
+
+        return carried.tighten(settings, document, fragment)
 
     def findings(self, settings: TrustSettings, context: Context) -> Iterable[Finding]:
         return ()
 
 
+def _names_image(document: Mapping[str, Any]) -> bool:
+    return any(name.startswith(_OF_IMAGES) for name in document.get("annotations") or ())
+
+
 @hookimpl
 def hardening_admit(candidate: Candidate) -> Verdict | None:
     """Judge the image that a candidate names."""
-    if _OF_IMAGES not in candidate.config:
+    if candidate.composition is not None:
+        named = _OF_IMAGES.encode() in candidate.config
+    else:  # who has written it may have spelt the same in another way
+        named = _names_image(candidate.document)
+    if not named:
         return None
     from hardening_trust import admission  # most runs use no image
 
@@ -93,12 +112,8 @@ def hardening_admit(candidate: Candidate) -> Verdict | None:
 
 @hookimpl
 def hardening_inputs(composition: Composition | None, host: Host) -> Iterable[Input | Unknown]:
-    """What decides the verdict on the image of a composition."""
-    if composition is None or composition.image is None:
-        return ()
-    from hardening_trust import admission
-
-    return admission.inputs(composition)
+    """Nothing: a verdict says itself what it rests on, since it is reached once."""
+    return ()
 
 
 @hookimpl

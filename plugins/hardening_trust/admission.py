@@ -1,6 +1,8 @@
-"""The verdict on what is about to be written or run: whether the composed policy permits its image.
+"""The verdict on what is about to be written or run: whether the policy permits its image.
 
 It is asked at every run, also for an image that has been here for long. A root that is no image is none of its business.
+The policy of a run is that of its profiles. A bundle that was composed before has none: what is required of its image stands
+in it (`hardening_trust.carried`), and is held against the keys and the signatures that there are now.
 """
 
 from __future__ import annotations
@@ -9,20 +11,26 @@ import shlex
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import attrs
+
 from hardening import inputs as look
 from hardening.compose import Composition
 from hardening.errors import HardeningError
 from hardening.images import reference, used
 from hardening.images.reference import Name
 from hardening.images.used import Used
-from hardening.inputs import Input, Inputs, Unknown
+from hardening.inputs import Input
+from hardening.launch import looks
 from hardening.runtime import Candidate, Refusal, Verdict
 from hardening.schema import REST, Leaf
-from hardening_trust.requirements import REJECT, Requirements, SignedBy, SigstoreSigned
+from hardening_trust import carried
+from hardening_trust.kinds import RequirementsKind
+from hardening_trust.requirements import REJECT, Requirements, SignedBy, SigstoreSigned, together
 from hardening_trust.scopes import Match
 from hardening_trust.settings import DEFAULT, SCOPES, TrustSettings
 
 if TYPE_CHECKING:
+    from hardening.images.store import Store
     from hardening_trust import verification
 
 NAME = "trust"
@@ -30,23 +38,33 @@ _SIGNED = (SignedBy, SigstoreSigned)
 
 
 def admit(candidate: Candidate) -> Verdict | None:
-    """The verdict on a candidate; None where it names no image, or nobody says what is required of one."""
-    composition = candidate.composition
-    if composition is None or used.REFERENCE.encode() not in candidate.config:
-        return None
-    found = used.of(candidate.document)
-    if found is None:
-        return None
-    text, digest = found
+    """The verdict on a candidate; None where it names no image."""
+    document = candidate.document
     try:
-        image = reference.parse(text)
-        match = settings_of(composition).match(image)
-        reason = refusal(composition, image, digest, match.requirements)
+        image = used.of(document)
+        if image is None:
+            return None
+        name = reference.parse(image.reference)
+        required = carried.read(document)
+        composition = candidate.composition
+        if composition is not None:
+            match = settings_of(composition).match(name)
+            required = together([*match.requirements, *(required or ())])
+            hint = _hint(composition, name, match)
+            if composition.image is not None:
+                image = attrs.evolve(image, staged=composition.image.staged)
+        elif required is None or not image.digest:
+            return _rejected(f"nothing says what is required of the image {image.reference}", _UNSAID)
+        else:
+            hint = f"the bundle requires of its image: {RequirementsKind().show(required)}; {_ANEW}"
+        reason, looked = judged(image, name, required)
     except HardeningError as error:
         return _rejected(error.message, error.hint or "")
-    if not reason:
-        return Verdict(NAME)
-    return _rejected(reason, _hint(composition, image, match))
+    return Verdict(NAME, (Refusal("", reason, hint),) if reason else (), looked)
+
+
+_ANEW = "compose it again where policy, keys or image are others by now; `hardening pull` fetches its signatures anew"
+_UNSAID = f"compose it again: `hardening compose -o BUNDLE IMAGE` writes the annotation {carried.ANNOTATION}"
 
 
 def settings_of(composition: Composition) -> TrustSettings:
@@ -57,17 +75,26 @@ def settings_of(composition: Composition) -> TrustSettings:
     return found
 
 
-def refusal(composition: Composition, image: Name, digest: str, requirements: Requirements) -> str:
-    """Why an image may not be used, empty where it may. Before it is fetched it has no digest, and then only what no image
-    of its name could pass counts. Raises `HardeningError` where that cannot be told."""
+def judged(image: Used, name: Name, requirements: Requirements) -> tuple[str, tuple[Input, ...]]:
+    """Why an image may not be used, empty where it may, and what that rests on, as it was seen before it was used: keys, the
+    manifest, its signatures, and the time when one of them expires. Before an image is fetched it has no digest, and then
+    only what no image of its name could pass counts. Raises `HardeningError` where the verdict cannot be told."""
     if requirements == REJECT:
-        return f"Running image {image.full} is rejected by policy."
-    if not requirements or not digest:
-        return ""
-    if composition.image is None:
-        return "Source image rejected: it is in no store, so nothing is known of its signatures"
-    verdict = _judge(composition.image, image, requirements)
-    return "" if verdict.accepted else f"Source image rejected: {verdict.reason}"
+        return f"Running image {name.full} is rejected by policy.", ()
+    if not requirements or not image.digest:
+        return "", ()
+    from hardening.images.store import Store
+
+    store = Store.existing(image.store)
+    if store is None:
+        return f"Source image rejected: there is no store {image.store}, so nothing is known of its signatures", ()
+    seen = [
+        attrs.evolve(item, seen=looks.look(item.kind, item.argument)) for item in _looks(store, image, requirements)
+    ]
+    verdict = _judge(store, image, name, requirements)
+    if verdict.until is not None:
+        seen.append(Input("before", str(verdict.until), "yes"))
+    return "" if verdict.accepted else f"Source image rejected: {verdict.reason}", tuple(seen)
 
 
 def said(composition: Composition, match: Match) -> str:
@@ -103,54 +130,27 @@ def _rejected(reason: str, hint: str) -> Verdict:
     return Verdict(NAME, (Refusal("", reason, hint),))
 
 
-def _judge(place: Used, image: Name, requirements: Requirements) -> verification.Verdict:
+def _judge(store: Store, image: Used, name: Name, requirements: Requirements) -> verification.Verdict:
     """Hold the manifest and the signatures that the store has against what is required."""
-    from hardening.images.store import Store
     from hardening_trust import lookaside, openpgp, signatures, verification
 
-    store = Store(place.store)
-    kept = place.staged or store.signatures(place.digest, place.reference)
+    kept = image.staged or store.signatures(image.digest, image.reference)
 
     def found(_: str) -> list[signatures.Signature]:
         return [signatures.read(data, origin) for data, origin in lookaside.from_directory(kept)]
 
-    judged = verification.Image(image.full, image.docker, lambda: store.read(place.digest), found)
+    subject = verification.Image(name.full, name.docker, lambda: store.read(image.digest), found)
     with openpgp.keyrings() as rings:
-        return verification.judge(judged, requirements, rings)
+        return verification.judge(subject, requirements, rings)
 
 
-# --- what the verdict depends on -----------------------------------------------------------------------------------------
-
-
-def inputs(composition: Composition | None) -> Inputs:
-    """Everything outside the profiles that decides the verdict on the image of a composition: the keys, the manifest, its
-    signatures, and the time when one of them expires."""
-    if composition is None or composition.image is None:
-        return
-    place = composition.image
-    try:
-        image = reference.parse(place.reference)
-        requirements = settings_of(composition).match(image).requirements
-        if image.path:
-            yield from look.way(image.path)
-        if requirements and requirements != REJECT and place.digest:
-            yield from _of_signatures(place, image, requirements)
-    except HardeningError as error:
-        yield Unknown(error.message)
-
-
-def _of_signatures(place: Used, image: Name, requirements: Requirements) -> Iterator[Input]:
-    from hardening.images.store import Store
-
+def _looks(store: Store, image: Used, requirements: Requirements) -> Iterator[Input]:
+    """Every file that decides the verdict."""
     for path in sorted({path for item in requirements if isinstance(item, _SIGNED) for path in item.key_paths}):
         yield from look.file(path)
-    store = Store(place.store)
-    yield from look.file(store.blob(place.digest))
-    kept = store.signatures(place.digest, place.reference)
+    yield from look.file(store.blob(image.digest))
+    kept = store.signatures(image.digest, image.reference)
     yield from look.entries(kept)
     if kept.is_dir():
         for entry in sorted(kept.iterdir()):
             yield from look.file(entry)
-    until = _judge(place, image, requirements).until
-    if until is not None:
-        yield Input("before", str(until))

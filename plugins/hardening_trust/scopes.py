@@ -12,12 +12,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from hardening import inputs as look
 from hardening.errors import UsageError
+from hardening.images import reference
+from hardening.inputs import Input
 from hardening.schema import REST
 from hardening.values import frozen
 
 if TYPE_CHECKING:
     from hardening.images.reference import Name
+    from hardening.images.used import Used
     from hardening_trust.requirements import Requirements
 
 DOCKER, OCI, DIRECTORY, ARCHIVE, STORAGE = "docker", "oci", "dir", "docker-archive", "containers-storage"
@@ -158,6 +162,13 @@ def match(image: Name, named: Mapping[str, Requirements], default: Requirements)
             return Match(candidate.member, candidate.rule, named[candidate.member], tuple(passed))
         passed.append(candidate)
     return Match(REST, Rule.DEFAULT, default, tuple(passed[:-1]))
+
+
+def inputs(image: Used) -> Iterator[Input]:
+    """What decides which scopes an image has, beside its name: the links on the way to its directory."""
+    path = reference.parse(image.reference).path
+    if path:
+        yield from look.way(path)
 
 
 def _identity(image: Name) -> tuple[str, tuple[Rule, Rule]]:

@@ -13,7 +13,7 @@ from hardening import host, plugins
 from hardening.compose import Composition, compose
 from hardening.errors import HardeningError, ImageError
 from hardening.findings import Severity
-from hardening.images.used import DIGEST, REFERENCE, Used, of
+from hardening.images.used import DIGEST, REFERENCE, STORE, Used, of
 from hardening.layers import Stack
 from hardening.mechanism import Mechanism
 from hardening.offer import Offer
@@ -88,7 +88,7 @@ def test_what_is_malformed_is_a_finding_and_no_error() -> None:
 
 
 WORDS = (" 1500", "app ", "9" * 20, "4294967295", "-1", "\u0661\u0662", "a b", "1:", "1:2:3")
-UNREADABLE: tuple[object, ...] = (*WORDS, 1.5, True, -1, [], {"a": 1})
+UNREADABLE: tuple[object, ...] = (*WORDS, 1.5, True, -1, [], {}, {"a": 1})
 
 
 @pytest.mark.parametrize("user", UNREADABLE, ids=repr)
@@ -130,10 +130,26 @@ def test_wishes_are_findings_until_a_layer_grants_them() -> None:
 def test_a_bundle_says_which_image_it_runs() -> None:
     said = statements(composed({}), ())
     assert (said[REFERENCE], said[DIGEST]) == (USED.reference, USED.digest)
-    assert of({"annotations": said}) == (USED.reference, USED.digest)
-    assert of({"annotations": Used("a", "", Path("/")).annotations}) == ("a", "")
+    assert of({"annotations": said}) == USED
+    assert of({"annotations": Used("a", "", Path("/")).annotations}) == Used("a", "", Path("/"))
     assert of({}) is None
-    assert not {REFERENCE, DIGEST} & statements(compose(stack(), INSTALLED, HOST, TODAY), ()).keys()
+    assert of({"annotations": {"org.example": REFERENCE}}) is None
+    assert not {REFERENCE, DIGEST, STORE} & statements(compose(stack(), INSTALLED, HOST, TODAY), ()).keys()
+
+
+@pytest.mark.parametrize("left_out", [REFERENCE, STORE])
+def test_a_bundle_that_names_an_image_in_part_is_refused(left_out: str) -> None:
+    said = {name: text for name, text in USED.annotations.items() if name != left_out}
+    with pytest.raises(ImageError, match=left_out):
+        of({"annotations": said})
+    with pytest.raises(ImageError, match="is no text"):
+        of({"annotations": {**said, DIGEST: 5}})
+
+
+def test_one_variable_that_is_none_takes_no_other_along() -> None:
+    found = composed({"Env": ["A=1", "1A=x", "B=2"]})
+    assert (value(found, "process.set_environment.A")[0], value(found, "process.set_environment.B")[0]) == ("1", "2")
+    assert [message for _, message in told(found)] == ['process.set_environment.1A: "1A" is not the name of a variable']
 
 
 def _composes(mechanism: Mechanism[Any], layers: Stack, offer: Offer | None) -> Composition | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -133,6 +134,89 @@ def test_only_what_is_signed_runs_and_the_policy_is_asked_at_every_run(world: Wo
     assert f"Running image docker://{world.image('signed')} is rejected by policy." in world.refusal("signed")
     world.policy(f'{{ signedBy = "{key}" }}')
     assert world.runs("signed") == "signed\n"
+
+
+def launch(world: World, *options: str) -> tuple[int, str, str]:
+    done = world.place.type("launch", "app", *options)
+    return done.returncode, done.stdout, done.stderr
+
+
+def compose(world: World) -> None:
+    """Write the bundle `app` of the signed image."""
+    done = world.place.type("compose", "-o", "app", *world.words("signed")[1:])
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_bundle_is_held_to_what_it_requires_at_every_launch(world: World) -> None:
+    digest = world.push("signed", "signed\n")
+    world.sign("signed")
+    compose(world)
+    key, store = world.folder / "team.gpg", world.folder / "images"
+    (signatures,) = (store / "signatures").glob(f"{digest.replace(':', '-')}-*")
+    manifest = store / "blobs/sha256" / digest.partition(":")[2]
+    for _ in range(2):
+        assert launch(world)[:2] == (0, "signed\n")
+    assert world.place.finds("launch", "app")
+    assert launch(world, "--runtime", "crun")[:2] == (0, "signed\n")
+
+    def is_refused(reason: str, runtime: str = "native") -> None:
+        assert not world.place.finds("launch", "app")
+        code, said, problem = launch(world, "--runtime", runtime)
+        assert (code, said) == (2, "")
+        assert reason in problem
+
+    good = key.read_bytes()
+    key.unlink()
+    is_refused("cannot read the key")
+    world.signer.generate("other")
+    key.write_bytes(world.signer.export("other@example.com"))
+    is_refused("unknown key")
+    world.signer.revoke(world.signer.fingerprints("team@example.com")[0])
+    key.write_bytes(world.signer.export("team@example.com"))
+    is_refused("is revoked")
+    is_refused("is revoked", "crun")
+    key.write_bytes(good)
+    assert launch(world)[:2] == (0, "signed\n")
+    assert world.place.finds("launch", "app")
+    signatures.rename(world.folder / "aside")
+    is_refused("A signature was required, but no signature exists")
+    is_refused("A signature was required, but no signature exists", "crun")
+    (world.folder / "aside").rename(signatures)
+    text = manifest.read_bytes()
+    manifest.write_bytes(text + b" ")
+    is_refused("is not what its name says")
+    manifest.write_bytes(text)
+    # A policy that is tightened afterwards is not the bundle's.
+    world.policy('"reject"')
+    assert launch(world)[:2] == (0, "signed\n")
+    done = world.place.type("compose", "-q", "-o", "next", *world.words("signed")[2:])
+    assert (done.returncode, "is rejected by policy" in done.stderr) == (2, True), done.stderr
+    assert not (world.folder / "next").exists()
+
+
+def test_it_is_that_requirement_that_stops_a_bundle(world: World) -> None:
+    """With another one in its place, everything else being the same, the bundle runs; with none it does not."""
+    world.push("signed", "signed\n")
+    world.sign("signed")
+    compose(world)
+    (world.folder / "team.gpg").unlink()
+    path = world.folder / "app/config.json"
+    document = json.loads(path.read_bytes())
+    name = "org.hardening.trust.requirements"
+    assert f"{world.folder}/team.gpg" in document["annotations"][name]
+    for text, code in (
+        (document["annotations"].pop(name), 2),
+        ("", 2),
+        ('[{"type":"reject"}]', 2),
+        ('[{"type":"insecureAcceptAnything"}]', 0),
+    ):
+        path.write_text(json.dumps({**document, "annotations": {**document["annotations"], name: text}}))
+        assert launch(world)[0] == code, text
+    path.write_text(json.dumps(document))
+    code, _, problem = launch(world)
+    assert code == 2
+    assert f"nothing says what is required of the image {world.image('signed')}" in problem
+    assert "hint: compose it again" in problem
 
 
 def _other() -> str:

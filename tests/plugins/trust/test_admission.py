@@ -18,10 +18,14 @@ from hardening.images.signatures import gather
 from hardening.images.store import Store
 from hardening.images.used import DIGEST, REFERENCE, Used
 from hardening.inputs import Input
+from hardening.launch import looks
+from hardening.mechanism import Context
 from hardening.runtime import Candidate, Verdict
-from hardening_trust import Trust, hardening_admit, hardening_inputs
+from hardening.spec import Fragment
+from hardening_trust import Trust, hardening_admit
+from hardening_trust.carried import ANNOTATION, POINTER
 from hardening_trust.signing import signer
-from tests.support.gpg import Keys
+from tests.support.gpg import Keys, revoked_key
 from tests.support.texts import composed
 
 NAME = "registry.example.com/team/app:1"
@@ -44,15 +48,35 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HARDENING_STATE", str(tmp_path / "state"))
 
 
-def composition(text: str, store: Store | None = None, digest: str = DIGEST_OF, name: str = NAME) -> Composition:
+def composition(text: str, store: Store | None = None) -> Composition:
     found = composed(text, by=[Trust()])
-    return attrs.evolve(found, image=Used(name, digest, store.path) if store is not None else None)
+    return attrs.evolve(found, image=Used(NAME, DIGEST_OF, store.path) if store is not None else None)
 
 
 def judged(found: Composition | None, name: str = NAME, digest: str = DIGEST_OF) -> Verdict | None:
-    annotations = {REFERENCE: name} | ({DIGEST: digest} if digest else {})
+    """The verdict on an image of the composition's store."""
+    place = found.image.store if found is not None and found.image is not None else Path("/absent")
+    return judged_as(Used(name, digest, place).annotations, found)
+
+
+def judged_as(annotations: dict[str, str], found: Composition | None = None) -> Verdict | None:
     config = json.dumps({"ociVersion": "1.0.2", "annotations": annotations}).encode()
     return hardening_admit(Candidate(config, HOST, found))
+
+
+def said(found: Composition) -> dict[str, str]:
+    """The annotations of a bundle that is composed so."""
+    assert found.image is not None
+    fragment = Fragment("trust")
+    Trust().contribute(found.settings["trust"], Context(HOST, found.composed, image=found.image), fragment)
+    return {**found.image.annotations, ANNOTATION: fragment.values[POINTER].value}
+
+
+def refused(annotations: dict[str, str]) -> str:
+    """Why a bundle is not launched, empty where it is."""
+    verdict = judged_as(annotations)
+    assert verdict is not None
+    return verdict.refusals[0].reason if verdict.refusals else ""
 
 
 def reason(found: Composition, name: str = NAME, digest: str = DIGEST_OF) -> str:
@@ -75,9 +99,9 @@ def required(path: Path, rest: str = "") -> str:
 
 def test_a_root_that_is_no_image_is_none_of_its_business() -> None:
     assert hardening_admit(Candidate(b'{"ociVersion": "1.0.2"}', HOST, composition(""))) is None
-    config = json.dumps({"annotations": {"org.example": REFERENCE}}).encode()
-    assert hardening_admit(Candidate(config, HOST, composition(""))) is None
-    assert judged(None) is None
+    for found in (None, composition("")):
+        assert judged_as({"org.example": REFERENCE}, found) is None
+        assert hardening_admit(Candidate(b'{"ociVersion": "1.0.2"}', HOST, found)) is None
 
 
 def test_what_nobody_permits_is_rejected_and_the_place_is_told() -> None:
@@ -147,20 +171,96 @@ def test_it_says_what_it_looks_at(store: Store, tmp_path: Path, gpg_keys: Keys) 
     brief = gpg_keys.home.generate("soon", expires=time.strftime("%Y-%m-%d", time.gmtime(time.time() + 864000)))
     key.write_bytes(gpg_keys.public(brief))
     sign(store, signer(brief, home=gpg_keys.home.path).sign(DIGEST_OF, NAME))
-    assert reason(composition(required(key), store)) == ""
-    found = [item for item in hardening_inputs(composition(required(key), store), HOST) if isinstance(item, Input)]
-    files = {item.argument for item in found if item.kind == "file"}
-    assert {str(key), str(store.blob(DIGEST_OF)), str(store.signatures(DIGEST_OF, NAME) / "signature-1")} <= files
-    (until,) = [item.argument for item in found if item.kind == "before"]
-    assert time.time() < int(until) < time.time() + 10 * 86400 + 86400
-    assert list(hardening_inputs(composition('[trust]\ndefault = "accept"', store), HOST)) == []
-    assert list(hardening_inputs(composition(""), HOST)) == []
-    assert list(hardening_inputs(None, HOST)) == []
+    found = composition(required(key), store)
+    for verdict in (judged(found), judged_as(said(found))):
+        assert verdict is not None
+        assert verdict.accepts
+        files = {item.argument for item in verdict.looked if item.kind == "file"}
+        assert {str(key), str(store.blob(DIGEST_OF)), str(store.signatures(DIGEST_OF, NAME) / "signature-1")} <= files
+        (until,) = [item.argument for item in verdict.looked if item.kind == "before"]
+        assert time.time() < int(until) < time.time() + 10 * 86400 + 86400
+        assert all(item.seen == looks.look(item.kind, item.argument) for item in verdict.looked)
+    accepted = judged(composition('[trust]\ndefault = "accept"', store))
+    assert accepted is not None
+    assert accepted.looked == ()
 
 
-def test_of_a_path_it_looks_at_the_links_on_the_way(tmp_path: Path, store: Store) -> None:
+def test_of_a_path_it_looks_at_the_links_on_the_way(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     os.symlink("real", tmp_path / "link")
-    found = composition('[trust]\ndefault = "accept"', store, name=f"dir:{tmp_path}/link")
-    names = [item.argument for item in hardening_inputs(found, HOST) if isinstance(item, Input)]
-    assert f"{tmp_path}/link" in names
+    found = composition('[trust]\ndefault = "accept"')
+    context = Context(HOST, found.composed, image=Used(f"dir:{tmp_path}/link", DIGEST_OF, tmp_path))
+    looked = [*Trust().inputs(found.settings["trust"], context)]
+    assert f"{tmp_path}/link" in [item.argument for item in looked if isinstance(item, Input)]
+    assert [*Trust().inputs(found.settings["trust"], attrs.evolve(context, image=None))] == []
+
+
+def test_a_bundle_is_judged_by_what_it_requires_and_by_what_there_is_now(
+    store: Store, tmp_path: Path, gpg_keys: Keys
+) -> None:
+    key = tmp_path / "key.gpg"
+    key.write_bytes(gpg_keys.public(gpg_keys.revoked))
+    signed = signer(gpg_keys.revoked, home=gpg_keys.home.path).sign(DIGEST_OF, NAME)
+    sign(store, signed)
+    bundle = said(composition(required(key), store))
+    assert json.loads(bundle[ANNOTATION]) == [{"type": "signedBy", "keyType": "GPGKeys", "keyPath": str(key)}]
+    assert refused(bundle) == ""
+    key.write_bytes(revoked_key(gpg_keys))
+    assert "is revoked" in refused(bundle)
+    key.write_bytes(gpg_keys.public(gpg_keys.other))
+    assert "unknown key" in refused(bundle)
+    key.write_bytes(gpg_keys.public(gpg_keys.revoked))
+    sign(store)
+    verdict = judged_as(bundle)
+    assert verdict is not None
+    (refusal,) = verdict.refusals
+    assert refusal.reason == "Source image rejected: A signature was required, but no signature exists"
+    assert f"the bundle requires of its image: signedBy {key}; " in refusal.hint
+    sign(store, signed)
+    assert refused(bundle) == ""
+    assert "no signature exists" in refused({**bundle, REFERENCE: NAME.replace("app:1", "app:2")})
+    store.blob(DIGEST_OF).write_bytes(MANIFEST + b" ")
+    assert "is not what its name says" in refused(bundle)
+
+
+def test_a_bundle_that_does_not_say_what_it_requires_is_refused(store: Store, tmp_path: Path) -> None:
+    bundle = said(composition('[trust]\ndefault = "accept"', store))
+    assert bundle[ANNOTATION] == '[{"type":"insecureAcceptAnything"}]'
+    assert refused(bundle) == ""
+    for missing in (ANNOTATION, DIGEST):
+        left = {name: text for name, text in bundle.items() if name != missing}
+        assert refused(left) == f"nothing says what is required of the image {NAME}"
+    wrong = ("", "[]", "{}", '["reject"]', '[{"type": "none"}]', '[{"type": "signedBy", "keyType": "GPGKeys"}]')
+    relative = '[{"type": "signedBy", "keyType": "GPGKeys", "keyPath": "a.gpg"}]'
+    for text in (*wrong, '[{"type": "reject", "type": "insecureAcceptAnything"}]', relative):
+        assert refused({**bundle, ANNOTATION: text}) != "", text
+    assert "rejected by policy" in refused({**bundle, ANNOTATION: '[{"type": "reject"}]'})
+    bundle = said(composition(required(tmp_path / "key.gpg"), store))
+    bundle["org.hardening.image.store"] = str(tmp_path / "elsewhere")
+    assert "there is no store" in refused(bundle)
+
+
+def test_an_image_is_seen_however_its_name_is_spelt(store: Store) -> None:
+    """JSON can write each character as its number."""
+    bundle = said(composition("", store))
+    text = json.dumps({"annotations": bundle}).replace("org.hardening.image.", "org.hardening.\\u0069mage.")
+    verdict = hardening_admit(Candidate(text.encode(), HOST))
+    assert verdict is not None
+    assert "is rejected by policy" in verdict.refusals[0].reason
+
+
+def test_a_foreign_bundle_requires_what_it_did_and_what_the_stack_does(store: Store) -> None:
+    bundle = said(composition(required(Path("/one.gpg")), store))
+    stricter = composition(required(Path("/other.gpg")))
+    fragment = Fragment("trust")
+    document = {"annotations": bundle}
+    context = Context(HOST, stricter.composed)
+    (excess,) = Trust().tighten(stricter.settings["trust"], document, context, fragment)
+    assert (excess.pointer, excess.asked, excess.leaf) == (
+        POINTER,
+        "signedBy /one.gpg",
+        "trust.docker.registry.example.com",
+    )
+    both = [item["keyPath"] for item in json.loads(fragment.values[POINTER].value)]
+    assert both == ["/one.gpg", "/other.gpg"]
+    assert [*Trust().tighten(stricter.settings["trust"], {"annotations": {"a": "b"}}, context, Fragment("trust"))] == []
