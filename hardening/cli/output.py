@@ -48,6 +48,14 @@ def show(text: str) -> None:
     print(escape(text))
 
 
+def show_result(name: str, result: str, colour: str, more: str = "") -> None:
+    """Write what came of one thing to standard output, the result in a colour of click's where there are colours."""
+    from click import style
+
+    word = style(result, fg=colour) if in_colour(sys.stdout) else result
+    print(f"{escape(name)}: {word}{escape(more)}")
+
+
 def show_raw(data: bytes) -> None:
     """Write the bytes of a document to standard output."""
     sys.stdout.flush()

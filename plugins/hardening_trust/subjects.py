@@ -22,6 +22,10 @@ from hardening_trust.signatures import Signature, Sigstore
 from hardening_trust.verification import Image
 
 
+class OtherManifest(ImageError):
+    """The manifest that is sent is not the one that was named by its digest."""
+
+
 @attrs.frozen(eq=False)
 class Places:
     """Where images and their signatures are got from: ``registries`` says it for registries, and with ``verify`` False one
@@ -130,7 +134,7 @@ def _blob(source: Source, wanted: Descriptor, origin: str) -> bytes:
 def _require_digest(data: bytes, wanted: str, name: Name) -> None:
     found = media.digest_of(data, wanted)
     if found != wanted:
-        raise ImageError(
+        raise OtherManifest(
             f"the manifest {wanted} is not what is sent, which has the digest {found}",
             origin=name.full,
             hint="do not trust its source",

@@ -14,9 +14,10 @@ from hardening_trust import scopes
 from hardening_trust.admission import permission
 from hardening_trust.commands import viewed
 from hardening_trust.kinds import show_one
-from hardening_trust.requirements import REJECT, dump_all
+from hardening_trust.requirements import REJECT, MatchRepoDigestOrExact, SignedBy, SigstoreSigned, dump_all
 
 if TYPE_CHECKING:
+    from hardening.images.reference import Name
     from hardening_trust.scopes import Match
     from hardening_trust.view import Scope
 
@@ -48,6 +49,9 @@ def command(context: click.Context, profiles: tuple[str, ...], file: Path | None
     output.show(f"image:    {name.full}\nscope:    {_written(match.member)}, by {match.rule}\nsaid at:  {scope.origin}")
     for number, line in enumerate(_required(match)):
         output.show(f"{'required:' if not number else '     and:'} {line}")
+    implied = _implied(name, match)
+    if implied:
+        output.show(f"signed as: {implied}")
     if match.requirements == REJECT and scope.resolved is not None:
         output.show(f"to permit: {permission(name, stated=scope.resolved.stated)}")
     from hardening.report.table import Table
@@ -74,6 +78,19 @@ def _required(match: Match) -> list[str]:
     if match.requirements == REJECT:
         return ["no image will do: it is rejected"]
     return sorted(show_one(item) for item in match.requirements)
+
+
+def _implied(name: Name, match: Match) -> str:
+    """The name that signatures have to bear where a requirement does not say it, and how to say otherwise."""
+    found = [item for item in match.requirements if isinstance(item, SignedBy | SigstoreSigned)]
+    if name.docker is None or not any(item.identity == MatchRepoDigestOrExact() for item in found):
+        return ""
+    if name.docker.digest:
+        return f"any of {name.docker.repository} (matchRepoDigestOrExact, where nothing is said)"
+    return (
+        f"this very name (matchRepoDigestOrExact, where nothing is said); `hardening trust set --identity matchRepository "
+        f"-f KEY …` takes those of any tag of {name.docker.repository}"
+    )
 
 
 def _data(image: str, match: Match, scope: Scope) -> dict[str, Any]:

@@ -19,24 +19,27 @@ from hardening_trust.openpgp import Keyrings, keyrings
 from hardening_trust.requirements import dump_one
 from hardening_trust.scopes import Match
 from hardening_trust.signatures import UnreadableSignature
-from hardening_trust.subjects import Places
+from hardening_trust.subjects import OtherManifest, Places
 from hardening_trust.verification import Held, Verdict, judge
 
-ACCEPTED, REFUSED = "accepted", "refused"
+ACCEPTED, REFUSED, NONE = "accepted", "refused", "no verdict"
+_COLOURS = {ACCEPTED: "green", REFUSED: "red", NONE: "yellow"}
 
 
 @attrs.frozen
 class Outcome:
-    """What came of one image. Without a ``verdict`` there is none, for this ``reason``: then it is refused."""
+    """What came of one image. Where no requirement was judged, ``verdict`` is None, and ``reason`` says why. ``code`` is the
+    exit code that it asks for: 1 where it is refused, and that of the error where nobody could tell."""
 
     image: str
     verdict: Verdict | None
     reason: str = ""
     hint: str = ""
+    code: int = 0
 
     @property
-    def accepted(self) -> bool:
-        return self.verdict is not None and self.verdict.accepted
+    def result(self) -> str:
+        return {0: ACCEPTED, EXIT_FINDINGS: REFUSED}.get(self.code, NONE)
 
 
 @click.command(
@@ -65,7 +68,8 @@ def command(
 ) -> int:
     """Say of each IMAGE whether the policy accepts it: its manifest and signatures are fetched, and nothing else.
 
-    IMAGE is HOST/REPOSITORY[:TAG][@DIGEST], oci:DIR[:NAME] or dir:DIR. One that is refused makes the exit code 1.
+    IMAGE is HOST/REPOSITORY[:TAG][@DIGEST], oci:DIR[:NAME] or dir:DIR. One that is refused makes the exit code 1; one that
+    could not be had, of which there is no verdict, makes it 125.
     """
     names = [parse(image) for image in images]
     match, found = chosen.lookup(context, profiles, file, registries)
@@ -76,35 +80,40 @@ def command(
         output.show_json([_data(outcome) for outcome in outcomes])
     else:
         for outcome in outcomes:
-            output.show("\n".join(_lines(outcome)))
-    return 0 if all(outcome.accepted for outcome in outcomes) else EXIT_FINDINGS
+            _show(outcome)
+    return max(outcome.code for outcome in outcomes)
 
 
 def _outcome(name: Name, match: Callable[[Name], Match], places: Places, rings: Keyrings) -> Outcome:
     """What is wrong with one image is no reason to leave out the others; without GnuPG there is no verdict on any."""
     try:
-        return Outcome(name.full, judge(places.image(name), match(name).requirements, rings))
+        verdict = judge(places.image(name), match(name).requirements, rings)
+        return Outcome(name.full, verdict, code=0 if verdict.accepted else EXIT_FINDINGS)
     except HostError:
         raise
     except HardeningError as error:
         place = f"{error.origin}: " if error.origin is not None else ""
-        return Outcome(name.full, None, f"{place}{error.message}", error.hint or "")
+        code = EXIT_FINDINGS if isinstance(error, OtherManifest) else error.exit_code
+        return Outcome(name.full, None, f"{place}{error.message}", error.hint or "", code)
     except UnreadableSignature as error:
-        return Outcome(name.full, None, str(error))
+        return Outcome(name.full, None, str(error), code=EXIT_FINDINGS)
 
 
-def _lines(outcome: Outcome) -> list[str]:
+def _show(outcome: Outcome) -> None:
     """The verdict, and below it what decided it."""
-    verdict = outcome.verdict
+    verdict, more = outcome.verdict, ""
     if verdict is None:
-        hint = [f"  hint: {outcome.hint}"] if outcome.hint else []
-        return [f"{outcome.image}: {REFUSED}", f"  {outcome.reason}", *hint]
-    if not verdict.accepted:
-        return [f"{outcome.image}: {REFUSED}", *(line for held in verdict.requirements for line in _why(held))]
-    keys = sorted({item.key for held in verdict.requirements for item in held.signatures if item.key})
-    by = f", signed by {' and '.join(keys)}" if keys else ""
-    until = f", until {_date(verdict.until)}" if verdict.until is not None else ""
-    return [f"{outcome.image}: {ACCEPTED}{by}{until}", f"  {verdict.digest}"]
+        below = [outcome.reason, *([f"hint: {outcome.hint}"] if outcome.hint else [])]
+    elif not verdict.accepted:
+        below = [line for held in verdict.requirements for line in _why(held)]
+    else:
+        keys = sorted({item.key for held in verdict.requirements for item in held.signatures if item.key})
+        until = f", until {_date(verdict.until)}" if verdict.until is not None else ""
+        more = (f", signed by {' and '.join(keys)}" if keys else "") + until
+        below = [verdict.digest]
+    output.show_result(outcome.image, outcome.result, _COLOURS[outcome.result], more)
+    for line in below:
+        output.show(f"  {line}")
 
 
 def _why(held: Held) -> list[str]:
@@ -112,8 +121,8 @@ def _why(held: Held) -> list[str]:
     if not held.reason:
         return []
     if len(held.signatures) < 2:
-        return [f"  {held.reason}"]
-    return [f"  {show_one(held.requirement)}:", *(f"    {item.origin}: {item.reason}" for item in held.signatures)]
+        return [held.reason]
+    return [f"{show_one(held.requirement)}:", *(f"  {item.origin}: {item.reason}" for item in held.signatures)]
 
 
 def _date(moment: int) -> str:
@@ -124,7 +133,8 @@ def _data(outcome: Outcome) -> dict[str, Any]:
     verdict = outcome.verdict
     return {
         "image": outcome.image,
-        "accepted": outcome.accepted,
+        "accepted": outcome.result == ACCEPTED,
+        "verdict": outcome.result,
         "reason": outcome.reason if verdict is None else verdict.reason,
         "digest": "" if verdict is None else verdict.digest,
         "until": None if verdict is None or verdict.until is None else _date(verdict.until),

@@ -110,6 +110,21 @@ def test_it_is_explained_by_scope_rule_place_and_history(layer: Path, capsys: py
     assert (code, "both a tag and a digest" in error) == (2, True)
 
 
+def test_the_name_that_a_signature_has_to_bear_is_told_where_nothing_says_it(
+    layer: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = "registry.example.com/team/app"
+    assert "signed as:" not in typed(capsys, "explain", "-p", str(layer), f"{name}:1")[1]
+    layer.write_text(layer.read_text().replace(', signedIdentity = "matchRepository"', ""))
+    out = typed(capsys, "explain", "-p", str(layer), f"{name}:1")[1]
+    assert (
+        "\nsigned as: this very name (matchRepoDigestOrExact, where nothing is said); `hardening trust set --identity"
+        in out
+    )
+    out = typed(capsys, "explain", "-p", str(layer), f"{name}@sha256:{'0' * 64}")[1]
+    assert f"\nsigned as: any of {name} (matchRepoDigestOrExact, where nothing is said)\n" in out
+
+
 def test_what_is_rejected_is_told_with_what_permits_it(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = typed(capsys, "explain", "-p", "default", "docker.io/library/busybox")
     assert code == 0

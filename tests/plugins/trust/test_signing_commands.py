@@ -81,13 +81,14 @@ def test_each_signature_has_its_reason(image: Path, gpg_keys: Keys, capsys: pyte
     assert verify("dir:image", "--json") == 1
     (found,) = json.loads(capsys.readouterr().out)
     assert found["reason"].startswith("None of the signatures were accepted, reasons: Signature for identity ")
+    assert found["verdict"] == "refused"
     assert [item["accepted"] for item in found["requirements"][0]["signatures"]] == [False, False, False]
 
 
 def test_json_tells_all(image: Path, gpg_keys: Keys, capsys: pytest.CaptureFixture[str]) -> None:
     sign(gpg_keys, "--identity", NAME, "dir:image")
     capsys.readouterr()
-    assert verify("dir:image", "oci:missing", "--json") == 1
+    assert verify("dir:image", "oci:missing", "--json") == 125
     good, missing = json.loads(capsys.readouterr().out)
     assert (good["image"], good["accepted"], good["until"]) == (f"dir:{image}", True, None)
     (held,) = good["requirements"]
@@ -95,7 +96,8 @@ def test_json_tells_all(image: Path, gpg_keys: Keys, capsys: pytest.CaptureFixtu
     assert held["signatures"] == [
         {"origin": f"{image}/signature-1", "accepted": True, "key": gpg_keys.good, "reason": ""}
     ]
-    assert (missing["accepted"], missing["requirements"]) == (False, [])
+    assert good["verdict"] == "accepted"
+    assert (missing["accepted"], missing["verdict"], missing["requirements"]) == (False, "no verdict", [])
     assert "index.json: cannot be read" in missing["reason"]
 
 
@@ -103,8 +105,9 @@ def test_one_image_that_cannot_be_had_keeps_no_other_from_its_verdict(
     image: Path, gpg_keys: Keys, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sign(gpg_keys, "--identity", NAME, "dir:image")
-    assert verify("oci:missing", "docker://127.0.0.1:1/team/app:1", "dir:image") == 1
+    assert verify("oci:missing", "docker://127.0.0.1:1/team/app:1", "dir:image") == 125
     out = capsys.readouterr().out
+    assert "docker://127.0.0.1:1/team/app:1: no verdict\n" in out
     assert "127.0.0.1:1: cannot be reached: Connection refused\n  hint: " in out
     assert f"dir:{image}: accepted" in out
 
@@ -123,7 +126,7 @@ def test_what_the_policy_rejects_or_accepts_by_name(image: Path, capsys: pytest.
 def test_a_reference_with_tag_and_digest_is_looked_up_by_neither(
     image: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert verify(f"{NAME}@sha256:{'0' * 64}") == 1
+    assert verify(f"{NAME}@sha256:{'0' * 64}") == 2
     assert "both a tag and a digest" in capsys.readouterr().out
 
 
@@ -218,6 +221,10 @@ def test_an_index_in_a_directory_is_signed_with_each_image_in_it(
     assert verify("dir:image") == 0
     (image / f"{sha256(inner)}.signature-1").unlink()
     assert verify("dir:image") == 1
+    (image / f"{sha256(inner)}.manifest.json").write_bytes(b"[" + inner[1:])
+    capsys.readouterr()
+    assert verify("dir:image") == 1
+    assert f"dir:{image}: refused\n" in capsys.readouterr().out
 
 
 def test_a_key_that_needs_a_passphrase_is_not_waited_for(image: Path, gpg_keys: Keys) -> None:
