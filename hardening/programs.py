@@ -58,4 +58,5 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _leave_no_core() -> None:
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # A program that the kernel pipes core dumps to (core(5)) gets them whatever the limit, but where that is one byte.
+    resource.setrlimit(resource.RLIMIT_CORE, (1, 1))

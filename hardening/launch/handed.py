@@ -72,6 +72,7 @@ def handed(document: object, fd: int) -> Handed | None:
     if not wanted or not isinstance(document, dict):
         return None
     process, linux = document.get("process"), document.get("linux")
+    _require_shown(wanted, linux.get("maskedPaths") if isinstance(linux, dict) else None)
     user = process.get("user") if isinstance(process, dict) else None
     ids = [user.get(key) if isinstance(user, dict) else None for key in ("uid", "gid")]
     owner = tuple(number if isinstance(number, int) else 0 for number in ids)
@@ -90,6 +91,15 @@ def require(wanted: tuple[Secret, ...], fd: int) -> None:
         raise LaunchError("secrets were handed over that the configuration does not name", hint=_HINT)
     if fd >= 0 and fcntl.fcntl(fd, _GET_SEALS) & _SEALS != _SEALS:
         raise LaunchError("the secrets that were handed over are not sealed", hint=_HINT)
+
+
+def _require_shown(wanted: tuple[Secret, ...], masked: object) -> None:
+    """`LaunchError` for a file where something is masked: which of both is seen would depend on the runtime."""
+    for path in masked if isinstance(masked, list) else ():
+        for secret in wanted:
+            if secret.kind == MOUNT and f"{secret.target}/".startswith(f"{path}/"):
+                reason = f"the secret {secret.name} cannot lie at {secret.target}, for {path} is masked"
+                raise LaunchError(reason, origin="config.json:/linux/maskedPaths", hint="give it another target")
 
 
 def take(wanted: tuple[Secret, ...], fd: int) -> dict[str, bytes]:
@@ -238,8 +248,8 @@ def _give(secrets: Handed, pid: int, far: channel.Channel) -> None:
     """Be the process that enters the container. Does not return."""
     code = EXIT_LAUNCHER
     try:
+        _enter(pid)  # which changes credentials, and with them what the next call keeps from core dumps
         values = take(secrets.wanted, secrets.fd)
-        _enter(pid)
         root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         mount(lambda path: _find(root, path), secrets.wanted, values, secrets.owner, secrets.label)
         code = 0

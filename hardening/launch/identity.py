@@ -63,11 +63,19 @@ def become_user(process: Process, *, may_set_groups: bool, umask: int) -> None:
     hint = "the user namespace must map this id"
     with Step(f"become group {process.gid}", "/process/user/gid", hint):
         os.setresgid(process.gid, process.gid, process.gid)
+        _leave_no_core()
     with Step(f"become user {process.uid}", "/process/user/uid", hint):
         kernel.prctl(abi.PR_SET_KEEPCAPS, 1)
         os.setresuid(process.uid, process.uid, process.uid)
+        _leave_no_core()
     os.umask(umask)
     set_capabilities(process.capabilities)
+
+
+def _leave_no_core() -> None:
+    """After a change of ids, which has made of this process what ``fs.suid_dumpable`` says (proc_sys_fs(5)): with 2, as
+    where systemd-coredump is installed, root's program for core dumps would get all that it holds, secrets too."""
+    kernel.prctl(abi.PR_SET_DUMPABLE, 0)
 
 
 def set_capabilities(capabilities: Capabilities) -> None:

@@ -6,6 +6,7 @@ configuration shows an empty directory, and null devices.
 
 from __future__ import annotations
 
+import fnmatch
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -83,9 +84,19 @@ def _require_free(uses: Sequence[Use], context: Context) -> None:
             for place, use in places.items():
                 if path == place or path.startswith(f"{place}/"):
                     raise _taken(use, f"{path} is mounted there by {name}")
+        for use in uses:
+            for path in rootfs.masked_paths.having(True) if use.is_file else ():
+                if _hides(path, use.target):
+                    raise _taken(use, f"{path} is masked by rootfs.masked_paths")
     for use in uses:
         if process is not None and not use.is_file:
             _require_unset(use, process)
+
+
+def _hides(pattern: str, path: str) -> bool:
+    """Whether a masked path is another one or lies above it; ``*`` stands for any name."""
+    masked, names = pattern.split("/"), path.split("/")
+    return len(masked) <= len(names) and all(map(fnmatch.fnmatchcase, names, masked))
 
 
 def _require_unset(use: Use, process: ProcessSettings) -> None:

@@ -180,6 +180,15 @@ def _exists(path: str) -> Callable[[], bool]:
     return lambda: os.path.exists(path)
 
 
+def _writes(path: str) -> bool:
+    """Whether a kernel setting can be written, as it is."""
+    try:
+        Path(path).write_text(Path(path).read_text())
+    except OSError:
+        return False
+    return True
+
+
 FEATURES: Mapping[str, Feature] = MappingProxyType(
     {
         "userns": Feature("user namespaces for the caller", lambda: _unshare("--user", "--map-root-user", "true")),
@@ -227,6 +236,7 @@ FEATURES: Mapping[str, Feature] = MappingProxyType(
         "iopl": Feature("ports of devices for processes (CONFIG_X86_IOPL_IOPERM)", _iopl),
         "audit": Feature("an audit system that can be asked and belongs to no daemon", audit.is_free),
         "core-files": Feature("core files in the working directory of who dumps core", _leaves_cores),
+        "suid-dumpable": Feature("fs.suid_dumpable, for us to set", lambda: _writes("/proc/sys/fs/suid_dumpable")),
         "root": Feature("root", lambda: os.geteuid() == 0),
         "debian-13": Feature("Debian 13, whose programs were tried", lambda: _system() == ("debian", "13")),
     }

@@ -130,6 +130,17 @@ def test_what_is_not_as_named_starts_nothing(folder: Path, stance: Stance, runti
     assert "the configuration does not name" in err
 
 
+@pytest.mark.parametrize("stance", ["root"], indirect=True)
+@pytest.mark.parametrize("masked", ["/run", "/run/secrets", "/run/secrets/a", "/run/secrets/a/b"])
+def test_a_secret_at_a_masked_place_starts_nothing(folder: Path, stance: Stance, runtime: str, masked: str) -> None:
+    row = {"name": "a", "type": "mount", "target": "/run/secrets/a/b"}
+    document = naming(stance.config("echo", "it ran"), row)
+    document["linux"]["maskedPaths"] = [masked]
+    code, out, err = run(folder, stance, runtime, document, {"a": b"hidden-value"})
+    assert (code, out) == (125, "")
+    assert f"the secret a cannot lie at /run/secrets/a/b, for {masked} is masked" in err
+
+
 @pytest.mark.parametrize("stance", ["root-mapped", "user-range"], indirect=True)
 def test_an_owner_that_is_not_mapped_is_refused(folder: Path, stance: Stance, runtime: str) -> None:
     row = {"name": "a", "type": "mount", "target": "/run/secrets/a", "uid": 3_000_000}

@@ -63,10 +63,11 @@ def _read(process: subprocess.Popen[bytes], name: str, patience: float) -> bytes
     """Standard output to its end, which is the program's end as well."""
     assert process.stdout is not None  # noqa: S101 - a pipe was asked for
     end = time.monotonic() + patience
+    poll = select.poll()  # which takes descriptors of any number
+    poll.register(process.stdout, select.POLLIN)
     data = b""
     while True:
-        ready, _, _ = select.select([process.stdout], [], [], max(0.0, end - time.monotonic()))
-        if not ready:
+        if not poll.poll(max(0.0, end - time.monotonic()) * 1000):
             raise _overdue(name, patience)
         part = os.read(process.stdout.fileno(), 1 << 16)
         data += part

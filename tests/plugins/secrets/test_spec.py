@@ -74,6 +74,9 @@ def test_the_mount_points_are_made_with_the_root(tmp_path: Path) -> None:
         (("a",), 'rootfs.volumes = ["/usr:/run/secrets"]', "/run/secrets is mounted there by rootfs.volumes"),
         (("a",), 'rootfs.tmpfs."/run/secrets/x" = "1M"', "/run/secrets/x is mounted there by rootfs.tmpfs"),
         (("a,target=/data/x",), 'rootfs.volumes = ["/usr:/data/x"]', "/data/x is mounted there by rootfs.volumes"),
+        (("a",), 'rootfs.masked_paths.add = ["/run/secrets"]', "/run/secrets is masked by rootfs.masked_paths"),
+        (("a",), 'rootfs.masked_paths.add = ["/run/*/a"]', "/run/*/a is masked by rootfs.masked_paths"),
+        (("a,target=/x/y/z",), 'rootfs.masked_paths.add = ["/x/y"]', "/x/y is masked by rootfs.masked_paths"),
         (
             ("a,type=env,target=X",),
             'process.set_environment.X = "1"',
