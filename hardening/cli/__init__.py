@@ -133,7 +133,26 @@ def _usage_error(error: click.ClickException) -> UsageError:
     message = error.format_message().removesuffix(".")
     if isinstance(error, click.MissingParameter):  # click lists what may be chosen, one a line, after the message
         message = message.partition("\n")[0].removesuffix(":").removesuffix(" Choose from").removesuffix(".")
+    if context is not None and isinstance(error, click.UsageError):
+        hint = _habit(_words(context), message) or hint
     return UsageError(message[:1].lower() + message[1:], hint=hint)
+
+
+def _words(context: click.Context) -> str:
+    """The command without the program's name: ``secret rm``."""
+    return context.command_path.partition(" ")[2]
+
+
+def _habit(command: str, message: str) -> str | None:
+    """What to write instead of a word too many, or of a command of a group that there is not."""
+    import re
+
+    from hardening.cli.elsewhere import instead_of, of_command
+
+    unknown = re.match(r"No such command '([^' ]+)'", message)
+    if unknown is not None:
+        return instead_of(f"{command} {unknown[1]}")
+    return of_command(command) if message.startswith("Got unexpected extra argument") else None
 
 
 def _instead(error: click.NoSuchOption, context: click.Context | None) -> str | None:
@@ -145,7 +164,7 @@ def _instead(error: click.NoSuchOption, context: click.Context | None) -> str | 
 
     if context is not None:
         composes = isinstance(context.command, StackCommand)
-        known = answer(error.option_name) if composes else of_command(context.info_name or "", error.option_name)
+        known = of_command(_words(context), error.option_name) or (answer(error.option_name) if composes else None)
         if known is not None:
             return known
     for name in error.possibilities or ():

@@ -44,6 +44,8 @@ _ANSWERS = {
     ("--oom-score-adj",): "write --set process.oom_score_adj=NUMBER",
     ("--umask",): "write --set process.umask=022",
     ("--platform", "--arch", "--os"): _OWN_PLATFORM,
+    ("--creds", "--authfile"): "log in with podman login HOST; REGISTRY_AUTH_FILE=FILE names another file of logins",
+    ("--cert-dir",): "put the certificates into ~/.config/containers/certs.d/HOST",
 }
 
 _NO_ENTRY = "nothing enters a container that runs: write a shell as the command, `hardening run -it -- sh`"
@@ -55,6 +57,23 @@ _COMMANDS = {
     ("inspect",): "`hardening ps -a --json` shows a container, `hardening run --dry-run` what one would be",
     ("push", "build", "commit", "save", "import", "tag"): _NOT_MADE,
     ("image",): "leave that word out: hardening pull, images, rmi",
+    ("image trust",): "write `hardening trust`: show, set, explain and lint are there",
+    ("image sign",): "write `hardening trust sign IMAGE --key ID`",
+    ("image prune",): "what no name needs goes by itself: `hardening rmi IMAGE` takes a name away",
+    ("image inspect",): "`skopeo inspect docker://IMAGE` shows it, and `hardening images --json` what is here",
+    ("image exists",): "look for the name in `hardening images --json`",
+    ("image ls", "image list"): "write `hardening images`",
+    ("image rm",): "write `hardening rmi`",
+    ("history",): "`skopeo inspect --config docker://IMAGE` shows how an image was made",
+    ("search",): "`skopeo list-tags docker://REPOSITORY` shows the tags of one; use podman search for names",
+    ("diff",): "a root stays as it is: only tmpfs and your own volumes are written to",
+    ("secret exists",): "write `hardening secret inspect NAME`: its exit code tells",
+    ("secret update",): "write `hardening secret rotate NAME FILE`",
+    ("secret remove",): "write `hardening secret rm NAME`",
+    ("secret list",): "write `hardening secret ls`",
+    ("trust unset", "trust rm", "trust remove", "trust delete"): (
+        "take its line out of the file with an editor: `hardening trust show` tells file and line"
+    ),
     ("load",): "write `hardening pull docker-archive:FILE`",
     ("login", "logout"): "use podman login, or skopeo login: their auth.json is read",
     ("start", "restart", "create"): _NO_CONFIGURATION,
@@ -73,6 +92,9 @@ _COMMANDS = {
     ("port",): _PORTS,
 }
 
+_ALL_IMAGES = "name them: hardening images --json | jq -r '.[].name' | xargs hardening rmi"
+_ALL_SECRETS = "name them: hardening secret ls -q | xargs hardening secret rm"
+_MORE = "…"  # a word too many
 _SHAPE = "write --json, and let jq(1) or the like choose"
 _OF_COMMANDS = {
     ("ps", "--format"): _SHAPE,
@@ -88,6 +110,40 @@ _OF_COMMANDS = {
     ("rm", "--volumes"): "leave it out: there are no volumes but your own directories",
     ("rm", "-t"): "write `hardening stop -t SECONDS NAME` before it",
     ("rm", "--time"): "write `hardening stop -t SECONDS NAME` before it",
+    ("images", "-q"): f"{_SHAPE}: hardening images --json | jq -r '.[].name'",
+    ("images", "--quiet"): f"{_SHAPE}: hardening images --json | jq -r '.[].name'",
+    ("images", "-a"): "leave it out: all are shown",
+    ("images", "--all"): "leave it out: all are shown",
+    ("images", "--digests"): "leave it out: digests are shown, and whole ones with --json",
+    ("images", "--no-trunc"): "digests are whole with --json",
+    ("images", "--format"): _SHAPE,
+    ("images", "--filter"): _SHAPE,
+    ("images", "-f"): _SHAPE,
+    ("images", "--sort"): _SHAPE,
+    ("images", "--noheading"): "write hardening images | tail -n +2",
+    ("images", "-n"): "write hardening images | tail -n +2",
+    ("rmi", "-a"): _ALL_IMAGES,
+    ("rmi", "--all"): _ALL_IMAGES,
+    ("rmi", "-i"): "write -f: what is not there is no error then",
+    ("rmi", "--ignore"): "write -f: what is not there is no error then",
+    ("pull", _MORE): "one image is pulled at a time: write a line for each",
+    ("pull", "-a"): "name each tag: `skopeo list-tags docker://REPOSITORY` shows them",
+    ("pull", "--all-tags"): "name each tag: `skopeo list-tags docker://REPOSITORY` shows them",
+    ("secret create", "--replace"): "write `hardening secret rotate NAME FILE`",
+    ("secret create", "--label"): "leave it out: a secret has a name, and no labels",
+    ("secret create", "-l"): "leave it out: a secret has a name, and no labels",
+    ("secret create", "--env"): 'give the value through a pipe: printf %s "$VARIABLE" | hardening secret create NAME -',
+    ("secret create", "-e"): 'give the value through a pipe: printf %s "$VARIABLE" | hardening secret create NAME -',
+    ("secret rm", "-a"): _ALL_SECRETS,
+    ("secret rm", "--all"): _ALL_SECRETS,
+    ("secret ls", "--format"): _SHAPE,
+    ("secret ls", "-f"): _SHAPE,
+    ("secret ls", "--filter"): _SHAPE,
+    ("secret ls", "-n"): "write -q, which shows the names only",
+    ("secret ls", "--noheading"): "write -q, which shows the names only",
+    ("secret inspect", "--format"): _SHAPE,
+    ("secret inspect", "-f"): _SHAPE,
+    ("secret inspect", "--pretty"): "leave it out",
 }
 
 _PORT = re.compile(r"([0-9.]+:)?[0-9]+(-[0-9]+)?(:[0-9]+(-[0-9]+)?)?(/(tcp|udp|sctp))?")
@@ -98,14 +154,20 @@ def answer(option: str) -> str | None:
     return next((text for flags, text in _ANSWERS.items() if option in flags), None)
 
 
-def of_command(command: str, option: str) -> str | None:
-    """What to write instead of an option of a command about containers; None where there is nothing to say."""
+def of_command(command: str, option: str = _MORE) -> str | None:
+    """What to write instead of an option of one command, such as ``secret rm``, or of a word too many; None where there is
+    nothing to say."""
     return _OF_COMMANDS.get((command, option))
 
 
-def instead_of(command: str) -> str | None:
-    """What to write instead of a command, such as ``exec``; None where there is nothing to say."""
-    return next((text for names, text in _COMMANDS.items() if command in names), None)
+def instead_of(command: str, *more: str) -> str | None:
+    """What to write instead of a command, such as ``exec`` or ``secret exists``, and perhaps the word after it; None where
+    there is nothing to say."""
+    for wanted in (" ".join((command, *more[:1])), command):
+        found = next((text for names, text in _COMMANDS.items() if wanted in names), None)
+        if found is not None:
+            return found
+    return None
 
 
 def published(profile: str) -> str | None:

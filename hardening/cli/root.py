@@ -77,7 +77,7 @@ class LazyGroup(click.Group):
             from hardening.errors import UsageError
             from hardening.kinds import nearest
 
-            hint = instead_of(args[0]) or nearest(args[0], names) or f"the commands are {', '.join(names)}"
+            hint = instead_of(*args) or nearest(args[0], names) or f"the commands are {', '.join(names)}"
             raise UsageError(f'there is no command "{args[0]}"', hint=hint)
         return super().resolve_command(ctx, args)
 

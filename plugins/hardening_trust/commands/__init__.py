@@ -32,10 +32,13 @@ class _Group(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            from hardening.cli.elsewhere import instead_of
             from hardening.errors import UsageError
             from hardening.kinds import nearest
 
-            hint = nearest(args[0], COMMANDS) or f"the commands are {', '.join(COMMANDS)}"
+            hint = (
+                instead_of("trust", args[0]) or nearest(args[0], COMMANDS) or f"the commands are {', '.join(COMMANDS)}"
+            )
             raise UsageError(f'there is no command "trust {args[0]}"', hint=hint)
         return super().resolve_command(ctx, args)
 

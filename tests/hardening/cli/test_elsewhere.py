@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from hardening.cli import main
 from hardening.cli.elsewhere import answer, published
 from tests.hardening.cli.samples import call, profile, session
 
@@ -41,6 +42,34 @@ def test_only_a_name_that_is_nearly_right_is_suggested(
 ) -> None:
     assert call(session(tmp_path), "run", option, "--", "id") == 2
     assert f"hint: {hint}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("images -q", "hardening images --json | jq"),
+        ("images --digests", "digests are shown"),
+        ("rmi --all", "| xargs hardening rmi"),
+        ("pull --creds=x busybox", "podman login HOST"),
+        ("pull --all-tags busybox", "name each tag"),
+        ("pull busybox alpine", "write a line for each"),
+        ("secret exists x", "its exit code tells"),
+        ("secret create --replace x -", "hardening secret rotate NAME FILE"),
+        ("secret rm --all", "| xargs hardening secret rm"),
+        ("trust unset docker.io", "file and line"),
+        ("image trust show", "hardening trust`"),
+        ("image sign x", "hardening trust sign"),
+        ("image frobnicate", "leave that word out"),
+        ("history x", "skopeo inspect --config"),
+    ],
+)
+def test_what_podman_has_of_images_secrets_and_trust_is_answered(
+    line: str, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(line.split()) == 2
+    told = capsys.readouterr().err
+    assert says in told.partition("\nhint: ")[2]
+    assert "did you mean" not in told
 
 
 def test_a_mechanism_takes_an_option_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
