@@ -10,21 +10,25 @@ import re
 import signal
 import socket
 import stat
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from threading import BoundedSemaphore, Thread
+from socketserver import TCPServer, ThreadingMixIn
+from threading import BoundedSemaphore, Lock, Thread
 from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from hardening.errors import UsageError
 from hardening.images.signatures import LONGEST
 
-#: Seconds that a client may be silent for, and how many are served at once.
-PATIENCE = 20
-MOST_AT_ONCE = 128
+#: Seconds that a client has for a request and for taking its answer, and how many connections are served at once, of all
+#: and of one address.
+PATIENCE = 20.0
+MOST_AT_ONCE, MOST_OF_ONE = 128, 32
 
 #: Repository, manifest digest, number.
 _PATH = re.compile(rb"/+[a-z0-9._/-]+@[a-z0-9]+=[0-9a-f]+/signature-[1-9][0-9]{0,2}")
@@ -32,14 +36,16 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
-def serve(directory: Path, address: tuple[str, int], listening: Callable[[str], None]) -> None:
+def serve(
+    directory: Path, address: tuple[str, int], listening: Callable[[str], None], patience: float = PATIENCE
+) -> None:
     """Serve until SIGTERM or SIGINT; ``listening`` is called with the URL once requests are answered. Raises
     `UsageError` for a directory that cannot be opened and an address that cannot be had."""
     ending = {signal.SIGTERM, signal.SIGINT}
     # Blocked in every thread, so that the main one can wait for them.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ending)
     try:
-        with _server(directory, address) as server:
+        with _server(directory, address, patience) as server:
             thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True)
             thread.start()
             host, port = server.socket.getsockname()[:2]
@@ -58,41 +64,74 @@ def parse_address(text: str) -> tuple[str, int]:
         host = host[1:-1]
     elif ":" in host:
         host = ""
-    if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
+    if not colon or not host or not port.isascii() or not port.isdigit() or len(port) > 5 or int(port) > 65535:
         raise UsageError(f'"{text}" is no address to serve on', hint="write HOST:PORT, such as 127.0.0.1:8080")
     return host, int(port)
 
 
-class _Server(ThreadingHTTPServer):
-    """One thread for each connection, and no more of them than there is room for."""
+class _Server(ThreadingMixIn, TCPServer):
+    """One thread for each connection, no more of them than there is room for, and none for longer than a request takes."""
 
+    # Not `http.server.HTTPServer`, which asks the DNS who it is.
+    allow_reuse_address = True
+    request_queue_size = MOST_AT_ONCE
     daemon_threads = True
-    folder: int
 
-    def __init__(self, address: tuple[str, int], family: socket.AddressFamily, folder: int) -> None:
+    def __init__(self, address: tuple[Any, ...], family: socket.AddressFamily, folder: int, patience: float) -> None:
         self.address_family = family
         self.folder = folder
-        self.room = BoundedSemaphore(MOST_AT_ONCE)
+        self.patience = patience
+        self._room = BoundedSemaphore(MOST_AT_ONCE)
+        self._lock = Lock()
+        self._until: dict[socket.socket, float] = {}
+        self._clients: Counter[str] = Counter()
         super().__init__(address, _Handler)
 
+    def verify_request(self, request: Any, client_address: Any) -> bool:
+        return self._clients[client_address[0]] < MOST_OF_ONE
+
     def process_request(self, request: Any, client_address: Any) -> None:
-        if not self.room.acquire(timeout=1):  # no longer: meanwhile nobody can end the server
+        if not self._room.acquire(timeout=1):  # no longer: meanwhile nobody can end the server
             self.shutdown_request(request)
             return
+        with self._lock:
+            self._clients[client_address[0]] += 1
+        self.begin(request)
         super().process_request(request, client_address)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self.room.release()
+            with self._lock:
+                self._clients[client_address[0]] -= 1
+                self._clients += Counter()  # forget who has none
+            self._room.release()
+
+    def begin(self, connection: socket.socket) -> None:
+        """From now on the connection has the time of one request."""
+        with self._lock:
+            self._until[connection] = time.monotonic() + self.patience
+
+    def service_actions(self) -> None:
+        """Part with those who did not ask, or take their answer, in time; called between any two connections."""
+        now = time.monotonic()
+        with self._lock:  # what is closed meanwhile might have its number given to another
+            for connection in [connection for connection, until in self._until.items() if until < now]:
+                with suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+
+    def shutdown_request(self, request: Any) -> None:
+        with self._lock:
+            self._until.pop(request, None)
+        super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that goes away, or says nothing, is no news."""
 
 
 @contextmanager
-def _server(directory: Path, address: tuple[str, int]) -> Iterator[_Server]:
+def _server(directory: Path, address: tuple[str, int], patience: float) -> Iterator[_Server]:
     try:
         folder = os.open(directory, _FOLDER & ~os.O_NOFOLLOW)
     except OSError as error:
@@ -100,10 +139,11 @@ def _server(directory: Path, address: tuple[str, int]) -> Iterator[_Server]:
     try:
         try:
             found = socket.getaddrinfo(*address, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-            server = _Server(address, found[0][0], folder)
-        except OSError as error:
+            server = _Server(found[0][4], found[0][0], folder, patience)
+        except (OSError, UnicodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "no host has such a name"
             raise UsageError(
-                f"cannot serve on {address[0]}:{address[1]}: {error.strerror or error}",
+                f"cannot serve on {address[0]}:{address[1]}: {reason or error}",
                 hint="name an address of this host, and a free port",
             ) from None
         with server:
@@ -116,8 +156,11 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version = "hardening"
     sys_version = ""
-    timeout = PATIENCE
     server: _Server
+
+    def handle_one_request(self) -> None:
+        self.server.begin(self.connection)
+        super().handle_one_request()
 
     def do_GET(self) -> None:
         self._answer(with_body=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import itertools
 import os
 import re
 import signal
@@ -10,24 +11,26 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
 from hardening.errors import UsageError
-from hardening_trust.serve import parse_address, serve
+from hardening_trust.serve import MOST_OF_ONE, PATIENCE, parse_address, serve
 
 DIGEST = "sha256=" + "a" * 64
 PLACE = f"team/app@{DIGEST}"
 _PROGRAM = "import sys; from pathlib import Path; from hardening_trust.serve import *; \
-serve(Path(sys.argv[1]), parse_address(sys.argv[2]), lambda url: print(url, flush=True))"
+serve(Path(sys.argv[1]), parse_address(sys.argv[2]), lambda url: print(url, flush=True), float(sys.argv[3]))"
 
 
 @contextmanager
-def serving(folder: Path, address: str = "127.0.0.1:0") -> Iterator[tuple[str, subprocess.Popen[str]]]:
+def serving(
+    folder: Path, address: str = "127.0.0.1:0", patience: float = PATIENCE
+) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """A server in a process of its own: its host and port."""
-    argv = [sys.executable, "-c", _PROGRAM, str(folder), address]
+    argv = [sys.executable, "-c", _PROGRAM, str(folder), address, str(patience)]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
@@ -109,7 +112,8 @@ def test_it_serves_on_ipv6(store: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "80", ":80", "::1:80", "localhost", "localhost:", "localhost:http", "a:65536", "a:-1"]
+    "text",
+    ["", "80", ":80", "::1:80", "localhost", "localhost:", "localhost:http", "a:65536", "a:-1", "a:" + "1" * 5000],
 )
 def test_what_is_no_address(text: str) -> None:
     with pytest.raises(UsageError, match="is no address"):
@@ -121,3 +125,37 @@ def test_an_address_that_is_taken_and_a_directory_that_is_missing(store: Path, t
         serve(store, taken.getsockname(), print)
     with pytest.raises(UsageError, match="No such file"):
         serve(tmp_path / "missing", ("127.0.0.1", 0), print)
+    with pytest.raises(UsageError, match="no host has such a name"):
+        serve(store, ("a" * 70 + ".example", 0), print)
+
+
+def connected(host: str, source: str = "127.0.0.1") -> socket.socket:
+    name, _, port = host.rpartition(":")
+    return socket.create_connection((name, int(port)), timeout=30, source_address=(source, 0))
+
+
+def test_who_asks_slowly_is_parted_with_and_keeps_nobody_from_asking(store: Path) -> None:
+    """A byte now and then is no silence, but a request has an end."""
+    with serving(store, patience=0.5) as (host, _), connected(host) as slow:
+        slow.settimeout(0.05)
+        end = b""
+        for letter in itertools.cycle(b"GET /a"):  # for as long as it is taken
+            try:
+                slow.sendall(bytes([letter]))
+                end = slow.recv(1)
+            except TimeoutError:
+                continue
+            except OSError:
+                pass
+            break
+        assert end == b""
+        assert ask(host, f"/{PLACE}/signature-1") == (200, b"one")
+
+
+def test_one_address_has_not_all_connections(store: Path) -> None:
+    with serving(store) as (host, _), ExitStack() as held:
+        for _ in range(MOST_OF_ONE):
+            held.enter_context(connected(host, "127.0.0.2")).sendall(b"GET /a")
+        with connected(host, "127.0.0.2") as refused:
+            assert refused.recv(1) == b""
+        assert ask(host, f"/{PLACE}/signature-1") == (200, b"one")
