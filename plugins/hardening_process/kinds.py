@@ -13,6 +13,8 @@ MAX_ID = 2**32 - 2
 MAX_LIMIT = 2**63 - 1
 CPU_PERIOD = 100_000
 _NAME = r"[A-Za-z0-9_.][A-Za-z0-9_.-]*\$?"
+#: The most digits that an id is read of: an image may say thousands.
+ID_DIGITS = 10
 _CPU = r"(\d{1,6})(?:\.(\d{1,5}))?(%?)"
 
 
@@ -45,8 +47,10 @@ class UserKind(Kind[User]):
         if not text:
             return User()
         for part, what in ((user, "user"), *(((group, "group"),) if colon else ())):
-            if not re.fullmatch(_NAME, part) or (part.isdecimal() and int(part) > MAX_ID):
-                raise node.error(f'"{part}" is not a {what}', hint='write "1000", "1000:1000", "name" or "name:group"')
+            if not re.fullmatch(_NAME, part) or not _is_possible(part):
+                raise node.error(
+                    f'"{part[:40]}" is not a {what}', hint='write "1000", "1000:1000", "name" or "name:group"'
+                )
         user = _plain(user)
         return User(user, _plain(group) if colon else "0" if user == "0" else "")
 
@@ -81,6 +85,11 @@ class UserKind(Kind[User]):
 
     def dump(self, value: User) -> object:
         return str(value)
+
+
+def _is_possible(part: str) -> bool:
+    """Whether text is no number, or one that can be an id."""
+    return not part.isdecimal() or (len(part) <= ID_DIGITS and int(part) <= MAX_ID)
 
 
 def _plain(part: str) -> str:

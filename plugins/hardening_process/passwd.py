@@ -8,6 +8,7 @@ from pathlib import Path
 
 from hardening.errors import HostError
 from hardening.values import frozen
+from hardening_process.kinds import ID_DIGITS
 
 MAX_BYTES = 4 << 20
 _MAX_LINKS = 40
@@ -53,14 +54,18 @@ def _users(text: str) -> list[Account]:
     found = []
     for line in text.splitlines():
         fields = line.split(":")
-        if len(fields) >= 6 and fields[2].isdecimal() and fields[3].isdecimal():
+        if len(fields) >= 6 and _is_id(fields[2]) and _is_id(fields[3]):
             found.append(Account(fields[0], int(fields[2]), int(fields[3]), fields[5]))
     return found
 
 
 def _groups(text: str) -> list[tuple[str, int]]:
     rows = [line.split(":") for line in text.splitlines()]
-    return [(row[0], int(row[2])) for row in rows if len(row) >= 3 and row[2].isdecimal()]
+    return [(row[0], int(row[2])) for row in rows if len(row) >= 3 and _is_id(row[2])]
+
+
+def _is_id(text: str) -> bool:
+    return text.isdecimal() and len(text) <= ID_DIGITS
 
 
 def _text(root: Path, name: str) -> str:

@@ -19,7 +19,7 @@ from hardening_rootfs.volumes import PROPAGATION, Volume
 #: right -> the option that takes it away
 RIGHTS: Mapping[str, str] = {"rw": "ro", "suid": "nosuid", "dev": "nodev", "exec": "noexec"}
 _TIED = (*PROPAGATION, "unbindable", "runbindable")
-_SIZE = re.compile(r"size=(\d+)([kmg]?)", re.IGNORECASE)
+_SIZE = re.compile(r"size=(\d{1,19})([kmg]?)", re.IGNORECASE)
 _EMPTY = 4096  # bytes of a tmpfs that only stands for a directory
 _FACTORS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 #: type of file system -> the one place where it is mounted

@@ -22,6 +22,7 @@ from hardening_rootfs.spec import expand
 
 _PROPAGATION = ("unbindable", "private", "slave", "shared")
 _USUAL_DEVICES = {**foreign_binds.USUAL, "/dev/console": ("c", 5, 1), "/dev/ptmx": ("c", 5, 2)}
+_ID_DIGITS = 10
 
 
 def tighten(
@@ -90,7 +91,8 @@ def _with_mapped_group(entry: Mapping[str, Any], document: Mapping[str, Any], co
     if not ranges and maps is not None:
         ranges = [(item.inside, item.size) for item in maps.gids]
     groups = [str(option)[4:] for option in entry.get("options") or () if str(option).startswith("gid=")]
-    mapped = all(group.isdecimal() and any(low <= int(group) < low + size for low, size in ranges) for group in groups)
+    numbers = [int(group) if group.isdecimal() and len(group) <= _ID_DIGITS else -1 for group in groups]
+    mapped = all(any(low <= number < low + size for low, size in ranges) for number in numbers)
     if mapped or not ranges:
         return entry
     return {**entry, "options": [option for option in entry["options"] if not str(option).startswith("gid=")]}

@@ -52,7 +52,8 @@ class Seccomp(Mechanism[SeccompSettings]):
 
     def meant(self, name: str, host: Host) -> str:
         """The system call of a number, as the kernel logs it for this machine's own architecture."""
-        return host.of(SeccompFacts).name_of(int(name)) or name if name.isascii() and name.isdigit() else name
+        is_number = name.isascii() and name.isdigit() and len(name) <= 10
+        return host.of(SeccompFacts).name_of(int(name)) or name if is_number else name
 
     def dump(self, values: Mapping[tuple[str, str], Any]) -> dict[str, object]:
         return dump(values)

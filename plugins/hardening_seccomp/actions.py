@@ -17,6 +17,7 @@ RET_ACTION_FULL = 0xFFFF0000
 RET_DATA = 0x0000FFFF
 SUCCESS = "errno 0 tells the caller that the call succeeded, although it never ran"
 MAX_ERRNO = 4095  # include/linux/err.h: the kernel cuts larger values down to this one
+_DIGITS = 10  # no number here has more
 
 
 class Kind(enum.IntEnum):
@@ -104,12 +105,12 @@ def errno_number(text: str, *, origin: object | None = None) -> int:
     """A number for ``ENOSYS`` or ``38``; `ProfileError` for anything else, and for 0, with which the call would seem to
     succeed although it never ran."""
     number = getattr(errno, text, None) if text.startswith("E") else None
-    if number is None and text.isascii() and text.isdigit():
+    if number is None and text.isascii() and text.isdigit() and len(text) <= _DIGITS:
         number = int(text)
     if not isinstance(number, int) or not 0 <= number <= MAX_ERRNO:
         near = nearest(text.upper(), errno.errorcode.values())
         hint = near or f"use a name such as EPERM, or a number up to {MAX_ERRNO}"
-        raise ProfileError(f"unknown errno {text!r}", origin=origin, hint=hint)
+        raise ProfileError(f"unknown errno {text[:40]!r}", origin=origin, hint=hint)
     if number == 0:
         raise ProfileError(SUCCESS, origin=origin, hint="use a name such as EPERM or ENOSYS")
     return number
@@ -129,7 +130,7 @@ def parse_action(text: object, *, origin: object | None = None) -> Action:
     if kind is Kind.ERRNO:
         return Action(kind, errno_number(data, origin=origin)) if colon else EPERM
     if kind is Kind.TRACE and colon:
-        if not (data.isascii() and data.isdigit() and int(data) <= RET_DATA):
-            raise ProfileError(f"trace takes a number up to {RET_DATA}, not {data!r}", origin=origin)
+        if not (data.isascii() and data.isdigit() and len(data) <= _DIGITS and int(data) <= RET_DATA):
+            raise ProfileError(f"trace takes a number up to {RET_DATA}, not {data[:40]!r}", origin=origin)
         return Action(kind, int(data))
     return Action(kind)

@@ -87,11 +87,11 @@ def test_what_is_malformed_is_a_finding_and_no_error() -> None:
     assert [message for _, message in told(found)] == ['process.set_environment.1A: "1A" is not the name of a variable']
 
 
-WORDS = (" 1500", "app ", "9" * 20, "4294967295", "-1", "\u0661\u0662", "a b", "1:", "1:2:3")
+WORDS = (" 1500", "app ", "9" * 20, "9" * 5000, "4294967295", "-1", "\u0661\u0662", "a b", "1:", "1:2:3")
 UNREADABLE: tuple[object, ...] = (*WORDS, 1.5, True, -1, [], {}, {"a": 1})
 
 
-@pytest.mark.parametrize("user", UNREADABLE, ids=repr)
+@pytest.mark.parametrize("user", UNREADABLE, ids=lambda user: repr(user)[:24])
 def test_a_user_that_cannot_be_read_is_refused_and_never_the_natural_one(user: object) -> None:
     for text in ("", '[process]\nuser = ""\n'):
         with pytest.raises(ImageError, match="what it says cannot be read: process") as caught:

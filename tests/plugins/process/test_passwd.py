@@ -22,6 +22,14 @@ def test_accounts_are_read_and_damaged_lines_passed_over(tmp_path: Path) -> None
     assert accounts.group("short") is None
 
 
+def test_an_id_of_thousands_of_digits_is_a_damaged_line(tmp_path: Path) -> None:
+    number = "1" * 5000
+    passwd = f"app:x:{number}:0::/:/bin/sh\nother:x:5:{number}::/:/bin/sh\nfine:x:7:7::/:/bin/sh\n"
+    accounts = Accounts.read(root_with(tmp_path, passwd, f"big:x:{number}:\nok:x:9:\n"))
+    assert [account.name for account in accounts.users] == ["fine"]
+    assert accounts.groups == (("ok", 9),)
+
+
 def test_a_root_without_accounts_has_none(tmp_path: Path) -> None:
     assert Accounts.read(tmp_path) == Accounts(tmp_path, (), ())
     assert Accounts.read(tmp_path / "missing").users == ()

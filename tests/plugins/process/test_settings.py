@@ -118,6 +118,8 @@ def test_a_later_layer_may_not_bring_root_back(tmp_path: Path) -> None:
         ("oom_score_adj = 1001", "out of range"),
         ("terminal = 1", "true or false"),
         ('user = "a b"', "is not a user"),
+        (f'user = "{"1" * 5000}"', f'"{"1" * 40}" is not a user'),
+        (f'user = "0:{"1" * 5000}"', f'"{"1" * 40}" is not a group'),
         ('groups = [""]', "is not a group"),
         ("resources.pids = 0", "out of range"),
         ('resources.memory = "64"', None),

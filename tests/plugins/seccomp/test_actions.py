@@ -38,6 +38,8 @@ def test_what_is_written_is_read(text: str, action: Action) -> None:
         ("errno:4096", "EPERM"),
         ("errno:0", "EPERM"),
         ("errno:-1", "EPERM"),
+        ("errno:" + "1" * 5000, "EPERM"),
+        ("trace:" + "1" * 5000, None),
         ("trace:65536", None),
         ("allow:1", "allow"),
         ("notify", "supervising"),
