@@ -114,10 +114,11 @@ class SearchPath:
 @frozen(eq=False)
 class Stack:
     """The ordered layers; later ones stand closer to the application. ``found`` is what each name that was looked up stood
-    for."""
+    for, and ``named`` are the profiles that were asked for, as they were typed."""
 
     layers: tuple[Layer, ...]
     found: tuple[Found, ...] = ()
+    named: tuple[str, ...] = ()
 
     @property
     def shadowed(self) -> tuple[Found, ...]:
@@ -136,7 +137,7 @@ def resolve(profiles: Sequence[str], search: SearchPath, command_line: Document 
     layers = [*builder.layers.values()]
     if command_line is not None:
         layers.append(parse_layer(command_line))
-    return Stack(tuple(layers), tuple(builder.found.values()))
+    return Stack(tuple(layers), tuple(builder.found.values()), tuple(profiles))
 
 
 class _Builder:

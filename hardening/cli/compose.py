@@ -90,7 +90,8 @@ def command(
 
         output.show_raw(profile(composition).encode())
         return 0
-    plan = _plan(here, composition, command, bundle)
+    with stack.beside_default(here, request):
+        plan = _plan(here, composition, command, bundle)
     if not quiet:
         show_notes(plan, reported=form in ("html", "sarif"))
     code = _write(here, plan, form, bundle)

@@ -98,10 +98,25 @@ def split(context: click.Context, words: Sequence[str], typed: tuple[str, ...]) 
         del command[0]
     elif not asked:
         line = stack.without_values(context, " ".join(["hardening", *before, "--", image])) + " …" * bool(command)
+    _require_no_option(context, image, line, typed[1:])
     return (
         Asked(image, line, asked.get("pull", PULL[0]), asked.get("tls_verify", True), asked.get("entrypoint")),
         tuple(command),
     )
+
+
+def _require_no_option(context: click.Context, image: str, line: str, after: Sequence[str]) -> None:
+    """Raise `UsageError` for what looks like an option after the image, and would be the command's."""
+    option = after[0].partition("=")[0] if after else ""
+    if not option.startswith("-") or option in ("-", "--"):
+        return
+    call = context.command_path
+    with _told_apart(Asked(image, line, PULL[0], True, None)):
+        raise UsageError(
+            f"{option} stands after the image {image}",
+            hint=f"options go before the image: {call} {option} … {image}; what the image's own command is to be given "
+            f"goes after `--`: {call} {image} -- {option} …",
+        )
 
 
 def compose(

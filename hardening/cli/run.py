@@ -110,7 +110,8 @@ def command(
     launch = start.request(
         context, engine, place, interactive=interactive, receipt=target, profiles=profiles, typed=True
     )
-    checked = pipeline.check(composition, here.host, command, None)
+    with stack.beside_default(here, request):
+        checked = pipeline.check(composition, here.host, command, None)
     words = _without_looking(here.words, typed)
     found = stored.storable(here, words, composition, checked, engine, launch, fresh=fresh)
     if dry_run:

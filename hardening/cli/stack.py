@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from hardening.cli.session import Request, session
-from hardening.errors import HardeningError, PluginError, UsageError
+from hardening.errors import HardeningError, HostError, PluginError, Problems, UsageError
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     from hardening.cli.says import Said
+    from hardening.cli.session import Session
     from hardening.compose import Composition
     from hardening.mechanism import Mechanism, Option
 
@@ -188,6 +190,35 @@ def request(context: click.Context, profiles: tuple[str, ...]) -> Request:
     from hardening.cli.says import document
 
     return Request(profiles, document(context.meta.get(_SAYS, ())))
+
+
+@contextmanager
+def beside_default(here: Session, request: Request) -> Iterator[None]:
+    """Where the host cannot enforce what the named profiles require, and could beside `default`, whose place they take,
+    have the error say so."""
+    try:
+        yield
+    except HardeningError as error:
+        problems = error.problems if isinstance(error, Problems) else (error,)
+        if DEFAULT_PROFILE not in request.profiles and all(isinstance(item, HostError) for item in problems):
+            _say_beside(here, request, problems)
+        raise
+
+
+def _say_beside(here: Session, request: Request, problems: Sequence[HardeningError]) -> None:
+    import shlex
+
+    from hardening import pipeline
+
+    profiles = (DEFAULT_PROFILE, *request.profiles)
+    try:
+        pipeline.check(here.compose(Request(profiles, request.options)), here.host, (), None)
+    except HardeningError:
+        return
+    named = " ".join(f"-p {shlex.quote(profile)}" for profile in profiles)
+    for problem in problems:
+        beside = f"the profile {DEFAULT_PROFILE} counts only where it is named as soon as any is: {named}"
+        problem.hint = f"{beside}; or {problem.hint}" if problem.hint else beside
 
 
 def require_keyboard(composition: Composition) -> None:

@@ -8,7 +8,7 @@ in it (`hardening_trust.carried`), and is held against the keys and the signatur
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import attrs
@@ -26,7 +26,7 @@ from hardening.schema import REST, Leaf
 from hardening_trust import carried
 from hardening_trust.kinds import RequirementsKind
 from hardening_trust.requirements import REJECT, Requirements, SignedBy, SigstoreSigned, together
-from hardening_trust.scopes import Match
+from hardening_trust.scopes import WITHOUT_SCOPES, Match
 from hardening_trust.settings import DEFAULT, SCOPES, TrustSettings
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from hardening_trust import verification
 
 NAME = "trust"
+_MINE = "mine.toml"
 _SIGNED = (SignedBy, SigstoreSigned)
 
 
@@ -112,18 +113,25 @@ def _hint(composition: Composition, image: Name, match: Match) -> str:
         anew = "; with --pull=always its signatures are fetched anew" * here
         return f"{said(composition, match)}; `hardening trust explain {image}` tells more{anew}"
     decided = said(composition, match) if stated else "no profile permits it"
-    return f"{decided}: {permission(image, stated=stated)}"
+    return f"{decided}: {permission(image, composition.stack.named, stated=stated)}"
 
 
-def permission(image: Name, *, stated: bool) -> str:
-    """How to have a rejected image accepted: by an exception where a profile has ``stated`` that it is rejected, else by the
-    word of any profile."""
+def permission(image: Name, profiles: Sequence[str], *, stated: bool) -> str:
+    """How to have an image accepted that ``profiles`` reject: by an exception where one of them has ``stated`` that, else by
+    the word of any other."""
     scope = image.docker.repository if image.docker is not None else f"{image.transport}:{image.path}"
+    if image.transport in WITHOUT_SCOPES:
+        scope = f"{image.transport}:"
     if stated:
-        leaf = f"{NAME}.{image.transport}.{scope.removeprefix(f'{image.transport}:')}"
-        return f"`hardening explain {shlex.quote(leaf)}`, with the profiles of the run, shows the exception that permits it"
-    command = f"hardening trust set --into mine.toml -t accept {shlex.quote(scope)}"
-    return f"`{command}` has a profile permit it, for -p ./mine.toml after your other ones (without any: -p default)"
+        leaf = f"{NAME}.{image.transport}.{scope.removeprefix(f'{image.transport}:')}".rstrip(".")
+        return f"`hardening explain {_named(profiles)} {shlex.quote(leaf)}` shows the exception that permits it"
+    command = f"hardening trust set --into {_MINE} -t accept {shlex.quote(scope)}"
+    run = f"hardening run {_named([*profiles, f'./{_MINE}'])} {shlex.quote(str(image))} …"
+    return f"`{command}` writes a profile that does, and `{run}` names it after the others"
+
+
+def _named(profiles: Sequence[str]) -> str:
+    return " ".join(f"-p {shlex.quote(profile)}" for profile in dict.fromkeys(profiles))
 
 
 def _rejected(reason: str, hint: str) -> Verdict:

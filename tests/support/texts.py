@@ -32,7 +32,8 @@ def layer(text: str, name: str = "profile") -> Layer:
 
 def stack(*texts: str) -> Stack:
     """Texts as layers that are called a, b, c …"""
-    return Stack(tuple(layer(text, chr(ord("a") + number)) for number, text in enumerate(texts)))
+    layers = tuple(layer(text, chr(ord("a") + number)) for number, text in enumerate(texts))
+    return Stack(layers, named=tuple(item.name for item in layers))
 
 
 def composed(*texts: str, by: list[Mechanism[Any]], today: date = TODAY) -> Composition:

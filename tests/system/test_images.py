@@ -343,6 +343,18 @@ def test_a_command_without_two_dashes_is_told_apart_from_an_image(caller: Puller
         assert "/annotations" not in said
 
 
+def test_an_option_after_the_image_is_no_word_of_its_command(caller: Puller) -> None:
+    code, said = caller.type("run", "-q", "-p", "./open.toml", "oci:image:v1", "--tls-verify=false", "--", "id")
+    assert code == 2
+    assert said.startswith(
+        "error: --tls-verify stands after the image oci:image:v1\nhint: options go before the image: "
+    )
+    assert "hardening run oci:image:v1 -- --tls-verify …" in said
+    code, said = caller.type("run", "sleep", "-v", "60")
+    assert code == 2
+    assert said.startswith('error: "sleep" is taken for an image: -v stands after the image sleep\n')
+
+
 def test_an_image_runs_by_the_digits_that_are_shown(here: Puller) -> None:
     assert run(here)[0] == 0
     (image,) = json.loads(here.type("images", "--json")[1])

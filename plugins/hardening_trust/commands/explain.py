@@ -53,7 +53,7 @@ def command(context: click.Context, profiles: tuple[str, ...], file: Path | None
     if implied:
         output.show(f"signed as: {implied}")
     if match.requirements == REJECT and scope.resolved is not None:
-        output.show(f"to permit: {permission(name, stated=scope.resolved.stated)}")
+        output.show(f"to permit: {permission(name, profiles, stated=scope.resolved.stated)}")
     from hardening.report.table import Table
 
     passed = [(_written(item.member), str(item.rule)) for item in match.passed]

@@ -209,6 +209,17 @@ def test_what_the_host_cannot_enforce_stops_a_required_launch(folder: Path) -> N
     assert not [path for path in folder.glob("state/*/*") if path.name not in ("lock", "records.jsonl")]
 
 
+def test_what_could_be_enforced_beside_the_default_profile_is_told_so(folder: Path) -> None:
+    profile(folder, "default", '[box]\nrequirement = "best-effort"\n')
+    profile(folder, "mine", "")
+    message = require_one_message(process(folder, "run", "-p", "mine", "--", "id", broken=True), 125)
+    beside = "the profile default counts only where it is named as soon as any is: -p default -p mine"
+    assert message.endswith(f"hint: {beside}; or buy a hinge\n")
+    profile(folder, "default", "")
+    message = require_one_message(process(folder, "run", "-p", "mine", "--", "id", broken=True), 125)
+    assert "counts only" not in message
+
+
 def test_a_state_directory_that_cannot_be_used(folder: Path) -> None:
     message = require_one_message(process(folder, "run", "--", "id", HARDENING_STATE="/proc/hardening"), 125)
     assert "/proc/hardening: cannot use the state directory" in message

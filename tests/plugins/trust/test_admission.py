@@ -112,12 +112,15 @@ def test_what_nobody_permits_is_rejected_and_the_place_is_told() -> None:
     assert refusal.pointer == ""
     assert "no profile permits it" in refusal.hint
     assert "hardening trust set --into mine.toml -t accept registry.example.com/team/app`" in refusal.hint
-    assert refusal.hint.endswith("for -p ./mine.toml after your other ones (without any: -p default)")
+    assert refusal.hint.endswith(f"`hardening run -p a -p ./mine.toml {NAME} …` names it after the others")
+    verdict = judged(composition(""), "docker-archive:/srv/x.tar")
+    assert verdict is not None
+    assert "-t accept docker-archive:` writes" in verdict.refusals[0].hint
     verdict = judged(composition('[trust]\ndefault = "reject"'))
     assert verdict is not None
     hint = verdict.refusals[0].hint
     assert hint.startswith("trust.default is reject, said at a.toml:2: ")
-    assert "`hardening explain trust.docker.registry.example.com/team/app`, with the profiles of the run" in hint
+    assert "`hardening explain -p a trust.docker.registry.example.com/team/app` shows the exception" in hint
     verdict = judged(composition('[trust.docker]\n"registry.example.com" = "reject"'))
     assert verdict is not None
     assert verdict.refusals[0].hint.startswith("trust.docker.registry.example.com is reject, said at a.toml:2: ")

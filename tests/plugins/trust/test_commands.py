@@ -129,9 +129,10 @@ def test_what_is_rejected_is_told_with_what_permits_it(here: Path, capsys: pytes
     code, out, _ = typed(capsys, "explain", "-p", "default", "docker.io/library/busybox")
     assert code == 0
     assert "to permit: `hardening trust set --into mine.toml -t accept docker.io/library/busybox`" in out
+    assert "`hardening run -p default -p ./mine.toml docker.io/library/busybox:latest …`" in out
     code, out, _ = typed(capsys, "explain", "-p", "strict", "oci:/srv/x:v1")
     assert code == 0
-    assert "to permit: `hardening explain trust.oci./srv/x`" in out
+    assert "to permit: `hardening explain -p strict trust.oci./srv/x`" in out
     assert cli.main(["explain", "-p", "strict", "trust.oci./srv/x"]) == 0
     assert 'oci."/srv/x" = "accept"' in capsys.readouterr().out
 
