@@ -146,16 +146,18 @@ class Plugins:
                             hint="use a plain @hookimpl",
                         )
 
-    def _call(self, hook: str, **arguments: object) -> Iterator[tuple[Plugin, Any]]:
-        """Every implementation's answer, in the order of the plugins' names."""
+    def _call(self, hook: str, *, but: str = "", **arguments: object) -> Iterator[tuple[Plugin, Any]]:
+        """Every implementation's answer, in the order of the plugins' names; that of the plugin ``but`` is not asked for."""
         by_name = {plugin.name: plugin for plugin in self.plugins}
         for implementation in reversed(getattr(self._manager.hook, hook).get_hookimpls()):
+            if implementation.plugin_name == but:
+                continue
             answer = implementation.function(*(arguments[name] for name in implementation.argnames))
             yield by_name[implementation.plugin_name], answer
 
-    def _items(self, hook: str, kind: type[Any], **arguments: object) -> Iterator[tuple[Plugin, Any]]:
+    def _items(self, hook: str, kind: type[Any], *, but: str = "", **arguments: object) -> Iterator[tuple[Plugin, Any]]:
         """The items of every answer that is a collection of them; raises `PluginError` for any other answer."""
-        for plugin, answer in self._call(hook, **arguments):
+        for plugin, answer in self._call(hook, but=but, **arguments):
             if not isinstance(answer, Iterable):
                 raise _wrong_answer(plugin, hook, answer, f"a collection of {kind.__name__}")
             for item in answer:
@@ -212,10 +214,12 @@ class Plugins:
                 found.append(Unknown(f"the plugin {plugin.name} judges, and does not say what it looks at"))
         return found
 
-    def signatures(self, name: Name, digest: str, composition: Composition, *, verify: bool) -> list[bytes]:
-        """`hardening_signatures` of every plugin, in the order of their names."""
+    def signatures(
+        self, name: Name, digest: str, composition: Composition, *, verify: bool, but: str = ""
+    ) -> list[bytes]:
+        """`hardening_signatures` of every plugin ``but`` of one, in the order of their names."""
         asked = {"name": name, "digest": digest, "composition": composition, "verify": verify}
-        return [content for _, content in self._items("hardening_signatures", bytes, **asked)]
+        return [content for _, content in self._items("hardening_signatures", bytes, but=but, **asked)]
 
     def admit(self, candidate: Candidate) -> list[Verdict]:
         """`hardening_admit` of every plugin; those without an opinion are left out."""

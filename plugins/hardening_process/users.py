@@ -99,8 +99,13 @@ def root(context: Context) -> Path:
 def _user(name: str, accounts: Accounts) -> tuple[int, int]:
     """The uid and the account's gid, which is -1 where there is no account."""
     account = accounts.by_uid(int(name)) if name.isdecimal() else accounts.user(name)
-    if account is not None:
+    if account is not None and not (account.uid == 0 and not name.isdecimal()):
         return account.uid, account.gid
+    if account is not None:  # who names a user means none with root's rights, whatever an image makes of the name
+        raise ProfileError(
+            f'process.user: "{name}" is root, uid 0, in {accounts.root / "etc/passwd"}',
+            hint='write "root" where that is meant, or name another user',
+        )
     if name.isdecimal():
         return int(name), 0 if name == "0" else -1
     raise ProfileError(

@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from hardening import safefile
+from hardening.errors import ProfileError
 from hardening.values import frozen
 
 LONGEST = 16 << 20
@@ -31,8 +32,22 @@ class Key:
 
 
 def read(path: Path) -> bytes:
-    """The content of a file of keys. Raises `ProfileError` where it is missing, or others could have written it."""
+    """The content of a file of keys. Raises `ProfileError` where it is missing, or others could have written it: whoever can
+    does decide which images are used."""
     return safefile.read(path, "the key", LONGEST, hint="name a file that is there")
+
+
+def read_bare(path: Path) -> bytes:
+    """The content of a file of keys, whoever could have written it, as podman and skopeo take it. Raises `ProfileError`."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(LONGEST + 1)
+    except OSError as error:
+        problem = f"cannot read the key: {error.strerror}"
+        raise ProfileError(problem, origin=path, hint="name a file that is there") from None
+    if len(data) > LONGEST:
+        raise ProfileError(f"the key is larger than {LONGEST} bytes", origin=path, hint="export less keys into it")
+    return data
 
 
 def gpg(data: bytes) -> tuple[Key, ...]:

@@ -139,7 +139,7 @@ def _path_problem(transport: str, name: str) -> str:
 
 def _never_holding(scope: Scope, requirement: Requirement) -> Iterator[Finding]:
     """A requirement that no image of its scope can fulfil."""
-    reason = ""
+    reason, hint = "", "require something else"
     transport = scopes.split(scope.member)[0]
     if isinstance(requirement, SignedBaseLayer):
         reason = "no program implements signedBaseLayer"
@@ -150,8 +150,8 @@ def _never_holding(scope: Scope, requirement: Requirement) -> Iterator[Finding]:
         reason = f"{parts} is carried for podman and skopeo, and cannot be verified here"
     elif isinstance(requirement, _SIGNED) and transport in (OCI, DIRECTORY) and not _is_exact(requirement):
         reason = f"images of {transport} have no name that a signature could match"
+        hint = "use exactReference or exactRepository"
     if reason:
-        hint = "use exactReference or exactRepository" if "name" in reason else "require something else"
         yield _finding("never-holds", scope, f"no image can fulfil this: {reason}", hint)
 
 

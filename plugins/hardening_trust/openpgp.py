@@ -7,10 +7,11 @@ exactly one good signature over exactly one message is refused.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from io import BytesIO
 from pathlib import Path
 from types import MappingProxyType
@@ -18,7 +19,8 @@ from typing import Any
 
 import attrs
 
-from hardening import state
+from hardening import state, wholefile
+from hardening.errors import HostError
 from hardening.launch import held, places
 from hardening.launch.digest import sha256
 
@@ -34,6 +36,9 @@ _OPTIONS = (
 )  # fmt: skip
 _RESULTS = ("GOODSIG", "EXPSIG", "EXPKEYSIG", "REVKEYSIG", "BADSIG", "ERRSIG")
 _MISSING_KEY = "9"
+#: Errors of the system, such as a full disk, among the codes of libgpg-error.
+_OF_SYSTEM = 0x8000
+_ROOM = state.remedy(OSError(errno.ENOSPC, ""))
 
 
 class NotSigned(ValueError):
@@ -94,16 +99,17 @@ class Keyrings:
 @contextmanager
 def keyrings() -> Iterator[Keyrings]:
     """A place for keyrings, in the state directory, and gone afterwards; what a process left there that was killed goes
-    with the next one. Raises `LaunchError` where it cannot be made."""
+    with the next one. Raises `LaunchError` without a state directory, and `HostError` where it has no room."""
     folder = state.directory() / FOLDER
-    folder.mkdir(mode=0o700, exist_ok=True)
-    _sweep(folder)
-    place = held.hold(str(folder), shared=True)
-    name = places.new_id()
-    try:
-        lock = held.make(name, place, 0o700)
-    finally:
-        os.close(place)
+    with _told(folder):
+        folder.mkdir(mode=0o700, exist_ok=True)
+        _sweep(folder)
+        place = held.hold(str(folder), shared=True)
+        name = places.new_id()
+        try:
+            lock = held.make(name, place, 0o700)
+        finally:
+            os.close(place)
     try:
         yield Keyrings(folder / name)
     finally:
@@ -128,13 +134,23 @@ def _sweep(folder: Path) -> None:
 def _import(home: Path, keys: Sequence[bytes]) -> Keyring:
     from hardening import gnupg
 
-    home.mkdir(mode=0o700)
+    with _told(home.parent.parent):
+        home.mkdir(mode=0o700)
     gpg = gnupg.start(home, _OPTIONS)
     primaries: set[str] = set()
     for data in keys:
-        lines = gnupg.status(gpg.import_keys(data))
+        result = gpg.import_keys(data)
+        if any(code & _OF_SYSTEM for code in gnupg.codes(result)):
+            raise HostError("GnuPG cannot write keys down", origin=home.parent.parent, hint=_ROOM)
+        lines = gnupg.status(result)
         primaries.update(words[1] for keyword, words in lines if keyword == "IMPORT_OK" and len(words) > 1)
     return Keyring(gpg, frozenset(primaries), _expiries(gpg) if primaries else MappingProxyType({}))
+
+
+def _told(folder: Path) -> AbstractContextManager[None]:
+    """Tell an `OSError` in the place of keyrings."""
+    hint = "set HARDENING_STATE to a directory of your own"
+    return wholefile.told(HostError, "keys cannot be written down", origin=folder, hint=hint, room=_ROOM)
 
 
 def _expiries(gpg: Any) -> Mapping[str, int]:

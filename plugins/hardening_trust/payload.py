@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -77,7 +78,7 @@ def _parsed(data: bytes) -> object:
     text = data.decode(
         "utf-8", "replace"
     )  # a byte order mark, or UTF-16, is no JSON to the programs that we agree with
-    if max(text.count("["), text.count("{")) > _DEEPEST:
+    if _depth(text) > _DEEPEST:
         raise PayloadError("the payload is nested too deeply")
     try:
         return json.loads(
@@ -85,6 +86,15 @@ def _parsed(data: bytes) -> object:
         )
     except json.JSONDecodeError as error:
         raise PayloadError(f"the payload is no JSON: {error.msg} at byte {error.pos}") from None
+
+
+def _depth(text: str) -> int:
+    """How deep brackets are nested, whatever stands between them; those in strings are none."""
+    deepest = depth = 0
+    for mark in re.finditer(r'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]', text, re.DOTALL):
+        depth += (mark[0] in "[{") - (mark[0] in "]}")
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def _no_constant(word: str) -> object:

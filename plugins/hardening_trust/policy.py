@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,11 +13,10 @@ from hardening.source import Document, Node
 from hardening.values import frozen
 from hardening_trust.members import only
 from hardening_trust.requirements import Requirements, dump_all, read_all
-from hardening_trust.scopes import scope_problem
+from hardening_trust.scopes import KNOWN, scope_problem
 
 MAX_BYTES = 16 << 20
-USER = ".config/containers/policy.json"
-SYSTEM = Path("/etc/containers/policy.json")
+_TRANSPORT = re.compile("[a-z][a-z0-9-]*")
 
 
 @frozen(eq=False)
@@ -31,12 +30,6 @@ class Policy:
     source: str = ""
 
 
-def default_path(home: Path | None = None) -> Path:
-    """The file that containers tools read: the user's own, which replaces the system's whole, else the system's."""
-    own = (home or Path(os.path.expanduser("~"))) / USER
-    return own if os.path.lexists(own) else SYSTEM
-
-
 def read(path: Path) -> Policy:
     """The policy in a file. Raises `ProfileError` with the line for anything that containers tools would refuse."""
     from hardening_trust.jsontree import document
@@ -46,7 +39,8 @@ def read(path: Path) -> Policy:
 
 
 def parse(document: Document) -> Policy:
-    """The policy in a document. Raises `ProfileError`."""
+    """The policy in a document. Raises `ProfileError`; also for a transport that nothing can be, which containers tools
+    pass over."""
     root = document.root
     only(root, ("default", "transports"))
     default = root.get("default")
@@ -57,6 +51,8 @@ def parse(document: Document) -> Policy:
     transports: dict[str, dict[str, Requirements]] = {}
     found = root.get("transports")
     for transport, table in _members(found) if found is not None else []:
+        if not _TRANSPORT.fullmatch(transport):
+            raise table.error(f'"{transport}" is no transport', hint=f"transports are {', '.join(KNOWN)}")
         scopes = transports.setdefault(transport, {})
         for scope, node in _members(table):
             problem = scope_problem(transport, scope)

@@ -21,8 +21,6 @@ from hardening_trust.kinds import Lookaside
 if TYPE_CHECKING:
     import yaml
 
-    from hardening_trust.kinds import Lookaside
-
 SYSTEM = Path("/etc/containers/registries.d")
 USER = Path(".config/containers/registries.d")
 #: Where signatures are where no file says so: root's place, and below an ordinary user's home.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 
@@ -29,11 +30,13 @@ class OtherManifest(ImageError):
 @attrs.frozen(eq=False)
 class Places:
     """Where images and their signatures are got from: ``registries`` says it for registries, and with ``verify`` False one
-    without a certificate that is trusted, or without encryption, will do."""
+    without a certificate that is trusted, or without encryption, will do. ``others`` give what signatures they have of a
+    manifest, and the place of each, beside those."""
 
     registries: Registries
     verify: bool = True
     environment: Mapping[str, str] = attrs.field(factory=lambda: os.environ, repr=False)
+    others: Callable[[Name, str], Iterable[tuple[bytes, str]]] = lambda name, digest: ()
 
     def image(self, name: Name) -> Image:
         """The image that a name stands for on this machine; nothing is looked at yet."""
@@ -58,7 +61,8 @@ class Places:
         return tuple(dict.fromkeys((f"sha256:{sha256(data)}", *inner)))
 
     def _read(self, name: Name, digest: str) -> tuple[Signature, ...]:
-        return tuple(signatures.read(data, origin) for data, origin in self._fetch(name, digest))
+        found = itertools.chain(self._fetch(name, digest), self.others(name, digest))
+        return tuple(signatures.read(data, origin) for data, origin in found)
 
     def _fetch(self, name: Name, digest: str) -> Iterator[tuple[bytes, str]]:
         """The bytes of each signature, and its place."""

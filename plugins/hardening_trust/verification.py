@@ -7,15 +7,16 @@ messages that users of podman and skopeo know.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 
 import attrs
 
+from hardening.errors import ProfileError
 from hardening.images.reference import Reference
 from hardening.launch.digest import sha256
-from hardening_trust import identities, payload
+from hardening_trust import identities, keys, payload
 from hardening_trust.openpgp import Keyrings, NotSigned
 from hardening_trust.requirements import (
     GPG_KEYS,
@@ -32,8 +33,7 @@ from hardening_trust.requirements import (
 )
 from hardening_trust.signatures import Signature, Sigstore, Simple, UnreadableSignature
 
-#: The most that a file of keys may have, in bytes.
-LONGEST_KEYS = 16 << 20
+ReadKey = Callable[[Path], bytes]
 NO_SIGNATURE = "A signature was required, but no signature exists"
 
 
@@ -105,21 +105,21 @@ class Refused(ValueError):
     """A requirement does not hold whatever the signatures are; the text says why."""
 
 
-def judge(image: Image, requirements: Requirements, rings: Keyrings) -> Verdict:
-    """The verdict of a set of requirements. Raises `HostError` where GnuPG does not work, `ImageError` where the image
-    cannot be had, and what else getting its signatures raises."""
+def judge(image: Image, requirements: Requirements, rings: Keyrings, read: ReadKey = keys.read) -> Verdict:
+    """The verdict of a set of requirements; ``read`` reads files of keys. Raises `HostError` where GnuPG does not work,
+    `ImageError` where the image cannot be had, and what else getting its signatures raises."""
     if requirements == REJECT:
-        return Verdict(image.name, "", tuple(_holds(item, image, rings) for item in requirements))
+        return Verdict(image.name, "", tuple(_holds(item, image, rings, read) for item in requirements))
     ordered = sorted(requirements, key=lambda item: json.dumps(dump_one(item), sort_keys=True)) or [Accept()]
-    return Verdict(image.name, image.digest, tuple(_holds(item, image, rings) for item in ordered))
+    return Verdict(image.name, image.digest, tuple(_holds(item, image, rings, read) for item in ordered))
 
 
-def _holds(requirement: Requirement, image: Image, rings: Keyrings) -> Held:
+def _holds(requirement: Requirement, image: Image, rings: Keyrings, read: ReadKey) -> Held:
     try:
         if isinstance(requirement, SignedBy):
-            return _one_good(requirement, image, _signed_by(requirement, rings))
+            return _one_good(requirement, image, _signed_by(requirement, rings, read))
         if isinstance(requirement, SigstoreSigned):
-            return _one_good(requirement, image, _sigstore_signed(requirement))
+            return _one_good(requirement, image, _sigstore_signed(requirement, read))
         if isinstance(requirement, SignedBaseLayer):
             raise Refused("signedBaseLayer is not implemented, by no program")
         if isinstance(requirement, Reject):
@@ -172,10 +172,10 @@ def _fits(said: payload.Payload, identity: Identity, image: Image) -> None:
         raise _Bad(f'Signature for identity "{said.reference}" is not accepted')
 
 
-def _signed_by(requirement: SignedBy, rings: Keyrings) -> _Check:
+def _signed_by(requirement: SignedBy, rings: Keyrings, read: ReadKey) -> _Check:
     if requirement.key_type != GPG_KEYS:
         raise Refused(f'Unimplemented "keyType" value "{requirement.key_type}"')
-    ring = rings.of(_keys(requirement.key_paths, () if requirement.key_data is None else (requirement.key_data,)))
+    ring = rings.of(_keys(requirement, read))
     if not ring.primaries:
         raise Refused("No public keys imported")
 
@@ -191,13 +191,13 @@ def _signed_by(requirement: SignedBy, rings: Keyrings) -> _Check:
     return check
 
 
-def _sigstore_signed(requirement: SigstoreSigned) -> _Check:
+def _sigstore_signed(requirement: SigstoreSigned, read: ReadKey) -> _Check:
     from hardening_trust import sigstore
 
     if requirement.carried:
         raise Refused(f"sigstoreSigned with {' and '.join(requirement.parts)} cannot be verified here")
     try:
-        trusted = sigstore.keys(_keys(requirement.key_paths, requirement.key_datas))
+        trusted = sigstore.keys(_keys(requirement, read))
     except sigstore.BadKey as error:
         raise Refused(str(error)) from None
 
@@ -213,17 +213,9 @@ def _sigstore_signed(requirement: SigstoreSigned) -> _Check:
     return check
 
 
-def _keys(paths: Iterable[str], datas: Iterable[bytes]) -> list[bytes]:
+def _keys(requirement: SignedBy | SigstoreSigned, read: ReadKey) -> list[bytes]:
     """The keys that a requirement names: the content of the files, and what the policy holds itself."""
-    return [*(_read(Path(path)) for path in paths), *datas]
-
-
-def _read(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
-            data = file.read(LONGEST_KEYS + 1)
-    except OSError as error:
-        raise Refused(f"cannot read the key {path}: {error.strerror}") from None
-    if len(data) > LONGEST_KEYS:
-        raise Refused(f"the key {path} is larger than {LONGEST_KEYS} bytes")
-    return data
+        return [*(read(Path(path)) for path in requirement.key_paths), *requirement.datas]
+    except ProfileError as error:
+        raise Refused(f"{error.origin}: {error.message}") from None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,21 @@ def replace(path: Path, text: str) -> None:
     room = "nothing was changed; make room on that disk"
     with wholefile.told(LaunchError, "cannot be written", origin=path, hint=hint, room=room):
         wholefile.write(Path(os.path.realpath(path)), text.encode())
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """While a file is read and replaced: nobody else does the same, so that the statements of both are in it."""
+    try:
+        folder = os.open(os.path.dirname(os.path.realpath(path)), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:  # `replace` will say why
+        yield
+        return
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def into_policy(path: Path, transport: str, scope: str, requirements: Requirements) -> str:

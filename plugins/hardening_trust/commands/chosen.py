@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from hardening.cli import stack
+from hardening.cli.session import session
 from hardening.images.reference import Name
-from hardening_trust import registriesd
+from hardening.values import frozen
+from hardening_trust import keys, registriesd
+from hardening_trust.admission import NAME
 from hardening_trust.commands import viewed
 from hardening_trust.registriesd import Registries
 from hardening_trust.scopes import Match
-from hardening_trust.view import View
+from hardening_trust.subjects import Places
+from hardening_trust.verification import ReadKey
+from hardening_trust.view import View, of_composition
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -37,13 +42,34 @@ def options(function: F) -> F:
     return viewed.options(registries_option(function))
 
 
+@frozen(eq=False)
+class Chosen:
+    """A policy: ``match`` finds the scope that decides about an image, ``read_key`` reads the keys that it names, and
+    ``places`` has what signatures there are."""
+
+    match: Callable[[Name], Match]
+    read_key: ReadKey
+    places: Places
+
+
 def lookup(
-    context: click.Context, profiles: tuple[str, ...], file: Path | None, directory: Path | None
-) -> tuple[Callable[[Name], Match], Registries]:
-    """What finds the scope that decides about an image, and where signatures lie. Raises `ProfileError`, and `UsageError`
-    where a policy and profiles are both named."""
-    view = viewed.viewed(context, profiles, file)
-    return view.match, _over(view, directory)
+    context: click.Context, profiles: tuple[str, ...], file: Path | None, directory: Path | None, *, verify: bool
+) -> Chosen:
+    """The policy of a stack, whose keys only their owner may be able to write and whose plugins may have signatures; or that
+    of a file, as podman and skopeo take it. Raises `ProfileError`, and `UsageError` where both are named."""
+    if file is not None:
+        view = viewed.viewed(context, profiles, file)
+        return Chosen(view.match, keys.read_bare, Places(_over(view, directory), verify=verify))
+    here = session(context)
+    composition = here.compose(stack.request(context, profiles))
+    view = of_composition(composition)
+
+    def others(name: Name, digest: str) -> Iterator[tuple[bytes, str]]:
+        found = here.plugins.signatures(name, digest, composition, verify=verify, but=NAME)
+        for number, content in enumerate(found, 1):
+            yield content, f"signature {number} of other plugins"
+
+    return Chosen(view.match, keys.read, Places(_over(view, directory), verify=verify, others=others))
 
 
 def places(context: click.Context, profiles: tuple[str, ...], directory: Path | None) -> Registries:

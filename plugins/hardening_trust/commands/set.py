@@ -33,6 +33,7 @@ _PLAIN: dict[str, Identity] = {
     "matchExact": MatchExact(),
     "matchRepository": MatchRepository(),
 }
+_INTO = {".json": writing.into_policy, ".toml": writing.into_profile}
 _WITH_VALUE = ("exactReference", "exactRepository", "remapIdentity")
 
 
@@ -86,13 +87,10 @@ def command(kind: str, files: tuple[Path, ...], identity: str | None, into: Path
     for item in misread(transport, name):
         output.note(f"{item.severity}: {item.message}; {item.hint}")
     path = into if into is not None else _own_profile()
-    if path.suffix == ".json":
-        text = writing.into_policy(path, transport, name, requirements)
-    elif path.suffix == ".toml":
-        text = writing.into_profile(path, transport, name, requirements)
-    else:
+    if path.suffix not in _INTO:
         raise UsageError(f"{path} is neither a profile nor a policy", hint="its name ends with .toml or .json")
-    writing.replace(path, text)
+    with writing.alone(path):
+        writing.replace(path, _INTO[path.suffix](path, transport, name, requirements))
     output.show(str(path))
     if into is None:
         output.note(

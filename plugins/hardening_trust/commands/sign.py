@@ -110,8 +110,10 @@ def _keep(places: Places, name: Name, digests: tuple[str, ...], with_key: Signer
 
 
 def _write(path: Path, data: bytes) -> None:
-    with (
-        wholefile.told(LaunchError, "cannot write the signature", origin=path, hint="name another file"),
-        open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666), "wb") as file,
-    ):
-        file.write(data)
+    """Write a signature to a file, which is replaced as a whole, or to what is none: a pipe, a terminal."""
+    with wholefile.told(LaunchError, "cannot write the signature", origin=path, hint="name another file"):
+        if path.exists() and not path.is_file():
+            with path.open("wb", buffering=0) as file:
+                file.write(data)
+        else:
+            wholefile.write(Path(os.path.realpath(path)), data)

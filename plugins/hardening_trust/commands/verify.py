@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,11 @@ from hardening.cli import fetching, output
 from hardening.errors import EXIT_FINDINGS, HardeningError, HostError
 from hardening.images.reference import Name, parse
 from hardening_trust.commands import chosen
+from hardening_trust.commands.chosen import Chosen
 from hardening_trust.kinds import show_one
 from hardening_trust.openpgp import Keyrings, keyrings
 from hardening_trust.requirements import dump_one
-from hardening_trust.scopes import Match
-from hardening_trust.signatures import UnreadableSignature
-from hardening_trust.subjects import OtherManifest, Places
+from hardening_trust.subjects import OtherManifest
 from hardening_trust.verification import Held, Verdict, judge
 
 ACCEPTED, REFUSED, NONE = "accepted", "refused", "no verdict"
@@ -72,10 +71,9 @@ def command(
     could not be had, of which there is no verdict, makes it 125.
     """
     names = [parse(image) for image in images]
-    match, found = chosen.lookup(context, profiles, file, registries)
-    places = Places(found, verify=tls_verify)
+    policy = chosen.lookup(context, profiles, file, registries, verify=tls_verify)
     with keyrings() as rings:
-        outcomes = [_outcome(name, match, places, rings) for name in names]
+        outcomes = [_outcome(name, policy, rings) for name in names]
     if as_json:
         output.show_json([_data(outcome) for outcome in outcomes])
     else:
@@ -84,10 +82,11 @@ def command(
     return max(outcome.code for outcome in outcomes)
 
 
-def _outcome(name: Name, match: Callable[[Name], Match], places: Places, rings: Keyrings) -> Outcome:
+def _outcome(name: Name, policy: Chosen, rings: Keyrings) -> Outcome:
     """What is wrong with one image is no reason to leave out the others; without GnuPG there is no verdict on any."""
     try:
-        verdict = judge(places.image(name), match(name).requirements, rings)
+        requirements = policy.match(name).requirements
+        verdict = judge(policy.places.image(name), requirements, rings, policy.read_key)
         return Outcome(name.full, verdict, code=0 if verdict.accepted else EXIT_FINDINGS)
     except HostError:
         raise
@@ -95,8 +94,6 @@ def _outcome(name: Name, match: Callable[[Name], Match], places: Places, rings: 
         place = f"{error.origin}: " if error.origin is not None else ""
         code = EXIT_FINDINGS if isinstance(error, OtherManifest) else error.exit_code
         return Outcome(name.full, None, f"{place}{error.message}", error.hint or "", code)
-    except UnreadableSignature as error:
-        return Outcome(name.full, None, str(error), code=EXIT_FINDINGS)
 
 
 def _show(outcome: Outcome) -> None:

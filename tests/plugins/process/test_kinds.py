@@ -163,7 +163,7 @@ def test_users_are_read(raw: object, expected: User) -> None:
 
 
 @pytest.mark.parametrize(
-    "raw", [":5", "a:", "a b", "a:b:c", "-1", -1, "4294967295", 4294967295, "1000:4294967295", "-x", True]
+    "raw", [":5", "a:", "a b", "a:b:c", "-1", -1, "4294967295", 4294967295, "1000:4294967295", "1" * 5000, "-x", True]
 )
 def test_wrong_users_are_refused(raw: object) -> None:
     with pytest.raises(ProfileError):

@@ -13,8 +13,10 @@ from tests.plugins.process.stacks import root_with
 
 
 def test_accounts_are_read_and_damaged_lines_passed_over(tmp_path: Path) -> None:
-    passwd = "root:x:0:0:root:/root:/bin/sh\nbroken\nbad:x:y:z::/:\napp:x:1000:50::/home/app:/bin/sh\n"
-    accounts = Accounts.read(root_with(tmp_path, passwd, "wheel:x:10:\nbad:x:y:\nshort\n"))
+    long = "1" * 5000
+    bad = f"bad:x:y:z::/:\nbad:x:{long}:1::/:\nbad:x:²:1::/:\n"
+    passwd = f"root:x:0:0:root:/root:/bin/sh\nbroken\n{bad}app:x:1000:50::/home/app:/bin/sh\n"
+    accounts = Accounts.read(root_with(tmp_path, passwd, f"wheel:x:10:\nbad:x:y:\nbad:x:{long}:\nshort\n"))
     assert accounts.user("app") == Account("app", 1000, 50, "/home/app")
     assert accounts.by_uid(0) == Account("root", 0, 0, "/root")
     assert accounts.user("bad") is None

@@ -73,6 +73,14 @@ def test_the_callers_id_keeps_the_callers_group(tmp_path: Path) -> None:
     assert who("1000", host(1000, gid=100), root_with(tmp_path)).gid == 100
 
 
+def test_a_name_that_is_root_s_is_no_other_user_s(tmp_path: Path) -> None:
+    root = root_with(tmp_path, "root:x:0:0::/root:\nadmin:x:0:0::/:\n")
+    assert who("0", host(0), root).uid == 0
+    with pytest.raises(ProfileError, match='"admin" is root, uid 0, in ') as caught:
+        who("admin", host(0), root)
+    assert 'write "root"' in (caught.value.hint or "")
+
+
 @pytest.mark.parametrize(("text", "message"), [("nobody", 'no user "nobody"'), ("app:nogroup", 'no group "nogroup"')])
 def test_unknown_names_are_refused(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(ProfileError, match=message) as caught:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ import pytest
 from hardening import cli
 from hardening_trust import policy, registriesd
 from hardening_trust.requirements import ACCEPT, ExactReference, RemapIdentity, SignedBy
+from tests.support.disks import fill, small_disk
 from tests.support.gpg import Keys
+from tests.support.plans import PROGRAM
 
 LAYER = """
 [trust]
@@ -46,6 +49,36 @@ def typed(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, st
     code = cli.main(["trust", *words])
     said = capsys.readouterr()
     return code, said.out, said.err
+
+
+@pytest.mark.parametrize("name", ["all.toml", "all.json"])
+def test_what_is_set_at_once_is_all_set(here: Path, name: str) -> None:
+    argv = [str(PROGRAM), "trust", "set", "-t", "accept", "--into", name]
+    started = [subprocess.Popen([*argv, f"h{number}.example.com"], stdout=subprocess.DEVNULL) for number in range(8)]
+    assert [process.wait(60) for process in started] == [0] * 8
+    text = (here / name).read_text()
+    assert all(f'"h{number}.example.com"' in text for number in range(8))
+
+
+def test_a_full_disk_leaves_a_policy_as_it_is(here: Path, layer: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with small_disk(here / "disk") as disk:
+        for name in ("a.toml", "a.json"):
+            assert typed(capsys, "set", "-t", "reject", "--into", f"disk/{name}", "docker.io")[0] == 0
+        assert typed(capsys, "export", "-p", str(layer), "disk/out")[0] == 0
+        before = {path: path.read_bytes() for path in disk.rglob("*") if path.is_file()}
+        filler = fill(disk)
+        (here / "team.toml").write_text('[trust]\ndefault = "accept"\n')
+        for words, place in (
+            (("set", "-t", "accept", "--into", "disk/a.toml", "docker.io"), "disk/a.toml"),
+            (("set", "-t", "accept", "--into", "disk/a.json", "docker.io"), "disk/a.json"),
+            (("set", "-t", "accept", "--into", "disk/b.toml", "docker.io"), "disk/b.toml"),
+            (("export", "-p", str(layer), "disk/out"), "disk/out/policy.json"),
+        ):
+            code, _, err = typed(capsys, *words)
+            assert (code, f"{place}: cannot be written: No space left on device" in err) == (125, True), err
+            assert "nothing was changed; make room on that disk" in err
+        filler.unlink()
+        assert {path: path.read_bytes() for path in disk.rglob("*") if path.is_file()} == before
 
 
 def test_the_table_is_that_of_podman(layer: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -72,6 +72,12 @@ def test_cosign_leaves_optional_empty_in_its_own_payloads_only() -> None:
         read(bytes_of(data))
 
 
+def test_brackets_are_no_depth() -> None:
+    values: tuple[object, ...] = ("[" * 1000, '\\"[' * 1000, [[] for _ in range(1000)], [{"a": []}] * 1000)
+    for value in values:
+        assert read(bytes_of(document(optional={"more": value}))) == Payload(SAID.digest, SAID.reference)
+
+
 @pytest.mark.parametrize(
     ("data", "problem"),
     [
@@ -89,6 +95,7 @@ def test_cosign_leaves_optional_empty_in_its_own_payloads_only() -> None:
         (b'{"optional":{},' + write(SAID)[1:], 'Duplicate key "optional"'),
         (write(SAID).replace(b'{"identity"', b'{"type":"x","identity"'), 'Duplicate key "type" in critical'),
         (b"[" * 100_000, "nested too deeply"),
+        (write(SAID).replace(b"1700000000", b'["]", ' * 250 + b"5" + b"]" * 250), "nested too deeply"),
     ],
 )
 def test_what_is_no_payload(data: bytes, problem: str) -> None:

@@ -59,6 +59,17 @@ KEYS = (
 )  # fmt: skip
 
 
+@pytest.mark.parametrize("transport", ["*", "", "dir./srv/x", "docker.docker.io", "default.x", "Docker"])
+def test_a_name_that_no_transport_has_is_no_scope_of_another(transport: str) -> None:
+    """Containers tools pass over them; here such a name would be that of a scope."""
+    text = json.dumps(
+        {"default": [{"type": "reject"}], "transports": {transport: {"": [{"type": "insecureAcceptAnything"}]}}}
+    )
+    found = problem(text.encode())
+    assert found is not None
+    assert f'"{transport}" is no transport' in found.message
+
+
 @st.composite
 def objects(draw: st.DrawFn, types: tuple[str, ...], keys: tuple[str, ...], values: Any) -> dict[str, Any]:
     chosen = draw(st.lists(st.sampled_from(keys), max_size=3, unique=True))

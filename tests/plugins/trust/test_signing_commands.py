@@ -15,6 +15,7 @@ import pytest
 
 from hardening import cli
 from hardening.launch.digest import sha256
+from tests.support.disks import fill, name_all, small_disk
 from tests.support.gpg import Keys
 
 NAME = "registry.example.com/team/app:1"
@@ -136,10 +137,61 @@ def test_a_key_that_is_missing_refuses_and_says_so(
     sign(gpg_keys, "--identity", NAME, "dir:image")
     Path("good.gpg").unlink()
     assert verify("dir:image") == 1
-    assert "good.gpg: No such file or directory" in capsys.readouterr().out
+    assert "good.gpg: cannot read the key: No such file or directory" in capsys.readouterr().out
     Path("good.gpg").write_bytes(b"")
     assert verify("dir:image") == 1
     assert "No public keys imported" in capsys.readouterr().out
+
+
+def test_a_key_that_others_can_write_decides_only_what_is_no_profile_s(
+    image: Path, gpg_keys: Keys, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sign(gpg_keys, "--identity", NAME, "dir:image")
+    key = Path("good.gpg").absolute()
+    identity = f'{{ type = "exactReference", dockerReference = "{NAME}" }}'
+    Path("team.toml").write_text(f'[trust]\ndefault = {{ signedBy = "{key}", signedIdentity = {identity} }}\n')
+    words = ["trust", "verify", "-p", "./team.toml", "dir:image"]
+    assert cli.main(words) == 0
+    key.chmod(0o666)
+    assert cli.main(words) == 1
+    assert f"{key}: the key can be written by others than its owner (mode 0666)" in capsys.readouterr().out
+    assert verify("dir:image") == 0
+
+
+def test_a_full_disk_is_told_with_its_place(
+    image: Path, gpg_keys: Keys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sign(gpg_keys, "--identity", NAME, "dir:image")
+    for options, leave_none in (("size=512k", fill), ("nr_inodes=24", name_all)):
+        with small_disk(tmp_path / "disk", options) as disk:
+            assert sign(gpg_keys, "--identity", NAME, "-o", "disk/signature", "dir:image") == 0
+            monkeypatch.setenv("HARDENING_STATE", str(disk / "state"))
+            assert verify("dir:image") == 0
+            before = (disk / "signature").read_bytes()
+            leave_none(disk)
+            capsys.readouterr()
+            assert verify("dir:image") == 125
+            captured = capsys.readouterr()
+            assert (captured.out, f"error: {disk}/state/keyrings: " in captured.err) == ("", True), captured.err
+            assert "make room there" in captured.err
+            for target in (("-o", "disk/signature"), ("-o", "disk/other")):
+                assert sign(gpg_keys, "--identity", NAME, *target, "dir:image") == 125
+                assert "cannot write the signature: No space left on device" in capsys.readouterr().err
+            assert (disk / "signature").read_bytes() == before
+            assert not (disk / "other").exists()
+        (tmp_path / "disk").rmdir()
+
+
+def test_a_signature_goes_into_what_is_no_file(image: Path, gpg_keys: Keys) -> None:
+    os.mkfifo("pipe")
+    read = subprocess.Popen(["cat", "pipe"], stdout=subprocess.PIPE)
+    assert sign(gpg_keys, "--identity", NAME, "-o", "pipe", "dir:image") == 0
+    assert gpg_keys.home.run("--decrypt", data=read.communicate(timeout=60)[0]).startswith(b'{"critical":')
+    Path("signature").write_bytes(b"before")
+    Path("link").symlink_to("signature")
+    assert sign(gpg_keys, "--identity", NAME, "-o", "link", "dir:image") == 0
+    assert Path("link").is_symlink()
+    assert Path("signature").read_bytes() != b"before"
 
 
 def test_without_gnupg_there_is_no_verdict(
