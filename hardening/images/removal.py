@@ -65,10 +65,12 @@ def _sweep(store: Store) -> None:
     for path in store.blobs():
         if f"{path.parent.name}:{path.name}" not in kept:
             path.unlink()
-    for holder in store.roots():
-        named = any(holder.name.startswith(f"{digest.replace(':', '-')}-") for digest in digests)
-        if not named and inuse.user(holder) is None:
-            remove_tree(holder)
+    with store.stage() as stage:
+        for holder in store.roots():
+            named = any(holder.name.startswith(f"{digest.replace(':', '-')}-") for digest in digests)
+            if not named and inuse.user(holder) is None:
+                # Its name goes first: what is half gone when this process is killed must not be taken for the image.
+                remove_tree(holder.rename(stage / HOLDER))
     signed = {store.signatures(record.digest, record.name) for record in records}
     for path in store.signed():
         if path not in signed:

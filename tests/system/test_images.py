@@ -410,6 +410,27 @@ def test_pulls_that_are_killed_leave_a_store_that_verifies(here: Puller) -> None
     assert not any((here.place / "images/blobs").glob("*/*"))
 
 
+def test_a_removal_that_is_killed_leaves_no_part_of_an_image_that_is_taken_for_it(caller: Puller) -> None:
+    count = 3000
+    many = archive([folder("many"), *(entry(f"many/{number}", b"") for number in range(count))])
+    layout(caller.place / "image", [shell(), many], CONFIG)
+    assert run(caller, "true")[0] == 0
+    place = only(caller) / "many"
+
+    def left() -> int:
+        try:
+            return len(os.listdir(place))
+        except FileNotFoundError:
+            return 0
+
+    process = caller.start("rmi", "oci:image:v1")
+    until(lambda: process.poll() is not None or left() < count)
+    process.kill()
+    process.communicate(timeout=60)
+    assert run(caller, "ls /many")[1].count("\n") == count
+    assert not any((caller.place / "images/partial").glob("*"))
+
+
 def test_a_terminal_shows_how_far_a_pull_is(caller: Puller) -> None:
     master, slave = pty.openpty()
     with open(master, "rb", buffering=0) as screen:
