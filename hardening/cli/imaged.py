@@ -258,7 +258,7 @@ def _require_no_root(request: Request, asked: Asked) -> None:
     if isinstance(table, dict) and _ROOT[1] in table:
         raise UsageError(
             f"a root and the image {asked.text} are named at once",
-            hint=f"leave one of them out; {_HOST.format(f'hardening run -- {asked.text}')}",
+            hint="leave one of them out" + (f"; {_HOST.format(asked.command)}" if asked.command else ""),
         )
 
 

@@ -164,15 +164,15 @@ def test_the_policy_is_asked_before_a_pull_and_at_every_run(here: Puller) -> Non
     assert "oci:" in said
 
 
-def test_what_the_policy_rejects_leaves_no_store(here: Puller) -> None:
-    (here.place / "app.toml").write_text('extends = ["strict"]\n')
+def test_what_the_policy_rejects_leaves_no_store(caller: Puller) -> None:
+    (caller.place / "app.toml").write_text('extends = ["strict"]\n')
     lines = (("run", "-q"), ("pull", "-q"), ("run", "--dry-run"), ("compose", "-q"))
     for line in lines:
-        code, said = here.type(*line, "-p", "./app.toml", "oci:image:v1")
+        code, said = caller.type(*line, "-p", "./app.toml", "oci:image:v1")
         assert (code, "is rejected by policy" in said) == (2, True), said
-    assert here.type("pull", *pulls.ACCEPT, "oci:absent:v1")[0] == 125
-    assert here.type("explain", "--image", "oci:image:v1")[0] == 125
-    assert not (here.place / "images").exists()
+    assert caller.type("pull", *pulls.ACCEPT, "oci:absent:v1")[0] == 125
+    assert caller.type("explain", "--image", "oci:image:v1")[0] == 125
+    assert not (caller.place / "images").exists()
 
 
 def test_a_bundle_of_an_image_runs_for_as_long_as_that_is_there(here: Puller) -> None:
@@ -216,15 +216,15 @@ def test_the_root_of_a_bundle_is_never_writable(caller: Puller) -> None:
     assert not (caller.place / "app").exists()
 
 
-def test_what_an_image_says_is_explained(here: Puller) -> None:
+def test_what_an_image_says_is_explained(caller: Puller) -> None:
     config = {**CONFIG, "Env": ["COLOUR=red", "1X=y", "SHAPE=round"], "Volumes": {"/data": {}}}
-    layout(here.place / "image", [shell()], config)
+    layout(caller.place / "image", [shell()], config)
     stack = ("-p", "./open.toml", "-e", "SHAPE=square", "--exception", "process.set_environment.SHAPE=test")
-    assert here.type("pull", "-q", *pulls.ACCEPT, "oci:image:v1")[0] == 0
-    code, said = here.type("explain", "--json", *stack, "--image", "oci:image:v1")
+    assert caller.type("pull", "-q", *pulls.ACCEPT, "oci:image:v1")[0] == 0
+    code, said = caller.type("explain", "--json", *stack, "--image", "oci:image:v1")
     assert code == 0, said
     image = json.loads(said)["image"]
-    assert image["reference"] == f"oci:{here.place}/image:v1"
+    assert image["reference"] == f"oci:{caller.place}/image:v1"
     found = {item["leaf"]: (item["said"], item["outcome"]) for item in image["says"]}
     assert found == {
         "process.user": ("1000:1000", "taken"),
@@ -237,14 +237,14 @@ def test_what_an_image_says_is_explained(here: Puller) -> None:
     reasons = {item["leaf"]: item["because"] for item in image["says"]}
     assert "square is said at -e SHAPE=square" in reasons["process.set_environment.SHAPE"]
     assert "is not the name of a variable" in reasons["process.set_environment.1X"]
-    leaf = json.loads(here.type("explain", "--json", *stack, "--image", "oci:image:v1", "process.cwd")[1])
-    assert (leaf["value"], leaf["origin"]) == ("/etc", f"image oci:{here.place}/image:v1")
-    said = here.type("explain", *stack, "--image", "oci:image:v1", "process.set_environment")[1]
+    leaf = json.loads(caller.type("explain", "--json", *stack, "--image", "oci:image:v1", "process.cwd")[1])
+    assert (leaf["value"], leaf["origin"]) == ("/etc", f"image oci:{caller.place}/image:v1")
+    said = caller.type("explain", *stack, "--image", "oci:image:v1", "process.set_environment")[1]
     assert "not taken  square is said at" in said
     # And the receipt of a run is held against the same composition.
-    assert here.type("run", "-q", "-p", "./open.toml", "--receipt", "r.json", "oci:image:v1", "true")[0] == 0
-    assert here.type("receipt", "-p", "./open.toml", "r.json")[0] == 1
-    assert here.type("receipt", "-p", "./open.toml", "--image", "oci:image:v1", "r.json")[0] == 0
+    assert caller.type("run", "-q", "-p", "./open.toml", "--receipt", "r.json", "oci:image:v1", "true")[0] == 0
+    assert caller.type("receipt", "-p", "./open.toml", "r.json")[0] == 1
+    assert caller.type("receipt", "-p", "./open.toml", "--image", "oci:image:v1", "r.json")[0] == 0
 
 
 def test_a_plan_is_used_until_the_name_stands_for_another_image(here: Puller) -> None:
