@@ -103,8 +103,10 @@ def images(environment: Mapping[str, str], uid: int) -> Path | None:
         return Path(files.absolute(explicit))
     if uid == 0:
         return Path("/var/lib/hardening/images")
-    data, home = environment.get("XDG_DATA_HOME"), environment.get("HOME")
-    return Path(data or f"{home}/.local/share") / "hardening/images" if data or home else None
+    data, home = environment.get("XDG_DATA_HOME", ""), environment.get("HOME", "")
+    if not data.startswith("/"):  # "the path is invalid and should be ignored" (XDG Base Directory Specification)
+        data = f"{home}/.local/share"
+    return Path(data) / "hardening/images" if data.startswith("/") else None
 
 
 def private() -> tuple[str, ...]:

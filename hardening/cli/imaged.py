@@ -139,6 +139,7 @@ def compose(
     ids = fetching.ids_of(here, composition)
     root = kept.root(record.digest, ids)
     if root is None:
+        fetching.require_admitted(here, composition, name, kept, record.digest)
         with kept.shared(), kept.stage() as stage:
             root = unpack.ensure(kept, record.digest, ids, stage, Limits())
     if root.path != path:

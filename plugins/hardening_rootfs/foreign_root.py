@@ -48,7 +48,8 @@ class ForeignRoot:
 
 
 def locate(settings: RootfsSettings, document: Mapping[str, Any], context: Context) -> ForeignRoot:
-    """Find the root. Raises `SpecError` for a directory that the settings hide, or that is a part of the running host."""
+    """Find the root. Raises `SpecError` for a directory that the settings hide, or that is a part of the running host, and
+    for the root of an image that the configuration does not name."""
     said = str((document.get("root") or {}).get("path") or "rootfs")
     base = context.bundle or context.origin
     if not os.path.isabs(said) and base is None:
@@ -59,6 +60,7 @@ def locate(settings: RootfsSettings, document: Mapping[str, Any], context: Conte
     if is_host_root(path):
         return ForeignRoot("/", "/", True)
     _require_public(settings, path, context)
+    _require_named(path, document, context)
     direct = plain == path and ".." not in said.split("/") and not os.path.isabs(said)
     return ForeignRoot(said if direct else path, path, False)
 
@@ -78,6 +80,18 @@ def _require_public(settings: RootfsSettings, path: str, context: Context) -> No
             raise SpecError(
                 f"{path} is no root: {secret} is hidden", origin=_PLACE, hint="unpack an image into another directory"
             )
+
+
+def _require_named(path: str, document: Mapping[str, Any], context: Context) -> None:
+    from hardening.images import used  # no run needs it
+
+    images = context.host.of(RootfsFacts).images
+    if images is not None and is_below(path, real_path(images)) and used.of(document) is None:
+        raise SpecError(
+            f"{path} is the root of an image, and runs by the name of that alone",
+            origin=_PLACE,
+            hint="compose a bundle of the image: `hardening compose -o BUNDLE IMAGE -- COMMAND`",
+        )
 
 
 def _is_in_home(path: str, homes: Iterable[str]) -> bool:

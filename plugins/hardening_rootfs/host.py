@@ -196,8 +196,14 @@ def require_shown(settings: RootfsSettings, context: Context) -> None:
 def require_apart(settings: RootfsSettings, context: Context) -> None:
     """Raise `ProfileError` for a root or volume that is, or lies in, a directory of this program's state or records; and for
     one that holds such a directory, if the command could write to it. Read-only ones do not show it. The root of an image
-    may lie where images are unpacked, if it is read-only."""
+    lies where images are unpacked: it has to be read-only, and the image has to be named, for whoever judges images."""
     image = is_image(settings, context)
+    if image and context.image is None:
+        raise ProfileError(
+            f"rootfs.path: {settings.path} is the root of an image, and runs by the name of that alone",
+            origin=settings.path.origin,
+            hint="name the image instead: `hardening run IMAGE -- COMMAND`; `hardening images` lists them",
+        )
     if image and not settings.read_only:
         raise ProfileError(
             "rootfs.read_only: the root of an image stays read-only: all its runs share it",

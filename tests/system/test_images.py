@@ -292,15 +292,38 @@ def test_no_command_writes_to_the_store_or_sees_it(here: Puller) -> None:
     for volume in (f"{store}:/x:ro", f"{store}/names:/x", f"{root}:/x:ro", f"{root}/etc:/x:rw", f"{here.place}:/x:rw"):
         code, said = here.type(*line, "-v", volume, *shell)
         assert (code, "must lie apart" in said) == (2, True), (volume, said)
-    for path in (here.place, root):
+    for path, reason in ((here.place, "apart"), (root, "runs by the name")):
         writable = ("--set", "rootfs.read_only=false", "--exception", "rootfs.read_only=test")
         code, said = here.type(*line, "--rootfs", str(path), *writable, *shell)
-        assert (code, "apart" in said or "stays read-only" in said) == (2, True), said
-    assert here.type(*line, "--rootfs", str(root), "--", "cat", "/etc/motd") == (0, "hello\n")
+        assert (code, reason in said) == (2, True), said
     assert here.type(*line, "-v", f"{here.place}:/x:ro", "--", "ls", "/x/images") == (0, "")
     shown = ("-v", f"{here.place}:/x:ro", "--exception", "rootfs.volumes./x=test")
     assert run(here, "ls /x/images", options=shown) == (0, "")
     assert not (store / "names/a").exists()
+
+
+def test_the_root_of_an_image_runs_by_its_name_alone(here: Puller) -> None:
+    """What is required of an image is asked where it is named: by its path it would run although it is refused."""
+    assert run(here)[0] == 0
+    (here.place / "link").symlink_to(only(here))
+    for path in (str(only(here)), f"{only(here)}/etc/..", "link", f"{only(here)}/etc"):
+        code, said = here.type("run", "-p", "./open.toml", "--rootfs", path, "--", "true")
+        assert (code, "runs by the name of that alone" in said, "name the image instead" in said) == (2, True, True), (
+            said
+        )
+    other = {"ociVersion": "1.0.2", "root": {"path": str(only(here))}, "process": {"args": ["true"], "cwd": "/"}}
+    (here.place / "config.json").write_text(json.dumps(other))
+    code, said = here.type("apply", "-p", "strict", "-o", "out.json", "config.json")
+    assert (code, "runs by the name of that alone" in said) == (2, True), said
+
+
+def test_what_the_policy_rejects_is_not_unpacked(caller: Puller) -> None:
+    assert run(caller)[0] == 0
+    before = only(caller)
+    other = ("--set", 'namespaces.id_map="one-id"', "--exception", "namespaces.id_map=test")
+    code, said = run(caller, options=("-p", "./none.toml", *other))
+    assert (code, "is rejected by policy" in said) == (2, True), said
+    assert only(caller) == before
 
 
 @pytest.mark.parametrize(

@@ -51,8 +51,11 @@ def test_where_the_store_is() -> None:
     assert str(store.location({"HOME": "/home/a"}, 5)) == "/home/a/.local/share/hardening/images"
     assert str(store.location({"HOME": "/home/a", "XDG_DATA_HOME": "/data"}, 5)) == "/data/hardening/images"
     assert str(store.location({"HARDENING_IMAGES": "/elsewhere"}, 0)) == "/elsewhere"
-    with pytest.raises(ImageError, match="no place for images"):
-        store.location({}, 5)
+    home = {"HOME": "/home/a", "XDG_DATA_HOME": "data"}
+    assert str(store.location(home, 5)) == "/home/a/.local/share/hardening/images"
+    for nowhere in ({}, {"HOME": ""}, {"HOME": "a"}, {"XDG_DATA_HOME": "data"}):
+        with pytest.raises(ImageError, match="no place for images"):
+            store.location(nowhere, 5)
 
 
 @pytest.mark.parametrize("algorithm", ["sha256:", "sha512:"])
