@@ -67,7 +67,7 @@ def _in_child(work: Callable[[Tell], Any], ids: Ids, writer: int) -> None:
         name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else None
         answer = {"errno": error.errno, "strerror": error.strerror, "filename": name}
     except MemoryError:
-        answer = {"message": "there is not enough memory to unpack it", "origin": None, "hint": _MEMORY}
+        answer = {"message": "there is not enough memory for it", "origin": None, "hint": _MEMORY}
     except BaseException as error:  # noqa: BLE001  # a fault of this program: it ends here, not in a copy of the parent
         answer = {"message": _fault(error), "origin": None, "hint": "use another image, and report this"}
     try:
@@ -101,7 +101,7 @@ def _fault(error: BaseException) -> str:
     """What was raised, and where, in one line."""
     places = traceback.extract_tb(error.__traceback__)
     where = f" ({os.path.basename(places[-1].filename)}:{places[-1].lineno})" if places else ""
-    return f"cannot be unpacked: {type(error).__name__}: {error}{where}"
+    return f"cannot be done: {type(error).__name__}: {error}{where}"
 
 
 def _result(last: dict[str, Any], code: int) -> Any:
@@ -112,6 +112,8 @@ def _result(last: dict[str, Any], code: int) -> Any:
     if "errno" in last:
         raise OSError(last["errno"], last["strerror"], last["filename"])
     raise ImageError(
-        f"the process that unpacks it was ended (signal {-code})" if code < 0 else "the process that unpacks it ended",
+        f"the process that works on its files was ended (signal {-code})"
+        if code < 0
+        else "the process that works on its files ended",
         hint=_MEMORY,
     )

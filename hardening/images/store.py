@@ -71,6 +71,11 @@ class Unpacked:
         """What of the image is not there, or not as it says: why, and the path in the root."""
         return tuple((str(why), str(path)) for why, path in self.about.get("skipped", ()))
 
+    @property
+    def count(self) -> int:
+        """How many these are; not all of a large number are named."""
+        return int(self.about.get("count", 0))
+
 
 def location(environment: Mapping[str, str], uid: int) -> Path:
     """Where the store of a user is or would be. Raises `ImageError` for a user without a home directory."""

@@ -23,6 +23,8 @@ from hardening.launch import abi, kernel
 from hardening.values import frozen
 
 WHITEOUT, OPAQUE, RESERVED = b".wh.", b".wh..wh..opq", b".wh..wh."
+#: What is left out: words that `Notes` begins with.
+DEVICE, ATTRIBUTE, SET_USER, SET_GROUP = "device node", "extended attribute", "set-user-ID bit", "set-group-ID bit"
 #: How many of the things that were left out are named one by one.
 MAX_NOTED = 1000
 #: How many directories may lie in one another.
@@ -130,7 +132,7 @@ class Tree:
             raise self.wrong(f"has a whiteout that is a directory: {entry.name!r}")
         path = b"/".join(parts)
         if entry.kind in (tar.CHARACTER, tar.BLOCK_DEVICE):
-            self._notes.add("device node", path)
+            self._notes.add(DEVICE, path)
             return
         parent = self._parent(folder)
         if entry.kind == tar.HARD_LINK:
@@ -292,12 +294,12 @@ class Tree:
         """Extended attributes: those of users are set, where the file system has them. The kernel acts on all others."""
         for name, value in entry.attributes.items():
             if not name.startswith("user."):
-                self._notes.add(f"extended attribute {name}", path)
+                self._notes.add(f"{ATTRIBUTE} {name}", path)
                 continue
             try:
                 os.setxattr(descriptor, name, value)
             except OSError:
-                self._notes.add(f"extended attribute {name}", path)
+                self._notes.add(f"{ATTRIBUTE} {name}", path)
 
     def _link(self, entry: Entry, parent: int, name: bytes, path: bytes) -> None:
         parts = self._parts(entry.target)
@@ -356,7 +358,9 @@ class Tree:
     def _mode(self, entry: Entry, path: bytes) -> int:
         if entry.mode & _SET_ID and not self._keep_ids:
             if entry.kind == tar.FILE:
-                self._notes.add("set-ID bits", path)
+                for bit, what in ((stat.S_ISUID, SET_USER), (stat.S_ISGID, SET_GROUP)):
+                    if entry.mode & bit:
+                        self._notes.add(what, path)
             return entry.mode & ~_SET_ID
         return entry.mode
 

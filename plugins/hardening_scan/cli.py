@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+import attrs
 import click
 
 from hardening.cli import output, stack
@@ -15,6 +15,7 @@ from hardening.errors import EXIT_FINDINGS, UsageError
 if TYPE_CHECKING:
     from hardening.cli.session import Session
     from hardening.compose import Composition
+    from hardening.images.store import Unpacked
     from hardening_scan.examine import Scanned
     from hardening_scan.settings import ScanSettings
 
@@ -56,9 +57,12 @@ def command(context: click.Context, profiles: tuple[str, ...], as_json: bool, as
     composition = here.compose(stack.request(context, profiles))
     settings = composition.settings["scan"]
     assert isinstance(settings, ScanSettings)  # noqa: S101  # it is this package's own
-    path = root if root.startswith(("/", ".")) else str(_image(here, composition, root))
+    image = None if root.startswith(("/", ".")) else _image(here, composition, root)
+    path = root if image is None else str(image.path)
     ids = examine.ids_of(composition, here.host)
     scanned = examine.examine(path, tuple(here.plugins.scanners.values()), ids, settings.command, gated=settings.gated)
+    if image is not None:
+        scanned = attrs.evolve(scanned, left_out=examine.left_out(image))
     if as_json:
         output.show(report.as_json(root, scanned, settings))
     elif as_sarif:
@@ -72,7 +76,7 @@ def _show(scanned: Scanned, settings: ScanSettings, composition: Composition) ->
     from hardening.schema import Leaf
     from hardening_scan import report
 
-    if scanned.findings:
+    if scanned.findings or scanned.left_out:
         output.show_table(report.table(scanned, settings))
     output.note(report.summary(scanned, settings))
     leaves = [Leaf("scan", kind, path) for kind, path in report.unused(scanned, settings)]
@@ -82,7 +86,7 @@ def _show(scanned: Scanned, settings: ScanSettings, composition: Composition) ->
         output.note(f"nor {len(leaves) - _SHOWN} more that --json names")
 
 
-def _image(here: Session, composition: Composition, text: str) -> Path:
+def _image(here: Session, composition: Composition, text: str) -> Unpacked:
     """The root of an image, pulled and unpacked where it was not. Raises `ImageError`, and `SpecError` for one that is not
     to be used."""
     from hardening.cli import fetching
@@ -100,4 +104,4 @@ def _image(here: Session, composition: Composition, text: str) -> Path:
     if found is None:
         with store.shared(), store.stage() as stage:
             found = unpack.ensure(store, record.digest, ids, stage, Limits())
-    return found.path
+    return found

@@ -10,9 +10,10 @@ from typing import Any
 from hardening.compose import Composition
 from hardening.errors import HardeningError, HostError, UsageError
 from hardening.host import Host
-from hardening.images import child
+from hardening.images import child, tree
 from hardening.images.ids import Ids
-from hardening.scankinds import EXTERNAL, KINDS, UNREAD
+from hardening.images.store import Unpacked
+from hardening.scankinds import CAPABILITIES, DEVICES, EXTERNAL, KINDS, SETGID, SETUID, UNREAD
 from hardening.scanning import Found, Package, Scanner
 from hardening.values import frozen
 from hardening_scan import walk
@@ -22,12 +23,13 @@ from hardening_scan.settings import ScanSettings
 @frozen(eq=False)
 class Scanned:
     """What was found in a root. ``entries`` is how many files it has; ``aside`` is what could not be looked at and only
-    concerns kinds that no gate asks for."""
+    concerns kinds that no gate asks for; ``left_out`` is what an image has and the root that was made of it has not."""
 
     findings: tuple[Found, ...]
     packages: tuple[Package, ...]
     entries: int
     aside: frozenset[Found] = frozenset()
+    left_out: tuple[Found, ...] = ()
 
     def denied(self, settings: ScanSettings) -> tuple[Found, ...]:
         """What of it the settings deny."""
@@ -36,6 +38,23 @@ class Scanned:
             return ()
         return tuple(item for item in self.findings if item.kind in (*gated, UNREAD) and item not in self.aside
                      and not settings.permits(item.kind, item.path))  # fmt: skip
+
+
+def left_out(unpacked: Unpacked) -> tuple[Found, ...]:
+    """What of the kinds of a scan an image has, and its root has not."""
+    kinds = {
+        tree.DEVICE: DEVICES,
+        tree.SET_USER: SETUID,
+        tree.SET_GROUP: SETGID,
+        f"{tree.ATTRIBUTE} security.capability": CAPABILITIES,
+    }
+    named = [
+        Found(kinds[why], f"/{path}", f"{why}, which no root here has")
+        for why, path in unpacked.skipped
+        if why in kinds
+    ]
+    more = unpacked.count - len(unpacked.skipped)
+    return (*sorted(named), *([Found(UNREAD, "/", f"{more} more were left out of the root")] if more > 0 else ()))
 
 
 def ids_of(composition: Composition, host: Host) -> Ids:

@@ -20,13 +20,19 @@ from hardening_scan.examine import Scanned
 from hardening_scan.settings import WHAT, ScanSettings, above
 
 BASE = "ROOT"
-_VERDICTS = {True: "refused", False: "warning"}
+#: What is said of what the stack denies, of all else in the root, and of what an image has and its root has not.
+_WORDS = {Severity.ERROR: "refused", Severity.WARNING: "warning", Severity.NOTE: "left out"}
+
+
+def _judged(scanned: Scanned, settings: ScanSettings) -> list[tuple[Found, Severity]]:
+    denied = set(scanned.denied(settings))
+    found = [(item, Severity.ERROR if item in denied else Severity.WARNING) for item in scanned.findings]
+    return [*found, *((item, Severity.NOTE) for item in scanned.left_out)]
 
 
 def table(scanned: Scanned, settings: ScanSettings) -> Table:
     """A row for each finding; those that are denied are `refused`."""
-    denied = set(scanned.denied(settings))
-    rows = tuple((_VERDICTS[item in denied], item.kind, item.path, item.detail) for item in scanned.findings)
+    rows = tuple((_WORDS[said], item.kind, item.path, item.detail) for item, said in _judged(scanned, settings))
     return Table(("verdict", "kind", "path", "what it is"), rows)
 
 
@@ -35,7 +41,9 @@ def summary(scanned: Scanned, settings: ScanSettings) -> str:
     managers = Counter(package.manager for package in scanned.packages)
     packages = ", ".join(f"{count} of {name}" for name, count in sorted(managers.items())) or "none known"
     denied = len(scanned.denied(settings))
-    return f"{scanned.entries} files; {len(scanned.findings)} findings, {denied} refused; packages: {packages}"
+    left_out = f", {len(scanned.left_out)} left out" if scanned.left_out else ""
+    found = f"{len(scanned.findings)} findings, {denied} refused{left_out}"
+    return f"{scanned.entries} files; {found}; packages: {packages}"
 
 
 def unused(scanned: Scanned, settings: ScanSettings) -> tuple[tuple[str, str], ...]:
@@ -57,6 +65,7 @@ def as_json(name: str, scanned: Scanned, settings: ScanSettings) -> str:
         "root": name,
         "entries": scanned.entries,
         "findings": [{**attrs.asdict(item), "denied": item in denied} for item in scanned.findings],
+        "left_out": [attrs.asdict(item) for item in scanned.left_out],
         "packages": [attrs.asdict(package) for package in scanned.packages],
         "unused": [{"kind": kind, "path": path} for kind, path in unused(scanned, settings)],
     }
@@ -66,15 +75,10 @@ def as_json(name: str, scanned: Scanned, settings: ScanSettings) -> str:
 def as_sarif(name: str, scanned: Scanned, settings: ScanSettings) -> dict[str, Any]:
     """The findings as SARIF 2.1.0. Paths are relative to the root, which has the base `ROOT`; of a directory it says where
     that is."""
-    denied = set(scanned.denied(settings))
+    judged = _judged(scanned, settings)
     found = [
-        Finding(
-            _rule(item.kind),
-            Severity.ERROR if item in denied else Severity.WARNING,
-            f"{clean(item.path)}: {clean(item.detail)}",
-            leaf=f"scan.{item.kind}",
-        )
-        for item in scanned.findings
+        Finding(_rule(item.kind), said, f"{clean(item.path)}: {clean(item.detail)}", leaf=f"scan.{item.kind}")
+        for item, said in judged
     ]
     log = sarif.log(found, {_rule(kind): _described(kind) for kind in KINDS})
     (run,) = log["runs"]
@@ -82,7 +86,7 @@ def as_sarif(name: str, scanned: Scanned, settings: ScanSettings) -> dict[str, A
     if name.startswith(("/", ".")):
         base["uri"] = f"file://{quote(os.fsencode(os.path.realpath(name))).rstrip('/')}/"
     run["originalUriBaseIds"] = {BASE: base}
-    for item, result in zip(scanned.findings, run["results"], strict=True):
+    for (item, _), result in zip(judged, run["results"], strict=True):
         result["locations"][0]["physicalLocation"] = {"artifactLocation": {"uri": _uri(item), "uriBaseId": BASE}}
         result["partialFingerprints"] = {"place/v1": _fingerprint(item)}
     return log

@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import struct
 from collections.abc import Iterator
 
+from hardening.launch import abi
 from hardening.scankinds import CAPABILITIES, CREDENTIALS, DEVICES, SETGID, SETUID, UNREAD, WORLD_WRITABLE
 from hardening.scanning import Entry, Found, Scanner
 from hardening_scan import credentials
@@ -49,15 +51,38 @@ class Capabilities(Scanner):
     def entry(self, entry: Entry) -> Iterator[Found]:
         if not stat.S_ISREG(entry.status.st_mode):
             return
+        value = b""
         try:
-            os.getxattr(f"/proc/self/fd/{entry.descriptor}", "security.capability")
+            value = os.getxattr(f"/proc/self/fd/{entry.descriptor}", "security.capability")
         except OSError as error:
             if error.errno in (errno.ENODATA, errno.EOPNOTSUPP):
                 return
             if error.errno != errno.EOVERFLOW:  # of another user namespace, and there all the same
                 yield Found(UNREAD, entry.path, f"its capabilities cannot be read: {error.strerror}")
                 return
-        yield Found(CAPABILITIES, entry.path, "security.capability")
+        yield Found(CAPABILITIES, entry.path, granted(value) or "security.capability")
+
+
+def granted(value: bytes) -> str:
+    """The capabilities of a file as getcap(8) shows them; empty for what is no such attribute. Source: struct vfs_cap_data,
+    capabilities(7)."""
+    if len(value) not in (12, 20, 24):
+        return ""
+    magic, *words = struct.unpack(f"<{len(value) // 4}I", value)
+    permitted, inheritable = words[0], words[1]
+    if len(words) > 2:
+        permitted, inheritable = permitted | words[2] << 32, inheritable | words[3] << 32
+    by_letters: dict[str, list[str]] = {}
+    for number in range(64):
+        there = {"e": magic & 1, "i": inheritable >> number & 1, "p": permitted >> number & 1}
+        letters = "".join(letter for letter in "eip" if there[letter])
+        if letters.strip("e"):
+            name = abi.CAPABILITIES[number].lower() if number < len(abi.CAPABILITIES) else str(number)
+            by_letters.setdefault(letters, []).append(name)
+    every = len(abi.CAPABILITIES)
+    return " ".join(
+        f"{'all' if len(names) >= every else ','.join(names)}={letters}" for letters, names in by_letters.items()
+    )
 
 
 class Credentials(Scanner):

@@ -68,12 +68,20 @@ def scan(tree: int, scanners: Sequence[Scanner], command: tuple[str, ...], limit
     walk.run()
     root = Root(tree, walk.read_path, walk.names, command)
     for scanner in sorted(scanners, key=lambda scanner: not scanner.lists):
-        walk.add(scanner.whole(root), scanner.name)
+        try:
+            walk.add(scanner.whole(root), scanner.name)
+        except OSError as error:
+            walk.add([unlooked(scanner, "/", error)], scanner.name)
     return {
         "findings": sorted((item.kind, item.path, item.detail, by) for item, by in walk.found),
         "packages": sorted(_row(package) for package in root.packages),
         "entries": walk.entries,
     }
+
+
+def unlooked(scanner: Scanner, path: str, error: OSError) -> Found:
+    """What a scanner that does not answer for its own errors could not look at."""
+    return Found(UNREAD, path, f"the scanner {scanner.name} cannot look at it: {error.strerror}")
 
 
 def _row(package: Package) -> tuple[str, str, str, str]:
@@ -167,7 +175,10 @@ class _Walk:
         status = os.fstat(place)
         entry = Entry(path, status, place, _reader(place, status))
         for scanner in self._scanners:
-            self.add(scanner.entry(entry), scanner.name)
+            try:
+                self.add(scanner.entry(entry), scanner.name)
+            except OSError as error:
+                self.add([unlooked(scanner, path, error)], scanner.name)
         return status
 
     def _place(self, path: str) -> int:

@@ -133,7 +133,7 @@ def test_set_id_bits_and_devices_give_nothing(here: Puller) -> None:
     code, said = here.type("pull", *pulls.ACCEPT, "oci:image:v1")
     assert code == 0
     assert "left out: device node: dev/sda" in said
-    assert ("left out: set-ID bits: bin/root" in said) == (here.user is not None or os.geteuid() != 0)
+    assert ("left out: set-user-ID bit: bin/root" in said) == (here.user is not None or os.geteuid() != 0)
     code, said = run(here, "stat -c '%a' /bin/root; ls /dev/sda; cat /proc/self/mounts")
     assert said.splitlines()[0] == ("755" if here.user is not None or os.geteuid() != 0 else "6755")
     assert "/dev/sda: No such file" in said

@@ -133,6 +133,7 @@ def test_device_nodes_rights_and_attributes_are_left_out_with_a_word(place: Path
         entry("dev/null", kind=tarfile.CHRTYPE, mode=0o666, device=(1, 3)),
         entry("dev/sda", kind=tarfile.BLKTYPE, device=(8, 0)),
         entry("bin/su", b"x", mode=0o4755),
+        entry("bin/both", b"x", mode=0o6755),
         entry("bin/ping", b"x", mode=0o755, pax={"SCHILY.xattr.security.capability": "x"}),
         entry("run/pipe", kind=tarfile.FIFOTYPE, mode=0o622),
     ]
@@ -140,11 +141,13 @@ def test_device_nodes_rights_and_attributes_are_left_out_with_a_word(place: Path
     assert told["skipped"] == [
         ("device node", "dev/null"),
         ("device node", "dev/sda"),
-        ("set-ID bits", "bin/su"),
+        ("set-user-ID bit", "bin/su"),
+        ("set-user-ID bit", "bin/both"),
+        ("set-group-ID bit", "bin/both"),
         ("extended attribute security.capability", "bin/ping"),
     ]
     root = place / "root"
-    assert names(root) == ["bin", "bin/ping", "bin/su", "run", "run/pipe"]
+    assert names(root) == ["bin", "bin/both", "bin/ping", "bin/su", "run", "run/pipe"]
     assert stat.S_IMODE((root / "bin/su").stat().st_mode) == 0o755
     assert stat.S_ISFIFO((root / "run/pipe").stat().st_mode)
     assert os.listxattr(root / "bin/ping") == []
@@ -289,12 +292,12 @@ def _fails(error: Exception) -> NoReturn:
 @pytest.mark.parametrize(
     ("error", "message"),
     [
-        (MemoryError(), "there is not enough memory to unpack it"),
+        (MemoryError(), "there is not enough memory for it"),
         (
             OverflowError("uid is less than minimum"),
-            r"cannot be unpacked: OverflowError: uid is .* \(test_unpack.py:\d+\)",
+            r"cannot be done: OverflowError: uid is .* \(test_unpack.py:\d+\)",
         ),
-        (ValueError("embedded null byte"), "cannot be unpacked: ValueError: embedded null byte"),
+        (ValueError("embedded null byte"), "cannot be done: ValueError: embedded null byte"),
     ],
 )
 def test_whatever_goes_wrong_in_the_child_is_an_error_of_the_image(error: Exception, message: str) -> None:

@@ -7,6 +7,7 @@ import os
 import shlex
 import subprocess
 import sys
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,10 +28,20 @@ KEY = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC\n-----END P
 PERMIT = """extends = ["./gate.toml"]
 [scan]
 credentials.allow = ["/etc/key"]
+setuid.allow = ["/bin/both"]
 [[exceptions]]
 setting = "scan.credentials./etc/key"
 reason = "a test"
+[[exceptions]]
+setting = "scan.setuid./bin/both"
+reason = "a test"
 """
+#: What no root here has, or an ordinary user's has not.
+LEFT_OUT = (
+    entry("dev/sda", kind=tarfile.BLKTYPE, device=(8, 0)),
+    entry("bin/ping", b"", mode=0o755, pax={"SCHILY.xattr.security.capability": "x"}),
+    entry("bin/both", b"", mode=0o6755),
+)
 TRUST = '[trust]\ndefault = "accept"\n'
 
 
@@ -60,7 +71,7 @@ def here(request: pytest.FixtureRequest) -> Iterator[Typed]:
         (place / "gate.toml").write_text(f'extends = ["default"]\n{GATE}')
         (place / "permit.toml").write_text(PERMIT)
         (place / "trust.toml").write_text(TRUST)
-        layout(place / "image", [shell(), archive([entry("etc/key", KEY.encode())])], {})
+        layout(place / "image", [shell(), archive([entry("etc/key", KEY.encode()), *LEFT_OUT])], {})
         hand_over(place, user)
         typed = Typed(place, user)
         yield typed
@@ -133,6 +144,13 @@ def test_an_image_is_gated_and_its_verdict_goes_with_its_plan(here: Typed) -> No
     assert "/etc/key (private key (PEM))" in refused.stderr
     for _ in range(2):
         assert here.type("run", "-p", "./permit.toml", *run).stdout == "ran\n"
-    scanned = here.type("scan", "-p", "./gate.toml", *words)
+    scanned = here.type("scan", "--json", "-p", "./gate.toml", *words)
     assert scanned.returncode == 1
-    assert "refused  credentials  /etc/key" in scanned.stdout
+    data = json.loads(scanned.stdout)
+    found = {(item["kind"], item["path"]) for item in data["findings"] if item["denied"]}
+    left_out = {(item["kind"], item["path"]) for item in data["left_out"]}
+    rights = {("setuid", "/bin/both"), ("setgid", "/bin/both")}
+    kept = os.geteuid() == 0 and here.user is None
+    assert found - rights == {("credentials", "/etc/key")}
+    assert left_out - rights == {("devices", "/dev/sda"), ("file_capabilities", "/bin/ping")}
+    assert (rights <= left_out) == (not kept)

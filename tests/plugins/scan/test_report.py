@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from urllib.parse import unquote_to_bytes, urljoin
 
+import attrs
 import pytest
 
 from hardening import scankinds
@@ -71,6 +72,17 @@ def test_what_is_denied_is_an_error_and_all_else_a_warning() -> None:
     levels = {item: result["level"] for item, result in zip(SCANNED.findings, run["results"], strict=True)}
     assert {item for item, level in levels.items() if level == "error"} == set(FOUND[1 : len(NAMES)])
     assert set(levels.values()) == {"error", "warning"}
+
+
+def test_what_an_image_has_and_its_root_has_not_is_told_and_never_refused() -> None:
+    scanned = attrs.evolve(SCANNED, findings=(), left_out=(Found("devices", "/dev/sda", "device node, left out"),))
+    gate = settings("[scan]\ndevices = 'deny'")
+    log = report.as_sarif("busybox", scanned, gate)
+    sarif.check(log)
+    assert [item["level"] for item in log["runs"][0]["results"]] == ["note"]
+    assert "left out  devices  /dev/sda" in plain(report.table(scanned, gate))
+    assert "0 findings, 0 refused, 1 left out" in report.summary(scanned, gate)
+    assert [item["path"] for item in json.loads(report.as_json("busybox", scanned, gate))["left_out"]] == ["/dev/sda"]
 
 
 def test_a_result_keeps_its_fingerprint_while_only_its_detail_changes() -> None:
