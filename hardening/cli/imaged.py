@@ -212,11 +212,11 @@ def _meant(request: Request, asked: Asked, kept: Store) -> tuple[Asked, Name]:
     """Which image is meant. Raises `UsageError`."""
     from hardening.images import reference
 
-    asked = _named(asked, kept)
-    with _told_apart(asked):
-        name = reference.parse(asked.text)
-    _require_no_root(request, asked)
-    return asked, name
+    found = _named(asked, kept)
+    with _told_apart(found):
+        name = reference.parse(found.text)
+    _require_no_root(request, found)
+    return found, reference.resolved(name) if found is asked else name
 
 
 def _any_root(kept: Store, record: Record) -> Path:
@@ -330,9 +330,12 @@ def _with_root(request: Request, path: str, asked: Asked) -> Request:
 def _inputs(kept: Store, name: Name, record: Record, asked: Asked) -> Iterator[Input | Unknown]:
     """What decides which image a name stands for, and that it can be believed."""
     from hardening import inputs
-    from hardening.images import removal
+    from hardening.images import reference, removal
     from hardening.images.store import VARIABLE
 
+    path = reference.parse(asked.text).path
+    if path:
+        yield from inputs.way(path)
     if asked.pull in ("always", "newer"):
         yield inputs.Unknown(f"--pull={asked.pull} asks where the image comes from")
     yield from inputs.environment(VARIABLE, "XDG_DATA_HOME")

@@ -3,13 +3,15 @@
 A *name* is a transport and what that transport calls an image. ``docker://`` names are docker references: a registry's
 host, a repository, and a tag or a digest. They may be typed without the transport and shortened, and are spelt out as
 docker and podman do: ``busybox`` is ``docker.io/library/busybox:latest``. The grammar is that of the distribution
-project's ``reference`` package and of containers-transports(5). Nothing here looks at a file or the network.
+project's ``reference`` package and of containers-transports(5). Nothing here but `resolved` looks at a file.
 """
 
 from __future__ import annotations
 
 import os
 import re
+
+import attrs
 
 from hardening.errors import UsageError
 from hardening.kinds import nearest
@@ -95,6 +97,12 @@ class Name:
             text = str(self.docker)
             return f"{DOCKER}://{text}" if text.partition(":")[0] in (*TRANSPORTS, *_ELSEWHERE) else text
         return f"{self.transport}:{self.path}" + (f":{self.inner}" if self.inner else "")
+
+
+def resolved(name: Name) -> Name:
+    """The name with the links on the way to its path followed: what is there is kept, and judged, by where it comes from,
+    and not by where a link leads later."""
+    return attrs.evolve(name, path=os.path.realpath(name.path)) if name.path else name
 
 
 def parse(text: str) -> Name:

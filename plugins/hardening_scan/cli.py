@@ -95,7 +95,7 @@ def _image(here: Session, composition: Composition, text: str) -> Unpacked:
 
     if os.path.isdir(text):
         raise UsageError(f"{text} is a directory here, and may be an image", hint=f"write ./{text} for the directory")
-    name = reference.parse(text)
+    name = reference.resolved(reference.parse(text))
     store = fetching.store_of_caller()
     record = store.find(name) or fetching.fetch(here, composition, name, store, verify=True, quiet=False)
     store.hold()

@@ -12,16 +12,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from hardening import inputs as look
 from hardening.errors import UsageError
-from hardening.images import reference
-from hardening.inputs import Input
 from hardening.schema import REST
 from hardening.values import frozen
 
 if TYPE_CHECKING:
     from hardening.images.reference import Name
-    from hardening.images.used import Used
     from hardening_trust.requirements import Requirements
 
 DOCKER, OCI, DIRECTORY, ARCHIVE, STORAGE = "docker", "oci", "dir", "docker-archive", "containers-storage"
@@ -140,7 +136,8 @@ def _wider_names(scope: str) -> Iterator[str]:
 
 
 def candidates(image: Name) -> Iterator[Candidate]:
-    """The scopes that may decide about an image, in the order of the look-up. Links in a path are followed.
+    """The scopes that may decide about an image, in the order of the look-up. Its path is one without links
+    (`hardening.images.reference.resolved`): where it lay when it was fetched.
 
     Raises `UsageError` for a docker reference with a tag and a digest, which could be looked up in two ways.
     """
@@ -164,13 +161,6 @@ def match(image: Name, named: Mapping[str, Requirements], default: Requirements)
     return Match(REST, Rule.DEFAULT, default, tuple(passed[:-1]))
 
 
-def inputs(image: Used) -> Iterator[Input]:
-    """What decides which scopes an image has, beside its name: the links on the way to its directory."""
-    path = reference.parse(image.reference).path
-    if path:
-        yield from look.way(path)
-
-
 def _identity(image: Name) -> tuple[str, tuple[Rule, Rule]]:
     """The narrowest scope of an image, and the rules of that and of the next."""
     if image.docker is not None:
@@ -184,8 +174,10 @@ def _identity(image: Name) -> tuple[str, tuple[Rule, Rule]]:
         return f"{found.repository}{suffix}", (Rule.REFERENCE, Rule.REPOSITORY)
     if image.transport == ARCHIVE:
         return "", (Rule.TRANSPORT, Rule.TRANSPORT)
-    path = os.path.realpath(image.path)
-    return path, (Rule.PATH, Rule.DIRECTORY)  # of an OCI layout all images: `dir` and `dir:tag` may be the same one
+    return image.path, (
+        Rule.PATH,
+        Rule.DIRECTORY,
+    )  # of an OCI layout all images: `dir` and `dir:tag` may be the same one
 
 
 def _rule(image: Name, wider: str, rules: Sequence[Rule]) -> Rule:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from hardening.compose import Composition
 from hardening.fold import Resolved
+from hardening.images import reference
 from hardening.images.reference import DOCKER, Name
 from hardening.schema import REST
 from hardening.values import frozen
@@ -54,8 +55,8 @@ class View:
                 yield scope
 
     def match(self, image: Name) -> Match:
-        """The scope that decides about an image. Raises `UsageError`."""
-        return scopes.match(image, self._required, self.default.requirements)
+        """The scope that decides about an image, links in its path followed. Raises `UsageError`."""
+        return scopes.match(reference.resolved(image), self._required, self.default.requirements)
 
     @cached_property
     def _required(self) -> Mapping[str, Requirements]:

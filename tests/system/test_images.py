@@ -164,6 +164,37 @@ def test_the_policy_is_asked_before_a_pull_and_at_every_run(here: Puller) -> Non
     assert "oci:" in said
 
 
+def test_an_image_is_judged_by_where_it_came_from_and_not_by_where_a_link_leads_now(caller: Puller) -> None:
+    for name in ("good", "bad"):
+        layout(caller.place / name / "image", [shell(), archive([entry("etc/motd", name.encode())])], CONFIG)
+        hand_over(caller.place / name, caller.user)
+    link = caller.place / "link"
+    link.symlink_to("bad/image")
+    (caller.place / "good.toml").write_text(OPEN.replace('default = "accept"', f'oci."{caller.place}/good" = "accept"'))
+    text = (caller.place / "good.toml").read_text().replace("trust.default", f"trust.oci.{caller.place}/good")
+    (caller.place / "good.toml").write_text(text)
+    strictly = ("run", "-q", "-p", "./good.toml")
+    try:
+        assert caller.type("run", "-q", "-p", "./open.toml", "oci:link:v1", "cat motd") == (0, "bad")
+        assert caller.type(*strictly, "oci:link:v1", "cat motd")[0] == 2
+        bad = caller.type("images", "--json")[1]
+        link.unlink()
+        link.symlink_to("good/image")
+        assert caller.type(*strictly, "oci:link:v1", "cat motd") == (0, "good")
+        assert caller.type(*strictly, "oci:link:v1", "cat motd") == (0, "good")
+        # Nor is the place itself another one because its name leads tcaller now.
+        (caller.place / "bad").rename(caller.place / "away")
+        (caller.place / "bad").symlink_to("good")
+        (digest,) = [item["digest"] for item in json.loads(bad)]
+        code, said = caller.type(*strictly, digest, "cat motd")
+        assert (code, "is rejected by policy" in said) == (2, True), said
+        link.unlink()
+        link.symlink_to("away/image")
+        assert caller.type(*strictly, "oci:link:v1", "cat motd")[0] == 2
+    finally:
+        caller.type("rmi", "-f", f"oci:{caller.place}/bad/image:v1", f"oci:{caller.place}/good/image:v1")
+
+
 def test_what_the_policy_rejects_leaves_no_store(caller: Puller) -> None:
     (caller.place / "app.toml").write_text('extends = ["strict"]\n')
     lines = (("run", "-q"), ("pull", "-q"), ("run", "--dry-run"), ("compose", "-q"))

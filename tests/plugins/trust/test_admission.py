@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import time
 from pathlib import Path
@@ -17,7 +16,6 @@ from hardening.images.media import digest_of
 from hardening.images.signatures import gather
 from hardening.images.store import Store
 from hardening.images.used import DIGEST, REFERENCE, Used
-from hardening.inputs import Input
 from hardening.launch import looks
 from hardening.mechanism import Context
 from hardening.runtime import Candidate, Verdict
@@ -186,16 +184,6 @@ def test_it_says_what_it_looks_at(store: Store, tmp_path: Path, gpg_keys: Keys) 
     accepted = judged(composition('[trust]\ndefault = "accept"', store))
     assert accepted is not None
     assert accepted.looked == ()
-
-
-def test_of_a_path_it_looks_at_the_links_on_the_way(tmp_path: Path) -> None:
-    (tmp_path / "real").mkdir()
-    os.symlink("real", tmp_path / "link")
-    found = composition('[trust]\ndefault = "accept"')
-    context = Context(HOST, found.composed, image=Used(f"dir:{tmp_path}/link", DIGEST_OF, tmp_path))
-    looked = [*Trust().inputs(found.settings["trust"], context)]
-    assert f"{tmp_path}/link" in [item.argument for item in looked if isinstance(item, Input)]
-    assert [*Trust().inputs(found.settings["trust"], attrs.evolve(context, image=None))] == []
 
 
 def test_a_bundle_is_judged_by_what_it_requires_and_by_what_there_is_now(

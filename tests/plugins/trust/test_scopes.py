@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hardening.errors import UsageError
-from hardening.images.reference import parse
+from hardening.images.reference import parse, resolved
 from hardening.schema import REST
 from hardening_trust import scopes
 from hardening_trust.requirements import ACCEPT, REJECT, Requirements
@@ -57,8 +57,12 @@ def test_paths_are_followed(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("real")
     real = os.path.realpath(tmp_path / "real")
     above = [str(parent) for parent in Path(real).parents if str(parent) != "/"]
-    assert tried(f"dir:{tmp_path}/link") == [*(f"dir.{path}" for path in (real, *above)), "dir", REST]
-    found = list(scopes.candidates(parse(f"oci:{tmp_path}/link:tag")))
+    assert tried(str(resolved(parse(f"dir:{tmp_path}/link")))) == [
+        *(f"dir.{path}" for path in (real, *above)),
+        "dir",
+        REST,
+    ]
+    found = list(scopes.candidates(resolved(parse(f"oci:{tmp_path}/link:tag"))))
     assert [item.member for item in found] == [*(f"oci.{path}" for path in (real, *above)), "oci", REST]
     assert [item.rule for item in found[:2]] == [Rule.PATH, Rule.DIRECTORY]
     assert tried("docker-archive:/srv/x.tar") == ["docker-archive", REST]

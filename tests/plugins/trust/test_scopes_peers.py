@@ -103,7 +103,7 @@ def written(chosen: dict[str, Requirements]) -> str:
 @given(data=st.data())
 def test_skopeo_looks_up_the_same_scope(images: Images, data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(images.names))
-    own = [candidate.member for candidate in scopes.candidates(reference.parse(name))][:-1]
+    own = [candidate.member for candidate in scopes.candidates(reference.resolved(reference.parse(name)))][:-1]
     own += [f"{own[0]}:v1"] if own[0].startswith("oci.") else []
     some: Sequence[str] = data.draw(st.lists(st.sampled_from([*own, *NOISE]), max_size=6, unique=True))
     verdicts = st.sampled_from([ACCEPT, REJECT])
@@ -119,7 +119,7 @@ def test_skopeo_looks_up_the_same_scope(images: Images, data: st.DataObject) -> 
 def test_what_lint_says_never_matches_does_not(images: Images) -> None:
     """Every scope that skopeo could have found by is one that lint leaves alone, and the noise is not."""
     for name in images.names:
-        for candidate in scopes.candidates(reference.parse(name)):
+        for candidate in scopes.candidates(reference.resolved(reference.parse(name))):
             transport, scope = scopes.split(candidate.member)
             if transport == "docker" and scope:
                 assert lint.docker_problem(scope) == "", scope
