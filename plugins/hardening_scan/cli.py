@@ -38,11 +38,14 @@ Exit codes: 0; 1 where something is there that the stack denies; 2 for bad usage
 """,
 )
 @stack.stack_options
+@click.option("--packages", is_flag=True, help="List the packages, too.")
 @click.option("-j", "--json", "as_json", is_flag=True, help="Show it as JSON, with all packages.")
 @click.option("--sarif", "as_sarif", is_flag=True, help="Show it as SARIF.")
 @click.argument("root", metavar="IMAGE|DIR")
 @click.pass_context
-def command(context: click.Context, profiles: tuple[str, ...], as_json: bool, as_sarif: bool, root: str) -> int:
+def command(
+    context: click.Context, profiles: tuple[str, ...], packages: bool, as_json: bool, as_sarif: bool, root: str
+) -> int:
     """Look at a root without running anything of it: at a directory, whose path begins with / or a dot, or an image.
 
     All that is found is shown; what [scan] of the stack denies is refused there, and by `hardening run`. An IMAGE is
@@ -53,6 +56,8 @@ def command(context: click.Context, profiles: tuple[str, ...], as_json: bool, as
 
     if as_json and as_sarif:
         raise UsageError("--json and --sarif are two answers", hint="leave one of them out")
+    if packages and (as_json or as_sarif):
+        raise UsageError("--packages is for the table", hint="leave it out: --json has all packages")
     here = session(context)
     composition = here.compose(stack.request(context, profiles))
     settings = composition.settings["scan"]
@@ -69,6 +74,8 @@ def command(context: click.Context, profiles: tuple[str, ...], as_json: bool, as
         output.show_json(report.as_sarif(root, scanned, settings))
     else:
         _show(scanned, settings, composition)
+        if packages and scanned.packages:
+            output.show_table(report.packages(scanned))
     return EXIT_FINDINGS if scanned.denied(settings) else 0
 
 

@@ -13,8 +13,8 @@ from hardening.scanning import Entry, Found, Package, Root, Scanner
 from hardening_scan import rpm
 from hardening_scan.malformed import Malformed
 
-#: Bytes of a list of packages and of a file about one package, fields in a paragraph, and packages in all.
-LONGEST, SINGLE, FIELDS, MOST = 64 << 20, 1 << 20, 1000, 200_000
+#: Bytes of a list of packages and of a file about one, fields in a paragraph, packages in all, and characters of these.
+LONGEST, SINGLE, FIELDS, MOST, TEXT = 64 << 20, 1 << 20, 1000, 200_000, 32 << 20
 DPKG, DPKG_PARTS = "/var/lib/dpkg/status", "/var/lib/dpkg/status.d"
 OPKG = ("/usr/lib/opkg/status", "/var/lib/opkg/status", "/opt/lib/opkg/status")
 APK = ("/lib/apk/db/installed", "/usr/lib/apk/db/installed")
@@ -60,6 +60,7 @@ class _Lists:
         self.unread: list[Found] = []
         self._root = root
         self._seen: set[bytes] = set()
+        self._text = 0
 
     def read(self, manager: str, path: str, parse: Callable[[bytes], list[Package]], longest: int = LONGEST) -> None:
         """Add the packages of a file, if there is one."""
@@ -72,8 +73,9 @@ class _Lists:
                 return
             self._seen.add(digest)
             found = parse(data)
-            if len(self._root.packages) + len(found) > MOST:
-                raise Malformed(f"there are more than {MOST} packages")
+            self._text += sum(len(item.name) + len(item.version) + len(item.architecture) for item in found)
+            if len(self._root.packages) + len(found) > MOST or self._text > TEXT:
+                raise Malformed(f"there are more than {MOST} packages, or their names are too long")
             self._root.packages.extend(found)
         except OSError as error:
             self._tell(manager, path, error)

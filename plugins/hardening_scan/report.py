@@ -36,6 +36,12 @@ def table(scanned: Scanned, settings: ScanSettings) -> Table:
     return Table(("verdict", "kind", "path", "what it is"), rows)
 
 
+def packages(scanned: Scanned) -> Table:
+    """A row for each package."""
+    rows = tuple((item.manager, item.name, item.version, item.architecture) for item in scanned.packages)
+    return Table(("manager", "package", "version", "architecture"), rows)
+
+
 def summary(scanned: Scanned, settings: ScanSettings) -> str:
     """How much there is, in a line."""
     managers = Counter(package.manager for package in scanned.packages)

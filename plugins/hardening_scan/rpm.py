@@ -16,7 +16,7 @@ from hardening.scanning import Package
 from hardening_scan.malformed import Malformed
 
 #: Bytes of a database, of a header and of a string in one; packages in a database.
-LONGEST, HEADER, TEXT, MOST = 256 << 20, 64 << 20, 4096, 100_000
+LONGEST, HEADER, TEXT, MOST = 256 << 20, 64 << 20, 1024, 100_000
 #: Instructions of SQLite between two looks at how many there were, and looks.
 _STEP, _STEPS = 10_000, 10_000
 

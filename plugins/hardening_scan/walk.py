@@ -18,8 +18,8 @@ from hardening.scankinds import UNREAD
 from hardening.scanning import Entry, Found, Package, Root, Scanner
 from hardening.values import frozen
 
-#: Files in all, directories below one another, things to be told of a root, and names in a directory of lists.
-ENTRIES, DEPTH, FINDINGS, NAMES = 5_000_000, 200, 20_000, 100_000
+#: Files in all, directories below one another, findings, characters of these, and names in a directory of lists.
+ENTRIES, DEPTH, FINDINGS, TEXT, NAMES = 5_000_000, 200, 20_000, 32 << 20, 100_000
 _SAFE = abi.MOUNT_ATTR_RDONLY | abi.MOUNT_ATTR_NOSUID | abi.MOUNT_ATTR_NODEV | abi.MOUNT_ATTR_NOEXEC
 _RESOLVE = abi.RESOLVE_IN_ROOT | abi.RESOLVE_NO_MAGICLINKS | abi.RESOLVE_NO_XDEV
 
@@ -31,6 +31,7 @@ class Limits:
     entries: int = ENTRIES
     depth: int = DEPTH
     findings: int = FINDINGS
+    text: int = TEXT
 
 
 def mounted(path: str) -> int:
@@ -98,6 +99,8 @@ class _Walk:
     def __init__(self, tree: int, scanners: Sequence[Scanner], limits: Limits) -> None:
         self.found: list[tuple[Found, str]] = []
         self.entries = 0
+        self.full = False
+        self._text = 0
         self._tree, self._scanners, self._limits = tree, scanners, limits
 
     def run(self) -> None:
@@ -126,9 +129,10 @@ class _Walk:
     def add(self, found: Iterable[Found], by: str = "") -> None:
         """Keep what a scanner found."""
         for item in found:
-            if len(self.found) >= self._limits.findings:
-                said = f"more than {self._limits.findings} findings: the rest is left out"
-                self.found.append((Found(UNREAD, "/", said), ""))
+            self._text += len(item.path) + len(item.detail)
+            if len(self.found) >= self._limits.findings or self._text > self._limits.text:
+                self.found.append((Found(UNREAD, "/", "there are too many findings: the rest is left out"), ""))
+                self.full = True
                 return
             self.found.append((item, by))
 
@@ -156,7 +160,7 @@ class _Walk:
         self.entries += 1
         if self.entries > self._limits.entries:
             raise _Full(f"more than {self._limits.entries} files: the rest is not looked at")
-        if len(self.found) > self._limits.findings:
+        if self.full:
             raise _Full("the rest is not looked at")
         try:
             place = kernel.openat2(folder, os.fsencode(name), os.O_PATH | os.O_NOFOLLOW, _RESOLVE)

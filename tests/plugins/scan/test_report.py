@@ -122,4 +122,5 @@ def test_a_table_and_json_drive_no_terminal() -> None:
     assert [item["path"] for item in data["findings"]] == [item.path for item in SCANNED.findings]
     assert {item["kind"] for item in data["findings"] if item["denied"]} == {"setuid", "unread"}
     assert data["packages"] == [{"manager": "rpm", "name": "a", "version": "1", "architecture": ""}]
+    assert plain(report.packages(SCANNED)).splitlines()[1] == "rpm      a        1"
     assert report.summary(SCANNED, gate).endswith("refused; packages: 1 of rpm")

@@ -178,7 +178,7 @@ def test_limits_are_told_and_keep_the_rest_out(tmp_path: Path) -> None:
         deep = deep / "d"
         deep.mkdir()
     limits = walk.Limits(entries=20, depth=5, findings=10)
-    for one in (walk.Limits(entries=20), walk.Limits(depth=5), walk.Limits(findings=10), limits):
+    for one in (walk.Limits(entries=20), walk.Limits(depth=5), walk.Limits(findings=10), walk.Limits(text=100), limits):
         scanned = examine.examine(str(root), SCANNERS, Ids(), (), one)
         assert any(item.kind == "unread" for item in scanned.findings)
         assert len(scanned.findings) <= one.findings + 3
