@@ -101,8 +101,18 @@ class Name:
 
 def resolved(name: Name) -> Name:
     """The name with the links on the way to its path followed: what is there is kept, and judged, by where it comes from,
-    and not by where a link leads later."""
-    return attrs.evolve(name, path=os.path.realpath(name.path)) if name.path else name
+    and not by where a link leads later. Raises `UsageError` for a place that no name could be read back for."""
+    if not name.path:
+        return name
+    try:
+        path = os.path.realpath(name.path)
+    except PermissionError:  # before Python 3.13, at a link that cannot be read
+        return name
+    if ":" in path and name.transport != DIRECTORY:
+        raise UsageError(
+            f"{name} leads to {path}, and a path of {name.transport} ends at its first colon", hint="move or rename it"
+        )
+    return attrs.evolve(name, path=path)
 
 
 def parse(text: str) -> Name:

@@ -174,10 +174,8 @@ def _identity(image: Name) -> tuple[str, tuple[Rule, Rule]]:
         return f"{found.repository}{suffix}", (Rule.REFERENCE, Rule.REPOSITORY)
     if image.transport == ARCHIVE:
         return "", (Rule.TRANSPORT, Rule.TRANSPORT)
-    return image.path, (
-        Rule.PATH,
-        Rule.DIRECTORY,
-    )  # of an OCI layout all images: `dir` and `dir:tag` may be the same one
+    # Of an OCI layout all images: `dir` and `dir:tag` may be the same one.
+    return image.path, (Rule.PATH, Rule.DIRECTORY)
 
 
 def _rule(image: Name, wider: str, rules: Sequence[Rule]) -> Rule:

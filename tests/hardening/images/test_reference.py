@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hardening.errors import UsageError
-from hardening.images.reference import Name, Reference, is_digest, parse, parse_docker, require_digest
+from hardening.images.reference import Name, Reference, is_digest, parse, parse_docker, require_digest, resolved
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 
@@ -101,6 +102,18 @@ def test_what_is_no_name_is_refused(typed: str, message: str, hint: str) -> None
         parse(typed)
     assert message in str(refused.value)
     assert hint in (refused.value.hint or "")
+
+
+def test_links_are_followed_to_a_place_that_has_a_name(tmp_path: Path) -> None:
+    """`/srv/images:other` must not be read back as `/srv/images`, which other scopes decide about."""
+    real = f"{os.path.realpath(tmp_path)}/real"
+    (tmp_path / "link").symlink_to("real")
+    (tmp_path / "colon").symlink_to("real:other")
+    assert resolved(parse(f"oci:{tmp_path}/link:v1")) == Name("oci", path=real, inner="v1")
+    assert resolved(parse(f"dir:{tmp_path}/colon")) == parse(f"dir:{real}:other")
+    with pytest.raises(UsageError, match="ends at its first colon"):
+        resolved(parse(f"oci:{tmp_path}/colon:v1"))
+    assert resolved(parse("busybox")) == parse("busybox")
 
 
 def test_digests() -> None:
