@@ -34,8 +34,10 @@ class GnuPG(gnupg.GPG):  # type: ignore[misc]
     """python-gnupg's front to GnuPG. A call raises `HostError` where GnuPG does not end in time; where it ends before it has
     read its input, the result says why, as for any other failure."""
 
-    def __init__(self, program: str, home: Path | None, options: Sequence[str], *, asks: bool, private: bool) -> None:
-        self._asks, self._private = asks, private
+    def __init__(
+        self, program: str, home: Path | None, options: Sequence[str], *, asks: bool, private: bool, cpu: int
+    ) -> None:
+        self._asks, self._private, self._cpu = asks, private, cpu
         terminal = programs.terminal() if asks else None
         environment = {**os.environ, "LC_ALL": "C", **({"GPG_TTY": terminal} if terminal is not None else {})}
         super().__init__(program, str(home) if home else None, options=list(options), env=environment)
@@ -55,7 +57,7 @@ class GnuPG(gnupg.GPG):  # type: ignore[misc]
             args = ["--pinentry-mode", "error", *args]
         return programs.start(
             self.make_args(args, passphrase), stdin=pipe, stdout=pipe, stderr=pipe, environment=self.env,
-            asks=self._asks, private=self._private,
+            asks=self._asks, private=self._private, cpu=self._cpu,
         )  # fmt: skip
 
     def _collect_output(
@@ -86,17 +88,19 @@ class GnuPG(gnupg.GPG):  # type: ignore[misc]
             return result
 
 
-def start(home: Path | None = None, options: Sequence[str] = (), *, asks: bool = False, private: bool = False) -> GnuPG:
+def start(
+    home: Path | None = None, options: Sequence[str] = (), *, asks: bool = False, private: bool = False, cpu: int = 0
+) -> GnuPG:
     """GnuPG with a home, None for the caller's own. Where it ``asks``, `gpg-agent` asks for a passphrase if there is a
     terminal, and a call may take `programs.ASKING` seconds then; in all other cases it takes `programs.PATIENCE`, and a
-    passphrase that is needed is an error (`NOBODY_TO_ASK`). One that is ``private`` is given what nobody else may know.
-    Raises `HostError`."""
+    passphrase that is needed is an error (`NOBODY_TO_ASK`). One that is ``private`` is given what nobody else may know; one
+    that is given what anybody may have made has so many seconds of ``cpu`` for a call. Raises `HostError`."""
     program = shutil.which("gpg")
     if program is None:
         raise HostError("GnuPG (gpg) is not installed", hint=INSTALL)
     asks = asks and programs.terminal() is not None
     try:
-        return GnuPG(program, home, options, asks=asks, private=private)
+        return GnuPG(program, home, options, asks=asks, private=private, cpu=cpu)
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise HostError(f"GnuPG cannot be used: {reason}", hint="`gpg --list-keys` shows what is wrong") from None

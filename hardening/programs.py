@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import IO
 
+from hardening.launch import abi, kernel
+
 #: Seconds that a program may take: by itself, and where there is a terminal on which it may be asking somebody.
 PATIENCE, ASKING = 60.0, 600.0
 
@@ -31,9 +33,20 @@ def start(
     environment: Mapping[str, str] | None = None,
     asks: bool = False,
     private: bool = False,
+    cpu: int = 0,
 ) -> subprocess.Popen[bytes]:
     """Start a program. One that ``asks`` stays where a terminal can be read, any other has a session of its own (setsid(2)):
-    it has no terminal, and ends with all that it starts. One that is ``private`` leaves no core dump. Raises `OSError`."""
+    it has no terminal, and ends with all that it starts. One that is ``private`` leaves no core dump. One that has ``cpu``
+    seconds of processor time is killed when they are used up, and when its parent ends. Raises `OSError`."""
+
+    def prepare() -> None:
+        if private:
+            # A program that the kernel pipes core dumps to (core(5)) gets them whatever the limit, unless that is one byte.
+            resource.setrlimit(resource.RLIMIT_CORE, (1, 1))
+        if cpu:
+            resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu + 1))
+            kernel.prctl(abi.PR_SET_PDEATHSIG, signal.SIGKILL)
+
     return subprocess.Popen(
         argv,
         stdin=stdin,
@@ -41,7 +54,7 @@ def start(
         stderr=stderr,
         env=environment,
         start_new_session=not asks,
-        preexec_fn=_leave_no_core if private else None,
+        preexec_fn=prepare if private or cpu else None,
     )
 
 
@@ -55,8 +68,3 @@ def end(process: subprocess.Popen[bytes]) -> None:
     for pipe in (process.stdout, process.stderr):
         if pipe is not None:
             pipe.close()
-
-
-def _leave_no_core() -> None:
-    # A program that the kernel pipes core dumps to (core(5)) gets them whatever the limit, but where that is one byte.
-    resource.setrlimit(resource.RLIMIT_CORE, (1, 1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from typing import TYPE_CHECKING, TextIO
 
@@ -64,8 +65,9 @@ def show_raw(data: bytes) -> None:
 
 
 def show_json(data: object) -> None:
-    """Write data to standard output as JSON."""
-    print(json.dumps(data, indent=2, ensure_ascii=False, default=str))
+    """Write data to standard output as JSON; what a terminal would act on is escaped."""
+    text = json.dumps(data, indent=2, ensure_ascii=False, default=str)
+    print(re.sub(r"[^ -~\n]", lambda found: found[0] if found[0].isprintable() else json.dumps(found[0])[1:-1], text))
 
 
 def note(text: str) -> str:

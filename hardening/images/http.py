@@ -209,7 +209,11 @@ class Client:
 
     def _next(self, url: str, target: str) -> str:
         _require_plain(target, url)
-        following = urljoin(url, target)
+        try:
+            following = urljoin(url, target)
+        except ValueError:
+            raise _no_address(url) from None
+        origin(following)
         if urlsplit(url).scheme == "https" and urlsplit(following).scheme != "https":
             raise _failed(
                 url, f"leads to {urlsplit(following).scheme}://, where nothing is encrypted", "tell its owner"
@@ -353,8 +357,8 @@ def _failed(url: str, problem: str, hint: str, kind: type[ImageError] = ImageErr
 def _host_of(url: str) -> str:
     """What an address is called in messages: without what may be secret in it, and without what a terminal acts on."""
     if not _PLAIN.fullmatch(url):
-        return ascii(url[:100])
+        return ascii(url[:100].rpartition("@")[2])
     try:
-        return urlsplit(url).netloc or url
+        return urlsplit(url).netloc.rpartition("@")[2] or url
     except ValueError:
-        return url[:100]
+        return url[:100].rpartition("@")[2]

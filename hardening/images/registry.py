@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from hardening.errors import HardeningError, ImageError, ImageMissing
 from hardening.images import auth, media
@@ -109,7 +109,8 @@ class Registry(Source):
             raise self._wrong("asks for a kind of login that there is not", "pull it with skopeo, and name oci:DIR")
         said = {match[1] or match[3]: match[2] or match[4] or "" for match in _PARAMETER.finditer(rest)}
         realm = said.get("realm", "")
-        if urlsplit(realm).scheme != "https" and not (self._scheme == "http" and urlsplit(realm).scheme == "http"):
+        scheme = realm.partition(":")[0].lower()
+        if scheme != "https" and not (self._scheme == scheme == "http"):
             raise self._wrong("names a token service that is not asked over HTTPS", "tell its owner")
         return f"Bearer {self._token(realm, said.get('service', ''))}"
 
@@ -124,7 +125,7 @@ class Registry(Source):
             with self._client.post(realm, fields) as answer:
                 return self._read_token(answer)
         query = urlencode({"scope": scope, **({"service": service} if service else {})})
-        url = f"{realm}{'&' if urlsplit(realm).query else '?'}{query}"
+        url = f"{realm}{'&' if '?' in realm else '?'}{query}"
         with self._client.get(url, {}, secret=known.basic if known is not None else "") as answer:
             return self._read_token(answer)
 

@@ -113,6 +113,8 @@ def read_lookaside(node: Node) -> Lookaside:
 
 def _url(node: Node, schemes: Sequence[str]) -> str:
     url = node.string()
+    if "@" in url.partition("://")[2].partition("/")[0]:
+        raise node.error("a URL with a user or a password in it", hint="signatures are no secret: leave them out")
     if not url.startswith(tuple(schemes)) or url in schemes:
         raise node.error(f'"{url}" is no URL of {", ".join(schemes)}', hint=f"write {schemes[-1]}PATH")
     return url

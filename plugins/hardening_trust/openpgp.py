@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import signal
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from io import BytesIO
@@ -36,6 +37,9 @@ _OPTIONS = (
 )  # fmt: skip
 _RESULTS = ("GOODSIG", "EXPSIG", "EXPKEYSIG", "REVKEYSIG", "BADSIG", "ERRSIG")
 _MISSING_KEY = "9"
+#: Seconds of processor time to check one message, and how GnuPG ends when they are used up (setrlimit(2)).
+_SECONDS = 3
+_ENDED = (-signal.SIGXCPU, -signal.SIGKILL)
 #: Errors of the system, such as a full disk, among the codes of libgpg-error.
 _OF_SYSTEM = 0x8000
 _ROOM = state.remedy(OSError(errno.ENOSPC, ""))
@@ -43,6 +47,10 @@ _ROOM = state.remedy(OSError(errno.ENOSPC, ""))
 
 class NotSigned(ValueError):
     """The data is no good signature by one of the keys; the text says why."""
+
+
+class TooSlow(NotSigned):
+    """It takes GnuPG too long to check it: a few bytes, compressed several times, become any number."""
 
 
 @attrs.frozen
@@ -69,6 +77,8 @@ class Keyring:
         from hardening import gnupg
 
         result = self._gpg.verify_file(BytesIO(data), extra_args=["--output", "-"])
+        if result.returncode in _ENDED:
+            raise TooSlow("Invalid GPG signature: GnuPG takes too long to check it")
         lines = gnupg.status(result)
         found = _one_result(lines, data)
         valid = [words for keyword, words in lines if keyword == "VALIDSIG"]
@@ -137,6 +147,7 @@ def _import(home: Path, keys: Sequence[bytes]) -> Keyring:
     with _told(home.parent.parent):
         home.mkdir(mode=0o700)
     gpg = gnupg.start(home, _OPTIONS)
+    checking = gnupg.start(home, _OPTIONS, cpu=_SECONDS)
     primaries: set[str] = set()
     for data in keys:
         result = gpg.import_keys(data)
@@ -144,7 +155,7 @@ def _import(home: Path, keys: Sequence[bytes]) -> Keyring:
             raise HostError("GnuPG cannot write keys down", origin=home.parent.parent, hint=_ROOM)
         lines = gnupg.status(result)
         primaries.update(words[1] for keyword, words in lines if keyword == "IMPORT_OK" and len(words) > 1)
-    return Keyring(gpg, frozenset(primaries), _expiries(gpg) if primaries else MappingProxyType({}))
+    return Keyring(checking, frozenset(primaries), _expiries(gpg) if primaries else MappingProxyType({}))
 
 
 def _told(folder: Path) -> AbstractContextManager[None]:

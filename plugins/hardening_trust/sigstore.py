@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
 
+#: Those of FIPS 186-5, and no others, as for Go's crypto/x509.
+_CURVES = ("secp224r1", "secp256r1", "secp384r1", "secp521r1")
+
+
 class NotSigned(ValueError):
     """The attachment is no good signature by one of the keys; the text says why."""
 
@@ -66,7 +70,7 @@ def _is_by(key: PublicKeyTypes, value: bytes, payload: bytes) -> bool:
     from cryptography.hazmat.primitives.hashes import SHA256
 
     try:
-        if isinstance(key, ec.EllipticCurvePublicKey):
+        if isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name in _CURVES:
             key.verify(value, payload, ec.ECDSA(SHA256()))
         elif isinstance(key, rsa.RSAPublicKey):
             key.verify(value, payload, padding.PKCS1v15(), SHA256())

@@ -27,6 +27,10 @@ class OtherManifest(ImageError):
     """The manifest that is sent is not the one that was named by its digest."""
 
 
+#: The most images of an index that are signed at once.
+MOST_IMAGES = 64
+
+
 @attrs.frozen(eq=False)
 class Places:
     """Where images and their signatures are got from: ``registries`` says it for registries, and with ``verify`` False one
@@ -54,11 +58,17 @@ class Places:
         """The digest of what a name stands for, and of each image in it where that is an index. Raises `ImageError`."""
         with closing(self._open(name)) as source:
             data, _ = source.manifest()
+            found = dict.fromkeys(chosen for chosen, _ in media.instances(data, str(name)) or ())
+            if len(found) > MOST_IMAGES:
+                raise ImageError(
+                    f"is an index of more than {MOST_IMAGES} images", origin=name.full, hint="name one by its digest"
+                )
+            for chosen in found:  # what is signed is there
+                _require_digest(source.instance(chosen), chosen.digest, name)
         wanted = name.docker.digest if name.docker is not None else ""
         if wanted:
             _require_digest(data, wanted, name)
-        inner = (found.digest for found, _ in media.instances(data, str(name)) or ())
-        return tuple(dict.fromkeys((f"sha256:{sha256(data)}", *inner)))
+        return tuple(dict.fromkeys((f"sha256:{sha256(data)}", *(chosen.digest for chosen in found))))
 
     def _read(self, name: Name, digest: str) -> tuple[Signature, ...]:
         found = itertools.chain(self._fetch(name, digest), self.others(name, digest))

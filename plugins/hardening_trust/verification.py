@@ -17,7 +17,7 @@ from hardening.errors import ProfileError
 from hardening.images.reference import Reference
 from hardening.launch.digest import sha256
 from hardening_trust import identities, keys, payload
-from hardening_trust.openpgp import Keyrings, NotSigned
+from hardening_trust.openpgp import Keyrings, NotSigned, TooSlow
 from hardening_trust.requirements import (
     GPG_KEYS,
     REJECT,
@@ -34,6 +34,8 @@ from hardening_trust.requirements import (
 from hardening_trust.signatures import Signature, Sigstore, Simple, UnreadableSignature
 
 ReadKey = Callable[[Path], bytes]
+#: After how many signatures of an image that take too long no more are looked at.
+MOST_SLOW = 3
 NO_SIGNATURE = "A signature was required, but no signature exists"
 
 
@@ -179,12 +181,20 @@ def _signed_by(requirement: SignedBy, rings: Keyrings, read: ReadKey) -> _Check:
     if not ring.primaries:
         raise Refused("No public keys imported")
 
+    slow = 0
+
     def check(signature: Signature) -> tuple[payload.Payload, str, int | None] | None:
+        nonlocal slow
         if not isinstance(signature, Simple):
             return None
+        if slow == MOST_SLOW:
+            raise _Bad("Invalid GPG signature: it is not looked at, for others of the image took too long")
         try:
             signed = ring.verify(signature.message)
             return payload.read(signed.content), signed.primary, signed.expires
+        except TooSlow as error:
+            slow += 1
+            raise _Bad(str(error)) from None
         except (NotSigned, payload.PayloadError) as error:
             raise _Bad(str(error)) from None
 

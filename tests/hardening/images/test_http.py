@@ -48,7 +48,8 @@ def test_an_address_that_all_read_alike(url: str, wanted: tuple[str, str, int]) 
 def test_an_address_that_two_could_read_in_two_ways_is_none(url: str) -> None:
     with pytest.raises(ImageError, match="no address of a web server") as refused:
         origin(url)
-    assert refused.value.origin is None or str(refused.value.origin).isprintable()
+    assert str(refused.value.origin).isprintable()
+    assert "@" not in str(refused.value.origin)
 
 
 def test_a_watch_cuts_a_connection_when_the_time_is_up_and_not_before() -> None:

@@ -478,6 +478,10 @@ WRONG: dict[str, tuple[dict[str, Callable[[str, Handler], None]], str]] = {
     ),
     "space": ({"manifests": lambda path, to: to.send(b"", 302, Location="http://127.0.0.1/ \tx")}, "no address of"),
     "user": ({"manifests": lambda path, to: to.send(b"", 302, Location="http://a@127.0.0.1:1/")}, "no address of"),
+    "bracket": ({"manifests": lambda path, to: to.send(b"", 302, Location="http://[::1")}, "no address of"),
+    "bracket-token": (
+        {"manifests": lambda path, to: to.send(b"", 401, WWW_Authenticate='Bearer realm="http://[::1"')}, "no address of",
+    ),
     "port": ({"manifests": lambda path, to: to.send(b"", 302, Location="http://127.0.0.1:x/")}, "no address of"),
     "token-elsewhere": (
         {"manifests": lambda path, to: to.send(b"", 401, WWW_Authenticate='Bearer realm="ftp://x/"')},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from hardening.errors import HostError
 from hardening_trust import openpgp
-from hardening_trust.openpgp import Keyrings, NotSigned, keyrings
+from hardening_trust.openpgp import Keyrings, NotSigned, TooSlow, keyrings
 from tests.support.gpg import Keys, home, revoked_key
 
 DATA = b'{"critical":{}}'
@@ -165,3 +166,34 @@ def test_without_gnupg_there_is_a_clear_error(rings: Keyrings, monkeypatch: pyte
     with pytest.raises(HostError, match=r"GnuPG \(gpg\) is not installed") as caught:
         rings.of([b""])
     assert "install gnupg" in str(caught.value)
+
+
+def _packet(inner: bytes) -> bytes:
+    """A compressed packet (RFC 9580, 5.6)."""
+    return b"\xc8\xff" + (len(inner) + 1).to_bytes(4, "big") + b"\1" + inner
+
+
+def bomb() -> bytes:
+    """A message of some kilobytes that holds 64 GiB: the parts of a literal packet, each compressed alike, and all again."""
+
+    def part(data: bytes) -> bytes:
+        return made.compress(data) + made.flush(zlib.Z_FULL_FLUSH)
+
+    made = zlib.compressobj(9, zlib.DEFLATED, -15)
+    first = part(b"\xcb\xf4b\0\0\0\0\0" + bytes((1 << 20) - 6))
+    inner = first + part(b"\xf4" + bytes(1 << 20)) * ((1 << 16) - 1) + made.compress(b"\0") + made.flush()
+    for _ in range(2):
+        made = zlib.compressobj(9, zlib.DEFLATED, -15)
+        inner = made.compress(_packet(inner)) + made.flush()
+    return _packet(inner)
+
+
+def test_a_message_has_an_end_however_much_is_in_it(gpg_keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openpgp, "_SECONDS", 1)
+    with keyrings() as rings:
+        ring = rings.of([gpg_keys.public(gpg_keys.good)])
+        message = bomb()
+        assert len(message) < 100_000
+        with pytest.raises(TooSlow, match="takes too long"):
+            ring.verify(message)
+        assert ring.verify(gpg_keys.signed(DATA)).content == DATA

@@ -273,6 +273,12 @@ def test_an_index_in_a_directory_is_signed_with_each_image_in_it(
     assert verify("dir:image") == 0
     (image / f"{sha256(inner)}.signature-1").unlink()
     assert verify("dir:image") == 1
+    # Nothing is signed of which nobody knows what it is.
+    for entries in ([{**entry, "digest": f"sha256:{'e' * 64}"}], [{**entry, "size": size} for size in range(65)]):
+        (image / "manifest.json").write_text(json.dumps({**index, "manifests": entries}))
+        assert sign(gpg_keys, "--identity", NAME, "dir:image") == 125
+        assert not (image / "signature-2").exists()
+    (image / "manifest.json").write_text(json.dumps(index))
     (image / f"{sha256(inner)}.manifest.json").write_bytes(b"[" + inner[1:])
     capsys.readouterr()
     assert verify("dir:image") == 1

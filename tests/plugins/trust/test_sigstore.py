@@ -53,6 +53,12 @@ def test_a_signature_by_one_of_the_keys_is_good(made: Maker) -> None:
         verify(signed(value), keys([stranger]))
 
 
+def test_another_curve_than_those_of_go_is_refused() -> None:
+    key = ec.generate_private_key(ec.SECP256K1())
+    with pytest.raises(NotSigned):
+        verify(signed(key.sign(PAYLOAD, ec.ECDSA(hashes.SHA256()))), keys([_pem(key.public_key())]))
+
+
 def test_another_digest_than_sha_256_is_refused() -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     value = key.sign(PAYLOAD, ec.ECDSA(hashes.SHA384()))

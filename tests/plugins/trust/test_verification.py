@@ -10,6 +10,7 @@ import pytest
 
 from hardening.images.reference import parse_docker
 from hardening.launch.digest import sha256
+from hardening_trust import openpgp, verification
 from hardening_trust.openpgp import Keyrings, keyrings
 from hardening_trust.payload import Payload, write
 from hardening_trust.requirements import (
@@ -23,6 +24,7 @@ from hardening_trust.requirements import (
 )
 from hardening_trust.signatures import Signature, Simple
 from hardening_trust.verification import Image, judge
+from tests.plugins.trust.test_openpgp import bomb
 from tests.support.gpg import Keys
 
 MANIFEST = b"{}"
@@ -101,3 +103,16 @@ def test_a_home_of_gnupg_serves_all_images_of_one_requirement(rings: Keyrings, g
         assert judge(image(gpg_keys.signed(SAID)), required, rings).accepted
     (place,) = (tmp_path / "state/keyrings").iterdir()
     assert len(list(place.iterdir())) == 1
+
+
+def test_signatures_that_take_too_long_are_looked_at_only_so_often(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gpg_keys: Keys
+) -> None:
+    monkeypatch.setenv("HARDENING_STATE", str(tmp_path / "state"))
+    monkeypatch.setattr(openpgp, "_SECONDS", 1)
+    monkeypatch.setattr(verification, "MOST_SLOW", 1)
+    required = together([SignedBy(key_data=gpg_keys.public(gpg_keys.good), identity=MatchRepository())])
+    with keyrings() as rings:
+        (held,) = judge(image(*[bomb()] * 3), required, rings).requirements
+    assert ["takes too long" in item.reason for item in held.signatures] == [True, False, False]
+    assert "it is not looked at" in held.signatures[-1].reason
