@@ -23,10 +23,9 @@ if TYPE_CHECKING:
 
     from hardening.cli.session import Session
     from hardening.compose import Composition
-    from hardening.images.ids import Ids
     from hardening.images.pull import Progress
     from hardening.images.reference import Name
-    from hardening.images.store import Record, Store
+    from hardening.images.store import Record, Store, Unpacked
 
 F = TypeVar("F", bound=Callable[..., Any])
 #: The most times a second that bars are drawn.
@@ -69,13 +68,67 @@ def of_digest(store: Store, text: str) -> list[Record]:
     return [record for record in store.records() if record.digest.partition(":")[2].startswith(digits)]
 
 
-def ids_of(here: Session, composition: Composition) -> Ids:
-    """Whose the files of a root have to be for what was composed."""
-    from hardening.images.ids import Ids
+def meant(text: str) -> Name:
+    """The image that somebody means, by its name or by the digest of what is here. Raises `UsageError`."""
+    return parse(named(text, existing_store() if is_digest(text) else None))
 
-    found = (item.id_maps(composition.settings[item.name], here.host) for item in composition.mechanisms)
-    maps = next((item for item in found if item is not None), None)
-    return Ids.of(maps, os.geteuid(), os.getegid())
+
+def named(text: str, store: Store | None) -> str:
+    """The name of the image that is here with a digest that begins so; the text itself where there is none. Raises
+    `UsageError` for the beginning of several, and for one with several names, which the policy may judge in several ways."""
+    from hardening.errors import UsageError
+
+    found = of_digest(store, text) if store is not None and is_digest(text) else []
+    if len({record.digest for record in found}) > 1:
+        raise UsageError(f"several images begin with {text}", hint="`hardening images --json` shows all digits")
+    if len(found) > 1:
+        names = " and ".join(record.name for record in found)
+        raise UsageError(f"the image {text} is called {names}", hint="write one of these names")
+    return found[0].name if found else text
+
+
+def parse(text: str) -> Name:
+    """The name that somebody typed. Raises `UsageError`, which names the transport of a file or directory that is here."""
+    from hardening.errors import UsageError
+    from hardening.images import reference
+
+    try:
+        return reference.parse(text)
+    except UsageError as error:
+        error.hint = _of_path(text) or error.hint
+        raise
+
+
+def _of_path(text: str) -> str | None:
+    """How an image at a path is named; None where there is nothing."""
+    for path in (text, text.partition(":")[0]):
+        if os.path.isfile(f"{path}/oci-layout"):
+            return f"for the OCI layout that is there, write oci:{text}"
+        if os.path.isfile(f"{path}/manifest.json"):
+            return f"for the image of skopeo's that is there, write dir:{text}"
+        if os.path.isdir(path):
+            return (
+                f"for a root in that directory, write --rootfs {path}; an image is named by a transport, oci: or dir:"
+            )
+        if os.path.isfile(path) and not os.access(path, os.X_OK):
+            return f"for an archive of docker's, write docker-archive:{text}; unpack one of OCI, and write oci:DIR"
+    return None
+
+
+def unpacked(here: Session, composition: Composition, store: Store, record: Record, name: Name) -> Unpacked:
+    """The root of an image for what was composed, unpacked where it was not. Raises `ImageError`, and `SpecError` for one
+    that is not to be used: that is asked before it is unpacked."""
+    from hardening.images import unpack
+    from hardening.images.ids import Ids
+    from hardening.images.tree import Limits
+
+    ids = Ids.of_composition(composition, here.host)
+    root = store.root(record.digest, ids)
+    if root is None:
+        require_admitted(here, composition, name, store, record.digest)
+        with store.shared(), store.stage() as stage:
+            root = unpack.ensure(store, record.digest, ids, stage, Limits())
+    return root
 
 
 def require_admitted(
@@ -97,9 +150,10 @@ def fetch(here: Session, composition: Composition, name: Name, store: Store, *, 
     not to be used."""
     from hardening import state
     from hardening.images import pull, removal
+    from hardening.images.ids import Ids
 
     require_admitted(here, composition, name, store)
-    ids = ids_of(here, composition)
+    ids = Ids.of_composition(composition, here.host)
     request = pull.Request(
         name,
         ids,

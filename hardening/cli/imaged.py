@@ -48,8 +48,8 @@ class Asked:
     entrypoint: str | None
 
 
-def options(function: F) -> F:
-    """Add ``--pull``, ``--tls-verify`` and ``--entrypoint`` to a command."""
+def fetch_options(function: F) -> F:
+    """Add ``--pull`` and ``--tls-verify`` to a command."""
     added = (
         click.option(
             "--pull", type=click.Choice(PULL), metavar="WHEN", expose_value=False, callback=_keep,
@@ -59,14 +59,19 @@ def options(function: F) -> F:
             "--tls-verify", type=click.BOOL, metavar="BOOLEAN", expose_value=False, callback=_keep,
             help="With false, the registry of an IMAGE needs no trusted certificate, and may speak plain HTTP.",
         ),
-        click.option(
-            "--entrypoint", metavar="WORD", expose_value=False, callback=_keep,
-            help="What goes before COMMAND instead of the IMAGE's entrypoint: a word, a JSON array, or '' for nothing.",
-        ),
     )  # fmt: skip
     for option in reversed(added):
         function = option(function)
     return function
+
+
+def options(function: F) -> F:
+    """Add ``--pull``, ``--tls-verify`` and ``--entrypoint`` to a command."""
+    entrypoint = click.option(
+        "--entrypoint", metavar="WORD", expose_value=False, callback=_keep,
+        help="What goes before COMMAND instead of the IMAGE's entrypoint: a word, a JSON array, or '' for nothing.",
+    )  # fmt: skip
+    return fetch_options(entrypoint(function))
 
 
 #: For a command that shows a composition, and has an argument of another kind.
@@ -99,16 +104,34 @@ def split(context: click.Context, words: Sequence[str], typed: tuple[str, ...]) 
     elif not asked:
         line = stack.without_values(context, " ".join(["hardening", *before, "--", image])) + " …" * bool(command)
     _require_no_option(context, image, line, typed[1:])
-    return (
-        Asked(image, line, asked.get("pull", PULL[0]), asked.get("tls_verify", True), asked.get("entrypoint")),
-        tuple(command),
-    )
+    return _asked(context, image, line), tuple(command)
+
+
+def _asked(context: click.Context, image: str, line: str) -> Asked:
+    said: dict[str, Any] = context.meta.get(_ASKED, {})
+    return Asked(image, line, said.get("pull", PULL[0]), said.get("tls_verify", True), said.get("entrypoint"))
+
+
+def fetched(context: click.Context, request: Request, composition: Composition, image: str) -> Unpacked:
+    """The root of an image for a command that runs nothing of it, fetched where that is asked for. Raises `ImageError`, and
+    `SpecError` for one that is not to be used."""
+    from hardening.cli import fetching
+    from hardening.cli.session import session
+
+    here = session(context)
+    kept = fetching.store_of_caller()
+    asked, name = _meant(request, _asked(context, image, ""), kept)
+    record = _record(here, lambda: composition, asked, name, kept, quiet=False)
+    kept.hold()
+    return fetching.unpacked(here, composition, kept, record, name)
 
 
 def _require_no_option(context: click.Context, image: str, line: str, after: Sequence[str]) -> None:
-    """Raise `UsageError` for what looks like an option after the image, and would be the command's."""
+    """Raise `UsageError` for an option of this program after the image, which its entrypoint would get; but not where that
+    was just named."""
     option = after[0].partition("=")[0] if after else ""
-    if not option.startswith("-") or option in ("-", "--"):
+    ours = {flag for parameter in context.command.get_params(context) for flag in parameter.opts}
+    if option not in ours or "entrypoint" in context.meta.get(_ASKED, {}):
         return
     call = context.command_path
     with _told_apart(Asked(image, line, PULL[0], True, None)):
@@ -125,23 +148,16 @@ def compose(
     """The composition of a request with an image as its root, and the command; the image is pulled where that is asked for.
     Raises `ImageError`, and whatever composing raises."""
     from hardening.cli import fetching
-    from hardening.images import unpack
-    from hardening.images.tree import Limits
 
     kept = fetching.store_of_caller()
     asked, name = _meant(request, asked, kept)
-    record = _record(here, request, asked, name, kept, quiet=quiet)
+    record = _record(here, lambda: here.compose(request), asked, name, kept, quiet=quiet)
     kept.hold()  # until the launch stage holds a bundle that names the root
     config = kept.config(record.digest)
     offer = _offer(here, kept, record, config)
     path = _any_root(kept, record)
     composition = here.compose(_with_root(request, str(path), asked), offer)
-    ids = fetching.ids_of(here, composition)
-    root = kept.root(record.digest, ids)
-    if root is None:
-        fetching.require_admitted(here, composition, name, kept, record.digest)
-        with kept.shared(), kept.stage() as stage:
-            root = unpack.ensure(kept, record.digest, ids, stage, Limits())
+    root = fetching.unpacked(here, composition, kept, record, name)
     if root.path != path:
         composition = here.compose(_with_root(request, str(root.path), asked), offer)
     looked = (*composition.looked, *_inputs(kept, name, record, asked))
@@ -157,6 +173,7 @@ def look(here: Session, request: Request, image: str | None) -> tuple[Request, O
         return request, None
     from hardening.cli import fetching
     from hardening.images import removal
+    from hardening.images.ids import Ids
 
     kept = fetching.store_of_caller()
     asked, name = _meant(request, Asked(image, "", PULL[3], True, None), kept)
@@ -168,7 +185,7 @@ def look(here: Session, request: Request, image: str | None) -> tuple[Request, O
     if len(kept.roots(record.digest)) == 1:
         return found, offer
     try:
-        ids = fetching.ids_of(here, here.compose(found, offer))
+        ids = Ids.of_composition(here.compose(found, offer), here.host)
     except HardeningError:  # for whoever composes it to say
         return found, offer
     return _with_root(request, str(kept.holder(record.digest, ids) / removal.ROOT), asked), offer
@@ -210,11 +227,12 @@ def require_root(config: bytes) -> tuple[Input, ...]:
 
 def _meant(request: Request, asked: Asked, kept: Store) -> tuple[Asked, Name]:
     """Which image is meant. Raises `UsageError`."""
+    from hardening.cli import fetching
     from hardening.images import reference
 
     found = _named(asked, kept)
     with _told_apart(found):
-        name = reference.parse(found.text)
+        name = fetching.parse(found.text)
     _require_no_root(request, found)
     return found, reference.resolved(name) if found is asked else name
 
@@ -228,20 +246,17 @@ def _any_root(kept: Store, record: Record) -> Path:
 
 
 def _named(asked: Asked, kept: Store) -> Asked:
-    """What was asked for by its name, where it was by the digest of what is here. Raises `UsageError` for the beginning of
-    several."""
+    """What was asked for by its name, where it was by the digest of what is here. Raises `UsageError`."""
     from hardening.cli import fetching
 
-    found = fetching.of_digest(kept, asked.text) if fetching.is_digest(asked.text) else []
-    if not found:
+    name = fetching.named(asked.text, kept)
+    if name == asked.text:
         return asked
-    if len({record.digest for record in found}) > 1:
-        raise UsageError(f"several images begin with {asked.text}", hint="`hardening images --json` shows all digits")
     if asked.pull in ("always", "newer"):
         raise UsageError(
             f"{asked.text} is the image that is here, and nothing is newer", hint=f"leave out --pull={asked.pull}"
         )
-    return attrs.evolve(asked, text=found[0].name)
+    return attrs.evolve(asked, text=name)
 
 
 def require_read_only(spec: Spec) -> None:
@@ -263,8 +278,10 @@ def _require_no_root(request: Request, asked: Asked) -> None:
         )
 
 
-def _record(here: Session, request: Request, asked: Asked, name: Name, kept: Store, *, quiet: bool) -> Record:
-    """What the name stands for, pulled before where that is asked for."""
+def _record(
+    here: Session, compose: Callable[[], Composition], asked: Asked, name: Name, kept: Store, *, quiet: bool
+) -> Record:
+    """What the name stands for, pulled before where that is asked for, under what ``compose`` gives."""
     from hardening.cli import fetching
 
     record = kept.find(name)
@@ -274,7 +291,7 @@ def _record(here: Session, request: Request, asked: Asked, name: Name, kept: Sto
         raise ImageError(
             f"{name} was not pulled", hint=f"leave out --pull=never, or write `hardening pull {asked.text}`"
         )
-    composition = here.compose(request)
+    composition = compose()
     try:
         with _told_apart(asked):
             return fetching.fetch(here, composition, name, kept, verify=asked.verify, quiet=quiet)

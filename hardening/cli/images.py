@@ -38,7 +38,7 @@ def pull(context: click.Context, profiles: tuple[str, ...], quiet: bool, tls_ver
     """
     from hardening.images import reference
 
-    name = reference.resolved(reference.parse(image))
+    name = reference.resolved(fetching.parse(image))
     here = session(context)
     composition = here.compose(stack.request(context, profiles))
     store = fetching.store_of_caller()
@@ -122,7 +122,7 @@ def _find(store: Store | None, text: str) -> list[Record]:
         return []
     if fetching.is_digest(text):
         return fetching.of_digest(store, text)
-    name = reference.parse(text)
+    name = fetching.parse(text)
     record = store.find(name) or store.find(reference.resolved(name))
     return [record] if record is not None else []
 

@@ -36,7 +36,8 @@ def admit(candidate: Candidate, settings: ScanSettings, scanners: Mapping[str, S
     if path is None:
         return _rejected([_of_the_host(settings)])
     try:
-        ids = examine.ids_of(composition, candidate.host) if candidate.base is None else _ids(candidate.document)
+        of_run = candidate.base is None
+        ids = Ids.of_composition(composition, candidate.host) if of_run else _ids(candidate.document)
         chosen = examine.asked(scanners, settings.gated)
         found = examine.examine(path, chosen, ids, settings.command)
     except HardeningError as error:

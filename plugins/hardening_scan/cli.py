@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import attrs
 import click
 
-from hardening.cli import output, stack
+from hardening.cli import imaged, output, stack
 from hardening.cli.session import session
 from hardening.errors import EXIT_FINDINGS, UsageError
 
 if TYPE_CHECKING:
-    from hardening.cli.session import Session
+    from hardening.cli.session import Request
     from hardening.compose import Composition
     from hardening.images.store import Unpacked
     from hardening_scan.examine import Scanned
@@ -32,12 +32,14 @@ Examples:
   hardening scan ./rootfs
   hardening scan -p team.toml docker.io/library/busybox
   hardening scan --set scan.setuid=deny --sarif ./rootfs
+  hardening scan --pull=always --tls-verify=false -p team.toml 127.0.0.1:5000/team/app:1
 
 \b
 Exit codes: 0; 1 where something is there that the stack denies; 2 for bad usage.
 """,
 )
 @stack.stack_options
+@imaged.fetch_options
 @click.option("--packages", is_flag=True, help="List the packages, too.")
 @click.option("-j", "--json", "as_json", is_flag=True, help="Show it as JSON, with all packages.")
 @click.option("--sarif", "as_sarif", is_flag=True, help="Show it as SARIF.")
@@ -51,6 +53,7 @@ def command(
     All that is found is shown; what [scan] of the stack denies is refused there, and by `hardening run`. An IMAGE is
     fetched if it is missing, if the stack's policy permits it.
     """
+    from hardening.images.ids import Ids
     from hardening_scan import examine, report
     from hardening_scan.settings import ScanSettings
 
@@ -59,12 +62,13 @@ def command(
     if packages and (as_json or as_sarif):
         raise UsageError("--packages is for the table", hint="leave it out: --json has all packages")
     here = session(context)
-    composition = here.compose(stack.request(context, profiles))
+    request = stack.request(context, profiles)
+    composition = here.compose(request)
     settings = composition.settings["scan"]
     assert isinstance(settings, ScanSettings)  # noqa: S101  # it is this package's own
-    image = None if root.startswith(("/", ".")) else _image(here, composition, root)
+    image = None if root.startswith(("/", ".")) else _image(context, request, composition, root)
     path = root if image is None else str(image.path)
-    ids = examine.ids_of(composition, here.host)
+    ids = Ids.of_composition(composition, here.host)
     scanned = examine.examine(path, tuple(here.plugins.scanners.values()), ids, settings.command, gated=settings.gated)
     if image is not None:
         scanned = attrs.evolve(scanned, left_out=examine.left_out(image))
@@ -93,22 +97,8 @@ def _show(scanned: Scanned, settings: ScanSettings, composition: Composition) ->
         output.note(f"nor {len(leaves) - _SHOWN} more that --json names")
 
 
-def _image(here: Session, composition: Composition, text: str) -> Unpacked:
-    """The root of an image, pulled and unpacked where it was not. Raises `ImageError`, and `SpecError` for one that is not
-    to be used."""
-    from hardening.cli import fetching
-    from hardening.images import reference, unpack
-    from hardening.images.tree import Limits
-
+def _image(context: click.Context, request: Request, composition: Composition, text: str) -> Unpacked:
+    """The root of an image. Raises as `hardening.cli.imaged.fetched`."""
     if os.path.isdir(text):
         raise UsageError(f"{text} is a directory here, and may be an image", hint=f"write ./{text} for the directory")
-    name = reference.resolved(reference.parse(text))
-    store = fetching.store_of_caller()
-    record = store.find(name) or fetching.fetch(here, composition, name, store, verify=True, quiet=False)
-    store.hold()
-    ids = fetching.ids_of(here, composition)
-    found = store.root(record.digest, ids)
-    if found is None:
-        with store.shared(), store.stage() as stage:
-            found = unpack.ensure(store, record.digest, ids, stage, Limits())
-    return found
+    return imaged.fetched(context, request, composition, text)

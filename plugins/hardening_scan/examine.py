@@ -7,9 +7,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from hardening.compose import Composition
 from hardening.errors import HardeningError, HostError, UsageError
-from hardening.host import Host
 from hardening.images import child, tree
 from hardening.images.ids import Ids
 from hardening.images.store import Unpacked
@@ -55,12 +53,6 @@ def left_out(unpacked: Unpacked) -> tuple[Found, ...]:
     ]
     more = unpacked.count - len(unpacked.skipped)
     return (*sorted(named), *([Found(UNREAD, "/", f"{more} more were left out of the root")] if more > 0 else ()))
-
-
-def ids_of(composition: Composition, host: Host) -> Ids:
-    """Whose the files of the root are for what was composed."""
-    found = (item.id_maps(composition.settings[item.name], host) for item in composition.mechanisms)
-    return Ids.of(next((item for item in found if item is not None), None), os.geteuid(), os.getegid())
 
 
 def asked(scanners: Mapping[str, Scanner], kinds: Iterable[str]) -> tuple[Scanner, ...]:

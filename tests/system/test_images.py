@@ -404,6 +404,7 @@ def test_an_option_after_the_image_is_no_word_of_its_command(caller: Puller) -> 
         "error: --tls-verify stands after the image oci:image:v1\nhint: options go before the image: "
     )
     assert "hardening run oci:image:v1 -- --tls-verify …" in said
+    assert run(caller, "-c", "echo all") == (0, "all\n")  # not ours: the entrypoint gets it, as under podman
     code, said = caller.type("run", "sleep", "-v", "60")
     assert code == 2
     assert said.startswith('error: "sleep" is taken for an image: -v stands after the image sleep\n')
@@ -423,6 +424,33 @@ def test_an_image_runs_by_the_digits_that_are_shown(here: Puller) -> None:
     code, said = here.type("run", "-q", "-p", "strict", shown)
     assert code == 2
     assert f"Running image oci:{here.place}/image:v1 is rejected by policy" in said
+
+
+def test_the_digits_of_an_image_with_two_names_are_no_name(here: Puller) -> None:
+    shutil.copytree(here.place / "image", here.place / "other")
+    assert here.type("pull", "-q", "-p", "./open.toml", "oci:image:v1")[0] == 0
+    code, digest = here.type("pull", "-q", "-p", "./open.toml", "oci:other:v1")
+    assert code == 0
+    code, said = here.type("run", "-q", "-p", "./open.toml", digest.strip())
+    assert code == 2
+    assert f"is called oci:{here.place}/image:v1 and oci:{here.place}/other:v1\nhint: write one of these names" in said
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("./image:v1", "for the OCI layout that is there, write oci:./image:v1"),
+        ("./open.toml", "write docker-archive:./open.toml"),
+        ("./empty", "for a root in that directory, write --rootfs ./empty"),
+        ("./nothing", "a host has letters"),
+    ],
+)
+def test_a_path_that_is_typed_as_an_image_is_answered_by_what_lies_there(caller: Puller, text: str, hint: str) -> None:
+    (caller.place / "empty").mkdir(exist_ok=True)
+    for command in ("run", "pull"):
+        code, said = caller.type(command, "-q", "-p", "./open.toml", text)
+        assert code == 2
+        assert hint in said.partition("\nhint: ")[2]
 
 
 def test_an_image_that_runs_is_not_removed(here: Puller) -> None:

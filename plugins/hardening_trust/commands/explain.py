@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hardening.cli import output, stack
-from hardening.images import reference
+from hardening.cli import fetching, output, stack
 from hardening.schema import REST
 from hardening_trust import scopes
 from hardening_trust.admission import permission
@@ -40,7 +39,7 @@ Examples:
 def command(context: click.Context, profiles: tuple[str, ...], file: Path | None, as_json: bool, image: str) -> None:
     """Show which scope decides about IMAGE, by which rule, where it is said, and what it requires. Nothing is fetched."""
     found = viewed.viewed(context, profiles, file)
-    name = reference.parse(image)
+    name = fetching.meant(image)
     match = found.match(name)
     scope = found.scopes[match.member]
     if as_json:

@@ -12,7 +12,7 @@ import click
 
 from hardening.cli import fetching, output
 from hardening.errors import EXIT_FINDINGS, HardeningError, HostError
-from hardening.images.reference import Name, parse
+from hardening.images.reference import Name
 from hardening_trust.commands import chosen
 from hardening_trust.commands.chosen import Chosen
 from hardening_trust.kinds import show_one
@@ -70,7 +70,7 @@ def command(
     IMAGE is HOST/REPOSITORY[:TAG][@DIGEST], oci:DIR[:NAME] or dir:DIR. One that is refused makes the exit code 1; one that
     could not be had, of which there is no verdict, makes it 125.
     """
-    names = [parse(image) for image in images]
+    names = [fetching.meant(image) for image in images]
     policy = chosen.lookup(context, profiles, file, registries, verify=tls_verify)
     with keyrings() as rings:
         outcomes = [_outcome(name, policy, rings) for name in names]

@@ -144,6 +144,13 @@ def test_an_image_is_gated_and_its_verdict_goes_with_its_plan(here: Typed) -> No
     assert "/etc/key (private key (PEM))" in refused.stderr
     for _ in range(2):
         assert here.type("run", "-p", "./permit.toml", *run).stdout == "ran\n"
+    digest = pulled.stdout.strip()
+    never = ("--pull=never", "--tls-verify=false")
+    assert "/etc/key   private key" in here.type("scan", *never, *words[:2], digest.removeprefix("sha256:")[:12]).stdout
+    missing = here.type("scan", *never, *words[:2], "oci:other")
+    assert (missing.returncode, "was not pulled" in missing.stderr) == (125, True)
+    explained = here.type("trust", "explain", *words[:2], digest)
+    assert explained.stdout.startswith(f"image:    oci:{here.place}/image:v1\n")
     scanned = here.type("scan", "--json", "-p", "./gate.toml", *words)
     assert scanned.returncode == 1
     data = json.loads(scanned.stdout)
