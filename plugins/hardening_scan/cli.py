@@ -71,7 +71,7 @@ def command(
     ids = Ids.of_composition(composition, here.host)
     scanned = examine.examine(path, tuple(here.plugins.scanners.values()), ids, settings.command, gated=settings.gated)
     if image is not None:
-        scanned = attrs.evolve(scanned, left_out=examine.left_out(image))
+        scanned = attrs.evolve(scanned, left_out=examine.left_out(image), digest=str(image.about["digest"]))
     if as_json:
         output.show(report.as_json(root, scanned, settings))
     elif as_sarif:

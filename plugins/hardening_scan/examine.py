@@ -21,13 +21,15 @@ from hardening_scan.settings import ScanSettings
 @frozen(eq=False)
 class Scanned:
     """What was found in a root. ``entries`` is how many files it has; ``aside`` is what could not be looked at and only
-    concerns kinds that no gate asks for; ``left_out`` is what an image has and the root that was made of it has not."""
+    concerns kinds that no gate asks for; ``left_out`` is what an image has and the root that was made of it has not, and
+    ``digest`` is that of its manifest."""
 
     findings: tuple[Found, ...]
     packages: tuple[Package, ...]
     entries: int
     aside: frozenset[Found] = frozenset()
     left_out: tuple[Found, ...] = ()
+    digest: str = ""
 
     def denied(self, settings: ScanSettings) -> tuple[Found, ...]:
         """What of it the settings deny."""

@@ -69,6 +69,7 @@ def as_json(name: str, scanned: Scanned, settings: ScanSettings) -> str:
     denied = set(scanned.denied(settings))
     data = {
         "root": name,
+        **({"digest": scanned.digest} if scanned.digest else {}),
         "entries": scanned.entries,
         "findings": [{**attrs.asdict(item), "denied": item in denied} for item in scanned.findings],
         "left_out": [attrs.asdict(item) for item in scanned.left_out],
@@ -88,7 +89,9 @@ def as_sarif(name: str, scanned: Scanned, settings: ScanSettings) -> dict[str, A
     ]
     log = sarif.log(found, {_rule(kind): _described(kind) for kind in KINDS})
     (run,) = log["runs"]
-    base: dict[str, Any] = {"description": {"text": f"the root of {clean(name)}"}}
+    base: dict[str, Any] = {
+        "description": {"text": f"the root of {clean(name)}{scanned.digest and f' ({scanned.digest})'}"}
+    }
     if name.startswith(("/", ".")):
         base["uri"] = f"file://{quote(os.fsencode(os.path.realpath(name))).rstrip('/')}/"
     run["originalUriBaseIds"] = {BASE: base}

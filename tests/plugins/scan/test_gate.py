@@ -48,8 +48,8 @@ TRUST = '[trust]\ndefault = "accept"\n'
 class Typed:
     """A place where somebody types commands."""
 
-    def __init__(self, place: Path, user: User | None) -> None:
-        self.place, self.user = place, user
+    def __init__(self, place: Path, user: User | None, digest: str) -> None:
+        self.place, self.user, self.digest = place, user, digest
 
     def type(self, *words: str) -> subprocess.CompletedProcess[str]:
         program = users.program(self.user) if self.user is not None else PROGRAM
@@ -71,9 +71,9 @@ def here(request: pytest.FixtureRequest) -> Iterator[Typed]:
         (place / "gate.toml").write_text(f'extends = ["default"]\n{GATE}')
         (place / "permit.toml").write_text(PERMIT)
         (place / "trust.toml").write_text(TRUST)
-        layout(place / "image", [shell(), archive([entry("etc/key", KEY.encode()), *LEFT_OUT])], {})
+        digest = layout(place / "image", [shell(), archive([entry("etc/key", KEY.encode()), *LEFT_OUT])], {})
         hand_over(place, user)
-        typed = Typed(place, user)
+        typed = Typed(place, user, digest)
         yield typed
         typed.type("rmi", "-f", "oci:image:v1")
 
@@ -116,22 +116,23 @@ def test_the_host_s_own_root_is_not_admitted_and_the_hint_says_how_to_go_without
     assert permitted.stdout == "ran\n", permitted.stderr
 
 
-@pytest.mark.parametrize("path", ["root", "../root"])
-def test_a_configuration_made_elsewhere_is_gated_by_the_root_that_it_names(here: Typed, path: str) -> None:
+@pytest.mark.parametrize(("path", "words"), [("root", ()), ("root", ("-o", "tight.json")), ("../root", ("--check",))])
+def test_a_configuration_made_elsewhere_is_gated_by_the_root_that_it_names(
+    here: Typed, path: str, words: tuple[str, ...]
+) -> None:
     bundle = here.place if path == "root" else here.place / "bundle"
     bundle.mkdir(exist_ok=True)
     document = {"ociVersion": "1.0.2", "process": {"args": ["true"], "cwd": "/"}, "root": {"path": path}}
     (bundle / "config.json").write_text(json.dumps(document))
-    target = str(bundle / "tight.json")
-    for words in (("--check",), ("-o", target), ()):
-        refused = here.type("apply", "-q", "-p", "./gate.toml", *words, str(bundle / "config.json"))
-        assert refused.returncode == 2, refused.stdout
-        assert "scan.credentials denies: /etc/key (private key (PEM))" in refused.stderr
-        assert refused.stdout == ""
-    assert not (bundle / "tight.json").exists()
-    permitted = here.type("apply", "-q", "-p", "./permit.toml", str(bundle / "config.json"))
-    assert permitted.returncode == 0, permitted.stderr
-    assert json.loads(permitted.stdout)["root"]["readonly"] is True
+    refused = here.type("apply", "-q", "-p", "./gate.toml", *words, str(bundle / "config.json"))
+    assert refused.returncode == 2, refused.stdout
+    assert "scan.credentials denies: /etc/key (private key (PEM))" in refused.stderr
+    assert refused.stdout == ""
+    assert not (here.place / "tight.json").exists()
+    if not words:
+        permitted = here.type("apply", "-q", "-p", "./permit.toml", str(bundle / "config.json"))
+        assert permitted.returncode == 0, permitted.stderr
+        assert json.loads(permitted.stdout)["root"]["readonly"] is True
 
 
 def test_an_image_is_gated_and_its_verdict_goes_with_its_plan(here: Typed) -> None:
@@ -155,6 +156,7 @@ def test_an_image_is_gated_and_its_verdict_goes_with_its_plan(here: Typed) -> No
     assert scanned.returncode == 1
     data = json.loads(scanned.stdout)
     found = {(item["kind"], item["path"]) for item in data["findings"] if item["denied"]}
+    assert data["digest"] == here.digest
     left_out = {(item["kind"], item["path"]) for item in data["left_out"]}
     rights = {("setuid", "/bin/both"), ("setgid", "/bin/both")}
     kept = os.geteuid() == 0 and here.user is None
