@@ -88,11 +88,10 @@ def secrets() -> Path:
         return Path(os.path.abspath(explicit))
     if os.geteuid() == 0:
         return Path("/var/lib/hardening/secrets")
-    data = os.environ.get("XDG_DATA_HOME", "")
-    home = os.path.expanduser("~")
-    if not (data.startswith("/") or home.startswith("/")):
+    data = _data(os.environ, os.path.expanduser("~"))
+    if data is None:
         raise OSError("the caller has no home directory")
-    return Path(data if data.startswith("/") else f"{home}/.local/share", "hardening/secrets")
+    return data / "secrets"
 
 
 def images(environment: Mapping[str, str], uid: int) -> Path | None:
@@ -103,10 +102,17 @@ def images(environment: Mapping[str, str], uid: int) -> Path | None:
         return Path(files.absolute(explicit))
     if uid == 0:
         return Path("/var/lib/hardening/images")
-    data, home = environment.get("XDG_DATA_HOME", ""), environment.get("HOME", "")
-    if not data.startswith("/"):  # "the path is invalid and should be ignored" (XDG Base Directory Specification)
-        data = f"{home}/.local/share"
-    return Path(data) / "hardening/images" if data.startswith("/") else None
+    data = _data(environment, environment.get("HOME", ""))
+    return data / "images" if data is not None else None
+
+
+def _data(environment: Mapping[str, str], home: str) -> Path | None:
+    """Where data of a user is kept, None without a home directory; a relative path in the variable counts as none (XDG Base
+    Directory Specification)."""
+    data = environment.get("XDG_DATA_HOME", "")
+    if not data.startswith("/") and not home.startswith("/"):
+        return None
+    return Path(data if data.startswith("/") else f"{home}/.local/share", "hardening")
 
 
 def private() -> tuple[str, ...]:

@@ -9,7 +9,7 @@ import click
 
 from hardening.cli import fetching, output, stack
 from hardening.cli.session import session
-from hardening.errors import EXIT_FINDINGS, EndedError, ImageError
+from hardening.errors import EXIT_FINDINGS, EndedError, HardeningError, ImageError, raise_all
 
 if TYPE_CHECKING:
     from hardening.images.store import Record, Store
@@ -91,27 +91,35 @@ def images(as_json: bool, check: bool) -> int:
 @click.argument("names", nargs=-1, required=True, metavar="IMAGE...")
 def rmi(force: bool, names: tuple[str, ...]) -> None:
     """Remove images, by name or by digest, and what no other image needs. What a command runs from stays until it ends."""
-    from hardening.images import inuse, removal
+    from hardening.images import removal
 
-    store = fetching.existing_store()
+    store, problems = fetching.existing_store(), list[HardeningError]()
     for name in names:
-        found = _find(store, name)
-        if store is None or not found:
-            if force:
-                continue
-            raise EndedError(f"there is no image {name}", hint="`hardening images` lists them")
-        remaining = {record.digest for record in store.records() if record not in found}
-        for record in found:
-            holders = [] if record.digest in remaining else store.roots(record.digest)
-            user = next(filter(None, map(inuse.user, holders)), None)
-            if user is not None and not force:
-                raise EndedError(
-                    f"{record.name} is in use by {user}", hint="stop it first, or take the name away with -f"
-                )
-            store.forget(record.name)
-            output.show(f"{record.name} {record.digest}")
+        try:
+            _remove(store, name, force=force)
+        except HardeningError as error:
+            problems.append(error)
     if store is not None and not removal.sweep(store):
         output.note("somebody else uses the store: what is not needed any more goes with the next rmi")
+    raise_all(problems)
+
+
+def _remove(store: Store | None, name: str, *, force: bool) -> None:
+    from hardening.images import inuse
+
+    found = _find(store, name)
+    if store is None or not found:
+        if force:
+            return
+        raise EndedError(f"there is no image {name}", hint="`hardening images` lists them")
+    remaining = {record.digest for record in store.records() if record not in found}
+    for record in found:
+        holders = [] if record.digest in remaining else store.roots(record.digest)
+        user = next(filter(None, map(inuse.user, holders)), None)
+        if user is not None and not force:
+            raise EndedError(f"{record.name} is in use by {user}", hint="stop it first, or take the name away with -f")
+        store.forget(record.name)
+        output.show(f"{record.name} {record.digest}")
 
 
 def _find(store: Store | None, text: str) -> list[Record]:
