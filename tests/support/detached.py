@@ -35,6 +35,10 @@ class Caller:
         return self.folder / "secrets"
 
     @property
+    def images(self) -> Path:
+        return self.folder / "images"
+
+    @property
     def program(self) -> str:
         """The program that they start."""
         return users.program(self.user) if self.user is not None else str(Path(sys.executable).with_name("hardening"))
@@ -48,8 +52,8 @@ class Caller:
     def environment(self) -> dict[str, str]:
         """The environment of a call."""
         base = self.user.environment if self.user is not None else dict(os.environ)
-        own = {"HARDENING_STATE": str(self.state), "HARDENING_SECRETS": str(self.secrets)}
-        return {**base, **own, "NO_COLOR": "1"}
+        own = {"HARDENING_STATE": self.state, "HARDENING_SECRETS": self.secrets, "HARDENING_IMAGES": self.images}
+        return {**base, **{name: str(path) for name, path in own.items()}, "NO_COLOR": "1"}
 
     def call(self, *words: str, text: str | None = None, **options: Any) -> subprocess.CompletedProcess[str]:
         """Call it and wait for its end."""

@@ -6,6 +6,7 @@ import json
 import os
 import resource
 import secrets
+import shlex
 import shutil
 import time
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from tests.plugins.secrets.stores import Kept
 from tests.support import detached, hunting, runs
 from tests.support.detached import Caller
 from tests.support.features import require
+from tests.support.images import archive, entry, layout, shell
 from tests.support.patience import PATIENCE
 from tests.support.users import ordinary
 
@@ -77,8 +79,10 @@ def searched(caller: Caller) -> list[Path]:
 def hunt(caller: Caller, value: str, since: float) -> list[str]:
     """Everywhere that a value is found, but for the store, where the driver keeps it."""
     kept = caller.secrets / "values"
+    shared = [Path("/run"), *(path for place in ("/tmp", "/var/tmp") for path in hunting.entries(Path(place), since))]
     return [
         *hunting.in_files(value, searched(caller), [kept]),
+        *hunting.in_new(value, [path for path in shared if path != caller.folder], since),
         *hunting.in_processes(value),
         *hunting.in_logs(value, since),
     ]
@@ -139,6 +143,73 @@ def test_a_variable_is_found_in_the_environment_of_the_command_and_nowhere_else(
     pid = int(caller.one(identity)["pid"])
     assert [process for process in stages(caller, identity) if hunting.in_memory(planted, process)] == []
     assert hunt(caller, planted, since) == [f"{pid}/environ"]
+
+
+OPEN = """extends = ["strict"]
+[trust]
+default = "accept"
+[[exceptions]]
+setting = "trust.default"
+reason = "images of the test"
+[[exceptions]]
+setting = "secrets.given.db"
+reason = "a secret of the test"
+[[exceptions]]
+setting = "secrets.given.other"
+reason = "a secret of the test"
+[secrets]
+given.add = ["db", "other,target=/etc/key"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("who", "runtime"), [("root", "native"), ("root", "runc"), ("user", "native"), ("user", "crun")], indirect=True
+)
+def test_a_run_of_an_image_leaves_nothing_in_the_store_of_images(caller: Caller, runtime: str, planted: str) -> None:
+    """Neither the first run, which unpacks it, nor one that finds it unpacked."""
+    since = time.time()
+    layout(caller.folder / "image", [shell(), archive([entry("etc/key", b"")])])
+    profile = caller.folder / "open.toml"
+    profile.write_text(OPEN)
+    runs.hand_over(caller.folder / "image", caller.user)
+    runs.hand_over(profile, caller.user)
+    image = ("run", "--runtime", runtime, "-p", str(profile), f"oci:{caller.folder}/image:v1", "--")
+    for _ in range(2):
+        done = caller.call(*image, "cat", "/run/secrets/db")
+        assert (done.returncode, done.stdout) == (0, planted), done.stderr
+    assert list(caller.images.glob("roots/*/root/etc/key"))
+    assert hunt(caller, planted, since) == []
+    identity = caller.say(*image[:1], "-d", "-q", *image[1:], "sh", "-c", READY)
+    wait_for(caller, identity, "ready")
+    pid = int(caller.one(identity)["pid"])
+    assert Path(f"/proc/{pid}/root/run/secrets/db").read_text() == planted
+    assert Path(f"/proc/{pid}/root/etc/key").read_text() == "unwanted"
+    assert hunt(caller, planted, since) == []
+    caller.say("rm", "-f", identity)
+    assert hunt(caller, planted, since) == []
+
+
+def test_what_a_driver_s_program_says_is_written_down_nowhere(caller: Caller) -> None:
+    """A program that quotes the value, on both streams and in another form as well, and fails."""
+    since = time.time()
+    value = f"planted-{secrets.token_hex(12)}"
+    vault = caller.folder / "vault"
+    vault.mkdir()
+    runs.hand_over(vault, caller.user)
+    script = "{ cat vault/$0; base64 vault/$0; } | tee /dev/stderr; exit 4"
+    commands = {
+        "store": f"dd of={vault}/{{key}}",
+        "read": f"sh -c {shlex.quote(script.replace('vault', str(vault)))} {{key}}",
+        "delete": f"rm -f {vault}/{{key}}",
+    }
+    options = [word for name, command in commands.items() for word in ("--driver-opt", f"{name}={command}")]
+    caller.say("secret", "create", "db", "-", "-d", "command", *options, text=value)
+    done = caller.call("run", "--secret", "db", "--", "true")
+    assert (done.returncode, done.stdout) == (125, "")
+    assert "sh failed with 4" in done.stderr
+    told = caller.call("log", "--json").stdout + done.stderr
+    assert not [form for form in hunting.forms(value) if form in told.encode()]
+    assert hunt(caller, value, since) == [str(path) for path in vault.iterdir()]
 
 
 def test_the_search_finds_a_value_that_the_configuration_holds(caller: Caller, planted: str) -> None:
@@ -234,10 +305,7 @@ def test_a_bundle_is_launched_with_the_caller_s_secrets_each_time(caller: Caller
 def test_the_place_of_a_file_is_made_with_the_root(caller: Caller, runtime: str, planted: str) -> None:
     """On the host's own root, which is read-only, and with no tmpfs at /run."""
     for target in ("/etc/hardening-test.key", "/opt/hardening/test.key", "/run/secrets/x/y"):
-        options = (
-            ("--secret", f"db,target={target}", "--tmpfs", "none") if False else ("--secret", f"db,target={target}")
-        )
-        done = caller.call("run", "-q", "--runtime", runtime, *options, "--", "cat", target)
+        done = caller.call("run", "-q", "--runtime", runtime, "--secret", f"db,target={target}", "--", "cat", target)
         assert (done.returncode, done.stdout) == (0, planted), done.stderr
     without = ("--set", 'rootfs.tmpfs="none"', "--secret", "db")
     done = caller.call("run", "-q", "--runtime", runtime, *without, "--", "cat", "/run/secrets/db")
