@@ -11,7 +11,7 @@ import click
 from hardening import state
 from hardening.cli import output
 from hardening.cli.session import session
-from hardening.errors import HardeningError, UsageError, raise_all
+from hardening.errors import EXIT_FINDINGS, HardeningError, UsageError, raise_all
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -160,16 +160,23 @@ def inspect(context: click.Context, showsecret: bool, names: tuple[str, ...]) ->
 @group.command("rm", short_help="Remove secrets.")
 @click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=complete_secret)
 @click.pass_context
-def rm(context: click.Context, names: tuple[str, ...]) -> None:
-    """Remove secrets with their values, and print their ids. What runs already keeps what it was given."""
-    store, problems = _store(), list[HardeningError]()
+def rm(context: click.Context, names: tuple[str, ...]) -> int:
+    """Remove secrets with their values, and print their ids. What runs already keeps what it was given.
+
+    The exit code is 1 where a driver has not removed a value. It does so with the next change of one of its secrets.
+    """
+    problems, undone = list[HardeningError](), False
     for name in names:
+        store = _store()
         try:
-            output.show(store.remove(name, session(context).plugins.secret_drivers).id)
+            record = store.remove(name, session(context).plugins.secret_drivers)
+            output.show(record.id)
+            undone |= record.key in store.left
         except HardeningError as error:
             problems.append(error)
-    _tell(store)
+        _tell(store)
     raise_all(problems)
+    return EXIT_FINDINGS if undone else 0
 
 
 @group.command("drivers", short_help="List what can keep secrets.")

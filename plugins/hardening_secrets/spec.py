@@ -84,8 +84,12 @@ def _require_free(uses: Sequence[Use], context: Context) -> None:
             for place, use in places.items():
                 if path == place or path.startswith(f"{place}/"):
                     raise _taken(use, f"{path} is mounted there by {name}")
-        for use in uses:
-            for path in rootfs.masked_paths.having(True) if use.is_file else ():
+        for use in filter(lambda use: use.is_file, uses):
+            for volume in rootfs.mounted_volumes():
+                if use.target.startswith(f"{volume.target.rstrip('/')}/"):
+                    # Whoever shares its directory can take the mount away, by unlink(2), and leave another file there.
+                    raise _taken(use, f"it would lie in the volume {volume.target}")
+            for path in rootfs.masked_paths.having(True):
                 if _hides(path, use.target):
                     raise _taken(use, f"{path} is masked by rootfs.masked_paths")
     for use in uses:

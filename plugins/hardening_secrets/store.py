@@ -10,7 +10,7 @@ A directory of mode 0700 that belongs to the caller, on the way to which nobody 
 | `lock` | held (flock(2)) by who changes something |
 
 Every change is one rename(2) or unlink(2) of a secret's file; what is kept under a key that no secret has is removed by the
-next change. So a secret has its old value, or its new one, whenever somebody is killed.
+next change of a secret of the same driver. So a secret has its old value, or its new one, whenever somebody is killed.
 """
 
 from __future__ import annotations
@@ -70,11 +70,13 @@ def require_size(value: bytes) -> None:
 
 class Store:
     """A store. Nothing is looked at or made before a method asks for it; each raises `SecretError` for a store that others
-    could have read or written, and for a disk that does not do its part. ``notes`` says what was left undone."""
+    could have read or written, and for a disk that does not do its part. ``notes`` says what was left undone, ``left`` has
+    the keys of values that no secret has, and that a driver has not removed."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.notes: list[str] = []
+        self.left: set[str] = set()
 
     @classmethod
     def of_caller(cls) -> Store:
@@ -146,7 +148,7 @@ class Store:
         with _calling(driver):
             kept = driver.options(options)
             json.dumps(kept)
-        with self._changing(drivers):
+        with self._changing():
             if self._read(self._file(name)) is not None:
                 raise UsageError(
                     f'there is a secret "{name}" already',
@@ -160,21 +162,22 @@ class Store:
     def rotate(self, name: str, value: bytes, drivers: Mapping[str, SecretDriver]) -> Record:
         """Give a secret a new value. Raises `UsageError` and `SecretError`; the old one is intact then."""
         require_size(value)
-        with self._changing(drivers):
+        with self._changing():
             old = self.find(name)
             record = attrs.evolve(old, key=_new_key(), updated=now())
             self._replace(old, record, value, _driver(old.driver, drivers), drivers)
         return record
 
     def remove(self, name: str, drivers: Mapping[str, SecretDriver]) -> Record:
-        """Remove a secret with its value. Raises `UsageError` and `SecretError`."""
-        with self._changing(drivers):
+        """Remove a secret with its value, which is among `left` where the driver does not do its part. Raises `UsageError`
+        and `SecretError`."""
+        with self._changing():
             record = self.find(name)
             self._announce(record)
             with self._trouble("write"):
                 os.unlink(self._file(record.name))
                 wholefile.sync(self.path / _SECRETS)
-            self._finish(drivers)
+            self._finish(record.driver, drivers)
         return record
 
     # --- the steps of a change ---------------------------------------------------------------------------------------
@@ -198,17 +201,17 @@ class Store:
             self._write(self._file(new.name), new)
         except SecretError:
             with suppress(SecretError):  # the error that came first is the one to be told
-                self._finish(drivers)
+                self._finish(driver.name, drivers)
             raise
-        self._finish(drivers)
+        self._finish(driver.name, drivers)
 
     def _announce(self, record: Record) -> None:
         """Write down a key, whose value is removed by the next change unless a secret has it."""
         self._write(self.path / _PENDING / f"{record.key}{_SUFFIX}", record)
 
     @contextmanager
-    def _changing(self, drivers: Mapping[str, SecretDriver]) -> Iterator[None]:
-        """Hold the store, which is made if it is missing, and finish what somebody was killed over."""
+    def _changing(self) -> Iterator[None]:
+        """Hold the store, which is made if it is missing, without the files that somebody was killed over."""
         with self._trouble("make"):
             self._make()
             self._require_own()
@@ -216,7 +219,7 @@ class Store:
         try:
             with self._trouble("lock"):
                 fcntl.flock(lock, fcntl.LOCK_EX)
-            self._finish(drivers)
+            self._tidy()
             yield
         finally:
             os.close(lock)
@@ -229,23 +232,32 @@ class Store:
         finally:
             os.umask(mask)
 
-    def _finish(self, drivers: Mapping[str, SecretDriver]) -> None:
+    def _tidy(self) -> None:
         with self._trouble("read"):
             for folder in (self.path / _SECRETS, self.path / _PENDING):
                 for name in os.listdir(folder):
                     if name.startswith(wholefile.PARTIAL):
                         os.unlink(folder / name)
+
+    def _finish(self, driver: str, drivers: Mapping[str, SecretDriver]) -> None:
+        """Have a driver remove its values that no secret has. What it does not remove now is left for its next change: one
+        failure is enough, for it may have taken a while. Another driver's values are none of its business, which may be out
+        of order."""
+        with self._trouble("read"):
             pending = os.listdir(self.path / _PENDING)
         kept = {record.key for record in self.records()} if pending else set()
         for name in pending:
             left = self._read(self.path / _PENDING / name)
-            if left is None or (left.key not in kept and not self._is_gone(left, drivers)):
+            if left is None or left.driver != driver:
+                continue
+            if left.key not in kept and (self.left or not self._is_gone(left, drivers)):
+                self.left.add(left.key)
                 continue
             with self._trouble("write"):
                 os.unlink(self.path / _PENDING / name)
 
     def _is_gone(self, left: Record, drivers: Mapping[str, SecretDriver]) -> bool:
-        """Have a driver remove a value that no secret has; what cannot be removed now is left for the next change."""
+        """Have a driver remove a value that no secret has."""
         try:
             driver, folder = _driver(left.driver, drivers), self._folder(left.driver)
             with _calling(driver):

@@ -84,6 +84,18 @@ def test_a_secret_from_its_creation_to_its_end(typist: Typist) -> None:
     assert typist.type("ls", "-q").stdout.split() == ["tls-key"]
 
 
+def test_rm_says_by_its_exit_code_that_a_value_is_left(typist: Typist) -> None:
+    options = [
+        f"{name}={command} {{key}}" for name, command in (("store", "true"), ("read", "true"), ("delete", "false"))
+    ]
+    words = [word for option in options for word in ("--driver-opt", option)]
+    assert typist.type("create", "db", "-", "-d", "command", *words, text=b"x").returncode == 0
+    removed = typist.type("rm", "db")
+    assert removed.returncode == 1
+    assert removed.stderr.count("a value of db that is not used any more is still kept by command") == 1
+    assert typist.type("ls", "-q").stdout == ""
+
+
 def test_only_showsecret_shows_a_value(typist: Typist) -> None:
     typist.type("create", "db", "-", text=PLANTED.encode())
     lines = (

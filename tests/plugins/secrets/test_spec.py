@@ -74,6 +74,7 @@ def test_the_mount_points_are_made_with_the_root(tmp_path: Path) -> None:
         (("a",), 'rootfs.volumes = ["/usr:/run/secrets"]', "/run/secrets is mounted there by rootfs.volumes"),
         (("a",), 'rootfs.tmpfs."/run/secrets/x" = "1M"', "/run/secrets/x is mounted there by rootfs.tmpfs"),
         (("a,target=/data/x",), 'rootfs.volumes = ["/usr:/data/x"]', "/data/x is mounted there by rootfs.volumes"),
+        (("a,target=/data/bin/env",), 'rootfs.volumes = ["/usr:/data:ro"]', "it would lie in the volume /data"),
         (("a",), 'rootfs.masked_paths.add = ["/run/secrets"]', "/run/secrets is masked by rootfs.masked_paths"),
         (("a",), 'rootfs.masked_paths.add = ["/run/*/a"]', "/run/*/a is masked by rootfs.masked_paths"),
         (("a,target=/x/y/z",), 'rootfs.masked_paths.add = ["/x/y"]', "/x/y is masked by rootfs.masked_paths"),
@@ -100,12 +101,6 @@ def test_two_things_in_one_place_are_an_error(tmp_path: Path, items: tuple[str, 
         planned(tmp_path, *items, more=text)
     assert reason in str(caught.value)
     assert caught.value.hint == "give the secret another target"
-
-
-def test_a_place_that_a_volume_does_not_have_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(ProfileError, match=r"/data/key cannot be mounted: .* has no key"):
-        planned(tmp_path, "a,target=/data/key", more=f'[rootfs]\nvolumes = ["{tmp_path}/empty:/data"]\n')
 
 
 def test_what_has_secrets_is_not_stored() -> None:

@@ -230,6 +230,45 @@ def test_a_value_that_cannot_be_removed_now_is_removed_by_the_next_change(failin
     assert kept.files() == ["secrets", "secrets"]
 
 
+def test_a_driver_that_is_out_of_order_is_asked_once_a_change_and_not_for_another_s(tmp_path: Path) -> None:
+    driver, asked = Failing(), list[str]()
+
+    class Counting(Failing):
+        name: ClassVar[str] = "counting"
+
+        def delete(self, folder: Path, key: str, options: Mapping[str, Any]) -> None:
+            asked.append(key)
+            super().delete(folder, key, options)
+
+    counting = Counting()
+    kept = Kept(tmp_path / "store", {"failing": driver, "counting": counting})
+    for name in ("a", "b", "c"):
+        kept.create(name, b"x", "counting")
+    counting.fails = "delete"
+    for name in ("a", "b", "c"):
+        store = kept.store
+        record = store.remove(name, kept.drivers)
+        assert record.key in store.left
+        assert len(asked) == len(store.notes) == 1
+        asked.clear()
+    kept.create("other", b"x", "failing")
+    kept.rotate("other", b"y")
+    assert asked == []
+    counting.fails = ""
+    kept.create("d", b"x", "counting")
+    assert len(asked) == 3
+    assert list(counting.values.values()) == [b"x"]
+
+
+def test_a_secret_whose_driver_is_gone_can_be_removed(tmp_path: Path) -> None:
+    driver = Failing()
+    Kept(tmp_path / "store", {"failing": driver}).create("db", b"x", "failing")
+    store = Store(tmp_path / "store")
+    record = store.remove("db", {})
+    assert (store.records(), store.left) == ([], {record.key})
+    assert 'there is no secret driver "failing"' in store.notes[0]
+
+
 def test_a_value_of_a_wrong_size_that_a_driver_gives_is_refused(failing: tuple[Failing, Kept]) -> None:
     driver, kept = failing
     kept.create("db", b"x", "failing")
