@@ -26,6 +26,7 @@ from hardening.plugins import Plugin, Plugins
 from hardening.runtime import Candidate, Refusal, Verdict, require_admission
 from hardening.scanning import Entry, Scanner
 from hardening.secrets import SecretDriver, SecretError
+from tests.support.features import require
 from tests.support.thirdparty.acme_quota import Quota, QuotaSettings
 
 THIRD_PARTY = Path(__file__).parents[1] / "support/thirdparty"
@@ -517,6 +518,48 @@ print(json.dumps({str(leaf): [r.shown, r.limit_shown] for leaf, r in composition
 """
     )
     assert found == {"quota.files": ["100", "1000"]}
+
+
+def test_a_third_party_s_secrets_are_given_beside_ours(acme: Installed, tmp_path: Path) -> None:
+    """From the creation under its driver to the command, and one that it gives itself."""
+    require("userns")
+
+    def call(*words: str, text: str = "") -> subprocess.CompletedProcess[str]:
+        own = {
+            "HARDENING_STATE": str(tmp_path / "state"),
+            "HARDENING_SECRETS": str(tmp_path / "secrets"),
+            "NO_COLOR": "1",
+        }
+        return subprocess.run(
+            [sys.executable, "-m", "hardening", *words], env={**os.environ, "PYTHONPATH": str(acme.path), **own},
+            input=text, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    assert "shelf: where in the vault" in call("secret", "drivers").stdout
+    refused = call("secret", "create", "db", "-", "-d", "acme", "--driver-opt", "shelv=top", text="planted")
+    assert (refused.returncode, 'did you mean "shelf"?' in refused.stderr) == (2, True)
+    created = call("secret", "create", "db", "-", "-d", "acme", "--driver-opt", "shelf=top", text="planted")
+    assert created.returncode == 0, created.stderr
+    (row,) = json.loads(call("secret", "inspect", "db").stdout)
+    assert row["Spec"]["Driver"] == {"Name": "acme", "Options": {"shelf": "top"}}
+    (kept,) = (tmp_path / "secrets/values/acme").iterdir()
+    assert (kept.name[:4], kept.read_bytes()) == ("top-", b"detnalp")
+
+    uses = [word for name in ("db", "own", "acme-token") for word in ("--secret", name)]
+    assert call("secret", "create", "own", "-", text="mine").returncode == 0
+    script = "for name in db own acme-token; do cat /run/secrets/$name; echo; done"
+    done = call("run", "-q", *uses, "--", "sh", "-c", script)
+    assert (done.returncode, done.stdout) == (0, "planted\nmine\nissued\n"), done.stderr
+    missing = call("run", "-q", "--secret", "acme-tokens", "--", "true")
+    assert (missing.returncode, 'did you mean "acme-token"?' in missing.stderr) == (125, True)
+
+    assert call("secret", "rotate", "db", "-", text="new").returncode == 0
+    assert call("run", "-q", "--secret", "db", "--", "cat", "/run/secrets/db").stdout == "new"
+    (again,) = (tmp_path / "secrets/values/acme").iterdir()
+    again.unlink()
+    lost = call("run", "-q", "--secret", "db", "--", "true")
+    assert (lost.returncode, "the vault does not read it: No such file" in lost.stderr) == (125, True)
+    assert call("secret", "rm", "db").returncode == 0
 
 
 # --- answers ----------------------------------------------------------------------------------------------------------
