@@ -15,7 +15,7 @@ from hardening.findings import Finding, Severity
 from hardening.fold import Resolved
 from hardening.images.used import Used
 from hardening.mechanism import Mechanism, Reading, Wish
-from hardening.schema import REST, Family, Leaf, Say, Scalar
+from hardening.schema import REST, Family, Leaf, Say, Scalar, Setting
 from hardening.source import Document, Node
 from hardening.values import frozen
 
@@ -24,9 +24,10 @@ RULE = "core/not-taken-from-image"
 
 @frozen(eq=False)
 class Part:
-    """One thing that a configuration says of a mechanism's setting ``key``: what that comes to, or what is wrong with it."""
+    """One thing that a configuration says of a mechanism's setting: what that comes to, or what is wrong with it.
+    ``setting`` is None where it is none that the mechanism declares."""
 
-    key: str
+    setting: Setting | None
     leaf: str
     value: object
     says: tuple[Say, ...]
@@ -60,15 +61,17 @@ class Offer:
     def parts(self, mechanism: Mechanism[Any], reading: Reading) -> Iterator[Part]:
         """What it says in the mechanism's table, each member of a family by itself: one that is malformed takes no other
         along."""
-        for key, whole in self.tables.get(mechanism.name, {}).items():
-            split = isinstance(mechanism.schema.settings.get(key), Family) and isinstance(whole, dict)
-            for member, value in whole.items() if split else (("", whole),):  # type: ignore[attr-defined]
-                leaf = str(mechanism.leaf(key, member))
-                node = Node({key: {member: value} if member else value}, (mechanism.name,), self.document)
-                try:
-                    yield Part(key, leaf, value, tuple(mechanism.says(node, reading)))
-                except ProfileError as error:
-                    yield Part(key, leaf, value, (), error)
+        for path, setting, value in _statements(mechanism.schema.settings, self.tables.get(mechanism.name, {})):
+            leaf = ".".join((mechanism.name, *path))
+            table: Any = value
+            for part in reversed(path):
+                table = {part: table}
+            try:
+                says = tuple(mechanism.says(Node(table, (mechanism.name,), self.document), reading))
+            except ProfileError as error:
+                yield Part(setting, leaf, value, (), error)
+            else:
+                yield Part(setting, leaf, value, says)
 
     def taken(self, mechanism: Mechanism[Any], reading: Reading) -> dict[tuple[str, str], Say | ImageError]:
         """What stands in the place of the mechanism's strict defaults, by setting and member; what does not is noted. Of
@@ -77,9 +80,9 @@ class Offer:
         found: dict[tuple[str, str], Say | ImageError] = {}
         for part in self.parts(mechanism, reading):
             if part.problem is not None:
-                setting = mechanism.schema.settings.get(part.key)
+                setting = part.setting
                 if isinstance(setting, Scalar) and not setting.kind.neutral:
-                    found[part.key, ""] = self._unreadable(part.leaf, part.problem.message)
+                    found[setting.name, ""] = self._unreadable(part.leaf, part.problem.message)
                     continue
                 reading.noted.append(self._refused(part.leaf, part.problem.message))
                 continue
@@ -117,6 +120,24 @@ class Offer:
     def _refused(self, leaf: str, message: str) -> Finding:
         hint = "say it in a profile or on the command line, if it is to be so"
         return Finding(RULE, Severity.NOTE, message, leaf=leaf, origin=self.origin, hint=hint)
+
+
+def _statements(
+    settings: Mapping[str, Setting], table: Mapping[str, Any], above: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], Setting | None, object]]:
+    """What a table states: the path below it, the setting that this means, and the value. A setting may stand in a table of
+    its own (``resources.memory``), and each member of a family is a statement by itself."""
+    for key, value in table.items():
+        path = (*above, key)
+        name = ".".join(path)
+        setting = settings.get(name)
+        inner = setting is None and any(other.startswith(f"{name}.") for other in settings)
+        if inner and isinstance(value, Mapping):
+            yield from _statements(settings, value, path)
+        elif isinstance(setting, Family) and isinstance(value, Mapping):
+            yield from (((*path, member), setting, item) for member, item in value.items())
+        else:
+            yield path, setting, value
 
 
 def _of_nobody(config: Mapping[str, Any]) -> Iterator[Wish]:

@@ -17,11 +17,12 @@ from hardening.images.used import DIGEST, REFERENCE, STORE, Used, of
 from hardening.layers import Stack
 from hardening.mechanism import Mechanism
 from hardening.offer import Offer
-from hardening.schema import Family, Leaf
+from hardening.schema import Family, Leaf, Scalar
 from hardening.source import Document
 from hardening.statements import statements
 from tests.laws.stacks import cases
 from tests.support.texts import TODAY, stack
+from tests.support.thirdparty.acme_quota import Quota
 
 INSTALLED = plugins.load().mechanisms
 HOST = host.probe(INSTALLED)
@@ -34,8 +35,7 @@ def composed(config: dict[str, Any], *texts: str) -> Composition:
 
 def value(composition: Composition, name: str) -> tuple[str, str]:
     """The value of a leaf as people read it, and where it comes from."""
-    mechanism, setting, *member = name.split(".", 2)
-    resolved = composition.leaves[Leaf(mechanism, setting, *member)]
+    (resolved,) = (entry for leaf, entry in composition.leaves.items() if str(leaf) == name)
     return resolved.shown, resolved.origin
 
 
@@ -150,6 +150,39 @@ def test_one_variable_that_is_none_takes_no_other_along() -> None:
     found = composed({"Env": ["A=1", "1A=x", "B=2"]})
     assert (value(found, "process.set_environment.A")[0], value(found, "process.set_environment.B")[0]) == ("1", "2")
     assert [message for _, message in told(found)] == ['process.set_environment.1A: "1A" is not the name of a variable']
+
+
+def test_a_mechanism_of_others_reads_images_too() -> None:
+    """Its settings may stand in tables of their own."""
+
+    def of(labels: dict[str, object], *texts: str) -> Composition:
+        config = {"Labels": {f"com.example.quota.{name}": value for name, value in labels.items()}}
+        return compose(stack(*texts), [Quota()], HOST, TODAY, Offer.of(USED, config, [Quota()]))
+
+    assert value(of({"label": "x"}), "quota.label")[0] == "x"
+    assert told(of({"label": 5}))[0][1].startswith("quota.label: ")
+    assert value(of({"beyond": "deny"}), "quota.beyond.mode") == ("deny", "image example.com/app:v1")
+    assert "warn is looser than deny, the default" in told(of({"beyond": "warn"}))[0][1]
+    with pytest.raises(ImageError, match=r"what it says cannot be read: quota\.beyond\.mode"):
+        of({"beyond": "x"})
+    assert value(of({"beyond": "x"}, '[quota]\nbeyond.mode = "warn"\n'), "quota.beyond.mode") == ("warn", "a.toml:2")
+
+
+@pytest.mark.parametrize("mechanism", [*INSTALLED, Quota()], ids=lambda mechanism: mechanism.name)
+def test_what_cannot_be_read_is_refused_or_told_whatever_the_setting(mechanism: Mechanism[Any]) -> None:
+    others = [other for other in INSTALLED if other.name in mechanism.after]
+    for name, setting in mechanism.schema.settings.items():
+        table: object = [{"a": 2.5}]
+        for part in reversed(name.split(".")):
+            table = {part: table}
+        document = Document("image", None, {mechanism.name: table}, {(mechanism.name,): "image"})
+        offer = Offer(USED, document, {mechanism.name: table}, ())  # type: ignore[dict-item]
+        try:
+            found = compose(stack(), [mechanism, *others], HOST, TODAY, offer)
+        except ImageError:
+            assert isinstance(setting, Scalar), name
+        else:
+            assert told(found), name
 
 
 def _composes(mechanism: Mechanism[Any], layers: Stack, offer: Offer | None) -> Composition | None:

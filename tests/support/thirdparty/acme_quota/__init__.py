@@ -12,7 +12,7 @@ import attrs
 
 from hardening.hookspecs import hookimpl
 from hardening.kinds import Ceiling, Choice, Exact, Flag, Neutral
-from hardening.mechanism import Context, Excess, Mechanism, Option, Shortfall
+from hardening.mechanism import Context, Excess, Mechanism, Option, Shortfall, Wish
 from hardening.schema import Members, family, scalar
 from hardening.source import Node
 from hardening.spec import Fragment, escape
@@ -61,6 +61,17 @@ class Quota(Mechanism[QuotaSettings]):
     name = "quota"
     summary = "how many files a command may make"
     settings_type = QuotaSettings
+
+    def of_image(self, config: Mapping[str, Any]) -> tuple[Mapping[str, object], Sequence[Wish]]:
+        """What its labels ask for: how much is denied beyond the quota, and a label of ours."""
+        labels = config.get("Labels")
+        said = labels if isinstance(labels, dict) else {}
+        table: dict[str, object] = {}
+        if "com.example.quota.beyond" in said:
+            table["beyond"] = {"mode": said["com.example.quota.beyond"]}
+        if "com.example.quota.label" in said:
+            table["label"] = said["com.example.quota.label"]
+        return table, ()
 
     def options(self) -> Sequence[Option]:
         return (Option(("--quota-files",), "files", "How many files may be made.", "NUMBER"),)
