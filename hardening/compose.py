@@ -17,7 +17,7 @@ from hardening.inputs import Input, Unknown
 from hardening.kinds import nearest
 from hardening.layers import Exemption, Stack
 from hardening.mechanism import Mechanism, Reading
-from hardening.schema import REST, Family, Leaf, Say, Scalar, Setting
+from hardening.schema import REQUIREMENT, REST, Family, Leaf, Say, Scalar, Setting
 from hardening.values import frozen
 
 if TYPE_CHECKING:
@@ -121,6 +121,7 @@ def compose(
             *dict.fromkeys(noted),
             *(offer.unmet(leaves) if offer is not None else ()),
             *_unused_exceptions(stack, leaves),
+            *_idle_requirements(mechanisms, leaves),
         ),
         tuple(looked),
         offer.image if offer is not None else None,
@@ -338,3 +339,17 @@ def _unused_exceptions(stack: Stack, leaves: Mapping[Leaf, Resolved]) -> Iterabl
                     origin=str(exception.origin),
                     hint="remove it",
                 )
+
+
+def _idle_requirements(mechanisms: Sequence[Mechanism[Any]], leaves: Mapping[Leaf, Resolved]) -> Iterable[Finding]:
+    for mechanism in mechanisms:
+        resolved = leaves[Leaf(mechanism.name, REQUIREMENT.name)]
+        if not mechanism.may_fall_short and resolved.value != REQUIREMENT.default:
+            yield Finding(
+                "core/idle-requirement",
+                Severity.WARNING,
+                f"{mechanism.name} is as strict as ever: it asks nothing of a host that might not give it",
+                leaf=f"{mechanism.name}.{REQUIREMENT.name}",
+                origin=str(resolved.origin),
+                hint="remove it; what is to be permitted is said in the table itself",
+            )

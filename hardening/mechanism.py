@@ -167,6 +167,9 @@ class Mechanism(ABC, Generic[S]):
     #: JSON pointers into a configuration, each with all below it, that `tighten` answers for also where it leaves them as
     #: they are. What it contributes need not stand here. A foreign field that no mechanism answers for is removed.
     owns: ClassVar[tuple[str, ...]] = ()
+    #: Whether there are hosts that cannot enforce it. Of one that every host can, or that only judges, `requirement` has
+    #: nothing to decide, and what layers say of that is a finding.
+    may_fall_short: ClassVar[bool] = True
 
     settings_type: type[S]
 

@@ -27,6 +27,7 @@ class Secrets(Mechanism[SecretsSettings]):
     name = "secrets"
     summary = "which secrets the command is given, as files in memory or as variables"
     settings_type = SecretsSettings
+    may_fall_short = False
     owns = (POINTER,)
 
     def options(self) -> Sequence[Option]:

@@ -36,6 +36,7 @@ class Trust(Mechanism[TrustSettings]):
     name = "trust"
     summary = "which images may be used, and who has to have signed them"
     settings_type = TrustSettings
+    may_fall_short = False
 
     def says(self, table: Node, reading: Reading) -> Iterator[Say]:
         return settings.read(self.schema, table)

@@ -284,3 +284,14 @@ def test_the_work_grows_with_what_layers_say_and_not_with_their_number_squared()
         return sum(entry.callcount for entry in profile.getstats())
 
     assert calls(160) < 2.1 * calls(80)
+
+
+def test_a_requirement_that_decides_nothing_is_told() -> None:
+    class Judging(Quota):
+        may_fall_short = False
+
+    text = '[quota]\nrequirement = "best-effort"'
+    assert [item.rule for item in composed(text, by=[Quota()]).findings] == []
+    (found,) = composed(text, by=[Judging()]).findings
+    assert (found.rule, found.leaf, found.origin) == ("core/idle-requirement", "quota.requirement", "a.toml:2")
+    assert composed('[quota]\nrequirement = "required"', by=[Judging()]).findings == ()
