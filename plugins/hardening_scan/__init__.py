@@ -62,7 +62,11 @@ class Scan(Mechanism[ScanSettings]):
         return ()  # the root is judged by `hardening_admit`, as all others are
 
     def findings(self, settings: ScanSettings, context: Context) -> Iterable[Finding]:
-        return ()
+        if not (settings.gated or settings.command):
+            return ()
+        from hardening_scan import findings
+
+        return findings.findings(settings)
 
 
 def _gated(composition: Composition | None) -> ScanSettings | None:
