@@ -87,28 +87,41 @@ def show_one(requirement: Requirement) -> str:
 
 @frozen(order=True)
 class Lookaside:
-    """Where the signatures of a scope lie: ``read`` is an http(s) or file URL, ``write`` a file URL or empty."""
+    """Where the signatures of a scope lie: ``read`` is an http(s) or file URL, ``write`` a file URL, each or empty.
+    ``attachments`` says whether sigstore signatures are looked for in the registry; None where nothing is said."""
 
-    read: str
+    read: str = ""
     write: str = ""
+    attachments: bool | None = None
+
+    @property
+    def fields(self) -> dict[str, str | bool]:
+        """What is said, as registries.d has it."""
+        values = (self.read, self.write, self.attachments)
+        return {key: value for key, value in zip(FIELDS, values, strict=True) if value not in ("", None)}
 
 
-_FIELDS = ("lookaside", "lookaside-staging")
+#: The fields of a scope in registries.d.
+FIELDS = ("lookaside", "lookaside-staging", "use-sigstore-attachments")
 _READ, _WRITE = ("http://", "https://", "file:///"), ("file:///",)
 
 
 def read_lookaside(node: Node) -> Lookaside:
-    """A URL, or a table with `lookaside` and `lookaside-staging` as registries.d has them. Raises `ProfileError`."""
+    """A URL, or a table with fields as registries.d has them. Raises `ProfileError`."""
     if isinstance(node.raw, str):
         return Lookaside(_url(node, _READ))
-    found = {}
+    found: dict[str, str] = {}
+    attachments: bool | None = None
     for key, item in node.members():
-        if key not in _FIELDS:
-            raise item.error("unknown key", hint=nearest(key, _FIELDS) or f"known: {', '.join(_FIELDS)}")
-        found[key] = _url(item, _READ if key == "lookaside" else _WRITE)
-    if not found:
+        if key not in FIELDS:
+            raise item.error("unknown key", hint=nearest(key, FIELDS) or f"known: {', '.join(FIELDS)}")
+        if key == FIELDS[2]:
+            attachments = item.boolean()
+        else:
+            found[key] = _url(item, _READ if key == FIELDS[0] else _WRITE)
+    if not found and attachments is None:
         raise node.error("a place without a URL", hint='write "https://example.com/signatures"')
-    return Lookaside(found.get("lookaside", ""), found.get("lookaside-staging", ""))
+    return Lookaside(found.get(FIELDS[0], ""), found.get(FIELDS[1], ""), attachments)
 
 
 def _url(node: Node, schemes: Sequence[str]) -> str:
@@ -136,17 +149,26 @@ class LookasideKind(Kind[Lookaside | None]):
         return b
 
     def grammar(self) -> str:
-        return "a URL (`https://…`, `file:///…`), or a table with `lookaside` and `lookaside-staging`"
+        fields = ", ".join(f"`{name}`" for name in FIELDS)
+        return f"a URL (`https://…`, `file:///…`), or a table with {fields}"
 
     def samples(self) -> Sequence[Lookaside | None]:
-        return (Lookaside("https://example.com/sigs"), Lookaside("file:///srv/sigs", "file:///srv/sigs"))
+        return (
+            Lookaside("https://example.com/sigs"), Lookaside("file:///srv/sigs", "file:///srv/sigs"),
+            Lookaside(attachments=True),
+        )  # fmt: skip
 
     def show(self, value: Lookaside | None) -> str:
         if value is None:
             return "none"
-        return value.read if not value.write else f"{value.read or 'nothing read'}, written to {value.write}"
+        words = [
+            value.read or ("nothing read" if value.write else ""),
+            f"written to {value.write}" if value.write else "",
+            "" if value.attachments is None else f"{'with' if value.attachments else 'no'} sigstore attachments",
+        ]
+        return ", ".join(filter(None, words))
 
     def dump(self, value: Lookaside | None) -> object:
-        if value is None or not value.write:
+        if value is None or (not value.write and value.attachments is None):
             return value.read if value is not None else ""
-        return {key: url for key, url in zip(_FIELDS, (value.read, value.write), strict=True) if url}
+        return value.fields

@@ -16,7 +16,7 @@ import attrs
 
 from hardening.errors import ProfileError
 from hardening.kinds import nearest
-from hardening_trust.kinds import Lookaside
+from hardening_trust.kinds import FIELDS, Lookaside
 
 if TYPE_CHECKING:
     import yaml
@@ -28,7 +28,7 @@ SYSTEM_STORE = Path("/var/lib/containers/sigstore")
 USER_STORE = Path(".local/share/containers/sigstore")
 LONGEST = 1 << 20
 
-LOOKASIDE, STAGING, ATTACHMENTS = "lookaside", "lookaside-staging", "use-sigstore-attachments"
+LOOKASIDE, STAGING, ATTACHMENTS = FIELDS
 #: The names that fields once had.
 _OLD = MappingProxyType({LOOKASIDE: "sigstore", STAGING: "sigstore-staging"})
 _FIELDS = (LOOKASIDE, STAGING, *_OLD.values(), ATTACHMENTS)
@@ -53,6 +53,19 @@ class Registries:
         """Whether sigstore attachments are looked for in the registry."""
         return self._find(scopes, ATTACHMENTS) is True
 
+    def says_of_attachments(self, scopes: Sequence[str]) -> bool:
+        """Whether anything is said of sigstore attachments."""
+        return self._find(scopes, ATTACHMENTS) is not None
+
+    def places(self) -> dict[str, Lookaside]:
+        """What is said of each scope, under the names that fields have now."""
+        return {scope: self._place(said) for scope, said in self.scopes.items()}
+
+    def _place(self, said: Mapping[str, str | bool]) -> Lookaside:
+        read, write = (str(said.get(name) or said.get(_OLD[name]) or "") for name in (LOOKASIDE, STAGING))
+        attachments = said.get(ATTACHMENTS)
+        return Lookaside(read, write, None if attachments is None else attachments is True)
+
     def _find(self, scopes: Sequence[str], *fields: str) -> str | bool | None:
         """The first value that the nearest scope gives which gives one; an empty URL is none."""
         for scope in (*scopes, ""):
@@ -72,7 +85,7 @@ def default_directory(home: Path | None = None) -> Path:
 
 def over(places: Mapping[str, Lookaside], below: Registries) -> Registries:
     """What a stack says of where signatures lie, by scope, ``""`` being that of all, before what files say."""
-    return Registries({scope: {LOOKASIDE: place.read, STAGING: place.write} for scope, place in places.items()}, below)
+    return Registries({scope: place.fields for scope, place in places.items()}, below)
 
 
 def files(directory: Path) -> list[Path]:
@@ -107,8 +120,7 @@ def dump(places: Mapping[str, Lookaside]) -> str:
     import json
 
     def fields(place: Lookaside, indent: str) -> list[str]:
-        given = ((LOOKASIDE, place.read), (STAGING, place.write))
-        return [f"{indent}{name}: {json.dumps(url, ensure_ascii=False)}" for name, url in given if url]
+        return [f"{indent}{name}: {json.dumps(said, ensure_ascii=False)}" for name, said in place.fields.items()]
 
     lines: list[str] = []
     if "" in places:

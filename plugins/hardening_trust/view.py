@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 
+import attrs
+
 from hardening.compose import Composition
 from hardening.fold import Resolved
 from hardening.images import reference
@@ -15,7 +17,7 @@ from hardening.values import frozen
 from hardening_trust import policy, registriesd, scopes
 from hardening_trust.admission import settings_of
 from hardening_trust.kinds import Lookaside
-from hardening_trust.requirements import Requirements
+from hardening_trust.requirements import Requirements, SigstoreSigned
 from hardening_trust.scopes import Match
 from hardening_trust.settings import DEFAULT, DEFAULT_PLACE, SCOPES
 
@@ -91,7 +93,19 @@ def of_composition(composition: Composition) -> View:
         for scope, place in found.lookaside.named.items()
         if place is not None
     }
-    return View(known, places)
+    return View(known, places | dict(_attached(known, places)))
+
+
+def _attached(known: Mapping[str, Scope], places: Mapping[str, Lookaside]) -> Iterator[tuple[str, Lookaside]]:
+    """The places of scopes that require sigstore signatures, which lie in the registry unless something else is said."""
+    said = registriesd.Registries({scope: place.fields for scope, place in places.items()})
+    for member, scope in known.items():
+        transport, name = scopes.split(member)
+        of_registries = transport == DOCKER or member == REST
+        if of_registries and any(isinstance(item, SigstoreSigned) for item in scope.requirements):
+            around = [name, *scopes.wider_scopes(DOCKER, name)] if name else []
+            if not said.says_of_attachments(around):
+                yield name, attrs.evolve(places.get(name, Lookaside()), attachments=True)
 
 
 def of_file(path: Path) -> View:
@@ -107,8 +121,4 @@ def of_file(path: Path) -> View:
 
 def configured() -> dict[str, Lookaside]:
     """The places of registries.d, by scope. Raises `ProfileError`."""
-    found = registriesd.read(registriesd.default_directory())
-    return {
-        scope: Lookaside(str(fields.get(registriesd.LOOKASIDE) or fields.get("sigstore") or ""))
-        for scope, fields in found.scopes.items()
-    }
+    return registriesd.read(registriesd.default_directory()).places()

@@ -212,7 +212,7 @@ def test_a_registry_with_tls_and_a_password(
         copy = ("skopeo", "copy", "-q", "--src-cert-dir", str(trusted), "--remove-signatures", f"docker://{name}")
         assert site.attempt(*copy, f"dir:{tmp_path}/copy").returncode == 0
         Path(os.environ["REGISTRY_AUTH_FILE"]).unlink()
-        assert cli.main(["trust", "verify", "-p", profile, name]) == 1
+        assert cli.main(["trust", "verify", "-p", profile, name]) == 125
 
 
 @pytest.fixture
@@ -239,6 +239,28 @@ def _cosigned(site: Site, key: Path) -> dict[str, bool]:
         "hardening": cli.main(["trust", "verify", *words]) == 0,
         "skopeo": site.attempt(*copy, f"dir:{site.home}/copy").returncode == 0,
     }
+
+
+def test_what_a_profile_requires_of_sigstore_the_others_look_for_too(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(site.home)
+    (site.home / "passphrase").write_text("")
+    for prefix in ("key", "other"):
+        site.call("skopeo", "generate-sigstore-key", "--output-prefix", prefix, "--passphrase-file", "passphrase")
+
+    def require(key: str) -> None:
+        scope = f'"{site.repository}" = {{ sigstoreSigned = "{site.home}/{key}.pub" }}'
+        (site.home / "team.toml").write_text(f'[trust]\ndefault = "reject"\n[trust.docker]\n{scope}\n')
+        assert cli.main(["trust", "export", "-p", "./team.toml", ".config/containers"]) == 0
+
+    require("key")
+    options = ("--sign-by-sigstore-private-key", "key.private", "--sign-passphrase-file", "passphrase")
+    signed, unsigned = site.push("attached", *options), site.push("unattached")
+    assert all_of(site.verdicts(signed))
+    assert not all_of(site.verdicts(unsigned))
+    require("other")
+    assert not all_of(site.verdicts(signed))
 
 
 def test_a_sigstore_signature_of_skopeo_s_is_verified_by_its_key(site: Site, cosign: str) -> None:

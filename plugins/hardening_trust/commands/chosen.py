@@ -59,7 +59,8 @@ def lookup(
     of a file, as podman and skopeo take it. Raises `ProfileError`, and `UsageError` where both are named."""
     if file is not None:
         view = viewed.viewed(context, profiles, file)
-        return Chosen(view.match, keys.read_bare, Places(_over(view, directory), verify=verify))
+        found = registriesd.read(directory or registriesd.default_directory())
+        return Chosen(view.match, keys.read_bare, Places(found, verify=verify))
     here = session(context)
     composition = here.compose(stack.request(context, profiles))
     view = of_composition(composition)

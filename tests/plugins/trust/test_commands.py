@@ -186,6 +186,45 @@ def test_what_is_exported_comes_back(layer: Path, capsys: pytest.CaptureFixture[
     assert (code, "cannot make the directory" in error) == (125, True)
 
 
+def test_what_registries_d_says_is_exported_with_a_policy(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOME", str(here))
+    folder = here / registriesd.USER
+    folder.mkdir(parents=True)
+    (folder / "a.yaml").write_text(
+        "default-docker:\n  sigstore: file:///a\n  sigstore-staging: file:///b\n"
+        "docker:\n  a.example.com:\n    use-sigstore-attachments: true\n    lookaside-staging: file:///c\n"
+        "  b.example.com:\n    use-sigstore-attachments: false\n"
+    )
+    (here / "policy.json").write_text('{"default": [{"type": "reject"}]}')
+    assert typed(capsys, "export", "--policy", "policy.json", "out")[0] == 0
+    assert registriesd.read(here / "out/registries.d").scopes == {
+        "": {"lookaside": "file:///a", "lookaside-staging": "file:///b"},
+        "a.example.com": {"lookaside-staging": "file:///c", "use-sigstore-attachments": True},
+        "b.example.com": {"use-sigstore-attachments": False},
+    }
+
+
+def test_sigstore_signatures_lie_in_the_registry_unless_a_profile_says_otherwise(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    signed = '{ sigstoreSigned = "/key.pub" }'
+    (here / "a.toml").write_text(
+        f'[trust]\ndefault = {signed}\n[trust.docker]\n"a.example.com" = {signed}\n"b.example.com/team" = {signed}\n'
+        '"c.example.com" = "reject"\n[trust.oci]\n"/srv" = "reject"\n[trust.lookaside]\n'
+        '"a.example.com" = "file:///a"\n"b.example.com" = { use-sigstore-attachments = false }\n'
+        '"d.example.com" = { use-sigstore-attachments = true, lookaside = "file:///d" }\n'
+    )
+    assert typed(capsys, "export", "-p", "./a.toml", "out")[0] == 0
+    assert registriesd.read(here / "out/registries.d").scopes == {
+        "": {"use-sigstore-attachments": True},
+        "a.example.com": {"lookaside": "file:///a", "use-sigstore-attachments": True},
+        "b.example.com": {"use-sigstore-attachments": False},
+        "d.example.com": {"lookaside": "file:///d", "use-sigstore-attachments": True},
+    }
+
+
 def test_a_policy_and_profiles_exclude_each_other(layer: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, _, error = typed(capsys, "show", "-p", str(layer), "--policy", "x.json")
     assert (code, "exclude each other" in error) == (2, True)

@@ -86,6 +86,8 @@ def test_requirements_are_written_in_several_ways(text: str, meant: Any) -> None
         ('[trust.dir]\n"a" = "reject"', '"a" is no scope of dir'),
         ('[trust.lookaside]\n"a" = "ftp://x"', '"ftp://x" is no URL'),
         ('[trust.lookaside]\n"a" = { lookaside-staging = "https://x" }', '"https://x" is no URL'),
+        ('[trust.lookaside]\n"a" = "https://me:secret@x/"', "a URL with a user or a password in it"),
+        ('[trust.lookaside]\n"a" = { use-sigstore-attachments = "yes" }', "true or false"),
         ('[trust.lookaside]\n"a" = { staging = "file:///x" }', "unknown key"),
     ],
 )
