@@ -3,6 +3,8 @@ the value names a click command. Its module is imported when it is asked for."""
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterable
 
 import click
@@ -12,12 +14,6 @@ from hardening.installed import Announced, Brought, brought
 
 GROUP = "hardening.commands"
 OWN = "hardening"  # the distribution of the program itself
-#: What the commands are for that the program's own plugins bring: their short help.
-OWN_COMMANDS = {
-    "scan": "Look for setuid, devices, credentials and the like in a root.",
-    "secret": "Keep secrets, which runs are given by name.",
-    "trust": "Say which images may be used, sign them, and verify them.",
-}
 
 
 def installed(taken: Iterable[str], among: Announced | None = None) -> dict[str, Brought]:
@@ -58,5 +54,40 @@ def load(item: Brought) -> click.Command:
 
 
 def summary(item: Brought) -> str:
-    """A line about a command, without importing it: what it is for, or who brings it."""
-    return OWN_COMMANDS.get(item.name, "") if owner(item) == OWN else f"From {owner(item)}."
+    """A line about a command, without importing it: what it is for, as far as its source tells that, and who brings it."""
+    lines = [_short_help(item), "" if owner(item) == OWN else f"From {owner(item)}."]
+    return " ".join(filter(None, lines))
+
+
+def _short_help(item: Brought) -> str:
+    """What click would show of a command: the ``short_help`` of its decorator, or the beginning of its docstring. Empty for
+    one that is made in another way."""
+    import ast  # nothing but help reads sources
+
+    module, _, name = (part.strip() for part in item.value.partition(":"))
+    try:
+        body = ast.parse(_source(module)).body
+    except (SyntaxError, ValueError, RecursionError):
+        return ""
+    for node in body:
+        if isinstance(node, ast.FunctionDef) and node.name == name:
+            calls = [call for call in node.decorator_list if isinstance(call, ast.Call)]
+            said = [word.value for call in calls for word in call.keywords if word.arg == "short_help"]
+            if said:
+                return str(said[0].value) if isinstance(said[0], ast.Constant) else ""
+            return click.Command(name, help=ast.get_docstring(node)).get_short_help_str(80)
+    return ""
+
+
+def _source(module: str) -> bytes:
+    """The source of a module; empty where `sys.path` has none."""
+    parts = module.split(".")
+    for place in sys.path:
+        for ending in (("__init__.py",), ()):
+            path = os.path.join(place or ".", *parts, *ending)
+            try:
+                with open(path if ending else f"{path}.py", "rb") as file:
+                    return file.read()
+            except OSError:
+                continue
+    return b""

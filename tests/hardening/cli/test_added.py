@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from hardening.cli import added, main
+from tests.docs.examples import ROOT, blocks
 from tests.hardening.cli.samples import process, profile, session
 
 MODULE = """import click
@@ -50,7 +52,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     profile(tmp_path, "default", "[box]\nsize = 5\n")
     yield tmp_path
     # Code that is younger than this process would keep the tests of stored plans from storing any.
-    sys.modules.pop("acme", None)
+    for name in ("acme", "acme_survey"):
+        sys.modules.pop(name, None)
 
 
 def test_it_is_listed_without_being_imported_and_runs_with_its_exit_code(
@@ -59,7 +62,7 @@ def test_it_is_listed_without_being_imported_and_runs_with_its_exit_code(
     distribution(folder, "acme", "survey = acme:command")
     assert main(["--help"], session(folder)) == 0
     own, _, others = capsys.readouterr().out.partition("Commands of plugins")
-    assert ["survey", "From", "acme."] in [line.split() for line in others.splitlines()]
+    assert "survey Scan PATH under a stack. From acme." in [" ".join(line.split()) for line in others.splitlines()]
     assert "  secret      Keep secrets, which runs are given by name.\n" in own
     assert "acme" not in sys.modules
     assert main(["survey", "--size", "3", "etc"], session(folder)) == 9
@@ -68,7 +71,44 @@ def test_it_is_listed_without_being_imported_and_runs_with_its_exit_code(
 
 def test_what_is_said_of_the_program_s_own_is_what_they_say() -> None:
     own = {name: item for name, item in added.installed(()).items() if added.owner(item) == added.OWN}
-    assert {name: added.load(item).short_help for name, item in own.items()} == added.OWN_COMMANDS
+    assert set(own) == {"scan", "secret", "trust"}
+    assert {name: added.load(item).short_help for name, item in own.items()} == {
+        name: added.summary(item) for name, item in own.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("module", "said"),
+    [
+        (
+            '@click.command("survey", short_help="Look around.")\ndef command():\n    "Other."\n',
+            "Look around. From acme.",
+        ),
+        ('@click.command(short_help=HELP)\ndef command():\n    "Other."\n', "From acme."),
+        ("@click.command\ndef command():\n    pass\n", "From acme."),
+        ("command = click.Command()\n", "From acme."),
+        ("def command(:\n", "From acme."),
+        ("\0", "From acme."),
+    ],
+)
+def test_what_its_source_does_not_tell_is_left_out(folder: Path, module: str, said: str) -> None:
+    distribution(folder, "acme", "survey = acme:command", module=module)
+    (item,) = (item for item in added.installed(()).values() if item.distribution == "acme")
+    assert added.summary(item) == said
+
+
+def test_the_example_of_the_reference_is_a_command_beside_the_program_s_own(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    examples = list(blocks(ROOT / "docs/reference/cli.md"))
+    (entry,) = (block.text for block in examples if f'"{added.GROUP}"' in block.text)
+    (code,) = (block.text for block in examples if block.language == "python")
+    ((name, value),) = tomllib.loads(entry)["project"]["entry-points"][added.GROUP].items()
+    distribution(folder, value.partition(":")[0], f"{name} = {value}", module=code)
+    assert main([name, "etc"], session(folder)) == 0
+    assert main(["--help"], session(folder)) == 0
+    shown = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert f"{name} Say how PATH fares under a stack of profiles. From acme_survey." in shown
 
 
 def test_it_is_there_for_the_installed_program(folder: Path) -> None:
