@@ -6,14 +6,16 @@ named by the digests that the image's configuration gives them.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import posixpath
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from hardening import state
 from hardening.errors import HardeningError, ImageError
 from hardening.images import compression, layouts, media, tar
 from hardening.images.media import Descriptor
@@ -35,10 +37,11 @@ class _Member:
 
 
 class Archive(Source):
-    """One image of a docker archive."""
+    """One image of a docker archive; ``room`` is asked for a directory that has room for one that is compressed."""
 
-    def __init__(self, name: Name) -> None:
+    def __init__(self, name: Name, room: Callable[[], Path]) -> None:
         self._name = name
+        self._room = room
         self._file = self._open()
         try:
             self._members, self._links = self._index()
@@ -82,18 +85,38 @@ class Archive(Source):
         file.seek(0)
         if begin[:2] != b"\x1f\x8b" and begin[:4] != b"\x28\xb5\x2f\xfd":
             return file
+        folder = self._room()
         with file:
             read = compression.decompressed(file.read, path)
-            plain = tempfile.TemporaryFile(dir="/var/tmp")  # noqa: SIM115
-            size = 0
-            while piece := read(_CHUNK):
-                size += len(piece)
-                if size > MAX_UNPACKED:
+            try:
+                # Nothing stays in a buffer, for which there might be no room when the file is closed.
+                plain = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115
+                try:
+                    self._copy(read, plain)
+                except BaseException:
                     plain.close()
-                    raise self._wrong(f"has more than {MAX_UNPACKED} bytes")
-                plain.write(piece)
+                    raise
+            except OSError as error:
+                full = error.errno in state.FULL
+                raise ImageError(
+                    f"cannot be unpacked in {folder}: {error.strerror}",
+                    origin=path,
+                    hint="make room there, or unpack it yourself, where there is some"
+                    if full
+                    else "unpack it yourself",
+                ) from None
         plain.seek(0)
-        return plain
+        return io.BufferedReader(plain)
+
+    def _copy(self, read: compression.Read, plain: io.FileIO) -> None:
+        size = 0
+        while piece := read(_CHUNK):
+            size += len(piece)
+            if size > MAX_UNPACKED:
+                raise self._wrong(f"has more than {MAX_UNPACKED} bytes")
+            view = memoryview(piece)
+            while view:
+                view = view[plain.write(view) :]
 
     def _index(self) -> tuple[dict[str, _Member], dict[str, str]]:
         """Where each file of the archive stands, and where each link leads."""

@@ -62,7 +62,14 @@ def pull(store: Store, request: Request, progress: Progress | None = None) -> Re
     """Fetch an image, or find that it is there already. Raises `ImageError`, and what ``judge`` raises; then its name stands
     for what it stood for before."""
     told = progress or Silent()
-    source = open_source(request.name, os.environ, os.geteuid(), verify=request.verify, bounds=request.bounds)
+
+    def room() -> Path:
+        store.make()
+        return store.partial
+
+    source = open_source(
+        request.name, os.environ, os.geteuid(), verify=request.verify, bounds=request.bounds, room=room
+    )  # fmt: skip
     with closing(source):
         found = source.manifest()
         store.make()  # not before there is something to keep

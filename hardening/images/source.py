@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 
 from hardening.images.http import Bounds
 from hardening.images.media import Descriptor
@@ -32,9 +33,16 @@ class Source(ABC):
 
 
 def open_source(
-    name: Name, environment: Mapping[str, str], uid: int, *, verify: bool = True, bounds: Bounds | None = None
+    name: Name,
+    environment: Mapping[str, str],
+    uid: int,
+    *,
+    verify: bool = True,
+    bounds: Bounds | None = None,
+    room: Callable[[], Path] | None = None,
 ) -> Source:
-    """The source that a name means. Raises `ImageError`."""
+    """The source that a name means. ``room`` is asked for a directory for what has to be unpacked before it can be read;
+    without it that is ``TMPDIR``, or /var/tmp. Raises `ImageError`."""
     if name.transport == DOCKER:
         from hardening.images.registry import Registry
 
@@ -48,4 +56,4 @@ def open_source(
     assert name.transport == ARCHIVE  # noqa: S101
     from hardening.images.archive import Archive
 
-    return Archive(name)
+    return Archive(name, room or (lambda: Path(environment.get("TMPDIR") or "/var/tmp")))  # noqa: S108

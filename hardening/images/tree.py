@@ -207,12 +207,18 @@ class Tree:
             descriptor = self._make_parents(folder)
         except OSError as error:
             raise self.wrong(f"has something in {folder[:100]!r}, which is no directory ({error.strerror})") from None
-        # Links may lead below what is deep already.
-        if os.readlink(f"/proc/self/fd/{descriptor}").count("/") - self._depth >= MAX_DEPTH:
+        if self._is_deep(descriptor):
             os.close(descriptor)
             raise self._too_deep(folder)
         self._cached = (folder, descriptor)
         return descriptor
+
+    def _is_deep(self, folder: int) -> bool:
+        """Whether a directory lies too deep: links may lead below what is deep already."""
+        try:
+            return os.readlink(f"/proc/self/fd/{folder}").count("/") - self._depth >= MAX_DEPTH
+        except OSError:  # its name is longer than any may be (proc(5), PATH_MAX)
+            return True
 
     def _make_parents(self, folder: bytes) -> int:
         parts = folder.split(b"/")

@@ -23,6 +23,7 @@ from hardening.images.ids import Ids
 from hardening.images.media import Platform
 from hardening.images.reference import parse
 from hardening.images.store import Store
+from tests.support.disks import small_disk
 from tests.support.images import archive, entry, folder, layout
 from tests.support.registry import PASSWORD, USER, Registry, registry
 
@@ -90,6 +91,19 @@ def test_what_skopeo_wrote(kept: Store, tmp_path: Path) -> None:
     with pytest.raises(ImageError, match=r"no image docker\.io/team/app:v2") as refused:
         fetch(kept, f"docker-archive:{tmp_path}/plain.tar:team/app:v2")
     assert "it has docker.io/team/app:v1" in (refused.value.hint or "")
+
+
+def test_a_full_disk_is_told_where_an_archive_is_unpacked(tmp_path: Path) -> None:
+    (tmp_path / "a.tgz").write_bytes(gzip.compress(archive([entry("a", os.urandom(1 << 20))])))
+    with small_disk(tmp_path / "disk") as disk:
+        kept = Store.open(disk / "images")
+        with pytest.raises(
+            ImageError, match=f"cannot be unpacked in {kept.partial}: No space left on device"
+        ) as refused:
+            fetch(kept, f"docker-archive:{tmp_path}/a.tgz")
+        assert "make room there" in (refused.value.hint or "")
+        assert is_empty(kept)
+        assert os.statvfs(disk).f_bavail > 100
 
 
 def test_a_registry_without_encryption(kept: Store, plain: Registry, tmp_path: Path) -> None:
