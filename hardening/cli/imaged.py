@@ -191,40 +191,6 @@ def look(here: Session, request: Request, image: str | None) -> tuple[Request, O
     return _with_root(request, str(kept.holder(record.digest, ids) / removal.ROOT), asked), offer
 
 
-def require_root(config: bytes) -> tuple[Input, ...]:
-    """Hold the store of the image that a bundle runs, until the launch stage has this process, and raise `ImageError` where
-    what the bundle binds of it is not there any more. What was looked at; nothing for a bundle without an image."""
-    from hardening import inputs
-    from hardening.images import removal, used
-    from hardening.images.store import ROOTS, Store
-    from hardening.spec import lookup
-
-    document = json.loads(config)
-    image = used.of(document)
-    if image is None:
-        return ()
-    kept = Store.existing(image.store)
-    if kept is not None:
-        kept.hold()
-    below = f"{image.store / ROOTS}/"
-    mounts = document.get("mounts")
-    numbers = range(len(mounts) if isinstance(mounts, list) else 0)
-    bound = [
-        lookup(document, pointer) for pointer in ("/root/path", *(f"/mounts/{number}/source" for number in numbers))
-    ]
-    names = {
-        path.removeprefix(below).partition("/")[0] for path in bound if isinstance(path, str) and path.startswith(below)
-    }
-    holders = [image.store / ROOTS / name for name in sorted(names)]
-    if kept is None or any(kept.unpacked(holder) is None for holder in holders):
-        raise ImageError(
-            f"{image.reference} ({image.digest}) is not in the store any more",
-            origin=image.store,
-            hint="pull the same image again, or compose the bundle again from another",
-        )
-    return tuple(item for holder in holders for item in inputs.way(holder / removal.ABOUT))
-
-
 def _meant(request: Request, asked: Asked, kept: Store) -> tuple[Asked, Name]:
     """Which image is meant. Raises `UsageError`."""
     from hardening.cli import fetching

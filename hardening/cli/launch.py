@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from hardening.cli import imaged, keeping, refusals, start
+from hardening.cli import keeping, refusals, start
 from hardening.cli.session import session
 from hardening.errors import LaunchError, UsageError
 from hardening.spec import CONFIG
@@ -38,12 +38,14 @@ def command(
 
     Fields that the runtime would not enforce are refused.
     """
+    import json
     from hashlib import sha256
 
     from attrs import evolve
 
     from hardening import pipeline
     from hardening.cli import stored
+    from hardening.images import bundled
     from hardening.runtime import Candidate
 
     if not bundle.is_dir():
@@ -54,7 +56,7 @@ def command(
     engine = here.plugins.runtime(runtime)
     config = _read(bundle)
     place = start.prepare(engine)
-    looked = (*imaged.require_root(config), *pipeline.admit(here.plugins, Candidate(config, here.host), engine))
+    looked = (*bundled.require(json.loads(config)), *pipeline.admit(here.plugins, Candidate(config, here.host), engine))
     digest = sha256(config).hexdigest()
     launch = start.request(context, engine, place, interactive=interactive, receipt=target, sha256=digest)
     secrets = start.secrets(here, engine, config)

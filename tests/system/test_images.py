@@ -92,7 +92,7 @@ def test_an_image_runs_as_it_says_and_the_kernel_agrees(here: Puller) -> None:
     assert run(here) == (0, "1000 1000 /etc red\n")
     assert run(here, "--", "cat motd; exit 7") == (7, "hello\n")
     assert run(here, "--", "id -u", options=("-u", "1001", "-w", "/")) == (0, "1001\n")
-    assert run(here, "-c", "umask", options=("--entrypoint", "sh")) == (0, "0077\n")
+    assert run(here, "--", "-c", "umask", options=("--entrypoint", "sh")) == (0, "0077\n")
     status = run(here, "cat /proc/self/status; cat /proc/self/mounts")[1]
     assert "Seccomp:\t2\n" in status
     assert "CapEff:\t0000000000000000\n" in status
@@ -227,6 +227,16 @@ def test_a_bundle_of_an_image_runs_for_as_long_as_that_is_there(here: Puller) ->
     assert here.type("pull", "-q", *pulls.ACCEPT, "oci:image:v1")[0] == 0
     assert here.type("launch", "new") == (0, "new\n")
     assert not any((here.place / "state/bundles").glob("*"))
+
+
+def test_a_bundle_does_not_run_an_image_that_it_does_not_name(caller: Puller) -> None:
+    assert caller.type("compose", "-q", "-p", "./open.toml", "-o", "app", "oci:image:v1")[0] == 0
+    path = caller.place / "app/config.json"
+    document = json.loads(path.read_bytes())
+    document["annotations"] = {name: text for name, text in document["annotations"].items() if "image" not in name}
+    path.write_text(json.dumps(document))
+    code, said = caller.type("launch", "app")
+    assert (code, "does not say which image that is" in said) == (2, True), said
 
 
 def test_an_image_of_a_bundle_that_runs_is_not_removed(caller: Puller) -> None:
