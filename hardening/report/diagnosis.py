@@ -98,7 +98,7 @@ def runtimes(items: Iterable[Runtime]) -> Iterator[Line]:
 
 def examine(composition: Composition, host: Host) -> Context:
     """A composition on a host, with everything in ``shortfalls`` that cannot be enforced, required or not."""
-    context = Context(host, composition.composed)
+    context = Context(host, composition.composed, image=composition.image)
     for mechanism in in_order(composition.mechanisms):
         found = mechanism.check(composition.settings[mechanism.name], context)
         context = attrs.evolve(context, shortfalls=(*context.shortfalls, *found))

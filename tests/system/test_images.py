@@ -283,9 +283,10 @@ def test_what_an_image_says_is_explained(caller: Puller) -> None:
     said = caller.type("explain", *stack, "--image", "oci:image:v1", "process.set_environment")[1]
     assert "not taken  square is said at" in said
     # And the receipt of a run is held against the same composition.
-    assert caller.type("run", "-q", "-p", "./open.toml", "--receipt", "r.json", "oci:image:v1", "true")[0] == 0
+    assert caller.type("run", "-q", "-p", "./open.toml", "--receipt", "r.json", "oci:image:v1", "true") == (0, "")
     assert caller.type("receipt", "-p", "./open.toml", "r.json")[0] == 1
     assert caller.type("receipt", "-p", "./open.toml", "--image", "oci:image:v1", "r.json")[0] == 0
+    assert "rootfs" in caller.type("doctor", "-p", "./open.toml", "--image", "oci:image:v1")[1]
 
 
 def test_a_plan_is_used_until_the_name_stands_for_another_image(here: Puller) -> None:
