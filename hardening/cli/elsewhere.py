@@ -11,6 +11,11 @@ _OWN_PLATFORM = "leave it out: of an image for several machines, the one for thi
 _NOT_KEPT = "leave it out: --name is all that tells containers apart here"
 _PORTS = "no port is forwarded: --network host shares the host's network, `-p web` names a profile for servers"
 
+#: For a policy.json in the place of a profile.
+POLICY = (
+    "a policy.json is taken over into a profile: `hardening trust import FILE --into team.toml`, then -p ./team.toml"
+)
+
 _ANSWERS = {
     (
         "--privileged",
@@ -45,6 +50,7 @@ _ANSWERS = {
     ("--umask",): "write --set process.umask=022",
     ("--platform", "--arch", "--os"): _OWN_PLATFORM,
     ("--creds", "--authfile"): "log in with podman login HOST; REGISTRY_AUTH_FILE=FILE names another file of logins",
+    ("--policy", "--signature-policy"): POLICY,
     ("--cert-dir",): "put the certificates into ~/.config/containers/certs.d/HOST",
 }
 

@@ -96,6 +96,10 @@ class Session:
         from hardening.errors import ProfileError
         from hardening.layers import SUFFIX
 
+        if profile.endswith(".json") and os.path.isfile(profile):
+            from hardening.cli.elsewhere import POLICY
+
+            raise ProfileError("no profile: those are TOML", origin=profile, hint=POLICY)
         if profile.endswith(SUFFIX) or ("/" in profile and os.path.lexists(profile)):
             return
         try:

@@ -80,7 +80,7 @@ def into_profile(path: Path, transport: str, scope: str, requirements: Requireme
         except (ValueError, RecursionError):
             continue
         if same:
-            _require_read(text, path)
+            require_read(text, path)
             return text
     line = toml_lines.key_lines(before).get(keys) or 1
     raise ProfileError(
@@ -117,7 +117,7 @@ def _candidates(text: str, keys: tuple[str, ...], value: str) -> Iterator[str]:
     yield "".join([*ended, *gap, f"[{'.'.join(key(part) for part in keys[:-1])}]\n", said])
 
 
-def _require_read(text: str, path: Path) -> None:
+def require_read(text: str, path: Path) -> None:
     """Raise `ProfileError` unless the text is a profile whose `[trust]` can be read."""
     from hardening.schema import Schema
     from hardening.source import Document

@@ -1,4 +1,4 @@
-"""``hardening trust``: each subcommand stands in a module of its name, imported when it is asked for."""
+"""``hardening trust``: each subcommand stands in a module of its own, imported when it is asked for."""
 
 from __future__ import annotations
 
@@ -11,11 +11,16 @@ COMMANDS = {
     "explain": "Show which scope decides about an image, why, and what it requires.",
     "set": "Say what a scope requires, in a profile or a policy.json.",
     "lint": "Find scopes that never match, and keys that are missing, expired or unsafe.",
+    "import": "Take a policy.json over into a profile.",
     "export": "Write the policy as policy.json and registries.d, for podman and skopeo.",
     "verify": "Hold images against the policy, and say why one is refused.",
     "sign": "Sign an image with a key of yours.",
     "serve": "Share a directory of signatures over HTTP, read-only.",
 }
+
+
+#: Modules of other names than their commands: one is no word that Python takes for a module.
+_MODULES = {"import": "take_over"}
 
 
 class _Group(click.Group):
@@ -25,7 +30,7 @@ class _Group(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = import_module(f"{__name__}.{cmd_name}").command
+        command: click.Command = import_module(f"{__name__}.{_MODULES.get(cmd_name, cmd_name)}").command
         return command
 
     def resolve_command(

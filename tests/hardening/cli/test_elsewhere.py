@@ -60,6 +60,7 @@ def test_only_a_name_that_is_nearly_right_is_suggested(
         ("image trust show", "hardening trust`"),
         ("image sign x", "hardening trust sign"),
         ("image frobnicate", "leave that word out"),
+        ("run --policy p.json busybox", "hardening trust import FILE --into team.toml"),
         ("history x", "skopeo inspect --config"),
     ],
 )
@@ -84,6 +85,12 @@ def test_a_port_is_no_profile(port: str, tmp_path: Path, capsys: pytest.CaptureF
     assert published(port)
     assert call(session(tmp_path), "run", "-p", port, "--", "id") == 2
     assert f'there is no profile "{port}"\nhint: no port is forwarded' in capsys.readouterr().err
+
+
+def test_a_policy_in_the_place_of_a_profile_is_answered(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "policy.json").write_text("{}")
+    assert call(session(tmp_path), "run", "-p", f"{tmp_path}/policy.json", "--", "id") == 2
+    assert "hint: a policy.json is taken over into a profile: `hardening trust import" in capsys.readouterr().err
 
 
 def test_a_profile_of_this_folder_is_suggested_by_its_path(
