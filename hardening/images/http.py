@@ -201,6 +201,8 @@ class Client:
 
     def _context(self, host: str) -> ssl.SSLContext:
         context = ssl.create_default_context()
+        # On since Python 3.13, and stricter than podman and curl: it wants `keyUsage` of an authority, which few have.
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
         if not self.verify:
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         for folder in certificate_folders(host, os.environ):
@@ -277,11 +279,15 @@ def _watched(watch: Watch) -> dict[str, type[urllib3.HTTPConnectionPool]]:
 
 def certificate_folders(host: str, environment: Mapping[str, str]) -> list[Path]:
     """The directories with certificates for ``host[:port]`` that there are."""
-    config = environment.get("XDG_CONFIG_HOME") or f"{environment.get('HOME', '')}/.config"
-    places = [f"{config}/containers/certs.d", *CERTIFICATES]
+    places = [_own_certificates(environment), *CERTIFICATES]
     if "/" in host or host in ("", ".", ".."):
         return []
     return [folder for place in places if (folder := Path(place) / host).is_dir()]
+
+
+def _own_certificates(environment: Mapping[str, str]) -> str:
+    config = environment.get("XDG_CONFIG_HOME") or f"{environment.get('HOME', '')}/.config"
+    return f"{config}/containers/certs.d"
 
 
 def _load(context: ssl.SSLContext, folder: Path) -> None:
@@ -312,10 +318,11 @@ def _unreached(url: str, error: Exception) -> ImageError:
 
     reason = _first(error)
     if isinstance(reason, ssl.SSLCertVerificationError):
+        folder = CERTIFICATES[0] if os.geteuid() == 0 else _own_certificates(os.environ)
         return _failed(
             url,
             f"shows a certificate that is not trusted: {reason.verify_message}",
-            f"put the authority's certificate into {CERTIFICATES[0]}/{urlsplit(url).netloc}/ca.crt",
+            f"put the authority's certificate into {folder}/{urlsplit(url).netloc}/ca.crt",
         )
     if isinstance(reason, ssl.SSLError):
         problem = f"does not speak TLS: {reason.reason or reason}"

@@ -25,7 +25,11 @@ _PARAMETER = re.compile(r'([a-zA-Z_]+)="([^"]*)"|([a-zA-Z_]+)=([^\s",]+)')
 class Registry(Source):
     """One image of a registry."""
 
-    def __init__(self, named: Reference, client: Client, credentials: Credentials | None) -> None:
+    def __init__(
+        self, named: Reference, client: Client, credentials: Credentials | None, logins: tuple[str, ...]
+    ) -> None:
+        """``logins`` are the files in which the credentials were looked for."""
+        self._logins = logins
         self._named = named
         self._client = client
         self._credentials = credentials
@@ -41,7 +45,7 @@ class Registry(Source):
         if name.docker is None:
             raise ValueError(f"{name} is in no registry")
         client = Client(verify=verify, bounds=bounds)
-        return cls(name.docker, client, auth.find(name.docker, environment, uid))
+        return cls(name.docker, client, auth.find(name.docker, environment, uid), auth.files(environment, uid))
 
     def manifest(self) -> tuple[bytes, str]:
         return self._manifest(self._named.digest or self._named.tag)
@@ -173,7 +177,8 @@ class Registry(Source):
 
     def _refused(self) -> ImageError:
         if self._credentials is None:
-            hint = f"log in, if that is needed for it: podman login {self._named.host}"
+            places = ", ".join(self._logins)
+            hint = f"log in, if that is needed for it: podman login {self._named.host}; no login stands in {places}"
             return self._wrong(f"wants to know who asks for {self._named.path}", hint)
         hint = f"log in again, or ask its owner for the right to pull: podman login {self._named.host}"
         return self._wrong(f"does not let these credentials pull {self._named.path}", hint)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import socket
+import ssl
+import subprocess
 import threading
 import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import pytest
 
 from hardening.errors import ImageError
-from hardening.images.http import origin
+from hardening.images.http import Client, origin
 from hardening.images.watch import Watch
 
 
@@ -63,3 +67,47 @@ def test_a_watch_cuts_a_connection_when_the_time_is_up_and_not_before() -> None:
         assert here.recv(1) == b""
         assert watch.expired
     assert threading.active_count() == before
+
+
+class _Answering(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"ok")
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        pass
+
+
+def test_an_authority_that_podman_takes_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One without the extension keyUsage, as openssl(1) makes it by itself."""
+    keys = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2")
+    authority = ("-x509", "-subj", "/CN=authority", "-keyout", "ca.key", "-out", "ca.crt", "-config", "ca.cnf")
+    request = ("-subj", "/CN=server", "-keyout", "server.key", "-out", "server.csr")
+    sign = ("-req", "-in", "server.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-extfile", "san", "-out", "server.crt")
+    (tmp_path / "san").write_text("subjectAltName=IP:127.0.0.1")
+    (tmp_path / "ca.cnf").write_text(
+        "[req]\ndistinguished_name = dn\nx509_extensions = ca\n[dn]\n[ca]\nbasicConstraints = critical,CA:TRUE\n"
+    )
+    for words in (("req", *keys, *authority), ("req", *keys, *request), ("x509", *sign)):
+        subprocess.run(["openssl", *words], cwd=tmp_path, check=True, capture_output=True, timeout=30)
+    server = HTTPServer(("127.0.0.1", 0), _Answering)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "server.crt", tmp_path / "server.key")
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        host = f"127.0.0.1:{server.server_port}"
+        place = tmp_path / "containers/certs.d" / host
+        place.mkdir(parents=True)
+        (place / "ca.crt").write_bytes((tmp_path / "ca.crt").read_bytes())
+        monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+        client = Client()
+        with client.get(f"https://{host}/", {}) as answer:
+            assert client.whole(answer, 10, "text") == b"ok"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

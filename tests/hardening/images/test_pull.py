@@ -166,7 +166,7 @@ def test_a_registry_with_a_password_and_a_certificate(
     monkeypatch.setenv("REGISTRY_AUTH_FILE", str(tmp_path / "none.json"))
     with pytest.raises(ImageError, match="wants to know who asks for team/app") as refused:
         fetch(kept, name)
-    assert f"podman login {secured.host}" in (refused.value.hint or "")
+    assert f"podman login {secured.host}; no login stands in {tmp_path}/none.json" in (refused.value.hint or "")
 
 
 def test_a_second_pull_fetches_nothing_that_is_there(kept: Store, tmp_path: Path) -> None:
