@@ -10,19 +10,23 @@ from hardening.mechanism import Shortfall
 
 #: The rule of the findings that repeat a shortfall each.
 NOT_ENFORCED = "core/not-enforced"
+#: The rule of what an image asks for and is not given (`hardening.offer`).
+OF_IMAGE = "core/not-taken-from-image"
 
 
 def notes(
     composition: Composition, shortfalls: Sequence[Shortfall] = (), findings: Sequence[Finding] = ()
 ) -> Iterator[str]:
     """One line each: what is not enforced, which findings are more than notes, which exceptions are used, which profiles
-    are shadowed. Remedies are left to where there is room for them: `doctor`, and the reports."""
+    are shadowed. Remedies are left to where there is room for them: `doctor`, and the reports; not so that of what an image
+    lacks, which no report of a run shows."""
     for shortfall in shortfalls:
         yield f"not enforced: {shortfall.leaf}: {shortfall.reason}"
     for finding in findings:
         if finding.severity is not Severity.NOTE and finding.rule != NOT_ENFORCED:
             place = finding.origin or finding.leaf
-            yield f"{finding.severity}: {place}{': ' if place else ''}{finding.message}"
+            hint = f": {finding.hint}" if finding.rule == OF_IMAGE and finding.hint else ""
+            yield f"{finding.severity}: {place}{': ' if place else ''}{finding.message}{hint}"
     covered: dict[str, list[str]] = {}
     for leaf, exception in composition.used_exceptions():
         line = f"exception: {exception.setting}: {exception.reason} ({_reference(exception.ticket)}{exception.origin})"
