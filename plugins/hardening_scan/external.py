@@ -6,12 +6,15 @@ import json
 import os
 import posixpath
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Any
 from urllib.parse import unquote_to_bytes, urljoin, urlsplit
 
+from hardening.launch import abi, kernel
 from hardening.scankinds import EXTERNAL, UNREAD
 from hardening.scanning import Entry, Found, Root, Scanner
 from hardening_scan.settings import PLACE
@@ -47,7 +50,7 @@ class External(Scanner):
             try:
                 code = subprocess.run(
                     words, stdin=subprocess.DEVNULL, stdout=said, cwd="/", pass_fds=(root.tree,), timeout=PATIENCE,
-                    check=False,
+                    check=False, preexec_fn=partial(_end_with, os.getpid()),
                 ).returncode  # fmt: skip
             except (OSError, subprocess.TimeoutExpired) as error:
                 yield Found(UNREAD, "/", f"the scanner {name} failed: {type(error).__name__}")
@@ -57,6 +60,13 @@ class External(Scanner):
                 return
             said.seek(0)
             yield from answer(name, code, said.read(), place)
+
+
+def _end_with(scan: int) -> None:
+    """Before the program is executed: it ends with the scan, however that ends (prctl(2), PR_SET_PDEATHSIG)."""
+    kernel.prctl(abi.PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != scan:
+        os._exit(1)  # which it has already
 
 
 def answer(name: str, code: int, data: bytes, place: str) -> list[Found]:

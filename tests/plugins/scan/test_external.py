@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,9 @@ from hardening.scanning import Found
 from hardening_scan import examine
 from hardening_scan.external import External, answer
 from tests.support.features import require
+from tests.support.patience import is_over, until
+
+PROGRAM = str(Path(sys.executable).with_name("hardening"))
 
 
 def sarif(*results: object) -> bytes:
@@ -80,6 +85,17 @@ def test_the_program_sees_the_root_and_cannot_write_to_it_or_run_it(tmp_path: Pa
     script = "test -e $0/tool || exit 3; touch $0/x 2>/dev/null && exit 4; $0/tool 2>/dev/null && exit 5; exit 6"
     assert scanned(tmp_path, "sh", "-c", script, "{root}") == [("external", "/", "sh: exit code 6")]
     assert not (tmp_path / "x").exists()
+
+
+def test_the_program_ends_with_the_scan_that_is_killed(tmp_path: Path) -> None:
+    require("userns")
+    told = tmp_path / "pid"
+    command = ["sh", "-c", f"echo $$ > {told}.new; mv {told}.new {told}; exec sleep 1000", "{root}"]
+    words = [PROGRAM, "scan", "--set", f"scan.command={json.dumps(command)}", str(tmp_path)]
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL) as scan:
+        until(told.exists)
+        scan.kill()
+    until(lambda: is_over(int(told.read_text())))
 
 
 def test_a_scanner_that_is_not_there_is_told(tmp_path: Path) -> None:
