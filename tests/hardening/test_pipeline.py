@@ -18,6 +18,7 @@ from hardening.errors import HostError, PluginError, Problems, SpecError
 from hardening.findings import Finding, Severity
 from hardening.hookspecs import hookimpl
 from hardening.host import Host
+from hardening.inputs import Input
 from hardening.kinds import Ceiling
 from hardening.layers import Stack, parse_layer
 from hardening.mechanism import Context, Excess, Mechanism, Shortfall
@@ -285,10 +286,10 @@ def candidate(plan: pipeline.Plan) -> Candidate:
     return Candidate(plan.spec.config, plan.host, plan.composition)
 
 
-def verdict(*refusals: Refusal) -> Callable[..., Any]:
+def verdict(*refusals: Refusal, looked: tuple[Input, ...] = ()) -> Callable[..., Any]:
     @hookimpl
     def hardening_admit() -> Verdict | None:
-        return Verdict("a gate keeper", refusals)
+        return Verdict("a gate keeper", refusals, looked)
 
     return hardening_admit
 
@@ -307,6 +308,15 @@ def test_one_rejection_outweighs_every_acceptance() -> None:
         loaded = plugins(Gate("a"), hooks=hooks)
         with pytest.raises(SpecError, match=r"not today \(a gate keeper\)"):
             pipeline.admit(loaded, candidate(planned(loaded)), Motor())
+
+
+def test_what_verdicts_rest_on_is_told() -> None:
+    one, other = Input("file", "/one", "1"), Input("name", "/other", "2")
+    loaded = plugins(Gate("a"), hooks=[verdict(looked=(one,)), verdict(), verdict(looked=(other,))])
+    plan = planned(loaded)
+    for runtime in (Motor(), None):
+        assert set(pipeline.admit(loaded, candidate(plan), runtime)) == {one, other}
+        assert set(pipeline.release(loaded, plan, runtime)) == {one, other}
 
 
 def test_all_rejections_are_reported_together() -> None:
