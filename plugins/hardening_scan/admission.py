@@ -11,6 +11,7 @@ from typing import Any
 
 from hardening.compose import Composition
 from hardening.errors import HardeningError
+from hardening.fold import Resolved
 from hardening.images.ids import Ids
 from hardening.runtime import Candidate, Refusal, Verdict
 from hardening.scankinds import UNREAD
@@ -18,6 +19,7 @@ from hardening.scanning import Found, Scanner
 from hardening.schema import REST, Leaf
 from hardening_rootfs.settings import RootfsSettings
 from hardening_scan import examine
+from hardening_scan.examine import Scanned
 from hardening_scan.settings import ScanSettings, above
 
 NAME = "scan"
@@ -34,15 +36,15 @@ def admit(candidate: Candidate, settings: ScanSettings, scanners: Mapping[str, S
         return None
     path = _place(root["path"], composition, candidate.base)
     if path is None:
-        return _rejected([_of_the_host(settings)])
+        return _rejected([_of_the_host(settings, composition)])
     try:
         of_run = candidate.base is None
         ids = Ids.of_composition(composition, candidate.host) if of_run else _ids(candidate.document)
         chosen = examine.asked(scanners, settings.gated)
-        found = examine.examine(path, chosen, ids, settings.command)
+        scanned = examine.examine(path, chosen, ids, settings.command)
     except HardeningError as error:
         return _rejected([Refusal(POINTER, f"the root cannot be scanned: {error.message}", error.hint or "")])
-    return _rejected(list(refusals(found.denied(settings), composition)))
+    return _rejected(list(refusals(scanned, settings, composition)))
 
 
 def _place(path: str, composition: Composition, base: Path | None) -> str | None:
@@ -70,39 +72,62 @@ def _rejected(found: list[Refusal]) -> Verdict:
     return Verdict(NAME, tuple(found))
 
 
-def _of_the_host(settings: ScanSettings) -> Refusal:
+def _of_the_host(settings: ScanSettings, composition: Composition) -> Refusal:
     said = ", ".join(f"scan.{kind}" for kind in settings.gated)
     hint = "name a root of its own (--rootfs DIR) or an image"
-    if all(all(settings.of(kind).named.values()) for kind in settings.gated):
+    open_to_all = all(all(settings.of(kind).named.values()) for kind in settings.gated)
+    if open_to_all and not any(_limit(decider(composition, kind, "/")) for kind in settings.gated):
         options = " ".join(f"--set scan.{kind}=allow --exception 'scan.{kind}.*=REASON'" for kind in settings.gated)
         hint = f"{hint}, or go without a scan: {options}"
     return Refusal(POINTER, f"{said}: the host's own root is not scanned, and so not admitted", hint)
 
 
-def refusals(denied: Sequence[Found], composition: Composition) -> Iterator[Refusal]:
+def refusals(scanned: Scanned, settings: ScanSettings, composition: Composition) -> Iterator[Refusal]:
     """A refusal for each kind of what is denied, with the paths, and the smallest loosening."""
+    denied = scanned.denied(settings)
     for kind in dict.fromkeys(item.kind for item in denied):
         items = [item for item in denied if item.kind == kind]
-        rows = [f"{text(item.path)} ({item.detail})" for item in items[:SHOWN]]
+        rows = [f"{text(item.path)} ({text(item.detail)})" for item in items[:SHOWN]]
         more = f", and {len(items) - SHOWN} more" if len(items) > SHOWN else ""
-        yield Refusal(POINTER, f"the root has what scan.{kind} denies: {', '.join(rows)}{more}",
-                      _hint(composition, kind, items))  # fmt: skip
+        by = list(dict.fromkeys(name for item in items for name in scanned.denying(item, settings)))
+        denies = f"what {', '.join(f'scan.{name}' for name in by)} {'denies' if len(by) == 1 else 'deny'}"
+        has = f"may have {denies}, as it was not looked at" if kind == UNREAD else f"has {denies}"
+        yield Refusal(POINTER, f"the root {has}: {', '.join(rows)}{more}", _hint(composition, kind, by, items))
 
 
-def _hint(composition: Composition, kind: str, items: Sequence[Found]) -> str:
-    """Where it is said, and what permits exactly these paths."""
+def decider(composition: Composition, kind: str, path: str) -> Resolved:
+    """The leaf that decides about something of a kind at a path."""
+    names = (path, *above(path), REST)
+    found = (composition.leaves.get(Leaf(NAME, kind, name)) for name in names)
+    return next(item for item in found if item is not None)
+
+
+def _limit(resolved: Resolved) -> str:
+    """Where the limit is set that denies it, if one does."""
+    return resolved.limit_origin if resolved.limit_origin and not resolved.limit else ""
+
+
+def _hint(composition: Composition, kind: str, by: Sequence[str], items: Sequence[Found]) -> str:
+    """Where it is said, and what permits exactly these paths, if anything can."""
     paths = list(dict.fromkeys(item.path for item in items))
-    leaf = next((leaf for name in (paths[0], *above(paths[0]), REST)
-                 if (leaf := Leaf(NAME, kind, name)) in composition.leaves), Leaf(NAME, kind, REST))  # fmt: skip
-    resolved = composition.leaves[leaf]
-    said = f"{leaf} is deny, said at {resolved.origin}"
-    if kind == UNREAD and "/" in paths:
-        return f"{said}; mend what is said there, or write --set scan.{kind}.default=allow"
+    said = ", ".join(_said(decider(composition, name, paths[0])) for name in by)
+    mend = "mend what is said there" if kind == UNREAD else "take it out of the root"
+    if any(_limit(decider(composition, name, path)) for name in by for path in paths):
+        return f"{said}; {mend}: no exception lifts a limit"
+    if "/" in paths:
+        permit = f"--set scan.{kind}.default=allow --exception 'scan.{kind}.*=REASON'"
+        return f"{said}; {mend}" if kind == UNREAD else f"{said}; mend it, or permit all of the kind: {permit}"
     if len(paths) > SHOWN or any(text(path) != path for path in paths):
-        return f"{said}; `hardening scan` lists them; take them out of the root, or allow their paths"
-    allow = shlex.quote(f"scan.{kind}.allow={json.dumps(paths, ensure_ascii=False)}")
-    permitted = " ".join(f"--exception {shlex.quote(f'scan.{kind}.{path}=REASON')}" for path in paths)
-    return f"{said}; take it out of the root, or permit it: --set {allow} {permitted}"
+        return f"{said}; `hardening scan` lists them; {mend}, or allow their paths"
+    listed = json.dumps(paths, ensure_ascii=False)
+    allow = " ".join(f"--set {shlex.quote(f'scan.{name}.allow={listed}')}" for name in by)
+    permitted = " ".join(f"--exception {shlex.quote(f'scan.{name}.{path}=REASON')}" for name in by for path in paths)
+    return f"{said}; {mend}, or permit it: {allow} {permitted}"
+
+
+def _said(resolved: Resolved) -> str:
+    limit = _limit(resolved)
+    return f"{resolved.leaf} is deny, {f'a limit set at {limit}' if limit else f'said at {resolved.origin}'}"
 
 
 def text(path: str) -> str:

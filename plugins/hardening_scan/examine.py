@@ -5,13 +5,14 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
-from hardening.errors import HardeningError, HostError, UsageError
+from hardening.errors import HostError, UsageError
 from hardening.images import child, tree
 from hardening.images.ids import Ids
 from hardening.images.store import Unpacked
-from hardening.scankinds import CAPABILITIES, DEVICES, EXTERNAL, KINDS, SETGID, SETUID, UNREAD
+from hardening.scankinds import CAPABILITIES, DENIABLE, DEVICES, SETGID, SETUID, UNREAD
 from hardening.scanning import Found, Package, Scanner
 from hardening.values import frozen
 from hardening_scan import walk
@@ -20,24 +21,29 @@ from hardening_scan.settings import ScanSettings
 
 @frozen(eq=False)
 class Scanned:
-    """What was found in a root. ``entries`` is how many files it has; ``aside`` is what could not be looked at and only
-    concerns kinds that no gate asks for; ``left_out`` is what an image has and the root that was made of it has not, and
-    ``digest`` is that of its manifest."""
+    """What was found in a root. ``entries`` is how many files it has; ``hiding`` is of what could not be looked at the kinds
+    that it may be, all of them where it says nothing; ``left_out`` is what an image has and the root that was made of it has
+    not, and ``digest`` is that of its manifest."""
 
     findings: tuple[Found, ...]
     packages: tuple[Package, ...]
     entries: int
-    aside: frozenset[Found] = frozenset()
+    hiding: Mapping[Found, frozenset[str]] = MappingProxyType({})
     left_out: tuple[Found, ...] = ()
     digest: str = ""
 
     def denied(self, settings: ScanSettings) -> tuple[Found, ...]:
         """What of it the settings deny."""
-        gated = settings.gated
-        if not gated:
-            return ()
-        return tuple(item for item in self.findings if item.kind in (*gated, UNREAD) and item not in self.aside
-                     and not settings.permits(item.kind, item.path))  # fmt: skip
+        return tuple(item for item in self.findings if self.denying(item, settings))
+
+    def denying(self, item: Found, settings: ScanSettings) -> tuple[str, ...]:
+        """The kinds for which the settings deny a finding. What could not be looked at is whatever may not be there."""
+        if item.kind == UNREAD:
+            may_be = self.hiding.get(item, DENIABLE)
+            return tuple(
+                kind for kind in settings.gated if kind in may_be and not settings.permits_all(kind, item.path)
+            )
+        return () if settings.permits(item.kind, item.path) else (item.kind,)
 
 
 def left_out(unpacked: Unpacked) -> tuple[Found, ...]:
@@ -60,12 +66,7 @@ def left_out(unpacked: Unpacked) -> tuple[Found, ...]:
 def asked(scanners: Mapping[str, Scanner], kinds: Iterable[str]) -> tuple[Scanner, ...]:
     """The scanners that find something of some kinds, by name."""
     wanted = set(kinds)
-    return tuple(scanner for _, scanner in sorted(scanners.items()) if _concerns(scanner, wanted))
-
-
-def _concerns(scanner: Scanner, kinds: set[str]) -> bool:
-    """Whether a scanner has to do with some kinds. Other packages' scanners may judge by the packages that it lists."""
-    return bool(kinds & set(scanner.kinds)) or (scanner.lists and EXTERNAL in kinds)
+    return tuple(scanner for _, scanner in sorted(scanners.items()) if wanted & walk.concerns(scanner))
 
 
 def examine(
@@ -74,10 +75,9 @@ def examine(
     ids: Ids,
     command: tuple[str, ...] = (),
     limits: walk.Limits | None = None,
-    gated: Iterable[str] = KINDS,
 ) -> Scanned:
-    """Look at the root at a path; ``gated`` are the kinds that a gate asks for. Raises `UsageError` for what is no
-    directory, and `HostError` where it cannot be looked at safely."""
+    """Look at the root at a path. Raises `UsageError` for what is no directory, and `HostError` where it cannot be looked at
+    safely."""
     real = os.path.realpath(path)
     if not os.path.isdir(real):
         raise UsageError("is no directory that you can look at", origin=path, hint="name the directory of a root")
@@ -96,12 +96,12 @@ def examine(
             raise UsageError(f"cannot be looked at: {error.strerror}", origin=path) from None
         hint = "it needs open_tree(2) and mount_setattr(2) of Linux 5.12, and of an ordinary user a user namespace"
         raise HostError(f"cannot be mounted to be looked at: {error.strerror}", origin=path, hint=hint) from None
-    findings = tuple(Found(*item[:3]) for item in data["findings"])
-    strange = next((item for item in findings if item.kind not in KINDS), None)
-    if strange is not None:
-        raise HardeningError(f"a scanner finds the kind {strange.kind}, which there is not", hint="update its package")
-    wanted = set(gated)
-    others = {scanner.name for scanner in scanners if not _concerns(scanner, wanted)}
-    counts = {Found(*item[:3]) for item in data["findings"] if item[3] not in others}
-    aside = frozenset(item for item in findings if item.kind == UNREAD and item not in counts)
-    return Scanned(findings, tuple(Package(*item) for item in data["packages"]), int(data["entries"]), aside)
+    hiding: dict[Found, frozenset[str]] = {}
+    findings = []
+    for kind, path_in_root, detail, may_be in data["findings"]:
+        item = Found(kind, path_in_root, detail)
+        findings.append(item)
+        if kind == UNREAD:
+            hiding[item] = hiding.get(item, frozenset()) | frozenset(may_be)
+    packages = tuple(Package(*row) for row in data["packages"])
+    return Scanned(tuple(findings), packages, int(data["entries"]), MappingProxyType(hiding))

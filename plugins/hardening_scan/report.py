@@ -54,7 +54,12 @@ def summary(scanned: Scanned, settings: ScanSettings) -> str:
 
 def unused(scanned: Scanned, settings: ScanSettings) -> tuple[tuple[str, str], ...]:
     """The kinds and paths that a gate permits and that nothing of the root needs, as far as it was looked at."""
-    needed = {(item.kind, path) for item in scanned.findings for path in (item.path, *above(item.path))}
+    needed = {
+        (kind, path)
+        for item in scanned.findings
+        for kind in (scanned.hiding.get(item, settings.gated) if item.kind == UNREAD else (item.kind,))
+        for path in (item.path, *above(item.path))
+    }
     hidden = {item.path for item in scanned.findings if item.kind == UNREAD}
     return tuple(
         (kind, path)

@@ -31,7 +31,7 @@ WHAT: Mapping[str, str] = MappingProxyType(
         scankinds.DEVICES: "Device nodes.",
         scankinds.CREDENTIALS: "Private keys, passwords and tokens. Only their kind and path is ever told.",
         scankinds.EXTERNAL: "What scanners of other packages, and `command`, find.",
-        scankinds.UNREAD: "What could not be looked at, where anything else is denied: an unknown is no acceptance.",
+        scankinds.UNREAD: "What could not be looked at: it may be whatever is denied there.",
     }
 )
 LENIENT = "a gate costs a walk through the whole root at each run of a directory: it applies where a layer asks for it"
@@ -113,15 +113,15 @@ def above(path: str) -> Sequence[str]:
     return found
 
 
-def _family(kind: str, *, strict: bool = False, nested: bool = False) -> Any:
+def _family(kind: str, *, nested: bool = False) -> Any:
     return family(
         Permission(),
-        rest=not strict,
+        rest=True,
         absent=False,
         read_member=read_path,
         examples=("/usr", "/usr/bin/passwd") if nested else ("/usr/bin/passwd",),
         help=f"{WHAT[kind]} An array of paths denies all others; tables have `default`, `allow` and `deny`.",
-        lenient="" if strict else LENIENT,
+        lenient=LENIENT,
         above=above,
     )
 
@@ -137,7 +137,6 @@ class ScanSettings:
     devices: Members[bool] = _family(scankinds.DEVICES)
     credentials: Members[bool] = _family(scankinds.CREDENTIALS)
     external: Members[bool] = _family(scankinds.EXTERNAL)
-    unread: Members[bool] = _family(scankinds.UNREAD, strict=True)
     command: tuple[str, ...] = scalar(
         CommandKind(),
         (),
@@ -152,17 +151,21 @@ class ScanSettings:
 
     @property
     def gated(self) -> tuple[str, ...]:
-        """The kinds of which something is denied, but for what could not be looked at; none: there is no gate."""
+        """The kinds of which something is denied; none: there is no gate."""
         return tuple(
-            kind
-            for kind in scankinds.KINDS
-            if kind != scankinds.UNREAD and not (self.of(kind).rest and all(self.of(kind).named.values()))
+            kind for kind in scankinds.DENIABLE if not (self.of(kind).rest and all(self.of(kind).named.values()))
         )
 
     def permits(self, kind: str, path: str) -> bool:
         """Whether something of a kind may be at a path."""
         members = self.of(kind)
         return next((members.named[name] for name in (path, *above(path)) if name in members.named), members.rest)
+
+    def permits_all(self, kind: str, path: str) -> bool:
+        """Whether something of a kind may be at a path, and everywhere below it."""
+        below = "/" if path == "/" else f"{path}/"
+        named = self.of(kind).named.items()
+        return self.permits(kind, path) and all(permitted for name, permitted in named if name.startswith(below))
 
 
 def read(schema: Schema, table: Node) -> Iterator[Say]:

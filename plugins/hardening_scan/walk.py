@@ -8,30 +8,39 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import stat
+import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from typing import Any
 
 from hardening.launch import abi, kernel
-from hardening.scankinds import UNREAD
+from hardening.scankinds import DENIABLE, EXTERNAL, UNREAD
 from hardening.scanning import Entry, Found, Package, Root, Scanner
 from hardening.values import frozen
 
-#: Files in all, directories below one another, findings, characters of these, and names in a directory of lists.
-ENTRIES, DEPTH, FINDINGS, TEXT, NAMES = 5_000_000, 200, 20_000, 32 << 20, 100_000
+#: Files in all, directories below one another, findings of a kind, characters of these, and names in a directory of lists.
+ENTRIES, DEPTH, FINDINGS, TEXT, NAMES = 5_000_000, 200, 20_000, 8 << 20, 100_000
 _SAFE = abi.MOUNT_ATTR_RDONLY | abi.MOUNT_ATTR_NOSUID | abi.MOUNT_ATTR_NODEV | abi.MOUNT_ATTR_NOEXEC
 _RESOLVE = abi.RESOLVE_IN_ROOT | abi.RESOLVE_NO_MAGICLINKS | abi.RESOLVE_NO_XDEV
 
 
 @frozen(eq=False)
 class Limits:
-    """How much of a root is looked at."""
+    """How much of a root is looked at: how many files, how deep, how many findings of a kind and characters of these; and
+    the seconds for one file, for the whole root by one scanner, for all files, and of a processor for everything."""
 
     entries: int = ENTRIES
     depth: int = DEPTH
     findings: int = FINDINGS
     text: int = TEXT
+    file: float = 60
+    whole: float = 900
+    patience: float = 1800
+    processor: float = 3600
 
 
 def mounted(path: str) -> int:
@@ -62,27 +71,27 @@ def _tree(path: str) -> int:
     return tree
 
 
+def concerns(scanner: Scanner) -> frozenset[str]:
+    """The kinds that a scanner has to do with. Scanners of other packages may judge by the packages that it lists."""
+    return frozenset(scanner.kinds).difference((UNREAD,)).union((EXTERNAL,) if scanner.lists else ())
+
+
 def scan(tree: int, scanners: Sequence[Scanner], command: tuple[str, ...], limits: Limits) -> dict[str, Any]:
     """Everything that scanners find, as JSON data: ``findings`` and ``packages``, sorted, and ``entries``, how many files
-    there are. The last of each finding is the scanner, empty for the walk itself. Scanners that list packages come first."""
+    there are. The last of each finding are the kinds that may be there as well, where it could not be looked at. Scanners
+    that list packages come first. To be called in a process of its own: it takes the timers."""
+    signal.signal(signal.SIGALRM, _late)
+    signal.setitimer(signal.ITIMER_PROF, limits.processor)  # what holds the interpreter gets no signal, and so an end
     walk = _Walk(tree, scanners, limits)
     walk.run()
     root = Root(tree, walk.read_path, walk.names, command)
     for scanner in sorted(scanners, key=lambda scanner: not scanner.lists):
-        try:
-            walk.add(scanner.whole(root), scanner.name)
-        except OSError as error:
-            walk.add([unlooked(scanner, "/", error)], scanner.name)
+        walk.whole(scanner, root)
     return {
-        "findings": sorted((item.kind, item.path, item.detail, by) for item, by in walk.found),
+        "findings": sorted((item.kind, item.path, item.detail, sorted(may_be)) for item, may_be in walk.found),
         "packages": sorted(_row(package) for package in root.packages),
         "entries": walk.entries,
     }
-
-
-def unlooked(scanner: Scanner, path: str, error: OSError) -> Found:
-    """What a scanner that does not answer for its own errors could not look at."""
-    return Found(UNREAD, path, f"the scanner {scanner.name} cannot look at it: {error.strerror}")
 
 
 def _row(package: Package) -> tuple[str, str, str, str]:
@@ -93,24 +102,36 @@ class _Full(Exception):
     """A limit was reached."""
 
 
+class _Late(Exception):
+    """A patience is at its end."""
+
+
+def _late(number: int, frame: object) -> None:
+    raise _Late
+
+
 class _Walk:
     """One walk through a root. Directories are held open down to the one that is being listed."""
 
     def __init__(self, tree: int, scanners: Sequence[Scanner], limits: Limits) -> None:
-        self.found: list[tuple[Found, str]] = []
+        self.found: list[tuple[Found, frozenset[str]]] = []
         self.entries = 0
-        self.full = False
-        self._text = 0
+        self._counts: Counter[str] = Counter()
+        self._characters: Counter[str] = Counter()
         self._tree, self._scanners, self._limits = tree, scanners, limits
+        self._concerns = {scanner.name: concerns(scanner) for scanner in scanners}
+        self._end = time.monotonic() + limits.patience
 
     def run(self) -> None:
         """Show every file to every scanner."""
+        signal.setitimer(signal.ITIMER_REAL, self._limits.file)
         top = os.open(f"/proc/self/fd/{self._tree}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             self._show("/", top)
         finally:
             os.close(top)
         stack: list[tuple[int, str, Iterator[str]]] = []
+        path = "/"
         try:
             self._enter(stack, self._tree, "")
             while stack:
@@ -121,30 +142,64 @@ class _Walk:
                     continue
                 self._visit(stack, folder, f"{path}/{name}", name)
         except _Full as full:
-            self.found.append((Found(UNREAD, "/", str(full)), ""))
+            self._unread("/", str(full))
+        except _Late:
+            self._unread("/", f"{path or '/'} cannot be listed in time: the rest is not looked at")
         finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
             for descriptor, *_ in stack:
                 os.close(descriptor)
 
-    def add(self, found: Iterable[Found], by: str = "") -> None:
-        """Keep what a scanner found."""
-        for item in found:
-            self._text += len(item.path) + len(item.detail)
-            if len(self.found) >= self._limits.findings or self._text > self._limits.text:
-                self.found.append((Found(UNREAD, "/", "there are too many findings: the rest is left out"), ""))
-                self.full = True
-                return
-            self.found.append((item, by))
+    def whole(self, scanner: Scanner, root: Root) -> None:
+        """Show the root as a whole to a scanner."""
+        signal.setitimer(signal.ITIMER_REAL, self._limits.whole)
+        self._ask(scanner, "/", lambda: scanner.whole(root))
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+    def _ask(self, scanner: Scanner, path: str, question: Callable[[], Iterable[Found]]) -> None:
+        """Keep what a scanner finds. What it fails with is no acceptance, and keeps no other scanner from its work."""
+        may_be = self._concerns[scanner.name]
+        try:
+            for item in question():
+                if item.kind != UNREAD and item.kind not in scanner.kinds:
+                    self._unread("/", f"the scanner {scanner.name} finds the kind {item.kind}, which it does not name")
+                else:
+                    self._add(item, may_be)
+        except MemoryError:
+            raise
+        except _Late:
+            self._unread(path, f"the scanner {scanner.name} takes too long", may_be)
+            signal.setitimer(signal.ITIMER_REAL, self._limits.file)
+        except OSError as error:
+            self._unread(path, f"the scanner {scanner.name} cannot look at it: {error.strerror}", may_be)
+        except Exception as error:  # noqa: BLE001  # a fault of some package: it refuses, and hides nothing of the others
+            self._unread(path, f"the scanner {scanner.name} failed: {type(error).__name__}", may_be)
+
+    def _unread(self, path: str, why: str, may_be: frozenset[str] = frozenset(DENIABLE)) -> None:
+        self._add(Found(UNREAD, path, why), may_be)
+
+    def _add(self, item: Found, may_be: frozenset[str]) -> None:
+        """Keep a finding. Each kind has limits of its own: many of one do not hide another."""
+        if self._counts[item.kind] < 0:
+            return
+        self._counts[item.kind] += 1
+        self._characters[item.kind] += len(item.path) + len(item.detail)
+        if self._counts[item.kind] <= self._limits.findings and self._characters[item.kind] <= self._limits.text:
+            self.found.append((item, may_be))
+            return
+        self._counts[item.kind] = -1
+        said = Found(UNREAD, "/", f"there are too many findings of the kind {item.kind}: the rest is left out")
+        self.found.append((said, frozenset(DENIABLE if item.kind == UNREAD else (item.kind,))))
 
     def _enter(self, stack: list[tuple[int, str, Iterator[str]]], place: int, path: str) -> None:
         """Begin with a directory that ``place`` holds open."""
         if len(stack) >= self._limits.depth:
-            self.add([Found(UNREAD, path, f"more than {self._limits.depth} directories deep")])
+            self._unread(path, f"more than {self._limits.depth} directories deep")
             return
         try:
             folder = os.open(f"/proc/self/fd/{place}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
-            self.add([Found(UNREAD, path or "/", f"cannot be listed: {error.strerror}")])
+            self._unread(path or "/", f"cannot be listed: {error.strerror}")
             return
         stack.append((folder, path, self._listed(folder, path)))
 
@@ -154,20 +209,21 @@ class _Walk:
                 for item in listed:
                     yield item.name
         except OSError as error:
-            self.add([Found(UNREAD, path or "/", f"cannot be listed: {error.strerror}")])
+            self._unread(path or "/", f"cannot be listed: {error.strerror}")
 
     def _visit(self, stack: list[tuple[int, str, Iterator[str]]], folder: int, path: str, name: str) -> None:
         self.entries += 1
         if self.entries > self._limits.entries:
             raise _Full(f"more than {self._limits.entries} files: the rest is not looked at")
-        if self.full:
-            raise _Full("the rest is not looked at")
+        if time.monotonic() > self._end:
+            raise _Full(f"it takes longer than {self._limits.patience:.0f} seconds: the rest is not looked at")
+        signal.setitimer(signal.ITIMER_REAL, self._limits.file)
         try:
             place = kernel.openat2(folder, os.fsencode(name), os.O_PATH | os.O_NOFOLLOW, _RESOLVE)
         except OSError as error:
             if error.errno != errno.ENOENT:  # gone meanwhile
                 why = "another file system is mounted there" if error.errno == errno.EXDEV else error.strerror
-                self.add([Found(UNREAD, path, f"is not looked at: {why}")])
+                self._unread(path, f"is not looked at: {why}")
             return
         try:
             if stat.S_ISDIR(self._show(path, place).st_mode):
@@ -179,10 +235,7 @@ class _Walk:
         status = os.fstat(place)
         entry = Entry(path, status, place, _reader(place, status))
         for scanner in self._scanners:
-            try:
-                self.add(scanner.entry(entry), scanner.name)
-            except OSError as error:
-                self.add([unlooked(scanner, path, error)], scanner.name)
+            self._ask(scanner, path, partial(scanner.entry, entry))
         return status
 
     def _place(self, path: str) -> int:

@@ -19,10 +19,7 @@ COMMAND = "scan.command = ['tool', '{root}']\n"
         (COMMAND, ["scan/command-not-asked"]),
         (COMMAND + "scan.external = 'deny'", []),
         (COMMAND + "scan.external.deny = ['/usr']", []),
-        ("scan.unread = 'allow'", []),
         ("scan.setuid = 'deny'", []),
-        ("scan.setuid = 'deny'\nscan.unread = 'allow'", ["scan/unread-allowed"]),
-        ("scan.setuid = 'deny'\nscan.unread.allow = ['/proc']", []),
     ],
 )
 def test_findings(text: str, rules: list[str]) -> None:

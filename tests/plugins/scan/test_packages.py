@@ -165,10 +165,10 @@ def test_scanners_of_other_packages_judge_by_the_packages_and_a_gate_by_whether_
     put(tmp_path, "lib/apk/db/installed", "no list")
     known: dict[str, Scanner] = {"judge": Judge(), "packages": Packages()}
     asked = examine.asked(known, ["external"])
-    scanned = examine.examine(str(tmp_path), asked, Ids(), gated=["external"])
+    scanned = examine.examine(str(tmp_path), asked, Ids())
     assert [(item.kind, item.detail.split(":")[0]) for item in scanned.findings] == [
         ("external", "a is old"),
         ("unread", "the packages of apk cannot be read"),
     ]
-    assert scanned.aside == frozenset()
+    assert [scanned.hiding[item] for item in scanned.findings if item.kind == "unread"] == [{"external"}]
     assert examine.asked(known, ["setuid"]) == ()

@@ -135,7 +135,7 @@ def test_a_list_of_packages_that_is_none_concerns_who_judges_by_it(tmp_path: Pat
     for text, denied in (("", False), ("scan.devices = 'deny'", False), ("scan.external = 'deny'", True)):
         gate = composed(text, by=[Scan()]).settings["scan"]
         assert isinstance(gate, ScanSettings)
-        scanned = examine.examine(str(tmp_path), SCANNERS, Ids(), gated=gate.gated)
+        scanned = examine.examine(str(tmp_path), SCANNERS, Ids())
         assert [(item.kind, item.path) for item in scanned.findings] == [("unread", "/var/lib/dpkg/status")]
         assert bool(scanned.denied(gate)) == denied
 
@@ -183,6 +183,22 @@ def test_limits_are_told_and_keep_the_rest_out(tmp_path: Path) -> None:
         assert any(item.kind == "unread" for item in scanned.findings)
         assert len(scanned.findings) <= one.findings + 3
     assert not any(item.kind == "unread" for item in examine.examine(str(root), SCANNERS, Ids()).findings)
+
+
+def test_many_findings_of_one_kind_hide_none_of_another(tmp_path: Path) -> None:
+    require("userns")
+    for number in range(50):
+        put(tmp_path, f"open/f{number}", mode=0o666)
+    put(tmp_path, "zz/su", mode=0o4755)
+    scanned = examine.examine(str(tmp_path), SCANNERS, Ids(), (), walk.Limits(findings=10))
+    for text, denied in (
+        ("scan.setuid = 'deny'", [("setuid", "/zz/su")]),
+        ("scan.setgid = 'deny'", []),
+        ("scan.world_writable = ['/open']", [("unread", "/")]),
+    ):
+        gate = composed(text, by=[Scan()]).settings["scan"]
+        assert isinstance(gate, ScanSettings)
+        assert [(item.kind, item.path) for item in scanned.denied(gate)] == denied
 
 
 def test_the_command_writes_sarif(tmp_path: Path) -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from hardening import scankinds
 from hardening.images.ids import Ids
 from hardening.scanning import Entry, Found, Root, Scanner
-from hardening_scan import examine
-from hardening_scan.scanners import granted
+from hardening_scan import examine, walk
+from hardening_scan.scanners import Modes, granted
 from tests.support.features import require
 
 #: Attributes as setcap(8) writes them, and how getcap(8) shows them.
@@ -70,3 +73,48 @@ def test_what_a_scanner_cannot_look_at_is_no_acceptance(tmp_path: Path) -> None:
         ("unread", "/", "the scanner failing cannot look at it: it is no regular file"),
         ("unread", "/", "the scanner failing cannot look at it: No such file or directory"),
     }
+
+
+class Broken(Scanner):
+    """A scanner with faults: it raises, it does not end, and it finds what it does not name."""
+
+    name = "broken"
+    summary = "of a test"
+    kinds = ("external",)
+
+    def entry(self, entry: Entry) -> Iterator[Found]:
+        if entry.path.endswith("/slow"):
+            time.sleep(600)
+        if entry.path.endswith("/fault"):
+            yield Found("external", entry.path, "before the fault")
+            raise ValueError("what was in the file")
+        if entry.path.endswith("/strange"):
+            yield Found("setuid", entry.path, "mode 4755")
+
+    def whole(self, root: Root) -> list[Found]:
+        return [Found("external", "/", "found after all that")]
+
+
+def test_a_scanner_that_fails_or_does_not_end_is_told_by_its_name_and_hides_no_other(tmp_path: Path) -> None:
+    require("userns")
+    for name in ("fault", "slow", "strange", "zz"):
+        (tmp_path / name).touch()
+    (tmp_path / "zz").chmod(0o4755)
+    limits = walk.Limits(file=0.5)
+    scanned = examine.examine(str(tmp_path), (Broken(), Modes()), Ids(), (), limits)
+    assert {(item.kind, item.path, item.detail) for item in scanned.findings} == {
+        ("external", "/fault", "before the fault"),
+        ("unread", "/fault", "the scanner broken failed: ValueError"),
+        ("unread", "/slow", "the scanner broken takes too long"),
+        ("unread", "/", "the scanner broken finds the kind setuid, which it does not name"),
+        ("external", "/", "found after all that"),
+        ("setuid", "/zz", "mode 4755"),
+    }
+    assert {*scanned.hiding.values()} == {frozenset({"external"}), frozenset(scankinds.DENIABLE)}
+
+
+def test_a_walk_has_an_end(tmp_path: Path) -> None:
+    require("userns")
+    (tmp_path / "file").touch()
+    (found,) = examine.examine(str(tmp_path), (Modes(),), Ids(), (), walk.Limits(patience=0)).findings
+    assert (found.kind, found.path) == ("unread", "/")

@@ -18,7 +18,6 @@ def settings(*texts: str) -> ScanSettings:
 
 def test_nothing_is_gated_by_default() -> None:
     assert settings("").gated == ()
-    assert settings("scan.unread = 'deny'").gated == ()
     assert settings("scan.setuid.allow = ['/usr/bin/su']").gated == ()
 
 
@@ -58,7 +57,7 @@ def test_a_later_layer_denies_and_does_not_allow() -> None:
     "text",
     [
         "setuid = 'maybe'", "setuid = 1", "setuid = ['relative']", "setuid = ['/a/../b']", "setuid = ['*']",
-        "setuid.also = ['/a']", "suid = 'deny'", "command = ['{root}']", "command = ['scanner']",
+        "setuid.also = ['/a']", "unread = 'allow'", "suid = 'deny'", "command = ['{root}']", "command = ['scanner']",
         "setuid = { allow = ['/a'], deny = ['/a'] }",
     ],
 )  # fmt: skip
