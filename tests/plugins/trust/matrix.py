@@ -1,7 +1,8 @@
 """Generated cases of images, requirements, identities and signatures: what skopeo makes of each, and what we do.
 
-Two tables are multiplied out. One holds every kind of signed identity against every name that a signature can bear, the
-other every requirement against every state that signatures can be in; both over all transports.
+Three tables are multiplied out. One holds every kind of signed identity against every name that a signature can bear, one
+every requirement against every state that signatures can be in, over all transports; and one every identity against every
+name and every state of sigstore signatures, in a directory and in the registry itself.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import itertools
 import json
 import random
 import subprocess
+import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,11 +24,15 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hardening.launch.digest import sha256
 from hardening_trust.payload import SIGSTORE, Payload, write
 from hardening_trust.signatures import SIGSTORE_SIGNATURE, SIGSTORE_TYPE, Sigstore
+from hardening_trust.signatures import read as read_signature
 from hardening_trust.signatures import write as write_signature
 from tests.support.gpg import Keys, revoked_key
 
 REPOSITORY, TAG = "team/app", "1"
 DIR, OCI, BY_TAG, BY_DIGEST = "dir", "oci", "docker, by tag", "docker, by digest"
+#: By tag, with sigstore signatures in the registry. They are those of one state at a time: `World.attach`.
+ATTACHED = "docker, attached"
+PLACES = (DIR, OCI, BY_TAG, BY_DIGEST, ATTACHED)
 TRANSPORTS = (DIR, OCI, BY_TAG, BY_DIGEST)
 #: Where programs before the release of July 2025 refuse what the later ones accept.
 SUBKEY = "good, by a subkey"
@@ -124,6 +130,8 @@ class World:
         return found
 
     def _signatures(self, state: str) -> list[bytes]:
+        if state.startswith(_COSIGNED):
+            return [self.sigstore(name=state.removeprefix(_COSIGNED))]
         if state.startswith("name: "):
             return [self.keys.signed(self.payload(state.removeprefix("name: ")))]
         if state in _PAYLOADS:
@@ -132,9 +140,11 @@ class World:
             return [_MESSAGES[state](self)]
         return [item for name in _SEVERAL[state] for item in self.signatures(name)]
 
-    def sigstore(self, *, kind: str = SIGSTORE, digest: str = "", changed: bool = False, media: str = "") -> bytes:
+    def sigstore(
+        self, *, kind: str = SIGSTORE, digest: str = "", changed: bool = False, media: str = "", name: str = "same"
+    ) -> bytes:
         """A sigstore signature as `dir:` keeps it."""
-        said = Payload(digest or self.digest, self.names()["same"], "test", 1700000000)
+        said = Payload(digest or self.digest, self.names()[name], "test", 1700000000)
         data = write(said, kind)
         value = self.private.sign(data, ec.ECDSA(hashes.SHA256()))
         annotations = {SIGSTORE_SIGNATURE: base64.b64encode(value).decode()}
@@ -209,7 +219,7 @@ class World:
 
     def image(self, case: Case) -> str:
         """The name of the image of a case."""
-        if case.transport == BY_TAG:
+        if case.transport in (BY_TAG, ATTACHED):
             return f"docker://{self.repository}:{TAG}"
         if case.transport == BY_DIGEST:
             return f"docker://{self.repository}@{self.digest}"
@@ -217,14 +227,44 @@ class World:
 
     def registries(self, case: Case) -> Path:
         """The registries.d of a case: the registry's signatures lie in the directory of their state."""
-        place = self.folder / f"registries-{sha256(case.signatures.encode())[:16]}"
+        attached = case.transport == ATTACHED
+        place = self.folder / f"registries-{sha256(f'{attached} {case.signatures}'.encode())[:16]}"
         if not place.exists():
             base = place / "sigs"
             where = base / f"{REPOSITORY}@{self.digest.replace(':', '=')}"
             where.mkdir(parents=True)
-            self._signature_files(case.signatures, where)
-            (place / "a.yaml").write_text(f"docker:\n  {self.host}:\n    lookaside: {base.as_uri()}\n")
+            self._signature_files(case.signatures, where, attached=attached)
+            more = "    use-sigstore-attachments: true\n" * attached
+            (place / "a.yaml").write_text(f"docker:\n  {self.host}:\n    lookaside: {base.as_uri()}\n{more}")
         return place
+
+    def attach(self, state: str) -> None:
+        """Have the registry hold the sigstore signatures of a state, and no others, beside the image."""
+        layers = []
+        for data in self.signatures(state):
+            found = read_signature(data, "here") if data[:1] == b"\0" else None
+            if isinstance(found, Sigstore):
+                described = self._upload(found.payload, found.media_type)
+                layers.append({**described, "annotations": dict(found.annotations)})
+        config = self._upload(b'{"rootfs":{"type":"layers","diff_ids":[]}}', "application/vnd.oci.image.config.v1+json")
+        kind = "application/vnd.oci.image.manifest.v1+json"
+        manifest = json.dumps({"schemaVersion": 2, "mediaType": kind, "config": config, "layers": layers}).encode()
+        tag = f"{self.digest.replace(':', '-')}.sig"
+        self._send("PUT", f"http://{self.host}/v2/{REPOSITORY}/manifests/{tag}", manifest, kind)
+
+    def _upload(self, data: bytes, media: str) -> dict[str, object]:
+        """A blob of the registry (OCI distribution spec, pushing a blob): its descriptor."""
+        digest = f"sha256:{sha256(data)}"
+        place = self._send("POST", f"http://{self.host}/v2/{REPOSITORY}/blobs/uploads/", b"", "")
+        self._send("PUT", f"{place}{'&' if '?' in place else '?'}digest={digest}", data, "application/octet-stream")
+        return {"mediaType": media, "digest": digest, "size": len(data)}
+
+    def _send(self, method: str, url: str, data: bytes, media: str) -> str:
+        """Where the registry says that it goes on."""
+        headers = {"Content-Type": media} if media else {}
+        sent = urllib.request.Request(url, data=data, headers=headers, method=method)
+        with urllib.request.urlopen(sent, timeout=60) as answer:
+            return str(answer.headers.get("Location", ""))
 
     def _directory(self, state: str) -> Path:
         place = self.folder / f"dir-{sha256(state.encode())[:16]}"
@@ -236,9 +276,11 @@ class World:
             self._signature_files(state, place)
         return place
 
-    def _signature_files(self, state: str, place: Path) -> None:
+    def _signature_files(self, state: str, place: Path, *, attached: bool = False) -> None:
+        """With ``attached`` sigstore's are elsewhere."""
         first = 2 if state == "good, but the first number is missing" else 1
-        for number, data in enumerate(self.signatures(state), first):
+        found = [data for data in self.signatures(state) if not (attached and data.startswith(b"\0sigstore"))]
+        for number, data in enumerate(found, first):
             (place / f"signature-{number}").write_bytes(data)
 
     def _file(self, name: str, data: bytes) -> Path:
@@ -355,6 +397,14 @@ _HOLDING = (
 )  # fmt: skip
 
 
+#: What is attached in a registry, and how the names of states begin that only differ in the name that was signed.
+_ATTACHED = (
+    "sigstore", "sigstore, changed", "sigstore, wrong digest", "sigstore, type of simple signing",
+    "sigstore, an attestation", "sigstore and good", "sigstore, changed, and good",
+)  # fmt: skip
+_COSIGNED = "cosigned: "
+
+
 def sample(every: Sequence[Case], number: int) -> list[Case]:
     """So many cases by chance, always the same: a third of them of the states that are good for something."""
     chance = random.Random(1)
@@ -365,6 +415,10 @@ def sample(every: Sequence[Case], number: int) -> list[Case]:
 
 def cases(world: World) -> Iterator[Case]:
     """Every case, each once."""
+    yield from dict.fromkeys(_cases(world))
+
+
+def _cases(world: World) -> Iterator[Case]:
     names = [f"name: {name}" for name in world.names()]
     for transport, identity, name in itertools.product(TRANSPORTS, world.identities(), names):
         yield Case(transport, "signedBy", identity, name)
@@ -372,6 +426,12 @@ def cases(world: World) -> Iterator[Case]:
         # What lies beside a registry can be a simple signature only: sigstore's are in the registry itself.
         if (requirement in _LOOKING or state in _FEW) and not (transport == OCI and state not in _FEW):
             yield Case(transport, requirement, "exactReference", state)
+    states = [*(f"{_COSIGNED}{name}" for name in world.names()), *_ATTACHED]
+    for transport, identity, state in itertools.product((DIR, ATTACHED), world.identities(), states):
+        yield Case(transport, "sigstoreSigned", identity, state)
+    for requirement, state in itertools.product(REQUIREMENTS, _ATTACHED):
+        if requirement != "sigstoreSigned":
+            yield Case(ATTACHED, requirement, "exactReference", state)
 
 
 def push(folder: Path, target: str) -> tuple[bytes, bytes]:
