@@ -4,12 +4,14 @@ words that does not keep anybody waiting."""
 from __future__ import annotations
 
 import os
+import pty
 import secrets
 import shlex
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -305,6 +307,36 @@ def test_a_program_that_does_not_end_is_ended_with_its_children(monkeypatch: pyt
         programs.run(["sh", "-c", script.format(command)])
     argv = ["pgrep", "-x", "-f", command]
     until(lambda: subprocess.run(argv, capture_output=True, check=False).returncode == 1)
+
+
+def test_a_program_leaves_no_core_dump_not_even_to_another_program() -> None:
+    """With this limit the kernel pipes none either (core(5)), which it does with 0."""
+    lines = programs.run(["cat", "/proc/self/limits"]).decode().splitlines()
+    (limit,) = [line.split()[-3:] for line in lines if line.startswith("Max core file size")]
+    assert limit == ["1", "1", "bytes"]
+
+
+ASKING = (
+    "from hardening.secrets import SecretError; from hardening_secrets.drivers import programs\n"
+    "try: print('given', programs.run(['sh', '-c', 'read answer </dev/tty && printf %s \"$answer\"']))\n"
+    "except SecretError as error: print(error)"
+)
+
+
+def test_a_program_may_ask_on_the_terminal_if_there_is_one() -> None:
+    assert "sh failed with" in without_terminal(ASKING).stdout
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(Path(__file__).parents[3])
+        os.execv(sys.executable, [sys.executable, "-c", ASKING])
+    os.write(terminal, b"sesame\n")
+    said = b""
+    with suppress(OSError):  # how a terminal ends that nobody has open any more
+        while part := os.read(terminal, 4096):
+            said += part
+    os.waitpid(pid, 0)
+    os.close(terminal)
+    assert b"given b'sesame'" in said
 
 
 def test_a_program_that_gives_too_much_is_ended() -> None:
