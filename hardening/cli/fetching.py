@@ -198,7 +198,9 @@ def _told(*, quiet: bool) -> Iterator[Progress | None]:
     columns = (TextColumn("{task.description:>12}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     # Drawn by whoever reports, and by no thread of its own: a process that forks has one thread here.
     with Progress(*columns, console=Console(stderr=True), auto_refresh=False) as bars:
-        yield _Bars(bars)
+        told = _Bars(bars)
+        yield told
+        told.end()
         bars.refresh()
 
 
@@ -208,12 +210,19 @@ class _Bars:
     def __init__(self, bars: Bars) -> None:
         self._bars = bars
         self._task: TaskID | None = None
+        self._size = 0
         self._drawn = 0.0
 
     def begin(self, what: str, size: int) -> None:
         """A new part begins."""
-        self._task = self._bars.add_task(what, total=size)
+        self.end()
+        self._task, self._size = self._bars.add_task(what, total=size), size
         self._bars.refresh()
+
+    def end(self) -> None:
+        """The part is done: what of it was not counted, such as the end of an archive, is as well."""
+        if self._task is not None:
+            self._bars.update(self._task, completed=self._size)
 
     def done(self, size: int) -> None:
         """More of the part is done."""

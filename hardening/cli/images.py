@@ -71,12 +71,13 @@ def images(as_json: bool, check: bool) -> int:
         (
             str(entry["name"]),
             str(entry["digest"]).partition(":")[2][: fetching.SHORT],
-            str(entry["size"]),
+            str(entry["size"]) if entry["size"] is not None else "damaged",
             str(entry["pulled"]),
         )
         for entry in entries
     )
-    output.show_table(Table(("image", "digest", "bytes", "pulled"), rows))
+    columns = ("image", "digest", "bytes", "pulled")
+    output.show_table(Table(columns, rows, last="image", narrow=("pulled", "bytes"), folded=True))
     return 0
 
 
@@ -155,5 +156,11 @@ def _check(store: Store | None) -> int:
     result = check.check(store)
     for problem in result.problems:
         output.show(problem)
-    output.show(f"{result.names} names, {result.blobs} blobs, {result.roots} roots: {len(result.problems)} problems")
+    counts = ((result.names, "name"), (result.blobs, "blob"), (result.roots, "root"), (len(result.problems), "problem"))
+    *stored, problems = (f"{number} {what}{'s' * (number != 1)}" for number, what in counts)
+    output.show(f"{', '.join(stored)}: {problems}")
+    if result.problems:
+        output.note(
+            "`hardening pull IMAGE` fetches what is damaged or missing anew; after `hardening rmi IMAGE`, all of it"
+        )
     return EXIT_FINDINGS if result.problems else 0

@@ -33,7 +33,7 @@ def check(store: Store) -> Checked:
         problems += [f"{path}: is not what its name says" for path in wrong]
         records = _records(store, problems)
         for record in records:
-            _check_image(store, record, problems)
+            _check_image(store, record, wrong, problems)
         roots = store.roots()
         for holder in roots:
             _check_root(store, holder, problems)
@@ -48,14 +48,15 @@ def _records(store: Store, problems: list[str]) -> list[Record]:
         return []
 
 
-def _check_image(store: Store, record: Record, problems: list[str]) -> None:
+def _check_image(store: Store, record: Record, wrong: list[Path], problems: list[str]) -> None:
+    """``wrong`` are the blobs of which it was said already that they are damaged."""
     try:
         manifest = store.manifest(record.digest)
         store.config(record.digest)
     except ImageError as error:
         problems.append(f"{record.name}: {error.origin}: {error.message}")
         return
-    missing = [blob.digest for blob in manifest.blobs if not store.has(blob)]
+    missing = [blob.digest for blob in manifest.blobs if not store.has(blob) and store.blob(blob.digest) not in wrong]
     problems += [f"{record.name}: the blob {digest} is missing" for digest in missing]
     if not store.blob(record.top).is_file():
         problems.append(f"{record.name}: the index {record.top} is missing")

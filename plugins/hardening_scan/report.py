@@ -48,7 +48,8 @@ def summary(scanned: Scanned, settings: ScanSettings) -> str:
     packages = ", ".join(f"{count} of {name}" for name, count in sorted(managers.items())) or "none known"
     denied = len(scanned.denied(settings))
     left_out = f", {len(scanned.left_out)} left out" if scanned.left_out else ""
-    found = f"{len(scanned.findings)} findings, {denied} refused{left_out}"
+    number = len(scanned.findings)
+    found = f"{number} finding{'s' * (number != 1)}, {denied} refused{left_out}"
     return f"{scanned.entries} files; {found}; packages: {packages}"
 
 

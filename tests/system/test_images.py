@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import shutil
 import subprocess
 import sys
@@ -543,6 +544,8 @@ def test_a_terminal_shows_how_far_a_pull_is(caller: Puller) -> None:
     assert said.startswith("sha256:")
     assert b"unpacking" in seen
     assert "━" in seen.decode()
+    drawn = re.findall(r"([0-9.]+)/([0-9.]+) (?:bytes|kB)", seen.decode())
+    assert drawn[-1][0] == drawn[-1][1]
 
 
 def test_a_full_disk_leaves_what_was_there(root: Puller) -> None:
@@ -567,7 +570,7 @@ def test_a_full_disk_leaves_what_was_there(root: Puller) -> None:
     assert done.stdout.count("code 125") == 2, said
     assert done.stderr.count("No space left on device") == 2
     assert "`hardening rmi` removes images" in done.stderr
-    assert "1 names" in done.stdout
+    assert "1 name," in done.stdout
     assert " 0 problems" in done.stdout
     assert f"oci:{root.place}/small" in done.stdout
     assert "/large" not in done.stdout

@@ -36,8 +36,9 @@ def command(context: click.Context, profiles: tuple[str, ...], file: Path | None
         from hardening.report.table import Table
 
         rows = [
-            (str(item.severity), item.rule, item.leaf, item.message, item.origin, item.hint)
+            (str(item.severity), item.rule, item.leaf, f"{item.message}; {item.hint}", item.origin)
             for item in found
         ]  # fmt: skip
-        output.show_table(Table(("severity", "rule", "setting", "finding", "origin", "hint"), tuple(rows)))
+        columns = ("severity", "rule", "setting", "finding", "origin")
+        output.show_table(Table(columns, tuple(rows), last="finding", narrow=("rule", "origin"), folded=True))
     return EXIT_FINDINGS if count_serious(found) else 0

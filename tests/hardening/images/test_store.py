@@ -184,6 +184,8 @@ def test_a_check_finds_what_is_missing(kept: Store, tmp_path: Path) -> None:
     digest = image(kept, tmp_path)
     assert check.check(kept) == check.Checked(1, 3, 1, ())
     layer = kept.manifest(digest).layers[0].digest
+    kept.blob(layer).write_bytes(b"damaged")
+    assert check.check(kept).problems == (f"{kept.blob(layer)}: is not what its name says",)
     kept.blob(layer).unlink()
     assert check.check(kept).problems == (f"{NAME}: the blob {layer} is missing",)
     (kept.roots()[0] / "root.json").write_text(json.dumps({"entries": 1, "digest": "sha256:other"}))
