@@ -67,7 +67,12 @@ def hardening_admit(candidate: Candidate, scanners: Callable[[], Mapping[str, Sc
     """Called with what is about to be written as a bundle or run, whether it was composed now, earlier, or elsewhere.
     Returns an acceptance, a rejection, or None for no opinion. All verdicts count: nothing is written or run against a
     rejection, and a launch needs at least one acceptance, of which the chosen runtime's own check is one.
-    ``scanners`` gives the scanners of all plugins by name."""
+    ``scanners`` gives the scanners of all plugins by name.
+
+    Also called before an image is fetched, and again when its manifest and signatures are known. Then the configuration
+    has nothing but ``ociVersion`` and the annotations that name the image (`hardening.images.used.of` reads them), at first
+    without its digest: a plugin that judges anything else has no opinion then. It raises nothing: what cannot be judged is
+    a rejection with its reason."""
 
 
 @hookspec
@@ -75,16 +80,25 @@ def hardening_signatures(  # type: ignore[empty-body]
     name: Name, digest: str, composition: Composition, verify: bool
 ) -> Iterable[bytes]:
     """Called while an image is pulled for a composition, with its name and the digest of its manifest; without ``verify``
-    a registry needs no certificate that is trusted. Returns what was published of signatures for it, which the store keeps
-    beside the manifest; results are concatenated. Nothing is judged here: `hardening_admit` is asked afterwards, and at
-    every run."""
+    a registry needs no certificate that is trusted. Returns what was published of signatures for it, in no order that
+    matters, which the store keeps beside the manifest; results are concatenated, and all plugins together may give 128.
+    Nothing is judged here: `hardening_admit` is asked afterwards, and at every run.
+
+    Each is 1 to 4 Mi bytes, as containers tools keep them in ``signature-N``: a simple signature is a signed OpenPGP
+    message, binary, and neither armoured nor detached; one of sigstore is a zero byte, ``sigstore-json``, a line feed, and
+    a JSON object of ``mimeType``, ``payload`` (base64) and ``annotations`` (`hardening_trust.signatures`). Anything else
+    makes the image refused where signatures are required. Raises `ImageError`, with a remedy, where it cannot be told which
+    there are: then nothing is pulled. None at all is no error."""
 
 
 @hookspec
-def hardening_inputs(composition: Composition | None, host: Host) -> Iterable[Input | Unknown]:  # type: ignore[empty-body]
+def hardening_inputs(  # type: ignore[empty-body]
+    composition: Composition | None, host: Host, scanners: Callable[[], Mapping[str, Scanner]]
+) -> Iterable[Input | Unknown]:
     """Called before a composition, or the verdict on a bundle (``composition`` is None), is stored to be used again. Returns
     everything outside that decides this plugin's findings and verdicts (`hardening.inputs`); results are concatenated. Where
-    a plugin judges and does not say what it looks at, nothing is stored."""
+    a plugin judges and does not say what it looks at, nothing is stored. ``scanners`` gives the scanners of all plugins by
+    name."""
 
 
 @hookspec

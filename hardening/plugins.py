@@ -204,7 +204,9 @@ class Plugins:
     def inputs(self, composition: Composition | None, host: Host) -> list[Input | Unknown]:
         """`hardening_inputs` of every plugin; `Unknown` for one that judges without saying what it looks at."""
         found: list[Input | Unknown] = []
-        for plugin, answer in self._call("hardening_inputs", composition=composition, host=host):
+        for plugin, answer in self._call(
+            "hardening_inputs", composition=composition, host=host, scanners=lambda: self.scanners
+        ):
             if not isinstance(answer, Iterable):
                 raise _wrong_answer(plugin, "hardening_inputs", answer, "a collection of Input")
             found += answer

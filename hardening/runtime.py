@@ -49,9 +49,9 @@ class Verdict:
 
 @frozen(eq=False)
 class Candidate:
-    """What is about to be written or run: the bytes of ``config.json`` and the host. ``composition`` is None for a bundle
-    that is launched as it is. ``base`` is what the root of a configuration that was made elsewhere and is tightened now is
-    relative to, None for all others."""
+    """What is about to be written or run: the bytes of ``config.json`` and the host. Of an image that is not fetched yet
+    these have its annotations alone. ``composition`` is None for a bundle that is launched as it is. ``base`` is what the
+    root of a configuration that was made elsewhere and is tightened now is relative to, None for all others."""
 
     config: bytes
     host: Host

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import attrs
 
+from hardening.inputs import Inputs, Unknown
 from hardening.values import frozen
 
 
@@ -68,6 +69,12 @@ class Scanner(ABC):
     kinds: ClassVar[tuple[str, ...]]
     #: Whether it lists packages: it is called before those that do not, which may judge by them, and where they are asked.
     lists: ClassVar[bool] = False
+
+    def inputs(self) -> Inputs:
+        """Everything outside of a root that decides what is found in it (`hardening.inputs`), such as a database of what is
+        known by now: a run is admitted without a scan for as long as that and the image are the same. Of a scanner that
+        does not say it, every run scans anew."""
+        yield Unknown(f"the scanner {self.name} does not say what it looks at")
 
     @abstractmethod
     def entry(self, entry: Entry) -> Iterable[Found]:

@@ -87,14 +87,20 @@ def hardening_admit(candidate: Candidate, scanners: Callable[[], Mapping[str, Sc
 
 
 @hookimpl
-def hardening_inputs(composition: Composition | None, host: Host) -> Iterable[Input | Unknown]:
-    """What decides the verdict: of an image its digest, which is known; of anything else nothing that can be looked at."""
+def hardening_inputs(
+    composition: Composition | None, host: Host, scanners: Callable[[], Mapping[str, Scanner]]
+) -> Iterable[Input | Unknown]:
+    """What decides the verdict: of an image its digest, which is known, and what the scanners look at beside it; of anything
+    else nothing that can be looked at."""
     gate = _gated(composition)
     if gate is None or composition is None:
         return ()
     if composition.image is None:
         return (Unknown("the root is a directory, which is scanned at each run"),)
-    return (Unknown("an external scanner looks at each run"),) if gate.command else ()
+    from hardening_scan import examine
+
+    command = [Unknown("an external scanner looks at each run")] if gate.command else []
+    return [*command, *(item for scanner in examine.asked(scanners(), gate.gated) for item in scanner.inputs())]
 
 
 @hookimpl

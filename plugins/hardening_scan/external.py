@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import unquote_to_bytes, urljoin, urlsplit
 
+from hardening.inputs import Inputs
 from hardening.launch import abi, kernel
 from hardening.scankinds import EXTERNAL, UNREAD
 from hardening.scanning import Entry, Found, Root, Scanner
@@ -32,6 +33,9 @@ class External(Scanner):
     name = "command"
     summary = "an external scanner, if a profile names one"
     kinds = (EXTERNAL,)
+
+    def inputs(self) -> Inputs:
+        return ()  # what a program looks at is told by `hardening_inputs`
 
     def entry(self, entry: Entry) -> Iterable[Found]:
         return ()

@@ -8,6 +8,7 @@ import io
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
+from hardening.inputs import Inputs
 from hardening.scankinds import UNREAD
 from hardening.scanning import Entry, Found, Package, Root, Scanner
 from hardening_scan import rpm
@@ -30,6 +31,9 @@ class Packages(Scanner):
     summary = "packages that dpkg, opkg, apk, pacman or rpm have installed"
     kinds = (UNREAD,)
     lists = True
+
+    def inputs(self) -> Inputs:
+        return ()
 
     def entry(self, entry: Entry) -> Iterable[Found]:
         return ()

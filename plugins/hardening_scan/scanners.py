@@ -8,6 +8,7 @@ import stat
 import struct
 from collections.abc import Iterator
 
+from hardening.inputs import Inputs
 from hardening.launch import abi
 from hardening.scankinds import CAPABILITIES, CREDENTIALS, DEVICES, SETGID, SETUID, UNREAD, WORLD_WRITABLE
 from hardening.scanning import Entry, Found, Scanner
@@ -22,6 +23,9 @@ class Modes(Scanner):
     name = "modes"
     summary = "setuid and setgid programs, what everybody can write to, device nodes"
     kinds = (SETUID, SETGID, WORLD_WRITABLE, DEVICES)
+
+    def inputs(self) -> Inputs:
+        return ()
 
     def entry(self, entry: Entry) -> Iterator[Found]:
         mode = entry.status.st_mode
@@ -47,6 +51,9 @@ class Capabilities(Scanner):
     name = "capabilities"
     summary = "programs with capabilities of their own"
     kinds = (CAPABILITIES,)
+
+    def inputs(self) -> Inputs:
+        return ()
 
     def entry(self, entry: Entry) -> Iterator[Found]:
         if not stat.S_ISREG(entry.status.st_mode):
@@ -91,6 +98,9 @@ class Credentials(Scanner):
     name = "credentials"
     summary = "private keys, passwords and tokens"
     kinds = (CREDENTIALS,)
+
+    def inputs(self) -> Inputs:
+        return ()
 
     def entry(self, entry: Entry) -> Iterator[Found]:
         if not stat.S_ISREG(entry.status.st_mode) or not entry.status.st_size:

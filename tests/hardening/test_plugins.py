@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import attrs
 import pytest
 
 from hardening import hookspecs, host, plugins
@@ -26,7 +22,6 @@ from hardening.plugins import Plugin, Plugins
 from hardening.runtime import Candidate, Refusal, Verdict, require_admission
 from hardening.scanning import Entry, Scanner
 from hardening.secrets import SecretDriver, SecretError
-from tests.support.features import require
 from tests.support.thirdparty.acme_quota import Quota, QuotaSettings
 
 THIRD_PARTY = Path(__file__).parents[1] / "support/thirdparty"
@@ -454,112 +449,6 @@ def test_a_plugin_that_cannot_be_imported_is_named(tmp_path: Path, monkeypatch: 
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(PluginError, match=r"plugin broken of broken cannot be imported.*\nhint: reinstall or remove"):
         plugins.load()
-
-
-@attrs.frozen
-class Installed:
-    """A directory that a third-party distribution has been installed into."""
-
-    path: Path
-
-    def python(self, code: str) -> Any:
-        """What a fresh interpreter prints as JSON, with the distribution installed."""
-        done = subprocess.run(
-            [sys.executable, "-c", code],
-            env={**os.environ, "PYTHONPATH": str(self.path)},
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
-
-
-@pytest.fixture(scope="module")
-def acme(tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    """The sample distribution, built to a wheel and installed by pip."""
-    target = tmp_path_factory.mktemp("acme")
-    command = ["-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
-    done = subprocess.run(
-        [sys.executable, *command, "--target", str(target), str(THIRD_PARTY)],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return Installed(target)
-
-
-def test_a_third_party_s_mechanism_is_equal(acme: Installed) -> None:
-    found = acme.python(
-        "import json; from hardening import plugins; loaded = plugins.load();"
-        "mechanism = loaded.mechanism('quota'); owner = loaded.owner(mechanism);"
-        "print(json.dumps([owner.name, owner.distribution, owner.version, len(loaded.mechanisms)]))"
-    )
-    assert found == ["quota", "acme-hardening", "1.2", len(plugins.load().mechanisms) + 1]
-
-
-def test_a_third_party_s_profile_is_found_by_its_name(acme: Installed) -> None:
-    found = acme.python(
-        "import json; from hardening import plugins; from hardening.layers import SearchPath;"
-        "found = SearchPath.standard(plugins.shipped_profiles()).find('acme');"
-        "print(json.dumps([str(found.path), found.owner]))"
-    )
-    assert found == [str(acme.path / "acme_profiles/acme.toml"), "shipped by acme-hardening"]
-
-
-def test_a_third_party_s_profile_composes_with_its_mechanism_and_ours(acme: Installed) -> None:
-    found = acme.python(
-        """
-import json, datetime
-from hardening import host, plugins
-from hardening.compose import compose
-from hardening.layers import SearchPath, resolve
-loaded = plugins.load()
-stack = resolve(["default", "acme"], SearchPath.standard(plugins.shipped_profiles()))
-composition = compose(stack, loaded.mechanisms, host.probe(loaded.mechanisms), datetime.date.today())
-print(json.dumps({str(leaf): [r.shown, r.limit_shown] for leaf, r in composition.leaves.items() if leaf.setting == "files"}))
-"""
-    )
-    assert found == {"quota.files": ["100", "1000"]}
-
-
-def test_a_third_party_s_secrets_are_given_beside_ours(acme: Installed, tmp_path: Path) -> None:
-    """From the creation under its driver to the command, and one that it gives itself."""
-    require("userns")
-
-    def call(*words: str, text: str = "") -> subprocess.CompletedProcess[str]:
-        own = {
-            "HARDENING_STATE": str(tmp_path / "state"),
-            "HARDENING_SECRETS": str(tmp_path / "secrets"),
-            "NO_COLOR": "1",
-        }
-        return subprocess.run(
-            [sys.executable, "-m", "hardening", *words], env={**os.environ, "PYTHONPATH": str(acme.path), **own},
-            input=text, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-
-    assert "shelf: where in the vault" in call("secret", "drivers").stdout
-    refused = call("secret", "create", "db", "-", "-d", "acme", "--driver-opt", "shelv=top", text="planted")
-    assert (refused.returncode, 'did you mean "shelf"?' in refused.stderr) == (2, True)
-    created = call("secret", "create", "db", "-", "-d", "acme", "--driver-opt", "shelf=top", text="planted")
-    assert created.returncode == 0, created.stderr
-    (row,) = json.loads(call("secret", "inspect", "db").stdout)
-    assert row["Spec"]["Driver"] == {"Name": "acme", "Options": {"shelf": "top"}}
-    (kept,) = (tmp_path / "secrets/values/acme").iterdir()
-    assert (kept.name[:4], kept.read_bytes()) == ("top-", b"detnalp")
-
-    uses = [word for name in ("db", "own", "acme-token") for word in ("--secret", name)]
-    assert call("secret", "create", "own", "-", text="mine").returncode == 0
-    script = "for name in db own acme-token; do cat /run/secrets/$name; echo; done"
-    done = call("run", "-q", *uses, "--", "sh", "-c", script)
-    assert (done.returncode, done.stdout) == (0, "planted\nmine\nissued\n"), done.stderr
-    missing = call("run", "-q", "--secret", "acme-tokens", "--", "true")
-    assert (missing.returncode, 'did you mean "acme-token"?' in missing.stderr) == (125, True)
-
-    assert call("secret", "rotate", "db", "-", text="new").returncode == 0
-    assert call("run", "-q", "--secret", "db", "--", "cat", "/run/secrets/db").stdout == "new"
-    (again,) = (tmp_path / "secrets/values/acme").iterdir()
-    again.unlink()
-    lost = call("run", "-q", "--secret", "db", "--", "true")
-    assert (lost.returncode, "the vault does not read it: No such file" in lost.stderr) == (125, True)
-    assert call("secret", "rm", "db").returncode == 0
 
 
 # --- answers ----------------------------------------------------------------------------------------------------------

@@ -8,15 +8,24 @@ import shlex
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import attrs
 import pytest
 
+from hardening import host, inputs
+from hardening.images.used import Used
+from hardening.inputs import Input, Inputs, Unknown
+from hardening.scankinds import EXTERNAL
+from hardening.scanning import Entry, Found, Scanner
+from hardening_scan import Scan, hardening_inputs
+from hardening_scan.scanners import SCANNERS
 from tests.support import users
 from tests.support.features import require
 from tests.support.images import archive, entry, layout, shell
 from tests.support.runs import busybox_root, hand_over, workplace
+from tests.support.texts import composed
 from tests.support.users import User, ordinary
 
 pytestmark = pytest.mark.system
@@ -133,6 +142,36 @@ def test_a_configuration_made_elsewhere_is_gated_by_the_root_that_it_names(
         permitted = here.type("apply", "-q", "-p", "./permit.toml", str(bundle / "config.json"))
         assert permitted.returncode == 0, permitted.stderr
         assert json.loads(permitted.stdout)["root"]["readonly"] is True
+
+
+def test_what_scanners_look_at_beside_an_image_decides_how_long_its_verdict_counts() -> None:
+    class Silent(Scanner):
+        name = "silent"
+        summary = "says nothing of itself"
+        kinds = (EXTERNAL,)
+
+        def entry(self, entry: Entry) -> Iterable[Found]:
+            return ()
+
+    class Telling(Silent):
+        name = "telling"
+
+        def inputs(self) -> Inputs:
+            return inputs.file("/etc/hostname")
+
+    def looked(*scanners: Scanner, denied: str = "external") -> list[Input | Unknown]:
+        found = composed(f'[scan]\n{denied} = "deny"\n', by=[Scan()])
+        image = Used("example.com/app:1", f"sha256:{'1' * 64}", Path("/store"))
+        by_name = {scanner.name: scanner for scanner in (*SCANNERS, *scanners)}
+        return list(hardening_inputs(attrs.evolve(found, image=image), host.plain(), lambda: by_name))
+
+    assert looked() == []
+    assert looked(Telling()) == list(inputs.file("/etc/hostname"))
+    assert looked(Telling(), Silent()) == [
+        Unknown("the scanner silent does not say what it looks at"),
+        *inputs.file("/etc/hostname"),
+    ]
+    assert looked(Silent(), denied="setuid") == []
 
 
 def test_an_image_is_gated_and_its_verdict_goes_with_its_plan(here: Typed) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import attrs
 
 from hardening.hookspecs import hookimpl
+from hardening.inputs import Inputs
 from hardening.kinds import Ceiling, Choice, Exact, Flag, Neutral
 from hardening.mechanism import Context, Excess, Mechanism, Option, Shortfall, Wish
 from hardening.schema import Members, family, scalar
@@ -75,6 +76,9 @@ class Quota(Mechanism[QuotaSettings]):
 
     def options(self) -> Sequence[Option]:
         return (Option(("--quota-files",), "files", "How many files may be made.", "NUMBER"),)
+
+    def inputs(self, settings: QuotaSettings, context: Context) -> Inputs:
+        return ()
 
     def check(self, settings: QuotaSettings, context: Context) -> Iterable[Shortfall]:
         return ()
