@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from hardening import cli
-from hardening.cli import main
+from hardening.cli import main, output
 from hardening.cli.root import COMMANDS, root
 from hardening.errors import HardeningError, Problems
 from tests.hardening.cli.samples import call, process, profile, session
@@ -207,6 +208,15 @@ def test_control_characters_of_a_profile_do_not_reach_the_terminal(
     captured = capsys.readouterr()
     assert "\x1b" not in captured.out + captured.err
     assert "\\x1b" in captured.err
+
+
+def test_json_has_nothing_that_a_terminal_acts_on(capsys: pytest.CaptureFixture[str]) -> None:
+    data = {"a\x9b31m": ["\u202e\x1b[2J", "ü ✓ 日本", "\U000e0001", "\\u0041"]}
+    output.show_json(data)
+    text = capsys.readouterr().out
+    assert json.loads(text) == data
+    assert all(char.isprintable() or char == "\n" for char in text)
+    assert "ü ✓ 日本" in text
 
 
 def test_python_m_is_the_program() -> None:

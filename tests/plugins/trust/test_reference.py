@@ -9,7 +9,8 @@ from pathlib import Path
 import click
 import pytest
 
-from hardening_trust import lint
+from hardening.images.signatures import LONGEST, MOST
+from hardening_trust import lint, lookaside, openpgp, subjects, verification
 from hardening_trust.commands import COMMANDS, group
 from hardening_trust.scopes import Rule
 
@@ -19,6 +20,18 @@ PAGE = (Path(__file__).parents[3] / "docs/reference/trust.md").read_text()
 def test_every_finding_is_on_the_page_and_no_other() -> None:
     found = set(re.findall(r'(?:_finding|Misread)\(\s*"([a-z-]+)"', inspect.getsource(lint)))
     assert {f"trust/{rule}" for rule in found} == set(re.findall(r"`(trust/[a-z-]+)`", PAGE))
+
+
+def test_the_bounds_on_the_page_are_those_of_the_code() -> None:
+    seconds = {3: "three"}[openpgp._SECONDS]
+    for words in (
+        f"A signature has at most {LONGEST >> 20} MiB; a server has {lookaside.ALTOGETHER:.0f} seconds",
+        f"until one is missing, at most {MOST};",
+        f"Each message has {seconds} seconds of processor time",
+        f"where { {3: 'three'}[verification.MOST_SLOW] } signatures of an image have used that up",
+        f"every image in it, at most {subjects.MOST_IMAGES} of them",
+    ):
+        assert words in PAGE
 
 
 @pytest.mark.parametrize("name", COMMANDS)
