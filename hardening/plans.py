@@ -248,10 +248,12 @@ def store(
     notes: Sequence[str],
     looked: Iterable[Input] = (),
     *,
+    loses: bool = False,
     lasting: bool = True,
 ) -> bool:
     """Write the bundle of a slot, and its plan if it is ``lasting``. False where the bundle is good for one run only.
-    ``looked`` is what decided the notes and the verdicts. Raises `LaunchError` where the bundle cannot be written."""
+    ``looked`` is what decided the notes and the verdicts; a run that ``loses`` its input says so. Raises `LaunchError` where
+    the bundle cannot be written."""
     bundle.write(spec, slot.bundle, private=True)
     if not lasting:
         return False
@@ -268,6 +270,7 @@ def store(
             {
                 "until": basis.until,
                 "notes": list(notes),
+                "loses": loses,
                 "words": list(start.words),
                 "bundle": "",
                 "config": sha256(spec.config),
@@ -288,6 +291,7 @@ def store_verdict(words: Sequence[str], basis: Basis, start: Start, place: Path,
     plan = {
         "until": basis.until,
         "notes": [],
+        "loses": False,
         "words": list(start.words),
         "bundle": str(place),
         "config": digest,

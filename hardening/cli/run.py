@@ -12,7 +12,7 @@ from hardening.cli import imaged, keeping, output, refusals, stack, start
 from hardening.cli.session import Session, session
 from hardening.errors import UsageError
 from hardening.launch import places
-from hardening.launch.plans import BUNDLE, has_input
+from hardening.launch.plans import BUNDLE, LOST, has_input
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -122,12 +122,15 @@ def command(
         bundle = kept.slot.bundle if kept is not None else bundles.folder(place) / launch.container_id
         plan, rests = _plan(here, composition, command, engine, bundle, checked, stays=kept is not None)
         lines = [] if quiet else [*_notes(plan, interactive=interactive)]
+        loses = not quiet and not interactive and LOST not in lines
         missing = advice(plan.spec, command[0]) if image is None else None
         if missing:
             lines.append(f"hint: {missing}")
         shown = [output.note(line) for line in lines]
+        if loses and has_input():
+            output.note(LOST)
         if kept is not None:
-            kept.start(plan.spec, shown, [*looked_at(plan.spec, command[0]), *rests], lasting=not missing)
+            kept.start(plan.spec, shown, [*looked_at(plan.spec, command[0]), *rests], loses=loses, lasting=not missing)
         start.start_new(here, plan.spec, bundle, engine, launch)
 
 
@@ -159,12 +162,12 @@ def _plan(
 
 
 def _notes(plan: Plan, *, interactive: bool) -> Iterator[str]:
-    """What a person must know of a run."""
+    """What a person must know of each such run."""
     from hardening.report.state import notes
 
     yield from notes(plan.composition, plan.context.shortfalls, plan.findings)
-    if not interactive and (has_input() or plan.spec.document.get("process", {}).get("terminal")):
-        yield "standard input is not passed on: add -i"
+    if not interactive and plan.spec.document.get("process", {}).get("terminal"):
+        yield LOST
 
 
 def show_notes(plan: Plan, *, reported: bool = False) -> None:

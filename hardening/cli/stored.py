@@ -46,11 +46,16 @@ class Kept:
     slot: Slot
     found: Storable
 
-    def start(self, spec: Spec, notes: Sequence[str], looked: Sequence[Input], *, lasting: bool) -> NoReturn:
+    def start(
+        self, spec: Spec, notes: Sequence[str], looked: Sequence[Input], *, loses: bool, lasting: bool
+    ) -> NoReturn:
         """Write the bundle, and the plan of a ``lasting`` one, and replace this process by the launch stage, which holds the
-        slot from then on. ``looked`` is what decided the notes and the verdicts beside the composition."""
+        slot from then on. ``looked`` is what decided the notes and the verdicts beside the composition; a run that ``loses``
+        its input says so each time."""
         packs.make()
-        stays = plans.store(self.slot, self.found.basis, self.found.begin, spec, notes, looked, lasting=lasting)
+        stays = plans.store(
+            self.slot, self.found.basis, self.found.begin, spec, notes, looked, loses=loses, lasting=lasting
+        )
         start.hand_over(self.found.engine, self.slot.bundle, self.found.launch, self.slot.lock, remove=not stays)
 
 

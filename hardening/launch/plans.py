@@ -34,18 +34,22 @@ BUNDLE = "bundle"
 #: The kind of look of which plans of one line may hold different texts, each of which can come again.
 VARIABLE = "variable"
 #: Changed by every change of what is stored and how it is read.
-FORMAT = 2
+FORMAT = 3
+#: What a run says that has been given input, and does not pass it on.
+LOST = "standard input is not passed on: add -i"
+_SEEK_CUR = 1  # lseek(2)
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Found(Frozen):
     """A plan that counts, if what is left of its ``looks`` gives the same (`confirm`). ``words`` are the arguments of the
-    launch stage before the bundle, ``lock`` is the descriptor that holds the slot, -1 for a bundle elsewhere, ``file`` the
-    path of the plan."""
+    launch stage before the bundle, ``loses`` says whether it is to be told where input is not passed on, ``lock``
+    is the descriptor that holds the slot, -1 for a bundle elsewhere, ``file`` the path of the plan."""
 
     bundle: Bundle
     words: tuple[str, ...]
     notes: tuple[str, ...]
+    loses: bool
     lock: int
     file: str
     looks: Looks
@@ -68,7 +72,6 @@ def key(words: Sequence[str], environment: Mapping[str, str]) -> str:
         os.getresgid(),
         sorted(os.getgroups()),
         mask,
-        has_input(),
         # What changes how Python starts, and which modules it finds.
         sorted(item for item in environment.items() if item[0].startswith("PYTHON")),
     )
@@ -76,9 +79,18 @@ def key(words: Sequence[str], environment: Mapping[str, str]) -> str:
 
 
 def has_input() -> bool:
-    """Whether standard input was given for a command to read: a pipe or a file. A terminal is there in any case."""
-    mode = os.fstat(0).st_mode
-    return stat.S_ISFIFO(mode) or stat.S_ISREG(mode)
+    """Whether standard input was given for a command to read: a file with something left in it, or a pipe in which
+    something waits. A terminal is there in any case, and jobs that nobody talks to have a pipe that never says anything."""
+    status = os.fstat(0)
+    if stat.S_ISREG(status.st_mode):
+        return status.st_size > os.lseek(0, 0, _SEEK_CUR)
+    if not stat.S_ISFIFO(status.st_mode):
+        return False
+    from select import POLLIN, poll
+
+    waiting = poll()
+    waiting.register(0, POLLIN)
+    return any(found & POLLIN for _, found in waiting.poll(0))
 
 
 def find(
@@ -160,6 +172,7 @@ def _hold(slot: int, path: str, may_wait: Callable[[list[str]], bool] | None) ->
                     bundle=loaded,
                     words=tuple(map(str, plan["words"])),
                     notes=tuple(map(str, plan["notes"])),
+                    loses=plan["loses"] is True,
                     lock=-1 if plan["bundle"] else slot,
                     file=f"{path}/{FILE}",
                     looks=tables,

@@ -66,10 +66,11 @@ def _run(program: str, words: list[str]) -> int | None:
     if _has_to_tidy():
         _tidy(program)
     launch, arguments = stage
+    notes = (*found.notes, plans.LOST) if found.loses and plans.has_input() else found.notes
     if not found.looks:
-        _say(found.notes)
+        _say(notes)
         return launch(arguments, found.bundle, None)
-    return _launch_on_trial(launch, arguments, found, before)
+    return _launch_on_trial(launch, arguments, found, notes, before)
 
 
 def _may_wait(words: list[str]) -> bool:
@@ -77,7 +78,9 @@ def _may_wait(words: list[str]) -> bool:
     return not {"--detach", "--name", "--runtime-command"} & set(words)
 
 
-def _launch_on_trial(launch: Launch, arguments: Arguments, found: Found, before: int) -> int | None:
+def _launch_on_trial(
+    launch: Launch, arguments: Arguments, found: Found, notes: tuple[str, ...], before: int
+) -> int | None:
     """Launch, and take the looks that are left while the container's process builds its root, before the command runs. None,
     with nothing left of it, where they say that the plan does not count. ``before`` is how long `sys.path` was."""
     from hardening.launch.failure import Withdrawn
@@ -90,7 +93,7 @@ def _launch_on_trial(launch: Launch, arguments: Arguments, found: Found, before:
             if not plans.confirm(found):
                 raise Withdrawn("the plan does not count")
             confirmed = True
-            _say(found.notes)
+            _say(notes)
 
     try:
         return launch(arguments, found.bundle, confirm)

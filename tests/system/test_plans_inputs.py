@@ -38,6 +38,16 @@ def test_nothing_has_changed(typed: Place) -> None:
     assert typed.finds(*LINE)
 
 
+def test_input_that_gets_lost_is_told_whenever_there_is_some(typed: Place) -> None:
+    typed.restore()
+    told = "standard input is not passed on: add -i\n"
+    with (typed.folder / "app.toml").open() as file:
+        assert typed.finds(*LINE, stdin=file)
+        assert typed.type(*LINE, stdin=file).stderr.endswith(told)
+    assert told not in typed.type(*LINE).stderr
+    assert len(typed.plans()) == 1
+
+
 def _edit_profile(here: Place) -> None:
     write_alike(here.folder / "app.toml", OPEN.format("027"))
 
@@ -186,7 +196,6 @@ def test_a_mount_point_that_is_gone_is_refused_and_not_made_by_the_launch(place:
         {"changes": {"PYTHONPATH": "/var/empty"}},
         {"cwd": "/"},
         {"umask": 0o027},
-        {"stdin": "file"},
     ],
     ids=str,
 )
@@ -194,9 +203,7 @@ def test_surroundings_count_and_leave_the_plan_to_those_that_have_them(
     typed: Place, surroundings: dict[str, Any]
 ) -> None:
     typed.restore()
-    with (typed.folder / "app.toml").open() as file:
-        given: dict[str, Any] = {key: file if value == "file" else value for key, value in surroundings.items()}
-        assert not typed.finds(*LINE, **given)
+    assert not typed.finds(*LINE, **surroundings)
     assert typed.finds(*LINE)
 
 

@@ -123,13 +123,19 @@ def test_input_that_is_not_passed_on_is_said(folder: Path, arguments: tuple[str,
     script += f"sys.exit(main(sys.argv[1:], session(Path({str(folder)!r}))))"
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
     command = [sys.executable, "-c", script, "run", *arguments, "--", "true"]
-    with (folder / "input").open("w+") as file:
-        for stdin in (subprocess.PIPE, file, subprocess.DEVNULL):
+    (folder / "input").write_text("data")
+    full, filling = os.pipe()
+    idle, silent = os.pipe()
+    os.write(filling, b"data")
+    with (folder / "input").open() as file, (folder / "empty").open("w+") as empty, open(os.devnull) as null:
+        given = {file.fileno(): True, full: True, empty.fileno(): False, idle: False, null.fileno(): False}
+        for stdin, something in given.items():
             done = subprocess.run(
                 command, stdin=stdin, capture_output=True, text=True, env=environment, check=True, timeout=60
             )
-            expected = told and stdin != subprocess.DEVNULL
-            assert ("standard input is not passed on: add -i" in done.stderr) is expected
+            assert ("standard input is not passed on: add -i" in done.stderr) is (told and something)
+    for descriptor in (full, filling, idle, silent):
+        os.close(descriptor)
 
 
 def test_dry_run_shows_everything_and_writes_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
