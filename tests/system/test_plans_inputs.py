@@ -40,12 +40,13 @@ def test_nothing_has_changed(typed: Place) -> None:
 
 def test_input_that_gets_lost_is_told_whenever_there_is_some(typed: Place) -> None:
     typed.restore()
-    told = "standard input is not passed on: add -i\n"
+    told, line = "standard input is not passed on: add -i\n", ("run", *LINE[2:])
+    assert told not in typed.type(*line).stderr
     with (typed.folder / "app.toml").open() as file:
-        assert typed.finds(*LINE, stdin=file)
-        assert typed.type(*LINE, stdin=file).stderr.endswith(told)
-    assert told not in typed.type(*LINE).stderr
-    assert len(typed.plans()) == 1
+        assert typed.finds(*line, stdin=file)
+        assert typed.type(*line, stdin=file).stderr.endswith(told)
+        assert typed.type(*LINE, stdin=file).stderr == ""
+    assert told not in typed.type(*line).stderr
 
 
 def _edit_profile(here: Place) -> None:
