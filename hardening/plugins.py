@@ -80,9 +80,17 @@ class Plugins:
     @cached_property
     def scanners(self) -> Mapping[str, Scanner]:
         """The scanners by name; raises `PluginError`."""
+        from hardening.scankinds import KINDS
         from hardening.scanning import Scanner
 
         scanners = self._collect("hardening_scanners", Scanner, "scanner")
+        for scanner in scanners:
+            strange = sorted(set(scanner.kinds) - set(KINDS))
+            if strange or not scanner.kinds:
+                raise PluginError(
+                    f"the scanner {scanner.name} finds {'the kind ' + strange[0] if strange else 'no kind'}",
+                    hint=f"its kinds are some of {', '.join(KINDS)}: update or remove its package",
+                )
         return MappingProxyType({scanner.name: scanner for scanner in scanners})
 
     def secrets(self, document: Mapping[str, Any]) -> dict[str, bytes]:

@@ -48,18 +48,18 @@ class Entry:
 class Root:
     """The root as a whole. ``tree`` is a descriptor of its read-only mount, ``read`` gives at most so many of the first
     bytes of a regular file, links resolved inside the root; ``names`` those in a directory. Both raise `OSError`.
-    ``packages`` is where a scanner puts the packages that it finds; ``command`` is the external scanner of `[scan]`."""
+    ``packages`` is where a scanner puts the packages that it finds."""
 
     tree: int
     read: Callable[[str, int], bytes]
     names: Callable[[str], Iterable[str]]
-    command: tuple[str, ...] = ()
     packages: list[Package] = attrs.field(factory=list, eq=False)
 
 
 class Scanner(ABC):
     """Looks at a root. It is called in a process of its own that sees the root through a read-only mount without devices,
-    setuid and programs, and it starts nothing of the root's."""
+    setuid and programs, and it starts nothing of the root's. What it raises is told as `UNREAD`, with its name, and refuses
+    the root where something of its kinds is denied; so does one file that takes it a minute."""
 
     #: In lists, and in errors.
     name: ClassVar[str]

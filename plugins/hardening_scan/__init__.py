@@ -99,8 +99,7 @@ def hardening_inputs(
         return (Unknown("the root is a directory, which is scanned at each run"),)
     from hardening_scan import examine
 
-    command = [Unknown("an external scanner looks at each run")] if gate.command else []
-    return [*command, *(item for scanner in examine.asked(scanners(), gate.gated) for item in scanner.inputs())]
+    return [item for scanner in examine.asked(scanners(), gate) for item in scanner.inputs()]
 
 
 @hookimpl

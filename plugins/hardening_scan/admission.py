@@ -40,8 +40,7 @@ def admit(candidate: Candidate, settings: ScanSettings, scanners: Mapping[str, S
     try:
         of_run = candidate.base is None
         ids = Ids.of_composition(composition, candidate.host) if of_run else _ids(candidate.document)
-        chosen = examine.asked(scanners, settings.gated)
-        scanned = examine.examine(path, chosen, ids, settings.command)
+        scanned = examine.examine(path, examine.asked(scanners, settings), ids)
     except HardeningError as error:
         return _rejected([Refusal(POINTER, f"the root cannot be scanned: {error.message}", error.hint or "")])
     return _rejected(list(refusals(scanned, settings, composition)))

@@ -69,7 +69,7 @@ def command(
     image = None if root.startswith(("/", ".")) else _image(context, request, composition, root)
     path = root if image is None else str(image.path)
     ids = Ids.of_composition(composition, here.host)
-    scanned = examine.examine(path, tuple(here.plugins.scanners.values()), ids, settings.command)
+    scanned = examine.examine(path, examine.every(here.plugins.scanners, settings), ids)
     if image is not None:
         scanned = attrs.evolve(scanned, left_out=examine.left_out(image), digest=str(image.about["digest"]))
     if as_json:

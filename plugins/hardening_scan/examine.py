@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -16,6 +16,7 @@ from hardening.scankinds import CAPABILITIES, DENIABLE, DEVICES, SETGID, SETUID,
 from hardening.scanning import Found, Package, Scanner
 from hardening.values import frozen
 from hardening_scan import walk
+from hardening_scan.external import External
 from hardening_scan.settings import ScanSettings
 
 
@@ -63,17 +64,21 @@ def left_out(unpacked: Unpacked) -> tuple[Found, ...]:
     return (*sorted(named), *([Found(UNREAD, "/", f"{more} more were left out of the root")] if more > 0 else ()))
 
 
-def asked(scanners: Mapping[str, Scanner], kinds: Iterable[str]) -> tuple[Scanner, ...]:
-    """The scanners that find something of some kinds, by name."""
-    wanted = set(kinds)
-    return tuple(scanner for _, scanner in sorted(scanners.items()) if wanted & walk.concerns(scanner))
+def every(scanners: Mapping[str, Scanner], settings: ScanSettings) -> tuple[Scanner, ...]:
+    """The scanners by name, and the one that a profile names."""
+    own = (External(settings.command),) if settings.command else ()
+    return (*(scanner for _, scanner in sorted(scanners.items())), *own)
+
+
+def asked(scanners: Mapping[str, Scanner], settings: ScanSettings) -> tuple[Scanner, ...]:
+    """Those that find something of the kinds that are denied."""
+    return tuple(item for item in every(scanners, settings) if walk.concerns(item).intersection(settings.gated))
 
 
 def examine(
     path: str,
     scanners: Sequence[Scanner],
     ids: Ids,
-    command: tuple[str, ...] = (),
     limits: walk.Limits | None = None,
 ) -> Scanned:
     """Look at the root at a path. Raises `UsageError` for what is no directory, and `HostError` where it cannot be looked at
@@ -85,7 +90,7 @@ def examine(
     def work(tell: child.Tell) -> dict[str, Any]:
         tree = walk.mounted(real)
         try:
-            return walk.scan(tree, scanners, command, limits or walk.Limits())
+            return walk.scan(tree, scanners, limits or walk.Limits())
         finally:
             os.close(tree)
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import os
 import posixpath
+import select
 import shutil
 import signal
 import subprocess
-import tempfile
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 from urllib.parse import unquote_to_bytes, urljoin, urlsplit
 
-from hardening.inputs import Inputs
+from hardening.inputs import Inputs, Unknown
 from hardening.launch import abi, kernel
 from hardening.scankinds import EXTERNAL, UNREAD
 from hardening.scanning import Entry, Found, Root, Scanner
@@ -27,6 +28,10 @@ _MOST = 10_000
 _FINE = ("pass", "notApplicable", "informational")
 
 
+class _Failed(Exception):
+    """A program that has not answered, and why."""
+
+
 class External(Scanner):
     """Takes what the command says as SARIF, or else its exit code."""
 
@@ -34,36 +39,84 @@ class External(Scanner):
     summary = "an external scanner, if a profile names one"
     kinds = (EXTERNAL,)
 
+    def __init__(self, command: tuple[str, ...]) -> None:
+        self._command = command
+
     def inputs(self) -> Inputs:
-        return ()  # what a program looks at is told by `hardening_inputs`
+        return (Unknown("an external scanner looks at each run"),)
 
     def entry(self, entry: Entry) -> Iterable[Found]:
         return ()
 
-    def whole(self, root: Root) -> Iterator[Found]:
-        if not root.command:
-            return
-        program = shutil.which(root.command[0])
+    def whole(self, root: Root) -> list[Found]:
+        program = shutil.which(self._command[0])
         if program is None:
-            yield Found(UNREAD, "/", f"the scanner {root.command[0]} is not installed")
-            return
+            return [Found(UNREAD, "/", f"the scanner {self._command[0]} is not installed")]
         place = f"/proc/self/fd/{root.tree}"
-        words = [program, *(word.replace(PLACE, place) for word in root.command[1:])]
+        words = [program, *(word.replace(PLACE, place) for word in self._command[1:])]
         name = posixpath.basename(program)
-        with tempfile.TemporaryFile() as said:
-            try:
-                code = subprocess.run(
-                    words, stdin=subprocess.DEVNULL, stdout=said, cwd="/", pass_fds=(root.tree,), timeout=PATIENCE,
-                    check=False, preexec_fn=partial(_end_with, os.getpid()),
-                ).returncode  # fmt: skip
-            except (OSError, subprocess.TimeoutExpired) as error:
-                yield Found(UNREAD, "/", f"the scanner {name} failed: {type(error).__name__}")
-                return
-            if os.fstat(said.fileno()).st_size > LONGEST:
-                yield Found(UNREAD, "/", f"the scanner {name} says more than {LONGEST} bytes")
-                return
-            said.seek(0)
-            yield from answer(name, code, said.read(), place)
+        try:
+            code, said = _ran(words, root.tree)
+        except OSError as error:
+            return [Found(UNREAD, "/", f"the scanner {name} cannot be started: {error.strerror}")]
+        except _Failed as error:
+            return [Found(UNREAD, "/", f"the scanner {name} {error}")]
+        return answer(name, code, said, place)
+
+
+def _ran(words: list[str], tree: int) -> tuple[int, bytes]:
+    """Run a program, with all that it starts in a group that ends with it. Its exit code and output. Raises `_Failed`."""
+    before = {number: signal.signal(number, _stopped) for number in (signal.SIGINT, signal.SIGTERM)}
+    reader, writer = os.pipe()
+    try:
+        process = subprocess.Popen(
+            words, stdin=subprocess.DEVNULL, stdout=writer, cwd="/", pass_fds=(tree,), process_group=0,
+            preexec_fn=partial(_end_with, os.getpid()),
+        )  # fmt: skip
+        os.close(writer)
+        writer = -1
+        try:
+            said = _said(process.pid, reader)
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)  # nobody has waited for it, so that the number is its own
+            code = process.wait()
+    finally:
+        for descriptor in (reader, writer):
+            if descriptor >= 0:
+                os.close(descriptor)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return code, said
+
+
+def _said(pid: int, reader: int) -> bytes:
+    """What a program says until it ends, whoever else holds its output open. Raises `_Failed`."""
+    end = time.monotonic() + PATIENCE
+    said = bytearray()
+    ended = os.pidfd_open(pid)
+    try:
+        poll = select.poll()
+        poll.register(reader, select.POLLIN)
+        poll.register(ended, select.POLLIN)
+        while ready := [number for number, _ in poll.poll(max(0, end - time.monotonic()) * 1000)]:
+            if reader in ready:
+                piece = os.read(reader, 1 << 16)
+                said += piece
+                if len(said) > LONGEST:
+                    raise _Failed(f"says more than {LONGEST} bytes")
+                if piece:
+                    continue
+                poll.unregister(reader)
+            if ended in ready:
+                return bytes(said)
+    finally:
+        os.close(ended)
+    raise _Failed(f"takes longer than {PATIENCE} seconds")
+
+
+def _stopped(number: int, frame: object) -> None:
+    """The group of the program is not the terminal's: it is ended on the way out."""
+    raise SystemExit(128 + number)
 
 
 def _end_with(scan: int) -> None:
@@ -101,8 +154,12 @@ def answer(name: str, code: int, data: bytes, place: str) -> list[Found]:
 def _found(name: str, item: dict[str, Any], run: dict[str, Any], place: str) -> Found:
     locations = item.get("locations") or ()
     path = _path(locations[0].get("physicalLocation") or {}, run, place) if locations else "/"
-    text = str((item.get("message") or {}).get("text") or "").partition("\n")[0][:200]
-    return Found(EXTERNAL, path, f"{name}: {item.get('ruleId') or 'finding'}{': ' if text else ''}{text}")
+    rule, text = _line(item.get("ruleId") or "finding"), _line((item.get("message") or {}).get("text") or "")
+    return Found(EXTERNAL, path, f"{name}: {rule}{': ' if text else ''}{text}")
+
+
+def _line(text: object) -> str:
+    return str(text).partition("\n")[0][:200]
 
 
 def _path(location: dict[str, Any], run: dict[str, Any], place: str) -> str:

@@ -13,19 +13,22 @@ from hardening.launch import abi
 from hardening.scankinds import CAPABILITIES, CREDENTIALS, DEVICES, SETGID, SETUID, UNREAD, WORLD_WRITABLE
 from hardening.scanning import Entry, Found, Scanner
 from hardening_scan import credentials
-from hardening_scan.external import External
 from hardening_scan.packages import Packages
 
 
-class Modes(Scanner):
+class OfTheRoot(Scanner):
+    """Judges by nothing but the root."""
+
+    def inputs(self) -> Inputs:
+        return ()
+
+
+class Modes(OfTheRoot):
     """What the mode of a file says."""
 
     name = "modes"
     summary = "setuid and setgid programs, what everybody can write to, device nodes"
     kinds = (SETUID, SETGID, WORLD_WRITABLE, DEVICES)
-
-    def inputs(self) -> Inputs:
-        return ()
 
     def entry(self, entry: Entry) -> Iterator[Found]:
         mode = entry.status.st_mode
@@ -45,15 +48,12 @@ class Modes(Scanner):
             yield Found(WORLD_WRITABLE, entry.path, shown)
 
 
-class Capabilities(Scanner):
+class Capabilities(OfTheRoot):
     """Capabilities in extended attributes."""
 
     name = "capabilities"
     summary = "programs with capabilities of their own"
     kinds = (CAPABILITIES,)
-
-    def inputs(self) -> Inputs:
-        return ()
 
     def entry(self, entry: Entry) -> Iterator[Found]:
         if not stat.S_ISREG(entry.status.st_mode):
@@ -92,15 +92,12 @@ def granted(value: bytes) -> str:
     )
 
 
-class Credentials(Scanner):
+class Credentials(OfTheRoot):
     """Private keys, passwords and tokens."""
 
     name = "credentials"
     summary = "private keys, passwords and tokens"
     kinds = (CREDENTIALS,)
-
-    def inputs(self) -> Inputs:
-        return ()
 
     def entry(self, entry: Entry) -> Iterator[Found]:
         if not stat.S_ISREG(entry.status.st_mode) or not entry.status.st_size:
@@ -115,4 +112,4 @@ class Credentials(Scanner):
             yield Found(CREDENTIALS, entry.path, what)
 
 
-SCANNERS = (Modes(), Capabilities(), Credentials(), Packages(), External())
+SCANNERS = (Modes(), Capabilities(), Credentials(), Packages())

@@ -74,6 +74,10 @@ class CommandKind(Kind[tuple[str, ...]]):
         words = tuple(item.string() for item in node.items())
         if words and (not words[0] or PLACE in words[0] or not any(PLACE in word for word in words[1:])):
             raise node.error(f"names no program, or no {PLACE} among its arguments", hint='["SCANNER", "{root}"]')
+        if words and "/" in words[0] and not words[0].startswith("/"):
+            raise node.error(
+                f'"{words[0]}" is another program in each directory', hint="write the whole path, or a name"
+            )
         return words
 
     def at_most(self, a: tuple[str, ...], b: tuple[str, ...]) -> bool:

@@ -76,7 +76,7 @@ def concerns(scanner: Scanner) -> frozenset[str]:
     return frozenset(scanner.kinds).difference((UNREAD,)).union((EXTERNAL,) if scanner.lists else ())
 
 
-def scan(tree: int, scanners: Sequence[Scanner], command: tuple[str, ...], limits: Limits) -> dict[str, Any]:
+def scan(tree: int, scanners: Sequence[Scanner], limits: Limits) -> dict[str, Any]:
     """Everything that scanners find, as JSON data: ``findings`` and ``packages``, sorted, and ``entries``, how many files
     there are. The last of each finding are the kinds that may be there as well, where it could not be looked at. Scanners
     that list packages come first. To be called in a process of its own: it takes the timers."""
@@ -84,7 +84,7 @@ def scan(tree: int, scanners: Sequence[Scanner], command: tuple[str, ...], limit
     signal.setitimer(signal.ITIMER_PROF, limits.processor)  # what holds the interpreter gets no signal, and so an end
     walk = _Walk(tree, scanners, limits)
     walk.run()
-    root = Root(tree, walk.read_path, walk.names, command)
+    root = Root(tree, walk.read_path, walk.names)
     for scanner in sorted(scanners, key=lambda scanner: not scanner.lists):
         walk.whole(scanner, root)
     return {
@@ -119,7 +119,7 @@ class _Walk:
         self._counts: Counter[str] = Counter()
         self._characters: Counter[str] = Counter()
         self._tree, self._scanners, self._limits = tree, scanners, limits
-        self._concerns = {scanner.name: concerns(scanner) for scanner in scanners}
+        self._concerns = {scanner: concerns(scanner) for scanner in scanners}
         self._end = time.monotonic() + limits.patience
 
     def run(self) -> None:
@@ -158,7 +158,7 @@ class _Walk:
 
     def _ask(self, scanner: Scanner, path: str, question: Callable[[], Iterable[Found]]) -> None:
         """Keep what a scanner finds. What it fails with is no acceptance, and keeps no other scanner from its work."""
-        may_be = self._concerns[scanner.name]
+        may_be = self._concerns[scanner]
         try:
             for item in question():
                 if item.kind != UNREAD and item.kind not in scanner.kinds:

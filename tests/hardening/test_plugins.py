@@ -293,6 +293,24 @@ def test_a_plugin_that_judges_says_what_it_looks_at() -> None:
     assert open_ == [Input("file", "/etc/x/x")]
 
 
+@pytest.mark.parametrize("of", [(), ("suid",)])
+def test_a_scanner_finds_kinds_that_there_are(of: tuple[str, ...]) -> None:
+    class Looker(Scanner):
+        name = "looker"
+        summary = "looks"
+        kinds = of
+
+        def entry(self, entry: Entry) -> Any:
+            return ()
+
+    @hookimpl
+    def hardening_scanners() -> Any:
+        return (Looker(),)
+
+    with pytest.raises(PluginError, match="the scanner looker finds"):
+        _ = Plugins([plugin("a", hardening_scanners)]).scanners
+
+
 def test_signatures_of_all_plugins_are_put_together() -> None:
     @hookimpl
     def hardening_signatures(name: Any, digest: Any, composition: Any, verify: Any) -> Any:

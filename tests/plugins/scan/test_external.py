@@ -74,7 +74,7 @@ def test_what_is_no_sarif_is_no_acceptance(broken: object) -> None:
 
 
 def scanned(root: Path, *command: str) -> list[tuple[str, str, str]]:
-    found = examine.examine(str(root), (External(),), Ids(), command).findings
+    found = examine.examine(str(root), (External(command),), Ids()).findings
     return [(item.kind, item.path, item.detail) for item in found]
 
 
@@ -102,3 +102,27 @@ def test_a_scanner_that_is_not_there_is_told(tmp_path: Path) -> None:
     require("userns")
     expected = [("unread", "/", "the scanner no-such-scanner is not installed")]
     assert scanned(tmp_path, "no-such-scanner", "{root}") == expected
+
+
+def test_only_what_is_read_of_an_answer_is_kept_and_no_more_than_its_bound(tmp_path: Path) -> None:
+    require("userns")
+    written, root = tmp_path / "written", tmp_path / "root"
+    root.mkdir()
+    script = f"trap '' PIPE; head -c 80000000 /dev/zero || :; echo > {written}"
+    assert scanned(root, "sh", "-c", script, "{root}") == [
+        ("unread", "/", "the scanner sh says more than 67108864 bytes")
+    ]
+    assert not written.exists()
+
+
+def test_what_the_program_has_started_ends_with_it_and_is_not_waited_for(tmp_path: Path) -> None:
+    require("userns")
+    script = f"sleep 1000 & echo $! > {tmp_path}/pid; exit 3"
+    (tmp_path / "root").mkdir()
+    assert scanned(tmp_path / "root", "sh", "-c", script, "{root}") == [("external", "/", "sh: exit code 3")]
+    until(lambda: is_over(int((tmp_path / "pid").read_text())))
+
+
+def test_what_it_says_is_one_line_for_each_finding() -> None:
+    (found,) = answer("tool", 1, sarif({"ruleId": "a\nb", "message": {"text": "c\nd"}}), "/x")
+    assert found.detail == "tool: a: c"

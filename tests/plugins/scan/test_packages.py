@@ -11,11 +11,13 @@ import pytest
 
 from hardening.images.ids import Ids
 from hardening.scanning import Entry, Found, Package, Root, Scanner
-from hardening_scan import examine
+from hardening_scan import Scan, examine
 from hardening_scan.malformed import Malformed
 from hardening_scan.packages import Packages, apk, pacman, stanzas
+from hardening_scan.settings import ScanSettings
 from tests.support import packages
 from tests.support.features import require
+from tests.support.texts import composed
 
 DPKG = "Package: a\nStatus: install ok installed\nVersion: 1-2\nArchitecture: all\nConffiles:\n /etc/a 0\n\n" + (
     "Package: gone\nStatus: deinstall ok config-files\nVersion: 1\n"
@@ -163,12 +165,17 @@ def test_scanners_of_other_packages_judge_by_the_packages_and_a_gate_by_whether_
     require("userns")
     put(tmp_path, "var/lib/dpkg/status", DPKG)
     put(tmp_path, "lib/apk/db/installed", "no list")
+    external, setuid = (
+        composed(f"scan.{kind} = 'deny'", by=[Scan()]).settings["scan"] for kind in ("external", "setuid")
+    )
+    assert isinstance(external, ScanSettings)
+    assert isinstance(setuid, ScanSettings)
     known: dict[str, Scanner] = {"judge": Judge(), "packages": Packages()}
-    asked = examine.asked(known, ["external"])
+    asked = examine.asked(known, external)
     scanned = examine.examine(str(tmp_path), asked, Ids())
     assert [(item.kind, item.detail.split(":")[0]) for item in scanned.findings] == [
         ("external", "a is old"),
         ("unread", "the packages of apk cannot be read"),
     ]
     assert [scanned.hiding[item] for item in scanned.findings if item.kind == "unread"] == [{"external"}]
-    assert examine.asked(known, ["setuid"]) == ()
+    assert examine.asked(known, setuid) == ()

@@ -101,7 +101,7 @@ def test_a_scanner_that_fails_or_does_not_end_is_told_by_its_name_and_hides_no_o
         (tmp_path / name).touch()
     (tmp_path / "zz").chmod(0o4755)
     limits = walk.Limits(file=0.5)
-    scanned = examine.examine(str(tmp_path), (Broken(), Modes()), Ids(), (), limits)
+    scanned = examine.examine(str(tmp_path), (Broken(), Modes()), Ids(), limits)
     assert {(item.kind, item.path, item.detail) for item in scanned.findings} == {
         ("external", "/fault", "before the fault"),
         ("unread", "/fault", "the scanner broken failed: ValueError"),
@@ -116,5 +116,5 @@ def test_a_scanner_that_fails_or_does_not_end_is_told_by_its_name_and_hides_no_o
 def test_a_walk_has_an_end(tmp_path: Path) -> None:
     require("userns")
     (tmp_path / "file").touch()
-    (found,) = examine.examine(str(tmp_path), (Modes(),), Ids(), (), walk.Limits(patience=0)).findings
+    (found,) = examine.examine(str(tmp_path), (Modes(),), Ids(), walk.Limits(patience=0)).findings
     assert (found.kind, found.path) == ("unread", "/")

@@ -58,6 +58,8 @@ def test_a_later_layer_denies_and_does_not_allow() -> None:
     [
         "setuid = 'maybe'", "setuid = 1", "setuid = ['relative']", "setuid = ['/a/../b']", "setuid = ['*']",
         "setuid.also = ['/a']", "unread = 'allow'", "suid = 'deny'", "command = ['{root}']", "command = ['scanner']",
+        "command = ['./scanner', '{root}']",
+        "command = ['bin/scanner', '{root}']",
         "setuid = { allow = ['/a'], deny = ['/a'] }",
     ],
 )  # fmt: skip
