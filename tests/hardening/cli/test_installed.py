@@ -115,7 +115,7 @@ def test_every_table_is_explained(table: str, place: Place) -> None:
     ("question", "shown"),
     [
         ("rootfs.propagation", "slave"),
-        ("capabilities.KILL", "added"),
+        ("capabilities.KILL", "for root"),
         ("namespaces.net", "host"),
         ("process.environment.EDITOR", "true"),
         ("seccomp.ptrace", "allow"),
