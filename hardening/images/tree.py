@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 
 import attrs
@@ -19,10 +18,10 @@ from hardening.errors import ImageError
 from hardening.images import clear, tar
 from hardening.images.ids import Ids
 from hardening.images.tar import Entry
+from hardening.images.whiteouts import WHITEOUT, Hiding, chain, lstat
 from hardening.launch import abi, kernel
 from hardening.values import frozen
 
-WHITEOUT, OPAQUE, RESERVED = b".wh.", b".wh..wh..opq", b".wh..wh."
 #: What is left out: words that `Notes` begins with.
 DEVICE, ATTRIBUTE, SET_USER, SET_GROUP = "device node", "extended attribute", "set-user-ID bit", "set-group-ID bit"
 #: How many of the things that were left out are named one by one.
@@ -75,10 +74,7 @@ class Tree:
         self._keep_ids = keep_ids
         self._squashed = ids.owner is not None
         self._origin = ""
-        self._searched = 0
-        self._remembered = 0  # bytes of names
-        self._written: set[bytes] = set()
-        self._opaque: set[bytes] = set()
+        self._hiding = Hiding(limits.names, limits.searched, self.wrong, self._remove)
         # Modes and times of directories wait to the end: what is made in one changes its time, and may need its mode.
         self._directories: dict[bytes, tuple[int, int, int]] = {}
         # By path, after how many entries a directory was taken away last: what was noted below it before is of no use.
@@ -88,9 +84,7 @@ class Tree:
     def begin(self, origin: str) -> None:
         """A new layer begins: what was written before is below it."""
         self._origin = origin
-        self._remembered -= sum(map(len, self._written))
-        self._written.clear()
-        self._opaque.clear()
+        self._hiding.begin()
 
     def close(self) -> None:
         """Let go of the directories."""
@@ -126,7 +120,7 @@ class Tree:
             return
         folder, name = b"/".join(parts[:-1]), parts[-1]
         if name.startswith(WHITEOUT):
-            self._white_out(folder, name)
+            self._hiding.white_out(self._open, folder, name)
             return
         if any(part.startswith(WHITEOUT) for part in parts):
             raise self.wrong(f"has a whiteout that is a directory: {entry.name!r}")
@@ -139,16 +133,15 @@ class Tree:
             self._link(entry, parent, name, path)
         else:
             self._make(entry, reader, parent, name, path)
-        for above in _chain(path):
-            if above in self._written:
+        for above in chain(path):
+            if not self._hiding.wrote(above):
                 break
-            self._remember_written(above)
 
     def finish(self) -> None:
         """Give the directories their modes and times, the deepest first."""
         for path in sorted(self._directories, key=lambda path: (-path.count(b"/"), -len(path))):
             since, mode, mtime = self._directories[path]
-            if any(self._gone.get(above, -1) >= since for above in _chain(path)):
+            if any(self._gone.get(above, -1) >= since for above in chain(path)):
                 continue
             try:
                 descriptor = self._open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
@@ -176,15 +169,6 @@ class Tree:
 
     def _too_deep(self, name: bytes) -> ImageError:
         return self.wrong(f"has a name below more than {MAX_DEPTH} directories: {name[:100]!r}")
-
-    def _remember_written(self, path: bytes) -> None:
-        self._written.add(path)
-        self._remember(path)
-
-    def _remember(self, path: bytes) -> None:
-        self._remembered += len(path)
-        if self._remembered > self.limits.names:
-            raise self.wrong(f"has names of more than {self.limits.names} bytes")
 
     def _open(self, path: bytes, flags: int) -> int:
         return kernel.openat2(self._root, path or b".", flags, _RESOLVE)
@@ -234,7 +218,7 @@ class Tree:
                     self._make_directory(above, parts[depth - 1], 0, 0)
                     below = self._open(path, os.O_RDONLY | os.O_DIRECTORY)
                     os.fchmod(below, 0o755)
-                    self._remember_written(path)
+                    self._hiding.wrote(path)
                 os.close(above)
                 above = below
         except OSError as error:
@@ -247,7 +231,7 @@ class Tree:
     # --- entries --------------------------------------------------------------------------------------------------
 
     def _make(self, entry: Entry, reader: tar.Reader, parent: int, name: bytes, path: bytes) -> None:
-        there = _lstat(parent, name)
+        there = lstat(parent, name)
         if there is not None and not (entry.kind == tar.DIRECTORY and stat.S_ISDIR(there.st_mode)):
             self._remove(parent, name, path, there)
             there = None
@@ -316,10 +300,10 @@ class Tree:
         except OSError:
             raise self._no_target(entry) from None
         try:
-            source = _lstat(folder, parts[-1]) if parts else None
+            source = lstat(folder, parts[-1]) if parts else None
             if source is None or not (stat.S_ISREG(source.st_mode) or stat.S_ISLNK(source.st_mode)):
                 raise self._no_target(entry)
-            there = _lstat(parent, name)
+            there = lstat(parent, name)
             if there is not None:
                 if os.path.samestat(there, source):
                     return
@@ -343,7 +327,7 @@ class Tree:
         if not path and not self._squashed:
             os.fchown(descriptor, *self._owner(entry, path))
         if path not in self._directories:
-            self._remember(path)
+            self._hiding.remember(path)
         self._directories[path] = (self.entries, self._mode(entry, path), entry.mtime)
         if any(not name.startswith("user.") for name in entry.attributes):
             self._notes.add("extended attributes of a directory", path)
@@ -372,60 +356,6 @@ class Tree:
 
     # --- removal --------------------------------------------------------------------------------------------------
 
-    def _white_out(self, folder: bytes, name: bytes) -> None:
-        """Remove what lower layers have of a name, or of a whole directory."""
-        hidden = name[len(WHITEOUT) :]
-        if name != OPAQUE and (name.startswith(RESERVED) or hidden in (b"", b".", b"..")):
-            if hidden in (b"", b".", b".."):
-                raise self.wrong(f"has a whiteout of {hidden!r} in {folder[:100]!r}")
-            return  # of aufs(5), which writes such names for itself
-        try:
-            parent = self._open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        except OSError:  # there is nothing to be hidden
-            return
-        try:
-            if name == OPAQUE:
-                self._clear(parent, folder)
-                return
-            there = _lstat(parent, hidden)
-            path = b"/".join((folder, hidden)) if folder else hidden
-            if there is None:
-                return
-            if path not in self._written:
-                self._remove(parent, hidden, path, there)
-            elif stat.S_ISDIR(there.st_mode):
-                below = os.open(hidden, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
-                try:
-                    self._clear(below, path)
-                finally:
-                    os.close(below)
-        finally:
-            os.close(parent)
-
-    def _clear(self, folder: int, path: bytes) -> None:
-        """Remove from a directory whatever this layer has not written itself."""
-        if path in self._opaque:
-            return
-        self._opaque.add(path)
-        for name in os.listdir(folder):
-            self._searched += 1
-            if self._searched > self.limits.searched:
-                raise self.wrong("has whiteouts that look through too much")
-            inner = os.fsencode(name)
-            below = b"/".join((path, inner)) if path else inner
-            there = _lstat(folder, inner)
-            if there is None:
-                continue
-            if below not in self._written:
-                self._remove(folder, inner, below, there)
-            elif stat.S_ISDIR(there.st_mode):
-                flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-                descriptor = os.open(inner, flags, dir_fd=folder)
-                try:
-                    self._clear(descriptor, below)
-                finally:
-                    os.close(descriptor)
-
     def _remove(self, parent: int, name: bytes, path: bytes, there: os.stat_result) -> None:
         if not stat.S_ISDIR(there.st_mode):
             os.unlink(name, dir_fd=parent)
@@ -440,17 +370,3 @@ class Tree:
         """Another directory may be meant by the same path from now on; the one that is in use stays open."""
         if self._cached is not None and self._cached[1] != parent:
             self._forget()
-
-
-def _chain(path: bytes) -> Iterator[bytes]:
-    """A path and all above it, the deepest first."""
-    while path:
-        yield path
-        path = path.rpartition(b"/")[0]
-
-
-def _lstat(folder: int, name: bytes) -> os.stat_result | None:
-    try:
-        return os.lstat(name, dir_fd=folder)
-    except FileNotFoundError:
-        return None

@@ -9,8 +9,9 @@ import pytest
 from hardening.images import auth, media, store
 from hardening.images.http import CERTIFICATES, Bounds
 from hardening.images.reference import TRANSPORTS
-from hardening.images.tree import OPAQUE, Limits
+from hardening.images.tree import Limits
 from hardening.images.used import DIGEST, REFERENCE
+from hardening.images.whiteouts import OPAQUE
 from hardening.offer import RULE
 
 PAGE = (Path(__file__).parents[3] / "docs/reference/images.md").read_text()

@@ -11,8 +11,6 @@ import base64
 import itertools
 import json
 import random
-import subprocess
-import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +24,7 @@ from hardening_trust.payload import SIGSTORE, Payload, write
 from hardening_trust.signatures import SIGSTORE_SIGNATURE, SIGSTORE_TYPE, Sigstore
 from hardening_trust.signatures import read as read_signature
 from hardening_trust.signatures import write as write_signature
+from tests.plugins.trust.pushing import attach
 from tests.support.gpg import Keys, revoked_key
 
 REPOSITORY, TAG = "team/app", "1"
@@ -240,31 +239,8 @@ class World:
 
     def attach(self, state: str) -> None:
         """Have the registry hold the sigstore signatures of a state, and no others, beside the image."""
-        layers = []
-        for data in self.signatures(state):
-            found = read_signature(data, "here") if data[:1] == b"\0" else None
-            if isinstance(found, Sigstore):
-                described = self._upload(found.payload, found.media_type)
-                layers.append({**described, "annotations": dict(found.annotations)})
-        config = self._upload(b'{"rootfs":{"type":"layers","diff_ids":[]}}', "application/vnd.oci.image.config.v1+json")
-        kind = "application/vnd.oci.image.manifest.v1+json"
-        manifest = json.dumps({"schemaVersion": 2, "mediaType": kind, "config": config, "layers": layers}).encode()
-        tag = f"{self.digest.replace(':', '-')}.sig"
-        self._send("PUT", f"http://{self.host}/v2/{REPOSITORY}/manifests/{tag}", manifest, kind)
-
-    def _upload(self, data: bytes, media: str) -> dict[str, object]:
-        """A blob of the registry (OCI distribution spec, pushing a blob): its descriptor."""
-        digest = f"sha256:{sha256(data)}"
-        place = self._send("POST", f"http://{self.host}/v2/{REPOSITORY}/blobs/uploads/", b"", "")
-        self._send("PUT", f"{place}{'&' if '?' in place else '?'}digest={digest}", data, "application/octet-stream")
-        return {"mediaType": media, "digest": digest, "size": len(data)}
-
-    def _send(self, method: str, url: str, data: bytes, media: str) -> str:
-        """Where the registry says that it goes on."""
-        headers = {"Content-Type": media} if media else {}
-        sent = urllib.request.Request(url, data=data, headers=headers, method=method)
-        with urllib.request.urlopen(sent, timeout=60) as answer:
-            return str(answer.headers.get("Location", ""))
+        found = [read_signature(data, "here") for data in self.signatures(state) if data[:1] == b"\0"]
+        attach(self.host, REPOSITORY, self.digest, [item for item in found if isinstance(item, Sigstore)])
 
     def _directory(self, state: str) -> Path:
         place = self.folder / f"dir-{sha256(state.encode())[:16]}"
@@ -432,21 +408,3 @@ def _cases(world: World) -> Iterator[Case]:
     for requirement, state in itertools.product(REQUIREMENTS, _ATTACHED):
         if requirement != "sigstoreSigned":
             yield Case(ATTACHED, requirement, "exactReference", state)
-
-
-def push(folder: Path, target: str) -> tuple[bytes, bytes]:
-    """Make a small image as the OCI layout ``folder/oci``, and copy it to a registry: its manifest and configuration."""
-    layout = f"{folder}/oci"
-    for argv in (
-        ["umoci", "init", "--layout", layout],
-        ["umoci", "new", "--image", f"{layout}:{TAG}"],
-        ["skopeo", "copy", "-q", "--insecure-policy", "--dest-tls-verify=false", f"oci:{layout}:{TAG}", target],
-    ):
-        subprocess.run(argv, check=True, capture_output=True, timeout=60)
-    index = json.loads((folder / "oci/index.json").read_text())
-    manifest = _blob(folder, index["manifests"][0]["digest"])
-    return manifest, _blob(folder, json.loads(manifest)["config"]["digest"])
-
-
-def _blob(folder: Path, digest: str) -> bytes:
-    return (folder / "oci/blobs" / digest.replace(":", "/")).read_bytes()

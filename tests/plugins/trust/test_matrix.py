@@ -21,6 +21,7 @@ from hardening_trust.verification import judge
 from tests.plugins.trust import matrix
 from tests.plugins.trust.counts import COUNTS
 from tests.plugins.trust.matrix import SUBKEY, Case, World
+from tests.plugins.trust.pushing import push
 from tests.support.gpg import Keys, no_agents
 from tests.support.registry import registry
 
@@ -36,7 +37,7 @@ def world(gpg_keys: Keys, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     folder = tmp_path_factory.mktemp("matrix")
     with registry(tmp_path_factory.mktemp("registry")) as running:
         target = f"docker://{running.host}/{matrix.REPOSITORY}:{matrix.TAG}"
-        yield World(folder, running.host, gpg_keys, *matrix.push(folder, target))
+        yield World(folder, running.host, gpg_keys, *push(folder, target, matrix.TAG))
 
 
 def skopeo(world: World, case: Case, target: Path) -> str:
