@@ -53,7 +53,8 @@ class Capabilities(Mechanism[CapabilitiesSettings]):
         if capability is None:
             return super().meaning(leaf)
         danger = f" Dangerous: {capability.risk}. Smaller: {capability.instead}." if capability.risk else ""
-        return f"{capability.meaning[0].upper()}{capability.meaning[1:]}.{danger}"
+        whom = " `root` gives it to uid 0, `add` to any user."
+        return f"{capability.meaning[0].upper()}{capability.meaning[1:]}.{danger}{whom}"
 
     def dump(self, values: Mapping[tuple[str, str], Any]) -> dict[str, object]:
         return grammar.dump(values)

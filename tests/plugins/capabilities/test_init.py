@@ -37,6 +37,9 @@ def test_a_capability_is_explained_by_its_own_meaning() -> None:
     said = mechanism.meaning(mechanism.leaf("", "NET_RAW"))
     assert said.startswith("Use raw and packet sockets. Dangerous: ")
     assert "Smaller: for ping" in said
-    assert mechanism.meaning(mechanism.leaf("", "KILL")) == "Signal processes of any user."
+    assert (
+        mechanism.meaning(mechanism.leaf("", "KILL"))
+        == "Signal processes of any user. `root` gives it to uid 0, `add` to any user."
+    )
     assert "ALL" in mechanism.meaning(mechanism.leaf("", "*"))
     assert "set-user-ID" in mechanism.meaning(mechanism.leaf("no_new_privileges"))
