@@ -11,7 +11,6 @@ import signal
 import socket
 import stat
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
@@ -84,18 +83,15 @@ class _Server(ThreadingMixIn, TCPServer):
         self._room = BoundedSemaphore(MOST_AT_ONCE)
         self._lock = Lock()
         self._until: dict[socket.socket, float] = {}
-        self._clients: Counter[str] = Counter()
+        self._hosts: dict[socket.socket, str] = {}
         super().__init__(address, _Handler)
 
-    def verify_request(self, request: Any, client_address: Any) -> bool:
-        return self._clients[client_address[0]] < MOST_OF_ONE
-
     def process_request(self, request: Any, client_address: Any) -> None:
+        self._make_room(client_address[0])
         if not self._room.acquire(timeout=1):  # no longer: meanwhile nobody can end the server
             self.shutdown_request(request)
             return
-        with self._lock:
-            self._clients[client_address[0]] += 1
+        self._hosts[request] = client_address[0]
         self.begin(request)
         super().process_request(request, client_address)
 
@@ -103,9 +99,6 @@ class _Server(ThreadingMixIn, TCPServer):
         try:
             super().process_request_thread(request, client_address)
         finally:
-            with self._lock:
-                self._clients[client_address[0]] -= 1
-                self._clients += Counter()  # forget who has none
             self._room.release()
 
     def begin(self, connection: socket.socket) -> None:
@@ -116,14 +109,31 @@ class _Server(ThreadingMixIn, TCPServer):
     def service_actions(self) -> None:
         """Part with those who did not ask, or take their answer, in time; called between any two connections."""
         now = time.monotonic()
-        with self._lock:  # what is closed meanwhile might have its number given to another
+        with self._lock:
             for connection in [connection for connection, until in self._until.items() if until < now]:
-                with suppress(OSError):
-                    connection.shutdown(socket.SHUT_RDWR)
+                self._part(connection)
+
+    def _make_room(self, host: str) -> None:
+        """Part with who has waited longest, where there is no room for one more of a host, or for one more at all. Whoever
+        asks at once has an answer long before that."""
+        with self._lock:
+            waiting = sorted(self._until, key=self._until.__getitem__)
+            same = [connection for connection in waiting if self._hosts.get(connection) == host]
+            if len(same) >= MOST_OF_ONE:
+                self._part(same[0])
+            elif len(waiting) >= MOST_AT_ONCE:
+                self._part(waiting[0])
+
+    def _part(self, connection: socket.socket) -> None:
+        """End a connection, with the lock held: of one that is closed the number might be another's by now."""
+        del self._until[connection]
+        with suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)
 
     def shutdown_request(self, request: Any) -> None:
         with self._lock:
             self._until.pop(request, None)
+            self._hosts.pop(request, None)
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:

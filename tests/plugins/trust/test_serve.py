@@ -6,6 +6,7 @@ import http.client
 import itertools
 import os
 import re
+import select
 import signal
 import socket
 import subprocess
@@ -152,10 +153,14 @@ def test_who_asks_slowly_is_parted_with_and_keeps_nobody_from_asking(store: Path
         assert ask(host, f"/{PLACE}/signature-1") == (200, b"one")
 
 
-def test_one_address_has_not_all_connections(store: Path) -> None:
+def test_one_address_has_not_all_connections_and_who_waits_longest_goes_first(store: Path) -> None:
     with serving(store) as (host, _), ExitStack() as held:
-        for _ in range(MOST_OF_ONE):
-            held.enter_context(connected(host, "127.0.0.2")).sendall(b"GET /a")
-        with connected(host, "127.0.0.2") as refused:
-            assert refused.recv(1) == b""
+        slow = [held.enter_context(connected(host, "127.0.0.2")) for _ in range(MOST_OF_ONE)]
+        for connection in slow:
+            connection.sendall(b"GET /a")
+        with connected(host, "127.0.0.2") as quick:
+            quick.sendall(f"GET /{PLACE}/signature-1 HTTP/1.0\r\n\r\n".encode())
+            assert quick.recv(12) == b"HTTP/1.1 200"
+        (ended,), _, _ = select.select(slow, [], [], 30)
+        assert ended.recv(1) == b""
         assert ask(host, f"/{PLACE}/signature-1") == (200, b"one")
