@@ -217,7 +217,7 @@ def _say_beside(here: Session, request: Request, problems: Sequence[HardeningErr
         return
     named = " ".join(f"-p {shlex.quote(profile)}" for profile in profiles)
     for problem in problems:
-        beside = f"the profile {DEFAULT_PROFILE} counts only where it is named as soon as any is: {named}"
+        beside = f"where -p names a profile, {DEFAULT_PROFILE} has to be named, too: {named}"
         problem.hint = f"{beside}; or {problem.hint}" if problem.hint else beside
 
 

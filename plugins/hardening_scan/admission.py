@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import attrs
 
 from hardening.compose import Composition
 from hardening.errors import HardeningError
@@ -36,14 +38,15 @@ def admit(candidate: Candidate, settings: ScanSettings, scanners: Mapping[str, S
         return None
     path = _place(root["path"], composition, candidate.base)
     if path is None:
-        return _rejected([_of_the_host(settings, composition)])
+        return _verdict(candidate, [_of_the_host(settings, composition)])
     try:
         of_run = candidate.base is None
         ids = Ids.of_composition(composition, candidate.host) if of_run else _ids(candidate.document)
         scanned = examine.examine(path, examine.asked(scanners, settings), ids)
     except HardeningError as error:
-        return _rejected([Refusal(POINTER, f"the root cannot be scanned: {error.message}", error.hint or "")])
-    return _rejected(list(refusals(scanned, settings, composition)))
+        refused = Refusal("", f"the root cannot be scanned: {error.message}", error.hint or "")
+        return _verdict(candidate, [refused])
+    return _verdict(candidate, refusals(scanned, settings, composition))
 
 
 def _place(path: str, composition: Composition, base: Path | None) -> str | None:
@@ -67,8 +70,10 @@ def _ids(document: Mapping[str, Any]) -> Ids:
     return Ids.of((uids, gids) if uids and gids else None, os.geteuid(), os.getegid())
 
 
-def _rejected(found: list[Refusal]) -> Verdict:
-    return Verdict(NAME, tuple(found))
+def _verdict(candidate: Candidate, found: Iterable[Refusal]) -> Verdict:
+    """The verdict, which names the field of a configuration that somebody has written."""
+    pointer = POINTER if candidate.base is not None else ""
+    return Verdict(NAME, tuple(attrs.evolve(item, pointer=pointer) for item in found))
 
 
 def _of_the_host(settings: ScanSettings, composition: Composition) -> Refusal:
@@ -78,7 +83,7 @@ def _of_the_host(settings: ScanSettings, composition: Composition) -> Refusal:
     if open_to_all and not any(_limit(decider(composition, kind, "/")) for kind in settings.gated):
         options = " ".join(f"--set scan.{kind}=allow --exception 'scan.{kind}.*=REASON'" for kind in settings.gated)
         hint = f"{hint}, or go without a scan: {options}"
-    return Refusal(POINTER, f"{said}: the host's own root is not scanned, and so not admitted", hint)
+    return Refusal("", f"{said}: the host's own root is not scanned, and so not admitted", hint)
 
 
 def refusals(scanned: Scanned, settings: ScanSettings, composition: Composition) -> Iterator[Refusal]:
@@ -91,7 +96,7 @@ def refusals(scanned: Scanned, settings: ScanSettings, composition: Composition)
         by = list(dict.fromkeys(name for item in items for name in scanned.denying(item, settings)))
         denies = f"what {', '.join(f'scan.{name}' for name in by)} {'denies' if len(by) == 1 else 'deny'}"
         has = f"may have {denies}, as it was not looked at" if kind == UNREAD else f"has {denies}"
-        yield Refusal(POINTER, f"the root {has}: {', '.join(rows)}{more}", _hint(composition, kind, by, items))
+        yield Refusal("", f"the root {has}: {', '.join(rows)}{more}", _hint(composition, kind, by, items))
 
 
 def decider(composition: Composition, kind: str, path: str) -> Resolved:

@@ -213,11 +213,11 @@ def test_what_could_be_enforced_beside_the_default_profile_is_told_so(folder: Pa
     profile(folder, "default", '[box]\nrequirement = "best-effort"\n')
     profile(folder, "mine", "")
     message = require_one_message(process(folder, "run", "-p", "mine", "--", "id", broken=True), 125)
-    beside = "the profile default counts only where it is named as soon as any is: -p default -p mine"
+    beside = "where -p names a profile, default has to be named, too: -p default -p mine"
     assert message.endswith(f"hint: {beside}; or buy a hinge\n")
     profile(folder, "default", "")
     message = require_one_message(process(folder, "run", "-p", "mine", "--", "id", broken=True), 125)
-    assert "counts only" not in message
+    assert "has to be named" not in message
 
 
 def test_a_state_directory_that_cannot_be_used(folder: Path) -> None:
