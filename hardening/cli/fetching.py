@@ -95,11 +95,11 @@ def parse(text: str) -> Name:
     try:
         return reference.parse(text)
     except UsageError as error:
-        error.hint = _of_path(text) or error.hint
+        error.hint = of_path(text) or error.hint
         raise
 
 
-def _of_path(text: str) -> str | None:
+def of_path(text: str) -> str | None:
     """How an image at a path is named; None where there is nothing."""
     for path in (text, text.partition(":")[0]):
         if os.path.isfile(f"{path}/oci-layout"):

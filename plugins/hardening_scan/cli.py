@@ -66,7 +66,11 @@ def command(
     composition = here.compose(request)
     settings = composition.settings["scan"]
     assert isinstance(settings, ScanSettings)  # noqa: S101  # it is this package's own
-    image = None if root.startswith(("/", ".")) else _image(context, request, composition, root)
+    if root.startswith(("/", ".")):
+        image = None
+        _require_root(root)
+    else:
+        image = _image(context, request, composition, root)
     path = root if image is None else str(image.path)
     ids = Ids.of_composition(composition, here.host)
     scanned = examine.examine(path, examine.every(here.plugins.scanners, settings), ids)
@@ -95,6 +99,15 @@ def _show(scanned: Scanned, settings: ScanSettings, composition: Composition) ->
         output.note(f"nothing in this root needs {leaf}, said at {composition.leaves[leaf].origin}")
     if len(leaves) > _SHOWN:
         output.note(f"nor {len(leaves) - _SHOWN} more that --json names")
+
+
+def _require_root(path: str) -> None:
+    """Raise `UsageError` for an image that is typed as a root: looking at its blobs would find nothing."""
+    from hardening.cli import fetching
+
+    if not os.path.isdir(path) or os.path.isfile(f"{path}/oci-layout"):
+        hint = fetching.of_path(path) or "name the directory of a root"
+        raise UsageError("is no root that you can look at", origin=path, hint=hint)
 
 
 def _image(context: click.Context, request: Request, composition: Composition, text: str) -> Unpacked:

@@ -222,3 +222,11 @@ def test_bad_usage_is_told(tmp_path: Path, words: tuple[str, ...]) -> None:
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")
     assert "hint: " in done.stderr
+
+
+def test_an_image_that_is_typed_as_a_root_is_named_by_its_transport(tmp_path: Path) -> None:
+    put(tmp_path / "image", "oci-layout", "{}")
+    for word in ("./image", "./image:v1"):
+        done = scan(None, tmp_path, word)
+        assert done.returncode == 2
+        assert f"hint: for the OCI layout that is there, write oci:{word}\n" in done.stderr
