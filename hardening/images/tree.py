@@ -50,14 +50,28 @@ class Limits:
 class Notes:
     """What of an image is not there, or not as it says: a word on why, and the path."""
 
-    skipped: list[tuple[str, str]] = attrs.field(factory=list)
     count: int = 0
+    _named: dict[bytes, list[str]] = attrs.field(factory=dict)
+    _names: int = 0
+
+    @property
+    def skipped(self) -> list[tuple[str, str]]:
+        """What is named of it, as it came."""
+        return [(why, path.decode("utf-8", "replace")) for path, found in self._named.items() for why in found]
 
     def add(self, why: str, path: bytes) -> None:
         """One more; beyond `MAX_NOTED` they are only counted."""
         self.count += 1
-        if len(self.skipped) < MAX_NOTED:
-            self.skipped.append((why, path.decode("utf-8", "replace")))
+        if self._names < MAX_NOTED:
+            self._names += 1
+            self._named.setdefault(path, []).append(why)
+
+    def gone(self, path: bytes, *, below: bool = False) -> None:
+        """A layer takes away what was at a path, or puts something else there."""
+        paths = [path, *(name for name in self._named if name.startswith(path + b"/"))] if below else [path]
+        lost = sum(len(self._named.pop(name, ())) for name in paths)
+        self.count -= lost
+        self._names -= lost
 
 
 class Tree:
@@ -126,8 +140,10 @@ class Tree:
             raise self.wrong(f"has a whiteout that is a directory: {entry.name!r}")
         path = b"/".join(parts)
         if entry.kind in (tar.CHARACTER, tar.BLOCK_DEVICE):
+            self._notes.gone(path)
             self._notes.add(DEVICE, path)
             return
+        self._notes.gone(path)
         parent = self._parent(folder)
         if entry.kind == tar.HARD_LINK:
             self._link(entry, parent, name, path)
@@ -357,6 +373,7 @@ class Tree:
     # --- removal --------------------------------------------------------------------------------------------------
 
     def _remove(self, parent: int, name: bytes, path: bytes, there: os.stat_result) -> None:
+        self._notes.gone(path, below=stat.S_ISDIR(there.st_mode))
         if not stat.S_ISDIR(there.st_mode):
             os.unlink(name, dir_fd=parent)
             if stat.S_ISLNK(there.st_mode):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-import attrs
 import click
 
 from hardening.cli import imaged, output, stack
@@ -75,7 +74,7 @@ def command(
     ids = Ids.of_composition(composition, here.host)
     scanned = examine.examine(path, examine.every(here.plugins.scanners, settings), ids)
     if image is not None:
-        scanned = attrs.evolve(scanned, left_out=examine.left_out(image), digest=str(image.about["digest"]))
+        scanned = examine.of_image(scanned, image)
     if as_json:
         output.show(report.as_json(root, scanned, settings))
     elif as_sarif:

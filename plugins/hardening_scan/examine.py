@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+import attrs
+
 from hardening.errors import HostError, UsageError
 from hardening.images import child, tree
 from hardening.images.ids import Ids
@@ -23,8 +25,8 @@ from hardening_scan.settings import ScanSettings
 @frozen(eq=False)
 class Scanned:
     """What was found in a root. ``entries`` is how many files it has; ``hiding`` is of what could not be looked at the kinds
-    that it may be, all of them where it says nothing; ``left_out`` is what an image has and the root that was made of it has
-    not, and ``digest`` is that of its manifest."""
+    that it may be, all of them where it says nothing; ``left_out`` is what the image has that was asked about, and the root
+    that was made of it has not; ``digest`` is that of its manifest."""
 
     findings: tuple[Found, ...]
     packages: tuple[Package, ...]
@@ -35,7 +37,7 @@ class Scanned:
 
     def denied(self, settings: ScanSettings) -> tuple[Found, ...]:
         """What of it the settings deny."""
-        return tuple(item for item in self.findings if self.denying(item, settings))
+        return tuple(item for item in (*self.findings, *self.left_out) if self.denying(item, settings))
 
     def denying(self, item: Found, settings: ScanSettings) -> tuple[str, ...]:
         """The kinds for which the settings deny a finding. What could not be looked at is whatever may not be there."""
@@ -47,21 +49,26 @@ class Scanned:
         return () if settings.permits(item.kind, item.path) else (item.kind,)
 
 
-def left_out(unpacked: Unpacked) -> tuple[Found, ...]:
-    """What of the kinds of a scan an image has, and its root has not."""
+def of_image(scanned: Scanned, unpacked: Unpacked) -> Scanned:
+    """What is to be said of an image, from what was found in the root that was made of it: with what of the kinds of a scan
+    the image has, and other engines may give to its programs, though this root has it not."""
     kinds = {
         tree.DEVICE: DEVICES,
         tree.SET_USER: SETUID,
         tree.SET_GROUP: SETGID,
         f"{tree.ATTRIBUTE} security.capability": CAPABILITIES,
     }
-    named = [
-        Found(kinds[why], f"/{path}", f"{why}, which no root here has")
+    named = sorted(
+        Found(kinds[why], f"/{path}", f"{why}, left out when it was unpacked")
         for why, path in unpacked.skipped
         if why in kinds
-    ]
-    more = unpacked.count - len(unpacked.skipped)
-    return (*sorted(named), *([Found(UNREAD, "/", f"{more} more were left out of the root")] if more > 0 else ()))
+    )
+    count = unpacked.count - len(unpacked.skipped)
+    more = [Found(UNREAD, "/", f"{count} more were left out when it was unpacked")] if count > 0 else []
+    hiding = {**scanned.hiding, **{item: frozenset(kinds.values()) for item in more}}
+    return attrs.evolve(
+        scanned, left_out=(*named, *more), hiding=MappingProxyType(hiding), digest=str(unpacked.about["digest"])
+    )
 
 
 def every(scanners: Mapping[str, Scanner], settings: ScanSettings) -> tuple[Scanner, ...]:

@@ -27,7 +27,7 @@ _WORDS = {Severity.ERROR: "refused", Severity.WARNING: "warning", Severity.NOTE:
 def _judged(scanned: Scanned, settings: ScanSettings) -> list[tuple[Found, Severity]]:
     denied = set(scanned.denied(settings))
     found = [(item, Severity.ERROR if item in denied else Severity.WARNING) for item in scanned.findings]
-    return [*found, *((item, Severity.NOTE) for item in scanned.left_out)]
+    return [*found, *((item, Severity.ERROR if item in denied else Severity.NOTE) for item in scanned.left_out)]
 
 
 def table(scanned: Scanned, settings: ScanSettings) -> Table:
@@ -57,7 +57,7 @@ def unused(scanned: Scanned, settings: ScanSettings) -> tuple[tuple[str, str], .
     """The kinds and paths that a gate permits and that nothing of the root needs, as far as it was looked at."""
     needed = {
         (kind, path)
-        for item in scanned.findings
+        for item in (*scanned.findings, *scanned.left_out)
         for kind in (scanned.hiding.get(item, settings.gated) if item.kind == UNREAD else (item.kind,))
         for path in (item.path, *above(item.path))
     }
@@ -78,7 +78,7 @@ def as_json(name: str, scanned: Scanned, settings: ScanSettings) -> str:
         **({"digest": scanned.digest} if scanned.digest else {}),
         "entries": scanned.entries,
         "findings": [{**attrs.asdict(item), "denied": item in denied} for item in scanned.findings],
-        "left_out": [attrs.asdict(item) for item in scanned.left_out],
+        "left_out": [{**attrs.asdict(item), "denied": item in denied} for item in scanned.left_out],
         "packages": [attrs.asdict(package) for package in scanned.packages],
         "unused": [{"kind": kind, "path": path} for kind, path in unused(scanned, settings)],
     }

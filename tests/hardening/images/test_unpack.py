@@ -153,6 +153,18 @@ def test_device_nodes_rights_and_attributes_are_left_out_with_a_word(place: Path
     assert os.listxattr(root / "bin/ping") == []
 
 
+def test_what_a_later_layer_takes_away_or_replaces_is_not_left_out(place: Path) -> None:
+    below = [entry(path, b"x", mode=0o4755) for path in ("bin/su", "bin/stays", "old/su", "old/deep/su", "gone/su")]
+    above = [
+        entry("bin/su", b"x", mode=0o755),
+        entry("old/.wh..wh..opq"),
+        entry(".wh.gone"),
+        entry("dev/sda", b"no device"),
+    ]
+    told = fill(place, [*below, entry("dev/sda", kind=tarfile.BLKTYPE)], above)
+    assert (told["skipped"], told["count"]) == ([("set-user-ID bit", "bin/stays")], 1)
+
+
 def test_what_is_left_out_is_named_up_to_a_number_and_counted(place: Path) -> None:
     told = fill(place, [entry(f"d{number}", kind=tarfile.CHRTYPE) for number in range(MAX_NOTED + 5)])
     assert (len(told["skipped"]), told["count"]) == (MAX_NOTED, MAX_NOTED + 5)

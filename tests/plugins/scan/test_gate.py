@@ -199,6 +199,8 @@ def test_an_image_is_gated_and_its_verdict_goes_with_its_plan(here: Typed) -> No
     left_out = {(item["kind"], item["path"]) for item in data["left_out"]}
     rights = {("setuid", "/bin/both"), ("setgid", "/bin/both")}
     kept = os.geteuid() == 0 and here.user is None
+    denied = {(item["kind"], item["path"]) for item in (*data["findings"], *data["left_out"]) if item["denied"]}
+    assert denied == {("credentials", "/etc/key"), ("setuid", "/bin/both")}  # the same, whoever asks
     assert found - rights == {("credentials", "/etc/key")}
     assert left_out - rights == {("devices", "/dev/sda"), ("file_capabilities", "/bin/ping")}
     assert (rights <= left_out) == (not kept)

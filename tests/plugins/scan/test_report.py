@@ -75,15 +75,28 @@ def test_what_is_denied_is_an_error_and_all_else_a_warning() -> None:
     assert set(levels.values()) == {"error", "warning"}
 
 
-def test_what_an_image_has_and_its_root_has_not_is_told_and_never_refused() -> None:
-    scanned = attrs.evolve(SCANNED, findings=(), left_out=(Found("devices", "/dev/sda", "device node, left out"),))
-    gate = settings("[scan]\ndevices = 'deny'")
-    log = report.as_sarif("busybox", scanned, gate)
-    sarif.check(log)
-    assert [item["level"] for item in log["runs"][0]["results"]] == ["note"]
-    assert "left out  devices  /dev/sda" in plain(report.table(scanned, gate))
-    assert "0 findings, 0 refused, 1 left out" in report.summary(scanned, gate)
-    assert [item["path"] for item in json.loads(report.as_json("busybox", scanned, gate))["left_out"]] == ["/dev/sda"]
+def test_what_an_image_has_and_its_root_has_not_is_told_and_refused_where_it_is_denied() -> None:
+    device, more = Found("devices", "/dev/sda", "device node, left out"), Found("unread", "/", "9 more were left out")
+    scanned = attrs.evolve(SCANNED, findings=(), left_out=(device, more), hiding={more: frozenset({"devices"})})
+    for text, refused in (
+        ("devices = 'deny'", {device, more}),
+        ("devices = ['/dev/sda']", {more}),
+        ("credentials = 'deny'", set()),
+    ):
+        gate = settings(f"[scan]\n{text}")
+        log = report.as_sarif("busybox", scanned, gate)
+        sarif.check(log)
+        levels = ["error" if item in refused else "note" for item in (device, more)]
+        assert [item["level"] for item in log["runs"][0]["results"]] == levels
+        said = "refused" if device in refused else "left out"
+        assert f"\n{said} " in plain(report.table(scanned, gate))
+        assert f"0 findings, {len(refused)} refused, 2 left out" in report.summary(scanned, gate)
+        data = json.loads(report.as_json("busybox", scanned, gate))["left_out"]
+        assert [(item["path"], item["denied"]) for item in data] == [
+            ("/dev/sda", device in refused),
+            ("/", more in refused),
+        ]
+        assert report.unused(scanned, gate) == ()
 
 
 def test_a_result_keeps_its_fingerprint_while_only_its_detail_changes() -> None:
