@@ -81,7 +81,7 @@ def hardening_signatures(  # type: ignore[empty-body]
 ) -> Iterable[bytes]:
     """Called while an image is pulled for a composition, with its name and the digest of its manifest; without ``verify``
     a registry needs no certificate that is trusted. Returns what was published of signatures for it, in no order that
-    matters, which the store keeps beside the manifest; results are concatenated, and all plugins together may give 128.
+    matters, which the store keeps for that name; results are concatenated, and all plugins together may give 128.
     Nothing is judged here: `hardening_admit` is asked afterwards, and at every run.
 
     Each is 1 to 4 Mi bytes, as containers tools keep them in ``signature-N``: a simple signature is a signed OpenPGP

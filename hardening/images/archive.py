@@ -127,6 +127,8 @@ class Archive(Source):
             if number > MAX_ENTRIES:
                 raise self._wrong(f"has more than {MAX_ENTRIES} entries")
             name = posixpath.normpath(entry.name.decode("utf-8", "replace"))
+            if entry.size > MAX_UNPACKED:
+                raise self._wrong(f"has a file of {entry.size} bytes")
             if entry.kind == tar.FILE:
                 members[name] = _Member(self._file.tell(), entry.size)
             elif entry.kind in (tar.LINK, tar.HARD_LINK):

@@ -325,6 +325,15 @@ def test_an_archive_that_is_none(kept: Store, tmp_path: Path, members: Mapping[s
         fetch(kept, f"docker-archive:{tmp_path}/a.tar")
 
 
+def test_an_archive_that_says_it_holds_more_than_any_disk(kept: Store, tmp_path: Path) -> None:
+    for size in (1 << 40, 1 << 62, (1 << 63) - 1):
+        info, _ = entry("manifest.json", b"", pax={"size": str(size)})
+        (tmp_path / "a.tar").write_bytes(archive([(info, b"")]))
+        with pytest.raises(ImageError, match=f"has a file of {size} bytes") as refused:
+            fetch(kept, f"docker-archive:{tmp_path}/a.tar")
+        assert str(refused.value.origin) == f"{tmp_path}/a.tar"
+
+
 # --- registries that misbehave ----------------------------------------------------------------------------------------
 
 MANIFEST, INDEX = media.OCI_MANIFEST, media.OCI_INDEX
