@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import ClassVar
 
 import attrs
@@ -36,12 +36,13 @@ class Package:
 @frozen(eq=False)
 class Entry:
     """One file of any type. ``descriptor`` holds it open (O_PATH), ``read`` opens a regular one and gives at most so many
-    of its first bytes, and raises `OSError`."""
+    of its first bytes, ``pieces`` all of them, so many at a time; both raise `OSError`."""
 
     path: str
     status: os.stat_result
     descriptor: int
     read: Callable[[int], bytes]
+    pieces: Callable[[int], Iterator[bytes]]
 
 
 @frozen(eq=False)

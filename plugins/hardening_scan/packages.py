@@ -14,8 +14,8 @@ from hardening.scanning import Entry, Found, Package, Root, Scanner
 from hardening_scan import rpm
 from hardening_scan.malformed import Malformed
 
-#: Bytes of a list of packages and of a file about one, fields in a paragraph, packages in all, and characters of these.
-LONGEST, SINGLE, FIELDS, MOST, TEXT = 64 << 20, 1 << 20, 1000, 200_000, 32 << 20
+#: Bytes of a list of packages, of a file about one, and of all; fields in a paragraph, packages, and characters of these.
+LONGEST, SINGLE, TOTAL, FIELDS, MOST, TEXT = 64 << 20, 1 << 20, 512 << 20, 1000, 200_000, 32 << 20
 DPKG, DPKG_PARTS = "/var/lib/dpkg/status", "/var/lib/dpkg/status.d"
 OPKG = ("/usr/lib/opkg/status", "/var/lib/opkg/status", "/opt/lib/opkg/status")
 APK = ("/lib/apk/db/installed", "/usr/lib/apk/db/installed")
@@ -32,6 +32,9 @@ class Packages(Scanner):
     kinds = (UNREAD,)
     lists = True
 
+    def __init__(self, total: int = TOTAL) -> None:
+        self._total = total
+
     def inputs(self) -> Inputs:
         return ()
 
@@ -39,7 +42,7 @@ class Packages(Scanner):
         return ()
 
     def whole(self, root: Root) -> list[Found]:
-        found = _Lists(root)
+        found = _Lists(root, self._total)
         found.read("dpkg", DPKG, partial(stanzas, "dpkg"))
         for name in found.names("dpkg", DPKG_PARTS):
             if not name.endswith(".md5sums"):
@@ -60,16 +63,19 @@ class Packages(Scanner):
 class _Lists:
     """Reads lists into the packages of a root: each once, however many links lead to it."""
 
-    def __init__(self, root: Root) -> None:
+    def __init__(self, root: Root, total: int) -> None:
         self.unread: list[Found] = []
         self._root = root
         self._seen: set[bytes] = set()
-        self._text = 0
+        self._text, self._left = 0, total
 
     def read(self, manager: str, path: str, parse: Callable[[bytes], list[Package]], longest: int = LONGEST) -> None:
         """Add the packages of a file, if there is one."""
         try:
-            data = self._root.read(path, longest + 1)
+            data = self._root.read(path, min(longest, self._left) + 1)
+            self._left = max(0, self._left - len(data))
+            if not self._left:
+                raise Malformed("all lists together are too long")
             if len(data) > longest:
                 raise Malformed(f"it is longer than {longest} bytes")
             digest = hashlib.sha256(data, usedforsecurity=False).digest()

@@ -103,11 +103,14 @@ class Credentials(OfTheRoot):
         if not stat.S_ISREG(entry.status.st_mode) or not entry.status.st_size:
             return
         try:
-            data = entry.read(credentials.looked_at(entry.status.st_size))
+            size = entry.status.st_size
+            data = entry.read(credentials.looked_at(size))
+            what = credentials.what(entry.path, data)
+            if not what and credentials.searched(size, data):
+                what = credentials.within(entry.pieces(credentials.WHOLE))
         except OSError as error:
             yield Found(UNREAD, entry.path, f"cannot be read: {error.strerror}")
             return
-        what = credentials.what(entry.path, data)
         if what:
             yield Found(CREDENTIALS, entry.path, what)
 

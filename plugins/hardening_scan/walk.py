@@ -233,7 +233,7 @@ class _Walk:
 
     def _show(self, path: str, place: int) -> os.stat_result:
         status = os.fstat(place)
-        entry = Entry(path, status, place, _reader(place, status))
+        entry = Entry(path, status, place, _reader(place, status), partial(_pieces, place, status))
         for scanner in self._scanners:
             self._ask(scanner, path, partial(scanner.entry, entry))
         return status
@@ -262,11 +262,24 @@ class _Walk:
         return found
 
 
+def _opened(place: int, status: os.stat_result) -> int:
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "it is no regular file")
+    return os.open(f"/proc/self/fd/{place}", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+
+
+def _pieces(place: int, status: os.stat_result, size: int) -> Iterator[bytes]:
+    opened = _opened(place, status)
+    try:
+        while piece := os.read(opened, size):
+            yield piece
+    finally:
+        os.close(opened)
+
+
 def _reader(place: int, status: os.stat_result) -> Callable[[int], bytes]:
     def read(most: int) -> bytes:
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError(errno.EINVAL, "it is no regular file")
-        opened = os.open(f"/proc/self/fd/{place}", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        opened = _opened(place, status)
         try:
             most = min(most, status.st_size)  # which is what the buffer takes
             data = os.read(opened, most)

@@ -179,3 +179,15 @@ def test_scanners_of_other_packages_judge_by_the_packages_and_a_gate_by_whether_
     ]
     assert [scanned.hiding[item] for item in scanned.findings if item.kind == "unread"] == [{"external"}]
     assert examine.asked(known, setuid) == ()
+
+
+def test_all_lists_together_have_an_end(tmp_path: Path) -> None:
+    require("userns")
+    for number in range(9):
+        put(tmp_path, f"var/lib/dpkg/status.d/p{number}", f"Package: p{number}\nVersion: 1\n{'D: x' * 20}\n")
+    put(tmp_path, "lib/apk/db/installed", "P:musl\nV:1\n")
+    scanned = examine.examine(str(tmp_path), (Packages(total=500),), Ids())
+    assert [item.name for item in scanned.packages] == ["p0", "p1", "p2", "p3"]
+    assert {item.detail for item in scanned.findings} == {
+        f"the packages of {name} cannot be read: all lists together are too long" for name in ("dpkg", "apk")
+    }

@@ -14,7 +14,7 @@ from hardening import scankinds
 from hardening.images.ids import Ids
 from hardening.scanning import Entry, Found, Root, Scanner
 from hardening_scan import examine, walk
-from hardening_scan.scanners import Modes, granted
+from hardening_scan.scanners import Credentials, Modes, granted
 from tests.support.features import require
 
 #: Attributes as setcap(8) writes them, and how getcap(8) shows them.
@@ -118,3 +118,13 @@ def test_a_walk_has_an_end(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (found,) = examine.examine(str(tmp_path), (Modes(),), Ids(), walk.Limits(patience=0)).findings
     assert (found.kind, found.path) == ("unread", "/")
+
+
+@pytest.mark.parametrize("before", [(1 << 20) - 20, (1 << 20) + 10, (3 << 20) - 5])
+def test_a_key_is_found_in_a_large_file_also_between_two_pieces(tmp_path: Path, before: int) -> None:
+    require("userns")
+    (tmp_path / "dump").write_bytes(
+        b"x" * before + b"\n-----BEGIN PRIVATE KEY-----\n" + b"A" * 64 + b"\n" + b"x" * (2 << 20)
+    )
+    (found,) = examine.examine(str(tmp_path), (Credentials(),), Ids()).findings
+    assert found == Found("credentials", "/dump", "private key (PEM)")
