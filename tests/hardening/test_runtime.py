@@ -26,7 +26,7 @@ def test_an_acceptance_is_enough_where_nobody_objects() -> None:
 def test_a_rejection_names_the_place_the_reason_and_who_says_so() -> None:
     with pytest.raises(SpecError) as caught:
         require_admission([Verdict("one"), Verdict("crun", (Refusal("/domainname", "not read", "leave it out"),))])
-    assert str(caught.value) == "/domainname: not read (crun)\nhint: leave it out"
+    assert str(caught.value) == "config.json:/domainname: not read (crun)\nhint: leave it out"
     assert caught.value.exit_code == 2
 
 

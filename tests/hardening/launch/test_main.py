@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,16 @@ import pytest
 from hardening.errors import LaunchError
 from hardening.launch import main
 from hardening.launch.command import ExternalRuntime, stage_command
+
+
+@pytest.fixture(autouse=True)
+def signals() -> Iterator[None]:
+    """The stage gives signals back what Python has changed of them; the interpreter of the tests goes on with its own."""
+    changed = (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ)
+    before = [signal.getsignal(number) for number in changed]
+    yield
+    for number, handler in zip(changed, before, strict=True):
+        signal.signal(number, handler)
 
 
 def arguments(argv: list[str]) -> list[str]:
