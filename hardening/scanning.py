@@ -7,8 +7,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from typing import ClassVar
 
-import attrs
-
 from hardening.inputs import Inputs, Unknown
 from hardening.values import frozen
 
@@ -49,12 +47,12 @@ class Entry:
 class Root:
     """The root as a whole. ``tree`` is a descriptor of its read-only mount, ``read`` gives at most so many of the first
     bytes of a regular file, links resolved inside the root; ``names`` those in a directory. Both raise `OSError`.
-    ``packages`` is where a scanner puts the packages that it finds."""
+    ``packages`` are those that scanners list, once they have."""
 
     tree: int
     read: Callable[[str, int], bytes]
     names: Callable[[str], Iterable[str]]
-    packages: list[Package] = attrs.field(factory=list, eq=False)
+    packages: tuple[Package, ...] = ()
 
 
 class Scanner(ABC):
@@ -68,7 +66,7 @@ class Scanner(ABC):
     summary: ClassVar[str]
     #: The kinds (`hardening.scankinds`) of what it finds; a gate asks only those of the kinds that it denies.
     kinds: ClassVar[tuple[str, ...]]
-    #: Whether it lists packages: it is called before those that do not, which may judge by them, and where they are asked.
+    #: Whether it lists `packages`. It is asked wherever those are that may judge by them.
     lists: ClassVar[bool] = False
 
     def inputs(self) -> Inputs:
@@ -80,6 +78,11 @@ class Scanner(ABC):
     @abstractmethod
     def entry(self, entry: Entry) -> Iterable[Found]:
         """What is to be said of one file; called once for each, in no order."""
+
+    def packages(self, root: Root) -> Iterable[Package | Found]:
+        """The packages of a root, and what of their lists cannot be read, where it ``lists`` them; called before `whole` is
+        of any scanner."""
+        return ()
 
     def whole(self, root: Root) -> Iterable[Found]:
         """What is to be said of the root, after all files."""

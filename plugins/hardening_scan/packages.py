@@ -41,7 +41,7 @@ class Packages(Scanner):
     def entry(self, entry: Entry) -> Iterable[Found]:
         return ()
 
-    def whole(self, root: Root) -> list[Found]:
+    def packages(self, root: Root) -> list[Package | Found]:
         found = _Lists(root, self._total)
         found.read("dpkg", DPKG, partial(stanzas, "dpkg"))
         for name in found.names("dpkg", DPKG_PARTS):
@@ -57,13 +57,14 @@ class Packages(Scanner):
             for name in rpm.READERS:
                 found.read("rpm", f"{place}/{name}", partial(rpm.packages, name), rpm.LONGEST)
             found.read("rpm", f"{place}/rpmdb.sqlite-wal", _no_log, SINGLE)
-        return found.unread
+        return [*found.packages, *found.unread]
 
 
 class _Lists:
-    """Reads lists into the packages of a root: each once, however many links lead to it."""
+    """Reads lists of packages: each once, however many links lead to it."""
 
     def __init__(self, root: Root, total: int) -> None:
+        self.packages: list[Package] = []
         self.unread: list[Found] = []
         self._root = root
         self._seen: set[bytes] = set()
@@ -84,9 +85,9 @@ class _Lists:
             self._seen.add(digest)
             found = parse(data)
             self._text += sum(len(item.name) + len(item.version) + len(item.architecture) for item in found)
-            if len(self._root.packages) + len(found) > MOST or self._text > TEXT:
+            if len(self.packages) + len(found) > MOST or self._text > TEXT:
                 raise Malformed(f"there are more than {MOST} packages, or their names are too long")
-            self._root.packages.extend(found)
+            self.packages.extend(found)
         except OSError as error:
             self._tell(manager, path, error)
         except Malformed as error:

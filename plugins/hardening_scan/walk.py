@@ -17,6 +17,8 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
+import attrs
+
 from hardening.launch import abi, kernel
 from hardening.scankinds import DENIABLE, EXTERNAL, UNREAD
 from hardening.scanning import Entry, Found, Package, Root, Scanner
@@ -78,18 +80,20 @@ def concerns(scanner: Scanner) -> frozenset[str]:
 
 def scan(tree: int, scanners: Sequence[Scanner], limits: Limits) -> dict[str, Any]:
     """Everything that scanners find, as JSON data: ``findings`` and ``packages``, sorted, and ``entries``, how many files
-    there are. The last of each finding are the kinds that may be there as well, where it could not be looked at. Scanners
-    that list packages come first. To be called in a process of its own: it takes the timers."""
+    there are. The last of each finding are the kinds that may be there as well, where it could not be looked at. To be
+    called in a process of its own: it takes the timers."""
     signal.signal(signal.SIGALRM, _late)
     signal.setitimer(signal.ITIMER_PROF, limits.processor)  # what holds the interpreter gets no signal, and so an end
     walk = _Walk(tree, scanners, limits)
     walk.run()
     root = Root(tree, walk.read_path, walk.names)
-    for scanner in sorted(scanners, key=lambda scanner: not scanner.lists):
+    packages = [item for scanner in scanners if scanner.lists for item in walk.packages(scanner, root)]
+    root = attrs.evolve(root, packages=tuple(packages))
+    for scanner in scanners:
         walk.whole(scanner, root)
     return {
         "findings": sorted((item.kind, item.path, item.detail, sorted(may_be)) for item, may_be in walk.found),
-        "packages": sorted(_row(package) for package in root.packages),
+        "packages": sorted(_row(package) for package in packages),
         "entries": walk.entries,
     }
 
@@ -149,6 +153,22 @@ class _Walk:
             signal.setitimer(signal.ITIMER_REAL, 0)
             for descriptor, *_ in stack:
                 os.close(descriptor)
+
+    def packages(self, scanner: Scanner, root: Root) -> list[Package]:
+        """The packages that a scanner lists."""
+        packages: list[Package] = []
+
+        def others() -> Iterator[Found]:
+            for item in scanner.packages(root):
+                if isinstance(item, Package):
+                    packages.append(item)
+                else:
+                    yield item
+
+        signal.setitimer(signal.ITIMER_REAL, self._limits.whole)
+        self._ask(scanner, "/", others)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        return packages
 
     def whole(self, scanner: Scanner, root: Root) -> None:
         """Show the root as a whole to a scanner."""
