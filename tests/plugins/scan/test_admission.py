@@ -6,8 +6,9 @@ import shlex
 
 import pytest
 
+from hardening import host
 from hardening.errors import ProfileError
-from hardening.runtime import Refusal
+from hardening.runtime import Candidate, Refusal
 from hardening.scanning import Found
 from hardening_scan import Scan, admission
 from hardening_scan.examine import Scanned
@@ -75,3 +76,16 @@ def test_the_hint_for_the_root_itself_can_be_typed() -> None:
 def test_what_a_scanner_says_drives_no_terminal() -> None:
     (refusal,) = refused(Found("external", "/a", "tool: a\n\x1b]0;x\x07"), "scan.external = 'deny'")
     assert refusal.reason.isprintable()
+
+
+@pytest.mark.parametrize(("text", "offered"), [("scan.setuid = 'deny'", True), (LIMIT, False)])
+def test_the_host_s_root_goes_without_a_scan_where_no_limit_asks_for_one(text: str, offered: bool) -> None:
+    composition = composed(text, by=[Scan()])
+    candidate = Candidate(b'{"root": {"path": "rootfs"}}', host.plain(), composition)
+    settings = composition.settings["scan"]
+    assert isinstance(settings, ScanSettings)
+    verdict = admission.admit(candidate, settings, {})
+    assert verdict is not None
+    (refusal,) = verdict.refusals
+    assert "the host's own root is not scanned" in refusal.reason
+    assert ("or go without a scan: --set scan.setuid=allow" in refusal.hint) == offered
