@@ -18,7 +18,8 @@ DEPTH = 3000
 def few_descriptors() -> Iterator[None]:
     """Far fewer than a deep directory has levels."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (64, before[1]))
+    highest = max(map(int, os.listdir("/proc/self/fd")))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 32, before[1]))
     yield
     resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
