@@ -7,6 +7,9 @@ from enum import StrEnum
 
 from hardening.values import frozen
 
+#: The rule of what an image asks for and is not given (`hardening.offer`).
+NOT_TAKEN = "core/not-taken-from-image"
+
 
 class Severity(StrEnum):
     """How much a finding matters; ``warning`` and above make the exit code 1 where findings are asked for."""

@@ -79,10 +79,10 @@ def hardening_admit(candidate: Candidate, scanners: Callable[[], Mapping[str, Sc
 def hardening_signatures(  # type: ignore[empty-body]
     name: Name, digest: str, composition: Composition, verify: bool
 ) -> Iterable[bytes]:
-    """Called while an image is pulled for a composition, with its name and the digest of its manifest; without ``verify``
-    a registry needs no certificate that is trusted. Returns what was published of signatures for it, in no order that
-    matters, which the store keeps for that name; results are concatenated, and all plugins together may give 128.
-    Nothing is judged here: `hardening_admit` is asked afterwards, and at every run.
+    """Called while an image is pulled for a composition, and by `hardening trust verify`, with its name and the digest of
+    its manifest; without ``verify`` a registry needs no certificate that is trusted. Returns what was published of
+    signatures for it, in no order that matters, which a pull keeps for that name; results are concatenated, and all plugins
+    together may give 128. Nothing is judged here: `hardening_admit` is asked afterwards, and at every run.
 
     Each is 1 to 4 Mi bytes, as containers tools keep them in ``signature-N``: a simple signature is a signed OpenPGP
     message, binary, and neither armoured nor detached; one of sigstore is a zero byte, ``sigstore-json``, a line feed, and

@@ -11,15 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from hardening.errors import ImageError, ProfileError
-from hardening.findings import Finding, Severity
+from hardening.findings import NOT_TAKEN, Finding, Severity
 from hardening.fold import Resolved
 from hardening.images.used import Used
 from hardening.mechanism import Mechanism, Reading, Wish
 from hardening.schema import REST, Family, Leaf, Say, Scalar, Setting
 from hardening.source import Document, Node
 from hardening.values import frozen
-
-RULE = "core/not-taken-from-image"
 
 
 @frozen(eq=False)
@@ -106,7 +104,7 @@ class Offer:
         for wish in self.wishes:
             if stated.isdisjoint(wish.leaves):
                 leaf = wish.leaves[0] if wish.leaves else ""
-                yield Finding(RULE, wish.severity, wish.message, leaf=leaf, origin=self.origin, hint=wish.hint)
+                yield Finding(NOT_TAKEN, wish.severity, wish.message, leaf=leaf, origin=self.origin, hint=wish.hint)
 
     @property
     def origin(self) -> str:
@@ -119,7 +117,7 @@ class Offer:
 
     def _refused(self, leaf: str, message: str) -> Finding:
         hint = "say it in a profile or on the command line, if it is to be so"
-        return Finding(RULE, Severity.NOTE, message, leaf=leaf, origin=self.origin, hint=hint)
+        return Finding(NOT_TAKEN, Severity.NOTE, message, leaf=leaf, origin=self.origin, hint=hint)
 
 
 def _statements(

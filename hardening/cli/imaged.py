@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 _ROOT = ("rootfs", "path")
 _ASKED = "hardening.image"
-PULL = ("missing", "always", "newer", "never")
+MISSING, ALWAYS, NEWER, NEVER = PULL = ("missing", "always", "newer", "never")
 _HOST = "a command of the host's own root goes after `--`: {}"
 
 
@@ -103,13 +103,13 @@ def split(context: click.Context, words: Sequence[str], typed: tuple[str, ...]) 
         del command[0]
     elif not asked:
         line = stack.without_values(context, " ".join(["hardening", *before, "--", image])) + " …" * bool(command)
-    _require_no_option(context, image, line, typed[1:])
+    _require_no_option(context, before, typed, line)
     return _asked(context, image, line), tuple(command)
 
 
 def _asked(context: click.Context, image: str, line: str) -> Asked:
     said: dict[str, Any] = context.meta.get(_ASKED, {})
-    return Asked(image, line, said.get("pull", PULL[0]), said.get("tls_verify", True), said.get("entrypoint"))
+    return Asked(image, line, said.get("pull", MISSING), said.get("tls_verify", True), said.get("entrypoint"))
 
 
 def fetched(context: click.Context, request: Request, composition: Composition, image: str) -> Unpacked:
@@ -126,15 +126,16 @@ def fetched(context: click.Context, request: Request, composition: Composition, 
     return fetching.unpacked(here, composition, kept, record, name)
 
 
-def _require_no_option(context: click.Context, image: str, line: str, after: Sequence[str]) -> None:
+def _require_no_option(context: click.Context, before: Sequence[str], typed: Sequence[str], line: str) -> None:
     """Raise `UsageError` for an option of this program after the image, which its entrypoint would get; but not where that
     was just named."""
+    image, *after = typed
     option = after[0].partition("=")[0] if after else ""
     ours = {flag for parameter in context.command.get_params(context) for flag in parameter.opts}
     if option not in ours or "entrypoint" in context.meta.get(_ASKED, {}):
         return
-    call = context.command_path
-    with _told_apart(Asked(image, line, PULL[0], True, None)):
+    call = stack.without_values(context, " ".join(["hardening", *before]))
+    with _told_apart(Asked(image, line, MISSING, True, None)):
         raise UsageError(
             f"{option} stands after the image {image}",
             hint=f"options go before the image: {call} {option} … {image}; what the image's own command is to be given "
@@ -176,7 +177,7 @@ def look(here: Session, request: Request, image: str | None) -> tuple[Request, O
     from hardening.images.ids import Ids
 
     kept = fetching.store_of_caller()
-    asked, name = _meant(request, Asked(image, "", PULL[3], True, None), kept)
+    asked, name = _meant(request, Asked(image, "", NEVER, True, None), kept)
     record = kept.find(name)
     if record is None:
         raise ImageError(f"{name} was not pulled", origin="--image", hint=f"`hardening pull {asked.text}`")

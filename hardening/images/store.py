@@ -4,8 +4,7 @@
 | --- | --- |
 | `blobs/sha256/HEX` | a manifest, index, configuration or layer, whose content has this digest |
 | `names/HEX.json` | which image a name stands for; the file is called by the SHA-256 of the name |
-| `signatures/HEX-NAME/signature-N` | what was fetched of signatures for the manifest with this digest, under the name with
-this SHA-256 |
+| `signatures/HEX-NAME/signature-N` | the signatures of the manifest with this digest, under the name with this SHA-256 |
 | `roots/HEX-KEY/` | `root`, an image unpacked, for the id maps that `KEY` stands for, and `root.json` about it |
 | `partial/ID/` | what is being fetched or unpacked; whoever does that holds it (flock(2)) |
 | `lock` | held shared by who adds or uses something, and alone by who removes what nothing names |
@@ -90,13 +89,6 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-
-    @classmethod
-    def open(cls, path: Path) -> Store:
-        """The store at a path, made if it is missing. Raises `ImageError` for one that others could write."""
-        found = cls(path)
-        found.make()
-        return found
 
     @classmethod
     def at(cls, path: Path) -> Store:

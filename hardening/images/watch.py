@@ -38,6 +38,8 @@ class Watch:
         """A connection that was made: a second descriptor of it stays ours, for TLS takes the first."""
         with self._changed:
             self._sockets.append(connection.dup())
+            if self.expired:
+                self._cut(connection)
 
     def until(self, end: float) -> None:
         """From now on the time is up at this moment of the monotonic clock."""
@@ -56,6 +58,10 @@ class Watch:
                     continue
                 self.expired = True
                 for connection in self._sockets:
-                    with suppress(OSError):  # it is cut already
-                        connection.shutdown(socket.SHUT_RDWR)
+                    self._cut(connection)
                 return
+
+    @staticmethod
+    def _cut(connection: socket.socket) -> None:
+        with suppress(OSError):  # it is cut already
+            connection.shutdown(socket.SHUT_RDWR)

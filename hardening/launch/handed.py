@@ -97,7 +97,7 @@ def _require_shown(wanted: tuple[Secret, ...], masked: object) -> None:
     """`LaunchError` for a file where something is masked: which of both is seen would depend on the runtime."""
     for path in masked if isinstance(masked, list) else ():
         for secret in wanted:
-            if secret.kind == MOUNT and f"{secret.target}/".startswith(f"{path}/"):
+            if secret.kind == MOUNT and f"{secret.target}/".startswith(f"{str(path).rstrip('/')}/"):
                 reason = f"the secret {secret.name} cannot lie at {secret.target}, for {path} is masked"
                 raise LaunchError(reason, origin="config.json:/linux/maskedPaths", hint="give it another target")
 

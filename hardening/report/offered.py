@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from hardening.compose import Composition
+from hardening.findings import NOT_TAKEN
 from hardening.host import Host
 from hardening.mechanism import Mechanism, Reading, Wish
-from hardening.offer import RULE
 from hardening.report.table import Table
 from hardening.schema import Say
 from hardening.values import frozen
@@ -50,7 +50,7 @@ def _said(mechanism: Mechanism[Any], say: Say, composition: Composition) -> Offe
     decided = composition.at(mechanism, say.setting, say.member)
     if leaf in composition.leaves and decided.origin == str(say.origin):
         return Offered(str(leaf), shown, TAKEN)
-    found = (item.message for item in composition.findings if (item.rule, item.leaf) == (RULE, str(leaf)))
+    found = (item.message for item in composition.findings if (item.rule, item.leaf) == (NOT_TAKEN, str(leaf)))
     reason = next(found, f"{decided.shown} is said at {decided.limit_origin or decided.told}")
     return Offered(str(leaf), shown, LEFT, reason.removeprefix(f"{leaf}: "))
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from hardening.compose import Composition
-from hardening.findings import Finding, Severity
+from hardening.findings import NOT_TAKEN, Finding, Severity
 from hardening.mechanism import Shortfall
 
 #: The rule of the findings that repeat a shortfall each.
 NOT_ENFORCED = "core/not-enforced"
-#: The rule of what an image asks for and is not given (`hardening.offer`).
-OF_IMAGE = "core/not-taken-from-image"
 
 
 def notes(
@@ -25,7 +23,7 @@ def notes(
     for finding in findings:
         if finding.severity is not Severity.NOTE and finding.rule != NOT_ENFORCED:
             place = finding.origin or finding.leaf
-            hint = f": {finding.hint}" if finding.rule == OF_IMAGE and finding.hint else ""
+            hint = f": {finding.hint}" if finding.rule == NOT_TAKEN and finding.hint else ""
             yield f"{finding.severity}: {place}{': ' if place else ''}{finding.message}{hint}"
     covered: dict[str, list[str]] = {}
     for leaf, exception in composition.used_exceptions():

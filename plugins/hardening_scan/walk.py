@@ -106,8 +106,8 @@ class _Full(Exception):
     """A limit was reached."""
 
 
-class _Late(Exception):
-    """A patience is at its end."""
+class _Late(BaseException):
+    """A patience is at its end. No exception of the usual kind: a scanner that swallows those goes on for ever."""
 
 
 def _late(number: int, frame: object) -> None:

@@ -13,9 +13,17 @@ from typing import Any
 import zstandard
 
 from hardening.images import media
+from hardening.images.store import Store
 
 BUSYBOX = Path("/usr/bin/busybox")
 SHELL = ("sh", "cat", "id", "ls", "echo", "env", "pwd", "sleep", "true")
+
+
+def opened(path: Path) -> Store:
+    """The store at a path, made if it is missing."""
+    store = Store.at(path)
+    store.make()
+    return store
 
 
 def entry(

@@ -422,7 +422,7 @@ def test_an_option_after_the_image_is_no_word_of_its_command(caller: Puller) -> 
     assert said.startswith(
         "error: --tls-verify stands after the image oci:image:v1\nhint: options go before the image: "
     )
-    assert "hardening run oci:image:v1 -- --tls-verify …" in said
+    assert "hardening run -q -p ./open.toml oci:image:v1 -- --tls-verify …" in said
     assert run(caller, "-c", "echo all") == (0, "all\n")  # not ours: the entrypoint gets it, as under podman
     code, said = caller.type("run", "sleep", "-v", "60")
     assert code == 2

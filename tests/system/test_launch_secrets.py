@@ -131,7 +131,7 @@ def test_what_is_not_as_named_starts_nothing(folder: Path, stance: Stance, runti
 
 
 @pytest.mark.parametrize("stance", ["root"], indirect=True)
-@pytest.mark.parametrize("masked", ["/run", "/run/secrets", "/run/secrets/a", "/run/secrets/a/b"])
+@pytest.mark.parametrize("masked", ["/run", "/run/secrets", "/run/secrets/a", "/run/secrets/a/b", "/run/secrets/a/"])
 def test_a_secret_at_a_masked_place_starts_nothing(folder: Path, stance: Stance, runtime: str, masked: str) -> None:
     row = {"name": "a", "type": "mount", "target": "/run/secrets/a/b"}
     document = naming(stance.config("echo", "it ran"), row)

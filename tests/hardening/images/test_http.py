@@ -69,6 +69,16 @@ def test_a_watch_cuts_a_connection_when_the_time_is_up_and_not_before() -> None:
     assert threading.active_count() == before
 
 
+def test_a_connection_that_is_made_after_its_time_is_cut_at_once() -> None:
+    here, there = socket.socketpair()
+    first, other = socket.socketpair()
+    with here, there, first, other, Watch(0) as watch:
+        watch.see(first)
+        assert first.recv(1) == b""
+        watch.see(here)
+        assert here.recv(1) == b""
+
+
 class _Answering(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.send_response(200)

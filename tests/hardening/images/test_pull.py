@@ -24,7 +24,7 @@ from hardening.images.media import Platform
 from hardening.images.reference import parse
 from hardening.images.store import Store
 from tests.support.disks import small_disk
-from tests.support.images import archive, entry, folder, layout
+from tests.support.images import archive, entry, folder, layout, opened
 from tests.support.registry import PASSWORD, USER, Registry, registry
 
 OWN = Ids(owner=(os.geteuid(), os.getegid()))
@@ -33,7 +33,7 @@ LAYERS = (archive([folder("etc"), entry("etc/a", b"one")]), archive([entry("etc/
 
 @pytest.fixture
 def kept(tmp_path: Path) -> Store:
-    return Store.open(tmp_path / "images")
+    return opened(tmp_path / "images")
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,7 @@ def test_what_skopeo_wrote(kept: Store, tmp_path: Path) -> None:
 def test_a_full_disk_is_told_where_an_archive_is_unpacked(tmp_path: Path) -> None:
     (tmp_path / "a.tgz").write_bytes(gzip.compress(archive([entry("a", os.urandom(1 << 20))])))
     with small_disk(tmp_path / "disk") as disk:
-        kept = Store.open(disk / "images")
+        kept = opened(disk / "images")
         with pytest.raises(
             ImageError, match=f"cannot be unpacked in {kept.partial}: No space left on device"
         ) as refused:

@@ -9,11 +9,12 @@ import pytest
 from hardening.errors import HardeningError, ImageError
 from hardening.images.signatures import LONGEST, MOST, gather, keep, names
 from hardening.images.store import Store
+from tests.support.images import opened
 
 
 @pytest.fixture
 def kept(tmp_path: Path) -> Store:
-    return Store.open(tmp_path / "images")
+    return opened(tmp_path / "images")
 
 
 def sign(kept: Store, *found: bytes, spoilt: bytes = b"spoilt", target: str = "name") -> list[bytes]:

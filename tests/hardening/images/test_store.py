@@ -17,7 +17,7 @@ from hardening.images.reference import parse
 from hardening.images.store import Store
 from hardening.images.tree import Limits
 from tests.support.features import require
-from tests.support.images import archive, entry, folder, layout
+from tests.support.images import archive, entry, folder, layout, opened
 
 NAME = parse("example.com/app:v1")
 OWN = Ids(owner=(os.geteuid(), os.getegid()))
@@ -25,7 +25,7 @@ OWN = Ids(owner=(os.geteuid(), os.getegid()))
 
 @pytest.fixture
 def kept(tmp_path: Path) -> Store:
-    return Store.open(tmp_path / "images")
+    return opened(tmp_path / "images")
 
 
 def add(kept: Store, data: bytes, *, digest: str = "", size: int = -1) -> str:
@@ -117,7 +117,7 @@ def test_a_store_that_others_could_write_is_refused(kept: Store, name: str) -> N
 
 def test_a_store_below_what_others_can_write_is_refused(tmp_path: Path) -> None:
     (tmp_path / "open").mkdir()
-    Store.open(tmp_path / "open/images")
+    opened(tmp_path / "open/images")
     (tmp_path / "open").chmod(0o777)
     with pytest.raises(ImageError, match="others can write to"):
         Store.existing(tmp_path / "open/images")

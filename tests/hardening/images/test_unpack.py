@@ -22,7 +22,7 @@ from hardening.images.ids import Ids
 from hardening.images.store import Store
 from hardening.images.tree import MAX_DEPTH, MAX_NOTED, Limits
 from tests.support.features import require
-from tests.support.images import archive, entry, folder, layout, link, packed
+from tests.support.images import archive, entry, folder, layout, link, opened, packed
 
 OWN = Ids(owner=(os.geteuid(), os.getegid()))
 MAPPED = Ids(((0, 100_000, 65_536),), ((0, 200_000, 65_536),))
@@ -387,7 +387,7 @@ def test_no_order_of_entries_leads_out(
 def stored(tmp_path: Path, layers: Sequence[bytes]) -> tuple[Store, str]:
     """A store with the blobs of an image."""
     digest = layout(tmp_path / "layout", layers)
-    store = Store.open(tmp_path / "store")
+    store = opened(tmp_path / "store")
     with store.stage() as stage:
         for path in (tmp_path / "layout/blobs/sha256").iterdir():
             data = path.read_bytes()

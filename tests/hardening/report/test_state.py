@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from hardening.cli.session import Request
-from hardening.findings import Finding, Severity
+from hardening.findings import NOT_TAKEN, Finding, Severity
 from hardening.mechanism import Check, Shortfall
-from hardening.offer import RULE
 from hardening.report import verification
 from hardening.report.state import notes
 from tests.hardening.cli.samples import COLOURS, Box, profile, session
@@ -26,7 +25,7 @@ def test_notes_are_one_line_each_and_not_repeated(tmp_path: Path) -> None:
         Finding("box/b", Severity.WARNING, "a warning", leaf="box.size", origin="file:1", hint="a remedy"),
         Finding("box/c", Severity.ERROR, "an error", leaf="box.size"),
         Finding("box/d", Severity.ERROR, "about everything"),
-        Finding(RULE, Severity.WARNING, "it wants a lid", origin="image x", hint="--lid gives it one"),
+        Finding(NOT_TAKEN, Severity.WARNING, "it wants a lid", origin="image x", hint="--lid gives it one"),
     ]
     lacks = [Shortfall("box.lid", "no lid", 'buy one, or say requirement = "best-effort" in [box]')]
     assert list(notes(composition, lacks, findings)) == [

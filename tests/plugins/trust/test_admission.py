@@ -24,6 +24,7 @@ from hardening_trust import Trust, hardening_admit
 from hardening_trust.carried import ANNOTATION, POINTER
 from hardening_trust.signing import signer
 from tests.support.gpg import Keys, revoked_key
+from tests.support.images import opened
 from tests.support.texts import composed
 
 NAME = "registry.example.com/team/app:1"
@@ -35,7 +36,7 @@ HOST = host.plain()
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     """A store with a manifest, and without signatures."""
-    made = Store.open(tmp_path / "images")
+    made = opened(tmp_path / "images")
     with made.stage() as stage:
         made.add(DIGEST_OF, [MANIFEST], len(MANIFEST), stage)
     return made
