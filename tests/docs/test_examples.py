@@ -23,7 +23,7 @@ from hardening.containers import known, stop
 from hardening.layers import Stack
 from tests.docs.examples import ROOT, Block, blocks, commands, differs, pages
 from tests.support.features import require
-from tests.support.runs import hand_over
+from tests.support.runs import deserted, hand_over
 from tests.support.texts import layer
 from tests.support.users import User, ordinary, program
 
@@ -79,6 +79,7 @@ def folder() -> Iterator[Path]:
     path.chmod(0o755)
     yield path
     stop(known(path / STATE / "containers"), 0)
+    deserted(path)  # what cleans up after a container takes a moment
     shutil.rmtree(path)
 
 

@@ -218,10 +218,15 @@ def workplace(user: User | None = None) -> Iterator[Path]:
         try:
             # What cleans up after a launch that was killed, and what dies with it, takes a moment: nothing may be removed
             # while a runtime still writes there, and nobody may stay.
-            until(lambda: not list(_residents(folder)), lambda: list(_residents(folder)))
+            deserted(folder)
         finally:
             _detach_below(folder)
             shutil.rmtree(folder)
+
+
+def deserted(folder: Path) -> None:
+    """Wait until nobody is left in a folder of `workplace`'s kind."""
+    until(lambda: not list(_residents(folder)), lambda: list(_residents(folder)))
 
 
 def _residents(folder: Path) -> Iterator[str]:
