@@ -55,6 +55,7 @@ def command(
     thing that it asked for beyond the profile."""
     from hardening import bundle as bundles
     from hardening import pipeline
+    from hardening.images import bundled
     from hardening.report.changes import changes
     from hardening.spec import CONFIG
     from hardening.statements import with_statements_of
@@ -74,6 +75,7 @@ def command(
     plan = pipeline.tighten(here.plugins, composition, here.host, document, bundle=reserve, origin=origin)
     # How it was composed is said for the records of its launches; it is no change of what runs.
     tightened = plan.spec.document
+    bundled.require(tightened, reserve or origin)
     found = changes(with_statements_of(tightened, document), tightened, plan.spec.leaves)
     if destination is None:
         pipeline.admit(here.plugins, plan.candidate, None)

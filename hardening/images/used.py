@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,6 +14,7 @@ _AGAIN = "compose the bundle again: `hardening compose -o BUNDLE IMAGE -- COMMAN
 #: image is fetched there is no digest: then only what no image of the name could pass is to be refused.
 REFERENCE, DIGEST = "org.hardening.image.reference", "org.hardening.image.digest"
 STORE = "org.hardening.image.store"
+_PLACE = "config.json:/annotations"
 
 
 @frozen
@@ -33,16 +35,30 @@ class Used:
 
 
 def of(document: Mapping[str, object]) -> Used | None:
-    """The image that a configuration names; None for a root that is none. Raises `ImageError` for one that is named in part:
-    nobody could say what is known of it."""
+    """The image that a configuration names; None for a root that is none. Raises `ImageError` for one that is named in part,
+    or by what is no digest or no text that a file could have as its name: nobody could say what is known of it."""
     said = document.get("annotations")
     found = {name: said[name] for name in (REFERENCE, DIGEST, STORE) if name in said} if isinstance(said, dict) else {}
     if not found:
         return None
     reference, digest, store = (found.get(name, "") for name in (REFERENCE, DIGEST, STORE))
     if not (isinstance(reference, str) and isinstance(digest, str) and isinstance(store, str)):
-        raise ImageError("what it says of its image is no text", origin="/annotations", hint=_AGAIN)
+        raise ImageError("what it says of its image is no text", origin=_PLACE, hint=_AGAIN)
     if not reference or not store.startswith("/"):
         missing = STORE if reference else REFERENCE
-        raise ImageError(f"it names an image, and has no {missing}", origin="/annotations", hint=_AGAIN)
+        raise ImageError(f"it names an image, and has no {missing}", origin=_PLACE, hint=_AGAIN)
+    if not _can_be_names(reference, store):
+        raise ImageError("what it says of its image is neither a name nor a path", origin=_PLACE, hint=_AGAIN)
+    from hardening.images.reference import is_digest  # most configurations name no image
+
+    if digest and not is_digest(digest):
+        raise ImageError(f"the {DIGEST} {digest!a} is no digest", origin=_PLACE, hint=_AGAIN)
     return Used(reference, digest, Path(store))
+
+
+def _can_be_names(reference: str, store: str) -> bool:
+    """Whether neither has a NUL, or half of a surrogate pair that stands for no byte of a path."""
+    try:
+        return b"\0" not in reference.encode() + os.fsencode(store)
+    except UnicodeEncodeError:
+        return False

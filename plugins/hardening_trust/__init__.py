@@ -90,7 +90,8 @@ class Trust(Mechanism[TrustSettings]):
 
 
 def _names_image(document: Mapping[str, Any]) -> bool:
-    return any(name.startswith(_OF_IMAGES) for name in document.get("annotations") or ())
+    said = document.get("annotations")
+    return isinstance(said, dict) and any(name.startswith(_OF_IMAGES) for name in said)
 
 
 @hookimpl

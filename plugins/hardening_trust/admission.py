@@ -54,6 +54,8 @@ def admit(candidate: Candidate) -> Verdict | None:
             hint = _hint(composition, name, match)
             if composition.image is not None:
                 image = attrs.evolve(image, staged=composition.image.staged)
+            elif required and required != REJECT and not image.digest:  # it is no image that is still to be fetched
+                return _rejected(f"nothing says which image it is that {image.reference} stands for", _UNSAID)
         elif required is None or not image.digest:
             return _rejected(f"nothing says what is required of the image {image.reference}", _UNSAID)
         else:
@@ -65,7 +67,7 @@ def admit(candidate: Candidate) -> Verdict | None:
 
 
 _ANEW = "compose it again where policy, keys or image are others by now; `hardening pull` fetches its signatures anew"
-_UNSAID = f"compose it again: `hardening compose -o BUNDLE IMAGE` writes the annotation {carried.ANNOTATION}"
+_UNSAID = f"compose it again: `hardening compose -o BUNDLE IMAGE` writes {used.DIGEST} and {carried.ANNOTATION}"
 
 
 def settings_of(composition: Composition) -> TrustSettings:

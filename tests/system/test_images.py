@@ -96,6 +96,14 @@ def only(here: Puller) -> Path:
     return root
 
 
+def only_of(here: Puller, name: str) -> Path:
+    """The unpacked root of one of several images."""
+    said = json.loads(here.type("images", "--json")[1])
+    (digest,) = (image["digest"] for image in said if image["name"].endswith(f"/{name}:v1"))
+    (root,) = (here.place / "images/roots").glob(f"{digest.replace(':', '-')}-*/root")
+    return root
+
+
 def test_an_image_runs_as_it_says_and_the_kernel_agrees(here: Puller) -> None:
     assert run(here) == (0, "1000 1000 /etc red\n")
     assert run(here, "--", "cat motd; exit 7") == (7, "hello\n")
@@ -245,6 +253,73 @@ def test_a_bundle_does_not_run_an_image_that_it_does_not_name(caller: Puller) ->
     path.write_text(json.dumps(document))
     code, said = caller.type("launch", "app")
     assert (code, "does not say which image that is" in said) == (2, True), said
+
+
+def test_no_bundle_writes_to_a_root_that_all_runs_share(here: Puller) -> None:
+    """What it wrote, every later run of the image would take for that."""
+    assert (
+        here.type("compose", "-q", "-p", "./open.toml", "-o", "app", "oci:image:v1", "--", "echo x >/etc/motd")[0] == 0
+    )
+    path = here.place / "app/config.json"
+    composed = path.read_bytes()
+    lax = ("--set", "rootfs.read_only=false", "--exception", "rootfs.read_only=test", "--rootfs", "./image")
+    mount = {"destination": "/etc", "type": "bind", "source": str(only(here) / "etc"), "options": ["rbind"]}
+    for change in ({"root": {"path": str(only(here)), "readonly": False}}, {"mounts": [mount]}):
+        path.write_text(json.dumps({**json.loads(composed), **change}))
+        for runtime in ("native", "crun"):
+            code, said = here.type("launch", "app", "--runtime", runtime)
+            assert (code, "the root of an image stays read-only" in said) == (2, True), said
+        if "root" in change:
+            code, said = here.type("apply", "-p", "./open.toml", *lax, "app", "--in-place")
+            assert (code, "config.json:/root/readonly" in said, "stays read-only" in said) == (2, True, True), said
+            assert here.type("apply", "-p", "./open.toml", "app", "--in-place")[0] == 0
+    assert (only(here) / "etc/motd").read_text() == "hello\n"
+
+
+def test_a_bundle_runs_no_other_image_than_it_names(here: Puller) -> None:
+    layout(here.place / "other", [shell()], CONFIG)
+    assert here.type("compose", "-q", "-p", "./open.toml", "-o", "app", "oci:image:v1", "--", "echo ran")[0] == 0
+    assert here.type("pull", "-q", *pulls.ACCEPT, "oci:other:v1")[0] == 0
+    named = only_of(here, "image")
+    (other,) = {*(here.place / "images/roots").glob("*/root")} - {named}
+    path = here.place / "app/config.json"
+    composed = json.loads(path.read_bytes())
+    (here.place / "linked").symlink_to(here.place / "images/roots")
+    (here.place / "app/plain").symlink_to(named)
+    path.write_text(json.dumps({**composed, "root": {"path": str(other), "readonly": True}}))
+    for line in (("launch", "app"), ("apply", "-p", "./open.toml", "app", "-o", "out.json")):
+        code, said = here.type(*line)
+        assert (code, "binds the root of another" in said) == (2, True), said
+    # However it is spelt.
+    unnamed = {name: text for name, text in composed["annotations"].items() if "image" not in name}
+    for spelt in (f"{here.place}/linked/{named.parent.name}/root", f"{named}/etc/..", "plain"):
+        root = {"path": spelt, "readonly": True}
+        path.write_text(json.dumps({**composed, "root": root, "annotations": unnamed}))
+        code, said = here.type("launch", "app")
+        assert (code, "does not say which image that is" in said) == (2, True), said
+
+
+@pytest.mark.parametrize(
+    ("annotations", "message"),
+    [
+        (5, "must be an object"),
+        ([1], "must be an object"),
+        ({"org.hardening.image.store": "/a\0b"}, "neither a name nor a path"),
+        ({"org.hardening.image.digest": "x:../../.."}, "is no digest"),
+    ],
+)
+def test_what_a_bundle_says_wrongly_of_its_image_is_told(caller: Puller, annotations: object, message: str) -> None:
+    if isinstance(annotations, dict):
+        named = {"org.hardening.image.reference": "oci:/image:v1", "org.hardening.image.store": "/srv"}
+        annotations = {**named, **annotations}
+    (caller.place / "app/rootfs").mkdir(parents=True)
+    document = {
+        "ociVersion": "1.0.2", "root": {"path": "rootfs", "readonly": True}, "annotations": annotations,
+        "process": {"args": ["true"], "cwd": "/", "user": {"uid": 0, "gid": 0}},
+    }  # fmt: skip
+    (caller.place / "app/config.json").write_text(json.dumps(document))
+    code, said = caller.type("launch", "app")
+    assert (code in (2, 125), message in said, "Traceback" in said) == (True, True, False), said
 
 
 def test_an_image_of_a_bundle_that_runs_is_not_removed(caller: Puller) -> None:

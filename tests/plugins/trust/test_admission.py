@@ -256,3 +256,22 @@ def test_a_foreign_bundle_requires_what_it_did_and_what_the_stack_does(store: St
     both = [item["keyPath"] for item in json.loads(fragment.values[POINTER].value)]
     assert both == ["/one.gpg", "/other.gpg"]
     assert [*Trust().tighten(stricter.settings["trust"], {"annotations": {"a": "b"}}, context, Fragment("trust"))] == []
+
+
+def test_a_foreign_bundle_whose_image_is_named_without_a_digest_is_rejected_where_something_is_required() -> None:
+    """Only an image that is still to be fetched has none."""
+    place = Path("/absent")
+    for text, reason in (
+        (required(Path("/one.gpg")), f"nothing says which image it is that {NAME} stands for"),
+        ("", f"Running image docker://{NAME} is rejected by policy."),
+        ('[trust]\ndefault = "accept"', ""),
+    ):
+        verdict = judged_as(Used(NAME, "", place).annotations, composition(text))
+        assert verdict is not None
+        assert [refusal.reason for refusal in verdict.refusals] == [reason] * bool(reason)
+
+
+@pytest.mark.parametrize("annotations", [5, "org.hardening.image.digest", [DIGEST], [1], None])
+def test_annotations_that_are_no_object_name_no_image(annotations: object) -> None:
+    for found in (None, composition("")):
+        assert hardening_admit(Candidate(json.dumps({"annotations": annotations}).encode(), HOST, found)) is None
