@@ -25,7 +25,7 @@ from hardening.runtime import Candidate, Refusal, Verdict
 from hardening.schema import REST, Leaf
 from hardening_trust import carried
 from hardening_trust.kinds import RequirementsKind
-from hardening_trust.requirements import REJECT, Requirements, SignedBy, SigstoreSigned, together
+from hardening_trust.requirements import REJECT, Requirements, key_paths, together
 from hardening_trust.scopes import WITHOUT_SCOPES, Match
 from hardening_trust.settings import DEFAULT, SCOPES, TrustSettings
 
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 NAME = "trust"
 _MINE = "mine.toml"
-_SIGNED = (SignedBy, SigstoreSigned)
 
 
 def admit(candidate: Candidate) -> Verdict | None:
@@ -156,7 +155,7 @@ def _judge(store: Store, image: Used, name: Name, requirements: Requirements) ->
 
 def _looks(store: Store, image: Used, requirements: Requirements) -> Iterator[Input]:
     """Every file that decides the verdict."""
-    for path in sorted({path for item in requirements if isinstance(item, _SIGNED) for path in item.key_paths}):
+    for path in key_paths(requirements):
         yield from look.file(path)
     yield from look.file(store.blob(image.digest))
     kept = store.signatures(image.digest, image.reference)

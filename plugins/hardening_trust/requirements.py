@@ -143,6 +143,12 @@ Requirement = Accept | Reject | SignedBy | SigstoreSigned | SignedBaseLayer
 Requirements = frozenset[Requirement]
 
 
+def key_paths(requirements: Iterable[Requirement]) -> list[str]:
+    """The files of keys that any of ``requirements`` names, sorted."""
+    signed = (item for item in requirements if isinstance(item, SignedBy | SigstoreSigned))
+    return sorted({path for item in signed for path in item.key_paths})
+
+
 def together(requirements: Iterable[Requirement]) -> Requirements:
     """The set that requires all of ``requirements``, in its one form."""
     found = frozenset(item for item in requirements if not isinstance(item, Accept))
