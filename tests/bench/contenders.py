@@ -129,6 +129,10 @@ class Place:
             for kind, root in roots.items()
         ]
 
+    def forget(self, image: str) -> None:
+        """Remove an image that was run: its root may belong to ids that only a user namespace of the caller's can remove."""
+        self._hardening("rmi", "-f", image)
+
     def _hardening(self, *words: str) -> None:
         argv = [str(self.program), *words]
         done = subprocess.run(argv, capture_output=True, text=True, check=False, env=self.environment, cwd="/")

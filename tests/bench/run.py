@@ -125,7 +125,9 @@ class Bench:
             contenders = place.rooted(image, found.profile, *TRUE)
             # Two runs of a kind are all that there is to compare, so half as many rounds do.
             rounds = max(1, self.size.rounds // 2)
-            return launches.timed(contenders, rounds, self.size.warm, place.folder / "errors")
+            timed = launches.timed(contenders, rounds, self.size.warm, place.folder / "errors")
+            place.forget(image)
+            return timed
 
         return launches.as_user(user, work)
 

@@ -22,6 +22,7 @@ import pytest
 
 from hardening.inputs import way
 from tests.support import users
+from tests.support.features import require
 from tests.support.plans import LINE, OPEN, PROFILE, PROGRAM, UMASK, Place, rewrite, write_alike
 from tests.support.runs import busybox_root, workplace
 from tests.support.users import REPOSITORY, ordinary
@@ -167,6 +168,8 @@ def test_a_change_composes_anew_and_runs_what_is_said_now(place: Place) -> None:
 
 @pytest.mark.parametrize("user", ["host", "new"])
 def test_a_mount_point_that_is_gone_is_refused_and_not_made_by_the_launch(place: Place, user: str) -> None:
+    if user == "host":
+        require("root")
     (place.folder / "volume/sub").mkdir(parents=True)
     (place.folder / "other").mkdir()
     volumes = [f"{place.folder}/volume:/x:rw", f"{place.folder}/other:/x/sub:ro"]

@@ -313,9 +313,8 @@ def test_an_ordinary_caller_with_one_id_is_told_that_its_groups_stay(callers_gro
 )  # fmt: skip
 def test_the_command_has_no_variable_that_nobody_set(locale: Mapping[str, str], runtime: str) -> None:
     """Python gives itself a locale where it finds none that it knows (PEP 538); with a plan and without."""
-    given = {"PATH": os.environ["PATH"], "HOME": "/root", **locale}
     with workplace() as folder:
-        here = Place(folder, environment=given)
+        here = Place(folder, environment={"PATH": os.environ["PATH"], "HOME": str(folder), **locale})
         for number, program in enumerate((here.program, here.program, (f"{here.program[0]}-cli",))):
             assert here.finds("run", "-q", "--runtime", runtime, "--", "env") == bool(number)
             done = attrs.evolve(here, program=program).type("run", "-q", "--runtime", runtime, "--", "env")

@@ -187,6 +187,7 @@ def test_a_run_of_an_image_leaves_nothing_in_the_store_of_images(caller: Caller,
     assert hunt(caller, planted, since) == []
     caller.say("rm", "-f", identity)
     assert hunt(caller, planted, since) == []
+    caller.say("rmi", "-f", f"oci:{caller.folder}/image:v1")
 
 
 def test_what_a_driver_s_program_says_is_written_down_nowhere(caller: Caller) -> None:

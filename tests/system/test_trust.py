@@ -102,8 +102,8 @@ def world() -> Iterator[World]:
             try:
                 yield found
             finally:
-                names = [found.image(tag) for tag in ("signed", "unsigned", "tampered")]
-                found.place.type("rmi", "-f", *names)
+                tags = ("signed", "unsigned", "tampered")
+                found.place.type("rmi", "-f", *map(found.image, tags), f"oci:{folder}/signed")
 
 
 def test_only_what_is_signed_runs_and_the_policy_is_asked_at_every_run(world: World) -> None:
