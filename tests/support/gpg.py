@@ -28,7 +28,7 @@ class Home:
 
     def run(self, *options: str, data: bytes = b"", check: bool = True, now: str = "") -> bytes:
         """What gpg writes; ``now`` is the time that it takes for the present."""
-        clock = ("--faked-system-time", now) if now else ()
+        clock = ("--faked-system-time", f"{now}!") if now else ()  # which stands still
         argv = ["gpg", "--homedir", str(self.path), "--batch", "--quiet", "--no-tty", "--yes", *clock, *options]
         done = subprocess.run(argv, input=data, capture_output=True, check=False, timeout=60)
         assert not check or done.returncode == 0, done.stderr.decode()

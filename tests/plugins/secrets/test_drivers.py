@@ -117,7 +117,7 @@ def test_an_agent_that_does_not_answer_holds_nobody_up(kept: Kept, home: Path, m
 
 def test_a_key_that_has_expired_is_said_to_have(kept: Kept, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where GnuPG ends long before it has read a large value."""
-    argv = ["gpg", "--homedir", str(home), "--batch", "--passphrase", "", "--faked-system-time", "20240101T000000"]
+    argv = ["gpg", "--homedir", str(home), "--batch", "--passphrase", "", "--faked-system-time", "20240101T000000!"]
     argv += ["--quick-generate-key", "old@example.net", "default", "default", "20240201T000000"]
     subprocess.run(argv, check=True, capture_output=True)
     for value in (b"x", os.urandom(LONGEST)):
