@@ -11,8 +11,7 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, cast
@@ -23,6 +22,7 @@ from hardening.errors import UsageError
 from hardening.secrets import LONGEST, SecretDriver, SecretError
 from hardening_secrets.store import Store
 from tests.plugins.secrets.stores import DRIVERS, Kept
+from tests.support.disks import fill, small_disk
 from tests.support.features import require
 from tests.support.users import ordinary
 
@@ -325,19 +325,8 @@ def test_options_that_cannot_be_kept_are_refused(kept: Kept) -> None:
 # --- a full disk, and kills -------------------------------------------------------------------------------------------
 
 
-@contextmanager
-def small_disk(folder: Path, size: str) -> Iterator[Path]:
-    require("root")
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=0755", "tmpfs", str(folder)], check=True)
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
-
-
 def test_a_full_disk_changes_nothing(tmp_path: Path) -> None:
-    with small_disk(tmp_path / "disk", "512k") as disk:
+    with small_disk(tmp_path / "disk") as disk:
         kept = Kept(disk / "store")
         kept.create("db", b"old" * 1000)
         before = kept.files()
@@ -347,10 +336,7 @@ def test_a_full_disk_changes_nothing(tmp_path: Path) -> None:
             assert caught.value.hint == "make room on that disk"
             assert kept.open("db") == b"old" * 1000
             assert kept.files() == before
-        filler = disk / "filler"
-        with suppress(OSError), filler.open("wb", buffering=0) as file:
-            while file.write(b"f" * 4096):
-                pass
+        fill(disk)
         assert os.statvfs(disk).f_bavail == 0
         for name, change in (("small", kept.create), ("db", kept.rotate)):
             with pytest.raises(SecretError, match=os.strerror(errno.ENOSPC)):
