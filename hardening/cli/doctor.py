@@ -40,7 +40,7 @@ def command(context: click.Context, profiles: tuple[str, ...], image: str | None
 
     here = session(context)
     lines = [*diagnosis.kernel(here.host), *diagnosis.facts(here.host)]
-    lines += [*diagnosis.runtimes(here.plugins.runtimes), _state(), _records(), *_endangered()]
+    lines += [*diagnosis.runtimes(here.plugins.runtimes), _state(), _records(), _login(), *_endangered()]
     problem: HardeningError | None = None
     try:
         composition = here.compose(*imaged.look(here, stack.request(context, profiles), image))
@@ -78,6 +78,27 @@ def _records() -> Line:
         places.close()
     hint = "start auditd or journald, or make room: no command is launched without a record"
     return diagnosis.Line("host", "records", diagnosis.FAIL, "; ".join(reasons), hint)
+
+
+def _login() -> Line:
+    """Whom the kernel's audit trail names for a launch."""
+    import os
+
+    from hardening.launch.recording import LOGIN_UID, login
+    from hardening.report import diagnosis
+
+    uid, session = login().values()
+    if uid is None and session is None:
+        try:
+            os.close(os.open(LOGIN_UID, os.O_WRONLY | os.O_CLOEXEC))
+        except FileNotFoundError:
+            return diagnosis.Line("host", "login uid", diagnosis.FACT, "none: this kernel has no audit system")
+        except OSError as error:
+            hint = "log in (pam_loginuid(8)), or have /proc writable: no command is launched that could claim anybody's"
+            return diagnosis.Line("host", "login uid", diagnosis.FAIL, f"cannot be set: {error.strerror}", hint)
+        return diagnosis.Line("host", "login uid", diagnosis.OK, f"not set: a launch sets it to {os.getuid()}")
+    shown = uid if uid is not None else "one that this user namespace has no number for"
+    return diagnosis.Line("host", "login uid", diagnosis.OK, f"{shown}, session {session}")
 
 
 def _endangered() -> Iterator[Line]:

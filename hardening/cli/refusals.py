@@ -37,9 +37,9 @@ def recorded(function: F) -> F:
 
 def _record(context: click.Context, arguments: dict[str, Any], error: HardeningError) -> None:
     try:
-        from hardening.launch.recording import Records, who
+        from hardening.launch.recording import Records, login, who
 
-        records = Records("", arguments["runtime"], who())
+        records = Records("", arguments["runtime"], {**login(), **who()})
         try:
             recorder = records.recorder()
             recorder.facts.command = list(arguments.get("command", ()))

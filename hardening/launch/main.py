@@ -197,6 +197,7 @@ def _run_bundle(
         cleaning.lock()
         loaded = loaded or bundle.load(arguments.bundle, arguments.sha256)
         records.take(loaded)
+        records.claim()
         cleaning.hold(_leases(arguments, loaded))
         secrets = _secrets(arguments, loaded)
         if watcher is not None:

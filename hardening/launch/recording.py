@@ -6,6 +6,8 @@ about to be executed (`hardening.launch.record`).
 
 from __future__ import annotations
 
+import errno
+
 from hardening.errors import LaunchError
 from hardening.launch import files, places
 from hardening.launch.system import os
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     Who: TypeAlias = dict[str, int | str | None]
 
 UNSET = 2**32 - 1  # the login uid and session of a process that no login is behind
+LOGIN_UID, SESSION = "/proc/self/loginuid", "/proc/self/sessionid"
 PTS_MAJOR = 136
 
 
@@ -31,12 +34,24 @@ class Records:
     def __init__(self, identity: str, runtime: str, caller: Who) -> None:
         self._identity = identity or places.new_id()
         self._runtime = runtime
-        self._caller = {**caller, "pid": os.getpid()}
+        self._caller: Who = {"loginuid": None, "session": None, **caller, "pid": os.getpid()}
         self._bundle: Bundle | None = None
         self._places: Places | None = None
         self._recorder: Recorder | None = None
         # A child that outlives this process learns from a byte in this pipe that the launch is recorded.
         self._pipe = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+
+    def claim(self) -> None:
+        """Have this process, and all that it starts, under a login uid (`claim_login`). `LaunchError`."""
+        try:
+            self._caller |= claim_login()
+        except OSError as error:
+            raise LaunchError(
+                f"the caller's login uid cannot be set: {error.strerror}",
+                origin=LOGIN_UID,
+                hint="start it from a session that has one (pam_loginuid(8)), or where /proc can be written to; "
+                "without one the command could claim anybody's",
+            ) from error
 
     def take(self, bundle: Bundle) -> None:
         """Say what is launched."""
@@ -104,14 +119,32 @@ class Records:
 
 
 def who() -> Who:
-    """The caller, as the kernel knows it: login uid and session (None without a login), ids, terminal."""
-    return {
-        "loginuid": _proc_number("/proc/self/loginuid"),
-        "session": _proc_number("/proc/self/sessionid"),
-        "uid": os.getuid(),
-        "gid": os.getgid(),
-        "terminal": terminal(),
-    }
+    """The caller: ids and terminal, which a process in the background has no more."""
+    return {"uid": os.getuid(), "gid": os.getgid(), "terminal": terminal()}
+
+
+def login() -> Who:
+    """Login uid and session, as the kernel has them; None without a login, or where the user namespace cannot name it."""
+    return {"loginuid": _proc_number(LOGIN_UID), "session": _proc_number(SESSION)}
+
+
+def claim_login() -> Who:
+    """`login`, which is the caller's real uid and a session of its own from now on where no login has set one, as
+    pam_loginuid(8) would have it. `OSError` where that cannot be.
+
+    Whoever has none may write any (audit_set_loginuid() in the kernel's kernel/audit.c), a command in a container too.
+    One that is set is inherited, and to change it takes CAP_AUDIT_CONTROL in the host's user namespace.
+    """
+    if _proc_number(LOGIN_UID) is None:
+        try:
+            files.write(LOGIN_UID, str(os.getuid()))
+        except OSError as error:
+            # No audit system in this kernel, or one is set that this user namespace has no number for.
+            if error.errno not in (errno.ENOENT, errno.EPERM):
+                raise
+        else:
+            return {"loginuid": os.getuid(), "session": _proc_number(SESSION)}
+    return login()
 
 
 def _proc_number(path: str) -> int | None:

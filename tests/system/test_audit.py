@@ -21,7 +21,7 @@ import pytest
 
 from tests.support import audit, runs, users
 from tests.support.audit import AuditSystem
-from tests.support.features import available, require
+from tests.support.features import UNSET_LOGINUID, available, require
 from tests.support.patience import until
 from tests.support.users import User, ordinary
 
@@ -44,13 +44,16 @@ class Place:
         """The file that the tests watch."""
         return self.folder / "ledger"
 
-    def log_in_and_run(self, caller: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Call `hardening` as the person who has logged in, ``user``, or as who that person has become, ``root``."""
+    def log_in_and_run(self, caller: str, *arguments: str, login: bool = True) -> subprocess.CompletedProcess[str]:
+        """Call `hardening` as the person who has logged in, ``user``, or as who that person has become, ``root``; without
+        ``login`` as cron(8) and build pipelines do, where nobody has."""
         program = users.program(self.person) if caller == "user" else HARDENING
         argv = [program, *arguments]
         words = self.person.argv(argv) if caller == "user" else argv
         environment = self.person.environment if caller == "user" else dict(os.environ)
-        session = ["sh", "-c", f'echo {self.person.uid} >/proc/self/loginuid && exec "$@"', "sh", *words]
+        session = words
+        if login:
+            session = ["sh", "-c", f'echo {self.person.uid} >/proc/self/loginuid && exec "$@"', "sh", *words]
         return subprocess.run(
             session, cwd="/", env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
         )
@@ -67,46 +70,71 @@ def place() -> Iterator[Place]:
         (folder / "ledger").write_text("1\n")
         for path in (folder, folder / "ledger"):
             os.chown(path, person.uid, person.gid)
+        (folder / "ledger").chmod(0o666)
         with audit.daemon(log) as system:
             yield Place(system, folder, person)
 
 
-def volume(place: Place, caller: str) -> list[str]:
-    """Options for the folder at /data, with its ids mapped where root's container has others."""
-    return ["-v", f"{place.folder}:/data{':idmap' if caller == 'root' else ''}"]
+def volume(place: Place, caller: str, runtime: str) -> list[str]:
+    """Options for the folder at /data, with its ids mapped where root's container has others, and the runtime can."""
+    return ["-v", f"{place.folder}:/data{':idmap' if caller == 'root' and runtime != 'runc' else ''}"]
 
 
-@pytest.mark.parametrize(
-    ("caller", "runtime"), [("root", "native"), ("user", "native"), ("user", "crun"), ("user", "runc")]
-)
+def claim(person: str) -> str:
+    """What a shell does to put the blame on somebody else: as that person, as root, and as nobody at all."""
+    return (
+        f'for id in {person} 0 {UNSET_LOGINUID}; do echo $id >/proc/self/loginuid && echo "now $id"; done 2>/dev/null'
+    )
+
+
+def test_whoever_has_no_login_uid_may_claim_anybody_s() -> None:
+    """The counter-proof, without `hardening`: it is the kernel's rule, and holds in a container as well."""
+    require("loginuid-unset")
+    for wrapped in ([], ["unshare", "--user", "--map-root-user"]):
+        done = subprocess.run([*wrapped, "sh", "-c", claim("0")], capture_output=True, text=True)
+        assert "now 0\n" in done.stdout
+
+
+@pytest.mark.parametrize("caller", ["root", "user"])
+@pytest.mark.parametrize("runtime", ["native", "crun", "runc"])
+@pytest.mark.parametrize("login", [True, False], ids=["set", "unset"])
 def test_a_command_that_touches_a_watched_file_is_found_with_the_login_uid(
-    caller: str, runtime: str, place: Place
+    login: bool, runtime: str, caller: str, place: Place
 ) -> None:
+    """Whatever it claims. Where nobody has logged in, it is the real uid of the caller: the table of
+    docs/reference/records.md."""
+    if not login:
+        require("loginuid-unset")
     if caller == "root":
         require("idmapped")
     if runtime == "crun" and not available("cgroup2-unified"):
         require("cgroup2-mount")
+    auid = place.person.uid if login or caller == "user" else 0
     key = f"ledger-{secrets.token_hex(4)}"
-    script = f"echo {key} >>/data/ledger"
+    script = f"{claim('1000')}; echo {key} >>/data/ledger"
     with place.audit.watching(place.ledger, key):
-        options = ["-q", "-p", "default", "--runtime", runtime, *volume(place, caller)]
-        done = place.log_in_and_run(caller, "run", *options, "--", "sh", "-c", script)
-        assert done.returncode == 0, done.stderr
-        found = place.audit.search("type=PATH", "-k", key, "--loginuid", str(place.person.uid))
+        options = ["-q", "-p", "default", "--runtime", runtime, *volume(place, caller, runtime)]
+        done = place.log_in_and_run(caller, "run", *options, "--", "sh", "-c", script, login=login)
+        assert (done.returncode, done.stdout) == (0, ""), done.stderr
+        found = place.audit.search("type=PATH", "-k", key, "--syscall", "openat")
+    assert set(re.findall(r"\bauid=(\d+)", found)) == {str(auid)}
     assert key in place.ledger.read_text()
     # The kernel's own word: the path as the command knows it, the file as the host has it, and the person.
     path = re.search(r"^type=PATH .*name=\"/data/ledger\" inode=(\d+)", found, re.MULTILINE)
-    call = re.search(r"^type=SYSCALL .*success=yes .*ppid=(\d+) .*auid=(\d+) uid=(\d+) ", found, re.MULTILINE)
+    call = re.search(
+        r"^type=SYSCALL .*success=yes .*ppid=(\d+) .*auid=(\d+) uid=(\d+) .* ses=(\d+) ", found, re.MULTILINE
+    )
     assert path is not None
     assert call is not None
     assert int(path[1]) == place.ledger.stat().st_ino
-    assert int(call[2]) == place.person.uid
+    assert int(call[2]) == auid
     if caller == "user":
         assert int(call[3]) == place.person.uid
     assert f'key="{key}"' in found
     # And our record beside it.
-    launch, end = records(place, caller, script, 2)
-    assert launch["loginuid"] == end["loginuid"] == place.person.uid
+    launch, end = records(place, caller, script, 2, auid)
+    assert launch["loginuid"] == end["loginuid"] == auid
+    assert launch["session"] == end["session"] == int(call[4])
     assert launch["uid"] == (place.person.uid if caller == "user" else 0)
     assert (end["result"], end["code"]) == ("exited", 0)
     assert launch["runtime"] == runtime
@@ -116,10 +144,10 @@ def test_a_command_that_touches_a_watched_file_is_found_with_the_login_uid(
         assert int(call[1]) == launch["pid"]
 
 
-def records(place: Place, caller: str, word: str, count: int) -> list[dict[str, Any]]:
+def records(place: Place, caller: str, word: str, count: int, auid: int | None = None) -> list[dict[str, Any]]:
     """The ``count`` records of the command with this argument: of root in the audit log, to which the daemon writes a moment
     after the kernel has its message; of an ordinary user in a file of their own."""
-    only = ["--json", "--auid", str(place.person.uid)]
+    only = ["--json", "--auid", str(place.person.uid if auid is None else auid)]
 
     def ours() -> list[dict[str, Any]]:
         if caller == "user":

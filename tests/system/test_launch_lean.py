@@ -48,6 +48,7 @@ TWICE = {
     "/bin/true": "once without magic links, then to read its first line",
     "/etc/ld.so.cache": "for the interpreter, then for the calls of the kernel",
     "BUNDLE/rootfs": "an ordinary user needs the user namespace for it, which shows when it is tried without",
+    "/proc/self/loginuid": "where there is none yet, it is written",
     "/dev/null": "as standard input, and as a device and mask of the container",
 }
 #: Steps that one launch takes at most so often.

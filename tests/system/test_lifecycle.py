@@ -347,18 +347,19 @@ def test_others_are_not_seen() -> None:
         assert root.one(identity)["status"] == "running"
 
 
+@pytest.mark.parametrize("login", ["1234", ""], ids=["set", "unset"])
 @pytest.mark.parametrize("runtime", ["native", "crun", "runc"])
-def test_the_callers_login_uid_is_kept(runtime: str) -> None:
+def test_the_callers_login_uid_is_kept_or_else_the_uid(runtime: str, login: str) -> None:
     require("root")
-    require("loginuid-settable")
+    require("loginuid-settable" if login else "loginuid-unset")
     with caller() as person:
         argv = person.argv("run", "-d", "-q", "--runtime", runtime, "--", "sleep", "600")
-        script = 'echo 1234 >/proc/self/loginuid && exec "$@"'
+        script = f'{"echo 1234 >/proc/self/loginuid && " if login else ""}exec "$@"'
         done = subprocess.run(["sh", "-c", script, "sh", *argv], capture_output=True, text=True, env=person.environment)
         assert done.returncode == 0, done.stderr
         found = person.one(done.stdout.strip())
         for pid in (found["pid"], found["stage_pid"]):
-            assert Path(f"/proc/{pid}/loginuid").read_text() == "1234"
+            assert Path(f"/proc/{pid}/loginuid").read_text() == (login or "0")
 
 
 def test_a_log_is_followed_to_its_end(person: Caller) -> None:

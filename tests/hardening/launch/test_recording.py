@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import posix
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from hardening.errors import LaunchError
-from hardening.launch import bundle, recording
+from hardening.launch import bundle, files, recording
 from hardening.launch.bundle import PROFILES
 from hardening.launch.recording import Records
 from hardening.launch.sinks import FILE
@@ -73,6 +74,31 @@ def test_a_child_records_what_nothing_was_loaded_for_before_its_parent_was_kille
     records.close()
     (refused,) = written(place)
     assert (refused["event"], refused["code"], refused["pid"]) == ("refused", 137, os.getpid())
+
+
+@pytest.mark.parametrize(
+    ("number", "refused"),
+    [(errno.ENOENT, False), (errno.EPERM, False), (errno.EACCES, True), (errno.EROFS, True), (errno.EINVAL, True)],
+)
+def test_a_login_uid_that_nobody_else_could_set_either_is_no_failure(
+    number: int, refused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No audit system in the kernel, or one that is set and has no number here: the command can claim nobody."""
+
+    def failing(path: str, text: str) -> None:
+        raise OSError(number, os.strerror(number), path)
+
+    monkeypatch.setattr(recording, "_proc_number", lambda path: None)
+    monkeypatch.setattr(files, "write", failing)
+    records = Records("", "native", recording.who())
+    try:
+        if refused:
+            with pytest.raises(LaunchError, match=r"^/proc/self/loginuid: the caller's login uid cannot be set: "):
+                records.claim()
+        else:
+            records.claim()
+    finally:
+        records.close()
 
 
 def test_the_controlling_terminal_whatever_the_descriptors_are() -> None:
