@@ -1,11 +1,14 @@
-"""What came of what was asked: enforced, partly, or not at all."""
+"""What came of what was asked: enforced, partly, or not at all; and what of that stops a launch."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from hardening.compose import Composition
+from hardening.errors import HostError
+from hardening.fold import Resolved
 from hardening.mechanism import Shortfall
+from hardening.schema import REQUIREMENT, REST, Leaf
 from hardening.values import frozen
 
 
@@ -19,12 +22,71 @@ class Enforcement:
     shortfalls: tuple[Shortfall, ...]
 
 
-def remedy(shortfall: Shortfall, mechanism: str, *, fatal: bool) -> str:
-    """What to do about a shortfall; a ``fatal`` one may be waived as well."""
-    if not fatal or (shortfall.remedy and not shortfall.whole):
-        return shortfall.remedy
-    waived = f'set requirement = "best-effort" in [{mechanism}]'
-    return f"{shortfall.remedy}, or {waived}" if shortfall.remedy else waived
+def refusal(composition: Composition, shortfall: Shortfall) -> HostError | None:
+    """The error of a shortfall that stops a launch. A requirement may waive it (`Shortfall.requirement`), but not where
+    one of the leaves that it concerns is limited: a limit holds, or nothing runs."""
+    if shortfall.tolerated:
+        return None
+    requirement = _requirement(composition, shortfall)
+    limited = limit_of(composition, shortfall)
+    if limited is None and requirement.value != REQUIREMENT.default:
+        return None
+    decided = next((entry for entry in _concerned(composition, shortfall) if entry.stated), None)
+    what = "cannot be enforced here"
+    if limited is not None:
+        which = "" if str(limited.leaf) == shortfall.leaf else f"{limited.leaf} "
+        what += f", where {which or 'it '}is limited to {limited.limit_shown} by {limited.limit_origin}"
+    return HostError(
+        f"{shortfall.leaf} {what}: {shortfall.reason}",
+        origin=decided.origin if decided is not None else None,
+        hint=_remedy(shortfall, requirement, limited) or None,
+    )
+
+
+def limit_of(composition: Composition, shortfall: Shortfall) -> Resolved | None:
+    """A limited leaf that a shortfall leaves open."""
+    return next((entry for entry in _concerned(composition, shortfall) if entry.limit_origin), None)
+
+
+def _concerned(composition: Composition, shortfall: Shortfall) -> list[Resolved]:
+    """The leaves that a shortfall is about."""
+    owner = shortfall.leaf.partition(".")[0]
+    own = [entry for leaf, entry in composition.leaves.items() if leaf.mechanism == owner]
+    if shortfall.whole:
+        return own
+    return [entry for name in (shortfall.leaf, *shortfall.also) for entry in _meant(composition, own, name)]
+
+
+def _meant(composition: Composition, own: list[Resolved], name: str) -> list[Resolved]:
+    """The leaf of a name, those below it, or the nearest one above a member that no layer names. What is called by a name
+    that is no leaf's may be any of the mechanism's ``own``."""
+    name = name.removesuffix(f".{REST}")
+    named = [entry for entry in own if f"{entry.leaf}.".startswith(f"{name}.")]
+    owner, _, below = name.partition(".")
+    mechanism = next((item for item in composition.mechanisms if item.name == owner), None)
+    found = mechanism.schema.find(below) if mechanism is not None else None
+    if not named and mechanism is not None and found is not None:
+        return [composition.at(mechanism, found[0].name, found[1])]
+    return named or own
+
+
+def _requirement(composition: Composition, shortfall: Shortfall) -> Resolved:
+    """What waives a shortfall: the mechanism's own requirement, or that of a part, which is best-effort with the whole."""
+    mechanism = shortfall.leaf.partition(".")[0]
+    general = composition.leaves[Leaf(mechanism, REQUIREMENT.name)]
+    if not shortfall.requirement or general.value != REQUIREMENT.default:
+        return general
+    name = shortfall.requirement.removeprefix(f"{mechanism}.")
+    return composition.leaves[Leaf(mechanism, name)]
+
+
+def _remedy(shortfall: Shortfall, requirement: Resolved, limited: Resolved | None) -> str:
+    if limited is not None:
+        waived = "" if requirement.value == REQUIREMENT.default else f"{requirement.leaf} waives no limit"
+        return "; ".join(filter(None, (shortfall.remedy, waived)))
+    table, _, _ = str(requirement.leaf).rpartition(".")
+    waiver = f'set requirement = "best-effort" in [{table}]'
+    return f"{shortfall.remedy}, or {waiver}" if shortfall.remedy else waiver
 
 
 def enforcement(composition: Composition, shortfalls: Iterable[Shortfall]) -> list[Enforcement]:

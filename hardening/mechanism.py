@@ -96,8 +96,10 @@ class Context:
 class Shortfall:
     """What this host cannot enforce of what was asked: ``leaf`` is the setting, ``reason`` why, ``remedy`` what to do.
 
-    ``tolerated`` marks a part that the mechanism's own settings make best-effort although the mechanism is required;
-    ``whole`` says that nothing at all of the mechanism is enforced.
+    ``leaf`` may be a family, or the mechanism itself, and ``also`` names leaves that go with it; ``tolerated`` marks what is
+    stricter than asked for, and stops nothing; ``whole`` says that nothing at all of the mechanism is enforced.
+    ``requirement`` is the leaf that waives it, where that is not the mechanism's own. Nothing waives a shortfall of a leaf
+    that is limited (`hardening.enforcement`).
     """
 
     leaf: str
@@ -105,6 +107,8 @@ class Shortfall:
     remedy: str
     tolerated: bool = False
     whole: bool = False
+    requirement: str = ""
+    also: tuple[str, ...] = ()
 
 
 @frozen

@@ -10,12 +10,12 @@ from typing import Any
 import attrs
 
 from hardening.compose import Composition, in_order
-from hardening.enforcement import remedy
-from hardening.errors import HardeningError, HostError, raise_all
+from hardening.enforcement import refusal
+from hardening.errors import HardeningError, raise_all
 from hardening.findings import Finding, Severity
 from hardening.host import Host
 from hardening.inputs import Input
-from hardening.mechanism import Context, Excess, Mechanism, Shortfall
+from hardening.mechanism import Context, Excess
 from hardening.plugins import Plugins
 from hardening.runtime import Candidate, Runtime, Verdict, require_admission, require_no_rejection
 from hardening.spec import Fragment, Spec, assemble
@@ -106,7 +106,7 @@ def tighten(
 
 def check(composition: Composition, host: Host, command: Sequence[str], bundle: Path | None) -> Context:
     """Hold the host against every mechanism, each after those that it names in ``after``; raises `HostError` for a
-    shortfall of a required one."""
+    shortfall of a required one, and of any leaf that is limited."""
     points = [
         point
         for mechanism in composition.mechanisms
@@ -119,15 +119,9 @@ def check(composition: Composition, host: Host, command: Sequence[str], bundle: 
     for mechanism in in_order(composition.mechanisms):
         found = tuple(mechanism.check(composition.settings[mechanism.name], context))
         context = attrs.evolve(context, shortfalls=(*context.shortfalls, *found))
-        if composition.required(mechanism.name):
-            fatal += [_fatal(mechanism, shortfall) for shortfall in found if not shortfall.tolerated]
+        fatal += [error for shortfall in found if (error := refusal(composition, shortfall)) is not None]
     raise_all(fatal)
     return context
-
-
-def _fatal(mechanism: Mechanism[Any], shortfall: Shortfall) -> HostError:
-    hint = remedy(shortfall, mechanism.name, fatal=True)
-    return HostError(f"{shortfall.leaf} cannot be enforced here: {shortfall.reason}", hint=hint)
 
 
 def release(plugins: Plugins, plan: Plan, runtime: Runtime | None = None) -> tuple[Input, ...]:

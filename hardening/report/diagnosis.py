@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 from hardening.compose import Composition, in_order
-from hardening.enforcement import enforcement, remedy
+from hardening.enforcement import enforcement, refusal
 from hardening.host import Host
 from hardening.mechanism import Context
 from hardening.report.table import Table
@@ -111,9 +111,9 @@ def mechanisms(composition: Composition, host: Host) -> Iterator[Line]:
         if not state.shortfalls:
             yield Line("mechanism", state.mechanism, OK, "enforced")
         for shortfall in state.shortfalls:
-            fatal = state.requirement == "required" and not shortfall.tolerated
-            advice = remedy(shortfall, state.mechanism, fatal=fatal)
-            yield Line("mechanism", shortfall.leaf, FAIL if fatal else WARN, shortfall.reason, advice)
+            error = refusal(composition, shortfall)
+            advice = (error.hint or "") if error is not None else shortfall.remedy
+            yield Line("mechanism", shortfall.leaf, FAIL if error is not None else WARN, shortfall.reason, advice)
 
 
 def table(lines: Iterable[Line]) -> Table:

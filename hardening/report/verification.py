@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from hardening.compose import Composition
+from hardening.enforcement import refusal
 from hardening.mechanism import Check, Shortfall
 from hardening.report.table import Table
 from hardening.values import frozen
@@ -25,9 +26,7 @@ class Line:
 
 def judge(composition: Composition, checks: Iterable[Check], shortfalls: Iterable[Shortfall]) -> list[Line]:
     """The result of each check."""
-    excused = {
-        item.leaf for item in shortfalls if item.tolerated or not composition.required(item.leaf.partition(".")[0])
-    }
+    excused = {item.leaf for item in shortfalls if refusal(composition, item) is None}
     return [
         Line(
             check.leaf,

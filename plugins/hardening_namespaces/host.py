@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import attrs
+
 from hardening.errors import ProfileError
 from hardening.host import Host
 from hardening.mechanism import Context, Shortfall
@@ -16,6 +18,14 @@ from hardening_namespaces.settings import HOST, PRIVATE, TYPES, IdRange, Namespa
 def check(settings: NamespacesSettings, context: Context) -> Iterable[Shortfall]:
     """What this host cannot give of the settings; raises `ProfileError` for settings that do not go together."""
     _require_consistent(settings)
+    for shortfall in _check_namespaces(settings, context):
+        yield attrs.evolve(shortfall, also=_gone_with(settings, shortfall.leaf.partition(".")[2]))
+    maps = idmaps.resolve(settings, context.host)
+    if maps is not None:
+        yield from _check_maps(maps, context.host, context.host.of(NamespaceFacts))
+
+
+def _check_namespaces(settings: NamespacesSettings, context: Context) -> Iterable[Shortfall]:
     facts = context.host.of(NamespaceFacts)
     for name in TYPES:
         yield from _check_one(name, settings.where(name), facts)
@@ -29,9 +39,13 @@ def check(settings: NamespacesSettings, context: Context) -> Iterable[Shortfall]
             "without root, every other namespace needs a private user namespace",
             'say user = "private"',
         )
-    maps = idmaps.resolve(settings, context.host)
-    if maps is not None:
-        yield from _check_maps(maps, context.host, facts)
+
+
+def _gone_with(settings: NamespacesSettings, name: str) -> tuple[str, ...]:
+    """The leaves of what is only ever done in a namespace of the command's own: maps of ids, and sysctls."""
+    maps = ("id_map", "uid_map", "gid_map") if name == "user" and settings.user == PRIVATE else ()
+    sysctls = (f"sysctls.{key}" for key in settings.sysctls.named if sysctl_namespace(key) == name)
+    return tuple(f"namespaces.{leaf}" for leaf in (*maps, *sysctls))
 
 
 def _check_one(name: str, where: str, facts: NamespaceFacts) -> Iterable[Shortfall]:

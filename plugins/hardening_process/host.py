@@ -102,10 +102,10 @@ def stated_ceilings(settings: ProcessSettings) -> dict[str, int]:
 
 def _resources(settings: ProcessSettings, context: Context) -> Iterable[Shortfall]:
     cgroups = context.host.of(ProcessFacts).cgroups
-    tolerated = settings.resources_requirement == "best-effort"
     for name in stated_ceilings(settings):
         problem, remedy = cgroups.problem(CEILINGS[name])
         if not problem and name == "memory_swap" and not cgroups.swap:
             problem, remedy = "this kernel does not count swap", "boot with swapaccount=1"
         if problem:
-            yield Shortfall(f"process.resources.{name}", problem, remedy, tolerated)
+            requirement = "process.resources.requirement"
+            yield Shortfall(f"process.resources.{name}", problem, remedy, requirement=requirement)

@@ -214,7 +214,7 @@ def test_what_could_be_enforced_beside_the_default_profile_is_told_so(folder: Pa
     profile(folder, "mine", "")
     message = require_one_message(process(folder, "run", "-p", "mine", "--", "id", broken=True), 125)
     beside = "where -p names a profile, default has to be named, too: -p default -p mine"
-    assert message.endswith(f"hint: {beside}; or buy a hinge\n")
+    assert message.endswith(f'hint: {beside}; or buy a hinge, or set requirement = "best-effort" in [box]\n')
     profile(folder, "default", "")
     message = require_one_message(process(folder, "run", "-p", "mine", "--", "id", broken=True), 125)
     assert "has to be named" not in message

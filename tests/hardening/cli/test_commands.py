@@ -294,7 +294,7 @@ def test_doctor_exits_1_where_a_required_mechanism_cannot_be_enforced(
         "name": "box.closed",
         "mark": "fail",
         "detail": "the hinge is broken",
-        "remedy": "buy a hinge",
+        "remedy": 'buy a hinge, or set requirement = "best-effort" in [box]',
     }
     lines = shown(folder, capsys, "doctor", "-p", "lax", "--json", broken=True)
     assert lines[-1]["mark"] == "warn"

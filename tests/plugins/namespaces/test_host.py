@@ -40,6 +40,15 @@ def test_blocked_user_namespaces_are_named_once() -> None:
     assert shortfalls(on=blocked) == {"namespaces.user": "user.max_user_namespaces is 0"}
 
 
+def test_what_is_only_done_in_a_namespace_goes_with_it() -> None:
+    said = settings('sysctls = {"net.ipv4.ip_forward" = "0", "kernel.shmmni" = "9"}')
+    lost = context(host(exhausted=frozenset({"net"}), user_blocked="a reason"))
+    assert {item.leaf: item.also for item in check(said, lost)} == {
+        "namespaces.net": ("namespaces.sysctls.net.ipv4.ip_forward",),
+        "namespaces.user": ("namespaces.id_map", "namespaces.uid_map", "namespaces.gid_map"),
+    }
+
+
 def test_without_root_the_user_namespace_must_be_private() -> None:
     assert "without root" in shortfalls('user = "host"', host(USER))["namespaces.user"]
     assert shortfalls('user = "host"', host()) == {}
