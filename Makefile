@@ -2,8 +2,10 @@
 .POSIX:
 .PHONY: help demo test escape check bench stress format clean
 
-# Arguments for pytest: make test T="tests/laws -k seccomp"
+# Arguments for pytest: make test T="tests/laws -k seccomp"; T=-n0 runs the tests one after another
 T =
+# Tests run side by side, one process a processor.
+PYTEST = -m pytest -n auto --maxprocesses 8 --dist worksteal
 # Arguments for the bench: make bench B=--tiny
 B =
 
@@ -14,7 +16,7 @@ demo: # run a command under the strict profile, and show what the kernel says of
 	@tools/demo
 
 test: # set-up, then every test that this user can run; T="tests/laws -k seccomp" chooses
-	@venv=$$(tools/setup test) && exec "$$venv/bin/python" -m pytest $(T)
+	@venv=$$(tools/setup test) && exec "$$venv/bin/python" $(PYTEST) $(T)
 
 escape: # attempts to escape from a container, each with its one defence off and on, as a table
 	@venv=$$(tools/setup test) && exec "$$venv/bin/python" -m pytest -q tests/escape --escapes $(T)

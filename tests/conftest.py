@@ -8,6 +8,7 @@ from collections import Counter
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.support import apart
 from tests.support.features import PREFIX
 
 # Shared machines stall: a deadline an example would fail for the wrong reason. Every run tries the same examples, so that
@@ -21,6 +22,11 @@ settings.load_profile("same")
 for _number in (signal.SIGHUP, signal.SIGQUIT):
     signal.signal(_number, signal.SIG_DFL)
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure() -> None:
+    """Before anything is made or looked at; every worker of xdist configures itself, too."""
+    apart.enter()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -8,6 +8,8 @@ spaces), a NUL, and the program: neither can be changed without the other.
 
 from __future__ import annotations
 
+import sys
+
 from hardening.launch.jsontext import quote
 
 ANNOTATION = "org.hardening.seccomp.sha256"
@@ -40,12 +42,13 @@ def _text(value: object) -> str:
 def sha256(data: bytes) -> str:
     """SHA-256 in hexadecimal (FIPS 180-4)."""
     # hashlib loads OpenSSL, which takes as long as the rest of the launch; the interpreter's own code does not.
+    # Asked for by version: what another version has would be looked for among all installed packages.
     try:
-        from _sha2 import sha256 as function  # type: ignore[import-not-found, unused-ignore]
-    except ImportError:
-        try:
+        if sys.version_info >= (3, 12):
+            from _sha2 import sha256 as function
+        else:
             from _sha256 import sha256 as function  # type: ignore[import-not-found, unused-ignore]
-        except ImportError:
-            from hashlib import sha256 as function
+    except ImportError:
+        from hashlib import sha256 as function
     result: str = function(data).hexdigest()
     return result

@@ -69,7 +69,7 @@ def parse(text: bytes, origin: str) -> object:
     context = _Context()
     try:
         source = text.decode()
-        value, end = _scanner(context)(source, _skip_space(source, 0))
+        value, end = _scan(context, source, _skip_space(source, 0))
         end = _skip_space(source, end)
     except StopIteration as error:
         raise LaunchError(f"not JSON: a value is missing at character {error.value}", origin=origin) from None
@@ -110,6 +110,17 @@ def _skip_space(source: str, at: int) -> int:
     while at < len(source) and source[at] in " \t\r\n":
         at += 1
     return at
+
+
+def _scan(context: _Context, source: str, start: int) -> tuple[object, int]:
+    scanner = _scanner(context)
+    try:
+        found: tuple[object, int] = scanner(source, start)
+    except SystemError:  # up to Python 3.11 it raises nothing where the module that words its errors is not there yet
+        import json.decoder  # noqa: F401
+
+        found = scanner(source, start)
+    return found
 
 
 def _scanner(context: _Context) -> Any:

@@ -17,9 +17,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hardening.launch import abi, kernel
+from tests.support.users import REPOSITORY
 
 #: Holds the scenario itself, so that its own group can be divided (cgroups(7), no internal processes).
 OWN = "harness"
+#: Empty at the beginning, so that what a launch leaves there shows.
+EMPTY = (Path("/tmp"), Path("/dev/shm"))
 
 
 def run(scenario: Callable[[], int]) -> int:
@@ -85,8 +88,23 @@ def _enter(places: list[tuple[Path, Path]]) -> None:
     for place, mount in places:
         subprocess.run(["mount", "--bind", str(place), str(mount)], check=True)
         (mount / OWN / "cgroup.procs").write_text(str(os.getpid()))
-    for directory in ("/tmp", "/dev/shm"):
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=1777", "stress", directory], check=True)
+    for directory in EMPTY:
+        kept = {
+            path: kernel.open_tree(abi.AT_FDCWD, bytes(path), abi.OPEN_TREE_CLONE) for path in program_in(directory)
+        }
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=1777", "stress", str(directory)], check=True)
+        for path, tree in kept.items():
+            path.mkdir(parents=True)
+            target = os.open(path, os.O_PATH)
+            kernel.move_mount(tree, target)
+            os.close(tree)
+            os.close(target)
+
+
+def program_in(directory: Path) -> list[Path]:
+    """What lies below an empty directory all the same: the clone, its environment, and the interpreter of that."""
+    needed = {REPOSITORY, Path(sys.prefix), Path(sys.base_prefix)}
+    return [path for path in needed if directory in path.parents and needed.isdisjoint(path.parents)]
 
 
 def _remove(group: Path) -> None:

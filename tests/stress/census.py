@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import attrs
 
 from hardening_selinux import mcs
+from tests.stress import arena
 
 #: Seconds in which what was killed, and what cleans up after it, comes to an end. Not a limit on anybody's speed: a census
 #: is final as soon as no process is left that could change it.
@@ -127,7 +128,7 @@ def _files(folders: Iterable[Path]) -> tuple[list[str], set[str]]:
     that are whole."""
     names, inodes = [], set[str]()
     for folder in folders:
-        for path in sorted((folder, *folder.rglob("*"))):
+        for path in sorted((folder, *_below(folder))):
             if "records" in path.parts or _is_kept(path):
                 continue
             try:
@@ -137,6 +138,14 @@ def _files(folders: Iterable[Path]) -> tuple[list[str], set[str]]:
             names.append(f"{path} {status.st_mode:o} {status.st_uid}")
             inodes.add(_inode(status))
     return names, inodes
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """Every path below a folder, but those of the program that is under stress."""
+    left = set(map(str, arena.program_in(folder)))
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if os.path.join(place, name) not in left]
+        yield from (Path(place, name) for name in (*folders, *names))
 
 
 def _is_kept(path: Path) -> bool:

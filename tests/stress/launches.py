@@ -14,6 +14,7 @@ from pathlib import Path
 import attrs
 
 from hardening_selinux import mcs
+from tests.stress import arena
 from tests.support import leases, runs
 from tests.support.features import available
 from tests.support.users import User, ordinary, program
@@ -42,8 +43,7 @@ class Subject:
     @property
     def folders(self) -> tuple[Path, ...]:
         """Where files could stay."""
-        own = (Path("/tmp"), Path("/dev/shm")) if os.geteuid() == 0 else ()
-        return (self.folder, *own)
+        return (self.folder, *(arena.EMPTY if os.geteuid() == 0 else ()))
 
     @property
     def environment(self) -> Mapping[str, str]:

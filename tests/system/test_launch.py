@@ -15,7 +15,7 @@ import pytest
 from hardening.launch import kernel
 from hardening.launch.digest import ANNOTATION, of_filter
 from tests.escape.launches import with_code
-from tests.support import bundles, runs
+from tests.support import apart, bundles, runs
 from tests.support.bundles import Stance
 from tests.support.features import require
 from tests.support.patience import is_over, until
@@ -450,10 +450,10 @@ def test_a_cgroup_limits_processes_and_is_removed(folder: Path) -> None:
     stance = bundles.stance("root")
     document = stance.config("sh", "-c", "for i in 1 2 3 4 5 6 7 8; do sleep 60 & done; wait")
     document["linux"]["resources"] = {"pids": {"limit": 4}, "memory": {"limit": 64 << 20}, "cpu": {"shares": 512}}
-    document["linux"]["cgroupsPath"] = "/hardening-test-launch"
+    document["linux"]["cgroupsPath"] = f"/{folder.name}"
     done = run(folder, stance, document)
     assert "can't fork" in done.stderr
-    assert list(Path("/sys/fs/cgroup").glob("**/hardening-test-launch")) == []
+    assert apart.groups(folder.name) == []
 
 
 def test_closed_standard_descriptors_are_no_trap(folder: Path, stance: Stance) -> None:

@@ -17,9 +17,9 @@ import pytest
 
 from hardening.bundles import sweep
 from hardening.launch.digest import ANNOTATION, of_filter
-from tests.support import bundles, runs
+from tests.support import apart, bundles, runs
 from tests.support.bundles import Stance
-from tests.support.features import require
+from tests.support.features import available, require
 from tests.support.patience import is_over, until
 
 pytestmark = pytest.mark.system
@@ -41,11 +41,17 @@ def folder(stance: Stance) -> Iterator[Path]:
 def traces(folder: Path) -> tuple[Any, ...]:
     """What a launch could leave: mounts, processes of the launcher, control groups, files of the bundle."""
     stages = subprocess.run(["pgrep", "-f", str(folder)], capture_output=True, text=True, check=False).stdout
-    groups = sorted(path for path in Path("/sys/fs/cgroup").glob("*/hardening-*"))
+    groups = apart.groups(folder.name)
     files = sorted(str(path) for path in folder.rglob("*") if path.name != "state")
-    # Others may mount elsewhere meanwhile.
     mounts = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if folder.name in line]
     return mounts, stages, groups, files
+
+
+def grouped(folder: Path, stance: Stance, document: dict[str, Any]) -> dict[str, Any]:
+    """The document with a control group of the folder's name, where the caller may have one."""
+    if stance.user is None and available("cgroups"):
+        document["linux"] |= {"resources": {"pids": {"limit": 100}}, "cgroupsPath": f"/{folder.name}"}
+    return document
 
 
 def bind(source: str, destination: str = "/data", *options: str) -> Change:
@@ -126,7 +132,7 @@ def test_a_failure_leaves_nothing(folder: Path, stance: Stance, name: str) -> No
     change, code, words = CASES[name]
     if name == "a label without SELinux":
         require("selinux-off")
-    document = stance.config("true")
+    document = grouped(folder, stance, stance.config("true"))
     change(document)
     root = bundles.make_root(folder / "bundle" / "rootfs")
     root.chmod(0o777)  # whoever launches may make mount points
@@ -350,7 +356,7 @@ def test_what_others_can_write_is_refused(folder: Path, stance: Stance, name: st
 
 @pytest.mark.parametrize("delay", [0.0, 0.01, 0.02, 0.03, 0.05])
 def test_a_launch_that_is_killed_on_its_way_leaves_no_process(folder: Path, stance: Stance, delay: float) -> None:
-    document = stance.config("sh", "-c", "while :; do sleep 0.1; done")
+    document = grouped(folder, stance, stance.config("sh", "-c", "while :; do sleep 0.1; done"))
     bundle = bundles.write(folder / "bundle", document, user=stance.user)
     argv = bundles.stage(bundle, user=stance.user)
     before = traces(folder)
@@ -363,11 +369,6 @@ def test_a_launch_that_is_killed_on_its_way_leaves_no_process(folder: Path, stan
             process.kill()
         process.wait(60)
         until(lambda: traces(folder) == before, lambda: traces(folder))
-
-
-def groups_of(name: str) -> list[Path]:
-    """The control groups of a name, deepest first, in every hierarchy."""
-    return sorted(Path("/sys/fs/cgroup").glob(f"**/{name}"), reverse=True)
 
 
 def limited(script: str, path: str) -> dict[str, Any]:
@@ -400,10 +401,10 @@ def test_the_group_that_a_killed_launch_has_left_is_used_again() -> None:
             assert done.returncode == 125
             assert "another container uses it" in done.stderr
             kill_with_guard(process)
-        assert groups_of(name)
+        assert apart.groups(name)
         bundle = bundles.write(folder / "bundle", limited("exit 7", f"/{name}"))
         assert bundles.launch(bundle).returncode == 7
-        assert groups_of(name) == []
+        assert apart.groups(name) == []
 
 
 def test_a_group_that_somebody_holds_is_left_alone_though_it_is_empty() -> None:
@@ -415,13 +416,13 @@ def test_a_group_that_somebody_holds_is_left_alone_though_it_is_empty() -> None:
             _,
         ):
             kill_with_guard(process)
-        held = [os.open(path, os.O_RDONLY) for path in groups_of(name)]
+        held = [os.open(path, os.O_RDONLY) for path in apart.groups(name)]
         try:
             for fd in held:
                 fcntl.flock(fd, fcntl.LOCK_EX)
             done = bundles.launch(bundle)
             assert (done.returncode, "another container uses it" in done.stderr) == (125, True)
-            assert groups_of(name)
+            assert apart.groups(name)
         finally:
             for fd in held:
                 os.close(fd)
@@ -437,10 +438,10 @@ def test_the_parent_of_a_group_is_shared() -> None:
         with bundles.started(one) as (first, inside), bundles.started(two) as (second, other):
             os.kill(inside, signal.SIGKILL)
             assert first.wait(60) == 128 + signal.SIGKILL
-            assert groups_of(f"{parent}/one") == []
+            assert apart.groups(f"{parent}/one") == []
             assert second.poll() is None
             os.kill(other, signal.SIGKILL)
             assert second.wait(60) == 128 + signal.SIGKILL
-        assert groups_of(f"{parent}/two") == []
-        for path in groups_of(parent):  # nobody knows who is the last
+        assert apart.groups(f"{parent}/two") == []
+        for path in apart.groups(parent):  # nobody knows who is the last
             path.rmdir()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 
 from hardening.errors import LaunchError
 from hardening.launch import jsontext
+from tests.support.users import REPOSITORY
 
 values: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -78,3 +81,22 @@ def test_what_is_dumped_is_one_line_of_ascii_json(value: object) -> None:
 def test_what_is_no_json_is_not_dumped() -> None:
     with pytest.raises(TypeError):
         jsontext.dump({"a": object()})
+
+
+@pytest.mark.parametrize("text", ["{", '{"a"', '{"a": 1,', "[1,", '"a', '"\\x"', "[1 2]", "nul"])
+def test_text_that_ends_too_early_is_one_error_where_json_is_not_imported(text: str) -> None:
+    """As in a launch: the interpreter's own scanner words its errors with the help of `json`."""
+    code = f"""
+import sys
+sys.path.append({str(REPOSITORY)!r})
+from hardening.errors import LaunchError
+from hardening.launch import jsontext
+assert "json" not in sys.modules
+try:
+    jsontext.parse(sys.argv[1].encode(), "f")
+except LaunchError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", code, text], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("f: not JSON: ")

@@ -50,6 +50,7 @@ def abandoned(folder: Path, document: object, identity: str = NAME) -> Path:
 @pytest.mark.parametrize(
     ("document", "identity"),
     [({}, NAME), ({"linux": {"cgroupsPath": NAME}}, "one"), ({"linux": {"cgroupsPath": f"/{NAME}"}}, "one")],
+    ids=["its name", "a path", "a path from the top"],
 )
 def test_the_control_groups_of_a_container_go_with_it(
     groups: list[Path], tmp_path: Path, document: object, identity: str

@@ -1,0 +1,44 @@
+"""The suite itself: what it looks at, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.features import require
+from tests.support.users import REPOSITORY
+
+
+def peers(process: str) -> set[str]:
+    """The peer groups of the mounts that a process sees, shared or followed (mount_namespaces(7))."""
+    lines = Path("/proc", process, "mountinfo").read_text().splitlines()
+    return {word for line in lines for word in line.partition(" - ")[0].split(" ")[6:]}
+
+
+def test_mounts_of_others_do_not_appear_and_ours_appear_to_nobody() -> None:
+    require("root")
+    own, parents = peers("self"), peers(str(os.getppid()))
+    assert {word.partition(":")[0] for word in own} == {"shared"}
+    assert own.isdisjoint(parents)
+
+
+def test_a_test_that_hangs_is_ended_and_shows_where(tmp_path: Path, pytestconfig: pytest.Config) -> None:
+    assert 0 < float(pytestconfig.getini("timeout")) <= 300
+    test = tmp_path / "test_hangs.py"
+    test.write_text(
+        "import threading, time\n"
+        "def somewhere_else():\n    time.sleep(30)\n"
+        "def test_hangs():\n    threading.Thread(target=somewhere_else, daemon=True).start()\n    time.sleep(60)\n"
+        "def test_after_it():\n    pass\n"
+    )
+    argv = [sys.executable, "-m", "pytest", "-q", "-c", str(REPOSITORY / "pyproject.toml"), "--rootdir", str(tmp_path)]
+    argv += ["-p", "no:cacheprovider", "--timeout", "1", str(test)]
+    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stderr
+    assert "Timeout" in done.stdout
+    assert "in somewhere_else" in done.stdout + done.stderr
+    assert "1 failed, 1 passed" in done.stdout
