@@ -27,6 +27,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 def pytest_configure() -> None:
     """Before anything is made or looked at; every worker of xdist configures itself, too."""
     apart.enter()
+    apart.folder()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

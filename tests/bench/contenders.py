@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
@@ -56,7 +57,9 @@ class Contender:
             yield ()
             return
         with self.filter.open("rb") as file:
-            os.dup2(file.fileno(), 9, inheritable=True)
+            above = fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, 10)  # the file itself may have become 9
+        os.dup2(above, 9, inheritable=True)
+        os.close(above)
         try:
             yield (9,)
         finally:

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import pwd
+import re
 import shutil
 import subprocess
 import sys
 import sysconfig
-import tempfile
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import attrs
+
+from tests.support import apart
 
 NAME = "hardening-test"
 UID = 48611
 SUBIDS = 65536
 REPOSITORY = Path(__file__).resolve().parents[2]
+#: Distributions that only tests and linters use, of which the user's copy of an environment has none.
+_NOT_RUN = re.compile(
+    r"PIL|_pytest|fonttools|hypothesis|matplotlib|mpl_|mypy|numpy|pillow|pip|ruff|setuptools", re.IGNORECASE
+)
 
 
 @attrs.frozen
@@ -121,28 +126,49 @@ def program(user: User) -> str:
     to a folder that everybody can read, which goes when the tests end.
     """
     script = Path(sys.executable).parent / "hardening"
-    if user.run([str(script), "--version"], cwd=Path("/")).returncode == 0:
+    if _starts(user, script, "--version"):
         return str(script)
-    folder = Path(tempfile.mkdtemp(prefix="hardening-test-", dir="/var/tmp"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    folder.chmod(0o755)
-    python = f"/usr/bin/python3.{sys.version_info.minor}"
+    python = Path(sys.base_prefix, "bin", f"python3.{sys.version_info.minor}")
+    if not _starts(user, python, "--version"):
+        python = apart.once("python", _copy_interpreter) / "bin" / python.name
+    return str(apart.once("environment", partial(_copy_environment, script, python)) / "bin/hardening")
+
+
+def _starts(user: User, *command: object) -> bool:
+    return user.run([str(word) for word in command], cwd=Path("/")).returncode == 0
+
+
+def _copy_interpreter(folder: Path) -> None:
+    """Copy the interpreter that the environment was made with, and its standard library."""
+    home, name = Path(sys.base_prefix), f"python3.{sys.version_info.minor}"
+    needless = shutil.ignore_patterns("test", "site-packages", "config-*", "idlelib", "ensurepip")
+    shutil.copytree(home / "lib" / name, folder / "lib" / name, ignore=needless)
+    for library in (home / "lib").glob(f"lib{name}*.so*"):
+        shutil.copy2(library, folder / "lib", follow_symlinks=False)
+    # It finds a shared library of its own by an absolute path (DT_RUNPATH, ld.so(8)).
+    data = (home / "bin" / name).read_bytes()
+    path = os.fsencode(home / "lib") + b"\0"
+    (folder / "bin").mkdir()
+    copy = folder / "bin" / name
+    copy.write_bytes(data.replace(path, b"$ORIGIN/../lib".ljust(len(path), b"\0")))
+    copy.chmod(0o755)
+    subprocess.run(["chmod", "-R", "go+rX", str(folder)], check=True)
+
+
+def _copy_environment(script: Path, python: Path, folder: Path) -> None:
+    """Make an environment of ``python`` with what is installed in this one, the clone among it, and its scripts."""
     subprocess.run([python, "-I", "-m", "venv", "--without-pip", str(folder)], check=True)
-    site = Path(subprocess.run(
-        [folder / "bin/python", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
-        check=True, capture_output=True, text=True,
-    ).stdout.strip())  # fmt: skip
-    skip = shutil.ignore_patterns("*.pth", "mypy*", "pip", "ruff*", "__pycache__", "setuptools")
-    shutil.copytree(sysconfig.get_path("purelib"), site, dirs_exist_ok=True, ignore=skip)
-    for package in (REPOSITORY / "hardening", *REPOSITORY.glob("plugins/*"), *REPOSITORY.glob("profiles/*")):
-        if package.is_dir():
-            shutil.copytree(package, site / package.name, dirs_exist_ok=True, ignore=skip)
-    copy = folder / "bin/hardening"
-    shutil.copy(script, copy)
+    site = folder / "lib" / python.name / "site-packages"
+    installed = [path for path in Path(sysconfig.get_path("purelib")).iterdir() if not _NOT_RUN.match(path.name)]
+    for path in (*installed, REPOSITORY / "hardening", *REPOSITORY.glob("plugins/*"), *REPOSITORY.glob("profiles/*")):
+        if path.is_dir():
+            shutil.copytree(path, site / path.name, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
+        elif path.suffix != ".pth":
+            shutil.copy2(path, site)
+    shutil.copy(script, folder / "bin/hardening")
     whole = folder / "bin/hardening-cli"
     text = script.with_name(whole.name).read_text().split("\n", 1)[1]
     whole.write_text(f"#!{folder}/bin/python\n{text}")
-    whole.chmod(0o755)
-    copy.chmod(0o755)
+    for made in (whole, folder / "bin/hardening"):
+        made.chmod(0o755)
     subprocess.run(["chmod", "-R", "go+rX", str(folder)], check=True)
-    return str(copy)
