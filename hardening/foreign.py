@@ -13,9 +13,10 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from hardening.errors import HardeningError, SpecError, raise_all
+from hardening.launch.config import INTERPRETED_ANNOTATIONS
 from hardening.mechanism import Excess
+from hardening.oci_fields import CONFIG, Each, taken_for, without_unknown
 from hardening.spec import escape
-from hardening.values import frozen
 
 _LOWEST, _HIGHEST = -(1 << 63), (1 << 64) - 1
 _WIDTH = 60
@@ -23,102 +24,6 @@ _DEPTH = 64
 _HINT = "correct the configuration, or have the tool that wrote it write it again"
 
 
-@frozen
-class _Each:
-    """An object whose members all have one shape."""
-
-    shape: Any
-
-
-_MAPPINGS = [{"containerID": int, "hostID": int, "size": int}]
-_SETS = ("bounding", "effective", "inheritable", "permitted", "ambient")
-_PROCESS = {
-    "terminal": bool,
-    "consoleSize": {"height": int, "width": int},
-    "cwd": str,
-    "env": [str],
-    "args": [str],
-    "rlimits": [{"type": str, "hard": int, "soft": int}],
-    "apparmorProfile": str,
-    "capabilities": {name: [str] for name in _SETS},
-    "noNewPrivileges": bool,
-    "oomScoreAdj": int,
-    "selinuxLabel": str,
-    "scheduler": {"policy": str, "nice": int, "priority": int, "flags": [str]},
-    "ioPriority": {"class": str, "priority": int},
-    "user": {"uid": int, "gid": int, "umask": int, "additionalGids": [int], "username": str},
-}
-_MOUNT = {
-    "destination": str,
-    "type": str,
-    "source": str,
-    "options": [str],
-    "uidMappings": _MAPPINGS,
-    "gidMappings": _MAPPINGS,
-}
-_DEVICE = {"type": str, "path": str, "major": int, "minor": int, "fileMode": int, "uid": int, "gid": int}
-_RESOURCES = {
-    "devices": [{"allow": bool, "type": str, "major": int, "minor": int, "access": str}],
-    "memory": {
-        **dict.fromkeys(("limit", "reservation", "swap", "kernel", "kernelTCP", "swappiness"), int),
-        **dict.fromkeys(("disableOOMKiller", "useHierarchy", "checkBeforeUpdate"), bool),
-    },
-    "cpu": {
-        **dict.fromkeys(("shares", "quota", "burst", "period", "realtimeRuntime", "realtimePeriod", "idle"), int),
-        "cpus": str,
-        "mems": str,
-    },
-    "pids": {"limit": int},
-    "blockIO": {},
-    "hugepageLimits": [{"pageSize": str, "limit": int}],
-    "network": {"classID": int, "priorities": [{"name": str, "priority": int}]},
-    "rdma": _Each({"hcaHandles": int, "hcaObjects": int}),
-    "unified": _Each(str),
-}
-_SECCOMP = {
-    "defaultAction": str,
-    "defaultErrnoRet": int,
-    "architectures": [str],
-    "flags": [str],
-    "listenerPath": str,
-    "listenerMetadata": str,
-    "syscalls": [
-        {
-            "names": [str],
-            "action": str,
-            "errnoRet": int,
-            "args": [{"index": int, "value": int, "valueTwo": int, "op": str}],
-        }
-    ],
-}
-_LINUX = {
-    "uidMappings": _MAPPINGS,
-    "gidMappings": _MAPPINGS,
-    "namespaces": [{"type": str, "path": str}],
-    "timeOffsets": _Each({"secs": int, "nanosecs": int}),
-    "devices": [_DEVICE],
-    "cgroupsPath": str,
-    "resources": _RESOURCES,
-    "intelRdt": {},
-    "sysctl": _Each(str),
-    "seccomp": _SECCOMP,
-    "rootfsPropagation": str,
-    "maskedPaths": [str],
-    "readonlyPaths": [str],
-    "mountLabel": str,
-    "personality": {"domain": str, "flags": [str]},
-}
-_CONFIGURATION = {
-    "ociVersion": str,
-    "root": {"path": str, "readonly": bool},
-    "mounts": [_MOUNT],
-    "process": _PROCESS,
-    "hostname": str,
-    "domainname": str,
-    "hooks": {},
-    "annotations": _Each(str),
-    "linux": _LINUX,
-}
 _NAMES = {bool: "true or false", int: "an integer of at most 64 bits", str: "a string"}
 
 #: Fields that say what is run and give it nothing.
@@ -137,23 +42,16 @@ RESTRICTIONS = frozenset(
             f"/linux/{name}"
             for name in ("namespaces", "uidMappings", "gidMappings", "seccomp", "maskedPaths", "readonlyPaths")
         ),
-        *(
-            f"/linux/resources/{name}"
-            for name in ("devices", "pids", "memory", "cpu", "blockIO", "hugepageLimits", "rdma")
-        ),
+        *(f"/linux/resources/{name}" for name in ("devices", "pids", "blockIO", "hugepageLimits", "rdma")),
+        *(f"/linux/resources/memory/{name}" for name in ("limit", "reservation", "swap", "kernel", "kernelTCP")),
+        *(f"/linux/resources/cpu/{name}" for name in ("shares", "quota", "period", "cpus", "mems")),
+        # Without its class, packets leave past the limits that the host has for it.
+        "/linux/resources/network/classID",
     }
 )
-#: Beginnings of the annotations that change what a runtime does: crun(1), runc's and criu's documentation of checkpoints,
-#: runc's of systemd properties, and those of Kata Containers and gVisor. Every other annotation informs.
-DIRECTIVES = (
-    "run.oci.",
-    "module.wasm.",
-    "org.criu.",
-    "runc.",
-    "org.systemd.property.",
-    "io.katacontainers.",
-    "dev.gvisor.",
-)
+#: Beginnings of the annotations that change what a runtime does: those of crun and runc, and those of Kata Containers and
+#: gVisor. Every other annotation informs.
+DIRECTIVES = (*INTERPRETED_ANNOTATIONS, "io.katacontainers.", "dev.gvisor.")
 
 
 def require_shape(document: Mapping[str, Any]) -> None:
@@ -161,7 +59,7 @@ def require_shape(document: Mapping[str, Any]) -> None:
     every one that JSON cannot hold."""
     problems: list[HardeningError] = [
         SpecError(f"{wanted} is expected", origin=pointer, hint=_HINT)
-        for pointer, wanted in [*_unwritable(document), *_wrong(document, _CONFIGURATION, "")]
+        for pointer, wanted in [*_unwritable(document), *_wrong(document, CONFIG, "")]
     ]
     raise_all(problems)
 
@@ -181,7 +79,7 @@ def _wrong(value: Any, shape: Any, pointer: str) -> Iterator[tuple[str, str]]:
         yield pointer, "an object"
     else:
         for key, item in value.items():
-            inner = shape.shape if isinstance(shape, _Each) else shape.get(key)
+            inner = shape.shape if isinstance(shape, Each) else shape.get(key)
             if inner is not None:
                 yield from _wrong(item, inner, f"{pointer}/{escape(key)}")
 
@@ -216,6 +114,15 @@ def _unwritable(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _printable(value: str) -> str:
     return value.encode("utf-8", "backslashreplace").decode()
+
+
+def only_fields(document: Mapping[str, Any], owned: Collection[str]) -> tuple[dict[str, Any], list[Excess]]:
+    """A configuration with fields of the specification only, at every depth, and what else it had: another parser than
+    ours may read a key that we do not know. ``owned`` are the JSON pointers that mechanisms answer for; a whole part that
+    another parser knows no better is left for `strip`, since a mechanism may contribute to it."""
+    parts = {f"/{escape(key)}" for key in document if not taken_for(key)}
+    kept, unknown = without_unknown(document, parts.union(owned))
+    return kept, [Excess(item.pointer, _shown(item.value), f"none: {item}", "") for item in unknown]
 
 
 def strip(document: Mapping[str, Any], owned: Collection[str]) -> tuple[dict[str, Any], list[Excess]]:

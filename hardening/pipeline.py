@@ -87,9 +87,11 @@ def tighten(
     ``origin`` is the directory where the configuration was found, ``bundle`` the one where it will be written. Raises
     `SpecError` for one with values of types that the specification does not give them, and `HostError` as `plan` does.
     """
-    from hardening.foreign import require_shape, strip
+    from hardening.foreign import only_fields, require_shape, strip
 
     require_shape(document)
+    owned = {pointer for mechanism in composition.mechanisms for pointer in mechanism.owns}
+    document, unknown = only_fields(document, owned)
     command = tuple(document.get("process", {}).get("args") or ())
     context = attrs.evolve(check(composition, host, command, bundle), origin=origin)
     fragments: list[Fragment] = []
@@ -98,10 +100,9 @@ def tighten(
         fragment = Fragment(mechanism.name)
         excesses += mechanism.tighten(composition.settings[mechanism.name], document, context, fragment)
         fragments.append(fragment)
-    owned = {pointer for mechanism in composition.mechanisms for pointer in mechanism.owns}
     kept, unowned = strip(document, owned.union(*(fragment.pointers for fragment in fragments)))
     spec = assemble(fragments, kept, statements(composition, context.shortfalls))
-    return Plan(plugins, composition, host, context, spec, (*excesses, *unowned))
+    return Plan(plugins, composition, host, context, spec, (*unknown, *excesses, *unowned))
 
 
 def check(composition: Composition, host: Host, command: Sequence[str], bundle: Path | None) -> Context:

@@ -80,7 +80,9 @@ class Capabilities(Mechanism[CapabilitiesSettings]):
     def tighten(
         self, settings: CapabilitiesSettings, document: Mapping[str, Any], context: Context, fragment: Fragment
     ) -> Iterable[Excess]:
-        return spec.tighten(settings, document, fragment)
+        from hardening_process.identity import of_tightened  # only `apply` needs it
+
+        return spec.tighten(settings, document, fragment, of_tightened(document, context))
 
     def findings(self, settings: CapabilitiesSettings, context: Context) -> Iterable[Finding]:
         from hardening_capabilities import findings  # no quiet launch needs it

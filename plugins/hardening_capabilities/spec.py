@@ -47,9 +47,10 @@ def contribute(settings: CapabilitiesSettings, context: Context, fragment: Fragm
     fragment.put(NO_NEW_PRIVILEGES, settings.no_new_privileges, "capabilities.no_new_privileges")
 
 
-def tighten(settings: CapabilitiesSettings, document: Mapping[str, Any], fragment: Fragment) -> Iterator[Excess]:
-    """Intersect every set with what the settings allow for the user that the document names."""
-    uid = lookup(document, "/process/user/uid") or 0
+def tighten(
+    settings: CapabilitiesSettings, document: Mapping[str, Any], fragment: Fragment, uid: int
+) -> Iterator[Excess]:
+    """Intersect every set with what the settings allow for the user ``uid``, as whom the tightened configuration runs."""
     root = uid == 0
     allowed = sets_of(settings.added, settings.kept, root)
     kept: dict[str, list[str]] = {}

@@ -16,9 +16,9 @@ from hardening.launch import abi, secrets
 from hardening.launch.config import INTERPRETED_ANNOTATIONS
 from hardening.launch.config_mounts import ACCESS_TIMES, ATTRIBUTES, OPPOSITES, PROPAGATION
 from hardening.launch.jsontext import escape
+from hardening.oci_fields import unknown
 from hardening.runtime import Refusal
 from hardening.values import frozen
-from hardening_oci.fields import CONFIG
 
 NEVER = (10**6,)
 HINT = "leave the field out, or use --runtime native, which refuses or enforces every field"
@@ -53,9 +53,10 @@ OPTIONS: Mapping[str, frozenset[str]] = {
 
 
 def refusals(name: str, version: tuple[int, ...], document: Mapping[str, Any], uid: int) -> Iterator[Refusal]:
-    """Every field of a configuration that runtime ``name`` would ignore when user ``uid`` calls it."""
-    for pointer in _unknown(document, CONFIG, ""):
-        yield Refusal(pointer, f"is not a field of the OCI runtime spec: {name} would ignore it", HINT)
+    """Every field of a configuration that runtime ``name`` would ignore, or take for another, when user ``uid`` calls it."""
+    for item in unknown(document):
+        reading = f"reads it as {item.taken_for}" if name == "runc" and item.taken_for else "would ignore it"
+        yield Refusal(item.pointer, f"is not a field of the OCI runtime spec: {name} {reading}", HINT)
     for entry in FIELDS[name]:
         if version < entry.since and _get(document, entry.pointer) is not None:
             yield Refusal(entry.pointer, f"{name} {_dotted(version)} ignores it", HINT)
@@ -73,20 +74,6 @@ def refusals(name: str, version: tuple[int, ...], document: Mapping[str, Any], u
 
 def _dotted(version: tuple[int, ...]) -> str:
     return ".".join(map(str, version))
-
-
-def _unknown(value: Any, shape: Any, pointer: str) -> Iterator[str]:
-    """Pointers of the members that a shape does not have."""
-    if isinstance(shape, list) and isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from _unknown(item, shape[0], f"{pointer}/{index}")
-    elif isinstance(shape, Mapping) and isinstance(value, Mapping):
-        for key, item in value.items():
-            place = f"{pointer}/{escape(key)}"
-            if key in shape or "*" in shape:
-                yield from _unknown(item, shape[key if key in shape else "*"], place)
-            else:
-                yield place
 
 
 def _get(document: Any, pointer: str) -> Any:

@@ -9,16 +9,14 @@ from typing import Any
 from hardening.errors import ProfileError
 from hardening.mechanism import Context, Excess
 from hardening.spec import Fragment, lookup
+from hardening_process import foreign_resources
 from hardening_process.host import effective_oom_score_adj, effective_rlimit
-from hardening_process.kinds import CPU_PERIOD, Rlimit, RlimitKind, UmaskKind, User, UserKind, below
+from hardening_process.kinds import Rlimit, RlimitKind, UmaskKind, User, UserKind
 from hardening_process.passwd import Accounts
 from hardening_process.secrets import is_secret
 from hardening_process.settings import RLIMITS, ProcessSettings
-from hardening_process.spec import INFINITY, enforceable, to_oci
+from hardening_process.spec import INFINITY, to_oci
 from hardening_process.users import identify, root
-
-#: leaf below `resources` -> where the OCI spec has its number
-_PLACES = {"pids": "pids/limit", "memory": "memory/limit", "memory_swap": "memory/swap"}
 
 
 def tighten(
@@ -36,26 +34,17 @@ def tighten(
     if process.get("terminal") and not settings.terminal:
         yield Excess("/process/terminal", "true", "false", "process.terminal")
         fragment.put("/process/terminal", False, "process.terminal")
-    yield from _resources(settings, document, context, fragment)
+    yield from foreign_resources.tighten(settings, document, context, fragment)
 
 
 def _user(
     settings: ProcessSettings, document: Mapping[str, Any], context: Context, fragment: Fragment
 ) -> Iterator[Excess]:
     user = dict(lookup(document, "/process/user") or {})
-    uid, gid = user.get("uid", 0), user.get("gid", 0)
-    groups = {int(name) for name in settings.groups.having(True) if name.isdecimal()}
-    if settings.user.user or not all(name.isdecimal() for name in settings.groups.having(True)):
-        identity = identify(
-            settings.user, settings.groups.having(True), context, _accounts(settings, document, context)
-        )
-        groups |= set(identity.groups)
-        if settings.user.user:
-            wanted = User(str(identity.uid), str(identity.gid))
-            compared = wanted if settings.user.group else User(wanted.user, str(gid))
-            if not UserKind().at_most(User(str(uid), str(gid)), compared):
-                yield Excess("/process/user", f"{uid}:{gid}", str(wanted), "process.user")
-                uid, gid = identity.uid, identity.gid
+    uid, gid, allowed = tightened_ids(settings, document, context)
+    if (uid, gid) != (user.get("uid", 0), user.get("gid", 0)):
+        yield Excess("/process/user", f"{user.get('uid', 0)}:{user.get('gid', 0)}", f"{uid}:{gid}", "process.user")
+    groups = {int(name) for name in settings.groups.having(True) if name.isdecimal()}.union(allowed)
     asked = user.get("additionalGids") or []
     kept = [group for group in asked if group in groups or group == gid]
     if len(kept) < len(asked):
@@ -69,6 +58,23 @@ def _user(
     if kept:
         user["additionalGids"] = kept
     fragment.put("/process/user", user, "process.user", "process.groups", "process.umask")
+
+
+def tightened_ids(
+    settings: ProcessSettings, document: Mapping[str, Any], context: Context
+) -> tuple[int, int, tuple[int, ...]]:
+    """User and group that the tightened configuration runs as, and the groups that the settings name for them."""
+    user = lookup(document, "/process/user") or {}
+    uid, gid = user.get("uid", 0), user.get("gid", 0)
+    names = settings.groups.having(True)
+    if not settings.user.user and all(name.isdecimal() for name in names):
+        return uid, gid, ()
+    identity = identify(settings.user, names, context, _accounts(settings, document, context))
+    wanted = User(str(identity.uid), str(identity.gid))
+    compared = wanted if settings.user.group else User(wanted.user, str(gid))
+    if settings.user.user and not UserKind().at_most(User(str(uid), str(gid)), compared):
+        uid, gid = identity.uid, identity.gid
+    return uid, gid, identity.groups
 
 
 def _accounts(settings: ProcessSettings, document: Mapping[str, Any], context: Context) -> Accounts:
@@ -123,41 +129,3 @@ def _rlimits(
 
 def _finite(value: int | None) -> int | None:
     return None if value is None or value < 0 or value >= INFINITY else value
-
-
-def _resources(
-    settings: ProcessSettings, document: Mapping[str, Any], context: Context, fragment: Fragment
-) -> Iterator[Excess]:
-    ceilings = enforceable(settings, context)
-    for name, ceiling in ceilings.items():
-        leaf = f"process.resources.{name}"
-        if name == "cpu":
-            yield from _cpu(ceiling, document, fragment)
-            continue
-        pointer = f"/linux/resources/{_PLACES[name]}"
-        asked = lookup(document, pointer)
-        # Of pids 0 means no limit, as every negative number does.
-        finite = None if asked is None or asked <= 0 else asked
-        if below(finite, ceiling):
-            continue
-        if asked is not None:
-            yield Excess(pointer, "unlimited" if finite is None else str(asked), str(ceiling), leaf)
-        fragment.put(pointer, ceiling, leaf)
-    cgroup, path = settings.cgroup, lookup(document, "/linux/cgroupsPath")
-    if cgroup and path is not None and path != cgroup and not str(path).startswith(f"{cgroup.rstrip('/')}/"):
-        inside = f"{cgroup.rstrip('/')}/{str(path).rstrip('/').rpartition('/')[2].replace(':', '_')}"
-        yield Excess("/linux/cgroupsPath", str(path), inside, "process.resources.cgroup")
-        fragment.put("/linux/cgroupsPath", inside, "process.resources.cgroup")
-
-
-def _cpu(ceiling: int, document: Mapping[str, Any], fragment: Fragment) -> Iterator[Excess]:
-    pointer = "/linux/resources/cpu"
-    quota = lookup(document, f"{pointer}/quota")
-    period = lookup(document, f"{pointer}/period") or CPU_PERIOD
-    if quota is not None and quota > 0 and quota * CPU_PERIOD <= ceiling * period:
-        return
-    if quota is not None:
-        asked = "unlimited" if quota <= 0 else f"{quota} of {period}"
-        yield Excess(f"{pointer}/quota", asked, f"{ceiling} of {CPU_PERIOD}", "process.resources.cpu")
-    fragment.put(f"{pointer}/quota", ceiling, "process.resources.cpu")
-    fragment.put(f"{pointer}/period", CPU_PERIOD, "process.resources.cpu")

@@ -9,6 +9,8 @@ from typing import Any
 
 import attrs
 
+from hardening.launch.config_mounts import ACCESS_TIMES, ATTRIBUTES, FILE_SYSTEMS, OPPOSITES
+from hardening.launch.config_mounts import PROPAGATION as LAUNCHED
 from hardening.mechanism import Excess
 from hardening.values import frozen
 from hardening_rootfs import mounts
@@ -32,6 +34,10 @@ PLACES: Mapping[str, str] = {
     "mqueue": "/dev/mqueue",
     "tmpfs": "/dev",
 }
+_WORDS = frozenset({*ATTRIBUTES, *OPPOSITES, *ACCESS_TIMES, *LAUNCHED, "bind", "rbind", "defaults", ""})
+_IDMAPS = ("idmap", "ridmap")
+#: podman's word for a tmpfs that holds what it covers.
+_COPIES = ("tmpcopyup",)
 Tightened = tuple[mounts.Mount | None, str, list[Excess]]
 
 
@@ -86,6 +92,18 @@ class Asked:
         """The same mount of another source."""
         return attrs.evolve(self, entry={**self.entry, "source": source})
 
+    def with_known_options(self) -> tuple[Asked, list[Excess]]:
+        """The same mount without options that no launcher answers for, and what these were. A kernel reads them for itself:
+        of version 1 of control groups one names a program that the host runs."""
+        known = [option for option in self.options if _is_known(self.kind, option)]
+        unknown = [option for option in self.options if option not in known]
+        leaf = f"rootfs.volumes.{self.destination}"
+        excesses = [
+            Excess(f"{self.pointer}/options", f"{option} at {self.destination}", "none: nobody answers for it", leaf)
+            for option in unknown
+        ]
+        return (attrs.evolve(self, entry={**self.entry, "options": known}) if unknown else self), excesses
+
     def excess(self, allowed: str, leaf: str) -> Excess:
         """This mount as one that was asked for beyond the settings."""
         what = self.source if self.kind == "bind" else self.kind
@@ -103,6 +121,13 @@ class Asked:
         kept = self.rights & set(allowed)
         options += [f"{below}{without}" for right, without in RIGHTS.items() if right not in kept]
         return [*options, *add]
+
+
+def _is_known(kind: str, option: str) -> bool:
+    name, equals, _ = option.partition("=")
+    if option in _WORDS or name in _IDMAPS or option.removeprefix("r") in _WORDS:
+        return True
+    return name + equals in (*FILE_SYSTEMS.get(kind, ()), *(_COPIES if kind == "tmpfs" else ()))
 
 
 def tighten_tmpfs(asked: Asked, allowed: Tmpfs | None, leaf: str) -> Tightened:
@@ -135,15 +160,15 @@ def tighten_bind(asked: Asked, volume: Volume, leaf: str) -> Tightened:
     tie = volume.propagation
     said = [option for option in asked.options if option in _TIED]
     wide = [o for o in said if o in PROPAGATION and PROPAGATION.index(o) > PROPAGATION.index(tie)]
-    mapped = bool({"idmap", "ridmap"} & {o.partition("=")[0] for o in asked.options}) or "uidMappings" in asked.entry
-    unmap = mapped and not volume.idmap
-    drop = [*_TIED, *(["idmap", "ridmap"] if unmap else [])]
-    options = asked.cut(rights, drop=drop, add=[tie if wide or not said else said[-1]])
+    words = [o for o in asked.options if o.partition("=")[0] in _IDMAPS]
+    maps = {key for key in ("uidMappings", "gidMappings") if asked.entry.get(key)}
+    # Without maps of its own a mount is mapped as the container is, which is what the word says in a profile.
+    idmap = ["ridmap" if "rbind" in asked.options else "idmap"] if volume.idmap and (words or maps) else []
+    options = asked.cut(rights, drop=[*_TIED, *_IDMAPS], add=[*idmap, tie if wide or not said else said[-1]])
     mount = _rebuilt(asked, options)
-    if not unmap:
-        mount |= {key: asked.entry[key] for key in ("uidMappings", "gidMappings") if key in asked.entry}
     allowed = ",".join(RIGHTS[right] for right in RIGHTS if right not in rights) or "as in the profile"
-    beyond = not asked.rights <= rights or bool(wide) or unmap
+    unmapped = bool(words or maps) and not volume.idmap
+    beyond = not asked.rights <= rights or bool(wide) or unmapped or bool(maps) or not set(words) <= {*_IDMAPS}
     return mount, leaf, [asked.excess(allowed, leaf)] if beyond else []
 
 
@@ -169,7 +194,8 @@ def tighten_kernel(settings: RootfsSettings, asked: Asked) -> Tightened:
 
 
 def _proc(settings: RootfsSettings, asked: Asked) -> Tightened:
-    options = asked.cut({"rw"}, drop=("hidepid", "subset"))
+    # A group that is named there sees all processes.
+    options = asked.cut({"rw"}, drop=("hidepid", "subset", "gid"))
     said = [option.partition("=")[2] for option in asked.options if option.startswith("hidepid=")]
     order = ("ptraceable", "invisible", "noaccess", "off")
     words = {"0": "off", "1": "noaccess", "2": "invisible", "4": "ptraceable"}

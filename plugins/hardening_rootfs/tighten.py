@@ -12,7 +12,7 @@ from typing import Any
 
 from hardening.mechanism import Context, Excess
 from hardening.spec import Fragment
-from hardening_rootfs import foreign_binds, foreign_root, hidden, mounts
+from hardening_rootfs import foreign_binds, foreign_devices, foreign_root, hidden, mounts
 from hardening_rootfs.foreign_root import ForeignRoot
 from hardening_rootfs.host import RootfsFacts, Surroundings, volume_maps
 from hardening_rootfs.paths import is_below
@@ -21,7 +21,6 @@ from hardening_rootfs.settings import RootfsSettings
 from hardening_rootfs.spec import expand
 
 _PROPAGATION = ("unbindable", "private", "slave", "shared")
-_USUAL_DEVICES = {**foreign_binds.USUAL, "/dev/console": ("c", 5, 1), "/dev/ptmx": ("c", 5, 2)}
 _ID_DIGITS = 10
 
 
@@ -38,9 +37,10 @@ def tighten(
     for index, entry in enumerate(document.get("mounts") or ()):
         if entry.get("destination") in others:
             continue  # it is for the mechanism whose place this is to say what stays
-        asked = Asked(f"/mounts/{index}", _with_mapped_group(entry, document, context))
+        whole = Asked(f"/mounts/{index}", _with_mapped_group(entry, document, context))
+        asked, unknown = whole.with_known_options()
         mount, leaf, excesses = _tighten_mount(settings, context, asked)
-        yield from excesses
+        yield from (*excesses, *(unknown if mount is not None else ()))
         if mount is not None:
             kept[asked.destination] = (mount, leaf)
             own += [asked.destination] if leaf == "rootfs.path" else []
@@ -57,7 +57,8 @@ def tighten(
         fragment.item("/mounts", destination, mount, leaf)
     hides = _hides(settings, context, root, kept, own)
     yield from _tighten_paths(settings, document, root, hides, context, fragment)
-    yield from _tighten_linux(settings, document, fragment)
+    yield from _tighten_propagation(settings, document, fragment)
+    yield from foreign_devices.tighten(settings, document, fragment)
 
 
 def _tighten_root(
@@ -156,20 +157,10 @@ def _tighten_paths(
         fragment.put(f"/linux/{key}", sorted(wanted | asked), f"rootfs.{leaf}")
 
 
-def _tighten_linux(settings: RootfsSettings, document: Mapping[str, Any], fragment: Fragment) -> Iterator[Excess]:
-    linux = document.get("linux") or {}
-    propagation = str(linux.get("rootfsPropagation") or "private").removeprefix("r")
+def _tighten_propagation(settings: RootfsSettings, document: Mapping[str, Any], fragment: Fragment) -> Iterator[Excess]:
+    asked = (document.get("linux") or {}).get("rootfsPropagation")
+    propagation = str(asked or "private").removeprefix("r")
     if propagation not in _PROPAGATION or _PROPAGATION.index(propagation) > _PROPAGATION.index(settings.propagation):
         yield Excess("/linux/rootfsPropagation", propagation, settings.propagation, "rootfs.propagation")
         propagation = settings.propagation
     fragment.put("/linux/rootfsPropagation", propagation, "rootfs.propagation")
-    devices = []
-    for index, device in enumerate(linux.get("devices") or ()):
-        path, pointer = str(device.get("path")), f"/linux/devices/{index}"
-        found = (str(device.get("type")).replace("u", "c"), device.get("major"), device.get("minor"))
-        if settings.devices[path] and found == foreign_binds.numbers(path):
-            devices.append(device)
-        elif found != _USUAL_DEVICES.get(path):
-            asked = f"{path}: {found[0]} {found[1]}:{found[2]}"
-            yield Excess(pointer, asked, "none, or the host's own", f"rootfs.devices.{path}")
-    fragment.put("/linux/devices", devices or None, "rootfs.devices")

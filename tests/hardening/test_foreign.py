@@ -17,7 +17,9 @@ from hardening.compose import Composition
 from hardening.errors import HardeningError, Problems, SpecError
 from hardening.foreign import require_shape, strip
 from hardening.host import Host
+from hardening.oci_fields import CONFIG, unknown
 from hardening.plugins import Plugins
+from tests.hardening.test_oci_fields import with_variants
 from tests.support import bundles, shipped
 
 
@@ -41,8 +43,8 @@ from tests.support import bundles, shipped
         ({"process": {"args": ["\udcff"]}}, "/process/args/0", "a string of Unicode"),
         ({"windows": {"\udcff": 1}}, "/windows/\\udcff", "a key of Unicode"),
         (
-            {"linux": {"resources": {"blockIO": {"weight": float("nan")}}}},
-            "/linux/resources/blockIO/weight",
+            {"vm": {"weight": float("nan")}},
+            "/vm/weight",
             "a finite",
         ),
     ],
@@ -60,8 +62,8 @@ def test_every_wrong_value_is_named() -> None:
     assert [problem.origin for problem in caught.value.problems] == ["/root", "/hostname", "/linux"]
 
 
-def test_what_no_mechanism_looks_at_is_left_to_the_runtime() -> None:
-    require_shape({"windows": 7, "hooks": {"prestart": 7}, "process": {"new": None}, "linux": {"intelRdt": {"x": 7}}})
+def test_what_is_no_field_has_no_type() -> None:
+    require_shape({"windows": 7, "process": {"new": None}, "linux": {"intelRdt": {"x": 7}}})
 
 
 def test_our_own_configurations_have_the_right_shape() -> None:
@@ -235,6 +237,15 @@ def here() -> tuple[Plugins, Host, Composition]:
 def tightened(document: dict[str, Any]) -> pipeline.Plan:
     plugins, host, composition = here()
     return pipeline.tighten(plugins, composition, host, document, origin=Path("/srv"))
+
+
+def test_no_key_that_only_a_runtime_understands_changes_what_is_written() -> None:
+    hostile, count = with_variants(FULL, CONFIG, 0)
+    plan = tightened(hostile)
+    assert plan.spec.document == tightened(FULL).spec.document
+    reported = [item for item in plan.excesses if "written in Go" in item.allowed]
+    assert len(reported) == count
+    assert list(unknown(plan.spec.document)) == []
 
 
 @given(changes=st.lists(st.sampled_from(list(places(FULL))).flatmap(change), min_size=1, max_size=3))

@@ -275,18 +275,11 @@ exec "$@"
 """
 
 
-def crun_alone(bundle: Path) -> list[str]:
+def alone(bundle: Path, runtime: str = "crun") -> list[str]:
     """The command line of a plain ``crun run``, without anything of ours, to compare with. Needs root."""
     require("root")
-    argv = [
-        "crun",
-        "--root",
-        str(bundle.parent / "crun"),
-        "run",
-        "--bundle",
-        str(bundle),
-        f"alone-{os.urandom(4).hex()}",
-    ]
+    state, name = bundle.parent / runtime, f"alone-{os.urandom(4).hex()}"
+    argv = [runtime, "--root", str(state), "run", "--bundle", str(bundle), name]
     if available("cgroup2-unified"):
         return argv
     require("cgroup2-mount")

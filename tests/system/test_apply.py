@@ -20,12 +20,12 @@ import pytest
 
 from hardening import bundle, pipeline, receipt
 from hardening.report.changes import changes
-from hardening.spec import lookup, to_json
+from hardening.spec import Spec, lookup, to_json
 from hardening_seccomp.filters import at_most
 from hardening_seccomp.host import SeccompFacts
 from hardening_seccomp.oci import read
 from hardening_seccomp.spec import filter_of
-from tests.support import podman, runs, shipped
+from tests.support import bundles, podman, runs, shipped
 from tests.support.features import available, require
 from tests.support.runs import RUNTIMES
 from tests.support.users import User, ordinary
@@ -407,6 +407,70 @@ def test_no_name_of_the_hosts_root_shows_its_secrets(alias: str) -> None:
         assert done.returncode == 0, done.stderr
         shown = [line for line in done.stdout.splitlines() if line and not line.endswith(":")]
         assert shown == []
+
+
+#: What the kernel says of the command, row by row.
+LOOK = r"""
+id -u; id -g; id -G; cat /proc/self/uid_map /proc/self/gid_map | tr -s " "
+grep -E "^(CapBnd|CapEff|CapPrm|NoNewPrivs|Seccomp|Umask):" /proc/self/status
+cat /proc/self/oom_score_adj; cat /proc/self/limits | tr -s " "
+for name in pid net ipc uts mnt user cgroup; do test "$(readlink /proc/self/ns/$name)" = "$1" && echo "host $name"; done
+sed "s/.* - //" /proc/self/mountinfo | sort; cut -d" " -f5,6 /proc/self/mountinfo
+cat /proc/self/cgroup; hostname; pwd; ls -l /dev
+"""
+#: Keys that Go takes for fields of the specification -> the object that gets them, and what they ask for.
+TAKEN: Mapping[str, tuple[str, dict[str, Any]]] = {
+    "user": ("/process/user", {"UID": 0, "Gid": 0}),
+    "groups": ("/process/user", {"AdditionalGids": [0, 27]}),
+    "umask": ("/process/user", {"uMasK": 0}),
+    "long s": ("/process/user", {"umaſk": 0}),
+    "kelvin": ("/process/user", {"umasK": 0}),
+    "uid map": ("/linux/uidMappings/0", {"HostID": 0}),
+    "gid map": ("/linux/gidMappings/0", {"hostid": 0}),
+    "no new privileges": ("/process", {"NoNewPrivileges": False}),
+    "capabilities": ("/process/capabilities", {"Bounding": ["CAP_SYS_ADMIN"], "PERMITTED": ["CAP_SYS_ADMIN"]}),
+    "read-only": ("/root", {"ReadOnly": False}),
+    "a mount": ("/mounts/0", {"Options": ["rw", "exec", "suid", "dev"]}),
+    "masks": ("/linux", {"MaskedPaths": [], "ReadonlyPATHS": []}),
+    "score": ("/process", {"OomScoreAdj": 500}),
+    "host name": ("", {"HostName": "evil"}),
+    "limits": ("/process/rlimits/0", {"Soft": 7, "HARD": 7}),
+    "filter": ("/linux", {"Seccomp": None}),
+    "namespaces": ("/linux/namespaces/0", {"Path": "/proc/1/ns/uts", "Type": "uts"}),
+}  # fmt: skip
+
+
+def seen_by_runc(folder: Path, document: Mapping[str, Any], files: Mapping[str, Any]) -> str:
+    """What the command reports of itself when plain runc runs a configuration."""
+    place = folder / "bundle"
+    bundle.write(Spec(to_json(document), {}, files), place)
+    done = subprocess.run(bundles.alone(place, "runc"), capture_output=True, text=True, check=False, timeout=60)
+    shutil.rmtree(place)
+    return done.stdout if done.returncode == 0 else done.stderr
+
+
+@pytest.mark.parametrize("name", TAKEN)
+def test_runc_sees_no_key_in_another_case(name: str) -> None:
+    require("root")
+    with runs.workplace() as folder:
+        document = spec_of(folder, ["runc", "spec"])
+        document["process"]["args"] = ["/bin/sh", "-c", LOOK, "sh", "none"]
+        del document["linux"]["resources"]
+        options = '[process]\nuser = "1000:1000"\numask = "077"\n'
+        with runs.workplace() as ours:
+            layer = shipped.layer(ours, "user", f'extends = ["default"]\n{options}')
+            plan = tightened(document, layer, folder)
+            plain = seen_by_runc(folder, plan.spec.document, plan.spec.files)
+            assert plain.startswith("1000\n1000\n"), plain
+            pointer, added = TAKEN[name]
+            # The counter-proof: beside what was tightened, the key is obeyed.
+            hostile = json.loads(plan.spec.config)
+            (lookup(hostile, pointer) if pointer else hostile).update(added)
+            assert seen_by_runc(folder, hostile, plan.spec.files) != plain
+            again = tightened(hostile, layer, folder)
+            assert again.spec.document == plan.spec.document
+            assert seen_by_runc(folder, again.spec.document, again.spec.files) == plain
+            assert {item.pointer for item in again.excesses} == {f"{pointer}/{key}" for key in added}
 
 
 def hardening(*words: str) -> subprocess.CompletedProcess[str]:

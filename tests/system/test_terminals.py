@@ -44,7 +44,7 @@ class Maker:
             ]
         bundle = bundles.write(self.folder / os.urandom(4).hex(), document, user=self.stance.user)
         if self.runtime == ALONE:
-            return bundles.crun_alone(bundle)
+            return bundles.alone(bundle)
         return bundles.stage(bundle, self.runtime, self.stance.user, stdin=stdin)
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hardening.errors import SpecError
 from hardening.mechanism import Excess, Shortfall
 from hardening.schema import Members
-from hardening.spec import Fragment, assemble
+from hardening.spec import Fragment, assemble, lookup
 from hardening_capabilities import CapabilitiesSettings
 from hardening_capabilities.settings import ADDED, DROPPED, ROOT
 from hardening_capabilities.spec import SETS, contribute, granted, sets_of, tighten
@@ -33,7 +33,7 @@ def settings(*names: str, root: Iterable[str] = (), no_new_privileges: bool = Tr
 
 def tightened(chosen: CapabilitiesSettings, document: Mapping[str, Any]) -> tuple[dict[str, Any], list[Excess]]:
     fragment = Fragment("capabilities")
-    excesses = list(tighten(chosen, document, fragment))
+    excesses = list(tighten(chosen, document, fragment, lookup(document, "/process/user/uid") or 0))
     return dict(assemble([fragment], document).document), excesses
 
 

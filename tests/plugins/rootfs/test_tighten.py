@@ -84,13 +84,31 @@ def test_a_bind_within_a_volume_is_kept(tmp_path: Path) -> None:
     assert found.excesses["/mounts/0"] == "nosuid,nodev,noexec"
 
 
-def test_an_id_map_goes_with_the_volume_that_has_none(tmp_path: Path) -> None:
-    entry = mount("/data", "bind", str(tmp_path), "rbind", "idmap") | {"uidMappings": [], "gidMappings": []}
-    found = tighten(tmp_path, document(entry), f'[rootfs]\nvolumes = ["{tmp_path}:/data"]')
-    assert "uidMappings" not in found.mounts["/data"]
-    assert "idmap" not in found.options("/data")
-    kept = tighten(tmp_path, document(entry), f'[rootfs]\nvolumes = ["{tmp_path}:/data:idmap"]')
-    assert "uidMappings" in kept.mounts["/data"]
+@pytest.mark.parametrize("word", ["idmap", "ridmap", "idmap=uids=0-0-1;gids=0-0-1"])
+def test_files_are_mapped_where_the_profile_maps_them_and_as_the_container_is(tmp_path: Path, word: str) -> None:
+    maps = [{"containerID": 0, "hostID": 7, "size": 1}]
+    entry = mount("/data", "bind", str(tmp_path), "rbind", "ro", "noexec", "nosuid", "nodev", word)
+    for asked in (entry, entry | {"uidMappings": maps, "gidMappings": maps}):
+        found = tighten(tmp_path, document(asked), f'[rootfs]\nvolumes = ["{tmp_path}:/data"]')
+        kept = tighten(tmp_path, document(asked), f'[rootfs]\nvolumes = ["{tmp_path}:/data:idmap"]')
+        assert not [option for option in found.options("/data") if "idmap" in option]
+        assert [option for option in kept.options("/data") if "idmap" in option] == ["ridmap"]
+        assert "uidMappings" not in found.mounts["/data"] | kept.mounts["/data"]
+        assert ("/mounts/0" in kept.excesses) is (asked is not entry or "=" in word)
+
+
+def test_options_that_nobody_answers_for_go(tmp_path: Path) -> None:
+    asked = document(
+        mount("/proc", "proc", "proc", "gid=7", "hidepid=2"),
+        mount("/sys/fs/cgroup", "cgroup", "cgroup", "release_agent=/x", "ro"),
+        mount("/tmp", "tmpfs", "tmpfs", "tmpcopyup", "new", "size=1k"),
+    )
+    found = tighten(tmp_path, asked, '[rootfs]\ntmpfs = ["/tmp:size=1M"]\nread_only = true')
+    assert not {"gid=7", "release_agent=/x", "new"} & {
+        word for entry in found.mounts.values() for word in entry["options"]
+    }
+    assert "tmpcopyup" in found.options("/tmp")
+    assert "/mounts/2/options" in found.excesses
 
 
 def test_places_in_memory_are_bounded(tmp_path: Path) -> None:
@@ -248,11 +266,38 @@ def test_a_device_is_kept_where_it_is_the_hosts(tmp_path: Path) -> None:
     kept = tighten(tmp_path, document(mount("/dev/kvm", "bind", "/dev/kvm", "bind"), devices=[null]), profile)
     assert kept.linux["devices"] == [null]
     assert "/dev/kvm" in kept.mounts
+    wide = tighten(tmp_path, document(devices=[null | {"fileMode": 0o777, "uid": 7}]), profile)
+    assert wide.linux["devices"] == [null | {"fileMode": 0o666, "uid": 0, "gid": 0}]
+    assert "/linux/devices/0" in wide.excesses
     for change in ({"type": "b"}, {"major": 254}, {"minor": 0}, {"path": "/dev/nix"}):
         found = tighten(tmp_path, document(devices=[null | change]), profile)
         assert "devices" not in found.linux
         assert "/linux/devices/0" in found.excesses
     assert tighten(tmp_path, document(devices=[null | {"type": "u"}]), profile).linux["devices"]
+
+
+def test_rules_permit_the_devices_of_the_profile_and_the_usual_ones(tmp_path: Path) -> None:
+    def rule(allow: bool, **fields: object) -> dict[str, object]:
+        return {"allow": allow, "access": "rwm", **fields}
+
+    null, tty = os.stat("/dev/null").st_rdev, {"type": "c", "major": 136}
+    kept = [
+        rule(False),
+        rule(True, type="c", major=os.major(null), minor=os.minor(null)),
+        rule(True, **tty),
+        rule(True, type="b", access="m"),
+    ]
+    beyond = [
+        rule(True),
+        rule(True, type="b", major=254),
+        rule(True, type="c", major=10, minor=229),
+        rule(True, type="c"),
+    ]
+    asked = document()
+    asked["linux"]["resources"] = {"devices": [*kept, *beyond]}
+    found = tighten(tmp_path, asked, "[rootfs]\ndevices = []")
+    assert found.linux["resources"]["devices"] == kept
+    assert sum(pointer.startswith("/linux/resources/devices/") for pointer in found.excesses) == len(beyond)
 
 
 OPTIONS = st.lists(

@@ -1,0 +1,78 @@
+"""The devices of a foreign configuration, and its rules for them, within the devices of the settings."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from hardening.mechanism import Excess
+from hardening.spec import Fragment
+from hardening_rootfs.foreign_binds import USUAL, numbers
+from hardening_rootfs.settings import RootfsSettings
+
+_USUAL: Mapping[str, Numbers] = {**USUAL, "/dev/console": ("c", 5, 1), "/dev/ptmx": ("c", 5, 2)}
+Numbers = tuple[str, int, int | None]
+#: Terminals of the container's own, of any number.
+_TERMINALS: Numbers = ("c", 136, None)
+_MAKE = "m"  # the right to make a device's node, without which it cannot be opened
+Device = dict[str, Any]
+
+
+def tighten(settings: RootfsSettings, document: Mapping[str, Any], fragment: Fragment) -> Iterator[Excess]:
+    """Contribute the devices that stay, and the rules of the device cgroup without those that permit others."""
+    linux = document.get("linux") or {}
+    devices: list[Device] = []
+    for index, device in enumerate(linux.get("devices") or ()):
+        kept, excesses = _device(settings, device, f"/linux/devices/{index}")
+        devices += kept
+        yield from excesses
+    fragment.put("/linux/devices", devices or None, "rootfs.devices")
+    rules = (linux.get("resources") or {}).get("devices")
+    if rules is None:
+        return
+    permitted: set[Numbers | None] = {*_USUAL.values(), _TERMINALS, *map(numbers, settings.devices.having(True))}
+    kept_rules = [rule for rule in rules if _is_within(rule, permitted)]
+    for index, rule in enumerate(rules):
+        if rule not in kept_rules:
+            yield Excess(f"/linux/resources/devices/{index}", _shown(rule), "none", "rootfs.devices")
+    if kept_rules != rules:
+        fragment.put("/linux/resources/devices", kept_rules, "rootfs.devices")
+
+
+def _device(settings: RootfsSettings, device: Device, pointer: str) -> tuple[list[Device], list[Excess]]:
+    """A device that the settings show stays, with no more rights than the host's own has; each container has the usual
+    ones anyway."""
+    path = str(device.get("path"))
+    found = (str(device.get("type")).replace("u", "c"), device.get("major"), device.get("minor"))
+    leaf = f"rootfs.devices.{path}"
+    if not settings.devices[path] or found != numbers(path):
+        shown = f"{path}: {found[0]} {found[1]}:{found[2]}"
+        return [], [] if found == _USUAL.get(path) else [Excess(pointer, shown, "none, or the host's own", leaf)]
+    host = os.stat(path)
+    allowed = stat.S_IMODE(host.st_mode) & 0o777
+    # podman writes the type of the file into its mode.
+    mode = stat.S_IMODE(device.get("fileMode", 0o666)) & 0o777
+    asked, own = (mode, device.get("uid", 0), device.get("gid", 0)), (mode & allowed, host.st_uid, host.st_gid)
+    if asked == own:
+        return [device], []
+    kept = {**device, "fileMode": own[0], "uid": own[1], "gid": own[2]}
+    return [kept], [Excess(pointer, _rights(path, *asked), _rights(path, *own), leaf)]
+
+
+def _rights(path: str, mode: int, uid: int, gid: int) -> str:
+    return f"{path}: {mode:03o} {uid}:{gid}"
+
+
+def _is_within(rule: Mapping[str, Any], permitted: set[Numbers | None]) -> bool:
+    """Whether a rule forbids, permits a node to be made, or permits one of the given devices."""
+    if not rule.get("allow") or rule.get("access") == _MAKE:
+        return True
+    kind, major, minor = str(rule.get("type")).replace("u", "c"), rule.get("major"), rule.get("minor")
+    return (kind, major, minor) in permitted or (kind, major, None) in permitted & {_TERMINALS}
+
+
+def _shown(rule: Mapping[str, Any]) -> str:
+    major, minor = ("*" if rule.get(key) in (None, -1) else rule[key] for key in ("major", "minor"))
+    return f"{rule.get('type') or 'a'} {major}:{minor} {rule.get('access') or 'rwm'}"
