@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from hardening.offer import Offer
 
 
+#: The rule about exceptions that permit nothing.
+UNUSED = "core/unused-exception"
+
+
 @frozen(eq=False)
 class Composition:
     """The result of folding a stack: typed settings by mechanism, and every leaf with its provenance. ``looked`` are the
@@ -332,7 +336,7 @@ def _unused_exceptions(stack: Stack, leaves: Mapping[Leaf, Resolved]) -> Iterabl
         for exception in layer.exceptions:
             if id(exception) not in used:
                 yield Finding(
-                    "core/unused-exception",
+                    UNUSED,
                     Severity.WARNING,
                     f"the exception for {exception.setting} permits nothing: no value of its layer needs it",
                     leaf=exception.setting,

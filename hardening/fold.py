@@ -138,6 +138,15 @@ class Spoken:
         )
 
 
+def permission(leaf: Leaf, layer: Layer | None) -> str:
+    """What somebody adds to a layer to permit a loosening of a leaf there."""
+    if layer is None or not layer.document.typed:
+        return f'to the same layer: [[exceptions]] setting = "{leaf}", reason = "…"'
+    import shlex
+
+    return f"--exception {shlex.quote(f'{leaf}=REASON')}"
+
+
 class Fold:
     """The fold of one leaf."""
 
@@ -262,16 +271,11 @@ class Fold:
     def _loosening(self, layer: Layer, said: Say) -> ProfileError:
         looser = self.kind.at_most(self.value, said.value)
         how = "is looser than" if looser else "cannot be compared with"
-        permission = f'to the same layer: [[exceptions]] setting = "{self.leaf}", reason = "…"'
-        if layer.document.typed:
-            import shlex
-
-            permission = f"--exception {shlex.quote(f'{self.leaf}=REASON')}"
         return ProfileError(
             f"{self.leaf}: {self.kind.show(said.value)} {how} {self.kind.show(self.value)}, "
             f"said at {told(self.origin, self.steps)}",
             origin=said.origin,
-            hint=f"keep the stricter value, or add {permission}",
+            hint=f"keep the stricter value, or add {permission(self.leaf, layer)}",
         )
 
     def _record(self, layer: Layer, said: Say, outcome: Outcome, exception: Exemption | None = None) -> None:

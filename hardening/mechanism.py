@@ -121,6 +121,20 @@ class Excess:
     leaf: str
 
 
+@frozen
+class Implied:
+    """What the value of one leaf amounts to for another one of the same mechanism: a volume of `/etc/shadow` amounts to
+    ``hidden_paths./etc/shadow = false``. The core holds it as if the layer of the first had said the second: a limit forbids
+    it, an exception permits it. ``what`` says it in words. With ``free`` only a limit is held against it.
+    """
+
+    by: Leaf
+    leaf: Leaf
+    value: Any
+    what: str
+    free: bool = False
+
+
 @frozen(eq=False)
 class Check:
     """One line of a receipt: what was composed, what the kernel reports, and whether the kernel enforces it."""
@@ -221,6 +235,11 @@ class Mechanism(ABC, Generic[S]):
                 }
                 values[attribute] = Members(MappingProxyType(named), leaves[setting.name, REST])
         return self.settings_type(**values)
+
+    def implies(self, settings: S, limits: Mapping[tuple[str, str], Any], host: Host) -> Iterable[Implied]:
+        """What settings amount to for other leaves of this mechanism on this host; ``limits`` are the ceilings by setting
+        and member."""
+        return ()
 
     def dump(self, values: Mapping[tuple[str, str], Any]) -> dict[str, object]:
         """TOML data that says exactly these values, keyed by setting and member (``--format toml``)."""

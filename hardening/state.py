@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +17,8 @@ from hardening.launch import files, places
 FULL = (errno.ENOSPC, errno.EDQUOT)
 #: The variable that names the store of images, and where that has them unpacked.
 IMAGES, ROOTS = "HARDENING_IMAGES", "roots"
+#: The variable that names the file of logins at registries.
+LOGINS = "REGISTRY_AUTH_FILE"
 
 
 def directory() -> Path:
@@ -122,6 +125,40 @@ def private() -> tuple[str, ...]:
     kept = (str(location()), str(secrets()), *places.of_records(os.environ), *([str(store)] if store else []))
     found = {Path(os.path.abspath(path)) for path in kept}
     return tuple(sorted(str(path) for path in found if found.isdisjoint(path.parents)))
+
+
+def deciding() -> tuple[str, ...]:
+    """Where the next call reads what decides it: profiles, policies and logins of images, and this program with what it
+    imports. No command may write there, or it would decide for itself."""
+    home, config = os.path.expanduser("~"), os.environ.get("XDG_CONFIG_HOME", "")
+    folders = (f"{home}/.config", config if config.startswith("/") else f"{home}/.config", "/etc")
+    named = [f"{folder}/{name}" for folder in folders for name in ("hardening", "containers")]
+    program = [sys.prefix, *(path for path in sys.path if os.path.isdir(path))]
+    found = {Path(os.path.abspath(path)) for path in (*named, *logins(os.environ, os.geteuid()), *program)}
+    return tuple(sorted(str(path) for path in found if found.isdisjoint(path.parents)))
+
+
+def may_write(path: str) -> bool:
+    """Whether the caller could write to a place, or make it."""
+    there = next(place for place in (Path(path), *Path(path).parents) if os.path.lexists(place))
+    return os.access(there, os.W_OK)
+
+
+def logins(environment: Mapping[str, str], uid: int) -> tuple[str, ...]:
+    """The files of logins at registries that are looked into, in this order (containers-auth.json(5)); REGISTRY_AUTH_FILE
+    stands for all of them."""
+    explicit = environment.get(LOGINS)
+    if explicit:
+        return (explicit,)
+    home = environment.get("HOME", "")
+    runtime = environment.get("XDG_RUNTIME_DIR") or (f"/run/user/{uid}" if uid else "")
+    config = environment.get("XDG_CONFIG_HOME") or (f"{home}/.config" if home else "")
+    found = [
+        f"{runtime}/containers/auth.json" if runtime else f"/run/containers/{uid}/auth.json",
+        f"{config}/containers/auth.json" if config else "",
+        f"{environment.get('DOCKER_CONFIG') or f'{home}/.docker'}/config.json" if home else "",
+    ]
+    return tuple(path for path in found if path)
 
 
 def danger(place: Path) -> tuple[str, str] | None:

@@ -117,9 +117,9 @@ class Session:
 
     def compose(self, request: Request, offer: Offer | None = None) -> Composition:
         """The composition of a request, with what an image offers; raises `ProfileError` or `Problems`."""
-        from hardening.compose import compose
+        from hardening.implied import compose_here
 
-        return compose(self.stack(request), self.plugins.mechanisms, self.host, self.today, offer)
+        return compose_here(self.stack(request), self.plugins.mechanisms, self.host, self.today, offer)
 
     @property
     def today(self) -> date:

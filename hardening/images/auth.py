@@ -17,11 +17,11 @@ import attrs
 
 from hardening.errors import ImageError
 from hardening.images.reference import DEFAULT_HOST, Reference
+from hardening.state import LOGINS, logins
 from hardening.values import frozen
 
 MAX_BYTES = 1 << 20
 HELPER_SECONDS = 30
-VARIABLE = "REGISTRY_AUTH_FILE"
 _LEGACY = ("https://index.docker.io/v1/", "index.docker.io")
 _HELPER = re.compile(r"[A-Za-z0-9._-]+")
 _LOGIN = "log in again: podman login, or skopeo login"
@@ -41,27 +41,11 @@ class Credentials:
         return "Basic " + base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
 
 
-def files(environment: Mapping[str, str], uid: int) -> tuple[str, ...]:
-    """The files that are looked into, in this order; REGISTRY_AUTH_FILE stands for all of them."""
-    explicit = environment.get(VARIABLE)
-    if explicit:
-        return (explicit,)
-    home = environment.get("HOME", "")
-    runtime = environment.get("XDG_RUNTIME_DIR") or (f"/run/user/{uid}" if uid else "")
-    config = environment.get("XDG_CONFIG_HOME") or (f"{home}/.config" if home else "")
-    found = [
-        f"{runtime}/containers/auth.json" if runtime else f"/run/containers/{uid}/auth.json",
-        f"{config}/containers/auth.json" if config else "",
-        f"{environment.get('DOCKER_CONFIG') or f'{home}/.docker'}/config.json" if home else "",
-    ]
-    return tuple(path for path in found if path)
-
-
 def find(named: Reference, environment: Mapping[str, str], uid: int) -> Credentials | None:
     """The credentials for a repository: those of the longest name that it begins with, from the first file that has any.
     None where nobody has logged in. Raises `ImageError` for a file that is broken."""
-    explicit = VARIABLE in environment
-    for path in files(environment, uid):
+    explicit = LOGINS in environment
+    for path in logins(environment, uid):
         document = _read(path, required=explicit)
         found = None if document is None else _of_file(document, path, named)
         if found is not None:
@@ -106,7 +90,7 @@ def _read(path: str, *, required: bool) -> dict[str, Any] | None:
         if not required:
             return None
         raise ImageError(
-            f"cannot read the credentials: {error.strerror}", origin=path, hint=f"correct or unset {VARIABLE}"
+            f"cannot read the credentials: {error.strerror}", origin=path, hint=f"correct or unset {LOGINS}"
         ) from None
     except OSError as error:
         raise ImageError(f"cannot read the credentials: {error.strerror}", origin=path, hint=_LOGIN) from None

@@ -15,6 +15,7 @@ from hardening.images.http import Answer, Bounds, Client, NoTls, origin
 from hardening.images.media import Descriptor
 from hardening.images.reference import DEFAULT_HOST, Name, Reference
 from hardening.images.source import Source
+from hardening.state import logins
 
 _DOCKER_IO = "registry-1.docker.io"
 _MAX_TOKEN = 1 << 20
@@ -45,7 +46,7 @@ class Registry(Source):
         if name.docker is None:
             raise ValueError(f"{name} is in no registry")
         client = Client(verify=verify, bounds=bounds)
-        return cls(name.docker, client, auth.find(name.docker, environment, uid), auth.files(environment, uid))
+        return cls(name.docker, client, auth.find(name.docker, environment, uid), logins(environment, uid))
 
     def manifest(self) -> tuple[bytes, str]:
         return self._manifest(self._named.digest or self._named.tag)

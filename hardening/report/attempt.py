@@ -8,10 +8,11 @@ from typing import Any
 
 import attrs
 
-from hardening.compose import Composition, compose
+from hardening.compose import Composition
 from hardening.errors import HardeningError
 from hardening.fold import Resolved
 from hardening.host import Host
+from hardening.implied import compose_here
 from hardening.layers import Layer, Stack
 from hardening.mechanism import Mechanism, Reading
 from hardening.offer import Offer
@@ -57,7 +58,7 @@ def attempt(
     """Compose a stack; where it is refused, compose the mechanism ``about`` alone, and if that is refused too, as many
     of its layers as possible. Only what no layer at all can cause is raised."""
     try:
-        return Attempt(compose(stack, mechanisms, host, today, offer), host, offer=offer)
+        return Attempt(compose_here(stack, mechanisms, host, today, offer), host, offer=offer)
     except HardeningError as error:
         refusal = error
     if about is not None:
@@ -66,11 +67,13 @@ def attempt(
     for length in range(len(stack.layers), 0, -1):
         first = attrs.evolve(stack, layers=stack.layers[:length])
         try:
-            return Attempt(compose(first, mechanisms, host, today, offer), host, refusal, stack.layers[length:], offer)
+            return Attempt(
+                compose_here(first, mechanisms, host, today, offer), host, refusal, stack.layers[length:], offer
+            )
         except HardeningError:
             continue
     nothing = attrs.evolve(stack, layers=())
-    return Attempt(compose(nothing, mechanisms, host, today, offer), host, refusal, stack.layers, offer)
+    return Attempt(compose_here(nothing, mechanisms, host, today, offer), host, refusal, stack.layers, offer)
 
 
 def _needed(mechanisms: Sequence[Mechanism[Any]], name: str) -> list[Mechanism[Any]]:

@@ -9,10 +9,11 @@ from typing import Any
 
 import attrs
 
-from hardening.compose import Composition, compose
+from hardening.compose import Composition
 from hardening.errors import HardeningError, Problems
 from hardening.fold import Resolved
 from hardening.host import Host
+from hardening.implied import compose_here
 from hardening.kinds import Choice, Flag, Kind
 from hardening.layers import Stack, parse_layer
 from hardening.mechanism import Mechanism
@@ -142,7 +143,7 @@ def _composed(attempt: Attempt, tables: Mapping[str, Any], today: date) -> Compo
     try:
         layer = parse_layer(command_line(tables, {}))
         layers = Stack((*composition.stack.layers, layer))
-        return compose(layers, composition.mechanisms, attempt.host, today, attempt.offer)
+        return compose_here(layers, composition.mechanisms, attempt.host, today, attempt.offer)
     except HardeningError:
         return None
 

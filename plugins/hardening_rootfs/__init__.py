@@ -15,12 +15,12 @@ from hardening.findings import Finding, Severity
 from hardening.hookspecs import hookimpl
 from hardening.host import Host
 from hardening.inputs import Inputs
-from hardening.mechanism import Check, Context, Excess, Mechanism, Option, Reading, Shortfall, Wish
+from hardening.mechanism import Check, Context, Excess, Implied, Mechanism, Option, Reading, Shortfall, Wish
 from hardening.schema import REST, Family, Leaf, Say, read_table
 from hardening.source import Node
 from hardening.spec import Fragment
 from hardening_rootfs import host as facts
-from hardening_rootfs import inputs, spec, tmpfs
+from hardening_rootfs import implied, inputs, spec, tmpfs
 from hardening_rootfs.settings import RootfsSettings
 from hardening_rootfs.volumes import Volume
 
@@ -38,12 +38,19 @@ class Rootfs(Mechanism[RootfsSettings]):
         if places is not None and isinstance(family, Family):
             yield from tmpfs.read(family, places)
         others = {key: value for key, value in table.table().items() if key != "tmpfs"}
+        for key in ("volume_sources", "volume_destinations"):
+            family = self.schema.settings[key]
+            if isinstance(others.get(key), list) and isinstance(family, Family):
+                yield from _only(family, Node(others.pop(key), (*table.path, key), table.document))
         yield from read_table(self.schema, Node(others, table.path, table.document))
 
     def of_image(self, config: Mapping[str, Any]) -> tuple[Mapping[str, object], Sequence[Wish]]:
         volumes = config.get("Volumes")
         places = [place for place in volumes if place.startswith("/")] if isinstance(volumes, dict) else []
         return {}, [_wish(os.path.normpath(place)) for place in sorted(places)]
+
+    def implies(self, settings: RootfsSettings, limits: Mapping[tuple[str, str], Any], host: Host) -> Iterable[Implied]:
+        return implied.implied(settings, limits, host)
 
     def options(self) -> Sequence[Option]:
         return (
@@ -91,6 +98,13 @@ class Rootfs(Mechanism[RootfsSettings]):
         from hardening_rootfs import verify
 
         return verify.verify(settings, receipt)
+
+
+def _only(places: Family[bool], node: Node) -> Iterator[Say]:
+    """An array of the only places there may be."""
+    yield Say(places.name, REST, False, node.origin)
+    seen = {places.read_member(item): item.origin for item in node.items()}
+    yield from (Say(places.name, place, True, origin) for place, origin in seen.items())
 
 
 def _wish(place: str) -> Wish:

@@ -1,4 +1,4 @@
-"""The other names of a path: where the file system that holds it is mounted once more (proc(5), mountinfo)."""
+"""The other names of a path: where the file system that holds it is mounted once more (proc_pid_mountinfo(5))."""
 
 from __future__ import annotations
 
@@ -10,20 +10,28 @@ from pathlib import Path
 from hardening.values import frozen
 from hardening_rootfs.paths import is_below
 
+#: The system's own files. A chroot in a hidden directory has them mounted as well, and a root may be deployed from one: they
+#: are no secret for that.
+_SYSTEM = ("/", "/boot", "/etc", "/opt", "/srv", "/usr", "/var", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+_OF_CHROOTS = (*(set(_SYSTEM) - {"/", "/opt", "/srv", "/var"}), "/dev", "/proc", "/run", "/sys", "/tmp")  # noqa: S108
+
 
 @frozen
 class Mounted:
-    """A mount: ``device`` is its file system, ``top`` the directory of it that is seen at ``place``."""
+    """A mount: ``device`` is its file system (``major:minor``) of type ``kind``, ``top`` the directory of it that is seen
+    at ``place``."""
 
     device: str
     top: str
     place: str
+    kind: str = ""
 
 
 def mounted() -> tuple[Mounted, ...]:
     """The mounts of the caller, in the order in which they were made."""
-    rows = (line.split() for line in Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines())
-    return tuple(Mounted(row[2], _plain(row[3]), _plain(row[4])) for row in rows)
+    lines = Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines()
+    rows = ((line.split(), line.partition(" - ")[2].split()) for line in lines)
+    return tuple(Mounted(row[2], _plain(row[3]), _plain(row[4]), tail[0]) for row, tail in rows)
 
 
 def _plain(text: str) -> str:
@@ -33,19 +41,47 @@ def _plain(text: str) -> str:
 def names(path: str, mounts: Iterable[Mounted]) -> tuple[str, ...]:
     """A path that has no links in it, and its other names; only those that really lead to the same file."""
     mounts = tuple(mounts)
-    own = max((m for m in mounts if _holds(m.place, path)), key=lambda m: len(m.place), default=None)
+    own = over(path, mounts)
     if own is None:
         return (path,)
     inside = _join(own.top, os.path.relpath(path, own.place))
     others = {
         _join(m.place, os.path.relpath(inside, m.top))
         for m in mounts
-        if m.device == own.device and _holds(m.top, inside)
+        if m.device == own.device and holds(m.top, inside)
     }
     return (path, *sorted(other for other in others - {path} if _same(other, path)))
 
 
-def _holds(directory: str, path: str) -> bool:
+def shown(path: str, mounts: Iterable[Mounted]) -> tuple[str, ...]:
+    """Every place where a directory or file, or a part of it, is seen: under its names, where something in it is mounted
+    once more, and where else lies what is mounted in it."""
+    mounts = tuple(mounts)
+    own = over(path, mounts)
+    if own is None:
+        return (path,)
+    inside = _join(own.top, os.path.relpath(path, own.place))
+    found = set(names(path, mounts))
+    found |= {m.place for m in mounts if m.device == own.device and is_below(m.top, inside)} - set(_SYSTEM)
+    for mount in mounts:
+        if is_below(mount.place, path):
+            others = {*names(mount.place, mounts)}
+            others |= {m.place for m in mounts if m.device == mount.device and is_below(m.top, mount.top)}
+            found |= {other for other in others - set(_SYSTEM) if not any(holds(top, other) for top in _OF_CHROOTS)}
+    return tuple(sorted({path, *(place for place in found - {"/"} if not is_below(place, path))}))
+
+
+def over(path: str, mounts: Iterable[Mounted]) -> Mounted | None:
+    """The mount that a path without links is seen through: of several at one place, the last."""
+    found: Mounted | None = None
+    for mount in mounts:
+        if holds(mount.place, path) and (found is None or len(mount.place) >= len(found.place)):
+            found = mount
+    return found
+
+
+def holds(directory: str, path: str) -> bool:
+    """Whether a path is a directory, or lies in it."""
     return path == directory or is_below(path, directory)
 
 
@@ -54,7 +90,10 @@ def _join(directory: str, below: str) -> str:
 
 
 def _same(one: str, other: str) -> bool:
+    """Whether both names lead to one file. What the caller may not look at is taken to be: the command may see it."""
     try:
         return os.path.samestat(os.lstat(one), os.lstat(other))
+    except PermissionError:
+        return True
     except OSError:
         return False

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 
 from hardening.findings import Finding, Severity
 from hardening.mechanism import Context
 from hardening_namespaces.settings import NamespacesSettings
-from hardening_rootfs import hidden
-from hardening_rootfs.host import RootfsFacts, Surroundings
-from hardening_rootfs.paths import is_below, real_path
+from hardening_rootfs import aliases, hidden, sockets, sources
+from hardening_rootfs.host import RootfsFacts, Surroundings, withheld
+from hardening_rootfs.paths import real_path
 from hardening_rootfs.settings import READ_ONLY, RootfsSettings
-from hardening_rootfs.volumes import SOCKETS, Volume
+from hardening_rootfs.volumes import Volume
 
 #: Directories that hold the whole system.
 _SYSTEM = frozenset(("/", "/boot", "/dev", "/etc", "/lib", "/proc", "/root", "/run", "/sys", "/usr", "/var", "/home"))
@@ -20,9 +19,10 @@ _SYSTEM = frozenset(("/", "/boot", "/dev", "/etc", "/lib", "/proc", "/root", "/r
 
 def findings(settings: RootfsSettings, context: Context) -> Iterable[Finding]:
     """Findings on volumes, writable places, and what is not hidden."""
-    secret = hidden.expand(hidden.PATHS, context.host.of(RootfsFacts).private)
+    usual = hidden.expand(hidden.PATHS, context.host.of(RootfsFacts).private)
+    secret, kept = hidden.everywhere(usual), withheld(settings, context)
     for volume in settings.mounted_volumes():
-        yield from of_volume(volume, secret)
+        yield from of_volume(volume, secret, sources.kept_in(volume.source, kept))
     yield from _of_tmpfs(settings)
     yield from _of_kernel(settings, Surroundings.of(context))
     namespaces = context.of(NamespacesSettings)
@@ -49,23 +49,28 @@ def _note(rule: str, message: str, leaf: str, hint: str = "") -> Finding:
     return Finding(f"rootfs/{rule}", Severity.NOTE, message, f"rootfs.{leaf}", hint=hint)
 
 
-def of_volume(volume: Volume, secret: Iterable[str]) -> Iterator[Finding]:
-    """Findings on one volume; ``secret`` are the paths that the host's own root does not show."""
+def of_volume(volume: Volume, secret: Iterable[str], kept: Iterable[str] = ()) -> Iterator[Finding]:
+    """Findings on one volume; ``secret`` are the places of what the host's own root does not show, ``kept`` what stays
+    hidden in the volume."""
     leaf, real = f"volumes.{volume.target}", real_path(volume.source)
-    sockets = [real_path(socket) for socket in SOCKETS]
-    if any(socket == real or (is_below(socket, real) and os.path.exists(socket)) for socket in sockets):
+    found = sockets.seen_in(real, kept) or ([real] if real.endswith(sockets.KNOWN) else [])
+    strong = [path for path in found if sockets.gives_control(path)]
+    if strong:
         yield Finding(
-            "rootfs/control-socket", Severity.ERROR, f"{volume.source} gives control of the host to the command",
-            f"rootfs.{leaf}", str(volume.origin or ""), "there is no safe way to share this socket",
+            "rootfs/control-socket", Severity.ERROR, f"{volume.source} gives control of the host to the command: the "
+            f"service behind the socket {strong[0]} has the rights of root or of the caller", f"rootfs.{leaf}",
+            str(volume.origin or ""), "there is no safe way to share this socket",
         )  # fmt: skip
+    elif found:
+        yield _warn("socket-volume", f"{volume.source} shows the socket {found[0]}", leaf, origin=volume.origin)
     if real in _SYSTEM:
         severity = Severity.ERROR if volume.writable or real == "/" else Severity.WARNING
         yield Finding(
             "rootfs/system-volume", severity, f"{volume.source} of the host is shown whole", f"rootfs.{leaf}",
             str(volume.origin or ""), "name the files or directories that are needed",
         )  # fmt: skip
-    shown = [path for path in secret if path == real or is_below(real, path) or is_below(path, real)]
-    if shown and real != "/":
+    shown = [path for path in secret if aliases.holds(path, real)]
+    if shown:
         yield _warn(
             "secret-volume", f"{volume.source} shows what is otherwise hidden: {shown[0]}", leaf, origin=volume.origin
         )

@@ -72,7 +72,7 @@ def _require_public(settings: RootfsSettings, path: str, context: Context) -> No
         raise SpecError(
             f"{path} belongs to the running host and is no root", origin=_PLACE, hint="unpack an image into a directory"
         )
-    homes = {"/home", "/root", *(home for home in private if "/." not in home)}
+    homes = hidden.homes(private)
     engine = any(is_below(path, top) for top in _ENGINES) and "secrets" not in path.split("/")
     for secret in secrets:
         inside = is_below(path, secret) and not (engine or _is_in_home(path, homes))
@@ -95,13 +95,8 @@ def _require_named(path: str, document: Mapping[str, Any], context: Context) -> 
 
 
 def _is_in_home(path: str, homes: Iterable[str]) -> bool:
-    """Whether a path is an ordinary directory in somebody's home: a place for images, unlike those with a dot."""
-    for home in homes:
-        below = os.path.relpath(path, home).split("/") if is_below(path, home) else []
-        names = below[1:] if home == "/home" else below
-        if names and (not names[0].startswith(".") or names[:3] == [".local", "share", "containers"]):
-            return True
-    return False
+    """Whether a path is an ordinary directory in somebody's home, or in the storage of podman there: a place for images."""
+    return hidden.is_in_home(path, homes) or "/.local/share/containers/" in path
 
 
 def _same(path: str, other: str) -> bool:

@@ -67,12 +67,7 @@ def private_directories(environment: Iterable[tuple[str, str]]) -> tuple[str, ..
 def expand(members: Iterable[str], private: Iterable[str]) -> tuple[str, ...]:
     """The existing paths that the patterns mean, symbolic links resolved, without those inside others."""
     patterns = [path for member in members for path in (private if member == HOME else (member,))]
-    found = sorted({os.path.realpath(path) for pattern in patterns for path in _meant(pattern)} - {"/"})
-    result: list[str] = []
-    for path in found:
-        if not any(path.startswith(other + "/") for other in result):
-            result.append(path)
-    return tuple(result)
+    return outermost({os.path.realpath(path) for pattern in patterns for path in _meant(pattern)} - {"/"})
 
 
 def _meant(pattern: str) -> Iterable[str]:
@@ -82,12 +77,26 @@ def _meant(pattern: str) -> Iterable[str]:
     return (pattern,) if os.path.lexists(pattern) else ()
 
 
+def everywhere(secrets: Iterable[str], mounts: Iterable[aliases.Mounted] | None = None) -> tuple[str, ...]:
+    """All places where hidden paths of the host, or parts of them, are seen, without those inside others."""
+    mounts = aliases.mounted() if mounts is None else tuple(mounts)
+    return outermost(place for secret in secrets for place in aliases.shown(secret, mounts))
+
+
+def outermost(paths: Iterable[str]) -> tuple[str, ...]:
+    """Paths without those inside others, sorted."""
+    result: list[str] = []
+    for path in sorted(set(paths), key=lambda path: path.split("/")):
+        if not result or not aliases.holds(result[-1], path):
+            result.append(path)
+    return tuple(sorted(result))
+
+
 def seen_in(root: str, secrets: Iterable[str]) -> tuple[str, ...]:
-    """Where a root directory shows hidden paths of the host, as paths in that root: it lies above them, or something that
-    holds them is mounted in it."""
-    real, mounts = os.path.realpath(root), aliases.mounted()
-    found = {name for secret in secrets for name in aliases.names(secret, mounts) if is_below(name, real)}
-    return tuple(sorted("/" + os.path.relpath(name, real) for name in found))
+    """Where a directory shows hidden paths of the host, as paths in it: it lies above them, or something that holds them, or
+    lies in them, is mounted in it."""
+    real = os.path.realpath(root)
+    return tuple(sorted("/" + os.path.relpath(name, real) for name in everywhere(secrets) if is_below(name, real)))
 
 
 def hiding(root: str, secrets: Iterable[str], private: Iterable[str]) -> str | None:
@@ -120,3 +129,19 @@ def _future_names(path: str, mounts: Iterable[aliases.Mounted]) -> Iterable[str]
         existing = os.path.dirname(existing)
     below = os.path.relpath(real, existing)
     return [os.path.normpath(os.path.join(name, below)) for name in aliases.names(existing, mounts)]
+
+
+def is_in_home(path: str, homes: Iterable[str]) -> bool:
+    """Whether a path is an ordinary file or directory in somebody's home: people work there, and what a program keeps for
+    itself has a dot."""
+    for home in homes:
+        below = os.path.relpath(path, home).split("/") if is_below(path, home) else []
+        names = below[1:] if home == "/home" else below
+        if names and not names[0].startswith("."):
+            return True
+    return False
+
+
+def homes(private: Iterable[str]) -> tuple[str, ...]:
+    """Where homes are; ``private`` are the caller's home and XDG directories, some of which are no place to work in."""
+    return ("/home", "/root", *(path for path in private if "/." not in path and not is_below(path, "/run")))

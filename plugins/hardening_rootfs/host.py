@@ -14,8 +14,8 @@ from hardening.mechanism import Context, Shortfall
 from hardening.values import frozen
 from hardening_namespaces import idmaps
 from hardening_namespaces.settings import PRIVATE, NamespacesSettings
-from hardening_rootfs import hidden
-from hardening_rootfs.paths import Root, is_below
+from hardening_rootfs import hidden, sources
+from hardening_rootfs.paths import Root, is_below, real_path
 from hardening_rootfs.settings import RootfsSettings
 from hardening_rootfs.volumes import Volume
 
@@ -28,13 +28,15 @@ MOUNT_SETATTR = (5, 12)
 @frozen
 class RootfsFacts:
     """``private`` are the caller's home and XDG directories, ``own`` those of this program's state, records, secrets and
-    images, ``images`` where the last are unpacked; ``unified`` says whether the host has the cgroup tree of cgroups(7)
-    version 2 alone. Beside trees of version 1, runc leaves the top of the container's writable."""
+    images, ``images`` where the last are unpacked, ``deciding`` the places of profiles and policies and of the program
+    itself (`hardening.state`); ``unified`` says whether the host has the cgroup tree of cgroups(7) version 2 alone. Beside
+    trees of version 1, runc leaves the top of the container's writable."""
 
     private: tuple[str, ...]
     unified: bool = True
     own: tuple[str, ...] = ()
     images: str | None = None
+    deciding: tuple[str, ...] = ()
 
 
 def probe(host: Host) -> RootfsFacts:
@@ -42,7 +44,9 @@ def probe(host: Host) -> RootfsFacts:
     unified = os.path.exists("/sys/fs/cgroup/cgroup.controllers")
     store = state.images(os.environ, os.geteuid())
     roots = os.path.abspath(store / state.ROOTS) if store is not None else None
-    return RootfsFacts(hidden.private_directories(os.environ.items()), unified, state.private(), roots)
+    return RootfsFacts(
+        hidden.private_directories(os.environ.items()), unified, state.private(), roots, state.deciding()
+    )
 
 
 @frozen
@@ -151,6 +155,7 @@ def require(settings: RootfsSettings) -> None:
         )
     for volume in settings.mounted_volumes():
         _require_volume(volume)
+        sources.require_public(volume)
     for device in settings.devices.having(True):
         try:
             mode = os.stat(device).st_mode
@@ -176,8 +181,19 @@ def require_root(root: Root) -> None:
 
 def secrets(settings: RootfsSettings, context: Context) -> tuple[str, ...]:
     """The paths of the host that are to be hidden and that there are; those of this program always are."""
-    facts = context.host.of(RootfsFacts)
+    return hidden_by(settings, context.host)
+
+
+def hidden_by(settings: RootfsSettings, host: Host) -> tuple[str, ...]:
+    """The same before there is a context."""
+    facts = host.of(RootfsFacts)
     return hidden.expand((*settings.hidden_paths.having(True), *map(glob.escape, facts.own)), facts.private)
+
+
+def withheld(settings: RootfsSettings, context: Context) -> tuple[str, ...]:
+    """What no volume shows: what is hidden, and from where none may come."""
+    denied = map(real_path, settings.volume_sources.having(False))
+    return (*secrets(settings, context), *(path for path in denied if path != "/"))
 
 
 def require_shown(settings: RootfsSettings, context: Context) -> None:
@@ -195,7 +211,8 @@ def require_shown(settings: RootfsSettings, context: Context) -> None:
 
 def require_apart(settings: RootfsSettings, context: Context) -> None:
     """Raise `ProfileError` for a root or volume that is, or lies in, a directory of this program's state or records; and for
-    one that holds such a directory, if the command could write to it. Read-only ones do not show it. The root of an image
+    one that holds such a directory, if the command could write to it. Read-only ones do not show it. So it is for one that
+    can be written to, and the places of what decides the next call. The root of an image
     lies where images are unpacked: it has to be read-only, and the image has to be named, for whoever judges images."""
     image = is_image(settings, context)
     if image and context.image is None:
@@ -210,18 +227,24 @@ def require_apart(settings: RootfsSettings, context: Context) -> None:
             origin=settings.path.origin,
             hint="give the places that are written to: --tmpfs DST, or -v DIR:DST",
         )
-    own = context.host.of(RootfsFacts).own
+    facts = context.host.of(RootfsFacts)
     shown = [(volume.source, volume.writable, "volumes", volume.origin) for volume in settings.mounted_volumes()]
     if not settings.path.is_host and not image:
         shown.append((settings.path.path, not settings.read_only, "path", settings.path.origin))
     for path, writable, name, origin in shown:
-        found = hidden.meeting(path, own, writable=writable)
+        found, why = hidden.meeting(path, facts.own, writable=writable), "hardening believes what it keeps there"
+        hint = "or set HARDENING_STATE (HARDENING_SECRETS, HARDENING_IMAGES) to another place"
+        if found is None and writable:
+            found, why = (
+                hidden.meeting(path, filter(state.may_write, facts.deciding), writable=True),
+                "what lies there decides the next call",
+            )
+            hint = "or show it read-only (ro)"
         if found is not None:
             raise ProfileError(
-                f"rootfs.{name}: {path} and {found} must lie apart: hardening believes what it keeps there",
+                f"rootfs.{name}: {path} and {found} must lie apart: {why}",
                 origin=origin,
-                hint="name the directories below it that the command needs, or set HARDENING_STATE (HARDENING_SECRETS, "
-                "HARDENING_IMAGES) to another place",
+                hint=f"name the directories below it that the command needs, {hint}",
             )
 
 

@@ -14,15 +14,15 @@ from hardening_rootfs.host import RootfsFacts
 from hardening_rootfs.paths import is_below, on_host
 from hardening_rootfs.settings import RootfsSettings
 from hardening_rootfs.spec import Planned
-from hardening_rootfs.volumes import SOCKETS
 
 
 def inputs(settings: RootfsSettings, context: Context) -> Inputs:
     """Everything that decides the mounts and the skeleton. A skeleton that the command can write to is made anew for each
     run."""
-    yield from look.environment(*hidden.VARIABLES, "HARDENING_STATE", "HARDENING_SECRETS", "HARDENING_IMAGES")
+    yield from look.environment(*hidden.VARIABLES, "HARDENING_STATE", "HARDENING_SECRETS", "HARDENING_IMAGES",
+                                "REGISTRY_AUTH_FILE", "DOCKER_CONFIG")  # fmt: skip
     facts = context.host.of(RootfsFacts)
-    for path in (*facts.own, *([facts.images] if facts.images is not None else [])):
+    for path in (*facts.own, *([facts.images] if facts.images is not None else []), *facts.deciding):
         yield from look.way(path)
     yield from look.way("/sys/fs/cgroup/cgroup.controllers")
     yield from _secrets(settings, context.host.of(RootfsFacts).private)
@@ -53,8 +53,8 @@ def _secrets(settings: RootfsSettings, private: tuple[str, ...]) -> Iterator[Inp
     for member in sorted({*settings.hidden_paths.having(True), *hidden.PATHS}):
         for path in private if member == hidden.HOME else (member,):
             yield from look.pattern(path)
+    yield from look.mounts()
     if not settings.path.is_host:
-        yield from look.mounts()
         for path in hidden.STORES:
             yield from look.way(path)
 
@@ -65,7 +65,13 @@ def _shown(settings: RootfsSettings) -> Iterator[Input]:
     yield from look.way(root)
     yield from look.access("rx", root)
     volumes = settings.mounted_volumes()
-    for path in (*(volume.source for volume in volumes), *settings.devices.having(True), *(SOCKETS if volumes else ())):
+    if volumes and not settings.volume_sockets:
+        yield Unknown("sockets come and go")
+    for path in (
+        *(volume.source for volume in volumes),
+        *settings.volume_sources.named,
+        *settings.devices.having(True),
+    ):
         yield from look.way(path)
     for members in (settings.masked_paths, settings.read_only_paths):
         for path in members.having(True):

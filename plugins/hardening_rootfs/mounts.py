@@ -78,4 +78,9 @@ def sys(settings: RootfsSettings, around: Surroundings) -> list[Mount]:
 
 def no_cgroups(destination: str) -> Mount:
     """An empty read-only directory in the place of a cgroup tree."""
+    return hollow(destination)
+
+
+def hollow(destination: str) -> Mount:
+    """An empty read-only directory, in which a runtime makes mount points."""
     return mount(destination, "tmpfs", "tmpfs", "ro", *_QUIET, "mode=755", "size=4k")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from hardening.kinds import Ceiling, Choice, Flag
+from hardening.kinds import Ceiling, Choice, Flag, nearest
 from hardening.schema import Members, family, scalar
 from hardening.source import Node
 from hardening.values import frozen
 from hardening_rootfs import hidden
-from hardening_rootfs.paths import Root, RootKind, inside
+from hardening_rootfs.paths import Root, RootKind, host_path, inside
 from hardening_rootfs.tmpfs import Tmpfs, TmpfsKind
-from hardening_rootfs.volumes import Volume, VolumeKind, read_destination, read_item
+from hardening_rootfs.volumes import GRANTS, Volume, VolumeKind, read_destination, read_item
 
 MEBIBYTE = 1 << 20
 
@@ -65,6 +65,27 @@ def _device_item(node: Node) -> tuple[str, bool]:
 
 def _path(node: Node) -> str:
     return inside(node.string(), node)
+
+
+def _source(node: Node) -> str:
+    return host_path(node.string(), node)
+
+
+def _grant(node: Node) -> str:
+    word = node.string()
+    if word not in GRANTS:
+        raise node.error(f'"{word}" is none of {", ".join(GRANTS)}', hint=nearest(word, GRANTS))
+    return word
+
+
+def _grant_item(node: Node) -> tuple[str, bool]:
+    return _grant(node), True
+
+
+def above(path: str) -> list[str]:
+    """The directories above a path, the nearest first."""
+    parts = path.strip("/").split("/")
+    return ["/" + "/".join(parts[:end]) for end in range(len(parts) - 1, -1, -1)] if path != "/" else []
 
 
 #: A path that is hidden or read-only is stricter than one that is not.
@@ -141,6 +162,28 @@ class RootfsSettings:
         read_item=read_item,
         examples=("/data",),
         help="Files and directories of the host, by destination.",
+    )
+    volume_sources: Members[bool] = family(
+        _GRANTS, rest=True, absent=False, read_member=_source, above=above, examples=("/srv", "/srv/data", "/srv/data/a"),
+        lenient="who adds a volume names its source; an organisation can say which ones it may be",
+        help="From where volumes may come: an array of the only places, or a table of places, each `true` or `false`, in "
+        "which the nearest place above a source decides.",
+    )  # fmt: skip
+    volume_destinations: Members[bool] = family(
+        _GRANTS, rest=True, absent=False, read_member=_path, above=above, examples=("/data", "/data/a"),
+        lenient="who adds a volume names its destination",
+        help="To where volumes may go, written as `volume_sources` is.",
+    )  # fmt: skip
+    volume_options: Members[bool] = family(
+        _GRANTS, rest=True, absent=False, read_member=_grant, read_item=_grant_item, examples=GRANTS,
+        lenient="who adds a volume names its options",
+        help="What volumes may be given, of their options.",
+    )  # fmt: skip
+    volume_sockets: bool = scalar(
+        Flag(strict=False),
+        True,
+        "Whether volumes may show sockets of the host.",
+        lenient="a socket is what some volumes are for",
     )
     devices: Members[bool] = family(
         _GRANTS, rest=False, absent=False, read_member=_device, read_item=_device_item,

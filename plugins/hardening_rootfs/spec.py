@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import attrs
 
@@ -14,8 +14,8 @@ from hardening.schema import Members
 from hardening.spec import Directory, Fragment
 from hardening.values import frozen
 from hardening_namespaces.spec import to_oci
-from hardening_rootfs import hidden, mounts, skeleton
-from hardening_rootfs.host import RootfsFacts, Surroundings, require, require_apart, require_shown, secrets, volume_maps
+from hardening_rootfs import aliases, hidden, mounts, skeleton, sources
+from hardening_rootfs.host import Surroundings, require, require_apart, require_shown, secrets, volume_maps, withheld
 from hardening_rootfs.paths import is_below, on_host, resolve
 from hardening_rootfs.settings import RootfsSettings
 from hardening_rootfs.skeleton import Skeleton, Target
@@ -42,7 +42,8 @@ def contribute(settings: RootfsSettings, context: Context, fragment: Fragment) -
         fragment.item("/mounts", item.target.path, _enforceable(item.mount, context), *item.leaves)
     secret = shown_secrets(settings, context)
     _root(settings, planned, secret, context, fragment)
-    masked = {*expand(root, settings.masked_paths), *_masks(settings, secret, planned), *_inside(settings, context)}
+    masked = {*expand(root, settings.masked_paths), *_masks(settings, secret, planned)}
+    masked |= set(kept_in_volumes(settings, context)) - set(planned)
     if settings.sys != "none" and not around.own_sys:
         masked |= set(mounts.HOST_SYS)
     fragment.put("/linux/maskedPaths", sorted(masked), "rootfs.masked_paths", "rootfs.hidden_paths")
@@ -55,13 +56,12 @@ def plan(settings: RootfsSettings, context: Context) -> dict[str, Planned]:
     """The mounts besides those that make up the root, by where they really are in it."""
     around = Surroundings.of(context)
     wanted = [*_kernel(settings, context, around), *_tmpfs(settings), *_volumes(settings, context), *_others(context)]
-    return _place(settings.path.path, wanted)
+    return _place(settings.path.path, [*wanted, *_hollows(wanted, kept_in_volumes(settings, context))])
 
 
 def shown_secrets(settings: RootfsSettings, context: Context) -> tuple[str, ...]:
     """The hidden paths that the root would show, as paths in it."""
-    secret = secrets(settings, context)
-    return secret if settings.path.is_host else hidden.seen_in(settings.path.path, secret)
+    return hidden.seen_in(settings.path.path, secrets(settings, context))
 
 
 def _kernel(settings: RootfsSettings, context: Context, around: Surroundings) -> Iterable[Planned]:
@@ -95,6 +95,28 @@ def _volumes(settings: RootfsSettings, context: Context) -> Iterable[Planned]:
         if maps is not None:
             mount |= {"uidMappings": to_oci(maps.uids), "gidMappings": to_oci(maps.gids)}
         yield Planned(mount, (leaf,), Target(volume.target, os.path.isdir(volume.source), volume.origin))
+
+
+def kept_in_volumes(settings: RootfsSettings, context: Context) -> dict[str, str]:
+    """What stays hidden in volumes, by its path in the container, and what that is on the host. Where something else is
+    mounted over it the rights are those of that one's source."""
+    secret, mounted = withheld(settings, context), aliases.mounted()
+    shown = {volume.target: volume for volume in settings.mounted_volumes()}
+    found: dict[str, str] = {}
+    for target, volume in shown.items():
+        covers = [other for other in (*shown, *settings.mounted_tmpfs()) if is_below(other, target)]
+        for place in sources.kept_in(volume.source, secret, mounted):
+            path = os.path.normpath(f"{target}/{place}")
+            if not any(aliases.holds(other, path) for other in covers):
+                found[path] = os.path.normpath(f"{volume.source}/{place}")
+    return found
+
+
+def _hollows(wanted: Iterable[Planned], kept: Mapping[str, str]) -> Iterable[Planned]:
+    """Empty directories in the place of hidden ones in which something is mounted: a mask would cover that as well."""
+    for path, source in kept.items():
+        if os.path.isdir(source) and any(is_below(item.target.path, path) for item in wanted):
+            yield _directory(mounts.hollow(path), "rootfs.hidden_paths")
 
 
 def _others(context: Context) -> Iterable[Planned]:
@@ -214,24 +236,14 @@ def _empty(settings: RootfsSettings, targets: Iterable[Target], secret: Iterable
 
 
 def _masks(settings: RootfsSettings, secret: Iterable[str], planned: dict[str, Planned]) -> Iterable[str]:
-    """The hidden paths that take a mask: not those that the skeleton shows empty, nor those below a file system of ours,
-    nor those that a volume replaces or has a place in."""
+    """The hidden paths that take a mask: not those that the skeleton shows empty, nor those over which something else is
+    mounted."""
     for path in secret:
-        cover = _cover(path, planned)
-        replaced = any(target == path or is_below(target, path) for target in planned)
-        covered = cover is not None and planned[cover].mount["type"] != "bind"
+        covered = path in planned or _cover(path, planned) is not None
         volatile = settings.path.is_host and any(is_below(path, other) for other in hidden.VOLATILE)
-        top = path.count("/") == 1 and os.path.isdir(on_host(settings.path.path, path))
-        if not (replaced or covered or volatile or top):
+        inner = path.count("/") == 1 or any(is_below(target, path) for target in planned)
+        if not (covered or volatile or (inner and os.path.isdir(on_host(settings.path.path, path)))):
             yield path
-
-
-def _inside(settings: RootfsSettings, context: Context) -> Iterable[str]:
-    """Where read-only volumes would show what this program keeps."""
-    own = hidden.expand(map(glob.escape, context.host.of(RootfsFacts).own), ())
-    for volume in settings.mounted_volumes() if own else ():
-        for place in hidden.seen_in(volume.source, own):
-            yield os.path.normpath(f"{volume.target}/{place}")
 
 
 def expand(root: str, members: Members[bool]) -> set[str]:

@@ -18,18 +18,9 @@ PROPAGATION = ("rprivate", "private", "slave", "rslave", "shared", "rshared")
 #: Without a label of its own the volume may not be readable at all; ``Z`` gives it to this container, ``z`` to all.
 RELABEL = ("", "Z", "z")
 NONE = "none"
-#: Sockets that give whoever can connect the rights of root or of the caller.
-SOCKETS = (
-    "/run/docker.sock",
-    "/run/containerd/containerd.sock",
-    "/run/crio/crio.sock",
-    "/run/podman/podman.sock",
-    "/run/dbus/system_bus_socket",
-    "/run/systemd/private",
-    "/run/libvirt/libvirt-sock",
-    "/run/snapd.socket",
-)
 _RIGHTS = ("suid", "dev", "exec")
+#: What a volume can be given, as its options say it; `volume_options` names those that it may have.
+GRANTS = ("rw", *_RIGHTS, "idmap", "slave", "shared", "z", "Z")
 #: option -> what it says
 _WORDS: Mapping[str, tuple[str, object]] = {
     "ro": ("writable", False),
@@ -71,6 +62,13 @@ class Volume:
         if self.idmap:
             options.append("ridmap" if self.recursive else "idmap")
         return [*options, self.propagation]
+
+    def grants(self) -> list[str]:
+        """The words of `GRANTS` that stand for what it gives."""
+        words = ["rw"] if self.writable else []
+        words += [word for word in (*_RIGHTS, "idmap") if getattr(self, word)]
+        words += [word for word in ("slave", "shared") if self.propagation.removeprefix("r") == word]
+        return [*words, self.relabel] if self.relabel else words
 
 
 _BOOLEANS = ("writable", *_RIGHTS, "recursive", "idmap")

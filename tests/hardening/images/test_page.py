@@ -7,20 +7,19 @@ from pathlib import Path
 import pytest
 
 from hardening.findings import NOT_TAKEN
-from hardening.images import auth, media, store
+from hardening.images import media, store
 from hardening.images.http import CERTIFICATES, Bounds
 from hardening.images.reference import TRANSPORTS
 from hardening.images.tree import Limits
 from hardening.images.used import DIGEST, REFERENCE
 from hardening.images.whiteouts import OPAQUE
+from hardening.state import LOGINS, logins
 
 PAGE = (Path(__file__).parents[3] / "docs/reference/images.md").read_text()
 GIB, MIB, KIB = 1 << 30, 1 << 20, 1 << 10
 
 
-@pytest.mark.parametrize(
-    "name", [*TRANSPORTS, *CERTIFICATES, auth.VARIABLE, store.VARIABLE, REFERENCE, DIGEST, NOT_TAKEN]
-)
+@pytest.mark.parametrize("name", [*TRANSPORTS, *CERTIFICATES, LOGINS, store.VARIABLE, REFERENCE, DIGEST, NOT_TAKEN])
 def test_names_stand_on_the_page(name: str) -> None:
     assert name in PAGE
 
@@ -46,7 +45,7 @@ def test_the_bounds_on_the_page_are_those_of_the_code() -> None:
 
 
 def test_the_files_of_credentials_stand_on_the_page_in_their_order() -> None:
-    found = auth.files({"HOME": "~", "XDG_RUNTIME_DIR": "$XDG_RUNTIME_DIR"}, 1000)
+    found = logins({"HOME": "~", "XDG_RUNTIME_DIR": "$XDG_RUNTIME_DIR"}, 1000)
     places = [PAGE.index(f"`{path}`") for path in found]
     assert places == sorted(places)
     assert len(places) == 3

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hardening_rootfs.aliases import Mounted, mounted, names
+from hardening_rootfs.aliases import Mounted, mounted, names, over, shown
 
 
 def test_a_path_has_a_name_in_each_mount_of_its_file_system(tmp_path: Path) -> None:
@@ -23,3 +23,29 @@ def test_a_path_has_a_name_in_each_mount_of_its_file_system(tmp_path: Path) -> N
 def test_the_mounts_of_the_caller_are_read() -> None:
     assert any(item.place == "/proc" and item.top == "/" for item in mounted())
     assert names("/proc/self", mounted())[0] == "/proc/self"
+
+
+def test_a_part_of_a_directory_that_is_mounted_once_more_shows_it() -> None:
+    mounts = [Mounted("8:1", "/", "/"), Mounted("8:1", "/root/x", "/srv/x"), Mounted("8:1", "/var/x", "/srv/other")]
+    assert shown("/root", mounts) == ("/root", "/srv/x")
+
+
+def test_what_is_mounted_in_a_directory_has_its_other_place(tmp_path: Path) -> None:
+    """As where /home is hidden and /home/ann is a bind mount of /data/ann."""
+    for name in ("home/ann", "data/ann"):
+        (tmp_path / name).mkdir(parents=True)
+    top = Mounted("8:1", "/", "/")
+    bound = Mounted("8:1", f"{tmp_path}/data/ann", f"{tmp_path}/home/ann")
+    elsewhere = Mounted("8:1", f"{tmp_path}/data/ann/keys", "/media/keys")
+    assert shown(f"{tmp_path}/home", [top, bound, elsewhere]) == ("/media/keys", f"{tmp_path}/home")
+
+
+def test_the_systems_own_files_in_a_chroot_are_no_secret() -> None:
+    mounts = [Mounted("8:1", "/", "/"), Mounted("8:1", "/usr", "/root/chroot/usr"), Mounted("8:1", "/", "/root/all")]
+    assert shown("/root", mounts) == ("/root",)
+
+
+def test_of_several_mounts_at_one_place_the_last_is_seen() -> None:
+    below, above = Mounted("8:1", "/", "/srv"), Mounted("8:2", "/", "/srv")
+    assert over("/srv/x", [Mounted("8:0", "/", "/"), below, above]) is above
+    assert over("/var", [below]) is None

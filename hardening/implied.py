@@ -1,0 +1,99 @@
+"""What a value amounts to for another leaf is held against that one's limit and value: nothing is reached by a second way.
+
+A volume of `/etc/shadow` shows what ``rootfs.hidden_paths./etc/shadow`` hides. The mechanism says so
+(`Mechanism.implies`), and here it is an error unless the limit of the other leaf permits it, and a layer that states the
+volume has an exception for that leaf. This looks at the host, and is no part of the fold, which is the same on every host.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import attrs
+
+from hardening.compose import UNUSED, Composition, compose, find_leaves
+from hardening.errors import HardeningError, ProfileError, raise_all
+from hardening.fold import Outcome, Resolved, Step, permission
+from hardening.host import Host
+from hardening.layers import Exemption, Layer, Stack
+from hardening.mechanism import Implied, Mechanism
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from datetime import date
+
+    from hardening.offer import Offer
+
+
+def compose_here(
+    stack: Stack, mechanisms: Sequence[Mechanism[Any]], host: Host, today: date, offer: Offer | None = None
+) -> Composition:
+    """The composition of a stack, held against what its values amount to on this host. Raises as `compose` does."""
+    return hold(compose(stack, mechanisms, host, today, offer), host)
+
+
+def hold(composition: Composition, host: Host) -> Composition:
+    """The composition with each exception that permits what a value amounts to in the history of that value. Raises
+    `ProfileError`, or `Problems` with several, for what no exception permits, and for what is beyond a limit."""
+    problems: list[HardeningError] = []
+    leaves = dict(composition.leaves)
+    for mechanism in composition.mechanisms:
+        settings, limits = composition.settings[mechanism.name], composition.limits(mechanism.name)
+        for implied in mechanism.implies(settings, limits, host):
+            said = leaves[implied.by]
+            try:
+                exception = _permitted(composition, mechanism, implied, said)
+            except ProfileError as error:
+                problems.append(error)
+                continue
+            if exception is not None:
+                leaves[implied.by] = attrs.evolve(said, steps=(*said.steps, _step(said, exception)))
+    raise_all(problems)
+    used = {str(step.exception.origin) for leaf in leaves.values() for step in leaf.steps if step.exception is not None}
+    findings = tuple(f for f in composition.findings if f.rule != UNUSED or f.origin not in used)
+    return attrs.evolve(composition, leaves=MappingProxyType(leaves), findings=findings)
+
+
+def _permitted(
+    composition: Composition, mechanism: Mechanism[Any], implied: Implied, said: Resolved
+) -> Exemption | None:
+    """The exception that permits what a value amounts to; None where nothing has to. Raises `ProfileError`."""
+    other = composition.at(mechanism, implied.leaf.setting, implied.leaf.member)
+    kind = other.kind
+    if other.limit_origin and not kind.at_most(implied.value, other.limit):
+        raise ProfileError(
+            f"{implied.by}: {implied.what}: {other.leaf} is limited to {other.limit_shown} at {other.limit_origin}",
+            origin=said.origin,
+            hint="no exception lifts a limit: stay within it, or have it changed where it is set",
+        )
+    if implied.free or kind.at_most(implied.value, other.value):
+        return None
+    layers = [layer for layer in composition.stack.layers if any(_is_of(step, layer) for step in said.steps)]
+    for layer in layers:
+        for exception in layer.exceptions:
+            if exception.setting.startswith(f"{mechanism.name}.") and _means(mechanism, exception, implied):
+                return exception
+    raise ProfileError(
+        f"{implied.by}: {implied.what}: {other.leaf} is {other.shown}, said at {other.told}",
+        origin=said.origin,
+        hint=f"leave it out, or add {permission(implied.leaf, layers[-1] if layers else None)}",
+    )
+
+
+def _is_of(step: Step, layer: Layer) -> bool:
+    """Whether a layer made a step, and not by a limit."""
+    file = layer.document.file
+    here = file is None or str(step.place).startswith(f"{file}:")
+    return here and step.place.layer == layer.name and step.outcome not in (Outcome.LIMIT, Outcome.CUT)
+
+
+def _means(mechanism: Mechanism[Any], exception: Exemption, implied: Implied) -> bool:
+    meant: Iterable[tuple[Any, str]] = find_leaves(mechanism, exception.setting)
+    return any((setting.name, member) == (implied.leaf.setting, implied.leaf.member) for setting, member in meant)
+
+
+def _step(said: Resolved, exception: Exemption) -> Step:
+    place = exception.origin
+    return Step(place.layer, place, said.value, Outcome.EXCEPTED, True, said.value, exception, said.kind)

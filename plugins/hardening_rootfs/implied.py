@@ -1,0 +1,128 @@
+"""What volumes amount to for other settings: which hidden paths their sources are or lie in, where they come from and go to,
+with which options, which sockets they show, and which bounded place in memory they take."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from hardening.host import Host
+from hardening.mechanism import Implied
+from hardening.schema import REST, Leaf
+from hardening.values import frozen
+from hardening_rootfs import aliases, hidden, sockets, sources
+from hardening_rootfs.host import RootfsFacts, hidden_by
+from hardening_rootfs.paths import is_below, real_path
+from hardening_rootfs.settings import RootfsSettings
+from hardening_rootfs.tmpfs import Tmpfs
+from hardening_rootfs.volumes import Volume
+
+_LOOSEST = Tmpfs(2**63 - 1, 0o777, suid=True, dev=True, exec=True)
+
+
+@frozen(eq=False)
+class _Source:
+    """The source of a volume as this host has it: its real path, and all its names."""
+
+    volume: Volume
+    real: str
+    names: tuple[str, ...]
+
+    @property
+    def leaf(self) -> Leaf:
+        return _leaf("volumes", self.volume.target)
+
+    def lies_in(self, places: Iterable[str]) -> bool:
+        """Whether it is one of some places, or lies in one, under any name, or is a hard link to one."""
+        places = tuple(places)
+        return any(aliases.holds(place, name) for place in places for name in self.names) or _linked(self.real, places)
+
+
+def implied(settings: RootfsSettings, limits: Mapping[tuple[str, str], Any], host: Host) -> Iterator[Implied]:
+    """All of it for all volumes."""
+    volumes = settings.mounted_volumes()
+    if not volumes:
+        return
+    private, mounts = host.of(RootfsFacts).private, aliases.mounted()
+    secrets = {
+        member: hidden.everywhere(hidden.expand((member,), private), mounts)
+        for member in settings.hidden_paths.having(True)
+    }
+    for volume in volumes:
+        real = real_path(volume.source)
+        source = _Source(volume, real, aliases.names(real, mounts))
+        yield from _hidden(source, secrets, private)
+        yield from _from(source, settings, mounts)
+        yield Implied(
+            source.leaf, _leaf("volume_destinations", volume.target), True, f"{volume.target} is its destination"
+        )
+        for word in volume.grants():
+            yield Implied(source.leaf, _leaf("volume_options", word), True, f"it has the option {word}")
+        kept = () if settings.volume_sockets else sources.kept_in(real, hidden_by(settings, host), mounts)
+        for socket in () if settings.volume_sockets else sockets.seen_in(real, kept):
+            yield Implied(source.leaf, _leaf("volume_sockets"), True, f"it shows the socket {socket}")
+        yield from _in_memory(source, settings, limits)
+
+
+def _leaf(setting: str, member: str = "") -> Leaf:
+    return Leaf("rootfs", setting, member)
+
+
+def _hidden(source: _Source, secrets: Mapping[str, tuple[str, ...]], private: Iterable[str]) -> Iterator[Implied]:
+    homes = hidden.homes(private)
+    ordinary = any(hidden.is_in_home(name, homes) for name in source.names)
+    for member, places in secrets.items():
+        if source.lies_in(places):
+            # People work in their homes: a directory there is no secret by itself, unless a limit says so.
+            free = ordinary and member in (hidden.HOME, "/home", "/root")
+            yield Implied(
+                source.leaf, _leaf("hidden_paths", member), False, f"{source.volume.source} shows what is hidden", free
+            )
+
+
+def _from(source: _Source, settings: RootfsSettings, mounts: tuple[aliases.Mounted, ...]) -> Iterator[Implied]:
+    """Where it comes from: by the nearest place above it of those that are named, links followed; and none of its names may
+    lie in a place from which nothing may come."""
+    named = {real_path(member): member for member in settings.volume_sources.named}
+    nearest = max((place for place in named if aliases.holds(place, source.real)), key=len, default=None)
+    member = source.real
+    if nearest is not None:
+        member = os.path.normpath(os.path.join(named[nearest], os.path.relpath(source.real, nearest)))
+    what = f"it comes from {source.real}"
+    yield Implied(source.leaf, _leaf("volume_sources", member), True, what)
+    for place, denied in named.items():
+        named_here = settings.volume_sources[denied] or aliases.holds(place, source.real)
+        if not named_here and source.lies_in(aliases.shown(place, mounts)):
+            yield Implied(source.leaf, _leaf("volume_sources", denied), True, what)
+
+
+def _in_memory(source: _Source, settings: RootfsSettings, limits: Mapping[tuple[str, str], Any]) -> Iterator[Implied]:
+    """The places in memory with a bound that it takes, or shows without it."""
+    target, writable = source.volume.target, source.volume.writable
+    bounded = [place for (setting, place), limit in limits.items() if setting == "tmpfs" and place != REST and limit]
+    for place in bounded:
+        shows = is_below(target, place) or (is_below(place, target) and place not in settings.mounted_tmpfs())
+        if target == place or (writable and shows):
+            yield Implied(
+                source.leaf, _leaf("tmpfs", place), _LOOSEST, f"it takes the place of memory at {place}", free=True
+            )
+
+
+def _linked(path: str, places: Iterable[str]) -> bool:
+    """Whether a path is a file that has another name in some places: one of them itself."""
+    try:
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink < 2:
+            return False
+    except OSError:
+        return False
+    return any(_is(place, status) for place in places)
+
+
+def _is(place: str, status: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(os.stat(place), status)
+    except OSError:
+        return False

@@ -1,0 +1,69 @@
+"""The sockets of the host that a volume would show. No read-only mount protects one: who connects has the rights of the
+service behind it, which is root's or the caller's for container engines, D-Bus, systemd and agents."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from hardening_rootfs import aliases
+from hardening_rootfs.paths import is_below, real_path
+
+#: The ends of the names that engines, buses and managers give to theirs.
+KNOWN = (
+    "/docker.sock",
+    "/podman.sock",
+    "/containerd.sock",
+    "/crio.sock",
+    "/bus",
+    "/system_bus_socket",
+    "/systemd/private",
+    "/libvirt-sock",
+    "/snapd.socket",
+)
+
+
+def seen_in(source: str, kept: Iterable[str] = ()) -> tuple[str, ...]:
+    """The sockets that a source is, or has in itself, and those on which somebody listens below it (unix(7)); not those in
+    what is ``kept`` hidden in it, paths in the source. Each by its path on the host."""
+    real = real_path(source)
+    if not os.path.isdir(real):
+        return (real,) if _is_socket(real) else ()
+    hidden = [os.path.normpath(f"{real}/{path}") for path in kept]
+    mounts = aliases.mounted()
+    found = {name for path in _bound() for name in aliases.names(real_path(path), mounts) if is_below(name, real)}
+    # What the caller cannot list it can name all the same: those that listen are known.
+    with suppress(OSError):
+        found |= {os.path.join(real, name) for name in os.listdir(real)}
+    return tuple(sorted(path for path in found if _is_socket(path) and not _lies_in(path, hidden)))
+
+
+def gives_control(path: str) -> bool:
+    """Whether the service behind a socket has the rights of root or of the caller, by its name or its owner."""
+    try:
+        return path.endswith(KNOWN) or os.lstat(path).st_uid in (0, os.geteuid())
+    except OSError:
+        return True
+
+
+def _lies_in(path: str, places: Iterable[str]) -> bool:
+    return any(aliases.holds(place, path) for place in places)
+
+
+def _is_socket(path: str) -> bool:
+    try:
+        return stat.S_ISSOCK(os.lstat(path).st_mode)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+
+
+def _bound() -> set[str]:
+    """The paths of the sockets in the caller's network namespace (proc_pid_net(5), unix)."""
+    lines = Path("/proc/net/unix").read_text(errors="surrogateescape").splitlines()
+    rows = (line.split(maxsplit=7) for line in lines[1:])
+    return {row[7] for row in rows if len(row) == 8 and row[7].startswith("/")}

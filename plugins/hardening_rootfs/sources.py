@@ -1,0 +1,99 @@
+"""What a source on the host may not show, wherever it is mounted: the rights of a path follow the file that it leads to, and
+not the name that it has in the container.
+
+One question for all mounts of the host's files, those that make up the root and those of volumes: `kept_in` answers what
+below a source stays hidden. What is hidden itself, or belongs to the kernel, is no source at all.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable
+
+from hardening.errors import ProfileError
+from hardening_rootfs import aliases, hidden
+from hardening_rootfs.paths import is_below, real_path
+from hardening_rootfs.volumes import Volume
+
+#: File systems in which the kernel shows itself (proc_filesystems(5)). What is masked or read-only in them is so by its path
+#: in the container, and would be neither at another one.
+KERNEL = frozenset(
+    ("binder", "binfmt_misc", "bpf", "cgroup", "cgroup2", "configfs", "debugfs", "devpts", "devtmpfs", "efivarfs", "fusectl",
+     "mqueue", "nsfs", "proc", "pstore", "resctrl", "securityfs", "selinuxfs", "smackfs", "sysfs", "tracefs")
+)  # fmt: skip
+#: Where they are mounted, whatever their type: a host may be a container itself.
+_TOPS = ("/proc", "/sys", "/dev")
+#: A directory like any other, which only lies among devices.
+_SHARED = "/dev/shm"  # noqa: S108
+_HINT = {
+    "/dev": "devices are shown with rootfs.devices or --device",
+    "/sys": 'rootfs.sys = "read-only" shows a /sys',
+    "/proc": "the mechanism mounts a /proc of the command's own: see rootfs.proc",
+}
+
+
+def require_public(volume: Volume) -> None:
+    """Raise `ProfileError`, with the place that said it, for a volume of what the kernel shows of itself, or of a device,
+    under whatever name."""
+    mounts = aliases.mounted()
+    found = _kernel(volume.source, mounts)
+    if found is not None:
+        top = next((top for top in _TOPS if aliases.holds(top, real_path(volume.source))), "/proc")
+        raise ProfileError(
+            f"rootfs.volumes: {volume.source} leads to {found}, which is no source of a volume: at another place nothing "
+            "of it would be masked or read-only",
+            origin=volume.origin,
+            hint=_HINT[top],
+        )
+
+
+def _kernel(source: str, mounts: tuple[aliases.Mounted, ...]) -> str | None:
+    """The file or file system of the kernel's that a path leads to, or through; None where it does not."""
+    devices = {mount.device: mount.kind for mount in mounts if mount.kind in KERNEL}
+    for link in _links(source):
+        if devices.get(_device(os.lstat(link))) == "proc":
+            # Only the kernel knows where it leads: into another root, or a mount namespace that shows other files.
+            return f"{link} of proc"
+    status = os.stat(source)
+    if stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode):
+        return "a device"
+    if _device(status) in devices:
+        return f"a file system of the kernel ({devices[_device(status)]})"
+    real = real_path(source)
+    top = next((top for top in _TOPS if aliases.holds(top, real)), None)
+    return top if top is not None and not aliases.holds(_SHARED, real) else None
+
+
+def _device(status: os.stat_result) -> str:
+    """The number of a file system as mountinfo has it."""
+    return f"{os.major(status.st_dev)}:{os.minor(status.st_dev)}"
+
+
+def _links(path: str) -> Iterable[str]:
+    """The symbolic links on the way of a path that leads somewhere, each by a path whose directories are none."""
+    pending = [part for part in reversed(path.split("/")) if part]
+    here = "/"
+    while pending:
+        part = pending.pop()
+        if part in (".", ".."):
+            here = os.path.dirname(here) if part == ".." else here
+            continue
+        there = os.path.join(here, part)
+        if not os.path.islink(there):
+            here = there
+            continue
+        yield there
+        target = os.readlink(there)
+        here = "/" if target.startswith("/") else here
+        pending += [step for step in reversed(target.split("/")) if step]
+
+
+def kept_in(source: str, secrets: Iterable[str], mounts: tuple[aliases.Mounted, ...] | None = None) -> tuple[str, ...]:
+    """What stays hidden below a source: ``secrets`` wherever they are seen in it, and the file systems of the kernel. Paths
+    in the source, that begin with a slash."""
+    mounts = aliases.mounted() if mounts is None else mounts
+    real = real_path(source)
+    kernel = [mount.place for mount in mounts if mount.kind in KERNEL]
+    places = (*hidden.everywhere(secrets, mounts), *kernel, *_TOPS)
+    return hidden.outermost("/" + os.path.relpath(place, real) for place in places if is_below(place, real))

@@ -1,0 +1,102 @@
+"""What a value amounts to for another leaf."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hardening.compose import Composition
+from hardening.errors import ProfileError
+from hardening.host import Host, plain
+from hardening.implied import compose_here
+from hardening.kinds import Ceiling, Flag
+from hardening.layers import Stack, parse_layer
+from hardening.mechanism import Context, Excess, Implied, Mechanism, Shortfall
+from hardening.schema import scalar
+from hardening.source import read
+from hardening.spec import Fragment
+from hardening.values import frozen
+
+
+@frozen
+class DoorSettings:
+    locked: bool = scalar(Flag(strict=True), True, "Whether the door is locked.")
+    keys: int = scalar(Ceiling(), 0, "How many keys lie under the mat.")
+
+
+class Door(Mechanism[DoorSettings]):
+    """A key under the mat amounts to an open door; more than three, where a limit looks at it."""
+
+    name = "door"
+    summary = "a door"
+    settings_type = DoorSettings
+
+    def implies(self, settings: DoorSettings, limits: Mapping[tuple[str, str], Any], host: Host) -> Iterable[Implied]:
+        if settings.keys:
+            yield Implied(self.leaf("keys"), self.leaf("locked"), False, "a key lies there", free=settings.keys == 1)
+
+    def check(self, settings: DoorSettings, context: Context) -> Iterable[Shortfall]:
+        return ()
+
+    def contribute(self, settings: DoorSettings, context: Context, fragment: Fragment) -> None:
+        return
+
+    def tighten(
+        self, settings: DoorSettings, document: Mapping[str, Any], context: Context, fragment: Fragment
+    ) -> Iterable[Excess]:
+        return ()
+
+
+def composed(folder: Path, *texts: str) -> Composition:
+    layers = []
+    for index, text in enumerate(texts):
+        path = folder / f"layer{index}.toml"
+        path.write_text(text)
+        path.chmod(0o644)
+        layers.append(parse_layer(read(path, f"layer{index}")))
+    return compose_here(Stack(tuple(layers)), [Door()], plain(), date(2030, 1, 1))
+
+
+KEYS = "[door]\nkeys = 2\n"
+EXCEPTION = '[[exceptions]]\nsetting = "door.locked"\nreason = "a party"\n'
+
+
+def test_a_limit_forbids_it_whatever_else_is_said(tmp_path: Path) -> None:
+    limit = "[limits.door]\nlocked = true\n"
+    for stack in ((limit, KEYS), (KEYS, limit), (limit, KEYS + EXCEPTION), (limit, KEYS.replace("2", "1"))):
+        with pytest.raises(
+            ProfileError, match=r"a key lies there: door.locked is limited to true at .*layer[01].toml:2"
+        ):
+            composed(tmp_path, *stack)
+
+
+def test_an_exception_of_the_layer_that_says_it_permits_it(tmp_path: Path) -> None:
+    with pytest.raises(
+        ProfileError, match=r"door.keys: a key lies there: door.locked is true, said at default"
+    ) as caught:
+        composed(tmp_path, KEYS)
+    assert caught.value.hint is not None
+    assert 'setting = "door.locked"' in caught.value.hint
+    assert str(caught.value.origin).endswith("layer0.toml:2")
+    with pytest.raises(ProfileError):
+        composed(tmp_path, EXCEPTION, KEYS)
+    found = composed(tmp_path, KEYS + EXCEPTION)
+    assert [exception.reason for _, exception in found.used_exceptions()] == ["a party"]
+    assert not [finding for finding in found.findings if finding.rule == "core/unused-exception"]
+    # What it amounts to changes nothing of the other leaf, but is no loosening where that is as loose already.
+    assert found.settings["door"].locked
+    assert composed(tmp_path, "[door]\nlocked = false\nkeys = 2\n").settings["door"].keys == 2
+
+
+def test_what_is_free_needs_none(tmp_path: Path) -> None:
+    found = composed(tmp_path, KEYS.replace("2", "1"))
+    assert not found.used_exceptions()
+
+
+def test_an_exception_that_nothing_needs_is_still_told(tmp_path: Path) -> None:
+    found = composed(tmp_path, EXCEPTION)
+    assert [finding.rule for finding in found.findings] == ["core/unused-exception"]

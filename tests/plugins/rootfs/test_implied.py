@@ -1,0 +1,161 @@
+"""What volumes amount to for other settings: the rights of a path follow its source."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from hardening.errors import HardeningError, ProfileError
+from hardening.implied import hold
+from hardening_rootfs.settings import above
+from tests.plugins.rootfs.stacks import composed, host, spec_of
+
+
+def held(folder: Path, *texts: str) -> None:
+    """Compose layers and hold them against this host; raises `ProfileError`."""
+    hold(composed(folder, *texts), host())
+
+
+def refusal(folder: Path, *texts: str) -> str:
+    with pytest.raises(HardeningError) as caught:
+        held(folder, *texts)
+    return str(caught.value)
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A directory with a hidden one, and one that is shown."""
+    for name in ("hid/sub", "pub/sub", "pub/private"):
+        (tmp_path / "tree" / name).mkdir(parents=True)
+    (tmp_path / "tree/hid/key").write_text("secret")
+    return tmp_path / "tree"
+
+
+def volume(source: object, target: str = "/x", options: str = "ro") -> str:
+    return f'[rootfs]\nvolumes.add = ["{source}:{target}:{options}"]\n'
+
+
+@pytest.mark.parametrize("source", ["hid", "hid/sub", "hid/key", "pub/../hid", "pub/link", "pub/link/key", "pub/hard"])
+def test_a_source_is_hidden_under_all_its_names(tmp_path: Path, tree: Path, source: str) -> None:
+    (tree / "pub/link").symlink_to("../hid")
+    os.link(tree / "hid/key", tree / "pub/hard")
+    path, profile = tree / "hid", volume(tree / source)
+    paths = f'[rootfs]\nhidden_paths.add = ["{path}", "{path}/key"]\n'
+    held(tmp_path, profile)
+    assert f"limits.rootfs.hidden_paths.{path} is limited to true" not in (text := refusal(tmp_path, paths, profile))
+    assert "is true, said at" in text
+    assert "is limited to true at" in refusal(tmp_path, paths.replace("[", "[limits.", 1), profile)
+    exceptions = "".join(
+        f'[[exceptions]]\nsetting = "rootfs.hidden_paths.{name}"\nreason = "x"\n' for name in (path, f"{path}/key")
+    )
+    held(tmp_path, paths, profile + exceptions)
+
+
+def test_what_a_source_holds_stays_hidden(tmp_path: Path, tree: Path) -> None:
+    profile = f'[rootfs]\nhidden_paths.add = ["{tree}/hid"]\n' + volume(tree).removeprefix("[rootfs]\n")
+    held(tmp_path, profile)
+    assert "/x/hid" in spec_of(tmp_path, profile).document["linux"]["maskedPaths"]
+    # A mount in it is seen, and nothing else of it.
+    spec = spec_of(tmp_path, profile + 'tmpfs."/x/hid/sub" = "1M"')
+    mounts = {mount["destination"]: mount for mount in spec.document["mounts"]}
+    assert "/x/hid" not in spec.document["linux"]["maskedPaths"]
+    assert (mounts["/x/hid"]["type"], "ro" in mounts["/x/hid"]["options"]) == ("tmpfs", True)
+    order = [mount["destination"] for mount in spec.document["mounts"]]
+    assert order.index("/x") < order.index("/x/hid") < order.index("/x/hid/sub")
+
+
+def test_people_work_in_their_homes(tmp_path: Path, tree: Path) -> None:
+    me = host(private=(str(tree),))
+    for name in ("pub", ".ssh"):
+        (tree / name).mkdir(exist_ok=True)
+    hold(composed(tmp_path, volume(tree / "pub"), on=me), me)
+    for source in (tree, tree / ".ssh"):
+        with pytest.raises(ProfileError, match=r"rootfs\.hidden_paths\.~ is true"):
+            hold(composed(tmp_path, volume(source), on=me), me)
+    limit = '[limits.rootfs]\nhidden_paths.add = ["~"]\n'
+    with pytest.raises(ProfileError, match=r"rootfs\.hidden_paths\.~ is limited to true"):
+        hold(composed(tmp_path, limit, volume(tree / "pub"), on=me), me)
+
+
+@pytest.mark.parametrize("source", ["/proc", "/proc/sys/kernel", "/sys/firmware", "/dev", "/dev/null", "/proc/self/root/etc",
+                                    "/dev/fd/0", "/proc/self/cwd"])  # fmt: skip
+def test_the_kernel_is_no_source(tmp_path: Path, source: str) -> None:
+    with pytest.raises(ProfileError, match="is no source of a volume"):
+        spec_of(tmp_path, volume(source))
+
+
+def test_the_kernel_is_not_seen_through_a_directory_above_it(tmp_path: Path) -> None:
+    masked = spec_of(tmp_path, volume("/")).document["linux"]["maskedPaths"]
+    assert {"/x/proc", "/x/sys", "/x/dev"} <= set(masked)
+
+
+def test_shared_memory_of_the_host_is_a_directory(tmp_path: Path) -> None:
+    assert spec_of(tmp_path, volume("/dev/shm"))
+
+
+def test_from_where_volumes_come(tmp_path: Path, tree: Path) -> None:
+    (tree / "pub/out").symlink_to("../hid")
+    (tree / "alias").symlink_to("pub")
+    for name in ("pub", "alias"):
+        limit = f'[limits.rootfs]\nvolume_sources = ["{tree}/{name}"]\n'
+        held(tmp_path, limit, volume(tree / "pub/sub"))
+        held(tmp_path, limit, volume(tree / "alias"))
+        for source in ("hid", "pub/../hid", "pub/out", "."):
+            assert "rootfs.volume_sources.* is limited to false" in refusal(tmp_path, limit, volume(tree / source))
+
+
+def test_from_where_none_come(tmp_path: Path, tree: Path) -> None:
+    table = (
+        f'[limits.rootfs.volume_sources]\n"*" = false\n"{tree}" = true\n"{tree}/pub" = false\n"{tree}/pub/sub" = true\n'
+    )
+    held(tmp_path, table, volume(tree / "hid"))
+    held(tmp_path, table, volume(tree / "pub/sub"))
+    assert f"volume_sources.{tree}/pub is limited to false" in refusal(tmp_path, table, volume(tree / "pub/private"))
+    held(tmp_path, table, volume(tree))
+    assert "/x/pub" in spec_of(tmp_path, table, volume(tree)).document["linux"]["maskedPaths"]
+    said = table.replace("[limits.", "[")
+    exception = f'[[exceptions]]\nsetting = "rootfs.volume_sources.{tree}/pub/private"\nreason = "x"\n'
+    assert f"volume_sources.{tree}/pub is false" in refusal(tmp_path, said, volume(tree / "pub/private"))
+    held(tmp_path, said, volume(tree / "pub/private") + exception)
+
+
+def test_to_where_and_with_which_options(tmp_path: Path, tree: Path) -> None:
+    limit = '[limits.rootfs]\nvolume_destinations = ["/data"]\nvolume_options = ["rw"]\n'
+    source = tree / "pub"
+    held(tmp_path, limit, volume(source, "/data/a", "rw,noexec"))
+    assert "volume_destinations.* is limited" in refusal(tmp_path, limit, volume(source, "/srv", "noexec"))
+    for word in ("exec", "suid", "dev", "idmap", "slave", "rslave", "shared", "rshared", "z", "Z"):
+        options = "noexec," * (word != "exec") + word
+        assert "volume_options.* is limited to false" in refusal(tmp_path, limit, volume(source, "/data", options))
+
+
+def test_sockets_are_known_by_being_sockets(tmp_path: Path, tree: Path) -> None:
+    limit = "[limits.rootfs]\nvolume_sockets = false\n"
+    held(tmp_path, limit, volume(tree / "pub"))
+    with socket.socket(socket.AF_UNIX) as deep, socket.socket(socket.AF_UNIX) as plain:
+        deep.bind(str(tree / "pub/sub/x"))
+        deep.listen()
+        plain.bind(str(tree / "s"))
+        for source in ("pub", "pub/sub", "pub/sub/x", "s", "."):
+            assert "volume_sockets is limited to false" in refusal(tmp_path, limit, volume(tree / source))
+        held(tmp_path, limit, volume(tree / "hid"))
+
+
+def test_a_place_in_memory_with_a_limit_keeps_its_bound(tmp_path: Path, tree: Path) -> None:
+    limit = '[limits.rootfs]\ntmpfs = ["/tmp:size=1M"]\n'
+    source = tree / "pub"
+    for target, options in (("/tmp", "rw"), ("/tmp", "ro"), ("/tmp/x", "rw")):
+        assert "rootfs.tmpfs./tmp is limited" in refusal(tmp_path, limit, volume(source, target, options))
+    for target, options in (("/tmp/x", "ro"), ("/run/x", "rw"), ("/var/tmp", "rw")):
+        held(tmp_path, limit, volume(source, target, options))
+    bare = '[rootfs]\ntmpfs."/tmp" = "none"\n' + volume(source, "/tmp").removeprefix("[rootfs]\n")
+    assert "rootfs.tmpfs./tmp is limited" in refusal(tmp_path, limit, bare)
+
+
+def test_directories_above_a_path() -> None:
+    assert above("/a/b/c") == ["/a/b", "/a", "/"]
+    assert above("/a") == ["/"]
+    assert above("/") == []
