@@ -334,7 +334,9 @@ def _unused_exceptions(stack: Stack, leaves: Mapping[Leaf, Resolved]) -> Iterabl
     used = {id(step.exception) for resolved in leaves.values() for step in resolved.steps if step.exception is not None}
     for layer in stack.layers:
         for exception in layer.exceptions:
-            if id(exception) not in used:
+            if (
+                id(exception) not in used and not layer.shipped
+            ):  # of one that is, a limit before it may have cut the need
                 yield Finding(
                     UNUSED,
                     Severity.WARNING,

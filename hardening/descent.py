@@ -50,11 +50,6 @@ class _Member(Fold):
     def __init__(self, leaf: Leaf, family: Family[Any]) -> None:
         super().__init__(leaf, family.kind)
         self.states: list[_State] = []
-        self.lenient = family.lenient
-
-    def _is_strictest(self, default: Any) -> bool:
-        """No default is looser than another value, unless the family says why (`hardening.laws`)."""
-        return not self.lenient
 
     def _take(self, entry: Entry, default: Any) -> None:
         if not isinstance(entry, _Entry):

@@ -6,11 +6,12 @@ The says of the layers are folded from the first layer to the last:
 - a say that is at most as loose as the value so far replaces it;
 - a looser one, or one that cannot be compared, is an error, unless an exception of the same layer names the leaf;
 - an *at most* say (a complete seccomp filter) never loosens: the value becomes the meet of both;
-- limits meet; what a layer says at or after a limit must not exceed it, and what was said before is cut down to it.
+- limits meet; what a layer says at or after a limit must not exceed it, and what was said before is cut down to it; so is
+  what a shipped profile says after it, of which its users can change neither.
 
 A leaf of which no layer says anything has the strict default of its mechanism, cut down to the limits. A layer that is
-``complete`` states the strict defaults of all leaves that are unstated so far, so that a later layer loosens them only
-with an exception.
+``complete`` states the strict defaults of all leaves that are unstated so far and that have an order, so that a later layer
+loosens them only with an exception.
 """
 
 from __future__ import annotations
@@ -157,6 +158,8 @@ class Fold:
         self.value: Any = None
         self.origin: Origin | None = None
         self.limit: Say | None = None
+        #: whether it is a complete layer alone that has stated the value
+        self.completed = False
 
     def run(self, entries: Sequence[Entry], default: Any, default_origin: str = "") -> Resolved:
         """Fold the entries in their order. What nobody says is ``default``, said at ``default_origin`` where that is not
@@ -181,7 +184,7 @@ class Fold:
             self._ratchet(entry.layer, entry.limit)
         if entry.say is not None:
             self._say(entry.layer, entry.say, entry.exception)
-        elif entry.layer.complete is not None and self.origin is None and self._is_strictest(default):
+        elif entry.layer.complete is not None and self.origin is None and not (self.kind.neutral or self.kind.identity):
             self._complete(entry.layer, Say(self.leaf.setting, self.leaf.member, default, entry.layer.complete))
 
     def _ratchet(self, layer: Layer, said: Say) -> None:
@@ -191,52 +194,58 @@ class Fold:
             self.limit = attrs.evolve(said, value=self._meet(self.limit, said.value, said.origin))
         self._record(layer, said, Outcome.LIMIT)
         if self.origin is not None and not self.kind.at_most(self.value, self.limit.value):
-            self.value = self._meet(self.limit, self.value, self.origin)
+            if self.completed:
+                self.value = self._nearest(self.limit, self.value)
+            else:
+                self.value = self._meet(self.limit, self.value, self.origin)
             self.origin = said.origin
             self._record(layer, said, Outcome.CUT)
 
     def _say(self, layer: Layer, said: Say, exception: Exemption | None) -> None:
         at_most = said.at_most and exception is None
         value, outcome, used = said.value, Outcome.STATED, None
-        if not at_most:
+        if not (at_most or layer.shipped):
             # First, for no exception helps: who is told of a missing one must not meet the limit next.
             self._require_within_limit(said)
-        if self.origin is not None:
-            if at_most:
-                value, outcome = self._intersect(layer, said), Outcome.INTERSECTED
-            elif self.kind.at_most(said.value, self.value):
-                outcome = Outcome.SAME if self.kind.at_most(self.value, said.value) else Outcome.TIGHTENED
+        if self.origin is not None and at_most:
+            value, outcome = self._intersect(layer, said), Outcome.INTERSECTED
+        cut = self._cut(value)
+        if self.origin is not None and not at_most:
+            if self.kind.at_most(cut, self.value):
+                outcome = Outcome.SAME if self.kind.at_most(self.value, cut) else Outcome.TIGHTENED
             elif exception is not None:
                 outcome, used = Outcome.EXCEPTED, exception
             else:
                 raise self._loosening(layer, said)
-        cut = self._cut(value) if at_most else value
         if not (at_most and self.origin is not None and value == self.value):
             self.origin = said.origin
-        self.value = value
+        self.value, self.completed = value, False
         self._record(layer, said, outcome, used)
         if cut is not value and self.limit is not None:
             self.value, self.origin = cut, self.limit.origin
             self._record(layer, self.limit, Outcome.CUT)
 
     def _rest_on(self, default: Any, origin: str) -> str:
-        """Take the default, within the limit, and return its origin. A limit that excludes the default altogether, such
-        as another root, leaves its own value as the nearest permitted one."""
+        """Take the default, within the limit, and return its origin."""
         self.value = default
-        if self.limit is not None and not self.kind.at_most(default, self.limit.value):
-            self.value = self.kind.meet(self.limit.value, default)
-            if self.value is None and not self.kind.optional:
-                self.value = self.limit.value
+        if self.limit is not None:
+            self.value = self._nearest(self.limit, default)
+            if not self.kind.at_most(self.value, default):
                 return str(self.limit.origin)
         return origin or f"default (hardening_{self.leaf.mechanism})"
 
-    def _is_strictest(self, default: Any) -> bool:
-        """Whether a default is below every value there is: only then is keeping it a matter of security."""
-        return not self.kind.neutral and all(self.kind.at_most(default, value) for value in self.kind.samples())
-
     def _complete(self, layer: Layer, said: Say) -> None:
-        self.value, self.origin = self._cut(said.value), said.origin
+        self.value, self.origin, self.completed = said.value, said.origin, True
+        if self.limit is not None:
+            self.value = self._nearest(self.limit, said.value)
         self._record(layer, said, Outcome.COMPLETED)
+
+    def _nearest(self, limit: Say, default: Any) -> Any:
+        """A default within a limit. One that excludes it altogether, such as another root, leaves its own value."""
+        if self.kind.at_most(default, limit.value):
+            return default
+        met = self.kind.meet(limit.value, default)
+        return limit.value if met is None and not self.kind.optional else met
 
     def _require_within_limit(self, said: Say) -> None:
         if self.limit is not None and not self.kind.at_most(said.value, self.limit.value):

@@ -22,6 +22,8 @@ class Kind(ABC, Generic[T]):
 
     #: A neutral kind has no order that matters to security: it cannot be limited and never loosens.
     neutral: bool = False
+    #: Which of its values is chosen says what runs, not what that may do: a complete layer leaves the choice open.
+    identity: bool = False
     #: None is a value of an optional kind, and its strictest: an absent volume, for example.
     optional: bool = False
 

@@ -27,7 +27,7 @@ from hardening.host import Host
 from hardening.kinds import Kind
 from hardening.layers import Layer, Stack, parse_layer
 from hardening.mechanism import Mechanism, Reading
-from hardening.schema import REST, Leaf, Scalar, Setting
+from hardening.schema import REST, Family, Leaf, Scalar, Setting
 from hardening.source import Document, Node
 from hardening.values import frozen
 
@@ -49,11 +49,14 @@ class Broken:
 
 @frozen
 class Case:
-    """One generated layer: what it says, its limits, and the leaves that it has exceptions for."""
+    """One generated layer: what it says, its limits, the leaves that it has exceptions for, and whether it is complete, or
+    a profile of an installed package."""
 
     says: Values = NOTHING
     limits: Values = NOTHING
     exceptions: frozenset[tuple[str, str]] = frozenset()
+    complete: bool = False
+    shipped: bool = False
 
 
 # --- kinds ------------------------------------------------------------------------------------------------------------
@@ -157,11 +160,13 @@ def check_mechanism(
     chance = random.Random(seed)  # noqa: S311
     samples = mechanism.samples()
     composed = 0
-    for _ in range(stacks):
+    for number in range(stacks):
         # A few settings a stack, so that its layers speak of the same ones.
         names = sorted({setting for setting, _, _ in samples})
         chosen = set(chance.sample(names, min(3, len(names))))
         cases = [random_case([say for say in samples if say[0] in chosen], chance) for _ in range(3)]
+        if number % 4 == 3:
+            cases[0] = attrs.evolve(cases[0], complete=True)
         broken += check_stack(mechanism, host, cases, others)
         composed += isinstance(_try(mechanism, host, cases, others), Composition)
     if composed < stacks // 8:
@@ -178,7 +183,8 @@ def random_case(samples: Sequence[tuple[str, str, Any]], chance: random.Random) 
 
     said = some(4)
     limits = some(2) if chance.random() < 0.5 else NOTHING
-    return Case(said, limits, frozenset(key for key in said if chance.random() < 0.6))
+    exceptions = frozenset(key for key in said if chance.random() < 0.6)
+    return Case(said, limits, exceptions)
 
 
 def check_stack(
@@ -225,6 +231,7 @@ class _StackLaws:
         yield from self.associative(composed)
         yield from self.downwards(composed)
         yield from self.limited(composed)
+        yield from self.limits_commute()
 
     def compose(self, cases: Sequence[Case]) -> Composition | ProfileError:
         return _try(self.mechanism, self.host, cases, self.others)
@@ -239,8 +246,8 @@ class _StackLaws:
             return
         for start, end in itertools.combinations(range(len(self.cases) + 1), 2):
             part = self.cases[start:end]
-            if not 1 < len(part) < len(self.cases):
-                continue
+            if not 1 < len(part) < len(self.cases) or (start and any(case.complete for case in part)):
+                continue  # a complete layer speaks of what is unstated before it, which the part alone does not know
             inner = self.compose(part)
             if isinstance(inner, ProfileError):
                 yield Broken(
@@ -263,6 +270,34 @@ class _StackLaws:
                     continue
                 text = f"{self.name(key)}: {kind.show(result)}, where layer {number} says {kind.show(said[0])}"
                 yield Broken("later layers only tighten", text)
+            if case.complete:
+                yield from self.completed(composed, number, excepted)
+
+    def completed(self, composed: Composition, number: int, excepted: set[tuple[str, str]]) -> Iterator[Broken]:
+        """Nothing is looser than its strict default, of which no layer up to a complete one says anything."""
+        for key in _keys(self.mechanism, composed):
+            setting, resolved = self.setting(key), _at(self.mechanism, composed, key)
+            chain = {(key[0], name) for name in (setting.chain(key[1]) if isinstance(setting, Family) else ("",))}
+            said = any(not chain.isdisjoint(case.says) for case in self.cases[:number])
+            if said or not excepted.isdisjoint(chain) or setting.kind.neutral or setting.kind.identity:
+                continue
+            default = setting.default if isinstance(setting, Scalar) else setting.default.get(key[1], setting.rest)
+            if resolved.limit_origin and setting.kind.meet(resolved.limit, default) is None:
+                continue  # a limit that excludes the default leaves its own value
+            if not setting.kind.at_most(resolved.value, default):
+                text = f"{self.name(key)}: {resolved.shown}, where layer {number} is complete"
+                yield Broken("complete layers close", text)
+
+    def limits_commute(self) -> Iterator[Broken]:
+        """The order of limits does not matter, nor whether they stand before shipped profiles or after them."""
+        limits = [Case(limits=case.limits) for case in self.cases if case.limits]
+        said = [attrs.evolve(case, limits=NOTHING, shipped=True) for case in self.cases]
+        after = self.compose((*said, *limits))
+        if not limits or isinstance(after, ProfileError):
+            return
+        for order in itertools.permutations(limits):
+            for cases in ((*order, *said), (*said, *order)):
+                yield from self.differences("limits commute", after, cases)
 
     def shielding(self) -> bool:
         """Whether a layer has an exception for a member above others. It loosens that one, and leaves those below that were
@@ -369,7 +404,7 @@ def _try(
 
 def to_layer(mechanism: Mechanism[Any], case: Case, name: str) -> Layer:
     """A generated case as a layer, by way of TOML text."""
-    data: dict[str, Any] = {}
+    data: dict[str, Any] = {"complete": True} if case.complete else {}
     if case.says:
         data[mechanism.name] = mechanism.dump(case.says)
     if case.limits:
@@ -378,7 +413,8 @@ def to_layer(mechanism: Mechanism[Any], case: Case, name: str) -> Layer:
         data["exceptions"] = [
             {"setting": str(mechanism.leaf(*key)), "reason": "generated"} for key in sorted(case.exceptions)
         ]
-    return parse_layer(_document(name, tomllib.loads(tomli_w.dumps(data))))
+    layer = parse_layer(_document(name, tomllib.loads(tomli_w.dumps(data))))
+    return attrs.evolve(layer, shipped=case.shipped)
 
 
 def _document(name: str, tables: Mapping[str, object]) -> Document:

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
 
+import attrs
+
 from hardening.errors import ProfileError
 from hardening.kinds import nearest
 from hardening.source import Document, Node, Origin, read
@@ -34,7 +36,8 @@ class Exemption:
 @frozen(eq=False)
 class Layer:
     """A profile at its place in a stack. ``tables`` and ``limits`` hold the mechanisms' tables by name; ``complete`` is
-    where it says that it is complete: what nobody has stated so far, it states as the strict default."""
+    where it says that it is complete: what nobody has stated so far, it states as the strict default. ``shipped`` is one of
+    an installed package, whose users cannot change it."""
 
     name: str
     document: Document
@@ -44,6 +47,7 @@ class Layer:
     limits: Mapping[str, Node]
     exceptions: tuple[Exemption, ...]
     complete: Origin | None = None
+    shipped: bool = False
 
     @property
     def place(self) -> str:
@@ -53,10 +57,11 @@ class Layer:
 
 @frozen
 class Folder:
-    """A place where profiles are looked up; ``owner`` says whose it is, for lists."""
+    """A place where profiles are looked up; ``owner`` says whose it is, for lists, ``shipped`` that it is a package's."""
 
     path: Path
     owner: str
+    shipped: bool = False
 
 
 @frozen(eq=False)
@@ -143,6 +148,7 @@ def resolve(profiles: Sequence[str], search: SearchPath, command_line: Document 
 class _Builder:
     def __init__(self, search: SearchPath) -> None:
         self.search = search
+        self.shipped = [Path(os.path.realpath(folder.path)) for folder in search.folders if folder.shipped]
         self.layers: dict[Path, Layer] = {}
         self.found: dict[str, Found] = {}
 
@@ -163,7 +169,7 @@ class _Builder:
         layer = parse_layer(read(path, name, found_by_name=not by_path))
         for parent, node in zip(layer.extends, _extends(layer.document.root), strict=True):
             self.add(parent, node.origin, path.parent, (*chain, (key, name)))
-        self.layers[key] = layer
+        self.layers[key] = attrs.evolve(layer, shipped=any(key.is_relative_to(place) for place in self.shipped))
 
     def _by_path(self, profile: str, folder: Path) -> tuple[Path, str]:
         path = Path(os.path.normpath(folder / os.path.expanduser(profile)))

@@ -269,7 +269,7 @@ def shipped_profiles(among: Announced | None = None) -> list[Folder]:
             module = import_module(item.value)
         except ImportError as error:
             raise PluginError(f"the profiles of {owner} cannot be found: {error}", hint=f"reinstall {owner}") from error
-        folders += [Folder(Path(path), f"shipped by {owner}") for path in module.__path__]
+        folders += [Folder(Path(path), f"shipped by {owner}", shipped=True) for path in module.__path__]
     return folders
 
 

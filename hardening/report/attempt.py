@@ -121,7 +121,7 @@ def pending(attempt: Attempt, mechanism: Mechanism[Any], entry: Resolved) -> Ite
         looser = entry.stated and not say.at_most and not kind.at_most(say.value, entry.value)
         ceilings = [entry.limit] if entry.limit_origin else []
         ceilings += [limit.value] if limit is not None else []
-        beyond = any(not kind.at_most(say.value, ceiling) for ceiling in ceilings)
+        beyond = not layer.shipped and any(not kind.at_most(say.value, ceiling) for ceiling in ceilings)
         outcome = REFUSED if index == 0 and (looser or beyond) else NOT_REACHED
         yield Pending(layer.name, str(say.origin), kind.show(say.value), outcome, say)
 

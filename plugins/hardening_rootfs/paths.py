@@ -90,6 +90,8 @@ class RootKind(Kind[Root]):
     """The root directory: equal or incomparable. Neither the host's files nor those of any directory are a part of the
     others' in a way that a reviewer of one could vouch for the other."""
 
+    identity = True
+
     def parse(self, node: Node) -> Root:
         path = host_path(node.string(), node)
         return Root("/" if is_host_root(path) else path, node.origin)

@@ -232,6 +232,53 @@ def test_a_complete_layer_leaves_what_is_stated() -> None:
     assert fold(complete(entry(5))).value == 5
 
 
-def test_a_complete_layer_leaves_open_what_has_no_strictest_value() -> None:
-    resolved = fold(complete(entry()), entry(5), default=2)
-    assert (resolved.value, outcomes(resolved)) == (5, [Outcome.STATED])
+def test_a_complete_layer_states_a_default_that_is_not_the_strictest_as_well() -> None:
+    with pytest.raises(ProfileError, match="5 is looser than 2"):
+        fold(complete(entry()), entry(5), default=2)
+    assert fold(complete(entry()), entry(1), default=2).value == 1
+    with pytest.raises(ProfileError, match="/b cannot be compared with /a"):
+        fold(complete(entry()), entry("/b"), kind=PATH, default="/a")
+
+
+def test_a_complete_layer_leaves_open_what_says_only_what_runs() -> None:
+    class Which(Exact[str]):
+        identity = True
+
+    resolved = fold(complete(entry()), entry("/b"), kind=Which(Node.string, "a path"), default="/a")
+    assert (resolved.value, outcomes(resolved)) == ("/b", [Outcome.STATED])
+    assert fold(complete(entry()), kind=Which(Node.string, "a path"), default="/a").stated is False
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_limit_that_excludes_the_default_of_a_complete_layer_leaves_its_own_value(first: bool) -> None:
+    both = [entry(limit="/b"), complete(entry())]
+    resolved = fold(*(both if first else reversed(both)), kind=PATH, default="/a")
+    assert (resolved.value, resolved.stated) == ("/b", True)
+
+
+# --- shipped profiles -------------------------------------------------------------------------------------------------
+
+
+def shipped(build: Build) -> Build:
+    return lambda owner: build(attrs.evolve(owner, shipped=True))
+
+
+def test_what_a_shipped_profile_says_beyond_an_earlier_limit_is_cut_down() -> None:
+    resolved = fold(entry(limit=4), shipped(entry(9)))
+    assert (resolved.value, resolved.origin) == (4, "a.toml:9")
+    assert outcomes(resolved) == [Outcome.LIMIT, Outcome.STATED, Outcome.CUT]
+    assert fold(shipped(entry(9)), entry(limit=4)).value == 4
+    with pytest.raises(ProfileError, match="9 exceeds the limit 4"):
+        fold(entry(limit=4), entry(9))
+
+
+def test_what_is_cut_is_compared_as_it_is_then() -> None:
+    resolved = fold(entry(limit=4), shipped(entry(9)), shipped(entry(6)))
+    assert (resolved.value, outcomes(resolved)[-2:]) == (4, [Outcome.SAME, Outcome.CUT])
+    with pytest.raises(ProfileError, match="9 is looser than 2"):
+        fold(entry(limit=4), entry(2), shipped(entry(9)))
+
+
+def test_a_shipped_profile_without_a_value_in_common_with_a_limit_is_refused() -> None:
+    with pytest.raises(ProfileError, match="have no value in common"):
+        fold(entry(limit="/a"), shipped(entry("/b")), kind=PATH, default="/a")

@@ -205,3 +205,14 @@ def test_a_profile_says_where_it_is_complete(tmp_path: Path) -> None:
     (tmp_path / "b.toml").write_text("complete = false\n")
     stack = resolve([str(tmp_path / "a.toml"), str(tmp_path / "b.toml")], SearchPath(()))
     assert [str(layer.complete) if layer.complete else None for layer in stack.layers] == [f"{tmp_path}/a.toml:2", None]
+
+
+def test_what_a_package_ships_is_told_from_what_lies_elsewhere(tmp_path: Path) -> None:
+    for name in ("package", "own"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "package/a.toml").write_text("")
+    (tmp_path / "own/b.toml").write_text('extends = ["a"]\n')
+    (tmp_path / "own/link.toml").symlink_to(tmp_path / "package/a.toml")
+    search = SearchPath((Folder(tmp_path / "package", "package", shipped=True), Folder(tmp_path / "own", "own")))
+    shipped = {name: [layer.shipped for layer in resolve([name], search).layers] for name in ("a", "b", "link")}
+    assert shipped == {"a": [True], "b": [True, False], "link": [True]}

@@ -17,7 +17,8 @@ def cases(draw: st.DrawFn, mechanism: Mechanism[Any]) -> Case:
     says = {(setting, member): value for setting, member, value in draw(st.lists(samples, max_size=5))}
     limits = {(setting, member): value for setting, member, value in draw(st.lists(samples, max_size=3))}
     excepted = draw(st.sets(st.sampled_from(sorted(says)))) if says else set()
-    return Case(says, limits if draw(st.booleans()) else NOTHING, frozenset(excepted))
+    complete = draw(st.integers(0, 3)) == 3
+    return Case(says, limits if draw(st.booleans()) else NOTHING, frozenset(excepted), complete)
 
 
 def stacks(mechanism: Mechanism[Any]) -> st.SearchStrategy[list[Case]]:

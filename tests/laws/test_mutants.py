@@ -12,7 +12,7 @@ import pytest
 from hardening import host, plugins
 from hardening.fold import Fold
 from hardening.kinds import Ceiling, Exact, Flag
-from hardening.laws import check_kind, check_mechanism
+from hardening.laws import Case, check_kind, check_mechanism, check_stack
 from hardening.mechanism import Mechanism, Option, Reading
 from hardening.schema import Members, Say, family, scalar
 from hardening.source import Node
@@ -141,6 +141,13 @@ def _loosest_limit(self: Fold, layer: Any, said: Say) -> None:
     self.limit = said
 
 
+def _first_limit_wins(self: Fold, layer: Any, said: Say) -> None:
+    """Forgets the limits of later layers."""
+    self.limit = self.limit or said
+    if self.origin is not None and not self.kind.at_most(self.value, self.limit.value):
+        self.value, self.origin = self._meet(self.limit, self.value, self.origin), said.origin
+
+
 MERGES: list[tuple[str, Callable[..., None], str]] = [
     ("_say", _last_wins, "later layers only tighten"),
     ("_say", _first_is_the_measure, "associative"),
@@ -148,6 +155,7 @@ MERGES: list[tuple[str, Callable[..., None], str]] = [
     ("_ratchet", _ignore_limit, "limits hold"),
     ("_ratchet", _raise_to_limit, "monotone in limits"),
     ("_ratchet", _loosest_limit, "limits hold"),
+    ("_ratchet", _first_limit_wins, "limits commute"),
 ]
 
 
@@ -162,6 +170,18 @@ def test_wrong_merge_breaks_its_law(
     # A few stacks at a time: most mutants are caught by the first.
     found = (_laws(check_mechanism(mechanism, facts, others, stacks=10, seed=seed)) for seed in range(24))
     assert any(law in laws for laws in found)
+
+
+@pytest.mark.parametrize("mechanism", [Quota(), *INSTALLED], ids=lambda mechanism: mechanism.name)
+def test_a_complete_layer_that_states_nothing_breaks_its_law(
+    mechanism: Mechanism[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Fold, "_complete", lambda self, layer, said: None)
+    others = [other for other in INSTALLED if other.name in mechanism.after]
+    facts = host.probe([mechanism, *others])
+    stacks = ([Case(complete=True), Case({(setting, member): value})] for setting, member, value in mechanism.samples())
+    found = (_laws(check_stack(mechanism, facts, stack, others)) for stack in stacks)
+    assert any("complete layers close" in laws for laws in found)
 
 
 def test_merge_that_depends_on_more_than_the_stack_is_not_deterministic(monkeypatch: pytest.MonkeyPatch) -> None:
