@@ -94,6 +94,11 @@ def stricter(earlier: Action, later: Action) -> Action:
     return later if later.kind >= earlier.kind else earlier
 
 
+def is_denial(action: Action) -> bool:
+    """Whether the system call does not run."""
+    return action.at_most(EPERM)
+
+
 def from_returned(value: int) -> Action:
     """The action that the kernel takes for a returned 32-bit value; an unknown one kills the process (seccomp(2))."""
     kind = _KINDS_BY_RETURN.get(value & RET_ACTION_FULL, Kind.KILL_PROCESS)

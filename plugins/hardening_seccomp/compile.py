@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 import attrs
@@ -18,24 +19,32 @@ from hardening.errors import HostError, SpecError
 from hardening.values import frozen
 from hardening_seccomp import bpf
 from hardening_seccomp.answers import Reader
-from hardening_seccomp.diagrams import constant, lower_halves
+from hardening_seccomp.conditions import Rule
+from hardening_seccomp.diagrams import lower_halves
 from hardening_seccomp.filters import Filter
 from hardening_seccomp.guarded import Programs, programs, suspects
 from hardening_seccomp.layout import laid_out
 from hardening_seccomp.libseccomp import Libseccomp
-from hardening_seccomp.oci import MAX_ENTRIES, Emission, emit, strictest
+from hardening_seccomp.oci import MAX_ENTRIES, Emission, Levels, emit, flatter
 from hardening_seccomp.spans import KILLED, WIDE, X32_BIT, Span, overlaps, wanted
 
+_ATTEMPTS = 7  # as it is, with masks, and five times plainer (`oci.flatter`)
 _MANY = 1024  # numbers of one span whose names are told
 
 
 @frozen(eq=False)
 class Compiled:
-    """``program`` is what the native launcher installs; ``flattened`` names system calls that became stricter."""
+    """``program`` is what the native launcher installs; ``written`` holds the rules of the system calls that became plainer,
+    and none looser (`oci.flatter`)."""
 
     document: dict[str, Any]
     program: bytes
-    flattened: tuple[str, ...] = ()
+    written: Mapping[str, Rule] = MappingProxyType({})
+
+    @property
+    def flattened(self) -> tuple[str, ...]:
+        """The names of the system calls that became plainer."""
+        return tuple(self.written)
 
 
 @lru_cache(maxsize=8)
@@ -45,11 +54,10 @@ def compile_filter(model: Filter, library: Libseccomp) -> Compiled:
     The result is shared: copy the document before changing it.
     """
     masks: frozenset[str] = frozenset()
-    flat: frozenset[str] = frozenset()
-    for _ in range(4):
+    flat: dict[str, int] = {}
+    for _ in range(_ATTEMPTS):
         emission = _emit_within_budget(model, masks, flat)
-        flattened = frozenset(emission.flattened)
-        expected = _with_flattened(model, flattened)
+        expected = attrs.evolve(model, rules={**model.normal().rules, **emission.written})
         built = programs(emission.document, library)
         if built is None:
             wrong = suspects(emission.document)
@@ -57,8 +65,11 @@ def compile_filter(model: Filter, library: Libseccomp) -> Compiled:
             spans = wanted(expected, library)
             wrong = differences(spans, built.tree, library) | differences(spans, built.chain, library)
             if not wrong:
-                return Compiled(emission.document, _shortest(spans, built, library), emission.flattened)
-        flat |= flattened | (wrong & masks)
+                return Compiled(emission.document, _shortest(spans, built, library), emission.written)
+        for name in wrong & set(model.rules):
+            written = emission.written.get(name)
+            if name in masks or written is not None:
+                flat[name] = _next_level(flatter(model.rule(name), model.default), written, hurry=built is None)
         masks |= wrong
     raise HostError(
         f"libseccomp compiles the rules of {', '.join(sorted(wrong))} wrongly",
@@ -66,7 +77,15 @@ def compile_filter(model: Filter, library: Libseccomp) -> Compiled:
     )
 
 
-def _emit_within_budget(model: Filter, masks: frozenset[str], flat: frozenset[str]) -> Emission:
+def _next_level(levels: Sequence[Rule], written: Rule | None, *, hurry: bool) -> int:
+    """How far a rule is to be flattened that did not survive as it was ``written``, None for as it is. An attempt that does
+    not come back costs its time: where plain errnos do not help, nothing in between is tried in a ``hurry``."""
+    reached = 0 if written is None else levels.index(written)
+    last = len(levels) - 1
+    return last if hurry and reached > 1 else min(reached + 1, last)
+
+
+def _emit_within_budget(model: Filter, masks: frozenset[str], flat: Levels) -> Emission:
     """An emission that cannot exceed the kernel's longest program: libseccomp 2.6.0 corrupts its heap on longer ones."""
     bound = MAX_ENTRIES
     while True:
@@ -88,16 +107,6 @@ def _width(argument: Mapping[str, Any]) -> int:
     """Load, mask and compare: once where the upper half is masked out, else for each half, where an equal one needs no
     mask."""
     return 3 if argument["op"] == "SCMP_CMP_MASKED_EQ" and argument["value"] <= bpf.U32 else 5
-
-
-def _with_flattened(model: Filter, flattened: frozenset[str]) -> Filter:
-    return attrs.evolve(
-        model,
-        rules={
-            name: constant(strictest(rule)) if name in flattened else rule
-            for name, rule in model.normal().rules.items()
-        },
-    )
 
 
 def _shortest(spans: Mapping[int, Sequence[Span]], built: Programs, library: Libseccomp) -> bytes:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from hardening.errors import HardeningError
 from hardening.findings import Finding, Severity
 from hardening.mechanism import Check, Context
 from hardening_seccomp import groups, multiplex
-from hardening_seccomp.actions import ALLOW, Action, Kind
+from hardening_seccomp.actions import ALLOW, Action, Kind, is_denial
 from hardening_seccomp.compile import compile_filter
 from hardening_seccomp.conditions import Rule, describe
+from hardening_seccomp.diagrams import apply
 from hardening_seccomp.filters import Filter
 from hardening_seccomp.host import SeccompFacts
 from hardening_seccomp.oci import strictest
-from hardening_seccomp.settings import SeccompSettings, is_denial
+from hardening_seccomp.settings import SeccompSettings
 from hardening_seccomp.spec import filter_of, is_stranger
 
 REPAIRED = (2, 6, 1)
@@ -59,18 +61,11 @@ def findings(settings: SeccompSettings, context: Context) -> Iterable[Finding]:
     yield from _defaults(settings.syscalls.rest)
     model = filter_of(settings, context)
     try:
-        flattened = compile_filter(model, facts.library).flattened
+        plainer = compile_filter(model, facts.library).written
     except HardeningError:
-        flattened = ()  # the error itself is raised where the filter is contributed
-    for name in flattened:
-        yield Finding(
-            "seccomp/stricter",
-            Severity.WARNING,
-            f"{name}: the rule cannot be written exactly for libseccomp, so every call gets its strictest action, "
-            f"{strictest(model.rule(name))}",
-            leaf=f"seccomp.{name}",
-            hint="use fewer or simpler comparisons, or libseccomp 2.6.1 or newer",
-        )
+        plainer = MappingProxyType({})  # the error itself is raised where the filter is contributed
+    for name, written in plainer.items():
+        yield _flattened(name, model.rule(name), written)
     grouped = groups.load().names
     for name in sorted(set(settings.syscalls.named) - grouped):
         if is_stranger(name, model, facts.library):
@@ -108,6 +103,26 @@ def _multiplexed(carrier: str, model: Filter, composed: Rule) -> Finding:
         f"{carrier} is answered with {describe(model.rule(carrier))}, not with {describe(composed)}, since {reason}",
         leaf=f"seccomp.{carrier}",
         hint=f"programs of today do without it; for others allow {carrier} and each call that it carries by name",
+    )
+
+
+def _flattened(name: str, rule: Rule, written: Rule) -> Finding:
+    """A rule that was written plainer than it is, and what is lost by it."""
+    runs, denials = ([str(one) for one in written.leaves if is_denial(one) is denied] for denied in (False, True))
+    severity = Severity.WARNING
+    if any(apply(lambda was, now: is_denial(now) and not is_denial(was), rule, written).leaves):
+        loss = f"every call gets its strictest action, {denials[0]}, also those that would run ({describe(rule)})"
+    elif len(runs) < sum(not is_denial(one) for one in rule.leaves):
+        loss = f"every call that runs gets {runs[0]}"
+    else:
+        severity = Severity.NOTE
+        loss = f"every denied call gets {' or '.join(denials)}, and what runs is what the layers let run"
+    return Finding(
+        "seccomp/stricter",
+        severity,
+        f"{name}: the rule cannot be written exactly for libseccomp: {loss}",
+        leaf=f"seccomp.{name}",
+        hint="use fewer or simpler comparisons, or libseccomp 2.6.1 or newer",
     )
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 import attrs
@@ -11,7 +13,7 @@ import attrs
 from hardening.errors import SpecError
 from hardening.schema import REST
 from hardening.values import frozen
-from hardening_seccomp.actions import MAX_ERRNO, RET_DATA, SUCCESS, Action, Kind, stricter
+from hardening_seccomp.actions import MAX_ERRNO, RET_DATA, SUCCESS, Action, Kind, is_denial, stricter
 from hardening_seccomp.conditions import (
     Comparison,
     Entry,
@@ -22,11 +24,12 @@ from hardening_seccomp.conditions import (
     entries,
     rule_of,
 )
-from hardening_seccomp.diagrams import ARGUMENTS, MAX_ARGUMENT, constant
+from hardening_seccomp.diagrams import ARGUMENTS, MAX_ARGUMENT, apply, constant
 from hardening_seccomp.filters import Filter
 
 POINTER = "/linux/seccomp"
 MAX_ENTRIES = 256
+NONE_FLAT: Mapping[str, int] = MappingProxyType({})
 FLAGS = {
     "log": "SECCOMP_FILTER_FLAG_LOG",
     "spec-allow": "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
@@ -75,30 +78,36 @@ _MACHINES = {"i386": "x86", "i486": "x86", "i586": "x86", "i686": "x86", "armv7l
 
 @frozen(eq=False)
 class Emission:
-    """An OCI object, and the system calls whose rule was too long for it and became its strictest action."""
+    """An OCI object, and the rules of the system calls whose own rule was too long for it, as they were written instead."""
 
     document: dict[str, Any]
-    flattened: tuple[str, ...]
+    written: Mapping[str, Rule]
+
+    @property
+    def flattened(self) -> tuple[str, ...]:
+        """The names of those system calls."""
+        return tuple(self.written)
+
+
+#: How far the rules of some system calls are to be flattened: the index of one of `flatter`.
+Levels = Mapping[str, int]
 
 
 def emit(
-    model: Filter, *, masks: frozenset[str] = frozenset(), flat: frozenset[str] = frozenset(), bound: int = MAX_ENTRIES
+    model: Filter, *, masks: frozenset[str] = frozenset(), flat: Levels = NONE_FLAT, bound: int = MAX_ENTRIES
 ) -> Emission:
     """The OCI object of a filter: entries of one system call are disjoint, so their order does not matter.
 
-    ``masks`` names system calls to be written with masked comparisons only, ``flat`` those to be written as their
-    strictest action. A rule of more than ``bound`` entries becomes its strictest action too.
+    ``masks`` names system calls to be written with masked comparisons only. A rule of more than ``bound`` entries is
+    written as the first of `flatter` that has fewer.
     """
     groups: dict[tuple[Entry, ...], list[str]] = {}
-    flattened = []
+    plainer = {}
     for name, rule in model.normal().rules.items():
-        try:
-            if name in flat:
-                raise TooManyEntries
-            found = entries(rule, model.default, bound, Style.MASKS if name in masks else Style.NATIVE)
-        except TooManyEntries:
-            flattened.append(name)
-            found = entries(constant(strictest(rule)), model.default, 1)
+        style = Style.MASKS if name in masks else Style.NATIVE
+        written, found = _written(flatter(rule, model.default)[flat.get(name, 0) :], model.default, bound, style)
+        if written != rule:
+            plainer[name] = written
         if found:
             groups.setdefault(found, []).append(name)
     ordered = sorted(groups.items(), key=lambda item: (len(item[0]) > 1 or bool(item[0][0].comparisons), item[1]))
@@ -109,7 +118,46 @@ def emit(
     if model.flags:
         document["flags"] = sorted(FLAGS[flag] for flag in model.flags)
     document["syscalls"] = [_syscall(names, entry) for found, names in ordered for entry in found]
-    return Emission(document, tuple(flattened))
+    return Emission(document, MappingProxyType(plainer))
+
+
+def _written(candidates: Sequence[Rule], default: Action, bound: int, style: Style) -> tuple[Rule, tuple[Entry, ...]]:
+    """The first rule that needs no more entries than ``bound``, and these; the last one needs one at most."""
+    for rule in candidates:
+        try:
+            return rule, entries(rule, default, bound, style)
+        except TooManyEntries:
+            continue
+    raise AssertionError("a rule without conditions needs one entry")
+
+
+@lru_cache(maxsize=1024)
+def flatter(rule: Rule, default: Action) -> tuple[Rule, ...]:
+    """A rule, and ever plainer ones, none looser than any before it for any arguments: one errno for all that get any, that
+    of the ``default``, one denial, one answer for all that run, at last the strictest action for every call. What may run is
+    given up last."""
+    if rule.is_constant:
+        return (rule,)
+    candidates = [rule, _with_one(rule, _is_errno)]
+    if default.kind is Kind.ERRNO:
+        candidates.append(apply(lambda action: default if _is_errno(action) else action, rule))
+    for alike in (is_denial, lambda action: not is_denial(action)):
+        candidates.append(_with_one(candidates[-1], alike))
+    return tuple(dict.fromkeys([*candidates, constant(strictest(rule))]))
+
+
+def _is_errno(action: Action) -> bool:
+    return action.kind is Kind.ERRNO
+
+
+def _with_one(rule: Rule, alike: Callable[[Action], bool]) -> Rule:
+    """The rule with one action in the place of all that are ``alike``: the strictest, of equally strict ones that which
+    answers most arguments."""
+    shares = {action: share for action, share in rule.shares().items() if alike(action)}
+    if len(shares) < 2:
+        return rule
+    chosen = max(shares, key=lambda action: (action.kind, shares[action], -action.data))
+    return apply(lambda action: chosen if alike(action) else action, rule)
 
 
 def strictest(rule: Rule) -> Action:

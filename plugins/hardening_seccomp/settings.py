@@ -11,7 +11,7 @@ from hardening.schema import Members, family, scalar
 from hardening.source import Node
 from hardening.values import frozen
 from hardening_seccomp import groups
-from hardening_seccomp.actions import ALLOW, ENOSYS, EPERM, KILL_PROCESS, LOG, Action, parse_action
+from hardening_seccomp.actions import ALLOW, ENOSYS, EPERM, KILL_PROCESS, LOG, parse_action
 from hardening_seccomp.conditions import (
     Comparison,
     Entry,
@@ -258,8 +258,3 @@ class SeccompSettings:
 
 #: What the lists of the table say.
 ALLOWED, DENIED, LOGGED = ALLOW, EPERM, LOG
-
-
-def is_denial(action: Action) -> bool:
-    """Whether the system call does not run."""
-    return action.at_most(EPERM)

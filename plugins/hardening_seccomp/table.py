@@ -19,7 +19,7 @@ from hardening.schema import REQUIREMENT, REST, Family, Say, Schema, read_family
 from hardening.source import Node, Origin
 from hardening_capabilities import CapabilitiesSettings
 from hardening_seccomp import groups, notes
-from hardening_seccomp.actions import ALLOW, ENOSYS, Action, parse_action
+from hardening_seccomp.actions import ALLOW, ENOSYS, Action, is_denial, parse_action
 from hardening_seccomp.conditions import Entry, Partial, fill, join, partial
 from hardening_seccomp.diagrams import constant
 from hardening_seccomp.filters import Filter
@@ -32,7 +32,6 @@ from hardening_seccomp.settings import (
     NATIVE,
     SeccompSettings,
     dump_entries,
-    is_denial,
     read_comparison,
 )
 from hardening_seccomp.spec import is_stranger

@@ -1,0 +1,107 @@
+"""Rules with too many cases: what runs is given up last, nothing becomes looser, and what is lost is said."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+
+from hardening import pipeline
+from hardening.findings import Severity
+from hardening_seccomp import bpf
+from hardening_seccomp.actions import ALLOW, ENOSYS, KILL_PROCESS, LOG, Action, Kind, is_denial
+from hardening_seccomp.build import token_of
+from hardening_seccomp.compile import compile_filter
+from hardening_seccomp.conditions import Comparison, Entry, Op, Rule, rule_of
+from hardening_seccomp.diagrams import apply
+from hardening_seccomp.filters import Filter, rule_at_most
+from hardening_seccomp.findings import findings
+from hardening_seccomp.host import SeccompFacts
+from hardening_seccomp.libseccomp import Libseccomp
+from hardening_seccomp.oci import flatter, read
+from hardening_seccomp.spec import filter_of
+from hardening_seccomp.symbolic import meaning
+from tests.plugins.seccomp import generate
+from tests.support import shipped
+
+LIBRARY = Libseccomp.load()
+PODMAN = Path("/usr/share/containers/seccomp.json")
+
+
+def runs_alike(a: Rule, b: Rule) -> bool:
+    return all(apply(lambda x, y: is_denial(x) or x == y, a, b).leaves)
+
+
+@settings(deadline=None)
+@given(generate.rules(4), generate.rules(4))
+def test_each_level_is_no_looser_and_what_runs_is_given_up_last(one: Rule, other: Rule) -> None:
+    rule = apply(lambda a, b: a if a.at_most(b) else b, one, other)
+    for default in (ENOSYS, ALLOW, KILL_PROCESS):
+        levels = flatter(rule, default)
+        assert levels[0] == rule
+        assert levels[-1].is_constant
+        assert all(rule_at_most(later, earlier) for earlier, later in pairwise(levels))
+        for level in levels[:-1]:
+            given_up = len({leaf for leaf in level.leaves if not is_denial(leaf)}) < 2
+            assert given_up or runs_alike(rule, level)
+            ran = apply(lambda a, b: is_denial(a) == is_denial(b), rule, level)
+            assert set(ran.leaves) == {True}
+
+
+def many_denials() -> Rule:
+    """Two calls that run, among denials by so many errnos that libseccomp has no room for them."""
+    errnos = [Entry(Action(Kind.ERRNO, 1 + value % 90), (Comparison(0, Op.EQ, 7 * value),)) for value in range(1, 300)]
+    return rule_of([Entry(ALLOW, (Comparison(0, Op.LE, 1),)), *errnos], Action(Kind.ERRNO, 95))
+
+
+def test_differing_errnos_are_given_up_before_what_runs() -> None:
+    rule = many_denials()
+    compiled = compile_filter(Filter(ENOSYS, {"getppid": rule}, frozenset({"x86_64"})), LIBRARY)
+    token = token_of(LIBRARY, "x86_64")
+    found = meaning(bpf.decode(compiled.program), token, LIBRARY.names(token)["getppid"])
+    assert compiled.written == {"getppid": found}
+    assert set(apply(lambda a, b: is_denial(a) == is_denial(b), rule, found).leaves) == {True}
+    assert rule_at_most(found, rule)
+    assert read(compiled.document, native="x86_64").model.rule("getppid") == found
+
+
+@pytest.mark.parametrize("profile", ["base", "default", "web", "strict"])
+@pytest.mark.parametrize("architectures", ["", 'architectures = ["native"]'])
+def test_podmans_profile_over_ours_runs_what_both_allow(profile: str, architectures: str, tmp_path: Path) -> None:
+    if profile == "strict" and not architectures:
+        architectures = "architectures = []"
+    layer = shipped.layer(tmp_path, "m", f'extends = ["{profile}"]\n[seccomp]\nprofile = "{PODMAN}"\n{architectures}\n')
+    _, host = shipped.here()
+    composition = shipped.composed([layer])
+    context = pipeline.check(composition, host, ("true",), None)
+    model = filter_of(composition.settings["seccomp"], context)
+    facts = host.of(SeccompFacts)
+    compiled = compile_filter(model, facts.required_library())
+    told = {
+        item.leaf: item
+        for item in findings(composition.settings["seccomp"], context)
+        if item.rule == "seccomp/stricter"
+    }
+    assert set(told) == {f"seccomp.{name}" for name in compiled.flattened}
+    program, token = bpf.decode(compiled.program), token_of(facts.required_library(), facts.native)
+    for name, written in compiled.written.items():
+        assert meaning(program, token, facts.required_library().names(token)[name]) == written
+        assert set(apply(lambda a, b: is_denial(a) == is_denial(b), model.rule(name), written).leaves) == {True}, name
+        assert told[f"seccomp.{name}"].severity is Severity.NOTE
+    sockets = model.rule("socket")
+    if profile != "strict":
+        assert sockets.value((1, 1, 0, 0, 0, 0)) == ALLOW
+
+
+def test_what_is_lost_is_said() -> None:
+    from hardening_seccomp.findings import _flattened
+
+    rule = apply(lambda a: LOG if a == ALLOW else a, many_denials())
+    levels = flatter(rule, ENOSYS)
+    notes = [_flattened("getppid", rule, level) for level in levels[1:]]
+    assert [item.severity for item in notes] == [*[Severity.NOTE] * (len(notes) - 1), Severity.WARNING]
+    assert "also those that would run" in notes[-1].message
+    both = rule_of([Entry(LOG, (Comparison(0, Op.EQ, 1),)), Entry(ALLOW, (Comparison(0, Op.EQ, 2),))], ENOSYS)
+    assert "every call that runs gets log" in _flattened("getppid", both, flatter(both, ENOSYS)[1]).message
