@@ -4,8 +4,8 @@
 
 # Arguments for pytest: make test T="tests/laws -k seccomp"; T=-n0 runs the tests one after another
 T =
-# Tests run side by side, one process a processor.
-PYTEST = -m pytest -n auto --maxprocesses 8 --dist worksteal
+# Tests run side by side.
+PYTEST = -m pytest -n auto --dist worksteal
 # Arguments for the bench: make bench B=--tiny
 B =
 

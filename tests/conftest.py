@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections import Counter
 
@@ -28,6 +29,12 @@ def pytest_configure() -> None:
     """Before anything is made or looked at; every worker of xdist configures itself, too."""
     apart.enter()
     apart.folder()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are processors: most tests wait for programs that they start."""
+    return min(len(os.sched_getaffinity(0)) + 1, 8)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

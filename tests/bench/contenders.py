@@ -26,6 +26,21 @@ class BenchError(Exception):
     """Something to be measured does not work here; the message says what."""
 
 
+@contextmanager
+def _put_aside(descriptor: int) -> Iterator[None]:
+    """Whatever is open as a descriptor, if anything is, comes back as it was."""
+    try:
+        kept = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, descriptor + 1)
+    except OSError:  # nothing
+        kept = -1
+    try:
+        yield
+    finally:
+        if kept >= 0:
+            os.dup2(kept, descriptor, inheritable=False)
+        os.close(kept if kept >= 0 else descriptor)
+
+
 @attrs.frozen
 class Contender:
     """A launcher of one command. ``{id}`` in ``argv`` is replaced by a name of its own for each run; ``filter`` is a file
@@ -44,7 +59,7 @@ class Contender:
         if self.fresh:
             environment["HARDENING_STATE"] = f"{environment['HARDENING_STATE']}/{identity}"
         # Files of our own: crun gives the container what it is handed, and that must not be the host's null device.
-        with errors.open("wb") as output, tempfile.TemporaryFile() as nothing, self._filter() as keep:
+        with self._filter() as keep, errors.open("wb") as output, tempfile.TemporaryFile() as nothing:
             return subprocess.Popen(
                 [word.replace("{id}", identity) for word in self.argv],
                 stdin=nothing, stdout=output, stderr=output,
@@ -56,14 +71,9 @@ class Contender:
         if self.filter is None:
             yield ()
             return
-        with self.filter.open("rb") as file:
-            above = fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, 10)  # the file itself may have become 9
-        os.dup2(above, 9, inheritable=True)
-        os.close(above)
-        try:
+        with self.filter.open("rb") as file, _put_aside(9):
+            os.dup2(file.fileno(), 9, inheritable=True)
             yield (9,)
-        finally:
-            os.close(9)
 
     def seconds(self, errors: Path) -> float:
         """How long one run takes, from start to end. Raises `BenchError` where it fails."""

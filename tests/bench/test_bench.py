@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -70,20 +69,6 @@ def test_each_run_has_a_name_and_a_state_directory_of_its_own(tmp_path: Path) ->
     assert seen[0] != seen[1]
 
 
-@pytest.fixture
-def ninth() -> Iterator[None]:
-    """Whatever the tests have open as descriptor 9 is put aside, and back."""
-    try:
-        kept = os.dup(9)
-    except OSError:  # nothing
-        kept = -1
-    yield
-    if kept >= 0:
-        os.dup2(kept, 9, inheritable=False)
-        os.close(kept)
-
-
-@pytest.mark.usefixtures("ninth")
 def test_the_filter_is_descriptor_nine(tmp_path: Path) -> None:
     (tmp_path / "filter").write_text("instructions")
     one = Contender("one", ("sh", "-c", f"cat <&9 >{tmp_path}/seen"), dict(os.environ), filter=tmp_path / "filter")

@@ -7,6 +7,7 @@ import io
 import json
 import tarfile
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,8 @@ def archive(entries: Iterable[tuple[tarfile.TarInfo, bytes]], form: int = tarfil
     return written.getvalue()
 
 
-def shell(applets: Sequence[str] = SHELL) -> bytes:
+@cache
+def shell(applets: tuple[str, ...] = SHELL) -> bytes:
     """A layer with busybox, a few of its names, and a user."""
     passwd = b"root:x:0:0:root:/root:/bin/sh\napp:x:1000:1000::/home/app:/bin/sh\n"
     return archive(
@@ -73,6 +75,7 @@ def shell(applets: Sequence[str] = SHELL) -> bytes:
     )
 
 
+@lru_cache(maxsize=32)
 def packed(plain: bytes, how: str) -> tuple[bytes, str]:
     """A layer's blob and its media type: ``gzip``, ``zstd`` or plain."""
     if how == "gzip":

@@ -57,8 +57,9 @@ def puller(user: User | None) -> Iterator[Puller]:
 
             def is_empty() -> bool:
                 """A root that somebody still uses, be it for a moment, goes with what is typed next."""
-                found.type("rmi", "-f", *names)
-                return not any((place / "images/roots").glob("*"))
+                if left := any((place / "images/roots").glob("*")):
+                    found.type("rmi", "-f", *names)
+                return not left
 
             until(is_empty)
 

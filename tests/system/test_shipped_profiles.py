@@ -73,20 +73,21 @@ def runtimes(document: Mapping[str, Any]) -> Iterator[str]:
             yield runtime
 
 
-def start(profiles: Sequence[str], folder: Path, runtime: str, user: User | None) -> None:
-    """Compose, hold against the schema, run to the end."""
+def start(profiles: Sequence[str], folder: Path, user: User | None = None) -> None:
+    """Compose, hold against the schema, and run what all runtimes are given to the end under each."""
     plan = shipped.planned(profiles, COMMAND, folder, user)
     assert problems(plan.spec.document) == []
     target = folder / "bundle"
-    subprocess.run(["rm", "-rf", str(target)], check=True)
-    bundle.write(plan.spec, target)
-    runs.hand_over(target, user)
-    argv = runs.launch_argv(runtime, folder, user)
-    environment = user.environment if user is not None else os.environ
-    done = subprocess.run(
-        argv, input="", capture_output=True, text=True, check=False, cwd="/", env=environment, timeout=60
-    )
-    assert done.returncode == 42, f"{runtime}: {done.stdout} {done.stderr}"
+    for runtime in runtimes(plan.spec.document):
+        subprocess.run(["rm", "-rf", str(target)], check=True)
+        bundle.write(plan.spec, target)
+        runs.hand_over(target, user)
+        argv = runs.launch_argv(runtime, folder, user)
+        environment = user.environment if user is not None else os.environ
+        done = subprocess.run(
+            argv, input="", capture_output=True, text=True, check=False, cwd="/", env=environment, timeout=60
+        )
+        assert done.returncode == 42, f"{runtime}: {done.stdout} {done.stderr}"
 
 
 def layers_of(stack: Sequence[str], folder: Path, root: bool) -> list[str]:
@@ -105,8 +106,7 @@ def layers_of(stack: Sequence[str], folder: Path, root: bool) -> list[str]:
 def test_root_starts_every_stack(stack: tuple[str, ...], root: bool) -> None:
     require("root")
     with runs.workplace() as folder:
-        for runtime in RUNTIMES:
-            start(layers_of(stack, folder, root), folder, runtime, None)
+        start(layers_of(stack, folder, root), folder)
 
 
 @pytest.mark.parametrize("root", [False, True], ids=["host-root", "busybox"])
@@ -117,8 +117,7 @@ def test_an_ordinary_user_starts_every_stack(stack: tuple[str, ...], root: bool)
     with runs.workplace(user) as folder:
         names = layers_of(stack, folder, root)
         runs.hand_over(folder, user)
-        for runtime in RUNTIMES:
-            start(names, folder, runtime, user)
+        start(names, folder, user)
 
 
 MORE = {
@@ -138,9 +137,7 @@ def test_every_profile_takes_what_people_add(name: str, more: str) -> None:
     with runs.workplace() as folder:
         (folder / "data").mkdir()
         added = shipped.layer(folder, more, permitted(text.format(folder=folder), *settings))
-        names = [*layers_of((name,), folder, True), added]
-        for runtime in runtimes(shipped.planned(names, COMMAND, folder).spec.document):
-            start(names, folder, runtime, None)
+        start([*layers_of((name,), folder, True), added], folder)
 
 
 @pytest.mark.parametrize("change", ["type", "missing", "enum"])
