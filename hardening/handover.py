@@ -1,4 +1,5 @@
-"""What the launch stage is given beside a bundle: the values of the secrets that its configuration names.
+"""What the launch stage is given beside a bundle: the values of the secrets that its configuration names, and those of the
+variables that were typed.
 
 They go through a memfd (memfd_create(2)) that is sealed and inherited over execv(2), so that they stand in no file, no
 argument and no variable. This process holds them for as long as that takes, and leaves no core dump from then on: the launch
@@ -10,9 +11,19 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
+from typing import TYPE_CHECKING
+
+import attrs
 
 from hardening.launch import abi, kernel, secrets
+from hardening.spec import lookup, to_json
+
+if TYPE_CHECKING:
+    from hardening.compose import Composition
+    from hardening.spec import Spec
+
+ENVIRONMENT = "/process/env"
 
 _NAME = "hardening-secrets"
 _NOEXEC_SEAL = 0x0008  # MFD_NOEXEC_SEAL, since Linux 6.3 (memfd_create(2))
@@ -42,3 +53,27 @@ def seal(values: Mapping[str, bytes]) -> int:
         os.close(fd)
         raise
     return fd
+
+
+def typed_variables(spec: Spec, composition: Composition) -> dict[str, str]:
+    """The variables of a configuration whose value the command line gives or passes on, with it: any may be a secret."""
+    layers = {layer.name for layer in composition.stack.layers if layer.document.typed}
+    typed = {
+        str(leaf): leaf.member
+        for leaf, found in composition.leaves.items()
+        if any(step.layer in layers for step in found.steps)
+    }
+    found = {}
+    for index, entry in enumerate(lookup(spec.document, ENVIRONMENT) or ()):
+        name, _, value = entry.partition("=")
+        if any(typed.get(leaf) == name for leaf in spec.leaves.get(f"{ENVIRONMENT}/{index}", ())):
+            found[name] = value
+    return found
+
+
+def without_values(spec: Spec, names: Container[str]) -> Spec:
+    """The configuration with the names alone of these variables."""
+    document = spec.document
+    entries = lookup(document, ENVIRONMENT) or []
+    entries[:] = [name if (name := entry.partition("=")[0]) in names else entry for entry in entries]
+    return attrs.evolve(spec, config=to_json(document))

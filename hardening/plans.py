@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from hardening import bundle, bundles, inputs, installed, state
@@ -247,13 +248,15 @@ def store(
     spec: Spec,
     notes: Sequence[str],
     looked: Iterable[Input] = (),
+    typed: Mapping[str, list[int]] = MappingProxyType({}),
     *,
     loses: bool = False,
     lasting: bool = True,
 ) -> bool:
     """Write the bundle of a slot, and its plan if it is ``lasting``. False where the bundle is good for one run only.
-    ``looked`` is what decided the notes and the verdicts; a run that ``loses`` its input says so. Raises `LaunchError` where
-    the bundle cannot be written."""
+    ``looked`` is what decided the notes and the verdicts, ``typed`` where the line has the values of variables of which the
+    configuration has the names alone (`hardening.launch.variables`); a run that ``loses`` its input says so. Raises
+    `LaunchError` where the bundle cannot be written."""
     bundle.write(spec, slot.bundle, private=True)
     if not lasting:
         return False
@@ -275,6 +278,7 @@ def store(
                 "bundle": "",
                 "config": sha256(spec.config),
                 "files": digests,
+                "typed": dict(typed),
                 "tree": looks.tree(str(slot.bundle)),
             },
         )

@@ -73,6 +73,7 @@ class LaunchRequest:
     written down of it, and whether it is detached; that is asked only of a runtime that `Runtime.detaches`. ``hold`` is the
     descriptor that holds a bundle to be removed locked, -1 for none. ``secrets`` is the inheritable one with the values of
     the secrets that the configuration names, -1 for none; that is asked only of a runtime that `Runtime.takes_secrets`.
+    ``variables`` is likewise the one with the values of variables, for a runtime that `Runtime.takes_variables`.
     ``typed`` says that the command was typed, and is not a bundle's.
     """
 
@@ -85,6 +86,7 @@ class LaunchRequest:
     container: Container | None = None
     hold: int = -1
     secrets: int = -1
+    variables: int = -1
     typed: bool = False
 
     def stage(self, bundle: Path, runtime: ExternalRuntime | None = None) -> list[str]:
@@ -102,6 +104,7 @@ class LaunchRequest:
             container=self.container,
             hold=self.hold,
             secrets=self.secrets,
+            variables=self.variables,
             runtime=runtime,
         )
 
@@ -115,6 +118,9 @@ class Runtime(ABC):
     detaches: ClassVar[bool] = False
     #: Whether its launch stage puts the values of `LaunchRequest.secrets` into the container.
     takes_secrets: ClassVar[bool] = False
+    #: Whether its launch stage puts the values of `LaunchRequest.variables` into the command's environment; else they stand
+    #: in the configuration, which goes with the run.
+    takes_variables: ClassVar[bool] = False
 
     @abstractmethod
     def version(self) -> str | None:

@@ -129,9 +129,11 @@ def command(
         shown = [output.note(line) for line in lines]
         if loses and has_input():
             output.note(LOST)
+        looked = [*looked_at(plan.spec, command[0]), *rests]
+        parts = start.split(engine, plan.spec, composition, launch)
         if kept is not None:
-            kept.start(plan.spec, shown, [*looked_at(plan.spec, command[0]), *rests], loses=loses, lasting=not missing)
-        start.start_new(here, plan.spec, bundle, engine, launch)
+            kept.start(parts, shown, looked, loses=loses, lasting=not missing)
+        start.start_new(here, parts.spec, bundle, engine, parts.launch)
 
 
 def _without_looking(words: tuple[str, ...], command: tuple[str, ...]) -> tuple[str, ...]:
@@ -181,7 +183,7 @@ def show_notes(plan: Plan, *, reported: bool = False) -> None:
 
 
 def _show(engine: Runtime, plan: Plan, launch: LaunchRequest, found: Storable | tuple[str, ...], as_json: bool) -> None:
-    from hardening import plans
+    from hardening import handover, plans
     from hardening.cli.missing import advice
     from hardening.enforcement import enforcement
     from hardening.report import data, settings
@@ -192,9 +194,9 @@ def _show(engine: Runtime, plan: Plan, launch: LaunchRequest, found: Storable | 
         bundle = launch.state / places.BUNDLES / launch.container_id
         argv = engine.command(bundle, attrs.evolve(launch, remove=True))
     else:
-        obstacles = (missing,) if missing else ()
+        obstacles = found.obstacles(handover.typed_variables(plan.spec, plan.composition), missing)
         bundle = plans.shelf(found.words) / launch.container_id / BUNDLE
-        argv = found.argv(bundle, remove=bool(missing))
+        argv = found.argv(bundle, remove=bool(obstacles))
     states = enforcement(plan.composition, plan.context.shortfalls)
     if as_json:
         output.show_json(

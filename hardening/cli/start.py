@@ -14,15 +14,27 @@ from hardening.cli.session import session
 from hardening.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, HardeningError, LaunchError, UsageError
 from hardening.launch import places
 from hardening.launch.bundle import SECRETS
+from hardening.values import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from click.shell_completion import CompletionItem
 
     from hardening.cli.session import Session
+    from hardening.compose import Composition
     from hardening.runtime import LaunchRequest, Runtime
     from hardening.spec import Spec
+
+
+@frozen(eq=False)
+class Split:
+    """A configuration to be written, how it is launched, and the variables whose value was typed."""
+
+    spec: Spec
+    launch: LaunchRequest
+    typed: Mapping[str, str]
+
 
 DEFAULT_RUNTIME = "native"
 
@@ -138,6 +150,21 @@ def start_new(here: Session, spec: Spec, bundle: Path, engine: Runtime, launch: 
     finally:
         # Only reached where exec did not happen.
         bundles.discard(bundle)
+
+
+def split(engine: Runtime, spec: Spec, composition: Composition, launch: LaunchRequest) -> Split:
+    """Take the values that were typed out of what is to be written, where the runtime takes them from memory. Raises
+    `OSError`."""
+    from attrs import evolve
+
+    from hardening import handover
+    from hardening.launch.variables import ENCODING, ERRORS
+
+    typed = handover.typed_variables(spec, composition)
+    if not typed or not engine.takes_variables:
+        return Split(spec, launch, typed)
+    opened = handover.seal({name: value.encode(ENCODING, ERRORS) for name, value in typed.items()})
+    return Split(handover.without_values(spec, typed), evolve(launch, variables=opened), typed)
 
 
 def hand_over(engine: Runtime, bundle: Path, launch: LaunchRequest, lock: int, *, remove: bool) -> NoReturn:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -12,6 +13,7 @@ import attrs
 from hardening import packs, plans
 from hardening.cli import start
 from hardening.inputs import Input
+from hardening.launch import variables
 from hardening.values import frozen
 
 if TYPE_CHECKING:
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
     from hardening.mechanism import Context
     from hardening.plans import Basis, Slot, Start
     from hardening.runtime import LaunchRequest, Runtime
-    from hardening.spec import Spec
 
 
 @frozen(eq=False)
@@ -38,6 +39,22 @@ class Storable:
         """The command of the launch stage."""
         return self.engine.command(bundle, attrs.evolve(self.launch, remove=remove))
 
+    def obstacles(self, typed: Mapping[str, str], missing: str | None) -> tuple[str, ...]:
+        """Why nothing would be kept of a bundle after its run."""
+        elsewhere = f"{self.engine.name} has the values of {', '.join(typed)} from the configuration alone"
+        if self.engine.takes_variables:
+            elsewhere = f"a value of {', '.join(typed)} does not stand in the line as it is"
+        return (*([missing] if missing else ()), *([elsewhere] if self.places(typed) is None else ()))
+
+    def places(self, typed: Mapping[str, str]) -> dict[str, list[int]] | None:
+        """Where the same line has the values of variables again; None where one cannot be had from there, or would have to
+        be kept in the configuration."""
+        if not typed:
+            return {}
+        found = {name: variables.place(name, value, self.words, os.environ) for name, value in typed.items()}
+        known = {name: place for name, place in found.items() if place is not None}
+        return known if self.engine.takes_variables and len(known) == len(found) else None
+
 
 @frozen(eq=False)
 class Kept:
@@ -47,16 +64,19 @@ class Kept:
     found: Storable
 
     def start(
-        self, spec: Spec, notes: Sequence[str], looked: Sequence[Input], *, loses: bool, lasting: bool
+        self, parts: start.Split, notes: Sequence[str], looked: Sequence[Input], *, loses: bool, lasting: bool
     ) -> NoReturn:
         """Write the bundle, and the plan of a ``lasting`` one, and replace this process by the launch stage, which holds the
         slot from then on. ``looked`` is what decided the notes and the verdicts beside the composition; a run that ``loses``
         its input says so each time."""
         packs.make()
+        places = self.found.places(parts.typed)
         stays = plans.store(
-            self.slot, self.found.basis, self.found.begin, spec, notes, looked, loses=loses, lasting=lasting
+            *(self.slot, self.found.basis, self.found.begin, parts.spec, notes, looked, places or {}),
+            loses=loses,
+            lasting=lasting and places is not None,
         )
-        start.hand_over(self.found.engine, self.slot.bundle, self.found.launch, self.slot.lock, remove=not stays)
+        start.hand_over(self.found.engine, self.slot.bundle, parts.launch, self.slot.lock, remove=not stays)
 
 
 def storable(

@@ -62,13 +62,15 @@ def stage_command(
     identity: str = "",
     hold: int = -1,
     secrets: int = -1,
+    variables: int = -1,
     runtime: ExternalRuntime | None = None,
     container: Container | None = None,
 ) -> list[str]:
     """The argv to `os.execv`: this interpreter, isolated and without `site`, on the compiled launch stage.
 
     ``sha256`` is the digest of the `config.json` that was checked: the stage refuses any other. ``hold`` is an inheritable
-    descriptor that holds the bundle locked, ``secrets`` one with the values of secrets (`hardening.launch.handed`).
+    descriptor that holds the bundle locked, ``secrets`` one with the values of secrets (`hardening.launch.handed`),
+    ``variables`` one with those of variables (`hardening.launch.variables`).
     ``typed`` says that the command is no bundle's but somebody's who has typed it. ``identity`` names the launch in
     records, and the container under another runtime, which needs one. Without ``container`` nothing is written down of it
     for `hardening ps`. ``sys.path`` gets only the directories that hold `hardening` and `_cffi_backend`, behind the standard
@@ -87,6 +89,8 @@ def stage_command(
         argv += ["--hold", str(hold)]
     if secrets >= 0:
         argv += ["--secrets", str(secrets)]
+    if variables >= 0:
+        argv += ["--variables", str(variables)]
     if sha256:
         argv += ["--sha256", sha256]
     if identity:

@@ -39,8 +39,9 @@ def run(arguments: Arguments, run_bundle: RunBundle) -> int:
         os.close(reader)  # so that this process learns it when nobody waits any more
         _become_stage(arguments, writer, run_bundle)
     os.close(writer)
-    if arguments.secrets >= 0:
-        os.close(arguments.secrets)
+    for kept in (arguments.secrets, arguments.variables):
+        if kept >= 0:
+            os.close(kept)
     word = os.read(reader, 1)
     if word == STARTED:
         os.write(1, f"{files.base(arguments.record)}\n".encode())

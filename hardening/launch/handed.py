@@ -16,7 +16,7 @@ from hardening.errors import EXIT_LAUNCHER, HardeningError, LaunchError
 from hardening.launch import abi, channel, failure, files, kernel
 from hardening.launch.failure import Step
 from hardening.launch.frozen import Frozen
-from hardening.launch.secrets import ENV, MOUNT, PLACE, POINTER, SIZE, Secret, named
+from hardening.launch.secrets import ENV, MOUNT, PLACE, POINTER, Secret, named, unpack
 from hardening.launch.system import os
 
 TYPE_CHECKING = False
@@ -109,12 +109,7 @@ def take(wanted: tuple[Secret, ...], fd: int) -> dict[str, bytes]:
     with Step("read the secrets"):
         data = os.pread(fd, os.fstat(fd).st_size, 0)
         os.close(fd)
-    parts: list[bytes] = []
-    while data:
-        end = SIZE + int.from_bytes(data[:SIZE], "big")
-        parts.append(data[SIZE:end])
-        data = data[end:]
-    values = dict(zip((part.decode() for part in parts[::2]), parts[1::2], strict=True))
+    values = unpack(data)
     missing = [secret.name for secret in wanted if secret.name not in values]
     if missing:
         raise LaunchError(f"the value of a secret was not handed over: {', '.join(missing)}", hint=_HINT)

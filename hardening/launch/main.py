@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 USAGE = (
     "usage: launch [--stdin] [--remove] [--typed] [--receipt FILE] [--sha256 DIGEST] [--hold DESCRIPTOR] "
-    "[--secrets DESCRIPTOR] "
+    "[--secrets DESCRIPTOR] [--variables DESCRIPTOR] "
     "[--id NAME] [--runtime-command PROGRAM --state DIRECTORY] "
     "[--record DIRECTORY [--name NAME] [--profiles TEXT] [--detach [--auto-remove] [--log-size BYTES]]] BUNDLE"
 )
@@ -43,7 +43,8 @@ class Arguments(Frozen):
     container is written down, '' for nowhere; its last part is the container's id.
     ``typed`` says that somebody has typed the command, who knows of no configuration that could be wrong about it.
     ``hold`` is a descriptor to keep open for as long as the stage lives, -1 for none: its lock says that the bundle is used.
-    ``secrets`` is the one with the values of the secrets that the bundle names (`hardening.launch.handed`), -1 for none.
+    ``secrets`` is the one with the values of the secrets that the bundle names (`hardening.launch.handed`), ``variables``
+    the one with those of the variables of which it has names alone (`hardening.launch.variables`), -1 for none.
     """
 
     bundle: str
@@ -56,6 +57,7 @@ class Arguments(Frozen):
     state: str
     hold: int = -1
     secrets: int = -1
+    variables: int = -1
     record: str = ""
     name: str = ""
     profiles: str = ""
@@ -69,6 +71,7 @@ def parse(argv: list[str]) -> Arguments:
     """Read the arguments; `LaunchError` for anything else."""
     values = {"--receipt": "", "--sha256": "", "--runtime-command": "", "--id": "", "--state": "", "--hold": ""}
     values |= {"--record": "", "--name": "", "--profiles": "", "--log-size": str(LOG_SIZE), "--secrets": ""}
+    values["--variables"] = ""
     flags: set[str] = set()
     rest = list(argv)
     while rest and rest[0].startswith("-"):
@@ -98,6 +101,7 @@ def parse(argv: list[str]) -> Arguments:
         state=values["--state"],
         hold=int(values["--hold"]) if values["--hold"].isdecimal() else -1,
         secrets=int(values["--secrets"]) if values["--secrets"].isdecimal() else -1,
+        variables=int(values["--variables"]) if values["--variables"].isdecimal() else -1,
         record=values["--record"],
         name=values["--name"],
         profiles=values["--profiles"],
@@ -123,7 +127,7 @@ def launch(arguments: Arguments, loaded: bundle.Bundle | None = None, confirm: C
     """Run in the foreground, written down while it runs, or detach: the exit code. Records name the caller of this process,
     whatever becomes of it. ``loaded`` is the bundle where it has been read and checked already. A native run in the
     foreground calls ``confirm`` before the command can run, and before anything is recorded; what it raises is the end."""
-    for kept in (arguments.hold, arguments.secrets):
+    for kept in (arguments.hold, arguments.secrets, arguments.variables):
         if kept >= 0:
             os.set_inheritable(kept, False)
     caller = who()
@@ -196,6 +200,10 @@ def _run_bundle(
     try:
         cleaning.lock()
         loaded = loaded or bundle.load(arguments.bundle, arguments.sha256)
+        if arguments.variables >= 0:
+            from hardening.launch import variables
+
+            variables.fill(loaded.document, variables.take(arguments.variables))
         records.take(loaded)
         records.claim()
         cleaning.hold(_leases(arguments, loaded))

@@ -28,13 +28,15 @@ if TYPE_CHECKING:
 
     #: The text of each look at the composition, by kind and argument.
     Looks: TypeAlias = Mapping[str, Mapping[str, str]]
+    #: The words of a command line, and the variables of its environment.
+    Line: TypeAlias = tuple[Sequence[str], Mapping[str, str]]
 
 FILE = "plan.json"
 BUNDLE = "bundle"
 #: The kind of look of which plans of one line may hold different texts, each of which can come again.
 VARIABLE = "variable"
 #: Changed by every change of what is stored and how it is read.
-FORMAT = 3
+FORMAT = 4
 #: What a run says that has been given input, and does not pass it on.
 LOST = "standard input is not passed on: add -i"
 _SEEK_CUR = 1  # lseek(2)
@@ -106,7 +108,7 @@ def find(
             opened.append(own(step, _DIRECTORY, opened[-1] if opened else None))
         shelf = f"{place}/{places.PLANS}/{name}"
         for slot in _recent_first(opened[-1]):
-            found = _try(f"{shelf}/{slot}", slot, opened[-1], may_wait)
+            found = _try(f"{shelf}/{slot}", slot, opened[-1], may_wait, (words, environment))
             if found is not None:
                 return found
     except OSError:
@@ -133,7 +135,7 @@ def _recent_first(shelf: int) -> list[str]:
     return names
 
 
-def _try(path: str, name: str, shelf: int, may_wait: Callable[[list[str]], bool] | None) -> Found | None:
+def _try(path: str, name: str, shelf: int, may_wait: Callable[[list[str]], bool] | None, line: Line) -> Found | None:
     """The plan of one slot if it counts. One that never will again loses its file."""
     try:
         slot = own(name, _DIRECTORY, shelf)
@@ -142,7 +144,7 @@ def _try(path: str, name: str, shelf: int, may_wait: Callable[[list[str]], bool]
     found = None
     try:
         fcntl.flock(slot, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        found = _hold(slot, path, may_wait)
+        found = _hold(slot, path, may_wait, line)
     except OSError:  # it is in use, or somebody takes it away
         found = None
     finally:
@@ -151,7 +153,7 @@ def _try(path: str, name: str, shelf: int, may_wait: Callable[[list[str]], bool]
     return found
 
 
-def _hold(slot: int, path: str, may_wait: Callable[[list[str]], bool] | None) -> Found | None:
+def _hold(slot: int, path: str, may_wait: Callable[[list[str]], bool] | None, line: Line) -> Found | None:
     """The plan of a slot that this process has locked."""
     try:
         plan = read(slot, path)
@@ -167,6 +169,10 @@ def _hold(slot: int, path: str, may_wait: Callable[[list[str]], bool] | None) ->
                 # Another slot has a group of another name, and so has a bundle that is composed.
                 if not plan["bundle"] and _has_lost_its_group(loaded.document):
                     return None
+                if plan.get("typed"):
+                    from hardening.launch import variables
+
+                    variables.fill(loaded.document, variables.find(plan["typed"], *line))
                 os.utime(slot)
                 return Found(
                     bundle=loaded,
@@ -177,7 +183,7 @@ def _hold(slot: int, path: str, may_wait: Callable[[list[str]], bool] | None) ->
                     file=f"{path}/{FILE}",
                     looks=tables,
                 )
-    except (LaunchError, KeyError, TypeError, AttributeError, ValueError):
+    except (LaunchError, LookupError, TypeError, AttributeError, ValueError):
         wrong = FILE
     if not wrong.startswith(f"{VARIABLE} "):  # the next call may have the value again
         forget(slot)

@@ -62,10 +62,12 @@ def parse(text: object) -> tuple[Secret, ...]:
         raise LaunchError("must be a JSON list", origin=origin)
     found = tuple(_secret(row, f"{origin}[{index}]") for index, row in enumerate(rows))
     for key in ("name", "target"):
-        values = [getattr(secret, key) for secret in found]
-        for value in values:
-            if values.count(value) > 1:
+        seen: set[str] = set()
+        for secret in found:
+            value = getattr(secret, key)
+            if value in seen:
                 raise LaunchError(f"two secrets have the {key} {value!r}", origin=origin)
+            seen.add(value)
     return found
 
 
@@ -98,6 +100,16 @@ def _secret(row: object, origin: str) -> Secret:
 def _is_plain(path: str) -> bool:
     parts = path.split("/")
     return parts[0] == "" and path != PLACE and all(part not in ("", ".", "..") for part in parts[1:])
+
+
+def unpack(data: bytes) -> dict[str, bytes]:
+    """What `pack` was given."""
+    parts: list[bytes] = []
+    while data:
+        end = SIZE + int.from_bytes(data[:SIZE], "big")
+        parts.append(data[SIZE:end])
+        data = data[end:]
+    return dict(zip((part.decode() for part in parts[::2]), parts[1::2], strict=True))
 
 
 def pack(values: Mapping[str, bytes]) -> bytes:

@@ -13,8 +13,9 @@ from hardening_process import limits
 from hardening_process.facts import ProcessFacts
 from hardening_process.host import effective_oom_score_adj, effective_rlimit, stated_ceilings
 from hardening_process.kinds import UNLIMITED, RlimitKind, UmaskKind
-from hardening_process.secrets import is_secret
+from hardening_process.secrets import why_secret
 from hardening_process.settings import RLIMITS, ProcessSettings
+from hardening_process.spec import variables
 from hardening_process.users import id_maps
 
 _LOADER = re.compile(r"LD_|PYTHONPATH$|PYTHONSTARTUP$|PERL5LIB$|PERL5OPT$|NODE_OPTIONS$|RUBYOPT$|BASH_ENV$|ENV$")
@@ -25,7 +26,7 @@ _TELLING = ("core", "memlock", "nofile")
 def findings(settings: ProcessSettings, context: Context) -> Iterable[Finding]:
     """What is worth saying about the settings."""
     yield from _about_user(settings, context)
-    yield from _about_environment(settings)
+    yield from _about_environment(settings, context)
     yield from _about_limits(settings, context)
 
 
@@ -53,28 +54,23 @@ def _about_user(settings: ProcessSettings, context: Context) -> Iterator[Finding
         )
 
 
-def _about_environment(settings: ProcessSettings) -> Iterator[Finding]:
-    sources = (
-        ("environment", settings.environment.having(True)),
-        ("set_environment", sorted(settings.set_environment.named)),
-    )
-    for table, names in sources:
-        for name in names:
-            if is_secret(name):
-                yield Finding(
-                    "process/secret-in-environment",
-                    Severity.WARNING,
-                    f"{name} is, by its name, a secret: every process of the command inherits it, and /proc shows it",
-                    leaf=f"process.{table}.{name}",
-                    hint="hand secrets over as files: --secret NAME",
-                )
-            elif _LOADER.match(name):
-                yield Finding(
-                    "process/loader-variable",
-                    Severity.NOTE,
-                    f"{name} decides which code programs load",
-                    leaf=f"process.{table}.{name}",
-                )
+def _about_environment(settings: ProcessSettings, context: Context) -> Iterator[Finding]:
+    for table, name, value in variables(settings, context):
+        if reason := why_secret(name, value):
+            yield Finding(
+                "process/secret-in-environment",
+                Severity.WARNING,
+                f"{reason}: every process of the command inherits it, and /proc shows it",
+                leaf=f"process.{table}.{name}",
+                hint="hand secrets over as files: --secret NAME",
+            )
+        elif _LOADER.match(name):
+            yield Finding(
+                "process/loader-variable",
+                Severity.NOTE,
+                f"{name} decides which code programs load",
+                leaf=f"process.{table}.{name}",
+            )
 
 
 def _about_limits(settings: ProcessSettings, context: Context) -> Iterator[Finding]:

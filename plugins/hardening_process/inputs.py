@@ -11,19 +11,20 @@ from hardening.mechanism import Context
 from hardening_process import cgroups, facts, users
 from hardening_process.host import stated_ceilings
 from hardening_process.passwd import within
-from hardening_process.secrets import is_secret
+from hardening_process.secrets import why_secret
 from hardening_process.settings import ProcessSettings
+from hardening_process.spec import variables
 
 
 def inputs(settings: ProcessSettings, context: Context) -> Inputs:
     """The caller's limits and environment, the root's accounts, and the cgroups where there are ceilings. A variable that
-    holds a secret, by its name, is no part of a stored bundle."""
+    holds a secret, by its name or its value, is no part of a stored bundle."""
     yield from facts.inputs()
     passed = settings.environment.having(True)
     yield from look.environment(*passed)
-    for name in (*passed, *(name for name, value in settings.set_environment.named.items() if value is not None)):
-        if is_secret(name):
-            yield Unknown(f"{name} is, by its name, a secret")
+    for _, name, value in variables(settings, context):
+        if reason := why_secret(name, value):
+            yield Unknown(reason)
     yield from look.accounts(context.host.uid)
     yield from _accounts(users.root(context))
     if stated_ceilings(settings) or settings.cgroup:

@@ -78,6 +78,15 @@ def environment(settings: ProcessSettings, identity: Identity, context: Context)
         yield name, value, leaf
 
 
+def variables(settings: ProcessSettings, context: Context) -> Iterator[tuple[str, str, str | None]]:
+    """Setting, name and value of each variable that is passed on (None: the caller has none) or set."""
+    caller = context.host.of(ProcessFacts).environment
+    yield from (("environment", name, caller.get(name)) for name in settings.environment.having(True))
+    for name, value in sorted(settings.set_environment.named.items()):
+        if value is not None:
+            yield "set_environment", name, value
+
+
 def to_oci(name: str, limit: Rlimit) -> dict[str, Any]:
     """A resource limit as the OCI spec writes it."""
     soft, hard = (INFINITY if value is None else value for value in (limit.soft, limit.hard))

@@ -13,7 +13,7 @@ from hardening_process import foreign_resources
 from hardening_process.host import effective_oom_score_adj, effective_rlimit
 from hardening_process.kinds import Rlimit, RlimitKind, UmaskKind, User, UserKind
 from hardening_process.passwd import Accounts
-from hardening_process.secrets import is_secret
+from hardening_process.secrets import why_secret
 from hardening_process.settings import RLIMITS, ProcessSettings
 from hardening_process.spec import INFINITY, to_oci
 from hardening_process.users import identify, root
@@ -98,9 +98,9 @@ def _environment(entries: Iterable[str], fragment: Fragment) -> Iterator[Excess]
     last = {entry.partition("=")[0]: (index, entry) for index, entry in enumerate(entries)}
     for name, (index, entry) in last.items():
         fragment.item("/process/env", name, entry)
-        if is_secret(name):
+        if reason := why_secret(name, entry.partition("=")[2]):
             yield Excess(
-                f"/process/env/{index}", f"{name}, by its name a secret", "kept: hand secrets over as files",
+                f"/process/env/{index}", reason, "kept: hand secrets over as files",
                 "process.environment",
             )  # fmt: skip
 
