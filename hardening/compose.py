@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from hardening.errors import HardeningError, ImageError, PluginError, ProfileError, raise_all
-from hardening.findings import Finding, Severity
+from hardening.findings import EXPIRING, RULES, Finding, Severity, describe
 from hardening.fold import Fold, Resolved, Spoken
 from hardening.host import Host
 from hardening.inputs import Input, Unknown
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from hardening.offer import Offer
 
 
+#: How many days before its end an exception is told of.
+SOON = 30
 #: The rule about exceptions that permit nothing.
 UNUSED = "core/unused-exception"
 
@@ -56,6 +58,34 @@ class Composition:
         declared = mechanism.schema.settings[setting]
         chain = (member,) if isinstance(declared, Scalar) else declared.chain(member)
         return next(self.leaves[leaf] for name in chain if (leaf := mechanism.leaf(setting, name)) in self.leaves)
+
+    def meant(self, name: str) -> list[Resolved]:
+        """The leaves of a full name: its own, those below it (``process.groups``), or the nearest one above a member that
+        no layer names; none for a name that is no setting's."""
+        name = name.removesuffix(f".{REST}")
+        owner, _, below = name.partition(".")
+        named = [entry for leaf, entry in self.leaves.items() if f"{leaf}.".startswith(f"{name}.")]
+        mechanism = next((item for item in self.mechanisms if item.name == owner), None)
+        found = mechanism.schema.find(below) if mechanism is not None else None
+        if not named and mechanism is not None and found is not None:
+            return [self.at(mechanism, found[0].name, found[1])]
+        return named
+
+    def located(self, finding: Finding) -> Finding:
+        """A finding with a place to look at: that of its leaf, where it has none itself and a layer stated the leaf."""
+        place = next((entry.origin for entry in self.meant(finding.leaf) if entry.stated), "") if finding.leaf else ""
+        return finding if finding.origin or not place else attrs.evolve(finding, origin=place)
+
+    def refusals(self, findings: Iterable[Finding]) -> list[ProfileError]:
+        """An error for each finding that some layer's ``[findings]`` refuses."""
+        gates = [layer.gate for layer in self.stack.layers if layer.gate is not None]
+        refused = []
+        for finding in map(self.located, findings) if gates else ():
+            line = next((place for gate in gates if (place := gate.refuses(finding)) is not None), None)
+            if line is not None:
+                text = f"{finding.message} ({finding.rule}, {finding.severity}), which {line} refuses"
+                refused.append(ProfileError(text, origin=finding.origin or None, hint=finding.hint or None))
+        return refused
 
     def used_exceptions(self) -> list[tuple[Leaf, Exemption]]:
         """Each loosening that an exception permitted."""
@@ -91,7 +121,13 @@ def compose(
     Raises `ProfileError`, or `Problems` with several of them: unknown tables, wrong values, expired or wrong exceptions,
     loosenings without an exception, values beyond a limit.
     """
-    raise_all([*_unknown_tables(stack, mechanisms), *_unusable_exceptions(stack, mechanisms, today)])
+    raise_all(
+        [
+            *_unknown_tables(stack, mechanisms),
+            *_unusable_exceptions(stack, mechanisms, today),
+            *_unknown_rules(stack, mechanisms),
+        ]
+    )
     settings: dict[str, Any] = {}
     leaves: dict[Leaf, Resolved] = {}
     problems: list[HardeningError] = []
@@ -125,6 +161,7 @@ def compose(
             *dict.fromkeys(noted),
             *(offer.unmet(leaves) if offer is not None else ()),
             *_unused_exceptions(stack, leaves),
+            *_expiring(stack, today),
             *_idle_requirements(mechanisms, leaves),
         ),
         tuple(looked),
@@ -172,13 +209,31 @@ def _unknown_tables(stack: Stack, mechanisms: Sequence[Mechanism[Any]]) -> Itera
                 yield node.error("no plugin owns this table", hint=hint)
 
 
+def _unknown_rules(stack: Stack, mechanisms: Sequence[Mechanism[Any]]) -> Iterable[HardeningError]:
+    """Rules of findings that cannot be meant. One whose owner is no mechanism may be of a plugin that only inspects."""
+    owners = {"core": RULES, **{mechanism.name: mechanism.rules() for mechanism in mechanisms}}
+    for layer in stack.layers:
+        for rule in layer.gate.rules if layer.gate is not None else ():
+            owner, _, name = rule.partition("/")
+            known = owners.get(owner)
+            if known is None:
+                hint = nearest(owner, owners)
+            elif known and describe(rule, known) is None:
+                hint = nearest(name, known) or f"the rules of {owner} are {', '.join(sorted(known))}"
+            else:
+                continue
+            if hint is not None and layer.gate is not None:
+                text = f'findings.rules."{rule}": there is no such rule'
+                yield ProfileError(text, origin=layer.gate.places[rule], hint=hint)
+
+
 def _unusable_exceptions(stack: Stack, mechanisms: Sequence[Mechanism[Any]], today: date) -> Iterable[HardeningError]:
     for layer in stack.layers:
         for exception in layer.exceptions:
             if exception.expires is not None and exception.expires < today:
                 yield ProfileError(
                     f"the exception for {exception.setting} expired on {exception.expires}",
-                    origin=exception.origin,
+                    origin=exception.ends or exception.origin,
                     hint="remove the loosening, or renew the exception after a review",
                 )
             name = exception.setting.split(".")[0]
@@ -345,6 +400,20 @@ def _unused_exceptions(stack: Stack, leaves: Mapping[Leaf, Resolved]) -> Iterabl
                     origin=str(exception.origin),
                     hint="remove it",
                 )
+
+
+def _expiring(stack: Stack, today: date) -> Iterable[Finding]:
+    for exception in (exception for layer in stack.layers for exception in layer.exceptions):
+        if exception.expires is not None and (days := (exception.expires - today).days) <= SOON:
+            when = "today" if days == 0 else f"on {exception.expires}, in {days} day{'s' * (days != 1)}"
+            yield Finding(
+                EXPIRING,
+                Severity.NOTE,
+                f"the exception for {exception.setting} ends {when}: the stack does not compose any more then",
+                leaf=exception.setting,
+                origin=str(exception.ends or exception.origin),
+                hint="renew it after a review, or remove the loosening",
+            )
 
 
 def _idle_requirements(mechanisms: Sequence[Mechanism[Any]], leaves: Mapping[Leaf, Resolved]) -> Iterable[Finding]:

@@ -8,7 +8,7 @@ from hardening.compose import Composition
 from hardening.errors import HostError
 from hardening.fold import Resolved
 from hardening.mechanism import Shortfall
-from hardening.schema import REQUIREMENT, REST, Leaf
+from hardening.schema import REQUIREMENT, Leaf
 from hardening.values import frozen
 
 
@@ -54,20 +54,8 @@ def _concerned(composition: Composition, shortfall: Shortfall) -> list[Resolved]
     own = [entry for leaf, entry in composition.leaves.items() if leaf.mechanism == owner]
     if shortfall.whole:
         return own
-    return [entry for name in (shortfall.leaf, *shortfall.also) for entry in _meant(composition, own, name)]
-
-
-def _meant(composition: Composition, own: list[Resolved], name: str) -> list[Resolved]:
-    """The leaf of a name, those below it, or the nearest one above a member that no layer names. What is called by a name
-    that is no leaf's may be any of the mechanism's ``own``."""
-    name = name.removesuffix(f".{REST}")
-    named = [entry for entry in own if f"{entry.leaf}.".startswith(f"{name}.")]
-    owner, _, below = name.partition(".")
-    mechanism = next((item for item in composition.mechanisms if item.name == owner), None)
-    found = mechanism.schema.find(below) if mechanism is not None else None
-    if not named and mechanism is not None and found is not None:
-        return [composition.at(mechanism, found[0].name, found[1])]
-    return named or own
+    # What is called by a name that is no leaf's may be any of the mechanism's.
+    return [entry for name in (shortfall.leaf, *shortfall.also) for entry in composition.meant(name) or own]
 
 
 def _requirement(composition: Composition, shortfall: Shortfall) -> Resolved:

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
+from fnmatch import fnmatchcase
 
+from hardening.source import Origin
 from hardening.values import frozen
 
 #: The rule of what an image asks for and is not given (`hardening.offer`).
 NOT_TAKEN = "core/not-taken-from-image"
+#: The rule of an exception that ends soon.
+EXPIRING = "core/expiring-exception"
+#: The core's own rules, as `hardening.mechanism.Mechanism.rules` has those of a mechanism.
+RULES = {
+    "idle-requirement": "A requirement that decides nothing",
+    "left-out-of-image": "A file of an image that was left out of its root",
+    "not-enforced": "A setting that this host does not enforce",
+    "not-taken-from-image": "Something that an image asks for and is not given",
+    "unused-exception": "An exception that permits nothing",
+    "expiring-exception": "An exception that ends soon",
+}
 
 
 class Severity(StrEnum):
@@ -17,6 +30,16 @@ class Severity(StrEnum):
     NOTE = "note"
     WARNING = "warning"
     ERROR = "error"
+
+    @property
+    def word(self) -> str:
+        """How people read it: ``error:`` is what a program says that has failed."""
+        return "serious" if self is Severity.ERROR else str(self)
+
+    def reaches(self, other: Severity) -> bool:
+        """Whether it matters at least as much as ``other``."""
+        order = list(Severity)
+        return order.index(self) >= order.index(other)
 
 
 @frozen
@@ -30,6 +53,39 @@ class Finding:
     leaf: str = ""
     origin: str = ""
     hint: str = ""
+
+
+@frozen
+class Gate:
+    """Which findings refuse a run, by one layer's ``[findings]``: those of ``refuse`` and above, or for the rules that it
+    names, of what it says there; None is never. ``places`` says where each rule, and ``""`` for all others, was said."""
+
+    refuse: Severity | None
+    rules: Mapping[str, Severity | None]
+    places: Mapping[str, Origin]
+
+    def refuses(self, finding: Finding) -> Origin | None:
+        """The line by which it refuses a finding, or None."""
+        rule = finding.rule if finding.rule in self.rules else ""
+        least = self.rules.get(finding.rule, self.refuse)
+        return self.places[rule] if least is not None and finding.severity.reaches(least) else None
+
+    @classmethod
+    def of_all(cls, gates: Sequence[Gate]) -> Gate:
+        """One that refuses exactly what some of several refuse."""
+
+        def least(rule: str) -> Severity | None:
+            said = [gate.rules.get(rule, gate.refuse) for gate in gates]
+            return min((item for item in said if item is not None), key=list(Severity).index, default=None)
+
+        rules = {rule: least(rule) for gate in gates for rule in gate.rules}
+        return cls(least(""), rules, {})
+
+
+def describe(rule: str, rules: Mapping[str, str]) -> str | None:
+    """What a rule finds, by the rules of the one whose name stands before its slash; ``allows-*`` is several."""
+    name = rule.partition("/")[2]
+    return next((text for pattern, text in rules.items() if fnmatchcase(name, pattern)), None)
 
 
 def count_serious(findings: Iterable[Finding]) -> int:

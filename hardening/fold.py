@@ -184,7 +184,7 @@ class Fold:
             self._ratchet(entry.layer, entry.limit)
         if entry.say is not None:
             self._say(entry.layer, entry.say, entry.exception)
-        elif entry.layer.complete is not None and self.origin is None and not (self.kind.neutral or self.kind.identity):
+        elif entry.layer.complete is not None and self.origin is None and self._closes(default):
             self._complete(entry.layer, Say(self.leaf.setting, self.leaf.member, default, entry.layer.complete))
 
     def _ratchet(self, layer: Layer, said: Say) -> None:
@@ -233,6 +233,13 @@ class Fold:
             if not self.kind.at_most(self.value, default):
                 return str(self.limit.origin)
         return origin or f"default (hardening_{self.leaf.mechanism})"
+
+    def _closes(self, default: Any) -> bool:
+        """Whether a complete layer states a default: not one without an order, nor that all other members are permitted
+        whatever they are, which no layer can say, and nothing loosens."""
+        if self.kind.neutral or self.kind.identity:
+            return False
+        return self.leaf.member != REST or not all(self.kind.at_most(value, default) for value in self.kind.samples())
 
     def _complete(self, layer: Layer, said: Say) -> None:
         self.value, self.origin, self.completed = said.value, said.origin, True

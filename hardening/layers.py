@@ -7,6 +7,7 @@ profile once, at its first place.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
@@ -14,30 +15,33 @@ from pathlib import Path
 import attrs
 
 from hardening.errors import ProfileError
-from hardening.kinds import nearest
+from hardening.findings import Gate, Severity
+from hardening.kinds import Choice, nearest
 from hardening.source import Document, Node, Origin, read
 from hardening.values import frozen
 
 SUFFIX = ".toml"
-HEADER = ("description", "extends", "complete", "exceptions", "limits")
+HEADER = ("description", "extends", "complete", "exceptions", "limits", "findings")
 
 
 @frozen
 class Exemption:
-    """One ``[[exceptions]]`` entry: it permits one loosening of ``setting`` in its own layer."""
+    """One ``[[exceptions]]`` entry: it permits one loosening of ``setting`` in its own layer. ``ends`` is where the last day
+    of one that has a last day is said."""
 
     setting: str
     reason: str
     ticket: str
     expires: date | None
     origin: Origin
+    ends: Origin | None = None
 
 
 @frozen(eq=False)
 class Layer:
     """A profile at its place in a stack. ``tables`` and ``limits`` hold the mechanisms' tables by name; ``complete`` is
     where it says that it is complete: what nobody has stated so far, it states as the strict default. ``shipped`` is one of
-    an installed package, whose users cannot change it."""
+    an installed package, whose users cannot change it; ``gate`` says which findings refuse a run."""
 
     name: str
     document: Document
@@ -48,6 +52,7 @@ class Layer:
     exceptions: tuple[Exemption, ...]
     complete: Origin | None = None
     shipped: bool = False
+    gate: Gate | None = None
 
     @property
     def place(self) -> str:
@@ -204,6 +209,7 @@ def parse_layer(document: Document) -> Layer:
     complete = root.get("complete")
     limits = root.get("limits")
     exceptions = root.get("exceptions")
+    findings = root.get("findings")
     return Layer(
         name=document.name,
         document=document,
@@ -213,7 +219,36 @@ def parse_layer(document: Document) -> Layer:
         limits=dict(limits.members()) if limits else {},
         exceptions=tuple(_exemption(node) for node in exceptions.items()) if exceptions else (),
         complete=complete.origin if complete is not None and complete.boolean() else None,
+        gate=_gate(findings) if findings else None,
     )
+
+
+_NEVER = "never"
+_SEVERITY = Choice((_NEVER, *reversed([str(item) for item in Severity])))
+
+
+def _gate(node: Node) -> Gate:
+    """The table ``[findings]``."""
+    for key, member in node.members():
+        if key not in ("refuse", "rules"):
+            raise member.error("unknown key", hint=nearest(key, ("refuse", "rules")) or "the keys are refuse and rules")
+    refuse, named = node.get("refuse"), dict(rules.members()) if (rules := node.get("rules")) else {}
+    least = _severity(refuse) if refuse is not None else None
+    for rule, member in named.items():
+        if not re.fullmatch(r"[a-z0-9_-]+/[a-z0-9_-]+", rule):
+            raise member.error("no rule of a finding", hint='rules are written as reports show them: "process/root"')
+        if _severity(member) is None and least is None:
+            raise member.error(
+                "this excepts a rule from what this layer refuses, and it refuses nothing",
+                hint='say refuse = "error" (or "warning", "note") above, or remove it',
+            )
+    places = {"": (refuse or node).origin, **{rule: member.origin for rule, member in named.items()}}
+    return Gate(least, {rule: _severity(member) for rule, member in named.items()}, places)
+
+
+def _severity(node: Node) -> Severity | None:
+    word = _SEVERITY.parse(node)
+    return None if word == _NEVER else Severity(word)
 
 
 def _exemption(node: Node) -> Exemption:
@@ -225,8 +260,14 @@ def _exemption(node: Node) -> Exemption:
     for key in ("setting", "reason"):
         if not texts.get(key):
             raise node.error(f"an exception needs a {key}", hint='write `setting = "table.key"` and `reason = "why"`')
+    ends = node.get("expires")
     return Exemption(
-        texts["setting"], texts["reason"], texts.get("ticket", ""), _expiry(node.get("expires")), node.origin
+        texts["setting"],
+        texts["reason"],
+        texts.get("ticket", ""),
+        _expiry(ends),
+        node.origin,
+        ends.origin if ends else None,
     )
 
 

@@ -302,6 +302,12 @@ class Mechanism(ABC, Generic[S]):
         """Put into ``fragment`` what makes a foreign OCI configuration nowhere looser than the settings, keeping what it
         asks for within them; yield what it asked for beyond them."""
 
+    def rules(self) -> Mapping[str, str]:
+        """The rules of its findings, by their name without the mechanism's and the slash, with what each finds: ``"root": "A
+        command that runs as root"``. A name may end in ``*``. Profiles name rules in ``[findings.rules]``, where an empty
+        mapping takes any; reports describe them by this."""
+        return {}
+
     def findings(self, settings: S, context: Context) -> Iterable[Finding]:
         """What is worth saying about these settings."""
         return ()

@@ -131,10 +131,18 @@ def release(plugins: Plugins, plan: Plan, runtime: Runtime | None = None) -> tup
     ``runtime`` is the one that will run it now; None where it is only written. Returns what the verdicts rest on; raises
     `SpecError` for a rejection.
     """
-    looked = admit(plugins, plan.candidate, runtime)
+    looked = judge(plugins, plan, runtime)
     for mechanism in plan.composition.mechanisms:
         mechanism.prepare(plan.composition.settings[mechanism.name], plan.context, plan.spec.document)
     return looked
+
+
+def judge(plugins: Plugins, plan: Plan, runtime: Runtime | None) -> tuple[Input, ...]:
+    """Hold a plan against the findings that its layers refuse, and everybody's verdict (`admit`). Raises `ProfileError` for
+    the findings."""
+    if any(layer.gate is not None for layer in plan.composition.stack.layers):
+        raise_all([*plan.composition.refusals(plan.findings)])
+    return admit(plugins, plan.candidate, runtime)
 
 
 def admit(plugins: Plugins, candidate: Candidate, runtime: Runtime | None) -> tuple[Input, ...]:
@@ -152,9 +160,10 @@ def admit(plugins: Plugins, candidate: Candidate, runtime: Runtime | None) -> tu
 def _findings(plugins: Plugins, composition: Composition, context: Context) -> Iterable[Finding]:
     yield from composition.findings
     for shortfall in context.shortfalls:
+        # A layer says that it may be so, and it is so on this host whatever runs: it is told, and no gate fails for it.
         yield Finding(
             "core/not-enforced",
-            Severity.WARNING,
+            Severity.NOTE,
             f"{shortfall.leaf} is not enforced: {shortfall.reason}",
             leaf=shortfall.leaf,
             hint=shortfall.remedy,

@@ -78,7 +78,7 @@ def command(
     bundled.require(tightened, reserve or origin)
     found = changes(with_statements_of(tightened, document), tightened, plan.spec.leaves)
     if destination is None:
-        pipeline.admit(here.plugins, plan.candidate, None)
+        pipeline.judge(here.plugins, plan, None)
     else:
         pipeline.release(here.plugins, plan)
         _write(destination, {**plan.spec.files, destination.name: plan.spec.config})

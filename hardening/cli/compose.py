@@ -14,6 +14,7 @@ from hardening.errors import EXIT_FINDINGS, UsageError
 
 if TYPE_CHECKING:
     from hardening.compose import Composition
+    from hardening.findings import Finding
     from hardening.pipeline import Plan
 
 FORMATS = ("spec", "settings", "toml", "html", "sarif")
@@ -29,8 +30,9 @@ Examples:
   hardening compose -p ./mine.toml -o ./bundle docker.io/library/busybox -- id
 
 \b
-Exit codes: 0; 1 with --format sarif where there is a warning or an error; 2 for a bad
-profile or usage; 125 where this host cannot enforce a required mechanism.
+Exit codes: 0; 1 with --format sarif where [findings] of a layer refuses one, or where no
+layer says so, of a warning or worse; 2 for a bad profile or usage; 125 where this host
+cannot enforce a required mechanism.
 """
 
 
@@ -122,14 +124,23 @@ def _write(here: Session, plan: Plan, form: str, bundle: Path | None) -> int:
 
         output.show_raw(page(plan).encode())
     elif form == "sarif":
-        from hardening.findings import count_serious
-        from hardening.report.sarif import log
+        from hardening.report import sarif
 
-        output.show_json(log(plan.findings))
-        return EXIT_FINDINGS if count_serious(plan.findings) else 0
+        found = [plan.composition.located(finding) for finding in plan.findings]
+        output.show_json(sarif.log(found, sarif.described(found, plan.composition.mechanisms)))
+        return EXIT_FINDINGS if _fails(plan.composition, found) else 0
     else:
         output.show_raw(plan.spec.config)
     return 0
+
+
+def _fails(composition: Composition, findings: list[Finding]) -> bool:
+    """Whether findings fail a gate: those that the layers refuse where one says so, else all that are more than notes."""
+    from hardening.findings import count_serious
+
+    if any(layer.gate is not None for layer in composition.stack.layers):
+        return bool(composition.refusals(findings))
+    return count_serious(findings) > 0
 
 
 def _settings(composition: Composition, as_json: bool) -> int:

@@ -14,6 +14,7 @@ from hardening.errors import HardeningError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import date
 
     from click.shell_completion import CompletionItem
 
@@ -97,7 +98,7 @@ def command(
     about = question.split(".")[0] if question else None
     tried = attempt(here.stack(request), here.plugins.mechanisms, here.host, here.today, about, offer)
     if question is None:
-        _show_stack(tried, as_json)
+        _show_stack(tried, here.today, as_json)
     else:
         asked = ask(tried.composition, examine(tried.composition, here.host), question) if "(" in question else None
         answer = find(tried.composition, asked.name if asked else question)
@@ -110,7 +111,7 @@ def command(
     return 0
 
 
-def _show_stack(tried: Attempt, as_json: bool) -> None:
+def _show_stack(tried: Attempt, today: date, as_json: bool) -> None:
     from hardening.report import data, explain
 
     composition = tried.composition
@@ -129,6 +130,10 @@ def _show_stack(tried: Attempt, as_json: bool) -> None:
     _show_image(tried)
     output.show("")
     output.show_table(explain.summary(composition))
+    permitted = explain.exceptions(layers, today)
+    if permitted.rows:
+        output.show("")
+        output.show_table(permitted)
 
 
 def _offered(tried: Attempt, leaves: Iterable[Leaf] | None = None) -> list[Offered]:

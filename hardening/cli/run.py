@@ -160,7 +160,7 @@ def _plan(
         imaged.require_read_only(plan.spec)
     if bundle is not None:
         return plan, pipeline.release(here.plugins, plan, engine)
-    return plan, pipeline.admit(here.plugins, plan.candidate, engine)
+    return plan, pipeline.judge(here.plugins, plan, engine)
 
 
 def _notes(plan: Plan, *, interactive: bool) -> Iterator[str]:

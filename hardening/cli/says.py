@@ -19,7 +19,7 @@ from hardening.values import frozen
 _PART = r'"(?:[^"\\]|\\.)*"|\'[^\']*\'|[^.="\']+'
 
 # Of a profile's header only these make sense on the command line: `-p` is what extends.
-_SETTABLE = ("exceptions", "limits")
+_SETTABLE = ("exceptions", "limits", "findings")
 
 
 @frozen

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import date
 from typing import Any
 
 import attrs
@@ -13,7 +14,7 @@ from hardening.errors import UsageError
 from hardening.fold import Resolved
 from hardening.host import Host
 from hardening.kinds import nearest
-from hardening.layers import Layer
+from hardening.layers import Exemption, Layer
 from hardening.mechanism import Context, Mechanism
 from hardening.report.attempt import Pending
 from hardening.report.offered import Offered
@@ -208,6 +209,19 @@ def _branch(
         yield from _branch(
             parent, by_name, order, following + ("└─ " if last else "├─ "), following + ("   " if last else "│  ")
         )
+
+
+def exceptions(layers: Sequence[Layer], today: date) -> Table:
+    """The exceptions of all layers, those that end first above."""
+    found = sorted((item for layer in layers for item in layer.exceptions), key=lambda item: item.expires or date.max)
+    rows = tuple((item.setting, item.reason, item.ticket, _ends(item, today), str(item.origin)) for item in found)
+    return Table(("setting", "reason", "ticket", "ends", "place"), rows, "exceptions")
+
+
+def _ends(exception: Exemption, today: date) -> str:
+    if exception.expires is None:
+        return ""
+    return f"{exception.expires} ({(exception.expires - today).days} days)"
 
 
 def _name(profile: str) -> str:

@@ -11,7 +11,8 @@ from typing import Any
 from urllib.parse import quote
 
 from hardening import __version__
-from hardening.findings import Finding, Severity
+from hardening.findings import RULES, Finding, Severity, describe
+from hardening.mechanism import Mechanism
 from hardening.report.table import clean
 from hardening.values import frozen
 
@@ -41,10 +42,19 @@ def log(findings: Sequence[Finding], rules: Mapping[str, Rule] = MappingProxyTyp
     return {"$schema": SCHEMA, "version": "2.1.0", "runs": [{"tool": {"driver": driver}, "results": results}]}
 
 
+def described(findings: Sequence[Finding], mechanisms: Sequence[Mechanism[Any]]) -> dict[str, Rule]:
+    """The rules of findings, as their mechanisms describe them."""
+    owners = {"core": RULES, **{mechanism.name: mechanism.rules() for mechanism in mechanisms}}
+    texts = {rule: describe(rule, owners.get(rule.partition("/")[0], {})) for rule in {item.rule for item in findings}}
+    return {rule: Rule(f"{text}.", _HELP) for rule, text in texts.items() if text is not None}
+
+
+_HELP = "The result says what to do, and `hardening explain` what decided the settings."
+
+
 def _named(name: str) -> Rule:
-    mechanism, _, rest = name.partition("/")
-    summary = f"{mechanism}: {rest.replace('-', ' ')}."
-    return Rule(summary, "The result says what to do, and `hardening explain` what decided the settings.")
+    owner, _, rest = name.partition("/")
+    return Rule(f"Something that {owner} found: {rest.replace('-', ' ')}.", _HELP)
 
 
 def _rule(name: str, rule: Rule) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from hardening.compose import Composition
 from hardening.enforcement import Enforcement
-from hardening.findings import Finding
+from hardening.findings import Finding, Gate, Severity
 from hardening.fold import Resolved
 from hardening.report.table import Table
 
@@ -41,8 +41,20 @@ def enforcement(states: Iterable[Enforcement]) -> Table:
 
 def findings(items: Iterable[Finding]) -> Table:
     """Findings, one a line."""
-    rows = tuple((str(item.severity), item.rule, item.message, item.origin or item.leaf, item.hint) for item in items)
+    rows = tuple((item.severity.word, item.rule, item.message, item.origin or item.leaf, item.hint) for item in items)
     return Table(("severity", "rule", "finding", "where", "hint"), rows, "findings")
+
+
+def _said(key: str, severity: Severity | None) -> dict[str, object]:
+    return {key: str(severity)} if severity is not None else {}
+
+
+def _rules(gate: Gate) -> dict[str, object]:
+    """What is said of single rules; those of which nothing else is said than of all need not be."""
+    never: dict[str, object] = {
+        rule: "never" for rule, severity in gate.rules.items() if severity is None and gate.refuse is not None
+    }
+    return never | {rule: str(severity) for rule, severity in gate.rules.items() if severity is not None}
 
 
 def profile(composition: Composition) -> str:
@@ -51,6 +63,10 @@ def profile(composition: Composition) -> str:
 
     names = ", ".join(layer.name for layer in composition.stack.layers)
     tables: dict[str, object] = {"description": f"composed of {names}"}
+    gates = [layer.gate for layer in composition.stack.layers if layer.gate is not None]
+    if gates:
+        gate = Gate.of_all(gates)
+        tables["findings"] = _said("refuse", gate.refuse) | ({"rules": _rules(gate)} if gate.rules else {})
     limits: dict[str, object] = {}
     for mechanism in composition.mechanisms:
         ceilings = composition.limits(mechanism.name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from hardening.compose import Composition
-from hardening.findings import NOT_TAKEN, Finding, Severity
+from hardening.findings import EXPIRING, NOT_TAKEN, Finding, Severity
 from hardening.mechanism import Shortfall
 
 #: The rule of the findings that repeat a shortfall each.
@@ -15,16 +15,18 @@ NOT_ENFORCED = "core/not-enforced"
 def notes(
     composition: Composition, shortfalls: Sequence[Shortfall] = (), findings: Sequence[Finding] = ()
 ) -> Iterator[str]:
-    """One line each: what is not enforced, which findings are more than notes, which exceptions are used, which profiles
-    are shadowed. Remedies are left to where there is room for them: `doctor`, and the reports; not so that of what an image
-    lacks, which no report of a run shows."""
+    """One line each: what is not enforced, which findings are more than notes, which exceptions end soon or are used,
+    which profiles are shadowed. Remedies are left to where there is room for them: `doctor`, and the reports; not so
+    that of what an image lacks, which no report of a run shows."""
     for shortfall in shortfalls:
         yield f"not enforced: {shortfall.leaf}: {shortfall.reason}"
     for finding in findings:
-        if finding.severity is not Severity.NOTE and finding.rule != NOT_ENFORCED:
+        if finding.rule == EXPIRING:
+            yield f"expires: {finding.origin}: {finding.message}"
+        elif finding.severity is not Severity.NOTE and finding.rule != NOT_ENFORCED:
             place = finding.origin or finding.leaf
             hint = f": {finding.hint}" if finding.rule == NOT_TAKEN and finding.hint else ""
-            yield f"{finding.severity}: {place}{': ' if place else ''}{finding.message}{hint}"
+            yield f"{finding.severity.word}: {place}{': ' if place else ''}{finding.message}{hint}"
     covered: dict[str, list[str]] = {}
     for leaf, exception in composition.used_exceptions():
         line = f"exception: {exception.setting}: {exception.reason} ({_reference(exception.ticket)}{exception.origin})"

@@ -84,6 +84,11 @@ class Capabilities(Mechanism[CapabilitiesSettings]):
 
         return spec.tighten(settings, document, fragment, of_tightened(document, context))
 
+    def rules(self) -> Mapping[str, str]:
+        from hardening_capabilities.findings import RULES
+
+        return RULES
+
     def findings(self, settings: CapabilitiesSettings, context: Context) -> Iterable[Finding]:
         from hardening_capabilities import findings  # no quiet launch needs it
 

@@ -14,6 +14,14 @@ from hardening_capabilities.spec import granted, sets_of
 from hardening_capabilities.table import ALL, BY_NAME, mask_names
 from hardening_capabilities.user import has_own_user_namespace, shares_network
 
+#: What each rule finds (`hardening.mechanism.Mechanism.rules`).
+RULES = {
+    "cut-by-host": "A capability that the caller has not got to give",
+    "dangerous": "A capability that can lead to all of root's power",
+    "new-privileges": "Programs that can give the command what its user does not have",
+    "no-effect": "A capability without effect",
+}
+
 _FIELDS = {
     "bounding": "CapBnd",
     "permitted": "CapPrm",

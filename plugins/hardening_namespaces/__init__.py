@@ -73,6 +73,11 @@ class Namespaces(Mechanism[NamespacesSettings]):
 
         return tighten.tighten(settings, document, context, fragment)
 
+    def rules(self) -> Mapping[str, str]:
+        from hardening_namespaces.findings import RULES
+
+        return RULES
+
     def findings(self, settings: NamespacesSettings, context: Context) -> Iterable[Finding]:
         from hardening_namespaces import findings  # no quiet launch needs it
 

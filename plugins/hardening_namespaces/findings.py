@@ -11,6 +11,14 @@ from hardening_namespaces import idmaps
 from hardening_namespaces.facts import PROC_NAMES, link_of
 from hardening_namespaces.settings import HOST, PRIVATE, TYPES, NamespacesSettings
 
+#: What each rule finds (`hardening.mechanism.Mechanism.rules`).
+RULES = {
+    "host-root": "Root of the host is mapped into the container",
+    "no-effect": "A setting without effect, since its namespace is not private",
+    "one-id": "Fewer ids than could be mapped",
+    "shared-*": "A namespace that is shared",
+}
+
 _SHARED = {
     "pid": "every process of the host can be seen, and signalled where ids allow it",
     "net": "abstract sockets, loopback services and packet capture of the host are in reach",

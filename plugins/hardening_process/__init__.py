@@ -79,6 +79,11 @@ class Process(Mechanism[ProcessSettings]):
 
         return tighten(settings, document, context, fragment)
 
+    def rules(self) -> Mapping[str, str]:
+        from hardening_process.findings import RULES
+
+        return RULES
+
     def findings(self, settings: ProcessSettings, context: Context) -> Iterable[Finding]:
         from hardening_process import findings  # no quiet launch needs it
 

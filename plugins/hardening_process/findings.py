@@ -18,6 +18,20 @@ from hardening_process.settings import RLIMITS, ProcessSettings
 from hardening_process.spec import variables
 from hardening_process.users import id_maps
 
+#: What each rule finds (`hardening.mechanism.Mechanism.rules`).
+RULES = {
+    "limit-of-caller": "A limit of the caller's that is lower than the profile's",
+    "loader-variable": "A variable that decides which code programs load",
+    "no-memory-limit": "A command without a limit of memory",
+    "no-process-limit": "A command without a limit of processes",
+    "oom-score-of-caller": "A score of the caller's that is higher than the profile's",
+    "root": "A command that runs as root",
+    "secret-in-environment": "A variable that is, by its name, a secret",
+    "swap": "A limit of memory that does not count swap",
+    "umask": "New files that others can write to",
+    "unlimited": "A resource without a ceiling",
+}
+
 _LOADER = re.compile(r"LD_|PYTHONPATH$|PYTHONSTARTUP$|PERL5LIB$|PERL5OPT$|NODE_OPTIONS$|RUBYOPT$|BASH_ENV$|ENV$")
 #: Limits without which one process can exhaust the host, or leave its memory behind.
 _TELLING = ("core", "memlock", "nofile")

@@ -89,6 +89,11 @@ class Rootfs(Mechanism[RootfsSettings]):
 
         return tighten.tighten(settings, document, context, fragment)
 
+    def rules(self) -> Mapping[str, str]:
+        from hardening_rootfs.findings import RULES
+
+        return RULES
+
     def findings(self, settings: RootfsSettings, context: Context) -> Iterable[Finding]:
         from hardening_rootfs import findings  # no quiet launch needs it
 

@@ -13,6 +13,27 @@ from hardening_rootfs.paths import real_path
 from hardening_rootfs.settings import READ_ONLY, RootfsSettings
 from hardening_rootfs.volumes import Volume
 
+#: What each rule finds (`hardening.mechanism.Mechanism.rules`).
+RULES = {
+    "control-socket": "A volume with a socket that gives control of the host",
+    "dev-*": "Device nodes that work",
+    "device": "A device of the host",
+    "exec-*": "A place that can be written to and run from",
+    "secret-volume": "A volume that shows what is otherwise hidden",
+    "shared-propagation": "Mounts of the command that appear on the host",
+    "shared-volume": "A volume whose mounts appear on the host",
+    "shown-secret": "A secret place of the host that is not hidden",
+    "socket-volume": "A volume with a socket",
+    "suid-*": "Set-user-ID programs that work",
+    "sysctls-without-proc-sys": "Kernel parameters that runc could not set",
+    "system-volume": "A directory of the host that is shown whole",
+    "unmasked-path": "A path of the kernel that is not masked",
+    "visible-processes": "Processes of others that are visible",
+    "volume-over-tmpfs": "A volume in the place of a tmpfs",
+    "writable-kernel-path": "A path of the kernel that can be written to",
+    "writable-root": "A root that can be written to",
+}
+
 #: Directories that hold the whole system.
 _SYSTEM = frozenset(("/", "/boot", "/dev", "/etc", "/lib", "/proc", "/root", "/run", "/sys", "/usr", "/var", "/home"))
 

@@ -61,6 +61,11 @@ class Scan(Mechanism[ScanSettings]):
     ) -> Iterable[Excess]:
         return ()  # the root is judged by `hardening_admit`, as all others are
 
+    def rules(self) -> Mapping[str, str]:
+        from hardening_scan.findings import RULES
+
+        return RULES
+
     def findings(self, settings: ScanSettings, context: Context) -> Iterable[Finding]:
         if not (settings.gated or settings.command):
             return ()

@@ -8,6 +8,11 @@ from hardening.findings import Finding, Severity
 from hardening.scankinds import EXTERNAL
 from hardening_scan.settings import ScanSettings
 
+#: What each rule finds (`hardening.mechanism.Mechanism.rules`).
+RULES = {
+    "command-not-asked": "A scanner that no run asks",
+}
+
 
 def findings(settings: ScanSettings) -> Iterator[Finding]:
     """A scanner that no run asks."""

@@ -109,6 +109,11 @@ class Seccomp(Mechanism[SeccompSettings]):
     ) -> Iterable[Excess]:
         return spec.tighten(settings, document, context, fragment)
 
+    def rules(self) -> Mapping[str, str]:
+        from hardening_seccomp.findings import RULES
+
+        return RULES
+
     def findings(self, settings: SeccompSettings, context: Context) -> Iterable[Finding]:
         from hardening_seccomp import findings  # no quiet launch needs it
 

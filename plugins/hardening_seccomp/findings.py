@@ -20,6 +20,20 @@ from hardening_seccomp.oci import strictest
 from hardening_seccomp.settings import SeccompSettings
 from hardening_seccomp.spec import filter_of, is_stranger
 
+#: What each rule finds (`hardening.mechanism.Mechanism.rules`).
+RULES = {
+    "allows-*": "A dangerous system call that is allowed",
+    "architecture": "System calls of another architecture",
+    "foreign-syscall": "A name that is no system call of this machine",
+    "harsh-default": "A default action that kills",
+    "multiplexed": "A call that carries others and is answered as the strictest of them",
+    "old-libseccomp": "A libseccomp with a known fault",
+    "open-default": "System calls that nobody named are allowed",
+    "overlap": "Entries of a profile that overlap",
+    "stricter": "A rule that cannot be written exactly",
+    "unknown-syscall": "A system call that libseccomp does not know",
+}
+
 REPAIRED = (2, 6, 1)
 FILTER_MODE = "2"
 

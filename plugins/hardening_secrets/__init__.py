@@ -68,6 +68,11 @@ class Secrets(Mechanism[SecretsSettings]):
 
         return spec.tighten(settings, document, fragment)
 
+    def rules(self) -> Mapping[str, str]:
+        from hardening_secrets.findings import RULES
+
+        return RULES
+
     def findings(self, settings: SecretsSettings, context: Context) -> Iterable[Finding]:
         if not settings.uses():
             return ()

@@ -11,6 +11,15 @@ from hardening.mechanism import Check, Context
 from hardening_process.settings import ProcessSettings
 from hardening_secrets.settings import SecretsSettings, Use, leaf, numbers
 
+#: What each rule finds (`hardening.mechanism.Mechanism.rules`).
+RULES = {
+    "core": "Core dumps that would hold secrets",
+    "missing": "A secret that the caller has not got",
+    "readable": "A secret that others than its owner can read",
+    "store": "A store of secrets that cannot be read",
+    "variable": "A secret that is a variable",
+}
+
 
 def findings(settings: SecretsSettings, context: Context) -> Iterator[Finding]:
     """What is worth saying about the settings."""

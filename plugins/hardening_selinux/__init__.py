@@ -50,6 +50,11 @@ class Selinux(Mechanism[SelinuxSettings]):
     ) -> Iterable[Excess]:
         return spec.tighten(settings, document, context, fragment)
 
+    def rules(self) -> Mapping[str, str]:
+        from hardening_selinux.findings import RULES
+
+        return RULES
+
     def findings(self, settings: SelinuxSettings, context: Context) -> Iterable[Finding]:
         from hardening_selinux import findings  # no quiet launch needs it
 

@@ -13,6 +13,15 @@ from hardening_selinux.labels import Label
 from hardening_selinux.settings import AUTO, SelinuxSettings
 from hardening_selinux.spec import wanted_volumes
 
+#: What each rule finds (`hardening.mechanism.Mechanism.rules`).
+RULES = {
+    "host-namespace": "A namespace of the host that undoes the separation by labels",
+    "not-relabelled": "A volume that is not relabelled",
+    "off": "A command without a label",
+    "shared-level": "A level that several containers share",
+    "unconfined": "A type that does not confine",
+}
+
 #: Domains that the usual policies leave alone, or give the power over the host that a runtime or init has.
 UNCONFINED = frozenset(
     ("unconfined_t", "unconfined_service_t", "spc_t", "container_runtime_t", "kernel_t", "init_t", "initrc_t")

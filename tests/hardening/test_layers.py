@@ -177,7 +177,10 @@ def test_a_layer_is_split_into_its_parts() -> None:
     ("text", "message"),
     [
         ('discription = "x"', 'unknown key\nhint: did you mean "description"?'),
-        ("x = 1", "unknown key\nhint: a profile has description, extends, complete, exceptions, limits and tables"),
+        (
+            "x = 1",
+            "unknown key\nhint: a profile has description, extends, complete, exceptions, limits, findings and tables",
+        ),
         ("description = 1", "description: an integer where a string"),
         ("extends = [1]", "extends[0]: an integer where a string"),
         ("extends = 1", "extends: an integer where an array"),

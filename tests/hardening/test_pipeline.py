@@ -187,7 +187,7 @@ def test_best_effort_goes_on_leaves_it_out_and_says_so(tolerated: bool) -> None:
     plan = planned(plugins(gate), "" if tolerated else 'a.requirement = "best-effort"')
     assert "height" not in plan.spec.document["a"]
     said = [item for item in plan.findings if item.rule == "core/not-enforced"]
-    assert [(item.leaf, item.severity, item.hint) for item in said] == [("a.height", Severity.WARNING, "dig")]
+    assert [(item.leaf, item.severity, item.hint) for item in said] == [("a.height", Severity.NOTE, "dig")]
     assert "the ground is soft" in said[0].message
 
 

@@ -57,7 +57,7 @@ def test_a_rule_is_described_by_what_is_said_of_it_or_by_its_name() -> None:
         "help": {"text": "Close them."},
         "defaultConfiguration": {"level": "error"},
     }
-    assert (named["id"], named["shortDescription"]["text"]) == ("box/too-big", "box: too big.")
+    assert (named["id"], named["shortDescription"]["text"]) == ("box/too-big", "Something that box found: too big.")
     assert named["help"]["text"]
 
 

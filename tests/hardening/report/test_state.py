@@ -31,8 +31,8 @@ def test_notes_are_one_line_each_and_not_repeated(tmp_path: Path) -> None:
     assert list(notes(composition, lacks, findings)) == [
         "not enforced: box.lid: no lid",
         "warning: file:1: a warning",
-        "error: box.size: an error",
-        "error: about everything",
+        "serious: box.size: an error",
+        "serious: about everything",
         "warning: image x: it wants a lid: --lid gives it one",
         f"exception: box.size: why (T, {tmp_path}/more.toml:2)",
     ]
