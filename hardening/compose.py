@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from hardening.errors import HardeningError, ImageError, PluginError, ProfileError, raise_all
-from hardening.findings import EXPIRING, RULES, Finding, Severity, describe
+from hardening.findings import EXPIRING, NOT_TAKEN, RULES, Finding, Severity, describe
 from hardening.fold import Fold, Resolved, Spoken
 from hardening.host import Host
 from hardening.inputs import Input, Unknown
@@ -142,9 +142,10 @@ def compose(
         reading = Reading(host, MappingProxyType(before))
         spoken, wrong = _listen(stack, mechanism, reading)
         offered = offer.taken(mechanism, reading) if offer is not None else {}
+        resolved, refused = _fold_all(mechanism, spoken, offered) if not wrong else ({}, [])
+        refused += _bind(mechanism, resolved, reading)
         noted += reading.noted
         looked += reading.looked
-        resolved, refused = _fold_all(mechanism, spoken, offered) if not wrong else ({}, [])
         if wrong or refused:
             problems += [*wrong, *refused]
             failed.add(mechanism.name)
@@ -353,6 +354,32 @@ def _fold_all(
             except (ProfileError, ImageError) as error:
                 problems.append(error)
     return resolved, _distinct(problems)
+
+
+def _bind(mechanism: Mechanism[Any], resolved: dict[Leaf, Resolved], reading: Reading) -> Iterable[HardeningError]:
+    """Hold the members of a family against the limits of another, which says which there may be (`Family.bound_by`): one
+    that a layer states is refused, and what an image offers is not taken."""
+    settings = mechanism.schema.settings
+    for setting in settings.values():
+        bound = settings.get(setting.bound_by) if isinstance(setting, Family) else None
+        if not (isinstance(setting, Family) and isinstance(bound, Family)):
+            continue
+        for leaf, entry in [*resolved.items()]:
+            default = setting.default.get(leaf.member, setting.rest)
+            if leaf.setting != setting.name or leaf.member == REST or entry.value in (setting.absent, default):
+                continue
+            chain = (mechanism.leaf(bound.name, name) for name in bound.chain(leaf.member))
+            limit = next((resolved[name] for name in chain if name in resolved), None)
+            if limit is None or not limit.limit_origin or limit.limit != bound.absent:
+                continue
+            text = f"{leaf}: the limit of {mechanism.leaf(bound.name)} set at {limit.limit_origin} does not permit it"
+            if entry.stated:
+                yield ProfileError(
+                    text, origin=entry.origin, hint=f"no exception lifts a limit: leave {leaf.member} out"
+                )
+            else:
+                resolved[leaf] = attrs.evolve(entry, value=default, origin=limit.limit_origin)
+                reading.noted.append(Finding(NOT_TAKEN, Severity.NOTE, text, str(leaf), entry.origin))
 
 
 def _offered(found: Resolved, said: Say | ImageError, default: Any) -> Resolved:

@@ -69,6 +69,8 @@ class Family(Generic[T]):
     ``above`` makes members stand below one another: it names the members above one, nearest first, without ``*``, which
     is above them all. What those above a member have above them is the rest of its own list. A member that nobody
     names has the value of the nearest named one above it (`hardening.descent`).
+
+    ``bound_by`` names another family of the mechanism whose limits say which members this one may have at all.
     """
 
     name: str
@@ -82,6 +84,7 @@ class Family(Generic[T]):
     examples: tuple[str, ...] = ()
     lenient: str = ""
     above: Callable[[str], Sequence[str]] | None = None
+    bound_by: str = ""
 
     @property
     def listed(self) -> bool:
@@ -131,11 +134,14 @@ def family(
     examples: tuple[str, ...] = (),
     lenient: str = "",
     above: Callable[[str], Sequence[str]] | None = None,
+    bound_by: str = "",
 ) -> Any:
     """Declare a family as a field of a mechanism's settings class (see `Family`); ``name=""`` makes the mechanism's own
     table the family, for mechanisms that read their table themselves."""
     key = name if name is not None else "\0"
-    setting = Family(key, kind, rest, help, default or {}, absent, read_member, read_item, examples, lenient, above)
+    setting = Family(
+        key, kind, rest, help, default or {}, absent, read_member, read_item, examples, lenient, above, bound_by
+    )
     return attrs.field(metadata={"setting": setting}, kw_only=True)
 
 

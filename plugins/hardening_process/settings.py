@@ -152,7 +152,8 @@ class ProcessSettings:
         absent=None,
         default={"PATH": OF_COMMANDS},
         read_member=_set_variable,
-        help="Variables with a value of their own; they go before `environment`.",
+        help="Variables with a value of their own; they go before `environment`, and its limits bind their names, too.",
+        bound_by="environment",
     )
     rlimits: Members[Rlimit] = family(
         RlimitKind(),

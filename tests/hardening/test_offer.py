@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from hardening import host, plugins
 from hardening.compose import Composition, compose
-from hardening.errors import HardeningError, ImageError
+from hardening.errors import HardeningError, ImageError, ProfileError
 from hardening.findings import Severity
 from hardening.images.used import DIGEST, REFERENCE, STORE, Used, of
+from hardening.launch.places import OF_COMMANDS
 from hardening.layers import Stack
 from hardening.mechanism import Mechanism
 from hardening.offer import Offer
@@ -72,6 +73,33 @@ def test_a_layer_that_says_the_default_of_what_has_an_order_leaves_it_to_the_ima
 def test_a_limit_cuts_it() -> None:
     found = composed({"User": "1000"}, '[limits.process]\nuser = "1001"\n')
     assert value(found, "process.user")[0] == "1001"
+
+
+ENVIRONMENT = '[limits.process]\nenvironment = ["TERM", "A"]\n'
+
+
+def test_a_limit_of_the_environment_binds_names_wherever_their_values_come_from() -> None:
+    found = composed({"Env": ["A=image", "LD_PRELOAD=/x", "PATH=/evil"]}, ENVIRONMENT)
+    assert value(found, "process.set_environment.A")[0] == "image"
+    assert value(found, "process.set_environment.LD_PRELOAD") == ("None", "a.toml:2")
+    assert value(found, "process.set_environment.PATH")[0] == OF_COMMANDS
+    assert {text.partition(":")[0] for _, text in told(found)} == {
+        "process.set_environment.LD_PRELOAD",
+        "process.set_environment.PATH",
+    }
+    document = {**found.settings["process"].set_environment.named}
+    assert {name for name, said in document.items() if said is not None} == {"A", "PATH"}
+
+
+@pytest.mark.parametrize("form", ['env = ["B=1"]', 'set_environment.B = "1"', 'set_environment.PATH = "/evil"'])
+@pytest.mark.parametrize("first", [True, False])
+def test_no_layer_sets_a_variable_beyond_a_limit_of_the_environment(form: str, first: bool) -> None:
+    said = f"[process]\n{form}\n"
+    texts = (ENVIRONMENT, said) if first else (said, ENVIRONMENT)
+    place = "a.toml:2" if first else "b.toml:2"
+    with pytest.raises(ProfileError, match=f"the limit of process.environment set at {place} does not permit it"):
+        composed({}, *texts)
+    assert value(composed({}, ENVIRONMENT, '[process]\nset_environment.TERM = "x"\n'), "process.set_environment.TERM")
 
 
 def test_root_is_not_taken() -> None:
@@ -217,7 +245,8 @@ def test_no_image_loosens_any_stack(mechanism: Mechanism[Any], data: st.DataObje
         if not setting.kind.neutral:
             assert setting.kind.at_most(resolved.value, before.value)
         if resolved.stated and (setting.kind.neutral or before.value != _default(setting, leaf.member)):
-            assert (resolved.value, resolved.origin) == (before.value, before.origin)
+            assert resolved.value == before.value
+            assert resolved.origin == before.origin or leaf not in without.leaves
 
 
 def _default(setting: Any, member: str) -> Any:
