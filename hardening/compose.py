@@ -212,13 +212,13 @@ def _unknown_tables(stack: Stack, mechanisms: Sequence[Mechanism[Any]]) -> Itera
 
 def _unknown_rules(stack: Stack, mechanisms: Sequence[Mechanism[Any]]) -> Iterable[HardeningError]:
     """Rules of findings that cannot be meant. One whose owner is no mechanism may be of a plugin that only inspects."""
-    owners = {"core": RULES, **{mechanism.name: mechanism.rules() for mechanism in mechanisms}}
+    owners = {mechanism.name: mechanism for mechanism in mechanisms}
     for layer in stack.layers:
         for rule in layer.gate.rules if layer.gate is not None else ():
             owner, _, name = rule.partition("/")
-            known = owners.get(owner)
+            known = RULES if owner == "core" else owners[owner].rules() if owner in owners else None
             if known is None:
-                hint = nearest(owner, owners)
+                hint = nearest(owner, ("core", *owners))
             elif known and describe(rule, known) is None:
                 hint = nearest(name, known) or f"the rules of {owner} are {', '.join(sorted(known))}"
             else:

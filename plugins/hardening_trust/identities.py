@@ -15,6 +15,7 @@ from hardening_trust.requirements import (
     ExactRepository,
     Identity,
     MatchExact,
+    MatchRepoDigestOrExact,
     MatchRepository,
     RemapIdentity,
 )
@@ -44,6 +45,22 @@ def accepts(identity: Identity, image: Reference | None, signed: str) -> bool:
         remapped = _remapped(identity, image)
         return remapped is not None and _repo_digest_or_exact(remapped, name, signed)
     return _repo_digest_or_exact(image, name, signed)
+
+
+def is_narrower(a: Identity, b: Identity) -> bool:
+    """Whether every name that ``a`` accepts for an image is one that ``b`` accepts for it, or they are the same."""
+    if a == b:
+        return True
+    if isinstance(a, ExactReference) and isinstance(b, ExactReference | ExactRepository):
+        one = _parsed(a.reference)
+        other = _parsed(b.reference if isinstance(b, ExactReference) else b.repository)
+        same = one is not None and other is not None and one.repository == other.repository
+        return same and (isinstance(b, ExactRepository) or one == other)
+    if isinstance(a, ExactRepository) and isinstance(b, ExactRepository):
+        one, other = _parsed(a.repository), _parsed(b.repository)
+        return one is not None and other is not None and one.repository == other.repository
+    wider = (MatchExact, MatchRepoDigestOrExact, MatchRepository)
+    return type(a) in wider and type(b) in wider and wider.index(type(a)) < wider.index(type(b))
 
 
 def _repo_digest_or_exact(image: Reference, name: Reference, signed: str) -> bool:

@@ -18,7 +18,8 @@ WORDS = {"accept": ACCEPT, "reject": REJECT}
 
 
 class RequirementsKind(Kind["Requirements"]):
-    """Sets of requirements: more of them are stricter, none is the loosest, and `reject` is stricter than all."""
+    """Sets of requirements: more of them are stricter, none is the loosest, `reject` is stricter than all, and of two of one
+    kind that with fewer keys or a narrower identity (`hardening_trust.order`)."""
 
     def parse(self, node: Node) -> Requirements:
         if isinstance(node.raw, str):
@@ -37,10 +38,20 @@ class RequirementsKind(Kind["Requirements"]):
         return written.read_all(items)
 
     def at_most(self, a: Requirements, b: Requirements) -> bool:
-        return a == REJECT or a >= b
+        if a == REJECT or a >= b or b == REJECT:
+            return a == REJECT or a >= b
+        from hardening_trust.order import all_implied  # most runs compare no requirement
+
+        return all_implied(a, b)
 
     def meet(self, a: Requirements, b: Requirements) -> Requirements:
-        return REJECT if REJECT in (a, b) else a | b
+        if REJECT in (a, b):
+            return REJECT
+        if not (a and b):
+            return a | b
+        from hardening_trust.order import minimal
+
+        return minimal(a | b)
 
     def grammar(self) -> str:
         return '`"accept"`, `"reject"`, a requirement such as `{ signedBy = "/path/to/key.gpg" }`, or an array of them'

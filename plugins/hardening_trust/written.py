@@ -12,6 +12,7 @@ from hardening_trust.requirements import (
     GPG_KEYS,
     REJECT,
     Accept,
+    MatchExact,
     MatchRepository,
     Requirement,
     Requirements,
@@ -34,7 +35,9 @@ def samples() -> Sequence[Requirements]:
     """Sets that differ in every way the order knows."""
     one, other = SignedBy(("/one.gpg",)), SignedBy(("/other.gpg",), identity=MatchRepository())
     cosigned = SigstoreSigned(("/cosign.pub",))
-    return (ACCEPT, REJECT, frozenset({one}), frozenset({one, other}), frozenset({other, cosigned}))
+    either, exact = SignedBy(("/one.gpg", "/other.gpg")), SignedBy(("/one.gpg",), identity=MatchExact())
+    sets: list[set[Requirement]] = [{one}, {one, other}, {other, cosigned}, {either}, {exact}]
+    return (ACCEPT, REJECT, *(frozenset(found) for found in sets))
 
 
 def _read(node: Node) -> Requirement:
