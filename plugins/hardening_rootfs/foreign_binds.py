@@ -12,7 +12,7 @@ import stat
 from collections.abc import Callable, Mapping
 
 from hardening.mechanism import Context
-from hardening_rootfs import hidden, mounts
+from hardening_rootfs import aliases, hidden, mounts
 from hardening_rootfs.host import RootfsFacts, Surroundings
 from hardening_rootfs.paths import is_below, real_path
 from hardening_rootfs.rights import Asked, Tightened, tighten_bind
@@ -71,8 +71,8 @@ def is_own(settings: RootfsSettings, context: Context, asked: Asked) -> bool:
     if not settings.path.is_host or destination in ("/", *hidden.VOLATILE) or destination != asked.source:
         return False
     outside = not any(is_below(destination, other) for other in hidden.VOLATILE)
-    secrets = hidden.expand(settings.hidden_paths.having(True), context.host.of(RootfsFacts).private)
-    public = not any(destination == path or is_below(destination, path) for path in secrets)
+    expanded = hidden.expand(settings.hidden_paths.having(True), context.host.of(RootfsFacts).private)
+    public = not any(aliases.holds(path, destination) for path in hidden.everywhere(expanded))
     return outside and public and real_path(destination) == destination
 
 

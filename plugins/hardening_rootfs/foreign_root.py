@@ -67,7 +67,7 @@ def locate(settings: RootfsSettings, document: Mapping[str, Any], context: Conte
 
 def _require_public(settings: RootfsSettings, path: str, context: Context) -> None:
     private = context.host.of(RootfsFacts).private
-    secrets = hidden.expand(settings.hidden_paths.having(True), private)
+    secrets = hidden.everywhere(hidden.expand(settings.hidden_paths.having(True), private))
     if any(path == top or is_below(path, top) for top in _KERNEL) or any(_same(path, top) for top in hidden.VOLATILE):
         raise SpecError(
             f"{path} belongs to the running host and is no root", origin=_PLACE, hint="unpack an image into a directory"

@@ -211,9 +211,9 @@ def require_shown(settings: RootfsSettings, context: Context) -> None:
 
 def require_apart(settings: RootfsSettings, context: Context) -> None:
     """Raise `ProfileError` for a root or volume that is, or lies in, a directory of this program's state or records; and for
-    one that holds such a directory, if the command could write to it. Read-only ones do not show it. So it is for one that
-    can be written to, and the places of what decides the next call. The root of an image
-    lies where images are unpacked: it has to be read-only, and the image has to be named, for whoever judges images."""
+    one that holds such a directory, if the command could write to it. Read-only ones do not show it. What can be written to
+    lies apart from what decides the next call, too. The root of an image lies where images are unpacked: it has to be
+    read-only, and the image has to be named, for whoever judges images."""
     image = is_image(settings, context)
     if image and context.image is None:
         raise ProfileError(

@@ -59,7 +59,7 @@ def _secrets(settings: RootfsSettings, private: tuple[str, ...]) -> Iterator[Inp
             yield from look.way(path)
 
 
-def _shown(settings: RootfsSettings) -> Iterator[Input]:
+def _shown(settings: RootfsSettings) -> Iterator[Input | Unknown]:
     """The root, what is shown of the host, and what is masked by patterns."""
     root = settings.path.path
     yield from look.way(root)

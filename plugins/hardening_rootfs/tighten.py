@@ -7,14 +7,14 @@ the files that engines provide (``/etc/hosts``), without which a container does 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hardening.mechanism import Context, Excess
 from hardening.spec import Fragment
-from hardening_rootfs import foreign_binds, foreign_devices, foreign_root, hidden, mounts
+from hardening_rootfs import aliases, foreign_binds, foreign_devices, foreign_root, hidden, mounts, sources
 from hardening_rootfs.foreign_root import ForeignRoot
-from hardening_rootfs.host import RootfsFacts, Surroundings, volume_maps
+from hardening_rootfs.host import RootfsFacts, Surroundings, volume_maps, withheld
 from hardening_rootfs.paths import is_below
 from hardening_rootfs.rights import PLACES, Asked, Tightened, tighten_kernel, tighten_tmpfs
 from hardening_rootfs.settings import RootfsSettings
@@ -32,7 +32,6 @@ def tighten(
     asked_writable = not (document.get("root") or {}).get("readonly")
     yield from _tighten_root(settings, document, root, fragment)
     kept: dict[str, tuple[mounts.Mount, str]] = {}
-    own: list[str] = []
     others = {point.path for point in context.mount_points}
     for index, entry in enumerate(document.get("mounts") or ()):
         if entry.get("destination") in others:
@@ -43,7 +42,6 @@ def tighten(
         yield from (*excesses, *(unknown if mount is not None else ()))
         if mount is not None:
             kept[asked.destination] = (mount, leaf)
-            own += [asked.destination] if leaf == "rootfs.path" else []
         else:
             kept.pop(asked.destination, None)
     places = _missing_places(settings, root, kept) if root.host or asked_writable else ()
@@ -55,7 +53,7 @@ def tighten(
     fragment.replace("/mounts")
     for destination, (mount, leaf) in kept.items():
         fragment.item("/mounts", destination, mount, leaf)
-    hides = _hides(settings, context, root, kept, own)
+    hides = _hides(settings, context, root, kept)
     yield from _tighten_paths(settings, document, root, hides, context, fragment)
     yield from _tighten_propagation(settings, document, fragment)
     yield from foreign_devices.tighten(settings, document, fragment)
@@ -74,12 +72,19 @@ def _tighten_root(
 
 
 def _hides(
-    settings: RootfsSettings, context: Context, root: ForeignRoot, kept: Iterable[str], own: Iterable[str]
+    settings: RootfsSettings, context: Context, root: ForeignRoot, kept: Mapping[str, tuple[mounts.Mount, str]]
 ) -> set[str]:
-    """What of the running host and of its secrets the root and the mounts of the host's own files would show."""
-    secrets = hidden.expand(settings.hidden_paths.having(True), context.host.of(RootfsFacts).private)
-    shown = {path for path in secrets if any(path == top or is_below(path, top) for top in own)}
-    return (root.hides(secrets) | shown | root.volatile(kept)) - set(kept)
+    """What of the running host and of its secrets the root would show, and the mounts of the host's files: of its own root,
+    and of volumes."""
+    secrets = hidden.everywhere(hidden.expand(settings.hidden_paths.having(True), context.host.of(RootfsFacts).private))
+    found = root.hides(secrets) | root.volatile(kept)
+    for place, (mount, leaf) in kept.items():
+        if leaf == "rootfs.path":
+            found |= {path for path in secrets if aliases.holds(place, path)}
+        elif leaf.startswith("rootfs.volumes."):
+            inside = sources.kept_in(mount["source"], withheld(settings, context))
+            found |= {os.path.normpath(f"{place}/{path}") for path in inside}
+    return found - set(kept)
 
 
 def _with_mapped_group(entry: Mapping[str, Any], document: Mapping[str, Any], context: Context) -> Mapping[str, Any]:

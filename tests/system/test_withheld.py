@@ -1,0 +1,195 @@
+"""Nothing shows, writes or mounts what a limit withholds: every attempt succeeds with its one limit or rule off, and fails
+with it on, for root and for an ordinary user."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import attrs
+import pytest
+
+from tests.support import images
+from tests.support.features import require
+from tests.support.runs import busybox_root, hand_over
+from tests.support.users import User, ordinary, program
+from tests.system.withheld import TRIES, Try
+
+pytestmark = pytest.mark.system
+
+ORG = 'extends = ["default"]\n'
+
+
+@attrs.frozen
+class Arena:
+    """Files of a host that a limit hides, in ``folder``; ``own`` holds the program's state, and profiles."""
+
+    folder: Path
+    own: Path
+    token: str
+    user: User | None
+
+    @property
+    def environment(self) -> dict[str, str]:
+        base = {"PATH": os.environ["PATH"], "HOME": "/root"} if self.user is None else self.user.environment
+        state = {f"HARDENING_{name}": str(self.own / name.lower()) for name in ("STATE", "IMAGES", "SECRETS")}
+        return {**base, **state, "XDG_CONFIG_HOME": str(self.own / "config")}
+
+    def said(self, text: str) -> str:
+        """A text with the arena's places in it."""
+        known = {"W": self.folder, "TOP": self.folder.parent, "NAME": self.folder.name, "TOKEN": self.token,
+                 "CONFIG": self.own / "config", "PID": os.getpid()}  # fmt: skip
+        for name, value in known.items():
+            text = text.replace(f"@{name}@", str(value))
+        return text
+
+    def layer(self, name: str, text: str) -> str:
+        path = self.own / f"{name}.toml"
+        path.write_text(self.said(text))
+        path.chmod(0o644)
+        return str(path)
+
+    def succeeds(self, attempt: Try, *, on: bool) -> tuple[bool, str]:
+        """Whether an attempt gets what it is after, and what was said."""
+        profiles = ["-p", self.layer("org", ORG + (attempt.limit if on else ""))]
+        if attempt.always:
+            profiles += ["-p", self.layer("always", attempt.always)]
+        code = "" if on else attempt.code
+        words = [self.said(word) for word in attempt.words]
+        command = ["sh", "-c", self.said(attempt.script)]
+        bundle = self.own / f"bundle-{secrets.token_hex(4)}"
+        if attempt.runtime == "apply":
+            steps = [["apply", "-q", *profiles, "--in-place", self._foreign(bundle, words, command)]]
+        elif attempt.runtime:
+            steps = [["compose", "-q", *profiles, "-o", str(bundle), *words, "--", *command]]
+        else:
+            steps = [["run", "-q", "--fresh", *profiles, *words, "--", *command]]
+        if attempt.runtime:
+            runtime = "native" if attempt.runtime == "apply" else attempt.runtime
+            steps.append(["launch", "--runtime", runtime, str(bundle)])
+        setup = f"mount --make-rprivate /\n{self.said(attempt.setup)}\n"
+        text = ""
+        for step in steps:
+            done = self.call(setup if attempt.setup else "", code, step)
+            text += done.stdout + done.stderr
+            if step is steps[-1]:
+                return self.token in done.stdout, text
+            if done.returncode != 0:
+                break
+        return False, text
+
+    def call(self, setup: str, code: str, words: list[str]) -> subprocess.CompletedProcess[str]:
+        """Run ``hardening`` after the commands of ``setup`` in a mount namespace of their own, with ``code`` run before."""
+        script = program(self.user or ordinary())
+        argv = [script, *words]
+        if code:
+            start = f"{code}\nimport sys\nfrom hardening.__main__ import main\nsys.exit(main())"
+            argv = [str(Path(script).parent / "python"), "-c", start, *words]
+        if self.user is not None:
+            argv = self.user.argv(argv)
+        if setup:
+            argv = ["unshare", "--mount", "sh", "-e", "-c", f'{setup}exec "$@"', "sh", *argv]
+        return subprocess.run(
+            argv, env=self.environment, cwd="/", capture_output=True, text=True, timeout=120, check=False
+        )
+
+    def _foreign(self, bundle: Path, binds: list[str], command: list[str]) -> str:
+        """A bundle that somebody else made, with some bind mounts; one of ``/`` at ``/`` stands for the root."""
+        pairs = [bind.split(":") for bind in binds]
+        whole = ["/", "/"] in pairs
+        mounts = [
+            {"destination": "/proc", "type": "proc", "source": "proc"},
+            {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "mode=755", "size=64k"]},
+        ]
+        mounts += [
+            {"destination": target, "type": "bind", "source": source, "options": ["rbind", "ro"]}
+            for source, target in pairs if target != "/"
+        ]  # fmt: skip
+        document = {
+            "ociVersion": "1.0.2",
+            "root": {"path": "/" if whole else str(self.folder / "image"), "readonly": True},
+            "process": {"args": command, "cwd": "/", "env": ["PATH=/bin:/usr/bin"], "user": {"uid": 0, "gid": 0}},
+            "mounts": mounts,
+            "linux": {"namespaces": [{"type": kind} for kind in ("pid", "mount", "ipc", "uts")]},
+        }
+        bundle.mkdir()
+        (bundle / "config.json").write_text(json.dumps(document))
+        hand_over(bundle, self.user)
+        return str(bundle)
+
+
+def _files(folder: Path, token: str) -> None:
+    for name in ("hid/sub/deep", "hid/inner", "pub/sub", "public", "b", "b2", "homes/ann", "home/ann", "socks/deep/er"):
+        (folder / name).mkdir(parents=True)
+    canaries = ("hid", "hid/sub", "pub", "public", "homes/ann")
+    for place in (*(f"{name}/canary" for name in canaries), "key"):
+        (folder / place).write_text(token + "\n")
+    for name in ("pub/file", "bf"):
+        (folder / name).touch()
+    (folder / "pub/program").write_text(f"#!/bin/sh\necho {token}\n")
+    (folder / "pub/program").chmod(0o755)
+    links = {"link": "hid", "link2": "link", "linksub": "hid/sub", "linkfile": "hid/canary", "linktop": ".", "linkb": "b",
+             "pub/out": "../hid", "linkproc": "/proc"}  # fmt: skip
+    for name, target in links.items():
+        (folder / name).symlink_to(target)
+    os.link(folder / "key", folder / "hard")
+    root = busybox_root(folder / "image")
+    (root / "x").mkdir()
+    layer = images.archive([images.folder("data"), images.folder("tmp"), images.folder("run"), images.folder("proc")])
+    images.layout(folder / "layout", [images.shell(), layer], {"Volumes": {"/data": {}}})
+    for place in (folder / "pub", folder / "pub/sub"):
+        place.chmod(0o777)
+
+
+@contextmanager
+def _listening(path: Path) -> Iterator[None]:
+    with socket.socket(socket.AF_UNIX) as service:
+        service.bind(str(path))
+        service.listen()
+        yield
+
+
+@pytest.fixture(scope="module", params=["root", "rootless"])
+def arena(request: pytest.FixtureRequest) -> Iterator[Arena]:
+    require("root")  # who mounts what the attempts go through
+    user = ordinary() if request.param == "rootless" else None
+    with ExitStack() as stack:
+        folder = Path(tempfile.mkdtemp(prefix="hardening-test-", dir="/srv"))
+        own = Path(tempfile.mkdtemp(prefix="hardening-test-", dir="/var/tmp"))
+        for place in (folder, own):
+            stack.callback(shutil.rmtree, place)
+            place.chmod(0o755)
+        token = f"token-{secrets.token_hex(8)}"
+        _files(folder, token)
+        for name in ("config/hardening", "config/containers"):
+            (own / name).mkdir(parents=True)
+        for place in (own / "config", *(own / "config").iterdir()):
+            place.chmod(0o777)
+        for path in ("socks/s", "socks/deep/er/s"):
+            stack.enter_context(_listening(folder / path))
+        for place in (folder, own):
+            hand_over(place, user)
+        yield Arena(folder, own, token, user)
+
+
+@pytest.mark.parametrize("attempt", TRIES, ids=lambda attempt: attempt.name)
+def test_its_one_limit_makes_the_difference(arena: Arena, attempt: Try) -> None:
+    if ("root" if arena.user is None else "rootless") not in attempt.who:
+        pytest.skip("the kernel lets the other one alone try this")
+    off, said = arena.succeeds(attempt, on=False)
+    assert off, f"it fails without the limit: {said}"
+    on, said = arena.succeeds(attempt, on=True)
+    assert not on, said
+    assert "Traceback" not in said
+
+
+def test_there_are_enough_attempts_of_different_names() -> None:
+    assert len({attempt.name for attempt in TRIES}) == len(TRIES) >= 60

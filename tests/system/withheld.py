@@ -1,0 +1,266 @@
+"""Attempts to show, write or mount what one limit, or one rule about sources, withholds: the table of `test_withheld`.
+
+In words and layers `@W@` stands for the arena's folder, `@TOKEN@` for what the attempt is after. Every attempt prints the
+token where it succeeds: with its one limit left out, or the one rule taken out of the program, it must.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+#: What the arena's hidden directory and file are hidden by.
+HIDDEN = '[limits.rootfs]\nhidden_paths.add = ["@W@/hid", "@W@/key"]\n'
+HIDDEN_HOME = '[limits.rootfs]\nhidden_paths.add = ["@W@/home"]\n'
+READ = "cat /x/canary"
+#: What takes the rules about the kernel's file systems out of the program.
+NO_KERNEL = "from hardening_rootfs import sources\nsources.KERNEL, sources._TOPS = frozenset(), ()\n" \
+    "sources.require_public = lambda volume: None\n"  # fmt: skip
+NO_DECIDING = "from hardening import state\nstate.deciding = lambda: ()\n"
+
+
+@attrs.frozen
+class Try:
+    """One attempt: ``words`` are options of ``hardening run``, ``script`` what the command does. ``limit`` is the one limit,
+    ``code`` takes the one rule out of the program where no limit is it; ``setup`` are commands of root in a private mount
+    namespace before. ``always`` is a layer in both cases. ``runtime`` is that of ``launch``; "apply" tightens a
+    configuration made elsewhere, in which ``words`` are bind mounts, and runs that. ``who`` may try it."""
+
+    name: str
+    words: tuple[str, ...]
+    script: str = READ
+    limit: str = HIDDEN
+    setup: str = ""
+    code: str = ""
+    always: str = ""
+    runtime: str = ""
+    who: tuple[str, ...] = ("root", "rootless")
+
+
+def volume(text: str) -> tuple[str, ...]:
+    return ("-v", text)
+
+
+def _hidden() -> list[Try]:
+    """Other names for a hidden directory, or a file in it."""
+    sources = {
+        "the directory": "@W@/hid:/x:ro",
+        "writable": "@W@/hid:/x",
+        "a directory in it": "@W@/hid/sub:/x:ro",
+        "a link": "@W@/link:/x:ro",
+        "a link of a link": "@W@/link2:/x:ro",
+        "a link to what is in it": "@W@/linksub:/x:ro",
+        "..": "@W@/pub/../hid:/x:ro",
+        ".. through a link": "@W@/linksub/../hid:/x:ro",
+        "slashes": "/@W@//hid/.:/x:ro",
+        "without the mounts below": "@W@/hid:/x:ro,rbind",
+        "its own destination": "@W@/hid:@W@/hid:ro",
+    }
+    found = [Try(f"hidden: {name}", volume(source), "cat @W@/hid/canary" if name == "its own destination" else READ)
+             for name, source in sources.items()]  # fmt: skip
+    files = {
+        "a file": "@W@/hid/canary",
+        "a hidden file": "@W@/key",
+        "a hard link to it": "@W@/hard",
+        "a link to a file": "@W@/linkfile",
+    }
+    found += [Try(f"hidden: {name}", volume(f"{source}:/x:ro"), "cat /x") for name, source in files.items()]
+    found += [
+        Try("hidden: idmap", volume("@W@/hid:/x:ro,idmap"), who=("root",)),
+        Try("hidden: as a table", ("--set", 'rootfs.volumes.add=[{source="@W@/hid",target="/x",options=["ro"]}]')),
+        Try("hidden: two volumes", ("-v", "@W@/pub:/y:ro", "-v", "@W@/hid:/x:ro")),
+        Try("hidden: with an exception", (*volume("@W@/hid:/x:ro"), "--exception", "rootfs.hidden_paths.@W@/hid=x")),
+        Try("hidden: over a place in memory", volume("@W@/hid:/tmp:ro"), "cat /tmp/canary"),
+        Try("hidden: a volume in a place in memory", volume("@W@/hid:/tmp/x:ro"), "cat /tmp/x/canary"),
+        Try("hidden: in a volume", ("-v", "@W@/pub:/y:ro", "-v", "@W@/hid:/y/sub:ro"), "cat /y/sub/canary"),
+    ]  # fmt: skip
+    return found
+
+
+def _above() -> list[Try]:
+    """Directories above it, and mounts in it."""
+    parent, own = ("-v", "@W@:/x:ro"), ("-v", "@W@:@W@:ro")
+    inside, there = "cat /x/hid/canary", "cat @W@/hid/canary"
+    return [
+        Try("above: the parent", parent, inside),
+        Try("above: writable", ("-v", "@W@:/x"), inside),
+        Try("above: the parent of a file", parent, "cat /x/key"),
+        Try("above: the root", ("-v", "/:/x:ro"), "cat /x@W@/hid/canary"),
+        Try("above: its parent's parent", ("-v", "@TOP@:/x:ro"), "cat /x/@NAME@/hid/canary"),
+        Try("above: at its own place", own, there),
+        Try("above: a link", ("-v", "@W@/linktop:/x:ro"), inside),
+        Try("above: memory in it", (*own, "--tmpfs", "@W@/hid/sub"), there),
+        Try("above: memory deep in it", (*own, "--tmpfs", "@W@/hid/sub/deep"), there),
+        Try("above: memory deep in it, beside", (*own, "--tmpfs", "@W@/hid/sub/deep"), "cat @W@/hid/sub/canary"),
+        Try("above: a volume in it", (*own, "-v", "@W@/pub:@W@/hid/sub:ro"), there),
+        Try("above: a file in it", (*own, "-v", "@W@/pub/file:@W@/hid/sub/canary:ro"), there),
+        Try("above: at another place, memory in it", (*parent, "--tmpfs", "/x/hid/sub"), inside),
+        Try("above: idmap", ("-v", "@W@:/x:ro,idmap"), inside, who=("root",)),
+        Try("above: a volume over it, above that one", (*parent, "-v", "@W@:/x/pub/sub:ro"), "cat /x/pub/sub/hid/canary"),
+        *(Try(f"above: {runtime}", parent, inside, runtime=runtime) for runtime in ("native", "crun", "runc")),
+        *(Try(f"above: {runtime}, a file", parent, "cat /x/key", runtime=runtime) for runtime in ("crun", "runc")),
+        *(Try(f"above: {runtime}, memory in it", (*own, "--tmpfs", "@W@/hid/sub"), there, runtime=runtime)
+          for runtime in ("crun", "runc")),
+        *(Try(f"above: {runtime}, a file in it", (*own, "-v", "@W@/pub/file:@W@/hid/sub/canary:ro"), there, runtime=runtime)
+          for runtime in ("crun", "runc")),
+    ]  # fmt: skip
+
+
+def _mounted() -> list[Try]:
+    """Where the host has it mounted once more, in a mount namespace of its own."""
+    bind, own = "mount --bind ", ("-v", "@W@/b:/x:ro")
+    image = ("--rootfs", "@W@/image")
+    homes = f"{bind}@W@/homes/ann @W@/home/ann; "
+    return [
+        Try("mounted: a bind", own, setup=f"{bind}@W@/hid @W@/b"),
+        Try("mounted: a bind of a bind", ("-v", "@W@/b2:/x:ro"), setup=f"{bind}@W@/hid @W@/b; {bind}@W@/b @W@/b2"),
+        Try("mounted: a part", own, setup=f"{bind}@W@/hid/sub @W@/b"),
+        Try("mounted: the parent", ("-v", "@W@/b/hid:/x:ro"), setup=f"{bind}@W@ @W@/b"),
+        Try("mounted: above the parent's other name", own, "cat /x/hid/canary", setup=f"{bind}@W@ @W@/b"),
+        Try("mounted: above the bind", ("-v", "@W@:/x:ro"), "cat /x/b/canary", setup=f"{bind}@W@/hid @W@/b"),
+        Try("mounted: a file", ("-v", "@W@/bf:/x:ro"), "cat /x", setup=f"{bind}@W@/key @W@/bf"),
+        Try("mounted: a link to the bind", ("-v", "@W@/linkb:/x:ro"), setup=f"{bind}@W@/hid @W@/b"),
+        Try("mounted: what is mounted in it", own, setup="mount -t tmpfs -o mode=755 tmpfs @W@/hid/inner; "
+            f"echo @TOKEN@ >@W@/hid/inner/canary; {bind}@W@/hid/inner @W@/b"),
+        Try("mounted: a tree", own, "cat /x/inner/canary", setup="mount -t tmpfs -o mode=755 tmpfs @W@/hid/inner; "
+            "echo @TOKEN@ >@W@/hid/inner/canary; mount --rbind @W@/hid @W@/b"),
+        Try("mounted: the host's root", (), "cat @W@/b/canary", setup=f"{bind}@W@/hid @W@/b"),
+        Try("mounted: the host's root, a part", (), "cat @W@/b/canary", setup=f"{bind}@W@/hid/sub @W@/b"),
+        Try("mounted: the host's root, the parent", (), "cat @W@/b/hid/canary", setup=f"{bind}@W@ @W@/b"),
+        Try("mounted: the host's root, a file", (), "cat @W@/bf", setup=f"{bind}@W@/key @W@/bf"),
+        Try("mounted: the host's root, by a link", (), "cat @W@/linkb/canary", setup=f"{bind}@W@/hid @W@/b"),
+        Try("mounted: the host's root, where a home lies", (), "cat @W@/homes/ann/canary", HIDDEN_HOME, setup=homes),
+        Try("mounted: a volume of where a home lies", ("-v", "@W@/homes/ann:/x:ro"), READ, HIDDEN_HOME, setup=homes),
+        Try("mounted: above where a home lies", ("-v", "@W@/homes:/x:ro"), "cat /x/ann/canary", HIDDEN_HOME, setup=homes),
+        Try("mounted: the root above", ("--rootfs", "@W@/image"), "cat /data/canary", setup=f"{bind}@W@/hid @W@/image/data"),
+        Try("mounted: a part in the root", image, "cat /data/canary", setup=f"{bind}@W@/hid/sub @W@/image/data"),
+        Try("mounted: crun", (), "cat @W@/b/canary", setup=f"{bind}@W@/hid/sub @W@/b", runtime="crun"),
+        Try("mounted: runc", own, setup=f"{bind}@W@/hid @W@/b", runtime="runc"),
+    ]  # fmt: skip
+
+
+def _roots() -> list[Try]:
+    """Roots of one's own, images, and configurations made elsewhere."""
+    inner = '[limits.rootfs]\nhidden_paths.add = ["@W@/image/data"]\n'
+    named = '[rootfs]\nvolumes.add = ["@W@/hid:/x:ro"]\n'
+    above = '[rootfs]\nvolumes.add = ["@W@:/x:ro"]\n'
+    return [
+        Try("root: above it", ("--rootfs", "@W@/image"), "cat /data/canary", inner,
+            setup="echo @TOKEN@ >@W@/image/data/canary"),
+        Try("root: itself", ("--rootfs", "@W@/image"), "echo @TOKEN@",
+            '[limits.rootfs]\nhidden_paths.add = ["@W@/image"]\n'),
+        Try("root: in it", ("--rootfs", "@W@/image"), "echo @TOKEN@", '[limits.rootfs]\nhidden_paths.add = ["@W@"]\n'),
+        Try("root: a volume in another root", ("--rootfs", "@W@/image", *volume("@W@/hid:/data:ro")), "cat /data/canary"),
+        Try("root: above it in another root", ("--rootfs", "@W@/image", *volume("@W@:/data:ro")), "cat /data/hid/canary"),
+        Try("image: a volume", (*volume("@W@/hid:/data:ro"), "oci:@W@/layout"), "cat /data/canary", always=TRUSTED),
+        Try("image: above it at a declared place", (*volume("@W@:/data:ro"), "oci:@W@/layout"), "cat /data/hid/canary",
+            always=TRUSTED),
+        Try("apply: a bind of the profile", ("@W@/hid:/x",), always=named, runtime="apply"),
+        Try("apply: above it", ("@W@:/x",), "cat /x/hid/canary", always=above, runtime="apply"),
+        Try("apply: a part of the host's root", ("/:/", "@TOP@:@TOP@"), "cat @W@/hid/canary", runtime="apply",
+            who=("root",)),
+        Try("apply: another name in the host's root", ("/:/", "@TOP@:@TOP@"), "cat @W@/b/canary", runtime="apply",
+            setup="mount --bind @W@/hid @W@/b", who=("root",)),
+    ]  # fmt: skip
+
+
+def _kernel() -> list[Try]:
+    """What the kernel shows of itself, at another place."""
+    shown = 'test -n "$(head -c 1 /x/{0})" && echo @TOKEN@'
+    whole = 'test -n "$(head -c 1 /x)" && echo @TOKEN@'
+    there = "test -e /x/{0} && echo @TOKEN@"
+    tries = [
+        ("/proc", "/proc:/x:ro", shown.format("cpuinfo"), ""),
+        ("/proc, writable", "/proc:/x", shown.format("cpuinfo"), ""),
+        ("/proc/sys", "/proc/sys:/x:ro", shown.format("kernel/ostype"), ""),
+        ("kernel parameters", "/proc/sys/kernel:/x", shown.format("ostype"), ""),
+        ("a file of /proc", "/proc/interrupts:/x:ro", 'test -n "$(head -c 1 /x)" && echo @TOKEN@', ""),
+        ("/sys", "/sys:/x:ro", there.format("kernel"), ""),
+        ("/sys/kernel", "/sys/kernel:/x:ro", there.format("mm"), ""),
+        ("a class of /sys", "/sys/class:/x:ro", there.format("net"), ""),
+        ("/dev", "/dev:/x:ro,dev", there.format("kmsg"), ""),
+        ("a device", "/dev/kmsg:/x:ro,dev", "test -c /x && echo @TOKEN@", ""),
+        ("a link", "@W@/linkproc:/x:ro", shown.format("cpuinfo"), ""),
+        ("..", "@W@/../../../proc:/x:ro", shown.format("cpuinfo"), ""),
+        ("/proc/self/root", "/proc/self/root@W@/pub:/x:ro", "cat /x/canary", ""),
+        ("/proc/self/cwd", "/proc/self/cwd@W@/pub:/x:ro", "cat /x/canary", ""),
+        ("a bind", "@W@/b:/x:ro", shown.format("cpuinfo"), "mount --bind /proc @W@/b"),
+        ("a bind of a part", "@W@/b:/x:ro", shown.format("ostype"), "mount --bind /proc/sys/kernel @W@/b"),
+        (
+            "a bind of a file",
+            "@W@/bf:/x:ro",
+            'test -n "$(head -c 1 /x)" && echo @TOKEN@',
+            "mount --bind /proc/interrupts @W@/bf",
+        ),
+        ("mounted anew", "@W@/b:/x:ro", shown.format("cpuinfo"), "mount -t proc proc @W@/b"),
+        ("sysfs mounted anew", "@W@/b:/x:ro", there.format("kernel"), "mount -t sysfs sysfs @W@/b"),
+        ("above", "/:/x:ro", shown.format("proc/cpuinfo"), ""),
+        ("above a bind", "@W@:/x:ro", shown.format("b/cpuinfo"), "mount --bind /proc @W@/b"),
+    ]
+    found = [Try(f"kernel: {name}", volume(text), script, "", setup, NO_KERNEL) for name, text, script, setup in tries]
+    found.append(
+        Try(
+            "kernel: the root of another process",
+            volume("/proc/1/root@W@/pub:/x:ro"),
+            "cat /x/canary",
+            "",
+            code=NO_KERNEL,
+            who=("root",),
+        )
+    )
+    return found
+
+
+def _limited() -> list[Try]:
+    """From where, to where, with which options, sockets, and places in memory."""
+    only, pub = '[limits.rootfs]\nvolume_sources = ["@W@/pub"]\n', "@W@/pub:/x"
+    table = '[limits.rootfs.volume_sources]\n"*" = false\n"@W@" = true\n"@W@/hid" = false\n'
+    options = "[limits.rootfs]\nvolume_options = []\n"
+    sockets = "[limits.rootfs]\nvolume_sockets = false\n"
+    memory = '[limits.rootfs]\ntmpfs = ["/tmp:size=1M"]\n'
+    write, big = "echo >{0}/new && echo @TOKEN@", "head -c 3000000 /dev/zero >{0}/new && echo @TOKEN@"
+    return [
+        Try("sources: another", volume("@W@/hid:/x:ro"), limit=only),
+        Try("sources: above", volume("@W@:/x:ro"), "cat /x/hid/canary", only),
+        Try("sources: ..", volume("@W@/pub/../hid:/x:ro"), limit=only),
+        Try("sources: a link out", volume("@W@/pub/out:/x:ro"), limit=only),
+        Try("sources: a name that begins alike", volume("@W@/public:/x:ro"), limit=only),
+        Try("sources: none from there", volume("@W@/hid/sub:/x:ro"), limit=table),
+        Try("sources: none from there, above", volume("@W@:/x:ro"), "cat /x/hid/canary", table),
+        Try("sources: none from there, a bind", volume("@W@/b:/x:ro"), limit=table, setup="mount --bind @W@/hid @W@/b"),
+        Try("destinations: another", volume("@W@/hid:/x:ro"), limit='[limits.rootfs]\nvolume_destinations = ["/data"]\n'),
+        Try("destinations: above", volume("@W@/hid:/x:ro"), limit='[limits.rootfs]\nvolume_destinations = ["/x/y"]\n'),
+        Try("options: writable", volume(f"{pub}:noexec"), write.format("/x"), options),
+        Try("options: programs", volume(f"{pub}:ro"), "/x/program", options),
+        Try("options: slave", volume(f"{pub}:ro,noexec,rslave"), "echo @TOKEN@", options),
+        Try("options: idmap", volume(f"{pub}:ro,noexec,idmap"), "echo @TOKEN@", options, who=("root",)),
+        Try("options: suid", volume(f"{pub}:ro,noexec,suid"), "echo @TOKEN@", options),
+        Try("options: devices", volume(f"{pub}:ro,noexec,dev"), "echo @TOKEN@", options),
+        Try("sockets: itself", volume("@W@/socks/s:/x:ro"), "test -S /x && echo @TOKEN@", sockets),
+        Try("sockets: its directory", volume("@W@/socks:/x:ro"), "test -S /x/s && echo @TOKEN@", sockets),
+        Try("sockets: far below", volume("@W@:/x:ro"), "test -S /x/socks/deep/er/s && echo @TOKEN@", sockets),
+        Try("sockets: a bind", volume("@W@/b:/x:ro"), "test -S /x/s && echo @TOKEN@", sockets,
+            "mount --bind @W@/socks/deep/er @W@/b"),
+        Try("memory: a volume", volume("@W@/pub:/tmp"), big.format("/tmp"), memory),
+        Try("memory: in it", volume("@W@/pub:/tmp/x"), big.format("/tmp/x"), memory),
+        Try("memory: instead of none", ("--set", 'rootfs.tmpfs."/tmp"=none', *volume("@W@/pub:/tmp")), big.format("/tmp"),
+            memory),
+        Try("memory: another runtime", volume("@W@/pub:/tmp"), big.format("/tmp"), memory, runtime="crun"),
+    ]  # fmt: skip
+
+
+def _deciding() -> list[Try]:
+    """What decides the next call."""
+    write = "echo >{0}/new && echo @TOKEN@"
+    return [
+        Try("deciding: profiles", volume("@CONFIG@/hardening:/x"), write.format("/x"), "", code=NO_DECIDING,
+            always=PERMITTED),
+        Try("deciding: above profiles", volume("@CONFIG@:/x"), write.format("/x"), "", code=NO_DECIDING, always=PERMITTED),
+        Try("deciding: policies", volume("@CONFIG@/containers:/x"), write.format("/x"), "", code=NO_DECIDING,
+            always=PERMITTED),
+    ]  # fmt: skip
+
+
+#: The homes are shown, so that it is the one rule that makes the difference.
+PERMITTED = '[rootfs]\nhidden_paths.drop = ["~", "/home"]\n'
+TRUSTED = '[trust]\ndefault = "accept"\n'
+TRIES: tuple[Try, ...] = (*_hidden(), *_above(), *_mounted(), *_roots(), *_kernel(), *_limited(), *_deciding())
