@@ -42,6 +42,7 @@ class _Source:
 
 def implied(settings: RootfsSettings, limits: Mapping[tuple[str, str], Any], host: Host) -> Iterator[Implied]:
     """All of it for all volumes."""
+    yield from _shared_memory(settings)
     volumes = settings.mounted_volumes()
     if not volumes:
         return
@@ -64,6 +65,7 @@ def implied(settings: RootfsSettings, limits: Mapping[tuple[str, str], Any], hos
         for socket in () if settings.volume_sockets else sockets.seen_in(real, kept):
             yield Implied(source.leaf, _leaf("volume_sockets"), True, f"it shows the socket {socket}")
         yield from _in_memory(source, settings, limits)
+        yield from _rights(source)
 
 
 def _leaf(setting: str, member: str = "") -> Leaf:
@@ -108,6 +110,29 @@ def _in_memory(source: _Source, settings: RootfsSettings, limits: Mapping[tuple[
             yield Implied(
                 source.leaf, _leaf("tmpfs", place), _LOOSEST, f"it takes the place of memory at {place}", free=True
             )
+
+
+def _shared_memory(settings: RootfsSettings) -> Iterator[Implied]:
+    """What takes the place of `/dev/shm`, or could be written beside its bound: only a limit of that is held against it."""
+    shm, leaf = "/dev/shm", _leaf("shm_size")  # noqa: S108
+    for place, value in settings.mounted_tmpfs().items():
+        if aliases.holds(shm, place):
+            yield Implied(_leaf("tmpfs", place), leaf, value.size, f"it takes the place of {shm}", free=True)
+    for volume in settings.mounted_volumes():
+        if volume.target == shm or (volume.writable and is_below(volume.target, shm)):
+            yield Implied(
+                _leaf("volumes", volume.target), leaf, _LOOSEST.size, f"it takes the place of {shm}", free=True
+            )
+
+
+def _rights(source: _Source) -> Iterator[Implied]:
+    """What its options give that a limit may withhold under another name."""
+    volume = source.volume
+    if volume.dev:
+        yield Implied(source.leaf, _leaf("devices", REST), True, "all devices in it work", free=True)
+    word = volume.propagation.removeprefix("r")
+    if word != "private":
+        yield Implied(source.leaf, _leaf("propagation"), word, f"its propagation is {word}", free=True)
 
 
 def _linked(path: str, places: Iterable[str]) -> bool:

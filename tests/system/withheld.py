@@ -173,7 +173,7 @@ def _kernel() -> list[Try]:
         ("/proc, writable", "/proc:/x", shown.format("cpuinfo"), ""),
         ("/proc/sys", "/proc/sys:/x:ro", shown.format("kernel/ostype"), ""),
         ("kernel parameters", "/proc/sys/kernel:/x", shown.format("ostype"), ""),
-        ("a file of /proc", "/proc/interrupts:/x:ro", 'test -n "$(head -c 1 /x)" && echo @TOKEN@', ""),
+        ("a file of /proc", "/proc/interrupts:/x:ro", whole, ""),
         ("/sys", "/sys:/x:ro", there.format("kernel"), ""),
         ("/sys/kernel", "/sys/kernel:/x:ro", there.format("mm"), ""),
         ("a class of /sys", "/sys/class:/x:ro", there.format("net"), ""),
@@ -188,7 +188,7 @@ def _kernel() -> list[Try]:
         (
             "a bind of a file",
             "@W@/bf:/x:ro",
-            'test -n "$(head -c 1 /x)" && echo @TOKEN@',
+            whole,
             "mount --bind /proc/interrupts @W@/bf",
         ),
         ("mounted anew", "@W@/b:/x:ro", shown.format("cpuinfo"), "mount -t proc proc @W@/b"),
@@ -244,6 +244,13 @@ def _limited() -> list[Try]:
         Try("memory: in it", volume("@W@/pub:/tmp/x"), big.format("/tmp/x"), memory),
         Try("memory: instead of none", ("--set", 'rootfs.tmpfs."/tmp"=none', *volume("@W@/pub:/tmp")), big.format("/tmp"),
             memory),
+        Try("memory: /dev/shm", volume("@W@/pub:/dev/shm"), big.format("/dev/shm"), '[limits.rootfs]\nshm_size = "1M"\n'),
+        Try("memory: memory at /dev/shm", ("--tmpfs", "/dev/shm:size=8M"), big.format("/dev/shm"),
+            '[limits.rootfs]\nshm_size = "1M"\n'),
+        Try("options: devices, where those are limited", volume(f"{pub}:ro,dev"), "echo @TOKEN@",
+            '[limits.rootfs]\ndevices = []\n'),
+        Try("options: slave, where propagation is limited", volume(f"{pub}:ro,rslave"), "echo @TOKEN@",
+            '[limits.rootfs]\npropagation = "private"\n'),
         Try("memory: another runtime", volume("@W@/pub:/tmp"), big.format("/tmp"), memory, runtime="crun"),
     ]  # fmt: skip
 

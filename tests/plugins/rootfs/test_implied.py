@@ -155,6 +155,24 @@ def test_a_place_in_memory_with_a_limit_keeps_its_bound(tmp_path: Path, tree: Pa
     assert "rootfs.tmpfs./tmp is limited" in refusal(tmp_path, limit, bare)
 
 
+def test_shared_memory_with_a_limit_keeps_its_bound(tmp_path: Path, tree: Path) -> None:
+    limit, shm = '[limits.rootfs]\nshm_size = "1M"\n', "/dev/shm"
+    for target in (shm, f"{shm}/x"):
+        assert "rootfs.shm_size is limited to 1M" in refusal(tmp_path, limit, volume(tree / "pub", target, "rw"))
+        assert "rootfs.shm_size is limited to 1M" in refusal(tmp_path, limit, f'[rootfs]\ntmpfs."{target}" = "2M"\n')
+        held(tmp_path, limit, f'[rootfs]\ntmpfs."{target}" = "1M"\n')
+        held(tmp_path, volume(tree / "pub", target, "rw"))
+
+
+def test_options_give_nothing_that_a_limit_withholds_by_another_name(tmp_path: Path, tree: Path) -> None:
+    limit = '[limits.rootfs]\ndevices = ["/dev/fuse"]\npropagation = "slave"\n'
+    held(tmp_path, limit, volume(tree / "pub", "/x", "ro,rslave"))
+    assert "rootfs.devices.* is limited to false" in refusal(tmp_path, limit, volume(tree / "pub", "/x", "ro,dev"))
+    for word in ("shared", "rshared"):
+        assert "rootfs.propagation is limited to slave" in refusal(tmp_path, limit, volume(tree / "pub", "/x", word))
+        held(tmp_path, volume(tree / "pub", "/x", word))
+
+
 def test_directories_above_a_path() -> None:
     assert above("/a/b/c") == ["/a/b", "/a", "/"]
     assert above("/a") == ["/"]
