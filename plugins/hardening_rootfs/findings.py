@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 
 from hardening.findings import Finding, Severity
 from hardening.mechanism import Context
 from hardening_namespaces.settings import NamespacesSettings
 from hardening_rootfs import aliases, hidden, sockets, sources
-from hardening_rootfs.host import RootfsFacts, Surroundings, withheld
+from hardening_rootfs.host import RootfsFacts, Surroundings, volume_maps, withheld
 from hardening_rootfs.paths import real_path
 from hardening_rootfs.settings import READ_ONLY, RootfsSettings
 from hardening_rootfs.volumes import Volume
@@ -44,6 +45,7 @@ def findings(settings: RootfsSettings, context: Context) -> Iterable[Finding]:
     secret, kept = hidden.everywhere(usual), withheld(settings, context)
     for volume in settings.mounted_volumes():
         yield from of_volume(volume, secret, sources.kept_in(volume.source, kept))
+        yield from _of_owner(volume, context)
     yield from _of_tmpfs(settings)
     yield from _of_kernel(settings, Surroundings.of(context))
     namespaces = context.of(NamespacesSettings)
@@ -105,6 +107,17 @@ def of_volume(volume: Volume, secret: Iterable[str], kept: Iterable[str] = ()) -
         )
     if volume.writable and volume.exec:
         yield _note("exec-volume", f"{volume.target} can be written to and run from", leaf, "add `noexec`")
+
+
+def _of_owner(volume: Volume, context: Context) -> Iterator[Finding]:
+    """A finding where files of a volume belong to nobody whom the command's user namespace knows."""
+    maps, status = volume_maps(context), os.stat(volume.source)
+    known = maps is None or any(0 <= status.st_uid - r.outside < r.size for r in maps.uids)
+    if volume.writable and not volume.idmap and not known and not status.st_mode & 0o002:
+        yield _note(
+            "unmapped-volume", f"uid {status.st_uid}, to whom {volume.source} belongs, is nobody in the command's user "
+            "namespace, so that the command cannot write there", f"volumes.{volume.target}", "add `idmap`",
+        )  # fmt: skip
 
 
 def _of_tmpfs(settings: RootfsSettings) -> Iterator[Finding]:

@@ -46,7 +46,7 @@ class Arena:
     def said(self, text: str) -> str:
         """A text with the arena's places in it."""
         known = {"W": self.folder, "TOP": self.folder.parent, "NAME": self.folder.name, "TOKEN": self.token,
-                 "CONFIG": self.own / "config", "PID": os.getpid()}  # fmt: skip
+                 "CONFIG": self.own / "config"}  # fmt: skip
         for name, value in known.items():
             text = text.replace(f"@{name}@", str(value))
         return text
@@ -145,8 +145,8 @@ def _files(folder: Path, token: str) -> None:
     (root / "x").mkdir()
     layer = images.archive([images.folder("data"), images.folder("tmp"), images.folder("run"), images.folder("proc")])
     images.layout(folder / "layout", [images.shell(), layer], {"Volumes": {"/data": {}}})
-    for place in (folder / "pub", folder / "pub/sub"):
-        place.chmod(0o777)
+    (folder / "pub").chmod(0o777)
+    (folder / "pub/sub").chmod(0o777)
 
 
 @contextmanager

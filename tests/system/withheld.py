@@ -52,7 +52,7 @@ def _hidden() -> list[Try]:
         "..": "@W@/pub/../hid:/x:ro",
         ".. through a link": "@W@/linksub/../hid:/x:ro",
         "slashes": "/@W@//hid/.:/x:ro",
-        "without the mounts below": "@W@/hid:/x:ro,rbind",
+        "with the mounts below": "@W@/hid:/x:ro,rbind",
         "its own destination": "@W@/hid:@W@/hid:ro",
     }
     found = [Try(f"hidden: {name}", volume(source), "cat @W@/hid/canary" if name == "its own destination" else READ)
@@ -182,6 +182,7 @@ def _kernel() -> list[Try]:
         ("a link", "@W@/linkproc:/x:ro", shown.format("cpuinfo"), ""),
         ("..", "@W@/../../../proc:/x:ro", shown.format("cpuinfo"), ""),
         ("/proc/self/root", "/proc/self/root@W@/pub:/x:ro", "cat /x/canary", ""),
+        ("/proc/thread-self/root", "/proc/thread-self/root@W@/pub:/x:ro", "cat /x/canary", ""),
         ("/proc/self/cwd", "/proc/self/cwd@W@/pub:/x:ro", "cat /x/canary", ""),
         ("a bind", "@W@/b:/x:ro", shown.format("cpuinfo"), "mount --bind /proc @W@/b"),
         ("a bind of a part", "@W@/b:/x:ro", shown.format("ostype"), "mount --bind /proc/sys/kernel @W@/b"),
@@ -196,18 +197,7 @@ def _kernel() -> list[Try]:
         ("above", "/:/x:ro", shown.format("proc/cpuinfo"), ""),
         ("above a bind", "@W@:/x:ro", shown.format("b/cpuinfo"), "mount --bind /proc @W@/b"),
     ]
-    found = [Try(f"kernel: {name}", volume(text), script, "", setup, NO_KERNEL) for name, text, script, setup in tries]
-    found.append(
-        Try(
-            "kernel: the root of another process",
-            volume("/proc/1/root@W@/pub:/x:ro"),
-            "cat /x/canary",
-            "",
-            code=NO_KERNEL,
-            who=("root",),
-        )
-    )
-    return found
+    return [Try(f"kernel: {name}", volume(text), script, "", setup, NO_KERNEL) for name, text, script, setup in tries]
 
 
 def _limited() -> list[Try]:

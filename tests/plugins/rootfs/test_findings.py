@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -31,6 +33,7 @@ def test_the_strict_defaults_are_worth_no_word(tmp_path: Path) -> None:
         ('volumes = ["/srv:/data:dev"]', "dev-volume", Severity.WARNING),
         ('volumes = ["/srv:/data:rshared"]', "shared-volume", Severity.WARNING),
         ('volumes = ["/srv:/data"]', "exec-volume", Severity.NOTE),
+        ('volumes = ["/srv:/data"]', "unmapped-volume", Severity.NOTE),
         ('volumes = ["/srv:/tmp:ro"]', "volume-over-tmpfs", Severity.NOTE),
         ('tmpfs."/tmp" = "size=1M,exec"', "exec-tmpfs", Severity.WARNING),
         ('tmpfs."/tmp" = "size=1M,suid"', "suid-tmpfs", Severity.WARNING),
@@ -72,3 +75,20 @@ def test_kernel_parameters_need_a_proc_sys(tmp_path: Path) -> None:
     assert "rootfs/sysctls-without-proc-sys" in {finding.rule for finding in findings_of(tmp_path, profile)}
     whole = profile + '\n[rootfs.proc]\nsubset = ""'
     assert "rootfs/sysctls-without-proc-sys" not in {finding.rule for finding in findings_of(tmp_path, whole)}
+
+
+def test_a_volume_that_can_be_written_to_is_not_told_to_be_unmapped(tmp_path: Path) -> None:
+    for line in ('volumes = ["/srv:/data:idmap"]', 'volumes = ["/srv:/data:ro"]', 'volumes = ["/tmp:/data"]'):
+        assert "unmapped-volume" not in rules(tmp_path, line)
+
+
+def test_sockets_are_known_by_being_sockets(tmp_path: Path) -> None:
+    place = tmp_path / "place"
+    place.mkdir()
+    with socket.socket(socket.AF_UNIX) as service:
+        service.bind(str(place / "anything"))
+        for source in (place, place / "anything"):
+            assert rules(tmp_path, f'volumes = ["{source}:/x:ro"]')["control-socket"] is Severity.ERROR
+        if os.geteuid() == 0:
+            os.chown(place / "anything", 12345, 12345)
+            assert rules(tmp_path, f'volumes = ["{place}:/x:ro"]')["socket-volume"] is Severity.WARNING
