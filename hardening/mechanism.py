@@ -259,6 +259,16 @@ class Mechanism(ABC, Generic[S]):
         where ``name`` takes none. Raises `UsageError` for arguments that it cannot have."""
         return None
 
+    def covering(self, settings: S, host: Host, setting: str, member: str) -> str | None:
+        """The named member of a family that answers for one that no layer names, as a directory does for what is in it; None
+        where that has the value of all others (``hardening explain``)."""
+        return None
+
+    def of_path(self, settings: S, context: Context, path: str) -> Iterable[tuple[str, str, str]]:
+        """What the settings make of an absolute path inside: what is asked (``seen``, ``writable``), the answer, and the
+        full name of the leaf that decides it (``hardening explain /PATH``). Raises `ProfileError`."""
+        return ()
+
     def samples(self) -> Sequence[tuple[str, str, Any]]:
         """Says for the property tests of `hardening.laws`, as setting, member and value: all samples of each kind, for a
         few members of each family."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from hardening.compose import Composition
     from hardening.fold import Resolved
+    from hardening.mechanism import Context
     from hardening.report.attempt import Attempt, Pending
     from hardening.report.explain import Asked
     from hardening.report.loosen import Loosening
@@ -70,7 +71,7 @@ def _complete(ctx: click.Context, parameter: click.Parameter, incomplete: str) -
 )
 @imaged.image_option
 @click.option("--json", "as_json", is_flag=True, help="Show it as JSON.")
-@click.argument("question", required=False, metavar="[TABLE[.KEY[(ARGUMENT,...)]]]", shell_complete=_complete)
+@click.argument("question", required=False, metavar="[TABLE[.KEY[(ARGUMENT,...)]]|/PATH]", shell_complete=_complete)
 @click.pass_context
 def command(
     context: click.Context,
@@ -83,7 +84,8 @@ def command(
     """Show the value of TABLE.KEY, what every layer says of it with file and line, and what decided.
 
     With arguments, show what happens to a system call with these: 'seccomp.ioctl(1, 0x5412)'. With --image, also show
-    what the image says of itself, what of that was taken, and why not the rest.
+    what the image says of itself, what of that was taken, and why not the rest. With the absolute PATH of a file inside,
+    show whether the command sees it and can write there, and by which line.
     """
     from hardening.report.attempt import attempt
     from hardening.report.diagnosis import examine
@@ -95,13 +97,17 @@ def command(
     if floor is not None:
         _show_beyond(here, here.compose(request, offer), floor, question, as_json)
         return 0
-    about = question.split(".")[0] if question else None
+    about = question.split(".")[0] if question and not question.startswith("/") else None
     tried = attempt(here.stack(request), here.plugins.mechanisms, here.host, here.today, about, offer)
     if question is None:
         _show_stack(tried, here.today, as_json)
+    elif question.startswith("/"):
+        _show_path(tried, examine(tried.composition, here.host), question, as_json)
     else:
         asked = ask(tried.composition, examine(tried.composition, here.host), question) if "(" in question else None
-        answer = find(tried.composition, asked.name if asked else question)
+        answer = find(tried.composition, asked.name if asked else question, here.host)
+        if answer.inside and not as_json:
+            output.show(f"{answer.inside} lies in {answer.leaves[0].leaf.member}, which decides:\n")
         if answer.single:
             _show_leaf(here, tried, answer.leaves[0], asked, as_json)
         else:
@@ -179,6 +185,31 @@ def _show_beyond(here: Session, composition: Composition, floor: str, question: 
         output.show_table(beyond.table(items))
     else:
         output.show(f"nothing beyond {floor}")
+
+
+def _show_path(tried: Attempt, context: Context, path: str, as_json: bool) -> None:
+    """What becomes of a path inside, and the lines that decide."""
+    from hardening.report import data
+    from hardening.report.table import Table
+
+    composition = tried.composition
+    found = [
+        (asked, answer, entry)
+        for mechanism in composition.mechanisms
+        for asked, answer, leaf in mechanism.of_path(composition.settings[mechanism.name], context, path)
+        for entry in composition.meant(leaf)[:1]
+    ]
+    if as_json:
+        answers = [
+            {"asked": asked, "answer": said, **data.resolved(composition, entry)} for asked, said, entry in found
+        ]
+        output.show_json({"path": path, "answers": answers, "error": data.error(tried.error)})
+        return
+    rows = tuple(
+        (asked, answer, str(entry.leaf), entry.origin, f"{entry.limit_shown} {entry.limit_origin}".strip())
+        for asked, answer, entry in found
+    )
+    output.show_table(Table(("asked", "answer", "setting", "decided by", "limited by"), rows, path))
 
 
 def _show_leaves(tried: Attempt, entries: tuple[Resolved, ...], title: str, asked: Asked | None, as_json: bool) -> None:

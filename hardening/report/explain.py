@@ -32,10 +32,12 @@ _CALL = re.compile(r"(?P<table>[^.()]+)\.(?P<key>[^()]+)\((?P<arguments>[^()]*)\
 
 @frozen
 class Answer:
-    """The leaves that a question means; ``single`` where it names one of them."""
+    """The leaves that a question means; ``single`` where it names one of them. ``inside`` is the member that was asked for
+    where another answers for it, that it lies in."""
 
     leaves: tuple[Resolved, ...]
     single: bool
+    inside: str = ""
 
 
 @frozen
@@ -69,7 +71,7 @@ def ask(composition: Composition, context: Context, question: str) -> Asked | No
     return Asked(f"{match['table']}.{match['key']}", arguments, result) if result is not None else None
 
 
-def find(composition: Composition, question: str) -> Answer:
+def find(composition: Composition, question: str, host: Host | None = None) -> Answer:
     """The leaves that ``TABLE``, ``TABLE.SETTING`` or ``TABLE.KEY`` mean. A member of a family that no layer names has
     the value of all others. Raises `UsageError` with the nearest name, or `ProfileError` for what is no member."""
     table, _, below = question.partition(".")
@@ -86,6 +88,11 @@ def find(composition: Composition, question: str) -> Answer:
     if inside and below in {*mechanism.schema.settings, *_prefixes(mechanism)}:
         return Answer(inside, False)
     found = [entry for part in mechanism.expand(below) for entry in _named(composition, mechanism, question, part)]
+    if len(found) == 1 and host is not None and found[0].leaf not in composition.leaves:
+        leaf = found[0].leaf
+        above = mechanism.covering(composition.settings[table], host, leaf.setting, leaf.member)
+        if above is not None:
+            return Answer((composition.leaves[mechanism.leaf(leaf.setting, above)],), True, str(leaf))
     if not found:
         known = [str(entry.leaf).removeprefix(f"{table}.") for entry in own]
         hint = nearest(below.partition("(")[0], known) or f"`hardening explain {table}` lists what there is"

@@ -70,6 +70,16 @@ class Rootfs(Mechanism[RootfsSettings]):
         offered = (*read_only, *(attrs.evolve(volume, writable=True) for volume in read_only))
         return [(volume, self.dump({(leaf.setting, leaf.member): volume})) for volume in offered]
 
+    def covering(self, settings: RootfsSettings, host: Host, setting: str, member: str) -> str | None:
+        from hardening_rootfs import answers  # no launch asks
+
+        return answers.covering(settings, host, setting, member)
+
+    def of_path(self, settings: RootfsSettings, context: Context, path: str) -> Iterable[tuple[str, str, str]]:
+        from hardening_rootfs import answers
+
+        return answers.of_path(settings, context, path)
+
     def probe(self, host: Host) -> facts.RootfsFacts:
         return facts.probe(host)
 
