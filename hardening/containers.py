@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -12,13 +13,14 @@ import time
 from collections.abc import Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 
 from hardening import state
-from hardening.errors import HardeningError, UsageError
+from hardening.errors import HardeningError, LaunchError, UsageError
 from hardening.launch import places
+from hardening.launch.bundle import read_file
 from hardening.launch.container_state import (
     BEING_MADE,
     DESCRIPTION,
@@ -27,15 +29,20 @@ from hardening.launch.container_state import (
     remove,
 )
 from hardening.launch.held import EXIT, has_ended, is_held, open_directory
+from hardening.launch.jsontext import MAX_BYTES
 from hardening.launch.supervise import NOT_FORWARDED
 from hardening.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-STARTING, RUNNING, EXITED, KILLED = "starting", "running", "exited", "killed"
+T = TypeVar("T")
+
+STARTING, RUNNING, EXITED, KILLED, DAMAGED = "starting", "running", "exited", "killed", "damaged"
 #: What the launch stage cannot pass on, or answers itself.
 DIRECT = {*NOT_FORWARDED, signal.SIGKILL, signal.SIGSTOP, signal.SIGWINCH}
+_LATEST = 2**36  # what a time (seconds since 1970), a start time or a number of bytes does not exceed
+_MOST = {"pid": 2**22, "code": 255, "bytes": 2**63}
 LAST_WAIT = 10.0  # seconds in which a stage whose command was killed has cleaned up
 
 
@@ -102,10 +109,14 @@ class Container:
     running: bool
     end: End | None
     lost: Lost | None = None
+    damage: str = ""
 
     @property
     def status(self) -> str:
-        """`STARTING`, `RUNNING`, `EXITED`, or `KILLED` for one whose launch stage was killed."""
+        """`STARTING`, `RUNNING`, `EXITED`, `KILLED` for one whose launch stage was killed, or `DAMAGED` for one of which
+        what is written down cannot be read; `rm -f` ends and removes that."""
+        if self.damage:
+            return DAMAGED
         if self.running:
             return RUNNING if self.process is not None else STARTING
         return EXITED if self.end is not None and not self.end.killed else KILLED
@@ -122,14 +133,14 @@ class Container:
 
 
 def own() -> list[Container]:
-    """The caller's containers, as `known` has them. Raises `LaunchError` where somebody else could have written them down,
-    `HardeningError` for one that cannot be understood."""
+    """The caller's containers, as `known` has them. Raises `LaunchError` where somebody else could have written them
+    down."""
     place = state.existing()
     return known(place / places.CONTAINERS) if place is not None else []
 
 
 def known(place: Path) -> list[Container]:
-    """The containers written down below ``place``, in the order of their start. Raises `HardeningError`.
+    """The containers written down below ``place``, in the order of their start.
 
     What was to be removed at its end, and whose stage was killed before it could, is none any more.
     """
@@ -142,59 +153,110 @@ def known(place: Path) -> list[Container]:
 
 
 def read(path: Path) -> Container | None:
-    """The container of a directory; None where there is none, or it is just being made or removed. Raises
-    `HardeningError`."""
+    """The container of a directory; None where there is none, or it is just being made or removed. One of which what is
+    written down cannot be understood is `DAMAGED`."""
     if path.name.startswith(BEING_MADE):
         return None
     try:
-        # In this order: who is not held any more has written how it ended before.
-        data = json.loads((path / DESCRIPTION).read_bytes())
-        running = is_held(str(path))
-        end = _end((path / EXIT).read_bytes())
-        return Container(
-            path=path,
-            id=data["id"],
-            name=data["name"],
-            command=tuple(data["command"]),
-            profiles=data["profiles"],
-            runtime=data["runtime"],
-            detached=data["detached"],
-            auto_remove=data["auto_remove"],
-            created=data["created"],
-            stage=_process(data["stage"]),
-            process=_process(data["process"]),
-            running=running,
-            end=None if running else end,
-            lost=_lost(path),
-        )
-    except (FileNotFoundError, NotADirectoryError):
-        return None
+        place = open_directory(str(path))
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            return None
+        raise
+    try:
+        return _read(path, place)
+    except LaunchError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return None
+        return _damaged(path, place, error.message)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise HardeningError(
-            f"not the description of a container: {error!r}",
-            origin=path / DESCRIPTION,
-            hint="remove that directory, if its container does not run any more",
-        ) from None
+        return _damaged(path, place, f"not the description of a container: {error!r}")
+    finally:
+        os.close(place)
+
+
+def _read(path: Path, place: int) -> Container:
+    # In this order: who is not held any more has written how it ended before.
+    data = json.loads(read_file(place, DESCRIPTION, str(path), MAX_BYTES))
+    running = is_held(str(path))
+    end = _end(read_file(place, EXIT, str(path), MAX_BYTES))
+    return Container(
+        path=path,
+        id=_typed(data, "id", str),
+        name=_typed(data, "name", str),
+        command=_words(_typed(data, "command", list)),
+        profiles=_typed(data, "profiles", str),
+        runtime=_typed(data, "runtime", str),
+        detached=_typed(data, "detached", bool),
+        auto_remove=_typed(data, "auto_remove", bool),
+        created=_typed(data, "created", float),
+        stage=_process(data["stage"]),
+        process=_process(data["process"]),
+        running=running,
+        end=None if running else end,
+        lost=_lost(path, place),
+    )
+
+
+def _typed(data: Any, key: str, kind: type[T]) -> T:
+    """A member that the launch stage writes as this type; `TypeError` for another one."""
+    value = data[key]
+    most = _MOST.get(key, _LATEST)
+    if type(value) is not kind or (isinstance(value, int | float) and not 0 <= value <= most):
+        raise TypeError(f"{key} is {value!r}")
+    return value
+
+
+def _words(items: list[Any]) -> tuple[str, ...]:
+    if not all(isinstance(word, str) for word in items):
+        raise TypeError("command is no list of strings")
+    return tuple(items)
+
+
+def _damaged(path: Path, place: int, why: str) -> Container:
+    """What can be told all the same: whether its stage lives, and which process that is."""
+    status = os.fstat(place)
+    return Container(
+        path=path, id=path.name, name="", command=(), profiles="", runtime="", detached=True, auto_remove=False,
+        created=status.st_mtime, stage=_holder(status), process=None, running=is_held(str(path)), end=None, damage=why,
+    )  # fmt: skip
+
+
+def _holder(status: os.stat_result) -> Process | None:
+    """The process that holds a directory under flock(2) (proc_locks(5))."""
+    device = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
+    for line in Path("/proc/locks").read_text().splitlines():
+        words = line.split()
+        if "FLOCK" in words and "->" not in words and words[5] == device and int(words[4]) > 0:
+            found = identify(int(words[4]))
+            return _process(found)
+    return None
 
 
 def _process(data: Any) -> Process | None:
-    return Process(int(data["pid"]), int(data["start"])) if data else None
+    return Process(_typed(data, "pid", int), _typed(data, "start", int)) if data else None
 
 
-def _lost(path: Path) -> Lost | None:
+def _lost(path: Path, place: int) -> Lost | None:
     try:
-        text = (path / LOST).read_bytes().strip()
-    except FileNotFoundError:  # one of the foreground has no log
-        return None
+        text = read_file(place, LOST, str(path), MAX_BYTES).strip()
+    except LaunchError as error:
+        if isinstance(error.__cause__, FileNotFoundError):  # one of the foreground has no log
+            return None
+        raise
     data = json.loads(text) if text else None
-    return Lost(int(data["bytes"]), str(data["reason"])) if data else None
+    return Lost(_typed(data, "bytes", int), _typed(data, "reason", str)) if data else None
 
 
 def _end(text: bytes) -> End | None:
     if not has_ended(text):
         return None
     data = json.loads(text)
-    return End(data["code"], data["finished"], data.get("killed", False), data.get("why", ""))
+    whole = {"killed": False, "why": "", **data}
+    return End(
+        _typed(whole, "code", int), _typed(whole, "finished", float), _typed(whole, "killed", bool),
+        _typed(whole, "why", str),
+    )  # fmt: skip
 
 
 def find(word: str, among: Sequence[Container]) -> Container:
@@ -281,6 +343,8 @@ def await_end(container: Container) -> End | None:
                 return _end(file.read())
         finally:
             os.close(place)
+    except (ValueError, KeyError, TypeError):  # of one that is damaged
+        return None
     except FileNotFoundError:
         raise HardeningError(
             f"{container.shown} has ended and is removed, and its exit code with it", hint="start it without --rm"

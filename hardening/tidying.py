@@ -41,7 +41,7 @@ def sweep_containers(place: Path) -> None:
     from hardening.launch import container_state
 
     for name in os.listdir(place):
-        # One that cannot be understood is for `hardening ps` to complain about.
+        # One that is damaged is for `hardening ps` to show, and for `rm`.
         with suppress(HardeningError):
             container = containers.read(place / name)
             if container is None:
@@ -49,7 +49,7 @@ def sweep_containers(place: Path) -> None:
             elif container.is_over:
                 with suppress(FileNotFoundError):
                     container_state.remove(str(container.path), None)
-            elif not container.running and container.end is None:
+            elif not (container.running or container.end or container.damage):
                 container_state.abandon(str(container.path), keep=True)
 
 

@@ -11,6 +11,7 @@ import time
 
 from hardening.errors import LaunchError
 from hardening.launch import files, held, jsontext
+from hardening.launch.bundle import read_file
 from hardening.launch.failure import Step
 from hardening.launch.held import BLANK, EXIT, is_held, open_directory
 from hardening.launch.system import os
@@ -58,6 +59,8 @@ class Entry:
             self._write(EXIT, BLANK.decode())
             os.rename(partial, identity, src_dir_fd=place, dst_dir_fd=place)
         except OSError:
+            os.close(self._fd)
+            self._fd = -1
             remove(partial, place)
             raise
 
@@ -83,7 +86,7 @@ class Entry:
         # In place: whoever waits has the file open already, also when the directory is removed next.
         fd = os.open(EXIT, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=self._fd)
         try:
-            os.write(fd, ended(code, killed=False, why=why).encode())
+            files.write_all(fd, ended(code, killed=False, why=why).encode())
         finally:
             os.close(fd)
 
@@ -99,7 +102,7 @@ class Entry:
     def _write(self, name: str, text: str) -> None:
         fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600, dir_fd=self._fd)
         try:
-            os.write(fd, text.encode())
+            files.write_all(fd, text.encode())
         finally:
             os.close(fd)
 
@@ -133,12 +136,8 @@ def refuse_taken(parent: str, place: int, name: str) -> None:
     for identity in os.listdir(place):
         if identity.startswith(BEING_MADE):
             continue
-        path = f"{parent}/{identity}/{DESCRIPTION}"
-        try:
-            found = jsontext.parse(files.read(path).encode(), path)
-        except (FileNotFoundError, NotADirectoryError):  # it has just been removed
-            continue
-        if not isinstance(found, dict) or found.get("name") != name:
+        found = description(f"{parent}/{identity}")
+        if found is None or found.get("name") != name:
             continue
         if found.get("auto_remove") and not is_held(identity, place):
             remove(identity, place)  # its stage was killed
@@ -147,6 +146,22 @@ def refuse_taken(parent: str, place: int, name: str) -> None:
             f"the name {name} is taken by the container {identity}",
             hint=f"choose another, or remove that one: hardening rm {name}",
         )
+
+
+def description(path: str) -> dict[str, object] | None:
+    """What is written down in a container's directory; None where that is gone, or is damaged, which is for
+    `hardening ps` to tell and hinders no other container."""
+    try:
+        place = open_directory(path)
+    except OSError:  # it has just been removed, or is none
+        return None
+    try:
+        found = jsontext.parse(read_file(place, DESCRIPTION, path, jsontext.MAX_BYTES), path)
+    except LaunchError:
+        return None
+    finally:
+        os.close(place)
+    return found if isinstance(found, dict) else None
 
 
 def _make_if_missing(path: str) -> None:
@@ -173,12 +188,8 @@ def abandon(path: str, *, keep: bool) -> None:
     """Do what the stage of a container would have done, had it not been killed: tell those who wait, and remove the
     container, unless it had run and is to be kept. Raises `OSError`."""
     for place in (f"{files.parent(path)}/{BEING_MADE}{files.base(path)}", path):
-        try:
-            text = files.read(f"{place}/{DESCRIPTION}")
-        except FileNotFoundError:
-            text = "{}"
-        found = jsontext.parse(text.encode(), place) if text else {}
-        if isinstance(found, dict) and found.get("process") is not None:
+        found = description(place)
+        if found is not None and found.get("process") is not None:
             files.write(f"{place}/{EXIT}", ended(KILLED, killed=True))
             if keep:
                 return

@@ -103,7 +103,7 @@ class Detached(Watcher):
     def prepare(self, document: object) -> None:
         self._entry = Entry(self.arguments.record, describe(self.arguments, document))
         self._entry.create(self.arguments.name)
-        with Step("open the container's log"):
+        with Step("open the container's log", hint="make room in the state directory, or set HARDENING_STATE"):
             self._log = OutputLog(self._entry, self.arguments.log_size)
         with Step("connect the container's output with its log"):
             _connect_input(keep=self.arguments.keep_stdin)

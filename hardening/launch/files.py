@@ -127,3 +127,9 @@ def write(path: str, text: str) -> None:
         os.write(fd, text.encode("utf-8", "surrogateescape"))
     finally:
         os.close(fd)
+
+
+def write_all(fd: int, data: bytes) -> None:
+    """Write all of it: one write(2) may take a part, on a disk that fills up. `OSError`."""
+    while data:
+        data = data[os.write(fd, data) :]

@@ -66,6 +66,7 @@ def data(containers: Sequence[Container]) -> list[dict[str, Any]]:
             "exit_code": item.end.code if item.end is not None else None,
             "reason": item.end.why or None if item.end is not None else None,
             "finished": _time(item.end.finished) if item.end is not None else None,
+            "damage": item.damage or None,
             "lost_output": {"bytes": item.lost.bytes, "reason": item.lost.reason} if item.lost is not None else None,
         }
         for item in containers

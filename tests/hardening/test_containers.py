@@ -19,6 +19,7 @@ from hardening.containers import Container, End, Process, await_end, find, known
 from hardening.errors import HardeningError, UsageError
 from hardening.launch import main
 from hardening.launch.container_state import Entry, describe, identify
+from hardening.report import containers as report
 from tests.support.patience import until
 
 
@@ -86,11 +87,59 @@ def test_what_is_not_complete_is_not_looked_at(place: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[" * 200_000, '{"a":' * 200_000, "7"], ids=lambda text: text[:8])
-def test_a_broken_description_is_an_error_with_its_place(place: Path, text: str) -> None:
-    entry(place, "one")
+def test_a_broken_description_hides_no_other_container(place: Path, text: str) -> None:
+    entry(place, "one", "--name", "web")
+    entry(place, "two")
     (place / "one/container.json").write_text(text)
-    with pytest.raises(HardeningError, match="not the description of a container"):
-        known(place)
+    one, two = sorted(known(place), key=lambda item: item.id)
+    assert (one.id, one.status, one.running) == ("one", "damaged", True)
+    assert one.stage is not None
+    assert one.stage.pid == os.getpid()  # who holds it is told by the kernel
+    assert two.status == "starting"
+    entry(place, "three", "--name", "web")  # a name that cannot be read is nobody's
+
+
+def test_a_member_of_another_type_is_damage(place: Path) -> None:
+    """Each as the launch stage writes it, or the tables and signals that use it would meet something else."""
+    entry(place, "one")
+    file = place / "one/container.json"
+    description = json.loads(file.read_text()) | {"process": {"pid": 1, "start": 1}}
+    for key, value in description.items():
+        for other in (
+            None,
+            7,
+            "x",
+            [1],
+            {"pid": "x"},
+            {"pid": 1e9, "start": 1},
+            {"pid": 2**31, "start": 1},
+            True,
+            1e400,
+            1e18,
+        ):
+            strings = isinstance(other, str) and isinstance(value, str)
+            if strings or type(other) is type(value) is bool or (key in ("stage", "process") and other is None):
+                continue
+            file.write_text(json.dumps(description | {key: other}))
+            (found,) = known(place)
+            assert found.status == "damaged", (key, other)
+            assert report.data([found])[0]["damage"]
+            assert report.table([found], 0.0).rows
+    file.write_text(json.dumps(description))
+    (place / "one/exit").write_text('{"code": "x", "finished": 1.0}')
+    assert known(place)[0].status == "damaged"
+
+
+@pytest.mark.parametrize("name", ["container.json", "exit", "log"])
+def test_a_fifo_in_the_place_of_a_file_keeps_nobody_waiting(place: Path, name: str) -> None:
+    made = entry(place, "one")
+    (place / "one" / name).unlink(missing_ok=True)
+    os.mkfifo(place / "one" / name)
+    (found,) = known(place)
+    assert found.damage == ("" if name == "log" else "is not a regular file")
+    os.close(made._fd)
+    containers.discard(found)
+    assert not (place / "one").exists()
 
 
 @pytest.mark.parametrize(
