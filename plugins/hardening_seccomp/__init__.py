@@ -18,7 +18,7 @@ from hardening.mechanism import Check, Context, Excess, Mechanism, Option, Readi
 from hardening.schema import REST, Leaf, Say
 from hardening.source import Node
 from hardening.spec import Fragment
-from hardening_seccomp import groups, spec
+from hardening_seccomp import groups, spec, suid
 from hardening_seccomp.actions import ALLOW, ENOSYS
 from hardening_seccomp.conditions import Rule, fill
 from hardening_seccomp.diagrams import constant
@@ -47,7 +47,7 @@ class Seccomp(Mechanism[SeccompSettings]):
         if name.startswith(groups.PREFIX):
             return sorted(data.members.get(name, ()))
         setting = name.partition(".")[0]
-        known = setting in ("architectures", "flags", "requirement") or name in data.names or name == REST
+        known = setting in ("architectures", "flags", suid.SETTING, "requirement") or name in data.names or name == REST
         return (name,) if known else ()
 
     def meant(self, name: str, host: Host) -> str:

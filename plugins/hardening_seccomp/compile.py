@@ -28,7 +28,8 @@ from hardening_seccomp.libseccomp import Libseccomp
 from hardening_seccomp.oci import MAX_ENTRIES, Emission, Levels, emit, flatter
 from hardening_seccomp.spans import KILLED, WIDE, X32_BIT, Span, overlaps, wanted
 
-_ATTEMPTS = 7  # as it is, with masks, and five times plainer (`oci.flatter`)
+_ATTEMPTS = 8  # in a larger room, as it is, with masks, and five times plainer (`oci.flatter`)
+_ROOMY = 2 * bpf.MAX_INSTRUCTIONS
 _MANY = 1024  # numbers of one span whose names are told
 
 
@@ -55,26 +56,41 @@ def compile_filter(model: Filter, library: Libseccomp) -> Compiled:
     """
     masks: frozenset[str] = frozenset()
     flat: dict[str, int] = {}
+    room = _ROOMY
     for _ in range(_ATTEMPTS):
-        emission = _emit_within_budget(model, masks, flat)
-        expected = attrs.evolve(model, rules={**model.normal().rules, **emission.written})
-        built = programs(emission.document, library)
-        if built is None:
-            wrong = suspects(emission.document)
-        else:
-            spans = wanted(expected, library)
-            wrong = differences(spans, built.tree, library) | differences(spans, built.chain, library)
-            if not wrong:
-                return Compiled(emission.document, _shortest(spans, built, library), emission.written)
+        emission = _emit_within_budget(model, masks, flat, room)
+        crowded = _size(emission.document) > bpf.MAX_INSTRUCTIONS
+        try:
+            wrong, program = _proved(model, emission, library)
+        except SpecError:
+            if not crowded:
+                raise
+            wrong, program = frozenset(), None
+        if not wrong and program is not None:
+            return Compiled(emission.document, program, emission.written)
+        if crowded and program is None:
+            room = bpf.MAX_INSTRUCTIONS
+            continue
         for name in wrong & set(model.rules):
             written = emission.written.get(name)
             if name in masks or written is not None:
-                flat[name] = _next_level(flatter(model.rule(name), model.default), written, hurry=built is None)
+                flat[name] = _next_level(flatter(model.rule(name), model.default), written, hurry=program is None)
         masks |= wrong
     raise HostError(
         f"libseccomp compiles the rules of {', '.join(sorted(wrong))} wrongly",
         hint="update libseccomp to 2.6.1 or newer, or simplify the rules",
     )
+
+
+def _proved(model: Filter, emission: Emission, library: Libseccomp) -> tuple[frozenset[str], bytes | None]:
+    """The system calls that libseccomp builds wrongly, and the program to install: None where it builds none. Raises
+    `SpecError` for what it refuses, and for a program that is longer than the kernel accepts."""
+    built = programs(emission.document, library)
+    if built is None:
+        return suspects(emission.document), None
+    spans = wanted(attrs.evolve(model, rules={**model.normal().rules, **emission.written}), library)
+    wrong = differences(spans, built.tree, library) | differences(spans, built.chain, library)
+    return wrong, _shortest(spans, built, library) if not wrong else built.tree
 
 
 def _next_level(levels: Sequence[Rule], written: Rule | None, *, hurry: bool) -> int:
@@ -85,17 +101,23 @@ def _next_level(levels: Sequence[Rule], written: Rule | None, *, hurry: bool) ->
     return last if hurry and reached > 1 else min(reached + 1, last)
 
 
-def _emit_within_budget(model: Filter, masks: frozenset[str], flat: Levels) -> Emission:
-    """An emission that cannot exceed the kernel's longest program: libseccomp 2.6.0 corrupts its heap on longer ones."""
+def _emit_within_budget(model: Filter, masks: frozenset[str], flat: Levels, room: int) -> Emission:
+    """An emission that cannot exceed the kernel's longest program: libseccomp 2.6.0 corrupts its heap on longer ones. The
+    estimate is high, so one that is built in a child process may try a larger ``room``."""
     bound = MAX_ENTRIES
     while True:
         emission = emit(model, masks=masks, flat=flat, bound=bound)
-        size = max(1, len(model.architectures)) * sum(map(_length, emission.document["syscalls"]))
-        if size + 64 <= bpf.MAX_INSTRUCTIONS:
+        size = _size(emission.document)
+        if size <= bpf.MAX_INSTRUCTIONS or (size <= room and suspects(emission.document)):
             return emission
         if bound == 1:
             raise SpecError("the seccomp filter is longer than the kernel accepts", hint="name fewer architectures")
         bound //= 2
+
+
+def _size(document: Mapping[str, Any]) -> int:
+    """An upper estimate of the instructions of a program."""
+    return max(1, len(document["architectures"])) * sum(map(_length, document["syscalls"])) + 64
 
 
 def _length(syscall: Mapping[str, Any]) -> int:

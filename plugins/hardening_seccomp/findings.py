@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 from hardening.errors import HardeningError
 from hardening.findings import Finding, Severity
 from hardening.mechanism import Check, Context
-from hardening_seccomp import groups, multiplex
+from hardening_seccomp import groups, multiplex, suid
 from hardening_seccomp.actions import ALLOW, Action, Kind, is_denial
 from hardening_seccomp.compile import compile_filter
 from hardening_seccomp.conditions import Rule, describe
@@ -18,7 +18,7 @@ from hardening_seccomp.filters import Filter
 from hardening_seccomp.host import SeccompFacts
 from hardening_seccomp.oci import strictest
 from hardening_seccomp.settings import SeccompSettings
-from hardening_seccomp.spec import filter_of, is_stranger
+from hardening_seccomp.spec import filter_of, is_stranger, may_set_capabilities, unrestricted
 
 #: What each rule finds (`hardening.mechanism.Mechanism.rules`).
 RULES = {
@@ -71,7 +71,15 @@ def findings(settings: SeccompSettings, context: Context) -> Iterable[Finding]:
     facts = context.host.of(SeccompFacts)
     if facts.library is None or context.lacks("seccomp.*"):
         return
-    yield from _permissions(settings)
+    overruled = (
+        suid.overruled(
+            unrestricted(settings, context), may_set_capabilities=may_set_capabilities(context, unknown=False)
+        )
+        if settings.restrict_suid_sgid
+        else []
+    )
+    yield from _permissions(settings, overruled)
+    yield from _marks(settings, overruled)
     yield from _defaults(settings.syscalls.rest)
     model = filter_of(settings, context)
     try:
@@ -140,10 +148,31 @@ def _flattened(name: str, rule: Rule, written: Rule) -> Finding:
     )
 
 
-def _permissions(settings: SeccompSettings) -> Iterable[Finding]:
+def _marks(settings: SeccompSettings, overruled: Sequence[str]) -> Iterable[Finding]:
+    leaf = f"seccomp.{suid.SETTING}"
+    if not settings.restrict_suid_sgid:
+        yield Finding(
+            "seccomp/set-id-files",
+            Severity.WARNING,
+            "files can get set-user-ID and set-group-ID bits: on a volume a program with them lends its owner's rights to "
+            "whoever runs it on the host",
+            leaf=leaf,
+            hint=f"{suid.SETTING} = true, and what needs the bits is given them when the image is built",
+        )
+    for name in overruled:
+        yield Finding(
+            "seccomp/overruled",
+            Severity.NOTE,
+            f"{name} is denied by {suid.SETTING}, though the layers allow it: no filter sees whether it marks a file",
+            leaf=f"seccomp.{name}",
+            hint=f"drop SETFCAP, or {suid.SETTING} = false" if "xattr" in name else f"{suid.SETTING} = false",
+        )
+
+
+def _permissions(settings: SeccompSettings, overruled: Sequence[str]) -> Iterable[Finding]:
     for name, why in DANGEROUS.items():
         rule = settings.syscalls[name]
-        if not all(map(is_denial, rule.leaves)):
+        if name not in overruled and not all(map(is_denial, rule.leaves)):
             some = "" if rule.is_constant else f" ({describe(rule)})"
             yield Finding(
                 f"seccomp/allows-{name}",

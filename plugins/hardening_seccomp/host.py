@@ -12,10 +12,10 @@ from hardening.mechanism import Context, Shortfall
 from hardening.schema import REST
 from hardening.values import frozen
 from hardening_capabilities import CapabilitiesSettings
-from hardening_seccomp import groups
-from hardening_seccomp.actions import Action, Kind
+from hardening_seccomp import groups, suid
+from hardening_seccomp.actions import Action, Kind, is_denial
 from hardening_seccomp.libseccomp import INSTALL, LIBRARY, Libseccomp
-from hardening_seccomp.oci import architecture_of
+from hardening_seccomp.oci import architecture_of, strictest
 from hardening_seccomp.settings import SeccompSettings
 
 ACTIONS_AVAILABLE = Path("/proc/sys/kernel/seccomp/actions_avail")
@@ -129,6 +129,10 @@ def check(settings: SeccompSettings, context: Context) -> Iterable[Shortfall]:
             )
     if settings.spec_allow and context.host.kernel < SPEC_ALLOW_SINCE:
         yield Shortfall("seccomp.flags.spec-allow", "the kernel is older than 4.17", "leave the flag out")
+    unknown = [name for name in suid.YOUNG if not facts.library.has(facts.library.native(), name)]
+    if settings.restrict_suid_sgid and unknown and not is_denial(strictest(settings.syscalls.rest)):
+        reason = f"libseccomp does not know {', '.join(unknown)}, and the default action lets them run"
+        yield Shortfall(f"seccomp.{suid.SETTING}", reason, 'update libseccomp, or say default = "errno:ENOSYS"')
     capabilities = context.of(CapabilitiesSettings)
     if capabilities is not None and not capabilities.no_new_privileges:
         yield from _too_early(settings)

@@ -6,14 +6,15 @@ from collections.abc import Sequence
 
 from hardening.errors import UsageError
 from hardening.mechanism import Context
-from hardening_seccomp import bpf
+from hardening_seccomp import bpf, suid
+from hardening_seccomp.actions import is_denial
 from hardening_seccomp.build import token_of
 from hardening_seccomp.compile import compile_filter
 from hardening_seccomp.diagrams import ARGUMENTS, MAX_ARGUMENT
 from hardening_seccomp.host import SeccompFacts
 from hardening_seccomp.settings import SeccompSettings
 from hardening_seccomp.spans import kernel_token
-from hardening_seccomp.spec import filter_of
+from hardening_seccomp.spec import filter_of, unrestricted
 
 
 def answer(settings: SeccompSettings, context: Context, name: str, arguments: Sequence[str]) -> str | None:
@@ -45,7 +46,13 @@ def answer(settings: SeccompSettings, context: Context, name: str, arguments: Se
         )
     program = bpf.decode(compile_filter(model, library).program)
     action = bpf.evaluate(program, kernel_token(library, architecture), number, numbers).action
-    return str(action) if architecture == facts.native else f"{action} (on {architecture})"
+    by_layers = unrestricted(settings, context).rule(name).value([*numbers, *[0] * (ARGUMENTS - len(numbers))])
+    shown = (
+        f"{action}, by {suid.SETTING}"
+        if settings.restrict_suid_sgid and is_denial(action) > is_denial(by_layers)
+        else str(action)
+    )
+    return shown if architecture == facts.native else f"{shown} (on {architecture})"
 
 
 def _number(text: str, name: str) -> int:

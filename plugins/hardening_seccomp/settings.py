@@ -242,6 +242,11 @@ class SeccompSettings:
         help="Architectures whose system calls are filtered by the same rules, beside the machine's own; any other kills.",
         examples=("x86", "x32"),
     )
+    restrict_suid_sgid: bool = scalar(
+        Flag(strict=True),
+        True,
+        "Whether no file gets a set-user-ID or set-group-ID bit, nor capabilities: on a volume the host heeds them.",
+    )
     log: bool = scalar(
         Switch(Node.boolean, "`true` or `false`", (False, True)),
         False,

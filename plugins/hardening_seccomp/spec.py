@@ -11,7 +11,8 @@ from hardening.launch import digest
 from hardening.mechanism import Context, Excess
 from hardening.schema import REST
 from hardening.spec import Fragment, lookup
-from hardening_seccomp import multiplex
+from hardening_capabilities import CapabilitiesSettings
+from hardening_seccomp import multiplex, suid
 from hardening_seccomp.compile import Compiled, compile_filter
 from hardening_seccomp.conditions import describe
 from hardening_seccomp.filters import Filter, excesses, looser_flags, meet
@@ -33,18 +34,33 @@ def _finished(model: Filter, library: Libseccomp) -> Filter:
     return without_strangers(multiplex.guard(model, library), library).normal()
 
 
-def _composed(settings: SeccompSettings, context: Context) -> Filter:
+def unrestricted(settings: SeccompSettings, context: Context) -> Filter:
+    """The composed filter without what `suid` takes from it."""
+    library = context.host.of(SeccompFacts).required_library()
+    return _finished(_composed(settings, context, restrict=False), library)
+
+
+def _composed(settings: SeccompSettings, context: Context, *, restrict: bool = True) -> Filter:
     facts = context.host.of(SeccompFacts)
     extra = {name for name in settings.architectures.having(True) if not context.lacks(f"seccomp.architectures.{name}")}
     flags = {word for word, held in (("log", settings.log), ("spec-allow", settings.spec_allow)) if held}
     if context.lacks("seccomp.flags.spec-allow"):
         flags.discard("spec-allow")
-    return Filter(
+    model = Filter(
         default=strictest(settings.syscalls.rest),
         rules=settings.syscalls.named,
         architectures=frozenset({facts.native, *extra}),
         flags=frozenset(flags),
     )
+    if not (restrict and settings.restrict_suid_sgid):
+        return model
+    return suid.restricted(model, may_set_capabilities=may_set_capabilities(context))
+
+
+def may_set_capabilities(context: Context, *, unknown: bool = True) -> bool:
+    """Whether the command may come to hold CAP_SETFCAP; ``unknown`` where no mechanism says it."""
+    capabilities = context.of(CapabilitiesSettings)
+    return unknown if capabilities is None else "SETFCAP" in capabilities.added
 
 
 def without_strangers(model: Filter, library: Libseccomp) -> Filter:

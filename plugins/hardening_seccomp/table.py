@@ -18,7 +18,7 @@ from hardening.mechanism import Reading
 from hardening.schema import REQUIREMENT, REST, Family, Say, Schema, read_family, unknown_key
 from hardening.source import Node, Origin
 from hardening_capabilities import CapabilitiesSettings
-from hardening_seccomp import groups, notes
+from hardening_seccomp import groups, notes, suid
 from hardening_seccomp.actions import ALLOW, ENOSYS, Action, is_denial, parse_action
 from hardening_seccomp.conditions import Entry, Partial, fill, join, partial
 from hardening_seccomp.diagrams import constant
@@ -39,7 +39,7 @@ from hardening_seccomp.spec import is_stranger
 if TYPE_CHECKING:
     from hardening_seccomp import docker
 
-KEYS = ("default", "allow", "deny", "log", "rules", "profile", "architectures", "flags", REQUIREMENT.name)
+KEYS = ("default", "allow", "deny", "log", "rules", "profile", "architectures", "flags", suid.SETTING, REQUIREMENT.name)
 _FLAGS = ("log", "spec-allow")
 
 
@@ -83,6 +83,8 @@ class TableReader:
         yield from architectures
         self._note(frozenset(say.member for say in architectures if say.value), fields.get("profile"))
         yield from self._flags(fields.get("flags"))
+        if suid.SETTING in fields:
+            yield Say(suid.SETTING, "", fields[suid.SETTING].boolean(), fields[suid.SETTING].origin)
         if REQUIREMENT.name in fields:
             node = fields[REQUIREMENT.name]
             yield Say(REQUIREMENT.name, "", REQUIREMENT.kind.parse(node), node.origin)
@@ -259,6 +261,7 @@ def dump(values: Mapping[tuple[str, str], Any]) -> dict[str, object]:
     if flags:
         lists = {key: sorted(word for word, held in flags.items() if held == (key == "add")) for key in ("add", "drop")}
         table["flags"] = {key: words for key, words in lists.items() if words}
-    if (REQUIREMENT.name, "") in values:
-        table[REQUIREMENT.name] = values[REQUIREMENT.name, ""]
+    for name in (suid.SETTING, REQUIREMENT.name):
+        if (name, "") in values:
+            table[name] = values[name, ""]
     return table

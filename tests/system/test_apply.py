@@ -416,7 +416,7 @@ grep -E "^(CapBnd|CapEff|CapPrm|NoNewPrivs|Seccomp|Umask):" /proc/self/status
 cat /proc/self/oom_score_adj; cat /proc/self/limits | tr -s " "
 for name in pid net ipc uts mnt user cgroup; do test "$(readlink /proc/self/ns/$name)" = "$1" && echo "host $name"; done
 sed "s/.* - //" /proc/self/mountinfo | sort; cut -d" " -f5,6 /proc/self/mountinfo
-cat /proc/self/cgroup; hostname; pwd; ls -l /dev
+cat /proc/self/cgroup; hostname; pwd; ls /dev
 """
 #: Keys that Go takes for fields of the specification -> the object that gets them, and what they ask for.
 TAKEN: Mapping[str, tuple[str, dict[str, Any]]] = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import os
 import stat
+import struct
 
 from tests.escape.attacks.kit import Given, Refused, call, packed
 
@@ -184,6 +185,26 @@ def disk(given: Given) -> str:
     os.mknod(name, 0o600 | stat.S_IFBLK, given.disk)
     os.close(os.open(name, os.O_RDONLY))
     return "open for reading"
+
+
+def plant_set_user_id(given: Given) -> str:
+    """A file on the host that has the bit; nothing is in it, and it goes at once."""
+    with open("/srv/planted", "wb") as file:
+        try:
+            os.fchmod(file.fileno(), 0o4700)
+            return oct(os.fstat(file.fileno()).st_mode)
+        finally:
+            os.unlink("/srv/planted")
+
+
+def plant_capability(given: Given) -> str:
+    """The same with CAP_KILL: struct vfs_cap_data, version 2."""
+    with open("/srv/planted", "wb") as file:
+        try:
+            os.setxattr(file.fileno(), "security.capability", struct.pack("<5I", 0x02000001, 1 << 5, 0, 0, 0))
+            return str(os.listxattr(file.fileno()))
+        finally:
+            os.unlink("/srv/planted")
 
 
 def planted_disk(given: Given) -> str:

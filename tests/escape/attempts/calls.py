@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.escape.attacks import calls, terminal
 from tests.escape.attempt import Attempt, Profiled, allow, hold
-from tests.escape.attempts.common import HOST_PIDS, HOST_USER, INITIAL, TRACED
+from tests.escape.attempts.common import HOST_PIDS, HOST_USER, INITIAL, MARKING, TRACED
 
 ATTEMPTS = (
     Attempt("unshare", "unshare(2)", "a user namespace, in which every capability is held", "`seccomp.unshare`",
@@ -21,7 +21,7 @@ ATTEMPTS = (
     Attempt("perf_event_open", "perf_event_open(2)", "a counter of the kernel", "`seccomp.perf_event_open`",
             Profiled(calls.perf_event, allow("perf_event_open"))),
     Attempt("io_uring", "io_uring(7)", "a ring whose requests no filter sees", "`seccomp.io_uring_setup`",
-            Profiled(calls.io_uring, allow("io_uring_setup"))),
+            Profiled(calls.io_uring, allow("io_uring_setup"), (MARKING,))),
     Attempt("userfaultfd", "userfaultfd(2)", "page faults that the attacker delays", "`seccomp.userfaultfd`",
             Profiled(calls.userfaultfd, allow("userfaultfd"))),
     Attempt("ptrace", "ptrace(2)", "tracing a process of the same user on the host", "`seccomp.ptrace`",

@@ -11,6 +11,8 @@ from tests.escape.attempt import FOLDER, Loosening, allow, say
 HOST_USER = say(namespaces__user="host")
 #: The host's process ids, and all of its /proc.
 HOST_PIDS = say(namespaces__pid="host", rootfs__proc__hidepid="off", rootfs__proc__subset="")
+#: Files get bits that lend their owners' rights, and the calls in which no filter sees it run again.
+MARKING = say(seccomp__restrict_suid_sgid=False)
 WHOLE_PROC = say(rootfs__proc__subset="")
 NEW_PRIVILEGES = say(capabilities__no_new_privileges=False)
 #: Without `no_new_privileges` the filter is loaded before the launcher takes the command's ids, and must let it.
