@@ -1,5 +1,6 @@
 """What `scripts/hardening-cli` does, also ``python -m hardening``."""
 
+import os
 import sys
 
 from hardening import caches
@@ -23,5 +24,8 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    if not sys.flags.isolated:
+        # Before anything more is imported from where a variable or the working directory says.
+        os.execv(sys.executable, [sys.executable, "-I", "-m", "hardening", *sys.argv[1:]])  # noqa: S606
     caches.use()
     sys.exit(main())

@@ -8,49 +8,60 @@ from __future__ import annotations
 import gc
 import sys
 
-from hardening.errors import LaunchError
 from hardening.launch import files
 from hardening.launch.guarded import guarded
+from hardening.launch.quick import ADDED, VERSION
 from hardening.launch.signals import signal
 from hardening.launch.system import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def main(program: str) -> int:
     """Do what the words in `sys.argv` ask for; ``program`` is the path of the whole program. The exit code."""
-    return guarded(lambda: _become(program, sys.argv[1:]))
+    return guarded(lambda: _become(program))
 
 
-def _become(program: str, words: list[str]) -> int:
-    """Raises `LaunchError` where the program has to start again and cannot."""
-    if make_ordinary():
-        from hardening import imports
+def _become(program: str) -> int:
+    make_ordinary(program)
+    from hardening import imports
 
-        imports.use()
-        from hardening import cli
+    imports.use()
+    from hardening import cli
 
-        return cli.main()
-    try:
-        os.execv(program, ["hardening", *words])
-    except OSError as error:
-        raise LaunchError(f"cannot start {program}: {error.strerror}", hint="install hardening again") from None
+    return cli.main()
 
 
-def make_ordinary() -> bool:
-    """Make this interpreter one that was started without -I and -S, with signals and collector as it has them then. False
-    where another start is needed for that: where a variable is meant for Python, or the caller has packages of their own."""
-    if any(name.startswith("PYTHON") for name in files.environment()):
-        return False
+def make_ordinary(program: str) -> None:
+    """Make this interpreter, which is isolated, one that was started without -S, with signals and collector as it has them
+    then."""
     import site
 
     from hardening import caches
 
-    if files.exists(site.getusersitepackages()):
-        return False
     caches.use()  # what `site` imports for other packages comes under it as well
     site.main()
+    _add_own(program, site.addsitedir)
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_IGN)
     gc.enable()
-    return True
+
+
+def _add_own(program: str, add: Callable[[str], object]) -> None:
+    """Add the packages beside the program where it is installed for one user: an isolated start leaves theirs out, but this
+    one is where it runs from already."""
+    library = f"{files.parent(program)}/../lib/python{VERSION}"
+    for place in (f"{library}/{name}" for name in ADDED):
+        if files.exists(f"{place}/hardening") and not any(_is_same(place, entry) for entry in sys.path):
+            add(files.absolute(place))
+
+
+def _is_same(place: str, other: str) -> bool:
+    try:
+        return files.same(os.stat(place), os.stat(other))
+    except OSError:
+        return False

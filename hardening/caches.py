@@ -11,6 +11,8 @@ import os
 import stat
 import sys
 
+from hardening.launch.group import is_private
+
 TYPE_CHECKING = False  # what is imported here is compiled from its source by `scripts/hardening-cli`
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,27 +23,26 @@ FOLDER = "__pycache__"
 
 def are_believed(package: str) -> bool:
     """Whether compiled files of the modules in a directory count, and if there are none, whether those would that are made
-    now. The rule of `scripts/hardening`, which needs it before anything can be imported.
-
-    One group may write: an ordinary user's own, which umask 002 goes with. It has the number of the user (useradd(8),
-    USERGROUPS_ENAB in login.defs(5)) and is the caller's now: a group of several may have such a number too, but is then
-    what users have beside their own.
-    """
+    now. The rule of `scripts/hardening`, which needs it before anything can be imported. One group may write: an ordinary
+    user's own (`hardening.launch.group`)."""
     own = os.geteuid()
+    place = f"{package}/{FOLDER}"
     try:
-        status = os.stat(f"{package}/{FOLDER}")
+        status = os.stat(place)
         mode, owner, group = status.st_mode, status.st_uid, status.st_gid
     except FileNotFoundError:
         mask = os.umask(0o22)
         os.umask(mask)
+        place = package
         try:
             mode, owner, group = ~mask, own, os.stat(package).st_gid
         except OSError:
             return False
     except OSError:
         return False
-    alone = own != 0 and own == owner == group == os.getegid()
-    return owner in (0, own) and not mode & (stat.S_IWOTH if alone else stat.S_IWOTH | stat.S_IWGRP)
+    if owner not in (0, own) or mode & stat.S_IWOTH:
+        return False
+    return not mode & stat.S_IWGRP or is_private(place, owner, group)
 
 
 class Loader(_frozen_importlib_external.SourceFileLoader):

@@ -13,6 +13,21 @@ EXIT_NOT_EXECUTABLE = 126
 EXIT_NOT_FOUND = 127
 
 
+def quoted(text: str) -> str:
+    """A name or a path as one word of a shell, so that a hint can be pasted as it stands. What cannot be printed is written
+    as ``$'…'`` has it (Shell Command Language, 2.2.4)."""
+    if text.isprintable():
+        from shlex import quote
+
+        return quote(text)
+    bytewise = text.encode("utf-8", "surrogateescape")
+    return (
+        "$'"
+        + "".join(chr(byte) if 32 <= byte < 127 and byte not in b"'\\" else f"\\{byte:03o}" for byte in bytewise)
+        + "'"
+    )
+
+
 class HardeningError(Exception):
     """Base of all errors that a user can cause.
 

@@ -8,8 +8,6 @@ came of a call.
 from __future__ import annotations
 
 import codecs
-import os
-import shutil
 import subprocess
 from collections.abc import Sequence
 from io import BytesIO
@@ -39,7 +37,7 @@ class GnuPG(gnupg.GPG):  # type: ignore[misc]
     ) -> None:
         self._asks, self._private, self._cpu = asks, private, cpu
         terminal = programs.terminal() if asks else None
-        environment = {**os.environ, "LC_ALL": "C", **({"GPG_TTY": terminal} if terminal is not None else {})}
+        environment = {"LC_ALL": "C", **({"GPG_TTY": terminal} if terminal is not None else {})}
         super().__init__(program, str(home) if home else None, options=list(options), env=environment)
 
     def rows(self, arguments: Sequence[str], data: bytes = b"") -> list[list[str]]:
@@ -56,7 +54,7 @@ class GnuPG(gnupg.GPG):  # type: ignore[misc]
         if not (self._asks or passphrase):
             args = ["--pinentry-mode", "error", *args]
         return programs.start(
-            self.make_args(args, passphrase), stdin=pipe, stdout=pipe, stderr=pipe, environment=self.env,
+            self.make_args(args, passphrase), stdin=pipe, stdout=pipe, stderr=pipe, more=self.env,
             asks=self._asks, private=self._private, cpu=self._cpu,
         )  # fmt: skip
 
@@ -95,7 +93,7 @@ def start(
     terminal, and a call may take `programs.ASKING` seconds then; in all other cases it takes `programs.PATIENCE`, and a
     passphrase that is needed is an error (`NOBODY_TO_ASK`). One that is ``private`` is given what nobody else may know; one
     that is given what anybody may have made has so many seconds of ``cpu`` for a call. Raises `HostError`."""
-    program = shutil.which("gpg")
+    program = programs.find("gpg")
     if program is None:
         raise HostError("GnuPG (gpg) is not installed", hint=INSTALL)
     asks = asks and programs.terminal() is not None

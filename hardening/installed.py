@@ -76,9 +76,7 @@ def awaited() -> Iterator[str]:
     """Where packages would be found if there were such a directory: what `site` puts on ``sys.path`` only where it exists,
     directories of packages and the lines of the ``.pth`` files in them."""
     known = {os.path.abspath(entry) for entry in sys.path}
-    # An interpreter that became an ordinary one (`hardening.become`) had seen that the caller has no packages of their own.
-    own = [site.getusersitepackages()] if site.ENABLE_USER_SITE or sys.flags.isolated else []
-    for folder in (*site.getsitepackages(), *own):
+    for folder in site.getsitepackages():
         for place in map(os.path.abspath, (folder, *_linked(folder))):
             if place not in known:
                 yield place

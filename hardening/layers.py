@@ -1,7 +1,7 @@
 """Profiles -> the ordered layers of a stack.
 
-A profile is found by path, or by name in `SearchPath`. ``extends`` puts other profiles before it; the stack holds each
-profile once, at its first place.
+A profile is found by path (`is_path`), or by name in `SearchPath`. ``extends`` puts other profiles before it; the stack
+holds each profile once, at its first place.
 """
 
 from __future__ import annotations
@@ -14,13 +14,18 @@ from pathlib import Path
 
 import attrs
 
-from hardening.errors import ProfileError
+from hardening import state
+from hardening.errors import ProfileError, quoted
 from hardening.findings import Gate, Severity
 from hardening.kinds import Choice, nearest
+from hardening.launch import places
+from hardening.safefile import Owner
 from hardening.source import Document, Node, Origin, read
 from hardening.values import frozen
 
 SUFFIX = ".toml"
+#: What the administrator of the machine says.
+MACHINE = Path("/etc/hardening")
 HEADER = ("description", "extends", "complete", "exceptions", "limits", "findings")
 
 
@@ -71,72 +76,87 @@ class Folder:
 
 @frozen(eq=False)
 class Found:
-    """A profile on the search path; ``shadows`` are the files of the same name that come later."""
+    """A profile on the search path; ``owner`` says whose folder it lies in."""
 
     name: str
     path: Path
     owner: str
-    shadows: tuple[Path, ...]
 
 
 @frozen(eq=False)
 class SearchPath:
-    """The folders for profiles, in order: the first that has a name supplies it."""
+    """The folders for profiles. A name stands for one file: in two folders it is an error, whichever comes first."""
 
     folders: tuple[Folder, ...]
 
     @classmethod
     def standard(cls, shipped: Sequence[Folder]) -> SearchPath:
-        """``./profiles``, ``$XDG_CONFIG_HOME/hardening/profiles``, ``/etc/hardening/profiles``, then ``shipped``."""
-        config = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
-        return cls(
-            (
-                Folder(Path("profiles"), "this folder"),
-                Folder(Path(config) / "hardening/profiles", "user"),
-                Folder(Path("/etc/hardening/profiles"), "system"),
-                *shipped,
-            )
-        )
+        """``/etc/hardening/profiles``, the caller's ``$XDG_CONFIG_HOME/hardening/profiles``, and ``shipped``: none of them
+        depends on the place where the caller stands."""
+        config = places.xdg(os.environ, "XDG_CONFIG_HOME")
+        own = [] if config is None else [Folder(Path(config, "hardening/profiles"), "user")]
+        return cls((Folder(MACHINE / "profiles", "system"), *own, *shipped))
 
     def all(self) -> list[Found]:
-        """Every profile that can be named, sorted."""
-        names = set()
+        """Every profile that has a name, sorted; what lies in two folders is there twice."""
+        found = [
+            Found(path.stem, path, folder.owner)
+            for folder in self.folders
+            if folder.path.is_dir()
+            for path in folder.path.iterdir()
+            if path.suffix == SUFFIX
+        ]
+        return sorted(found, key=lambda item: item.name)
+
+    def hits(self, name: str) -> list[Found]:
+        """The files that a name stands for; one that is in several folders by links is one."""
+        found: dict[str, Found] = {}
         for folder in self.folders:
-            if folder.path.is_dir():
-                names |= {path.stem for path in folder.path.iterdir() if path.suffix == SUFFIX}
-        return [self.find(name) for name in sorted(names)]
+            path = folder.path / (name + SUFFIX)
+            if name and os.path.lexists(path):
+                found.setdefault(os.path.realpath(path), Found(name, path, folder.owner))
+        return list(found.values())
 
     def find(self, name: str, origin: Origin | None = None) -> Found:
-        """Look a name up; raises `ProfileError` with the nearest name. A profile of another user is refused."""
-        hits = [
-            (folder.path / (name + SUFFIX), folder)
-            for folder in self.folders
-            if os.path.lexists(folder.path / (name + SUFFIX))
-        ]
+        """Look a name up. Raises `ProfileError`, with the nearest name, where there is none, and for one that stands for
+        more than one file: nobody's profile takes the place of another's. A profile of another user is refused."""
+        hits = self.hits(name)
         if not hits:
             known = [found.name for found in self.all()] if name else []
             hint = nearest(name, known) or "`hardening profile list` shows the profiles and where they are looked up"
             raise ProfileError(f'there is no profile "{name}"', origin=origin, hint=hint)
-        (path, folder), *others = hits
-        return Found(name, path, folder.owner, tuple(path for path, _ in others))
+        if len(hits) > 1:
+            raise ProfileError(
+                f'"{name}" names {len(hits)} profiles: {", ".join(str(item.path) for item in hits)}',
+                origin=origin,
+                hint=f"name the one that is meant by its path, such as {quoted(str(hits[0].path))}, or rename the others",
+            )
+        return hits[0]
 
 
 @frozen(eq=False)
 class Stack:
     """The ordered layers; later ones stand closer to the application. ``found`` is what each name that was looked up stood
-    for, and ``named`` are the profiles that were asked for, as they were typed."""
+    for, ``named`` are the profiles that were asked for, as they were typed, and ``consulted`` are the files, each with what
+    a look at it gave, that decide which these are where nobody asks for any."""
 
     layers: tuple[Layer, ...]
     found: tuple[Found, ...] = ()
     named: tuple[str, ...] = ()
-
-    @property
-    def shadowed(self) -> tuple[Found, ...]:
-        """What hides others of the same name."""
-        return tuple(found for found in self.found if found.shadows)
+    consulted: tuple[tuple[Path, str], ...] = ()
 
 
-def resolve(profiles: Sequence[str], search: SearchPath, command_line: Document | None = None) -> Stack:
+def is_path(profile: str) -> bool:
+    """Whether a profile is named by the path of its file: with a ``/`` or the suffix of profiles."""
+    return "/" in profile or profile.endswith(SUFFIX)
+
+
+def resolve(
+    profiles: Sequence[str],
+    search: SearchPath,
+    command_line: Document | None = None,
+    consulted: Sequence[tuple[Path, str]] = (),
+) -> Stack:
     """The stack of the named profiles, left to right, what each extends before it, the command line last.
 
     Raises `ProfileError` for a profile that does not exist, cannot be read or is part of a cycle.
@@ -147,7 +167,7 @@ def resolve(profiles: Sequence[str], search: SearchPath, command_line: Document 
     layers = [*builder.layers.values()]
     if command_line is not None:
         layers.append(parse_layer(command_line))
-    return Stack(tuple(layers), tuple(builder.found.values()), tuple(profiles))
+    return Stack(tuple(layers), tuple(builder.found.values()), tuple(profiles), tuple(consulted))
 
 
 class _Builder:
@@ -158,7 +178,7 @@ class _Builder:
         self.found: dict[str, Found] = {}
 
     def add(self, profile: str, origin: Origin | None, folder: Path, chain: tuple[tuple[Path, str], ...]) -> None:
-        by_path = "/" in profile or profile.endswith(SUFFIX)
+        by_path = is_path(profile)
         path, name = self._by_path(profile, folder) if by_path else self._by_name(profile, origin)
         # realpath(3) of a loop of links is no error here: reading the file is, and says so.
         key = Path(os.path.realpath(path))
@@ -171,13 +191,13 @@ class _Builder:
             return
         if len(chain) > 64:
             raise ProfileError("`extends` goes deeper than 64 profiles", origin=origin, hint="merge some of them")
-        layer = parse_layer(read(path, name, found_by_name=not by_path))
+        layer = parse_layer(read(path, name, owner=Owner.ANY if by_path else Owner.OWN))
         for parent, node in zip(layer.extends, _extends(layer.document.root), strict=True):
             self.add(parent, node.origin, path.parent, (*chain, (key, name)))
         self.layers[key] = attrs.evolve(layer, shipped=any(key.is_relative_to(place) for place in self.shipped))
 
     def _by_path(self, profile: str, folder: Path) -> tuple[Path, str]:
-        path = Path(os.path.normpath(folder / os.path.expanduser(profile)))
+        path = Path(os.path.normpath(folder / state.expanded(profile)))
         return path, path.name.removesuffix(SUFFIX)
 
     def _by_name(self, profile: str, origin: Origin | None) -> tuple[Path, str]:

@@ -131,23 +131,23 @@ def _basis(
 
 def _of_caller(host: Host) -> inputs.Inputs:
     yield from inputs.kernel("/proc/sys/kernel/random/boot_id", "/proc/self/uid_map")
-    yield from inputs.environment("HOME", "XDG_CONFIG_HOME")
+    yield from inputs.environment("XDG_CONFIG_HOME")
     yield from inputs.accounts(host.uid)
 
 
 def _of_profiles(composition: Composition, search: SearchPath) -> Iterator[Input]:
-    """The profiles as they were read, and every place where one of their names was looked for: in those before the one that
-    had it, the search saw nothing, whatever is there by now. The others decide what is said to be shadowed."""
+    """The profiles as they were read, and every place where one of their names was looked for: but for the one that had it,
+    the search saw nothing there, whatever is there by now."""
+    for file, seen in composition.stack.consulted:
+        yield from inputs.file(file, seen)
     for layer in composition.stack.layers:
         if layer.document.file is not None:
             yield from inputs.file(layer.document.file, layer.document.digest)
     for found in composition.stack.found:
-        paths = [folder.path / (found.name + SUFFIX) for folder in search.folders]
-        first = paths.index(found.path)
-        for path in paths[:first]:
-            yield from inputs.passed_over(os.path.abspath(path))
-        for path in paths[first:]:
-            yield from inputs.way(os.path.abspath(path))
+        for folder in search.folders:
+            path = folder.path / (found.name + SUFFIX)
+            same = os.path.realpath(path) == os.path.realpath(found.path)
+            yield from (inputs.way if same else inputs.passed_over)(os.path.abspath(path))
 
 
 def _of_packages() -> Iterator[Input]:
@@ -199,7 +199,7 @@ def _started() -> int:
 
 def shelf(words: Sequence[str]) -> Path:
     """Where the slots of a command line are. Raises `OSError`."""
-    return state.location() / places.PLANS / plans.key(words, os.environ)
+    return state.location() / places.PLANS / plans.key(words)
 
 
 def has_room(words: Sequence[str]) -> bool:

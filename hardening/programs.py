@@ -1,16 +1,19 @@
-"""Programs that this one starts and waits for: each of them has an end, and so has what it has started itself."""
+"""Programs that this one starts and waits for. Each of them has an end, and so has what it has started itself; and which
+program it is, and what it finds, does not depend on the place where the caller stands."""
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
+import shutil
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import IO
 
-from hardening.launch import abi, kernel
+from hardening.launch import abi, kernel, places
 
 #: Seconds that a program may take: by itself, and where there is a terminal on which it may be asking somebody.
 PATIENCE, ASKING = 60.0, 600.0
@@ -24,18 +27,53 @@ def terminal() -> str | None:
     return None if found is None else f"/dev/{found}"
 
 
+def path() -> str:
+    """The caller's PATH without the empty and relative entries, which stand for the place where the caller is; what commands
+    get that are given none where nothing is left."""
+    return (
+        ":".join(entry for entry in os.environ.get("PATH", "").split(":") if entry.startswith("/"))
+        or places.OF_COMMANDS
+    )
+
+
+def find(program: str) -> str | None:
+    """The absolute path of a program by its name, or of one that is named so; None where there is none."""
+    return None if "/" in program and not program.startswith("/") else shutil.which(program, path=path())
+
+
+def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The caller's environment, and ``more``, for a program: with `path`, and without directories of the XDG specification
+    that are relative. Raises `UsageError` where the home of GnuPG is, which names programs of its own."""
+    places.named(os.environ, "GNUPGHOME")
+    kept = {name: value for name, value in os.environ.items() if value.startswith("/") or not name.startswith("XDG_")}
+    return {**kept, "PATH": path(), **(more or {})}
+
+
+def run(argv: Sequence[str], data: bytes, patience: float) -> subprocess.CompletedProcess[bytes]:
+    """Run a program of which both streams are read, with ``data`` as its input, for so many seconds. Raises `OSError`, and
+    `subprocess.TimeoutExpired`."""
+    pipe = subprocess.PIPE
+    process = start(argv, stdin=pipe, stdout=pipe, stderr=pipe)
+    try:
+        out, err = process.communicate(data, timeout=patience)
+    finally:
+        end(process)
+    return subprocess.CompletedProcess(list(argv), process.returncode, out, err)
+
+
 def start(
     argv: Sequence[str],
     *,
     stdin: int | IO[bytes] = subprocess.DEVNULL,
     stdout: int | IO[bytes] = subprocess.DEVNULL,
     stderr: int | IO[bytes] = subprocess.DEVNULL,
-    environment: Mapping[str, str] | None = None,
+    more: Mapping[str, str] | None = None,
     asks: bool = False,
     private: bool = False,
     cpu: int = 0,
 ) -> subprocess.Popen[bytes]:
-    """Start a program. One that ``asks`` stays where a terminal can be read, any other has a session of its own (setsid(2)):
+    """Start the program that `find` has, in the root directory and with the `environment`, to which ``more`` is added. One
+    that ``asks`` stays where a terminal can be read, any other has a session of its own (setsid(2)):
     it has no terminal, and ends with all that it starts. One that is ``private`` leaves no core dump. One that has ``cpu``
     seconds of processor time is killed when they are used up, and when its parent ends. Raises `OSError`."""
 
@@ -47,12 +85,17 @@ def start(
             resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu + 1))
             kernel.prctl(abi.PR_SET_PDEATHSIG, signal.SIGKILL)
 
+    program = find(argv[0])
+    if program is None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), argv[0])
     return subprocess.Popen(
         argv,
+        executable=program,
         stdin=stdin,
         stdout=stdout,
         stderr=stderr,
-        env=environment,
+        env=environment(more),
+        cwd="/",
         start_new_session=not asks,
         preexec_fn=prepare if private or cpu else None,
     )

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from hardening.errors import HardeningError
-from hardening.launch import audit_text, files, journald, places, sinks
+from hardening.launch import audit_text, files, journald, places, sinks, trusted
 from hardening.launch.bundle import STATES
 from hardening.launch.recording import UNSET
 from hardening.values import frozen
@@ -90,8 +90,8 @@ def _texts(environment: Mapping[str, str], problems: list[str]) -> Iterator[tupl
     for place in places.of_records(environment):
         try:
             # What others could have written is none of ours, as it is no place to write to.
-            sinks.require_own(os.lstat(place))
-            sinks.require_safe_way(place)
+            sinks.require_own(os.lstat(place), str(place))
+            trusted.require_secure_path(str(place))
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as error:

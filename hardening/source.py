@@ -14,6 +14,7 @@ from types import MappingProxyType
 from hardening import safefile, toml_lines
 from hardening.errors import ProfileError
 from hardening.launch.digest import sha256
+from hardening.safefile import Owner
 from hardening.values import frozen
 
 MAX_BYTES = 1 << 20
@@ -166,15 +167,15 @@ def _type_name(raw: object) -> str:
     return names.get(type(raw), "a date or time")
 
 
-def read(path: Path, name: str, *, found_by_name: bool = False) -> Document:
+def read(path: Path, name: str, *, owner: Owner = Owner.ANY) -> Document:
     """Read the profile at ``path``, which is to be called ``name`` in messages.
 
     Raises `ProfileError` for a file that is missing, unreadable, not a regular file, writable by others than its owner
-    and root, larger than `MAX_BYTES`, not UTF-8, not TOML, or nested deeper than `MAX_DEPTH`. A file that was found by
-    name must also belong to the caller or root: nobody else's folder may supply what a name means.
+    and root, larger than `MAX_BYTES`, not UTF-8, not TOML, or nested deeper than `MAX_DEPTH`. Who may be its ``owner``
+    depends on who has named it: what a name means, nobody but the caller and root may supply.
     """
     hint = "check the path and its permissions; a name without `/` is looked up (`hardening profile list`)"
-    data = safefile.read(path, "the profile", MAX_BYTES, hint=hint, own=found_by_name)
+    data = safefile.read(path, "the profile", MAX_BYTES, hint=hint, owner=owner)
     text = decoded(data, path, "save the profile as UTF-8")
     tables = _parse(text, path)
     places = {key: f"{path}:{line}" for key, line in toml_lines.key_lines(text).items()}

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from hardening.errors import LaunchError
-from hardening.launch import files, places
+from hardening.launch import files, places, trusted
 
 #: The errors of a disk without room, or of a quota that is used up.
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -58,10 +58,10 @@ def existing() -> Path | None:
 def _require_own(path: Path, status: os.stat_result) -> None:
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
         raise _unusable(path, f"it is not a directory of uid {os.geteuid()}")
-    if stat.S_IMODE(status.st_mode) & 0o022:
+    if trusted.others_can_write(status, str(path)):
         raise _unusable(path, "others can write to it")
     try:
-        places.require_safe_way(str(path))
+        trusted.require_secure_path(str(path))
     except OSError as error:
         raise _unusable(path, str(error)) from None
 
@@ -86,36 +86,43 @@ def secrets() -> Path:
     """Where the store of the caller's secrets is or would be: ``$HARDENING_SECRETS``, else for root
     ``/var/lib/hardening/secrets``, else ``$XDG_DATA_HOME/hardening/secrets`` (``~/.local/share/hardening/secrets``);
     nothing is made or looked at. `OSError` for a user without a home directory."""
-    explicit = os.environ.get("HARDENING_SECRETS")
+    explicit = places.named(os.environ, "HARDENING_SECRETS")
     if explicit:
-        return Path(os.path.abspath(explicit))
+        return Path(files.absolute(explicit))
     if os.geteuid() == 0:
         return Path("/var/lib/hardening/secrets")
-    data = _data(os.environ, os.path.expanduser("~"))
+    data = places.xdg(os.environ, "XDG_DATA_HOME")
     if data is None:
         raise OSError("the caller has no home directory")
-    return data / "secrets"
+    return Path(data, "hardening/secrets")
 
 
 def images(environment: Mapping[str, str], uid: int) -> Path | None:
     """Where the store of a user's images is or would be: ``$HARDENING_IMAGES``, else for root ``/var/lib/hardening/images``,
     else ``$XDG_DATA_HOME/hardening/images`` (``~/.local/share/hardening/images``); None without a home directory."""
-    explicit = environment.get(IMAGES)
+    explicit = places.named(environment, IMAGES)
     if explicit:
         return Path(files.absolute(explicit))
     if uid == 0:
         return Path("/var/lib/hardening/images")
-    data = _data(environment, environment.get("HOME", ""))
-    return data / "images" if data is not None else None
+    data = places.xdg(environment, "XDG_DATA_HOME")
+    return Path(data, "hardening/images") if data is not None else None
 
 
-def _data(environment: Mapping[str, str], home: str) -> Path | None:
-    """Where data of a user is kept, None without a home directory; a relative path in the variable counts as none (XDG Base
-    Directory Specification)."""
-    data = environment.get("XDG_DATA_HOME", "")
-    if not data.startswith("/") and not home.startswith("/"):
-        return None
-    return Path(data if data.startswith("/") else f"{home}/.local/share", "hardening")
+def home() -> Path | None:
+    """The caller's home directory (`hardening.launch.places.home`)."""
+    found = places.home(os.environ)
+    return None if found is None else Path(found)
+
+
+def expanded(path: str) -> str:
+    """A path with the home that a ``~`` at its begin stands for: the caller's account's, or another user's. As it is where
+    there is none."""
+    first, slash, rest = path.partition("/")
+    if first != "~":
+        return os.path.expanduser(path)
+    own = home()
+    return path if own is None else str(own / rest) if slash else str(own)
 
 
 def private() -> tuple[str, ...]:
@@ -130,8 +137,11 @@ def private() -> tuple[str, ...]:
 def deciding() -> tuple[str, ...]:
     """Where the next call reads what decides it: profiles, policies and logins of images, and this program with what it
     imports. No command may write there, or it would decide for itself."""
-    home, config = os.path.expanduser("~"), os.environ.get("XDG_CONFIG_HOME", "")
-    folders = (f"{home}/.config", config if config.startswith("/") else f"{home}/.config", "/etc")
+    # Also without the variable, with which the next call may come.
+    own = (
+        places.xdg(variables, "XDG_CONFIG_HOME") for variables in (os.environ, {**os.environ, "XDG_CONFIG_HOME": ""})
+    )
+    folders = (*(place for place in own if place is not None), "/etc")
     named = [f"{folder}/{name}" for folder in folders for name in ("hardening", "containers")]
     program = [sys.prefix, *(path for path in sys.path if os.path.isdir(path))]
     found = {Path(os.path.abspath(path)) for path in (*named, *logins(os.environ, os.geteuid()), *program)}
@@ -146,17 +156,17 @@ def may_write(path: str) -> bool:
 
 def logins(environment: Mapping[str, str], uid: int) -> tuple[str, ...]:
     """The files of logins at registries that are looked into, in this order (containers-auth.json(5)); REGISTRY_AUTH_FILE
-    stands for all of them."""
-    explicit = environment.get(LOGINS)
+    stands for all of them. Raises `UsageError` where a variable names a relative one."""
+    explicit = places.named(environment, LOGINS)
     if explicit:
         return (explicit,)
-    home = environment.get("HOME", "")
-    runtime = environment.get("XDG_RUNTIME_DIR") or (f"/run/user/{uid}" if uid else "")
-    config = environment.get("XDG_CONFIG_HOME") or (f"{home}/.config" if home else "")
+    runtime = places.xdg(environment, "XDG_RUNTIME_DIR") or (f"/run/user/{uid}" if uid else None)
+    config, own = places.xdg(environment, "XDG_CONFIG_HOME"), places.home(environment)
+    docker = places.named(environment, "DOCKER_CONFIG") or (f"{own.rstrip('/')}/.docker" if own else None)
     found = [
         f"{runtime}/containers/auth.json" if runtime else f"/run/containers/{uid}/auth.json",
         f"{config}/containers/auth.json" if config else "",
-        f"{environment.get('DOCKER_CONFIG') or f'{home}/.docker'}/config.json" if home else "",
+        f"{docker}/config.json" if docker else "",
     ]
     return tuple(path for path in found if path)
 

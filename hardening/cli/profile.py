@@ -12,47 +12,49 @@ from hardening.cli.stack import complete_profile
 from hardening.errors import EXIT_FINDINGS, HardeningError
 
 if TYPE_CHECKING:
-    from hardening.layers import Found
+    from hardening.layers import Found, SearchPath
 
 
 @click.group("profile", short_help="List and show profiles.")
 def command() -> None:
-    """Profiles are looked up in ./profiles, $XDG_CONFIG_HOME/hardening/profiles, /etc/hardening/profiles, and in what
-    installed packages ship; the first that has a name supplies it."""
+    """Profiles are looked up in /etc/hardening/profiles, $XDG_CONFIG_HOME/hardening/profiles, and in what installed
+    packages ship; a name in two of them is an error. A file is named by its path: ./team.toml."""
 
 
 @command.command("list", epilog="\b\nExamples:\n  hardening profile list\n  hardening profile list --json\n")
 @click.option("--json", "as_json", is_flag=True, help="Show it as JSON.")
 @click.pass_context
 def list_profiles(context: click.Context, as_json: bool) -> int:
-    """List every profile that can be named, and what each hides. Exit code 1: one of them cannot be read."""
+    """List every profile that has a name. Exit code 1: one of them cannot be read, or its name stands for several."""
     from hardening.report.table import Table
 
-    entries = [_entry(found) for found in session(context).search.all()]
+    search = session(context).search
+    entries = [_entry(search, found) for found in search.all()]
     if as_json:
         output.show_json(entries)
     else:
         rows = tuple(
             (
                 entry["name"],
-                entry["description"] or (f"cannot be read: {entry['problem']}" if entry["problem"] else ""),
+                f"cannot be used: {entry['problem']}" if entry["problem"] else entry["description"],
                 entry["owner"],
-                entry["file"] if entry["shadows"] or entry["problem"] else "",
-                ", ".join(entry["shadows"]),
+                entry["file"] if entry["problem"] else "",
             )
             for entry in entries
         )
-        output.show_table(Table(("profile", "description", "from", "file", "hides"), rows))
+        output.show_table(Table(("profile", "description", "from", "file"), rows))
     return EXIT_FINDINGS if any(entry["problem"] for entry in entries) else 0
 
 
-def _entry(found: Found) -> dict[str, Any]:
+def _entry(search: SearchPath, found: Found) -> dict[str, Any]:
     from hardening.layers import parse_layer
+    from hardening.safefile import Owner
     from hardening.source import read
 
     description, problem = "", None
     try:
-        description = parse_layer(read(found.path, found.name, found_by_name=True)).description
+        description = parse_layer(read(found.path, found.name, owner=Owner.OWN)).description
+        search.find(found.name)
     except HardeningError as error:
         problem = error.message
     return {
@@ -60,7 +62,6 @@ def _entry(found: Found) -> dict[str, Any]:
         "description": description,
         "owner": found.owner,
         "file": str(found.path),
-        "shadows": [str(path) for path in found.shadows],
         "problem": problem,
     }
 
@@ -72,7 +73,7 @@ def _entry(found: Found) -> dict[str, Any]:
 @click.argument("name", metavar="PROFILE", shell_complete=complete_profile)
 @click.pass_context
 def show(context: click.Context, as_json: bool, name: str) -> None:
-    """Show one profile: where it stands, what it extends, what it hides, and its text."""
+    """Show one profile: where it stands, what it extends, and its text."""
     from hardening.report import data, explain
 
     here: Session = session(context)
@@ -84,7 +85,6 @@ def show(context: click.Context, as_json: bool, name: str) -> None:
             {
                 **data.layer(layer),
                 "stack": [item.name for item in stack.layers],
-                "shadows": [str(path) for found in stack.shadowed for path in found.shadows],
                 "text": text,
             }
         )
@@ -92,6 +92,4 @@ def show(context: click.Context, as_json: bool, name: str) -> None:
     # As comments, so that what is shown is a profile again.
     for line in explain.tree(stack.layers).splitlines():
         output.show(f"# {line}")
-    for found in stack.shadowed:
-        output.note(f"shadowed: profile {found.name} is {found.path}, which hides {', '.join(map(str, found.shadows))}")
     output.show(text.rstrip("\n"))

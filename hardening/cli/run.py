@@ -42,7 +42,7 @@ or does not exist.
 
 #: The options of a line that only looks.
 LOOKING = ("--dry-run", "--json")
-QUIET = "Show no warnings, and do not say what is not enforced, excepted or shadowed."
+QUIET = "Show no warnings, and do not say what is not enforced or excepted."
 
 
 @click.command(

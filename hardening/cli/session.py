@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hardening.host import Host
     from hardening.installed import Announced, Brought
     from hardening.layers import SearchPath, Stack
+    from hardening.machine import Machine
     from hardening.offer import Offer
     from hardening.plugins import Plugins
     from hardening.source import Document
@@ -83,24 +84,33 @@ class Session:
 
         return self._search if self._search is not None else SearchPath.standard(shipped_profiles(self.announced))
 
+    @cached_property
+    def machine(self) -> Machine:
+        """What the administrator says to every call; raises `ProfileError`."""
+        from hardening.machine import configured
+
+        return configured()
+
     def stack(self, request: Request) -> Stack:
         """The layers of a request; raises `ProfileError`."""
         from hardening.layers import resolve
+        from hardening.machine import FILE
 
         for name in request.profiles:
             self._require(name)
-        return resolve(request.profiles, self.search, request.options)
+        consulted = ((FILE, self.machine.digest),)
+        return resolve(request.profiles, self.search, request.options, consulted)
 
     def _require(self, profile: str) -> None:
         """Raise `ProfileError` with what was probably meant where nothing has the name of a profile."""
-        from hardening.errors import ProfileError
-        from hardening.layers import SUFFIX
+        from hardening.errors import ProfileError, quoted
+        from hardening.layers import SUFFIX, is_path
 
         if profile.endswith(".json") and os.path.isfile(profile):
             from hardening.cli.elsewhere import POLICY
 
             raise ProfileError("no profile: those are TOML", origin=profile, hint=POLICY)
-        if profile.endswith(SUFFIX) or ("/" in profile and os.path.lexists(profile)):
+        if (is_path(profile) and ("/" not in profile or os.path.lexists(profile))) or self.search.hits(profile):
             return
         try:
             self.search.find(profile)
@@ -109,8 +119,11 @@ class Session:
 
             if "/" in profile and not published(profile):
                 return
-            if profile and os.path.isfile(profile + SUFFIX):
-                error.hint = f"a profile of this folder is named by its path: -p ./{profile}{SUFFIX}"
+            here = next(
+                (path for folder in ("", "profiles/") if os.path.isfile(path := f"{folder}{profile}{SUFFIX}")), ""
+            )
+            if profile and here:
+                error.hint = f"a file of this folder is named by its path: -p {quoted(f'./{here}')}"
             else:
                 error.hint = published(profile) or error.hint
             raise

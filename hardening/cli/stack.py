@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from hardening.cli.session import Request, session
-from hardening.errors import HardeningError, HostError, PluginError, Problems, UsageError
+from hardening.errors import HardeningError, HostError, PluginError, Problems, UsageError, quoted
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -28,7 +28,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 #: The setting that gives a command a terminal.
 TERMINAL = ("process", "terminal")
-DEFAULT_PROFILE = "default"
 _SAYS = "hardening.says"
 
 
@@ -129,7 +128,8 @@ def complete_profile(ctx: click.Context, parameter: click.Parameter, incomplete:
         found = session(ctx).search.all()
     except HardeningError:
         return []
-    return [CompletionItem(item.name, help=item.owner) for item in found if item.name.startswith(incomplete)]
+    owners = {item.name: item.owner for item in found}
+    return [CompletionItem(name, help=owner) for name, owner in owners.items() if name.startswith(incomplete)]
 
 
 def _collect_sets(ctx: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> None:
@@ -151,6 +151,14 @@ def _name_the_table(ctx: click.Context, error: UsageError) -> None:
 
     key = str(error.origin).removeprefix("--set ").partition("=")[0].strip()
     error.hint = elsewhere(session(ctx).plugins.mechanisms, key) or error.hint
+
+
+def _default_profiles() -> tuple[str, ...]:
+    """The profiles where none is named. A line that is only completed must not fail for them."""
+    from hardening.machine import Machine
+
+    context = click.get_current_context()
+    return Machine().default if context.resilient_parsing else session(context).machine.default
 
 
 def stack_options(function: F) -> F:
@@ -179,9 +187,10 @@ def stack_options(function: F) -> F:
         "profiles",
         multiple=True,
         metavar="PROFILE",
-        default=(DEFAULT_PROFILE,),
+        default=_default_profiles,
         shell_complete=complete_profile,
-        help="A profile, by name or path; may be repeated, later ones stand closer to the command. Default: default.",
+        help="A profile, by name or path; may be repeated, later ones stand closer to the command. "
+        "Default: default, or what /etc/hardening/hardening.toml says.",
     )(function)
 
 
@@ -200,24 +209,24 @@ def beside_default(here: Session, request: Request) -> Iterator[None]:
         yield
     except HardeningError as error:
         problems = error.problems if isinstance(error, Problems) else (error,)
-        if DEFAULT_PROFILE not in request.profiles and all(isinstance(item, HostError) for item in problems):
+        named = set(here.machine.default) <= set(request.profiles)
+        if not named and all(isinstance(item, HostError) for item in problems):
             _say_beside(here, request, problems)
         raise
 
 
 def _say_beside(here: Session, request: Request, problems: Sequence[HardeningError]) -> None:
-    import shlex
-
     from hardening import pipeline
 
-    profiles = (DEFAULT_PROFILE, *request.profiles)
+    default = here.machine.default
+    profiles = tuple(dict.fromkeys((*default, *request.profiles)))
     try:
         pipeline.check(here.compose(Request(profiles, request.options)), here.host, (), None)
     except HardeningError:
         return
-    named = " ".join(f"-p {shlex.quote(profile)}" for profile in profiles)
+    named = " ".join(f"-p {quoted(profile)}" for profile in profiles)
     for problem in problems:
-        beside = f"where -p names a profile, {DEFAULT_PROFILE} has to be named, too: {named}"
+        beside = f"where -p names a profile, {', '.join(default)} has to be named, too: {named}"
         problem.hint = f"{beside}; or {problem.hint}" if problem.hint else beside
 
 

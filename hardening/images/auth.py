@@ -15,6 +15,7 @@ from typing import Any
 
 import attrs
 
+from hardening import programs
 from hardening.errors import ImageError
 from hardening.images.reference import DEFAULT_HOST, Reference
 from hardening.state import LOGINS, logins
@@ -137,9 +138,7 @@ def _ask(helper: str, server: str, path: str) -> Credentials | None:
         raise ImageError("names a credential helper that no program is called", origin=path, hint=_LOGIN)
     program = f"docker-credential-{helper}"
     try:
-        done = subprocess.run(
-            [program, "get"], input=server.encode(), capture_output=True, timeout=HELPER_SECONDS, check=False
-        )
+        done = programs.run([program, "get"], server.encode(), HELPER_SECONDS)
     except FileNotFoundError:
         raise ImageError(f"{program} is not installed", origin=path, hint=_LOGIN) from None
     except (OSError, subprocess.TimeoutExpired):

@@ -24,6 +24,7 @@ import attrs
 from hardening import __version__
 from hardening.errors import ImageError
 from hardening.images.watch import Watch
+from hardening.launch import places
 from hardening.values import frozen
 
 if TYPE_CHECKING:
@@ -200,6 +201,8 @@ class Client:
         return urllib3.PoolManager(ssl_context=context, num_pools=1)
 
     def _context(self, host: str) -> ssl.SSLContext:
+        for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):  # which OpenSSL reads
+            places.named(os.environ, name)
         context = ssl.create_default_context()
         # On since Python 3.13, and stricter than podman and curl: it wants `keyUsage` of an authority, which few have.
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
@@ -279,15 +282,15 @@ def _watched(watch: Watch) -> dict[str, type[urllib3.HTTPConnectionPool]]:
 
 def certificate_folders(host: str, environment: Mapping[str, str]) -> list[Path]:
     """The directories with certificates for ``host[:port]`` that there are."""
-    places = [_own_certificates(environment), *CERTIFICATES]
     if "/" in host or host in ("", ".", ".."):
         return []
-    return [folder for place in places if (folder := Path(place) / host).is_dir()]
+    folders = (_own_certificates(environment), *CERTIFICATES)
+    return [folder for place in folders if place is not None and (folder := Path(place) / host).is_dir()]
 
 
-def _own_certificates(environment: Mapping[str, str]) -> str:
-    config = environment.get("XDG_CONFIG_HOME") or f"{environment.get('HOME', '')}/.config"
-    return f"{config}/containers/certs.d"
+def _own_certificates(environment: Mapping[str, str]) -> str | None:
+    config = places.xdg(environment, "XDG_CONFIG_HOME")
+    return None if config is None else f"{config}/containers/certs.d"
 
 
 def _load(context: ssl.SSLContext, folder: Path) -> None:
@@ -318,7 +321,7 @@ def _unreached(url: str, error: Exception) -> ImageError:
 
     reason = _first(error)
     if isinstance(reason, ssl.SSLCertVerificationError):
-        folder = CERTIFICATES[0] if os.geteuid() == 0 else _own_certificates(os.environ)
+        folder = (_own_certificates(os.environ) if os.geteuid() else None) or CERTIFICATES[0]
         return _failed(
             url,
             f"shows a certificate that is not trusted: {reason.verify_message}",

@@ -34,7 +34,7 @@ from hardening.images import media, removal
 from hardening.images.ids import Ids
 from hardening.images.media import Descriptor, Manifest
 from hardening.images.reference import Name
-from hardening.launch import held, places
+from hardening.launch import held, places, trusted
 from hardening.launch.digest import sha256
 from hardening.values import frozen
 
@@ -80,7 +80,7 @@ def location(environment: Mapping[str, str], uid: int) -> Path:
     """Where the store of a user is or would be. Raises `ImageError` for a user without a home directory."""
     found = state.images(environment, uid)
     if found is None:
-        raise ImageError("there is no place for images: neither HOME nor XDG_DATA_HOME is set", hint=f"set {VARIABLE}")
+        raise ImageError("there is no place for images: the caller has no home directory", hint=f"set {VARIABLE}")
     return found
 
 
@@ -102,9 +102,9 @@ class Store:
         try:
             for folder in (path, *(path / name for name in _FOLDERS)):
                 status = os.lstat(folder)
-                if not places.is_own(status) or not folder.is_dir() or folder.is_symlink():
+                if not trusted.is_own(status, str(folder)) or not folder.is_dir() or folder.is_symlink():
                     raise PermissionError(errno.EPERM, "others could have written it", str(folder))
-            places.require_safe_way(str(path))
+            trusted.require_secure_path(str(path))
         except FileNotFoundError:
             return None
         except OSError as error:

@@ -38,8 +38,8 @@ HEADER = 16  # bytes before the code of one module: magic number, flags, and the
 #: watches the command; and what the process that becomes the command runs, with a view of the cgroups where it has one.
 TABLES = {
     "base": (
-        "hardening", "hardening.launch", "compiled", "system", "hardening.errors", "files", "places", "jsontext", "digest",
-        "frozen", "bundle", "signals", "guarded",
+        "hardening", "hardening.launch", "compiled", "system", "hardening.errors", "files", "group", "trusted", "places",
+        "jsontext", "digest", "frozen", "bundle", "signals", "guarded",
     ),
     "plans": ("held", "looks", "plans", "quick"),
     "stage": ("leases", "abi", "_libc", "kernel", "failure", "cleaning", "recording", "watchers", "main"),

@@ -11,7 +11,7 @@ import errno
 import fcntl
 
 from hardening.errors import LaunchError
-from hardening.launch import files, jsontext, places
+from hardening.launch import files, jsontext, places, trusted
 from hardening.launch.system import os
 
 ANNOTATION = "org.hardening.leases"
@@ -85,7 +85,7 @@ def _open(name: str) -> int:
         status = os.fstat(place)
         if not stat.S_ISREG(status.st_mode):
             raise LaunchError("the lease is not a regular file", origin=name)
-        if not places.is_own(status):
+        if not trusted.is_own(status, f"/proc/self/fd/{place}"):
             raise LaunchError("the lease is somebody else's, or others can write to it", origin=name)
         return os.open(f"/proc/self/fd/{place}", os.O_RDONLY | os.O_CLOEXEC)
     finally:

@@ -11,7 +11,8 @@
 
 from __future__ import annotations
 
-from hardening.launch import files
+from hardening.errors import UsageError
+from hardening.launch import files, trusted
 from hardening.launch.system import os
 
 TYPE_CHECKING = False
@@ -26,50 +27,84 @@ OF_HELPERS = ("/usr/bin", "/bin", "/usr/sbin", "/sbin", "/usr/local/bin", "/run/
 #: PATH of a command that is given none.
 OF_COMMANDS = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _VARIABLE = "HARDENING_STATE"
-_OTHERS = 0o022  # the group and everybody else may write
-_STICKY, _KIND, _LINK = 0o1000, 0o170000, 0o120000  # stat(2), inode(7)
+
+
+#: Where a directory of the XDG Base Directory Specification lies below a home, unless its variable says otherwise.
+_BELOW_HOME = (
+    ("XDG_CONFIG_HOME", ".config"),
+    ("XDG_CACHE_HOME", ".cache"),
+    ("XDG_DATA_HOME", ".local/share"),
+    ("XDG_STATE_HOME", ".local/state"),
+)
+
+
+def home(environment: Mapping[str, str]) -> str | None:
+    """The caller's home directory: that of the account of the real uid, whatever HOME says. Only a uid without an account
+    has no other than HOME; None where that is no absolute path."""
+    import pwd  # asking the user database may be slow
+
+    try:
+        found = pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:
+        found = environment.get("HOME", "")
+    return found if found.startswith("/") else None
+
+
+def xdg(environment: Mapping[str, str], name: str) -> str | None:
+    """The directory that a variable of the XDG Base Directory Specification stands for; None where there is none. As the
+    specification has it a relative one is ignored, like one that is not set."""
+    found = environment.get(name, "")
+    if found.startswith("/"):
+        return found
+    below = dict(_BELOW_HOME).get(name)
+    own = home(environment) if below is not None else None
+    return files.join(own, below) if own is not None and below is not None else None
+
+
+def named(environment: Mapping[str, str], variable: str) -> str | None:
+    """The directory that one of our own variables names; None where it is not set. Raises `UsageError` for a relative path:
+    the place where somebody stands decides nothing."""
+    found = environment.get(variable)
+    if found and not found.startswith("/"):
+        raise UsageError(f"{found} is not an absolute path", origin=variable, hint=f"unset it, or write {variable}=/…")
+    return found or None
 
 
 def state(environment: Mapping[str, str], uid: int) -> str:
     """Where the state directory of a user is or would be; nothing is made or looked at. `OSError` for a user without a home
-    directory who says nothing else."""
-    explicit = environment.get(_VARIABLE)
+    directory who says nothing else, `UsageError` as in `named`."""
+    explicit = named(environment, _VARIABLE)
     if explicit:
         return files.absolute(explicit)
     if uid == 0:
         return "/run/hardening"
-    runtime = environment.get("XDG_RUNTIME_DIR")
-    if runtime and runtime.startswith("/") and os.access(runtime, os.W_OK):
+    runtime = xdg(environment, "XDG_RUNTIME_DIR")
+    if runtime and os.access(runtime, os.W_OK):
         return files.join(runtime, "hardening")
-    home = environment["HOME"] if "HOME" in environment else _home()
-    if home is None:
+    kept = xdg(environment, "XDG_STATE_HOME")
+    if kept is None:
         raise OSError("the caller has no home directory")
-    return files.join(environment.get("XDG_STATE_HOME") or f"{home.rstrip('/')}/.local/state", "hardening")
+    return files.join(kept, "hardening")
 
 
 def of_records(environment: Mapping[str, str]) -> Iterator[str]:
     """The directories for the file of records, the best first: a place that outlives a session and a start of the
     machine, else one that does not. None lies in a state directory that somebody else could write."""
-    explicit = environment.get(_VARIABLE)
-    if explicit:
-        # As the caller wrote it: who has no right to ask where they are can have an absolute one all the same.
-        place = explicit if explicit.startswith("/") else files.absolute(explicit)
-        if _may_be_own(place):
-            yield files.join(place, RECORDS)
+    explicit = named(environment, _VARIABLE)
+    if explicit and _may_be_own(explicit):
+        yield files.join(explicit, RECORDS)
     if os.geteuid() == 0:
         yield from ("/var/log/hardening", f"/run/hardening/{RECORDS}")
-    else:
-        home = environment.get("HOME", "")
-        place = environment.get("XDG_STATE_HOME") or (files.join(home, ".local/state") if home else "")
-        if place.startswith("/"):
+        return
+    # One that comes along from another user, where nothing but the ids was changed, is not the last word.
+    for place in dict.fromkeys(
+        (xdg(environment, "XDG_STATE_HOME"), xdg({**environment, "XDG_STATE_HOME": ""}, "XDG_STATE_HOME"))
+    ):
+        if place is not None:
             yield files.join(place, f"hardening/{RECORDS}")
-        # Another user's HOME comes along where nothing but the ids was changed. To ask the user database is slow.
-        own = _home()
-        if own not in (None, "", home):
-            yield files.join(own, f".local/state/hardening/{RECORDS}")
-        runtime = environment.get("XDG_RUNTIME_DIR", "")
-        if runtime.startswith("/"):
-            yield files.join(runtime, f"hardening/{RECORDS}")
+    runtime = xdg(environment, "XDG_RUNTIME_DIR")
+    if runtime is not None:
+        yield files.join(runtime, f"hardening/{RECORDS}")
 
 
 def new_id() -> str:
@@ -77,56 +112,10 @@ def new_id() -> str:
     return os.urandom(6).hex()
 
 
-def is_own(status: os.stat_result) -> bool:
-    """Whether a file is the caller's, and can be written by nobody else."""
-    return status.st_uid == os.geteuid() and not status.st_mode & _OTHERS
-
-
-def is_of_root_or_own(status: os.stat_result) -> bool:
-    """Whether a file is root's or the caller's, and can be written by nobody else."""
-    return status.st_uid in (0, os.geteuid()) and not status.st_mode & _OTHERS
-
-
-def require_safe_way(path: str) -> None:
-    """Raise `OSError` where somebody else could put another file in the place of ``path``, or of a directory or link above
-    it: by owning it, or by writing to where its name stands. In a sticky directory only the owner of a name can."""
-    above = files.parent(path)
-    while True:
-        status = os.lstat(above)
-        if status.st_uid not in (0, os.geteuid()) and not _is_unmapped(status.st_uid):
-            raise PermissionError(f"{above} belongs to another user (uid {status.st_uid})")
-        if status.st_mode & _KIND == _LINK:
-            os.stat(above)  # which ends, or raises
-            target = files.absolute(files.join(files.parent(above), files.decode(os.readlink(files.encode(above)))))
-            require_safe_way(files.join(target, "."))
-        elif status.st_mode & _OTHERS and not status.st_mode & _STICKY:
-            raise PermissionError(f"others can write to {above}")
-        if above == "/":
-            return
-        above = files.parent(above)
-
-
-def _is_unmapped(uid: int) -> bool:
-    """Whether this id stands for all those that a user namespace does not know, the host's root too (user_namespaces(7))."""
-    if files.read("/proc/self/uid_map").split() == ["0", "0", "4294967295"]:
-        return False
-    return uid == int(files.read("/proc/sys/kernel/overflowuid"))
-
-
 def _may_be_own(directory: str) -> bool:
     try:
-        return is_own(os.lstat(directory))
+        return trusted.is_own(os.lstat(directory), directory)
     except FileNotFoundError:  # it will be made
         return True
     except OSError:
         return False
-
-
-def _home() -> str | None:
-    """The caller's home directory by the user database."""
-    import pwd
-
-    try:
-        return pwd.getpwuid(os.getuid()).pw_dir
-    except KeyError:
-        return None

@@ -13,9 +13,9 @@ import fcntl
 import sys
 
 from hardening import __version__
-from hardening.errors import LaunchError
+from hardening.errors import LaunchError, UsageError
 from hardening.launch import bundle as bundles
-from hardening.launch import jsontext, looks, places
+from hardening.launch import jsontext, looks, places, trusted
 from hardening.launch.bundle import Bundle
 from hardening.launch.digest import sha256
 from hardening.launch.frozen import Frozen
@@ -57,7 +57,7 @@ class Found(Frozen):
     looks: Looks
 
 
-def key(words: Sequence[str], environment: Mapping[str, str]) -> str:
+def key(words: Sequence[str]) -> str:
     """The name of what was typed and where: the words, the folder, the caller, the versions. Raises `OSError`."""
     mask = os.umask(0o077)
     os.umask(mask)
@@ -74,8 +74,6 @@ def key(words: Sequence[str], environment: Mapping[str, str]) -> str:
         os.getresgid(),
         sorted(os.getgroups()),
         mask,
-        # What changes how Python starts, and which modules it finds.
-        sorted(item for item in environment.items() if item[0].startswith("PYTHON")),
     )
     return sha256(repr(facts).encode("utf-8", "surrogateescape"))
 
@@ -102,8 +100,8 @@ def find(
     stage are such that its looks ``may_wait``, those that more than one plan can hold are taken alone."""
     opened: list[int] = []
     try:
-        place, name = places.state(environment, os.geteuid()), key(words, environment)
-        places.require_safe_way(place)
+        place, name = places.state(environment, os.geteuid()), key(words)
+        trusted.require_secure_path(place)
         for step in (place, places.PLANS, name):
             opened.append(own(step, _DIRECTORY, opened[-1] if opened else None))
         shelf = f"{place}/{places.PLANS}/{name}"
@@ -111,7 +109,7 @@ def find(
             found = _try(f"{shelf}/{slot}", slot, opened[-1], may_wait, (words, environment))
             if found is not None:
                 return found
-    except OSError:
+    except (OSError, UsageError):  # the second is told by whoever composes
         return None
     finally:
         for fd in opened:
@@ -122,7 +120,7 @@ def find(
 def own(name: str, flags: int, directory: int | None = None) -> int:
     """Open what belongs to the caller, and what no other can write; raises `OSError` for anything else."""
     fd = os.open(name, flags, dir_fd=directory)
-    if not places.is_own(os.fstat(fd)):
+    if not trusted.is_own(os.fstat(fd), fd):
         os.close(fd)
         raise PermissionError(f"{name} belongs to another user, or can be written by others")
     return fd
@@ -241,7 +239,7 @@ def _is_whole(plan: dict[str, Any], bundle: str) -> bool:
     """Whether a slot's bundle is as it was written. `config.json` is held to its digest where it is read."""
     try:
         status = os.lstat(bundle)
-        if not stat.S_ISDIR(status.st_mode) or not places.is_own(status):
+        if not stat.S_ISDIR(status.st_mode) or not trusted.is_own(status, bundle):
             return False
         for name, digest in plan["files"].items():
             if looks.file(f"{bundle}/{name}") != digest:

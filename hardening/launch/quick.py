@@ -13,7 +13,7 @@ from __future__ import annotations
 import sys
 
 from hardening.errors import LaunchError
-from hardening.launch import compiled, files, held, places, plans
+from hardening.launch import compiled, files, held, places, plans, trusted
 from hardening.launch.guarded import guarded, require_descriptors
 from hardening.launch.system import os
 
@@ -151,7 +151,7 @@ def _of_system(program: str) -> Iterator[str]:
                 status = os.stat(place)
             except OSError:
                 continue
-            if places.is_of_root_or_own(status):
+            if trusted.is_of_root_or_own(status, place):
                 yield place
 
 
@@ -176,7 +176,8 @@ def _tidy(program: str) -> None:
     """Let the whole program do what it does at every start. Where it cannot, it will say so at the next one."""
     null = [(os.POSIX_SPAWN_OPEN, number, "/dev/null", os.O_RDWR, 0) for number in (0, 1, 2)]
     try:
-        pid = os.posix_spawn(program, ["hardening", "tidy"], os.environ, file_actions=null)
+        argv = [sys.executable, "-I", program, "tidy"]
+        pid = os.posix_spawn(sys.executable, argv, os.environ, file_actions=null)
     except OSError:
         return
     os.waitpid(pid, 0)

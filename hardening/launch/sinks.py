@@ -10,7 +10,7 @@ import errno
 import fcntl
 from _stat import S_ISREG
 
-from hardening.launch import abi, files, jsontext, kernel, places
+from hardening.launch import abi, files, jsontext, kernel, places, trusted
 from hardening.launch.system import os
 
 TYPE_CHECKING = False
@@ -54,11 +54,11 @@ class File:
         """Open the file, made with its directory if missing. `OSError` where that cannot be, or others could write it, or
         put another one in its place."""
         self.path = files.join(directory, FILE)
-        require_safe_way(directory)
+        trusted.require_secure_path(directory)
         make(directory, 0o700)
         self._directory = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
-            require_own(os.fstat(self._directory))
+            require_own(os.fstat(self._directory), self._directory)
             self._fd = self._open()
         except OSError:
             os.close(self._directory)
@@ -74,7 +74,7 @@ class File:
             pass
         fd = os.open(FILE, flags, 0o600, dir_fd=self._directory)
         try:
-            require_own(os.fstat(fd))
+            require_own(os.fstat(fd), fd)
         except OSError:
             os.close(fd)
             raise
@@ -134,19 +134,10 @@ class File:
             self._open_again()
 
 
-def require_own(status: os.stat_result) -> None:
-    """Raise `OSError` unless this is the caller's and nobody else can write to it."""
-    if not places.is_own(status):
+def require_own(status: os.stat_result, place: str | int) -> None:
+    """Raise `OSError` unless this, at a path or behind a descriptor, is the caller's and nobody else can write to it."""
+    if not trusted.is_own(status, place):
         raise OSError(errno.EPERM, f"not only uid {os.geteuid()} could write to it")
-
-
-def require_safe_way(directory: str) -> None:
-    """Raise `OSError` where somebody else could put another directory in the place of this one, or of the first above it
-    that is missing (`places.require_safe_way`)."""
-    there = directory
-    while not files.exists(there):
-        there = files.parent(there)
-    places.require_safe_way(directory if there == directory else files.join(there, "."))
 
 
 def make(directory: str, mode: int) -> None:

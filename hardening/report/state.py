@@ -15,9 +15,9 @@ NOT_ENFORCED = "core/not-enforced"
 def notes(
     composition: Composition, shortfalls: Sequence[Shortfall] = (), findings: Sequence[Finding] = ()
 ) -> Iterator[str]:
-    """One line each: what is not enforced, which findings are more than notes, which exceptions end soon or are used,
-    which profiles are shadowed. Remedies are left to where there is room for them: `doctor`, and the reports; not so
-    that of what an image lacks, which no report of a run shows."""
+    """One line each: what is not enforced, which findings are more than notes, which exceptions end soon or are used.
+    Remedies are left to where there is room for them: `doctor`, and the reports; not so that of what an image lacks,
+    which no report of a run shows."""
     for shortfall in shortfalls:
         yield f"not enforced: {shortfall.leaf}: {shortfall.reason}"
     for finding in findings:
@@ -32,9 +32,6 @@ def notes(
         line = f"exception: {exception.setting}: {exception.reason} ({_reference(exception.ticket)}{exception.origin})"
         covered.setdefault(line, []).extend([str(leaf)] if exception.setting != str(leaf) else [])
     yield from (f"{line}{_covering(leaves)}" for line, leaves in covered.items())
-    for found in composition.stack.shadowed:
-        hidden = ", ".join(str(path) for path in found.shadows)
-        yield f"shadowed: profile {found.name} is {found.path}, which hides {hidden}"
 
 
 def _covering(leaves: Sequence[str]) -> str:

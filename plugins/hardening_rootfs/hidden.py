@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import glob
 import os
+import pwd
 from collections.abc import Iterable
+from contextlib import suppress
 
 from hardening_rootfs import aliases
 from hardening_rootfs.paths import is_below
@@ -59,9 +61,17 @@ VARIABLES = ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_
 
 
 def private_directories(environment: Iterable[tuple[str, str]]) -> tuple[str, ...]:
-    """The caller's home and XDG directories, as an environment names them."""
-    found = {value for name, value in environment if name in VARIABLES and value.startswith("/")}
+    """The caller's home directories, by account as by HOME, and XDG directories, as an environment names them."""
+    named = {value for name, value in environment if name in VARIABLES}
+    found = {path for path in (*named, *_homes()) if path.startswith("/")}
     return tuple(sorted(path for path in map(os.path.normpath, found) if path not in _SYSTEM.split()))
+
+
+def _homes() -> Iterable[str]:
+    """The homes of the accounts whose rights the caller has."""
+    for uid in {os.getuid(), os.geteuid()}:
+        with suppress(KeyError):
+            yield pwd.getpwuid(uid).pw_dir
 
 
 def expand(members: Iterable[str], private: Iterable[str]) -> tuple[str, ...]:

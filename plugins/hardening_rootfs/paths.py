@@ -8,6 +8,7 @@ from pathlib import Path
 
 import attrs
 
+from hardening import state
 from hardening.errors import ProfileError
 from hardening.kinds import Kind
 from hardening.source import Node, Origin
@@ -24,7 +25,7 @@ def host_path(text: str, node: Node) -> str:
     profile that says it (on the command line, at the current folder)."""
     if not text:
         raise node.error("the path is empty")
-    expanded = os.path.expanduser(text)
+    expanded = state.expanded(text)
     if expanded.startswith("~"):
         raise node.error(f'no home directory is known for "{text}"', hint="write the whole path")
     file = node.document.file

@@ -6,7 +6,6 @@ import json
 import os
 import posixpath
 import select
-import shutil
 import signal
 import subprocess
 import time
@@ -15,6 +14,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import unquote_to_bytes, urljoin, urlsplit
 
+from hardening import programs
 from hardening.inputs import Inputs, Unknown
 from hardening.launch import abi, kernel
 from hardening.scankinds import EXTERNAL, UNREAD
@@ -49,7 +49,7 @@ class External(Scanner):
         return ()
 
     def whole(self, root: Root) -> list[Found]:
-        program = shutil.which(self._command[0])
+        program = programs.find(self._command[0])
         if program is None:
             return [Found(UNREAD, "/", f"the scanner {self._command[0]} is not installed")]
         place = f"/proc/self/fd/{root.tree}"
@@ -70,8 +70,8 @@ def _ran(words: list[str], tree: int) -> tuple[int, bytes]:
     reader, writer = os.pipe()
     try:
         process = subprocess.Popen(
-            words, stdin=subprocess.DEVNULL, stdout=writer, cwd="/", pass_fds=(tree,), process_group=0,
-            preexec_fn=partial(_end_with, os.getpid()),
+            words, stdin=subprocess.DEVNULL, stdout=writer, cwd="/", env=programs.environment(), pass_fds=(tree,),
+            process_group=0, preexec_fn=partial(_end_with, os.getpid()),
         )  # fmt: skip
         os.close(writer)
         writer = -1

@@ -28,9 +28,9 @@ from typing import Any
 import attrs
 
 from hardening import state, wholefile
-from hardening.errors import HardeningError, UsageError
+from hardening.errors import HardeningError, UsageError, quoted
 from hardening.kinds import nearest
-from hardening.launch import places
+from hardening.launch import trusted
 from hardening.launch.digest import sha256
 from hardening.secrets import LONGEST, SecretDriver, SecretError
 from hardening.values import frozen
@@ -292,7 +292,7 @@ class Store:
     def _require_own(self) -> None:
         """Raise `SecretError` for a store that somebody else could read or write, or put another in the place of."""
         try:
-            places.require_safe_way(str(self.path))
+            trusted.require_secure_path(str(self.path))
         except PermissionError as error:
             raise SecretError(f"the store of secrets is not safe: {error}", origin=self.path, hint=_HINT) from None
         for folder in (self.path, *(self.path / name for name in (_SECRETS, _PENDING, _VALUES))):
@@ -356,7 +356,9 @@ def require_private(path: Path, status: os.stat_result) -> None:
     if stat.S_IMODE(status.st_mode) & 0o077:
         mode = stat.S_IMODE(status.st_mode)
         raise SecretError(
-            f"others than its owner can read or write it (mode {mode:04o})", origin=path, hint=f"chmod go= {path}"
+            f"others than its owner can read or write it (mode {mode:04o})",
+            origin=path,
+            hint=f"chmod go= {quoted(str(path))}",
         )
     if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
         raise SecretError("it is neither a file nor a directory", origin=path, hint=_HINT)

@@ -43,23 +43,23 @@ PLACES = (
 )
 
 
-def refusal(path: Path, home: Path) -> str:
+def refusal(path: Path, home: Path | None) -> str:
     """Why a path must not be relabelled, or empty. ``path`` must be absolute and free of links; ``home`` is the caller's
-    home directory."""
+    home directory, if there is one."""
     text = str(path)
     tree = next((tree for tree in TREES if text == tree or text.startswith(f"{tree}/")), None)
     if tree is not None:
         return f"{tree} belongs to the host's system"
     if text in PLACES:
         return f"{text} is shared by many programs"
-    if path.parent == Path("/home") or path == home or path in home.parents:
+    if path.parent == Path("/home") or (home is not None and (path == home or path in home.parents)):
         return f"{text} is or holds a home directory"
     if path.parent == Path("/run/user"):
         return f"{text} is a user's runtime directory"
     return ""
 
 
-def require_own_place(source: Path, home: Path, origin: object | None = None) -> Path:
+def require_own_place(source: Path, home: Path | None, origin: object | None = None) -> Path:
     """``source`` free of links, if it may be relabelled; raises `ProfileError`, which names ``origin``, if not."""
     path = Path(os.path.realpath(source))
     if source.is_symlink():
@@ -68,7 +68,7 @@ def require_own_place(source: Path, home: Path, origin: object | None = None) ->
             origin=origin,
             hint=f"name the directory itself: {path}",
         )
-    reason = refusal(path, Path(os.path.realpath(home)))
+    reason = refusal(path, None if home is None else Path(os.path.realpath(home)))
     if reason:
         raise ProfileError(
             f"{path} is not relabelled: {reason}",
@@ -78,7 +78,7 @@ def require_own_place(source: Path, home: Path, origin: object | None = None) ->
     return path
 
 
-def relabel(source: Path, label: Label, home: Path) -> int:
+def relabel(source: Path, label: Label, home: Path | None) -> int:
     """Give ``source``, and all below it, a label; returns how many labels were changed.
 
     Raises `ProfileError` for a place that must not be relabelled, `HostError` where the file system keeps no labels, or

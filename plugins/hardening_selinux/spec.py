@@ -67,7 +67,7 @@ def prepare(settings: SelinuxSettings, context: Context, document: Mapping[str, 
         return
     file = context.host.of(SelinuxFacts).contexts.file
     for volume in wanted_volumes(settings, context):
-        relabel(Path(volume.source), file.at(_file_level(label.level, volume.relabel)), Path.home())
+        relabel(Path(volume.source), file.at(_file_level(label.level, volume.relabel)), state.home())
 
 
 def _file_level(level: Level | None, option: str) -> Level | None:
@@ -94,7 +94,7 @@ def wanted_volumes(settings: SelinuxSettings, context: Context) -> list[Volume]:
                 origin=volume.origin,
                 hint='say selinux.relabel = "private" for Z, "shared" for z, or leave the option out',
             )
-        require_own_place(Path(volume.source), Path.home(), volume.origin)
+        require_own_place(Path(volume.source), state.home(), volume.origin)
     return volumes
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from hardening import state
 from hardening.errors import ProfileError
 from hardening.kinds import nearest
 from hardening_trust.kinds import FIELDS, Lookaside
@@ -77,10 +78,10 @@ class Registries:
         return None if self.below is None else self.below._find(scopes, *fields)
 
 
-def default_directory(home: Path | None = None) -> Path:
+def default_directory() -> Path:
     """The directory that containers tools read: the user's own, which replaces the system's whole, else the system's."""
-    own = (home or Path(os.path.expanduser("~"))) / USER
-    return own if own.exists() else SYSTEM
+    home = state.home()
+    return home / USER if home is not None and (home / USER).exists() else SYSTEM
 
 
 def over(places: Mapping[str, Lookaside], below: Registries) -> Registries:
@@ -134,7 +135,8 @@ def dump(places: Mapping[str, Lookaside]) -> str:
 
 
 def _builtin() -> str:
-    return (SYSTEM_STORE if os.geteuid() == 0 else Path(os.path.expanduser("~")) / USER_STORE).as_uri()
+    home = state.home() if os.geteuid() else None
+    return (SYSTEM_STORE if home is None else home / USER_STORE).as_uri()
 
 
 def _read(path: Path) -> Iterator[tuple[str, str, dict[str, str | bool]]]:

@@ -83,6 +83,10 @@ def folder() -> Iterator[Path]:
     shutil.rmtree(path)
 
 
+#: Where a reader's files are, who has the home of somebody else's account.
+XDG = {"CONFIG": ".config", "DATA": ".local/share", "STATE": ".local/state"}
+
+
 def _environment(folder: Path, user: User | None = None) -> dict[str, str]:
     kept = {name: os.environ[name] for name in ("XDG_RUNTIME_DIR", "LANG", "CI") if name in os.environ}
     if user is not None:
@@ -94,6 +98,7 @@ def _environment(folder: Path, user: User | None = None) -> dict[str, str]:
     # Of its own, so that a page finds no other containers, and leaves none.
     own = {"STATE": STATE, "IMAGES": ".home/images", "SECRETS": ".home/secrets"}
     state = {f"HARDENING_{name}": str(folder / place) for name, place in own.items()}
+    state |= {f"XDG_{name}_HOME": str(home / place) for name, place in XDG.items()}
     return {**kept, **state, "PATH": path, "HOME": str(home), "NO_COLOR": "1", "COLUMNS": "120", "TERM": "dumb"}
 
 

@@ -43,7 +43,12 @@ def test_the_interpreter_becomes_what_starts_otherwise(untouched: dict[str, str]
     show = "import sys, signal, gc; signals = [*map(signal.getsignal, range(1, 32))]"
     facts = "print(sys.path, sys.prefix, sys.exec_prefix, 'site' in sys.modules, signals, gc.isenabled())"
     lean = said(
-        sys.executable, "-I", "-S", "-c", f"{LEAN}\nassert become.make_ordinary()\n{show}\n{facts}", env=untouched
+        sys.executable,
+        "-I",
+        "-S",
+        "-c",
+        f"{LEAN}\nbecome.make_ordinary({str(PROGRAM)!r})\n{show}\n{facts}",
+        env=untouched,
     )
     assert lean == said(sys.executable, "-I", "-c", f"{show}\n{facts}", env=untouched)
 
@@ -62,22 +67,34 @@ def test_the_script_becomes_the_whole_program_without_another_start(untouched: d
         assert "--receipt" in here.type("run", "--help").stdout
 
 
-def test_it_starts_again_for_variables_of_python_and_for_packages_of_the_caller(
-    tmp_path: Path, untouched: dict[str, str]
-) -> None:
-    whole = tmp_path / "whole"
-    whole.write_text(f"#!{sys.executable}\nimport sys\nprint('whole', *sys.argv[1:])\n")
-    whole.chmod(0o755)
-    argv = (sys.executable, "-I", "-S", "-c", f"{LEAN}\nbecome.main(sys.argv.pop(1))", whole, "run", "x")
-    assert said(*argv, env={**untouched, "PYTHONPATH": "/nowhere"}) == "whole run x\n"
-    version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
-    (Path(untouched["HOME"]) / f".local/lib/{version}/site-packages").mkdir(parents=True)
-    assert said(*argv, env=untouched) == "whole run x\n"
+def test_no_variable_and_no_package_of_the_caller_s_decides_which_code_runs(untouched: dict[str, str]) -> None:
+    with workplace() as folder:
+        trap = "import os\nos.write(2, b'TRAPPED')\n"
+        version = "python{}.{}".format(*sys.version_info)
+        own = folder / f"home/.local/lib/{version}/site-packages"
+        own.mkdir(parents=True)
+        for name in ("click", "attr", "sitecustomize", "usercustomize", "site", "hardening", "grp"):
+            (folder / f"{name}.py").write_text(trap)
+            (own / f"{name}.py").write_text(trap)
+        variables = {"PYTHONPATH": f":{folder}", "PYTHONHOME": "/nowhere", "PYTHONSTARTUP": f"{folder}/click.py",
+                     "PYTHONUSERBASE": str(folder / "home/.local"), "HOME": str(folder / "home"), "PYTHONINSPECT": "1",
+                     "PYTHONPLATLIBDIR": "x", "PYTHONWARNINGS": "error", "PYTHONEXECUTABLE": "x",
+                     **{f"BASH_FUNC_{name}%%": "() { echo TRAPPED; }" for name in ("[", "command", "read")}}  # fmt: skip
+        line = ("run", "-q", "-p", "strict", "--", "echo", "good")
+        here = Place(folder, environment={**untouched, **variables})
+        for words in (line, line, ("run", "--fresh", *line[1:])):
+            done = here.type(*words)
+            assert (done.returncode, done.stdout, done.stderr) == (0, "good\n", ""), words
+        assert here.type("--version").stdout.startswith("hardening ")
+        assert "TRAPPED" not in here.type("doctor").stderr
 
 
-def test_a_program_that_cannot_be_started_again_is_an_error(untouched: dict[str, str]) -> None:
-    argv = [sys.executable, "-I", "-S", "-c", f"{LEAN}\nsys.exit(become.main('/nowhere/hardening-cli'))"]
-    changed = {**untouched, "PYTHONPATH": "/nowhere"}
-    done = subprocess.run(argv, capture_output=True, text=True, check=False, env=changed)
-    assert (done.returncode, done.stdout) == (125, "")
-    assert done.stderr.startswith("hardening: cannot start /nowhere/hardening-cli: No such file or directory\nhint: ")
+def test_what_is_called_by_another_name_starts_again_isolated(untouched: dict[str, str], tmp_path: Path) -> None:
+    for name in ("click", "attr"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('TRAPPED')\n")
+    whole = PROGRAM.with_name("hardening-cli")
+    assert not whole.stat().st_mode & 0o111
+    for argv in ([str(whole)], ["-m", "hardening"]):
+        done = subprocess.run([sys.executable, *argv, "--version"], env={**untouched, "PYTHONPATH": ":"}, cwd=tmp_path,
+                              capture_output=True, text=True, check=False)  # fmt: skip
+        assert (done.returncode, done.stdout.split()[:1]) == (0, ["hardening"]), done.stderr

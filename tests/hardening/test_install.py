@@ -52,19 +52,33 @@ def test_the_wheel_holds_what_the_tree_holds(wheel: Path) -> None:
 
 @pytest.fixture(scope="module")
 def program(wheel: Path) -> Iterator[Path]:
-    """The program in an environment of its own, outside the tree. Its dependencies are those of the tests: a folder on
-    PYTHONPATH, where the editable installation of the tree means nothing. The one that a stored plan needs is where pip
-    puts it, since a plan is run by what lies in the program's own environment alone."""
+    """The program in an environment of its own, outside the tree."""
     folder = Path(tempfile.mkdtemp(prefix="hardening-install-", dir="/var/tmp"))
     folder.chmod(0o755)
     python = folder / "bin/python"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
     command = ["-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", "--no-index", str(wheel)]
     subprocess.run([sys.executable, *command], check=True)
-    for path in Path(sysconfig.get_path("platlib")).glob("_cffi_backend*.so"):
-        shutil.copy(path, next(folder.glob("lib/python*/site-packages")))
+    site = next(folder.glob("lib/python*/site-packages"))
+    depend(site)
+    add_backend(site)
     yield folder / "bin/hardening"
     shutil.rmtree(folder)
+
+
+def depend(site: Path) -> None:
+    """Have what the program depends on where its packages are: links to that of the tests, but for what a stored plan needs,
+    since a plan is run by what lies in the program's own environment alone."""
+    for path in Path(sysconfig.get_path("purelib")).iterdir():
+        ours = path.name.startswith(("hardening", "_hardening", "_cffi_backend")) or path.suffix == ".pth"
+        if not ours and not (site / path.name).exists():
+            (site / path.name).symlink_to(path)
+
+
+def add_backend(site: Path) -> None:
+    """Have what a stored plan needs there."""
+    for path in Path(sysconfig.get_path("platlib")).glob("_cffi_backend*.so"):
+        shutil.copy(path, site)
 
 
 def run(program: Path, *arguments: str, **variables: str) -> str:
@@ -72,7 +86,6 @@ def run(program: Path, *arguments: str, **variables: str) -> str:
         **variables,
         "PATH": os.environ["PATH"],
         "HOME": str(program.parents[1]),
-        "PYTHONPATH": sysconfig.get_path("purelib"),
         **{name: os.environ[name] for name in ("XDG_RUNTIME_DIR",) if name in os.environ},
     }
     done = subprocess.run([program, *arguments], cwd="/", env=env, capture_output=True, text=True, check=False)
@@ -119,13 +132,13 @@ def beside(wheel: Path) -> Iterator[tuple[Path, Path]]:
     )
     assert packages.is_relative_to(folder)
     packages.mkdir(parents=True, exist_ok=True)
-    for path in Path(sysconfig.get_path("platlib")).glob("_cffi_backend*.so"):
-        shutil.copy(path, packages)
+    add_backend(packages)
     options = ["--without-pip", "--system-site-packages", str(folder / "env")]
     subprocess.run([interpreter, "-m", "venv", *options], check=True)
     python = folder / "env/bin/python"
     command = ["-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", "--no-index", str(wheel)]
     subprocess.run([sys.executable, *command], check=True)
+    depend(next((folder / "env").glob("lib/python*/site-packages")))
     yield folder / "env/bin/hardening", packages
     shutil.rmtree(folder)
 

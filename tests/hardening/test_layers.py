@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import pwd
 from datetime import date
 from pathlib import Path
 
@@ -107,38 +109,53 @@ def test_a_missing_profile_is_refused_where_it_is_named(shelf: Path) -> None:
 # --- the search path --------------------------------------------------------------------------------------------------
 
 
-def test_the_first_folder_wins_and_the_shadowed_are_shown(shelf: Path) -> None:
-    mine, theirs = put(shelf / "mine", "p", 'description = "mine"'), put(shelf / "theirs", "p")
-    stack = resolve(["p"], search(shelf / "mine", shelf / "theirs"))
-    assert stack.layers[0].description == "mine"
-    (shadowed,) = stack.shadowed
-    assert stack.found == (shadowed,)
-    assert (shadowed.path, shadowed.shadows) == (mine, (theirs,))
+def test_a_name_in_two_places_is_an_error_that_shows_both(shelf: Path) -> None:
+    first, second = put(shelf / "a b", "p", 'description = "mine"'), put(shelf / "other", "p")
+    extending = put(shelf / "other", "q", 'extends = "p"')
+    by = search(shelf / "a b", shelf / "other")
+    assert refused("p", by=by) == (
+        f'"p" names 2 profiles: {first}, {second}\n'
+        f"hint: name the one that is meant by its path, such as '{first}', or rename the others"
+    )
+    assert refused("q", by=by).startswith(f'{extending}:1: "p" names 2 profiles: ')
+    assert resolve([str(first)], by).layers[0].description == "mine"
+
+
+def test_one_file_in_two_folders_is_one_profile(shelf: Path) -> None:
+    path = put(shelf / "mine", "p")
+    (shelf / "other").mkdir(mode=0o755)
+    (shelf / "other/p.toml").symlink_to(path)
+    assert resolve(["p"], search(shelf / "mine", shelf / "other")).found[0].path == path
 
 
 def test_a_dangling_link_is_not_passed_over(shelf: Path) -> None:
     (shelf / "mine").mkdir()
     (shelf / "mine/p.toml").symlink_to("nowhere")
-    put(shelf / "theirs", "p")
-    assert "cannot read the profile" in refused("p", by=search(shelf / "mine", shelf / "theirs"))
+    assert "cannot read the profile" in refused("p", by=search(shelf / "mine"))
+    put(shelf / "other", "p")
+    assert '"p" names 2 profiles' in refused("p", by=search(shelf / "mine", shelf / "other"))
 
 
-def test_all_profiles_are_listed_once(shelf: Path) -> None:
+def test_all_profiles_are_listed(shelf: Path) -> None:
     put(shelf / "mine", "b")
-    put(shelf / "theirs", "b")
-    put(shelf / "theirs", "a")
-    (shelf / "theirs/notes.txt").touch()
-    found = search(shelf / "mine", shelf / "theirs", shelf / "none").all()
-    assert [(item.name, item.owner) for item in found] == [("a", "theirs"), ("b", "mine")]
+    put(shelf / "other", "b")
+    put(shelf / "other", "a")
+    (shelf / "other/notes.txt").touch()
+    found = search(shelf / "mine", shelf / "other", shelf / "none").all()
+    assert [(item.name, item.owner) for item in found] == [("a", "other"), ("b", "mine"), ("b", "other")]
 
 
-def test_the_standard_order(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
-    folders = [str(folder.path) for folder in SearchPath.standard([Folder(Path("/shipped"), "x")]).folders]
-    assert folders == ["profiles", f"{tmp_path}/hardening/profiles", "/etc/hardening/profiles", "/shipped"]
-    monkeypatch.delenv("XDG_CONFIG_HOME")
-    monkeypatch.setenv("HOME", "/home/x")
-    assert SearchPath.standard([]).folders[1].path == Path("/home/x/.config/hardening/profiles")
+def test_no_name_is_looked_up_where_the_caller_stands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    for config in (str(tmp_path), "relative", "", None):
+        if config is None:
+            monkeypatch.delenv("XDG_CONFIG_HOME")
+        else:
+            monkeypatch.setenv("XDG_CONFIG_HOME", config)
+        monkeypatch.setenv("HOME", ".")
+        own = config if config == str(tmp_path) else f"{pwd.getpwuid(os.getuid()).pw_dir}/.config"
+        folders = [str(folder.path) for folder in SearchPath.standard([Folder(Path("/shipped"), "x")]).folders]
+        assert folders == ["/etc/hardening/profiles", f"{own}/hardening/profiles", "/shipped"]
 
 
 # --- one layer --------------------------------------------------------------------------------------------------------

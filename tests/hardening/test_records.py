@@ -167,7 +167,7 @@ def test_records_that_others_could_have_written_are_not_read(tmp_path: Path) -> 
     os.mkfifo(state / "records" / sinks.FILE, 0o600)
     (tmp_path / "above").chmod(0o777)
     found = records.read({"HARDENING_STATE": str(state)})
-    assert f"{state}/records: others can write to {tmp_path}/above" in found.problems
+    assert f"{state}/records: {tmp_path}/above can be written by others than its owner (mode 0777)" in found.problems
 
 
 def test_a_file_of_either_kind(tmp_path: Path) -> None:

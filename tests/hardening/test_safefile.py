@@ -12,6 +12,7 @@ import pytest
 
 from hardening import safefile
 from hardening.errors import ProfileError
+from hardening.safefile import Owner
 from tests.support import features
 
 STRANGER = 48000
@@ -29,26 +30,26 @@ def written(path: Path) -> Path:
     return path
 
 
-def read(path: Path, *, own: bool = False) -> bytes:
-    return safefile.read(path, "the file", 100, hint="look", own=own)
+def read(path: Path, *, owner: Owner = Owner.ANY) -> bytes:
+    return safefile.read(path, "the file", 100, hint="look", owner=owner)
 
 
-def refused(path: Path, *, own: bool = False) -> str:
+def refused(path: Path, *, owner: Owner = Owner.ANY) -> str:
     with pytest.raises(ProfileError) as caught:
-        read(path, own=own)
+        read(path, owner=owner)
     assert caught.value.hint
     return str(caught.value)
 
 
 def test_a_file_of_ones_own_is_read(folder: Path) -> None:
-    assert read(written(folder / "a"), own=True) == b"text"
+    assert read(written(folder / "a"), owner=Owner.OWN) == b"text"
 
 
 def test_a_directory_far_above_counts_too(folder: Path) -> None:
     (folder / "a/b").mkdir(parents=True, mode=0o755)
     path = written(folder / "a/b/file")
     (folder / "a").chmod(0o777)
-    assert f"{folder}/a: a directory above the file can be written by others" in refused(path)
+    assert f"{folder}/a can be written by others" in refused(path)
     (folder / "a").chmod(0o777 | stat.S_ISVTX)
     assert read(path) == b"text"
 
@@ -60,7 +61,7 @@ def test_the_directories_of_a_link_count_as_those_of_its_target_do(folder: Path)
     (folder / "open/link").symlink_to(target)
     assert read(folder / "open/link") == b"text"
     (folder / "open").chmod(0o777)
-    assert "a directory above the file" in refused(folder / "open/link")
+    assert f"{folder}/open can be written by others" in refused(folder / "open/link")
 
 
 def test_a_link_between_directories_counts(folder: Path) -> None:
@@ -69,7 +70,7 @@ def test_a_link_between_directories_counts(folder: Path) -> None:
     (folder / "open").mkdir()
     (folder / "open").chmod(0o777)
     (folder / "open/way").symlink_to(folder / "safe/inner")
-    assert "a directory above the file" in refused(folder / "open/way/file")
+    assert f"{folder}/open can be written by others" in refused(folder / "open/way/file")
 
 
 def test_a_stranger_s_link_or_directory_is_refused(folder: Path) -> None:
@@ -78,10 +79,10 @@ def test_a_stranger_s_link_or_directory_is_refused(folder: Path) -> None:
     target = written(folder / "file")
     (folder / "theirs/link").symlink_to(target)
     os.chown(folder / "theirs", STRANGER, STRANGER)
-    assert f"a directory above the file belongs to another user (uid {STRANGER})" in refused(folder / "theirs/link")
+    assert f"{folder}/theirs belongs to another user (uid {STRANGER})" in refused(folder / "theirs/link")
     (folder / "link").symlink_to(target)
     os.lchown(folder / "link", STRANGER, STRANGER)
-    assert "leads to the file and belongs to another user" in refused(folder / "link")
+    assert f"the link {folder}/link belongs to another user (uid {STRANGER})" in refused(folder / "link")
 
 
 def test_a_stranger_s_file_in_their_own_directory_is_read_by_path_only(folder: Path) -> None:
@@ -91,7 +92,7 @@ def test_a_stranger_s_file_in_their_own_directory_is_read_by_path_only(folder: P
     for name in (folder / "theirs", path):
         os.chown(name, STRANGER, STRANGER)
     assert read(path) == b"text"
-    assert "the file belongs to another user" in refused(path, own=True)
+    assert "the file belongs to another user" in refused(path, owner=Owner.OWN)
 
 
 def test_what_is_too_large_or_no_file(folder: Path) -> None:
@@ -112,7 +113,7 @@ def test_inside_a_user_namespace_unmapped_owners_are_not_told_apart(folder: Path
     path = written(folder / "file")
     code = (
         "import sys; sys.path[:0] = sys.argv[2].split(':'); from pathlib import Path; from hardening import safefile;"
-        "print(safefile.read(Path(sys.argv[1]), 'the file', 9, hint='', own=True))"
+        "print(safefile.read(Path(sys.argv[1]), 'the file', 9, hint='', owner=safefile.Owner.OWN))"
     )
     command = ["unshare", "--user", "--", sys.executable, "-c", code, str(path), ":".join(sys.path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

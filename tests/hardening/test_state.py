@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import re
 import stat
 from pathlib import Path
@@ -8,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from hardening import state
-from hardening.errors import LaunchError
+from hardening.errors import LaunchError, UsageError
 from hardening.images import store
+from hardening.launch import places
 from tests.support import features
 
 
@@ -30,10 +32,13 @@ def test_its_mode_does_not_depend_on_the_umask(tmp_path: Path, monkeypatch: pyte
         os.umask(before)
 
 
-def test_a_relative_directory_is_taken_from_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HARDENING_STATE", "x")
+@pytest.mark.parametrize("name", ["HARDENING_STATE", "HARDENING_SECRETS", "HARDENING_IMAGES"])
+def test_a_relative_directory_is_refused(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "x")
     monkeypatch.chdir(tmp_path)
-    assert state.directory() == tmp_path / "x"
+    with pytest.raises(UsageError, match=f"^{name}: x is not an absolute path\nhint: "):
+        state.private()
+    assert not list(tmp_path.iterdir())
 
 
 def test_where_it_is_for_an_ordinary_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,9 +49,10 @@ def test_where_it_is_for_an_ordinary_user(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("XDG_RUNTIME_DIR", "/nowhere")
     monkeypatch.setenv("XDG_STATE_HOME", "/s")
     assert state.location() == Path("/s/hardening")
-    monkeypatch.delenv("XDG_STATE_HOME")
-    monkeypatch.setenv("HOME", "/home/x")
-    assert state.location() == Path("/home/x/.local/state/hardening")
+    for relative in ("", "s", "./s"):
+        monkeypatch.setenv("XDG_STATE_HOME", relative)
+        monkeypatch.setenv("HOME", "/home/x")
+        assert state.location() == Path(pwd.getpwuid(os.getuid()).pw_dir, ".local/state/hardening")
 
 
 def test_where_it_is_for_root(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,7 +127,9 @@ def test_what_others_can_replace_is_refused(tmp_path: Path, monkeypatch: pytest.
     (tmp_path / "link").symlink_to("a/b")
     (tmp_path / "a").chmod(0o777)
     for way in ("a/b", "link"):
-        assert f"others can write to {tmp_path}/a\n" in refused(tmp_path / way / "state", monkeypatch)
+        assert f"{tmp_path}/a can be written by others than its owner (mode 0777)\n" in refused(
+            tmp_path / way / "state", monkeypatch
+        )
     (tmp_path / "a").chmod(0o1777)
     monkeypatch.setenv("HARDENING_STATE", str(tmp_path / "a/b/state"))
     assert state.directory() == tmp_path / "a/b/state"
@@ -156,7 +164,7 @@ def test_the_installation_that_the_readme_shows_is_away_from_what_is_kept(
         "XDG_STATE_HOME",
     ):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(places, "home", lambda environment: str(tmp_path))
     monkeypatch.setattr(os, "geteuid", lambda: 48000)
     kept = [Path(path) for path in state.private()]
     assert store.location(os.environ, 48000) in kept

@@ -38,6 +38,14 @@ class Installed:
 
     path: Path
 
+    @property
+    def program(self) -> tuple[str, ...]:
+        """The argv of the whole program with the distribution installed."""
+        start = (
+            f"import sys; sys.path.append({str(self.path)!r}); from hardening.__main__ import main; sys.exit(main())"
+        )
+        return sys.executable, "-I", "-c", start
+
     def python(self, code: str) -> Any:
         """What a fresh interpreter prints as JSON, with the distribution installed."""
         done = subprocess.run(
@@ -107,7 +115,7 @@ def test_a_third_party_s_secrets_are_given_beside_ours(acme: Installed, tmp_path
             "NO_COLOR": "1",
         }
         return subprocess.run(
-            [sys.executable, "-m", "hardening", *words], env={**os.environ, "PYTHONPATH": str(acme.path), **own},
+            [*acme.program, *words], env={**os.environ, **own},
             input=text, capture_output=True, text=True, check=False,
         )  # fmt: skip
 
@@ -146,8 +154,8 @@ def test_a_third_party_s_scanner_signatures_and_verdict_decide_about_an_image(ac
         def call(*words: str) -> subprocess.CompletedProcess[str]:
             own = {"HARDENING_STATE": f"{place}/state", "HARDENING_IMAGES": f"{place}/images", "NO_COLOR": "1"}
             return subprocess.run(
-                [sys.executable, "-m", "hardening", *words], cwd=place, capture_output=True, text=True, check=False,
-                env={**os.environ, "PYTHONPATH": str(acme.path), "ACME_IMAGES": f"{place}/acme", **own},
+                [*acme.program, *words], cwd=place, capture_output=True, text=True, check=False,
+                env={**os.environ, "ACME_IMAGES": f"{place}/acme", **own},
             )  # fmt: skip
 
         key = home.generate("acme")

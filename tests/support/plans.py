@@ -28,6 +28,8 @@ found = plans.find(sys.argv[1:], files.environment())
 print("" if found is None else found.bundle.directory)
 """
 PROGRAM = Path(sys.executable).with_name("hardening")
+#: The whole program, without the short way of `PROGRAM`.
+WHOLE = (sys.executable, "-I", str(PROGRAM.with_name("hardening-cli")))
 OPEN = 'extends = ["default"]\n[process]\numask = "{}"\n'
 PROFILE = 'extends = ["strict"]\n[process]\numask = "{}"\n'
 UMASK = ("run", "-q", "-p", "./app.toml", "--", "sh", "-c", "umask")

@@ -169,6 +169,5 @@ def _copy_environment(script: Path, python: Path, folder: Path) -> None:
     whole = folder / "bin/hardening-cli"
     text = script.with_name(whole.name).read_text().split("\n", 1)[1]
     whole.write_text(f"#!{folder}/bin/python\n{text}")
-    for made in (whole, folder / "bin/hardening"):
-        made.chmod(0o755)
+    (folder / "bin/hardening").chmod(0o755)
     subprocess.run(["chmod", "-R", "go+rX", str(folder)], check=True)

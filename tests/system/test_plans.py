@@ -16,7 +16,7 @@ from hardening.launch import cgroups, files
 from tests.support import users
 from tests.support.features import UNSET_LOGINUID, require
 from tests.support.patience import until
-from tests.support.plans import PROGRAM, WAIT, Place, write_alike_bytes
+from tests.support.plans import PROGRAM, WAIT, WHOLE, Place, write_alike_bytes
 from tests.support.runs import find, workplace
 from tests.support.users import ordinary
 
@@ -180,7 +180,7 @@ def test_runs_of_one_line_at_once_have_a_slot_each_and_use_them_again(place: Pla
 def test_a_writer_that_is_killed_leaves_nothing_that_is_believed(place: Place, when: str) -> None:
     line = ("run", "-q", "-p", "strict", "--", "true")
     inject = ("-e", "trace=rename", "-e", f"inject=rename:signal=KILL:when={when}")
-    killed = Place(place.folder, ("strace", "-qq", "-o", "/dev/null", *inject, str(PROGRAM.with_name("hardening-cli"))))
+    killed = Place(place.folder, ("strace", "-qq", "-o", "/dev/null", *inject, *WHOLE))
     assert killed.type(*line).returncode == -signal.SIGKILL
     assert len([*place.state.glob("plans/*/*/")]) == 1
     assert not place.finds(*line) or when == "2"
@@ -193,7 +193,7 @@ def test_where_the_plan_cannot_be_written_the_command_runs_all_the_same(place: P
     require("root")  # newuidmap(1) gains nothing under a tracer that has no more than the user
     line = ("run", "-q", "-p", "strict", "--", "echo", "good")
     inject = ("-f", "-e", "trace=rename", "-e", "inject=rename:error=ENOSPC:when=2")
-    full = Place(place.folder, ("strace", "-qq", "-o", "/dev/null", *inject, str(PROGRAM.with_name("hardening-cli"))))
+    full = Place(place.folder, ("strace", "-qq", "-o", "/dev/null", *inject, *WHOLE))
     done = full.type(*line)
     assert (done.returncode, done.stdout) == (0, "good\n"), done.stderr
     assert not place.plans()

@@ -23,7 +23,7 @@ import pytest
 from hardening.inputs import way
 from tests.support import users
 from tests.support.features import require
-from tests.support.plans import LINE, OPEN, PROFILE, PROGRAM, UMASK, Place, rewrite, write_alike
+from tests.support.plans import LINE, OPEN, PROFILE, PROGRAM, UMASK, WHOLE, Place, rewrite, write_alike
 from tests.support.runs import busybox_root, workplace
 from tests.support.users import REPOSITORY, ordinary
 
@@ -197,7 +197,6 @@ def test_a_mount_point_that_is_gone_is_refused_and_not_made_by_the_launch(place:
         {"changes": {"HOME": "/var/empty"}},
         {"changes": {"XDG_CONFIG_HOME": "/var/empty"}},
         {"changes": {"LD_LIBRARY_PATH": "/var/empty"}},
-        {"changes": {"PYTHONPATH": "/var/empty"}},
         {"cwd": "/"},
         {"umask": 0o027},
     ],
@@ -286,14 +285,16 @@ def test_every_file_that_a_composition_opens_is_an_input_or_code(caller: str) ->
     """Held against what strace(1) sees of the process that composes, for stacks that use much."""
     user = ordinary() if caller == "ordinary" else None
     with workplace(user) as folder:
-        whole, before, environment = PROGRAM, list[str](), dict(os.environ)
+        whole, before, environment = WHOLE, list[str](), dict(os.environ)
         if user is not None:
-            whole, before, environment = Path(users.program(user)), user.argv([]), dict(user.environment)
+            folder_of = Path(users.program(user)).parent
+            whole = (str(folder_of / "python"), "-I", str(folder_of / "hardening-cli"))
+            before, environment = user.argv([]), dict(user.environment)
         busybox_root(folder / "tree")
         (folder / "data").mkdir()
         trace = folder / "trace"
         strace = (*before, "strace", "-f", "-s", "4096", "-e", "trace=%file", "-o", str(trace))
-        here = Place(folder, (*strace, str(whole.with_name("hardening-cli"))), environment)
+        here = Place(folder, (*strace, *whole), environment)
         lines: tuple[tuple[str, ...], ...] = (
             ("-p", "strict", "--", "true"),
             ("-p", "default", "-v", "./data:/srv/data:ro", "--memory", "64M", "-u", "nobody", "--", "true"),
@@ -303,7 +304,7 @@ def test_every_file_that_a_composition_opens_is_an_input_or_code(caller: str) ->
             shutil.rmtree(here.state, ignore_errors=True)
             done = here.type("run", "-q", *words)
             assert len(here.plans()) == 1, done.stderr
-            assert _undeclared(trace, here.read()["inputs"], here, whole.parents[1]) == set()
+            assert _undeclared(trace, here.read()["inputs"], here, Path(whole[0]).parents[1]) == set()
 
 
 def _undeclared(trace: Path, inputs: dict[str, dict[str, str]], here: Place, prefix: Path) -> set[str]:
@@ -422,30 +423,6 @@ def _install(folder: Path, text: str, version: str) -> None:
     time.sleep(0.1)  # code that is younger than the process that loads it is not vouched for
 
 
-def test_a_plugin_that_judges_without_saying_what_it_looks_at_keeps_all_from_being_stored(place: Place) -> None:
-    _install(place.folder / "site", THIRD, "1.0")
-    changes = {"PYTHONPATH": str(place.folder / "site")}
-    line = ("run", "-q", "-p", "strict", "--", "true")
-    assert place.type(*line, changes=changes).returncode == 0
-    assert not place.plans()
-
-
-def test_a_plugin_counts_with_its_version_and_its_code(place: Place) -> None:
-    site = place.folder / "site"
-    _install(site, THIRD + DECLARED, "1.0")
-    changes: dict[str, str | None] = {"PYTHONPATH": str(site)}
-    line = ("run", "-q", "-p", "strict", "--", "true")
-    assert place.type(*line, changes=changes).returncode == 0
-    assert place.finds(*line, changes=changes)
-    place.keep()
-    _install(site, THIRD + DECLARED, "1.1")
-    assert not place.finds(*line, changes=changes)
-    _install(site, THIRD + DECLARED, "1.0")
-    place.restore()
-    write_alike(site / "third_plugin.py", (THIRD + DECLARED).replace("return None", "return 0 or None"[:11]))
-    assert not place.finds(*line, changes=changes)
-
-
 @pytest.fixture
 def elsewhere(place: Place) -> Place:
     """The same place with a program in an environment of its own, which has the packages of the system and the caller."""
@@ -463,23 +440,49 @@ def elsewhere(place: Place) -> Place:
     for script in (PROGRAM, PROGRAM.with_name("hardening-cli")):
         text = script.read_text().replace(f"#!{sys.executable}", f"#!{environment}/bin/python", 1)
         (environment / "bin" / script.name).write_text(text)
-        (environment / "bin" / script.name).chmod(0o755)
+        (environment / "bin" / script.name).chmod(script.stat().st_mode)
     time.sleep(0.1)  # as above
     variables = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     return Place(place.folder, (str(environment / "bin/hardening"),), {**variables, "HOME": str(place.folder)})
 
 
-@pytest.mark.parametrize("folder", [".local/lib/python{}.{}/site-packages", "later"])
-def test_a_plugin_in_a_directory_that_did_not_exist_judges_what_was_stored_before(
-    elsewhere: Place, folder: str
-) -> None:
-    """The first package of the caller's own, and one where a line of a .pth file has led to nothing so far."""
+def test_a_plugin_that_judges_without_saying_what_it_looks_at_keeps_all_from_being_stored(elsewhere: Place) -> None:
+    _install(elsewhere.folder / "later", THIRD, "1.0")
+    assert elsewhere.type("run", "-q", "-p", "strict", "--", "true").returncode == 0
+    assert not elsewhere.plans()
+
+
+def test_a_plugin_counts_with_its_version_and_its_code(elsewhere: Place) -> None:
+    site = elsewhere.folder / "later"
+    _install(site, THIRD + DECLARED, "1.0")
+    line = ("run", "-q", "-p", "strict", "--", "true")
+    assert elsewhere.type(*line).returncode == 0
+    assert elsewhere.finds(*line)
+    elsewhere.keep()
+    _install(site, THIRD + DECLARED, "1.1")
+    assert not elsewhere.finds(*line)
+    _install(site, THIRD + DECLARED, "1.0")
+    elsewhere.restore()
+    write_alike(site / "third_plugin.py", (THIRD + DECLARED).replace("return None", "return 0 or None"[:11]))
+    assert not elsewhere.finds(*line)
+
+
+def test_a_plugin_of_the_caller_s_own_is_none(elsewhere: Place) -> None:
+    """Nor one that a variable brings: packages of the program's environment alone take part."""
+    own = elsewhere.folder / ".local/lib/python{}.{}/site-packages".format(*sys.version_info)
+    _install(own, REFUSING + DECLARED, "1.0")
+    changes: dict[str, str | None] = {"PYTHONPATH": str(own)}
+    assert elsewhere.type("run", "-q", "-p", "strict", "--", "true", changes=changes).returncode == 0
+
+
+def test_a_plugin_in_a_directory_that_did_not_exist_judges_what_was_stored_before(elsewhere: Place) -> None:
+    """Where a line of a .pth file has led to nothing so far."""
     line = ("run", "-q", "-p", "strict", "--", "echo", "ran")
     for _ in range(2):
         done = elsewhere.type(*line)
         assert (done.returncode, done.stdout) == (0, "ran\n"), done.stderr
         assert len(elsewhere.plans()) == 1
-    _install(elsewhere.folder / folder.format(*sys.version_info), REFUSING + DECLARED, "1.0")
+    _install(elsewhere.folder / "later", REFUSING + DECLARED, "1.0")
     done = elsewhere.type(*line)
     assert (done.returncode, done.stdout) == (2, ""), done.stderr
     assert "no launches today" in done.stderr

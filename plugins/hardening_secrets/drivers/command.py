@@ -41,6 +41,10 @@ class Command(SecretDriver):
                 raise UsageError(f"{name}: {error}", origin="--driver-opt", hint="quote it as for a shell") from None
             if not words or _KEY not in given[name]:
                 raise UsageError(f"{name} is no command with {_KEY} in it", origin="--driver-opt", hint=_EXAMPLE)
+            if "/" in words[0] and not words[0].startswith("/"):
+                # It is started later, from wherever the caller is then.
+                whole = "write its whole path, or a name that PATH has"
+                raise UsageError(f"{name}: {words[0]} is a relative path", origin="--driver-opt", hint=whole)
             found[name] = words
         return found
 

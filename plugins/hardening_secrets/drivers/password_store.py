@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+from hardening import state
 from hardening.errors import UsageError
+from hardening.launch import places
 from hardening.programs import terminal
 from hardening.secrets import SecretDriver, SecretError
 from hardening_secrets.drivers import programs
@@ -58,8 +60,8 @@ def _entry(options: Mapping[str, Any], key: str) -> str:
 
 def _place(options: Mapping[str, Any]) -> Path:
     """The password store (pass(1), FILES and ENVIRONMENT VARIABLES)."""
-    place = options.get("dir") or os.environ.get("PASSWORD_STORE_DIR") or "~/.password-store"
-    return Path(place).expanduser()
+    place = options.get("dir") or places.named(os.environ, "PASSWORD_STORE_DIR") or "~/.password-store"
+    return Path(state.expanded(place))
 
 
 def _file(options: Mapping[str, Any], key: str) -> Path:

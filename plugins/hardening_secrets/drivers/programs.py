@@ -34,7 +34,7 @@ def run(
                 argv,
                 stdin=given if value is not None else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
-                environment={**os.environ, **(environment or {})},
+                more=environment,
                 asks=asks,
                 private=True,
             )

@@ -9,6 +9,7 @@ import click
 
 from hardening.cli import output
 from hardening.errors import HostError, LaunchError, UsageError
+from hardening.launch import places
 from hardening_trust import keys, sigstore, writing
 from hardening_trust.lint import misread, never
 from hardening_trust.requirements import (
@@ -100,8 +101,12 @@ def command(kind: str, files: tuple[Path, ...], identity: str | None, into: Path
 
 def _own_profile() -> Path:
     """The profile `trust` of the caller's own, whose folder is made. Raises `LaunchError`."""
-    config = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
-    folder = Path(config) / "hardening/profiles"
+    config = places.xdg(os.environ, "XDG_CONFIG_HOME")
+    if config is None:
+        raise LaunchError(
+            "there is no place for a profile: the caller has no home directory", hint="name a file: --into FILE"
+        )
+    folder = Path(config, "hardening/profiles")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

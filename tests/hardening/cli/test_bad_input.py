@@ -181,7 +181,7 @@ def make_fifo(path: Path) -> None:
     ("damage", "says"),
     [
         (lambda path: path.chmod(0o666), "can be written by others than its owner"),
-        (lambda path: path.parent.chmod(0o777), "a directory above the profile can be written by others"),
+        (lambda path: path.parent.chmod(0o777), "can be written by others than its owner (mode 0777)"),
         (lambda path: (path.unlink(), path.mkdir()), "not a regular file"),
         (make_fifo, "not a regular file"),
         (lambda path: (path.unlink(), path.symlink_to(path)), "cannot read the profile"),

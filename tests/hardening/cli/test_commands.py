@@ -154,7 +154,7 @@ def test_dry_run_shows_everything_and_writes_nothing(folder: Path, capsys: pytes
     assert sorted(folder.rglob("*")) == before
 
 
-def test_a_run_says_what_is_not_enforced_excepted_and_shadowed(folder: Path) -> None:
+def test_a_run_says_what_is_not_enforced_and_excepted(folder: Path) -> None:
     profile(folder, "used", "extends = ['lax', 'default']\n[[exceptions]]\nsetting = 'box.size'\nreason = 'why'\n"
             "[box]\nsize = 6\n")  # fmt: skip
     done = process(folder, "run", "-p", "used", "--", "true", broken=True)
@@ -218,17 +218,22 @@ def test_an_exception_of_the_command_line_permits_a_loosening(arguments: tuple[s
     assert "many things (--exception box.size=many things)" in done.stdout + done.stderr
 
 
-def test_shadowed_profiles_are_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_name_of_two_profiles_is_listed_twice_and_composed_by_none(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     from hardening.layers import Folder, SearchPath
 
     nearer = folder / "nearer"
     nearer.mkdir()
     profile(nearer, "default", "[box]\nsize = 1\n")
     here = Session(samples.plugins(), SearchPath((Folder(nearer, "near"), Folder(folder, "far"))))
-    assert call(here, "compose") == 0
-    assert f"shadowed: profile default is {nearer}/default.toml, which hides {folder}/default.toml" in (
-        capsys.readouterr().err
-    )
+    assert call(here, "compose") == 2
+    assert f'"default" names 2 profiles: {nearer}/default.toml, {folder}/default.toml' in capsys.readouterr().err
+    assert call(here, "profile", "list", "--json") == 1
+    entries = [item for item in json.loads(capsys.readouterr().out) if item["name"] == "default"]
+    assert [item["owner"] for item in entries] == ["near", "far"]
+    assert all('"default" names 2 profiles' in item["problem"] for item in entries)
+    assert call(here, "compose", "-p", f"{nearer}/default.toml") == 0
 
 
 def test_an_option_that_the_command_has_itself_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

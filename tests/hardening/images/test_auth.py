@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from hardening.errors import ImageError
+from hardening.errors import ImageError, UsageError
 from hardening.images import auth
 from hardening.images.auth import Credentials
 from hardening.images.reference import parse_docker
+from tests.support.homes import set_home
 
 SECRET = "correct-horse-battery"
 
@@ -56,8 +57,9 @@ def test_docker_hub_has_names_of_its_own(tmp_path: Path) -> None:
         assert user("busybox", REGISTRY_AUTH_FILE=file) == "hub"
 
 
-def test_the_first_file_that_has_any_counts(tmp_path: Path) -> None:
-    places = {"HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path / "run")}
+def test_the_first_file_that_has_any_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_home(monkeypatch, tmp_path)
+    places = {"XDG_RUNTIME_DIR": str(tmp_path / "run")}
     write(tmp_path / ".docker/config.json", {"auths": {"h.example": entry("third")}})
     assert user("h.example/a", **places) == "third"
     write(tmp_path / ".config/containers/auth.json", {"auths": {"h.example": entry("second"), "x.example": {}}})
@@ -68,6 +70,18 @@ def test_the_first_file_that_has_any_counts(tmp_path: Path) -> None:
     assert find("y.example/a", **places) is None
     file = write(tmp_path / "explicit", {})
     assert find("h.example/a", **places, REGISTRY_AUTH_FILE=file) is None
+
+
+def test_no_relative_place_has_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    set_home(monkeypatch, None)
+    for name in ("run/containers/auth.json", "c/containers/auth.json", "containers/auth.json", ".docker/config.json",
+                 ".config/containers/auth.json", "d/config.json"):  # fmt: skip
+        write(tmp_path / name, {"auths": {"h.example": entry("planted")}})
+    assert user("h.example/a", HOME=".", XDG_RUNTIME_DIR="run", XDG_CONFIG_HOME="c") is None
+    for name, value in (("REGISTRY_AUTH_FILE", "run/containers/auth.json"), ("DOCKER_CONFIG", "d")):
+        with pytest.raises(UsageError, match=f"^{name}: {value} is not an absolute path"):
+            user("h.example/a", **{name: value})
 
 
 def test_an_explicit_file_must_be_there(tmp_path: Path) -> None:

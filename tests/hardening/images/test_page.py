@@ -14,6 +14,7 @@ from hardening.images.tree import Limits
 from hardening.images.used import DIGEST, REFERENCE
 from hardening.images.whiteouts import OPAQUE
 from hardening.state import LOGINS, logins
+from tests.support.homes import set_home
 
 PAGE = (Path(__file__).parents[3] / "docs/reference/images.md").read_text()
 GIB, MIB, KIB = 1 << 30, 1 << 20, 1 << 10
@@ -44,8 +45,9 @@ def test_the_bounds_on_the_page_are_those_of_the_code() -> None:
     assert (limits.entries, bounds.redirects) == (2_000_000, 5)
 
 
-def test_the_files_of_credentials_stand_on_the_page_in_their_order() -> None:
-    found = logins({"HOME": "~", "XDG_RUNTIME_DIR": "$XDG_RUNTIME_DIR"}, 1000)
-    places = [PAGE.index(f"`{path}`") for path in found]
+def test_the_files_of_credentials_stand_on_the_page_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_home(monkeypatch, "/~")
+    found = logins({"XDG_RUNTIME_DIR": "/$XDG_RUNTIME_DIR"}, 1000)
+    places = [PAGE.index(f"`{path[1:]}`") for path in found]
     assert places == sorted(places)
     assert len(places) == 3

@@ -17,6 +17,7 @@ from hardening.images.reference import parse
 from hardening.images.store import Store
 from hardening.images.tree import Limits
 from tests.support.features import require
+from tests.support.homes import set_home
 from tests.support.images import archive, entry, folder, layout, opened
 
 NAME = parse("example.com/app:v1")
@@ -46,14 +47,15 @@ def image(kept: Store, tmp_path: Path, content: bytes = b"x") -> str:
     return digest
 
 
-def test_where_the_store_is() -> None:
+def test_where_the_store_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_home(monkeypatch, "/home/a")
     assert str(store.location({}, 0)) == "/var/lib/hardening/images"
-    assert str(store.location({"HOME": "/home/a"}, 5)) == "/home/a/.local/share/hardening/images"
-    assert str(store.location({"HOME": "/home/a", "XDG_DATA_HOME": "/data"}, 5)) == "/data/hardening/images"
+    assert str(store.location({"HOME": "/home/b"}, 5)) == "/home/a/.local/share/hardening/images"
+    assert str(store.location({"XDG_DATA_HOME": "/data"}, 5)) == "/data/hardening/images"
     assert str(store.location({"HARDENING_IMAGES": "/elsewhere"}, 0)) == "/elsewhere"
-    home = {"HOME": "/home/a", "XDG_DATA_HOME": "data"}
-    assert str(store.location(home, 5)) == "/home/a/.local/share/hardening/images"
-    for nowhere in ({}, {"HOME": ""}, {"HOME": "a"}, {"XDG_DATA_HOME": "data"}):
+    assert str(store.location({"XDG_DATA_HOME": "data"}, 5)) == "/home/a/.local/share/hardening/images"
+    set_home(monkeypatch, None)
+    for nowhere in ({}, {"XDG_DATA_HOME": "data"}):
         with pytest.raises(ImageError, match="no place for images"):
             store.location(nowhere, 5)
 
@@ -119,7 +121,7 @@ def test_a_store_below_what_others_can_write_is_refused(tmp_path: Path) -> None:
     (tmp_path / "open").mkdir()
     opened(tmp_path / "open/images")
     (tmp_path / "open").chmod(0o777)
-    with pytest.raises(ImageError, match="others can write to"):
+    with pytest.raises(ImageError, match="can be written by others"):
         Store.existing(tmp_path / "open/images")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hardening.launch import places
+from hardening.launch import places, trusted
 
 
 def test_who_has_no_home_has_no_state_directory(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -22,7 +22,7 @@ def test_who_has_no_home_has_no_state_directory(monkeypatch: pytest.MonkeyPatch)
 def test_what_others_can_write_is_not_own(tmp_path: Path) -> None:
     for mode, own in ((0o700, True), (0o755, True), (0o720, False), (0o702, False)):
         tmp_path.chmod(mode)
-        assert places.is_own(tmp_path.stat()) == own
+        assert trusted.is_own(tmp_path.stat(), str(tmp_path)) == own
 
 
 def test_no_two_launches_have_one_name() -> None:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 from pathlib import Path
 
+import pytest
+
+from hardening_rootfs import hidden
 from hardening_rootfs.hidden import HOME, PATHS, expand, private_directories
 
 
@@ -14,10 +19,20 @@ def test_home_and_xdg_directories_of_an_environment() -> None:
         "XDG_CONFIG_HOME": "relative",
         "PATH": "/bin",
     }
-    assert private_directories(environment.items()) == ("/data/ann", "/srv/people/ann")
+    assert {*private_directories(environment.items())} == {"/data/ann", "/srv/people/ann", own()}
 
 
-def test_homes_of_system_accounts_do_not_hide_the_system() -> None:
+@pytest.mark.parametrize("environment", [{}, {"HOME": "/nonexistent"}, {"HOME": "."}, {"HOME": ""}], ids=str)
+def test_the_home_of_the_account_is_the_caller_s_whatever_home_says(environment: dict[str, str]) -> None:
+    assert private_directories(environment.items()) == (own(),)
+
+
+def own() -> str:
+    return pwd.getpwuid(os.getuid()).pw_dir
+
+
+def test_homes_of_system_accounts_do_not_hide_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hidden, "_homes", lambda: ())
     for home in ("/", "/usr", "/usr/sbin", "/var", "/bin", "/nonexistent"):
         assert private_directories({"HOME": home}.items()) == ()
 

@@ -16,6 +16,7 @@ from hardening.laws import check_kind
 from hardening.source import Document, Node
 from hardening_rootfs.volumes import PROPAGATION, RELABEL, Volume, VolumeKind, read_destination, read_item
 from tests.plugins.rootfs.stacks import composed, settings_of
+from tests.support.homes import set_home
 
 KIND = VolumeKind()
 VOLUMES = st.one_of(
@@ -91,7 +92,7 @@ def test_restrictions_hold_for_the_whole_tree() -> None:
 
 def test_relative_sources_start_at_the_folder_of_the_profile(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HOME", "/home/somebody")
+    set_home(monkeypatch, "/home/somebody")
     assert read_item(node("./a:/data"))[1].source == "/etc/profiles/a"
     assert read_item(node("../a:/data"))[1].source == "/etc/a"
     assert read_item(node("~/a:/data"))[1].source == "/home/somebody/a"

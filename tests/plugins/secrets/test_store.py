@@ -143,7 +143,7 @@ def test_a_store_of_somebody_else_is_refused(kept: Kept) -> None:
 
 def test_a_store_below_a_directory_that_others_can_write_to_is_refused(tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
-    with pytest.raises(SecretError, match="others can write to"):
+    with pytest.raises(SecretError, match="can be written by others"):
         Kept(tmp_path / "store").create("db", b"x")
 
 

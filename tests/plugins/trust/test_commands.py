@@ -15,6 +15,7 @@ from hardening_trust import policy, registriesd
 from hardening_trust.requirements import ACCEPT, ExactReference, RemapIdentity, SignedBy
 from tests.support.disks import fill, small_disk
 from tests.support.gpg import Keys
+from tests.support.homes import set_home
 from tests.support.plans import PROGRAM
 
 LAYER = """
@@ -189,7 +190,7 @@ def test_what_is_exported_comes_back(layer: Path, capsys: pytest.CaptureFixture[
 def test_what_registries_d_says_is_exported_with_a_policy(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("HOME", str(here))
+    set_home(monkeypatch, here)
     folder = here / registriesd.USER
     folder.mkdir(parents=True)
     (folder / "a.yaml").write_text(

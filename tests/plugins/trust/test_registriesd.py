@@ -9,6 +9,7 @@ import pytest
 
 from hardening.errors import ProfileError
 from hardening_trust import registriesd
+from tests.support.homes import set_home
 
 SCOPES = ("h.example.com/a/b:1", "h.example.com/a/b", "h.example.com/a", "h.example.com", "*.example.com", "*.com")
 
@@ -51,17 +52,20 @@ def test_old_names_count_where_the_new_ones_are_not_said(tmp_path: Path) -> None
 def test_without_a_file_signatures_lie_in_the_default_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HOME", "/home/somebody")
+    set_home(monkeypatch, "/home/somebody")
     wanted = "/var/lib" if os.geteuid() == 0 else "/home/somebody/.local/share"
     for found in (registriesd.read(tmp_path / "missing"), read(tmp_path, a="")):
         assert found.read_from(SCOPES) == found.written_to(SCOPES) == f"file://{wanted}/containers/sigstore"
         assert not found.has_attachments(SCOPES)
 
 
-def test_the_user_s_directory_replaces_the_system_s(tmp_path: Path) -> None:
-    assert registriesd.default_directory(tmp_path) == registriesd.SYSTEM
+def test_the_user_s_directory_replaces_the_system_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_home(monkeypatch, None)
+    assert registriesd.default_directory() == registriesd.SYSTEM
+    set_home(monkeypatch, tmp_path)
+    assert registriesd.default_directory() == registriesd.SYSTEM
     (tmp_path / registriesd.USER).mkdir(parents=True)
-    assert registriesd.default_directory(tmp_path) == tmp_path / registriesd.USER
+    assert registriesd.default_directory() == tmp_path / registriesd.USER
 
 
 def test_only_files_of_the_right_name_count(tmp_path: Path) -> None:
