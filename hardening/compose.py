@@ -324,6 +324,7 @@ def _fold_all(
     mechanism: Mechanism[Any], spoken: Sequence[Spoken], offered: Mapping[tuple[str, str], Say | ImageError]
 ) -> tuple[dict[Leaf, Resolved], list[HardeningError]]:
     speakers = _speakers(spoken)
+    source = f"default ({type(mechanism).__module__})"
     resolved: dict[Leaf, Resolved] = {}
     problems: list[HardeningError] = []
     for setting in mechanism.schema.settings.values():
@@ -333,7 +334,7 @@ def _fold_all(
         elif setting.above is not None and (of_members or any(part.layer.complete for part in spoken)):
             from hardening.descent import fold_family  # a stack that says nothing of such a family needs it not
 
-            found, refused = fold_family(mechanism.name, setting, spoken)
+            found, refused = fold_family(mechanism.name, setting, spoken, source)
             resolved |= found
             problems += refused
             continue
@@ -348,7 +349,7 @@ def _fold_all(
             parts = {**general, **of_members.get(member, {})}
             entries = [part.entry(setting.name, member) for part in sorted(parts, key=lambda part: part.place)]
             try:
-                decided = Fold(leaf, setting.kind).run(entries, default)
+                decided = Fold(leaf, setting.kind).run(entries, default, source)
                 said = offered.get((setting.name, member))
                 resolved[leaf] = decided if said is None else _offered(decided, said, default)
             except (ProfileError, ImageError) as error:

@@ -70,16 +70,17 @@ class _Member(Fold):
 
 
 def fold_family(
-    mechanism: str, family: Family[Any], spoken: Sequence[Spoken]
+    mechanism: str, family: Family[Any], spoken: Sequence[Spoken], source: str
 ) -> tuple[dict[Leaf, Resolved], list[HardeningError]]:
     """Every named member of ``family``, and ``*``, with the problems of those that cannot be folded. A member below one
-    with a problem is left out: it would only have the same one."""
-    return _Descent(mechanism, family, spoken).run()
+    with a problem is left out: it would only have the same one. ``source`` is where the defaults stand."""
+    return _Descent(mechanism, family, spoken, source).run()
 
 
 class _Descent:
-    def __init__(self, mechanism: str, family: Family[Any], spoken: Sequence[Spoken]) -> None:
+    def __init__(self, mechanism: str, family: Family[Any], spoken: Sequence[Spoken], source: str) -> None:
         self.mechanism = mechanism
+        self.source = source
         self.family = family
         self.spoken = spoken
         self.speakers = self._speakers()
@@ -128,7 +129,7 @@ class _Descent:
             named = named or own is not None
         above = self._state(chain[1:])
         default = self.family.default.get(member, self.family.rest) if above is None else above.value
-        self.resolved[member] = fold.run(entries, default, str(above.origin) if above is not None else "")
+        self.resolved[member] = fold.run(entries, default, str(above.origin) if above is not None else self.source)
 
     def _entry(self, part: Spoken, chain: tuple[str, ...], named: bool) -> _Entry:
         """What a layer contributes to the first member of a chain; ``named`` says whether a layer before has named it."""

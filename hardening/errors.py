@@ -64,7 +64,9 @@ class EndedError(HardeningError):
 
 
 class PluginError(HardeningError):
-    """A plugin does not keep the rules that all plugins keep."""
+    """A plugin does not keep the rules that all plugins keep, or fails."""
+
+    exit_code = EXIT_LAUNCHER
 
 
 class SpecError(HardeningError):

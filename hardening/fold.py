@@ -161,9 +161,9 @@ class Fold:
         #: whether it is a complete layer alone that has stated the value
         self.completed = False
 
-    def run(self, entries: Sequence[Entry], default: Any, default_origin: str = "") -> Resolved:
-        """Fold the entries in their order. What nobody says is ``default``, said at ``default_origin`` where that is not
-        the mechanism itself. Raises `ProfileError`."""
+    def run(self, entries: Sequence[Entry], default: Any, default_origin: str) -> Resolved:
+        """Fold the entries in their order. What nobody says is ``default``, said at ``default_origin``. Raises
+        `ProfileError`."""
         for entry in entries:
             self._take(entry, default)
         stated = self.origin is not None
@@ -232,7 +232,7 @@ class Fold:
             self.value = self._nearest(self.limit, default)
             if not self.kind.at_most(self.value, default):
                 return str(self.limit.origin)
-        return origin or f"default (hardening_{self.leaf.mechanism})"
+        return origin
 
     def _closes(self, default: Any) -> bool:
         """Whether a complete layer states a default: not one without an order, nor that all other members are permitted

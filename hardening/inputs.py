@@ -29,6 +29,13 @@ class Input:
     argument: str
     seen: str | None = None
 
+    def __attrs_post_init__(self) -> None:
+        """Raises `ValueError` for a kind that there is not, and `TypeError` for an argument that is no text."""
+        if self.kind not in looks.KINDS:
+            raise ValueError(f'there is no kind of look "{self.kind}": they are {", ".join(sorted(looks.KINDS))}')
+        if not isinstance(self.argument, str):
+            raise TypeError(f"a look at {type(self.argument).__name__}: its argument is a text")
+
 
 @frozen
 class Unknown:

@@ -22,12 +22,14 @@ _HEADERS = ("METADATA", "PKG-INFO")
 
 @frozen
 class Brought:
-    """An entry point: ``name`` and ``value`` as they are written, with the distribution that brings it and its version."""
+    """An entry point: ``name`` and ``value`` as they are written, with the distribution that brings it, its version, and
+    the requirements that it states."""
 
     name: str
     value: str
     distribution: str
     version: str
+    requires: tuple[str, ...] = ()
 
     def load(self) -> Any:
         """Import what it names; raises `ImportError`, `SyntaxError` or `AttributeError`."""
@@ -101,7 +103,9 @@ def _brought(folder: str, text: str, group: str) -> Iterator[Brought]:
         elif line and not line.startswith("#") and section == group:
             name, _, value = line.partition("=")
             headers = headers or _headers(folder)
-            yield Brought(name.strip(), value.strip(), headers.get("name", ""), headers.get("version", ""))
+            first = {key: found[0] for key, found in headers.items()}
+            distribution, version = first.get("name", ""), first.get("version", "")
+            yield Brought(name.strip(), value.strip(), distribution, version, tuple(headers.get("requires-dist", ())))
 
 
 def announced(folder: str) -> str:
@@ -109,12 +113,15 @@ def announced(folder: str) -> str:
     return _read(folder, ENTRY_POINTS)
 
 
-def _headers(folder: str) -> dict[str, str]:
+def _headers(folder: str) -> dict[str, list[str]]:
     """The fields of a distribution by their names in lower case, without the README that follows."""
     text = next(filter(None, (_read(folder, name) for name in _HEADERS)), "")
-    lines = text.partition("\n\n")[0].splitlines()
-    fields = (line.partition(":") for line in reversed(lines) if not line.startswith((" ", "\t")))
-    return {name.lower(): value.strip() for name, _, value in fields}
+    found: dict[str, list[str]] = {}
+    for line in text.partition("\n\n")[0].splitlines():
+        if not line.startswith((" ", "\t")):
+            name, _, value = line.partition(":")
+            found.setdefault(name.lower(), []).append(value.strip())
+    return found
 
 
 def _read(folder: str, name: str) -> str:

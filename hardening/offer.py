@@ -13,6 +13,7 @@ from typing import Any
 from hardening.errors import ImageError, ProfileError
 from hardening.findings import NOT_TAKEN, Finding, Severity
 from hardening.fold import Resolved
+from hardening.frozendata import freeze
 from hardening.images.used import Used
 from hardening.mechanism import Mechanism, Reading, Wish
 from hardening.schema import REST, Family, Leaf, Say, Scalar, Setting
@@ -48,7 +49,7 @@ class Offer:
         tables: dict[str, Mapping[str, object]] = {}
         wishes: list[Wish] = list(_of_nobody(config))
         for mechanism in mechanisms:
-            table, wished = mechanism.of_image(config)
+            table, wished = mechanism.of_image(freeze(config))
             if table:
                 tables[mechanism.name] = table
             wishes += wished

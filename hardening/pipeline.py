@@ -13,6 +13,7 @@ from hardening.compose import Composition, in_order
 from hardening.enforcement import refusal
 from hardening.errors import HardeningError, raise_all
 from hardening.findings import Finding, Severity
+from hardening.frozendata import freeze
 from hardening.host import Host
 from hardening.inputs import Input
 from hardening.mechanism import Context, Excess
@@ -92,13 +93,14 @@ def tighten(
     require_shape(document)
     owned = {pointer for mechanism in composition.mechanisms for pointer in mechanism.owns}
     document, unknown = only_fields(document, owned)
+    given = freeze(document)
     command = tuple(document.get("process", {}).get("args") or ())
     context = attrs.evolve(check(composition, host, command, bundle), origin=origin)
     fragments: list[Fragment] = []
     excesses: list[Excess] = []
     for mechanism in composition.mechanisms:
         fragment = Fragment(mechanism.name)
-        excesses += mechanism.tighten(composition.settings[mechanism.name], document, context, fragment)
+        excesses += mechanism.tighten(composition.settings[mechanism.name], given, context, fragment)
         fragments.append(fragment)
     kept, unowned = strip(document, owned.union(*(fragment.pointers for fragment in fragments)))
     spec = assemble(fragments, kept, statements(composition, context.shortfalls))

@@ -125,7 +125,7 @@ def _basis(
         *plugins.inputs(composition, host),
     ]
     unknown = tuple(item.reason for item in everything if isinstance(item, Unknown))
-    seen = inputs.take(item for item in everything if isinstance(item, Input)) if not unknown else {}
+    seen = {} if unknown else inputs.take([item for item in everything if not isinstance(item, Unknown)])
     return Basis(seen, until, unknown)
 
 

@@ -6,26 +6,28 @@ packages ship come in through ``hardening.profiles``, whose entries name package
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from types import MappingProxyType, ModuleType
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from hardening import hookspecs
-from hardening.errors import PluginError
+from hardening import hookspecs, pluginchecks, pluginfaces
+from hardening.errors import PluginError, UsageError
 from hardening.findings import Finding
+from hardening.frozendata import freeze
 from hardening.inputs import Input, Unknown
 from hardening.installed import Announced, Brought, brought
 from hardening.kinds import nearest
 from hardening.layers import Folder
 from hardening.mechanism import Mechanism
+from hardening.plugincalls import Plugin, Take, aside, enter, items, one, told
 from hardening.runtime import Candidate, Runtime, Verdict
-from hardening.values import frozen
+
+__all__ = ["GROUP", "PROFILES_GROUP", "Plugin", "Plugins", "load", "shipped_profiles"]
 
 if TYPE_CHECKING:
     from hardening.compose import Composition
@@ -36,20 +38,7 @@ if TYPE_CHECKING:
 
 GROUP = "hardening"
 PROFILES_GROUP = "hardening.profiles"
-_PREFIX = "hardening_"
-#: what a hook implementation may not be marked with
-_ORDERING = ("wrapper", "hookwrapper", "tryfirst", "trylast", "optionalhook")
-_UNINSTALL = "uninstall one of them"
-
-
-@frozen(eq=False)
-class Plugin:
-    """A loaded plugin: ``name`` is its entry point's, ``distribution`` and ``version`` say where it comes from."""
-
-    name: str
-    module: ModuleType
-    distribution: str
-    version: str
+_UNINSTALL = pluginchecks.UNINSTALL
 
 
 class Plugins:
@@ -64,17 +53,21 @@ class Plugins:
             self._register(plugin)
         self._check_registered()
         self._owners: dict[int, Plugin] = {}
-        self.mechanisms: tuple[Mechanism[Any], ...] = self._collect("hardening_mechanisms", Mechanism, "table")
-        self.runtimes: tuple[Runtime, ...] = self._collect("hardening_runtimes", Runtime, "runtime")
-        _check_options(self.mechanisms)
-        _check_types(self.mechanisms)
+        self.mechanisms: tuple[Mechanism[Any], ...] = self._collect(
+            "hardening_mechanisms", Mechanism, "table", pluginfaces.mechanism
+        )
+        self.runtimes: tuple[Runtime, ...] = self._collect(
+            "hardening_runtimes", Runtime, "runtime", pluginfaces.runtime
+        )
+        pluginchecks.options(self.mechanisms)
+        pluginchecks.types(self.mechanisms)
 
     @cached_property
     def secret_drivers(self) -> Mapping[str, SecretDriver]:
         """The secret drivers by name; raises `PluginError`."""
         from hardening.secrets import SecretDriver
 
-        drivers = self._collect("hardening_secret_drivers", SecretDriver, "secret driver")
+        drivers = self._collect("hardening_secret_drivers", SecretDriver, "secret driver", pluginfaces.secret_driver)
         return MappingProxyType({driver.name: driver for driver in drivers})
 
     @cached_property
@@ -83,7 +76,7 @@ class Plugins:
         from hardening.scankinds import KINDS
         from hardening.scanning import Scanner
 
-        scanners = self._collect("hardening_scanners", Scanner, "scanner")
+        scanners = self._collect("hardening_scanners", Scanner, "scanner", pluginfaces.scanner)
         for scanner in scanners:
             strange = sorted(set(scanner.kinds) - set(KINDS))
             if strange or not scanner.kinds:
@@ -101,23 +94,21 @@ class Plugins:
 
         values: dict[str, bytes] = {}
         owners: dict[str, str] = {}
-        asked = [secret.name for secret in named(document)]
-        for plugin, answer in self._call("hardening_secrets", document=document, drivers=self.secret_drivers):
-            if not isinstance(answer, Mapping):
-                raise _wrong_answer(plugin, "hardening_secrets", answer, "a mapping of names to bytes")
+        wanted = [secret.name for secret in named(document)]
+        asking: dict[str, object] = {"document": freeze(document), "drivers": self.secret_drivers}
+        for plugin, answer in self._call("hardening_secrets", one(Mapping), asking, private=True):
             for name, value in answer.items():
                 if owners.setdefault(name, plugin.name) != plugin.name:
                     raise PluginError(
                         f"plugins {owners[name]} and {plugin.name} both give the secret {name}", hint=_UNINSTALL
                     )
-                if name not in asked or not isinstance(value, bytes) or not 0 < len(value) <= LONGEST:
-                    what = "that was not asked for" if name not in asked else f"that has not 1 to {LONGEST} bytes"
-                    hint = f"update or remove {plugin.distribution}"
-                    raise PluginError(f"the plugin {plugin.name} gives a secret {what}: {name}", hint=hint)
+                if name not in wanted or not isinstance(value, bytes) or not 0 < len(value) <= LONGEST:
+                    what = "that was not asked for" if name not in wanted else f"that has not 1 to {LONGEST} bytes"
+                    raise PluginError(f"{plugin} gives a secret {what}: {name}", hint=plugin.remedy)
                 values[name] = value
-        for name in asked:
+        for name in wanted:
             if name not in values:
-                there = [known for _, known in self._items("hardening_secret_names", str)]
+                there = [known for _, known in self._items("hardening_secret_names", items(str))]
                 hint = nearest(name, there) or f"hardening secret create {name} FILE"
                 raise SecretError(f'you have no secret "{name}"', hint=hint)
         return values
@@ -129,13 +120,11 @@ class Plugins:
                 f"two plugins are called {plugin.name}: {other.__name__} and {plugin.module.__name__}",
                 hint=_UNINSTALL,
             )
-        _check_hooks(plugin)
+        pluginchecks.hooks(plugin)
         try:
             self._manager.register(plugin.module, plugin.name)
         except (pluggy.PluginValidationError, ValueError) as error:
-            raise PluginError(
-                f"plugin {plugin.name} ({plugin.distribution}): {error}", hint=f"update or remove {plugin.distribution}"
-            ) from None
+            raise PluginError(f"{plugin}: {error}", hint=plugin.remedy) from None
 
     def _check_registered(self) -> None:
         """No plugin may wrap or reorder others, or implement a hook that does not exist (pluggy, PluginManager)."""
@@ -146,7 +135,7 @@ class Plugins:
         for plugin in self.plugins:
             for caller in self._manager.get_hookcallers(plugin.module) or ():
                 for implementation in caller.get_hookimpls():
-                    given = [name for name in _ORDERING if getattr(implementation, name)]
+                    given = [name for name in pluginchecks.ORDERING if getattr(implementation, name)]
                     if given:
                         raise PluginError(
                             f"plugin {implementation.plugin_name}: {caller.name} is marked {given[0]}, "
@@ -154,36 +143,45 @@ class Plugins:
                             hint="use a plain @hookimpl",
                         )
 
-    def _call(self, hook: str, *, but: str = "", **arguments: object) -> Iterator[tuple[Plugin, Any]]:
+    def _call(
+        self,
+        hook: str,
+        take: Take,
+        asked: Mapping[str, object] = MappingProxyType({}),
+        *,
+        but: str = "",
+        private: bool = False,
+    ) -> Iterator[tuple[Plugin, Any]]:
         """Every implementation's answer, in the order of the plugins' names; that of the plugin ``but`` is not asked for."""
         by_name = {plugin.name: plugin for plugin in self.plugins}
         for implementation in reversed(getattr(self._manager.hook, hook).get_hookimpls()):
             if implementation.plugin_name == but:
                 continue
-            answer = implementation.function(*(arguments[name] for name in implementation.argnames))
-            yield by_name[implementation.plugin_name], answer
+            plugin = by_name[implementation.plugin_name]
+            given = [asked[name] for name in implementation.argnames]
+            yield plugin, enter(plugin, hook, implementation.function, given, take, private=private)
 
-    def _items(self, hook: str, kind: type[Any], *, but: str = "", **arguments: object) -> Iterator[tuple[Plugin, Any]]:
-        """The items of every answer that is a collection of them; raises `PluginError` for any other answer."""
-        for plugin, answer in self._call(hook, but=but, **arguments):
-            if not isinstance(answer, Iterable):
-                raise _wrong_answer(plugin, hook, answer, f"a collection of {kind.__name__}")
+    def _items(
+        self, hook: str, take: Take, asked: Mapping[str, object] = MappingProxyType({}), *, but: str = ""
+    ) -> Iterator[tuple[Plugin, Any]]:
+        """The items of every answer."""
+        for plugin, answer in self._call(hook, take, asked, but=but):
             for item in answer:
-                if not isinstance(item, kind):
-                    raise _wrong_answer(plugin, hook, item, kind.__name__)
                 yield plugin, item
 
-    def _collect(self, hook: str, kind: type[Any], what: str) -> tuple[Any, ...]:
+    def _collect(self, hook: str, kind: type[Any], what: str, shown: Callable[[Plugin, Any], Any]) -> tuple[Any, ...]:
+        """The faces of what plugins register, by their names."""
         owners: dict[str, Plugin] = {}
         collected: list[Any] = []
-        for plugin, item in self._items(hook, kind):
-            other = owners.setdefault(item.name, plugin)
-            if other is not plugin or any(item.name == known.name for known in collected):
-                raise PluginError(
-                    f'plugins {other.name} and {plugin.name} both own the {what} "{item.name}"', hint=_UNINSTALL
-                )
-            collected.append(item)
-            self._owners[id(item)] = plugin
+        for plugin, item in self._items(hook, items(kind)):
+            made = shown(plugin, item)
+            other = owners.setdefault(made.name, plugin)
+            if other is not plugin:
+                raise PluginError(f'{other} and {plugin} both own the {what} "{made.name}"', hint=_UNINSTALL)
+            if any(made.name == known.name for known in collected):
+                raise PluginError(f'{plugin} brings the {what} "{made.name}" twice', hint=plugin.remedy)
+            collected.append(made)
+            self._owners[id(made)] = plugin
         return tuple(sorted(collected, key=lambda item: item.name))
 
     def owner(self, item: Mechanism[Any] | Runtime) -> Plugin:
@@ -195,29 +193,22 @@ class Plugins:
         return next((mechanism for mechanism in self.mechanisms if mechanism.name == name), None)
 
     def runtime(self, name: str) -> Runtime:
-        """The runtime of this name; raises `PluginError`."""
+        """The runtime of this name; raises `UsageError`."""
         for runtime in self.runtimes:
             if runtime.name == name:
                 return runtime
         names = [runtime.name for runtime in self.runtimes]
-        raise PluginError(
-            f'there is no runtime "{name}"', hint=nearest(name, names) or f"installed: {', '.join(names)}"
-        )
+        raise UsageError(f'there is no runtime "{name}"', hint=nearest(name, names) or f"installed: {', '.join(names)}")
 
     def inspect(self, composition: Composition, host: Host) -> list[Finding]:
         """`hardening_inspect` of every plugin, in the order of their names."""
-        found = self._items("hardening_inspect", Finding, composition=composition, host=host)
+        found = self._items("hardening_inspect", pluginfaces.findings, {"composition": composition, "host": host})
         return [finding for _, finding in found]
 
     def inputs(self, composition: Composition | None, host: Host) -> list[Input | Unknown]:
         """`hardening_inputs` of every plugin; `Unknown` for one that judges without saying what it looks at."""
-        found: list[Input | Unknown] = []
-        for plugin, answer in self._call(
-            "hardening_inputs", composition=composition, host=host, scanners=lambda: self.scanners
-        ):
-            if not isinstance(answer, Iterable):
-                raise _wrong_answer(plugin, "hardening_inputs", answer, "a collection of Input")
-            found += answer
+        asking: dict[str, object] = {"composition": composition, "host": host, "scanners": lambda: self.scanners}
+        found: list[Input | Unknown] = [item for _, item in self._items("hardening_inputs", pluginfaces.looked, asking)]
         for plugin in self.plugins:
             hooks = {caller.name for caller in self._manager.get_hookcallers(plugin.module) or ()}
             if hooks & {"hardening_inspect", "hardening_admit"} and "hardening_inputs" not in hooks:
@@ -228,18 +219,14 @@ class Plugins:
         self, name: Name, digest: str, composition: Composition, *, verify: bool, but: str = ""
     ) -> list[bytes]:
         """`hardening_signatures` of every plugin ``but`` of one, in the order of their names."""
-        asked = {"name": name, "digest": digest, "composition": composition, "verify": verify}
-        return [content for _, content in self._items("hardening_signatures", bytes, but=but, **asked)]
+        asked: dict[str, object] = {"name": name, "digest": digest, "composition": composition, "verify": verify}
+        return [content for _, content in self._items("hardening_signatures", items(bytes), asked, but=but)]
 
     def admit(self, candidate: Candidate) -> list[Verdict]:
         """`hardening_admit` of every plugin; those without an opinion are left out."""
-        verdicts = []
-        for plugin, answer in self._call("hardening_admit", candidate=candidate, scanners=lambda: self.scanners):
-            if isinstance(answer, Verdict):
-                verdicts.append(answer)
-            elif answer is not None:
-                raise _wrong_answer(plugin, "hardening_admit", answer, "Verdict or None")
-        return verdicts
+        asked: dict[str, object] = {"candidate": candidate, "scanners": lambda: self.scanners}
+        answers = self._call("hardening_admit", pluginfaces.verdict, asked)
+        return [verdict for _, verdict in answers if verdict is not None]
 
 
 def load(among: Announced | None = None) -> Plugins:
@@ -249,15 +236,15 @@ def load(among: Announced | None = None) -> Plugins:
 
 
 def _import(item: Brought) -> Plugin:
-    distribution = item.distribution or "unknown"
+    named = f"plugin {item.name} ({item.distribution or 'unknown'} {item.version})"
+    remedy = f"reinstall or remove {item.distribution or 'it'}"
+    pluginchecks.requirement(item)
     try:
-        module = import_module(item.value)
-    except (ImportError, SyntaxError) as error:
-        raise PluginError(
-            f"plugin {item.name} of {distribution} cannot be imported: {error}",
-            hint=f"reinstall or remove {distribution}",
-        ) from error
-    return Plugin(item.name, module, distribution, item.version)
+        with aside():
+            module = import_module(item.value)
+    except (Exception, SystemExit) as error:  # whatever a module does when it is imported
+        raise PluginError(f"{named} cannot be imported: {told(error, item.value)}", hint=remedy) from error
+    return Plugin(item.name, module, item.distribution or "unknown", item.version)
 
 
 def shipped_profiles(among: Announced | None = None) -> list[Folder]:
@@ -267,58 +254,8 @@ def shipped_profiles(among: Announced | None = None) -> list[Folder]:
         owner = item.distribution or item.name
         try:
             module = import_module(item.value)
-        except ImportError as error:
-            raise PluginError(f"the profiles of {owner} cannot be found: {error}", hint=f"reinstall {owner}") from error
+        except (Exception, SystemExit) as error:
+            what = f"the profiles of {owner} cannot be found: {told(error, item.value)}"
+            raise PluginError(what, hint=f"reinstall or remove {owner}") from error
         folders += [Folder(Path(path), f"shipped by {owner}", shipped=True) for path in module.__path__]
     return folders
-
-
-def _check_hooks(plugin: Plugin) -> None:
-    specs = {name for name in dir(hookspecs) if name.startswith(_PREFIX)}
-    for name, function in vars(plugin.module).items():
-        options = getattr(function, f"{hookspecs.PROJECT}_impl", None)
-        if options is None:
-            if name.startswith(_PREFIX) and name in specs and inspect.isfunction(function):
-                raise PluginError(f"plugin {plugin.name}: {name} lacks @hookimpl", hint="mark it, or rename it")
-            continue
-        if (options.get("specname") or name) not in specs:
-            hint = nearest(name, sorted(specs)) or f"the hooks are {', '.join(sorted(specs))}"
-            raise PluginError(f"plugin {plugin.name}: there is no hook {name}", hint=hint)
-        wanted = list(inspect.signature(getattr(hookspecs, options.get("specname") or name)).parameters)
-        given = list(inspect.signature(function).parameters)
-        if not set(given) <= set(wanted):
-            raise PluginError(
-                f"plugin {plugin.name}: {name}({', '.join(given)}) where {name}({', '.join(wanted)}) is expected",
-                hint="a hook may leave arguments out, but not name others",
-            )
-
-
-def _wrong_answer(plugin: Plugin, hook: str, answer: object, wanted: str) -> PluginError:
-    return PluginError(
-        f"plugin {plugin.name}: {hook} answers with {type(answer).__name__} where {wanted} is expected",
-        hint=f"update or remove {plugin.distribution}",
-    )
-
-
-def _check_options(mechanisms: Sequence[Mechanism[Any]]) -> None:
-    owners: dict[str, str] = {}
-    for mechanism in mechanisms:
-        for option in mechanism.options():
-            for flag in option.flags:
-                if flag in owners:
-                    raise PluginError(
-                        f"{owners[flag]} and {mechanism.name} both own the option {flag}", hint=_UNINSTALL
-                    )
-                owners[flag] = mechanism.name
-
-
-def _check_types(mechanisms: Sequence[Mechanism[Any]]) -> None:
-    """Settings are looked up by their class, so each class has one mechanism."""
-    owners: dict[type, str] = {}
-    for mechanism in mechanisms:
-        other = owners.setdefault(mechanism.settings_type, mechanism.name)
-        if other != mechanism.name:
-            raise PluginError(
-                f"{other} and {mechanism.name} both have {mechanism.settings_type.__name__} as their settings",
-                hint=_UNINSTALL,
-            )

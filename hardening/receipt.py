@@ -16,6 +16,7 @@ from typing import Any
 
 from hardening.compose import Composition
 from hardening.errors import HardeningError
+from hardening.frozendata import freeze
 from hardening.mechanism import Check
 
 _HINT = "`hardening run --receipt FILE` writes one"
@@ -100,6 +101,7 @@ def _fits(value: object, key: str) -> bool:
 
 def verify(composition: Composition, receipt: Mapping[str, Any]) -> list[Check]:
     """Every mechanism's comparison of what was composed with what the kernel reports."""
+    receipt = freeze(receipt)
     return [
         check
         for mechanism in composition.mechanisms

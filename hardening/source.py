@@ -11,8 +11,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+import attrs
+
 from hardening import safefile, toml_lines
 from hardening.errors import ProfileError
+from hardening.frozendata import freeze
 from hardening.launch.digest import sha256
 from hardening.safefile import Owner
 from hardening.values import frozen
@@ -35,15 +38,20 @@ class Origin:
         return self.place
 
 
+def _view(places: Mapping[toml_lines.Path, str]) -> Mapping[toml_lines.Path, str]:
+    return MappingProxyType(places)
+
+
 @frozen(eq=False)
 class Document:
-    """A parsed profile. ``places`` maps each path to the text that names its position; ``file`` is None for the
-    command line; ``text`` is what was read of the file, and ``digest`` its SHA-256."""
+    """A parsed profile, of which no part can be changed (`hardening.frozendata`). ``places`` maps each path to the text that
+    names its position; ``file`` is None for the command line; ``text`` is what was read of the file, and ``digest`` its
+    SHA-256."""
 
     name: str
     file: Path | None
-    tables: Mapping[str, object]
-    places: Mapping[toml_lines.Path, str]
+    tables: Mapping[str, object] = attrs.field(converter=freeze)
+    places: Mapping[toml_lines.Path, str] = attrs.field(converter=_view)
     digest: str = ""
     text: str = ""
     typed: bool = False
@@ -164,7 +172,7 @@ def _type_name(raw: object) -> str:
     if raw is None:
         return "null"  # of JSON, which TOML does not have
     names = {dict: "a table", list: "an array", str: "a string", bool: "a boolean", int: "an integer", float: "a float"}
-    return names.get(type(raw), "a date or time")
+    return next((name for kind, name in names.items() if isinstance(raw, kind)), "a date or time")
 
 
 def read(path: Path, name: str, *, owner: Owner = Owner.ANY) -> Document:

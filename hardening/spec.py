@@ -8,8 +8,9 @@ both.
 from __future__ import annotations
 
 import json
+import math
 import posixpath
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -40,6 +41,7 @@ class Symlink:
 
 
 File = bytes | Directory | Symlink
+_Key = TypeVar("_Key")
 
 
 @frozen
@@ -51,51 +53,108 @@ class Value:
     leaves: tuple[str, ...]
 
 
+#: Lists whose items have a name of their own: which one it is, so that nobody adds a second under another key.
+_NAMES: Mapping[str, Callable[[Any], object]] = MappingProxyType(
+    {
+        "/process/env": lambda entry: entry.partition("=")[0],
+        "/mounts": lambda mount: mount["destination"],
+    }
+)
+
+
 class Fragment:
-    """What one mechanism contributes. Values are JSON data; None removes the value in a foreign configuration."""
+    """What one mechanism contributes, each part with the leaves that decided it: settings of that mechanism. Values are JSON
+    data; None removes the value in a foreign configuration. What was contributed cannot be taken back."""
 
     def __init__(self, owner: str) -> None:
-        self.owner = owner
-        self.values: dict[str, Value] = {}
-        self.items: dict[tuple[str, str], Value] = {}
-        self.files: dict[str, File] = {}
-        self.replaced: set[str] = set()
-        self.leases: list[Path] = []
+        self._owner = owner
+        self._values: dict[str, Value] = {}
+        self._items: dict[tuple[str, str], Value] = {}
+        self._files: dict[str, Value] = {}
+        self._replaced: dict[str, Value] = {}
+        self._leases: list[Path] = []
+
+    @property
+    def owner(self) -> str:
+        """The mechanism that contributes."""
+        return self._owner
+
+    @property
+    def values(self) -> Mapping[str, Value]:
+        """Values by their pointers."""
+        return MappingProxyType(self._values)
+
+    @property
+    def items(self) -> Mapping[tuple[str, str], Value]:
+        """Items of shared lists by the list's pointer and their key."""
+        return MappingProxyType(self._items)
+
+    @property
+    def files(self) -> Mapping[str, Value]:
+        """Files of the bundle by their paths."""
+        return MappingProxyType(self._files)
+
+    @property
+    def replaced(self) -> Mapping[str, Value]:
+        """The shared lists that hold contributed items only."""
+        return MappingProxyType(self._replaced)
+
+    @property
+    def leases(self) -> Sequence[Path]:
+        """Files that the launch stage holds locked."""
+        return tuple(self._leases)
 
     @property
     def pointers(self) -> frozenset[str]:
         """Every place that this fragment decides."""
-        return frozenset({*self.values, *(pointer for pointer, _ in self.items), *self.replaced})
+        return frozenset({*self._values, *(pointer for pointer, _ in self._items), *self._replaced})
 
     def put(self, pointer: str, value: object, *leaves: str) -> None:
         """Set the value at ``pointer``, which this mechanism owns."""
-        if pointer in self.values:
-            raise PluginError(f"{self.owner} sets {pointer} twice")
-        self.values[pointer] = Value(value, self.owner, leaves)
+        self._keep(self._values, pointer, f"sets {pointer}", self._value(pointer, value, leaves))
 
     def item(self, pointer: str, key: str, value: object, *leaves: str) -> None:
-        """Add an item to the shared list at ``pointer``; ``key`` is what makes it unique there, such as a mount's
-        destination."""
-        if (pointer, key) in self.items:
-            raise PluginError(f"{self.owner} contributes {key} to {pointer} twice")
-        self.items[pointer, key] = Value(value, self.owner, leaves)
+        """Add an item to the shared list at ``pointer``; ``key`` is what makes it unique there: a mount's destination, a
+        variable's name."""
+        made = self._value(pointer, value, leaves)
+        try:
+            name = _NAMES[pointer](value) if pointer in _NAMES else key
+        except (AttributeError, KeyError, TypeError):
+            raise PluginError(f"{self._owner} contributes to {pointer} what is no item of it: {value!r}") from None
+        if name != key:
+            raise PluginError(f"{self._owner} contributes {name} to {pointer} as {key}")
+        self._keep(self._items, (pointer, key), f"contributes {key} to {pointer}", made)
 
-    def replace(self, pointer: str) -> None:
+    def replace(self, pointer: str, *leaves: str) -> None:
         """Let the shared list at ``pointer`` hold contributed items only, even where there are none: what a foreign
         configuration has there goes. One mechanism may say so."""
-        self.replaced.add(pointer)
+        self._replaced[pointer] = self._value(pointer, None, leaves)
 
-    def file(self, path: str, content: File) -> None:
+    def file(self, path: str, content: File, *leaves: str) -> None:
         """Add a file beside ``config.json``; ``path`` is relative to the bundle, without ``..``."""
-        if path in self.files:
-            raise PluginError(f"{self.owner} contributes the bundle's {path} twice")
         if path != posixpath.normpath(path) or path.startswith(("/", "../")) or path in ("", ".", "..", CONFIG):
-            raise PluginError(f"{self.owner} contributes the file {path}, which has no place in a bundle")
-        self.files[path] = content
+            raise PluginError(f"{self._owner} contributes the file {path}, which has no place in a bundle")
+        if not isinstance(content, File):
+            raise PluginError(
+                f"{self._owner} contributes the bundle's {path} as {type(content).__name__}, not as bytes"
+            )
+        self._keep(self._files, path, f"contributes the bundle's {path}", Value(content, self._owner, leaves))
 
     def lease(self, path: Path) -> None:
         """Have the launch stage hold a lock on a file for as long as the container lives (`hardening.launch.leases`)."""
-        self.leases.append(path)
+        self._leases.append(path)
+
+    def _value(self, pointer: str, value: object, leaves: tuple[str, ...]) -> Value:
+        if not pointer.startswith("/"):
+            raise PluginError(f"{self._owner} contributes to {pointer!r}, which is no JSON pointer")
+        if not _is_json(value):
+            raise PluginError(f"{self._owner} contributes to {pointer} what is no JSON data: {value!r}")
+        return Value(_copy(value), self._owner, leaves)
+
+    def _keep(self, kept: dict[_Key, Value], key: _Key, deed: str, value: Value) -> None:
+        if key in kept:
+            raise PluginError(f"{self._owner} {deed} twice")
+        kept[key] = value
 
 
 @frozen
@@ -127,7 +186,8 @@ def assemble(
     """Put fragments together, over ``base`` (a foreign configuration) if given, with the core's own ``annotations`` (None
     removes one). Raises `PluginError` where two owners claim one place."""
     fragments = list(fragments)
-    _require_one_owner(fragments)
+    core = {f"/annotations/{escape(name)}": _CORE for name in (*annotations, LEASES)} | {"/ociVersion": _CORE}
+    _require_one_owner(fragments, core)
     document: dict[str, Any] = _copy(base) if base is not None else {"ociVersion": OCI_VERSION}
     leaves: dict[str, tuple[str, ...]] = {}
     for pointer, value in sorted(
@@ -149,14 +209,14 @@ def assemble(
     held = [str(path) for part in fragments for path in part.leases]
     for name, text in {**annotations, LEASES: json.dumps(held) if held else None}.items():
         _set(document, f"/annotations/{escape(name)}", text)
-    files = {path: content for part in fragments for path, content in part.files.items()}
+    files = {path: content.value for part in fragments for path, content in part.files.items()}
     return Spec(to_json(document), MappingProxyType(leaves), MappingProxyType(files))
 
 
-def _require_one_owner(fragments: Sequence[Fragment]) -> None:
+def _require_one_owner(fragments: Sequence[Fragment], core: Mapping[str, str]) -> None:
     """Each place has one owner: a value, or a list that is shared item by item; nothing stands above or below it that
-    belongs to another, and nothing sets a shared list whole."""
-    values: dict[str, str] = {}
+    belongs to another, and nothing sets a shared list whole. ``core`` are the values that no mechanism sets."""
+    values: dict[str, str] = dict(core)
     items: dict[tuple[str, str], str] = {}
     replaced: dict[str, str] = {}
     files: dict[str, tuple[str, File]] = {}
@@ -168,7 +228,7 @@ def _require_one_owner(fragments: Sequence[Fragment]) -> None:
         for pointer in part.replaced:
             _claim(replaced, pointer, part.owner, f"replace {pointer}")
         for path, content in part.files.items():
-            other = files.setdefault(path, (part.owner, content))
+            other = files.setdefault(path, (part.owner, content.value))
             if other[0] != part.owner:
                 raise PluginError(f"{other[0]} and {part.owner} both contribute the bundle's {path}", hint=_ONE_OWNER)
     lists = {pointer: owner for (pointer, _), owner in items.items()} | replaced
@@ -187,8 +247,8 @@ def _require_one_owner(fragments: Sequence[Fragment]) -> None:
                 raise PluginError(f"{owner} contributes {path}, but {above} is no directory", hint=_ONE_OWNER)
 
 
+_CORE = "the core"
 _ONE_OWNER = "one plugin owns each place: uninstall one of them, or have it contribute elsewhere"
-_Key = TypeVar("_Key")
 
 
 def _claim(owners: dict[_Key, str], key: _Key, owner: str, deed: str) -> None:
@@ -244,6 +304,17 @@ def _set(document: dict[str, Any], pointer: str, value: Any) -> None:
 def _copy(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _copy(item) for key, item in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [_copy(item) for item in value]
     return value
+
+
+def _is_json(value: object) -> bool:
+    """Whether a value can stand in a configuration (RFC 8259): objects by texts, and no number that is none."""
+    if isinstance(value, Mapping):
+        return all(isinstance(key, str) and _is_json(item) for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return all(map(_is_json, value))
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return value is None or isinstance(value, str | int)

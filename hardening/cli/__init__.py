@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hardening.cli.output import escape, in_colour
-from hardening.cli.unforeseen import UNFORESEEN, worded
+from hardening.cli.unforeseen import worded
 from hardening.errors import EXIT_USAGE, HardeningError, Problems, UsageError
 from hardening.launch.signals import signal
 
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None, session: Session | None = None)
     except BrokenPipeError:
         _abandon_output()
         return 128 + signal.SIGPIPE
-    except UNFORESEEN as error:
+    except BaseException as error:  # noqa: BLE001 - an exit code of 0 or 1 would say that a gate has decided
         found = worded(error)
         _abandon_output()
         _report(found)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from hardening.cli import output, stack
-from hardening.cli.unforeseen import UNFORESEEN, worded
+from hardening.cli.unforeseen import FORESEEN, UNFORESEEN, worded
 from hardening.errors import HardeningError, Problems, UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -25,11 +25,11 @@ def recorded(function: F) -> F:
         try:
             os.getcwd()  # which the launch stage asks for as well: where there is none, that is said and recorded here
             return function(context, **arguments)
-        except UsageError:
+        except (UsageError, *FORESEEN):
             raise
-        except (HardeningError, *UNFORESEEN) as error:
+        except UNFORESEEN as error:
             if not arguments.get("dry_run"):
-                _record(context, arguments, error if isinstance(error, HardeningError) else worded(error))
+                _record(context, arguments, worded(error))
             raise
 
     return command  # type: ignore[return-value]

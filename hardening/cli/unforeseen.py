@@ -1,19 +1,30 @@
-"""Words for what no command foresees: what the system refuses, and what of the program cannot be loaded."""
+"""Words for what no command foresees: what the system refuses, what of the program cannot be loaded, and every fault of the
+program itself or of a plugin. None of them ends in a traceback, or in an exit code that says something else."""
 
 from __future__ import annotations
 
 import os
+from types import TracebackType
 
-from hardening.errors import LaunchError
+import click
+
+from hardening.errors import HardeningError, LaunchError, PluginError
 from hardening.launch.signals import signal
 
-#: A SystemError is what Python's own compiler may end with where memory is short.
-UNFORESEEN = (OSError, ImportError, MemoryError, SystemError)
+#: What is for the command line alone: it words what click raises, and ends as the caller wants it to.
+FORESEEN = (click.ClickException, click.exceptions.Exit, click.Abort)
+UNFORESEEN = (Exception, SystemExit)
+_FRAMES = 3
 MORE_MEMORY = "give the command more memory (ulimit -v, the cgroup's limit)"
 
 
-def worded(error: OSError | ImportError | MemoryError | SystemError) -> LaunchError:
+def worded(error: BaseException) -> HardeningError:
     """An error of `UNFORESEEN` as one that a person can act on, with the exit code of the program."""
+    if isinstance(error, HardeningError):
+        return error
+    of_plugin = _of_plugin(error)
+    if of_plugin is not None:
+        return of_plugin
     if isinstance(error, BrokenPipeError):
         return LaunchError("nobody reads what is said", exit_code=128 + signal.SIGPIPE)
     if isinstance(error, OSError):
@@ -24,9 +35,43 @@ def worded(error: OSError | ImportError | MemoryError | SystemError) -> LaunchEr
     if isinstance(error, ImportError):
         hint = "give it more memory or open files (ulimit -v, ulimit -n), or install hardening again"
         return LaunchError(f"a part of the program cannot be loaded: {error}", hint=hint)
-    if isinstance(error, SystemError):
+    if isinstance(error, SystemError):  # what Python's own compiler may end with where memory is short
         return LaunchError(f"Python itself has failed, most likely for want of memory: {error}", hint=MORE_MEMORY)
-    return LaunchError("out of memory", hint=MORE_MEMORY)
+    if isinstance(error, MemoryError):
+        return LaunchError("out of memory", hint=MORE_MEMORY)
+    # Its text could hold anything that the program works on, a secret among it.
+    where = " < ".join([place for _, place in _frames(error.__traceback__)][-1 : -_FRAMES - 1 : -1])
+    what = f"hardening itself has failed: {type(error).__name__} ({where})"
+    return LaunchError(what, hint="report this line, with the command, to those who make hardening")
+
+
+def _of_plugin(error: BaseException) -> PluginError | None:
+    """The error for one that began in code of a package that brings a plugin or a command, and is not of the program: in a
+    kind of values, or in a command of its own."""
+    from hardening.cli import added
+    from hardening.installed import brought
+    from hardening.plugincalls import OWN, told
+    from hardening.plugins import GROUP
+
+    if not (packages := [name for name, _ in _frames(error.__traceback__)]):
+        return None
+    for item in (*brought(GROUP), *brought(added.GROUP)):
+        module = item.value.partition(":")[0].strip()
+        if item.distribution != OWN and module.partition(".")[0] in packages:
+            what = f"plugin {item.name} ({item.distribution} {item.version}) failed: {told(error, module)}"
+            hint = f"update or remove {item.distribution}, or report this to those who make it"
+            return PluginError(what, hint=hint)
+    return None
+
+
+def _frames(traceback: TracebackType | None) -> list[tuple[str, str]]:
+    """The package and the ``file:line`` of each frame, the outermost first."""
+    found = []
+    while traceback is not None:
+        module = str(traceback.tb_frame.f_globals.get("__name__", ""))
+        found.append((module.partition(".")[0], f"{module}:{traceback.tb_lineno}"))
+        traceback = traceback.tb_next
+    return found
 
 
 def _is_nowhere() -> bool:

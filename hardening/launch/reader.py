@@ -43,7 +43,7 @@ class Table:
                 self.refuse(key, "is missing")
             return None
         value = self._values[key]
-        if type(value) is not kind:
+        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
             names = {str: "a string", int: "an integer", bool: "true or false", list: "a list", dict: "an object"}
             self.refuse(key, f"must be {names[kind]}")
             return None

@@ -23,7 +23,7 @@ def contribute(settings: ProcessSettings, context: Context, fragment: Fragment) 
     """Command, user, environment, limits and cgroup."""
     identity = settings.resolve(context)
     if context.command:
-        fragment.put("/process/args", list(context.command))
+        fragment.put("/process/args", list(context.command), "process")
     put_user(identity, settings.umask, fragment)
     for name, value, leaf in environment(settings, identity, context):
         fragment.item("/process/env", name, f"{name}={value}", leaf)

@@ -97,7 +97,7 @@ def _environment(entries: Iterable[str], fragment: Fragment) -> Iterator[Excess]
     """A configuration's environment is its own: it is kept, of two values the last, as execve(2)'s callers have it."""
     last = {entry.partition("=")[0]: (index, entry) for index, entry in enumerate(entries)}
     for name, (index, entry) in last.items():
-        fragment.item("/process/env", name, entry)
+        fragment.item("/process/env", name, entry, "process.environment")
         if reason := why_secret(name, entry.partition("=")[2]):
             yield Excess(
                 f"/process/env/{index}", reason, "kept: hand secrets over as files",
@@ -124,7 +124,7 @@ def _rlimits(
         fragment.item("/process/rlimits", name, to_oci(name, met), f"process.rlimits.{name}")
     for kind, (_, entry) in asked.items():
         # No limit that this mechanism knows: whether to refuse it is the runtime's to say.
-        fragment.item("/process/rlimits", kind, dict(entry))
+        fragment.item("/process/rlimits", kind, dict(entry), "process.rlimits")
 
 
 def _finite(value: int | None) -> int | None:

@@ -72,7 +72,7 @@ def _kernel(settings: RootfsSettings, context: Context, around: Surroundings) ->
         if mount["type"] == "bind":
             yield Planned(mount, (f"rootfs.devices.{place}",), Target(place, False))
         else:
-            yield _directory(mount, *(["rootfs.shm_size"] if place == "/dev/shm" else []))  # noqa: S108
+            yield _directory(mount, "rootfs.shm_size" if place == "/dev/shm" else "rootfs.devices")  # noqa: S108
     for mount in mounts.sys(settings, around):
         yield _directory(mount, "rootfs.sys")
 
@@ -197,9 +197,9 @@ def _root(
         fragment.put("/root/path", root, "rootfs.path")
         return
     fragment.put("/root/path", "rootfs", "rootfs.path")
-    fragment.file("rootfs", Directory())
+    fragment.file("rootfs", Directory(), "rootfs.path")
     for path, content in built.files.items():
-        fragment.file(f"rootfs{path}", content)
+        fragment.file(f"rootfs{path}", content, "rootfs.path")
     read_only = ["rro"] if settings.read_only else []
     for path in built.binds:
         mount = mounts.mount(

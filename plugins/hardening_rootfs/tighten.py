@@ -50,7 +50,7 @@ def tighten(
         kept[place] = (mounts.mount(place, "tmpfs", "tmpfs", *options), f"rootfs.tmpfs.{place}")
     if root.host and "/dev" not in kept:
         kept["/dev"] = (mounts.mount("/dev", "tmpfs", "tmpfs", *mounts.DEV_OPTIONS), "rootfs.read_only")
-    fragment.replace("/mounts")
+    fragment.replace("/mounts", "rootfs.volumes")
     for destination, (mount, leaf) in kept.items():
         fragment.item("/mounts", destination, mount, leaf)
     hides = _hides(settings, context, root, kept)

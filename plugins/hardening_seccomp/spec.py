@@ -87,7 +87,7 @@ def contribute(settings: SeccompSettings, context: Context, fragment: Fragment) 
 def _put(compiled: Compiled, fragment: Fragment) -> None:
     fragment.put(POINTER, compiled.document, "seccomp.*", "seccomp.architectures", "seccomp.flags")
     fragment.put(f"/annotations/{DIGEST}", digest.of_filter(compiled.document, compiled.program), "seccomp.*")
-    fragment.file(FILE, compiled.program)
+    fragment.file(FILE, compiled.program, "seccomp.*")
 
 
 def tighten(

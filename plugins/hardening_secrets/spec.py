@@ -136,7 +136,7 @@ def tighten(settings: SecretsSettings, document: Mapping[str, Any], fragment: Fr
     if kept:
         _name(kept, fragment)
     elif named:
-        fragment.put(secrets.POINTER, None)
+        fragment.put(secrets.POINTER, None, *{leaf(use) for use in named})
     places = {point.path: point for point in mount_points(kept)}
     for point in places.values():
         fragment.item("/mounts", point.path, dict(point.mount), *point.leaves)

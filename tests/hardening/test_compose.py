@@ -48,7 +48,7 @@ def test_an_empty_stack_is_strict() -> None:
     settings = composition.settings["quota"]
     assert (settings.files, settings.strict, settings.mode, settings.place) == (0, True, "deny", "none")
     assert (settings.colours["red"], settings.sizes["core"]) == (False, 0)
-    assert leaf(composition, "quota.files").origin == "default (hardening_quota)"
+    assert leaf(composition, "quota.files").origin == "default (tests.support.thirdparty.acme_quota)"
     assert composition.required("quota")
 
 

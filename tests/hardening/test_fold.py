@@ -38,7 +38,7 @@ def entry(say: Any = None, *, limit: Any = None, at_most: bool = False, excepted
 def fold(*entries: Build, kind: Kind[Any] | None = None, default: Any = 0) -> Resolved:
     layers = [layer("", chr(ord("a") + number)) for number in range(len(entries))]
     built = [build(owner) for build, owner in zip(entries, layers, strict=True)]
-    return Fold(LEAF, kind or Ceiling()).run(built, default)
+    return Fold(LEAF, kind or Ceiling()).run(built, default, "default (hardening_quota)")
 
 
 def refused(*entries: Build, kind: Kind[Any] | None = None) -> str:

@@ -62,15 +62,15 @@ class Gate(Mechanism[GateSettings]):
         self.calls.append(f"{self.name} contributes")
         value = None if context.lacks(f"{self.name}.height") else settings.height
         fragment.put(self.also or f"/{self.name}/height", value, f"{self.name}.height")
-        fragment.put(f"/{self.name}/command", list(context.command))
-        fragment.put(f"/{self.name}/bundle", str(context.bundle))
+        fragment.put(f"/{self.name}/command", list(context.command), self.name)
+        fragment.put(f"/{self.name}/bundle", str(context.bundle), self.name)
 
     def tighten(
         self, settings: GateSettings, document: Mapping[str, Any], context: Context, fragment: Fragment
     ) -> Iterator[Excess]:
         asked = document.get(self.name, {}).get("height", 0)
         fragment.put(f"/{self.name}/height", min(asked, settings.height), f"{self.name}.height")
-        fragment.put(f"/{self.name}/command", list(context.command))
+        fragment.put(f"/{self.name}/command", list(context.command), self.name)
         if asked > settings.height:
             yield Excess(f"/{self.name}/height", str(asked), str(settings.height), f"{self.name}.height")
 
@@ -216,9 +216,9 @@ def test_findings_come_from_composition_host_mechanisms_and_plugins_in_this_orde
 
 
 def test_a_foreign_configuration_is_cut_down_and_what_nobody_answers_for_goes() -> None:
-    loaded = plugins(Gate("a"), Gate("b"))
-    loaded_a = next(gate for gate in composed(loaded).mechanisms if gate.name == "a")
-    loaded_a.owns = ("/a/kept",)  # type: ignore[misc]
+    keeping = Gate("a")
+    keeping.owns = ("/a/kept",)  # type: ignore[misc]
+    loaded = plugins(keeping, Gate("b"))
     process = {"args": ["sh", "-c", "x"]}
     foreign = {
         "a": {"height": 9, "kept": 1, "gone": 2},

@@ -9,10 +9,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import attrs
 import pytest
 
-from hardening import hookspecs, host, plugins
-from hardening.errors import PluginError
+from hardening import __version__, hookspecs, host, plugins
+from hardening.errors import PluginError, UsageError
 from hardening.findings import Finding, Severity
 from hardening.hookspecs import hookimpl, hookspec
 from hardening.inputs import Input, Unknown
@@ -34,9 +35,13 @@ def plugin(name: str, *hooks: Callable[..., Any]) -> Plugin:
     return Plugin(name, module, f"{name}-dist", "1")
 
 
+def _settings(name: str) -> type:
+    return attrs.make_class(name, {}, bases=(QuotaSettings,), frozen=True)
+
+
 def mechanisms(*names: str) -> Callable[[], Any]:
     made = [
-        type("Named", (Quota,), {"name": name, "options": lambda self: (), "settings_type": type(name, (), {})})()
+        type("Named", (Quota,), {"name": name, "options": lambda self: (), "settings_type": _settings(name)})()
         for name in names
     ]
 
@@ -56,7 +61,7 @@ def naming(*names: str) -> dict[str, Any]:
 def refused(*loaded: Plugin) -> str:
     with pytest.raises(PluginError) as caught:
         Plugins(loaded)
-    assert caught.value.exit_code == 2
+    assert caught.value.exit_code == 125
     return str(caught.value)
 
 
@@ -85,12 +90,12 @@ def test_two_plugins_of_one_name_are_refused() -> None:
 
 def test_two_owners_of_one_table_are_refused_by_name() -> None:
     assert refused(plugin("a", mechanisms("x")), plugin("b", mechanisms("x"))) == (
-        'plugins a and b both own the table "x"\nhint: uninstall one of them'
+        'plugin a (a-dist 1) and plugin b (b-dist 1) both own the table "x"\nhint: uninstall one of them'
     )
 
 
 def test_one_plugin_owns_a_table_once() -> None:
-    assert 'own the table "x"' in refused(plugin("a", mechanisms("x", "x")))
+    assert 'plugin a (a-dist 1) brings the table "x" twice' in refused(plugin("a", mechanisms("x", "x")))
 
 
 def test_two_owners_of_one_option_are_refused_by_name() -> None:
@@ -115,7 +120,7 @@ def test_two_owners_of_one_option_are_refused_by_name() -> None:
 
 
 def test_an_unknown_runtime_is_refused_with_those_there_are() -> None:
-    with pytest.raises(PluginError, match='there is no runtime "crunn"'):
+    with pytest.raises(UsageError, match='there is no runtime "crunn"'):
         Plugins([]).runtime("crunn")
 
 
@@ -140,7 +145,10 @@ def test_no_plugin_wraps_or_reorders_others(option: str) -> None:
 
 def test_a_misspelt_hook_is_refused_with_the_nearest() -> None:
     message = refused(plugin("a", hookimpl(hardening_mechanism)))
-    assert message == ('plugin a: there is no hook hardening_mechanism\nhint: did you mean "hardening_mechanisms"?')
+    assert message == (
+        'plugin a (a-dist 1): there is no hook hardening_mechanism\nhint: did you mean "hardening_mechanisms"?; '
+        f"if it is of a newer hardening than {__version__}, update that, or remove a-dist"
+    )
 
 
 def test_a_hook_without_its_mark_is_refused() -> None:
@@ -148,7 +156,7 @@ def test_a_hook_without_its_mark_is_refused() -> None:
         return ()
 
     assert refused(plugin("a", hardening_mechanisms)) == (
-        "plugin a: hardening_mechanisms lacks @hookimpl\nhint: mark it, or rename it"
+        "plugin a (a-dist 1): hardening_mechanisms lacks @hookimpl\nhint: mark it, or rename it"
     )
 
 
@@ -158,7 +166,7 @@ def test_a_hook_with_a_wrong_argument_is_refused() -> None:
         return ()
 
     assert refused(plugin("a", hardening_inspect)).startswith(
-        "plugin a: hardening_inspect(composition, hots) where hardening_inspect(composition, host) is expected\n"
+        "plugin a (a-dist 1): hardening_inspect(composition, hots) where hardening_inspect(composition, host) is expected\n"
     )
 
 
@@ -362,7 +370,7 @@ def test_a_driver_s_name_is_owned_once() -> None:
     loaded = Plugins([plugin("a", hardening_secret_drivers)])
     assert list(loaded.secret_drivers) == ["vault"]
     twice = Plugins([plugin("a", hardening_secret_drivers), plugin("b", hardening_secret_drivers)])
-    with pytest.raises(PluginError, match='plugins a and b both own the secret driver "vault"'):
+    with pytest.raises(PluginError, match=r'plugin b \(b-dist 1\) both own the secret driver "vault"'):
         _ = twice.secret_drivers
 
 
@@ -387,7 +395,9 @@ def test_scanners_of_all_plugins_are_collected_and_a_name_has_one_owner_and_verd
     assert list(loaded.scanners) == ["looker"]
     assert [verdict.by for verdict in loaded.admit(Candidate(b"{}", host.plain()))] == ["looker"]
     twice = Plugins([plugin("a", hardening_scanners), plugin("b", hardening_scanners)])
-    with pytest.raises(PluginError, match='plugins a and b both own the scanner "looker"'):
+    with pytest.raises(
+        PluginError, match=r'plugin a \(a-dist 1\) and plugin b \(b-dist 1\) both own the scanner "looker"'
+    ):
         _ = twice.scanners
 
 
@@ -422,7 +432,7 @@ def test_secrets_come_from_all_plugins_and_each_from_one() -> None:
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        ([b"hidden"], "plugin odd: hardening_secrets answers with list"),
+        ([b"hidden"], "plugin odd \\(odd-dist 1\\): hardening_secrets answers with list"),
         ({"one": "hidden"}, "has not 1 to 511999 bytes: one"),
         ({"one": b""}, "has not 1 to 511999 bytes: one"),
         ({"one": b"hidden" * 100_000}, "has not 1 to 511999 bytes: one"),
@@ -465,7 +475,9 @@ def test_a_plugin_that_cannot_be_imported_is_named(tmp_path: Path, monkeypatch: 
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1\n")
     (info / "entry_points.txt").write_text("[hardening]\nbroken = no_such_module\n")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(PluginError, match=r"plugin broken of broken cannot be imported.*\nhint: reinstall or remove"):
+    with pytest.raises(
+        PluginError, match=r"plugin broken \(broken 1\) cannot be imported.*\nhint: reinstall or remove"
+    ):
         plugins.load()
 
 
@@ -480,7 +492,7 @@ def test_an_answer_of_another_type_names_the_plugin(hook: str, answer: object) -
         return answer
 
     function.__name__ = hook
-    with pytest.raises(PluginError, match=f"plugin odd: {hook} answers with"):
+    with pytest.raises(PluginError, match=rf"plugin odd \(odd-dist 1\): {hook} answers with"):
         Plugins([plugin("odd", function)])
 
 
@@ -490,5 +502,5 @@ def test_a_verdict_of_another_type_names_the_plugin() -> None:
         return True
 
     anything: Any = None
-    with pytest.raises(PluginError, match="plugin odd: hardening_admit answers with bool"):
+    with pytest.raises(PluginError, match=r"plugin odd \(odd-dist 1\): hardening_admit answers with bool"):
         Plugins([plugin("odd", hardening_admit)]).admit(anything)

@@ -79,8 +79,8 @@ def test_mounts_are_ordered_parents_first_whoever_adds_them() -> None:
 
 
 def test_other_lists_keep_the_order_of_their_items() -> None:
-    spec = assemble([items("a", "/process/env", "z", "a")])
-    assert [item["destination"] for item in spec.document["process"]["env"]] == ["z", "a"]
+    spec = assemble([items("a", "/process/rlimits", "z", "a")])
+    assert [item["destination"] for item in spec.document["process"]["rlimits"]] == ["z", "a"]
 
 
 def test_one_item_of_two_owners_or_twice_is_refused() -> None:

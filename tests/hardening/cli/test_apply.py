@@ -60,8 +60,8 @@ def test_what_apply_makes_has_its_mode_whatever_the_umask(folder: Path, monkeypa
     def tighten(
         self: samples.Box, settings: Any, document: Any, context: Context, fragment: Fragment
     ) -> Iterable[Excess]:
-        fragment.file("inside", Directory(0o755))
-        fragment.file("data", b"x")
+        fragment.file("inside", Directory(0o755), "box.size")
+        fragment.file("data", b"x", "box.size")
         return ()
 
     monkeypatch.setattr(samples.Box, "tighten", tighten)

@@ -111,7 +111,7 @@ def test_the_kernel_denies_what_goes_round_by_socketcall(tmp_path: Path) -> None
     fragment, opened = Fragment("seccomp"), Fragment("seccomp")
     Seccomp().contribute(settings(tmp_path, BY_GROUP), context(), fragment)
     Seccomp().contribute(settings(tmp_path, BY_NAME), context(), opened)
-    program, by_name = fragment.files[FILE], opened.files[FILE]
+    program, by_name = fragment.files[FILE].value, opened.files[FILE].value
     assert isinstance(program, bytes)
     assert isinstance(by_name, bytes)
     assert asked(program, SOCKETCALL, SYS_SOCKET, 0) == -EPERM.data

@@ -28,7 +28,7 @@ def tightened(tmp_path: Path, document: dict[str, Any]) -> tuple[Fragment, list[
 def test_the_bundle_gets_the_object_the_program_and_its_digest(tmp_path: Path) -> None:
     fragment = Fragment("seccomp")
     Seccomp().contribute(settings(tmp_path, ALLOW_SOME), context(), fragment)
-    program = fragment.files[FILE]
+    program = fragment.files[FILE].value
     assert isinstance(program, bytes)
     bpf.decode(program)
     assert fragment.values[f"/annotations/{DIGEST}"].value == of_filter(

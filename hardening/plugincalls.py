@@ -1,0 +1,219 @@
+"""The one way into the code of a plugin. Every hook, and every method of what a plugin registers, is called through here.
+
+What a plugin is given of JSON and TOML data is frozen. What it answers is looked at before anybody uses it. What it prints
+goes to standard error. Whatever it raises becomes one error with its name, distribution and version, the method, and the
+line; only the errors of `hardening.errors` that it raises on purpose, and KeyboardInterrupt, stay what they are. Where
+secrets are handled, the text of an exception is left out, for it could hold one.
+
+A plugin's object is hidden behind a *face*: an object of the same interface with the attributes that the plugin declared
+when it was registered, whose methods lead through `enter`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import ModuleType, TracebackType
+from typing import Any, NoReturn
+
+from hardening.errors import HardeningError, PluginError
+from hardening.frozendata import freeze
+from hardening.values import frozen
+
+OWN = "hardening"
+_LONGEST = 300
+
+
+@frozen(eq=False)
+class Plugin:
+    """A loaded plugin: ``name`` is its entry point's, ``distribution`` and ``version`` say where it comes from."""
+
+    name: str
+    module: ModuleType
+    distribution: str
+    version: str
+
+    def __str__(self) -> str:
+        return f"plugin {self.name} ({self.distribution} {self.version})"
+
+    @property
+    def remedy(self) -> str:
+        """What helps against a fault of it."""
+        if self.distribution == OWN:
+            return "report this to those who make hardening"
+        return f"update or remove {self.distribution}, or report this to those who make it"
+
+
+class Wrong(Exception):
+    """An answer that is none: what was ``found``, and what is ``wanted``."""
+
+    def __init__(self, found: object, wanted: str) -> None:
+        super().__init__(found, wanted)
+        self.found, self.wanted = found, wanted
+
+
+#: Looks at an answer and gives it, all of it there; raises `Wrong`. It is given the object whose method was called, None for
+#: a hook, and the arguments.
+Take = Callable[..., Any]
+
+
+def enter(
+    plugin: Plugin,
+    where: str,
+    function: Callable[..., Any],
+    arguments: Sequence[Any],
+    take: Take,
+    *,
+    of: object = None,
+    private: bool = False,
+) -> Any:
+    """Call into a plugin; ``where`` names what is called, ``private`` keeps the text of exceptions back. Raises
+    `PluginError`, and the `HardeningError` that the plugin raises on purpose."""
+    given = [freeze(item) for item in arguments]
+    try:
+        with aside():
+            return take(function(*given), of, *given)
+    except PluginError as error:
+        if not error.message.startswith("plugin "):
+            error.message = f"{plugin}: {error.message}"
+        error.hint = error.hint or plugin.remedy
+        raise
+    except HardeningError:
+        raise
+    except Wrong as wrong:
+        what = f"{plugin}: {where} answers with {type(wrong.found).__name__} where {wrong.wanted} is expected"
+        raise PluginError(what, hint=plugin.remedy) from None
+    except (Exception, SystemExit, GeneratorExit) as error:  # noqa: BLE001 - whatever it is, it is the plugin's
+        what = f"{plugin} failed in {where}: {told(error, plugin.module.__name__, private=private)}"
+        raise PluginError(what, hint=plugin.remedy) from None
+
+
+@contextmanager
+def aside() -> Iterator[None]:
+    """What is printed meanwhile, by children too, goes to standard error: a line of a plugin would spoil an answer that a
+    program reads."""
+    before = sys.stdout
+    if before is sys.stderr:
+        yield
+        return
+    kept = os.dup(1)
+    sys.stdout = sys.stderr
+    try:
+        os.dup2(2, 1)
+        yield
+    finally:
+        sys.stdout = before
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+def told(error: BaseException, module: str, *, private: bool = False) -> str:
+    """An exception in one line: its type, its text unless it is ``private``, and the innermost line in the package of
+    ``module``, or else of what is neither of the core nor of Python."""
+    text = "" if private else str(error).strip().partition("\n")[0][:_LONGEST]
+    lines = list(_lines(error.__traceback__))
+    own = [place for name, place in lines if name == module.partition(".")[0]]
+    library = (os.path.dirname(os.__file__), "<")
+    places = own or [place for name, place in lines if name != OWN and not place.startswith(library)]
+    return f"{type(error).__name__}{f': {text}' if text else ''}{f' ({places[-1]})' if places else ''}"
+
+
+def _lines(traceback: TracebackType | None) -> Iterator[tuple[str, str]]:
+    """The package and the ``file:line`` of each frame, the outermost first."""
+    while traceback is not None:
+        code = traceback.tb_frame.f_code
+        package = str(traceback.tb_frame.f_globals.get("__name__", "")).partition(".")[0]
+        yield package, f"{code.co_filename}:{traceback.tb_lineno}"
+        traceback = traceback.tb_next
+
+
+def face(
+    interface: type[Any],
+    item: Any,
+    plugin: Plugin,
+    attributes: Mapping[str, Take],
+    methods: Mapping[str, Take],
+    plain: Sequence[str] = (),
+    *,
+    private: bool = False,
+) -> Any:
+    """An object of ``interface`` that stands for ``item``: its ``attributes`` as they are now, its ``methods`` called by
+    `enter`, the ``plain`` ones directly, and all else as the interface has it. Raises `PluginError` for attributes that are
+    not as they should be."""
+    kind = type(item).__name__
+
+    def method(name: str, take: Take) -> Callable[..., Any]:
+        def call(self: object, *arguments: Any) -> Any:
+            return enter(
+                plugin,
+                f"{kind}.{name}",
+                lambda *given: getattr(item, name)(*given),
+                arguments,
+                take,
+                of=self,
+                private=private,
+            )
+
+        return call
+
+    def direct(name: str) -> Callable[..., Any]:
+        return lambda self, *arguments: getattr(item, name)(*arguments)
+
+    def read() -> dict[str, Any]:
+        return {name: take(getattr(item, name)) for name, take in attributes.items()}
+
+    body: dict[str, Any] = {name: method(name, take) for name, take in methods.items()}
+    body |= {name: direct(name) for name in plain}
+    made: Any = object.__new__(
+        type(kind, (interface,), {**body, "__setattr__": _refuse, "__module__": type(item).__module__})
+    )
+    vars(made).update(enter(plugin, kind, read, (), one(dict), private=private))
+    return made
+
+
+def _refuse(self: object, name: str, value: object) -> NoReturn:
+    raise AttributeError(f"{name} is as it was when the plugin was registered")
+
+
+# --- answers ----------------------------------------------------------------------------------------------------------
+
+
+def nothing(answer: object, *_: object) -> None:
+    """For what returns nothing: a generator would never have run, and a value never be used."""
+    if answer is not None:
+        raise Wrong(answer, "None")
+
+
+def one(*kinds: type) -> Take:
+    """A value of one of some types."""
+
+    def take(answer: object, *_: object) -> object:
+        if not isinstance(answer, kinds):
+            raise Wrong(answer, _named(kinds))
+        return answer
+
+    return take
+
+
+def items(*kinds: type, texts: tuple[str, ...] = ()) -> Take:
+    """A collection of values of some types, whose fields ``texts`` are texts, as a tuple."""
+
+    def take(answer: object, *_: object) -> tuple[Any, ...]:
+        if not isinstance(answer, Iterable) or isinstance(answer, str | bytes | Mapping):
+            raise Wrong(answer, f"a collection of {_named(kinds)}")
+        found = tuple(answer)
+        for item in found:
+            if not isinstance(item, kinds):
+                raise Wrong(item, _named(kinds))
+            for name in texts:
+                if not isinstance(getattr(item, name), str):
+                    raise Wrong(getattr(item, name), f"a text as {name} of {_named(kinds)}")
+        return found
+
+    return take
+
+
+def _named(kinds: Sequence[type]) -> str:
+    return " or ".join("None" if kind is type(None) else kind.__name__ for kind in kinds)

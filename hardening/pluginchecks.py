@@ -1,0 +1,127 @@
+"""What is looked at before a plugin is used: the version that it is made for, its hooks, and whether it gets in the way of
+another one."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from hardening import __version__, hookspecs
+from hardening.errors import PluginError
+from hardening.installed import Brought
+from hardening.kinds import nearest
+from hardening.mechanism import Mechanism
+from hardening.plugincalls import OWN, Plugin
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: what a hook implementation may not be marked with
+ORDERING = ("wrapper", "hookwrapper", "tryfirst", "trylast", "optionalhook")
+UNINSTALL = "uninstall one of them"
+_PREFIX = "hardening_"
+_CLAUSE = re.compile(r"(~=|===?|!=|<=|>=|<|>)\s*([0-9][^\s,]*)")
+
+
+def hooks(plugin: Plugin) -> None:
+    """Every function with the name of a hook is marked as one, is one that there is, and takes arguments that it has."""
+    specs = {name for name in dir(hookspecs) if name.startswith(_PREFIX)}
+    for name, function in vars(plugin.module).items():
+        options = getattr(function, f"{hookspecs.PROJECT}_impl", None)
+        if options is None:
+            own = inspect.isfunction(function) and function.__module__ == plugin.module.__name__
+            if name.startswith(_PREFIX) and (own or (name in specs and inspect.isfunction(function))):
+                meant = "" if name in specs else f"; {nearest(name, specs)}" if nearest(name, specs) else ""
+                raise PluginError(f"{plugin}: {name} lacks @hookimpl", hint=f"mark it, or rename it{meant}")
+            continue
+        hook = options.get("specname") or name
+        if hook not in specs:
+            newer = f"if it is of a newer hardening than {__version__}, update that, or remove {plugin.distribution}"
+            hint = "; ".join(filter(None, (nearest(hook, specs), newer)))
+            raise PluginError(f"{plugin}: there is no hook {name}", hint=hint)
+        wanted = list(inspect.signature(getattr(hookspecs, hook)).parameters)
+        given = inspect.signature(function).parameters.values()
+        if any(item.kind is not item.POSITIONAL_OR_KEYWORD or item.name not in wanted for item in given):
+            raise PluginError(
+                f"{plugin}: {name}({', '.join(map(_shown, given))}) where {name}({', '.join(wanted)}) is expected",
+                hint="a hook may leave arguments out, but not name others, nor take them by keyword only",
+            )
+
+
+def _shown(parameter: inspect.Parameter) -> str:
+    return f"*, {parameter.name}" if parameter.kind is parameter.KEYWORD_ONLY else str(parameter).partition(":")[0]
+
+
+def options(mechanisms: Sequence[Mechanism[Any]]) -> None:
+    """Each command-line option has one mechanism."""
+    owners: dict[str, str] = {}
+    for mechanism in mechanisms:
+        for option in mechanism.options():
+            for flag in option.flags:
+                if flag in owners:
+                    raise PluginError(f"{owners[flag]} and {mechanism.name} both own the option {flag}", hint=UNINSTALL)
+                owners[flag] = mechanism.name
+
+
+def types(mechanisms: Sequence[Mechanism[Any]]) -> None:
+    """Settings are looked up by their class, so each class has one mechanism."""
+    owners: dict[type, str] = {}
+    for mechanism in mechanisms:
+        other = owners.setdefault(mechanism.settings_type, mechanism.name)
+        if other != mechanism.name:
+            raise PluginError(
+                f"{other} and {mechanism.name} both have {mechanism.settings_type.__name__} as their settings",
+                hint=UNINSTALL,
+            )
+
+
+def requirement(item: Brought) -> None:
+    """Refuse a plugin whose distribution requires another version of this one (``Requires-Dist``). Conditions other than
+    versions, such as extras and interpreters, are for its installer."""
+    for line in item.requires:
+        named = re.match(r"([A-Za-z0-9._-]+)\s*(?:\[[^]]*\])?\s*\(?([^;)]*)\)?\s*$", line)
+        if named is None or re.sub(r"[-_.]+", "-", named[1]).lower() != OWN:
+            continue
+        for operator, version in _CLAUSE.findall(named[2]):
+            if not _holds(operator, version):
+                raise PluginError(
+                    f"plugin {item.name} ({item.distribution} {item.version}) requires {OWN} {operator}{version}, "
+                    f"and this is {__version__}",
+                    hint=f"install a version of {item.distribution} that is made for this one, or update {OWN}",
+                )
+
+
+def _holds(operator: str, wanted: str) -> bool:
+    """Whether this version is as a clause wants it (packaging.python.org, "Version specifiers"), by its release numbers."""
+    own, other = _release(__version__), _release(wanted)
+    if wanted.endswith(".*") or operator == "~=":
+        length = len(other) - (operator == "~=")
+        alike = _padded(own, length)[:length] == other[:length]
+        return alike == (operator != "!=") and (operator != "~=" or own >= other)
+    length = max(len(own), len(other))
+    return _COMPARISONS[operator](_padded(own, length), _padded(other, length))
+
+
+def _release(version: str) -> tuple[int, ...]:
+    found = re.match(r"[0-9]+(?:\.[0-9]+)*", version)
+    return tuple(map(int, found[0].split("."))) if found else ()
+
+
+def _padded(release: tuple[int, ...], length: int) -> tuple[int, ...]:
+    return release + (0,) * (length - len(release))
+
+
+_COMPARISONS: Mapping[str, Callable[[tuple[int, ...], tuple[int, ...]], bool]] = MappingProxyType(
+    {
+        "==": lambda own, other: own == other,
+        "===": lambda own, other: own == other,
+        "!=": lambda own, other: own != other,
+        "<=": lambda own, other: own <= other,
+        ">=": lambda own, other: own >= other,
+        "<": lambda own, other: own < other,
+        ">": lambda own, other: own > other,
+    }
+)
