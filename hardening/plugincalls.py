@@ -15,6 +15,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from inspect import isfunction
 from types import ModuleType, TracebackType
 from typing import Any, NoReturn
 
@@ -139,9 +140,9 @@ def face(
     *,
     private: bool = False,
 ) -> Any:
-    """An object of ``interface`` that stands for ``item``: its ``attributes`` as they are now, its ``methods`` called by
-    `enter`, the ``plain`` ones directly, and all else as the interface has it. Raises `PluginError` for attributes that are
-    not as they should be."""
+    """An object of ``interface`` that stands for ``item``: its ``attributes`` as they are now, and its methods, called by
+    `enter` with the answers that ``methods`` name, but for the ``plain`` ones, which are called directly. Raises
+    `PluginError` for attributes that are not as they should be."""
     kind = type(item).__name__
 
     def method(name: str, take: Take) -> Callable[..., Any]:
@@ -162,9 +163,11 @@ def face(
         return lambda self, *arguments: getattr(item, name)(*arguments)
 
     def read() -> dict[str, Any]:
-        return {name: take(getattr(item, name)) for name, take in attributes.items()}
+        declared = dict.fromkeys(interface.__annotations__, anything) | dict(attributes)
+        return {name: take(getattr(item, name)) for name, take in declared.items()}
 
-    body: dict[str, Any] = {name: method(name, take) for name, take in methods.items()}
+    public = [name for name, value in vars(interface).items() if isfunction(value) and not name.startswith("_")]
+    body: dict[str, Any] = {name: method(name, methods.get(name, anything)) for name in public}
     body |= {name: direct(name) for name in plain}
     made: Any = object.__new__(
         type(kind, (interface,), {**body, "__setattr__": _refuse, "__module__": type(item).__module__})
@@ -178,6 +181,11 @@ def _refuse(self: object, name: str, value: object) -> NoReturn:
 
 
 # --- answers ----------------------------------------------------------------------------------------------------------
+
+
+def anything(answer: object, *_: object) -> object:
+    """For what nobody but the plugin reads."""
+    return answer
 
 
 def nothing(answer: object, *_: object) -> None:

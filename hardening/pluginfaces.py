@@ -16,10 +16,10 @@ from hardening.frozendata import freeze
 from hardening.inputs import Input, Unknown
 from hardening.kinds import Kind
 from hardening.layers import HEADER
-from hardening.mechanism import Check, Context, Excess, Mechanism, MountPoint, Option, Reading, Shortfall, Wish
+from hardening.mechanism import Check, Context, Excess, Implied, Mechanism, MountPoint, Option, Reading, Shortfall, Wish
 from hardening.plugincalls import Plugin, Take, Wrong, face, items, nothing, one
 from hardening.runtime import Refusal, Runtime, Verdict
-from hardening.schema import REQUIREMENT, Say, Schema
+from hardening.schema import REQUIREMENT, Leaf, Say, Schema
 from hardening.spec import Fragment
 
 if TYPE_CHECKING:
@@ -51,6 +51,10 @@ def mechanism(plugin: Plugin, item: Mechanism[Any]) -> Mechanism[Any]:
         "of_image": _of_image,
         "id_maps": _id_maps,
         "build": _settings,
+        "implies": items(Implied),
+        "covering": one(str, type(None)),
+        "of_path": items(tuple),
+        "rules": one(Mapping),
         "dump": one(Mapping),
         "meaning": one(str),
         "permissions": items(tuple),
@@ -66,6 +70,7 @@ def mechanism(plugin: Plugin, item: Mechanism[Any]) -> Mechanism[Any]:
         "tighten": _tightened,
         "findings": findings,
         "verify": items(Check, texts=("leaf", "expected", "kernel")),
+        "leaf": one(Leaf),
     }
     made: Mechanism[Any] = face(Mechanism, item, plugin, attributes, methods)
     return made
@@ -73,7 +78,7 @@ def mechanism(plugin: Plugin, item: Mechanism[Any]) -> Mechanism[Any]:
 
 def runtime(plugin: Plugin, item: Runtime) -> Runtime:
     """The face of a runtime; raises `PluginError`."""
-    attributes = {**_NAMED, "detaches": one(bool), "takes_secrets": one(bool)}
+    attributes = {**_NAMED, "detaches": one(bool), "takes_secrets": one(bool), "takes_variables": one(bool)}
     methods: dict[str, Take] = {
         "version": one(str, type(None)),
         "check": _refusals,

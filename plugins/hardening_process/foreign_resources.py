@@ -96,7 +96,7 @@ def _unified(ceilings: Mapping[str, int], document: Mapping[str, Any], fragment:
             yield Excess(f"{pointer}/{escape(name)}", text, "none: no number within the ceiling", leaf)
         else:
             continue
-        fragment.put(f"{pointer}/{escape(name)}", None)
+        fragment.put(f"{pointer}/{escape(name)}", None, leaf or "process.resources.cgroup")
 
 
 def _pids(text: str, ceilings: Mapping[str, int]) -> bool:

@@ -33,7 +33,7 @@ def test_a_name_that_no_encoding_has_is_shown_as_an_escape() -> None:
     [
         (ProfileError("x"), 2),
         (UsageError("x"), 2),
-        (PluginError("x"), 2),
+        (PluginError("x"), 125),
         (SpecError("x"), 2),
         (HostError("x"), 125),
         (LaunchError("x"), 125),

@@ -53,7 +53,12 @@ def outcomes(resolved: Resolved) -> list[Outcome]:
 
 def test_what_nobody_states_has_its_default_and_says_whose() -> None:
     resolved = fold(entry(), entry())
-    assert (resolved.value, resolved.origin, resolved.stated, resolved.steps) == (0, "default (hardening_m)", False, ())
+    assert (resolved.value, resolved.origin, resolved.stated, resolved.steps) == (
+        0,
+        "default (hardening_quota)",
+        False,
+        (),
+    )
 
 
 def test_the_first_statement_is_free() -> None:

@@ -136,7 +136,7 @@ def test_two_packages_with_one_command_are_refused_with_both_named(
     distribution(folder, "acme", "survey = acme:command")
     distribution(folder, "bolt", "survey = bolt:command")
     for arguments in (["survey", "x"], ["compose"], ["--help"]):
-        assert main(arguments, session(folder)) == 2
+        assert main(arguments, session(folder)) == 125
         assert 'acme and bolt both bring the command "survey"\nhint: uninstall one' in capsys.readouterr().err
 
 
@@ -145,7 +145,7 @@ def test_a_name_of_the_programs_own_is_refused_even_where_another_command_is_ask
     arguments: list[str], folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     distribution(folder, "acme", "run = acme:command")
-    assert main(arguments, session(folder)) == 2
+    assert main(arguments, session(folder)) == 125
     assert 'hardening and acme both bring the command "run"\nhint: update or remove acme' in capsys.readouterr().err
 
 
@@ -162,7 +162,7 @@ def test_what_is_no_command_is_one_message(
     value: str, says: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     distribution(folder, "acme", f"survey = {value}")
-    assert main(["survey"], session(folder)) == 2
+    assert main(["survey"], session(folder)) == 125
     captured = capsys.readouterr()
     assert captured.err == f'error: the command "survey" of acme {says}\nhint: update or remove acme\n'
 

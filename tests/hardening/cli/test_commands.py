@@ -54,7 +54,9 @@ def test_launch_hands_the_digest_of_what_was_admitted_to_the_launch_stage(
 ) -> None:
     assert call(session(folder), "compose", "-q", "-o", "b", "--", "id") == 0
     requests: list[LaunchRequest] = []
-    monkeypatch.setattr(samples.Shell, "command", lambda self, bundle, request: requests.append(request))
+    monkeypatch.setattr(
+        samples.Shell, "command", lambda self, bundle, request: requests.append(request) or ["/bin/true"]
+    )
     monkeypatch.setattr(start, "start", lambda argv: None)
     assert call(session(folder), "launch", "b") == 0
     (request,) = requests
@@ -80,7 +82,7 @@ def test_compose_as_settings_names_what_decided(folder: Path, capsys: pytest.Cap
     assert call(session(folder), "compose", "--format", "settings") == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["box.size", "5", f"{folder}/default.toml:4"] in rows
-    assert ["box.lid.lock", "double", "default", "(hardening_box)"] in rows
+    assert ["box.lid.lock", "double", "default", "(tests.hardening.cli.samples)"] in rows
 
 
 def test_compose_as_sarif_exits_1_for_warnings(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
