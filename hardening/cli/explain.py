@@ -136,10 +136,10 @@ def _show_stack(tried: Attempt, today: date, as_json: bool) -> None:
     _show_image(tried)
     output.show("")
     output.show_table(explain.summary(composition))
-    permitted = explain.exceptions(layers, today)
-    if permitted.rows:
-        output.show("")
-        output.show_table(permitted)
+    for table in (explain.exceptions(layers, today), explain.gates(layers)):
+        if table.rows:
+            output.show("")
+            output.show_table(table)
 
 
 def _offered(tried: Attempt, leaves: Iterable[Leaf] | None = None) -> list[Offered]:

@@ -225,6 +225,16 @@ def exceptions(layers: Sequence[Layer], today: date) -> Table:
     return Table(("setting", "reason", "ticket", "ends", "place"), rows, "exceptions")
 
 
+def gates(layers: Sequence[Layer]) -> Table:
+    """Which findings refuse a run, by the layer that says so."""
+    rows = tuple(
+        (rule or "all others", str(gate.rules.get(rule, gate.refuse) or "never"), str(place))
+        for gate in (layer.gate for layer in layers if layer.gate is not None)
+        for rule, place in sorted(gate.places.items(), reverse=True)
+    )
+    return Table(("rule", "refuses from", "place"), rows, "findings that refuse")
+
+
 def _ends(exception: Exemption, today: date) -> str:
     if exception.expires is None:
         return ""

@@ -92,6 +92,17 @@ def test_a_rule_that_nobody_has_is_refused(folder: Path, capsys: pytest.CaptureF
     assert 'did you mean "unused-exception"?' in message
 
 
+def test_what_refuses_is_shown_with_the_stack(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    profile(folder, "gate", "[findings]\nrefuse = 'error'\n[findings.rules]\n'box/open' = 'never'\n")
+    assert call(session(folder), "explain", "-p", "org", "-p", "gate") == 0
+    rows = [line.split() for line in capsys.readouterr().out.partition("findings that refuse\n")[2].splitlines()[1:]]
+    assert rows == [
+        ["all", "others", "warning", f"{folder}/org.toml:2"],
+        ["box/open", "never", f"{folder}/gate.toml:4"],
+        ["all", "others", "error", f"{folder}/gate.toml:2"],
+    ]
+
+
 def test_a_flat_profile_refuses_the_same(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     profile(folder, "gate", "[findings.rules]\n'box/open' = 'note'\n")
     assert call(session(folder), "compose", "-p", "open", "-p", "gate", "--format", "toml") == 0
