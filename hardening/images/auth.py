@@ -6,7 +6,6 @@ What is read here is never shown: it has no text form, and errors name the file 
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import re
 import subprocess
@@ -117,19 +116,29 @@ def _table(document: Mapping[str, Any], key: str, path: str) -> Mapping[str, Any
 def _decode(entry: Mapping[str, Any], path: str) -> Credentials | None:
     token = entry.get("identitytoken")
     token = token if isinstance(token, str) else ""
+    _require_text(token, path)
     text = entry.get("auth")
     if not isinstance(text, str) or not text:
         user, password = entry.get("username"), entry.get("password")
         if isinstance(user, str) and isinstance(password, str):
+            _require_text(user + password, path)
             return Credentials(user, password, token)
         return Credentials("", token=token) if token else None
     try:
         name, colon, secret = base64.b64decode(text, validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # no base64, or no text
         name = colon = secret = ""
     if not colon:
         raise ImageError("an entry of `auths` cannot be decoded", origin=path, hint=_LOGIN)
     return Credentials(name, secret.rstrip("\0"), token)
+
+
+def _require_text(text: str, path: str) -> None:
+    """Raise `ImageError`, without quoting it, for what cannot be sent: JSON can spell half of a character."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ImageError("an entry of `auths` cannot be decoded", origin=path, hint=_LOGIN) from None
 
 
 def _ask(helper: str, server: str, path: str) -> Credentials | None:
@@ -147,7 +156,8 @@ def _ask(helper: str, server: str, path: str) -> Credentials | None:
         return None
     try:
         answer = json.loads(done.stdout)
-        user, password = answer["Username"], answer["Secret"]
+        user, password = str(answer["Username"]), str(answer["Secret"])
+        (user + password).encode()
     except (ValueError, KeyError, TypeError):
         raise ImageError(f"{program} answers with something else than credentials", origin=path, hint=_LOGIN) from None
-    return Credentials("", token=str(password)) if user == "<token>" else Credentials(str(user), str(password))
+    return Credentials("", token=password) if user == "<token>" else Credentials(user, password)

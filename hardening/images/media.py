@@ -193,6 +193,11 @@ def read_config(data: bytes, origin: object) -> dict[str, Any]:
         document["config"] = {}
     elif not isinstance(inner, dict):
         raise _wrong(origin, "has a `config` that is no object")
+    for key, value in document["config"].items():
+        try:
+            json.dumps({key: value}, ensure_ascii=False).encode()
+        except UnicodeEncodeError:  # JSON can spell half of a character, which no text holds
+            raise _wrong(origin, f"has a malformed {key.encode('ascii', 'backslashreplace').decode()[:40]}") from None
     diff_ids(document, origin)
     return document
 
@@ -242,8 +247,11 @@ def descriptor(entry: object, origin: str, most: int) -> Descriptor:
 def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        twice = next(key for key, _ in pairs if sum(key == other for other, _ in pairs) > 1)
-        raise ValueError(f'the key "{twice[:40]}" stands twice in one object')
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise ValueError(f'the key "{key[:40]}" stands twice in one object')
+            seen.add(key)
     return found
 
 

@@ -190,11 +190,14 @@ class _Pages:
         number, size = struct.unpack_from(f"{self._order}II", item, 4)
         if size > HEADER:
             raise Malformed(f"a header is longer than {HEADER} bytes")
-        parts, left = [], size
+        parts: list[bytes] = []
+        left = size
         while left:
             start = number * self._page
             if not 0 < number <= self._last or self._data[start + 25] != _OVERFLOW:
                 raise Malformed("a value leads out of it")
+            if len(parts) > self._last:
+                raise Malformed("a value has more pages than the file")
             number, _, used = struct.unpack_from(f"{self._order}IHH", self._data, start + 16)
             if not 0 < used <= min(left, self._page - 26):
                 raise Malformed("a value is not as long as it says")

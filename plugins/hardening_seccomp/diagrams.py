@@ -7,9 +7,11 @@ they are equal, so intersection and comparison of filters never depend on how so
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
+from hardening.errors import SpecError
 from hardening.values import frozen
 
 ARGUMENTS = 6
@@ -17,6 +19,8 @@ WIDTH = 64
 BITS = ARGUMENTS * WIDTH
 MAX_ARGUMENT = (1 << WIDTH) - 1
 MAX_RUNS = 64
+#: Of one diagram while it is made: each takes some 300 bytes; those of real filters have less than a thousand.
+MAX_BRANCHES = 50_000
 
 L = TypeVar("L", bound=Hashable)
 M = TypeVar("M", bound=Hashable)
@@ -63,6 +67,26 @@ class Diagram(Generic[L]):
         return {self.leaves[~leaf]: count << skipped for leaf, count in counts[self.root].items()}
 
 
+class TooTangled(SpecError):
+    """Conditions that no diagram of `MAX_BRANCHES` can tell apart."""
+
+    def __init__(self, origin: object | None = None) -> None:
+        super().__init__(
+            "the conditions on the arguments of one system call are too tangled to be judged together",
+            origin=origin,
+            hint="name fewer conditions, or compare whole arguments rather than bits of several",
+        )
+
+
+@contextmanager
+def judged_at(origin: object) -> Iterator[None]:
+    """Tell the place of conditions that are `TooTangled`."""
+    try:
+        yield
+    except TooTangled:
+        raise TooTangled(origin) from None
+
+
 class Builder(Generic[L]):
     """Collects shared nodes; `finish` returns the canonical diagram of one of them."""
 
@@ -78,6 +102,8 @@ class Builder(Generic[L]):
         """The reference of a test of ``bit``; none is made where both sides agree."""
         if low == high:
             return low
+        if len(self._branches) >= MAX_BRANCHES:
+            raise TooTangled
         return self._branches.setdefault((bit, low, high), len(self._branches))
 
     def finish(self, root: int) -> Diagram[L]:

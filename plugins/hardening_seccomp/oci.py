@@ -24,7 +24,7 @@ from hardening_seccomp.conditions import (
     entries,
     rule_of,
 )
-from hardening_seccomp.diagrams import ARGUMENTS, MAX_ARGUMENT, apply, constant
+from hardening_seccomp.diagrams import ARGUMENTS, MAX_ARGUMENT, apply, constant, judged_at
 from hardening_seccomp.filters import Filter
 
 POINTER = "/linux/seccomp"
@@ -241,9 +241,13 @@ def read(document: object, *, native: str, origin: object | None = None, pointer
         cases = read_cases(fields.get("args"), origin, f"{place}/args")
         for name in names:
             found.setdefault(name, []).extend(Entry(action, case) for case in cases)
+    rules = {}
+    for name, listed in found.items():
+        with judged_at(f"{origin or ''}{pointer}/syscalls ({name})"):
+            rules[name] = rule_of(listed, default)
     model = Filter(
         default=default,
-        rules={name: rule_of(listed, default) for name, listed in found.items()},
+        rules=rules,
         architectures=_architectures(top.get("architectures"), native, origin, f"{pointer}/architectures"),
         flags=_flags(top.get("flags"), origin, f"{pointer}/flags"),
     )

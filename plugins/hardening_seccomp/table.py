@@ -20,8 +20,8 @@ from hardening.source import Node, Origin
 from hardening_capabilities import CapabilitiesSettings
 from hardening_seccomp import groups, notes, suid
 from hardening_seccomp.actions import ALLOW, ENOSYS, Action, is_denial, parse_action
-from hardening_seccomp.conditions import Entry, Partial, fill, join, partial
-from hardening_seccomp.diagrams import constant
+from hardening_seccomp.conditions import Entry, Partial, Rule, fill, join, partial
+from hardening_seccomp.diagrams import constant, judged_at
 from hardening_seccomp.filters import Filter
 from hardening_seccomp.host import SeccompFacts
 from hardening_seccomp.settings import (
@@ -51,6 +51,11 @@ class _Named:
     origin: Origin
     only_denied: bool = True
     by_name: bool = False
+
+    def rule(self, otherwise: Action) -> Rule:
+        """All of it, with ``otherwise`` where it states nothing."""
+        with judged_at(self.origin):
+            return fill(join(self.parts), otherwise)
 
 
 class TableReader:
@@ -190,12 +195,12 @@ class TableReader:
             stated = default or profile or self.table
             otherwise = parse_action(default.raw, origin=default.origin) if default else self._profile_default()
             for name, found in self.named.items():
-                yield Say(FAMILY, name, fill(join(found.parts), otherwise), found.origin, at_most=True)
+                yield Say(FAMILY, name, found.rule(otherwise), found.origin, at_most=True)
             yield Say(FAMILY, REST, constant(otherwise), stated.origin, at_most=True)
             return
         for name, found in self.named.items():
             otherwise = ALLOW if found.only_denied else ENOSYS
-            yield Say(FAMILY, name, fill(join(found.parts), otherwise), found.origin, at_most=found.only_denied)
+            yield Say(FAMILY, name, found.rule(otherwise), found.origin, at_most=found.only_denied)
 
     def _profile_default(self) -> Action:
         return self.profile.default if self.profile is not None else ENOSYS

@@ -84,10 +84,12 @@ class Keyring:
         valid = [words for keyword, words in lines if keyword == "VALIDSIG"]
         if found != "GOODSIG" or result.returncode != 0 or len(valid) != 1 or len(valid[0]) < 10:
             raise NotSigned(_reason(found, lines))
-        key, until, primary = valid[0][0], int(valid[0][3]), valid[0][9]
+        key, until, primary = valid[0][0], valid[0][3], valid[0][9]
+        if not _is_number(until):
+            raise NotSigned(f"Invalid GPG signature: GnuPG says that it ends at {until}")
         if primary not in self.primaries:
             raise NotSigned(f"Signature by key {primary} is not accepted")
-        times = [until, self._expiries.get(key, 0), self._expiries.get(primary, 0)]
+        times = [int(until), self._expiries.get(key, 0), self._expiries.get(primary, 0)]
         return Signed(bytes(result.data), key, primary, min((time for time in times if time), default=None))
 
 
@@ -221,6 +223,10 @@ def _when_expired(lines: Sequence[tuple[str, list[str]]]) -> str:
     return f" on {_date(times[-1])}" if times else ""
 
 
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 12
+
+
 def _date(words: Sequence[str]) -> str:
     """A time of a status line, in seconds or in ISO 8601 (``doc/DETAILS``), as a date."""
     import time
@@ -228,4 +234,4 @@ def _date(words: Sequence[str]) -> str:
     text = words[0] if words else ""
     if "T" in text:
         return f"{text[:4]}-{text[4:6]}-{text[6:8]}"
-    return time.strftime("%Y-%m-%d", time.gmtime(int(text))) if text.isdigit() else "an unknown date"
+    return time.strftime("%Y-%m-%d", time.gmtime(int(text))) if _is_number(text) else "an unknown date"

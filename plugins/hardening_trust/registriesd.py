@@ -172,7 +172,7 @@ def _composed(path: Path) -> yaml.Node | None:
         raise ProfileError(f"it is larger than {LONGEST} bytes", origin=path, hint="split it")
     try:
         node: yaml.Node | None = yaml.compose(data, Loader=yaml.SafeLoader)
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # PyYAML leaves numbers and code points to Python
         mark = getattr(error, "problem_mark", None)
         origin = f"{path}:{mark.line + 1}" if mark is not None else str(path)
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]

@@ -108,8 +108,11 @@ def test_tokens_and_plain_members(tmp_path: Path) -> None:
         f'["{SECRET}"]',
         "[" * 100_000,
         " " * (auth.MAX_BYTES + 1),
+        json.dumps({"auths": {"h.x": {"auth": "é" + SECRET}}}),
+        json.dumps({"auths": {"h.x": {"username": "\ud800", "password": SECRET}}}),
+        json.dumps({"auths": {"h.x": {"identitytoken": SECRET + "\ud800"}}}),
     ],
-    ids=range(7),
+    ids=range(10),
 )
 def test_a_broken_file_is_an_error_that_quotes_nothing_of_it(tmp_path: Path, text: str) -> None:
     file = write(tmp_path / "auth.json", text)

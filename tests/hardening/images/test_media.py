@@ -92,6 +92,10 @@ def test_what_is_no_manifest_is_refused(document: object, message: str) -> None:
 def test_json_that_two_programs_could_read_differently_is_refused() -> None:
     with pytest.raises(ImageError, match='the key "layers" stands twice'):
         media.read_manifest(encoded(manifest()).replace(b'"schemaVersion"', b'"layers": [], "schemaVersion"'), "x")
+    # Named in one pass: comparing all with all would take an hour here.
+    many = ",".join(f'"{number}":0' for number in range(300_000))
+    with pytest.raises(ImageError, match='the key "299999" stands twice'):
+        media.parse(f'{{{many},"299999":1}}'.encode(), "x")
     for data in (b"{", b"\xff\xfe", b"[" * 100_000, b" " * (media.MAX_MANIFEST + 1)):
         with pytest.raises(ImageError):
             media.parse(data, "x")
@@ -131,6 +135,13 @@ def test_a_configuration_needs_the_digests_of_its_layers() -> None:
     for bad in ({}, {"rootfs": {"diff_ids": ["x"]}}, {"rootfs": {"diff_ids": [ONE]}, "config": "x"}):
         with pytest.raises(ImageError):
             media.read_config(encoded(bad), "x")
+
+
+@pytest.mark.parametrize("key", ["Env", "Cmd", "Entrypoint", "WorkingDir"])
+def test_half_a_character_is_no_text(key: str) -> None:
+    document = {"rootfs": {"diff_ids": [ONE]}, "config": {key: ["A=\ud800"] if key != "WorkingDir" else "/\ud800"}}
+    with pytest.raises(ImageError, match=f"has a malformed {key}"):
+        media.read_config(encoded(document), "x")
 
 
 def test_an_image_for_another_machine_is_refused() -> None:

@@ -166,6 +166,17 @@ def test_a_database_that_lies_is_told(databases: Mapping[str, Path], backend: st
         rpm.packages(FILES[backend], bytes(data))
 
 
+def test_a_value_has_no_more_pages_than_the_file(databases: Mapping[str, Path]) -> None:
+    data = bytearray((databases["bdb_ro"] / FILES["bdb_ro"]).read_bytes())
+    size = int.from_bytes(data[20:24], "little")
+    for start in range(size, len(data), size):
+        if data[start + 25] == 7:  # it leads to itself, a byte each time
+            data[start + 16 : start + 20] = data[start + 8 : start + 12]
+            data[start + 22 : start + 24] = b"\1\0"
+    with pytest.raises(Malformed, match="more pages than the file"):
+        rpm.packages(FILES["bdb_ro"], bytes(data))
+
+
 @pytest.mark.parametrize("backend", FILES)
 @settings(max_examples=150)
 @given(data=st.data())

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import cycle
+from random import Random
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hardening_seccomp.diagrams import (
     Builder,
     Diagram,
+    TooTangled,
     apply,
     at_least,
     constant,
@@ -16,6 +21,7 @@ from hardening_seccomp.diagrams import (
     negation,
     select,
 )
+from hardening_seccomp.oci import read
 from tests.plugins.seccomp.generate import EDGES, MASKS, vectors
 
 edges, masks = st.sampled_from(EDGES), st.sampled_from(MASKS)
@@ -89,3 +95,19 @@ def test_nowhere_and_everywhere_are_constants() -> None:
     assert at_least(0, 1 << 64) == constant(False)
     assert masked_equal(0, 1, 2) == constant(False)
     assert masked_equal(0, 0, 0) == constant(True)
+
+
+def test_conditions_that_are_too_tangled_are_refused_with_their_place_before_they_take_the_memory() -> None:
+    picked = Random(1)
+    words = [[picked.getrandbits(64) for _ in range(2)] for _ in range(600)]
+    arguments = [
+        {"index": index, "op": "SCMP_CMP_MASKED_EQ", "value": mask, "valueTwo": value & mask}
+        for (mask, value), index in zip(words, cycle([0, 2, 4, 1, 3, 5]), strict=False)
+    ]
+    cases = [arguments[start : start + 3] for start in range(0, len(arguments), 3)]
+    tangled = [{"names": ["ioctl"], "action": "SCMP_ACT_ALLOW", "args": case} for case in cases]
+    document = {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": tangled}
+    with pytest.raises(TooTangled, match="too tangled") as caught:
+        read(document, native="x86_64")
+    assert caught.value.origin == "/linux/seccomp/syscalls (ioctl)"
+    assert read({**document, "syscalls": tangled[:12]}, native="x86_64").model.rule("ioctl").branches

@@ -68,6 +68,12 @@ def test_the_user_s_directory_replaces_the_system_s(tmp_path: Path, monkeypatch:
     assert registriesd.default_directory() == tmp_path / registriesd.USER
 
 
+@pytest.mark.parametrize("text", ['docker:\n  "\\UFFFFFFFF": {}\n', f"%YAML 1.{'1' * 5000}\n---\ndocker: {{}}\n"])
+def test_what_yaml_leaves_to_python_is_refused_as_well(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ProfileError, match="it is no YAML"):
+        read(tmp_path, a=text)
+
+
 def test_only_files_of_the_right_name_count(tmp_path: Path) -> None:
     (tmp_path / "a.yml").write_text("nonsense: [")
     (tmp_path / "b.yaml.bak").write_text("nonsense: [")
