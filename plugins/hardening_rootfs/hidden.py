@@ -76,8 +76,13 @@ def _homes() -> Iterable[str]:
 
 def expand(members: Iterable[str], private: Iterable[str]) -> tuple[str, ...]:
     """The existing paths that the patterns mean, symbolic links resolved, without those inside others."""
+    return outermost(found(members, private))
+
+
+def found(members: Iterable[str], private: Iterable[str]) -> tuple[str, ...]:
+    """The same with those inside others: who shows one of these directories does not show what is hidden in it."""
     patterns = [path for member in members for path in (private if member == HOME else (member,))]
-    return outermost({os.path.realpath(path) for pattern in patterns for path in _meant(pattern)} - {"/"})
+    return tuple(sorted({os.path.realpath(path) for pattern in patterns for path in _meant(pattern)} - {"/"}))
 
 
 def _meant(pattern: str) -> Iterable[str]:
@@ -88,9 +93,9 @@ def _meant(pattern: str) -> Iterable[str]:
 
 
 def everywhere(secrets: Iterable[str], mounts: Iterable[aliases.Mounted] | None = None) -> tuple[str, ...]:
-    """All places where hidden paths of the host, or parts of them, are seen, without those inside others."""
+    """All places where hidden paths of the host, or parts of them, are seen."""
     mounts = aliases.mounted() if mounts is None else tuple(mounts)
-    return outermost(place for secret in secrets for place in aliases.shown(secret, mounts))
+    return tuple(sorted({place for secret in secrets for place in aliases.shown(secret, mounts)}))
 
 
 def outermost(paths: Iterable[str]) -> tuple[str, ...]:
@@ -106,7 +111,7 @@ def seen_in(root: str, secrets: Iterable[str]) -> tuple[str, ...]:
     """Where a directory shows hidden paths of the host, as paths in it: it lies above them, or something that holds them, or
     lies in them, is mounted in it."""
     real = os.path.realpath(root)
-    return tuple(sorted("/" + os.path.relpath(name, real) for name in everywhere(secrets) if is_below(name, real)))
+    return outermost("/" + os.path.relpath(name, real) for name in everywhere(secrets) if is_below(name, real))
 
 
 def hiding(root: str, secrets: Iterable[str], private: Iterable[str]) -> str | None:

@@ -187,7 +187,7 @@ def secrets(settings: RootfsSettings, context: Context) -> tuple[str, ...]:
 def hidden_by(settings: RootfsSettings, host: Host) -> tuple[str, ...]:
     """The same before there is a context."""
     facts = host.of(RootfsFacts)
-    return hidden.expand((*settings.hidden_paths.having(True), *map(glob.escape, facts.own)), facts.private)
+    return hidden.found((*settings.hidden_paths.having(True), *map(glob.escape, facts.own)), facts.private)
 
 
 def withheld(settings: RootfsSettings, context: Context) -> tuple[str, ...]:

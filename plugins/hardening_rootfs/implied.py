@@ -75,13 +75,15 @@ def _leaf(setting: str, member: str = "") -> Leaf:
 def _hidden(source: _Source, secrets: Mapping[str, tuple[str, ...]], private: Iterable[str]) -> Iterator[Implied]:
     homes = hidden.homes(private)
     ordinary = any(hidden.is_in_home(name, homes) for name in source.names)
-    for member, places in secrets.items():
-        if source.lies_in(places):
-            # People work in their homes: a directory there is no secret by itself, unless a limit says so.
-            free = ordinary and member in (hidden.HOME, "/home", "/root")
-            yield Implied(
-                source.leaf, _leaf("hidden_paths", member), False, f"{source.volume.source} shows what is hidden", free
-            )
+    held = {member: [place for place in places if source.lies_in((place,))] for member, places in secrets.items()}
+    around = {member: places for member, places in held.items() if places}
+    # Of directories in one another the innermost hides it; the others do so only as a limit.
+    nearest = max(around, key=lambda member: (max(map(len, around[member])), member != hidden.HOME), default=None)
+    for member in around:
+        # People work in their homes: a directory there is no secret by itself, unless a limit says so.
+        free = member != nearest or (ordinary and member in (hidden.HOME, "/home", "/root"))
+        what = f"{source.volume.source} shows what is hidden"
+        yield Implied(source.leaf, _leaf("hidden_paths", member), False, what, free)
 
 
 def _from(source: _Source, settings: RootfsSettings, mounts: tuple[aliases.Mounted, ...]) -> Iterator[Implied]:

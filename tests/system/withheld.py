@@ -105,6 +105,18 @@ def _above() -> list[Try]:
     ]  # fmt: skip
 
 
+def _within() -> list[Try]:
+    """In what is shown by an exception."""
+    layer = '[rootfs]\nhidden_paths.add = ["@W@/hid"]\nvolumes.add = ["@W@/hid:/x:ro"]\n' \
+        '[[exceptions]]\nsetting = "rootfs.hidden_paths.@W@/hid"\nreason = "an attempt"\n'  # fmt: skip
+    limit = '[limits.rootfs]\nhidden_paths.add = ["@W@/hid/sub"]\n'
+    return [
+        Try("within: the directory is shown", (), "cat /x/sub/canary", limit, always=layer),
+        Try("within: crun", (), "cat /x/sub/canary", limit, always=layer, runtime="crun"),
+        Try("within: and something in it", ("--tmpfs", "/x/sub/deep"), "cat /x/sub/canary", limit, always=layer),
+    ]
+
+
 def _mounted() -> list[Try]:
     """Where the host has it mounted once more, in a mount namespace of its own."""
     bind, own = "mount --bind ", ("-v", "@W@/b:/x:ro")
@@ -260,4 +272,13 @@ def _deciding() -> list[Try]:
 #: The homes are shown, so that it is the one rule that makes the difference.
 PERMITTED = '[rootfs]\nhidden_paths.drop = ["~", "/home"]\n'
 TRUSTED = '[trust]\ndefault = "accept"\n'
-TRIES: tuple[Try, ...] = (*_hidden(), *_above(), *_mounted(), *_roots(), *_kernel(), *_limited(), *_deciding())
+TRIES: tuple[Try, ...] = (
+    *_hidden(),
+    *_above(),
+    *_within(),
+    *_mounted(),
+    *_roots(),
+    *_kernel(),
+    *_limited(),
+    *_deciding(),
+)

@@ -67,6 +67,26 @@ def test_what_a_source_holds_stays_hidden(tmp_path: Path, tree: Path) -> None:
     assert order.index("/x") < order.index("/x/hid") < order.index("/x/hid/sub")
 
 
+def test_who_shows_a_hidden_directory_does_not_show_what_is_hidden_in_it(tmp_path: Path, tree: Path) -> None:
+    limit = f'[limits.rootfs]\nhidden_paths.add = ["{tree}/hid/sub"]\n'
+    exception = f'[[exceptions]]\nsetting = "rootfs.hidden_paths.{tree}/hid"\nreason = "x"\n'
+    hides = f'[rootfs]\nhidden_paths.add = ["{tree}/hid"]\n'
+    profile = hides + volume(tree / "hid").removeprefix("[rootfs]\n") + exception
+    held(tmp_path, limit, profile)
+    assert "/x/sub" in spec_of(tmp_path, limit, profile).document["linux"]["maskedPaths"]
+    me = host(private=(str(tree),))
+    home = spec_of(tmp_path, limit, volume(tree / "hid"), on=me)
+    assert "/x/sub" in home.document["linux"]["maskedPaths"]
+
+
+def test_the_innermost_directory_is_the_one_that_needs_an_exception(tmp_path: Path, tree: Path) -> None:
+    both = f'[rootfs]\nhidden_paths.add = ["{tree}", "{tree}/hid"]\n'
+    exception = f'[[exceptions]]\nsetting = "rootfs.hidden_paths.{tree}/hid"\nreason = "x"\n'
+    held(tmp_path, both, volume(tree / "hid/sub") + exception)
+    limit = f'[limits.rootfs]\nhidden_paths.add = ["{tree}"]\n'
+    assert f"hidden_paths.{tree} is limited" in refusal(tmp_path, limit, both, volume(tree / "hid/sub") + exception)
+
+
 def test_people_work_in_their_homes(tmp_path: Path, tree: Path) -> None:
     me = host(private=(str(tree),))
     for name in ("pub", ".ssh"):
