@@ -38,10 +38,10 @@ class Rootfs(Mechanism[RootfsSettings]):
         if places is not None and isinstance(family, Family):
             yield from tmpfs.read(family, places)
         others = {key: value for key, value in table.table().items() if key != "tmpfs"}
-        for key in ("volume_sources", "volume_destinations"):
+        for key in ("volume_sources", "volume_destinations", "volume_options"):
             family = self.schema.settings[key]
-            if isinstance(others.get(key), list) and isinstance(family, Family):
-                yield from _only(family, Node(others.pop(key), (*table.path, key), table.document))
+            if key in others and isinstance(family, Family):
+                yield from _permitted(family, Node(others.pop(key), (*table.path, key), table.document))
         yield from read_table(self.schema, Node(others, table.path, table.document))
 
     def of_image(self, config: Mapping[str, Any]) -> tuple[Mapping[str, object], Sequence[Wish]]:
@@ -115,11 +115,16 @@ class Rootfs(Mechanism[RootfsSettings]):
         return verify.verify(settings, receipt)
 
 
-def _only(places: Family[bool], node: Node) -> Iterator[Say]:
-    """An array of the only places there may be."""
-    yield Say(places.name, REST, False, node.origin)
-    seen = {places.read_member(item): item.origin for item in node.items()}
-    yield from (Say(places.name, place, True, origin) for place, origin in seen.items())
+def _permitted(family: Family[bool], node: Node) -> Iterator[Say]:
+    """An array of the only members that are permitted, or a table of members, each `true` or `false`."""
+    if isinstance(node.raw, dict):
+        for key, entry in node.members():
+            name = key if key == REST else family.read_member(Node(key, entry.path, entry.document))
+            yield Say(family.name, name, family.kind.parse(entry), entry.origin)
+        return
+    yield Say(family.name, REST, False, node.origin)
+    found = {family.read_member(item): item.origin for item in node.items()}
+    yield from (Say(family.name, name, True, origin) for name, origin in found.items())
 
 
 def _wish(place: str) -> Wish:

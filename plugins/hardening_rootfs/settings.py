@@ -78,8 +78,9 @@ def _grant(node: Node) -> str:
     return word
 
 
-def _grant_item(node: Node) -> tuple[str, bool]:
-    return _grant(node), True
+def _only_all(word: str) -> list[str]:
+    """Above an option stands `*` alone: what is said of all holds for those that a later layer names, as with places."""
+    return []
 
 
 def above(path: str) -> list[str]:
@@ -175,9 +176,9 @@ class RootfsSettings:
         help="To where volumes may go, written as `volume_sources` is.",
     )  # fmt: skip
     volume_options: Members[bool] = family(
-        _GRANTS, rest=True, absent=False, read_member=_grant, read_item=_grant_item, examples=GRANTS,
+        _GRANTS, rest=True, absent=False, read_member=_grant, above=_only_all, examples=GRANTS,
         lenient="who adds a volume names its options",
-        help="What volumes may be given, of their options.",
+        help="What volumes may be given, of their options, written as `volume_sources` is.",
     )  # fmt: skip
     volume_sockets: bool = scalar(
         Flag(strict=False),
