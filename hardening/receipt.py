@@ -14,6 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from hardening import wholefile
 from hardening.compose import Composition
 from hardening.errors import HardeningError
 from hardening.frozendata import freeze
@@ -63,7 +64,7 @@ def read(path: Path) -> dict[str, Any]:
     """Read a receipt, ``mountinfo`` as lines and the two numbers as such; raises `HardeningError` for a file that is
     none."""
     try:
-        receipt = json.loads(path.read_bytes())
+        receipt = json.loads(wholefile.read(path))
     except OSError as error:
         raise HardeningError(f"cannot read the receipt: {error.strerror}", origin=path, hint=_HINT) from None
     except (ValueError, RecursionError) as error:

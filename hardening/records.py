@@ -16,10 +16,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from hardening import wholefile
 from hardening.errors import HardeningError
 from hardening.launch import audit_text, files, journald, places, sinks, trusted
 from hardening.launch.bundle import STATES
 from hardening.launch.recording import UNSET
+from hardening.programs import ASKING
 from hardening.values import frozen
 
 Data = dict[str, Any]
@@ -29,6 +31,8 @@ _AUDIT_LINE = re.compile(
     r"type=VIRT_CONTROL msg=audit\((\d{1,10})\.(\d{3}):\d+\): "
     r"pid=(\d{1,10}) uid=(\d{1,10}) auid=(\d{1,10}) ses=(\d{1,10}) .*?msg='([^']*)'"
 )
+#: Characters: a message of the audit system has 8970 bytes at most (libaudit.h), and `auditd` adds what they stand for.
+_LONGEST_LINE = 32768
 #: A launch and a refused one are the same operation there; the result tells them apart.
 _EVENT_OF = {operation: event for event, operation in audit_text.OPERATIONS.items() if event != "refused"}
 #: What journald says of the sender, whatever the sender says of itself (systemd.journal-fields(7)).
@@ -69,7 +73,7 @@ def read(environment: Mapping[str, str]) -> Found:
 def read_file(path: Path) -> Found:
     """The records of one file, an audit log or JSON lines. Raises `HardeningError`."""
     try:
-        text = path.read_text("utf-8", "backslashreplace")
+        text = wholefile.read(path).decode("utf-8", "backslashreplace")
     except OSError as error:
         hint = "name an audit log, or a records.jsonl"
         raise HardeningError(f"cannot read records: {error.strerror}", origin=path, hint=hint) from None
@@ -81,11 +85,13 @@ def _texts(environment: Mapping[str, str], problems: list[str]) -> Iterator[tupl
     # Where auditd's log lies, only root can read (auditd.conf(5)); who it is lent to finds it at the usual place.
     may = os.geteuid() == 0 or os.access("/var/log/audit/audit.log", os.R_OK)
     if may and shutil.which("ausearch", path=_PATH):
-        yield "audit", _output("ausearch", "--input-logs", "--raw", "--message", "VIRT_CONTROL")
+        yield "audit", _output(problems, "ausearch", "--input-logs", "--raw", "--message", "VIRT_CONTROL")
     if shutil.which("journalctl", path=_PATH):
         yield (
             "journald",
-            _output("journalctl", "--output=json", "--all", "--no-pager", f"MESSAGE_ID={journald.MESSAGE_ID}"),
+            _output(
+                problems, "journalctl", "--output=json", "--all", "--no-pager", f"MESSAGE_ID={journald.MESSAGE_ID}"
+            ),
         )
     for place in places.of_records(environment):
         try:
@@ -101,7 +107,7 @@ def _texts(environment: Mapping[str, str], problems: list[str]) -> Iterator[tupl
         for name in (sinks.FILE, *sinks.OLD_FILES):
             path = Path(place, name)
             try:
-                yield str(path), path.read_text("utf-8", "backslashreplace")
+                yield str(path), wholefile.read(path).decode("utf-8", "backslashreplace")
             except (FileNotFoundError, NotADirectoryError):
                 continue
             except OSError as error:
@@ -111,10 +117,16 @@ def _texts(environment: Mapping[str, str], problems: list[str]) -> Iterator[tupl
 _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def _output(program: str, *arguments: str) -> str:
+def _output(problems: list[str], program: str, *arguments: str) -> str:
     # An exit code other than 0 only says that there is nothing.
     argv = [str(shutil.which(program, path=_PATH)), *arguments]
-    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, check=False, env={"LC_ALL": "C"})
+    try:
+        done = subprocess.run(
+            argv, stdin=subprocess.DEVNULL, capture_output=True, check=False, env={"LC_ALL": "C"}, timeout=ASKING
+        )
+    except subprocess.TimeoutExpired:
+        problems.append(f"{program}: no answer within {ASKING:.0f} seconds")
+        return ""
     return done.stdout.decode("utf-8", "backslashreplace")
 
 
@@ -179,6 +191,10 @@ def _from_journal(line: str) -> Data:
 
 def _from_audit(line: str) -> Data | None:
     """The record of an audit message; None for one of another program. `ValueError` for a malformed one."""
+    if (
+        len(line) > _LONGEST_LINE
+    ):  # no message of audit is, and the search below looks for each beginning in all that follows
+        raise ValueError("no record")
     match = _AUDIT_LINE.search(line)
     fields = dict(part.partition("=")[::2] for part in match[7].split(" ")) if match else {}
     if match is None or fields.get("virt") != audit_text.WRITER:

@@ -7,6 +7,7 @@ the caller can read it, whatever the umask and whatever its mode is to be. Who w
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterable, Iterator
@@ -19,6 +20,27 @@ from hardening.state import FULL
 #: How the names begin of what is being written.
 PARTIAL = ".partial-"
 ROOM = "make room on that disk"
+
+
+#: Where a process has the descriptors that it was given: a pipe there has somebody at its other end.
+_GIVEN = ("/dev/fd/", "/dev/stdin", "/proc/self/fd/")
+
+
+def read(path: str | Path, longest: int | None = None) -> bytes:
+    """The content of a regular file, of which no more than ``longest`` bytes and one are read. A FIFO, in which nobody may
+    ever write, and a device, which may have no end, are refused at once; a pipe that was handed over (`<(…)` of a shell) is
+    read. Raises `OSError`."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISFIFO(mode) and os.fspath(path).startswith(_GIVEN):
+        os.set_blocking(descriptor, True)
+    elif not stat.S_ISREG(mode):
+        os.close(descriptor)
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
+        raise OSError(errno.EINVAL, "is not a regular file", os.fspath(path))
+    with os.fdopen(descriptor, "rb") as file:
+        return file.read(-1 if longest is None else longest + 1)
 
 
 def write(

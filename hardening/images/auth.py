@@ -14,7 +14,7 @@ from typing import Any
 
 import attrs
 
-from hardening import programs
+from hardening import programs, wholefile
 from hardening.errors import ImageError
 from hardening.images.reference import DEFAULT_HOST, Reference
 from hardening.state import LOGINS, logins
@@ -84,8 +84,7 @@ def _keys(named: Reference) -> Iterator[str]:
 
 def _read(path: str, *, required: bool) -> dict[str, Any] | None:
     try:
-        with open(path, "rb") as file:
-            data = file.read(MAX_BYTES + 1)
+        data = wholefile.read(path, MAX_BYTES)
     except FileNotFoundError as error:
         if not required:
             return None

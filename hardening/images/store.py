@@ -174,8 +174,7 @@ class Store:
         """The content of a small blob, held against its digest. Raises `ImageError`."""
         path = self.blob(digest)
         try:
-            with path.open("rb") as file:
-                data = file.read(most + 1)
+            data = wholefile.read(path, most)
         except OSError as error:
             raise ImageError(
                 f"cannot be read: {error.strerror}",
@@ -261,7 +260,7 @@ class Store:
 
     def _record(self, path: Path) -> Record | None:
         try:
-            data = json.loads(path.read_bytes())
+            data = json.loads(wholefile.read(path))
             return Record(str(data["name"]), str(data["digest"]), str(data["top"]), int(data["pulled"]))
         except FileNotFoundError:
             return None

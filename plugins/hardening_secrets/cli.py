@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hardening import state
+from hardening import state, wholefile
 from hardening.cli import output
 from hardening.cli.session import session
 from hardening.errors import EXIT_FINDINGS, HardeningError, UsageError, raise_all
@@ -228,8 +228,9 @@ def _read(source: str) -> bytes:
     if source == "-" and sys.stdin.isatty():
         raise UsageError("standard input is a terminal", origin="-", hint=_FROM_TERMINAL)
     try:
-        descriptor = os.dup(0) if source == "-" else os.open(source, os.O_RDONLY | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb", buffering=0) as opened:
+        if source != "-":
+            return wholefile.read(source, LONGEST)
+        with os.fdopen(os.dup(0), "rb", buffering=0) as opened:
             data = b""
             while len(data) <= LONGEST and (part := opened.read(LONGEST + 1 - len(data))):
                 data += part

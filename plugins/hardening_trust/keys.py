@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
-from hardening import safefile
+from hardening import safefile, wholefile
 from hardening.errors import ProfileError
 from hardening.values import frozen
 
@@ -40,8 +40,7 @@ def read(path: Path) -> bytes:
 def read_bare(path: Path) -> bytes:
     """The content of a file of keys, whoever could have written it, as podman and skopeo take it. Raises `ProfileError`."""
     try:
-        with path.open("rb") as file:
-            data = file.read(LONGEST + 1)
+        data = wholefile.read(path, LONGEST)
     except OSError as error:
         problem = f"cannot read the key: {error.strerror}"
         raise ProfileError(problem, origin=path, hint="name a file that is there") from None

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from hardening import state
+from hardening import state, wholefile
 from hardening.errors import ProfileError
 from hardening.kinds import nearest
 from hardening_trust.kinds import FIELDS, Lookaside
@@ -164,8 +164,7 @@ def _composed(path: Path) -> yaml.Node | None:
     import yaml
 
     try:
-        with path.open("rb") as file:
-            data = file.read(LONGEST + 1)
+        data = wholefile.read(path, LONGEST)
     except OSError as error:
         raise ProfileError(f"cannot read it: {error.strerror}", origin=path, hint="look at its permissions") from None
     if len(data) > LONGEST:

@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from hardening import __version__, gnupg
+from hardening import __version__, gnupg, wholefile
 from hardening.errors import LaunchError, UsageError
 from hardening_trust.payload import Payload, write
 
@@ -68,8 +68,7 @@ def _user(key: str, found: Any) -> str:
 
 def _passphrase(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            data = file.read(_LONGEST_PASSPHRASE + 1)
+        data = wholefile.read(path, _LONGEST_PASSPHRASE)
     except OSError as error:
         raise UsageError(f"cannot read the passphrase: {error.strerror}", origin=path, hint="name a file") from None
     try:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import attrs
 
+from hardening import wholefile
 from hardening.errors import ImageError, ImageMissing
 from hardening.images import media
 from hardening.images.media import Descriptor
@@ -157,8 +158,7 @@ def _require_digest(data: bytes, wanted: str, name: Name) -> None:
 
 def _whole(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
-            return file.read(media.MAX_MANIFEST)
+        return wholefile.read(path, media.MAX_MANIFEST - 1)
     except OSError as error:
         raise ImageError(
             f"cannot be read: {error.strerror}", origin=path, hint="name a directory of skopeo's"

@@ -192,3 +192,9 @@ def test_what_came_of_a_launch() -> None:
     assert records.outcome({**RECORD, "event": "exception"}, frozenset()) == "excepted"
     assert records.outcome({**RECORD, "event": "end", "result": "exited", "code": 3}, frozenset()) == "exit 3"
     assert records.outcome({**RECORD, "event": "end", "result": "killed", "signal": 9}, frozenset()) == "signal 9"
+
+
+def test_a_line_that_no_audit_message_is_long_enough_for_is_no_record() -> None:
+    """Of many beginnings in one line each would be looked for to its end."""
+    line = "type=VIRT_CONTROL msg=audit(1.000:1): pid=1 uid=1 auid=1 ses=1 " * 20_000
+    assert records.parse("audit", line) == ([], ["audit: 1 lines are no records"])

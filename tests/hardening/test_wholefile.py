@@ -142,3 +142,21 @@ def test_every_other_failure_has_the_hint_of_who_writes() -> None:
     ):
         Path("/proc/nothing").write_bytes(b"")
     assert str(caught.value) == "/place: cannot be kept: No such file or directory\nhint: look"
+
+
+def test_what_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    for path in (tmp_path / "fifo", Path("/dev/zero"), tmp_path):
+        with pytest.raises(OSError, match=r"is not a regular file|Is a directory"):
+            wholefile.read(path)
+    (tmp_path / "file").write_bytes(b"12345")
+    assert wholefile.read(tmp_path / "file") == b"12345"
+    assert wholefile.read(tmp_path / "file", 2) == b"123"
+
+
+def test_a_pipe_that_was_handed_over_is_read_to_its_end() -> None:
+    reader, writer = os.pipe()
+    os.write(writer, b"one")
+    os.close(writer)
+    assert wholefile.read(f"/dev/fd/{reader}") == b"one"
+    os.close(reader)
