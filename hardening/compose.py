@@ -10,25 +10,19 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from hardening.errors import HardeningError, ImageError, PluginError, ProfileError, raise_all
-from hardening.findings import EXPIRING, NOT_TAKEN, RULES, Finding, Severity, describe
+from hardening.findings import NOT_TAKEN, Finding, Severity
 from hardening.fold import Fold, Resolved, Spoken
+from hardening.headers import find_leaves, told_of, wrong_headers
 from hardening.host import Host
 from hardening.inputs import Input, Unknown
-from hardening.kinds import nearest
 from hardening.layers import Exemption, Stack
 from hardening.mechanism import Mechanism, Reading
-from hardening.schema import REQUIREMENT, REST, Family, Leaf, Say, Scalar, Setting
+from hardening.schema import REST, Family, Leaf, Say, Scalar, Setting
 from hardening.values import frozen
 
 if TYPE_CHECKING:
     from hardening.images.used import Used
     from hardening.offer import Offer
-
-
-#: How many days before its end an exception is told of.
-SOON = 30
-#: The rule about exceptions that permit nothing.
-UNUSED = "core/unused-exception"
 
 
 @frozen(eq=False)
@@ -121,13 +115,7 @@ def compose(
     Raises `ProfileError`, or `Problems` with several of them: unknown tables, wrong values, expired or wrong exceptions,
     loosenings without an exception, values beyond a limit.
     """
-    raise_all(
-        [
-            *_unknown_tables(stack, mechanisms),
-            *_unusable_exceptions(stack, mechanisms, today),
-            *_unknown_rules(stack, mechanisms),
-        ]
-    )
+    raise_all([*wrong_headers(stack, mechanisms, today)])
     settings: dict[str, Any] = {}
     leaves: dict[Leaf, Resolved] = {}
     problems: list[HardeningError] = []
@@ -161,9 +149,7 @@ def compose(
         (
             *dict.fromkeys(noted),
             *(offer.unmet(leaves) if offer is not None else ()),
-            *_unused_exceptions(stack, leaves),
-            *_expiring(stack, today),
-            *_idle_requirements(mechanisms, leaves),
+            *told_of(stack, mechanisms, leaves, today),
         ),
         tuple(looked),
         offer.image if offer is not None else None,
@@ -199,73 +185,6 @@ def in_order(mechanisms: Sequence[Mechanism[Any]]) -> list[Mechanism[Any]]:
     for name in sorted(by_name):
         visit(name, ())
     return list(ordered.values())
-
-
-def _unknown_tables(stack: Stack, mechanisms: Sequence[Mechanism[Any]]) -> Iterable[HardeningError]:
-    names = [mechanism.name for mechanism in mechanisms]
-    for layer in stack.layers:
-        for key, node in [*layer.tables.items(), *layer.limits.items()]:
-            if key not in names:
-                hint = nearest(key, names) or f"installed mechanisms: {', '.join(sorted(names))}"
-                yield node.error("no plugin owns this table", hint=hint)
-
-
-def _unknown_rules(stack: Stack, mechanisms: Sequence[Mechanism[Any]]) -> Iterable[HardeningError]:
-    """Rules of findings that cannot be meant. One whose owner is no mechanism may be of a plugin that only inspects."""
-    owners = {mechanism.name: mechanism for mechanism in mechanisms}
-    for layer in stack.layers:
-        for rule in layer.gate.rules if layer.gate is not None else ():
-            owner, _, name = rule.partition("/")
-            known = RULES if owner == "core" else owners[owner].rules() if owner in owners else None
-            if known is None:
-                hint = nearest(owner, ("core", *owners))
-            elif known and describe(rule, known) is None:
-                hint = nearest(name, known) or f"the rules of {owner} are {', '.join(sorted(known))}"
-            else:
-                continue
-            if hint is not None and layer.gate is not None:
-                text = f'findings.rules."{rule}": there is no such rule'
-                yield ProfileError(text, origin=layer.gate.places[rule], hint=hint)
-
-
-def _unusable_exceptions(stack: Stack, mechanisms: Sequence[Mechanism[Any]], today: date) -> Iterable[HardeningError]:
-    for layer in stack.layers:
-        for exception in layer.exceptions:
-            if exception.expires is not None and exception.expires < today:
-                yield ProfileError(
-                    f"the exception for {exception.setting} expired on {exception.expires}",
-                    origin=exception.ends or exception.origin,
-                    hint="remove the loosening, or renew the exception after a review",
-                )
-            name = exception.setting.split(".")[0]
-            owner = next((mechanism for mechanism in mechanisms if mechanism.name == name), None)
-            if owner is None or not find_leaves(owner, exception.setting):
-                yield ProfileError(
-                    f'the exception names "{exception.setting}", which is no setting',
-                    origin=exception.origin,
-                    hint=_nearest_setting(exception.setting, owner, mechanisms),
-                )
-
-
-def _nearest_setting(name: str, owner: Mechanism[Any] | None, mechanisms: Sequence[Mechanism[Any]]) -> str:
-    """A hint at what an exception can name."""
-    table, _, below = name.partition(".")
-    if owner is None:
-        found = nearest(table, [mechanism.name for mechanism in mechanisms])
-    else:
-        family = owner.schema.settings.get(below)
-        if isinstance(family, Family):
-            member = next(iter((*family.examples, *family.default)), "NAME")
-            return f'name the one in it that it is for, such as "{name}.{member}"'
-        found = nearest(below or table, list(owner.schema.settings))
-    return found or 'name a leaf, such as "rootfs.read_only" or "capabilities.NET_RAW"'
-
-
-def find_leaves(mechanism: Mechanism[Any], name: str) -> list[tuple[Setting, str]]:
-    """The settings and members that a full name (``rootfs.volumes./data``, ``seccomp.@debug``) means."""
-    _, _, below = name.partition(".")
-    found = [mechanism.schema.find(part) for part in mechanism.expand(below)] if below else []
-    return [hit for hit in found if hit is not None and (isinstance(hit[0], Scalar) or hit[1])]
 
 
 def _listen(stack: Stack, mechanism: Mechanism[Any], reading: Reading) -> tuple[list[Spoken], list[HardeningError]]:
@@ -411,48 +330,3 @@ def _distinct(problems: Sequence[HardeningError]) -> list[HardeningError]:
     for problem in problems:
         seen.setdefault(f"{problem.origin} {problem.message}", problem)
     return list(seen.values())
-
-
-def _unused_exceptions(stack: Stack, leaves: Mapping[Leaf, Resolved]) -> Iterable[Finding]:
-    used = {id(step.exception) for resolved in leaves.values() for step in resolved.steps if step.exception is not None}
-    for layer in stack.layers:
-        for exception in layer.exceptions:
-            if (
-                id(exception) not in used and not layer.shipped
-            ):  # of one that is, a limit before it may have cut the need
-                yield Finding(
-                    UNUSED,
-                    Severity.WARNING,
-                    f"the exception for {exception.setting} permits nothing: no value of its layer needs it",
-                    leaf=exception.setting,
-                    origin=str(exception.origin),
-                    hint="remove it",
-                )
-
-
-def _expiring(stack: Stack, today: date) -> Iterable[Finding]:
-    for exception in (exception for layer in stack.layers for exception in layer.exceptions):
-        if exception.expires is not None and (days := (exception.expires - today).days) <= SOON:
-            when = "today" if days == 0 else f"on {exception.expires}, in {days} day{'s' * (days != 1)}"
-            yield Finding(
-                EXPIRING,
-                Severity.NOTE,
-                f"the exception for {exception.setting} ends {when}: the stack does not compose any more then",
-                leaf=exception.setting,
-                origin=str(exception.ends or exception.origin),
-                hint="renew it after a review, or remove the loosening",
-            )
-
-
-def _idle_requirements(mechanisms: Sequence[Mechanism[Any]], leaves: Mapping[Leaf, Resolved]) -> Iterable[Finding]:
-    for mechanism in mechanisms:
-        resolved = leaves[Leaf(mechanism.name, REQUIREMENT.name)]
-        if not mechanism.may_fall_short and resolved.value != REQUIREMENT.default:
-            yield Finding(
-                "core/idle-requirement",
-                Severity.WARNING,
-                f"{mechanism.name} is as strict as ever: it asks nothing of a host that might not give it",
-                leaf=f"{mechanism.name}.{REQUIREMENT.name}",
-                origin=str(resolved.origin),
-                hint="remove it; what is to be permitted is said in the table itself",
-            )

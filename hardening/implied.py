@@ -13,9 +13,10 @@ from typing import Any
 
 import attrs
 
-from hardening.compose import UNUSED, Composition, compose, find_leaves
+from hardening.compose import Composition, compose
 from hardening.errors import HardeningError, ProfileError, raise_all
 from hardening.fold import Outcome, Resolved, Step, permission
+from hardening.headers import UNUSED, find_leaves
 from hardening.host import Host
 from hardening.layers import Exemption, Layer, Stack
 from hardening.mechanism import Implied, Mechanism

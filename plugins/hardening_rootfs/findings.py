@@ -29,6 +29,7 @@ RULES = {
     "sysctls-without-proc-sys": "Kernel parameters that runc could not set",
     "system-volume": "A directory of the host that is shown whole",
     "unmasked-path": "A path of the kernel that is not masked",
+    "unmapped-volume": "A volume that the command cannot write to, for its owner is nobody there",
     "visible-processes": "Processes of others that are visible",
     "volume-over-tmpfs": "A volume in the place of a tmpfs",
     "writable-kernel-path": "A path of the kernel that can be written to",

@@ -30,6 +30,8 @@ RULES = {
     "old-libseccomp": "A libseccomp with a known fault",
     "open-default": "System calls that nobody named are allowed",
     "overlap": "Entries of a profile that overlap",
+    "overruled": "A system call that layers allow and restrict_suid_sgid denies",
+    "set-id-files": "Files with set-ID bits or capabilities that the command can leave",
     "stricter": "A rule that cannot be written exactly",
     "unknown-syscall": "A system call that libseccomp does not know",
 }
