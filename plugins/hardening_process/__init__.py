@@ -29,7 +29,7 @@ class Process(Mechanism[ProcessSettings]):
     settings_type = ProcessSettings
     owns = (
         *(f"/process/{name}" for name in ("user", "env", "rlimits", "oomScoreAdj", "terminal")),
-        *(f"/linux/resources/{name}" for name in ("pids", "memory", "cpu")),
+        *(f"/linux/resources/{name}" for name in ("pids", "memory", "cpu", "unified")),
         "/linux/cgroupsPath",
     )
 

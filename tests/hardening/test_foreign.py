@@ -248,6 +248,32 @@ def test_no_key_that_only_a_runtime_understands_changes_what_is_written() -> Non
     assert list(unknown(plan.spec.document)) == []
 
 
+def test_known_ceilings_survive_and_what_lifts_one_does_not() -> None:
+    document = copy.deepcopy(FULL)
+    ceilings: dict[str, Any] = {
+        "unified": {"memory.max": "4194304", "pids.max": "5", "cpu.max": "1000 100000", "io.max": "8:0 rbps=1"},
+        "network": {"classID": 7},
+        "cpu": {"quota": 500, "period": 100000, "burst": 100, "shares": 5, "cpus": "0"},
+        "memory": {"limit": 8388608, "swap": 8388608, "reservation": 4194304},
+        "pids": {"limit": 5},
+        "blockIO": {"weight": 10},
+        "hugepageLimits": [{"pageSize": "2MB", "limit": 0}],
+        "rdma": {"mlx5_1": {"hcaHandles": 1}},
+    }
+    document["linux"]["resources"] = copy.deepcopy(ceilings)
+    document["linux"]["resources"]["unified"] |= {"memory.low": "max", "cpu.weight": "10000"}
+    document["linux"]["resources"]["network"]["priorities"] = [{"name": "eth0", "priority": 9}]
+    document["linux"]["resources"]["cpu"] |= {"realtimeRuntime": 950000, "realtimePeriod": 1000000}
+    document["linux"]["resources"]["memory"]["disableOOMKiller"] = True
+    plan = tightened(document)
+    assert plan.spec.document["linux"]["resources"] == ceilings
+    gone = {item.pointer.removeprefix("/linux/resources/") for item in plan.excesses}
+    assert gone >= {
+        *("unified/memory.low", "unified/cpu.weight", "network/priorities"),
+        *("cpu/realtimeRuntime", "cpu/realtimePeriod", "memory/disableOOMKiller"),
+    }
+
+
 @given(changes=st.lists(st.sampled_from(list(places(FULL))).flatmap(change), min_size=1, max_size=3))
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 def test_whatever_a_configuration_holds_it_is_refused_in_words_or_tightened_for_good(
