@@ -21,13 +21,11 @@ def enter() -> None:
     """Leave the mounts of the host to the others.
 
     What somebody else mounts meanwhile does not appear here, and nobody else's container takes a mount of the tests with
-    it. The mounts are shared within (mount_namespaces(7)), as systemd has them: what a launch lets escape from a
-    namespace of its own shows here. An ordinary user mounts nothing that others see.
+    it. An ordinary user mounts nothing that others see.
     """
     if os.geteuid() == 0:
         kernel.unshare(abi.CLONE_NEWNS)
-        for propagation in ("--make-rprivate", "--make-rshared"):
-            subprocess.run(["mount", propagation, "/"], check=True)
+        subprocess.run(["mount", "--make-rprivate", "/"], check=True)
 
 
 def folder() -> Path:
