@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -21,7 +22,7 @@ from hardening.host import Host
 from hardening.inputs import Input, Inputs, Unknown
 from hardening.schema import REST, Family, Leaf, Members, Say, Scalar, Schema, read_table
 from hardening.source import Node, Origin
-from hardening.spec import Fragment
+from hardening.spec import Fragment, Spec
 from hardening.values import frozen
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class Context:
     is where the bundle will be written, or None where nothing will be, and then a mechanism reserves nothing;
     ``bundle_stays`` is False for one that goes with the single run that it is made for. ``origin`` is the directory where a
     foreign configuration was found. ``mount_points`` are those of all mechanisms. ``image`` is what the root was made of, if
-    that is an image.
+    that is an image. ``spec`` is what everything composes to, for `verify` alone.
     """
 
     host: Host
@@ -81,6 +82,7 @@ class Context:
     origin: Path | None = None
     mount_points: tuple[MountPoint, ...] = ()
     image: Used | None = None
+    spec: Spec | None = None
 
     def of(self, kind: type[P]) -> P | None:
         """The composed settings of another mechanism, or None where it is not installed."""
@@ -135,14 +137,45 @@ class Implied:
     free: bool = False
 
 
+class State(StrEnum):
+    """What a receipt says of a line: the kernel enforces at least what was composed, or less; nothing of the kernel's that
+    was recorded shows it; this host is known to be unable to, and that was tolerated."""
+
+    HOLDS = "holds"
+    DIFFERS = "does not hold"
+    NOT_SEEN = "not seen"
+    NOT_ENFORCED = "not enforced"
+
+
 @frozen(eq=False)
-class Check:
-    """One line of a receipt: what was composed, what the kernel reports, and whether the kernel enforces it."""
+class Verification:
+    """One line of a receipt: what was composed, what the kernel reports, and what comes of it.
+
+    ``leaf`` is the full name of the leaf that was held against the kernel; that of a family's ``*``, such as
+    ``rootfs.volumes.*``, stands for all of its members. ``also`` are others that this comparison decides. A leaf that no
+    line of its mechanism names is not seen (`hardening.receipt`).
+    """
 
     leaf: str
     expected: str
     kernel: str
-    holds: bool
+    state: State
+    also: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, leaf: str, expected: str, kernel: str, holds: bool, *also: str) -> Verification:
+        """What was compared."""
+        return cls(leaf, expected, kernel, State.HOLDS if holds else State.DIFFERS, also)
+
+    @classmethod
+    def unseen(cls, leaf: str, expected: str, why: str, *also: str) -> Verification:
+        """What could not be compared, and why."""
+        return cls(leaf, expected, why, State.NOT_SEEN, also)
+
+    @property
+    def holds(self) -> bool:
+        """Whether the kernel was seen to enforce it."""
+        return self.state is State.HOLDS
 
 
 @frozen(eq=False)
@@ -188,6 +221,9 @@ class Mechanism(ABC, Generic[S]):
     #: Whether there are hosts that cannot enforce it. Of one that every host can, or that only judges, `requirement` has
     #: nothing to decide, and what layers say of that is a finding.
     may_fall_short: ClassVar[bool] = True
+    #: Settings that decide whether or how a launch comes to be, and of which the process that runs shows nothing: a receipt
+    #: leaves them out. ``*`` stands for all of the mechanism.
+    before_launch: ClassVar[tuple[str, ...]] = ()
 
     settings_type: type[S]
 
@@ -322,8 +358,9 @@ class Mechanism(ABC, Generic[S]):
         """What is worth saying about these settings."""
         return ()
 
-    def verify(self, settings: S, receipt: Mapping[str, Any]) -> Iterable[Check]:
-        """Hold what the kernel reports of a process (see `hardening.receipt`) against the settings."""
+    def verify(self, settings: S, context: Context, receipt: Mapping[str, Any]) -> Iterable[Verification]:
+        """Hold what the kernel reports of a process (see `hardening.receipt`) against the settings, which compose to
+        ``context.spec`` here. What no verification names is not seen, and a receipt does not hold then."""
         return ()
 
     def leaf(self, setting: str, member: str = "") -> Leaf:

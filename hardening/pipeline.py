@@ -16,7 +16,7 @@ from hardening.findings import Finding, Severity
 from hardening.frozendata import freeze
 from hardening.host import Host
 from hardening.inputs import Input
-from hardening.mechanism import Context, Excess
+from hardening.mechanism import Context, Excess, MountPoint
 from hardening.plugins import Plugins
 from hardening.runtime import Candidate, Runtime, Verdict, require_admission, require_no_rejection
 from hardening.spec import Fragment, Spec, assemble
@@ -110,13 +110,9 @@ def tighten(
 def check(composition: Composition, host: Host, command: Sequence[str], bundle: Path | None) -> Context:
     """Hold the host against every mechanism, each after those that it names in ``after``; raises `HostError` for a
     shortfall of a required one, and of any leaf that is limited."""
-    points = [
-        point
-        for mechanism in composition.mechanisms
-        for point in mechanism.mount_points(composition.settings[mechanism.name])
-    ]
+    points = mount_points(composition)
     context = Context(
-        host, composition.composed, tuple(command), bundle=bundle, mount_points=tuple(points), image=composition.image
+        host, composition.composed, tuple(command), bundle=bundle, mount_points=points, image=composition.image
     )
     fatal: list[HardeningError] = []
     for mechanism in in_order(composition.mechanisms):
@@ -125,6 +121,15 @@ def check(composition: Composition, host: Host, command: Sequence[str], bundle: 
         fatal += [error for shortfall in found if (error := refusal(composition, shortfall)) is not None]
     raise_all(fatal)
     return context
+
+
+def mount_points(composition: Composition) -> tuple[MountPoint, ...]:
+    """Where mechanisms have something mounted in the root."""
+    return tuple(
+        point
+        for mechanism in composition.mechanisms
+        for point in mechanism.mount_points(composition.settings[mechanism.name])
+    )
 
 
 def release(plugins: Plugins, plan: Plan, runtime: Runtime | None = None) -> tuple[Input, ...]:

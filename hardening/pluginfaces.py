@@ -16,7 +16,19 @@ from hardening.frozendata import freeze
 from hardening.inputs import Input, Unknown
 from hardening.kinds import Kind
 from hardening.layers import HEADER
-from hardening.mechanism import Check, Context, Excess, Implied, Mechanism, MountPoint, Option, Reading, Shortfall, Wish
+from hardening.mechanism import (
+    Context,
+    Excess,
+    Implied,
+    Mechanism,
+    MountPoint,
+    Option,
+    Reading,
+    Shortfall,
+    State,
+    Verification,
+    Wish,
+)
 from hardening.plugincalls import Plugin, Take, Wrong, face, items, nothing, one
 from hardening.runtime import Refusal, Runtime, Verdict
 from hardening.schema import REQUIREMENT, Leaf, Say, Schema
@@ -41,6 +53,7 @@ def mechanism(plugin: Plugin, item: Mechanism[Any]) -> Mechanism[Any]:
         "after": texts,
         "owns": _pointers,
         "may_fall_short": one(bool),
+        "before_launch": texts,
         "schema": _schema,
     }
     methods: dict[str, Take] = {
@@ -69,7 +82,7 @@ def mechanism(plugin: Plugin, item: Mechanism[Any]) -> Mechanism[Any]:
         "prepare": nothing,
         "tighten": _tightened,
         "findings": findings,
-        "verify": items(Check, texts=("leaf", "expected", "kernel")),
+        "verify": _verifications,
         "leaf": one(Leaf),
     }
     made: Mechanism[Any] = face(Mechanism, item, plugin, attributes, methods)
@@ -172,6 +185,15 @@ def looked(answer: object, *_: object) -> tuple[Input | Unknown, ...]:
 def findings(answer: object, *_: object) -> tuple[Finding, ...]:
     """Findings."""
     found: tuple[Finding, ...] = items(Finding, texts=("rule", "message", "leaf"))(answer)
+    return found
+
+
+def _verifications(answer: object, *_: object) -> tuple[Verification, ...]:
+    found: tuple[Verification, ...] = items(Verification, texts=("leaf", "expected", "kernel"))(answer)
+    for line in found:
+        if not isinstance(line.state, State):
+            raise Wrong(line.state, f"a State for {line.leaf}")
+        items(str)(line.also)
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import attrs
 import click
 
 from hardening.cli import imaged, output, stack
@@ -18,7 +19,8 @@ Examples:
   hardening receipt -p ./mine.toml --image docker.io/library/busybox id.json
 
 \b
-Name the same profiles and options as for the run, and its image. Exit code 1: something does not hold.
+Name the same profiles and options as for the run, and its image. Exit code 1: something does not hold, or
+was not seen.
 """
 
 
@@ -39,14 +41,17 @@ def command(context: click.Context, profiles: tuple[str, ...], image: str | None
     What this host cannot enforce of a best-effort mechanism is shown as not enforced, and is no failure.
     """
     from hardening import receipt
+    from hardening.pipeline import plan
     from hardening.report import data, verification
     from hardening.report.diagnosis import examine
 
     here = session(context)
     composition = here.compose(*imaged.look(here, stack.request(context, profiles), image))
-    checks = receipt.verify(composition, receipt.read(file))
-    lines = verification.judge(composition, checks, examine(composition, here.host).shortfalls)
-    holds = all(line.result != verification.FAILS for line in lines)
+    report = receipt.read(file)
+    examined = examine(composition, here.host)
+    within = attrs.evolve(examined, spec=plan(here.plugins, composition, here.host, context=examined).spec)
+    lines = verification.judge(composition, receipt.verify(composition, within, report), within.shortfalls)
+    holds = verification.holds(lines)
     if as_json:
         output.show_json({"holds": holds, "checks": data.checks(lines)})
     else:

@@ -350,6 +350,8 @@ def read_hierarchies() -> tuple[Hierarchy, ...]:
     """The cgroup hierarchies that this process sees mounted, v1 first; of two mounts at one place the one on top."""
     found: dict[str, Hierarchy] = {}
     for mount, unified, names, own in _mounted():
+        if unified and not files.exists(f"{mount}/cgroup.controllers"):
+            continue  # another mount covers it, as where a runtime is shown cgroup2 alone
         controllers = tuple(files.read(f"{mount}/cgroup.controllers").split()) if unified else names
         found[mount] = Hierarchy(mount=mount, controllers=controllers, unified=unified, own=own)
     return tuple(sorted(found.values(), key=lambda entry: entry.unified))

@@ -57,12 +57,12 @@ def run(bundle: Bundle, options: Options) -> int:
     """Run the bundle under the runtime: the command's exit code. `LaunchError` when it never ran."""
     refuse_foreign_links(bundle)
     mask = block_signals()
-    caller = receipt.namespaces()
+    report = receipt.Report(bundle, options.secrets) if options.receipt else None
     try:
         kernel.prctl(abi.PR_SET_CHILD_SUBREAPER, 1)
         refuse_fifos(bundle)
         enter_view(options.program, bundle.document)
-        return _Run(bundle, options, mask, caller).run()
+        return _Run(bundle, options, mask, report).run()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
@@ -121,12 +121,12 @@ def _is_fifo(top: int, path: str) -> bool:
 class _Run:
     """One run, in the order of its methods."""
 
-    def __init__(self, bundle: Bundle, options: Options, mask: frozenset[int], caller: dict[str, str | None]) -> None:
+    def __init__(self, bundle: Bundle, options: Options, mask: frozenset[int], report: receipt.Report | None) -> None:
         self._bundle = bundle
         self._options = options
         self._state = os.path.join(options.state, options.identity)
         self._runtime = Runtime(options.program, options.identity, self._state, mask)
-        self._caller = caller
+        self._report = report
         self._secrets = options.secrets
         process = bundle.document.get("process") if isinstance(bundle.document, dict) else None
         self._terminal = isinstance(process, dict) and process.get("terminal") is True
@@ -247,13 +247,10 @@ class _Run:
         supervisor.reaps_orphans = True
         if listener is not None:
             supervisor.relay_terminal(_receive_console(listener))
-        target = self._options.receipt
-        if target:
+        report = self._report
+        if report is not None:
             with Step("trace the container's first process for its receipt", hint="run as root, or without a receipt"):
-                caller, secrets = self._caller, self._secrets
-                supervisor.trace_until_exec(
-                    lambda stopped: receipt.write(target, receipt.gather(stopped, caller, secrets))
-                )
+                supervisor.trace_until_exec(lambda stopped: report.write(self._options.receipt, stopped))
         self._options.records.launched()
         # Not awaited here: a traced process may have to be let go on before the runtime returns.
         supervisor.helper = self._runtime.spawn(self._runtime.argv("start", self._options.identity), None)

@@ -14,6 +14,7 @@ import fcntl
 
 from hardening.errors import EXIT_LAUNCHER, HardeningError, LaunchError
 from hardening.launch import abi, channel, failure, files, kernel
+from hardening.launch.entering import Namespaces
 from hardening.launch.failure import Step
 from hardening.launch.frozen import Frozen
 from hardening.launch.secrets import ENV, MOUNT, PLACE, POINTER, Secret, named, unpack
@@ -259,24 +260,10 @@ def _give(secrets: Handed, pid: int, far: channel.Channel) -> None:
 def _enter(pid: int) -> None:
     """Enter the mount namespace of a process, and its user namespace, as whoever owns files there."""
     with Step("enter the container"):
-        spaces = {name: os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC) for name in ("user", "mnt")}
-        same = files.same(os.fstat(spaces["user"]), os.stat("/proc/self/ns/user"))
-        ids = [_first_id(f"/proc/{pid}/{kind}_map") for kind in ("gid", "uid")]
-        if not same:
-            kernel.setns(spaces["user"], abi.CLONE_NEWUSER)
-            kernel.prctl(abi.PR_SET_KEEPCAPS, 1)
-            os.setresgid(ids[0], ids[0], ids[0])
-            os.setresuid(ids[1], ids[1], ids[1])
-            permitted = kernel.capget()[1]
-            kernel.capset(permitted, permitted, 0)
-            kernel.prctl(abi.PR_SET_DUMPABLE, 0)
-        kernel.setns(spaces["mnt"], abi.CLONE_NEWNS)
+        spaces = Namespaces(pid, "user", "mnt")
+        spaces.enter("user")
+        spaces.enter("mnt")
     os.umask(0)
-
-
-def _first_id(path: str) -> int:
-    """Root of a user namespace, or the first id that it has."""
-    return min(int(line.split()[0]) for line in files.read(path).splitlines())
 
 
 def _find(root: int, path: str) -> int:

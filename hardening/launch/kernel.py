@@ -312,6 +312,15 @@ def ptrace(request: int, pid: int, data: int = 0) -> None:
     _call("ptrace", request, pid, 0, data)
 
 
+def seccomp_filter(pid: int, index: int) -> bytes:
+    """The BPF program of a stopped tracee's filter, the one that was loaded last being 0 (ptrace(2),
+    PTRACE_SECCOMP_GET_FILTER). `OSError`: ENOENT beyond the last, EACCES without the right, EINVAL without any."""
+    length = _call("ptrace", abi.PTRACE_SECCOMP_GET_FILTER, pid, index, 0)
+    program = ffi.new("char[]", length * 8)  # struct sock_filter
+    _call("ptrace", abi.PTRACE_SECCOMP_GET_FILTER, pid, index, program)
+    return bytes(ffi.buffer(program))
+
+
 def inotify(path: bytes, events: int) -> int:
     """An inotify(7) descriptor, close-on-exec, for ``events`` (``IN_*``) of one file or directory."""
     fd = _call("inotify_init1", os.O_CLOEXEC)

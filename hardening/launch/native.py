@@ -146,6 +146,7 @@ class _Run:
         self._mask = mask
         self._writers: dict[int, int] = {}  # 1 or 2 -> the end that the container gets in its place
         self._copies: dict[int, int] = {}
+        self._program = b""  # the filter, once it is loaded
 
     def run(self) -> int:
         """Start, supervise, clean up."""
@@ -204,9 +205,9 @@ class _Run:
         checked, and the way of the records."""
         if self._options.confirm is not None:
             self._options.confirm()
-        program = load_filter(self._bundle, self._wanted)
+        self._program = load_filter(self._bundle, self._wanted)
         self._options.records.prepare()
-        return program
+        return self._program
 
     def _protect_terminal(self) -> None:
         """Put pipes between the command and the caller's terminal, unless the container has one of its own."""
@@ -320,7 +321,5 @@ class _Run:
             from hardening.launch import receipt
 
             with Step("trace the container's first process for its receipt", hint="run as root, or without a receipt"):
-                caller, secrets = receipt.namespaces(), self._options.secrets
-                supervisor.trace_until_exec(
-                    lambda stopped: receipt.write(target, receipt.gather(stopped, caller, secrets))
-                )
+                report = receipt.Report(self._bundle, self._options.secrets)
+                supervisor.trace_until_exec(lambda stopped: report.write(target, stopped, self._program))

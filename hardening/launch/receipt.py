@@ -1,13 +1,20 @@
-"""What the kernel says of a started command, read from the host's side (proc(5))."""
+"""What the kernel says of a started command (proc(5), ptrace(2)): read from the host's side, and by a process of ours that
+enters the container (`hardening.launch.observe`)."""
 
 from __future__ import annotations
 
+import errno
 import os
+
+from hardening.launch import cgroups, kernel
+from hardening.launch.digest import canonical, of_filter, sha256
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
+    from hardening.launch.bundle import Bundle
     from hardening.launch.handed import Handed
 
 # Key of the receipt -> file in /proc/PID, kept as text.
@@ -21,32 +28,99 @@ FILES = {
     "loginuid": "loginuid",
     "oom_score_adj": "oom_score_adj",
     "label": "attr/current",
+    "personality": "personality",
+    "timens_offsets": "timens_offsets",
 }
+#: What limits a control group, in cgroups of version 2 and of version 1.
+_CEILINGS = (
+    "pids.max", "memory.max", "memory.swap.max", "cpu.max", "memory.limit_in_bytes", "memory.memsw.limit_in_bytes",
+    "cpu.cfs_quota_us", "cpu.cfs_period_us",
+)  # fmt: skip
+#: Variables that a container has in any case. No other value is kept: it may be a secret.
+_VALUES = ("HOME", "TERM")
+_TTY = 4  # of the fields of proc_pid_stat(5) behind the name
 
 
-def gather(pid: int, caller: dict[str, str | None], secrets: Handed | None = None) -> dict[str, Any]:
-    """Everything that a launch promises, as text of the kernel.
+class Report:
+    """The receipt of one launch. It is made before anything is started: what the command is compared with is the caller as
+    it was then."""
 
-    ``status`` maps the fields of /proc/PID/status to their text; ``namespaces`` are the links in /proc/PID/ns, and
-    ``caller_namespaces`` those of the launch stage as it was started (``caller``); the rest is the text of one file
-    each, None where this kernel has no such file. Where the configuration names ``secrets``, a list says what their files
-    are, without their content.
-    """
-    place = f"/proc/{pid}"
-    status = dict(line.split(":", 1) for line in (_text(f"{place}/status") or "").splitlines() if ":" in line)
-    found: dict[str, Any] = {
-        "pid": pid,
-        "status": {key: value.strip() for key, value in status.items()},
-        "namespaces": namespaces(place),
-        "caller_namespaces": caller,
-        "exe": _link(f"{place}/exe"),
-    }
-    for key, name in FILES.items():
-        text = _text(f"{place}/{name}")
-        found[key] = text.rstrip("\0\n") if text is not None else None
-    if secrets is not None:
-        found["secrets"] = secrets.observe(pid)
-    return found
+    def __init__(self, bundle: Bundle, secrets: Handed | None) -> None:
+        self._bundle = bundle
+        self._secrets = secrets
+        self._status = _status("/proc/self")
+        self._caller = {
+            "caller_namespaces": namespaces(),
+            "caller_mountinfo": _text("/proc/self/mountinfo"),
+        }
+
+    def gather(self, pid: int, program: bytes | None = None) -> dict[str, Any]:
+        """Everything that a launch promises, of a process that stands traced at its first instruction.
+
+        ``program`` is the filter that this process has given to it; None where a runtime makes it from the configuration.
+        The parts are described in docs/reference/receipts.md. Of variables it has the names, and of secrets what
+        their files are.
+        """
+        place = f"/proc/{pid}"
+        status = _status(place)
+        found: dict[str, Any] = {
+            "pid": pid,
+            "status": status,
+            "namespaces": namespaces(place),
+            **self._caller,
+            "caller_cgroup": _text(
+                "/proc/self/cgroup"
+            ),  # now: for a rootless runtime this process is in another namespace
+            "exe": _link(f"{place}/exe"),
+            "cwd": _link(f"{place}/cwd"),
+            "tty": _tty(place),
+            "descriptors": _descriptors(place),
+            "environment": _environment(place),
+            "cgroup_values": dict(_cgroup_values(place)),
+            "seccomp": {
+                "filters": _filters(pid, status.get("Seccomp", "")),
+                "digest": self._digest(program),
+                "caller": int(self._status["Seccomp_filters"]) if "Seccomp_filters" in self._status else None,
+            },
+        }
+        for key, name in FILES.items():
+            text = _text(f"{place}/{name}")
+            found[key] = text.rstrip("\0\n") if text is not None else None
+        found["observed"] = self._observe(pid, found["mountinfo"] or "")
+        if self._secrets is not None:
+            found["secrets"] = self._secrets.observe(pid)
+        return found
+
+    def write(self, path: str, pid: int, program: bytes | None = None) -> None:
+        """Write the receipt of a process as JSON; the file appears whole or not at all."""
+        write(path, self.gather(pid, program))
+
+    def _digest(self, program: bytes | None) -> str | None:
+        """What was loaded: the configuration's filter, with its program where it was ours to load."""
+        seccomp = self._linux().get("seccomp")
+        if not seccomp:
+            return None
+        return of_filter(seccomp, program) if program is not None else sha256(canonical(seccomp))
+
+    def _observe(self, pid: int, mountinfo: str) -> dict[str, object]:
+        from hardening.launch.observe import Wanted, observe
+
+        linux = self._linux()
+        paths = [path for key in ("maskedPaths", "readonlyPaths") for path in linux.get(key) or ()]
+        places = [line.split(" ")[4].replace("\\040", " ") for line in mountinfo.splitlines()]
+        root = self._document().get("root") or {}
+        directory = os.path.realpath(self._bundle.directory)
+        made = os.path.realpath(os.path.join(directory, root.get("path", "/"))).startswith(f"{directory}/")
+        sysctls = {str(name): str(value) for name, value in (linux.get("sysctl") or {}).items()}
+        return observe(pid, Wanted(paths=tuple(paths), mounts=frozenset(places), made=made, sysctls=sysctls))
+
+    def _document(self) -> dict[str, Any]:
+        document = self._bundle.document
+        return document if isinstance(document, dict) else {}
+
+    def _linux(self) -> dict[str, Any]:
+        linux = self._document().get("linux")
+        return linux if isinstance(linux, dict) else {}
 
 
 def write(path: str, found: dict[str, Any]) -> None:
@@ -69,6 +143,57 @@ def namespaces(place: str = "/proc/self") -> dict[str, str | None]:
     """The links that name the namespaces of a process, given by its directory in /proc."""
     names = ("cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts")
     return {name: _link(f"{place}/ns/{name}") for name in names if os.path.lexists(f"{place}/ns/{name}")}
+
+
+def _status(place: str) -> dict[str, str]:
+    lines = (_text(f"{place}/status") or "").splitlines()
+    return {key: value.strip() for key, _, value in (line.partition(":") for line in lines) if value}
+
+
+def _filters(pid: int, mode: str) -> list[str] | None:
+    """The programs of all filters, the last first, in hexadecimal; None where they may not be read (ptrace(2))."""
+    found: list[str] = []
+    while mode == "2":
+        try:
+            found.append(kernel.seccomp_filter(pid, len(found)).hex())
+        except OSError as error:
+            return found if error.errno == errno.ENOENT else None
+    return found
+
+
+def _environment(place: str) -> dict[str, str | None] | None:
+    """The names of the variables, with the values of those that tell nothing but which value was meant."""
+    try:
+        with open(f"{place}/environ", "rb") as file:
+            entries = os.fsdecode(file.read()).split("\0")
+    except OSError:
+        return None
+    pairs = [entry.partition("=") for entry in entries]
+    return {name: value if name in _VALUES else None for name, equals, value in pairs if equals}
+
+
+def _descriptors(place: str) -> list[int] | None:
+    try:
+        return sorted(map(int, os.listdir(f"{place}/fd")))
+    except OSError:
+        return None
+
+
+def _tty(place: str) -> int | None:
+    text = _text(f"{place}/stat")
+    return int(text.rpartition(")")[2].split()[_TTY]) if text else None
+
+
+def _cgroup_values(place: str) -> Iterator[tuple[str, str]]:
+    """What the control groups of a process limit, by the names of their files."""
+    for line in (_text(f"{place}/cgroup") or "").splitlines():
+        _, controllers, path = line.split(":", 2)
+        for hierarchy in cgroups.read_hierarchies():
+            if hierarchy.unified == (not controllers) and set(controllers.split(",")) & {"", *hierarchy.controllers}:
+                for name in _CEILINGS:
+                    text = _text(f"{hierarchy.mount}/{path.lstrip('/')}/{name}")
+                    if text is not None:
+                        yield name, text.strip()
 
 
 def _text(path: str) -> str | None:

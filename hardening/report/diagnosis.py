@@ -12,6 +12,7 @@ from hardening.compose import Composition, in_order
 from hardening.enforcement import enforcement, refusal
 from hardening.host import Host
 from hardening.mechanism import Context
+from hardening.pipeline import mount_points
 from hardening.report.table import Table
 from hardening.runtime import Runtime
 from hardening.values import frozen
@@ -98,7 +99,7 @@ def runtimes(items: Iterable[Runtime]) -> Iterator[Line]:
 
 def examine(composition: Composition, host: Host) -> Context:
     """A composition on a host, with everything in ``shortfalls`` that cannot be enforced, required or not."""
-    context = Context(host, composition.composed, image=composition.image)
+    context = Context(host, composition.composed, image=composition.image, mount_points=mount_points(composition))
     for mechanism in in_order(composition.mechanisms):
         found = mechanism.check(composition.settings[mechanism.name], context)
         context = attrs.evolve(context, shortfalls=(*context.shortfalls, *found))

@@ -6,36 +6,41 @@ from collections.abc import Iterable
 
 from hardening.compose import Composition
 from hardening.enforcement import refusal
-from hardening.mechanism import Check, Shortfall
+from hardening.mechanism import Shortfall, State, Verification
 from hardening.report.table import Table
 from hardening.values import frozen
-
-HOLDS, FAILS, NOT_ENFORCED = "holds", "does not hold", "not enforced"
 
 
 @frozen
 class Line:
-    """One comparison. ``result`` is ``holds``, ``does not hold``, or ``not enforced`` where a best-effort mechanism asked
-    for what this host is known to lack."""
+    """One comparison. ``result`` is not enforced where a best-effort mechanism asked for what this host is known to lack."""
 
     leaf: str
     expected: str
     kernel: str
-    result: str
+    result: State
 
 
-def judge(composition: Composition, checks: Iterable[Check], shortfalls: Iterable[Shortfall]) -> list[Line]:
-    """The result of each check."""
-    excused = {item.leaf for item in shortfalls if refusal(composition, item) is None}
-    return [
-        Line(
-            check.leaf,
-            check.expected,
-            check.kernel,
-            HOLDS if check.holds else NOT_ENFORCED if check.leaf in excused else FAILS,
-        )
-        for check in checks
+def judge(
+    composition: Composition, verifications: Iterable[Verification], shortfalls: Iterable[Shortfall]
+) -> list[Line]:
+    """The result of each comparison. What this host lacks and nobody tolerates does not hold: such a stack is not launched
+    here."""
+    found = list(shortfalls)
+    excused = [item for item in found if refusal(composition, item) is None]
+    leaves = {item.leaf for item in excused}
+    whole = {item.leaf.partition(".")[0] for item in excused if item.whole}
+    lines = [
+        Line(item.leaf, item.expected, item.kernel, State.NOT_ENFORCED if not item.holds and lacks else item.state)
+        for item in verifications
+        for lacks in [item.leaf in leaves or item.leaf.partition(".")[0] in whole]
     ]
+    return lines + [Line(item.leaf, "enforced", item.reason, State.DIFFERS) for item in found if item not in excused]
+
+
+def holds(lines: Iterable[Line]) -> bool:
+    """Whether the kernel was seen to enforce everything, but for what this host is known to lack and was tolerated."""
+    return all(line.result in (State.HOLDS, State.NOT_ENFORCED) for line in lines)
 
 
 def table(lines: Iterable[Line]) -> Table:

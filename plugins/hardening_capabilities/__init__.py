@@ -12,7 +12,7 @@ from hardening.findings import Finding
 from hardening.hookspecs import hookimpl
 from hardening.host import Host
 from hardening.inputs import Inputs
-from hardening.mechanism import Check, Context, Excess, Mechanism, Option, Reading, Shortfall
+from hardening.mechanism import Context, Excess, Mechanism, Option, Reading, Shortfall, Verification
 from hardening.schema import REST, Leaf, Say
 from hardening.source import Node
 from hardening.spec import Fragment
@@ -94,7 +94,9 @@ class Capabilities(Mechanism[CapabilitiesSettings]):
 
         return findings.findings(settings, context)
 
-    def verify(self, settings: CapabilitiesSettings, receipt: Mapping[str, Any]) -> Iterable[Check]:
+    def verify(
+        self, settings: CapabilitiesSettings, context: Context, receipt: Mapping[str, Any]
+    ) -> Iterable[Verification]:
         from hardening_capabilities import findings
 
         return findings.verify(settings, receipt)

@@ -7,7 +7,7 @@ from typing import Any
 
 from hardening.errors import SpecError
 from hardening.findings import Finding, Severity
-from hardening.mechanism import Check, Context
+from hardening.mechanism import Context, Verification
 from hardening_capabilities.host import CapabilityFacts, available
 from hardening_capabilities.settings import CapabilitiesSettings, normal
 from hardening_capabilities.spec import granted, sets_of
@@ -84,7 +84,7 @@ def _without_effect(names: frozenset[str]) -> Iterator[Finding]:
         )
 
 
-def verify(settings: CapabilitiesSettings, receipt: Mapping[str, Any]) -> Iterator[Check]:
+def verify(settings: CapabilitiesSettings, receipt: Mapping[str, Any]) -> Iterator[Verification]:
     """Hold the five sets and NoNewPrivs of proc_pid_status(5) against the settings.
 
     In a user namespace of its own the process must have all of what was composed; in the caller's, where the host's
@@ -95,15 +95,17 @@ def verify(settings: CapabilitiesSettings, receipt: Mapping[str, Any]) -> Iterat
     expected = _mask_of(settings.added) & kernel["bounding"]
     if receipt["namespaces"].get("user") != receipt["caller_namespaces"].get("user"):
         for name in sorted(settings.added - mask_names(expected)):
-            yield Check(f"capabilities.{name}", "added", "missing", holds=False)
+            yield Verification.of(f"capabilities.{name}", "added", "missing", holds=False)
     wanted_sets = sets_of(mask_names(expected), settings.kept, root=_inner_uid(receipt) == 0)
     for name, field in _FIELDS.items():
         wanted = _mask_of(frozenset(map(normal, wanted_sets[name])))
         found = kernel[name]
-        yield Check("capabilities.*", f"{field}: {_show(wanted)}", f"{field}: {_show(found)}", found == wanted)
+        yield Verification.of(
+            "capabilities.*", f"{field}: {_show(wanted)}", f"{field}: {_show(found)}", found == wanted
+        )
     flag = status["NoNewPrivs"].strip()
     wanted_flag = "1" if settings.no_new_privileges else "0"
-    yield Check(
+    yield Verification.of(
         "capabilities.no_new_privileges", f"NoNewPrivs: {wanted_flag}", f"NoNewPrivs: {flag}", flag == wanted_flag
     )
 

@@ -13,7 +13,7 @@ from hardening.findings import Finding
 from hardening.hookspecs import hookimpl
 from hardening.host import Host
 from hardening.inputs import Inputs
-from hardening.mechanism import Check, Context, Excess, IdRanges, Mechanism, Option, Reading, Shortfall, Wish
+from hardening.mechanism import Context, Excess, IdRanges, Mechanism, Option, Reading, Shortfall, Verification, Wish
 from hardening.schema import Say
 from hardening.source import Node
 from hardening.spec import Fragment
@@ -83,10 +83,12 @@ class Namespaces(Mechanism[NamespacesSettings]):
 
         return findings.findings(settings, context)
 
-    def verify(self, settings: NamespacesSettings, receipt: Mapping[str, Any]) -> Iterable[Check]:
-        from hardening_namespaces import findings
+    def verify(
+        self, settings: NamespacesSettings, context: Context, receipt: Mapping[str, Any]
+    ) -> Iterable[Verification]:
+        from hardening_namespaces import verify
 
-        return findings.verify(settings, receipt)
+        return verify.verify(settings, context, receipt)
 
 
 @hookimpl

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 from hardening.findings import Finding, Severity
-from hardening.mechanism import Check, Context
+from hardening.mechanism import Context
 from hardening_namespaces import idmaps
 from hardening_namespaces.facts import PROC_NAMES, link_of
-from hardening_namespaces.settings import HOST, PRIVATE, TYPES, NamespacesSettings
+from hardening_namespaces.settings import HOST, PRIVATE, NamespacesSettings
 
 #: What each rule finds (`hardening.mechanism.Mechanism.rules`).
 RULES = {
@@ -85,22 +84,3 @@ def _without_effect(settings: NamespacesSettings) -> Iterator[Finding]:
                 leaf=f"namespaces.{leaf}",
                 hint=f'namespaces.{name} = "private", or leave it out',
             )
-
-
-def verify(settings: NamespacesSettings, receipt: Mapping[str, Any]) -> Iterable[Check]:
-    """Hold the links in /proc/PID/ns against those of the caller (namespaces(7)), and the maps against those said."""
-    own, caller = receipt["namespaces"], receipt["caller_namespaces"]
-    for name in TYPES:
-        key, where = PROC_NAMES[name], settings.where(name)
-        # None: the kernel has no such namespace.
-        link = own.get(key) or "not supported"
-        shared = link == caller.get(key)
-        joined = where == HOST or link == link_of(name, where)
-        holds = bool(own.get(key)) and not shared if where == PRIVATE else joined
-        yield Check(f"namespaces.{name}", where, link + (" (the caller's)" if shared else ""), holds)
-    if settings.user == PRIVATE:
-        for side, said in (("uid", settings.uid_map), ("gid", settings.gid_map)):
-            rows = [":".join(line.split()) for line in receipt[f"{side}_map"].splitlines()]
-            expected = [str(item) for item in said]
-            holds = sorted(rows) == sorted(expected) if said else bool(rows) and rows != ["0:0:4294967295"]
-            yield Check(f"namespaces.{side}_map", " ".join(expected) or settings.id_map, " ".join(rows), holds)

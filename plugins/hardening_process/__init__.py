@@ -13,7 +13,7 @@ from hardening.findings import Finding
 from hardening.hookspecs import hookimpl
 from hardening.host import Host
 from hardening.inputs import Inputs
-from hardening.mechanism import Check, Context, Excess, Mechanism, Option, Reading, Shortfall, Wish
+from hardening.mechanism import Context, Excess, Mechanism, Option, Reading, Shortfall, Verification, Wish
 from hardening.schema import REST, Say
 from hardening.source import Node
 from hardening.spec import Fragment
@@ -27,6 +27,7 @@ class Process(Mechanism[ProcessSettings]):
     name = "process"
     summary = "who runs the command, with which environment, within which limits"
     settings_type = ProcessSettings
+    before_launch = ("resources.requirement",)
     owns = (
         *(f"/process/{name}" for name in ("user", "env", "rlimits", "oomScoreAdj", "terminal")),
         *(f"/linux/resources/{name}" for name in ("pids", "memory", "cpu", "unified")),
@@ -89,10 +90,10 @@ class Process(Mechanism[ProcessSettings]):
 
         return findings.findings(settings, context)
 
-    def verify(self, settings: ProcessSettings, receipt: Mapping[str, Any]) -> Iterable[Check]:
-        from hardening_process import findings
+    def verify(self, settings: ProcessSettings, context: Context, receipt: Mapping[str, Any]) -> Iterable[Verification]:
+        from hardening_process import verify
 
-        return findings.verify(settings, receipt)
+        return verify.verify(settings, context, receipt)
 
 
 @hookimpl

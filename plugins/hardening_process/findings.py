@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 from hardening.findings import Finding, Severity
-from hardening.mechanism import Check, Context
-from hardening_process import limits
+from hardening.mechanism import Context
 from hardening_process.facts import ProcessFacts
 from hardening_process.host import effective_oom_score_adj, effective_rlimit, stated_ceilings
-from hardening_process.kinds import UNLIMITED, RlimitKind, UmaskKind
+from hardening_process.kinds import UNLIMITED, RlimitKind
 from hardening_process.secrets import why_secret
 from hardening_process.settings import RLIMITS, ProcessSettings
 from hardening_process.spec import variables
@@ -128,78 +125,3 @@ def _about_limits(settings: ProcessSettings, context: Context) -> Iterator[Findi
             leaf="process.resources.memory_swap",
             hint="give memory_swap the value of memory",
         )
-
-
-def verify(settings: ProcessSettings, receipt: Mapping[str, Any]) -> Iterator[Check]:
-    """Hold the ids, limits, mask, score and cgroup that the kernel reports against the settings."""
-    status = receipt["status"]
-    yield _uid(settings, status, receipt["uid_map"])
-    gids = [seen_inside(int(gid), receipt["gid_map"]) for gid in status["Gid"].split()]
-    if settings.user.group.isdecimal():
-        held = set(gids) == {int(settings.user.group)}
-        yield Check("process.user", f"gid {settings.user.group}", f"gid {_show(gids)}", held)
-    yield from _groups(settings, status, receipt["gid_map"], gids)
-    found = limits.parse(receipt["limits"])
-    for name in RLIMITS:
-        ceiling = settings.rlimits[name]
-        if ceiling != UNLIMITED:
-            seen, kind = found.get(name, UNLIMITED), RlimitKind()
-            yield Check(
-                f"process.rlimits.{name}", f"at most {kind.show(ceiling)}", kind.show(seen), kind.at_most(seen, ceiling)
-            )
-    mask, wanted = status.get("Umask", "0"), UmaskKind()
-    held = wanted.at_most(int(mask, 8), settings.umask)
-    yield Check("process.umask", f"at least {wanted.show(settings.umask)}", mask.strip(), held)
-    score = int(receipt["oom_score_adj"])
-    expected = f"at least {settings.oom_score_adj}"
-    yield Check("process.oom_score_adj", expected, str(score), score >= settings.oom_score_adj)
-    if stated_ceilings(settings):
-        yield _cgroup(receipt["cgroup"])
-
-
-def _uid(settings: ProcessSettings, status: Mapping[str, str], uid_map: str) -> Check:
-    uids = [seen_inside(int(uid), uid_map) for uid in status["Uid"].split()]
-    name = settings.user.user
-    same = len(set(uids)) == 1 and uids[0] is not None
-    if name.isdecimal():
-        return Check("process.user", f"uid {name}", f"uid {_show(uids)}", same and uids[0] == int(name))
-    # A name was looked up in a root that may be gone; that it is not root's is what a receipt can still tell.
-    expected = f"the user {name}" if name else "the natural user"
-    return Check("process.user", expected, f"uid {_show(uids)}", same and (not name or uids[0] != 0))
-
-
-def _groups(
-    settings: ProcessSettings, status: Mapping[str, str], gid_map: str, gids: Iterable[int | None]
-) -> Iterator[Check]:
-    """Supplementary groups; one that the namespace does not map is the caller's, and could not be dropped."""
-    permitted = settings.groups.having(True)
-    groups = [(int(gid), seen_inside(int(gid), gid_map)) for gid in status.get("Groups", "").split()]
-    beyond = [(host, inside) for host, inside in groups if inside is None or inside not in gids]
-    shown = ", ".join(str(inside) if inside is not None else f"{host} of the host" for host, inside in beyond) or "none"
-    numbers = {int(name) for name in permitted if name.isdecimal()}
-    if len(numbers) == len(permitted):
-        held = all((inside if inside is not None else host) in numbers for host, inside in beyond)
-    else:
-        held = len(beyond) <= len(permitted)
-    yield Check("process.groups", ", ".join(permitted) or "none", shown, held)
-
-
-def _cgroup(text: str) -> Check:
-    own = set(Path("/proc/self/cgroup").read_text().splitlines())
-    moved = [line.split(":", 2)[2] for line in text.splitlines() if line not in own]
-    return Check(
-        "process.resources", "a cgroup of its own", ", ".join(sorted(set(moved))) or "the caller's", bool(moved)
-    )
-
-
-def seen_inside(outside: int, id_map: str) -> int | None:
-    """An id of the reader's user namespace as the process sees it (user_namespaces(7)), None where it is not mapped."""
-    for line in id_map.splitlines():
-        first, start, count = (int(field) for field in line.split())
-        if start <= outside < start + count:
-            return first + outside - start
-    return None
-
-
-def _show(ids: Iterable[int | None]) -> str:
-    return ", ".join(sorted({"unmapped" if item is None else str(item) for item in ids}))

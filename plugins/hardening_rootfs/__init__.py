@@ -15,7 +15,7 @@ from hardening.findings import Finding, Severity
 from hardening.hookspecs import hookimpl
 from hardening.host import Host
 from hardening.inputs import Inputs
-from hardening.mechanism import Check, Context, Excess, Implied, Mechanism, Option, Reading, Shortfall, Wish
+from hardening.mechanism import Context, Excess, Implied, Mechanism, Option, Reading, Shortfall, Verification, Wish
 from hardening.schema import REST, Family, Leaf, Say, read_table
 from hardening.source import Node
 from hardening.spec import Fragment
@@ -109,10 +109,10 @@ class Rootfs(Mechanism[RootfsSettings]):
 
         return findings.findings(settings, context)
 
-    def verify(self, settings: RootfsSettings, receipt: Mapping[str, Any]) -> Iterable[Check]:
+    def verify(self, settings: RootfsSettings, context: Context, receipt: Mapping[str, Any]) -> Iterable[Verification]:
         from hardening_rootfs import verify
 
-        return verify.verify(settings, receipt)
+        return verify.verify(settings, context, receipt)
 
 
 def _permitted(family: Family[bool], node: Node) -> Iterator[Say]:

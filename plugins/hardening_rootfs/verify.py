@@ -1,181 +1,338 @@
-"""Hold the mounts that the kernel reports against the settings (proc_pid_mountinfo(5))."""
+"""Hold what the kernel reports of the mounts, and what is visible at paths, against the settings."""
 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from hardening.kinds import show_size
-from hardening.mechanism import Check
-from hardening.schema import Members
+from hardening.mechanism import Context, State, Verification
+from hardening.spec import Directory, Spec, Symlink
 from hardening.values import frozen
-from hardening_rootfs import hidden
+from hardening_rootfs import spec as composed
+from hardening_rootfs.mounted import RESTRICTIONS, WORDS, Mounted, Place, Wanted, cover, looser, on_host, read
 from hardening_rootfs.paths import is_below
 from hardening_rootfs.settings import RootfsSettings
 
+#: Devices that every runtime mounts by itself where it cannot make them (runtime-spec, config-linux.md, Default Devices).
+_DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
+_HIDDEN = ("absent", "null", "empty")
+#: Leaves that are seen in the list of all mounts.
+_MOUNTS = ("rootfs.volumes.*", "rootfs.tmpfs.*", "rootfs.devices.*")
+_SHM = "/dev/shm"  # noqa: S108
 
-@frozen
-class Mounted:
-    """One line of mountinfo: ``top`` is the part of the file system that is mounted, ``options`` are the mount's own,
-    ``fields`` its propagation, ``data`` the file system's options."""
 
-    place: str
-    top: str
-    options: frozenset[str]
-    fields: tuple[str, ...]
-    kind: str
-    data: Mapping[str, str]
+@frozen(eq=False)
+class Seen:
+    """What a receipt has of the root, and what was composed. ``paths`` says what is visible at each path that was looked at,
+    ``tree`` what the root's own mount holds; each is None where it could not be entered. ``others`` are the places that
+    other mechanisms fill, and answer for."""
+
+    settings: RootfsSettings
+    spec: Spec
+    document: Mapping[str, Any]
+    mounts: Sequence[Mounted]
+    caller: Sequence[Mounted]
+    paths: Mapping[str, str] | None
+    tree: Mapping[str, str] | None
+    others: frozenset[str]
+
+    @classmethod
+    def of(cls, settings: RootfsSettings, spec: Spec, receipt: Mapping[str, Any], others: Iterable[str] = ()) -> Seen:
+        """From a receipt."""
+        observed = receipt["observed"]
+        mounts, caller = (read(receipt[key]) for key in ("mountinfo", "caller_mountinfo"))
+        return cls(
+            settings,
+            spec,
+            spec.document,
+            mounts,
+            caller,
+            observed.get("paths"),
+            observed.get("tree"),
+            frozenset(others),
+        )
 
     @property
-    def writable(self) -> bool:
-        """Whether files can be written through this mount."""
-        return "rw" in self.options and "ro" not in self.data
+    def wanted(self) -> dict[str, Wanted]:
+        """The composed mounts by place."""
+        entries = enumerate(self.document.get("mounts") or ())
+        found = [Wanted(entry, self.spec.leaves.get(f"/mounts/{index}", ())) for index, entry in entries]
+        return {item.place: item for item in found}
+
+    def listed(self, key: str) -> list[str]:
+        """``maskedPaths`` or ``readonlyPaths``."""
+        return list(self.document.get("linux", {}).get(key) or ())
+
+    def cover(self, path: str) -> Mounted | None:
+        """The mount that a path is seen through."""
+        return cover(path, self.mounts)
 
 
-def parse(lines: Sequence[str]) -> dict[str, Mounted]:
-    """The mounts by place; of several at one place, the one on top."""
-    mounts: dict[str, Mounted] = {}
-    for line in lines:
-        head, _, tail = line.partition(" - ")
-        first, last = head.split(), tail.split()
-        if len(first) < 6 or len(last) < 3:
-            continue
-        place = re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), first[4])
-        data = dict(option.partition("=")[::2] for option in last[2].split(","))
-        mounts[place] = Mounted(place, first[3], frozenset(first[5].split(",")), tuple(first[6:]), last[0], data)
-    return mounts
+def verify(settings: RootfsSettings, context: Context, receipt: Mapping[str, Any]) -> Iterable[Verification]:
+    """The root, each mount that was composed, that there is no other, and what is hidden, masked and read-only."""
+    if context.spec is None:
+        return
+    seen = Seen.of(settings, context.spec, receipt, (point.path for point in context.mount_points))
+    yield _root(seen)
+    yield from _each(seen)
+    yield _no_other(seen)
+    yield from _writable(seen)
+    yield from _kernel(seen)
+    yield from _hidden(seen, context)
+    yield from _read_only_paths(seen)
 
 
-def verify(settings: RootfsSettings, receipt: Mapping[str, Any]) -> Iterable[Check]:
-    """One check for the root, one for everything that is writable, and one for each mount that was asked for."""
-    mounts = parse(receipt.get("mountinfo", ()))
-    root = mounts.get("/")
-    if settings.read_only:
-        options = ",".join(sorted(root.options)) if root else "no root"
-        yield Check("rootfs.read_only", "ro", options, root is not None and not root.writable)
-        yield _only_known(settings, mounts)
-    if settings.propagation == "private":
-        allowed = [volume.target for volume in settings.mounted_volumes() if "private" not in volume.propagation]
-        tied = [
-            item.place for item in mounts.values()
-            if any(field.startswith(("shared:", "master:")) for field in item.fields)
-            and not any(item.place == place or is_below(item.place, place) for place in allowed)
-            and not _is_null(item) and not is_below(item.place, "/dev")
-        ]  # fmt: skip
-        yield Check("rootfs.propagation", "private", _list(tied, "private"), not tied)
-    yield from _tmpfs(settings, mounts)
-    yield from _volumes(settings, mounts)
-    yield from _kernel(settings, mounts)
-    yield from _paths(settings, mounts)
+def _list(found: Sequence[str], otherwise: str) -> str:
+    return f"not {', '.join(found[:4])}{' and others' if len(found) > 4 else ''}" if found else otherwise
 
 
-def _list(places: Sequence[str], otherwise: str) -> str:
-    return f"not at {', '.join(places)}" if places else otherwise
-
-
-def _only_known(settings: RootfsSettings, mounts: Mapping[str, Mounted]) -> Check:
-    """Nothing but the tmpfs, the writable volumes and the kernel's own file systems can be written to."""
-    volumes = [volume.target for volume in settings.mounted_volumes() if volume.writable]
-    known = {*settings.mounted_tmpfs(), "/proc"}
-    beyond = [
-        item.place for item in mounts.values()
-        if item.writable and item.place not in known
-        and not (is_below(item.place, "/dev") or (item.kind == "proc" and is_below(item.place, "/proc")))
-        and not any(item.place == place or is_below(item.place, place) for place in volumes)
-        and not _is_null(item)
+def _root(seen: Seen) -> Verification:
+    """The root is the directory that was named, or one that was made of its entries, with nothing else in it."""
+    path, item = seen.settings.path.path, cover("/", seen.mounts)
+    if item is None:
+        return Verification.of("rootfs.path", path, "no root", False)
+    if seen.document["root"]["path"] != "rootfs":
+        holds = on_host(path, seen.caller) == Place(item.device, item.top)
+        return Verification.of("rootfs.path", path, f"{item.top} of {item.device}", holds)
+    expected = f"{path}, entry by entry"
+    if seen.tree is None:
+        return Verification.unseen("rootfs.path", expected, "its entries could not be looked at")
+    made = {
+        name.removeprefix("rootfs"): content for name, content in seen.spec.files.items() if name.startswith("rootfs")
+    }
+    beyond = [place for place, entry in sorted(seen.tree.items()) if not _is_made(entry, made.get(place))]
+    lacking = [
+        wanted.place for wanted in seen.wanted.values()
+        if "rootfs.path" in wanted.leaves and not any(item.place == wanted.place for item in seen.mounts)
     ]  # fmt: skip
-    return Check("rootfs.read_only", "nothing else is writable", _list(beyond, "nothing else is writable"), not beyond)
+    differing = [f"{place} is no part of it" for place in beyond] + [f"{place} is missing" for place in lacking]
+    return Verification.of("rootfs.path", expected, ", ".join(differing[:4]) or expected, not differing)
 
 
-def _is_null(item: Mounted) -> bool:
-    """Whether this is the null device over a path: a mask, which takes what is written and keeps nothing."""
-    return item.kind in ("devtmpfs", "tmpfs") and item.top.endswith("/null")
+def _is_made(entry: str, content: object) -> bool:
+    if entry == "mount":
+        return True  # which is looked at as one
+    if isinstance(content, Directory):
+        return entry == "directory"
+    if isinstance(content, Symlink):
+        return entry == f"link {content.target}"
+    return content == b"" and entry == "file 0"
 
 
-def _tmpfs(settings: RootfsSettings, mounts: Mapping[str, Mounted]) -> Iterator[Check]:
-    for place, value in settings.mounted_tmpfs().items():
-        item = mounts.get(place)
-        wanted = {f"no{right}" for right in ("suid", "dev", "exec") if not getattr(value, right)}
-        expected = ",".join(["tmpfs", *sorted(wanted), f"size={show_size(value.size)}"])
-        if item is None:
-            yield Check(f"rootfs.tmpfs.{place}", expected, "no mount", False)
+def _each(seen: Seen) -> Iterator[Verification]:
+    """Each composed mount: what it shows, and what it permits. Those that make up the root share one line."""
+    parts: list[str] = []
+    for wanted in seen.wanted.values():
+        if wanted.place in seen.others:
             continue
-        size = _kibibytes(item.data.get("size", ""))
-        kernel = ",".join([item.kind, *sorted(wanted & item.options), f"size={show_size(size * 1024)}"])
-        # The kernel counts in pages.
-        holds = item.kind == "tmpfs" and wanted <= item.options and 0 < size * 1024 <= value.size + 65535
-        yield Check(f"rootfs.tmpfs.{place}", expected, kernel, holds)
+        of_root = "rootfs.path" in wanted.leaves
+        item = next((item for item in reversed(seen.mounts) if item.place == wanted.place), None)
+        problems = ["no mount"] if item is None else list(_looser(seen, wanted, item))
+        if of_root:
+            parts += [f"{wanted.place}: {problem}" for problem in problems]
+        elif wanted.leaves or problems:
+            leaf, *also = wanted.leaves or ("rootfs.volumes.*",)
+            kernel = (
+                f"{item.show() if item else ''} ({', '.join(problems)})" if problems else item.show() if item else ""
+            )
+            yield Verification.of(leaf, wanted.show(), kernel.strip(), not problems, *also)
+    if seen.document["root"]["path"] == "rootfs":
+        yield Verification.of(
+            "rootfs.path", "its entries, restricted", _list(parts, "its entries, restricted"), not parts
+        )
 
 
-def _kibibytes(text: str) -> int:
-    return int(text[:-1]) if text.endswith("k") and text[:-1].isdigit() else 0
+def _looser(seen: Seen, wanted: Wanted, item: Mounted) -> Iterator[str]:
+    return looser(wanted, item, seen.caller, seen.settings.propagation)
 
 
-def _volumes(settings: RootfsSettings, mounts: Mapping[str, Mounted]) -> Iterator[Check]:
-    for volume in settings.mounted_volumes():
-        leaf, item = f"rootfs.volumes.{volume.target}", mounts.get(volume.target)
-        wanted = {f"no{right}" for right in ("suid", "dev", "exec") if not getattr(volume, right)}
-        wanted |= set() if volume.writable else {"ro"}
-        expected = ",".join(sorted(wanted)) or "mounted"
-        if item is None:
-            yield Check(leaf, expected, "no mount", False)
-            continue
-        below = [
-            other for other in mounts.values()
-            if volume.recursive and is_below(other.place, volume.target) and other.place not in settings.volumes.named
-        ]  # fmt: skip
-        loose = [other.place for other in (item, *below) if not wanted <= other.options]
-        yield Check(leaf, expected, ",".join(sorted(wanted & item.options)) or "mounted", not loose)
+def _no_other(seen: Seen) -> Verification:
+    """Every mount is one that was composed, or belongs to one."""
+    wanted = seen.wanted
+    masked, read_only = set(seen.listed("maskedPaths")), set(seen.listed("readonlyPaths"))
+    beyond = [
+        item.place for item in seen.mounts
+        if not (item.place in wanted and not list(_looser(seen, wanted[item.place], item)))
+        and not (item.place in masked and _is_mask(item))
+        and not (item.place in read_only and not item.writable)
+        and not _belongs(seen, wanted, item)
+    ]  # fmt: skip
+    return Verification.of(
+        _MOUNTS[0],
+        "no other mount",
+        f"also {', '.join(beyond[:4])}" if beyond else "no other mount",
+        not beyond,
+        *_MOUNTS[1:],
+    )
 
 
-def _kernel(settings: RootfsSettings, mounts: Mapping[str, Mounted]) -> Iterator[Check]:
-    proc = mounts.get("/proc")
-    data = proc.data if proc else {}
-    if settings.hidepid != "off":
-        shown = data.get("hidepid", "off")
-        words = {"1": "noaccess", "2": "invisible"}
-        yield Check("rootfs.proc.hidepid", settings.hidepid, shown, words.get(shown, shown) == settings.hidepid)
-    if settings.subset:
-        yield Check("rootfs.proc.subset", "pid", data.get("subset", "everything"), data.get("subset") == "pid")
-    trees = [item for item in mounts.values() if item.place == "/sys" or is_below(item.place, "/sys")]
-    if settings.sys == "none":
-        yield Check("rootfs.sys", "none", _list([item.place for item in trees], "none"), not trees)
-    else:
-        loose = [item.place for item in trees if item.writable and not _is_null(item)]
-        yield Check("rootfs.sys", "read-only", _list(loose, "read-only"), bool(trees) and not loose)
+def _belongs(seen: Seen, wanted: Mapping[str, Wanted], item: Mounted) -> bool:
+    """Whether a mount is the root, a default device, what another mechanism has mounted in a place of its own, or what the
+    host has mounted below a part that is shown with all below it."""
+    if item.place in seen.others:
+        return all(map(item.takes, wanted[item.place].restrictions))
+    if item.place == "/" or (item.place.startswith("/dev/") and _is_default_device(item)):
+        return True
+    if seen.document["process"].get("terminal") and item.place == "/dev/console":
+        return True
+    if _is_echo(seen, item):
+        return True
+    outer = max((place for place in wanted if is_below(item.place, place)), key=len, default=None)
+    if outer is None:
+        return False
+    part = wanted[outer]
+    if part.entry.get("type") == "cgroup":
+        return item.kind in ("cgroup", "cgroup2") and not item.writable
+    if not (part.is_bind and part.recursive):
+        return False
+    source = os.path.join(str(part.entry["source"]), os.path.relpath(item.place, outer))
+    shown = Wanted({**part.entry, "source": source}, part.leaves)
+    return any(host.place == source for host in seen.caller) and not list(_looser(seen, shown, item))
 
 
-def _cover(path: str, mounts: Mapping[str, Mounted]) -> Mounted | None:
-    """The mount that a path is seen through."""
-    places = [place for place in mounts if place == path or is_below(path, place)]
-    return mounts[max(places, key=len)] if places else None
+def _is_echo(seen: Seen, item: Mounted) -> bool:
+    """Whether a mount is a part of this very root, seen where the root lies on the host: runc mounts a root in place, and
+    after that what it lies below."""
+    root = cover("/", seen.mounts)
+    for host in seen.caller:
+        if root is not None and root.device == host.device and (root.top == host.top or is_below(root.top, host.top)):
+            place = os.path.normpath(os.path.join(host.place, os.path.relpath(root.top, host.top)))
+            if item.place == place or is_below(item.place, place):
+                inside = os.path.normpath(f"/{os.path.relpath(item.place, place)}")
+                same = [other for other in seen.mounts if other.place == inside and other.is_same(item)]
+                return any(all(item.takes(name) for name in RESTRICTIONS if other.takes(name)) for other in same)
+    return False
 
 
-def _paths(settings: RootfsSettings, mounts: Mapping[str, Mounted]) -> Iterator[Check]:
-    """Masked and read-only paths of the kernel that this host has, and what the host's own root must not show."""
-    gone = [*(["/proc"] if settings.subset else []), *(["/sys"] if settings.sys == "none" else [])]
-    for name in ("masked_paths", "read_only_paths"):
-        members: Members[bool] = getattr(settings, name)
-        paths = [
-            path for path in members.having(True)
-            if path.startswith(("/proc/", "/sys/")) and os.path.lexists(path)
-            and not any(is_below(path, other) for other in gone)
-        ]  # fmt: skip
-        covers = {path: _cover(path, mounts) for path in paths}
-        if name == "masked_paths":
-            bad = [path for path, cover in covers.items() if cover is None or not _masks(cover, path)]
-        else:
-            bad = [path for path, cover in covers.items() if cover is None or cover.writable]
-        word = name.removesuffix("_paths").replace("_", "-")
-        yield Check(f"rootfs.{name}", word, _list(bad, word), not bad)
-    if settings.path.is_host:
-        own = {"/", *settings.mounted_tmpfs(), *(volume.target for volume in settings.mounted_volumes())}
-        secrets = [(path, _cover(path, mounts)) for path in hidden.expand(settings.hidden_paths.having(True), ())]
-        shown = [path for path, cover in secrets if cover is not None and cover.place not in {*own, path}]
-        yield Check("rootfs.hidden_paths", "hidden", _list(shown, "hidden"), not shown)
+def _is_mask(item: Mounted) -> bool:
+    return item.is_null or (item.kind == "tmpfs" and item.top == "/" and not item.writable)
 
 
-def _masks(cover: Mounted, path: str) -> bool:
-    return cover.place == path or (cover.kind == "tmpfs" and not cover.writable)
+def _writable(seen: Seen) -> Iterator[Verification]:
+    """The root is read-only, and what is writable was composed so."""
+    item = cover("/", seen.mounts)
+    if not seen.settings.read_only:
+        return
+    options = ",".join(sorted(item.options)) if item else "no root"
+    yield Verification.of("rootfs.read_only", "ro", options, item is not None and not item.writable)
+    wanted = seen.wanted
+    beyond = [
+        found.place for found in seen.mounts
+        if found.writable and not _is_default_device(found)
+        and not any(
+            "ro" not in part.restrictions and (found.place == place or (part.recursive and is_below(found.place, place)))
+            for place, part in wanted.items()
+        )
+    ]  # fmt: skip
+    expected = "nothing else is writable"
+    yield Verification.of("rootfs.read_only", expected, _list(beyond, expected), not beyond)
+
+
+def _kernel(seen: Seen) -> Iterator[Verification]:
+    """What the kernel's own file systems show, and the ties of all mounts."""
+    yield from _proc(seen)
+    trees = [item.place for item in seen.mounts if item.place == "/sys" or is_below(item.place, "/sys")]
+    if seen.settings.sys == "none":
+        yield Verification.of("rootfs.sys", "none", ", ".join(trees) or "none", not trees)
+    if not seen.settings.shm_size:
+        found = any(item.place == _SHM for item in seen.mounts)
+        yield Verification.of("rootfs.shm_size", "none", "mounted" if found else "none", not found)
+    kept = {"private": ("shared:", "master:"), "slave": ("shared:",), "shared": ()}[seen.settings.propagation]
+    allowed = [volume.target for volume in seen.settings.mounted_volumes() if "private" not in volume.propagation]
+    tied = [
+        item.place for item in seen.mounts
+        if kept and any(field.startswith(kept) for field in item.fields)
+        and not any(item.place == place or is_below(item.place, place) for place in allowed)
+        and not _is_default_device(item)
+    ]  # fmt: skip
+    expected = seen.settings.propagation
+    yield Verification.of("rootfs.propagation", expected, _list(tied, expected), not tied)
+
+
+def _proc(seen: Seen) -> Iterator[Verification]:
+    """The options of /proc as they were said, whether or not this host can have them."""
+    item = seen.cover("/proc")
+    data = item.data if item is not None and item.place == "/proc" and item.kind == "proc" else {}
+    order, found = (
+        ("ptraceable", "invisible", "noaccess", "off"),
+        WORDS.get(data.get("hidepid", ""), data.get("hidepid")),
+    )
+    hidden = found if found in order else "off"
+    holds = order.index(hidden) <= order.index(seen.settings.hidepid)
+    yield Verification.of("rootfs.proc.hidepid", seen.settings.hidepid, hidden, holds)
+    subset = data.get("subset", "")
+    holds = subset == seen.settings.subset or not seen.settings.subset
+    yield Verification.of("rootfs.proc.subset", seen.settings.subset or "everything", subset or "everything", holds)
+
+
+def _is_default_device(item: Mounted) -> bool:
+    name = item.place.removeprefix("/dev/")
+    return item.is_null or (name in _DEVICES and item.kind in ("devtmpfs", "tmpfs") and item.top.endswith(f"/{name}"))
+
+
+def _visible(seen: Seen, path: str) -> State:
+    """Whether a path that is to show nothing shows nothing: by what was seen there, else by what covers it."""
+    item = seen.cover(path)
+    word = seen.paths.get(path) if seen.paths is not None else None
+    if word in _HIDDEN:
+        return State.HOLDS
+    if word == "shown" or item is None:
+        return State.DIFFERS
+    if item.place == path and _is_mask(item):
+        return State.HOLDS
+    if item.place == "/" and seen.tree is not None:
+        entry = seen.tree.get(path, "file 0")
+        below = [kind for place, kind in seen.tree.items() if is_below(place, path)]
+        return State.HOLDS if not {entry, *below} - {"file 0", "directory", "mount"} else State.DIFFERS
+    wanted = seen.wanted.get(item.place)
+    if (
+        wanted is not None
+        and item.place != path
+        and not wanted.is_bind
+        and item.kind != "proc"
+        and item.kind != "sysfs"
+    ):
+        return State.HOLDS  # below a file system of the container's own, which is empty
+    if item.kind == "proc" and "subset" in item.data:
+        return State.HOLDS
+    return State.NOT_SEEN if word == "unreadable" else State.DIFFERS
+
+
+def _hidden(seen: Seen, context: Context) -> Iterator[Verification]:
+    """What is masked in the kernel's file systems, and what of the host is hidden."""
+    secrets = composed.shown_secrets(seen.settings, context)
+    targets = list(seen.wanted)
+    own = {path for path in secrets if path not in targets}
+    masked = composed.expand(seen.settings.path.path, seen.settings.masked_paths)
+    yield _nothing_at(seen, "rootfs.masked_paths.*", "masked", (path for path in masked if _is_there(seen, path)))
+    yield _nothing_at(seen, "rootfs.hidden_paths.*", "hidden", {*own, *(set(seen.listed("maskedPaths")) - masked)})
+
+
+def _is_there(seen: Seen, path: str) -> bool:
+    """Whether there is something to be masked in a root like the composed one: in the kernel's own file systems of this
+    host, as far as they are shown, or in the root."""
+    if path.startswith(("/proc/", "/sys/")):
+        return os.path.lexists(path)
+    return os.path.lexists(os.path.join(seen.settings.path.path, path.lstrip("/")))
+
+
+def _nothing_at(seen: Seen, leaf: str, word: str, paths: Iterable[str]) -> Verification:
+    states = {path: _visible(seen, path) for path in sorted(paths)}
+    shown = [path for path, state in states.items() if state is State.DIFFERS]
+    unseen = [path for path, state in states.items() if state is State.NOT_SEEN]
+    if unseen and not shown:
+        return Verification.unseen(leaf, word, f"could not look at {', '.join(unseen[:4])}")
+    return Verification.of(leaf, word, _list(shown, word), not shown)
+
+
+def _read_only_paths(seen: Seen) -> Iterator[Verification]:
+    """Paths of the kernel that this host has cannot be written to."""
+    loose = []
+    for path in composed.expand(seen.settings.path.path, seen.settings.read_only_paths):
+        item = seen.cover(path)
+        absent = seen.paths is not None and seen.paths.get(path) == "absent"
+        gone = item is not None and item.kind == "proc" and "subset" in item.data
+        if _is_there(seen, path) and not absent and not gone and (item is None or item.writable):
+            loose.append(path)
+    yield Verification.of("rootfs.read_only_paths.*", "read-only", _list(sorted(loose), "read-only"), not loose)

@@ -34,6 +34,7 @@ class Scan(Mechanism[ScanSettings]):
     summary = "what a root may not have: setuid, devices, credentials and the like"
     settings_type = ScanSettings
     may_fall_short = False
+    before_launch = ("*",)
 
     def says(self, table: Node, reading: Reading) -> Iterator[Say]:
         return settings.read(self.schema, table)

@@ -14,7 +14,7 @@ from hardening.findings import Finding
 from hardening.hookspecs import hookimpl
 from hardening.host import Host
 from hardening.inputs import Inputs
-from hardening.mechanism import Check, Context, Excess, Mechanism, Option, Reading, Shortfall
+from hardening.mechanism import Context, Excess, Mechanism, Option, Reading, Shortfall, Verification
 from hardening.schema import REST, Leaf, Say
 from hardening.source import Node
 from hardening.spec import Fragment
@@ -119,10 +119,10 @@ class Seccomp(Mechanism[SeccompSettings]):
 
         return findings.findings(settings, context)
 
-    def verify(self, settings: SeccompSettings, receipt: Mapping[str, Any]) -> Iterable[Check]:
-        from hardening_seccomp import findings
+    def verify(self, settings: SeccompSettings, context: Context, receipt: Mapping[str, Any]) -> Iterable[Verification]:
+        from hardening_seccomp import verify
 
-        return findings.verify(settings, receipt)
+        return verify.verify(settings, context, receipt)
 
 
 @hookimpl

@@ -82,7 +82,9 @@ class Reader:
         """The stretches of numbers for which a comparison holds."""
         operation = item.code & bpf.OPERATION
         if operation == bpf.JSET:
-            raise SpecError(f"BPF instruction {at} tests bits of a number: its meaning cannot be proved")
+            if not _is_high_bit(item.k):
+                raise SpecError(f"BPF instruction {at} tests bits of a number: its meaning cannot be proved")
+            return sum(1 << index for index, first in enumerate(self.numbers) if first & item.k)
         if operation == bpf.JGE:
             return ~self._below(item.k)
         if operation == bpf.JGT:
@@ -93,6 +95,11 @@ class Reader:
         return (1 << bisect_left(self.numbers, bound)) - 1
 
 
+def _is_high_bit(mask: int) -> bool:
+    """Whether a mask is one bit that divides all numbers into few stretches, as runc asks for the bit of x32."""
+    return mask.bit_count() == 1 and mask >= 1 << 24
+
+
 def _compared(program: bpf.Program) -> dict[int, set[int]]:
     """The constants with which a program compares the number and the architecture, by offset."""
     found: dict[int, set[int]] = {bpf.NUMBER: set(), bpf.ARCHITECTURE: set()}
@@ -101,8 +108,9 @@ def _compared(program: bpf.Program) -> dict[int, set[int]]:
         conditional = item.code & bpf.CLASS == bpf.JMP and item.code != bpf.JA
         here = {item.k} if item.code == bpf.LD_ABS else loaded[at]
         if conditional:
+            tested = item.code & bpf.OPERATION == bpf.JSET and _is_high_bit(item.k)
             for offset in here & found.keys():
-                found[offset].add(item.k)
+                found[offset] |= set(range(item.k, 1 << bpf.WORD, item.k)) if tested else {item.k}
         jumps = (item.jt, item.jf) if conditional else (item.k if item.code == bpf.JA else 0,)
         if item.code not in (bpf.RET_K, bpf.RET_A):
             for jump in jumps:

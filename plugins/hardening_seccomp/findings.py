@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from types import MappingProxyType
-from typing import Any
 
 from hardening.errors import HardeningError
 from hardening.findings import Finding, Severity
-from hardening.mechanism import Check, Context
+from hardening.mechanism import Context
 from hardening_seccomp import groups, multiplex, suid
 from hardening_seccomp.actions import ALLOW, Action, Kind, is_denial
 from hardening_seccomp.compile import compile_filter
@@ -228,11 +227,3 @@ def _old_library(version: tuple[int, int, int]) -> Finding:
         leaf="seccomp.*",
         hint="update libseccomp to 2.6.1 or newer",
     )
-
-
-def verify(settings: SeccompSettings, receipt: Mapping[str, Any]) -> Iterable[Check]:
-    """Hold the kernel's ``Seccomp`` and ``Seccomp_filters`` (proc_pid_status(5)) against the composition."""
-    status = receipt["status"]
-    mode, number = str(status.get("Seccomp", "")).strip(), str(status.get("Seccomp_filters", "?")).strip()
-    shown = f"mode {mode}, {number} filters" if mode else "not reported"
-    yield Check("seccomp.*", f"filter, else {strictest(settings.syscalls.rest)}", shown, mode == FILTER_MODE)

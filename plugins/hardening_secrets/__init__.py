@@ -13,7 +13,7 @@ from hardening.findings import Finding
 from hardening.hookspecs import hookimpl
 from hardening.inputs import Inputs, Unknown
 from hardening.launch.secrets import POINTER
-from hardening.mechanism import Check, Context, Excess, Mechanism, MountPoint, Option, Shortfall
+from hardening.mechanism import Context, Excess, Mechanism, MountPoint, Option, Shortfall, Verification
 from hardening.spec import Fragment
 from hardening_secrets.settings import SecretsSettings
 
@@ -80,7 +80,7 @@ class Secrets(Mechanism[SecretsSettings]):
 
         return findings.findings(settings, context)
 
-    def verify(self, settings: SecretsSettings, receipt: Mapping[str, Any]) -> Iterable[Check]:
+    def verify(self, settings: SecretsSettings, context: Context, receipt: Mapping[str, Any]) -> Iterable[Verification]:
         from hardening_secrets import findings
 
         return findings.verify(settings, receipt)

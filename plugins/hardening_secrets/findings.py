@@ -7,8 +7,9 @@ from typing import Any
 
 from hardening.findings import Finding, Severity
 from hardening.launch import secrets
-from hardening.mechanism import Check, Context
+from hardening.mechanism import Context, Verification
 from hardening_process.settings import ProcessSettings
+from hardening_rootfs.mounted import read
 from hardening_secrets.settings import SecretsSettings, Use, leaf, numbers
 
 #: What each rule finds (`hardening.mechanism.Mechanism.rules`).
@@ -77,25 +78,44 @@ def _missing(uses: list[Use]) -> Iterator[Finding]:
             )
 
 
-def verify(settings: SecretsSettings, receipt: Mapping[str, Any]) -> Iterator[Check]:
-    """Hold what the kernel reports of the files against the settings. Of a variable only its value could tell."""
+def verify(settings: SecretsSettings, receipt: Mapping[str, Any]) -> Iterator[Verification]:
+    """Hold what the kernel reports of the files and the names of the variables against the settings. That a variable has
+    the value of its secret only that value could tell."""
     rows = receipt.get("secrets")
     found = {row.get("target"): row for row in rows if isinstance(row, dict)} if isinstance(rows, list) else {}
     for use in settings.uses():
         if use.is_file:
             yield _file(use, found.get(use.target), receipt)
             yield _mount(use, receipt)
+        else:
+            names = receipt.get("environment")
+            seen = "may not be read" if names is None else use.target if use.target in names else "no variable"
+            yield Verification.of(leaf(use), use.target, seen, seen == use.target)
+    yield _no_other(settings, receipt)
 
 
-def _file(use: Use, row: Mapping[str, Any] | None, receipt: Mapping[str, Any]) -> Check:
+def _no_other(settings: SecretsSettings, receipt: Mapping[str, Any]) -> Verification:
+    """Nothing was handed over beside what was composed; where there are no files, there is no place for any."""
+    wanted = {(use.type, use.target) for use in settings.uses()}
+    rows = receipt.get("secrets")
+    given = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+    beyond = [str(row.get("target")) for row in given if (row.get("type"), row.get("target")) not in wanted]
+    if not any(use.target.startswith(f"{secrets.PLACE}/") for use in settings.uses()):
+        places = {item.place for item in read(receipt["mountinfo"])}
+        beyond += [secrets.PLACE] if secrets.PLACE in places and not beyond else []
+    expected = "no other"
+    return Verification.of("secrets.given.*", expected, f"also {', '.join(beyond)}" if beyond else expected, not beyond)
+
+
+def _file(use: Use, row: Mapping[str, Any] | None, receipt: Mapping[str, Any]) -> Verification:
     owner = [_outside(receipt, *pair) for pair in (("Uid", "uid_map", use.uid), ("Gid", "gid_map", use.gid))]
     shown = ["the command's" if said is None else str(said) for said in (use.uid, use.gid)]
     expected = f"a file of mode {use.mode:04o} of uid {shown[0]} and gid {shown[1]}"
     seen = numbers(row or {}, "mode", "uid", "gid")
     if row is None or row.get("found") is not True or len(seen) != 3:
-        return Check(leaf(use), expected, "no file", False)
+        return Verification.of(leaf(use), expected, "no file", False)
     holds = seen[1:] == owner and not seen[0] & ~use.mode
-    return Check(
+    return Verification.of(
         leaf(use), expected, f"a file of mode {seen[0]:04o} of uid {seen[1]} and gid {seen[2]} of the host", holds
     )
 
@@ -111,13 +131,10 @@ def _outside(receipt: Mapping[str, Any], field: str, map_name: str, inside: int 
     return None
 
 
-def _mount(use: Use, receipt: Mapping[str, Any]) -> Check:
-    from hardening_rootfs.verify import parse
-
-    mounts = parse(receipt.get("mountinfo") or ())
+def _mount(use: Use, receipt: Mapping[str, Any]) -> Verification:
     place = secrets.PLACE if use.target.startswith(f"{secrets.PLACE}/") else use.target
     wanted = {"ro", "nosuid", "nodev", "noexec"}
-    item = mounts.get(place)
+    item = next((item for item in reversed(read(receipt["mountinfo"])) if item.place == place), None)
     kernel = "no mount" if item is None else ",".join([item.kind, *sorted(wanted & item.options)])
     holds = item is not None and item.kind == "tmpfs" and wanted <= item.options
-    return Check(leaf(use), ",".join(["tmpfs", *sorted(wanted)]), kernel, holds)
+    return Verification.of(leaf(use), ",".join(["tmpfs", *sorted(wanted)]), kernel, holds)

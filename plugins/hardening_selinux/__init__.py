@@ -13,7 +13,7 @@ from hardening.findings import Finding
 from hardening.hookspecs import hookimpl
 from hardening.host import Host
 from hardening.inputs import Inputs
-from hardening.mechanism import Check, Context, Excess, Mechanism, Shortfall
+from hardening.mechanism import Context, Excess, Mechanism, Shortfall, Verification
 from hardening.spec import Fragment
 from hardening_selinux import spec
 from hardening_selinux.host import SelinuxFacts, check, probe
@@ -28,6 +28,7 @@ class Selinux(Mechanism[SelinuxSettings]):
     name = "selinux"
     summary = "SELinux labels, and categories that keep containers apart"
     settings_type = SelinuxSettings
+    before_launch = ("relabel",)
     owns = ("/process/selinuxLabel", "/linux/mountLabel")
 
     def probe(self, host: Host) -> SelinuxFacts:
@@ -60,10 +61,10 @@ class Selinux(Mechanism[SelinuxSettings]):
 
         return findings.findings(settings, context)
 
-    def verify(self, settings: SelinuxSettings, receipt: Mapping[str, Any]) -> Iterable[Check]:
+    def verify(self, settings: SelinuxSettings, context: Context, receipt: Mapping[str, Any]) -> Iterable[Verification]:
         from hardening_selinux import findings
 
-        return findings.verify(settings, receipt, probe())
+        return findings.verify(settings, receipt, context.host.of(SelinuxFacts))
 
 
 @hookimpl

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hardening.findings import Finding, Severity
-from hardening.mechanism import Check, Context
+from hardening.mechanism import Context, Verification
 from hardening_namespaces.settings import HOST, NamespacesSettings
-from hardening_selinux.host import SelinuxFacts, process_label
+from hardening_selinux.host import SelinuxFacts, file_label, process_label
 from hardening_selinux.labels import Label
 from hardening_selinux.settings import AUTO, SelinuxSettings
 from hardening_selinux.spec import wanted_volumes
@@ -22,6 +23,9 @@ RULES = {
     "unconfined": "A type that does not confine",
 }
 
+#: What there is no label without.
+_OTHERS = tuple(f"selinux.{name}" for name in ("user", "role", "type", "level", "mount_label"))
+_CONTEXT = re.compile(r'- tmpfs .*[ ,](?:root)?context="?[^:,]+:[^:,]+:([^:,"]+)')
 #: Domains that the usual policies leave alone, or give the power over the host that a runtime or init has.
 UNCONFINED = frozenset(
     ("unconfined_t", "unconfined_service_t", "spc_t", "container_runtime_t", "kernel_t", "init_t", "initrc_t")
@@ -80,7 +84,7 @@ def _joined(context: Context) -> Iterator[Finding]:
             )
 
 
-def verify(settings: SelinuxSettings, receipt: Mapping[str, Any], facts: SelinuxFacts) -> Iterator[Check]:
+def verify(settings: SelinuxSettings, receipt: Mapping[str, Any], facts: SelinuxFacts) -> Iterator[Verification]:
     """Hold the label of the command (``/proc/PID/attr/current``) against the settings."""
     if not settings.enabled:
         return
@@ -88,18 +92,30 @@ def verify(settings: SelinuxSettings, receipt: Mapping[str, Any], facts: Selinux
     try:
         label = Label.parse(text)
     except ValueError:
-        yield Check("selinux.enabled", "a label", f"{text or 'none'}{_why(facts)}", holds=False)
+        yield Verification.of("selinux.enabled", "a label", f"{text or 'none'}{_why(facts)}", False, *_OTHERS)
         return
     wanted = process_label(settings, facts)
     for name in ("user", "role", "type"):
         expected, found = getattr(wanted, name), getattr(label, name)
-        yield Check(f"selinux.{name}", expected, found, expected == found)
-    yield Check("selinux.enabled", "enforcing", "enforcing" if facts.enforcing else "permissive", facts.enforcing)
+        yield Verification.of(f"selinux.{name}", expected, found, expected == found)
+    yield Verification.of(
+        "selinux.enabled", "enforcing", "enforcing" if facts.enforcing else "permissive", facts.enforcing
+    )
     if facts.mls or label.level is not None:
         paired = label.level is not None and label.level.pair is not None
         holds = paired if settings.level == AUTO else str(label.level) == settings.level
         expected = "a pair of categories" if settings.level == AUTO else settings.level
-        yield Check("selinux.level", expected, str(label.level), holds)
+        yield Verification.of("selinux.level", expected, str(label.level), holds)
+    else:
+        yield Verification.unseen("selinux.level", settings.level, "the policy has no levels")
+    yield _mount_label(settings, receipt, facts)
+
+
+def _mount_label(settings: SelinuxSettings, receipt: Mapping[str, Any], facts: SelinuxFacts) -> Verification:
+    """The type that file systems in memory were mounted with (mount(8), context=)."""
+    wanted = file_label(settings, facts).type
+    found = {match[1] for line in receipt["mountinfo"] if (match := _CONTEXT.search(line)) is not None}
+    return Verification.of("selinux.mount_label", wanted, ", ".join(sorted(found)) or "none", found == {wanted})
 
 
 def _why(facts: SelinuxFacts) -> str:

@@ -37,6 +37,7 @@ class Trust(Mechanism[TrustSettings]):
     summary = "which images may be used, and who has to have signed them"
     settings_type = TrustSettings
     may_fall_short = False
+    before_launch = ("*",)
 
     def says(self, table: Node, reading: Reading) -> Iterator[Say]:
         return settings.read(self.schema, table)

@@ -9,21 +9,27 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 from hardening.compose import Composition, compose
 from hardening.errors import HardeningError
-from hardening.host import plain
+from hardening.host import plain, probe
 from hardening.launch import receipt as stage
 from hardening.layers import Stack
-from hardening.mechanism import Check
+from hardening.mechanism import Context, State, Verification
+from hardening.pipeline import plan
+from hardening.plugins import load
 from hardening.receipt import KEYS, read, verify
+from hardening.report.diagnosis import examine
+from tests.support.reports import gathered
+from tests.support.texts import composed
 from tests.support.thirdparty.acme_quota import Quota, QuotaSettings
 
 
 def written(path: Path, **changes: Any) -> Path:
     """A receipt of this very process, as the launch stage writes it, with changes."""
-    found = stage.gather(os.getpid(), stage.namespaces("/proc/self")) | changes
+    found = gathered() | changes
     path.write_text(json.dumps({key: value for key, value in found.items() if value is not ...}))
     return path
 
@@ -31,7 +37,7 @@ def written(path: Path, **changes: Any) -> Path:
 def test_what_the_launch_stage_writes_can_be_read(tmp_path: Path) -> None:
     path, mounts = tmp_path / "receipt", Path("/proc/self/mountinfo")
     before = mounts.read_text().splitlines()
-    stage.write(str(path), stage.gather(os.getpid(), stage.namespaces("/proc/self")))
+    stage.write(str(path), gathered())
     found = read(path)
     assert found.keys() >= KEYS
     assert found["pid"] == os.getpid()
@@ -53,7 +59,8 @@ def test_a_receipt_that_lacks_a_part_is_none(tmp_path: Path, key: str) -> None:
     path = written(tmp_path / "receipt", **{key: ...})
     with pytest.raises(HardeningError) as caught:
         read(path)
-    assert str(caught.value).startswith(f"{path}: not a receipt: it lacks {key}\nhint: ")
+    what = "not a receipt" if key in ("status", "mountinfo") else "a receipt of an older version"
+    assert str(caught.value).startswith(f"{path}: {what}: it lacks {key}\nhint: ")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "5", "\xff"])
@@ -79,6 +86,18 @@ def test_another_file_is_no_receipt(tmp_path: Path, text: str) -> None:
         ("namespaces", {"pid": 7}),
         ("caller_namespaces", "pid"),
         ("mountinfo", [7]),
+        ("caller_mountinfo", None),
+        ("cgroup_values", None),
+        ("cgroup_values", {"pids.max": 5}),
+        ("environment", {"HOME": 5}),
+        ("environment", ["HOME"]),
+        ("descriptors", ["0"]),
+        ("tty", "0"),
+        ("seccomp", {"filters": ["00"], "digest": "x", "caller": "0"}),
+        ("seccomp", {"filters": [7], "digest": None, "caller": 0}),
+        ("observed", None),
+        ("observed", {"paths": {"/etc": 7}}),
+        ("observed", {"effects": {"net": "x"}}),
         ("setgroups", 7),
         ("loginuid", "-" * 3),
         ("oom_score_adj", None),
@@ -93,7 +112,7 @@ def test_a_part_of_another_form_is_refused(tmp_path: Path, key: str, value: obje
     ("field", "text"), [("Uid", "0 0"), ("CapEff", "zz"), ("NoNewPrivs", ""), ("Umask", "9"), ("Groups", "a")]
 )
 def test_a_field_of_the_status_of_another_form_is_refused(tmp_path: Path, field: str, text: str) -> None:
-    status = stage.gather(os.getpid(), {})["status"]
+    status = gathered()["status"]
     for changed in ({**status, field: text}, {key: value for key, value in status.items() if key != field}):
         with pytest.raises(HardeningError, match="not a receipt: status has another form"):
             read(written(tmp_path / "receipt", status=changed))
@@ -117,20 +136,81 @@ def test_a_missing_receipt_is_named(tmp_path: Path) -> None:
 
 
 class Counting(Quota):
-    """A mechanism that finds one number in a receipt."""
+    """A third party's mechanism that finds some of its leaves in a receipt."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *seen: str) -> None:
         self.name = name  # type: ignore[misc]
+        self.seen = seen
 
-    def verify(self, settings: QuotaSettings, receipt: Mapping[str, Any]) -> Iterable[Check]:
-        yield Check(f"{self.name}.files", str(settings.files), str(receipt["pid"]), settings.files == receipt["pid"])
+    def verify(self, settings: QuotaSettings, context: Context, receipt: Mapping[str, Any]) -> Iterable[Verification]:
+        pid = receipt["pid"]
+        also = [f"{self.name}.{leaf}" for leaf in self.seen]
+        yield Verification.of(f"{self.name}.files", str(settings.files), str(pid), settings.files == pid, *also)
 
 
-def composition(*names: str) -> Composition:
-    return compose(Stack(()), [Counting(name) for name in names], plain(), date(2026, 1, 1))
+#: All that restricts in the sample's settings, beside `files`.
+OTHERS = ("strict", "beyond.mode", "place", "colours.*", "sizes.*")
+
+
+def composition(*mechanisms: Quota, layer: str = "") -> Composition:
+    return composed(*([layer] if layer else []), by=list(mechanisms))
+
+
+def verdict(stack: Composition, pid: int = 0) -> dict[str, State]:
+    return {line.leaf: line.state for line in verify(stack, Context(plain(), stack.composed), {"pid": pid})}
 
 
 def test_every_mechanism_is_asked_in_its_order() -> None:
-    checks = verify(composition("first", "second"), {"pid": 0})
-    assert [(check.leaf, check.holds) for check in checks] == [("first.files", True), ("second.files", True)]
-    assert [check.holds for check in verify(composition("first"), {"pid": 7})] == [False]
+    both = composition(Counting("first", *OTHERS), Counting("second", *OTHERS))
+    assert list(verdict(both).items()) == [("first.files", State.HOLDS), ("second.files", State.HOLDS)]
+    assert verdict(both, 7) == dict.fromkeys(("first.files", "second.files"), State.DIFFERS)
+
+
+@pytest.mark.parametrize("forgotten", OTHERS)
+def test_what_a_third_party_forgets_is_not_seen(forgotten: str) -> None:
+    found = verdict(composition(Counting("quota", *(name for name in OTHERS if name != forgotten))))
+    assert found == {"quota.files": State.HOLDS, f"quota.{forgotten}": State.NOT_SEEN}
+
+
+def test_a_mechanism_that_looks_at_nothing_holds_nothing() -> None:
+    found = verdict(composition(Quota()))
+    assert found == dict.fromkeys((f"quota.{name}" for name in ("files", *OTHERS)), State.NOT_SEEN)
+
+
+def test_one_member_of_a_family_is_not_all_of_it() -> None:
+    layer = "[quota.sizes]\ncore = 5\n"
+    rest = [name for name in OTHERS if name != "sizes.*"]
+    found = verdict(composition(Counting("quota", *rest, "sizes.core"), layer=layer))
+    assert found["quota.sizes.*"] is State.NOT_SEEN
+    assert verdict(composition(Counting("quota", *OTHERS), layer=layer)) == {"quota.files": State.HOLDS}
+
+
+def test_what_restricts_nothing_need_not_be_seen() -> None:
+    layer = '[quota]\nfiles = 1000000\nstrict = false\nbeyond.mode = "ignore"\nlabel = "any"\n'
+    found = verdict(composition(Quota(), layer=layer))
+    assert set(found) == {"quota.place", "quota.colours.*", "quota.sizes.*"}
+
+
+def test_what_is_decided_before_a_launch_is_left_out() -> None:
+    class Before(Quota):
+        before_launch = ("files", "strict", "place")
+
+    class All(Quota):
+        before_launch = ("*",)
+
+    assert set(verdict(composition(Before()))) == {"quota.beyond.mode", "quota.colours.*", "quota.sizes.*"}
+    assert verdict(composition(All())) == {}
+
+
+def test_every_leaf_of_the_shipped_mechanisms_is_looked_at() -> None:
+    """By the lines for a process of the tests, which hold or not: none is left to the core, but those of SELinux where it
+    is not active."""
+    plugins = load()
+    host = probe(plugins.mechanisms)
+    strict = compose(Stack(()), plugins.mechanisms, host, date(2026, 1, 1))
+    context = examine(strict, host)
+    context = attrs.evolve(context, spec=plan(plugins, strict, host, context=context).spec)
+    report = gathered()
+    report |= {key: report[key].splitlines() for key in ("mountinfo", "caller_mountinfo")}
+    forgotten = [line.leaf for line in verify(strict, context, report) if line.kernel.endswith("does not look at it")]
+    assert [leaf for leaf in forgotten if not leaf.startswith("selinux.")] == []

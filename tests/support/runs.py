@@ -256,13 +256,16 @@ def hand_over(folder: Path, user: User | None) -> None:
         subprocess.run(["chown", "-R", "-h", f"{user.uid}:{user.gid}", str(folder)], check=True)
 
 
-def launch_argv(runtime: str, folder: Path, user: User | None = None, *, receipt: Path | None = None) -> list[str]:
-    """The command line of the launch stage that runs ``folder / "bundle"`` under a runtime, as ``user``."""
+def launch_argv(
+    runtime: str, folder: Path, user: User | None = None, *, receipt: Path | None = None, secrets_fd: int = -1
+) -> list[str]:
+    """The command line of the launch stage that runs ``folder / "bundle"`` under a runtime, as ``user``; ``secrets_fd``
+    holds the values of its secrets."""
     _require_cgroups(runtime)
     state = folder / "state"
     state.mkdir(mode=0o711, exist_ok=True)
     hand_over(state, user)
-    request = LaunchRequest(f"test-{secrets.token_hex(4)}", state, stdin=True, receipt=receipt)
+    request = LaunchRequest(f"test-{secrets.token_hex(4)}", state, stdin=True, receipt=receipt, secrets=secrets_fd)
     package = "hardening_native" if runtime == "native" else "hardening_oci"
     plugins = Plugins([Plugin(package, import_module(package), "hardening", "")])
     argv = plugins.runtime(runtime).command(folder / "bundle", request)

@@ -7,18 +7,17 @@ passes because of something else that happens to hold.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
-from hardening.mechanism import Check
-from hardening_capabilities import Capabilities
+from hardening.mechanism import Verification
 from hardening_capabilities.host import probe
 from hardening_capabilities.spec import SETS
 from hardening_capabilities.table import BY_NAME, mask_names
 from tests.support.features import require
-from tests.support.runs import RUNTIMES, Running, composed, finished, host_of, installed, running, workplace
+from tests.support.reports import verdict
+from tests.support.runs import RUNTIMES, Running, finished, running
 from tests.support.users import ordinary
 
 pytestmark = pytest.mark.system
@@ -43,19 +42,9 @@ def expected(three: frozenset[str], others: frozenset[str] = frozenset()) -> dic
     return dict(zip(FIELDS, (three, three, three, others, others), strict=True))
 
 
-def wrong(found: Running, *profiles: str) -> list[Check]:
+def wrong(found: Running, *profiles: str) -> list[Verification]:
     """What the mechanism's own verdict on the kernel's report does not find right."""
-    with workplace() as folder:
-        plugins = installed(MECHANISMS)
-        composition = composed(profiles, plugins, host_of(None, plugins), folder)
-        receipt: Mapping[str, Any] = {
-            "status": found.status,
-            "uid_map": found.read("uid_map"),
-            "namespaces": {"user": found.namespace("user")},
-            "caller_namespaces": {"user": found.namespace("user", "self")},
-        }
-        checks = Capabilities().verify(composition.settings["capabilities"], receipt)
-        return [check for check in checks if not check.holds]
+    return [check for check in verdict(found, "capabilities", MECHANISMS, *profiles) if not check.holds]
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)

@@ -15,11 +15,12 @@ from pathlib import Path
 import pytest
 
 from hardening.errors import HostError
-from hardening.mechanism import Check
-from hardening_namespaces import Namespaces, idmaps
+from hardening.mechanism import Verification
+from hardening_namespaces import idmaps
 from hardening_namespaces.facts import PROC_NAMES
 from hardening_namespaces.settings import TYPES, NamespacesSettings
 from tests.support.features import available, require
+from tests.support.reports import verdict
 from tests.support.runs import RUNTIMES, Running, composed, host_of, installed, planned, running, workplace
 from tests.support.users import REPOSITORY, User, ordinary
 
@@ -65,19 +66,9 @@ def strict(runtime: str, user: User | None) -> str:
     return base(runtime, user) + said
 
 
-def failing(found: Running, user: User | None, *profiles: str) -> list[Check]:
+def failing(found: Running, user: User | None, *profiles: str) -> list[Verification]:
     """What the mechanism itself finds wrong with the kernel's report."""
-    with workplace() as folder:
-        plugins = installed(MECHANISMS)
-        settings = composed(profiles, plugins, host_of(user, plugins), folder).settings["namespaces"]
-    names = [name for name in PROC_NAMES.values() if os.path.exists(f"/proc/self/ns/{name}")]
-    receipt = {
-        "namespaces": {name: found.namespace(name) for name in names},
-        "caller_namespaces": {name: found.namespace(name, "self") for name in names},
-        "uid_map": found.read("uid_map"),
-        "gid_map": found.read("gid_map"),
-    }
-    return [check for check in Namespaces().verify(settings, receipt) if not check.holds]
+    return [check for check in verdict(found, "namespaces", MECHANISMS, *profiles, user=user) if not check.holds]
 
 
 @pytest.mark.parametrize("who", CALLERS)

@@ -17,11 +17,11 @@ from typing import Any
 import pytest
 
 from hardening import bundle, pipeline
-from hardening.mechanism import Check
+from hardening.mechanism import Verification
 from hardening.spec import Spec, to_json
-from hardening_rootfs import Rootfs
-from hardening_rootfs.verify import Mounted, parse
+from hardening_rootfs.mounted import Mounted, read
 from tests.support.features import require
+from tests.support.reports import verdict
 from tests.support.runs import (
     RUNTIMES,
     SHELL,
@@ -52,20 +52,16 @@ def by(runtime: str) -> Mapping[str, Any]:
 
 def mounts(found: Running) -> dict[str, Mounted]:
     """The mounts of a command by place, as the host reads them."""
-    return parse(found.read("mountinfo").splitlines())
+    return {item.place: item for item in read(found.read("mountinfo").splitlines())}
 
 
 def refused(found: Running, line: str) -> bool:
     return found.attempt(line)[0] != 0
 
 
-def checks(found: Running, *profiles: str) -> list[Check]:
+def checks(found: Running, *profiles: str) -> list[Verification]:
     """The mechanism's own verdict on what the kernel reports."""
-    with workplace() as folder:
-        plugins = installed(MECHANISMS)
-        composition = composed(profiles, plugins, host_of(None, plugins), folder)
-        receipt = {"mountinfo": found.read("mountinfo").splitlines()}
-        return list(Rootfs().verify(composition.settings["rootfs"], receipt))
+    return verdict(found, "rootfs", MECHANISMS, *profiles)
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from hardening.hookspecs import hookimpl
 from hardening.host import Host
 from hardening.kinds import Ceiling, Choice, Flag, Neutral, nearest
 from hardening.layers import Folder, SearchPath
-from hardening.mechanism import Check, Context, Excess, Mechanism, Option, Shortfall
+from hardening.mechanism import Context, Excess, Mechanism, Option, Shortfall, Verification
 from hardening.plugins import Plugin, Plugins
 from hardening.runtime import LaunchRequest, Refusal, Runtime
 from hardening.schema import Members, family, scalar
@@ -69,6 +69,10 @@ class BoxSettings:
         read_member=Node.string,
         read_item=_pair,
     )
+
+
+#: What its receipt is held against, beside the size.
+SEEN = ("closed", "lid.lock", "colours.*")
 
 
 @attrs.frozen
@@ -128,9 +132,10 @@ class Box(Mechanism[BoxSettings]):
         if not settings.closed:
             yield Finding("box/open", Severity.WARNING, "the lid is open", leaf="box.closed", hint="close it")
 
-    def verify(self, settings: BoxSettings, receipt: Mapping[str, Any]) -> Iterable[Check]:
+    def verify(self, settings: BoxSettings, context: Context, receipt: Mapping[str, Any]) -> Iterable[Verification]:
         kernel = str(receipt["oom_score_adj"])
-        yield Check("box.size", str(settings.size), kernel, kernel == str(settings.size))
+        seen = tuple(f"box.{name}" for name in SEEN)
+        yield Verification.of("box.size", str(settings.size), kernel, kernel == str(settings.size), *seen)
 
 
 class Shell(Runtime):

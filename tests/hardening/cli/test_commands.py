@@ -260,9 +260,9 @@ def test_an_option_that_the_command_has_itself_is_refused(folder: Path, capsys: 
 
 
 def receipt(folder: Path, size: str) -> str:
-    from hardening.launch.receipt import gather, namespaces
+    from tests.support.reports import gathered
 
-    data = gather(os.getpid(), namespaces()) | {"oom_score_adj": size}
+    data = gathered() | {"oom_score_adj": size}
     (folder / "r.json").write_text(json.dumps(data))
     return "r.json"
 

@@ -22,7 +22,7 @@ BUILD_TIME = {"libc_build", "command"}  # run by a person, and by the rest of `h
 # Some interpreters do not list those by which `hashlib` is spared.
 STANDARD = sys.stdlib_module_names | {"_sha2", "_sha256"}
 # What is no part of an ordinary native launch may import `os`.
-OTHER = {"cgroup2_only", "external", "ociprogram", "receipt", "userns"}
+OTHER = {"cgroup2_only", "external", "observe", "ociprogram", "receipt", "userns"}
 
 
 def _loaded(statement: str) -> set[str]:

@@ -8,7 +8,7 @@ import pytest
 
 from hardening.cli.session import Request
 from hardening.findings import NOT_TAKEN, Finding, Severity
-from hardening.mechanism import Check, Shortfall
+from hardening.mechanism import Shortfall, State, Verification
 from hardening.report import verification
 from hardening.report.state import notes
 from tests.hardening.cli.samples import COLOURS, Box, profile, session
@@ -62,12 +62,16 @@ def test_a_check_of_what_a_best_effort_mechanism_lacks_is_no_failure(tmp_path: P
     profile(tmp_path, "lax", "[box]\nrequirement = 'best-effort'\n")
     profile(tmp_path, "hard", "[box]\n")
     checks = [
-        Check("box.size", "1", "2", False),
-        Check("box.closed", "a", "a", True),
-        Check("box.lid", "1", "2", False),
+        Verification.of("box.size", "1", "2", False),
+        Verification.of("box.closed", "a", "a", True),
+        Verification.of("box.lid", "1", "2", False),
     ]
     lacks = [Shortfall("box.size", "reason", ""), Shortfall("box.closed", "reason", "")]
     lax = verification.judge(session(tmp_path).compose(Request(("lax",))), checks, lacks)
     assert [line.result for line in lax] == ["not enforced", "holds", "does not hold"]
     hard = verification.judge(session(tmp_path).compose(Request(("hard",))), checks, lacks)
-    assert [line.result for line in hard] == ["does not hold", "holds", "does not hold"]
+    # What is required and lacking is told as well, whatever a process shows: such a stack is not launched here.
+    assert [line.result for line in hard] == ["does not hold", "holds", "does not hold", *["does not hold"] * 2]
+    assert not verification.holds(hard)
+    assert verification.holds(lax[:2])
+    assert not verification.holds([verification.Line("box.size", "1", "", State.NOT_SEEN)])

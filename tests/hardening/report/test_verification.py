@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from hardening.report.verification import HOLDS, Line, table
+from hardening.mechanism import State
+from hardening.report.verification import Line, table
 
 
 def test_what_is_not_there_is_a_dash() -> None:
-    shown = table([Line("box.size", "None", "", HOLDS), Line("box.label", "x", "None given", HOLDS)])
-    assert shown.rows == (("box.size", "-", "-", HOLDS), ("box.label", "x", "None given", HOLDS))
+    shown = table([Line("box.size", "None", "", State.HOLDS), Line("box.label", "x", "None given", State.HOLDS)])
+    assert shown.rows == (("box.size", "-", "-", State.HOLDS), ("box.label", "x", "None given", State.HOLDS))

@@ -16,10 +16,9 @@ from typing import Any
 
 import pytest
 
-from hardening_seccomp import Seccomp
 from hardening_seccomp.multiplex import CARRIED
-from tests.plugins.seccomp.stacks import settings
 from tests.support.features import require
+from tests.support.reports import verdict
 from tests.support.runs import RUNTIMES, finished, running
 
 pytestmark = pytest.mark.system
@@ -62,14 +61,14 @@ def test_unstated_is_strict(runtime: str) -> None:
 def test_the_kernel_reports_one_filter(runtime: str, tmp_path: Path) -> None:
     require("seccomp")
     with running(COMMON, DENYING, runtime=runtime, mechanisms=MECHANISMS) as found:
-        checks = list(Seccomp().verify(settings(tmp_path, DENYING), {"status": found.status}))
+        checks = verdict(found, "seccomp", MECHANISMS, COMMON, DENYING)
         assert [check.holds for check in checks] == [True]
         assert found.status["Seccomp_filters"] == "1"
 
     # Without the mechanism there is no filter, and the same check fails.
     others = tuple(name for name in MECHANISMS if name != "seccomp")
     with running(COMMON, runtime=runtime, mechanisms=others) as found:
-        checks = list(Seccomp().verify(settings(tmp_path, DENYING), {"status": found.status}))
+        checks = verdict(found, "seccomp", MECHANISMS, COMMON, DENYING)
         assert [check.holds for check in checks] == [False]
 
 

@@ -69,7 +69,8 @@ def receipt(**changes: Any) -> dict[str, Any]:
 
 
 def held(item: str, found: dict[str, Any]) -> list[bool]:
-    return [check.holds for check in verify(given(item), found)]
+    """Of the file, and of its mount."""
+    return [check.holds for check in verify(given(item), found) if check.leaf != "secrets.given.*"]
 
 
 def test_a_receipt_holds_where_the_file_is_the_command_s_and_nobody_else_reads_it() -> None:
@@ -98,5 +99,20 @@ def test_a_receipt_fails_where_the_mount_can_be_more_than_read(options: str) -> 
     assert held("db", receipt() | {"mountinfo": []}) == [True, False]
 
 
-def test_of_a_variable_nothing_is_checked() -> None:
-    assert held("db,type=env", receipt()) == []
+def test_of_a_variable_the_name_is_checked() -> None:
+    assert held("db,type=env", receipt() | {"environment": {"db": None}}) == [True]
+    assert held("db,type=env", receipt() | {"environment": {}}) == [False]
+    assert held("db,type=env", receipt() | {"environment": None}) == [False]
+
+
+def test_nothing_was_given_beside_what_was_composed() -> None:
+    def no_other(*items: str, **changes: Any) -> bool:
+        (line,) = [line for line in verify(given(*items), receipt() | changes) if line.leaf == "secrets.given.*"]
+        return line.holds
+
+    assert no_other("db")
+    assert not no_other("other")
+    assert not no_other()
+    assert not no_other("db,type=env", environment={})
+    assert not no_other(secrets=None)  # there is a place for files, and nobody knows which
+    assert no_other(secrets=None, mountinfo=[])

@@ -53,7 +53,9 @@ def test_volumes_that_are_not_relabelled_are_said() -> None:
 
 
 def wrong(chosen: SelinuxSettings, label: str, on: SelinuxFacts) -> list[str]:
-    return [check.leaf for check in verify(chosen, {"label": label}, on) if not check.holds]
+    lines = ['1 1 0:1 / /tmp rw - tmpfs tmpfs rw,context="system_u:object_r:container_file_t:s0:c1,c2",size=1k']
+    found = verify(chosen, {"label": label, "mountinfo": lines}, on)
+    return [check.leaf for check in found if not check.holds]
 
 
 def test_receipts_are_held_against_the_settings(tmp_path: Path) -> None:
@@ -64,6 +66,7 @@ def test_receipts_are_held_against_the_settings(tmp_path: Path) -> None:
     assert wrong(settings(level="s0:c1,c2"), good, host) == []
     assert wrong(settings(level="s0"), good, host) == ["selinux.level"]
     assert wrong(settings(type="my_t"), good, host) == ["selinux.type"]
+    assert wrong(settings(mount_label="read-only"), good, host) == ["selinux.mount_label"]
     assert wrong(settings(), "unconfined_u:unconfined_r:unconfined_t:s0-s0:c0.c1023", host) == [
         "selinux.user",
         "selinux.role",
@@ -79,6 +82,6 @@ def test_permissive_mode_does_not_hold(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("label", ["", "unconfined\n"])
 def test_no_label_does_not_hold(label: str) -> None:
-    (check,) = verify(settings(), {"label": label}, INACTIVE)
+    (check,) = verify(settings(), {"label": label, "mountinfo": []}, INACTIVE)
     assert not check.holds
     assert "SELinux is not active" in check.kernel

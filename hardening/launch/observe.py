@@ -1,0 +1,197 @@
+"""What is visible in a container that stands at its first instruction, looked at from inside by a process of ours.
+
+That process enters the container's namespaces and reads: it executes nothing, writes nothing but parameters of namespaces
+that it makes for itself, and is killed where something keeps it waiting. What it cannot look at is left out.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from hardening.launch import abi, jsontext, kernel
+from hardening.launch.entering import Namespaces
+from hardening.launch.frozen import Frozen
+from hardening.launch.signals import signal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+LONGEST = 20  # seconds
+MOST = 4096  # entries of a root that is made of mount points
+#: What differs between two new network namespaces, and what tells nothing.
+_VOLATILE = ("net.ipv4.tcp_fastopen_key",)
+_IPC = ("fs/mqueue", "kernel/msgmax", "kernel/msgmnb", "kernel/msgmni", "kernel/sem", "kernel/shmall", "kernel/shmmax",
+        "kernel/shmmni", "kernel/shm_rmid_forced")  # fmt: skip
+
+
+class Wanted(Frozen):
+    """What is to be looked at. ``paths`` are some in the container, ``mounts`` the places of its mounts; ``made`` says that
+    its root was made for it; ``sysctls`` are the parameters that its configuration sets."""
+
+    paths: tuple[str, ...]
+    mounts: frozenset[str]
+    made: bool
+    sysctls: dict[str, str]
+
+
+def observe(pid: int, wanted: Wanted) -> dict[str, object]:
+    """What a container shows, by key: ``sysctls`` of namespaces of its own that differ from those of new ones, with their
+    values; ``effects``, which parameters each one that its configuration sets changes with it; ``uts``, the host and domain
+    name; ``paths``, what is at each path; and where its root was made for it ``tree``, all that is in the root's own mount.
+
+    What stands at a path is told as ``absent``, ``null`` (the device), ``empty`` (directory or file), ``shown`` or
+    ``unreadable``; an entry of the tree as ``mount``, ``directory``, ``file`` and its size, or ``link`` and its target.
+    """
+    reader, writer = os.pipe()
+    child = kernel.clone(0)
+    if child == 0:
+        os.close(reader)
+        _look(pid, writer, wanted)
+    os.close(writer)
+    parts = []
+    while part := os.read(reader, 1 << 16):
+        parts.append(part)
+    os.close(reader)
+    os.waitpid(child, 0)
+    import json  # a launch with a receipt can afford it
+
+    found: dict[str, object] = {}
+    for line in b"".join(parts).split(b"\n")[:-1]:  # what was cut off is no line
+        found |= json.loads(line)
+    return found
+
+
+def _look(pid: int, writer: int, wanted: Wanted) -> None:
+    """Be the process that looks. Does not return."""
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
+    signal.alarm(LONGEST)
+
+    def say(key: str, look: Callable[[], object]) -> None:
+        try:
+            os.write(writer, f"{jsontext.dump({key: look()})}\n".encode())
+        except OSError:  # it cannot be looked at
+            return
+
+    try:
+        spaces = Namespaces(pid, "user", "net", "ipc", "uts", "mnt")
+        spaces.enter("user")
+        own = tuple(name for name in ("net", "ipc", "uts") if spaces.enter(name))
+        say("uts", _uts)
+        # Before the mount namespace, whose /proc need not show them.
+        values = dict(_sysctls(own))
+        kernel.unshare(abi.CLONE_NEWNET | abi.CLONE_NEWIPC)
+        new = dict(_sysctls(own))
+        say("sysctls", lambda: _changes(new, values))
+        say("effects", lambda: _effects(wanted.sysctls, own, new))
+        spaces.enter("mnt")
+        root = os.open("/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        say("paths", lambda: {path: _kind(root, path) for path in wanted.paths})
+        if wanted.made:
+            say("tree", lambda: _tree(root, wanted.mounts))
+    except (OSError, ValueError):  # the rest cannot be looked at
+        pass
+    finally:
+        os._exit(0)
+
+
+def _uts() -> dict[str, str]:
+    return {"hostname": os.uname().nodename, "domainname": _read("/proc/sys/kernel/domainname")}
+
+
+def _changes(before: dict[str, str], after: dict[str, str]) -> dict[str, str]:
+    """The parameters that have another value after than before."""
+    return {name: value for name, value in after.items() if before.get(name) != value and name not in _VOLATILE}
+
+
+def _effects(wanted: dict[str, str], own: tuple[str, ...], values: dict[str, str]) -> dict[str, list[str]]:
+    """What setting each parameter changes, tried in namespaces of this process's own."""
+    found = {}
+    for name, value in wanted.items():
+        with open(f"/proc/sys/{name.replace('.', '/')}", "w", encoding="utf-8") as file:
+            file.write(value)
+        after = dict(_sysctls(own))
+        found[name] = sorted(_changes(values, after))
+        values = after
+    return found
+
+
+def _sysctls(own: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """The parameters of these namespaces of this process."""
+    top = "/proc/sys/"
+    places = [*(["net"] if "net" in own else []), *(_IPC if "ipc" in own else [])]
+    for place in places:
+        for directory, _, names in os.walk(top + place):
+            for name in names:
+                yield from _sysctl(f"{directory}/{name}", top)
+        yield from _sysctl(top + place, top)
+
+
+def _sysctl(path: str, top: str) -> Iterator[tuple[str, str]]:
+    try:
+        status = os.stat(path)
+        if stat.S_ISREG(status.st_mode) and status.st_mode & 0o200 and status.st_mode & 0o444:
+            yield path.removeprefix(top).replace("/", "."), _read(path)
+    except OSError:  # not everybody may read it, or it has no value yet
+        return
+
+
+def _read(path: str) -> str:
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return file.read().rstrip("\n")
+
+
+def _kind(root: int, path: str) -> str:
+    """What a path shows (see `observe`)."""
+    try:
+        fd = kernel.openat2(root, os.fsencode(path.lstrip("/")), os.O_PATH, abi.RESOLVE_IN_ROOT)
+    except (FileNotFoundError, NotADirectoryError):
+        return "absent"
+    except OSError:
+        return "unreadable"
+    try:
+        status = os.fstat(fd)
+        if stat.S_ISCHR(status.st_mode) and status.st_rdev == os.makedev(1, 3):
+            return "null"
+        if stat.S_ISDIR(status.st_mode):
+            directory = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=fd)
+            try:
+                return "shown" if os.listdir(directory) else "empty"
+            finally:
+                os.close(directory)
+        return "empty" if stat.S_ISREG(status.st_mode) and not status.st_size else "shown"
+    except OSError:
+        return "unreadable"
+    finally:
+        os.close(fd)
+
+
+def _tree(root: int, mounts: frozenset[str]) -> dict[str, str]:
+    """The entries of the root's own mount by path. `OSError` where there are too many for one that was made."""
+    found: dict[str, str] = {}
+    waiting = ["/"]
+    while waiting:
+        directory = waiting.pop()
+        fd = os.open(directory.lstrip("/") or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=root)
+        try:
+            for name in os.listdir(fd):
+                path = f"{directory.rstrip('/')}/{name}"
+                found[path] = "mount" if path in mounts else _entry(name, fd)
+                if found[path] == "directory":
+                    waiting.append(path)
+        finally:
+            os.close(fd)
+        if len(found) > MOST:
+            raise OSError(f"more than {MOST} entries")
+    return found
+
+
+def _entry(name: str, directory: int) -> str:
+    status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+    if stat.S_ISDIR(status.st_mode):
+        return "directory"
+    if stat.S_ISLNK(status.st_mode):
+        return f"link {os.readlink(name, dir_fd=directory)}"
+    return f"file {status.st_size}" if stat.S_ISREG(status.st_mode) else "special"

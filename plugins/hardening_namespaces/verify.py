@@ -1,0 +1,112 @@
+"""Hold what the kernel says of the namespaces of a process against the settings (namespaces(7))."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from hardening.mechanism import Context, Verification
+from hardening_namespaces import idmaps
+from hardening_namespaces.facts import PROC_NAMES, link_of
+from hardening_namespaces.settings import HOST, PRIVATE, TYPES, NamespacesSettings
+from hardening_namespaces.spec import stated_sysctls
+
+_NONE = "(none)"  # what the kernel calls no domain name
+#: Settings that an own namespace alone has, by its name.
+_DEPENDENT = {"uts": ("hostname", "domainname"), "time": ("time_offsets.boottime", "time_offsets.monotonic")}
+
+
+def verify(settings: NamespacesSettings, context: Context, receipt: Mapping[str, Any]) -> Iterable[Verification]:
+    """The links in /proc/PID/ns against those of the caller, the whole maps of ids, the names, the clocks, and the sysctls
+    that differ from those of new namespaces."""
+    for name in TYPES:
+        yield _namespace(settings, name, receipt)
+    yield from _maps(settings, context, receipt)
+    yield from _names(settings, receipt)
+    yield from _clocks(settings, receipt)
+    yield _sysctls(settings, context, receipt)
+
+
+def _namespace(settings: NamespacesSettings, name: str, receipt: Mapping[str, Any]) -> Verification:
+    own, caller = receipt["namespaces"], receipt["caller_namespaces"]
+    key, where = PROC_NAMES[name], settings.where(name)
+    # None: the kernel has no such namespace.
+    link = own.get(key) or "not supported"
+    shared = link == caller.get(key)
+    joined = where == HOST or link == link_of(name, where)
+    holds = bool(own.get(key)) and not shared if where == PRIVATE else joined
+    return Verification.of(f"namespaces.{name}", where, link + (" (the caller's)" if shared else ""), holds)
+
+
+def _maps(settings: NamespacesSettings, context: Context, receipt: Mapping[str, Any]) -> Iterator[Verification]:
+    """Every line of the maps, and whether groups can be dropped (user_namespaces(7), setgroups)."""
+    maps = idmaps.resolve(settings, context.host)
+    also = ("namespaces.uid_map", "namespaces.gid_map")
+    if maps is None:  # the caller's maps, or those of whom the command joins: the link of the namespace tells
+        link = _namespace(settings, "user", receipt)
+        yield Verification("namespaces.id_map", link.expected, link.kernel, link.state, also)
+        return
+    setgroups = "allow" if context.host.root or idmaps.needs_helpers(maps, context.host) else "deny"
+    same = receipt["setgroups"] == setgroups
+    for leaf, side, ranges in (("uid_map", "uid", maps.uids), ("gid_map", "gid", maps.gids)):
+        rows = sorted(_row(line) for line in receipt[f"{side}_map"].splitlines())
+        wanted = sorted((item.inside, item.outside, item.size) for item in ranges)
+        expected, found = (" ".join(":".join(map(str, row)) for row in each) for each in (wanted, rows))
+        yield Verification.of(f"namespaces.{leaf}", expected, found, rows == wanted)
+        same = same and rows == wanted
+    expected, found = (f"{settings.id_map}, setgroups {word}" for word in (setgroups, receipt["setgroups"]))
+    yield Verification.of(
+        "namespaces.id_map", expected, found if same else f"other maps, {found.partition(', ')[2]}", same
+    )
+
+
+def _row(line: str) -> tuple[int, int, int]:
+    inside, outside, size = map(int, line.split())
+    return inside, outside, size
+
+
+def _names(settings: NamespacesSettings, receipt: Mapping[str, Any]) -> Iterator[Verification]:
+    if settings.uts != PRIVATE:
+        return
+    found = receipt["observed"].get("uts")
+    for name, wanted in (("hostname", settings.hostname), ("domainname", settings.domainname or _NONE)):
+        leaf = f"namespaces.{name}"
+        if found is None:
+            yield Verification.unseen(leaf, wanted, "the namespace could not be entered")
+        else:
+            yield Verification.of(leaf, wanted, found[name], found[name] == wanted)
+
+
+def _clocks(settings: NamespacesSettings, receipt: Mapping[str, Any]) -> Iterator[Verification]:
+    offsets = {
+        words[0]: words[1] for line in (receipt["timens_offsets"] or "").splitlines() for words in [line.split()]
+    }
+    if settings.time == PRIVATE:
+        for clock, wanted in (("boottime", settings.boottime_offset), ("monotonic", settings.monotonic_offset)):
+            found = offsets.get(clock, "0")
+            yield Verification.of(f"namespaces.time_offsets.{clock}", str(wanted), found, found == str(wanted))
+
+
+def _sysctls(settings: NamespacesSettings, context: Context, receipt: Mapping[str, Any]) -> Verification:
+    leaf = "namespaces.sysctls.*"
+    private = [name for name in TYPES if settings.where(name) == PRIVATE and not context.lacks(f"namespaces.{name}")]
+    wanted = stated_sysctls(settings, private)
+    found = receipt["observed"].get("sysctls")
+    expected = _shown(wanted) or "those of new namespaces"
+    if found is None:
+        return Verification.unseen(leaf, expected, "the namespaces could not be entered")
+    # One that has the value of new namespaces anyway does not differ from them; some change others with them.
+    effects = receipt["observed"].get("effects") or {}
+    implied = {name for cause in wanted for name in effects.get(cause, ()) if name not in wanted}
+    beyond = {
+        name: value for name, value in found.items() if name not in implied and not _is_same(value, wanted.get(name))
+    }
+    return Verification.of(leaf, expected, _shown(beyond) or expected, not beyond)
+
+
+def _is_same(value: str, wanted: str | None) -> bool:
+    return wanted is not None and value.split() == wanted.split()
+
+
+def _shown(values: Mapping[str, str]) -> str:
+    return " ".join(f"{name}={','.join(value.split())}" for name, value in sorted(values.items()))

@@ -1,0 +1,186 @@
+"""Hold what the kernel says of a process against the settings (proc(5), cgroups(7))."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from hardening.launch.secrets import ENV, named
+from hardening.mechanism import Context, Verification
+from hardening_process import limits
+from hardening_process.host import stated_ceilings
+from hardening_process.kinds import CPU_PERIOD, NO_CEILING, UNLIMITED, Bound, CpuBound, RlimitKind, UmaskKind
+from hardening_process.settings import RLIMITS, ProcessSettings
+from hardening_process.spec import cgroup_path, enforceable
+from hardening_process.users import Identity
+from hardening_rootfs.paths import resolve
+
+_STANDARD = [0, 1, 2]
+_V1_UNLIMITED = 1 << 62  # what memory.limit_in_bytes has at least where there is no limit
+
+
+def verify(settings: ProcessSettings, context: Context, receipt: Mapping[str, Any]) -> Iterator[Verification]:
+    """Ids, groups, environment, limits, mask, score, terminal, descriptors and the control group."""
+    document = context.spec.document if context.spec is not None else {}
+    identity = settings.resolve(context)
+    yield from _ids(settings, identity, receipt)
+    yield from _environment(settings, document, receipt)
+    yield _cwd(settings, context, receipt)
+    found = limits.parse(receipt["limits"])
+    for name in RLIMITS:
+        ceiling, seen, kind = settings.rlimits[name], found.get(name, UNLIMITED), RlimitKind()
+        if ceiling != UNLIMITED:
+            expected = f"at most {kind.show(ceiling)}"
+            yield Verification.of(f"process.rlimits.{name}", expected, kind.show(seen), kind.at_most(seen, ceiling))
+    mask, wanted = receipt["status"]["Umask"], UmaskKind()
+    held = wanted.at_most(int(mask, 8), settings.umask)
+    yield Verification.of("process.umask", f"at least {wanted.show(settings.umask)}", mask, held)
+    score = int(receipt["oom_score_adj"])
+    yield Verification.of(
+        "process.oom_score_adj", f"at least {settings.oom_score_adj}", str(score), score >= settings.oom_score_adj
+    )
+    yield from _terminal(settings, receipt)
+    persona = receipt["personality"]
+    if persona is not None:
+        yield Verification.of("process", "the native personality", persona, not int(persona, 16))
+    yield from _resources(settings, context, receipt)
+
+
+def _ids(settings: ProcessSettings, identity: Identity, receipt: Mapping[str, Any]) -> Iterator[Verification]:
+    status, gid_map = receipt["status"], receipt["gid_map"]
+    uids = [seen_inside(int(uid), receipt["uid_map"]) for uid in status["Uid"].split()]
+    gids = [seen_inside(int(gid), gid_map) for gid in status["Gid"].split()]
+    for name, wanted, ids in (("uid", identity.uid, uids), ("gid", identity.gid, gids)):
+        yield Verification.of("process.user", f"{name} {wanted}", f"{name} {_show(ids)}", set(ids) == {wanted})
+    # One that the namespace does not map is the caller's, and could not be dropped.
+    groups = [(int(gid), seen_inside(int(gid), gid_map)) for gid in status["Groups"].split()]
+    beyond = [(host, inside) for host, inside in groups if inside is None or inside not in gids]
+    permitted = {*identity.groups, *(int(name) for name in settings.groups.having(True) if name.isdecimal())}
+    held = all((host if inside is None else inside) in permitted for host, inside in beyond)
+    shown = ", ".join(str(inside) if inside is not None else f"{host} of the host" for host, inside in beyond) or "none"
+    expected = ", ".join(settings.groups.having(True)) or "none"
+    yield Verification.of("process.groups.*", expected, shown, held)
+
+
+def _environment(
+    settings: ProcessSettings, document: Mapping[str, Any], receipt: Mapping[str, Any]
+) -> Iterator[Verification]:
+    """The names of the variables, and the values of those that are there in any case, unless they may be the caller's."""
+    process = document.get("process") or {}
+    composed = dict(entry.split("=", 1) for entry in process.get("env") or ())
+    permitted = settings.environment.having(True)
+    secrets = {secret.target for secret in named(document) if secret.kind == ENV}
+    names = {*composed, *permitted, *secrets}
+    leaves = ("process.environment.*", "process.set_environment.*")
+    found = receipt["environment"]
+    if found is None:
+        yield Verification.unseen(leaves[0], " ".join(sorted(names)), "it may not be read", leaves[1])
+        return
+    other = [
+        f"{name}={value}"
+        for name, value in found.items()
+        if value is not None and name not in permitted and composed.get(name, value) != value
+    ]
+    beyond = [*(name for name in found if name not in names), *other]
+    expected, shown = " ".join(sorted({*composed, *secrets})), " ".join(sorted(found))
+    yield Verification.of(leaves[0], expected, f"also {', '.join(beyond)}" if beyond else shown, not beyond, leaves[1])
+
+
+def _cwd(settings: ProcessSettings, context: Context, receipt: Mapping[str, Any]) -> Verification:
+    from hardening_process.users import root
+
+    wanted, found = resolve(str(root(context)), settings.cwd).path, receipt["cwd"]
+    if found is None:
+        return Verification.unseen("process.cwd", wanted, "it may not be read")
+    return Verification.of("process.cwd", wanted, found, found == wanted)
+
+
+def _terminal(settings: ProcessSettings, receipt: Mapping[str, Any]) -> Iterator[Verification]:
+    tty, descriptors = receipt["tty"], receipt["descriptors"]
+    expected = "a terminal of its own" if settings.terminal else "no terminal"
+    if tty is None:
+        yield Verification.unseen("process.terminal", expected, "it may not be read")
+    else:
+        yield Verification.of(
+            "process.terminal", expected, f"tty {tty}" if tty else "no terminal", settings.terminal or not tty
+        )
+    if descriptors is None:
+        yield Verification.unseen("process", "descriptors 0, 1, 2", "they may not be read")
+    else:
+        shown = f"descriptors {', '.join(map(str, descriptors))}"
+        yield Verification.of("process", "descriptors 0, 1, 2", shown, set(descriptors) <= set(_STANDARD))
+
+
+def _resources(settings: ProcessSettings, context: Context, receipt: Mapping[str, Any]) -> Iterator[Verification]:
+    """The values in the files of the process's control groups, and where these lie."""
+    found = _ceilings(receipt["cgroup_values"])
+    for name, wanted in stated_ceilings(settings).items():
+        kind = CpuBound() if name == "cpu" else Bound(size=name != "pids")
+        seen = found.get(name)
+        expected = f"at most {kind.show(wanted)}"
+        if seen is None:
+            yield Verification.of(f"process.resources.{name}", expected, "no limit that can be read", False)
+        else:
+            yield Verification.of(f"process.resources.{name}", expected, kind.show(seen), seen <= wanted)
+    yield _control_group(settings, context, receipt)
+
+
+def _control_group(settings: ProcessSettings, context: Context, receipt: Mapping[str, Any]) -> Verification:
+    """Where the control groups of the process lie. A runtime that is told nothing makes one below the caller's own, or at
+    the top."""
+    own = _groups(receipt["caller_cgroup"])
+    moved = {name: path for name, path in _groups(receipt["cgroup"]).items() if path != own.get(name)}
+    told = bool(settings.cgroup or enforceable(settings, context))
+    parent = posixpath.dirname(cgroup_path(settings, context)) if told else "/"
+    beyond = {
+        path
+        for name, path in moved.items()
+        if posixpath.dirname(path) not in (own.get(name), posixpath.join(own.get(name, "/"), parent))
+    }
+    expected = f"below {settings.cgroup}" if settings.cgroup else "the caller's, or below it"
+    shown = ", ".join(sorted(beyond or set(moved.values()))) or "the caller's"
+    held = not beyond and (bool(moved) or not settings.cgroup)
+    return Verification.of("process.resources.cgroup", expected, shown, held)
+
+
+def _ceilings(values: Mapping[str, str]) -> dict[str, int]:
+    """What control groups limit, by leaf below `resources`, in the units of the settings."""
+    found: dict[str, int] = {}
+    numbers = {name: int(text) for name, text in values.items() if text.lstrip("-").isdecimal()}
+    numbers |= {name: NO_CEILING for name, text in values.items() if text == "max"}
+    if "pids.max" in numbers:
+        found["pids"] = numbers["pids.max"]
+    memory = numbers.get("memory.max", numbers.get("memory.limit_in_bytes"))
+    if memory is not None:
+        found["memory"] = memory if memory < _V1_UNLIMITED else NO_CEILING
+    both = numbers.get("memory.memsw.limit_in_bytes")
+    if "memory.swap.max" in numbers and memory is not None:
+        both = min(NO_CEILING, memory + numbers["memory.swap.max"])
+    if both is not None:
+        found["memory_swap"] = both if both < _V1_UNLIMITED else NO_CEILING
+    quota, _, period = values.get("cpu.max", "").partition(" ")
+    quota, period = quota or values.get("cpu.cfs_quota_us", ""), period or values.get("cpu.cfs_period_us", "")
+    if quota in ("max", "-1"):
+        found["cpu"] = NO_CEILING
+    elif quota.isdecimal() and period.isdecimal() and int(period):
+        found["cpu"] = -(-int(quota) * CPU_PERIOD // int(period))
+    return found
+
+
+def _groups(text: str | None) -> dict[str, str]:
+    """The control groups of a process by controllers."""
+    return {words[1]: words[2] for line in (text or "").splitlines() for words in [line.split(":", 2)]}
+
+
+def seen_inside(outside: int, id_map: str) -> int | None:
+    """An id of the reader's user namespace as the process sees it (user_namespaces(7)), None where it is not mapped."""
+    for line in id_map.splitlines():
+        first, start, count = (int(field) for field in line.split())
+        if start <= outside < start + count:
+            return first + outside - start
+    return None
+
+
+def _show(ids: Iterable[int | None]) -> str:
+    return ", ".join(sorted({"unmapped" if item is None else str(item) for item in ids}))

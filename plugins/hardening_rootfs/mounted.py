@@ -1,0 +1,207 @@
+"""The mounts that the kernel reports (proc_pid_mountinfo(5)), and one of them held against an entry of ``/mounts``."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from hardening.kinds import show_size
+from hardening.values import frozen
+from hardening_rootfs.paths import is_below, real_path
+
+#: What an entry may take away, as the kernel shows it. An entry says it with an `r` in front for what lies below, too.
+RESTRICTIONS = ("ro", "nosuid", "nodev", "noexec")
+PAGE = 65536  # bytes, the largest: a tmpfs counts in pages
+_PROC = ("hidepid", "subset")
+_FRESH = ("tmpfs", "devpts")
+_TIED = {"private": ("shared:", "master:"), "slave": ("shared:",), "shared": ()}
+#: How the kernel writes levels of hidepid, before and since Linux 5.8.
+WORDS = {"1": "noaccess", "2": "invisible", "4": "ptraceable"}
+
+
+@frozen
+class Mounted:
+    """One line of mountinfo: ``device`` and ``top`` are the part of a file system that is mounted, ``options`` are the
+    mount's own, ``fields`` its propagation, ``data`` the file system's options."""
+
+    device: str
+    place: str
+    top: str
+    options: frozenset[str]
+    fields: tuple[str, ...]
+    kind: str
+    data: Mapping[str, str]
+
+    @property
+    def writable(self) -> bool:
+        """Whether files can be written through this mount."""
+        return "rw" in self.options and "ro" not in self.data
+
+    @property
+    def is_null(self) -> bool:
+        """Whether this is the null device, which takes what is written and keeps nothing."""
+        return self.kind in ("devtmpfs", "tmpfs") and self.top.endswith("/null")
+
+    @property
+    def size(self) -> int:
+        """Of a tmpfs, in bytes; 0 where it has no bound."""
+        text = self.data.get("size", "")
+        return int(text[:-1]) * 1024 if re.fullmatch(r"\d+k", text) else 0
+
+    def show(self) -> str:
+        """As a receipt shows it."""
+        restrictions = sorted(name for name in RESTRICTIONS if self.takes(name))
+        sizes = [f"size={show_size(self.size)}"] if self.size else []
+        return ",".join(
+            [self.kind, *restrictions, *sizes, *(f"{key}={self.data[key]}" for key in _PROC if key in self.data)]
+        )
+
+    def is_same(self, other: Mounted) -> bool:
+        """Whether both show the same part of a file system."""
+        return (self.device, self.top) == (other.device, other.top)
+
+    def takes(self, restriction: str) -> bool:
+        """Whether this mount has a restriction."""
+        return restriction in self.options or (restriction == "ro" and "ro" in self.data)
+
+
+def read(lines: Iterable[str]) -> list[Mounted]:
+    """The mounts in their order."""
+    found = []
+    for line in lines:
+        head, _, tail = line.partition(" - ")
+        first, last = head.split(" "), tail.split(" ")
+        if len(first) >= 6 and len(last) >= 3:
+            top, place = (
+                re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text) for text in (first[3], first[4])
+            )
+            data = dict(option.partition("=")[::2] for option in last[2].split(","))
+            options = frozenset(first[5].split(","))
+            found.append(Mounted(first[2], place, top, options, tuple(first[6:]), last[0], data))
+    return found
+
+
+def cover(path: str, mounts: Iterable[Mounted]) -> Mounted | None:
+    """The mount that a path is seen through: the innermost, and of several at one place the one on top."""
+    found = None
+    for item in mounts:
+        if (item.place == path or is_below(path, item.place)) and (
+            found is None or len(item.place) >= len(found.place)
+        ):
+            found = item
+    return found
+
+
+@frozen
+class Place:
+    """A part of a file system."""
+
+    device: str
+    top: str
+
+
+def on_host(path: str, mounts: Iterable[Mounted]) -> Place | None:
+    """Where a path of the caller's lies."""
+    real = real_path(path)
+    item = cover(real, mounts)
+    if item is None:
+        return None
+    below = os.path.relpath(real, item.place)
+    return Place(item.device, os.path.normpath(os.path.join(item.top, below)))
+
+
+@frozen
+class Wanted:
+    """An entry of ``/mounts``, and the leaves that decided it."""
+
+    entry: Mapping[str, Any]
+    leaves: tuple[str, ...]
+
+    @property
+    def place(self) -> str:
+        """Where it is mounted."""
+        return str(self.entry["destination"])
+
+    @property
+    def options(self) -> Sequence[str]:
+        """Its mount options."""
+        return [str(option) for option in self.entry.get("options") or ()]
+
+    @property
+    def is_bind(self) -> bool:
+        """Whether it shows a part of the host."""
+        return bool({"bind", "rbind"} & {*self.options, str(self.entry.get("type"))})
+
+    @property
+    def recursive(self) -> bool:
+        """Whether it shows what is mounted below, too."""
+        return "rbind" in self.options
+
+    @property
+    def restrictions(self) -> frozenset[str]:
+        """What it takes away."""
+        options = self.options
+        return frozenset(name for name in RESTRICTIONS if {name, f"r{name}"} & {*options})
+
+    def values(self) -> dict[str, str]:
+        """The options with a value."""
+        return dict(option.split("=", 1) for option in self.options if "=" in option)
+
+    def show(self) -> str:
+        """As a receipt shows it."""
+        kind = "bind" if self.is_bind else str(self.entry.get("type"))
+        size = self.values().get("size", "")
+        sizes = [f"size={show_size(int(size))}"] if size.isdecimal() else []
+        values = [f"{key}={value}" for key, value in self.values().items() if key in _PROC]
+        return ",".join([kind, *sorted(self.restrictions), *sizes, *values])
+
+
+def looser(wanted: Wanted, found: Mounted, caller: Sequence[Mounted], propagation: str) -> Iterator[str]:
+    """In what a mount permits more than an entry of the configuration, or is another one. ``caller`` are the host's mounts,
+    ``propagation`` is that of the whole root."""
+    if wanted.is_bind:
+        source = on_host(str(wanted.entry.get("source")), caller)
+        if source != Place(found.device, found.top):
+            yield "another source"
+    else:
+        yield from _another_kind(wanted, found, caller)
+    for restriction in sorted(wanted.restrictions):
+        if not found.takes(restriction):
+            yield f"not {restriction}"
+    words = [word.removeprefix("r") if word not in _TIED else word for word in wanted.options]
+    tie = next((word for word in words if word in _TIED), propagation)
+    if any(field.startswith(_TIED[tie]) for field in found.fields if _TIED[tie]):
+        yield " ".join(found.fields)
+    if "idmapped" in found.options and "uidMappings" not in wanted.entry:
+        yield "idmapped"
+
+
+def _another_kind(wanted: Wanted, found: Mounted, caller: Sequence[Mounted]) -> Iterator[str]:
+    kind, values = str(wanted.entry.get("type")), wanted.values()
+    kinds = {kind} if kind != "cgroup" else {"cgroup", "cgroup2", "tmpfs"}
+    host = {item.device for item in caller}
+    if found.kind not in kinds or (kind != "cgroup" and found.top != "/") or (kind in _FRESH and found.device in host):
+        yield f"{found.kind} of {found.device}, from {found.top}"
+        return
+    if kind == "tmpfs":
+        bytes_ = int(values["size"]) if values.get("size", "").isdecimal() else _size(values.get("size", ""))
+        if bytes_ and not 0 < found.size <= bytes_ + PAGE - 1:
+            yield f"size={show_size(found.size)}"
+        mode, wanted_mode = int(found.data.get("mode", "1777"), 8), int(values.get("mode", "1777"), 8)
+        if mode & ~wanted_mode & 0o777 or (wanted_mode & ~mode & 0o1000):
+            yield f"mode={mode:o}"
+        inodes, most = found.data.get("nr_inodes", ""), values.get("nr_inodes", "")
+        if most.isdecimal() and not (inodes.isdecimal() and int(inodes) <= int(most)) and not _kilo(inodes, int(most)):
+            yield f"nr_inodes={inodes or 'unlimited'}"
+
+
+def _size(text: str) -> int:
+    match = re.fullmatch(r"(\d+)([km])", text)
+    return int(match[1]) * {"k": 1024, "m": 1 << 20}[match[2]] if match else 0
+
+
+def _kilo(text: str, most: int) -> bool:
+    """Whether a number that the kernel writes in thousands of 1024 is at most another."""
+    return re.fullmatch(r"\d+k", text) is not None and int(text[:-1]) * 1024 <= most

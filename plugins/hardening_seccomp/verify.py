@@ -1,0 +1,122 @@
+"""Hold the filter of a process against the composed one.
+
+Where it could be read back (ptrace(2), PTRACE_SECCOMP_GET_FILTER), every system call with every argument vector is compared,
+whoever compiled it. Else there is the digest of what the launch stage has loaded, or given to the runtime, and how many
+filters the process has beyond those of the caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from hardening.errors import SpecError
+from hardening.launch import digest
+from hardening.mechanism import Context, Verification
+from hardening_seccomp import bpf
+from hardening_seccomp.actions import EPERM
+from hardening_seccomp.answers import Reader
+from hardening_seccomp.compile import compile_filter
+from hardening_seccomp.filters import Filter, rule_at_most
+from hardening_seccomp.host import SeccompFacts
+from hardening_seccomp.libseccomp import Libseccomp
+from hardening_seccomp.oci import strictest
+from hardening_seccomp.settings import SeccompSettings
+from hardening_seccomp.spans import KILLED, WIDE, X32_BIT, Span, overlaps, wanted
+from hardening_seccomp.spec import filter_of
+
+_LEAF, _FLAGS = "seccomp.*", "seccomp.flags.spec-allow"
+#: What else the program tells.
+_ALSO = ("seccomp.architectures.*", "seccomp.restrict_suid_sgid")
+_MANY = 1024  # numbers of one span whose names are told
+#: Fields of proc_pid_status(5) that tell of a mitigation which a filter brings unless it is asked not to.
+_UNSAFE = "thread vulnerable"
+
+
+def verify(settings: SeccompSettings, context: Context, receipt: Mapping[str, Any]) -> Iterable[Verification]:
+    """The filter, its architectures and its flags."""
+    library = context.host.of(SeccompFacts).library
+    if library is None:
+        yield Verification.unseen(_LEAF, str(strictest(settings.syscalls.rest)), "there is no libseccomp here", *_ALSO)
+        return
+    model = filter_of(settings, context)
+    loaded = _is_loaded(model, library, receipt)
+    expected = f"{len(model.rules)} calls by rules, else {model.default}"
+    programs = receipt["seccomp"]["filters"]
+    if programs is not None:
+        yield from _read_back(model, library, programs, expected)
+    else:
+        beyond = _beyond(receipt)
+        words = f"the digest of {'this' if loaded else 'another'} filter, {beyond} beyond the caller's"
+        yield Verification.of(_LEAF, expected, words, loaded and beyond == 1, *_ALSO)
+    yield _flags(settings, receipt, loaded=loaded)
+
+
+def _beyond(receipt: Mapping[str, Any]) -> int:
+    """How many filters the process has that the caller has not; 0 where the kernel does not count them."""
+    text, own = receipt["status"].get("Seccomp_filters", ""), receipt["seccomp"]["caller"]
+    return int(text) - own if text.isdecimal() and own is not None else 0
+
+
+def _is_loaded(model: Filter, library: Libseccomp, receipt: Mapping[str, Any]) -> bool:
+    """Whether the launch stage has loaded this very filter, or has given it to the runtime that did."""
+    compiled = compile_filter(model, library)
+    given = digest.sha256(digest.canonical(compiled.document))
+    return receipt["seccomp"]["digest"] in (given, digest.of_filter(compiled.document, compiled.program))
+
+
+def _flags(settings: SeccompSettings, receipt: Mapping[str, Any], *, loaded: bool) -> Verification:
+    """Which flags a filter was loaded with no program tells. Without spec-allow the kernel mitigates, where it does for
+    filters at all (spec_store_bypass_disable=seccomp)."""
+    status = receipt["status"]
+    fields = [status.get(key, "") for key in ("Speculation_Store_Bypass", "SpeculationIndirectBranch")]
+    flags = [name for name, held in (("log", settings.log), ("spec-allow", settings.spec_allow)) if held]
+    expected = ", ".join(flags) or "none"
+    if loaded or settings.spec_allow:
+        return Verification.of(_FLAGS, expected, f"as loaded: {expected}", True)
+    if any(fields) and not any(_UNSAFE in field for field in fields):
+        return Verification.of(_FLAGS, expected, "; ".join(filter(None, fields)), True)
+    return Verification.unseen(_FLAGS, expected, "another filter was loaded, and no program tells its flags")
+
+
+def _read_back(model: Filter, library: Libseccomp, programs: Sequence[str], expected: str) -> Iterator[Verification]:
+    """The kernel takes the strictest answer of all filters, so that one which is strict enough is enough."""
+    if not programs:
+        yield Verification.of(_LEAF, expected, "no filter", False, *_ALSO)
+        return
+    spans = wanted(model, library)
+    problems = []
+    for text in programs:
+        try:
+            looser = sorted(_looser(spans, bpf.decode(bytes.fromhex(text)), library))
+        except (SpecError, ValueError) as error:
+            problems.append(f"a filter that cannot be judged: {error}")
+            continue
+        if not looser:
+            yield Verification.of(_LEAF, expected, "read back: no call is answered more loosely", True, *_ALSO)
+            return
+        problems.append(f"looser: {', '.join(looser[:8])}{' and others' if len(looser) > 8 else ''}")
+    judged = any(problem.startswith("looser") for problem in problems)
+    make = Verification.of(_LEAF, expected, problems[0], False, *_ALSO)
+    yield make if judged else Verification.unseen(_LEAF, expected, problems[0], *_ALSO)
+
+
+def _looser(spans: Mapping[int, Sequence[Span]], program: bpf.Program, library: Libseccomp) -> Iterator[str]:
+    """The system calls that a program answers more loosely than `wanted`, for any argument vector; ``*`` for numbers that no
+    call has, and for architectures that the filter has not. A number that no call has may be denied in any way."""
+    reader = Reader.of(program)
+    for token in {*reader.architectures, *spans}:
+        for first, last, found, expected in overlaps(
+            reader.answers(token), spans.get(token, (Span(0, bpf.U32, KILLED),))
+        ):
+            if rule_at_most(found, expected):
+                continue
+            denied = all(action.at_most(EPERM) for action in found.leaves)
+            numbers = range(first, min(last, first + _MANY) + 1)
+            names = {library.name(token, number) for number in numbers} if token in spans else {None}
+            named = {name for name in names if name is not None}
+            x32 = bool(token & WIDE) and first >= X32_BIT
+            if named and not x32:
+                yield from named
+            if not denied:
+                yield "*"

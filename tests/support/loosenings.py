@@ -1,0 +1,146 @@
+"""Stacks that are loosened in many settings at once, run, and held against each stack that lacks one of the loosenings."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+import tomli_w
+
+from hardening import bundle, handover, pipeline, receipt
+from hardening.compose import Composition
+from hardening.launch.secrets import named
+from hardening.mechanism import Verification
+from hardening.plugins import Plugins
+from hardening.report import verification
+from hardening.report.diagnosis import examine
+from tests.support import runs
+from tests.support.users import User
+
+#: A variable that callers have.
+TRIED = {"HARDENING_TRIED": "a value"}
+
+
+@attrs.frozen
+class Loosening:
+    """What one layer says of one leaf: ``value`` goes to ``path`` in the table of TOML, into the list that is there if it is
+    a list."""
+
+    leaf: str
+    path: tuple[str, ...]
+    value: Any
+
+    @property
+    def mechanism(self) -> str:
+        return self.leaf.partition(".")[0]
+
+
+def loosening(leaf: str, value: Any, *path: str) -> Loosening:
+    """One whose table is named like its leaf, unless ``path`` names another place."""
+    return Loosening(leaf, path or tuple(leaf.split(".")), value)
+
+
+@attrs.frozen
+class Group:
+    """Loosenings of one stack that go together: ``base`` is TOML between the shipped profile and them."""
+
+    name: str
+    loosenings: Sequence[Loosening]
+    base: str = ""
+    callers: tuple[str, ...] = ("root", "user")
+    runtimes: tuple[str, ...] = runs.RUNTIMES
+    terminal: bool = False
+
+    def layers(self, without: Loosening | None = None) -> list[str]:
+        """The TOML of a stack with all loosenings but one."""
+        table: dict[str, Any] = {"exceptions": []}
+        for item in self.loosenings:
+            if item == without:
+                continue
+            at = table
+            for key in item.path[:-1]:
+                at = at.setdefault(key, {})
+            last = item.path[-1]
+            at[last] = [*at.get(last, []), *item.value] if isinstance(item.value, list) else item.value
+            table["exceptions"].append({"setting": item.leaf, "reason": "a test"})
+        # The strict defaults of the mechanisms, without the limits of a shipped profile.
+        first = '[selinux]\nrequirement = "best-effort"\n[namespaces]\ntime = "host"\n'
+        return [first, *([self.base] if self.base else []), tomli_w.dumps(table)]
+
+
+@attrs.frozen
+class Held:
+    """A receipt held against a stack."""
+
+    lines: Sequence[verification.Line]
+
+    @property
+    def holds(self) -> bool:
+        return verification.holds(self.lines)
+
+    @property
+    def failing(self) -> list[tuple[str, str, str, str]]:
+        return [
+            (line.leaf, line.expected, line.kernel, str(line.result))
+            for line in self.lines
+            if not verification.holds([line])
+        ]
+
+
+def taken(group: Group, runtime: str, user: User | None, plugins: Plugins, folder: Path) -> Mapping[str, Any]:
+    """The receipt of a run of the loosened stack."""
+    _, plan = _planned(group.layers(), plugins, user, folder)
+    bundle.write(plan.spec, folder / "bundle")
+    runs.hand_over(folder, user)
+    path = folder / "receipt.json"
+    values = {item.name: b"a value" for item in named(plan.spec.document)}
+    fd = handover.seal(values) if values else -1
+    argv = runs.launch_argv(runtime, folder, user, receipt=path, secrets_fd=fd)
+    environment = {**(user.environment if user is not None else os.environ), **TRIED}
+    if group.terminal:
+        argv = ["script", "--quiet", "--return", "--command", subprocess.list2cmdline(argv), "/dev/null"]
+    done = subprocess.run(argv, input="", capture_output=True, text=True, cwd="/", env=environment, timeout=120,
+                          check=False, pass_fds=(fd,) if fd >= 0 else ())  # fmt: skip
+    if fd >= 0:
+        os.close(fd)
+    assert done.returncode == 0, f"{group.name}: {done.stderr}{done.stdout}"
+    return receipt.read(path)
+
+
+def held(report: Mapping[str, Any], layers: Iterable[str], plugins: Plugins, user: User | None, folder: Path) -> Held:
+    """A receipt held against a stack of TOML texts, as `hardening receipt` does it."""
+    composition, plan = _planned(list(layers), plugins, user, folder)
+    context = attrs.evolve(plan.context, spec=plan.spec)
+    found: list[Verification] = receipt.verify(composition, context, report)
+    return Held(verification.judge(composition, found, context.shortfalls))
+
+
+def _planned(
+    layers: Sequence[str], plugins: Plugins, user: User | None, folder: Path
+) -> tuple[Composition, pipeline.Plan]:
+    host = runs.host_of(user, plugins)
+    composition = runs.composed(layers, plugins, host, folder)
+    context = attrs.evolve(examine(composition, host), command=("/bin/true",))
+    return composition, pipeline.plan(plugins, composition, host, context=context, bundle=folder / "bundle")
+
+
+def table(rows: Mapping[tuple[str, str, str], tuple[int, int]]) -> str:
+    """Settings that were loosened, and of how many the receipt held, by mechanism, caller and runtime."""
+    columns = sorted({key[1:] for key in rows})
+    lines = ["| mechanism | " + " | ".join(map(" ".join, columns)) + " |", "| --- |" + " --- |" * len(columns)]
+    for mechanism in sorted({key[0] for key in rows}):
+        cells = [rows.get((mechanism, *column), (0, 0)) for column in columns]
+        lines.append(
+            f"| {mechanism} | " + " | ".join(f"{number} loosened, {hold} hold" for number, hold in cells) + " |"
+        )
+    return "\n".join(lines)
+
+
+def dump(report: Mapping[str, Any]) -> str:
+    """A receipt for a message."""
+    return json.dumps(report, indent=1)[:2000]

@@ -1,0 +1,49 @@
+"""What the launch stage would write of a process that runs, and one mechanism's verdict on it."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from hardening import pipeline, receipt
+from hardening.launch.bundle import Bundle
+from hardening.launch.receipt import Report
+from hardening.mechanism import Verification
+from hardening.report.diagnosis import examine
+from tests.support import runs
+from tests.support.users import User
+
+
+def gathered(pid: int | None = None, document: Mapping[str, Any] | None = None, directory: str = "/") -> dict[str, Any]:
+    """A receipt of a process, of this one by default, whose configuration is ``document`` in a bundle, as it is written."""
+    bundle = Bundle(directory=directory, document=dict(document or {}), text=b"", sha256="")
+    return Report(bundle, None).gather(os.getpid() if pid is None else pid)
+
+
+def report(found: runs.Running) -> dict[str, Any]:
+    """A receipt of a command that runs, as it is read."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "receipt")
+        path.write_text(json.dumps(gathered(found.pid, found.document)))
+        return receipt.read(path)
+
+
+def verdict(
+    found: runs.Running, name: str, mechanisms: Sequence[str], *profiles: str, user: User | None = None
+) -> list[Verification]:
+    """What one of these mechanisms says of a command that runs, held against a stack of TOML texts."""
+    with runs.workplace() as folder:
+        plugins = runs.installed(mechanisms)
+        host = runs.host_of(user, plugins)
+        composition = runs.composed(profiles, plugins, host, folder)
+        context = examine(composition, host)
+        context = attrs.evolve(context, spec=pipeline.plan(plugins, composition, host, context=context).spec)
+        mechanism = plugins.mechanism(name)
+        assert mechanism is not None
+        return list(mechanism.verify(composition.settings[name], context, report(found)))
