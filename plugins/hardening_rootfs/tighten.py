@@ -155,10 +155,13 @@ def _tighten_paths(
     if not around.own_sys and settings.sys != "none":
         masked |= set(mounts.HOST_SYS)
     read_only = expand(root.path or "/", settings.read_only_paths)
-    for key, wanted, leaf in (("maskedPaths", masked, "masked_paths"), ("readonlyPaths", read_only, "read_only_paths")):
+    for key, wanted, leaf, word in (
+        ("maskedPaths", masked, "masked_paths", "masked"),
+        ("readonlyPaths", read_only, "read_only_paths", "read-only"),
+    ):
         asked = set(linux.get(key) or ())
         for path in sorted(wanted - asked - set(linux.get("maskedPaths") or ())):
-            yield Excess(f"/linux/{key}", f"{path} as it is", leaf.replace("_", " "), f"rootfs.{leaf}.{path}")
+            yield Excess(f"/linux/{key}", f"{path} as it is", f"{path} {word}", f"rootfs.{leaf}.{path}")
         fragment.put(f"/linux/{key}", sorted(wanted | asked), f"rootfs.{leaf}")
 
 

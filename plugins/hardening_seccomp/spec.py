@@ -101,7 +101,7 @@ def tighten(
     allowed = filter_of(settings, context)
     found = lookup(document, POINTER)
     if found is None:
-        yield Excess(POINTER, "no filter", f"else {allowed.default}", "seccomp.*")
+        yield Excess(POINTER, "no filter", f"a filter, else {allowed.default}", "seccomp.*")
         _put(compile_filter(allowed, library), fragment)
         return
     foreign = read(found, native=facts.native)

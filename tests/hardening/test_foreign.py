@@ -19,7 +19,7 @@ from hardening.foreign import require_shape, strip
 from hardening.host import Host
 from hardening.oci_fields import CONFIG, unknown
 from hardening.plugins import Plugins
-from tests.hardening.test_oci_fields import with_variants
+from tests.hardening.test_oci_fields import variants, with_variants
 from tests.support import bundles, shipped
 
 
@@ -286,11 +286,15 @@ def test_whatever_a_configuration_holds_it_is_refused_in_words_or_tightened_for_
             target = target[key] if isinstance(target, dict | list) and key in dict(pairs(target)) else None
         if isinstance(target, dict | list) and last in dict(pairs(target)):
             target[last] = copy.deepcopy(value)
+            if isinstance(target, dict):
+                target |= {word: copy.deepcopy(value) for word in variants(str(last))}
     try:
         plan = tightened(document)
     except HardeningError as error:
         str(error).encode()
         return
+    assert list(unknown(plan.spec.document)) == []
+    assert ".." not in str(plan.spec.document["linux"].get("cgroupsPath")).split("/")
     again = tightened(plan.spec.document)
     assert again.spec.document == plan.spec.document
     assert again.excesses == ()

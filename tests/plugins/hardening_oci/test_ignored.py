@@ -133,3 +133,11 @@ def test_groups_of_an_ordinary_user_that_runc_would_keep() -> None:
 
 def test_a_later_version_reads_more() -> None:
     assert pointers("runc", plain(domainname="x"), version=(1, 2, 3)) == set()
+
+
+@pytest.mark.parametrize(("key", "runc"), [("UID", "runc reads it as uid"), ("new", "runc would ignore it")])
+def test_a_key_is_said_to_be_what_the_runtime_makes_of_it(key: str, runc: str) -> None:
+    document = plain(process__user={"uid": 0, "gid": 0, key: 0})
+    for name, version, words in (("crun", CRUN, "crun would ignore it"), ("runc", RUNC, runc)):
+        (found,) = ignored.refusals(name, version, document, 0)
+        assert (found.pointer, words in found.reason) == (f"/process/user/{key}", True)
