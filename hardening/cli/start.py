@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import click
 from hardening.cli import keeping
 from hardening.cli.session import session
 from hardening.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, HardeningError, LaunchError, UsageError
-from hardening.launch import places
+from hardening.launch import behalf, places
 from hardening.launch.bundle import SECRETS
 from hardening.values import frozen
 
@@ -72,6 +73,9 @@ receipt_option = click.option(
 )
 
 
+_FOLDER = "name a file in a folder that you can write to"
+
+
 def receipt_file(path: Path | None) -> Path | None:
     """Where a receipt will be written; raises `UsageError` before anything is started where it cannot be."""
     if path is None:
@@ -79,11 +83,22 @@ def receipt_file(path: Path | None) -> Path | None:
     target = path.absolute()
     if target.is_dir():
         raise UsageError("a receipt is a file, and this is a directory", origin=path, hint="name a file in it")
-    if not os.access(target.parent, os.W_OK | os.X_OK):
-        problem = "cannot be written to" if target.parent.is_dir() else "does not exist"
-        raise UsageError(
-            f"the folder of the receipt {problem}", origin=path, hint="name a file in a folder that you can write to"
-        )
+    if not target.parent.is_dir():
+        raise UsageError("the folder of the receipt does not exist", origin=path, hint=_FOLDER)
+
+    def probe() -> None:
+        if not os.access(target.parent, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, "the folder of the receipt cannot be written to")
+        behalf.require_replaceable(str(target))
+
+    try:
+        behalf.write(probe)
+    except OSError as error:
+        who = behalf.caller()
+        if who is None:
+            raise UsageError(str(error.strerror), origin=path, hint=_FOLDER) from None
+        text = f"uid {who[0]}, who calls, cannot write it: {error.strerror}"
+        raise UsageError(text, origin=path, hint=behalf.HINT) from None
     return target
 
 

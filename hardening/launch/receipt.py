@@ -6,7 +6,7 @@ from __future__ import annotations
 import errno
 import os
 
-from hardening.launch import cgroups, kernel
+from hardening.launch import behalf, cgroups, kernel
 from hardening.launch.digest import canonical, of_filter, sha256
 
 TYPE_CHECKING = False
@@ -124,9 +124,14 @@ class Report:
 
 
 def write(path: str, found: dict[str, Any]) -> None:
-    """Write a receipt as JSON; the file appears whole or not at all."""
+    """Write a receipt as JSON, with the rights of who has called; the file appears whole or not at all. `OSError`."""
+    behalf.write(lambda: _write(path, found))
+
+
+def _write(path: str, found: dict[str, Any]) -> None:
     import json
 
+    behalf.require_replaceable(path)
     scratch = f"{path}.{os.getpid()}"
     fd = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:

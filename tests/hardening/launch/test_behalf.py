@@ -1,0 +1,48 @@
+"""Whose rights a file of the caller's choice is written with."""
+
+from __future__ import annotations
+
+import errno
+import os
+import posix
+from pathlib import Path
+
+import pytest
+
+from hardening.launch import behalf
+from tests.support.features import require
+
+
+@pytest.mark.parametrize(
+    ("uid", "gid", "found"),
+    [("1000", "100", (1000, 100)), ("1000", "", (1000, 1000)), ("0", "0", None), ("", "", None), ("root", "0", None)],
+)
+def test_whom_sudo_names_to_root(
+    uid: str, gid: str, found: tuple[int, int] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(posix.environ, b"SUDO_UID", uid.encode())
+    monkeypatch.setitem(posix.environ, b"SUDO_GID", gid.encode())
+    for name in ("getuid", "geteuid"):
+        monkeypatch.setattr(posix, name, lambda: 0)
+    assert behalf.caller() == found
+    monkeypatch.setattr(posix, "geteuid", lambda: 7)
+    monkeypatch.setattr(posix, "getuid", lambda: 7)
+    assert behalf.caller() is None  # an ordinary user lends nobody anything
+
+
+def test_the_real_ids_count_in_a_program_with_the_set_user_id_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(posix, "geteuid", lambda: 0)
+    monkeypatch.setattr(posix, "getuid", lambda: 1000)
+    monkeypatch.setattr(posix, "getgid", lambda: 100)
+    assert behalf.caller() == (1000, 100)
+
+
+def test_the_kernel_judges_each_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also of what has changed since it was looked at, such as a folder that is a link by now."""
+    require("root")
+    monkeypatch.setitem(posix.environ, b"SUDO_UID", b"65533")
+    with pytest.raises(PermissionError) as caught:
+        behalf.write((tmp_path / "file").touch)
+    assert caught.value.errno == errno.EACCES
+    assert os.getuid() == os.geteuid() == 0
+    assert not (tmp_path / "file").exists()

@@ -1,0 +1,145 @@
+"""A wrapper that forces a stack lends its rights to the command, and not to files that the caller names (SECURITY.md)."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import attrs
+import pytest
+
+from tests.support import runs
+from tests.support.features import require
+from tests.support.users import REPOSITORY, User, ordinary
+
+pytestmark = pytest.mark.system
+
+PROGRAM = str(Path(sys.executable).with_name("hardening"))
+PRECIOUS = "precious"
+
+
+@attrs.frozen
+class Place:
+    """Folders of root and of a person, whom sudo(8) names; the state directory is root's."""
+
+    root: Path
+    own: Path
+    person: User
+
+    def call(self, *argv: str, sudo: bool = True) -> subprocess.CompletedProcess[str]:
+        """Call a program as sudo(8) does for the person, or as root itself."""
+        environment = {**os.environ, "HARDENING_STATE": str(self.root / "state")}
+        if sudo:
+            environment |= {"SUDO_UID": str(self.person.uid), "SUDO_GID": str(self.person.gid)}
+        return subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+    def receipt(self, target: Path, *, sudo: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run a command with a receipt."""
+        return self.call(PROGRAM, "run", "-q", "-p", "strict", "--receipt", str(target), "--", "echo", "ran", sudo=sudo)
+
+
+@pytest.fixture
+def place() -> Iterator[Place]:
+    require("root")
+    person = ordinary()
+    with runs.workplace() as root, runs.workplace(person) as own:
+        yield Place(root, own, person)
+
+
+def test_a_receipt_is_written_with_the_rights_of_who_has_called(place: Place) -> None:
+    for _ in range(2):  # what is theirs is replaced
+        done = place.receipt(place.own / "receipt")
+        assert (done.returncode, done.stdout) == (0, "ran\n"), done.stderr
+        assert (place.own / "receipt").stat().st_uid == place.person.uid
+    assert os.listdir(place.own) == ["receipt"]
+
+
+def _root_s_folder(place: Place) -> Path:
+    return place.root / "receipt"
+
+
+def _root_s_file(place: Place) -> Path:
+    (place.root / "file").write_text(PRECIOUS)
+    return place.root / "file"
+
+
+def _root_s_file_there(place: Place) -> Path:
+    (place.own / "file").write_text(PRECIOUS)
+    return place.own / "file"
+
+
+def _link_to_a_file(place: Place) -> Path:
+    (place.own / "link").symlink_to(_root_s_file(place))
+    return place.own / "link"
+
+
+def _link_to_a_folder(place: Place) -> Path:
+    (place.own / "link").symlink_to(place.root)
+    return place.own / "link/receipt"
+
+
+def _fifo(place: Place) -> Path:
+    os.mkfifo(place.own / "fifo")
+    os.chown(place.own / "fifo", place.person.uid, place.person.gid)
+    return place.own / "fifo"
+
+
+KINDS = (_root_s_folder, _root_s_file, _root_s_file_there, _link_to_a_file, _link_to_a_folder, _fifo)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_else_is_written(place: Place, kind: Callable[[Place], Path]) -> None:
+    target = kind(place)
+    before = {path: path.lstat().st_ino for folder in (place.root, place.own) for path in folder.iterdir()}
+    done = place.receipt(target)
+    assert done.returncode == 2
+    assert f"error: {target}: uid {place.person.uid}, who calls, cannot write it: " in done.stderr
+    assert "ran" not in done.stdout
+    after = {path: path.lstat().st_ino for folder in (place.root, place.own) for path in folder.iterdir()}
+    after.pop(place.root / "state", None)
+    assert after == before
+    for path in before:
+        assert not path.is_file() or path.read_text() == PRECIOUS
+
+
+@pytest.mark.parametrize("kind", [_link_to_a_file, _fifo, "theirs"])
+def test_root_itself_replaces_only_what_is_its_own(place: Place, kind: Callable[[Place], Path] | str) -> None:
+    if isinstance(kind, str):
+        target = place.own / "theirs"
+        target.write_text(PRECIOUS)
+        os.chown(target, place.person.uid, place.person.gid)
+    else:
+        target = kind(place)
+    done = place.receipt(target, sudo=False)
+    assert done.returncode == 2
+    assert f"error: {target}: " in done.stderr
+    assert not target.is_file() or target.read_text() == PRECIOUS
+
+
+def test_the_recipe_of_the_page_gives_the_caller_the_command_alone(place: Place) -> None:
+    text = (REPOSITORY / "SECURITY.md").read_text()
+    match = re.search(r"```sh\n(#!/bin/sh\nexec /usr/bin/hardening run .*?)```", text, re.DOTALL)
+    assert match is not None
+    (place.root / "confined.toml").write_text('extends = ["strict"]\n[limits.rootfs]\nvolumes = []\n')
+    script = match[1].replace("/usr/bin/hardening", shlex.quote(PROGRAM))
+    wrapper = place.root / "confined"
+    wrapper.write_text(script.replace("/etc/hardening/profiles/confined.toml", str(place.root / "confined.toml")))
+    wrapper.chmod(0o755)
+    assert place.call(str(wrapper), "echo", "ran").stdout == "ran\n"
+    target = place.own / "receipt"
+    for words in (
+        ["--receipt", str(target)],
+        ["-v", "/:/x"],
+        ["--set", "namespaces.net=host"],
+        ["-p", "default"],
+        ["--"],
+    ):
+        done = place.call(str(wrapper), *words, "--", "echo", "ran")
+        assert done.returncode == 127, done.stderr  # it is taken for the name of a command
+        assert "ran" not in done.stdout
+    assert not target.exists()
