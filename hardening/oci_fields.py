@@ -141,7 +141,7 @@ class Unknown:
     def __str__(self) -> str:
         if self.taken_for:
             return f"a runtime that is written in Go, such as runc, reads it as {self.taken_for}"
-        return "it is no field of the OCI runtime specification"
+        return "it is no field of the OCI runtime specification 1.2"
 
 
 def without_unknown(document: Mapping[str, Any], owned: Collection[str] = ()) -> tuple[dict[str, Any], list[Unknown]]:
