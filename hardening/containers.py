@@ -9,6 +9,7 @@ import json
 import os
 import select
 import signal
+import stat
 import time
 from collections.abc import Sequence
 from contextlib import contextmanager, suppress
@@ -19,7 +20,7 @@ import attrs
 
 from hardening import state
 from hardening.errors import HardeningError, LaunchError, UsageError
-from hardening.launch import places
+from hardening.launch import places, trusted
 from hardening.launch.bundle import read_file
 from hardening.launch.container_state import (
     BEING_MADE,
@@ -142,9 +143,11 @@ def own() -> list[Container]:
 def known(place: Path) -> list[Container]:
     """The containers written down below ``place``, in the order of their start.
 
-    What was to be removed at its end, and whose stage was killed before it could, is none any more.
+    What was to be removed at its end, and whose stage was killed before it could, is none any more. Raises `LaunchError`
+    where somebody else could have written one down.
     """
     try:
+        _require_own(place, os.lstat(place))
         names = os.listdir(place)
     except FileNotFoundError:
         return []
@@ -164,6 +167,11 @@ def read(path: Path) -> Container | None:
             return None
         raise
     try:
+        _require_own(path, os.fstat(place))
+    except LaunchError:
+        os.close(place)
+        raise
+    try:
         return _read(path, place)
     except LaunchError as error:
         if isinstance(error.__cause__, FileNotFoundError):
@@ -173,6 +181,16 @@ def read(path: Path) -> Container | None:
         return _damaged(path, place, f"not the description of a container: {error!r}")
     finally:
         os.close(place)
+
+
+def _require_own(path: Path, status: os.stat_result) -> None:
+    """A directory that somebody else made could name any process as a container's."""
+    if not stat.S_ISDIR(status.st_mode) or not trusted.is_own(status, str(path)):
+        raise LaunchError(
+            f"is no directory that only uid {os.geteuid()} could have written",
+            origin=path,
+            hint="set HARDENING_STATE to a directory of your own",
+        )
 
 
 def _read(path: Path, place: int) -> Container:
@@ -260,11 +278,11 @@ def _end(text: bytes) -> End | None:
 
 
 def find(word: str, among: Sequence[Container]) -> Container:
-    """The container that has a name or an id, or is the only one whose name or id begins so. Raises `UsageError`."""
+    """The container that has a name or an id, or is the only one whose id begins so. Raises `UsageError`."""
     exact = [item for item in among if word and item.name == word] or [item for item in among if item.id == word]
     if exact:
         return exact[0]
-    found = [item for item in among if word and (item.id.startswith(word) or item.name.startswith(word))]
+    found = [item for item in among if word and item.id.startswith(word)]
     if len(found) == 1:
         return found[0]
     if found:

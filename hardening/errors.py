@@ -44,6 +44,8 @@ class HardeningError(Exception):
 
     def __str__(self) -> str:
         head = f"{self.origin}: {self.message}" if self.origin is not None else self.message
+        # A name with a line feed must not begin a line that looks like another message. A hint may have lines of ours.
+        head = head.replace("\n", "\\n")
         text = f"{head}\nhint: {self.hint}" if self.hint else head
         # A name that came in as half of a surrogate pair would make the error itself impossible to write down.
         return text.encode("utf-8", "backslashreplace").decode()

@@ -18,11 +18,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
+from json import dumps
 from typing import Any
 
 import attrs
 
-from hardening.errors import ProfileError
+from hardening.errors import ProfileError, quoted
 from hardening.kinds import Kind
 from hardening.layers import Exemption, Layer
 from hardening.schema import REST, Leaf, Say
@@ -142,10 +143,9 @@ class Spoken:
 def permission(leaf: Leaf, layer: Layer | None) -> str:
     """What somebody adds to a layer to permit a loosening of a leaf there."""
     if layer is None or not layer.document.typed:
-        return f'to the same layer: [[exceptions]] setting = "{leaf}", reason = "…"'
-    import shlex
-
-    return f"--exception {shlex.quote(f'{leaf}=REASON')}"
+        setting = dumps(str(leaf), ensure_ascii=False)
+        return f'at the end of the same layer:\n[[exceptions]]\nsetting = {setting}\nreason = "…"'
+    return f"--exception {quoted(f'{leaf}=REASON')}"
 
 
 class Fold:

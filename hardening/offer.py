@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from hardening.errors import ImageError, ProfileError
+from hardening.errors import ImageError, ProfileError, quoted
 from hardening.findings import NOT_TAKEN, Finding, Severity
 from hardening.fold import Resolved
 from hardening.frozendata import freeze
@@ -143,7 +143,9 @@ def _of_nobody(config: Mapping[str, Any]) -> Iterator[Wish]:
     """What no mechanism has a setting for."""
     signal = config.get("StopSignal")
     if isinstance(signal, str) and signal and signal.removeprefix("SIG") not in ("TERM", "15"):
-        yield Wish(f"it wants to be stopped with {signal[:20]}", f"write `hardening kill -s {signal[:20]} NAME`")
+        yield Wish(
+            f"it wants to be stopped with {signal[:20]}", f"write `hardening kill -s {quoted(signal[:20])} NAME`"
+        )
     if config.get("Healthcheck"):
         yield Wish(
             "it has a health check, which nobody runs", "let a unit of systemd, or a loop, look after the service"

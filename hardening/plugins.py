@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 from hardening import hookspecs, pluginchecks, pluginfaces
-from hardening.errors import PluginError, UsageError
+from hardening.errors import PluginError, UsageError, quoted
 from hardening.findings import Finding
 from hardening.frozendata import freeze
 from hardening.inputs import Input, Unknown
@@ -109,7 +109,7 @@ class Plugins:
         for name in wanted:
             if name not in values:
                 there = [known for _, known in self._items("hardening_secret_names", items(str))]
-                hint = nearest(name, there) or f"hardening secret create {name} FILE"
+                hint = nearest(name, there) or f"hardening secret create {quoted(name)} FILE"
                 raise SecretError(f'you have no secret "{name}"', hint=hint)
         return values
 

@@ -79,7 +79,9 @@ def _open_what_is_closed() -> None:
             opened = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free: this one
             os.set_inheritable(opened, True)
         if getattr(sys, name) is None:
-            stream = os.fdopen(number, "w" if number else "r", closefd=False, encoding="utf-8")
+            # What is written here to a closed output is lost, and is an error, as for any other program.
+            own = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC) if number == 1 else number
+            stream = os.fdopen(own, "w" if number else "r", closefd=False, encoding="utf-8")
             setattr(sys, name, stream)
 
 
@@ -101,9 +103,9 @@ def _run(arguments: list[str], session: Session | None) -> int:
     here = session or Session()
     instruction = os.environ.get(COMPLETE_VARIABLE)
     if instruction:
-        from click.shell_completion import shell_complete
+        from hardening.cli.completion import answer
 
-        return shell_complete(root, {"obj": here}, PROGRAM, COMPLETE_VARIABLE, instruction)
+        return answer(root, here, instruction)
     # click's own main() would exit by itself and word errors in its own way.
     with root.make_context(PROGRAM, list(arguments), obj=here) as context:
         here.words = tuple(arguments)

@@ -15,7 +15,7 @@ import attrs
 import click
 
 from hardening.cli import output, stack
-from hardening.errors import HardeningError, ImageError, Problems, UsageError
+from hardening.errors import HardeningError, ImageError, Problems, UsageError, quoted
 from hardening.values import frozen
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ def look(here: Session, request: Request, image: str | None) -> tuple[Request, O
     asked, name = _meant(request, Asked(image, "", NEVER, True, None), kept)
     record = kept.find(name)
     if record is None:
-        raise ImageError(f"{name} was not pulled", origin="--image", hint=f"`hardening pull {asked.text}`")
+        raise ImageError(f"{name} was not pulled", origin="--image", hint=f"`hardening pull {quoted(asked.text)}`")
     offer = _offer(here, kept, record, kept.config(record.digest))
     found = _with_root(request, str(_any_root(kept, record)), asked)
     if len(kept.roots(record.digest)) == 1:
@@ -256,7 +256,7 @@ def _record(
         return record
     if asked.pull == "never":
         raise ImageError(
-            f"{name} was not pulled", hint=f"leave out --pull=never, or write `hardening pull {asked.text}`"
+            f"{name} was not pulled", hint=f"leave out --pull=never, or write `hardening pull {quoted(asked.text)}`"
         )
     composition = compose()
     try:

@@ -10,7 +10,7 @@ import click
 
 from hardening.cli import imaged, keeping, output, refusals, stack, start
 from hardening.cli.session import Session, session
-from hardening.errors import UsageError
+from hardening.errors import UsageError, quoted
 from hardening.launch import places
 from hardening.launch.plans import BUNDLE, LOST, has_input
 
@@ -103,7 +103,9 @@ def command(
     else:
         composition, command = imaged.compose(here, request, image, command, quiet=quiet)
         if not command:
-            raise UsageError(f"the image {image.text} names no command", hint=f"hardening run {image.text} -- COMMAND")
+            raise UsageError(
+                f"the image {image.text} names no command", hint=f"hardening run {quoted(image.text)} -- COMMAND"
+            )
     if interactive and not dry_run and not keeping.detaches(context):
         stack.require_keyboard(composition)
     place = state.location() if dry_run else start.prepare(engine)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from hardening import state
-from hardening.errors import HardeningError, ImageError
+from hardening.errors import HardeningError, ImageError, quoted
 from hardening.images import compression, layouts, media, tar
 from hardening.images.media import Descriptor
 from hardening.images.reference import Name, parse_docker
@@ -153,7 +153,7 @@ class Archive(Source):
             return image
         shown = ", ".join(sorted({tag for known in tags.values() for tag in known})[:12]) or "no names"
         problem = "has several images" if named else f"has no image {wanted}"
-        hint = f"it has {shown}: write docker-archive:{self._name.path}:NAME"
+        hint = f"it has {shown}: write {quoted(f'docker-archive:{self._name.path}:NAME')}"
         raise ImageError(problem, origin=self._name.path, hint=hint)
 
     def _tags(self, image: dict[str, Any]) -> list[str]:

@@ -8,7 +8,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from hardening.errors import ImageError
+from hardening.errors import ImageError, quoted
 from hardening.images import media
 from hardening.images.media import Descriptor
 from hardening.images.reference import Name
@@ -57,7 +57,11 @@ class Layout(Source):
         problem = (
             f'has no image "{wanted}"' if wanted and not named else "has several images" if named else "has no image"
         )
-        hint = f"it has {tags}: write oci:{self._name.path}:NAME" if found else "`skopeo copy` writes such a directory"
+        hint = (
+            f"it has {tags}: write {quoted(f'oci:{self._name.path}:NAME')}"
+            if found
+            else "`skopeo copy` writes such a directory"
+        )
         raise ImageError(problem, origin=path, hint=hint)
 
 

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 from urllib.parse import urlencode
 
-from hardening.errors import HardeningError, ImageError, ImageMissing
+from hardening.errors import HardeningError, ImageError, ImageMissing, quoted
 from hardening.images import auth, media
 from hardening.images.auth import Credentials
 from hardening.images.http import Answer, Bounds, Client, NoTls, origin
@@ -179,9 +179,9 @@ class Registry(Source):
     def _refused(self) -> ImageError:
         if self._credentials is None:
             places = ", ".join(self._logins)
-            hint = f"log in, if that is needed for it: podman login {self._named.host}; no login stands in {places}"
+            hint = f"log in, if that is needed for it: podman login {quoted(self._named.host)}; no login stands in {places}"
             return self._wrong(f"wants to know who asks for {self._named.path}", hint)
-        hint = f"log in again, or ask its owner for the right to pull: podman login {self._named.host}"
+        hint = f"log in again, or ask its owner for the right to pull: podman login {quoted(self._named.host)}"
         return self._wrong(f"does not let these credentials pull {self._named.path}", hint)
 
     def _wrong(self, problem: str, hint: str) -> ImageError:

@@ -6,7 +6,7 @@ import _stat as stat
 import errno
 
 from hardening.errors import LaunchError
-from hardening.launch import digest, files, jsontext
+from hardening.launch import digest, files, jsontext, trusted
 from hardening.launch.digest import ANNOTATION
 from hardening.launch.frozen import Frozen
 from hardening.launch.system import os
@@ -45,6 +45,7 @@ def load(directory: str, sha256: str = "") -> Bundle:
     directory = files.absolute(directory)
     fd = _open(directory, os.O_DIRECTORY, None)
     try:
+        _require_configuration(fd, directory)
         _refuse_untrusted(fd, directory)
         text = read_file(fd, "config.json", directory, jsontext.MAX_BYTES)
     finally:
@@ -136,18 +137,16 @@ def _open(path: str, flags: int, directory: int | None) -> int:
         raise LaunchError(f"cannot be opened: {error.strerror}", origin=path, hint=hint) from error
 
 
+def _require_configuration(fd: int, directory: str) -> None:
+    try:
+        os.stat("config.json", dir_fd=fd, follow_symlinks=False)
+    except FileNotFoundError as error:
+        hint = "name the directory of a bundle: `hardening compose -o` writes one"
+        raise LaunchError("holds no config.json", origin=directory, hint=hint) from error
+
+
 def _refuse_untrusted(fd: int, path: str) -> None:
-    status = os.fstat(fd)
-    if status.st_uid not in (0, os.geteuid()):
-        raise LaunchError(
-            f"belongs to another user (uid {status.st_uid})",
-            origin=path,
-            hint="launch a copy that belongs to you, once you have read it",
-        )
-    mode = status.st_mode
-    if mode & 0o022:
-        raise LaunchError(
-            f"can be written by others than its owner (mode {mode & 0o7777:o})",
-            origin=path,
-            hint=f"chmod go-w {path}",
-        )
+    try:
+        trusted.require(os.fstat(fd), "", path, fd, (0, os.geteuid()), sticky=False)
+    except trusted.UntrustedError as error:
+        raise LaunchError(str(error).strip(), origin=path, hint=error.hint) from None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 
-from hardening.errors import LaunchError
+from hardening.errors import LaunchError, quoted
 from hardening.launch import files, held, jsontext
 from hardening.launch.bundle import read_file
 from hardening.launch.failure import Step
@@ -144,7 +144,7 @@ def refuse_taken(parent: str, place: int, name: str) -> None:
             continue
         raise LaunchError(
             f"the name {name} is taken by the container {identity}",
-            hint=f"choose another, or remove that one: hardening rm {name}",
+            hint=f"choose another, or remove that one: hardening rm {quoted(name)}",
         )
 
 

@@ -9,7 +9,15 @@ from __future__ import annotations
 import os
 import select
 
-from hardening.errors import EXIT_LAUNCHER, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, HardeningError, LaunchError, raise_all
+from hardening.errors import (
+    EXIT_LAUNCHER,
+    EXIT_NOT_EXECUTABLE,
+    EXIT_NOT_FOUND,
+    HardeningError,
+    LaunchError,
+    quoted,
+    raise_all,
+)
 from hardening.launch import cgroups, files, held, jsontext, kernel
 from hardening.launch.cleaning import attempt
 from hardening.launch.container_state import identify
@@ -168,7 +176,9 @@ def sweep(place: str) -> None:
             state = os.path.join(place, name)
             if text := _delete_apart(state):
                 message = f"cannot delete a container that a killed launch has left: {text}"
-                problems.append(LaunchError(message, origin=state, hint=f"once nothing of it runs: rm -r {state}"))
+                problems.append(
+                    LaunchError(message, origin=state, hint=f"once nothing of it runs: rm -r {quoted(state)}")
+                )
     finally:
         os.close(folder)
     raise_all(problems)

@@ -55,18 +55,24 @@ def is_of_root_or_own(status: os.stat_result, place: str | int) -> bool:
     return status.st_uid in (0, os.geteuid()) and not others_can_write(status, place)
 
 
-def require(status: os.stat_result, what: str, path: str, place: str | int, trusted: Collection[int]) -> None:
+def require(
+    status: os.stat_result, what: str, path: str, place: str | int, trusted: Collection[int], *, sticky: bool = True
+) -> None:
     """Raise `UntrustedError`, in which ``what`` names it, where something at a ``path`` (or, opened, at ``place``) belongs
     to somebody who is not ``trusted``, or can be written by others. In a sticky directory only its owner and those of its
-    names can take these away, or give them to something else (unlink(2))."""
+    names can take these away, or give them to something else (unlink(2)), which is enough where ``sticky``."""
     mine = status.st_uid == os.geteuid()
     if status.st_uid not in trusted:
         hint = "use a copy that belongs to you, in a directory of yours, once you have read it"
         raise UntrustedError(f"{what} belongs to another user (uid {status.st_uid})", hint)
-    if status.st_mode & _KIND == _FOLDER and status.st_mode & _STICKY:
+    if sticky and status.st_mode & _KIND == _FOLDER and status.st_mode & _STICKY:
         return
     if others_can_write(status, place):
-        hint = f"chmod go-w {quoted(path)}" if mine else "keep it where only you and root can write"
+        hint = (
+            f"chmod go-w {quoted(path)}"
+            if mine and not status.st_mode & _STICKY
+            else "keep it where only you and root can write"
+        )
         raise UntrustedError(
             f"{what} can be written by others than its owner (mode {status.st_mode & 0o7777:04o})", hint
         )

@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 
 from hardening.compose import Composition
-from hardening.errors import UsageError
+from hardening.errors import UsageError, quoted
 from hardening.fold import Resolved
 from hardening.host import Host
 from hardening.kinds import nearest
@@ -95,7 +95,7 @@ def find(composition: Composition, question: str, host: Host | None = None) -> A
             return Answer((composition.leaves[mechanism.leaf(leaf.setting, above)],), True, str(leaf))
     if not found:
         known = [str(entry.leaf).removeprefix(f"{table}.") for entry in own]
-        hint = nearest(below.partition("(")[0], known) or f"`hardening explain {table}` lists what there is"
+        hint = nearest(below.partition("(")[0], known) or f"`hardening explain {quoted(table)}` lists what there is"
         raise UsageError(f'there is no "{below}" in {table}', origin=question, hint=hint)
     return Answer(tuple(found), len(found) == 1)
 
@@ -123,7 +123,10 @@ def _named(composition: Composition, mechanism: Mechanism[Any], question: str, n
     hit = mechanism.schema.find(name)
     if hit is None:
         known = [*mechanism.schema.settings, *_prefixes(mechanism)]
-        hint = nearest(name.partition("(")[0], known) or f"`hardening explain {mechanism.name}` lists what there is"
+        hint = (
+            nearest(name.partition("(")[0], known)
+            or f"`hardening explain {quoted(mechanism.name)}` lists what there is"
+        )
         raise UsageError(f'there is no setting "{name}" in {mechanism.name}', origin=question, hint=hint)
     setting, member = hit
     if isinstance(setting, Family) and not member:

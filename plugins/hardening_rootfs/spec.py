@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 
 import attrs
 
-from hardening.errors import ProfileError
+from hardening.errors import ProfileError, quoted
 from hardening.mechanism import Context
 from hardening.schema import Members
 from hardening.spec import Directory, Fragment
@@ -154,7 +154,7 @@ def _require_own_name(item: Planned, path: str) -> None:
         raise ProfileError(
             f"rootfs.volumes.{item.target.path}: {item.target.path} is {path} in the root",
             origin=item.target.origin,
-            hint=f"name the place itself: {path}",
+            hint=f"name the place itself: {quoted(path)}",
         )
 
 

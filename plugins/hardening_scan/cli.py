@@ -9,7 +9,7 @@ import click
 
 from hardening.cli import imaged, output, stack
 from hardening.cli.session import session
-from hardening.errors import EXIT_FINDINGS, UsageError
+from hardening.errors import EXIT_FINDINGS, UsageError, quoted
 
 if TYPE_CHECKING:
     from hardening.cli.session import Request
@@ -112,5 +112,7 @@ def _require_root(path: str) -> None:
 def _image(context: click.Context, request: Request, composition: Composition, text: str) -> Unpacked:
     """The root of an image. Raises as `hardening.cli.imaged.fetched`."""
     if os.path.isdir(text):
-        raise UsageError(f"{text} is a directory here, and may be an image", hint=f"write ./{text} for the directory")
+        raise UsageError(
+            f"{text} is a directory here, and may be an image", hint=f"write {quoted(f'./{text}')} for the directory"
+        )
     return imaged.fetched(context, request, composition, text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from hardening.errors import quoted
 from hardening.findings import Finding, Severity
 from hardening.launch import secrets
 from hardening.mechanism import Context, Verification
@@ -74,7 +75,7 @@ def _missing(uses: list[Use]) -> Iterator[Finding]:
                 Severity.WARNING,
                 f"you have no secret {use.name}, so that a run of yours stops unless another plugin gives it",
                 leaf=leaf(use),
-                hint=f"hardening secret create {use.name} FILE",
+                hint=f"hardening secret create {quoted(use.name)} FILE",
             )
 
 

@@ -152,7 +152,7 @@ class Store:
             if self._read(self._file(name)) is not None:
                 raise UsageError(
                     f'there is a secret "{name}" already',
-                    hint=f"hardening secret rotate {name} FILE gives it a new value",
+                    hint=f"hardening secret rotate {quoted(name)} FILE gives it a new value",
                 )
             time = now()
             record = Record(os.urandom(12).hex(), name, driver.name, _new_key(), time, time, kept)

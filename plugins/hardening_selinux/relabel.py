@@ -12,7 +12,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from hardening.errors import HostError, ProfileError
+from hardening.errors import HostError, ProfileError, quoted
 from hardening_selinux.labels import Label
 
 XATTR = "security.selinux"
@@ -66,7 +66,7 @@ def require_own_place(source: Path, home: Path | None, origin: object | None = N
         raise ProfileError(
             f"{source} is a symbolic link and is not relabelled",
             origin=origin,
-            hint=f"name the directory itself: {path}",
+            hint=f"name the directory itself: {quoted(str(path))}",
         )
     reason = refusal(path, None if home is None else Path(os.path.realpath(home)))
     if reason:

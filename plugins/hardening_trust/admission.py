@@ -15,7 +15,7 @@ import attrs
 
 from hardening import inputs as look
 from hardening.compose import Composition
-from hardening.errors import HardeningError
+from hardening.errors import HardeningError, quoted
 from hardening.images import reference, used
 from hardening.images.reference import Name
 from hardening.images.used import Used
@@ -112,7 +112,7 @@ def _hint(composition: Composition, image: Name, match: Match) -> str:
     if stated and match.requirements != REJECT:
         here = composition.image is not None and composition.image.staged is None
         anew = "; with --pull=always its signatures are fetched anew" * here
-        return f"{said(composition, match)}; `hardening trust explain {image}` tells more{anew}"
+        return f"{said(composition, match)}; `hardening trust explain {quoted(str(image))}` tells more{anew}"
     decided = said(composition, match) if stated else "no profile permits it"
     return f"{decided}: {permission(image, composition.stack.named, stated=stated)}"
 

@@ -16,10 +16,11 @@ import pytest
 
 from hardening import containers
 from hardening.containers import Container, End, Process, await_end, find, known, signal_container, stop
-from hardening.errors import HardeningError, UsageError
+from hardening.errors import HardeningError, LaunchError, UsageError
 from hardening.launch import main
 from hardening.launch.container_state import Entry, describe, identify
 from hardening.report import containers as report
+from tests.support.features import require
 from tests.support.patience import until
 
 
@@ -130,6 +131,26 @@ def test_a_member_of_another_type_is_damage(place: Path) -> None:
     assert known(place)[0].status == "damaged"
 
 
+@pytest.mark.parametrize("which", ["all of them", "one"])
+@pytest.mark.parametrize("how", ["link", "owner", "mode"])
+def test_what_somebody_else_could_have_written_down_is_no_container(place: Path, which: str, how: str) -> None:
+    entry(place, "one", "--name", "web")
+    path = place if which == "all of them" else place / "one"
+    if how == "link":
+        path.rename(path.with_name("elsewhere"))
+        path.symlink_to("elsewhere")
+    elif how == "mode":
+        path.chmod(0o777)
+    else:
+        require("root")
+        os.chown(path, 48000, 48000)
+    if (which, how) == ("one", "link"):
+        assert not [item for item in known(place) if item.id == "one" and item.path.name == "one"]
+        return
+    with pytest.raises(LaunchError, match="is no directory that only uid"):
+        known(place)
+
+
 @pytest.mark.parametrize("name", ["container.json", "exit", "log"])
 def test_a_fifo_in_the_place_of_a_file_keeps_nobody_waiting(place: Path, name: str) -> None:
     made = entry(place, "one")
@@ -143,10 +164,11 @@ def test_a_fifo_in_the_place_of_a_file_keeps_nobody_waiting(place: Path, name: s
 
 
 @pytest.mark.parametrize(
-    ("word", "found"), [("web", "abc1"), ("abc1", "abc1"), ("abc2", "abc2"), ("d", "abc3"), ("da", "abc3")]
+    ("word", "found"),
+    [("web", "abc1"), ("abc1", "abc1"), ("abc2", "abc2"), ("data", "abc3"), ("abc3", "abc3"), ("d", "d77")],
 )
-def test_a_container_is_found_by_name_id_or_beginning(place: Path, word: str, found: str) -> None:
-    for identity, name in (("abc1", "web"), ("abc2", "webserver"), ("abc3", "data")):
+def test_a_container_is_found_by_its_name_or_the_beginning_of_its_id(place: Path, word: str, found: str) -> None:
+    for identity, name in (("abc1", "web"), ("abc2", "webserver"), ("abc3", "data"), ("d77", "x")):
         entry(place, identity, "--name", name)
     assert find(word, known(place)).id == found
 
@@ -155,6 +177,7 @@ def test_a_container_is_found_by_name_id_or_beginning(place: Path, word: str, fo
     ("word", "says"),
     [
         ("ab", "'ab' may be each of 2 containers: web, abc2\nhint: write more"),
+        ("we", "there is no container 'we'"),
         ("wep", "there is no container 'wep'\nhint: did you mean \"web\"?"),
         ("zzz", "there is no container 'zzz'\nhint: `hardening ps -a` lists"),
         ("", "there is no container ''"),

@@ -79,7 +79,7 @@ def test_saying_the_same_again_decides_too() -> None:
 def test_loosening_is_refused_with_both_places_and_the_exception_to_write() -> None:
     assert refused(entry(3), entry(5)) == (
         "b.toml:1: m.size: 5 is looser than 3, said at a.toml:1\n"
-        'hint: keep the stricter value, or add to the same layer: [[exceptions]] setting = "m.size", reason = "…"'
+        'hint: keep the stricter value, or add at the end of the same layer:\n[[exceptions]]\nsetting = "m.size"\nreason = "…"'  # noqa: E501
     )
 
 

@@ -215,7 +215,7 @@ def test_a_layer_says_it_with_the_same_words(hardening: Program, name: str) -> N
     assert by_layer.code == 2
     message, _, permission = by_layer.stderr.partition(", or add ")
     assert message == by_option[0].replace(" ".join(words), "layer.toml:2")
-    assert permission.startswith("to the same layer: [[exceptions]]")
+    assert permission.startswith("at the end of the same layer:\n[[exceptions]]\n")
     assert by_option[2].startswith("--exception ")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from hardening import state
-from hardening.errors import UsageError
+from hardening.errors import UsageError, quoted
 from hardening.launch import places
 from hardening.programs import terminal
 from hardening.secrets import SecretDriver, SecretError
@@ -45,7 +45,7 @@ class PasswordStore(SecretDriver):
             hint = "create the secret anew"
             raise SecretError(f"there is no entry {entry}", origin=_place(options), hint=hint)
         alone = "" if terminal() is not None else "; there is no terminal here to ask for a passphrase on"
-        hint = f"`pass show {entry}` shows what is wrong, and the value{alone}"
+        hint = f"`pass show {quoted(entry)}` shows what is wrong, and the value{alone}"
         return programs.run(["pass", "show", entry], None, _environment(options), hint=hint)
 
     def delete(self, folder: Path, key: str, options: Mapping[str, Any]) -> None:

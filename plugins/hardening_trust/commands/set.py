@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from hardening.cli import output
-from hardening.errors import HostError, LaunchError, UsageError
+from hardening.errors import HostError, LaunchError, UsageError, quoted
 from hardening.launch import places
 from hardening_trust import keys, sigstore, writing
 from hardening_trust.lint import misread, never
@@ -95,7 +95,7 @@ def command(kind: str, files: tuple[Path, ...], identity: str | None, into: Path
     output.show(str(path))
     if into is None:
         output.note(
-            f"it counts where it is named, after others: hardening run -p default -p {path.stem} IMAGE -- COMMAND"
+            f"it counts where it is named, after others: hardening run -p default -p {quoted(path.stem)} IMAGE -- COMMAND"
         )
 
 

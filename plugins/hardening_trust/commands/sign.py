@@ -10,7 +10,7 @@ import click
 
 from hardening import wholefile
 from hardening.cli import fetching, output
-from hardening.errors import LaunchError, UsageError
+from hardening.errors import LaunchError, UsageError, quoted
 from hardening.images.reference import DIRECTORY, Name, Reference, is_tagged, parse, parse_docker
 from hardening.images.signatures import PREFIX
 from hardening_trust import lookaside
@@ -91,7 +91,7 @@ def _identity(name: Name, said: str | None) -> str:
         return str(name.docker)
     found: Reference = parse_docker(said)
     if not is_tagged(said):
-        raise UsageError(f"{said} has neither a tag nor a digest", hint=f"write {found}")
+        raise UsageError(f"{said} has neither a tag nor a digest", hint=f"write {quoted(str(found))}")
     return str(found)
 
 

@@ -437,3 +437,29 @@ def test_a_bundle_without_a_command_is_noted(folder: Path, capsys: pytest.Captur
     assert capsys.readouterr().err == "the bundle has no command to run: add `-- COMMAND`\n"
     assert call(session(folder), "compose", "-o", str(folder / "full"), "--", "id") == 0
     assert capsys.readouterr().err == ""
+
+
+HOSTILE = ("zz$(touch PWN)", "zz;touch PWN;", "zz`touch PWN`", "zz'", "zz a", "zz*")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_no_name_of_a_stranger_s_is_completed_that_a_shell_would_evaluate(folder: Path, shell: str) -> None:
+    """zsh and fish quote what they put into a line, and bash does not; a name of two lines would be more than one answer."""
+    for name in (*HOSTILE, "zz\nplain,zyother", "zzfine"):
+        profile(folder, name, "")
+    words = "hardening compose -p zz"
+    current = "zz" if shell == "fish" else str(len(words.split()) - 1)
+    done = process(folder, _HARDENING_COMPLETE=f"{shell}_complete", COMP_WORDS=words, COMP_CWORD=current)
+    assert "zzfine" in done.stdout
+    assert "zyother" not in done.stdout
+    assert not [name for name in HOSTILE if name in done.stdout] or shell != "bash"
+
+
+def test_what_permits_a_loosening_can_be_pasted_as_it_stands(folder: Path) -> None:
+    profile(folder, "more", "extends = ['default']\n[box]\nsize = 9\n")
+    refused = process(folder, "compose", "-p", "more")
+    pasted = refused.stderr.partition("at the end of the same layer:\n")[2]
+    assert (refused.code, pasted.splitlines()[0]) == (2, "[[exceptions]]")
+    with (folder / "more.toml").open("a") as file:
+        file.write(pasted)
+    assert process(folder, "compose", "-p", "more").code == 0
