@@ -70,7 +70,8 @@ class Context:
     is where the bundle will be written, or None where nothing will be, and then a mechanism reserves nothing;
     ``bundle_stays`` is False for one that goes with the single run that it is made for. ``origin`` is the directory where a
     foreign configuration was found. ``mount_points`` are those of all mechanisms. ``image`` is what the root was made of, if
-    that is an image. ``spec`` is what everything composes to, for `verify` alone.
+    that is an image. ``spec`` is what everything composes to, for `verify` alone. ``runtime`` is the name
+    of the one that will run it, None where that is not known.
     """
 
     host: Host
@@ -83,6 +84,7 @@ class Context:
     mount_points: tuple[MountPoint, ...] = ()
     image: Used | None = None
     spec: Spec | None = None
+    runtime: str | None = None
 
     def of(self, kind: type[P]) -> P | None:
         """The composed settings of another mechanism, or None where it is not installed."""

@@ -39,7 +39,7 @@ class Plan:
     def candidate(self) -> Candidate:
         """What everybody judges."""
         base = self.context.origin and (self.context.bundle or self.context.origin)
-        return Candidate(self.spec.config, self.host, self.composition, base)
+        return Candidate(self.spec.config, self.host, self.composition, base, self.context.runtime)
 
     @cached_property
     def findings(self) -> tuple[Finding, ...]:
@@ -56,22 +56,28 @@ def plan(
     bundle: Path | None = None,
     stays: bool = True,
     context: Context | None = None,
+    runtime: Runtime | None = None,
 ) -> Plan:
     """Assemble the spec of a composition. ``bundle`` is where it will be written, None for a dry run, and ``stays`` is False
-    where it goes with one run; ``context`` is what `check` has given where it was called before.
+    where it goes with one run; ``context`` is what `check` has given where it was called before, ``runtime`` what runs it.
 
-    Raises `HostError` for what the host cannot enforce of a required mechanism.
+    Raises `HostError` for what the host, or the runtime, cannot enforce of a required mechanism.
     """
     if context is None:
-        context = check(composition, host, command, bundle)
+        context = check(composition, host, command, bundle, runtime)
     context = attrs.evolve(context, bundle=bundle, bundle_stays=stays)
     fragments = []
     for mechanism in composition.mechanisms:
         fragment = Fragment(mechanism.name)
         mechanism.contribute(composition.settings[mechanism.name], context, fragment)
         fragments.append(fragment)
-    said = statements(composition, context.shortfalls)
-    return Plan(plugins, composition, host, context, assemble(fragments, None, said))
+    spec = assemble(fragments, None, statements(composition, context.shortfalls))
+    found = tuple(runtime.shortfalls(spec.document)) if runtime is not None else ()
+    if found:
+        raise_all([error for shortfall in found if (error := refusal(composition, shortfall)) is not None])
+        context = attrs.evolve(context, shortfalls=(*context.shortfalls, *found))
+        spec = assemble(fragments, None, statements(composition, context.shortfalls))
+    return Plan(plugins, composition, host, context, spec)
 
 
 def tighten(
@@ -107,13 +113,20 @@ def tighten(
     return Plan(plugins, composition, host, context, spec, (*unknown, *excesses, *unowned))
 
 
-def check(composition: Composition, host: Host, command: Sequence[str], bundle: Path | None) -> Context:
+def check(
+    composition: Composition,
+    host: Host,
+    command: Sequence[str],
+    bundle: Path | None,
+    runtime: Runtime | None = None,
+) -> Context:
     """Hold the host against every mechanism, each after those that it names in ``after``; raises `HostError` for a
     shortfall of a required one, and of any leaf that is limited."""
     points = mount_points(composition)
     context = Context(
-        host, composition.composed, tuple(command), bundle=bundle, mount_points=points, image=composition.image
-    )
+        host, composition.composed, tuple(command), bundle=bundle, mount_points=points, image=composition.image,
+        runtime=runtime.name if runtime is not None else None,
+    )  # fmt: skip
     fatal: list[HardeningError] = []
     for mechanism in in_order(composition.mechanisms):
         found = tuple(mechanism.check(composition.settings[mechanism.name], context))

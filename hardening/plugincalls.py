@@ -12,11 +12,12 @@ when it was registered, whose methods lead through `enter`.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from inspect import isfunction
-from types import ModuleType, TracebackType
+from types import MappingProxyType, ModuleType, TracebackType
 from typing import Any, NoReturn
 
 from hardening.errors import HardeningError, PluginError
@@ -110,6 +111,22 @@ def aside() -> Iterator[None]:
         os.close(kept)
 
 
+@contextmanager
+def _bounded(seconds: float) -> Iterator[None]:
+    """Raise `TimeoutError` in what takes longer than this (setitimer(2))."""
+
+    def late(number: int, frame: object) -> NoReturn:
+        raise TimeoutError(f"it takes longer than {seconds:g} seconds")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
 def told(error: BaseException, module: str, *, private: bool = False) -> str:
     """An exception in one line: its type, its text unless it is ``private``, and the innermost line in the package of
     ``module``, or else of what is neither of the core nor of Python."""
@@ -139,18 +156,23 @@ def face(
     plain: Sequence[str] = (),
     *,
     private: bool = False,
+    limits: Mapping[str, float] = MappingProxyType({}),
 ) -> Any:
     """An object of ``interface`` that stands for ``item``: its ``attributes`` as they are now, and its methods, called by
-    `enter` with the answers that ``methods`` name, but for the ``plain`` ones, which are called directly. Raises
-    `PluginError` for attributes that are not as they should be."""
+    `enter` with the answers that ``methods`` name, but for the ``plain`` ones, which are called directly. ``limits``
+    are the seconds that a method may take. Raises `PluginError` for attributes that are not as they should be."""
     kind = type(item).__name__
 
     def method(name: str, take: Take) -> Callable[..., Any]:
+        def asked(*given: Any) -> Any:
+            with _bounded(limits[name]) if name in limits else nullcontext():
+                return getattr(item, name)(*given)
+
         def call(self: object, *arguments: Any) -> Any:
             return enter(
                 plugin,
                 f"{kind}.{name}",
-                lambda *given: getattr(item, name)(*given),
+                asked,
                 arguments,
                 take,
                 of=self,

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from hardening.scanning import Scanner
     from hardening.secrets import SecretDriver
 
+#: How long a runtime may take to say its version: lists and `doctor` ask all of them.
+VERSION_SECONDS = 20.0
 _NAME = r"[a-z][a-z0-9_-]*"
 _FLAG = r"-[A-Za-z]|--[a-z][a-z0-9-]+"
 #: settings that make the root, whose owner decides about all mounts
@@ -77,7 +79,7 @@ def mechanism(plugin: Plugin, item: Mechanism[Any]) -> Mechanism[Any]:
         "probe": _fact,
         "inputs": looked,
         "mount_points": _mount_points,
-        "check": items(Shortfall, texts=("leaf", "reason", "remedy")),
+        "check": _shortfalls,
         "contribute": _contributed,
         "prepare": nothing,
         "tighten": _tightened,
@@ -91,14 +93,16 @@ def mechanism(plugin: Plugin, item: Mechanism[Any]) -> Mechanism[Any]:
 
 def runtime(plugin: Plugin, item: Runtime) -> Runtime:
     """The face of a runtime; raises `PluginError`."""
-    attributes = {**_NAMED, "detaches": one(bool), "takes_secrets": one(bool), "takes_variables": one(bool)}
+    flags = ("detaches", "takes_secrets", "takes_variables", "writes_receipts")
+    attributes = {**_NAMED, **dict.fromkeys(flags, one(bool))}
     methods: dict[str, Take] = {
         "version": one(str, type(None)),
         "check": _refusals,
+        "shortfalls": _shortfalls,
         "inputs": looked,
         "command": _argv,
     }
-    made: Runtime = face(Runtime, item, plugin, attributes, methods)
+    made: Runtime = face(Runtime, item, plugin, attributes, methods, limits={"version": VERSION_SECONDS})
     return made
 
 
@@ -194,6 +198,11 @@ def _verifications(answer: object, *_: object) -> tuple[Verification, ...]:
         if not isinstance(line.state, State):
             raise Wrong(line.state, f"a State for {line.leaf}")
         items(str)(line.also)
+    return found
+
+
+def _shortfalls(answer: object, *_: object) -> tuple[Shortfall, ...]:
+    found: tuple[Shortfall, ...] = items(Shortfall, texts=("leaf", "reason", "remedy"))(answer)
     return found
 
 

@@ -27,7 +27,7 @@ from hardening.mechanism import Mechanism
 from hardening.plugincalls import Plugin, Take, aside, enter, items, one, told
 from hardening.runtime import Candidate, Runtime, Verdict
 
-__all__ = ["GROUP", "PROFILES_GROUP", "Plugin", "Plugins", "load", "shipped_profiles"]
+__all__ = ["GROUP", "PROFILES_GROUP", "Plugin", "Plugins", "load", "loaded", "shipped_profiles"]
 
 if TYPE_CHECKING:
     from hardening.compose import Composition
@@ -232,10 +232,11 @@ class Plugins:
 def load(among: Announced | None = None) -> Plugins:
     """Import every plugin that an installed package names, and register them; ``among`` is what packages announce where that
     was read. Raises `PluginError`."""
-    return Plugins(_import(item) for item in brought(GROUP, among))
+    return Plugins(loaded(item) for item in brought(GROUP, among))
 
 
-def _import(item: Brought) -> Plugin:
+def loaded(item: Brought) -> Plugin:
+    """Import one plugin. Raises `PluginError`."""
     named = f"plugin {item.name} ({item.distribution or 'unknown'} {item.version})"
     remedy = f"reinstall or remove {item.distribution or 'it'}"
     pluginchecks.requirement(item)

@@ -16,6 +16,7 @@ from hardening.values import frozen
 if TYPE_CHECKING:
     from hardening.compose import Composition
     from hardening.launch.command import Container, ExternalRuntime
+    from hardening.mechanism import Shortfall
 
 
 @frozen
@@ -51,12 +52,14 @@ class Verdict:
 class Candidate:
     """What is about to be written or run: the bytes of ``config.json`` and the host. Of an image that is not fetched yet
     these have its annotations alone. ``composition`` is None for a bundle that is launched as it is. ``base`` is what the
-    root of a configuration that was made elsewhere and is tightened now is relative to, None for all others."""
+    root of a configuration that was made elsewhere and is tightened now is relative to, None for all others.
+    ``runtime`` is the name of the one that is to run it now."""
 
     config: bytes
     host: Host
     composition: Composition | None = None
     base: Path | None = None
+    runtime: str | None = None
 
     @property
     def document(self) -> dict[str, Any]:
@@ -122,6 +125,9 @@ class Runtime(ABC):
     #: in the configuration, which goes with the run.
     takes_variables: ClassVar[bool] = False
 
+    #: Whether its launch stage writes `LaunchRequest.receipt`.
+    writes_receipts: ClassVar[bool] = False
+
     @abstractmethod
     def version(self) -> str | None:
         """The installed version, or None where the runtime is not installed."""
@@ -129,6 +135,11 @@ class Runtime(ABC):
     @abstractmethod
     def check(self, document: Mapping[str, Any], host: Host) -> Sequence[Refusal]:
         """The fields of an OCI configuration that this runtime would ignore or does not implement."""
+
+    def shortfalls(self, document: Mapping[str, Any]) -> Iterable[Shortfall]:
+        """What this runtime does not enforce of a configuration that it runs all the same, by the settings of mechanisms:
+        fatal where these are required or limited, and told where they are best-effort."""
+        return ()
 
     def inputs(self, host: Host) -> Inputs:
         """Everything besides the configuration that decides `version`, `check` and `command` (`hardening.inputs`)."""

@@ -57,7 +57,7 @@ def command(
     config = _read(bundle)
     place = start.prepare(engine)
     bound = bundled.require(json.loads(config), bundle.absolute())
-    looked = (*bound, *pipeline.admit(here.plugins, Candidate(config, here.host), engine))
+    looked = (*bound, *pipeline.admit(here.plugins, Candidate(config, here.host, runtime=engine.name), engine))
     digest = sha256(config).hexdigest()
     launch = start.request(context, engine, place, interactive=interactive, receipt=target, sha256=digest)
     secrets = start.secrets(here, engine, config)

@@ -31,7 +31,7 @@ COMMANDS = {
     "doctor": "Show what this host can enforce.",
     "profile": "List and show profiles.",
     "plan": "List and clear what is kept of earlier runs.",
-    "plugin": "List plugins, mechanisms and runtimes.",
+    "plugin": "List plugins, and what they bring.",
     "completion": "Print the completion script of a shell.",
 }
 

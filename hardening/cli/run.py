@@ -113,7 +113,7 @@ def command(
         context, engine, place, interactive=interactive, receipt=target, profiles=profiles, typed=True
     )
     with stack.beside_default(here, request):
-        checked = pipeline.check(composition, here.host, command, None)
+        checked = pipeline.check(composition, here.host, command, None, engine)
     words = _without_looking(here.words, typed)
     found = stored.storable(here, words, composition, checked, engine, launch, fresh=fresh)
     if dry_run:
@@ -157,7 +157,9 @@ def _plan(
     """What is to run, judged, and what the verdicts rest on."""
     from hardening import pipeline
 
-    plan = pipeline.plan(here.plugins, composition, here.host, command, bundle=bundle, stays=stays, context=checked)
+    plan = pipeline.plan(
+        here.plugins, composition, here.host, command, bundle=bundle, stays=stays, context=checked, runtime=engine
+    )
     if composition.image is not None:
         imaged.require_read_only(plan.spec)
     if bundle is not None:

@@ -43,6 +43,11 @@ class Session:
         self._search = search
 
     @property
+    def given(self) -> bool:
+        """Whether the plugins are those of a test, and not the installed ones."""
+        return self._plugins is not None
+
+    @property
     def stores(self) -> bool:
         """Whether what this call composes may be stored for another."""
         return bool(self.words) and self._plugins is None and self._search is None

@@ -45,7 +45,13 @@ class StackCommand(click.Command):
         for parameter in added:
             for flag in parameter.opts:
                 if flag in taken:
-                    raise PluginError(f"a mechanism offers the option {flag}, which `{ctx.command_path}` has itself")
+                    owner = next(item for item in session(ctx).plugins.mechanisms
+                                 for option in item.options() if flag in option.flags)  # fmt: skip
+                    raise PluginError(
+                        f"{session(ctx).plugins.owner(owner)}: {owner.name} offers the option {flag}, "
+                        f"which `{ctx.command_path}` has itself",
+                        hint=session(ctx).plugins.owner(owner).remedy,
+                    )
         # The help option comes last.
         return [*own[:-1], *added, *own[-1:]]
 

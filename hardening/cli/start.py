@@ -138,6 +138,9 @@ def request(
     state directory. Raises `UsageError` for options that do not go together."""
     from hardening.runtime import LaunchRequest
 
+    if receipt is not None and not engine.writes_receipts:
+        hint = "leave it out, or use --runtime native, crun or runc"
+        raise UsageError(f"the runtime {engine.name} writes no receipts", origin="--receipt", hint=hint)
     identity = places.new_id()
     return LaunchRequest(
         identity,

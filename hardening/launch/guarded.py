@@ -42,7 +42,21 @@ def guarded(action: Callable[[], Code]) -> Code:
     except MemoryError:
         code = EXIT_LAUNCHER
         complain("the launch failed: out of memory\nhint: give it more memory (ulimit -v, the cgroup's limit)")
+    except Exception as error:  # noqa: BLE001 - an exit code of 1 would be the command's
+        code = EXIT_LAUNCHER
+        complain(
+            f"the launch failed: {type(error).__name__} ({_place(error)})\nhint: report this to those who make hardening"
+        )
     return code
+
+
+def _place(error: BaseException) -> str:
+    """The innermost line that an exception came from."""
+    found, place = error.__traceback__, ""
+    while found is not None:
+        place = f"{found.tb_frame.f_globals.get('__name__', '')}:{found.tb_lineno}"
+        found = found.tb_next
+    return place
 
 
 def require_clock() -> None:

@@ -140,7 +140,12 @@ class Runtime:
             return ""
         if is_crun(self.program):
             return lines[-1].decode(errors="replace") if lines else ""
-        entries = [jsontext.parse(line, self._log) for line in lines]
+        try:
+            # Some runtimes end no entry with a newline (runsc).
+            text = b"".join(lines).replace(b"}{", b"}\n{")
+            entries = [jsontext.parse(line, self._log) for line in text.splitlines()]
+        except HardeningError:
+            return b"; ".join(lines).decode(errors="replace")
         errors = [entry for entry in entries if isinstance(entry, dict) and entry.get("level") in ("error", "fatal")]
         return str(errors[-1].get("msg", "")) if errors else ""
 

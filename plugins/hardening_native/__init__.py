@@ -23,6 +23,7 @@ class Native(Runtime):
     summary = "The launcher inside hardening: no other program, no daemon"
     detaches = True
     takes_secrets = True
+    writes_receipts = True
     takes_variables = True
 
     def version(self) -> str | None:

@@ -26,6 +26,7 @@ class _OciRuntime(Runtime):
 
     detaches: ClassVar[bool] = True
     takes_secrets: ClassVar[bool] = True
+    writes_receipts: ClassVar[bool] = True
 
     def version(self) -> str | None:
         found = program.find(self.name)

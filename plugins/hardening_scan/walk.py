@@ -192,7 +192,7 @@ class _Walk:
             signal.setitimer(signal.ITIMER_REAL, self._limits.file)
         except OSError as error:
             self._unread(path, f"the scanner {scanner.name} cannot look at it: {error.strerror}", may_be)
-        except Exception as error:  # noqa: BLE001  # a fault of some package: it refuses, and hides nothing of the others
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # a fault of some package: it refuses, and hides nothing of the others
             self._unread(path, f"the scanner {scanner.name} failed: {type(error).__name__}", may_be)
 
     def _unread(self, path: str, why: str, may_be: frozenset[str] = frozenset(DENIABLE)) -> None:

@@ -378,7 +378,7 @@ def test_plugin_list_names_what_each_brings(folder: Path, capsys: pytest.Capture
     assert [item["name"] for item in entry["mechanisms"]] == ["box"]
     assert [item["name"] for item in entry["runtimes"]] == ["crun", "native"]
     assert call(session(folder), "plugin", "list") == 0
-    assert "table box, runtime crun, runtime native" in capsys.readouterr().out
+    assert "runtime native  a shell" in capsys.readouterr().out
 
 
 def test_plugin_list_names_every_judging_hook(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -394,7 +394,7 @@ def test_plugin_list_names_every_judging_hook(folder: Path, capsys: pytest.Captu
     (entry,) = shown_by(here, capsys, "plugin", "list", "--json")
     assert entry["hooks"] == ["hardening_inspect", "hardening_admit"]
     assert call(here, "plugin", "list") == 0
-    assert "hook hardening_inspect, hook hardening_admit" in capsys.readouterr().out
+    assert "judge   court 1  hook hardening_inspect\n                 hook hardening_admit" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

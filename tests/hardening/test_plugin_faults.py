@@ -1,0 +1,493 @@
+"""What becomes of a plugin that fails: every method of every interface and every hook, in each way that there is. The answer
+is one error with plugin, version, method and line, exit code 125, and never one that a gate would take for its own."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any, ClassVar
+
+import attrs
+import click
+import pytest
+
+from hardening import hookspecs, host, pluginfaces
+from hardening.compose import compose
+from hardening.errors import PluginError, SpecError
+from hardening.findings import Finding
+from hardening.frozendata import freeze
+from hardening.hookspecs import hookimpl
+from hardening.images.reference import parse
+from hardening.inputs import Input
+from hardening.kinds import Ceiling
+from hardening.launch.bundle import SECRETS
+from hardening.layers import parse_layer
+from hardening.mechanism import Context, Excess, Mechanism, Reading
+from hardening.plugins import Plugin, Plugins
+from hardening.runtime import Candidate, LaunchRequest, Runtime, Verdict
+from hardening.scanning import Scanner
+from hardening.schema import scalar
+from hardening.secrets import SecretDriver
+from hardening.source import Document
+from hardening.spec import Fragment
+from tests.support.texts import TODAY, stack
+
+HIDDEN = "hunter2"
+HERE = Path(__file__)
+
+
+@attrs.frozen
+class Settings:
+    """Composed `[chaos]`."""
+
+    level: int = scalar(Ceiling(), 0, "How much.")
+
+
+class Chaos(Mechanism[Settings]):
+    """A mechanism that does nothing wrong by itself."""
+
+    name = "chaos"
+    summary = "a mechanism"
+    settings_type = Settings
+
+    def check(self, settings: Settings, context: Context) -> Any:
+        return ()
+
+    def contribute(self, settings: Settings, context: Context, fragment: Fragment) -> None:
+        fragment.put("/annotations/chaos", "1", "chaos.level")
+
+    def tighten(
+        self, settings: Settings, document: Mapping[str, Any], context: Context, fragment: Fragment
+    ) -> Iterator[Excess]:
+        yield from ()
+
+
+class Engine(Runtime):
+    """A runtime."""
+
+    name = "engine"
+    summary = "a runtime"
+
+    def version(self) -> str | None:
+        return "1"
+
+    def check(self, document: Mapping[str, Any], host: Any) -> Any:
+        return ()
+
+    def command(self, bundle: Path, request: LaunchRequest) -> list[str]:
+        return ["/bin/true"]
+
+
+class Looker(Scanner):
+    """A scanner."""
+
+    name: ClassVar[str] = "looker"
+    summary: ClassVar[str] = "a scanner"
+    kinds: ClassVar[tuple[str, ...]] = ("external",)
+
+    def entry(self, entry: Any) -> Any:
+        return ()
+
+
+class Keeper(SecretDriver):
+    """A secret driver."""
+
+    name: ClassVar[str] = "keeper"
+    summary: ClassVar[str] = "a driver"
+
+    def store(self, folder: Path, key: str, value: bytes, options: Mapping[str, Any]) -> None:
+        return
+
+    def read(self, folder: Path, key: str, options: Mapping[str, Any]) -> bytes:
+        return b"x"
+
+    def delete(self, folder: Path, key: str, options: Mapping[str, Any]) -> None:
+        return
+
+
+def loaded(*hooks: Callable[..., Any], mechanism: Any = None, runtime: Any = None) -> Plugins:
+    """Plugins with one of each."""
+
+    @hookimpl
+    def hardening_mechanisms() -> Any:
+        return (mechanism or Chaos(),)
+
+    @hookimpl
+    def hardening_runtimes() -> Any:
+        return (runtime or Engine(),)
+
+    @hookimpl
+    def hardening_scanners() -> Any:
+        return (Looker(),)
+
+    @hookimpl
+    def hardening_secret_drivers() -> Any:
+        return (Keeper(),)
+
+    module = ModuleType(__name__)
+    for hook in (hardening_mechanisms, hardening_runtimes, hardening_scanners, hardening_secret_drivers, *hooks):
+        setattr(module, hook.__name__, hook)
+    return Plugins([Plugin("chaos", module, "chaos-dist", "1.0")])
+
+
+PLUGIN = Plugin("chaos", ModuleType(__name__), "chaos-dist", "1.0")
+FACES: dict[type[Any], Any] = {
+    Chaos: pluginfaces.mechanism,
+    Engine: pluginfaces.runtime,
+    Looker: pluginfaces.scanner,
+    Keeper: pluginfaces.secret_driver,
+}
+
+
+def methods(kind: type[Any]) -> list[str]:
+    return [name for name, item in vars(kind.__mro__[1]).items() if inspect.isfunction(item) and name[0] != "_"]
+
+
+def arguments(kind: type[Any], name: str) -> list[Any]:
+    """Something for each argument of a method."""
+    layer = parse_layer(Document("x", Path("x.toml"), {"chaos": {"level": 1}}, {}))
+    settings = Settings(level=1)
+    known = {
+        "table": layer.tables["chaos"], "reading": Reading(host.plain(), {}), "settings": settings,
+        "context": Context(host.plain(), {}), "fragment": Fragment("chaos"), "document": {"process": {"args": ["x"]}},
+        "leaves": {("level", ""): 1}, "receipt": {"pid": 1}, "options": {"a": "b"}, "config": {"Env": []},
+    }  # fmt: skip
+    parameters = list(inspect.signature(getattr(kind.__mro__[1], name)).parameters)[1:]
+    return [known.get(parameter, "x") for parameter in parameters]
+
+
+CASES = [(kind, name) for kind in FACES for name in methods(kind)
+         if not (kind is Looker and name != "inputs")]  # fmt: skip
+RAISED = [ValueError(HIDDEN), SystemExit(0), OSError(2, HIDDEN), ImportError(HIDDEN), MemoryError(HIDDEN),
+          click.exceptions.Exit(0), BrokenPipeError(), RecursionError(), GeneratorExit()]  # fmt: skip
+
+
+def misbehaving(kind: type[Any], name: str, deed: Callable[..., Any]) -> Any:
+    """The face of an object whose method does this. ``schema`` and what a face asks of itself stay as they are."""
+    return FACES[kind](PLUGIN, type(kind.__name__, (kind,), {name: deed})())
+
+
+def test_every_method_of_every_interface_is_there() -> None:
+    assert len([name for kind, name in CASES if kind is Chaos]) >= 23
+    declared = {name for name, _ in inspect.getmembers(hookspecs) if name.startswith("hardening_")}
+    assert declared == {
+        *HOOKS,
+        "hardening_mechanisms",
+        "hardening_runtimes",
+        "hardening_scanners",
+        "hardening_secret_drivers",
+    }
+
+
+@pytest.mark.parametrize("error", RAISED, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize(("kind", "name"), CASES, ids=lambda item: getattr(item, "__name__", item))
+def test_whatever_a_method_raises_is_one_error(kind: type[Any], name: str, error: BaseException) -> None:
+    def deed(self: object, *_: object) -> Any:
+        raise error
+
+    with pytest.raises(PluginError) as caught:
+        getattr(misbehaving(kind, name, deed), name)(*arguments(kind, name))
+    assert caught.value.exit_code == 125
+    head = f"plugin chaos (chaos-dist 1.0) failed in {kind.__name__}.{name}: {type(error).__name__}"
+    assert caught.value.message.startswith(head)
+    assert f"({HERE}:" in caught.value.message
+    assert caught.value.hint == "update or remove chaos-dist, or report this to those who make it"
+    if kind is Keeper:
+        assert HIDDEN not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "answer", [object(), None, 42, [42], "text", lambda: None], ids=lambda answer: repr(answer)[:9]
+)
+@pytest.mark.parametrize(("kind", "name"), CASES, ids=lambda item: getattr(item, "__name__", item))
+def test_an_answer_of_another_type_is_one_error(kind: type[Any], name: str, answer: object) -> None:
+    """What is another type for a method is what its own annotation does not allow."""
+    allowed = {
+        None: ("contribute", "prepare", "store", "delete", "version", "answer", "covering", "probe", "id_maps"),
+        "text": ("version", "answer", "covering", "meant", "meaning"),
+    }
+    try:
+        fits = name in allowed.get(answer, ())  # type: ignore[call-overload]
+    except TypeError:
+        fits = False
+    # A fact may be of any type of its own, not of Python's.
+    fits = fits or (name == "probe" and type(answer).__module__ != "builtins")
+    call = getattr(misbehaving(kind, name, lambda self, *_: answer), name)
+    if fits:
+        call(*arguments(kind, name))
+        return
+    with pytest.raises(
+        PluginError, match=rf"plugin chaos \(chaos-dist 1\.0\): {kind.__name__}\.{name} answers with "
+    ) as found:
+        call(*arguments(kind, name))
+    assert found.value.exit_code == 125
+
+
+@pytest.mark.parametrize(("kind", "name"), CASES, ids=lambda item: getattr(item, "__name__", item))
+def test_ctrl_c_stays_what_it_is_and_prints_go_aside(
+    kind: type[Any], name: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def deed(self: object, *_: object) -> Any:
+        print("printed")
+        subprocess.run(["echo", "by a child"], check=True)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        getattr(misbehaving(kind, name, deed), name)(*arguments(kind, name))
+    out, err = capfd.readouterr()
+    assert (out, err) == ("", "printed\nby a child\n")
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [(kind, name) for kind, name in CASES if any(isinstance(item, dict) for item in arguments(kind, name))]
+)  # fmt: skip
+def test_what_a_method_is_given_cannot_be_changed(kind: type[Any], name: str) -> None:
+    def deed(self: object, *given: Any) -> Any:
+        next(item for item in given if isinstance(item, dict))["added"] = 1
+
+    with pytest.raises(PluginError, match="TypeError" if kind is Keeper else "TypeError: this data is frozen"):
+        getattr(misbehaving(kind, name, deed), name)(*arguments(kind, name))
+
+
+def test_tables_of_a_layer_cannot_be_changed() -> None:
+    def deed(self: object, table: Any, reading: Any) -> Any:
+        table.document.tables["namespaces"] = {"net": "host"}
+
+    with pytest.raises(PluginError, match=r"failed in Chaos\.says: TypeError: this data is frozen"):
+        misbehaving(Chaos, "says", deed).says(*arguments(Chaos, "says"))
+
+
+def test_an_error_on_purpose_stays_what_it_is() -> None:
+    def deed(self: object, *_: object) -> Any:
+        raise SpecError("on purpose", hint="do")
+
+    with pytest.raises(SpecError, match="on purpose\nhint: do"):
+        misbehaving(Chaos, "check", deed).check(*arguments(Chaos, "check"))
+
+
+def test_a_runtime_that_hangs_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def deed(self: object) -> Any:
+        while True:
+            pass
+
+    monkeypatch.setattr(pluginfaces, "VERSION_SECONDS", 0.05)
+    with pytest.raises(
+        PluginError, match=r"failed in Engine\.version: TimeoutError: it takes longer than 0\.05 seconds"
+    ):
+        misbehaving(Engine, "version", deed).version()
+
+
+# --- hooks ------------------------------------------------------------------------------------------------------------
+
+NAMED = {"annotations": {SECRETS: json.dumps([{"name": "db", "type": "mount", "target": "/run/secrets/db"}])}}
+HOOKS: dict[str, tuple[Callable[[Plugins, Any], Any], Sequence[object]]] = {
+    "hardening_inspect": (lambda plugins, made: plugins.inspect(made, host.plain()), (None, 42, [42], "text")),
+    "hardening_admit": (
+        lambda plugins, made: plugins.admit(Candidate(b"{}", host.plain(), made)),
+        (42, True, "text", Verdict("x", "no"), Verdict("x", (), [Finding]), Verdict("x", iter(()), ("file",))),  # type: ignore[arg-type]
+    ),
+    "hardening_inputs": (
+        lambda plugins, made: plugins.inputs(made, host.plain()),
+        (None, 42, [42], "/etc/banned", ["/etc/banned"], [iter([Input("file", "/x")])]),
+    ),
+    "hardening_signatures": (
+        lambda plugins, made: plugins.signatures(parse("a.example.com/x:1"), "d", made, verify=True),
+        (None, 42, ["text"], b"bytes"),
+    ),
+    "hardening_secrets": (lambda plugins, made: plugins.secrets(NAMED), (None, 42, [b"x"])),
+    "hardening_secret_names": (lambda plugins, made: plugins.secrets(NAMED), (None, 42, [42], "db")),
+}
+
+
+def ask(name: str, deed: Callable[[], Any]) -> None:
+    @hookimpl(specname=name)
+    def hardening_chaos() -> Any:
+        return deed()
+
+    plugins = loaded(hardening_chaos)
+    HOOKS[name][0](plugins, compose(stack(), [Chaos()], host.plain(), TODAY))
+
+
+@pytest.mark.parametrize("error", RAISED, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("name", HOOKS)
+def test_whatever_a_hook_raises_is_one_error(name: str, error: BaseException) -> None:
+    def deed() -> Any:
+        raise error
+
+    with pytest.raises(PluginError) as caught:
+        ask(name, deed)
+    head = f"plugin chaos (chaos-dist 1.0) failed in {name}: {type(error).__name__}"
+    assert caught.value.message.startswith(head)
+    assert caught.value.exit_code == 125
+    if name == "hardening_secrets":
+        assert HIDDEN not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "answer"), [(name, answer) for name, (_, answers) in HOOKS.items() for answer in answers], ids=repr
+)
+def test_a_hook_s_answer_of_another_type_is_one_error(name: str, answer: object) -> None:
+    with pytest.raises(PluginError, match=rf"plugin chaos \(chaos-dist 1\.0\): {name} answers with ") as caught:
+        ask(name, lambda: answer)
+    assert caught.value.exit_code == 125
+
+
+def test_a_look_of_a_kind_that_there_is_not_is_refused_when_it_is_made() -> None:
+    with pytest.raises(PluginError, match='failed in hardening_inputs: ValueError: there is no kind of look "fiel"'):
+        ask("hardening_inputs", lambda: [Input("fiel", "/x")])
+
+
+# --- contributions ----------------------------------------------------------------------------------------------------
+
+HOST_ROOT = {"destination": "/mnt", "type": "bind", "source": "/", "options": ["rbind", "rw"]}
+CONTRIBUTED: dict[str, tuple[Callable[[Fragment], Any], str]] = {
+    "no leaf": (lambda part: part.put("/x", 1), "without the setting that decided it"),
+    "no such leaf": (lambda part: part.put("/x", 1, "no.such.leaf"), "which is no setting of"),
+    "a leaf of another": (lambda part: part.put("/x", 1, "rootfs.path"), "which is no setting of"),
+    "an item without a leaf": (lambda part: part.item("/process/rlimits", "x", {}), "without the setting"),
+    "a file without a leaf": (lambda part: part.file("x", b""), "without the setting"),
+    "a list replaced without a leaf": (lambda part: part.replace("/linux/devices"), "without the setting"),
+    "a mount of its own": (
+        lambda part: part.item("/mounts", "/mnt", HOST_ROOT, "chaos.level"),
+        "none of its mount points",
+    ),
+    "a variable under another key": (
+        lambda part: part.item("/process/env", "OTHER", "HOME=/x", "chaos.level"),
+        "contributes HOME to /process/env as OTHER",
+    ),
+    "no JSON": (lambda part: part.put("/x", {1}, "chaos.level"), "what is no JSON data"),
+    "no pointer": (lambda part: part.put("x", 1, "chaos.level"), "no JSON pointer"),
+    "another owner": (lambda part: setattr(part, "owner", "seccomp"), "AttributeError"),
+    "a generator": (lambda part: iter(()), "answers with"),
+}
+
+
+@pytest.mark.parametrize("name", CONTRIBUTED)
+def test_what_is_contributed_has_a_setting_of_its_own(name: str) -> None:
+    deed, message = CONTRIBUTED[name]
+    face = misbehaving(Chaos, "contribute", lambda self, settings, context, fragment: deed(fragment))
+    with pytest.raises(PluginError, match=message) as caught:
+        face.contribute(*arguments(Chaos, "contribute"))
+    assert caught.value.message.startswith("plugin chaos (chaos-dist 1.0)")
+
+
+# --- what is refused when a plugin is loaded --------------------------------------------------------------------------
+
+DECLARED = {
+    "name": ("limits", "a.b", "Chaos", "", None),
+    "summary": (None, "two\nlines"),
+    "after": ("namespaces", None),
+    "owns": ("/hooks", ("hooks",), ("/",), 3),
+    "settings_type": (None, dict),
+    "may_fall_short": ("no",),
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in DECLARED.items() for value in values])
+def test_an_attribute_of_another_form_is_refused(name: str, value: object) -> None:
+    with pytest.raises(PluginError, match=r"plugin chaos \(chaos-dist 1\.0\): Chaos answers with") as caught:
+        loaded(mechanism=type("Chaos", (Chaos,), {name: value})())
+    assert caught.value.exit_code == 125
+
+
+def test_settings_that_can_be_changed_are_refused() -> None:
+    loose = type("Chaos", (Chaos,), {"settings_type": Loose, "build": lambda self, leaves: Loose(level=1)})()
+    with pytest.raises(PluginError, match=r"Chaos\.build answers with Loose where a frozen object"):
+        pluginfaces.mechanism(PLUGIN, loose).build({})
+
+
+@attrs.define
+class Loose:
+    """Settings that can be changed."""
+
+    level: int = scalar(Ceiling(), 0, "How much.")
+
+
+def test_frozen_data_is_data() -> None:
+    data = freeze({"a": [1, {"b": 2}]})
+    assert json.loads(json.dumps(data)) == {"a": [1, {"b": 2}]} == data
+    for deed in (lambda: data["a"].append(1), lambda: data["a"][1].update(b=3), lambda: data.pop("a")):
+        with pytest.raises(TypeError, match="frozen"):
+            deed()
+
+
+# --- the program ------------------------------------------------------------------------------------------------------
+
+MODULE = """
+import sys
+from hardening.hookspecs import hookimpl
+from hardening.inputs import Input
+
+@hookimpl
+def hardening_inspect():
+    print("printed")
+    return ()
+
+@hookimpl
+def {hook}:
+    {deed}
+"""
+DEEDS = {
+    "exit": ("hardening_admit()", "sys.exit(0)", "failed in hardening_admit: SystemExit: 0"),
+    "raise": ("hardening_admit()", "raise ValueError('x')", "failed in hardening_admit: ValueError: x"),
+    "inputs": (
+        "hardening_inputs()",
+        "return ['/etc/banned']",
+        "hardening_inputs answers with str where Input or Unknown",
+    ),
+    "misspelt": ("hardening_admitt()", "return None", "there is no hook hardening_admitt"),
+}
+
+
+def call(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    script = "import sys; sys.path.insert(0, sys.argv.pop(1)); from hardening.cli import main; sys.exit(main())"
+    return subprocess.run(
+        [sys.executable, "-c", script, str(folder), *words], capture_output=True, text=True, check=False
+    )
+
+
+def installed(folder: Path, code: str, requires: str = "hardening>=0.1") -> None:
+    (folder / "acme_chaos.py").write_text(code)
+    about = folder / "acme_chaos-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: acme-chaos\nVersion: 1.0\nRequires-Dist: {requires}\n"
+    )
+    (about / "entry_points.txt").write_text("[hardening]\nchaos = acme_chaos\n")
+
+
+@pytest.mark.parametrize("name", DEEDS)
+def test_a_gate_is_never_green_for_a_plugin_that_fails(name: str, tmp_path: Path) -> None:
+    hook, deed, message = DEEDS[name]
+    installed(tmp_path, MODULE.format(hook=hook, deed=deed))
+    done = call(tmp_path, "run", "-q", "-p", "default", "--", "echo", "RAN")
+    assert (done.returncode, done.stdout) == (125, ""), done.stderr
+    assert "plugin chaos (acme-chaos 1.0)" in done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_what_a_plugin_prints_spoils_no_answer_and_its_container_is_as_strict(tmp_path: Path) -> None:
+    installed(tmp_path, MODULE.format(hook="hardening_inputs()", deed="print('more'); return ()"))
+    done = call(tmp_path, "compose", "--format", "settings", "--json", "-p", "default")
+    assert done.returncode == 0, done.stderr
+    json.loads(done.stdout)
+    done = call(tmp_path, "run", "-p", "default", "--receipt", str(tmp_path / "r.json"), "--", "true")
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert call(tmp_path, "receipt", "-p", "default", str(tmp_path / "r.json")).returncode == 0
+
+
+def test_a_plugin_for_another_version_is_refused_and_the_list_names_it(tmp_path: Path) -> None:
+    installed(tmp_path, MODULE.format(hook="hardening_inputs()", deed="return ()"), requires="hardening>=99")
+    done = call(tmp_path, "compose")
+    assert (done.returncode, "requires hardening >=99, and this is 0.1.0" in done.stderr) == (125, True), done.stderr
+    done = call(tmp_path, "plugin", "list", "--json")
+    assert done.returncode == 125
+    rows = {row["name"]: row for row in json.loads(done.stdout)}
+    assert "requires hardening >=99" in rows["chaos"]["problem"]
+    assert [item["name"] for item in rows["secrets"]["secret_drivers"]] == ["command", "file", "gpg", "pass"]
