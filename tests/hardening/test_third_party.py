@@ -208,3 +208,34 @@ def test_the_examples_of_the_how_to_are_plugins(tmp_path: Path, monkeypatch: pyt
     document = {"annotations": Used(NAME, "", tmp_path).annotations}
     (verdict,) = loaded.admit(Candidate(json.dumps(document).encode(), host.plain()))
     assert [refusal.reason for refusal in verdict.refusals] == [f"Acme has banned {NAME}"]
+
+
+def test_the_distribution_of_the_how_to_builds_as_printed_and_runs(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    for block in blocks(ROOT / "docs/howto/write-a-plugin.md"):
+        if "file" in block.marks:
+            place = source / block.marks["file"]
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_text(block.text)
+    (source / "acme_profiles/__init__.py").touch()
+    command = ["-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
+    done = subprocess.run(
+        [sys.executable, *command, "--target", str(target), str(source)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+    def call(*words: str) -> subprocess.CompletedProcess[str]:
+        script = "import sys; sys.path.insert(0, sys.argv.pop(1)); from hardening.cli import main; sys.exit(main())"
+        return subprocess.run(
+            [sys.executable, "-c", script, str(target), *words], cwd="/", capture_output=True, text=True, check=False
+        )
+
+    rows = {row["name"]: row for row in json.loads(call("plugin", "list", "--json").stdout)}
+    assert [item["name"] for item in rows["quota"]["mechanisms"]] == ["quota"]
+    shown = call("compose", "-p", "acme")
+    assert json.loads(shown.stdout)["annotations"]["com.example.quota.files"] == "100", shown.stderr
+    explained = call("explain", "quota.files", "-p", "acme")
+    assert (explained.returncode, "acme.toml" in explained.stdout) == (0, True), explained.stderr
+    require("userns")
+    done = call("run", "-q", "-p", "acme", "--", "echo", "ran")
+    assert (done.returncode, done.stdout) == (0, "ran\n"), done.stderr
