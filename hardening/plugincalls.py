@@ -12,7 +12,6 @@ when it was registered, whose methods lead through `enter`.
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -22,6 +21,7 @@ from typing import Any, NoReturn
 
 from hardening.errors import HardeningError, PluginError
 from hardening.frozendata import freeze
+from hardening.launch.signals import signal
 from hardening.values import frozen
 
 OWN = "hardening"

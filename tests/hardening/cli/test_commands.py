@@ -54,9 +54,12 @@ def test_launch_hands_the_digest_of_what_was_admitted_to_the_launch_stage(
 ) -> None:
     assert call(session(folder), "compose", "-q", "-o", "b", "--", "id") == 0
     requests: list[LaunchRequest] = []
-    monkeypatch.setattr(
-        samples.Shell, "command", lambda self, bundle, request: requests.append(request) or ["/bin/true"]
-    )
+
+    def command(self: object, bundle: Path, request: LaunchRequest) -> list[str]:
+        requests.append(request)
+        return ["/bin/true"]
+
+    monkeypatch.setattr(samples.Shell, "command", command)
     monkeypatch.setattr(start, "start", lambda argv: None)
     assert call(session(folder), "launch", "b") == 0
     (request,) = requests
