@@ -130,3 +130,29 @@ def test_a_capability_of_an_idmapped_volume_would_be_the_hosts() -> None:
     with planted("root, idmap", "native", OFF) as (volume, _):
         held = os.getxattr(volume / "setxattr", "security.capability")
         assert held[3] == 2, "version 2: without a root id, for every namespace"
+
+
+@pytest.mark.parametrize(
+    ("stance", "drop", "stays"),
+    [("root, idmap", False, False), ("root, host's ids", False, True), ("root, host's ids", True, False)],
+)
+def test_a_bit_that_is_there_outlives_a_write_for_fsetid_of_the_host_alone(
+    stance: str, drop: bool, stays: bool
+) -> None:
+    """What the page says of it: the restriction takes no bit away, the kernel does."""
+    require("root")
+    options, more = STANCES[stance]
+    with runs.workplace() as folder, runs.workplace() as ours:
+        program = folder / "volume/program"
+        program.parent.mkdir()
+        program.touch()
+        program.chmod(0o4755)
+        text = f'[rootfs]\nvolumes = ["{program.parent}:/data:{options}"]\n{excepted("rootfs.volumes./data")}{more}'
+        layer = shipped.layer(ours, "layer", text + ('[capabilities]\ndrop = ["FSETID"]\n' if drop else ""))
+        plan = shipped.planned(["default", layer], ["/bin/sh", "-c", "echo changed >> /data/program"], folder)
+        bundle.write(plan.spec, folder / "bundle")
+        subprocess.run(
+            runs.launch_argv("native", folder, None), check=True, cwd="/", timeout=60, stdin=subprocess.DEVNULL
+        )
+        assert program.read_text() == "changed\n"
+        assert bool(program.stat().st_mode & stat.S_ISUID) is stays
