@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import select
+
 from hardening.errors import LaunchError
 from hardening.launch import abi, files, kernel, places
+from hardening.launch.signals import signal
 from hardening.launch.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hardening.launch.wanted import IdMap
+
+
+HELPER_SECONDS = 60  # which may ask a directory of accounts for the ranges (subid in nsswitch.conf(5))
 
 
 def write_maps(pid: int, uid_map: tuple[IdMap, ...], gid_map: tuple[IdMap, ...]) -> bool:
@@ -96,10 +102,29 @@ def _run_helper(name: str, pid: int, maps: tuple[IdMap, ...]) -> None:
         )
     numbers = [str(number) for entry in maps for number in (entry.inside, entry.outside, entry.count)]
     child = os.posix_spawn(program, [name, str(pid), *numbers], {"PATH": "/usr/bin:/bin"})
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    status = _end(child)
+    if status is None:
+        raise LaunchError(
+            f"{name} has not ended within {HELPER_SECONDS} seconds", hint="see what it waits for: strace -f"
+        )
     if status != 0:
         database = "/etc/subuid" if name == "newuidmap" else "/etc/subgid"
         raise LaunchError(
             f"{name} refuses the map {' '.join(numbers)} (exit code {status})",
             hint=f"the caller needs these outside ids in {database}, and {program} its setuid bit or capability",
         )
+
+
+def _end(child: int) -> int | None:
+    """The exit code of a helper; None for one that had to be killed, as its caller may: it has the caller's real uid."""
+    process = os.pidfd_open(child)
+    try:
+        waiting = select.poll()
+        waiting.register(process, select.POLLIN)
+        late = not waiting.poll(HELPER_SECONDS * 1000)
+        if late:
+            kernel.pidfd_send_signal(process, signal.SIGKILL)
+    finally:
+        os.close(process)
+    status = os.waitpid(child, 0)[1]
+    return None if late else os.waitstatus_to_exitcode(status)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hardening.errors import LaunchError
-from hardening.launch import abi, idmaps, kernel
+from hardening.launch import abi, idmaps, kernel, places
 from hardening.launch.userns import identity_maps
 from hardening.launch.wanted import IdMap
 from tests.support.features import require
@@ -60,3 +60,15 @@ def test_identity_maps_cover_what_a_configuration_names() -> None:
     assert identity_maps({}, "uidMappings", 7) == one(7, 7, 1)
     with pytest.raises(LaunchError, match="/linux/gidMappings"):
         identity_maps({"linux": {"gidMappings": [1]}}, "gidMappings", 7)
+
+
+def test_a_helper_that_does_not_end_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    helper = tmp_path / "newuidmap"
+    helper.write_text("#!/bin/sh\nexec sleep 600\n")
+    helper.chmod(0o755)
+    monkeypatch.setattr(places, "OF_HELPERS", (str(tmp_path),))
+    monkeypatch.setattr(idmaps, "HELPER_SECONDS", 0)
+    with pytest.raises(LaunchError, match="newuidmap has not ended within 0 seconds"):
+        idmaps._run_helper("newuidmap", 1, ())
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
