@@ -15,9 +15,10 @@ from hardening.errors import HardeningError, quoted
 
 ROOT = Path(__file__).parents[2]
 #: A command that has begun in a text, and not ended.
+_OURS = "|".join((*COMMANDS, "secret", "trust", "scan"))
 COMMAND = re.compile(
     r"(?:^|[`:;,(] ?|\bor |\bwrite )"
-    rf"(?:(?:chmod|chown|rm|mv|mkdir|podman|skopeo|gpg|pass)|hardening (?:{'|'.join((*COMMANDS, 'secret', 'trust', 'scan'))})) [^`;]*$"
+    rf"(?:(?:chmod|chown|rm|mv|mkdir|podman|skopeo|gpg|pass)|hardening (?:{_OURS})) [^`;]*$"
 )
 QUOTING = {"quoted", "quote"}
 #: What is the program's own, or made of words that are quoted each.

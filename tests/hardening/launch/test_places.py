@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import posix
+import pwd
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from hardening.launch import places, trusted
+from tests.support.homes import set_home
 
 
 def test_who_has_no_home_has_no_state_directory(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,3 +53,40 @@ def test_where_the_file_of_records_lies() -> None:
         assert explicit[1] == "/h/.local/state/hardening/records"
         assert explicit[-1] == "/r/hardening/records"
         assert next(iter(places.of_records({"XDG_STATE_HOME": "/x"}))) == "/x/hardening/records"
+
+
+@pytest.mark.parametrize("value", ["", ".", "relative", "./x", "~/x"])
+def test_a_relative_place_of_the_xdg_specification_is_ignored(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_home(monkeypatch, "/h")
+    for name, below in places._BELOW_HOME:
+        assert places.xdg({name: value, "HOME": "."}, name) == f"/h/{below}"
+    assert places.xdg({"XDG_RUNTIME_DIR": value}, "XDG_RUNTIME_DIR") is None
+
+
+def test_home_is_the_account_s_whatever_the_variable_says() -> None:
+    own = pwd.getpwuid(os.getuid()).pw_dir
+    for environment in ({}, {"HOME": "."}, {"HOME": "/elsewhere"}, {"HOME": ""}):
+        assert places.home(environment) == own
+
+
+def test_no_module_but_one_knows_what_these_variables_mean() -> None:
+    """A look-up of a home or of a directory of the XDG specification that is written anew has rules of its own."""
+    root = Path(places.__file__).parents[2]
+    found = {
+        f"{file.relative_to(root)}: {node}"
+        for file in (*root.glob("hardening/**/*.py"), *root.glob("plugins/**/*.py"))
+        for node in _lookups(ast.parse(file.read_text()))
+    }
+    # Another user's home, and what runtimes are handed as it is.
+    assert found == {"hardening/state.py: os.path.expanduser(path)"}
+
+
+def _lookups(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            name = ast.unparse(node.func)
+            first = ast.unparse(node.args[0]) if node.args else ""
+            if name.endswith(("expanduser", "Path.home")) or (
+                name.endswith("environ.get") and re.match(r"'(HOME|XDG_|HARDENING_)", first)
+            ):
+                yield ast.unparse(node)
