@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 import subprocess
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import attrs
 
-from hardening import programs, wholefile
-from hardening.errors import ImageError
+from hardening import programs, safefile
+from hardening.errors import ImageError, ProfileError
 from hardening.images.reference import DEFAULT_HOST, Reference
+from hardening.safefile import Owner
 from hardening.state import LOGINS, logins
 from hardening.values import frozen
 
@@ -83,18 +86,22 @@ def _keys(named: Reference) -> Iterator[str]:
 
 
 def _read(path: str, *, required: bool) -> dict[str, Any] | None:
-    try:
-        data = wholefile.read(path, MAX_BYTES)
-    except FileNotFoundError as error:
-        if not required:
+    if not required:
+        try:
+            os.stat(path)
+        except FileNotFoundError:
             return None
-        raise ImageError(
-            f"cannot read the credentials: {error.strerror}", origin=path, hint=f"correct or unset {LOGINS}"
-        ) from None
-    except OSError as error:
-        raise ImageError(f"cannot read the credentials: {error.strerror}", origin=path, hint=_LOGIN) from None
+        except OSError:
+            pass  # which the reading says
+    hint = f"correct or unset {LOGINS}" if required else _LOGIN
+    owner = Owner.ANY if required else Owner.OWN  # what is named by its path, the caller has chosen
     try:
-        document = json.loads(data) if len(data) <= MAX_BYTES else None
+        # It names programs to start, too.
+        data = safefile.read(Path(path), "the credentials", MAX_BYTES, hint=hint, owner=owner)
+    except ProfileError as error:
+        raise ImageError(error.message, origin=path, hint=error.hint) from None
+    try:
+        document = json.loads(data)
     except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from hardening import state, wholefile
+from hardening import safefile, state
 from hardening.errors import ProfileError
 from hardening.kinds import nearest
 from hardening_trust.kinds import FIELDS, Lookaside
@@ -163,12 +163,7 @@ def _composed(path: Path) -> yaml.Node | None:
     """The YAML nodes of a file: they know their lines, and repeated keys are still there to be seen."""
     import yaml
 
-    try:
-        data = wholefile.read(path, LONGEST)
-    except OSError as error:
-        raise ProfileError(f"cannot read it: {error.strerror}", origin=path, hint="look at its permissions") from None
-    if len(data) > LONGEST:
-        raise ProfileError(f"it is larger than {LONGEST} bytes", origin=path, hint="split it")
+    data = safefile.read(path, "it", LONGEST, hint="look at its permissions")
     try:
         node: yaml.Node | None = yaml.compose(data, Loader=yaml.SafeLoader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # PyYAML leaves numbers and code points to Python

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from hardening.errors import ProfileError
+from hardening.safefile import Owner
 from hardening.source import MAX_BYTES, MAX_DEPTH, read
 from tests.support import features
 from tests.support.texts import document, node, said
@@ -27,9 +28,9 @@ def profile(folder: Path, text: str | bytes) -> Path:
     return path
 
 
-def refused(path: Path, *, found_by_name: bool = False) -> str:
+def refused(path: Path, *, owner: Owner = Owner.ANY) -> str:
     with pytest.raises(ProfileError) as caught:
-        read(path, "p", found_by_name=found_by_name)
+        read(path, "p", owner=owner)
     return str(caught.value)
 
 
@@ -104,7 +105,7 @@ def test_a_profile_of_another_user_is_refused_by_name_and_read_by_path(folder: P
     features.require("root")
     path = profile(folder, "")
     os.chown(path, 48000, 48000)
-    assert "belongs to another user (uid 48000)" in refused(path, found_by_name=True)
+    assert "belongs to another user (uid 48000)" in refused(path, owner=Owner.OWN)
     assert read(path, "p").tables == {}
 
 
