@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
+from types import MappingProxyType
 
 import attrs
 
@@ -235,8 +236,8 @@ def parse_layer(document: Document) -> Layer:
         document=document,
         description=description.string() if description else "",
         extends=tuple(node.string() for node in _extends(root)),
-        tables=tables,
-        limits=dict(limits.members()) if limits else {},
+        tables=MappingProxyType(tables),
+        limits=MappingProxyType(dict(limits.members()) if limits else {}),
         exceptions=tuple(_exemption(node) for node in exceptions.items()) if exceptions else (),
         complete=complete.origin if complete is not None and complete.boolean() else None,
         gate=_gate(findings) if findings else None,

@@ -153,14 +153,16 @@ def face(
     plugin: Plugin,
     attributes: Mapping[str, Take],
     methods: Mapping[str, Take],
-    plain: Sequence[str] = (),
     *,
+    plain: Sequence[str] = (),
+    own: Sequence[str] = (),
     private: bool = False,
     limits: Mapping[str, float] = MappingProxyType({}),
 ) -> Any:
     """An object of ``interface`` that stands for ``item``: its ``attributes`` as they are now, and its methods, called by
-    `enter` with the answers that ``methods`` name, but for the ``plain`` ones, which are called directly. ``limits``
-    are the seconds that a method may take. Raises `PluginError` for attributes that are not as they should be."""
+    `enter` with the answers that ``methods`` name, but for the ``plain`` ones, which are called directly, and the
+    interface's ``own``. ``limits`` are the seconds that a method may take. Raises `PluginError` for attributes that are not
+    as they should be."""
     kind = type(item).__name__
 
     def method(name: str, take: Take) -> Callable[..., Any]:
@@ -189,7 +191,7 @@ def face(
         return {name: take(getattr(item, name)) for name, take in declared.items()}
 
     public = [name for name, value in vars(interface).items() if isfunction(value) and not name.startswith("_")]
-    body: dict[str, Any] = {name: method(name, methods.get(name, anything)) for name in public}
+    body: dict[str, Any] = {name: method(name, methods.get(name, anything)) for name in public if name not in own}
     body |= {name: direct(name) for name in plain}
     made: Any = object.__new__(
         type(kind, (interface,), {**body, "__setattr__": _refuse, "__module__": type(item).__module__})

@@ -31,7 +31,7 @@ from hardening.mechanism import (
 )
 from hardening.plugincalls import Plugin, Take, Wrong, face, items, nothing, one
 from hardening.runtime import Refusal, Runtime, Verdict
-from hardening.schema import REQUIREMENT, Leaf, Say, Schema
+from hardening.schema import REQUIREMENT, Say, Schema
 from hardening.spec import Fragment
 
 if TYPE_CHECKING:
@@ -85,9 +85,8 @@ def mechanism(plugin: Plugin, item: Mechanism[Any]) -> Mechanism[Any]:
         "tighten": _tightened,
         "findings": findings,
         "verify": _verifications,
-        "leaf": one(Leaf),
     }
-    made: Mechanism[Any] = face(Mechanism, item, plugin, attributes, methods)
+    made: Mechanism[Any] = face(Mechanism, item, plugin, attributes, methods, own=("leaf",))
     return made
 
 
@@ -112,7 +111,7 @@ def scanner(plugin: Plugin, item: Scanner) -> Scanner:
     from hardening.scanning import Scanner
 
     attributes = {**_NAMED, "kinds": items(str), "lists": one(bool)}
-    made: Scanner = face(Scanner, item, plugin, attributes, {"inputs": looked}, ("entry", "packages", "whole"))
+    made: Scanner = face(Scanner, item, plugin, attributes, {"inputs": looked}, plain=("entry", "packages", "whole"))
     return made
 
 

@@ -10,6 +10,7 @@ import attrs
 
 from hardening.compose import Composition, in_order
 from hardening.enforcement import enforcement, refusal
+from hardening.errors import PluginError
 from hardening.host import Host
 from hardening.mechanism import Context
 from hardening.pipeline import mount_points
@@ -87,7 +88,12 @@ def _cut(text: str) -> str:
 
 def runtimes(items: Iterable[Runtime]) -> Iterator[Line]:
     """The runtimes with their versions; none at all is a failure."""
-    versions = {item.name: item.version() for item in items}
+    versions: dict[str, str | None] = {}
+    for item in items:
+        try:
+            versions[item.name] = item.version()
+        except PluginError as error:
+            yield Line("runtime", item.name, FAIL, error.message, error.hint or "")
     for name, version in versions.items():
         if version is None:
             yield Line("runtime", name, WARN, "not installed", f"install {name} to launch with it")

@@ -28,7 +28,7 @@ from typing import Any
 import attrs
 
 from hardening import state, wholefile
-from hardening.errors import HardeningError, UsageError, quoted
+from hardening.errors import HardeningError, PluginError, UsageError, quoted
 from hardening.kinds import nearest
 from hardening.launch import trusted
 from hardening.launch.digest import sha256
@@ -335,6 +335,8 @@ def _calling(driver: SecretDriver) -> Iterator[None]:
     traceback shows, could hold a value."""
     try:
         yield
+    except PluginError as error:
+        raise SecretError(error.message, hint=error.hint) from None
     except (HardeningError, MemoryError):
         raise
     except Exception as error:  # noqa: BLE001 - whatever a plugin raises

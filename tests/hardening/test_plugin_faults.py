@@ -145,7 +145,11 @@ FACES: dict[type[Any], Any] = {
 
 
 def methods(kind: type[Any]) -> list[str]:
-    return [name for name, item in vars(kind.__mro__[1]).items() if inspect.isfunction(item) and name[0] != "_"]
+    return [
+        name
+        for name, item in vars(kind.__mro__[1]).items()
+        if inspect.isfunction(item) and name[0] != "_" and name != "leaf"
+    ]
 
 
 def arguments(kind: type[Any], name: str) -> list[Any]:
@@ -491,3 +495,183 @@ def test_a_plugin_for_another_version_is_refused_and_the_list_names_it(tmp_path:
     rows = {row["name"]: row for row in json.loads(done.stdout)}
     assert "requires hardening >=99" in rows["chaos"]["problem"]
     assert [item["name"] for item in rows["secrets"]["secret_drivers"]] == ["command", "file", "gpg", "pass"]
+
+
+KIND = """
+import attrs
+from hardening.hookspecs import hookimpl
+from hardening.kinds import Ceiling
+from hardening.mechanism import Mechanism
+from hardening.schema import scalar
+
+class Bad(Ceiling):
+    def at_most(self, a, b):
+        raise {raised}
+
+@attrs.frozen
+class Settings:
+    level: int = scalar(Bad(), 0, "How much.")
+
+class Chaos(Mechanism):
+    name = "chaos"
+    summary = "a mechanism"
+    settings_type = Settings
+
+    def inputs(self, settings, context):
+        return ()
+
+    def check(self, settings, context):
+        return ()
+
+    def contribute(self, settings, context, fragment):
+        fragment.put("/annotations/chaos", context.runtime, "chaos.level")
+
+    def tighten(self, settings, document, context, fragment):
+        return ()
+
+@hookimpl
+def hardening_mechanisms():
+    return (Chaos(),)
+"""
+
+
+@pytest.mark.parametrize("raised", ["ValueError('x')", "SystemExit(0)", "BaseException('x')"])
+def test_a_kind_of_values_that_fails_is_its_plugin_s(raised: str, tmp_path: Path) -> None:
+    installed(tmp_path, KIND.format(raised=raised))
+    (tmp_path / "low.toml").write_text("[chaos]\nlevel = 1\n")
+    done = call(tmp_path, "compose", "-p", "default", "-p", str(tmp_path / "low.toml"), "--set", "chaos.level=0")
+    assert (done.returncode, done.stdout) == (125, ""), done.stderr
+    assert f"plugin chaos (acme-chaos 1.0) failed: {raised.partition('(')[0]}" in done.stderr
+    assert f"{tmp_path}/acme_chaos.py:10" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_mechanism_knows_what_will_run_it(tmp_path: Path) -> None:
+    installed(tmp_path, KIND.format(raised="ValueError").replace("def at_most", "def other"))
+    for runtime in ("native", "crun"):
+        done = call(tmp_path, "run", "--dry-run", "--json", "--runtime", runtime, "--", "true")
+        assert json.loads(done.stdout)["spec"]["annotations"]["chaos"] == runtime, done.stderr
+    assert "chaos" not in json.loads(call(tmp_path, "compose").stdout)["annotations"]
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError(HIDDEN), SystemExit(0), AssertionError(HIDDEN)], ids=lambda error: type(error).__name__
+)
+def test_a_fault_of_the_program_is_no_verdict(
+    error: BaseException, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from hardening import cli
+
+    def fails(*_: object) -> int:
+        raise error
+
+    monkeypatch.setattr(cli, "_run", fails)
+    assert cli.main(["compose"]) == 125
+    shown = capsys.readouterr().err
+    assert shown.startswith(f"error: hardening itself has failed: {type(error).__name__} (")
+    assert HIDDEN not in shown
+
+
+RUNTIME = """
+from hardening.hookspecs import hookimpl
+from hardening.mechanism import Shortfall
+from hardening.runtime import Runtime
+
+class Loose(Runtime):
+    name = "loose"
+    summary = "a runtime that has no use for the filter"
+
+    def version(self):
+        return {version}
+
+    def check(self, document, host):
+        return ()
+
+    def shortfalls(self, document):
+        if "seccomp" in document["linux"]:
+            yield Shortfall("seccomp.*", "loose has no filter", "use another runtime", whole=True)
+
+    def command(self, bundle, request):
+        return ["/bin/echo", "started"]
+
+@hookimpl
+def hardening_runtimes():
+    return (Loose(),)
+"""
+
+
+def test_what_a_runtime_does_not_enforce_stops_a_required_launch_or_is_told(tmp_path: Path) -> None:
+    installed(tmp_path, RUNTIME.format(version="'1'"))
+    (tmp_path / "free.toml").write_text('[selinux]\nrequirement = "best-effort"\n')
+    run = ("run", "--runtime", "loose", "-p", str(tmp_path / "free.toml"))
+    done = call(tmp_path, *run, "--", "true")
+    assert (done.returncode, done.stdout) == (125, "")
+    assert "seccomp.* cannot be enforced here" in done.stderr
+    assert "loose has no filter" in done.stderr
+    done = call(tmp_path, *run, "--set", "seccomp.requirement=best-effort", "--dry-run", "--json", "--", "true")
+    answer = json.loads(done.stdout)
+    (state,) = [item for item in answer["mechanisms"] if item["mechanism"] == "seccomp"]
+    assert state["state"] == "not enforced"
+    assert "seccomp" in json.loads(answer["spec"]["annotations"]["org.hardening.mechanisms"])["not_enforced"]
+
+
+def test_a_receipt_that_no_one_would_write_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    installed(tmp_path, RUNTIME.format(version="'1'"))
+    done = call(tmp_path, "run", "--runtime", "loose", "--receipt", str(tmp_path / "r.json"), "--", "true")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--receipt: the runtime loose writes no receipts" in done.stderr
+
+
+def test_doctor_names_a_runtime_that_fails_and_goes_on(tmp_path: Path) -> None:
+    installed(tmp_path, RUNTIME.format(version="1 / 0"))
+    done = call(tmp_path, "doctor", "--json")
+    rows = {(row["area"], row["name"]): row for row in json.loads(done.stdout)}
+    assert (done.returncode, rows["runtime", "loose"]["mark"]) == (1, "fail"), done.stderr
+    assert "failed in Loose.version: ZeroDivisionError" in rows["runtime", "loose"]["detail"]
+    assert rows["runtime", "native"]["mark"] == "ok"
+
+
+VAULT = """
+from hardening.hookspecs import hookimpl
+from hardening.secrets import SecretDriver
+
+class Vault(SecretDriver):
+    name = "vault"
+    summary = "a vault"
+
+    def store(self, folder, key, value, options):
+        (folder / key).write_bytes(value)
+
+    def read(self, folder, key, options):
+        return (folder / key).read_bytes()
+
+    def delete(self, folder, key, options):
+        (folder / key).unlink()
+
+    def {name}(self, *arguments):
+        raise ValueError("{hidden}")
+
+@hookimpl
+def hardening_secret_drivers():
+    return (Vault(),)
+"""
+
+
+@pytest.mark.parametrize(("name", "code"), [("store", 125), ("read", 0), ("delete", 0)])
+def test_a_driver_that_fails_shows_no_value_and_blocks_no_store(
+    name: str, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARDENING_SECRETS", str(tmp_path / "secrets"))
+    (tmp_path / "value").write_text(HIDDEN)
+    installed(tmp_path, VAULT.format(name=name, hidden=HIDDEN))
+    made = call(tmp_path, "secret", "create", "db", str(tmp_path / "value"), "-d", "vault")
+    assert (made.returncode, HIDDEN in made.stderr) == (code, False), made.stderr
+    asked = [made]
+    if name == "read":
+        asked = [call(tmp_path, "secret", "inspect", "--showsecret", "db")]
+        assert asked[0].returncode == 125
+    if name == "delete":
+        asked = [call(tmp_path, "secret", "rm", "db")]
+        assert asked[0].returncode == 1
+    assert f"plugin chaos (acme-chaos 1.0) failed in Vault.{name}: ValueError (" in asked[0].stderr
+    assert HIDDEN not in asked[0].stderr + asked[0].stdout
