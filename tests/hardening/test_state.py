@@ -4,6 +4,7 @@ import os
 import pwd
 import re
 import stat
+import sys
 from pathlib import Path
 
 import pytest
@@ -173,3 +174,20 @@ def test_the_installation_that_the_readme_shows_is_away_from_what_is_kept(
     assert installed
     for path in installed:
         assert not [place for place in kept if path == place or path in place.parents or place in path.parents]
+
+
+def test_what_decides_the_next_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", f"{tmp_path}/config")
+    monkeypatch.setenv("REGISTRY_AUTH_FILE", f"{tmp_path}/auth.json")
+    found = state.deciding()
+    program = Path(state.__file__).parents[1]
+    wanted = {f"{tmp_path}/config/hardening", f"{tmp_path}/config/containers", f"{tmp_path}/auth.json",
+              "/etc/hardening", "/etc/containers", sys.prefix, str(program)}  # fmt: skip
+    assert not {path for path in wanted if not any(Path(path).is_relative_to(top) for top in found)}
+    monkeypatch.setenv("XDG_CONFIG_HOME", "relative")
+    assert not [path for path in state.deciding() if "relative" in path]
+
+
+def test_a_place_that_is_not_there_can_be_written_to_where_it_can_be_made(tmp_path: Path) -> None:
+    assert state.may_write(f"{tmp_path}/a/b")
+    assert state.may_write("/etc/a/b") is (os.geteuid() == 0)

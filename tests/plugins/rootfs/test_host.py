@@ -6,11 +6,12 @@ import os
 import re
 from pathlib import Path
 
+import attrs
 import pytest
 
 from hardening.errors import ProfileError
 from hardening.mechanism import Context
-from hardening_rootfs.host import Surroundings, check, require
+from hardening_rootfs.host import RootfsFacts, Surroundings, check, require
 from tests.plugins.rootfs.stacks import composed, context_of, host, settings_of
 
 OPEN_PROC = '[rootfs.proc]\nhidepid = "off"\nsubset = ""\n'
@@ -103,3 +104,17 @@ def test_devices_must_be_devices(tmp_path: Path) -> None:
             require(settings_of(tmp_path, f'[rootfs]\ndevices = ["{path}"]'))
     with pytest.raises(ProfileError, match="not below /dev"):
         settings_of(tmp_path, '[rootfs]\ndevices = ["/etc/passwd"]')
+
+
+def test_what_can_be_written_lies_apart_from_what_decides_the_next_call(tmp_path: Path) -> None:
+    (tmp_path / "config/hardening/profiles").mkdir(parents=True)
+    plain = host()
+    facts = attrs.evolve(plain.of(RootfsFacts), deciding=(f"{tmp_path}/config/hardening", f"{tmp_path}/new/auth.json"))
+    on = attrs.evolve(plain, facts={**plain.facts, RootfsFacts: facts})
+    for source in ("config", "config/hardening", "config/hardening/profiles", "."):
+        path = tmp_path / source
+        with pytest.raises(ProfileError, match="what lies there decides the next call"):
+            context_of(composed(tmp_path, f'[rootfs]\nvolumes = ["{path}:/x"]', on=on), on)
+        context_of(composed(tmp_path, f'[rootfs]\nvolumes = ["{path}:/x:ro"]', on=on), on)
+    (tmp_path / "other").mkdir()
+    context_of(composed(tmp_path, f'[rootfs]\nvolumes = ["{tmp_path}/other:/x"]', on=on), on)
