@@ -118,12 +118,20 @@ def hiding(root: str, secrets: Iterable[str], private: Iterable[str]) -> str | N
     """The hidden path that a root directory is, or lies in; None where it may be shown. A directory in the caller's own
     home, or in one that is there to hold roots, may."""
     real, mounts = os.path.realpath(root), aliases.mounted()
-    allowed = [name for path in (*private, *STORES) for name in aliases.names(os.path.realpath(path), mounts)]
+    # They excuse what hides them, and nothing that is hidden in them.
+    own = [path for path in map(os.path.realpath, (*private, *STORES)) if _lies_in(real, path, mounts)]
     for secret in secrets:
-        for name in aliases.names(secret, mounts):
-            if real == name or (is_below(real, name) and not any(is_below(real, path) for path in allowed)):
-                return secret
+        excused = any(aliases.holds(secret, path) for path in own)
+        if real in aliases.names(secret, mounts) or (not excused and _lies_in(real, secret, mounts)):
+            return secret
     return None
+
+
+def _lies_in(real: str, directory: str, mounts: tuple[aliases.Mounted, ...]) -> bool:
+    """Whether a path lies in a directory, under any name, or is where a part of that is mounted."""
+    names = aliases.names(directory, mounts)
+    parts = set(aliases.shown(directory, mounts)) - set(names)
+    return any(is_below(real, name) for name in names) or any(aliases.holds(part, real) for part in parts)
 
 
 def meeting(path: str, own: Iterable[str], *, writable: bool) -> str | None:

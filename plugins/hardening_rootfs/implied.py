@@ -8,6 +8,8 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+import attrs
+
 from hardening.host import Host
 from hardening.mechanism import Implied
 from hardening.schema import REST, Leaf
@@ -24,15 +26,12 @@ _LOOSEST = Tmpfs(2**63 - 1, 0o777, suid=True, dev=True, exec=True)
 
 @frozen(eq=False)
 class _Source:
-    """The source of a volume as this host has it: its real path, and all its names."""
+    """What is shown of the host by the value of ``leaf``: as it was ``said``, its real path, and all its names."""
 
-    volume: Volume
+    leaf: Leaf
+    said: str
     real: str
     names: tuple[str, ...]
-
-    @property
-    def leaf(self) -> Leaf:
-        return _leaf("volumes", self.volume.target)
 
     def lies_in(self, places: Iterable[str]) -> bool:
         """Whether it is one of some places, or lies in one, under any name, or is a hard link to one."""
@@ -41,31 +40,45 @@ class _Source:
 
 
 def implied(settings: RootfsSettings, limits: Mapping[tuple[str, str], Any], host: Host) -> Iterator[Implied]:
-    """All of it for all volumes."""
+    """All of it for the root and all volumes."""
     yield from _shared_memory(settings)
-    volumes = settings.mounted_volumes()
-    if not volumes:
+    volumes, facts, mounts = settings.mounted_volumes(), host.of(RootfsFacts), aliases.mounted()
+    if not volumes and settings.path.is_host:
         return
-    private, mounts = host.of(RootfsFacts).private, aliases.mounted()
     secrets = {
-        member: hidden.everywhere(hidden.expand((member,), private), mounts)
+        member: hidden.everywhere(hidden.expand((member,), facts.private), mounts)
         for member in settings.hidden_paths.having(True)
     }
+
+    def source_of(leaf: Leaf, said: str) -> _Source:
+        real = real_path(said)
+        return _Source(leaf, said, real, aliases.names(real, mounts))
+
+    root = source_of(_leaf("path"), settings.path.path)
+    if not (settings.path.is_host or (facts.images and is_below(root.real, real_path(facts.images)))):
+        # Where roots may lie is for `hidden.hiding` to say, but for what a limit hides.
+        yield from (attrs.evolve(item, free=True) for item in _hidden(root, secrets, facts.private))
     for volume in volumes:
-        real = real_path(volume.source)
-        source = _Source(volume, real, aliases.names(real, mounts))
-        yield from _hidden(source, secrets, private)
+        source = source_of(_leaf("volumes", volume.target), volume.source)
+        yield from _hidden(source, secrets, facts.private)
         yield from _from(source, settings, mounts)
         yield Implied(
             source.leaf, _leaf("volume_destinations", volume.target), True, f"{volume.target} is its destination"
         )
         for word in volume.grants():
             yield Implied(source.leaf, _leaf("volume_options", word), True, f"it has the option {word}")
-        kept = () if settings.volume_sockets else sources.kept_in(real, hidden_by(settings, host), mounts)
-        for socket in () if settings.volume_sockets else sockets.seen_in(real, kept):
-            yield Implied(source.leaf, _leaf("volume_sockets"), True, f"it shows the socket {socket}")
-        yield from _in_memory(source, settings, limits)
-        yield from _rights(source)
+        yield from _sockets(source, settings, host, mounts)
+        yield from _in_memory(source, volume, settings, limits)
+        yield from _rights(source, volume)
+
+
+def _sockets(
+    source: _Source, settings: RootfsSettings, host: Host, mounts: tuple[aliases.Mounted, ...]
+) -> Iterator[Implied]:
+    if settings.volume_sockets:
+        return
+    for socket in sockets.seen_in(source.real, sources.kept_in(source.real, hidden_by(settings, host), mounts)):
+        yield Implied(source.leaf, _leaf("volume_sockets"), True, f"it shows the socket {socket}")
 
 
 def _leaf(setting: str, member: str = "") -> Leaf:
@@ -82,7 +95,7 @@ def _hidden(source: _Source, secrets: Mapping[str, tuple[str, ...]], private: It
     for member in around:
         # People work in their homes: a directory there is no secret by itself, unless a limit says so.
         free = member != nearest or (ordinary and member in (hidden.HOME, "/home", "/root"))
-        what = f"{source.volume.source} shows what is hidden"
+        what = f"{source.said} shows what is hidden"
         yield Implied(source.leaf, _leaf("hidden_paths", member), False, what, free)
 
 
@@ -102,9 +115,11 @@ def _from(source: _Source, settings: RootfsSettings, mounts: tuple[aliases.Mount
             yield Implied(source.leaf, _leaf("volume_sources", denied), True, what)
 
 
-def _in_memory(source: _Source, settings: RootfsSettings, limits: Mapping[tuple[str, str], Any]) -> Iterator[Implied]:
+def _in_memory(
+    source: _Source, volume: Volume, settings: RootfsSettings, limits: Mapping[tuple[str, str], Any]
+) -> Iterator[Implied]:
     """The places in memory with a bound that it takes, or shows without it."""
-    target, writable = source.volume.target, source.volume.writable
+    target, writable = volume.target, volume.writable
     bounded = [place for (setting, place), limit in limits.items() if setting == "tmpfs" and place != REST and limit]
     for place in bounded:
         shows = is_below(target, place) or (is_below(place, target) and place not in settings.mounted_tmpfs())
@@ -127,9 +142,8 @@ def _shared_memory(settings: RootfsSettings) -> Iterator[Implied]:
             )
 
 
-def _rights(source: _Source) -> Iterator[Implied]:
+def _rights(source: _Source, volume: Volume) -> Iterator[Implied]:
     """What its options give that a limit may withhold under another name."""
-    volume = source.volume
     if volume.dev:
         yield Implied(source.leaf, _leaf("devices", REST), True, "all devices in it work", free=True)
     word = volume.propagation.removeprefix("r")

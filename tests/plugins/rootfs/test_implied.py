@@ -79,6 +79,16 @@ def test_who_shows_a_hidden_directory_does_not_show_what_is_hidden_in_it(tmp_pat
     assert "/x/sub" in home.document["linux"]["maskedPaths"]
 
 
+def test_a_limit_hides_roots_in_a_home_too(tmp_path: Path, tree: Path) -> None:
+    me = host(private=(str(tree),))
+    root = f'[rootfs]\npath = "{tree}/pub"\n'
+    hold(composed(tmp_path, root, on=me), me)
+    for path in (tree, tree / "pub"):
+        limit = f'[limits.rootfs]\nhidden_paths.add = ["{path}"]\n'
+        with pytest.raises(ProfileError, match=f"rootfs.path: {tree}/pub shows what is hidden.* is limited to true"):
+            hold(composed(tmp_path, limit, root, on=me), me)
+
+
 def test_the_innermost_directory_is_the_one_that_needs_an_exception(tmp_path: Path, tree: Path) -> None:
     both = f'[rootfs]\nhidden_paths.add = ["{tree}", "{tree}/hid"]\n'
     exception = f'[[exceptions]]\nsetting = "rootfs.hidden_paths.{tree}/hid"\nreason = "x"\n'
