@@ -51,5 +51,5 @@ def test_one_that_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_a_home_of_gnupg_that_depends_on_the_place_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GNUPGHOME", "gnupg")
-    with pytest.raises(UsageError, match="^GNUPGHOME: gnupg is not an absolute path"):
+    with pytest.raises(UsageError, match=r"^GNUPGHOME: gnupg is not an absolute path"):
         programs.start(["true"])

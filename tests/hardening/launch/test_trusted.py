@@ -7,7 +7,6 @@ import shutil
 import struct
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -64,8 +63,8 @@ def test_a_hint_closes_no_directory_that_is_meant_to_be_open(folder: Path) -> No
         trusted.require_secure_path(path)
     assert caught.value.hint == f"chmod go-w '{folder}/a b'"
     (folder / "a b").chmod(0o1777)
+    status = os.stat(folder / "a b")
     with pytest.raises(trusted.UntrustedError) as caught:
-        status = os.stat(folder / "a b")
         trusted.require(status, "it", str(folder / "a b"), str(folder / "a b"), trusted.owners(), sticky=False)
     assert "chmod" not in caught.value.hint
 
@@ -95,9 +94,9 @@ def test_what_is_missing_counts_by_what_is_there_of_it(folder: Path) -> None:
 
 
 @pytest.fixture
-def user() -> Iterator[User]:
+def user() -> User:
     require("root")
-    yield ordinary()
+    return ordinary()
 
 
 def believed(user: User, path: Path, *, groups: str = "--clear-groups", gid: int | None = None) -> bool:

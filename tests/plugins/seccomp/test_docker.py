@@ -129,7 +129,7 @@ def test_files_that_others_can_write_or_replace_are_refused(tmp_path: Path) -> N
     path.chmod(0o644)
     assert read_file(path, NO_CAPS).default == ALLOW
     folder.chmod(0o777)
-    with pytest.raises(HardeningError, match="a directory above the seccomp profile") as caught:
+    with pytest.raises(HardeningError, match="can be written by others than its owner") as caught:
         read_file(path, NO_CAPS, origin="layer.toml:3")
     assert caught.value.origin == "layer.toml:3"
     with pytest.raises(HardeningError, match="not a regular file"):
