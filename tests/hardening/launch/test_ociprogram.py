@@ -183,3 +183,21 @@ def _waiting(pid: int) -> str:
     """The lock that a process waits for (proc_locks(5))."""
     lines = Path("/proc/locks").read_text().splitlines()
     return next((line for line in lines if "->" in line and line.split()[5] == str(pid)), "")
+
+
+@pytest.mark.parametrize(
+    ("log", "said"),
+    [
+        ('{"level": "info", "msg": "a"}{"level": "error", "msg": "not there"}', "not there"),
+        ('{"level": "error", "msg": "not there"}\n{"level": "info", "msg": "a"}\n', "not there"),
+        ('{"level": "error", "msg": "cut', '{"level": "error", "msg": "cut'),
+        ("plain words\n", "plain words"),
+    ],
+)
+def test_the_reason_is_found_in_a_log_without_newlines_and_in_one_that_is_no_json(
+    log: str, said: str, tmp_path: Path
+) -> None:
+    runtime = Runtime("/usr/bin/runsc", "a", str(tmp_path / "a"), frozenset())
+    os.close(runtime.make_state({}))
+    (tmp_path / "a/log").write_text(log)
+    assert runtime.message() == said
