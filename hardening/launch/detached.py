@@ -51,7 +51,8 @@ def run(arguments: Arguments, run_bundle: RunBundle) -> int:
         text += part
     if word == FAILED:
         code, _, message = text.decode("utf-8", "replace").partition("\n")
-        raise LaunchError(message, exit_code=int(code))
+        what, _, hint = message.partition("\nhint: ")
+        raise LaunchError(what, hint=hint or None, exit_code=int(code))
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     if not held.is_held(arguments.record) and files.exists(arguments.record):
         remove(arguments.record, None)

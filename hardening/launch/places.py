@@ -96,12 +96,14 @@ def of_records(environment: Mapping[str, str]) -> Iterator[str]:
     if os.geteuid() == 0:
         yield from ("/var/log/hardening", f"/run/hardening/{RECORDS}")
         return
+    place = xdg(environment, "XDG_STATE_HOME")
+    if place is not None:
+        yield files.join(place, f"hardening/{RECORDS}")
     # One that comes along from another user, where nothing but the ids was changed, is not the last word.
-    for place in dict.fromkeys(
-        (xdg(environment, "XDG_STATE_HOME"), xdg({**environment, "XDG_STATE_HOME": ""}, "XDG_STATE_HOME"))
-    ):
-        if place is not None:
-            yield files.join(place, f"hardening/{RECORDS}")
+    if environment.get("XDG_STATE_HOME", "").startswith("/"):
+        own = xdg({**environment, "XDG_STATE_HOME": ""}, "XDG_STATE_HOME")
+        if own not in (None, place):
+            yield files.join(str(own), f"hardening/{RECORDS}")
     runtime = xdg(environment, "XDG_RUNTIME_DIR")
     if runtime is not None:
         yield files.join(runtime, f"hardening/{RECORDS}")

@@ -39,6 +39,11 @@ def owners() -> frozenset[int]:
     return frozenset(found)
 
 
+def _is_trusted(uid: int, trusted: Collection[int] | None) -> bool:
+    # Most are found without a look at /proc.
+    return uid in (0, os.geteuid()) or uid in owners() if trusted is None else uid in trusted
+
+
 def others_can_write(status: os.stat_result, place: str | int) -> bool:
     """Whether anybody but its owner can write what lies at a path or behind a descriptor."""
     mode = status.st_mode & _OTHERS
@@ -56,13 +61,19 @@ def is_of_root_or_own(status: os.stat_result, place: str | int) -> bool:
 
 
 def require(
-    status: os.stat_result, what: str, path: str, place: str | int, trusted: Collection[int], *, sticky: bool = True
+    status: os.stat_result,
+    what: str,
+    path: str,
+    place: str | int,
+    trusted: Collection[int] | None = None,
+    *,
+    sticky: bool = True,
 ) -> None:
     """Raise `UntrustedError`, in which ``what`` names it, where something at a ``path`` (or, opened, at ``place``) belongs
     to somebody who is not ``trusted``, or can be written by others. In a sticky directory only its owner and those of its
     names can take these away, or give them to something else (unlink(2)), which is enough where ``sticky``."""
     mine = status.st_uid == os.geteuid()
-    if status.st_uid not in trusted:
+    if not _is_trusted(status.st_uid, trusted):
         hint = "use a copy that belongs to you, in a directory of yours, once you have read it"
         raise UntrustedError(f"{what} belongs to another user (uid {status.st_uid})", hint)
     if sticky and status.st_mode & _KIND == _FOLDER and status.st_mode & _STICKY:
@@ -82,7 +93,6 @@ def require_secure_path(path: str, trusted: Collection[int] | None = None) -> No
     """Raise `OSError` where somebody who is not ``trusted`` (by default `owners`) could put another file in the place of
     ``path``: by owning a directory in which one of its names stands or a link on the way, or by writing to such a directory.
     What is missing of the path could only be put there by the trusted then."""
-    trusted = owners() if trusted is None else trusted
     here = "/" if path.startswith("/") else os.getcwd()
     pending = path.split("/")[::-1]
     secure: set[str] = set()
@@ -108,7 +118,7 @@ def require_secure_path(path: str, trusted: Collection[int] | None = None) -> No
         if status.st_mode & _KIND != _LINK:
             here = name
             continue
-        if status.st_uid not in trusted:
+        if not _is_trusted(status.st_uid, trusted):
             raise UntrustedError(f"the link {name} belongs to another user (uid {status.st_uid})", f"rm {quoted(name)}")
         links += 1
         if links > _MAX_LINKS:

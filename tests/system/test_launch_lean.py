@@ -32,6 +32,7 @@ NEEDED = {
     r"BUNDLE|BUNDLE/rootfs": "the bundle, and the root",
     r"/\S*/hardening(/records)?(/records\.jsonl)?": "the record of the launch",
     r"/proc/self/(loginuid|sessionid|stat)": "who launches, for the record",
+    r"/etc/(nsswitch\.conf|passwd)": "the home of the account, where its records lie",
     r"/proc/self/oom_score_adj|/proc/self/setgroups|/proc/self/[ug]id_map": "what the container asks for, and what may be",
     r"/proc/\d+/(uid_map|gid_map|setgroups)": "the ids of the container",
     r"/proc/\d+/stat": "whether the command was ever executed",
