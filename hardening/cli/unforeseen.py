@@ -22,9 +22,6 @@ def worded(error: BaseException) -> HardeningError:
     """An error of `UNFORESEEN` as one that a person can act on, with the exit code of the program."""
     if isinstance(error, HardeningError):
         return error
-    of_plugin = _of_plugin(error)
-    if of_plugin is not None:
-        return of_plugin
     if isinstance(error, BrokenPipeError):
         return LaunchError("nobody reads what is said", exit_code=128 + signal.SIGPIPE)
     if isinstance(error, OSError):
@@ -39,6 +36,9 @@ def worded(error: BaseException) -> HardeningError:
         return LaunchError(f"Python itself has failed, most likely for want of memory: {error}", hint=MORE_MEMORY)
     if isinstance(error, MemoryError):
         return LaunchError("out of memory", hint=MORE_MEMORY)
+    of_plugin = _of_plugin(error)
+    if of_plugin is not None:
+        return of_plugin
     # Its text could hold anything that the program works on, a secret among it.
     where = " < ".join([place for _, place in _frames(error.__traceback__)][-1 : -_FRAMES - 1 : -1])
     what = f"hardening itself has failed: {type(error).__name__} ({where})"
