@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import os
-import subprocess
 import sys
-from typing import Any
+from pathlib import Path
 
 import pytest
 
 from hardening import handover
 from hardening.launch import secrets
+from tests.support.users import ordinary, program
 
 
 def test_nobody_can_change_what_was_sealed() -> None:
@@ -36,6 +36,7 @@ def test_a_process_that_leaves_no_core_can_leave_one_again_once_it_executes() ->
         "os.execv('/bin/sh', ['sh', '-c', 'stat -c %u /proc/$$/mem'])"
     )
     # An ordinary user owns the files in /proc of processes that can be looked at; root owns those of the others.
-    ids: dict[str, Any] = {"user": 48611, "group": 48611} if os.geteuid() == 0 else {}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, **ids)
-    assert done.stdout == f"{ids.get('user', os.geteuid())}\n"
+    user = ordinary()
+    python = Path(program(user)).with_name("python") if user.uid != os.geteuid() else Path(sys.executable)
+    done = user.run([str(python), "-c", code])
+    assert (done.returncode, done.stdout) == (0, f"{user.uid}\n"), done.stderr

@@ -170,4 +170,9 @@ def _copy_environment(script: Path, python: Path, folder: Path) -> None:
     text = script.with_name(whole.name).read_text().split("\n", 1)[1]
     whole.write_text(f"#!{folder}/bin/python\n{text}")
     (folder / "bin/hardening").chmod(0o755)
+    # As an installation has them, compiled by root.
+    state = {"HARDENING_STATE": str(folder / "state")}
+    argv = [str(folder / "bin/hardening"), "run", "-q", "-p", "strict", "--", "true"]
+    subprocess.run(argv, check=True, capture_output=True, cwd="/", env={**os.environ, **state})
+    shutil.rmtree(folder / "state")
     subprocess.run(["chmod", "-R", "go+rX", str(folder)], check=True)

@@ -348,12 +348,18 @@ def _opened(trace: Path, folder: Path) -> set[str]:
 def _is_of_python(path: str, here: Place, prefix: Path) -> bool:
     """What the interpreter, the loader and the C library open to start, what this process says of itself, and the state."""
     code = {*sys.path, os.path.dirname(os.__file__), sys.prefix, os.path.dirname(sys._base_executable)}  # type: ignore[attr-defined]
-    code.add(str(prefix))
+    # Of what the environment was made with, wherever that lies.
+    home = next(line for line in (prefix / "pyvenv.cfg").read_text().splitlines() if line.startswith("home = "))
+    base = Path(home.removeprefix("home = ")).parent
+    code |= {str(prefix), f"{base}/bin", f"{base}/lib/python3.{sys.version_info.minor}", f"{base}/share/locale"}
     code.add("/dev/null")  # what lies there are compiled files that are neither read nor made (scripts/hardening-cli)
     code |= {"/usr/lib/locale", "/usr/share/locale", "/usr/share/locale-langpack", str(here.state), "/usr/lib/ssl"}
     alone = {"/etc/localtime", "/etc/ld.so.preload", "/proc/sys/vm/overcommit_memory", "/proc/uptime", "/"}
-    alone |= {"/proc/self/stat", "/proc/self/maps", str(here.folder)}
+    alone |= {"/proc/self/stat", "/proc/self/maps", str(here.folder), f"{base}/lib"}
+    if base != Path("/usr"):  # built elsewhere, it looks where it was meant to lie, and at its processor
+        alone |= {f"{sys.base_prefix}/lib", "/proc/cpuinfo", "/proc/self/exe"}
     library = re.search(r"\.so[.\d]*$|gconv-modules|/tls/|/glibc-hwcaps", path) is not None
+    library = library or path.endswith(f"/python3{sys.version_info.minor}.zip")
     return path in alone or library or any(path == place or path.startswith(f"{place}/") for place in code if place)
 
 
