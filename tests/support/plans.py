@@ -55,8 +55,9 @@ class Place:
         return self.folder / "state"
 
     def surroundings(self, changes: Mapping[str, str | None] | None = None) -> dict[str, str]:
-        """The environment of a line, with some variables changed, or with None taken away."""
-        found: dict[str, str | None] = {**self.environment, "HARDENING_STATE": str(self.state), **(changes or {})}
+        """The environment of a line: a configuration of the place's own, some variables changed, or with None taken away."""
+        own = {"HARDENING_STATE": str(self.state), "XDG_CONFIG_HOME": str(self.folder / "config")}
+        found: dict[str, str | None] = {**self.environment, **own, **(changes or {})}
         return {name: value for name, value in found.items() if value is not None}
 
     def type(

@@ -63,8 +63,8 @@ def _open_folder(here: Place) -> None:
 
 
 def _shadow(here: Place) -> None:
-    (here.folder / "profiles").mkdir()
-    (here.folder / "profiles/default.toml").write_text("")
+    (here.folder / "config/hardening/profiles").mkdir(parents=True)
+    (here.folder / "config/hardening/profiles/default.toml").write_text("")
 
 
 def _rename_root(here: Place) -> None:
@@ -134,23 +134,23 @@ sys.exit(cli.main())
 """
 
 
-def test_a_profile_that_comes_first_as_soon_as_another_was_read_makes_a_plan_that_never_counts(place: Place) -> None:
-    far, near = place.folder / "config/hardening/profiles", place.folder / "profiles"
-    for folder in (far, near):
-        folder.mkdir(parents=True)
-    (far / "app.toml").write_text(OPEN.format("027"))
+def test_a_second_profile_of_the_name_that_comes_once_it_was_looked_up_makes_a_plan_that_never_counts(
+    place: Place,
+) -> None:
+    second = place.folder / "config/hardening/profiles/batch.toml"
+    second.parent.mkdir(parents=True)
     (place.folder / "new").write_text(OPEN.format("077"))
-    line = ("run", "-q", "-p", "app", "--", "sh", "-c", "umask")
-    changes = {"XDG_CONFIG_HOME": str(place.folder / "config")}
-    changed = MEANWHILE.format(change='Path("new").rename("profiles/app.toml")')
-    raced = Place(place.folder, (sys.executable, "-c", changed))
-    done = raced.type(*line, changes=changes)
-    assert (done.returncode, done.stdout) == (0, "0027\n"), done.stderr
+    line = ("run", "-q", "-p", "batch", "--", "true")
+    changed = MEANWHILE.format(change=f'Path("new").rename({str(second)!r})')
+    done = Place(place.folder, (sys.executable, "-c", changed)).type(*line)
+    assert done.returncode == 0, done.stderr
     assert len(place.plans()) == 1
-    assert place.type(*line, changes=changes).stdout == "0077\n"
-    (near / "app.toml").unlink()
-    assert place.type(*line, changes=changes).stdout == "0027\n"
-    assert place.finds(*line, changes=changes)
+    done = place.type(*line)
+    assert done.returncode == 2
+    assert str(second) in done.stderr
+    second.unlink()
+    assert place.type(*line).returncode == 0
+    assert place.finds(*line)
 
 
 def test_a_change_composes_anew_and_runs_what_is_said_now(place: Place) -> None:
