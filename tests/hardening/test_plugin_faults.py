@@ -333,7 +333,13 @@ def test_whatever_a_hook_raises_is_one_error(name: str, error: BaseException) ->
 
 
 @pytest.mark.parametrize(
-    ("name", "answer"), [(name, answer) for name, (_, answers) in HOOKS.items() for answer in answers], ids=repr
+    ("name", "answer"),
+    # Workers of xdist compare the names of tests, and repr() of some objects holds their address.
+    [
+        pytest.param(name, answer, id=f"{name}-{number}")
+        for name, (_, answers) in HOOKS.items()
+        for number, answer in enumerate(answers)
+    ],
 )
 def test_a_hook_s_answer_of_another_type_is_one_error(name: str, answer: object) -> None:
     with pytest.raises(PluginError, match=rf"plugin chaos \(chaos-dist 1\.0\): {name} answers with ") as caught:
