@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.support import apart
+from tests.support import apart, users
 from tests.support.features import PREFIX
 
 # Shared machines stall: a deadline an example would fail for the wrong reason. Every run tries the same examples, so that
@@ -29,6 +29,8 @@ def pytest_configure() -> None:
     """Before anything is made or looked at; every worker of xdist configures itself, too."""
     apart.enter()
     apart.folder()
+    if os.geteuid() != 0:  # as a login has it: skopeo takes a place of root's where there is none
+        os.environ.setdefault("XDG_RUNTIME_DIR", str(users.ordinary().runtime))
 
 
 @pytest.hookimpl(optionalhook=True)
