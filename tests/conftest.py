@@ -39,6 +39,19 @@ def pytest_xdist_auto_num_workers() -> int:
     return min(len(os.sched_getaffinity(0)) + 1, 8)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """What is left out of an ordinary run for its length."""
+    parser.addoption(
+        "--every-setting", action="store_true", help="hold receipts of every loosening, under every runtime"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what only a complete run has."""
+    if not config.getoption("--every-setting"):
+        items[:] = [item for item in items if item.get_closest_marker("complete") is None]
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """List each reason to skip, with the number of tests that it cost."""
     counts: Counter[str] = Counter()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import stat
 
-from hardening.launch import abi, jsontext, kernel
+from hardening.launch import abi, jsontext, kernel, receipt
 from hardening.launch.entering import Namespaces
 from hardening.launch.frozen import Frozen
 from hardening.launch.signals import signal
@@ -39,9 +39,10 @@ class Wanted(Frozen):
 def observe(pid: int, wanted: Wanted) -> dict[str, object]:
     """What a container shows, by key: ``sysctls`` of namespaces of its own that differ from those of new ones, with their
     values; ``effects``, which parameters each one that its configuration sets changes with it; ``uts``, the host and domain
-    name; ``paths``, what is at each path; and where its root was made for it ``tree``, all that is in the root's own mount.
+    name; ``environment`` and ``descriptors`` of the process; ``paths``, what is at each path; and where its root was made
+    for it ``tree``, all that is in the root's own mount.
 
-    What stands at a path is told as ``absent``, ``null`` (the device), ``empty`` (directory or file), ``shown`` or
+    What stands at a path is told as ``absent``, ``null`` (the device), ``empty`` (a directory), ``shown`` or
     ``unreadable``; an entry of the tree as ``mount``, ``directory``, ``file`` and its size, or ``link`` and its target.
     """
     reader, writer = os.pipe()
@@ -79,6 +80,8 @@ def _look(pid: int, writer: int, wanted: Wanted) -> None:
         spaces = Namespaces(pid, "user", "net", "ipc", "uts", "mnt")
         spaces.enter("user")
         own = tuple(name for name in ("net", "ipc", "uts") if spaces.enter(name))
+        say("environment", lambda: receipt.environment(f"/proc/{pid}"))
+        say("descriptors", lambda: receipt.descriptors(f"/proc/{pid}"))
         say("uts", _uts)
         # Before the mount namespace, whose /proc need not show them.
         values = dict(_sysctls(own))
@@ -161,7 +164,7 @@ def _kind(root: int, path: str) -> str:
                 return "shown" if os.listdir(directory) else "empty"
             finally:
                 os.close(directory)
-        return "empty" if stat.S_ISREG(status.st_mode) and not status.st_size else "shown"
+        return "shown"  # of the kernel's own files none has a size
     except OSError:
         return "unreadable"
     finally:

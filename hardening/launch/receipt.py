@@ -74,8 +74,8 @@ class Report:
             "exe": _link(f"{place}/exe"),
             "cwd": _link(f"{place}/cwd"),
             "tty": _tty(place),
-            "descriptors": _descriptors(place),
-            "environment": _environment(place),
+            "descriptors": descriptors(place),
+            "environment": environment(place),
             "cgroup_values": dict(_cgroup_values(place)),
             "seccomp": {
                 "filters": _filters(pid, status.get("Seccomp", "")),
@@ -86,7 +86,11 @@ class Report:
         for key, name in FILES.items():
             text = _text(f"{place}/{name}")
             found[key] = text.rstrip("\0\n") if text is not None else None
-        found["observed"] = self._observe(pid, found["mountinfo"] or "")
+        observed = self._observe(pid, found["mountinfo"] or "")
+        for key in ("environment", "descriptors"):  # of another user they are the container's root's to read
+            inside = observed.pop(key, None)
+            found[key] = inside if found[key] is None else found[key]
+        found["observed"] = observed
         if self._secrets is not None:
             found["secrets"] = self._secrets.observe(pid)
         return found
@@ -166,7 +170,7 @@ def _filters(pid: int, mode: str) -> list[str] | None:
     return found
 
 
-def _environment(place: str) -> dict[str, str | None] | None:
+def environment(place: str) -> dict[str, str | None] | None:
     """The names of the variables, with the values of those that tell nothing but which value was meant."""
     try:
         with open(f"{place}/environ", "rb") as file:
@@ -177,7 +181,8 @@ def _environment(place: str) -> dict[str, str | None] | None:
     return {name: value if name in _VALUES else None for name, equals, value in pairs if equals}
 
 
-def _descriptors(place: str) -> list[int] | None:
+def descriptors(place: str) -> list[int] | None:
+    """The numbers of the open descriptors of a process; None where they may not be read."""
     try:
         return sorted(map(int, os.listdir(f"{place}/fd")))
     except OSError:

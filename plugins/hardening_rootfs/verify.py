@@ -19,7 +19,7 @@ _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 _HIDDEN = ("absent", "null", "empty")
 #: Leaves that are seen in the list of all mounts.
 _MOUNTS = ("rootfs.volumes.*", "rootfs.tmpfs.*", "rootfs.devices.*")
-_SHM = "/dev/shm"  # noqa: S108
+_SHM, _CONSOLE = "/dev/shm", "/dev/console"  # noqa: S108
 
 
 @frozen(eq=False)
@@ -174,8 +174,8 @@ def _belongs(seen: Seen, wanted: Mapping[str, Wanted], item: Mounted) -> bool:
         return all(map(item.takes, wanted[item.place].restrictions))
     if item.place == "/" or (item.place.startswith("/dev/") and _is_default_device(item)):
         return True
-    if seen.document["process"].get("terminal") and item.place == "/dev/console":
-        return True
+    if item.place == _CONSOLE and _has_terminal(seen):
+        return item.kind == "devpts"
     if _is_echo(seen, item):
         return True
     outer = max((place for place in wanted if is_below(item.place, place)), key=len, default=None)
@@ -189,6 +189,10 @@ def _belongs(seen: Seen, wanted: Mapping[str, Wanted], item: Mounted) -> bool:
     source = os.path.join(str(part.entry["source"]), os.path.relpath(item.place, outer))
     shown = Wanted({**part.entry, "source": source}, part.leaves)
     return any(host.place == source for host in seen.caller) and not list(_looser(seen, shown, item))
+
+
+def _has_terminal(seen: Seen) -> bool:
+    return bool(seen.document["process"].get("terminal"))
 
 
 def _is_echo(seen: Seen, item: Mounted) -> bool:
@@ -219,7 +223,7 @@ def _writable(seen: Seen) -> Iterator[Verification]:
     wanted = seen.wanted
     beyond = [
         found.place for found in seen.mounts
-        if found.writable and not _is_default_device(found)
+        if found.writable and not _is_default_device(found) and not (found.place == _CONSOLE and _has_terminal(seen))
         and not any(
             "ro" not in part.restrictions and (found.place == place or (part.recursive and is_below(found.place, place)))
             for place, part in wanted.items()

@@ -29,8 +29,10 @@ _LEAF, _FLAGS = "seccomp.*", "seccomp.flags.spec-allow"
 #: What else the program tells.
 _ALSO = ("seccomp.architectures.*", "seccomp.restrict_suid_sgid")
 _MANY = 1024  # numbers of one span whose names are told
-#: Fields of proc_pid_status(5) that tell of a mitigation which a filter brings unless it is asked not to.
-_UNSAFE = "thread vulnerable"
+#: What the kernel says of a mitigation that a filter brings unless it is asked not to, where there is one or none is
+#: needed (arch_prctl_spec_ctrl_get in proc_pid_status(5)).
+_SAFE = ("not vulnerable", "not affected", "thread force mitigated", "globally mitigated", "conditional force disabled",
+         "always disabled")  # fmt: skip
 
 
 def verify(settings: SeccompSettings, context: Context, receipt: Mapping[str, Any]) -> Iterable[Verification]:
@@ -74,7 +76,7 @@ def _flags(settings: SeccompSettings, receipt: Mapping[str, Any], *, loaded: boo
     expected = ", ".join(flags) or "none"
     if loaded or settings.spec_allow:
         return Verification.of(_FLAGS, expected, f"as loaded: {expected}", True)
-    if any(fields) and not any(_UNSAFE in field for field in fields):
+    if all(field in _SAFE for field in fields):
         return Verification.of(_FLAGS, expected, "; ".join(filter(None, fields)), True)
     return Verification.unseen(_FLAGS, expected, "another filter was loaded, and no program tells its flags")
 

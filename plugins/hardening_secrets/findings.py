@@ -96,12 +96,12 @@ def verify(settings: SecretsSettings, receipt: Mapping[str, Any]) -> Iterator[Ve
 
 
 def _no_other(settings: SecretsSettings, receipt: Mapping[str, Any]) -> Verification:
-    """Nothing was handed over beside what was composed; where there are no files, there is no place for any."""
+    """Nothing was handed over beside what was composed; where there are none, there is no place for any."""
     wanted = {(use.type, use.target) for use in settings.uses()}
     rows = receipt.get("secrets")
     given = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
     beyond = [str(row.get("target")) for row in given if (row.get("type"), row.get("target")) not in wanted]
-    if not any(use.target.startswith(f"{secrets.PLACE}/") for use in settings.uses()):
+    if not settings.uses():
         places = {item.place for item in read(receipt["mountinfo"])}
         beyond += [secrets.PLACE] if secrets.PLACE in places and not beyond else []
     expected = "no other"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
@@ -47,7 +46,7 @@ def loosening(leaf: str, value: Any, *path: str) -> Loosening:
 
 @attrs.frozen
 class Group:
-    """Loosenings of one stack that go together: ``base`` is TOML between the shipped profile and them."""
+    """Loosenings of one stack that go together: ``base`` is TOML before their layer."""
 
     name: str
     loosenings: Sequence[Loosening]
@@ -139,8 +138,3 @@ def table(rows: Mapping[tuple[str, str, str], tuple[int, int]]) -> str:
             f"| {mechanism} | " + " | ".join(f"{number} loosened, {hold} hold" for number, hold in cells) + " |"
         )
     return "\n".join(lines)
-
-
-def dump(report: Mapping[str, Any]) -> str:
-    """A receipt for a message."""
-    return json.dumps(report, indent=1)[:2000]

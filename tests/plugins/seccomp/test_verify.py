@@ -41,6 +41,9 @@ def test_a_filter_that_was_read_back_is_judged_by_what_it_answers(tmp_path: Path
     assert states(tmp_path, filters=[strict.program.hex()], loaded=digests[0]) == [State.HOLDS, State.HOLDS]
     assert states(tmp_path, LOOSE, filters=[strict.program.hex()], loaded=digests[0])[0] is State.HOLDS
     assert states(tmp_path, filters=[loose.program.hex()], loaded=digests[0])[0] is State.DIFFERS
+    for text in ('default = "log"\nallow = ["@strict"]', 'architectures.add = ["x86"]', "restrict_suid_sgid = false"):
+        other = compiled(tmp_path, f"[seccomp]\n{text}\n").program.hex()
+        assert states(tmp_path, filters=[other], loaded=None)[0] is State.DIFFERS
     # The strictest answer counts, whichever filter gives it.
     assert states(tmp_path, filters=[ALLOW_ALL, strict.program.hex()], loaded=None)[0] is State.HOLDS
     for others in ([], [ALLOW_ALL], [ALLOW_ALL, loose.program.hex()]):
@@ -68,7 +71,8 @@ def test_else_the_digest_and_one_filter_beyond_the_caller_s_tell(tmp_path: Path,
 
 def test_flags_are_those_that_were_loaded_or_what_the_kernel_mitigates(tmp_path: Path) -> None:
     program = [compiled(tmp_path).program.hex()]
-    vulnerable, safe = {"Speculation_Store_Bypass": "thread vulnerable"}, {"Speculation_Store_Bypass": "not vulnerable"}
+    vulnerable = {"Speculation_Store_Bypass": "vulnerable", "SpeculationIndirectBranch": "always enabled"}
+    safe = {"Speculation_Store_Bypass": "thread force mitigated", "SpeculationIndirectBranch": "not affected"}
     assert states(tmp_path, filters=program, loaded=None, **vulnerable)[1] is State.NOT_SEEN
     assert states(tmp_path, filters=program, loaded=None)[1] is State.NOT_SEEN
     assert states(tmp_path, filters=program, loaded=None, **safe)[1] is State.HOLDS

@@ -114,5 +114,6 @@ def test_nothing_was_given_beside_what_was_composed() -> None:
     assert not no_other("other")
     assert not no_other()
     assert not no_other("db,type=env", environment={})
+    assert no_other("db,type=env", environment={}, secrets=[])
     assert not no_other(secrets=None)  # there is a place for files, and nobody knows which
     assert no_other(secrets=None, mountinfo=[])
