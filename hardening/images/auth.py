@@ -97,7 +97,7 @@ def _read(path: str, *, required: bool) -> dict[str, Any] | None:
     owner = Owner.ANY if required else Owner.OWN  # what is named by its path, the caller has chosen
     try:
         # It names programs to start, too.
-        data = safefile.read(Path(path), "the credentials", MAX_BYTES, hint=hint, owner=owner)
+        data = safefile.read(Path(path), "the file of credentials", MAX_BYTES, hint=hint, owner=owner)
     except ProfileError as error:
         raise ImageError(error.message, origin=path, hint=error.hint) from None
     try:

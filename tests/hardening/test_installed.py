@@ -90,14 +90,9 @@ def test_a_composition_imports_no_importlib_metadata() -> None:
 def test_what_site_would_put_on_the_path_if_it_existed_is_awaited(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    packages, user = tmp_path / "packages", tmp_path / "user"
+    packages = tmp_path / "packages"
     packages.mkdir()
     (packages / "some.pth").write_text("# /comment\nimport os\n\nbelow\n/somewhere/else \npresent\n")
     monkeypatch.setattr(site, "getsitepackages", lambda: [str(packages), str(tmp_path / "second")])
-    monkeypatch.setattr(site, "getusersitepackages", lambda: str(user))
     monkeypatch.setattr(sys, "path", [str(packages), str(packages / "present")])
-    expected = [str(packages / "below"), "/somewhere/else", str(tmp_path / "second")]
-    monkeypatch.setattr(site, "ENABLE_USER_SITE", False)
-    assert list(awaited()) == expected
-    monkeypatch.setattr(site, "ENABLE_USER_SITE", True)
-    assert list(awaited()) == [*expected, str(user)]
+    assert list(awaited()) == [str(packages / "below"), "/somewhere/else", str(tmp_path / "second")]

@@ -62,14 +62,15 @@ def test_the_kernel_reports_one_filter(runtime: str, tmp_path: Path) -> None:
     require("seccomp")
     with running(COMMON, DENYING, runtime=runtime, mechanisms=MECHANISMS) as found:
         checks = verdict(found, "seccomp", MECHANISMS, COMMON, DENYING)
-        assert [check.holds for check in checks] == [True]
+        assert checks
+        assert all(check.holds for check in checks)
         assert found.status["Seccomp_filters"] == "1"
 
     # Without the mechanism there is no filter, and the same check fails.
     others = tuple(name for name in MECHANISMS if name != "seccomp")
     with running(COMMON, runtime=runtime, mechanisms=others) as found:
         checks = verdict(found, "seccomp", MECHANISMS, COMMON, DENYING)
-        assert [check.holds for check in checks] == [False]
+        assert not any(check.holds for check in checks)
 
 
 #: By int $0x80: socketcall(SYS_SOCKET, {AF_VSOCK, SOCK_STREAM, 0}), then socket(AF_VSOCK, SOCK_STREAM, 0). The exit
