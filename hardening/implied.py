@@ -71,7 +71,9 @@ def _permitted(
         )
     if implied.free or kind.at_most(implied.value, other.value):
         return None
-    layers = [layer for layer in composition.stack.layers if any(_is_of(step, layer) for step in said.steps)]
+    # Whoever has said another value before has permitted what that one amounts to, and nothing of this.
+    standing = next((step for step in reversed(said.steps) if step.origin == said.origin), None)
+    layers = [layer for layer in composition.stack.layers if standing is not None and _is_of(standing, layer)]
     for layer in layers:
         for exception in layer.exceptions:
             if exception.setting.startswith(f"{mechanism.name}.") and _means(mechanism, exception, implied):

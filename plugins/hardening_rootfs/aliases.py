@@ -15,6 +15,8 @@ from hardening_rootfs.paths import is_below
 _SYSTEM = ("/", "/boot", "/etc", "/opt", "/srv", "/usr", "/var", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 _OF_CHROOTS = (*(set(_SYSTEM) - {"/", "/opt", "/srv", "/var"}), "/dev", "/proc", "/run", "/sys", "/tmp")  # noqa: S108
 
+_MAX_LINKS = 40  # path_resolution(7)
+
 
 @frozen
 class Mounted:
@@ -83,6 +85,28 @@ def over(path: str, mounts: Iterable[Mounted]) -> Mounted | None:
 def holds(directory: str, path: str) -> bool:
     """Whether a path is a directory, or lies in it."""
     return path == directory or is_below(path, directory)
+
+
+def links(path: str) -> Iterable[str]:
+    """The symbolic links on the way of a path, each by a path whose directories are none: as many as the kernel follows."""
+    pending = [part for part in reversed(path.split("/")) if part]
+    here, left = "/", _MAX_LINKS
+    while pending:
+        part = pending.pop()
+        if part in (".", ".."):
+            here = os.path.dirname(here) if part == ".." else here
+            continue
+        there = os.path.join(here, part)
+        if not os.path.islink(there):
+            here = there
+            continue
+        yield there
+        left -= 1
+        if not left:
+            return
+        target = os.readlink(there)
+        here = "/" if target.startswith("/") else here
+        pending += [step for step in reversed(target.split("/")) if step]
 
 
 def _join(directory: str, below: str) -> str:

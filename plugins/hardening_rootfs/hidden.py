@@ -81,8 +81,13 @@ def expand(members: Iterable[str], private: Iterable[str]) -> tuple[str, ...]:
 
 def found(members: Iterable[str], private: Iterable[str]) -> tuple[str, ...]:
     """The same with those inside others: who shows one of these directories does not show what is hidden in it."""
+    return tuple(sorted({os.path.realpath(path) for path in named(members, private)} - {"/"}))
+
+
+def named(members: Iterable[str], private: Iterable[str]) -> Iterable[str]:
+    """The same as they are named, with their links."""
     patterns = [path for member in members for path in (private if member == HOME else (member,))]
-    return tuple(sorted({os.path.realpath(path) for pattern in patterns for path in _meant(pattern)} - {"/"}))
+    return (path for pattern in patterns for path in _meant(pattern))
 
 
 def _meant(pattern: str) -> Iterable[str]:
@@ -135,13 +140,15 @@ def _lies_in(real: str, directory: str, mounts: tuple[aliases.Mounted, ...]) -> 
 
 
 def meeting(path: str, own: Iterable[str], *, writable: bool) -> str | None:
-    """The directory of ``own``, which need not be there yet, that a path is or lies in, or that lies in a ``writable`` one;
-    None where they are apart."""
+    """The directory of ``own``, which need not be there yet, that a path is or lies in, or that lies in a ``writable`` one,
+    or is led to by a link in that; None where they are apart."""
     real, mounts = os.path.realpath(path), aliases.mounted()
     for place in own:
         for name in _future_names(place, mounts):
             if real == name or is_below(real, name) or (writable and is_below(name, real)):
                 return place
+        if writable and any(is_below(link, real) for link in aliases.links(place)):
+            return place
     return None
 
 

@@ -14,7 +14,7 @@ from hardening.host import Host
 from hardening.mechanism import Implied
 from hardening.schema import REST, Leaf
 from hardening.values import frozen
-from hardening_rootfs import aliases, hidden, sockets, sources
+from hardening_rootfs import aliases, hidden, renaming, sockets, sources
 from hardening_rootfs.host import RootfsFacts, hidden_by
 from hardening_rootfs.paths import is_below, real_path
 from hardening_rootfs.settings import RootfsSettings
@@ -58,10 +58,14 @@ def implied(settings: RootfsSettings, limits: Mapping[tuple[str, str], Any], hos
     if not (settings.path.is_host or (facts.images and is_below(root.real, real_path(facts.images)))):
         # Where roots may lie is for `hidden.hiding` to say, but for what a limit hides.
         yield from (attrs.evolve(item, free=True) for item in _hidden(root, secrets, facts.private))
+    if not (settings.path.is_host or settings.read_only):
+        yield from _movable(_leaf("read_only"), root, secrets, settings, facts.private, mounts)
     for volume in volumes:
         source = source_of(_leaf("volumes", volume.target), volume.source)
         yield from _hidden(source, secrets, facts.private)
         yield from _from(source, settings, mounts)
+        if volume.writable:
+            yield from _movable(source.leaf, source, secrets, settings, facts.private, mounts)
         yield Implied(
             source.leaf, _leaf("volume_destinations", volume.target), True, f"{volume.target} is its destination"
         )
@@ -97,6 +101,28 @@ def _hidden(source: _Source, secrets: Mapping[str, tuple[str, ...]], private: It
         free = member != nearest or (ordinary and member in (hidden.HOME, "/home", "/root"))
         what = f"{source.said} shows what is hidden"
         yield Implied(source.leaf, _leaf("hidden_paths", member), False, what, free)
+
+
+def _movable(
+    leaf: Leaf,
+    source: _Source,
+    secrets: Mapping[str, tuple[str, ...]],
+    settings: RootfsSettings,
+    private: tuple[str, ...],
+    mounts: tuple[aliases.Mounted, ...],
+) -> Iterator[Implied]:
+    """What is withheld below it, and would not be in the next run if the command renames a directory above that."""
+    denied = [place for place in settings.volume_sources.having(False) if real_path(place) != "/"]
+    places = {_leaf("hidden_paths", member): found for member, found in secrets.items()}
+    places |= {_leaf("volume_sources", place): aliases.shown(real_path(place), mounts) for place in denied}
+    names = {_leaf("hidden_paths", member): hidden.named((member,), private) for member in secrets}
+    names |= {_leaf("volume_sources", place): (place,) for place in denied}
+    links = {other: [link for name in found for link in aliases.links(name)] for other, found in names.items()}
+    for other, place in renaming.movable(source.real, places, links):
+        what = (
+            f"{source.said} can be written, and who renames a directory in it shows {place} (read-only it stays hidden)"
+        )
+        yield Implied(leaf, other, other.setting == "volume_sources", what)
 
 
 def _from(source: _Source, settings: RootfsSettings, mounts: tuple[aliases.Mounted, ...]) -> Iterator[Implied]:

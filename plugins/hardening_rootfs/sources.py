@@ -51,7 +51,7 @@ def require_public(volume: Volume) -> None:
 def _kernel(source: str, mounts: tuple[aliases.Mounted, ...]) -> str | None:
     """The file or file system of the kernel's that a path leads to, or through; None where it does not."""
     devices = {mount.device: mount.kind for mount in mounts if mount.kind in KERNEL}
-    for link in _links(source):
+    for link in aliases.links(source):
         if devices.get(_device(os.lstat(link))) == "proc":
             # Only the kernel knows where it leads: into another root, or a mount namespace that shows other files.
             return f"{link} of proc"
@@ -68,25 +68,6 @@ def _kernel(source: str, mounts: tuple[aliases.Mounted, ...]) -> str | None:
 def _device(status: os.stat_result) -> str:
     """The number of a file system as mountinfo has it."""
     return f"{os.major(status.st_dev)}:{os.minor(status.st_dev)}"
-
-
-def _links(path: str) -> Iterable[str]:
-    """The symbolic links on the way of a path that leads somewhere, each by a path whose directories are none."""
-    pending = [part for part in reversed(path.split("/")) if part]
-    here = "/"
-    while pending:
-        part = pending.pop()
-        if part in (".", ".."):
-            here = os.path.dirname(here) if part == ".." else here
-            continue
-        there = os.path.join(here, part)
-        if not os.path.islink(there):
-            here = there
-            continue
-        yield there
-        target = os.readlink(there)
-        here = "/" if target.startswith("/") else here
-        pending += [step for step in reversed(target.split("/")) if step]
 
 
 def kept_in(source: str, secrets: Iterable[str], mounts: tuple[aliases.Mounted, ...] | None = None) -> tuple[str, ...]:

@@ -195,5 +195,29 @@ def test_its_one_limit_makes_the_difference(arena: Arena, attempt: Try) -> None:
     assert "Traceback" not in said
 
 
+WRITABLE = '[process]\nuser = "root"\n[rootfs]\nvolumes.add = ["@W@/wv:/x:rw{}"]\n'
+BELOW = {
+    "hidden": '[limits.rootfs]\nhidden_paths.add = ["@W@/wv/sub/private"]\n',
+    "no source": '[limits.rootfs.volume_sources]\n"*" = false\n"@W@/wv" = true\n"@W@/wv/sub/private" = false\n',
+    "a link": '[limits.rootfs]\nhidden_paths.add = ["@W@/wv/link"]\n',
+}
+
+
+@pytest.mark.parametrize("arena", ["root", "rootless"], indirect=True)
+@pytest.mark.parametrize("limit", BELOW.values(), ids=BELOW)
+def test_what_a_command_renames_is_not_shown_to_the_next(arena: Arena, limit: str) -> None:
+    layer = WRITABLE.format("" if arena.user else ",idmap")
+    for on in (False, True):
+        place = arena.folder / "wv"
+        shutil.rmtree(place, ignore_errors=True)
+        (place / "sub/private").mkdir(parents=True)
+        (place / "sub/private/key").write_text(arena.token)
+        (place / "link").symlink_to("sub")
+        hand_over(place, arena.user)
+        for script in ("mv /x/sub /x/sub2; rm /x/link; true", "cat /x/sub2/private/key || cat /x/sub/private/key"):
+            got, said = arena.succeeds(Try("", (), script, limit, always=layer), on=on)
+        assert got != on, said
+
+
 def test_there_are_enough_attempts_of_different_names() -> None:
     assert len({attempt.name for attempt in TRIES}) == len(TRIES) >= 60

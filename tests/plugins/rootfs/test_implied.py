@@ -207,3 +207,49 @@ def test_directories_above_a_path() -> None:
     assert above("/a/b/c") == ["/a/b", "/a", "/"]
     assert above("/a") == ["/"]
     assert above("/") == []
+
+
+@pytest.mark.parametrize("said", ["[limits.rootfs]\n", "[rootfs]\n"])
+def test_what_is_hidden_below_a_source_that_can_be_written_is_at_its_top(tmp_path: Path, tree: Path, said: str) -> None:
+    deep, top = (f'{said}hidden_paths.add = ["{tree}/{name}"]\n' for name in ("pub/private", "pub"))
+    held(tmp_path, deep, volume(tree))
+    held(tmp_path, top, volume(tree, options="rw"))
+    held(tmp_path, deep, volume(tree / "pub", options="rw"))
+    held(tmp_path, top, deep, volume(tree, options="rw"))
+    assert "who renames a directory" in refusal(tmp_path, deep, volume(tree, options="rw"))
+    exception = f'[[exceptions]]\nsetting = "rootfs.hidden_paths.{tree}/pub/private"\nreason = "x"\n'
+    if "limits" in said:
+        assert "is limited to true" in refusal(tmp_path, deep, volume(tree, options="rw") + exception)
+    else:
+        held(tmp_path, deep, volume(tree, options="rw") + exception)
+
+
+def test_a_link_that_leads_to_what_is_hidden_cannot_be_replaced(tmp_path: Path, tree: Path) -> None:
+    (tree / "pub/link").symlink_to("../hid")
+    limit = f'[limits.rootfs]\nhidden_paths.add = ["{tree}/pub/link"]\n'
+    held(tmp_path, limit, volume(tree / "pub"))
+    assert "is limited to true" in refusal(tmp_path, limit, volume(tree / "pub", options="rw"))
+
+
+def test_from_where_none_come_is_not_to_be_renamed(tmp_path: Path, tree: Path) -> None:
+    table = f'[limits.rootfs.volume_sources]\n"*" = false\n"{tree}" = true\n"{tree}/pub/private" = false\n'
+    held(tmp_path, table, volume(tree))
+    assert "volume_sources" in refusal(tmp_path, table, volume(tree, options="rw"))
+
+
+def test_a_root_that_can_be_written_holds_nothing_hidden_but_at_its_top(tmp_path: Path, tree: Path) -> None:
+    root = f'[rootfs]\npath = "{tree}"\nread_only = false\n[[exceptions]]\nsetting = "rootfs.read_only"\nreason = "x"\n'
+    held(tmp_path, f'[limits.rootfs]\nhidden_paths.add = ["{tree}/hid"]\n', root)
+    text = refusal(tmp_path, f'[limits.rootfs]\nhidden_paths.add = ["{tree}/hid/sub"]\n', root)
+    assert "rootfs.read_only" in text
+    assert "is limited to true" in text
+
+
+def test_an_exception_permits_what_its_own_layer_says(tmp_path: Path, tree: Path) -> None:
+    exception = f'[[exceptions]]\nsetting = "rootfs.hidden_paths.{tree}/hid"\nreason = "x"\n'
+    own = volume(tree / "hid/sub") + exception
+    hides = f'[rootfs]\nhidden_paths.add = ["{tree}/hid"]\n'
+    other = '[[exceptions]]\nsetting = "rootfs.volumes./x"\nreason = "x"\n'
+    held(tmp_path, hides, own)
+    assert f"hidden_paths.{tree}/hid is true" in refusal(tmp_path, hides, own, volume(tree / "hid") + other)
+    held(tmp_path, hides, own, volume(tree / "hid") + other + exception)
