@@ -66,6 +66,14 @@ def _status(value: object) -> bool:
     )
 
 
+def _observed(value: object) -> bool:
+    names = ("sysctls", "new_sysctls", "uts", "paths", "devices", "tree")
+    if not isinstance(value, dict) or not all(value.get(key) is None or _mapping(str)(value[key]) for key in names):
+        return False
+    effects = value.get("effects")
+    return effects is None or (isinstance(effects, dict) and all(map(_mapping(str), effects.values())))
+
+
 #: The parts of a receipt, and whether one has the form in which the launch stage writes it. What a kernel may lack, or
 #: what could not be looked at, is None.
 FORMS: Mapping[str, Callable[[object], bool]] = MappingProxyType(
@@ -90,11 +98,7 @@ FORMS: Mapping[str, Callable[[object], bool]] = MappingProxyType(
             and _text(there=False)(value.get("digest"))
             and isinstance(value.get("caller"), int | None)
         ),
-        "observed": lambda value: (
-            isinstance(value, dict)
-            and all(value.get(key) is None or _mapping(str)(value[key]) for key in ("sysctls", "uts", "paths", "tree"))
-            and (value.get("effects") is None or _mapping(list)(value["effects"]))
-        ),
+        "observed": _observed,
     }
 )
 KEYS = frozenset(FORMS)

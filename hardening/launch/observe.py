@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import stat
 
-from hardening.launch import abi, jsontext, kernel, receipt
+from hardening.launch import abi, jsontext, kernel
+from hardening.launch.config_linux import DEFAULT_DEVICES
 from hardening.launch.entering import Namespaces
 from hardening.launch.frozen import Frozen
 from hardening.launch.signals import signal
@@ -23,7 +24,10 @@ MOST = 4096  # entries of a root that is made of mount points
 #: What differs between two new network namespaces, and what tells nothing.
 _VOLATILE = ("net.ipv4.tcp_fastopen_key",)
 _IPC = ("fs/mqueue", "kernel/msgmax", "kernel/msgmnb", "kernel/msgmni", "kernel/sem", "kernel/shmall", "kernel/shmmax",
-        "kernel/shmmni", "kernel/shm_rmid_forced")  # fmt: skip
+        "kernel/shmmni", "kernel/shm_rmid_forced", "kernel/msg_next_id", "kernel/sem_next_id",
+        "kernel/shm_next_id")  # fmt: skip
+#: Variables that a container has in any case. No other value is kept: it may be a secret.
+_VALUES = ("HOME", "TERM")
 
 
 class Wanted(Frozen):
@@ -37,13 +41,15 @@ class Wanted(Frozen):
 
 
 def observe(pid: int, wanted: Wanted) -> dict[str, object]:
-    """What a container shows, by key: ``sysctls`` of namespaces of its own that differ from those of new ones, with their
-    values; ``effects``, which parameters each one that its configuration sets changes with it; ``uts``, the host and domain
-    name; ``environment`` and ``descriptors`` of the process; ``paths``, what is at each path; and where its root was made
-    for it ``tree``, all that is in the root's own mount.
+    """What a container shows, by key: ``sysctls`` of namespaces of its own, with their values: those that its configuration
+    sets, those that these change, and those that differ from new ones; ``new_sysctls``, the same of new ones; ``effects``,
+    what each one that is set changes with it in new ones; ``uts``, the host and domain name; ``environment``,
+    ``descriptors`` and ``personality`` of the process; ``paths``, what is at each path; ``devices``, what is in the places
+    of the default devices; and where its root was made for it ``tree``, all that is in the root's own mount.
 
     What stands at a path is told as ``absent``, ``null`` (the device), ``empty`` (a directory), ``shown`` or
-    ``unreadable``; an entry of the tree as ``mount``, ``directory``, ``file`` and its size, or ``link`` and its target.
+    ``unreadable``; in the place of a device as its numbers, such as ``1:3``, or ``none``; an entry of the tree as
+    ``mount``, ``directory``, ``file`` and its size, or ``link`` and its target.
     """
     reader, writer = os.pipe()
     child = kernel.clone(0)
@@ -80,18 +86,23 @@ def _look(pid: int, writer: int, wanted: Wanted) -> None:
         spaces = Namespaces(pid, "user", "net", "ipc", "uts", "mnt")
         spaces.enter("user")
         own = tuple(name for name in ("net", "ipc", "uts") if spaces.enter(name))
-        say("environment", lambda: receipt.environment(f"/proc/{pid}"))
-        say("descriptors", lambda: receipt.descriptors(f"/proc/{pid}"))
+        say("environment", lambda: environment(f"/proc/{pid}"))
+        say("descriptors", lambda: descriptors(f"/proc/{pid}"))
+        say("personality", lambda: _read(f"/proc/{pid}/personality"))
         say("uts", _uts)
         # Before the mount namespace, whose /proc need not show them.
         values = dict(_sysctls(own))
         kernel.unshare(abi.CLONE_NEWNET | abi.CLONE_NEWIPC)
         new = dict(_sysctls(own))
-        say("sysctls", lambda: _changes(new, values))
-        say("effects", lambda: _effects(wanted.sysctls, own, new))
+        effects = _effects(wanted.sysctls, own, new)
+        told = {*wanted.sysctls, *(name for changed in effects.values() for name in changed), *_changes(new, values)}
+        say("sysctls", lambda: {name: value for name, value in values.items() if name in told})
+        say("new_sysctls", lambda: {name: value for name, value in new.items() if name in told})
+        say("effects", lambda: effects)
         spaces.enter("mnt")
         root = os.open("/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         say("paths", lambda: {path: _kind(root, path) for path in wanted.paths})
+        say("devices", lambda: {path: _device(root, path) for path in DEFAULT_DEVICES})
         if wanted.made:
             say("tree", lambda: _tree(root, wanted.mounts))
     except (OSError, ValueError):  # the rest cannot be looked at
@@ -109,14 +120,17 @@ def _changes(before: dict[str, str], after: dict[str, str]) -> dict[str, str]:
     return {name: value for name, value in after.items() if before.get(name) != value and name not in _VOLATILE}
 
 
-def _effects(wanted: dict[str, str], own: tuple[str, ...], values: dict[str, str]) -> dict[str, list[str]]:
-    """What setting each parameter changes, tried in namespaces of this process's own."""
+def _effects(wanted: dict[str, str], own: tuple[str, ...], values: dict[str, str]) -> dict[str, dict[str, str]]:
+    """What setting each parameter changes, tried in namespaces of this process's own; nothing of one that it cannot set."""
     found = {}
     for name, value in wanted.items():
-        with open(f"/proc/sys/{name.replace('.', '/')}", "w", encoding="utf-8") as file:
-            file.write(value)
+        try:
+            with open(f"/proc/sys/{name.replace('.', '/')}", "w", encoding="utf-8") as file:
+                file.write(value)
+        except OSError:
+            continue
         after = dict(_sysctls(own))
-        found[name] = sorted(_changes(values, after))
+        found[name] = _changes(values, after)
         values = after
     return found
 
@@ -171,6 +185,21 @@ def _kind(root: int, path: str) -> str:
         os.close(fd)
 
 
+def _device(root: int, path: str) -> str:
+    """The numbers of the device in a place, or ``none`` (see `observe`)."""
+    try:
+        fd = kernel.openat2(root, os.fsencode(path.lstrip("/")), os.O_PATH, abi.RESOLVE_IN_ROOT)
+    except OSError:
+        return "none"
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISCHR(status.st_mode):
+            return "none"
+        return f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
+    finally:
+        os.close(fd)
+
+
 def _tree(root: int, mounts: frozenset[str]) -> dict[str, str]:
     """The entries of the root's own mount by path. `OSError` where there are too many for one that was made."""
     found: dict[str, str] = {}
@@ -198,3 +227,22 @@ def _entry(name: str, directory: int) -> str:
     if stat.S_ISLNK(status.st_mode):
         return f"link {os.readlink(name, dir_fd=directory)}"
     return f"file {status.st_size}" if stat.S_ISREG(status.st_mode) else "special"
+
+
+def environment(place: str) -> dict[str, str | None] | None:
+    """The names of the variables, with the values of those that tell nothing but which value was meant."""
+    try:
+        with open(f"{place}/environ", "rb") as file:
+            entries = os.fsdecode(file.read()).split("\0")
+    except OSError:
+        return None
+    pairs = [entry.partition("=") for entry in entries]
+    return {name: value if name in _VALUES else None for name, equals, value in pairs if equals}
+
+
+def descriptors(place: str) -> list[int] | None:
+    """The numbers of the open descriptors of a process; None where they may not be read."""
+    try:
+        return sorted(map(int, os.listdir(f"{place}/fd")))
+    except OSError:
+        return None

@@ -8,6 +8,7 @@ import os
 
 from hardening.launch import behalf, cgroups, kernel
 from hardening.launch.digest import canonical, of_filter, sha256
+from hardening.launch.observe import Wanted, descriptors, environment, observe
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,8 +37,6 @@ _CEILINGS = (
     "pids.max", "memory.max", "memory.swap.max", "cpu.max", "memory.limit_in_bytes", "memory.memsw.limit_in_bytes",
     "cpu.cfs_quota_us", "cpu.cfs_period_us",
 )  # fmt: skip
-#: Variables that a container has in any case. No other value is kept: it may be a secret.
-_VALUES = ("HOME", "TERM")
 _TTY = 4  # of the fields of proc_pid_stat(5) behind the name
 
 
@@ -87,7 +86,11 @@ class Report:
             text = _text(f"{place}/{name}")
             found[key] = text.rstrip("\0\n") if text is not None else None
         observed = self._observe(pid, found["mountinfo"] or "")
-        for key in ("environment", "descriptors"):  # of another user they are the container's root's to read
+        for key in (
+            "environment",
+            "descriptors",
+            "personality",
+        ):  # of another user they are the container's root's to read
             inside = observed.pop(key, None)
             found[key] = inside if found[key] is None else found[key]
         found["observed"] = observed
@@ -107,8 +110,6 @@ class Report:
         return of_filter(seccomp, program) if program is not None else sha256(canonical(seccomp))
 
     def _observe(self, pid: int, mountinfo: str) -> dict[str, object]:
-        from hardening.launch.observe import Wanted, observe
-
         linux = self._linux()
         paths = [path for key in ("maskedPaths", "readonlyPaths") for path in linux.get(key) or ()]
         places = [line.split(" ")[4].replace("\\040", " ") for line in mountinfo.splitlines()]
@@ -168,25 +169,6 @@ def _filters(pid: int, mode: str) -> list[str] | None:
         except OSError as error:
             return found if error.errno == errno.ENOENT else None
     return found
-
-
-def environment(place: str) -> dict[str, str | None] | None:
-    """The names of the variables, with the values of those that tell nothing but which value was meant."""
-    try:
-        with open(f"{place}/environ", "rb") as file:
-            entries = os.fsdecode(file.read()).split("\0")
-    except OSError:
-        return None
-    pairs = [entry.partition("=") for entry in entries]
-    return {name: value if name in _VALUES else None for name, equals, value in pairs if equals}
-
-
-def descriptors(place: str) -> list[int] | None:
-    """The numbers of the open descriptors of a process; None where they may not be read."""
-    try:
-        return sorted(map(int, os.listdir(f"{place}/fd")))
-    except OSError:
-        return None
 
 
 def _tty(place: str) -> int | None:

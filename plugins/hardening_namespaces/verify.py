@@ -12,8 +12,6 @@ from hardening_namespaces.settings import HOST, PRIVATE, TYPES, NamespacesSettin
 from hardening_namespaces.spec import stated_sysctls
 
 _NONE = "(none)"  # what the kernel calls no domain name
-#: Settings that an own namespace alone has, by its name.
-_DEPENDENT = {"uts": ("hostname", "domainname"), "time": ("time_offsets.boottime", "time_offsets.monotonic")}
 
 
 def verify(settings: NamespacesSettings, context: Context, receipt: Mapping[str, Any]) -> Iterable[Verification]:
@@ -83,29 +81,32 @@ def _clocks(settings: NamespacesSettings, receipt: Mapping[str, Any]) -> Iterato
     }
     if settings.time == PRIVATE:
         for clock, wanted in (("boottime", settings.boottime_offset), ("monotonic", settings.monotonic_offset)):
-            found = offsets.get(clock, "0")
-            yield Verification.of(f"namespaces.time_offsets.{clock}", str(wanted), found, found == str(wanted))
+            none = None if receipt["namespaces"].get("time") else "0"  # a kernel without such namespaces
+            leaf, found = f"namespaces.time_offsets.{clock}", offsets.get(clock, none)
+            if found is None:
+                yield Verification.unseen(leaf, str(wanted), "it may not be read")
+            else:
+                yield Verification.of(leaf, str(wanted), found, found == str(wanted))
 
 
 def _sysctls(settings: NamespacesSettings, context: Context, receipt: Mapping[str, Any]) -> Verification:
+    """Each parameter that was composed has its value, each that those change has what they make of it, and all others are
+    those of new namespaces."""
     leaf = "namespaces.sysctls.*"
     private = [name for name in TYPES if settings.where(name) == PRIVATE and not context.lacks(f"namespaces.{name}")]
-    wanted = stated_sysctls(settings, private)
-    found = receipt["observed"].get("sysctls")
-    expected = _shown(wanted) or "those of new namespaces"
-    if found is None:
+    stated = stated_sysctls(settings, private)
+    found, new, effects = (receipt["observed"].get(key) for key in ("sysctls", "new_sysctls", "effects"))
+    expected = _shown(stated) or "those of new namespaces"
+    if found is None or new is None or effects is None:
         return Verification.unseen(leaf, expected, "the namespaces could not be entered")
-    # One that has the value of new namespaces anyway does not differ from them; some change others with them.
-    effects = receipt["observed"].get("effects") or {}
-    implied = {name for cause in wanted for name in effects.get(cause, ()) if name not in wanted}
-    beyond = {
-        name: value for name, value in found.items() if name not in implied and not _is_same(value, wanted.get(name))
-    }
-    return Verification.of(leaf, expected, _shown(beyond) or expected, not beyond)
-
-
-def _is_same(value: str, wanted: str | None) -> bool:
-    return wanted is not None and value.split() == wanted.split()
+    unread = [name for name in stated if name not in found]
+    if unread:
+        return Verification.unseen(leaf, expected, f"nobody has read {', '.join(unread)}")
+    implied = {name: value for cause in stated for name, value in effects.get(cause, {}).items()}
+    wanted = {**new, **implied, **stated}
+    other = {name for name, value in found.items() if value.split() != wanted.get(name, "").split()}
+    kernel = _shown({name: found[name] for name in {*stated, *other}}) or "those of new namespaces"
+    return Verification.of(leaf, expected, kernel, not other)
 
 
 def _shown(values: Mapping[str, str]) -> str:

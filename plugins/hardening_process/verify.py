@@ -42,7 +42,9 @@ def verify(settings: ProcessSettings, context: Context, receipt: Mapping[str, An
     )
     yield from _terminal(settings, receipt)
     persona = receipt["personality"]
-    if persona is not None:
+    if persona is None:
+        yield Verification.unseen("process", "the native personality", "it may not be read")
+    else:
         yield Verification.of("process", "the native personality", persona, not int(persona, 16))
     yield from _resources(settings, context, receipt)
 

@@ -40,11 +40,6 @@ class Mounted:
         return "rw" in self.options and "ro" not in self.data
 
     @property
-    def is_null(self) -> bool:
-        """Whether this is the null device, which takes what is written and keeps nothing."""
-        return self.kind in ("devtmpfs", "tmpfs") and self.top.endswith("/null")
-
-    @property
     def size(self) -> int:
         """Of a tmpfs, in bytes; 0 where it has no bound."""
         text = self.data.get("size", "")

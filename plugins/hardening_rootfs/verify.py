@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from hardening.launch.config_linux import DEFAULT_DEVICES
 from hardening.mechanism import Context, State, Verification
 from hardening.spec import Directory, Spec, Symlink
 from hardening.values import frozen
@@ -14,18 +15,17 @@ from hardening_rootfs.mounted import RESTRICTIONS, WORDS, Mounted, Place, Wanted
 from hardening_rootfs.paths import is_below
 from hardening_rootfs.settings import RootfsSettings
 
-#: Devices that every runtime mounts by itself where it cannot make them (runtime-spec, config-linux.md, Default Devices).
-_DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 _HIDDEN = ("absent", "null", "empty")
 #: Leaves that are seen in the list of all mounts.
 _MOUNTS = ("rootfs.volumes.*", "rootfs.tmpfs.*", "rootfs.devices.*")
-_SHM, _CONSOLE = "/dev/shm", "/dev/console"  # noqa: S108
+_SHM, _CONSOLE, _TERMINALS = "/dev/shm", "/dev/console", "/dev/pts"  # noqa: S108
 
 
 @frozen(eq=False)
 class Seen:
     """What a receipt has of the root, and what was composed. ``paths`` says what is visible at each path that was looked at,
-    ``tree`` what the root's own mount holds; each is None where it could not be entered. ``others`` are the places that
+    ``devices`` what is in the places of default devices, ``tree`` what the root's own mount holds; each is None where it
+    could not be entered. ``others`` are the places that
     other mechanisms fill, and answer for."""
 
     settings: RootfsSettings
@@ -34,6 +34,7 @@ class Seen:
     mounts: Sequence[Mounted]
     caller: Sequence[Mounted]
     paths: Mapping[str, str] | None
+    devices: Mapping[str, str] | None
     tree: Mapping[str, str] | None
     others: frozenset[str]
 
@@ -49,6 +50,7 @@ class Seen:
             mounts,
             caller,
             observed.get("paths"),
+            observed.get("devices"),
             observed.get("tree"),
             frozenset(others),
         )
@@ -150,12 +152,14 @@ def _looser(seen: Seen, wanted: Wanted, item: Mounted) -> Iterator[str]:
 def _no_other(seen: Seen) -> Verification:
     """Every mount is one that was composed, or belongs to one."""
     wanted = seen.wanted
+    if seen.devices is None or seen.paths is None:
+        return Verification.unseen(_MOUNTS[0], "no other mount", "the root could not be entered", *_MOUNTS[1:])
     masked, read_only = set(seen.listed("maskedPaths")), set(seen.listed("readonlyPaths"))
     beyond = [
         item.place for item in seen.mounts
         if not (item.place in wanted and not list(_looser(seen, wanted[item.place], item)))
-        and not (item.place in masked and _is_mask(item))
-        and not (item.place in read_only and not item.writable)
+        and not (item.place in masked and _is_mask(seen, item))
+        and not (item.place in read_only and _is_itself(seen, item) and not item.writable)
         and not _belongs(seen, wanted, item)
     ]  # fmt: skip
     return Verification.of(
@@ -172,10 +176,8 @@ def _belongs(seen: Seen, wanted: Mapping[str, Wanted], item: Mounted) -> bool:
     host has mounted below a part that is shown with all below it."""
     if item.place in seen.others:
         return all(map(item.takes, wanted[item.place].restrictions))
-    if item.place == "/" or (item.place.startswith("/dev/") and _is_default_device(item)):
+    if item.place == "/" or _is_default_device(seen, item) or _is_console(seen, item):
         return True
-    if item.place == _CONSOLE and _has_terminal(seen):
-        return item.kind == "devpts"
     if _is_echo(seen, item):
         return True
     outer = max((place for place in wanted if is_below(item.place, place)), key=len, default=None)
@@ -191,8 +193,28 @@ def _belongs(seen: Seen, wanted: Mapping[str, Wanted], item: Mounted) -> bool:
     return any(host.place == source for host in seen.caller) and not list(_looser(seen, shown, item))
 
 
-def _has_terminal(seen: Seen) -> bool:
-    return bool(seen.document["process"].get("terminal"))
+def _is_console(seen: Seen, item: Mounted) -> bool:
+    """Whether a mount is a terminal of the container's own."""
+    terminals = seen.cover(_TERMINALS)
+    has = bool(seen.document["process"].get("terminal"))
+    return has and item.place == _CONSOLE and item.kind == "devpts" and item.device == getattr(terminals, "device", "")
+
+
+def _is_default_device(seen: Seen, item: Mounted) -> bool:
+    """Whether a mount is a device that every runtime mounts by itself where it cannot make it (runtime-spec,
+    config-linux.md, Default Devices): what stands in its place tells, not what it is called elsewhere."""
+    numbers = DEFAULT_DEVICES.get(item.place)
+    return numbers is not None and (seen.devices or {}).get(item.place) == "{}:{}".format(*numbers)
+
+
+def _is_itself(seen: Seen, item: Mounted) -> bool:
+    """Whether a mount shows what would be seen without it."""
+    below = cover(item.place, (other for other in seen.mounts if other.place != item.place))
+    if below is None:
+        return False
+    return item.device == below.device and item.top == os.path.normpath(
+        os.path.join(below.top, os.path.relpath(item.place, below.place))
+    )
 
 
 def _is_echo(seen: Seen, item: Mounted) -> bool:
@@ -209,8 +231,15 @@ def _is_echo(seen: Seen, item: Mounted) -> bool:
     return False
 
 
-def _is_mask(item: Mounted) -> bool:
-    return item.is_null or (item.kind == "tmpfs" and item.top == "/" and not item.writable)
+def _is_of_runtime(seen: Seen, item: Mounted) -> bool:
+    """Whether a mount is one that runtimes make as they like, and that keeps nothing."""
+    return _is_default_device(seen, item) or _is_mask(seen, item)
+
+
+def _is_mask(seen: Seen, item: Mounted) -> bool:
+    """Whether a mount shows nothing: the null device, or a directory with nothing in it."""
+    word = (seen.paths or {}).get(item.place)
+    return word == "null" or (word == "empty" and item.kind == "tmpfs" and item.top == "/" and not item.writable)
 
 
 def _writable(seen: Seen) -> Iterator[Verification]:
@@ -223,7 +252,7 @@ def _writable(seen: Seen) -> Iterator[Verification]:
     wanted = seen.wanted
     beyond = [
         found.place for found in seen.mounts
-        if found.writable and not _is_default_device(found) and not (found.place == _CONSOLE and _has_terminal(seen))
+        if found.writable and not _is_of_runtime(seen, found) and not _is_console(seen, found)
         and not any(
             "ro" not in part.restrictions and (found.place == place or (part.recursive and is_below(found.place, place)))
             for place, part in wanted.items()
@@ -248,7 +277,7 @@ def _kernel(seen: Seen) -> Iterator[Verification]:
         item.place for item in seen.mounts
         if kept and any(field.startswith(kept) for field in item.fields)
         and not any(item.place == place or is_below(item.place, place) for place in allowed)
-        and not _is_default_device(item)
+        and not _is_of_runtime(seen, item)
     ]  # fmt: skip
     expected = seen.settings.propagation
     yield Verification.of("rootfs.propagation", expected, _list(tied, expected), not tied)
@@ -270,11 +299,6 @@ def _proc(seen: Seen) -> Iterator[Verification]:
     yield Verification.of("rootfs.proc.subset", seen.settings.subset or "everything", subset or "everything", holds)
 
 
-def _is_default_device(item: Mounted) -> bool:
-    name = item.place.removeprefix("/dev/")
-    return item.is_null or (name in _DEVICES and item.kind in ("devtmpfs", "tmpfs") and item.top.endswith(f"/{name}"))
-
-
 def _visible(seen: Seen, path: str) -> State:
     """Whether a path that is to show nothing shows nothing: by what was seen there, else by what covers it."""
     item = seen.cover(path)
@@ -283,8 +307,6 @@ def _visible(seen: Seen, path: str) -> State:
         return State.HOLDS
     if word == "shown" or item is None:
         return State.DIFFERS
-    if item.place == path and _is_mask(item):
-        return State.HOLDS
     if item.place == "/" and seen.tree is not None:
         entry = seen.tree.get(path, "file 0")
         below = [kind for place, kind in seen.tree.items() if is_below(place, path)]

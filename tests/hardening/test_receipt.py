@@ -98,6 +98,8 @@ def test_another_file_is_no_receipt(tmp_path: Path, text: str) -> None:
         ("observed", None),
         ("observed", {"paths": {"/etc": 7}}),
         ("observed", {"effects": {"net": "x"}}),
+        ("observed", {"effects": {"net": ["x"]}}),
+        ("observed", {"devices": {"/dev/null": 7}}),
         ("setgroups", 7),
         ("loginuid", "-" * 3),
         ("oom_score_adj", None),

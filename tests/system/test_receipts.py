@@ -7,6 +7,7 @@ stack that lacks one of the loosenings, which it must not. `--every-setting` tak
 from __future__ import annotations
 
 import os
+import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -227,6 +228,33 @@ def test_a_loosened_run_does_not_hold_against_the_stricter_stack(
                 rows[item.mechanism, caller, runtime, "hold"] += 1
                 holding.append(item.leaf)
     assert holding == []
+
+
+@pytest.mark.parametrize("runtime", runs.RUNTIMES)
+def test_what_is_called_like_a_device_is_a_mount_like_any_other(runtime: str) -> None:
+    """A part of a file system in memory, at any place below /dev."""
+    require("root")
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as memory, runs.workplace() as folder:
+        source = Path(memory, "null")
+        source.mkdir()
+        item = loosening("rootfs.volumes./dev/x", [f"{source}:/dev/x:ro"], "rootfs", "volumes", "add")
+        group = Group("a name", [item])
+        report = loosenings.taken(group, runtime, None, runs.installed(), folder)
+        assert loosenings.held(report, group.layers(), runs.installed(), None, folder).holds
+        found = loosenings.held(report, group.layers(item), runs.installed(), None, folder)
+        assert [line[:3] for line in found.failing] == [("rootfs.volumes.*", "no other mount", "also /dev/x")]
+
+
+@pytest.mark.parametrize("runtime", runs.RUNTIMES)
+def test_a_parameter_that_was_not_set_does_not_hold(runtime: str) -> None:
+    require("root")
+    name = "net.ipv4.conf.all.rp_filter"
+    group = Group("a parameter", [], base='[rootfs.proc]\nsubset = ""\n')
+    with runs.workplace() as folder:
+        report = loosenings.taken(group, runtime, None, runs.installed(), folder)
+        strict = [*group.layers(), f'[namespaces.sysctls]\n"{name}" = "1"\n']
+        found = loosenings.held(report, strict, runs.installed(), None, folder)
+        assert [line[0] for line in found.failing] == ["namespaces.sysctls.*"]
 
 
 def test_a_mechanism_that_only_says_that_all_holds_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:

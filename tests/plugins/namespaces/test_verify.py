@@ -22,7 +22,12 @@ def receipt(uid: int = 0, **changes: Any) -> dict[str, Any]:
     own = {PROC_NAMES[name]: f"{PROC_NAMES[name]}:[{number}]" for number, name in enumerate(TYPES)}
     caller = {PROC_NAMES[name]: f"{PROC_NAMES[name]}:[9{number}]" for number, name in enumerate(TYPES)}
     rows = "0 100000 1000\n1000 1000 1\n1001 101000 64535" if uid else "         0 1878982656      65536"
-    observed = {"uts": {"hostname": "hardened", "domainname": "(none)"}, "sysctls": {}, "effects": {}}
+    observed = {
+        "uts": {"hostname": "hardened", "domainname": "(none)"},
+        "sysctls": {},
+        "new_sysctls": {},
+        "effects": {},
+    }
     found = {"namespaces": own, "caller_namespaces": caller, "uid_map": rows, "gid_map": rows, "setgroups": "allow"}
     return found | {"timens_offsets": "monotonic 0 0\nboottime 0 0", "observed": observed} | changes
 
@@ -97,14 +102,32 @@ def test_no_parameter_differs_from_new_namespaces_but_those_that_are_set_and_wha
     sysctl = '[namespaces.sysctls]\n"net.ipv4.ip_forward" = "1"'
     seen = {"net.ipv4.ip_forward": "1", "net.ipv4.conf.all.forwarding": "1"}
     observed = receipt()["observed"]
-    effects = {"net.ipv4.ip_forward": sorted(seen)}
-    found = receipt(observed=observed | {"sysctls": seen, "effects": effects})
+    effects = {"net.ipv4.ip_forward": dict(seen)}
+    observed |= {"new_sysctls": dict.fromkeys(seen, "0"), "effects": effects}
+    found = receipt(observed=observed | {"sysctls": seen})
     assert failing("", found) == ["namespaces.sysctls.*"]
     assert failing(sysctl, found) == []
     assert failing(sysctl.replace('"1"', '"2"'), found) == ["namespaces.sysctls.*"]
-    more = observed | {"sysctls": seen | {"kernel.msgmax": "1"}, "effects": effects}
+    more = observed | {"sysctls": seen | {"kernel.msgmax": "1"}}
     assert failing(sysctl, receipt(observed=more)) == ["namespaces.sysctls.*"]
-    assert failing(sysctl, receipt()) == []  # it has the value anyway
+    # What those that were set change has the value that they make of it, and no other.
+    for value in ("0", "2"):
+        other = observed | {"sysctls": seen | {"net.ipv4.conf.all.forwarding": value}}
+        assert failing(sysctl, receipt(observed=other)) == ["namespaces.sysctls.*"]
+
+
+@pytest.mark.parametrize("value", ["1", "0", None])
+def test_the_kernel_s_word_on_a_parameter_is_what_was_read(value: str | None) -> None:
+    name = "net.ipv4.conf.all.rp_filter"
+    seen = {"sysctls": {name: value}, "new_sysctls": {name: "1"}} if value is not None else {}
+    found = receipt(observed=receipt()["observed"] | seen)
+    (line,) = [
+        line for line in verify(settings(f'[namespaces.sysctls]\n"{name}" = "1"'), context(host(0)), found)
+        if line.leaf == "namespaces.sysctls.*"
+    ]  # fmt: skip
+    assert line.holds == (value == "1")
+    assert line.kernel == (f"{name}={value}" if value is not None else f"nobody has read {name}")
+    assert failing("", found) == ([] if value != "0" else ["namespaces.sysctls.*"])
 
 
 def test_what_could_not_be_entered_is_not_seen() -> None:

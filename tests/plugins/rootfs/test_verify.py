@@ -32,6 +32,7 @@ STRICT = """\
 82 66 0:45 / /tmp rw,nosuid,nodev,noexec,relatime - tmpfs tmpfs rw,size=65536k,nr_inodes=65536
 83 66 0:46 / /run rw,nosuid,nodev,noexec,relatime - tmpfs tmpfs rw,size=16384k,nr_inodes=16k,mode=755
 84 66 0:47 / /var/tmp rw,nosuid,nodev,noexec,relatime - tmpfs tmpfs rw,size=65536k,nr_inodes=65536"""
+DEVICES = {"/dev/null": "1:3", "/dev/zero": "1:5"}
 MASKS = """
 92 66 0:6 /null /key ro,relatime - devtmpfs devtmpfs rw
 93 66 0:70 / /private ro,relatime - tmpfs tmpfs rw"""
@@ -68,7 +69,7 @@ def lines(place: Path, mountinfo: str, more: str = "", **observed: Any) -> dict[
     receipt = {
         "mountinfo": mountinfo.format(place=place).splitlines(),
         "caller_mountinfo": HOST.format(place=place).splitlines(),
-        "observed": {"paths": dict.fromkeys(MASKED, "absent"), **observed},
+        "observed": {"paths": dict.fromkeys(MASKED, "absent"), "devices": DEVICES, **observed},
     }
     settings = composition.settings["rootfs"]
     return {
@@ -101,7 +102,6 @@ def test_what_was_asked_for_holds(place: Path) -> None:
         ("/data/inner ro,", "/data/inner rw,", "rootfs.volumes.*"),
         ("0:50 / /data/inner", "0:51 / /data/inner", "rootfs.volumes.*"),
         ("/data/inner ro", "/data/more ro", "rootfs.volumes.*"),
-        ("0:6 /zero /dev/zero", "0:6 /kmsg /dev/zero", "rootfs.volumes.*"),
         ("0:6 /zero /dev/zero", "0:6 /kmsg /dev/kmsg", "rootfs.volumes.*"),
         ("/tmp rw,nosuid,nodev,noexec,relatime", "/tmp rw,nosuid,nodev,relatime", "rootfs.tmpfs./tmp"),
         ("size=65536k,nr_inodes=65536\n83", "nr_inodes=65536\n83", "rootfs.tmpfs./tmp"),
@@ -123,6 +123,13 @@ def test_what_is_loosened_is_noticed(place: Path, strict: str, loose: str, leaf:
 
 
 def test_any_other_mount_is_noticed(place: Path) -> None:
+    assert "rootfs.volumes.*" in broken(place, STRICT, devices=DEVICES | {"/dev/zero": "1:11"})
+    assert lines(place, STRICT, devices=None)["rootfs.volumes.*"] is State.NOT_SEEN
+    # A name alone makes no device, and no mask.
+    for inside in ("/dev/null", "/dev/x", "/dev/x/null", "/dev/random", "/tmp/null"):
+        for top in ("/t/null", "/null", "/random"):
+            line = f"95 66 0:90 {top} {inside} rw,nosuid,nodev,noexec,relatime - tmpfs tmpfs rw"
+            assert "rootfs.volumes.*" in broken(place, f"{STRICT}\n{line}", devices=DEVICES | {"/dev/null": "none"})
     for line in ("254:0 /etc /srv ro,nosuid,nodev,noexec", "0:6 /null /etc/hosts ro", "0:90 / /tmp/more ro,nosuid"):
         kind = "devtmpfs" if "null" in line else "ext4"
         assert "rootfs.volumes.*" in broken(place, f"{STRICT}\n95 66 {line},relatime - {kind} x rw")
@@ -137,7 +144,6 @@ TWO = 'masked_paths = ["/key", "/private"]'
 
 def test_a_mask_is_what_covers_a_path_and_what_is_visible_there(place: Path) -> None:
     assert "rootfs.masked_paths.*" in broken(place, STRICT, TWO)
-    assert broken(place, STRICT + MASKS, TWO) == set()
     hidden = {"/key": "null", "/private": "empty"}
     assert broken(place, STRICT + MASKS, TWO, paths=hidden) == set()
     for shown in ({"/key": "shown"}, {"/private": "shown"}):
@@ -158,7 +164,9 @@ def test_masked_and_read_only_paths_of_a_whole_proc(place: Path) -> None:
         "\n92 75 0:6 /null /proc/interrupts ro,relatime - devtmpfs devtmpfs rw"
         "\n93 75 0:40 /sys /proc/sys ro,nosuid,nodev,noexec,relatime - proc proc rw"
     )
-    assert broken(place, strict + paths, more, paths={}) == set()
+    assert broken(place, strict + paths, more, paths={"/proc/interrupts": "null"}) == set()
+    other = paths.replace("0:40 /sys /proc/sys ro", "0:99 /sys /proc/sys ro")
+    assert "rootfs.volumes.*" in broken(place, strict + other, more, paths={"/proc/interrupts": "null"})
 
 
 def test_lines_are_read() -> None:
