@@ -21,6 +21,7 @@ from hardening_rootfs.settings import RootfsSettings
 from hardening_rootfs.tmpfs import Tmpfs
 from hardening_rootfs.volumes import Volume
 
+_SHM = "/dev/shm"  # noqa: S108
 _LOOSEST = Tmpfs(2**63 - 1, 0o777, suid=True, dev=True, exec=True)
 
 
@@ -41,7 +42,7 @@ class _Source:
 
 def implied(settings: RootfsSettings, limits: Mapping[tuple[str, str], Any], host: Host) -> Iterator[Implied]:
     """All of it for the root and all volumes."""
-    yield from _shared_memory(settings)
+    yield from _in_memory(settings, limits)
     volumes, facts, mounts = settings.mounted_volumes(), host.of(RootfsFacts), aliases.mounted()
     if not volumes and settings.path.is_host:
         return
@@ -72,7 +73,6 @@ def implied(settings: RootfsSettings, limits: Mapping[tuple[str, str], Any], hos
         for word in volume.grants():
             yield Implied(source.leaf, _leaf("volume_options", word), True, f"it has the option {word}")
         yield from _sockets(source, settings, host, mounts)
-        yield from _in_memory(source, volume, settings, limits)
         yield from _rights(source, volume)
 
 
@@ -141,31 +141,35 @@ def _from(source: _Source, settings: RootfsSettings, mounts: tuple[aliases.Mount
             yield Implied(source.leaf, _leaf("volume_sources", denied), True, what)
 
 
-def _in_memory(
-    source: _Source, volume: Volume, settings: RootfsSettings, limits: Mapping[tuple[str, str], Any]
-) -> Iterator[Implied]:
-    """The places in memory with a bound that it takes, or shows without it."""
-    target, writable = volume.target, volume.writable
+def _in_memory(settings: RootfsSettings, limits: Mapping[tuple[str, str], Any]) -> Iterator[Implied]:
+    """What takes the place of memory that has a bound, or could be filled beside it. Only a limit is held against that; what
+    has one by its own name is judged by that alone."""
+    tmpfs = settings.mounted_tmpfs()
     bounded = [place for (setting, place), limit in limits.items() if setting == "tmpfs" and place != REST and limit]
-    for place in bounded:
-        shows = is_below(target, place) or (is_below(place, target) and place not in settings.mounted_tmpfs())
-        if target == place or (writable and shows):
-            yield Implied(
-                source.leaf, _leaf("tmpfs", place), _LOOSEST, f"it takes the place of memory at {place}", free=True
-            )
+    for place, leaf in (*((place, _leaf("tmpfs", place)) for place in bounded), (_SHM, _leaf("shm_size"))):
+        mounted = place == _SHM or place in tmpfs
+        what = f"it takes the place of memory at {place}"
+        for volume in settings.mounted_volumes():
+            if volume.target == place or (volume.writable and _adds(volume.target, place, mounted=mounted)):
+                loosest = _LOOSEST if leaf.setting == "tmpfs" else _LOOSEST.size
+                yield Implied(_leaf("volumes", volume.target), leaf, loosest, what, free=True)
+        beside = {
+            other: tmpfs[other] for other in tmpfs if other not in bounded and _adds(other, place, mounted=mounted)
+        }
+        if place == _SHM and place in tmpfs:
+            beside[place] = tmpfs[place]
+        own = tmpfs[place].size if place in tmpfs else settings.shm_size if place == _SHM else 0
+        own = 0 if place in beside else own
+        total = own + sum(value.size for value in beside.values())
+        for other, value in beside.items():
+            amount = attrs.evolve(value, size=total) if leaf.setting == "tmpfs" else total
+            said = what if other == place else f"it adds to the memory at {place}"
+            yield Implied(_leaf("tmpfs", other), leaf, amount, said, free=True)
 
 
-def _shared_memory(settings: RootfsSettings) -> Iterator[Implied]:
-    """What takes the place of `/dev/shm`, or could be written beside its bound: only a limit of that is held against it."""
-    shm, leaf = "/dev/shm", _leaf("shm_size")  # noqa: S108
-    for place, value in settings.mounted_tmpfs().items():
-        if aliases.holds(shm, place):
-            yield Implied(_leaf("tmpfs", place), leaf, value.size, f"it takes the place of {shm}", free=True)
-    for volume in settings.mounted_volumes():
-        if volume.target == shm or (volume.writable and is_below(volume.target, shm)):
-            yield Implied(
-                _leaf("volumes", volume.target), leaf, _LOOSEST.size, f"it takes the place of {shm}", free=True
-            )
+def _adds(target: str, place: str, *, mounted: bool) -> bool:
+    """Whether a mount can be filled beside a place in memory: it lies below, or shows it where nothing is mounted."""
+    return is_below(target, place) or (is_below(place, target) and not mounted)
 
 
 def _rights(source: _Source, volume: Volume) -> Iterator[Implied]:

@@ -250,6 +250,8 @@ def _limited() -> list[Try]:
             "mount --bind @W@/socks/deep/er @W@/b"),
         Try("memory: a volume", volume("@W@/pub:/tmp"), big.format("/tmp"), memory),
         Try("memory: in it", volume("@W@/pub:/tmp/x"), big.format("/tmp/x"), memory),
+        Try("memory: memory in it", ("--tmpfs", "/tmp/x:size=8M"), big.format("/tmp/x"),
+            '[limits.rootfs]\ntmpfs."/tmp" = "1M"\n'),
         Try("memory: instead of none", ("--set", 'rootfs.tmpfs."/tmp"=none', *volume("@W@/pub:/tmp")), big.format("/tmp"),
             memory),
         Try("memory: /dev/shm", volume("@W@/pub:/dev/shm"), big.format("/dev/shm"), '[limits.rootfs]\nshm_size = "1M"\n'),

@@ -190,8 +190,21 @@ def test_shared_memory_with_a_limit_keeps_its_bound(tmp_path: Path, tree: Path) 
     for target in (shm, f"{shm}/x"):
         assert "rootfs.shm_size is limited to 1M" in refusal(tmp_path, limit, volume(tree / "pub", target, "rw"))
         assert "rootfs.shm_size is limited to 1M" in refusal(tmp_path, limit, f'[rootfs]\ntmpfs."{target}" = "2M"\n')
-        held(tmp_path, limit, f'[rootfs]\ntmpfs."{target}" = "1M"\n')
         held(tmp_path, volume(tree / "pub", target, "rw"))
+    held(tmp_path, limit, f'[rootfs]\ntmpfs."{shm}" = "1M"\n')
+    held(tmp_path, limit, f'[rootfs]\nshm_size = "512K"\ntmpfs."{shm}/x" = "512K"\n')
+    assert "limited to 1M" in refusal(tmp_path, limit, f'[rootfs]\ntmpfs."{shm}/x" = "4K"\n')
+
+
+def test_memory_below_a_place_in_memory_counts_as_its_own(tmp_path: Path) -> None:
+    limit = '[limits.rootfs]\ntmpfs."/tmp" = "1M"\n'
+    for more in ('"/tmp/x" = "2M"', '"/tmp/x" = "4K"', '"/tmp" = "512K"\n"/tmp/x" = "512K"\n"/tmp/y" = "4K"',
+                 '"/tmp" = "4K"\n"/tmp/x" = "size=4K,exec"'):  # fmt: skip
+        assert "rootfs.tmpfs./tmp is limited" in refusal(tmp_path, limit, f"[rootfs.tmpfs]\n{more}\n")
+    held(tmp_path, limit, '[rootfs.tmpfs]\n"/tmp" = "512K"\n"/tmp/x" = "256K"\n"/tmp/y" = "256K"\n"/run/x" = "2M"\n')
+    held(tmp_path, limit + 'tmpfs."/tmp/x" = "2M"\n', '[rootfs]\ntmpfs."/tmp/x" = "2M"\n')
+    above = '[limits.rootfs]\ntmpfs."/srv/x" = "1M"\n'
+    assert "rootfs.tmpfs./srv/x is limited" in refusal(tmp_path, above, '[rootfs]\ntmpfs."/srv" = "2M"\n')
 
 
 def test_options_give_nothing_that_a_limit_withholds_by_another_name(tmp_path: Path, tree: Path) -> None:
