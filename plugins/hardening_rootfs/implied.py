@@ -81,8 +81,9 @@ def _sockets(
 ) -> Iterator[Implied]:
     if settings.volume_sockets:
         return
-    for socket in sockets.seen_in(source.real, sources.kept_in(source.real, hidden_by(settings, host), mounts)):
-        yield Implied(source.leaf, _leaf("volume_sockets"), True, f"it shows the socket {socket}")
+    what = sockets.search(source.real, sources.kept_in(source.real, hidden_by(settings, host), mounts))
+    if what is not None:
+        yield Implied(source.leaf, _leaf("volume_sockets"), True, what)
 
 
 def _leaf(setting: str, member: str = "") -> Leaf:

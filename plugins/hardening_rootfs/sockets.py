@@ -12,6 +12,7 @@ from pathlib import Path
 from hardening_rootfs import aliases
 from hardening_rootfs.paths import is_below, real_path
 
+MOST = 1 << 18  # names in a volume among which sockets are looked for: a second's worth
 #: The ends of the names that engines, buses and managers give to theirs.
 KNOWN = (
     "/docker.sock",
@@ -39,6 +40,29 @@ def seen_in(source: str, kept: Iterable[str] = ()) -> tuple[str, ...]:
     with suppress(OSError):
         found |= {os.path.join(real, name) for name in os.listdir(real)}
     return tuple(sorted(path for path in found if _is_socket(path) and not _lies_in(path, hidden)))
+
+
+def search(source: str, kept: Iterable[str] = (), most: int = MOST) -> str | None:
+    """The same for who wants to be certain, in words for a message; None where there is none. Everything that can be listed
+    is looked at: the name by which somebody listens may be relative, or one that the socket had before, or of another
+    network namespace, whose sockets the kernel does not tell (unix(7), rename(2), link(2))."""
+    for socket in seen_in(source, kept):
+        return f"it shows the socket {socket}"
+    pending, left = [real_path(source)], most
+    hidden = {os.path.normpath(f"{pending[0]}/{path}") for path in kept}
+    while pending:
+        with suppress(OSError), os.scandir(pending.pop()) as entries:
+            for entry in entries:
+                left -= 1
+                if left < 0:
+                    return f"it holds more than {most} names, too many to look for sockets among them"
+                if entry.path in hidden or entry.is_symlink() or entry.is_file(follow_symlinks=False):
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(entry.path)
+                elif _is_socket(entry.path):
+                    return f"it shows the socket {entry.path}"
+    return None
 
 
 def gives_control(path: str) -> bool:

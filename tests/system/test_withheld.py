@@ -11,7 +11,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, chdir, contextmanager
 from pathlib import Path
 
 import attrs
@@ -127,7 +127,8 @@ class Arena:
 
 
 def _files(folder: Path, token: str) -> None:
-    for name in ("hid/sub/deep", "hid/inner", "pub/sub", "public", "b", "b2", "homes/ann", "home/ann", "socks/deep/er"):
+    for name in ("hid/sub/deep", "hid/inner", "pub/sub", "public", "b", "b2", "homes/ann", "home/ann",
+                 "socks/deep/er", "socks2/deep", "socks3/deep", "socks4/deep"):  # fmt: skip
         (folder / name).mkdir(parents=True)
     canaries = ("hid", "hid/sub", "pub", "public", "homes/ann")
     for place in (*(f"{name}/canary" for name in canaries), "key"):
@@ -175,6 +176,11 @@ def arena(request: pytest.FixtureRequest) -> Iterator[Arena]:
             place.chmod(0o777)
         for path in ("socks/s", "socks/deep/er/s"):
             stack.enter_context(_listening(folder / path))
+        with chdir(folder / "socks2/deep"):
+            stack.enter_context(_listening(Path("relative")))
+        stack.enter_context(_listening(folder / "before"))
+        os.link(folder / "before", folder / "socks4/deep/linked")
+        (folder / "before").rename(folder / "socks3/deep/renamed")
         for place in (folder, own):
             hand_over(place, user)
         yield Arena(folder, own, token, user)

@@ -10,6 +10,7 @@ import pytest
 
 from hardening.errors import HardeningError, ProfileError
 from hardening.implied import hold
+from hardening_rootfs import sockets
 from hardening_rootfs.settings import above
 from tests.plugins.rootfs.stacks import composed, host, spec_of
 
@@ -172,6 +173,33 @@ def test_sockets_are_known_by_being_sockets(tmp_path: Path, tree: Path) -> None:
         for source in ("pub", "pub/sub", "pub/sub/x", "s", "."):
             assert "volume_sockets is limited to false" in refusal(tmp_path, limit, volume(tree / source))
         held(tmp_path, limit, volume(tree / "hid"))
+
+
+@pytest.mark.parametrize("way", ["relative", "renamed", "linked", "newline", "nobody listens"])
+def test_a_socket_is_found_whatever_name_it_was_bound_by(
+    tmp_path: Path, tree: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    limit, place = "[limits.rootfs]\nvolume_sockets = false\n", tree / "pub/sub"
+    held(tmp_path, limit, volume(tree / "pub"))
+    monkeypatch.chdir(place)
+    name = {"relative": "s", "newline": f"{place}/s\ns", "nobody listens": f"{place}/s"}.get(way, f"{tree}/hid/s")
+    with socket.socket(socket.AF_UNIX) as service:
+        service.bind(name)
+        service.listen()
+        if way == "renamed":
+            (tree / "hid/s").rename(place / "s")
+        elif way == "linked":
+            os.link(tree / "hid/s", place / "s")
+        elif way == "nobody listens":
+            service.close()
+        assert "volume_sockets is limited to false" in refusal(tmp_path, limit, volume(tree / "pub"))
+        hidden = f'[limits.rootfs]\nvolume_sockets = false\nhidden_paths.add = ["{place}"]\n'
+        held(tmp_path, hidden, volume(tree / "pub"))
+
+
+def test_where_sockets_cannot_be_looked_for_there_may_be_one(tree: Path) -> None:
+    assert sockets.search(str(tree), most=10) is None
+    assert "too many" in str(sockets.search(str(tree), most=3))
 
 
 def test_a_place_in_memory_with_a_limit_keeps_its_bound(tmp_path: Path, tree: Path) -> None:
