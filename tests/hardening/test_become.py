@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import hardening
 from tests.support.plans import PROGRAM, Place
 from tests.support.runs import workplace
+from tests.support.users import REPOSITORY
 
 #: A start of the interpreter as the script makes it.
 PLACE = str(Path(hardening.__file__).parents[1])
@@ -94,7 +96,46 @@ def test_what_is_called_by_another_name_starts_again_isolated(untouched: dict[st
         (tmp_path / f"{name}.py").write_text("raise SystemExit('TRAPPED')\n")
     whole = PROGRAM.with_name("hardening-cli")
     assert not whole.stat().st_mode & 0o111
-    for argv in ([str(whole)], ["-m", "hardening"]):
-        done = subprocess.run([sys.executable, *argv, "--version"], env={**untouched, "PYTHONPATH": ":"}, cwd=tmp_path,
-                              capture_output=True, text=True, check=False)  # fmt: skip
-        assert (done.returncode, done.stdout.split()[:1]) == (0, ["hardening"]), done.stderr
+    done = subprocess.run([sys.executable, whole, "--version"], env={**untouched, "PYTHONPATH": ":"}, cwd=tmp_path,
+                          capture_output=True, text=True, check=False)  # fmt: skip
+    assert (done.returncode, done.stdout.split()[:1]) == (0, ["hardening"]), done.stderr
+
+
+def test_no_package_of_the_working_directory_is_run_by_a_name_of_ours(
+    untouched: dict[str, str], tmp_path: Path
+) -> None:
+    """Of `python -m hardening` it would be."""
+    done = subprocess.run([sys.executable, "-I", "-m", "hardening", "--version"], env=untouched, cwd=tmp_path,
+                          capture_output=True, text=True, check=False)  # fmt: skip
+    assert done.returncode == 1
+    assert "cannot be directly executed" in done.stderr
+
+
+def test_no_variable_chooses_what_openssl_loads_however_the_program_is_called(untouched: dict[str, str]) -> None:
+    whole = str(PROGRAM.with_name("hardening-cli"))
+    with workplace() as folder:
+        (folder / "openssl.cnf").write_text("")
+        profile = folder / "mine.toml"
+        profile.write_text('extends = ["default"]\n[trust.docker]\n"127.0.0.1:1/x/y" = "accept"\n')
+        pull = ("pull", "-p", str(profile), "127.0.0.1:1/x/y")
+        variables = {**untouched, "OPENSSL_CONF": str(folder / "openssl.cnf")}
+
+        def opens(*argv: str) -> bool:
+            trace = folder / "trace"
+            here = Place(folder, ("strace", "-f", "-qq", "-e", "trace=open,openat", "-o", str(trace)), variables)
+            error = here.type(*argv).stderr
+            assert "127.0.0.1:1" in error or argv[-1] not in pull, error
+            return variables["OPENSSL_CONF"] in trace.read_text()
+
+        assert opens(sys.executable, "-I", "-c", "import ssl; ssl.create_default_context()")
+        for start in ((str(PROGRAM),), (sys.executable, whole), (sys.executable, "-I", whole)):
+            assert not opens(*start, *pull), start
+
+
+def test_both_programs_take_the_same_variables_away() -> None:
+    script = (REPOSITORY / "scripts/hardening").read_text()
+    lines = [line.split()[1:] for line in script.splitlines() if line.startswith("unset ")]
+    names = [name for line in lines if "-f" not in line for name in line]
+    found = runpy.run_path(str(REPOSITORY / "scripts/hardening-cli"), run_name="looked_at")
+    assert names == list(found["CHOOSING"])
+    assert len(names) > 5

@@ -27,7 +27,7 @@ RUN = ("hardening", "run", "--fresh", "-q", "-p", "strict", "--", "true")
 COMMANDS = (RUN, *(("hardening", *words.split()) for words in ("launch bundle", "plan list", "doctor", "tidy")))
 #: One of each kind: what the script imports itself, what the program does, and what is a package of its own.
 PLANTED = (
-    *("hardening/__init__", "hardening/caches", "hardening/__main__", "hardening/become", "hardening/launch/compiled"),
+    *("hardening/__init__", "hardening/caches", "hardening/whole", "hardening/become", "hardening/launch/compiled"),
     *("hardening/cli/__init__", "hardening/cli/run", "hardening_process/__init__", "hardening_process/spec"),
 )
 

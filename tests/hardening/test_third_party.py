@@ -41,9 +41,7 @@ class Installed:
     @property
     def program(self) -> tuple[str, ...]:
         """The argv of the whole program with the distribution installed."""
-        start = (
-            f"import sys; sys.path.append({str(self.path)!r}); from hardening.__main__ import main; sys.exit(main())"
-        )
+        start = f"import sys; sys.path.append({str(self.path)!r}); from hardening.whole import main; sys.exit(main())"
         return sys.executable, "-I", "-c", start
 
     def python(self, code: str) -> Any:

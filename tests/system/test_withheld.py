@@ -91,7 +91,7 @@ class Arena:
         script = program(self.user or ordinary())
         argv = [script, *words]
         if code:
-            start = f"{code}\nimport sys\nfrom hardening.__main__ import main\nsys.exit(main())"
+            start = f"{code}\nimport sys\nfrom hardening.whole import main\nsys.exit(main())"
             argv = [str(Path(script).parent / "python"), "-c", start, *words]
         if self.user is not None:
             argv = self.user.argv(argv)

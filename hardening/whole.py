@@ -1,9 +1,6 @@
-"""What `scripts/hardening-cli` does, also ``python -m hardening``."""
+"""What `scripts/hardening-cli` does. There is no ``python -m hardening``, which would be the package of the directory where
+somebody stands (`sys.path`)."""
 
-import os
-import sys
-
-from hardening import caches
 from hardening.errors import LaunchError
 from hardening.launch import files
 from hardening.launch.guarded import complain, require_clock
@@ -21,11 +18,3 @@ def main() -> int:
     from hardening import cli
 
     return cli.main()
-
-
-if __name__ == "__main__":
-    if not sys.flags.isolated:
-        # Before anything more is imported from where a variable or the working directory says.
-        os.execv(sys.executable, [sys.executable, "-I", "-m", "hardening", *sys.argv[1:]])  # noqa: S606
-    caches.use()
-    sys.exit(main())
