@@ -24,6 +24,8 @@ SIGNAL_INFO = 128  # sizeof(struct signalfd_siginfo)
 BY_KERNEL = 0x80  # SI_KERNEL, the code of a signal that the terminal makes (sigaction(2))
 NOT_FORWARDED = {signal.SIGCHLD, signal.SIGPIPE, *TERMINAL_USE}
 CHUNK = 65536
+#: What an instruction or a system call of a process brings upon it, and ends it (signal(7)).
+_FAULTS = (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGTRAP, signal.SIGSYS)
 
 
 class Supervisor:
@@ -243,6 +245,10 @@ class Supervisor:
             look, self.on_exec_stop = self.on_exec_stop, None
             look(self.pid)
             kernel.ptrace(abi.PTRACE_DETACH, self.pid)
+        elif not event and number in _FAULTS:
+            # The kernel spares the first process of a pid namespace while it is traced, which faults again for ever.
+            self.target.ended_by = number
+            self.send_signal(signal.SIGKILL)
         else:
             kernel.ptrace(abi.PTRACE_CONT, self.pid, 0 if event else number)
 

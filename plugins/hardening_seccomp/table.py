@@ -51,6 +51,7 @@ class _Named:
     origin: Origin
     only_denied: bool = True
     by_name: bool = False
+    group: str = ""
 
     def rule(self, otherwise: Action) -> Rule:
         """All of it, with ``otherwise`` where it states nothing."""
@@ -66,7 +67,7 @@ class TableReader:
         self.reading = reading
         self.data = groups.load()
         self.named: dict[str, _Named] = {}
-        self.guarded: dict[str, Origin] = {}
+        self.guarded: dict[str, tuple[Origin, str]] = {}
         self.profile: docker.DockerProfile | None = None
         self.asked: dict[str, Origin] = {}
 
@@ -109,8 +110,10 @@ class TableReader:
             raise node.error(f'unknown system call "{word}"', hint=hint)
         return (word,)
 
-    def _add(self, name: str, part: Partial, origin: Origin, *, denied: bool, by_name: bool) -> None:
-        found = self.named.setdefault(name, _Named([], origin))
+    def _add(
+        self, name: str, part: Partial, origin: Origin, *, denied: bool, by_name: bool, group: str = ""
+    ) -> None:
+        found = self.named.setdefault(name, _Named([], origin, group=group))
         found.parts.append(part)
         found.only_denied &= denied
         found.by_name |= by_name
@@ -119,21 +122,21 @@ class TableReader:
         part, denied = partial(Entry(action)), is_denial(action)
         for item in node.items() if node is not None else ():
             names = self._names(item)
-            in_group = item.string().startswith(groups.PREFIX)
-            if not in_group and not denied:
+            group = item.string() if item.string().startswith(groups.PREFIX) else ""
+            if not group and not denied:
                 self.asked |= dict.fromkeys(names, item.origin)
             for name in names:
-                if action == ALLOW and in_group and name in self.data.guards:
-                    self.guarded.setdefault(name, item.origin)
+                if action == ALLOW and group and name in self.data.guards:
+                    self.guarded.setdefault(name, (item.origin, group))
                     continue
-                self._add(name, part, item.origin, denied=denied, by_name=action == ALLOW)
+                self._add(name, part, item.origin, denied=denied, by_name=action == ALLOW, group=group)
 
     def _apply_guards(self) -> None:
         """What a group allows of a guarded call; naming the call itself in ``allow`` gives all of it."""
         native = self.reading.host.of(SeccompFacts).native
-        for name, origin in self.guarded.items():
+        for name, (origin, group) in self.guarded.items():
             if name not in self.named or not self.named[name].by_name:
-                self._add(name, self.data.allowed(name, native), origin, denied=False, by_name=False)
+                self._add(name, self.data.allowed(name, native), origin, denied=False, by_name=False, group=group)
 
     def _read_rule(self, node: Node) -> None:
         fields = dict(node.members())
@@ -200,7 +203,7 @@ class TableReader:
             return
         for name, found in self.named.items():
             otherwise = ALLOW if found.only_denied else ENOSYS
-            yield Say(FAMILY, name, found.rule(otherwise), found.origin, at_most=found.only_denied)
+            yield Say(FAMILY, name, found.rule(otherwise), found.origin, found.only_denied, found.group)
 
     def _profile_default(self) -> Action:
         return self.profile.default if self.profile is not None else ENOSYS

@@ -211,17 +211,18 @@ def test_nothing_is_made_on_the_host_before_a_launch_is_confirmed(tmp_path: Path
     assert (tmp_path / "volume/made").is_dir(), "once confirmed, it is"
 
 
-RET_ALLOW, RET_EPERM, RET_KILL_PROCESS = 0x7FFF0000, 0x00050001, 0x80000000
+RET_ALLOW, RET_EPERM, RET_ENOSYS = 0x7FFF0000, 0x00050001, 0x00050026
+RET_TRAP, RET_KILL_PROCESS = 0x00030000, 0x80000000
 NUMBERS = {"x86_64": {"execve": 59, "sendmsg": 46, "write": 1}, "aarch64": {"execve": 221, "sendmsg": 211, "write": 64}}
 
 
 def filter_of(answers: dict[str, int]) -> bytes:
-    """A program that gives some calls of this machine their answer and allows all others."""
+    """A program that gives some calls of this machine their answer and allows all others, unless ``else`` says otherwise."""
     numbers = NUMBERS[os.uname().machine]
     code = [(0x20, 0, 0, 0)]
-    for name, answer in answers.items():
-        code += [(0x15, 0, 1, numbers[name]), (0x06, 0, 0, answer)]
-    code.append((0x06, 0, 0, RET_ALLOW))
+    for name in answers.keys() & numbers:
+        code += [(0x15, 0, 1, numbers[name]), (0x06, 0, 0, answers[name])]
+    code.append((0x06, 0, 0, answers.get("else", RET_ALLOW)))
     return b"".join(
         op.to_bytes(2, "little") + bytes((true, false)) + value.to_bytes(4, "little") for op, true, false, value in code
     )
@@ -239,6 +240,8 @@ SILENT = {"sendmsg": RET_KILL_PROCESS, "write": RET_KILL_PROCESS}
         ("/etc/garbage", SILENT, 126, "/etc/garbage: cannot be executed: Exec format error"),
         ("true", {"execve": RET_EPERM}, 126, "/bin/true: cannot be executed: Operation not permitted"),
         ("true", {"execve": RET_KILL_PROCESS}, 125, "was killed by signal 31 before it executed /bin/true"),
+        ("true", {"execve": RET_TRAP}, 125, "was killed by signal 31 before it executed /bin/true"),
+        ("true", {"else": RET_ENOSYS}, 125, "before it executed /bin/true"),  # not even exit_group is answered
     ],
 )
 def test_an_execution_that_fails_behind_the_filter_is_told(
