@@ -51,7 +51,6 @@ class _Named:
     origin: Origin
     only_denied: bool = True
     by_name: bool = False
-    group: str = ""
 
     def rule(self, otherwise: Action) -> Rule:
         """All of it, with ``otherwise`` where it states nothing."""
@@ -67,7 +66,7 @@ class TableReader:
         self.reading = reading
         self.data = groups.load()
         self.named: dict[str, _Named] = {}
-        self.guarded: dict[str, tuple[Origin, str]] = {}
+        self.guarded: dict[str, Origin] = {}
         self.profile: docker.DockerProfile | None = None
         self.asked: dict[str, Origin] = {}
 
@@ -110,10 +109,8 @@ class TableReader:
             raise node.error(f'unknown system call "{word}"', hint=hint)
         return (word,)
 
-    def _add(
-        self, name: str, part: Partial, origin: Origin, *, denied: bool, by_name: bool, group: str = ""
-    ) -> None:
-        found = self.named.setdefault(name, _Named([], origin, group=group))
+    def _add(self, name: str, part: Partial, origin: Origin, *, denied: bool, by_name: bool) -> None:
+        found = self.named.setdefault(name, _Named([], origin))
         found.parts.append(part)
         found.only_denied &= denied
         found.by_name |= by_name
@@ -122,21 +119,21 @@ class TableReader:
         part, denied = partial(Entry(action)), is_denial(action)
         for item in node.items() if node is not None else ():
             names = self._names(item)
-            group = item.string() if item.string().startswith(groups.PREFIX) else ""
-            if not group and not denied:
+            in_group = item.string().startswith(groups.PREFIX)
+            if not in_group and not denied:
                 self.asked |= dict.fromkeys(names, item.origin)
             for name in names:
-                if action == ALLOW and group and name in self.data.guards:
-                    self.guarded.setdefault(name, (item.origin, group))
+                if action == ALLOW and in_group and name in self.data.guards:
+                    self.guarded.setdefault(name, item.origin)
                     continue
-                self._add(name, part, item.origin, denied=denied, by_name=action == ALLOW, group=group)
+                self._add(name, part, item.origin, denied=denied, by_name=action == ALLOW)
 
     def _apply_guards(self) -> None:
         """What a group allows of a guarded call; naming the call itself in ``allow`` gives all of it."""
         native = self.reading.host.of(SeccompFacts).native
-        for name, (origin, group) in self.guarded.items():
+        for name, origin in self.guarded.items():
             if name not in self.named or not self.named[name].by_name:
-                self._add(name, self.data.allowed(name, native), origin, denied=False, by_name=False, group=group)
+                self._add(name, self.data.allowed(name, native), origin, denied=False, by_name=False)
 
     def _read_rule(self, node: Node) -> None:
         fields = dict(node.members())
@@ -203,7 +200,7 @@ class TableReader:
             return
         for name, found in self.named.items():
             otherwise = ALLOW if found.only_denied else ENOSYS
-            yield Say(FAMILY, name, found.rule(otherwise), found.origin, found.only_denied, found.group)
+            yield Say(FAMILY, name, found.rule(otherwise), found.origin, at_most=found.only_denied)
 
     def _profile_default(self) -> Action:
         return self.profile.default if self.profile is not None else ENOSYS
