@@ -14,6 +14,7 @@ from typing import Any
 
 from hardening import bundles, state
 from hardening.errors import HardeningError, LaunchError
+from hardening.launch import behalf
 from hardening.launch.jsontext import MAX_BYTES
 from hardening.spec import CONFIG, Directory, File, Spec, Symlink
 
@@ -24,9 +25,11 @@ _OPEN, _PRIVATE = 0o644, 0o600
 
 def write(spec: Spec, path: Path, *, private: bool = False) -> None:
     """Write the bundle ``path``, which must not exist or be an empty directory; only the caller can read the files
-    beside the root of a ``private`` one, in the state directory. Raises `LaunchError`."""
+    beside the root of a ``private`` one, in the state directory. Any other is where the caller says, and is written with
+    their rights. Raises `LaunchError`."""
     partial = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
-    try:
+
+    def make() -> None:
         partial.mkdir()
         try:
             _fill(spec, partial, _PRIVATE if private else _OPEN)
@@ -35,6 +38,9 @@ def write(spec: Spec, path: Path, *, private: bool = False) -> None:
         except OSError:
             bundles.discard(partial)
             raise
+
+    try:
+        make() if private else behalf.write(make)
     except OSError as error:
         raise _not_written(path, error, state.remedy(error) if private else _elsewhere(error)) from None
 

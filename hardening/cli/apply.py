@@ -93,12 +93,13 @@ def command(
 
 
 def _write(destination: Path, files: Mapping[str, File]) -> None:
-    """Write files beside ``destination``, itself last; each appears whole or not at all. What is new gets its mode whatever
-    the umask: a container's mapped ids must find their way through it."""
+    """Write files beside ``destination``, itself last, with the rights of who has called; each appears whole or not at all.
+    What is new gets its mode whatever the umask: a container's mapped ids must find their way through it."""
     from hardening import wholefile
+    from hardening.launch import behalf
     from hardening.spec import Directory, Symlink
 
-    try:
+    def make() -> None:
         for name, content in files.items():
             path = destination.parent / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -112,6 +113,9 @@ def _write(destination: Path, files: Mapping[str, File]) -> None:
                         path.symlink_to(link)
                 case bytes():
                     wholefile.write(path, content, durable=False)
+
+    try:
+        behalf.write(make)
     except OSError as error:
         raise HardeningError(
             f"cannot write the configuration: {error.strerror}", origin=error.filename or destination

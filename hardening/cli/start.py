@@ -91,10 +91,11 @@ def receipt_file(path: Path | None) -> Path | None:
             raise PermissionError(errno.EACCES, "the folder of the receipt cannot be written to")
         behalf.require_replaceable(str(target))
 
+    who = None
     try:
+        who = behalf.caller()
         behalf.write(probe)
     except OSError as error:
-        who = behalf.caller()
         if who is None:
             raise UsageError(str(error.strerror), origin=path, hint=_FOLDER) from None
         text = f"uid {who[0]}, who calls, cannot write it: {error.strerror}"

@@ -10,21 +10,46 @@ from hardening.launch.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-HINT = "write it where the caller may write; root itself, and not for somebody else, is who calls without SUDO_UID"
+#: Where wrappers tell root who has called: sudo(8) and run0(1), doas(1), pkexec(1).
+_TELL = ("SUDO_UID", "DOAS_USER", "PKEXEC_UID")
+HINT = f"write it where the caller may write; root itself, and for nobody else, is who calls without {', '.join(_TELL)}"
 
 
 def caller() -> tuple[int, int] | None:
-    """Uid and gid of who has called, where this process acts with the rights of another: the real ids, or whom sudo(8)
-    names to root. None where it acts for itself."""
+    """Uid and gid of who has called, where this process acts with the rights of another: the real ids, or whom a wrapper
+    names to root. None where it acts for itself. Raises `PermissionError` where wrappers name several, or nobody that there
+    is: none of them is the one to believe."""
     if os.getuid() != os.geteuid():
         return os.getuid(), os.getgid()
-    environment = files.environment()
-    ids = [environment.get(name, "") for name in ("SUDO_UID", "SUDO_GID")]
-    if os.geteuid() != 0 or not ids[0].isdecimal() or int(ids[0]) == 0:
+    if os.geteuid() != 0:
         return None
-    return int(ids[0]), int(ids[1]) if ids[1].isdecimal() else int(ids[0])
+    environment = files.environment()
+    found = {account for name in _TELL if (account := _account(name, environment)) is not None}
+    if len(found) > 1:
+        raise PermissionError(
+            errno.EPERM, f"{', '.join(name for name in _TELL if name in environment)} name several callers"
+        )
+    return found.pop() if found else None
+
+
+def _account(name: str, environment: Mapping[str, str]) -> tuple[int, int] | None:
+    said = environment.get(name, "")
+    if (name != "DOAS_USER" and not said.isdecimal()) or said in ("", "0", "root"):
+        return None
+    group = environment.get("SUDO_GID", "")
+    if name == "SUDO_UID" and group.isdecimal():
+        return int(said), int(group)
+    import pwd
+
+    try:
+        account = pwd.getpwuid(int(said)) if said.isdecimal() else pwd.getpwnam(said)
+    except KeyError:
+        if said.isdecimal():
+            return int(said), int(said)
+        raise PermissionError(errno.EPERM, f"{name} names nobody") from None
+    return (account.pw_uid, account.pw_gid) if account.pw_uid else None
 
 
 def write(action: Callable[[], None]) -> None:

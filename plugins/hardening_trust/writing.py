@@ -13,6 +13,7 @@ from typing import Any
 
 from hardening import safefile, toml_lines, wholefile
 from hardening.errors import LaunchError, ProfileError
+from hardening.launch import behalf
 from hardening.layers import parse_layer
 from hardening.report.toml import inline, key
 from hardening.source import parse_toml
@@ -27,12 +28,12 @@ _TABLE = "trust"
 
 
 def replace(path: Path, text: str) -> None:
-    """Put ``text`` into a file, all of it or nothing. A link stays one, and the file keeps its mode. Raises `LaunchError`;
-    then the file is as it was."""
+    """Put ``text`` into a file, all of it or nothing, with the rights of who has called. A link stays one, and the file
+    keeps its mode. Raises `LaunchError`; then the file is as it was."""
     hint = "nothing was changed; look at its directory"
     room = "nothing was changed; make room on that disk"
     with wholefile.told(LaunchError, "cannot be written", origin=path, hint=hint, room=room):
-        wholefile.write(Path(os.path.realpath(path)), text.encode())
+        behalf.write(lambda: wholefile.write(Path(os.path.realpath(path)), text.encode()))
 
 
 @contextmanager

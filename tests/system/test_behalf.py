@@ -31,9 +31,9 @@ class Place:
     own: Path
     person: User
 
-    def call(self, *argv: str, sudo: bool = True) -> subprocess.CompletedProcess[str]:
+    def call(self, *argv: str, sudo: bool = True, **variables: str) -> subprocess.CompletedProcess[str]:
         """Call a program as sudo(8) does for the person, or as root itself."""
-        environment = {**os.environ, "HARDENING_STATE": str(self.root / "state")}
+        environment = {**os.environ, "HARDENING_STATE": str(self.root / "state"), **variables}
         if sudo:
             environment |= {"SUDO_UID": str(self.person.uid), "SUDO_GID": str(self.person.gid)}
         return subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=60, check=False)
@@ -57,6 +57,40 @@ def test_a_receipt_is_written_with_the_rights_of_who_has_called(place: Place) ->
         assert (done.returncode, done.stdout) == (0, "ran\n"), done.stderr
         assert (place.own / "receipt").stat().st_uid == place.person.uid
     assert os.listdir(place.own) == ["receipt"]
+
+
+#: What is written where the caller says, for the wrapper's program: the words, and the file that has been written.
+WRITERS = {
+    "receipt": (("run", "-q", "-p", "strict", "--receipt", "{}/file", "--", "true"), "file"),
+    "compose": (("compose", "-q", "-p", "strict", "-o", "{}/bundle", "--", "true"), "bundle/config.json"),
+    "apply": (("apply", "-q", "-p", "strict", "-o", "{}/out/file", "SOURCE"), "out/file"),
+    "in place": (("apply", "-q", "-p", "strict", "--in-place", "{}/config.json"), "config.json"),
+    "set": (("trust", "set", "--into", "{}/mine.toml", "-t", "reject", "quay.io/x"), "mine.toml"),
+    "export": (("trust", "export", "-p", "strict", "{}/new"), "new/policy.json"),
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize("variable", ["SUDO_UID", "DOAS_USER", "PKEXEC_UID"])
+def test_every_option_that_writes_does_so_with_the_rights_of_who_has_called(
+    place: Place, variable: str, name: str
+) -> None:
+    words, file = WRITERS[name]
+    said = {variable: place.person.name if variable == "DOAS_USER" else str(place.person.uid)}
+    source = place.root / "source.json"
+    source.write_text(subprocess.run([PROGRAM, "compose", "-q", "--", "true"], capture_output=True, text=True).stdout)
+    for folder in (place.root, place.own):
+        (folder / "config.json").write_text(source.read_text())
+    os.chown(place.own / "config.json", place.person.uid, place.person.gid)
+    argv = [str(source) if word == "SOURCE" else word for word in words]
+    done = place.call(PROGRAM, *(word.format(place.own) for word in argv), sudo=False, **said)
+    assert done.returncode == 0, done.stderr
+    assert (place.own / file).stat().st_uid == place.person.uid
+    before = {path: path.lstat().st_mtime_ns for path in place.root.iterdir() if path.name != "state"}
+    done = place.call(PROGRAM, *(word.format(place.root) for word in argv), sudo=False, **said)
+    assert done.returncode not in (0, 1), done.stderr
+    assert "Permission denied" in done.stderr
+    assert {path: path.lstat().st_mtime_ns for path in place.root.iterdir() if path.name != "state"} == before
 
 
 def _root_s_folder(place: Place) -> Path:

@@ -8,6 +8,7 @@ import click
 
 from hardening.cli import output, stack
 from hardening.errors import LaunchError
+from hardening.launch import behalf
 from hardening_trust import policy, registriesd
 from hardening_trust.commands import viewed
 from hardening_trust.writing import replace
@@ -34,7 +35,7 @@ def command(context: click.Context, profiles: tuple[str, ...], file: Path | None
     found = viewed.viewed(context, profiles, file)
     places = directory / "registries.d"
     try:
-        places.mkdir(parents=True, exist_ok=True)
+        behalf.write(lambda: places.mkdir(parents=True, exist_ok=True))
     except OSError as error:
         raise LaunchError(
             f"cannot make the directory: {error.strerror}", origin=places, hint="name another directory"

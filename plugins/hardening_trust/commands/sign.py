@@ -13,6 +13,7 @@ from hardening.cli import fetching, output
 from hardening.errors import LaunchError, UsageError, quoted
 from hardening.images.reference import DIRECTORY, Name, Reference, is_tagged, parse, parse_docker
 from hardening.images.signatures import PREFIX
+from hardening.launch import behalf
 from hardening_trust import lookaside
 from hardening_trust.commands import chosen
 from hardening_trust.signing import Signer, signer
@@ -111,9 +112,13 @@ def _keep(places: Places, name: Name, digests: tuple[str, ...], with_key: Signer
 
 def _write(path: Path, data: bytes) -> None:
     """Write a signature to a file, which is replaced as a whole, or to what is none: a pipe, a terminal."""
-    with wholefile.told(LaunchError, "cannot write the signature", origin=path, hint="name another file"):
+
+    def make() -> None:
         if path.exists() and not path.is_file():
             with path.open("wb", buffering=0) as file:
                 file.write(data)
         else:
             wholefile.write(Path(os.path.realpath(path)), data)
+
+    with wholefile.told(LaunchError, "cannot write the signature", origin=path, hint="name another file"):
+        behalf.write(make)

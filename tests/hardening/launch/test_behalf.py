@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import posix
+import pwd
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,33 @@ def test_whom_sudo_names_to_root(
     monkeypatch.setattr(posix, "geteuid", lambda: 7)
     monkeypatch.setattr(posix, "getuid", lambda: 7)
     assert behalf.caller() is None  # an ordinary user lends nobody anything
+
+
+@pytest.mark.parametrize(
+    ("variables", "found"),
+    [
+        ({"DOAS_USER": "nobody"}, "nobody"),
+        ({"PKEXEC_UID": str(pwd.getpwnam("nobody").pw_uid)}, "nobody"),
+        ({"SUDO_UID": "0", "DOAS_USER": "nobody"}, "nobody"),
+        ({"DOAS_USER": "root", "PKEXEC_UID": "0", "SUDO_UID": "0"}, None),
+        ({"DOAS_USER": "nobody", "PKEXEC_UID": str(pwd.getpwnam("nobody").pw_uid)}, "nobody"),
+        ({"DOAS_USER": "nobody", "SUDO_UID": "12345"}, PermissionError),
+        ({"DOAS_USER": "nobody-of-that-name"}, PermissionError),
+    ],
+)
+def test_whom_other_wrappers_name_to_root(
+    variables: dict[str, str], found: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setitem(posix.environ, name.encode(), value.encode())
+    for name in ("getuid", "geteuid"):
+        monkeypatch.setattr(posix, name, lambda: 0)
+    if found is PermissionError:
+        with pytest.raises(PermissionError):
+            behalf.caller()
+        return
+    account = None if found is None else pwd.getpwnam(str(found))
+    assert behalf.caller() == (account and (account.pw_uid, account.pw_gid))
 
 
 def test_the_real_ids_count_in_a_program_with_the_set_user_id_bit(monkeypatch: pytest.MonkeyPatch) -> None:
