@@ -146,6 +146,12 @@ class Stack:
     named: tuple[str, ...] = ()
     consulted: tuple[tuple[Path, str], ...] = ()
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The files of the layers, as absolute paths with their links."""
+        found = (layer.document.file for layer in self.layers)
+        return tuple(sorted({str(file.absolute()) for file in found if file is not None}))
+
 
 def is_path(profile: str) -> bool:
     """Whether a profile is named by the path of its file: with a ``/`` or the suffix of profiles."""

@@ -71,7 +71,7 @@ class Context:
     ``bundle_stays`` is False for one that goes with the single run that it is made for. ``origin`` is the directory where a
     foreign configuration was found. ``mount_points`` are those of all mechanisms. ``image`` is what the root was made of, if
     that is an image. ``spec`` is what everything composes to, for `verify` alone. ``runtime`` is the name
-    of the one that will run it, None where that is not known.
+    of the one that will run it, None where that is not known. ``profiles`` are the files of the layers.
     """
 
     host: Host
@@ -85,6 +85,7 @@ class Context:
     image: Used | None = None
     spec: Spec | None = None
     runtime: str | None = None
+    profiles: tuple[str, ...] = ()
 
     def of(self, kind: type[P]) -> P | None:
         """The composed settings of another mechanism, or None where it is not installed."""

@@ -136,7 +136,8 @@ def private() -> tuple[str, ...]:
 
 def deciding() -> tuple[str, ...]:
     """Where the next call reads what decides it: profiles, policies and logins of images, and this program with what it
-    imports. No command may write there, or it would decide for itself."""
+    imports, the folder it was called from, and that of a user's own programs. No command may write there, or it would
+    decide for itself."""
     # Also without the variable, with which the next call may come.
     own = (
         places.xdg(variables, "XDG_CONFIG_HOME") for variables in (os.environ, {**os.environ, "XDG_CONFIG_HOME": ""})
@@ -144,14 +145,18 @@ def deciding() -> tuple[str, ...]:
     folders = (*(place for place in own if place is not None), "/etc")
     named = [f"{folder}/{name}" for folder in folders for name in ("hardening", "containers")]
     program = [sys.prefix, *(path for path in sys.path if os.path.isdir(path))]
+    if os.path.isfile(sys.argv[0]):
+        program.append(os.path.dirname(os.path.abspath(sys.argv[0])))
+    user = home()
+    if user is not None:
+        program.append(f"{user}/.local/bin")
     found = {Path(os.path.abspath(path)) for path in (*named, *logins(os.environ, os.geteuid()), *program)}
     return tuple(sorted(str(path) for path in found if found.isdisjoint(path.parents)))
 
 
 def may_write(path: str) -> bool:
-    """Whether the caller could write to a place, or make it."""
-    there = next(place for place in (Path(path), *Path(path).parents) if os.path.lexists(place))
-    return os.access(there, os.W_OK)
+    """Whether the caller could write to a place, make it, or put another in its place by renaming a directory above it."""
+    return any(os.access(place, os.W_OK) for place in (path, *map(str, Path(path).parents)))
 
 
 def logins(environment: Mapping[str, str], uid: int) -> tuple[str, ...]:

@@ -105,7 +105,10 @@ def runtimes(items: Iterable[Runtime]) -> Iterator[Line]:
 
 def examine(composition: Composition, host: Host) -> Context:
     """A composition on a host, with everything in ``shortfalls`` that cannot be enforced, required or not."""
-    context = Context(host, composition.composed, image=composition.image, mount_points=mount_points(composition))
+    context = Context(
+        host, composition.composed, image=composition.image, mount_points=mount_points(composition),
+        profiles=composition.stack.files,
+    )  # fmt: skip
     for mechanism in in_order(composition.mechanisms):
         found = mechanism.check(composition.settings[mechanism.name], context)
         context = attrs.evolve(context, shortfalls=(*context.shortfalls, *found))

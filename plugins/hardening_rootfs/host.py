@@ -236,7 +236,7 @@ def require_apart(settings: RootfsSettings, context: Context) -> None:
         hint = "or set HARDENING_STATE (HARDENING_SECRETS, HARDENING_IMAGES) to another place"
         if found is None and writable:
             found, why = (
-                hidden.meeting(path, filter(state.may_write, facts.deciding), writable=True),
+                hidden.meeting(path, filter(state.may_write, (*facts.deciding, *context.profiles)), writable=True),
                 "what lies there decides the next call",
             )
             hint = "or show it read-only (ro)"

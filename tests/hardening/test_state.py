@@ -179,10 +179,15 @@ def test_the_installation_that_the_readme_shows_is_away_from_what_is_kept(
 def test_what_decides_the_next_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", f"{tmp_path}/config")
     monkeypatch.setenv("REGISTRY_AUTH_FILE", f"{tmp_path}/auth.json")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/hardening").touch()
+    monkeypatch.setattr(sys, "argv", [f"{tmp_path}/bin/hardening"])
+    monkeypatch.setattr(places, "home", lambda environment: f"{tmp_path}/home")
     found = state.deciding()
     program = Path(state.__file__).parents[1]
     wanted = {f"{tmp_path}/config/hardening", f"{tmp_path}/config/containers", f"{tmp_path}/auth.json",
-              "/etc/hardening", "/etc/containers", sys.prefix, str(program)}  # fmt: skip
+              f"{tmp_path}/bin", f"{tmp_path}/home/.local/bin", "/etc/hardening", "/etc/containers",
+              sys.prefix, str(program)}  # fmt: skip
     assert not {path for path in wanted if not any(Path(path).is_relative_to(top) for top in found)}
     monkeypatch.setenv("XDG_CONFIG_HOME", "relative")
     assert not [path for path in state.deciding() if "relative" in path]
@@ -190,4 +195,7 @@ def test_what_decides_the_next_call(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_a_place_that_is_not_there_can_be_written_to_where_it_can_be_made(tmp_path: Path) -> None:
     assert state.may_write(f"{tmp_path}/a/b")
+    (tmp_path / "a/b").mkdir(parents=True)
+    (tmp_path / "a").chmod(0o555)
+    assert state.may_write(f"{tmp_path}/a/b/c")
     assert state.may_write("/etc/a/b") is (os.geteuid() == 0)

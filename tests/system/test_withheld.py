@@ -170,8 +170,9 @@ def arena(request: pytest.FixtureRequest) -> Iterator[Arena]:
             place.chmod(0o755)
         token = f"token-{secrets.token_hex(8)}"
         _files(folder, token)
-        for name in ("config/hardening", "config/containers"):
+        for name in ("config/hardening", "config/containers", "team/deep"):
             (own / name).mkdir(parents=True)
+        (own / "team/deep/team.toml").touch()
         for place in (own / "config", *(own / "config").iterdir()):
             place.chmod(0o777)
         for path in ("socks/s", "socks/deep/er/s"):

@@ -15,6 +15,7 @@ READ = "cat /x/canary"
 #: What takes the rules about the kernel's file systems out of the program.
 NO_KERNEL = "from hardening_rootfs import sources\nsources.KERNEL, sources._TOPS = frozenset(), ()\n" \
     "sources.require_public = lambda volume: None\n"  # fmt: skip
+NO_PROFILES = "from hardening import layers\nlayers.Stack.files = ()\n"
 NO_DECIDING = "from hardening import state\nstate.deciding = lambda: ()\n"
 
 
@@ -278,6 +279,9 @@ def _deciding() -> list[Try]:
         Try("deciding: profiles", volume("@CONFIG@/hardening:/x"), write.format("/x"), "", code=NO_DECIDING,
             always=PERMITTED),
         Try("deciding: above profiles", volume("@CONFIG@:/x"), write.format("/x"), "", code=NO_DECIDING, always=PERMITTED),
+        Try("deciding: a profile of this run", volume("@CONFIG@/../team:/x"), write.format("/x"), "", code=NO_PROFILES,
+            always='extends = ["@CONFIG@/../team/deep/team.toml"]\n',
+            who=("rootless",)),
         Try("deciding: policies", volume("@CONFIG@/containers:/x"), write.format("/x"), "", code=NO_DECIDING,
             always=PERMITTED),
     ]  # fmt: skip

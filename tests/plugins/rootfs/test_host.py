@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import nullcontext
 from pathlib import Path
 
 import attrs
@@ -11,7 +12,7 @@ import pytest
 
 from hardening.errors import ProfileError
 from hardening.mechanism import Context
-from hardening_rootfs.host import RootfsFacts, Surroundings, check, require
+from hardening_rootfs.host import RootfsFacts, Surroundings, check, require, require_apart
 from tests.plugins.rootfs.stacks import composed, context_of, host, settings_of
 
 OPEN_PROC = '[rootfs.proc]\nhidepid = "off"\nsubset = ""\n'
@@ -104,6 +105,25 @@ def test_devices_must_be_devices(tmp_path: Path) -> None:
             require(settings_of(tmp_path, f'[rootfs]\ndevices = ["{path}"]'))
     with pytest.raises(ProfileError, match="not below /dev"):
         settings_of(tmp_path, '[rootfs]\ndevices = ["/etc/passwd"]')
+
+
+def test_a_profile_lies_apart_from_what_can_be_written(tmp_path: Path) -> None:
+    (tmp_path / "team/deep").mkdir(parents=True)
+    (tmp_path / "link").mkdir()
+    for folder in ("team", "team/deep", "link", "."):
+        for options, held in (("rw", False), ("ro", True)):
+            composition = composed(tmp_path, f'[rootfs]\nvolumes = ["{tmp_path / folder}:/x:{options}"]')
+            (tmp_path / "team/deep/profile.toml").touch()
+            (tmp_path / "link/profile.toml").unlink(missing_ok=True)
+            (tmp_path / "link/profile.toml").symlink_to("../team/deep/profile.toml")
+            context = Context(host(), composition.composed, profiles=(f"{tmp_path}/link/profile.toml",))
+            with nullcontext() if held else pytest.raises(ProfileError, match="decides the next call"):
+                require_apart(composition.settings["rootfs"], context)
+    (tmp_path / "data").mkdir()
+    composition = composed(tmp_path, f'[rootfs]\nvolumes = ["{tmp_path}/data:/x"]')
+    require_apart(
+        composition.settings["rootfs"], Context(host(), composition.composed, profiles=composition.stack.files)
+    )
 
 
 def test_what_can_be_written_lies_apart_from_what_decides_the_next_call(tmp_path: Path) -> None:
