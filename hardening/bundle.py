@@ -103,16 +103,25 @@ def read_config(path: Path) -> dict[str, Any]:
             text = opened.read(MAX_BYTES + 1)
     except OSError as error:
         raise HardeningError(f"cannot read the configuration: {error.strerror}", origin=file, hint=hint) from None
+    return parse_config(text, file)
+
+
+def parse_config(text: bytes, origin: Path | str) -> dict[str, Any]:
+    """The OCI configuration in ``text``, which came from ``origin``: at most 8 MiB. Raises `HardeningError`."""
     if len(text) > MAX_BYTES:
-        raise HardeningError(f"the configuration is larger than {MAX_BYTES} bytes", origin=file, hint=hint)
+        raise HardeningError(
+            f"the configuration is larger than {MAX_BYTES} bytes",
+            origin=origin,
+            hint="name a bundle, which is a directory with a config.json, or the file itself",
+        )
     try:
         document = json.loads(text, object_pairs_hook=_no_duplicates)
     except (ValueError, RecursionError) as error:
         raise HardeningError(
-            f"not a JSON configuration: {error}", origin=file, hint="an OCI configuration is one JSON object in UTF-8"
+            f"not a JSON configuration: {error}", origin=origin, hint="an OCI configuration is one JSON object in UTF-8"
         ) from None
     if not isinstance(document, dict):
-        raise HardeningError("a configuration is a JSON object", origin=file, hint="`runc spec` writes an example")
+        raise HardeningError("a configuration is a JSON object", origin=origin, hint="`runc spec` writes an example")
     return document
 
 

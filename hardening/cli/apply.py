@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,7 +22,8 @@ EPILOG = """\b
 Examples:
   hardening apply -p web ./bundle --check          report only; exit 1 if it is looser
   hardening apply -p web ./bundle --in-place
-  podman inspect ... | hardening apply -p web ./config.json -o ./tightened/config.json
+  hardening apply -p web ./bundle -o ./tightened/config.json
+  hardening apply -p web -                         as a filter, such as a precreate hook of podman
 
 \b
 Without --check, --in-place or -o the tightened configuration goes to standard output,
@@ -52,12 +53,10 @@ def command(
     source: Path,
 ) -> int:
     """Tighten the configuration of a bundle, keep what it asks for within the profile, and report each change and each
-    thing that it asked for beyond the profile."""
-    from hardening import bundle as bundles
+    thing that it asked for beyond the profile. BUNDLE_OR_CONFIG_JSON may be - for standard input."""
     from hardening import pipeline
     from hardening.images import bundled
     from hardening.report.changes import changes
-    from hardening.spec import CONFIG
     from hardening.statements import with_statements_of
 
     if check + in_place + (target is not None) > 1:
@@ -67,8 +66,7 @@ def command(
         raise UsageError("--json shows the report", hint="add --check, --in-place or -o FILE")
     here = session(context)
     composition = here.compose(stack.request(context, profiles))
-    document = bundles.read_config(source)
-    file = source / CONFIG if source.is_dir() else source
+    file, document = _read(source, in_place)
     destination = file if in_place else target
     reserve = destination.absolute().parent if destination else None
     origin = file.absolute().parent
@@ -90,6 +88,24 @@ def command(
     if not (quiet or as_json):
         show_notes(plan)
     return EXIT_FINDINGS if check and (found or plan.excesses) else 0
+
+
+def _read(source: Path, in_place: bool) -> tuple[Path, dict[str, Any]]:
+    """The file of a configuration, and what it says. Standard input stands for a file of the working directory."""
+    from hardening import bundle
+    from hardening.launch.jsontext import MAX_BYTES
+    from hardening.spec import CONFIG
+
+    if str(source) != "-":
+        return source / CONFIG if source.is_dir() else source, bundle.read_config(source)
+    if in_place:
+        raise UsageError("standard input cannot be replaced", hint="leave --in-place out, or add -o FILE instead")
+    try:
+        with open(0, "rb", closefd=False) as file:
+            text = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise HardeningError(f"cannot read the configuration: {error.strerror}", origin="standard input") from None
+    return Path(CONFIG), bundle.parse_config(text, "standard input")
 
 
 def _write(destination: Path, files: Mapping[str, File]) -> None:

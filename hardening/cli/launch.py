@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from hardening.cli import keeping, refusals, start
 from hardening.cli.session import session
-from hardening.errors import LaunchError, UsageError
+from hardening.errors import HardeningError, LaunchError, Problems, SpecError, UsageError, quoted
 from hardening.spec import CONFIG
+
+if TYPE_CHECKING:
+    from hardening.plugins import Plugins
+    from hardening.runtime import Candidate, Runtime
 
 HINT = "`hardening compose -o BUNDLE -- COMMAND` writes a bundle"
 
@@ -57,7 +62,12 @@ def command(
     config = _read(bundle)
     place = start.prepare(engine)
     bound = bundled.require(json.loads(config), bundle.absolute())
-    looked = (*bound, *pipeline.admit(here.plugins, Candidate(config, here.host, runtime=engine.name), engine))
+    candidate = Candidate(config, here.host, runtime=engine.name)
+    try:
+        looked = (*bound, *pipeline.admit(here.plugins, candidate, engine))
+    except (SpecError, Problems) as error:
+        _name_another(error, engine, candidate, here.plugins, bundle)
+        raise
     digest = sha256(config).hexdigest()
     launch = start.request(context, engine, place, interactive=interactive, receipt=target, sha256=digest)
     secrets = start.secrets(here, engine, config)
@@ -67,6 +77,17 @@ def command(
     if target is None and not fresh:
         stored.verdict(here, engine, argv, bundle.absolute(), digest, looked)
     start.start(argv)
+
+
+def _name_another(error: HardeningError, engine: Runtime, candidate: Candidate, plugins: Plugins, bundle: Path) -> None:
+    """Let what ``engine`` refuses by itself name the runtime that does not, where one is installed."""
+    places = {refusal.origin for refusal in engine.check(candidate.document, candidate.host)}
+    for other in plugins.runtimes:
+        if places and other.version() is not None and not other.check(candidate.document, candidate.host):
+            for problem in error.problems if isinstance(error, Problems) else (error,):
+                if problem.origin in places and not problem.hint:
+                    problem.hint = f"`hardening launch --runtime {quoted(other.name)} {quoted(str(bundle))}` runs it"
+            return
 
 
 def _read(bundle: Path) -> bytes:

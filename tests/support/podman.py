@@ -51,11 +51,15 @@ def written(folder: Path, root: Path, *options: str, runtime: str = "runc", user
     if user is not None:
         words, home, environment = user.argv(words), user.home, user.environment
         os.chown(graph, user.uid, user.gid)
-    # All that podman leaves running ends with the pid namespace.
-    apart = ["unshare", "--mount", "--net", "--pid", "--fork", "--mount-proc", "--kill-child"]
-    argv = [*apart, "sh", "-e", "-c", _SCRIPT, "sh", str(home), *words]
+    argv = apart(home, words)
     done = subprocess.run(argv, capture_output=True, text=True, check=False, env=environment, cwd="/", timeout=60)
     assert done.stdout, done.stderr
     document = json.loads(done.stdout)
     assert isinstance(document, dict)
     return document
+
+
+def apart(home: Path, words: Sequence[str]) -> list[str]:
+    """The command line that runs ``words`` where podman works and leaves nothing: all that it starts ends with them."""
+    own = ["unshare", "--mount", "--net", "--pid", "--fork", "--mount-proc", "--kill-child"]
+    return [*own, "sh", "-e", "-c", _SCRIPT, "sh", str(home), *words]

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hardening.cli.session import Session
+from hardening.launch.jsontext import MAX_BYTES
 from hardening.mechanism import Context, Excess
 from hardening.spec import Directory, Fragment
 from tests.hardening.cli import samples
@@ -54,6 +57,41 @@ def test_apply_writes_to_a_file_or_to_standard_output(folder: Path, capsys: pyte
     capsys.readouterr()
     tight = json.loads((folder / "new/tight.json").read_bytes())
     assert tight == shown(folder, capsys, "apply", "config.json")
+
+
+@pytest.mark.parametrize(("given", "message"), [
+    (b"[]", "standard input: a configuration is a JSON object"),
+    (b"{", "standard input: not a JSON configuration"),
+    (b" " * (MAX_BYTES + 1), "standard input: the configuration is larger than"),
+])  # fmt: skip
+def test_apply_reads_standard_input(
+    folder: Path, capfd: pytest.CaptureFixture[str], given: bytes, message: str
+) -> None:
+    path = foreign(folder)
+    before = sorted(os.listdir(folder))
+    _, expected = call(session(folder), "apply", "config.json"), capfd.readouterr().out
+    assert _fed(path.read_bytes(), session(folder), "-") == 0
+    assert capfd.readouterr().out == expected
+    assert _fed(given, session(folder), "-") == 2
+    found = capfd.readouterr()
+    assert (found.out, message in found.err) == ("", True)
+    assert _fed(path.read_bytes(), session(folder), "--in-place", "-") == 2
+    assert "leave --in-place out" in capfd.readouterr().err
+    assert sorted(os.listdir(folder)) == before
+
+
+def _fed(text: bytes, here: Session, *words: str) -> int:
+    """The exit code of `apply` with ``text`` as its standard input."""
+    kept = os.dup(0)
+    try:
+        with tempfile.TemporaryFile() as file:
+            file.write(text)
+            file.seek(0)
+            os.dup2(file.fileno(), 0)
+            return call(here, "apply", *words)
+    finally:
+        os.dup2(kept, 0)
+        os.close(kept)
 
 
 def test_what_apply_makes_has_its_mode_whatever_the_umask(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
