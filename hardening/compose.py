@@ -12,7 +12,7 @@ import attrs
 from hardening.errors import HardeningError, ImageError, PluginError, ProfileError, raise_all
 from hardening.findings import NOT_TAKEN, Finding, Severity
 from hardening.fold import Fold, Resolved, Spoken
-from hardening.headers import find_leaves, told_of, wrong_headers
+from hardening.headers import find_leaves, told_of, unchanged_until, wrong_headers
 from hardening.host import Host
 from hardening.inputs import Input, Unknown
 from hardening.layers import Exemption, Stack
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 @frozen(eq=False)
 class Composition:
     """The result of folding a stack: typed settings by mechanism, and every leaf with its provenance. ``looked`` are the
-    files that mechanisms read while they read the layers, ``image`` is what the root was made of, if that is an image."""
+    files that mechanisms read while they read the layers, ``image`` is what the root was made of, if that is an image,
+    ``until`` is the last day on which the stack comes to the same and the same is told of it."""
 
     stack: Stack
     mechanisms: tuple[Mechanism[Any], ...]
@@ -37,6 +38,7 @@ class Composition:
     findings: tuple[Finding, ...]
     looked: tuple[Input | Unknown, ...] = ()
     image: Used | None = None
+    until: date | None = None
 
     @property
     def composed(self) -> Mapping[type, object]:
@@ -153,6 +155,7 @@ def compose(
         ),
         tuple(looked),
         offer.image if offer is not None else None,
+        unchanged_until(stack, today),
     )
 
 

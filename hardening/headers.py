@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 from hardening.errors import HardeningError, ProfileError
@@ -34,6 +34,13 @@ def told_of(
     yield from _unused_exceptions(stack, leaves)
     yield from _expiring(stack, today)
     yield from _idle_requirements(mechanisms, leaves)
+
+
+def unchanged_until(stack: Stack, today: date) -> date | None:
+    """The last day on which the exceptions of a stack come to the same, and the same is told of them; None for ever. Of one
+    that ends soon each day tells something else."""
+    ends = [item.expires for layer in stack.layers for item in layer.exceptions if item.expires is not None]
+    return min((max(today, end - timedelta(days=SOON + 1)) for end in ends), default=None)
 
 
 def _unknown_tables(stack: Stack, mechanisms: Sequence[Mechanism[Any]]) -> Iterable[HardeningError]:

@@ -100,8 +100,8 @@ def of_composition(
             for item in mechanism.inputs(composition.settings[mechanism.name], context)
         ),
     ]
-    ends = [item.expires for layer in composition.stack.layers for item in layer.exceptions if item.expires is not None]
-    return _basis(plugins, context.host, composition, runtime, found, min(ends).isoformat() if ends else "")
+    until = composition.until.isoformat() if composition.until is not None else ""
+    return _basis(plugins, context.host, composition, runtime, found, until)
 
 
 def of_verdict(plugins: Plugins, host: Host, runtime: Runtime, looked: Iterable[Input]) -> Basis:

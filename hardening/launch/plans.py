@@ -159,7 +159,7 @@ def _hold(slot: int, path: str, may_wait: Callable[[list[str]], bool] | None, li
         first = {VARIABLE: tables.pop(VARIABLE, {})}
         if may_wait is None or not may_wait(plan["words"]):
             first, tables = {**first, **tables}, {}
-        wrong = "the last day of an exception" if plan["until"] and today() > plan["until"] else mismatch(first)
+        wrong = "the day" if plan["until"] and today() > plan["until"] else mismatch(first)
         if not wrong:
             place = plan["bundle"] or f"{path}/{BUNDLE}"
             if plan["bundle"] or _is_whole(plan, place):

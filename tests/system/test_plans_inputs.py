@@ -230,19 +230,24 @@ def test_the_caller_s_own_limits_count(typed: Place, change: str) -> None:
     assert not typed.finds(*LINE, preexec_fn=lower)
 
 
-def test_the_last_day_of_an_exception_is_the_last_day_of_its_plan(place: Place) -> None:
-    text = """extends = ["strict"]
+EXPIRING = """extends = ["strict"]
 process.umask = "022"
 [[exceptions]]
 setting = "process.umask"
 reason = "shared files"
-expires = 2999-12-31
+expires = {}
 """
-    (place.folder / "app.toml").write_text(text)
+
+
+@pytest.mark.parametrize(("left", "days"), [(0, 0), (29, 0), (30, 0), (31, 0), (32, 1), (400, 369)])
+def test_a_plan_ends_before_anything_else_is_told_of_its_exceptions(place: Place, left: int, days: int) -> None:
+    """A finding may be what refuses the stack: that it ends soon, or how soon."""
+    today = datetime.now(UTC).date()
+    (place.folder / "app.toml").write_text(EXPIRING.format(today + timedelta(days=left)))
     assert place.type(*UMASK).stdout == "0022\n"
-    assert place.read()["until"] == "2999-12-31"
+    assert place.read()["until"] == str(today + timedelta(days=days))
     assert place.finds(*UMASK)
-    rewrite(place.plans()[0], until="2001-01-01")
+    rewrite(place.plans()[0], until=str(today - timedelta(days=1)))
     assert not place.finds(*UMASK)
 
 
