@@ -109,13 +109,17 @@ def _read(source: Path, in_place: bool) -> tuple[Path, dict[str, Any]]:
 
 
 def _write(destination: Path, files: Mapping[str, File]) -> None:
-    """Write files beside ``destination``, itself last, with the rights of who has called; each appears whole or not at all.
-    What is new gets its mode whatever the umask: a container's mapped ids must find their way through it."""
+    """Write files beside ``destination``, itself last, with the rights of who has called, in the place of nothing but their
+    own regular files; each appears whole or not at all. What is new gets its mode whatever the umask: a container's mapped
+    ids must find their way through it."""
     from hardening import wholefile
     from hardening.launch import behalf
     from hardening.spec import Directory, Symlink
 
     def make() -> None:
+        for name, content in files.items():  # before anything is written
+            if isinstance(content, bytes):
+                behalf.require_replaceable(str(destination.parent / name))
         for name, content in files.items():
             path = destination.parent / name
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,6 +18,7 @@ from hardening.mechanism import Context, Excess
 from hardening.spec import Directory, Fragment
 from tests.hardening.cli import samples
 from tests.hardening.cli.samples import call, foreign, profile, session, shown
+from tests.support.features import require
 
 
 @pytest.fixture
@@ -49,6 +51,55 @@ def test_apply_in_place_keeps_the_mode_and_leaves_nothing_else(folder: Path) -> 
     assert json.loads(path.read_bytes())["annotations"]["box"] == "5"
     assert path.stat().st_mode & 0o777 == 0o640
     assert sorted(os.listdir(folder)) == names
+
+
+_KINDS = ("device", "fifo", "link", "dangling", "directory", "somebody else's")
+
+
+@pytest.mark.parametrize(("option", "name", "kind"), [
+    *((option, "data", kind) for option in ("-o", "--in-place") for kind in _KINDS),
+    *(("-o", "config.json", kind) for kind in _KINDS),
+    *(("--in-place", "config.json", kind) for kind in ("link", "somebody else's")),  # it is read before
+])  # fmt: skip
+def test_apply_replaces_nothing_but_files_of_the_caller(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, option: str, name: str, kind: str
+) -> None:
+    def tighten(
+        self: samples.Box, settings: Any, document: Any, context: Context, fragment: Fragment
+    ) -> Iterable[Excess]:
+        fragment.file("before", b"x", "box.size")
+        fragment.file("data", b"x", "box.size")
+        return ()
+
+    if kind in ("device", "somebody else's"):
+        require("root")
+    monkeypatch.setattr(samples.Box, "tighten", tighten)
+    bundle, place = folder / "bundle", folder / "out"
+    for path in (bundle, place):
+        path.mkdir()
+    source = foreign(bundle)
+    target = (bundle if option == "--in-place" else place) / name
+    existing = source.rename(folder / "kept") if source == target else foreign(folder).rename(folder / "kept")
+    match kind:
+        case "device":
+            os.mknod(target, 0o600 | stat.S_IFCHR, os.makedev(1, 3))
+        case "fifo":
+            os.mkfifo(target)
+        case "link":
+            target.symlink_to(existing)
+        case "dangling":
+            target.symlink_to(folder / "nothing")
+        case "directory":
+            target.mkdir()
+        case _:
+            existing.rename(target)
+            os.chown(target, 65534, 65534)
+    before = [(path, path.lstat().st_ino, path.lstat().st_mode) for path in sorted(folder.rglob("*"))]
+    words = ("--in-place",) if option == "--in-place" else ("-o", str(place / "config.json"))
+    argument = source if source.exists() else bundle
+    assert call(session(folder), "apply", "-q", str(argument), *words) == 2
+    assert "cannot write the configuration: " in capsys.readouterr().err
+    assert [(path, path.lstat().st_ino, path.lstat().st_mode) for path in sorted(folder.rglob("*"))] == before
 
 
 def test_apply_writes_to_a_file_or_to_standard_output(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
