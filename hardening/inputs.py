@@ -102,6 +102,20 @@ def program(path: str | os.PathLike[str]) -> Iterator[Input]:
     yield Input("code", os.fspath(path))
 
 
+def names(path: str) -> Inputs:
+    """The names of a file: as long as it is the same and has one, it is no hard link of another. Nothing tells where the
+    others of a file with several are."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return
+    if stat.S_ISDIR(status.st_mode):
+        return
+    if status.st_nlink > 1:
+        yield Unknown(f"{path} has other names, which may come to lie anywhere")
+    yield Input("inode", path)
+
+
 def lines(path: str, *words: str) -> Iterator[Input]:
     """The lines of a file that begin with certain words, and nothing else of it."""
     yield Input("lines", "\n".join((path, *words)))

@@ -72,6 +72,15 @@ def code(path: str) -> str:
     return f"{status.st_ino} {status.st_ctime_ns}"
 
 
+def inode(path: str) -> str:
+    """Which file a path leads to, whatever becomes of its content, and how many names it has (stat(2))."""
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        return _failure(error)
+    return f"{status.st_dev} {status.st_ino} {status.st_nlink}"
+
+
 def entries(path: str) -> str:
     """The names in a directory, with the type of each and the targets of links."""
     try:
@@ -157,6 +166,7 @@ KINDS: dict[str, Callable[[str], str]] = {
     "file": file,
     "lines": lines,
     "code": code,
+    "inode": inode,
     "entries": entries,
     "names": names,
     "empty": empty,

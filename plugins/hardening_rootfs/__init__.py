@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from hardening.findings import Finding, Severity
 from hardening.hookspecs import hookimpl
 from hardening.host import Host
-from hardening.inputs import Inputs
+from hardening.inputs import Input, Inputs, Unknown
 from hardening.mechanism import Context, Excess, Implied, Mechanism, Option, Reading, Shortfall, Verification, Wish
 from hardening.schema import REST, Family, Leaf, Say, read_table
 from hardening.source import Node
@@ -23,6 +23,9 @@ from hardening_rootfs import host as facts
 from hardening_rootfs import implied, inputs, spec, tmpfs
 from hardening_rootfs.settings import RootfsSettings
 from hardening_rootfs.volumes import Volume
+
+if TYPE_CHECKING:
+    from hardening.compose import Composition
 
 
 class Rootfs(Mechanism[RootfsSettings]):
@@ -141,3 +144,13 @@ def _wish(place: str) -> Wish:
 def hardening_mechanisms() -> Sequence[Mechanism[Any]]:
     """Register the mechanism."""
     return (Rootfs(),)
+
+
+@hookimpl
+def hardening_inputs(composition: Composition | None, host: Host) -> Iterable[Input | Unknown]:
+    """What decides findings that a layer refuses, and no answer of the mechanism."""
+    if composition is None or all(layer.gate is None for layer in composition.stack.layers):
+        return ()
+    from hardening_rootfs import findings
+
+    return findings.inputs(composition)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 
+from hardening.compose import Composition
 from hardening.findings import Finding, Severity
+from hardening.inputs import Inputs, Unknown
 from hardening.mechanism import Context
 from hardening_namespaces.settings import NamespacesSettings
 from hardening_rootfs import aliases, hidden, sockets, sources
@@ -63,6 +65,17 @@ def findings(settings: RootfsSettings, context: Context) -> Iterable[Finding]:
         yield _warn("writable-root", "the root can be written to", "read_only")
     for device in settings.devices.having(True):
         yield _note("device", f"{device} of the host can be used", f"devices.{device}")
+
+
+def inputs(composition: Composition) -> Inputs:
+    """What no look of the mechanism tells, where a layer refuses what it may come to find."""
+    settings = composition.settings["rootfs"]
+    found = (
+        Finding("rootfs/control-socket", Severity.ERROR, ""),
+        Finding("rootfs/socket-volume", Severity.WARNING, ""),
+    )
+    if isinstance(settings, RootfsSettings) and settings.mounted_volumes() and composition.refusals(found):
+        yield Unknown("sockets come and go, and a layer refuses findings on them")
 
 
 def _warn(rule: str, message: str, leaf: str, hint: str = "", origin: object = "") -> Finding:

@@ -67,6 +67,8 @@ def _shown(settings: RootfsSettings) -> Iterator[Input | Unknown]:
     volumes = settings.mounted_volumes()
     if volumes and not settings.volume_sockets:
         yield Unknown("sockets come and go")
+    for volume in volumes:
+        yield from look.names(volume.source)
     for path in (
         *(volume.source for volume in volumes),
         *settings.volume_sources.named,

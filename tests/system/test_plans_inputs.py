@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import stat
 import struct
 import sys
@@ -117,6 +118,44 @@ def test_a_change_on_disk_is_seen(typed: Place, change: Callable[[Place], None])
         typed.folder.chmod(0o755)
     typed.restore()
     assert typed.finds(*LINE), "what was changed back counts again"
+
+
+def test_a_volume_that_becomes_a_hard_link_of_what_is_hidden_is_refused_as_when_it_was_one(place: Place) -> None:
+    secret, shown = place.folder / "secret", place.folder / "shown"
+    secret.write_text("secret\n")
+    shown.write_text("public\n")
+    (place.folder / "app.toml").write_text(f'extends = ["default"]\n[limits.rootfs]\nhidden_paths.add = ["{secret}"]\n')
+    line = ("run", "-q", "-p", "./app.toml", "-v", "./shown:/x:ro", "--", "cat", "/x")
+    assert place.type(*line).stdout == "public\n"
+    assert place.finds(*line)
+    shown.write_text("changed\n")
+    assert place.finds(*line), "its content decides nothing"
+    shown.unlink()
+    shown.hardlink_to(secret)
+    done = place.type(*line)
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    assert "shows what is hidden" in done.stderr
+
+
+def test_a_file_that_has_other_names_is_a_volume_of_no_plan(place: Place) -> None:
+    (place.folder / "shown").write_text("public\n")
+    (place.folder / "other").hardlink_to(place.folder / "shown")
+    (place.folder / "app.toml").write_text(OPEN.format("077"))
+    assert place.type("run", "-q", "-p", "./app.toml", "-v", "./shown:/x:ro", "--", "cat", "/x").stdout == "public\n"
+    assert not place.plans(), "another of its names may be moved to a hidden place"
+
+
+def test_a_socket_that_appears_in_a_volume_is_refused_by_a_layer_that_refuses_such_findings(place: Place) -> None:
+    (place.folder / "data/below").mkdir(parents=True)
+    (place.folder / "app.toml").write_text('extends = ["default"]\n[findings]\nrefuse = "error"\n')
+    line = ("run", "-q", "-p", "./app.toml", "-v", "./data:/data", "--", "true")
+    done = place.type(*line)
+    assert done.returncode == 0, done.stderr
+    with socket.socket(socket.AF_UNIX) as service:
+        service.bind(str(place.folder / "data/docker.sock"))
+        done = place.type(*line)
+        assert done.returncode == 2, done.stderr
+        assert "rootfs/control-socket" in done.stderr
 
 
 #: A call of the whole program, at which somebody else does ``{change}`` once the stack was read and before it is looked at.
