@@ -83,6 +83,7 @@ FORMS: Mapping[str, Callable[[object], bool]] = MappingProxyType(
         **dict.fromkeys(("uid_map", "gid_map"), _text(rf"( *{_ID} +{_ID} +{_ID}(\n|$))*")),
         **dict.fromkeys(("setgroups", "label", "personality", "timens_offsets", "cwd"), _text(there=False)),
         **dict.fromkeys(("namespaces", "caller_namespaces"), _mapping(str, None)),
+        "joined": _list(str),
         **dict.fromkeys(("mountinfo", "caller_mountinfo"), lambda value: _text()(value) or _list(str)(value)),
         "loginuid": _number(there=False),
         "oom_score_adj": _number(),

@@ -37,6 +37,8 @@ _CEILINGS = (
     "pids.max", "memory.max", "memory.swap.max", "cpu.max", "memory.limit_in_bytes", "memory.memsw.limit_in_bytes",
     "cpu.cfs_quota_us", "cpu.cfs_period_us",
 )  # fmt: skip
+#: Of the types of namespaces those that /proc/PID/ns calls otherwise.
+_PROC_NAMES = {"network": "net", "mount": "mnt"}
 _TTY = 4  # of the fields of proc_pid_stat(5) behind the name
 
 
@@ -66,6 +68,7 @@ class Report:
             "pid": pid,
             "status": status,
             "namespaces": namespaces(place),
+            "joined": sorted(_joined(self._bundle.document)),
             **self._caller,
             "caller_cgroup": _text(
                 "/proc/self/cgroup"
@@ -153,6 +156,20 @@ def namespaces(place: str = "/proc/self") -> dict[str, str | None]:
     """The links that name the namespaces of a process, given by its directory in /proc."""
     names = ("cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts")
     return {name: _link(f"{place}/ns/{name}") for name in names if os.path.lexists(f"{place}/ns/{name}")}
+
+
+def _joined(document: object) -> Iterator[str]:
+    """The namespaces that a configuration joins by a path, as /proc/PID/ns calls them; no link tells whose one is. Keys are
+    read in any case, as runc reads them."""
+    for linux in _under(document, "linux"):
+        for listed in _under(linux, "namespaces"):
+            for entry in listed if isinstance(listed, list) else ():
+                if any(_under(entry, "path")):
+                    yield from (_PROC_NAMES.get(str(name), str(name)) for name in _under(entry, "type"))
+
+
+def _under(table: object, key: str) -> list[Any]:
+    return [value for name, value in table.items() if name.lower() == key] if isinstance(table, dict) else []
 
 
 def _status(place: str) -> dict[str, str]:

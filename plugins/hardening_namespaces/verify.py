@@ -30,10 +30,10 @@ def _namespace(settings: NamespacesSettings, name: str, receipt: Mapping[str, An
     key, where = PROC_NAMES[name], settings.where(name)
     # None: the kernel has no such namespace.
     link = own.get(key) or "not supported"
-    shared = link == caller.get(key)
-    joined = where == HOST or link == link_of(name, where)
-    holds = bool(own.get(key)) and not shared if where == PRIVATE else joined
-    return Verification.of(f"namespaces.{name}", where, link + (" (the caller's)" if shared else ""), holds)
+    # An inode number does not tell whose a namespace is: what was joined is not the container's own.
+    alien = "the caller's" if link == caller.get(key) else "joined" if key in receipt["joined"] else ""
+    holds = bool(own.get(key)) and not alien if where == PRIVATE else where == HOST or link == link_of(name, where)
+    return Verification.of(f"namespaces.{name}", where, f"{link} ({alien})" if alien else link, holds)
 
 
 def _maps(settings: NamespacesSettings, context: Context, receipt: Mapping[str, Any]) -> Iterator[Verification]:

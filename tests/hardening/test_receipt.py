@@ -34,6 +34,12 @@ def written(path: Path, **changes: Any) -> Path:
     return path
 
 
+def test_what_a_configuration_joins_is_told_however_its_keys_are_written() -> None:
+    """runc reads them in any case."""
+    entries = [{"type": "network", "PATH": "/a"}, {"type": "pid"}, {"Type": "user", "path": "/b"}]
+    assert gathered(document={"Linux": {"namespaces": entries}})["joined"] == ["net", "user"]
+
+
 def test_what_the_launch_stage_writes_can_be_read(tmp_path: Path) -> None:
     path, mounts = tmp_path / "receipt", Path("/proc/self/mountinfo")
     before = mounts.read_text().splitlines()
@@ -84,6 +90,7 @@ def test_another_file_is_no_receipt(tmp_path: Path, text: str) -> None:
         ("limits", None),
         ("limits", "Max open files  " + "9" * 5000 + "  1 files"),
         ("namespaces", {"pid": 7}),
+        ("joined", None),
         ("caller_namespaces", "pid"),
         ("mountinfo", [7]),
         ("caller_mountinfo", None),

@@ -24,6 +24,9 @@ from tests.support.users import User
 #: A variable that callers have.
 TRIED = {"HARDENING_TRIED": "a value"}
 
+#: The strict defaults of the mechanisms, without the limits of a shipped profile.
+FIRST = '[selinux]\nrequirement = "best-effort"\n[namespaces]\ntime = "host"\n'
+
 
 @attrs.frozen
 class Loosening:
@@ -67,9 +70,7 @@ class Group:
             last = item.path[-1]
             at[last] = [*at.get(last, []), *item.value] if isinstance(item.value, list) else item.value
             table["exceptions"].append({"setting": item.leaf, "reason": "a test"})
-        # The strict defaults of the mechanisms, without the limits of a shipped profile.
-        first = '[selinux]\nrequirement = "best-effort"\n[namespaces]\ntime = "host"\n'
-        return [first, *([self.base] if self.base else []), tomli_w.dumps(table)]
+        return [FIRST, *([self.base] if self.base else []), tomli_w.dumps(table)]
 
 
 @attrs.frozen

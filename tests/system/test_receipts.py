@@ -231,6 +231,35 @@ def test_a_loosened_run_does_not_hold_against_the_stricter_stack(
 
 
 @pytest.mark.parametrize("runtime", runs.RUNTIMES)
+@pytest.mark.parametrize(
+    ("user", "names"),
+    [
+        ("private", ("user", "net", "ipc", "uts", "pid", "cgroup", "time")),
+        ("private", ("cgroup",)),
+        ("host", ("net", "ipc", "uts", "pid", "cgroup", "time")),
+    ],
+)
+def test_what_belongs_to_another_container_is_not_the_containers_own(
+    user: str, names: tuple[str, ...], runtime: str
+) -> None:
+    """Whose number is another than the caller's, and whose maps of ids are those that each container of the caller has."""
+    require("root")
+    base = f"[namespaces]\ntime = 'private'\nuser = '{user}'\n"
+    if runtime == "runc":  # which knows no time
+        base, names = base.replace("'private'", "'host'", 1), tuple(name for name in names if name != "time")
+    with runs.running(loosenings.FIRST, base, runtime="native") as other, runs.workplace() as folder:
+        joined = [loosening(f"namespaces.{name}", f"/proc/{other.pid}/ns/{name}") for name in names]
+        group = Group("joined", joined, base=base)
+        report = loosenings.taken(group, runtime, None, runs.installed(), folder)
+        whole = loosenings.held(report, group.layers(), runs.installed(), None, folder)
+        # crun binds the /proc of a user namespace that it joins.
+        assert [line for line in whole.failing if not line[0].startswith("rootfs.proc.")] == []
+        for item in joined:
+            found = loosenings.held(report, group.layers(item), runs.installed(), None, folder)
+            assert item.leaf in [line[0] for line in found.failing]
+
+
+@pytest.mark.parametrize("runtime", runs.RUNTIMES)
 def test_what_is_called_like_a_device_is_a_mount_like_any_other(runtime: str) -> None:
     """A part of a file system in memory, at any place below /dev."""
     require("root")

@@ -29,6 +29,7 @@ def receipt(uid: int = 0, **changes: Any) -> dict[str, Any]:
         "effects": {},
     }
     found = {"namespaces": own, "caller_namespaces": caller, "uid_map": rows, "gid_map": rows, "setgroups": "allow"}
+    found["joined"] = []
     return found | {"timens_offsets": "monotonic 0 0\nboottime 0 0", "observed": observed} | changes
 
 
@@ -49,6 +50,13 @@ def test_a_namespace_that_the_kernel_shares(name: str) -> None:
     assert failing(f'{name} = "host"', found) == []
     found["namespaces"][PROC_NAMES[name]] = found["caller_namespaces"][PROC_NAMES[name]] = None
     assert failing("", found) == [f"namespaces.{name}"]
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_a_namespace_that_was_joined_is_not_the_containers_own(name: str) -> None:
+    found = receipt(joined=[PROC_NAMES[name]])
+    assert failing("", found) == [f"namespaces.{name}"]
+    assert failing(f'{name} = "host"', found) == []
 
 
 def test_a_joined_namespace_is_the_one_named(tmp_path: Path) -> None:
