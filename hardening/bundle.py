@@ -12,7 +12,7 @@ import stat
 from pathlib import Path
 from typing import Any
 
-from hardening import bundles, state
+from hardening import bundles, state, wholefile
 from hardening.errors import HardeningError, LaunchError
 from hardening.launch import behalf
 from hardening.launch.jsontext import MAX_BYTES
@@ -61,7 +61,7 @@ def _fill(spec: Spec, path: Path, mode: int) -> None:
 
 
 def _elsewhere(error: OSError) -> str:
-    if error.errno in state.FULL:
+    if error.errno in wholefile.FULL:
         return "make room on that disk, or choose a directory on another"
     return "choose a directory that does not exist yet, in one that you can write to"
 

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
-from json import dumps
 from typing import Any
 
 import attrs
@@ -28,6 +27,7 @@ from hardening.kinds import Kind
 from hardening.layers import Exemption, Layer
 from hardening.schema import REST, Leaf, Say
 from hardening.source import Origin
+from hardening.toml_text import inline
 from hardening.values import frozen
 
 
@@ -143,7 +143,7 @@ class Spoken:
 def permission(leaf: Leaf, layer: Layer | None) -> str:
     """What somebody adds to a layer to permit a loosening of a leaf there."""
     if layer is None or not layer.document.typed:
-        setting = dumps(str(leaf), ensure_ascii=False)
+        setting = inline(str(leaf))
         return f'at the end of the same layer:\n[[exceptions]]\nsetting = {setting}\nreason = "…"'
     return f"--exception {quoted(f'{leaf}=REASON')}"
 

@@ -17,6 +17,8 @@ from hardening.launch import abi, kernel, places
 
 #: Seconds that a program may take: by itself, and where there is a terminal on which it may be asking somebody.
 PATIENCE, ASKING = 60.0, 600.0
+#: An environment that says nothing of the caller, for programs of the system of which the answer is read.
+BARE = {"PATH": places.OF_COMMANDS, "LC_ALL": "C"}
 
 
 def terminal() -> str | None:
@@ -36,9 +38,10 @@ def path() -> str:
     )
 
 
-def find(program: str) -> str | None:
-    """The absolute path of a program by its name, or of one that is named so; None where there is none."""
-    return None if "/" in program and not program.startswith("/") else shutil.which(program, path=path())
+def find(program: str, among: str | None = None) -> str | None:
+    """The absolute path of a program by its name, or of one that is named so, ``among`` the directories of a PATH, which is
+    `path` where none is given; None where there is none."""
+    return None if "/" in program and not program.startswith("/") else shutil.which(program, path=among or path())
 
 
 def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -49,11 +52,13 @@ def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
     return {**kept, "PATH": path(), **(more or {})}
 
 
-def run(argv: Sequence[str], data: bytes, patience: float) -> subprocess.CompletedProcess[bytes]:
+def run(
+    argv: Sequence[str], data: bytes, patience: float, *, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[bytes]:
     """Run a program of which both streams are read, with ``data`` as its input, for so many seconds. Raises `OSError`, and
     `subprocess.TimeoutExpired`."""
     pipe = subprocess.PIPE
-    process = start(argv, stdin=pipe, stdout=pipe, stderr=pipe)
+    process = start(argv, stdin=pipe, stdout=pipe, stderr=pipe, env=env)
     try:
         out, err = process.communicate(data, timeout=patience)
     finally:
@@ -68,12 +73,13 @@ def start(
     stdout: int | IO[bytes] = subprocess.DEVNULL,
     stderr: int | IO[bytes] = subprocess.DEVNULL,
     more: Mapping[str, str] | None = None,
+    env: Mapping[str, str] | None = None,
     asks: bool = False,
     private: bool = False,
     cpu: int = 0,
 ) -> subprocess.Popen[bytes]:
-    """Start the program that `find` has, in the root directory and with the `environment`, to which ``more`` is added. One
-    that ``asks`` stays where a terminal can be read, any other has a session of its own (setsid(2)):
+    """Start the program that `find` has, in the root directory and with the `environment`, to which ``more`` is added, or
+    with ``env`` alone. One that ``asks`` stays where a terminal can be read, any other has a session of its own (setsid(2)):
     it has no terminal, and ends with all that it starts. One that is ``private`` leaves no core dump. One that has ``cpu``
     seconds of processor time is killed when they are used up, and when its parent ends. Raises `OSError`."""
 
@@ -94,7 +100,7 @@ def start(
         stdin=stdin,
         stdout=stdout,
         stderr=stderr,
-        env=environment(more),
+        env=environment(more) if env is None else env,
         cwd="/",
         start_new_session=not asks,
         preexec_fn=prepare if private or cpu else None,

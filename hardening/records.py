@@ -9,19 +9,17 @@ import json
 import os
 import re
 import shlex
-import shutil
-import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from subprocess import TimeoutExpired
 from typing import Any
 
-from hardening import wholefile
+from hardening import programs, wholefile
 from hardening.errors import HardeningError
 from hardening.launch import audit_text, files, journald, places, sinks, trusted
 from hardening.launch.bundle import STATES
 from hardening.launch.recording import UNSET
-from hardening.programs import ASKING
 from hardening.values import frozen
 
 Data = dict[str, Any]
@@ -84,14 +82,12 @@ def read_file(path: Path) -> Found:
 def _texts(environment: Mapping[str, str], problems: list[str]) -> Iterator[tuple[str, str]]:
     # Where auditd's log lies, only root can read (auditd.conf(5)); who it is lent to finds it at the usual place.
     may = os.geteuid() == 0 or os.access("/var/log/audit/audit.log", os.R_OK)
-    if may and shutil.which("ausearch", path=_PATH):
-        yield "audit", _output(problems, "ausearch", "--input-logs", "--raw", "--message", "VIRT_CONTROL")
-    if shutil.which("journalctl", path=_PATH):
+    if may and (ausearch := programs.find("ausearch", places.OF_COMMANDS)):
+        yield "audit", _output(problems, ausearch, "--input-logs", "--raw", "--message", "VIRT_CONTROL")
+    if journalctl := programs.find("journalctl", places.OF_COMMANDS):
         yield (
             "journald",
-            _output(
-                problems, "journalctl", "--output=json", "--all", "--no-pager", f"MESSAGE_ID={journald.MESSAGE_ID}"
-            ),
+            _output(problems, journalctl, "--output=json", "--all", "--no-pager", f"MESSAGE_ID={journald.MESSAGE_ID}"),
         )
     for place in places.of_records(environment):
         try:
@@ -114,18 +110,12 @@ def _texts(environment: Mapping[str, str], problems: list[str]) -> Iterator[tupl
                 problems.append(f"{path}: {error.strerror}")
 
 
-_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
-
-
 def _output(problems: list[str], program: str, *arguments: str) -> str:
     # An exit code other than 0 only says that there is nothing.
-    argv = [str(shutil.which(program, path=_PATH)), *arguments]
     try:
-        done = subprocess.run(
-            argv, stdin=subprocess.DEVNULL, capture_output=True, check=False, env={"LC_ALL": "C"}, timeout=ASKING
-        )
-    except subprocess.TimeoutExpired:
-        problems.append(f"{program}: no answer within {ASKING:.0f} seconds")
+        done = programs.run([program, *arguments], b"", programs.ASKING, env=programs.BARE)
+    except TimeoutExpired:
+        problems.append(f"{program}: no answer within {programs.ASKING:.0f} seconds")
         return ""
     return done.stdout.decode("utf-8", "backslashreplace")
 

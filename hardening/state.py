@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 import sys
@@ -12,9 +11,8 @@ from pathlib import Path
 
 from hardening.errors import LaunchError
 from hardening.launch import files, places, trusted
+from hardening.wholefile import FULL
 
-#: The errors of a disk without room, or of a quota that is used up.
-FULL = (errno.ENOSPC, errno.EDQUOT)
 #: The variable that names the store of images, and where that has them unpacked.
 IMAGES, ROOTS = "HARDENING_IMAGES", "roots"
 #: The variable that names the file of logins at registries.

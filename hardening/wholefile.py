@@ -15,8 +15,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hardening.errors import HardeningError
-from hardening.state import FULL
 
+#: The errors of a disk without room, or of a quota that is used up.
+FULL = (errno.ENOSPC, errno.EDQUOT)
 #: How the names begin of what is being written.
 PARTIAL = ".partial-"
 ROOM = "make room on that disk"

@@ -7,11 +7,11 @@ left to the launcher, which looks for itself.
 from __future__ import annotations
 
 import os
-import shlex
 import stat
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from hardening.errors import quoted
 from hardening.inputs import Input, way
 from hardening.spec import File, Spec, Symlink
 
@@ -52,7 +52,7 @@ def advice(spec: Spec, name: str) -> str | None:
     folder = os.path.dirname(outside)
     below = os.path.commonpath((folder, here)) == here != "/"
     if os.path.isabs(name) or not below:
-        call = "" if os.path.isabs(name) else f", and call it {shlex.quote(outside)}"
+        call = "" if os.path.isabs(name) else f", and call it {quoted(outside)}"
         return f"{name} is not shown inside: add -v {_pair(folder, here)}{call}" if folder != "/" else None
     if shown(document, spec.files, outside):
         return f'{name} is not below {directory}, the working directory inside: add -w "$PWD"'
@@ -60,7 +60,7 @@ def advice(spec: Spec, name: str) -> str | None:
 
 
 def _pair(directory: str, here: str) -> str:
-    return '"$PWD:$PWD"' if directory == here else shlex.quote(f"{directory}:{directory}")
+    return '"$PWD:$PWD"' if directory == here else quoted(f"{directory}:{directory}")
 
 
 def shown(document: Mapping[str, Any], files: Mapping[str, File], path: str) -> bool | None:

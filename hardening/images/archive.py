@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from hardening import state
+from hardening import wholefile
 from hardening.errors import HardeningError, ImageError, quoted
 from hardening.images import compression, layouts, media, tar
 from hardening.images.media import Descriptor
@@ -97,7 +97,7 @@ class Archive(Source):
                     plain.close()
                     raise
             except OSError as error:
-                full = error.errno in state.FULL
+                full = error.errno in wholefile.FULL
                 raise ImageError(
                     f"cannot be unpacked in {folder}: {error.strerror}",
                     origin=path,

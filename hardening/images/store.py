@@ -43,7 +43,7 @@ BLOBS, NAMES, SIGNATURES, PARTIAL, LOCK = "blobs", "names", "signatures", "parti
 _FOLDERS = (BLOBS, f"{BLOBS}/sha256", f"{BLOBS}/sha512", NAMES, SIGNATURES, ROOTS, PARTIAL)
 #: The mapped ids of a container pass through these, and see nothing else.
 _PASSED = (ROOTS,)
-_FULL = (*state.FULL, errno.EFBIG)
+_FULL = (*wholefile.FULL, errno.EFBIG)
 _CHUNK = 1 << 20
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import attrs
 
+from hardening import toml_text as toml
 from hardening.compose import Composition
 from hardening.errors import HardeningError, Problems
 from hardening.fold import Resolved
@@ -18,7 +19,6 @@ from hardening.kinds import Choice, Flag, Kind
 from hardening.layers import Stack, parse_layer
 from hardening.mechanism import Mechanism
 from hardening.pipeline import check
-from hardening.report import toml
 from hardening.report.attempt import REFUSED, Attempt, Pending
 from hardening.source import command_line
 from hardening.spec import Fragment

@@ -10,12 +10,14 @@ from hardening.inputs import Input
 from hardening.inputs import program as inspected
 from hardening.launch.places import OF_RUNTIMES
 
+_PATIENCE = 10.0  # seconds
+
 
 def find(name: str) -> Path | None:
     """The absolute path of a runtime, or None."""
-    import shutil  # no native launch needs it
+    from hardening import programs  # no native launch needs it
 
-    found = shutil.which(name, path=":".join(OF_RUNTIMES))
+    found = programs.find(name, ":".join(OF_RUNTIMES))
     return Path(found) if found is not None else None
 
 
@@ -27,13 +29,15 @@ def inputs(name: str) -> Iterator[Input]:
 
 def version(program: Path) -> str | None:
     """The version that a runtime reports (`crun version 1.21` in its first line), or None when it does not run."""
-    import subprocess  # no native launch needs it
+    from subprocess import TimeoutExpired  # no native launch needs it
+
+    from hardening import programs
 
     try:
-        done = subprocess.run([program, "--version"], check=False, capture_output=True, text=True, timeout=10)
-    except (OSError, subprocess.TimeoutExpired):
+        done = programs.run([str(program), "--version"], b"", _PATIENCE, env=programs.BARE)
+    except (OSError, TimeoutExpired):
         return None
-    words = done.stdout.split("\n", 1)[0].split()
+    words = done.stdout.decode("utf-8", "backslashreplace").split("\n", 1)[0].split()
     return words[-1] if done.returncode == 0 and words else None
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,13 +10,14 @@ from typing import Any
 import attrs
 
 from hardening.compose import Composition
-from hardening.errors import HardeningError
+from hardening.errors import HardeningError, quoted
 from hardening.fold import Resolved
 from hardening.images.ids import Ids
 from hardening.runtime import Candidate, Refusal, Verdict
 from hardening.scankinds import UNREAD
 from hardening.scanning import Found, Scanner
 from hardening.schema import REST, Leaf
+from hardening.toml_text import inline
 from hardening_rootfs.settings import RootfsSettings
 from hardening_scan import examine
 from hardening_scan.examine import Scanned
@@ -123,9 +122,9 @@ def _hint(composition: Composition, kind: str, by: Sequence[str], items: Sequenc
         return f"{said}; {mend}" if kind == UNREAD else f"{said}; mend it, or permit all of the kind: {permit}"
     if len(paths) > SHOWN or any(text(path) != path for path in paths):
         return f"{said}; `hardening scan` lists them; {mend}, or allow their paths"
-    listed = json.dumps(paths, ensure_ascii=False)
-    allow = " ".join(f"--set {shlex.quote(f'scan.{name}.allow={listed}')}" for name in by)
-    permitted = " ".join(f"--exception {shlex.quote(f'scan.{name}.{path}=REASON')}" for name in by for path in paths)
+    listed = inline(paths)
+    allow = " ".join(f"--set {quoted(f'scan.{name}.allow={listed}')}" for name in by)
+    permitted = " ".join(f"--exception {quoted(f'scan.{name}.{path}=REASON')}" for name in by for path in paths)
     return f"{said}; {mend}, or permit it: {allow} {permitted}"
 
 

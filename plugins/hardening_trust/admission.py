@@ -7,7 +7,6 @@ in it (`hardening_trust.carried`), and is held against the keys and the signatur
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -125,14 +124,14 @@ def permission(image: Name, profiles: Sequence[str], *, stated: bool) -> str:
         scope = f"{image.transport}:"
     if stated:
         leaf = f"{NAME}.{image.transport}.{scope.removeprefix(f'{image.transport}:')}".rstrip(".")
-        return f"`hardening explain {_named(profiles)} {shlex.quote(leaf)}` shows the exception that permits it"
-    command = f"hardening trust set --into {_MINE} -t accept {shlex.quote(scope)}"
-    run = f"hardening run {_named([*profiles, f'./{_MINE}'])} {shlex.quote(str(image))} …"
+        return f"`hardening explain {_named(profiles)} {quoted(leaf)}` shows the exception that permits it"
+    command = f"hardening trust set --into {_MINE} -t accept {quoted(scope)}"
+    run = f"hardening run {_named([*profiles, f'./{_MINE}'])} {quoted(str(image))} …"
     return f"`{command}` writes a profile that does, and `{run}` names it after the others"
 
 
 def _named(profiles: Sequence[str]) -> str:
-    return " ".join(f"-p {shlex.quote(profile)}" for profile in dict.fromkeys(profiles))
+    return " ".join(f"-p {quoted(profile)}" for profile in dict.fromkeys(profiles))
 
 
 def _rejected(reason: str, hint: str) -> Verdict:

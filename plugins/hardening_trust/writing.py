@@ -15,9 +15,9 @@ from hardening import safefile, toml_lines, wholefile
 from hardening.errors import LaunchError, ProfileError
 from hardening.launch import behalf
 from hardening.layers import parse_layer
-from hardening.report.toml import inline, key
 from hardening.source import parse_toml
 from hardening.source import read as read_profile
+from hardening.toml_text import inline, key
 from hardening_trust import jsontree, policy, scopes
 from hardening_trust.kinds import RequirementsKind
 from hardening_trust.requirements import Requirements, dump_all

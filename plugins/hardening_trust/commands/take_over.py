@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 import click
 
 from hardening.cli import output
-from hardening.errors import UsageError
+from hardening.errors import UsageError, quoted
 from hardening_trust import policy, taken, writing
 
 
@@ -50,5 +49,5 @@ def command(file: Path, registries: Path | None, into: Path) -> None:
         places = taken.places(registries) if registries is not None else {}
         writing.replace(into, taken.profile(policy.read(file), places, into))
     output.show(str(into))
-    named = shlex.quote(str(into) if "/" in str(into) else f"./{into}")
+    named = quoted(str(into) if "/" in str(into) else f"./{into}")
     output.note(f"it counts where it is named, after others: hardening run -p default -p {named} IMAGE -- COMMAND")

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hardening import toml_text as toml
 from hardening.cli.says import Said, document, parse_exception, parse_set
 from hardening.errors import UsageError
-from hardening.report import toml
 
 
 @pytest.mark.parametrize(

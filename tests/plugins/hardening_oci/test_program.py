@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from hardening_oci import program
+from tests.support.users import REPOSITORY
 
 
 @pytest.mark.parametrize("name", ["crun", "runc"])
@@ -16,6 +17,25 @@ def test_an_installed_runtime_tells_its_version(name: str) -> None:
     version = program.version(found)
     assert version is not None
     assert len(program.numbers(version)) >= 2
+
+
+def test_a_runtime_is_asked_in_the_root_directory_and_sees_nothing_of_the_caller(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime = tmp_path / "runtime"
+    runtime.write_text("#!/bin/sh\nread -r line\necho version $PWD-$LD_LIBRARY_PATH-$line\n")
+    runtime.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LD_LIBRARY_PATH", "here")
+    assert program.version(runtime) == "/--"
+
+
+def test_no_other_place_of_the_program_starts_a_process_or_looks_one_up() -> None:
+    """But for those that must outlive it, or be confined (`hardening.programs` says how)."""
+    files = [file for folder in ("hardening", "plugins") for file in (REPOSITORY / folder).rglob("*.py")]
+    found = {file.name for file in files for word in ("shutil.which(", "subprocess.run(", "subprocess.Popen(")
+             if word in file.read_text()}  # fmt: skip
+    assert found == {"programs.py", "external.py"}
 
 
 def test_what_is_no_runtime() -> None:

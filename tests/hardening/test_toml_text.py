@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hardening.report import toml
+from hardening import toml_text as toml
 
 
 @pytest.mark.parametrize(
