@@ -90,7 +90,7 @@ FORMS: Mapping[str, Callable[[object], bool]] = MappingProxyType(
         "limits": _text(r"(?!.*\d{21}).*"),
         **dict.fromkeys(("cgroup", "caller_cgroup"), _text(there=False)),
         "cgroup_values": _mapping(str),
-        "tty": lambda value: value is None or isinstance(value, int),
+        **dict.fromkeys(("tty", "enforce"), lambda value: value is None or isinstance(value, int)),
         "descriptors": _list(int, there=False),
         "environment": lambda value: value is None or _mapping(str, None)(value),
         "seccomp": lambda value: (

@@ -76,6 +76,7 @@ class Report:
             "exe": _link(f"{place}/exe"),
             "cwd": _link(f"{place}/cwd"),
             "tty": _tty(place),
+            "enforce": _enforce(self._caller["caller_mountinfo"]),
             "descriptors": descriptors(place),
             "environment": environment(place),
             "cgroup_values": dict(_cgroup_values(place)),
@@ -186,6 +187,16 @@ def _filters(pid: int, mode: str) -> list[str] | None:
         except OSError as error:
             return found if error.errno == errno.ENOENT else None
     return found
+
+
+def _enforce(mountinfo: str | None) -> int | None:
+    """Whether SELinux denies (1) or only records (0), by its file system; None without one (selinux(8))."""
+    for line in (mountinfo or "").splitlines():
+        head, _, tail = line.partition(" - ")
+        if tail.startswith("selinuxfs "):
+            text = _text(f"{head.split(' ')[4]}/enforce")
+            return int(text) if text is not None and text.strip().isdecimal() else None
+    return None
 
 
 def _tty(place: str) -> int | None:

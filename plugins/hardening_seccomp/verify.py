@@ -28,6 +28,7 @@ from hardening_seccomp.spec import filter_of
 _LEAF, _FLAGS = "seccomp.*", "seccomp.flags.spec-allow"
 #: What else the program tells.
 _ALSO = ("seccomp.architectures.*", "seccomp.restrict_suid_sgid")
+OTHER_CALLS, OTHER_ARCHITECTURE = "numbers of no known call", "calls of another architecture"
 _MANY = 1024  # numbers of one span whose names are told
 #: What the kernel says of a mitigation that a filter brings unless it is asked not to, where there is one or none is
 #: needed (arch_prctl_spec_ctrl_get in proc_pid_status(5)).
@@ -74,10 +75,10 @@ def _flags(settings: SeccompSettings, receipt: Mapping[str, Any], *, loaded: boo
     fields = [status.get(key, "") for key in ("Speculation_Store_Bypass", "SpeculationIndirectBranch")]
     flags = [name for name, held in (("log", settings.log), ("spec-allow", settings.spec_allow)) if held]
     expected = ", ".join(flags) or "none"
-    if loaded or settings.spec_allow:
+    if loaded:
         return Verification.of(_FLAGS, expected, f"as loaded: {expected}", True)
-    if all(field in _SAFE for field in fields):
-        return Verification.of(_FLAGS, expected, "; ".join(filter(None, fields)), True)
+    if settings.spec_allow or all(field in _SAFE for field in fields):
+        return Verification.of(_FLAGS, expected, "; ".join(filter(None, fields)) or "no mitigation is told", True)
     return Verification.unseen(_FLAGS, expected, "another filter was loaded, and no program tells its flags")
 
 
@@ -90,7 +91,7 @@ def _read_back(model: Filter, library: Libseccomp, programs: Sequence[str], expe
     problems = []
     for text in programs:
         try:
-            looser = sorted(_looser(spans, bpf.decode(bytes.fromhex(text)), library))
+            looser = sorted(set(_looser(spans, bpf.decode(bytes.fromhex(text)), library)), key=_order)
         except (SpecError, ValueError) as error:
             problems.append(f"a filter that cannot be judged: {error}")
             continue
@@ -103,9 +104,15 @@ def _read_back(model: Filter, library: Libseccomp, programs: Sequence[str], expe
     yield make if judged else Verification.unseen(_LEAF, expected, problems[0], *_ALSO)
 
 
+def _order(name: str) -> tuple[bool, str]:
+    """Names first."""
+    return name in (OTHER_CALLS, OTHER_ARCHITECTURE), name
+
+
 def _looser(spans: Mapping[int, Sequence[Span]], program: bpf.Program, library: Libseccomp) -> Iterator[str]:
-    """The system calls that a program answers more loosely than `wanted`, for any argument vector; ``*`` for numbers that no
-    call has, and for architectures that the filter has not. A number that no call has may be denied in any way."""
+    """The system calls that a program answers more loosely than `wanted`, for any argument vector, with words for
+    numbers that no call has, and for architectures that the filter has not. A number that no call has may be denied in any
+    way."""
     reader = Reader.of(program)
     for token in {*reader.architectures, *spans}:
         for first, last, found, expected in overlaps(
@@ -114,11 +121,9 @@ def _looser(spans: Mapping[int, Sequence[Span]], program: bpf.Program, library: 
             if rule_at_most(found, expected):
                 continue
             denied = all(action.at_most(EPERM) for action in found.leaves)
-            numbers = range(first, min(last, first + _MANY) + 1)
-            names = {library.name(token, number) for number in numbers} if token in spans else {None}
-            named = {name for name in names if name is not None}
             x32 = bool(token & WIDE) and first >= X32_BIT
-            if named and not x32:
-                yield from named
-            if not denied:
-                yield "*"
+            numbers = range(first, min(last, first + _MANY) + 1) if token in spans and not x32 else ()
+            named = {name for number in numbers if (name := library.name(token, number)) is not None}
+            yield from named
+            if not denied and not named:
+                yield OTHER_CALLS if token in spans else OTHER_ARCHITECTURE

@@ -98,9 +98,9 @@ def verify(settings: SelinuxSettings, receipt: Mapping[str, Any], facts: Selinux
     for name in ("user", "role", "type"):
         expected, found = getattr(wanted, name), getattr(label, name)
         yield Verification.of(f"selinux.{name}", expected, found, expected == found)
-    yield Verification.of(
-        "selinux.enabled", "enforcing", "enforcing" if facts.enforcing else "permissive", facts.enforcing
-    )
+    enforce = receipt["enforce"]
+    mode = "enforcing" if enforce == 1 else "permissive" if enforce == 0 else "no selinuxfs"
+    yield Verification.of("selinux.enabled", "enforcing", mode, enforce == 1)
     if facts.mls or label.level is not None:
         paired = label.level is not None and label.level.pair is not None
         holds = paired if settings.level == AUTO else str(label.level) == settings.level

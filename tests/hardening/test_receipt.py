@@ -100,6 +100,7 @@ def test_another_file_is_no_receipt(tmp_path: Path, text: str) -> None:
         ("environment", ["HOME"]),
         ("descriptors", ["0"]),
         ("tty", "0"),
+        ("enforce", "1"),
         ("seccomp", {"filters": ["00"], "digest": "x", "caller": "0"}),
         ("seccomp", {"filters": [7], "digest": None, "caller": 0}),
         ("observed", None),

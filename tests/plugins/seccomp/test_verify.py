@@ -11,7 +11,7 @@ from hardening.launch import digest
 from hardening.mechanism import State
 from hardening_seccomp.compile import Compiled, compile_filter
 from hardening_seccomp.spec import filter_of
-from hardening_seccomp.verify import verify
+from hardening_seccomp.verify import OTHER_ARCHITECTURE, OTHER_CALLS, verify
 from tests.plugins.seccomp.stacks import context, settings, this_host
 
 ALLOW_ALL = "06000000" + (0x7FFF0000).to_bytes(4, "little").hex()
@@ -48,6 +48,22 @@ def test_a_filter_that_was_read_back_is_judged_by_what_it_answers(tmp_path: Path
     assert states(tmp_path, filters=[ALLOW_ALL, strict.program.hex()], loaded=None)[0] is State.HOLDS
     for others in ([], [ALLOW_ALL], [ALLOW_ALL, loose.program.hex()]):
         assert states(tmp_path, filters=others, loaded=digests[0])[0] is State.DIFFERS
+
+
+def test_calls_that_are_answered_more_loosely_are_named(tmp_path: Path) -> None:
+    def words(text: str) -> str:
+        receipt = {
+            "status": {}, "seccomp": {"filters": [compiled(tmp_path, text).program.hex()], "digest": None, "caller": 0}
+        }  # fmt: skip
+        return next(iter(verify(settings(tmp_path), context(), receipt))).kernel
+
+    assert words(LOOSE) == "looser: ptrace"
+    assert words('[seccomp]\narchitectures.add = ["x86"]\n') == f"looser: {OTHER_ARCHITECTURE}"
+    whole = words('[seccomp]\ndefault = "allow"\n')
+    assert whole.startswith("looser: ")
+    assert whole.endswith(" and others")
+    assert "ptrace" not in whole
+    assert not {"*", OTHER_CALLS} & set(whole.removeprefix("looser: ").split(", "))
 
 
 def test_a_filter_that_cannot_be_judged_is_not_seen(tmp_path: Path) -> None:

@@ -52,9 +52,9 @@ def test_volumes_that_are_not_relabelled_are_said() -> None:
     assert found[0].leaf == "rootfs.volumes./data"
 
 
-def wrong(chosen: SelinuxSettings, label: str, on: SelinuxFacts) -> list[str]:
+def wrong(chosen: SelinuxSettings, label: str, on: SelinuxFacts, enforce: int | None = 1) -> list[str]:
     lines = ['1 1 0:1 / /tmp rw - tmpfs tmpfs rw,context="system_u:object_r:container_file_t:s0:c1,c2",size=1k']
-    found = verify(chosen, {"label": label, "mountinfo": lines}, on)
+    found = verify(chosen, {"label": label, "mountinfo": lines, "enforce": enforce}, on)
     return [check.leaf for check in found if not check.holds]
 
 
@@ -75,13 +75,16 @@ def test_receipts_are_held_against_the_settings(tmp_path: Path) -> None:
     ]
 
 
-def test_permissive_mode_does_not_hold(tmp_path: Path) -> None:
-    host = probe(fake_host(tmp_path, enforce="0"))
-    assert wrong(settings(), "system_u:system_r:container_t:s0:c1,c2", host) == ["selinux.enabled"]
+@pytest.mark.parametrize("now", ["0", "1"])
+def test_the_mode_is_that_of_the_run(tmp_path: Path, now: str) -> None:
+    host = probe(fake_host(tmp_path, enforce=now))
+    label = "system_u:system_r:container_t:s0:c1,c2"
+    assert wrong(settings(), label, host, 1) == []
+    assert wrong(settings(), label, host, 0) == wrong(settings(), label, host, None) == ["selinux.enabled"]
 
 
 @pytest.mark.parametrize("label", ["", "unconfined\n"])
 def test_no_label_does_not_hold(label: str) -> None:
-    (check,) = verify(settings(), {"label": label, "mountinfo": []}, INACTIVE)
+    (check,) = verify(settings(), {"label": label, "mountinfo": [], "enforce": None}, INACTIVE)
     assert not check.holds
     assert "SELinux is not active" in check.kernel
