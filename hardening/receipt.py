@@ -81,20 +81,23 @@ FORMS: Mapping[str, Callable[[object], bool]] = MappingProxyType(
         "pid": lambda value: isinstance(value, int),
         "status": _status,
         **dict.fromkeys(("uid_map", "gid_map"), _text(rf"( *{_ID} +{_ID} +{_ID}(\n|$))*")),
-        **dict.fromkeys(("setgroups", "label", "personality", "timens_offsets", "cwd"), _text(there=False)),
+        **dict.fromkeys(("setgroups", "label", "cwd"), _text(there=False)),
         **dict.fromkeys(("namespaces", "caller_namespaces"), _mapping(str, None)),
         "joined": _list(str),
         **dict.fromkeys(("mountinfo", "caller_mountinfo"), lambda value: _text()(value) or _list(str)(value)),
         "loginuid": _number(there=False),
         "oom_score_adj": _number(),
         "limits": _text(r"(?!.*\d{21}).*"),
-        **dict.fromkeys(("cgroup", "caller_cgroup"), _text(there=False)),
+        "personality": _text("[0-9a-f]{1,16}", there=False),
+        "timens_offsets": _text(r"(\w+ +-?\d+ +\d+(\n|$))*", there=False),
+        **dict.fromkeys(("cgroup", "caller_cgroup"), _text(r"(\d+:[^:\n]*:[^\n]*(\n|$))*", there=False)),
         "cgroup_values": _mapping(str),
         **dict.fromkeys(("tty", "enforce"), lambda value: value is None or isinstance(value, int)),
         "descriptors": _list(int, there=False),
         "environment": lambda value: value is None or _mapping(str, None)(value),
         "seccomp": lambda value: (
             isinstance(value, dict)
+            and {"filters", "digest", "caller"} <= value.keys()
             and _list(str, there=False)(value.get("filters"))
             and _text(there=False)(value.get("digest"))
             and isinstance(value.get("caller"), int | None)

@@ -76,7 +76,7 @@ class Report:
             "exe": _link(f"{place}/exe"),
             "cwd": _link(f"{place}/cwd"),
             "tty": _tty(place),
-            "enforce": _enforce(self._caller["caller_mountinfo"]),
+            "enforce": _enforce(_text("/proc/self/mountinfo")),
             "descriptors": descriptors(place),
             "environment": environment(place),
             "cgroup_values": dict(_cgroup_values(place)),

@@ -30,6 +30,8 @@ def _namespace(settings: NamespacesSettings, name: str, receipt: Mapping[str, An
     key, where = PROC_NAMES[name], settings.where(name)
     # None: the kernel has no such namespace.
     link = own.get(key) or "not supported"
+    if where == PRIVATE and own.get(key) and not caller.get(key):
+        return Verification.unseen(f"namespaces.{name}", where, f"{link}, and nobody knows the caller's")
     # An inode number does not tell whose a namespace is: what was joined is not the container's own.
     alien = "the caller's" if link == caller.get(key) else "joined" if key in receipt["joined"] else ""
     holds = bool(own.get(key)) and not alien if where == PRIVATE else where == HOST or link == link_of(name, where)
@@ -66,10 +68,10 @@ def _row(line: str) -> tuple[int, int, int]:
 def _names(settings: NamespacesSettings, receipt: Mapping[str, Any]) -> Iterator[Verification]:
     if settings.uts != PRIVATE:
         return
-    found = receipt["observed"].get("uts")
+    found = receipt["observed"].get("uts") or {}
     for name, wanted in (("hostname", settings.hostname), ("domainname", settings.domainname or _NONE)):
         leaf = f"namespaces.{name}"
-        if found is None:
+        if name not in found:
             yield Verification.unseen(leaf, wanted, "the namespace could not be entered")
         else:
             yield Verification.of(leaf, wanted, found[name], found[name] == wanted)
@@ -99,10 +101,10 @@ def _sysctls(settings: NamespacesSettings, context: Context, receipt: Mapping[st
     expected = _shown(stated) or "those of new namespaces"
     if found is None or new is None or effects is None:
         return Verification.unseen(leaf, expected, "the namespaces could not be entered")
-    unread = [name for name in stated if name not in found]
+    implied = {name: value for cause in stated for name, value in effects.get(cause, {}).items()}
+    unread = [name for name in {**stated, **implied} if name not in found]
     if unread:
         return Verification.unseen(leaf, expected, f"nobody has read {', '.join(unread)}")
-    implied = {name: value for cause in stated for name, value in effects.get(cause, {}).items()}
     wanted = {**new, **implied, **stated}
     other = {name for name, value in found.items() if value.split() != wanted.get(name, "").split()}
     kernel = _shown({name: found[name] for name in {*stated, *other}}) or "those of new namespaces"

@@ -94,7 +94,7 @@ class Held:
 
 def taken(group: Group, runtime: str, user: User | None, plugins: Plugins, folder: Path) -> Mapping[str, Any]:
     """The receipt of a run of the loosened stack."""
-    _, plan = _planned(group.layers(), plugins, user, folder)
+    _, plan = planned(group.layers(), plugins, user, folder)
     bundle.write(plan.spec, folder / "bundle")
     runs.hand_over(folder, user)
     path = folder / "receipt.json"
@@ -114,15 +114,16 @@ def taken(group: Group, runtime: str, user: User | None, plugins: Plugins, folde
 
 def held(report: Mapping[str, Any], layers: Iterable[str], plugins: Plugins, user: User | None, folder: Path) -> Held:
     """A receipt held against a stack of TOML texts, as `hardening receipt` does it."""
-    composition, plan = _planned(list(layers), plugins, user, folder)
+    composition, plan = planned(list(layers), plugins, user, folder)
     context = attrs.evolve(plan.context, spec=plan.spec)
     found: list[Verification] = receipt.verify(composition, context, report)
     return Held(verification.judge(composition, found, context.shortfalls))
 
 
-def _planned(
+def planned(
     layers: Sequence[str], plugins: Plugins, user: User | None, folder: Path
 ) -> tuple[Composition, pipeline.Plan]:
+    """The composition of a stack of TOML texts, and what would be launched."""
     host = runs.host_of(user, plugins)
     composition = runs.composed(layers, plugins, host, folder)
     context = attrs.evolve(examine(composition, host), command=("/bin/true",))
