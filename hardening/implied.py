@@ -64,10 +64,13 @@ def _permitted(
     other = composition.at(mechanism, implied.leaf.setting, implied.leaf.member)
     kind = other.kind
     if other.limit_origin and not kind.at_most(implied.value, other.limit):
+        place = other.limit_origin.rpartition(":")[0]
+        shipped = any(layer.shipped and layer.place == place for layer in composition.stack.layers)
         raise ProfileError(
             f"{implied.by}: {implied.what}: {other.leaf} is limited to {other.limit_shown} at {other.limit_origin}",
             origin=said.origin,
-            hint="no exception lifts a limit: stay within it, or have it changed where it is set",
+            hint=(implied.instead if shipped else "")
+            or "no exception lifts a limit: stay within it, or have it changed where it is set",
         )
     if implied.free or kind.at_most(implied.value, other.value):
         return None

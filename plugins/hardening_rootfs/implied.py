@@ -99,9 +99,11 @@ def _hidden(source: _Source, secrets: Mapping[str, tuple[str, ...]], private: It
     nearest = max(around, key=lambda member: (max(map(len, around[member])), member != hidden.HOME), default=None)
     for member in around:
         # People work in their homes: a directory there is no secret by itself, unless a limit says so.
-        free = member != nearest or (ordinary and member in (hidden.HOME, "/home", "/root"))
+        home = member in (hidden.HOME, "/home", "/root")
+        free = member != nearest or (ordinary and home)
         what = f"{source.said} shows what is hidden"
-        yield Implied(source.leaf, _leaf("hidden_paths", member), False, what, free)
+        instead = f"keep it in /srv or /opt: what lies in {member} is shown to no command" if home else ""
+        yield Implied(source.leaf, _leaf("hidden_paths", member), False, what, free, instead)
 
 
 def _movable(

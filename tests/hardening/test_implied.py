@@ -7,6 +7,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 from hardening.compose import Composition
@@ -37,7 +38,8 @@ class Door(Mechanism[DoorSettings]):
 
     def implies(self, settings: DoorSettings, limits: Mapping[tuple[str, str], Any], host: Host) -> Iterable[Implied]:
         if settings.keys:
-            yield Implied(self.leaf("keys"), self.leaf("locked"), False, "a key lies there", free=settings.keys == 1)
+            leaves = self.leaf("keys"), self.leaf("locked")
+            yield Implied(*leaves, False, "a key lies there", settings.keys == 1, "keep the key in a safe")
 
     def check(self, settings: DoorSettings, context: Context) -> Iterable[Shortfall]:
         return ()
@@ -51,13 +53,13 @@ class Door(Mechanism[DoorSettings]):
         return ()
 
 
-def composed(folder: Path, *texts: str) -> Composition:
+def composed(folder: Path, *texts: str, shipped: bool = False) -> Composition:
     layers = []
     for index, text in enumerate(texts):
         path = folder / f"layer{index}.toml"
         path.write_text(text)
         path.chmod(0o644)
-        layers.append(parse_layer(read(path, f"layer{index}")))
+        layers.append(attrs.evolve(parse_layer(read(path, f"layer{index}")), shipped=shipped and index == 0))
     return compose_here(Stack(tuple(layers)), [Door()], plain(), date(2030, 1, 1))
 
 
@@ -72,6 +74,15 @@ def test_a_limit_forbids_it_whatever_else_is_said(tmp_path: Path) -> None:
             ProfileError, match=r"a key lies there: door.locked is limited to true at .*layer[01].toml:2"
         ):
             composed(tmp_path, *stack)
+
+
+@pytest.mark.parametrize("shipped", [True, False])
+def test_who_cannot_change_a_limit_is_told_what_to_do_instead(tmp_path: Path, shipped: bool) -> None:
+    limit = "[limits.door]\nlocked = true\n"
+    with pytest.raises(ProfileError) as caught:
+        composed(tmp_path, limit, KEYS, shipped=shipped)
+    assert (caught.value.hint == "keep the key in a safe") is shipped
+    assert ("have it changed where it is set" in (caught.value.hint or "")) is not shipped
 
 
 def test_an_exception_of_the_layer_that_says_it_permits_it(tmp_path: Path) -> None:

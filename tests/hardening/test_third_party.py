@@ -229,6 +229,8 @@ def test_the_distribution_of_the_how_to_builds_as_printed_and_runs(tmp_path: Pat
         )
 
     rows = {row["name"]: row for row in json.loads(call("plugin", "list", "--json").stdout)}
+    python = {path.stem.removeprefix("acme_") for path in source.glob("acme_*.py")}
+    assert python == {name for name, row in rows.items() if row["distribution"] == "acme-hardening"}
     assert [item["name"] for item in rows["quota"]["mechanisms"]] == ["quota"]
     shown = call("compose", "-p", "acme")
     assert json.loads(shown.stdout)["annotations"]["com.example.quota.files"] == "100", shown.stderr
@@ -237,3 +239,8 @@ def test_the_distribution_of_the_how_to_builds_as_printed_and_runs(tmp_path: Pat
     require("userns")
     done = call("run", "-q", "-p", "acme", "--", "echo", "ran")
     assert (done.returncode, done.stdout) == (0, "ran\n"), done.stderr
+    receipt = tmp_path / "receipt.json"
+    done = call("run", "-q", "-p", "acme", "-p", "strict", "--receipt", str(receipt), "--", "true")
+    assert done.returncode == 0, done.stderr
+    held = call("receipt", "-p", "acme", "-p", "strict", str(receipt))
+    assert (held.returncode, "quota" in held.stdout) == (0, False), held.stdout
