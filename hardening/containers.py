@@ -29,7 +29,7 @@ from hardening.launch.container_state import (
     identify,
     remove,
 )
-from hardening.launch.held import EXIT, has_ended, is_held, open_directory
+from hardening.launch.held import EXIT, has_ended, is_held, open_directory, open_file
 from hardening.launch.jsontext import MAX_BYTES
 from hardening.launch.supervise import NOT_FORWARDED
 from hardening.values import frozen
@@ -355,7 +355,13 @@ def await_end(container: Container) -> End | None:
         place = open_directory(str(container.path))
         try:
             # Opened now: the directory may be removed at the end.
-            descriptor = os.open(EXIT, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=place)
+            try:
+                descriptor = open_file(EXIT, place)
+            except FileNotFoundError:
+                raise
+            except OSError:  # of one that is damaged
+                fcntl.flock(place, fcntl.LOCK_SH)
+                return None
             with os.fdopen(descriptor, "rb") as file:
                 fcntl.flock(place, fcntl.LOCK_SH)
                 return _end(file.read())

@@ -7,12 +7,14 @@ import re
 import select
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hardening.errors import UsageError
 from hardening.launch import kernel
 from hardening.launch.container_state import LOG, OLD_LOG
+from hardening.launch.held import open_file
 from hardening.values import frozen
 
 if TYPE_CHECKING:
@@ -47,7 +49,7 @@ class Log:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._file = (path / LOG).open("rb")
+        self._file = _open(path / LOG)
         self._rest = b""
 
     def __enter__(self) -> Log:
@@ -63,7 +65,7 @@ class Log:
 
     def _older(self) -> list[Record]:
         try:
-            with (self._path / OLD_LOG).open("rb") as file:
+            with _open(self._path / OLD_LOG) as file:
                 # Where it was rotated a moment ago, it is the file that is read next.
                 return [] if os.path.sameopenfile(file.fileno(), self._file.fileno()) else _records(file.read())
         except FileNotFoundError:
@@ -75,7 +77,7 @@ class Log:
         while self._is_rotated():
             data += self._file.read()
             self._file.close()
-            self._file = (self._path / LOG).open("rb")
+            self._file = _open(self._path / LOG)
             data += self._file.read()
         data, newline, self._rest = data.rpartition(b"\n")
         return _records(data + newline)
@@ -104,6 +106,10 @@ class Log:
                         os.read(changes, 65536)
             finally:
                 os.close(changes)
+
+
+def _open(path: Path) -> BufferedReader:
+    return os.fdopen(open_file(str(path)), "rb")
 
 
 def _records(data: bytes) -> list[Record]:

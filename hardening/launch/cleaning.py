@@ -104,14 +104,20 @@ def remove_bundle(directory: str) -> None:
     except FileNotFoundError:
         return
     try:
-        _remove_content(fd, os.fstat(fd).st_dev)
+        remove_content(fd)
     finally:
         os.close(fd)
     os.rmdir(directory)
 
 
-def _remove_content(directory: int, device: int) -> None:
-    for name in os.listdir(directory):
+def remove_content(directory: int, last: str = "") -> None:
+    """Delete all in an open directory, one name ``last``, never through a symbolic link and never across a mount.
+    `OSError`."""
+    _remove_content(directory, os.fstat(directory).st_dev, last)
+
+
+def _remove_content(directory: int, device: int, last: str = "") -> None:
+    for name in sorted(os.listdir(directory), key=last.__eq__):
         try:
             os.unlink(name, dir_fd=directory)
         except IsADirectoryError:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 
 from hardening.errors import LaunchError, quoted
-from hardening.launch import files, held, jsontext
+from hardening.launch import cleaning, files, held, jsontext
 from hardening.launch.bundle import read_file
 from hardening.launch.failure import Step
 from hardening.launch.held import BLANK, EXIT, is_held, open_directory
@@ -72,7 +72,8 @@ class Entry:
 
     def open_log(self, name: str, flags: int) -> int:
         """A descriptor of a file of this directory. Raises `OSError`."""
-        return os.open(name, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600, dir_fd=self._fd)
+        # O_NONBLOCK: a FIFO in its place is an error, and no wait for who reads it.
+        return os.open(name, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600, dir_fd=self._fd)
 
     def rotate_log(self) -> None:
         """Let the log become the older one, in the place of that. Raises `OSError`."""
@@ -84,7 +85,7 @@ class Entry:
     def finish(self, code: int, why: str = "") -> None:
         """Write down how the command ended, and why where that is known. Raises `OSError`."""
         # In place: whoever waits has the file open already, also when the directory is removed next.
-        fd = os.open(EXIT, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=self._fd)
+        fd = self.open_log(EXIT, os.O_WRONLY)
         try:
             files.write_all(fd, ended(code, killed=False, why=why).encode())
         finally:
@@ -173,12 +174,11 @@ def _make_if_missing(path: str) -> None:
 
 
 def remove(path: str, place: int | None) -> None:
-    """Remove a container's directory and the files that such a one holds. Raises `OSError` for any other content."""
+    """Remove a container's directory, whatever is in the place of its files. Raises `OSError`."""
     fd = open_directory(path, place)
     try:
         # The description last: what has none is being removed.
-        for name in sorted(os.listdir(fd), key=DESCRIPTION.__eq__):
-            os.unlink(name, dir_fd=fd)
+        cleaning.remove_content(fd, DESCRIPTION)
     finally:
         os.close(fd)
     os.rmdir(path, dir_fd=place)

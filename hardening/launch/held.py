@@ -11,6 +11,8 @@ So nothing has to grow old before it may be removed, and a process that is kille
 
 from __future__ import annotations
 
+import _stat as stat
+import errno
 import fcntl
 
 from hardening.launch import places
@@ -28,6 +30,16 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 def open_directory(path: str, folder: int | None = None) -> int:
     """A descriptor of a directory, never through a symbolic link. Raises `OSError`."""
     return os.open(path, _DIRECTORY, dir_fd=folder)
+
+
+def open_file(path: str, folder: int | None = None) -> int:
+    """A descriptor of a regular file, to read it: never through a symbolic link, and never waiting for who would write into
+    a FIFO in its place. Raises `OSError`."""
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.EINVAL, "is not a regular file", path)
+    return fd
 
 
 def hold(path: str, folder: int | None = None, *, shared: bool = False) -> int:
@@ -114,12 +126,14 @@ def _is_left(name: str, folder: int) -> bool:
         return not has_ended(_read(EXIT, fd))
     except FileNotFoundError:
         return True
+    except OSError:  # damage: for `hardening ps` to show, and for `rm`
+        return False
     finally:
         os.close(fd)
 
 
 def _read(name: str, directory: int) -> bytes:
-    fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+    fd = open_file(name, directory)
     try:
         return os.read(fd, len(BLANK))
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -94,3 +95,35 @@ def test_a_damaged_entry_blocks_nothing_and_goes(person: Caller, damage: object)
     assert person.say("rm", "-f", broken) == broken
     until(lambda: not Path(f"/proc/{command}").exists())
     assert [item["id"] for item in person.listed()] == [third]
+
+
+def dangling(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("nothing")
+
+
+def directory(path: Path) -> None:
+    path.unlink()
+    (path / "below/it").mkdir(parents=True)
+    (path / "file").touch()
+
+
+def device(path: Path) -> None:
+    path.unlink()
+    os.mknod(path, 0o666 | stat.S_IFCHR, os.makedev(1, 5))  # /dev/zero, which has no end
+
+
+def test_what_stands_in_the_place_of_a_file_blocks_nothing_and_goes(person: Caller) -> None:
+    """Each command ends, within the minute that `Caller.call` gives it."""
+    broken = {person.start("sleep", "600"): damage for damage in (fifo, link, dangling, directory, device)}
+    for identity, damage in broken.items():
+        for name in ("exit", "log"):
+            damage(person.state / "containers" / identity / name)
+    assert person.call("tidy").returncode == 0
+    for identity in broken:
+        assert "is not a regular file" in (said := person.call("logs", identity).stderr) or "symbolic links" in said
+    other = person.start("true")
+    assert person.say("wait", other) == "0"
+    assert {item["id"] for item in person.listed()} == {*broken, other}
+    assert person.say("rm", "-f", *broken).split() == [*broken]
+    assert [path.name for path in (person.state / "containers").iterdir()] == [other]

@@ -101,3 +101,23 @@ def test_a_file_is_none_of_a_launch(tmp_path: Path) -> None:
     (tmp_path / "bundles").mkdir()
     (tmp_path / "bundles/file").touch()
     assert not any_left(str(tmp_path))
+
+
+@pytest.mark.parametrize("kind", ["fifo", "link", "dangling", "directory"])
+def test_what_stands_in_the_place_of_the_end_is_damage_and_nothing_that_is_left(tmp_path: Path, kind: str) -> None:
+    made = entry(tmp_path, "one")
+    path = tmp_path / "containers/one/exit"
+    path.unlink()
+    match kind:
+        case "fifo":
+            os.mkfifo(path)
+        case "directory":
+            path.mkdir()
+        case _:
+            path.symlink_to("/dev/zero" if kind == "link" else "nothing")
+    with pytest.raises(OSError, match=r"is not a regular file|Too many levels"):
+        held.open_file(str(path))
+    os.close(made._fd)
+    assert not any_left(str(tmp_path))
+    made.remove()
+    assert not path.parent.exists()
