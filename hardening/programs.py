@@ -19,6 +19,10 @@ from hardening.launch import abi, kernel, places
 PATIENCE, ASKING = 60.0, 600.0
 #: An environment that says nothing of the caller, for programs of the system of which the answer is read.
 BARE = {"PATH": places.OF_COMMANDS, "LC_ALL": "C"}
+#: Names, and how names begin, of what has another program's dynamic linker, C library, shell or interpreter run code of a place
+#: that is named. All else is the caller's to say: where keys are, how a terminal is asked, what a helper is told.
+_CHOOSING = frozenset({"GCONV_PATH", "LOCPATH", "BASH_ENV", "ENV"})
+_CHOOSING_ALL = ("LD_", "BASH_FUNC_", "PYTHON", "PERL5", "OPENSSL_")
 
 
 def terminal() -> str | None:
@@ -46,9 +50,16 @@ def find(program: str, among: str | None = None) -> str | None:
 
 def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
     """The caller's environment, and ``more``, for a program: with `path`, and without directories of the XDG specification
-    that are relative. Raises `UsageError` where the home of GnuPG is, which names programs of its own."""
+    that are relative, and what chooses code. Raises `UsageError` where the home of GnuPG is, which names programs of its
+    own."""
     places.named(os.environ, "GNUPGHOME")
-    kept = {name: value for name, value in os.environ.items() if value.startswith("/") or not name.startswith("XDG_")}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in _CHOOSING
+        and not name.startswith(_CHOOSING_ALL)
+        and (value.startswith("/") or not name.startswith("XDG_"))
+    }
     return {**kept, "PATH": path(), **(more or {})}
 
 

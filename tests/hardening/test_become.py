@@ -132,6 +132,21 @@ def test_no_variable_chooses_what_openssl_loads_however_the_program_is_called(un
             assert not opens(*start, *pull), start
 
 
+def test_no_variable_chooses_a_locale_or_a_conversion_of_the_c_library(untouched: dict[str, str]) -> None:
+    with workplace() as folder:
+        trace = folder / "trace"
+        variables = {**untouched, "LOCPATH": str(folder / "loc"), "GCONV_PATH": str(folder / "g"), "LC_ALL": "evil"}
+
+        def opens(*argv: str) -> bool:
+            strace = ("strace", "-f", "-qq", "-e", "trace=open,openat", "-o", str(trace))
+            Place(folder, strace, variables).type(*argv)
+            return str(folder / "loc") in trace.read_text()
+
+        assert opens(sys.executable, "-I", "-c", "")
+        for words in (("ps",), ("run", "-q", "--", "true")):
+            assert not opens(str(PROGRAM), *words), words
+
+
 def test_both_programs_take_the_same_variables_away() -> None:
     script = (REPOSITORY / "scripts/hardening").read_text()
     lines = [line.split()[1:] for line in script.splitlines() if line.startswith("unset ")]

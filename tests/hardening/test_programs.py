@@ -53,3 +53,16 @@ def test_a_home_of_gnupg_that_depends_on_the_place_is_refused(monkeypatch: pytes
     monkeypatch.setenv("GNUPGHOME", "gnupg")
     with pytest.raises(UsageError, match=r"^GNUPGHOME: gnupg is not an absolute path"):
         programs.start(["true"])
+
+
+def test_no_variable_chooses_the_code_that_a_program_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "rc").write_text("echo trapped\n")
+    names = ("BASH_ENV", "ENV", "GCONV_PATH", "LOCPATH", "LD_PRELOAD", "PYTHONSTARTUP", "PERL5OPT", "OPENSSL_CONF")
+    for name in names:
+        monkeypatch.setenv(name, str(tmp_path / "rc"))
+    monkeypatch.setenv("ENVIRONMENT", "kept")
+    done = programs.run(["bash", "-c", "env"], b"", 60.0)
+    assert b"trapped" not in done.stdout
+    kept = {line.partition(b"=")[0].decode() for line in done.stdout.splitlines()}
+    assert not kept.intersection(names)
+    assert "ENVIRONMENT" in kept
