@@ -46,7 +46,11 @@ def facts(host: Host) -> Iterator[Line]:
         if not attrs.has(kind):
             yield Line(area, kind.__name__, FACT, str(value))
             continue
-        for field in _told(kind):
+        told = _told(kind)
+        # What is not active has no state: the other fields are what nothing was asked about.
+        if getattr(value, "inactive", ""):
+            told = [field for field in told if field.name == "inactive"]
+        for field in told:
             yield Line(area, field.name.replace("_", " "), FACT, show(getattr(value, field.name), field.name))
 
 
@@ -117,9 +121,11 @@ def examine(composition: Composition, host: Host) -> Context:
 
 def mechanisms(composition: Composition, host: Host) -> Iterator[Line]:
     """Each mechanism of a composition held against the host."""
+    able = {mechanism.name for mechanism in composition.mechanisms if mechanism.may_fall_short}
     for state in enforcement(composition, examine(composition, host).shortfalls):
         if not state.shortfalls:
-            yield Line("mechanism", state.mechanism, OK, "enforced")
+            detail = "enforced" if state.mechanism in able else "needs nothing of this host"
+            yield Line("mechanism", state.mechanism, OK, detail)
         for shortfall in state.shortfalls:
             error = refusal(composition, shortfall)
             advice = (error.hint or "") if error is not None else shortfall.remedy

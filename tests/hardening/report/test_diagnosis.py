@@ -9,7 +9,8 @@ import attrs
 import pytest
 
 from hardening.host import plain
-from hardening.report.diagnosis import WIDTH, facts, show
+from hardening.report.diagnosis import WIDTH, facts, mechanisms, show
+from tests.support import shipped
 
 
 @attrs.frozen
@@ -73,3 +74,23 @@ def test_every_field_of_a_fact_is_a_line_but_those_without_repr() -> None:
         ("there", "yes"),
         ("inner", "name n, count 0"),
     ]
+
+
+@pytest.mark.parametrize(("inactive", "told"), [("not built", ["inactive"]), ("", ["inactive", "enforcing"])])
+def test_what_is_not_active_has_no_state(inactive: str, told: list[str]) -> None:
+    @attrs.frozen
+    class Switched:
+        inactive: str
+        enforcing: bool = True
+
+    host = attrs.evolve(plain(), facts=MappingProxyType({Switched: Switched(inactive)}))
+    assert [line.name for line in facts(host)] == told
+
+
+def test_what_no_host_enforces_is_not_said_to_be_enforced() -> None:
+    plugins, host = shipped.here()
+    lines = {line.name: line.detail for line in mechanisms(shipped.composed(["default"]), host)}
+    unable = {item.name for item in plugins.mechanisms if not item.may_fall_short}
+    assert unable
+    assert {name for name in unable if lines[name] == "needs nothing of this host"} == unable
+    assert lines["capabilities"] == "enforced"
