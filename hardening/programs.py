@@ -19,8 +19,8 @@ from hardening.launch import abi, kernel, places
 PATIENCE, ASKING = 60.0, 600.0
 #: An environment that says nothing of the caller, for programs of the system of which the answer is read.
 BARE = {"PATH": places.OF_COMMANDS, "LC_ALL": "C"}
-#: Names, and how names begin, of what has another program's dynamic linker, C library, shell or interpreter run code of a place
-#: that is named. All else is the caller's to say: where keys are, how a terminal is asked, what a helper is told.
+#: Names, and how names begin, of what has another program's dynamic linker, C library, shell or interpreter run code of a
+#: place that is named. All else is the caller's to say: where keys are, how a terminal is asked, what a helper is told.
 _CHOOSING = frozenset({"GCONV_PATH", "LOCPATH", "BASH_ENV", "ENV"})
 _CHOOSING_ALL = ("LD_", "BASH_FUNC_", "PYTHON", "PERL5", "OPENSSL_")
 
