@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 EPILOG = """\b
 Examples:
+  mkdir -p ~/.local/share/bash-completion/completions
   hardening completion bash > ~/.local/share/bash-completion/completions/hardening
   hardening completion zsh > "${fpath[1]}/_hardening"
   hardening completion fish > ~/.config/fish/completions/hardening.fish
@@ -23,7 +24,8 @@ Examples:
 @click.argument("shell", type=click.Choice(("bash", "zsh", "fish")))
 @click.pass_context
 def command(context: click.Context, shell: str) -> None:
-    """Print the completion script of SHELL. It completes commands, options, profiles, runtimes and settings."""
+    """Print the completion script of SHELL. It completes commands, options, names of profiles and runtimes, and the settings
+    of `explain`."""
     from click.shell_completion import BashComplete, FishComplete, ZshComplete
 
     from hardening.cli import COMPLETE_VARIABLE, PROGRAM

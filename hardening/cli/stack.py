@@ -127,9 +127,11 @@ def _is_number(mechanism: Mechanism[Any], option: Option) -> bool:
 
 
 def complete_profile(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """The names of profiles that begin with what was typed."""
+    """The names of profiles that begin with what was typed; a path is the shell's to complete."""
     from click.shell_completion import CompletionItem
 
+    if "/" in incomplete:
+        return [CompletionItem(incomplete, type="file")]
     try:
         found = session(ctx).search.all()
     except HardeningError:

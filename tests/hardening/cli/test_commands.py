@@ -427,6 +427,11 @@ def test_completion_knows_profiles_runtimes_options_and_settings(words: str, fou
     assert [line.partition(",")[2] for line in done.stdout.splitlines()] == found
 
 
+def test_the_path_of_a_profile_is_the_shell_s_to_complete(folder: Path) -> None:
+    done = process(folder, _HARDENING_COMPLETE="bash_complete", COMP_WORDS="hardening run -p ./", COMP_CWORD="3")
+    assert done.stdout.splitlines() == ["file,./"]
+
+
 def test_profile_list_shows_files_only_where_they_matter(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(session(folder), "profile", "list") == 0
     assert str(folder) not in capsys.readouterr().out
