@@ -30,6 +30,9 @@ from hardening.source import Origin
 from hardening.toml_text import inline
 from hardening.values import frozen
 
+#: How a message shows a value whose text is empty.
+EMPTY = "(none)"
+
 
 class Outcome(StrEnum):
     """What became of one say."""
@@ -72,6 +75,11 @@ class Step:
     def value(self) -> str:
         """The value after it, as text."""
         return self.kind.show(self.after) if self.stated else ""
+
+
+def text(kind: Kind[Any], value: Any) -> str:
+    """A value for a message, where one that is empty would not be seen."""
+    return kind.show(value) or EMPTY
 
 
 def told(origin: object, steps: Iterable[Step]) -> str:
@@ -140,12 +148,13 @@ class Spoken:
         )
 
 
-def permission(leaf: Leaf, layer: Layer | None) -> str:
-    """What somebody adds to a layer to permit a loosening of a leaf there."""
+def permission(leaf: Leaf, layer: Layer | None, word: str = "") -> str:
+    """What somebody adds to a layer to permit a loosening of a leaf there, or of all that a ``word`` of that layer means."""
+    name = str(Leaf(leaf.mechanism, leaf.setting, word)) if word else str(leaf)
     if layer is None or not layer.document.typed:
-        setting = inline(str(leaf))
+        setting = inline(name)
         return f'at the end of the same layer:\n[[exceptions]]\nsetting = {setting}\nreason = "…"'
-    return f"--exception {quoted(f'{leaf}=REASON')}"
+    return f"--exception {quoted(f'{name}=REASON')}"
 
 
 class Fold:
@@ -257,8 +266,8 @@ class Fold:
     def _require_within_limit(self, said: Say) -> None:
         if self.limit is not None and not self.kind.at_most(said.value, self.limit.value):
             raise ProfileError(
-                f"{self.leaf}: {self.kind.show(said.value)} exceeds the limit {self.kind.show(self.limit.value)} "
-                f"set at {self.limit.origin}",
+                f"{self.leaf}: {said.word or text(self.kind, said.value)} exceeds the limit "
+                f"{text(self.kind, self.limit.value)} set at {self.limit.origin}",
                 origin=said.origin,
                 hint="no exception lifts a limit: stay within it, or have it changed where it is set",
             )
@@ -278,7 +287,7 @@ class Fold:
         met = self.kind.meet(limit.value, value)
         if met is None and not self.kind.optional:
             raise ProfileError(
-                f"{self.leaf}: {self.kind.show(value)} and the limit {self.kind.show(limit.value)} set at {limit.origin} "
+                f"{self.leaf}: {text(self.kind, value)} and the limit {text(self.kind, limit.value)} set at {limit.origin} "
                 "have no value in common",
                 origin=origin,
             )
@@ -287,12 +296,23 @@ class Fold:
     def _loosening(self, layer: Layer, said: Say) -> ProfileError:
         looser = self.kind.at_most(self.value, said.value)
         how = "is looser than" if looser else "cannot be compared with"
+        hint = f"{self._way_out(said, looser)}, or add {permission(self.leaf, layer, said.word)}"
+        if layer.shipped and self.origin is not None:
+            # It is not the caller's to be edited, and what is named later only tightens it.
+            hint = f"name {self.origin.layer} after {layer.asked}, as in `-p {layer.asked} -p {self.origin.layer}`"
         return ProfileError(
-            f"{self.leaf}: {self.kind.show(said.value)} {how} {self.kind.show(self.value)}, "
+            f"{self.leaf}: {said.word or text(self.kind, said.value)} {how} {text(self.kind, self.value)}, "
             f"said at {told(self.origin, self.steps)}",
             origin=said.origin,
-            hint=f"keep the stricter value, or add {permission(self.leaf, layer)}",
+            hint=hint,
         )
+
+    def _way_out(self, said: Say, looser: bool) -> str:
+        """What to say instead of a loosening. Of values that cannot be compared neither is stricter."""
+        within = None if looser else self.kind.meet(self.value, said.value)
+        if within is None or not self.kind.parts:
+            return "keep the stricter value"
+        return f"write {inline(self.kind.show(within))} ({self.kind.parts}), the loosest that is within both"
 
     def _record(self, layer: Layer, said: Say, outcome: Outcome, exception: Exemption | None = None) -> None:
         stated = self.origin is not None

@@ -10,7 +10,7 @@ from hardening.errors import HardeningError, ProfileError
 from hardening.findings import EXPIRING, RULES, Finding, Severity, describe
 from hardening.fold import Resolved
 from hardening.kinds import nearest
-from hardening.layers import Stack
+from hardening.layers import TABLES, Stack
 from hardening.mechanism import Mechanism
 from hardening.schema import REQUIREMENT, Family, Leaf, Scalar, Setting
 
@@ -45,11 +45,16 @@ def unchanged_until(stack: Stack, today: date) -> date | None:
 
 def _unknown_tables(stack: Stack, mechanisms: Sequence[Mechanism[Any]]) -> Iterable[HardeningError]:
     names = [mechanism.name for mechanism in mechanisms]
+    installed = f"installed mechanisms: {', '.join(sorted(names))}"
     for layer in stack.layers:
-        for key, node in [*layer.tables.items(), *layer.limits.items()]:
-            if key not in names:
-                hint = nearest(key, names) or f"installed mechanisms: {', '.join(sorted(names))}"
-                yield node.error("no plugin owns this table", hint=hint)
+        for known, tables in ((TABLES, layer.tables), ((), layer.limits)):
+            for key, node in tables.items():
+                if key == "findings":
+                    text = "findings have no limits"
+                    yield node.error(text, hint="write [findings]: no other layer permits what one refuses there")
+                elif key not in names:
+                    hint = nearest(key, (*names, *known)) or installed
+                    yield node.error("no plugin owns this table", hint=hint)
 
 
 def _unknown_rules(stack: Stack, mechanisms: Sequence[Mechanism[Any]]) -> Iterable[HardeningError]:
@@ -75,7 +80,7 @@ def _unusable_exceptions(stack: Stack, mechanisms: Sequence[Mechanism[Any]], tod
         for exception in layer.exceptions:
             if exception.expires is not None and exception.expires < today:
                 yield ProfileError(
-                    f"the exception for {exception.setting} expired on {exception.expires}",
+                    f"the exception for {exception.setting} ended on {exception.expires}, its last day",
                     origin=exception.ends or exception.origin,
                     hint="remove the loosening, or renew the exception after a review",
                 )
@@ -130,11 +135,12 @@ def _unused_exceptions(stack: Stack, leaves: Mapping[Leaf, Resolved]) -> Iterabl
 def _expiring(stack: Stack, today: date) -> Iterable[Finding]:
     for exception in (exception for layer in stack.layers for exception in layer.exceptions):
         if exception.expires is not None and (days := (exception.expires - today).days) <= SOON:
-            when = "today" if days == 0 else f"on {exception.expires}, in {days} day{'s' * (days != 1)}"
+            when = "today" if days == 0 else f"in {days} day{'s' * (days != 1)}"
             yield Finding(
                 EXPIRING,
                 Severity.NOTE,
-                f"the exception for {exception.setting} ends {when}: the stack does not compose any more then",
+                f"the exception for {exception.setting} ends {when}: its last day is {exception.expires}, after which "
+                "the stack does not compose any more",
                 leaf=exception.setting,
                 origin=str(exception.ends or exception.origin),
                 hint="renew it after a review, or remove the loosening",

@@ -26,6 +26,8 @@ class Kind(ABC, Generic[T]):
     identity: bool = False
     #: None is a value of an optional kind, and its strictest: an absent volume, for example.
     optional: bool = False
+    #: What a value is made of, where the parts have orders of their own, and two values may have none.
+    parts: str = ""
 
     @abstractmethod
     def parse(self, node: Node) -> T:
@@ -90,7 +92,8 @@ class Choice(Kind[str]):
     def parse(self, node: Node) -> str:
         value = node.string()
         if value not in self.values:
-            raise node.error(f'"{value}" is none of {", ".join(self.values)}', hint=nearest(value, self.values))
+            values = ", ".join(item or '""' for item in self.values)
+            raise node.error(f'"{value}" is none of {values}', hint=nearest(value, self.values))
         return value
 
     def at_most(self, a: str, b: str) -> bool:

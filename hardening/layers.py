@@ -27,7 +27,9 @@ from hardening.values import frozen
 SUFFIX = ".toml"
 #: What the administrator of the machine says.
 MACHINE = Path("/etc/hardening")
-HEADER = ("description", "extends", "complete", "exceptions", "limits", "findings")
+#: The tables of a profile that are no mechanism's.
+TABLES = ("exceptions", "limits", "findings")
+HEADER = ("description", "extends", "complete", *TABLES)
 
 
 @frozen
@@ -47,7 +49,8 @@ class Exemption:
 class Layer:
     """A profile at its place in a stack. ``tables`` and ``limits`` hold the mechanisms' tables by name; ``complete`` is
     where it says that it is complete: what nobody has stated so far, it states as the strict default. ``shipped`` is one of
-    an installed package, whose users cannot change it; ``gate`` says which findings refuse a run."""
+    an installed package, whose users cannot change it, and ``asked`` the first of those by which it came into the stack, or
+    itself; ``gate`` says which findings refuse a run."""
 
     name: str
     document: Document
@@ -58,6 +61,7 @@ class Layer:
     exceptions: tuple[Exemption, ...]
     complete: Origin | None = None
     shipped: bool = False
+    asked: str = ""
     gate: Gate | None = None
 
     @property
@@ -198,10 +202,17 @@ class _Builder:
             return
         if len(chain) > 64:
             raise ProfileError("`extends` goes deeper than 64 profiles", origin=origin, hint="merge some of them")
+        if origin is not None and not os.path.lexists(path):
+            hint = "a path in `extends` counts from the folder of the profile that says it"
+            raise ProfileError(f"extends {profile}, and there is no {path}", origin=origin, hint=hint)
         layer = parse_layer(read(path, name, owner=Owner.ANY if by_path else Owner.OWN))
         for parent, node in zip(layer.extends, _extends(layer.document.root), strict=True):
             self.add(parent, node.origin, path.parent, (*chain, (key, name)))
-        self.layers[key] = attrs.evolve(layer, shipped=any(key.is_relative_to(place) for place in self.shipped))
+        asked = next((above for place, above in chain if self._ships(place)), name)
+        self.layers[key] = attrs.evolve(layer, shipped=self._ships(key), asked=asked)
+
+    def _ships(self, path: Path) -> bool:
+        return any(path.is_relative_to(place) for place in self.shipped)
 
     def _by_path(self, profile: str, folder: Path) -> tuple[Path, str]:
         path = Path(os.path.normpath(folder / state.expanded(profile)))
@@ -244,7 +255,7 @@ def parse_layer(document: Document) -> Layer:
         extends=tuple(node.string() for node in _extends(root)),
         tables=MappingProxyType(tables),
         limits=MappingProxyType(dict(limits.members()) if limits else {}),
-        exceptions=tuple(_exemption(node) for node in exceptions.items()) if exceptions else (),
+        exceptions=tuple(_exemption(node) for node in exceptions.items(tables=True)) if exceptions else (),
         complete=complete.origin if complete is not None and complete.boolean() else None,
         gate=_gate(findings) if findings else None,
     )

@@ -37,13 +37,15 @@ class Leaf:
 
 @frozen
 class Say:
-    """What a layer says of one leaf. ``at_most`` makes it an upper bound: it never loosens, it intersects."""
+    """What a layer says of one leaf. ``at_most`` makes it an upper bound: it never loosens, it intersects. ``word`` is what
+    the layer wrote instead of the leaf's own name, such as a group; an exception can be for all of it."""
 
     setting: str
     member: str
     value: Any
     origin: Origin
     at_most: bool = False
+    word: str = ""
 
 
 @frozen(eq=False)

@@ -120,14 +120,18 @@ class Node:
         for key, raw in self.table().items():
             yield key, self.child(key, raw)
 
-    def items(self) -> Iterator[Node]:
-        """The elements of an array. On the command line one value stands for an array of one."""
+    def items(self, *, tables: bool = False) -> Iterator[Node]:
+        """The elements of an array, of ``tables`` or of anything else. On the command line one value stands for an array of
+        one."""
         raw = self.raw
         if not isinstance(raw, list):
             if self.document.typed and not isinstance(raw, dict):
                 yield self
                 return
-            raise self.wrong_type("an array")
+            error = self.wrong_type("an array")
+            if tables:
+                error.hint = f"write [[{self.dotted}]], with two brackets"
+            raise error
         for index, item in enumerate(raw):
             yield self.child(index, item)
 
@@ -182,7 +186,9 @@ def read(path: Path, name: str, *, owner: Owner = Owner.ANY) -> Document:
     and root, larger than `MAX_BYTES`, not UTF-8, not TOML, or nested deeper than `MAX_DEPTH`. Who may be its ``owner``
     depends on who has named it: what a name means, nobody but the caller and root may supply.
     """
-    hint = "check the path and its permissions; a name without `/` is looked up (`hardening profile list`)"
+    hint = (
+        "check the path and its permissions; a name, without `/` and `.toml`, is looked up (`hardening profile list`)"
+    )
     data = safefile.read(path, "the profile", MAX_BYTES, hint=hint, owner=owner)
     text = decoded(data, path, "save the profile as UTF-8")
     tables = _parse(text, path)

@@ -177,12 +177,13 @@ def _instead(error: click.NoSuchOption, context: click.Context | None) -> str | 
 
 
 def _grouped(problems: Sequence[HardeningError]) -> list[HardeningError]:
-    """Problems that differ only in the member that they begin with, as one that names all members."""
+    """Problems that differ only in the member that they begin with, as one that names all members, with the remedy of the
+    first, that it may be pasted."""
     groups: dict[tuple[str, str, str, str], list[tuple[str, HardeningError]]] = {}
     for problem in problems:
         leaf, _, what = problem.message.partition(": ")
         table, _, member = leaf.rpartition(".")
-        hint = (problem.hint or "").replace(leaf, f"{table}.NAME") if leaf else problem.hint or ""
+        hint = (problem.hint or "").replace(leaf, table) if leaf else problem.hint or ""
         groups.setdefault((str(problem.origin), table, what, hint), []).append((member, problem))
     shown: list[HardeningError] = []
     for (_, table, what, hint), found in groups.items():
@@ -192,7 +193,8 @@ def _grouped(problems: Sequence[HardeningError]) -> list[HardeningError]:
         first = found[0][1]
         members = ", ".join(member for member, _ in found)
         message = f"{len(found)} of {table}: {what}: {members}"
-        shown.append(HardeningError(message, origin=first.origin, hint=hint or None))
+        whose = f"for {found[0][0]}, and likewise for the others: " if hint != (first.hint or "") else ""
+        shown.append(HardeningError(message, origin=first.origin, hint=whose + (first.hint or "") or None))
     return shown
 
 

@@ -163,6 +163,8 @@ def answer(option: str) -> str | None:
 def of_command(command: str, option: str = _MORE) -> str | None:
     """What to write instead of an option of one command, such as ``secret rm``, or of a word too many; None where there is
     nothing to say."""
+    if command == "kill" and re.fullmatch("-[0-9A-Z]+", option):
+        return "write `hardening kill -s KILL NAME`" if option == "-9" else "write `hardening kill -s SIGNAL NAME`"
     return _OF_COMMANDS.get((command, option))
 
 

@@ -11,6 +11,7 @@ import click
 from hardening.cli import imaged, output, stack
 from hardening.cli.session import Request, Session, session
 from hardening.errors import HardeningError
+from hardening.fold import EMPTY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -289,4 +290,4 @@ def _show_loosening(way: Loosening, refused: Pending | None) -> None:
         ways.append(f"{where}:\n\n" + "\n".join(f"    {line}".rstrip() for line in way.toml.splitlines()))
     if way.options:
         ways.append(f"on the command line:\n\n    {shlex.join(way.options)}")
-    output.show(f"{which} to {way.shown}, " + "\n\nor ".join(ways))
+    output.show(f"{which} to {way.shown or EMPTY}, " + "\n\nor ".join(ways))

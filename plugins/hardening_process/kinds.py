@@ -122,6 +122,8 @@ def lower(a: int | None, b: int | None) -> int | None:
 class RlimitKind(Kind[Rlimit]):
     """Soft and hard limit, each the smaller the stricter."""
 
+    parts = "soft:hard"
+
     def parse(self, node: Node) -> Rlimit:
         if isinstance(node.raw, dict):
             for key, member in node.members():

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import enum
 import errno
+from typing import TYPE_CHECKING
 
 from hardening.errors import ProfileError
 from hardening.kinds import nearest
 from hardening.values import frozen
+
+if TYPE_CHECKING:
+    from hardening.source import Node
 
 RET_ACTION_FULL = 0xFFFF0000
 RET_DATA = 0x0000FFFF
@@ -121,6 +125,14 @@ def errno_number(text: str, *, origin: object | None = None) -> int:
     return number
 
 
+def read_action(node: Node) -> Action:
+    """The action that a setting names; `ProfileError`, with the setting, where it is none."""
+    try:
+        return parse_action(node.raw)
+    except ProfileError as error:
+        raise node.error(error.message, hint=error.hint) from None
+
+
 def parse_action(text: object, *, origin: object | None = None) -> Action:
     """Read ``kill-process | kill-thread | trap | errno[:NAME|N] | trace[:N] | log | allow``; else `ProfileError`."""
     if not isinstance(text, str):
@@ -129,6 +141,8 @@ def parse_action(text: object, *, origin: object | None = None) -> Action:
     kind = _KINDS_BY_WORD.get(word)
     if kind is None or (colon and kind not in _WITH_DATA):
         hint = nearest(word, _KINDS_BY_WORD) or "one of " + ", ".join(_KINDS_BY_WORD)
+        if text.upper() in errno.errorcode.values():
+            hint = f'write "errno:{text.upper()}"'
         if word == "notify":
             hint = "a notify action needs a supervising process, which a profile cannot name"
         raise ProfileError(f"unknown action {text!r}", origin=origin, hint=hint)

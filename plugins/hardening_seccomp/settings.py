@@ -11,7 +11,7 @@ from hardening.schema import Members, family, scalar
 from hardening.source import Node
 from hardening.values import frozen
 from hardening_seccomp import groups
-from hardening_seccomp.actions import ALLOW, ENOSYS, EPERM, KILL_PROCESS, LOG, parse_action
+from hardening_seccomp.actions import ALLOW, ENOSYS, EPERM, KILL_PROCESS, LOG, read_action
 from hardening_seccomp.conditions import (
     Comparison,
     Entry,
@@ -131,7 +131,7 @@ class RuleKind(Kind[Rule]):
 
     def parse(self, node: Node) -> Rule:
         if isinstance(node.raw, str):
-            return constant(parse_action(node.raw, origin=node.origin))
+            return constant(read_action(node))
         parts = []
         for item in node.items():
             action = item.get("action")
@@ -139,7 +139,7 @@ class RuleKind(Kind[Rule]):
                 raise item.error("action is missing")
             cases = item.get("args")
             comparisons = tuple(read_comparison(one, ()) for one in cases.items()) if cases else ()
-            parts.append(partial(Entry(parse_action(action.raw, origin=action.origin), comparisons)))
+            parts.append(partial(Entry(read_action(action), comparisons)))
         return fill(join(parts), ENOSYS)
 
     def at_most(self, a: Rule, b: Rule) -> bool:

@@ -19,7 +19,7 @@ from hardening.schema import REQUIREMENT, REST, Family, Say, Schema, read_family
 from hardening.source import Node, Origin
 from hardening_capabilities import CapabilitiesSettings
 from hardening_seccomp import groups, notes, suid
-from hardening_seccomp.actions import ALLOW, ENOSYS, Action, is_denial, parse_action
+from hardening_seccomp.actions import ALLOW, ENOSYS, Action, is_denial, read_action
 from hardening_seccomp.conditions import Entry, Partial, Rule, fill, join, partial
 from hardening_seccomp.diagrams import constant, judged_at
 from hardening_seccomp.filters import Filter
@@ -51,6 +51,7 @@ class _Named:
     origin: Origin
     only_denied: bool = True
     by_name: bool = False
+    group: str = ""
 
     def rule(self, otherwise: Action) -> Rule:
         """All of it, with ``otherwise`` where it states nothing."""
@@ -66,7 +67,7 @@ class TableReader:
         self.reading = reading
         self.data = groups.load()
         self.named: dict[str, _Named] = {}
-        self.guarded: dict[str, Origin] = {}
+        self.guarded: dict[str, tuple[Origin, str]] = {}
         self.profile: docker.DockerProfile | None = None
         self.asked: dict[str, Origin] = {}
 
@@ -80,7 +81,7 @@ class TableReader:
         self._read_list(fields.get("allow"), ALLOWED)
         self._read_list(fields.get("deny"), DENIED)
         self._read_list(fields.get("log"), LOGGED)
-        for node in fields["rules"].items() if "rules" in fields else ():
+        for node in fields["rules"].items(tables=True) if "rules" in fields else ():
             self._read_rule(node)
         self._apply_guards()
         yield from self._syscalls(fields.get("default"), fields.get("profile"))
@@ -109,8 +110,8 @@ class TableReader:
             raise node.error(f'unknown system call "{word}"', hint=hint)
         return (word,)
 
-    def _add(self, name: str, part: Partial, origin: Origin, *, denied: bool, by_name: bool) -> None:
-        found = self.named.setdefault(name, _Named([], origin))
+    def _add(self, name: str, part: Partial, origin: Origin, *, denied: bool, by_name: bool, group: str = "") -> None:
+        found = self.named.setdefault(name, _Named([], origin, group=group))
         found.parts.append(part)
         found.only_denied &= denied
         found.by_name |= by_name
@@ -119,21 +120,21 @@ class TableReader:
         part, denied = partial(Entry(action)), is_denial(action)
         for item in node.items() if node is not None else ():
             names = self._names(item)
-            in_group = item.string().startswith(groups.PREFIX)
-            if not in_group and not denied:
+            group = item.string() if item.string().startswith(groups.PREFIX) else ""
+            if not group and not denied:
                 self.asked |= dict.fromkeys(names, item.origin)
             for name in names:
-                if action == ALLOW and in_group and name in self.data.guards:
-                    self.guarded.setdefault(name, item.origin)
+                if action == ALLOW and group and name in self.data.guards:
+                    self.guarded.setdefault(name, (item.origin, group))
                     continue
-                self._add(name, part, item.origin, denied=denied, by_name=action == ALLOW)
+                self._add(name, part, item.origin, denied=denied, by_name=action == ALLOW, group=group)
 
     def _apply_guards(self) -> None:
         """What a group allows of a guarded call; naming the call itself in ``allow`` gives all of it."""
         native = self.reading.host.of(SeccompFacts).native
-        for name, origin in self.guarded.items():
+        for name, (origin, group) in self.guarded.items():
             if name not in self.named or not self.named[name].by_name:
-                self._add(name, self.data.allowed(name, native), origin, denied=False, by_name=False)
+                self._add(name, self.data.allowed(name, native), origin, denied=False, by_name=False, group=group)
 
     def _read_rule(self, node: Node) -> None:
         fields = dict(node.members())
@@ -142,7 +143,7 @@ class TableReader:
                 raise extra.error("unknown key", hint="a rule has names, action and args")
         if "names" not in fields or "action" not in fields:
             raise node.error("a rule needs names and action")
-        action = parse_action(fields["action"].raw, origin=fields["action"].origin)
+        action = read_action(fields["action"])
         names = [name for item in fields["names"].items() for name in self._names(item)]
         if not names:
             raise fields["names"].error("a rule needs at least one name")
@@ -193,14 +194,14 @@ class TableReader:
     def _syscalls(self, default: Node | None, profile: Node | None) -> Iterator[Say]:
         if default is not None or self.profile is not None:
             stated = default or profile or self.table
-            otherwise = parse_action(default.raw, origin=default.origin) if default else self._profile_default()
+            otherwise = read_action(default) if default else self._profile_default()
             for name, found in self.named.items():
                 yield Say(FAMILY, name, found.rule(otherwise), found.origin, at_most=True)
             yield Say(FAMILY, REST, constant(otherwise), stated.origin, at_most=True)
             return
         for name, found in self.named.items():
             otherwise = ALLOW if found.only_denied else ENOSYS
-            yield Say(FAMILY, name, found.rule(otherwise), found.origin, at_most=found.only_denied)
+            yield Say(FAMILY, name, found.rule(otherwise), found.origin, found.only_denied, found.group)
 
     def _profile_default(self) -> Action:
         return self.profile.default if self.profile is not None else ENOSYS

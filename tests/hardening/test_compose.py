@@ -122,14 +122,14 @@ def test_the_used_exceptions_are_listed_and_the_unused_found() -> None:
 def test_an_exception_holds_through_its_last_day(expires: str, expired: bool) -> None:
     texts = ("[quota]\nfiles = 1", EXCEPTION.format("quota.files") + f"expires = {expires}\n[quota]\nfiles = 5")
     if expired:
-        assert "b.toml:4: the exception for quota.files expired on 2025-12-31" in refused(*texts)
+        assert "b.toml:4: the exception for quota.files ended on 2025-12-31" in refused(*texts)
     else:
         assert quota(*texts).files == 5
 
 
 def test_an_expired_exception_is_an_error_even_where_nothing_needs_it() -> None:
     text = EXCEPTION.format("quota.files") + "expires = 2020-01-01\n"
-    assert "expired on 2020-01-01" in refused(text)
+    assert "ended on 2020-01-01" in refused(text)
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ PROFILES = [
     Case("loosening", "extends = 'default'\n[box]\nsize = 6\n", f"{BAD}:3", "said at {folder}/default.toml:4", "exceptions"),
     Case("expired exception",
          "[[exceptions]]\nsetting = 'box.size'\nreason = 'x'\nexpires = 2020-01-01\n",
-         f"{BAD}:4", "expired on 2020-01-01", "renew the exception"),
+         f"{BAD}:4", "ended on 2020-01-01", "renew the exception"),
     Case("exception for nothing", "[[exceptions]]\nsetting = 'box.sise'\nreason = 'x'\n", f"{BAD}:1", "no setting", "size"),
     Case("exception without reason", "[[exceptions]]\nsetting = 'box.size'\n", f"{BAD}:1", "needs a reason", "write"),
     Case("cycle", "extends = 'bad'\n", f"{BAD}:1", "goes in a circle: bad -> bad", "take one of them out"),

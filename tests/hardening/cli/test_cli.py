@@ -243,7 +243,8 @@ def test_problems_of_one_kind_at_one_place_are_one_message(capsys: pytest.Captur
     other = HardeningError("box.size: too big", origin="a:2")
     cli._report(Problems([*same[:2], other, *same[2:]]))
     assert capsys.readouterr().err == (
-        "error: a:1: 4 of box.colours: too bright: a, b, c, d\nhint: except box.colours.NAME\n"
+        "error: a:1: 4 of box.colours: too bright: a, b, c, d\n"
+        "hint: for a, and likewise for the others: except box.colours.a\n"
         "error: a:2: box.size: too big\n"
     )
     cli._report(Problems(same[:3]))

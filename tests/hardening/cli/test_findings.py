@@ -141,6 +141,6 @@ def test_an_exception_that_has_ended_is_named_by_the_line_of_its_day(
 ) -> None:
     ended = date(2020, 1, 1)
     profile(folder, "old", f"{OPEN}[[exceptions]]\nsetting = 'box.closed'\nreason = 'why'\nexpires = {ended}\n")
-    assert f"{folder}/old.toml:6: the exception for box.closed expired on 2020-01-01" in refusal(
+    assert f"{folder}/old.toml:6: the exception for box.closed ended on 2020-01-01" in refusal(
         folder, capsys, "run", "-p", "old", "--", "true"
     )

@@ -1,0 +1,130 @@
+"""What a message names as the way out is one: pasted, it composes; what nobody may do is not advised."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from hardening.cli.session import Session
+from tests.hardening.cli.samples import call
+from tests.support.runs import workplace
+
+Compose = Callable[[str], str]
+STRICT = 'extends = ["strict"]\n'
+
+
+@pytest.fixture(scope="module")
+def session() -> Session:
+    return Session()
+
+
+@pytest.fixture
+def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    with workplace() as found:
+        monkeypatch.chdir(found)
+        monkeypatch.setenv("HARDENING_STATE", str(found / "state"))
+        yield found
+
+
+@pytest.fixture
+def compose(session: Session, folder: Path, capsys: pytest.CaptureFixture[str]) -> Compose:
+    def composed(text: str) -> str:
+        """What is said on standard error of a profile that does not compose; "" of one that does."""
+        (folder / "app.toml").write_text(text)
+        code = call(session, "compose", "-p", "./app.toml")
+        errors = capsys.readouterr().err
+        assert code in (0, 2), errors
+        return errors if code else ""
+
+    return composed
+
+
+def pasted(errors: str) -> str:
+    """The exceptions that the hints of some messages give."""
+    return "".join(
+        "\n".join(hint.split("\n")[1:4]) + "\n" for hint in errors.split("hint: ")[1:] if "[[exceptions]]" in hint
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[seccomp]\nallow = ["@network"]\n',
+        '[seccomp]\nallow = ["@network", "bpf"]\n',
+        '[capabilities]\nadd = ["CHOWN"]\n',
+        '[process.rlimits]\nnofile = "2048"\n',
+    ],
+)
+def test_the_exceptions_of_hints_permit_what_was_refused(text: str, compose: Compose) -> None:
+    errors = compose(STRICT + text)
+    assert "arg0 &" not in errors
+    assert compose(STRICT + text + pasted(errors)) == ""
+
+
+def test_of_many_the_exception_of_the_first_is_given_and_that_the_others_need_theirs(compose: Compose) -> None:
+    names = ["CHOWN", "FOWNER", "FSETID", "KILL"]
+    text = f"{STRICT}[capabilities]\nadd = {names}\n".replace("'", '"')
+    errors = compose(text)
+    assert "hint: for CHOWN, and likewise for the others: " in errors
+    first = pasted(errors)
+    assert compose(text + "".join(first.replace("CHOWN", name) for name in names)) == ""
+
+
+def test_of_a_shipped_profile_the_order_that_composes_is_named(
+    session: Session, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(session, "compose", "-p", "strict", "-p", "web") == 2
+    errors = capsys.readouterr().err
+    assert {line for line in errors.splitlines() if line.startswith("hint: ")} == {
+        "hint: name strict after web, as in `-p web -p strict`"
+    }
+    assert "[[exceptions]]" not in errors
+    assert call(session, "compose", "-p", "web", "-p", "strict") == 0
+
+
+def test_a_limit_of_two_parts_has_a_value_within_both(compose: Compose) -> None:
+    text = STRICT + '[process.rlimits]\nnofile = "2048"\n'
+    assert 'hint: write "1024:2048" (soft:hard), the loosest that is within both, or add' in compose(text)
+    assert compose(text.replace("2048", "1024:2048")) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "says", "hint"),
+    [
+        ('[exceptions]\nsetting = "a"\nreason = "b"\n', "exceptions: a table where", "write [[exceptions]]"),
+        ('[seccomp.rules]\nnames = ["bpf"]\n', "seccomp.rules: a table where", "write [[seccomp.rules]]"),
+        ("[limit.seccomp]\nallow = []\n", "limit: no plugin owns", 'did you mean "limits"?'),
+        ('[finding]\nrefuse = "error"\n', "finding: no plugin owns", 'did you mean "findings"?'),
+        ('[limits.findings]\nrefuse = "error"\n', "limits.findings: findings have no limits", "write [findings]"),
+        ('extends = ["nope.toml"]\n', "app.toml:1: extends nope.toml, and there is no nope.toml", "from the folder"),
+        ('[seccomp]\ndefault = "ENOSYS"\n', "seccomp.default: unknown action 'ENOSYS'", 'write "errno:ENOSYS"'),
+        (STRICT + '[rootfs]\nproc.subset = ""\n', "rootfs.proc.subset: (none) is looser than pid", "exceptions"),
+    ],
+)
+def test_what_a_message_names(text: str, says: str, hint: str, compose: Compose) -> None:
+    message, _, remedy = compose(text).partition("hint: ")
+    assert says in message
+    assert hint in remedy
+
+
+def test_a_name_is_without_slash_and_suffix(session: Session, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for path in ("nope.toml", "./strict"):
+        assert call(session, "compose", "-p", path) == 2
+        assert "a name, without `/` and `.toml`, is looked up" in capsys.readouterr().err
+
+
+def test_an_empty_value_is_seen_in_a_loosening(
+    session: Session, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(session, "explain", "-p", "strict", "rootfs.proc.subset") == 0
+    assert "smallest loosening, to (none), in a later layer" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("option", "signal"), [("-9", "KILL"), ("-15", "SIGNAL"), ("-TERM", "SIGNAL")])
+def test_a_signal_is_written_with_s(
+    option: str, signal: str, session: Session, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(session, "kill", option, "some") == 2
+    assert f"hint: write `hardening kill -s {signal} NAME`" in capsys.readouterr().err
