@@ -80,7 +80,11 @@ class Composition:
             line = next((place for gate in gates if (place := gate.refuses(finding)) is not None), None)
             if line is not None:
                 text = f"{finding.message} ({finding.rule}, {finding.severity}), which {line} refuses"
-                refused.append(ProfileError(text, origin=finding.origin or None, hint=finding.hint or None))
+                hint = finding.hint or f"leave out what it is about, or have {line} changed"
+                never = [gate.places[finding.rule] for gate in gates if gate.rules.get(finding.rule, "") is None]
+                if never:
+                    hint += f"; no layer lifts it: {never[0]} is for its own layer alone, and {line} decides"
+                refused.append(ProfileError(text, origin=finding.origin or None, hint=hint))
         return refused
 
     def used_exceptions(self) -> list[tuple[Leaf, Exemption]]:

@@ -39,7 +39,7 @@ def refusal(composition: Composition, shortfall: Shortfall) -> HostError | None:
     return HostError(
         f"{shortfall.leaf} {what}: {shortfall.reason}",
         origin=decided.origin if decided is not None else None,
-        hint=_remedy(shortfall, requirement, limited) or None,
+        hint=_remedy(shortfall, requirement, limited, decided is not None and _is_typed(composition, decided)) or None,
     )
 
 
@@ -68,12 +68,20 @@ def _requirement(composition: Composition, shortfall: Shortfall) -> Resolved:
     return composition.leaves[Leaf(mechanism, name)]
 
 
-def _remedy(shortfall: Shortfall, requirement: Resolved, limited: Resolved | None) -> str:
+def _is_typed(composition: Composition, decided: Resolved) -> bool:
+    """Whether the command line has decided a leaf."""
+    typed = {layer.name for layer in composition.stack.layers if layer.document.typed}
+    return any(str(step.place) == decided.origin and step.place.layer in typed for step in decided.steps)
+
+
+def _remedy(shortfall: Shortfall, requirement: Resolved, limited: Resolved | None, typed: bool) -> str:
     if limited is not None:
         waived = "" if requirement.value == REQUIREMENT.default else f"{requirement.leaf} waives no limit"
         return "; ".join(filter(None, (shortfall.remedy, waived)))
     table, _, _ = str(requirement.leaf).rpartition(".")
     waiver = f'set requirement = "best-effort" in [{table}]'
+    if typed:
+        waiver = f"add --set {requirement.leaf}=best-effort"
     return f"{shortfall.remedy}, or {waiver}" if shortfall.remedy else waiver
 
 

@@ -66,16 +66,23 @@ class Gate:
 
     def refuses(self, finding: Finding) -> Origin | None:
         """The line by which it refuses a finding, or None."""
-        rule = finding.rule if finding.rule in self.rules else ""
-        least = self.rules.get(finding.rule, self.refuse)
-        return self.places[rule] if least is not None and finding.severity.reaches(least) else None
+        least = self.least(finding.rule)
+        return self.line(finding.rule) if least is not None and finding.severity.reaches(least) else None
+
+    def least(self, rule: str) -> Severity | None:
+        """The severity from which on it refuses what a rule finds; None is never."""
+        return self.rules.get(rule, self.refuse)
+
+    def line(self, rule: str) -> Origin:
+        """The line that says so."""
+        return self.places[rule if rule in self.rules else ""]
 
     @classmethod
     def of_all(cls, gates: Sequence[Gate]) -> Gate:
         """One that refuses exactly what some of several refuse."""
 
         def least(rule: str) -> Severity | None:
-            said = [gate.rules.get(rule, gate.refuse) for gate in gates]
+            said = [gate.least(rule) for gate in gates]
             return min((item for item in said if item is not None), key=list(Severity).index, default=None)
 
         rules = {rule: least(rule) for gate in gates for rule in gate.rules}

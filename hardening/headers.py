@@ -25,6 +25,7 @@ def wrong_headers(stack: Stack, mechanisms: Sequence[Mechanism[Any]], today: dat
     yield from _unknown_tables(stack, mechanisms)
     yield from _unusable_exceptions(stack, mechanisms, today)
     yield from _unknown_rules(stack, mechanisms)
+    yield from _idle_rules(stack)
 
 
 def told_of(
@@ -66,13 +67,34 @@ def _unknown_rules(stack: Stack, mechanisms: Sequence[Mechanism[Any]]) -> Iterab
             known = RULES if owner == "core" else owners[owner].rules() if owner in owners else None
             if known is None:
                 hint = nearest(owner, ("core", *owners))
+                hint = hint and hint.replace('"?', f'/{name}"?')
             elif known and describe(rule, known) is None:
-                hint = nearest(name, known) or f"the rules of {owner} are {', '.join(sorted(known))}"
+                near = nearest(name, known)
+                rules = ", ".join(f"{owner}/{item}" for item in sorted(known))
+                hint = near.replace('"', f'"{owner}/', 1) if near else f"the rules of {owner} are {rules}"
             else:
                 continue
             if hint is not None and layer.gate is not None:
                 text = f'findings.rules."{rule}": there is no such rule'
                 yield ProfileError(text, origin=layer.gate.places[rule], hint=hint)
+
+
+def _idle_rules(stack: Stack) -> Iterable[HardeningError]:
+    """Rules that a layer takes out of what it refuses, where it refuses nothing: it cannot be meant, for no layer lifts what
+    another refuses."""
+    gates = [layer.gate for layer in stack.layers if layer.gate is not None]
+    for gate in gates:
+        for rule, least in gate.rules.items():
+            if least is None and gate.refuse is None:
+                others = (item.line(rule) for item in gates if item.least(rule) is not None)
+                line = next(others, None)
+                yield ProfileError(
+                    f'findings.rules."{rule}": this excepts a rule from what this layer refuses, and it refuses nothing',
+                    origin=gate.places[rule],
+                    hint=f"no layer lifts what {line} refuses: remove this, and have that line changed"
+                    if line is not None
+                    else 'say refuse = "error" (or "warning", "note") above, or remove it',
+                )
 
 
 def _unusable_exceptions(stack: Stack, mechanisms: Sequence[Mechanism[Any]], today: date) -> Iterable[HardeningError]:

@@ -70,7 +70,7 @@ def _permitted(
             f"{implied.by}: {implied.what}: {other.leaf} is limited to {other.limit_shown} at {other.limit_origin}",
             origin=said.origin,
             hint=(implied.instead if shipped else "")
-            or "no exception lifts a limit: stay within it, or have it changed where it is set",
+            or f"no exception lifts a limit: {implied.remedy or 'stay within it'}, or have it changed where it is set",
         )
     if implied.free or kind.at_most(implied.value, other.value):
         return None
@@ -84,7 +84,7 @@ def _permitted(
     raise ProfileError(
         f"{implied.by}: {implied.what}: {other.leaf} is {other.shown}, said at {other.told}",
         origin=said.origin,
-        hint=f"leave it out, or add {permission(implied.leaf, layers[-1] if layers else None)}",
+        hint=f"{implied.remedy or 'leave it out'}, or add {permission(implied.leaf, layers[-1] if layers else None)}",
     )
 
 

@@ -275,11 +275,6 @@ def _gate(node: Node) -> Gate:
     for rule, member in named.items():
         if not re.fullmatch(r"[a-z0-9_-]+/[a-z0-9_-]+", rule):
             raise member.error("no rule of a finding", hint='rules are written as reports show them: "process/root"')
-        if _severity(member) is None and least is None:
-            raise member.error(
-                "this excepts a rule from what this layer refuses, and it refuses nothing",
-                hint='say refuse = "error" (or "warning", "note") above, or remove it',
-            )
     places = {"": (refuse or node).origin, **{rule: member.origin for rule, member in named.items()}}
     return Gate(least, {rule: _severity(member) for rule, member in named.items()}, places)
 

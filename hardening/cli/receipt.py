@@ -56,4 +56,8 @@ def command(context: click.Context, profiles: tuple[str, ...], image: str | None
         output.show_json({"holds": holds, "checks": data.checks(lines)})
     else:
         output.show_table(verification.table(lines))
+        if not holds:
+            output.note(
+                "hint: if the run had other profiles, options or image, give them here as they were given there"
+            )
     return 0 if holds else EXIT_FINDINGS

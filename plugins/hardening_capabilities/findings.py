@@ -32,8 +32,9 @@ _FIELDS = {
 #: What is asked of the user namespace that owns the network namespace (capabilities(7)).
 _NETWORK = frozenset({"NET_ADMIN", "NET_BIND_SERVICE", "NET_RAW"})
 _INSTEAD = {
-    "NET_BIND_SERVICE": "bind a port from 1024, or have the host's net.ipv4.ip_unprivileged_port_start lowered",
-    "NET_RAW": "for ping, have the host's net.ipv4.ping_group_range widened",
+    "NET_BIND_SERVICE": "drop it from the profile, and bind a port from 1024, or have the host's "
+    "net.ipv4.ip_unprivileged_port_start lowered",
+    "NET_RAW": "drop it from the profile, and for ping have the host's net.ipv4.ping_group_range widened",
 }
 
 
@@ -68,7 +69,7 @@ def findings(settings: CapabilitiesSettings, context: Context) -> Iterator[Findi
             Severity.WARNING,
             "set-user-ID programs and file capabilities can give the command what its user does not have",
             leaf="capabilities.no_new_privileges",
-            hint="no_new_privileges = true, and start the command as the user that it needs",
+            hint="write no_new_privileges = true in [capabilities], and start the command as the user that it needs",
         )
 
 

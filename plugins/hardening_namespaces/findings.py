@@ -41,7 +41,7 @@ def findings(settings: NamespacesSettings, context: Context) -> Iterable[Finding
                 Severity.NOTE if name in ("uts", "cgroup") else Severity.WARNING,
                 f"the {name} namespace is {what}: " + (meaning if own else "what belongs to it is in reach"),
                 leaf=f"namespaces.{name}",
-                hint=f'namespaces.{name} = "private"',
+                hint=f'write {name} = "private" in [namespaces]',
             )
     maps = idmaps.resolve(settings, context.host)
     if maps is not None:
@@ -64,7 +64,7 @@ def _about_maps(maps: idmaps.IdMaps) -> Iterator[Finding]:
             Severity.WARNING,
             f"root of the host is mapped ({maps}): the command may own and read what is root's",
             leaf="namespaces.id_map",
-            hint='namespaces.id_map = "auto"',
+            hint='write id_map = "auto" in [namespaces]',
         )
 
 
@@ -82,5 +82,5 @@ def _without_effect(settings: NamespacesSettings) -> Iterator[Finding]:
                 Severity.WARNING,
                 f"this has no effect: the {name} namespace is not private",
                 leaf=f"namespaces.{leaf}",
-                hint=f'namespaces.{name} = "private", or leave it out',
+                hint=f'write {name} = "private" in [namespaces], or leave it out',
             )

@@ -51,7 +51,7 @@ def _about_user(settings: ProcessSettings, context: Context) -> Iterator[Finding
             Severity.NOTE if outside else Severity.WARNING,
             f"the command runs as {inside}",
             leaf="process.user",
-            hint='name an ordinary user: process.user = "1000"',
+            hint='name an ordinary user: user = "1000" in [process]',
         )
     missing = 0o022 & ~settings.umask
     if missing:
@@ -61,7 +61,7 @@ def _about_user(settings: ProcessSettings, context: Context) -> Iterator[Finding
             Severity.WARNING,
             f"{who} can write to the files that the command makes",
             leaf="process.umask",
-            hint='at least "022"',
+            hint='write umask = "022" in [process]',
         )
 
 
@@ -95,7 +95,8 @@ def _about_limits(settings: ProcessSettings, context: Context) -> Iterator[Findi
             )
         if given is not None and given != ceiling and ceiling != UNLIMITED and ceiling.hard is not None:
             message = f"the caller's own limit is lower: {show(given)} instead of {show(ceiling)}"
-            yield Finding("process/limit-of-caller", Severity.NOTE, message, leaf=leaf)
+            hint = f'write {name} = "{show(given)}" in [process.rlimits], or have the caller\'s limit raised'
+            yield Finding("process/limit-of-caller", Severity.NOTE, message, leaf=leaf, hint=hint)
     score = effective_oom_score_adj(settings, context)
     if score != settings.oom_score_adj:
         message = f"the caller's own score counts: {score} instead of {settings.oom_score_adj}"
@@ -107,7 +108,7 @@ def _about_limits(settings: ProcessSettings, context: Context) -> Iterator[Findi
             Severity.NOTE,
             "nothing limits how many processes the command starts",
             leaf="process.resources.pids",
-            hint="process.resources.pids = 512, where cgroups can be used, else process.rlimits.nproc",
+            hint="write pids = 512 in [process.resources], where cgroups can be used, else nproc in [process.rlimits]",
         )
     if "memory" not in ceilings and settings.rlimits["as"].hard is None:
         yield Finding(
@@ -115,7 +116,7 @@ def _about_limits(settings: ProcessSettings, context: Context) -> Iterator[Findi
             Severity.NOTE,
             "nothing limits how much memory the command uses",
             leaf="process.resources.memory",
-            hint='process.resources.memory = "512M", where cgroups can be used',
+            hint='write memory = "512M" in [process.resources], where cgroups can be used',
         )
     if "memory" in ceilings and "memory_swap" not in ceilings and context.host.of(ProcessFacts).cgroups.swap:
         yield Finding(

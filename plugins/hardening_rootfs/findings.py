@@ -109,7 +109,11 @@ def of_volume(volume: Volume, secret: Iterable[str], kept: Iterable[str] = ()) -
     shown = [path for path in secret if aliases.holds(path, real)]
     if shown:
         yield _warn(
-            "secret-volume", f"{volume.source} shows what is otherwise hidden: {shown[0]}", leaf, origin=volume.origin
+            "secret-volume",
+            f"{volume.source} shows what is otherwise hidden: {shown[0]}",
+            leaf,
+            "leave it out, or name a directory that holds no secrets",
+            volume.origin,
         )
     if volume.suid:
         yield _warn("suid-volume", f"set-user-id programs of {volume.source} work", leaf, "drop `suid`", volume.origin)

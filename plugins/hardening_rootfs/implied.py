@@ -40,6 +40,10 @@ class _Source:
         return any(aliases.holds(place, name) for place in places for name in self.names) or _linked(self.real, places)
 
 
+#: What a volume that can be written, or run from, has without saying so, and what says that it has not.
+_WITHOUT = {"rw": "ro", "exec": "noexec"}
+
+
 def implied(settings: RootfsSettings, limits: Mapping[tuple[str, str], Any], host: Host) -> Iterator[Implied]:
     """All of it for the root and all volumes."""
     yield from _in_memory(settings, limits)
@@ -71,7 +75,8 @@ def implied(settings: RootfsSettings, limits: Mapping[tuple[str, str], Any], hos
             source.leaf, _leaf("volume_destinations", volume.target), True, f"{volume.target} is its destination"
         )
         for word in volume.grants():
-            yield Implied(source.leaf, _leaf("volume_options", word), True, f"it has the option {word}")
+            remedy = f"write {_WITHOUT[word]}" if word in _WITHOUT else f"leave {word} out"
+            yield Implied(source.leaf, _leaf("volume_options", word), True, f"it has the option {word}", remedy=remedy)
         yield from _sockets(source, settings, host, mounts)
         yield from _rights(source, volume)
 
@@ -137,11 +142,13 @@ def _from(source: _Source, settings: RootfsSettings, mounts: tuple[aliases.Mount
     if nearest is not None:
         member = os.path.normpath(os.path.join(named[nearest], os.path.relpath(source.real, nearest)))
     what = f"it comes from {source.real}"
-    yield Implied(source.leaf, _leaf("volume_sources", member), True, what)
+    places = ", ".join(place for place in settings.volume_sources.having(True) if place != REST)
+    remedy = f"volumes may come from {places}" if places else ""
+    yield Implied(source.leaf, _leaf("volume_sources", member), True, what, remedy=remedy)
     for place, denied in named.items():
         named_here = settings.volume_sources[denied] or aliases.holds(place, source.real)
         if not named_here and source.lies_in(aliases.shown(place, mounts)):
-            yield Implied(source.leaf, _leaf("volume_sources", denied), True, what)
+            yield Implied(source.leaf, _leaf("volume_sources", denied), True, what, remedy=remedy)
 
 
 def _in_memory(settings: RootfsSettings, limits: Mapping[tuple[str, str], Any]) -> Iterator[Implied]:

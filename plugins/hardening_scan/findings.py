@@ -22,5 +22,5 @@ def findings(settings: ScanSettings) -> Iterator[Finding]:
             Severity.WARNING,
             f"no run asks {settings.command[0]}: scan.{EXTERNAL} denies nothing",
             leaf="scan.command",
-            hint=f'{EXTERNAL} = "deny"',
+            hint=f'write {EXTERNAL} = "deny" in [scan]',
         )

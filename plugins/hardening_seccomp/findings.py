@@ -108,7 +108,7 @@ def findings(settings: SeccompSettings, context: Context) -> Iterable[Finding]:
             Severity.WARNING,
             f"system calls of {name} are open beside the machine's own: more of the kernel, and 32-bit numbers of its own",
             leaf=f"seccomp.architectures.{name}",
-            hint='leave it out unless programs of that architecture run: architectures = ["native"]',
+            hint='leave it out unless programs of that architecture run: write architectures = ["native"] in [seccomp]',
         )
     if facts.library.version < REPAIRED:
         yield _old_library(facts.library.version)
@@ -158,7 +158,7 @@ def _marks(settings: SeccompSettings, overruled: Sequence[str]) -> Iterable[Find
             "files can get set-user-ID and set-group-ID bits: on a volume a program with them lends its owner's rights to "
             "whoever runs it on the host",
             leaf=leaf,
-            hint=f"{suid.SETTING} = true, and what needs the bits is given them when the image is built",
+            hint=f"write {suid.SETTING} = true in [seccomp], and what needs the bits is given them when the image is built",
         )
     for name in overruled:
         yield Finding(
@@ -166,7 +166,9 @@ def _marks(settings: SeccompSettings, overruled: Sequence[str]) -> Iterable[Find
             Severity.NOTE,
             f"{name} is denied by {suid.SETTING}, though the layers allow it: no filter sees whether it marks a file",
             leaf=f"seccomp.{name}",
-            hint=f"drop SETFCAP, or {suid.SETTING} = false" if "xattr" in name else f"{suid.SETTING} = false",
+            hint=f"drop SETFCAP, or write {suid.SETTING} = false in [seccomp]"
+            if "xattr" in name
+            else f"{suid.SETTING} = false",
         )
 
 
@@ -180,7 +182,7 @@ def _permissions(settings: SeccompSettings, overruled: Sequence[str]) -> Iterabl
                 Severity.WARNING,
                 f"{name} is allowed{some}: it {why}",
                 leaf=f"seccomp.{name}",
-                hint=f'deny = ["{name}"]',
+                hint=f'write deny = ["{name}"] in [seccomp]',
             )
     ioctl = settings.syscalls["ioctl"]
     if not is_denial(ioctl.value((0, 0x5412, 0, 0, 0, 0))):
@@ -201,7 +203,7 @@ def _defaults(rest: Rule) -> Iterable[Finding]:
             Severity.WARNING,
             f"system calls that nobody named are answered with {action}, those of newer kernels too",
             leaf="seccomp.*",
-            hint='default = "errno:ENOSYS", and allow what is needed',
+            hint='write default = "errno:ENOSYS" in [seccomp], and allow what is needed',
         )
     elif action.kind in (Kind.KILL_THREAD, Kind.KILL_PROCESS):
         yield _harsh(action)

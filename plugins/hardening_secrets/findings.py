@@ -52,7 +52,7 @@ def findings(settings: SecretsSettings, context: Context) -> Iterator[Finding]:
             Severity.WARNING,
             "a core dump of the command would hold the secrets that it has read",
             leaf="process.rlimits.core",
-            hint="process.rlimits.core = 0",
+            hint="write core = 0 in [process.rlimits]",
         )
     if context.bundle is None:
         yield from _missing(uses)

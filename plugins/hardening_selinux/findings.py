@@ -55,7 +55,7 @@ def findings(settings: SelinuxSettings, context: Context) -> Iterator[Finding]:
             Severity.WARNING,
             f"{label.type} does not confine the command",
             leaf="selinux.type",
-            hint='type = "auto", or a type made for this application (udica writes one)',
+            hint='write type = "auto" in [selinux], or a type made for this application (udica writes one)',
         )
     if settings.level != AUTO:
         yield Finding(
@@ -63,7 +63,7 @@ def findings(settings: SelinuxSettings, context: Context) -> Iterator[Finding]:
             Severity.WARNING,
             f"every container at the level {settings.level} can reach the others' files",
             leaf="selinux.level",
-            hint='level = "auto" reserves a pair for each container',
+            hint='level = "auto" in [selinux] reserves a pair for each container',
         )
     yield from _joined(context)
 
@@ -80,7 +80,7 @@ def _joined(context: Context) -> Iterator[Finding]:
                 f"with the host's {name} namespace, label separation from the host's {what} is lost: what the policy lets "
                 "the command reach there, it reaches",
                 leaf=f"namespaces.{name}",
-                hint=f'namespaces.{name} = "private"',
+                hint=f'write {name} = "private" in [namespaces]',
             )
 
 
@@ -88,7 +88,7 @@ def verify(settings: SelinuxSettings, receipt: Mapping[str, Any], facts: Selinux
     """Hold the label of the command (``/proc/PID/attr/current``) against the settings."""
     if not settings.enabled:
         return
-    text = str(receipt["label"]).rstrip("\0\n")
+    text = str(receipt["label"] or "").rstrip("\0\n")
     try:
         label = Label.parse(text)
     except ValueError:

@@ -18,6 +18,7 @@ from hardening.laws import NOTHING, Case, Values, to_layer
 from hardening.layers import Stack
 from hardening.mechanism import Mechanism, Shortfall
 from hardening.schema import REST, Family, Leaf
+from hardening.source import command_line
 from tests.hardening.cli.samples import profile, session
 from tests.support.thirdparty.acme_quota import Quota
 
@@ -104,6 +105,14 @@ def test_a_limit_of_another_leaf_stops_nothing() -> None:
 def test_a_limit_of_all_members_is_one_of_those_that_nobody_names() -> None:
     composition = _composed(Quota(), limits={("colours", "*"): False})
     assert refusal(composition, Shortfall("quota.colours.blue", "reason", "")) is not None
+
+
+def test_what_the_command_line_asks_for_it_can_waive(tmp_path: Path) -> None:
+    profile(tmp_path, "default", "[box]\nsize = 5\n")
+    typed = Request(("default",), command_line({"box": {"size": 3}}, {("box", "size"): "--size 3"}))
+    found = refusal(session(tmp_path).compose(typed), Shortfall("box.size", "reason", "dig"))
+    assert found is not None
+    assert (found.origin, found.hint) == ("--size 3", "dig, or add --set box.requirement=best-effort")
 
 
 @pytest.mark.parametrize(

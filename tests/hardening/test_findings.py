@@ -77,13 +77,20 @@ def test_a_layer_only_ever_adds_and_one_flat_layer_says_the_same(one: str, two: 
         ("findings.refuze = 'error'", "unknown key"),
         ("findings = 'error'", "a table is expected"),
         ("[findings.rules]\nlid = 'error'", "no rule of a finding"),
-        ("[findings.rules]\n'box/lid' = 'never'", "it refuses nothing"),
     ],
 )
 def test_what_says_nothing_is_refused(text: str, message: str) -> None:
     with pytest.raises(HardeningError, match=message) as caught:
         parse_layer(Document("org", Path("org.toml"), tomllib.loads(text), {}))
     assert caught.value.hint or "table" in message
+
+
+def test_what_a_hint_says_to_write_has_its_table() -> None:
+    """At the end of a file a bare key, or one with dots, lands in whatever table stands there."""
+    for file in PLUGINS.glob("*/findings.py"):
+        for hint in re.findall(r"""hint=f?(?:"([^"]*)"|'([^']*)')""", file.read_text()):
+            if re.search(r"[a-z}] = ", text := "".join(hint)):
+                assert re.search(r" = .* in \[[a-z.]+\]", text), f"{file}: {text}"
 
 
 def test_every_rule_of_ours_says_what_it_finds() -> None:

@@ -277,7 +277,9 @@ def test_a_receipt_that_holds_is_0_and_one_that_does_not_is_1(folder: Path, caps
         "checks": [{"leaf": "box.size", "expected": "5", "kernel": "5", "result": "holds"}],
     }
     assert call(session(folder), "receipt", receipt(folder, "7")) == 1
-    assert "does not hold" in capsys.readouterr().out
+    shown_last = capsys.readouterr()
+    assert "does not hold" in shown_last.out
+    assert shown_last.err.startswith("hint: if the run had other profiles, options or image, give them")
 
 
 # doctor

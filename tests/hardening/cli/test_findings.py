@@ -89,7 +89,21 @@ def test_a_rule_that_nobody_has_is_refused(folder: Path, capsys: pytest.CaptureF
     profile(folder, "typo", "[findings.rules]\n'core/unused-exeption' = 'note'\n")
     message = refusal(folder, capsys, "run", "--dry-run", "-p", "typo", "--", "true")
     assert "typo.toml:2: findings.rules" in message
-    assert 'did you mean "unused-exception"?' in message
+    assert 'did you mean "core/unused-exception"?' in message
+
+
+def test_what_a_layer_takes_out_of_its_own_gate_alone_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever says "never" beside an organisation that refuses is told whose line it is."""
+    never = "[findings.rules]\n'box/open' = 'never'\n"
+    line = ("run", "--dry-run", "-p", "org", "-p", "open", "-p", "lax", "--", "true")
+    profile(folder, "lax", never)
+    assert f"hint: no layer lifts what {folder}/org.toml:2 refuses: remove this" in refusal(folder, capsys, *line)
+    profile(folder, "lax", f"[findings]\nrefuse = 'note'\n{never}")
+    message = refusal(folder, capsys, *line)
+    assert f"hint: close it; no layer lifts it: {folder}/lax.toml:4 is for its own layer alone" in message
+    assert f"{folder}/org.toml:2 decides" in message
+    profile(folder, "lax", never)
+    assert 'say refuse = "error"' in refusal(folder, capsys, "run", "--dry-run", "-p", "lax", "--", "true")
 
 
 def test_what_refuses_is_shown_with_the_stack(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -122,6 +122,17 @@ def test_an_empty_value_is_seen_in_a_loosening(
     assert "smallest loosening, to (none), in a later layer" in capsys.readouterr().out
 
 
+def test_a_volume_beyond_a_limit_is_told_what_to_write(folder: Path, compose: Compose) -> None:
+    (folder / "mine").mkdir()
+    volume = '[rootfs]\nvolumes = ["./mine:/data"]\n'
+    options = 'extends = ["default"]\n[limits.rootfs]\nvolume_options = ["rw"]\n'
+    assert "hint: no exception lifts a limit: write noexec, or" in compose(options + volume)
+    assert compose(options + volume.replace("/data", "/data:noexec")) == ""
+    assert f"volumes may come from {folder}/other, or" in compose(
+        f'[limits.rootfs]\nvolume_sources = ["{folder}/other"]\n{volume}'
+    )
+
+
 @pytest.mark.parametrize(("option", "signal"), [("-9", "KILL"), ("-15", "SIGNAL"), ("-TERM", "SIGNAL")])
 def test_a_signal_is_written_with_s(
     option: str, signal: str, session: Session, folder: Path, capsys: pytest.CaptureFixture[str]
