@@ -131,7 +131,7 @@ class Implied:
     """What the value of one leaf amounts to for another one of the same mechanism: a volume of `/etc/shadow` amounts to
     ``hidden_paths./etc/shadow = false``. The core holds it as if the layer of the first had said the second: a limit forbids
     it, an exception permits it. ``what`` says it in words, and ``remedy`` how it is said without that. With ``free`` only a
-    limit is held against it. ``instead`` says what to do where nobody here can change the limit, which a shipped profile says.
+    limit is held against it. ``instead`` says what to do where nobody here can change the limit: a shipped profile says it.
     """
 
     by: Leaf
