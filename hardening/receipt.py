@@ -67,7 +67,7 @@ def _status(value: object) -> bool:
 
 
 def _observed(value: object) -> bool:
-    names = ("sysctls", "new_sysctls", "uts", "paths", "devices", "tree")
+    names = ("sysctls", "new_sysctls", "uts", "paths", "devices", "nodes", "tree")
     if not isinstance(value, dict) or not all(value.get(key) is None or _mapping(str)(value[key]) for key in names):
         return False
     effects = value.get("effects")

@@ -6,6 +6,7 @@ that it makes for itself, and is killed where something keeps it waiting. What i
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 
@@ -31,11 +32,14 @@ _VALUES = ("HOME", "TERM")
 
 
 class Wanted(Frozen):
-    """What is to be looked at. ``paths`` are some in the container, ``mounts`` the places of its mounts; ``made`` says that
-    its root was made for it; ``sysctls`` are the parameters that its configuration sets."""
+    """What is to be looked at. ``paths`` are some in the container, ``mounts`` the places of its mounts, ``memory`` those of
+    its own file systems in memory; ``nodes`` are the places of devices that its configuration makes; ``made`` says that its
+    root was made for it; ``sysctls`` are the parameters that its configuration sets."""
 
     paths: tuple[str, ...]
     mounts: frozenset[str]
+    memory: tuple[str, ...]
+    nodes: tuple[str, ...]
     made: bool
     sysctls: dict[str, str]
 
@@ -45,10 +49,12 @@ def observe(pid: int, wanted: Wanted) -> dict[str, object]:
     sets, those that these change, and those that differ from new ones; ``new_sysctls``, the same of new ones; ``effects``,
     what each one that is set changes with it in new ones; ``uts``, the host and domain name; ``environment``,
     ``descriptors`` and ``personality`` of the process; ``paths``, what is at each path; ``devices``, what is in the places
-    of the default devices; and where its root was made for it ``tree``, all that is in the root's own mount.
+    of the default devices; ``nodes``, each device in its own file systems in memory; and where its root was made for it
+    ``tree``, all that is in the root's own mount.
 
     What stands at a path is told as ``absent``, ``null`` (the device), ``empty`` (a directory), ``shown`` or
-    ``unreadable``; in the place of a device as its numbers, such as ``1:3``, or ``none``; an entry of the tree as
+    ``unreadable``; in the place of a device as its numbers, such as ``1:3``, or ``none``, a node
+    with its type before them; an entry of the tree as
     ``mount``, ``directory``, ``file`` and its size, or ``link`` and its target.
     """
     reader, writer = os.pipe()
@@ -105,6 +111,7 @@ def _look(pid: int, writer: int, wanted: Wanted) -> None:
         say("devices", lambda: {path: _device(root, path) for path in DEFAULT_DEVICES})
         if wanted.made:
             say("tree", lambda: _tree(root, wanted.mounts))
+        say("nodes", lambda: dict(_nodes(root, wanted)))  # the last, for there is no end to how many entries there are
     except (OSError, ValueError):  # the rest cannot be looked at
         pass
     finally:
@@ -198,6 +205,39 @@ def _device(root: int, path: str) -> str:
         return f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
     finally:
         os.close(fd)
+
+
+def _nodes(root: int, wanted: Wanted) -> Iterator[tuple[str, str]]:
+    """The devices that are no mounts, by path."""
+    for path in wanted.nodes:
+        if path not in wanted.mounts:
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                fd = kernel.openat2(root, os.fsencode(path.lstrip("/")), os.O_PATH, abi.RESOLVE_IN_ROOT)
+                yield from _node(path, os.fstat(fd))
+                os.close(fd)
+    for top in wanted.memory:
+        fd = kernel.openat2(root, os.fsencode(top.lstrip("/") or "."), os.O_PATH, abi.RESOLVE_IN_ROOT)
+        own, is_directory = os.fstat(fd).st_dev, stat.S_ISDIR(os.fstat(fd).st_mode)
+        # Of runc's mounts some are a file of such a file system.
+        for directory, names, others, at in os.fwalk(".", dir_fd=fd, onerror=_fail) if is_directory else ():
+            place = os.path.normpath(os.path.join(top, directory))
+            status = {name: os.stat(name, dir_fd=at, follow_symlinks=False) for name in (*names, *others)}
+            names[:] = [name for name in names if status[name].st_dev == own]
+            for name in others:
+                path = os.path.join(place, name)
+                if path not in wanted.mounts:
+                    yield from _node(path, status[name])
+        os.close(fd)
+
+
+def _fail(error: OSError) -> None:
+    raise error
+
+
+def _node(path: str, status: os.stat_result) -> Iterator[tuple[str, str]]:
+    kind = "c" if stat.S_ISCHR(status.st_mode) else "b" if stat.S_ISBLK(status.st_mode) else ""
+    if kind:
+        yield path, f"{kind} {os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
 
 
 def _tree(root: int, mounts: frozenset[str]) -> dict[str, str]:

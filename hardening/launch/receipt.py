@@ -116,12 +116,22 @@ class Report:
     def _observe(self, pid: int, mountinfo: str) -> dict[str, object]:
         linux = self._linux()
         paths = [path for key in ("maskedPaths", "readonlyPaths") for path in linux.get(key) or ()]
-        places = [line.split(" ")[4].replace("\\040", " ") for line in mountinfo.splitlines()]
+        host = {line.split(" ")[2] for line in str(self._caller["caller_mountinfo"] or "").splitlines()}
+        places, memory = [], []
+        for line in mountinfo.splitlines():
+            fields, _, kind = line.partition(" - ")
+            device, _, place, options = fields.split(" ")[2:6]
+            places.append(place.replace("\\040", " "))
+            if kind.startswith("tmpfs ") and device not in host and "nodev" not in options.split(","):
+                memory.append(places[-1])
+        nodes = [str(path) for entry in _listed(self._document(), "devices") for path in _under(entry, "path")]
         root = self._document().get("root") or {}
         directory = os.path.realpath(self._bundle.directory)
         made = os.path.realpath(os.path.join(directory, root.get("path", "/"))).startswith(f"{directory}/")
         sysctls = {str(name): str(value) for name, value in (linux.get("sysctl") or {}).items()}
-        return observe(pid, Wanted(paths=tuple(paths), mounts=frozenset(places), made=made, sysctls=sysctls))
+        wanted = Wanted(paths=tuple(paths), mounts=frozenset(places), memory=tuple(memory), nodes=tuple(nodes),
+                        made=made, sysctls=sysctls)  # fmt: skip
+        return observe(pid, wanted)
 
     def _document(self) -> dict[str, Any]:
         document = self._bundle.document
@@ -162,11 +172,15 @@ def namespaces(place: str = "/proc/self") -> dict[str, str | None]:
 def _joined(document: object) -> Iterator[str]:
     """The namespaces that a configuration joins by a path, as /proc/PID/ns calls them; no link tells whose one is. Keys are
     read in any case, as runc reads them."""
-    for linux in _under(document, "linux"):
-        for listed in _under(linux, "namespaces"):
-            for entry in listed if isinstance(listed, list) else ():
-                if any(_under(entry, "path")):
-                    yield from (_PROC_NAMES.get(str(name), str(name)) for name in _under(entry, "type"))
+    for entry in _listed(document, "namespaces"):
+        if any(_under(entry, "path")):
+            yield from (_PROC_NAMES.get(str(name), str(name)) for name in _under(entry, "type"))
+
+
+def _listed(document: object, key: str) -> list[object]:
+    """The entries of a list under `linux`."""
+    found = [listed for linux in _under(document, "linux") for listed in _under(linux, key)]
+    return [entry for listed in found if isinstance(listed, list) for entry in listed]
 
 
 def _under(table: object, key: str) -> list[Any]:

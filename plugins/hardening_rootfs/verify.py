@@ -24,9 +24,9 @@ _SHM, _CONSOLE, _TERMINALS = "/dev/shm", "/dev/console", "/dev/pts"  # noqa: S10
 @frozen(eq=False)
 class Seen:
     """What a receipt has of the root, and what was composed. ``paths`` says what is visible at each path that was looked at,
-    ``devices`` what is in the places of default devices, ``tree`` what the root's own mount holds; each is None where it
-    could not be entered. ``others`` are the places that
-    other mechanisms fill, and answer for."""
+    ``devices`` what is in the places of default devices, ``nodes`` each device that is no mount, ``tree`` what the root's
+    own mount holds; each is None where it could not be entered. ``others`` are the places that other mechanisms fill, and
+    answer for."""
 
     settings: RootfsSettings
     spec: Spec
@@ -35,6 +35,7 @@ class Seen:
     caller: Sequence[Mounted]
     paths: Mapping[str, str] | None
     devices: Mapping[str, str] | None
+    nodes: Mapping[str, str] | None
     tree: Mapping[str, str] | None
     others: frozenset[str]
 
@@ -51,6 +52,7 @@ class Seen:
             caller,
             observed.get("paths"),
             observed.get("devices"),
+            observed.get("nodes"),
             observed.get("tree"),
             frozenset(others),
         )
@@ -79,6 +81,7 @@ def verify(settings: RootfsSettings, context: Context, receipt: Mapping[str, Any
     yield _root(seen)
     yield from _each(seen)
     yield _no_other(seen)
+    yield _no_other_device(seen)
     yield from _writable(seen)
     yield from _kernel(seen)
     yield from _hidden(seen, context)
@@ -169,6 +172,18 @@ def _no_other(seen: Seen) -> Verification:
         not beyond,
         *_MOUNTS[1:],
     )
+
+
+def _no_other_device(seen: Seen) -> Verification:
+    """Every device that is no mount is a default one or was composed, in its place and with its numbers."""
+    leaf, expected = _MOUNTS[2], "no other device"
+    if seen.nodes is None:
+        return Verification.unseen(leaf, expected, "the root could not be looked through")
+    composed = seen.document.get("linux", {}).get("devices") or ()
+    wanted = {path: f"c {major}:{minor}" for path, (major, minor) in DEFAULT_DEVICES.items()}
+    wanted |= {item["path"]: f"{item['type']} {item.get('major', 0)}:{item.get('minor', 0)}" for item in composed}
+    beyond = [f"{path} ({node})" for path, node in sorted(seen.nodes.items()) if node != wanted.get(path)]
+    return Verification.of(leaf, expected, f"also {', '.join(beyond[:4])}" if beyond else expected, not beyond)
 
 
 def _belongs(seen: Seen, wanted: Mapping[str, Wanted], item: Mounted) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
@@ -92,10 +93,17 @@ class Held:
         ]
 
 
-def taken(group: Group, runtime: str, user: User | None, plugins: Plugins, folder: Path) -> Mapping[str, Any]:
-    """The receipt of a run of the loosened stack."""
+def taken(
+    group: Group, runtime: str, user: User | None, plugins: Plugins, folder: Path, devices: Sequence[Any] = ()
+) -> Mapping[str, Any]:
+    """The receipt of a run of the loosened stack; ``devices`` are some of `/linux/devices` that no stack composed."""
     _, plan = planned(group.layers(), plugins, user, folder)
     bundle.write(plan.spec, folder / "bundle")
+    if devices:
+        configuration = folder / "bundle" / "config.json"
+        document = json.loads(configuration.read_text())
+        document["linux"]["devices"] = [*document["linux"].get("devices", ()), *devices]
+        configuration.write_text(json.dumps(document))
     runs.hand_over(folder, user)
     path = folder / "receipt.json"
     values = {item.name: b"a value" for item in named(plan.spec.document)}

@@ -275,6 +275,20 @@ def test_what_is_called_like_a_device_is_a_mount_like_any_other(runtime: str) ->
 
 
 @pytest.mark.parametrize("runtime", runs.RUNTIMES)
+@pytest.mark.parametrize("path", ["/dev/xmem", "/dev/sub/xmem", "/dev/shm/xmem", "/dev/full", ""])
+def test_a_device_that_nobody_composed_does_not_hold(path: str, runtime: str) -> None:
+    """A node, which only a container with the ids of the host can have, is in no list of mounts."""
+    require("root")
+    group = Group("devices", [], base="[namespaces]\nuser = 'host'\n")
+    node = {"type": "c", "path": path, "major": 1, "minor": 11, "fileMode": 0o666, "uid": 0, "gid": 0}
+    with runs.workplace() as folder:
+        report = loosenings.taken(group, runtime, None, runs.installed(), folder, [node] if path else [])
+        found = loosenings.held(report, group.layers(), runs.installed(), None, folder)
+        differing = [("rootfs.devices.*", "no other device", f"also {path} (c 1:11)")] if path else []
+        assert [line[:3] for line in found.failing] == differing
+
+
+@pytest.mark.parametrize("runtime", runs.RUNTIMES)
 def test_a_parameter_that_was_not_set_does_not_hold(runtime: str) -> None:
     require("root")
     name = "net.ipv4.conf.all.rp_filter"

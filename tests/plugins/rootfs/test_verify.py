@@ -69,7 +69,7 @@ def lines(place: Path, mountinfo: str, more: str = "", **observed: Any) -> dict[
     receipt = {
         "mountinfo": mountinfo.format(place=place).splitlines(),
         "caller_mountinfo": HOST.format(place=place).splitlines(),
-        "observed": {"paths": dict.fromkeys(MASKED, "absent"), "devices": DEVICES, **observed},
+        "observed": {"paths": dict.fromkeys(MASKED, "absent"), "devices": DEVICES, "nodes": {}, **observed},
     }
     settings = composition.settings["rootfs"]
     return {
@@ -125,6 +125,10 @@ def test_what_is_loosened_is_noticed(place: Path, strict: str, loose: str, leaf:
 def test_any_other_mount_is_noticed(place: Path) -> None:
     assert "rootfs.volumes.*" in broken(place, STRICT, devices=DEVICES | {"/dev/zero": "1:11"})
     assert lines(place, STRICT, devices=None)["rootfs.volumes.*"] is State.NOT_SEEN
+    assert broken(place, STRICT, nodes={"/dev/zero": "c 1:5"}) == set()
+    for other in ({"/dev/zero": "c 1:11"}, {"/dev/zero": "b 1:5"}, {"/dev/x": "c 1:5"}):
+        assert broken(place, STRICT, nodes=other) == {"rootfs.devices.*"}
+    assert lines(place, STRICT, nodes=None)["rootfs.devices.*"] is State.NOT_SEEN
     # A name alone makes no device, and no mask.
     for inside in ("/dev/null", "/dev/x", "/dev/x/null", "/dev/random", "/tmp/null"):
         for top in ("/t/null", "/null", "/random"):
