@@ -18,21 +18,21 @@ from hardening.launch import behalf
 from hardening.launch.jsontext import MAX_BYTES
 from hardening.spec import CONFIG, Directory, File, Spec, Symlink
 
-#: Of the files beside the root: for everybody, and in the state directory, for the caller alone: they hold the words and
-#: the variables of a command.
-_OPEN, _PRIVATE = 0o644, 0o600
+#: Of the files beside the root, for the caller alone: they hold the words and the variables of a command. And of what a
+#: container's mapped ids must find their way through.
+_PRIVATE, _OPEN = 0o600, 0o644
 
 
 def write(spec: Spec, path: Path, *, private: bool = False) -> None:
     """Write the bundle ``path``, which must not exist or be an empty directory; only the caller can read the files
-    beside the root of a ``private`` one, in the state directory. Any other is where the caller says, and is written with
+    beside its root. A ``private`` one is in the state directory; any other is where the caller says, and is written with
     their rights. Raises `LaunchError`."""
     partial = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
 
     def make() -> None:
         partial.mkdir()
         try:
-            _fill(spec, partial, _PRIVATE if private else _OPEN)
+            _fill(spec, partial)
             # rename(2) replaces an empty directory and refuses any other.
             partial.rename(path)
         except OSError:
@@ -48,16 +48,16 @@ def write(spec: Spec, path: Path, *, private: bool = False) -> None:
 def fill(spec: Spec, path: Path) -> None:
     """Write the private bundle into ``path``, an empty directory that nobody else looks at yet. Raises `LaunchError`."""
     try:
-        _fill(spec, path, _PRIVATE)
+        _fill(spec, path)
     except OSError as error:
         raise _not_written(path, error, state.remedy(error)) from None
 
 
-def _fill(spec: Spec, path: Path, mode: int) -> None:
+def _fill(spec: Spec, path: Path) -> None:
     path.chmod(0o711)
     for name, content in spec.files.items():
-        _write_file(path / name, content, _OPEN if "/" in name else mode)
-    _write_file(path / CONFIG, spec.config, mode)
+        _write_file(path / name, content, _OPEN if "/" in name else _PRIVATE)
+    _write_file(path / CONFIG, spec.config, _PRIVATE)
 
 
 def _elsewhere(error: OSError) -> str:

@@ -32,7 +32,7 @@ def test_a_bundle_holds_its_configuration_and_its_files(tmp_path: Path) -> None:
     assert read_config(path) == read_config(path / CONFIG) == {"ociVersion": "1.2.0"}
     assert (path / "filter").read_bytes() == b"\x00\x01"
     assert os.readlink(path / "rootfs/bin") == "usr/bin"
-    assert (mode(path / "rootfs/etc"), mode(path), mode(path / "filter")) == (0o700, 0o711, 0o644)
+    assert (mode(path / "rootfs/etc"), mode(path), mode(path / "filter")) == (0o700, 0o711, 0o600)
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -44,20 +44,21 @@ def test_modes_do_not_depend_on_the_umask(tmp_path: Path) -> None:
         os.umask(before)
     assert mode(tmp_path / "bundle/rootfs/var/tmp") == 0o1777
     assert mode(tmp_path / "bundle") == 0o711
-    assert mode(tmp_path / "bundle/config.json") == 0o644
+    assert mode(tmp_path / "bundle/config.json") == 0o600
     assert mode(tmp_path / "bundle/rootfs") == mode(tmp_path / "bundle/rootfs/var") == 0o755
 
 
-def test_only_the_caller_reads_what_a_bundle_of_the_state_directory_says(tmp_path: Path) -> None:
+def test_only_the_caller_reads_what_a_bundle_says(tmp_path: Path) -> None:
     files: dict[str, File] = {"seccomp.bpf": b"12345678", "rootfs__file": b""}
     (tmp_path / "filled").mkdir()
     before = os.umask(0)
     try:
         fill(spec(**files), tmp_path / "filled")
         write(spec(**files), tmp_path / "written", private=True)
+        write(spec(**files), tmp_path / "composed")
     finally:
         os.umask(before)
-    for path in (tmp_path / "filled", tmp_path / "written"):
+    for path in (tmp_path / "filled", tmp_path / "written", tmp_path / "composed"):
         assert mode(path / CONFIG) == mode(path / "seccomp.bpf") == 0o600
         assert mode(path / "rootfs/file") == 0o644
 
