@@ -21,6 +21,7 @@ PROFILES = "org.hardening.profiles"
 EXCEPTIONS = "org.hardening.exceptions"
 MECHANISMS = "org.hardening.mechanisms"
 IMAGE = "org.hardening.image.digest"
+IMAGE_STORE = "org.hardening.image.store"
 #: The annotation with the names of secrets (`hardening.launch.secrets`, which is imported only where a bundle has it).
 SECRETS = "org.hardening.secrets"
 #: How far a mechanism is enforced, as the third of them says.

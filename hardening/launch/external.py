@@ -13,8 +13,8 @@ import select
 import stat
 
 from hardening.errors import EXIT_LAUNCHER, LaunchError
-from hardening.launch import abi, kernel, links, receipt
-from hardening.launch.bundle import Bundle
+from hardening.launch import abi, kernel, links, receipt, trusted
+from hardening.launch.bundle import IMAGE_STORE, Bundle
 from hardening.launch.failure import Step
 from hardening.launch.frozen import Frozen
 from hardening.launch.guard import Guard
@@ -55,7 +55,7 @@ class Options(Frozen):
 
 def run(bundle: Bundle, options: Options) -> int:
     """Run the bundle under the runtime: the command's exit code. `LaunchError` when it never ran."""
-    refuse_foreign_links(bundle)
+    refuse_movable_sources(bundle)
     mask = block_signals()
     report = receipt.Report(bundle, options.secrets) if options.receipt else None
     try:
@@ -67,21 +67,45 @@ def run(bundle: Bundle, options: Options) -> int:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-def refuse_foreign_links(bundle: Bundle) -> None:
-    """`LaunchError` for a bind mount whose source lies behind a link that is somebody else's. The runtime looks again."""
-    mounts = bundle.document.get("mounts") if isinstance(bundle.document, dict) else None
+def refuse_movable_sources(bundle: Bundle) -> None:
+    """`LaunchError` for a root, or the source of a bind mount, in whose place somebody else could put another one: the
+    runtime looks it up by its path, after everybody who has judged it."""
+    for source, origin in _sources(bundle.document):
+        path = os.path.join(bundle.directory, source)
+        try:
+            trusted.require_secure_path(_image_root(bundle, path) or path)
+            os.close(links.find(path))
+        except trusted.UntrustedError as error:
+            hint = "--runtime native opens it once; or name one below directories that only you and root can write"
+            raise LaunchError(f"{source} can be replaced by others: {error}", origin=origin, hint=hint) from error
+        except OSError as error:
+            hint = links.HINT if isinstance(error, links.ForeignLinkError) else ""
+            raise LaunchError(f"{source} cannot be opened: {error.strerror}", origin=origin, hint=hint) from error
+
+
+def _image_root(bundle: Bundle, path: str) -> str:
+    """The unpacked image in which a path lies, '' where it lies in none: that belongs to ids of containers, which all
+    see it read-only."""
+    annotations = bundle.document.get("annotations") if isinstance(bundle.document, dict) else None
+    store = annotations.get(IMAGE_STORE) if isinstance(annotations, dict) else None
+    roots = f"{store}/roots/"
+    if not isinstance(store, str) or os.path.normpath(path) != path or not path.startswith(roots):
+        return ""
+    return roots + path.removeprefix(roots).partition("/")[0]
+
+
+def _sources(document: object) -> Iterator[tuple[str, str]]:
+    """What a runtime opens of the host by its path, each with where the configuration says it."""
+    found = document if isinstance(document, dict) else {}
+    root, mounts = found.get("root"), found.get("mounts")
+    if isinstance(root, dict) and isinstance(root.get("path"), str):
+        yield root["path"], "config.json:/root/path"
     for index, mount in enumerate(mounts if isinstance(mounts, list) else ()):
-        source = mount.get("source") if isinstance(mount, dict) else None
-        if isinstance(source, str) and (source.startswith("/") or mount.get("type") == "bind"):
-            try:
-                os.close(links.find(os.path.join(bundle.directory, source)))
-            except links.ForeignLinkError as error:
-                origin = f"config.json:/mounts/{index}/source"
-                raise LaunchError(
-                    f"{source} cannot be opened: {error.strerror}", origin=origin, hint=links.HINT
-                ) from error
-            except OSError:  # for the runtime to say
-                continue
+        entry = mount if isinstance(mount, dict) else {}
+        source, options = entry.get("source"), entry.get("options")
+        words = [entry.get("type"), *(options if isinstance(options, list) else ())]
+        if isinstance(source, str) and ("bind" in words or "rbind" in words):
+            yield source, f"config.json:/mounts/{index}/source"
 
 
 def refuse_fifos(bundle: Bundle) -> None:

@@ -20,6 +20,7 @@ _GROUP, _OTHERS = 0o020, 0o022  # the group, and everybody else too, may write
 _STICKY, _KIND, _LINK, _FOLDER = 0o1000, 0o170000, 0o120000, 0o040000  # stat(2), inode(7)
 _MAX_LINKS = 40  # as many as the kernel follows
 _ELOOP = 40
+_COPY = "use a copy that belongs to you, in a directory of yours, once you have read it"
 
 
 class UntrustedError(PermissionError):
@@ -74,8 +75,7 @@ def require(
     names can take these away, or give them to something else (unlink(2)), which is enough where ``sticky``."""
     mine = status.st_uid == os.geteuid()
     if not _is_trusted(status.st_uid, trusted):
-        hint = "use a copy that belongs to you, in a directory of yours, once you have read it"
-        raise UntrustedError(f"{what} belongs to another user (uid {status.st_uid})", hint)
+        raise UntrustedError(f"{what} belongs to another user (uid {status.st_uid})", _COPY)
     if sticky and status.st_mode & _KIND == _FOLDER and status.st_mode & _STICKY:
         return
     if others_can_write(status, place):
@@ -91,11 +91,12 @@ def require(
 
 def require_secure_path(path: str, trusted: Collection[int] | None = None) -> None:
     """Raise `OSError` where somebody who is not ``trusted`` (by default `owners`) could put another file in the place of
-    ``path``: by owning a directory in which one of its names stands or a link on the way, or by writing to such a directory.
-    What is missing of the path could only be put there by the trusted then."""
+    ``path``: by owning a directory in which one of its names stands, a link on the way, or a name in a sticky directory, or
+    by writing to one that is not sticky. What is missing of the path could only be put there by the trusted then, but for a
+    name in a sticky directory."""
     here = "/" if path.startswith("/") else os.getcwd()
     pending = path.split("/")[::-1]
-    secure: set[str] = set()
+    secure: dict[str, bool] = {}  # whether owners of names can move them
     if here != "/":
         pending += here.split("/")[::-1]
         here = "/"
@@ -108,18 +109,21 @@ def require_secure_path(path: str, trusted: Collection[int] | None = None) -> No
             here = files.parent(here)
             continue
         if here not in secure:
-            require(os.lstat(here), here, here, here, trusted)
-            secure.add(here)
+            status = os.lstat(here)
+            require(status, here, here, here, trusted)
+            secure[here] = bool(status.st_mode & _OTHERS)
         name = files.join(here, part)
         try:
             status = os.lstat(name)
         except FileNotFoundError:
             return
-        if status.st_mode & _KIND != _LINK:
+        is_link = status.st_mode & _KIND == _LINK
+        if (is_link or secure[here]) and not _is_trusted(status.st_uid, trusted):
+            what, hint = (f"the link {name}", f"rm {quoted(name)}") if is_link else (name, _COPY)
+            raise UntrustedError(f"{what} belongs to another user (uid {status.st_uid})", hint)
+        if not is_link:
             here = name
             continue
-        if not _is_trusted(status.st_uid, trusted):
-            raise UntrustedError(f"the link {name} belongs to another user (uid {status.st_uid})", f"rm {quoted(name)}")
         links += 1
         if links > _MAX_LINKS:
             raise OSError(_ELOOP, os.strerror(_ELOOP), path)

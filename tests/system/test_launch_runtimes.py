@@ -8,7 +8,7 @@ import signal
 import stat
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -242,3 +242,66 @@ def test_devices_of_the_host_keep_their_owner(folder: Path, stance: Stance, runt
     after = os.stat("/dev/null")
     assert (after.st_uid, after.st_gid, after.st_mode) == (before.st_uid, before.st_gid, before.st_mode)
     assert stat.S_ISCHR(after.st_mode)
+
+
+STRANGER = 48000
+
+
+def _reads_a_source(folder: Path, source: Path, runtime: str) -> subprocess.CompletedProcess[str]:
+    """A launch that reads what is bound at /mnt."""
+    document = bundles.stance("root").config("cat", "/mnt/name")
+    options = ["bind", "ro"]
+    document["mounts"].append({"destination": "/mnt", "type": "none", "source": str(source), "options": options})
+    return bundles.launch(bundles.write(folder / "bundle", document), runtime)
+
+
+def _theirs(folder: Path) -> None:
+    os.chown(folder / "way", STRANGER, STRANGER)
+
+
+def _open(folder: Path) -> None:
+    (folder / "way").chmod(0o777)
+
+
+def _their_name_in_a_sticky_directory(folder: Path) -> None:
+    (folder / "way").chmod(0o1777)
+    os.chown(folder / "way/source", STRANGER, STRANGER)
+
+
+def _their_link(folder: Path) -> None:
+    (folder / "way").rename(folder / "real")
+    (folder / "way").symlink_to("real")
+    os.chown(folder / "way", STRANGER, STRANGER, follow_symlinks=False)
+
+
+@pytest.mark.parametrize("change", [_theirs, _open, _their_name_in_a_sticky_directory, _their_link])
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_source_that_others_can_replace_is_opened_once_or_not_at_all(
+    runtime: str, change: Callable[[Path], None]
+) -> None:
+    """crun and runc look a source up after it was judged: meanwhile its place may be a link's (renameat2(2))."""
+    require("root")
+    with runs.workplace() as folder:
+        (folder / "way/source").mkdir(parents=True)
+        (folder / "way/source/name").write_text("judged\n")
+        done = _reads_a_source(folder, folder / "way/source", runtime)
+        assert (done.returncode, done.stdout) == (0, "judged\n"), done.stderr
+        change(folder)
+        done = _reads_a_source(folder, folder / "way/source", runtime)
+        if runtime == "native" and change is not _their_link:
+            assert (done.returncode, done.stdout) == (0, "judged\n"), done.stderr
+            return
+        assert (done.returncode, done.stdout) == (125, ""), done.stderr
+        assert runtime == "native" or "can be replaced by others" in done.stderr
+        assert "config.json:/mounts/" in done.stderr
+        assert "hint: " in done.stderr
+
+
+def test_a_source_that_is_not_there_is_not_left_for_somebody_to_put_there(folder: Path, stance: Stance) -> None:
+    document = stance.config("true")
+    document["mounts"].append({"destination": "/mnt", "type": "bind", "source": f"{folder}/none", "options": ["rbind"]})
+    bundle = bundles.write(folder / "bundle", document, user=stance.user)
+    for runtime in ("crun", "runc"):
+        done = bundles.launch(bundle, runtime, stance.user)
+        assert done.returncode == 125
+        assert f"{folder}/none cannot be opened: No such file or directory" in done.stderr
