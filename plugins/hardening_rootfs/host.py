@@ -14,7 +14,7 @@ from hardening.mechanism import Context, Shortfall
 from hardening.values import frozen
 from hardening_namespaces import idmaps
 from hardening_namespaces.settings import PRIVATE, NamespacesSettings
-from hardening_rootfs import hidden, sources
+from hardening_rootfs import hidden, origins, sources
 from hardening_rootfs.paths import Root, is_below, real_path
 from hardening_rootfs.settings import RootfsSettings
 from hardening_rootfs.volumes import Volume
@@ -191,9 +191,9 @@ def hidden_by(settings: RootfsSettings, host: Host) -> tuple[str, ...]:
 
 
 def withheld(settings: RootfsSettings, context: Context) -> tuple[str, ...]:
-    """What no volume shows: what is hidden, and from where none may come."""
+    """What no volume shows: what is hidden, and what comes from where none may."""
     denied = map(real_path, settings.volume_sources.having(False))
-    return (*secrets(settings, context), *(path for path in denied if path != "/"))
+    return (*secrets(settings, context), *(path for path in denied if path != "/"), *origins.strange(settings))
 
 
 def require_shown(settings: RootfsSettings, context: Context) -> None:

@@ -14,7 +14,7 @@ from hardening.host import Host
 from hardening.mechanism import Implied
 from hardening.schema import REST, Leaf
 from hardening.values import frozen
-from hardening_rootfs import aliases, hidden, renaming, sockets, sources
+from hardening_rootfs import aliases, hidden, origins, renaming, sockets, sources
 from hardening_rootfs.host import RootfsFacts, hidden_by
 from hardening_rootfs.paths import is_below, real_path
 from hardening_rootfs.settings import RootfsSettings
@@ -134,18 +134,15 @@ def _movable(
 
 
 def _from(source: _Source, settings: RootfsSettings, mounts: tuple[aliases.Mounted, ...]) -> Iterator[Implied]:
-    """Where it comes from: by the nearest place above it of those that are named, links followed; and none of its names may
-    lie in a place from which nothing may come."""
-    named = {real_path(member): member for member in settings.volume_sources.named}
-    nearest = max((place for place in named if aliases.holds(place, source.real)), key=len, default=None)
-    member = source.real
-    if nearest is not None:
-        member = os.path.normpath(os.path.join(named[nearest], os.path.relpath(source.real, nearest)))
-    what = f"it comes from {source.real}"
+    """Where it comes from: by the nearest place above each of its names that counts; and none of its names may lie in a
+    place from which nothing may come."""
     places = ", ".join(place for place in settings.volume_sources.having(True) if place != REST)
     remedy = f"volumes may come from {places}" if places else ""
-    yield Implied(source.leaf, _leaf("volume_sources", member), True, what, remedy=remedy)
-    for place, denied in named.items():
+    for name in origins.names(source.real, settings, mounts):
+        leaf = _leaf("volume_sources", origins.member(name, settings)[0])
+        yield Implied(source.leaf, leaf, True, f"it comes from {name}", remedy=remedy)
+    for denied in settings.volume_sources.named:
+        place, what = real_path(denied), f"it comes from {source.real}"
         named_here = settings.volume_sources[denied] or aliases.holds(place, source.real)
         if not named_here and source.lies_in(aliases.shown(place, mounts)):
             yield Implied(source.leaf, _leaf("volume_sources", denied), True, what, remedy=remedy)
