@@ -6,7 +6,6 @@ that it makes for itself, and is killed where something keeps it waiting. What i
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
 
@@ -211,10 +210,12 @@ def _nodes(root: int, wanted: Wanted) -> Iterator[tuple[str, str]]:
     """The devices that are no mounts, by path."""
     for path in wanted.nodes:
         if path not in wanted.mounts:
-            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            try:
                 fd = kernel.openat2(root, os.fsencode(path.lstrip("/")), os.O_PATH, abi.RESOLVE_IN_ROOT)
-                yield from _node(path, os.fstat(fd))
-                os.close(fd)
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            yield from _node(path, os.fstat(fd))
+            os.close(fd)
     for top in wanted.memory:
         fd = kernel.openat2(root, os.fsencode(top.lstrip("/") or "."), os.O_PATH, abi.RESOLVE_IN_ROOT)
         own, is_directory = os.fstat(fd).st_dev, stat.S_ISDIR(os.fstat(fd).st_mode)
