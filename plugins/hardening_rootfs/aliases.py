@@ -21,19 +21,50 @@ _MAX_LINKS = 40  # path_resolution(7)
 @frozen
 class Mounted:
     """A mount: ``device`` is its file system (``major:minor``) of type ``kind``, ``top`` the directory of it that is seen
-    at ``place``."""
+    at ``place``. ``layers`` are the directories that an overlay is made of."""
 
     device: str
     top: str
     place: str
     kind: str = ""
+    layers: tuple[str, ...] = ()
 
 
 def mounted() -> tuple[Mounted, ...]:
     """The mounts of the caller, in the order in which they were made."""
     lines = Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines()
     rows = ((line.split(), line.partition(" - ")[2].split()) for line in lines)
-    return tuple(Mounted(row[2], _plain(row[3]), _plain(row[4]), tail[0]) for row, tail in rows)
+    return tuple(Mounted(row[2], _plain(row[3]), _plain(row[4]), tail[0], _layers(tail)) for row, tail in rows)
+
+
+def _layers(tail: list[str]) -> tuple[str, ...]:
+    """The layers of an overlay by the options of its super block, in which a backslash stands before what is part of a name
+    (Documentation/filesystems/overlayfs.rst). Those that are told by a relative path cannot be found."""
+    if tail[0] != "overlay":
+        return ()
+    found: list[str] = []
+    for option in tail[-1].split(","):  # a comma of a name is written as the mount point's blanks are
+        key, _, value = option.partition("=")
+        if key == "lowerdir":
+            found += re.split(r"(?<!\\):+", _plain(value))
+        elif key in ("upperdir", "lowerdir+", "datadir+"):
+            found.append(_plain(value))
+    return tuple(os.path.realpath(re.sub(r"\\(.)", r"\1", path)) for path in found if path.startswith("/"))
+
+
+def _merged(path: str, mounts: tuple[Mounted, ...]) -> set[str]:
+    """The names of a path by overlays: in the layers of the one that it is seen through, and in those with it in a layer."""
+    found: set[str] = set()
+    through = over(path, mounts)
+    for mount in mounts:
+        for layer in mount.layers:
+            if through is mount:
+                found.add(_join(layer, _join(mount.top, os.path.relpath(path, mount.place)).lstrip("/")))
+            elif holds(layer, path):
+                inside = _join("/", os.path.relpath(path, layer))
+                if holds(mount.top, inside):
+                    found.add(_join(mount.place, os.path.relpath(inside, mount.top)))
+    return {name for name in found if os.path.lexists(name)}
 
 
 def _plain(text: str) -> str:
@@ -52,7 +83,8 @@ def names(path: str, mounts: Iterable[Mounted]) -> tuple[str, ...]:
         for m in mounts
         if m.device == own.device and holds(m.top, inside)
     }
-    return (path, *sorted(other for other in others - {path} if _same(other, path)))
+    found = {other for other in others - {path} if _same(other, path)}
+    return (path, *sorted((found | _merged(path, mounts)) - {path}))
 
 
 def shown(path: str, mounts: Iterable[Mounted]) -> tuple[str, ...]:
@@ -65,6 +97,7 @@ def shown(path: str, mounts: Iterable[Mounted]) -> tuple[str, ...]:
     inside = _join(own.top, os.path.relpath(path, own.place))
     found = set(names(path, mounts))
     found |= {m.place for m in mounts if m.device == own.device and is_below(m.top, inside)} - set(_SYSTEM)
+    found |= {m.place for m in mounts if any(is_below(layer, path) for layer in m.layers)} - set(_SYSTEM)
     for mount in mounts:
         if is_below(mount.place, path):
             others = {*names(mount.place, mounts)}

@@ -53,3 +53,15 @@ def test_what_is_mounted_in_a_permitted_place_comes_from_where_it_lies(folder: P
     at = f'[limits.rootfs]\nvolume_sources = ["{folder}/ok/x"]\n'
     done = run(folder, at, bind, "./ok/x:/x:ro", "cat /x/name")
     assert (done.returncode, done.stdout) == (0, "elsewhere\n"), done.stderr
+
+
+@pytest.mark.parametrize(("hidden", "source"), [("merged", "low"), ("low", "merged")])
+def test_the_layers_of_an_overlay_are_its_other_names(folder: Path, hidden: str, source: str) -> None:
+    limit = f'[limits.rootfs]\nhidden_paths.add = ["{folder}/{hidden}/secret"]\n'
+    options = f"lowerdir={folder}/low,upperdir={folder}/up,workdir={folder}/work"
+    overlay = f"mount -t overlay -o {options} overlay merged"
+    done = run(folder, limit, overlay, f"./{source}:/x:ro", "cat /x/public; ls -A /x/secret")
+    assert (done.returncode, done.stdout) == (0, "public\n"), done.stderr
+    done = run(folder, limit, overlay, f"./{source}/secret:/x:ro", "cat /x/name")
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    assert f"hidden_paths.{folder}/{hidden}/secret is limited to true" in done.stderr

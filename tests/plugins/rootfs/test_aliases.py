@@ -49,3 +49,8 @@ def test_of_several_mounts_at_one_place_the_last_is_seen() -> None:
     below, above = Mounted("8:1", "/", "/srv"), Mounted("8:2", "/", "/srv")
     assert over("/srv/x", [Mounted("8:0", "/", "/"), below, above]) is above
     assert over("/var", [below]) is None
+
+
+def test_an_overlay_of_a_part_of_a_directory_shows_it() -> None:
+    merged = Mounted("0:40", "/", "/srv/merged", "overlay", ("/root/low", "/srv/up"))
+    assert shown("/root", [Mounted("8:1", "/", "/"), merged]) == ("/root", "/srv/merged")
