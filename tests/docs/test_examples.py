@@ -25,7 +25,7 @@ from tests.docs.examples import ROOT, Block, blocks, commands, differs, pages
 from tests.support.features import require
 from tests.support.runs import deserted, hand_over
 from tests.support.texts import layer
-from tests.support.users import User, ordinary, program
+from tests.support.users import User, ordinary, owner, program
 
 #: What a block may be written in; only `console` is run.
 LANGUAGES = {"", "console", "toml", "python", "json", "text", "sh", "make", "mermaid", "c", "java", "javascript"}
@@ -78,7 +78,9 @@ def folder() -> Iterator[Path]:
     path = Path(tempfile.mkdtemp(prefix="hardening-docs-", dir="/var/tmp"))
     path.chmod(0o755)
     yield path
-    stop(known(path / STATE / "containers"), 0)
+    with owner(path / STATE / "containers"):
+        left = known(path / STATE / "containers")
+    stop(left, 0)
     deserted(path)  # what cleans up after a container takes a moment
     shutil.rmtree(path)
 

@@ -74,7 +74,8 @@ class Caller:
 
     def listed(self) -> list[dict[str, Any]]:
         """What `ps -a --json` says, asked without a start of the program."""
-        return data(known(self.state / "containers"))
+        with users.owner(self.state / "containers"):
+            return data(known(self.state / "containers"))
 
     def one(self, identity: str) -> dict[str, Any]:
         """What `ps -a --json` says of one container."""
