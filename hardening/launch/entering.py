@@ -22,8 +22,8 @@ class Namespaces:
         self._ids = [_first_id(f"/proc/{pid}/{kind}_map") for kind in ("gid", "uid")]
 
     def enter(self, name: str) -> bool:
-        """Enter one; False where this process is in it already. ``user`` goes first: it gives the rights over the others.
-        `OSError`."""
+        """Enter one; False where this process is in it already. ``user`` gives the rights over what belongs to it, and takes
+        those over what does not. `OSError`."""
         space = self._spaces[name]
         if files.same(os.fstat(space), os.stat(f"/proc/self/ns/{name}")):
             return False

@@ -26,6 +26,7 @@ _VOLATILE = ("net.ipv4.tcp_fastopen_key",)
 _IPC = ("fs/mqueue", "kernel/msgmax", "kernel/msgmnb", "kernel/msgmni", "kernel/sem", "kernel/shmall", "kernel/shmmax",
         "kernel/shmmni", "kernel/shm_rmid_forced", "kernel/msg_next_id", "kernel/sem_next_id",
         "kernel/shm_next_id")  # fmt: skip
+_NAMED = ("net", "ipc", "uts")
 #: Variables that a container has in any case. No other value is kept: it may be a secret.
 _VALUES = ("HOME", "TERM")
 
@@ -89,8 +90,11 @@ def _look(pid: int, writer: int, wanted: Wanted) -> None:
 
     try:
         spaces = Namespaces(pid, "user", "net", "ipc", "uts", "mnt")
+        # What was joined belongs to a user namespace further out, and only rights there enter it; the rest needs those of
+        # the container's own.
+        joined = [name for name in _NAMED if _entered(spaces, name)]
         spaces.enter("user")
-        own = tuple(name for name in ("net", "ipc", "uts") if spaces.enter(name))
+        own = (*joined, *(name for name in _NAMED if spaces.enter(name)))
         say("environment", lambda: environment(f"/proc/{pid}"))
         say("descriptors", lambda: descriptors(f"/proc/{pid}"))
         say("personality", lambda: _read(f"/proc/{pid}/personality"))
@@ -115,6 +119,13 @@ def _look(pid: int, writer: int, wanted: Wanted) -> None:
         pass
     finally:
         os._exit(0)
+
+
+def _entered(spaces: Namespaces, name: str) -> bool:
+    try:
+        return spaces.enter(name)
+    except PermissionError:
+        return False
 
 
 def _uts() -> dict[str, str]:

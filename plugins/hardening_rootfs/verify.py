@@ -211,7 +211,7 @@ def _belongs(seen: Seen, wanted: Mapping[str, Wanted], item: Mounted) -> bool:
 def _is_console(seen: Seen, item: Mounted) -> bool:
     """Whether a mount is a terminal of the container's own."""
     terminals = seen.cover(_TERMINALS)
-    has = bool(seen.document["process"].get("terminal"))
+    has = bool(seen.document.get("process", {}).get("terminal"))
     return has and item.place == _CONSOLE and item.kind == "devpts" and item.device == getattr(terminals, "device", "")
 
 

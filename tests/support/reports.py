@@ -30,7 +30,7 @@ def report(found: runs.Running) -> dict[str, Any]:
     """A receipt of a command that runs, as it is read."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "receipt")
-        path.write_text(json.dumps(gathered(found.pid, found.document)))
+        path.write_text(json.dumps(gathered(found.pid, found.document, str(found.bundle))))
         return receipt.read(path)
 
 

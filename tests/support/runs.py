@@ -64,6 +64,7 @@ class Ended:
 class Running:
     """A command that runs; ``pid`` is its process id as the test sees it."""
 
+    bundle: Path
     document: Mapping[str, Any]
     process: subprocess.Popen[str]
     pid: int
@@ -357,7 +358,7 @@ def running_bundle(
             if tuple(document["process"]["args"]) == SHELL:
                 said = _until(process, "ready")
                 assert said, f"{' '.join(argv)}: {errors.read_text()}"
-            yield Running(document, process, find(process.pid, document["process"]["args"]))
+            yield Running(folder / "bundle", document, process, find(process.pid, document["process"]["args"]))
         finally:
             _end(process)
 
