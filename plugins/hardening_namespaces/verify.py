@@ -8,7 +8,7 @@ from typing import Any
 from hardening.mechanism import Context, Verification
 from hardening_namespaces import idmaps
 from hardening_namespaces.facts import PROC_NAMES, link_of
-from hardening_namespaces.settings import HOST, PRIVATE, TYPES, NamespacesSettings
+from hardening_namespaces.settings import HOST, PRIVATE, TYPES, NamespacesSettings, sysctl_namespace
 from hardening_namespaces.spec import stated_sysctls
 
 _NONE = "(none)"  # what the kernel calls no domain name
@@ -106,7 +106,10 @@ def _sysctls(settings: NamespacesSettings, context: Context, receipt: Mapping[st
     if unread:
         return Verification.unseen(leaf, expected, f"nobody has read {', '.join(unread)}")
     wanted = {**new, **implied, **stated}
-    other = {name for name, value in found.items() if value.split() != wanted.get(name, "").split()}
+    # What is joined by path has the parameters that its owner gave it.
+    joined = [name for name in TYPES if settings.where(name) not in (PRIVATE, HOST)]
+    own = {name: value for name, value in found.items() if (sysctl_namespace(name) or "ipc") not in joined}
+    other = {name for name, value in own.items() if value.split() != wanted.get(name, "").split()}
     kernel = _shown({name: found[name] for name in {*stated, *other}}) or "those of new namespaces"
     return Verification.of(leaf, expected, kernel, not other)
 
