@@ -224,7 +224,8 @@ class Bench:
             "-c",
             f"import sys; sys.path += {self._paths(python)}; import hardening.launch.main",
         )
-        run = (python, "-m", "hardening", "run", "--dry-run", "-q", "--rootfs", str(place.folder / "root"), "--", *TRUE)
+        whole = str(self.program.with_name("hardening-cli"))
+        run = (python, "-I", whole, "run", "--dry-run", "-q", "--rootfs", str(place.folder / "root"), "--", *TRUE)
         return {
             STAGE: self._import_times(stage, place, depth=3),
             COMPOSING: self._import_times(run, place, depth=1),

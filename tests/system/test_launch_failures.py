@@ -21,6 +21,7 @@ from tests.support import apart, bundles, runs
 from tests.support.bundles import Stance
 from tests.support.features import available, require
 from tests.support.patience import is_over, until
+from tests.support.plans import WHOLE
 
 pytestmark = pytest.mark.system
 
@@ -315,7 +316,7 @@ def test_the_bundle_of_a_living_stage_is_not_swept_and_that_of_a_killed_one_is_g
 @pytest.mark.parametrize("limit", [5, 7, 12])
 def test_too_few_descriptors_leave_no_bundle(tmp_path: Path, limit: int) -> None:
     code = f"import resource; resource.setrlimit(resource.RLIMIT_NOFILE, ({limit}, {limit}))"
-    argv = [sys.executable, "-m", "hardening", "run", "-p", "strict", "--", "true"]
+    argv = [*WHOLE, "run", "-p", "strict", "--", "true"]
     done = subprocess.run(
         [sys.executable, "-c", f"{code}; import os, sys; os.execv(sys.argv[1], sys.argv[1:])", *argv],
         env={**os.environ, "HARDENING_STATE": str(tmp_path / "state")},

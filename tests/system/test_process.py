@@ -309,7 +309,8 @@ def test_the_command_has_no_variable_that_nobody_set(locale: Mapping[str, str], 
     """Python gives itself a locale where it finds none that it knows (PEP 538); with a plan and without."""
     with workplace() as folder:
         here = Place(folder, environment={"PATH": os.environ["PATH"], "HOME": str(folder), **locale})
-        for number, program in enumerate((here.program, here.program, (f"{here.program[0]}-cli",))):
+        whole = (str(Path(here.program[0]).with_name("python")), "-I", f"{here.program[0]}-cli")
+        for number, program in enumerate((here.program, here.program, whole)):
             assert here.finds("run", "-q", "--runtime", runtime, "--", "env") == bool(number)
             done = attrs.evolve(here, program=program).type("run", "-q", "--runtime", runtime, "--", "env")
             assert done.returncode == 0, done.stderr

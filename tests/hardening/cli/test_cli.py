@@ -16,6 +16,7 @@ from hardening.cli import main, output
 from hardening.cli.root import COMMANDS, root
 from hardening.errors import HardeningError, Problems
 from tests.hardening.cli.samples import call, process, profile, session
+from tests.support.plans import WHOLE
 
 
 @pytest.fixture
@@ -219,16 +220,11 @@ def test_json_has_nothing_that_a_terminal_acts_on(capsys: pytest.CaptureFixture[
     assert "ü ✓ 日本" in text
 
 
-def test_python_m_is_the_program() -> None:
-    done = subprocess.run([sys.executable, "-m", "hardening", "--version"], capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("hardening ")
-
-
 @pytest.mark.parametrize("closed", [(1,), (2,), (0, 1, 2)])
 def test_closed_standard_descriptors_do_no_harm(closed: tuple[int, ...]) -> None:
     """A shell's ``>&-``: no file takes the number of an output, and what cannot be written is an error."""
     code = "import os, sys\n" + "".join(f"os.close({number})\n" for number in closed)
-    code += "os.execv(sys.executable, [sys.executable, '-m', 'hardening', '--version'])"
+    code += f"os.execv(sys.executable, {[*WHOLE, '--version']})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == (125 if 1 in closed else 0)
     assert done.stderr.startswith("error: Bad file descriptor\n" if closed == (1,) else "")

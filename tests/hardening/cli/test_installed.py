@@ -6,7 +6,6 @@ import json
 import os
 import shlex
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from hardening.cli.session import Session
 from hardening.statements import with_statements_of
 from tests.hardening.cli.samples import profile
 from tests.support.features import require
+from tests.support.plans import WHOLE
 from tests.support.runs import workplace
 
 SHIPPED = ("strict", "default", "web", "batch", "build", "debug")
@@ -36,7 +36,7 @@ class Place:
     def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """One command line of the installed program."""
         return subprocess.run(
-            [sys.executable, "-m", "hardening", *arguments],
+            [*WHOLE, *arguments],
             cwd=self.path,
             stdin=subprocess.DEVNULL,
             capture_output=True,
