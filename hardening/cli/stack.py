@@ -255,7 +255,8 @@ def require_keyboard(composition: Composition) -> None:
 def without_values(context: click.Context, text: str) -> str:
     """A text that quotes options of the parsed command line, without the values that they say: one may be a secret. So may
     be what is neither a name nor a path, for a ``=`` is easily forgotten."""
-    places: list[str] = [said.place for said in context.meta.get(_SAYS, ())]
+    # As errors write them: on one line.
+    places: list[str] = [said.place.replace("\n", "\\n") for said in context.meta.get(_SAYS, ())]
     for place in sorted(places, key=len, reverse=True):
         named, equals, _ = place.partition("=")
         option, _, word = place.partition(" ")

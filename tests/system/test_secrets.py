@@ -214,10 +214,13 @@ def test_what_a_driver_s_program_says_is_written_down_nowhere(caller: Caller) ->
 
 
 def test_the_search_finds_a_value_that_the_configuration_holds(caller: Caller, planted: str) -> None:
-    """The same value as an ordinary variable: then the search must not be silent."""
+    """The same value as a variable of a profile, which the configuration holds: then the search must not be silent."""
     since = time.time()
+    profile = caller.folder / "planted.toml"
+    profile.write_text(f'extends = ["default"]\n[process.set_environment]\nPLANTED = "{planted}"\n')
+    profile.chmod(0o644)
     script = 'test -n "$PLANTED" && echo ready; exec sleep 600'
-    identity = caller.start("sh", "-c", script, options=("-e", f"PLANTED={planted}"))
+    identity = caller.start("sh", "-c", script, options=("-p", str(profile)))
     wait_for(caller, identity, "ready")
     found = hunt(caller, planted, since)
     assert [place for place in found if place.endswith("config.json")], found
@@ -326,7 +329,7 @@ def test_the_receipt_says_what_the_kernel_made_of_it(runtime: str) -> None:
             for row in json.loads(caller.say("receipt", "--json", *given, str(receipt)))["checks"]
             if "secrets" in row["leaf"]
         ]
-        assert len(rows) == 4
+        assert len(rows) == 5  # two lines each, and that there is no other
         assert all(row["result"] == "holds" for row in rows), rows
         data = json.loads(receipt.read_text())
         data["secrets"][0]["mode"] = 0o444
@@ -334,7 +337,7 @@ def test_the_receipt_says_what_the_kernel_made_of_it(runtime: str) -> None:
         receipt.write_text(json.dumps(data))
         done = caller.call("receipt", "--json", *given, str(receipt))
         rows = [row for row in json.loads(done.stdout)["checks"] if "secrets" in row["leaf"]]
-        assert (done.returncode, [row["result"] for row in rows].count("holds")) == (1, 2), rows
+        assert (done.returncode, [row["result"] for row in rows].count("holds")) == (1, 3), rows
 
 
 def test_the_store_is_not_shown_to_a_command(caller: Caller, planted: str) -> None:
