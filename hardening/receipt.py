@@ -18,6 +18,7 @@ from hardening import wholefile
 from hardening.compose import Composition
 from hardening.errors import HardeningError
 from hardening.frozendata import freeze
+from hardening.launch import mountinfo
 from hardening.mechanism import Context, Mechanism, Verification
 from hardening.schema import REQUIREMENT, REST, Family, Leaf, Setting
 
@@ -131,7 +132,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def _lines(text: str | list[str]) -> list[str]:
-    return text.splitlines() if isinstance(text, str) else text
+    return mountinfo.lines(text) if isinstance(text, str) else text
 
 
 def verify(composition: Composition, context: Context, receipt: Mapping[str, Any]) -> list[Verification]:

@@ -7,7 +7,7 @@ import fcntl
 import select
 
 from hardening.errors import LaunchError
-from hardening.launch import files
+from hardening.launch import files, mountinfo
 from hardening.launch.frozen import Frozen
 from hardening.launch.system import os
 
@@ -364,16 +364,13 @@ def _mounted() -> Iterator[tuple[str, bool, tuple[str, ...], str]]:
         _, controllers, path = line.split(":", 2)
         for controller in controllers.split(","):
             own[controller.removeprefix("name=")] = path
-    for line in files.read("/proc/self/mountinfo").rstrip("\n").split("\n"):
-        before, _, after = line.partition(" - ")
-        mount = before.split(" ")[4]
-        kind, _, options = after.split(" ", 2)
-        if kind == "cgroup2":
-            yield mount, True, (), own.get("", "/")
-        elif kind == "cgroup":
-            listed = (name.removeprefix("name=") for name in options.split(","))
+    for mount in mountinfo.read():
+        if mount.kind == "cgroup2":
+            yield mount.place, True, (), own.get("", "/")
+        elif mount.kind == "cgroup":
+            listed = (name.removeprefix("name=") for name in mount.data)
             names = tuple(name for name in listed if name in own)
-            yield mount, False, names, own[names[0]] if names else "/"
+            yield mount.place, False, names, own[names[0]] if names else "/"
 
 
 def _enable(directory: str, controllers: list[str]) -> None:

@@ -39,7 +39,7 @@ HEADER = 16  # bytes before the code of one module: magic number, flags, and the
 TABLES = {
     "base": (
         "hardening", "hardening.launch", "compiled", "system", "hardening.errors", "files", "group", "trusted", "places",
-        "jsontext", "digest", "frozen", "bundle", "signals", "guarded",
+        "jsontext", "digest", "frozen", "mountinfo", "bundle", "signals", "guarded",
     ),
     "plans": ("held", "looks", "plans", "quick"),
     "stage": ("leases", "abi", "_libc", "kernel", "failure", "cleaning", "recording", "watchers", "main"),

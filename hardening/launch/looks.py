@@ -10,7 +10,7 @@ from __future__ import annotations
 import _stat as stat
 import errno
 
-from hardening.launch import files
+from hardening.launch import files, mountinfo
 from hardening.launch.digest import sha256
 from hardening.launch.system import os
 
@@ -129,10 +129,10 @@ def mounts(kinds: str) -> str:
         text = _read("/proc/self/mountinfo").decode("utf-8", "surrogateescape")
     except OSError as error:
         return _failure(error)
-    for line in text.split("\n"):
-        before, _, after = line.partition(" - ")
-        if not wanted or after.partition(" ")[0] in wanted:
-            rows.append(" ".join((*before.split(" ")[2:6], after)))
+    for line in mountinfo.lines(text):
+        before, after = mountinfo.fields(line)
+        if not wanted or after[0] in wanted:
+            rows.append(" ".join((*before[2:6], *after)))
     return _short("\n".join(rows))
 
 

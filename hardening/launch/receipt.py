@@ -6,7 +6,7 @@ from __future__ import annotations
 import errno
 import os
 
-from hardening.launch import behalf, cgroups, kernel
+from hardening.launch import behalf, cgroups, kernel, mountinfo
 from hardening.launch.digest import canonical, of_filter, sha256
 from hardening.launch.observe import Wanted, descriptors, environment, observe
 
@@ -113,17 +113,15 @@ class Report:
             return None
         return of_filter(seccomp, program) if program is not None else sha256(canonical(seccomp))
 
-    def _observe(self, pid: int, mountinfo: str) -> dict[str, object]:
+    def _observe(self, pid: int, mounts: str) -> dict[str, object]:
         linux = self._linux()
         paths = [path for key in ("maskedPaths", "readonlyPaths") for path in linux.get(key) or ()]
-        host = {line.split(" ")[2] for line in str(self._caller["caller_mountinfo"] or "").splitlines()}
+        host = {mount.device for mount in _mounts(self._caller["caller_mountinfo"])}
         places, memory = [], []
-        for line in mountinfo.splitlines():
-            fields, _, kind = line.partition(" - ")
-            device, _, place, options = fields.split(" ")[2:6]
-            places.append(place.replace("\\040", " "))
-            if kind.startswith("tmpfs ") and device not in host and "nodev" not in options.split(","):
-                memory.append(places[-1])
+        for mount in _mounts(mounts):
+            places.append(mount.place)
+            if mount.kind == "tmpfs" and mount.device not in host and "nodev" not in mount.options:
+                memory.append(mount.place)
         nodes = [str(path) for entry in _listed(self._document(), "devices") for path in _under(entry, "path")]
         root = self._document().get("root") or {}
         directory = os.path.realpath(self._bundle.directory)
@@ -175,6 +173,10 @@ def _joined(document: object) -> Iterator[str]:
     for entry in _listed(document, "namespaces"):
         if any(_under(entry, "path")):
             yield from (_PROC_NAMES.get(str(name), str(name)) for name in _under(entry, "type"))
+
+
+def _mounts(text: object) -> list[mountinfo.Mount]:
+    return mountinfo.parse(mountinfo.lines(str(text or "")))
 
 
 def _listed(document: object, key: str) -> list[object]:
@@ -232,7 +234,7 @@ def _cgroup_values(place: str) -> Iterator[tuple[str, str]]:
 
 def _text(path: str) -> str | None:
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
+        with open(path, encoding="utf-8", errors="replace", newline="") as file:
             return file.read()
     except OSError:
         return None

@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from hardening import inputs as look
 from hardening.inputs import Input
+from hardening.launch import files, mountinfo
 from hardening.values import frozen
 
 CONTROLLERS = ("cpu", "memory", "pids")
@@ -60,12 +61,12 @@ class Cgroups:
 
 def probe(proc: Path = Path("/proc/self")) -> Cgroups:
     """Read the hierarchies from proc(5) and try what the caller may write."""
-    return examine((proc / "mountinfo").read_text(), (proc / "cgroup").read_text())
+    return examine(files.read(f"{proc}/mountinfo"), (proc / "cgroup").read_text())
 
 
-def examine(mountinfo: str, membership: str) -> Cgroups:
+def examine(mounted: str, membership: str) -> Cgroups:
     """The cgroups behind the texts of /proc/PID/mountinfo and /proc/PID/cgroup; looks at the mounted directories."""
-    mounts = _mounts(mountinfo)
+    mounts = _mounts(mounted)
     own = _membership(membership)
     unified = next((mount for mount in mounts if mount.kind == "cgroup2"), None)
     legacy = {
@@ -93,7 +94,7 @@ def inputs(proc: Path = Path("/proc/self")) -> Iterator[Input]:
     yield from look.mounts("cgroup", "cgroup2")
     yield from look.kernel(str(proc / "cgroup"))
     own = _membership((proc / "cgroup").read_text())
-    for mount in _mounts((proc / "mountinfo").read_text()):
+    for mount in _mounts(files.read(f"{proc}/mountinfo")):
         names = [""] if mount.kind == "cgroup2" else [name for name in CONTROLLERS if name in mount.options]
         for name in names:
             yield from look.way(mount.point / "memory.memsw.limit_in_bytes")
@@ -111,15 +112,12 @@ def _looked_at(directory: Path) -> Iterator[Input]:
     yield from look.kernel(str(directory / "cgroup.controllers"), str(directory / "cgroup.subtree_control"))
 
 
-def _mounts(mountinfo: str) -> list[Mount]:
-    found = []
-    for line in mountinfo.splitlines():
-        left, _, right = line.partition(" - ")
-        fields, after = left.split(), right.split()
-        if len(fields) > 5 and len(after) > 2 and after[0] in ("cgroup", "cgroup2"):
-            point = Path(fields[4].replace("\\040", " "))
-            found.append(Mount(after[0], point, fields[3], frozenset(after[2].split(","))))
-    return found
+def _mounts(text: str) -> list[Mount]:
+    return [
+        Mount(found.kind, Path(found.place), found.top, frozenset(found.data))
+        for found in mountinfo.parse(mountinfo.lines(text))
+        if found.kind in ("cgroup", "cgroup2")
+    ]
 
 
 def _membership(text: str) -> dict[str, str]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
-from pathlib import Path
 
+from hardening.launch import mountinfo
 from hardening.values import frozen
 from hardening_rootfs.paths import is_below
 
@@ -32,23 +32,21 @@ class Mounted:
 
 def mounted() -> tuple[Mounted, ...]:
     """The mounts of the caller, in the order in which they were made."""
-    lines = Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines()
-    rows = ((line.split(), line.partition(" - ")[2].split()) for line in lines)
-    return tuple(Mounted(row[2], _plain(row[3]), _plain(row[4]), tail[0], _layers(tail)) for row, tail in rows)
+    return tuple(Mounted(it.device, it.top, it.place, it.kind, _layers(it)) for it in mountinfo.read())
 
 
-def _layers(tail: list[str]) -> tuple[str, ...]:
+def _layers(mount: mountinfo.Mount) -> tuple[str, ...]:
     """The layers of an overlay by the options of its super block, in which a backslash stands before what is part of a name
     (Documentation/filesystems/overlayfs.rst). Those that are told by a relative path cannot be found."""
-    if tail[0] != "overlay":
+    if mount.kind != "overlay":
         return ()
     found: list[str] = []
-    for option in tail[-1].split(","):  # a comma of a name is written as the mount point's blanks are
+    for option in mount.data:  # a comma of a name is written as the mount point's blanks are
         key, _, value = option.partition("=")
         if key == "lowerdir":
-            found += re.split(r"(?<!\\):+", _plain(value))
+            found += re.split(r"(?<!\\):+", mountinfo.plain(value))
         elif key in ("upperdir", "lowerdir+", "datadir+"):
-            found.append(_plain(value))
+            found.append(mountinfo.plain(value))
     return tuple(os.path.realpath(re.sub(r"\\(.)", r"\1", path)) for path in found if path.startswith("/"))
 
 
@@ -65,10 +63,6 @@ def _merged(path: str, mounts: tuple[Mounted, ...]) -> set[str]:
                 if holds(mount.top, inside):
                     found.add(_join(mount.place, os.path.relpath(inside, mount.top)))
     return {name for name in found if os.path.lexists(name)}
-
-
-def _plain(text: str) -> str:
-    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)
 
 
 def names(path: str, mounts: Iterable[Mounted]) -> tuple[str, ...]:

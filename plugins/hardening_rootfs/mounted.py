@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from hardening.kinds import show_size
+from hardening.launch import mountinfo
 from hardening.values import frozen
 from hardening_rootfs.paths import is_below, real_path
 
@@ -64,18 +65,13 @@ class Mounted:
 
 def read(lines: Iterable[str]) -> list[Mounted]:
     """The mounts in their order."""
-    found = []
-    for line in lines:
-        head, _, tail = line.partition(" - ")
-        first, last = head.split(" "), tail.split(" ")
-        if len(first) >= 6 and len(last) >= 3:
-            top, place = (
-                re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text) for text in (first[3], first[4])
-            )
-            data = dict(option.partition("=")[::2] for option in last[2].split(","))
-            options = frozenset(first[5].split(","))
-            found.append(Mounted(first[2], place, top, options, tuple(first[6:]), last[0], data))
-    return found
+    return [
+        Mounted(
+            found.device, found.place, found.top, frozenset(found.options), found.tags, found.kind,
+            dict(option.partition("=")[::2] for option in found.data),
+        )
+        for found in mountinfo.parse(lines)
+    ]  # fmt: skip
 
 
 def cover(path: str, mounts: Iterable[Mounted]) -> Mounted | None:

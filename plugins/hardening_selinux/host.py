@@ -10,6 +10,7 @@ from pathlib import Path
 import attrs
 
 from hardening.errors import HostError
+from hardening.launch import files, mountinfo
 from hardening.mechanism import Context, Shortfall
 from hardening.values import frozen
 from hardening_selinux.contexts import BUILT_IN, ContainerContexts, load
@@ -42,7 +43,8 @@ def probe(root: Path = Path("/")) -> SelinuxFacts:
     """Ask selinuxfs and the policy's files on the host whose root is ``root``. Raises `HostError`."""
     if "selinuxfs" not in _read(root / "proc/filesystems").split():
         return SelinuxFacts(inactive="the kernel was built without SELinux, or booted without it")
-    mount = _mount_point(_read(root / "proc/self/mountinfo"))
+    mounts = mountinfo.parse(mountinfo.lines(_read(root / "proc/self/mountinfo")))
+    mount = next((found.place for found in mounts if found.kind == "selinuxfs"), "")
     if not mount:
         return SelinuxFacts(inactive="selinuxfs is not mounted, so no policy is loaded")
     folder = root / mount.lstrip("/")
@@ -63,7 +65,7 @@ def probe(root: Path = Path("/")) -> SelinuxFacts:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text()
+        return files.read(str(path))
     except FileNotFoundError:
         return ""
     except OSError as error:
@@ -71,14 +73,6 @@ def _read(path: Path) -> str:
         if error.errno == errno.EINVAL:
             return ""
         raise HostError(f"cannot find out the state of SELinux: {error.strerror}", origin=path) from None
-
-
-def _mount_point(mountinfo: str) -> str:
-    for line in mountinfo.splitlines():
-        before, _, after = line.partition(" - ")
-        if after.split(" ")[0] == "selinuxfs":
-            return before.split(" ")[4]
-    return ""
 
 
 def _policy_name(config: str) -> str:
