@@ -68,8 +68,7 @@ def place() -> Iterator[Place]:
         require("audit")
         person = ordinary()
         (folder / "ledger").write_text("1\n")
-        for path in (folder, folder / "ledger"):
-            os.chown(path, person.uid, person.gid)
+        os.chown(folder / "ledger", person.uid, person.gid)
         (folder / "ledger").chmod(0o666)
         with audit.daemon(log) as system:
             yield Place(system, folder, person)

@@ -66,11 +66,11 @@ def checks(found: Running, *profiles: str) -> list[Verification]:
 
 @pytest.fixture
 def data() -> Iterator[Path]:
-    """A directory of the host with a file in it, which every id may write to."""
+    """A directory of the host with a file in it, in which every id may make files, and replaces none of others."""
     with workplace() as folder:
         place = folder / "data"
         place.mkdir()
-        place.chmod(0o777)
+        place.chmod(0o1777)
         (place / "file").write_text("from the host\n")
         program = place / "program"
         program.write_text("#!/bin/sh\necho ran\n")

@@ -146,8 +146,8 @@ def _files(folder: Path, token: str) -> None:
     (root / "x").mkdir()
     layer = images.archive([images.folder("data"), images.folder("tmp"), images.folder("run"), images.folder("proc")])
     images.layout(folder / "layout", [images.shell(), layer], {"Volumes": {"/data": {}}})
-    (folder / "pub").chmod(0o777)
-    (folder / "pub/sub").chmod(0o777)
+    (folder / "pub").chmod(0o1777)
+    (folder / "pub/sub").chmod(0o1777)
 
 
 @contextmanager

@@ -107,17 +107,6 @@ def shared_mount(given: Given) -> str:
     raise Refused("mounted in the container only")
 
 
-def bundle(given: Given) -> str:
-    """The configuration that this container was started from."""
-    for name in os.listdir("/srv"):
-        try:
-            os.close(os.open(f"/srv/{name}/bundle/config.json", os.O_WRONLY))
-        except OSError:
-            continue
-        return "config.json open for writing"
-    raise Refused("no bundle is to be seen")
-
-
 def nothing(given: Given) -> str:
     """No attack: the launch itself is one."""
     raise Refused("launched")
