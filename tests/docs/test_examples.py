@@ -10,6 +10,7 @@ import sys
 import tempfile
 import tomllib
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from hardening.compose import compose
 from hardening.containers import known, stop
 from hardening.layers import Stack
 from tests.docs.examples import ROOT, Block, blocks, commands, differs, pages
+from tests.support import audit
 from tests.support.features import require
 from tests.support.runs import deserted, hand_over
 from tests.support.texts import layer
@@ -117,15 +119,17 @@ def test_examples_run_and_print_what_is_shown(page: Path, rootless: bool, folder
     reader = Reader(environment, user, apart=page.parent == FOR_BOTH and os.geteuid() == 0)
     hand_over(folder, user)
     where = folder
-    for block in filter(reader.reads, parts):
-        if block.language == "console":
-            where = _run(block, where, reader)
-        else:
-            path = where / block.marks["file"]
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(block.text)
-            path.chmod(0o644)
-            hand_over(path, user)
+    # Records go to an audit daemon where one runs, and another test may have its own.
+    with audit.alone() if any("hardening log" in block.text for block in parts) else nullcontext():
+        for block in filter(reader.reads, parts):
+            if block.language == "console":
+                where = _run(block, where, reader)
+            else:
+                path = where / block.marks["file"]
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(block.text)
+                path.chmod(0o644)
+                hand_over(path, user)
 
 
 def _run(block: Block, where: Path, reader: Reader) -> Path:

@@ -21,6 +21,7 @@ from hardening.errors import HostError
 from hardening_process.cgroups import probe as probe_cgroups
 from hardening_process.kinds import Rlimit
 from hardening_process.limits import parse
+from tests.support import audit
 from tests.support.detached import caller
 from tests.support.features import require
 from tests.support.plans import Place
@@ -217,7 +218,7 @@ def test_who_is_killed_for_want_of_memory_is_told_so(command: str) -> None:
     """On standard error, in the record and by `ps`; the same end by anybody's SIGKILL says nothing of memory."""
     require("cgroups")
     eats = "tail /dev/zero"
-    with caller() as person:
+    with audit.alone(), caller() as person:  # with a daemon, the records would be in its log
         options = ("run", "-q", "--memory", "32M")
         done = person.call(*options, "--", "sh", "-c", command.format(eats))
         assert done.returncode == 137
