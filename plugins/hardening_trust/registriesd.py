@@ -166,7 +166,8 @@ def _composed(path: Path) -> yaml.Node | None:
     data = safefile.read(path, "it", LONGEST, hint="look at its permissions")
     try:
         node: yaml.Node | None = yaml.compose(data, Loader=yaml.SafeLoader)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # PyYAML leaves numbers and code points to Python
+    # PyYAML leaves numbers and code points to Python; which error chr() raises depends on its version.
+    except (yaml.YAMLError, OverflowError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         origin = f"{path}:{mark.line + 1}" if mark is not None else str(path)
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
