@@ -6,7 +6,6 @@ import os
 import shutil
 import struct
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ import hardening
 from hardening.launch import trusted
 from tests.support.features import require
 from tests.support.runs import workplace
-from tests.support.users import User, ordinary
+from tests.support.users import User, ordinary, program
 
 STRANGER = 48000
 #: An access control list (acl(5)) by which one more user may write: tags, rights and ids, as the kernel has them.
@@ -106,7 +105,7 @@ def believed(user: User, path: Path, *, groups: str = "--clear-groups", gid: int
         "sys.exit(trusted.others_can_write(os.stat(sys.argv[1]), sys.argv[1]))"
     )
     ids = [f"--reuid={user.uid}", f"--regid={user.gid if gid is None else gid}", groups, "--inh-caps=-all"]
-    python = f"/usr/bin/python3.{sys.version_info.minor}"
+    python = str(Path(program(user)).with_name("python"))
     argv = ["setpriv", *ids, "--", python, "-I", "-S", "-c", code, str(path), str(path.parent / "lib")]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert done.stderr == ""
