@@ -72,8 +72,7 @@ class Entry:
 
     def open_log(self, name: str, flags: int) -> int:
         """A descriptor of a file of this directory. Raises `OSError`."""
-        # O_NONBLOCK: a FIFO in its place is an error, and no wait for who reads it.
-        return os.open(name, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600, dir_fd=self._fd)
+        return _open_log(name, flags, self._fd)
 
     def rotate_log(self) -> None:
         """Let the log become the older one, in the place of that. Raises `OSError`."""
@@ -84,12 +83,7 @@ class Entry:
 
     def finish(self, code: int, why: str = "") -> None:
         """Write down how the command ended, and why where that is known. Raises `OSError`."""
-        # In place: whoever waits has the file open already, also when the directory is removed next.
-        fd = self.open_log(EXIT, os.O_WRONLY)
-        try:
-            files.write_all(fd, ended(code, killed=False, why=why).encode())
-        finally:
-            os.close(fd)
+        _write_end(self._fd, ended(code, killed=False, why=why))
 
     def remove(self) -> None:
         """Remove the directory. Raises `OSError`."""
@@ -190,13 +184,37 @@ def abandon(path: str, *, keep: bool) -> None:
     for place in (f"{files.parent(path)}/{BEING_MADE}{files.base(path)}", path):
         found = description(place)
         if found is not None and found.get("process") is not None:
-            files.write(f"{place}/{EXIT}", ended(KILLED, killed=True))
+            _tell_killed(place)
             if keep:
                 return
         try:
             remove(place, None)
         except FileNotFoundError:
             continue
+
+
+def _tell_killed(path: str) -> None:
+    fd = open_directory(path)
+    try:
+        _write_end(fd, ended(KILLED, killed=True))
+    except OSError:  # the file is damaged: who waits finds no exit code
+        return
+    finally:
+        os.close(fd)
+
+
+def _write_end(directory: int, text: str) -> None:
+    # In place: whoever waits has the file open already, also when the directory is removed next.
+    fd = _open_log(EXIT, os.O_WRONLY, directory)
+    try:
+        files.write_all(fd, text.encode())
+    finally:
+        os.close(fd)
+
+
+def _open_log(name: str, flags: int, directory: int) -> int:
+    # O_NONBLOCK: a FIFO in its place is an error, and no wait for who reads it.
+    return os.open(name, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600, dir_fd=directory)
 
 
 def ended(code: int, *, killed: bool, why: str = "") -> str:

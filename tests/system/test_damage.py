@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 import stat
 import subprocess
 from collections.abc import Iterator
@@ -10,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from hardening.launch.held import is_held
 from tests.support.detached import Caller, caller
 from tests.support.disks import small_disk
 from tests.support.features import require
@@ -127,3 +130,19 @@ def test_what_stands_in_the_place_of_a_file_blocks_nothing_and_goes(person: Call
     assert {item["id"] for item in person.listed()} == {*broken, other}
     assert person.say("rm", "-f", *broken).split() == [*broken]
     assert [path.name for path in (person.state / "containers").iterdir()] == [other]
+
+
+@pytest.mark.parametrize("damage", [fifo, link, dangling, directory, device])
+def test_a_killed_stage_is_followed_whatever_stands_in_the_place_of_its_exit_code(
+    person: Caller, damage: object
+) -> None:
+    """The guard writes the end in its place: it waits for nobody, and writes through no link."""
+    broken = person.start("sleep", "600")
+    entry = person.state / "containers" / broken
+    command = person.one(broken)["pid"]
+    damage(entry / "exit")  # type: ignore[operator]
+    os.kill(json.loads((entry / "container.json").read_text())["stage"]["pid"], signal.SIGKILL)
+    until(lambda: not Path(f"/proc/{command}").exists())
+    until(lambda: not is_held(str(entry)))  # by itself: a reader would wake who waits for one
+    assert person.say("wait", broken) == "137"
+    assert person.say("rm", broken) == broken
