@@ -16,16 +16,31 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from inspect import isfunction
-from types import MappingProxyType, ModuleType, TracebackType
+from types import MappingProxyType, ModuleType
 from typing import Any, NoReturn
 
 from hardening.errors import HardeningError, PluginError
 from hardening.frozendata import freeze
+from hardening.installed import Brought
+from hardening.launch.guarded import frames
 from hardening.launch.signals import signal
 from hardening.values import frozen
 
 OWN = "hardening"
 _LONGEST = 300
+
+
+def label(item: Plugin | Brought) -> str:
+    """How messages name a plugin, loaded or only announced."""
+    return f"plugin {item.name} ({item.distribution or 'unknown'} {item.version})"
+
+
+def fault(item: Plugin | Brought, what: str, hint: str = "") -> PluginError:
+    """The error for what a plugin, loaded or only announced, does wrong. ``what`` follows its name: `` failed in …``,
+    ``: …``. Without a hint it names what helps against a fault of any plugin."""
+    own = "report this to those who make hardening"
+    theirs = f"update or remove {item.distribution or 'it'}, or report this to those who make it"
+    return PluginError(f"{label(item)}{what}", hint=hint or (own if item.distribution == OWN else theirs))
 
 
 @frozen(eq=False)
@@ -38,14 +53,7 @@ class Plugin:
     version: str
 
     def __str__(self) -> str:
-        return f"plugin {self.name} ({self.distribution} {self.version})"
-
-    @property
-    def remedy(self) -> str:
-        """What helps against a fault of it."""
-        if self.distribution == OWN:
-            return "report this to those who make hardening"
-        return f"update or remove {self.distribution}, or report this to those who make it"
+        return label(self)
 
 
 class Wrong(Exception):
@@ -78,18 +86,17 @@ def enter(
         with aside():
             return take(function(*given), of, *given)
     except PluginError as error:
-        if not error.message.startswith("plugin "):
-            error.message = f"{plugin}: {error.message}"
-        error.hint = error.hint or plugin.remedy
-        raise
+        if error.message.startswith("plugin "):
+            raise
+        raise fault(plugin, f": {error.message}", error.hint or "") from None
     except HardeningError:
         raise
     except Wrong as wrong:
-        what = f"{plugin}: {where} answers with {type(wrong.found).__name__} where {wrong.wanted} is expected"
-        raise PluginError(what, hint=plugin.remedy) from None
+        what = f": {where} answers with {type(wrong.found).__name__} where {wrong.wanted} is expected"
+        raise fault(plugin, what) from None
     except (Exception, SystemExit, GeneratorExit) as error:  # noqa: BLE001 - whatever it is, it is the plugin's
-        what = f"{plugin} failed in {where}: {told(error, plugin.module.__name__, private=private)}"
-        raise PluginError(what, hint=plugin.remedy) from None
+        what = f" failed in {where}: {told(error, plugin.module.__name__, private=private)}"
+        raise fault(plugin, what) from None
 
 
 @contextmanager
@@ -131,20 +138,11 @@ def told(error: BaseException, module: str, *, private: bool = False) -> str:
     """An exception in one line: its type, its text unless it is ``private``, and the innermost line in the package of
     ``module``, or else of what is neither of the core nor of Python."""
     text = "" if private else str(error).strip().partition("\n")[0][:_LONGEST]
-    lines = list(_lines(error.__traceback__))
+    lines = [(name.partition(".")[0], f"{file}:{line}") for name, file, line in frames(error)]
     own = [place for name, place in lines if name == module.partition(".")[0]]
     library = (os.path.dirname(os.__file__), "<")
     places = own or [place for name, place in lines if name != OWN and not place.startswith(library)]
     return f"{type(error).__name__}{f': {text}' if text else ''}{f' ({places[-1]})' if places else ''}"
-
-
-def _lines(traceback: TracebackType | None) -> Iterator[tuple[str, str]]:
-    """The package and the ``file:line`` of each frame, the outermost first."""
-    while traceback is not None:
-        code = traceback.tb_frame.f_code
-        package = str(traceback.tb_frame.f_globals.get("__name__", "")).partition(".")[0]
-        yield package, f"{code.co_filename}:{traceback.tb_lineno}"
-        traceback = traceback.tb_next
 
 
 def face(

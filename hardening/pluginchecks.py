@@ -14,7 +14,7 @@ from hardening.errors import PluginError
 from hardening.installed import Brought
 from hardening.kinds import nearest
 from hardening.mechanism import Mechanism
-from hardening.plugincalls import OWN, Plugin
+from hardening.plugincalls import OWN, Plugin, fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,19 +35,20 @@ def hooks(plugin: Plugin) -> None:
             own = inspect.isfunction(function) and function.__module__ == plugin.module.__name__
             if name.startswith(_PREFIX) and (own or (name in specs and inspect.isfunction(function))):
                 meant = "" if name in specs else f"; {nearest(name, specs)}" if nearest(name, specs) else ""
-                raise PluginError(f"{plugin}: {name} lacks @hookimpl", hint=f"mark it, or rename it{meant}")
+                raise fault(plugin, f": {name} lacks @hookimpl", f"mark it, or rename it{meant}")
             continue
         hook = options.get("specname") or name
         if hook not in specs:
             newer = f"if it is of a newer hardening than {__version__}, update that, or remove {plugin.distribution}"
             hint = "; ".join(filter(None, (nearest(hook, specs), newer)))
-            raise PluginError(f"{plugin}: there is no hook {name}", hint=hint)
+            raise fault(plugin, f": there is no hook {name}", hint)
         wanted = list(inspect.signature(getattr(hookspecs, hook)).parameters)
         given = inspect.signature(function).parameters.values()
         if any(item.kind is not item.POSITIONAL_OR_KEYWORD or item.name not in wanted for item in given):
-            raise PluginError(
-                f"{plugin}: {name}({', '.join(map(_shown, given))}) where {name}({', '.join(wanted)}) is expected",
-                hint="a hook may leave arguments out, but not name others, nor take them by keyword only",
+            raise fault(
+                plugin,
+                f": {name}({', '.join(map(_shown, given))}) where {name}({', '.join(wanted)}) is expected",
+                "a hook may leave arguments out, but not name others, nor take them by keyword only",
             )
 
 
@@ -87,10 +88,10 @@ def requirement(item: Brought) -> None:
             continue
         for operator, version in _CLAUSE.findall(named[2]):
             if not _holds(operator, version):
-                raise PluginError(
-                    f"plugin {item.name} ({item.distribution} {item.version}) requires {OWN} {operator}{version}, "
-                    f"and this is {__version__}",
-                    hint=f"install a version of {item.distribution} that is made for this one, or update {OWN}",
+                raise fault(
+                    item,
+                    f" requires {OWN} {operator}{version}, and this is {__version__}",
+                    f"install a version of {item.distribution} that is made for this one, or update {OWN}",
                 )
 
 

@@ -24,7 +24,7 @@ from hardening.installed import Announced, Brought, brought
 from hardening.kinds import nearest
 from hardening.layers import Folder
 from hardening.mechanism import Mechanism
-from hardening.plugincalls import Plugin, Take, aside, enter, items, one, told
+from hardening.plugincalls import Plugin, Take, aside, enter, fault, items, one, told
 from hardening.runtime import Candidate, Runtime, Verdict
 
 __all__ = ["GROUP", "PROFILES_GROUP", "Plugin", "Plugins", "load", "loaded", "shipped_profiles"]
@@ -80,9 +80,10 @@ class Plugins:
         for scanner in scanners:
             strange = sorted(set(scanner.kinds) - set(KINDS))
             if strange or not scanner.kinds:
-                raise PluginError(
-                    f"the scanner {scanner.name} finds {'the kind ' + strange[0] if strange else 'no kind'}",
-                    hint=f"its kinds are some of {', '.join(KINDS)}: update or remove its package",
+                raise fault(
+                    self._owners[id(scanner)],
+                    f": the scanner {scanner.name} finds {'the kind ' + strange[0] if strange else 'no kind'}",
+                    f"its kinds are some of {', '.join(KINDS)}: update or remove its package",
                 )
         return MappingProxyType({scanner.name: scanner for scanner in scanners})
 
@@ -104,7 +105,7 @@ class Plugins:
                     )
                 if name not in wanted or not isinstance(value, bytes) or not 0 < len(value) <= LONGEST:
                     what = "that was not asked for" if name not in wanted else f"that has not 1 to {LONGEST} bytes"
-                    raise PluginError(f"{plugin} gives a secret {what}: {name}", hint=plugin.remedy)
+                    raise fault(plugin, f" gives a secret {what}: {name}")
                 values[name] = value
         for name in wanted:
             if name not in values:
@@ -124,7 +125,7 @@ class Plugins:
         try:
             self._manager.register(plugin.module, plugin.name)
         except (pluggy.PluginValidationError, ValueError) as error:
-            raise PluginError(f"{plugin}: {error}", hint=plugin.remedy) from None
+            raise fault(plugin, f": {error}") from None
 
     def _check_registered(self) -> None:
         """No plugin may wrap or reorder others, or implement a hook that does not exist (pluggy, PluginManager)."""
@@ -132,16 +133,14 @@ class Plugins:
             self._manager.check_pending()
         except pluggy.PluginValidationError as error:
             raise PluginError(str(error), hint="update or remove the plugin") from None
+        by_name = {plugin.name: plugin for plugin in self.plugins}
         for plugin in self.plugins:
             for caller in self._manager.get_hookcallers(plugin.module) or ():
                 for implementation in caller.get_hookimpls():
                     given = [name for name in pluginchecks.ORDERING if getattr(implementation, name)]
                     if given:
-                        raise PluginError(
-                            f"plugin {implementation.plugin_name}: {caller.name} is marked {given[0]}, "
-                            "but no plugin may wrap or reorder others",
-                            hint="use a plain @hookimpl",
-                        )
+                        what = f": {caller.name} is marked {given[0]}, but no plugin may wrap or reorder others"
+                        raise fault(by_name[implementation.plugin_name], what, "use a plain @hookimpl")
 
     def _call(
         self,
@@ -179,7 +178,7 @@ class Plugins:
             if other is not plugin:
                 raise PluginError(f'{other} and {plugin} both own the {what} "{made.name}"', hint=_UNINSTALL)
             if any(made.name == known.name for known in collected):
-                raise PluginError(f'{plugin} brings the {what} "{made.name}" twice', hint=plugin.remedy)
+                raise fault(plugin, f' brings the {what} "{made.name}" twice')
             collected.append(made)
             self._owners[id(made)] = plugin
         return tuple(sorted(collected, key=lambda item: item.name))
@@ -237,14 +236,13 @@ def load(among: Announced | None = None) -> Plugins:
 
 def loaded(item: Brought) -> Plugin:
     """Import one plugin. Raises `PluginError`."""
-    named = f"plugin {item.name} ({item.distribution or 'unknown'} {item.version})"
-    remedy = f"reinstall or remove {item.distribution or 'it'}"
     pluginchecks.requirement(item)
     try:
         with aside():
             module = import_module(item.value)
     except (Exception, SystemExit) as error:  # whatever a module does when it is imported
-        raise PluginError(f"{named} cannot be imported: {told(error, item.value)}", hint=remedy) from error
+        hint = f"reinstall or remove {item.distribution or 'it'}"
+        raise fault(item, f" cannot be imported: {told(error, item.value)}", hint) from error
     return Plugin(item.name, module, item.distribution or "unknown", item.version)
 
 

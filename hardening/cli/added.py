@@ -39,17 +39,16 @@ def owner(item: Brought) -> str:
 
 def load(item: Brought) -> click.Command:
     """Import a command; raises `PluginError` where it cannot be, or is none."""
-    hint = f"update or remove {owner(item)}"
+    from hardening.plugincalls import aside, fault, told
+
     try:
-        command = item.load()
+        with aside():
+            command = item.load()
     except (ImportError, AttributeError, SyntaxError) as error:
-        raise PluginError(
-            f'the command "{item.name}" of {owner(item)} cannot be imported: {error}', hint=hint
-        ) from error
+        module = item.value.partition(":")[0].strip()
+        raise fault(item, f": its command cannot be imported: {told(error, module)}") from error
     if not isinstance(command, click.Command):
-        raise PluginError(
-            f'the command "{item.name}" of {owner(item)} is {type(command).__name__}, not a click command', hint=hint
-        )
+        raise fault(item, f": its command is {type(command).__name__}, not a click command")
     return command
 
 

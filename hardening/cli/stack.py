@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from hardening.cli.session import Request, session
-from hardening.errors import HardeningError, HostError, PluginError, Problems, UsageError, quoted
+from hardening.errors import HardeningError, HostError, Problems, UsageError, quoted
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -45,13 +45,12 @@ class StackCommand(click.Command):
         for parameter in added:
             for flag in parameter.opts:
                 if flag in taken:
+                    from hardening.plugincalls import fault
+
                     owner = next(item for item in session(ctx).plugins.mechanisms
                                  for option in item.options() if flag in option.flags)  # fmt: skip
-                    raise PluginError(
-                        f"{session(ctx).plugins.owner(owner)}: {owner.name} offers the option {flag}, "
-                        f"which `{ctx.command_path}` has itself",
-                        hint=session(ctx).plugins.owner(owner).remedy,
-                    )
+                    what = f": {owner.name} offers the option {flag}, which `{ctx.command_path}` has itself"
+                    raise fault(session(ctx).plugins.owner(owner), what)
         # The help option comes last.
         return [*own[:-1], *added, *own[-1:]]
 

@@ -4,11 +4,11 @@ program itself or of a plugin. None of them ends in a traceback, or in an exit c
 from __future__ import annotations
 
 import os
-from types import TracebackType
 
 import click
 
 from hardening.errors import HardeningError, LaunchError, PluginError
+from hardening.launch.guarded import frames
 from hardening.launch.signals import signal
 
 #: What is for the command line alone: it words what click raises, and ends as the caller wants it to.
@@ -40,7 +40,7 @@ def worded(error: BaseException) -> HardeningError:
     if of_plugin is not None:
         return of_plugin
     # Its text could hold anything that the program works on, a secret among it.
-    where = " < ".join([place for _, place in _frames(error.__traceback__)][-1 : -_FRAMES - 1 : -1])
+    where = " < ".join([f"{module}:{line}" for module, _, line in frames(error)][-1 : -_FRAMES - 1 : -1])
     what = f"hardening itself has failed: {type(error).__name__} ({where})"
     return LaunchError(what, hint="report this line, with the command, to those who make hardening")
 
@@ -50,28 +50,16 @@ def _of_plugin(error: BaseException) -> PluginError | None:
     kind of values, or in a command of its own."""
     from hardening.cli import added
     from hardening.installed import brought
-    from hardening.plugincalls import OWN, told
+    from hardening.plugincalls import OWN, fault, told
     from hardening.plugins import GROUP
 
-    if not (packages := [name for name, _ in _frames(error.__traceback__)]):
+    if not (packages := [module.partition(".")[0] for module, _, _ in frames(error)]):
         return None
     for item in (*brought(GROUP), *brought(added.GROUP)):
         module = item.value.partition(":")[0].strip()
         if item.distribution != OWN and module.partition(".")[0] in packages:
-            what = f"plugin {item.name} ({item.distribution} {item.version}) failed: {told(error, module)}"
-            hint = f"update or remove {item.distribution}, or report this to those who make it"
-            return PluginError(what, hint=hint)
+            return fault(item, f" failed: {told(error, module)}")
     return None
-
-
-def _frames(traceback: TracebackType | None) -> list[tuple[str, str]]:
-    """The package and the ``file:line`` of each frame, the outermost first."""
-    found = []
-    while traceback is not None:
-        module = str(traceback.tb_frame.f_globals.get("__name__", ""))
-        found.append((module.partition(".")[0], f"{module}:{traceback.tb_lineno}"))
-        traceback = traceback.tb_next
-    return found
 
 
 def _is_nowhere() -> bool:

@@ -44,19 +44,21 @@ def guarded(action: Callable[[], Code]) -> Code:
         complain("the launch failed: out of memory\nhint: give it more memory (ulimit -v, the cgroup's limit)")
     except Exception as error:  # noqa: BLE001 - an exit code of 1 would be the command's
         code = EXIT_LAUNCHER
+        module, _, line = frames(error)[-1]
         complain(
-            f"the launch failed: {type(error).__name__} ({_place(error)})\nhint: report this to those who make hardening"
+            f"the launch failed: {type(error).__name__} ({module}:{line})\nhint: report this to those who make hardening"
         )
     return code
 
 
-def _place(error: BaseException) -> str:
-    """The innermost line that an exception came from."""
-    found, place = error.__traceback__, ""
+def frames(error: BaseException) -> list[tuple[str, str, int]]:
+    """The module, file and line of each step to where an exception was raised, the outermost first."""
+    found, steps = error.__traceback__, []
     while found is not None:
-        place = f"{found.tb_frame.f_globals.get('__name__', '')}:{found.tb_lineno}"
+        frame = found.tb_frame
+        steps.append((str(frame.f_globals.get("__name__", "")), frame.f_code.co_filename, found.tb_lineno))
         found = found.tb_next
-    return place
+    return steps
 
 
 def require_clock() -> None:

@@ -138,8 +138,9 @@ def test_no_plugin_wraps_or_reorders_others(option: str) -> None:
 
     options: dict[str, Any] = {option: True}
     marked = hookimpl(**options)(hardening_mechanisms)
-    assert f"hardening_mechanisms is marked {option}, but no plugin may wrap or reorder others" in refused(
-        plugin("a", marked)
+    assert (
+        f"plugin a (a-dist 1): hardening_mechanisms is marked {option}, but no plugin may wrap or reorder others"
+        in refused(plugin("a", marked))
     )
 
 
@@ -315,7 +316,7 @@ def test_a_scanner_finds_kinds_that_there_are(of: tuple[str, ...]) -> None:
     def hardening_scanners() -> Any:
         return (Looker(),)
 
-    with pytest.raises(PluginError, match="the scanner looker finds"):
+    with pytest.raises(PluginError, match=r"plugin a \(a-dist 1\): the scanner looker finds"):
         _ = Plugins([plugin("a", hardening_scanners)]).scanners
 
 

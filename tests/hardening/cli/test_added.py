@@ -152,8 +152,8 @@ def test_a_name_of_the_programs_own_is_refused_even_where_another_command_is_ask
 @pytest.mark.parametrize(
     ("value", "says"),
     [
-        ("acme:missing", "cannot be imported: module 'acme' has no attribute 'missing'"),
-        ("missing_module:command", "cannot be imported: No module named 'missing_module'"),
+        ("acme:missing", "cannot be imported: AttributeError: module 'acme' has no attribute 'missing'"),
+        ("missing_module:command", "cannot be imported: ModuleNotFoundError: No module named 'missing_module'"),
         ("acme:wrong", "is int, not a click command"),
         ("acme", "is module, not a click command"),
     ],
@@ -164,7 +164,8 @@ def test_what_is_no_command_is_one_message(
     distribution(folder, "acme", f"survey = {value}")
     assert main(["survey"], session(folder)) == 125
     captured = capsys.readouterr()
-    assert captured.err == f'error: the command "survey" of acme {says}\nhint: update or remove acme\n'
+    hint = "update or remove acme, or report this to those who make it"
+    assert captured.err == f"error: plugin survey (acme 1.0): its command {says}\nhint: {hint}\n"
 
 
 def test_a_distribution_that_is_there_twice_counts_once(
