@@ -24,10 +24,10 @@ from hardening.installed import Announced, Brought, brought
 from hardening.kinds import nearest
 from hardening.layers import Folder
 from hardening.mechanism import Mechanism
-from hardening.plugincalls import Plugin, Take, aside, enter, fault, items, one, told
+from hardening.plugincalls import OWN, Plugin, Take, aside, enter, fault, items, one, told
 from hardening.runtime import Candidate, Runtime, Verdict
 
-__all__ = ["GROUP", "PROFILES_GROUP", "Plugin", "Plugins", "load", "loaded", "shipped_profiles"]
+__all__ = ["GROUP", "PROFILES_GROUP", "Plugin", "Plugins", "load", "loaded", "shipped_profiles", "usable"]
 
 if TYPE_CHECKING:
     from hardening.compose import Composition
@@ -232,6 +232,25 @@ def load(among: Announced | None = None) -> Plugins:
     """Import every plugin that an installed package names, and register them; ``among`` is what packages announce where that
     was read. Raises `PluginError`."""
     return Plugins(loaded(item) for item in brought(GROUP, among))
+
+
+def usable(among: Announced | None = None) -> tuple[Plugins, list[PluginError]]:
+    """The plugins that can be used, and what is wrong with each of the others. Of two that are in each other's way the
+    program's own is used, or the first by name."""
+    from hardening.host import probe
+
+    plugins, faults = Plugins(()), list[PluginError]()
+    for item in sorted(brought(GROUP, among), key=lambda item: (item.distribution != OWN, item.name)):
+        try:
+            plugin = loaded(item)
+            more = Plugins((*plugins.plugins, plugin))
+            _ = more.scanners, more.secret_drivers
+            probe(mechanism for mechanism in more.mechanisms if more.owner(mechanism) is plugin)
+        except PluginError as error:
+            faults.append(error)
+        else:
+            plugins = more
+    return plugins, faults
 
 
 def loaded(item: Brought) -> Plugin:

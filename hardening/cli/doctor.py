@@ -22,12 +22,20 @@ Examples:
   hardening doctor --json
 
 \b
-Exit code 1: this host cannot enforce a required mechanism of the profile, or has no
-runtime or state directory.
+Exit code 1: this host cannot enforce a required mechanism of the profile, has no
+runtime or state directory, or a plugin cannot be used.
 """
 
 
-@click.command("doctor", cls=stack.StackCommand, epilog=EPILOG, short_help="Show what this host can enforce.")
+class _Command(stack.StackCommand):
+    """Goes on where a plugin is broken, whose options it then has not."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        session(ctx).leave_out_faulty()
+        return super().get_params(ctx)
+
+
+@click.command("doctor", cls=_Command, epilog=EPILOG, short_help="Show what this host can enforce.")
 @stack.stack_options
 @imaged.image_option
 @click.option("--json", "as_json", is_flag=True, help="Show it as JSON.")
@@ -40,6 +48,7 @@ def command(context: click.Context, profiles: tuple[str, ...], image: str | None
 
     here = session(context)
     lines = [*diagnosis.kernel(here.host), *diagnosis.facts(here.host)]
+    lines += diagnosis.plugins(here.faults)
     lines += [*diagnosis.runtimes(here.plugins.runtimes), _state(), _records(), _login(), *_endangered()]
     problem: HardeningError | None = None
     try:

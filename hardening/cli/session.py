@@ -12,9 +12,10 @@ import click
 from hardening.values import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from hardening.compose import Composition
+    from hardening.errors import PluginError
     from hardening.host import Host
     from hardening.installed import Announced, Brought
     from hardening.layers import SearchPath, Stack
@@ -37,6 +38,7 @@ class Session:
     the command line as it was typed."""
 
     words: tuple[str, ...] = ()
+    faults: Sequence[PluginError] = ()
 
     def __init__(self, plugins: Plugins | None = None, search: SearchPath | None = None) -> None:
         self._plugins = plugins
@@ -65,6 +67,13 @@ class Session:
         from hardening.plugins import load
 
         return self._plugins if self._plugins is not None else load(self.announced)
+
+    def leave_out_faulty(self) -> None:
+        """Go on with the plugins that can be used; ``faults`` says what is wrong with the others."""
+        from hardening.plugins import usable
+
+        if not self.given and "plugins" not in vars(self):  # which nobody has asked for yet
+            self.plugins, self.faults = usable(self.announced)
 
     @cached_property
     def commands(self) -> Mapping[str, Brought]:

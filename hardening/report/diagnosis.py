@@ -90,6 +90,12 @@ def _cut(text: str) -> str:
     return text if len(text) <= WIDTH else f"{text[: WIDTH - 3]}..."
 
 
+def plugins(faults: Iterable[PluginError]) -> Iterator[Line]:
+    """The plugins that cannot be used."""
+    for error in faults:
+        yield Line("host", "plugin", FAIL, error.message, error.hint or "")
+
+
 def runtimes(items: Iterable[Runtime]) -> Iterator[Line]:
     """The runtimes with their versions; none at all is a failure."""
     versions: dict[str, str | None] = {}

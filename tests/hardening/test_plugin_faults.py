@@ -637,6 +637,33 @@ def test_doctor_names_a_runtime_that_fails_and_goes_on(tmp_path: Path) -> None:
     assert rows["runtime", "native"]["mark"] == "ok"
 
 
+BROKEN = {
+    "at import": ("raise ValueError('x')", "cannot be imported: ValueError: x"),
+    "in a hook": ("@hookimpl\ndef hardening_runtimes():\n    raise OSError", "failed in hardening_runtimes: OSError"),
+    "in scanners": ("@hookimpl\ndef hardening_scanners():\n    return [1]", "hardening_scanners answers with int"),
+    "in probe": (KIND.format(raised="x").replace("def inputs", "def probe(self, host):\n        1 / 0\n    def inputs"),
+                 "failed in Chaos.probe: ZeroDivisionError"),
+    "a name of ours": (RUNTIME.format(version="'1'").replace('"loose"', '"crun"'), "both own the runtime"),
+    "another version": ("", "requires hardening >=99"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_doctor_goes_on_without_a_plugin_that_cannot_be_used(name: str, tmp_path: Path) -> None:
+    deed, message = BROKEN[name]
+    requires = "hardening>=99" if name == "another version" else "hardening"
+    installed(tmp_path, f"from hardening.hookspecs import hookimpl\n{deed}\n", requires)
+    done = call(tmp_path, "doctor", "-p", "strict", "--json")
+    rows = json.loads(done.stdout)
+    (row,) = [row for row in rows if row["name"] == "plugin"]
+    assert (done.returncode, row["mark"], done.stderr) == (1, "fail", "")
+    assert "plugin chaos (acme-chaos 1.0)" in row["detail"]
+    assert message in row["detail"]
+    assert "acme-chaos" in row["remedy"] or row["remedy"] == "uninstall one of them"
+    names = {(row["area"], row["name"]) for row in rows}
+    assert {("runtime", "native"), ("runtime", "crun"), ("mechanism", "seccomp"), ("host", "kernel")} <= names
+
+
 VAULT = """
 from hardening.hookspecs import hookimpl
 from hardening.secrets import SecretDriver
