@@ -29,9 +29,9 @@ def _become(program: str) -> int:
     from hardening import imports
 
     imports.use()
-    from hardening import cli
+    from hardening.whole import command
 
-    return cli.main()
+    return command()
 
 
 def make_ordinary(program: str) -> None:

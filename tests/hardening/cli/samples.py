@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from types import ModuleType
 from typing import Any
 
@@ -224,21 +227,54 @@ class Outcome:
     stderr: str
 
 
+#: Reads command lines, each a line of JSON, and answers with the exit code of a fork that runs it. Nothing is imported
+#: again, which takes ten times as long as most of what a command line does. How the program starts is held elsewhere.
+_FORKING = """
+import gc, json, os, pkgutil, sys
+from importlib import import_module
+from pathlib import Path
+import hardening
+from tests.hardening.cli.samples import main, session
+for module in pkgutil.walk_packages(hardening.__path__, "hardening."):
+    import_module(module.name)
+gc.freeze()
+for line in sys.stdin:
+    order = json.loads(line)
+    child = os.fork()
+    if child == 0:
+        os.chdir(order["folder"])
+        os.environ.clear()
+        os.environ.update(order["environment"])
+        for number, name in enumerate((os.devnull, order["stdout"], order["stderr"])):
+            os.dup2(os.open(name, os.O_RDWR), number)
+        os._exit(main(order["arguments"], session(Path(order["folder"]), broken=order["broken"])))
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+@cache
+def _forking() -> subprocess.Popen[str]:
+    """The process that command lines are forked from, which ends with the tests."""
+    root = Path(__file__).parents[3]
+    started = subprocess.Popen(
+        [sys.executable, "-c", _FORKING], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/",
+        env={**os.environ, "PYTHONPATH": str(root)},
+    )  # fmt: skip
+    atexit.register(started.communicate)
+    return started
+
+
 def process(folder: Path, *arguments: str, broken: bool = False, **environment: str) -> Outcome:
     """One command line in a process of its own, with the plugins of these tests."""
-    script = (
-        "import sys; from pathlib import Path; from tests.hardening.cli.samples import main, session;"
-        f"sys.exit(main(sys.argv[1:], session(Path({str(folder)!r}), broken={broken})))"
-    )
-    root = Path(__file__).parents[3]
-    done = subprocess.run(
-        [sys.executable, "-c", script, *arguments],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(root), "HARDENING_STATE": str(folder / "state"), **environment},
-        timeout=60,
-        check=False,
-    )
-    return Outcome(done.returncode, done.stdout, done.stderr)
+    forking = _forking()
+    assert forking.stdin is not None
+    assert forking.stdout is not None
+    with NamedTemporaryFile() as stdout, NamedTemporaryFile() as stderr:
+        order = {
+            "folder": str(folder), "arguments": arguments, "broken": broken, "stdout": stdout.name, "stderr": stderr.name,
+            "environment": {**os.environ, "HARDENING_STATE": str(folder / "state"), **environment},
+        }  # fmt: skip
+        forking.stdin.write(json.dumps(order) + "\n")
+        forking.stdin.flush()
+        code = int(forking.stdout.readline())
+        return Outcome(code, stdout.read().decode(), stderr.read().decode())
