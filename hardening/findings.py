@@ -21,6 +21,7 @@ RULES = {
     "not-taken-from-image": "Something that an image asks for and is not given",
     "unused-exception": "An exception that permits nothing",
     "expiring-exception": "An exception that ends soon",
+    "placeholder-reason": "An exception whose reason is what a hint has in its place",
 }
 
 

@@ -18,6 +18,8 @@ from hardening.schema import REQUIREMENT, Family, Leaf, Scalar, Setting
 SOON = 30
 #: The rule about exceptions that permit nothing.
 UNUSED = "core/unused-exception"
+#: What stands in the place of a reason in hints and in what `explain` gives to paste, and what people write for later.
+_PLACEHOLDERS = {"", "reason", "why this is needed", "todo", "tbd", "fixme", "xxx"}
 
 
 def wrong_headers(stack: Stack, mechanisms: Sequence[Mechanism[Any]], today: date) -> Iterable[HardeningError]:
@@ -31,8 +33,9 @@ def wrong_headers(stack: Stack, mechanisms: Sequence[Mechanism[Any]], today: dat
 def told_of(
     stack: Stack, mechanisms: Sequence[Mechanism[Any]], leaves: Mapping[Leaf, Resolved], today: date
 ) -> Iterable[Finding]:
-    """Exceptions that permit nothing or end soon, and requirements that decide nothing."""
+    """Exceptions that permit nothing, give no reason or end soon, and requirements that decide nothing."""
     yield from _unused_exceptions(stack, leaves)
+    yield from _unreasoned(stack)
     yield from _expiring(stack, today)
     yield from _idle_requirements(mechanisms, leaves)
 
@@ -152,6 +155,19 @@ def _unused_exceptions(stack: Stack, leaves: Mapping[Leaf, Resolved]) -> Iterabl
                     origin=str(exception.origin),
                     hint="remove it",
                 )
+
+
+def _unreasoned(stack: Stack) -> Iterable[Finding]:
+    for exception in (exception for layer in stack.layers for exception in layer.exceptions):
+        if exception.reason.strip(" .…?!:<>[](){}").lower() in _PLACEHOLDERS:
+            yield Finding(
+                "core/placeholder-reason",
+                Severity.WARNING,
+                f'the exception for {exception.setting} has "{exception.reason}" for a reason',
+                leaf=exception.setting,
+                origin=str(exception.origin),
+                hint="write why this is needed: whoever reviews it asks",
+            )
 
 
 def _expiring(stack: Stack, today: date) -> Iterable[Finding]:

@@ -292,7 +292,7 @@ def _exemption(node: Node) -> Exemption:
     texts = {key: member.string().strip() for key, member in node.members() if key != "expires"}
     for key in ("setting", "reason"):
         if not texts.get(key):
-            raise node.error(f"an exception needs a {key}", hint='write `setting = "table.key"` and `reason = "why"`')
+            raise node.error(f"an exception needs a {key}", hint='write `setting = "table.key"` and `reason = "…"`')
     ends = node.get("expires")
     return Exemption(
         texts["setting"],

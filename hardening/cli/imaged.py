@@ -39,10 +39,12 @@ _HOST = "a command of the host's own root goes after `--`: {}"
 @frozen
 class Asked:
     """An image to run: what was typed, and the options about it. ``entrypoint`` is None for that of the image. ``command``
-    is the line that would run the word as a command instead, empty where it is plain that an image was meant."""
+    is the line that would run the word as a command instead, empty where it is plain that an image was meant, ``profile``
+    the one that would name it as a profile."""
 
     text: str
     command: str
+    profile: str
     pull: str
     verify: bool
     entrypoint: str | None
@@ -98,18 +100,26 @@ def split(context: click.Context, words: Sequence[str], typed: tuple[str, ...]) 
             raise UsageError(f"{option} is about an image, and none is named", hint="write it before `--`")
         return None, typed
     image, *command = typed
-    line = ""
+    call, line = _call(context, before), ""
     if command and command[0] == "--":
         del command[0]
     elif not asked:
-        line = stack.without_values(context, " ".join(["hardening", *before, "--", image])) + " …" * bool(command)
+        line = f"{call} -- {quoted(image)}" + " …" * bool(command)
     _require_no_option(context, before, typed, line)
-    return _asked(context, image, line), tuple(command)
+    profile = " ".join([call, "-p", quoted(image), *(["--", *map(quoted, command)] if command else [])])
+    return _asked(context, image, line, profile), tuple(command)
 
 
-def _asked(context: click.Context, image: str, line: str) -> Asked:
+def _call(context: click.Context, before: Sequence[str]) -> str:
+    """The program and its options, to be pasted; without values, which may be secrets."""
+    typed = " ".join(["hardening", *before])
+    shown = stack.without_values(context, typed)
+    return " ".join(["hardening", *map(quoted, before)]) if shown == typed else shown
+
+
+def _asked(context: click.Context, image: str, line: str = "", profile: str = "") -> Asked:
     said: dict[str, Any] = context.meta.get(_ASKED, {})
-    return Asked(image, line, said.get("pull", MISSING), said.get("tls_verify", True), said.get("entrypoint"))
+    return Asked(image, line, profile, said.get("pull", MISSING), said.get("tls_verify", True), said.get("entrypoint"))
 
 
 def fetched(context: click.Context, request: Request, composition: Composition, image: str) -> Unpacked:
@@ -120,7 +130,7 @@ def fetched(context: click.Context, request: Request, composition: Composition, 
 
     here = session(context)
     kept = fetching.store_of_caller()
-    asked, name = _meant(request, _asked(context, image, ""), kept)
+    asked, name = _meant(request, _asked(context, image), kept)
     record = _record(here, lambda: composition, asked, name, kept, quiet=False)
     kept.hold()
     return fetching.unpacked(here, composition, kept, record, name)
@@ -134,8 +144,8 @@ def _require_no_option(context: click.Context, before: Sequence[str], typed: Seq
     ours = {flag for parameter in context.command.get_params(context) for flag in parameter.opts}
     if option not in ours or "entrypoint" in context.meta.get(_ASKED, {}):
         return
-    call = stack.without_values(context, " ".join(["hardening", *before]))
-    with _told_apart(Asked(image, line, MISSING, True, None)):
+    call = _call(context, before)
+    with _told_apart(_asked(context, image, line)):
         raise UsageError(
             f"{option} stands after the image {image}",
             hint=f"options go before the image: {call} {option} … {image}; what the image's own command is to be given "
@@ -177,7 +187,7 @@ def look(here: Session, request: Request, image: str | None) -> tuple[Request, O
     from hardening.images.ids import Ids
 
     kept = fetching.store_of_caller()
-    asked, name = _meant(request, Asked(image, "", NEVER, True, None), kept)
+    asked, name = _meant(request, Asked(image, "", "", NEVER, True, None), kept)
     record = kept.find(name)
     if record is None:
         raise ImageError(f"{name} was not pulled", origin="--image", hint=f"`hardening pull {quoted(asked.text)}`")
@@ -272,22 +282,38 @@ def _record(
 
 @contextmanager
 def _told_apart(asked: Asked) -> Iterator[None]:
-    """Say of a refused image first that a command was perhaps meant, where there is one of that name."""
+    """Say of a refused image first that a command or a profile was perhaps meant, where there is one of that name."""
     try:
         yield
     except Problems:
         raise
     except HardeningError as error:
-        if not asked.command:
-            raise
         from shutil import which
 
-        if which(asked.text) is not None:
+        program = which(asked.text) is not None
+        meant = _HOST.format(asked.command) if program and asked.command else ""
+        if not program and asked.profile and _is_profile(asked.text):
+            meant = f"did you mean: {asked.profile}"
+        if meant:
             error.message = f'"{asked.text}" is taken for an image: {error.message}'
-            error.hint = _HOST.format(asked.command) + (f"; for the image: {error.hint}" if error.hint else "")
+            error.hint = meant + (f"\nfor the image: {error.hint}" if error.hint else "")
+        elif not asked.command:
+            raise
         elif "/" not in asked.text and ":" not in asked.text and error.hint:
             error.hint += f"; {_HOST.format(asked.command)}"
         raise
+
+
+def _is_profile(text: str) -> bool:
+    """Whether a profile has this name, or is this file."""
+    import os
+
+    from hardening.cli.session import session
+    from hardening.layers import SUFFIX, is_path
+
+    if is_path(text):
+        return text.endswith(SUFFIX) and os.path.isfile(text)
+    return bool(session(click.get_current_context()).search.hits(text))
 
 
 def _offer(here: Session, kept: Store, record: Record, config: dict[str, Any]) -> Offer:

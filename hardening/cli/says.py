@@ -51,7 +51,7 @@ def parse_exception(text: str) -> Said:
     setting, _, reason = (part.strip() for part in text.partition("="))
     if not setting or not reason:
         raise UsageError(
-            "no SETTING=REASON", origin=place, hint=f"write --exception '{setting or 'rootfs.read_only'}=WHY'"
+            "no SETTING=REASON", origin=place, hint=f"write --exception '{setting or 'rootfs.read_only'}=REASON'"
         )
     return Said(("exceptions",), [{"setting": setting, "reason": reason}], place)
 

@@ -118,6 +118,24 @@ def test_the_used_exceptions_are_listed_and_the_unused_found() -> None:
     assert (finding.rule, finding.leaf, finding.origin) == ("core/unused-exception", "quota.strict", "b.toml:4")
 
 
+@pytest.mark.parametrize("reason", ["…", "...", "REASON", "reason", "Todo:", "<TBD>", "?", "why this is needed"])
+def test_a_reason_that_is_a_placeholder_is_found(reason: str) -> None:
+    loose = '[[exceptions]]\nsetting = "quota.files"\nreason = "{}"\n[quota]\nfiles = 5'
+    (finding,) = composed("[quota]\nfiles = 1", loose.format(reason), by=[Quota()]).findings
+    assert (finding.rule, finding.severity) == ("core/placeholder-reason", Severity.WARNING)
+    assert (finding.leaf, finding.origin) == ("quota.files", "b.toml:1")
+    for empty in ("", "  "):
+        assert "an exception needs a reason" in refused("[quota]\nfiles = 1", loose.format(empty))
+
+
+def test_what_a_hint_gives_to_paste_is_found_until_it_has_a_reason() -> None:
+    strict, loose = "[quota]\nfiles = 1", "[quota]\nfiles = 5\n"
+    pasted = refused(strict, loose).partition("same layer:\n")[2]
+    (finding,) = composed(strict, loose + pasted, by=[Quota()]).findings
+    assert finding.rule == "core/placeholder-reason"
+    assert not composed(strict, loose + pasted.replace("…", "it opens every ledger"), by=[Quota()]).findings
+
+
 @pytest.mark.parametrize(("expires", "expired"), [("2025-12-31", True), ("2026-01-01", False), ("2026-01-02", False)])
 def test_an_exception_holds_through_its_last_day(expires: str, expired: bool) -> None:
     texts = ("[quota]\nfiles = 1", EXCEPTION.format("quota.files") + f"expires = {expires}\n[quota]\nfiles = 5")

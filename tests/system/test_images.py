@@ -476,21 +476,44 @@ def test_a_command_without_two_dashes_is_told_apart_from_an_image(caller: Puller
     """First, whatever becomes of the image; a word that names no command, or has `--` after it, means an image."""
     code, said = caller.type("run", "-q", "-p", "strict", "-e", "TOKEN=value", "sleep", "60")
     assert code == 2
-    error, hint = said.splitlines()
+    error, hint, other = said.splitlines()
     assert error.startswith(
         'error: "sleep" is taken for an image: Running image docker://docker.io/library/sleep:latest'
     )
     assert hint.startswith("hint: a command of the host's own root goes after `--`: hardening run -q -p strict -e ")
-    assert " -- sleep …; for the image: " in hint
+    assert hint.endswith(" -- sleep …")
+    assert other.startswith("for the image: ")
     assert "value" not in hint
     code, said = caller.type("run", "-q", "-p", "strict", "/bin/sh")
     assert code == 2
-    assert "after `--`: hardening run -q -p strict -- /bin/sh; for the image: " in said
+    assert "after `--`: hardening run -q -p strict -- /bin/sh\nfor the image: " in said
     for words in (("nosuchtool", "60"), ("sleep", "--", "60")):
         code, said = caller.type("run", "-q", "-p", "strict", *words)
         assert code == 2
         assert said.startswith("error: Running image docker://docker.io/library/")
         assert "/annotations" not in said
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (("strict", "--", "echo", "a b"), "hardening run -q -p strict -- echo 'a b'"),
+        (("strict", "true"), "hardening run -q -p strict -- true"),
+        (("./a;b.toml", "--", "true"), "hardening run -q -p './a;b.toml' -- true"),
+        (("-e", "A=secret", "strict", "--", "true"), "hardening run -q -e A=… -p strict -- true"),
+        (("strict",), "hardening run -q -p strict"),
+    ],
+)
+def test_the_name_of_a_profile_without_its_option_is_told_apart_from_an_image(
+    caller: Puller, words: tuple[str, ...], line: str
+) -> None:
+    (caller.place / "a;b.toml").write_text("")
+    code, said = caller.type("run", "-q", *words)
+    assert code in (2, 125)
+    assert " is taken for an image: " in said.splitlines()[0]
+    assert said.splitlines()[1] == f"hint: did you mean: {line}"
+    code, said = caller.type("run", "-q", "nosuch", "--", "true")
+    assert "did you mean" not in said
 
 
 def test_an_option_after_the_image_is_no_word_of_its_command(caller: Puller) -> None:
