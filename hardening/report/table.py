@@ -23,8 +23,12 @@ class Table:
 
 def clean(cell: str) -> str:
     """A cell as one printable line."""
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode() for char in cell
+    return (
+        cell
+        if cell.isprintable()
+        else "".join(
+            char if char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode() for char in cell
+        )
     )
 
 

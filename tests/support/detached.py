@@ -101,6 +101,5 @@ def caller(user: User | None = None) -> Iterator[Caller]:
         try:
             yield found
         finally:
-            ids = found.call("ps", "-aq").stdout.split()
-            if ids:
-                found.call("rm", "-f", *ids)
+            if any(found.state.glob("containers/*")):
+                found.call("rm", "-f", "-a")

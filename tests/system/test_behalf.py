@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import attrs
@@ -70,6 +71,12 @@ WRITERS = {
 }
 
 
+@cache
+def composed() -> str:
+    """A configuration that `apply` reads."""
+    return subprocess.run([PROGRAM, "compose", "-q", "--", "true"], capture_output=True, text=True, check=True).stdout
+
+
 @pytest.mark.parametrize("name", WRITERS)
 @pytest.mark.parametrize("variable", ["SUDO_UID", "DOAS_USER", "PKEXEC_UID"])
 def test_every_option_that_writes_does_so_with_the_rights_of_who_has_called(
@@ -78,9 +85,8 @@ def test_every_option_that_writes_does_so_with_the_rights_of_who_has_called(
     words, file = WRITERS[name]
     said = {variable: place.person.name if variable == "DOAS_USER" else str(place.person.uid)}
     source = place.root / "source.json"
-    source.write_text(subprocess.run([PROGRAM, "compose", "-q", "--", "true"], capture_output=True, text=True).stdout)
-    for folder in (place.root, place.own):
-        (folder / "config.json").write_text(source.read_text())
+    for path in (source, place.root / "config.json", place.own / "config.json"):
+        path.write_text(composed())
     os.chown(place.own / "config.json", place.person.uid, place.person.gid)
     argv = [str(source) if word == "SOURCE" else word for word in words]
     done = place.call(PROGRAM, *(word.format(place.own) for word in argv), sudo=False, **said)

@@ -51,14 +51,12 @@ def puller(user: User | None) -> Iterator[Puller]:
         try:
             yield found
         finally:
-            names = ("oci:image:v1", "oci:other:v1")
-            code, said = found.type("rmi", "-f", *names)
-            assert code == 0, said
 
             def is_empty() -> bool:
                 """A root that somebody still uses, be it for a moment, goes with what is typed next."""
                 if left := any((place / "images/roots").glob("*")):
-                    found.type("rmi", "-f", *names)
+                    code, said = found.type("rmi", "-f", "oci:image:v1", "oci:other:v1")
+                    assert code == 0, said
                 return not left
 
             until(is_empty)
@@ -121,13 +119,13 @@ def test_an_image_runs_as_it_says_and_the_kernel_agrees(here: Puller) -> None:
     assert "Read-only file system" in said
 
 
-def test_an_image_whose_user_cannot_be_read_is_not_run_as_root(here: Puller) -> None:
-    layout(here.place / "image", [shell()], {**CONFIG, "User": " 1500"})
-    code, said = run(here)
+def test_an_image_whose_user_cannot_be_read_is_not_run_as_root(caller: Puller) -> None:
+    layout(caller.place / "image", [shell()], {**CONFIG, "User": " 1500"})
+    code, said = run(caller)
     assert code == 125
     assert "error: image oci:" in said
     assert 'cannot be read: process.user: " 1500" is not a user' in said
-    assert run(here, "id -u", options=("-u", "1500", "-w", "/")) == (0, "1500\n")
+    assert run(caller, "id -u", options=("-u", "1500", "-w", "/")) == (0, "1500\n")
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES[1:])
@@ -277,26 +275,26 @@ def test_no_bundle_writes_to_a_root_that_all_runs_share(here: Puller) -> None:
     assert (only(here) / "etc/motd").read_text() == "hello\n"
 
 
-def test_a_bundle_runs_no_other_image_than_it_names(here: Puller) -> None:
-    layout(here.place / "other", [shell()], CONFIG)
-    assert here.type("compose", "-q", "-p", "./open.toml", "-o", "app", "oci:image:v1", "--", "echo ran")[0] == 0
-    assert here.type("pull", "-q", *pulls.ACCEPT, "oci:other:v1")[0] == 0
-    named = only_of(here, "image")
-    (other,) = {*(here.place / "images/roots").glob("*/root")} - {named}
-    path = here.place / "app/config.json"
+def test_a_bundle_runs_no_other_image_than_it_names(caller: Puller) -> None:
+    layout(caller.place / "other", [shell()], CONFIG)
+    assert caller.type("compose", "-q", "-p", "./open.toml", "-o", "app", "oci:image:v1", "--", "echo ran")[0] == 0
+    assert caller.type("pull", "-q", *pulls.ACCEPT, "oci:other:v1")[0] == 0
+    named = only_of(caller, "image")
+    (other,) = {*(caller.place / "images/roots").glob("*/root")} - {named}
+    path = caller.place / "app/config.json"
     composed = json.loads(path.read_bytes())
-    (here.place / "linked").symlink_to(here.place / "images/roots")
-    (here.place / "app/plain").symlink_to(named)
+    (caller.place / "linked").symlink_to(caller.place / "images/roots")
+    (caller.place / "app/plain").symlink_to(named)
     path.write_text(json.dumps({**composed, "root": {"path": str(other), "readonly": True}}))
     for line in (("launch", "app"), ("apply", "-p", "./open.toml", "app", "-o", "out.json")):
-        code, said = here.type(*line)
+        code, said = caller.type(*line)
         assert (code, "binds the root of another" in said) == (2, True), said
     # However it is spelt.
     unnamed = {name: text for name, text in composed["annotations"].items() if "image" not in name}
-    for spelt in (f"{here.place}/linked/{named.parent.name}/root", f"{named}/etc/..", "plain"):
+    for spelt in (f"{caller.place}/linked/{named.parent.name}/root", f"{named}/etc/..", "plain"):
         root = {"path": spelt, "readonly": True}
         path.write_text(json.dumps({**composed, "root": root, "annotations": unnamed}))
-        code, said = here.type("launch", "app")
+        code, said = caller.type("launch", "app")
         assert (code, "does not say which image that is" in said) == (2, True), said
 
 
@@ -429,18 +427,18 @@ def test_no_command_writes_to_the_store_or_sees_it(here: Puller) -> None:
     assert not (store / "names/a").exists()
 
 
-def test_the_root_of_an_image_runs_by_its_name_alone(here: Puller) -> None:
+def test_the_root_of_an_image_runs_by_its_name_alone(caller: Puller) -> None:
     """What is required of an image is asked where it is named: by its path it would run although it is refused."""
-    assert run(here)[0] == 0
-    (here.place / "link").symlink_to(only(here))
-    for path in (str(only(here)), f"{only(here)}/etc/..", "link", f"{only(here)}/etc"):
-        code, said = here.type("run", "-p", "./open.toml", "--rootfs", path, "--", "true")
+    assert run(caller)[0] == 0
+    (caller.place / "link").symlink_to(only(caller))
+    for path in (str(only(caller)), f"{only(caller)}/etc/..", "link", f"{only(caller)}/etc"):
+        code, said = caller.type("run", "-p", "./open.toml", "--rootfs", path, "--", "true")
         assert (code, "runs by the name of that alone" in said, "name the image instead" in said) == (2, True, True), (
             said
         )
-    other = {"ociVersion": "1.0.2", "root": {"path": str(only(here))}, "process": {"args": ["true"], "cwd": "/"}}
-    (here.place / "config.json").write_text(json.dumps(other))
-    code, said = here.type("apply", "-p", "strict", "-o", "out.json", "config.json")
+    other = {"ociVersion": "1.0.2", "root": {"path": str(only(caller))}, "process": {"args": ["true"], "cwd": "/"}}
+    (caller.place / "config.json").write_text(json.dumps(other))
+    code, said = caller.type("apply", "-p", "strict", "-o", "out.json", "config.json")
     assert (code, "runs by the name of that alone" in said) == (2, True), said
 
 
@@ -529,30 +527,32 @@ def test_an_option_after_the_image_is_no_word_of_its_command(caller: Puller) -> 
     assert said.startswith('error: "sleep" is taken for an image: -v stands after the image sleep\n')
 
 
-def test_an_image_runs_by_the_digits_that_are_shown(here: Puller) -> None:
-    assert run(here)[0] == 0
-    (image,) = json.loads(here.type("images", "--json")[1])
+def test_an_image_runs_by_the_digits_that_are_shown(caller: Puller) -> None:
+    assert run(caller)[0] == 0
+    (image,) = json.loads(caller.type("images", "--json")[1])
     shown = image["digest"].removeprefix("sha256:")[:12]
-    assert shown in here.type("images")[1]
+    assert shown in caller.type("images")[1]
     line = ("run", "-q", "-p", "./open.toml")
     for word in (shown, image["digest"]):
-        assert here.type(*line, word, "--", "id -u") == (0, "1000\n")
-    code, said = here.type(*line, "--pull=always", shown)
+        assert caller.type(*line, word, "--", "id -u") == (0, "1000\n")
+    code, said = caller.type(*line, "--pull=always", shown)
     assert code == 2
     assert "leave out --pull=always" in said
-    code, said = here.type("run", "-q", "-p", "strict", shown)
+    code, said = caller.type("run", "-q", "-p", "strict", shown)
     assert code == 2
-    assert f"Running image oci:{here.place}/image:v1 is rejected by policy" in said
+    assert f"Running image oci:{caller.place}/image:v1 is rejected by policy" in said
 
 
-def test_the_digits_of_an_image_with_two_names_are_no_name(here: Puller) -> None:
-    shutil.copytree(here.place / "image", here.place / "other")
-    assert here.type("pull", "-q", "-p", "./open.toml", "oci:image:v1")[0] == 0
-    code, digest = here.type("pull", "-q", "-p", "./open.toml", "oci:other:v1")
+def test_the_digits_of_an_image_with_two_names_are_no_name(caller: Puller) -> None:
+    shutil.copytree(caller.place / "image", caller.place / "other")
+    assert caller.type("pull", "-q", "-p", "./open.toml", "oci:image:v1")[0] == 0
+    code, digest = caller.type("pull", "-q", "-p", "./open.toml", "oci:other:v1")
     assert code == 0
-    code, said = here.type("run", "-q", "-p", "./open.toml", digest.strip())
+    code, said = caller.type("run", "-q", "-p", "./open.toml", digest.strip())
     assert code == 2
-    assert f"is called oci:{here.place}/image:v1 and oci:{here.place}/other:v1\nhint: write one of these names" in said
+    assert (
+        f"is called oci:{caller.place}/image:v1 and oci:{caller.place}/other:v1\nhint: write one of these names" in said
+    )
 
 
 @pytest.mark.parametrize(
