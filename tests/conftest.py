@@ -7,8 +7,10 @@ import signal
 from collections import Counter
 
 import pytest
+from _pytest.runner import runtestprotocol
 from hypothesis import HealthCheck, settings
 
+from hardening.launch import looks, trusted
 from tests.support import apart, users
 from tests.support.features import PREFIX
 
@@ -37,6 +39,29 @@ def pytest_configure() -> None:
 def pytest_xdist_auto_num_workers() -> int:
     """One more than there are processors: most tests wait for programs that they start."""
     return min(len(os.sched_getaffinity(0)) + 1, 8)
+
+
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+    """Run a test of an ordinary user again that failed while somebody else mounted something: a stored plan counts as
+    long as the host's mounts are the same, and that user cannot leave them to the others."""
+    if os.geteuid() == 0:
+        return None
+    for _ in range(3):
+        before = looks.mounts("")
+        reports = runtestprotocol(item, log=False, nextitem=nextitem)
+        if not any(report.failed for report in reports) or looks.mounts("") == before:
+            break
+    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    for report in reports:
+        item.ihook.pytest_runtest_logreport(report=report)
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    return True
+
+
+@pytest.fixture
+def shared_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The caller's group has other members, whoever runs the tests (tests/hardening/launch/test_group.py has the truth)."""
+    monkeypatch.setattr(trusted, "is_private", lambda *_: False)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -180,25 +180,29 @@ def remove(path: str, place: int | None) -> None:
 
 def abandon(path: str, *, keep: bool) -> None:
     """Do what the stage of a container would have done, had it not been killed: tell those who wait, and remove the
-    container, unless it had run and is to be kept. Raises `OSError`."""
+    container, unless it had run and is to be kept. Raises `OSError`, once the rest is done."""
+    problem: OSError | None = None
     for place in (f"{files.parent(path)}/{BEING_MADE}{files.base(path)}", path):
         found = description(place)
         if found is not None and found.get("process") is not None:
-            _tell_killed(place)
+            try:
+                _tell_killed(place)
+            except OSError as error:  # the file is damaged: who waits finds no exit code
+                problem = error
             if keep:
-                return
+                break
         try:
             remove(place, None)
         except FileNotFoundError:
             continue
+    if problem is not None:
+        raise problem
 
 
 def _tell_killed(path: str) -> None:
     fd = open_directory(path)
     try:
         _write_end(fd, ended(KILLED, killed=True))
-    except OSError:  # the file is damaged: who waits finds no exit code
-        return
     finally:
         os.close(fd)
 

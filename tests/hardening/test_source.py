@@ -71,6 +71,7 @@ def test_a_device_is_refused() -> None:
     assert "not a regular file" in refused(Path("/dev/null"))
 
 
+@pytest.mark.usefixtures("shared_group")
 @pytest.mark.parametrize("mode", [0o664, 0o646, 0o666])
 def test_a_profile_that_others_can_write_is_refused(folder: Path, mode: int) -> None:
     path = profile(folder, "")

@@ -100,6 +100,7 @@ def test_what_exists_is_found_and_nothing_is_made(tmp_path: Path, monkeypatch: p
     assert state.existing() == made
 
 
+@pytest.mark.usefixtures("shared_group")
 @pytest.mark.parametrize("mode", [0o777, 0o720])
 def test_what_others_could_have_written_is_not_believed(
     mode: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

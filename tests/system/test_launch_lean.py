@@ -35,6 +35,7 @@ NEEDED = {
     r"/etc/(nsswitch\.conf|passwd)": "the home of the account, where its records lie",
     r"/proc/self/oom_score_adj|/proc/self/setgroups|/proc/self/[ug]id_map": "what the container asks for, and what may be",
     r"/proc/\d+/(uid_map|gid_map|setgroups)": "the ids of the container",
+    r"/proc/self/smaps": "the memory that is given back while the command takes long",
     r"/proc/\d+/stat": "whether the command was ever executed",
     r"/proc/self/fd/\d+": "sources of mounts, by the descriptor that was checked",
     r"/": "the place of the new root, in the new mount namespace",

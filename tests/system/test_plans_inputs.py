@@ -56,11 +56,11 @@ def _edit_profile(here: Place) -> None:
 
 
 def _open_profile(here: Place) -> None:
-    (here.folder / "app.toml").chmod(0o664)
+    (here.folder / "app.toml").chmod(0o666)
 
 
 def _open_folder(here: Place) -> None:
-    here.folder.chmod(0o775)
+    here.folder.chmod(0o777)
 
 
 def _shadow(here: Place) -> None:
@@ -399,9 +399,10 @@ def _is_of_python(path: str, here: Place, prefix: Path) -> bool:
     code.add("/dev/null")  # what lies there are compiled files that are neither read nor made (scripts/hardening-cli)
     code |= {"/usr/lib/locale", "/usr/share/locale", "/usr/share/locale-langpack", str(here.state), "/usr/lib/ssl"}
     alone = {"/etc/localtime", "/etc/ld.so.preload", "/proc/sys/vm/overcommit_memory", "/proc/uptime", "/"}
-    alone |= {"/proc/self/stat", "/proc/self/maps", str(here.folder), f"{base}/lib"}
-    if base != Path("/usr"):  # built elsewhere, it looks where it was meant to lie, and at its processor
-        alone |= {f"{sys.base_prefix}/lib", "/proc/cpuinfo", "/proc/self/exe"}
+    # A sitecustomize module of the machine's looks at the processor.
+    alone |= {"/proc/self/stat", "/proc/self/maps", "/proc/cpuinfo", str(here.folder), f"{base}/lib"}
+    if base != Path("/usr"):  # built elsewhere, it looks where it was meant to lie
+        alone |= {f"{sys.base_prefix}/lib", "/proc/self/exe"}
     library = re.search(r"\.so[.\d]*$|gconv-modules|/tls/|/glibc-hwcaps", path) is not None
     library = library or path.endswith(f"/python3{sys.version_info.minor}.zip")
     return path in alone or library or any(path == place or path.startswith(f"{place}/") for place in code if place)

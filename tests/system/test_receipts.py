@@ -16,6 +16,7 @@ from typing import Any
 import attrs
 import pytest
 
+from hardening.launch import mountinfo
 from hardening.mechanism import State, Verification
 from hardening_capabilities import Capabilities
 from hardening_capabilities.table import BY_NAME
@@ -180,7 +181,8 @@ def is_without_effect(leaf: str, caller: str, runtime: str) -> bool:
     """Whether what a leaf permits is not to be had here. The launch stage makes a cgroup namespace for a rootless runtime,
     which the container then shares, and never the caller's; of private mounts nothing comes to slaves."""
     if leaf in ("rootfs.propagation", "rootfs.volumes./data/tied"):
-        return "shared:" not in Path("/proc/self/mountinfo").read_text()
+        mounts = map(mountinfo.fields, mountinfo.lines(Path("/proc/self/mountinfo").read_text()))
+        return not any("shared:" in " ".join(before[6:]) for before, _ in mounts if before[4] == "/")
     rootless = caller == "user" and (runtime == "runc" or (runtime == "crun" and not available("cgroup2-unified")))
     return leaf == "namespaces.cgroup" and rootless
 

@@ -106,6 +106,7 @@ def test_an_oversized_file(place: Path) -> None:
         bundle.load(str(place))
 
 
+@pytest.mark.usefixtures("shared_group")
 @pytest.mark.parametrize("name", [".", "config.json"])
 @pytest.mark.parametrize("mode", [0o020, 0o002])
 def test_what_others_can_write(place: Path, name: str, mode: int) -> None:

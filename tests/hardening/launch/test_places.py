@@ -24,6 +24,7 @@ def test_who_has_no_home_has_no_state_directory(monkeypatch: pytest.MonkeyPatch)
     assert places.state({"HARDENING_STATE": "/a/../b"}, 48000) == "/b"
 
 
+@pytest.mark.usefixtures("shared_group")
 def test_what_others_can_write_is_not_own(tmp_path: Path) -> None:
     for mode, own in ((0o700, True), (0o755, True), (0o720, False), (0o702, False)):
         tmp_path.chmod(mode)
@@ -34,6 +35,7 @@ def test_no_two_launches_have_one_name() -> None:
     assert len({places.new_id() for _ in range(100)}) == 100
 
 
+@pytest.mark.usefixtures("shared_group")
 def test_no_record_lies_in_a_state_directory_that_somebody_else_could_write(tmp_path: Path) -> None:
     asked = {"HARDENING_STATE": str(tmp_path)}
     assert next(iter(places.of_records(asked))) == str(tmp_path / "records")
@@ -50,7 +52,7 @@ def test_where_the_file_of_records_lies() -> None:
     if os.geteuid() == 0:
         assert explicit[1:] == ["/var/log/hardening", "/run/hardening/records"]
     else:
-        assert explicit[1] == "/h/.local/state/hardening/records"
+        assert explicit[1] == f"{pwd.getpwuid(os.getuid()).pw_dir}/.local/state/hardening/records"
         assert explicit[-1] == "/r/hardening/records"
         assert next(iter(places.of_records({"XDG_STATE_HOME": "/x"}))) == "/x/hardening/records"
 

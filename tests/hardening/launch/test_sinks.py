@@ -121,6 +121,7 @@ except OSError as error:
     assert lines(tmp_path / "r") == [RECORD]
 
 
+@pytest.mark.usefixtures("shared_group")
 @pytest.mark.parametrize("mode", [0o770, 0o777])
 def test_a_folder_that_others_can_write_to_is_refused(mode: int, tmp_path: Path) -> None:
     tmp_path.chmod(mode)
