@@ -49,6 +49,10 @@ class Kind(ABC, Generic[T]):
     def samples(self) -> Sequence[T]:
         """A few values that differ in every way the order knows, for the property tests."""
 
+    def looser(self, value: T) -> Sequence[T]:
+        """Values to offer for a looser one than this, from which those that are looser are taken (``hardening explain``)."""
+        return self.samples()
+
     def show(self, value: T) -> str:
         """The value as people read it."""
         return str(value)

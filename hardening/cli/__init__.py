@@ -198,13 +198,27 @@ def _grouped(problems: Sequence[HardeningError]) -> list[HardeningError]:
     return shown
 
 
+def _texts(error: HardeningError) -> Iterator[str]:
+    """An error as it is printed, or each of several: many that have one remedy as one, with a line for each."""
+    alike: dict[object, list[str]] = {}
+    for number, problem in enumerate(_grouped(error.problems) if isinstance(error, Problems) else (error,)):
+        head, _, hint = str(problem).partition("\n")
+        alike.setdefault(hint or number, []).append(head)
+    for key, heads in alike.items():
+        remedy = f"\n{key}" if isinstance(key, str) else ""
+        if len(heads) < GROUPED:
+            yield from (head + remedy for head in heads)
+        else:
+            yield "\n  ".join([f"{len(heads)} problems with one remedy:", *heads]) + remedy
+
+
 def _report(error: HardeningError) -> None:
-    """Print one error, or each of several, on standard error."""
+    """Print an error on standard error."""
     mark = click.style("error:", fg="red", bold=True) if in_colour(sys.stderr) else "error:"
-    for problem in _grouped(error.problems) if isinstance(error, Problems) else (error,):
+    for text in _texts(error):
         try:
             sys.stdout.flush()
-            print(mark, escape(str(problem)), file=sys.stderr, flush=True)
+            print(mark, escape(text), file=sys.stderr, flush=True)
         except OSError:
             # Nobody can read it; the exit code still tells.
             return

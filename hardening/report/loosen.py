@@ -57,15 +57,20 @@ def smallest(attempt: Attempt, mechanism: Mechanism[Any], entry: Resolved, today
     barrier: Loosening | None = None
     for value, data, least in _offers(mechanism, entry, within):
         table = {mechanism.name: data}
-        for tables in (table, _excepted(entry, table)):
-            after = _composed(attempt, tables, today) if data else None
-            if after is None or not _reaches(mechanism, entry, after, value):
+        refusal: HardeningError | None = None
+        for tables in (table, _excepted(entry, table)) if data else ():
+            after = _composed(attempt, tables, today)
+            if isinstance(after, HardeningError):
+                refusal = after
+                continue
+            if not _reaches(mechanism, entry, after, value):
                 continue
             refusal = _refusal(attempt, after)
             if refusal is None:
-                return attrs.evolve(_loosening(kind.show(value), tables), example=not least)
-            barrier = barrier or _refused(kind.show(value), refusal)
+                return attrs.evolve(_loosening(mechanism, kind.show(value), tables), example=not least)
             break
+        if refusal is not None:
+            barrier = barrier or _refused(kind.show(value), refusal)
     return barrier
 
 
@@ -97,10 +102,10 @@ def permit(
         )
     table = {mechanism.name: mechanism.dump({(entry.leaf.setting, entry.leaf.member): said.say.value})}
     after = _composed(attempt, _excepted(entry, table), today)
-    refusal = _refusal(attempt, after) if after is not None else None
+    refusal = _refusal(attempt, after) if isinstance(after, Composition) else None
     if refusal is not None:
         return _refused(said.said, refusal)
-    found = _loosening(said.said, _excepted(entry, table))
+    found = _loosening(mechanism, said.said, _excepted(entry, table))
     if said.layer == COMMAND_LINE:
         # The say is already there: only its exception is missing.
         return attrs.evolve(found, toml="", options=found.options[:2])
@@ -114,7 +119,7 @@ def _looser(kind: Kind[Any], entry: Resolved) -> Iterator[Any]:
         doubled = 2 * value if value else 1
         candidates = [min(doubled, entry.limit) if isinstance(entry.limit, int) else doubled]
     else:
-        candidates = [*([entry.limit] if entry.limit_origin else []), *kind.samples()]
+        candidates = [*([entry.limit] if entry.limit_origin else []), *kind.looser(value)]
     for candidate in candidates:
         if _is_looser(kind, entry, candidate):
             yield candidate
@@ -137,15 +142,15 @@ def _excepted(entry: Resolved, table: Mapping[str, Any]) -> dict[str, Any]:
     return {"exceptions": [{"setting": str(entry.leaf), "reason": REASON}], **table}
 
 
-def _composed(attempt: Attempt, tables: Mapping[str, Any], today: date) -> Composition | None:
-    """The composition with one more layer, or None where the layer is refused."""
+def _composed(attempt: Attempt, tables: Mapping[str, Any], today: date) -> Composition | HardeningError:
+    """The composition with one more layer, or why that is refused."""
     composition = attempt.composition
     try:
         layer = parse_layer(command_line(tables, {}))
         layers = Stack((*composition.stack.layers, layer))
         return compose_here(layers, composition.mechanisms, attempt.host, today, attempt.offer)
-    except HardeningError:
-        return None
+    except HardeningError as error:
+        return error.problems[0] if isinstance(error, Problems) else error
 
 
 def _reaches(mechanism: Mechanism[Any], entry: Resolved, after: Composition, value: Any) -> bool:
@@ -178,7 +183,7 @@ def _refused(shown: str, refusal: HardeningError) -> Loosening:
     return Loosening(barrier=f"with {shown} nothing would run: {refusal.message}{remedy}")
 
 
-def _loosening(shown: str, tables: Mapping[str, Any]) -> Loosening:
+def _loosening(mechanism: Mechanism[Any], shown: str, tables: Mapping[str, Any]) -> Loosening:
     lines: list[str] = []
     options: list[str] = []
     for name, value in tables.items():
@@ -193,8 +198,16 @@ def _loosening(shown: str, tables: Mapping[str, Any]) -> Loosening:
         lines.append(f"[{toml.key(name)}]")
         for path, item in toml.flat(value):
             lines.append(f"{toml.dotted(path)} = {toml.inline(item)}")
-            options += ["--set", f"{toml.dotted((name, *path))}={toml.inline(item)}"]
+            options += _options(mechanism, path, item) or ["--set", f"{toml.dotted((name, *path))}={toml.inline(item)}"]
     return Loosening(shown, "\n".join(lines) + "\n", tuple(options))
+
+
+def _options(mechanism: Mechanism[Any], path: Sequence[str], items: object) -> list[str]:
+    """An option of the mechanism's own that says each of several texts; nothing where there is none."""
+    flags = [option.flags for option in mechanism.options() if option.multiple and option.key == toml.dotted(path)]
+    if not flags or not isinstance(items, list) or not all(isinstance(item, str) for item in items):
+        return []
+    return [word for item in items for word in (min(flags[0], key=len), item)]
 
 
 def _permission(exception: Mapping[str, str]) -> list[str]:

@@ -120,6 +120,12 @@ class VolumeKind(Kind[Volume | None]):
             attrs.evolve(plain, relabel="z", writable=False, propagation="slave"),
         )
 
+    def looser(self, value: Volume | None) -> Sequence[Volume | None]:
+        """The same volume with one right more: no sample has its source."""
+        if value is None:
+            return self.samples()
+        return tuple(attrs.evolve(value, **{right: True}, origin=None) for right in ("writable", "exec"))
+
     def show(self, value: Volume | None) -> str:
         return NONE if value is None else f"{value.source}:{value.target}:{','.join(_said(value))}"
 

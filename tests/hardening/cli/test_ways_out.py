@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -77,9 +78,11 @@ def test_of_a_shipped_profile_the_order_that_composes_is_named(
 ) -> None:
     assert call(session, "compose", "-p", "strict", "-p", "web") == 2
     errors = capsys.readouterr().err
-    assert {line for line in errors.splitlines() if line.startswith("hint: ")} == {
-        "hint: name strict after web, as in `-p web -p strict`"
-    }
+    first, *problems, hint = errors.splitlines()
+    assert first == f"error: {len(problems)} problems with one remedy:"
+    assert hint == "hint: name strict after web, as in `-p web -p strict`"
+    assert all(line.startswith("  /") and "strict.toml:" in line for line in problems)
+    assert {"namespaces.net", "process.umask"} <= {line.split(": ")[1] for line in problems}
     assert "[[exceptions]]" not in errors
     assert call(session, "compose", "-p", "web", "-p", "strict") == 0
 
@@ -131,6 +134,49 @@ def test_a_volume_beyond_a_limit_is_told_what_to_write(folder: Path, compose: Co
     assert f"volumes may come from {folder}/other, or" in compose(
         f'[limits.rootfs]\nvolume_sources = ["{folder}/other"]\n{volume}'
     )
+
+
+@pytest.mark.parametrize(
+    ("options", "right"), [("ro", "rw"), ("rw,noexec", "exec"), ("ro,nosuid,exec", "rw"), ("rw", "")]
+)
+def test_the_next_right_of_a_volume_is_offered_and_composes(
+    options: str, right: str, session: Session, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "mine").mkdir()
+    (folder / "app.toml").write_text(f'extends = ["default"]\n[rootfs]\nvolumes = ["./mine:/data:{options}"]\n')
+    assert call(session, "explain", "-p", "./app.toml", "rootfs.volumes./data", "--json") == 0
+    way = json.loads(capsys.readouterr().out)["loosening"]
+    if not right:
+        assert way is None
+        return
+    assert way["options"][:2] == ["--exception", "rootfs.volumes./data=why this is needed"]
+    assert (way["options"][2], way["options"][3].startswith(f"{folder}/mine:/data:")) == ("-v", True)
+    (folder / "looser.toml").write_text(way["toml"])
+    for added in (way["options"], ["-p", "./looser.toml"]):
+        assert call(session, "compose", "-q", "-p", "./app.toml", *added) == 0
+        mounts = {item["destination"]: item for item in json.loads(capsys.readouterr().out)["mounts"]}
+        assert (right in mounts["/data"]["options"]) is (right == "rw")
+        assert "rnoexec" not in mounts["/data"]["options"]
+
+
+@pytest.mark.parametrize(
+    ("limit", "says"),
+    [
+        ('volumes = ["./mine:/data:ro"]', "no exception lifts a limit"),
+        ('volume_options = ["exec"]', "it has the option rw: rootfs.volume_options.* is limited to false"),
+        ('volumes = ["./mine:/data:rw"]', ""),
+    ],
+)
+def test_no_right_of_a_volume_is_offered_beyond_a_limit(
+    limit: str, says: str, session: Session, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "mine").mkdir()
+    (folder / "app.toml").write_text(
+        f'extends = ["default"]\n[limits.rootfs]\n{limit}\n[rootfs]\nvolumes = ["./mine:/data:ro"]\n'
+    )
+    assert call(session, "explain", "-p", "./app.toml", "rootfs.volumes./data", "--json") == 0
+    way = json.loads(capsys.readouterr().out)["loosening"]
+    assert (says in way["barrier"], bool(way["options"])) == (True, not says)
 
 
 @pytest.mark.parametrize(("option", "signal"), [("-9", "KILL"), ("-15", "SIGNAL"), ("-TERM", "SIGNAL")])
