@@ -79,14 +79,25 @@ def require(
     if sticky and status.st_mode & _KIND == _FOLDER and status.st_mode & _STICKY:
         return
     if others_can_write(status, place):
-        hint = (
-            f"chmod go-w {quoted(path)}"
-            if mine and not status.st_mode & _STICKY
-            else "keep it where only you and root can write"
-        )
+        hint = _mend(path) if mine and not status.st_mode & _STICKY else "keep it where only you and root can write"
         raise UntrustedError(
             f"{what} can be written by others than its owner (mode {status.st_mode & 0o7777:04o})", hint
         )
+
+
+def _mend(path: str) -> str:
+    """The command after which nobody else writes to what is the caller's: for all of a tree that was made with another
+    umask, where the folders above are the same."""
+    top = path
+    while ".." not in path.split("/"):
+        above = files.parent(top if top.startswith("/") else files.join(os.getcwd(), top))
+        status = os.lstat(above)
+        if above == "/" or status.st_uid != os.geteuid() or status.st_mode & (_KIND | _STICKY) != _FOLDER:
+            break
+        if not others_can_write(status, above):
+            break
+        top = above
+    return f"chmod go-w {quoted(path)}" if top == path else f"chmod -R go-w {quoted(top)}"
 
 
 def require_secure_path(path: str, trusted: Collection[int] | None = None) -> None:

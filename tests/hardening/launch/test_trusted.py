@@ -68,6 +68,34 @@ def test_a_hint_closes_no_directory_that_is_meant_to_be_open(folder: Path) -> No
     assert "chmod" not in caught.value.hint
 
 
+def test_the_hint_of_a_tree_made_with_another_umask_mends_all_of_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And no more: the folders above it are as they were, and of a file alone it names that."""
+    files = [put(folder / "a clone" / name) for name in ("profiles/own/a.toml", "profiles/b.toml", "c.toml")]
+    for place in [folder / "a clone", *(folder / "a clone").rglob("*")]:
+        place.chmod(place.stat().st_mode | 0o022)
+
+    def hint(path: str) -> str:
+        with pytest.raises(trusted.UntrustedError) as caught:
+            trusted.require(os.stat(path), "it", path, path)
+        return caught.value.hint
+
+    mend = f"chmod -R go-w '{folder}/a clone'"
+    assert {hint(path) for path in files} == {mend}
+    monkeypatch.chdir(folder / "a clone/profiles")
+    assert {hint("b.toml"), hint("./own/a.toml")} == {mend}
+    (folder / "a clone").chmod(0o1777)
+    assert hint(files[0]) == f"chmod -R go-w '{folder}/a clone/profiles'"
+    (folder / "a clone").chmod(0o777)
+    subprocess.run(["sh", "-c", mend], check=True)
+    for path in files:
+        trusted.require(os.stat(path), "it", path, path)
+        trusted.require_secure_path(path)
+    Path(files[0]).chmod(0o664 if os.geteuid() == 0 else 0o666)
+    assert hint(files[0]) == f"chmod go-w '{files[0]}'"
+
+
 def test_what_stands_after_a_link_is_where_the_kernel_finds_it(folder: Path) -> None:
     """`link/../file` lies beside the target of the link, and not beside the link."""
     put(folder / "far/open/file")
