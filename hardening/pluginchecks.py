@@ -80,14 +80,14 @@ def types(mechanisms: Sequence[Mechanism[Any]]) -> None:
 
 
 def requirement(item: Brought) -> None:
-    """Refuse a plugin whose distribution requires another version of this one (``Requires-Dist``). Conditions other than
-    versions, such as extras and interpreters, are for its installer."""
+    """Refuse a plugin whose distribution requires another version of this one (``Requires-Dist``)."""
     for line in item.requires:
-        named = re.match(r"([A-Za-z0-9._-]+)\s*(?:\[[^]]*\])?\s*\(?([^;)]*)\)?\s*$", line)
+        what, _, marker = line.partition(";")
+        named = re.match(r"([A-Za-z0-9._-]+)\s*(?:\[[^]]*\])?\s*\(?([^)]*)\)?\s*$", what.strip())
         if named is None or re.sub(r"[-_.]+", "-", named[1]).lower() != OWN:
             continue
         for operator, version in _CLAUSE.findall(named[2]):
-            if not _holds(operator, version):
+            if not holds(__version__, operator, version) and _applies(marker):
                 raise fault(
                     item,
                     f" requires {OWN} {operator}{version}, and this is {__version__}",
@@ -95,9 +95,17 @@ def requirement(item: Brought) -> None:
                 )
 
 
-def _holds(operator: str, wanted: str) -> bool:
-    """Whether this version is as a clause wants it (packaging.python.org, "Version specifiers"), by its release numbers."""
-    own, other = _release(__version__), _release(wanted)
+def _applies(marker: str) -> bool:
+    if not marker.strip():
+        return True
+    from hardening import markers  # hardly a plugin needs them
+
+    return markers.applies(marker.strip())
+
+
+def holds(version: str, operator: str, wanted: str) -> bool:
+    """Whether a version is as a clause wants it (packaging.python.org, "Version specifiers"), by its release numbers."""
+    own, other = _release(version), _release(wanted)
     if wanted.endswith(".*") or operator == "~=":
         length = len(other) - (operator == "~=")
         alike = _padded(own, length)[:length] == other[:length]

@@ -202,7 +202,7 @@ def _loosening(mechanism: Mechanism[Any], shown: str, tables: Mapping[str, Any])
     return Loosening(shown, "\n".join(lines) + "\n", tuple(options))
 
 
-def _options(mechanism: Mechanism[Any], path: Sequence[str], items: object) -> list[str]:
+def _options(mechanism: Mechanism[Any], path: tuple[str, ...], items: object) -> list[str]:
     """An option of the mechanism's own that says each of several texts; nothing where there is none."""
     flags = [option.flags for option in mechanism.options() if option.multiple and option.key == toml.dotted(path)]
     if not flags or not isinstance(items, list) or not all(isinstance(item, str) for item in items):

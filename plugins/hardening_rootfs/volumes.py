@@ -124,7 +124,7 @@ class VolumeKind(Kind[Volume | None]):
         """The same volume with one right more: no sample has its source."""
         if value is None:
             return self.samples()
-        return tuple(attrs.evolve(value, **{right: True}, origin=None) for right in ("writable", "exec"))
+        return attrs.evolve(value, writable=True, origin=None), attrs.evolve(value, exec=True, origin=None)
 
     def show(self, value: Volume | None) -> str:
         return NONE if value is None else f"{value.source}:{value.target}:{','.join(_said(value))}"

@@ -16,7 +16,7 @@ import attrs
 import click
 import pytest
 
-from hardening import hookspecs, host, pluginfaces
+from hardening import hookspecs, host, pluginchecks, pluginfaces
 from hardening.compose import compose
 from hardening.errors import PluginError, SpecError
 from hardening.findings import Finding
@@ -24,6 +24,7 @@ from hardening.frozendata import freeze
 from hardening.hookspecs import hookimpl
 from hardening.images.reference import parse
 from hardening.inputs import Input
+from hardening.installed import Brought
 from hardening.kinds import Ceiling
 from hardening.launch.bundle import SECRETS
 from hardening.layers import parse_layer
@@ -490,6 +491,28 @@ def test_what_a_plugin_prints_spoils_no_answer_and_its_container_is_as_strict(tm
     done = call(tmp_path, "run", "-p", "default", "--receipt", str(tmp_path / "r.json"), "--", "true")
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
     assert call(tmp_path, "receipt", "-p", "default", str(tmp_path / "r.json")).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("requires", "refused"),
+    [
+        ('hardening>=99; python_version >= "3.8"', True),
+        ('hardening >=0.1, >=99 ; sys_platform == "linux" and os_name == "posix"', True),
+        ('hardening>=99; python_version < "3.8"', False),
+        ("hardening[test]>=99; extra == 'dev'", False),
+        ("hardening>=99; not a marker", True),
+        ('other>=99; python_version >= "3.8"', False),
+    ],
+)
+def test_a_condition_on_a_requirement_is_looked_at(requires: str, refused: bool) -> None:
+    item = Brought("chaos", "acme_chaos", "acme-chaos", "1.0", (requires,))
+    if refused:
+        with pytest.raises(
+            PluginError, match=r"^plugin chaos \(acme-chaos 1\.0\) requires hardening >=99, and this is"
+        ):
+            pluginchecks.requirement(item)
+    else:
+        pluginchecks.requirement(item)
 
 
 def test_a_plugin_for_another_version_is_refused_and_the_list_names_it(tmp_path: Path) -> None:

@@ -305,3 +305,21 @@ def test_a_source_that_is_not_there_is_not_left_for_somebody_to_put_there(folder
         done = bundles.launch(bundle, runtime, stance.user)
         assert done.returncode == 125
         assert f"{folder}/none cannot be opened: No such file or directory" in done.stderr
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_hook_ends_at_its_timeout_or_is_not_run_at_all(folder: Path, stance: Stance, runtime: str) -> None:
+    """``timeout`` is in seconds (runtime-spec, config.md, "POSIX-platform Hooks"); native runs none."""
+    document = stance.config("sh", "-c", "echo RAN")
+    script = f"echo $$ > {folder}/hook; exec sleep 1000"
+    document["hooks"] = {"createRuntime": [{"path": "/bin/sh", "args": ["sh", "-c", script], "timeout": 1}]}
+    bundle = bundles.write(folder / "bundle", document, user=stance.user)
+    runs.hand_over(folder, stance.user)
+    done = bundles.launch(bundle, runtime, stance.user)
+    assert (done.returncode, done.stdout) == (125, ""), done.stderr
+    if runtime == "native":
+        assert "config.json:/hooks: the native launcher runs no hooks" in done.stderr
+        assert not (folder / "hook").exists()
+    else:
+        assert "time" in done.stderr
+        assert is_over(int((folder / "hook").read_text()))
