@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _stat as stat
 import errno
 import fcntl
 import select
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from hardening.launch.wanted import Resources
 
+_GROUP = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 REMOVE_ATTEMPTS = 200
 #: Why a group cannot be had. EBUSY: it has processes, or groups of its own. The others: another launch claims it just now.
 TAKEN = (errno.EBUSY, errno.EWOULDBLOCK, errno.ENOENT, errno.EEXIST)
@@ -205,6 +207,7 @@ def remove_unclaimed(directory: str) -> bool:
 
 
 def _kill_and_remove(directory: str) -> None:
+    """Remove a group, with its processes and the groups that they made below it. `OSError`."""
     for attempt in range(REMOVE_ATTEMPTS):
         try:
             os.rmdir(directory)
@@ -214,9 +217,40 @@ def _kill_and_remove(directory: str) -> None:
             if error.errno != errno.EBUSY or attempt == REMOVE_ATTEMPTS - 1:
                 raise
             _kill_members(directory)
+            _remove_below(directory)
             select.select([], [], [], REMOVE_PAUSE)
         else:
             return
+
+
+def _remove_below(directory: str) -> None:
+    """Remove the groups below one, as far as they are empty by now; with v1 their processes are killed first."""
+    # From one to the next, and by `..` back: a container can nest them deeper than a path, or the descriptors, reach.
+    here, names = os.open(directory, _GROUP), list[str]()
+    try:
+        while True:
+            left = next((name for name in os.listdir(here) if _is_group(name, here)), None)
+            if left is not None:
+                below = os.open(left, _GROUP, dir_fd=here)
+                names.append(left)
+                _kill_members(f"/proc/self/fd/{below}")
+            elif names:
+                below = os.open("..", _GROUP, dir_fd=here)
+            else:
+                return
+            os.close(here)
+            here = below
+            if left is None:
+                os.rmdir(names.pop(), dir_fd=here)
+    except OSError as error:
+        if error.errno not in (errno.EBUSY, errno.ENOENT):
+            raise
+    finally:
+        os.close(here)
+
+
+def _is_group(name: str, directory: int) -> bool:
+    return stat.S_ISDIR(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode)
 
 
 def _remove_if_empty(directory: str) -> None:

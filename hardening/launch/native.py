@@ -6,6 +6,7 @@ from hardening.errors import LaunchError
 from hardening.launch import abi, compiled, config, files, kernel, sources, starting
 from hardening.launch.bundle import Bundle, load_filter
 from hardening.launch.channel import Channel, pair
+from hardening.launch.cleaning import Cleaning, attempt
 from hardening.launch.failure import Step, from_message
 from hardening.launch.frozen import Frozen
 from hardening.launch.guarded import TERMINAL_USE, block_signals, complain, stand_between
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
     from hardening.launch import joins
     from hardening.launch.cgroups import Cgroup
-    from hardening.launch.cleaning import Cleaning
     from hardening.launch.guard import Guard
     from hardening.launch.handed import Handed
     from hardening.launch.recording import Records
@@ -68,9 +68,10 @@ def run(bundle: Bundle, options: Options) -> int:
             group.create(wanted.cgroups_path or f"hardening-{os.getpid()}", wanted.resources, limits(wanted.resources))
         return _Run(bundle, wanted, group, options, mask, guard).run()
     finally:
-        if group is not None:
-            group.remove()
-        options.cleaning.finish()
+        # What cannot be taken away is told, and never takes the place of what the command, or the launch, said.
+        problems = attempt(group.remove) if group is not None else []
+        for problem in (*problems, *attempt(options.cleaning.finish)):
+            complain(f"left behind: {problem}")
         if guard is not None:
             guard.dismiss()
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)

@@ -456,6 +456,35 @@ def test_a_cgroup_limits_processes_and_is_removed(folder: Path) -> None:
     assert apart.groups(folder.name) == []
 
 
+def test_groups_that_were_made_below_go_with_their_processes_and_cost_no_exit_code(folder: Path) -> None:
+    """As systemd and nested engines make them, and deeper than a path may be long."""
+    require("root")
+    stance = bundles.stance("root")
+    document = stance.config("sh", "-c", "sleep 600 & echo $!; read -r line; exit 7")
+    document["linux"]["resources"] = {"pids": {"limit": 64}, "memory": {"limit": 64 << 20}}
+    document["linux"]["cgroupsPath"] = f"/{folder.name}"
+    bundle = bundles.write(folder / "bundle", document)
+    words = bundles.stage(bundle, stdin=True)
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/") as stage:
+        assert stage.stdout is not None
+        assert stage.stdout.readline()
+        for group in apart.groups(folder.name):
+            members = (group / "cgroup.procs").read_text().split()
+            (group / "first/second").mkdir(parents=True)
+            here = os.open(group / "first", os.O_RDONLY)
+            for _ in range(40):
+                os.mkdir("x" * 120, dir_fd=here)
+                below = os.open("x" * 120, os.O_RDONLY, dir_fd=here)
+                os.close(here)
+                here = below
+            os.close(here)
+            (group / "first/second/cgroup.procs").write_text(members[-1])
+        assert stage.communicate("\n", timeout=60)[0] == ""
+    assert stage.returncode == 7
+    assert apart.groups(folder.name) == []
+    assert all(not Path(f"/proc/{member}").exists() for member in members)
+
+
 def test_closed_standard_descriptors_are_no_trap(folder: Path, stance: Stance) -> None:
     bundle = bundles.write(folder / "bundle", stance.config("sh", "-c", "exit 5"), user=stance.user)
     argv = bundles.stage(bundle, user=stance.user, stdin=True)
