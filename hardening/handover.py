@@ -18,12 +18,11 @@ import attrs
 
 from hardening.launch import abi, kernel, secrets
 from hardening.spec import lookup, to_json
+from hardening.statements import ENVIRONMENT, typed_leaves
 
 if TYPE_CHECKING:
     from hardening.compose import Composition
     from hardening.spec import Spec
-
-ENVIRONMENT = "/process/env"
 
 _NAME = "hardening-secrets"
 _NOEXEC_SEAL = 0x0008  # MFD_NOEXEC_SEAL, since Linux 6.3 (memfd_create(2))
@@ -57,12 +56,7 @@ def seal(values: Mapping[str, bytes]) -> int:
 
 def typed_variables(spec: Spec, composition: Composition) -> dict[str, str]:
     """The variables of a configuration whose value the command line gives or passes on, with it: any may be a secret."""
-    layers = {layer.name for layer in composition.stack.layers if layer.document.typed}
-    typed = {
-        str(leaf): leaf.member
-        for leaf, found in composition.leaves.items()
-        if any(step.layer in layers for step in found.steps)
-    }
+    typed = typed_leaves(composition)
     found = {}
     for index, entry in enumerate(lookup(spec.document, ENVIRONMENT) or ()):
         name, _, value = entry.partition("=")

@@ -71,12 +71,12 @@ def plan(
         fragment = Fragment(mechanism.name)
         mechanism.contribute(composition.settings[mechanism.name], context, fragment)
         fragments.append(fragment)
-    spec = assemble(fragments, None, statements(composition, context.shortfalls))
+    spec = assemble(fragments, None, statements(composition, context.shortfalls, fragments))
     found = tuple(runtime.shortfalls(spec.document)) if runtime is not None else ()
     if found:
         raise_all([error for shortfall in found if (error := refusal(composition, shortfall)) is not None])
         context = attrs.evolve(context, shortfalls=(*context.shortfalls, *found))
-        spec = assemble(fragments, None, statements(composition, context.shortfalls))
+        spec = assemble(fragments, None, statements(composition, context.shortfalls, fragments))
     return Plan(plugins, composition, host, context, spec)
 
 
@@ -109,7 +109,7 @@ def tighten(
         excesses += mechanism.tighten(composition.settings[mechanism.name], given, context, fragment)
         fragments.append(fragment)
     kept, unowned = strip(document, owned.union(*(fragment.pointers for fragment in fragments)))
-    spec = assemble(fragments, kept, statements(composition, context.shortfalls))
+    spec = assemble(fragments, kept, statements(composition, context.shortfalls, fragments))
     return Plan(plugins, composition, host, context, spec, (*unknown, *excesses, *unowned))
 
 

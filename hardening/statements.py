@@ -6,19 +6,26 @@ The records are written by `hardening.launch.record` and read by `hardening.reco
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from hardening.compose import Composition
 from hardening.enforcement import enforcement
-from hardening.launch.bundle import EXCEPTIONS, MECHANISMS, PROFILES, STATES
+from hardening.launch.bundle import EXCEPTIONS, MECHANISMS, PROFILES, STATES, VARIABLES
 from hardening.mechanism import Shortfall
+from hardening.spec import Fragment
 
-STATEMENTS = (PROFILES, EXCEPTIONS, MECHANISMS)
+ENVIRONMENT = "/process/env"
+STATEMENTS = (PROFILES, EXCEPTIONS, MECHANISMS, VARIABLES)
+#: Variables that follow from settings of other things: who the command is, and whether it has a terminal.
+_IMPLIED = ("HOME", "TERM")
 
 
-def statements(composition: Composition, shortfalls: Iterable[Shortfall]) -> dict[str, str | None]:
-    """What the launch stage must know of a composition to record it, as annotations of the bundle. None removes one."""
+def statements(
+    composition: Composition, shortfalls: Iterable[Shortfall], fragments: Iterable[Fragment]
+) -> dict[str, str | None]:
+    """What the launch stage must know of a composition to record it and to write its receipt, as annotations of the bundle.
+    None removes one."""
     # The command line's own layer has no digest: one over short values would betray them.
     profiles = [{"name": layer.name, "sha256": layer.document.digest or None} for layer in composition.stack.layers]
     exceptions = {
@@ -34,12 +41,40 @@ def statements(composition: Composition, shortfalls: Iterable[Shortfall]) -> dic
     states: dict[str, list[str]] = {state: [] for state in STATES}
     for item in enforcement(composition, shortfalls):
         states[item.state.replace(" ", "_")].append(item.mechanism)
+    public = sorted(_public_variables(composition, fragments))
     return {
+        VARIABLES: _text(public) if public else None,
         PROFILES: _text(profiles),
         EXCEPTIONS: _text(list(exceptions.values())) if exceptions else None,
         MECHANISMS: _text(states),
         **(composition.image.annotations if composition.image is not None else {}),
     }
+
+
+def typed_leaves(composition: Composition) -> dict[str, str]:
+    """The leaves of which the command line says something, by full name, with their members."""
+    layers = {layer.name for layer in composition.stack.layers if layer.document.typed}
+    return {
+        str(leaf): leaf.member
+        for leaf, found in composition.leaves.items()
+        if any(step.layer in layers for step in found.steps)
+    }
+
+
+def _public_variables(composition: Composition, fragments: Iterable[Fragment]) -> Iterator[str]:
+    """The variables whose value stands in a profile or in the image: neither typed nor passed on, where it may be a
+    secret."""
+    typed = typed_leaves(composition)
+    values = {str(leaf): found.value for leaf, found in composition.leaves.items()}
+    for fragment in fragments:
+        for (pointer, name), item in fragment.items.items():
+            if pointer == ENVIRONMENT and not any(typed.get(leaf) == name for leaf in item.leaves):
+                value = str(item.value).partition("=")[2]
+                implied = name in _IMPLIED and any(
+                    leaf in values and not leaf.endswith(f".{name}") for leaf in item.leaves
+                )
+                if implied or any(values.get(leaf) == value for leaf in item.leaves):
+                    yield name
 
 
 def with_statements_of(other: Mapping[str, Any], document: Mapping[str, Any]) -> dict[str, Any]:

@@ -27,14 +27,13 @@ _IPC = ("fs/mqueue", "kernel/msgmax", "kernel/msgmnb", "kernel/msgmni", "kernel/
         "kernel/shmmni", "kernel/shm_rmid_forced", "kernel/msg_next_id", "kernel/sem_next_id",
         "kernel/shm_next_id")  # fmt: skip
 _NAMED = ("net", "ipc", "uts")
-#: Variables that a container has in any case. No other value is kept: it may be a secret.
-_VALUES = ("HOME", "TERM")
 
 
 class Wanted(Frozen):
     """What is to be looked at. ``paths`` are some in the container, ``mounts`` the places of its mounts, ``memory`` those of
     its own file systems in memory; ``nodes`` are the places of devices that its configuration makes; ``made`` says that its
-    root was made for it; ``sysctls`` are the parameters that its configuration sets."""
+    root was made for it; ``sysctls`` are the parameters that its configuration sets, ``variables`` those variables that it
+    sets to what a profile says."""
 
     paths: tuple[str, ...]
     mounts: frozenset[str]
@@ -42,6 +41,7 @@ class Wanted(Frozen):
     nodes: tuple[str, ...]
     made: bool
     sysctls: dict[str, str]
+    variables: dict[str, str]
 
 
 def observe(pid: int, wanted: Wanted) -> dict[str, object]:
@@ -95,7 +95,7 @@ def _look(pid: int, writer: int, wanted: Wanted) -> None:
         joined = [name for name in _NAMED if _entered(spaces, name)]
         spaces.enter("user")
         own = (*joined, *(name for name in _NAMED if spaces.enter(name)))
-        say("environment", lambda: environment(f"/proc/{pid}"))
+        say("environment", lambda: environment(f"/proc/{pid}", wanted.variables))
         say("descriptors", lambda: descriptors(f"/proc/{pid}"))
         say("personality", lambda: _read(f"/proc/{pid}/personality"))
         say("uts", _uts)
@@ -281,15 +281,19 @@ def _entry(name: str, directory: int) -> str:
     return f"file {status.st_size}" if stat.S_ISREG(status.st_mode) else "special"
 
 
-def environment(place: str) -> dict[str, str | None] | None:
-    """The names of the variables, with the values of those that tell nothing but which value was meant."""
+def environment(place: str, known: dict[str, str]) -> dict[str, str | None] | None:
+    """The names of a process's variables, each with its value where that is the ``known`` one. Any other may be a secret and
+    is None; so is that of a name that is there twice, of which programs take the one or the other."""
     try:
         with open(f"{place}/environ", "rb") as file:
             entries = os.fsdecode(file.read()).split("\0")
     except OSError:
         return None
-    pairs = [entry.partition("=") for entry in entries]
-    return {name: value if name in _VALUES else None for name, equals, value in pairs if equals}
+    found: dict[str, str | None] = {}
+    for name, equals, value in (entry.partition("=") for entry in entries):
+        if equals:
+            found[name] = value if known.get(name) == value and name not in found else None
+    return found
 
 
 def descriptors(place: str) -> list[int] | None:

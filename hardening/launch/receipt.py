@@ -6,7 +6,7 @@ from __future__ import annotations
 import errno
 import os
 
-from hardening.launch import behalf, cgroups, kernel, mountinfo
+from hardening.launch import behalf, cgroups, kernel, mountinfo, variables
 from hardening.launch.digest import canonical, of_filter, sha256
 from hardening.launch.observe import Wanted, descriptors, environment, observe
 
@@ -49,6 +49,7 @@ class Report:
     def __init__(self, bundle: Bundle, secrets: Handed | None) -> None:
         self._bundle = bundle
         self._secrets = secrets
+        self._variables = variables.public(bundle.document)
         self._status = _status("/proc/self")
         self._caller = {
             "caller_namespaces": namespaces(),
@@ -59,8 +60,8 @@ class Report:
         """Everything that a launch promises, of a process that stands traced at its first instruction.
 
         ``program`` is the filter that this process has given to it; None where a runtime makes it from the configuration.
-        The parts are described in docs/reference/receipts.md. Of variables it has the names, and of secrets what
-        their files are.
+        The parts are described in docs/reference/receipts.md. Of variables it has the names, and the values that a
+        profile says, and of secrets what their files are.
         """
         place = f"/proc/{pid}"
         status = _status(place)
@@ -78,7 +79,7 @@ class Report:
             "tty": _tty(place),
             "enforce": _enforce(_text("/proc/self/mountinfo")),
             "descriptors": descriptors(place),
-            "environment": environment(place),
+            "environment": environment(place, self._variables),
             "cgroup_values": dict(_cgroup_values(place)),
             "seccomp": {
                 "filters": _filters(pid, status.get("Seccomp", "")),
@@ -128,7 +129,7 @@ class Report:
         made = os.path.realpath(os.path.join(directory, root.get("path", "/"))).startswith(f"{directory}/")
         sysctls = {str(name): str(value) for name, value in (linux.get("sysctl") or {}).items()}
         wanted = Wanted(paths=tuple(paths), mounts=frozenset(places), memory=tuple(memory), nodes=tuple(nodes),
-                        made=made, sysctls=sysctls)  # fmt: skip
+                        made=made, sysctls=sysctls, variables=self._variables)  # fmt: skip
         return observe(pid, wanted)
 
     def _document(self) -> dict[str, Any]:

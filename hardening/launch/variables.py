@@ -1,13 +1,15 @@
-"""Variables whose values stand in no file: those that the command line gives or passes on.
+"""Variables whose values stand in no file: those that the command line gives or passes on. And those that may stand in a
+receipt, for a profile says them.
 
-`config.json` of a native launch holds their names alone. Their values come in a sealed memfd, as those of secrets do, or are
-found again in the words of a line whose plan is stored.
+`config.json` of a native launch holds the names alone of the first. Their values come in a sealed memfd, as those of secrets
+do, or are found again in the words of a line whose plan is stored.
 """
 
 from __future__ import annotations
 
 from hardening.errors import LaunchError
-from hardening.launch import secrets
+from hardening.launch import jsontext, secrets
+from hardening.launch.bundle import VARIABLES
 from hardening.launch.system import os
 
 TYPE_CHECKING = False
@@ -20,13 +22,33 @@ ENCODING, ERRORS = "utf-8", "surrogateescape"
 def fill(document: object, values: Mapping[str, str]) -> None:
     """Put the values into the environment of a configuration, in memory. `LaunchError` for one that was not handed over, and
     for those that nothing asks for."""
-    process = document.get("process") if isinstance(document, dict) else None
-    entries = process.get("env") if isinstance(process, dict) else None
+    entries = _table(document, "process").get("env")
     asked = [name for name in entries if isinstance(name, str) and "=" not in name] if isinstance(entries, list) else []
     if sorted(asked) != sorted(values):
         raise LaunchError("other variables were handed over than it asks for", origin="config.json:/process/env")
     if isinstance(entries, list):
         entries[:] = [f"{entry}={values[entry]}" if entry in asked else entry for entry in entries]
+
+
+def public(document: object) -> dict[str, str]:
+    """The variables of a configuration whose values stand in a profile, with these, as its annotation `VARIABLES` names
+    them. `LaunchError` for one that is no list of names."""
+    process, annotations = (_table(document, key) for key in ("process", "annotations"))
+    text, entries = annotations.get(VARIABLES), process.get("env")
+    if text is None:
+        return {}
+    origin = f"config.json:/annotations/{VARIABLES}"
+    names = jsontext.parse(text.encode(ENCODING, ERRORS), origin) if isinstance(text, str) else None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise LaunchError("must be a JSON list of names", origin=origin)
+    texts = [entry for entry in entries if isinstance(entry, str)] if isinstance(entries, list) else []
+    pairs = [entry.partition("=") for entry in texts]
+    return {name: value for name, equals, value in pairs if equals and name in names}
+
+
+def _table(document: object, key: str) -> dict[str, object]:
+    found = document.get(key) if isinstance(document, dict) else None
+    return found if isinstance(found, dict) else {}
 
 
 def take(fd: int) -> dict[str, str]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from hardening.launch.secrets import ENV, named
+from hardening.launch.variables import public
 from hardening.mechanism import Context, Verification
 from hardening_process import limits
 from hardening_process.host import stated_ceilings
@@ -68,25 +69,37 @@ def _ids(settings: ProcessSettings, identity: Identity, receipt: Mapping[str, An
 def _environment(
     settings: ProcessSettings, document: Mapping[str, Any], receipt: Mapping[str, Any]
 ) -> Iterator[Verification]:
-    """The names of the variables, and the values of those that are there in any case, unless they may be the caller's."""
+    """The names of the variables, and the values of those that a profile says; those that are typed or passed on no receipt
+    has."""
     process = document.get("process") or {}
     composed = dict(entry.split("=", 1) for entry in process.get("env") or ())
     permitted = settings.environment.having(True)
     secrets = {secret.target for secret in named(document) if secret.kind == ENV}
     names = {*composed, *permitted, *secrets}
-    leaves = ("process.environment.*", "process.set_environment.*")
+    named_leaf, set_leaf = "process.environment.*", "process.set_environment.*"
     found = receipt["environment"]
     if found is None:
-        yield Verification.unseen(leaves[0], " ".join(sorted(names)), "it may not be read", leaves[1])
+        yield Verification.unseen(named_leaf, " ".join(sorted(names)), "it may not be read", set_leaf)
         return
-    other = [
-        f"{name}={value}"
-        for name, value in found.items()
-        if value is not None and name not in permitted and composed.get(name, value) != value
-    ]
-    beyond = [*(name for name in found if name not in names), *other]
+    beyond = [name for name in found if name not in names]
     expected, shown = " ".join(sorted({*composed, *secrets})), " ".join(sorted(found))
-    yield Verification.of(leaves[0], expected, f"also {', '.join(beyond)}" if beyond else shown, not beyond, leaves[1])
+    yield Verification.of(named_leaf, expected, f"also {', '.join(beyond)}" if beyond else shown, not beyond)
+    stated = public(document)
+    expected = _shown(stated)
+    unseen = [name for name in stated if name in found and found[name] is None]
+    # What the command line says here may be said by a profile there.
+    told = {name: found[name] for name in {*stated, *composed.keys() - permitted} if found.get(name) is not None}
+    other = {name: value for name, value in told.items() if composed[name] != value}
+    absent = [f"no {name}" for name in stated if name not in found]
+    if other or absent or not unseen:
+        shown = " ".join([_shown(other), *absent]).strip() if other or absent else _shown(told)
+        yield Verification.of(set_leaf, expected, shown, not other and not absent)
+    else:
+        yield Verification.unseen(set_leaf, expected, f"another value of {', '.join(unseen)}, or not a profile's")
+
+
+def _shown(values: Mapping[str, str]) -> str:
+    return " ".join(f"{name}={value}" for name, value in sorted(values.items()))
 
 
 def _cwd(settings: ProcessSettings, context: Context, receipt: Mapping[str, Any]) -> Verification:

@@ -83,6 +83,34 @@ def test_nothing_that_stays_holds_one(options: tuple[str, ...], runtime: str, pe
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_receipt_has_the_values_of_profiles_alone(runtime: str, person: Caller) -> None:
+    profile, target = person.folder / "mode.toml", person.folder / "receipt.json"
+    profile.write_text(
+        'extends = ["default"]\n[process]\nenvironment.add = ["PASSED"]\n'
+        'set_environment = {MODE = "safe", TYPED = "x"}\n'
+        '[[exceptions]]\nsetting = "process.environment.PASSED"\nreason = "a test"\n'
+    )
+    profile.chmod(0o644)
+    stack = ("-p", str(profile), *OPTIONS, "-e", f"TYPED={GIVEN}", "-e", f"HOME=/{SET}")
+
+    def call(*words: str) -> subprocess.CompletedProcess[str]:
+        argv = ["env", f"PASSED={PASSED}", f"TERM={PASSED}", *person.argv(*words)]
+        return subprocess.run(
+            argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, cwd="/", env=person.environment, timeout=60
+        )
+
+    done = call("run", "-q", "--runtime", needed(runtime), *stack, "--receipt", str(target), "--", "true")
+    assert done.returncode == 0, done.stderr
+    assert holders(person) == []
+    found = json.loads(target.read_bytes())["environment"]
+    assert {name for name, value in found.items() if value is not None} == {"MODE", "PATH"}
+    assert found["MODE"] == "safe"
+    held = call("receipt", "--json", *stack, str(target))
+    lines = {row["leaf"]: row for row in json.loads(held.stdout)["checks"]}
+    assert lines["process.set_environment.*"]["result"] == "holds"
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
 def test_in_the_background_and_removed(runtime: str, person: Caller) -> None:
     done = run(person, needed(runtime), *OPTIONS, "-d", "--name", "one", script=f"{CHECK} && sleep 600")
     assert done.returncode == 0, done.stderr

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import attrs
 import pytest
 
+from hardening.launch.bundle import VARIABLES
+from hardening.launch.places import OF_COMMANDS
 from hardening.mechanism import State
 from hardening.schema import Members
 from hardening.spec import Fragment, assemble
@@ -27,6 +30,9 @@ Max address space         unlimited            unlimited            bytes
 """
 IDS = "101000\t101000\t101000\t101000"
 OWN = "0::/user.slice\n"
+#: What `PERSON` has, and what of it a profile says.
+VALUES = {"HOME": "/home/a", "PATH": OF_COMMANDS}
+PUBLIC = ["HOME", "PATH"]
 RECEIPT: dict[str, Any] = {
     "pid": 7,
     "status": {"Uid": IDS, "Gid": IDS, "Groups": "", "Umask": "0077"},
@@ -37,13 +43,13 @@ RECEIPT: dict[str, Any] = {
     "cgroup": OWN,
     "caller_cgroup": OWN,
     "cgroup_values": {},
-    "environment": {"PATH": None},
+    "environment": VALUES,
     "cwd": "/",
     "tty": 0,
     "descriptors": [0, 1, 2],
     "personality": "00000000",
 }
-PERSON = strict(ProcessSettings, user=User("1000", "1000"))
+PERSON = strict(ProcessSettings, user=User("1000", "1000"), set_environment=Members(VALUES, None))
 
 
 def lines(own: ProcessSettings, **changes: Any) -> dict[str, State]:
@@ -52,7 +58,8 @@ def lines(own: ProcessSettings, **changes: Any) -> dict[str, State]:
     within = context(host(), own)
     fragment = Fragment("process")
     PROCESS.contribute(own, within, fragment)
-    found = verify(own, attrs.evolve(within, spec=assemble([fragment])), {**RECEIPT, "status": status, **changes})
+    spec = assemble([fragment], annotations={VARIABLES: json.dumps(PUBLIC)})
+    found = verify(own, attrs.evolve(within, spec=spec), {**RECEIPT, "status": status, **changes})
     return {line.leaf: line.state for line in sorted(found, key=lambda line: not line.holds)}
 
 
@@ -78,8 +85,10 @@ def test_a_receipt_that_holds() -> None:
         ("process.rlimits.core", {"limits": LIMITS.replace("core file size        0  ", "core file size        1  ")}),
         ("process.rlimits.nofile", {"limits": LIMITS.replace("4096", "unlimited")}),
         ("process.rlimits.memlock", {"limits": LIMITS.replace("Max locked memory", "Max something")}),
-        ("process.environment.*", {"environment": {"PATH": None, "GITHUB_TOKEN": None}}),
-        ("process.environment.*", {"environment": {"HOME": "/elsewhere"}}),
+        ("process.environment.*", {"environment": {**VALUES, "GITHUB_TOKEN": None}}),
+        ("process.set_environment.*", {"environment": {**VALUES, "HOME": "/elsewhere"}}),
+        ("process.set_environment.*", {"environment": {**VALUES, "PATH": None}}),
+        ("process.set_environment.*", {"environment": {"HOME": "/home/a"}}),
         ("process.cwd", {"cwd": "/tmp"}),
         ("process.terminal", {"tty": 34816}),
         ("process", {"descriptors": [0, 1, 2, 9]}),
@@ -105,8 +114,22 @@ def test_what_may_not_be_read_is_not_seen(leaf: str, key: str) -> None:
 
 
 def test_what_is_passed_on_may_be_there_or_not() -> None:
-    own = attrs.evolve(PERSON, environment=Members({"LANG": True, "HOME": True}, False))
-    assert failures(own, environment={"HOME": "/home/a", "PATH": None, "LANG": None}) == set()
+    own = attrs.evolve(PERSON, environment=Members({"LANG": True, "TERM": True}, False))
+    assert failures(own, environment={**VALUES, "LANG": None}) == set()
+
+
+def test_a_value_that_no_receipt_has_is_not_seen_and_one_that_differs_is_told() -> None:
+    unseen = lines(PERSON, environment={**VALUES, "PATH": None})
+    assert unseen["process.set_environment.*"] is State.NOT_SEEN
+    other = lines(PERSON, environment={"HOME": "/elsewhere", "PATH": None})
+    assert other["process.set_environment.*"] is State.DIFFERS
+
+
+def test_what_is_typed_here_is_held_against_what_a_profile_says_there() -> None:
+    own = attrs.evolve(PERSON, set_environment=Members({**VALUES, "MODE": "safe"}, None))
+    assert failures(own, environment={**VALUES, "MODE": None}) == set()
+    assert failures(own, environment={**VALUES, "MODE": "safe"}) == set()
+    assert failures(own, environment={**VALUES, "MODE": "evil"}) == {"process.set_environment.*"}
 
 
 def test_permitted_groups_hold() -> None:
