@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from hardening.kinds import show_size
@@ -16,7 +16,11 @@ from hardening_rootfs.paths import is_below, real_path
 RESTRICTIONS = ("ro", "nosuid", "nodev", "noexec")
 PAGE = 65536  # bytes, the largest: a tmpfs counts in pages
 _PROC = ("hidepid", "subset")
+#: File systems of which each mount is a new one, and those of which each namespace of a type has its own.
 _FRESH = ("tmpfs", "devpts")
+_OF_NAMESPACES = {"proc": "pid", "mqueue": "ipc", "sysfs": "network"}
+#: File systems with a mode, and the one that they have unless it is said.
+_MODES = {"tmpfs": "1777", "devpts": "600"}
 _TIED = {"private": ("shared:", "master:"), "slave": ("shared:",), "shared": ()}
 #: How the kernel writes levels of hidepid, before and since Linux 5.8.
 WORDS = {"1": "noaccess", "2": "invisible", "4": "ptraceable"}
@@ -149,15 +153,17 @@ class Wanted:
         return ",".join([kind, *sorted(self.restrictions), *sizes, *values])
 
 
-def looser(wanted: Wanted, found: Mounted, caller: Sequence[Mounted], propagation: str) -> Iterator[str]:
+def looser(
+    wanted: Wanted, found: Mounted, caller: Sequence[Mounted], propagation: str, made: Container[str]
+) -> Iterator[str]:
     """In what a mount permits more than an entry of the configuration, or is another one. ``caller`` are the host's mounts,
-    ``propagation`` is that of the whole root."""
+    ``propagation`` is that of the whole root, ``made`` the types of the namespaces that were made for the container."""
     if wanted.is_bind:
         source = on_host(str(wanted.entry.get("source")), caller)
         if source != Place(found.device, found.top):
             yield "another source"
     else:
-        yield from _another_kind(wanted, found, caller)
+        yield from _another_kind(wanted, found, {item.device for item in caller}, made)
     for restriction in sorted(wanted.restrictions):
         if not found.takes(restriction):
             yield f"not {restriction}"
@@ -169,20 +175,21 @@ def looser(wanted: Wanted, found: Mounted, caller: Sequence[Mounted], propagatio
         yield "idmapped"
 
 
-def _another_kind(wanted: Wanted, found: Mounted, caller: Sequence[Mounted]) -> Iterator[str]:
+def _another_kind(wanted: Wanted, found: Mounted, host: Container[str], made: Container[str]) -> Iterator[str]:
     kind, values = str(wanted.entry.get("type")), wanted.values()
     kinds = {kind} if kind != "cgroup" else {"cgroup", "cgroup2", "tmpfs"}
-    host = {item.device for item in caller}
-    if found.kind not in kinds or (kind != "cgroup" and found.top != "/") or (kind in _FRESH and found.device in host):
+    own = kind in _FRESH or _OF_NAMESPACES.get(kind) in made
+    if found.kind not in kinds or (kind != "cgroup" and found.top != "/") or (own and found.device in host):
         yield f"{found.kind} of {found.device}, from {found.top}"
         return
+    if kind in _MODES:
+        mode, wanted_mode = (int(given.get("mode", _MODES[kind]), 8) for given in (found.data, values))
+        if mode & ~wanted_mode & 0o777 or (wanted_mode & ~mode & 0o1000):
+            yield f"mode={mode:o}"
     if kind == "tmpfs":
         bytes_ = int(values["size"]) if values.get("size", "").isdecimal() else _size(values.get("size", ""))
         if bytes_ and not 0 < found.size <= bytes_ + PAGE - 1:
             yield f"size={show_size(found.size)}"
-        mode, wanted_mode = int(found.data.get("mode", "1777"), 8), int(values.get("mode", "1777"), 8)
-        if mode & ~wanted_mode & 0o777 or (wanted_mode & ~mode & 0o1000):
-            yield f"mode={mode:o}"
         inodes, most = found.data.get("nr_inodes", ""), values.get("nr_inodes", "")
         if most.isdecimal() and not (inodes.isdecimal() and int(inodes) <= int(most)) and not _kilo(inodes, int(most)):
             yield f"nr_inodes={inodes or 'unlimited'}"

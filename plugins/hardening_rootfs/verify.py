@@ -149,7 +149,9 @@ def _each(seen: Seen) -> Iterator[Verification]:
 
 
 def _looser(seen: Seen, wanted: Wanted, item: Mounted) -> Iterator[str]:
-    return looser(wanted, item, seen.caller, seen.settings.propagation)
+    namespaces = seen.document.get("linux", {}).get("namespaces") or ()
+    made = {entry["type"] for entry in namespaces if "path" not in entry}
+    return looser(wanted, item, seen.caller, seen.settings.propagation, made)
 
 
 def _no_other(seen: Seen) -> Verification:
@@ -346,7 +348,12 @@ def _hidden(seen: Seen, context: Context) -> Iterator[Verification]:
     targets = list(seen.wanted)
     own = {path for path in secrets if path not in targets}
     masked = composed.expand(seen.settings.path.path, seen.settings.masked_paths)
-    yield _nothing_at(seen, "rootfs.masked_paths.*", "masked", (path for path in masked if _is_there(seen, path)))
+    yield _nothing_at(
+        seen,
+        "rootfs.masked_paths.*",
+        "masked",
+        (path for path in masked if _is_there(seen, path) or (seen.paths or {}).get(path) == "shown"),
+    )
     yield _nothing_at(seen, "rootfs.hidden_paths.*", "hidden", {*own, *(set(seen.listed("maskedPaths")) - masked)})
 
 

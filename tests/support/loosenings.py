@@ -7,6 +7,7 @@ import os
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import attrs
@@ -16,7 +17,7 @@ from hardening import bundle, handover, pipeline, receipt
 from hardening.compose import Composition
 from hardening.launch.secrets import named
 from hardening.mechanism import Verification
-from hardening.plugins import Plugins
+from hardening.plugins import Plugin, Plugins
 from hardening.report import verification
 from hardening.report.diagnosis import examine
 from tests.support import runs
@@ -50,7 +51,8 @@ def loosening(leaf: str, value: Any, *path: str) -> Loosening:
 
 @attrs.frozen
 class Group:
-    """Loosenings of one stack that go together: ``base`` is TOML before their layer."""
+    """Loosenings of one stack that go together: ``base`` is TOML before their layer, ``others`` are modules of third
+    parties' plugins."""
 
     name: str
     loosenings: Sequence[Loosening]
@@ -58,6 +60,13 @@ class Group:
     callers: tuple[str, ...] = ("root", "user")
     runtimes: tuple[str, ...] = runs.RUNTIMES
     terminal: bool = False
+    others: tuple[ModuleType, ...] = ()
+
+    @property
+    def plugins(self) -> Plugins:
+        """The installed plugins, and those that third parties bring for this group."""
+        theirs = (Plugin(module.__name__.rpartition(".")[2], module, "acme-hardening", "1") for module in self.others)
+        return Plugins((*runs.installed().plugins, *theirs))
 
     def layers(self, without: Loosening | None = None) -> list[str]:
         """The TOML of a stack with all loosenings but one."""
@@ -104,9 +113,24 @@ def taken(
         document = json.loads(configuration.read_text())
         document["linux"]["devices"] = [*document["linux"].get("devices", ()), *devices]
         configuration.write_text(json.dumps(document))
+    return _run(group, runtime, user, plan.spec.document, folder)
+
+
+def taken_of_applied(
+    group: Group, document: Mapping[str, Any], runtime: str, plugins: Plugins, folder: Path
+) -> Mapping[str, Any]:
+    """The receipt of a configuration that was made elsewhere, tightened to the loosened stack."""
+    host = runs.host_of(None, plugins)
+    composition = runs.composed(group.layers(), plugins, host, folder)
+    plan = pipeline.tighten(plugins, composition, host, document, bundle=folder / "bundle")
+    bundle.write(plan.spec, folder / "bundle")
+    return _run(group, runtime, None, plan.spec.document, folder)
+
+
+def _run(group: Group, runtime: str, user: User | None, document: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
     runs.hand_over(folder, user)
     path = folder / "receipt.json"
-    values = {item.name: b"a value" for item in named(plan.spec.document)}
+    values = {item.name: b"a value" for item in named(document)}
     fd = handover.seal(values) if values else -1
     argv = runs.launch_argv(runtime, folder, user, receipt=path, secrets_fd=fd)
     environment = {**(user.environment if user is not None else os.environ), **TRIED}

@@ -6,7 +6,9 @@ stack that lacks one of the loosenings, which it must not. `--every-setting` tak
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,7 +19,7 @@ import attrs
 import pytest
 
 from hardening.launch import mountinfo
-from hardening.mechanism import State, Verification
+from hardening.mechanism import Mechanism, State, Verification
 from hardening_capabilities import Capabilities
 from hardening_capabilities.table import BY_NAME
 from hardening_process.settings import RLIMITS
@@ -26,6 +28,7 @@ from hardening_rootfs.settings import MASKED, READ_ONLY
 from tests.support import loosenings, runs
 from tests.support.features import available, require
 from tests.support.loosenings import Group, loosening
+from tests.support.thirdparty import acme_scratch
 from tests.support.users import ordinary
 
 pytestmark = pytest.mark.system
@@ -60,7 +63,7 @@ HIGH: dict[str, int | str] = {
 LOW = {name: {int: 64, str: 0}[type(value)] if value != "16G" else "8G" for name, value in HIGH.items()}
 
 
-def _tomls(table: Mapping[str, Any]) -> str:
+def tomls(table: Mapping[str, Any]) -> str:
     return "".join(
         f"{key} = {str(value).lower() if isinstance(value, bool) else repr(value)}\n" for key, value in table.items()
     )
@@ -85,7 +88,14 @@ GROUPS = {
             loosening("process.oom_score_adj", 600),
             loosening("process.environment.HARDENING_TRIED", ["HARDENING_TRIED"], "process", "environment", "add"),
         ],
-        base="[process]\noom_score_adj = 700\n[process.rlimits]\n" + _tomls(LOW),
+        base="[process]\noom_score_adj = 700\n[process.rlimits]\n" + tomls(LOW),
+    ),
+    "values": Group(
+        "values",
+        # No name is another one: of PATH, HOME and LANG, which callers have, too, and of one that is new or empty.
+        [loosening(f"process.set_environment.{name}", value) for name, value in
+         (("PATH", "/tmp:/usr/bin:/bin"), ("HOME", "/tmp"), ("LANG", "evil"), ("MODE", "evil"), ("EMPTY", "x"))],
+        base="[process.set_environment]\nLANG = 'C'\nMODE = 'safe'\nEMPTY = ''\n",
     ),
     "host namespaces": Group("host namespaces", NAMESPACES),
     "own namespaces": Group(
@@ -112,6 +122,16 @@ GROUPS = {
         [*_calls(SOME_CALLS), loosening("seccomp.architectures.x86", ["x86"], "seccomp", "architectures", "add"),
          loosening("seccomp.restrict_suid_sgid", False)],
         base="[seccomp]\nallow = ['@strict']\n",
+    ),
+    "other calls": Group(
+        "other calls",
+        [loosening("seccomp.*", {"default": "log", "allow": ["@strict"]}, "seccomp")],
+        base="[seccomp]\nallow = ['@strict']\n",
+    ),
+    "killed calls": Group(
+        "killed calls",
+        [loosening("seccomp.*", {"default": "errno:ENOSYS", "allow": ["@strict"]}, "seccomp")],
+        base="[seccomp]\ndefault = 'kill-process'\nallow = ['@strict']\n",
     ),
     # Of which runc knows neither, the second without root.
     "flags": Group("flags", [loosening("seccomp.flags.spec-allow", ["spec-allow"], "seccomp", "flags", "add")],
@@ -159,6 +179,12 @@ GROUPS = {
     "capabilities": Group(
         "capabilities",
         [loosening(f"capabilities.{name}", [name], "capabilities", "add") for name in BY_NAME],
+    ),
+    "a third party's": Group(
+        "a third party's",
+        [loosening("scratch.files", 200), loosening("scratch.programs", True)],
+        base="[scratch]\nfiles = 100\n",
+        others=(acme_scratch,),
     ),
     "mounts": Group(
         "mounts",
@@ -215,7 +241,7 @@ def test_a_loosened_run_does_not_hold_against_the_stricter_stack(
     user = ordinary() if caller == "user" else None
     for key, value in loosenings.TRIED.items():
         monkeypatch.setenv(key, value)
-    plugins = runs.installed()
+    plugins = group.plugins
     with runs.workplace() as folder:
         report = loosenings.taken(group, runtime, user, plugins, folder)
         own = loosenings.held(report, group.layers(), plugins, user, folder)
@@ -259,6 +285,86 @@ def test_what_belongs_to_another_container_is_not_the_containers_own(
         for item in joined:
             found = loosenings.held(report, group.layers(item), runs.installed(), None, folder)
             assert item.leaf in [line[0] for line in found.failing]
+
+
+@pytest.mark.parametrize("names", [("user",), ("user", "net", "ipc", "pid")])
+def test_an_ordinary_user_gets_no_receipt_of_what_joins(names: tuple[str, ...]) -> None:
+    """Nobody who lives in a joined namespace may trace the process that enters it, and so neither may its caller: the
+    command does not run."""
+    require("userns")
+    user = ordinary()
+    with runs.running(loosenings.FIRST, user=user, runtime="native") as other, runs.workplace() as folder:
+        joined = [loosening(f"namespaces.{name}", f"/proc/{other.pid}/ns/{name}") for name in names]
+        with pytest.raises(AssertionError, match=r"cannot trace .*\nhint: run as root, or without a receipt"):
+            loosenings.taken(Group("joined", joined), "native", user, runs.installed(), folder)
+        assert not (folder / "receipt.json").exists()
+
+
+#: What `crun spec` asks for, and more: `apply` keeps of it what its profile permits.
+ASKED = {"NET_RAW", "KILL", "SYS_PTRACE"}
+APPLIED = Group(
+    "applied",
+    [
+        *(loosening(f"capabilities.{name}", [name], "capabilities", "add") for name in sorted(ASKED)),
+        *_calls(("ptrace", "keyctl", "userfaultfd")),
+        loosening("process.rlimits.nofile", 128),
+        loosening("process.umask", "022"),
+        loosening("namespaces.net", "host"),
+    ],
+    base="[seccomp]\nallow = ['@strict']\n[process]\nrlimits.nofile = 64\n",
+)
+
+
+@pytest.mark.parametrize("runtime", runs.RUNTIMES)
+def test_what_apply_lets_be_does_not_hold_against_the_stricter_stack(runtime: str) -> None:
+    """Its root, mounts and variables are its own, which no stack composed: each loosening shows in a line that differs
+    beside these."""
+    require("root")
+    with runs.workplace() as folder:
+        subprocess.run(["crun", "spec"], cwd=folder, check=True)
+        document = json.loads((folder / "config.json").read_text())
+        document["root"]["path"] = str(runs.busybox_root(folder / "root"))
+        document["process"] |= {"args": ["/bin/true"], "terminal": False}
+        document["process"]["user"]["umask"] = 0o022
+        for given in document["process"]["capabilities"].values():
+            given += [f"CAP_{name}" for name in ASKED if f"CAP_{name}" not in given]
+        linux = document["linux"]
+        linux["namespaces"] = [item for item in linux["namespaces"] if item["type"] != "network"]
+        linux.pop("resources", None)
+        report = loosenings.taken_of_applied(APPLIED, document, runtime, runs.installed(), folder)
+        own = loosenings.held(report, APPLIED.layers(), runs.installed(), None, folder)
+        foreign = ("rootfs.", "process.set_environment.", "namespaces.hostname")
+        assert [line for line in own.failing if not line[0].startswith(foreign)] == []
+        for item in APPLIED.loosenings:
+            found = loosenings.held(report, APPLIED.layers(item), runs.installed(), None, folder)
+            beside = {line[0] for line in found.failing} - {line[0] for line in own.failing}
+            assert {leaf.partition(".")[0] for leaf in beside} == {item.mechanism}, item.leaf
+
+
+@pytest.mark.parametrize("runtime", runs.RUNTIMES)
+@pytest.mark.parametrize("caller", ["root", "user"])
+def test_a_third_party_s_lines_say_what_the_kernel_says(caller: str, runtime: str) -> None:
+    require("root" if caller == "root" else "userns")
+    user = ordinary() if caller == "user" else None
+    group = GROUPS["a third party's"]
+    with runs.workplace() as folder:
+        report = loosenings.taken(group, runtime, user, group.plugins, folder)
+        strict = [loosenings.FIRST, group.base]
+        found = loosenings.held(report, strict, group.plugins, user, folder)
+        assert [line for line in found.failing if line[0].startswith("scratch.")] == [
+            ("scratch.files", "at most 100", "200", "does not hold"),
+            ("scratch.programs", "False", "executable", "does not hold"),
+        ]
+
+
+def test_a_third_party_s_setting_that_nobody_looks_at_is_not_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    require("root")
+    group = GROUPS["a third party's"]
+    with runs.workplace() as folder:
+        report = loosenings.taken(group, "native", None, group.plugins, folder)
+        monkeypatch.setattr(acme_scratch.Scratch, "verify", Mechanism.verify)
+        found = loosenings.held(report, group.layers(), group.plugins, None, folder)
+        assert [(line[0], line[3]) for line in found.failing] == [("scratch.files", "not seen")]
 
 
 @pytest.mark.parametrize("runtime", runs.RUNTIMES)
