@@ -460,7 +460,7 @@ def test_what_the_policy_rejects_is_not_unpacked(caller: Puller) -> None:
         (("--entrypoint", "[1]", "oci:image:v1"), "no JSON array"),
         (("--pull=always", "--", "id"), "--pull is about an image"),
         (("BusyBox", "--", "id"), "capital letters"),
-        (("-p", "./none.toml", "true"), "-p ./none.toml -- true; for the image: "),
+        (("-p", "./none.toml", "true"), "-p ./none.toml -- true\nfor the image: "),
     ],
 )
 def test_lines_that_are_wrong(caller: Puller, words: tuple[str, ...], message: str) -> None:
