@@ -104,12 +104,15 @@ class Composition:
             if leaf.mechanism == mechanism and resolved.stated
         }
 
+    @property
+    def ceilings(self) -> Mapping[Leaf, Any]:
+        """The limits, by leaf."""
+        return MappingProxyType({leaf: entry.limit for leaf, entry in self.leaves.items() if entry.limit_origin})
+
     def limits(self, mechanism: str) -> dict[tuple[str, str], Any]:
-        """The ceilings, by setting and member."""
+        """The ceilings of a mechanism, by setting and member."""
         return {
-            (leaf.setting, leaf.member): resolved.limit
-            for leaf, resolved in self.leaves.items()
-            if leaf.mechanism == mechanism and resolved.limit_origin
+            (leaf.setting, leaf.member): limit for leaf, limit in self.ceilings.items() if leaf.mechanism == mechanism
         }
 
 

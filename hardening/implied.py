@@ -45,7 +45,7 @@ def hold(composition: Composition, host: Host) -> Composition:
         for implied in mechanism.implies(settings, limits, host):
             said = leaves[implied.by]
             try:
-                exception = _permitted(composition, mechanism, implied, said)
+                exception = _permitted(composition, implied, said)
             except ProfileError as error:
                 problems.append(error)
                 continue
@@ -57,11 +57,13 @@ def hold(composition: Composition, host: Host) -> Composition:
     return attrs.evolve(composition, leaves=MappingProxyType(leaves), findings=findings)
 
 
-def _permitted(
-    composition: Composition, mechanism: Mechanism[Any], implied: Implied, said: Resolved
-) -> Exemption | None:
-    """The exception that permits what a value amounts to; None where nothing has to. Raises `ProfileError`."""
-    other = composition.at(mechanism, implied.leaf.setting, implied.leaf.member)
+def _permitted(composition: Composition, implied: Implied, said: Resolved) -> Exemption | None:
+    """The exception that permits what a value amounts to; None where nothing has to, and where nobody has that leaf. Raises
+    `ProfileError`."""
+    owner = next((item for item in composition.mechanisms if item.name == implied.leaf.mechanism), None)
+    if owner is None:
+        return None
+    other = composition.at(owner, implied.leaf.setting, implied.leaf.member)
     kind = other.kind
     if other.limit_origin and not kind.at_most(implied.value, other.limit):
         place = other.limit_origin.rpartition(":")[0]
@@ -79,7 +81,7 @@ def _permitted(
     layers = [layer for layer in composition.stack.layers if standing is not None and _is_of(standing, layer)]
     for layer in layers:
         for exception in layer.exceptions:
-            if exception.setting.startswith(f"{mechanism.name}.") and _means(mechanism, exception, implied):
+            if exception.setting.startswith(f"{owner.name}.") and _means(owner, exception, implied):
                 return exception
     raise ProfileError(
         f"{implied.by}: {implied.what}: {other.leaf} is {other.shown}, said at {other.told}",

@@ -71,7 +71,8 @@ class Context:
     ``bundle_stays`` is False for one that goes with the single run that it is made for. ``origin`` is the directory where a
     foreign configuration was found. ``mount_points`` are those of all mechanisms. ``image`` is what the root was made of, if
     that is an image. ``spec`` is what everything composes to, for `verify` alone. ``runtime`` is the name
-    of the one that will run it, None where that is not known. ``profiles`` are the files of the layers.
+    of the one that will run it, None where that is not known. ``profiles`` are the files of the layers. ``limits`` are the
+    ceilings of all leaves that have one: of settings for `check`, `contribute` and `tighten`, none of them is exceeded.
     """
 
     host: Host
@@ -86,11 +87,18 @@ class Context:
     spec: Spec | None = None
     runtime: str | None = None
     profiles: tuple[str, ...] = ()
+    limits: Mapping[Leaf, Any] = MappingProxyType({})
 
     def of(self, kind: type[P]) -> P | None:
         """The composed settings of another mechanism, or None where it is not installed."""
         found = self.composed.get(kind)
         return found if isinstance(found, kind) else None
+
+    def limit(self, leaf: Leaf, otherwise: Any = None) -> Any:
+        """The ceiling of a leaf, or of ``*`` where no layer names its member; ``otherwise`` where there is none. What the
+        settings leave open, such as a user or variables of its own, binds a foreign configuration only by this."""
+        named = (leaf, attrs.evolve(leaf, member=REST))
+        return next((self.limits[name] for name in named if name in self.limits), otherwise)
 
     def lacks(self, leaf: str) -> bool:
         """Whether this host was found unable to enforce ``leaf``."""
@@ -128,10 +136,11 @@ class Excess:
 
 @frozen
 class Implied:
-    """What the value of one leaf amounts to for another one of the same mechanism: a volume of `/etc/shadow` amounts to
-    ``hidden_paths./etc/shadow = false``. The core holds it as if the layer of the first had said the second: a limit forbids
-    it, an exception permits it. ``what`` says it in words, and ``remedy`` how it is said without that. With ``free`` only a
-    limit is held against it. ``instead`` says what to do where nobody here can change the limit: a shipped profile says it.
+    """What the value of one leaf amounts to for another one, of the same mechanism or of another that may be installed: a
+    volume of `/etc/shadow` amounts to ``hidden_paths./etc/shadow = false``. The core holds it as if the layer of the first
+    had said the second: a limit forbids it, an exception permits it. ``what`` says it in words, and ``remedy`` how it is
+    said without that. With ``free`` only a limit is held against it. ``instead`` says what to do where nobody here can
+    change the limit: a shipped profile says it.
     """
 
     by: Leaf
@@ -279,7 +288,7 @@ class Mechanism(ABC, Generic[S]):
         return self.settings_type(**values)
 
     def implies(self, settings: S, limits: Mapping[tuple[str, str], Any], host: Host) -> Iterable[Implied]:
-        """What settings amount to for other leaves of this mechanism on this host; ``limits`` are the ceilings by setting
+        """What settings amount to for other leaves on this host; ``limits`` are the ceilings of this mechanism by setting
         and member."""
         return ()
 

@@ -125,7 +125,7 @@ def check(
     points = mount_points(composition)
     context = Context(
         host, composition.composed, tuple(command), bundle=bundle, mount_points=points, image=composition.image,
-        runtime=runtime.name if runtime is not None else None, profiles=composition.stack.files,
+        runtime=runtime.name if runtime is not None else None, profiles=composition.stack.files, limits=composition.ceilings,
     )  # fmt: skip
     fatal: list[HardeningError] = []
     for mechanism in in_order(composition.mechanisms):

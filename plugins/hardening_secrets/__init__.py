@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from hardening.findings import Finding
 from hardening.hookspecs import hookimpl
+from hardening.host import Host
 from hardening.inputs import Inputs, Unknown
 from hardening.launch.secrets import POINTER
-from hardening.mechanism import Context, Excess, Mechanism, MountPoint, Option, Shortfall, Verification
+from hardening.mechanism import Context, Excess, Implied, Mechanism, MountPoint, Option, Shortfall, Verification
 from hardening.spec import Fragment
 from hardening_secrets.settings import SecretsSettings
 
@@ -43,6 +44,15 @@ class Secrets(Mechanism[SecretsSettings]):
 
     def inputs(self, settings: SecretsSettings, context: Context) -> Inputs:
         return (Unknown("secrets are opened anew at each run"),) if settings.uses() else ()
+
+    def implies(
+        self, settings: SecretsSettings, limits: Mapping[tuple[str, str], Any], host: Host
+    ) -> Iterable[Implied]:
+        if not settings.uses():
+            return ()
+        from hardening_secrets import spec
+
+        return spec.implied(settings.uses())
 
     def mount_points(self, settings: SecretsSettings) -> Sequence[MountPoint]:
         uses = settings.uses()

@@ -13,7 +13,8 @@ from typing import Any
 
 from hardening.errors import LaunchError, ProfileError, SpecError
 from hardening.launch import secrets
-from hardening.mechanism import Context, Excess, MountPoint
+from hardening.mechanism import Context, Excess, Implied, MountPoint
+from hardening.schema import Leaf
 from hardening.spec import Fragment
 from hardening_process.settings import ProcessSettings
 from hardening_rootfs.settings import RootfsSettings
@@ -41,6 +42,21 @@ def _is_inside(use: Use) -> bool:
 
 def _file(path: str) -> dict[str, Any]:
     return {"destination": path, "type": "bind", "source": "/dev/null", "options": ["bind", *_TIGHT, "rprivate"]}
+
+
+def implied(uses: Iterable[Use]) -> Iterator[Implied]:
+    """What limits of other mechanisms are held against: a variable is one whoever sets it, and a file outside the usual
+    directory stands where otherwise a volume would."""
+    for use in uses:
+        mine = Leaf("secrets", "given", use.name)
+        if not use.is_file:
+            other, what, remedy = Leaf("process", "environment", use.target), f"it sets the variable {use.target}", ""
+        elif not _is_inside(use):
+            other, what = Leaf("rootfs", "volume_destinations", use.target), f"{use.target} is its place"
+            remedy = f"leave its target out, which gives {secrets.PLACE}/{use.name}"
+        else:
+            continue
+        yield Implied(mine, other, True, what, free=True, remedy=remedy or "give it as a file")
 
 
 def contribute(settings: SecretsSettings, context: Context, fragment: Fragment) -> None:

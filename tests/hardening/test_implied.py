@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -53,14 +53,30 @@ class Door(Mechanism[DoorSettings]):
         return ()
 
 
-def composed(folder: Path, *texts: str, shipped: bool = False) -> Composition:
+@frozen
+class PostSettings:
+    copies: int = scalar(Ceiling(), 0, "How many keys are sent by post.")
+
+
+class Post(Door):
+    """A key by post amounts to an open door, if there is one."""
+
+    name = "post"
+    settings_type = PostSettings  # type: ignore[assignment]
+
+    def implies(self, settings: Any, limits: Mapping[tuple[str, str], Any], host: Host) -> Iterable[Implied]:
+        if settings.copies:
+            yield Implied(self.leaf("copies"), Door().leaf("locked"), False, "a key is sent", settings.copies == 1)
+
+
+def composed(folder: Path, *texts: str, shipped: bool = False, by: Sequence[Mechanism[Any]] = (Door(),)) -> Composition:
     layers = []
     for index, text in enumerate(texts):
         path = folder / f"layer{index}.toml"
         path.write_text(text)
         path.chmod(0o644)
         layers.append(attrs.evolve(parse_layer(read(path, f"layer{index}")), shipped=shipped and index == 0))
-    return compose_here(Stack(tuple(layers)), [Door()], plain(), date(2030, 1, 1))
+    return compose_here(Stack(tuple(layers)), by, plain(), date(2030, 1, 1))
 
 
 KEYS = "[door]\nkeys = 2\n"
@@ -111,3 +127,17 @@ def test_what_is_free_needs_none(tmp_path: Path) -> None:
 def test_an_exception_that_nothing_needs_is_still_told(tmp_path: Path) -> None:
     found = composed(tmp_path, EXCEPTION)
     assert [finding.rule for finding in found.findings] == ["core/unused-exception"]
+
+
+def test_a_value_of_another_mechanism_is_held_against_the_limit_alike(tmp_path: Path) -> None:
+    both, limit, post = (Post(), Door()), "[limits.door]\nlocked = true\n", "[post]\ncopies = {}\n"
+    for stack in ((limit, post), (post, limit), (limit, post + EXCEPTION)):
+        for copies in (1, 2):
+            texts = [text.replace("{}", str(copies)) for text in stack]
+            with pytest.raises(ProfileError, match=r"post.copies: a key is sent: door.locked is limited to true at"):
+                composed(tmp_path, *texts, by=both)
+    with pytest.raises(ProfileError, match=r"door.locked is true, said at default"):
+        composed(tmp_path, post.format(2), by=both)
+    found = composed(tmp_path, post.format(2) + EXCEPTION, by=both)
+    assert [exception.reason for _, exception in found.used_exceptions()] == ["a party"]
+    assert composed(tmp_path, post.format(2), by=(Post(),)).settings["post"].copies == 2, "where there is no door"
