@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
+from pathlib import Path
 
 from hardening.launch import mountinfo
 from hardening.values import frozen
@@ -37,7 +38,8 @@ def mounted() -> tuple[Mounted, ...]:
 
 def _layers(mount: mountinfo.Mount) -> tuple[str, ...]:
     """The layers of an overlay by the options of its super block, in which a backslash stands before what is part of a name
-    (Documentation/filesystems/overlayfs.rst). Those that are told by a relative path cannot be found."""
+    (Documentation/filesystems/overlayfs.rst). What a relative one was relative to nobody tells: it is sought in every
+    directory above the mount, as those of bundles and of podman's storage lie."""
     if mount.kind != "overlay":
         return ()
     found: list[str] = []
@@ -47,7 +49,11 @@ def _layers(mount: mountinfo.Mount) -> tuple[str, ...]:
             found += re.split(r"(?<!\\):+", mountinfo.plain(value))
         elif key in ("upperdir", "lowerdir+", "datadir+"):
             found.append(mountinfo.plain(value))
-    return tuple(os.path.realpath(re.sub(r"\\(.)", r"\1", path)) for path in found if path.startswith("/"))
+    above = [*map(str, Path(mount.place).parents)]
+    told = [re.sub(r"\\(.)", r"\1", path) for path in found]
+    places = [path for path in told if path.startswith("/")]
+    relative = [os.path.join(top, path) for path in told if path and not path.startswith("/") for top in above]
+    return tuple(map(os.path.realpath, [*places, *filter(os.path.isdir, relative)]))
 
 
 def _merged(path: str, mounts: tuple[Mounted, ...]) -> set[str]:
