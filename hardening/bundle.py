@@ -56,8 +56,13 @@ def fill(spec: Spec, path: Path) -> None:
 def _fill(spec: Spec, path: Path) -> None:
     path.chmod(0o711)
     for name, content in spec.files.items():
-        _write_file(path / name, content, _OPEN if "/" in name else _PRIVATE)
-    _write_file(path / CONFIG, spec.config, _PRIVATE)
+        _write_file(path / name, content, mode_of(name))
+    _write_file(path / CONFIG, spec.config, mode_of(CONFIG))
+
+
+def mode_of(name: str) -> int:
+    """The mode of a new file of a bundle, by its path in that."""
+    return _OPEN if "/" in name else _PRIVATE
 
 
 def _elsewhere(error: OSError) -> str:

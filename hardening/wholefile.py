@@ -45,14 +45,20 @@ def read(path: str | Path, longest: int | None = None) -> bytes:
 
 
 def write(
-    path: Path, data: bytes, mode: int | None = None, *, durable: bool = True, within: Path | None = None
+    path: Path,
+    data: bytes,
+    mode: int | None = None,
+    *,
+    new: int = 0o644,
+    durable: bool = True,
+    within: Path | None = None,
 ) -> None:
     """Have ``data`` under a name, in the place of what has it now. Without a mode, that of the file that is replaced is
-    kept; a new one gets 0644. ``within`` is where it is written, on the same file system, in the place of its own
+    kept; a ``new`` one gets that. ``within`` is where it is written, on the same file system, in the place of its own
     directory. What is not ``durable`` may be empty after a crash of the host. Raises `OSError`; then all is as it was."""
     partial = _partial(within or path.parent)
     try:
-        create(partial, data, _mode(path) if mode is None else mode, durable=durable)
+        create(partial, data, _mode(path, new) if mode is None else mode, durable=durable)
         os.rename(partial, path)
     finally:
         with suppress(FileNotFoundError):  # it has its name
@@ -115,8 +121,8 @@ def _partial(folder: Path) -> Path:
     return folder / f"{PARTIAL}{os.urandom(6).hex()}"
 
 
-def _mode(path: Path) -> int:
+def _mode(path: Path, new: int) -> int:
     try:
         return stat.S_IMODE(os.stat(path).st_mode)
     except FileNotFoundError:
-        return 0o644
+        return new

@@ -110,9 +110,9 @@ def _read(source: Path, in_place: bool) -> tuple[Path, dict[str, Any]]:
 
 def _write(destination: Path, files: Mapping[str, File]) -> None:
     """Write files beside ``destination``, itself last, with the rights of who has called, in the place of nothing but their
-    own regular files; each appears whole or not at all. What is new gets its mode whatever the umask: a container's mapped
-    ids must find their way through it."""
-    from hardening import wholefile
+    own regular files; each appears whole or not at all. What is new gets the mode that it has in a bundle, whatever the
+    umask: a configuration has the variables of a command, and a container's mapped ids must find their way."""
+    from hardening import bundle, wholefile
     from hardening.launch import behalf
     from hardening.spec import Directory, Symlink
 
@@ -132,7 +132,7 @@ def _write(destination: Path, files: Mapping[str, File]) -> None:
                     if not path.is_symlink():
                         path.symlink_to(link)
                 case bytes():
-                    wholefile.write(path, content, durable=False)
+                    wholefile.write(path, content, new=bundle.mode_of(name), durable=False)
 
     try:
         behalf.write(make)

@@ -161,4 +161,8 @@ def test_what_apply_makes_has_its_mode_whatever_the_umask(folder: Path, monkeypa
     finally:
         os.umask(before)
     modes = {name: (folder / name).stat().st_mode & 0o777 for name in ("inside", "data", "tight.json")}
-    assert modes == {"inside": 0o755, "data": 0o644, "tight.json": 0o644}
+    assert modes == {"inside": 0o755, "data": 0o600, "tight.json": 0o600}, "it has the variables of a command"
+    for mode in (0o640, 0o600):
+        (folder / "tight.json").chmod(mode)
+        assert call(session(folder), "apply", "config.json", "-q", "-o", "tight.json") == 0
+        assert (folder / "tight.json").stat().st_mode & 0o777 == mode, "what was there keeps its mode"
