@@ -12,6 +12,7 @@ from typing import Any
 
 from hardening.errors import SpecError
 from hardening.mechanism import Context, Excess
+from hardening.schema import Leaf
 from hardening.spec import Fragment, escape, lookup
 from hardening.values import frozen
 from hardening_namespaces import idmaps, spec
@@ -65,6 +66,11 @@ def _compare(settings: NamespacesSettings, document: Mapping[str, Any], context:
     asked = _asked(document)
     for name in TYPES:
         before, wanted = asked.get(name, HOST), settings.where(name)
+        limit = context.limit(Leaf("namespaces", name), before)
+        if wanted == HOST and before not in (PRIVATE, HOST, limit):
+            wanted = (
+                PRIVATE  # the namespace of somebody else, which may be anybody's, where that of the host is permitted
+            )
         kept = before in (PRIVATE, wanted) or wanted == HOST or context.lacks(f"namespaces.{name}")
         yield _Found(name, before, before if kept else wanted)
 
@@ -119,9 +125,10 @@ def _beyond(
 ) -> Iterator[tuple[str, IdRange]]:
     """The ranges that reach ids on the caller's side which the settings do not give, nor the host to containers."""
     facts = context.host.of(NamespaceFacts)
-    exact = settings.id_map == "one-id" or bool(settings.uid_map)
+    limits = {side: context.limit(Leaf("namespaces", f"{side}_map"), ()) for side in own}
+    exact = settings.id_map == "one-id" or bool(settings.uid_map) or any(limits.values())
     for side, given, subordinate in (("uid", wanted.uids, facts.subuids), ("gid", wanted.gids, facts.subgids)):
-        allowed = [(item.outside, item.size) for item in given]
+        allowed = [(item.outside, item.size) for item in (*given, *limits[side])]
         if not exact:
             allowed += subordinate
         if not exact and context.host.root:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from hardening.mechanism import Context, Excess
+from hardening.schema import Leaf
 from hardening.spec import Fragment, escape, lookup
 from hardening_process.kinds import CPU_PERIOD, below
 from hardening_process.settings import ProcessSettings
@@ -144,6 +145,8 @@ def _cgroup(
     """The path of the group, judged and written as a runtime follows it: without ``..``."""
     pointer, leaf = "/linux/cgroupsPath", "process.resources.cgroup"
     asked = lookup(document, pointer)
+    # Where no layer says a place, the foreign one stays, unless a limit says where that may be.
+    bound = settings.cgroup or context.limit(Leaf("process", "resources.cgroup"))
     if asked is None:
         if settings.cgroup:
             fragment.put(pointer, cgroup_path(settings, context), leaf)
@@ -151,10 +154,11 @@ def _cgroup(
     # Nothing lies above the top, from which a relative path is followed as well.
     followed = posixpath.normpath(f"/{asked.lstrip('/')}")[1:]
     path = f"/{followed}" if asked.startswith("/") else followed
-    top = settings.cgroup.rstrip("/")
-    if settings.cgroup and not path.startswith(f"{top}/"):
+    own = cgroup_path(settings, context)
+    top = bound.rstrip("/") if bound else ""
+    if bound is not None and not (path.startswith(f"{top}/") if bound else path == own):
         last = followed.rpartition("/")[2].replace(":", "_")
-        path = f"{top}/{last}" if last else cgroup_path(settings, context)
+        path = f"{top}/{last}" if bound and last else own
         yield Excess(pointer, asked, path, leaf)
     if path != asked:
         fragment.put(pointer, path, leaf)

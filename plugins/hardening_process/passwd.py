@@ -45,6 +45,11 @@ class Accounts:
         """The first account with this user id, or None."""
         return next((account for account in self.users if account.uid == uid), None)
 
+    def home(self, uid: int) -> str:
+        """The home directory of a user id; `/` where there is none."""
+        account = self.by_uid(uid)
+        return account.home if account is not None and account.home.startswith("/") else "/"
+
     def group(self, name: str) -> int | None:
         """The id of the group of this name, or None."""
         return next((gid for known, gid in self.groups if known == name), None)

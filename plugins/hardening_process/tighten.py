@@ -8,15 +8,17 @@ from typing import Any
 
 from hardening.errors import ProfileError
 from hardening.mechanism import Context, Excess
+from hardening.schema import Leaf
 from hardening.spec import Fragment, lookup
-from hardening_process import foreign_resources
+from hardening_process import foreign_resources, spec
 from hardening_process.host import effective_oom_score_adj, effective_rlimit
 from hardening_process.kinds import Rlimit, RlimitKind, UmaskKind, User, UserKind
 from hardening_process.passwd import Accounts
 from hardening_process.secrets import why_secret
 from hardening_process.settings import RLIMITS, ProcessSettings
-from hardening_process.spec import INFINITY, to_oci
-from hardening_process.users import identify, root
+from hardening_process.users import Identity, identify, root
+
+_USER = Leaf("process", "user")
 
 
 def tighten(
@@ -25,7 +27,7 @@ def tighten(
     """Keep what the configuration asks for within the settings, cut the rest, add what is missing."""
     process = document.get("process") or {}
     yield from _user(settings, document, context, fragment)
-    yield from _environment(process.get("env") or [], fragment)
+    yield from _environment(settings, document, context, fragment)
     yield from _rlimits(settings, process.get("rlimits") or [], context, fragment)
     asked, least = process.get("oomScoreAdj"), effective_oom_score_adj(settings, context)
     if asked is not None and asked < least:
@@ -66,13 +68,17 @@ def tightened_ids(
     """User and group that the tightened configuration runs as, and the groups that the settings name for them."""
     user = lookup(document, "/process/user") or {}
     uid, gid = user.get("uid", 0), user.get("gid", 0)
-    names = settings.groups.having(True)
-    if not settings.user.user and all(name.isdecimal() for name in names):
+    names, limit, kind = settings.groups.having(True), context.limit(_USER), UserKind()
+    asked = User(str(uid), str(gid))
+    # Where no layer names a user, any will do that no limit forbids.
+    is_free = not settings.user.user and (limit is None or kind.at_most(asked, limit))
+    if is_free and all(name.isdecimal() for name in names):
         return uid, gid, ()
     identity = identify(settings.user, names, context, _accounts(settings, document, context))
     wanted = User(str(identity.uid), str(identity.gid))
-    compared = wanted if settings.user.group else User(wanted.user, str(gid))
-    if settings.user.user and not UserKind().at_most(User(str(uid), str(gid)), compared):
+    if not settings.user.group and limit is None and gid:
+        wanted = User(wanted.user, str(gid))  # a named user may be in any group but root's
+    if not (is_free or (settings.user.user and kind.at_most(asked, wanted))):
         uid, gid = identity.uid, identity.gid
     return uid, gid, identity.groups
 
@@ -93,16 +99,34 @@ def _accounts(settings: ProcessSettings, document: Mapping[str, Any], context: C
     return Accounts.read(context.bundle / path if context.bundle is not None else root(context))
 
 
-def _environment(entries: Iterable[str], fragment: Fragment) -> Iterator[Excess]:
-    """A configuration's environment is its own: it is kept, of two values the last, as execve(2)'s callers have it."""
-    last = {entry.partition("=")[0]: (index, entry) for index, entry in enumerate(entries)}
+def _environment(
+    settings: ProcessSettings, document: Mapping[str, Any], context: Context, fragment: Fragment
+) -> Iterator[Excess]:
+    """A configuration's environment is its own: it is kept, of two values the last, as execve(2)'s callers have it. In the
+    place of a variable that a limit forbids stands that of a command of the settings, if such a one has it."""
+    pointer = "/process/env"
+    last = {entry.partition("=")[0]: (index, entry) for index, entry in enumerate(lookup(document, pointer) or ())}
+    permitted = {name: context.limit(Leaf("process", "environment", name), True) for name in last}
+    own: Mapping[str, str] = {}
+    if not all(permitted.values()):
+        own = _own_environment(settings, document, context)
+        fragment.replace(pointer, "process.environment")
     for name, (index, entry) in last.items():
-        fragment.item("/process/env", name, entry, "process.environment")
-        if reason := why_secret(name, entry.partition("=")[2]):
-            yield Excess(
-                f"/process/env/{index}", reason, "kept: hand secrets over as files",
-                "process.environment",
-            )  # fmt: skip
+        kept = entry if permitted[name] else own.get(name)
+        if kept is not None:
+            fragment.item(pointer, name, kept, "process.environment")
+        if kept != entry:
+            leaf = f"process.environment.{name}"
+            yield Excess(f"{pointer}/{index}", f"{name} as it is", kept or f"{name} unset", leaf)
+        elif reason := why_secret(name, entry.partition("=")[2]):
+            yield Excess(f"{pointer}/{index}", reason, "kept: hand secrets over as files", "process.environment")
+
+
+def _own_environment(settings: ProcessSettings, document: Mapping[str, Any], context: Context) -> dict[str, str]:
+    """The variables of a command of the settings, as whom the tightened configuration runs."""
+    uid, gid, groups = tightened_ids(settings, document, context)
+    identity = Identity(uid, gid, groups, _accounts(settings, document, context).home(uid))
+    return {name: f"{name}={value}" for name, value, _ in spec.environment(settings, identity, context)}
 
 
 def _rlimits(
@@ -114,18 +138,18 @@ def _rlimits(
         index, entry = asked.pop(f"RLIMIT_{name.upper()}", (None, None))
         if entry is None:
             if ceiling is not None:
-                fragment.item("/process/rlimits", name, to_oci(name, ceiling), f"process.rlimits.{name}")
+                fragment.item("/process/rlimits", name, spec.to_oci(name, ceiling), f"process.rlimits.{name}")
             continue
         wanted = Rlimit(_finite(entry.get("soft")), _finite(entry.get("hard")))
         met = RlimitKind().meet(wanted, ceiling) if ceiling is not None else wanted
         if met != wanted:
             show = RlimitKind().show
             yield Excess(f"/process/rlimits/{index}", show(wanted), show(met), f"process.rlimits.{name}")
-        fragment.item("/process/rlimits", name, to_oci(name, met), f"process.rlimits.{name}")
+        fragment.item("/process/rlimits", name, spec.to_oci(name, met), f"process.rlimits.{name}")
     for kind, (_, entry) in asked.items():
         # No limit that this mechanism knows: whether to refuse it is the runtime's to say.
         fragment.item("/process/rlimits", kind, dict(entry), "process.rlimits")
 
 
 def _finite(value: int | None) -> int | None:
-    return None if value is None or value < 0 or value >= INFINITY else value
+    return None if value is None or value < 0 or value >= spec.INFINITY else value

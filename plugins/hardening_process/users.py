@@ -83,9 +83,7 @@ def identify(user: User, groups: Iterable[str], context: Context, accounts: Acco
             gid = _group(user.group, accounts, "process.user")
     found = sorted({_group(name, accounts, "process.groups") for name in groups}) if can_set_groups(context) else []
     _require_mapped(uid, gid, found, id_maps(context))
-    account = accounts.by_uid(uid)
-    home = account.home if account is not None and account.home.startswith("/") else "/"
-    return Identity(uid, gid, tuple(found), home)
+    return Identity(uid, gid, tuple(found), accounts.home(uid))
 
 
 def root(context: Context) -> Path:

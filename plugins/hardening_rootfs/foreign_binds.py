@@ -12,6 +12,7 @@ import stat
 from collections.abc import Callable, Mapping
 
 from hardening.mechanism import Context
+from hardening.schema import Leaf
 from hardening_rootfs import aliases, hidden, mounts
 from hardening_rootfs.host import RootfsFacts, Surroundings
 from hardening_rootfs.paths import is_below, real_path
@@ -55,11 +56,14 @@ def tighten(settings: RootfsSettings, context: Context, asked: Asked) -> Tighten
         return _device(destination, real), f"rootfs.devices.{real}", []
     if is_below(real, "/dev") or is_below(destination, "/dev"):
         return None, "", [asked.excess("none", f"rootfs.devices.{source}")]
-    if _provided(destination, real, context):
+    if (
+        _provided(destination, real, context)
+        and context.limits.get(Leaf("rootfs", "volumes", destination), ()) is not None
+    ):
         mount, _, _ = tighten_bind(asked.showing(real), _NO_RIGHTS, leaf)
         return mount, leaf, []
     if is_own(settings, context, asked):
-        own = Volume(destination, destination, writable=False, propagation=settings.propagation)
+        own = Volume(destination, destination, writable=False, propagation=f"r{settings.propagation}")
         return tighten_bind(asked, own, "rootfs.path")
     return None, "", [asked.excess("none", leaf)]
 

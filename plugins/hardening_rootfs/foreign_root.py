@@ -12,6 +12,7 @@ from typing import Any
 
 from hardening.errors import SpecError
 from hardening.mechanism import Context
+from hardening.schema import Leaf
 from hardening.values import frozen
 from hardening_rootfs import hidden
 from hardening_rootfs.host import RootfsFacts
@@ -48,8 +49,19 @@ class ForeignRoot:
 
 
 def locate(settings: RootfsSettings, document: Mapping[str, Any], context: Context) -> ForeignRoot:
-    """Find the root. Raises `SpecError` for a directory that the settings hide, or that is a part of the running host, and
-    for the root of an image that the configuration does not name."""
+    """Find the root. Raises `SpecError` for a directory that the settings hide, or that is a part of the running host, for
+    the root of an image that the configuration does not name, and for another one than a limit permits."""
+    root = _find(settings, document, context)
+    limit = context.limit(Leaf("rootfs", "path"))
+    if limit is not None and root.path != ("/" if limit.is_host else real_path(limit.path)):
+        raise SpecError(
+            f"{root.path or root.said} is no root: rootfs.path is limited to {limit.path}", origin=_PLACE,
+            hint=f"unpack it into {limit.path}, or have the limit changed where it is set",
+        )  # fmt: skip
+    return root
+
+
+def _find(settings: RootfsSettings, document: Mapping[str, Any], context: Context) -> ForeignRoot:
     said = str((document.get("root") or {}).get("path") or "rootfs")
     base = context.bundle or context.origin
     if not os.path.isabs(said) and base is None:

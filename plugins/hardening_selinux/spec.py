@@ -12,6 +12,7 @@ from hardening import state
 from hardening.errors import ProfileError, SpecError
 from hardening.inputs import Inputs, Unknown
 from hardening.mechanism import Context, Excess
+from hardening.schema import Leaf
 from hardening.spec import Fragment, lookup
 from hardening_rootfs.settings import RootfsSettings
 from hardening_rootfs.volumes import Volume
@@ -154,7 +155,7 @@ def tighten(
         for name in ("user", "role", "type"):
             if getattr(asked, name) != getattr(wanted, name):
                 yield Excess(LABEL, f"{name} {getattr(asked, name)}", getattr(wanted, name), f"selinux.{name}")
-    if asked is not None and _is_within(asked.level, settings, facts):
+    if asked is not None and _is_within(asked.level, settings, facts, context):
         level = asked.level
     else:
         if asked is not None:
@@ -180,9 +181,10 @@ def _asked(document: Mapping[str, Any], pointer: str) -> Label | None:
         raise SpecError(str(error), origin=pointer) from None
 
 
-def _is_within(level: Level | None, settings: SelinuxSettings, facts: SelinuxFacts) -> bool:
+def _is_within(level: Level | None, settings: SelinuxSettings, facts: SelinuxFacts, context: Context) -> bool:
     if not facts.mls:
         return level is None
     if settings.level == AUTO:
-        return level is not None and level.pair is not None
+        # Another engine may give its pair to several: under a limit it is one that was reserved here.
+        return level is not None and level.pair is not None and context.limit(Leaf("selinux", "level")) is None
     return level is not None and str(level) == settings.level

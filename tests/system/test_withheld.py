@@ -116,7 +116,12 @@ class Arena:
         document = {
             "ociVersion": "1.0.2",
             "root": {"path": "/" if whole else str(self.folder / "image"), "readonly": True},
-            "process": {"args": command, "cwd": "/", "env": ["PATH=/bin:/usr/bin"], "user": {"uid": 0, "gid": 0}},
+            "process": {
+                "args": command,
+                "cwd": "/",
+                "env": ["PATH=/bin:/usr/bin", f"LD_X={self.token}"],
+                "user": {"uid": 0, "gid": 0},
+            },
             "mounts": mounts,
             "linux": {"namespaces": [{"type": kind} for kind in ("pid", "mount", "ipc", "uts")]},
         }
@@ -145,7 +150,7 @@ def _files(folder: Path, token: str) -> None:
     root = busybox_root(folder / "image")
     (root / "x").mkdir()
     layer = images.archive([images.folder("data"), images.folder("tmp"), images.folder("run"), images.folder("proc")])
-    images.layout(folder / "layout", [images.shell(), layer], {"Volumes": {"/data": {}}})
+    images.layout(folder / "layout", [images.shell(), layer], {"Volumes": {"/data": {}}, "Env": [f"LD_X={token}"]})
     (folder / "pub").chmod(0o1777)
     (folder / "pub/sub").chmod(0o1777)
 
@@ -184,7 +189,10 @@ def arena(request: pytest.FixtureRequest) -> Iterator[Arena]:
         (folder / "before").rename(folder / "socks3/deep/renamed")
         for place in (folder, own):
             hand_over(place, user)
-        yield Arena(folder, own, token, user)
+        found = Arena(folder, own, token, user)
+        made = found.call("", "", ["secret", "create", "token", str(folder / "pub/canary")])
+        assert made.returncode == 0, made.stderr
+        yield found
 
 
 BOTH = [

@@ -147,6 +147,11 @@ def _mounted() -> list[Try]:
         Try("mounted: the root above", ("--rootfs", "@W@/image"), "cat /data/canary", setup=f"{bind}@W@/hid @W@/image/data"),
         Try("mounted: a part in the root", image, "cat /data/canary", setup=f"{bind}@W@/hid/sub @W@/image/data"),
         Try("mounted: crun", (), "cat @W@/b/canary", setup=f"{bind}@W@/hid/sub @W@/b", runtime="crun"),
+        Try("mounted: an overlay", own, setup="mount -t overlay overlay -o lowerdir=@W@/hid:@W@/b2 @W@/b"),
+        Try("mounted: an overlay by relative names", own,
+            setup="(cd @W@ && mount -t overlay overlay -o lowerdir=hid:b2 b)"),
+        Try("mounted: an overlay by names relative to what is far above", ("-v", "@W@/pub/sub:/x:ro"),
+            setup="(cd @W@ && mount -t overlay overlay -o lowerdir=b2:hid pub/sub)"),
         Try("mounted: runc", own, setup=f"{bind}@W@/hid @W@/b", runtime="runc"),
     ]  # fmt: skip
 
@@ -272,6 +277,28 @@ def _limited() -> list[Try]:
     ]  # fmt: skip
 
 
+def _by_others() -> list[Try]:
+    """What a limit withholds, by a setting of another mechanism, an image, or a configuration made elsewhere."""
+    variables = '[limits.process]\nenvironment = ["TERM"]\n'
+    without = '[limits.process]\nenvironment.drop = ["LD_X"]\n'
+    places = '[limits.rootfs]\nvolume_destinations = ["/data"]\n'
+    secret = ("--secret", "token,type=env,target=LD_X")
+    own_root = ("--rootfs", "@W@/image")
+    return [
+        Try("variables: set", ("-e", "LD_X=@TOKEN@"), "echo $LD_X", variables),
+        Try("variables: set by a key", ("--set", 'process.set_environment.LD_X="@TOKEN@"'), "echo $LD_X", variables),
+        Try("variables: a secret", secret, "echo $LD_X", variables),
+        Try("variables: a secret, where one is named", secret, "echo $LD_X", without),
+        Try("variables: a secret, with an exception", (*secret, "--exception", "process.environment.LD_X=x"),
+            "echo $LD_X", variables),
+        Try("variables: of an image", ("oci:@W@/layout",), "echo $LD_X", variables, always=TRUSTED),
+        Try("variables: apply", (), "echo $LD_X", variables, runtime="apply"),
+        Try("variables: apply, where one is named", (), "echo $LD_X", without, runtime="apply"),
+        Try("destinations: a secret", (*own_root, "--secret", "token,target=/etc/key"), "cat /etc/key", places),
+        Try("root: apply", (), "echo @TOKEN@", '[limits.rootfs]\npath = "@W@/another"\n', runtime="apply"),
+    ]  # fmt: skip
+
+
 def _deciding() -> list[Try]:
     """What decides the next call."""
     write = "echo >{0}/new && echo @TOKEN@"
@@ -298,5 +325,6 @@ TRIES: tuple[Try, ...] = (
     *_roots(),
     *_kernel(),
     *_limited(),
+    *_by_others(),
     *_deciding(),
 )

@@ -5,12 +5,14 @@ from __future__ import annotations
 import posixpath
 from typing import Any
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hardening.mechanism import Excess
 from hardening.oci_fields import CONFIG
+from hardening.schema import Leaf
 from hardening.spec import Fragment, assemble, lookup
 from hardening_process.settings import ProcessSettings
 from tests.plugins.process.stacks import PROCESS, context, host, strict
@@ -133,3 +135,22 @@ def test_no_path_leads_out_of_the_stated_group(parts: str, absolute: bool) -> No
 def test_a_configuration_without_a_path_gets_one_in_the_stated_group() -> None:
     assert (path_of(None, "/containers") or "").startswith("/containers/")
     assert path_of(None, "") is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "limit", "path"),
+    [
+        ("/anywhere/a", "/teams", "/teams/a"),
+        ("/teams/a", "/teams", "/teams/a"),
+        ("/teams/../a", "/teams", "/teams/a"),
+        ("machine.slice:libpod:abc", "/teams", "/teams/machine.slice_libpod_abc"),
+        ("/anywhere/a", "", "/user.slice/hardening"),
+    ],
+)
+def test_a_path_that_no_layer_says_is_within_the_limit(asked: str, limit: str, path: str) -> None:
+    own, document = strict(ProcessSettings), {"linux": {"cgroupsPath": asked}}
+    held = attrs.evolve(context(host(), own), limits={Leaf("process", "resources.cgroup"): limit})
+    fragment = Fragment("process")
+    excesses = [item.leaf for item in PROCESS.tighten(own, document, held, fragment)]
+    assert assemble([fragment], document).document["linux"]["cgroupsPath"] == path
+    assert excesses.count("process.resources.cgroup") == (path != asked)

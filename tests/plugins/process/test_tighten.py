@@ -7,13 +7,15 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hardening.errors import ProfileError
+from hardening.launch.places import OF_COMMANDS
 from hardening.mechanism import Excess
-from hardening.schema import Members
+from hardening.schema import REST, Leaf, Members
 from hardening.spec import Fragment, assemble
 from hardening_process.kinds import UNLIMITED, Rlimit, RlimitKind, User
 from hardening_process.settings import ProcessSettings
@@ -192,3 +194,53 @@ def test_the_example_of_a_runtime_becomes_strict(tmp_path: Path, runtime: str) -
     assert rlimits(after)["core"] == Rlimit(0, 0)
     assert after["linux"]["resources"]["devices"] == document["linux"]["resources"]["devices"]
     assert tightened(own, after)[1] == {}, "a second time there is nothing to cut"
+
+
+def under(
+    limits: dict[Leaf, Any], document: dict[str, Any], own: ProcessSettings
+) -> tuple[dict[str, Any], list[Excess]]:
+    """The configuration under limits that no layer comes near to, and what it asked for beyond them."""
+    fragment = Fragment("process")
+    held = attrs.evolve(context(host(environment={"LD_X": "the caller's"}), own), limits=limits)
+    excesses = list(PROCESS.tighten(own, document, held, fragment))
+    return dict(assemble([fragment], document).document), excesses
+
+
+def test_a_limit_of_variables_leaves_those_that_a_command_has_anyway() -> None:
+    entries = ["PATH=/evil", "HOME=/evil", "LD_X=1", "TERM=vt100", "GITHUB_TOKEN=x", "broken"]
+    document: dict[str, Any] = {"process": {"env": entries, "user": {"uid": 33, "gid": 44}}}
+    own = strict(ProcessSettings)
+    limits = {Leaf("process", "environment", REST): False, Leaf("process", "environment", "TERM"): True}
+    after, excesses = under(limits, document, own)
+    assert after["process"]["env"] == [f"PATH={OF_COMMANDS}", "HOME=/", "TERM=vt100"]
+    told = {item.leaf: (item.asked, item.allowed) for item in excesses}
+    assert told["process.environment.LD_X"] == ("LD_X as it is", "LD_X unset")
+    assert not any("evil" in text for pair in told.values() for text in pair), "a value may be a secret"
+    only = {Leaf("process", "environment", "LD_X"): False}
+    assert under(only, document, own)[0]["process"]["env"] == [entry for entry in entries if entry != "LD_X=1"]
+    assert under(only, {"process": {"env": ["LD_X=1"]}}, own)[0]["process"]["env"] == []
+
+
+@pytest.mark.parametrize(
+    ("limit", "user", "after"),
+    [
+        (User(), "0:0", "1000:1000"),
+        (User(), "7:8", "7:8"),
+        (User("0", "0"), "0:0", "0:0"),
+        (User("0", "5"), "0:6", "1000:1000"),
+        (User("0", "5"), "0:5", "0:5"),
+    ],
+)
+def test_a_limit_of_users_binds_who_is_named_by_no_layer(limit: User, user: str, after: str) -> None:
+    uid, gid = map(int, user.split(":"))
+    limits = {Leaf("process", "user"): limit}
+    found = under(limits, {"process": {"user": {"uid": uid, "gid": gid}}}, strict(ProcessSettings))[0]["process"][
+        "user"
+    ]
+    assert f"{found['uid']}:{found['gid']}" == after
+
+
+def test_the_group_of_root_is_looser_than_that_of_a_named_user() -> None:
+    own = strict(ProcessSettings, user=User("33"))
+    assert tightened(own, {"process": {"user": {"uid": 33, "gid": 0}}})[0]["process"]["user"]["gid"] == 33
+    assert tightened(own, {"process": {"user": {"uid": 33, "gid": 44}}})[0]["process"]["user"]["gid"] == 44
