@@ -19,6 +19,7 @@ import pytest
 
 from tests.support import images
 from tests.support.features import require
+from tests.support.forking import Forking, forking
 from tests.support.runs import busybox_root, hand_over
 from tests.support.users import User, ordinary, program
 from tests.system.withheld import TRIES, Try
@@ -26,6 +27,12 @@ from tests.system.withheld import TRIES, Try
 pytestmark = pytest.mark.system
 
 ORG = 'extends = ["default"]\n'
+
+
+def python(user: User | None) -> list[str]:
+    """The words that start the program's Python, isolated as the program starts it."""
+    argv = [str(Path(program(user or ordinary())).with_name("python")), "-I"]
+    return user.argv(argv) if user is not None else argv
 
 
 @attrs.frozen
@@ -36,6 +43,7 @@ class Arena:
     own: Path
     token: str
     user: User | None
+    forking: Forking
 
     @property
     def environment(self) -> dict[str, str]:
@@ -88,15 +96,11 @@ class Arena:
 
     def call(self, setup: str, code: str, words: list[str]) -> subprocess.CompletedProcess[str]:
         """Run ``hardening`` after the commands of ``setup`` in a mount namespace of their own, with ``code`` run before."""
-        script = program(self.user or ordinary())
-        argv = [script, *words]
-        if code:
-            start = f"{code}\nimport sys\nfrom hardening.whole import main\nsys.exit(main())"
-            argv = [str(Path(script).parent / "python"), "-c", start, *words]
-        if self.user is not None:
-            argv = self.user.argv(argv)
-        if setup:
-            argv = ["unshare", "--mount", "sh", "-e", "-c", f'{setup}exec "$@"', "sh", *argv]
+        start = f"{code}\nfrom hardening.whole import main"
+        if not setup:
+            return self.forking.run(words, code=start, cwd="/", env=self.environment)
+        argv = [*python(self.user), "-c", f"{start}\nimport sys\nsys.exit(main())", *words]
+        argv = ["unshare", "--mount", "sh", "-e", "-c", f'{setup}exec "$@"', "sh", *argv]
         return subprocess.run(
             argv, env=self.environment, cwd="/", capture_output=True, text=True, timeout=120, check=False
         )
@@ -189,7 +193,8 @@ def arena(request: pytest.FixtureRequest) -> Iterator[Arena]:
         (folder / "before").rename(folder / "socks3/deep/renamed")
         for place in (folder, own):
             hand_over(place, user)
-        found = Arena(folder, own, token, user)
+        environment = dict(os.environ if user is None else user.environment)
+        found = Arena(folder, own, token, user, stack.enter_context(forking(python(user), environment)))
         made = found.call("", "", ["secret", "create", "token", str(folder / "pub/canary")])
         assert made.returncode == 0, made.stderr
         yield found

@@ -5,12 +5,11 @@ from __future__ import annotations
 import atexit
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from types import ModuleType
 from typing import Any
 
@@ -30,6 +29,7 @@ from hardening.runtime import LaunchRequest, Refusal, Runtime
 from hardening.schema import Members, family, scalar
 from hardening.source import Node
 from hardening.spec import Fragment
+from tests.support.forking import Forking, forking
 
 COLOURS = ("amber", "blue", "green", "red")
 
@@ -227,54 +227,21 @@ class Outcome:
     stderr: str
 
 
-#: Reads command lines, each a line of JSON, and answers with the exit code of a fork that runs it. Nothing is imported
-#: again, which takes ten times as long as most of what a command line does. How the program starts is held elsewhere.
-_FORKING = """
-import gc, json, os, pkgutil, sys
-from importlib import import_module
-from pathlib import Path
-import hardening
-from tests.hardening.cli.samples import main, session
-for module in pkgutil.walk_packages(hardening.__path__, "hardening."):
-    import_module(module.name)
-gc.freeze()
-for line in sys.stdin:
-    order = json.loads(line)
-    child = os.fork()
-    if child == 0:
-        os.chdir(order["folder"])
-        os.environ.clear()
-        os.environ.update(order["environment"])
-        for number, name in enumerate((os.devnull, order["stdout"], order["stderr"])):
-            os.dup2(os.open(name, os.O_RDWR), number)
-        os._exit(main(order["arguments"], session(Path(order["folder"]), broken=order["broken"])))
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-"""
-
-
 @cache
-def _forking() -> subprocess.Popen[str]:
-    """The process that command lines are forked from, which ends with the tests."""
+def _forking() -> Forking:
+    """What command lines are forked from, which ends with the tests."""
     root = Path(__file__).parents[3]
-    started = subprocess.Popen(
-        [sys.executable, "-c", _FORKING], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/",
-        env={**os.environ, "PYTHONPATH": str(root)},
-    )  # fmt: skip
-    atexit.register(started.communicate)
-    return started
+    ending = ExitStack()
+    atexit.register(ending.close)
+    return ending.enter_context(forking([sys.executable], {**os.environ, "PYTHONPATH": str(root)}))
 
 
 def process(folder: Path, *arguments: str, broken: bool = False, **environment: str) -> Outcome:
     """One command line in a process of its own, with the plugins of these tests."""
-    forking = _forking()
-    assert forking.stdin is not None
-    assert forking.stdout is not None
-    with NamedTemporaryFile() as stdout, NamedTemporaryFile() as stderr:
-        order = {
-            "folder": str(folder), "arguments": arguments, "broken": broken, "stdout": stdout.name, "stderr": stderr.name,
-            "environment": {**os.environ, "HARDENING_STATE": str(folder / "state"), **environment},
-        }  # fmt: skip
-        forking.stdin.write(json.dumps(order) + "\n")
-        forking.stdin.flush()
-        code = int(forking.stdout.readline())
-        return Outcome(code, stdout.read().decode(), stderr.read().decode())
+    code = (
+        "import sys; from pathlib import Path; from tests.hardening.cli import samples\n"
+        f"def main(): return samples.main(sys.argv[1:], samples.session(Path({str(folder)!r}), broken={broken}))"
+    )
+    own = {**os.environ, "HARDENING_STATE": str(folder / "state"), **environment}
+    done = _forking().run(arguments, code=code, cwd=folder, env=own)
+    return Outcome(done.returncode, done.stdout, done.stderr)
