@@ -133,7 +133,14 @@ def _beyond(
             allowed += subordinate
         if not exact and context.host.root:
             allowed += idmaps.free(facts.given)
-        yield from ((side, item) for item in own[side] if not _covered(item, allowed))
+        # Only `root` makes an ordinary caller root inside.
+        caller = context.host.uid if side == "uid" else context.host.gid
+        as_root = (
+            None if context.host.root or context.limit(Leaf("namespaces", "id_map"), "root") == "root" else (0, caller)
+        )
+        yield from (
+            (side, item) for item in own[side] if not _covered(item, allowed) or (item.inside, item.outside) == as_root
+        )
 
 
 def _covered(item: IdRange, allowed: Iterable[tuple[int, int]]) -> bool:
