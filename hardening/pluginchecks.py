@@ -5,9 +5,8 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 from hardening import __version__, hookspecs
 from hardening.errors import PluginError
@@ -16,14 +15,10 @@ from hardening.kinds import nearest
 from hardening.mechanism import Mechanism
 from hardening.plugincalls import OWN, Plugin, fault
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 #: what a hook implementation may not be marked with
 ORDERING = ("wrapper", "hookwrapper", "tryfirst", "trylast", "optionalhook")
 UNINSTALL = "uninstall one of them"
 _PREFIX = "hardening_"
-_CLAUSE = re.compile(r"(~=|===?|!=|<=|>=|<|>)\s*([0-9][^\s,]*)")
 
 
 def hooks(plugin: Plugin) -> None:
@@ -80,57 +75,24 @@ def types(mechanisms: Sequence[Mechanism[Any]]) -> None:
 
 
 def requirement(item: Brought) -> None:
-    """Refuse a plugin whose distribution requires another version of this one (``Requires-Dist``)."""
+    """Refuse a plugin whose distribution requires another version of this one (``Requires-Dist``; packaging.python.org,
+    "Dependency specifiers"), or of which that cannot be told."""
     for line in item.requires:
-        what, _, marker = line.partition(";")
-        named = re.match(r"([A-Za-z0-9._-]+)\s*(?:\[[^]]*\])?\s*\(?([^)]*)\)?\s*$", what.strip())
-        if named is None or re.sub(r"[-_.]+", "-", named[1]).lower() != OWN:
+        named = re.match(r"[A-Za-z0-9._-]+", line)
+        if named is None or re.sub(r"[-_.]+", "-", named[0]).lower() != OWN:
             continue
-        for operator, version in _CLAUSE.findall(named[2]):
-            if not holds(__version__, operator, version) and _applies(marker):
-                raise fault(
-                    item,
-                    f" requires {OWN} {operator}{version}, and this is {__version__}",
-                    f"install a version of {item.distribution} that is made for this one, or update {OWN}",
-                )
+        from packaging.requirements import Requirement  # few plugins say what they require
 
-
-def _applies(marker: str) -> bool:
-    if not marker.strip():
-        return True
-    from hardening import markers  # hardly a plugin needs them
-
-    return markers.applies(marker.strip())
-
-
-def holds(version: str, operator: str, wanted: str) -> bool:
-    """Whether a version is as a clause wants it (packaging.python.org, "Version specifiers"), by its release numbers."""
-    own, other = _release(version), _release(wanted)
-    if wanted.endswith(".*") or operator == "~=":
-        length = len(other) - (operator == "~=")
-        alike = _padded(own, length)[:length] == other[:length]
-        return alike == (operator != "!=") and (operator != "~=" or own >= other)
-    length = max(len(own), len(other))
-    return _COMPARISONS[operator](_padded(own, length), _padded(other, length))
-
-
-def _release(version: str) -> tuple[int, ...]:
-    found = re.match(r"[0-9]+(?:\.[0-9]+)*", version)
-    return tuple(map(int, found[0].split("."))) if found else ()
-
-
-def _padded(release: tuple[int, ...], length: int) -> tuple[int, ...]:
-    return release + (0,) * (length - len(release))
-
-
-_COMPARISONS: Mapping[str, Callable[[tuple[int, ...], tuple[int, ...]], bool]] = MappingProxyType(
-    {
-        "==": lambda own, other: own == other,
-        "===": lambda own, other: own == other,
-        "!=": lambda own, other: own != other,
-        "<=": lambda own, other: own <= other,
-        ">=": lambda own, other: own >= other,
-        "<": lambda own, other: own < other,
-        ">": lambda own, other: own > other,
-    }
-)
+        try:
+            wanted = Requirement(line)
+            # Nobody has asked for an extra.
+            meant = wanted.marker is None or wanted.marker.evaluate({"extra": ""})
+        except ValueError as error:
+            problem = f" requires {line!r}, which cannot be read: {str(error).splitlines()[0]}"
+            raise fault(item, problem, f"reinstall or remove {item.distribution}") from None
+        if meant and not wanted.specifier.contains(__version__, prereleases=True):
+            raise fault(
+                item,
+                f" requires {OWN} {wanted.specifier}, and this is {__version__}",
+                f"install a version of {item.distribution} that is made for this one, or update {OWN}",
+            )
