@@ -11,7 +11,7 @@ from hardening.launch.bundle import SECRETS
 from hardening.launch.config_linux import read_linux
 from hardening.launch.config_mounts import read_mounts
 from hardening.launch.config_process import read_process
-from hardening.launch.reader import Problem, Table
+from hardening.launch.reader import Problem, Refused, Table
 from hardening.launch.wanted import Process, Wanted
 
 __all__ = ["INTERPRETED_ANNOTATIONS", "examine", "read", "unsupported"]
@@ -21,13 +21,13 @@ __all__ = ["INTERPRETED_ANNOTATIONS", "examine", "read", "unsupported"]
 INTERPRETED_ANNOTATIONS = ("run.oci.", "module.wasm.", "org.criu.", "runc.", "org.systemd.property.")
 
 
-UNSUPPORTED = {
-    "hooks": "the native launcher runs no hooks",
-    "solaris": "is for Solaris",
-    "windows": "is for Windows",
-    "vm": "is for virtual machines",
-    "zos": "is for z/OS",
-    "freebsd": "is for FreeBSD",
+UNSUPPORTED: dict[str, Refused] = {
+    "hooks": (dict, "the native launcher runs no hooks"),
+    "solaris": (dict, "is for Solaris"),
+    "windows": (dict, "is for Windows"),
+    "vm": (dict, "is for virtual machines"),
+    "zos": (dict, "is for z/OS"),
+    "freebsd": (dict, "is for FreeBSD"),
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hardening.launch import abi
 from hardening.launch.config_mounts import PROPAGATION, read_id_maps
 from hardening.launch.digest import ANNOTATION
-from hardening.launch.reader import Table
+from hardening.launch.reader import Refused, Table
 from hardening.launch.wanted import Device, IdMap, Namespace, Resources, Seccomp
 
 TYPE_CHECKING = False
@@ -42,12 +42,27 @@ DEFAULT_DEVICES = {
     "/dev/urandom": (1, 9),
     "/dev/tty": (5, 0),
 }
-UNSUPPORTED = {
-    "intelRdt": "the native launcher does not use Intel RDT",
-    "personality": "the native launcher does not set personalities",
-    "netDevices": "the native launcher does not move network devices",
-    "memoryPolicy": "the native launcher does not set memory policies",
+UNSUPPORTED: dict[str, Refused] = {
+    "intelRdt": (None, "the native launcher does not use Intel RDT"),
+    "personality": (dict, "the native launcher does not set personalities"),
+    "netDevices": (dict, "the native launcher does not move network devices"),
+    "memoryPolicy": (dict, "the native launcher does not set memory policies"),
 }
+_NOT_SET, _OTHERS = "the native launcher does not set this", "the native launcher limits pids, memory and cpu only"
+_LISTENER = "the native launcher serves no seccomp listener"
+UNSUPPORTED_SECCOMP: dict[str, Refused] = {"listenerPath": (str, _LISTENER), "listenerMetadata": (str, _LISTENER)}
+UNSUPPORTED_RESOURCES: dict[str, Refused] = {
+    **dict.fromkeys(("devices", "hugepageLimits"), (list, _OTHERS)),
+    **dict.fromkeys(("blockIO", "network", "rdma", "unified"), (dict, _OTHERS)),
+}
+UNSUPPORTED_MEMORY: dict[str, Refused] = {
+    **dict.fromkeys(("kernel", "kernelTCP"), (int, _NOT_SET)),
+    **dict.fromkeys(("disableOOMKiller", "useHierarchy", "checkBeforeUpdate"), (bool, _NOT_SET)),
+    "swappiness": (None, _NOT_SET),  # 0 is a setting
+}
+UNSUPPORTED_CPU: dict[str, Refused] = dict.fromkeys(
+    ("burst", "realtimeRuntime", "realtimePeriod", "idle"), (int, _NOT_SET)
+)
 
 
 def read_linux(config: Table, annotations: dict[str, str]) -> dict[str, Any]:
@@ -165,12 +180,9 @@ def _read_seccomp(table: Table, annotations: dict[str, str]) -> Seccomp | None:
             "is not compiled: the native launcher loads seccomp.bpf beside config.json, which the annotation"
             f" {ANNOTATION} binds to it (`hardening apply` writes both)",
         )
-    for key in ("listenerPath", "listenerMetadata"):
-        if entry.has(key):
-            entry.refuse(key, "the native launcher serves no seccomp listener")
     # The digest holds these to the program; only what no runtime knows is refused by name.
     entry.pass_over("defaultAction", "defaultErrnoRet", "architectures", "syscalls")
-    entry.done()
+    entry.done(UNSUPPORTED_SECCOMP)
     return Seccomp(flags=flags, source=entry.data(), sha256=(digest or "").lower())
 
 
@@ -221,19 +233,18 @@ def _read_resources(table: Table) -> Resources | None:
     pids, memory, cpu = entry.table("pids"), entry.table("memory"), entry.table("cpu")
     values: dict[str, Any] = {}
     if pids is not None:
-        values["pids"] = pids.integer("limit", -1, limit, required=True)
+        values["pids"] = pids.integer("limit", -1, limit)
         pids.done()
     if memory is not None:
-        values["memory"] = memory.integer("limit", -1, limit)
-        values["memory_swap"] = memory.integer("swap", -1, limit)
-        values["memory_reservation"] = memory.integer("reservation", -1, limit)
-        memory.done(dict.fromkeys(memory.keys(), "the native launcher does not set this"))
+        values["memory"] = memory.integer("limit", -1, limit, zero_is_none=True)
+        values["memory_swap"] = memory.integer("swap", -1, limit, zero_is_none=True)
+        values["memory_reservation"] = memory.integer("reservation", -1, limit, zero_is_none=True)
+        memory.done(UNSUPPORTED_MEMORY)
     if cpu is not None:
-        values["cpu_shares"] = cpu.integer("shares", 2, 262144)
-        values["cpu_quota"] = cpu.integer("quota", -1, limit)
-        values["cpu_period"] = cpu.integer("period", 1000, 1_000_000)
+        values["cpu_shares"] = cpu.integer("shares", 2, 262144, zero_is_none=True)
+        values["cpu_quota"] = cpu.integer("quota", -1, limit, zero_is_none=True)
+        values["cpu_period"] = cpu.integer("period", 1000, 1_000_000, zero_is_none=True)
         values["cpus"], values["mems"] = cpu.text("cpus"), cpu.text("mems")
-        cpu.done(dict.fromkeys(cpu.keys(), "the native launcher does not set this"))
-    names = ("devices", "blockIO", "hugepageLimits", "network", "rdma", "unified")
-    entry.done(dict.fromkeys(names, "the native launcher limits pids, memory and cpu only"))
+        cpu.done(UNSUPPORTED_CPU)
+    entry.done(UNSUPPORTED_RESOURCES)
     return Resources(**values) if any(value not in (None, "") for value in values.values()) else None

@@ -86,7 +86,7 @@ class _Options:
         elif below in PROPAGATION:
             self.propagation, self.propagation_below = PROPAGATION[below], True
         else:
-            return option == "defaults"
+            return option in ("defaults", "")  # podman writes the second
         return True
 
 

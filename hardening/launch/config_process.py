@@ -7,16 +7,16 @@ from hardening.launch.wanted import Capabilities, Process, Rlimit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from hardening.launch.reader import Table
+    from hardening.launch.reader import Refused, Table
 
 MAX_ID = 2**32 - 2  # 2**32 - 1 means "no change" to the kernel
 RLIM_INFINITY = 2**64 - 1
-UNSUPPORTED = {
-    "apparmorProfile": "the native launcher does not set AppArmor profiles",
-    "ioPriority": "the native launcher does not set I/O priorities",
-    "scheduler": "the native launcher does not set scheduling policies",
-    "execCPUAffinity": "the native launcher does not set CPU affinities",
-    "commandLine": "is for Windows",
+UNSUPPORTED: dict[str, Refused] = {
+    "apparmorProfile": (str, "the native launcher does not set AppArmor profiles"),
+    "ioPriority": (dict, "the native launcher does not set I/O priorities"),
+    "scheduler": (dict, "the native launcher does not set scheduling policies"),
+    "execCPUAffinity": (dict, "the native launcher does not set CPU affinities"),
+    "commandLine": (str, "is for Windows"),
 }
 SETS = ("bounding", "effective", "permitted", "inheritable", "ambient")
 
@@ -41,7 +41,7 @@ def read_process(config: Table) -> Process | None:
         gid = user.integer("gid", 0, MAX_ID) or 0
         umask = user.integer("umask", 0, 0o777)
         groups = user.integers("additionalGids", 0, MAX_ID)
-        user.done({"username": "is for Windows"})
+        user.done({"username": (str, "is for Windows")})
     process = Process(
         args=args,
         env=_read_environment(table),

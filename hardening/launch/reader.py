@@ -5,6 +5,8 @@ from __future__ import annotations
 from hardening.launch.jsontext import escape
 
 Problem = tuple[str, str]  # (JSON pointer, reason)
+#: Why a field of the specification is refused, and the type whose empty value asks for nothing; None: every value asks.
+Refused = tuple["type | None", str]
 
 MAX_TEXT = 128 * 1024  # MAX_ARG_STRLEN of execve(2): no longer argument or variable can reach a command
 MAX_ITEMS = 65536
@@ -62,10 +64,12 @@ class Table:
         value = self._take(key, bool, False)
         return value if isinstance(value, bool) else default
 
-    def integer(self, key: str, low: int, high: int, *, required: bool = False) -> int | None:
+    def integer(
+        self, key: str, low: int, high: int, *, required: bool = False, zero_is_none: bool = False
+    ) -> int | None:
         """An integer within ``low`` and ``high``, both included."""
         value = self._take(key, int, required)
-        if not isinstance(value, int):
+        if not isinstance(value, int) or (zero_is_none and value == 0):
             return None
         if not low <= value <= high:
             self.refuse(key, f"must be from {low} to {high}")
@@ -119,10 +123,6 @@ class Table:
             for index, item in enumerate(items if isinstance(items, list) else ())
         )
 
-    def keys(self) -> tuple[str, ...]:
-        """The names of all members."""
-        return tuple(self._values)
-
     def pass_over(self, *keys: str) -> None:
         """Take members as they are: something else holds them to what they should be."""
         self._asked.update(keys)
@@ -131,12 +131,13 @@ class Table:
         """The whole object as JSON data."""
         return dict(self._values)
 
-    def done(self, known: dict[str, str] | None = None) -> None:
-        """Refuse every member that nobody asked for; ``known`` gives the reason for names that the spec has."""
-        for key in self._values:
+    def done(self, known: dict[str, Refused] | None = None) -> None:
+        """Refuse every member that nobody asked for, but those ``known`` to the spec that say nothing."""
+        for key, value in self._values.items():
             if key not in self._asked:
-                reason = (known or {}).get(key, "is not a field that the OCI runtime spec has here")
-                self.refuse(key, reason)
+                kind, reason = (known or {}).get(key, (None, "is not a field that the OCI runtime spec has here"))
+                if kind is None or not _says_nothing(value, kind):
+                    self.refuse(key, reason)
 
     def _checked(self, value: str, pointer: str, longest: int) -> str:
         if "\0" in value:
@@ -151,3 +152,14 @@ class Table:
             self.problems.append((pointer, f"is longer than {longest} bytes"))
             return ""
         return value
+
+
+def _says_nothing(value: object, kind: type) -> bool:
+    """Whether a value is as good as none: empty, zero or false, or an object of members that are. Engines write such where
+    nobody asked for anything, and runtimes written in Go cannot tell it from a field that is not there.
+
+    An object in an object counts: its key is a name, as of a network device.
+    """
+    if kind is dict and isinstance(value, dict):
+        return all(not item and not isinstance(item, dict) for item in value.values())
+    return type(value) is kind and not value

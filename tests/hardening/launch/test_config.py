@@ -44,7 +44,7 @@ IDS = [{"containerID": 0, "hostID": 1000, "size": 1}]
 @pytest.mark.parametrize(
     ("changes", "pointer"),
     [
-        ({"hooks": {}}, "/hooks"),
+        ({"hooks": {"prestart": [{"path": "/bin/true"}]}}, "/hooks"),
         ({"nonsense": 1}, "/nonsense"),
         ({"ociVersion": "2.0.0"}, "/ociVersion"),
         ({"ociVersion": "zzz"}, "/ociVersion"),
@@ -62,7 +62,7 @@ IDS = [{"containerID": 0, "hostID": 1000, "size": 1}]
         ({"process__user__username": "x"}, "/process/user/username"),
         ({"process__oomScoreAdj": 1001}, "/process/oomScoreAdj"),
         ({"process__apparmorProfile": "x"}, "/process/apparmorProfile"),
-        ({"process__scheduler": {}}, "/process/scheduler"),
+        ({"process__scheduler": {"policy": "SCHED_OTHER"}}, "/process/scheduler"),
         ({"process__capabilities__bounding": ["CAP_NOPE"]}, "/process/capabilities/bounding/0"),
         ({"process__capabilities__effective": ["CAP_KILL"]}, "/process/capabilities/effective"),
         ({"process__capabilities__ambient": ["CAP_KILL"]}, "/process/capabilities/ambient"),
@@ -98,9 +98,15 @@ IDS = [{"containerID": 0, "hostID": 1000, "size": 1}]
         ({"annotations": {"run.oci.seccomp_bpf_data": "AA=="}}, "/annotations/run.oci.seccomp_bpf_data"),
         ({"annotations": {"module.wasm.image/variant": "x"}}, "/annotations/module.wasm.image~1variant"),
         ({"annotations": {"runc.x": "x"}}, "/annotations/runc.x"),
-        ({"linux__personality": {}}, "/linux/personality"),
+        ({"linux__personality": {"domain": "LINUX32"}}, "/linux/personality"),
         ({"linux__intelRdt": {}}, "/linux/intelRdt"),
-        ({"linux__resources": {"devices": []}}, "/linux/resources/devices"),
+        ({"linux__resources": {"devices": {}}}, "/linux/resources/devices"),
+        ({"linux__resources": {"memory": {"nonsense": 0}}}, "/linux/resources/memory/nonsense"),
+        ({"linux__resources": {"memory": {"swappiness": 0}}}, "/linux/resources/memory/swappiness"),
+        ({"linux__resources": {"cpu": {"idle": 1}}}, "/linux/resources/cpu/idle"),
+        ({"linux__resources": {"rdma": {"mlx5": {}}}}, "/linux/resources/rdma"),
+        ({"linux__netDevices": {"eth0": {}}}, "/linux/netDevices"),
+        ({"hooks": 0}, "/hooks"),
         ({"linux__resources": {"memory": {"swappiness": 1}}}, "/linux/resources/memory/swappiness"),
         ({"linux__cgroupsPath": "a:b:c"}, "/linux/cgroupsPath"),
         ({"linux__cgroupsPath": "/a/../b"}, "/linux/cgroupsPath"),
@@ -118,6 +124,31 @@ def test_refusals_name_the_field(changes: dict[str, Any], pointer: str) -> None:
         config.read(plain(**changes))
     assert f"config.json:{pointer}: " in str(caught.value)
     assert caught.value.exit_code == 125
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"hooks": {}},
+        {"hooks": {"prestart": [], "poststop": []}},
+        {"vm": {}},
+        {"process__apparmorProfile": ""},
+        {"process__scheduler": {"policy": "", "nice": 0}},
+        {"process__user__username": ""},
+        {"linux__personality": {}},
+        {"linux__netDevices": {}},
+        {"mounts": [{"destination": "/x", "type": "tmpfs", "options": ["", "nosuid"]}]},
+        {"linux__resources": {"devices": [], "hugepageLimits": [], "blockIO": {"weightDevice": []}, "unified": {}}},
+        {"linux__resources": {"network": {"classID": 0}, "rdma": {}, "pids": {}, "cpu": {}, "memory": {}}},
+        {"linux__resources": {"cpu": dict.fromkeys(("shares", "quota", "period", "burst", "idle"), 0)}},
+        {"linux__resources": {"memory": dict.fromkeys(("limit", "swap", "reservation", "kernel", "kernelTCP"), 0)}},
+        {"linux__resources": {"memory": {"checkBeforeUpdate": False, "disableOOMKiller": False}}},
+    ],
+)
+def test_what_says_nothing_is_as_if_it_were_not_there(changes: dict[str, Any]) -> None:
+    found = config.read(plain(**changes))
+    assert found.resources is None
+    assert found.process == config.read(plain()).process
 
 
 def test_a_host_name_needs_a_namespace() -> None:
