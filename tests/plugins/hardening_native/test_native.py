@@ -22,7 +22,7 @@ def test_it_is_registered_and_always_there() -> None:
 def test_its_check_names_fields_by_pointer() -> None:
     document = bundles.config("true")
     assert list(Native().check(document, plain())) == []
-    document["hooks"] = {}
+    document["hooks"] = {"prestart": [{"path": "/bin/true"}]}
     (refusal,) = Native().check(document, plain())
     assert (refusal.pointer, refusal.reason) == ("/hooks", "the native launcher runs no hooks")
 
