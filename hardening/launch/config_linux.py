@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import _stat as stat
+
 from hardening.launch import abi
 from hardening.launch.config_mounts import PROPAGATION, read_id_maps
 from hardening.launch.digest import ANNOTATION
@@ -191,11 +193,13 @@ def _read_devices(table: Table, has_user_namespace: bool) -> tuple[Device, ...]:
     for entry in table.tables("devices"):
         path, kind = entry.text("path", required=True), entry.text("type", required=True)
         major, minor = entry.integer("major", 0, 2**32 - 1), entry.integer("minor", 0, 2**32 - 1)
-        mode = entry.integer("fileMode", 0, 0o777)
+        mode = entry.integer("fileMode", 0, 0o177777)
         uid, gid = entry.integer("uid", 0, 2**32 - 2) or 0, entry.integer("gid", 0, 2**32 - 2) or 0
         entry.done()
         if kind not in ("c", "u", "b"):
             entry.refuse("type", "must be c, u or b")
+        if mode is not None and mode & ~0o777 not in (0, stat.S_IFBLK if kind == "b" else stat.S_IFCHR):
+            entry.refuse("fileMode", "has more than permissions and the bits of the device's own type")
         if not path.startswith("/dev/") or ".." in path.split("/"):
             entry.refuse("path", "must lie below /dev")
         if has_user_namespace and DEFAULT_DEVICES.get(path) != (major, minor):
@@ -206,7 +210,7 @@ def _read_devices(table: Table, has_user_namespace: bool) -> tuple[Device, ...]:
                 kind="b" if kind == "b" else "c",
                 major=major or 0,
                 minor=minor or 0,
-                mode=0o666 if mode is None else mode,
+                mode=0o666 if mode is None else mode & 0o777,
                 uid=uid,
                 gid=gid,
             )

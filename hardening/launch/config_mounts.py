@@ -109,14 +109,15 @@ def _read_mount(table: Table, label: str) -> Mount:
         options.kind = kind
     else:
         table.refuse("type", f"the native launcher does not mount {kind!r}")
-    for index, option in enumerate(texts):
+    # Of a type that is not known no option is.
+    for index, option in enumerate(texts if options.kind else ()):
         reason = _read_option(options, option)
         if reason:
             table.refuse("options", reason, index)
     uid_map, gid_map = read_id_maps(table, "uidMappings"), read_id_maps(table, "gidMappings")
     _check_idmap(table, options, uid_map, gid_map)
-    if options.kind == "bind" and not source.startswith("/"):
-        table.refuse("source", "a bind mount needs an absolute path")
+    if options.kind == "bind" and not source:
+        table.refuse("source", "a bind mount needs a path")
     if label and options.kind in ("tmpfs", "devpts") and not any(key == "context" for key, _ in options.data):
         options.data.append(("context", label))
     table.done()
@@ -142,7 +143,7 @@ def _read_mount(table: Table, label: str) -> Mount:
 def _read_option(options: _Options, option: str) -> str:
     """Take one option; a reason when it cannot be taken."""
     if options.kind == "bind" and option in ("bind", "rbind"):
-        options.recursive = option == "rbind"
+        options.recursive = options.recursive or option == "rbind"
         return ""
     if option in ("idmap", "ridmap"):
         options.idmap = option
@@ -155,7 +156,7 @@ def _read_option(options: _Options, option: str) -> str:
         # mount(8) wants quotes around a label with commas; the kernel gets each option by itself, without.
         options.data.append((key, value.strip('"') if equals else None))
         return ""
-    return f"the native launcher does not know the option {option!r} for {options.kind or 'this'} mounts"
+    return f"the native launcher does not know the option {option!r} for {options.kind} mounts"
 
 
 def _check_idmap(table: Table, options: _Options, uid_map: tuple[IdMap, ...], gid_map: tuple[IdMap, ...]) -> None:

@@ -45,7 +45,7 @@ def open_sources(wanted: Wanted, bundle: str) -> Sources:
             kernel.mount_setattr(root, add=root_attributes(wanted), recursive=True)
         for mount in wanted.mounts:
             if mount.kind == "bind":
-                trees[mount.pointer] = _open_bind(mount)
+                trees[mount.pointer] = _open_bind(mount, bundle)
     except (OSError, LaunchError):
         Sources(root, trees).close()
         raise
@@ -62,11 +62,11 @@ def root_attributes(wanted: Wanted) -> int:
     return no_devices | (abi.MOUNT_ATTR_NOSUID if wanted.process.no_new_privileges else 0)
 
 
-def _open_bind(mount: Mount) -> int:
+def _open_bind(mount: Mount, bundle: str) -> int:
     hint = ""
     if not mount.recursive:
         hint = "in a user namespace a tree with other mounts in it can only be bound whole: use rbind"
-    tree = _clone(mount.source, mount.recursive, f"{mount.pointer}/source", hint)
+    tree = _clone(files.join(bundle, mount.source), mount.recursive, f"{mount.pointer}/source", hint)
     with Step(f"set the propagation of {mount.source}", f"{mount.pointer}/options"):
         if mount.propagation not in (abi.MS_SHARED, abi.MS_SLAVE):
             kernel.mount_setattr(tree, propagation=abi.MS_PRIVATE, recursive=True)

@@ -25,6 +25,7 @@ class Namespace(Frozen):
 class Mount(Frozen):
     """One entry of `/mounts`. ``kind`` is ``bind`` or a file system type.
 
+    A relative ``source`` of a bind mount starts at the bundle.
     ``add`` and ``add_below`` are ``MOUNT_ATTR_*`` for the mount itself and for it and all below; ``atime`` replaces
     the access time mode where it is not None. ``idmap`` is ``()`` for none; ``own_idmap`` means the maps of the
     container's user namespace.

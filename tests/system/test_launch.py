@@ -167,8 +167,9 @@ def test_device_nodes_in_the_root_do_not_open(folder: Path, stance: Stance) -> N
 def test_devices_of_the_configuration_in_a_root_without_a_file_system_for_them(folder: Path, stance: Stance) -> None:
     document = stance.config("sh", "-c", "cat /dev/kmsg2 && echo opened")
     document["mounts"] = document["mounts"][:1]
-    document["linux"]["devices"] = [{"path": "/dev/kmsg2", "type": "c", "major": 1, "minor": 3, "fileMode": 0o666}]
-    assert printed(folder, stance, document) == "opened"
+    document["linux"]["devices"] = [{"path": "/dev/kmsg2", "type": "c", "major": 1, "minor": 3, "fileMode": 0o020640}]
+    document["process"]["args"][2] += "; stat -c '%F %a' /dev/kmsg2"
+    assert printed(folder, stance, document).splitlines() == ["opened", "character special file 640"]
 
 
 def test_masked_and_read_only_paths(folder: Path, stance: Stance) -> None:
@@ -226,6 +227,14 @@ def test_bind_mounts_from_where_the_ids_inside_cannot_reach(folder: Path, stance
     assert done.stdout.startswith("seen")
     assert "Read-only" in done.stderr
     assert set(done.stdout.split(" /data ")[1].split()[0].split(",")) >= {*options[1:]}
+
+
+def test_a_relative_source_starts_at_the_bundle(folder: Path, stance: Stance) -> None:
+    (folder / "bundle" / "given").mkdir(parents=True)
+    (folder / "bundle" / "given" / "file").write_text("seen")
+    document = stance.config("cat", "/data/file")
+    document["mounts"].append({"destination": "/data", "type": "bind", "source": "given", "options": ["rbind"]})
+    assert printed(folder, stance, document) == "seen"
 
 
 def test_a_recursive_restriction_reaches_the_mounts_below(folder: Path) -> None:

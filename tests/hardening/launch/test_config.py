@@ -166,6 +166,35 @@ def test_options_of_a_bind_mount() -> None:
     assert (mount.propagation, mount.propagation_below) == (abi.MS_SLAVE, True)
 
 
+@pytest.mark.parametrize("options", [["rbind", "bind"], ["bind", "rbind"]])
+def test_a_bind_mount_is_recursive_where_either_word_says_so(options: list[str]) -> None:
+    document = plain(mounts=[{"destination": "/x", "type": "bind", "source": "/", "options": options}])
+    assert config.read(document).mounts[0].recursive
+
+
+def test_options_of_an_unknown_type_are_no_second_refusal() -> None:
+    mount = {"destination": "/x", "type": "ext4", "options": ["bogus"]}
+    assert pointers(plain(mounts=[mount])) == ["/mounts/0/type"]
+
+
+@pytest.mark.parametrize("mode", [0o666, 0o020666, None])
+def test_the_mode_of_a_device_may_have_its_type(mode: int | None) -> None:
+    device = {
+        "path": "/dev/fuse",
+        "type": "c",
+        "major": 10,
+        "minor": 229,
+        **({} if mode is None else {"fileMode": mode}),
+    }
+    assert config.read(plain(linux__devices=[device])).devices[0].mode == 0o666
+
+
+@pytest.mark.parametrize("mode", [0o060666, 0o4666, 0o100666])
+def test_the_mode_of_a_device_has_nothing_else(mode: int) -> None:
+    device = {"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229, "fileMode": mode}
+    assert pointers(plain(linux__devices=[device])) == ["/linux/devices/0/fileMode"]
+
+
 def test_read_write_is_not_taken_for_a_recursive_option() -> None:
     document = plain(mounts=[{"destination": "/x", "type": "bind", "source": "/", "options": ["rro", "ro", "rw"]}])
     mount = config.read(document).mounts[0]
