@@ -36,6 +36,7 @@ _DIGEST = r"(sha256):([0-9a-f]{64})|(sha512):([0-9a-f]{128})"
 
 #: Transports of others, and what to do instead.
 _ELSEWHERE = {
+    "atomic": "name it in its registry: docker://HOST/NAMESPACE/STREAM:TAG",
     "containers-storage": "`podman image save --format oci-dir -o DIR IMAGE` writes it where `oci:DIR` finds it",
     "docker-daemon": "`docker save -o FILE IMAGE` writes it where `docker-archive:FILE` finds it",
     "oci-archive": "unpack it with tar(1) into a directory of its own, and name that: oci:DIR",
@@ -160,9 +161,14 @@ def parse_docker(text: str) -> Reference:
     host, path = _split(name)
     _require_host(host, text)
     _require_path(path, text)
-    if len(name) > MAX_NAME:
-        raise UsageError(f"the name of the image has {len(name)} letters", hint=f"a repository has at most {MAX_NAME}")
-    return Reference(host, path, tag or ("" if digest else DEFAULT_TAG), digest)
+    found = Reference(host, path, tag or ("" if digest else DEFAULT_TAG), digest)
+    letters = len(found.repository)
+    if letters > MAX_NAME:
+        raise UsageError(
+            f"the name of the image has {letters} letters with its host",
+            hint=f"host and repository have at most {MAX_NAME}",
+        )
+    return found
 
 
 def is_tagged(text: str) -> bool:
@@ -197,10 +203,10 @@ def require_digest(text: str, origin: object | None = None) -> str:
 
 
 def _split(name: str) -> tuple[str, str]:
-    """Host and path: the first part is a host if nothing else can be, that is, with a dot, a port, as `localhost`, or with
-    a capital letter."""
+    """Host and path: the first part is a host with a dot or a port, or as `localhost`, and of a repository in all other
+    cases, as for podman and skopeo; docker takes one with a capital letter for a host."""
     first, slash, rest = name.partition("/")
-    if not slash or (not re.search(r"[.:\[]", first) and first != "localhost" and first == first.lower()):
+    if not slash or (not re.search(r"[.:\[]", first) and first != "localhost"):
         host, path = DEFAULT_HOST, name
     else:
         host, path = ("docker.io" if first == "index.docker.io" else first), rest
@@ -227,14 +233,13 @@ def _require_path(path: str, text: str) -> None:
     wrong = next((part for part in parts if not re.fullmatch(_PART, part)), None)
     if wrong is None:
         return
+    what = "it" if wrong == text else f'"{wrong}"'
     if re.fullmatch(_PART, wrong.lower()):
-        raise UsageError(
-            f'{text}: "{wrong}" has capital letters', hint=f"a repository is written small: {wrong.lower()}"
-        )
+        raise UsageError(f"{text}: {what} has capital letters", hint=f"a repository is written small: {wrong.lower()}")
     if not wrong or path == f"{OFFICIAL}/":
         raise UsageError(f"{text}: a part of the repository is empty", hint="write HOST/REPOSITORY:TAG")
     hint = "a repository has small letters and digits, with `.`, `_`, `__` or `-` between them"
-    raise UsageError(f'{text}: "{wrong}" is no part of a repository', hint=hint)
+    raise UsageError(f"{text}: {what} is no part of a repository", hint=hint)
 
 
 def _path(text: str, path: str) -> str:

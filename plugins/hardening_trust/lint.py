@@ -116,7 +116,7 @@ def docker_problem(name: str) -> str:
             return f'"{name}" is no host'
         known = "." in host or ":" in host or host == "localhost"
         return "" if known else f"it has no host: short names are spelt out, as docker.io/library/{name}"
-    if not ("." in host or ":" in host or host == "localhost" or host != host.lower()):
+    if not ("." in host or ":" in host or host == "localhost"):
         return f"it has no host: short names are spelt out, as docker.io/{name}"
     if not reference.is_tagged(name):
         return "" if reference.is_prefix(name) else f'"{rest}" is no part of a repository'

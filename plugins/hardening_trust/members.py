@@ -45,6 +45,8 @@ def carried(node: Node) -> dict[str, object]:
         raise node.error(f"at most one of {_REKOR_LIST} can be used simultaneously", hint=f"keep {rekor[0]}")
     for name in rekor:
         found[name] = _material(node.child(name, node.table()[name]), name.endswith("s"), "Data" in name)
+    if rekor and node.get("pki") is not None:
+        raise node.error(f"{_REKOR_LIST} are not supported for pki", hint=f"leave {rekor[0]} out")
     for name, known in (("fulcio", _FULCIO), ("pki", _PKI)):
         part = node.get(name)
         if part is not None:

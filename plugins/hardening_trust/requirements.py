@@ -299,6 +299,13 @@ def _paths(node: Node, name: str, empty: str) -> tuple[str, ...]:
     return tuple(sorted({item.string() for item in several.items()})) if several is not None else ()
 
 
+#: Images of a host with an IPv6 address can be named here, and podman and skopeo read no policy that names one.
+_ADDRESS, _NO_ADDRESS = (
+    "[",
+    "podman and skopeo take no policy with it: give the registry a name in the DNS or /etc/hosts",
+)
+
+
 def _require_names(node: Node, identity: Identity) -> None:
     """Refuse an identity that names what can be no image."""
     if isinstance(identity, ExactReference):
@@ -312,16 +319,19 @@ def _require_names(node: Node, identity: Identity) -> None:
         _require_docker(node, "dockerRepository", identity.repository)
     elif isinstance(identity, RemapIdentity):
         for text in (identity.prefix, identity.signed_prefix):
-            if not reference.is_prefix(text):
+            if not reference.is_prefix(text) or text.startswith(_ADDRESS):
                 hint = "write a host, or a host and the beginning of a repository: registry.example.com/team"
-                raise node.error(f'prefix "{text}" is not valid', hint=hint)
+                raise node.error(f'prefix "{text}" is not valid', hint=_NO_ADDRESS if _ADDRESS in text else hint)
 
 
 def _require_docker(node: Node, name: str, text: str) -> None:
+    wrong = f'Invalid format of {name} "{text}"'
     try:
         reference.parse_docker(text)
     except HardeningError as error:
-        raise node.error(f'Invalid format of {name} "{text}": {error.message}', hint=error.hint) from None
+        raise node.error(f"{wrong}: {error.message.removeprefix(f'{text}: ')}", hint=error.hint) from None
+    if text.startswith(_ADDRESS):
+        raise node.error(f"{wrong}: an address in brackets is no host there", hint=_NO_ADDRESS)
 
 
 # --- writing -------------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ supplies all requirements. It takes as long as the image's name is deep, however
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -21,13 +22,30 @@ if TYPE_CHECKING:
     from hardening_trust.requirements import Requirements
 
 DOCKER, OCI, DIRECTORY, ARCHIVE, STORAGE = "docker", "oci", "dir", "docker-archive", "containers-storage"
+ATOMIC, DAEMON = "atomic", "docker-daemon"
 
 #: Transports whose scopes are the names of registries and repositories, and those whose scopes are paths.
-NAMED = (DOCKER, "atomic", "docker-daemon")
+NAMED = (DOCKER, ATOMIC, DAEMON)
 OF_PATHS = (DIRECTORY, OCI, "oci-archive", "ostree", "sif")
 #: Transports that containers tools know, and others whose scopes are only carried.
 WITHOUT_SCOPES = (ARCHIVE, "tarball")
 KNOWN = (*NAMED, *OF_PATHS, *WITHOUT_SCOPES, STORAGE)
+
+#: The hexadecimal digits of digests as containers tools have them in names.
+_DIGITS = "[0-9a-f]{64}"
+_DIGEST = f"(?:sha256:{_DIGITS}|sha384:[0-9a-f]{{96}}|sha512:[0-9a-f]{{128}})"
+#: What scopes of some transports look like, and how that is written. Of `docker` nothing is checked.
+_FORMS = {
+    ATOMIC: (re.compile(r"[^/]*(?:/[^:/]*(?:/[^:/]*(?::[^:/]*)?)?)?"), "HOST[/NAMESPACE[/STREAM[:TAG]]]"),
+    STORAGE: (
+        re.compile(rf"\[(?:/[^]@]*|[^]@]+@/[^]]*)\][^@]*(?:@(?:{_DIGITS}|{_DIGEST}|{_DIGEST}@{_DIGITS}))?", re.DOTALL),
+        "[/STORAGE] or [DRIVER@/STORAGE], and after it nothing, or NAME, NAME@ID, NAME@DIGEST or NAME@DIGEST@ID",
+    ),
+    DAEMON: (
+        re.compile(rf"(?!{_DIGEST}\Z).*", re.DOTALL),
+        "HOST/REPOSITORY:TAG: an id names no image that has a scope",
+    ),
+}
 
 
 class Rule(StrEnum):
@@ -77,8 +95,9 @@ def scope_problem(transport: str, scope: str) -> str:
     """Why containers tools refuse a scope's name, empty where they take it."""
     if not scope:
         return ""
-    if transport == STORAGE:
-        return "" if scope.startswith("[") else "a scope of containers-storage begins with the storage in brackets"
+    if transport in _FORMS:
+        form, written = _FORMS[transport]
+        return "" if form.fullmatch(scope) else f"a scope of {transport} is {written}"
     if transport in WITHOUT_SCOPES:
         return f'{transport} has no scopes but ""'
     if transport not in OF_PATHS:

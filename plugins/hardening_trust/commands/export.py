@@ -21,7 +21,7 @@ from hardening_trust.writing import replace
     epilog="""\b
 Examples:
   hardening trust export -p ./team.toml ./containers
-  skopeo --policy ./containers/policy.json --registries.d ./containers/registries.d inspect docker://busybox
+  skopeo --policy ./containers/policy.json --registries.d ./containers/registries.d copy docker://busybox dir:./checked
 """,
 )
 @viewed.options

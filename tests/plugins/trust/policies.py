@@ -35,6 +35,28 @@ def scope(transport: str, name: str) -> str:
     return f'{{"default": {reject}, "transports": {{"{transport}": {{"{name}": {reject}}}}}}}'
 
 
+ID = "0123456789abcdef" * 4
+_STORAGE = "[overlay@/var/lib/containers/storage]"
+#: transport and scope, of which no program knows what it could mean
+WITHOUT_MEANING = (
+    ("docker-daemon", DIGEST),
+    ("docker-daemon", f"sha384:{'0' * 96}"),
+    ("docker-daemon", f"sha512:{'0' * 128}"),
+    *(
+        ("containers-storage", name)
+        for name in (
+            "busybox", "[", "[/a", "[]", "[relative/path]", "[overlay@relative/path]", "[@/a]", "[overlay@]", "[a]b]", "]",
+        )
+    ),
+    *(
+        ("containers-storage", f"{_STORAGE}docker.io/library/busybox{end}")
+        for end in (
+            "@", "@sha256:ab", "@ab", f"@@{ID}", f"@ab@{ID}", f"@sha256:ab@{ID}", f"@{DIGEST}@", f"@{DIGEST}@ab",
+            f"@{ID}@{ID}", f"@{DIGEST}@{ID}@x", f"@{ID.upper()}", f"@SHA256:{ID}",
+        )
+    ),
+)  # fmt: skip
+
 #: text -> the message of both programs
 REFUSED = {
     "{}": "Default policy is missing",
@@ -101,6 +123,22 @@ REFUSED = {
     scope("oci", "a"): 'Unknown key "a"',
     scope("docker-archive", "/x.tar"): 'Unknown key "/x.tar"',
     scope("tarball", "x"): 'Unknown key "x"',
+    **{text: f'Unknown key "{name}"' for transport, name in WITHOUT_MEANING for text in [scope(transport, name)]},
+    sigstore('"pki": {"caRootsPath": "/c", "subjectHostname": "h"}, "rekorPublicKeyPath": "/r"'): (
+        f"{REKOR} are not supported for pki"
+    ),
+    **{
+        identity(f'{{"type": "{kind}", "{member}": "{name}{end}"}}'): f'Invalid format of {member} "{name}{end}"'
+        for kind, member, end in (
+            ("exactReference", "dockerReference", ":1"),
+            ("exactRepository", "dockerRepository", ""),
+        )
+        for name in ("Foo/bar", "Localhost/bar", "[::1]:5000/x", "a" * 238, f"docker.io/{'a' * 238}", f"x/{'a' * 244}")
+    },
+    identity('{"type": "remapIdentity", "prefix": "[::1]:5000", "signedPrefix": "b"}'): 'prefix "[::1]:5000" is not',
+    identity(
+        '{"type": "remapIdentity", "prefix": "b", "signedPrefix": "[::1]:5000/x"}'
+    ): 'prefix "[::1]:5000/x" is not',
 }
 
 #: what both programs take
@@ -135,4 +173,14 @@ TAKEN = (
     scope("docker-daemon", "busybox"),
     scope("oci-archive", "/x.tar"),
     scope("atomic", "x"),
+    scope("atomic", "h:5000/ns/stream:tag"),
+    *(scope("docker-daemon", name) for name in ("sha256:ab", f"md5:{ID}", f"busybox@{DIGEST}")),
+    *(
+        scope("containers-storage", f"{storage}{name}")
+        for storage in ("[/a]", "[overlay@/a/../b]", "[/a@/b]", "[x@/a@b]")
+        for name in ("", "busybox:1", f"busybox@{ID}", f"@{DIGEST}", f"b@sha512:{'0' * 128}", f"B..@{DIGEST}@{ID}")
+    ),
+    identity('{"type": "exactRepository", "dockerRepository": "Foo.b/x"}'),
+    identity(f'{{"type": "exactRepository", "dockerRepository": "x/{"a" * 243}"}}'),
+    identity('{"type": "remapIdentity", "prefix": "Foo", "signedPrefix": "Foo/b"}'),
 )
