@@ -1,7 +1,8 @@
 """Reading the table ``[seccomp]``.
 
-A table with ``default`` or ``profile`` is a complete filter: all its says are *at most* says. A table without them speaks
-only of the system calls that it names. Within one table the strictest entry that matches decides.
+A table with ``default`` or ``profile`` is a complete filter: all its says are *at most* says, of architectures too, which it
+has whether it lists them or not. A table without them speaks only of what it names. Within one table the strictest entry
+that matches decides.
 """
 
 from __future__ import annotations
@@ -85,7 +86,8 @@ class TableReader:
             self._read_rule(node)
         self._apply_guards()
         yield from self._syscalls(fields.get("default"), fields.get("profile"))
-        architectures = list(self._architectures(fields.get("architectures")))
+        complete = fields.get("default") or fields.get("profile")
+        architectures = list(self._architectures(fields.get("architectures"), complete))
         yield from architectures
         self._note(frozenset(say.member for say in architectures if say.value), fields.get("profile"))
         yield from self._flags(fields.get("flags"))
@@ -206,18 +208,19 @@ class TableReader:
     def _profile_default(self) -> Action:
         return self.profile.default if self.profile is not None else ENOSYS
 
-    def _architectures(self, node: Node | None) -> Iterator[Say]:
-        if node is None:
-            if self.profile is not None:
-                origin = self.table.origin
-                yield Say("architectures", REST, False, origin)
-                for name in sorted(self.profile.architectures):
-                    yield Say("architectures", name, True, origin)
-            return
+    def _architectures(self, node: Node | None, complete: Node | None) -> Iterator[Say]:
+        """A ``complete`` filter without a list is one of the machine's own architecture, or of those of its profile."""
+        bounds: dict[str, Say] = {}
+        if complete is not None:
+            further = sorted(self.profile.architectures) if self.profile is not None else ()
+            listed = {REST: False, **dict.fromkeys(further, True)}
+            bounds = {name: Say("architectures", name, held, complete.origin) for name, held in listed.items()}
         setting = Schema.of(SeccompSettings).settings["architectures"]
-        if isinstance(setting, Family):
+        if node is not None and isinstance(setting, Family):
             native = self.reading.host.of(SeccompFacts).native
-            yield from (say for say in read_family(setting, node) if say.member not in (NATIVE, native))
+            stated = {say.member: say for say in read_family(setting, node) if say.member not in (NATIVE, native)}
+            bounds = stated if REST in stated else {**bounds, **stated}
+        yield from (attrs.evolve(say, at_most=complete is not None) for say in bounds.values())
 
     def _flags(self, node: Node | None) -> Iterator[Say]:
         if node is None:
