@@ -119,6 +119,10 @@ def _read_root(config: Table) -> tuple[str, bool]:
 
 def _check_together(config: Table, wanted: Wanted, process: Process) -> None:
     """What no field shows alone."""
+    if wanted.device_rules:
+        from hardening.launch import device_rules
+
+        config.problems += device_rules.problems(wanted)
     if not wanted.creates("mount"):
         joined = wanted.namespace("mount")
         pointer = joined.pointer if joined else "/linux/namespaces"

@@ -14,6 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from hardening.launch.device_rules import Rule
 
 NAMESPACES = {
     "pid": abi.CLONE_NEWPID,
@@ -54,7 +55,7 @@ _NOT_SET, _OTHERS = "the native launcher does not set this", "the native launche
 _LISTENER = "the native launcher serves no seccomp listener"
 UNSUPPORTED_SECCOMP: dict[str, Refused] = {"listenerPath": (str, _LISTENER), "listenerMetadata": (str, _LISTENER)}
 UNSUPPORTED_RESOURCES: dict[str, Refused] = {
-    **dict.fromkeys(("devices", "hugepageLimits"), (list, _OTHERS)),
+    "hugepageLimits": (list, _OTHERS),
     **dict.fromkeys(("blockIO", "network", "rdma", "unified"), (dict, _OTHERS)),
 }
 UNSUPPORTED_MEMORY: dict[str, Refused] = {
@@ -85,7 +86,7 @@ def read_linux(config: Table, annotations: dict[str, str]) -> dict[str, Any]:
         "read_only": _read_paths(table, "readonlyPaths"),
         "seccomp": _read_seccomp(table, annotations),
         "devices": _read_devices(table, "user" in kinds),
-        "resources": _read_resources(table),
+        **_read_resources(table),
         "cgroups_path": _read_cgroups_path(table),
         "mount_label": table.text("mountLabel", longest=4096),
         "root_propagation": PROPAGATION.get(propagation.removeprefix("r"), abi.MS_PRIVATE),
@@ -229,10 +230,15 @@ def _read_cgroups_path(table: Table) -> str:
     return path
 
 
-def _read_resources(table: Table) -> Resources | None:
+def _read_resources(table: Table) -> dict[str, Any]:
     entry = table.table("resources")
     if entry is None:
-        return None
+        return {"resources": None}
+    rules: tuple[Rule, ...] = ()
+    if entry.has("devices"):
+        from hardening.launch import device_rules
+
+        rules = device_rules.read(entry)
     limit = 2**63 - 1
     pids, memory, cpu = entry.table("pids"), entry.table("memory"), entry.table("cpu")
     values: dict[str, Any] = {}
@@ -251,4 +257,5 @@ def _read_resources(table: Table) -> Resources | None:
         values["cpus"], values["mems"] = cpu.text("cpus"), cpu.text("mems")
         cpu.done(UNSUPPORTED_CPU)
     entry.done(UNSUPPORTED_RESOURCES)
-    return Resources(**values) if any(value not in (None, "") for value in values.values()) else None
+    limits = Resources(**values) if any(value not in (None, "") for value in values.values()) else None
+    return {"resources": limits, "device_rules": rules}

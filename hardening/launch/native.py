@@ -49,7 +49,7 @@ class Options(Frozen):
 def run(bundle: Bundle, options: Options) -> int:
     """Run the bundle's command to its end: its exit code. `LaunchError` when it never ran; nothing is left then."""
     wanted = config.read(bundle.document, files.join(bundle.directory, "config.json"))
-    _check_host(wanted)
+    _check_host(wanted, keep_stdin=options.keep_stdin)
     mask = block_signals()
     with_group = wanted.resources is not None or bool(wanted.cgroups_path)
     watcher = options.watcher
@@ -97,7 +97,7 @@ def _clean(words: Iterator[str], cleaning: Cleaning) -> None:
     cleaning.after_kill(remove_groups)
 
 
-def _check_host(wanted: Wanted) -> None:
+def _check_host(wanted: Wanted, *, keep_stdin: bool) -> None:
     """Refuse at once what would fail later, or worse, not fail."""
     if wanted.namespace("user") is None and not kernel.capget()[0] >> abi.CAPABILITIES.index("CAP_SYS_ADMIN") & 1:
         raise LaunchError(
@@ -105,6 +105,11 @@ def _check_host(wanted: Wanted) -> None:
             origin="config.json:/linux/namespaces",
             hint="add a user namespace with uidMappings and gidMappings, or run as root",
         )
+    if wanted.device_rules:
+        from hardening.launch import device_rules
+
+        terminal = wanted.process.terminal
+        device_rules.check_descriptors(wanted, () if terminal else (0, 1, 2) if keep_stdin else (1, 2))
     labels = [("/process/selinuxLabel", wanted.process.selinux_label)]
     labels += [(mount.pointer, value or "") for mount in wanted.mounts for key, value in mount.data if key == "context"]
     for pointer, label in labels:

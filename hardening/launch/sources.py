@@ -46,6 +46,10 @@ def open_sources(wanted: Wanted, bundle: str) -> Sources:
         for mount in wanted.mounts:
             if mount.kind == "bind":
                 trees[mount.pointer] = _open_bind(mount, bundle)
+                if wanted.device_rules:
+                    from hardening.launch import device_rules
+
+                    device_rules.keep(wanted, mount, trees[mount.pointer], files.join(bundle, mount.source))
     except (OSError, LaunchError):
         Sources(root, trees).close()
         raise
@@ -57,7 +61,11 @@ def root_attributes(wanted: Wanted) -> int:
 
     Devices of the configuration stand on the mount at /dev; where there is none, they are nodes of the root itself.
     """
-    own_devices = bool(wanted.devices) and not any(mount.destination.rstrip("/") == "/dev" for mount in wanted.mounts)
+    own_devices = (
+        bool(wanted.devices)
+        and wanted.namespace("user") is None
+        and not any(mount.destination.rstrip("/") == "/dev" for mount in wanted.mounts)
+    )
     no_devices = 0 if own_devices else abi.MOUNT_ATTR_NODEV
     return no_devices | (abi.MOUNT_ATTR_NOSUID if wanted.process.no_new_privileges else 0)
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from hardening.launch.frozen import Frozen
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from hardening.launch.device_rules import Rule
+
 
 class IdMap(Frozen):
     """One line of a uid_map or gid_map (user_namespaces(7))."""
@@ -147,6 +151,7 @@ class Wanted(Frozen):
     read_only: tuple[str, ...]
     seccomp: Seccomp | None
     devices: tuple[Device, ...]
+    device_rules: tuple[Rule, ...] = ()
     resources: Resources | None
     cgroups_path: str
 

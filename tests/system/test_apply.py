@@ -206,10 +206,11 @@ def run_tightened(
     """Tighten a configuration and run it under a runtime: the kernel's report."""
     plan = tightened(document, profile, folder, user)
     ready = dict(plan.spec.document)
-    if runtime == "native" or user is not None:
-        # Rules for devices are cgroups' business: the native launcher has none and says so, as an ordinary user's runtime
-        # does. The profile gives no device and no right to make one.
-        ready["linux"] = {key: value for key, value in ready["linux"].items() if key != "resources"}
+    if user is not None and "resources" in ready["linux"]:
+        # An ordinary user has no control group, with which other runtimes than the native one keep rules for devices, too.
+        kept = {"devices"} if runtime == "native" else set()
+        resources = {key: value for key, value in ready["linux"]["resources"].items() if key in kept}
+        ready["linux"] = {**ready["linux"], "resources": resources}
     bundle.write(attrs.evolve(plan.spec, config=to_json(ready)), folder / "bundle")
     runs.hand_over(folder / "bundle", user)
     return receipt_of(folder, runtime, user)

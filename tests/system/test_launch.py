@@ -229,6 +229,70 @@ def test_bind_mounts_from_where_the_ids_inside_cannot_reach(folder: Path, stance
     assert set(done.stdout.split(" /data ")[1].split()[0].split(",")) >= {*options[1:]}
 
 
+NO_DEVICES = {"devices": [{"allow": False, "access": "rwm"}]}
+
+
+@pytest.mark.parametrize("stance", ["root", "root-mapped"], indirect=True)
+def test_rules_for_devices_hold_on_what_is_bound(folder: Path, stance: Stance) -> None:
+    given = folder / "given"
+    (given / "below").mkdir(parents=True)
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(given / "below")], check=True)
+    try:
+        for place in (given, given / "below"):
+            os.mknod(place / "kmsg", 0o666 | stat.S_IFCHR, os.makedev(1, 11))
+            (place / "kmsg").chmod(0o666)
+        script = (
+            "for node in /data/kmsg /data/below/kmsg; do (: >$node) && echo opened; done; : </dev/null && echo null"
+        )
+        document = stance.config("sh", "-c", script)
+        document["mounts"].append(
+            {"destination": "/data", "type": "bind", "source": str(given), "options": ["rbind", "dev"]}
+        )
+        # Without rules a device of the caller's own file system opens: that is what they are for.
+        assert run(folder, stance, document).stdout.split() == ["opened", "opened", "null"]
+        document["linux"]["resources"] = NO_DEVICES
+        done = run(folder, stance, document)
+        assert done.stdout.split() == ["null"]
+        assert done.stderr.count("Permission denied") == 2
+    finally:
+        subprocess.run(["umount", str(given / "below")], check=True)
+
+
+def test_a_device_that_is_bound_by_itself_needs_a_rule(folder: Path, stance: Stance) -> None:
+    document = stance.config("sh", "-c", ": </data/null && echo opened")
+    document["mounts"].append({"destination": "/data/null", "type": "bind", "source": "/dev/null", "options": ["bind"]})
+    document["mounts"].insert(-1, {"destination": "/data", "type": "tmpfs", "source": "tmpfs"})
+    document["linux"]["resources"] = NO_DEVICES
+    assert printed(folder, stance, document) == "opened"
+    document["mounts"][-1]["source"] = "/dev/kmsg"
+    done = run(folder, stance, document)
+    assert done.returncode == 125
+    assert "/dev/kmsg is a device that /linux/resources/devices does not permit" in done.stderr
+
+
+@pytest.mark.parametrize("stance", ["root"], indirect=True)
+def test_a_bound_proc_goes_around_rules_for_devices(folder: Path, stance: Stance) -> None:
+    document = stance.config("true")
+    document["linux"]["resources"] = NO_DEVICES
+    document["mounts"].append({"destination": "/data", "type": "bind", "source": "/proc", "options": ["rbind"]})
+    for source in ("/proc", "/proc/1", "/"):
+        document["mounts"][-1]["source"] = source
+        done = run(folder, stance, document)
+        assert done.returncode == 125
+        assert f"config.json:/mounts/7/source: {source} shows other processes" in done.stderr
+
+
+@pytest.mark.parametrize("stance", ["root"], indirect=True)
+def test_a_device_as_standard_input_needs_a_rule(folder: Path, stance: Stance) -> None:
+    document = stance.config("true")
+    document["linux"]["resources"] = NO_DEVICES
+    argv = bundles.stage(bundles.write(folder / "bundle", document), stdin=True)
+    for device, code in (("/dev/zero", 0), ("/dev/kmsg", 125)):
+        with open(device, "rb") as file:
+            done = subprocess.run(argv, stdin=file, capture_output=True, text=True, check=False, cwd="/")
+        assert done.returncode == code, done.stderr
+
+
 def test_a_relative_source_starts_at_the_bundle(folder: Path, stance: Stance) -> None:
     (folder / "bundle" / "given").mkdir(parents=True)
     (folder / "bundle" / "given" / "file").write_text("seen")

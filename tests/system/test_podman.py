@@ -111,9 +111,18 @@ def test_where_apply_fails_podman_starts_nothing(folder: Path) -> None:
     assert "NoNewPrivs" not in done.stdout
 
 
-def test_the_native_launcher_names_the_runtime_that_runs_it(folder: Path) -> None:
-    steps = COPY.replace(" --runtime crun", "")
+def test_the_copy_runs_under_crun_as_well(folder: Path) -> None:
+    steps = COPY.replace("launch tight", "launch --runtime crun tight")
     assert steps != COPY
     done = typed(folder, steps)
-    assert "/linux/resources/devices: the native launcher limits pids, memory and cpu only" in done.stderr
+    assert done.returncode == 0, done.stderr
+    assert within(done)
+
+
+def test_the_native_launcher_names_the_runtime_that_runs_it(folder: Path) -> None:
+    added = 's/"resources": *{/&"blockIO":{"weight":10},/'
+    steps = COPY.replace("hardening launch", f"sed -i '{added}' tight/config.json\nhardening launch")
+    assert steps != COPY
+    done = typed(folder, steps)
+    assert "/linux/resources/blockIO: the native launcher limits pids, memory and cpu only" in done.stderr
     assert "hint: `hardening launch --runtime crun tight` runs it\n" in done.stderr
