@@ -158,7 +158,9 @@ class Registry(Source):
             raise self._refused()
         if answer.status == 404:
             raise ImageMissing(
-                f"has no {what}", origin=self._named.host, hint="look at the repository, the tag and its spelling"
+                f"has no {what.removeprefix('the ')}",
+                origin=self._named.host,
+                hint="look at the repository, the tag and its spelling",
             )
         if answer.status == 429:
             raise self._wrong("has answered too often (429)", "wait, or log in: podman login")

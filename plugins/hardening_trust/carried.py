@@ -19,7 +19,7 @@ from hardening.schema import Leaf
 from hardening.source import Document, Node
 from hardening.spec import Fragment
 from hardening_trust.kinds import RequirementsKind
-from hardening_trust.requirements import Requirements, dump_all, key_paths, read_all, together
+from hardening_trust.requirements import Requirements, all_paths, dump_all, read_all, together
 
 if TYPE_CHECKING:
     from hardening.images.used import Used
@@ -73,6 +73,6 @@ def read(document: Mapping[str, Any]) -> Requirements | None:
         raise ProfileError("must be a string", origin=POINTER, hint=_HINT)
     raw = jsontext.parse(text.encode("utf-8", "replace"), POINTER)
     found = read_all(Node(raw, (ANNOTATION,), Document("config.json", None, {}, {(ANNOTATION,): POINTER})))
-    if not all(path.startswith("/") for path in key_paths(found)):
-        raise ProfileError("the path of a key is absolute", origin=POINTER, hint=_HINT)
+    if not all(path.startswith("/") for path in all_paths(found)):
+        raise ProfileError("the path of a file is absolute", origin=POINTER, hint=_HINT)
     return found

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
+import attrs
+
 from hardening import safefile, wholefile
 from hardening.errors import ProfileError
 from hardening.values import frozen
@@ -18,12 +20,16 @@ _REVOKED = "r"
 
 @frozen
 class Key:
-    """A primary key: its fingerprint, the first user that it names, and when it expires, in seconds since 1970."""
+    """A key: its fingerprint, the first user that its primary key names, and when it expires, in seconds since 1970.
+    ``may_sign`` says whether it was made to sign, and ``signs`` whether it or a subkey of it can at present."""
 
     fingerprint: str
     user: str
     expires: int | None
     revoked: bool
+    may_sign: bool = False
+    signs: bool = False
+    subkeys: tuple[Key, ...] = ()
 
     @property
     def expired(self) -> bool:
@@ -65,6 +71,13 @@ def _keys(rows: list[list[str]]) -> Iterator[Key]:
     for start, end in pairwise([*starts, len(rows)]):
         part = rows[start:end]
         user = next((row[9] for row in part if row[0] == "uid"), "")
-        fingerprint = next((row[9] for row in part if row[0] == "fpr"), "")
-        expires = int(part[0][6]) if part[0][6].isdecimal() else None
-        yield Key(fingerprint, user, expires, part[0][1] == _REVOKED)
+        below = [number for number, row in enumerate(part) if row[0] == "sub"]
+        yield attrs.evolve(_key(part, user), subkeys=tuple(_key(part[number:], user) for number in below))
+
+
+def _key(rows: list[list[str]], user: str) -> Key:
+    """The key of the first row."""
+    first = rows[0]
+    fingerprint = next((row[9] for row in rows if row[0] == "fpr"), "")
+    expires = int(first[6]) if first[6].isdecimal() else None
+    return Key(fingerprint, user, expires, first[1] == _REVOKED, "s" in first[11], "S" in first[11])

@@ -4,7 +4,7 @@ that are missing, expired, or that others could write."""
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from hardening.errors import HardeningError, HostError
@@ -22,6 +22,7 @@ from hardening_trust.requirements import (
     SignedBaseLayer,
     SignedBy,
     SigstoreSigned,
+    all_paths,
 )
 from hardening_trust.view import Scope, View
 
@@ -161,19 +162,20 @@ def _is_exact(requirement: SignedBy | SigstoreSigned) -> bool:
 
 def _keys(view: View) -> Iterator[Finding]:
     """Each file once, with the first scope that names it."""
-    seen: set[tuple[str, bool]] = set()
+    seen: set[tuple[str, str]] = set()
     for scope in (view.default, *view.named()):
         for requirement in sorted((item for item in scope.requirements if isinstance(item, _SIGNED)), key=repr):
-            for path in requirement.key_paths:
-                what = (path, isinstance(requirement, SignedBy))
-                if what not in seen:
-                    seen.add(what)
-                    yield from _key(scope, Path(path), gpg=what[1])
-            if isinstance(requirement, SignedBy) and requirement.key_data is not None:
-                yield from _gpg(scope, "the key in the policy", requirement.key_data)
+            look = _gpg if isinstance(requirement, SignedBy) else _sigstore
+            for path in all_paths([requirement]):
+                kind = look if path in requirement.key_paths else _nothing  # what is only carried is not looked into
+                if (path, kind.__name__) not in seen:
+                    seen.add((path, kind.__name__))
+                    yield from _key(scope, Path(path), kind)
+            for data in requirement.datas:
+                yield from look(scope, "the key in the policy", data)
 
 
-def _key(scope: Scope, path: Path, *, gpg: bool) -> Iterator[Finding]:
+def _key(scope: Scope, path: Path, look: Callable[[Scope, str, bytes], Iterator[Finding]]) -> Iterator[Finding]:
     if not path.is_absolute():
         hint = "write the whole path"
         yield _finding("key-relative", scope, f"the key {path} is looked up from the working directory", hint)
@@ -189,8 +191,21 @@ def _key(scope: Scope, path: Path, *, gpg: bool) -> Iterator[Finding]:
     except HardeningError as error:
         yield _finding("key-unsafe", scope, f"the key {path}: {error.message}", error.hint or "", Severity.ERROR)
         return
-    if gpg:
-        yield from _gpg(scope, f"the key {path}", data)
+    yield from look(scope, f"the key {path}", data)
+
+
+def _nothing(scope: Scope, what: str, data: bytes) -> Iterator[Finding]:
+    yield from ()
+
+
+def _sigstore(scope: Scope, what: str, data: bytes) -> Iterator[Finding]:
+    from hardening_trust import sigstore
+
+    try:
+        sigstore.key(data)
+    except sigstore.BadKey as error:
+        hint = "name a public key in PEM, as `cosign public-key` prints it"
+        yield _finding("key-unusable", scope, f"{what} makes no signature count: {error}", hint, Severity.ERROR)
 
 
 def _gpg(scope: Scope, what: str, data: bytes) -> Iterator[Finding]:
@@ -199,9 +214,21 @@ def _gpg(scope: Scope, what: str, data: bytes) -> Iterator[Finding]:
         hint = "export one: gpg --export KEY"
         yield _finding("key-unusable", scope, f"{what} holds no OpenPGP key", hint, Severity.ERROR)
     for key in found:
-        named = f"{what}: {key.fingerprint[-16:]} ({key.user})"
-        if key.revoked:
-            yield _finding("key-revoked", scope, f"{named} is revoked", "replace it", Severity.ERROR)
-        elif key.expired:
-            hint = "have it prolonged by its owner, and export it again"
-            yield _finding("key-expired", scope, f"{named} has expired", hint, Severity.ERROR)
+        if not (wrong := list(_state(scope, what, key))) and not key.signs:
+            made = [subkey for subkey in key.subkeys if subkey.may_sign]
+            wrong = [finding for subkey in made for finding in _state(scope, f"{what}, subkey", subkey)]
+            if not wrong:
+                message = f"{what}: {key.fingerprint[-16:]} ({key.user}) is no key that signs"
+                hint = "export one that does: gpg --export KEY"
+                wrong = [_finding("key-unusable", scope, message, hint, Severity.ERROR)]
+        yield from wrong
+
+
+def _state(scope: Scope, what: str, key: keys.Key) -> Iterator[Finding]:
+    """Whether a key is revoked or has expired."""
+    named = f"{what}: {key.fingerprint[-16:]} ({key.user})"
+    if key.revoked:
+        yield _finding("key-revoked", scope, f"{named} is revoked", "replace it", Severity.ERROR)
+    elif key.expired:
+        hint = "have it prolonged by its owner, and export it again"
+        yield _finding("key-expired", scope, f"{named} has expired", hint, Severity.ERROR)

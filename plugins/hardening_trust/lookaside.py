@@ -38,6 +38,12 @@ def name_of(image: Reference, digest: str) -> str:
     return f"{image.path}@{digest.replace(':', '=', 1)}"
 
 
+def first(base: str, image: Reference, digest: str) -> str:
+    """The place of the first signature of a manifest below the URL ``base``; of a directory its path."""
+    place = _path(base) if urlsplit(base).scheme == "file" else base
+    return f"{place}/{name_of(image, digest)}/{PREFIX}1"
+
+
 def from_directory(folder: Path, prefix: str = PREFIX) -> Iterator[tuple[bytes, str]]:
     """The files ``signature-1``, ``signature-2`` … of a directory, until one is missing. Raises `ImageError`."""
     for name in names(prefix):

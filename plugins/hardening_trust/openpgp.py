@@ -202,7 +202,7 @@ def _reason(found: str, lines: Sequence[tuple[str, list[str]]]) -> str:
     """Why a signature is refused that is not simply good."""
     words = next(words for keyword, words in lines if keyword == found)
     valid = next((words for keyword, words in lines if keyword == "VALIDSIG"), [])
-    key = valid[9] if len(valid) > 9 else words[0] if words else "unknown"
+    key = _named(valid, words)
     if found == "EXPSIG":
         return f"Invalid GPG signature: it expired on {_date(valid[3:4])}, made by key {key}"
     if found == "EXPKEYSIG":
@@ -210,12 +210,22 @@ def _reason(found: str, lines: Sequence[tuple[str, list[str]]]) -> str:
     if found == "REVKEYSIG":
         return f"Invalid GPG signature: key {key} is revoked"
     if found == "BADSIG":
-        return f"Invalid GPG signature: what key {key} signed has been changed"
+        return (
+            f"Invalid GPG signature: what key {key} signed has been changed, or holds a critical part that is unknown"
+        )
     if found == "ERRSIG" and words[5:6] == [_MISSING_KEY]:
-        return f"Invalid GPG signature: made by the unknown key {words[6] if len(words) > 6 else key}"
+        return f"Invalid GPG signature: made by the unknown key {key}"
     if found == "ERRSIG":
         return f"Invalid GPG signature: GnuPG cannot check it (code {words[5] if len(words) > 5 else '?'}), key {key}"
     return f"Invalid GPG signature: GnuPG does not accept it, made by key {key}"
+
+
+def _named(valid: Sequence[str], words: Sequence[str]) -> str:
+    """The key that has signed, and of a subkey also its primary key: a signature does not always have its fingerprint."""
+    if len(valid) > 9:
+        return valid[0] if valid[0] == valid[9] else f"{valid[0]} (a subkey of {valid[9]})"
+    fingerprint = next((word for word in words[6:7] if word != "-"), "")  # of ERRSIG alone
+    return fingerprint or (words[0] if words else "unknown")
 
 
 def _when_expired(lines: Sequence[tuple[str, list[str]]]) -> str:

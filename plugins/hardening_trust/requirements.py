@@ -8,7 +8,7 @@ that read it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -147,6 +147,21 @@ def key_paths(requirements: Iterable[Requirement]) -> list[str]:
     """The files of keys that any of ``requirements`` names, sorted."""
     signed = (item for item in requirements if isinstance(item, SignedBy | SigstoreSigned))
     return sorted({path for item in signed for path in item.key_paths})
+
+
+def all_paths(requirements: Iterable[Requirement]) -> list[str]:
+    """Every file that any of ``requirements`` names: keys, and what is only carried, such as certificates; sorted."""
+    requirements = list(requirements)
+    carried = [item.parts for item in requirements if isinstance(item, SigstoreSigned)]
+    return sorted({*key_paths(requirements), *(path for parts in carried for path in _carried_paths(parts))})
+
+
+def _carried_paths(parts: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in parts.items():
+        if isinstance(value, dict):
+            yield from _carried_paths(value)
+        elif name.endswith(("Path", "Paths")):
+            yield from [value] if isinstance(value, str) else value
 
 
 def together(requirements: Iterable[Requirement]) -> Requirements:

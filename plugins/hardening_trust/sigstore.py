@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 #: Those of FIPS 186-5, and no others, as for Go's crypto/x509.
 _CURVES = ("secp224r1", "secp256r1", "secp384r1", "secp521r1")
+_TAKEN = "ECDSA on P-224, P-256, P-384 and P-521, RSA and Ed25519 are"
 
 
 class NotSigned(ValueError):
@@ -26,21 +27,28 @@ class NotSigned(ValueError):
 
 
 class BadKey(ValueError):
-    """A public key cannot be read; the text says why."""
+    """A public key cannot be used; the text says why."""
 
 
-def keys(data: Sequence[bytes]) -> tuple[PublicKeyTypes, ...]:
-    """The public keys of PEM data, each. Raises `BadKey`."""
+def key(data: bytes) -> PublicKeyTypes:
+    """The public key of PEM data. Raises `BadKey` for what is none, and for one of a kind that is not taken."""
     from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-    found = []
-    for item in data:
-        try:
-            found.append(load_pem_public_key(item))
-        except (ValueError, UnsupportedAlgorithm) as error:
-            raise BadKey(f"parsing public key: {str(error).splitlines()[0] if str(error) else 'no PEM'}") from None
-    return tuple(found)
+    try:
+        found = load_pem_public_key(data)
+    except UnsupportedAlgorithm:
+        raise BadKey(f"it is of a kind that is not taken; {_TAKEN}") from None
+    except ValueError:
+        raise BadKey("it is no public key in PEM") from None
+    if isinstance(found, ec.EllipticCurvePublicKey):
+        if found.curve.name not in _CURVES:
+            raise BadKey(f"its elliptic curve {found.curve.name} is not taken; {_TAKEN}")
+    elif not isinstance(found, rsa.RSAPublicKey | ed25519.Ed25519PublicKey):
+        kind = type(found).__name__.strip("_").removesuffix("PublicKey")
+        raise BadKey(f"a key of the kind {kind} is not taken; {_TAKEN}")
+    return found
 
 
 def verify(signature: Sigstore, trusted: Sequence[PublicKeyTypes]) -> tuple[bytes, str]:
@@ -70,7 +78,7 @@ def _is_by(key: PublicKeyTypes, value: bytes, payload: bytes) -> bool:
     from cryptography.hazmat.primitives.hashes import SHA256
 
     try:
-        if isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name in _CURVES:
+        if isinstance(key, ec.EllipticCurvePublicKey):
             key.verify(value, payload, ec.ECDSA(SHA256()))
         elif isinstance(key, rsa.RSAPublicKey):
             key.verify(value, payload, padding.PKCS1v15(), SHA256())

@@ -45,7 +45,22 @@ class Places:
 
     def image(self, name: Name) -> Image:
         """The image that a name stands for on this machine; nothing is looked at yet."""
-        return Image(name.full, name.docker, lambda: self._manifest(name), lambda digest: self._read(name, digest))
+        return Image(
+            name.full, name.docker, lambda: self._manifest(name), lambda digest: self._read(name, digest),
+            lambda digest: self.where(name, digest),
+        )  # fmt: skip
+
+    def where(self, name: Name, digest: str) -> str:
+        """Where the signatures of a manifest are looked for, as people read it. Raises `UsageError`."""
+        if name.docker is not None:
+            around = around_of(name)
+            found = [lookaside.first(self.registries.read_from(around), name.docker, digest)]
+            if self.registries.has_attachments(around):
+                found.append(f"{name.docker.repository}:{_tag(digest)}")
+            return f"looked for {' and '.join(found)}"
+        if name.transport == DIRECTORY:
+            return f"looked for {name.path}/{_prefix(name, digest)}1"
+        return f"images of {name.transport} have none"
 
     def blobs(self, name: Name, digest: str) -> Iterator[bytes]:
         """The signatures of a manifest as they are kept, for a store. Raises `HardeningError`."""
@@ -83,9 +98,7 @@ class Places:
             if self.registries.has_attachments(around):
                 yield from self._attachments(name.docker, digest)
         elif name.transport == DIRECTORY:
-            own = f"sha256:{sha256(_whole(Path(name.path) / 'manifest.json'))}" == digest
-            prefix = PREFIX if own else f"{digest.partition(':')[2]}.{PREFIX}"
-            yield from lookaside.from_directory(Path(name.path), prefix)
+            yield from lookaside.from_directory(Path(name.path), _prefix(name, digest))
 
     def _open(self, name: Name) -> Source:
         return open_source(name, self.environment, os.geteuid(), verify=self.verify)
@@ -106,7 +119,7 @@ class Places:
 
     def _attachments(self, image: Reference, digest: str) -> Iterator[tuple[bytes, str]]:
         """What is attached in the registry under a tag that is made of the digest, as cosign(1) does."""
-        tag = f"{digest.replace(':', '-', 1)}.sig"
+        tag = _tag(digest)
         with closing(self._open(Name(DOCKER, Reference(image.host, image.path, tag)))) as source:
             try:
                 data, _ = source.manifest()
@@ -125,6 +138,16 @@ class Places:
                 said = layer.get("annotations")
                 annotations = said if isinstance(said, dict) else {}
                 yield signatures.write(Sigstore(place, found.media_type, payload, annotations)), place
+
+
+def _tag(digest: str) -> str:
+    return f"{digest.replace(':', '-', 1)}.sig"
+
+
+def _prefix(name: Name, digest: str) -> str:
+    """How the names of a manifest's signatures begin in the directory of an image."""
+    own = f"sha256:{sha256(_whole(Path(name.path) / 'manifest.json'))}" == digest
+    return PREFIX if own else f"{digest.partition(':')[2]}.{PREFIX}"
 
 
 def around_of(name: Name) -> list[str]:

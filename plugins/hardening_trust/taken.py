@@ -10,7 +10,7 @@ from hardening.toml_text import inline, key
 from hardening_trust import registriesd, scopes, writing
 from hardening_trust.kinds import Lookaside, LookasideKind, RequirementsKind
 from hardening_trust.policy import Policy
-from hardening_trust.requirements import Requirements, key_paths
+from hardening_trust.requirements import Requirements, all_paths
 from hardening_trust.settings import DEFAULT, DEFAULT_PLACE, LOOKASIDE
 
 
@@ -49,9 +49,9 @@ def _lines(policy: Policy, places: Mapping[str, Lookaside]) -> Iterator[str]:
 
 
 def _require_absolute(requirements: Requirements, origin: str) -> None:
-    """Raise `ProfileError` for a key that is looked up from the working directory."""
-    relative = next((path for path in key_paths(requirements) if not path.startswith("/")), None)
+    """Raise `ProfileError` for a file that is looked up from the working directory."""
+    relative = next((path for path in all_paths(requirements) if not path.startswith("/")), None)
     if relative is not None:
         raise ProfileError(
-            f'"{relative}" is not an absolute path', origin=origin, hint="write the whole path of the key"
+            f'"{relative}" is not an absolute path', origin=origin, hint="write the whole path of the file"
         )

@@ -17,6 +17,7 @@ from hardening.errors import ProfileError
 from hardening.images.reference import Reference
 from hardening.launch.digest import sha256
 from hardening_trust import identities, keys, payload
+from hardening_trust.kinds import show_one
 from hardening_trust.openpgp import Keyrings, NotSigned, TooSlow
 from hardening_trust.requirements import (
     GPG_KEYS,
@@ -43,12 +44,14 @@ NO_SIGNATURE = "A signature was required, but no signature exists"
 class Image:
     """What is judged. ``name`` is what it is called in messages, with its transport; ``reference`` its docker reference,
     or None. ``get_manifest`` gets the bytes of its manifest, of one platform, and ``get_signatures`` the signatures of the
-    manifest with a digest, when they are needed; they raise `HardeningError`, and `UnreadableSignature`."""
+    manifest with a digest, when they are needed; they raise `HardeningError`, and `UnreadableSignature`. ``say_where`` says
+    where these are looked for, empty where nobody can say."""
 
     name: str
     reference: Reference | None
     get_manifest: Callable[[], bytes]
     get_signatures: Callable[[str], Sequence[Signature]]
+    say_where: Callable[[str], str] = lambda digest: ""
 
     @cached_property
     def digest(self) -> str:
@@ -94,8 +97,11 @@ class Verdict:
 
     @property
     def reason(self) -> str:
-        """Why it is refused; empty where it is accepted."""
-        return "; ".join(dict.fromkeys(held.reason for held in self.requirements if held.reason))
+        """Why it is refused, and by which requirements where not by all in the same words; empty where it is accepted."""
+        reasons = {held.reason for held in self.requirements}
+        if len(reasons) < 2:
+            return next(iter(reasons), "")
+        return "; ".join(f"{show_one(held.requirement)}: {held.reason}" for held in self.requirements if held.reason)
 
     @property
     def until(self) -> int | None:
@@ -156,12 +162,14 @@ def _one_good(requirement: SignedBy | SigstoreSigned, image: Image, check: _Chec
             judged.append(Judged(signature.origin, str(error)))
             continue
         return Held(requirement, "", (*judged, Judged(signature.origin, key=key)), until)
-    return Held(requirement, _summary(judged, others), tuple(judged))
+    return Held(requirement, _summary(image, judged, others), tuple(judged))
 
 
-def _summary(judged: Sequence[Judged], others: int) -> str:
+def _summary(image: Image, judged: Sequence[Judged], others: int) -> str:
     if not judged:
-        return NO_SIGNATURE + (f" ({others} of another kind)" if others else "")
+        more = [f"{others} of another kind"] * (others > 0) + [image.say_where(image.digest)]
+        said = "; ".join(filter(None, more))
+        return f"{NO_SIGNATURE} ({said})" if said else NO_SIGNATURE
     if len(judged) == 1:
         return judged[0].reason
     return f"None of the signatures were accepted, reasons: {'; '.join(item.reason for item in judged)}"
@@ -177,9 +185,11 @@ def _fits(said: payload.Payload, identity: Identity, image: Image) -> None:
 def _signed_by(requirement: SignedBy, rings: Keyrings, read: ReadKey) -> _Check:
     if requirement.key_type != GPG_KEYS:
         raise Refused(f'Unimplemented "keyType" value "{requirement.key_type}"')
-    ring = rings.of(_keys(requirement, read))
+    found = _keys(requirement, read)
+    ring = rings.of([data for _, data in found])
     if not ring.primaries:
-        raise Refused("No public keys imported")
+        files = ", ".join(name for name, _ in found) or "the requirement"
+        raise Refused(f"No public keys imported: {files} holds no OpenPGP key")
 
     slow = 0
 
@@ -206,10 +216,12 @@ def _sigstore_signed(requirement: SigstoreSigned, read: ReadKey) -> _Check:
 
     if requirement.carried:
         raise Refused(f"sigstoreSigned with {' and '.join(requirement.parts)} cannot be verified here")
-    try:
-        trusted = sigstore.keys(_keys(requirement, read))
-    except sigstore.BadKey as error:
-        raise Refused(str(error)) from None
+    trusted = []
+    for name, data in _keys(requirement, read):
+        try:
+            trusted.append(sigstore.key(data))
+        except sigstore.BadKey as error:
+            raise Refused(f"parsing public key {name}: {error}") from None
 
     def check(signature: Signature) -> tuple[payload.Payload, str, int | None] | None:
         if not isinstance(signature, Sigstore) or not signature.is_signature:
@@ -223,9 +235,10 @@ def _sigstore_signed(requirement: SigstoreSigned, read: ReadKey) -> _Check:
     return check
 
 
-def _keys(requirement: SignedBy | SigstoreSigned, read: ReadKey) -> list[bytes]:
-    """The keys that a requirement names: the content of the files, and what the policy holds itself."""
+def _keys(requirement: SignedBy | SigstoreSigned, read: ReadKey) -> list[tuple[str, bytes]]:
+    """The keys that a requirement names, by what they are called: the content of the files, and what the policy holds."""
     try:
-        return [*(read(Path(path)) for path in requirement.key_paths), *requirement.datas]
+        files = [(path, read(Path(path))) for path in requirement.key_paths]
     except ProfileError as error:
         raise Refused(f"{error.origin}: {error.message}") from None
+    return [*files, *(("in the policy", data) for data in requirement.datas)]

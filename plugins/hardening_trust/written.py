@@ -18,6 +18,7 @@ from hardening_trust.requirements import (
     Requirements,
     SignedBy,
     SigstoreSigned,
+    all_paths,
     dump_one,
     read_one,
     together,
@@ -51,12 +52,9 @@ def _read(node: Node) -> Requirement:
     if isinstance(table.get("signedIdentity"), str):
         table["signedIdentity"] = {"type": table["signedIdentity"]}
     found = read_one(Node(table, node.path, node.document))
-    if isinstance(found, SignedBy | SigstoreSigned):
-        for path in found.key_paths:
-            if not path.startswith("/"):
-                raise node.error(
-                    f'"{path}" is not an absolute path', hint="a key is a file of the host: /etc/…/key.gpg"
-                )
+    for path in all_paths([found]):
+        if not path.startswith("/"):
+            raise node.error(f'"{path}" is not an absolute path', hint="a key is a file of the host: /etc/…/key.gpg")
     return found
 
 

@@ -40,11 +40,16 @@ class Home:
         self.run(*loopback, "--quick-gen-key", f"{name} <{name}@example.com>", "ed25519", usage, expires, now=PAST)
         return self.fingerprints(f"{name}@example.com")[0]
 
-    def add_subkey(self, fingerprint: str, usage: str = "sign") -> str:
+    def add_subkey(self, fingerprint: str, usage: str = "sign", expires: str = "never") -> str:
         """Give a key a subkey: its fingerprint."""
         loopback = ("--pinentry-mode", "loopback", "--passphrase", "")
-        self.run(*loopback, "--quick-add-key", fingerprint, "ed25519", usage, "never", now=PAST)
+        self.run(*loopback, "--quick-add-key", fingerprint, "ed25519", usage, expires, now=PAST)
         return self.fingerprints(fingerprint)[-1]
+
+    def revoke_subkey(self, fingerprint: str, number: int) -> None:
+        """Revoke a subkey of a key; the first is number 1."""
+        typed = f"key {number}\nrevkey\ny\n0\n\ny\nsave\n"
+        self.run("--command-fd", "0", "--edit-key", fingerprint, data=typed.encode())
 
     def fingerprints(self, key: str) -> list[str]:
         """A key's fingerprint, and those of its subkeys."""

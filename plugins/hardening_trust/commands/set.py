@@ -139,9 +139,11 @@ def _require_key(kind: str, file: Path, path: Path) -> None:
     data = keys.read(path)
     if kind == "sigstoreSigned":
         try:
-            sigstore.keys([data])
+            sigstore.key(data)
         except sigstore.BadKey as error:
-            raise UsageError(f"{file} holds no public key: {error}", hint="name a file in PEM: cosign.pub") from None
+            raise UsageError(
+                f"{file} holds no public key that can be used: {error}", hint="name a file in PEM: cosign.pub"
+            ) from None
         return
     try:
         found = keys.gpg(data)

@@ -102,7 +102,7 @@ def _show(outcome: Outcome) -> None:
     if verdict is None:
         below = [outcome.reason, *([f"hint: {outcome.hint}"] if outcome.hint else [])]
     elif not verdict.accepted:
-        below = [line for held in verdict.requirements for line in _why(held)]
+        below = [line for held in verdict.requirements for line in _why(held, alone=len(verdict.requirements) == 1)]
     else:
         keys = sorted({item.key for held in verdict.requirements for item in held.signatures if item.key})
         until = f", until {_date(verdict.until)}" if verdict.until is not None else ""
@@ -113,12 +113,12 @@ def _show(outcome: Outcome) -> None:
         output.show(f"  {line}")
 
 
-def _why(held: Held) -> list[str]:
+def _why(held: Held, *, alone: bool) -> list[str]:
     """Why a requirement does not hold; where several signatures are refused, each with its reason."""
     if not held.reason:
         return []
     if len(held.signatures) < 2:
-        return [held.reason]
+        return [held.reason if alone else f"{show_one(held.requirement)}: {held.reason}"]
     return [f"{show_one(held.requirement)}:", *(f"  {item.origin}: {item.reason}" for item in held.signatures)]
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from hardening_trust import keys, view
 from hardening_trust.lint import docker_problem, lint
 from tests.plugins.trust.policies import DIGEST, default, scope
-from tests.support.gpg import Home
+from tests.support.gpg import Home, home
 
 
 def rules(folder: Path, text: str) -> list[str]:
@@ -142,3 +144,43 @@ def test_a_key_in_a_folder_that_all_can_write_is_unsafe(tmp_path: Path) -> None:
     (folder / "key.gpg").write_text("")
     folder.chmod(0o777)
     assert rules(tmp_path, of_key(folder / "key.gpg")) == ["trust/key-unsafe"]
+
+
+def test_a_key_of_which_no_subkey_signs_any_more(tmp_path: Path) -> None:
+    with home() as place:
+        primary = place.generate("certifies", usage="cert")
+        certifies = place.export(primary)
+        revoked = place.add_subkey(primary)
+        place.revoke_subkey(primary, 1)
+        without = place.export(primary)
+        place.add_subkey(primary)
+        renewed = place.export(primary)
+    path = tmp_path / "key.gpg"
+    for data, expected in ((certifies, ["trust/key-unusable"]), (without, ["trust/key-revoked"]), (renewed, [])):
+        path.write_bytes(data)
+        assert rules(tmp_path, of_key(path)) == expected
+    path.write_bytes(without)
+    (found,) = lint(view.of_file(tmp_path / "policy.json"))
+    assert found.message == f"the key {path}, subkey: {revoked[-16:]} (certifies <certifies@example.com>) is revoked"
+
+
+def test_a_sigstore_key_that_makes_no_signature_count(tmp_path: Path) -> None:
+    def pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+        return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+    good, curve, junk = tmp_path / "good.pub", tmp_path / "curve.pub", tmp_path / "image.signature"
+    good.write_bytes(pem(ec.generate_private_key(ec.SECP256R1())))
+    curve.write_bytes(pem(ec.generate_private_key(ec.SECP256K1())))
+    junk.write_bytes(b"\x90\x01")
+    text = default(f'{{"type": "sigstoreSigned", "keyPaths": ["{good}", "{curve}", "{junk}"]}}')
+    assert rules(tmp_path, text) == ["trust/key-unusable", "trust/key-unusable"]
+    said = [finding.message for finding in lint(view.of_file(tmp_path / "policy.json"))]
+    assert said[0].startswith(f"the key {curve} makes no signature count: its elliptic curve secp256k1 is not taken")
+    assert said[1] == f"the key {junk} makes no signature count: it is no public key in PEM"
+
+
+def test_files_that_are_only_carried_are_looked_for(tmp_path: Path) -> None:
+    text = default('{"type": "sigstoreSigned", "keyPath": "/absent", "rekorPublicKeyPaths": ["rekor.pub"]}')
+    assert rules(tmp_path, text) == [
+        "trust/never-holds", "trust/key-missing", "trust/key-relative", "trust/key-missing",
+    ]  # fmt: skip

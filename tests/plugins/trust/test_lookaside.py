@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -12,11 +12,13 @@ from pathlib import Path
 import pytest
 
 from hardening.errors import HardeningError, ImageError, ProfileError, UsageError
-from hardening.images.reference import Reference, parse_docker
+from hardening.images.reference import Reference, parse, parse_docker
 from hardening.images.signatures import LONGEST, MOST
 from hardening_trust import lookaside
 from hardening_trust.lookaside import fetch, write
+from hardening_trust.registriesd import Registries
 from hardening_trust.signatures import Signature, Simple, UnreadableSignature, read
+from hardening_trust.subjects import Places
 
 IMAGE = parse_docker("registry.example.com:5000/team/app:1")
 DIGEST = "sha256:" + "a" * 64
@@ -205,3 +207,22 @@ def test_a_server_that_is_not_there() -> None:
         pass
     with pytest.raises(HardeningError, match="cannot be reached: Connection refused"):
         signatures(base, IMAGE, DIGEST)
+
+
+def test_where_signatures_are_looked_for_is_said() -> None:
+    """A URL such as `file://x/sigs` has x for a host: the path that is looked at shows it."""
+    image = "registry.example.com/team/app:1"
+    name = f"team/app@{DIGEST.replace(':', '=')}/signature-1"
+    cases: Sequence[tuple[Mapping[str, str | bool], str]] = (
+        ({"lookaside": "https://registry.example.com/sigs"}, f"looked for https://registry.example.com/sigs/{name}"),
+        ({"lookaside": "file:///srv/a%20b/"}, f"looked for /srv/a b/{name}"),
+        ({"lookaside": "file://x/sigs"}, f"looked for /sigs/{name}"),
+        (
+            {"lookaside": "file:///srv", "use-sigstore-attachments": True},
+            f"looked for /srv/{name} and registry.example.com/team/app:{DIGEST.replace(':', '-')}.sig",
+        ),
+    )
+    for said, expected in cases:
+        places = Places(Registries({"registry.example.com": said}))
+        assert places.where(parse(image), DIGEST) == expected
+    assert Places(Registries({})).where(parse("oci:/srv/x"), DIGEST) == "images of oci have none"

@@ -116,6 +116,32 @@ def test_a_revoked_key(rings: Keyrings, gpg_keys: Keys) -> None:
         rings.of([revoked_key(gpg_keys)]).verify(gpg_keys.signed(DATA, key=gpg_keys.revoked))
 
 
+def test_a_subkey_is_told_as_the_one_that_is_revoked_or_expired(rings: Keyrings) -> None:
+    """Who looks its primary key up finds a good one."""
+    with home() as place:
+        primary = place.generate("certifies", usage="cert")
+        revoked, expired = place.add_subkey(primary), place.add_subkey(primary, expires="2024-02-01")
+        by_revoked, by_expired = (place.sign(DATA, key, now="20240105T000000") for key in (revoked, expired))
+        place.revoke_subkey(primary, 1)
+        ring = rings.of([place.export(primary)])
+    for data, said in (
+        (by_revoked, f"key {revoked} \\(a subkey of {primary}\\) is revoked"),
+        (by_expired, f"key {expired} \\(a subkey of {primary}\\) expired on 2024-02-01"),
+    ):
+        with pytest.raises(NotSigned, match=said):
+            ring.verify(data)
+
+
+def test_a_key_that_only_its_id_is_known_of_is_told_by_that(rings: Keyrings, gpg_keys: Keys) -> None:
+    """Signatures of GnuPG before 2.1.16 have no fingerprint of the issuer (RFC 9580, 5.2.3.35: subpacket 33)."""
+    signed = gpg_keys.signed(DATA, options=("--compress-algo", "none", "--sign"))
+    fingerprint = b"\x04" + bytes.fromhex(gpg_keys.good)
+    assert signed.count(b"\x21" + fingerprint) == 1
+    old = signed.replace(b"\x21" + fingerprint, b"\x64" + fingerprint)
+    with pytest.raises(NotSigned, match=f"made by the unknown key {gpg_keys.good[-16:]}$"):
+        rings.of([gpg_keys.public(gpg_keys.other)]).verify(old)
+
+
 def test_status_lines_that_a_signer_writes_are_none(rings: Keyrings, gpg_keys: Keys) -> None:
     with home() as place:
         # In Latin-1, as which gpg's output is read, the second byte of this letter ends a line.

@@ -57,7 +57,8 @@ def sign(gpg_keys: Keys, *words: str) -> int:
 
 def test_a_signature_is_made_and_accepted(image: Path, gpg_keys: Keys, capsys: pytest.CaptureFixture[str]) -> None:
     assert verify("dir:image") == 1
-    assert capsys.readouterr().out == f"dir:{image}: refused\n  A signature was required, but no signature exists\n"
+    said = f"A signature was required, but no signature exists (looked for {image}/signature-1)"
+    assert capsys.readouterr().out == f"dir:{image}: refused\n  {said}\n"
     assert sign(gpg_keys, "--identity", NAME, "dir:image") == 0
     assert capsys.readouterr().out == f"{image}/signature-1\n"
     assert verify("dir:image") == 0

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, padding, rsa, x25519
 
+from hardening_trust import sigstore
 from hardening_trust.signatures import SIGSTORE_SIGNATURE, SIGSTORE_TYPE, Sigstore
-from hardening_trust.sigstore import BadKey, NotSigned, keys, verify
+from hardening_trust.sigstore import BadKey, NotSigned, verify
 
 PAYLOAD = b"payload"
 Maker = Callable[[bytes], tuple[bytes, bytes]]
@@ -43,45 +45,50 @@ def signed(value: bytes, payload: bytes = PAYLOAD) -> Sigstore:
 def test_a_signature_by_one_of_the_keys_is_good(made: Maker) -> None:
     public, value = made(PAYLOAD)
     stranger, _ = by_ec(b"")
-    content, key = verify(signed(value), keys([stranger, public]))
+    content, key = verify(signed(value), [sigstore.key(stranger), sigstore.key(public)])
     assert content == PAYLOAD
     assert len(key) == 64
     for wrong in (signed(value, b"another"), signed(value[:-1]), signed(b"")):
         with pytest.raises(NotSigned, match="cryptographic signature verification failed"):
-            verify(wrong, keys([public]))
+            verify(wrong, [sigstore.key(public)])
     with pytest.raises(NotSigned, match="cryptographic signature verification failed"):
-        verify(signed(value), keys([stranger]))
-
-
-def test_another_curve_than_those_of_go_is_refused() -> None:
-    key = ec.generate_private_key(ec.SECP256K1())
-    with pytest.raises(NotSigned):
-        verify(signed(key.sign(PAYLOAD, ec.ECDSA(hashes.SHA256()))), keys([_pem(key.public_key())]))
+        verify(signed(value), [sigstore.key(stranger)])
 
 
 def test_another_digest_than_sha_256_is_refused() -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     value = key.sign(PAYLOAD, ec.ECDSA(hashes.SHA384()))
     with pytest.raises(NotSigned):
-        verify(signed(value), keys([_pem(key.public_key())]))
+        verify(signed(value), [sigstore.key(_pem(key.public_key()))])
 
 
-def test_a_key_of_another_kind_verifies_nothing() -> None:
-    key = dsa.generate_private_key(1024)
-    value = key.sign(PAYLOAD, hashes.SHA256())
-    with pytest.raises(NotSigned):
-        verify(signed(value), keys([_pem(key.public_key())]))
+@pytest.mark.parametrize(
+    ("public", "reason"),
+    [
+        (
+            ec.generate_private_key(ec.SECP256K1()).public_key(),
+            "its elliptic curve secp256k1 is not taken; ECDSA on P-224",
+        ),
+        (ec.generate_private_key(ec.BrainpoolP256R1()).public_key(), "its elliptic curve brainpoolP256r1 is not taken"),
+        (ed448.Ed448PrivateKey.generate().public_key(), "a key of the kind Ed448 is not taken"),
+        (x25519.X25519PrivateKey.generate().public_key(), "a key of the kind X25519 is not taken"),
+        (dsa.generate_private_key(1024).public_key(), "a key of the kind DSA is not taken"),
+    ],
+)
+def test_a_key_of_another_kind_is_refused_as_that(public: Any, reason: str) -> None:
+    with pytest.raises(BadKey, match=reason):
+        sigstore.key(_pem(public))
 
 
 @pytest.mark.parametrize("data", [b"", b"nonsense", b"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"])
 def test_what_is_no_key(data: bytes) -> None:
-    with pytest.raises(BadKey, match="parsing public key"):
-        keys([data])
+    with pytest.raises(BadKey, match="it is no public key in PEM"):
+        sigstore.key(data)
 
 
 def test_an_annotation_that_is_missing_or_no_base64() -> None:
     public, _ = by_ec(b"")
     with pytest.raises(NotSigned, match=r"missing dev\.cosignproject\.cosign/signature annotation"):
-        verify(Sigstore("here", SIGSTORE_TYPE, PAYLOAD, {}), keys([public]))
+        verify(Sigstore("here", SIGSTORE_TYPE, PAYLOAD, {}), [sigstore.key(public)])
     with pytest.raises(NotSigned, match="no base64"):
-        verify(Sigstore("here", SIGSTORE_TYPE, PAYLOAD, {SIGSTORE_SIGNATURE: "*"}), keys([public]))
+        verify(Sigstore("here", SIGSTORE_TYPE, PAYLOAD, {SIGSTORE_SIGNATURE: "*"}), [sigstore.key(public)])

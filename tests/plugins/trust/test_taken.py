@@ -15,7 +15,12 @@ from tests.plugins.trust.policies import TAKEN
 from tests.support.texts import composed
 
 #: What profiles refuse of what containers tools take.
-REFUSED = {'"keyPath": "a"': '"a" is not an absolute path', "nosuch": 'there is no transport "nosuch"'}
+REFUSED = {
+    '"keyPath": "a"': '"a" is not an absolute path',
+    "nosuch": 'there is no transport "nosuch"',
+    "rekor.pub": '"rekor.pub" is not an absolute path',
+    "ca.pem": '"ca.pem" is not an absolute path',
+}
 
 
 def said(found: Policy) -> tuple[object, object]:

@@ -63,7 +63,8 @@ def test_every_requirement_needs_a_signature_of_its_own(rings: Keyrings, gpg_key
     assert judge(image(good, second), both, rings).accepted
     assert judge(image(second, good), both, rings).accepted
     missing = judge(image(good), both, rings)
-    assert missing.reason == f"Invalid GPG signature: made by the unknown key {gpg_keys.good}"
+    named = f"signedBy key data {sha256(gpg_keys.public(gpg_keys.other))[:12]}"
+    assert missing.reason == f"{named}: Invalid GPG signature: made by the unknown key {gpg_keys.good}"
     assert not judge(image(), both, rings).accepted
     assert judge(image(), both, rings).reason == "A signature was required, but no signature exists"
 
@@ -116,3 +117,12 @@ def test_signatures_that_take_too_long_are_looked_at_only_so_often(
         (held,) = judge(image(*[bomb()] * 3), required, rings).requirements
     assert ["takes too long" in item.reason for item in held.signatures] == [True, False, False]
     assert "it is not looked at" in held.signatures[-1].reason
+
+
+def test_what_cannot_be_used_as_a_key_is_told_with_its_file(rings: Keyrings, tmp_path: Path) -> None:
+    junk = tmp_path / "junk"
+    junk.write_text("no key")
+    said = judge(image(), together([SigstoreSigned((str(junk),))]), rings).reason
+    assert said == f"parsing public key {junk}: it is no public key in PEM"
+    said = judge(image(), together([SignedBy((str(junk),))]), rings).reason
+    assert said == f"No public keys imported: {junk} holds no OpenPGP key"
