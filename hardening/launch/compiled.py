@@ -35,7 +35,8 @@ CHECK = 8  # bytes of the check value, with which a pack begins
 HEADER = 16  # bytes before the code of one module: magic number, flags, and the source's time and size
 #: The modules of each pack, where each stands after those that it imports itself: what every program of the launch stage
 #: takes; what a plan takes that is ready; what every launch takes up to its runtime; a native one up to its process; what
-#: watches the command; and what the process that becomes the command runs, with a view of the cgroups where it has one.
+#: watches the command; and what the process that becomes the command runs, with a view of the cgroups, or a tmpfs that is
+#: filled, where it has one.
 TABLES = {
     "base": (
         "hardening", "hardening.launch", "compiled", "system", "hardening.errors", "files", "group", "trusted", "places",
@@ -50,6 +51,7 @@ TABLES = {
     "watch": ("lookup", "memory", "target", "supervise", "setup", "sinks", "record", "audit"),
     "inner": ("lookup", "mounts", "devices", "identity", "inner"),
     "cgroup": ("cgroups", "cgroup_view"),
+    "copyup": ("copyup",),
 }  # fmt: skip
 
 

@@ -52,6 +52,8 @@ FILE_SYSTEMS: dict[str, tuple[str, ...]] = {
     "cgroup": (),
     "cgroup2": (),
 }
+#: podman's and CRI-O's word for a tmpfs that is filled with what it covers.
+COPIES = "tmpcopyup"
 
 
 class _Options:
@@ -67,6 +69,7 @@ class _Options:
         self.propagation_below = False
         self.data: list[tuple[str, str | None]] = []
         self.idmap = ""
+        self.copies = False
 
     def take(self, option: str) -> bool:
         """Read an option that every kind of mount has; False when it is none of those."""
@@ -137,6 +140,7 @@ def _read_mount(table: Table, label: str) -> Mount:
         uid_map=uid_map,
         gid_map=gid_map,
         idmap_below=options.idmap == "ridmap",
+        copies=options.copies,
     )
 
 
@@ -149,6 +153,9 @@ def _read_option(options: _Options, option: str) -> str:
         options.idmap = option
         return ""
     if options.take(option):
+        return ""
+    if options.kind == "tmpfs" and option == COPIES:
+        options.copies = True
         return ""
     key, equals, value = option.partition("=")
     known = FILE_SYSTEMS.get(options.kind, ())

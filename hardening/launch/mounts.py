@@ -194,20 +194,26 @@ def restrict(tree: int, mount: Mount) -> None:
         kernel.mount_setattr(tree, add=mount.add_below, recursive=True)
 
 
-def create(mount: Mount) -> int:
-    """A new file system, detached, with the restrictions of its entry but for read-only."""
+def create(mount: Mount, data: tuple[tuple[str, str | None], ...] = ()) -> int:
+    """A new file system, detached, with the restrictions of its entry but for read-only, and options before its own."""
     attributes = ((mount.add | mount.add_below) & ~abi.MOUNT_ATTR_RDONLY) | (mount.atime or 0)
-    return kernel.new_filesystem(mount.kind, mount.data, attributes, mount.source)
+    return kernel.new_filesystem(mount.kind, (*data, *mount.data), attributes, mount.source)
 
 
 def _mount_new(root: Root, mount: Mount, made: int | None) -> None:
     """Mount a new file system, or the one that was ``made`` beforehand."""
     # A link in place of /proc or /sys would leave the masked paths without effect.
     resolve = abi.RESOLVE_NO_SYMLINKS if mount.kind in ("proc", "sysfs") else 0
+    covered = root.find_if_present(mount.destination) if mount.kind == "tmpfs" else None
     place = root.target(mount.destination, directory=True, resolve=resolve)
+    data: tuple[tuple[str, str | None], ...] = ()
+    if covered is not None:
+        # As other runtimes have it: else the kernel lets everybody write.
+        data = (("mode", f"{os.fstat(covered).st_mode & 0o1777:o}"),)
+        os.close(covered)
     add = mount.add | mount.add_below
     try:
-        tree = create(mount) if made is None else made
+        tree = create(mount, data) if made is None else made
     except OSError as error:
         if mount.kind == "sysfs" and error.errno == errno.EPERM:
             # A user namespace may mount sysfs only for a network namespace of its own; the host's is shown instead.
@@ -221,6 +227,10 @@ def _mount_new(root: Root, mount: Mount, made: int | None) -> None:
         raise
     if mount.kind == "tmpfs":
         root.note_fresh(tree)
+    if mount.copies:
+        from hardening.launch.copyup import copy_up
+
+        copy_up(place, tree)
     root.mount_at(tree, place, late=add & abi.MOUNT_ATTR_RDONLY)
 
 

@@ -88,7 +88,8 @@ def is_enough(wanted: Wanted) -> bool:
 
 def _tables(wanted: Wanted) -> tuple[str, ...]:
     """What the process that becomes the command runs of its own (`compiled.TABLES`)."""
-    return ("inner", "cgroup") if any(mount.kind.startswith("cgroup") for mount in wanted.mounts) else ("inner",)
+    cgroup = ("cgroup",) if any(mount.kind.startswith("cgroup") for mount in wanted.mounts) else ()
+    return ("inner", *cgroup, *(("copyup",) if any(mount.copies for mount in wanted.mounts) else ()))
 
 
 def only(setup: Setup, channel: Channel) -> None:

@@ -31,8 +31,8 @@ class Mount(Frozen):
 
     A relative ``source`` of a bind mount starts at the bundle.
     ``add`` and ``add_below`` are ``MOUNT_ATTR_*`` for the mount itself and for it and all below; ``atime`` replaces
-    the access time mode where it is not None. ``idmap`` is ``()`` for none; ``own_idmap`` means the maps of the
-    container's user namespace.
+    the access time mode where it is not None. ``copies``: a tmpfs is filled with what it covers. ``idmap`` is ``()`` for
+    none; ``own_idmap`` means the maps of the container's user namespace.
     """
 
     pointer: str
@@ -50,6 +50,7 @@ class Mount(Frozen):
     uid_map: tuple[IdMap, ...] = ()
     gid_map: tuple[IdMap, ...] = ()
     idmap_below: bool = False
+    copies: bool = False
 
     @property
     def idmapped(self) -> bool:

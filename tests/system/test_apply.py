@@ -222,8 +222,6 @@ def test_what_podman_wrote_runs_within_the_profile(workshop: Workshop, name: str
     document = workshop.documents[name]
     with runs.workplace() as folder:
         for runtime in RUNTIMES:
-            if runtime == "native" and "tmpcopyup" in json.dumps(document):
-                continue
             if (
                 runtime == "crun"
                 and "pids" in document["linux"].get("resources", {})

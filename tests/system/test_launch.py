@@ -293,6 +293,74 @@ def test_a_device_as_standard_input_needs_a_rule(folder: Path, stance: Stance) -
         assert done.returncode == code, done.stderr
 
 
+def covered(folder: Path, stance: Stance) -> dict[str, Any]:
+    """A configuration whose last mount is a tmpfs on /data, which holds something in the root."""
+    data = bundles.make_root(folder / "bundle" / "rootfs") / "data"
+    (data / "below").mkdir()
+    (data / "below" / "file").write_text("seen")
+    (data / "link").symlink_to("/etc/passwd")
+    (data / "program").write_bytes(b"x" * 100_000)
+    os.mkfifo(data / "fifo")
+    for name, mode in (("below/file", 0o644), ("below", 0o751), ("program", 0o6755), ("fifo", 0o622), (".", 0o715)):
+        (data / name).chmod(mode)
+    document = stance.config("sh")
+    document["mounts"].append({"destination": "/data", "type": "tmpfs", "source": "tmpfs", "options": []})
+    return document
+
+
+def test_a_tmpfs_has_the_mode_of_what_it_covers(folder: Path, stance: Stance) -> None:
+    document = covered(folder, stance)
+    document["mounts"].append({"destination": "/tmp/new", "type": "tmpfs", "source": "tmpfs", "options": []})
+    document["process"]["args"] += ["-c", "stat -c %a /data /tmp/new; ls /data"]
+    assert printed(folder, stance, document).split() == ["715", "1777"]
+    document["mounts"][-2]["options"] = ["mode=1770"]
+    assert printed(folder, stance, document).split()[0] == "1770"
+
+
+def test_a_tmpfs_is_filled_with_what_it_covers(folder: Path, stance: Stance) -> None:
+    document = covered(folder, stance)
+    document["mounts"][-1]["options"] = ["tmpcopyup", "ro"]
+    script = (
+        "cat /data/below/file; readlink /data/link; wc -c </data/program; cd /data;"
+        " stat -c '%F %a %u' below program fifo; stat -f -c %T .; touch x"
+    )
+    document["process"]["args"] += ["-c", script]
+    below = folder / "bundle/rootfs/data/below"
+    done = run(folder, stance, document)
+    if stance.name == "root-mapped":  # whose ids do not read what is the host's root's alone
+        assert done.returncode == 125
+        assert "config.json:/mounts/7: cannot mount tmpfs on /data: Permission denied: below" in done.stderr
+        below.chmod(0o755)
+        done = run(folder, stance, document)
+    mode = below.stat().st_mode & 0o777
+    owner = "65534" if stance.name == "root-mapped" else "0"
+    assert done.stdout.split("\n")[:-1] == [
+        *("seen/etc/passwd", "100000"),
+        *(f"{kind} {owner}" for kind in (f"directory {mode:o}", "regular file 755", "fifo 622")),
+        "tmpfs",
+    ]
+    assert "Read-only file system" in done.stderr
+
+
+def test_a_tmpfs_that_what_it_covers_does_not_fit_in(folder: Path, stance: Stance) -> None:
+    document = covered(folder, stance)
+    (folder / "bundle/rootfs/data/below").chmod(0o755)
+    document["mounts"][-1]["options"] = ["tmpcopyup", "size=8k"]
+    done = run(folder, stance, document)
+    assert done.returncode == 125
+    assert "config.json:/mounts/7: cannot mount tmpfs on /data: No space left on device: program" in done.stderr
+
+
+@pytest.mark.parametrize("stance", ["root"], indirect=True)
+def test_a_device_is_not_copied_into_a_tmpfs(folder: Path, stance: Stance) -> None:
+    document = covered(folder, stance)
+    os.mknod(folder / "bundle/rootfs/data/null", 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+    document["mounts"][-1]["options"] = ["tmpcopyup"]
+    done = run(folder, stance, document)
+    assert done.returncode == 125
+    assert "a device cannot be copied: null" in done.stderr
+
+
 def test_a_relative_source_starts_at_the_bundle(folder: Path, stance: Stance) -> None:
     (folder / "bundle" / "given").mkdir(parents=True)
     (folder / "bundle" / "given" / "file").write_text("seen")
