@@ -120,7 +120,7 @@ def hardening_signatures(name: Name, digest: str, composition: Composition, veri
     """What lies in the lookaside place of an image, in its directory, or beside it in its registry."""
     from hardening_trust import registriesd, subjects, view
 
-    below = registriesd.read(registriesd.default_directory())
+    below = registriesd.configured()
     return subjects.Places(registriesd.over(view.of_composition(composition).places, below), verify=verify).blobs(
         name, digest
     )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from hardening import safefile
-from hardening.errors import ProfileError
+from hardening import safefile, state
+from hardening.errors import ProfileError, UsageError
+from hardening.launch import places
 from hardening.source import Document, Node
 from hardening.values import frozen
 from hardening_trust.members import only
@@ -16,6 +18,10 @@ from hardening_trust.requirements import Requirements, dump_all, read_all
 from hardening_trust.scopes import KNOWN, scope_problem
 
 MAX_BYTES = 16 << 20
+#: Where containers tools look for theirs, since podman 6.
+VARIABLE = "CONTAINERS_POLICY_JSON"
+USER = Path(".config/containers/policy.json")
+SYSTEM = (Path("/etc/containers/policy.json"), Path("/usr/share/containers/policy.json"))
 _TRANSPORT = re.compile("[a-z][a-z0-9-]*")
 
 
@@ -28,6 +34,22 @@ class Policy:
     transports: Mapping[str, Mapping[str, Requirements]]
     origins: Mapping[tuple[str, str], str]
     source: str = ""
+
+
+def default_path() -> Path:
+    """The policy.json that containers tools read for the caller: the one that a variable names, or else the first that is
+    there. Raises `UsageError` where there is none, and for a relative path in the variable."""
+    named = places.named(os.environ, VARIABLE)
+    if named is not None:
+        return Path(named)
+    home = state.home()
+    among = [*([] if home is None else [home / USER]), *SYSTEM]
+    found = next((path for path in among if path.exists()), None)
+    if found is None:
+        raise UsageError(
+            "there is no policy.json of containers tools", hint=f"name a file: {' or '.join(map(str, among))}"
+        )
+    return found
 
 
 def read(path: Path) -> Policy:

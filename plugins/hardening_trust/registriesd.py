@@ -22,7 +22,8 @@ from hardening_trust.kinds import FIELDS, Lookaside
 if TYPE_CHECKING:
     import yaml
 
-SYSTEM = Path("/etc/containers/registries.d")
+#: What a distribution ships, and what an administrator says; below the caller's home is what the caller does.
+BASES = (Path("/usr/share/containers"), Path("/etc/containers"))
 USER = Path(".config/containers/registries.d")
 #: Where signatures are where no file says so: root's place, and below an ordinary user's home.
 SYSTEM_STORE = Path("/var/lib/containers/sigstore")
@@ -78,10 +79,19 @@ class Registries:
         return None if self.below is None else self.below._find(scopes, *fields)
 
 
-def default_directory() -> Path:
-    """The directory that containers tools read: the user's own, which replaces the system's whole, else the system's."""
+def directories(uid: int | None = None) -> list[Path]:
+    """The directories that containers tools read for a user, the caller where none is named, since podman 6: a file in a
+    later one replaces those of its name in earlier ones, and all that are left count together."""
+    uid = os.geteuid() if uid is None else uid
+    names = ["registries.rootless.d", f"registries.rootless.d/{uid}"] if uid else ["registries.rootful.d"]
     home = state.home()
-    return home / USER if home is not None and (home / USER).exists() else SYSTEM
+    found = [base / name for base in BASES for name in ("registries.d", *names)]
+    return found if home is None else [*found, home / USER]
+
+
+def configured(directory: Path | None = None) -> Registries:
+    """What the files of ``directory`` say, or those of containers tools. Raises as `read`."""
+    return read(*directories()) if directory is None else read(directory)
 
 
 def over(places: Mapping[str, Lookaside], below: Registries) -> Registries:
@@ -89,28 +99,35 @@ def over(places: Mapping[str, Lookaside], below: Registries) -> Registries:
     return Registries({scope: place.fields for scope, place in places.items()}, below)
 
 
-def files(directory: Path) -> list[Path]:
-    """The files of a directory that count, sorted; none where there is no such directory. Raises `ProfileError`."""
-    try:
-        return sorted(path for path in directory.iterdir() if path.suffix == ".yaml")
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise ProfileError(
-            f"cannot read registries.d: {error.strerror}", origin=directory, hint="name a directory"
-        ) from None
+def files(*directories: Path) -> list[Path]:
+    """The files of directories that count, sorted by their names; none of a directory that is not there. Raises
+    `ProfileError`."""
+    found: dict[str, Path] = {}
+    for directory in directories:
+        try:
+            found |= {path.name: path for path in directory.iterdir() if path.suffix == ".yaml"}
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise ProfileError(
+                f"cannot read registries.d: {error.strerror}", origin=directory, hint="name a directory"
+            ) from None
+    return [found[name] for name in sorted(found)]
 
 
-def read(directory: Path) -> Registries:
-    """All files of a directory. Raises `ProfileError` with file and line for what is malformed, unknown, or said twice."""
+def read(*directories: Path) -> Registries:
+    """All files of directories that count. Raises `ProfileError` with file and line for what is malformed, unknown, or said
+    twice."""
     scopes: dict[str, dict[str, str | bool]] = {}
     origins: dict[str, str] = {}
-    for path in files(directory):
+    for path in files(*directories):
         for scope, origin, fields in _read(path):
             if scope in scopes:
                 what = f'"docker" namespace "{scope}"' if scope else '"default-docker"'
                 raise ProfileError(
-                    f"{what} is defined twice", origin=origin, hint=f"it already stands at {origins[scope]}"
+                    f"{what} is defined twice",
+                    origin=origin,
+                    hint=f"it already stands at {origins[scope]}; a file of the same name would replace that one",
                 )
             scopes[scope], origins[scope] = fields, origin
     return Registries(scopes)

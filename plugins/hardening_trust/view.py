@@ -121,4 +121,4 @@ def of_file(path: Path) -> View:
 
 def configured() -> dict[str, Lookaside]:
     """The places of registries.d, by scope. Raises `ProfileError`."""
-    return registriesd.read(registriesd.default_directory()).places()
+    return registriesd.configured().places()

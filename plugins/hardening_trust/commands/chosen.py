@@ -59,7 +59,7 @@ def lookup(
     of a file, as podman and skopeo take it. Raises `ProfileError`, and `UsageError` where both are named."""
     if file is not None:
         view = viewed.viewed(context, profiles, file)
-        found = registriesd.read(directory or registriesd.default_directory())
+        found = registriesd.configured(directory)
         return Chosen(view.match, keys.read_bare, Places(found, verify=verify))
     here = session(context)
     composition = here.compose(stack.request(context, profiles))
@@ -79,4 +79,4 @@ def places(context: click.Context, profiles: tuple[str, ...], directory: Path | 
 
 
 def _over(view: View, directory: Path | None) -> Registries:
-    return registriesd.over(view.places, registriesd.read(directory or registriesd.default_directory()))
+    return registriesd.over(view.places, registriesd.configured(directory))

@@ -16,7 +16,7 @@ from hardening_trust import policy, taken, writing
     short_help="Take a policy.json over into a profile.",
     epilog="""\b
 Examples:
-  hardening trust import /etc/containers/policy.json --into team.toml
+  hardening trust import --into team.toml
   hardening trust import policy.json --registries-d /etc/containers/registries.d --into team.toml
 """,
 )
@@ -34,15 +34,17 @@ Examples:
     required=True,
     help="The profile to write, NAME.toml; one that is there is not touched.",
 )
-@click.argument("file", type=click.Path(path_type=Path), metavar="FILE")
-def command(file: Path, registries: Path | None, into: Path) -> None:
-    """Write a profile that requires of images what the policy.json FILE does. All of it, or nothing is written: what a
-    profile cannot say is told with its line.
+@click.argument("file", type=click.Path(path_type=Path), metavar="[FILE]", required=False)
+def command(file: Path | None, registries: Path | None, into: Path) -> None:
+    """Write a profile that requires of images what the policy.json FILE does, or the one that podman reads: what
+    CONTAINERS_POLICY_JSON names, or the first of ~/.config/containers, /etc/containers and /usr/share/containers. All of it,
+    or nothing is written: what a profile cannot say is told with its line.
 
     podman and skopeo go on with FILE; `hardening trust export` writes one of the profile.
     """
     if into.suffix != ".toml":
         raise UsageError(f"{into} is no profile", hint="its name ends with .toml")
+    file = policy.default_path() if file is None else file
     with writing.alone(into):
         if into.exists() or into.is_symlink():
             raise UsageError(f"{into} is there already", hint="name a new file: --into PROFILE")

@@ -59,13 +59,57 @@ def test_without_a_file_signatures_lie_in_the_default_directory(
         assert not found.has_attachments(SCOPES)
 
 
-def test_the_user_s_directory_replaces_the_system_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    set_home(monkeypatch, None)
-    assert registriesd.default_directory() == registriesd.SYSTEM
-    set_home(monkeypatch, tmp_path)
-    assert registriesd.default_directory() == registriesd.SYSTEM
-    (tmp_path / registriesd.USER).mkdir(parents=True)
-    assert registriesd.default_directory() == tmp_path / registriesd.USER
+@pytest.fixture
+def bases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path, Path]:
+    """What a distribution, an administrator and a user say."""
+    shipped, local, home = (tmp_path / name for name in ("share", "etc", "home"))
+    monkeypatch.setattr(registriesd, "BASES", (shipped, local))
+    set_home(monkeypatch, home)
+    return shipped, local, home / registriesd.USER.parent
+
+
+def put(place: Path, name: str, text: str) -> None:
+    place.mkdir(parents=True, exist_ok=True)
+    (place / name).write_text(text)
+
+
+def test_directories_are_merged_and_a_file_replaces_those_of_its_name(bases: tuple[Path, Path, Path]) -> None:
+    shipped, local, own = (base / "registries.d" for base in bases)
+    put(shipped, "default.yaml", "default-docker:\n  lookaside: file:///shipped\n")
+    put(shipped, "b.yaml", "docker:\n  b.example.com:\n    lookaside: file:///b\n")
+    put(local, "a.yaml", "docker:\n  a.example.com:\n    lookaside: file:///a\n")
+    put(own, "c.yaml", "docker:\n  c.example.com:\n    lookaside: file:///c\n")
+    put(own, "default.yaml", "default-docker:\n  lookaside: file:///own\n")
+    found = registriesd.configured()
+    for host, place in (
+        ("a.example.com", "a"),
+        ("b.example.com", "b"),
+        ("c.example.com", "c"),
+        ("d.example.com", "own"),
+    ):
+        assert found.read_from([host]) == f"file:///{place}"
+    assert registriesd.configured(shipped).read_from(["a.example.com"]) == "file:///shipped"
+    put(own, "more.yaml", "docker:\n  a.example.com:\n    lookaside: file:///other\n")
+    with pytest.raises(ProfileError, match="is defined twice") as caught:
+        registriesd.configured()
+    assert str(caught.value.origin) == f"{own}/more.yaml:2"
+    assert f"{local}/a.yaml:2; a file of the same name" in (caught.value.hint or "")
+
+
+def test_what_is_of_users_or_of_root_alone_is_read_by_these(bases: tuple[Path, Path, Path]) -> None:
+    shipped, local, own = bases
+    for base in (shipped, local):
+        for name in ("rootless.d", "rootful.d", "rootless.d/1000", "rootless.d/1001"):
+            put(base / f"registries.{name}", "a.yaml", f"default-docker:\n  lookaside: file:///{base.name}/{name}\n")
+
+    def place(uid: int) -> str:
+        return registriesd.read(*registriesd.directories(uid)).read_from(["a.example.com"])
+
+    assert [place(uid) for uid in (0, 1000, 7)] == [
+        f"file:///etc/{name}" for name in ("rootful.d", "rootless.d/1000", "rootless.d")
+    ]
+    put(own / "registries.d", "a.yaml", "default-docker:\n  lookaside: file:///own\n")
+    assert place(0) == place(1000) == "file:///own"
 
 
 @pytest.mark.parametrize("text", ['docker:\n  "\\UFFFFFFFF": {}\n', f"%YAML 1.{'1' * 5000}\n---\ndocker: {{}}\n"])

@@ -12,6 +12,7 @@ from hardening_trust import Trust, policy, taken, view
 from hardening_trust.kinds import Lookaside
 from hardening_trust.policy import Policy
 from tests.plugins.trust.policies import TAKEN
+from tests.support.homes import set_home
 from tests.support.texts import composed
 
 #: What profiles refuse of what containers tools take.
@@ -70,3 +71,31 @@ def test_only_a_new_profile_is_written(
     for into, problem in (("team.toml", "is there already"), ("team.json", "is no profile")):
         assert cli.main([*line, into]) == 2
         assert problem in capsys.readouterr().err
+
+
+def test_without_a_file_the_policy_of_containers_tools_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """That of a variable, else the first of the user's, the administrator's, and the one that is shipped."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv(policy.VARIABLE, raising=False)
+    set_home(monkeypatch, tmp_path / "home")
+    local, shipped = tmp_path / "etc.json", tmp_path / "share.json"
+    monkeypatch.setattr(policy, "SYSTEM", (local, shipped))
+    line = ["trust", "import", "--into"]
+    assert cli.main([*line, "none.toml"]) == 2
+    assert f"name a file: {tmp_path}/home/.config/containers/policy.json or {local}" in capsys.readouterr().err
+    own, named = tmp_path / "home/.config/containers/policy.json", tmp_path / "named.json"
+    own.parent.mkdir(parents=True)
+    for number, place in enumerate((shipped, local, own)):
+        place.write_text(TAKEN[0])
+        assert cli.main([*line, f"{number}.toml"]) == 0
+        assert Path(f"{number}.toml").read_text().startswith(f"# From {place}\n")
+    monkeypatch.setenv(policy.VARIABLE, str(named))
+    assert cli.main([*line, "named.toml"]) == 2
+    named.write_text(TAKEN[0])
+    assert cli.main([*line, "named.toml"]) == 0
+    assert Path("named.toml").read_text().startswith(f"# From {named}\n")
+    monkeypatch.setenv(policy.VARIABLE, "named.json")
+    assert cli.main([*line, "other.toml"]) == 2
+    assert "named.json is not an absolute path" in capsys.readouterr().err
