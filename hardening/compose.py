@@ -49,6 +49,15 @@ class Composition:
         """Whether a launch stops where the host cannot enforce this mechanism."""
         return bool(self.leaves[Leaf(mechanism, "requirement")].value == "required")
 
+    def mechanism(self, name: str) -> Mechanism[Any] | None:
+        """The mechanism that owns a table, or None."""
+        return next((mechanism for mechanism in self.mechanisms if mechanism.name == name), None)
+
+    def find(self, leaf: Leaf) -> Resolved | None:
+        """A leaf, as `at` has it; None where nobody has its table."""
+        mechanism = self.mechanism(leaf.mechanism)
+        return self.at(mechanism, leaf.setting, leaf.member) if mechanism is not None else None
+
     def at(self, mechanism: Mechanism[Any], setting: str, member: str = "") -> Resolved:
         """A leaf; a member that no layer names has the value of the nearest one above it, which is `*` in most families."""
         declared = mechanism.schema.settings[setting]
@@ -61,7 +70,7 @@ class Composition:
         name = name.removesuffix(f".{REST}")
         owner, _, below = name.partition(".")
         named = [entry for leaf, entry in self.leaves.items() if f"{leaf}.".startswith(f"{name}.")]
-        mechanism = next((item for item in self.mechanisms if item.name == owner), None)
+        mechanism = self.mechanism(owner)
         found = mechanism.schema.find(below) if mechanism is not None else None
         if not named and mechanism is not None and found is not None:
             return [self.at(mechanism, found[0].name, found[1])]
@@ -104,16 +113,18 @@ class Composition:
             if leaf.mechanism == mechanism and resolved.stated
         }
 
-    @property
-    def ceilings(self) -> Mapping[Leaf, Any]:
-        """The limits, by leaf."""
-        return MappingProxyType({leaf: entry.limit for leaf, entry in self.leaves.items() if entry.limit_origin})
-
     def limits(self, mechanism: str) -> dict[tuple[str, str], Any]:
-        """The ceilings of a mechanism, by setting and member."""
+        """The limits of a mechanism, by setting and member."""
         return {
-            (leaf.setting, leaf.member): limit for leaf, limit in self.ceilings.items() if leaf.mechanism == mechanism
+            (leaf.setting, leaf.member): entry.limit
+            for leaf, entry in self.leaves.items()
+            if leaf.mechanism == mechanism and entry.limit_origin
         }
+
+    def limit(self, leaf: Leaf, otherwise: Any = None) -> Any:
+        """The limit that binds a leaf, named or not; ``otherwise`` where none does, and where nobody has that table."""
+        entry = self.find(leaf)
+        return entry.limit if entry is not None and entry.limit_origin else otherwise
 
 
 def compose(

@@ -43,14 +43,15 @@ def hold(composition: Composition, host: Host) -> Composition:
     for mechanism in composition.mechanisms:
         settings, limits = composition.settings[mechanism.name], composition.limits(mechanism.name)
         for implied in mechanism.implies(settings, limits, host):
-            said = leaves[implied.by]
+            by = composition.at(mechanism, implied.by.setting, implied.by.member).leaf
+            said = leaves[by]
             try:
                 exception = _permitted(composition, implied, said)
             except ProfileError as error:
                 problems.append(error)
                 continue
             if exception is not None:
-                leaves[implied.by] = attrs.evolve(said, steps=(*said.steps, _step(said, exception)))
+                leaves[by] = attrs.evolve(said, steps=(*said.steps, _step(said, exception)))
     raise_all(problems)
     used = {str(step.exception.origin) for leaf in leaves.values() for step in leaf.steps if step.exception is not None}
     findings = tuple(f for f in composition.findings if f.rule != UNUSED or f.origin not in used)
@@ -60,10 +61,9 @@ def hold(composition: Composition, host: Host) -> Composition:
 def _permitted(composition: Composition, implied: Implied, said: Resolved) -> Exemption | None:
     """The exception that permits what a value amounts to; None where nothing has to, and where nobody has that leaf. Raises
     `ProfileError`."""
-    owner = next((item for item in composition.mechanisms if item.name == implied.leaf.mechanism), None)
-    if owner is None:
+    owner, other = composition.mechanism(implied.leaf.mechanism), composition.find(implied.leaf)
+    if owner is None or other is None:
         return None
-    other = composition.at(owner, implied.leaf.setting, implied.leaf.member)
     kind = other.kind
     if other.limit_origin and not kind.at_most(implied.value, other.limit):
         place = other.limit_origin.rpartition(":")[0]

@@ -8,7 +8,7 @@ after a launch; `tighten` serves ``hardening apply``. All arguments are frozen v
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
@@ -62,6 +62,10 @@ class MountPoint:
     origin: Origin | None = None
 
 
+def _unlimited(leaf: Leaf, otherwise: Any = None) -> Any:
+    return otherwise
+
+
 @frozen(eq=False)
 class Context:
     """What a mechanism may look at once everything is composed.
@@ -71,8 +75,11 @@ class Context:
     ``bundle_stays`` is False for one that goes with the single run that it is made for. ``origin`` is the directory where a
     foreign configuration was found. ``mount_points`` are those of all mechanisms. ``image`` is what the root was made of, if
     that is an image. ``spec`` is what everything composes to, for `verify` alone. ``runtime`` is the name
-    of the one that will run it, None where that is not known. ``profiles`` are the files of the layers. ``limits`` are the
-    ceilings of all leaves that have one: of settings for `check`, `contribute` and `tighten`, none of them is exceeded.
+    of the one that will run it, None where that is not known. ``profiles`` are the files of the layers.
+
+    ``limit(leaf, otherwise=None)`` is the limit that binds a leaf, that of the nearest member above it where no layer names
+    its member; ``otherwise`` where there is none. The settings are within their limits. What they leave open, such as a
+    user or variables of its own, binds a foreign configuration only by this.
     """
 
     host: Host
@@ -87,18 +94,12 @@ class Context:
     spec: Spec | None = None
     runtime: str | None = None
     profiles: tuple[str, ...] = ()
-    limits: Mapping[Leaf, Any] = MappingProxyType({})
+    limit: Callable[..., Any] = _unlimited
 
     def of(self, kind: type[P]) -> P | None:
         """The composed settings of another mechanism, or None where it is not installed."""
         found = self.composed.get(kind)
         return found if isinstance(found, kind) else None
-
-    def limit(self, leaf: Leaf, otherwise: Any = None) -> Any:
-        """The ceiling of a leaf, or of ``*`` where no layer names its member; ``otherwise`` where there is none. What the
-        settings leave open, such as a user or variables of its own, binds a foreign configuration only by this."""
-        named = (leaf, attrs.evolve(leaf, member=REST))
-        return next((self.limits[name] for name in named if name in self.limits), otherwise)
 
     def lacks(self, leaf: str) -> bool:
         """Whether this host was found unable to enforce ``leaf``."""
@@ -288,8 +289,8 @@ class Mechanism(ABC, Generic[S]):
         return self.settings_type(**values)
 
     def implies(self, settings: S, limits: Mapping[tuple[str, str], Any], host: Host) -> Iterable[Implied]:
-        """What settings amount to for other leaves on this host; ``limits`` are the ceilings of this mechanism by setting
-        and member."""
+        """What settings amount to for other leaves on this host; ``limits`` are those of this mechanism by setting and
+        member."""
         return ()
 
     def dump(self, values: Mapping[tuple[str, str], Any]) -> dict[str, object]:

@@ -11,7 +11,7 @@ import attrs
 
 from hardening.compose import Composition, in_order
 from hardening.enforcement import refusal
-from hardening.errors import HardeningError, raise_all
+from hardening.errors import raise_all
 from hardening.findings import Finding, Severity
 from hardening.frozendata import freeze
 from hardening.host import Host
@@ -120,19 +120,29 @@ def check(
     bundle: Path | None,
     runtime: Runtime | None = None,
 ) -> Context:
-    """Hold the host against every mechanism, each after those that it names in ``after``; raises `HostError` for a
-    shortfall of a required one, and of any leaf that is limited."""
+    """What `examine` gives; raises `HostError` for a shortfall of a required mechanism, and of any leaf that is limited."""
+    context = examine(composition, host, command, bundle, runtime)
+    raise_all([error for found in context.shortfalls if (error := refusal(composition, found)) is not None])
+    return context
+
+
+def examine(
+    composition: Composition,
+    host: Host,
+    command: Sequence[str] = (),
+    bundle: Path | None = None,
+    runtime: Runtime | None = None,
+) -> Context:
+    """Hold the host against every mechanism, each after those that it names in ``after``: everything in ``shortfalls`` that
+    cannot be enforced, required or not."""
     points = mount_points(composition)
     context = Context(
         host, composition.composed, tuple(command), bundle=bundle, mount_points=points, image=composition.image,
-        runtime=runtime.name if runtime is not None else None, profiles=composition.stack.files, limits=composition.ceilings,
+        runtime=runtime.name if runtime is not None else None, profiles=composition.stack.files, limit=composition.limit,
     )  # fmt: skip
-    fatal: list[HardeningError] = []
     for mechanism in in_order(composition.mechanisms):
-        found = tuple(mechanism.check(composition.settings[mechanism.name], context))
+        found = mechanism.check(composition.settings[mechanism.name], context)
         context = attrs.evolve(context, shortfalls=(*context.shortfalls, *found))
-        fatal += [error for shortfall in found if (error := refusal(composition, shortfall)) is not None]
-    raise_all(fatal)
     return context
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -46,8 +46,14 @@ _FLAG = r"-[A-Za-z]|--[a-z][a-z0-9-]+"
 _OF_THE_ROOT = ("/root/path", "/root/readonly")
 
 
-def mechanism(plugin: Plugin, item: Mechanism[Any]) -> Mechanism[Any]:
-    """The face of a mechanism; raises `PluginError`."""
+def _alone(name: str) -> Mechanism[Any] | None:
+    return None
+
+
+def mechanism(
+    plugin: Plugin, item: Mechanism[Any], installed: Callable[[str], Mechanism[Any] | None] = _alone
+) -> Mechanism[Any]:
+    """The face of a mechanism; ``installed`` finds another one by its table once all are there. Raises `PluginError`."""
     texts = items(str)
     attributes: dict[str, Take] = {
         **_NAMED,
@@ -66,7 +72,7 @@ def mechanism(plugin: Plugin, item: Mechanism[Any]) -> Mechanism[Any]:
         "of_image": _of_image,
         "id_maps": _id_maps,
         "build": _settings,
-        "implies": items(Implied),
+        "implies": _implied(installed),
         "covering": one(str, type(None)),
         "of_path": items(tuple),
         "rules": one(Mapping),
@@ -262,6 +268,23 @@ def _fact(answer: object, *_: object) -> object:
     if answer is not None and type(answer).__module__ == "builtins":
         raise Wrong(answer, "a frozen object of a type of its own")
     return answer
+
+
+def _implied(installed: Callable[[str], Mechanism[Any] | None]) -> Take:
+    """Two leaves that there are, unless nobody has the table of the second: what is said of none would hold nothing."""
+
+    def take(answer: object, of: Mechanism[Any], *_: object) -> tuple[Implied, ...]:
+        found: tuple[Implied, ...] = items(Implied, texts=("what", "instead", "remedy"))(answer)
+        for item in found:
+            for leaf, owner in ((item.by, of), (item.leaf, installed(item.leaf.mechanism))):
+                setting = owner.schema.settings.get(leaf.setting) if owner is not None else None
+                if owner is not None and (setting is None or leaf.mechanism != owner.name):
+                    raise PluginError(
+                        f"{of.name} implies {item.leaf} by {item.by}: {leaf} is no setting of [{owner.name}]"
+                    )
+        return found
+
+    return take
 
 
 def _mount_points(answer: object, of: Mechanism[Any], *_: object) -> tuple[MountPoint, ...]:

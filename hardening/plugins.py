@@ -54,7 +54,10 @@ class Plugins:
         self._check_registered()
         self._owners: dict[int, Plugin] = {}
         self.mechanisms: tuple[Mechanism[Any], ...] = self._collect(
-            "hardening_mechanisms", Mechanism, "table", pluginfaces.mechanism
+            "hardening_mechanisms",
+            Mechanism,
+            "table",
+            lambda plugin, item: pluginfaces.mechanism(plugin, item, self.mechanism),
         )
         self.runtimes: tuple[Runtime, ...] = self._collect(
             "hardening_runtimes", Runtime, "runtime", pluginfaces.runtime

@@ -88,8 +88,8 @@ def command(
     what the image says of itself, what of that was taken, and why not the rest. With the absolute PATH of a file inside,
     show whether the command sees it and can write there, and by which line.
     """
+    from hardening.pipeline import examine
     from hardening.report.attempt import attempt
-    from hardening.report.diagnosis import examine
     from hardening.report.explain import ask, find, meant
 
     here = session(context)

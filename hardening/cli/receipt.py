@@ -41,9 +41,8 @@ def command(context: click.Context, profiles: tuple[str, ...], image: str | None
     What this host cannot enforce of a best-effort mechanism is shown as not enforced, and is no failure.
     """
     from hardening import receipt
-    from hardening.pipeline import plan
+    from hardening.pipeline import examine, plan
     from hardening.report import data, verification
-    from hardening.report.diagnosis import examine
 
     here = session(context)
     composition = here.compose(*imaged.look(here, stack.request(context, profiles), image))

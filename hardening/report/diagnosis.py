@@ -8,12 +8,11 @@ from typing import Any
 
 import attrs
 
-from hardening.compose import Composition, in_order
+from hardening.compose import Composition
 from hardening.enforcement import enforcement, refusal
 from hardening.errors import PluginError
 from hardening.host import Host
-from hardening.mechanism import Context
-from hardening.pipeline import mount_points
+from hardening.pipeline import examine
 from hardening.report.table import Table
 from hardening.runtime import Runtime
 from hardening.values import frozen
@@ -111,18 +110,6 @@ def runtimes(items: Iterable[Runtime]) -> Iterator[Line]:
             yield Line("runtime", name, OK, version)
     if not any(versions.values()):
         yield Line("runtime", "any", FAIL, "no runtime is installed", "reinstall hardening")
-
-
-def examine(composition: Composition, host: Host) -> Context:
-    """A composition on a host, with everything in ``shortfalls`` that cannot be enforced, required or not."""
-    context = Context(
-        host, composition.composed, image=composition.image, mount_points=mount_points(composition),
-        profiles=composition.stack.files,
-    )  # fmt: skip
-    for mechanism in in_order(composition.mechanisms):
-        found = mechanism.check(composition.settings[mechanism.name], context)
-        context = attrs.evolve(context, shortfalls=(*context.shortfalls, *found))
-    return context
 
 
 def mechanisms(composition: Composition, host: Host) -> Iterator[Line]:

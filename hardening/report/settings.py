@@ -69,9 +69,9 @@ def profile(composition: Composition) -> str:
         tables["findings"] = _said("refuse", gate.refuse) | ({"rules": _rules(gate)} if gate.rules else {})
     limits: dict[str, object] = {}
     for mechanism in composition.mechanisms:
-        ceilings = composition.limits(mechanism.name)
-        if ceilings:
-            limits[mechanism.name] = mechanism.dump(ceilings)
+        limited = composition.limits(mechanism.name)
+        if limited:
+            limits[mechanism.name] = mechanism.dump(limited)
     if limits:
         tables["limits"] = limits
     for mechanism in composition.mechanisms:

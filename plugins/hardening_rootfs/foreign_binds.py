@@ -56,10 +56,10 @@ def tighten(settings: RootfsSettings, context: Context, asked: Asked) -> Tighten
         return _device(destination, real), f"rootfs.devices.{real}", []
     if is_below(real, "/dev") or is_below(destination, "/dev"):
         return None, "", [asked.excess("none", f"rootfs.devices.{source}")]
-    if (
-        _provided(destination, real, context)
-        and context.limits.get(Leaf("rootfs", "volumes", destination), ()) is not None
-    ):
+    forbidden = (
+        destination in settings.volumes.named and context.limit(Leaf("rootfs", "volumes", destination), ()) is None
+    )
+    if _provided(destination, real, context) and not forbidden:
         mount, _, _ = tighten_bind(asked.showing(real), _NO_RIGHTS, leaf)
         return mount, leaf, []
     if is_own(settings, context, asked):

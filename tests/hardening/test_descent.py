@@ -107,6 +107,25 @@ def room(name: str, *layers: str) -> str:
     return composed(*layers, by=[HOUSE]).at(HOUSE, "", name).shown
 
 
+@pytest.mark.parametrize(
+    ("limits", "name", "limit"),
+    [
+        ('"a" = "shut"\n"*" = []', "a/b", None),
+        ('"a" = "shut"\n"*" = []', "a/b/c", None),
+        ('"a/b" = ["k"]\n"a" = "shut"', "a/b/c", frozenset("k")),
+        ('"a" = "shut"\n"*" = ["k"]', "e", frozenset("k")),
+        ('"a" = "shut"', "e", "none"),
+    ],
+)
+@pytest.mark.parametrize("said", ["", '[house]\n"a/d" = "shut"'])
+def test_the_limit_of_a_member_is_that_of_the_nearest_one_above(
+    limits: str, name: str, limit: object, said: str
+) -> None:
+    composition = composed(f"[limits.house]\n{limits}", said, by=[HOUSE])
+    assert composition.limit(Leaf("house", "", name), "none") == limit
+    assert composition.limit(Leaf("elsewhere", "", name), "none") == "none"
+
+
 OPEN_A = '[house]\n"a" = []'
 SHUT = '[house]\n"*" = "shut"'
 

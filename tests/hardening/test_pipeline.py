@@ -78,6 +78,17 @@ class Gate(Mechanism[GateSettings]):
         yield Finding(f"{self.name}/seen", Severity.NOTE, f"{len(context.shortfalls)} shortfalls")
 
 
+class Asking(Gate):
+    """One that asks for its limit wherever it is given a context."""
+
+    def check(self, settings: GateSettings, context: Context) -> Iterable[Shortfall]:
+        self.calls.append(f"checks with {context.limit(self.leaf('height'))}")
+        return ()
+
+    def contribute(self, settings: GateSettings, context: Context, fragment: Fragment) -> None:
+        self.calls.append(f"contributes with {context.limit(self.leaf('height'))}")
+
+
 class Motor(Runtime):
     """A runtime that ignores one field."""
 
@@ -153,6 +164,15 @@ def test_the_same_stack_gives_the_same_plan() -> None:
 def test_two_owners_of_one_place_are_named() -> None:
     with pytest.raises(PluginError, match="a and b both set /a/height"):
         planned(plugins(Gate("a"), Gate("b", also="/a/height")))
+
+
+def test_whoever_is_given_a_context_may_ask_for_limits() -> None:
+    gate = Asking("a")
+    loaded = plugins(gate)
+    composition = composed(loaded, "limits.a.height = 4")
+    pipeline.plan(loaded, composition, HOST)
+    pipeline.examine(composition, HOST)
+    assert gate.calls == ["checks with 4", "contributes with 4", "checks with 4"]
 
 
 # --- hosts that give less ---------------------------------------------------------------------------------------------

@@ -18,22 +18,23 @@ import click
 import pytest
 
 from hardening import hookspecs, host, pluginchecks, pluginfaces
-from hardening.compose import compose
+from hardening.compose import Composition, compose
 from hardening.errors import PluginError, SpecError
 from hardening.findings import Finding
 from hardening.frozendata import freeze
 from hardening.hookspecs import hookimpl
 from hardening.images.reference import parse
+from hardening.implied import hold
 from hardening.inputs import Input
 from hardening.installed import Brought
 from hardening.kinds import Ceiling
 from hardening.launch.bundle import SECRETS
 from hardening.layers import parse_layer
-from hardening.mechanism import Context, Excess, Mechanism, Reading
+from hardening.mechanism import Context, Excess, Implied, Mechanism, Reading
 from hardening.plugins import Plugin, Plugins
 from hardening.runtime import Candidate, LaunchRequest, Runtime, Verdict
 from hardening.scanning import Scanner
-from hardening.schema import scalar
+from hardening.schema import Leaf, scalar
 from hardening.secrets import SecretDriver
 from hardening.source import Document
 from hardening.spec import Fragment
@@ -384,6 +385,41 @@ def test_what_is_contributed_has_a_setting_of_its_own(name: str) -> None:
     with pytest.raises(PluginError, match=message) as caught:
         face.contribute(*arguments(Chaos, "contribute"))
     assert caught.value.message.startswith("plugin chaos (chaos-dist 1.0)")
+
+
+GATE = type(
+    "Gate", (Chaos,), {"name": "gate", "settings_type": attrs.make_class("Gates", {}, (Settings,), frozen=True)}
+)
+IMPLIED = {
+    (Leaf("chaos", "level"), Leaf("gate", "gone")): "gate.gone is no setting of [gate]",
+    (Leaf("chaos", "level"), Leaf("chaos", "gone")): "chaos.gone is no setting of [chaos]",
+    (Leaf("chaos", "gone"), Leaf("gate", "level")): "chaos.gone is no setting of [chaos]",
+    (Leaf("gate", "level"), Leaf("gate", "level")): "gate.level is no setting of [chaos]",
+}
+
+
+def implying(by: Leaf, leaf: Leaf) -> Composition:
+    """The composition of a mechanism that implies this beside another one."""
+    chaos = type("Chaos", (Chaos,), {"implies": lambda self, *_: [Implied(by, leaf, 0, "a gap")]})
+
+    @hookimpl(specname="hardening_mechanisms")
+    def more() -> Any:
+        return (GATE(),)
+
+    return hold(compose(stack(), loaded(more, mechanism=chaos()).mechanisms, host.plain(), TODAY), host.plain())
+
+
+@pytest.mark.parametrize("leaves", IMPLIED, ids=str)
+def test_what_is_implied_is_a_leaf_that_there_is(leaves: tuple[Leaf, Leaf]) -> None:
+    with pytest.raises(PluginError) as caught:
+        implying(*leaves)
+    by, leaf = leaves
+    assert caught.value.message == f"plugin chaos (chaos-dist 1.0): chaos implies {leaf} by {by}: {IMPLIED[leaves]}"
+
+
+@pytest.mark.parametrize("leaf", [Leaf("gate", "level"), Leaf("absent", "gone")], ids=str)
+def test_what_is_implied_of_another_mechanism_is_held_where_that_is_installed(leaf: Leaf) -> None:
+    assert implying(Leaf("chaos", "level"), leaf).settings["chaos"] == Settings(level=0)
 
 
 # --- what is refused when a plugin is loaded --------------------------------------------------------------------------

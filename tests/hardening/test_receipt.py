@@ -18,10 +18,9 @@ from hardening.host import plain, probe
 from hardening.launch import receipt as stage
 from hardening.layers import Stack
 from hardening.mechanism import Context, State, Verification
-from hardening.pipeline import plan
+from hardening.pipeline import examine, plan
 from hardening.plugins import load
 from hardening.receipt import KEYS, read, verify
-from hardening.report.diagnosis import examine
 from tests.support.reports import gathered
 from tests.support.texts import composed
 from tests.support.thirdparty.acme_quota import Quota, QuotaSettings

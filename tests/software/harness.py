@@ -25,8 +25,8 @@ import tomli_w
 
 from hardening import bundle, pipeline, receipt
 from hardening.errors import HardeningError
+from hardening.pipeline import examine
 from hardening.report import verification
-from hardening.report.diagnosis import examine
 from tests.docs.examples import ROOT, blocks, commands
 from tests.support import runs, shipped
 from tests.support.patience import is_over, until

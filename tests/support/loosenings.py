@@ -17,9 +17,9 @@ from hardening import bundle, handover, pipeline, receipt
 from hardening.compose import Composition
 from hardening.launch.secrets import named
 from hardening.mechanism import Verification
+from hardening.pipeline import examine
 from hardening.plugins import Plugin, Plugins
 from hardening.report import verification
-from hardening.report.diagnosis import examine
 from tests.support import runs
 from tests.support.users import User
 

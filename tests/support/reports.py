@@ -15,7 +15,7 @@ from hardening import pipeline, receipt
 from hardening.launch.bundle import Bundle
 from hardening.launch.receipt import Report
 from hardening.mechanism import Verification
-from hardening.report.diagnosis import examine
+from hardening.pipeline import examine
 from tests.support import runs
 from tests.support.users import User
 

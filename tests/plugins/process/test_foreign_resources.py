@@ -149,7 +149,7 @@ def test_a_configuration_without_a_path_gets_one_in_the_stated_group() -> None:
 )
 def test_a_path_that_no_layer_says_is_within_the_limit(asked: str, limit: str, path: str) -> None:
     own, document = strict(ProcessSettings), {"linux": {"cgroupsPath": asked}}
-    held = attrs.evolve(context(host(), own), limits={Leaf("process", "resources.cgroup"): limit})
+    held = attrs.evolve(context(host(), own), limit={Leaf("process", "resources.cgroup"): limit}.get)
     fragment = Fragment("process")
     excesses = [item.leaf for item in PROCESS.tighten(own, document, held, fragment)]
     assert assemble([fragment], document).document["linux"]["cgroupsPath"] == path

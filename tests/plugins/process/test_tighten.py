@@ -201,7 +201,11 @@ def under(
 ) -> tuple[dict[str, Any], list[Excess]]:
     """The configuration under limits that no layer comes near to, and what it asked for beyond them."""
     fragment = Fragment("process")
-    held = attrs.evolve(context(host(environment={"LD_X": "the caller's"}), own), limits=limits)
+    on = host(environment={"LD_X": "the caller's"})
+    held = attrs.evolve(
+        context(on, own),
+        limit=lambda leaf, other=None: limits.get(leaf, limits.get(attrs.evolve(leaf, member=REST), other)),
+    )
     excesses = list(PROCESS.tighten(own, document, held, fragment))
     return dict(assemble([fragment], document).document), excesses
 

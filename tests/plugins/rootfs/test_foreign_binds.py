@@ -26,7 +26,7 @@ def bound(
     composition = composed(folder, profile, on=on)
     fragment = Fragment("rootfs")
     document = {"root": {"path": "rootfs", "readonly": True}, "mounts": [entry], "linux": {}}
-    context = Context(on, composition.composed, origin=origin)
+    context = Context(on, composition.composed, origin=origin, limit=composition.limit)
     excesses = list(Rootfs().tighten(composition.settings["rootfs"], document, context, fragment))
     result = assemble([fragment], document).document
     return next(iter(result["mounts"]), None), result["linux"], [item.pointer for item in excesses]
@@ -110,6 +110,16 @@ def test_files_beside_the_configuration_are_an_engines_too(tmp_path: Path) -> No
     (tmp_path / "hosts").touch()
     assert bound(tmp_path, bind("/etc/hosts", tmp_path / "hosts"), origin=tmp_path)[0] is not None
     assert bound(tmp_path, bind("/etc/hosts", tmp_path / "hosts"), origin=tmp_path / "other")[0] is None
+
+
+@pytest.mark.parametrize(
+    ("limit", "kept"),
+    [("volumes = []", True), ('volumes.drop = ["/etc/hosts"]', False), ('volumes.drop = ["/etc/hostname"]', True)],
+)
+def test_files_that_an_engine_provides_go_where_a_limit_names_them(tmp_path: Path, limit: str, kept: bool) -> None:
+    (tmp_path / "hosts").touch()
+    profile = f"[limits.rootfs]\n{limit}\n[rootfs]"
+    assert (bound(tmp_path, bind("/etc/hosts", tmp_path / "hosts"), profile, tmp_path)[0] is not None) == kept
 
 
 def test_what_others_can_write_is_no_engines(tmp_path: Path) -> None:
