@@ -18,7 +18,7 @@ import attrs
 
 from hardening.launch import abi, kernel, secrets
 from hardening.spec import lookup, to_json
-from hardening.statements import ENVIRONMENT, typed_leaves
+from hardening.statements import ENVIRONMENT
 
 if TYPE_CHECKING:
     from hardening.compose import Composition
@@ -56,13 +56,10 @@ def seal(values: Mapping[str, bytes]) -> int:
 
 def typed_variables(spec: Spec, composition: Composition) -> dict[str, str]:
     """The variables of a configuration whose value the command line gives or passes on, with it: any may be a secret."""
-    typed = typed_leaves(composition)
-    found = {}
-    for index, entry in enumerate(lookup(spec.document, ENVIRONMENT) or ()):
-        name, _, value = entry.partition("=")
-        if any(typed.get(leaf) == name for leaf in spec.leaves.get(f"{ENVIRONMENT}/{index}", ())):
-            found[name] = value
-    return found
+    entries = [entry.partition("=") for entry in lookup(spec.document, ENVIRONMENT) or ()]
+    leaves = {name: spec.leaves.get(f"{ENVIRONMENT}/{index}", ()) for index, (name, _, _) in enumerate(entries)}
+    typed = composition.typed(leaves)
+    return {name: value for name, _, value in entries if name in typed}
 
 
 def without_values(spec: Spec, names: Container[str]) -> Spec:

@@ -15,6 +15,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
 
+import attrs
+
 from hardening.errors import PluginError
 from hardening.launch import leases
 from hardening.values import frozen
@@ -46,11 +48,12 @@ _Key = TypeVar("_Key")
 
 @frozen
 class Value:
-    """A contributed value, its owner, and the leaves that decided it."""
+    """A contributed value, its owner, and the leaves that decided it; ``public`` as for `Fragment.item`."""
 
     value: Any
     owner: str
     leaves: tuple[str, ...]
+    public: bool = False
 
 
 #: Lists whose items have a name of their own: which one it is, so that nobody adds a second under another key.
@@ -113,10 +116,11 @@ class Fragment:
         """Set the value at ``pointer``, which this mechanism owns."""
         self._keep(self._values, pointer, f"sets {pointer}", self._value(pointer, value, leaves))
 
-    def item(self, pointer: str, key: str, value: object, *leaves: str) -> None:
+    def item(self, pointer: str, key: str, value: object, *leaves: str, public: bool = False) -> None:
         """Add an item to the shared list at ``pointer``; ``key`` is what makes it unique there: a mount's destination, a
-        variable's name."""
-        made = self._value(pointer, value, leaves)
+        variable's name. ``public`` says of a variable that its value follows from the settings alone, and is nothing that
+        the caller passes on: unless the command line says it, a receipt may have it."""
+        made = attrs.evolve(self._value(pointer, value, leaves), public=public)
         try:
             name = _NAMES[pointer](value) if pointer in _NAMES else key
         except (AttributeError, KeyError, TypeError):

@@ -1,12 +1,14 @@
-"""What a bundle says of its own composition, in annotations: the launch stage, which composes nothing, records it.
+"""What a bundle says of its own composition, in annotations: the launch stage, which composes nothing, records it, and puts
+values of variables into a receipt where they say that it may.
 
-The records are written by `hardening.launch.record` and read by `hardening.records`.
+The records are written by `hardening.launch.record` and read by `hardening.records`; the variables are read by
+`hardening.launch.variables`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from hardening.compose import Composition
@@ -17,8 +19,6 @@ from hardening.spec import Fragment
 
 ENVIRONMENT = "/process/env"
 STATEMENTS = (PROFILES, EXCEPTIONS, MECHANISMS, VARIABLES)
-#: Variables that follow from settings of other things: who the command is, and whether it has a terminal.
-_IMPLIED = ("HOME", "TERM")
 
 
 def statements(
@@ -41,7 +41,13 @@ def statements(
     states: dict[str, list[str]] = {state: [] for state in STATES}
     for item in enforcement(composition, shortfalls):
         states[item.state.replace(" ", "_")].append(item.mechanism)
-    public = sorted(_public_variables(composition, fragments))
+    variables = {
+        name: item.leaves
+        for fragment in fragments
+        for (pointer, name), item in fragment.items.items()
+        if pointer == ENVIRONMENT and item.public
+    }
+    public = sorted(variables.keys() - composition.typed(variables))
     return {
         VARIABLES: _text(public) if public else None,
         PROFILES: _text(profiles),
@@ -49,32 +55,6 @@ def statements(
         MECHANISMS: _text(states),
         **(composition.image.annotations if composition.image is not None else {}),
     }
-
-
-def typed_leaves(composition: Composition) -> dict[str, str]:
-    """The leaves of which the command line says something, by full name, with their members."""
-    layers = {layer.name for layer in composition.stack.layers if layer.document.typed}
-    return {
-        str(leaf): leaf.member
-        for leaf, found in composition.leaves.items()
-        if any(step.layer in layers for step in found.steps)
-    }
-
-
-def _public_variables(composition: Composition, fragments: Iterable[Fragment]) -> Iterator[str]:
-    """The variables whose value stands in a profile or in the image: neither typed nor passed on, where it may be a
-    secret."""
-    typed = typed_leaves(composition)
-    values = {str(leaf): found.value for leaf, found in composition.leaves.items()}
-    for fragment in fragments:
-        for (pointer, name), item in fragment.items.items():
-            if pointer == ENVIRONMENT and not any(typed.get(leaf) == name for leaf in item.leaves):
-                value = str(item.value).partition("=")[2]
-                implied = name in _IMPLIED and any(
-                    leaf in values and not leaf.endswith(f".{name}") for leaf in item.leaves
-                )
-                if implied or any(values.get(leaf) == value for leaf in item.leaves):
-                    yield name
 
 
 def with_statements_of(other: Mapping[str, Any], document: Mapping[str, Any]) -> dict[str, Any]:

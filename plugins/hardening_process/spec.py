@@ -26,7 +26,8 @@ def contribute(settings: ProcessSettings, context: Context, fragment: Fragment) 
         fragment.put("/process/args", list(context.command), "process")
     put_user(identity, settings.umask, fragment)
     for name, value, leaf in environment(settings, identity, context):
-        fragment.item("/process/env", name, f"{name}={value}", leaf)
+        passed_on = leaf.startswith("process.environment.")
+        fragment.item("/process/env", name, f"{name}={value}", leaf, public=not passed_on)
     fragment.put("/process/cwd", settings.cwd, "process.cwd")
     for name in RLIMITS:
         limit = effective_rlimit(name, settings, context)

@@ -1,15 +1,26 @@
 from __future__ import annotations
 
 import json
+import os
+import pwd
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from hardening import pipeline, statements
+from hardening import handover, host, pipeline, plugins, statements
 from hardening.cli.session import Request
+from hardening.compose import compose
+from hardening.images.used import Used
 from hardening.launch import bundle, record
+from hardening.launch.variables import public
+from hardening.layers import Stack, parse_layer
+from hardening.offer import Offer
+from hardening.source import command_line
+from hardening.spec import Fragment, assemble
 from tests.hardening.cli.samples import profile, session
+from tests.support.texts import TODAY, stack
 
 
 def test_a_bundle_says_how_it_was_composed_and_the_stage_understands_it(
@@ -35,6 +46,72 @@ def test_a_bundle_says_how_it_was_composed_and_the_stage_understands_it(
     assert exception["expires"] == "2099-01-01"
     assert str(exception["origin"]).endswith("second.toml:2")
     assert facts.mechanisms["enforced"] == ["box"]
+
+
+PROFILE = """
+[process]
+terminal = true
+environment.add = ["LANG", "LC_ALL"]
+[process.set_environment]
+SAID = "profile"
+OVER = "profile"
+SAME = "caller"
+"""
+
+
+def stated(name: str, typed: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The variables of a command whose values its bundle lets into a receipt, with these."""
+    for variable in ("LANG", "SAME", "PASSED", "HOME", "TERM"):
+        monkeypatch.setenv(variable, "caller")
+    for absent in ("LC_ALL", "TERM") if "environment" not in typed else ():
+        monkeypatch.delenv(absent, raising=False)
+    mechanisms = plugins.load().mechanisms
+    here = host.probe(mechanisms)
+    layers = stack(PROFILE).layers
+    if typed:
+        layers += (parse_layer(command_line({"process": typed}, {("process",): "--set"})),)
+    image = Used("example.com/app:v1", "sha256:" + "1" * 64, Path("/store"))
+    offer = Offer.of(image, {"Env": ["OF_IMAGE=image", "SAID=image"]}, mechanisms)
+    composition = compose(Stack(layers), mechanisms, here, TODAY, offer)
+    fragments = []
+    for mechanism in mechanisms:
+        if mechanism.name == "process":
+            fragments.append(Fragment("process"))
+            mechanism.contribute(composition.settings["process"], pipeline.examine(composition, here), fragments[0])
+    spec = assemble(fragments, None, statements.statements(composition, (), fragments))
+    entries = dict(entry.partition("=")[::2] for entry in spec.document["process"]["env"])
+    assert name in entries
+    found = public(spec.document)
+    assert not found.keys() & handover.typed_variables(spec, composition).keys()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "typed", "value"),
+    [
+        ("SAID", {}, "profile"),
+        ("OF_IMAGE", {}, "image"),
+        ("TERM", {}, "xterm"),
+        ("HOME", {}, pwd.getpwuid(os.getuid()).pw_dir),
+        ("HOME", {"user": "0:0"}, "/root"),
+        ("LANG", {}, None),
+        ("SAME", {}, "caller"),
+        ("SAME", {"set_environment": {"SAME": "caller"}}, None),
+        ("OVER", {"set_environment": {"OVER": "typed"}}, None),
+        ("OF_IMAGE", {"set_environment": {"OF_IMAGE": "image"}}, None),
+        ("NEW", {"set_environment": {"NEW": "typed"}}, None),
+        ("PASSED", {"environment": {"add": ["PASSED"]}}, None),
+        ("HOME", {"environment": {"add": ["HOME"]}}, None),
+        ("TERM", {"environment": {"add": ["TERM"]}}, None),
+        ("TERM", {"set_environment": {"TERM": "xterm"}}, None),
+        ("SAID", {"set_environment": {"OVER": "typed"}}, "profile"),
+    ],
+    ids=str,
+)
+def test_a_value_is_public_where_a_profile_or_the_image_says_it(
+    name: str, typed: dict[str, Any], value: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert stated(name, typed, monkeypatch).get(name) == value
 
 
 def test_statements_are_left_out_of_a_comparison() -> None:
