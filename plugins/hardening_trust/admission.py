@@ -7,7 +7,7 @@ in it (`hardening_trust.carried`), and is held against the keys and the signatur
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import attrs
@@ -58,7 +58,7 @@ def admit(candidate: Candidate) -> Verdict | None:
             return _rejected(f"nothing says what is required of the image {image.reference}", _UNSAID)
         else:
             hint = f"the bundle requires of its image: {RequirementsKind().show(required)}; {_ANEW}"
-        reason, looked = judged(image, name, required)
+        reason, looked = judged(image, name, required, lambda digest: _where(composition, name, digest))
     except HardeningError as error:
         return _rejected(error.message, error.hint or "")
     return Verdict(NAME, (Refusal("", reason, hint),) if reason else (), looked)
@@ -76,10 +76,13 @@ def settings_of(composition: Composition) -> TrustSettings:
     return found
 
 
-def judged(image: Used, name: Name, requirements: Requirements) -> tuple[str, tuple[Input, ...]]:
+def judged(
+    image: Used, name: Name, requirements: Requirements, say_where: Callable[[str], str] = lambda digest: ""
+) -> tuple[str, tuple[Input, ...]]:
     """Why an image may not be used, empty where it may, and what that rests on, as it was seen before it was used: keys, the
     manifest, its signatures, and the time when one of them expires. Before an image is fetched it has no digest, and then
-    only what no image of its name could pass counts. Raises `HardeningError` where the verdict cannot be told."""
+    only what no image of its name could pass counts. ``say_where`` says where the signatures of a manifest were looked for.
+    Raises `HardeningError` where the verdict cannot be told."""
     if requirements == REJECT:
         return f"Running image {name.full} is rejected by policy.", ()
     if not requirements or not image.digest:
@@ -92,7 +95,7 @@ def judged(image: Used, name: Name, requirements: Requirements) -> tuple[str, tu
     seen = [
         attrs.evolve(item, seen=looks.look(item.kind, item.argument)) for item in _looks(store, image, requirements)
     ]
-    verdict = _judge(store, image, name, requirements)
+    verdict = _judge(store, image, name, requirements, say_where)
     if verdict.until is not None:
         seen.append(Input("before", str(verdict.until), "yes"))
     return "" if verdict.accepted else f"Source image rejected: {verdict.reason}", tuple(seen)
@@ -138,7 +141,19 @@ def _rejected(reason: str, hint: str) -> Verdict:
     return Verdict(NAME, (Refusal("", reason, hint),))
 
 
-def _judge(store: Store, image: Used, name: Name, requirements: Requirements) -> verification.Verdict:
+def _where(composition: Composition | None, name: Name, digest: str) -> str:
+    """Where a stack has the signatures of a registry's image fetched from; a bundle does not say."""
+    if composition is None or name.docker is None:
+        return ""
+    from hardening_trust import registriesd, subjects, view
+
+    places = registriesd.over(view.of_composition(composition).places, registriesd.configured())
+    return f"{subjects.Places(places).where(name, digest)} when it was fetched"
+
+
+def _judge(
+    store: Store, image: Used, name: Name, requirements: Requirements, say_where: Callable[[str], str]
+) -> verification.Verdict:
     """Hold the manifest and the signatures that the store has against what is required."""
     from hardening_trust import lookaside, openpgp, signatures, verification
 
@@ -147,7 +162,7 @@ def _judge(store: Store, image: Used, name: Name, requirements: Requirements) ->
     def found(_: str) -> list[signatures.Signature]:
         return [signatures.read(data, origin) for data, origin in lookaside.from_directory(kept)]
 
-    subject = verification.Image(name.full, name.docker, lambda: store.read(image.digest), found)
+    subject = verification.Image(name.full, name.docker, lambda: store.read(image.digest), found, say_where)
     with openpgp.keyrings() as rings:
         return verification.judge(subject, requirements, rings)
 

@@ -143,8 +143,11 @@ def test_before_it_is_fetched_only_what_no_image_could_pass_counts(store: Store)
 def test_signatures_of_the_store_are_held_against_the_keys(store: Store, tmp_path: Path, gpg_keys: Keys) -> None:
     key = tmp_path / "good.gpg"
     key.write_bytes(gpg_keys.public(gpg_keys.good))
-    layer = composition(required(key), store)
-    assert reason(layer) == "Source image rejected: A signature was required, but no signature exists"
+    place = '\n[trust.lookaside]\n"registry.example.com" = "https://registry.example.com/sigs"'
+    layer = composition(required(key) + place, store)
+    looked = f"https://registry.example.com/sigs/team/app@{DIGEST_OF.replace(':', '=')}/signature-1"
+    problem = "Source image rejected: A signature was required, but no signature exists"
+    assert reason(layer) == f"{problem} (looked for {looked} when it was fetched)"
     good = signer(gpg_keys.good, home=gpg_keys.home.path)
     sign(store, good.sign(DIGEST_OF, NAME))
     assert reason(layer) == ""
