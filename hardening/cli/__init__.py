@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -23,7 +21,6 @@ PROGRAM = "hardening"
 COMPLETE_VARIABLE = "_HARDENING_COMPLETE"
 ALIKE = 0.8
 GROUPED = 4
-SELDOM = 200_000  # objects made since the collector last looked
 
 
 def main(arguments: Sequence[str] | None = None, session: Session | None = None) -> int:
@@ -33,8 +30,7 @@ def main(arguments: Sequence[str] | None = None, session: Session | None = None)
     """
     _open_what_is_closed()
     try:
-        with _seldom_collected():
-            code = _run(list(sys.argv[1:] if arguments is None else arguments), session)
+        code = _run(list(sys.argv[1:] if arguments is None else arguments), session)
         sys.stdout.flush()
     except HardeningError as error:
         _report(error)
@@ -55,18 +51,6 @@ def main(arguments: Sequence[str] | None = None, session: Session | None = None)
         _report(found)
         return found.exit_code
     return code
-
-
-@contextmanager
-def _seldom_collected() -> Iterator[None]:
-    """Have the collector of cycles, of which a command makes next to none, look far less often: while modules are imported
-    it takes a tenth of the time of a short command."""
-    before = gc.get_threshold()
-    gc.set_threshold(SELDOM, *before[1:])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
 
 
 def _open_what_is_closed() -> None:

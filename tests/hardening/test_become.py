@@ -69,6 +69,16 @@ def test_the_script_becomes_the_whole_program_without_another_start(untouched: d
         assert "--receipt" in here.type("run", "--help").stdout
 
 
+def test_the_collector_of_cycles_waits_for_a_short_command_to_end(untouched: dict[str, str]) -> None:
+    looks = "import gc, sys; gc.collect(); looks = []; gc.callbacks.append(lambda phase, _: looks.append(phase))"
+    command = (
+        "sys.argv[1:] = ['compose', '-p', 'strict', '--format', 'toml']; from hardening import whole; whole.command()"
+    )
+    facts = "print(looks, gc.isenabled(), len(gc.get_objects()) < gc.get_freeze_count())"
+    told = said(sys.executable, "-I", "-c", f"{looks}\n{command}\n{facts}", env=untouched)
+    assert told.splitlines()[-1] == "[] True True"
+
+
 def test_no_variable_and_no_package_of_the_caller_s_decides_which_code_runs(untouched: dict[str, str]) -> None:
     with workplace() as folder:
         trap = "import os\nos.write(2, b'TRAPPED')\n"
