@@ -56,10 +56,10 @@ def plain() -> Host:
     return Host(kernel, name.release, name.machine, os.geteuid(), os.getegid(), tuple(sorted(os.getgroups())))
 
 
-def probe(mechanisms: Iterable[Mechanism[Any]]) -> Host:
-    """The plain facts and what every mechanism adds."""
+def probe(mechanisms: Iterable[Mechanism[Any]], known: Host | None = None) -> Host:
+    """The plain facts and what every mechanism adds to them, or to what is ``known``. Raises `PluginError`."""
     host = plain()
-    facts: dict[type, object] = {}
+    facts: dict[type, object] = {} if known is None else dict(known.facts)
     for mechanism in mechanisms:
         fact = mechanism.probe(host)
         if type(fact) in facts:

@@ -237,23 +237,35 @@ def load(among: Announced | None = None) -> Plugins:
     return Plugins(loaded(item) for item in brought(GROUP, among))
 
 
-def usable(among: Announced | None = None) -> tuple[Plugins, list[PluginError]]:
-    """The plugins that can be used, and what is wrong with each of the others. Of two that are in each other's way the
-    program's own is used, or the first by name."""
-    from hardening.host import probe
+def usable(among: Announced | None = None) -> tuple[Plugins, Host, list[PluginError]]:
+    """The plugins that can be used, what their mechanisms find on this host, and what is wrong with each of the others. Of
+    two that are in each other's way the program's own is used, or the first by name."""
+    from hardening.host import plain
 
-    plugins, faults = Plugins(()), list[PluginError]()
+    try:
+        plugins = load(among)
+        return plugins, _tried(plugins, plugins.mechanisms), []
+    except PluginError:  # which of them it is, and whether it is the only one, shows one after the other
+        plugins, host, faults = Plugins(()), plain(), list[PluginError]()
     for item in sorted(brought(GROUP, among), key=lambda item: (item.distribution != OWN, item.name)):
         try:
             plugin = loaded(item)
             more = Plugins((*plugins.plugins, plugin))
-            _ = more.scanners, more.secret_drivers
-            probe(mechanism for mechanism in more.mechanisms if more.owner(mechanism) is plugin)
+            host = _tried(more, [item for item in more.mechanisms if more.owner(item) is plugin], host)
         except PluginError as error:
             faults.append(error)
         else:
             plugins = more
-    return plugins, faults
+    return plugins, host, faults
+
+
+def _tried(plugins: Plugins, mechanisms: Iterable[Mechanism[Any]], known: Host | None = None) -> Host:
+    """What is known of the host, with what these mechanisms find there. Raises `PluginError`, also for what is wrong with
+    anything else that the plugins bring."""
+    from hardening.host import probe
+
+    _ = plugins.scanners, plugins.secret_drivers
+    return probe(mechanisms, known)
 
 
 def loaded(item: Brought) -> Plugin:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -30,9 +30,12 @@ runtime or state directory, or a plugin cannot be used.
 class _Command(stack.StackCommand):
     """Goes on where a plugin is broken, whose options it then has not."""
 
-    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        session(ctx).leave_out_faulty()
-        return super().get_params(ctx)
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        if parent is not None:
+            session(parent).leave_out_faulty()
+        return super().make_context(info_name, args, parent, **extra)
 
 
 @click.command("doctor", cls=_Command, epilog=EPILOG, short_help="Show what this host can enforce.")

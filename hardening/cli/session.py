@@ -72,8 +72,8 @@ class Session:
         """Go on with the plugins that can be used; ``faults`` says what is wrong with the others."""
         from hardening.plugins import usable
 
-        if not self.given and "plugins" not in vars(self):  # which nobody has asked for yet
-            self.plugins, self.faults = usable(self.announced)
+        if not self.given:
+            self.plugins, self.host, self.faults = usable(self.announced)
 
     @cached_property
     def commands(self) -> Mapping[str, Brought]:

@@ -725,6 +725,16 @@ def test_doctor_goes_on_without_a_plugin_that_cannot_be_used(name: str, tmp_path
     assert {("runtime", "native"), ("runtime", "crun"), ("mechanism", "seccomp"), ("host", "kernel")} <= names
 
 
+def test_doctor_goes_on_without_a_plugin_that_probes_what_another_one_does(tmp_path: Path) -> None:
+    deed = "def probe(self, host):\n        from hardening_process import Process\n        return Process().probe(host)"
+    kind = KIND.format(raised="x").replace("def inputs", f"{deed}\n    def inputs")
+    installed(tmp_path, f"from hardening.hookspecs import hookimpl\n{kind}\n")
+    rows = json.loads(call(tmp_path, "doctor", "--json").stdout)
+    (row,) = [row for row in rows if row["name"] == "plugin"]
+    assert row["detail"] == "chaos probes ProcessFacts, which another mechanism owns"
+    assert {"native", "crun"} <= {row["name"] for row in rows if row["area"] == "runtime"}
+
+
 VAULT = """
 from hardening.hookspecs import hookimpl
 from hardening.secrets import SecretDriver

@@ -13,6 +13,7 @@ import attrs
 import pytest
 
 from hardening import __version__, hookspecs, host, plugins
+from hardening.cli.session import Session
 from hardening.errors import PluginError, UsageError
 from hardening.findings import Finding, Severity
 from hardening.hookspecs import hookimpl, hookspec
@@ -505,3 +506,25 @@ def test_a_verdict_of_another_type_names_the_plugin() -> None:
     anything: Any = None
     with pytest.raises(PluginError, match=r"plugin odd \(odd-dist 1\): hardening_admit answers with bool"):
         Plugins([plugin("odd", hardening_admit)]).admit(anything)
+
+
+def test_where_nothing_is_wrong_plugins_are_registered_and_probed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    registries: list[Plugins] = []
+    probed: list[Any] = []
+
+    class Counted(Plugins):
+        def __init__(self, given: Any) -> None:
+            super().__init__(given)
+            registries.append(self)
+
+    def probe(found: Any, known: host.Host | None = None, *, by: Any = host.probe) -> host.Host:
+        probed.append(found)
+        return by(found, known)  # type: ignore[no-any-return]
+
+    monkeypatch.setattr(plugins, "Plugins", Counted)
+    monkeypatch.setattr(host, "probe", probe)
+    here = Session()
+    here.leave_out_faulty()
+    assert {mechanism.name for mechanism in here.plugins.mechanisms} >= {"process", "seccomp"}
+    assert here.host.facts
+    assert (len(registries), len(probed), here.faults) == (1, 1, [])
