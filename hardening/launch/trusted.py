@@ -88,16 +88,24 @@ def require(
 def _mend(path: str) -> str:
     """The command after which nobody else writes to what is the caller's: for all of a tree that was made with another
     umask, where the folders above are the same."""
-    top = path
-    while ".." not in path.split("/"):
-        above = files.parent(top if top.startswith("/") else files.join(os.getcwd(), top))
-        status = os.lstat(above)
-        if above == "/" or status.st_uid != os.geteuid() or status.st_mode & (_KIND | _STICKY) != _FOLDER:
-            break
-        if not others_can_write(status, above):
-            break
-        top = above
+    top = path if ".." in path.split("/") else _tree(path)
     return f"chmod go-w {quoted(path)}" if top == path else f"chmod -R go-w {quoted(top)}"
+
+
+def _tree(path: str) -> str:
+    """The highest of the folders above, one after another, that the caller's umask left open to others, or ``path``. What is
+    root's, or of another group, may be open on purpose."""
+    while os.geteuid():
+        try:
+            above = files.parent(files.join(os.getcwd(), path))
+            status = os.lstat(above)
+            own = (status.st_uid, status.st_gid) == (os.geteuid(), os.getegid())
+            if not own or status.st_mode & (_KIND | _STICKY) != _FOLDER or not others_can_write(status, above):
+                break
+        except OSError:  # of a folder that the caller cannot search
+            break
+        path = above
+    return path
 
 
 def require_secure_path(path: str, trusted: Collection[int] | None = None) -> None:

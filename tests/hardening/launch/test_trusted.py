@@ -6,6 +6,8 @@ import os
 import shutil
 import struct
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -68,32 +70,76 @@ def test_a_hint_closes_no_directory_that_is_meant_to_be_open(folder: Path) -> No
     assert "chmod" not in caught.value.hint
 
 
+def hint_of(path: str) -> str:
+    with pytest.raises(trusted.UntrustedError) as caught:
+        trusted.require(os.stat(path), "it", path, path)
+    return caught.value.hint
+
+
+@pytest.fixture
+def reached() -> Iterator[Path]:
+    """A folder that others than the caller can search."""
+    with workplace() as place:
+        yield place
+
+
+@contextmanager
+def opened_tree(folder: Path, gid: int | None = None) -> Iterator[list[str]]:
+    """Files in a tree that an ordinary caller made with umask 0."""
+    files = [put(folder / "a clone" / name) for name in ("profiles/own/a.toml", "profiles/b.toml", "c.toml")]
+    uid = os.geteuid() or STRANGER
+    for place in [folder / "a clone", *(folder / "a clone").rglob("*")]:
+        os.chown(place, uid, os.getegid() if gid is None else gid)
+        place.chmod(place.stat().st_mode | 0o022)
+    own = os.geteuid()
+    os.seteuid(uid)
+    try:
+        yield files
+    finally:
+        os.seteuid(own)
+
+
 def test_the_hint_of_a_tree_made_with_another_umask_mends_all_of_it(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+    reached: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And no more: the folders above it are as they were, and of a file alone it names that."""
-    files = [put(folder / "a clone" / name) for name in ("profiles/own/a.toml", "profiles/b.toml", "c.toml")]
-    for place in [folder / "a clone", *(folder / "a clone").rglob("*")]:
-        place.chmod(place.stat().st_mode | 0o022)
-
-    def hint(path: str) -> str:
-        with pytest.raises(trusted.UntrustedError) as caught:
+    mend = f"chmod -R go-w '{reached}/a clone'"
+    with opened_tree(reached) as files:
+        assert {hint_of(path) for path in files} == {mend}
+        monkeypatch.chdir(reached / "a clone/profiles")
+        assert {hint_of("b.toml"), hint_of("./own/a.toml")} == {mend}
+        assert hint_of("own/../b.toml") == "chmod go-w own/../b.toml"
+        (reached / "a clone").chmod(0o1777)
+        assert hint_of(files[0]) == f"chmod -R go-w '{reached}/a clone/profiles'"
+        (reached / "a clone").chmod(0o777)
+        subprocess.run(["sh", "-c", mend], check=True)
+        for path in files:
             trusted.require(os.stat(path), "it", path, path)
-        return caught.value.hint
+            trusted.require_secure_path(path)
+        Path(files[0]).chmod(0o666)
+        assert hint_of(files[0]) == f"chmod go-w '{files[0]}'"
 
-    mend = f"chmod -R go-w '{folder}/a clone'"
-    assert {hint(path) for path in files} == {mend}
-    monkeypatch.chdir(folder / "a clone/profiles")
-    assert {hint("b.toml"), hint("./own/a.toml")} == {mend}
-    (folder / "a clone").chmod(0o1777)
-    assert hint(files[0]) == f"chmod -R go-w '{folder}/a clone/profiles'"
-    (folder / "a clone").chmod(0o777)
-    subprocess.run(["sh", "-c", mend], check=True)
+
+def test_a_hint_closes_no_folder_that_a_group_shares_or_that_is_root_s(reached: Path) -> None:
+    require("root")
+    with opened_tree(reached, gid=STRANGER) as files:
+        assert {hint_of(path) for path in files} == {f"chmod go-w '{path}'" for path in files}
     for path in files:
-        trusted.require(os.stat(path), "it", path, path)
-        trusted.require_secure_path(path)
-    Path(files[0]).chmod(0o664 if os.geteuid() == 0 else 0o666)
-    assert hint(files[0]) == f"chmod go-w '{files[0]}'"
+        os.chown(path, 0, 0)
+    for place in (reached / "a clone", reached / "a clone/profiles"):
+        os.chown(place, 0, 0)
+    assert {hint_of(path) for path in files} == {f"chmod go-w '{path}'" for path in files}
+
+
+def test_what_cannot_be_looked_at_for_a_hint_leaves_the_refusal(reached: Path) -> None:
+    require("root")
+    with opened_tree(reached) as files:
+        status = os.stat(files[0])
+        (reached / "a clone").chmod(0)
+        with pytest.raises(trusted.UntrustedError) as caught:
+            trusted.require(status, "it", files[0], files[0])
+        (reached / "a clone").chmod(0o777)
+    assert caught.value.hint == f"chmod go-w '{files[0]}'"
 
 
 def test_what_stands_after_a_link_is_where_the_kernel_finds_it(folder: Path) -> None:
