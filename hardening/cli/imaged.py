@@ -112,9 +112,7 @@ def split(context: click.Context, words: Sequence[str], typed: tuple[str, ...]) 
 
 def _call(context: click.Context, before: Sequence[str]) -> str:
     """The program and its options, to be pasted; without values, which may be secrets."""
-    typed = " ".join(["hardening", *before])
-    shown = stack.without_values(context, typed)
-    return " ".join(["hardening", *map(quoted, before)]) if shown == typed else shown
+    return " ".join(["hardening", *stack.words_without_values(context, before)])
 
 
 def _asked(context: click.Context, image: str, line: str = "", profile: str = "") -> Asked:

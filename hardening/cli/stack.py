@@ -264,3 +264,19 @@ def without_values(context: click.Context, text: str) -> str:
         elif word and not re.fullmatch(_NAME, word):
             text = text.replace(place, f"{option} …").replace(word, "…")
     return text
+
+
+def words_without_values(context: click.Context, words: Sequence[str]) -> Iterator[str]:
+    """The words of the parsed command line as a shell takes them, each without a value that `without_values` leaves out,
+    however its option was written (``-e A=B``, ``-eA=B``, ``--env=A=B``)."""
+    values = sorted((said.place.partition(" ")[2] for said in context.meta.get(_SAYS, ())), key=len, reverse=True)
+    for word in words:
+        value = next((value for value in values if value and word.endswith(value)), "")
+        named, equals, _ = value.partition("=")
+        if equals:
+            yield f"{quoted(word.removesuffix(value) + named)}=…"
+        elif value and not re.fullmatch(_NAME, value):
+            option = word.removesuffix(value)
+            yield f"{quoted(option) if option else ''}…"
+        else:
+            yield quoted(word)

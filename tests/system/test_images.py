@@ -499,6 +499,11 @@ def test_a_command_without_two_dashes_is_told_apart_from_an_image(caller: Puller
         (("strict", "true"), "hardening run -q -p strict -- true"),
         (("./a;b.toml", "--", "true"), "hardening run -q -p './a;b.toml' -- true"),
         (("-e", "A=secret", "strict", "--", "true"), "hardening run -q -e A=… -p strict -- true"),
+        (("--env=A=a\nsecret", "-p", "./a;b.toml", "strict"), "hardening run -q --env=A=… -p './a;b.toml' -p strict"),
+        (
+            ("-eA=secret", "--set", 'rootfs.tmpfs.add=["/a b"]', "strict"),
+            "hardening run -q -eA=… --set rootfs.tmpfs.add=… -p strict",
+        ),
         (("strict",), "hardening run -q -p strict"),
     ],
 )
