@@ -24,7 +24,7 @@ import attrs
 
 from hardening.errors import ProfileError, quoted
 from hardening.kinds import Kind
-from hardening.layers import Exemption, Layer
+from hardening.layers import REASON, Exemption, Layer
 from hardening.schema import REST, Leaf, Say
 from hardening.source import Origin
 from hardening.toml_text import inline
@@ -154,7 +154,7 @@ def permission(leaf: Leaf, layer: Layer | None, word: str = "") -> str:
     if layer is None or not layer.document.typed:
         setting = inline(name)
         return f'at the end of the same layer:\n[[exceptions]]\nsetting = {setting}\nreason = "…"'
-    return f"--exception {quoted(f'{name}=REASON')}"
+    return f"--exception {quoted(f'{name}={REASON}')}"
 
 
 class Fold:

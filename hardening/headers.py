@@ -10,7 +10,7 @@ from hardening.errors import HardeningError, ProfileError
 from hardening.findings import EXPIRING, RULES, Finding, Severity, describe
 from hardening.fold import Resolved
 from hardening.kinds import nearest
-from hardening.layers import TABLES, Stack
+from hardening.layers import TABLES, Stack, is_placeholder
 from hardening.mechanism import Mechanism
 from hardening.schema import REQUIREMENT, Family, Leaf, Scalar, Setting
 
@@ -18,8 +18,6 @@ from hardening.schema import REQUIREMENT, Family, Leaf, Scalar, Setting
 SOON = 30
 #: The rule about exceptions that permit nothing.
 UNUSED = "core/unused-exception"
-#: What stands in the place of a reason in hints and in what `explain` gives to paste, and what people write for later.
-_PLACEHOLDERS = {"", "reason", "why this is needed", "todo", "tbd", "fixme", "xxx"}
 
 
 def wrong_headers(stack: Stack, mechanisms: Sequence[Mechanism[Any]], today: date) -> Iterable[HardeningError]:
@@ -159,7 +157,7 @@ def _unused_exceptions(stack: Stack, leaves: Mapping[Leaf, Resolved]) -> Iterabl
 
 def _unreasoned(stack: Stack) -> Iterable[Finding]:
     for exception in (exception for layer in stack.layers for exception in layer.exceptions):
-        if exception.reason.strip(" .…?!:<>[](){}").lower() in _PLACEHOLDERS:
+        if is_placeholder(exception.reason):
             yield Finding(
                 "core/placeholder-reason",
                 Severity.WARNING,

@@ -49,8 +49,8 @@ class Kind(ABC, Generic[T]):
     def samples(self) -> Sequence[T]:
         """A few values that differ in every way the order knows, for the property tests."""
 
-    def looser(self, value: T) -> Sequence[T]:
-        """Values to offer for a looser one than this, from which those that are looser are taken (``hardening explain``)."""
+    def candidates(self, value: T) -> Sequence[T]:
+        """Values of which ``hardening explain`` offers one that is looser than this."""
         return self.samples()
 
     def show(self, value: T) -> str:

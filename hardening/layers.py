@@ -30,6 +30,16 @@ MACHINE = Path("/etc/hardening")
 #: The tables of a profile that are no mechanism's.
 TABLES = ("exceptions", "limits", "findings")
 HEADER = ("description", "extends", "complete", *TABLES)
+#: What stands in the place of a reason where an option is given to paste, and where a table is that somebody reviews.
+REASON, WHY = "REASON", "why this is needed"
+#: What stands there in the place of one: that, and what people write for later. Case, and what may stand around it
+#: (`is_placeholder`), make no difference.
+_PLACEHOLDERS = {"", REASON.lower(), WHY, "todo", "tbd", "fixme", "xxx"}
+
+
+def is_placeholder(reason: str) -> bool:
+    """Whether a reason is none, but stands in the place of one."""
+    return reason.strip(" .…?!:<>[](){}").lower() in _PLACEHOLDERS
 
 
 @frozen

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from hardening.errors import UsageError
-from hardening.layers import HEADER
+from hardening.layers import HEADER, REASON
 from hardening.source import Document, command_line, parse_toml
 from hardening.values import frozen
 
@@ -51,7 +51,7 @@ def parse_exception(text: str) -> Said:
     setting, _, reason = (part.strip() for part in text.partition("="))
     if not setting or not reason:
         raise UsageError(
-            "no SETTING=REASON", origin=place, hint=f"write --exception '{setting or 'rootfs.read_only'}=REASON'"
+            f"no SETTING={REASON}", origin=place, hint=f"write --exception '{setting or 'rootfs.read_only'}={REASON}'"
         )
     return Said(("exceptions",), [{"setting": setting, "reason": reason}], place)
 

@@ -16,7 +16,7 @@ from hardening.fold import Resolved
 from hardening.host import Host
 from hardening.implied import compose_here
 from hardening.kinds import Choice, Flag, Kind
-from hardening.layers import Stack, parse_layer
+from hardening.layers import WHY, Stack, parse_layer
 from hardening.mechanism import Mechanism
 from hardening.pipeline import check
 from hardening.report.attempt import REFUSED, Attempt, Pending
@@ -24,7 +24,6 @@ from hardening.source import command_line
 from hardening.spec import Fragment
 from hardening.values import frozen
 
-REASON = "why this is needed"
 COMMAND_LINE = "command line"
 
 
@@ -119,7 +118,7 @@ def _looser(kind: Kind[Any], entry: Resolved) -> Iterator[Any]:
         doubled = 2 * value if value else 1
         candidates = [min(doubled, entry.limit) if isinstance(entry.limit, int) else doubled]
     else:
-        candidates = [*([entry.limit] if entry.limit_origin else []), *kind.looser(value)]
+        candidates = [*([entry.limit] if entry.limit_origin else []), *kind.candidates(value)]
     for candidate in candidates:
         if _is_looser(kind, entry, candidate):
             yield candidate
@@ -139,7 +138,7 @@ def _minimal(kind: Kind[Any], values: Sequence[Any]) -> list[Any]:
 
 
 def _excepted(entry: Resolved, table: Mapping[str, Any]) -> dict[str, Any]:
-    return {"exceptions": [{"setting": str(entry.leaf), "reason": REASON}], **table}
+    return {"exceptions": [{"setting": str(entry.leaf), "reason": WHY}], **table}
 
 
 def _composed(attempt: Attempt, tables: Mapping[str, Any], today: date) -> Composition | HardeningError:

@@ -120,7 +120,7 @@ class VolumeKind(Kind[Volume | None]):
             attrs.evolve(plain, relabel="z", writable=False, propagation="slave"),
         )
 
-    def looser(self, value: Volume | None) -> Sequence[Volume | None]:
+    def candidates(self, value: Volume | None) -> Sequence[Volume | None]:
         """The same volume with one right more: no sample has its source."""
         if value is None:
             return self.samples()

@@ -13,6 +13,7 @@ from hardening.compose import Composition
 from hardening.errors import HardeningError, quoted
 from hardening.fold import Resolved
 from hardening.images.ids import Ids
+from hardening.layers import REASON
 from hardening.runtime import Candidate, Refusal, Verdict
 from hardening.scankinds import UNREAD
 from hardening.scanning import Found, Scanner
@@ -80,7 +81,7 @@ def _of_the_host(settings: ScanSettings, composition: Composition) -> Refusal:
     hint = "name a root of its own (--rootfs DIR) or an image"
     open_to_all = all(all(settings.of(kind).named.values()) for kind in settings.gated)
     if open_to_all and not any(_limit(decider(composition, kind, "/")) for kind in settings.gated):
-        options = " ".join(f"--set scan.{kind}=allow --exception 'scan.{kind}.*=REASON'" for kind in settings.gated)
+        options = " ".join(f"--set scan.{kind}=allow --exception 'scan.{kind}.*={REASON}'" for kind in settings.gated)
         hint = f"{hint}, or go without a scan: {options}"
     return Refusal("", f"{said}: the host's own root is not scanned, and so not admitted", hint)
 
@@ -118,13 +119,13 @@ def _hint(composition: Composition, kind: str, by: Sequence[str], items: Sequenc
     if any(_limit(decider(composition, name, path)) for name in by for path in paths):
         return f"{said}; {mend}: no exception lifts a limit"
     if "/" in paths:
-        permit = f"--set scan.{kind}.default=allow --exception 'scan.{kind}.*=REASON'"
+        permit = f"--set scan.{kind}.default=allow --exception 'scan.{kind}.*={REASON}'"
         return f"{said}; {mend}" if kind == UNREAD else f"{said}; mend it, or permit all of the kind: {permit}"
     if len(paths) > SHOWN or any(text(path) != path for path in paths):
         return f"{said}; `hardening scan` lists them; {mend}, or allow their paths"
     listed = inline(paths)
     allow = " ".join(f"--set {quoted(f'scan.{name}.allow={listed}')}" for name in by)
-    permitted = " ".join(f"--exception {quoted(f'scan.{name}.{path}=REASON')}" for name in by for path in paths)
+    permitted = " ".join(f"--exception {quoted(f'scan.{name}.{path}={REASON}')}" for name in by for path in paths)
     return f"{said}; {mend}, or permit it: {allow} {permitted}"
 
 

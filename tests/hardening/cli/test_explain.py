@@ -88,6 +88,13 @@ def test_pasting_the_offered_exception_repairs_a_refused_stack(
     assert offered["options"] == []
     profile(folder, "app", 'extends = "team"\n' + offered["toml"])
     assert explained(folder, capsys, "-p", "app", "box.closed")["value"] is False
+    assert 'has "why this is needed" for a reason' in warned(folder, capsys, "-p", "app")
+
+
+def warned(folder: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """What a composition is warned of."""
+    assert call(session(folder), "compose", *arguments) == 0
+    return capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -113,6 +120,7 @@ def test_what_is_refused_on_the_command_line_lacks_only_its_exception(
     assert offered["toml"] == ""
     assert offered["options"] == ["--exception", "box.closed=why this is needed"]
     assert explained(folder, capsys, *offered["options"], *arguments)["value"] is False
+    assert 'has "why this is needed" for a reason' in warned(folder, capsys, *offered["options"], *arguments[:-1])
     assert call(session(folder), "explain", *arguments) == 2
     assert "smallest loosening, to false, on the command line:\n\n    --exception " in capsys.readouterr().out
 
