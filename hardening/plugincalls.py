@@ -32,20 +32,28 @@ _LONGEST = 300
 
 def label(item: Plugin | Brought) -> str:
     """How messages name a plugin, loaded or only announced."""
-    return f"plugin {item.name} ({item.distribution or 'unknown'} {item.version})"
+    origin = f"{item.distribution or 'unknown'} {item.version}".strip()
+    return f"plugin {item.name} ({origin})"
 
 
-def fault(item: Plugin | Brought, what: str, hint: str = "") -> PluginError:
+def package(item: Plugin | Brought) -> str:
+    """What hints name to install, update or remove."""
+    return item.distribution or "it"
+
+
+def fault(item: Plugin | Brought, what: str, hint: str = "", *, origin: object | None = None) -> PluginError:
     """The error for what a plugin, loaded or only announced, does wrong. ``what`` follows its name: `` failed in …``,
     ``: …``. Without a hint it names what helps against a fault of any plugin."""
     own = "report this to those who make hardening"
-    theirs = f"update or remove {item.distribution or 'it'}, or report this to those who make it"
-    return PluginError(f"{label(item)}{what}", hint=hint or (own if item.distribution == OWN else theirs))
+    theirs = f"update or remove {package(item)}, or report this to those who make it"
+    hint = hint or (own if item.distribution == OWN else theirs)
+    return PluginError(f"{label(item)}{what}", origin=origin, hint=hint)
 
 
 @frozen(eq=False)
 class Plugin:
-    """A loaded plugin: ``name`` is its entry point's, ``distribution`` and ``version`` say where it comes from."""
+    """A loaded plugin: ``name`` is its entry point's, ``distribution`` and ``version`` say where it comes from; both
+    are empty where nobody knows."""
 
     name: str
     module: ModuleType
@@ -88,7 +96,7 @@ def enter(
     except PluginError as error:
         if error.message.startswith("plugin "):
             raise
-        raise fault(plugin, f": {error.message}", error.hint or "") from None
+        raise fault(plugin, f": {error.message}", error.hint or "", origin=error.origin) from None
     except HardeningError:
         raise
     except Wrong as wrong:

@@ -13,7 +13,7 @@ from hardening.errors import PluginError
 from hardening.installed import Brought
 from hardening.kinds import nearest
 from hardening.mechanism import Mechanism
-from hardening.plugincalls import OWN, Plugin, fault
+from hardening.plugincalls import OWN, Plugin, fault, package
 
 #: what a hook implementation may not be marked with
 ORDERING = ("wrapper", "hookwrapper", "tryfirst", "trylast", "optionalhook")
@@ -34,7 +34,7 @@ def hooks(plugin: Plugin) -> None:
             continue
         hook = options.get("specname") or name
         if hook not in specs:
-            newer = f"if it is of a newer hardening than {__version__}, update that, or remove {plugin.distribution}"
+            newer = f"if it is of a newer hardening than {__version__}, update that, or remove {package(plugin)}"
             hint = "; ".join(filter(None, (nearest(hook, specs), newer)))
             raise fault(plugin, f": there is no hook {name}", hint)
         wanted = list(inspect.signature(getattr(hookspecs, hook)).parameters)
@@ -89,10 +89,10 @@ def requirement(item: Brought) -> None:
             meant = wanted.marker is None or wanted.marker.evaluate({"extra": ""})
         except ValueError as error:
             problem = f" requires {line!r}, which cannot be read: {str(error).splitlines()[0]}"
-            raise fault(item, problem, f"reinstall or remove {item.distribution}") from None
+            raise fault(item, problem, f"reinstall or remove {package(item)}") from None
         if meant and not wanted.specifier.contains(__version__, prereleases=True):
             raise fault(
                 item,
                 f" requires {OWN} {wanted.specifier}, and this is {__version__}",
-                f"install a version of {item.distribution} that is made for this one, or update {OWN}",
+                f"install a version of {package(item)} that is made for this one, or update {OWN}",
             )

@@ -24,7 +24,7 @@ from hardening.installed import Announced, Brought, brought
 from hardening.kinds import nearest
 from hardening.layers import Folder
 from hardening.mechanism import Mechanism
-from hardening.plugincalls import OWN, Plugin, Take, aside, enter, fault, items, one, told
+from hardening.plugincalls import OWN, Plugin, Take, aside, enter, fault, items, one, package, told
 from hardening.runtime import Candidate, Runtime, Verdict
 
 __all__ = ["GROUP", "PROFILES_GROUP", "Plugin", "Plugins", "load", "loaded", "shipped_profiles", "usable"]
@@ -275,9 +275,9 @@ def loaded(item: Brought) -> Plugin:
         with aside():
             module = import_module(item.value)
     except (Exception, SystemExit) as error:  # whatever a module does when it is imported
-        hint = f"reinstall or remove {item.distribution or 'it'}"
+        hint = f"reinstall or remove {package(item)}"
         raise fault(item, f" cannot be imported: {told(error, item.value)}", hint) from error
-    return Plugin(item.name, module, item.distribution or "unknown", item.version)
+    return Plugin(item.name, module, item.distribution, item.version)
 
 
 def shipped_profiles(among: Announced | None = None) -> list[Folder]:

@@ -17,7 +17,7 @@ import attrs
 import click
 import pytest
 
-from hardening import hookspecs, host, pluginchecks, pluginfaces
+from hardening import hookspecs, host, pluginchecks, pluginfaces, plugins
 from hardening.compose import Composition, compose
 from hardening.errors import PluginError, SpecError
 from hardening.findings import Finding
@@ -31,6 +31,7 @@ from hardening.kinds import Ceiling
 from hardening.launch.bundle import SECRETS
 from hardening.layers import parse_layer
 from hardening.mechanism import Context, Excess, Implied, Mechanism, Reading
+from hardening.plugincalls import fault
 from hardening.plugins import Plugin, Plugins
 from hardening.runtime import Candidate, LaunchRequest, Runtime, Verdict
 from hardening.scanning import Scanner
@@ -269,6 +270,23 @@ def test_an_error_on_purpose_stays_what_it_is() -> None:
 
     with pytest.raises(SpecError, match="on purpose\nhint: do"):
         misbehaving(Chaos, "check", deed).check(*arguments(Chaos, "check"))
+
+
+def test_an_error_about_a_plugin_keeps_its_place_and_its_hint() -> None:
+    def deed(self: object, *_: object) -> Any:
+        raise PluginError("on purpose", origin="rules.toml:3", hint="do")
+
+    with pytest.raises(PluginError) as caught:
+        misbehaving(Chaos, "check", deed).check(*arguments(Chaos, "check"))
+    assert str(caught.value) == "rules.toml:3: plugin chaos (chaos-dist 1.0): on purpose\nhint: do"
+
+
+def test_a_plugin_of_no_package_is_named_alike_loaded_or_announced() -> None:
+    announced = Brought("lost", __name__, "", "")
+    for item in (announced, plugins.loaded(announced)):
+        error = fault(item, " fails")
+        assert error.message == "plugin lost (unknown) fails"
+        assert error.hint == "update or remove it, or report this to those who make it"
 
 
 def test_a_runtime_that_hangs_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
