@@ -68,9 +68,7 @@ def _compare(settings: NamespacesSettings, document: Mapping[str, Any], context:
         before, wanted = asked.get(name, HOST), settings.where(name)
         limit = context.limit(Leaf("namespaces", name), before)
         if wanted == HOST and before not in (PRIVATE, HOST, limit):
-            wanted = (
-                PRIVATE  # the namespace of somebody else, which may be anybody's, where that of the host is permitted
-            )
+            wanted = PRIVATE  # that of somebody else may be anybody's, where that of the host is permitted
         kept = before in (PRIVATE, wanted) or wanted == HOST or context.lacks(f"namespaces.{name}")
         yield _Found(name, before, before if kept else wanted)
 

@@ -56,6 +56,7 @@ def tighten(settings: RootfsSettings, context: Context, asked: Asked) -> Tighten
         return _device(destination, real), f"rootfs.devices.{real}", []
     if is_below(real, "/dev") or is_below(destination, "/dev"):
         return None, "", [asked.excess("none", f"rootfs.devices.{source}")]
+    # Only a limit that names the place: an engine's file is no volume.
     forbidden = (
         destination in settings.volumes.named and context.limit(Leaf("rootfs", "volumes", destination), ()) is None
     )

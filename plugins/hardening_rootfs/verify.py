@@ -150,7 +150,7 @@ def _each(seen: Seen) -> Iterator[Verification]:
 
 def _looser(seen: Seen, wanted: Wanted, item: Mounted) -> Iterator[str]:
     namespaces = seen.document.get("linux", {}).get("namespaces") or ()
-    made = {entry["type"] for entry in namespaces if "path" not in entry}
+    made = {entry["type"] for entry in namespaces if not entry.get("path")}
     return looser(wanted, item, seen.caller, seen.settings.propagation, made)
 
 

@@ -118,6 +118,14 @@ def test_a_user_without_group_leaves_the_configurations_group() -> None:
     assert (after["process"]["user"]["gid"], excesses) == (44, {})
 
 
+def test_under_any_limit_a_named_user_has_its_own_group() -> None:
+    own = strict(ProcessSettings, user=User("33"))
+    held = attrs.evolve(context(host(), own), limit={Leaf("process", "user"): User("33")}.get)
+    fragment = Fragment("process")
+    (excess,) = PROCESS.tighten(own, {"process": {"user": {"uid": 33, "gid": 44}}}, held, fragment)
+    assert (excess.leaf, excess.asked, excess.allowed) == ("process.user", "33:44", "33:33")
+
+
 def test_names_are_looked_up_in_the_configurations_own_root(tmp_path: Path) -> None:
     own = strict(ProcessSettings, user=User("app"))
     root = root_with(tmp_path, "app:x:33:44::/:\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,9 @@ def profile(place: Path, more: str = "") -> str:
     return f'[rootfs]\npath = "{place}/root"\nread_only = true\nvolumes = ["{place}/data:/data:ro"]\n{more}'
 
 
-def lines(place: Path, mountinfo: str, more: str = "", **observed: Any) -> dict[str, State]:
+def lines(
+    place: Path, mountinfo: str, more: str = "", host: str = HOST, namespaces: Sequence[object] = (), **observed: Any
+) -> dict[str, State]:
     """What comes of each leaf; the worst counts."""
     text = profile(place, more)
     composition = composed(place, text)
@@ -61,6 +64,7 @@ def lines(place: Path, mountinfo: str, more: str = "", **observed: Any) -> dict[
     document = spec.document
     document["root"]["path"] = f"{place}/root"
     document["process"] = {}
+    document["linux"]["namespaces"] = namespaces
     document["mounts"] = [item for item in document["mounts"] if not item["source"].startswith(f"{place}/root")]
     index = {item["destination"]: number for number, item in enumerate(document["mounts"])}
     before = {item["destination"]: number for number, item in enumerate(spec.document["mounts"])}
@@ -68,7 +72,7 @@ def lines(place: Path, mountinfo: str, more: str = "", **observed: Any) -> dict[
     within = attrs.evolve(context_of(composition), spec=attrs.evolve(spec, config=to_json(document), leaves=leaves))
     receipt = {
         "mountinfo": mountinfo.format(place=place).splitlines(),
-        "caller_mountinfo": HOST.format(place=place).splitlines(),
+        "caller_mountinfo": host.format(place=place).splitlines(),
         "observed": {"paths": dict.fromkeys(MASKED, "absent"), "devices": DEVICES, "nodes": {}, **observed},
     }
     settings = composition.settings["rootfs"]
@@ -77,12 +81,22 @@ def lines(place: Path, mountinfo: str, more: str = "", **observed: Any) -> dict[
     }
 
 
-def broken(place: Path, mountinfo: str, more: str = "", **observed: Any) -> set[str]:
-    return {leaf for leaf, state in lines(place, mountinfo, more, **observed).items() if state is not State.HOLDS}
+def broken(place: Path, mountinfo: str, more: str = "", **given: Any) -> set[str]:
+    return {leaf for leaf, state in lines(place, mountinfo, more, **given).items() if state is not State.HOLDS}
 
 
 def test_what_was_asked_for_holds(place: Path) -> None:
     assert broken(place, STRICT) == set()
+
+
+@pytest.mark.parametrize(
+    ("entry", "made"), [({}, True), ({"path": ""}, True), ({"path": "/proc/1/ns/ipc"}, False)], ids=repr
+)
+def test_a_namespace_that_was_made_has_message_queues_of_its_own(
+    entry: dict[str, str], made: bool, place: Path
+) -> None:
+    host = f"{HOST}\n4 1 0:44 / /queues rw,relatime - mqueue mqueue rw"
+    assert bool(broken(place, STRICT, host=host, namespaces=[{"type": "ipc", **entry}])) is made
 
 
 @pytest.mark.parametrize(
