@@ -307,6 +307,18 @@ def test_a_source_that_is_not_there_is_not_left_for_somebody_to_put_there(folder
         assert f"{folder}/none cannot be opened: No such file or directory" in done.stderr
 
 
+@pytest.mark.parametrize("runtime", ["crun", "runc"])
+def test_a_hook_runs_as_the_caller_and_is_waited_for(folder: Path, stance: Stance, runtime: str) -> None:
+    document = stance.config("sh", "-c", "echo RAN")
+    script = f"sleep 1; echo > {folder}/hook"
+    document["hooks"] = {"createRuntime": [{"path": "/bin/sh", "args": ["sh", "-c", script]}]}
+    bundle = bundles.write(folder / "bundle", document, user=stance.user)
+    runs.hand_over(folder, stance.user)
+    done = bundles.launch(bundle, runtime, stance.user)
+    assert (done.returncode, done.stdout) == (0, "RAN\n"), done.stderr
+    assert (folder / "hook").stat().st_uid == (stance.user.uid if stance.user is not None else os.geteuid())
+
+
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_a_hook_ends_at_its_timeout_or_is_not_run_at_all(folder: Path, stance: Stance, runtime: str) -> None:
     """``timeout`` is in seconds (runtime-spec, config.md, "POSIX-platform Hooks"); native runs none."""

@@ -69,6 +69,7 @@ def test_apply_replaces_nothing_but_files_of_the_caller(
     ) -> Iterable[Excess]:
         fragment.file("before", b"x", "box.size")
         fragment.file("data", b"x", "box.size")
+        fragment.file("inside/data", b"x", "box.size")
         return ()
 
     if kind in ("device", "somebody else's"):
@@ -151,6 +152,7 @@ def test_what_apply_makes_has_its_mode_whatever_the_umask(folder: Path, monkeypa
     ) -> Iterable[Excess]:
         fragment.file("inside", Directory(0o755), "box.size")
         fragment.file("data", b"x", "box.size")
+        fragment.file("inside/data", b"x", "box.size")
         return ()
 
     monkeypatch.setattr(samples.Box, "tighten", tighten)
@@ -160,8 +162,9 @@ def test_what_apply_makes_has_its_mode_whatever_the_umask(folder: Path, monkeypa
         assert call(session(folder), "apply", "config.json", "-q", "-o", "tight.json") == 0
     finally:
         os.umask(before)
-    modes = {name: (folder / name).stat().st_mode & 0o777 for name in ("inside", "data", "tight.json")}
-    assert modes == {"inside": 0o755, "data": 0o600, "tight.json": 0o600}, "it has the variables of a command"
+    modes = {name: (folder / name).stat().st_mode & 0o777 for name in ("inside", "inside/data", "data", "tight.json")}
+    private = {"data": 0o600, "tight.json": 0o600}
+    assert modes == {"inside": 0o755, "inside/data": 0o644, **private}, "it has the variables of a command"
     for mode in (0o640, 0o600):
         (folder / "tight.json").chmod(mode)
         assert call(session(folder), "apply", "config.json", "-q", "-o", "tight.json") == 0
