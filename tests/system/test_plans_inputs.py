@@ -56,11 +56,12 @@ def _edit_profile(here: Place) -> None:
 
 
 def _open_profile(here: Place) -> None:
-    (here.folder / "app.toml").chmod(0o666)
+    # The own group of an ordinary user may write.
+    (here.folder / "app.toml").chmod(0o664 if os.geteuid() == 0 else 0o666)
 
 
 def _open_folder(here: Place) -> None:
-    here.folder.chmod(0o777)
+    here.folder.chmod(0o775 if os.geteuid() == 0 else 0o777)
 
 
 def _shadow(here: Place) -> None:

@@ -108,7 +108,7 @@ def _open_slot(here: Place) -> None:
 
 
 def _open_shelf(here: Place) -> None:
-    here.plans()[0].parent.parent.chmod(0o777)
+    here.plans()[0].parent.parent.chmod(0o775 if os.geteuid() == 0 else 0o777)
 
 
 def _open_plan(here: Place) -> None:
