@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -169,8 +170,12 @@ def test_a_bad_command_line_is_one_message(arguments: list[str], code: int, says
 
 
 def test_an_argument_that_is_not_utf8(folder: Path) -> None:
-    done = process(folder, "run", "--", os.fsdecode(b"\xff"))
-    assert "is not UTF-8" in require_one_message(done, 2)
+    word = os.fsdecode(b"\xff")
+    assert "is not UTF-8" in require_one_message(process(folder, "run", "--", word), 2)
+    program = Path(sys.executable).with_name("hardening")
+    env = {**os.environ, "HARDENING_STATE": str(folder)}
+    typed = subprocess.run([program, "run", "--", word], capture_output=True, text=True, check=False, env=env)
+    assert "is not UTF-8" in require_one_message(Outcome(typed.returncode, typed.stdout, typed.stderr), 2)
 
 
 def make_fifo(path: Path) -> None:
