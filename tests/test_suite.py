@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tests.support.features import require
+from tests.support.forking import ForkServer
 from tests.support.users import REPOSITORY
 
 
@@ -36,3 +40,36 @@ def test_a_test_that_hangs_is_ended_and_shows_where(tmp_path: Path, pytestconfig
     assert "Timeout" in done.stdout
     assert "in somewhere_else" in done.stdout + done.stderr
     assert "1 failed, 1 passed" in done.stdout
+
+
+class Interrupted(BaseException):
+    """What pytest-timeout raises, and Ctrl-C, are no `Exception`, either."""
+
+
+@pytest.fixture
+def server() -> Iterator[ForkServer]:
+    with closing(ForkServer([sys.executable], os.environ)) as found:
+        yield found
+
+
+def test_a_command_line_that_was_interrupted_answers_to_nobody_else(server: ForkServer) -> None:
+    def interrupt(number: int, frame: object) -> None:
+        raise Interrupted
+
+    def run(code: str) -> str:
+        return server.run([], code=f"import os, signal\ndef main():\n {code}\n return 0", cwd="/", env={}).stdout
+
+    assert run("print('first', flush=True)") == "first\n"
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    try:
+        with pytest.raises(Interrupted):
+            run(f"print('second', flush=True); os.kill({os.getpid()}, signal.SIGUSR1); signal.pause()")
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert run("print('third', flush=True)") == "third\n"
+
+
+def test_a_command_line_may_print_what_is_no_utf8(server: ForkServer) -> None:
+    done = server.run([], code="import os\ndef main(): return os.write(1, b'\\xff\\n')", cwd="/", env={})
+    assert (done.returncode, done.stdout) == (2, "\\xff\n")
+    assert server.run([], code="def main(): return 3", cwd="/", env={}).returncode == 3

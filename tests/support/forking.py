@@ -5,16 +5,17 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import attrs
 
 #: Each line of its input is an order, and each of its output what came of it.
 _SERVER = """
-import gc, json, os, pkgutil, sys, tempfile
+import gc, json, os, pkgutil, signal, sys, tempfile
 from importlib import import_module
 import hardening
 for module in pkgutil.walk_packages(hardening.__path__, "hardening."):
@@ -26,6 +27,7 @@ for line in sys.stdin:
     with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
         child = os.fork()
         if child == 0:
+            signal.alarm(120)
             os.chdir(order["cwd"])
             for name in list(os.environ):
                 del os.environ[name]
@@ -38,36 +40,48 @@ for line in sys.stdin:
             exec(order["code"], made)
             os._exit(made["main"]())
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        said = [os.pread(file.fileno(), 1 << 30, 0).decode() for file in (stdout, stderr)]
+        said = [os.pread(file.fileno(), 1 << 30, 0).decode(errors="backslashreplace") for file in (stdout, stderr)]
         print(json.dumps([code, *said]), flush=True)
 """
 
 
-@attrs.frozen(eq=False)
-class Forking:
-    """Runs command lines, one after another, each in a process of its own."""
+@attrs.define(eq=False)
+class ForkServer:
+    """Runs command lines, one after another, each in a process of its own. ``argv`` are the words that start the Python that
+    they are forked from. One that was interrupted takes that process with it: its answer would be that of the next."""
 
-    server: subprocess.Popen[str]
+    argv: Sequence[str]
+    env: Mapping[str, str]
+    _started: subprocess.Popen[str] | None = attrs.field(init=False, default=None)
 
     def run(
         self, words: Sequence[str], *, code: str, cwd: Path | str, env: Mapping[str, str]
     ) -> subprocess.CompletedProcess[str]:
         """What came of a command line, with nothing to read. ``code`` defines ``main``, which gives the exit code; it may do
         more before, in that process alone."""
-        assert self.server.stdin is not None
-        assert self.server.stdout is not None
         os.umask(umask := os.umask(0o22))
         order = {"words": list(words), "code": code, "cwd": str(cwd), "env": dict(env), "umask": umask}
-        self.server.stdin.write(json.dumps(order) + "\n")
-        self.server.stdin.flush()
-        return subprocess.CompletedProcess(list(words), *json.loads(self.server.stdout.readline()))
+        try:
+            server = self._started = self._started or self._start()
+            assert server.stdin is not None
+            assert server.stdout is not None
+            server.stdin.write(json.dumps(order) + "\n")
+            server.stdin.flush()
+            return subprocess.CompletedProcess(list(words), *json.loads(server.stdout.readline()))
+        except BaseException:
+            self.close()
+            raise
 
+    def _start(self) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [*self.argv, "-c", _SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/",
+            env=dict(self.env), process_group=0,
+        )  # fmt: skip
 
-@contextmanager
-def forking(argv: Sequence[str], env: Mapping[str, str] | None = None) -> Iterator[Forking]:
-    """Start the process that command lines are forked from: ``argv`` are the words that start its Python."""
-    with subprocess.Popen(
-        [*argv, "-c", _SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/",
-        env=dict(os.environ if env is None else env),
-    ) as server:  # fmt: skip
-        yield Forking(server)
+    def close(self) -> None:
+        """End the process, and with it, by its group, the command line that it waits for."""
+        server, self._started = self._started, None
+        if server is not None:
+            os.killpg(server.pid, signal.SIGKILL)
+            with suppress(BrokenPipeError), server:  # of an order that nobody has read
+                pass

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, chdir, contextmanager
+from contextlib import ExitStack, chdir, closing, contextmanager
 from pathlib import Path
 
 import attrs
@@ -19,7 +19,7 @@ import pytest
 
 from tests.support import images
 from tests.support.features import require
-from tests.support.forking import Forking, forking
+from tests.support.forking import ForkServer
 from tests.support.runs import busybox_root, hand_over
 from tests.support.users import User, ordinary, program
 from tests.system.withheld import TRIES, Try
@@ -27,6 +27,8 @@ from tests.system.withheld import TRIES, Try
 pytestmark = pytest.mark.system
 
 ORG = 'extends = ["default"]\n'
+#: Of each runtime one attempt meets its limit in the program as it is installed.
+FIRST = {attempt.runtime: attempt.name for attempt in reversed(TRIES)}.values()
 
 
 def python(user: User | None) -> list[str]:
@@ -43,7 +45,7 @@ class Arena:
     own: Path
     token: str
     user: User | None
-    forking: Forking
+    server: ForkServer
 
     @property
     def environment(self) -> dict[str, str]:
@@ -86,7 +88,7 @@ class Arena:
         setup = f"mount --make-rprivate /\n{self.said(attempt.setup)}\n"
         text = ""
         for step in steps:
-            done = self.call(setup if attempt.setup else "", code, step)
+            done = self.call(setup if attempt.setup else "", code, step, whole=on and attempt.name in FIRST)
             text += done.stdout + done.stderr
             if step is steps[-1]:
                 return self.token in done.stdout, text
@@ -94,15 +96,21 @@ class Arena:
                 break
         return False, text
 
-    def call(self, setup: str, code: str, words: list[str]) -> subprocess.CompletedProcess[str]:
-        """Run ``hardening`` after the commands of ``setup`` in a mount namespace of their own, with ``code`` run before."""
+    def call(self, setup: str, code: str, words: list[str], *, whole: bool = False) -> subprocess.CompletedProcess[str]:
+        """Run ``hardening`` after the commands of ``setup`` in a mount namespace of their own, with ``code`` run before, or,
+        where it is to be the ``whole`` of it, as its installed script starts it."""
         start = f"{code}\nfrom hardening.whole import main"
-        if not setup:
-            return self.forking.run(words, code=start, cwd="/", env=self.environment)
-        argv = [*python(self.user), "-c", f"{start}\nimport sys\nsys.exit(main())", *words]
-        argv = ["unshare", "--mount", "sh", "-e", "-c", f'{setup}exec "$@"', "sh", *argv]
+        if whole:
+            script = [program(self.user or ordinary())]
+            argv = script if self.user is None else self.user.argv(script)
+        elif setup:
+            argv = [*python(self.user), "-c", f"{start}\nimport sys\nsys.exit(main())"]
+        else:
+            return self.server.run(words, code=start, cwd="/", env=self.environment)
+        if setup:
+            argv = ["unshare", "--mount", "sh", "-e", "-c", f'{setup}exec "$@"', "sh", *argv]
         return subprocess.run(
-            argv, env=self.environment, cwd="/", capture_output=True, text=True, timeout=120, check=False
+            [*argv, *words], env=self.environment, cwd="/", capture_output=True, text=True, timeout=120, check=False
         )
 
     def _foreign(self, bundle: Path, binds: list[str], command: list[str]) -> str:
@@ -194,7 +202,8 @@ def arena(request: pytest.FixtureRequest) -> Iterator[Arena]:
         for place in (folder, own):
             hand_over(place, user)
         environment = dict(os.environ if user is None else user.environment)
-        found = Arena(folder, own, token, user, stack.enter_context(forking(python(user), environment)))
+        server = stack.enter_context(closing(ForkServer(python(user), environment)))
+        found = Arena(folder, own, token, user, server)
         made = found.call("", "", ["secret", "create", "token", str(folder / "pub/canary")])
         assert made.returncode == 0, made.stderr
         yield found

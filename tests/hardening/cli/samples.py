@@ -7,7 +7,6 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -29,7 +28,7 @@ from hardening.runtime import LaunchRequest, Refusal, Runtime
 from hardening.schema import Members, family, scalar
 from hardening.source import Node
 from hardening.spec import Fragment
-from tests.support.forking import Forking, forking
+from tests.support.forking import ForkServer
 
 COLOURS = ("amber", "blue", "green", "red")
 
@@ -228,12 +227,11 @@ class Outcome:
 
 
 @cache
-def _forking() -> Forking:
+def _server() -> ForkServer:
     """What command lines are forked from, which ends with the tests."""
-    root = Path(__file__).parents[3]
-    ending = ExitStack()
-    atexit.register(ending.close)
-    return ending.enter_context(forking([sys.executable], {**os.environ, "PYTHONPATH": str(root)}))
+    server = ForkServer([sys.executable], {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])})
+    atexit.register(server.close)
+    return server
 
 
 def process(folder: Path, *arguments: str, broken: bool = False, **environment: str) -> Outcome:
@@ -243,5 +241,5 @@ def process(folder: Path, *arguments: str, broken: bool = False, **environment: 
         f"def main(): return samples.main(sys.argv[1:], samples.session(Path({str(folder)!r}), broken={broken}))"
     )
     own = {**os.environ, "HARDENING_STATE": str(folder / "state"), **environment}
-    done = _forking().run(arguments, code=code, cwd=folder, env=own)
+    done = _server().run(arguments, code=code, cwd=folder, env=own)
     return Outcome(done.returncode, done.stdout, done.stderr)
