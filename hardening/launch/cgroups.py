@@ -14,11 +14,13 @@ from hardening.launch.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from hardening.launch.wanted import Resources
 
 _GROUP = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+#: Groups that have not gone yet, or meanwhile.
+_GOING = (errno.EBUSY, errno.ENOENT, errno.ENODEV)
 REMOVE_ATTEMPTS = 200
 #: Why a group cannot be had. EBUSY: it has processes, or groups of its own. The others: another launch claims it just now.
 TAKEN = (errno.EBUSY, errno.EWOULDBLOCK, errno.ENOENT, errno.EEXIST)
@@ -124,17 +126,19 @@ class Cgroup:
         return False
 
     def remove(self) -> None:
-        """Kill what is left inside and remove the groups that `create` made. `OSError` when one cannot be removed."""
+        """Kill what is left inside and remove the groups that `create` made. `OSError` when one cannot be removed, once the
+        others are."""
         leaves = self._leaves()
-        for directory, _ in reversed(self._directories):
-            if directory in leaves:
-                _kill_and_remove(directory)
-            else:
-                _remove_if_empty(directory)
-        self._directories.clear()
-        for claim in self._claims:
-            os.close(claim)
-        self._claims.clear()
+        try:
+            _each(
+                lambda directory: _kill_and_remove(directory) if directory in leaves else _remove_if_empty(directory),
+                [directory for directory, _ in reversed(self._directories)],
+            )
+        finally:
+            self._directories.clear()
+            for claim in self._claims:
+                os.close(claim)
+            self._claims.clear()
 
 
 def _parts(hierarchy: Hierarchy, path: str) -> list[str]:
@@ -184,13 +188,25 @@ def remove_empty(path: str) -> None:
 
 def remove_left(words: Sequence[str]) -> None:
     """Remove the groups of a launch that was killed, by what it told of them: with their members where it had claimed
-    them, else only where they are empty and nobody's. `OSError`."""
+    them, else only where they are empty and nobody's. `OSError`, once the others are removed."""
     claimed = {word.removeprefix(CLAIMED) for word in words if word.startswith(CLAIMED)}
-    for directory in claimed:
-        _kill_and_remove(directory)
-    for word in reversed(words):
-        if word.startswith(MADE):
-            remove_unclaimed(word.removeprefix(MADE))
+    made = [word.removeprefix(MADE) for word in reversed(words) if word.startswith(MADE)]
+    try:
+        _each(_kill_and_remove, claimed)
+    finally:
+        _each(remove_unclaimed, made)
+
+
+def _each(step: Callable[[str], object], directories: Iterable[str]) -> None:
+    """Take a step for each group, whatever becomes of the others; the first `OSError` in the end."""
+    problems: list[OSError] = []
+    for directory in directories:
+        try:
+            step(directory)
+        except OSError as error:
+            problems.append(error)
+    if problems:
+        raise problems[0]
 
 
 def remove_unclaimed(directory: str) -> bool:
@@ -216,34 +232,35 @@ def _kill_and_remove(directory: str) -> None:
         except OSError as error:
             if error.errno != errno.EBUSY or attempt == REMOVE_ATTEMPTS - 1:
                 raise
-            _kill_members(directory)
-            _remove_below(directory)
+            try:
+                _kill_members(directory)
+                _remove_below(directory)
+            except OSError as problem:
+                if problem.errno not in _GOING:
+                    raise
             select.select([], [], [], REMOVE_PAUSE)
         else:
             return
 
 
 def _remove_below(directory: str) -> None:
-    """Remove the groups below one, as far as they are empty by now; with v1 their processes are killed first."""
+    """Kill what is in the groups below one, which is no use with v2 alone, and remove those that are empty by now."""
     # From one to the next, and by `..` back: a container can nest them deeper than a path, or the descriptors, reach.
     here, names = os.open(directory, _GROUP), list[str]()
     try:
         while True:
             left = next((name for name in os.listdir(here) if _is_group(name, here)), None)
-            if left is not None:
-                below = os.open(left, _GROUP, dir_fd=here)
-                names.append(left)
-                _kill_members(f"/proc/self/fd/{below}")
-            elif names:
-                below = os.open("..", _GROUP, dir_fd=here)
-            else:
+            if left is None and not names:
                 return
-            os.close(here)
-            here = below
+            above, here = here, os.open(".." if left is None else left, _GROUP, dir_fd=here)
+            os.close(above)
             if left is None:
                 os.rmdir(names.pop(), dir_fd=here)
+            else:
+                names.append(left)
+                _kill_members(f"/proc/self/fd/{here}")
     except OSError as error:
-        if error.errno not in (errno.EBUSY, errno.ENOENT):
+        if error.errno not in _GOING:
             raise
     finally:
         os.close(here)
@@ -320,7 +337,12 @@ def _make_directory(directory: str, mode: int = 0o755) -> bool:
 
 def _kill_members(directory: str) -> None:
     if files.exists(files.join(directory, "cgroup.kill")):
-        files.write(files.join(directory, "cgroup.kill"), "1")
+        try:
+            files.write(files.join(directory, "cgroup.kill"), "1")
+        except OSError as error:
+            # A threaded group has no processes: they are those of the group above that is none.
+            if error.errno != errno.EOPNOTSUPP:
+                raise
         return
     members = [int(line) for line in files.read(files.join(directory, "cgroup.procs")).split()]
     for member in members:

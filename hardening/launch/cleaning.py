@@ -9,6 +9,7 @@ from __future__ import annotations
 from hardening.errors import HardeningError
 from hardening.launch import files, leases
 from hardening.launch.failure import Step
+from hardening.launch.guarded import complain
 from hardening.launch.signals import signal
 from hardening.launch.system import os
 
@@ -75,6 +76,14 @@ class Cleaning:
                 problems += attempt(step)
         finally:
             attempt(lambda: self._records.abandoned(128 + signal.SIGKILL, problems))
+
+
+def finally_do(*steps: Callable[[], None]) -> None:
+    """Do each step that ends a run, whatever becomes of the others. What cannot be taken away is told, and never takes the
+    place of what the command, or the launch, said."""
+    for step in steps:
+        for problem in attempt(step):
+            complain(f"left behind: {problem}")
 
 
 def attempt(step: Callable[[], None]) -> list[str]:

@@ -72,7 +72,7 @@ class Entry:
 
     def open_log(self, name: str, flags: int) -> int:
         """A descriptor of a file of this directory. Raises `OSError`."""
-        return _open_log(name, flags, self._fd)
+        return _open(name, flags, self._fd)
 
     def rotate_log(self) -> None:
         """Let the log become the older one, in the place of that. Raises `OSError`."""
@@ -209,14 +209,14 @@ def _tell_killed(path: str) -> None:
 
 def _write_end(directory: int, text: str) -> None:
     # In place: whoever waits has the file open already, also when the directory is removed next.
-    fd = _open_log(EXIT, os.O_WRONLY, directory)
+    fd = _open(EXIT, os.O_WRONLY, directory)
     try:
         files.write_all(fd, text.encode())
     finally:
         os.close(fd)
 
 
-def _open_log(name: str, flags: int, directory: int) -> int:
+def _open(name: str, flags: int, directory: int) -> int:
     # O_NONBLOCK: a FIFO in its place is an error, and no wait for who reads it.
     return os.open(name, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600, dir_fd=directory)
 

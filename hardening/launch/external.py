@@ -15,6 +15,7 @@ import stat
 from hardening.errors import EXIT_LAUNCHER, LaunchError
 from hardening.launch import abi, kernel, links, receipt, trusted
 from hardening.launch.bundle import IMAGE_STORE, Bundle
+from hardening.launch.cleaning import finally_do
 from hardening.launch.failure import Step
 from hardening.launch.frozen import Frozen
 from hardening.launch.guard import Guard
@@ -163,20 +164,14 @@ class _Run:
             lock = self._runtime.make_state(self._bundle.document)
             return self._run(guard)
         finally:
-            try:
-                self._delete(guard)
-            finally:
-                guard.dismiss()
-                if lock is not None:
-                    os.close(lock)
-
-    def _delete(self, guard: Guard) -> None:
-        """Remove what there is of the container. `LaunchError` where the runtime does not; the rest goes all the same."""
-        try:
-            self._runtime.delete()
-        finally:
-            kill_orphans(spare=guard.pid)
-            self._options.cleaning.finish()
+            finally_do(
+                self._runtime.delete,
+                lambda: kill_orphans(spare=guard.pid),
+                self._options.cleaning.finish,
+                guard.dismiss,
+            )
+            if lock is not None:
+                os.close(lock)
 
     def _clean_up(self, words: Iterator[str]) -> None:
         """What the guard does: once this process is gone, end what the runtime has made, and remove it."""

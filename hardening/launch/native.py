@@ -6,7 +6,7 @@ from hardening.errors import LaunchError
 from hardening.launch import abi, compiled, config, files, kernel, sources, starting
 from hardening.launch.bundle import Bundle, load_filter
 from hardening.launch.channel import Channel, pair
-from hardening.launch.cleaning import Cleaning, attempt
+from hardening.launch.cleaning import Cleaning, finally_do
 from hardening.launch.failure import Step, from_message
 from hardening.launch.frozen import Frozen
 from hardening.launch.guarded import TERMINAL_USE, block_signals, complain, stand_between
@@ -68,10 +68,7 @@ def run(bundle: Bundle, options: Options) -> int:
             group.create(wanted.cgroups_path or f"hardening-{os.getpid()}", wanted.resources, limits(wanted.resources))
         return _Run(bundle, wanted, group, options, mask, guard).run()
     finally:
-        # What cannot be taken away is told, and never takes the place of what the command, or the launch, said.
-        problems = attempt(group.remove) if group is not None else []
-        for problem in (*problems, *attempt(options.cleaning.finish)):
-            complain(f"left behind: {problem}")
+        finally_do(*([group.remove] if group is not None else []), options.cleaning.finish)
         if guard is not None:
             guard.dismiss()
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)

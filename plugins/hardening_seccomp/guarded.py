@@ -18,6 +18,7 @@ from hardening_seccomp.build import Rules
 from hardening_seccomp.libseccomp import Libseccomp
 
 SECONDS = 1  # of processor time
+LONGEST = 120  # seconds
 _ORDERING = frozenset({"SCMP_CMP_LT", "SCMP_CMP_LE", "SCMP_CMP_GE", "SCMP_CMP_GT"})
 
 
@@ -68,14 +69,17 @@ def _both(document: Mapping[str, Any], library: Libseccomp) -> Programs:
 
 
 def _in_child(document: Mapping[str, Any], library: Libseccomp, writer: int, seconds: int) -> None:
-    """Never returns: exit code 0 with the programs written, 1 with a message, or death by SIGPROF."""
+    """Never returns: exit code 0 with the programs written, 1 with a message, or death by a signal."""
     code = 2
     try:
         # The loop is in C, where only the default action of the signal ends it. Processor time: a busy machine builds the
         # same programs as an idle one.
-        signal.signal(signal.SIGPROF, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGPROF])
+        # One that waits for itself, with a heap that is damaged, takes none.
+        for number in (signal.SIGPROF, signal.SIGALRM):
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGPROF, signal.SIGALRM])
         signal.setitimer(signal.ITIMER_PROF, seconds)
+        signal.alarm(LONGEST)
         with os.fdopen(writer, "wb") as file:
             try:
                 built = _both(document, library)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -28,6 +29,14 @@ WAIT = "echo ready; while :; do sleep 0.1; done"
 @pytest.fixture(params=bundles.STANCES)
 def stance(request: pytest.FixtureRequest) -> Stance:
     return bundles.stance(request.param)
+
+
+@pytest.fixture
+def roots() -> Iterator[Path]:
+    """A folder of root's, for what is one stance's alone."""
+    require("root")
+    with runs.workplace(None) as place:
+        yield place
 
 
 @pytest.fixture
@@ -586,30 +595,28 @@ def test_the_command_gets_the_signals_of_a_login(folder: Path, stance: Stance) -
     assert int(status["SigBlk"], 16) == 0
 
 
-def test_a_cgroup_limits_processes_and_is_removed(folder: Path) -> None:
-    require("root")
+def test_a_cgroup_limits_processes_and_is_removed(roots: Path) -> None:
     stance = bundles.stance("root")
     document = stance.config("sh", "-c", "for i in 1 2 3 4 5 6 7 8; do sleep 60 & done; wait")
     document["linux"]["resources"] = {"pids": {"limit": 4}, "memory": {"limit": 64 << 20}, "cpu": {"shares": 512}}
-    document["linux"]["cgroupsPath"] = f"/{folder.name}"
-    done = run(folder, stance, document)
+    document["linux"]["cgroupsPath"] = f"/{roots.name}"
+    done = run(roots, stance, document)
     assert "can't fork" in done.stderr
-    assert apart.groups(folder.name) == []
+    assert apart.groups(roots.name) == []
 
 
-def test_groups_that_were_made_below_go_with_their_processes_and_cost_no_exit_code(folder: Path) -> None:
+def test_groups_that_were_made_below_go_with_their_processes_and_cost_no_exit_code(roots: Path) -> None:
     """As systemd and nested engines make them, and deeper than a path may be long."""
-    require("root")
     stance = bundles.stance("root")
     document = stance.config("sh", "-c", "sleep 600 & echo $!; read -r line; exit 7")
     document["linux"]["resources"] = {"pids": {"limit": 64}, "memory": {"limit": 64 << 20}}
-    document["linux"]["cgroupsPath"] = f"/{folder.name}"
-    bundle = bundles.write(folder / "bundle", document)
+    document["linux"]["cgroupsPath"] = f"/{roots.name}"
+    bundle = bundles.write(roots / "bundle", document)
     words = bundles.stage(bundle, stdin=True)
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/") as stage:
         assert stage.stdout is not None
         assert stage.stdout.readline()
-        for group in apart.groups(folder.name):
+        for group in apart.groups(roots.name):
             members = (group / "cgroup.procs").read_text().split()
             (group / "first/second").mkdir(parents=True)
             here = os.open(group / "first", os.O_RDONLY)
@@ -620,10 +627,28 @@ def test_groups_that_were_made_below_go_with_their_processes_and_cost_no_exit_co
                 here = below
             os.close(here)
             (group / "first/second/cgroup.procs").write_text(members[-1])
+            (group / "threads").mkdir()
+            if (group / "threads/cgroup.type").exists():
+                (group / "threads/cgroup.type").write_text("threaded")
         assert stage.communicate("\n", timeout=60)[0] == ""
     assert stage.returncode == 7
-    assert apart.groups(folder.name) == []
+    assert apart.groups(roots.name) == []
     assert all(not Path(f"/proc/{member}").exists() for member in members)
+
+
+@pytest.mark.parametrize("runtime", ["native", "crun", "runc"])
+def test_what_cannot_be_taken_away_is_told_and_costs_no_exit_code(runtime: str, roots: Path) -> None:
+    stance = bundles.stance("root")
+    bundle = bundles.write(roots / "bundle", stance.config("sh", "-c", "exit 7"))
+    (bundle / "kept").touch()
+    subprocess.run(["chattr", "+i", bundle / "kept"], check=True)
+    try:
+        words = bundles.stage(bundle, runtime, remove=True)
+        done = subprocess.run(words, check=False, capture_output=True, text=True, cwd="/", timeout=60)
+    finally:
+        subprocess.run(["chattr", "-i", bundle / "kept"], check=True)
+    assert (done.returncode, done.stdout) == (7, "")
+    assert re.fullmatch(r"hardening: left behind: .*Operation not permitted.*\n", done.stderr)
 
 
 def test_closed_standard_descriptors_are_no_trap(folder: Path, stance: Stance) -> None:

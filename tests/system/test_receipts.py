@@ -197,7 +197,8 @@ GROUPS = {
             loosening("rootfs.devices./dev/fuse", ["/dev/fuse"], "rootfs", "devices", "add"),
             loosening("rootfs.volumes./mnt", ["/etc:/mnt:ro"], "rootfs", "volumes", "add"),
             loosening("rootfs.sys", "read-only"),
-            *_dropped("hidden_paths", [path for path in _present(hidden.PATHS) if path != "/root"]),
+            # What is hidden below /root, and the caller's stores below the other, would be masked where nobody can go.
+            *_dropped("hidden_paths", set(_present(hidden.PATHS)) - {"/root", "/var/lib/hardening"}),
         ],
     ),
 }  # fmt: skip

@@ -103,6 +103,17 @@ def test_an_abandoned_container_is_kept_where_it_has_run_and_is_to_be(
     assert (json.loads(told) if told.strip() else {}).get("killed", False) == (process is not None)
 
 
+def test_an_abandoned_container_goes_whose_end_cannot_be_written_down_which_is_told(place: Path) -> None:
+    made = entry(place)
+    made.create("")
+    made.update(process={"pid": 1})
+    (place / "one/exit").unlink()
+    os.mkfifo(place / "one/exit")
+    with pytest.raises(OSError, match="No such device or address"):
+        container_state.abandon(str(place / "one"), keep=False)
+    assert not (place / "one").exists()
+
+
 def test_a_process_is_told_from_a_later_one_of_its_number() -> None:
     found = container_state.identify(os.getpid())
     assert found is not None
