@@ -436,6 +436,11 @@ def command_line(pid: int) -> bytes:
         return b""
 
 
+def children() -> list[str]:
+    """The processes that this one has started and not waited for, zombies too."""
+    return Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+
+
 def descendants(pid: int) -> Iterator[int]:
     """A process, and every one below it."""
     yield pid

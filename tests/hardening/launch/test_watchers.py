@@ -16,6 +16,7 @@ from hardening.launch.cleaning import Cleaning
 from hardening.launch.recording import Records
 from hardening.launch.watchers import Attached
 from tests.support.patience import until
+from tests.support.runs import children
 
 DOCUMENT = {"process": {"args": ["job"]}}
 
@@ -25,14 +26,14 @@ def attached(place: Path, *options: str) -> Attached:
 
 
 def test_nothing_is_written_before_the_command_runs(tmp_path: Path) -> None:
-    watcher = attached(tmp_path)
+    before, watcher = children(), attached(tmp_path)
     watcher.prepare(DOCUMENT)
     assert list(tmp_path.iterdir()) == []
     assert watcher.started(os.getpid())
     assert json.loads((tmp_path / "one/container.json").read_text())["process"]["pid"] == os.getpid()
     watcher.end(0)
     assert list(tmp_path.iterdir()) == []
-    assert not Path(f"/proc/self/task/{os.getpid()}/children").read_text()
+    assert children() == before
 
 
 def test_a_name_is_refused_before_anything_is_started(tmp_path: Path) -> None:
