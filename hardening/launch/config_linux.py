@@ -89,6 +89,7 @@ def read_linux(config: Table, annotations: dict[str, str]) -> dict[str, Any]:
         **_read_resources(table),
         "cgroups_path": _read_cgroups_path(table),
         "mount_label": table.text("mountLabel", longest=4096),
+        "root_propagation_below": propagation.startswith("r"),
         "root_propagation": PROPAGATION.get(propagation.removeprefix("r"), abi.MS_PRIVATE),
     }
     table.done(UNSUPPORTED)

@@ -9,6 +9,7 @@ import fcntl
 
 from hardening.errors import LaunchError
 from hardening.launch import abi, devices, files, identity, kernel, lookup, mounts
+from hardening.launch.bundle import IMAGE_STORE
 from hardening.launch.failure import Step
 from hardening.launch.signals import signal
 from hardening.launch.sources import Sources, make_slave
@@ -94,11 +95,20 @@ def _build_root(setup: Setup, sources: Sources, channel: Channel) -> tuple[int |
             master, slave = devices.open_console(root, wanted.process.console_size, wanted.process.uid)
             channel.send("console", fd=master)
             os.close(master)
+    if wanted.annotation(IMAGE_STORE) is None:
+        _make_working_directory(root, wanted.process.cwd)
     mounts.protect(root, wanted)
     with Step("enter the root", "/root/path"):
-        root.finish(wanted.root_propagation)
-        root.enter()
+        root.finish()
+        root.enter(wanted.root_propagation, recursive=wanted.root_propagation_below)
     return slave, variables
+
+
+def _make_working_directory(root: mounts.Root, path: str) -> None:
+    """Make the working directory where it is missing, as other runtimes do, but in no root that several containers share."""
+    with Step(f"make the working directory {path}", "/process/cwd"):
+        there = root.find_if_present(path)
+        os.close(root.target(path, directory=True) if there is None else there)
 
 
 def _connect(stdin: int | None, slave: int | None, writers: tuple[tuple[int, int], ...]) -> None:

@@ -12,6 +12,7 @@ import errno
 from hardening.errors import LaunchError
 from hardening.launch import abi, files, kernel
 from hardening.launch.failure import Step
+from hardening.launch.links import MAX_LINKS
 from hardening.launch.system import os
 
 TYPE_CHECKING = False
@@ -74,12 +75,7 @@ class Root:
                 # What is mounted there lies beside everything that is looked up below the root.
                 raise OSError(errno.EBUSY, f"{path} leads to the root itself")
             return there
-        parts = [part for part in path.split("/") if part]
-        if ".." in parts:
-            raise OSError(errno.ENOENT, f"{path} does not exist")
-        depth = len(parts) - 1  # how much of it is there
-        while (parent := self.find_if_present("/".join(parts[:depth]))) is None:
-            depth -= 1
+        parts, depth, parent = self._missing(path)
         for part in parts[depth:]:
             depth += 1
             outlives = self.outlives(parent)
@@ -92,6 +88,24 @@ class Root:
             os.close(parent)
             parent = self.find("/".join(parts[:depth]), resolve=resolve)
         return parent
+
+    def _missing(self, path: str) -> tuple[list[str], int, int]:
+        """The parts of a path that leads nowhere, how many of them are there, and these open. A link in it that leads
+        nowhere is followed, inside the root, to the place that it names."""
+        for _ in range(MAX_LINKS):
+            parts = [part for part in path.split("/") if part]
+            depth = len(parts) - 1
+            while (parent := self.find_if_present("/".join(parts[:depth]))) is None:
+                depth -= 1
+            if ".." in parts[depth:]:
+                raise OSError(errno.ENOENT, f"{path} does not exist")
+            try:
+                link = os.readlink(parts[depth], dir_fd=parent)
+            except FileNotFoundError:
+                return parts, depth, parent
+            os.close(parent)
+            path = "/".join([files.join("/".join(parts[:depth]), link), *parts[depth + 1 :]])
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
 
     def outlives(self, directory: int) -> bool:
         """Whether what is made in an open directory is there after the container. It may be made when this returns, and not
@@ -129,22 +143,23 @@ class Root:
         """Remember that this mount is of a new file system."""
         self._fresh.add(os.fstat(tree).st_dev)
 
-    def finish(self, propagation: int) -> None:
-        """Add what had to wait, and set the root's propagation."""
+    def finish(self) -> None:
+        """Add what had to wait."""
         for fd, attributes in self._late:
             kernel.mount_setattr(fd, add=attributes)
             os.close(fd)
         self._late.clear()
-        if propagation in (abi.MS_SHARED, abi.MS_UNBINDABLE):
-            kernel.mount_setattr(self.tree, propagation=propagation)
 
-    def enter(self) -> None:
-        """Make the tree the root of this mount namespace, and let the old one go."""
+    def enter(self, propagation: int, *, recursive: bool) -> None:
+        """Make the tree the root of this mount namespace, with this propagation, and let the old one go."""
         os.fchdir(self.tree)
         kernel.pivot_root(b".", b".")
         # '.' now names the old root, which lies on top of the new one.
         kernel.umount(b".", abi.MNT_DETACH)
         os.chdir("/")
+        if propagation in (abi.MS_SHARED, abi.MS_UNBINDABLE):
+            # Only now: pivot_root(2) takes no shared root.
+            kernel.mount_setattr(self.tree, propagation=propagation, recursive=recursive)
         os.close(self.tree)
 
 

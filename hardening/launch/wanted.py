@@ -152,6 +152,7 @@ class Wanted(Frozen):
     read_only: tuple[str, ...]
     seccomp: Seccomp | None
     devices: tuple[Device, ...]
+    root_propagation_below: bool = False
     device_rules: tuple[Rule, ...] = ()
     resources: Resources | None
     cgroups_path: str

@@ -93,7 +93,7 @@ CASES: dict[str, tuple[Change, int, str]] = {
         125,
         "/mounts/8",
     ),
-    "no such directory": (lambda document: document["process"].update(cwd="/nowhere"), 125, "/process/cwd"),
+    "no such directory": (lambda document: document["process"].update(cwd="/bin/sh"), 125, "/process/cwd"),
     "a limit that cannot be raised": (
         lambda document: document["process"].update(rlimits=[{"type": "RLIMIT_NOFILE", "soft": 2**40, "hard": 2**40}]),
         125,
