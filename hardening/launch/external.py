@@ -225,24 +225,18 @@ class _Run:
     def _standard_descriptors(self) -> tuple[list[int], dict[int, int]]:
         """What the container gets as 0, 1 and 2, and the pipes to copy from.
 
-        Runtimes give the standard descriptors to the container's user (fchown(2)). Files and pipes of the caller are
-        meant for that; a terminal or /dev/null of the host is not, so a pipe stands between.
+        Runtimes give the standard descriptors to the container's user (fchown(2)). A nameless pipe of the caller's may
+        have any owner; nothing else may, so a pipe stands between.
         """
-        standard, copies = [], {}
+        standard = []
         if self._options.keep_stdin and not self._terminal:
             standard.append(os.dup(0))
         else:
             reader, writer = os.pipe()
             os.close(writer)
             standard.append(reader)
-        for fd in (1, 2):
-            pipe = stand_between(fd)
-            if pipe is None:
-                standard.append(os.dup(fd))
-            else:
-                copies[pipe[0]] = fd
-                standard.append(pipe[1])
-        return standard, copies
+        writers, copies = stand_between(lambda _status: False)
+        return [*standard, *(writers[fd] if fd in writers else os.dup(fd) for fd in (1, 2))], copies
 
     def _create(self, standard: list[int], guard: Guard) -> int:
         pid_file = os.path.join(self._state, "pid")
@@ -284,7 +278,7 @@ class _Run:
             # The container cannot write this log: what stands there is of the runtime, which could not execute.
             raise self._failure("start")
         supervisor.announce()
-        return code
+        return supervisor.settled(code)
 
     def _failure(self, verb: str) -> LaunchError:
         text = self._runtime.message() or "no reason given"

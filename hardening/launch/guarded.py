@@ -5,6 +5,7 @@ from __future__ import annotations
 import _stat as stat
 
 from hardening.errors import EXIT_LAUNCHER, HardeningError, LaunchError
+from hardening.launch import files
 from hardening.launch.signals import signal
 from hardening.launch.system import os
 
@@ -83,18 +84,43 @@ def block_signals() -> frozenset[int]:
     return frozenset(signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals() - TERMINAL_USE))
 
 
-def stand_between(number: int) -> tuple[int, int] | None:
-    """A pipe (reader, writer) to put before the descriptor ``number`` of the user, for `Supervisor.copies`.
+def stand_between(may_open: Callable[[os.stat_result], bool]) -> tuple[dict[int, int], dict[int, int]]:
+    """Pipes to put before standard output and error: the end of the container's for each number that gets one, and for
+    `Supervisor.copies` what comes out of which for which number.
 
-    None where none is needed: a file or pipe of the caller is meant for the container as it is. A character device is
-    not: who holds a terminal can also read from it what the user types, and make it type (ioctl_tty(2)).
+    None is needed for a nameless pipe, and for a file that the command ``may_open`` as /dev/stdout. A device of the caller's
+    is nothing for it: who holds a terminal can also read from it what the user types, and make it type (ioctl_tty(2)). A
+    socket can be opened by nobody.
     """
-    if not stat.S_ISCHR(os.fstat(number).st_mode):
-        return None
-    reader, writer = os.pipe()
-    # So that the container's ids can open /dev/stdout again, though the pipe belongs to the caller.
-    os.fchmod(writer, 0o622)
-    return reader, writer
+    writers: dict[int, int] = {}
+    copies: dict[int, int] = {}
+    for number in (1, 2):
+        status = os.fstat(number)
+        if open_to_all(number, stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH):
+            continue
+        if stat.S_ISREG(status.st_mode) and may_open(status):
+            continue
+        if number == 2 and 1 in writers and files.same(os.fstat(1), status):
+            writers[2] = os.dup(writers[1])  # what comes first is written first
+            continue
+        reader, writers[number] = os.pipe()
+        copies[reader] = number
+        # So that the container's ids can open /dev/stdout again, though the pipe belongs to the caller.
+        os.fchmod(writers[number], 0o622)
+    return writers, copies
+
+
+def open_to_all(number: int, permissions: int) -> bool:
+    """Let the container's ids open a nameless pipe of the caller's again, as /dev/stdout; whether it is one, and they can.
+    Others have no way to it but /proc of who holds it."""
+    mode = os.fstat(number).st_mode
+    if not stat.S_ISFIFO(mode) or not os.readlink(f"/proc/self/fd/{number}").startswith("pipe:"):
+        return False
+    try:
+        os.fchmod(number, stat.S_IMODE(mode) | permissions)
+    except PermissionError:  # it is another user's
+        return False
+    return True
 
 
 def require_descriptors() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import _stat as stat
+
 from hardening.errors import LaunchError
 from hardening.launch import abi, compiled, config, files, kernel, sources, starting
 from hardening.launch.bundle import Bundle, load_filter
@@ -9,7 +11,7 @@ from hardening.launch.channel import Channel, pair
 from hardening.launch.cleaning import Cleaning, finally_do
 from hardening.launch.failure import Step, from_message
 from hardening.launch.frozen import Frozen
-from hardening.launch.guarded import TERMINAL_USE, block_signals, complain, stand_between
+from hardening.launch.guarded import TERMINAL_USE, block_signals, complain, open_to_all, stand_between
 from hardening.launch.signals import signal
 from hardening.launch.system import os
 from hardening.launch.wanted import Wanted
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from hardening.launch.handed import Handed
     from hardening.launch.recording import Records
     from hardening.launch.setup import NativeSupervisor
+    from hardening.launch.wanted import IdMap
     from hardening.launch.watchers import Watcher
 
 #: The exit code of what SIGKILL has ended, of a shell also that waited for it, and what is said where memory is the reason.
@@ -118,6 +121,27 @@ def _check_host(wanted: Wanted, *, keep_stdin: bool) -> None:
             )
 
 
+def may_write(wanted: Wanted, status: os.stat_result) -> bool:
+    """Whether the permissions of a file let the command write to it, by its ids on the host."""
+    process, mode = wanted.process, status.st_mode
+    uids, gids = (wanted.uid_map, wanted.gid_map) if wanted.namespace("user") is not None else (None, None)
+    if status.st_uid == _outside(uids, process.uid):
+        return bool(mode & stat.S_IWUSR)
+    if status.st_gid in [_outside(gids, gid) for gid in (process.gid, *process.groups)]:
+        return bool(mode & stat.S_IWGRP)
+    return bool(mode & stat.S_IWOTH)
+
+
+def _outside(maps: tuple[IdMap, ...] | None, number: int) -> int:
+    """The host's id for one of the container's; -1 where it is not known. ``maps`` None: there is no user namespace."""
+    if maps is None:
+        return number
+    for line in maps:
+        if line.inside <= number < line.inside + line.count:
+            return line.outside + number - line.inside
+    return -1
+
+
 def _answer(channel: Channel, word: str) -> list[str]:
     """Wait for a message of the process that makes the namespaces: its fields. `LaunchError` for any other."""
     message, _ = channel.receive()
@@ -153,7 +177,7 @@ class _Run:
 
     def run(self) -> int:
         """Start, supervise, clean up."""
-        self._protect_terminal()
+        self._protect_descriptors()
         trees = self._open_sources()
         try:
             channel, pid = self._start(trees)
@@ -175,7 +199,7 @@ class _Run:
             self._begin(supervisor, channel)
             code = supervisor.run()
             self._options.records.waited(supervisor.status, self._why(code))
-            return code
+            return supervisor.settled(code)
         finally:
             os.close(signals)
             if not self._wanted.creates("pid"):
@@ -212,13 +236,14 @@ class _Run:
         self._options.records.prepare()
         return self._program
 
-    def _protect_terminal(self) -> None:
-        """Put pipes between the command and the caller's terminal, unless the container has one of its own."""
-        for number in () if self._wanted.process.terminal else (1, 2):
-            pipe = stand_between(number)
-            if pipe is not None:
-                self._copies[pipe[0]] = number
-                self._writers[number] = pipe[1]
+    def _protect_descriptors(self) -> None:
+        """Put pipes between the command and what of the caller's it is not to have, or could not open again, unless the
+        container has a terminal of its own."""
+        if self._wanted.process.terminal:
+            return
+        self._writers, self._copies = stand_between(lambda status: may_write(self._wanted, status))
+        if self._options.keep_stdin:
+            open_to_all(0, stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH)
 
     def _open_sources(self) -> sources.Sources | None:
         try:

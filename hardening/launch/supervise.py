@@ -7,8 +7,9 @@ import gc
 import select
 import time
 
+from hardening.errors import EXIT_LAUNCHER
 from hardening.launch import abi, files, kernel, memory
-from hardening.launch.guarded import TERMINAL_USE
+from hardening.launch.guarded import TERMINAL_USE, complain
 from hardening.launch.signals import signal
 from hardening.launch.system import os
 from hardening.launch.target import Target
@@ -41,6 +42,7 @@ class Supervisor:
         self.copies: dict[int, int] = {}  # pipe of the container -> descriptor of the user
         self.helper: int | None = None  # another child, to be reaped when it ends
         self.helper_status = 0
+        self.lost = 0  # the number of the error for which output could not be written
         self.reaps_orphans = False  # this process is their subreaper
         self.watcher: Watcher | None = None
         self._announced = False
@@ -200,7 +202,17 @@ class Supervisor:
         if self.watcher is not None and fd in self.watcher.readers:
             self.watcher.write(self.copies[fd], data)
             return bool(data)
-        return bool(data) and write_all(self.copies[fd], data)
+        number = write_all(self.copies[fd], data)
+        if number not in (0, errno.EPIPE, errno.ECONNRESET):  # of these the command's next write tells it
+            self.lost = number
+        return bool(data) and not number
+
+    def settled(self, code: int) -> int:
+        """The exit code for one of the command, after what was lost of its output was told."""
+        if not self.lost:
+            return code
+        complain(f"output of the command could not be written: {os.strerror(self.lost)}")
+        return code or EXIT_LAUNCHER
 
     def _read_signals(self) -> None:
         try:
@@ -265,9 +277,9 @@ class Supervisor:
         self.target.reaped = True
 
 
-def write_all(fd: int, data: bytes) -> bool:
-    """Write all of ``data``; False where that is an error that the writer of it should have met: a full disk, a reader that
-    is gone. A terminal that is hung up is none, the container goes on."""
+def write_all(fd: int, data: bytes) -> int:
+    """Write all of ``data``; the number of an error that the writer of it should have met (a full disk, a reader that is
+    gone), 0 for none. A terminal that is hung up is none, the container goes on."""
     while data:
         try:
             data = data[os.write(fd, data) :]
@@ -276,8 +288,8 @@ def write_all(fd: int, data: bytes) -> bool:
             poll.register(fd, select.POLLOUT)
             poll.poll()
         except OSError as error:
-            return error.errno == errno.EIO
-    return True
+            return 0 if error.errno == errno.EIO else error.errno or errno.EIO
+    return 0
 
 
 def exit_code(status: int) -> int:
