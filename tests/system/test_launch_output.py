@@ -81,7 +81,9 @@ def test_a_socket(folder: Path, stance: Stance, runtime: str) -> None:
     near, far = socket.socketpair()
     with near, far:
         words = argv(folder, stance, runtime, uid=other_uid(stance))
-        done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=far, stderr=far, cwd="/", check=False)
+        done = subprocess.run(
+            words, stdin=subprocess.DEVNULL, stdout=far.fileno(), stderr=far.fileno(), cwd="/", check=False
+        )
         far.close()
         with near.makefile() as file:
             assert (done.returncode, file.read().splitlines()) == (0, LINES)
