@@ -66,6 +66,8 @@ BY_THE_WAY = {
 }
 #: Of these every configuration with a looser value is refused.
 REFUSED = {"rootfs.path"}  # nothing but its maker can unpack a root elsewhere
+#: What a refusal says that names no leaf: the command's user does not exist under the map of the limit.
+BY_OTHER_WORDS = {"namespaces.id_map": "is not mapped in the user namespace that the profile asks for"}
 _LABEL = ("user", "role", "type", "level")
 KEYS = {"/mounts": "destination", "/linux/namespaces": "type", "/process/rlimits": "type"}
 
@@ -239,7 +241,8 @@ def outcomes(tried: Tried, values: list[Any]) -> Iterator[str]:
                 continue  # a map of an ordinary caller's that reaches fewer ids is kept
             after = tried.tightened(bound[0], loose)
             if isinstance(after, HardeningError):
-                assert tried.leaf in after.message, f"{kind.show(value)} under the limit {kind.show(limit)}: {after}"
+                names = (tried.leaf, BY_OTHER_WORDS.get(tried.leaf, tried.leaf))
+                assert any(name in after.message for name in names), f"{kind.show(value)}, {kind.show(limit)}: {after}"
                 yield "refused"
                 continue
             differing, same = kept(tried.leaf, loose, within, after, bound[1])
