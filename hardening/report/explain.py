@@ -87,7 +87,8 @@ def find(composition: Composition, question: str, host: Host | None = None) -> A
     inside = tuple(entry for entry in own if str(entry.leaf).startswith(question + "."))
     if inside and below in {*mechanism.schema.settings, *_prefixes(mechanism)}:
         return Answer(inside, False)
-    found = [entry for part in mechanism.expand(below) for entry in _named(composition, mechanism, question, part)]
+    named = [entry for part in mechanism.expand(below) for entry in _named(composition, mechanism, question, part)]
+    found = named or [entry for entry in own if str(entry.leaf) == question]  # some layer has a name for it at least
     if len(found) == 1 and host is not None and found[0].leaf not in composition.leaves:
         leaf = found[0].leaf
         above = mechanism.covering(composition.settings[table], host, leaf.setting, leaf.member)

@@ -215,7 +215,7 @@ def _syscalls(name: str, document: Mapping[str, Any]) -> Iterator[Refusal]:
     entries = _items(document, "/linux/seccomp/syscalls")
     if not entries:
         return
-    from hardening_seccomp.libseccomp import Libseccomp  # opens a library that only these documents need
+    from hardening_seccomp.libseccomp import YOUNG, Libseccomp  # opens a library that only these documents need
 
     try:
         library = Libseccomp.load()
@@ -225,6 +225,12 @@ def _syscalls(name: str, document: Mapping[str, Any]) -> Iterator[Refusal]:
     native = library.native()
     for index, entry in enumerate(entries):
         for number, syscall in enumerate(_items(entry, "/names")):
-            if isinstance(syscall, str) and library.number(native, syscall) is None:
+            if isinstance(syscall, str) and library.resolved(native, syscall) is None:
                 pointer = f"/linux/seccomp/syscalls/{index}/names/{number}"
-                yield Refusal(pointer, f"libseccomp knows no system call {syscall!r}: {name} would ignore the rule")
+                yield Refusal(
+                    pointer,
+                    f"libseccomp knows no system call {syscall!r}: {name} would ignore the rule",
+                    "use --runtime native, whose program knows calls by their numbers, or update libseccomp"
+                    if syscall in YOUNG
+                    else "",
+                )

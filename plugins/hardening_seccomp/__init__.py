@@ -23,6 +23,7 @@ from hardening_seccomp.actions import ALLOW, ENOSYS
 from hardening_seccomp.conditions import Rule, fill
 from hardening_seccomp.diagrams import constant
 from hardening_seccomp.host import SeccompFacts, check, inputs, probe
+from hardening_seccomp.libseccomp import YOUNG
 from hardening_seccomp.oci import architecture_of
 from hardening_seccomp.settings import SeccompSettings
 from hardening_seccomp.table import TableReader, dump
@@ -47,7 +48,11 @@ class Seccomp(Mechanism[SeccompSettings]):
         if name.startswith(groups.PREFIX):
             return sorted(data.members.get(name, ()))
         setting = name.partition(".")[0]
-        known = setting in ("architectures", "flags", suid.SETTING, "requirement") or name in data.names or name == REST
+        known = setting in ("architectures", "flags", suid.SETTING, "requirement") or name in {
+            *data.names,
+            *YOUNG,
+            REST,
+        }
         return (name,) if known else ()
 
     def meant(self, name: str, host: Host) -> str:

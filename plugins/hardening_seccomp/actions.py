@@ -21,6 +21,7 @@ RET_ACTION_FULL = 0xFFFF0000
 RET_DATA = 0x0000FFFF
 SUCCESS = "errno 0 tells the caller that the call succeeded, although it never ran"
 MAX_ERRNO = 4095  # include/linux/err.h: the kernel cuts larger values down to this one
+MOST_ERRNO = MAX_ERRNO - 1  # that libseccomp takes, and with it every runtime
 _DIGITS = 10  # no number here has more
 
 
@@ -116,9 +117,9 @@ def errno_number(text: str, *, origin: object | None = None) -> int:
     number = getattr(errno, text, None) if text.startswith("E") else None
     if number is None and text.isascii() and text.isdigit() and len(text) <= _DIGITS:
         number = int(text)
-    if not isinstance(number, int) or not 0 <= number <= MAX_ERRNO:
+    if not isinstance(number, int) or not 0 <= number <= MOST_ERRNO:
         near = nearest(text.upper(), errno.errorcode.values())
-        hint = near or f"use a name such as EPERM, or a number up to {MAX_ERRNO}"
+        hint = near or f"use a name such as EPERM, or a number up to {MOST_ERRNO}"
         raise ProfileError(f"unknown errno {text[:40]!r}", origin=origin, hint=hint)
     if number == 0:
         raise ProfileError(SUCCESS, origin=origin, hint="use a name such as EPERM or ENOSYS")

@@ -55,7 +55,7 @@ def _rules(
             continue
         cases = [[*map(_condition, case)] for case in read_cases(item.get("args"), None, place)]
         for name in read_names(item["names"], None, place):
-            number = library.number(native, name)
+            number = library.resolved(native, name)
             if number is not None:
                 yield from ((action.returned, number, conditions, name) for conditions in cases)
 

@@ -22,7 +22,7 @@ from hardening_seccomp.answers import Reader
 from hardening_seccomp.conditions import Rule
 from hardening_seccomp.diagrams import lower_halves
 from hardening_seccomp.filters import Filter
-from hardening_seccomp.guarded import Programs, programs, suspects
+from hardening_seccomp.guarded import programs, suspects
 from hardening_seccomp.layout import laid_out
 from hardening_seccomp.libseccomp import Libseccomp
 from hardening_seccomp.oci import MAX_ENTRIES, Emission, Levels, emit, flatter
@@ -78,7 +78,7 @@ def compile_filter(model: Filter, library: Libseccomp) -> Compiled:
         masks |= wrong
     raise HostError(
         f"libseccomp compiles the rules of {', '.join(sorted(wrong))} wrongly",
-        hint="update libseccomp to 2.6.1 or newer, or simplify the rules",
+        hint="compare fewer arguments in these rules, or name fewer architectures",
     )
 
 
@@ -88,9 +88,20 @@ def _proved(model: Filter, emission: Emission, library: Libseccomp) -> tuple[fro
     built = programs(emission.document, library)
     if built is None:
         return suspects(emission.document), None
-    spans = wanted(attrs.evolve(model, rules={**model.normal().rules, **emission.written}), library)
+    rules = {**model.normal().rules, **emission.written}
+    known = {name: rule for name, rule in rules.items() if library.resolved(library.native(), name) is not None}
+    spans = wanted(attrs.evolve(model, rules=known), library)
     wrong = differences(spans, built.tree, library) | differences(spans, built.chain, library)
-    return wrong, _shortest(spans, built, library) if not wrong else built.tree
+    if wrong:
+        return wrong, built.tree
+    if len(known) == len(rules):
+        return wrong, _shortest(spans, library) or built.tree
+    program = _shortest(wanted(attrs.evolve(model, rules=rules), library), library)
+    if program is None:
+        young = ", ".join(sorted(rules.keys() - known.keys()))
+        hint = "update libseccomp, or name fewer architectures"
+        raise SpecError(f"there is no room for {young}, of which libseccomp does not know the numbers", hint=hint)
+    return wrong, program
 
 
 def _next_level(levels: Sequence[Rule], written: Rule | None, *, hurry: bool) -> int:
@@ -131,10 +142,10 @@ def _width(argument: Mapping[str, Any]) -> int:
     return 3 if argument["op"] == "SCMP_CMP_MASKED_EQ" and argument["value"] <= bpf.U32 else 5
 
 
-def _shortest(spans: Mapping[int, Sequence[Span]], built: Programs, library: Libseccomp) -> bytes:
-    """The program laid out anew; libseccomp's own where that has no room, or is not faithful."""
+def _shortest(spans: Mapping[int, Sequence[Span]], library: Libseccomp) -> bytes | None:
+    """The program laid out anew, by numbers; None where that has no room, or is not faithful."""
     program = laid_out(spans)
-    return built.tree if program is None or differences(spans, program, library) else program
+    return None if program is None or differences(spans, program, library) else program
 
 
 def differences(spans: Mapping[int, Sequence[Span]], program: bytes, library: Libseccomp) -> frozenset[str]:

@@ -133,7 +133,7 @@ def rule_of(entries: Iterable[Entry], otherwise: Action) -> Rule:
 def _stricter_stated(a: Action | None, b: Action | None) -> Action | None:
     if a is None or b is None:
         return b if a is None else a
-    # Of two errnos in one filter the one written first counts, as it does for the runtimes.
+    # Of two errnos in one filter the one written first counts: they are equally strict, and libseccomp's order is its own.
     return stricter(b, a)
 
 

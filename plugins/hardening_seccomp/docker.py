@@ -40,6 +40,7 @@ _TOP = (
     "listenerPath",
     "listenerMetadata",
     "syscalls",
+    "comment",
 )
 _RULE = ("name", "names", "action", "args", "comment", "includes", "excludes", "errnoRet", "errno")
 #: Names of architectures in ``includes.arches``, as Go and libseccomp-golang write them.
@@ -129,7 +130,8 @@ def _object(value: object, keys: Sequence[str], place: str, origin: object | Non
         return {}
     if not isinstance(value, dict):
         raise ProfileError(f"{place or 'the profile'} is not an object", origin=origin)
-    unknown = sorted(set(value) - set(keys))
+    # Docker and podman pass over every key that they do not know. One that begins so is a comment, in whatever words.
+    unknown = sorted(key for key in set(value) - set(keys) if not key.startswith("_"))
     if unknown:
         hint = "known keys: " + ", ".join(keys)
         raise ProfileError(f"{place or 'the profile'} has the unknown key {unknown[0]!r}", origin=origin, hint=hint)

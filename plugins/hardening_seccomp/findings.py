@@ -15,9 +15,10 @@ from hardening_seccomp.conditions import Rule, describe
 from hardening_seccomp.diagrams import apply
 from hardening_seccomp.filters import Filter
 from hardening_seccomp.host import SeccompFacts
+from hardening_seccomp.libseccomp import Libseccomp
 from hardening_seccomp.oci import strictest
 from hardening_seccomp.settings import SeccompSettings
-from hardening_seccomp.spec import filter_of, is_stranger, may_set_capabilities, unrestricted
+from hardening_seccomp.spec import filter_of, is_stranger, is_young, may_set_capabilities, unrestricted
 
 #: What each rule finds (`hardening.mechanism.Mechanism.rules`).
 RULES = {
@@ -89,18 +90,10 @@ def findings(settings: SeccompSettings, context: Context) -> Iterable[Finding]:
         plainer = MappingProxyType({})  # the error itself is raised where the filter is contributed
     for name, written in plainer.items():
         yield _flattened(name, model.rule(name), written)
-    grouped = groups.load().names
-    for name in sorted(set(settings.syscalls.named) - grouped):
-        if is_stranger(name, model, facts.library):
-            yield Finding(
-                "seccomp/unknown-syscall",
-                Severity.WARNING,
-                f"{name}: libseccomp knows no such system call on this machine, so it gets the default action",
-                leaf=f"seccomp.{name}",
-                hint="check the name, or update libseccomp",
-            )
+    yield from _unknown(settings, model, facts.library)
     for name in multiplex.carriers(model, facts.library):
-        if model.rule(name) != settings.syscalls[name]:
+        answer = model.rule(name)
+        if answer != settings.syscalls[name] and any(map(is_denial, answer.leaves)):
             yield _multiplexed(name, model, settings.syscalls[name])
     for name in settings.architectures.having(True):
         yield Finding(
@@ -114,6 +107,23 @@ def findings(settings: SeccompSettings, context: Context) -> Iterable[Finding]:
         yield _old_library(facts.library.version)
 
 
+def _unknown(settings: SeccompSettings, model: Filter, library: Libseccomp) -> Iterable[Finding]:
+    """Names that the library does not know. Groups may hold some; what is denied by number is said of those, too."""
+    grouped = groups.load().names
+    for name in sorted(settings.syscalls.named):
+        if name in model.rules and is_young(name, library):
+            message = (
+                f"{name}: libseccomp does not know it, so it is denied by its number in seccomp.bpf; a runtime that "
+            )
+            message += "compiles config.json with it would ignore the rule, and is refused"
+            hint = "run it with the native launcher, or update libseccomp"
+            yield Finding("seccomp/unknown-syscall", Severity.NOTE, message, leaf=f"seccomp.{name}", hint=hint)
+        elif name not in grouped and is_stranger(name, model, library):
+            message = f"{name}: libseccomp knows no such system call on this machine, so it gets the default action"
+            hint = "check the name, or update libseccomp"
+            yield Finding("seccomp/unknown-syscall", Severity.WARNING, message, leaf=f"seccomp.{name}", hint=hint)
+
+
 def _multiplexed(carrier: str, model: Filter, composed: Rule) -> Finding:
     reason = "libseccomp, which has no rules that equal the default action, would open single calls of it"
     culprit = next(iter(multiplex.culprits(model, carrier)), None)
@@ -125,7 +135,8 @@ def _multiplexed(carrier: str, model: Filter, composed: Rule) -> Finding:
         Severity.NOTE if is_denial(strictest(composed)) else Severity.WARNING,
         f"{carrier} is answered with {describe(model.rule(carrier))}, not with {describe(composed)}, since {reason}",
         leaf=f"seccomp.{carrier}",
-        hint=f"programs of today do without it; for others allow {carrier} and each call that it carries by name",
+        hint=f"for programs that need it, as those of Debian's i386 need socketcall, allow {carrier} and each call that it "
+        "carries by name",
     )
 
 

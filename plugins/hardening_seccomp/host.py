@@ -12,10 +12,12 @@ from hardening.mechanism import Context, Shortfall
 from hardening.schema import REST
 from hardening.values import frozen
 from hardening_capabilities import CapabilitiesSettings
-from hardening_seccomp import groups, suid
-from hardening_seccomp.actions import Action, Kind, is_denial
-from hardening_seccomp.libseccomp import INSTALL, LIBRARY, Libseccomp
-from hardening_seccomp.oci import architecture_of, strictest
+from hardening_seccomp import groups
+from hardening_seccomp.actions import Action, Kind
+from hardening_seccomp.bpf import LITTLE_ENDIAN
+from hardening_seccomp.filters import rule_at_most
+from hardening_seccomp.libseccomp import INSTALL, LIBRARY, YOUNG, Libseccomp
+from hardening_seccomp.oci import architecture_of
 from hardening_seccomp.settings import SeccompSettings
 
 ACTIONS_AVAILABLE = Path("/proc/sys/kernel/seccomp/actions_avail")
@@ -54,7 +56,7 @@ class SeccompFacts:
     def knows(self, name: str) -> bool:
         """Whether some architecture has a system call of this name."""
         if self.library is None:
-            return name in groups.load().names
+            return name in groups.load().names or name in YOUNG
         return name.isascii() and self.library.number(self.library.native(), name) is not None
 
     def name_of(self, number: int) -> str | None:
@@ -123,16 +125,20 @@ def check(settings: SeccompSettings, context: Context) -> Iterable[Shortfall]:
                 f"seccomp.{leaf}", f"the kernel has no action {word}", "choose another action", whole=leaf == REST
             )
     for name in (facts.native, *settings.architectures.having(True)):
-        if facts.library.architecture(name) is None:
-            yield Shortfall(
-                f"seccomp.architectures.{name}", f"libseccomp does not know the architecture {name}", INSTALL
-            )
+        token, leaf = facts.library.architecture(name), f"seccomp.architectures.{name}"
+        if token is None:
+            yield Shortfall(leaf, f"libseccomp does not know the architecture {name}", INSTALL)
+        elif (token ^ facts.library.native()) & LITTLE_ENDIAN:
+            reason = f"{name} has another byte order than {facts.native}, and libseccomp builds no filter for both"
+            yield Shortfall(leaf, reason, f"leave {name} out of the architectures")
     if settings.spec_allow and context.host.kernel < SPEC_ALLOW_SINCE:
         yield Shortfall("seccomp.flags.spec-allow", "the kernel is older than 4.17", "leave the flag out")
-    unknown = [name for name in suid.YOUNG if not facts.library.has(facts.library.native(), name)]
-    if settings.restrict_suid_sgid and unknown and not is_denial(strictest(settings.syscalls.rest)):
-        reason = f"libseccomp does not know {', '.join(unknown)}, and the default action lets them run"
-        yield Shortfall(f"seccomp.{suid.SETTING}", reason, 'update libseccomp, or say default = "errno:ENOSYS"')
+    for name, rule in settings.syscalls.named.items():
+        if not facts.knows(name) and not rule_at_most(settings.syscalls.rest, rule):
+            reason = f"libseccomp knows no system call {name}, and the default action lets it run"
+            yield Shortfall(
+                f"seccomp.{name}", reason, 'check the name, update libseccomp, or say default = "errno:ENOSYS"'
+            )
     capabilities = context.of(CapabilitiesSettings)
     if capabilities is not None and not capabilities.no_new_privileges:
         yield from _too_early(settings)

@@ -30,6 +30,33 @@ _FIRST_NUMBERS = MappingProxyType(
         **dict.fromkeys(("mips64n32", "mipsel64n32"), 6000),
     }
 )
+#: The calls that libseccomp 2.5 may be too young to know, by the kernel's number (scripts/syscall.tbl): from 424 on a call
+#: has one number on every architecture, counted from where its numbers begin.
+YOUNG = MappingProxyType(
+    {
+        name: 424 + place
+        for place, name in enumerate(
+            (
+                *(
+                    "pidfd_send_signal",
+                    "io_uring_setup",
+                    "io_uring_enter",
+                    "io_uring_register",
+                    "open_tree",
+                    "move_mount",
+                ),
+                *("fsopen", "fsconfig", "fsmount", "fspick", "pidfd_open", "clone3", "close_range", "openat2"),
+                *("pidfd_getfd", "faccessat2", "process_madvise", "epoll_pwait2", "mount_setattr", "quotactl_fd"),
+                *("landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self", "memfd_secret"),
+                *("process_mrelease", "futex_waitv", "set_mempolicy_home_node", "cachestat", "fchmodat2"),
+                *("map_shadow_stack", "futex_wake", "futex_wait", "futex_requeue", "statmount", "listmount"),
+                *("lsm_get_self_attr", "lsm_set_self_attr", "lsm_list_modules", "mseal", "setxattrat", "getxattrat"),
+                *("listxattrat", "removexattrat", "open_tree_attr", "file_getattr", "file_setattr"),
+            )
+        )
+    }
+)
+_YOUNG_NAMES = MappingProxyType({number: name for name, number in YOUNG.items()})
 _OPERATORS = ("NE", "LT", "LE", "EQ", "GE", "GT", "MASKED_EQ")
 
 
@@ -80,10 +107,19 @@ class Libseccomp:
         token = int(self._lib.seccomp_arch_resolve_name(name.encode()))
         return token or None
 
-    def number(self, token: int, name: str) -> int | None:
-        """The number of a system call: negative for one that only other architectures have, None if unknown to all."""
+    def resolved(self, token: int, name: str) -> int | None:
+        """The number of a system call as the library knows it, and with it crun and runc: negative for one that only other
+        architectures have, None if unknown to all."""
         number = int(self._lib.seccomp_syscall_resolve_name_arch(token, name.encode()))
         return None if number == NO_SYSCALL else number
+
+    def number(self, token: int, name: str) -> int | None:
+        """The same, also of a call that is younger than the library (`YOUNG`)."""
+        number = self.resolved(token, name)
+        return self._first(token) + YOUNG[name] if number is None and name in YOUNG else number
+
+    def _first(self, token: int) -> int:
+        return next((base for name, base in _FIRST_NUMBERS.items() if self.architecture(name) == token), 0)
 
     def has(self, token: int, name: str) -> bool:
         """Whether an architecture has a system call, by itself or behind another."""
@@ -92,6 +128,18 @@ class Libseccomp:
 
     def name(self, token: int, number: int) -> str | None:
         """The name of a number, or None."""
+        own = self._resolved_name(token, number)
+        young = _YOUNG_NAMES.get(number - self._first(token)) if own is None else None
+        return young if young is not None and self.resolved(token, young) is None else own
+
+    def names(self, token: int) -> dict[str, int]:
+        """All system calls of an architecture, by name."""
+        start = self._first(token)
+        numbers = ((self._resolved_name(token, number), number) for number in range(start, start + 1024))
+        young = {name: start + number for name, number in YOUNG.items() if self.resolved(token, name) is None}
+        return young | {name: number for name, number in numbers if name is not None}
+
+    def _resolved_name(self, token: int, number: int) -> str | None:
         if number > MOST:
             return None
         text = self._lib.seccomp_syscall_resolve_num_arch(token, number)
@@ -101,12 +149,6 @@ class Libseccomp:
             return bytes(self._ffi.string(text)).decode()
         finally:
             self._lib.free(text)
-
-    def names(self, token: int) -> dict[str, int]:
-        """All system calls of an architecture, by name."""
-        start = next((base for name, base in _FIRST_NUMBERS.items() if self.architecture(name) == token), 0)
-        numbers = ((self.name(token, number), number) for number in range(start, start + 1024))
-        return {name: number for name, number in numbers if name is not None}
 
     @contextmanager
     def build(self, default: int, bad_architecture: int, tokens: Sequence[int], *, tree: bool) -> Iterator[Builder]:

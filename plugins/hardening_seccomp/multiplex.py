@@ -14,7 +14,7 @@ from types import MappingProxyType
 import attrs
 
 from hardening_seccomp.actions import ENOSYS, EPERM, Action, Kind, stricter
-from hardening_seccomp.conditions import Rule
+from hardening_seccomp.conditions import Comparison, Entry, Op, Rule, rule_of
 from hardening_seccomp.diagrams import constant
 from hardening_seccomp.filters import Filter
 from hardening_seccomp.libseccomp import Libseccomp
@@ -34,6 +34,7 @@ CARRIED = MappingProxyType(
         ),
     }
 )
+_NUMBERS = MappingProxyType({"socketcall": range(1, 21), "ipc": (*range(1, 5), *range(11, 15), *range(21, 25))})
 
 
 def carriers(model: Filter, library: Libseccomp) -> Sequence[str]:
@@ -58,7 +59,7 @@ def guard(model: Filter, library: Libseccomp) -> Filter:
     A denied one gets an errno, or a way to be killed, that is not the default action: libseccomp has no rules that equal
     it, and would open single calls then.
     """
-    answers = {name: constant(_answer(model, name)) for name in carriers(model, library)}
+    answers = {name: _answer(model, name) for name in carriers(model, library)}
     return attrs.evolve(model, rules={**model.rules, **answers})
 
 
@@ -66,15 +67,24 @@ def _is_free(rule: Rule) -> bool:
     return rule.is_constant and not rule.leaves[0].at_most(EPERM)
 
 
-def _answer(model: Filter, carrier: str) -> Action:
+def _answer(model: Filter, carrier: str) -> Rule:
     rules = [model.rule(name) for name in CARRIED[carrier]]
     hardest = reduce(stricter, map(strictest, rules))
     if culprits(model, carrier) and hardest.kind <= Kind.ERRNO:
         hardest = ENOSYS  # not the errno of one call among many
     wanted = stricter(hardest, strictest(model.rule(carrier)))
-    if wanted == model.default and any(rule != constant(wanted) for rule in rules):
-        return _other_denial(wanted)
-    return wanted
+    if wanted != model.default or all(rule == constant(wanted) for rule in rules):
+        return constant(wanted)
+    if not wanted.at_most(EPERM):
+        return _each(model, carrier)
+    return constant(_other_denial(wanted))
+
+
+def _each(model: Filter, carrier: str) -> Rule:
+    """Where all of it runs and only what the kernel notes differs, each call as by its own number, as libseccomp has it."""
+    listed = zip(_NUMBERS[carrier], CARRIED[carrier], strict=True)
+    cases = [Entry(strictest(model.rule(name)), (Comparison(0, Op.EQ, number),)) for number, name in listed]
+    return rule_of(cases, model.default)
 
 
 def _other_denial(default: Action) -> Action:

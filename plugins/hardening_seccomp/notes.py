@@ -35,13 +35,25 @@ def foreign_names(names: Sequence[str], native: str, origin: Origin) -> Finding:
     )
 
 
+def young_name(name: str, origin: Origin) -> Finding:
+    """An allowed call of a number that is known here, and not to the library by which runtimes know names."""
+    return Finding(
+        "seccomp/unknown-syscall",
+        Severity.WARNING,
+        f"{name}: the installed libseccomp does not know it, so it is not allowed, and gets the default action",
+        leaf=f"seccomp.{name}",
+        origin=str(origin),
+        hint="update libseccomp",
+    )
+
+
 def overlap(name: str, origin: Origin) -> Finding:
     """Entries of a docker profile about whose order runtimes disagree."""
     return Finding(
         "seccomp/overlap",
         Severity.WARNING,
-        f"{name}: entries of the profile with different actions overlap; the strictest counts, while docker and podman take "
-        "the one that they add first",
+        f"{name}: entries of the profile with different actions overlap; the strictest counts, while libseccomp orders them "
+        "by their comparisons for docker and podman, whichever was written first",
         leaf=f"seccomp.{name}",
         origin=str(origin),
         hint="write entries that exclude each other",

@@ -13,7 +13,7 @@ import attrs
 from hardening.errors import SpecError
 from hardening.schema import REST
 from hardening.values import frozen
-from hardening_seccomp.actions import MAX_ERRNO, RET_DATA, SUCCESS, Action, Kind, is_denial, stricter
+from hardening_seccomp.actions import MOST_ERRNO, RET_DATA, SUCCESS, Action, Kind, is_denial, stricter
 from hardening_seccomp.conditions import (
     Comparison,
     Entry,
@@ -311,7 +311,7 @@ def read_action(name: object, data: object, origin: object | None, pointer: str)
         return Action(kind)
     if data is None:
         return Action(kind, errno.EPERM)
-    high = MAX_ERRNO if kind is Kind.ERRNO else RET_DATA
+    high = MOST_ERRNO if kind is Kind.ERRNO else RET_DATA
     place = f"{pointer.rpartition('/')[0]}/{'defaultErrnoRet' if pointer.endswith('defaultAction') else 'errnoRet'}"
     read = Action(kind, _number(data, 0, high, origin, place))
     if read == Action(Kind.ERRNO, 0):

@@ -16,6 +16,8 @@ from hardening_seccomp.libseccomp import Libseccomp
 
 WIDE = 0x80000000  # __AUDIT_ARCH_64BIT
 X32_BIT = 0x40000000
+#: Their tokens have the bit of 64, and their arguments 32: libseccomp compares the lower halves.
+NARROW = ("x32", "mips64n32", "mipsel64n32")
 KILLED: Rule = constant(KILL_PROCESS)
 
 
@@ -66,7 +68,7 @@ def wanted(model: Filter, library: Libseccomp) -> Mapping[int, tuple[Span, ...]]
     found: dict[int, dict[int, Rule]] = {}
     for architecture in sorted(model.architectures):
         token = kernel_token(library, architecture)
-        wide = bool(token & WIDE) and architecture != "x32"
+        wide = bool(token & WIDE) and architecture not in NARROW
         numbers = found.setdefault(token, {})
         own = token_of(library, architecture)
         # Some calls of x86 and others have a number of their own beside the one by which socketcall(2) carries them, and

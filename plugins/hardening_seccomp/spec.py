@@ -15,9 +15,10 @@ from hardening_capabilities import CapabilitiesSettings
 from hardening_seccomp import multiplex, suid
 from hardening_seccomp.compile import Compiled, compile_filter
 from hardening_seccomp.conditions import describe
-from hardening_seccomp.filters import Filter, excesses, looser_flags, meet
+from hardening_seccomp.diagrams import constant
+from hardening_seccomp.filters import Filter, excesses, looser_flags, meet, rule_meet
 from hardening_seccomp.host import SeccompFacts
-from hardening_seccomp.libseccomp import Libseccomp
+from hardening_seccomp.libseccomp import YOUNG, Libseccomp
 from hardening_seccomp.oci import POINTER, read, strictest
 from hardening_seccomp.settings import SeccompSettings
 
@@ -64,10 +65,15 @@ def may_set_capabilities(context: Context, *, unknown: bool = True) -> bool:
 
 
 def without_strangers(model: Filter, library: Libseccomp) -> Filter:
-    """The filter without rules for system calls that none of its architectures has."""
-    return attrs.evolve(
-        model, rules={name: rule for name, rule in model.rules.items() if not is_stranger(name, model, library)}
-    )
+    """The filter without rules for system calls that none of its architectures has. Of a call that is younger than the
+    library, by which runtimes know names, only what is stricter than the default is kept: nobody would open it."""
+    rules = {}
+    for name, rule in model.rules.items():
+        if is_young(name, library):
+            rule = rule_meet(rule, constant(model.default))
+        if not is_stranger(name, model, library):
+            rules[name] = rule
+    return attrs.evolve(model, rules=rules)
 
 
 def is_stranger(name: str, model: Filter, library: Libseccomp) -> bool:
@@ -76,6 +82,11 @@ def is_stranger(name: str, model: Filter, library: Libseccomp) -> bool:
     carrier = multiplex.carrier_of(name)
     tokens = [token for token in map(library.architecture, model.architectures) if token is not None]
     return not any(library.has(token, word) for word in (name, carrier) if word for token in tokens)
+
+
+def is_young(name: str, library: Libseccomp) -> bool:
+    """Whether the library does not know a system call, while its number is known here."""
+    return name in YOUNG and library.resolved(library.native(), name) is None
 
 
 def contribute(settings: SeccompSettings, context: Context, fragment: Fragment) -> None:

@@ -32,8 +32,6 @@ _HIDDEN = ("openat2", "io_uring_setup")
 #: The name of an attribute lies in memory, so with the capability to write security.capability all of them go: to the
 #: caller the file system has none.
 _ATTRIBUTES = ("setxattr", "lsetxattr", "fsetxattr", "setxattrat")
-#: Of these every machine has a number that libseccomp may be too old to know.
-YOUNG = ("openat2", "fchmodat2", "io_uring_setup", "setxattrat")
 _NO_ATTRIBUTES = Action(Kind.ERRNO, errno.EOPNOTSUPP)
 
 

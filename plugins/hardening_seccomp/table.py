@@ -35,7 +35,7 @@ from hardening_seccomp.settings import (
     dump_entries,
     read_comparison,
 )
-from hardening_seccomp.spec import is_stranger
+from hardening_seccomp.spec import is_stranger, is_young
 
 if TYPE_CHECKING:
     from hardening_seccomp import docker
@@ -180,18 +180,23 @@ class TableReader:
     def _note(self, further: frozenset[str], profile: Node | None) -> None:
         """Note what the layer asks for that has no effect, or not the one that another program would give it."""
         facts = self.reading.host.of(SeccompFacts)
-        if facts.library is not None:
+        noted, library = self.reading.noted, facts.library
+        if library is not None:
             model = Filter(ENOSYS, architectures=frozenset({facts.native, *further}))
             for name, origin in self.asked.items():
-                if is_stranger(name, model, facts.library):
-                    self.reading.noted.append(notes.foreign_name(name, facts.native, origin))
+                if is_stranger(name, model, library):
+                    noted.append(notes.foreign_name(name, facts.native, origin))
+                elif is_young(name, library):
+                    noted.append(notes.young_name(name, origin))
             entries = self.profile.entries if self.profile is not None else ()
-            allowed = {name for name, entry in entries if not is_denial(entry.action)}
-            strangers = sorted(name for name in allowed if is_stranger(name, model, facts.library))
-            if strangers and profile is not None:
-                self.reading.noted.append(notes.foreign_names(strangers, facts.native, profile.origin))
+            allowed = sorted({name for name, entry in entries if not is_denial(entry.action)})
+            strangers = [name for name in allowed if is_stranger(name, model, library)]
+            if profile is not None:
+                noted.extend(notes.young_name(name, profile.origin) for name in allowed if is_young(name, library))
+                if strangers:
+                    noted.append(notes.foreign_names(strangers, facts.native, profile.origin))
         if self.profile is not None and profile is not None:
-            self.reading.noted.extend(notes.overlap(name, profile.origin) for name in self.profile.ambiguous)
+            noted.extend(notes.overlap(name, profile.origin) for name in self.profile.ambiguous)
 
     def _syscalls(self, default: Node | None, profile: Node | None) -> Iterator[Say]:
         if default is not None or self.profile is not None:

@@ -36,6 +36,7 @@ def test_what_is_written_is_read(text: str, action: Action) -> None:
         ("alow", "allow"),
         ("errno:ENOSY", "ENOSYS"),
         ("errno:4096", "EPERM"),
+        ("errno:4095", "up to 4094"),
         ("errno:0", "EPERM"),
         ("errno:-1", "EPERM"),
         ("errno:" + "1" * 5000, "EPERM"),

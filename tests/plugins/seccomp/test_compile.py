@@ -59,6 +59,14 @@ def test_known_faults_of_the_library_do_not_get_through(rule: Rule) -> None:
     assert rule_at_most(found, rule)
 
 
+@pytest.mark.parametrize("other", ["x32", "mipsel64n32", "aarch64"])
+def test_arguments_of_architectures_with_32_bit_pointers_are_compared(other: str) -> None:
+    """libseccomp compares their lower halves alone, though the token of n32 and x32 has the bit of 64."""
+    rule = rule_of([Entry(ALLOW, (Comparison(0, Op.NE, 40),))], EPERM)
+    compiled = compile_filter(Filter(ENOSYS, {"socket": rule}, frozenset({"x86_64", other})), LIBRARY)
+    assert compiled.flattened == ()
+
+
 def test_a_program_that_differs_is_noticed() -> None:
     program = build(emit(PLAIN).document, LIBRARY, tree=True)
     assert differences(wanted(PLAIN, LIBRARY), program, LIBRARY) == frozenset()

@@ -66,6 +66,12 @@ def test_conditions_on_the_machine() -> None:
     assert (names(one, includes={"minKernel": "4.8"}), names(two, includes={"minKernel": "4.8"})) == (["read"], [])
 
 
+def test_comments_mean_nothing_and_other_keys_are_errors() -> None:
+    assert profile(comment="for us", _why="it is so", syscalls=[]) == profile(syscalls=[])
+    with pytest.raises(HardeningError, match="unknown key 'why'"):
+        profile(why="it is so")
+
+
 def test_names_of_errnos_go_before_numbers() -> None:
     found = profile(
         defaultErrnoRet=1,

@@ -13,6 +13,7 @@ from hardening.spec import Fragment
 from hardening_seccomp import Seccomp
 from hardening_seccomp.host import SeccompFacts
 from tests.plugins.seccomp.stacks import composed, context, settings, this_host
+from tests.support.features import require
 
 
 def leaves(tmp_path: Path, text: str, **facts: object) -> list[str]:
@@ -49,6 +50,14 @@ def test_a_shortfall_says_whether_there_is_any_filter(
 ) -> None:
     found = Seccomp().check(settings(tmp_path, text), context(this_host(**facts)))
     assert [shortfall.whole for shortfall in found] == whole
+
+
+def test_an_architecture_of_another_byte_order_is_named(tmp_path: Path) -> None:
+    require("x86_64")
+    text = '[seccomp]\narchitectures = ["x86", "m68k", "s390x"]\n'
+    found = [*Seccomp().check(settings(tmp_path, text), context())]
+    assert [item.leaf for item in found] == ["seccomp.architectures.m68k", "seccomp.architectures.s390x"]
+    assert found[0].reason.startswith("m68k has another byte order than x86_64")
 
 
 def test_spec_allow_needs_a_kernel(tmp_path: Path) -> None:

@@ -67,6 +67,29 @@ def test_a_carrier_does_no_more_than_what_it_carries(changed: dict[str, Rule], d
     assert answered({**OPEN, **changed}, default) == constant(answer)
 
 
+@pytest.mark.parametrize("default", [LOG, Action(Kind.TRACE, 3)])
+@pytest.mark.parametrize("names", [("x86_64", "x86"), ("mipsel64", "mipsel")])
+def test_where_nothing_is_denied_each_call_is_answered_as_by_its_own_number(
+    default: Action, names: tuple[str, ...]
+) -> None:
+    rules = {"socket": constant(ALLOW), "socketpair": constant(ALLOW)}
+    found = answered(rules, default, names)
+    assert {call: found.value((call, 0, 0, 0, 0, 0)) for call in (0, 1, 2, 8, 20, 21)} == {
+        **dict.fromkeys((0, 2, 20, 21), default),
+        **dict.fromkeys((1, 8), ALLOW),
+    }
+    assert answered({**rules, "bind": constant(EPERM)}, default, names) == constant(ENOSYS)
+    # That libseccomp has the same numbers is proved with the filter.
+    some = {name: constant(ALLOW) for name in ("semop", "semtimedop", "msgsnd", "msgctl", "shmat", "shmctl")}
+    assert answered(some, default, names) == constant(default)
+
+
+def test_a_filter_that_only_logs_has_nothing_to_say_of_carriers(tmp_path: Path) -> None:
+    text = '[seccomp]\ndefault = "log"\nallow = ["socket"]\narchitectures = ["x86"]\n'
+    found = Seccomp().findings(settings(tmp_path, text), context())
+    assert [item for item in found if item.rule == "seccomp/multiplexed"] == []
+
+
 @pytest.mark.parametrize("name", ["s390x", "s390", "ppc64le", "ppc", "mips", "mipsel", "m68k", "sh"])
 def test_every_architecture_that_has_carriers(name: str) -> None:
     model = Filter(ENOSYS, {**OPEN, "socket": ONLY_INET}, frozenset({name}))

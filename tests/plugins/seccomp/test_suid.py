@@ -111,12 +111,3 @@ def test_what_it_overrules_is_told_and_what_it_does_not_hold(tmp_path: Path) -> 
     assert told('[capabilities]\nadd = ["SETFCAP"]\n') >= {"seccomp.setxattr", "seccomp.fsetxattr"}
     loose = composed_settings(tmp_path, "[seccomp]\nrestrict_suid_sgid = false\n")
     assert "seccomp/set-id-files" in {item.rule for item in Seccomp().findings(loose, context())}
-
-
-def test_calls_that_the_library_does_not_know_are_no_silent_way(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(suid, "YOUNG", ("read", "openat3"))
-    for text, leaves in (("", []), ('[seccomp]\ndefault = "allow"\n', ["seccomp.restrict_suid_sgid"])):
-        found = Seccomp().check(composed_settings(tmp_path, text), context())
-        assert [item.leaf for item in found] == leaves
