@@ -137,7 +137,7 @@ class Libseccomp:
         start = self._first(token)
         numbers = ((self._resolved_name(token, number), number) for number in range(start, start + 1024))
         young = {name: start + number for name, number in YOUNG.items() if self.resolved(token, name) is None}
-        return young | {name: number for name, number in numbers if name is not None}
+        return {name: number for name, number in numbers if name is not None} | young
 
     def _resolved_name(self, token: int, number: int) -> str | None:
         if number > MOST:

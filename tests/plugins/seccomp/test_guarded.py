@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
+from typing import Any
+
 import pytest
 
 from hardening.errors import SpecError
+from hardening_seccomp import guarded
 from hardening_seccomp.actions import ALLOW, ENOSYS, LOG
 from hardening_seccomp.build import build
 from hardening_seccomp.conditions import Comparison, Entry, Op, rule_of
@@ -55,3 +60,19 @@ def test_errors_come_back_as_errors() -> None:
     document["syscalls"][0]["args"] = [{"index": 9, "value": 0, "op": "SCMP_CMP_LE"}]
     with pytest.raises(SpecError, match="index"):
         programs(document, LIBRARY)
+
+
+@pytest.mark.parametrize(("busy", "built"), [(False, True), (True, False)])
+def test_time_in_which_others_run_does_not_count(busy: bool, built: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine under load builds the same program as an idle one: a wait is longer than the limit, work is not."""
+    both = guarded._both
+
+    def late(document: Mapping[str, Any], library: Libseccomp) -> guarded.Programs:
+        while busy:
+            pass
+        time.sleep(1.3)
+        return both(document, library)
+
+    monkeypatch.setattr(guarded, "_both", late)
+    document = emit(Filter(ENOSYS, {"getppid": ORDERED}, frozenset({"x86_64"}))).document
+    assert (programs(document, LIBRARY, seconds=1) is not None) == built
