@@ -124,9 +124,10 @@ def _beyond(
     """The ranges that reach ids on the caller's side which the settings do not give, nor the host to containers."""
     facts = context.host.of(NamespaceFacts)
     limits = {side: context.limit(Leaf("namespaces", f"{side}_map"), ()) for side in own}
-    exact = settings.id_map == "one-id" or bool(settings.uid_map) or any(limits.values())
+    said = settings.id_map == "one-id" or bool(settings.uid_map)
+    exact = said or any(limits.values())
     for side, given, subordinate in (("uid", wanted.uids, facts.subuids), ("gid", wanted.gids, facts.subgids)):
-        allowed = [(item.outside, item.size) for item in (*given, *limits[side])]
+        allowed = [(item.outside, item.size) for item in (*given, *(() if said else limits[side]))]
         if not exact:
             allowed += subordinate
         if not exact and context.host.root:

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from hardening.errors import SpecError
 from hardening.mechanism import Shortfall
+from hardening.schema import Leaf
 from hardening_namespaces import idmaps
-from hardening_namespaces.settings import TYPES
+from hardening_namespaces.settings import TYPES, IdRange
 from tests.plugins.namespaces.stacks import USER, host, places, settings, tightened
 
 OF_ITS_OWN = [{"containerID": 0, "hostID": 0x6FFF0000, "size": 65536}]
@@ -144,6 +145,18 @@ def test_one_id_keeps_no_wider_map() -> None:
     asked["process"]["user"] = {"uid": USER, "gid": USER}
     result, _ = tightened(asked, 'id_map = "one-id"', host(USER))
     assert result["linux"]["uidMappings"] == [{"containerID": USER, "hostID": USER, "size": 1}]
+
+
+@pytest.mark.parametrize("body", ['id_map = "one-id"', 'uid_map = ["0:600000:100"]\ngid_map = ["0:600000:100"]'])
+def test_a_limit_gives_no_ids_that_the_settings_do_not(body: str) -> None:
+    def limit(leaf: Leaf, otherwise: Any = None) -> Any:
+        return (IdRange(0, 100_000, 65536),) if leaf.setting in ("uid_map", "gid_map") else otherwise
+
+    asked = document(*PRIVATE, uids=[(0, 100_000, 65536)])
+    assert tightened(asked, limit=limit)[1] == []
+    alone = tightened(asked, body)
+    assert leaves(alone[1]) == ["namespaces.uid_map", "namespaces.gid_map"]
+    assert tightened(asked, body, limit=limit) == alone
 
 
 def test_a_user_that_new_maps_do_not_hold_is_refused() -> None:
