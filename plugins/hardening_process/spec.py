@@ -12,6 +12,7 @@ from hardening.spec import Fragment
 from hardening_process.facts import ProcessFacts
 from hardening_process.host import effective_oom_score_adj, effective_rlimit, stated_ceilings
 from hardening_process.kinds import CPU_PERIOD, Rlimit
+from hardening_process.secrets import why_secret
 from hardening_process.settings import RLIMITS, ProcessSettings
 from hardening_process.users import Identity
 
@@ -26,8 +27,9 @@ def contribute(settings: ProcessSettings, context: Context, fragment: Fragment) 
         fragment.put("/process/args", list(context.command), "process")
     put_user(identity, settings.umask, fragment)
     for name, value, leaf in environment(settings, identity, context):
-        passed_on = leaf.startswith("process.environment.")
-        fragment.item("/process/env", name, f"{name}={value}", leaf, public=not passed_on)
+        # What is passed on may be a secret, and so may what a profile should not hold, or an image.
+        public = not leaf.startswith("process.environment.") and not why_secret(name, value)
+        fragment.item("/process/env", name, f"{name}={value}", leaf, public=public)
     fragment.put("/process/cwd", settings.cwd, "process.cwd")
     for name in RLIMITS:
         limit = effective_rlimit(name, settings, context)

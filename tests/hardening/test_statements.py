@@ -56,6 +56,8 @@ environment.add = ["LANG", "LC_ALL"]
 SAID = "profile"
 OVER = "profile"
 SAME = "caller"
+PGPASSWORD = "profile"
+WHERE = "https://me:profile@example.com/"
 """
 
 
@@ -71,7 +73,7 @@ def stated(name: str, typed: dict[str, Any], monkeypatch: pytest.MonkeyPatch) ->
     if typed:
         layers += (parse_layer(command_line({"process": typed}, {("process",): "--set"})),)
     image = Used("example.com/app:v1", "sha256:" + "1" * 64, Path("/store"))
-    offer = Offer.of(image, {"Env": ["OF_IMAGE=image", "SAID=image"]}, mechanisms)
+    offer = Offer.of(image, {"Env": ["OF_IMAGE=image", "SAID=image", "OF_IMAGE_TOKEN=image"]}, mechanisms)
     composition = compose(Stack(layers), mechanisms, here, TODAY, offer)
     fragments = []
     for mechanism in mechanisms:
@@ -105,6 +107,9 @@ def stated(name: str, typed: dict[str, Any], monkeypatch: pytest.MonkeyPatch) ->
         ("TERM", {"environment": {"add": ["TERM"]}}, None),
         ("TERM", {"set_environment": {"TERM": "xterm"}}, None),
         ("SAID", {"set_environment": {"OVER": "typed"}}, "profile"),
+        ("PGPASSWORD", {}, None),
+        ("OF_IMAGE_TOKEN", {}, None),
+        ("WHERE", {}, None),
     ],
     ids=str,
 )
