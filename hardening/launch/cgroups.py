@@ -248,17 +248,18 @@ def _remove_below(directory: str) -> None:
     # From one to the next, and by `..` back: a container can nest them deeper than a path, or the descriptors, reach.
     here, names = os.open(directory, _GROUP), list[str]()
     try:
-        while True:
-            left = next((name for name in os.listdir(here) if _is_group(name, here)), None)
-            if left is None and not names:
-                return
-            above, here = here, os.open(".." if left is None else left, _GROUP, dir_fd=here)
+        left = [_groups(here)]
+        while left[-1] or names:
+            name = left[-1].pop() if left[-1] else ".."
+            above, here = here, os.open(name, _GROUP, dir_fd=here)
             os.close(above)
-            if left is None:
+            if name == "..":
+                left.pop()
                 os.rmdir(names.pop(), dir_fd=here)
             else:
-                names.append(left)
+                names.append(name)
                 _kill_members(f"/proc/self/fd/{here}")
+                left.append(_groups(here))
     except OSError as error:
         if error.errno not in _GOING:
             raise
@@ -266,8 +267,9 @@ def _remove_below(directory: str) -> None:
         os.close(here)
 
 
-def _is_group(name: str, directory: int) -> bool:
-    return stat.S_ISDIR(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode)
+def _groups(directory: int) -> list[str]:
+    names = os.listdir(directory)
+    return [name for name in names if stat.S_ISDIR(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode)]
 
 
 def _remove_if_empty(directory: str) -> None:
