@@ -7,17 +7,25 @@ came of a call.
 
 from __future__ import annotations
 
-import codecs
+import marshal
+import os
+import resource
+import select
+import signal
 import subprocess
-from collections.abc import Sequence
-from io import BytesIO
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+import attrs
 import gnupg
 
 from hardening import programs
 from hardening.errors import HostError
+from hardening.launch import abi, kernel
 
 INSTALL = "install gnupg: `apt-get install gnupg`, or `dnf install gnupg2`"
 #: Codes of libgpg-error, as `codes` gives them.
@@ -25,65 +33,185 @@ BAD_PASSPHRASE, NO_SECRET_KEY = 11, 17
 #: No agent, no pinentry, cancelled, no passphrase, cancelled for good, no terminal.
 NOBODY_TO_ASK = frozenset({77, 85, 99, 177, 198, 32768 + 25})
 _STATUS = "[GNUPG:] "
+_UNASKED = ("--pinentry-mode", "error")
 _TOLD, _EXIT = ("FAILURE", "ERROR"), "gpg-exit"  # the last only says that there was an error
 
 
-class GnuPG(gnupg.GPG):  # type: ignore[misc]
-    """python-gnupg's front to GnuPG. A call raises `HostError` where GnuPG does not end in time; where it ends before it has
-    read its input, the result says why, as for any other failure."""
+@attrs.frozen
+class Result:
+    """What came of a call: what GnuPG wrote, and said with its status lines, its exit code, and the keys of a listing as
+    python-gnupg has them."""
 
-    def __init__(
-        self, program: str, home: Path | None, options: Sequence[str], *, asks: bool, private: bool, cpu: int
-    ) -> None:
-        self._asks, self._private, self._cpu = asks, private, cpu
-        terminal = programs.terminal() if asks else None
-        environment = {"LC_ALL": "C", **({"GPG_TTY": terminal} if terminal is not None else {})}
-        super().__init__(program, str(home) if home else None, options=list(options), env=environment)
+    data: bytes
+    stderr: str
+    returncode: int | None
+    ok: bool
+    keys: tuple[Mapping[str, Any], ...] = ()
+
+
+@attrs.frozen(eq=False)
+class GnuPG:
+    """python-gnupg's methods, each called in a process of its own: python-gnupg waits for ever, so the whole call gets an
+    end, with all that it has started. They raise `HostError` where GnuPG cannot be used, or does not end in time."""
+
+    _program: str
+    _home: Path | None
+    _options: tuple[str, ...]
+    _asks: bool
+    _private: bool
+    _cpu: int
+
+    def sign(self, data: bytes, **options: Any) -> Result:
+        """A signature over ``data``."""
+        return self._call("sign", data, **options)
+
+    def verify(self, data: bytes, **options: Any) -> Result:
+        """What is signed in ``data``."""
+        return self._call("verify", data, **options)
+
+    def encrypt(self, data: bytes, recipients: Sequence[str], **options: Any) -> Result:
+        """``data`` encrypted to some keys."""
+        return self._call("encrypt", data, list(recipients), **options)
+
+    def decrypt(self, data: bytes, **options: Any) -> Result:
+        """What is encrypted in ``data``."""
+        return self._call("decrypt", data, **options)
+
+    def import_keys(self, data: bytes) -> Result:
+        """Take the keys in ``data`` into the home."""
+        return self._call("import_keys", data)
+
+    def list_keys(self, *, secret: bool = False, keys: Sequence[str] = ()) -> tuple[Mapping[str, Any], ...]:
+        """The keys of the home that are called so."""
+        return self._call("list_keys", secret=secret, keys=list(keys)).keys
 
     def rows(self, arguments: Sequence[str], data: bytes = b"") -> list[list[str]]:
         """The fields of each line that a command lists of its input ``data`` (``--with-colons``, ``doc/DETAILS``). Lines end
-        at line feeds alone: what else python-gnupg takes for their ends, a user id may hold."""
-        result = self.result_map["verify"](self)
-        self._handle_io([*arguments], BytesIO(data), result, binary=True)
-        return [line.split(":") for line in result.data.decode("utf-8", "replace").split("\n")]
-
-    # These three are called by every method of python-gnupg, which itself waits for ever.
-
-    def _open_subprocess(self, args: list[str], passphrase: bool = False) -> subprocess.Popen[bytes]:
-        pipe = subprocess.PIPE
-        if not (self._asks or passphrase):
-            args = ["--pinentry-mode", "error", *args]
-        return programs.start(
-            self.make_args(args, passphrase), stdin=pipe, stdout=pipe, stderr=pipe, more=self.env,
-            asks=self._asks, private=self._private, cpu=self._cpu,
-        )  # fmt: skip
-
-    def _collect_output(
-        self, process: subprocess.Popen[bytes], result: Any, writer: Any = None, stdin: Any = None
-    ) -> int:
-        patience = programs.ASKING if self._asks else programs.PATIENCE
-        process.stdin = None  # which the writer fills and closes
-        if writer is None and stdin is not None:
-            stdin.close()
+        at line feeds alone: what python-gnupg takes for their ends besides, a user id may hold."""
+        home = ["--homedir", str(self._home)] if self._home else []
+        fixed = ["--no-tty", "--batch", "--fixed-list-mode", "--with-colons", *home, *self._options, *_UNASKED]
         try:
-            out, err = process.communicate(timeout=patience)
+            done = programs.run([self._program, *fixed, *arguments], data, programs.PATIENCE, env=self._environment())
         except subprocess.TimeoutExpired:
-            hint = "does gpg-agent answer? `gpgconf --kill gpg-agent` has it started anew"
-            raise HostError(f"GnuPG did not end within {patience:g} seconds", hint=hint) from None
-        finally:
-            programs.end(process)
-        self._read_data(BytesIO(out), result, self.on_data, self.buffer_size)
-        self._read_response(codecs.getreader(self.encoding)(BytesIO(err)), result)
-        result.returncode = process.returncode
-        return int(process.returncode)
+            raise _too_long(programs.PATIENCE) from None
+        except OSError as error:
+            raise _unusable(error) from None
+        return [line.split(":") for line in done.stdout.decode("utf-8", "replace").split("\n")]
 
-    def _handle_io(
-        self, args: list[str], fileobj_or_path: Any, result: Any, passphrase: str | None = None, binary: bool = False
-    ) -> Any:
+    def _environment(self) -> dict[str, str]:
+        terminal = programs.terminal() if self._asks else None
+        return programs.environment({"LC_ALL": "C", **({"GPG_TTY": terminal} if terminal is not None else {})})
+
+    def _call(self, method: str, *arguments: Any, **options: Any) -> Result:
+        environment = self._environment()
+        reader, writer = os.pipe()
+        with warnings.catch_warnings():
+            # Of threads, which hold nothing here that the child uses.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            pid = os.fork()
+        if pid == 0:
+            self._in_child(writer, environment, method, arguments, options)
+        os.close(writer)
+        patience = programs.ASKING if self._asks else programs.PATIENCE
+        answer = None
         try:
-            return super()._handle_io(args, fileobj_or_path, result, passphrase, binary)
-        except BrokenPipeError:
-            return result
+            answer = _read(reader, patience)
+        finally:
+            os.close(reader)
+            if answer is None:
+                _kill(pid)
+            code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        if answer is None:
+            raise _too_long(patience)
+        if not answer:
+            raise HostError(f"GnuPG cannot be used: its process ended ({code})", hint="look at its memory and limits")
+        found = marshal.loads(answer)  # noqa: S302  # a copy of this process wrote it
+        if isinstance(found, str):
+            raise _unusable(found)
+        return Result(*found)
+
+    def _in_child(
+        self,
+        writer: int,
+        environment: dict[str, str],
+        method: str,
+        arguments: Sequence[Any],
+        options: Mapping[str, Any],
+    ) -> NoReturn:
+        """The whole life of the child: it never returns into what its parent was doing."""
+        answer: Any = ""
+        try:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_DFL)
+            signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # python-gnupg is told by an error that GnuPG reads no more
+            # One that asks stays in the session that has the terminal; either has a group that can be ended as a whole.
+            os.setpgid(0, 0) if self._asks else os.setsid()
+            kernel.prctl(abi.PR_SET_PDEATHSIG, signal.SIGKILL)
+            os.chdir("/")
+            null = os.open(os.devnull, os.O_RDWR)
+            for descriptor in range(3):
+                os.dup2(null, descriptor)
+            if self._private:
+                programs.leave_no_dump()
+            if self._cpu:
+                resource.setrlimit(resource.RLIMIT_CPU, (self._cpu, self._cpu + 1))
+            unasked = () if self._asks or options.get("passphrase") is not None else _UNASKED
+            home = str(self._home) if self._home else None
+            gpg = gnupg.GPG(self._program, home, options=[*self._options, *unasked], env=environment)
+            made: list[Any] = []
+            gpg.result_map = {kind: _remembered(make, made) for kind, make in gpg.result_map.items()}
+            try:
+                result = getattr(gpg, method)(*arguments, **options)
+            except BrokenPipeError:  # GnuPG has ended before it read all, and said why
+                result = made[-1]
+            keys = tuple(result) if isinstance(result, list) else ()
+            answer = (bytes(result.data), result.stderr, result.returncode, bool(getattr(result, "ok", False)), keys)
+        except BaseException as error:  # noqa: BLE001  # whatever it is, it ends here and not in a copy of the parent
+            answer = " ".join(str(error).split()) or type(error).__name__
+        try:
+            with os.fdopen(writer, "wb") as file:
+                file.write(marshal.dumps(answer))
+        finally:
+            os._exit(0)
+
+
+def _remembered(make: Callable[[Any], Any], made: list[Any]) -> Callable[[Any], Any]:
+    """What makes a result for python-gnupg, which does not return one where it raises an error, and keeps it."""
+
+    def remember(gpg: Any) -> Any:
+        made.append(make(gpg))
+        return made[-1]
+
+    return remember
+
+
+def _read(reader: int, patience: float) -> bytes | None:
+    """All that comes through a pipe until its other end is closed; None where that takes too long."""
+    poll = select.poll()
+    poll.register(reader, select.POLLIN)
+    data, end = bytearray(), time.monotonic() + patience
+    while poll.poll(max(0.0, end - time.monotonic()) * 1000):
+        piece = os.read(reader, 1 << 16)
+        if not piece:
+            return bytes(data)
+        data += piece
+    return None
+
+
+def _kill(pid: int) -> None:
+    """Kill a child with its group."""
+    for kill in (os.killpg, os.kill):  # it may have no group yet
+        with suppress(ProcessLookupError):
+            kill(pid, signal.SIGKILL)
+
+
+def _too_long(patience: float) -> HostError:
+    hint = "does gpg-agent answer? `gpgconf --kill gpg-agent` has it started anew"
+    return HostError(f"GnuPG did not end within {patience:g} seconds", hint=hint)
+
+
+def _unusable(reason: object) -> HostError:
+    return HostError(f"GnuPG cannot be used: {reason}", hint="`gpg --list-keys` shows what is wrong")
 
 
 def start(
@@ -97,11 +225,7 @@ def start(
     if program is None:
         raise HostError("GnuPG (gpg) is not installed", hint=INSTALL)
     asks = asks and programs.terminal() is not None
-    try:
-        return GnuPG(program, home, options, asks=asks, private=private, cpu=cpu)
-    except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise HostError(f"GnuPG cannot be used: {reason}", hint="`gpg --list-keys` shows what is wrong") from None
+    return GnuPG(program, home, tuple(options), asks, private, cpu)
 
 
 def status(result: Any) -> list[tuple[str, list[str]]]:

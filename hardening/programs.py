@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import IO
 
-from hardening.launch import abi, kernel, places
+from hardening.launch import places
 
 #: Seconds that a program may take: by itself, and where there is a terminal on which it may be asking somebody.
 PATIENCE, ASKING = 60.0, 600.0
@@ -87,21 +87,10 @@ def start(
     env: Mapping[str, str] | None = None,
     asks: bool = False,
     private: bool = False,
-    cpu: int = 0,
 ) -> subprocess.Popen[bytes]:
     """Start the program that `find` has, in the root directory and with the `environment`, to which ``more`` is added, or
     with ``env`` alone. One that ``asks`` stays where a terminal can be read, any other has a session of its own (setsid(2)):
-    it has no terminal, and ends with all that it starts. One that is ``private`` leaves no core dump. One that has ``cpu``
-    seconds of processor time is killed when they are used up, and when its parent ends. Raises `OSError`."""
-
-    def prepare() -> None:
-        if private:
-            # A program that the kernel pipes core dumps to (core(5)) gets them whatever the limit, unless that is one byte.
-            resource.setrlimit(resource.RLIMIT_CORE, (1, 1))
-        if cpu:
-            resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu + 1))
-            kernel.prctl(abi.PR_SET_PDEATHSIG, signal.SIGKILL)
-
+    it has no terminal, and ends with all that it starts. One that is ``private`` leaves no core dump. Raises `OSError`."""
     program = find(argv[0])
     if program is None:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), argv[0])
@@ -114,8 +103,14 @@ def start(
         env=environment(more) if env is None else env,
         cwd="/",
         start_new_session=not asks,
-        preexec_fn=prepare if private or cpu else None,
+        preexec_fn=leave_no_dump if private else None,
     )
+
+
+def leave_no_dump() -> None:
+    """Have this process, and what it starts, leave no core dump. A program that the kernel pipes core dumps to (core(5))
+    gets them whatever the limit, unless that is one byte."""
+    resource.setrlimit(resource.RLIMIT_CORE, (1, 1))
 
 
 def end(process: subprocess.Popen[bytes]) -> None:

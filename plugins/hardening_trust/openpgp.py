@@ -13,7 +13,6 @@ import shutil
 import signal
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from io import BytesIO
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -76,7 +75,7 @@ class Keyring:
         """What a signed message holds. Raises `NotSigned`, and `HostError` where GnuPG does not work."""
         from hardening import gnupg
 
-        result = self._gpg.verify_file(BytesIO(data), extra_args=["--output", "-"])
+        result = self._gpg.verify(data, extra_args=["--output", "-"])
         if result.returncode in _ENDED:
             raise TooSlow("Invalid GPG signature: GnuPG takes too long to check it")
         lines = gnupg.status(result)

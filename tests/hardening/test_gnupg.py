@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -10,6 +11,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import gnupg as python_gnupg
 import pytest
 
 from hardening import gnupg, programs
@@ -105,3 +107,23 @@ def test_a_name_ends_no_line_of_a_listing(home: Home) -> None:
     rows = start(home).rows(["--list-keys"])
     assert all(len(row) > 9 for row in rows if row[0] in ("pub", "fpr"))
     assert [row[9] for row in rows if row[0] == "uid" and "\u0145" in row[9]]
+
+
+def test_python_gnupg_is_used_by_its_public_interface() -> None:
+    """Neither overridden nor called: what is private in it may be another thing in its next release."""
+    private = {name for name in vars(python_gnupg.GPG) if name.startswith("_") and not name.startswith("__")}
+    assert "_handle_io" in private
+    root = Path(gnupg.__file__).parents[1]
+    files = [path for folder in ("hardening", "plugins") for path in (root / folder).rglob("*.py")]
+    texts = {path: text for path in files if re.search(r"\bgnupg\b", text := path.read_text())}
+    assert Path(gnupg.__file__) in texts
+    assert not [(path, name) for path, text in texts.items() for name in private if re.search(rf"\b{name}\b", text)]
+    assert not python_gnupg.GPG.__subclasses__()
+
+
+def test_what_python_gnupg_raises_is_an_error_with_a_hint(home: Home, tmp_path: Path) -> None:
+    with pytest.raises(HostError, match="GnuPG cannot be used: gnupghome should be a directory") as caught:
+        gnupg.start(tmp_path / "missing").verify(b"x")
+    assert caught.value.hint
+    with pytest.raises(HostError, match="GnuPG cannot be used: No recipients"):
+        gnupg.start(home.path).encrypt(b"x", [])
