@@ -89,10 +89,17 @@ def verify(settings: SecretsSettings, receipt: Mapping[str, Any]) -> Iterator[Ve
             yield _file(use, found.get(use.target), receipt)
             yield _mount(use, receipt)
         else:
-            names = receipt.get("environment")
-            seen = "may not be read" if names is None else use.target if use.target in names else "no variable"
+            seen = _variable(use.target, receipt.get("environment"))
             yield Verification.of(leaf(use), use.target, seen, seen == use.target)
     yield _no_other(settings, receipt)
+
+
+def _variable(name: str, environment: Mapping[str, str | None] | None) -> str:
+    if environment is None:
+        return "may not be read"
+    if name not in environment:
+        return "no variable"
+    return name if environment[name] is None else "what a profile says"
 
 
 def _no_other(settings: SecretsSettings, receipt: Mapping[str, Any]) -> Verification:

@@ -101,6 +101,7 @@ def test_a_receipt_fails_where_the_mount_can_be_more_than_read(options: str) -> 
 
 def test_of_a_variable_the_name_is_checked() -> None:
     assert held("db,type=env", receipt() | {"environment": {"db": None}}) == [True]
+    assert held("db,type=env", receipt() | {"environment": {"db": "of a profile"}}) == [False]
     assert held("db,type=env", receipt() | {"environment": {}}) == [False]
     assert held("db,type=env", receipt() | {"environment": None}) == [False]
 
