@@ -49,7 +49,7 @@ def drop_bounding(capabilities: Capabilities) -> None:
     _refuse_missing(missing, "bounding", "the caller's bounding set lacks it")
 
 
-def become_user(process: Process, *, may_set_groups: bool, umask: int) -> None:
+def become_user(process: Process, *, may_set_groups: bool) -> None:
     """Take the command's ids, and exactly its capabilities."""
     with Step("set the supplementary groups", "/process/user/additionalGids"):
         if may_set_groups:
@@ -68,7 +68,6 @@ def become_user(process: Process, *, may_set_groups: bool, umask: int) -> None:
         kernel.prctl(abi.PR_SET_KEEPCAPS, 1)
         os.setresuid(process.uid, process.uid, process.uid)
         _leave_no_core()
-    os.umask(umask)
     set_capabilities(process.capabilities)
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from hardening.launch.wanted import Wanted
 
 DEFAULT_UMASK = 0o022
+AFTER_FILTER = "without noNewPrivileges the filter is loaded before this, and has to allow it"
 
 
 def second(setup: Setup, channel: Channel, sources: Sources, *, may_set_groups: bool) -> None:
@@ -135,21 +136,23 @@ def _give_up(
         # Meanwhile the launch stage sets the resource limits and records the launch.
         identity.drop_bounding(process.capabilities)
     program = channel.receive_bytes(int(channel.expect("go")[0]))
-    umask = DEFAULT_UMASK if process.umask is None else process.umask
+    # Nothing but the three standard descriptors reaches the command (CVE-2024-21626). This and the umask come before a
+    # filter that may know neither.
+    kernel.close_on_exec_from(3)
+    os.umask(DEFAULT_UMASK if process.umask is None else process.umask)
     if not process.no_new_privileges:
         # Without no_new_privs the kernel takes a filter from the privileged only, so it must come first; what follows
         # has to pass it, as under other runtimes.
         identity.load_filter(wanted, program)
         identity.drop_bounding(process.capabilities)
-    identity.become_user(process, may_set_groups=may_set_groups, umask=umask)
+    identity.become_user(process, may_set_groups=may_set_groups)
     # The last change of credentials has cleared the parent-death signal. Should the parent have died before this, its
     # end of the channel is closed.
     kernel.prctl(abi.PR_SET_PDEATHSIG, signal.SIGKILL)
     if not channel.is_open():
         return
-    # Nothing but the three standard descriptors reaches the command (CVE-2024-21626).
-    kernel.close_on_exec_from(3)
-    signal.pthread_sigmask(signal.SIG_SETMASK, setup.signal_mask)
+    with Step("restore the signal mask with rt_sigprocmask", "/linux/seccomp", AFTER_FILTER):
+        signal.pthread_sigmask(signal.SIG_SETMASK, setup.signal_mask)
     if process.no_new_privileges:
         # While there is no filter yet that may keep this process from saying why.
         lookup.check_access(path)

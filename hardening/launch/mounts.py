@@ -12,7 +12,7 @@ import errno
 from hardening.errors import LaunchError
 from hardening.launch import abi, files, kernel
 from hardening.launch.failure import Step
-from hardening.launch.links import MAX_LINKS
+from hardening.launch.links import MAX_LINKS, OVERFLOW_ID
 from hardening.launch.system import os
 
 TYPE_CHECKING = False
@@ -66,6 +66,15 @@ class Root:
 
     def target(self, path: str, *, directory: bool, resolve: int = 0) -> int:
         """Open a mount point, made first when it is missing."""
+        try:
+            return self._target(path, directory=directory, resolve=resolve)
+        except PermissionError as error:
+            if os.fstat(self.tree).st_uid != OVERFLOW_ID:
+                raise
+            text = f"{error.strerror} (the root belongs to an id that the user namespace does not map)"
+            raise OSError(error.errno, text) from error
+
+    def _target(self, path: str, *, directory: bool, resolve: int) -> int:
         try:
             there = self.find(path, resolve=resolve)
         except FileNotFoundError:

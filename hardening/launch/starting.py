@@ -53,7 +53,7 @@ def run(step: Callable[[Setup, Channel], None], setup: Setup, channel: Channel) 
         code = 0
     except LaunchError as error:
         failure.report(channel, error)
-    except (OSError, HardeningError, MemoryError) as error:
+    except (OSError, ImportError, HardeningError, MemoryError) as error:
         failure.report(channel, LaunchError(f"the launch failed: {error}"))
     finally:
         # Whatever happened: this copy of the launch stage must not go on as if it were the stage.
@@ -69,7 +69,13 @@ def start(setup: Setup, near: Channel, far: Channel) -> int:
     alone = is_enough(wanted)
     # In a user namespace the files of the launcher may be out of reach; so this is read now, and loaded over there, while
     # the launch stage goes on.
-    compiled.read_ahead(*_tables(wanted))
+    tables = _tables(wanted)
+    compiled.read_ahead(*tables)
+    # Extension modules are in no pack.
+    import fcntl  # noqa: F401
+
+    if "cgroup" in tables:
+        import select  # noqa: F401
     user = alone and wanted.creates("user")
     flags = (abi.CLONE_NEWUSER if user else 0) | (abi.CLONE_NEWPID if alone and wanted.creates("pid") else 0)
     with Step("make the user namespace" if user else "start a process", "/linux/namespaces"):

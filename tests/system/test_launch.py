@@ -58,7 +58,11 @@ def printed(folder: Path, stance: Stance, document: dict[str, Any], **options: A
 
 def filter_that_refuses_mkdir() -> bytes:
     """Load the number; jump if it is mkdir(2), here 83; EPERM; allow. No check of the architecture: a test's filter."""
-    number = {"x86_64": 83, "aarch64": 34}[os.uname().machine]
+    return filter_that_refuses({"x86_64": 83, "aarch64": 34}[os.uname().machine])
+
+
+def filter_that_refuses(number: int) -> bytes:
+    """The same for any call."""
     code = [(0x20, 0, 0, 0), (0x15, 0, 1, number), (0x06, 0, 0, 0x00050001), (0x06, 0, 0, 0x7FFF0000)]
     return b"".join(
         op.to_bytes(2, "little") + bytes((true, false)) + value.to_bytes(4, "little") for op, true, false, value in code
@@ -588,6 +592,34 @@ def test_a_launch_that_fails_leaves_no_working_directory(folder: Path, stance: S
     document["process"]["cwd"] = "/data/x"
     assert run(folder, stance, document).returncode == 127
     assert list((folder / "bundle/rootfs/data").iterdir()) == []
+
+
+@pytest.mark.parametrize("stance", ["root-mapped"], indirect=True)
+def test_a_root_of_other_ids_is_told_as_that(folder: Path, stance: Stance) -> None:
+    document = stance.config("true")
+    document["mounts"].append({"destination": "/new", "type": "tmpfs", "source": "tmpfs"})
+    done = run(folder, stance, document)
+    assert done.returncode == 125
+    assert "Permission denied (the root belongs to an id that the user namespace does not map)" in done.stderr
+
+
+@pytest.mark.parametrize("stance", ["root"], indirect=True)
+@pytest.mark.parametrize("call", ["close_range", "umask", "rt_sigprocmask"])
+def test_a_filter_without_no_new_privileges_that_lacks_a_call_of_the_launcher(
+    folder: Path, stance: Stance, call: str
+) -> None:
+    numbers = {"x86_64": {"close_range": 436, "umask": 95, "rt_sigprocmask": 14}}
+    numbers["aarch64"] = {"close_range": 436, "umask": 166, "rt_sigprocmask": 135}
+    document = stance.config("true")
+    document["process"]["noNewPrivileges"] = False
+    with_filter(folder, document, filter_that_refuses(numbers[os.uname().machine][call]))
+    done = run(folder, stance, document)
+    if call == "rt_sigprocmask":
+        assert done.returncode == 125
+        assert "config.json:/linux/seccomp: cannot restore the signal mask with rt_sigprocmask: " in done.stderr
+        assert "hint: without noNewPrivileges the filter is loaded before this" in done.stderr
+    else:
+        assert done.returncode == 0, done.stderr
 
 
 def test_a_mount_onto_a_link_that_leads_nowhere_stays_inside(folder: Path, stance: Stance) -> None:

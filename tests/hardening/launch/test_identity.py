@@ -42,7 +42,7 @@ def test_who_has_become_the_command_s_user_leaves_no_core_dump(piped: None, uid:
     if pid == 0:
         try:
             kernel.prctl(abi.PR_SET_DUMPABLE, 0)
-            identity.become_user(process(uid, gid), may_set_groups=True, umask=0o22)
+            identity.become_user(process(uid, gid), may_set_groups=True)
             assert os.getresuid() == (uid, uid, uid)
             assert os.getresgid() == (gid, gid, gid)
             os._exit(kernel.prctl(PR_GET_DUMPABLE))

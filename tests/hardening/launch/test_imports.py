@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import hardening.launch
+from hardening.launch import compiled
 from hardening.launch.command import stage_command
 
 SLOW = {"argparse", "asyncio", "collections", "dataclasses", "enum", "functools", "hashlib", "inspect", "json", "re"}
@@ -91,3 +92,23 @@ def test_a_launch_up_to_its_configuration_imports_nothing_foreign_and_nothing_sl
     assert {name for name in top if name not in sys.stdlib_module_names} <= {"hardening", "_cffi_backend", "__main__"}
     assert top & SLOW == set()
     assert "hardening.launch.config" in loaded
+
+
+def test_extension_modules_of_the_command_s_process_are_there_before_it_is_another_s() -> None:
+    """They are in no pack, and may lie where the container's ids do not come: in the home of root, as those of pyenv."""
+    tables = ("inner", "cgroup", "copyup")
+    statement = (
+        "from hardening.launch import compiled; compiled.use('stage', 'native');"
+        "from hardening.launch import kernel, starting;"
+        f"starting._tables = lambda wanted: {tables}; starting.is_enough = lambda wanted: False;"
+        "kernel.clone = lambda flags: 1; end = type('End', (), {'close': lambda self: None})();"
+        "starting.start(type('Setup', (), {'wanted': None})(), end, end)"
+    )
+    loaded = _loaded(statement)
+    assert "hardening.launch.cgroups" not in loaded
+    folder = Path(hardening.launch.__file__).parent
+    files = [folder / f"{name}.py" for table in tables for name in compiled.TABLES[table]]
+    imported = {name for path in files for name in _imported(ast.parse(path.read_text()))}
+    extensions = {"fcntl", "select", "termios", "_socket"}  # of CPython, where they are not linked in
+    assert "select" in imported
+    assert imported & extensions <= loaded
