@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from hardening.compose import Composition
-from hardening.errors import HostError
+from hardening.errors import HostError, quoted
 from hardening.fold import Resolved
 from hardening.mechanism import Shortfall
 from hardening.schema import REQUIREMENT, Leaf
@@ -81,7 +81,7 @@ def _remedy(shortfall: Shortfall, requirement: Resolved, limited: Resolved | Non
     table, _, _ = str(requirement.leaf).rpartition(".")
     waiver = f'set requirement = "best-effort" in [{table}]'
     if typed:
-        waiver = f"add --set {requirement.leaf}=best-effort"
+        waiver = f"add --set {quoted(str(requirement.leaf))}=best-effort"
     return f"{shortfall.remedy}, or {waiver}" if shortfall.remedy else waiver
 
 

@@ -299,7 +299,8 @@ class Fold:
         hint = f"{self._way_out(said, looser)}, or add {permission(self.leaf, layer, said.word)}"
         if layer.shipped and self.origin is not None:
             # It is not the caller's to be edited, and what is named later only tightens it.
-            hint = f"name {self.origin.layer} after {layer.asked}, as in `-p {layer.asked} -p {self.origin.layer}`"
+            line = f"`-p {quoted(layer.asked)} -p {quoted(self.origin.layer)}`"
+            hint = f"name {self.origin.layer} after {layer.asked}, as in {line}"
         return ProfileError(
             f"{self.leaf}: {said.word or text(self.kind, said.value)} {how} {text(self.kind, self.value)}, "
             f"said at {told(self.origin, self.steps)}",

@@ -14,6 +14,7 @@ import attrs
 import click
 
 from hardening.cli import output
+from hardening.errors import quoted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -103,15 +104,15 @@ def of_path(text: str) -> str | None:
     """How an image at a path is named; None where there is nothing."""
     for path in (text, text.partition(":")[0]):
         if os.path.isfile(f"{path}/oci-layout"):
-            return f"for the OCI layout that is there, write oci:{text}"
+            return f"for the OCI layout that is there, write {quoted(f'oci:{text}')}"
         if os.path.isfile(f"{path}/manifest.json"):
-            return f"for the image of skopeo's that is there, write dir:{text}"
+            return f"for the image of skopeo's that is there, write {quoted(f'dir:{text}')}"
         if os.path.isdir(path):
-            return (
-                f"for a root in that directory, write --rootfs {path}; an image is named by a transport, oci: or dir:"
-            )
+            by = "an image is named by a transport, oci: or dir:"
+            return f"for a root in that directory, write --rootfs {quoted(path)}; {by}"
         if os.path.isfile(path) and not os.access(path, os.X_OK):
-            return f"for an archive of docker's, write docker-archive:{text}; unpack one of OCI, and write oci:DIR"
+            archive = f"for an archive of docker's, write {quoted(f'docker-archive:{text}')}"
+            return f"{archive}; unpack one of OCI, and write oci:DIR"
     return None
 
 

@@ -146,8 +146,8 @@ def _require_no_option(context: click.Context, before: Sequence[str], typed: Seq
     with _told_apart(_asked(context, image, line)):
         raise UsageError(
             f"{option} stands after the image {image}",
-            hint=f"options go before the image: {call} {option} … {image}; what the image's own command is to be given "
-            f"goes after `--`: {call} {image} -- {option} …",
+            hint=f"options go before the image: {call} {option} … {quoted(image)}; what the image's own command is to be "
+            f"given goes after `--`: {call} {quoted(image)} -- {option} …",
         )
 
 

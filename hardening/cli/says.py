@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from hardening.errors import UsageError
+from hardening.errors import UsageError, quoted
 from hardening.layers import HEADER, REASON
 from hardening.source import Document, command_line, parse_toml
 from hardening.values import frozen
@@ -41,7 +41,9 @@ def parse_set(text: str) -> Said:
     if path[0] in HEADER and path[0] not in _SETTABLE:
         raise UsageError(f"{path[0]} cannot be set on the command line", origin=place, hint="name profiles with -p")
     if len(path) < 2 and path[0] != "exceptions":
-        raise UsageError(f"{path[0]} is a whole table", origin=place, hint=f"name a key: --set {path[0]}.KEY=VALUE")
+        raise UsageError(
+            f"{path[0]} is a whole table", origin=place, hint=f"name a key: --set {quoted(path[0])}.KEY=VALUE"
+        )
     return Said(path, _read_value(rest[1:].strip(), place), place)
 
 
@@ -50,9 +52,9 @@ def parse_exception(text: str) -> Said:
     place = f"--exception {text}"
     setting, _, reason = (part.strip() for part in text.partition("="))
     if not setting or not reason:
-        raise UsageError(
-            f"no SETTING={REASON}", origin=place, hint=f"write --exception '{setting or 'rootfs.read_only'}={REASON}'"
-        )
+        setting = setting or "rootfs.read_only"
+        hint = f"write --exception {quoted(f'{setting}={REASON}')}"
+        raise UsageError(f"no SETTING={REASON}", origin=place, hint=hint)
     return Said(("exceptions",), [{"setting": setting, "reason": reason}], place)
 
 

@@ -13,7 +13,7 @@ import re
 
 import attrs
 
-from hardening.errors import UsageError
+from hardening.errors import UsageError, quoted
 from hardening.kinds import nearest
 from hardening.values import frozen
 
@@ -125,7 +125,7 @@ def parse(text: str) -> Name:
     transport, colon, rest = text.partition(":")
     if colon and transport == DOCKER:
         if not rest.startswith("//"):
-            raise UsageError(f"{text}: `//` is missing", hint=f"write {DOCKER}://{rest}")
+            raise UsageError(f"{text}: `//` is missing", hint=f"write {quoted(f'{DOCKER}://{rest}')}")
         return Name(DOCKER, parse_docker(rest[2:]))
     if colon and transport in (OCI, ARCHIVE):
         path, _, inner = rest.partition(":")

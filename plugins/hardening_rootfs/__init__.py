@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from hardening.errors import quoted
 from hardening.findings import Finding, Severity
 from hardening.hookspecs import hookimpl
 from hardening.host import Host
@@ -134,7 +135,7 @@ def _wish(place: str) -> Wish:
     """The wish of an image to write to a place."""
     return Wish(
         f"it wants to write to {place}, which is read-only",
-        f"--tmpfs {place} gives it a place in memory, -v DIR:{place} a directory of yours",
+        f"--tmpfs {quoted(place)} gives it a place in memory, -v {quoted(f'DIR:{place}')} a directory of yours",
         (f"rootfs.volumes.{place}", f"rootfs.tmpfs.{place}"),
         Severity.WARNING,
     )

@@ -6,14 +6,17 @@ import ast
 import re
 import subprocess
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from hardening.cli import fetching
 from hardening.cli.root import COMMANDS
-from hardening.errors import HardeningError, quoted
+from hardening.cli.says import parse_exception, parse_set
+from hardening.errors import HardeningError, UsageError, quoted
 from hardening.fold import permission
+from hardening.images import reference
 from hardening.layers import Layer
 from hardening.schema import Leaf
 from hardening.source import Document
@@ -25,9 +28,23 @@ COMMAND = re.compile(
     r"(?:^|[`:;,(] ?|\bor |\bwrite )"
     rf"(?:(?:chmod|chown|rm|mv|mkdir|podman|skopeo|gpg|pass)|hardening (?:{_OURS})) [^`;]*$"
 )
+#: The value of an option, or the name of an image, to be typed; an option that was typed begins a text.
+TYPED = re.compile(
+    r"[ `](?:-[a-z]|--[a-z-]+)[ =]'?$|(?:\bwrite |[ `])(?:oci|dir|docker|docker-archive):(?://)?$|\bwrite --rootfs $"
+)
 QUOTING = {"quoted"}  # and not shlex.quote(), which lets through what cannot be printed
 #: What is the program's own, or made of words that are quoted each.
-SAFE = {"_MINE", "_named(profiles)", "_named([*profiles, f'./{_MINE}'])", "named", "__version__"}
+SAFE = {
+    "form",
+    "asked.pull",
+    "_pair(directory, here)",
+    "_pair(folder, here)",
+    "_MINE",
+    "_named(profiles)",
+    "_named([*profiles, f'./{_MINE}'])",
+    "named",
+    "__version__",
+}
 
 
 def texts() -> Iterator[tuple[str, ast.JoinedStr]]:
@@ -49,7 +66,7 @@ def unquoted(text: ast.JoinedStr) -> Iterator[str]:
         shown = ast.unparse(part.value)
         call = part.value.func if isinstance(part.value, ast.Call) else None
         name = call.attr if isinstance(call, ast.Attribute) else call.id if isinstance(call, ast.Name) else ""
-        if COMMAND.search(before) and name not in QUOTING:
+        if (COMMAND.search(before) or TYPED.search(before)) and name not in QUOTING:
             yield shown
         before += "x"
 
@@ -57,6 +74,14 @@ def unquoted(text: ast.JoinedStr) -> Iterator[str]:
 def test_what_is_put_into_a_command_is_quoted() -> None:
     found = [f"{place}: {shown}" for place, text in texts() for shown in unquoted(text)]
     assert [item for item in found if item.rpartition(": ")[2] not in SAFE] == []
+
+
+@pytest.mark.parametrize(
+    "text", ["write oci:{x}", "see `-p {x}`", "write --exception '{x}'", "add -v {x}", "or, oci:{x}"]
+)
+def test_what_is_to_be_typed_is_seen(text: str) -> None:
+    (node,) = (node for node in ast.walk(ast.parse(f"f{text!r}")) if isinstance(node, ast.JoinedStr))
+    assert list(unquoted(node)) == ["x"]
 
 
 def test_nothing_quotes_in_another_way() -> None:
@@ -114,3 +139,44 @@ def test_a_name_with_a_line_feed_begins_no_line_of_an_error() -> None:
         "c\\nd: no a\\nerror: b",
         "hint: x",
     ]
+
+
+TYPED_NAME = "a';touch PWN;'b;touch PWN;$(touch PWN)"
+
+
+def pasted(hint: str, folder: Path) -> None:
+    """The words from the first option or name on that a hint tells to write, given to a shell in a folder."""
+    words = re.search(r"(?:write|name a key:) (.*)", hint)
+    assert words is not None
+    subprocess.run(["bash", "-c", f"echo {words[1].partition('; ')[0]}"], cwd=folder, check=True)
+    assert not (folder / "PWN").exists(), hint
+
+
+@pytest.mark.parametrize("kind", ["oci-layout", "manifest.json", "root", "archive"])
+def test_the_transport_of_what_lies_at_a_path_is_pasted_with_its_name(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / TYPED_NAME
+    if kind == "archive":
+        path.touch(0o644)
+    else:
+        path.mkdir()
+        (path / kind).touch()
+    hint = fetching.of_path(f"./{TYPED_NAME}")
+    assert hint is not None
+    pasted(hint, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("read", "text"),
+    [
+        (parse_exception, f"{TYPED_NAME}="),
+        (parse_set, f'"{TYPED_NAME}"=1'),
+        (reference.parse, f"docker:{TYPED_NAME}"),
+    ],
+)
+def test_what_was_typed_is_pasted_as_one_word(read: Callable[[str], object], text: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as refused:
+        read(text)
+    pasted(str(refused.value.hint), tmp_path)

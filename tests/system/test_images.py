@@ -566,11 +566,13 @@ def test_the_digits_of_an_image_with_two_names_are_no_name(caller: Puller) -> No
         ("./image:v1", "for the OCI layout that is there, write oci:./image:v1"),
         ("./open.toml", "write docker-archive:./open.toml"),
         ("./empty", "for a root in that directory, write --rootfs ./empty"),
+        ("./r;touch PWN", "write --rootfs './r;touch PWN';"),
         ("./nothing", "a host has letters"),
     ],
 )
 def test_a_path_that_is_typed_as_an_image_is_answered_by_what_lies_there(caller: Puller, text: str, hint: str) -> None:
-    (caller.place / "empty").mkdir(exist_ok=True)
+    for name in ("empty", "r;touch PWN"):
+        (caller.place / name).mkdir(exist_ok=True)
     for command in ("run", "pull"):
         code, said = caller.type(command, "-q", "-p", "./open.toml", text)
         assert code == 2
