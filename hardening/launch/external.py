@@ -17,9 +17,10 @@ from hardening.launch import abi, kernel, links, receipt, trusted
 from hardening.launch.bundle import IMAGE_STORE, Bundle
 from hardening.launch.cleaning import finally_do
 from hardening.launch.failure import Step
+from hardening.launch.feed import Feed
 from hardening.launch.frozen import Frozen
 from hardening.launch.guard import Guard
-from hardening.launch.guarded import TERMINAL_USE, block_signals, stand_between
+from hardening.launch.guarded import TERMINAL_USE, block_signals, is_nameless_pipe, stand_between
 from hardening.launch.ociprogram import Runtime, classify, enter_view, kill_unfinished
 from hardening.launch.signals import signal
 from hardening.launch.supervise import Supervisor, exit_code, kill_orphans
@@ -154,6 +155,7 @@ class _Run:
         self._report = report
         self._secrets = options.secrets
         process = bundle.document.get("process") if isinstance(bundle.document, dict) else None
+        self._feed: Feed | None = None
         self._terminal = isinstance(process, dict) and process.get("terminal") is True
 
     def run(self) -> int:
@@ -230,7 +232,11 @@ class _Run:
         """
         standard = []
         if self._options.keep_stdin and not self._terminal:
-            standard.append(os.dup(0))
+            if is_nameless_pipe(0):
+                standard.append(os.dup(0))
+            else:
+                self._feed = Feed()
+                standard.append(self._feed.reader)
         else:
             reader, writer = os.pipe()
             os.close(writer)
@@ -258,6 +264,7 @@ class _Run:
         supervisor.copies = copies
         supervisor.watcher = self._options.watcher
         supervisor.reaps_orphans = True
+        supervisor.feed = self._feed
         if listener is not None:
             supervisor.relay_terminal(_receive_console(listener))
         report = self._report
@@ -272,6 +279,8 @@ class _Run:
         finally:
             supervisor.reap_helper()
             os.close(signals)
+            if self._feed is not None:
+                self._feed.end()
         self._options.records.waited(status)
         code = exit_code(status)
         if code != 0 and (supervisor.helper_status != 0 or classify(self._runtime.message()) != EXIT_LAUNCHER):

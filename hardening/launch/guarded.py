@@ -113,14 +113,19 @@ def stand_between(may_open: Callable[[os.stat_result], bool]) -> tuple[dict[int,
 def open_to_all(number: int, permissions: int) -> bool:
     """Let the container's ids open a nameless pipe of the caller's again, as /dev/stdout; whether it is one, and they can.
     Others have no way to it but /proc of who holds it."""
-    mode = os.fstat(number).st_mode
-    if not stat.S_ISFIFO(mode) or not os.readlink(f"/proc/self/fd/{number}").startswith("pipe:"):
+    if not is_nameless_pipe(number):
         return False
     try:
-        os.fchmod(number, stat.S_IMODE(mode) | permissions)
+        os.fchmod(number, stat.S_IMODE(os.fstat(number).st_mode) | permissions)
     except PermissionError:  # it is another user's
         return False
     return True
+
+
+def is_nameless_pipe(number: int) -> bool:
+    """Whether a descriptor is of pipe(2), and not a FIFO of a file system."""
+    is_fifo = stat.S_ISFIFO(os.fstat(number).st_mode)
+    return is_fifo and os.readlink(f"/proc/self/fd/{number}").startswith("pipe:")
 
 
 def require_descriptors() -> None:

@@ -18,6 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from hardening.launch.feed import Feed
     from hardening.launch.terminal import Relay
     from hardening.launch.watchers import Watcher
 
@@ -53,6 +54,7 @@ class Supervisor:
         self._output_open = True
         self._rested = False  # memory was given back
         self._watched: list[int] = []
+        self.feed: Feed | None = None
 
     def watch(self) -> int:
         """Serve until the process ends: its wait status, with the signal that it was killed for where it could not die of
@@ -128,6 +130,8 @@ class Supervisor:
                 self.poll.unregister(fd)
                 os.close(fd)
                 del self.copies[fd]
+        elif self.feed is not None and fd in self._watched:
+            self.feed.serve()
         elif self._relay is not None and fd == self._relay.master:
             self._relay.flush()
             self._output_open = self._relay.read_container()
@@ -179,14 +183,16 @@ class Supervisor:
                 self.helper, self.helper_status = None, status
 
     def _watch_terminal(self) -> None:
-        """Ask for exactly the terminal events that can be served now; a hang-up would be reported for ever."""
-        relay = self._relay
-        if relay is None:
-            return
+        """Ask for exactly the events of terminal and input that can be served now; a hang-up would be reported for ever."""
+        relay, feed = self._relay, self.feed
         for fd in self._watched:
             self.poll.unregister(fd)
         self._watched.clear()
-        if self._output_open:
+        watched = feed.watched() if feed is not None else None
+        if watched is not None:
+            self.poll.register(*watched)
+            self._watched.append(watched[0])
+        if relay is not None and self._output_open:
             self.poll.register(relay.master, select.POLLIN | (select.POLLOUT if relay.is_full else 0))
             self._watched.append(relay.master)
             if relay.wants_input and not relay.is_full:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import stat
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -98,6 +99,29 @@ def test_output_that_is_lost_costs_the_exit_code(folder: Path, stance: Stance, r
             )
         assert done.returncode == code
         assert done.stderr == "hardening: output of the command could not be written: No space left on device\n"
+
+
+@pytest.mark.parametrize("runtime", ["crun", "runc"], indirect=True)
+@pytest.mark.parametrize("stance", ["root", "root-mapped"], indirect=True)
+def test_another_runtime_gets_no_device_or_file_as_standard_input(folder: Path, stance: Stance, runtime: str) -> None:
+    """It would give it to the container's user (fchown(2))."""
+    device, file = folder / "zero", folder / "file"
+    os.mknod(device, 0o644 | stat.S_IFCHR, os.makedev(1, 5))
+    file.write_bytes(bytes(1_000_000))
+    for path, script, shown in (
+        (device, "head -c 300000 | wc -c", "300000"),
+        (file, "wc -c", "1000000"),
+        (file, "exec <&-; echo closed", "closed"),
+    ):
+        before = path.stat()
+        document = stance.config("sh", "-c", script)
+        document["process"]["user"] = {"uid": 33, "gid": 33}
+        words = bundles.stage(bundles.write(folder / "bundle", document), runtime, stdin=True)
+        with path.open("rb") as given:
+            done = subprocess.run(words, stdin=given, capture_output=True, text=True, cwd="/", check=False, timeout=60)
+        after = path.stat()
+        assert (done.returncode, done.stdout.strip()) == (0, shown), done.stderr
+        assert (after.st_uid, after.st_gid, after.st_mode) == (before.st_uid, before.st_gid, before.st_mode)
 
 
 @pytest.mark.parametrize("stance", ["root", "root-mapped"], indirect=True)  # whose pipe it is
