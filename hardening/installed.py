@@ -17,7 +17,7 @@ from hardening.values import frozen
 
 _FOLDERS = (".dist-info", ".egg-info")
 ENTRY_POINTS = "entry_points.txt"
-_HEADERS = ("METADATA", "PKG-INFO")
+HEADERS = ("METADATA", "PKG-INFO")
 
 
 @frozen
@@ -115,12 +115,12 @@ def announced(folder: str) -> str:
 
 def _headers(folder: str) -> dict[str, list[str]]:
     """The fields of a distribution by their names in lower case, without the README that follows."""
-    text = next(filter(None, (_read(folder, name) for name in _HEADERS)), "")
+    text = next(filter(None, (_read(folder, name) for name in HEADERS)), "")
     found: dict[str, list[str]] = {}
-    for line in text.partition("\n\n")[0].splitlines():
-        if not line.startswith((" ", "\t")):
-            name, _, value = line.partition(":")
-            found.setdefault(name.lower(), []).append(value.strip())
+    # A line that begins with white space goes on with the field above it (RFC 5322, 2.2.3).
+    for line in re.sub(r"\n(?=[ \t])", "", text.partition("\n\n")[0]).split("\n"):
+        name, _, value = line.partition(":")
+        found.setdefault(name.lower(), []).append(value.strip())
     return found
 
 

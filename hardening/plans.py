@@ -160,7 +160,9 @@ def _of_packages() -> Iterator[Input]:
         yield Input("code" if place.startswith(library) and "-packages" not in place else "packages", place)
         for folder in installed.distributions(place):
             if f"[{GROUP}" in installed.announced(folder):
-                yield Input("code", os.path.join(folder, installed.ENTRY_POINTS))
+                # The headers say which version of this program each plugin is made for.
+                for name in (installed.ENTRY_POINTS, *installed.HEADERS):
+                    yield Input("code", os.path.join(folder, name))
     # One that is made in the meantime has not been asked for what it brings.
     yield from (Input("packages", place, looks.ABSENT) for place in installed.awaited())
 

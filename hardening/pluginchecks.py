@@ -19,6 +19,9 @@ from hardening.plugincalls import OWN, Plugin, fault, package
 ORDERING = ("wrapper", "hookwrapper", "tryfirst", "trylast", "optionalhook")
 UNINSTALL = "uninstall one of them"
 _PREFIX = "hardening_"
+#: letters of a requirement: of a longer one `packaging` may take long, or more memory than there is
+_LONGEST = 4096
+_SHOWN = 200
 
 
 def hooks(plugin: Plugin) -> None:
@@ -81,18 +84,28 @@ def requirement(item: Brought) -> None:
         named = re.match(r"[A-Za-z0-9._-]+", line)
         if named is None or re.sub(r"[-_.]+", "-", named[0]).lower() != OWN:
             continue
-        from packaging.requirements import Requirement  # few plugins say what they require
-
         try:
-            wanted = Requirement(line)
-            # Nobody has asked for an extra.
-            meant = wanted.marker is None or wanted.marker.evaluate({"extra": ""})
-        except ValueError as error:
-            problem = f" requires {line!r}, which cannot be read: {str(error).splitlines()[0]}"
+            wanted = _unmet(line)
+        except (ValueError, RecursionError, KeyError) as error:
+            why = (str(error).splitlines() or ["no reason is given"])[0][:_SHOWN]
+            problem = f" requires {line[:_SHOWN]!r}, which cannot be read: {why}"
             raise fault(item, problem, f"reinstall or remove {package(item)}") from None
-        if meant and not wanted.specifier.contains(__version__, prereleases=True):
+        if wanted:
             raise fault(
                 item,
-                f" requires {OWN} {wanted.specifier}, and this is {__version__}",
+                f" requires {OWN} {wanted[:_SHOWN]}, and this is {__version__}",
                 f"install a version of {package(item)} that is made for this one, or update {OWN}",
             )
+
+
+def _unmet(line: str) -> str:
+    """The versions of this one that a requirement asks for; empty where this is one of them, or its condition is not true.
+    Raises `ValueError`, `KeyError` or `RecursionError`, all from `packaging`, for one that cannot be read."""
+    from packaging.requirements import Requirement  # few plugins say what they require
+
+    if len(line) > _LONGEST:
+        raise ValueError(f"it has {len(line)} letters, and at most {_LONGEST} are read")
+    wanted = Requirement(line)
+    # Nobody has asked for an extra.
+    meant = wanted.marker is None or wanted.marker.evaluate({"extra": ""})
+    return str(wanted.specifier) if meant and not wanted.specifier.contains(__version__, prereleases=True) else ""

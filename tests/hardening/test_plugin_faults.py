@@ -554,6 +554,15 @@ def test_what_a_plugin_prints_spoils_no_answer_and_its_container_is_as_strict(tm
         ("hardening~=9.1", "hardening ~=9.1, and this is"),
         ("hardening>=99; not a marker", "'hardening>=99; not a marker', which cannot be read: "),
         ("hardening >= x y", "'hardening >= x y', which cannot be read: "),
+        ("hardening>=v99", "hardening >=v99, and this is"),
+        ("hardening>=0!99", "hardening >=0!99, and this is"),
+        ("hardening===0.1.0.foo", "hardening ===0.1.0.foo, and this is"),
+        ('hardening>=99; "a" in extras', "'hardening>=99; \"a\" in extras', which cannot be read: "),
+        (f"hardening{' ' * 4000})x", "'hardening  "),
+        (f"hardening>={'9' * 4000}", "hardening >=999"),
+        (f"hardening>={'9' * 5000}", "'hardening>=999"),
+        (f"hardening>=99; {'-' * 100000}1", "'hardening>=99; ---"),
+        (f"hardening>=99; {'(' * 1500}os_name == 'posix'{')' * 1500}", "'hardening>=99; ((("),
         ("hardening", ""),
         ("hardening (>=0.1)", ""),
         ('hardening>=99; python_version < "3.8"', ""),
@@ -561,18 +570,23 @@ def test_what_a_plugin_prints_spoils_no_answer_and_its_container_is_as_strict(tm
         ('other>=99; python_version >= "3.8"', ""),
         ("other nonsense", ""),
     ],
+    ids=lambda text: text[:30],
 )
 def test_a_condition_on_a_requirement_is_looked_at(requires: str, refused: str) -> None:
     item = Brought("chaos", "acme_chaos", "acme-chaos", "1.0", (requires,))
     if refused:
-        with pytest.raises(PluginError, match=rf"^plugin chaos \(acme-chaos 1\.0\) requires {re.escape(refused)}"):
+        with pytest.raises(
+            PluginError, match=rf"^plugin chaos \(acme-chaos 1\.0\) requires {re.escape(refused)}"
+        ) as raised:
             pluginchecks.requirement(item)
+        assert len(str(raised.value)) < 800
     else:
         pluginchecks.requirement(item)
 
 
-def test_a_plugin_for_another_version_is_refused_and_the_list_names_it(tmp_path: Path) -> None:
-    installed(tmp_path, MODULE.format(hook="hardening_inputs()", deed="return ()"), requires="hardening>=99")
+@pytest.mark.parametrize("requires", ["hardening>=99", "hardening\n  >=99", "\n\thardening\n \n >=99"], ids=ascii)
+def test_a_plugin_for_another_version_is_refused_and_the_list_names_it(tmp_path: Path, requires: str) -> None:
+    installed(tmp_path, MODULE.format(hook="hardening_inputs()", deed="return ()"), requires)
     done = call(tmp_path, "compose")
     assert (done.returncode, "requires hardening >=99, and this is 0.1.0" in done.stderr) == (125, True), done.stderr
     done = call(tmp_path, "plugin", "list", "--json")

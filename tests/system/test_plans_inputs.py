@@ -463,13 +463,13 @@ REFUSING = THIRD.replace("import Verdict", "import Refusal, Verdict").replace(
 )
 
 
-def _install(folder: Path, text: str, version: str) -> None:
+def _install(folder: Path, text: str, version: str, headers: str = "") -> None:
     """Install a plugin into a folder of packages."""
     for old in folder.glob("*.dist-info"):
         shutil.rmtree(old)
     info = folder / f"third-{version}.dist-info"
     info.mkdir(parents=True)
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: third\nVersion: {version}\n")
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: third\nVersion: {version}\n{headers}")
     (info / "entry_points.txt").write_text("[hardening]\nthird = third_plugin\n")
     (folder / "third_plugin.py").write_text(text)
     time.sleep(0.1)  # code that is younger than the process that loads it is not vouched for
@@ -502,6 +502,18 @@ def test_a_plugin_that_judges_without_saying_what_it_looks_at_keeps_all_from_bei
     _install(elsewhere.folder / "later", THIRD, "1.0")
     assert elsewhere.type("run", "-q", "-p", "strict", "--", "true").returncode == 0
     assert not elsewhere.plans()
+
+
+def test_a_plugin_counts_with_the_version_that_it_is_made_for(elsewhere: Place) -> None:
+    _install(elsewhere.folder / "later", THIRD + DECLARED, "1.0", "Requires-Dist: hardening>=00\n")
+    headers = elsewhere.folder / "later/third-1.0.dist-info/METADATA"
+    line = ("run", "-q", "-p", "strict", "--", "echo", "RAN")
+    assert elsewhere.type(*line).stdout == "RAN\n"
+    assert elsewhere.finds(*line)
+    write_alike(headers, headers.read_text().replace(">=00", ">=99"))
+    done = elsewhere.type(*line)
+    assert (done.returncode, done.stdout) == (125, "")
+    assert "plugin third (third 1.0) requires hardening >=99" in done.stderr
 
 
 def test_a_plugin_counts_with_its_version_and_its_code(elsewhere: Place) -> None:
