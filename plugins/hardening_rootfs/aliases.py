@@ -22,26 +22,30 @@ _MAX_LINKS = 40  # path_resolution(7)
 @frozen
 class Mounted:
     """A mount: ``device`` is its file system (``major:minor``) of type ``kind``, ``top`` the directory of it that is seen
-    at ``place``. ``layers`` are the directories that an overlay is made of."""
+    at ``place``. ``layers`` are the directories that an overlay is made of, ``unknown`` a name of one that may be any
+    directory."""
 
     device: str
     top: str
     place: str
     kind: str = ""
     layers: tuple[str, ...] = ()
+    unknown: str = ""
 
 
 def mounted() -> tuple[Mounted, ...]:
     """The mounts of the caller, in the order in which they were made."""
-    return tuple(Mounted(it.device, it.top, it.place, it.kind, _layers(it)) for it in mountinfo.read())
+    found = mountinfo.read()
+    return tuple(Mounted(it.device, it.top, it.place, it.kind, *_layers(it, found)) for it in found)
 
 
-def _layers(mount: mountinfo.Mount) -> tuple[str, ...]:
+def _layers(mount: mountinfo.Mount, mounts: Iterable[mountinfo.Mount]) -> tuple[tuple[str, ...], str]:
     """The layers of an overlay by the options of its super block, in which a backslash stands before what is part of a name
-    (Documentation/filesystems/overlayfs.rst). What a relative one was relative to nobody tells: it is sought in every
-    directory above the mount, as those of bundles and of podman's storage lie."""
+    (Documentation/filesystems/overlayfs.rst), and the first that may be any directory. What a relative one was relative to
+    nobody tells: it is sought in every directory above a mount of it, as those of bundles and of podman's storage lie, and
+    above the layers that have a whole name, as those of containerd do. One that climbs out of there could be anywhere."""
     if mount.kind != "overlay":
-        return ()
+        return (), ""
     found: list[str] = []
     for option in mount.data:  # a comma of a name is written as the mount point's blanks are
         key, _, value = option.partition("=")
@@ -49,11 +53,17 @@ def _layers(mount: mountinfo.Mount) -> tuple[str, ...]:
             found += re.split(r"(?<!\\):+", mountinfo.plain(value))
         elif key in ("upperdir", "lowerdir+", "datadir+"):
             found.append(mountinfo.plain(value))
-    above = [*map(str, Path(mount.place).parents)]
-    told = [re.sub(r"\\(.)", r"\1", path) for path in found]
-    places = [path for path in told if path.startswith("/")]
-    relative = [os.path.join(top, path) for path in told if path and not path.startswith("/") for top in above]
-    return tuple(map(os.path.realpath, [*places, *filter(os.path.isdir, relative)]))
+    told = [re.sub(r"\\(.)", r"\1", path) for path in found if path]
+    layers = [path for path in told if path.startswith("/")]
+    places = [other.place for other in mounts if other.device == mount.device]
+    above = {str(top) for path in (*places, *layers) for top in Path(path).parents}
+    unknown = ""
+    for path in told:
+        if not path.startswith("/"):
+            here = [place for top in above if os.path.isdir(place := os.path.join(top, path))]
+            layers += here
+            unknown = unknown or ("" if here and path.split("/")[0] != ".." else path)
+    return tuple(map(os.path.realpath, layers)), unknown
 
 
 def _merged(path: str, mounts: tuple[Mounted, ...]) -> set[str]:
@@ -97,7 +107,7 @@ def shown(path: str, mounts: Iterable[Mounted]) -> tuple[str, ...]:
     inside = _join(own.top, os.path.relpath(path, own.place))
     found = set(names(path, mounts))
     found |= {m.place for m in mounts if m.device == own.device and is_below(m.top, inside)} - set(_SYSTEM)
-    found |= {m.place for m in mounts if any(is_below(layer, path) for layer in m.layers)} - set(_SYSTEM)
+    found |= {m.place for m in mounts if m.unknown or any(is_below(layer, path) for layer in m.layers)} - set(_SYSTEM)
     for mount in mounts:
         if is_below(mount.place, path):
             others = {*names(mount.place, mounts)}

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from collections.abc import Callable, Mapping
 
 from hardening.mechanism import Context
 from hardening.schema import Leaf
 from hardening_rootfs import aliases, hidden, mounts
+from hardening_rootfs.devices import numbers
 from hardening_rootfs.host import RootfsFacts, Surroundings
 from hardening_rootfs.paths import is_below, real_path
 from hardening_rootfs.rights import Asked, Tightened, tighten_bind
@@ -79,16 +79,6 @@ def is_own(settings: RootfsSettings, context: Context, asked: Asked) -> bool:
     expanded = hidden.expand(settings.hidden_paths.having(True), context.host.of(RootfsFacts).private)
     public = not any(aliases.holds(path, destination) for path in hidden.everywhere(expanded))
     return outside and public and real_path(destination) == destination
-
-
-def numbers(path: str) -> tuple[str, int, int] | None:
-    """Type and numbers of the host's device at a path, as the OCI spec writes them."""
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    kind = "c" if stat.S_ISCHR(found.st_mode) else "b" if stat.S_ISBLK(found.st_mode) else ""
-    return (kind, os.major(found.st_rdev), os.minor(found.st_rdev)) if kind else None
 
 
 def _device(destination: str, source: str) -> mounts.Mount:

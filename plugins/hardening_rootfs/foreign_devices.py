@@ -9,7 +9,8 @@ from typing import Any
 
 from hardening.mechanism import Excess
 from hardening.spec import Fragment
-from hardening_rootfs.foreign_binds import USUAL, numbers
+from hardening_rootfs.devices import numbers
+from hardening_rootfs.foreign_binds import USUAL
 from hardening_rootfs.settings import RootfsSettings
 
 _USUAL: Mapping[str, Numbers] = {**USUAL, "/dev/console": ("c", 5, 1), "/dev/ptmx": ("c", 5, 2)}

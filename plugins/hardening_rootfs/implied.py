@@ -1,5 +1,6 @@
 """What volumes amount to for other settings: which hidden paths their sources are or lie in, where they come from and go to,
-with which options, which sockets they show, and which bounded place in memory they take."""
+with which options, which sockets they show, and which bounded place in memory they take; and what devices are
+by another name."""
 
 from __future__ import annotations
 
@@ -15,6 +16,7 @@ from hardening.mechanism import Implied
 from hardening.schema import REST, Leaf
 from hardening.values import frozen
 from hardening_rootfs import aliases, hidden, origins, renaming, sockets, sources
+from hardening_rootfs.devices import numbers
 from hardening_rootfs.host import RootfsFacts, hidden_by
 from hardening_rootfs.paths import is_below, real_path
 from hardening_rootfs.settings import RootfsSettings
@@ -27,12 +29,14 @@ _LOOSEST = Tmpfs(2**63 - 1, 0o777, suid=True, dev=True, exec=True)
 
 @frozen(eq=False)
 class _Source:
-    """What is shown of the host by the value of ``leaf``: as it was ``said``, its real path, and all its names."""
+    """What is shown of the host by the value of ``leaf``: as it was ``said``, its real path, and all its names; ``unknown``
+    is a layer of the overlay there that may be any directory."""
 
     leaf: Leaf
     said: str
     real: str
     names: tuple[str, ...]
+    unknown: str
 
     def lies_in(self, places: Iterable[str]) -> bool:
         """Whether it is one of some places, or lies in one, under any name, or is a hard link to one."""
@@ -47,6 +51,7 @@ _WITHOUT = {"rw": "ro", "exec": "noexec"}
 def implied(settings: RootfsSettings, limits: Mapping[tuple[str, str], Any], host: Host) -> Iterator[Implied]:
     """All of it for the root and all volumes."""
     yield from _in_memory(settings, limits)
+    yield from _devices(settings, limits)
     volumes, facts, mounts = settings.mounted_volumes(), host.of(RootfsFacts), aliases.mounted()
     if not volumes and settings.path.is_host:
         return
@@ -57,7 +62,8 @@ def implied(settings: RootfsSettings, limits: Mapping[tuple[str, str], Any], hos
 
     def source_of(leaf: Leaf, said: str) -> _Source:
         real = real_path(said)
-        return _Source(leaf, said, real, aliases.names(real, mounts))
+        through = aliases.over(real, mounts)
+        return _Source(leaf, said, real, aliases.names(real, mounts), through.unknown if through is not None else "")
 
     root = source_of(_leaf("path"), settings.path.path)
     if not (settings.path.is_host or (facts.images and is_below(root.real, real_path(facts.images)))):
@@ -78,7 +84,25 @@ def implied(settings: RootfsSettings, limits: Mapping[tuple[str, str], Any], hos
             remedy = f"write {_WITHOUT[word]}" if word in _WITHOUT else f"leave {word} out"
             yield Implied(source.leaf, _leaf("volume_options", word), True, f"it has the option {word}", remedy=remedy)
         yield from _sockets(source, settings, host, mounts)
-        yield from _rights(source, volume)
+        yield from _rights(source, volume, limits)
+
+
+def _devices(settings: RootfsSettings, limits: Mapping[tuple[str, str], Any]) -> Iterator[Implied]:
+    """A device is its type and numbers, whatever nodes and links lead to it: by each name it is the others as well."""
+    others = {member: numbers(member) for member in _denied_devices(settings, limits) if member != REST}
+    for device in settings.devices.having(True):
+        found = numbers(device)
+        for other, its in others.items():
+            if found is not None and found == its and other != device:
+                kind, major, minor = found
+                what = f"{device} is the same device ({kind} {major}:{minor})"
+                yield Implied(_leaf("devices", device), _leaf("devices", other), True, what)
+
+
+def _denied_devices(settings: RootfsSettings, limits: Mapping[tuple[str, str], Any]) -> list[str]:
+    """The devices that a limit or a layer withholds, by name."""
+    limited = {member for (setting, member), limit in limits.items() if setting == "devices" and not limit}
+    return sorted(limited | set(settings.devices.having(False)))
 
 
 def _sockets(
@@ -106,9 +130,14 @@ def _hidden(source: _Source, secrets: Mapping[str, tuple[str, ...]], private: It
         # People work in their homes: a directory there is no secret by itself, unless a limit says so.
         home = member in (hidden.HOME, "/home", "/root")
         free = member != nearest or (ordinary and home)
-        what = f"{source.said} shows what is hidden"
+        what, remedy = f"{source.said} shows what is hidden", ""
         instead = f"keep it in /srv or /opt: what lies in {member} is shown to no command" if home else ""
-        yield Implied(source.leaf, _leaf("hidden_paths", member), False, what, free, instead)
+        if source.unknown:
+            what = (
+                f"{source.said} may show what is hidden: {source.unknown}, a layer of its overlay, may be any directory"
+            )
+            instead = remedy = "mount the overlay by the whole names of its layers"
+        yield Implied(source.leaf, _leaf("hidden_paths", member), False, what, free, instead, remedy)
 
 
 def _movable(
@@ -179,10 +208,11 @@ def _adds(target: str, place: str, *, mounted: bool) -> bool:
     return is_below(target, place) or (is_below(place, target) and not mounted)
 
 
-def _rights(source: _Source, volume: Volume) -> Iterator[Implied]:
+def _rights(source: _Source, volume: Volume, limits: Mapping[tuple[str, str], Any]) -> Iterator[Implied]:
     """What its options give that a limit may withhold under another name."""
     if volume.dev:
-        yield Implied(source.leaf, _leaf("devices", REST), True, "all devices in it work", free=True)
+        for member in sorted({REST, *(member for setting, member in limits if setting == "devices")}):
+            yield Implied(source.leaf, _leaf("devices", member), True, "all devices in it work", free=True)
     word = volume.propagation.removeprefix("r")
     if word != "private":
         yield Implied(source.leaf, _leaf("propagation"), word, f"its propagation is {word}", free=True)

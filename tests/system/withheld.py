@@ -15,6 +15,8 @@ READ = "cat /x/canary"
 #: What takes the rules about the kernel's file systems out of the program.
 NO_KERNEL = "from hardening_rootfs import sources\nsources.KERNEL, sources._TOPS = frozenset(), ()\n" \
     "sources.require_public = lambda volume: None\n"  # fmt: skip
+NO_UNKNOWN = "from hardening_rootfs import aliases\nlayers = aliases._layers\n" \
+    "aliases._layers = lambda *given: (layers(*given)[0], '')\n"  # fmt: skip
 NO_PROFILES = "from hardening import layers\nlayers.Stack.files = ()\n"
 NO_DECIDING = "from hardening import state\nstate.deciding = lambda: ()\n"
 
@@ -152,6 +154,10 @@ def _mounted() -> list[Try]:
             setup="(cd @W@ && mount -t overlay overlay -o lowerdir=hid:b2 b)"),
         Try("mounted: an overlay by names relative to what is far above", ("-v", "@W@/pub/sub:/x:ro"),
             setup="(cd @W@ && mount -t overlay overlay -o lowerdir=b2:hid pub/sub)"),
+        *(Try(f"mounted: {name}, an overlay by names that climb", words, script, "",
+              "(cd @W@/pub && mount -t overlay overlay -o lowerdir=../hid:../b2 ../b)", NO_UNKNOWN, HIDDEN)
+          for name, words, script in (("itself", own, READ), ("above it", ("-v", "@W@:/x:ro"), "cat /x/b/canary"),
+                                      ("the host's root", (), "cat @W@/b/canary"))),
         Try("mounted: runc", own, setup=f"{bind}@W@/hid @W@/b", runtime="runc"),
     ]  # fmt: skip
 
@@ -231,6 +237,9 @@ def _limited() -> list[Try]:
     options = "[limits.rootfs]\nvolume_options = []\n"
     sockets = "[limits.rootfs]\nvolume_sockets = false\n"
     memory = '[limits.rootfs]\ntmpfs = ["/tmp:size=1M"]\n'
+    link = "/dev/shm/link"
+    nodes = f"mount -t tmpfs -o mode=755 tmpfs /dev/shm; ln -s kept {link}; for name in kept other; do " \
+        "touch /dev/shm/$name; mount --bind /dev/full /dev/shm/$name; done"  # fmt: skip
     write, big = "echo >{0}/new && echo @TOKEN@", "head -c 3000000 /dev/zero >{0}/new && echo @TOKEN@"
     return [
         Try("sources: another", volume("@W@/hid:/x:ro"), limit=only),
@@ -271,6 +280,12 @@ def _limited() -> list[Try]:
             '[limits.rootfs]\nshm_size = "1M"\n'),
         Try("options: devices, where those are limited", volume(f"{pub}:ro,dev"), "echo @TOKEN@",
             '[limits.rootfs]\ndevices = []\n'),
+        Try("options: devices, where one is limited", volume(f"{pub}:ro,dev"), "echo @TOKEN@",
+            '[limits.rootfs]\ndevices.drop = ["/dev/fuse"]\n'),
+        *(Try(f"devices: {name}", ("--device", path, "--exception", f"rootfs.devices.{path}=x"),
+              f"head -c 1 {path} >/dev/null && echo @TOKEN@",
+              '[limits.rootfs]\ndevices.drop = ["/dev/shm/kept"]\n', nodes)
+          for name, path in (("a link", link), ("another node", "/dev/shm/other"))),
         Try("options: slave, where propagation is limited", volume(f"{pub}:ro,rslave"), "echo @TOKEN@",
             '[limits.rootfs]\npropagation = "private"\n'),
         Try("memory: another runtime", volume("@W@/pub:/tmp"), big.format("/tmp"), memory, runtime="crun"),

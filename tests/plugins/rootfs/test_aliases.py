@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from hardening.launch import mountinfo
 from hardening_rootfs.aliases import Mounted, mounted, names, over, shown
 
 
@@ -54,3 +57,25 @@ def test_of_several_mounts_at_one_place_the_last_is_seen() -> None:
 def test_an_overlay_of_a_part_of_a_directory_shows_it() -> None:
     merged = Mounted("0:40", "/", "/srv/merged", "overlay", ("/root/low", "/srv/up"))
     assert shown("/root", [Mounted("8:1", "/", "/"), merged]) == ("/root", "/srv/merged")
+
+
+def test_an_overlay_of_an_unknown_layer_may_show_any_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("storage/l/A", "storage/1/merged", "snapshots/2/fs", "snapshots/7/fs", "run", "storage/hid"):
+        (tmp_path / name).mkdir(parents=True)
+    storage, snapshots = tmp_path / "storage", tmp_path / "snapshots"
+
+    def layers(place: Path, options: str, again: Path | None = None) -> tuple[str, tuple[str, ...]]:
+        lines = [
+            f"30 1 0:40 / {found} rw - overlay overlay rw,{options}" for found in (place, again) if found is not None
+        ]
+        monkeypatch.setattr(mountinfo, "read", lambda: mountinfo.parse(lines))
+        return mounted()[-1].unknown, mounted()[-1].layers
+
+    merged = storage / "1/merged"
+    assert layers(merged, "lowerdir=l/A,upperdir=/up") == ("", ("/up", f"{storage}/l/A"))
+    assert layers(merged, "lowerdir=l/A", again=tmp_path / "run")[0] == ""  # as podman has it, mounted once more
+    containerd = f"lowerdir=7/fs,upperdir={snapshots}/2/fs"
+    assert layers(tmp_path / "run", containerd) == ("", (f"{snapshots}/2/fs", f"{snapshots}/7/fs"))
+    for name in ("l/B", "../hid", "../gone", "l/A:gone"):
+        assert layers(merged, f"lowerdir={name}")[0] == name.removeprefix("l/A:")
+        assert set(shown("/root", [Mounted("8:1", "/", "/"), *mounted()])) == {"/root", str(merged)}

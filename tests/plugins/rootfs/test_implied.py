@@ -10,7 +10,7 @@ import pytest
 
 from hardening.errors import HardeningError, ProfileError
 from hardening.implied import hold
-from hardening_rootfs import sockets
+from hardening_rootfs import implied, sockets
 from hardening_rootfs.settings import above
 from tests.plugins.rootfs.stacks import composed, host, spec_of
 
@@ -53,6 +53,41 @@ def test_a_source_is_hidden_under_all_its_names(tmp_path: Path, tree: Path, sour
         f'[[exceptions]]\nsetting = "rootfs.hidden_paths.{name}"\nreason = "x"\n' for name in (path, f"{path}/key")
     )
     held(tmp_path, paths, profile + exceptions)
+
+
+@pytest.mark.parametrize("withheld", ["/dev/kmsg", "/dev/full"])
+def test_a_device_is_withheld_under_all_its_names(
+    tmp_path: Path, withheld: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = {
+        "/dev/kmsg": ("c", 1, 11),
+        "/dev/char/1:11": ("c", 1, 11),
+        "/dev/full": ("c", 1, 7),
+        "/dev/b": ("b", 1, 11),
+    }
+    monkeypatch.setattr(implied, "numbers", known.get)
+
+    def shows(path: str) -> str:
+        return f'[rootfs]\ndevices.add = ["{path}"]\n[[exceptions]]\nsetting = "rootfs.devices.{path}"\nreason = "x"\n'
+
+    drop = f'[rootfs]\ndevices.drop = ["{withheld}"]\n'
+    limit = drop.replace("[", "[limits.", 1)
+    for other in ("/dev/char/1:11", "/dev/b", "/dev/gone"):
+        held(tmp_path, shows(other))
+        if known[withheld] != known.get(other):
+            held(tmp_path, limit, drop, shows(other))
+            continue
+        assert f"devices.{withheld} is limited to false" in refusal(tmp_path, limit, shows(other))
+        assert f"{other} is the same device (c 1:11)" in refusal(tmp_path, drop, shows(other))
+        both = f'[[exceptions]]\nsetting = "rootfs.devices.{withheld}"\nreason = "x"\n'
+        held(tmp_path, drop, shows(other) + both)
+
+
+def test_a_limit_on_one_device_forbids_a_volume_where_all_work(tmp_path: Path, tree: Path) -> None:
+    profile = volume(tree / "pub", options="ro,dev")
+    held(tmp_path, profile)
+    limit = '[limits.rootfs]\ndevices.drop = ["/dev/fuse"]\n'
+    assert "devices./dev/fuse is limited to false" in refusal(tmp_path, limit, profile)
 
 
 def test_what_a_source_holds_stays_hidden(tmp_path: Path, tree: Path) -> None:
