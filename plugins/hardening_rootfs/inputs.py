@@ -69,12 +69,12 @@ def _shown(settings: RootfsSettings) -> Iterator[Input | Unknown]:
         yield Unknown("sockets come and go")
     for volume in volumes:
         yield from look.names(volume.source)
-    for path in (
-        *(volume.source for volume in volumes),
-        *settings.volume_sources.named,
-        *settings.devices.having(True),
-    ):
+    # One that is shown may become another that is withheld, or one that is withheld may come to be.
+    devices = tuple(settings.devices.named) if settings.devices.having(True) else ()
+    for path in (*(volume.source for volume in volumes), *settings.volume_sources.named, *devices):
         yield from look.way(path)
+    for path in devices:
+        yield Input("inode", path)
     for members in (settings.masked_paths, settings.read_only_paths):
         for path in members.having(True):
             if glob.has_magic(path):

@@ -10,9 +10,10 @@ import pytest
 
 from hardening.errors import HardeningError, ProfileError
 from hardening.implied import hold
-from hardening_rootfs import implied, sockets
+from hardening.inputs import Input
+from hardening_rootfs import Rootfs, implied, sockets
 from hardening_rootfs.settings import above
-from tests.plugins.rootfs.stacks import composed, host, spec_of
+from tests.plugins.rootfs.stacks import composed, context_of, host, spec_of
 
 
 def held(folder: Path, *texts: str) -> None:
@@ -81,6 +82,15 @@ def test_a_device_is_withheld_under_all_its_names(
         assert f"{other} is the same device (c 1:11)" in refusal(tmp_path, drop, shows(other))
         both = f'[[exceptions]]\nsetting = "rootfs.devices.{withheld}"\nreason = "x"\n'
         held(tmp_path, drop, shows(other) + both)
+
+
+def test_a_stored_plan_looks_at_which_devices_there_are(tmp_path: Path) -> None:
+    shows = (
+        '[rootfs]\ndevices.add = ["/dev/zero"]\n[[exceptions]]\nsetting = "rootfs.devices./dev/zero"\nreason = "x"\n'
+    )
+    composition = composed(tmp_path, '[limits.rootfs]\ndevices.drop = ["/dev/gone"]\n', shows)
+    found = set(Rootfs().inputs(composition.settings["rootfs"], context_of(composition)))
+    assert {Input(kind, path) for kind in ("name", "inode") for path in ("/dev/zero", "/dev/gone")} <= found
 
 
 def test_a_limit_on_one_device_forbids_a_volume_where_all_work(tmp_path: Path, tree: Path) -> None:
