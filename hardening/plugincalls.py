@@ -86,23 +86,25 @@ def enter(
     *,
     of: object = None,
     private: bool = False,
+    unasked: bool = False,
 ) -> Any:
     """Call into a plugin; ``where`` names what is called, ``private`` keeps the text of exceptions back. Raises
-    `PluginError`, and the `HardeningError` that the plugin raises on purpose."""
+    `PluginError`, and the `HardeningError` that the plugin raises on purpose, but for what is ``unasked``: where nothing is
+    asked about what somebody has said, any error is about the plugin."""
     given = [freeze(item) for item in arguments]
     try:
         with aside():
             return take(function(*given), of, *given)
-    except PluginError as error:
-        if error.message.startswith("plugin "):
+    except HardeningError as error:
+        if error.message.startswith("plugin ") if isinstance(error, PluginError) else not unasked:
             raise
         raise fault(plugin, f": {error.message}", error.hint or "", origin=error.origin) from None
-    except HardeningError:
-        raise
     except Wrong as wrong:
         what = f": {where} answers with {type(wrong.found).__name__} where {wrong.wanted} is expected"
         raise fault(plugin, what) from None
-    except (Exception, SystemExit, GeneratorExit) as error:  # noqa: BLE001 - whatever it is, it is the plugin's
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - whatever it is, it is the plugin's
         what = f" failed in {where}: {told(error, plugin.module.__name__, private=private)}"
         raise fault(plugin, what) from None
 
@@ -163,12 +165,13 @@ def face(
     plain: Sequence[str] = (),
     own: Sequence[str] = (),
     private: bool = False,
+    unasked: Sequence[str] = (),
     limits: Mapping[str, float] = MappingProxyType({}),
 ) -> Any:
     """An object of ``interface`` that stands for ``item``: its ``attributes`` as they are now, and its methods, called by
     `enter` with the answers that ``methods`` name, but for the ``plain`` ones, which are called directly, and the
-    interface's ``own``. ``limits`` are the seconds that a method may take. Raises `PluginError` for attributes that are not
-    as they should be."""
+    interface's ``own``; errors of those ``unasked`` are about the plugin. ``limits`` are the seconds that a method may
+    take. Raises `PluginError` for attributes that are not as they should be."""
     kind = type(item).__name__
 
     def method(name: str, take: Take) -> Callable[..., Any]:
@@ -185,6 +188,7 @@ def face(
                 take,
                 of=self,
                 private=private,
+                unasked=name in unasked,
             )
 
         return call
@@ -202,7 +206,7 @@ def face(
     made: Any = object.__new__(
         type(kind, (interface,), {**body, "__setattr__": _refuse, "__module__": type(item).__module__})
     )
-    vars(made).update(enter(plugin, kind, read, (), one(dict), private=private))
+    vars(made).update(enter(plugin, kind, read, (), one(dict), private=private, unasked=True))
     return made
 
 

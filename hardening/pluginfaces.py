@@ -92,7 +92,9 @@ def mechanism(
         "findings": findings,
         "verify": _verifications,
     }
-    made: Mechanism[Any] = face(Mechanism, item, plugin, attributes, methods, own=("leaf",))
+    made: Mechanism[Any] = face(
+        Mechanism, item, plugin, attributes, methods, own=("leaf",), unasked=("options", "probe")
+    )
     return made
 
 

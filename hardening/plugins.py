@@ -153,6 +153,7 @@ class Plugins:
         *,
         but: str = "",
         private: bool = False,
+        unasked: bool = False,
     ) -> Iterator[tuple[Plugin, Any]]:
         """Every implementation's answer, in the order of the plugins' names; that of the plugin ``but`` is not asked for."""
         by_name = {plugin.name: plugin for plugin in self.plugins}
@@ -161,7 +162,7 @@ class Plugins:
                 continue
             plugin = by_name[implementation.plugin_name]
             given = [asked[name] for name in implementation.argnames]
-            yield plugin, enter(plugin, hook, implementation.function, given, take, private=private)
+            yield plugin, enter(plugin, hook, implementation.function, given, take, private=private, unasked=unasked)
 
     def _items(
         self, hook: str, take: Take, asked: Mapping[str, object] = MappingProxyType({}), *, but: str = ""
@@ -175,7 +176,8 @@ class Plugins:
         """The faces of what plugins register, by their names."""
         owners: dict[str, Plugin] = {}
         collected: list[Any] = []
-        for plugin, item in self._items(hook, items(kind)):
+        registered = self._call(hook, items(kind), unasked=True)
+        for plugin, item in ((plugin, item) for plugin, answer in registered for item in answer):
             made = shown(plugin, item)
             other = owners.setdefault(made.name, plugin)
             if other is not plugin:
@@ -274,7 +276,9 @@ def loaded(item: Brought) -> Plugin:
     try:
         with aside():
             module = import_module(item.value)
-    except (Exception, SystemExit) as error:  # whatever a module does when it is imported
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever a module does when it is imported
         hint = f"reinstall or remove {package(item)}"
         raise fault(item, f" cannot be imported: {told(error, item.value)}", hint) from error
     return Plugin(item.name, module, item.distribution, item.version)

@@ -733,6 +733,20 @@ def test_doctor_names_a_runtime_that_fails_and_goes_on(tmp_path: Path) -> None:
 BROKEN = {
     "at import": ("raise ValueError('x')", "cannot be imported: ValueError: x"),
     "in a hook": ("@hookimpl\ndef hardening_runtimes():\n    raise OSError", "failed in hardening_runtimes: OSError"),
+    "at import, not an error": ("raise type('Odd', (BaseException,), {})('x')", "cannot be imported: Odd: x"),
+    "in a hook, not an error": (
+        "@hookimpl\ndef hardening_runtimes():\n    raise BaseException", "failed in hardening_runtimes: BaseException"
+    ),
+    "in a hook, by an error of ours": (
+        "from hardening.errors import HostError\n@hookimpl\ndef hardening_mechanisms():\n"
+        "    raise HostError('cannot read /acme', hint='reinstall acme-chaos')",
+        "plugin chaos (acme-chaos 1.0): cannot read /acme",
+    ),
+    "in probe, by an error of ours": (
+        "from hardening.errors import HostError\n" + KIND.format(raised="x").replace(
+            "def inputs", "def probe(self, host):\n        raise HostError('cannot read /acme')\n    def inputs"),
+        "plugin chaos (acme-chaos 1.0): cannot read /acme",
+    ),
     "in scanners": ("@hookimpl\ndef hardening_scanners():\n    return [1]", "hardening_scanners answers with int"),
     "in probe": (KIND.format(raised="x").replace("def inputs", "def probe(self, host):\n        1 / 0\n    def inputs"),
                  "failed in Chaos.probe: ZeroDivisionError"),
@@ -755,6 +769,9 @@ def test_doctor_goes_on_without_a_plugin_that_cannot_be_used(name: str, tmp_path
     assert "acme-chaos" in row["remedy"] or row["remedy"] == "uninstall one of them"
     names = {(row["area"], row["name"]) for row in rows}
     assert {("runtime", "native"), ("runtime", "crun"), ("mechanism", "seccomp"), ("host", "kernel")} <= names
+    done = call(tmp_path, "plugin", "list", "--json")
+    listed = [row["name"] for row in json.loads(done.stdout)]
+    assert {"chaos", "seccomp"} <= set(listed), done.stderr
 
 
 def test_doctor_goes_on_without_a_plugin_that_probes_what_another_one_does(tmp_path: Path) -> None:
