@@ -62,6 +62,10 @@ class MountPoint:
     origin: Origin | None = None
 
 
+def _no_limits(mechanism: str) -> Mapping[tuple[str, str], Any]:
+    return {}
+
+
 def _unlimited(leaf: Leaf, otherwise: Any = None) -> Any:
     return otherwise
 
@@ -78,8 +82,9 @@ class Context:
     of the one that will run it, None where that is not known. ``profiles`` are the files of the layers.
 
     ``limit(leaf, otherwise=None)`` is the limit that binds a leaf, that of the nearest member above it where no layer names
-    its member; ``otherwise`` where there is none. The settings are within their limits. What they leave open, such as a
-    user or variables of its own, binds a foreign configuration only by this.
+    its member; ``otherwise`` where there is none. ``limits(mechanism)`` are all of a mechanism, by setting and member. The
+    settings are within their limits. What they leave open, such as a user or variables of its own, binds a foreign
+    configuration only by this; and so it does what a name turns out to be.
     """
 
     host: Host
@@ -95,6 +100,7 @@ class Context:
     runtime: str | None = None
     profiles: tuple[str, ...] = ()
     limit: Callable[..., Any] = _unlimited
+    limits: Callable[[str], Mapping[tuple[str, str], Any]] = _no_limits
 
     def of(self, kind: type[P]) -> P | None:
         """The composed settings of another mechanism, or None where it is not installed."""

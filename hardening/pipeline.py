@@ -139,6 +139,7 @@ def examine(
     context = Context(
         host, composition.composed, tuple(command), bundle=bundle, mount_points=points, image=composition.image,
         runtime=runtime.name if runtime is not None else None, profiles=composition.stack.files, limit=composition.limit,
+        limits=composition.limits,
     )  # fmt: skip
     for mechanism in in_order(composition.mechanisms):
         found = mechanism.check(composition.settings[mechanism.name], context)

@@ -27,6 +27,8 @@ def inputs(settings: ProcessSettings, context: Context) -> Inputs:
             yield Unknown(reason)
     yield from look.accounts(context.host.uid)
     yield from _accounts(users.root(context))
+    if context.limits("process"):
+        yield from _accounts(Path("/"))  # whose group a number is
     if stated_ceilings(settings) or settings.cgroup:
         yield from cgroups.inputs()
 

@@ -16,7 +16,7 @@ from hardening_process.kinds import Rlimit, RlimitKind, UmaskKind, User, UserKin
 from hardening_process.passwd import Accounts
 from hardening_process.secrets import why_secret
 from hardening_process.settings import RLIMITS, ProcessSettings
-from hardening_process.users import Identity, identify, root
+from hardening_process.users import Identity, bounds, look_up, root
 
 _USER = Leaf("process", "user")
 
@@ -46,9 +46,8 @@ def _user(
     uid, gid, allowed = tightened_ids(settings, document, context)
     if (uid, gid) != (user.get("uid", 0), user.get("gid", 0)):
         yield Excess("/process/user", f"{user.get('uid', 0)}:{user.get('gid', 0)}", f"{uid}:{gid}", "process.user")
-    groups = {int(name) for name in settings.groups.having(True) if name.isdecimal()}.union(allowed)
     asked = user.get("additionalGids") or []
-    kept = [group for group in asked if group in groups or group == gid]
+    kept = [group for group in asked if group in allowed or group == gid]
     if len(kept) < len(asked):
         dropped = ", ".join(str(group) for group in asked if group not in kept)
         yield Excess("/process/user/additionalGids", dropped, "none of these", "process.groups")
@@ -65,7 +64,23 @@ def _user(
 def tightened_ids(
     settings: ProcessSettings, document: Mapping[str, Any], context: Context
 ) -> tuple[int, int, tuple[int, ...]]:
-    """User and group that the tightened configuration runs as, and the groups that the settings name for them."""
+    """User and group that the tightened configuration runs as, and the groups that the settings name for them.
+
+    Raises `ProfileError` where no limit permits them.
+    """
+    uid, gid, named = _within_settings(settings, document, context)
+    groups = (*named, *(int(name) for name in settings.groups.having(True) if name.isdecimal()))
+    if context.limits("process"):
+        within = bounds(context, _accounts(settings, document, context))
+        if uid and within.why_not(uid, gid):
+            gid = uid  # the user's own, where that is one
+        within.require(uid, gid, groups)
+    return uid, gid, groups
+
+
+def _within_settings(
+    settings: ProcessSettings, document: Mapping[str, Any], context: Context
+) -> tuple[int, int, tuple[int, ...]]:
     user = lookup(document, "/process/user") or {}
     uid, gid = user.get("uid", 0), user.get("gid", 0)
     names, limit, kind = settings.groups.having(True), context.limit(_USER), UserKind()
@@ -74,7 +89,7 @@ def tightened_ids(
     is_free = not settings.user.user and (limit is None or kind.at_most(asked, limit))
     if is_free and all(name.isdecimal() for name in names):
         return uid, gid, ()
-    identity = identify(settings.user, names, context, _accounts(settings, document, context))
+    identity = look_up(settings.user, names, context, _accounts(settings, document, context))
     wanted = User(str(identity.uid), str(identity.gid))
     if not settings.user.group and limit is None and gid:
         wanted = User(wanted.user, str(gid))  # a named user may be in any group but root's

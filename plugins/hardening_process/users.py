@@ -11,6 +11,7 @@ from hardening.values import frozen
 from hardening_namespaces import idmaps
 from hardening_namespaces.idmaps import IdMaps
 from hardening_namespaces.settings import HOST, NamespacesSettings
+from hardening_process.bounds import Bounds
 from hardening_process.kinds import User
 from hardening_process.passwd import Accounts
 from hardening_rootfs.host import require_root
@@ -68,9 +69,17 @@ def natural(context: Context) -> tuple[int, int]:
 def identify(user: User, groups: Iterable[str], context: Context, accounts: Accounts | None = None) -> Identity:
     """Resolve names and ids by ``accounts``, by default those of the composed root.
 
-    Raises `ProfileError` for a name that they lack, and for an id that the user namespace does not map.
+    Raises `ProfileError` for a name that they lack, for an id that the user namespace does not map, and for one that a
+    limit does not permit.
     """
     accounts = accounts if accounts is not None else Accounts.read(root(context))
+    found = look_up(user, groups, context, accounts)
+    bounds(context, accounts).require(found.uid, found.gid, found.groups)
+    return found
+
+
+def look_up(user: User, groups: Iterable[str], context: Context, accounts: Accounts) -> Identity:
+    """What names and ids amount to, whether or not a limit permits it."""
     uid, gid = natural(context)
     if user.user:
         own = uid, gid
@@ -84,6 +93,15 @@ def identify(user: User, groups: Iterable[str], context: Context, accounts: Acco
     found = sorted({_group(name, accounts, "process.groups") for name in groups}) if can_set_groups(context) else []
     _require_mapped(uid, gid, found, id_maps(context))
     return Identity(uid, gid, tuple(found), accounts.home(uid))
+
+
+def bounds(context: Context, accounts: Accounts) -> Bounds:
+    """The limits of who runs the command, with what its ids mean here: a volume with `idmap` shows files of the host's ids
+    as those of the same number."""
+    rootfs = context.of(RootfsSettings)
+    shows_host = rootfs is not None and any(volume.idmap for volume in rootfs.mounted_volumes())
+    maps = None if shows_host else id_maps(context)
+    return Bounds(context.limits("process"), accounts, natural(context), maps)
 
 
 def root(context: Context) -> Path:
@@ -120,6 +138,11 @@ def _group(name: str, accounts: Accounts, leaf: str) -> int:
         raise ProfileError(
             f'{leaf}: there is no group "{name}" in {accounts.root / "etc/group"}',
             hint="name a group of the root, or write the id",
+        )
+    if gid == 0:  # as with users: who names a group means none of root's, whatever an image makes of the name
+        raise ProfileError(
+            f'{leaf}: "{name}" is root\'s group, gid 0, in {accounts.root / "etc/group"}',
+            hint='write "root" where that is meant, or name another group',
         )
     return gid
 

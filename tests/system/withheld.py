@@ -314,6 +314,33 @@ def _by_others() -> list[Try]:
     ]  # fmt: skip
 
 
+def _groups() -> list[Try]:
+    """Files of a group: by the account of another root, as the first group, and by a number."""
+    none, host = "[limits.process]\ngroups = []\n", HOSTS_IDS
+    setup = "mkdir -p @W@/g; echo @TOKEN@ >@W@/g/canary; chown 0:{0} @W@/g @W@/g/canary; chmod 050 @W@/g; " \
+        "chmod 040 @W@/g/canary; cp -aT @W@/image @W@/evil; mkdir -p @W@/evil/etc; " \
+        "echo evil:x:1000:{0}::/: >@W@/evil/etc/passwd"  # fmt: skip
+    own_root = ("--rootfs", "@W@/evil", *volume("@W@/g:/x:ro,idmap"))
+    shown = volume("@W@/g:/x:ro")
+    one = '[limits.process]\nuser = "{0}"\n'
+    tries = [
+        ("an account's, root's", (*own_root, "-u", "1000"), one.format("1000"), 0, ""),
+        ("an account's, by name", (*own_root, "-u", "evil"), one.format("evil"), 0, ""),
+        ("an account's", (*own_root, "-u", "1000"), one.format("1000"), 6, ""),
+        ("an account's, as one of the groups", (*own_root, "-u", "1000"), none, 6, ""),
+        ("that of the number", (*own_root, "-u", "6"), none, 6, ""),
+        ("the first", (*shown, "-u", "1000:6"), none, 6, host),
+        ("the first, by name", (*shown, "-u", "1000:disk"), none, 6, host),
+        ("the first, of the number", (*shown, "-u", "6:6"), none, 6, host),
+        ("by number", (*shown, "-u", "1000:1000", "--group-add", "6", "--exception", "process.groups.6=x"),
+         '[limits.process]\ngroups.drop = ["disk"]\n', 6, host),
+    ]  # fmt: skip
+    return [
+        Try(f"groups: {name}", words, READ, limit, setup.format(gid), always=always, who=("root",))
+        for name, words, limit, gid, always in tries
+    ]
+
+
 def _deciding() -> list[Try]:
     """What decides the next call."""
     write = "echo >{0}/new && echo @TOKEN@"
@@ -331,6 +358,7 @@ def _deciding() -> list[Try]:
 
 #: The homes are shown, so that it is the one rule that makes the difference.
 PERMITTED = '[rootfs]\nhidden_paths.drop = ["~", "/home"]\n'
+HOSTS_IDS = '[namespaces]\nuser = "host"\n[[exceptions]]\nsetting = "namespaces.user"\nreason = "an attempt"\n'
 TRUSTED = '[trust]\ndefault = "accept"\n'
 TRIES: tuple[Try, ...] = (
     *_hidden(),
@@ -341,5 +369,6 @@ TRIES: tuple[Try, ...] = (
     *_kernel(),
     *_limited(),
     *_by_others(),
+    *_groups(),
     *_deciding(),
 )
