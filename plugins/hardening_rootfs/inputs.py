@@ -32,7 +32,7 @@ def inputs(settings: RootfsSettings, context: Context) -> Inputs:
     for path in (*planned, *(item.target.path for item in planned.values()), *secret):
         yield from look.way(path, root=root)
     yield from _inside_volumes(planned)
-    built = spec.build(settings, planned, secret)
+    built = spec.build(settings, planned, secret, context)
     if built is None:
         return
     if not settings.read_only:

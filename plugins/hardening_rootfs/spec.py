@@ -10,7 +10,7 @@ import attrs
 
 from hardening.errors import ProfileError, quoted
 from hardening.mechanism import Context
-from hardening.schema import Members
+from hardening.schema import REST, Leaf, Members
 from hardening.spec import Directory, Fragment
 from hardening.values import frozen
 from hardening_namespaces.spec import to_oci
@@ -19,6 +19,9 @@ from hardening_rootfs.host import Surroundings, require, require_apart, require_
 from hardening_rootfs.paths import is_below, on_host, resolve
 from hardening_rootfs.settings import RootfsSettings
 from hardening_rootfs.skeleton import Skeleton, Target
+
+#: The runtime that mounts a root directory so that device nodes in it do not work.
+NATIVE = "native"
 
 
 @frozen(eq=False)
@@ -191,7 +194,7 @@ def _root(
     root = settings.path.path
     leaves = ("rootfs.path", "rootfs.read_only")
     fragment.put("/root/readonly", settings.read_only, "rootfs.read_only")
-    built = build(settings, planned, secret)
+    built = build(settings, planned, secret, context)
     if built is None:
         # Only so can the command make files at the top; the restrictions on device nodes are the runtime's.
         fragment.put("/root/path", root, "rootfs.path")
@@ -208,14 +211,24 @@ def _root(
         fragment.item("/mounts", path, _enforceable(mount, context), *leaves)
 
 
-def build(settings: RootfsSettings, planned: dict[str, Planned], secret: Iterable[str]) -> Skeleton | None:
+def build(
+    settings: RootfsSettings, planned: dict[str, Planned], secret: Iterable[str], context: Context
+) -> Skeleton | None:
     """The root that is made of mounts; None where the directory itself is the root."""
     root = settings.path.path
     targets = [item.target for path, item in planned.items() if _cover(path, planned) is None]
     empty = _empty(settings, targets, secret)
-    if not settings.read_only and not empty and not skeleton.is_needed(root, targets):
+    plain = not settings.read_only and not empty and not skeleton.is_needed(root, targets)
+    if plain and (context.runtime == NATIVE or not _limits_devices(settings, context)):
         return None
     return skeleton.build(root, targets, empty, spare=spares(settings))
+
+
+def _limits_devices(settings: RootfsSettings, context: Context) -> bool:
+    """Whether a limit withholds devices, whose nodes in the root work where that is no mount of ours (`NATIVE` alone mounts
+    it without)."""
+    limits = (context.limit(Leaf("rootfs", "devices", name), True) for name in (REST, *settings.devices.named))
+    return not all(limits)
 
 
 def spares(settings: RootfsSettings) -> bool:

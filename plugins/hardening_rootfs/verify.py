@@ -181,6 +181,11 @@ def _no_other_device(seen: Seen) -> Verification:
     leaf, expected = _MOUNTS[2], "no other device"
     if seen.nodes is None:
         return Verification.unseen(leaf, expected, "the root could not be looked through")
+    root = cover("/", seen.mounts)
+    if seen.document["root"]["path"] != "rootfs" and (root is None or "nodev" not in root.options):
+        return Verification.unseen(
+            leaf, expected, "device nodes in the root's own file system are not looked for, and work"
+        )
     composed = seen.document.get("linux", {}).get("devices") or ()
     wanted = {path: f"c {major}:{minor}" for path, (major, minor) in DEFAULT_DEVICES.items()}
     wanted |= {item["path"]: f"{item['type']} {item.get('major', 0)}:{item.get('minor', 0)}" for item in composed}

@@ -286,6 +286,11 @@ def _limited() -> list[Try]:
               f"head -c 1 {path} >/dev/null && echo @TOKEN@",
               '[limits.rootfs]\ndevices.drop = ["/dev/shm/kept"]\n', nodes)
           for name, path in (("a link", link), ("another node", "/dev/shm/other"))),
+        *(Try(f"devices: a node of a writable root, {runtime}", ("--rootfs", "@W@/image", "--set", "rootfs.read_only=false",
+              "--exception", "rootfs.read_only=x"), "head -c 1 /x/node >/dev/null && echo @TOKEN@",
+              "[limits.rootfs]\ndevices = []\n", "rm -f @W@/image/x/node; mknod -m 666 @W@/image/x/node c 1 7",
+              runtime=runtime, who=("root",))
+          for runtime in ("crun", "runc")),
         Try("options: slave, where propagation is limited", volume(f"{pub}:ro,rslave"), "echo @TOKEN@",
             '[limits.rootfs]\npropagation = "private"\n'),
         Try("memory: another runtime", volume("@W@/pub:/tmp"), big.format("/tmp"), memory, runtime="crun"),

@@ -6,12 +6,14 @@ import os
 import subprocess
 from pathlib import Path
 
+import attrs
 import pytest
 
 from hardening.errors import ProfileError
-from hardening.spec import Directory
+from hardening.spec import Directory, Fragment, assemble
+from hardening_rootfs import Rootfs
 from hardening_rootfs.settings import MASKED, READ_ONLY
-from tests.plugins.rootfs.stacks import host, mounts_of, spec_of
+from tests.plugins.rootfs.stacks import composed, context_of, host, mounts_of, spec_of
 from tests.support.features import require
 
 
@@ -85,6 +87,24 @@ def test_a_writable_root_is_used_as_it_is_so_that_files_can_be_made_at_its_top(t
     spec = spec_of(tmp_path, '[rootfs]\npath = "image"\nread_only = false')
     assert spec.document["root"] == {"path": str(image), "readonly": False}
     assert not spec.files
+
+
+@pytest.mark.parametrize("limit", ["devices = []", 'devices.drop = ["/dev/fuse"]', "shm_size = 0"])
+@pytest.mark.parametrize("runtime", ["native", "crun", "runc", None])
+def test_no_device_node_of_a_writable_root_works_where_a_limit_withholds_devices(
+    tmp_path: Path, image: Path, limit: str, runtime: str | None
+) -> None:
+    composition = composed(tmp_path, f"[limits.rootfs]\n{limit}\n", '[rootfs]\npath = "image"\nread_only = false')
+    context = attrs.evolve(context_of(composition), runtime=runtime, limit=composition.limit)
+    fragment = Fragment("rootfs")
+    Rootfs().contribute(composition.settings["rootfs"], context, fragment)
+    spec = assemble([fragment])
+    if runtime == "native" or "devices" not in limit:
+        assert spec.document["root"]["path"] == str(image)
+    else:
+        assert spec.document["root"] == {"path": "rootfs", "readonly": False}
+        assert {"rnodev"} <= set(mounts_of(spec)["/srv"]["options"])
+        assert not {"ro", "rro"} & set(mounts_of(spec)["/srv"]["options"])
 
 
 def test_a_root_that_lacks_mount_points_gets_a_skeleton(tmp_path: Path, image: Path) -> None:
