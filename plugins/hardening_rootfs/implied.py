@@ -18,8 +18,8 @@ from hardening.values import frozen
 from hardening_rootfs import aliases, hidden, origins, renaming, sockets, sources
 from hardening_rootfs.devices import numbers
 from hardening_rootfs.host import RootfsFacts, hidden_by
-from hardening_rootfs.paths import is_below, real_path
-from hardening_rootfs.settings import RootfsSettings
+from hardening_rootfs.paths import is_below, real_path, resolve
+from hardening_rootfs.settings import USUAL_TMPFS, RootfsSettings
 from hardening_rootfs.tmpfs import Tmpfs
 from hardening_rootfs.volumes import Volume
 
@@ -181,6 +181,9 @@ def _in_memory(settings: RootfsSettings, limits: Mapping[tuple[str, str], Any]) 
     """What takes the place of memory that has a bound, or could be filled beside it. Only a limit is held against that; what
     has one by its own name is judged by that alone."""
     tmpfs = settings.mounted_tmpfs()
+    # Those alone follow links of the root, and are held against limits on the place where they lie.
+    usual = {place: resolve(settings.path.path, place).path for place in USUAL_TMPFS if place in tmpfs}
+    led = {place: path for place, path in usual.items() if path != place}
     bounded = [place for (setting, place), limit in limits.items() if setting == "tmpfs" and place != REST and limit]
     for place, leaf in (*((place, _leaf("tmpfs", place)) for place in bounded), (_SHM, _leaf("shm_size"))):
         mounted = place == _SHM or place in tmpfs
@@ -194,6 +197,10 @@ def _in_memory(settings: RootfsSettings, limits: Mapping[tuple[str, str], Any]) 
         }
         if place == _SHM and place in tmpfs:
             beside[place] = tmpfs[place]
+        for other, path in led.items():
+            if path == place or _adds(path, place, mounted=False):
+                value = tmpfs[other] if leaf.setting == "tmpfs" else tmpfs[other].size
+                yield Implied(_leaf("tmpfs", other), leaf, value, f"it is {path} in the root", free=True)
         own = tmpfs[place].size if place in tmpfs else settings.shm_size if place == _SHM else 0
         own = 0 if place in beside else own
         total = own + sum(value.size for value in beside.values())

@@ -38,6 +38,13 @@ READ_ONLY = (
     "/proc/sysrq-trigger",
 )
 
+#: Places in memory that every root has, also where it has links there: ``/tmp`` may lead to another file system.
+USUAL_TMPFS = {
+    "/run": Tmpfs(16 * MEBIBYTE, 0o755),
+    "/tmp": Tmpfs(64 * MEBIBYTE),  # noqa: S108
+    "/var/tmp": Tmpfs(64 * MEBIBYTE),  # noqa: S108
+}
+
 
 def _device(node: Node) -> str:
     path = inside(node.string(), node)
@@ -114,11 +121,7 @@ class RootfsSettings:
         TmpfsKind(),
         rest=None,
         absent=None,
-        default={
-            "/run": Tmpfs(16 * MEBIBYTE, 0o755),
-            "/tmp": Tmpfs(64 * MEBIBYTE),  # noqa: S108
-            "/var/tmp": Tmpfs(64 * MEBIBYTE),  # noqa: S108
-        },
+        default=USUAL_TMPFS,
         lenient="few programs run without a place to write; these are bounded, and nothing in them can be executed",
         help='Writable places in memory by destination; `tmpfs = "none"` has none at all. '
         "Also an array of `DST[:OPTS]`, and arrays `add` and `drop`.",

@@ -17,7 +17,7 @@ from hardening_namespaces.spec import to_oci
 from hardening_rootfs import aliases, hidden, mounts, skeleton, sources
 from hardening_rootfs.host import Surroundings, require, require_apart, require_shown, secrets, volume_maps, withheld
 from hardening_rootfs.paths import is_below, on_host, resolve
-from hardening_rootfs.settings import RootfsSettings
+from hardening_rootfs.settings import USUAL_TMPFS, RootfsSettings
 from hardening_rootfs.skeleton import Skeleton, Target
 
 #: The runtime that mounts a root directory so that device nodes in it do not work.
@@ -26,11 +26,13 @@ NATIVE = "native"
 
 @frozen(eq=False)
 class Planned:
-    """A mount, the leaves that decided it, and the mount point that it needs."""
+    """A mount, the leaves that decided it, and the mount point that it needs. ``follows`` marks what the mechanism mounts by
+    itself, which lies where links of the root lead."""
 
     mount: mounts.Mount
     leaves: tuple[str, ...]
     target: Target
+    follows: bool = False
 
 
 def contribute(settings: RootfsSettings, context: Context, fragment: Fragment) -> None:
@@ -73,20 +75,21 @@ def _kernel(settings: RootfsSettings, context: Context, around: Surroundings) ->
     for mount in mounts.devices(settings, around):
         place = mount["destination"]
         if mount["type"] == "bind":
-            yield Planned(mount, (f"rootfs.devices.{place}",), Target(place, False))
+            yield Planned(mount, (f"rootfs.devices.{place}",), Target(place, False), follows=True)
         else:
             yield _directory(mount, "rootfs.shm_size" if place == "/dev/shm" else "rootfs.devices")  # noqa: S108
     for mount in mounts.sys(settings, around):
         yield _directory(mount, "rootfs.sys")
 
 
-def _directory(mount: mounts.Mount, *leaves: str) -> Planned:
-    return Planned(mount, leaves, Target(mount["destination"], True))
+def _directory(mount: mounts.Mount, *leaves: str, follows: bool = True) -> Planned:
+    return Planned(mount, leaves, Target(mount["destination"], True), follows)
 
 
 def _tmpfs(settings: RootfsSettings) -> Iterable[Planned]:
     for place, value in settings.mounted_tmpfs().items():
-        yield _directory(mounts.mount(place, "tmpfs", "tmpfs", *value.options()), f"rootfs.tmpfs.{place}")
+        mount = mounts.mount(place, "tmpfs", "tmpfs", *value.options())
+        yield _directory(mount, f"rootfs.tmpfs.{place}", follows=place in USUAL_TMPFS)
 
 
 def _volumes(settings: RootfsSettings, context: Context) -> Iterable[Planned]:
@@ -136,7 +139,7 @@ def _place(root: str, wanted: Iterable[Planned]) -> dict[str, Planned]:
         path = item.target.path
         if _cover(path, placed) is None:
             path = resolve(root, path).path
-        _require_own_name(item, path)
+        _require_own_name(root, item, path)
         if said.get(path, item.target.path) != item.target.path:
             raise ProfileError(
                 f"{item.target.path} and {said[path]} are one place in the root, {path}", origin=item.target.origin
@@ -151,11 +154,20 @@ def _place(root: str, wanted: Iterable[Planned]) -> dict[str, Planned]:
     return placed
 
 
-def _require_own_name(item: Planned, path: str) -> None:
-    """A volume is said of the place where it lies: what a limit or another layer says of that place must meet it."""
-    if path != item.target.path and any(leaf.startswith("rootfs.volumes.") for leaf in item.leaves):
+def _require_own_name(root: str, item: Planned, path: str) -> None:
+    """A mount is said of the place where it lies: what a limit or another layer says of that place must meet it."""
+    own = item.target.path
+    if item.follows or path == own:
+        return
+    from hardening.launch.secrets import PLACE  # few runs need it
+
+    if own == PLACE:
+        # Nobody named it but the mechanism; it goes with a `/run` that is a link, and by no link of its own.
+        above, name = os.path.split(own)
+        own = os.path.join(resolve(root, above).path, name)
+    if path != own:
         raise ProfileError(
-            f"rootfs.volumes.{item.target.path}: {item.target.path} is {path} in the root",
+            f"{item.leaves[0]}: {item.target.path} is {path} in the root",
             origin=item.target.origin,
             hint=f"name the place itself: {quoted(path)}",
         )
@@ -172,6 +184,14 @@ def _require_inside(item: Planned, path: str, cover: Planned) -> None:
     if mount["type"] != "bind" or cover.target.path in ("/proc", "/sys"):
         return
     below = os.path.relpath(path, cover.target.path)
+    if resolve(mount["source"], below).path != f"/{below}":
+        # By a link it would lie where no limit on this name is about.
+        raise ProfileError(
+            f"{path} cannot be mounted: a link in {mount['source']}, which is mounted at {cover.target.path}, "
+            f"is on the way to {below}",
+            origin=item.target.origin,
+            hint="name the place itself, to which the link leads",
+        )
     if not os.path.exists(os.path.join(mount["source"], below)):
         raise ProfileError(
             f"{path} cannot be mounted: {mount['source']}, which is mounted at {cover.target.path}, has no {below}",

@@ -155,12 +155,14 @@ def _files(folder: Path, token: str) -> None:
     (folder / "pub/program").write_text(f"#!/bin/sh\necho {token}\n")
     (folder / "pub/program").chmod(0o755)
     links = {"link": "hid", "link2": "link", "linksub": "hid/sub", "linkfile": "hid/canary", "linktop": ".", "linkb": "b",
-             "pub/out": "../hid", "linkproc": "/proc"}  # fmt: skip
+             "pub/out": "../hid", "pub/etc": "/etc", "linkproc": "/proc"}  # fmt: skip
     for name, target in links.items():
         (folder / name).symlink_to(target)
     os.link(folder / "key", folder / "hard")
     root = busybox_root(folder / "image")
     (root / "x").mkdir()
+    for name, target in {"alias": "etc", "also": "tmp"}.items():
+        (root / name).symlink_to(target)
     layer = images.archive([images.folder("data"), images.folder("tmp"), images.folder("run"), images.folder("proc")])
     images.layout(folder / "layout", [images.shell(), layer], {"Volumes": {"/data": {}}, "Env": [f"LD_X={token}"]})
     (folder / "pub").chmod(0o1777)

@@ -17,6 +17,8 @@ NO_KERNEL = "from hardening_rootfs import sources\nsources.KERNEL, sources._TOPS
     "sources.require_public = lambda volume: None\n"  # fmt: skip
 NO_UNKNOWN = "from hardening_rootfs import aliases\nlayers = aliases._layers\n" \
     "aliases._layers = lambda *given: (layers(*given)[0], '')\n"  # fmt: skip
+#: What takes the rule out of the program that a mount is said of the place where it lies.
+NO_OWN_NAME = "from hardening_rootfs import spec\nspec._require_own_name = spec._require_inside = lambda *_: None\n"
 NO_PROFILES = "from hardening import layers\nlayers.Stack.files = ()\n"
 NO_DECIDING = "from hardening import state\nstate.deciding = lambda: ()\n"
 
@@ -293,6 +295,8 @@ def _limited() -> list[Try]:
           for runtime in ("crun", "runc")),
         Try("options: slave, where propagation is limited", volume(f"{pub}:ro,rslave"), "echo @TOKEN@",
             '[limits.rootfs]\npropagation = "private"\n'),
+        Try("memory: by a link of the root", ("--rootfs", "@W@/image", "--tmpfs", "/also/x:size=8M"), big.format("/tmp/x"),
+            always='[limits.rootfs]\ntmpfs."/tmp" = "1M"\n', limit="", code=NO_OWN_NAME),
         Try("memory: another runtime", volume("@W@/pub:/tmp"), big.format("/tmp"), memory, runtime="crun"),
     ]  # fmt: skip
 
@@ -302,6 +306,8 @@ def _by_others() -> list[Try]:
     variables = '[limits.process]\nenvironment = ["TERM"]\n'
     without = '[limits.process]\nenvironment.drop = ["LD_X"]\n'
     places = '[limits.rootfs]\nvolume_destinations = ["/data"]\n'
+    linked = (*volume("@W@/pub:/x:ro"), *volume("@W@/key:/x/etc/passwd:ro"))
+    denied = '[limits.rootfs.volume_destinations]\n"*" = true\n"/etc" = false\n'
     secret = ("--secret", "token,type=env,target=LD_X")
     own_root = ("--rootfs", "@W@/image")
     return [
@@ -315,6 +321,20 @@ def _by_others() -> list[Try]:
         Try("variables: apply", (), "echo $LD_X", variables, runtime="apply"),
         Try("variables: apply, where one is named", (), "echo $LD_X", without, runtime="apply"),
         Try("destinations: a secret", (*own_root, "--secret", "token,target=/etc/key"), "cat /etc/key", places),
+        *(
+            Try(f"destinations: {name}, by a link of the root", (*own_root, *words), "cat /etc/key", "", always=denied,
+                code=NO_OWN_NAME, runtime=runtime)
+            for name, words, runtime in (
+                ("a volume", volume("@W@/key:/alias/key:ro"), ""),
+                ("a volume under crun", volume("@W@/key:/alias/key:ro"), "crun"),
+                ("a secret", ("--secret", "token,target=/alias/key"), ""),
+            )
+        ),
+        *(
+            Try(f"destinations: by a link in a volume {runtime}", linked, "cat /etc/passwd", "", always=denied,
+                code=NO_OWN_NAME, runtime=runtime)
+            for runtime in ("", "crun", "runc")
+        ),
         Try("root: apply", (), "echo @TOKEN@", '[limits.rootfs]\npath = "@W@/another"\n', runtime="apply"),
     ]  # fmt: skip
 

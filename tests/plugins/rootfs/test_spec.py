@@ -10,6 +10,7 @@ import attrs
 import pytest
 
 from hardening.errors import ProfileError
+from hardening.implied import hold
 from hardening.spec import Directory, Fragment, assemble
 from hardening_rootfs import Rootfs
 from hardening_rootfs.settings import MASKED, READ_ONLY
@@ -130,10 +131,52 @@ def test_a_volume_is_said_of_the_place_where_it_lies(tmp_path: Path, image: Path
     assert mounts_of(spec)["/run/usr"]["source"] == "/usr"
 
 
+def test_a_place_in_memory_is_said_of_the_place_where_it_lies(tmp_path: Path, image: Path) -> None:
+    (image / "var/run").symlink_to("/run")
+    with pytest.raises(ProfileError, match=r"rootfs.tmpfs./var/run/x: /var/run/x is /run/x in the root"):
+        spec_of(tmp_path, '[rootfs]\npath = "image"\ntmpfs.add = ["/var/run/x"]')
+
+
+def test_the_usual_places_in_memory_lie_where_links_of_the_root_lead(tmp_path: Path, image: Path) -> None:
+    _linked(image)
+    places = mounts_of(spec_of(tmp_path, '[rootfs]\npath = "image"'))
+    assert {places[place]["type"] for place in ("/var/run", "/srv/data")} == {"tmpfs"}
+    assert not {"/run", "/tmp"} & set(places)
+
+
+@pytest.mark.parametrize(
+    ("limit", "name"), [('"/srv/data" = "1M"', "/tmp"), ('"/srv" = "1M"', "/tmp"), ('"/var/run" = "1M"', "/run")]
+)
+def test_the_usual_places_are_held_against_limits_on_where_they_lie(
+    tmp_path: Path, image: Path, limit: str, name: str
+) -> None:
+    _linked(image)
+    with pytest.raises(ProfileError, match=rf"rootfs.tmpfs.{name}: it is .* in the root: rootfs.tmpfs.* is limited"):
+        hold(composed(tmp_path, f'[rootfs]\npath = "image"\n[limits.rootfs.tmpfs]\n{limit}'), host())
+
+
+def _linked(image: Path) -> None:
+    for name, target in {"run": "var/run", "tmp": "/srv/data"}.items():
+        (image / name).rmdir()
+        (image / name).symlink_to(target)
+    (image / "var/run").mkdir()
+
+
+def test_a_link_in_a_volume_leads_no_mount_elsewhere(tmp_path: Path, image: Path) -> None:
+    """It would pass by what a limit says of the place to which the link leads."""
+    (tmp_path / "data/real").mkdir(parents=True)
+    (tmp_path / "data/link").symlink_to("real")
+    profile = f'[rootfs]\npath = "{image}"\nvolumes = ["./data:/srv/data"]\ntmpfs.add = ["/srv/data/{{}}"]'
+    assert mounts_of(spec_of(tmp_path, profile.format("real")))["/srv/data/real"]["type"] == "tmpfs"
+    with pytest.raises(ProfileError, match="/srv/data/link cannot be mounted: a link in"):
+        spec_of(tmp_path, profile.format("link"))
+
+
 def test_two_names_of_one_place_are_an_error(tmp_path: Path, image: Path) -> None:
-    (image / "data").symlink_to("/srv/data")
+    (image / "tmp").rmdir()
+    (image / "tmp").symlink_to("/srv/data")
     with pytest.raises(ProfileError, match="are one place in the root, /srv/data") as raised:
-        spec_of(tmp_path, '[rootfs]\npath = "image"\ntmpfs.add = ["/data"]\nvolumes = ["/etc:/srv/data:ro"]')
+        spec_of(tmp_path, '[rootfs]\npath = "image"\nvolumes = ["/etc:/srv/data:ro"]')
     assert "layer0.toml:" in str(raised.value.origin)
 
 

@@ -59,6 +59,25 @@ def test_without_secrets_nothing_is_said_of_them(tmp_path: Path) -> None:
     assert "/run/secrets" not in mounts(document)
 
 
+def test_a_file_lies_where_its_target_says_and_no_link_leads_it_elsewhere(tmp_path: Path) -> None:
+    """What is said of the place, by a limit or a volume, would not meet it."""
+    root = tmp_path / "image"
+    for name in ("etc", "var/run", "data"):
+        (root / name).mkdir(parents=True)
+    for name, target in {"alias": "etc", "run": "var/run"}.items():
+        (root / name).symlink_to(target)
+    own = f'[rootfs]\npath = "{root}"\n'
+    for volume in ("", 'volumes = ["/media:/etc:ro"]'):
+        with pytest.raises(ProfileError, match=r"secrets.given.key: /alias/key is /etc/key in the root") as raised:
+            planned(tmp_path, "key,target=/alias/key", more=own + volume)
+        assert raised.value.hint == "name the place itself: /etc/key"
+    # Nobody names the usual directory, and it goes with a /run that is a link.
+    assert mounts(planned(tmp_path, "key", more=own))["/var/run/secrets"]["type"] == "tmpfs"
+    (root / "var/run/secrets").symlink_to("/etc")
+    with pytest.raises(ProfileError, match="/run/secrets is /etc in the root"):
+        planned(tmp_path, "key", more=own)
+
+
 def test_the_mount_points_are_made_with_the_root(tmp_path: Path) -> None:
     profile = '[secrets]\ngiven = ["key,target=/etc/app.key"]\n'
     files = runs.planned([profile], ["true"], folder=tmp_path, mechanisms=MECHANISMS).spec.files
