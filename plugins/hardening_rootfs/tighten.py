@@ -15,7 +15,7 @@ from hardening.spec import Fragment
 from hardening_rootfs import aliases, foreign_binds, foreign_devices, foreign_root, hidden, mounts, sources
 from hardening_rootfs.foreign_root import ForeignRoot
 from hardening_rootfs.host import RootfsFacts, Surroundings, volume_maps, withheld
-from hardening_rootfs.paths import is_below
+from hardening_rootfs.paths import is_below, resolve
 from hardening_rootfs.rights import PLACES, Asked, Tightened, tighten_kernel, tighten_tmpfs
 from hardening_rootfs.settings import RootfsSettings
 from hardening_rootfs.spec import expand
@@ -39,6 +39,10 @@ def tighten(
         whole = Asked(f"/mounts/{index}", _with_mapped_group(entry, document, context))
         asked, unknown = whole.with_known_options()
         mount, leaf, excesses = _tighten_mount(settings, context, asked)
+        led = _led_elsewhere(root, asked.destination, kept) if leaf.startswith("rootfs.volumes.") else ""
+        if mount is not None and led:
+            # What a limit or a layer says of that place would not meet it.
+            mount, excesses = None, [asked.excess(f"none: it is {led} in the root", leaf)]
         yield from (*excesses, *(unknown if mount is not None else ()))
         if mount is not None:
             kept[asked.destination] = (mount, leaf)
@@ -57,6 +61,14 @@ def tighten(
     yield from _tighten_paths(settings, document, root, hides, context, fragment)
     yield from _tighten_propagation(settings, document, fragment)
     yield from foreign_devices.tighten(settings, document, fragment)
+
+
+def _led_elsewhere(root: ForeignRoot, place: str, kept: Mapping[str, object]) -> str:
+    """Where a place leads by links of the root, which no mount covers; empty where it lies there itself."""
+    if root.path is None or any(place == other or is_below(place, other) for other in kept):
+        return ""
+    found = resolve(root.path, place).path
+    return "" if found == place else found
 
 
 def _tighten_root(

@@ -88,6 +88,18 @@ def test_a_volume_is_bound_by_the_name_that_the_profile_gives_it(tmp_path: Path)
     assert "/mounts/0" not in excesses
 
 
+@pytest.mark.parametrize(("place", "kept"), [("/data", True), ("/alias/x", False), ("/file", False), ("/alias", False)])
+def test_a_volume_is_taken_by_the_name_of_the_place_where_it_lies(place: str, kept: bool, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "rootfs/etc").mkdir(parents=True)
+    (tmp_path / "rootfs/alias").symlink_to("etc")
+    (tmp_path / "rootfs/file").symlink_to("/etc/passwd")
+    profile = f'[rootfs]\nvolumes = ["{tmp_path}/data:{place}"]'
+    mount, _, excesses = bound(tmp_path, bind(place, tmp_path / "data", "nosuid", "nodev"), profile, tmp_path)
+    assert (mount is not None) == kept
+    assert ("/mounts/0" in excesses) != kept
+
+
 @pytest.mark.parametrize("driver", ["overlay-containers", "vfs-containers"])
 @pytest.mark.parametrize("place", ["/etc/hosts", "/etc/resolv.conf", "/etc/hostname", "/run/.containerenv"])
 def test_files_that_an_engine_provides_stay_without_rights(tmp_path: Path, place: str, driver: str) -> None:
