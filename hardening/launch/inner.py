@@ -5,6 +5,7 @@ The order of the steps is what keeps a container from reaching the launcher; com
 
 from __future__ import annotations
 
+import errno
 import fcntl
 
 from hardening.errors import LaunchError
@@ -108,7 +109,12 @@ def _build_root(setup: Setup, sources: Sources, channel: Channel) -> tuple[int |
 def _make_working_directory(root: mounts.Root, path: str) -> None:
     """Make the working directory where it is missing, as other runtimes do, but in no root that several containers share."""
     with Step(f"make the working directory {path}", "/process/cwd"):
-        there = root.find_if_present(path)
+        try:
+            there = root.find_if_present(path)
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                return  # a magic link: where that leads is looked at once it was followed
+            raise
         os.close(root.target(path, directory=True) if there is None else there)
 
 

@@ -28,7 +28,7 @@ import posix
 def attach(self, *, read_only):
     place = posix.open("/mnt", posix.O_PATH)
     kernel.move_mount(self.tree, place)
-def enter(self):
+def enter(self, propagation, *, recursive):
     posix.fchdir(self.tree)
     posix.chroot(".")
 mounts.Root.attach, mounts.Root.enter = attach, enter

@@ -5,6 +5,7 @@ import json
 import os
 import posix
 import pty
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,14 @@ from hardening.launch import bundle, files, recording
 from hardening.launch.bundle import PROFILES
 from hardening.launch.recording import Records
 from hardening.launch.sinks import FILE
+from tests.support import audit
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setitem(posix.environ, b"HARDENING_STATE", os.fsencode(tmp_path))
-    return tmp_path / "records"
+    with audit.alone():  # with a daemon of another test, the records would be in its log
+        yield tmp_path / "records"
 
 
 def written(place: Path) -> list[dict[str, Any]]:
