@@ -61,9 +61,10 @@ def hold(composition: Composition, host: Host) -> Composition:
 def _permitted(composition: Composition, implied: Implied, said: Resolved) -> Exemption | None:
     """The exception that permits what a value amounts to; None where nothing has to, and where nobody has that leaf. Raises
     `ProfileError`."""
-    owner, other = composition.mechanism(implied.leaf.mechanism), composition.find(implied.leaf)
-    if owner is None or other is None:
+    owner = composition.mechanism(implied.leaf.mechanism)
+    if owner is None:
         return None
+    other = composition.at(owner, implied.leaf.setting, implied.leaf.member)
     kind = other.kind
     if other.limit_origin and not kind.at_most(implied.value, other.limit):
         place = other.limit_origin.rpartition(":")[0]

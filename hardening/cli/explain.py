@@ -201,9 +201,7 @@ def _show_path(tried: Attempt, context: Context, path: str, as_json: bool) -> No
         for entry in composition.meant(leaf)[:1]
     ]
     if as_json:
-        answers = [
-            {"asked": asked, "answer": said, **data.resolved(composition, entry)} for asked, said, entry in found
-        ]
+        answers = [{"asked": asked, "answer": said, **data.resolved(entry)} for asked, said, entry in found]
         output.show_json({"path": path, "answers": answers, "error": data.error(tried.error)})
         return
     rows = tuple(
@@ -217,7 +215,7 @@ def _show_leaves(tried: Attempt, entries: tuple[Resolved, ...], title: str, aske
     from hardening.report import data, settings
 
     if as_json:
-        leaves = [data.resolved(tried.composition, entry) for entry in entries]
+        leaves = [data.resolved(entry) for entry in entries]
         image = _image(tried, [entry.leaf for entry in entries])
         output.show_json({"leaves": leaves, "answer": _answer(asked), "image": image, "error": data.error(tried.error)})
         return
@@ -239,7 +237,7 @@ def _show_leaf(here: Session, tried: Attempt, entry: Resolved, asked: Asked | No
     if as_json:
         output.show_json(
             {
-                **data.resolved(tried.composition, entry),
+                **data.resolved(entry),
                 "answer": _answer(asked),
                 "pending": [_pending(item) for item in waiting],
                 "image": _image(tried, [entry.leaf]),

@@ -244,7 +244,7 @@ def _kill_and_remove(directory: str) -> None:
 
 
 def _remove_below(directory: str) -> None:
-    """Kill what is in the groups below one, which is no use with v2 alone, and remove those that are empty by now."""
+    """Remove the groups below one that are empty by now. With v1 each one's processes are killed first."""
     # From one to the next, and by `..` back: a container can nest them deeper than a path, or the descriptors, reach.
     here, names = os.open(directory, _GROUP), list[str]()
     try:

@@ -75,13 +75,11 @@ def step(step: Step) -> Data:
     }
 
 
-def resolved(composition: Composition, entry: Resolved) -> Data:
+def resolved(entry: Resolved) -> Data:
     """A leaf: its value as TOML data and as text, the limit, and its history."""
-    mechanism = next(item for item in composition.mechanisms if item.name == entry.leaf.mechanism)
-    kind = mechanism.schema.settings[entry.leaf.setting].kind
     return {
         "leaf": str(entry.leaf),
-        "value": kind.dump(entry.value),
+        "value": entry.kind.dump(entry.value),
         "shown": entry.shown,
         "origin": entry.origin,
         "stated": entry.stated,
@@ -95,7 +93,7 @@ def composition(composition: Composition) -> Data:
     return {
         "image": image(composition.image),
         "stack": stack(composition.stack),
-        "leaves": [resolved(composition, entry) for _, entry in sorted(composition.leaves.items())],
+        "leaves": [resolved(entry) for _, entry in sorted(composition.leaves.items())],
         "findings": findings(composition.findings),
     }
 

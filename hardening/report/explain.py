@@ -63,7 +63,7 @@ def ask(composition: Composition, context: Context, question: str) -> Asked | No
     """The answer to ``TABLE.KEY(ARGUMENT, ...)``, or None for a question of another form, which may still be a name.
     Raises `UsageError` for arguments that the leaf cannot have."""
     match = _CALL.fullmatch(question)
-    mechanism = next((item for item in composition.mechanisms if match and item.name == match["table"]), None)
+    mechanism = composition.mechanism(match["table"]) if match is not None else None
     if match is None or mechanism is None:
         return None
     arguments = tuple(part.strip() for part in match["arguments"].split(",")) if match["arguments"].strip() else ()
@@ -75,7 +75,7 @@ def find(composition: Composition, question: str, host: Host | None = None) -> A
     """The leaves that ``TABLE``, ``TABLE.SETTING`` or ``TABLE.KEY`` mean. A member of a family that no layer names has
     the value of all others. Raises `UsageError` with the nearest name, or `ProfileError` for what is no member."""
     table, _, below = question.partition(".")
-    mechanism = next((item for item in composition.mechanisms if item.name == table), None)
+    mechanism = composition.mechanism(table)
     if mechanism is None:
         names = [item.name for item in composition.mechanisms]
         meant = elsewhere(composition.mechanisms, question, composition.leaves)

@@ -15,7 +15,7 @@ from hardening.spec import Fragment
 from hardening_rootfs import aliases, foreign_binds, foreign_devices, foreign_root, hidden, mounts, sources
 from hardening_rootfs.foreign_root import ForeignRoot
 from hardening_rootfs.host import RootfsFacts, Surroundings, volume_maps, withheld
-from hardening_rootfs.paths import is_below, resolve
+from hardening_rootfs.paths import resolve
 from hardening_rootfs.rights import PLACES, Asked, Tightened, tighten_kernel, tighten_tmpfs
 from hardening_rootfs.settings import RootfsSettings
 from hardening_rootfs.spec import expand
@@ -65,7 +65,7 @@ def tighten(
 
 def _led_elsewhere(root: ForeignRoot, place: str, kept: Mapping[str, object]) -> str:
     """Where a place leads by links of the root, which no mount covers; empty where it lies there itself."""
-    if root.path is None or any(place == other or is_below(place, other) for other in kept):
+    if root.path is None or any(aliases.holds(other, place) for other in kept):
         return ""
     found = resolve(root.path, place).path
     return "" if found == place else found
@@ -149,7 +149,7 @@ def _missing_places(settings: RootfsSettings, root: ForeignRoot, kept: Mapping[s
     """The places in memory that make up for a root that was writable, where the root has the directory."""
     path = root.path.rstrip("/") if root.path is not None else None
     for place in settings.mounted_tmpfs() if settings.read_only or root.host else ():
-        covered = any(place == other or is_below(place, other) for other in kept)
+        covered = any(aliases.holds(other, place) for other in kept)
         if path is not None and not covered and os.path.isdir(path + place) and not os.path.islink(path + place):
             yield place
 

@@ -1,13 +1,35 @@
-"""Places where lines are typed, for the tests of stored plans."""
+"""Bundles of each stance, for the tests of the launch stage, and places where lines are typed, for those of stored plans."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.support import bundles
+from tests.support.bundles import Stance
 from tests.support.plans import Place, typed_place
 from tests.support.runs import workplace
+
+
+@pytest.fixture(params=bundles.STANCES)
+def stance(request: pytest.FixtureRequest) -> Stance:
+    """Each caller and id map in turn."""
+    return bundles.stance(request.param)
+
+
+@pytest.fixture(params=["native", "crun", "runc"])
+def runtime(request: pytest.FixtureRequest) -> str:
+    """Each runtime in turn."""
+    return str(request.param)
+
+
+@pytest.fixture
+def folder(stance: Stance) -> Iterator[Path]:
+    """A folder of the stance's user."""
+    with workplace(stance.user) as made:
+        yield made
 
 
 @pytest.fixture

@@ -26,22 +26,11 @@ pytestmark = pytest.mark.system
 WAIT = "echo ready; while :; do sleep 0.1; done"
 
 
-@pytest.fixture(params=bundles.STANCES)
-def stance(request: pytest.FixtureRequest) -> Stance:
-    return bundles.stance(request.param)
-
-
 @pytest.fixture
 def roots() -> Iterator[Path]:
     """A folder of root's, for what is one stance's alone."""
     require("root")
     with runs.workplace(None) as place:
-        yield place
-
-
-@pytest.fixture
-def folder(stance: Stance) -> Iterator[Path]:
-    with runs.workplace(stance.user) as place:
         yield place
 
 

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +31,6 @@ Change = Callable[[dict[str, Any]], object]
 @pytest.fixture(params=("root", "root-mapped", "user-range"))
 def stance(request: pytest.FixtureRequest) -> Stance:
     return bundles.stance(request.param)
-
-
-@pytest.fixture
-def folder(stance: Stance) -> Iterator[Path]:
-    with runs.workplace(stance.user) as place:
-        yield place
 
 
 def traces(folder: Path) -> tuple[Any, ...]:

@@ -6,34 +6,17 @@ import os
 import socket
 import stat
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support import bundles, runs
+from tests.support import bundles
 from tests.support.bundles import Stance
 
 pytestmark = pytest.mark.system
 
 SCRIPT = "echo one >/dev/stdout && echo two >/dev/stderr && echo three && echo four >/proc/self/fd/1"
 LINES = ["one", "two", "three", "four"]
-
-
-@pytest.fixture(params=bundles.STANCES)
-def stance(request: pytest.FixtureRequest) -> Stance:
-    return bundles.stance(request.param)
-
-
-@pytest.fixture(params=["native", "crun", "runc"])
-def runtime(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture
-def folder(stance: Stance) -> Iterator[Path]:
-    with runs.workplace(stance.user) as place:
-        yield place
 
 
 def argv(folder: Path, stance: Stance, runtime: str, script: str = SCRIPT, *, uid: int = 0) -> list[str]:

@@ -8,7 +8,7 @@ import signal
 import stat
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +24,6 @@ pytestmark = pytest.mark.system
 
 RUNTIMES = ("native", "crun", "runc")
 STATUS = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp", "Uid", "Gid", "Umask")
-
-
-@pytest.fixture(params=bundles.STANCES)
-def stance(request: pytest.FixtureRequest) -> Stance:
-    return bundles.stance(request.param)
-
-
-@pytest.fixture
-def folder(stance: Stance) -> Iterator[Path]:
-    with runs.workplace(stance.user) as place:
-        yield place
 
 
 def receipt_of(folder: Path, stance: Stance, document: dict[str, Any], runtime: str) -> dict[str, Any]:

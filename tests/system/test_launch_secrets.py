@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import pytest
 
 from hardening import handover
 from hardening.launch.bundle import SECRETS
-from tests.support import bundles, runs
+from tests.support import bundles
 from tests.support.bundles import Stance
 from tests.support.features import require
 
@@ -25,22 +25,6 @@ EMPTY = {
     "options": ["ro", "nosuid", "nodev", "noexec"],
 }
 VALUE = b"s3cret \x00\xff\n"
-
-
-@pytest.fixture(params=bundles.STANCES)
-def stance(request: pytest.FixtureRequest) -> Stance:
-    return bundles.stance(request.param)
-
-
-@pytest.fixture(params=["native", "crun", "runc"])
-def runtime(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture
-def folder(stance: Stance) -> Iterator[Path]:
-    with runs.workplace(stance.user) as place:
-        yield place
 
 
 def naming(document: dict[str, Any], *rows: Mapping[str, Any]) -> dict[str, Any]:
