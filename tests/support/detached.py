@@ -74,7 +74,7 @@ class Caller:
 
     def listed(self) -> list[dict[str, Any]]:
         """What `ps -a --json` says, asked without a start of the program."""
-        with users.owner(self.state / "containers"):
+        with users.owner(self.folder):  # the state may be made just now
             return data(known(self.state / "containers"))
 
     def one(self, identity: str) -> dict[str, Any]:

@@ -77,7 +77,7 @@ INFORMATIONAL = {
     "observed.effects.net.ipv4.ip_forward.net.ipv4.ip_forward* observed.effects.kernel.msgmax*":
         "what a parameter makes of itself was composed",
     "observed.tree.* -": "a place that is not there",
-    "environment.TERM environment.LANG": "the caller's",
+    "environment.TERM environment.LANG environment.LC_*": "the caller's",
     "enforce": "of a host without SELinux",
     "mountinfo.*.id mountinfo.*.parent mountinfo.*.source": "the kernel's number and the name that was given",
     " ".join(f"mountinfo./run/secrets{what}" for what in (" -", ".host", ".top", ".kind", ".size", ".nr_inodes", ".mode")):
