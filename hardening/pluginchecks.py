@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from hardening import __version__, hookspecs
@@ -18,6 +18,13 @@ from hardening.plugincalls import OWN, Plugin, fault, package
 #: what a hook implementation may not be marked with
 ORDERING = ("wrapper", "hookwrapper", "tryfirst", "trylast", "optionalhook")
 UNINSTALL = "uninstall one of them"
+#: the options of the program's own commands that have those of mechanisms, too, whichever plugin of its own brings them
+OWN_OPTIONS = frozenset({
+    "--beyond", "--check", "--detach", "--dry-run", "--entrypoint", "--exception", "--format", "--fresh",
+    "--help", "--image", "--in-place", "--interactive", "--json", "--log-size", "--name", "--output",
+    "--packages", "--policy", "--profile", "--pull", "--quiet", "--raw", "--receipt", "--rm", "--runtime",
+    "--sarif", "--set", "--tls-verify", "-d", "-h", "-i", "-j", "-o", "-p", "-q",
+})  # fmt: skip
 _PREFIX = "hardening_"
 #: letters of a requirement: of a longer one `packaging` may take long, or more memory than there is
 _LONGEST = 4096
@@ -54,12 +61,18 @@ def _shown(parameter: inspect.Parameter) -> str:
     return f"*, {parameter.name}" if parameter.kind is parameter.KEYWORD_ONLY else str(parameter).partition(":")[0]
 
 
-def options(mechanisms: Sequence[Mechanism[Any]]) -> None:
-    """Each command-line option has one mechanism."""
+def options(mechanisms: Sequence[Mechanism[Any]], owner: Callable[[Mechanism[Any]], Plugin]) -> None:
+    """Each command-line option has one mechanism, and none is one of the program's own: refused for all commands alike,
+    whether or not the one that was typed has it."""
     owners: dict[str, str] = {}
     for mechanism in mechanisms:
         for option in mechanism.options():
             for flag in option.flags:
+                if flag in OWN_OPTIONS:
+                    raise fault(
+                        owner(mechanism),
+                        f": {mechanism.name} offers the option {flag}, which commands of {OWN} have themselves",
+                    )
                 if flag in owners:
                     raise PluginError(f"{owners[flag]} and {mechanism.name} both own the option {flag}", hint=UNINSTALL)
                 owners[flag] = mechanism.name

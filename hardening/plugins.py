@@ -62,7 +62,7 @@ class Plugins:
         self.runtimes: tuple[Runtime, ...] = self._collect(
             "hardening_runtimes", Runtime, "runtime", pluginfaces.runtime
         )
-        pluginchecks.options(self.mechanisms)
+        pluginchecks.options(self.mechanisms, self.owner)
         pluginchecks.types(self.mechanisms)
 
     @cached_property

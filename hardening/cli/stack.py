@@ -41,16 +41,16 @@ class StackCommand(click.Command):
             for mechanism in session(ctx).plugins.mechanisms
             for option in mechanism.options()
         ]
-        taken = {flag: parameter for parameter in own if isinstance(parameter, click.Option) for flag in parameter.opts}
-        for parameter in added:
-            for flag in parameter.opts:
-                if flag in taken:
-                    from hardening.plugincalls import fault
+        taken = {flag for parameter in own if isinstance(parameter, click.Option) for flag in parameter.opts}
+        for flag in (flag for parameter in added for flag in parameter.opts if flag in taken):
+            # A command of another package: what mechanisms offer is held against the program's own as plugins are loaded.
+            from hardening.plugincalls import fault
 
-                    owner = next(item for item in session(ctx).plugins.mechanisms
-                                 for option in item.options() if flag in option.flags)  # fmt: skip
-                    what = f": {owner.name} offers the option {flag}, which `{ctx.command_path}` has itself"
-                    raise fault(session(ctx).plugins.owner(owner), what)
+            command = ctx.command_path.split()[1]
+            what = (
+                f": `{ctx.command_path}` has the option {flag}, which a mechanism offers to every command with a stack"
+            )
+            raise fault(session(ctx).commands[command], what)
         # The help option comes last.
         return [*own[:-1], *added, *own[-1:]]
 

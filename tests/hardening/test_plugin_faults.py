@@ -750,6 +750,9 @@ BROKEN = {
     "in scanners": ("@hookimpl\ndef hardening_scanners():\n    return [1]", "hardening_scanners answers with int"),
     "in probe": (KIND.format(raised="x").replace("def inputs", "def probe(self, host):\n        1 / 0\n    def inputs"),
                  "failed in Chaos.probe: ZeroDivisionError"),
+    "an option of ours": (KIND.format(raised="x").replace(
+        "def inputs", "def options(self):\n        from hardening.mechanism import Option\n"
+        "        return [Option(('--json',), 'level', 'x')]\n    def inputs"), "offers the option --json, which"),
     "a name of ours": (RUNTIME.format(version="'1'").replace('"loose"', '"crun"'), "both own the runtime"),
     "another version": ("", "requires hardening >=99"),
 }  # fmt: skip

@@ -10,9 +10,10 @@ from types import ModuleType
 from typing import Any
 
 import attrs
+import click
 import pytest
 
-from hardening import __version__, hookspecs, host, plugins
+from hardening import __version__, hookspecs, host, pluginchecks, plugins
 from hardening.cli.session import Session
 from hardening.errors import PluginError, UsageError
 from hardening.findings import Finding, Severity
@@ -111,13 +112,52 @@ def test_two_owners_of_one_option_are_refused_by_name() -> None:
         settings_type = SecondSettings
 
         def options(self) -> tuple[Option, ...]:
-            return (Option(("-q", "--quota-files"), "files", "."),)
+            return (Option(("-z", "--quota-files"), "files", "."),)
 
     @hookimpl
     def hardening_mechanisms() -> Any:
         return (First(), Second())
 
     assert refused(plugin("a", hardening_mechanisms)).startswith("first and second both own the option --quota-files\n")
+
+
+def _composing(group: click.Group, context: click.Context) -> Iterator[click.Command]:
+    """The commands that have the options of mechanisms, in groups, too."""
+    from hardening.cli.stack import StackCommand
+
+    for name in group.list_commands(context):
+        found = group.get_command(context, name)
+        if isinstance(found, click.Group):
+            yield from _composing(found, context)
+        elif isinstance(found, StackCommand):
+            yield found
+
+
+def test_the_options_that_mechanisms_may_not_offer_are_those_of_all_commands_that_have_theirs() -> None:
+    from hardening.cli.root import root
+
+    with root.make_context("hardening", ["plugin"], obj=Session()) as context:
+        commands = list(_composing(root, context))
+        own = {
+            flag
+            for command in commands
+            for parameter in click.Command.get_params(command, click.Context(command, parent=context))
+            if isinstance(parameter, click.Option)
+            for flag in (*parameter.opts, *parameter.secondary_opts)
+        }
+    assert len(commands) > 10
+    assert own == pluginchecks.OWN_OPTIONS
+
+
+@pytest.mark.parametrize("flag", sorted(pluginchecks.OWN_OPTIONS))
+def test_an_option_that_a_command_has_itself_is_refused_as_the_plugin_is_loaded(flag: str) -> None:
+    class Greedy(Quota):
+        def options(self) -> tuple[Option, ...]:
+            return (Option(("--of-its-own", flag), "files", "."),)
+
+    assert refused(plugin("a", hookimpl(lambda: (Greedy(),), specname="hardening_mechanisms"))).startswith(
+        f"plugin a (a-dist 1): quota offers the option {flag}, which commands of hardening have themselves"
+    )
 
 
 def test_an_unknown_runtime_is_refused_with_those_there_are() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from hardening.cli import added, main
+from hardening.errors import PluginError
 from tests.docs.examples import ROOT, blocks
 from tests.hardening.cli.samples import process, profile, session
 
@@ -67,6 +68,19 @@ def test_it_is_listed_without_being_imported_and_runs_with_its_exit_code(
     assert "acme" not in sys.modules
     assert main(["survey", "--size", "3", "etc"], session(folder)) == 9
     assert capsys.readouterr().out == "etc ['default', 'command line']\n"
+
+
+def test_a_command_that_has_an_option_of_a_mechanism_is_told_with_its_package(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = MODULE.replace(
+        '@click.argument("path")', '@click.option("--size", expose_value=False)\n@click.argument("path")'
+    )
+    distribution(folder, "acme", "survey = acme:command", module=module)
+    assert main(["survey", "etc"], session(folder)) == PluginError.exit_code
+    told = capsys.readouterr().err
+    assert "plugin survey (acme 1.0): `hardening survey` has the option --size, which a mechanism offers" in told
+    assert "hint: update or remove acme" in told
 
 
 def test_what_is_said_of_the_program_s_own_is_what_they_say() -> None:

@@ -15,7 +15,6 @@ import pytest
 
 from hardening.cli import start
 from hardening.cli.session import Request, Session
-from hardening.errors import PluginError
 from hardening.plugins import Plugin, Plugins
 from hardening.runtime import LaunchRequest
 from tests.hardening.cli import samples
@@ -239,24 +238,6 @@ def test_a_name_of_two_profiles_is_listed_twice_and_composed_by_none(
     assert [item["owner"] for item in entries] == ["near", "far"]
     assert all('"default" names 2 profiles' in item["problem"] for item in entries)
     assert call(here, "compose", "-p", f"{nearer}/default.toml") == 0
-
-
-def test_an_option_that_the_command_has_itself_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from types import ModuleType
-
-    from hardening.hookspecs import hookimpl
-    from hardening.layers import SearchPath
-    from hardening.mechanism import Option
-
-    class Greedy(samples.Box):
-        def options(self) -> list[Option]:
-            return [Option(("--quiet",), "label", "Take a flag of the program.")]
-
-    module = ModuleType(__name__)
-    module.hardening_mechanisms = hookimpl(lambda: (Greedy(),))  # type: ignore[attr-defined]
-    here = Session(Plugins([Plugin("greedy", module, "greedy", "1")]), SearchPath(()))
-    assert call(here, "run", "--", "id") == PluginError.exit_code
-    assert "offers the option --quiet" in capsys.readouterr().err
 
 
 # receipt
