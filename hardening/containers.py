@@ -26,6 +26,7 @@ from hardening.launch.container_state import (
     BEING_MADE,
     DESCRIPTION,
     LOST,
+    description,
     identify,
     remove,
 )
@@ -124,8 +125,8 @@ class Container:
 
     @property
     def is_over(self) -> bool:
-        """Whether it was to be removed by now."""
-        return self.auto_remove and not self.running
+        """Whether it was to be removed by now. Damage stays, to be seen."""
+        return self.auto_remove and not self.running and not self.damage
 
     @property
     def shown(self) -> str:
@@ -173,12 +174,8 @@ def read(path: Path) -> Container | None:
         raise
     try:
         return _read(path, place)
-    except LaunchError as error:
-        if isinstance(error.__cause__, FileNotFoundError):
-            return None
-        return _damaged(path, place, error.message)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        return _damaged(path, place, f"not the description of a container: {error!r}")
+    except FileNotFoundError:  # of one of its files
+        return None
     finally:
         os.close(place)
 
@@ -193,14 +190,39 @@ def _require_own(path: Path, status: os.stat_result) -> None:
         )
 
 
+#: What reading a file raises that is not what the launch stage writes, or is none.
+_NOT_UNDERSTOOD = (LaunchError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
+
+
+def _damage(error: Exception, what: str) -> str:
+    """Why a file is not ``what`` it is to be. Raises `FileNotFoundError` for one that is gone, as when it is removed."""
+    if isinstance(error.__cause__, FileNotFoundError):
+        raise error.__cause__
+    return error.message if isinstance(error, LaunchError) else f"not {what}: {error!r}"
+
+
 def _read(path: Path, place: int) -> Container:
+    try:
+        found = _described(path, place)
+    except _NOT_UNDERSTOOD as error:
+        return _damaged(path, place, _damage(error, "the description of a container"))
     # In this order: who is not held any more has written how it ended before.
+    found = attrs.evolve(found, running=is_held(str(path)))
+    try:
+        end = _end(read_file(place, EXIT, str(path), MAX_BYTES))
+        return attrs.evolve(found, end=None if found.running else end, lost=_lost(path, place))
+    except _NOT_UNDERSTOOD as error:
+        return attrs.evolve(found, damage=_damage(error, "how a container ended"))
+
+
+def _described(path: Path, place: int) -> Container:
+    """A container as its description has it, whatever became of it since."""
     data = json.loads(read_file(place, DESCRIPTION, str(path), MAX_BYTES))
-    running = is_held(str(path))
-    end = _end(read_file(place, EXIT, str(path), MAX_BYTES))
+    if _typed(data, "id", str) != path.name:
+        raise ValueError(f"id is {data['id']!r}")
     return Container(
         path=path,
-        id=_typed(data, "id", str),
+        id=path.name,
         name=_typed(data, "name", str),
         command=_words(_typed(data, "command", list)),
         profiles=_typed(data, "profiles", str),
@@ -210,9 +232,8 @@ def _read(path: Path, place: int) -> Container:
         created=_typed(data, "created", float),
         stage=_process(data["stage"]),
         process=_process(data["process"]),
-        running=running,
-        end=None if running else end,
-        lost=_lost(path, place),
+        running=False,
+        end=None,
     )
 
 
@@ -232,11 +253,13 @@ def _words(items: list[Any]) -> tuple[str, ...]:
 
 
 def _damaged(path: Path, place: int, why: str) -> Container:
-    """What can be told all the same: whether its stage lives, and which process that is."""
+    """What can be told all the same: the name, whether its stage lives, and which process that is."""
     status = os.fstat(place)
+    name = (description(str(path)) or {}).get("name")
     return Container(
-        path=path, id=path.name, name="", command=(), profiles="", runtime="", detached=True, auto_remove=False,
-        created=status.st_mtime, stage=_holder(status), process=None, running=is_held(str(path)), end=None, damage=why,
+        path=path, id=path.name, name=name if isinstance(name, str) else "", command=(), profiles="", runtime="",
+        detached=True, auto_remove=False, created=status.st_mtime, stage=_holder(status), process=None,
+        running=is_held(str(path)), end=None, damage=why,
     )  # fmt: skip
 
 

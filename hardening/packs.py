@@ -67,11 +67,13 @@ def _write(path: Path, data: bytes) -> None:
     """Replace a file as a whole. Of one that somebody else is writing nothing is done."""
     # Always the same name, so that the next who writes takes the one over that was killed.
     part = path.with_name(f"{path.name}.part")
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    descriptor = os.open(part, flags, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if not os.path.samestat(os.fstat(descriptor), os.lstat(part)):
-            return  # it had its own name by then
+        status = os.fstat(descriptor)
+        if not os.path.samestat(status, os.lstat(part)) or status.st_nlink > 1:
+            return  # it had its own name by then, or is another file, too (`hardening.launch.files.open_own`)
         try:
             file.truncate()
             file.write(data)

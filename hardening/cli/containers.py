@@ -252,8 +252,16 @@ def rm(force: bool, every: bool, containers: tuple[str, ...]) -> None:
 
 
 def _existing(words: Iterable[str]) -> list[Container]:
+    """The containers of names and ids, without those that do not exist: of which something is said only where one that is
+    damaged may have had the name."""
     from hardening.containers import find, own
 
     among = own()
-    present = [word for word in words if any(item.name == word or item.id.startswith(word) for item in among)]
+    nameless = ", ".join(item.id for item in among if item.damage and not item.name)
+    present = []
+    for word in words:
+        if any(item.name == word or item.id.startswith(word) for item in among):
+            present.append(word)
+        elif nameless:
+            output.note(f"hardening: there is no container {word!r} whose name can be read; damaged are: {nameless}")
     return list({found.id: found for found in (find(word, among) for word in present)}.values())

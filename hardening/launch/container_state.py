@@ -71,8 +71,8 @@ class Entry:
         os.rename(BEING_MADE + DESCRIPTION, DESCRIPTION, src_dir_fd=self._fd, dst_dir_fd=self._fd)
 
     def open_log(self, name: str, flags: int) -> int:
-        """A descriptor of a file of this directory. Raises `OSError`."""
-        return _open(name, flags, self._fd)
+        """A descriptor of a file of this directory, to write it. Raises `OSError`."""
+        return files.open_own(name, flags, self._fd)
 
     def rotate_log(self) -> None:
         """Let the log become the older one, in the place of that. Raises `OSError`."""
@@ -95,7 +95,7 @@ class Entry:
         return self._fd >= 0
 
     def _write(self, name: str, text: str) -> None:
-        fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600, dir_fd=self._fd)
+        fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600, dir_fd=self._fd)
         try:
             files.write_all(fd, text.encode())
         finally:
@@ -209,16 +209,11 @@ def _tell_killed(path: str) -> None:
 
 def _write_end(directory: int, text: str) -> None:
     # In place: whoever waits has the file open already, also when the directory is removed next.
-    fd = _open(EXIT, os.O_WRONLY, directory)
+    fd = files.open_own(EXIT, 0, directory)
     try:
         files.write_all(fd, text.encode())
     finally:
         os.close(fd)
-
-
-def _open(name: str, flags: int, directory: int) -> int:
-    # O_NONBLOCK: a FIFO in its place is an error, and no wait for who reads it.
-    return os.open(name, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600, dir_fd=directory)
 
 
 def ended(code: int, *, killed: bool, why: str = "") -> str:

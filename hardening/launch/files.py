@@ -3,6 +3,8 @@ longer than what they do.)"""
 
 from __future__ import annotations
 
+import _stat as stat
+import errno
 import sys
 
 from hardening.launch.system import os
@@ -127,6 +129,33 @@ def write(path: str, text: str) -> None:
         os.write(fd, text.encode("utf-8", "surrogateescape"))
     finally:
         os.close(fd)
+
+
+def open_own(path: str, flags: int, folder: int | None = None) -> int:
+    """A descriptor of a regular file that has no other name, to write it, with more ``flags`` (open(2)); one that is made is
+    only its owner's. Written through is neither a symbolic link nor a hard one, and nobody is waited for who would read from
+    a FIFO in its place. Raises `OSError`."""
+    # To open a device would already do something, and nobody else can put one there after the look.
+    try:
+        _require_one_name(os.stat(path, dir_fd=folder, follow_symlinks=False), path)
+    except FileNotFoundError:
+        if not flags & os.O_CREAT:
+            raise
+    flags |= os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    fd = os.open(path, flags, 0o600, dir_fd=folder)
+    try:
+        _require_one_name(os.fstat(fd), path)
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _require_one_name(status: os.stat_result, path: str) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "is not a regular file", path)
+    if status.st_nlink > 1:
+        raise OSError(errno.EMLINK, "has other names, too (hard links)", path)
 
 
 def write_all(fd: int, data: bytes) -> None:

@@ -78,7 +78,7 @@ class Runtime:
 
     def _write(self, name: str, value: object) -> None:
         path = os.path.join(self.state, name)
-        with open(f"{path}.new", "w", encoding="utf-8") as file:
+        with open(f"{path}.new", "x", encoding="utf-8") as file:
             file.write(jsontext.dump(value))
         os.rename(f"{path}.new", path)
 

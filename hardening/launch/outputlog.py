@@ -37,7 +37,7 @@ class OutputLog:
         self._problem = ""
         self._torn = False  # the file ends in the middle of a record
         # Taken now, for there will be no room for it.
-        self._mark = entry.open_log(LOST, os.O_WRONLY | os.O_CREAT)
+        self._mark = entry.open_log(LOST, os.O_CREAT)
         os.write(self._mark, b"\n".rjust(BLANK + 1))
 
     def write(self, number: int, data: bytes) -> None:
@@ -122,7 +122,7 @@ class OutputLog:
         self._length = 0
 
     def _open(self) -> int:
-        return self._entry.open_log(LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        return self._entry.open_log(LOG, os.O_CREAT | os.O_APPEND)
 
 
 def _size(record: bytes) -> int:

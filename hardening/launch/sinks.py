@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import fcntl
-from _stat import S_ISREG
 
 from hardening.launch import abi, files, jsontext, kernel, places, trusted
 from hardening.launch.system import os
@@ -65,14 +64,7 @@ class File:
             raise
 
     def _open(self) -> int:
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        # To open a device would already do something, and nobody else can put one there after the look.
-        try:
-            if not S_ISREG(self._named().st_mode):
-                raise OSError(errno.EINVAL, "not a regular file")
-        except FileNotFoundError:
-            pass
-        fd = os.open(FILE, flags, 0o600, dir_fd=self._directory)
+        fd = files.open_own(FILE, os.O_APPEND | os.O_CREAT, self._directory)
         try:
             require_own(os.fstat(fd), fd)
         except OSError:

@@ -44,6 +44,16 @@ def test_each_table_gets_one_and_an_old_one_is_replaced(place: Path) -> None:
     assert {path.name.split(".")[0] for path, data in packs.items() if path.read_bytes() != data} == {"stage"}
 
 
+def test_nothing_is_written_through_a_hard_link_in_the_place_of_one_that_is_written(place: Path) -> None:
+    make(place)
+    (place / "victim").write_text("mine")
+    for path in (place / "hardening/launch/__pycache__").glob("*.pack"):
+        path.with_name(f"{path.name}.part").hardlink_to(place / "victim")
+        path.unlink()
+    make(place)
+    assert (place / "victim").read_text() == "mine"
+
+
 def test_a_damaged_one_is_replaced_and_whatever_a_killed_writer_has_left(place: Path) -> None:
     make(place)
     folder = place / "hardening/launch/__pycache__"

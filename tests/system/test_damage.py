@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -114,6 +115,67 @@ def directory(path: Path) -> None:
 def device(path: Path) -> None:
     path.unlink()
     os.mknod(path, 0o666 | stat.S_IFCHR, os.makedev(1, 5))  # /dev/zero, which has no end
+
+
+def other_member(path: Path) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"created": "x"}))
+
+
+DAMAGES = (empty, torn, other_types, fifo, link, dangling, directory, device)
+#: Every file of a detached container that has ended, with each damage; of a description the name may be readable still.
+ONE_FILE = [(name, damage) for name in ("container.json", "exit", "log", "log.1", "lost") for damage in DAMAGES]
+ONE_FILE.append(("container.json", other_member))
+
+
+@pytest.mark.parametrize("how", ["by name", "by id", "all"])
+def test_a_container_of_which_any_one_file_is_damaged_is_listed_and_goes(person: Caller, how: str) -> None:
+    """Also by its name, wherever that can be read: it is taken until the container goes."""
+    place = person.state / "containers"
+    whole = person.start("true", options=("--name", "whole"))
+    person.say("wait", whole)
+    text = (place / whole / "container.json").read_text()
+    (place / whole / "log.1").write_bytes((place / whole / "log").read_bytes())
+    names = {}
+    for number, (name, damage) in enumerate(ONE_FILE):
+        identity = f"{number:032x}"
+        shutil.copytree(place / whole, place / identity)
+        said = names[identity] = f"{name.replace('.', '-')}-{damage.__name__.replace('_', '-')}"
+        (place / identity / "container.json").write_text(json.dumps(json.loads(text) | {"id": identity, "name": said}))
+        damage(place / identity / name)
+        if name == "container.json" and damage is not other_member:
+            names[identity] = ""
+    table = person.say("ps", "-a")
+    assert all((name or identity) in table for identity, name in names.items())
+    named = {identity: name for identity, name in names.items() if name}
+    assert len(named) == len(ONE_FILE) - len(DAMAGES)
+    if how == "by name":
+        done = person.call("rm", "-f", *named.values(), "another")
+        assert (done.returncode, done.stdout.split()) == (0, [*named.values()]), done.stderr
+        assert "there is no container 'another' whose name can be read; damaged are: " in done.stderr
+        assert {path.name for path in place.iterdir()} == {whole, *(names.keys() - named.keys())}
+    elif how == "by id":
+        assert person.say("rm", "-f", *names).split() == [name or identity for identity, name in names.items()]
+        assert {path.name for path in place.iterdir()} == {whole}
+    else:
+        person.say("rm", "-f", "-a")
+        assert not [*place.iterdir()]
+
+
+def test_nothing_is_written_through_a_hard_link_in_the_place_of_a_file(person: Caller) -> None:
+    """How a command ended goes into no other file of the caller's, which is what its end would be written over."""
+    victim = person.folder / "victim"
+    victim.write_text("mine\n" * 100)
+    before = victim.read_bytes()
+    broken = person.start("sleep", "600")
+    entry = person.state / "containers" / broken
+    for name in ("exit", ".container.json"):
+        (entry / name).unlink(missing_ok=True)
+        os.link(victim, entry / name)
+    assert person.call("stop", "-t", "0", broken).returncode == 0
+    until(lambda: not is_held(str(entry)))
+    assert victim.read_bytes() == before
+    assert person.say("rm", "-f", broken) == broken
+    assert victim.read_bytes() == before
 
 
 def test_what_stands_in_the_place_of_a_file_blocks_nothing_and_goes(person: Caller) -> None:

@@ -260,7 +260,7 @@ def test_the_guard_records_what_it_cannot_take_away_and_takes_the_rest(caller: C
     end = so_many(caller, 2)[1]
     assert end["result"] == "abandoned"
     assert end["error"].startswith("the launch stage was killed; ")
-    assert "Is a directory" in end["error"]
+    assert "is not a regular file" in end["error"]
     assert list((caller.folder / "state/bundles").iterdir()) == []
 
 

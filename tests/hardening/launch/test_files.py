@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import stat
 import subprocess
 from pathlib import Path
 
@@ -10,7 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import hardening
 from hardening.launch import files
+from tests.support.features import require
 
 PATHS = st.text(alphabet="ab./", min_size=1, max_size=12).filter(lambda text: not text.startswith("//"))
 #: Takes a name with everything in it that could be mistaken (PR_SET_NAME), says so, and waits.
@@ -95,3 +99,48 @@ def test_a_process_that_only_forked_has_its_flag() -> None:
     os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
     assert int(files.process(child)[files.FLAGS]) & 0x40
     os.waitpid(child, 0)
+
+
+@pytest.mark.parametrize("kind", ["link", "dangling", "hard link", "fifo", "directory", "device"])
+def test_nothing_is_written_through_what_stands_in_the_place_of_a_file(tmp_path: Path, kind: str) -> None:
+    path, other = tmp_path / "file", tmp_path / "other"
+    other.write_text("mine\n")
+    match kind:
+        case "link":
+            path.symlink_to(other)
+        case "dangling":
+            path.symlink_to("nothing")
+        case "hard link":
+            path.hardlink_to(other)
+        case "fifo":
+            os.mkfifo(path)
+        case "directory":
+            path.mkdir()
+        case _:
+            require("root")
+            os.mknod(path, 0o600 | stat.S_IFCHR, os.makedev(1, 3))
+    for flags in (0, os.O_APPEND, os.O_CREAT, os.O_CREAT | os.O_APPEND):
+        with pytest.raises(OSError, match=r"not a regular file|has other names, too \(hard links\)"):
+            files.open_own(str(path), flags)
+    assert (other.read_text(), (tmp_path / "nothing").exists()) == ("mine\n", False)
+
+
+def test_a_file_that_is_missing_is_made_only_where_that_is_asked(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        files.open_own(str(tmp_path / "file"), 0)
+    os.close(files.open_own(str(tmp_path / "file"), os.O_CREAT))
+    assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o600
+    os.close(files.open_own(str(tmp_path / "file"), 0))
+
+
+def test_who_opens_a_file_to_write_it_that_may_be_there_looks_whether_it_has_other_names() -> None:
+    """All others make a new one (O_EXCL), or open one that is only locked."""
+    package = Path(hardening.__file__).parent
+    sources = [*package.rglob("*.py"), *(package.parent / "plugins").rglob("*.py")]
+    found = {
+        path.name
+        for path in sources
+        for line in path.read_text().splitlines()
+        if "os.O_CREAT" in line and not re.search(r"O_EXCL|\b_?LOCK\b|open_own|open_log", line)
+    }
+    assert found == {"files.py", "packs.py"}  # the other looks itself, as it imports none of what it packs

@@ -163,6 +163,10 @@ def test_a_file_that_is_a_link_a_pipe_or_a_device_is_refused_and_not_opened(tmp_
         names.append("device")
         (tmp_path / "device").mkdir()
         os.mknod(tmp_path / "device" / sinks.FILE, 0o600 | stat.S_IFCHR, os.makedev(5, 2))
+    (tmp_path / "hard").mkdir()
+    (tmp_path / "hard" / sinks.FILE).hardlink_to(tmp_path / "target")
+    with pytest.raises(OSError, match="has other names, too"):
+        sinks.File(str(tmp_path / "hard"))
     reader = os.open(tmp_path / "pipe" / sinks.FILE, os.O_RDONLY | os.O_NONBLOCK)
     for name in names:
         with pytest.raises(OSError, match="not a regular file"):
