@@ -322,9 +322,12 @@ class Mechanism(ABC, Generic[S]):
         where that has the value of all others (``hardening explain``)."""
         return None
 
-    def of_path(self, settings: S, context: Context, path: str) -> Iterable[tuple[str, str, str]]:
-        """What the settings make of an absolute path inside: what is asked (``seen``, ``writable``), the answer, and the
-        full name of the leaf that decides it (``hardening explain /PATH``). Raises `ProfileError`."""
+    def of_path(
+        self, settings: S, context: Context, path: str
+    ) -> Iterable[tuple[str, str, str, Sequence[tuple[str, Any]]]]:
+        """What the settings make of an absolute path inside: what is asked (``seen``, ``writable``), the answer, the full
+        name of the leaf that decides it, and what would permit it, the smallest first: full names of leaves, each with a
+        value, None for the leaf's own smallest loosening (``hardening explain /PATH``). Raises `ProfileError`."""
         return ()
 
     def samples(self) -> Sequence[tuple[str, str, Any]]:

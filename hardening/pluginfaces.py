@@ -74,7 +74,7 @@ def mechanism(
         "build": _settings,
         "implies": _implied(installed),
         "covering": one(str, type(None)),
-        "of_path": items(tuple),
+        "of_path": _of_path,
         "rules": one(Mapping),
         "dump": one(Mapping),
         "meaning": one(str),
@@ -264,6 +264,16 @@ def _options(answer: object, of: Mechanism[Any], *_: object) -> tuple[Option, ..
         if all(of.schema.find(name) is None for name in (option.key, *of.expand(option.key))):
             raise Wrong(option, f"a setting of [{of.name}], which the key {option.key!r} of {flags[0]} is not,")
     return options
+
+
+def _of_path(answer: object, *_: object) -> tuple[tuple[str, str, str, tuple[tuple[str, Any], ...]], ...]:
+    found: tuple[tuple[Any, ...], ...] = items(tuple)(answer)
+    for row in found:
+        *texts, ways = row if len(row) == 4 else (None, ())
+        pairs = all(isinstance(way, tuple) and len(way) == 2 for way in items(tuple)(ways))
+        if not pairs or not all(isinstance(text, str) for text in texts):
+            raise Wrong(row, "what is asked, the answer, a leaf, and pairs of leaf and value")
+    return found
 
 
 def _fact(answer: object, *_: object) -> object:

@@ -103,7 +103,7 @@ def command(
     if question is None:
         _show_stack(tried, here.today, as_json)
     elif question.startswith("/"):
-        _show_path(tried, examine(tried.composition, here.host), question, as_json)
+        _show_path(tried, examine(tried.composition, here.host), question, here.today, as_json)
     else:
         asked = ask(tried.composition, examine(tried.composition, here.host), question) if "(" in question else None
         answer = find(tried.composition, asked.name if asked else question, here.host)
@@ -188,27 +188,33 @@ def _show_beyond(here: Session, composition: Composition, floor: str, question: 
         output.show(f"nothing beyond {floor}")
 
 
-def _show_path(tried: Attempt, context: Context, path: str, as_json: bool) -> None:
-    """What becomes of a path inside, and the lines that decide."""
-    from hardening.report import data
+def _show_path(tried: Attempt, context: Context, path: str, today: date, as_json: bool) -> None:
+    """What becomes of a path inside, the lines that decide, and what would permit the rest."""
+    from hardening.report import data, loosen
     from hardening.report.table import Table
 
     composition = tried.composition
     found = [
-        (asked, answer, entry)
+        (asked, answer, entry, loosen.of_path(tried, mechanism, entry, ways, today))
         for mechanism in composition.mechanisms
-        for asked, answer, leaf in mechanism.of_path(composition.settings[mechanism.name], context, path)
+        for asked, answer, leaf, ways in mechanism.of_path(composition.settings[mechanism.name], context, path)
         for entry in composition.meant(leaf)[:1]
     ]
     if as_json:
-        answers = [{"asked": asked, "answer": said, **data.resolved(entry)} for asked, said, entry in found]
+        answers = [
+            {"asked": asked, "answer": said, **data.resolved(entry), "loosening": attrs.asdict(way) if way else None}
+            for asked, said, entry, way in found
+        ]
         output.show_json({"path": path, "answers": answers, "error": data.error(tried.error)})
         return
     rows = tuple(
         (asked, answer, str(entry.leaf), entry.origin, f"{entry.limit_shown} {entry.limit_origin}".strip())
-        for asked, answer, entry in found
+        for asked, answer, entry, _ in found
     )
     output.show_table(Table(("asked", "answer", "setting", "decided by", "limited by"), rows, path))
+    for asked, _, _, way in found:
+        if way is not None:
+            _show_loosening(way, None, f" to have it {asked}")
 
 
 def _show_leaves(tried: Attempt, entries: tuple[Resolved, ...], title: str, asked: Asked | None, as_json: bool) -> None:
@@ -276,12 +282,12 @@ def _pending(item: Pending) -> dict[str, Any]:
     return {"layer": item.layer, "origin": item.origin, "said": item.said, "outcome": item.outcome}
 
 
-def _show_loosening(way: Loosening, refused: Pending | None) -> None:
+def _show_loosening(way: Loosening, refused: Pending | None, wanted: str = "") -> None:
     output.show("")
     if way.barrier:
-        output.show(f"no loosening: {way.barrier}")
+        output.show(f"no loosening{wanted}: {way.barrier}")
         return
-    which = "a loosening, for example" if way.example else "smallest loosening,"
+    which = f"a loosening{wanted}, for example" if way.example else f"smallest loosening{wanted},"
     where = f"in the layer of {refused.origin}" if refused else "in a later layer"
     ways = []
     if way.toml:

@@ -3,7 +3,7 @@ mechanisms, before it is offered."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -20,6 +20,7 @@ from hardening.layers import WHY, Stack, parse_layer
 from hardening.mechanism import Mechanism
 from hardening.pipeline import check
 from hardening.report.attempt import REFUSED, Attempt, Pending
+from hardening.report.explain import find
 from hardening.source import command_line
 from hardening.spec import Fragment
 from hardening.values import frozen
@@ -53,11 +54,44 @@ def smallest(attempt: Attempt, mechanism: Mechanism[Any], entry: Resolved, today
         return Loosening(
             barrier=f"the limit {entry.limit_shown} at {entry.limit_origin} forbids it: no exception lifts a limit"
         )
+    return _first(attempt, mechanism, entry, _offers(mechanism, entry, within), today)
+
+
+def of_path(
+    attempt: Attempt, mechanism: Mechanism[Any], decides: Resolved, ways: Iterable[tuple[str, Any]], today: date
+) -> Loosening | None:
+    """The first of several ``ways`` (`Mechanism.of_path`) past what one leaf ``decides`` of a path; where all are refused,
+    why the last one is."""
+    found: Loosening | None = None
+    for name, value in ways:
+        for entry in find(attempt.composition, name).leaves[:1]:
+            if value is None:
+                found = smallest(attempt, mechanism, entry, today)
+            else:
+                data = mechanism.dump({(entry.leaf.setting, entry.leaf.member): value})
+                found = _first(attempt, mechanism, entry, [(value, data, True)], today, decides)
+        if found is not None and not found.barrier:
+            break
+    return found
+
+
+def _first(
+    attempt: Attempt,
+    mechanism: Mechanism[Any],
+    entry: Resolved,
+    offers: Iterable[tuple[Any, Mapping[str, Any], bool]],
+    today: date,
+    *others: Resolved,
+) -> Loosening | None:
+    """The first of several values of a leaf that runs, with an exception for the leaf or for ``others`` where it needs
+    that; else why the first one is refused."""
+    kind = mechanism.schema.settings[entry.leaf.setting].kind
     barrier: Loosening | None = None
-    for value, data, least in _offers(mechanism, entry, within):
+    for value, data, least in offers:
         table = {mechanism.name: data}
         refusal: HardeningError | None = None
-        for tables in (table, _excepted(entry, table)) if data else ():
+        permitted = [(), (entry,), *((other,) for other in others), (entry, *others)]
+        for tables in (_excepted(leaves, table) for leaves in dict.fromkeys(permitted)) if data else ():
             after = _composed(attempt, tables, today)
             if isinstance(after, HardeningError):
                 refusal = after
@@ -100,11 +134,11 @@ def permit(
             barrier=f"the limit {entry.limit_shown} at {entry.limit_origin} forbids it: no exception lifts a limit"
         )
     table = {mechanism.name: mechanism.dump({(entry.leaf.setting, entry.leaf.member): said.say.value})}
-    after = _composed(attempt, _excepted(entry, table), today)
+    after = _composed(attempt, _excepted((entry,), table), today)
     refusal = _refusal(attempt, after) if isinstance(after, Composition) else None
     if refusal is not None:
         return _refused(said.said, refusal)
-    found = _loosening(mechanism, said.said, _excepted(entry, table))
+    found = _loosening(mechanism, said.said, _excepted((entry,), table))
     if said.layer == COMMAND_LINE:
         # The say is already there: only its exception is missing.
         return attrs.evolve(found, toml="", options=found.options[:2])
@@ -137,8 +171,9 @@ def _minimal(kind: Kind[Any], values: Sequence[Any]) -> list[Any]:
     ]
 
 
-def _excepted(entry: Resolved, table: Mapping[str, Any]) -> dict[str, Any]:
-    return {"exceptions": [{"setting": str(entry.leaf), "reason": WHY}], **table}
+def _excepted(entries: Iterable[Resolved], table: Mapping[str, Any]) -> dict[str, Any]:
+    exceptions = [{"setting": str(entry.leaf), "reason": WHY} for entry in entries]
+    return {"exceptions": exceptions, **table} if exceptions else dict(table)
 
 
 def _composed(attempt: Attempt, tables: Mapping[str, Any], today: date) -> Composition | HardeningError:
@@ -187,12 +222,10 @@ def _loosening(mechanism: Mechanism[Any], shown: str, tables: Mapping[str, Any])
     options: list[str] = []
     for name, value in tables.items():
         if name == "exceptions":
-            lines += [
-                "[[exceptions]]",
-                *(f"{toml.key(key)} = {toml.inline(item)}" for key, item in value[0].items()),
-                "",
-            ]
-            options += _permission(value[0])
+            for exception in value:
+                said = (f"{toml.key(key)} = {toml.inline(item)}" for key, item in exception.items())
+                lines += ["[[exceptions]]", *said, ""]
+                options += _permission(exception)
             continue
         lines.append(f"[{toml.key(name)}]")
         for path, item in toml.flat(value):

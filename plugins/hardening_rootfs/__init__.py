@@ -27,6 +27,7 @@ from hardening_rootfs.volumes import Volume
 
 if TYPE_CHECKING:
     from hardening.compose import Composition
+    from hardening_rootfs.answers import Ways
 
 
 class Rootfs(Mechanism[RootfsSettings]):
@@ -79,7 +80,7 @@ class Rootfs(Mechanism[RootfsSettings]):
 
         return answers.covering(settings, host, setting, member)
 
-    def of_path(self, settings: RootfsSettings, context: Context, path: str) -> Iterable[tuple[str, str, str]]:
+    def of_path(self, settings: RootfsSettings, context: Context, path: str) -> Iterable[tuple[str, str, str, Ways]]:
         from hardening_rootfs import answers
 
         return answers.of_path(settings, context, path)

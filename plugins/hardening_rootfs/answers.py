@@ -6,6 +6,7 @@ The answers are read from what is contributed to the configuration, so that they
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable, Iterator
 
 from hardening.host import Host
@@ -13,11 +14,19 @@ from hardening.mechanism import Context
 from hardening.spec import Fragment
 from hardening_rootfs import hidden, spec
 from hardening_rootfs.aliases import holds
+from hardening_rootfs.foreign_binds import USUAL
 from hardening_rootfs.host import RootfsFacts
 from hardening_rootfs.paths import is_below
 from hardening_rootfs.settings import RootfsSettings
+from hardening_rootfs.volumes import Volume
+
+#: Leaves, each with a value that would permit something; None for the smallest loosening of the leaf.
+Ways = tuple[tuple[str, Volume | None], ...]
 
 #: The families whose members speak for what is below them.
+_KERNEL = ("/dev", "/proc", "/sys")
+#: What every `/dev` has (config-linux.md, "Default Devices").
+_DEVICES = (*USUAL, "/dev/console", "/dev/ptmx")
 _PLACES = ("volumes", "tmpfs", "masked_paths", "read_only_paths", "hidden_paths")
 
 
@@ -36,8 +45,9 @@ def covering(settings: RootfsSettings, host: Host, setting: str, member: str) ->
     return places[found] if found is not None else None
 
 
-def of_path(settings: RootfsSettings, context: Context, path: str) -> Iterator[tuple[str, str, str]]:
-    """What is asked, the answer, and the leaf that decides it; ``path`` is absolute, and links in it are not followed."""
+def of_path(settings: RootfsSettings, context: Context, path: str) -> Iterator[tuple[str, str, str, Ways]]:
+    """What is asked, the answer, the leaf that decides it, and what would permit it; ``path`` is absolute, and links in it
+    are not followed."""
     fragment = Fragment("rootfs")
     spec.contribute(settings, context, fragment)
     path = os.path.normpath(path)
@@ -48,29 +58,78 @@ def of_path(settings: RootfsSettings, context: Context, path: str) -> Iterator[t
     secret = _nearest(spec.shown_secrets(settings, context), path)
     gone = max((masked or "", secret if secret and (mounted is None or is_below(secret, mounted)) else ""), key=len)
     if gone and (mounted is None or holds(mounted, gone)):
-        yield "seen", f"no: {gone} is empty here", _masking(settings, context.host, gone)
+        decides = _masking(settings, context.host, gone)
+        yield "seen", f"no: {gone} is empty here", decides, (*_volume(settings, path, writable=False), (decides, None))
         return
     mount = mounts[mounted] if mounted is not None else None
     leaf = mount.leaves[0] if mount is not None and mount.leaves else "rootfs.path"
+    lacking = _lacking(settings, path, mounted)
+    if lacking is not None:
+        yield lacking
+        return
+    if mount is None and settings.path.path == "/" and not _there(path):
+        yield "seen", f"no: {path} is not there on the host", leaf, ()
+        return
     if mount is None:
-        yield "seen", f"as in the root {settings.path}", leaf
+        yield "seen", f"as in the root {settings.path}", leaf, ()
     elif mount.value["type"] == "bind":
-        yield (
-            "seen",
-            f"as {os.path.normpath(mount.value['source'] + path.removeprefix(str(mounted)))} of the host",
-            leaf,
-        )
+        source = os.path.normpath(mount.value["source"] + path.removeprefix(str(mounted)))
+        if not _there(source):
+            yield "seen", f"no: {source} is not there on the host", leaf, ()
+            return
+        yield "seen", f"as {source} of the host", leaf, ()
     else:
-        yield "seen", f"in the {mount.value['type']} at {mounted}", leaf
+        yield "seen", f"in the {mount.value['type']} at {mounted}", leaf, ()
     read_only = _nearest(fragment.values["/linux/readonlyPaths"].value, path)
     if mounted == "/dev":
         return  # each device has rights of its own
     if read_only is not None and (mounted is None or holds(mounted, read_only)):
-        yield "writable", f"no: {read_only} is read-only", f"rootfs.read_only_paths.{read_only}"
-    elif mount is None:
-        yield "writable", "no" if settings.read_only else "yes, by the rights of its files", "rootfs.read_only"
-    else:
-        yield "writable", "no" if {"ro", "rro"} & {*mount.value["options"]} else "yes, by the rights of its files", leaf
+        decides = (
+            f"rootfs.read_only_paths.{covering(settings, context.host, 'read_only_paths', read_only) or read_only}"
+        )
+        yield "writable", f"no: {read_only} is read-only", decides, ((decides, None),)
+        return
+    fixed = settings.read_only if mount is None else bool({"ro", "rro"} & {*mount.value["options"]})
+    leaf = "rootfs.read_only" if mount is None else leaf
+    own = ((leaf, None),) if leaf not in ("rootfs.path", "rootfs.sys") else ()
+    ways = (*_volume(settings, path, writable=True), *own) if fixed else ()
+    yield "writable", "no" if fixed else "yes, by the rights of its files", leaf, ways
+
+
+def _lacking(settings: RootfsSettings, path: str, mounted: str | None) -> tuple[str, str, str, Ways] | None:
+    """The answer for what a container has not of what the kernel shows of itself; None for all else."""
+    name = path.split("/")[2] if path.count("/") > 1 else ""
+    if settings.sys == "none" and holds("/sys", path) and mounted in (None, "/sys"):
+        return "seen", "no: there is no /sys", "rootfs.sys", (("rootfs.sys", None),)
+    processes = name.isdecimal() or name in ("", "self", "thread-self")
+    if mounted == "/proc" and settings.subset == "pid" and not processes:
+        return "seen", "no: /proc shows processes alone", "rootfs.proc.subset", (("rootfs.proc.subset", None),)
+    try:
+        mode = os.lstat(path).st_mode if mounted == "/dev" and path not in _DEVICES else 0
+    except OSError:
+        mode = 0
+    if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+        leaf = f"rootfs.devices.{path}"
+        return "seen", f"no: {path} is not among its devices", leaf, ((leaf, None),)
+    return None
+
+
+def _volume(settings: RootfsSettings, path: str, *, writable: bool) -> Ways:
+    """The volume that shows what the host has at a path of its own root."""
+    if settings.path.path != "/" or not _there(path) or path == "/" or any(holds(place, path) for place in _KERNEL):
+        return ()
+    return ((f"rootfs.volumes.{path}", Volume(path, path, writable=writable)),)
+
+
+def _there(path: str) -> bool:
+    """Whether the host has something at a path, also where the caller may not look."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _masking(settings: RootfsSettings, host: Host, place: str) -> str:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -30,12 +31,20 @@ PATHS = {
 LOOK = 'for p; do if [ -d "$p" ]; then s=$(ls -A "$p"); [ "$p" = /tmp ] && s=x; else s=$(head -c 1 "$p" 2>&-); fi; w=n; [ -w "$p" ] && w=y; echo "$p ${s:+seen} $w"; done'  # noqa: E501
 
 
-def _hardening(folder: Path, *words: str) -> str:
+def _called(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     program = str(Path(sys.executable).parent / "hardening")
     environment = {**os.environ, "HARDENING_STATE": str(folder / "state")}
-    done = subprocess.run([program, *words], env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run([program, *words], env=environment, capture_output=True, text=True, check=False)
+
+
+def _hardening(folder: Path, *words: str) -> str:
+    done = _called(folder, *words)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def _code(folder: Path, *words: str) -> int:
+    return _called(folder, *words).returncode
 
 
 def test_what_is_said_of_a_path_is_what_the_command_finds() -> None:
@@ -62,3 +71,49 @@ def test_what_is_said_of_a_path_is_what_the_command_finds() -> None:
             if writable is not None:
                 assert told["writable"].startswith("yes") is writable, path
                 assert (found[path][1] == "y") is writable, path
+
+
+#: by profile, what is asked of a path that shows or permits nothing; `/shared` is a file of the test's that all may write
+WANTED = [
+    ("default", "/var/log", "seen"),
+    ("default", "/shared", "writable"),
+    ("strict", "/shared", "writable"),
+    ("strict", "/var/log", "seen"),
+    ("strict", "/proc/cmdline", "seen"),
+    ("strict", "/sys/kernel", "seen"),
+    ("default", "/dev/kmsg", "seen"),
+]
+ASK = {"seen": 'if [ -d "$1" ]; then [ -n "$(ls -A "$1")" ]; else [ -e "$1" ]; fi', "writable": 'echo more >>"$1"'}
+
+
+@pytest.mark.parametrize(("profile", "path", "asked"), WANTED)
+def test_the_loosening_that_is_offered_for_a_path_is_what_the_command_then_finds(
+    profile: str, path: str, asked: str
+) -> None:
+    require("root")
+    require("userns")
+    if path.startswith("/dev/") and not os.path.exists(path):
+        pytest.skip(f"this host has no {path}")
+    with workplace() as folder, TemporaryDirectory(dir="/srv") as shown:
+        Path(shown).chmod(0o755)
+        (Path(shown) / "shared").touch()
+        (Path(shown) / "shared").chmod(0o666)
+        path = path.replace("/shared", f"{shown}/shared")
+        look = ("--", "sh", "-c", ASK[asked], "sh", path)
+        run = ("run", "-q", "-p", profile)
+        assert _code(folder, *run, *look) != 0
+        answers = json.loads(_hardening(folder, "explain", "-p", profile, "--json", path))["answers"]
+        (way,) = (item["loosening"] for item in answers if item["asked"] == asked)
+        assert _code(folder, *run, *way["options"], *look) == 0
+        (folder / "later.toml").write_text(f'extends = ["{profile}"]\n{way["toml"]}')
+        assert _code(folder, "run", "-q", "-p", str(folder / "later.toml"), *look) == 0
+
+
+def test_no_loosening_is_offered_for_a_path_that_a_limit_binds_nor_for_one_that_can_be_had() -> None:
+    with workplace() as folder:
+        for path, barrier in (("/root", "the limit true at "), ("/etc/shadow", "the limit true at "), ("/tmp", None)):
+            answers = json.loads(_hardening(folder, "explain", "--json", path))["answers"]
+            ways = [item["loosening"] for item in answers if item["loosening"]]
+            assert [way["options"] or way["barrier"].startswith(barrier) for way in ways] == [True] * bool(barrier)
+        text = _hardening(folder, "explain", "/root")
+        assert "\nno loosening to have it seen: the limit true at " in text
