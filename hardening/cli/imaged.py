@@ -40,11 +40,12 @@ _HOST = "a command of the host's own root goes after `--`: {}"
 class Asked:
     """An image to run: what was typed, and the options about it. ``entrypoint`` is None for that of the image. ``command``
     is the line that would run the word as a command instead, empty where it is plain that an image was meant, ``profile``
-    the one that would name it as a profile."""
+    the one that would name it as a profile; ``remark`` is what is to be known of both lines."""
 
     text: str
     command: str
     profile: str
+    remark: str
     pull: str
     verify: bool
     entrypoint: str | None
@@ -100,24 +101,26 @@ def split(context: click.Context, words: Sequence[str], typed: tuple[str, ...]) 
             raise UsageError(f"{option} is about an image, and none is named", hint="write it before `--`")
         return None, typed
     image, *command = typed
-    call, line = _call(context, before), ""
+    (call, remark), line = _call(context, before), ""
     if command and command[0] == "--":
         del command[0]
     elif not asked:
         line = f"{call} -- {quoted(image)}" + " …" * bool(command)
     _require_no_option(context, before, typed, line)
     profile = " ".join([call, "-p", quoted(image), *(["--", *map(quoted, command)] if command else [])])
-    return _asked(context, image, line, profile), tuple(command)
+    return _asked(context, image, line, profile, remark), tuple(command)
 
 
-def _call(context: click.Context, before: Sequence[str]) -> str:
-    """The program and its options, to be pasted; without values, which may be secrets."""
-    return " ".join(["hardening", *stack.words_without_values(context, before)])
+def _call(context: click.Context, before: Sequence[str]) -> tuple[str, str]:
+    """The program and its options, to be pasted; without values, which may be secrets: what is to be known of that."""
+    line, remark = stack.pasteable(context, before)
+    return f"hardening {line}".rstrip(), remark
 
 
-def _asked(context: click.Context, image: str, line: str = "", profile: str = "") -> Asked:
+def _asked(context: click.Context, image: str, line: str = "", profile: str = "", remark: str = "") -> Asked:
     said: dict[str, Any] = context.meta.get(_ASKED, {})
-    return Asked(image, line, profile, said.get("pull", MISSING), said.get("tls_verify", True), said.get("entrypoint"))
+    how = said.get("pull", MISSING), said.get("tls_verify", True), said.get("entrypoint")
+    return Asked(image, line, profile, remark, *how)
 
 
 def fetched(context: click.Context, request: Request, composition: Composition, image: str) -> Unpacked:
@@ -142,8 +145,8 @@ def _require_no_option(context: click.Context, before: Sequence[str], typed: Seq
     ours = {flag for parameter in context.command.get_params(context) for flag in parameter.opts}
     if option not in ours or "entrypoint" in context.meta.get(_ASKED, {}):
         return
-    call = _call(context, before)
-    with _told_apart(_asked(context, image, line)):
+    call, remark = _call(context, before)
+    with _told_apart(_asked(context, image, line, remark=remark), repeated=True):
         raise UsageError(
             f"{option} stands after the image {image}",
             hint=f"options go before the image: {call} {option} … {quoted(image)}; what the image's own command is to be "
@@ -185,7 +188,7 @@ def look(here: Session, request: Request, image: str | None) -> tuple[Request, O
     from hardening.images.ids import Ids
 
     kept = fetching.store_of_caller()
-    asked, name = _meant(request, Asked(image, "", "", NEVER, True, None), kept)
+    asked, name = _meant(request, Asked(image, "", "", "", NEVER, True, None), kept)
     record = kept.find(name)
     if record is None:
         raise ImageError(f"{name} was not pulled", origin="--image", hint=f"`hardening pull {quoted(asked.text)}`")
@@ -279,8 +282,9 @@ def _record(
 
 
 @contextmanager
-def _told_apart(asked: Asked) -> Iterator[None]:
-    """Say of a refused image first that a command or a profile was perhaps meant, where there is one of that name."""
+def _told_apart(asked: Asked, *, repeated: bool = False) -> Iterator[None]:
+    """Say of a refused image first that a command or a profile was perhaps meant, where there is one of that name;
+    ``repeated``: the error's hint has the line that was typed anyway."""
     try:
         yield
     except Problems:
@@ -292,13 +296,14 @@ def _told_apart(asked: Asked) -> Iterator[None]:
         meant = _HOST.format(asked.command) if program and asked.command else ""
         if not program and asked.profile and _is_profile(asked.text):
             meant = f"did you mean: {asked.profile}"
+        other = asked.command and "/" not in asked.text and ":" not in asked.text and error.hint
         if meant:
             error.message = f'"{asked.text}" is taken for an image: {error.message}'
             error.hint = meant + (f"\nfor the image: {error.hint}" if error.hint else "")
-        elif not asked.command:
-            raise
-        elif "/" not in asked.text and ":" not in asked.text and error.hint:
-            error.hint += f"; {_HOST.format(asked.command)}"
+        elif other:
+            error.hint = f"{error.hint}; {_HOST.format(asked.command)}"
+        if asked.remark and (meant or other or repeated):
+            error.hint = f"{error.hint}\n{asked.remark}"
         raise
 
 

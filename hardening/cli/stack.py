@@ -266,17 +266,36 @@ def without_values(context: click.Context, text: str) -> str:
     return text
 
 
-def words_without_values(context: click.Context, words: Sequence[str]) -> Iterator[str]:
-    """The words of the parsed command line as a shell takes them, each without a value that `without_values` leaves out,
-    however its option was written (``-e A=B``, ``-eA=B``, ``--env=A=B``)."""
-    values = sorted((said.place.partition(" ")[2] for said in context.meta.get(_SAYS, ())), key=len, reverse=True)
+def pasteable(context: click.Context, words: Sequence[str]) -> tuple[str, str]:
+    """The words of the parsed command line as a shell takes them, without a value that `without_values` leaves out, however
+    its option was written (``-e A=B``, ``-eA=B``, ``--env=A=B``), and what is to be known of that; empty where nothing is
+    left out. An option whose value may be a name alone (``NAME[=VALUE]``) keeps that, any other goes with its value."""
+    said = sorted((item.place.partition(" ")[::2] for item in context.meta.get(_SAYS, ())), key=lambda it: -len(it[1]))
+    named = {
+        flag
+        for parameter in context.command.get_params(context)
+        if isinstance(parameter, click.Option) and str(parameter.metavar).endswith("[=VALUE]")
+        for flag in parameter.opts
+    }
+    kept: list[str] = []
+    passed: list[str] = []
+    lost: list[str] = []
     for word in words:
-        value = next((value for value in values if value and word.endswith(value)), "")
-        named, equals, _ = value.partition("=")
-        if equals:
-            yield f"{quoted(word.removesuffix(value) + named)}=…"
-        elif value and not re.fullmatch(_NAME, value):
-            option = word.removesuffix(value)
-            yield f"{quoted(option) if option else ''}…"
+        flag, value = next(((flag, value) for flag, value in said if value and word.endswith(value)), ("", ""))
+        name, equals, _ = value.partition("=")
+        if not value or (not equals and re.fullmatch(_NAME, value)):
+            kept.append(word)
+        elif equals and flag in named:
+            kept.append(word.removesuffix(value) + name)
+            passed.append(name)
         else:
-            yield quoted(word)
+            if word == value:
+                kept.pop()  # the option, a word of its own
+            lost.append(f"{flag} {name}" if equals else flag)
+    remarks = [f"{', '.join(passed)} taken from your environment"] if passed else []
+    remarks += [f"{', '.join(lost)} left out"] if lost else []
+    line = " ".join(map(quoted, kept))
+    return (
+        line,
+        f"({' and '.join(remarks)}: values that were typed may be secrets, and are not repeated)" if remarks else "",
+    )

@@ -474,13 +474,14 @@ def test_a_command_without_two_dashes_is_told_apart_from_an_image(caller: Puller
     """First, whatever becomes of the image; a word that names no command, or has `--` after it, means an image."""
     code, said = caller.type("run", "-q", "-p", "strict", "-e", "TOKEN=value", "sleep", "60")
     assert code == 2
-    error, hint, other = said.splitlines()
+    error, hint, other, remark = said.splitlines()
     assert error.startswith(
         'error: "sleep" is taken for an image: Running image docker://docker.io/library/sleep:latest'
     )
     assert hint.startswith("hint: a command of the host's own root goes after `--`: hardening run -q -p strict -e ")
     assert hint.endswith(" -- sleep …")
     assert other.startswith("for the image: ")
+    assert remark.startswith("(TOKEN taken from your environment: ")
     assert "value" not in hint
     code, said = caller.type("run", "-q", "-p", "strict", "/bin/sh")
     assert code == 2
@@ -498,11 +499,11 @@ def test_a_command_without_two_dashes_is_told_apart_from_an_image(caller: Puller
         (("strict", "--", "echo", "a b"), "hardening run -q -p strict -- echo 'a b'"),
         (("strict", "true"), "hardening run -q -p strict -- true"),
         (("./a;b.toml", "--", "true"), "hardening run -q -p './a;b.toml' -- true"),
-        (("-e", "A=secret", "strict", "--", "true"), "hardening run -q -e A=… -p strict -- true"),
-        (("--env=A=a\nsecret", "-p", "./a;b.toml", "strict"), "hardening run -q --env=A=… -p './a;b.toml' -p strict"),
+        (("-e", "A=hunter2", "strict", "--", "true"), "hardening run -q -e A -p strict -- true"),
+        (("--env=A=a\nhunter2", "-p", "./a;b.toml", "strict"), "hardening run -q --env=A -p './a;b.toml' -p strict"),
         (
-            ("-eA=secret", "--set", 'rootfs.tmpfs.add=["/a b"]', "strict"),
-            "hardening run -q -eA=… --set rootfs.tmpfs.add=… -p strict",
+            ("-eA=hunter2", "--set", 'rootfs.tmpfs.add=["/a b"]', "-w", "/tmp", "strict"),
+            "hardening run -q -eA -w /tmp -p strict",
         ),
         (("strict",), "hardening run -q -p strict"),
     ],
@@ -515,6 +516,9 @@ def test_the_name_of_a_profile_without_its_option_is_told_apart_from_an_image(
     assert code in (2, 125)
     assert " is taken for an image: " in said.splitlines()[0]
     assert said.splitlines()[1] == f"hint: did you mean: {line}"
+    assert "hunter2" not in said
+    assert ("\n(A taken from your environment" in said) is ("hunter2" in "".join(words))
+    assert (" and --set rootfs.tmpfs.add left out: " in said) is ("--set" in words)
     code, said = caller.type("run", "-q", "nosuch", "--", "true")
     assert "did you mean" not in said
 
