@@ -24,6 +24,8 @@ _GOING = (errno.EBUSY, errno.ENOENT, errno.ENODEV)
 REMOVE_ATTEMPTS = 200
 #: Why a group cannot be had. EBUSY: it has processes, or groups of its own. The others: another launch claims it just now.
 TAKEN = (errno.EBUSY, errno.EWOULDBLOCK, errno.ENOENT, errno.EEXIST)
+_UNIFIED = "/linux/resources/unified"
+_EVERY = "cgroup"  # begins the names of files that each group of version 2 has, without a controller
 MADE, CLAIMED = "made ", "claimed "  # how the words of `Cgroup.tell` begin
 REMOVE_PAUSE = 0.01  # seconds; the kernel empties a group shortly after its last process is reaped
 
@@ -37,6 +39,15 @@ class Hierarchy(Frozen):
     own: str
 
 
+class Limit(Frozen):
+    """What to write into a file of a group, of version 2 or 1, and the JSON pointer of who asks for it."""
+
+    unified: bool
+    file: str
+    value: str
+    pointer: str
+
+
 class Cgroup:
     """The groups of one container, one a hierarchy that limits something.
 
@@ -48,18 +59,26 @@ class Cgroup:
         self._claims: list[int] = []
         self._tell = tell or (lambda _word: None)
 
-    def create(self, path: str, resources: Resources | None, needs: dict[str, list[tuple[bool, str, str]]]) -> None:
+    def create(self, path: str, needs: dict[str, list[Limit]]) -> None:
         """Make the groups and write the limits; `LaunchError` when this host or caller cannot."""
         hierarchies = read_hierarchies()
         unified = next((entry for entry in hierarchies if entry.unified), None)
         wanted: dict[str, list[str]] = {}
-        for controller in needs:
+        for controller, limits in needs.items():
             hierarchy = next((entry for entry in hierarchies if controller in entry.controllers), None)
+            if controller == _EVERY:
+                hierarchy = unified
             if hierarchy is None:
                 raise LaunchError(
                     f"no cgroup hierarchy of this host has the controller {controller!r}",
-                    origin=f"config.json:/linux/resources/{controller}",
+                    origin=f"config.json:{limits[0].pointer}",
                 )
+            for limit in limits:
+                if limit.pointer.startswith(_UNIFIED) and not hierarchy.unified:
+                    reason = (
+                        f"this host has the controller {controller!r} in a hierarchy of version 1, without this file"
+                    )
+                    raise LaunchError(reason, origin=f"config.json:{limit.pointer}")
             wanted.setdefault(hierarchy.mount, []).append(controller)
         if not wanted and unified is not None:
             wanted[unified.mount] = []
@@ -72,7 +91,7 @@ class Cgroup:
         hierarchy: Hierarchy,
         path: str,
         controllers: list[str],
-        needs: dict[str, list[tuple[bool, str, str]]],
+        needs: dict[str, list[Limit]],
     ) -> None:
         parts = _parts(hierarchy, path)
         directory = hierarchy.mount
@@ -92,11 +111,12 @@ class Cgroup:
                 if index == len(parts) - 1:
                     self._tell(f"{CLAIMED}{directory}")
                 _inherit_cpuset(directory, hierarchy)
-            for controller in controllers:
-                origin = f"config.json:/linux/resources/{controller}"
-                for for_unified, file, value in needs[controller]:
-                    if for_unified == hierarchy.unified:
-                        files.write(files.join(directory, file), value)
+            for limit in [limit for controller in controllers for limit in needs[controller]]:
+                if limit.unified == hierarchy.unified:
+                    origin = f"config.json:{limit.pointer}"
+                    if not files.exists(files.join(directory, limit.file)):
+                        raise LaunchError(f"control groups of this host have no {limit.file}", origin=origin)
+                    files.write(files.join(directory, limit.file), limit.value)
         except OSError as error:
             raise LaunchError(
                 f"the cgroup {directory} cannot be set up: {error.strerror}",
@@ -355,16 +375,18 @@ def _kill_members(directory: str) -> None:
                 continue
 
 
-def limits(resources: Resources | None) -> dict[str, list[tuple[bool, str, str]]]:
-    """Controller -> (for cgroup v2?, file, value) of what `/linux/resources` asks for."""
-    needs: dict[str, list[tuple[bool, str, str]]] = {}
+def limits(resources: Resources | None) -> dict[str, list[Limit]]:
+    """Controller -> what `/linux/resources` asks for."""
+    needs: dict[str, list[Limit]] = {}
     if resources is None:
         return needs
 
-    def add(controller: str, old: tuple[str, str] | None, new: tuple[str, str] | None) -> None:
+    def add(controller: str, old: tuple[str, str] | None, new: tuple[str, str] | None, pointer: str = "") -> None:
         for unified, pair in ((False, old), (True, new)):
             if pair is not None:
-                needs.setdefault(controller, []).append((unified, *pair))
+                place = pointer or f"/linux/resources/{controller.removesuffix('set')}"
+                limit = Limit(unified=unified, file=pair[0], value=pair[1], pointer=place)
+                needs.setdefault(controller, []).append(limit)
 
     def shown(value: int) -> str:
         return "max" if value < 0 else str(value)
@@ -391,6 +413,13 @@ def limits(resources: Resources | None) -> dict[str, list[tuple[bool, str, str]]
         add("cpuset", ("cpuset.cpus", resources.cpus), ("cpuset.cpus", resources.cpus))
     if resources.mems:
         add("cpuset", ("cpuset.mems", resources.mems), ("cpuset.mems", resources.mems))
+    for size, limit in resources.hugepages:
+        # What is used, and what is reserved, which fails early where the other kills.
+        for old, new in (("limit_in_bytes", "max"), ("rsvd.limit_in_bytes", "rsvd.max")):
+            names = ((f"hugetlb.{size}.{name}", str(limit)) for name in (old, new))
+            add("hugetlb", *names, pointer="/linux/resources/hugepageLimits")
+    for file, value in resources.unified:
+        add(file.partition(".")[0], None, (file, value), pointer=f"{_UNIFIED}/{file}")
     return needs
 
 
@@ -433,7 +462,7 @@ def _mounted() -> Iterator[tuple[str, bool, tuple[str, ...], str]]:
 
 def _enable(directory: str, controllers: list[str]) -> None:
     enabled = files.read(f"{directory}/cgroup.subtree_control").split()
-    missing = [controller for controller in controllers if controller not in enabled]
+    missing = [controller for controller in controllers if controller not in (*enabled, _EVERY)]
     if missing:
         files.write(f"{directory}/cgroup.subtree_control", " ".join(f"+{controller}" for controller in missing))
 

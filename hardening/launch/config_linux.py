@@ -12,6 +12,7 @@ from hardening.launch.wanted import Device, IdMap, Namespace, Resources, Seccomp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
     from hardening.launch.device_rules import Rule
@@ -51,12 +52,12 @@ UNSUPPORTED: dict[str, Refused] = {
     "netDevices": (dict, "the native launcher does not move network devices"),
     "memoryPolicy": (dict, "the native launcher does not set memory policies"),
 }
-_NOT_SET, _OTHERS = "the native launcher does not set this", "the native launcher limits pids, memory and cpu only"
+_NOT_SET = "the native launcher does not set this"
+_OTHERS = "the native launcher limits pids, memory, cpu and huge pages only"
 _LISTENER = "the native launcher serves no seccomp listener"
 UNSUPPORTED_SECCOMP: dict[str, Refused] = {"listenerPath": (str, _LISTENER), "listenerMetadata": (str, _LISTENER)}
 UNSUPPORTED_RESOURCES: dict[str, Refused] = {
-    "hugepageLimits": (list, _OTHERS),
-    **dict.fromkeys(("blockIO", "network", "rdma", "unified"), (dict, _OTHERS)),
+    **dict.fromkeys(("blockIO", "network", "rdma"), (dict, _OTHERS)),
 }
 UNSUPPORTED_MEMORY: dict[str, Refused] = {
     **dict.fromkeys(("kernel", "kernelTCP"), (int, _NOT_SET)),
@@ -221,11 +222,11 @@ def _read_devices(table: Table, has_user_namespace: bool) -> tuple[Device, ...]:
 
 
 def _read_cgroups_path(table: Table) -> str:
+    # `slice:prefix:name`, which engines write for systemd, is the name of a group as any other: that is how crun and runc
+    # take it where nobody has them ask systemd.
     path = table.text("cgroupsPath", longest=4096)
     if ".." in path.split("/"):
         table.refuse("cgroupsPath", "must not go upwards")
-    if path.count(":") == 2 and not path.startswith("/"):
-        table.refuse("cgroupsPath", "the native launcher does not ask systemd for slices and scopes")
     if path and not set(path.split("/")) - {"", "."}:
         table.refuse("cgroupsPath", "names no group of its own")
     return path
@@ -257,6 +258,32 @@ def _read_resources(table: Table) -> dict[str, Any]:
         values["cpu_period"] = cpu.integer("period", 1000, 1_000_000, zero_is_none=True)
         values["cpus"], values["mems"] = cpu.text("cpus"), cpu.text("mems")
         cpu.done(UNSUPPORTED_CPU)
+    values["hugepages"] = tuple(_read_hugepages(entry))
+    values["unified"] = entry.mapping("unified")
+    for name, text in values["unified"]:
+        if not _is_limit(name):
+            entry.refuse("unified", "is no file by which a control group is limited", name)
+        elif not text.strip():
+            entry.refuse("unified", "is empty", name)
     entry.done(UNSUPPORTED_RESOURCES)
-    limits = Resources(**values) if any(value not in (None, "") for value in values.values()) else None
+    limits = Resources(**values) if any(value not in (None, "", ()) for value in values.values()) else None
     return {"resources": limits, "device_rules": rules}
+
+
+def _read_hugepages(resources: Table) -> Iterator[tuple[str, int]]:
+    for entry in resources.tables("hugepageLimits"):
+        size = entry.text("pageSize", required=True)
+        limit = entry.integer("limit", 0, 2**64 - 1, required=True)
+        entry.done()
+        if size[-2:] not in ("KB", "MB", "GB") or not size[:-2].isascii() or not size[:-2].isdecimal():
+            entry.refuse("pageSize", "must be a number and KB, MB or GB, such as 2MB")
+        elif limit is not None:
+            yield size, limit
+
+
+def _is_limit(name: str) -> bool:
+    """Whether a name is that of a controller's file, or of a limit that each group has; none leads to another group, or
+    to its processes."""
+    controller, dot, rest = name.partition(".")
+    plain = name.isascii() and name.replace(".", "").replace("_", "").isalnum()
+    return plain and bool(controller and dot and rest) and (controller != "cgroup" or rest.startswith("max."))

@@ -68,7 +68,7 @@ def run(bundle: Bundle, options: Options) -> int:
             from hardening.launch.cgroups import Cgroup, limits
 
             group = Cgroup(guard.tell if guard is not None else None)
-            group.create(wanted.cgroups_path or f"hardening-{os.getpid()}", wanted.resources, limits(wanted.resources))
+            group.create(wanted.cgroups_path or f"hardening-{os.getpid()}", limits(wanted.resources))
         return _Run(bundle, wanted, group, options, mask, guard).run()
     finally:
         finally_do(*([group.remove] if group is not None else []), options.cleaning.finish)

@@ -121,6 +121,8 @@ class Resources(Frozen):
     cpu_period: int | None = None
     cpus: str = ""
     mems: str = ""
+    hugepages: tuple[tuple[str, int], ...] = ()  # (size as the kernel writes it, bytes)
+    unified: tuple[tuple[str, str], ...] = ()  # (file of cgroup v2, what to write)
 
 
 class Seccomp(Frozen):

@@ -159,6 +159,14 @@ def _any_controllers() -> bool:
     return _controllers() or all(os.access(path, os.W_OK) for path in legacy)
 
 
+def _limits_huge_pages() -> bool:
+    """The controller in cgroup2, and pages of 2 MiB."""
+    names = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines() if " - cgroup2 " in line]
+    found = [Path(name, "cgroup.controllers") for name in names]
+    has = any("hugetlb" in path.read_text().split() for path in found if path.exists())
+    return has and os.path.exists("/sys/kernel/mm/hugepages/hugepages-2048kB")
+
+
 def _login_uid() -> str:
     path = Path("/proc/self/loginuid")
     return path.read_text().strip() if path.exists() else ""
@@ -208,6 +216,7 @@ FEATURES: Mapping[str, Feature] = MappingProxyType(
         "cgroup2-unified": Feature("cgroup2 mounted at /sys/fs/cgroup", _exists("/sys/fs/cgroup/cgroup.controllers")),
         "cgroup2-controllers": Feature("pids, memory and cpu controllers in cgroup2, for us", _controllers),
         "cgroups": Feature("pids, memory and cpu controllers of either version, for us", _any_controllers),
+        "hugetlb": Feature("limits of huge pages in cgroup2", _limits_huge_pages),
         "cgroup2-mount": Feature("somebody who may mount cgroup2", _mounts_cgroup2),
         "selinux": Feature("SELinux enabled", _exists("/sys/fs/selinux/enforce")),
         "selinux-off": Feature("SELinux switched off", lambda: not os.path.exists("/sys/fs/selinux/enforce")),

@@ -688,6 +688,42 @@ def test_a_cgroup_limits_processes_and_is_removed(roots: Path) -> None:
     assert apart.groups(roots.name) == []
 
 
+def test_huge_pages_and_files_of_version_two_are_what_the_kernel_has(roots: Path) -> None:
+    stance = bundles.stance("root")
+    require("hugetlb")
+    document = stance.config("sh", "-c", "echo ready; read -r line; exit 7")
+    pages = [{"pageSize": size, "limit": 0} for size in ("2MB",)]
+    document["linux"]["resources"] = {"hugepageLimits": pages, "unified": {"cgroup.max.depth": "3"}}
+    # As engines write it for systemd.
+    document["linux"]["cgroupsPath"] = f"system.slice:hardening:{roots.name}"
+    bundle = bundles.write(roots / "bundle", document)
+    with subprocess.Popen(
+        bundles.stage(bundle, stdin=True), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/"
+    ) as stage:
+        assert stage.stdout is not None
+        assert stage.stdout.readline() == "ready\n"
+        found = apart.groups(document["linux"]["cgroupsPath"])
+        read = {path.name: path.read_text().strip() for group in found for path in group.glob("*.max*")}
+        stage.communicate("\n", timeout=60)
+    assert stage.returncode == 7
+    assert read["cgroup.max.depth"] == "3"
+    assert {read[name] for name in read if name.startswith("hugetlb.2MB.") and name.endswith("max")} == {"0"}
+    assert apart.groups(document["linux"]["cgroupsPath"]) == []
+
+
+def test_a_limit_that_the_kernel_has_no_file_for_stops_the_launch(roots: Path) -> None:
+    stance = bundles.stance("root")
+    require("hugetlb")
+    document = stance.config("true")
+    document["linux"]["cgroupsPath"] = f"/{roots.name}"
+    document["linux"]["resources"] = {"hugepageLimits": [{"pageSize": "3MB", "limit": 0}]}
+    done = bundles.launch(bundles.write(roots / "bundle", document))
+    assert done.returncode == 125
+    said = "config.json:/linux/resources/hugepageLimits: control groups of this host have no hugetlb.3MB."
+    assert said in done.stderr
+    assert apart.groups(roots.name) == []
+
+
 def test_groups_that_were_made_below_go_with_their_processes_and_cost_no_exit_code(roots: Path) -> None:
     """As systemd and nested engines make them, and deeper than a path may be long."""
     stance = bundles.stance("root")

@@ -124,5 +124,5 @@ def test_the_native_launcher_names_the_runtime_that_runs_it(folder: Path) -> Non
     steps = COPY.replace("hardening launch", f"sed -i '{added}' tight/config.json\nhardening launch")
     assert steps != COPY
     done = typed(folder, steps)
-    assert "/linux/resources/blockIO: the native launcher limits pids, memory and cpu only" in done.stderr
+    assert "/linux/resources/blockIO: the native launcher limits pids, memory, cpu and huge pages only" in done.stderr
     assert "hint: `hardening launch --runtime crun tight` runs it\n" in done.stderr

@@ -15,10 +15,10 @@ from hardening.launch.wanted import Resources
 
 def files(resources: Resources, unified: bool) -> dict[str, str]:
     return {
-        file: value
-        for entries in cgroups.limits(resources).values()
-        for for_unified, file, value in entries
-        if for_unified == unified
+        limit.file: limit.value
+        for limits in cgroups.limits(resources).values()
+        for limit in limits
+        if limit.unified == unified
     }
 
 
@@ -43,6 +43,28 @@ def test_version_one() -> None:
         "cpu.cfs_period_us": "100000",
         "cpu.cfs_quota_us": "-1",
     }
+
+
+def test_huge_pages_of_both_versions() -> None:
+    asked = Resources(hugepages=(("2MB", 0),))
+    assert files(asked, True) == {"hugetlb.2MB.max": "0", "hugetlb.2MB.rsvd.max": "0"}
+    assert files(asked, False) == {"hugetlb.2MB.limit_in_bytes": "0", "hugetlb.2MB.rsvd.limit_in_bytes": "0"}
+
+
+def test_files_of_version_two_are_of_that_alone_and_come_last() -> None:
+    asked = Resources(pids=10, unified=(("pids.max", "5"), ("cgroup.max.depth", "1")))
+    assert files(asked, True) == {"pids.max": "5", "cgroup.max.depth": "1"}
+    assert files(asked, False) == {"pids.max": "10"}
+
+
+def test_a_file_of_version_two_needs_its_controller_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    legacy = cgroups.Hierarchy(mount="/v1", controllers=("pids",), unified=False, own="/")
+    unified = cgroups.Hierarchy(mount="/v2", controllers=("hugetlb",), unified=True, own="/")
+    monkeypatch.setattr(cgroups, "read_hierarchies", lambda: (legacy, unified))
+    for file, reason in {"pids.max": "version 1", "io.max": "no cgroup hierarchy"}.items():
+        with pytest.raises(LaunchError, match=reason) as caught:
+            cgroups.Cgroup().create("/x", cgroups.limits(Resources(unified=((file, "1"),))))
+        assert f"config.json:/linux/resources/unified/{file}: " in str(caught.value)
 
 
 @pytest.mark.parametrize(("shares", "weight"), [(2, "1"), (262144, "10000"), (1024, "39")])

@@ -108,7 +108,35 @@ IDS = [{"containerID": 0, "hostID": 1000, "size": 1}]
         ({"linux__netDevices": {"eth0": {}}}, "/linux/netDevices"),
         ({"hooks": 0}, "/hooks"),
         ({"linux__resources": {"memory": {"swappiness": 1}}}, "/linux/resources/memory/swappiness"),
-        ({"linux__cgroupsPath": "a:b:c"}, "/linux/cgroupsPath"),
+        ({"linux__resources": {"hugepageLimits": [{"limit": 0}]}}, "/linux/resources/hugepageLimits/0/pageSize"),
+        ({"linux__resources": {"hugepageLimits": [{"pageSize": "2MB"}]}}, "/linux/resources/hugepageLimits/0/limit"),
+        *(
+            (
+                {"linux__resources": {"hugepageLimits": [{"pageSize": size, "limit": 0}]}},
+                "/linux/resources/hugepageLimits/0/pageSize",
+            )
+            for size in ("", "MB", "2mb", "2M", "-2MB", "../2MB", "²MB")
+        ),
+        *(
+            ({"linux__resources": {"unified": {name: "1"}}}, f"/linux/resources/unified/{name.replace('/', '~1')}")
+            for name in (
+                "",
+                "pids",
+                "pids.",
+                ".max",
+                "../pids.max",
+                "a/pids.max",
+                "..",
+                "cgroup.procs",
+                "cgroup.kill",
+                "cgroup.freeze",
+                "cgroup.subtree_control",
+                "pids.max ",
+                "pids.ma²",
+            )
+        ),
+        ({"linux__resources": {"unified": {"pids.max": ""}}}, "/linux/resources/unified/pids.max"),
+        ({"linux__resources": {"unified": {"pids.max": 1}}}, "/linux/resources/unified/pids.max"),
         ({"linux__cgroupsPath": "/a/../b"}, "/linux/cgroupsPath"),
         ({"linux__cgroupsPath": "/"}, "/linux/cgroupsPath"),
         ({"linux__cgroupsPath": "."}, "/linux/cgroupsPath"),
@@ -149,6 +177,20 @@ def test_what_says_nothing_is_as_if_it_were_not_there(changes: dict[str, Any]) -
     found = config.read(plain(**changes))
     assert found.resources is None
     assert found.process == config.read(plain()).process
+
+
+def test_limits_of_huge_pages_and_files_of_version_two() -> None:
+    pages = [{"pageSize": "2MB", "limit": 0}, {"pageSize": "1GB", "limit": 2**64 - 1}]
+    found = config.read(
+        plain(linux__resources={"hugepageLimits": pages, "unified": {"cgroup.max.depth": "1"}})
+    ).resources
+    assert found is not None
+    assert found.hugepages == (("2MB", 0), ("1GB", 2**64 - 1))
+    assert found.unified == (("cgroup.max.depth", "1"),)
+
+
+def test_a_group_may_have_the_name_that_engines_write_for_systemd() -> None:
+    assert config.read(plain(linux__cgroupsPath="system.slice:docker:job")).cgroups_path == "system.slice:docker:job"
 
 
 def test_a_host_name_needs_a_namespace() -> None:
