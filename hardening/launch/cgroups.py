@@ -413,13 +413,13 @@ def limits(resources: Resources | None) -> dict[str, list[Limit]]:
         add("cpuset", ("cpuset.cpus", resources.cpus), ("cpuset.cpus", resources.cpus))
     if resources.mems:
         add("cpuset", ("cpuset.mems", resources.mems), ("cpuset.mems", resources.mems))
-    for size, limit in resources.hugepages:
+    for size, most in resources.hugepages:
         # What is used, and what is reserved, which fails early where the other kills.
-        for old, new in (("limit_in_bytes", "max"), ("rsvd.limit_in_bytes", "rsvd.max")):
-            names = ((f"hugetlb.{size}.{name}", str(limit)) for name in (old, new))
-            add("hugetlb", *names, pointer="/linux/resources/hugepageLimits")
-    for file, value in resources.unified:
-        add(file.partition(".")[0], None, (file, value), pointer=f"{_UNIFIED}/{file}")
+        for kind in ("", "rsvd."):
+            old, new = f"hugetlb.{size}.{kind}limit_in_bytes", f"hugetlb.{size}.{kind}max"
+            add("hugetlb", (old, str(most)), (new, str(most)), "/linux/resources/hugepageLimits")
+    for file, text in resources.unified:
+        add(file.partition(".")[0], None, (file, text), f"{_UNIFIED}/{file}")
     return needs
 
 
