@@ -41,9 +41,9 @@ def mounted() -> tuple[Mounted, ...]:
 
 def _layers(mount: mountinfo.Mount, mounts: Iterable[mountinfo.Mount]) -> tuple[tuple[str, ...], str]:
     """The layers of an overlay by the options of its super block, in which a backslash stands before what is part of a name
-    (Documentation/filesystems/overlayfs.rst), and the first that may be any directory. What a relative one was relative to
-    nobody tells: it is sought in every directory above a mount of it, as those of bundles and of podman's storage lie, and
-    above the layers that have a whole name, as those of containerd do. One that climbs out of there could be anywhere."""
+    (Documentation/filesystems/overlayfs.rst), and the first that was told by a relative path. What that was relative to, the
+    working directory of whoever mounted it, nobody tells: it may be any directory. What has its name above a mount of it, as
+    in bundles and in podman's storage, or above the layers that have a whole name, as in containerd's, may well be it."""
     if mount.kind != "overlay":
         return (), ""
     found: list[str] = []
@@ -57,13 +57,9 @@ def _layers(mount: mountinfo.Mount, mounts: Iterable[mountinfo.Mount]) -> tuple[
     layers = [path for path in told if path.startswith("/")]
     places = [other.place for other in mounts if other.device == mount.device]
     above = {str(top) for path in (*places, *layers) for top in Path(path).parents}
-    unknown = ""
-    for path in told:
-        if not path.startswith("/"):
-            here = [place for top in above if os.path.isdir(place := os.path.join(top, path))]
-            layers += here
-            unknown = unknown or ("" if here and path.split("/")[0] != ".." else path)
-    return tuple(map(os.path.realpath, layers)), unknown
+    relative = [path for path in told if not path.startswith("/")]
+    layers += [place for path in relative for top in above if os.path.isdir(place := os.path.join(top, path))]
+    return tuple(map(os.path.realpath, layers)), next(iter(relative), "")
 
 
 def _merged(path: str, mounts: tuple[Mounted, ...]) -> set[str]:

@@ -10,50 +10,30 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from hardening.launch.config_mounts import COPIES
 from hardening.mechanism import Context, Excess
 from hardening.spec import Fragment
 from hardening_rootfs import aliases, foreign_binds, foreign_devices, foreign_root, hidden, mounts, sources
 from hardening_rootfs.foreign_root import ForeignRoot
 from hardening_rootfs.host import RootfsFacts, Surroundings, volume_maps, withheld
-from hardening_rootfs.paths import resolve
+from hardening_rootfs.paths import is_below, resolve
 from hardening_rootfs.rights import PLACES, Asked, Tightened, tighten_kernel, tighten_tmpfs
 from hardening_rootfs.settings import RootfsSettings
 from hardening_rootfs.spec import expand
 
 _PROPAGATION = ("unbindable", "private", "slave", "shared")
 _ID_DIGITS = 10
+#: A mount that stays, and its leaf.
+Kept = tuple[mounts.Mount, str]
 
 
 def tighten(
     settings: RootfsSettings, document: Mapping[str, Any], context: Context, fragment: Fragment
 ) -> Iterator[Excess]:
     """Contribute the tightened root, mounts, paths, devices and propagation; yield what was asked for beyond them."""
-    root = foreign_root.locate(settings, document, context)
-    asked_writable = not (document.get("root") or {}).get("readonly")
+    root, kept, excesses = _mounts(settings, document, context)
     yield from _tighten_root(settings, document, root, fragment)
-    kept: dict[str, tuple[mounts.Mount, str]] = {}
-    others = {point.path for point in context.mount_points}
-    for index, entry in enumerate(document.get("mounts") or ()):
-        if entry.get("destination") in others:
-            continue  # it is for the mechanism whose place this is to say what stays
-        whole = Asked(f"/mounts/{index}", _with_mapped_group(entry, document, context))
-        asked, unknown = whole.with_known_options()
-        mount, leaf, excesses = _tighten_mount(settings, context, asked)
-        led = _led_elsewhere(root, asked.destination, kept) if leaf.startswith("rootfs.volumes.") else ""
-        if mount is not None and led:
-            # What a limit or a layer says of that place would not meet it.
-            mount, excesses = None, [asked.excess(f"none: it is {led} in the root", leaf)]
-        yield from (*excesses, *(unknown if mount is not None else ()))
-        if mount is not None:
-            kept[asked.destination] = (mount, leaf)
-        else:
-            kept.pop(asked.destination, None)
-    places = _missing_places(settings, root, kept) if root.host or asked_writable else ()
-    for place in places:
-        options = settings.mounted_tmpfs()[place].options()
-        kept[place] = (mounts.mount(place, "tmpfs", "tmpfs", *options), f"rootfs.tmpfs.{place}")
-    if root.host and "/dev" not in kept:
-        kept["/dev"] = (mounts.mount("/dev", "tmpfs", "tmpfs", *mounts.DEV_OPTIONS), "rootfs.read_only")
+    yield from excesses
     fragment.replace("/mounts", "rootfs.volumes")
     for destination, (mount, leaf) in kept.items():
         fragment.item("/mounts", destination, mount, leaf)
@@ -63,12 +43,64 @@ def tighten(
     yield from foreign_devices.tighten(settings, document, fragment)
 
 
-def _led_elsewhere(root: ForeignRoot, place: str, kept: Mapping[str, object]) -> str:
-    """Where a place leads by links of the root, which no mount covers; empty where it lies there itself."""
-    if root.path is None or any(aliases.holds(other, place) for other in kept):
+def elsewhere(document: Mapping[str, Any], context: Context, place: str) -> str:
+    """Where a mount at a place would lie instead, in the root of a configuration with the mounts that it keeps: for
+    mechanisms that mount something there. Empty where the place is itself, and where nobody answers for the root."""
+    settings = context.of(RootfsSettings)
+    if settings is None:
         return ""
-    found = resolve(root.path, place).path
-    return "" if found == place else found
+    root, kept, _ = _mounts(settings, document, context)
+    return _led(root, place, kept)
+
+
+def _mounts(
+    settings: RootfsSettings, document: Mapping[str, Any], context: Context
+) -> tuple[ForeignRoot, dict[str, Kept], list[Excess]]:
+    """The root, the mounts that stay or are added by their places, each with its leaf, and what was asked for beyond."""
+    root = foreign_root.locate(settings, document, context)
+    found: dict[str, tuple[Asked, Kept]] = {}
+    beyond: list[Excess] = []
+    others = {point.path for point in context.mount_points}
+    for index, entry in enumerate(document.get("mounts") or ()):
+        if entry.get("destination") in others:
+            continue  # it is for the mechanism whose place this is to say what stays
+        whole = Asked(f"/mounts/{index}", _with_mapped_group(entry, document, context))
+        asked, unknown = whole.with_known_options()
+        mount, leaf, excesses = _tighten_mount(settings, context, asked)
+        found.pop(asked.destination, None)
+        beyond += [*excesses, *(unknown if mount is not None else ())]
+        if mount is not None:
+            found[asked.destination] = (asked, (mount, leaf))
+    kept: dict[str, Kept] = {}
+    for place in sorted(found, key=lambda place: place.count("/")):  # the order in which they are mounted
+        asked, (mount, leaf) = found[place]
+        led = _led(root, place, kept)
+        if led:
+            # What a limit or a layer says of that place would not meet it.
+            beyond.append(asked.excess(f"none: {led}", leaf))
+        else:
+            kept[place] = (mount, leaf)
+    writable = not (document.get("root") or {}).get("readonly")
+    for place in _missing_places(settings, root, kept) if root.host or writable else ():
+        options = settings.mounted_tmpfs()[place].options()
+        kept[place] = (mounts.mount(place, "tmpfs", "tmpfs", *options), f"rootfs.tmpfs.{place}")
+    if root.host and "/dev" not in kept:
+        kept["/dev"] = (mounts.mount("/dev", "tmpfs", "tmpfs", *mounts.DEV_OPTIONS), "rootfs.read_only")
+    return root, kept, beyond
+
+
+def _led(root: ForeignRoot, place: str, kept: Mapping[str, Kept]) -> str:
+    """By what a place leads elsewhere: a link of the root, or of a directory that is mounted above it. Empty where it lies
+    there itself. A new file system has no links but those that are copied to it."""
+    covers = (other for other, (mount, _) in kept.items() if COPIES not in mount["options"])
+    cover = max((other for other in covers if is_below(place, other)), key=len, default="")
+    if not cover:
+        found = resolve(root.path, place).path if root.path is not None else place
+        return "" if found == place else f"it is {found} in the root"
+    above, below = Asked("", kept[cover][0]), place.removeprefix(cover)
+    if above.kind != "bind" or resolve(above.source, below).path == below:
+        return ""
+    return f"a link in {above.source}, which is mounted at {cover}, is on the way"
 
 
 def _tighten_root(
@@ -83,9 +115,7 @@ def _tighten_root(
         fragment.put("/root/readonly", True, "rootfs.read_only")
 
 
-def _hides(
-    settings: RootfsSettings, context: Context, root: ForeignRoot, kept: Mapping[str, tuple[mounts.Mount, str]]
-) -> set[str]:
+def _hides(settings: RootfsSettings, context: Context, root: ForeignRoot, kept: Mapping[str, Kept]) -> set[str]:
     """What of the running host and of its secrets the root would show, and the mounts of the host's files: of its own root,
     and of volumes."""
     secrets = hidden.everywhere(hidden.expand(settings.hidden_paths.having(True), context.host.of(RootfsFacts).private))
@@ -145,12 +175,12 @@ def _shared_memory(settings: RootfsSettings, asked: Asked) -> Tightened:
     return mounts.shared_memory(size), leaf, [] if same else [asked.excess(f"tmpfs of {size} bytes", leaf)]
 
 
-def _missing_places(settings: RootfsSettings, root: ForeignRoot, kept: Mapping[str, object]) -> Iterator[str]:
+def _missing_places(settings: RootfsSettings, root: ForeignRoot, kept: Mapping[str, Kept]) -> Iterator[str]:
     """The places in memory that make up for a root that was writable, where the root has the directory."""
     path = root.path.rstrip("/") if root.path is not None else None
     for place in settings.mounted_tmpfs() if settings.read_only or root.host else ():
         covered = any(aliases.holds(other, place) for other in kept)
-        if path is not None and not covered and os.path.isdir(path + place) and not os.path.islink(path + place):
+        if path is not None and not covered and os.path.isdir(path + place) and not _led(root, place, kept):
             yield place
 
 

@@ -76,7 +76,7 @@ class Secrets(Mechanism[SecretsSettings]):
     ) -> Iterable[Excess]:
         from hardening_secrets import spec
 
-        return spec.tighten(settings, document, fragment)
+        return spec.tighten(settings, document, context, fragment)
 
     def rules(self) -> Mapping[str, str]:
         from hardening_secrets.findings import RULES

@@ -135,9 +135,13 @@ def _taken(use: Use, reason: str) -> ProfileError:
     return ProfileError(f"{leaf(use)}: {reason}", origin=use.origin, hint="give the secret another target")
 
 
-def tighten(settings: SecretsSettings, document: Mapping[str, Any], fragment: Fragment) -> Iterator[Excess]:
+def tighten(
+    settings: SecretsSettings, document: Mapping[str, Any], context: Context, fragment: Fragment
+) -> Iterator[Excess]:
     """Keep of the secrets that a configuration names those that the settings give, at most so; add none that it does not
-    name. Raises `SpecError` for an annotation that is malformed."""
+    name, and none by a link of the root. Raises `SpecError` for an annotation that is malformed."""
+    from hardening_rootfs.tighten import elsewhere  # no launch of a composition needs it
+
     try:
         named = [of_configuration(secret) for secret in secrets.named(document)]
     except LaunchError as error:
@@ -148,6 +152,11 @@ def tighten(settings: SecretsSettings, document: Mapping[str, Any], fragment: Fr
         allowed = kind.meet(use, settings.given[use.name])
         if allowed != use:
             yield Excess(secrets.POINTER, kind.show(use), kind.show(allowed), leaf(use))
+        led = [f"none at {point.path}: {why}" for point in mount_points([allowed] if allowed is not None else ())
+               if (why := elsewhere(document, context, point.path))]  # fmt: skip
+        if led:
+            yield Excess(secrets.POINTER, kind.show(allowed), led[0], leaf(use))
+            continue
         kept += [allowed] if allowed is not None else []
     if kept:
         _name(kept, fragment)

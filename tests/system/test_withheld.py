@@ -116,6 +116,8 @@ class Arena:
     def _foreign(self, bundle: Path, binds: list[str], command: list[str]) -> str:
         """A bundle that somebody else made, with some bind mounts; one of ``/`` at ``/`` stands for the root."""
         pairs = [bind.split(":") for bind in binds]
+        places = {kind: [target for source, target in pairs if source == kind] for kind in ("tmpfs", "secret")}
+        named = [{"name": "token", "type": "mount", "target": target} for target in places["secret"]]
         whole = ["/", "/"] in pairs
         mounts = [
             {"destination": "/proc", "type": "proc", "source": "proc"},
@@ -123,7 +125,10 @@ class Arena:
         ]
         mounts += [
             {"destination": target, "type": "bind", "source": source, "options": ["rbind", "ro"]}
-            for source, target in pairs if target != "/"
+            for source, target in pairs if target != "/" and source not in places
+        ]  # fmt: skip
+        mounts += [
+            {"destination": target, "type": "tmpfs", "source": "tmpfs", "options": ["size=8M"]} for target in places["tmpfs"]
         ]  # fmt: skip
         document = {
             "ociVersion": "1.0.2",
@@ -136,6 +141,7 @@ class Arena:
             },
             "mounts": mounts,
             "linux": {"namespaces": [{"type": kind} for kind in ("pid", "mount", "ipc", "uts")]},
+            **({"annotations": {"org.hardening.secrets": json.dumps(named)}} if named else {}),
         }
         bundle.mkdir()
         (bundle / "config.json").write_text(json.dumps(document))
@@ -161,6 +167,8 @@ def _files(folder: Path, token: str) -> None:
     os.link(folder / "key", folder / "hard")
     root = busybox_root(folder / "image")
     (root / "x").mkdir()
+    (root / "etc/kept").touch()
+    (root / "run/secrets").mkdir(parents=True, exist_ok=True)
     for name, target in {"alias": "etc", "also": "tmp"}.items():
         (root / name).symlink_to(target)
     layer = images.archive([images.folder("data"), images.folder("tmp"), images.folder("run"), images.folder("proc")])

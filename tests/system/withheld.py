@@ -15,10 +15,12 @@ READ = "cat /x/canary"
 #: What takes the rules about the kernel's file systems out of the program.
 NO_KERNEL = "from hardening_rootfs import sources\nsources.KERNEL, sources._TOPS = frozenset(), ()\n" \
     "sources.require_public = lambda volume: None\n"  # fmt: skip
+NO_LAYERS = "from hardening_rootfs import aliases\naliases._layers = lambda *_: ((), '')\n"
 NO_UNKNOWN = "from hardening_rootfs import aliases\nlayers = aliases._layers\n" \
     "aliases._layers = lambda *given: (layers(*given)[0], '')\n"  # fmt: skip
 #: What takes the rule out of the program that a mount is said of the place where it lies.
 NO_OWN_NAME = "from hardening_rootfs import spec\nspec._require_own_name = spec._require_inside = lambda *_: None\n"
+NO_LED = "from hardening_rootfs import tighten\ntighten._led = lambda *_: ''\n"
 NO_PROFILES = "from hardening import layers\nlayers.Stack.files = ()\n"
 NO_DECIDING = "from hardening import state\nstate.deciding = lambda: ()\n"
 
@@ -28,7 +30,8 @@ class Try:
     """One attempt: ``words`` are options of ``hardening run``, ``script`` what the command does. ``limit`` is the one limit,
     ``code`` takes the one rule out of the program where no limit is it; ``setup`` are commands of root in a private mount
     namespace before. ``always`` is a layer in both cases. ``runtime`` is that of ``launch``; "apply" tightens a
-    configuration made elsewhere, in which ``words`` are bind mounts, and runs that. ``who`` may try it."""
+    configuration made elsewhere, in which ``words`` are bind mounts, ``tmpfs:DST`` or ``secret:DST``, and runs that. ``who``
+    may try it."""
 
     name: str
     words: tuple[str, ...]
@@ -152,10 +155,12 @@ def _mounted() -> list[Try]:
         Try("mounted: a part in the root", image, "cat /data/canary", setup=f"{bind}@W@/hid/sub @W@/image/data"),
         Try("mounted: crun", (), "cat @W@/b/canary", setup=f"{bind}@W@/hid/sub @W@/b", runtime="crun"),
         Try("mounted: an overlay", own, setup="mount -t overlay overlay -o lowerdir=@W@/hid:@W@/b2 @W@/b"),
-        Try("mounted: an overlay by relative names", own,
-            setup="(cd @W@ && mount -t overlay overlay -o lowerdir=hid:b2 b)"),
-        Try("mounted: an overlay by names relative to what is far above", ("-v", "@W@/pub/sub:/x:ro"),
-            setup="(cd @W@ && mount -t overlay overlay -o lowerdir=b2:hid pub/sub)"),
+        Try("mounted: an overlay by relative names", own, READ, "",
+            "(cd @W@ && mount -t overlay overlay -o lowerdir=hid:b2 b)", NO_LAYERS, HIDDEN),
+        Try("mounted: an overlay by names relative to what is far above", ("-v", "@W@/pub/sub:/x:ro"), READ, "",
+            "(cd @W@ && mount -t overlay overlay -o lowerdir=b2:hid pub/sub)", NO_LAYERS, HIDDEN),
+        Try("mounted: an overlay by names that others above it have, too", own, READ, "", "mkdir -p @W@/sub @W@/inner; "
+            "(cd @W@/hid && mount -t overlay overlay -o lowerdir=sub:inner ../b)", NO_UNKNOWN, HIDDEN),
         *(Try(f"mounted: {name}, an overlay by names that climb", words, script, "",
               "(cd @W@/pub && mount -t overlay overlay -o lowerdir=../hid:../b2 ../b)", NO_UNKNOWN, HIDDEN)
           for name, words, script in (("itself", own, READ), ("above it", ("-v", "@W@:/x:ro"), "cat /x/b/canary"),
@@ -334,6 +339,18 @@ def _by_others() -> list[Try]:
             Try(f"destinations: by a link in a volume {runtime}", linked, "cat /etc/passwd", "", always=denied,
                 code=NO_OWN_NAME, runtime=runtime)
             for runtime in ("", "crun", "runc")
+        ),
+        *(
+            Try(f"apply: {name}, by a link of the root", words, script, "", always=limit + layer, code=NO_LED,
+                runtime="apply")
+            for name, words, script, limit, layer in (
+                ("a volume", ("@W@/key:/alias/kept",), "cat /etc/kept", denied,
+                 '[rootfs]\nvolumes.add = ["@W@/key:/alias/kept:ro"]\n'),
+                ("a place in memory", ("tmpfs:/also",), "head -c 3000000 /dev/zero >/tmp/new && echo @TOKEN@",
+                 '[limits.rootfs]\ntmpfs."/tmp" = "1M"\n', '[rootfs]\ntmpfs.add = ["/also:size=8M"]\n'),
+                ("a secret", ("secret:/alias/kept",), "cat /etc/kept", denied,
+                 '[secrets]\ngiven.add = ["token,target=/alias/kept"]\n'),
+            )
         ),
         Try("root: apply", (), "echo @TOKEN@", '[limits.rootfs]\npath = "@W@/another"\n', runtime="apply"),
     ]  # fmt: skip

@@ -129,6 +129,39 @@ def test_places_in_memory_are_bounded(tmp_path: Path) -> None:
     assert "/mounts/1" not in found.excesses
 
 
+@pytest.mark.parametrize("word", ["readonly", "writable"])
+def test_no_mount_is_led_elsewhere_by_a_link(tmp_path: Path, word: str) -> None:
+    """Of the root, or of what is mounted above it: what is said of the place where it lies would not meet it."""
+    image, data = tmp_path / "image", tmp_path / "data"
+    for place in (image / "var/real/tmp", image / "copied/there", image / "dev", image / "srv", data / "sub"):
+        place.mkdir(parents=True)
+    for link in (image / "alias", image / "dev/shm", image / "proc", image / "copied/link", data / "link"):
+        link.symlink_to("/var")
+    (image / "tmp").symlink_to("var/real/tmp")
+    (image / "run").symlink_to("var/nowhere")
+    asked = document(
+        mount("/alias/x", "tmpfs", "tmpfs", "size=1m"),
+        mount("/dev/shm", "tmpfs", "shm"),
+        mount("/proc", "proc", "proc"),
+        mount("/tmp", "tmpfs", "tmpfs"),
+        mount("/srv/link/x", "bind", f"{data}/sub", "bind"),
+        mount("/srv/sub", "bind", f"{data}/sub", "bind"),
+        mount("/srv", "bind", str(data), "rbind"),
+        mount("/copied", "tmpfs", "tmpfs", "tmpcopyup"),
+        mount("/copied/link", "tmpfs", "tmpfs"),
+        mount("/copied/there", "tmpfs", "tmpfs"),
+        mount("/new", "tmpfs", "tmpfs"),
+        mount("/new/link", "tmpfs", "tmpfs"),
+    )
+    asked["root"] = {"path": str(image), "readonly": word == "readonly"}
+    volumes = f'volumes = ["{data}:/srv", "{data}/sub:/srv/link/x", "{data}/sub:/srv/sub"]'
+    found = tighten(tmp_path, asked, f'[rootfs]\n{volumes}\ntmpfs.add = ["/alias/x", "/copied", "/copied/link"]')
+    kept = {"/copied", "/copied/there", "/new", "/new/link", "/srv", "/srv/sub"}
+    assert set(found.mounts) == kept, found.excesses
+    assert "it is /var/x in the root" in found.excesses["/mounts/0"]
+    assert f"a link in {data}" in found.excesses["/mounts/4"]
+
+
 def test_what_was_tightened_stays_as_it_is(tmp_path: Path) -> None:
     foreign = document(
         mount("/tmp", "tmpfs", "tmpfs", "size=1g", "exec", "mode=777"),

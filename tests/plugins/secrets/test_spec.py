@@ -12,12 +12,13 @@ from hardening.errors import ProfileError, SpecError
 from hardening.inputs import Unknown
 from hardening.launch import secrets
 from hardening.launch.bundle import SECRETS
-from hardening.mechanism import Excess
+from hardening.mechanism import Context, Excess
 from hardening.schema import Members
 from hardening.source import Document, Node
 from hardening.spec import Fragment
 from hardening_secrets import Secrets, spec
 from hardening_secrets.settings import SecretsSettings, read_item
+from tests.plugins.rootfs.stacks import composed, host
 from tests.support import runs
 
 MECHANISMS = ("namespaces", "process", "rootfs", "secrets")
@@ -132,9 +133,11 @@ def test_what_has_secrets_is_not_stored() -> None:
 # --- foreign configurations -------------------------------------------------------------------------------------------
 
 
-def tightened(settings: SecretsSettings, document: dict[str, Any]) -> tuple[Fragment, list[Excess]]:
+def tightened(
+    settings: SecretsSettings, document: dict[str, Any], context: Context | None = None
+) -> tuple[Fragment, list[Excess]]:
     fragment = Fragment("secrets")
-    return fragment, list(spec.tighten(settings, document, fragment))
+    return fragment, list(spec.tighten(settings, document, context or Context(host(), {}), fragment))
 
 
 def naming(*items: str) -> dict[str, Any]:
@@ -165,6 +168,31 @@ def test_a_configuration_gets_no_secret_that_it_does_not_name() -> None:
     fragment, excesses = tightened(given(), naming("a"))
     assert fragment.values[secrets.POINTER].value is None
     assert [excess.allowed for excess in excesses] == ["none"]
+
+
+def test_no_secret_is_led_elsewhere_by_a_link_of_the_root(tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    (image / "etc").mkdir(parents=True)
+    (image / "alias").symlink_to("etc")
+    document = naming("a", "b,target=/etc/key", "c,target=/alias/key", "d,type=env,target=D")
+    document["root"] = {"path": str(image), "readonly": True}
+    settings = given("a", "b,target=/etc/key", "c,target=/alias/key", "d,type=env,target=D")
+    context = Context(host(), composed(tmp_path, '[rootfs]\ntmpfs = ["/run"]').composed)
+
+    def left() -> tuple[list[str], list[str]]:
+        fragment, excesses = tightened(settings, document, context)
+        named = json.loads(fragment.values[secrets.POINTER].value or "[]")
+        assert bool(fragment.items) == bool(named)
+        return [row["name"] for row in named], [item.allowed for item in excesses if item.pointer == secrets.POINTER]
+
+    assert left() == (["a", "b", "d"], ["none at /alias/key: it is /etc/key in the root"])
+    # Where the usual directory is led elsewhere, every one is: it is there for all.
+    (image / "run").symlink_to("etc")
+    assert left() == ([], ["none at /run/secrets: it is /etc/secrets in the root"] * 4)
+    # A place in memory is no link's any more, but for one that lies by a link itself.
+    (image / "run").unlink()
+    document["mounts"].append({"destination": "/run", "type": "tmpfs", "source": "tmpfs", "options": ["size=4k"]})
+    assert left()[0] == ["a", "b", "d"]
 
 
 def test_what_lies_where_secrets_would_be_goes_and_is_told() -> None:
