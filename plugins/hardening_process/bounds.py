@@ -15,6 +15,10 @@ from hardening_process.kinds import User
 from hardening_process.passwd import Accounts
 
 _HINT = "no exception lifts a limit: run as another user or group, or have the limit changed where it is set"
+_PERMIT = (
+    "no exception lifts a limit: run as another user or group, or have the group permitted where the limit is set, below "
+    "[limits.process]:"
+)
 
 
 @frozen
@@ -30,10 +34,12 @@ class Bounds:
     def require(self, uid: int, gid: int, groups: Iterable[int]) -> None:
         """Raise `ProfileError` for a user with its group, and for a supplementary group, that no limit permits."""
         if why := self.why_not(uid, gid):
-            raise ProfileError(f"process.user: {uid}:{gid} {why}", hint=_HINT)
+            raise ProfileError(f"process.user: {uid}:{gid} {why}", hint=self._permit(gid))
         for group in groups:
             if not self._permits(group):
-                raise ProfileError(f"process.groups: {group} exceeds the limit of process.groups", hint=_HINT)
+                raise ProfileError(
+                    f"process.groups: {group} exceeds the limit of process.groups", hint=self._permit(group)
+                )
 
     def why_not(self, uid: int, gid: int) -> str:
         """Why a user may not have this group for its first one; empty where it may. A user's own needs no permission, and
@@ -61,6 +67,16 @@ class Bounds:
         if all(members.values()):
             return True
         return all(members.get(name, True) for name in {*names, *_names(_host(), gid)})
+
+    def _permit(self, gid: int) -> str:
+        """The hint for a group: the line that permits it, where the limit names those that may be."""
+        from hardening.toml_text import inline  # for errors
+
+        members = self._groups()
+        if members.get(REST, True) and not all(members.values()):
+            return _HINT  # the limit takes this one away
+        named = sorted(name for name, value in members.items() if value and name != REST)
+        return f"{_PERMIT}\ngroups = {inline([*named, str(gid)])}"
 
     def _is_own(self, uid: int, gid: int) -> bool:
         """Whether a group is the user's own: the natural one's, that of the host's account, or that of the same number in

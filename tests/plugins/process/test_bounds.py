@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
@@ -79,6 +80,28 @@ def test_the_first_group_is_permitted_or_the_users_own(
     tmp_path: Path, text: str, limits: dict[tuple[str, str], Any], expected: str
 ) -> None:
     assert who(text, limits, root_with(tmp_path, PASSWD, GROUP)).startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "limits", "groups"),
+    [
+        ("six", {("user", ""): User("six")}, ()),
+        ("1000", {("user", ""): User("1000")}, ()),
+        ("six", {("user", ""): User("six"), **AUDIO}, ("audio",)),
+        ("own:29", NONE, ()),
+        ("own", AUDIO, ("audio", "6")),
+    ],
+)
+def test_the_line_of_the_hint_permits_the_group_and_keeps_what_was_permitted(
+    tmp_path: Path, text: str, limits: dict[tuple[str, str], Any], groups: tuple[str, ...]
+) -> None:
+    root = root_with(tmp_path, PASSWD, GROUP)
+    user, _, group = text.partition(":")
+    with pytest.raises(ProfileError) as refused:
+        identify(User(user, group), groups, attrs.evolve(context(host(0), root=root), limits=lambda _: limits))
+    line = tomllib.loads(str(refused.value.hint).splitlines()[-1])
+    permitted = {**NONE, **{("groups", name): True for name in line["groups"]}}
+    assert "exceeds" not in who(text, {**limits, **permitted}, root, groups)
 
 
 @pytest.mark.parametrize(
