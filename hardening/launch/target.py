@@ -77,7 +77,8 @@ class Target:
         if number not in ENDING | {signal.SIGTSTP} or signal.getsignal(number) == signal.SIG_IGN:
             return
         self.stops = self.stops or number == signal.SIGTSTP
-        if awaited:
+        # Who handles it has it now, and may be back at the default already (SA_RESETHAND of sigaction(2), node's `once`).
+        if awaited or _has(before, number, "SigCgt", "SigIgn"):
             return
         if _acts_by_default(before, number):
             self._default(before, number, job=job)

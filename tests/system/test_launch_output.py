@@ -12,6 +12,7 @@ import pytest
 
 from tests.support import bundles
 from tests.support.bundles import Stance
+from tests.support.features import require
 
 pytestmark = pytest.mark.system
 
@@ -117,6 +118,7 @@ def test_a_pipe_as_standard_input(folder: Path, stance: Stance) -> None:
 
 def test_a_pipe_of_another_user(folder: Path, stance: Stance) -> None:
     """Whose permissions are not the caller's to change."""
+    require("root")  # to give it away
     reader, writer = os.pipe()
     os.fchown(writer, 12345, 12345)
     words = argv(folder, stance, "native", uid=other_uid(stance))

@@ -31,6 +31,10 @@ class Command:
             while order := os.read(orders, 1):
                 if order == b"w":
                     os._exit(signal.sigwait(BLOCKED))
+                if order == b"h":
+                    signal.signal(signal.SIGTERM, lambda *_: self._handled_once(done))
+                    os.write(done, order)
+                    continue
                 signal.pthread_sigmask(signal.SIG_BLOCK if order == b"b" else signal.SIG_UNBLOCK, BLOCKED)
                 os.write(done, order)
             os._exit(3)
@@ -40,6 +44,20 @@ class Command:
     def block(self, *, blocked: bool) -> None:
         """Have it block the signals, or not."""
         os.write(self._orders, b"b" if blocked else b"u")
+        self.says()
+
+    @staticmethod
+    def _handled_once(done: int) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.write(done, b"h")
+
+    def handle_once(self) -> None:
+        """Have it handle one SIGTERM, and say so when it has."""
+        os.write(self._orders, b"h")
+        self.says()
+
+    def says(self) -> None:
+        """Wait until it says that it has done something."""
         os.read(self._done, 1)
 
     def await_signal(self) -> None:
@@ -167,5 +185,15 @@ def test_a_signal_that_stays_blocked_is_left_to_the_command(
 
     until(is_left)
     command.block(blocked=False)  # the kernel drops it now
+    command.end()
+    assert exit_code(supervisor.watch()) == 3
+
+
+def test_a_command_that_handles_a_signal_once_is_not_ended_by_it(
+    command: Command, supervisor: Supervisor, target: Watched
+) -> None:
+    command.handle_once()
+    target.afterwards = command.says
+    target.forward(signal.SIGTERM, typed=False)
     command.end()
     assert exit_code(supervisor.watch()) == 3
