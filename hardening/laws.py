@@ -157,21 +157,27 @@ def check_mechanism(
     ``others`` are the mechanisms that it names in ``after``. The same ``seed`` makes the same stacks.
     """
     broken = [*_declarations(mechanism), *_dumps(mechanism, Reading(host, {}))]
-    chance = random.Random(seed)  # noqa: S311
-    samples = mechanism.samples()
     composed = 0
-    for number in range(stacks):
-        # A few settings a stack, so that its layers speak of the same ones.
-        names = sorted({setting for setting, _, _ in samples})
-        chosen = set(chance.sample(names, min(3, len(names))))
-        cases = [random_case([say for say in samples if say[0] in chosen], chance) for _ in range(3)]
-        if number % 4 == 3:
-            cases[0] = attrs.evolve(cases[0], complete=True)
+    for cases in random_stacks(mechanism, stacks, seed):
         broken += check_stack(mechanism, host, cases, others)
         composed += isinstance(_try(mechanism, host, cases, others), Composition)
     if composed < stacks // 8:
         broken.append(Broken("samples", f"only {composed} of {stacks} random stacks compose: too few to tell"))
     return list(dict.fromkeys(broken))
+
+
+def random_stacks(mechanism: Mechanism[Any], stacks: int, seed: int = 0) -> Iterator[list[Case]]:
+    """Stacks of three random cases of a mechanism's samples, one in four with a complete layer at its bottom."""
+    chance = random.Random(seed)  # noqa: S311
+    samples = mechanism.samples()
+    names = sorted({setting for setting, _, _ in samples})
+    for number in range(stacks):
+        # A few settings a stack, so that its layers speak of the same ones.
+        chosen = set(chance.sample(names, min(3, len(names))))
+        cases = [random_case([say for say in samples if say[0] in chosen], chance) for _ in range(3)]
+        if number % 4 == 3:
+            cases[0] = attrs.evolve(cases[0], complete=True)
+        yield cases
 
 
 def random_case(samples: Sequence[tuple[str, str, Any]], chance: random.Random) -> Case:
