@@ -6,7 +6,6 @@ exists is complete.
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 
 from hardening import bundles, state, wholefile
 from hardening.errors import HardeningError, LaunchError
-from hardening.launch import behalf
+from hardening.launch import behalf, jsontext
 from hardening.launch.jsontext import MAX_BYTES
 from hardening.spec import CONFIG, Directory, File, Spec, Symlink
 
@@ -120,20 +119,10 @@ def parse_config(text: bytes, origin: Path | str) -> dict[str, Any]:
             hint="name a bundle, which is a directory with a config.json, or the file itself",
         )
     try:
-        document = json.loads(text, object_pairs_hook=_no_duplicates)
-    except (ValueError, RecursionError) as error:
-        raise HardeningError(
-            f"not a JSON configuration: {error}", origin=origin, hint="an OCI configuration is one JSON object in UTF-8"
-        ) from None
+        document = jsontext.parse(text, str(origin))
+    except LaunchError as error:
+        hint = "an OCI configuration is one JSON object in UTF-8, each of its keys once"
+        raise HardeningError(f"not a JSON configuration: {error.message}", origin=error.origin, hint=hint) from None
     if not isinstance(document, dict):
         raise HardeningError("a configuration is a JSON object", origin=origin, hint="`runc spec` writes an example")
     return document
-
-
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in result:
-            raise ValueError(f'the key "{key}" stands twice')
-        result[key] = value
-    return result

@@ -15,16 +15,12 @@ from typing import Any
 from hardening.errors import HardeningError, SpecError, raise_all
 from hardening.launch.config import INTERPRETED_ANNOTATIONS
 from hardening.mechanism import Excess
-from hardening.oci_fields import CONFIG, Each, taken_for, without_unknown
+from hardening.oci_fields import misfits, taken_for, without_unknown
 from hardening.spec import escape
 
-_LOWEST, _HIGHEST = -(1 << 63), (1 << 64) - 1
 _WIDTH = 60
 _DEPTH = 64
 _HINT = "correct the configuration, or have the tool that wrote it write it again"
-
-
-_NAMES = {bool: "true or false", int: "an integer of at most 64 bits", str: "a string"}
 
 #: Fields that say what is run and give it nothing.
 NEUTRAL = frozenset(
@@ -59,35 +55,9 @@ def require_shape(document: Mapping[str, Any]) -> None:
     every one that JSON cannot hold."""
     problems: list[HardeningError] = [
         SpecError(f"{wanted} is expected", origin=pointer, hint=_HINT)
-        for pointer, wanted in [*_unwritable(document), *_wrong(document, CONFIG, "")]
+        for pointer, wanted in [*_unwritable(document), *misfits(document)]
     ]
     raise_all(problems)
-
-
-def _wrong(value: Any, shape: Any, pointer: str) -> Iterator[tuple[str, str]]:
-    """The JSON pointers of wrong values, and what should stand there."""
-    if isinstance(shape, type):
-        if not _fits(value, shape):
-            yield pointer, _NAMES[shape]
-    elif isinstance(shape, list):
-        if not isinstance(value, list):
-            yield pointer, "an array"
-            return
-        for index, item in enumerate(value):
-            yield from _wrong(item, shape[0], f"{pointer}/{index}")
-    elif not isinstance(value, Mapping):
-        yield pointer, "an object"
-    else:
-        for key, item in value.items():
-            inner = shape.shape if isinstance(shape, Each) else shape.get(key)
-            if inner is not None:
-                yield from _wrong(item, inner, f"{pointer}/{escape(key)}")
-
-
-def _fits(value: Any, kind: type) -> bool:
-    if kind is int:
-        return isinstance(value, int) and not isinstance(value, bool) and _LOWEST <= value <= _HIGHEST
-    return isinstance(value, kind)
 
 
 def _unwritable(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

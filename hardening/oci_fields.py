@@ -22,8 +22,11 @@ class Each:
     shape: Any
 
 
+_LOWEST, _HIGHEST = -(1 << 63), (1 << 64) - 1
+_TYPES = {bool: "true or false", int: "an integer of at most 64 bits", str: "a string"}
 _ID_MAPS = [{"containerID": int, "hostID": int, "size": int}]
 _NUMBERS = {"major": int, "minor": int}
+_CLOCK = {"secs": int, "nanosecs": int}
 _HOOKS = ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")
 _HOOK_LIST = [{"path": str, "args": [str], "env": [str], "timeout": int}]
 _PROCESS = {
@@ -91,7 +94,7 @@ _LINUX = {
     "uidMappings": _ID_MAPS,
     "gidMappings": _ID_MAPS,
     "namespaces": [{"type": str, "path": str}],
-    "timeOffsets": Each({"secs": int, "nanosecs": int}),
+    "timeOffsets": {"monotonic": _CLOCK, "boottime": _CLOCK},
     "devices": [{"type": str, "path": str, **_NUMBERS, "fileMode": int, "uid": int, "gid": int}],
     "cgroupsPath": str,
     "resources": _RESOURCES,
@@ -141,7 +144,7 @@ class Unknown:
     def __str__(self) -> str:
         if self.taken_for:
             return f"a runtime that is written in Go, such as runc, reads it as {self.taken_for}"
-        return "it is no field of the OCI runtime specification 1.2"
+        return "the OCI runtime specification 1.2 has no such field for Linux"
 
 
 def without_unknown(document: Mapping[str, Any], owned: Collection[str] = ()) -> tuple[dict[str, Any], list[Unknown]]:
@@ -176,6 +179,38 @@ def _known(value: Any, shape: Any, pointer: str, owned: Collection[str], found: 
 def unknown(document: Mapping[str, Any]) -> Iterator[Unknown]:
     """What of a configuration is no field of the specification."""
     yield from without_unknown(document)[1]
+
+
+def misfits(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The JSON pointer of each value of another type than its field has, null among them, and what should stand there. Of
+    such values crun makes none at all: a root that is to be read-only with ``"true"`` is not."""
+    yield from _wrong(document, CONFIG, "")
+
+
+def _wrong(value: Any, shape: Any, pointer: str) -> Iterator[tuple[str, str]]:
+    """The JSON pointers of wrong values, and what should stand there."""
+    if isinstance(shape, type):
+        if not _fits(value, shape):
+            yield pointer, _TYPES[shape]
+    elif isinstance(shape, list):
+        if not isinstance(value, list):
+            yield pointer, "an array"
+            return
+        for index, item in enumerate(value):
+            yield from _wrong(item, shape[0], f"{pointer}/{index}")
+    elif not isinstance(value, Mapping):
+        yield pointer, "an object"
+    else:
+        for key, item in value.items():
+            inner = shape.shape if isinstance(shape, Each) else shape.get(key)
+            if inner is not None:
+                yield from _wrong(item, inner, f"{pointer}/{escape(key)}")
+
+
+def _fits(value: Any, kind: type) -> bool:
+    if kind is int:
+        return isinstance(value, int) and not isinstance(value, bool) and _LOWEST <= value <= _HIGHEST
+    return isinstance(value, kind)
 
 
 def taken_for(key: str, names: Collection[str] = CONFIG) -> str:

@@ -158,8 +158,8 @@ def _says_nothing(value: object, kind: type) -> bool:
     """Whether a value is as good as none: empty, zero or false, or an object of members that are. Engines write such where
     nobody asked for anything, and runtimes written in Go cannot tell it from a field that is not there.
 
-    An object in an object counts: its key is a name, as of a network device.
+    An object in an object counts: its key is a name, as of a network device. Null counts as well, as it does everywhere.
     """
     if kind is dict and isinstance(value, dict):
-        return all(not item and not isinstance(item, dict) for item in value.values())
+        return all(not item and not isinstance(item, (dict, type(None))) for item in value.values())
     return type(value) is kind and not value

@@ -16,7 +16,7 @@ from hardening.launch import abi, secrets
 from hardening.launch.config import INTERPRETED_ANNOTATIONS
 from hardening.launch.config_mounts import ACCESS_TIMES, ATTRIBUTES, OPPOSITES, PROPAGATION
 from hardening.launch.jsontext import escape
-from hardening.oci_fields import unknown
+from hardening.oci_fields import misfits, unknown
 from hardening.runtime import Refusal
 from hardening.values import frozen
 
@@ -57,6 +57,10 @@ def refusals(name: str, version: tuple[int, ...], document: Mapping[str, Any], u
     for item in unknown(document):
         reading = f"reads it as {item.taken_for}" if name == "runc" and item.taken_for else "would ignore it"
         yield Refusal(item.pointer, f"is not a field of the OCI runtime spec: {name} {reading}", HINT)
+    for pointer, wanted in misfits(document):
+        yield Refusal(
+            pointer, f"{wanted} is expected: {name} may ignore what stands here", "correct it, or leave it out"
+        )
     for entry in FIELDS[name]:
         if version < entry.since and _get(document, entry.pointer) is not None:
             yield Refusal(entry.pointer, f"{name} {_dotted(version)} ignores it", HINT)
@@ -144,8 +148,9 @@ def _mounts(name: str, version: tuple[int, ...], document: Mapping[str, Any]) ->
         for number, option in enumerate(options if is_bind else ()):
             if option in OPTIONS[name] or not is_bind_option(option):
                 yield Refusal(f"/mounts/{index}/options/{number}", f"{name} ignores the option {option!r}", HINT)
-        if name == "runc" and version < (1, 2) and mount.get("uidMappings"):
-            yield Refusal(f"/mounts/{index}/uidMappings", f"runc {_dotted(version)} does not map ids of mounts", HINT)
+        for key in ("uidMappings", "gidMappings"):
+            if name == "runc" and version < (1, 2) and mount.get(key):
+                yield Refusal(f"/mounts/{index}/{key}", f"runc {_dotted(version)} does not map ids of mounts", HINT)
 
 
 def is_bind_option(option: str) -> bool:

@@ -29,6 +29,8 @@ from hardening_seccomp.filters import Filter
 
 POINTER = "/linux/seccomp"
 MAX_ENTRIES = 256
+NO_LISTENER = "there is none: nothing here serves a seccomp listener, which would decide about calls while they wait"
+_INSTEAD = "remove it, and use SCMP_ACT_ERRNO for the calls that would have asked it"
 NONE_FLAT: Mapping[str, int] = MappingProxyType({})
 FLAGS = {
     "log": "SECCOMP_FILTER_FLAG_LOG",
@@ -220,8 +222,9 @@ def read(document: object, *, native: str, origin: object | None = None, pointer
         origin,
         pointer,
     )
-    if "listenerPath" in top:
-        raise SpecError("a seccomp listener is not supported", origin=origin, hint=f"remove {pointer}/listenerPath")
+    for key in ("listenerPath", "listenerMetadata"):
+        if top.get(key):
+            raise SpecError(f"{pointer}/{key}: {NO_LISTENER}", origin=origin, hint=_INSTEAD)
     pretended: list[tuple[str, tuple[str, ...]]] = []
     number = top.get("defaultErrnoRet")
     if _pretends(top.get("defaultAction"), number):
@@ -303,7 +306,7 @@ def read_action(name: object, data: object, origin: object | None, pointer: str)
     """An action from its OCI name and the errno beside it (EPERM where there is none). `SpecError` for what is unknown,
     and for errno 0."""
     if name == "SCMP_ACT_NOTIFY":
-        raise SpecError(f"{pointer}: SCMP_ACT_NOTIFY needs a supervisor", origin=origin, hint="use SCMP_ACT_ERRNO")
+        raise SpecError(f"{pointer}: SCMP_ACT_NOTIFY asks a listener, and {NO_LISTENER}", origin=origin, hint=_INSTEAD)
     kind = _ACTIONS.get(name) if isinstance(name, str) else None
     if kind is None:
         raise SpecError(f"{pointer}: unknown action {name!r}", origin=origin, hint="one of " + ", ".join(_ACTIONS))

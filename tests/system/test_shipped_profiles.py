@@ -7,18 +7,14 @@ import json
 import os
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
-from referencing import Registry
-from referencing.jsonschema import DRAFT7
 
 from hardening import bundle
 from hardening.spec import to_json
-from tests.support import runs, shipped
+from tests.support import ocischema, runs, shipped
 from tests.support.features import available, require
 from tests.support.runs import RUNTIMES
 from tests.support.users import REPOSITORY, User, ordinary
@@ -26,7 +22,6 @@ from tools import facts
 
 pytestmark = pytest.mark.system
 
-SCHEMA = Path("/usr/share/gocode/src/github.com/opencontainers/runtime-spec/schema")
 PROFILES = ("base", "strict", "default", "web", "batch", "build", "debug")
 PAIRS = (
     ("default", "strict"), ("web", "strict"), ("batch", "strict"), ("build", "strict"), ("web", "debug"), ("batch", "debug"),
@@ -52,17 +47,11 @@ def permitted(text: str, *settings: str) -> str:
     return text + exceptions
 
 
-@cache
-def validator() -> jsonschema.Draft7Validator:
-    """The JSON Schema of config.json, with those that it refers to."""
-    files = {path.name: json.loads(path.read_text()) for path in SCHEMA.glob("*.json")}
-    resources = [(f"file:///{name}", DRAFT7.create_resource(document)) for name, document in files.items()]
-    registry: Registry[Any] = Registry().with_resources(resources)
-    return jsonschema.Draft7Validator({"$ref": "file:///config-schema.json"}, registry=registry)
-
-
 def problems(document: Mapping[str, Any]) -> list[str]:
-    return [f"{error.json_path}: {error.message}" for error in validator().iter_errors(json.loads(to_json(document)))]
+    return [
+        f"{error.json_path}: {error.message}"
+        for error in ocischema.validator().iter_errors(json.loads(to_json(document)))
+    ]
 
 
 def runtimes(document: Mapping[str, Any]) -> Iterator[str]:
