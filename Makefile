@@ -1,6 +1,6 @@
 # The two commands of the README are `make demo` and `make test`; each does its own set-up.
 .POSIX:
-.PHONY: help demo test escape check bench stress format clean
+.PHONY: help demo test escape check bench stress fuzz format clean
 
 # Arguments for pytest: make test T="tests/laws -k seccomp"; T=-n0 runs the tests one after another
 T =
@@ -8,6 +8,8 @@ T =
 PYTEST = -m pytest -n auto --dist worksteal
 # Arguments for the bench: make bench B=--tiny
 B =
+# Inputs of each target of the fuzzer: make fuzz T="policy layer" N=100000
+N = 10000
 
 help: # this list
 	@sed -n 's/^\([a-z]*\): # \(.*\)/make \1	\2/p' Makefile | expand -t 16
@@ -29,6 +31,9 @@ bench: # launches measured beside crun, runc, bubblewrap and podman, and verdict
 
 stress: # kill, starve and crowd launches at length, as root, and show what is left of them
 	@venv=$$(tools/setup test) && exec tools/stress "$$venv/bin/python"
+
+fuzz: # give every reader of what others wrote N=10000 inputs that are almost right; T="policy layer" chooses
+	@venv=$$(tools/setup test) && exec tools/fuzz "$$venv/bin/python" -n $(N) $(T)
 
 format: # what ruff can mend by itself
 	@venv=$$(tools/setup check) && "$$venv/bin/ruff" format . && "$$venv/bin/ruff" check --fix .

@@ -63,15 +63,6 @@ class Reference:
         """Host and path: ``docker.io/library/busybox``."""
         return f"{self.host}/{self.path}"
 
-    @property
-    def short(self) -> str:
-        """The shortest spelling that means the same: ``busybox``."""
-        text = str(self)
-        if self.host == DEFAULT_HOST:
-            text = text.removeprefix(f"{DEFAULT_HOST}/")
-            text = text.removeprefix(f"{OFFICIAL}/") if self.path.count("/") == 1 else text
-        return text if self.digest else text.removesuffix(f":{DEFAULT_TAG}")
-
     def __str__(self) -> str:
         tag = f":{self.tag}" if self.tag else ""
         return f"{self.repository}{tag}" + (f"@{self.digest}" if self.digest else "")

@@ -325,6 +325,8 @@ class Tree:
                     return
                 self._remove(parent, name, path, there)
             os.link(parts[-1], name, src_dir_fd=folder, dst_dir_fd=parent, follow_symlinks=False)
+        except FileNotFoundError:  # it lay below what the link takes the place of
+            raise self._no_target(entry) from None
         finally:
             os.close(folder)
 

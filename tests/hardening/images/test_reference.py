@@ -16,28 +16,28 @@ DIGEST = "sha256:" + "0123456789abcdef" * 4
 
 
 @pytest.mark.parametrize(
-    ("typed", "spelt", "short"),
+    ("typed", "spelt"),
     [
-        ("busybox", "docker.io/library/busybox:latest", "busybox"),
-        ("busybox:1.36", "docker.io/library/busybox:1.36", "busybox:1.36"),
-        ("docker.io/busybox", "docker.io/library/busybox:latest", "busybox"),
-        ("index.docker.io/busybox", "docker.io/library/busybox:latest", "busybox"),
-        ("team/app", "docker.io/team/app:latest", "team/app"),
-        ("docker.io/library/team/app", "docker.io/library/team/app:latest", "library/team/app"),
-        ("localhost/app", "localhost/app:latest", "localhost/app"),
-        ("localhost:5000/app:v1", "localhost:5000/app:v1", "localhost:5000/app:v1"),
-        ("host:5000/a/b/c", "host:5000/a/b/c:latest", "host:5000/a/b/c"),
-        ("[::1]:5000/app", "[::1]:5000/app:latest", "[::1]:5000/app"),
-        ("Team.example/app", "Team.example/app:latest", "Team.example/app"),
-        (f"busybox@{DIGEST}", f"docker.io/library/busybox@{DIGEST}", f"busybox@{DIGEST}"),
-        (f"busybox:1@{DIGEST}", f"docker.io/library/busybox:1@{DIGEST}", f"busybox:1@{DIGEST}"),
-        ("quay.io/a__b/c-d.e_f--g", "quay.io/a__b/c-d.e_f--g:latest", "quay.io/a__b/c-d.e_f--g"),
+        ("busybox", "docker.io/library/busybox:latest"),
+        ("busybox:1.36", "docker.io/library/busybox:1.36"),
+        ("docker.io/busybox", "docker.io/library/busybox:latest"),
+        ("index.docker.io/busybox", "docker.io/library/busybox:latest"),
+        ("team/app", "docker.io/team/app:latest"),
+        ("docker.io/library/team/app", "docker.io/library/team/app:latest"),
+        ("localhost/app", "localhost/app:latest"),
+        ("localhost:5000/app:v1", "localhost:5000/app:v1"),
+        ("host:5000/a/b/c", "host:5000/a/b/c:latest"),
+        ("[::1]:5000/app", "[::1]:5000/app:latest"),
+        ("Team.example/app", "Team.example/app:latest"),
+        (f"busybox@{DIGEST}", f"docker.io/library/busybox@{DIGEST}"),
+        (f"busybox:1@{DIGEST}", f"docker.io/library/busybox:1@{DIGEST}"),
+        ("quay.io/a__b/c-d.e_f--g", "quay.io/a__b/c-d.e_f--g:latest"),
     ],
 )
-def test_spelt_out(typed: str, spelt: str, short: str) -> None:
+def test_spelt_out(typed: str, spelt: str) -> None:
     named = parse_docker(typed)
-    assert (str(named), named.short) == (spelt, short)
-    assert parse_docker(named.short) == named
+    assert str(named) == spelt
+    assert parse_docker(spelt) == named
     assert parse(f"docker://{typed}") == parse(typed) == Name("docker", named)
 
 

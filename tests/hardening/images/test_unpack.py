@@ -98,6 +98,10 @@ HOSTILE: dict[str, tuple[Entries, str | None]] = {
     "hard-link-dotdot": ([link("stolen", "../outside/secret", hard=True)], "`..` in it"),
     "hard-link-absolute": ([link("stolen", "@outside/secret", hard=True)], "hard link to what is no file"),
     "hard-link-to-directory": ([folder("a"), link("b", "a", hard=True)], "hard link to what is no file"),
+    "hard-link-over-its-own-directory": (
+        [folder("d"), entry("d/a", b""), link("d", "d/a", hard=True)],
+        "hard link to what is no file",
+    ),
     "hard-link-to-itself": ([link("a", "a", hard=True)], "hard link to itself"),
     "hard-link-then-write": (
         [link("l", "@outside/secret"), link("h", "l", hard=True), entry("h", b"mine")], None,

@@ -1,0 +1,260 @@
+"""What says what a container may: profiles, filters, and configurations of other programs."""
+
+from __future__ import annotations
+
+import copy
+import json
+import operator
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from hardening import pipeline, source
+from hardening.compose import Composition, compose
+from hardening.errors import HardeningError
+from hardening.launch import config, jsontext, leases
+from hardening.launch.digest import of_filter
+from hardening.layers import Layer, Stack, parse_layer
+from hardening.oci_fields import unknown
+from hardening.source import Document
+from hardening_seccomp import SeccompSettings, bpf
+from hardening_seccomp.compile import compile_filter
+from hardening_seccomp.docker import Target as Machine
+from hardening_seccomp.docker import parse
+from hardening_seccomp.libseccomp import Libseccomp
+from hardening_seccomp.oci import read as read_filter
+from hardening_seccomp.spans import kernel_token
+from hardening_seccomp.spec import filter_of
+from tests.fuzz.harness import ROOT, target
+from tests.fuzz.mutate import of_json, of_toml
+from tests.hardening.test_foreign import FULL
+from tests.plugins.seccomp import stacks
+from tests.support import bundles, shipped, texts
+
+KINDS = ("ALLOW", "LOG", "TRACE", "ERRNO", "TRAP", "KILL_THREAD", "KILL_PROCESS")  # by strictness
+SETS = ("bounding", "effective", "inheritable", "permitted", "ambient")
+
+
+def _profiles() -> Iterator[bytes]:
+    for path in sorted((ROOT / "profiles/hardening_profiles").glob("*.toml")):
+        yield path.read_bytes()
+
+
+@cache
+def _base() -> tuple[Layer, Composition]:
+    plugins, host = shipped.here()
+    base = parse_layer(
+        Document("base", Path("base.toml"), {"complete": True, "selinux": {"requirement": "best-effort"}}, {})
+    )
+    return base, compose(Stack((base,)), plugins.mechanisms, host, texts.TODAY)
+
+
+@target(
+    of_toml, "hardening.source hardening.toml_lines hardening.layers hardening.fold hardening.schema hardening.kinds"
+    " hardening_process.kinds hardening_rootfs.volumes hardening_rootfs.tmpfs hardening_seccomp.settings",
+    seeds=_profiles, short=25,
+)  # fmt: skip
+def profile(data: bytes, place: Path) -> None:
+    """No layer without an exception is looser, in any leaf, than the complete one before it."""
+    path = place / "x.toml"
+    path.write_bytes(data)
+    path.chmod(0o644)
+    layer = parse_layer(source.read(path, "x"))
+    plugins, host = shipped.here()
+    base, before = _base()
+    found = compose(Stack((base, layer)), plugins.mechanisms, host, texts.TODAY)
+    for leaf, now in found.leaves.items():
+        str(now.shown).encode()
+        mechanism = plugins.mechanism(leaf.mechanism)
+        assert mechanism is not None
+        closed = before.at(mechanism, leaf.setting, leaf.member)
+        if not (layer.exceptions or now.kind.neutral or now.kind.identity or leaf.setting == "requirement"):
+            assert now.kind.at_most(now.value, closed.value), (leaf, now.shown, closed.shown)
+
+
+_TESTS = {
+    "EQ": operator.eq,
+    "NE": operator.ne,
+    "LT": operator.lt,
+    "LE": operator.le,
+    "GE": operator.ge,
+    "GT": operator.gt,
+}
+
+
+def _holds(test: Mapping[str, Any], arguments: tuple[int, ...]) -> bool:
+    value, wanted, name = arguments[test["index"]], test.get("value", 0), test["op"].removeprefix("SCMP_CMP_")
+    if name == "MASKED_EQ":
+        return bool(value & wanted == test.get("valueTwo", 0))
+    return bool(_TESTS[name](value, wanted))
+
+
+def _answers(document: Mapping[str, Any], name: str, arguments: tuple[int, ...]) -> str:
+    """What a docker profile says to a call on x86_64 without capabilities: the strictest of the rules that match."""
+    found = []
+    for rule in document.get("syscalls") or ():
+        include, exclude = rule.get("includes") or {}, rule.get("excludes") or {}
+        kernel = tuple(int(part) for part in os.uname().release.split("-")[0].split(".")[:2])
+        newer = {
+            key: tuple(map(int, side["minKernel"].split(".")[:2])) <= kernel
+            for key, side in (("in", include), ("out", exclude)) if side.get("minKernel")
+        }  # fmt: skip
+        applies = (
+            not include.get("caps") and newer.get("in", True) and not newer.get("out", False)
+            and "amd64" not in (exclude.get("arches") or ()) and "amd64" in (include.get("arches") or ("amd64",))
+        )  # fmt: skip
+        if not applies or name not in (rule.get("names") or [rule.get("name")]):
+            continue
+        tests = rule.get("args") or []
+        alike = len({test["index"] for test in tests}) < len(tests)  # two of one argument are two rules, for docker
+        if not tests or (any if alike else all)(_holds(test, arguments) for test in tests):
+            found.append(_kind(rule["action"]))
+    return max(found, key=KINDS.index) if found else _kind(document["defaultAction"])
+
+
+def _kind(action: str) -> str:
+    word = action.removeprefix("SCMP_ACT_")
+    return "KILL_THREAD" if word == "KILL" else word
+
+
+@cache
+def _machine() -> tuple[Any, Libseccomp]:
+    return stacks.this_host(), Libseccomp.load()
+
+
+@target(
+    of_json, "hardening_seccomp.docker hardening_seccomp.oci hardening_seccomp.conditions hardening_seccomp.compile"
+    " hardening_seccomp.diagrams", short=60,
+)  # fmt: skip
+def seccomp(data: bytes, place: Path) -> None:
+    """Of a docker profile: the program answers as its rules do, and stricter only where that is told."""
+    for machine in (
+        Machine("aarch64", frozenset({"CAP_SYS_PTRACE", "CAP_BPF"}), (4, 7)),
+        Machine("x86_64", frozenset(), (6, 18)),
+    ):
+        parse(data, machine)
+    document = json.loads(data)
+    with suppress(HardeningError):
+        read_filter(document, native="x86_64")
+    if sum(data) % 4 and data not in seccomp.all_seeds():
+        return  # a program takes long
+    host, library = _machine()
+    path = place / "docker.json"
+    path.write_bytes(data)
+    path.chmod(0o644)
+    found = stacks.settings(place, f'[seccomp]\nrestrict_suid_sgid = false\nprofile = "{path}"\n', on=host)
+    assert isinstance(found, SeccompSettings)
+    compiled = compile_filter(filter_of(found, stacks.context(host)), library)
+    program = bpf.decode(compiled.program)
+    token = library.architecture("x86_64")
+    assert token is not None
+    known = library.names(token)
+    rules = document.get("syscalls") or ()
+    names = dict.fromkeys(name for rule in rules for name in (rule.get("names") or [rule.get("name")]) if name in known)
+    values = {
+        0,
+        3,
+        8,
+        *(test.get("value", 0) + more for rule in rules for test in rule.get("args") or () for more in (-1, 0, 1)),
+    }
+    for name in [*list(names)[:8], "uname"]:
+        for value in sorted(values)[:8]:
+            vector = tuple(max(0, min(item, 2**64 - 1)) for item in (value, 8, value, 0, 0, 0))
+            answer = bpf.evaluate(program, kernel_token(library, "x86_64"), known[name], vector).action.kind.name
+            wanted = _answers(document, name, vector)
+            place_of = (name, vector, wanted, answer)
+            assert KINDS.index(answer) >= KINDS.index(wanted), ("looser", place_of)
+            assert answer == wanted or name in compiled.written, ("stricter", place_of)
+
+
+@cache
+def _bundles() -> list[bytes]:
+    maps = bundles.id_maps(524288, 10)
+    return [json.dumps(item).encode() for item in (FULL, bundles.config("true"), bundles.config("id", uid_maps=maps))]
+
+
+@target(
+    of_json, "hardening.foreign hardening.pipeline hardening.oci_fields hardening.bundle hardening_capabilities.spec"
+    " hardening_namespaces.tighten hardening_process.tighten hardening_process.foreign_resources hardening_rootfs.tighten"
+    " hardening_rootfs.foreign_binds hardening_rootfs.rights hardening_seccomp.spec", seeds=_bundles, short=30,
+)  # fmt: skip
+def apply_(data: bytes, _: Path) -> None:
+    """A configuration of another program is refused in words, or nowhere looser than the profile; twice is once."""
+    from hardening.bundle import parse_config
+
+    given = parse_config(data, "config.json")
+    plan = _tightened(given)
+    document = plan.spec.document
+    assert list(unknown(document)) == []
+    assert ".." not in str(document["linux"].get("cgroupsPath")).split("/")
+    process, linux = document["process"], document["linux"]
+    limit = _planned()
+    for name in SETS:
+        assert set(process["capabilities"].get(name, ())) <= set(limit["process"]["capabilities"].get(name, ())), name
+    assert process["noNewPrivileges"] is True
+    assert document["root"]["readonly"] is True
+    assert "hooks" not in document
+    assert linux["seccomp"]["defaultAction"] != "SCMP_ACT_ALLOW"
+    assert {item["type"] for item in linux["namespaces"]} >= {item["type"] for item in limit["linux"]["namespaces"]} - {
+        "user"
+    }
+    for name in ("maskedPaths", "readonlyPaths"):
+        kernel = {path for path in limit["linux"].get(name, ()) if path.startswith(("/proc", "/sys"))}
+        assert set(linux.get("maskedPaths", ())) | set(linux.get(name, ())) >= kernel or _gone(document, kernel), name
+    again = _tightened(copy.deepcopy(document))
+    assert again.spec.document == document
+    assert again.excesses == ()
+
+
+def _gone(document: Mapping[str, Any], paths: set[str]) -> bool:
+    """Whether nothing is mounted where paths lie."""
+    there = {os.path.normpath(item["destination"]) for item in document["mounts"]}
+    return all(f"/{path.split('/')[1]}" not in there for path in paths)
+
+
+def _tightened(document: dict[str, Any]) -> pipeline.Plan:
+    plugins, host = shipped.here()
+    return pipeline.tighten(plugins, _default(), host, document, origin=Path("/srv"))
+
+
+@cache
+def _default() -> Composition:
+    return shipped.composed(["default"])
+
+
+@cache
+def _planned() -> dict[str, Any]:
+    plugins, host = shipped.here()
+    document: dict[str, Any] = pipeline.plan(plugins, _default(), host, ["id"]).spec.document
+    return document
+
+
+@cache
+def _own() -> list[bytes]:
+    return [json.dumps(_planned()).encode(), json.dumps(bundles.config("true")).encode()]
+
+
+@target(
+    of_json, "hardening.launch.config hardening.launch.config_linux hardening.launch.config_mounts hardening.launch.jsontext"
+    " hardening.launch.config_process hardening.launch.device_rules hardening.launch.reader", seeds=_own, short=100,
+)  # fmt: skip
+def launch(data: bytes, _: Path) -> None:
+    """As the launch stage reads a configuration: refused with a place, or as it says, and nothing else."""
+    document = jsontext.parse(data, "f")
+    leases.paths(document, "f")
+    found = config.read(document, "f")
+    assert isinstance(document, dict)
+    passed_over = ("/annotations/", "/linux/seccomp/")  # of a filter the program is what counts
+    assert [item for item in unknown(document) if not item.pointer.startswith(passed_over)] == []
+    process = document.get("process")
+    assert found.process is None or process is not None
+    if found.process is not None:
+        assert found.process.no_new_privileges is bool(process.get("noNewPrivileges"))
+        assert list(found.process.args) == process["args"]
+    assert (found.seccomp is None) == (not (document.get("linux") or {}).get("seccomp"))
+    if found.seccomp is not None:
+        with suppress(TypeError):  # a number that has no canonical text
+            of_filter(found.seccomp.source, b"")

@@ -1,0 +1,139 @@
+"""What this program has written itself, and others may have damaged or made: state, receipts, records, stored plans; and
+the words of a command line."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hardening import containers, logs, receipt, records
+from hardening.errors import HardeningError
+from hardening.launch import jsontext, leases, mountinfo, plans, record, secrets, variables
+from hardening.launch.bundle import EXCEPTIONS, IMAGE, MECHANISMS, PROFILES, SECRETS, VARIABLES
+from hardening.launch.container_state import DESCRIPTION, LOST
+from hardening.launch.digest import sha256
+from hardening.launch.held import EXIT
+from hardening.report import containers as report
+from hardening_trust import carried
+from tests.fuzz.harness import target
+from tests.fuzz.mutate import VALUES, of_json, of_lines
+from tests.support.reports import gathered
+
+
+@target(of_json, "hardening.containers hardening.report.containers", short=80)
+def container(data: bytes, place: Path) -> None:
+    """Three files of a container: it is shown, whatever is wrong with it."""
+    try:
+        parts = json.loads(data)
+        texts = [json.dumps(part).encode() for part in parts][:3]
+    except (ValueError, RecursionError, TypeError):
+        texts = [data, data, data]
+    folder = place / "one"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    for file, text in zip((DESCRIPTION, EXIT, LOST), (*texts, b"{}", b"{}", b""), strict=False):
+        (folder / file).write_bytes(text + b"\n")
+    found = containers.read(folder)
+    assert found is not None
+    report.status(found, 1e9)
+    json.dumps(report.data([found])).encode()
+    report.table([found], 1e9)
+
+
+def _receipts() -> list[bytes]:
+    return [json.dumps(gathered()).encode()]
+
+
+@target(of_json, "hardening.receipt", seeds=_receipts, short=100)
+def receipt_(data: bytes, place: Path) -> None:
+    path = place / "receipt"
+    path.write_bytes(data)
+    found = receipt.read(path)
+    assert found.keys() >= receipt.KEYS
+
+
+@target(of_lines, "hardening.records hardening.logs")
+def record_(data: bytes, _: Path) -> None:
+    """A line is a record, one of somebody else's, or counted as wrong; a log's line is one or none."""
+    text = data.decode("utf-8", "backslashreplace")
+    for source in ("audit", "journald", "file"):
+        found, _problems = records.parse(source, text)
+        for item in records._merged(found):
+            json.dumps(item).encode()
+            assert item["event"] in records.EVENTS
+    for line in data.split(b"\n"):
+        logs.parse(line)
+
+
+NAMES = (PROFILES, EXCEPTIONS, MECHANISMS, IMAGE, SECRETS, VARIABLES, leases.ANNOTATION, carried.ANNOTATION)
+
+
+@target(of_json, "hardening.launch.secrets hardening.launch.leases hardening.launch.jsontext")
+def annotation(data: bytes, _: Path) -> None:
+    """What a bundle says of itself, as JSON in annotations: each is read by its reader, or refused."""
+    parsed = jsontext.parse(data, "here")
+    if not isinstance(parsed, dict):
+        parsed = dict.fromkeys(NAMES, parsed)
+    said = {name: value if value in VALUES[:9] else json.dumps(value) for name, value in parsed.items()}
+    document: dict[str, Any] = {"annotations": said, "process": {"env": ["A=1"]}}
+    readers: tuple[Callable[[Any], object], ...] = (
+        *(secrets.named, variables.public, carried.read, lambda item: leases.paths(item, "here")),
+        lambda item: record.read_annotations(record.Facts(), item["annotations"], "/annotations"),
+    )
+    for read in readers:
+        try:
+            read(document)
+        except HardeningError as error:
+            str(error).encode()
+
+
+@target(
+    of_lines, "hardening.launch.mountinfo hardening.launch.jsontext", short=150,
+    refusals=(HardeningError, ValueError, IndexError),
+)  # fmt: skip
+def plan(data: bytes, place: Path) -> None:
+    """A stored plan whose sum is right is JSON of one meaning: what is written of it reads back."""
+    slot = os.open(place, os.O_RDONLY)
+    try:
+        (place / plans.FILE).write_bytes(sha256(data).encode() + b"\n" + data)
+        found: object = plans.read(slot, str(place))
+        assert repr(jsontext.parse(jsontext.dump(found).encode(), "here")) == repr(found)
+    finally:
+        os.close(slot)
+    mountinfo.parse(data.decode("utf-8", "surrogateescape").split("\n"))
+
+
+@target(
+    of_lines, "hardening.cli.says hardening.cli.stack", short=60,
+    refusals=(HardeningError, click.ClickException, click.exceptions.Exit, click.Abort),
+)  # fmt: skip
+def words(data: bytes, _: Path) -> None:
+    """Words of a command line, to where a command would begin."""
+    from hardening.cli import says
+    from hardening.cli.root import root
+    from hardening.cli.session import Session
+
+    arguments = [word for word in data.decode("utf-8", "replace").split("\n") if "\0" not in word]
+    parsed = []
+    for word in arguments:
+        for read in (says.parse_set, says.parse_exception):
+            try:
+                parsed.append(read(word))
+            except HardeningError as error:
+                str(error).encode()
+    try:
+        says.document(parsed)
+    except HardeningError as error:
+        str(error).encode()
+    context: Any = root.make_context("hardening", list(arguments), obj=Session())
+    rest = [*context._protected_args, *context.args]
+    while rest and isinstance(context.command, click.Group):
+        name, command, rest = context.command.resolve_command(context, rest)
+        if command is None:
+            return
+        context = command.make_context(name, list(rest), parent=context)
+        rest = [*getattr(context, "_protected_args", ()), *context.args]
