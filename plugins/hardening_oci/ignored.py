@@ -70,7 +70,7 @@ def refusals(name: str, version: tuple[int, ...], document: Mapping[str, Any], u
     yield from _mounts(name, version, document)
     yield from _linux(name, document)
     yield from _resources(name, document, uid)
-    yield from _groups(name, document)
+    yield from _groups(name, document, uid)
     yield from _unmapped_root(name, document)
     yield from _syscalls(name, document)
     yield from _secrets(name, document)
@@ -187,11 +187,16 @@ def _resources(name: str, document: Mapping[str, Any], uid: int) -> Iterator[Ref
             yield Refusal(f"/linux/resources/{escape(key)}", f"{name} ignores it for an ordinary user", hint)
 
 
-def _groups(name: str, document: Mapping[str, Any]) -> Iterator[Refusal]:
-    maps = _items(document, "/linux/gidMappings")
+def _groups(name: str, document: Mapping[str, Any], uid: int) -> Iterator[Refusal]:
+    pointer, maps = "/process/user/additionalGids", _items(document, "/linux/gidMappings")
     one_id = len(maps) == 1 and isinstance(maps[0], Mapping) and maps[0].get("size") == 1
-    if name == "crun" and one_id and _items(document, "/process/user/additionalGids"):
-        yield Refusal("/process/user/additionalGids", "crun ignores them where one id only is mapped", HINT)
+    if not _items(document, pointer):
+        return
+    if name == "crun" and one_id:
+        yield Refusal(pointer, "crun ignores them where one id only is mapped", HINT)
+    if name == "runc" and uid != 0:
+        reason = "runc gives no groups to the command of an ordinary user"
+        yield Refusal(pointer, reason, "leave them out, or use --runtime native or crun")
 
 
 def _unmapped_root(name: str, document: Mapping[str, Any]) -> Iterator[Refusal]:
