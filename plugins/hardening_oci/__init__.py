@@ -40,6 +40,7 @@ class _OciRuntime(Runtime):
         return (
             *ignored.refusals(self.name, program.numbers(version or ""), document, host.uid),
             *ignored.kept_groups(self.name, document, host),
+            *ignored.joined(self.name, document, host),
         )
 
     def inputs(self, host: Host) -> Inputs:

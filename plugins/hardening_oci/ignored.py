@@ -208,6 +208,20 @@ def _unmapped_root(name: str, document: Mapping[str, Any]) -> Iterator[Refusal]:
             yield Refusal(pointer, "runc needs id 0 in a user namespace, and it is not mapped", hint)
 
 
+def joined(name: str, document: Mapping[str, Any], host: Host) -> Iterator[Refusal]:
+    """Namespaces that these programs cannot join for an ordinary user, who may do so only from inside of the user namespace
+    that owns them (setns(2)): crun enters a pid namespace before that one, and runc fails in that one."""
+    entries = enumerate(_items(document, "/linux/namespaces"))
+    paths = {_get(entry, "/type"): number for number, entry in entries if _get(entry, "/path")}
+    kind = "user" if name == "runc" else "pid"
+    if host.root or "user" not in paths or kind not in paths:
+        return
+    reason = f"{name} cannot join a {kind} namespace for an ordinary user"
+    reason += " from inside of the user namespace that owns it" if kind != "user" else ""
+    also = "" if name == "crun" else " or, without a pid namespace, crun"
+    yield Refusal(f"/linux/namespaces/{paths[kind]}/path", reason, f"use --runtime native{also}")
+
+
 def kept_groups(name: str, document: Mapping[str, Any], host: Host) -> Iterator[Refusal]:
     """The caller's groups that the command would keep: runc does not call setgroups(2) for an ordinary user. With one id
     nobody may, and then it is no matter of the runtime."""

@@ -275,12 +275,18 @@ exec "$@"
 """
 
 
+def cgroup2_alone(argv: list[str]) -> list[str]:
+    """The command line of a program that takes no hybrid layout of control groups; needs root where the host has one."""
+    if available("cgroup2-unified"):
+        return argv
+    require("cgroup2-mount")
+    require("root")
+    return ["unshare", "--mount", "sh", "-e", "-c", _CGROUP2_ALONE, "sh", *argv]
+
+
 def alone(bundle: Path, runtime: str = "crun") -> list[str]:
     """The command line of a plain ``crun run``, without anything of ours, to compare with. Needs root."""
     require("root")
     state, name = bundle.parent / runtime, f"alone-{os.urandom(4).hex()}"
     argv = [runtime, "--root", str(state), "run", "--bundle", str(bundle), name]
-    if available("cgroup2-unified"):
-        return argv
-    require("cgroup2-mount")
-    return ["unshare", "--mount", "sh", "-e", "-c", _CGROUP2_ALONE, "sh", *argv]
+    return cgroup2_alone(argv)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.support import bundles, runs
+from tests.support import bundles, runs, users
 from tests.support.bundles import Stance
 from tests.support.features import require
 
@@ -113,6 +113,41 @@ def test_an_ordinary_user_joins_the_namespaces_of_a_container_of_theirs(who: str
             assert namespaces(pid, *names) == namespaces(holder, *names)
             others = [name for name in ("net", "ipc", "uts", "pid", "cgroup", "mnt") if name not in names]
             assert all(namespaces(pid, name) != namespaces(holder, name) for name in others)
+
+
+@pytest.mark.parametrize("names", ["user", "user net ipc uts cgroup", "user pid"])
+@pytest.mark.parametrize("runtime", runs.RUNTIMES)
+def test_under_each_runtime_an_ordinary_user_joins_or_is_told_before_anything_runs(runtime: str, names: str) -> None:
+    """Through the whole command line. What crun and runc cannot join is refused with the runtime that can."""
+    require("userns")
+    user = users.ordinary()
+    stance = bundles.stance("user-range")
+    with started(stance, stance.config("sh", "-c", WAIT)) as (_, holder), runs.workplace(user) as folder:
+        lines = "".join(f'{name} = "/proc/{holder}/ns/{name}"\n' for name in names.split())
+        lines += "".join(
+            f'[[exceptions]]\nsetting = "namespaces.{name}"\nreason = "it is mine"\n' for name in names.split()
+        )
+        (folder / "mine.toml").write_text(f'extends = ["default"]\n[namespaces]\n{lines}')
+        (folder / "mine.toml").chmod(0o644)
+        script = f"for name in {names}; do readlink /proc/self/ns/$name; done"
+        words = ["run", "-q", "-p", str(folder / "mine.toml"), "--runtime", runtime, "--", "sh", "-c", script]
+        argv = user.argv([users.program(user), *words])
+        done = subprocess.run(
+            argv if runtime == "native" else bundles.cgroup2_alone(argv),
+            env=user.environment,
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        joins = runtime == "native" or (runtime == "crun" and "pid" not in names)
+        if joins:
+            assert (done.returncode, done.stdout.split()) == (0, namespaces(holder, *names.split())), done.stderr
+        else:
+            assert done.returncode == 2
+            assert f"{runtime} cannot join a " in done.stderr
+            assert "hint: use --runtime native" in done.stderr
 
 
 @pytest.mark.usefixtures("root")

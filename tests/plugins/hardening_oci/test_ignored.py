@@ -132,6 +132,26 @@ def test_groups_of_an_ordinary_user_that_runc_would_keep() -> None:
     assert kept("crun", maps) == []
 
 
+@pytest.mark.parametrize(
+    ("name", "kinds", "expected"),
+    [
+        ("crun", ("user", "network"), None),
+        ("crun", ("user", "pid"), "crun cannot join a pid namespace for an ordinary user from inside of"),
+        ("crun", ("pid",), None),
+        ("runc", ("user",), "runc cannot join a user namespace for an ordinary user"),
+        ("runc", ("user", "network"), "runc cannot join a user namespace for an ordinary user"),
+        ("runc", ("network",), None),
+    ],
+)
+def test_namespaces_that_an_ordinary_user_joins(name: str, kinds: tuple[str, ...], expected: str | None) -> None:
+    document = plain(linux__namespaces=[{"type": kind, "path": "/proc/9/ns/x"} for kind in kinds])
+    caller = attrs.evolve(hosts.plain(), uid=1000)
+    found = list(ignored.joined(name, document, caller))
+    assert [refusal.reason.startswith(expected or "") for refusal in found] == [True] * (expected is not None)
+    assert all("--runtime native" in refusal.hint for refusal in found)
+    assert list(ignored.joined(name, document, attrs.evolve(caller, uid=0))) == []
+
+
 def test_a_later_version_reads_more() -> None:
     assert pointers("runc", plain(domainname="x"), version=(1, 2, 3)) == set()
 
