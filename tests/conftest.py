@@ -69,7 +69,9 @@ def shared_group(monkeypatch: pytest.MonkeyPatch) -> None:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """What is left out of an ordinary run for its length."""
     parser.addoption(
-        "--every-setting", action="store_true", help="hold receipts of every loosening, under every runtime"
+        "--every-setting",
+        action="store_true",
+        help="hold receipts of every loosening, and every configuration of an engine, under every runtime",
     )
 
 

@@ -1,0 +1,132 @@
+"""What podman (of root and of an ordinary user), docker and containerd wrote runs after `hardening apply`, under each
+runtime and nowhere looser than the profile; what does not is refused for a reason that stands here."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+
+from hardening import receipt
+from tests.support import apart, engines, runs, users
+from tests.support.features import available, require
+from tests.support.patience import until
+from tests.support.runs import RUNTIMES
+from tests.support.tighter import looser, tightened, write
+from tests.support.users import User, ordinary
+
+pytestmark = pytest.mark.system
+
+PROFILES = ("default", "web", "strict")
+#: For every run of the suite, under the profiles by turns; `--every-setting` takes all.
+USUAL: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "podman": ("", "--privileged", "--read-only --tmpfs /run"),
+        "rootless": ("", "--privileged"),
+        "docker": ("", "--privileged", "--device /dev/fuse"),
+        "docker-systemd": ("",),
+        "containerd": ("", "--privileged", "--seccomp"),
+    }
+)
+_WEIGHT = {"native": "/linux/resources/blockIO: the native launcher limits pids, memory, cpu and huge pages only"}
+_GROUPS = {"runc": "/process/user/additionalGids: runc gives no groups to the command of an ordinary user"}
+#: Options of an engine, in whose configuration some runtime says what.
+REFUSED: Mapping[tuple[str, str], Mapping[str, str]] = MappingProxyType(
+    {
+        ("podman", "--blkio-weight 100"): _WEIGHT,
+        ("docker", "--blkio-weight 100"): _WEIGHT,
+        # The engine's init, a file of the host's, is a volume that none of the profiles has.
+        ("docker", "--init"): dict.fromkeys(RUNTIMES, "/sbin/docker-init"),
+        ("rootless", "--userns keep-id"): _GROUPS,
+        ("rootless", "--userns nomap"): _GROUPS,
+        ("rootless", "-u 1000:1000"): _GROUPS,
+        ("rootless", "-u 33 --group-add 44"): _GROUPS,
+        **({} if available("cgroup2-controllers") else {("podman", "--cgroup-conf pids.max=50"): {
+            "native": "/linux/resources/unified/pids.max: this host has the controller 'pids' in a hierarchy of version 1",
+            "runc": "cannot use unified on cgroup v1",
+        }}),
+    }
+)  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def outcomes() -> Iterator[dict[tuple[str, str, str], dict[str, str]]]:
+    """What became of each bundle under each profile, by runtime: printed in the end."""
+    found: dict[tuple[str, str, str], dict[str, str]] = {}
+    yield found
+    print()
+    for row, by_runtime in found.items():
+        print(" | ".join((*row, *(f"{runtime}: {text}" for runtime, text in by_runtime.items()))))
+
+
+def _all() -> Iterator[Any]:
+    turn = 0
+    for engine in engines.OPTIONS:
+        for words in engines.options(engine):
+            for profile in PROFILES:
+                usual = words in USUAL[engine] and PROFILES[turn % len(PROFILES)] == profile
+                yield pytest.param(engine, words, profile, marks=() if usual else pytest.mark.complete)
+            turn += words in USUAL[engine]
+
+
+@pytest.mark.parametrize(("engine", "words", "profile"), list(_all()))
+def test_what_an_engine_wrote_runs_within_the_profile(
+    engine: str, words: str, profile: str, outcomes: dict[tuple[str, str, str], dict[str, str]]
+) -> None:
+    require("root")
+    require("cgroup2-mount")
+    if engine == "rootless":
+        require("userns")
+    user = ordinary() if engine == "rootless" else None
+    refused = REFUSED.get((engine, words), {})
+    with runs.workplace(user) as folder:
+        root = runs.busybox_root(folder / "root")
+        document = engines.bundle_of(engine, words, folder, root)
+        document["process"]["terminal"] = False
+        runs.hand_over(folder, user)
+        plan = tightened(document, profile, folder, user)
+        for runtime in RUNTIMES:
+            write(plan, runtime, folder, user)
+            target = folder / f"receipt-{runtime}"
+            done = launched(folder, runtime, target, user)
+            text = outcomes.setdefault((engine, words, profile), {})
+            text[runtime] = "runs" if done.returncode == 0 else done.stderr.strip().splitlines()[-1]
+            assert (done.returncode != 0) == (runtime in refused), f"{runtime}: {done.stderr}"
+            if runtime in refused:
+                assert refused[runtime] in done.stderr
+            else:
+                assert looser(receipt.read(target), profile, user) == [], runtime
+            shutil.rmtree(folder / "bundle")
+        # crun and runc leave the groups above that of a container.
+        top = document["linux"].get("cgroupsPath", folder.name).strip("/").partition("/")[0]
+        until(lambda: _removed(top), lambda: apart.groups(top))
+
+
+def launched(folder: Path, runtime: str, receipt_file: Path, user: User | None) -> subprocess.CompletedProcess[str]:
+    """Type the command line that the pages give."""
+    program = str(Path(sys.executable).with_name("hardening")) if user is None else users.program(user)
+    words = [program, "launch", "--runtime", runtime, "--receipt", str(receipt_file), str(folder / "bundle")]
+    environment = {**(os.environ if user is None else user.environment), "HARDENING_STATE": str(folder / "state")}
+    return subprocess.run(words if user is None else user.argv(words), check=False, capture_output=True, text=True,
+                          stdin=subprocess.DEVNULL, cwd="/", env=environment, timeout=60)  # fmt: skip
+
+
+def _removed(group: str) -> bool:
+    for place in apart.groups(group):
+        with suppress(OSError):
+            place.rmdir()
+    return not apart.groups(group)
+
+
+def test_each_of_the_166_has_its_options() -> None:
+    assert sum(len(engines.options(engine)) for engine in engines.OPTIONS) == 166
+    for engine in engines.OPTIONS:
+        assert list(engines.kept(engine)["bundles"]) == engines.options(engine)
