@@ -6,6 +6,7 @@ origin, and offers typed access whose errors name ``file:line: table.key``.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -22,6 +23,8 @@ from hardening.values import frozen
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 16
+#: A key of more than 64 parts: nothing else has that many words between dots.
+_LONG_KEY = re.compile(r"""(?<![\w.-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){64}""")
 _LOWEST, _HIGHEST = -(1 << 63), (1 << 63) - 1
 _TOO_WIDE = "an integer of more than 64 bits"
 _FLATTER = "no setting needs that much: look for brackets that are not closed"
@@ -192,10 +195,12 @@ def read(path: Path, name: str, *, owner: Owner = Owner.ANY) -> Document:
     data = safefile.read(path, "the profile", MAX_BYTES, hint=hint, owner=owner)
     text = decoded(data, path, "save the profile as UTF-8")
     tables = _parse(text, path)
-    places = {key: f"{path}:{line}" for key, line in toml_lines.key_lines(text).items()}
-    too_deep = next((key for key in places if len(key) > MAX_DEPTH), None)
-    if too_deep:
-        raise ProfileError(f"nested deeper than {MAX_DEPTH} levels", origin=places[too_deep], hint=_FLATTER)
+    try:
+        places = {key: f"{path}:{line}" for key, line in toml_lines.key_lines(text, MAX_DEPTH).items()}
+    except toml_lines.TooDeep as error:
+        raise ProfileError(
+            f"nested deeper than {MAX_DEPTH} levels", origin=f"{path}:{error.line}", hint=_FLATTER
+        ) from None
     return Document(name, path, tables, places, sha256(data), text=text)
 
 
@@ -211,6 +216,8 @@ def decoded(data: bytes, path: Path, hint: str) -> str:
 def parse_toml(text: str) -> dict[str, object]:
     """The data of TOML text. Raises `ValueError` for what is no TOML and for an integer of more than 64 bits, which TOML
     does not have, and `RecursionError` for absurd nesting."""
+    if _LONG_KEY.search(text):  # of which tomllib keeps every beginning
+        raise RecursionError
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError:

@@ -14,14 +14,24 @@ Path = tuple[str | int, ...]
 _BARE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
 
 
-def key_lines(text: str) -> dict[Path, int]:
-    """Map each path (``("rootfs", "volumes", 0)``) of a valid TOML text to its line, counted from 1."""
-    return _Scanner(text.replace("\r\n", "\n")).scan()
+class TooDeep(ValueError):
+    """A path is longer than it may be; ``line`` is where it stands."""
+
+    def __init__(self, line: int) -> None:
+        super().__init__(line)
+        self.line = line
+
+
+def key_lines(text: str, deepest: int = 100) -> dict[Path, int]:
+    """Map each path (``("rootfs", "volumes", 0)``) of a valid TOML text to its line, counted from 1. Raises `TooDeep`
+    for one of more than ``deepest`` parts: all that it begins with would have to be kept."""
+    return _Scanner(text.replace("\r\n", "\n"), deepest).scan()
 
 
 class _Scanner:
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, deepest: int) -> None:
         self.text = text
+        self.deepest = deepest
         self.pos = 0
         self.line = 1
         self.lines: dict[Path, int] = {}
@@ -98,6 +108,8 @@ class _Scanner:
         while True:
             self._skip()
             keys.append(self._key())
+            if len(keys) > self.deepest:
+                raise TooDeep(self.line)
             self._skip()
             if not self._at("."):
                 return keys
@@ -114,6 +126,8 @@ class _Scanner:
         return self.text[start : self.pos]
 
     def _value(self, path: Path) -> None:
+        if len(path) > self.deepest:
+            raise TooDeep(self.line)
         self._skip()
         char = self.text[self.pos]
         if char in "\"'":

@@ -13,7 +13,7 @@ from typing import Any
 
 from hardening.errors import UsageError, quoted
 from hardening.layers import HEADER, REASON
-from hardening.source import Document, command_line, parse_toml
+from hardening.source import MAX_DEPTH, Document, command_line, parse_toml
 from hardening.values import frozen
 
 _PART = r'"(?:[^"\\]|\\.)*"|\'[^\']*\'|[^.="\']+'
@@ -67,6 +67,10 @@ def _read_key(text: str) -> tuple[tuple[str, ...], str]:
         if match is None or not part:
             raise UsageError("no TABLE.KEY=VALUE", origin=f"--set {text}", hint="write --set rootfs.read_only=true")
         parts.append(_unquote(part, text) if part[0] in "\"'" else part)
+        if len(parts) > MAX_DEPTH:
+            raise UsageError(
+                f"nested deeper than {MAX_DEPTH} levels", origin="--set", hint="no setting needs that much"
+            )
         position = match.end()
         if not text.startswith(".", position):
             return tuple(parts), text[position:].lstrip()

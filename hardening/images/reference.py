@@ -236,7 +236,10 @@ def _require_path(path: str, text: str) -> None:
 def _path(text: str, path: str) -> str:
     if not path:
         raise UsageError(f"{text}: the path is missing", hint=f"write {text.partition(':')[0]}:PATH")
-    return os.path.abspath(path)
+    found = os.path.abspath(path)
+    if found != found.rstrip():  # so that it could not be typed without the slash behind it
+        raise UsageError(f"{text}: the path ends in white space", hint="rename it")
+    return found
 
 
 def _inner(text: str, transport: str, inner: str) -> str:

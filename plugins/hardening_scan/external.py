@@ -11,6 +11,7 @@ import subprocess
 import time
 from collections.abc import Iterable
 from functools import partial
+from itertools import islice
 from typing import Any
 from urllib.parse import unquote_to_bytes, urljoin, urlsplit
 
@@ -24,6 +25,8 @@ from hardening_scan.settings import PLACE
 #: Seconds that it may take, and bytes that it may say.
 PATIENCE, LONGEST = 600, 64 << 20
 _MOST = 10_000
+#: Letters of a URI, and bases that stand in one another.
+_LONGEST_URI, _BASES = 3 * 4096, 16
 #: Kinds of results that are no findings (SARIF 2.1.0, 3.27.9).
 _FINE = ("pass", "notApplicable", "informational")
 
@@ -140,9 +143,10 @@ def answer(name: str, code: int, data: bytes, place: str) -> list[Found]:
                 for item in run.get("invocations") or ()
             ):
                 return [Found(UNREAD, "/", f"the scanner {name} says that it has failed")]
-            found = [_found(name, item, run, place) for run in said["runs"] for item in run.get("results") or ()
-                     if item.get("kind", "fail") not in _FINE]  # fmt: skip
-        except (AttributeError, TypeError, LookupError, ValueError):
+            every = (_found(name, item, run, place) for run in said["runs"] for item in run.get("results") or ()
+                     if item.get("kind", "fail") not in _FINE)  # fmt: skip
+            found = list(islice(every, _MOST + 1))
+        except (AttributeError, TypeError, LookupError, ValueError, RecursionError):
             return [Found(UNREAD, "/", f"the scanner {name} says what is no SARIF")]
         if len(found) > _MOST:
             return [Found(UNREAD, "/", f"the scanner {name} finds more than {_MOST} things")]
@@ -168,10 +172,19 @@ def _path(location: dict[str, Any], run: dict[str, Any], place: str) -> str:
     artifact = location.get("artifactLocation") or {}
     if "uri" not in artifact and artifact.get("index", -1) >= 0:
         artifact = run["artifacts"][artifact["index"]]["location"]
-    uri, bases, base = artifact.get("uri", ""), run.get("originalUriBaseIds") or {}, artifact.get("uriBaseId")
-    for _ in range(len(bases)):
-        if base not in bases:
-            break
-        uri, base = urljoin(bases[base].get("uri") or "", uri), bases[base].get("uriBaseId")
+    uri, bases, base = _bounded(artifact.get("uri", "")), run.get("originalUriBaseIds") or {}, artifact.get("uriBaseId")
+    passed: set[object] = set()
+    while base in bases and base not in passed:
+        passed.add(base)
+        if len(passed) > _BASES:
+            raise ValueError(base)
+        uri, base = urljoin(_bounded(bases[base].get("uri") or ""), uri), bases[base].get("uriBaseId")
     text = os.fsdecode(unquote_to_bytes(urlsplit(uri).path))
     return posixpath.normpath("/" + text.removeprefix(place).lstrip("/"))
+
+
+def _bounded(uri: str) -> str:
+    """A URI, which every result may be put together from. Raises `ValueError` for one that is longer than a path."""
+    if len(uri) > _LONGEST_URI:
+        raise ValueError(uri[:80])
+    return uri

@@ -112,10 +112,12 @@ def partial(entry: Entry) -> Partial:
 
 def join(parts: Iterable[Partial]) -> Partial:
     """The strictest stated action for every argument vector."""
-    known: Partial | None = None
-    for part in parts:
-        known = part if known is None else apply(_stricter_stated, known, part)
-    return constant(None) if known is None else known
+    # Neighbours first, in their order: one by one, each of many parts would copy all that was joined before it.
+    left = list(parts)
+    while len(left) > 1:
+        pairs = zip(left[::2], left[1::2], strict=False)
+        left = [*(apply(_stricter_stated, one, other) for one, other in pairs), *left[len(left) & ~1 :]]
+    return left[0] if left else constant(None)
 
 
 def fill(known: Partial, otherwise: Action) -> Rule:

@@ -31,6 +31,8 @@ OF_PATHS = (DIRECTORY, OCI, "oci-archive", "ostree", "sif")
 WITHOUT_SCOPES = (ARCHIVE, "tarball")
 KNOWN = (*NAMED, *OF_PATHS, *WITHOUT_SCOPES, STORAGE)
 
+#: Letters of a scope: as many as a path has (PATH_MAX).
+_LONGEST = 4095
 #: The hexadecimal digits of digests as containers tools have them in names.
 _DIGITS = "[0-9a-f]{64}"
 _DIGEST = f"(?:sha256:{_DIGITS}|sha384:[0-9a-f]{{96}}|sha512:[0-9a-f]{{128}})"
@@ -95,6 +97,8 @@ def scope_problem(transport: str, scope: str) -> str:
     """Why containers tools refuse a scope's name, empty where they take it."""
     if not scope:
         return ""
+    if len(scope) > _LONGEST:  # all that it stands below is asked for
+        return f"a scope has at most {_LONGEST} letters"
     if transport in _FORMS:
         form, written = _FORMS[transport]
         return "" if form.fullmatch(scope) else f"a scope of {transport} is {written}"

@@ -140,9 +140,15 @@ def test_what_is_nested_too_deep_is_shown_with_its_line(folder: Path, text: str)
     assert refused(path).startswith(f"{path}:2: nested deeper than {MAX_DEPTH} levels\nhint: ")
 
 
-@pytest.mark.parametrize("text", ["x = " + "[" * 100_000, "x = " + "[" * 5000 + "]" * 5000, "a." * 5000 + "a = 1"])
+@pytest.mark.parametrize(
+    "text", ["x = " + "[" * 100_000, "x = " + "[" * 5000 + "]" * 5000, "a." * 5000 + "a = 1", "a . 'b'." * 50 + "a = 1"]
+)
 def test_absurd_nesting_ends_in_one_error(folder: Path, text: str) -> None:
     assert "nested deeper than" in (message := refused(profile(folder, text))) or "not TOML" in message
+
+
+def test_words_between_dots_in_a_text_are_no_key(folder: Path) -> None:
+    assert read(profile(folder, 'description = "' + "a b. " * 500 + '"'), "p").tables
 
 
 # --- nodes ------------------------------------------------------------------------------------------------------------

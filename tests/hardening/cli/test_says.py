@@ -58,6 +58,7 @@ def test_set_is_read_as_toml_or_else_as_a_string(text: str, path: tuple[str, ...
         (r'a."\q"=1', "not a quoted key"),
         ("a.b=" + "9" * 5000, "an integer of more than 64 bits"),
         ("a.b=[0x" + "f" * 5000 + "]", "an integer of more than 64 bits"),
+        ("a." * 20 + "b=1", "nested deeper than 16 levels"),
         ("a.b=9223372036854775808", "an integer of more than 64 bits"),
     ],
 )

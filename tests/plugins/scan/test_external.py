@@ -45,6 +45,13 @@ def test_bases_and_artifacts_of_sarif_are_followed() -> None:
     }
     found = answer("tool", 1, json.dumps({"runs": [run]}).encode(), "/fd")
     assert [item.path for item in found] == ["/usr/lib/a", "/usr/a", "/a", "/"]
+    place = {"physicalLocation": {"artifactLocation": {"uri": "a", "uriBaseId": "B0"}}}
+    bases = {f"B{number}": {"uri": "x/", "uriBaseId": f"B{number + 1}"} for number in range(20)}
+    deep = {"originalUriBaseIds": bases, "results": [{"locations": [place]}]}
+    long = {"results": [{"locations": [{"physicalLocation": {"artifactLocation": {"uri": "a" * 20_000}}}]}]}
+    for run in (deep, long):
+        (found_none,) = answer("tool", 0, json.dumps({"runs": [run]}).encode(), "/fd")
+        assert found_none.detail.endswith("what is no SARIF")
     circle = {"originalUriBaseIds": {"A": {"uriBaseId": "A"}}, "results": [
         {"locations": [{"physicalLocation": {"artifactLocation": {"uri": "a", "uriBaseId": "A"}}}]}]}  # fmt: skip
     assert [item.path for item in answer("tool", 0, json.dumps({"runs": [circle]}).encode(), "/fd")] == ["/a"]
