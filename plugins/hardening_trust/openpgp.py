@@ -11,6 +11,7 @@ import errno
 import os
 import shutil
 import signal
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -178,13 +179,13 @@ def _expiries(gpg: Any) -> Mapping[str, int]:
 
 def _one_result(lines: Sequence[tuple[str, list[str]]], data: bytes) -> str:
     """The keyword of the one result that a signed message has. Raises `NotSigned`."""
-    count = {keyword: sum(1 for word, _ in lines if word == keyword) for keyword, _ in lines}
+    count = Counter(keyword for keyword, _ in lines)
     results = [keyword for keyword, _ in lines if keyword in _RESULTS]
     if "DECRYPTION_INFO" in count or "BEGIN_DECRYPTION" in count or "UNEXPECTED" in count:
         raise NotSigned("Invalid GPG signature: it is encrypted, or no signed message at all")
-    if count.get("NEWSIG", 0) > 1 or len(results) > 1:
+    if count["NEWSIG"] > 1 or len(results) > 1:
         raise NotSigned(f"Unexpected GPG signature count {max(count.get('NEWSIG', 0), len(results))}")
-    if count.get("PLAINTEXT", 0) != 1:
+    if count["PLAINTEXT"] != 1:
         kind = "it is a detached signature, without what it signs" if _is_signature(data) else "it is corrupt"
         raise NotSigned(f"Invalid GPG signature: {kind}")
     if not results:

@@ -67,6 +67,7 @@ LARGE: Mapping[str, Callable[[], bytes]] = {
     "profile: a scope": lambda: b'[trust.dir]\n"' + b"/a" * 30_000 + b'" = "accept"\n',
     "policy: a scope": lambda: b'{"default": [], "transports": {"docker": {"a%s": []}}}' % (b"/a" * 30_000),
     "registries: brackets": lambda: b"[" * 20_000,
+    "status: lines": lambda: (HERE / "corpus/status/good").read_bytes() + b"[GNUPG:] NOTATION_DATA x\n" * 40_000,
     "record: beginnings": lambda: b"type=VIRT_CONTROL msg=audit(1.1:1): pid=1 uid=0 auid=0 ses=1 " * 20_000,
     "annotation: secrets": lambda: json.dumps(
         {SECRETS: [{"name": f"s{number}", "type": "env", "target": f"T{number}"} for number in range(20_000)]}
