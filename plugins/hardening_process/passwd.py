@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hardening.errors import HostError
 from hardening.values import frozen
-from hardening_process.kinds import ID_DIGITS
+from hardening_process.kinds import ID_DIGITS, MAX_ID
 
 MAX_BYTES = 4 << 20
 _MAX_LINKS = 40
@@ -70,7 +70,8 @@ def _groups(text: str) -> list[tuple[str, int]]:
 
 
 def _is_id(text: str) -> bool:
-    return text.isdecimal() and len(text) <= ID_DIGITS
+    """Whether it is a number that an id can be: the C library passes over what has another."""
+    return text.isascii() and text.isdecimal() and len(text) <= ID_DIGITS and int(text) <= MAX_ID
 
 
 def _text(root: Path, name: str) -> str:

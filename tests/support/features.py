@@ -231,6 +231,7 @@ FEATURES: Mapping[str, Feature] = MappingProxyType(
         "idmapped": Feature("id-mapped mounts of the file system under /var/tmp", lambda: _idmapped("disk")),
         "idmapped-tmpfs": Feature("id-mapped mounts of tmpfs (6.3)", lambda: _idmapped("tmpfs")),
         "fuse": Feature("the device /dev/fuse", _exists("/dev/fuse")),
+        "kmsg": Feature("the device /dev/kmsg", _exists("/dev/kmsg")),
         "modules": Feature("loadable kernel modules", _exists("/proc/modules")),
         "kexec": Feature("kexec", _exists("/sys/kernel/kexec_loaded")),
         "sysrq": Feature("magic SysRq", _exists("/proc/sysrq-trigger")),
