@@ -22,6 +22,8 @@ EXCEPTIONS = "org.hardening.exceptions"
 MECHANISMS = "org.hardening.mechanisms"
 IMAGE = "org.hardening.image.digest"
 IMAGE_STORE = "org.hardening.image.store"
+#: The annotation of a root that was made elsewhere and in whose own file system no device node may work.
+NODES = "org.hardening.nodes"
 #: The annotation with the names of the variables whose values stand in a profile (`hardening.launch.variables`).
 VARIABLES = "org.hardening.variables"
 #: The annotation with the names of secrets (`hardening.launch.secrets`, which is imported only where a bundle has it).

@@ -16,7 +16,7 @@ def mount_cgroups(root: Root, mount: Mount) -> None:
 
     Where the kernel does not let this namespace mount them, the host's own view is bound.
     """
-    place = root.target(mount.destination, directory=True)
+    place = root.place(mount, directory=True)
     add = mount.add | mount.add_below
     hierarchies = read_hierarchies()
     try:

@@ -8,13 +8,14 @@ process, the guard, deletes the container when this one is killed.
 from __future__ import annotations
 
 import _socket
+import errno
 import os
 import select
 import stat
 
 from hardening.errors import EXIT_LAUNCHER, LaunchError
-from hardening.launch import abi, kernel, links, receipt, trusted
-from hardening.launch.bundle import IMAGE_STORE, Bundle
+from hardening.launch import abi, kernel, links, mountinfo, receipt, trusted
+from hardening.launch.bundle import IMAGE_STORE, NODES, PROFILES, Bundle
 from hardening.launch.cleaning import finally_do
 from hardening.launch.failure import Step
 from hardening.launch.feed import Feed
@@ -63,6 +64,8 @@ def run(bundle: Bundle, options: Options) -> int:
     try:
         kernel.prctl(abi.PR_SET_CHILD_SUBREAPER, 1)
         refuse_fifos(bundle)
+        refuse_links(bundle)
+        refuse_nodes(bundle, options.program)
         enter_view(options.program, bundle.document)
         return _Run(bundle, options, mask, report).run()
     finally:
@@ -71,16 +74,20 @@ def run(bundle: Bundle, options: Options) -> int:
 
 def refuse_movable_sources(bundle: Bundle) -> None:
     """`LaunchError` for a root, or the source of a bind mount, in whose place somebody else could put another one: the
-    runtime looks it up by its path, after everybody who has judged it."""
+    runtime looks it up by its path, after everybody who has judged it; and for one that a link leads elsewhere since."""
+    judged = _is_judged(bundle)
     for source, origin in _sources(bundle.document):
         path = os.path.join(bundle.directory, source)
         try:
             trusted.require_secure_path(_image_root(bundle, path) or path)
-            os.close(links.find(path))
+            os.close(links.find_judged(source, bundle.directory) if judged else links.find(path))
         except trusted.UntrustedError as error:
             hint = "--runtime native opens it once; or name one below directories that only you and root can write"
             raise LaunchError(f"{source} can be replaced by others: {error}", origin=origin, hint=hint) from error
         except OSError as error:
+            if judged and error.errno == errno.ELOOP:
+                text = f"{path} is not opened: {links.MOVED}"
+                raise LaunchError(text, origin=origin, hint=links.MOVED_HINT) from error
             hint = links.HINT if isinstance(error, links.ForeignLinkError) else ""
             raise LaunchError(f"{source} cannot be opened: {error.strerror}", origin=origin, hint=hint) from error
 
@@ -88,10 +95,9 @@ def refuse_movable_sources(bundle: Bundle) -> None:
 def _image_root(bundle: Bundle, path: str) -> str:
     """The unpacked image in which a path lies, '' where it lies in none: that belongs to ids of containers, which all
     see it read-only."""
-    annotations = bundle.document.get("annotations") if isinstance(bundle.document, dict) else None
-    store = annotations.get(IMAGE_STORE) if isinstance(annotations, dict) else None
-    roots = f"{store}/roots/"
-    if not isinstance(store, str) or os.path.normpath(path) != path or not path.startswith(roots):
+    store = _annotations(bundle).get(IMAGE_STORE)
+    roots = f"{os.path.realpath(store)}/roots/" if isinstance(store, str) else ""
+    if not roots or os.path.normpath(path) != path or not path.startswith(roots):
         return ""
     return roots + path.removeprefix(roots).partition("/")[0]
 
@@ -108,6 +114,74 @@ def _sources(document: object) -> Iterator[tuple[str, str]]:
         words = [entry.get("type"), *(options if isinstance(options, list) else ())]
         if isinstance(source, str) and ("bind" in words or "rbind" in words):
             yield source, f"config.json:/mounts/{index}/source"
+
+
+def _is_judged(bundle: Bundle) -> bool:
+    """Whether a bundle was composed, or tightened: then no place in it that was judged has a link on its way."""
+    return PROFILES in _annotations(bundle)
+
+
+def _annotations(bundle: Bundle) -> dict[str, object]:
+    found = bundle.document.get("annotations") if isinstance(bundle.document, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def refuse_nodes(bundle: Bundle, program: str) -> None:
+    """`LaunchError` for a root whose device nodes would work though a limit withholds devices: ``program`` mounts it as the
+    host has it."""
+    document = bundle.document if isinstance(bundle.document, dict) else {}
+    root = document.get("root")
+    if NODES not in _annotations(bundle) or not isinstance(root, dict):
+        return
+    path = os.path.realpath(os.path.join(bundle.directory, str(root.get("path"))))
+    with Step("look at the mounts of the root", "/root/path"):
+        below = [mount for mount in mountinfo.read() if mount.place.startswith(f"{path}/")]
+        working = [mount.place for mount in below if "nodev" not in mount.options]
+        if not os.statvfs(path).f_flag & os.ST_NODEV:
+            working.insert(0, path)
+    if working:
+        raise LaunchError(
+            f"device nodes in {working[0]} would work under {os.path.basename(program)}, and a limit withholds devices",
+            origin="config.json:/root/path",
+            hint="--runtime native mounts it without; or mount that file system with nodev",
+        )
+
+
+def refuse_links(bundle: Bundle) -> None:
+    """`LaunchError` for a mount point that was judged, and that a link of the root, or of what is mounted above it, leads
+    elsewhere since. The runtime looks once more, so this only meets what has been there for a moment."""
+    document = bundle.document if isinstance(bundle.document, dict) and _is_judged(bundle) else {}
+    root, mounts = document.get("root"), document.get("mounts")
+    path = root.get("path") if isinstance(root, dict) else None
+    tops = {"": os.path.join(bundle.directory, str(path))}
+    for index, mount in enumerate(mounts if isinstance(mounts, list) else ()):
+        entry = mount if isinstance(mount, dict) else {}
+        destination, source, options = entry.get("destination"), entry.get("source"), entry.get("options")
+        if not isinstance(destination, str):
+            continue
+        place = destination.rstrip("/")
+        cover = max((top for top in tops if place.startswith(f"{top}/")), key=len, default="")
+        if tops[cover] and _has_link(tops[cover], place.removeprefix(cover).lstrip("/")):
+            raise LaunchError(
+                f"cannot mount {entry.get('type', 'bind')} on {place}: {links.MOVED}",
+                origin=f"config.json:/mounts/{index}/destination",
+                hint=links.MOVED_HINT,
+            )
+        words = [entry.get("type"), *(options if isinstance(options, list) else ())]
+        tops[place] = os.path.join(bundle.directory, str(source)) if "bind" in words or "rbind" in words else ""
+
+
+def _has_link(directory: str, path: str) -> bool:
+    """Whether a link is on the way of a path below a directory. What else is wrong with it is for the runtime to tell."""
+    try:
+        top = os.open(directory, os.O_PATH | os.O_CLOEXEC)
+        try:
+            os.close(kernel.openat2(top, os.fsencode(path or "."), os.O_PATH, abi.RESOLVE_NO_SYMLINKS))
+        finally:
+            os.close(top)
+    except (OSError, ValueError) as error:
+        return isinstance(error, OSError) and error.errno == errno.ELOOP
+    return False
 
 
 def refuse_fifos(bundle: Bundle) -> None:

@@ -10,7 +10,7 @@ import fcntl
 
 from hardening.errors import LaunchError
 from hardening.launch import abi, devices, files, identity, kernel, lookup, mounts
-from hardening.launch.bundle import IMAGE_STORE
+from hardening.launch.bundle import IMAGE_STORE, PROFILES
 from hardening.launch.failure import Step
 from hardening.launch.signals import signal
 from hardening.launch.sources import Sources, make_slave
@@ -87,7 +87,7 @@ def _loopback_up() -> None:
 def _build_root(setup: Setup, sources: Sources, channel: Channel) -> tuple[int | None, dict[bytes, bytes]]:
     """Mount everything and enter: the slave side of the console if there is one, and the variables that are secrets."""
     wanted, slave = setup.wanted, None
-    root = mounts.Root(sources.root, channel)
+    root = mounts.Root(sources.root, channel, judged=wanted.annotation(PROFILES) is not None)
     root.attach(read_only=wanted.root_read_only)
     mounts.mount_all(root, wanted, sources)
     variables = setup.secrets.put(root.find) if setup.secrets is not None else {}

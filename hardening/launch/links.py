@@ -15,6 +15,9 @@ from hardening.launch.system import os
 MAX_LINKS = 40  # as many as the kernel follows
 OVERFLOW_ID = 65534  # how a user namespace shows everybody whom it does not map
 HINT = "name the place that it leads to, or lay the link as the user who launches"
+#: Of a place that was judged when its links had been followed.
+MOVED = "a link that was laid since this was composed leads it elsewhere"
+MOVED_HINT = "take the link away, or compose this again"
 
 
 class ForeignLinkError(OSError):
@@ -58,6 +61,18 @@ def find(path: str) -> int:
         finally:
             os.close(parent)
     return here
+
+
+def find_judged(path: str, bundle: str) -> int:
+    """Open a path (O_PATH), relative ones from the directory of a bundle, that has no links in it since it was judged:
+    one that was laid later leads to what nobody has judged. Raises `OSError`, ELOOP for a link."""
+    if path.startswith("/"):
+        return kernel.openat2(abi.AT_FDCWD, files.encode(path), os.O_PATH, abi.RESOLVE_NO_SYMLINKS)
+    top = find(bundle)
+    try:
+        return kernel.openat2(top, files.encode(path), os.O_PATH, abi.RESOLVE_NO_SYMLINKS)
+    finally:
+        os.close(top)
 
 
 def _open(parent: int, name: str, flags: int = 0) -> int:

@@ -12,7 +12,7 @@ import errno
 from hardening.errors import LaunchError
 from hardening.launch import abi, files, kernel
 from hardening.launch.failure import Step
-from hardening.launch.links import MAX_LINKS, OVERFLOW_ID
+from hardening.launch.links import MAX_LINKS, MOVED, MOVED_HINT, OVERFLOW_ID
 from hardening.launch.system import os
 
 TYPE_CHECKING = False
@@ -25,10 +25,12 @@ IN_ROOT = abi.RESOLVE_IN_ROOT | abi.RESOLVE_NO_MAGICLINKS
 
 
 class Root:
-    """The new root while it is built. Until `enter` the old one stays reachable under absolute paths."""
+    """The new root while it is built. Until `enter` the old one stays reachable under absolute paths. Where the places of
+    mounts were ``judged`` they have no links in them."""
 
-    def __init__(self, tree: int, channel: Channel) -> None:
+    def __init__(self, tree: int, channel: Channel, *, judged: bool = False) -> None:
         self.tree = tree
+        self._judged = judged
         self._channel = channel
         self._late: list[tuple[int, int]] = []  # (mount, attributes that would hinder the building)
         self._fresh: set[int] = (
@@ -55,10 +57,10 @@ class Root:
         """Open a path below the root."""
         return kernel.openat2(self.tree, files.encode(path.lstrip("/") or "."), flags, IN_ROOT | resolve)
 
-    def find_if_present(self, path: str) -> int | None:
+    def find_if_present(self, path: str, resolve: int = 0) -> int | None:
         """Open a path below the root, or None when it is not there."""
         try:
-            return self.find(path)
+            return self.find(path, resolve=resolve)
         except OSError as error:
             if error.errno in (errno.ENOENT, errno.ENOTDIR):
                 return None
@@ -84,7 +86,7 @@ class Root:
                 # What is mounted there lies beside everything that is looked up below the root.
                 raise OSError(errno.EBUSY, f"{path} leads to the root itself")
             return there
-        parts, depth, parent = self._missing(path)
+        parts, depth, parent = self._missing(path, resolve)
         for part in parts[depth:]:
             depth += 1
             outlives = self.outlives(parent)
@@ -98,13 +100,13 @@ class Root:
             parent = self.find("/".join(parts[:depth]), resolve=resolve)
         return parent
 
-    def _missing(self, path: str) -> tuple[list[str], int, int]:
+    def _missing(self, path: str, resolve: int) -> tuple[list[str], int, int]:
         """The parts of a path that leads nowhere, how many of them are there, and these open. A link in it that leads
-        nowhere is followed, inside the root, to the place that it names."""
+        nowhere is followed, inside the root, to the place that it names, unless ``resolve`` forbids links."""
         for _ in range(MAX_LINKS):
             parts = [part for part in path.split("/") if part]
             depth = len(parts) - 1
-            while (parent := self.find_if_present("/".join(parts[:depth]))) is None:
+            while (parent := self.find_if_present("/".join(parts[:depth]), resolve)) is None:
                 depth -= 1
             if ".." in parts[depth:]:
                 raise OSError(errno.ENOENT, f"{path} does not exist")
@@ -113,8 +115,26 @@ class Root:
             except FileNotFoundError:
                 return parts, depth, parent
             os.close(parent)
+            if resolve & abi.RESOLVE_NO_SYMLINKS:
+                break  # it was laid a moment ago
             path = "/".join([files.join("/".join(parts[:depth]), link), *parts[depth + 1 :]])
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+
+    def place(self, mount: Mount, *, directory: bool) -> int:
+        """Open the mount point of an entry of `/mounts`, made first when it is missing. Raises `LaunchError` where it was
+        judged, and something has laid a link on its way since."""
+        # A link in place of /proc or /sys would leave the masked paths without effect.
+        plain = self._judged or mount.kind in ("proc", "sysfs")
+        try:
+            return self.target(mount.destination, directory=directory, resolve=abi.RESOLVE_NO_SYMLINKS if plain else 0)
+        except OSError as error:
+            if not (self._judged and error.errno == errno.ELOOP):
+                raise
+            raise LaunchError(
+                f"cannot mount {mount.kind} on {mount.destination}: {MOVED}",
+                origin=f"config.json:{mount.pointer}/destination",
+                hint=MOVED_HINT,
+            ) from error
 
     def outlives(self, directory: int) -> bool:
         """Whether what is made in an open directory is there after the container. It may be made when this returns, and not
@@ -188,7 +208,7 @@ def mount_all(root: Root, wanted: Wanted, sources: Sources) -> None:
 
 def _mount_bind(root: Root, mount: Mount, tree: int) -> None:
     directory = stat.S_ISDIR(os.fstat(tree).st_mode)
-    place = root.target(mount.destination, directory=directory)
+    place = root.place(mount, directory=directory)
     if directory != stat.S_ISDIR(os.fstat(place).st_mode):
         kind = "a directory" if directory else "not a directory"
         raise LaunchError(
@@ -226,10 +246,8 @@ def create(mount: Mount, data: tuple[tuple[str, str | None], ...] = ()) -> int:
 
 def _mount_new(root: Root, mount: Mount, made: int | None) -> None:
     """Mount a new file system, or the one that was ``made`` beforehand."""
-    # A link in place of /proc or /sys would leave the masked paths without effect.
-    resolve = abi.RESOLVE_NO_SYMLINKS if mount.kind in ("proc", "sysfs") else 0
     covered = root.find_if_present(mount.destination) if mount.kind == "tmpfs" else None
-    place = root.target(mount.destination, directory=True, resolve=resolve)
+    place = root.place(mount, directory=True)
     data: tuple[tuple[str, str | None], ...] = ()
     if covered is not None:
         # As other runtimes have it: else the kernel lets everybody write.

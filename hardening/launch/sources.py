@@ -7,9 +7,11 @@ mounted, also below a directory that the container's ids cannot traverse.
 from __future__ import annotations
 
 import _stat as stat
+import errno
 
 from hardening.errors import LaunchError
 from hardening.launch import abi, files, kernel, links
+from hardening.launch.bundle import PROFILES
 from hardening.launch.failure import Step
 from hardening.launch.system import os
 
@@ -33,7 +35,8 @@ class Sources:
 
 def open_sources(wanted: Wanted, bundle: str) -> Sources:
     """Clone the root and all sources of bind mounts. Raises `LaunchError`; `PermissionError` without privilege."""
-    root = _clone(files.join(bundle, wanted.root), True, "/root/path")
+    judged = wanted.annotation(PROFILES) is not None
+    root = _clone(wanted.root, bundle, True, "/root/path", judged=judged)
     trees: dict[str, int] = {}
     try:
         if not stat.S_ISDIR(os.fstat(root).st_mode):
@@ -45,7 +48,7 @@ def open_sources(wanted: Wanted, bundle: str) -> Sources:
             kernel.mount_setattr(root, add=root_attributes(wanted), recursive=True)
         for mount in wanted.mounts:
             if mount.kind == "bind":
-                trees[mount.pointer] = _open_bind(mount, bundle)
+                trees[mount.pointer] = _open_bind(mount, bundle, judged=judged)
                 if wanted.device_rules:
                     from hardening.launch import device_rules
 
@@ -70,11 +73,11 @@ def root_attributes(wanted: Wanted) -> int:
     return no_devices | (abi.MOUNT_ATTR_NOSUID if wanted.process.no_new_privileges else 0)
 
 
-def _open_bind(mount: Mount, bundle: str) -> int:
+def _open_bind(mount: Mount, bundle: str, *, judged: bool) -> int:
     hint = ""
     if not mount.recursive:
         hint = "in a user namespace a tree with other mounts in it can only be bound whole: use rbind"
-    tree = _clone(files.join(bundle, mount.source), mount.recursive, f"{mount.pointer}/source", hint)
+    tree = _clone(mount.source, bundle, mount.recursive, f"{mount.pointer}/source", hint, judged=judged)
     with Step(f"set the propagation of {mount.source}", f"{mount.pointer}/options"):
         if mount.propagation not in (abi.MS_SHARED, abi.MS_SLAVE):
             kernel.mount_setattr(tree, propagation=abi.MS_PRIVATE, recursive=True)
@@ -83,10 +86,12 @@ def _open_bind(mount: Mount, bundle: str) -> int:
     return tree
 
 
-def _clone(path: str, recursive: bool, pointer: str, hint: str = "") -> int:
+def _clone(source: str, bundle: str, recursive: bool, pointer: str, hint: str = "", *, judged: bool) -> int:
+    """A detached copy of a tree, by the path that a configuration gives; one that was ``judged`` has no links."""
     flags = abi.OPEN_TREE_CLONE | (abi.AT_RECURSIVE if recursive else 0)
+    path = files.join(bundle, source)
     try:
-        place = links.find(path)
+        place = links.find_judged(source, bundle) if judged else links.find(path)
         try:
             return kernel.open_tree(place, b"", flags)
         finally:
@@ -98,6 +103,10 @@ def _clone(path: str, recursive: bool, pointer: str, hint: str = "") -> int:
             f"{path} cannot be reached: {error.strerror}", origin=f"config.json:{pointer}", hint=kernel.remedy(13)
         ) from error
     except OSError as error:
+        if judged and error.errno == errno.ELOOP:
+            raise LaunchError(
+                f"{path} is not opened: {links.MOVED}", origin=f"config.json:{pointer}", hint=links.MOVED_HINT
+            ) from error
         foreign = isinstance(error, links.ForeignLinkError)
         raise LaunchError(
             f"{path} cannot be opened: {error.strerror}",

@@ -1,7 +1,7 @@
 """The bind mounts of a foreign configuration: those that the settings name, and the files that an engine provides.
 
-Whatever else the host has is not shown. A source is written as the settings have it, or with its links followed, so that
-what was judged is what is mounted.
+Whatever else the host has is not shown. A source is written with its links followed, so that what was judged is what is
+mounted.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ def tighten(settings: RootfsSettings, context: Context, asked: Asked) -> Tighten
         return None, "", [asked.excess("none", leaf)]
     volume = settings.volumes[destination]
     if volume is not None and real_path(volume.source) == real:
-        return tighten_bind(asked.showing(volume.source), volume, leaf)
+        return tighten_bind(asked.showing(real), volume, leaf)
     if settings.devices[source] and destination == source:
-        return _device(destination, source), f"rootfs.devices.{source}", []
+        return _device(destination, real), f"rootfs.devices.{source}", []
     if USUAL.get(real) is not None and numbers(real) == USUAL[real]:
         return _device(destination, real), f"rootfs.devices.{real}", []
     if is_below(real, "/dev") or is_below(destination, "/dev"):

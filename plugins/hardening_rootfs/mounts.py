@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hardening_rootfs.host import Surroundings
+from hardening_rootfs.paths import real_path
 from hardening_rootfs.settings import RootfsSettings
 
 Mount = dict[str, Any]
@@ -51,7 +52,8 @@ def devices(settings: RootfsSettings, around: Surroundings) -> list[Mount]:
         mounts.append(mount("/dev/mqueue", "mqueue", "mqueue", *_QUIET))
     shown = settings.devices.having(True)
     # Read-only: the device is written to all the same, but its node, which is the host's, keeps its mode and owner.
-    return mounts + [mount(device, "bind", device, "bind", "ro", "nosuid", "noexec", "private") for device in shown]
+    quiet = ("bind", "ro", "nosuid", "noexec", "private")
+    return mounts + [mount(device, "bind", real_path(device), *quiet) for device in shown]
 
 
 def shared_memory(size: int) -> Mount:

@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from hardening.launch.bundle import NODES
 from hardening.launch.config_mounts import COPIES
 from hardening.mechanism import Context, Excess
 from hardening.spec import Fragment
@@ -19,7 +20,7 @@ from hardening_rootfs.host import RootfsFacts, Surroundings, volume_maps, withhe
 from hardening_rootfs.paths import is_below, resolve
 from hardening_rootfs.rights import PLACES, Asked, Tightened, tighten_kernel, tighten_tmpfs
 from hardening_rootfs.settings import RootfsSettings
-from hardening_rootfs.spec import expand
+from hardening_rootfs.spec import expand, limits_devices
 
 _PROPAGATION = ("unbindable", "private", "slave", "shared")
 _ID_DIGITS = 10
@@ -40,6 +41,9 @@ def tighten(
     hides = _hides(settings, context, root, kept)
     yield from _tighten_paths(settings, document, root, hides, context, fragment)
     yield from _tighten_propagation(settings, document, fragment)
+    if limits_devices(settings, context):
+        # Nothing of the specification says so of a root: the native launcher mounts each without, and no other is started.
+        fragment.put(f"/annotations/{NODES}", "withheld", "rootfs.devices")
     yield from foreign_devices.tighten(settings, document, fragment)
 
 

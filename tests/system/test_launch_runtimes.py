@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from hardening.launch.bundle import NODES
 from hardening.launch.digest import ANNOTATION, of_filter
 from tests.support import bundles, runs
 from tests.support.bundles import Stance
@@ -294,6 +295,32 @@ def test_a_source_that_is_not_there_is_not_left_for_somebody_to_put_there(folder
         done = bundles.launch(bundle, runtime, stance.user)
         assert done.returncode == 125
         assert f"{folder}/none cannot be opened: No such file or directory" in done.stderr
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize("place", ["rootfs", "rootfs/data"])
+def test_no_root_is_started_whose_nodes_would_work_where_they_must_not(runtime: str, place: str) -> None:
+    require("root")
+    with runs.workplace() as folder:
+        document = bundles.stance("root").config("true")
+        bundle = bundles.write(folder / "bundle", document)
+        assert bundles.launch(bundle, runtime).returncode == 0
+        bundles.write(bundle, document | {"annotations": {NODES: "withheld"}})
+        (bundle / "rootfs/data").mkdir(exist_ok=True)
+        for name, options in (("rootfs", "bind,remount,nodev"), (place, "remount,bind,dev")):
+            if not os.path.ismount(bundle / name):
+                subprocess.run(["mount", "--bind", bundle / name, bundle / name], check=True)
+            subprocess.run(["mount", "-o", options, bundle / name], check=True)
+        done = bundles.launch(bundle, runtime)
+        if runtime == "native":
+            assert done.returncode == 0, done.stderr
+        else:
+            assert (done.returncode, done.stdout) == (125, "")
+            assert f"device nodes in {bundle}/{place} would work under {runtime}" in done.stderr
+            assert "hint: --runtime native mounts it without" in done.stderr
+        subprocess.run(["mount", "-o", "remount,bind,nodev", bundle / place], check=True)
+        done = bundles.launch(bundle, runtime)
+        assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("runtime", ["crun", "runc"])

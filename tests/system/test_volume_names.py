@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from tests.support.features import require
 from tests.support.plans import Place
-from tests.support.runs import workplace
+from tests.support.runs import busybox_root, workplace
 
 pytestmark = pytest.mark.system
 
@@ -65,3 +66,70 @@ def test_the_layers_of_an_overlay_are_its_other_names(folder: Path, hidden: str,
     done = run(folder, limit, overlay, f"./{source}/secret:/x:ro", "cat /x/name")
     assert (done.returncode, done.stdout) == (2, ""), done.stderr
     assert f"hidden_paths.{folder}/{hidden}/secret is limited to true" in done.stderr
+
+
+#: What is swapped for a link to what lies beside it: the words of the run, what is swapped, and what the refusal names.
+SWAPPED = {
+    "a source": (("-v", "./ok:/data:ro"), "ok", "{0}/ok"),
+    "above a source": (("-v", "./ok/sub:/data:ro"), "ok", "{0}/ok/sub"),
+    "a source by a link": (("-v", "./link:/data:ro"), "ok", "{0}/ok"),
+    "a destination": (("-v", "./ok:/srv/place/data:ro"), "image/srv/place", "/srv/place/data"),
+    "a place in memory": (("--tmpfs", "/srv/place/data"), "image/srv/place", "/srv/place/data"),
+    "a destination in a volume": (("-v", "./ok:/data", "-v", "./other:/data/sub:ro"), "ok/sub", "/data/sub"),
+    "the root": ((), "image", "{0}/image"),
+    "a directory of the root": ((), "image/etc", "{0}/image/etc"),
+}
+
+
+def swap(folder: Path, name: str) -> None:
+    """Let a link lead to it from where a directory was."""
+    (folder / name).rename(folder / f"{name}-before")
+    (folder / name).symlink_to(f"{Path(name).name}-before")
+
+
+@pytest.mark.parametrize("runtime", ["native", "crun", "runc"])
+@pytest.mark.parametrize("case", SWAPPED)
+def test_what_was_judged_is_what_is_mounted(case: str, runtime: str) -> None:
+    """A link that is laid between the composition and the launch leads to what nobody has judged."""
+    require("root")
+    words, swapped, named = SWAPPED[case]
+    with workplace() as folder:
+        for name in ("ok/sub", "other", "image/srv/place/data"):
+            (folder / name).mkdir(parents=True)
+        (folder / "link").symlink_to("ok")
+        for name in busybox_root(folder / "new").iterdir():
+            name.rename(folder / "image" / name.name)
+        place = Place(folder)
+        made = place.type(
+            "compose", "-q", "-p", "default", "-o", "b", "--rootfs", "./image", *words, "--", "sh", "-c", "echo ran"
+        )
+        assert made.returncode == 0, made.stderr
+        launch = ("launch", "--runtime", runtime, "b")
+        done = place.type(*launch)
+        assert (done.returncode, done.stdout) == (0, "ran\n"), done.stderr
+        swap(folder, swapped)
+        done = place.type(*launch)
+        assert (done.returncode, done.stdout) == (125, ""), done.stderr
+        assert f"{named.format(folder)}" in done.stderr
+        assert "a link that was laid since this was composed leads it elsewhere" in done.stderr
+        assert "hint: take the link away, or compose this again" in done.stderr
+        # Of a bundle that was made elsewhere links are followed, inside the root.
+        config = json.loads((folder / "b/config.json").read_text())
+        del config["annotations"]["org.hardening.profiles"]
+        (folder / "b/config.json").write_text(json.dumps(config))
+        if runtime == "native":
+            done = place.type(*launch)
+            assert (done.returncode, done.stdout) == (0, "ran\n"), done.stderr
+
+
+def test_a_stored_plan_does_not_count_where_a_link_leads_elsewhere(folder: Path) -> None:
+    (folder / "app.toml").write_text(f'extends = ["default"]\n[limits.rootfs]\nvolume_sources = ["{folder}/ok"]\n')
+    line = ("run", "-q", "-p", "./app.toml", "-v", "./ok/sub:/x:ro", "--", "echo", "ran")
+    place = Place(folder)
+    assert place.type(*line).stdout == "ran\n"
+    assert place.finds(*line)
+    (folder / "ok/sub").rmdir()
+    (folder / "ok/sub").symlink_to("../other")
+    done = place.type(*line)
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    assert f"{folder}/other" in done.stderr

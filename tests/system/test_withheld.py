@@ -76,14 +76,14 @@ class Arena:
         words = [self.said(word) for word in attempt.words]
         command = ["sh", "-c", self.said(attempt.script)]
         bundle = self.own / f"bundle-{secrets.token_hex(4)}"
-        if attempt.runtime == "apply":
+        if attempt.runtime.startswith("apply"):
             steps = [["apply", "-q", *profiles, "--in-place", self._foreign(bundle, words, command)]]
         elif attempt.runtime:
             steps = [["compose", "-q", *profiles, "-o", str(bundle), *words, "--", *command]]
         else:
             steps = [["run", "-q", "--fresh", *profiles, *words, "--", *command]]
         if attempt.runtime:
-            runtime = "native" if attempt.runtime == "apply" else attempt.runtime
+            runtime = attempt.runtime.removeprefix("apply").strip() or "native"
             steps.append(["launch", "--runtime", runtime, str(bundle)])
         setup = f"mount --make-rprivate /\n{self.said(attempt.setup)}\n"
         text = ""

@@ -18,9 +18,13 @@ NO_KERNEL = "from hardening_rootfs import sources\nsources.KERNEL, sources._TOPS
 NO_LAYERS = "from hardening_rootfs import aliases\naliases._layers = lambda *_: ((), '')\n"
 NO_UNKNOWN = "from hardening_rootfs import aliases\nlayers = aliases._layers\n" \
     "aliases._layers = lambda *given: (layers(*given)[0], '')\n"  # fmt: skip
-#: What takes the rule out of the program that a mount is said of the place where it lies.
-NO_OWN_NAME = "from hardening_rootfs import spec\nspec._require_own_name = spec._require_inside = lambda *_: None\n"
-NO_LED = "from hardening_rootfs import tighten\ntighten._led = lambda *_: ''\n"
+#: What takes the rule out of the program that a mount is said of the place where it lies, and the word for the launcher that
+#: it was looked at.
+UNJUDGED = "from hardening import statements\nstatements.PROFILES = 'org.unjudged'\n"
+NO_OWN_NAME = (
+    UNJUDGED + "from hardening_rootfs import spec\nspec._require_own_name = spec._require_inside = lambda *_: None\n"
+)
+NO_LED = UNJUDGED + "from hardening_rootfs import tighten\ntighten._led = lambda *_: ''\n"
 NO_PROFILES = "from hardening import layers\nlayers.Stack.files = ()\n"
 NO_DECIDING = "from hardening import state\nstate.deciding = lambda: ()\n"
 
@@ -29,9 +33,9 @@ NO_DECIDING = "from hardening import state\nstate.deciding = lambda: ()\n"
 class Try:
     """One attempt: ``words`` are options of ``hardening run``, ``script`` what the command does. ``limit`` is the one limit,
     ``code`` takes the one rule out of the program where no limit is it; ``setup`` are commands of root in a private mount
-    namespace before. ``always`` is a layer in both cases. ``runtime`` is that of ``launch``; "apply" tightens a
-    configuration made elsewhere, in which ``words`` are bind mounts, ``tmpfs:DST`` or ``secret:DST``, and runs that. ``who``
-    may try it."""
+    namespace before. ``always`` is a layer in both cases. ``runtime`` is that of ``launch``; "apply", or "apply crun",
+    tightens a configuration made elsewhere, in which ``words`` are bind mounts, ``tmpfs:DST`` or ``secret:DST``, and runs
+    that. ``who`` may try it."""
 
     name: str
     words: tuple[str, ...]
@@ -297,6 +301,10 @@ def _limited() -> list[Try]:
               "--exception", "rootfs.read_only=x"), "head -c 1 /x/node >/dev/null && echo @TOKEN@",
               "[limits.rootfs]\ndevices = []\n", "rm -f @W@/image/x/node; mknod -m 666 @W@/image/x/node c 1 7",
               runtime=runtime, who=("root",))
+          for runtime in ("crun", "runc")),
+        *(Try(f"devices: a node of a root made elsewhere, {runtime}", (), "head -c 1 /x/node >/dev/null && echo @TOKEN@",
+              "[limits.rootfs]\ndevices = []\n", "rm -f @W@/image/x/node; mknod -m 666 @W@/image/x/node c 1 7",
+              runtime=f"apply {runtime}", who=("root",))
           for runtime in ("crun", "runc")),
         Try("options: slave, where propagation is limited", volume(f"{pub}:ro,rslave"), "echo @TOKEN@",
             '[limits.rootfs]\npropagation = "private"\n'),
