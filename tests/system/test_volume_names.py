@@ -97,8 +97,8 @@ def test_what_was_judged_is_what_is_mounted(case: str, runtime: str) -> None:
         for name in ("ok/sub", "other", "image/srv/place/data"):
             (folder / name).mkdir(parents=True)
         (folder / "link").symlink_to("ok")
-        for name in busybox_root(folder / "new").iterdir():
-            name.rename(folder / "image" / name.name)
+        for entry in busybox_root(folder / "new").iterdir():
+            entry.rename(folder / "image" / entry.name)
         place = Place(folder)
         made = place.type(
             "compose", "-q", "-p", "default", "-o", "b", "--rootfs", "./image", *words, "--", "sh", "-c", "echo ran"
