@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import hardening
+from hardening.errors import SpecError
 from hardening.hookspecs import hookimpl
 from hardening.host import Host
 from hardening.inputs import Inputs
@@ -14,6 +15,8 @@ from hardening.launch import config
 from hardening.runtime import LaunchRequest, Refusal, Runtime
 
 __all__ = ["Native"]
+
+_AFTER_FILTER = ("prctl", "capget", "capset", "setgroups", "setresgid", "setresuid", "read", "rt_sigprocmask")
 
 
 class Native(Runtime):
@@ -30,13 +33,36 @@ class Native(Runtime):
         return hardening.__version__
 
     def check(self, document: Mapping[str, Any], host: Host) -> Sequence[Refusal]:
-        return tuple(Refusal(pointer, reason) for pointer, reason in config.unsupported(document))
+        unsupported = [Refusal(pointer, reason) for pointer, reason in config.unsupported(document)]
+        return (*unsupported, *(() if unsupported else _calls_denied(document, host)))
 
     def inputs(self, host: Host) -> Inputs:
         return ()
 
     def command(self, bundle: Path, request: LaunchRequest) -> list[str]:
         return request.stage(bundle)
+
+
+def _calls_denied(document: Mapping[str, Any], host: Host) -> Iterator[Refusal]:
+    """Calls that the launcher makes once a filter is loaded, which it does early where the kernel takes one from the
+    privileged alone (seccomp(2))."""
+    seccomp = document["linux"].get("seccomp")
+    if not seccomp or document["process"].get("noNewPrivileges"):
+        return
+    from hardening_seccomp import host as filters  # what few documents need
+    from hardening_seccomp import oci
+
+    # An ordinary user's process may have no groups to set.
+    names = [name for name in _AFTER_FILTER if host.root or name != "setgroups"]
+    try:
+        model = oci.read(seccomp, native=oci.architecture_of(host.machine)).model
+    except SpecError:  # it is not what seccomp.bpf was compiled from, as its digest tells
+        return
+    if denied := filters.never_run(names, model.rule):
+        reason = (
+            f"without noNewPrivileges the filter is loaded early, and lets no {', '.join(denied)} of the launch run"
+        )
+        yield Refusal("/linux/seccomp", reason, "set /process/noNewPrivileges, or allow these calls")
 
 
 @hookimpl

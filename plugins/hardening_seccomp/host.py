@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from hardening.errors import HardeningError, HostError
@@ -15,6 +15,7 @@ from hardening_capabilities import CapabilitiesSettings
 from hardening_seccomp import groups
 from hardening_seccomp.actions import Action, Kind
 from hardening_seccomp.bpf import LITTLE_ENDIAN
+from hardening_seccomp.conditions import Rule
 from hardening_seccomp.filters import rule_at_most
 from hardening_seccomp.libseccomp import INSTALL, LIBRARY, YOUNG, Libseccomp
 from hardening_seccomp.oci import architecture_of
@@ -147,14 +148,15 @@ def check(settings: SeccompSettings, context: Context) -> Iterable[Shortfall]:
 def _too_early(settings: SeccompSettings) -> Iterable[Shortfall]:
     """Calls of the launch itself that the filter denies: without no_new_privs the kernel takes a filter from the privileged
     only (seccomp(2)), so it is in force before the launch gives its privileges up."""
-    denied = [
-        name
-        for name in BEFORE_EXECUTION
-        if not any(action.kind in (Kind.ALLOW, Kind.LOG) for action in settings.syscalls[name].leaves)
-    ]
+    denied = never_run(BEFORE_EXECUTION, settings.syscalls.__getitem__)
     if denied:
         reason = f"with capabilities.no_new_privileges = false the launch itself must still call {', '.join(denied)}"
         yield Shortfall(f"seccomp.{denied[0]}", reason, 'keep no_new_privileges, or allow "@credentials"')
+
+
+def never_run(names: Iterable[str], rule: Callable[[str], Rule]) -> list[str]:
+    """Of some system calls those that a filter lets run with no arguments at all."""
+    return [name for name in names if not any(action.kind in (Kind.ALLOW, Kind.LOG) for action in rule(name).leaves)]
 
 
 def _actions(settings: SeccompSettings) -> dict[Action, str]:

@@ -6,8 +6,12 @@ import os
 import sys
 from pathlib import Path
 
+import attrs
+import pytest
+
 import hardening
 from hardening.host import plain
+from hardening.launch.digest import ANNOTATION
 from hardening.runtime import LaunchRequest
 from hardening_native import Native, hardening_runtimes
 from tests.support import bundles
@@ -25,6 +29,24 @@ def test_its_check_names_fields_by_pointer() -> None:
     document["hooks"] = {"prestart": [{"path": "/bin/true"}]}
     (refusal,) = Native().check(document, plain())
     assert (refusal.pointer, refusal.reason) == ("/hooks", "the native launcher runs no hooks")
+
+
+@pytest.mark.parametrize("call", [
+    "prctl", "capget", "capset", "setgroups", "setresgid", "setresuid", "read", "rt_sigprocmask",
+])  # fmt: skip
+def test_a_call_that_an_early_filter_keeps_from_the_launch_is_told_by_its_name(call: str) -> None:
+    document = bundles.config("true")
+    document["annotations"] = {ANNOTATION: "0" * 64}
+    denied = {"names": [call, "mount"], "action": "SCMP_ACT_ERRNO"}
+    document["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [denied]}
+    root = attrs.evolve(plain(), uid=0)
+    assert list(Native().check(document, root)) == []
+    document["process"]["noNewPrivileges"] = False
+    (refusal,) = Native().check(document, root)
+    assert refusal.pointer == "/linux/seccomp"
+    assert f" lets no {call} of the launch run" in refusal.reason
+    document["linux"]["seccomp"]["syscalls"][0]["args"] = [{"index": 0, "value": 1, "op": "SCMP_CMP_EQ"}]
+    assert list(Native().check(document, root)) == []
 
 
 def test_its_command_is_the_isolated_stage(tmp_path: Path) -> None:
