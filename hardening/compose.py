@@ -105,16 +105,11 @@ class Composition:
             if step.exception is not None
         ]
 
-    def typed(self, names: Mapping[str, Iterable[str]]) -> set[str]:
-        """Of names with the leaves that decided what they stand for, those that the command line gives or passes on: it says
-        something of a leaf whose member they are. Whatever it gives may be a secret."""
+    def is_typed(self, names: Iterable[str]) -> bool:
+        """Whether the command line says something of a leaf of these names (`meant`), whose value may then be a secret."""
         layers = {layer.name for layer in self.stack.layers if layer.document.typed}
-        members = {
-            (str(leaf), leaf.member)
-            for leaf, found in self.leaves.items()
-            if leaf.member and any(step.layer in layers for step in found.steps)
-        }
-        return {name for name, leaves in names.items() if any((leaf, name) in members for leaf in leaves)}
+        entries = (entry for name in names for entry in self.meant(name)) if layers else ()
+        return any(step.layer in layers for entry in entries for step in entry.steps)
 
     def stated(self, mechanism: str) -> dict[tuple[str, str], Any]:
         """The values that layers stated, by setting and member."""

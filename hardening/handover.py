@@ -56,10 +56,13 @@ def seal(values: Mapping[str, bytes]) -> int:
 
 def typed_variables(spec: Spec, composition: Composition) -> dict[str, str]:
     """The variables of a configuration whose value the command line gives or passes on, with it: any may be a secret."""
-    entries = [entry.partition("=") for entry in lookup(spec.document, ENVIRONMENT) or ()]
-    leaves = {name: spec.leaves.get(f"{ENVIRONMENT}/{index}", ()) for index, (name, _, _) in enumerate(entries)}
-    typed = composition.typed(leaves)
-    return {name: value for name, _, value in entries if name in typed}
+    found = {}
+    for index, entry in enumerate(lookup(spec.document, ENVIRONMENT) or ()):
+        name, _, value = entry.partition("=")
+        pointer = f"{ENVIRONMENT}/{index}"
+        if pointer not in spec.derived and composition.is_typed(spec.leaves.get(pointer, ())):
+            found[name] = value
+    return found
 
 
 def without_values(spec: Spec, names: Container[str]) -> Spec:

@@ -48,12 +48,13 @@ _Key = TypeVar("_Key")
 
 @frozen
 class Value:
-    """A contributed value, its owner, and the leaves that decided it; ``public`` as for `Fragment.item`."""
+    """A contributed value, its owner, and the leaves that decided it; ``public`` and ``derived`` as for `Fragment.item`."""
 
     value: Any
     owner: str
     leaves: tuple[str, ...]
     public: bool = False
+    derived: bool = False
 
 
 #: Lists whose items have a name of their own: which one it is, so that nobody adds a second under another key.
@@ -116,11 +117,15 @@ class Fragment:
         """Set the value at ``pointer``, which this mechanism owns."""
         self._keep(self._values, pointer, f"sets {pointer}", self._value(pointer, value, leaves))
 
-    def item(self, pointer: str, key: str, value: object, *leaves: str, public: bool = False) -> None:
+    def item(
+        self, pointer: str, key: str, value: object, *leaves: str, public: bool = False, derived: bool = False
+    ) -> None:
         """Add an item to the shared list at ``pointer``; ``key`` is what makes it unique there: a mount's destination, a
         variable's name. ``public`` says of a variable that its value follows from the settings alone, and is nothing that
-        the caller passes on: unless the command line says it, a receipt may have it."""
-        made = attrs.evolve(self._value(pointer, value, leaves), public=public)
+        the caller passes on: unless the command line says something of one of its leaves, a receipt may have it. A
+        ``derived`` value is in no case what somebody has written, such as the home of the user who was chosen: it is kept
+        whatever the command line says."""
+        made = attrs.evolve(self._value(pointer, value, leaves), public=public or derived, derived=derived)
         try:
             name = _NAMES[pointer](value) if pointer in _NAMES else key
         except (AttributeError, KeyError, TypeError):
@@ -164,11 +169,13 @@ class Fragment:
 @frozen
 class Spec:
     """An assembled OCI configuration: ``config`` are the bytes of ``config.json``, which are what is judged, written and
-    run; ``leaves`` maps JSON pointers to the leaves that decided them."""
+    run; ``leaves`` maps JSON pointers to the leaves that decided them, ``derived`` are those of items that nobody has
+    written as they are."""
 
     config: bytes
     leaves: Mapping[str, tuple[str, ...]]
     files: Mapping[str, File]
+    derived: frozenset[str] = frozenset()
 
     @property
     def document(self) -> dict[str, Any]:
@@ -194,6 +201,7 @@ def assemble(
     _require_one_owner(fragments, core)
     document: dict[str, Any] = _copy(base) if base is not None else {"ociVersion": OCI_VERSION}
     leaves: dict[str, tuple[str, ...]] = {}
+    derived = set()
     for pointer, value in sorted(
         (item for part in fragments for item in part.values.items()), key=lambda item: item[0]
     ):
@@ -210,11 +218,13 @@ def assemble(
         _set(document, pointer, [_copy(item.value) for _, item in entries])
         for index, (_, item) in enumerate(entries):
             leaves[f"{pointer}/{index}"] = item.leaves
+            if item.derived:
+                derived.add(f"{pointer}/{index}")
     held = [str(path) for part in fragments for path in part.leases]
     for name, text in {**annotations, LEASES: json.dumps(held) if held else None}.items():
         _set(document, f"/annotations/{escape(name)}", text)
     files = {path: content.value for part in fragments for path, content in part.files.items()}
-    return Spec(to_json(document), MappingProxyType(leaves), MappingProxyType(files))
+    return Spec(to_json(document), MappingProxyType(leaves), MappingProxyType(files), frozenset(derived))
 
 
 def _require_one_owner(fragments: Sequence[Fragment], core: Mapping[str, str]) -> None:

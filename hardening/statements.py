@@ -41,13 +41,12 @@ def statements(
     states: dict[str, list[str]] = {state: [] for state in STATES}
     for item in enforcement(composition, shortfalls):
         states[item.state.replace(" ", "_")].append(item.mechanism)
-    variables = {
-        name: item.leaves
+    public = sorted(
+        name
         for fragment in fragments
         for (pointer, name), item in fragment.items.items()
-        if pointer == ENVIRONMENT and item.public
-    }
-    public = sorted(variables.keys() - composition.typed(variables))
+        if pointer == ENVIRONMENT and item.public and (item.derived or not composition.is_typed(item.leaves))
+    )
     return {
         VARIABLES: _text(public) if public else None,
         PROFILES: _text(profiles),

@@ -61,11 +61,10 @@ def take(fd: int) -> dict[str, str]:
 
 
 def place(name: str, value: str, words: Sequence[str], environment: Mapping[str, str]) -> list[int] | None:
-    """Where the same line has the value of a variable: a word and where it begins in it; empty for the caller's own
-    variable, None where it stands nowhere as it is."""
-    entry = f"{name}={value}"
+    """Where the same line has the value of a variable: a word, or what follows its `=`, and where it begins in it; empty
+    for the caller's own variable, None where it stands nowhere as it is."""
     for index, word in enumerate(words):
-        if word.endswith(entry):
+        if word == value or word.endswith(f"={value}"):
             return [index, len(word) - len(value)]
     return [] if environment.get(name) == value else None
 

@@ -29,7 +29,9 @@ def contribute(settings: ProcessSettings, context: Context, fragment: Fragment) 
     for name, value, leaf in environment(settings, identity, context):
         # What is passed on may be a secret, and so may what a profile should not hold, or an image.
         public = not leaf.startswith("process.environment.") and not why_secret(name, value)
-        fragment.item("/process/env", name, f"{name}={value}", leaf, public=public)
+        # The home is in a list of users, and the kind of the terminal is ours.
+        derived = public and leaf in ("process.user", "process.terminal")
+        fragment.item("/process/env", name, f"{name}={value}", leaf, public=public, derived=derived)
     fragment.put("/process/cwd", settings.cwd, "process.cwd")
     for name in RLIMITS:
         limit = effective_rlimit(name, settings, context)

@@ -3,21 +3,27 @@ from __future__ import annotations
 import json
 import os
 import pwd
+from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 from hardening import handover, host, pipeline, plugins, statements
 from hardening.cli.session import Request
 from hardening.compose import compose
 from hardening.images.used import Used
+from hardening.inputs import Inputs
+from hardening.kinds import Neutral
 from hardening.launch import bundle, record
 from hardening.launch.variables import public
 from hardening.layers import Stack, parse_layer
+from hardening.mechanism import Context, Excess, Mechanism, Shortfall
 from hardening.offer import Offer
-from hardening.source import command_line
+from hardening.schema import Members, family, scalar
+from hardening.source import Node, command_line
 from hardening.spec import Fragment, assemble
 from tests.hardening.cli.samples import profile, session
 from tests.support.texts import TODAY, stack
@@ -117,6 +123,84 @@ def test_a_value_is_public_where_a_profile_or_the_image_says_it(
     name: str, typed: dict[str, Any], value: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert stated(name, typed, monkeypatch).get(name) == value
+
+
+@attrs.frozen
+class RegionSettings:
+    """Composed `[region]`."""
+
+    name: str = scalar(Neutral(Node.string, "any text", ("", "a")), "", "A name.")
+    home: str = scalar(Neutral(Node.string, "any text", ("", "a")), "", "Another.", name="place.home")
+    labels: Members[str] = family(
+        Neutral(Node.string, "any text", ("", "a")), rest="", absent="", read_member=Node.string, help="Names.",
+        examples=("a", "b"),
+    )  # fmt: skip
+
+
+class Region(Mechanism[RegionSettings]):
+    """A third party's, which makes variables of all kinds of settings, under names of its own."""
+
+    name = "region"
+    summary = "where things lie"
+    settings_type = RegionSettings
+
+    def inputs(self, settings: RegionSettings, context: Context) -> Inputs:
+        return ()
+
+    def check(self, settings: RegionSettings, context: Context) -> Iterable[Shortfall]:
+        return ()
+
+    def tighten(
+        self, settings: RegionSettings, document: Mapping[str, Any], context: Context, fragment: Fragment
+    ) -> Iterable[Excess]:
+        return ()
+
+    def contribute(self, settings: RegionSettings, context: Context, fragment: Fragment) -> None:
+        said = {"REGION": ("region.name", settings.name), "LABEL": ("region.labels.a", settings.labels["a"])}
+        said["HOME_REGION"] = ("region.place.home", f"eu-{settings.home}-1")
+        said["PLACES"] = ("region.place", settings.home)
+        said["LABELS"] = ("region.labels", " ".join(settings.labels.named.values()))
+        said["ALL"] = ("region.labels.*", settings.labels["a"])
+        for name, (leaf, value) in said.items():
+            fragment.item("/process/env", name, f"{name}={value}", leaf, public=True)
+            fragment.item("/process/env", f"{name}_", f"{name}_={value}", leaf)
+        fragment.item("/process/env", "KIND", "KIND=ours", "region.name", derived=True)
+
+
+SAYINGS = {
+    "name": ({"name": "canary"}, {"REGION"}),
+    "below another": ({"place": {"home": "canary"}}, {"HOME_REGION", "PLACES"}),
+    "member": ({"labels": {"a": "canary"}}, {"LABEL", "LABELS", "ALL"}),
+}
+
+
+@pytest.mark.parametrize("said", SAYINGS)
+def test_a_value_that_was_typed_is_in_nothing_that_is_kept_whatever_mechanism_makes_a_variable_of_it(said: str) -> None:
+    """Of a scalar setting as of a member, and however the mechanism calls the leaf, whole or in part, and the variable."""
+    table, names = SAYINGS[said]
+    region = Region()
+    here = host.probe((region,))
+    typed = (parse_layer(command_line({"region": table}, {("region",): "--set"})),)
+    for layers in (
+        typed,
+        stack('[region]\nname = "x"\nplace.home = "x"\nlabels.a = "x"').layers + typed,
+        stack("").layers,
+    ):
+        composition = compose(Stack(layers), (region,), here, TODAY)
+        fragment = Fragment("region")
+        region.contribute(composition.settings["region"], pipeline.examine(composition, here), fragment)
+        spec = assemble([fragment], None, statements.statements(composition, (), [fragment]))
+        assert (b"canary" in spec.config) == (layers is typed or len(layers) > 1)
+        found = handover.typed_variables(spec, composition)
+        kept = public(handover.without_values(spec, found).document)
+        if typed[0] not in layers:
+            assert not found
+            assert len(kept) == 7
+            continue
+        assert found.keys() == {*names, *(f"{name}_" for name in names)}
+        assert b"canary" not in handover.without_values(spec, found).config
+        assert "KIND" in kept
+        assert not kept.keys() & names
 
 
 def test_statements_are_left_out_of_a_comparison() -> None:

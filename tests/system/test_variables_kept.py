@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -107,7 +108,9 @@ def test_a_receipt_has_the_values_of_profiles_alone(runtime: str, person: Caller
     assert found["MODE"] == "safe"
     held = call("receipt", "--json", *stack, str(target))
     lines = {row["leaf"]: row for row in json.loads(held.stdout)["checks"]}
-    assert lines["process.set_environment.*"]["result"] == "holds"
+    line = lines["process.set_environment.*"]
+    assert line["result"] == "holds"
+    assert re.findall(r"(\w+) \(value not compared\)", line["expected"]) == ["GIVEN", "HOME", "SET_BY_NAME", "TYPED"]
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)

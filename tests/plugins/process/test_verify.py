@@ -11,7 +11,7 @@ import pytest
 
 from hardening.launch.bundle import VARIABLES
 from hardening.launch.places import OF_COMMANDS
-from hardening.mechanism import State
+from hardening.mechanism import State, Verification
 from hardening.schema import Members
 from hardening.spec import Fragment, assemble
 from hardening_process.kinds import NO_CEILING, User
@@ -52,14 +52,19 @@ RECEIPT: dict[str, Any] = {
 PERSON = strict(ProcessSettings, user=User("1000", "1000"), set_environment=Members(VALUES, None))
 
 
-def lines(own: ProcessSettings, **changes: Any) -> dict[str, State]:
-    """What comes of each leaf by a receipt that differs in these fields; the worst counts."""
+def verified(own: ProcessSettings, **changes: Any) -> list[Verification]:
+    """The lines of a receipt that differs in these fields."""
     status = {**RECEIPT["status"], **changes.pop("status", {})}
     within = context(host(), own)
     fragment = Fragment("process")
     PROCESS.contribute(own, within, fragment)
     spec = assemble([fragment], annotations={VARIABLES: json.dumps(PUBLIC)})
-    found = verify(own, attrs.evolve(within, spec=spec), {**RECEIPT, "status": status, **changes})
+    return list(verify(own, attrs.evolve(within, spec=spec), {**RECEIPT, "status": status, **changes}))
+
+
+def lines(own: ProcessSettings, **changes: Any) -> dict[str, State]:
+    """What comes of each leaf by a receipt that differs in these fields; the worst counts."""
+    found = verified(own, **changes)
     return {line.leaf: line.state for line in sorted(found, key=lambda line: not line.holds)}
 
 
@@ -130,6 +135,17 @@ def test_what_is_typed_here_is_held_against_what_a_profile_says_there() -> None:
     assert failures(own, environment={**VALUES, "MODE": None}) == set()
     assert failures(own, environment={**VALUES, "MODE": "safe"}) == set()
     assert failures(own, environment={**VALUES, "MODE": "evil"}) == {"process.set_environment.*"}
+
+
+def test_a_line_names_each_variable_of_which_no_value_is_compared() -> None:
+    own = attrs.evolve(PERSON, set_environment=Members({**VALUES, "PIN": "1234"}, None))
+    shown = " ".join(f"{name}={value}" for name, value in sorted(VALUES.items()))
+    (line,) = (line for line in verified(own, environment={**VALUES, "PIN": None}) if "set_environment" in line.leaf)
+    assert (line.expected, line.kernel, line.holds) == (f"{shown} PIN (value not compared)", shown, True)
+    (line,) = (line for line in verified(own, environment={**VALUES, "PIN": "1234"}) if "set_environment" in line.leaf)
+    assert (line.expected, line.kernel, line.holds) == (shown, f"{shown} PIN=1234", True)
+    (line,) = (line for line in verified(own, environment=VALUES) if "set_environment" in line.leaf)
+    assert (line.kernel, line.holds) == ("no PIN", False)
 
 
 def test_permitted_groups_hold() -> None:
