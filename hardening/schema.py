@@ -218,15 +218,16 @@ def unknown_key(node: Node, key: str, settings: Mapping[str, Setting], prefix: s
 
 def read_family(setting: Family[T], node: Node) -> Iterator[Say]:
     """The says of one family's value in its list or table form."""
+    says: dict[str, Say] = {}
     if setting.read_item is None:
         for key, entry in node.members():
             name = key if key == REST else setting.read_member(Node(key, entry.path, entry.document))
             value = setting.kind.parse(entry)
             if key == REST:
                 require_absent(setting, value, entry)
-            yield Say(setting.name, name, value, entry.origin)
+            _once(says, Say(setting.name, name, value, entry.origin), entry)
+        yield from says.values()
         return
-    says: dict[str, Say] = {}
     if isinstance(node.raw, dict):
         for key, edits in node.members():
             if key not in ("add", "drop"):

@@ -13,13 +13,24 @@ from hardening.findings import Finding
 from hardening.hookspecs import hookimpl
 from hardening.host import Host
 from hardening.inputs import Inputs
-from hardening.mechanism import Context, Excess, IdRanges, Mechanism, Option, Reading, Shortfall, Verification, Wish
-from hardening.schema import Say
+from hardening.mechanism import (
+    Context,
+    Excess,
+    IdRanges,
+    Implied,
+    Mechanism,
+    Option,
+    Reading,
+    Shortfall,
+    Verification,
+    Wish,
+)
+from hardening.schema import Leaf, Say
 from hardening.source import Node
 from hardening.spec import Fragment
 from hardening_namespaces import facts, idmaps, spec
 from hardening_namespaces.host import check
-from hardening_namespaces.settings import NamespacesSettings, read
+from hardening_namespaces.settings import NamespacesSettings, read, spreads, sysctl_name
 
 
 class Namespaces(Mechanism[NamespacesSettings]):
@@ -33,6 +44,11 @@ class Namespaces(Mechanism[NamespacesSettings]):
     def says(self, table: Node, reading: Reading) -> Iterator[Say]:
         return read(self.schema, table)
 
+    def expand(self, name: str) -> Sequence[str]:
+        """A kernel parameter by any of its names."""
+        setting, _, member = name.partition(".")
+        return (f"{setting}.{sysctl_name(member)}",) if setting == "sysctls" and member else (name,)
+
     def of_image(self, config: Mapping[str, Any]) -> tuple[Mapping[str, object], Sequence[Wish]]:
         ports = config.get("ExposedPorts")
         if not isinstance(ports, dict) or not ports:
@@ -40,6 +56,16 @@ class Namespaces(Mechanism[NamespacesSettings]):
         shown = ", ".join(sorted(map(str, ports))[:8])
         hint = "-p web, or --network host, lets others reach it"
         return {}, [Wish(f"it listens on {shown[:80]}, and its network is private", hint, ("namespaces.net",))]
+
+    def implies(
+        self, settings: NamespacesSettings, limits: Mapping[tuple[str, str], Any], host: Host
+    ) -> Iterable[Implied]:
+        limited = [member for setting, member in limits if setting == "sysctls"]
+        for name, value in settings.sysctls.named.items():
+            for other in limited if value else ():
+                if spreads(name, other):
+                    by, leaf = (Leaf(self.name, "sysctls", member) for member in (name, other))
+                    yield Implied(by, leaf, value, "each interface gets its value", free=True)
 
     def id_maps(self, settings: NamespacesSettings, host: Host) -> IdRanges | None:
         maps = idmaps.resolve(settings, host)

@@ -43,6 +43,23 @@ _SYSCTLS = {
     "kernel.shmmni": "ipc",
     "kernel.shm_rmid_forced": "ipc",
 }
+#: Names of one parameter of the kernel: the second is the one that is composed (net/ipv4/devinet.c, ctl_forward_entry).
+_ALIASES = {"net.ipv4.conf.all.forwarding": "net.ipv4.ip_forward"}
+#: How older names end of parameters, and the names that say all of their values (net/core/neighbour.c, net/ipv6/route.c,
+#: net/mptcp/ctrl.c).
+_COARSE = {
+    "base_reachable_time": "base_reachable_time_ms",
+    "retrans_time": "retrans_time_ms",
+    "unres_qlen": "unres_qlen_bytes",
+    "gc_min_interval": "gc_min_interval_ms",
+    "pm_type": "path_manager",
+}
+#: Parameters that give their value to those of each interface, and of interfaces to come: how the names of these begin and
+#: end (net/ipv4/devinet.c, inet_forward_change; net/ipv6/addrconf.c).
+_SPREADING = {"net.ipv4.ip_forward": ("net.ipv4.conf.", ".forwarding")} | {
+    f"net.ipv6.conf.all.{name}": ("net.ipv6.conf.", f".{name}")
+    for name in ("forwarding", "force_forwarding", "disable_ipv6", "addr_gen_mode", "ignore_routes_with_linkdown")
+}
 
 
 @frozen(order=True)
@@ -136,18 +153,29 @@ def sysctl_namespace(name: str) -> str | None:
     )
 
 
-def dotted_sysctl(name: str) -> str:
-    """A sysctl's name with dots between its parts, the form that every runtime takes."""
-    return name.replace("/", ".")
+def sysctl_name(name: str) -> str:
+    """The one name of a sysctl, with dots between its parts, the form that every runtime takes."""
+    dotted = name.replace("/", ".")
+    return _ALIASES.get(dotted, dotted)
+
+
+def spreads(name: str, other: str) -> bool:
+    """Whether setting one sysctl gives another one its value, too."""
+    begin, end = _SPREADING.get(name, ("", ""))
+    return bool(end) and other != name and other.startswith(begin) and other.endswith(end)
 
 
 def _sysctl(node: Node) -> str:
-    name = dotted_sysctl(node.string())
+    name = sysctl_name(node.string())
     if sysctl_namespace(name) is None or not re.fullmatch(r"[a-z0-9_]+(\.[A-Za-z0-9_-]+)+", name):
         raise node.error(
             f'"{name}" is not a namespaced sysctl, it would change the whole host',
             hint="net.*, fs.mqueue.*, kernel.sem and the known kernel.msg* and kernel.shm* are namespaced",
         )
+    before, _, last = name.rpartition(".")
+    if last in _COARSE:
+        fine = f"{before}.{_COARSE[last]}"
+        raise node.error(f'"{name}" is an older name of {fine}, which takes all of its values', hint=f"write {fine}")
     return name
 
 

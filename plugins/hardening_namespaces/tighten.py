@@ -24,7 +24,7 @@ from hardening_namespaces.settings import (
     TYPES,
     IdRange,
     NamespacesSettings,
-    dotted_sysctl,
+    sysctl_name,
     sysctl_namespace,
 )
 
@@ -175,7 +175,7 @@ def _tighten_sysctls(
     asked = _object(document, pointer)
     kept = {}
     for name, value in asked.items():
-        dotted = dotted_sysctl(name)
+        dotted = sysctl_name(name)
         if sysctl_namespace(dotted) in private and settings.sysctls[dotted] == value:
             kept[dotted] = value
         else:

@@ -8,7 +8,7 @@ from typing import Any
 from hardening.mechanism import Context, Verification
 from hardening_namespaces import idmaps
 from hardening_namespaces.facts import PROC_NAMES, link_of
-from hardening_namespaces.settings import HOST, PRIVATE, TYPES, NamespacesSettings, sysctl_namespace
+from hardening_namespaces.settings import HOST, PRIVATE, TYPES, NamespacesSettings, sysctl_name, sysctl_namespace
 from hardening_namespaces.spec import stated_sysctls
 
 _NONE = "(none)"  # what the kernel calls no domain name
@@ -101,6 +101,7 @@ def _sysctls(settings: NamespacesSettings, context: Context, receipt: Mapping[st
     expected = _shown(stated) or "those of new namespaces"
     if found is None or new is None or effects is None:
         return Verification.unseen(leaf, expected, "the namespaces could not be entered")
+    effects = {sysctl_name(cause): changed for cause, changed in effects.items()}
     implied = {name: value for cause in stated for name, value in effects.get(cause, {}).items()}
     unread = [name for name in {**stated, **implied} if name not in found]
     if unread:

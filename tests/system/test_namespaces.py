@@ -5,6 +5,7 @@ Each guarantee has its counterpart: with the mechanism loosened by an exception,
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from hardening.errors import HostError
 from hardening.mechanism import Verification
 from hardening_namespaces import idmaps
 from hardening_namespaces.facts import PROC_NAMES
-from hardening_namespaces.settings import TYPES, NamespacesSettings
+from hardening_namespaces.settings import _ALIASES, _SPREADING, TYPES, NamespacesSettings, spreads, sysctl_name
 from tests.support.features import available, require
 from tests.support.reports import verdict
 from tests.support.runs import RUNTIMES, Running, composed, host_of, installed, planned, running, workplace
@@ -336,3 +337,45 @@ def test_the_kernel_takes_the_very_maps_that_were_planned(who: str) -> None:
     with running("[namespaces]", runtime="native", mechanisms=MECHANISMS, user=user) as found:
         planned_rows = [[(item.inside, item.outside, item.size) for item in side] for side in (maps.uids, maps.gids)]
         assert [sorted(side) for side in found.id_maps] == planned_rows
+
+
+#: Sets each parameter in a network of its own to another value, and prints what else the kernel has changed to that.
+_SPREAD = """if True:
+    import json, os, sys
+    def values():
+        for place, _, names in os.walk("/proc/sys/net"):
+            for name in names:
+                try:
+                    with open(f"{place}/{name}") as file:
+                        yield f"{place}/{name}"[10:].replace("/", "."), file.read().strip()
+                except OSError:
+                    continue
+    found = {}
+    for name in sys.argv[1:]:
+        before = dict(values())
+        if name not in before:
+            continue
+        value = "0" if before[name] == "1" else "1"
+        with open(f"/proc/sys/{name.replace('.', '/')}", "w") as file:
+            file.write(value)
+        found[name] = [other for other, now in values() if now == value != before.get(other) and other != name]
+    print(json.dumps(found))
+"""
+
+
+def test_the_kernel_has_one_parameter_for_two_names_and_gives_values_on_as_the_tables_say() -> None:
+    """Each change that the kernel makes to a parameter of the same kind is one of the tables, and none is missing there."""
+    require("root")
+    names = [*_ALIASES, *_SPREADING]
+    argv = ["unshare", "-n", sys.executable, "-c", _SPREAD, *names]
+    found = json.loads(subprocess.run(argv, stdout=subprocess.PIPE, check=True, timeout=60).stdout)
+    assert {*_ALIASES, "net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"} <= found.keys()
+    for name, changed in found.items():
+        one = sysctl_name(name)
+        assert {other for other in changed if sysctl_name(other) != one} == {
+            other for other in changed if spreads(one, other)
+        } - {"net.ipv4.conf.all.forwarding"}
+        assert any(spreads(one, other) for other in changed)
+    for alias, name in _ALIASES.items():
+        assert name in found[alias]
+        assert alias in found[name]

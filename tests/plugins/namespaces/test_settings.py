@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hardening.errors import ProfileError
+from hardening.implied import hold
 from hardening.laws import check_kind, check_mechanism
 from hardening_namespaces import Namespaces
 from hardening_namespaces.settings import TYPES, IdMapping, IdRange, read, sysctl_namespace
@@ -60,6 +61,64 @@ def test_ranges_are_sorted_and_one_id_needs_no_size() -> None:
 
 def test_a_sysctl_may_be_written_with_slashes() -> None:
     assert settings('sysctls = { "net/ipv4/ip_forward" = "1" }').sysctls["net.ipv4.ip_forward"] == "1"
+
+
+ALIAS, NAME = "net.ipv4.conf.all.forwarding", "net.ipv4.ip_forward"
+
+
+@pytest.mark.parametrize("written", [ALIAS, ALIAS.replace(".", "/"), NAME])
+@pytest.mark.parametrize("limited", [ALIAS, ALIAS.replace(".", "/"), NAME])
+def test_a_parameter_has_one_name_for_values_limits_and_exceptions(written: str, limited: str) -> None:
+    assert settings(f'sysctls = {{ "{written}" = "1" }}').sysctls.named == {NAME: "1"}
+    limit = f'[limits.namespaces.sysctls]\n"{limited}" = "0"\n'
+    said = f'[namespaces.sysctls]\n"{written}" = "1"\n'
+    excepted = f'[[exceptions]]\nsetting = "namespaces.sysctls.{limited}"\nreason = "a test"\n'
+    with pytest.raises(ProfileError, match=f"{NAME}: 1 exceeds the limit 0"):
+        composition(limit, said + excepted)
+    found = composition('[namespaces.sysctls]\n"net.ipv4.ip_forward" = "0"\n', said + excepted)
+    assert found.settings["namespaces"].sysctls.named == {NAME: "1"}
+    with pytest.raises(ProfileError, match="1 cannot be compared with 0"):
+        composition('[namespaces.sysctls]\n"net.ipv4.ip_forward" = "0"\n', said)
+
+
+def test_one_parameter_is_not_said_twice() -> None:
+    with pytest.raises(ProfileError, match=f"{NAME} is already said"):
+        settings(f'sysctls = {{ "{ALIAS}" = "1", "{NAME}" = "0" }}')
+
+
+@pytest.mark.parametrize(
+    ("name", "newer"),
+    [("net.ipv4.neigh.lo.retrans_time", "retrans_time_ms"), ("net/ipv6/route/gc_min_interval", "gc_min_interval_ms"),
+     ("net.mptcp.pm_type", "path_manager"), ("net.ipv6.neigh.default.unres_qlen", "unres_qlen_bytes")],
+)  # fmt: skip
+def test_an_older_name_of_another_unit_is_refused(name: str, newer: str) -> None:
+    with pytest.raises(ProfileError, match=f"an older name of .*{newer}"):
+        settings(f'sysctls = {{ "{name}" = "1" }}')
+
+
+@pytest.mark.parametrize(
+    ("limited", "said", "held"),
+    [
+        ("net.ipv4.conf.default.forwarding", NAME, True),
+        ("net.ipv4.conf.lo.forwarding", ALIAS, True),
+        ("net.ipv6.conf.default.forwarding", "net.ipv6.conf.all.forwarding", True),
+        ("net.ipv6.conf.eth0.disable_ipv6", "net.ipv6.conf.all.disable_ipv6", True),
+        ("net.ipv4.conf.lo.rp_filter", NAME, False),
+        ("net.ipv6.conf.lo.forwarding", NAME, False),
+        ("net.ipv6.conf.default.forwarding", "net.ipv6.conf.lo.forwarding", False),
+    ],
+)
+def test_a_limit_of_an_interface_binds_what_gives_it_its_value(limited: str, said: str, held: bool) -> None:
+    limit, value = f'[limits.namespaces.sysctls]\n"{limited}" = "0"\n', f'[namespaces.sysctls]\n"{said}" = '
+    for found, beyond in ((f'{value}"1"\n', held), (f'{value}"0"\n', False), (f'{value}""\n', False)):
+        stack = composition(limit, found)
+        if beyond:
+            with pytest.raises(
+                ProfileError, match=f"each interface gets its value: namespaces.sysctls.{limited} is limit"
+            ):
+                hold(stack, host())
+        else:
+            hold(stack, host())
 
 
 @pytest.mark.parametrize(

@@ -210,6 +210,19 @@ def test_sysctls_stay_only_as_the_settings_have_them() -> None:
     assert "sysctl" not in tightened(asked)[0]["linux"]
 
 
+@pytest.mark.parametrize(
+    "name", ["net.ipv4.conf.all.forwarding", "net/ipv4/conf/all/forwarding", "net.ipv4.ip_forward"]
+)
+def test_a_sysctl_is_one_by_each_of_its_names(name: str) -> None:
+    asked = document(*PRIVATE, uids=[(0, 0x80000, 65536)])
+    asked["linux"]["sysctl"] = {name: "1"}
+    result, excesses = tightened(asked, 'sysctls = { "net.ipv4.conf.all.forwarding" = "1" }')
+    assert (result["linux"]["sysctl"], excesses) == ({"net.ipv4.ip_forward": "1"}, [])
+    result, excesses = tightened(asked, 'sysctls = { "net.ipv4.conf.all.forwarding" = "0" }')
+    assert result["linux"]["sysctl"] == {"net.ipv4.ip_forward": "0"}
+    assert leaves(excesses) == ["namespaces.sysctls.net.ipv4.ip_forward"]
+
+
 def test_clock_offsets_stay_in_a_time_namespace_of_its_own() -> None:
     asked = document("time")
     asked["linux"]["timeOffsets"] = {"boottime": {"secs": 5, "nanosecs": 0}}

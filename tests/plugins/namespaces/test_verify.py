@@ -116,6 +116,9 @@ def test_no_parameter_differs_from_new_namespaces_but_those_that_are_set_and_wha
     assert failing("", found) == ["namespaces.sysctls.*"]
     assert failing(sysctl, found) == []
     assert failing(sysctl.replace('"1"', '"2"'), found) == ["namespaces.sysctls.*"]
+    alias = observed | {"sysctls": seen, "effects": {"net.ipv4.conf.all.forwarding": dict(seen)}}
+    assert failing(sysctl, receipt(observed=alias)) == []
+    assert failing(sysctl.replace("ip_forward", "conf.all.forwarding"), found) == []
     more = observed | {"sysctls": seen | {"kernel.msgmax": "1"}}
     assert failing(sysctl, receipt(observed=more)) == ["namespaces.sysctls.*"]
     # What those that were set change has the value that they make of it, and no other.
