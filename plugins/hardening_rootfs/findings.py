@@ -14,6 +14,7 @@ from hardening_rootfs import aliases, hidden, sockets, sources
 from hardening_rootfs.host import RootfsFacts, Surroundings, volume_maps, withheld
 from hardening_rootfs.paths import real_path
 from hardening_rootfs.settings import READ_ONLY, RootfsSettings
+from hardening_rootfs.spec import NATIVE, limits_devices
 from hardening_rootfs.volumes import Volume
 
 #: What each rule finds (`hardening.mechanism.Mechanism.rules`).
@@ -21,6 +22,7 @@ RULES = {
     "control-socket": "A volume with a socket that gives control of the host",
     "dev-*": "Device nodes that work",
     "device": "A device of the host",
+    "discarded-top": "What is made at the top of a writable root and goes with the run",
     "exec-*": "A place that can be written to and run from",
     "secret-volume": "A volume that shows what is otherwise hidden",
     "shared-propagation": "Mounts of the command that appear on the host",
@@ -63,6 +65,11 @@ def findings(settings: RootfsSettings, context: Context) -> Iterable[Finding]:
                 yield _warn("shown-secret", f"{member} of the host is shown", f"hidden_paths.{member}")
     if not settings.read_only:
         yield _warn("writable-root", "the root can be written to", "read_only")
+        if context.runtime not in (None, NATIVE) and limits_devices(settings, context):
+            yield _warn(
+                "discarded-top", f"what is made at the top of the root goes with the run under {context.runtime}, for a "
+                "limit withholds devices", "read_only", "write below its directories, or use --runtime native",
+            )  # fmt: skip
     for device in settings.devices.having(True):
         yield _note("device", f"{device} of the host can be used", f"devices.{device}")
 

@@ -6,10 +6,12 @@ import os
 import socket
 from pathlib import Path
 
+import attrs
 import pytest
 
 from hardening.findings import Severity
-from tests.plugins.rootfs.stacks import findings_of
+from hardening_rootfs import Rootfs
+from tests.plugins.rootfs.stacks import composed, context_of, findings_of
 
 
 def rules(folder: Path, *lines: str) -> dict[str, Severity]:
@@ -68,6 +70,16 @@ def test_processes_of_the_host_are_worth_more(tmp_path: Path) -> None:
 def test_a_finding_about_a_volume_names_its_place(tmp_path: Path) -> None:
     found = findings_of(tmp_path, '[rootfs]\nvolumes = ["/etc:/data:ro"]')
     assert all(finding.origin.endswith("layer0.toml:2") for finding in found if finding.severity is not Severity.NOTE)
+
+
+@pytest.mark.parametrize("limit", ["devices = []", "shm_size = 0"])
+@pytest.mark.parametrize("runtime", ["native", "crun", None])
+def test_what_goes_with_a_run_is_told(tmp_path: Path, limit: str, runtime: str | None) -> None:
+    composition = composed(tmp_path, f"[limits.rootfs]\n{limit}\n", '[rootfs]\npath = "/srv"\nread_only = false')
+    context = attrs.evolve(context_of(composition), runtime=runtime, limit=composition.limit)
+    found = {item.rule: item.message for item in Rootfs().findings(composition.settings["rootfs"], context)}
+    assert ("rootfs/discarded-top" in found) == (runtime == "crun" and limit == "devices = []")
+    assert "under crun" in found.get("rootfs/discarded-top", "under crun")
 
 
 def test_kernel_parameters_need_a_proc_sys(tmp_path: Path) -> None:

@@ -49,8 +49,8 @@ def test_bases_and_artifacts_of_sarif_are_followed() -> None:
     bases = {f"B{number}": {"uri": "x/", "uriBaseId": f"B{number + 1}"} for number in range(20)}
     deep = {"originalUriBaseIds": bases, "results": [{"locations": [place]}]}
     long = {"results": [{"locations": [{"physicalLocation": {"artifactLocation": {"uri": "a" * 20_000}}}]}]}
-    for run in (deep, long):
-        (found_none,) = answer("tool", 0, json.dumps({"runs": [run]}).encode(), "/fd")
+    for other in (deep, long):
+        (found_none,) = answer("tool", 0, json.dumps({"runs": [other]}).encode(), "/fd")
         assert found_none.detail.endswith("what is no SARIF")
     circle = {"originalUriBaseIds": {"A": {"uriBaseId": "A"}}, "results": [
         {"locations": [{"physicalLocation": {"artifactLocation": {"uri": "a", "uriBaseId": "A"}}}]}]}  # fmt: skip
