@@ -241,8 +241,11 @@ def require_apart(settings: RootfsSettings, context: Context) -> None:
             )
             hint = "or show it read-only (ro)"
         if found is not None:
+            where = (
+                f" and {found}" if os.path.realpath(path) != os.path.realpath(found) else " and hardening's own files"
+            )
             raise ProfileError(
-                f"rootfs.{name}: {path} and {found} must lie apart: {why}",
+                f"rootfs.{name}: {path}{where} must lie apart: {why}",
                 origin=origin,
                 hint=f"name the directories below it that the command needs, {hint}",
             )
