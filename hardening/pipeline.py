@@ -44,7 +44,7 @@ class Plan:
     @cached_property
     def findings(self) -> tuple[Finding, ...]:
         """What is worth saying: looked for where it is asked for, which a quiet launch never does."""
-        return tuple(_findings(self.plugins, self.composition, self.context))
+        return (*_findings(self.plugins, self.composition, self.context), *self.spec.told)
 
 
 def plan(

@@ -13,13 +13,16 @@ import posixpath
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 
 from hardening.errors import PluginError
 from hardening.launch import leases
 from hardening.values import frozen
+
+if TYPE_CHECKING:
+    from hardening.findings import Finding
 
 CONFIG = "config.json"
 #: the annotation that names the leases of a bundle
@@ -77,6 +80,7 @@ class Fragment:
         self._files: dict[str, Value] = {}
         self._replaced: dict[str, Value] = {}
         self._leases: list[Path] = []
+        self._told: list[Finding] = []
 
     @property
     def owner(self) -> str:
@@ -109,6 +113,11 @@ class Fragment:
         return tuple(self._leases)
 
     @property
+    def told(self) -> Sequence[Finding]:
+        """Where what was contributed is less than what the layers say."""
+        return tuple(self._told)
+
+    @property
     def pointers(self) -> frozenset[str]:
         """Every place that this fragment decides."""
         return frozenset({*self._values, *(pointer for pointer, _ in self._items), *self._replaced})
@@ -138,6 +147,11 @@ class Fragment:
         """Let the shared list at ``pointer`` hold contributed items only, even where there are none: what a foreign
         configuration has there goes. One mechanism may say so."""
         self._replaced[pointer] = self._value(pointer, None, leaves)
+
+    def tell(self, finding: Finding) -> None:
+        """Say where what is contributed is less than what the layers say, as where a filter cannot be written exactly. A
+        warning is shown with every launch, a quiet one too."""
+        self._told.append(finding)
 
     def file(self, path: str, content: File, *leaves: str) -> None:
         """Add a file beside ``config.json``; ``path`` is relative to the bundle, without ``..``."""
@@ -170,12 +184,13 @@ class Fragment:
 class Spec:
     """An assembled OCI configuration: ``config`` are the bytes of ``config.json``, which are what is judged, written and
     run; ``leaves`` maps JSON pointers to the leaves that decided them, ``derived`` are those of items that nobody has
-    written as they are."""
+    written as they are; ``told`` says where it is less than what the layers say."""
 
     config: bytes
     leaves: Mapping[str, tuple[str, ...]]
     files: Mapping[str, File]
     derived: frozenset[str] = frozenset()
+    told: tuple[Finding, ...] = ()
 
     @property
     def document(self) -> dict[str, Any]:
@@ -224,7 +239,8 @@ def assemble(
     for name, text in {**annotations, LEASES: json.dumps(held) if held else None}.items():
         _set(document, f"/annotations/{escape(name)}", text)
     files = {path: content.value for part in fragments for path, content in part.files.items()}
-    return Spec(to_json(document), MappingProxyType(leaves), MappingProxyType(files), frozenset(derived))
+    told = tuple(finding for part in fragments for finding in part.told)
+    return Spec(to_json(document), MappingProxyType(leaves), MappingProxyType(files), frozenset(derived), told)
 
 
 def _require_one_owner(fragments: Sequence[Fragment], core: Mapping[str, str]) -> None:

@@ -85,8 +85,8 @@ def command(
         for name in plan.spec.files:
             output.note(f"not written: {name}, which belongs beside the configuration (use -o)")
     _report(plan, found, as_json, to_stdout)
-    if not (quiet or as_json):
-        show_notes(plan)
+    if not as_json:
+        show_notes(plan, quiet=quiet)
     return EXIT_FINDINGS if check and (found or plan.excesses) else 0
 
 

@@ -94,8 +94,7 @@ def command(
         return 0
     with stack.beside_default(here, request):
         plan = _plan(here, composition, command, bundle)
-    if not quiet:
-        show_notes(plan, reported=form in ("html", "sarif"))
+    show_notes(plan, quiet=quiet, reported=form in ("html", "sarif"))
     code = _write(here, plan, form, bundle)
     if bundle is not None and not (command or quiet):
         output.note("the bundle has no command to run: add `-- COMMAND`")

@@ -42,7 +42,7 @@ or does not exist.
 
 #: The options of a line that only looks.
 LOOKING = ("--dry-run", "--json")
-QUIET = "Show no warnings, and do not say what is not enforced or excepted."
+QUIET = "Show no warnings, but for rules that are not kept exactly, and do not say what is not enforced or excepted."
 
 
 @click.command(
@@ -123,7 +123,7 @@ def command(
     with stored.slot(found) as kept:
         bundle = kept.slot.bundle if kept is not None else bundles.folder(place) / launch.container_id
         plan, rests = _plan(here, composition, command, engine, bundle, checked, stays=kept is not None)
-        lines = [] if quiet else [*_notes(plan, interactive=interactive)]
+        lines = [*(_losses(plan) if quiet else _notes(plan, interactive=interactive))]
         loses = not quiet and not interactive and LOST not in lines
         missing = advice(plan.spec, command[0]) if image is None else None
         if missing:
@@ -176,9 +176,21 @@ def _notes(plan: Plan, *, interactive: bool) -> Iterator[str]:
         yield LOST
 
 
-def show_notes(plan: Plan, *, reported: bool = False) -> None:
-    """What a person must know of every composition, on standard error. With ``reported``, shortfalls and findings stand
-    in what was shown already."""
+def _losses(plan: Plan) -> Iterator[str]:
+    """What is said of a quiet run: where it has less than its layers say."""
+    if plan.spec.told:
+        from hardening.report.state import warnings
+
+        yield from warnings(plan.spec.told)
+
+
+def show_notes(plan: Plan, *, quiet: bool = False, reported: bool = False) -> None:
+    """What a person must know of every composition, on standard error; where it is ``quiet``, what it has less than its
+    layers say. With ``reported``, shortfalls and findings stand in what was shown already."""
+    if quiet:
+        for line in _losses(plan):
+            output.note(line)
+        return
     from hardening.report.state import notes
 
     shortfalls, findings = ((), ()) if reported else (plan.context.shortfalls, plan.findings)

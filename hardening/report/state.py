@@ -23,15 +23,22 @@ def notes(
     for finding in findings:
         if finding.rule == EXPIRING:
             yield f"expires: {finding.origin}: {finding.message}"
-        elif finding.severity is not Severity.NOTE and finding.rule != NOT_ENFORCED:
-            place = finding.origin or finding.leaf
-            hint = f": {finding.hint}" if finding.rule == NOT_TAKEN and finding.hint else ""
-            yield f"{finding.severity.word}: {place}{': ' if place else ''}{finding.message}{hint}"
+        elif finding.rule != NOT_ENFORCED:
+            yield from warnings((finding,))
     covered: dict[str, list[str]] = {}
     for leaf, exception in composition.used_exceptions():
         line = f"exception: {exception.setting}: {exception.reason} ({_reference(exception.ticket)}{exception.origin})"
         covered.setdefault(line, []).extend([str(leaf)] if exception.setting != str(leaf) else [])
     yield from (f"{line}{_covering(leaves)}" for line, leaves in covered.items())
+
+
+def warnings(findings: Sequence[Finding]) -> Iterator[str]:
+    """One line for each finding that is more than a note."""
+    for finding in findings:
+        if finding.severity is not Severity.NOTE:
+            place = finding.origin or finding.leaf
+            hint = f": {finding.hint}" if finding.rule == NOT_TAKEN and finding.hint else ""
+            yield f"{finding.severity.word}: {place}{': ' if place else ''}{finding.message}{hint}"
 
 
 def _covering(leaves: Sequence[str]) -> str:

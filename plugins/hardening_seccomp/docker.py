@@ -22,6 +22,9 @@ from hardening_seccomp.conditions import Entry
 from hardening_seccomp.oci import (
     ARCHITECTURES,
     FLAGS,
+    INSTEAD,
+    NO_LISTENER,
+    OF_LISTENERS,
     is_ambiguous,
     oci_architecture,
     read_action,
@@ -65,14 +68,15 @@ class Target:
 
 @frozen
 class DockerProfile:
-    """A resolved profile; ``architectures`` are the further ones that it allows, ``flags`` our words for them; ``digest`` is
-    the SHA-256 of the file that it was read from."""
+    """A resolved profile; ``architectures`` are the further ones that it allows, ``flags`` stand as they are written;
+    ``digest`` is the SHA-256 of the file, at ``path``, that it was read from."""
 
     default: Action
     entries: tuple[tuple[str, Entry], ...]
     architectures: frozenset[str]
-    flags: frozenset[str]
+    flags: tuple[str, ...]
     digest: str = ""
+    path: Path | None = None
 
     @property
     def ambiguous(self) -> Sequence[str]:
@@ -91,7 +95,7 @@ def read_file(path: Path, target: Target, *, origin: object | None = None) -> Do
         data = safefile.read(path, f"the seccomp profile {path}", MAX_BYTES, hint=hint)
     except ProfileError as error:
         raise ProfileError(error.message, origin=origin or path, hint=error.hint) from None
-    return attrs.evolve(parse(data, target, origin=path), digest=hashlib.sha256(data).hexdigest())
+    return attrs.evolve(parse(data, target, origin=path), digest=hashlib.sha256(data).hexdigest(), path=path)
 
 
 def parse(data: bytes, target: Target, *, origin: object | None = None) -> DockerProfile:
@@ -103,7 +107,7 @@ def parse(data: bytes, target: Target, *, origin: object | None = None) -> Docke
     top = _object(raw, _TOP, "", origin)
     for key in ("listenerPath", "listenerMetadata"):
         if top.get(key):
-            raise ProfileError(f"{key}: a seccomp listener is not supported", origin=origin)
+            raise ProfileError(f"/{key}: {NO_LISTENER}", origin=origin, hint=INSTEAD)
     default = _action(top.get("defaultAction"), top.get("defaultErrno"), top.get("defaultErrnoRet"), "", origin)
     entries: list[tuple[str, Entry]] = []
     for index, item in enumerate(_array(top.get("syscalls"), "/syscalls", origin)):
@@ -232,10 +236,12 @@ def _known(names: Sequence[str], origin: object | None) -> list[str]:
     return [known[name] for name in names]
 
 
-def _flags(top: Mapping[str, Any], origin: object | None) -> frozenset[str]:
-    words = {name: word for word, name in FLAGS.items()}
-    names = _strings(top.get("flags"), "/flags", origin)
-    unknown = [name for name in names if name not in words]
-    if unknown:
-        raise ProfileError(f"unsupported flag {unknown[0]!r}", origin=origin, hint="known: " + ", ".join(words))
-    return frozenset(words[name] for name in names)
+def _flags(top: Mapping[str, Any], origin: object | None) -> tuple[str, ...]:
+    names = tuple(_strings(top.get("flags"), "/flags", origin))
+    known = (*FLAGS.values(), OF_LISTENERS)
+    for index, name in enumerate(names):
+        if name not in known:
+            raise ProfileError(
+                f"/flags/{index}: unknown flag {name!r}", origin=origin, hint="known: " + ", ".join(known)
+            )
+    return names

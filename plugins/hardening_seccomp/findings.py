@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from types import MappingProxyType
 
-from hardening.errors import HardeningError
 from hardening.findings import Finding, Severity
 from hardening.mechanism import Context
 from hardening_seccomp import groups, multiplex, suid
 from hardening_seccomp.actions import ALLOW, Action, Kind, is_denial
-from hardening_seccomp.compile import compile_filter
 from hardening_seccomp.conditions import Rule, describe
 from hardening_seccomp.diagrams import apply
 from hardening_seccomp.filters import Filter
@@ -24,6 +21,7 @@ from hardening_seccomp.spec import filter_of, is_stranger, is_young, may_set_cap
 RULES = {
     "allows-*": "A dangerous system call that is allowed",
     "architecture": "System calls of another architecture",
+    "flag": "A flag of a profile of docker's that is not taken",
     "foreign-syscall": "A name that is no system call of this machine",
     "harsh-default": "A default action that kills",
     "multiplexed": "A call that carries others and is answered as the strictest of them",
@@ -84,12 +82,6 @@ def findings(settings: SeccompSettings, context: Context) -> Iterable[Finding]:
     yield from _marks(settings, overruled)
     yield from _defaults(settings.syscalls.rest)
     model = filter_of(settings, context)
-    try:
-        plainer = compile_filter(model, facts.library).written
-    except HardeningError:
-        plainer = MappingProxyType({})  # the error itself is raised where the filter is contributed
-    for name, written in plainer.items():
-        yield _flattened(name, model.rule(name), written)
     yield from _unknown(settings, model, facts.library)
     for name in multiplex.carriers(model, facts.library):
         answer = model.rule(name)
@@ -140,7 +132,7 @@ def _multiplexed(carrier: str, model: Filter, composed: Rule) -> Finding:
     )
 
 
-def _flattened(name: str, rule: Rule, written: Rule) -> Finding:
+def flattened(name: str, rule: Rule, written: Rule) -> Finding:
     """A rule that was written plainer than it is, and what is lost by it."""
     runs, denials = ([str(one) for one in written.leaves if is_denial(one) is denied] for denied in (False, True))
     severity = Severity.WARNING

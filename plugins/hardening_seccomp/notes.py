@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 from hardening.findings import Finding, Severity
 from hardening.source import Origin
+from hardening_seccomp.oci import FLAGS
 
+_SPEC_ALLOW = "seccomp.flags.spec-allow"
 _HINT = "leave it out, or add an architecture that has it"
 
 
@@ -45,6 +47,18 @@ def young_name(name: str, origin: Origin) -> Finding:
         origin=str(origin),
         hint="update libseccomp",
     )
+
+
+def flag(name: str, place: str) -> Finding:
+    """A flag of a docker profile that is not taken from there."""
+    if name == FLAGS["spec-allow"]:
+        reason = "it would let speculative store bypass stay permitted, which the file alone does not decide"
+        hint = 'write flags.add = ["spec-allow"] in [seccomp] to have it all the same'
+        return Finding("seccomp/flag", Severity.WARNING, f"{name} is not taken: {reason}", _SPEC_ALLOW, place, hint)
+    reason = "it is for a listener, and there is none"
+    if name == FLAGS["tsync"]:
+        reason = "the filter is loaded before the command has threads"
+    return Finding("seccomp/flag", Severity.NOTE, f"{name} has no effect: {reason}", "seccomp.*", place, "leave it out")
 
 
 def overlap(name: str, origin: Origin) -> Finding:

@@ -29,14 +29,16 @@ from hardening_seccomp.filters import Filter
 
 POINTER = "/linux/seccomp"
 MAX_ENTRIES = 256
-NO_LISTENER = "there is none: nothing here serves a seccomp listener, which would decide about calls while they wait"
-_INSTEAD = "remove it, and use SCMP_ACT_ERRNO for the calls that would have asked it"
+NO_LISTENER = "nothing here serves a seccomp listener, which would decide about calls while they wait"
+INSTEAD = "remove it, and use SCMP_ACT_ERRNO for the calls that would have asked it"
 NONE_FLAT: Mapping[str, int] = MappingProxyType({})
 FLAGS = {
     "log": "SECCOMP_FILTER_FLAG_LOG",
     "spec-allow": "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
     "tsync": "SECCOMP_FILTER_FLAG_TSYNC",
 }
+#: The kernel takes it with a listener only.
+OF_LISTENERS = "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"
 _FLAG_WORDS = {name: word for word, name in FLAGS.items()}
 _ACTIONS = {
     "SCMP_ACT_KILL": Kind.KILL_THREAD,
@@ -214,7 +216,7 @@ class Reading:
 def read(document: object, *, native: str, origin: object | None = None, pointer: str = POINTER) -> Reading:
     """Read an OCI object as the runtimes do; ``native`` is the architecture where the object names none.
 
-    Raises `SpecError` with the JSON pointer for what is malformed, and for NOTIFY, which needs a supervisor.
+    Raises `SpecError` with the JSON pointer for what is malformed, and for a listener, which there is none of.
     """
     top = _object(
         document,
@@ -224,7 +226,7 @@ def read(document: object, *, native: str, origin: object | None = None, pointer
     )
     for key in ("listenerPath", "listenerMetadata"):
         if top.get(key):
-            raise SpecError(f"{pointer}/{key}: {NO_LISTENER}", origin=origin, hint=_INSTEAD)
+            raise SpecError(f"{pointer}/{key}: {NO_LISTENER}", origin=origin, hint=INSTEAD)
     pretended: list[tuple[str, tuple[str, ...]]] = []
     number = top.get("defaultErrnoRet")
     if _pretends(top.get("defaultAction"), number):
@@ -306,7 +308,9 @@ def read_action(name: object, data: object, origin: object | None, pointer: str)
     """An action from its OCI name and the errno beside it (EPERM where there is none). `SpecError` for what is unknown,
     and for errno 0."""
     if name == "SCMP_ACT_NOTIFY":
-        raise SpecError(f"{pointer}: SCMP_ACT_NOTIFY asks a listener, and {NO_LISTENER}", origin=origin, hint=_INSTEAD)
+        raise SpecError(
+            f"{pointer}: SCMP_ACT_NOTIFY needs a supervisor, and {NO_LISTENER}", origin=origin, hint=INSTEAD
+        )
     kind = _ACTIONS.get(name) if isinstance(name, str) else None
     if kind is None:
         raise SpecError(f"{pointer}: unknown action {name!r}", origin=origin, hint="one of " + ", ".join(_ACTIONS))
@@ -370,9 +374,12 @@ def _architectures(value: object, native: str, origin: object | None, pointer: s
 
 def _flags(value: object, origin: object | None, pointer: str) -> frozenset[str]:
     names = _list(value, origin, pointer)
-    unknown = [name for name in names if name not in _FLAG_WORDS]
-    if unknown:
-        raise SpecError(
-            f"{pointer}: unsupported flag {unknown[0]!r}", origin=origin, hint="known: " + ", ".join(FLAGS.values())
-        )
+    for index, name in enumerate(names):
+        if name == OF_LISTENERS:
+            raise SpecError(
+                f"{pointer}/{index}: {name} is for a listener, and {NO_LISTENER}", origin=origin, hint=INSTEAD
+            )
+        if name not in _FLAG_WORDS:
+            hint = "known: " + ", ".join(FLAGS.values())
+            raise SpecError(f"{pointer}/{index}: unknown flag {name!r}", origin=origin, hint=hint)
     return frozenset(_FLAG_WORDS[name] for name in names)

@@ -13,7 +13,7 @@ from hardening.schema import REST
 from hardening.spec import Fragment, lookup
 from hardening_capabilities import CapabilitiesSettings
 from hardening_seccomp import multiplex, suid
-from hardening_seccomp.compile import Compiled, compile_filter
+from hardening_seccomp.compile import compile_filter
 from hardening_seccomp.conditions import describe
 from hardening_seccomp.diagrams import constant
 from hardening_seccomp.filters import Filter, excesses, looser_flags, meet, rule_meet
@@ -92,10 +92,15 @@ def is_young(name: str, library: Libseccomp) -> bool:
 def contribute(settings: SeccompSettings, context: Context, fragment: Fragment) -> None:
     """Put the filter, unless this host was found unable to have one."""
     if not context.lacks("seccomp.*"):
-        _put(compile_filter(filter_of(settings, context), context.host.of(SeccompFacts).required_library()), fragment)
+        _put(filter_of(settings, context), context.host.of(SeccompFacts).required_library(), fragment)
 
 
-def _put(compiled: Compiled, fragment: Fragment) -> None:
+def _put(model: Filter, library: Libseccomp, fragment: Fragment) -> None:
+    compiled = compile_filter(model, library)
+    for name, written in compiled.written.items():
+        from hardening_seccomp.findings import flattened  # few filters need it
+
+        fragment.tell(flattened(name, model.rule(name), written))
     fragment.put(POINTER, compiled.document, "seccomp.*", "seccomp.architectures", "seccomp.flags")
     fragment.put(f"/annotations/{DIGEST}", digest.of_filter(compiled.document, compiled.program), "seccomp.*")
     fragment.file(FILE, compiled.program, "seccomp.*")
@@ -113,7 +118,7 @@ def tighten(
     found = lookup(document, POINTER)
     if found is None:
         yield Excess(POINTER, "no filter", f"a filter, else {allowed.default}", "seccomp.*")
-        _put(compile_filter(allowed, library), fragment)
+        _put(allowed, library, fragment)
         return
     foreign = read(found, native=facts.native)
     model = without_strangers(foreign.model, library)
@@ -140,4 +145,4 @@ def tighten(
             f"{POINTER}/syscalls", f"{name}: unknown here, as it is to the runtime", "left out", f"seccomp.{name}"
         )
     # With fewer architectures than the foreign filter, more of its system calls are strangers.
-    _put(compile_filter(_finished(meet(_composed(settings, context), foreign.model), library), library), fragment)
+    _put(_finished(meet(_composed(settings, context), foreign.model), library), library, fragment)

@@ -25,6 +25,7 @@ from hardening_seccomp.conditions import Entry, Partial, Rule, fill, join, parti
 from hardening_seccomp.diagrams import constant, judged_at
 from hardening_seccomp.filters import Filter
 from hardening_seccomp.host import SeccompFacts
+from hardening_seccomp.oci import FLAGS
 from hardening_seccomp.settings import (
     ALLOWED,
     DENIED,
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from hardening_seccomp import docker
 
 KEYS = ("default", "allow", "deny", "log", "rules", "profile", "architectures", "flags", suid.SETTING, REQUIREMENT.name)
-_FLAGS = ("log", "spec-allow")
+_WORDS = ("log", "spec-allow")
 
 
 @attrs.define
@@ -90,7 +91,7 @@ class TableReader:
         architectures = list(self._architectures(fields.get("architectures"), complete))
         yield from architectures
         self._note(frozenset(say.member for say in architectures if say.value), fields.get("profile"))
-        yield from self._flags(fields.get("flags"))
+        yield from self._flags(fields.get("flags"), fields.get("profile"))
         if suid.SETTING in fields:
             yield Say(suid.SETTING, "", fields[suid.SETTING].boolean(), fields[suid.SETTING].origin)
         if REQUIREMENT.name in fields:
@@ -196,6 +197,11 @@ class TableReader:
                 if strangers:
                     noted.append(notes.foreign_names(strangers, facts.native, profile.origin))
         if self.profile is not None and profile is not None:
+            noted.extend(
+                notes.flag(item, f"{self.profile.path}:/flags/{index}")
+                for index, item in enumerate(self.profile.flags)
+                if item != FLAGS["log"]
+            )
             noted.extend(notes.overlap(name, profile.origin) for name in self.profile.ambiguous)
 
     def _syscalls(self, default: Node | None, profile: Node | None) -> Iterator[Say]:
@@ -227,17 +233,20 @@ class TableReader:
             bounds = stated if REST in stated else {**bounds, **stated}
         yield from (attrs.evolve(say, at_most=complete is not None) for say in bounds.values())
 
-    def _flags(self, node: Node | None) -> Iterator[Say]:
-        if node is None:
-            return
+    def _flags(self, node: Node | None, profile: Node | None) -> Iterator[Say]:
+        """What the table says, and of the flags of its profile the one that makes nothing looser."""
         stated: dict[str, Say] = {}
-        if isinstance(node.raw, dict):
+        if self.profile is not None and profile is not None and FLAGS["log"] in self.profile.flags:
+            stated["log"] = Say("flags.log", "", True, profile.origin)
+        if node is None:
+            pass
+        elif isinstance(node.raw, dict):
             for key, edits in node.members():
                 if key not in ("add", "drop"):
                     raise edits.error("unknown key", hint="flags are changed with `add` and `drop`, or set by an array")
                 stated |= {word: _flag(word, key == "add", item) for item in edits.items() for word in [_word(item)]}
         else:
-            stated = {word: Say(f"flags.{word}", "", False, node.origin) for word in _FLAGS}
+            stated = {word: Say(f"flags.{word}", "", False, node.origin) for word in _WORDS}
             stated |= {word: _flag(word, True, item) for item in node.items() for word in [_word(item)]}
         yield from stated.values()
 
@@ -248,8 +257,8 @@ def _flag(word: str, held: bool, node: Node) -> Say:
 
 def _word(node: Node) -> str:
     word = node.string()
-    if word not in _FLAGS:
-        hint = nearest(word, _FLAGS) or "flags: log, spec-allow; runtimes add tsync where they need it"
+    if word not in _WORDS:
+        hint = nearest(word, _WORDS) or "flags: log, spec-allow; runtimes add tsync where they need it"
         raise node.error(f'unknown flag "{word}"', hint=hint)
     return word
 

@@ -100,7 +100,17 @@ def test_names_of_errnos_go_before_numbers() -> None:
             "/syscalls/0/errnoRet: errno 0",
         ),
         (b'{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"action": "SCMP_ACT_ALLOW"}]}', "name or names"),
-        (b'{"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/x"}', "listener"),
+        (
+            b'{"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/x"}',
+            "/listenerPath: nothing here serves a seccomp listener",
+        ),
+        (b'{"defaultAction": "SCMP_ACT_ALLOW", "listenerMetadata": "x"}', "/listenerMetadata: nothing here serves"),
+        (b'{"defaultAction": "SCMP_ACT_NOTIFY"}', "/defaultAction: SCMP_ACT_NOTIFY needs a supervisor"),
+        (
+            b'{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"name": "read", "action": "SCMP_ACT_NOTIFY"}]}',
+            "/syscalls/0/action: SCMP_ACT_NOTIFY needs a supervisor",
+        ),
+        (b'{"defaultAction": "SCMP_ACT_ALLOW", "flags": ["SECCOMP_FILTER_FLAG_NEW"]}', "/flags/0: unknown flag"),
         (b'{"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["X"]}', "unknown architecture"),
         (
             b'{"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86"], "archMap": '

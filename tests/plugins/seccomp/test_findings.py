@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hardening.spec import Fragment
 from hardening_seccomp import Seccomp
 from hardening_seccomp.libseccomp import Libseccomp
 from tests.plugins.seccomp.stacks import context, settings
@@ -44,4 +45,7 @@ def test_the_stricter_side_is_told(tmp_path: Path) -> None:
         f'{{ names = ["read"], action = "allow", args = [{{ index = 1, op = "eq", value = {3 * value} }}] }}'
         for value in range(300)
     )
-    assert "stricter" in rules(tmp_path, f'[seccomp]\ndefault = "errno:ENOSYS"\nrules = [{values}]\n')
+    fragment = Fragment("seccomp")
+    text = f'[seccomp]\ndefault = "errno:ENOSYS"\nrules = [{values}]\n'
+    Seccomp().contribute(settings(tmp_path, text), context(), fragment)
+    assert {finding.rule for finding in fragment.told} == {"seccomp/stricter"}

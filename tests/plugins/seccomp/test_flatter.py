@@ -10,6 +10,7 @@ from hypothesis import given, settings
 
 from hardening import pipeline
 from hardening.findings import Severity
+from hardening.spec import Fragment
 from hardening_seccomp import bpf
 from hardening_seccomp.actions import ALLOW, ENOSYS, KILL_PROCESS, LOG, Action, Kind, is_denial
 from hardening_seccomp.build import token_of
@@ -17,11 +18,11 @@ from hardening_seccomp.compile import compile_filter
 from hardening_seccomp.conditions import Comparison, Entry, Op, Rule, rule_of
 from hardening_seccomp.diagrams import apply
 from hardening_seccomp.filters import Filter, rule_at_most
-from hardening_seccomp.findings import findings
+from hardening_seccomp.findings import flattened
 from hardening_seccomp.host import SeccompFacts
 from hardening_seccomp.libseccomp import Libseccomp
 from hardening_seccomp.oci import flatter, read
-from hardening_seccomp.spec import filter_of
+from hardening_seccomp.spec import contribute, filter_of
 from hardening_seccomp.symbolic import meaning
 from tests.plugins.seccomp import generate
 from tests.support import shipped
@@ -77,11 +78,9 @@ def test_podmans_profile_over_ours_runs_what_both_allow(profile: str, architectu
     model = filter_of(composition.settings["seccomp"], context)
     facts = host.of(SeccompFacts)
     compiled = compile_filter(model, facts.required_library())
-    told = {
-        item.leaf: item
-        for item in findings(composition.settings["seccomp"], context)
-        if item.rule == "seccomp/stricter"
-    }
+    fragment = Fragment("seccomp")
+    contribute(composition.settings["seccomp"], context, fragment)
+    told = {item.leaf: item for item in fragment.told}
     assert set(told) == {f"seccomp.{name}" for name in compiled.flattened}
     program, token = bpf.decode(compiled.program), token_of(facts.required_library(), facts.native)
     for name, written in compiled.written.items():
@@ -94,12 +93,10 @@ def test_podmans_profile_over_ours_runs_what_both_allow(profile: str, architectu
 
 
 def test_what_is_lost_is_said() -> None:
-    from hardening_seccomp.findings import _flattened
-
     rule = apply(lambda a: LOG if a == ALLOW else a, many_denials())
     levels = flatter(rule, ENOSYS)
-    notes = [_flattened("getppid", rule, level) for level in levels[1:]]
+    notes = [flattened("getppid", rule, level) for level in levels[1:]]
     assert [item.severity for item in notes] == [*[Severity.NOTE] * (len(notes) - 1), Severity.WARNING]
     assert "also those that would run" in notes[-1].message
     both = rule_of([Entry(LOG, (Comparison(0, Op.EQ, 1),)), Entry(ALLOW, (Comparison(0, Op.EQ, 2),))], ENOSYS)
-    assert "every call that runs gets log" in _flattened("getppid", both, flatter(both, ENOSYS)[1]).message
+    assert "every call that runs gets log" in flattened("getppid", both, flatter(both, ENOSYS)[1]).message

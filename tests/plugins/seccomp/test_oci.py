@@ -92,8 +92,11 @@ def test_a_repeated_index_makes_alternatives() -> None:
         (document(syscall(args=[argument("SCMP_CMP_EQ", 1, index=6)])), "index"),
         (document(syscall("SCMP_ACT_ERRNO", errnoRet=5000)), "errnoRet"),
         (document(architectures=["SCMP_ARCH_PDP11"]), "unknown architecture"),
-        (document(flags=["SECCOMP_FILTER_FLAG_NEW"]), "unsupported flag"),
-        (document(listenerPath="/run/x"), "listener"),
+        (document(flags=["SECCOMP_FILTER_FLAG_NEW"]), "/flags/0: unknown flag"),
+        (document(flags=["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"]), "/flags/0: .* is for a listener"),
+        (document(listenerPath="/run/x"), "/linux/seccomp/listenerPath: nothing here serves"),
+        (document(listenerMetadata="x"), "/linux/seccomp/listenerMetadata: nothing here serves"),
+        (document(defaultAction="SCMP_ACT_NOTIFY"), "/linux/seccomp/defaultAction: SCMP_ACT_NOTIFY needs a supervisor"),
     ],
 )
 def test_what_is_malformed_is_refused_with_its_pointer(value: object, text: str) -> None:

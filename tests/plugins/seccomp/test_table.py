@@ -136,6 +136,25 @@ def noted(tmp_path: Path, text: str) -> list[tuple[str, str | None, str | None]]
     return [(finding.rule, finding.leaf, finding.origin) for finding in found]
 
 
+def test_a_flag_of_a_docker_profile_makes_nothing_looser_and_none_goes_without_a_word(tmp_path: Path) -> None:
+    names = [f"SECCOMP_FILTER_FLAG_{word}" for word in ("LOG", "SPEC_ALLOW", "TSYNC", "WAIT_KILLABLE_RECV")]
+    path = tmp_path / "docker.json"
+    path.write_text(json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "flags": names}))
+    path.chmod(0o644)
+    text = '[seccomp]\nprofile = "docker.json"\n'
+    found = settings(tmp_path, text)
+    assert found.log
+    assert not found.spec_allow
+    assert noted(tmp_path, text) == [
+        ("seccomp/flag", "seccomp.flags.spec-allow", f"{path}:/flags/1"),
+        ("seccomp/flag", "seccomp.*", f"{path}:/flags/2"),
+        ("seccomp/flag", "seccomp.*", f"{path}:/flags/3"),
+    ]
+    stated = settings(tmp_path, text + 'flags.add = ["spec-allow"]\nflags.drop = ["log"]\n')
+    assert stated.spec_allow
+    assert not stated.log
+
+
 def test_overlaps_of_a_docker_profile_are_told(tmp_path: Path) -> None:
     data = {
         "defaultAction": "SCMP_ACT_ERRNO",

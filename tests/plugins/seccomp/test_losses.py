@@ -1,0 +1,65 @@
+"""What a filter cannot keep exactly is said by every command that composes one, by a quiet one, too."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.support import bundles, runs
+
+WARNING = "warning: seccomp.getppid: getppid: the rule cannot be written exactly for libseccomp"
+#: More entries than a rule can have: what they let run is lost.
+MANY = "".join(
+    f'[[seccomp.rules]]\nnames = ["getppid"]\naction = "allow"\nargs = [{{index = 0, op = "eq", value = {number}}}]\n'
+    for number in range(0, 1200, 3)
+)
+
+
+def hardening(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(Path(sys.executable).with_name("hardening")), *words],
+        cwd=folder,
+        env={**os.environ, "HARDENING_STATE": str(folder / "state")},
+        text=True,
+        capture_output=True,
+        check=True,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def layer(folder: Path) -> str:
+    path = folder / "many.toml"
+    path.write_text(f'extends = ["strict"]\n[selinux]\nrequirement = "best-effort"\n{MANY}')
+    path.chmod(0o644)
+    return str(path)
+
+
+@pytest.mark.parametrize("quiet", [(), ("-q",)], ids=["loud", "quiet"])
+def test_a_loss_is_said_by_each_command(quiet: Sequence[str]) -> None:
+    with runs.workplace() as folder:
+        profile = layer(folder)
+        (folder / "config.json").write_text(json.dumps(bundles.config("true")))
+        commands = (
+            ("run", "--fresh", *quiet, "-p", profile, "--", "true"),
+            ("compose", *quiet, "-p", profile, "--", "true"),
+            ("apply", *quiet, "-p", profile, "config.json", "-o", "tight.json"),
+        )
+        for words in commands:
+            lines = hardening(*words, folder=folder).stderr.splitlines()
+            assert [line for line in lines if line.startswith(WARNING)], (words, lines)
+            assert len(lines) == 1 or not quiet, lines
+
+
+@pytest.mark.system
+def test_a_stored_plan_says_it_again() -> None:
+    with runs.workplace() as folder:
+        profile = layer(folder)
+        for _ in range(2):
+            done = hardening("run", "-q", "-p", profile, "--", "true", folder=folder)
+            assert done.stderr.startswith(WARNING)
