@@ -15,7 +15,7 @@ from hardening.schema import Leaf
 from hardening_rootfs import aliases, hidden, mounts
 from hardening_rootfs.devices import numbers
 from hardening_rootfs.host import RootfsFacts, Surroundings
-from hardening_rootfs.paths import is_below, real_path
+from hardening_rootfs.paths import followed, is_below, real_path
 from hardening_rootfs.rights import Asked, Tightened, tighten_bind
 from hardening_rootfs.settings import RootfsSettings
 from hardening_rootfs.volumes import Volume
@@ -49,9 +49,9 @@ def tighten(settings: RootfsSettings, context: Context, asked: Asked) -> Tighten
         return None, "", [asked.excess("none", leaf)]
     volume = settings.volumes[destination]
     if volume is not None and real_path(volume.source) == real:
-        return tighten_bind(asked.showing(real), volume, leaf)
+        return tighten_bind(asked.showing(followed(volume.source, volume.origin)), volume, leaf)
     if settings.devices[source] and destination == source:
-        return _device(destination, real), f"rootfs.devices.{source}", []
+        return _device(destination, followed(source)), f"rootfs.devices.{source}", []
     if USUAL.get(real) is not None and numbers(real) == USUAL[real]:
         return _device(destination, real), f"rootfs.devices.{real}", []
     if is_below(real, "/dev") or is_below(destination, "/dev"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hardening_rootfs.host import Surroundings
-from hardening_rootfs.paths import real_path
+from hardening_rootfs.paths import followed
 from hardening_rootfs.settings import RootfsSettings
 
 Mount = dict[str, Any]
@@ -53,7 +53,7 @@ def devices(settings: RootfsSettings, around: Surroundings) -> list[Mount]:
     shown = settings.devices.having(True)
     # Read-only: the device is written to all the same, but its node, which is the host's, keeps its mode and owner.
     quiet = ("bind", "ro", "nosuid", "noexec", "private")
-    return mounts + [mount(device, "bind", real_path(device), *quiet) for device in shown]
+    return mounts + [mount(device, "bind", followed(device), *quiet) for device in shown]
 
 
 def shared_memory(size: int) -> Mount:

@@ -11,6 +11,7 @@ import attrs
 from hardening import state
 from hardening.errors import ProfileError
 from hardening.kinds import Kind
+from hardening.launch import links
 from hardening.source import Node, Origin
 from hardening.values import frozen
 
@@ -59,6 +60,27 @@ def real_path(path: str) -> str:
         return os.path.realpath(path)
     except PermissionError:
         return os.path.abspath(path)
+
+
+def followed(path: str, origin: Origin | None = None) -> str:
+    """`real_path` of what is to be shown: what it leads to now is judged and written down, so that no link may be on the
+    way that a container can have laid. Raises `ProfileError` for a link that is neither root's nor the caller's, and where
+    the name of the place leads elsewhere (a magic link of proc(5), or one that was laid this moment)."""
+    try:
+        place = links.find(path)
+    except links.ForeignLinkError as error:
+        raise ProfileError(f"{path} cannot be shown: {error.strerror}", origin=origin, hint=links.HINT) from error
+    except OSError:
+        return real_path(path)  # the launch says what is wrong with it
+    try:
+        real = real_path(path)
+        if os.path.samestat(os.stat(real), os.fstat(place)):
+            return real
+    except OSError:
+        pass  # it is no name of the place
+    finally:
+        os.close(place)
+    raise ProfileError(f"{path} leads to what has another name here than {real}", origin=origin, hint=links.HINT)
 
 
 def is_host_root(path: str) -> bool:

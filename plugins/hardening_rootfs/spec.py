@@ -16,7 +16,7 @@ from hardening.values import frozen
 from hardening_namespaces.spec import to_oci
 from hardening_rootfs import aliases, hidden, mounts, skeleton, sources
 from hardening_rootfs.host import Surroundings, require, require_apart, require_shown, secrets, volume_maps, withheld
-from hardening_rootfs.paths import is_below, on_host, real_path, resolve
+from hardening_rootfs.paths import followed, is_below, on_host, resolve
 from hardening_rootfs.settings import USUAL_TMPFS, RootfsSettings
 from hardening_rootfs.skeleton import Skeleton, Target
 
@@ -96,7 +96,7 @@ def _volumes(settings: RootfsSettings, context: Context) -> Iterable[Planned]:
     for volume in settings.mounted_volumes():
         leaf = f"rootfs.volumes.{volume.target}"
         kept = attrs.evolve(volume, idmap=volume.idmap and not context.lacks(leaf))
-        mount = mounts.mount(volume.target, "bind", real_path(volume.source), *kept.options())
+        mount = mounts.mount(volume.target, "bind", followed(volume.source, volume.origin), *kept.options())
         maps = volume_maps(context) if kept.idmap else None
         if maps is not None:
             mount |= {"uidMappings": to_oci(maps.uids), "gidMappings": to_oci(maps.gids)}
@@ -211,7 +211,7 @@ def _enforceable(mount: mounts.Mount, context: Context) -> mounts.Mount:
 def _root(
     settings: RootfsSettings, planned: dict[str, Planned], secret: Iterable[str], context: Context, fragment: Fragment
 ) -> None:
-    root = real_path(settings.path.path)  # what was judged, and no link that leads elsewhere later
+    root = followed(settings.path.path, settings.path.origin)  # what was judged, and no link that leads elsewhere later
     leaves = ("rootfs.path", "rootfs.read_only")
     fragment.put("/root/readonly", settings.read_only, "rootfs.read_only")
     built = build(settings, planned, secret, context)

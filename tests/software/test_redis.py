@@ -80,9 +80,9 @@ def test_who_commands_it_gets_no_further(user: User | None) -> None:
         with redis(place, "--enable-protected-configs", "yes", "--enable-module-command", "yes") as client:
             assert client("config", "set", "dir", "/etc") == "OK"
             assert "ERR" in client("save")
-            assert "Read-only file system" in client.service.log
+            client.service.until(lambda: "Read-only file system" in client.service.log)
             assert "Error loading the extension" in client("module", "load", "/data/module.so")
-            assert "failed to map segment from shared object" in client.service.log
+            client.service.until(lambda: "failed to map segment from shared object" in client.service.log)
             assert client("replicaof", "127.0.0.1", "1") == "OK"
             client.service.until(lambda: "Unable to connect to MASTER" in client.service.log)
 

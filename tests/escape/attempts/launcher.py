@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from hardening.launch.bundle import PROFILES
 from tests.escape.attacks import calls, files, launcher
 from tests.escape.attempt import FOLDER, Attempt, Profiled, allow, hold, say
 from tests.escape.attempts.common import HOST_USER, WHOLE_PROC, volume
@@ -93,10 +94,17 @@ OWN_NULL = (
 )
 PRIVATE_VOLUME = volume(f"{FOLDER}/secret:/srv:rprivate", at="/srv")
 SHARED_VOLUME = volume(f"{FOLDER}/secret:/srv:rshared", at="/srv")
-PLANTED = volume(f"{FOLDER}/programs/data:/srv:ro", at="/srv")
+PROGRAMS = volume(f"{FOLDER}/programs:/srv:ro", at="/srv")
 ANY_LINK = "from hardening.launch import links; import posix; links.find = lambda path: posix.open(path, posix.O_PATH)"
 OWNER = "the node belongs to the host's root, whom no ordinary user's namespace maps"
 SLAVES = "in a user namespace every mount of the host becomes a slave of it, or private (mount_namespaces(7))"
+
+
+def planted(document: dict[str, Any]) -> None:
+    """A configuration that was made elsewhere, whose volume has a link as its source: hardening writes what it leads to."""
+    del document["annotations"][PROFILES]
+    (volume,) = [mount for mount in document["mounts"] if mount["destination"] == "/srv"]
+    volume["source"] += "/data"
 
 
 def process(**values: object) -> Callable[[dict[str, Any]], None]:
@@ -150,7 +158,8 @@ ATTEMPTS = (
             refused={"rootless": SLAVES}, needs=("root",)),
     Attempt("planted link", "CVE-2021-25741", "a volume's source that another container has made a link to elsewhere",
             "launcher: no links of others on the way to a source",
-            Profiled(files.shown, overlap=(PLANTED,), left_out=ANY_LINK), needs=("root",), fails_closed=True),
+            Profiled(files.shown, overlap=(PROGRAMS,), left_out=ANY_LINK, change=planted), needs=("root",),
+            fails_closed=True),
     Attempt("ia32", "seccomp(2)", "clone by the kernel's 32-bit entry, whose numbers mean other calls",
             "`seccomp`: other architectures kill",
             Profiled(calls.through_ia32, left_out=ANY_ARCHITECTURE, alone=True), needs=("ia32",)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from hardening.errors import ProfileError
 from hardening.laws import check_kind
-from hardening_rootfs.paths import Place, RootKind, is_below, is_host_root, resolve
+from hardening_rootfs.paths import Place, RootKind, followed, is_below, is_host_root, resolve
 from tests.plugins.rootfs.stacks import composed, settings_of
 from tests.support.features import require
 
@@ -77,3 +78,33 @@ def test_a_bind_mount_of_the_host_s_root_is_the_host_s_root(tmp_path: Path) -> N
         assert not is_host_root(str(tmp_path / "usr"))
     finally:
         subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+def test_a_place_is_written_by_where_links_of_the_caller_s_and_root_s_lead(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link").symlink_to("there")
+    assert followed(str(tmp_path / "link")) == str(tmp_path / "there")
+    assert followed(str(tmp_path / "missing")) == str(tmp_path / "missing")  # the launch tells of it
+
+
+def test_no_place_is_written_by_a_link_that_somebody_else_has_laid(tmp_path: Path) -> None:
+    """Another container, in a volume of its own: `realpath` would make it the place that was judged."""
+    require("root")
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link").symlink_to("there")
+    os.chown(tmp_path / "link", 100_000, 100_000, follow_symlinks=False)
+    with pytest.raises(ProfileError, match=r"link cannot be shown: the link link belongs to uid 100000"):
+        followed(str(tmp_path / "link"))
+
+
+def test_no_place_of_another_mount_namespace_is_taken_for_one_of_that_name_here(tmp_path: Path) -> None:
+    require("userns")
+    script = f"mount -t tmpfs tmpfs {tmp_path} && echo mounted && exec sleep 600"
+    with subprocess.Popen(["unshare", "-Urm", "sh", "-c", script], stdout=subprocess.PIPE, text=True) as other:
+        try:
+            assert other.stdout is not None
+            assert other.stdout.readline() == "mounted\n"
+            with pytest.raises(ProfileError, match="leads to what has another name here than"):
+                followed(f"/proc/{other.pid}/root{tmp_path}")
+        finally:
+            other.kill()

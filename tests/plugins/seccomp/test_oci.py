@@ -83,7 +83,7 @@ def test_a_repeated_index_makes_alternatives() -> None:
     [
         ([], "not an object"),
         ({}, "unknown action None"),
-        (document(syscall("SCMP_ACT_NOTIFY")), "asks a listener"),
+        (document(syscall("SCMP_ACT_NOTIFY")), "needs a supervisor"),
         (document(syscall("ALLOW")), "unknown action"),
         (document(syscall(errno=1)), "unknown key"),
         (document({"names": [], "action": "SCMP_ACT_ALLOW"}), "names"),
