@@ -18,7 +18,8 @@ from hardening.plugincalls import OWN, Plugin, fault, package
 #: what a hook implementation may not be marked with
 ORDERING = ("wrapper", "hookwrapper", "tryfirst", "trylast", "optionalhook")
 UNINSTALL = "uninstall one of them"
-#: the options of the program's own commands that have those of mechanisms, too, whichever plugin of its own brings them
+#: the options of the program's own commands that have those of mechanisms, too, whichever plugin of its own brings them:
+#: written down, since asking click would import every command at each start
 OWN_OPTIONS = frozenset({
     "--beyond", "--check", "--detach", "--dry-run", "--entrypoint", "--exception", "--format", "--fresh",
     "--help", "--image", "--in-place", "--interactive", "--json", "--log-size", "--name", "--output",

@@ -324,8 +324,8 @@ def _tightened(
 
 
 def _require_answerable(of: Mechanism[Any], settings: object, context: Context, fragment: Fragment) -> None:
-    """Everything that is contributed has a leaf that decided it, and can be asked for by it. The mounts of others come from
-    their mount points, and from whoever makes the root."""
+    """Everything that is contributed, and told, has a leaf that decided it, and can be asked for by it. The mounts of others
+    come from their mount points, and from whoever makes the root."""
     makes_root = "/mounts" in fragment.replaced or not fragment.values.keys().isdisjoint(_OF_THE_ROOT)
     of_others = {point.leaves for point in context.mount_points}
     own = {point.path for point in of.mount_points(settings)} if fragment.items and not makes_root else set()
@@ -337,6 +337,7 @@ def _require_answerable(of: Mechanism[Any], settings: object, context: Context, 
             raise PluginError(f"{of.name} mounts {key}, which is none of its mount points")
         if pointer != "/mounts" or value.leaves not in of_others:
             parts.append((f"contributes {key} to", pointer, value.leaves))
+    parts += [("tells", finding.rule, (finding.leaf,)) for finding in findings(fragment.told)]
     for verb, place, leaves in parts:
         _require_own(of, f"{verb} {place}", leaves)
 

@@ -42,7 +42,9 @@ or does not exist.
 
 #: The options of a line that only looks.
 LOOKING = ("--dry-run", "--json")
-QUIET = "Show no warnings, but for rules that are not kept exactly, and do not say what is not enforced or excepted."
+QUIET = (
+    "Show no warnings except about rules that are not kept exactly, and do not say what is not enforced or excepted."
+)
 
 
 @click.command(

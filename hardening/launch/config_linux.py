@@ -262,7 +262,7 @@ def _read_resources(table: Table) -> dict[str, Any]:
     values["unified"] = entry.mapping("unified")
     for name, text in values["unified"]:
         if not _is_limit(name):
-            entry.refuse("unified", "is no file by which a control group is limited", name)
+            entry.refuse("unified", "is no file of a controller, nor a limit that each control group has", name)
         elif not text.strip():
             entry.refuse("unified", "is empty", name)
     entry.done(UNSUPPORTED_RESOURCES)

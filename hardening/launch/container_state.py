@@ -98,6 +98,9 @@ class Entry:
         fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600, dir_fd=self._fd)
         try:
             files.write_all(fd, text.encode())
+        except OSError:
+            os.unlink(name, dir_fd=self._fd)  # the next one has to say why, not that this one is there
+            raise
         finally:
             os.close(fd)
 

@@ -23,10 +23,11 @@ from hardening_rootfs.volumes import Volume
 #: Leaves, each with a value that would permit something; None for the smallest loosening of the leaf.
 Ways = tuple[tuple[str, Volume | None], ...]
 
-#: The families whose members speak for what is below them.
+#: What the kernel makes in each container.
 _KERNEL = ("/dev", "/proc", "/sys")
 #: What every `/dev` has (config-linux.md, "Default Devices").
 _DEVICES = (*USUAL, "/dev/console", "/dev/ptmx")
+#: The families whose members speak for what is below them.
 _PLACES = ("volumes", "tmpfs", "masked_paths", "read_only_paths", "hidden_paths")
 
 

@@ -63,6 +63,7 @@ LARGE: Mapping[str, Callable[[], bytes]] = {
     "seccomp: comparisons": lambda: _rules(2000, masks=False),
     "seccomp: masks": lambda: _rules(40, masks=True),
     "profile: a dotted key": lambda: b".".join([b"a"] * 12_000) + b" = 1\n",
+    "profile: a key of quotes": lambda: b".".join([b'"\\""'] * 12_000) + b" = 1\n",
     "profile: a deep header": lambda: b"[" + b".".join([b"a"] * 12_000) + b"]\n",
     "profile: a scope": lambda: b'[trust.dir]\n"' + b"/a" * 30_000 + b'" = "accept"\n',
     "policy: a scope": lambda: b'{"default": [], "transports": {"docker": {"a%s": []}}}' % (b"/a" * 30_000),

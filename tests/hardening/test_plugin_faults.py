@@ -20,7 +20,7 @@ import pytest
 from hardening import hookspecs, host, pluginchecks, pluginfaces, plugins
 from hardening.compose import Composition, compose
 from hardening.errors import PluginError, SpecError
-from hardening.findings import Finding
+from hardening.findings import Finding, Severity
 from hardening.frozendata import freeze
 from hardening.hookspecs import hookimpl
 from hardening.images.reference import parse
@@ -391,6 +391,8 @@ CONTRIBUTED: dict[str, tuple[Callable[[Fragment], Any], str]] = {
     ),
     "no JSON": (lambda part: part.put("/x", {1}, "chaos.level"), "what is no JSON data"),
     "no pointer": (lambda part: part.put("x", 1, "chaos.level"), "no JSON pointer"),
+    "told in words": (lambda part: part.tell("less than that"), "answers with"),  # type: ignore[arg-type]
+    "told of no setting": (lambda part: part.tell(Finding("chaos/less", Severity.WARNING, "less")), "no setting of"),
     "another owner": (lambda part: setattr(part, "owner", "seccomp"), "AttributeError"),
     "a generator": (lambda part: iter(()), "answers with"),
 }

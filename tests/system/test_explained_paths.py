@@ -94,6 +94,7 @@ def test_the_loosening_that_is_offered_for_a_path_is_what_the_command_then_finds
     require("userns")
     if path == "/dev/kmsg":
         require("kmsg")
+    Path("/srv").mkdir(exist_ok=True)
     with workplace() as folder, TemporaryDirectory(dir="/srv") as shown:
         Path(shown).chmod(0o755)
         (Path(shown) / "shared").touch()

@@ -134,9 +134,10 @@ def test_under_each_runtime_an_ordinary_user_joins_or_is_told_before_anything_ru
         argv = user.argv([users.program(user), *words])
         done = subprocess.run(
             argv if runtime == "native" else bundles.cgroup2_alone(argv),
-            env=user.environment,
+            env={**user.environment, "HARDENING_STATE": str(folder / "state")},
             cwd="/",
             stdin=subprocess.DEVNULL,
+            timeout=60,
             capture_output=True,
             text=True,
             check=False,

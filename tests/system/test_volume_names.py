@@ -92,6 +92,7 @@ def swap(folder: Path, name: str) -> None:
 def test_what_was_judged_is_what_is_mounted(case: str, runtime: str) -> None:
     """A link that is laid between the composition and the launch leads to what nobody has judged."""
     require("root")
+    require("userns")
     words, swapped, named = SWAPPED[case]
     with workplace() as folder:
         for name in ("ok/sub", "other", "image/srv/place/data"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,22 @@ def test_a_change_is_seen_whole(place: Path) -> None:
     made.update(process={"pid": 7, "start": 8})
     assert json.loads((place / "one/container.json").read_text())["process"] == {"pid": 7, "start": 8}
     assert sorted(path.name for path in (place / "one").iterdir()) == ["container.json", "exit"]
+
+
+def test_a_change_that_has_no_room_leaves_what_was_there_and_room_for_the_next(place: Path) -> None:
+    made = entry(place)
+    made.create("")
+    before = (place / "one/container.json").read_text()
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, usual[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):  # Python ignores SIGXFSZ
+            made.update(process={"pid": 7, "start": 8})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+    assert (place / "one/container.json").read_text() == before
+    made.update(process={"pid": 7, "start": 8})
+    assert json.loads((place / "one/container.json").read_text())["process"] == {"pid": 7, "start": 8}
 
 
 def test_who_has_the_file_open_learns_the_end_of_what_is_removed(place: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import bundles, runs
+from tests.support.features import require
 
 WARNING = "warning: seccomp.getppid: getppid: the rule cannot be written exactly for libseccomp"
 #: More entries than a rule can have: what they let run is lost.
@@ -40,8 +41,10 @@ def layer(folder: Path) -> str:
     return str(path)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("quiet", [(), ("-q",)], ids=["loud", "quiet"])
 def test_a_loss_is_said_by_each_command(quiet: Sequence[str]) -> None:
+    require("userns")
     with runs.workplace() as folder:
         profile = layer(folder)
         (folder / "config.json").write_text(json.dumps(bundles.config("true")))
@@ -58,6 +61,7 @@ def test_a_loss_is_said_by_each_command(quiet: Sequence[str]) -> None:
 
 @pytest.mark.system
 def test_a_stored_plan_says_it_again() -> None:
+    require("userns")
     with runs.workplace() as folder:
         profile = layer(folder)
         for _ in range(2):
