@@ -42,10 +42,10 @@ class ForeignRoot:
         top = self.path
         return {f"/{os.path.relpath(path, top)}" for path in secrets if is_below(path, top)} if top else set()
 
-    def volatile(self, covered: Iterable[str]) -> set[str]:
-        """What belongs to the running host and no mount covers, where this is the host's root."""
+    def volatile(self) -> set[str]:
+        """What belongs to the running host, where this is the host's root."""
         shown = [path for path in hidden.VOLATILE if os.path.isdir(path) and not os.path.islink(path)]
-        return set(shown) - set(covered) if self.host else set()
+        return set(shown) if self.host else set()
 
 
 def locate(settings: RootfsSettings, document: Mapping[str, Any], context: Context) -> ForeignRoot:

@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from hardening.launch.config_mounts import ACCESS_TIMES, ATTRIBUTES, FILE_SYSTEMS, OPPOSITES
+from hardening.launch.config_mounts import ACCESS_TIMES, ATTRIBUTES, COPIES, FILE_SYSTEMS, OPPOSITES
 from hardening.launch.config_mounts import PROPAGATION as LAUNCHED
 from hardening.mechanism import Excess
 from hardening.values import frozen
@@ -36,8 +36,6 @@ PLACES: Mapping[str, str] = {
 }
 _WORDS = frozenset({*ATTRIBUTES, *OPPOSITES, *ACCESS_TIMES, *LAUNCHED, "bind", "rbind", "defaults", ""})
 _IDMAPS = ("idmap", "ridmap")
-#: podman's word for a tmpfs that holds what it covers.
-_COPIES = ("tmpcopyup",)
 Tightened = tuple[mounts.Mount | None, str, list[Excess]]
 
 
@@ -127,15 +125,16 @@ def _is_known(kind: str, option: str) -> bool:
     name, equals, _ = option.partition("=")
     if option in _WORDS or name in _IDMAPS or option.removeprefix("r") in _WORDS:
         return True
-    return name + equals in (*FILE_SYSTEMS.get(kind, ()), *(_COPIES if kind == "tmpfs" else ()))
+    return name + equals in (*FILE_SYSTEMS.get(kind, ()), *((COPIES,) if kind == "tmpfs" else ()))
 
 
 def tighten_tmpfs(asked: Asked, allowed: Tmpfs | None, leaf: str) -> Tightened:
     """A tmpfs within what is allowed there; one that is not allowed stays as an empty directory."""
-    if allowed is None and not asked.rights and 0 < asked.size <= _EMPTY and "remount" not in asked.options:
+    filled = {COPIES, "remount"} & set(asked.options)
+    if allowed is None and not asked.rights and 0 < asked.size <= _EMPTY and not filled:
         return _rebuilt(asked, list(asked.options)), leaf, []
     if allowed is None:
-        options = asked.cut((), drop=("size", "nr_inodes", "nr_blocks"), add=["size=4k"])
+        options = asked.cut((), drop=("size", "nr_inodes", "nr_blocks", COPIES), add=["size=4k"])
         return _rebuilt(asked, options), leaf, [asked.excess("an empty read-only directory", leaf)]
     rights = {"rw", *(right for right in ("suid", "dev", "exec") if getattr(allowed, right))}
     size = min(asked.size or allowed.size, allowed.size)

@@ -38,7 +38,7 @@ def tighten(
     fragment.replace("/mounts", "rootfs.volumes")
     for destination, (mount, leaf) in kept.items():
         fragment.item("/mounts", destination, mount, leaf)
-    hides = _hides(settings, context, root, kept)
+    hides = _hides(settings, context, root, kept) - set(kept)
     yield from _tighten_paths(settings, document, root, hides, context, fragment)
     yield from _tighten_propagation(settings, document, fragment)
     if limits_devices(settings, context):
@@ -82,8 +82,13 @@ def _mounts(
         if led:
             # What a limit or a layer says of that place would not meet it.
             beyond.append(asked.excess(f"none: {led}", leaf))
-        else:
-            kept[place] = (mount, leaf)
+            continue
+        copied = _copied(settings, context, root, kept, mount)
+        if copied is not None:
+            mount = mount | {"options": [option for option in mount["options"] if option != COPIES]}
+            why = f"none: it would show what {copied} holds, which is hidden"
+            beyond.append(Excess(f"{asked.pointer}/options", f"{COPIES} at {place}", why, leaf))
+        kept[place] = (mount, leaf)
     writable = not (document.get("root") or {}).get("readonly")
     for place in _missing_places(settings, root, kept) if root.host or writable else ():
         options = settings.mounted_tmpfs()[place].options()
@@ -119,18 +124,28 @@ def _tighten_root(
         fragment.put("/root/readonly", True, "rootfs.read_only")
 
 
+def _copied(
+    settings: RootfsSettings, context: Context, root: ForeignRoot, kept: Mapping[str, Kept], mount: mounts.Mount
+) -> str | None:
+    """Something hidden that a tmpfs would hold a copy of: no mask is over what is mounted at a hidden place."""
+    if COPIES not in mount["options"]:
+        return None
+    found = sorted(_hides(settings, context, root, kept))
+    return next((path for path in found if aliases.holds(mount["destination"], path)), None)
+
+
 def _hides(settings: RootfsSettings, context: Context, root: ForeignRoot, kept: Mapping[str, Kept]) -> set[str]:
-    """What of the running host and of its secrets the root would show, and the mounts of the host's files: of its own root,
-    and of volumes."""
+    """What of the running host and of its secrets the root has, and the mounts of the host's files: of its own root, and of
+    volumes. What is mounted there instead is seen."""
     secrets = hidden.everywhere(hidden.expand(settings.hidden_paths.having(True), context.host.of(RootfsFacts).private))
-    found = root.hides(secrets) | root.volatile(kept)
+    found = root.hides(secrets) | root.volatile()
     for place, (mount, leaf) in kept.items():
         if leaf == "rootfs.path":
             found |= {path for path in secrets if aliases.holds(place, path)}
         elif leaf.startswith("rootfs.volumes."):
             inside = sources.kept_in(mount["source"], withheld(settings, context))
             found |= {os.path.normpath(f"{place}/{path}") for path in inside}
-    return found - set(kept)
+    return found
 
 
 def _with_mapped_group(entry: Mapping[str, Any], document: Mapping[str, Any], context: Context) -> Mapping[str, Any]:

@@ -116,7 +116,7 @@ class Arena:
     def _foreign(self, bundle: Path, binds: list[str], command: list[str]) -> str:
         """A bundle that somebody else made, with some bind mounts; one of ``/`` at ``/`` stands for the root."""
         pairs = [bind.split(":") for bind in binds]
-        places = {kind: [target for source, target in pairs if source == kind] for kind in ("tmpfs", "secret")}
+        places = {kind: [target for source, target in pairs if source == kind] for kind in ("tmpfs", "copy", "secret")}
         named = [{"name": "token", "type": "mount", "target": target} for target in places["secret"]]
         whole = ["/", "/"] in pairs
         mounts = [
@@ -128,7 +128,8 @@ class Arena:
             for source, target in pairs if target != "/" and source not in places
         ]  # fmt: skip
         mounts += [
-            {"destination": target, "type": "tmpfs", "source": "tmpfs", "options": ["size=8M"]} for target in places["tmpfs"]
+            {"destination": target, "type": "tmpfs", "source": "tmpfs", "options": ["size=8M", *option]}
+            for kind, option in (("tmpfs", ()), ("copy", ("tmpcopyup",))) for target in places[kind]
         ]  # fmt: skip
         document = {
             "ociVersion": "1.0.2",

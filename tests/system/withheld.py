@@ -25,6 +25,7 @@ NO_OWN_NAME = (
     UNJUDGED + "from hardening_rootfs import spec\nspec._require_own_name = spec._require_inside = lambda *_: None\n"
 )
 NO_LED = UNJUDGED + "from hardening_rootfs import tighten\ntighten._led = lambda *_: ''\n"
+NO_COPIED = "from hardening_rootfs import tighten\ntighten._copied = lambda *_: None\n"
 NO_PROFILES = "from hardening import layers\nlayers.Stack.files = ()\n"
 NO_DECIDING = "from hardening import state\nstate.deciding = lambda: ()\n"
 
@@ -34,8 +35,8 @@ class Try:
     """One attempt: ``words`` are options of ``hardening run``, ``script`` what the command does. ``limit`` is the one limit,
     ``code`` takes the one rule out of the program where no limit is it; ``setup`` are commands of root in a private mount
     namespace before. ``always`` is a layer in both cases. ``runtime`` is that of ``launch``; "apply", or "apply crun",
-    tightens a configuration made elsewhere, in which ``words`` are bind mounts, ``tmpfs:DST`` or ``secret:DST``, and runs
-    that. ``who`` may try it."""
+    tightens a configuration made elsewhere, in which ``words`` are bind mounts, ``tmpfs:DST``, ``copy:DST`` (a tmpfs that
+    holds a copy of what it covers) or ``secret:DST``, and runs that. ``who`` may try it."""
 
     name: str
     words: tuple[str, ...]
@@ -201,6 +202,16 @@ def _roots() -> list[Try]:
             who=("root",)),
         Try("apply: another name in the host's root", ("/:/", "@TOP@:@TOP@"), "cat @W@/b/canary", runtime="apply",
             setup="mount --bind @W@/hid @W@/b", who=("root",)),
+        Try("apply: a copy of the running host's", ("/:/", "@TOP@:@TOP@", "copy:/run"), "cat /run/canary", "",
+            "mount -t tmpfs tmpfs /run; echo @TOKEN@ >/run/canary", NO_COPIED, runtime="apply", who=("root",)),
+        *(Try(f"apply: a copy of it {name}{runtime}", words, script, limit, setup, always=layer,
+              runtime=f"apply{runtime}")
+          for runtime in ("", " crun", " runc")
+          for name, words, script, limit, setup, layer in (
+              ("in the root", ("copy:/data",), "cat /data/canary", inner, "echo @TOKEN@ >@W@/image/data/canary",
+               '[rootfs]\ntmpfs.add = ["/data:size=8M"]\n'),
+              ("in a volume", ("@W@:/x", "copy:/x/hid"), "cat /x/hid/canary", HIDDEN, "",
+               above + 'tmpfs.add = ["/x/hid:size=8M"]\n'))),
     ]  # fmt: skip
 
 

@@ -124,9 +124,34 @@ def test_places_in_memory_are_bounded(tmp_path: Path) -> None:
     assert {"size=67108864", "mode=1777"} <= set(found.options("/tmp"))
     assert "size=4096" in found.options("/run")
     assert found.rights("/scratch") == frozenset()
-    assert {"size=4k", "tmpcopyup"} <= set(found.options("/scratch"))
+    assert "size=4k" in found.options("/scratch")
+    assert "tmpcopyup" not in found.options("/scratch")  # it is told to be empty
     assert set(found.excesses) >= {"/mounts/0", "/mounts/2"}
     assert "/mounts/1" not in found.excesses
+
+
+def test_no_place_in_memory_holds_a_copy_of_what_is_hidden(tmp_path: Path) -> None:
+    """No mask is over what is mounted at a hidden place, and one that is masked is copied for nothing."""
+    image, data = tmp_path / "image", tmp_path / "data"
+    for place in (image / "etc/private/key", image / "open", data / "hid"):
+        place.mkdir(parents=True)
+    places = ("/etc/private", "/etc", "/open", "/data/hid", "/elsewhere")
+    asked = document(
+        mount("/data", "bind", str(data), "rbind"),
+        *(
+            mount(place, "tmpfs", "tmpfs", "tmpcopyup", "size=4k", "ro", "nosuid", "nodev", "noexec")
+            for place in places
+        ),
+    )
+    asked["root"] = {"path": str(image), "readonly": True}
+    given = ", ".join(f'"{place}:size=1M"' for place in places[:-1])
+    profile = f'[rootfs]\nvolumes = ["{data}:/data:ro"]\ntmpfs.add = [{given}]\n'
+    found = tighten(tmp_path, asked, f'{profile}hidden_paths.add = ["{image}/etc/private", "{data}/hid"]')
+    assert [place for place in places if "tmpcopyup" in found.options(place)] == ["/open"]
+    assert "/etc/private holds, which is hidden" in found.excesses["/mounts/1/options"]
+    assert found.excesses["/mounts/5"] == "an empty read-only directory"
+    plain = tighten(tmp_path, asked, profile)
+    assert [place for place in places if "tmpcopyup" in plain.options(place)] == list(places[:-1])
 
 
 @pytest.mark.parametrize("word", ["readonly", "writable"])
