@@ -12,7 +12,7 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 
-from hardening.launch import looks
+from hardening.launch import looks, patterns
 from hardening.launch.digest import sha256
 from hardening.values import frozen
 
@@ -143,29 +143,22 @@ def environment(*names: str) -> Iterator[Input]:
         yield Input("variable", name)
 
 
-def pattern(text: str) -> Iterator[Input]:
-    """What a pattern of `glob.glob` matches: the way to the part without a wildcard, and each directory that is searched."""
-    head, wild, tail = _split(text)
-    yield from way(head)
-    if not wild:
-        return
-    yield Input("entries", head)
-    import fnmatch
+def pattern(text: str, top: str = "") -> Iterator[Input]:
+    """What a pattern (`hardening.launch.patterns`) means below a directory: what is searched, and the ways."""
+    searched: list[str] = []
 
-    try:
-        names = os.listdir(head)
-    except OSError:
-        return
-    for name in sorted(fnmatch.filter(names, wild)):
-        yield from pattern(os.path.join(head, name, tail) if tail else os.path.join(head, name))
+    def listing(place: str) -> list[str]:
+        searched.append(place)
+        try:
+            return os.listdir(place)
+        except OSError:
+            return []
 
-
-def _split(text: str) -> tuple[str, str, str]:
-    parts = text.split("/")
-    for index, part in enumerate(parts):
-        if any(char in part for char in "*?["):
-            return "/".join(parts[:index]) or "/", part, "/".join(parts[index + 1 :])
-    return text, "", ""
+    found = patterns.expand(text, listing, top)
+    for place in searched:
+        yield from entries(place)
+    for path in found:
+        yield from way(path)
 
 
 def accounts(uid: int) -> Inputs:

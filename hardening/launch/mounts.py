@@ -318,34 +318,24 @@ def clone_device(path: str, number: int) -> int:
 
 
 def expand(root: Root, path: str) -> list[str]:
-    """The paths that a pattern with `*` matches below the root; a path without one as it is."""
+    """The paths that a pattern matches below the root; a path without a `*` as it is."""
     if "*" not in path:
         return [path]
-    found = [""]
-    for part in path.strip("/").split("/"):
-        if "*" not in part:
-            found = [f"{place}/{part}" for place in found]
-            continue
-        hits = []
-        for place in found:
-            fd = root.find_if_present(place)
-            if fd is not None:
-                os.close(fd)
-                directory = root.find(place, os.O_RDONLY | os.O_DIRECTORY)
-                hits += [f"{place}/{name}" for name in sorted(os.listdir(directory)) if matches(name, part)]
-                os.close(directory)
-        found = hits
-    return found
+    from hardening.launch import patterns  # few bundles have one
+
+    return patterns.expand(path, lambda place: _names(root, place))
 
 
-def matches(name: str, pattern: str) -> bool:
-    """Whether a name matches a pattern in which `*` stands for any text. (`fnmatch` imports `re`.)"""
-    first, *middle, last = pattern.split("*")
-    if len(name) < len(first) + len(last) or not name.startswith(first) or not name.endswith(last):
-        return False
-    rest = name[len(first) : len(name) - len(last)]
-    for part in middle:
-        _, found, rest = rest.partition(part) if part else ("", "*", rest)
-        if not found:
-            return False
-    return True
+def _names(root: Root, place: str) -> list[str]:
+    """The names in a directory of the root; none in what is no directory. `OSError` where they cannot be told."""
+    fd = root.find_if_present(place)
+    if fd is None:
+        return []
+    is_directory = stat.S_ISDIR(os.fstat(fd).st_mode)
+    os.close(fd)
+    if not is_directory:
+        return []
+    directory = root.find(place, os.O_RDONLY | os.O_DIRECTORY)
+    names = os.listdir(directory)
+    os.close(directory)
+    return names

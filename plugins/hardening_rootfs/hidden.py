@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import glob
+import errno
 import os
 import pwd
 from collections.abc import Iterable
 from contextlib import suppress
 
+from hardening.launch import patterns
 from hardening_rootfs import aliases
-from hardening_rootfs.paths import is_below
+from hardening_rootfs.paths import is_below, real_path
 
 #: Stands for the caller's home and XDG directories.
 HOME = "~"
@@ -56,6 +57,8 @@ _SYSTEM = (
 )
 
 
+#: What is said of a path at which there is nothing; ESRCH by the /proc of a process that has ended.
+_ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ESRCH)
 #: The variables that name the caller's own directories.
 VARIABLES = ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR")
 
@@ -81,20 +84,43 @@ def expand(members: Iterable[str], private: Iterable[str]) -> tuple[str, ...]:
 
 def found(members: Iterable[str], private: Iterable[str]) -> tuple[str, ...]:
     """The same with those inside others: who shows one of these directories does not show what is hidden in it."""
-    return tuple(sorted({os.path.realpath(path) for path in named(members, private)} - {"/"}))
+    return tuple(sorted({real_path(path) for path in named(members, private)} - {"/"}))
 
 
 def named(members: Iterable[str], private: Iterable[str]) -> Iterable[str]:
     """The same as they are named, with their links."""
-    patterns = [path for member in members for path in (private if member == HOME else (member,))]
-    return (path for pattern in patterns for path in _meant(pattern))
+    wanted = [path for member in members for path in (private if member == HOME else (member,))]
+    return (path for pattern in wanted for path in meant(pattern))
 
 
-def _meant(pattern: str) -> Iterable[str]:
-    """The existing paths that a pattern means: most are paths themselves."""
-    if glob.has_magic(pattern):
-        return glob.glob(pattern)
-    return (pattern,) if os.path.lexists(pattern) else ()
+def meant(pattern: str, top: str = "") -> Iterable[str]:
+    """The existing paths that a pattern means below a directory: most are paths themselves. Where the caller cannot look for
+    them, that directory as a whole: what is not seen is not to be shown for that, where it has another name."""
+    unseen: list[str] = []
+
+    def listing(place: str) -> list[str]:
+        try:
+            return os.listdir(place)
+        except OSError as error:
+            if error.errno not in _ABSENT:
+                unseen.append(place)
+            return []
+
+    paths = patterns.expand(pattern, listing, top)
+    return dict.fromkeys(path for path in map(_seen, (*paths, *unseen)) if path is not None)
+
+
+def _seen(path: str) -> str | None:
+    """A path, or the nearest directory above it that the caller can see; None where there is nothing."""
+    while True:
+        try:
+            os.lstat(path)
+        except OSError as error:
+            if error.errno in _ABSENT:
+                return None
+            path = os.path.dirname(path)
+        else:
+            return path
 
 
 def everywhere(secrets: Iterable[str], mounts: Iterable[aliases.Mounted] | None = None) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import stat
 from collections.abc import Iterable, Iterator
@@ -187,7 +186,7 @@ def secrets(settings: RootfsSettings, context: Context) -> tuple[str, ...]:
 def hidden_by(settings: RootfsSettings, host: Host) -> tuple[str, ...]:
     """The same before there is a context."""
     facts = host.of(RootfsFacts)
-    return hidden.found((*settings.hidden_paths.having(True), *map(glob.escape, facts.own)), facts.private)
+    return hidden.found((*settings.hidden_paths.having(True), *facts.own), facts.private)
 
 
 def withheld(settings: RootfsSettings, context: Context) -> tuple[str, ...]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import glob
 import os
 from collections.abc import Iterator
 
 from hardening import inputs as look
 from hardening.inputs import Input, Inputs, Unknown
+from hardening.launch.patterns import STAR
 from hardening.mechanism import Context
 from hardening_rootfs import hidden, spec
 from hardening_rootfs.host import RootfsFacts
@@ -77,9 +77,8 @@ def _shown(settings: RootfsSettings) -> Iterator[Input | Unknown]:
         yield Input("inode", path)
     for members in (settings.masked_paths, settings.read_only_paths):
         for path in members.having(True):
-            if glob.has_magic(path):
-                of_kernel = path.startswith(("/proc/", "/sys/"))
-                yield from look.pattern(path if of_kernel else on_host(glob.escape(root), path))
+            if STAR in path:
+                yield from look.pattern(path, spec.top_of(root, path))
 
 
 def _inside_volumes(planned: dict[str, Planned]) -> Iterator[Input]:

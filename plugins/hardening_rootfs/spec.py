@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import glob
 import os
 from collections.abc import Iterable, Mapping
 
 import attrs
 
 from hardening.errors import ProfileError, quoted
+from hardening.launch.patterns import STAR
 from hardening.mechanism import Context
 from hardening.schema import REST, Leaf, Members
 from hardening.spec import Directory, Fragment
@@ -283,10 +283,11 @@ def expand(root: str, members: Members[bool]) -> set[str]:
     """The paths that are on; patterns stand for what exists, in the root or in the kernel's own file systems."""
     found: set[str] = set()
     for path in members.having(True):
-        if not glob.has_magic(path):
-            found.add(path)
-        elif path.startswith(("/proc/", "/sys/")):
-            found.update(glob.glob(path))
-        else:
-            found.update("/" + os.path.relpath(hit, root) for hit in glob.glob(on_host(glob.escape(root), path)))
+        top = top_of(root, path)
+        found |= {"/" + os.path.relpath(hit, top or "/") for hit in hidden.meant(path, top)} if STAR in path else {path}
     return found
+
+
+def top_of(root: str, path: str) -> str:
+    """Where a pattern is looked for: those of the kernel's file systems at their places on the host."""
+    return "" if path.startswith(("/proc/", "/sys/")) else root

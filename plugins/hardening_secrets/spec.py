@@ -6,13 +6,12 @@ configuration shows an empty directory, and null devices.
 
 from __future__ import annotations
 
-import fnmatch
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from hardening.errors import LaunchError, ProfileError, SpecError
-from hardening.launch import secrets
+from hardening.launch import patterns, secrets
 from hardening.mechanism import Context, Excess, Implied, MountPoint
 from hardening.schema import Leaf
 from hardening.spec import Fragment
@@ -116,7 +115,7 @@ def _require_free(uses: Sequence[Use], context: Context) -> None:
 def _hides(pattern: str, path: str) -> bool:
     """Whether a masked path is another one or lies above it; ``*`` stands for any name."""
     masked, names = pattern.split("/"), path.split("/")
-    return len(masked) <= len(names) and all(map(fnmatch.fnmatchcase, names, masked))
+    return len(masked) <= len(names) and all(map(patterns.matches, names, masked))
 
 
 def _require_unset(use: Use, process: ProcessSettings) -> None:

@@ -151,11 +151,11 @@ class Arena:
 
 
 def _files(folder: Path, token: str) -> None:
-    for name in ("hid/sub/deep", "hid/inner", "pub/sub", "public", "b", "b2", "homes/ann", "home/ann",
+    for name in ("hid/sub/deep", "hid/inner", "pub/sub", "public", "b", "b2", "homes/ann", "home/ann", "pat/.d",
                  "socks/deep/er", "socks2/deep", "socks3/deep", "socks4/deep"):  # fmt: skip
         (folder / name).mkdir(parents=True)
     canaries = ("hid", "hid/sub", "pub", "public", "homes/ann")
-    for place in (*(f"{name}/canary" for name in canaries), "key"):
+    for place in (*(f"{name}/canary" for name in canaries), "key", "pat/.env", "pat/.d/key", "pat/[k]", "pat/w[h]?"):
         (folder / place).write_text(token + "\n")
     for name in ("pub/file", "bf"):
         (folder / name).touch()
@@ -169,6 +169,9 @@ def _files(folder: Path, token: str) -> None:
     root = busybox_root(folder / "image")
     (root / "x").mkdir()
     (root / "etc/kept").touch()
+    for name in (".env", "[k]"):
+        (root / "x" / name).write_text(token + "\n")
+        (root / "x" / name).chmod(0o666)
     (root / "run/secrets").mkdir(parents=True, exist_ok=True)
     for name, target in {"alias": "etc", "also": "tmp"}.items():
         (root / name).symlink_to(target)

@@ -130,6 +130,39 @@ def _within() -> list[Try]:
     ]
 
 
+def _patterns() -> list[Try]:
+    """By a pattern: `*` stands for every name, and nothing else for anything; and what cannot be listed has any name."""
+    limit = '[limits.rootfs]\n{0}.add = ["{1}"]\n'
+    closed = "install -d -m 711 @W@/{0}/closed; install -d @W@/{0}/closed/k; echo @TOKEN@ >@W@/{0}/closed/k/key"
+    own_root, shut = ("--rootfs", "@W@/image"), ("rootless",)
+    write = "echo @TOKEN@ >/x/{0} && cat /x/{0}"
+    writable = '[process]\nuser = "root"\n[rootfs]\nread_only = false\n' \
+        '[[exceptions]]\nsetting = "rootfs.read_only"\nreason = "an attempt"\n'  # fmt: skip
+    return [
+        Try("pattern: a name with a dot", volume("@W@/pat:/x:ro"), "cat /x/.env", limit.format("hidden_paths", "@W@/pat/*")),
+        Try("pattern: a directory with a dot", volume("@W@/pat:/x:ro"), "cat /x/.d/key",
+            limit.format("hidden_paths", "@W@/pat/*/key")),
+        Try("pattern: brackets", volume("@W@/pat/[k]:/x:ro"), "cat /x", limit.format("hidden_paths", "@W@/pat/[k]")),
+        Try("pattern: brackets and a question mark", volume("@W@/pat:/x:ro"), "cat /x/w[h]?",
+            limit.format("hidden_paths", "@W@/p*t/w[h]?")),
+        *(Try(f"pattern: masked, {name} {runtime}", own_root, f"cat /x/{path}",
+              limit.format("masked_paths", f"/x/{pattern}"), runtime=runtime)
+          for name, path, pattern in (("a dot", ".env", "*"), ("brackets", "[k]", "[k]*"))
+          for runtime in ("", "crun", "runc")),
+        Try("pattern: read-only, a dot", own_root, write.format(".env"), limit.format("read_only_paths", "/x/*"),
+            always=writable, who=("root",)),
+        Try("pattern: in what cannot be listed", volume("@W@/pat/closed/k/key:/x:ro"), "cat /x",
+            limit.format("hidden_paths", "@W@/pat/closed/*/key"), closed.format("pat"), who=shut),
+        Try("pattern: above what cannot be listed", volume("@W@/pat:/x:ro"), "cat /x/closed/k/key",
+            limit.format("hidden_paths", "@W@/*/closed/*/key"), closed.format("pat"), who=shut),
+        Try("pattern: masked, in what cannot be listed", own_root, "cat /x/closed/k/key",
+            limit.format("masked_paths", "/x/closed/*/key"), closed.format("image/x"), who=shut),
+        Try("pattern: a name in what cannot be searched, mounted elsewhere", volume("@W@/b:/x:ro"), "cat /x/key",
+            limit.format("hidden_paths", "@W@/pat/closed/k/key"),
+            f"{closed.format('pat')}; chmod 700 @W@/pat/closed; mount --bind @W@/pat/closed/k @W@/b", who=shut),
+    ]  # fmt: skip
+
+
 def _mounted() -> list[Try]:
     """Where the host has it mounted once more, in a mount namespace of its own."""
     bind, own = "mount --bind ", ("-v", "@W@/b:/x:ro")
@@ -425,6 +458,7 @@ TRIES: tuple[Try, ...] = (
     *_hidden(),
     *_above(),
     *_within(),
+    *_patterns(),
     *_mounted(),
     *_roots(),
     *_kernel(),
