@@ -13,6 +13,8 @@ from hardening.launch.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Container
+
     from hardening.launch.wanted import Wanted
 
 MAX_FILTER = 8 * 65535  # BPF_MAXINSNS is 4096 for classic programs of users; libseccomp may write up to 65535
@@ -39,6 +41,13 @@ class Bundle(Frozen):
     document: object
     text: bytes
     sha256: str
+
+
+def is_judged(annotations: Container[str]) -> bool:
+    """Whether the places that a configuration names were judged: composition and `apply`, which say by which profiles,
+    write each with its links followed. A link on the way of one was laid since. Of a bundle made elsewhere nobody has
+    judged any, and its links are followed."""
+    return PROFILES in annotations
 
 
 def load(directory: str, sha256: str = "") -> Bundle:

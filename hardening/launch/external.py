@@ -8,15 +8,15 @@ process, the guard, deletes the container when this one is killed.
 from __future__ import annotations
 
 import _socket
-import errno
 import os
 import select
 import stat
 
 from hardening.errors import EXIT_LAUNCHER, LaunchError
 from hardening.launch import abi, kernel, links, mountinfo, receipt, trusted
-from hardening.launch.bundle import IMAGE_STORE, NODES, PROFILES, Bundle
+from hardening.launch.bundle import IMAGE_STORE, NODES, Bundle, is_judged
 from hardening.launch.cleaning import finally_do
+from hardening.launch.config_mounts import COPIES
 from hardening.launch.failure import Step
 from hardening.launch.feed import Feed
 from hardening.launch.frozen import Frozen
@@ -63,10 +63,11 @@ def run(bundle: Bundle, options: Options) -> int:
     report = receipt.Report(bundle, options.secrets) if options.receipt else None
     try:
         kernel.prctl(abi.PR_SET_CHILD_SUBREAPER, 1)
-        refuse_fifos(bundle)
-        refuse_links(bundle)
         refuse_nodes(bundle, options.program)
         enter_view(options.program, bundle.document)
+        # What the runtime can reach shows only from here.
+        refuse_fifos(bundle)
+        refuse_links(bundle)
         return _Run(bundle, options, mask, report).run()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
@@ -75,21 +76,18 @@ def run(bundle: Bundle, options: Options) -> int:
 def refuse_movable_sources(bundle: Bundle) -> None:
     """`LaunchError` for a root, or the source of a bind mount, in whose place somebody else could put another one: the
     runtime looks it up by its path, after everybody who has judged it; and for one that a link leads elsewhere since."""
-    judged = _is_judged(bundle)
+    judged = is_judged(_annotations(bundle))
     for source, origin in _sources(bundle.document):
         path = os.path.join(bundle.directory, source)
         try:
             trusted.require_secure_path(_image_root(bundle, path) or path)
-            os.close(links.find_judged(source, bundle.directory) if judged else links.find(path))
+            os.close(links.find_source(source, bundle.directory, judged=judged))
         except trusted.UntrustedError as error:
             hint = "--runtime native opens it once; or name one below directories that only you and root can write"
             raise LaunchError(f"{source} can be replaced by others: {error}", origin=origin, hint=hint) from error
         except OSError as error:
-            if judged and error.errno == errno.ELOOP:
-                text = f"{path} is not opened: {links.MOVED}"
-                raise LaunchError(text, origin=origin, hint=links.MOVED_HINT) from error
-            hint = links.HINT if isinstance(error, links.ForeignLinkError) else ""
-            raise LaunchError(f"{source} cannot be opened: {error.strerror}", origin=origin, hint=hint) from error
+            hint = getattr(error, "hint", "")
+            raise LaunchError(f"{path} cannot be opened: {error.strerror}", origin=origin, hint=hint) from error
 
 
 def _image_root(bundle: Bundle, path: str) -> str:
@@ -104,21 +102,37 @@ def _image_root(bundle: Bundle, path: str) -> str:
 
 def _sources(document: object) -> Iterator[tuple[str, str]]:
     """What a runtime opens of the host by its path, each with where the configuration says it."""
-    found = document if isinstance(document, dict) else {}
-    root, mounts = found.get("root"), found.get("mounts")
+    root = document.get("root") if isinstance(document, dict) else None
     if isinstance(root, dict) and isinstance(root.get("path"), str):
         yield root["path"], "config.json:/root/path"
+    for pointer, mount in _mounts(document):
+        source = mount.get("source")
+        if isinstance(source, str) and _binds(mount):
+            yield source, f"config.json:{pointer}/source"
+
+
+def _mounts(document: object) -> Iterator[tuple[str, dict[str, object]]]:
+    """The entries of `/mounts`, each with its pointer."""
+    mounts = document.get("mounts") if isinstance(document, dict) else None
     for index, mount in enumerate(mounts if isinstance(mounts, list) else ()):
-        entry = mount if isinstance(mount, dict) else {}
-        source, options = entry.get("source"), entry.get("options")
-        words = [entry.get("type"), *(options if isinstance(options, list) else ())]
-        if isinstance(source, str) and ("bind" in words or "rbind" in words):
-            yield source, f"config.json:/mounts/{index}/source"
+        if isinstance(mount, dict):
+            yield f"/mounts/{index}", mount
 
 
-def _is_judged(bundle: Bundle) -> bool:
-    """Whether a bundle was composed, or tightened: then no place in it that was judged has a link on its way."""
-    return PROFILES in _annotations(bundle)
+def _binds(mount: dict[str, object]) -> bool:
+    """Whether an entry of `/mounts` is a bind mount, for which its type or one of its options is the word."""
+    words = (mount.get("type"), *_options(mount))
+    return "bind" in words or "rbind" in words
+
+
+def _options(mount: dict[str, object]) -> list[object]:
+    options = mount.get("options")
+    return options if isinstance(options, list) else []
+
+
+def _root(bundle: Bundle) -> str:
+    root = bundle.document.get("root") if isinstance(bundle.document, dict) else None
+    return os.path.join(bundle.directory, str(root.get("path") if isinstance(root, dict) else None))
 
 
 def _annotations(bundle: Bundle) -> dict[str, object]:
@@ -129,11 +143,9 @@ def _annotations(bundle: Bundle) -> dict[str, object]:
 def refuse_nodes(bundle: Bundle, program: str) -> None:
     """`LaunchError` for a root whose device nodes would work though a limit withholds devices: ``program`` mounts it as the
     host has it."""
-    document = bundle.document if isinstance(bundle.document, dict) else {}
-    root = document.get("root")
-    if NODES not in _annotations(bundle) or not isinstance(root, dict):
+    if NODES not in _annotations(bundle):
         return
-    path = os.path.realpath(os.path.join(bundle.directory, str(root.get("path"))))
+    path = os.path.realpath(_root(bundle))
     with Step("look at the mounts of the root", "/root/path"):
         below = [mount for mount in mountinfo.read() if mount.place.startswith(f"{path}/")]
         working = [mount.place for mount in below if "nodev" not in mount.options]
@@ -150,59 +162,37 @@ def refuse_nodes(bundle: Bundle, program: str) -> None:
 def refuse_links(bundle: Bundle) -> None:
     """`LaunchError` for a mount point that was judged, and that a link of the root, or of what is mounted above it, leads
     elsewhere since. The runtime looks once more, so this only meets what has been there for a moment."""
-    document = bundle.document if isinstance(bundle.document, dict) and _is_judged(bundle) else {}
-    root, mounts = document.get("root"), document.get("mounts")
-    path = root.get("path") if isinstance(root, dict) else None
-    tops = {"": os.path.join(bundle.directory, str(path))}
-    for index, mount in enumerate(mounts if isinstance(mounts, list) else ()):
-        entry = mount if isinstance(mount, dict) else {}
-        destination, source, options = entry.get("destination"), entry.get("source"), entry.get("options")
+    tops = {"": _root(bundle)}
+    for pointer, mount in _mounts(bundle.document) if is_judged(_annotations(bundle)) else ():
+        destination = mount.get("destination")
         if not isinstance(destination, str):
             continue
         place = destination.rstrip("/")
         cover = max((top for top in tops if place.startswith(f"{top}/")), key=len, default="")
-        if tops[cover] and _has_link(tops[cover], place.removeprefix(cover).lstrip("/")):
-            raise LaunchError(
-                f"cannot mount {entry.get('type', 'bind')} on {place}: {links.MOVED}",
-                origin=f"config.json:/mounts/{index}/destination",
-                hint=links.MOVED_HINT,
-            )
-        words = [entry.get("type"), *(options if isinstance(options, list) else ())]
-        tops[place] = os.path.join(bundle.directory, str(source)) if "bind" in words or "rbind" in words else ""
-
-
-def _has_link(directory: str, path: str) -> bool:
-    """Whether a link is on the way of a path below a directory. What else is wrong with it is for the runtime to tell."""
-    try:
-        top = os.open(directory, os.O_PATH | os.O_CLOEXEC)
-        try:
-            os.close(kernel.openat2(top, os.fsencode(path or "."), os.O_PATH, abi.RESOLVE_NO_SYMLINKS))
-        finally:
-            os.close(top)
-    except (OSError, ValueError) as error:
-        return isinstance(error, OSError) and error.errno == errno.ELOOP
-    return False
+        if tops[cover]:
+            with Step(f"mount {mount.get('type', 'bind')} on {place}", f"{pointer}/destination"):
+                links.require_none(tops[cover], place.removeprefix(cover).lstrip("/"))
+        if _binds(mount):
+            tops[place] = os.path.join(bundle.directory, str(mount.get("source")))
+        elif COPIES not in _options(mount):  # with it, the links of what it covers are in it as well
+            tops[place] = ""
 
 
 def refuse_fifos(bundle: Bundle) -> None:
     """`LaunchError` for a mount point, or what stands above one, that is a FIFO: crun opens it, and waits for somebody at
     the other end."""
-    document = bundle.document if isinstance(bundle.document, dict) else {}
-    root, mounts = document.get("root"), document.get("mounts")
-    path = root.get("path") if isinstance(root, dict) else None
     try:
-        top = os.open(os.path.join(bundle.directory, str(path)), os.O_PATH | os.O_CLOEXEC)
+        top = os.open(_root(bundle), os.O_PATH | os.O_CLOEXEC)
     except OSError:  # the runtime will say so
         return
     try:
-        for index, mount in enumerate(mounts if isinstance(mounts, list) else ()):
-            destination = mount.get("destination") if isinstance(mount, dict) else None
+        for pointer, mount in _mounts(bundle.document):
+            destination = mount.get("destination")
             parts = destination.strip("/").split("/") if isinstance(destination, str) else []
             for end in range(1, len(parts) + 1):
                 place = "/".join(parts[:end])
                 if _is_fifo(top, place):
-                    origin = f"config.json:/mounts/{index}/destination"
-                    raise LaunchError(f"/{place} in the root is a FIFO", origin=origin)
+                    raise LaunchError(f"/{place} in the root is a FIFO", origin=f"config.json:{pointer}/destination")
     finally:
         os.close(top)
 

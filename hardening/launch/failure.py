@@ -36,7 +36,7 @@ class Step:
             raise LaunchError(
                 f"cannot {self.name}: {text}",
                 origin=f"config.json:{self.pointer}" if self.pointer else None,
-                hint=self.hint or kernel.remedy(error.errno),
+                hint=getattr(error, "hint", "") or self.hint or kernel.remedy(error.errno),
             ) from error
 
 

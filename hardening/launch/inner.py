@@ -10,7 +10,7 @@ import fcntl
 
 from hardening.errors import LaunchError
 from hardening.launch import abi, devices, files, identity, kernel, lookup, mounts
-from hardening.launch.bundle import IMAGE_STORE, PROFILES
+from hardening.launch.bundle import IMAGE_STORE, is_judged
 from hardening.launch.failure import Step
 from hardening.launch.signals import signal
 from hardening.launch.sources import Sources, make_slave
@@ -23,7 +23,12 @@ if TYPE_CHECKING:
     from hardening.launch.wanted import Wanted
 
 DEFAULT_UMASK = 0o022
-AFTER_FILTER = "without noNewPrivileges the filter is loaded before this, and has to allow it"
+#: The calls of `_give_up` after a filter that is loaded early.
+AFTER_EARLY_FILTER = (
+    *("prctl", "setgroups", "setresgid", "setresuid", "capget", "capset"),
+    *("ioctl", "read", "rt_sigprocmask", "execve"),
+)
+EARLY = "without noNewPrivileges the filter is loaded before this, and has to allow it"
 
 
 def second(setup: Setup, channel: Channel, sources: Sources, *, may_set_groups: bool) -> None:
@@ -87,7 +92,7 @@ def _loopback_up() -> None:
 def _build_root(setup: Setup, sources: Sources, channel: Channel) -> tuple[int | None, dict[bytes, bytes]]:
     """Mount everything and enter: the slave side of the console if there is one, and the variables that are secrets."""
     wanted, slave = setup.wanted, None
-    root = mounts.Root(sources.root, channel, judged=wanted.annotation(PROFILES) is not None)
+    root = mounts.Root(sources.root, channel, judged=is_judged(dict(wanted.annotations)))
     root.attach(read_only=wanted.root_read_only)
     mounts.mount_all(root, wanted, sources)
     variables = setup.secrets.put(root.find) if setup.secrets is not None else {}
@@ -157,7 +162,7 @@ def _give_up(
     kernel.prctl(abi.PR_SET_PDEATHSIG, signal.SIGKILL)
     if not channel.is_open():
         return
-    with Step("restore the signal mask with rt_sigprocmask", "/linux/seccomp", AFTER_FILTER):
+    with Step("restore the signal mask with rt_sigprocmask", "/linux/seccomp", EARLY):
         signal.pthread_sigmask(signal.SIG_SETMASK, setup.signal_mask)
     if process.no_new_privileges:
         # While there is no filter yet that may keep this process from saying why.

@@ -15,13 +15,18 @@ from hardening.launch.system import os
 MAX_LINKS = 40  # as many as the kernel follows
 OVERFLOW_ID = 65534  # how a user namespace shows everybody whom it does not map
 HINT = "name the place that it leads to, or lay the link as the user who launches"
-#: Of a place that was judged when its links had been followed.
-MOVED = "a link that was laid since this was composed leads it elsewhere"
-MOVED_HINT = "take the link away, or compose this again"
 
 
 class ForeignLinkError(OSError):
-    """A link that belongs neither to root nor to the caller."""
+    """A link that belongs neither to root nor to the caller; ``hint`` says what a person can do about it."""
+
+    hint = HINT
+
+
+class MovedLinkError(OSError):
+    """A link on the way of a place that was judged when its links had been followed; with a ``hint``, too."""
+
+    hint = "take the link away, or compose this again"
 
 
 def find(path: str) -> int:
@@ -63,14 +68,40 @@ def find(path: str) -> int:
     return here
 
 
-def find_judged(path: str, bundle: str) -> int:
-    """Open a path (O_PATH), relative ones from the directory of a bundle, that has no links in it since it was judged:
-    one that was laid later leads to what nobody has judged. Raises `OSError`, ELOOP for a link."""
+def find_judged(directory: int, path: bytes, flags: int = os.O_PATH, resolve: int = 0) -> int:
+    """openat2(2) of a place that was judged: `MovedLinkError` for a link on the way, which leads to what nobody judged."""
+    try:
+        return kernel.openat2(directory, path, flags, resolve | abi.RESOLVE_NO_SYMLINKS)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise MovedLinkError(errno.ELOOP, "a link that was laid since this was composed leads it elsewhere") from error
+
+
+def find_source(path: str, bundle: str, *, judged: bool) -> int:
+    """Open what a configuration shows of the host (O_PATH), relative paths from the directory of its bundle: by
+    `find_judged` where it was ``judged``, else by `find`."""
+    if not judged:
+        return find(files.join(bundle, path))
     if path.startswith("/"):
-        return kernel.openat2(abi.AT_FDCWD, files.encode(path), os.O_PATH, abi.RESOLVE_NO_SYMLINKS)
+        return find_judged(abi.AT_FDCWD, files.encode(path))
     top = find(bundle)
     try:
-        return kernel.openat2(top, files.encode(path), os.O_PATH, abi.RESOLVE_NO_SYMLINKS)
+        return find_judged(top, files.encode(path))
+    finally:
+        os.close(top)
+
+
+def require_none(directory: str, path: str) -> None:
+    """`find_judged` of what a runtime mounts on below a directory. `OSError` also where it cannot be looked at; what is
+    missing the runtime makes."""
+    top = os.open(directory, os.O_PATH | os.O_CLOEXEC)
+    try:
+        os.close(find_judged(top, files.encode(path or ".")))
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except UnicodeEncodeError as error:
+        raise OSError(errno.EILSEQ, os.strerror(errno.EILSEQ)) from error
     finally:
         os.close(top)
 

@@ -10,9 +10,9 @@ import _stat as stat
 import errno
 
 from hardening.errors import LaunchError
-from hardening.launch import abi, files, kernel
+from hardening.launch import abi, files, kernel, links
 from hardening.launch.failure import Step
-from hardening.launch.links import MAX_LINKS, MOVED, MOVED_HINT, OVERFLOW_ID
+from hardening.launch.links import MAX_LINKS, OVERFLOW_ID
 from hardening.launch.system import os
 
 TYPE_CHECKING = False
@@ -54,8 +54,9 @@ class Root:
                     self._late.append((os.dup(self.tree), abi.MOUNT_ATTR_RDONLY))
 
     def find(self, path: str, flags: int = os.O_PATH, resolve: int = 0) -> int:
-        """Open a path below the root."""
-        return kernel.openat2(self.tree, files.encode(path.lstrip("/") or "."), flags, IN_ROOT | resolve)
+        """Open a path below the root; `links.MovedLinkError` where ``resolve`` forbids links, and there were none."""
+        look_up = links.find_judged if self._judged and resolve & abi.RESOLVE_NO_SYMLINKS else kernel.openat2
+        return look_up(self.tree, files.encode(path.lstrip("/") or "."), flags, IN_ROOT | resolve)
 
     def find_if_present(self, path: str, resolve: int = 0) -> int | None:
         """Open a path below the root, or None when it is not there."""
@@ -121,20 +122,10 @@ class Root:
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
 
     def place(self, mount: Mount, *, directory: bool) -> int:
-        """Open the mount point of an entry of `/mounts`, made first when it is missing. Raises `LaunchError` where it was
-        judged, and something has laid a link on its way since."""
+        """Open the mount point of an entry of `/mounts`, made first when it is missing."""
         # A link in place of /proc or /sys would leave the masked paths without effect.
         plain = self._judged or mount.kind in ("proc", "sysfs")
-        try:
-            return self.target(mount.destination, directory=directory, resolve=abi.RESOLVE_NO_SYMLINKS if plain else 0)
-        except OSError as error:
-            if not (self._judged and error.errno == errno.ELOOP):
-                raise
-            raise LaunchError(
-                f"cannot mount {mount.kind} on {mount.destination}: {MOVED}",
-                origin=f"config.json:{mount.pointer}/destination",
-                hint=MOVED_HINT,
-            ) from error
+        return self.target(mount.destination, directory=directory, resolve=abi.RESOLVE_NO_SYMLINKS if plain else 0)
 
     def outlives(self, directory: int) -> bool:
         """Whether what is made in an open directory is there after the container. It may be made when this returns, and not

@@ -7,11 +7,10 @@ mounted, also below a directory that the container's ids cannot traverse.
 from __future__ import annotations
 
 import _stat as stat
-import errno
 
 from hardening.errors import LaunchError
 from hardening.launch import abi, files, kernel, links
-from hardening.launch.bundle import PROFILES
+from hardening.launch.bundle import is_judged
 from hardening.launch.failure import Step
 from hardening.launch.system import os
 
@@ -35,7 +34,7 @@ class Sources:
 
 def open_sources(wanted: Wanted, bundle: str) -> Sources:
     """Clone the root and all sources of bind mounts. Raises `LaunchError`; `PermissionError` without privilege."""
-    judged = wanted.annotation(PROFILES) is not None
+    judged = is_judged(dict(wanted.annotations))
     root = _clone(wanted.root, bundle, True, "/root/path", judged=judged)
     trees: dict[str, int] = {}
     try:
@@ -91,7 +90,7 @@ def _clone(source: str, bundle: str, recursive: bool, pointer: str, hint: str = 
     flags = abi.OPEN_TREE_CLONE | (abi.AT_RECURSIVE if recursive else 0)
     path = files.join(bundle, source)
     try:
-        place = links.find_judged(source, bundle) if judged else links.find(path)
+        place = links.find_source(source, bundle, judged=judged)
         try:
             return kernel.open_tree(place, b"", flags)
         finally:
@@ -103,15 +102,10 @@ def _clone(source: str, bundle: str, recursive: bool, pointer: str, hint: str = 
             f"{path} cannot be reached: {error.strerror}", origin=f"config.json:{pointer}", hint=kernel.remedy(13)
         ) from error
     except OSError as error:
-        if judged and error.errno == errno.ELOOP:
-            raise LaunchError(
-                f"{path} is not opened: {links.MOVED}", origin=f"config.json:{pointer}", hint=links.MOVED_HINT
-            ) from error
-        foreign = isinstance(error, links.ForeignLinkError)
         raise LaunchError(
             f"{path} cannot be opened: {error.strerror}",
             origin=f"config.json:{pointer}",
-            hint=links.HINT if foreign else (hint if error.errno == 22 else "") or kernel.remedy(error.errno),
+            hint=getattr(error, "hint", "") or (hint if error.errno == 22 else "") or kernel.remedy(error.errno),
         ) from error
 
 

@@ -16,8 +16,6 @@ from hardening.runtime import LaunchRequest, Refusal, Runtime
 
 __all__ = ["Native"]
 
-_AFTER_FILTER = ("prctl", "capget", "capset", "setgroups", "setresgid", "setresuid", "read", "rt_sigprocmask")
-
 
 class Native(Runtime):
     """fork(2), namespaces, mounts, execve(2), from one small stage of the standard library and cffi."""
@@ -52,13 +50,11 @@ def _calls_denied(document: Mapping[str, Any], host: Host) -> Iterator[Refusal]:
     from hardening_seccomp import host as filters  # what few documents need
     from hardening_seccomp import oci
 
-    # An ordinary user's process may have no groups to set.
-    names = [name for name in _AFTER_FILTER if host.root or name != "setgroups"]
     try:
         model = oci.read(seccomp, native=oci.architecture_of(host.machine)).model
     except SpecError:  # it is not what seccomp.bpf was compiled from, as its digest tells
         return
-    if denied := filters.never_run(names, model.rule):
+    if denied := filters.kept_from_launch(model.rule, host):
         reason = (
             f"without noNewPrivileges the filter is loaded early, and lets no {', '.join(denied)} of the launch run"
         )

@@ -22,8 +22,6 @@ from hardening_seccomp.oci import architecture_of
 from hardening_seccomp.settings import SeccompSettings
 
 ACTIONS_AVAILABLE = Path("/proc/sys/kernel/seccomp/actions_avail")
-#: What every launcher calls to become the command's user.
-BEFORE_EXECUTION = ("setresgid", "setresuid", "capset")
 _KERNEL_WORDS = {
     Kind.ALLOW: "allow",
     Kind.LOG: "log",
@@ -142,20 +140,28 @@ def check(settings: SeccompSettings, context: Context) -> Iterable[Shortfall]:
             )
     capabilities = context.of(CapabilitiesSettings)
     if capabilities is not None and not capabilities.no_new_privileges:
-        yield from _too_early(settings)
+        yield from _too_early(settings, context.host)
 
 
-def _too_early(settings: SeccompSettings) -> Iterable[Shortfall]:
+def _too_early(settings: SeccompSettings, host: Host) -> Iterable[Shortfall]:
     """Calls of the launch itself that the filter denies: without no_new_privs the kernel takes a filter from the privileged
     only (seccomp(2)), so it is in force before the launch gives its privileges up."""
-    denied = never_run(BEFORE_EXECUTION, settings.syscalls.__getitem__)
+    denied = kept_from_launch(settings.syscalls.__getitem__, host)
     if denied:
         reason = f"with capabilities.no_new_privileges = false the launch itself must still call {', '.join(denied)}"
-        yield Shortfall(f"seccomp.{denied[0]}", reason, 'keep no_new_privileges, or allow "@credentials"')
+        yield Shortfall(
+            f"seccomp.{denied[0]}",
+            reason,
+            'keep no_new_privileges, or allow these calls: "@credentials" has those that change ids',
+        )
 
 
-def never_run(names: Iterable[str], rule: Callable[[str], Rule]) -> list[str]:
-    """Of some system calls those that a filter lets run with no arguments at all."""
+def kept_from_launch(rule: Callable[[str], Rule], host: Host) -> list[str]:
+    """The system calls that a launch makes once a filter is loaded early, and that this one never lets run."""
+    from hardening.launch.inner import AFTER_EARLY_FILTER  # what few filters need
+
+    # An ordinary user's process may have no groups to set.
+    names = [name for name in AFTER_EARLY_FILTER if host.root or name != "setgroups"]
     return [name for name in names if not any(action.kind in (Kind.ALLOW, Kind.LOG) for action in rule(name).leaves)]
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from hardening.launch import kernel
 from hardening.launch.digest import ANNOTATION, of_filter
+from hardening.launch.inner import AFTER_EARLY_FILTER
 from tests.escape.launches import with_code
 from tests.support import apart, bundles, runs
 from tests.support.bundles import Stance
@@ -609,6 +610,20 @@ def test_a_filter_without_no_new_privileges_that_lacks_a_call_of_the_launcher(
         assert "hint: without noNewPrivileges the filter is loaded before this" in done.stderr
     else:
         assert done.returncode == 0, done.stderr
+
+
+def test_the_calls_after_an_early_filter_are_those_that_it_is_asked_for(folder: Path, stance: Stance) -> None:
+    document = stance.config("true")
+    document["process"]["noNewPrivileges"] = False
+    with_filter(folder, document, filter_that_refuses_mkdir())
+    argv = bundles.stage(bundles.write(folder / "bundle", document, user=stance.user), user=stance.user)
+    trace = folder / "trace"
+    subprocess.run(["strace", "-f", "-qq", "-o", trace, *argv], check=True, stdin=subprocess.DEVNULL, cwd="/")
+    lines = [line.split(maxsplit=1) for line in trace.read_text().splitlines()]
+    (start,) = (at for at, (_, call) in enumerate(lines) if call.startswith("seccomp(SECCOMP_SET_MODE_FILTER"))
+    calls = [call.partition("(")[0] for pid, call in lines[start + 1 :] if pid == lines[start][0] and "(" in call]
+    made = set(calls[: calls.index("execve") + 1]) - {"brk", "mmap", "munmap"}  # the interpreter's memory
+    assert made == set(AFTER_EARLY_FILTER) - ({"setgroups"} if stance.name == "user-one-id" else set())
 
 
 def test_a_mount_onto_a_link_that_leads_nowhere_stays_inside(folder: Path, stance: Stance) -> None:

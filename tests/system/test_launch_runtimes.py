@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from hardening.launch.bundle import NODES
+from hardening.launch.bundle import NODES, PROFILES
+from hardening.launch.cgroup2_only import CGROUP2_MAGIC_FILE
 from hardening.launch.digest import ANNOTATION, of_filter
 from tests.support import bundles, runs
 from tests.support.bundles import Stance
@@ -285,6 +286,36 @@ def test_a_source_that_others_can_replace_is_opened_once_or_not_at_all(
         assert runtime == "native" or "can be replaced by others" in done.stderr
         assert "config.json:/mounts/" in done.stderr
         assert "hint: " in done.stderr
+
+
+@pytest.mark.parametrize("stance", ["user-range"], indirect=True)
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_link_is_seen_where_only_an_id_of_the_container_can_look(folder: Path, stance: Stance, runtime: str) -> None:
+    require("root")
+    document = stance.config("sh", "-c", "echo RAN")
+    document["annotations"] = {PROFILES: "[]"}
+    document["mounts"].append({"destination": "/private/place/data", "type": "tmpfs", "source": "tmpfs"})
+    bundle = bundles.write(folder / "bundle", document, user=stance.user)
+    private = bundle / "rootfs/private"
+    (private / "place/data").mkdir(parents=True)
+    assert stance.uid_maps is not None
+    assert stance.gid_maps is not None
+    inside = (stance.uid_maps[1][1], stance.gid_maps[1][1])
+    os.chown(private, *inside)
+    private.chmod(0o700)
+    done = bundles.launch(bundle, runtime, stance.user)
+    if runtime == "crun" and os.path.exists(CGROUP2_MAGIC_FILE):  # nobody looks in a user namespace
+        assert (done.returncode, done.stdout) == (125, "")
+        assert "cannot mount tmpfs on /private/place/data: Permission denied" in done.stderr
+        return
+    assert (done.returncode, done.stdout) == (0, "RAN\n"), done.stderr
+    (private / "place").rename(private / "before")
+    (private / "place").symlink_to("before")
+    for owners, reason in ((inside, "a link that was laid since this was composed"), ((0, 0), "Permission denied")):
+        os.chown(private, *owners)
+        done = bundles.launch(bundle, runtime, stance.user)
+        assert (done.returncode, done.stdout) == (125, ""), done.stderr
+        assert f"cannot mount tmpfs on /private/place/data: {reason}" in done.stderr
 
 
 def test_a_source_that_is_not_there_is_not_left_for_somebody_to_put_there(folder: Path, stance: Stance) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from hardening.launch.config_mounts import COPIES
 from tests.support.features import require
 from tests.support.plans import Place
 from tests.support.runs import busybox_root, workplace
@@ -76,6 +77,11 @@ SWAPPED = {
     "a destination": (("-v", "./ok:/srv/place/data:ro"), "image/srv/place", "/srv/place/data"),
     "a place in memory": (("--tmpfs", "/srv/place/data"), "image/srv/place", "/srv/place/data"),
     "a destination in a volume": (("-v", "./ok:/data", "-v", "./other:/data/sub:ro"), "ok/sub", "/data/sub"),
+    "a destination in a copy": (
+        ("-v", "./ok:/data", "--tmpfs", "/data/sub", "-v", "./other:/data/sub/x:ro"),
+        "ok/sub/x",
+        "/data/sub/x",
+    ),
     "the root": ((), "image", "{0}/image"),
     "a directory of the root": ((), "image/etc", "{0}/image/etc"),
 }
@@ -95,7 +101,7 @@ def test_what_was_judged_is_what_is_mounted(case: str, runtime: str) -> None:
     require("userns")
     words, swapped, named = SWAPPED[case]
     with workplace() as folder:
-        for name in ("ok/sub", "other", "image/srv/place/data"):
+        for name in ("ok/sub/x", "other", "image/srv/place/data"):
             (folder / name).mkdir(parents=True)
         (folder / "link").symlink_to("ok")
         for entry in busybox_root(folder / "new").iterdir():
@@ -105,6 +111,10 @@ def test_what_was_judged_is_what_is_mounted(case: str, runtime: str) -> None:
             "compose", "-q", "-p", "default", "-o", "b", "--rootfs", "./image", *words, "--", "sh", "-c", "echo ran"
         )
         assert made.returncode == 0, made.stderr
+        config = json.loads((folder / "b/config.json").read_text())
+        for mount in config["mounts"]:  # as engines write it, and `apply` leaves it
+            mount["options"] += [COPIES] if mount["type"] == "tmpfs" and mount["destination"] == "/data/sub" else []
+        (folder / "b/config.json").write_text(json.dumps(config))
         launch = ("launch", "--runtime", runtime, "b")
         done = place.type(*launch)
         assert (done.returncode, done.stdout) == (0, "ran\n"), done.stderr
@@ -115,7 +125,6 @@ def test_what_was_judged_is_what_is_mounted(case: str, runtime: str) -> None:
         assert "a link that was laid since this was composed leads it elsewhere" in done.stderr
         assert "hint: take the link away, or compose this again" in done.stderr
         # Of a bundle that was made elsewhere links are followed, inside the root.
-        config = json.loads((folder / "b/config.json").read_text())
         del config["annotations"]["org.hardening.profiles"]
         (folder / "b/config.json").write_text(json.dumps(config))
         if runtime == "native":

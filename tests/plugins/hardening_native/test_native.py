@@ -12,6 +12,7 @@ import pytest
 import hardening
 from hardening.host import plain
 from hardening.launch.digest import ANNOTATION
+from hardening.launch.inner import AFTER_EARLY_FILTER
 from hardening.runtime import LaunchRequest
 from hardening_native import Native, hardening_runtimes
 from tests.support import bundles
@@ -31,9 +32,7 @@ def test_its_check_names_fields_by_pointer() -> None:
     assert (refusal.pointer, refusal.reason) == ("/hooks", "the native launcher runs no hooks")
 
 
-@pytest.mark.parametrize("call", [
-    "prctl", "capget", "capset", "setgroups", "setresgid", "setresuid", "read", "rt_sigprocmask",
-])  # fmt: skip
+@pytest.mark.parametrize("call", AFTER_EARLY_FILTER)
 def test_a_call_that_an_early_filter_keeps_from_the_launch_is_told_by_its_name(call: str) -> None:
     document = bundles.config("true")
     document["annotations"] = {ANNOTATION: "0" * 64}

@@ -67,16 +67,18 @@ def test_spec_allow_needs_a_kernel(tmp_path: Path) -> None:
 
 
 def test_a_filter_that_is_loaded_early_lets_the_launch_end(tmp_path: Path) -> None:
-    for free, allowed, expected in (
-        (False, '"@strict"', ["seccomp.setresgid"]),
-        (False, '"@strict", "@credentials"', []),
-        (True, '"@strict"', []),
+    for free, allowed, uid, expected in (
+        (False, '"@strict"', 0, ["seccomp.setgroups"]),
+        (False, '"@strict"', 1000, ["seccomp.setresgid"]),
+        (False, '"@strict", "@credentials"', 0, []),
+        (True, '"@strict"', 0, []),
     ):
         stack = composed(
             tmp_path,
             f"[seccomp]\nallow = [{allowed}]\n[capabilities]\nno_new_privileges = {str(free).lower()}\n",
         )
-        found = Seccomp().check(stack.settings["seccomp"], attrs.evolve(context(), composed=stack.composed))
+        on = attrs.evolve(context(attrs.evolve(this_host(), uid=uid)), composed=stack.composed)
+        found = Seccomp().check(stack.settings["seccomp"], on)
         assert [shortfall.leaf for shortfall in found] == expected
 
 
