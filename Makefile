@@ -32,7 +32,7 @@ bench: # launches measured beside crun, runc, bubblewrap and podman, and verdict
 stress: # kill, starve and crowd launches at length, as root, and show what is left of them
 	@venv=$$(tools/setup test) && exec tools/stress "$$venv/bin/python"
 
-fuzz: # give every reader of what others wrote N=10000 inputs that are almost right; T="policy layer" chooses
+fuzz: # give readers of what others wrote N=10000 inputs that are almost right; T="policy layer" chooses
 	@venv=$$(tools/setup test) && exec tools/fuzz "$$venv/bin/python" -n $(N) $(T)
 
 format: # what ruff can mend by itself

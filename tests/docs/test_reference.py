@@ -16,6 +16,7 @@ from hardening.kinds import Kind
 from hardening.mechanism import Mechanism
 from hardening.schema import Scalar, Setting
 from tests.docs.examples import ROOT
+from tests.fuzz.harness import targets
 
 REFERENCE = ROOT / "docs/reference"
 HOOKS = {name: hook for name, hook in vars(hookspecs).items() if name.startswith("hardening_")}
@@ -110,9 +111,15 @@ def test_every_tool_for_people_is_documented() -> None:
         assert f"`tools/{tool}`" in contributing or f"tools/{tool} " in contributing, tool
 
 
+def test_every_target_of_the_fuzzer_is_on_the_page_of_hostile_input() -> None:
+    table = (REFERENCE / "hostile-input.md").read_text().partition("\n## ")[0]
+    cells = re.findall(r"^\| (`.*?`) \|", table, re.MULTILINE)
+    assert sorted(re.findall(r"`(\w+)`", " ".join(cells))) == sorted(targets())
+
+
 def test_the_pages_name_no_place_of_one_machine() -> None:
-    for page in [*ROOT.glob("docs/**/*.md"), *ROOT.glob("*.md")]:
-        assert "/work/" not in page.read_text(), page
+    for page in [*ROOT.glob("docs/**/*.md"), *ROOT.glob("*.md"), *ROOT.glob("tests/fuzz/*/*/*")]:
+        assert b"/work/" not in page.read_bytes(), page
 
 
 def test_a_test_is_skipped_for_a_feature_of_the_host_alone() -> None:

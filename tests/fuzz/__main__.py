@@ -12,7 +12,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -28,10 +27,10 @@ def main() -> int:
     parser.add_argument("targets", nargs="*")
     parser.add_argument("-n", "--inputs", type=int, default=10_000, help="of each target")
     parser.add_argument("-s", "--seed", type=int, default=int(time.time()))
-    parser.add_argument("--one", help=argparse.SUPPRESS)
+    parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.one:
-        return alone(asked.one, asked.inputs, asked.seed)
+        return alone(asked.inputs, asked.seed, *asked.one)
     unknown = set(asked.targets) - set(harness.targets())
     if unknown:
         parser.error(f"there is no target {', '.join(sorted(unknown))}: there are {', '.join(harness.targets())}")
@@ -42,8 +41,9 @@ def main() -> int:
 def row(name: str, inputs: int, seed: int) -> int:
     """Fuzz one target in a process of its own, and print its row."""
     began = time.monotonic()
-    argv = [sys.executable, "-m", "tests.fuzz", "--one", name, "-n", str(inputs), "-s", str(seed)]
-    done = subprocess.run(argv, cwd=harness.ROOT, capture_output=True, check=False)
+    with harness.temporary() as folder:  # here: what leads the inputs ends its process without another word
+        argv = [sys.executable, "-m", "tests.fuzz", "--one", name, folder, "-n", str(inputs), "-s", str(seed)]
+        done = subprocess.run(argv, cwd=harness.ROOT, capture_output=True, umask=0o022, check=False)
     try:
         found: dict[str, Any] = json.loads(done.stdout.rpartition(b"\0")[2])
     except ValueError:
@@ -60,8 +60,8 @@ def row(name: str, inputs: int, seed: int) -> int:
     return int(bool(found["findings"]))
 
 
-def alone(name: str, inputs: int, seed: int) -> int:
-    """In the process of one target: fuzz, and write the report to the standard output after a NUL."""
+def alone(inputs: int, seed: int, name: str, folder: str) -> int:
+    """In the process of one target, with a directory: fuzz, and write the report to the standard output after a NUL."""
     guided = importlib.util.find_spec("atheris") is not None
     if guided:
         import atheris
@@ -70,17 +70,17 @@ def alone(name: str, inputs: int, seed: int) -> int:
             target = harness.targets()[name]
     else:
         target = harness.targets()[name]
-    with harness.covered() as lines, tempfile.TemporaryDirectory(prefix="hardening-fuzz-") as folder:
-        os.chmod(folder, 0o755)
-        place, corpus = Path(folder, "place"), Path(folder, "corpus")
-        for path in (place, corpus):
-            path.mkdir()
-        for number, data in enumerate(target.all_seeds()):
-            (corpus / str(number)).write_bytes(data)
+    known = {line for module in target.of for line in harness.functions(module)}
+    os.chmod(folder, 0o755)
+    place, corpus = Path(folder, "place"), Path(folder, "corpus")
+    for path in (place, corpus):
+        path.mkdir()
+    for number, data in enumerate(target.pool):
+        (corpus / str(number)).write_bytes(data)
+    with harness.covered() as lines:
         run = harness.Run(target, place)
 
         def report() -> None:
-            known = {line for module in target.of for line in harness.functions(module)}
             share = f"{100 * len(known & lines) // len(known)} %" if lines else ""
             sys.stdout.write("\0" + json.dumps({**run.report(), "lines": share}))
             sys.stdout.flush()
@@ -104,12 +104,10 @@ def _guided(run: harness.Run, corpus: Path, inputs: int, seed: int, report: Any)
             os._exit(0)
         run.one(data)
 
-    pool = run.target.all_seeds()
-
     def mutate(data: bytes, longest: int, number: int) -> bytes:
         source = random.Random(number)
         if source.randrange(2):  # what libFuzzer keeps for the lines that it reached is seldom right
-            data = source.choice(pool)
+            data = source.choice(run.target.pool)
         if source.randrange(5) == 0:
             return bytes(atheris.Mutate(data, longest))
         return run.mutation(source, data)[:longest]
@@ -120,6 +118,7 @@ def _guided(run: harness.Run, corpus: Path, inputs: int, seed: int, report: Any)
         "-timeout=3600",
         "-rss_limit_mb=0",
         "-verbosity=0",
+        f"-artifact_prefix={corpus}/",  # of an error of our own: findings are kept by the parent
     ]
     atheris.Setup(["fuzz", *options, str(corpus)], one, custom_mutator=mutate)
     atheris.Fuzz()

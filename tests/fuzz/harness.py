@@ -56,8 +56,9 @@ class Target:
         """The vocabulary of its inputs: lines that are JSON are that, and others what they are."""
         return [_word(line) for line in _lines(HERE / "words" / self.name)]
 
-    def all_seeds(self) -> list[bytes]:
-        """Those that are made, and the files of its corpus: what is right, and what was a finding once."""
+    @cached_property
+    def pool(self) -> list[bytes]:
+        """Its seeds: those that are made, and the files of its corpus, what is right and what was a finding once."""
         place = HERE / "corpus" / self.name
         kept = sorted(place.iterdir()) if place.is_dir() else []
         return [*self.seeds(), *(path.read_bytes() for path in kept)]
@@ -106,11 +107,6 @@ class Run:
 
     def __attrs_post_init__(self) -> None:
         signal.signal(signal.SIGPROF, _endless)
-        if self.target.jailed and os.geteuid() == 0:
-            os.chown(self.folder, 65534, 65534)
-            os.setgroups([])
-            os.setgid(65534)
-            os.setuid(65534)
 
     @property
     def inputs(self) -> int:
@@ -118,6 +114,8 @@ class Run:
 
     def one(self, data: bytes) -> None:
         """Give it one input."""
+        if self.target.jailed and os.geteuid() == 0:
+            self._jail()
         before, most = _spent(), _most()
         signal.setitimer(signal.ITIMER_PROF, 10 * self.seconds)
         try:
@@ -137,6 +135,14 @@ class Run:
         if grown > MEMORY:
             self._found(data, "large", f"{grown:.0f} MiB more")
 
+    def _jail(self) -> None:
+        """Give root's rights up, as late as may be: the clone and its environment may lie where only root may enter."""
+        _ = self.target.pool, self.target.words
+        os.chown(self.folder, 65534, 65534)
+        os.setgroups([])
+        os.setgid(65534)
+        os.setuid(65534)
+
     def _found(self, data: bytes, name: str, text: str) -> None:
         self.times[name] += 1
         if name not in self.findings or len(data) < len(self.findings[name][0]):
@@ -144,11 +150,11 @@ class Run:
 
     def mutated(self, seed: int, count: int) -> None:
         """Give it every seed, and then ``count`` inputs that were made of them: the same ones of the same seed."""
-        random, pool = Random(f"{self.target.name} {seed}"), self.target.all_seeds()
-        for data in pool:
+        random = Random(f"{self.target.name} {seed}")
+        for data in self.target.pool:
             self.one(data)
         for _ in range(count):
-            self.one(self.mutation(random, random.choice(pool)))
+            self.one(self.mutation(random, random.choice(self.target.pool)))
 
     def mutation(self, random: Random, data: bytes) -> bytes:
         for _ in range(random.choice((1, 1, 1, 2, 3))):
@@ -195,9 +201,16 @@ def targets() -> dict[str, Target]:
     return {item.name: item for item in found if isinstance(item, Target)}
 
 
+def temporary() -> tempfile.TemporaryDirectory[str]:
+    """A directory that goes again, and that who has no rights can be led to."""
+    from tests.support.runs import FOLDER  # not before the fuzzer watches what is imported
+
+    return tempfile.TemporaryDirectory(prefix="hardening-fuzz-", dir=FOLDER)
+
+
 def in_child(run: Callable[[Path], Run]) -> dict[str, Any]:
     """Run in a child process, which may give up its rights, with a directory of its own; and give what it reports."""
-    with tempfile.TemporaryDirectory(prefix="hardening-fuzz-") as folder:
+    with temporary() as folder:
         return _in_child(run, Path(folder))
 
 
@@ -218,7 +231,8 @@ def _in_child(run: Callable[[Path], Run], folder: Path) -> dict[str, Any]:
     os.close(writer)
     with open(reader) as file:
         text = file.read()
-    os.waitpid(pid, 0)
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    assert code == 0, f"the child ended with {code}"
     found: dict[str, Any] = json.loads(text)
     return found
 

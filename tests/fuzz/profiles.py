@@ -139,7 +139,7 @@ def seccomp(data: bytes, place: Path) -> None:
     document = json.loads(data)
     with suppress(HardeningError):
         read_filter(document, native="x86_64")
-    if sum(data) % 4 and data not in seccomp.all_seeds():
+    if sum(data) % 4 and data not in seccomp.pool:
         return  # a program takes long
     host, library = _machine()
     path = place / "docker.json"
@@ -243,9 +243,15 @@ def _own() -> list[bytes]:
 )  # fmt: skip
 def launch(data: bytes, _: Path) -> None:
     """As the launch stage reads a configuration: refused with a place, or as it says, and nothing else."""
-    document = jsontext.parse(data, "f")
-    leases.paths(document, "f")
-    found = config.read(document, "f")
+    try:
+        document = jsontext.parse(data, "f")
+        leases.paths(document, "f")
+        found = config.read(document, "f")
+    except HardeningError as error:
+        for refusal in getattr(error, "problems", (error,)):
+            assert str(refusal.origin).partition(":")[0] == "f", refusal
+            assert refusal.exit_code in (2, 125), refusal
+        raise
     assert isinstance(document, dict)
     passed_over = ("/annotations/", "/linux/seccomp/")  # of a filter the program is what counts
     assert [item for item in unknown(document) if not item.pointer.startswith(passed_over)] == []

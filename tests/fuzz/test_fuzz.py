@@ -3,28 +3,41 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hardening.images import media
 from hardening.launch.bundle import SECRETS
-from tests.fuzz.harness import HERE, SECONDS, Run, in_child, targets
+from tests.fuzz.harness import HERE, ROOT, SECONDS, Run, in_child, targets
 from tests.fuzz.images import berkeley
 from tests.support.features import require
+
+#: What a target needs of the host: for its model, its seeds, or to give its rights up.
+NEEDS = {"apply": "userns", "launch": "userns", "layer": "no-rights", "seccomp": "x86_64"}
+
+
+def _given(name: str, give: Callable[[Run], None]) -> dict[str, Any]:
+    """What the process of a target reports that is given something."""
+    if name in NEEDS:
+        require(NEEDS[name])
+
+    def work(folder: Path) -> Run:
+        run = Run(targets()[name], folder, seconds=5 * SECONDS)
+        give(run)
+        return run
+
+    return in_child(work)
 
 
 @pytest.mark.parametrize("name", targets())
 def test_a_reader_refuses_in_words_or_takes_what_its_model_says(name: str) -> None:
-    def work(folder: Path) -> Run:
-        run = Run(targets()[name], folder, seconds=5 * SECONDS)
-        run.mutated(0, run.target.short)
-        return run
-
-    if name == "seccomp":
-        require("x86_64")  # whose numbers the model asks for
-    found = in_child(work)
+    found = _given(name, lambda run: run.mutated(0, run.target.short))
     assert found["findings"] == {}
     assert found["accepted"]
 
@@ -80,13 +93,20 @@ LARGE: Mapping[str, Callable[[], bytes]] = {
 
 @pytest.mark.parametrize("what", LARGE)
 def test_no_size_takes_time_or_memory_that_grows_faster(what: str) -> None:
-    name = what.partition(":")[0]
-    if name == "seccomp":
-        require("x86_64")
+    assert _given(what.partition(":")[0], lambda run: run.one(LARGE[what]()))["findings"] == {}
 
-    def work(folder: Path) -> Run:
-        run = Run(targets()[name], folder, seconds=5 * SECONDS)
-        run.one(LARGE[what]())
-        return run
 
-    assert in_child(work)["findings"] == {}
+def test_a_process_of_a_target_that_dies_is_told() -> None:
+    with pytest.raises(AssertionError, match="the child ended with 3"):
+        in_child(lambda _: os._exit(3))
+
+
+def test_a_target_gives_its_rights_up_in_a_clone_that_only_root_may_enter() -> None:
+    require("root")
+    require("no-rights")
+    script = """mount -t tmpfs -o mode=700 tmpfs /mnt && mkdir /mnt/clone && mount --bind "$1" /mnt/clone && cd /mnt/clone &&
+        TMPDIR=/mnt exec "$0" -m tests.fuzz layer -n 20"""
+    argv = ["unshare", "--mount", "sh", "-c", script, sys.executable.replace(str(ROOT), "/mnt/clone"), str(ROOT)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-1].endswith(" | 0"), done.stdout + done.stderr
+    assert done.returncode == 0
