@@ -5,7 +5,6 @@ Whoever makes one holds it before anything is written into it, and hands the loc
 
 from __future__ import annotations
 
-import json
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 from hardening import state
 from hardening.errors import LaunchError
 from hardening.launch import cleaning, held, places
+from hardening.launch.bundle import read_table
 from hardening.spec import CONFIG
 
 
@@ -75,11 +75,8 @@ def remove_groups(path: Path) -> None:
     """Remove the control groups that a bundle names, where one was written: it is held, and nothing of it runs."""
     from hardening.launch import cgroups
 
-    try:
-        document = json.loads((path / CONFIG).read_bytes())
-    except (OSError, ValueError):  # it was not written to its end, so nothing was started
-        return
-    linux = document.get("linux") if isinstance(document, dict) else None
+    # One that was not written to its end says nothing, and nothing was started of it.
+    linux = read_table(str(path), CONFIG).get("linux")
     name = linux.get("cgroupsPath") if isinstance(linux, dict) else None
     if isinstance(name, str):
         cgroups.remove_abandoned(name)

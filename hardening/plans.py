@@ -10,7 +10,6 @@ for.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import sys
@@ -25,9 +24,9 @@ from hardening import bundle, bundles, inputs, installed, state
 from hardening.errors import HardeningError, LaunchError
 from hardening.inputs import Input, Unknown
 from hardening.launch import files, held, leases, looks, places, plans
+from hardening.launch.bundle import read_table
 from hardening.launch.command import START
 from hardening.launch.digest import sha256
-from hardening.launch.jsontext import parse
 from hardening.layers import SUFFIX
 from hardening.plugins import GROUP
 from hardening.spec import CONFIG
@@ -45,7 +44,6 @@ if TYPE_CHECKING:
 #: Slots of one command line, and of all: those in use besides are made for one run. The ones used last stay.
 SLOTS_EACH = 32
 SLOTS = 256
-_LOCK = "lock"
 #: What of a package is looked at as a module where it is loaded, or never read by a program.
 _NO_DATA = (".py", ".pyc", ".pyi", ".so", "py.typed")
 
@@ -333,9 +331,8 @@ def _write(slot: Path, seen: dict[str, dict[str, str]], plan: Mapping[str, objec
 
 @contextmanager
 def _locked(base: Path) -> Iterator[None]:
-    descriptor = os.open(base / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    descriptor = held.hold(str(base))
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
         os.close(descriptor)
@@ -378,14 +375,21 @@ def evict(base: Path, kept: int) -> int:
 
 
 def clear() -> int:
-    """Remove every slot that is not in use; how many there were. Raises `LaunchError` for a state directory that somebody
-    else could have written."""
+    """Remove every slot that is not in use; how many there were. Raises `LaunchError` where that cannot be, and for a state
+    directory that somebody else could have written."""
     place = state.existing()
     if place is None or not (place / places.PLANS).is_dir():
         return 0
     base = place / places.PLANS
-    with _locked(base):
-        return evict(base, 0)
+    try:
+        with _locked(base):
+            return evict(base, 0)
+    except OSError as error:
+        raise LaunchError(
+            f"cannot remove what is kept of earlier runs: {error.strerror}",
+            origin=error.filename or base,
+            hint="remove it, or set HARDENING_STATE to another directory of your own",
+        ) from None
 
 
 def _take_away(path: Path) -> bool:
@@ -402,12 +406,12 @@ def _take_away(path: Path) -> bool:
 def _remove(path: Path) -> None:
     """Remove a slot with what its bundle has reserved in the same state directory; what has no plan any more is believed by
     nobody."""
-    (path / plans.FILE).unlink(missing_ok=True)
+    with suppress(FileNotFoundError, IsADirectoryError):
+        (path / plans.FILE).unlink()
     with suppress(OSError):
         bundles.remove_groups(path / plans.BUNDLE)
     place = path.parents[2]
     with suppress(OSError, LaunchError):
-        config = path / plans.BUNDLE / CONFIG
-        names = leases.paths(parse(config.read_bytes(), str(config)), str(config))
+        names = leases.paths(read_table(str(path / plans.BUNDLE), CONFIG), CONFIG)
         leases.remove_free(tuple(name for name in names if Path(os.path.normpath(name)).is_relative_to(place)))
     bundles.discard(path)

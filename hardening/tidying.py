@@ -12,16 +12,17 @@ from hardening.errors import HardeningError, LaunchError
 from hardening.launch import held, places
 
 
-def tidy(place: Path) -> None:
-    """Tidy a state directory up, which the caller alone can write. Raises `LaunchError`, also where a container of
-    another runtime cannot be deleted, or several as one `Problems`."""
+def tidy(place: Path) -> tuple[HardeningError, ...]:
+    """Tidy a state directory up, which the caller alone can write: why containers of other runtimes cannot be deleted, which
+    keeps nothing else from being tidied up, or from being launched. Raises `LaunchError`."""
+    problems: tuple[HardeningError, ...] = ()
     try:
         if not held.any_left(str(place)):
-            return
+            return ()
         if (place / places.RUNTIMES).is_dir():
             from hardening.launch import ociprogram
 
-            ociprogram.sweep(str(place / places.RUNTIMES))
+            problems = ociprogram.sweep(str(place / places.RUNTIMES))
         if (place / places.BUNDLES).is_dir():
             bundles.sweep(place / places.BUNDLES)
         if (place / places.CONTAINERS).is_dir():
@@ -32,6 +33,7 @@ def tidy(place: Path) -> None:
             origin=error.filename or place,
             hint="remove it, or set HARDENING_STATE to another directory of your own",
         ) from None
+    return problems
 
 
 def sweep_containers(place: Path) -> None:

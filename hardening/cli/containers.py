@@ -80,7 +80,7 @@ def ps(every: bool, quiet: bool, as_json: bool) -> None:
 
     place = state.existing()
     if place is not None:
-        tidying.tidy(place)
+        output.tell(tidying.tidy(place))
     found = [item for item in containers.own() if every or item.running]
     if quiet and as_json:
         raise UsageError("--quiet does not go with --json", hint="leave one of them out")

@@ -9,6 +9,9 @@ import sys
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from hardening.errors import HardeningError
     from hardening.report.table import Table
 
 
@@ -76,6 +79,13 @@ def note(text: str) -> str:
     line = escape(" ".join(text.split()))
     print(line, file=sys.stderr)
     return line
+
+
+def tell(problems: Iterable[HardeningError]) -> None:
+    """Write what does not stop the command to standard error, as what stops one is written."""
+    for problem in problems:
+        for line in f"hardening: {problem}".splitlines():
+            note(line)
 
 
 def show_table(table: Table, *, to_stderr: bool = False, heading: bool = True) -> None:

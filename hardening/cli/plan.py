@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 from datetime import datetime
@@ -58,10 +57,13 @@ def clear() -> None:
 
 
 def _entry(item: Stored) -> dict[str, Any]:
-    try:
-        document = json.loads((item.path / "bundle/config.json").read_bytes())
-        words = document["process"]["args"]
-    except (OSError, ValueError, KeyError, TypeError):
+    from hardening.launch.bundle import read_table
+    from hardening.launch.plans import BUNDLE
+    from hardening.spec import CONFIG
+
+    process = read_table(str(item.path / BUNDLE), CONFIG).get("process")
+    words = process.get("args") if isinstance(process, dict) else None
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         words = []
     return {
         "slot": f"{item.path.parent.name[:12]}/{item.path.name}",

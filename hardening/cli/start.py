@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from hardening.cli import keeping
+from hardening.cli import keeping, output
 from hardening.cli.session import session
 from hardening.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, HardeningError, LaunchError, UsageError
 from hardening.launch import behalf, places
@@ -112,7 +112,7 @@ def prepare(engine: Runtime) -> Path:
     _require_installed(engine)
     require_descriptors()
     place = state.directory()
-    tidying.tidy(place)
+    output.tell(tidying.tidy(place))
     return place
 
 

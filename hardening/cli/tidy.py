@@ -12,7 +12,8 @@ def command() -> None:
     The next launch does it as well, and so does `hardening ps`.
     """
     from hardening import state, tidying
+    from hardening.errors import raise_all
 
     place = state.existing()
     if place is not None:
-        tidying.tidy(place)
+        raise_all(list(tidying.tidy(place)))

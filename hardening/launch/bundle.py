@@ -14,6 +14,7 @@ from hardening.launch.system import os
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Container
+    from typing import Any
 
     from hardening.launch.wanted import Wanted
 
@@ -140,6 +141,25 @@ def read_file(directory: int, name: str, where: str, longest: int) -> bytes:
         return b"".join(parts)
     finally:
         os.close(fd)
+
+
+def read_json(directory: str, name: str) -> object:
+    """What a JSON file of a directory that is kept says. Raises `LaunchError` for one that is gone or damaged, and for
+    what was put in its place: no caller waits for a FIFO, or reads a device without an end."""
+    place = _open(directory, os.O_DIRECTORY | os.O_NOFOLLOW, None)
+    try:
+        return jsontext.parse(read_file(place, name, directory, jsontext.MAX_BYTES), files.join(directory, name))
+    finally:
+        os.close(place)
+
+
+def read_table(directory: str, name: str) -> dict[str, Any]:
+    """The same of a file that holds an object: {} for all that is damaged or gone, which hinders nothing else."""
+    try:
+        found = read_json(directory, name)
+    except LaunchError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _open(path: str, flags: int, directory: int | None) -> int:

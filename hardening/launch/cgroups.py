@@ -8,7 +8,7 @@ import fcntl
 import select
 
 from hardening.errors import LaunchError
-from hardening.launch import files, mountinfo
+from hardening.launch import files, mountinfo, places
 from hardening.launch.frozen import Frozen
 from hardening.launch.system import os
 
@@ -164,25 +164,35 @@ class Cgroup:
 def _parts(hierarchy: Hierarchy, path: str) -> list[str]:
     """The names from the mount point of a hierarchy to the group of a path, which may be relative to the own one."""
     relative = files.join(hierarchy.own, path)
-    return [part for part in relative.split("/") if part]
+    return [part for part in relative.split("/") if part not in ("", ".")]
+
+
+def _places(path: str) -> Iterator[str]:
+    """Where the group of a path that was written down is in each hierarchy; nowhere for what no launch has made: it would
+    lead out of the hierarchy, is no group of a container's own, or no name that the kernel knows."""
+    if places.wrong_group(path):
+        return
+    for hierarchy in read_hierarchies():
+        below = "/".join(_parts(hierarchy, path))
+        # The own group may lie above what a namespace shows (`/../a`).
+        if not places.wrong_group(below) and _is_group(f"{hierarchy.mount}/{below}"):
+            yield f"{hierarchy.mount}/{below}"
+
+
+def _is_group(directory: str) -> bool:
+    """Whether a directory is a group, and not what is mounted over one."""
+    return files.exists(f"{directory}/cgroup.procs")
 
 
 def is_taken(path: str) -> bool:
     """Whether a group of a path is there that another container, or anything else, uses. One that nobody does is removed, as
     it would be to make it anew. `OSError`."""
-    for hierarchy in read_hierarchies():
-        directory = "/".join((hierarchy.mount, *_parts(hierarchy, path)))
-        if files.exists(directory):
-            remove_unclaimed(directory)
-            if files.exists(directory):
-                return True
-    return False
+    return any(remove_unclaimed(directory) or _is_group(directory) for directory in _places(path))
 
 
 def remove_abandoned(path: str) -> None:
     """Remove the groups of a path, with what is left inside, unless a launch holds them. `OSError`."""
-    for hierarchy in read_hierarchies():
-        directory = "/".join((hierarchy.mount, *_parts(hierarchy, path)))
+    for directory in _places(path):
         try:
             held = _hold(directory)
         except OSError:
@@ -199,7 +209,7 @@ def remove_empty(path: str) -> None:
     hierarchy or from their own group."""
     name = files.absolute(f"/{path}").lstrip("/")
     tops = {files.join(mount, own.strip("/")) for mount, _, _, own in _mounted()} | {mount for mount, *_ in _mounted()}
-    for directory in [files.join(top, name) for top in tops] if name else ():
+    for directory in filter(_is_group, [files.join(top, name) for top in tops] if name else ()):
         for _ in range(REMOVE_ATTEMPTS):
             if not os.access(files.parent(directory), os.W_OK) or not remove_unclaimed(directory):
                 break

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import _stat as stat
 
-from hardening.launch import abi
+from hardening.launch import abi, places
 from hardening.launch.config_mounts import PROPAGATION, read_id_maps
 from hardening.launch.digest import ANNOTATION
 from hardening.launch.reader import Refused, Table
@@ -225,10 +225,8 @@ def _read_cgroups_path(table: Table) -> str:
     # `slice:prefix:name`, which engines write for systemd, is the name of a group as any other: that is how crun and runc
     # take it where nobody has them ask systemd.
     path = table.text("cgroupsPath", longest=4096)
-    if ".." in path.split("/"):
-        table.refuse("cgroupsPath", "must not go upwards")
-    if path and not set(path.split("/")) - {"", "."}:
-        table.refuse("cgroupsPath", "names no group of its own")
+    if path and (why := places.wrong_group(path)):
+        table.refuse("cgroupsPath", why)
     return path
 
 

@@ -11,7 +11,7 @@ import time
 
 from hardening.errors import LaunchError, quoted
 from hardening.launch import cleaning, files, held, jsontext
-from hardening.launch.bundle import read_file
+from hardening.launch.bundle import read_table
 from hardening.launch.failure import Step
 from hardening.launch.held import BLANK, EXIT, is_held, open_directory
 from hardening.launch.system import os
@@ -149,17 +149,7 @@ def refuse_taken(parent: str, place: int, name: str) -> None:
 def description(path: str) -> dict[str, object] | None:
     """What is written down in a container's directory; None where that is gone, or is damaged, which is for
     `hardening ps` to tell and hinders no other container."""
-    try:
-        place = open_directory(path)
-    except OSError:  # it has just been removed, or is none
-        return None
-    try:
-        found = jsontext.parse(read_file(place, DESCRIPTION, path, jsontext.MAX_BYTES), path)
-    except LaunchError:
-        return None
-    finally:
-        os.close(place)
-    return found if isinstance(found, dict) else None
+    return read_table(path, DESCRIPTION) or None
 
 
 def _make_if_missing(path: str) -> None:

@@ -16,9 +16,9 @@ from hardening.errors import (
     HardeningError,
     LaunchError,
     quoted,
-    raise_all,
 )
 from hardening.launch import cgroups, files, held, jsontext, kernel
+from hardening.launch.bundle import read_json
 from hardening.launch.cleaning import attempt
 from hardening.launch.container_state import identify
 from hardening.launch.failure import Step
@@ -31,6 +31,7 @@ KILL_LONGEST = 30.0  # seconds
 PROGRAM, GROUP = "program", "group"
 #: Files there, as JSON: of the configuration what `enter_view` needs, and the container's first process.
 VIEW, PROCESS = "view.json", "process.json"
+LOG = "log"
 ROOT = "root"  # in it, the directory for what the runtime writes down
 
 
@@ -42,7 +43,7 @@ class Runtime:
         self.program = program
         self.identity = identity
         self.state = state
-        self._log = os.path.join(state, "log")
+        self._log = os.path.join(state, LOG)
         self._mask = mask
 
     def make_state(self, document: object) -> int:
@@ -164,9 +165,9 @@ def enter_view(program: str, document: object) -> None:
         userns.enter(document)
 
 
-def sweep(place: str) -> None:
-    """End and delete every container below ``place`` whose stage and guard were killed: nobody holds its state. `OSError`;
-    `HardeningError` for those of which that fails, once the others are gone.
+def sweep(place: str) -> tuple[HardeningError, ...]:
+    """End and delete every container below ``place`` whose stage and guard were killed: nobody holds its state. Why that
+    fails, for each of which it does. `OSError`.
 
     Meanwhile nobody makes another one, which could have the same control groups.
     """
@@ -186,7 +187,7 @@ def sweep(place: str) -> None:
                 )
     finally:
         os.close(folder)
-    raise_all(problems)
+    return tuple(problems)
 
 
 def _delete_apart(state: str) -> str:
@@ -218,19 +219,22 @@ def _delete_abandoned(state: str) -> None:
     except FileNotFoundError:  # nothing was started yet
         remove_rest(state)
         return
-    enter_view(program, _read(state, VIEW))
+    if files.exists(os.path.join(state, LOG)):
+        os.unlink(os.path.join(state, LOG))  # the runtime would wait for who reads from a FIFO in its place
+    enter_view(program, read_json(state, VIEW))
     Runtime(program, os.path.basename(state), state, frozenset()).delete()
 
 
 def _kill_started(state: str) -> None:
     """Kill the first process of a container that was created, and await its end. `LaunchError` where that does not come."""
-    try:
-        found = _read(state, PROCESS)
-    except FileNotFoundError:  # it was not started, and so `kill_unfinished` has found it
+    if not files.exists(os.path.join(state, PROCESS)):  # it was not started, and so `kill_unfinished` has found it
         return
+    found = read_json(state, PROCESS)
     pid = found.get("pid") if isinstance(found, dict) else None
     if type(pid) is not int:  # it had ended before it could be written down
         return
+    if not 0 < pid < 1 << 31:
+        raise LaunchError("names no process", origin=os.path.join(state, PROCESS))
     try:
         process = os.pidfd_open(pid)
     except ProcessLookupError:
@@ -244,11 +248,6 @@ def _kill_started(state: str) -> None:
         return
     finally:
         os.close(process)
-
-
-def _read(state: str, name: str) -> object:
-    path = os.path.join(state, name)
-    return jsontext.parse(files.read(path).encode(), path)
 
 
 def is_crun(program: str) -> bool:

@@ -109,6 +109,20 @@ def of_records(environment: Mapping[str, str]) -> Iterator[str]:
         yield files.join(runtime, f"hardening/{RECORDS}")
 
 
+def wrong_group(path: str) -> str:
+    """Why a `cgroupsPath` names no control group that a container can have for itself, '' where it does."""
+    try:
+        if b"\0" in files.encode(path):
+            return "must not hold NUL"
+    except UnicodeEncodeError:
+        return "cannot be encoded"
+    if ".." in path.split("/"):
+        return "must not go upwards"
+    if not set(path.split("/")) - {"", "."}:
+        return "names no group of its own"
+    return ""
+
+
 def new_id() -> str:
     """A name for a launch, or a slot, that no other one has."""
     return os.urandom(6).hex()

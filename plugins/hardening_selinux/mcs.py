@@ -27,8 +27,9 @@ from pathlib import Path
 import attrs
 
 from hardening.errors import LaunchError
-from hardening.launch import files, held
-from hardening.spec import CONFIG, LEASES
+from hardening.launch import files, held, leases
+from hardening.launch.bundle import load, read_table
+from hardening.spec import CONFIG
 from hardening.values import frozen
 from hardening_selinux.labels import CATEGORIES
 
@@ -138,16 +139,16 @@ def living(folder: Path) -> dict[Pair, Path]:
 
 def is_alive(lease: Path) -> bool:
     """Whether a lease still holds; raises `OSError` where that cannot be found out."""
-    try:
-        holder = Holder(**json.loads(lease.read_text()))
-    except FileNotFoundError:
+    if not files.exists(str(lease)):
         return False
-    except (ValueError, TypeError):
+    try:
+        holder = Holder(**read_table(str(lease.parent), lease.name))
+    except TypeError:
         # Written under the lock, so whoever wrote it died over it and never used it.
         holder = None
     if holder is not None and (_runs(holder, lease) or _owned(holder, lease)):
         return True
-    return held.is_held(str(lease), flags=os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    return held.is_held(str(lease), flags=os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 def _runs(holder: Holder, lease: Path) -> bool:
@@ -163,13 +164,10 @@ def _owned(holder: Holder, lease: Path) -> bool:
     if not holder.bundle:
         return False
     try:
-        annotations = json.loads((Path(holder.bundle) / CONFIG).read_bytes()).get("annotations", {})
-        return str(lease) in json.loads(annotations.get(LEASES, "[]"))
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except (OSError, ValueError, TypeError, AttributeError):
-        # It is there and cannot be understood: what may be in use is not given away.
-        return True
+        return str(lease) in leases.paths(load(holder.bundle).document, CONFIG)
+    except (LaunchError, ValueError, AttributeError) as error:
+        # One that is there and cannot be understood may be in use, and is not given away.
+        return not isinstance(error.__cause__, FileNotFoundError | NotADirectoryError)
 
 
 def _myself(bundle: Path | None) -> Holder:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from hardening.launch.held import is_held
+from hardening.launch.ociprogram import Runtime
 from tests.support.detached import Caller, caller
 from tests.support.disks import small_disk
 from tests.support.features import require
@@ -133,19 +134,21 @@ def test_a_container_of_which_any_one_file_is_damaged_is_listed_and_goes(person:
     place = person.state / "containers"
     whole = person.start("true", options=("--name", "whole"))
     person.say("wait", whole)
-    text = (place / whole / "container.json").read_text()
+    description = json.loads((place / whole / "container.json").read_text())
+    # So short a command may have ended before its process was written down, and one without is no container that ran.
+    description["process"] = description["stage"]
     (place / whole / "log.1").write_bytes((place / whole / "log").read_bytes())
     names = {}
     for number, (name, damage) in enumerate(ONE_FILE):
         identity = f"{number:032x}"
         shutil.copytree(place / whole, place / identity)
         said = names[identity] = f"{name.replace('.', '-')}-{damage.__name__.replace('_', '-')}"
-        (place / identity / "container.json").write_text(json.dumps(json.loads(text) | {"id": identity, "name": said}))
+        (place / identity / "container.json").write_text(json.dumps(description | {"id": identity, "name": said}))
         damage(place / identity / name)
         if name == "container.json" and damage is not other_member:
             names[identity] = ""
     table = person.say("ps", "-a")
-    assert all((name or identity) in table for identity, name in names.items())
+    assert [name or identity for identity, name in names.items() if (name or identity) not in table] == [], table
     named = {identity: name for identity, name in names.items() if name}
     assert len(named) == len(ONE_FILE) - len(DAMAGES)
     if how == "by name":
@@ -208,3 +211,86 @@ def test_a_killed_stage_is_followed_whatever_stands_in_the_place_of_its_exit_cod
     until(lambda: not is_held(str(entry)))  # by itself: a reader would wake who waits for one
     assert person.say("wait", broken) == "137"
     assert person.say("rm", broken) == broken
+
+
+def deep(path: Path) -> None:
+    path.unlink()
+    path.write_bytes(b"[" * 200_000)
+
+
+def nul(path: Path) -> None:
+    named(path, "\0a")
+
+
+def half_a_pair(path: Path) -> None:
+    named(path, "\ud800a")
+
+
+def named(path: Path, group: str) -> None:
+    """A configuration of this control group in the place of a file, which may be a link."""
+    path.unlink()
+    path.write_text(json.dumps({"linux": {"cgroupsPath": group}}))
+
+
+def every_file(person: Caller) -> Iterator[Path]:
+    """Each file of bundles, plans and containers of other runtimes, in one of which all others are whole."""
+    state = person.state
+    for word in ("a", "b", "c", "d"):
+        person.say("run", "-q", "--", "true", word)
+    slots = sorted(path.parent for path in state.glob("plans/*/*/plan.json"))
+    whole = slots.pop()
+    files = [path.relative_to(whole) for path in whole.rglob("*") if path.is_file()]
+    assert {str(path) for path in files} == {"plan.json", "bundle/config.json", "bundle/seccomp.bpf"}
+    yield from (slot / file for slot, file in zip(slots, files, strict=True))
+    for number, file in enumerate(("config.json", "seccomp.bpf")):
+        kept = state / "bundles" / f"{number:012x}"
+        shutil.copytree(whole / "bundle", kept, symlinks=True)
+        yield kept / file
+    program = state / "program"
+    shutil.copy("/usr/bin/true", program)
+    for number, name in enumerate(("program", "group", "view.json", "process.json", "log")):
+        identity = f"{number:012x}"
+        place = state / "runtimes" / identity
+        os.close(Runtime(str(program), identity, str(place), frozenset()).make_state({}))
+        (place / "process.json").write_text(json.dumps({"pid": os.getpid(), "start": 1}))
+        (place / "log").touch()
+        (place / "root" / identity).mkdir(parents=True)
+        yield place / name
+
+
+@pytest.mark.parametrize("damage", [*DAMAGES, deep, nul, half_a_pair])
+def test_any_damaged_file_of_what_is_kept_blocks_nothing(person: Caller, damage: object) -> None:
+    """Each command ends, within the minute that `Caller.call` gives it, and has one message at most for a file."""
+    damaged = [*every_file(person)]
+    for path in damaged:
+        if not (path.is_symlink() and damage in (empty, torn, other_types)):  # a link has no content of its own
+            damage(path)  # type: ignore[operator]
+    runtimes = {str(path.parent) for path in damaged if path.parent.parent.name == "runtimes"}
+    for words in (("ps", "-a"), ("tidy",), *(("run", "-q", "--", "true", word) for word in "abcd"), ("plan", "list")):
+        done = person.call(*words)
+        told = [line for line in done.stderr.splitlines() if "hint: " not in line]
+        assert done.returncode == 0 or (words, done.returncode) == (("tidy",), 125), done.stderr
+        assert len(told) <= len(runtimes), done.stderr
+        assert all(any(place in line for place in runtimes) for line in told), done.stderr
+        assert not [*person.state.glob("bundles/*")]
+    cleared = person.call("plan", "clear")
+    assert (cleared.returncode, cleared.stderr) == (0, "")
+    assert not [*person.state.glob("plans/*/*")]
+
+
+@pytest.mark.parametrize("kept", ["bundles/one", "plans/line/slot/bundle"])
+def test_a_damaged_name_of_a_control_group_leads_nowhere_else(person: Caller, kept: str) -> None:
+    """Upwards out of the hierarchies, an empty directory would be removed, and one on another mount below them, too."""
+    outside = person.folder / "outside"
+    outside.mkdir()
+    place = person.state / kept
+    place.mkdir(parents=True)
+    config = place / "config.json"
+    for name in (f"{'../' * 9}{outside}", f"/{'../' * 9}{outside}", f"a/../{'../' * 9}{outside}"):
+        place.mkdir(exist_ok=True, parents=True)
+        config.touch()
+        named(config, name)
+        for words in (("ps", "-a"), ("plan", "clear")):
+            assert person.call(*words).returncode == 0
+        assert not place.exists()
+        assert outside.is_dir()

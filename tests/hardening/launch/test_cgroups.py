@@ -67,6 +67,28 @@ def test_a_file_of_version_two_needs_its_controller_there(monkeypatch: pytest.Mo
         assert f"config.json:/linux/resources/unified/{file}: " in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        ("/a/./b", ["top/a/b"]),
+        ("c", ["top/own/c"]),
+        *((path, []) for path in ("", "/", ".", "../a", "/a/..", "/a/../../elsewhere")),
+        *((path, []) for path in ("/plain", "/nothing", "\0a", "\ud800", "a" * 5000)),
+    ],
+)
+def test_the_groups_that_a_path_stands_for(
+    path: str, found: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not the one that the caller runs in, nor a directory that is none."""
+    for group in ("top", "top/a", "top/a/b", "top/own", "top/own/c", "elsewhere"):
+        (tmp_path / group).mkdir()
+        (tmp_path / group / "cgroup.procs").touch()
+    (tmp_path / "top/plain").mkdir()
+    hierarchy = cgroups.Hierarchy(mount=str(tmp_path / "top"), controllers=(), unified=True, own="/own")
+    monkeypatch.setattr(cgroups, "read_hierarchies", lambda: (hierarchy,))
+    assert [*cgroups._places(path)] == [str(tmp_path / name) for name in found]
+
+
 @pytest.mark.parametrize(("shares", "weight"), [(2, "1"), (262144, "10000"), (1024, "39")])
 def test_shares_become_a_weight(shares: int, weight: str) -> None:
     assert files(Resources(cpu_shares=shares), True) == {"cpu.weight": weight}

@@ -192,6 +192,19 @@ def test_a_bundle_that_cannot_be_understood_keeps_its_pair(tmp_path: Path) -> No
     assert list(living(folder)) == [lease.pair]
 
 
+def test_what_stands_in_the_place_of_a_lease_or_of_its_bundles_configuration_keeps_nobody_waiting(
+    tmp_path: Path,
+) -> None:
+    bundle, folder = tmp_path / "bundle", tmp_path / "mcs"
+    lease = abandoned(folder, str(bundle))
+    bundle.mkdir()
+    os.mkfifo(bundle / "config.json")
+    assert list(living(folder)) == [lease.pair]
+    lease.path.unlink()
+    os.mkfifo(lease.path)
+    assert living(folder) == {}
+
+
 def test_a_bundle_without_the_annotation_does_not(tmp_path: Path) -> None:
     bundle, folder = tmp_path / "bundle", tmp_path / "mcs"
     abandoned(folder, str(bundle))
