@@ -116,7 +116,9 @@ def rotate(context: click.Context, name: str, source: str) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Show it as JSON.")
 def ls(quiet: bool, as_json: bool) -> None:
     """List your secrets, without their values."""
-    records = _store().records()
+    store = _store()
+    records = store.records()
+    _tell(store)
     if as_json:
         output.show_json([_described(record) for record in records])
     elif quiet:

@@ -87,13 +87,22 @@ class Store:
             raise SecretError(f"there is no place for secrets: {error}", hint=_HINT) from None
 
     def records(self) -> list[Record]:
-        """All secrets, by name."""
+        """All secrets, by name, but for those of which the file is damaged: there is one of `notes` for each."""
         if not self._is_there():
             return []
+        return sorted(self._readable(_SECRETS), key=lambda record: record.name)
+
+    def _readable(self, folder: str) -> Iterator[Record]:
         with self._trouble("read"):
-            names = [name for name in os.listdir(self.path / _SECRETS) if name.endswith(_SUFFIX)]
-        found = (self._read(self.path / _SECRETS / name) for name in names)
-        return sorted((record for record in found if record is not None), key=lambda record: record.name)
+            names = [name for name in os.listdir(self.path / folder) if name.endswith(_SUFFIX)]
+        for name in names:
+            try:
+                record = self._read(self.path / folder / name)
+            except SecretError as error:
+                self.notes.append(f"{error.origin}: {error.message}; {error.hint}")
+                continue
+            if record is not None:
+                yield record
 
     def find(self, name: str) -> Record:
         """One secret, by its name or id. Raises `UsageError`."""
@@ -243,18 +252,24 @@ class Store:
         """Have a driver remove its values that no secret has. What it does not remove now is left for its next change: one
         failure is enough, for it may have taken a while. Another driver's values are none of its business, which may be out
         of order."""
-        with self._trouble("read"):
-            pending = os.listdir(self.path / _PENDING)
+        pending = [left for left in self._readable(_PENDING) if left.driver == driver]
         kept = {record.key for record in self.records()} if pending else set()
-        for name in pending:
-            left = self._read(self.path / _PENDING / name)
-            if left is None or left.driver != driver:
-                continue
+        for left in pending:
+            if self._is_damaged(left.name):
+                continue  # the value may be its
             if left.key not in kept and (self.left or not self._is_gone(left, drivers)):
                 self.left.add(left.key)
                 continue
             with self._trouble("write"):
-                os.unlink(self.path / _PENDING / name)
+                (self.path / _PENDING / f"{left.key}{_SUFFIX}").unlink(missing_ok=True)
+
+    def _is_damaged(self, name: str) -> bool:
+        """Whether what is kept of a secret cannot be read."""
+        try:
+            self._read(self._file(name))
+        except SecretError:
+            return True
+        return False
 
     def _is_gone(self, left: Record, drivers: Mapping[str, SecretDriver]) -> bool:
         """Have a driver remove a value that no secret has."""
@@ -310,7 +325,7 @@ class Store:
             row = json.loads(data)
             texts = {key: str(row[key]) for key in _TEXTS}
             return Record(**texts, options=dict(row["options"]))
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             hint = "remove the file, and create the secret anew"
             raise SecretError("this is not what was written of a secret", origin=file, hint=hint) from None
 

@@ -144,6 +144,39 @@ def test_a_store_that_others_can_read_is_an_error_of_its_own(typist: Typist) -> 
         assert "hint: chmod go= " in done.stderr
 
 
+def made(path: Path, kind: str) -> None:
+    """Something else in the place of a file."""
+    path.unlink()
+    match kind:
+        case "FIFO":
+            os.mkfifo(path, 0o600)
+        case "directory":
+            path.mkdir(0o700)
+        case "link":
+            path.symlink_to("/dev/zero")
+        case _:
+            path.touch(0o600)
+            path.write_text(kind)
+
+
+@pytest.mark.parametrize("kind", ["", '{"id": "a', "[" * 60_000, "FIFO", "directory", "link"])
+def test_a_damaged_secret_hides_no_other(typist: Typist, kind: str) -> None:
+    one = typist.type("create", "one", "-", text=b"1").stdout.strip()
+    (damaged,) = typist.folder.glob("secrets/secrets/*.json")
+    assert typist.type("create", "two", "-", text=b"2").returncode == 0
+    made(damaged, kind)
+    listed = typist.type("ls", "-q")
+    assert (listed.returncode, listed.stdout) == (0, "two\n")
+    assert listed.stderr.startswith(f"{damaged}: ")
+    assert len(listed.stderr.splitlines()) == 1
+    assert typist.type("create", "three", "-", text=b"3").returncode == 0
+    assert typist.type("rm", "two").returncode == 0
+    assert typist.type("ls", "-q").stdout == "three\n"
+    assert typist.type("inspect", "one").returncode == 125
+    assert typist.type("inspect", one).returncode == 2
+    assert len([*typist.folder.glob("secrets/values/file/*")]) == 2  # that of the damaged one, and the third
+
+
 def test_the_drivers_are_listed_with_their_options(typist: Typist) -> None:
     shown = typist.type("drivers").stdout
     for text in (

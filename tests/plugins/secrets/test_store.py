@@ -156,6 +156,20 @@ def test_a_record_that_is_broken_is_said_to_be(kept: Kept, text: bytes) -> None:
         kept.open("db")
 
 
+def test_a_value_that_a_damaged_secret_may_have_stays(kept: Kept) -> None:
+    """A rotation was killed after it had announced the new value: which of the two is the secret's, nobody can read."""
+    record = kept.create("db", b"hidden")
+    (path,) = (kept.path / "secrets").iterdir()
+    (kept.path / "pending" / f"{record.key}.json").write_bytes(path.read_bytes())
+    (kept.path / "pending" / f"{record.key}.json").chmod(0o600)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:20])
+    kept.create("other", b"x")
+    kept.store.remove("other", DRIVERS)
+    path.write_bytes(whole)
+    assert kept.open("db") == b"hidden"
+
+
 def test_a_secret_of_a_driver_that_is_gone_is_said_to_be(tmp_path: Path) -> None:
     Kept(tmp_path / "store").create("db", b"hidden")
     without = {name: driver for name, driver in DRIVERS.items() if name != "file"}
