@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 
+from hardening.errors import ProfileError
 from hardening.launch import mountinfo
 from hardening.values import frozen
 from hardening_rootfs.paths import is_below
@@ -17,6 +19,7 @@ _SYSTEM = ("/", "/boot", "/etc", "/opt", "/srv", "/usr", "/var", "/bin", "/sbin"
 _OF_CHROOTS = (*(set(_SYSTEM) - {"/", "/opt", "/srv", "/var"}), "/dev", "/proc", "/run", "/sys", "/tmp")  # noqa: S108
 
 _MAX_LINKS = 40  # path_resolution(7)
+_MAX_NAMES = 20_000
 
 
 @frozen
@@ -62,63 +65,141 @@ def _layers(mount: mountinfo.Mount, mounts: Iterable[mountinfo.Mount]) -> tuple[
     return tuple(map(os.path.realpath, layers)), next(iter(relative), "")
 
 
-def _merged(path: str, mounts: tuple[Mounted, ...]) -> set[str]:
-    """The names of a path by overlays: in the layers of the one that it is seen through, and in those with it in a layer."""
-    found: set[str] = set()
-    through = over(path, mounts)
-    for mount in mounts:
-        for layer in mount.layers:
-            if through is mount:
-                found.add(_join(layer, _join(mount.top, os.path.relpath(path, mount.place)).lstrip("/")))
-            elif holds(layer, path):
-                inside = _join("/", os.path.relpath(path, layer))
+@frozen(eq=False)
+class _Table:
+    """Mounts by what they are looked up for: their places, file systems, layers, and the directories above a layer."""
+
+    by_place: Mapping[str, Mounted]
+    by_device: Mapping[str, tuple[Mounted, ...]]
+    by_layer: Mapping[str, tuple[Mounted, ...]]
+    above_layer: Mapping[str, tuple[Mounted, ...]]
+
+    @classmethod
+    def of(cls, mounts: Iterable[Mounted]) -> _Table:
+        mounts = tuple(mounts)
+        above = {mount: {top for layer in mount.layers for top in tuple(_upwards(layer))[1:]} for mount in mounts}
+        return cls(
+            {mount.place: mount for mount in mounts},
+            _grouped((mount.device, mount) for mount in mounts),
+            _grouped((layer, mount) for mount in mounts for layer in mount.layers),
+            _grouped((top, mount) for mount, tops in above.items() for top in tops),
+        )
+
+    def over(self, path: str) -> Mounted | None:
+        """The mount that a path without links is seen through: of several at one place, the last."""
+        return next((self.by_place[top] for top in _upwards(path) if top in self.by_place), None)
+
+    def beside(self, path: str, *, parts: bool = False) -> Iterator[str]:
+        """The names of a path, or the places of ``parts`` of it, where its file system is mounted once more."""
+        own = self.over(path)
+        if own is None:
+            return
+        inside = _join(own.top, os.path.relpath(path, own.place))
+        for mount in self.by_device[own.device]:
+            if parts and is_below(mount.top, inside):
+                yield mount.place
+            elif not parts and holds(mount.top, inside):
+                other = _join(mount.place, os.path.relpath(inside, mount.top))
+                if other != path and _same(other, path):
+                    yield other
+
+    def under(self, path: str) -> Iterator[str]:
+        """Its names in the layers of the overlay that it is seen through."""
+        own = self.over(path)
+        if own is not None:
+            inside = _join(own.top, os.path.relpath(path, own.place)).lstrip("/")
+            yield from filter(os.path.lexists, (_join(layer, inside) for layer in own.layers))
+
+    def upon(self, path: str, *, parts: bool = False) -> Iterator[str]:
+        """Its names in the overlays that it is in a layer of, or the places of those with ``parts`` of it as a layer."""
+        if parts:
+            yield from (mount.place for mount in self.above_layer.get(path, ()))
+            return
+        for layer in _upwards(path):
+            inside = _join("/", os.path.relpath(path, layer))
+            for mount in self.by_layer.get(layer, ()):
                 if holds(mount.top, inside):
-                    found.add(_join(mount.place, os.path.relpath(inside, mount.top)))
-    return {name for name in found if os.path.lexists(name)}
+                    yield from filter(os.path.lexists, [_join(mount.place, os.path.relpath(inside, mount.top))])
+
+    def pieces(self, path: str) -> Iterator[str]:
+        """Where a part of it is mounted once more, or is a layer."""
+        yield from self.beside(path, parts=True)
+        yield from self.upon(path, parts=True)
+
+
+def _grouped(pairs: Iterable[tuple[str, Mounted]]) -> dict[str, tuple[Mounted, ...]]:
+    found: dict[str, list[Mounted]] = {}
+    for key, mount in pairs:
+        found.setdefault(key, []).append(mount)
+    return {key: tuple(group) for key, group in found.items()}
+
+
+def _upwards(path: str) -> Iterator[str]:
+    """A path, and the directories above it, the nearest first."""
+    yield path
+    while path != "/":
+        path = os.path.dirname(path)
+        yield path
+
+
+#: Of the mounts that were asked for last: one call asks for the names of many paths.
+_table = lru_cache(maxsize=2)(_Table.of)
+
+
+def _spread(
+    paths: Iterable[str], *steps: Callable[[str], Iterable[str]], without: Callable[[str], bool] = lambda _: False
+) -> set[str]:
+    """Some paths, and all that steps lead to from them, one after another; ``without`` those that need
+    no look. Raises `ProfileError` for more than anybody lays out."""
+    found = set(paths)
+    pending = list(found)
+    while pending:
+        path = pending.pop()
+        new = {name for step in steps for name in step(path) if name != "/" and not without(name)} - found
+        found |= new
+        pending += new
+        if len(found) > _MAX_NAMES:
+            raise ProfileError(
+                f"{path} has more than {_MAX_NAMES} names, by mounts and overlays",
+                hint="unmount what shows one directory within itself again",
+            )
+    return found
 
 
 def names(path: str, mounts: Iterable[Mounted]) -> tuple[str, ...]:
-    """A path that has no links in it, and its other names; only those that really lead to the same file."""
-    mounts = tuple(mounts)
-    own = over(path, mounts)
-    if own is None:
-        return (path,)
-    inside = _join(own.top, os.path.relpath(path, own.place))
-    others = {
-        _join(m.place, os.path.relpath(inside, m.top))
-        for m in mounts
-        if m.device == own.device and holds(m.top, inside)
-    }
-    found = {other for other in others - {path} if _same(other, path)}
-    return (path, *sorted((found | _merged(path, mounts)) - {path}))
+    """A path that has no links in it, and its other names; only those that really lead to the same file. Down to the layers
+    that it comes from, and from there up to whatever shows those."""
+    table = _table(tuple(mounts))
+    origins = _spread([path], table.beside, table.under)
+    return (path, *sorted(_spread(origins, table.beside, table.upon) - {path}))
 
 
 def shown(path: str, mounts: Iterable[Mounted]) -> tuple[str, ...]:
     """Every place where a directory or file, or a part of it, is seen: under its names, where something in it is mounted
-    once more, and where else lies what is mounted in it."""
+    once more, where else lies what is mounted in it, and where all that is shown again."""
     mounts = tuple(mounts)
-    own = over(path, mounts)
-    if own is None:
-        return (path,)
-    inside = _join(own.top, os.path.relpath(path, own.place))
-    found = set(names(path, mounts))
-    found |= {m.place for m in mounts if m.device == own.device and is_below(m.top, inside)} - set(_SYSTEM)
-    found |= {m.place for m in mounts if m.unknown or any(is_below(layer, path) for layer in m.layers)} - set(_SYSTEM)
-    for mount in mounts:
-        if is_below(mount.place, path):
-            others = {*names(mount.place, mounts)}
-            others |= {m.place for m in mounts if m.device == mount.device and is_below(m.top, mount.top)}
-            found |= {other for other in others - set(_SYSTEM) if not any(holds(top, other) for top in _OF_CHROOTS)}
+    table = _table(mounts)
+
+    def known(place: str) -> bool:
+        return is_below(place, path) or place in _SYSTEM
+
+    def usual(place: str) -> bool:
+        return known(place) or any(holds(top, place) for top in _OF_CHROOTS)
+
+    up = (table.beside, table.upon, table.pieces)
+    unknown = {mount.place for mount in mounts if mount.unknown} - {*_SYSTEM}
+    found = _spread({*names(path, mounts), *unknown}, *up, without=known)
+    inner = [mount.place for mount in mounts if is_below(mount.place, path)]
+    others = {other for place in inner for step in (table.beside, table.under) for other in step(place)}
+    others |= {other for place in inner for other in table.beside(place, parts=True)}
+    origins = _spread((other for other in others if not usual(other)), table.beside, table.under, without=usual)
+    found |= _spread(origins, *up, without=usual)
     return tuple(sorted({path, *(place for place in found - {"/"} if not is_below(place, path))}))
 
 
 def over(path: str, mounts: Iterable[Mounted]) -> Mounted | None:
-    """The mount that a path without links is seen through: of several at one place, the last."""
-    found: Mounted | None = None
-    for mount in mounts:
-        if holds(mount.place, path) and (found is None or len(mount.place) >= len(found.place)):
-            found = mount
-    return found
+    """The mount that a path without links is seen through."""
+    return _table(tuple(mounts)).over(path)
 
 
 def holds(directory: str, path: str) -> bool:

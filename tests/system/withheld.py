@@ -207,6 +207,31 @@ def _mounted() -> list[Try]:
     ]  # fmt: skip
 
 
+def _again() -> list[Try]:
+    """Where that is shown again which shows it: binds and overlays of each other, and of overlays."""
+    overlay = "mkdir -p @W@/b3 @W@/low; mount -t overlay overlay -o lowerdir=@W@/{0}:@W@/low @W@/{1}; "
+    bind = "mount --bind @W@/{0} @W@/{1}; "
+    ways = {
+        "an overlay of an overlay": overlay.format("hid", "b") + overlay.format("b", "b3"),
+        "a part of an overlay": overlay.format("hid", "b") + bind.format("b/sub", "b3"),
+        "an overlay of a bind": bind.format("hid/sub", "b2") + overlay.format("b2", "b3"),
+        "an overlay of a part of an overlay": overlay.format("hid", "b") + overlay.format("b/sub", "b3"),
+        "a bind of an overlay of a bind of an overlay":
+            overlay.format("hid", "b") + bind.format("b/sub", "b2") + overlay.format("b2", "pub/sub") +
+            bind.format("pub/sub", "b3"),
+    }  # fmt: skip
+    image = "cp -aT @W@/image @W@/hid/image; " + overlay.format("hid/image", "b") + overlay.format("b", "b3")
+    return [
+        *(Try(f"again: {name}", volume("@W@/b3:/x:ro"), setup=setup) for name, setup in ways.items()),
+        *(Try(f"again: {name}, above it", ("-v", "@W@:/x:ro"), "cat /x/b3/canary", setup=setup)
+          for name, setup in ways.items()),
+        *(Try(f"again: {name}, the host's root", (), "cat @W@/b3/canary", setup=setup) for name, setup in ways.items()),
+        Try("again: a root", ("--rootfs", "@W@/b3"), "echo @TOKEN@", setup=image),
+        Try("again: a root of a configuration made elsewhere", ("/:/", "@TOP@:@TOP@"), "cat @W@/b3/canary", runtime="apply",
+            setup=ways["an overlay of an overlay"], who=("root",)),
+    ]  # fmt: skip
+
+
 def _roots() -> list[Try]:
     """Roots of one's own, images, and configurations made elsewhere."""
     inner = '[limits.rootfs]\nhidden_paths.add = ["@W@/image/data"]\n'
@@ -460,6 +485,7 @@ TRIES: tuple[Try, ...] = (
     *_within(),
     *_patterns(),
     *_mounted(),
+    *_again(),
     *_roots(),
     *_kernel(),
     *_limited(),

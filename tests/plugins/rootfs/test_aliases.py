@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from hardening.launch import mountinfo
+from hardening_rootfs import aliases
 from hardening_rootfs.aliases import Mounted, mounted, names, over, shown
 
 
@@ -81,3 +82,49 @@ def test_an_overlay_of_an_unknown_layer_may_show_any_directory(tmp_path: Path, m
     for name in ("l/A", "l/B", "../hid", "../gone", "/low:gone"):
         assert layers(merged, f"lowerdir={name}")[0] == name.removeprefix("/low:")
         assert set(shown("/root", [Mounted("8:1", "/", "/"), *mounted()])) == {"/root", str(merged)}
+
+
+def test_what_shows_a_name_is_a_name_as_well(tmp_path: Path) -> None:
+    for name in ("vol/a/b", "low", "wd", "one/a/b", "two/a/b", "part/b"):
+        (tmp_path / name).mkdir(parents=True)
+    vol, low, wd, one, two, part = (str(tmp_path / name) for name in ("vol", "low", "wd", "one", "two", "part"))
+    top = Mounted("8:1", "/", "/")
+    first = Mounted("0:40", "/", one, "overlay", (vol, low))
+    second = Mounted("0:41", "/", two, "overlay", (one, low))
+    assert shown(vol, [top, first, second]) == tuple(sorted((vol, one, two)))
+    assert shown(vol, [top, first, Mounted("0:40", "/a", part)]) == tuple(sorted((vol, one, part)))
+    bound = Mounted("8:1", f"{vol}/a", wd)
+    assert shown(vol, [top, bound, Mounted("0:42", "/", part, "overlay", (wd, low))]) == tuple(sorted((vol, wd, part)))
+    assert vol in names(two, [top, first, second])
+    # A layer beside the one that is hidden shows nothing of it.
+    assert low not in shown(vol, [top, first, second])
+
+
+def test_an_overlay_of_what_it_is_in_has_an_end(tmp_path: Path) -> None:
+    (tmp_path / "a/m").mkdir(parents=True)
+    (tmp_path / "a/self").symlink_to(".")
+    mounts = [Mounted("8:1", "/", "/"), Mounted("0:40", "/", f"{tmp_path}/a/self", "overlay", (f"{tmp_path}/a",))]
+    assert f"{tmp_path}/a/self/m" in names(f"{tmp_path}/a/m", mounts)
+
+
+def test_a_host_of_many_overlays_is_looked_through_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their layers are shared: what is asked grows with the mounts, and not with their square."""
+    asked = 0
+    join = aliases._join
+
+    def counted(directory: str, below: str) -> str:
+        nonlocal asked
+        asked += 1
+        return join(directory, below)
+
+    monkeypatch.setattr(aliases, "_join", counted)
+    counts = []
+    for number in (100, 200):
+        mounts = [Mounted("8:1", "/", "/")]
+        for each in range(number):
+            layers = tuple(f"/var/lib/engine/{layer}" for layer in range(each, each + 20))
+            mounts.append(Mounted(f"0:{each}", "/", f"/run/engine/{each}", "overlay", layers))
+        asked = 0
+        assert len(shown("/var/lib/engine", mounts)) == number + 1
+        counts.append(asked)
+    assert counts[1] < 3 * counts[0]
