@@ -195,7 +195,7 @@ def _show_path(tried: Attempt, context: Context, path: str, today: date, as_json
 
     composition = tried.composition
     found = [
-        (asked, answer, entry, loosen.of_path(tried, mechanism, entry, ways, today))
+        (asked, answer, entry, loosen.of_path(tried, mechanism, path, asked, entry, ways, today))
         for mechanism in composition.mechanisms
         for asked, answer, leaf, ways in mechanism.of_path(composition.settings[mechanism.name], context, path)
         for entry in composition.meant(leaf)[:1]

@@ -3,9 +3,9 @@ mechanisms, before it is offered."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
-from typing import Any
+from typing import Any, TypeAlias
 
 import attrs
 
@@ -20,12 +20,13 @@ from hardening.layers import WHY, Stack, parse_layer
 from hardening.mechanism import Mechanism
 from hardening.pipeline import check
 from hardening.report.attempt import REFUSED, Attempt, Pending
-from hardening.report.explain import find
 from hardening.source import command_line
 from hardening.spec import Fragment
 from hardening.values import frozen
 
 COMMAND_LINE = "command line"
+#: Whether a composition that would run permits what somebody wants.
+Opens: TypeAlias = Callable[[Composition], bool]
 
 
 @frozen
@@ -41,8 +42,11 @@ class Loosening:
     example: bool = False
 
 
-def smallest(attempt: Attempt, mechanism: Mechanism[Any], entry: Resolved, today: date) -> Loosening | None:
-    """The smallest loosening of a leaf, or None where its values have no order that matters to security."""
+def smallest(
+    attempt: Attempt, mechanism: Mechanism[Any], entry: Resolved, today: date, opens: Opens | None = None
+) -> Loosening | None:
+    """The smallest loosening of a leaf that ``opens`` what is wanted, or None where its values have no order that matters to
+    security."""
     kind = mechanism.schema.settings[entry.leaf.setting].kind
     if kind.neutral:
         return None
@@ -54,25 +58,49 @@ def smallest(attempt: Attempt, mechanism: Mechanism[Any], entry: Resolved, today
         return Loosening(
             barrier=f"the limit {entry.limit_shown} at {entry.limit_origin} forbids it: no exception lifts a limit"
         )
-    return _first(attempt, mechanism, entry, _offers(mechanism, entry, within), today)
+    return _first(attempt, mechanism, entry, _offers(mechanism, entry, within), today, opens=opens)
 
 
 def of_path(
-    attempt: Attempt, mechanism: Mechanism[Any], decides: Resolved, ways: Iterable[tuple[str, Any]], today: date
+    attempt: Attempt,
+    mechanism: Mechanism[Any],
+    path: str,
+    asked: str,
+    decides: Resolved,
+    ways: Iterable[tuple[str, Any]],
+    today: date,
 ) -> Loosening | None:
-    """The first of several ``ways`` (`Mechanism.of_path`) past what one leaf ``decides`` of a path; where all are refused,
-    why the last one is."""
+    """The first of several ``ways`` (`Mechanism.of_path`) past what one leaf ``decides`` of a path, after which what was
+    ``asked`` is answered with no `no` any more; where there is none, why the last one is refused."""
+
+    def opens(after: Composition) -> bool:
+        context = check(after, attempt.host, (), None)
+        answers = mechanism.of_path(after.settings[mechanism.name], context, path)
+        return any(what == asked and not answer.startswith("no") for what, answer, *_ in answers)
+
     found: Loosening | None = None
+    tried = False
     for name, value in ways:
-        for entry in find(attempt.composition, name).leaves[:1]:
+        for entry in _named(attempt.composition, mechanism, name)[:1]:
+            tried = True
             if value is None:
-                found = smallest(attempt, mechanism, entry, today)
+                offer = smallest(attempt, mechanism, entry, today, opens)
             else:
                 data = mechanism.dump({(entry.leaf.setting, entry.leaf.member): value})
-                found = _first(attempt, mechanism, entry, [(value, data, True)], today, decides)
+                offer = _first(attempt, mechanism, entry, [(value, data, True)], today, decides, opens=opens)
+            found = offer or found
         if found is not None and not found.barrier:
             break
-    return found
+    return found or (Loosening(barrier="no single setting does it") if tried else None)
+
+
+def _named(composition: Composition, mechanism: Mechanism[Any], name: str) -> list[Resolved]:
+    """The leaf of a full name that a mechanism gives, which is not read as what people write (`SRC:DST`)."""
+    setting, member = mechanism.schema.find(name.partition(".")[2]) or (None, "")
+    if setting is None or not member:
+        return composition.meant(name)
+    leaf = mechanism.leaf(setting.name, member)
+    return [attrs.evolve(composition.at(mechanism, setting.name, member), leaf=leaf)]
 
 
 def _first(
@@ -82,9 +110,10 @@ def _first(
     offers: Iterable[tuple[Any, Mapping[str, Any], bool]],
     today: date,
     *others: Resolved,
+    opens: Opens | None = None,
 ) -> Loosening | None:
-    """The first of several values of a leaf that runs, with an exception for the leaf or for ``others`` where it needs
-    that; else why the first one is refused."""
+    """The first of several values of a leaf that runs and ``opens`` what is wanted, with an exception for the leaf or for
+    ``others`` where it needs that; else why the first one is refused."""
     kind = mechanism.schema.settings[entry.leaf.setting].kind
     barrier: Loosening | None = None
     for value, data, least in offers:
@@ -99,7 +128,7 @@ def _first(
             if not _reaches(mechanism, entry, after, value):
                 continue
             refusal = _refusal(attempt, after)
-            if refusal is None:
+            if refusal is None and (opens is None or opens(after)):
                 return attrs.evolve(_loosening(mechanism, kind.show(value), tables), example=not least)
             break
         if refusal is not None:

@@ -60,7 +60,9 @@ def of_path(settings: RootfsSettings, context: Context, path: str) -> Iterator[t
     gone = max((masked or "", secret if secret and (mounted is None or is_below(secret, mounted)) else ""), key=len)
     if gone and (mounted is None or holds(mounted, gone)):
         decides = _masking(settings, context.host, gone)
-        yield "seen", f"no: {gone} is empty here", decides, (*_volume(settings, path, writable=False), (decides, None))
+        # A mask lies above all that is mounted, and a volume under it.
+        shown = () if gone == masked else _volume(settings, path, writable=False)
+        yield "seen", f"no: {gone} is empty here", decides, (*shown, (decides, None))
         return
     mount = mounts[mounted] if mounted is not None else None
     leaf = mount.leaves[0] if mount is not None and mount.leaves else "rootfs.path"

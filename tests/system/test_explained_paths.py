@@ -110,6 +110,45 @@ def test_the_loosening_that_is_offered_for_a_path_is_what_the_command_then_finds
         assert _code(folder, "run", "-q", "-p", str(folder / "later.toml"), *look) == 0
 
 
+#: what a layer says of `/shared/file`, what is asked of it, and whether something permits it
+SAID = [
+    ("rootfs", 'masked_paths.add = ["{}"]', "seen", True),
+    ("limits.rootfs", 'masked_paths.add = ["{}"]', "seen", False),
+    ("rootfs", 'hidden_paths.add = ["{}"]', "seen", True),
+    ("limits.rootfs", 'hidden_paths.add = ["{}"]', "seen", False),
+    ("rootfs", 'read_only_paths.add = ["{}"]\nvolumes.add = [{{source = "{}", target = "{}", options = ["rw"]}}]',
+     "writable", True),
+    ("rootfs", "", "writable", True),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("file", ["file", "of:two"])
+@pytest.mark.parametrize(("table", "said", "asked", "permitted"), SAID)
+def test_a_masked_path_is_permitted_by_what_is_offered_or_nothing_is(
+    table: str, said: str, asked: str, permitted: bool, file: str
+) -> None:
+    require("root")
+    require("userns")
+    Path("/srv").mkdir(exist_ok=True)
+    with workplace() as folder, TemporaryDirectory(dir="/srv") as shown:
+        Path(shown).chmod(0o755)
+        path = Path(shown, file)
+        path.write_text("content")
+        path.chmod(0o666)
+        profile = folder / "mine.toml"
+        profile.write_text(f'extends = ["default"]\n[{table}]\n{said.format(path, path, path)}\n')
+        look = ("--", "sh", "-c", 'test -s "$1"' if asked == "seen" else 'echo more >>"$1"', "sh", str(path))
+        run = ("run", "-q", "-p", str(profile))
+        assert _code(folder, *run, *look) != 0
+        answers = json.loads(_hardening(folder, "explain", "-p", str(profile), "--json", str(path)))["answers"]
+        (way,) = (item["loosening"] for item in answers if item["asked"] == asked)
+        if permitted:
+            assert _code(folder, *run, *way["options"], *look) == 0, way
+        else:
+            assert not way["options"]
+            assert way["barrier"].startswith("the limit true at ")
+
+
 def test_no_loosening_is_offered_for_a_path_that_a_limit_binds_nor_for_one_that_can_be_had() -> None:
     with workplace() as folder:
         for path, barrier in (("/root", "the limit true at "), ("/etc/shadow", "the limit true at "), ("/tmp", None)):
