@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping
 
 from hardening.mechanism import Context
 from hardening.schema import Leaf
-from hardening_rootfs import aliases, hidden, mounts
+from hardening_rootfs import aliases, hidden, mounts, sources
 from hardening_rootfs.devices import numbers
-from hardening_rootfs.host import RootfsFacts, Surroundings
+from hardening_rootfs.host import Surroundings, secrets
 from hardening_rootfs.paths import followed, is_below, real_path
 from hardening_rootfs.rights import Asked, Tightened, tighten_bind
 from hardening_rootfs.settings import RootfsSettings
@@ -76,8 +76,8 @@ def is_own(settings: RootfsSettings, context: Context, asked: Asked) -> bool:
     if not settings.path.is_host or destination in ("/", *hidden.VOLATILE) or destination != asked.source:
         return False
     outside = not any(is_below(destination, other) for other in hidden.VOLATILE)
-    expanded = hidden.expand(settings.hidden_paths.having(True), context.host.of(RootfsFacts).private)
-    public = not any(aliases.holds(path, destination) for path in hidden.everywhere(expanded))
+    kept = sources.kept_in_root("/", secrets(settings, context))
+    public = not any(aliases.holds(path, destination) for path in kept)
     return outside and public and real_path(destination) == destination
 
 

@@ -14,7 +14,7 @@ from hardening.errors import SpecError
 from hardening.mechanism import Context
 from hardening.schema import Leaf
 from hardening.values import frozen
-from hardening_rootfs import hidden
+from hardening_rootfs import hidden, sources
 from hardening_rootfs.host import RootfsFacts
 from hardening_rootfs.paths import is_below, is_host_root, real_path
 from hardening_rootfs.settings import RootfsSettings
@@ -36,16 +36,12 @@ class ForeignRoot:
     host: bool
 
     def hides(self, secrets: Iterable[str]) -> set[str]:
-        """The secrets of the host that lie in the root, by their paths in it."""
-        if self.host:
-            return set(secrets)
-        top = self.path
-        return {f"/{os.path.relpath(path, top)}" for path in secrets if is_below(path, top)} if top else set()
-
-    def volatile(self) -> set[str]:
-        """What belongs to the running host, where this is the host's root."""
-        shown = [path for path in hidden.VOLATILE if os.path.isdir(path) and not os.path.islink(path)]
-        return set(shown) if self.host else set()
+        """What stays hidden in the root, by its path in it: secrets of the host, what the kernel shows of itself, and what
+        belongs to the running host, where this is the host's root."""
+        if not self.host:
+            return set(sources.kept_in_root(self.path, secrets)) if self.path else set()
+        running = [path for path in hidden.VOLATILE if os.path.isdir(path) and not os.path.islink(path)]
+        return set(hidden.outermost((*sources.kept_in_root("/", secrets), *running)))
 
 
 def locate(settings: RootfsSettings, document: Mapping[str, Any], context: Context) -> ForeignRoot:
@@ -80,7 +76,10 @@ def _find(settings: RootfsSettings, document: Mapping[str, Any], context: Contex
 def _require_public(settings: RootfsSettings, path: str, context: Context) -> None:
     private = context.host.of(RootfsFacts).private
     secrets = hidden.everywhere(hidden.expand(settings.hidden_paths.having(True), private))
-    if any(path == top or is_below(path, top) for top in _KERNEL) or any(_same(path, top) for top in hidden.VOLATILE):
+    running = any(path == top or is_below(path, top) for top in _KERNEL) or any(
+        _same(path, top) for top in hidden.VOLATILE
+    )
+    if running or (os.path.lexists(path) and sources.kernel(path) is not None):
         raise SpecError(
             f"{path} belongs to the running host and is no root", origin=_PLACE, hint="unpack an image into a directory"
         )

@@ -107,10 +107,10 @@ def meant(pattern: str, top: str = "") -> Iterable[str]:
             return []
 
     paths = patterns.expand(pattern, listing, top)
-    return dict.fromkeys(path for path in map(_seen, (*paths, *unseen)) if path is not None)
+    return dict.fromkeys(path for path in map(seen, (*paths, *unseen)) if path is not None)
 
 
-def _seen(path: str) -> str | None:
+def seen(path: str) -> str | None:
     """A path, or the nearest directory above it that the caller can see; None where there is nothing."""
     while True:
         try:
@@ -136,13 +136,6 @@ def outermost(paths: Iterable[str]) -> tuple[str, ...]:
         if not result or not aliases.holds(result[-1], path):
             result.append(path)
     return tuple(sorted(result))
-
-
-def seen_in(root: str, secrets: Iterable[str]) -> tuple[str, ...]:
-    """Where a directory shows hidden paths of the host, as paths in it: it lies above them, or something that holds them, or
-    lies in them, is mounted in it."""
-    real = os.path.realpath(root)
-    return outermost("/" + os.path.relpath(name, real) for name in everywhere(secrets) if is_below(name, real))
 
 
 def hiding(root: str, secrets: Iterable[str], private: Iterable[str]) -> str | None:

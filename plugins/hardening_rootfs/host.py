@@ -176,6 +176,13 @@ def require_root(root: Root) -> None:
         raise ProfileError(
             f"rootfs.path: cannot use {root}: {error.strerror}", origin=root.origin, hint="name an existing directory"
         ) from None
+    found = sources.kernel(real_path(root.path))
+    if found is not None:
+        raise ProfileError(
+            f"rootfs.path: {root} is {found}, which is no root",
+            origin=root.origin,
+            hint="unpack an image into a directory",
+        )
 
 
 def secrets(settings: RootfsSettings, context: Context) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable
+from pathlib import Path
 
 from hardening.errors import ProfileError
 from hardening_rootfs import aliases, hidden
@@ -24,6 +25,8 @@ KERNEL = frozenset(
 )  # fmt: skip
 #: Where they are mounted, whatever their type: a host may be a container itself.
 _TOPS = ("/proc", "/sys", "/dev")
+#: Of the running system, and nothing of the host's own root: its sockets are there.
+_RUNNING = ("/dev", "/run")
 #: A directory like any other, which only lies among devices.
 _SHARED = "/dev/shm"  # noqa: S108
 _HINT = {
@@ -36,8 +39,7 @@ _HINT = {
 def require_public(volume: Volume) -> None:
     """Raise `ProfileError`, with the place that said it, for a volume of what the kernel shows of itself, or of a device,
     under whatever name."""
-    mounts = aliases.mounted()
-    found = _kernel(volume.source, mounts)
+    found = kernel(volume.source)
     if found is not None:
         top = next((top for top in _TOPS if aliases.holds(top, real_path(volume.source))), "/proc")
         raise ProfileError(
@@ -48,9 +50,9 @@ def require_public(volume: Volume) -> None:
         )
 
 
-def _kernel(source: str, mounts: tuple[aliases.Mounted, ...]) -> str | None:
+def kernel(source: str) -> str | None:
     """The file or file system of the kernel's that a path leads to, or through; None where it does not."""
-    devices = {mount.device: mount.kind for mount in mounts if mount.kind in KERNEL}
+    devices = {mount.device: mount.kind for mount in aliases.mounted() if mount.kind in KERNEL}
     for link in aliases.links(source):
         if devices.get(_device(os.lstat(link))) == "proc":
             # Only the kernel knows where it leads: into another root, or a mount namespace that shows other files.
@@ -71,10 +73,29 @@ def _device(status: os.stat_result) -> str:
 
 
 def kept_in(source: str, secrets: Iterable[str], mounts: tuple[aliases.Mounted, ...] | None = None) -> tuple[str, ...]:
-    """What stays hidden below a source: ``secrets`` wherever they are seen in it, and the file systems of the kernel. Paths
-    in the source, that begin with a slash."""
+    """What stays hidden below a source: ``secrets`` wherever they are seen in it, and the file systems of the kernel; where
+    the caller may not look, the directory around it. Paths in the source, that begin with a slash."""
     mounts = aliases.mounted() if mounts is None else mounts
     real = real_path(source)
-    kernel = [mount.place for mount in mounts if mount.kind in KERNEL]
-    places = (*hidden.everywhere(secrets, mounts), *kernel, *_TOPS)
-    return hidden.outermost("/" + os.path.relpath(place, real) for place in places if is_below(place, real))
+    own = {mount.place for mount in mounts if mount.kind in KERNEL}
+    shown = (place for place in (*hidden.everywhere(secrets, mounts), *own, *_TOPS) if is_below(place, real))
+    there = ((place, hidden.seen(place)) for place in hidden.outermost(shown))
+    found = (_around(place, seen, real, kernel=place in own) for place, seen in there if seen is not None)
+    return hidden.outermost("/" + os.path.relpath(place, real) for place in found)
+
+
+def _around(place: str, seen: str, top: str, *, kernel: bool) -> str:
+    """A place below ``top``, or the directory around it into which the caller cannot look, or, of the kernel, only
+    root: in a user namespace nothing is mounted there."""
+    if kernel and os.geteuid() == 0:
+        above = (str(parent) for parent in reversed(Path(place).parents))
+        closed = (path for path in above if is_below(path, top) and not os.stat(path).st_mode & stat.S_IXOTH)
+        return next(closed, place)
+    return seen if is_below(seen, top) else place
+
+
+def kept_in_root(root: str, secrets: Iterable[str]) -> tuple[str, ...]:
+    """The same of a root directory. The host's own shows the running system under no other name either."""
+    mounts = aliases.mounted()
+    running = [name for top in _RUNNING for name in aliases.names(top, mounts)] if root == "/" else []
+    return hidden.outermost((*kept_in(root, secrets, mounts), *running))

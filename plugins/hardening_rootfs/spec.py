@@ -65,8 +65,9 @@ def plan(settings: RootfsSettings, context: Context) -> dict[str, Planned]:
 
 
 def shown_secrets(settings: RootfsSettings, context: Context) -> tuple[str, ...]:
-    """The hidden paths that the root would show, as paths in it."""
-    return hidden.seen_in(settings.path.path, secrets(settings, context))
+    """What stays hidden that the root would show, as paths in it, without what a host's own never has."""
+    found = sources.kept_in_root(settings.path.path, secrets(settings, context))
+    return tuple(path for path in found if not (settings.path.is_host and path in hidden.VOLATILE))
 
 
 def _kernel(settings: RootfsSettings, context: Context, around: Surroundings) -> Iterable[Planned]:
@@ -259,10 +260,11 @@ def spares(settings: RootfsSettings) -> bool:
 def _empty(settings: RootfsSettings, targets: Iterable[Target], secret: Iterable[str]) -> frozenset[str]:
     """The directories to be shown empty: of a host, those of the running system; hidden ones at the top, and those with a
     mount in them."""
+    covered = {target.path for target in targets}
     hollow = {
         path
         for path in secret
-        if path.count("/") == 1 or any(is_below(target.path, path) for target in targets)
+        if (path.count("/") == 1 and path not in covered) or any(is_below(place, path) for place in covered)
         if os.path.isdir(on_host(settings.path.path, path))
     }
     return frozenset(hollow | set(hidden.VOLATILE if settings.path.is_host else ()))

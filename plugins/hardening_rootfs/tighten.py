@@ -14,9 +14,9 @@ from hardening.launch.bundle import NODES
 from hardening.launch.config_mounts import COPIES
 from hardening.mechanism import Context, Excess
 from hardening.spec import Fragment
-from hardening_rootfs import aliases, foreign_binds, foreign_devices, foreign_root, hidden, mounts, sources
+from hardening_rootfs import aliases, foreign_binds, foreign_devices, foreign_root, mounts, sources
 from hardening_rootfs.foreign_root import ForeignRoot
-from hardening_rootfs.host import RootfsFacts, Surroundings, volume_maps, withheld
+from hardening_rootfs.host import RootfsFacts, Surroundings, secrets, volume_maps, withheld
 from hardening_rootfs.paths import is_below, resolve
 from hardening_rootfs.rights import PLACES, Asked, Tightened, tighten_kernel, tighten_tmpfs
 from hardening_rootfs.settings import RootfsSettings
@@ -137,11 +137,11 @@ def _copied(
 def _hides(settings: RootfsSettings, context: Context, root: ForeignRoot, kept: Mapping[str, Kept]) -> set[str]:
     """What of the running host and of its secrets the root has, and the mounts of the host's files: of its own root, and of
     volumes. What is mounted there instead is seen."""
-    secrets = hidden.everywhere(hidden.expand(settings.hidden_paths.having(True), context.host.of(RootfsFacts).private))
-    found = root.hides(secrets) | root.volatile()
+    secret = secrets(settings, context)
+    found = root.hides(secret)
     for place, (mount, leaf) in kept.items():
         if leaf == "rootfs.path":
-            found |= {path for path in secrets if aliases.holds(place, path)}
+            found |= {path for path in sources.kept_in_root("/", secret) if aliases.holds(place, path)}
         elif leaf.startswith("rootfs.volumes."):
             inside = sources.kept_in(mount["source"], withheld(settings, context))
             found |= {os.path.normpath(f"{place}/{path}") for path in inside}

@@ -22,7 +22,7 @@ from tests.support.features import require
 from tests.support.forking import ForkServer
 from tests.support.runs import busybox_root, hand_over
 from tests.support.users import User, ordinary, program
-from tests.system.withheld import TRIES, Try
+from tests.system.withheld import NO_KERNEL, TRIES, Try
 
 pytestmark = pytest.mark.system
 
@@ -236,6 +236,25 @@ def test_its_one_limit_makes_the_difference(arena: Arena, attempt: Try) -> None:
     on, said = arena.succeeds(attempt, on=True)
     assert not on, said
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("arena", ["root", "rootless"], indirect=True)
+@pytest.mark.parametrize("runtime", ["native", "crun", "runc"])
+def test_a_receipt_tells_of_the_kernel_s_file_systems_in_the_host_s_root(arena: Arena, runtime: str) -> None:
+    """Also of one where only root can look: what is around it is hidden, and the launch goes on."""
+    setup = "mount --make-rprivate /\nmkdir -p @W@/locked/b\nchown 0:0 @W@/locked\nchmod 700 @W@/locked\n" \
+        "mount -t proc proc @W@/locked/b\nmount -t proc proc @W@/b\n"  # fmt: skip
+    told: list[set[str]] = []
+    for code in (NO_KERNEL, ""):
+        receipt = arena.own / f"receipt-{secrets.token_hex(4)}"
+        profiles = ["-p", arena.layer("org", ORG)]
+        words = ["run", "-q", "--fresh", *profiles, "--runtime", runtime, "--receipt", str(receipt), "--", "ls", "/"]
+        done = arena.call(arena.said(setup), code, words)
+        assert done.returncode == 0, done.stderr
+        done = arena.call(arena.said(setup), "", ["receipt", *profiles, str(receipt)])
+        told.append({line.split()[0] for line in done.stdout.splitlines() if line.endswith("does not hold")})
+    assert "rootfs.hidden_paths.*" in told[0], done.stdout + done.stderr
+    assert not told[1]
 
 
 WRITABLE = '[process]\nuser = "root"\n[rootfs]\nvolumes.add = ["@W@/wv:/x:rw{}"]\n'

@@ -14,6 +14,7 @@ HIDDEN_HOME = '[limits.rootfs]\nhidden_paths.add = ["@W@/home"]\n'
 READ = "cat /x/canary"
 #: What takes the rules about the kernel's file systems out of the program.
 NO_KERNEL = "from hardening_rootfs import sources\nsources.KERNEL, sources._TOPS = frozenset(), ()\n" \
+    "sources._RUNNING = ()\n" \
     "sources.require_public = lambda volume: None\n"  # fmt: skip
 NO_LAYERS = "from hardening_rootfs import aliases\naliases._layers = lambda *_: ((), '')\n"
 NO_UNKNOWN = "from hardening_rootfs import aliases\nlayers = aliases._layers\n" \
@@ -307,7 +308,44 @@ def _kernel() -> list[Try]:
         ("above", "/:/x:ro", shown.format("proc/cpuinfo"), ""),
         ("above a bind", "@W@:/x:ro", shown.format("b/cpuinfo"), "mount --bind /proc @W@/b"),
     ]
-    return [Try(f"kernel: {name}", volume(text), script, "", setup, NO_KERNEL) for name, text, script, setup in tries]
+    found = [Try(f"kernel: {name}", volume(text), script, "", setup, NO_KERNEL) for name, text, script, setup in tries]
+    image, host = ("--rootfs", "@W@/image"), ("/:/", "@TOP@:@TOP@")
+    roots = [
+        ("the host's root", (), "@W@/b", ("", "crun", "runc")),
+        ("a root", image, "/data", ("", "crun", "runc")),
+        ("the host's root made elsewhere", host, "@W@/b", ("apply",)),
+        ("a root made elsewhere", (), "/data", ("apply", "apply crun", "apply runc")),
+    ]
+    shows = [
+        ("proc", "cat {0}/cpuinfo >/dev/null && echo @TOKEN@", "mount -t proc proc {0}"),
+        ("a part of proc", "cat {0}/ostype >/dev/null && echo @TOKEN@", "mount --bind /proc/sys/kernel {0}"),
+        ("sysfs", "test -e {0}/kernel && echo @TOKEN@", "mount -t sysfs sysfs {0}"),
+        (
+            "the running system",
+            "cat {0}/canary",
+            "mount -t tmpfs tmpfs /run; echo @TOKEN@ >/run/canary; mount --bind /run {0}",
+        ),
+    ]
+    for name, words, place, runtimes in roots:
+        for runtime in runtimes:
+            for what, script, setup in shows if runtime in ("", "apply") else shows[:1]:
+                if what == shows[-1][0] and "host's" not in name:
+                    continue
+                on_host = place if place.startswith("@") else f"@W@/image{place}"
+                who = ("root",) if words is host else ("root", "rootless")
+                found.append(
+                    Try(
+                        f"kernel: {what} in {name} {runtime}".strip(),
+                        words,
+                        script.format(place),
+                        "",
+                        setup.format(on_host),
+                        NO_KERNEL,
+                        runtime=runtime,
+                        who=who,
+                    )
+                )
+    return found
 
 
 def _limited() -> list[Try]:

@@ -9,12 +9,12 @@ from pathlib import Path
 import attrs
 import pytest
 
-from hardening.errors import ProfileError
+from hardening.errors import ProfileError, SpecError
 from hardening.implied import hold
 from hardening.spec import Directory, Fragment, assemble
 from hardening_rootfs import Rootfs
 from hardening_rootfs.settings import MASKED, READ_ONLY
-from tests.plugins.rootfs.stacks import composed, context_of, host, mounts_of, spec_of
+from tests.plugins.rootfs.stacks import composed, context_of, host, mounts_of, spec_of, tightened
 from tests.support.features import require
 
 
@@ -59,6 +59,16 @@ def test_the_callers_directories_are_hidden(tmp_path: Path) -> None:
     home.mkdir(parents=True)
     spec = spec_of(tmp_path, "[rootfs]\ntmpfs = 'none'", on=host(private=("/usr/share",)))
     assert "/usr/share" in spec.document["linux"]["maskedPaths"]
+
+
+@pytest.mark.parametrize("path", ["/sys", "/sys/kernel", "/dev/pts"])
+def test_what_the_kernel_shows_of_itself_is_no_root(tmp_path: Path, path: str) -> None:
+    (tmp_path / "link").symlink_to(path)
+    for name in (path, f"{tmp_path}/link"):
+        with pytest.raises(ProfileError, match="which is no root"):
+            spec_of(tmp_path, f'[rootfs]\npath = "{name}"')
+        with pytest.raises(SpecError, match="is no root"):
+            tightened(tmp_path, {"root": {"path": name}}, "[rootfs]")
 
 
 def test_a_volume_in_a_hidden_directory_is_seen(tmp_path: Path) -> None:
