@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from hardening.offer import Offer
 
 
+#: A value that is shorter tells little where another setting has it, and stands in many.
+_SHORTEST = 4
+
+
 @frozen(eq=False)
 class Composition:
     """The result of folding a stack: typed settings by mechanism, and every leaf with its provenance. ``looked`` are the
@@ -105,11 +109,14 @@ class Composition:
             if step.exception is not None
         ]
 
-    def is_typed(self, names: Iterable[str]) -> bool:
-        """Whether the command line says something of a leaf of these names (`meant`), whose value may then be a secret."""
-        layers = {layer.name for layer in self.stack.layers if layer.document.typed}
+    def is_typed(self, names: Iterable[str], value: str) -> bool:
+        """Whether the command line says something of a leaf of these names (`meant`), or has this very ``value`` for another
+        one, whose name a plugin may have got wrong: it may then be a secret."""
+        layers = {layer.name: layer.document for layer in self.stack.layers if layer.document.typed}
         entries = (entry for name in names for entry in self.meant(name)) if layers else ()
-        return any(step.layer in layers for entry in entries for step in entry.steps)
+        return any(step.layer in layers for entry in entries for step in entry.steps) or (
+            len(value) >= _SHORTEST and any(value in document.values for document in layers.values())
+        )
 
     def stated(self, mechanism: str) -> dict[tuple[str, str], Any]:
         """The values that layers stated, by setting and member."""

@@ -60,7 +60,7 @@ def typed_variables(spec: Spec, composition: Composition) -> dict[str, str]:
     for index, entry in enumerate(lookup(spec.document, ENVIRONMENT) or ()):
         name, _, value = entry.partition("=")
         pointer = f"{ENVIRONMENT}/{index}"
-        if pointer not in spec.derived and composition.is_typed(spec.leaves.get(pointer, ())):
+        if pointer not in spec.derived and composition.is_typed(spec.leaves.get(pointer, ()), value):
             found[name] = value
     return found
 

@@ -68,6 +68,12 @@ class Document:
         return Origin(self.name, f"{self.file}:1" if self.file else "command line")
 
     @property
+    def values(self) -> frozenset[str]:
+        """Each single value as text, and of one such as ``NAME=VALUE`` what follows as well."""
+        texts = list(map(str, _single(self.tables)))
+        return frozenset((*texts, *(text.partition("=")[2] for text in texts)))
+
+    @property
     def root(self) -> Node:
         """The whole document as a node."""
         return Node(self.tables, (), self)
@@ -251,6 +257,15 @@ def _parse(text: str, path: Path) -> dict[str, object]:
         raise ProfileError(f"not TOML: {error}", origin=path, hint="no setting takes such a number") from None
     except RecursionError:
         raise ProfileError(f"nested deeper than {MAX_DEPTH} levels", origin=path, hint=_FLATTER) from None
+
+
+def _single(value: object) -> Iterator[object]:
+    """The values of a document that are no tables or lists."""
+    if not isinstance(value, Mapping | list):
+        yield value
+        return
+    for item in value.values() if isinstance(value, Mapping) else value:
+        yield from _single(item)
 
 
 def command_line(tables: Mapping[str, object], places: Mapping[toml_lines.Path, str]) -> Document:

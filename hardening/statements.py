@@ -45,7 +45,9 @@ def statements(
         name
         for fragment in fragments
         for (pointer, name), item in fragment.items.items()
-        if pointer == ENVIRONMENT and item.public and (item.derived or not composition.is_typed(item.leaves))
+        if pointer == ENVIRONMENT
+        and item.public
+        and (item.derived or not composition.is_typed(item.leaves, str(item.value).partition("=")[2]))
     )
     return {
         VARIABLES: _text(public) if public else None,

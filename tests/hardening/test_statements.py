@@ -203,6 +203,26 @@ def test_a_value_that_was_typed_is_in_nothing_that_is_kept_whatever_mechanism_ma
         assert not kept.keys() & names
 
 
+@pytest.mark.parametrize(
+    "typed",
+    [{"name": "canary"}, {"place": {"home": "canary"}}, {"labels": {"b": "canary"}}, {"labels": {"b": "A=canary"}}],
+)
+def test_a_value_that_was_typed_is_kept_nowhere_also_where_a_wrong_leaf_is_named_for_it(
+    typed: dict[str, object],
+) -> None:
+    region = Region()
+    here = host.probe((region,))
+    layers = (*stack('[region]\nlabels.a = "x"').layers, parse_layer(command_line({"region": typed}, {})))
+    composition = compose(Stack(layers), (region,), here, TODAY)
+    fragment = Fragment("region")
+    for name, value in (("TOKEN", "canary"), ("OTHER", "canaries")):
+        fragment.item("/process/env", name, f"{name}={value}", "region.labels.a", public=True)
+    spec = assemble([fragment], None, statements.statements(composition, (), [fragment]))
+    found = handover.typed_variables(spec, composition)
+    assert found == {"TOKEN": "canary"}
+    assert public(handover.without_values(spec, found).document) == {"OTHER": "canaries"}
+
+
 def test_statements_are_left_out_of_a_comparison() -> None:
     said = {bundle.PROFILES: "[]", bundle.MECHANISMS: "{}"}
     ours = {"annotations": {"x": "y", **said}}
