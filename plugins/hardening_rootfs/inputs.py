@@ -79,6 +79,9 @@ def _shown(settings: RootfsSettings) -> Iterator[Input | Unknown]:
         for path in members.having(True):
             if STAR in path:
                 yield from look.pattern(path, spec.top_of(root, path))
+                shown = settings.sources()
+                for place, below in spec.reaching(path, shown):
+                    yield from look.pattern(below, shown[place]) if below else ()
 
 
 def _inside_volumes(planned: dict[str, Planned]) -> Iterator[Input]:

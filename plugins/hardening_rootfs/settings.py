@@ -199,6 +199,10 @@ class RootfsSettings:
         """The volumes there are, by destination."""
         return [volume for _, volume in sorted(self.volumes.named.items()) if volume is not None]
 
+    def sources(self) -> dict[str, str]:
+        """What is shown of the host by destination."""
+        return {volume.target: volume.source for volume in self.mounted_volumes()}
+
     def mounted_tmpfs(self) -> dict[str, Tmpfs]:
         """The places in memory there are; a volume at the same destination takes their place."""
         taken = {volume.target for volume in self.mounted_volumes()}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import attrs
 
 from hardening.errors import ProfileError, quoted
+from hardening.launch import patterns
 from hardening.launch.patterns import STAR
 from hardening.mechanism import Context
 from hardening.schema import REST, Leaf, Members
@@ -47,12 +48,13 @@ def contribute(settings: RootfsSettings, context: Context, fragment: Fragment) -
         fragment.item("/mounts", item.target.path, _enforceable(item.mount, context), *item.leaves)
     secret = shown_secrets(settings, context)
     _root(settings, planned, secret, context, fragment)
-    masked = {*expand(root, settings.masked_paths), *_masks(settings, secret, planned)}
+    shown = settings.sources()
+    masked = {*expand(root, settings.masked_paths, shown), *_masks(settings, secret, planned)}
     masked |= set(kept_in_volumes(settings, context)) - set(planned)
     if settings.sys != "none" and not around.own_sys:
         masked |= set(mounts.HOST_SYS)
     fragment.put("/linux/maskedPaths", sorted(masked), "rootfs.masked_paths", "rootfs.hidden_paths")
-    read_only = expand(root, settings.read_only_paths)
+    read_only = expand(root, settings.read_only_paths, shown)
     fragment.put("/linux/readonlyPaths", sorted(read_only), "rootfs.read_only_paths")
     fragment.put("/linux/rootfsPropagation", settings.propagation, "rootfs.propagation")
 
@@ -281,13 +283,26 @@ def _masks(settings: RootfsSettings, secret: Iterable[str], planned: dict[str, P
             yield path
 
 
-def expand(root: str, members: Members[bool]) -> set[str]:
-    """The paths that are on; patterns stand for what exists, in the root or in the kernel's own file systems."""
+def expand(root: str, members: Members[bool], shown: Mapping[str, str]) -> set[str]:
+    """The paths that are on; patterns stand for what exists, in the root, in what is ``shown`` of the host by destination,
+    and in the kernel's own file systems."""
     found: set[str] = set()
     for path in members.having(True):
         top = top_of(root, path)
         found |= {"/" + os.path.relpath(hit, top or "/") for hit in hidden.meant(path, top)} if STAR in path else {path}
+        for place, below in reaching(path, shown):
+            hits = hidden.meant(below, shown[place]) if below else (shown[place],)
+            found |= {os.path.normpath(f"{place}/{os.path.relpath(hit, shown[place])}") for hit in hits}
     return found
+
+
+def reaching(path: str, shown: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """The destinations at or below which a pattern has a meaning, each with what is left of it there."""
+    parts = path.split("/")
+    for place in shown if STAR in path else ():
+        own = place.split("/")
+        if len(own) <= len(parts) and all(map(patterns.matches, own, parts)):
+            yield place, "/".join(parts[len(own) :])
 
 
 def top_of(root: str, path: str) -> str:

@@ -39,7 +39,8 @@ def tighten(
     for destination, (mount, leaf) in kept.items():
         fragment.item("/mounts", destination, mount, leaf)
     hides = _hides(settings, context, root, kept) - set(kept)
-    yield from _tighten_paths(settings, document, root, hides, context, fragment)
+    shown = {place: mount["source"] for place, (mount, _) in kept.items() if Asked("", mount).kind == "bind"}
+    yield from _tighten_paths(settings, document, root, shown, hides, context, fragment)
     yield from _tighten_propagation(settings, document, fragment)
     if limits_devices(settings, context):
         # Nothing of the specification says so of a root: the native launcher mounts each without, and no other is started.
@@ -207,15 +208,16 @@ def _tighten_paths(
     settings: RootfsSettings,
     document: Mapping[str, Any],
     root: ForeignRoot,
+    shown: Mapping[str, str],
     hides: set[str],
     context: Context,
     fragment: Fragment,
 ) -> Iterator[Excess]:
     linux, around = document.get("linux") or {}, Surroundings.of(context)
-    masked = expand(root.path or "/", settings.masked_paths) | hides
+    masked = expand(root.path or "/", settings.masked_paths, shown) | hides
     if not around.own_sys and settings.sys != "none":
         masked |= set(mounts.HOST_SYS)
-    read_only = expand(root.path or "/", settings.read_only_paths)
+    read_only = expand(root.path or "/", settings.read_only_paths, shown)
     for key, wanted, leaf, word in (
         ("maskedPaths", masked, "masked_paths", "masked"),
         ("readonlyPaths", read_only, "read_only_paths", "read-only"),

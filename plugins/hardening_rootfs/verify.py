@@ -352,7 +352,7 @@ def _hidden(seen: Seen, context: Context) -> Iterator[Verification]:
     secrets = composed.shown_secrets(seen.settings, context)
     targets = list(seen.wanted)
     own = {path for path in secrets if path not in targets}
-    masked = composed.expand(seen.settings.path.path, seen.settings.masked_paths)
+    masked = composed.expand(seen.settings.path.path, seen.settings.masked_paths, seen.settings.sources())
     yield _nothing_at(
         seen,
         "rootfs.masked_paths.*",
@@ -364,9 +364,13 @@ def _hidden(seen: Seen, context: Context) -> Iterator[Verification]:
 
 def _is_there(seen: Seen, path: str) -> bool:
     """Whether there is something to be masked in a root like the composed one: in the kernel's own file systems of this
-    host, as far as they are shown, or in the root."""
+    host, as far as they are shown, in a volume, or in the root."""
     if path.startswith(("/proc/", "/sys/")):
         return os.path.lexists(path)
+    shown = seen.settings.sources()
+    place = max((place for place in shown if path == place or is_below(path, place)), key=len, default=None)
+    if place is not None:
+        return os.path.lexists(os.path.normpath(shown[place] + path.removeprefix(place)))
     return os.path.lexists(os.path.join(seen.settings.path.path, path.lstrip("/")))
 
 
@@ -382,7 +386,7 @@ def _nothing_at(seen: Seen, leaf: str, word: str, paths: Iterable[str]) -> Verif
 def _read_only_paths(seen: Seen) -> Iterator[Verification]:
     """Paths of the kernel that this host has cannot be written to."""
     loose = []
-    for path in composed.expand(seen.settings.path.path, seen.settings.read_only_paths):
+    for path in composed.expand(seen.settings.path.path, seen.settings.read_only_paths, seen.settings.sources()):
         item = seen.cover(path)
         absent = seen.paths is not None and seen.paths.get(path) == "absent"
         gone = item is not None and item.kind == "proc" and "subset" in item.data

@@ -150,6 +150,19 @@ def _patterns() -> list[Try]:
               limit.format("masked_paths", f"/x/{pattern}"), runtime=runtime)
           for name, path, pattern in (("a dot", ".env", "*"), ("brackets", "[k]", "[k]*"))
           for runtime in ("", "crun", "runc")),
+        *(Try(f"pattern: masked, {name} {runtime}", words, f"cat {place}", limit.format("masked_paths", pattern),
+              runtime=runtime)
+          for name, words, place, pattern in (
+              ("in a volume", volume("@W@/hid:/x:ro"), "/x/sub/canary", "/x/*/canary"),
+              ("from above a volume", volume("@W@/hid:/x:ro"), "/x/sub/canary", "/*/sub/canary"),
+              ("a volume", volume("@W@/key:/run/key:ro"), "/run/key", "/run/k*"))
+          for runtime in ("", "crun", "runc")),
+        *(Try(f"pattern: read-only, in a volume {runtime}", volume("@W@/pub:/x"), "echo >/x/sub/new && echo @TOKEN@",
+              limit.format("read_only_paths", "/x/s*"), runtime=runtime)
+          for runtime in ("", "crun", "runc")),
+        Try("pattern: masked, in a volume made elsewhere", ("@W@/hid:/x",), "cat /x/sub/canary",
+            limit.format("masked_paths", "/x/*/canary"), always='[rootfs]\nvolumes.add = ["@W@/hid:/x:ro"]\n',
+            runtime="apply"),
         Try("pattern: read-only, a dot", own_root, write.format(".env"), limit.format("read_only_paths", "/x/*"),
             always=writable, who=("root",)),
         Try("pattern: in what cannot be listed", volume("@W@/pat/closed/k/key:/x:ro"), "cat /x",

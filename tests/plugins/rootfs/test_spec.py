@@ -11,6 +11,7 @@ import pytest
 
 from hardening.errors import ProfileError, SpecError
 from hardening.implied import hold
+from hardening.inputs import Input
 from hardening.spec import Directory, Fragment, assemble
 from hardening_rootfs import Rootfs
 from hardening_rootfs.settings import MASKED, READ_ONLY
@@ -69,6 +70,25 @@ def test_what_the_kernel_shows_of_itself_is_no_root(tmp_path: Path, path: str) -
             spec_of(tmp_path, f'[rootfs]\npath = "{name}"')
         with pytest.raises(SpecError, match="is no root"):
             tightened(tmp_path, {"root": {"path": name}}, "[rootfs]")
+
+
+@pytest.mark.parametrize("setting", ["masked_paths", "read_only_paths"])
+def test_patterns_reach_into_volumes(tmp_path: Path, image: Path, setting: str) -> None:
+    for name in ("data/sub/key", "data/other/key", "data/sub/note"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (image / "srv/data/root").touch()
+    given = ", ".join(
+        f'"{path}"' for path in ("/srv/d*/*/key", "/srv/data/r*", "/srv/k*", "/srv/data/*/none", "/run/[x]*")
+    )
+    volumes = f'"{tmp_path}/data:/srv/data:ro", "{tmp_path}/data/sub/key:/srv/key:ro"'
+    text = f'[rootfs]\npath = "image"\nvolumes = [{volumes}]\n{setting} = [{given}]'
+    composition = composed(tmp_path, text)
+    key = {"masked_paths": "maskedPaths", "read_only_paths": "readonlyPaths"}[setting]
+    expected = {"/srv/data/sub/key", "/srv/data/other/key", "/srv/key", "/srv/data/root"}
+    assert expected == set(spec_of(tmp_path, text).document["linux"][key])
+    found = set(Rootfs().inputs(composition.settings["rootfs"], context_of(composition)))
+    assert {Input("entries", f"{tmp_path}/data"), Input("name", f"{tmp_path}/data/sub/key")} <= found
 
 
 def test_a_volume_in_a_hidden_directory_is_seen(tmp_path: Path) -> None:

@@ -176,6 +176,15 @@ def test_a_mask_is_what_covers_a_path_and_what_is_visible_there(place: Path) -> 
     assert lines(place, below, TWO, paths=unreadable)["rootfs.masked_paths.*"] is State.NOT_SEEN
 
 
+@pytest.mark.parametrize("pattern", ["/data/*/key", "/*/inner/key"])
+def test_a_pattern_is_looked_for_in_volumes(place: Path, pattern: str) -> None:
+    (place / "data/inner/key").write_text("a key")
+    more = f'masked_paths = ["{pattern}"]'
+    assert "rootfs.masked_paths.*" in broken(place, STRICT, more)
+    covered = STRICT + "\n92 69 0:6 /null /data/inner/key ro,relatime - devtmpfs devtmpfs rw"
+    assert broken(place, covered, more, paths={"/data/inner/key": "null"}) == set()
+
+
 def test_masked_and_read_only_paths_of_a_whole_proc(place: Path) -> None:
     more = 'proc.subset = ""\nmasked_paths = ["/proc/interrupts"]\nread_only_paths = ["/proc/sys"]'
     strict = STRICT.replace(",subset=pid", "")
