@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
-from pathlib import Path
 
 from hardening.errors import ProfileError
 from hardening.launch import mountinfo
 from hardening.values import frozen
+from hardening_rootfs.layers import Layers, upwards
 from hardening_rootfs.paths import is_below
 
 #: The system's own files. A chroot in a hidden directory has them mounted as well, and a root may be deployed from one: they
@@ -39,30 +38,12 @@ class Mounted:
 def mounted() -> tuple[Mounted, ...]:
     """The mounts of the caller, in the order in which they were made."""
     found = mountinfo.read()
-    return tuple(Mounted(it.device, it.top, it.place, it.kind, *_layers(it, found)) for it in found)
+    layers = Layers(found)
+    return tuple(Mounted(it.device, it.top, it.place, it.kind, *_layers(it, layers)) for it in found)
 
 
-def _layers(mount: mountinfo.Mount, mounts: Iterable[mountinfo.Mount]) -> tuple[tuple[str, ...], str]:
-    """The layers of an overlay by the options of its super block, in which a backslash stands before what is part of a name
-    (Documentation/filesystems/overlayfs.rst), and the first that was told by a relative path. What that was relative to, the
-    working directory of whoever mounted it, nobody tells: it may be any directory. What has its name above a mount of it, as
-    in bundles and in podman's storage, or above the layers that have a whole name, as in containerd's, may well be it."""
-    if mount.kind != "overlay":
-        return (), ""
-    found: list[str] = []
-    for option in mount.data:  # a comma of a name is written as the mount point's blanks are
-        key, _, value = option.partition("=")
-        if key == "lowerdir":
-            found += re.split(r"(?<!\\):+", mountinfo.plain(value))
-        elif key in ("upperdir", "lowerdir+", "datadir+"):
-            found.append(mountinfo.plain(value))
-    told = [re.sub(r"\\(.)", r"\1", path) for path in found if path]
-    layers = [path for path in told if path.startswith("/")]
-    places = [other.place for other in mounts if other.device == mount.device]
-    above = {str(top) for path in (*places, *layers) for top in Path(path).parents}
-    relative = [path for path in told if not path.startswith("/")]
-    layers += [place for path in relative for top in above if os.path.isdir(place := os.path.join(top, path))]
-    return tuple(map(os.path.realpath, layers)), next(iter(relative), "")
+def _layers(mount: mountinfo.Mount, layers: Layers) -> tuple[tuple[str, ...], str]:
+    return layers.of(mount)
 
 
 @frozen(eq=False)
@@ -77,7 +58,7 @@ class _Table:
     @classmethod
     def of(cls, mounts: Iterable[Mounted]) -> _Table:
         mounts = tuple(mounts)
-        above = {mount: {top for layer in mount.layers for top in tuple(_upwards(layer))[1:]} for mount in mounts}
+        above = {mount: {top for layer in mount.layers for top in tuple(upwards(layer))[1:]} for mount in mounts}
         return cls(
             {mount.place: mount for mount in mounts},
             _grouped((mount.device, mount) for mount in mounts),
@@ -87,7 +68,7 @@ class _Table:
 
     def over(self, path: str) -> Mounted | None:
         """The mount that a path without links is seen through: of several at one place, the last."""
-        return next((self.by_place[top] for top in _upwards(path) if top in self.by_place), None)
+        return next((self.by_place[top] for top in upwards(path) if top in self.by_place), None)
 
     def beside(self, path: str, *, parts: bool = False) -> Iterator[str]:
         """The names of a path, or the places of ``parts`` of it, where its file system is mounted once more."""
@@ -115,7 +96,7 @@ class _Table:
         if parts:
             yield from (mount.place for mount in self.above_layer.get(path, ()))
             return
-        for layer in _upwards(path):
+        for layer in upwards(path):
             inside = _join("/", os.path.relpath(path, layer))
             for mount in self.by_layer.get(layer, ()):
                 if holds(mount.top, inside):
@@ -132,14 +113,6 @@ def _grouped(pairs: Iterable[tuple[str, Mounted]]) -> dict[str, tuple[Mounted, .
     for key, mount in pairs:
         found.setdefault(key, []).append(mount)
     return {key: tuple(group) for key, group in found.items()}
-
-
-def _upwards(path: str) -> Iterator[str]:
-    """A path, and the directories above it, the nearest first."""
-    yield path
-    while path != "/":
-        path = os.path.dirname(path)
-        yield path
 
 
 #: Of the mounts that were asked for last: one call asks for the names of many paths.

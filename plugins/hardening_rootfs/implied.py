@@ -136,7 +136,7 @@ def _hidden(source: _Source, secrets: Mapping[str, tuple[str, ...]], private: It
             what = (
                 f"{source.said} may show what is hidden: {source.unknown}, a layer of its overlay, may be any directory"
             )
-            instead = remedy = "mount the overlay by the whole names of its layers"
+            instead = remedy = "mount the overlay by the whole names of its layers, where only root can change them"
         yield Implied(source.leaf, _leaf("hidden_paths", member), False, what, free, instead, remedy)
 
 

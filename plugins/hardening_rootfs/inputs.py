@@ -9,7 +9,7 @@ from hardening import inputs as look
 from hardening.inputs import Input, Inputs, Unknown
 from hardening.launch.patterns import STAR
 from hardening.mechanism import Context
-from hardening_rootfs import hidden, spec
+from hardening_rootfs import hidden, layers, spec
 from hardening_rootfs.host import RootfsFacts
 from hardening_rootfs.paths import is_below, on_host
 from hardening_rootfs.settings import RootfsSettings
@@ -54,6 +54,9 @@ def _secrets(settings: RootfsSettings, private: tuple[str, ...]) -> Iterator[Inp
         for path in private if member == hidden.HOME else (member,):
             yield from look.pattern(path)
     yield from look.mounts()
+    for path in layers.looked_at(hidden.STORES):
+        yield from look.way(path)
+        yield Input("names", path)
     if not settings.path.is_host:
         for path in hidden.STORES:
             yield from look.way(path)

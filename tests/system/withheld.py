@@ -246,6 +246,31 @@ def _again() -> list[Try]:
     ]  # fmt: skip
 
 
+def _led() -> list[Try]:
+    """By overlays whose layers have names that lead, or led, elsewhere."""
+    overlay = "mkdir -p @W@/b3 @W@/low; mount -t overlay overlay -o lowerdir=@W@/{0}:@W@/low @W@/b; "
+    # What the name leads to now has the same names in it.
+    alike = "mkdir -p @W@/alike; cp -a @W@/public/. @W@/hid/. @W@/alike; "
+    planted = "rm -rf @W@/theirs; install -d -o nobody @W@/theirs; ln -s @W@/hid @W@/theirs/cur; "
+    ways = {
+        "a link that is gone": f"ln -sfn @W@/hid @W@/cur; {overlay.format('cur')} rm @W@/cur",
+        "a link that leads elsewhere": f"ln -sfn @W@/hid @W@/cur; {overlay.format('cur')} ln -sfn @W@/public @W@/cur",
+        "a link of somebody else's": f"{alike} {planted} {overlay.format('theirs/cur')} "
+            "ln -sfn @W@/alike @W@/theirs/cur",
+        "a directory of somebody else's": f"{alike} {planted} {overlay.format('theirs/cur')} "
+            "rm @W@/theirs/cur; cp -aT @W@/alike @W@/theirs/cur",
+        "what was mounted": f"mkdir -p @W@/b3; mount --bind @W@/hid @W@/b3; {overlay.format('b3')} umount @W@/b3",
+        "its own place": "mkdir -p @W@/low; mount --bind @W@/hid @W@/b; "
+            "mount -t overlay overlay -o lowerdir=@W@/b:@W@/low @W@/b",
+    }  # fmt: skip
+    shows = (("itself", volume("@W@/b:/x:ro"), READ), ("above it", ("-v", "@W@:/x:ro"), "cat /x/b/canary"),
+             ("the host's root", (), "cat @W@/b/canary"))  # fmt: skip
+    return [
+        Try(f"led: {name}, {which}", words, script, "", setup, NO_UNKNOWN, HIDDEN)
+        for which, words, script in shows for name, setup in ways.items()
+    ]  # fmt: skip
+
+
 def _roots() -> list[Try]:
     """Roots of one's own, images, and configurations made elsewhere."""
     inner = '[limits.rootfs]\nhidden_paths.add = ["@W@/image/data"]\n'
@@ -537,6 +562,7 @@ TRIES: tuple[Try, ...] = (
     *_patterns(),
     *_mounted(),
     *_again(),
+    *_led(),
     *_roots(),
     *_kernel(),
     *_limited(),

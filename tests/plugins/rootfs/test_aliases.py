@@ -61,7 +61,8 @@ def test_an_overlay_of_a_part_of_a_directory_shows_it() -> None:
 
 
 def test_an_overlay_of_an_unknown_layer_may_show_any_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("storage/l/A", "storage/1/merged", "snapshots/2/fs", "snapshots/7/fs", "run", "storage/hid"):
+    folders = ("storage/l/A", "storage/1/merged", "snapshots/2/fs", "snapshots/7/fs", "run", "storage/hid", "low", "up")
+    for name in folders:
         (tmp_path / name).mkdir(parents=True)
     storage, snapshots = tmp_path / "storage", tmp_path / "snapshots"
 
@@ -73,14 +74,15 @@ def test_an_overlay_of_an_unknown_layer_may_show_any_directory(tmp_path: Path, m
         return mounted()[-1].unknown, mounted()[-1].layers
 
     merged = storage / "1/merged"
-    assert layers(merged, "lowerdir=/low:/else,upperdir=/up") == ("", ("/low", "/else", "/up"))
+    low, up = str(tmp_path / "low"), str(tmp_path / "up")
+    assert layers(merged, f"lowerdir={low}:{storage},upperdir={up}") == ("", (low, str(storage), up))
     # What has the name is one that it may be, and not the one that it is.
-    assert layers(merged, "lowerdir=l/A,upperdir=/up") == ("l/A", ("/up", f"{storage}/l/A"))
+    assert layers(merged, f"lowerdir=l/A,upperdir={up}") == ("l/A", (up, f"{storage}/l/A"))
     assert layers(merged, "lowerdir=l/A", again=tmp_path / "run") == ("l/A", (f"{storage}/l/A",))
     containerd = f"lowerdir=7/fs,upperdir={snapshots}/2/fs"
     assert layers(tmp_path / "run", containerd) == ("7/fs", (f"{snapshots}/2/fs", f"{snapshots}/7/fs"))
-    for name in ("l/A", "l/B", "../hid", "../gone", "/low:gone"):
-        assert layers(merged, f"lowerdir={name}")[0] == name.removeprefix("/low:")
+    for name in ("l/A", "l/B", "../hid", "../gone", f"{low}:gone"):
+        assert layers(merged, f"lowerdir={name}")[0] == name.removeprefix(f"{low}:")
         assert set(shown("/root", [Mounted("8:1", "/", "/"), *mounted()])) == {"/root", str(merged)}
 
 
@@ -128,3 +130,33 @@ def test_a_host_of_many_overlays_is_looked_through_once(monkeypatch: pytest.Monk
         assert len(shown("/var/lib/engine", mounts)) == number + 1
         counts.append(asked)
     assert counts[1] < 3 * counts[0]
+
+
+def test_a_layer_that_may_have_been_another_is_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("low/in", "merged/in", "real/in", "bs/h", "open/low/in", "one"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "open").chmod(0o777)
+    (tmp_path / "link").symlink_to("real")
+    (tmp_path / "b:s").mkdir()
+    place = f"{tmp_path}/merged"
+
+    def unknown(options: str, where: str = place) -> str:
+        lines = [f"30 1 0:40 / {where} rw - overlay overlay rw,{options}", "29 1 8:1 / / rw - ext4 x rw"]
+        monkeypatch.setattr(mountinfo, "read", lambda: mountinfo.parse(lines))
+        return mounted()[0].unknown
+
+    assert unknown(f"lowerdir={tmp_path}/low:{tmp_path}/one") == ""
+    # A link of the caller's counts as it leads now, and one that is gone does not.
+    assert unknown(f"lowerdir={tmp_path}/link:{tmp_path}/one") == ""
+    assert unknown(f"lowerdir={tmp_path}/low:{tmp_path}/gone") == f"{tmp_path}/gone"
+    assert unknown(f"lowerdir={tmp_path}/open/low") == f"{tmp_path}/open/low"
+    # Nothing has `in`, which the overlay shows.
+    assert unknown(f"lowerdir={tmp_path}/one:{tmp_path}/bs") == f"{tmp_path}/one"
+    assert unknown(f"lowerdir={place}") == place
+    # A colon is escaped in one option, and not in the other, and so is what escapes it, but in names that are not said so.
+    assert unknown(f"lowerdir+={tmp_path}/b:s,lowerdir+={tmp_path}/low") == ""
+    for option in ("lowerdir", "upperdir", "lowerdir+", "datadir+"):
+        said = f"{tmp_path}/bs" + chr(92) + "h"
+        assert unknown(f"lowerdir+={tmp_path}/low,{option}={said.replace(chr(92), chr(92) + '134')}") == said
+    # The layers of a container's own root lie outside.
+    assert unknown("lowerdir=/gone/low,upperdir=/gone/up", "/") == ""

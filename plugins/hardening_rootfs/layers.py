@@ -1,0 +1,117 @@
+"""The layers of an overlay, by the names that were said when it was mounted (Documentation/filesystems/overlayfs.rst).
+
+The kernel keeps those names, and not what they led to. One that somebody else could have led elsewhere since, that is not
+there, or that does not explain what the overlay shows, may have been any directory.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from pathlib import Path
+
+from hardening.launch import mountinfo, trusted
+from hardening_rootfs.paths import is_below, real_path
+
+
+class Layers:
+    """What is known of the layers of some overlays, of ``mounts``: many share theirs."""
+
+    def __init__(self, mounts: Sequence[mountinfo.Mount]) -> None:
+        self._mounts = mounts
+        self._by_place = {mount.place: mount for mount in mounts}
+        self._own = {mount.device for mount in mounts if mount.place == "/"}
+        self._told = cache(_told)
+        self._real = cache(real_path)
+        self._listed = cache(_listed)
+
+    def of(self, mount: mountinfo.Mount) -> tuple[tuple[str, ...], str]:
+        """The directories that an overlay is made of, and the first name of one that may be any directory. What a relative
+        name was relative to, the working directory of whoever mounted it, nobody tells. What has it above a mount of the
+        overlay, as in bundles and in podman's storage, or above the layers that have a whole name, as in containerd's, may
+        well be it."""
+        if mount.kind != "overlay":
+            return (), ""
+        told = said(mount)
+        whole = [path for path in told if path.startswith("/")]
+        relative = [path for path in told if not path.startswith("/")]
+        places = [other.place for other in self._mounts if other.device == mount.device]
+        above = {str(top) for path in (*places, *whole) for top in Path(path).parents} if relative else set()
+        maybe = [place for path in relative for top in above if os.path.isdir(place := os.path.join(top, path))]
+        unknown = [*relative, *(path for path in whole if self._is_lost(path, mount))]
+        if not unknown and whole and not self._explain(mount, whole):
+            unknown = whole[:1]
+        return tuple(map(self._real, (*whole, *maybe))), next(iter(unknown), "")
+
+    def _is_lost(self, path: str, mount: mountinfo.Mount) -> bool:
+        """Whether a name may have led elsewhere, or leads into the overlay itself. Those of the root count as they are:
+        it may be that of a container, whose layers lie outside."""
+        if mount.device in self._own:
+            return False
+        real = self._told(path)
+        through = self._over(real) if real is not None else None
+        return real is None or (through is not None and through.device == mount.device)
+
+    def _over(self, path: str) -> mountinfo.Mount | None:
+        return next((self._by_place[top] for top in upwards(path) if top in self._by_place), None)
+
+    def _explain(self, mount: mountinfo.Mount, layers: Iterable[str]) -> bool:
+        """Whether all that is seen at the top of an overlay is in one of its layers: another directory may have had the
+        place of one, which was mounted there, or moved away."""
+        if mount.device in self._own or self._over(mount.place) is not mount:
+            return True
+        places = (os.path.join(layer, mount.top.lstrip("/")) for layer in layers)
+        return _listed(mount.place) <= frozenset().union(*map(self._listed, places))
+
+
+def said(mount: mountinfo.Mount) -> list[str]:
+    """The names of an overlay's layers as they were said. What is escaped in one, and in which options, has changed from one
+    version of the kernel to another: a name with a backslash stands as it is, and is not there."""
+    found: list[str] = []
+    for option in mount.data:  # a comma of a name is written as the mount point's blanks are
+        key, _, text = option.partition("=")
+        value = mountinfo.plain(text)
+        if key == "lowerdir" and "\\" not in value:
+            found += value.split(":")
+        elif key in ("lowerdir", "upperdir", "lowerdir+", "datadir+"):
+            found.append(value)
+    return [path for path in found if path]
+
+
+def looked_at(places: Iterable[str]) -> Iterator[str]:
+    """The overlays that names are asked of, and their layers by whole names; not those of the root, and below ``places``."""
+    places = ("/run", *places)
+    for mount in mountinfo.read():
+        if mount.kind == "overlay" and mount.place != "/" and not any(is_below(mount.place, top) for top in places):
+            yield mount.place
+            yield from (path for path in said(mount) if path.startswith("/"))
+
+
+def _told(path: str) -> str | None:
+    """Where a name of a layer leads; None where it may have led elsewhere before: what root and the caller alone can change
+    counts as it leads now."""
+    if "\\" in path:
+        return None
+    try:
+        trusted.require_secure_path(path)
+        real = os.path.realpath(path, strict=True)
+    except OSError:
+        return None
+    return real if os.path.isdir(real) else None
+
+
+def upwards(path: str) -> Iterator[str]:
+    """A path, and the directories above it, the nearest first."""
+    yield path
+    while path != "/":
+        path = os.path.dirname(path)
+        yield path
+
+
+def _listed(path: str) -> frozenset[str]:
+    """The names in a directory; none where the caller cannot see them."""
+    try:
+        return frozenset(os.listdir(path))
+    except OSError:
+        return frozenset()
