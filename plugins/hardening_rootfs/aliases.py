@@ -9,6 +9,7 @@ from functools import lru_cache
 from hardening.errors import ProfileError
 from hardening.launch import mountinfo
 from hardening.values import frozen
+from hardening_rootfs import layers
 from hardening_rootfs.layers import Layers, upwards
 from hardening_rootfs.paths import is_below
 
@@ -38,12 +39,8 @@ class Mounted:
 def mounted() -> tuple[Mounted, ...]:
     """The mounts of the caller, in the order in which they were made."""
     found = mountinfo.read()
-    layers = Layers(found)
-    return tuple(Mounted(it.device, it.top, it.place, it.kind, *_layers(it, layers)) for it in found)
-
-
-def _layers(mount: mountinfo.Mount, layers: Layers) -> tuple[tuple[str, ...], str]:
-    return layers.of(mount)
+    known = Layers(found)
+    return tuple(Mounted(it.device, it.top, it.place, it.kind, *known.of(it)) for it in found)
 
 
 @frozen(eq=False)
@@ -68,7 +65,7 @@ class _Table:
 
     def over(self, path: str) -> Mounted | None:
         """The mount that a path without links is seen through: of several at one place, the last."""
-        return next((self.by_place[top] for top in upwards(path) if top in self.by_place), None)
+        return layers.over(path, self.by_place)
 
     def beside(self, path: str, *, parts: bool = False) -> Iterator[str]:
         """The names of a path, or the places of ``parts`` of it, where its file system is mounted once more."""

@@ -7,12 +7,15 @@ there, or that does not explain what the overlay shows, may have been any direct
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 from hardening.launch import mountinfo, trusted
 from hardening_rootfs.paths import is_below, real_path
+
+M = TypeVar("M")
 
 
 class Layers:
@@ -50,19 +53,16 @@ class Layers:
         if mount.device in self._own:
             return False
         real = self._told(path)
-        through = self._over(real) if real is not None else None
+        through = over(real, self._by_place) if real is not None else None
         return real is None or (through is not None and through.device == mount.device)
-
-    def _over(self, path: str) -> mountinfo.Mount | None:
-        return next((self._by_place[top] for top in upwards(path) if top in self._by_place), None)
 
     def _explain(self, mount: mountinfo.Mount, layers: Iterable[str]) -> bool:
         """Whether all that is seen at the top of an overlay is in one of its layers: another directory may have had the
         place of one, which was mounted there, or moved away."""
-        if mount.device in self._own or self._over(mount.place) is not mount:
+        if mount.device in self._own or over(mount.place, self._by_place) is not mount:
             return True
         places = (os.path.join(layer, mount.top.lstrip("/")) for layer in layers)
-        return _listed(mount.place) <= frozenset().union(*map(self._listed, places))
+        return self._listed(mount.place) <= frozenset().union(*map(self._listed, places))
 
 
 def said(mount: mountinfo.Mount) -> list[str]:
@@ -107,6 +107,11 @@ def upwards(path: str) -> Iterator[str]:
     while path != "/":
         path = os.path.dirname(path)
         yield path
+
+
+def over(path: str, by_place: Mapping[str, M]) -> M | None:
+    """The mount that a path without links is seen through; of several at one place ``by_place`` has the last."""
+    return next((by_place[top] for top in upwards(path) if top in by_place), None)
 
 
 def _listed(path: str) -> frozenset[str]:

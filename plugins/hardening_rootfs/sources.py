@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from hardening.errors import ProfileError
+from hardening.launch import mountinfo
 from hardening_rootfs import aliases, hidden
 from hardening_rootfs.paths import is_below, real_path
 from hardening_rootfs.volumes import Volume
@@ -52,7 +53,7 @@ def require_public(volume: Volume) -> None:
 
 def kernel(source: str) -> str | None:
     """The file or file system of the kernel's that a path leads to, or through; None where it does not."""
-    devices = {mount.device: mount.kind for mount in aliases.mounted() if mount.kind in KERNEL}
+    devices = {mount.device: mount.kind for mount in mountinfo.read() if mount.kind in KERNEL}
     for link in aliases.links(source):
         if devices.get(_device(os.lstat(link))) == "proc":
             # Only the kernel knows where it leads: into another root, or a mount namespace that shows other files.

@@ -16,9 +16,9 @@ READ = "cat /x/canary"
 NO_KERNEL = "from hardening_rootfs import sources\nsources.KERNEL, sources._TOPS = frozenset(), ()\n" \
     "sources._RUNNING = ()\n" \
     "sources.require_public = lambda volume: None\n"  # fmt: skip
-NO_LAYERS = "from hardening_rootfs import aliases\naliases._layers = lambda *_: ((), '')\n"
-NO_UNKNOWN = "from hardening_rootfs import aliases\nlayers = aliases._layers\n" \
-    "aliases._layers = lambda *given: (layers(*given)[0], '')\n"  # fmt: skip
+NO_LAYERS = "from hardening_rootfs.layers import Layers\nLayers.of = lambda *_: ((), '')\n"
+NO_UNKNOWN = "from hardening_rootfs.layers import Layers\nlayers = Layers.of\n" \
+    "Layers.of = lambda *given: (layers(*given)[0], '')\n"  # fmt: skip
 #: What takes the rule out of the program that a mount is said of the place where it lies, and the word for the launcher that
 #: it was looked at.
 UNJUDGED = "from hardening import statements\nstatements.PROFILES = 'org.unjudged'\n"
