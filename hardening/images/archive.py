@@ -11,7 +11,7 @@ import json
 import os
 import posixpath
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import IO, Any
 
@@ -63,7 +63,7 @@ class Archive(Source):
     def instance(self, chosen: Descriptor) -> bytes:
         raise self._wrong("has no image for several platforms")
 
-    def blob(self, wanted: Descriptor) -> Iterator[bytes]:
+    def blob(self, wanted: Descriptor) -> Generator[bytes, None, None]:
         if wanted.digest == media.digest_of(self._config):
             yield self._config
             return

@@ -176,7 +176,7 @@ class Client:
                 yield Answer(response.status, lower, url, response, watch)
             finally:
                 response.close()
-                pool.clear()
+                pool.connection_from_url(url).close()  # what `clear` forgets is closed when it is collected
 
     def _pool(self, url: str, watch: Watch) -> urllib3.PoolManager:
         pool = self._unwatched(url)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 from hardening.errors import ImageError, quoted
@@ -32,7 +32,7 @@ class Layout(Source):
     def instance(self, chosen: Descriptor) -> bytes:
         return _whole(self._blob(chosen.digest), chosen.size)
 
-    def blob(self, wanted: Descriptor) -> Iterator[bytes]:
+    def blob(self, wanted: Descriptor) -> Generator[bytes, None, None]:
         return _pieces(self._blob(wanted.digest))
 
     def _blob(self, digest: str) -> Path:
@@ -77,7 +77,7 @@ class Folder(Source):
     def instance(self, chosen: Descriptor) -> bytes:
         return _whole(self._path / f"{chosen.digest.partition(':')[2]}.manifest.json", chosen.size)
 
-    def blob(self, wanted: Descriptor) -> Iterator[bytes]:
+    def blob(self, wanted: Descriptor) -> Generator[bytes, None, None]:
         return _pieces(self._path / wanted.digest.partition(":")[2])
 
 
@@ -102,7 +102,7 @@ def _whole(path: Path, most: int) -> bytes:
     return data
 
 
-def _pieces(path: Path) -> Iterator[bytes]:
+def _pieces(path: Path) -> Generator[bytes, None, None]:
     with os.fdopen(open_file(path), "rb") as file:
         while piece := file.read(CHUNK):
             yield piece

@@ -96,7 +96,8 @@ class _Pull:
         for blob in manifest.blobs:
             if not self._store.has(blob):
                 self._told.begin(_short(blob.digest), blob.size)
-                self._store.add(blob.digest, self._counted(self._source.blob(blob)), blob.size, self._stage)
+                with closing(self._source.blob(blob)) as pieces:
+                    self._store.add(blob.digest, self._counted(pieces), blob.size, self._stage)
         media.require_platform(self._store.config(digest), self._origin, media.own_platform())
         if self._store.root(digest, self._request.ids) is None:
             self._told.begin("unpacking", sum(layer.size for layer in manifest.layers))

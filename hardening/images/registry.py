@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 from urllib.parse import urlencode
@@ -54,7 +54,7 @@ class Registry(Source):
     def instance(self, chosen: Descriptor) -> bytes:
         return self._manifest(chosen.digest)[0]
 
-    def blob(self, wanted: Descriptor) -> Iterator[bytes]:
+    def blob(self, wanted: Descriptor) -> Generator[bytes, None, None]:
         with self._get(f"blobs/{wanted.digest}", "application/octet-stream") as answer:
             self._require(answer, f"the blob {wanted.digest}")
             yield from self._client.pieces(answer)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 
 from hardening.images.http import Bounds
@@ -24,8 +24,9 @@ class Source(ABC):
         """The manifest of one image of an index. Raises `ImageError`."""
 
     @abstractmethod
-    def blob(self, wanted: Descriptor) -> Iterator[bytes]:
-        """The content of a blob, in pieces. Raises `ImageError`."""
+    def blob(self, wanted: Descriptor) -> Generator[bytes, None, None]:
+        """The content of a blob, in pieces. Who does not take all of them closes it: a connection may be behind it. Raises
+        `ImageError`."""
 
     def close(self) -> None:
         """Let go of what was opened."""

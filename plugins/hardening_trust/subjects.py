@@ -160,10 +160,11 @@ def around_of(name: Name) -> list[str]:
 def _blob(source: Source, wanted: Descriptor, origin: str) -> bytes:
     """A small blob, held against its digest. Raises `ImageError`."""
     data = b""
-    for piece in source.blob(wanted):
-        data += piece
-        if len(data) > wanted.size:
-            break
+    with closing(source.blob(wanted)) as pieces:
+        for piece in pieces:
+            data += piece
+            if len(data) > wanted.size:
+                break
     if len(data) != wanted.size or media.digest_of(data, wanted.digest) != wanted.digest:
         raise ImageError(f"is not {wanted.digest}", origin=origin, hint="sign the image again")
     return data
