@@ -35,8 +35,8 @@ CHECK = 8  # bytes of the check value, with which a pack begins
 HEADER = 16  # bytes before the code of one module: magic number, flags, and the source's time and size
 #: The modules of each pack, where each stands after those that it imports itself: what every program of the launch stage
 #: takes; what a plan takes that is ready; what every launch takes up to its runtime; a native one up to its process; what
-#: watches the command; and what the process that becomes the command runs, with a view of the cgroups, or a tmpfs that is
-#: filled, where it has one.
+#: watches the command; and what the process that becomes the command runs, with a view of the cgroups, a tmpfs that is
+#: filled, or a pattern of paths, where it has one.
 TABLES = {
     "base": (
         "hardening", "hardening.launch", "compiled", "system", "hardening.errors", "files", "group", "trusted", "places",
@@ -52,6 +52,7 @@ TABLES = {
     "inner": ("lookup", "mounts", "devices", "identity", "inner"),
     "cgroup": ("cgroups", "cgroup_view"),
     "copyup": ("copyup",),
+    "patterns": ("patterns",),
 }  # fmt: skip
 
 

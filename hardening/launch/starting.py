@@ -94,15 +94,25 @@ def is_enough(wanted: Wanted) -> bool:
 
 def _tables(wanted: Wanted) -> tuple[str, ...]:
     """What the process that becomes the command runs of its own (`compiled.TABLES`)."""
-    cgroup = ("cgroup",) if any(mount.kind.startswith("cgroup") for mount in wanted.mounts) else ()
-    return ("inner", *cgroup, *(("copyup",) if any(mount.copies for mount in wanted.mounts) else ()))
+    some = {
+        "cgroup": any(mount.kind.startswith("cgroup") for mount in wanted.mounts),
+        "copyup": any(mount.copies for mount in wanted.mounts),
+        "patterns": any("*" in path for path in (*wanted.masked, *wanted.read_only)),
+    }
+    return ("inner", *(name for name, asked in some.items() if asked))
+
+
+def _begin(wanted: Wanted) -> None:
+    """Die with the launch stage, and import what `start` has read, while that can be: once this process is another's, no
+    file of Python's or of ours may be in its reach."""
+    kernel.prctl(abi.PR_SET_PDEATHSIG, signal.SIGKILL)
+    for table in _tables(wanted):
+        compiled.load(table)
 
 
 def only(setup: Setup, channel: Channel) -> None:
     """Make the namespaces and become the command. This process is in the new user and process namespaces already."""
-    kernel.prctl(abi.PR_SET_PDEATHSIG, signal.SIGKILL)
-    for table in _tables(setup.wanted):
-        compiled.load(table)
+    _begin(setup.wanted)
     from hardening.launch.inner import second
 
     channel.expect("mapped")
@@ -113,7 +123,7 @@ def only(setup: Setup, channel: Channel) -> None:
 def first(setup: Setup, channel: Channel) -> None:
     """Make or join the namespaces, then start `second` as a child of the launch stage."""
     wanted = setup.wanted
-    kernel.prctl(abi.PR_SET_PDEATHSIG, signal.SIGKILL)
+    _begin(wanted)
     made = setup.joined.enter_as_caller(wanted) if setup.joined is not None else {}
     if wanted.creates("user"):
         with Step("make the user namespace", "/linux/namespaces"):

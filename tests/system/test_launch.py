@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import stat
 import subprocess
@@ -11,9 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import _cffi_backend
 import pytest
 
+import hardening
+from hardening import launch
 from hardening.launch import kernel
+from hardening.launch.command import START
 from hardening.launch.digest import ANNOTATION, of_filter
 from hardening.launch.inner import AFTER_EARLY_FILTER
 from tests.escape.launches import with_code
@@ -674,6 +679,40 @@ def test_the_interpreter_of_the_launcher_is_out_of_reach(folder: Path, stance: S
         done = run(folder, stance, stance.config(command))
         assert done.returncode == 126
         assert "magic link" in done.stderr
+
+
+@pytest.mark.parametrize("stance", ["root-mapped"], indirect=True)
+@pytest.mark.parametrize("processes", [1, 2])
+def test_the_files_of_the_launcher_may_be_out_of_reach_of_the_command_s_ids(
+    folder: Path, stance: Stance, processes: int
+) -> None:
+    """As where it lies in the home of root, with all that the process which becomes the command has a module for."""
+    require("cgroupns")
+    private = folder / "private"
+    private.mkdir(mode=0o700)
+    unfinished = shutil.ignore_patterns("*.part", "*.pyc.*")  # somebody else compiles it
+    shutil.copytree(Path(launch.__file__).parent, private / "hardening" / "launch", ignore=unfinished)
+    for name in ("__init__.py", "errors.py"):
+        shutil.copy2(Path(hardening.__file__).with_name(name), private / "hardening")
+    shutil.copy2(_cffi_backend.__file__, private)
+    document = stance.config("cat", "/etc/a.key", "/data/kept", "/sys/fs/cgroup/cgroup.procs")
+    root = bundles.make_root(folder / "bundle" / "rootfs")
+    (root / "etc" / "a.key").write_text("hidden")
+    (root / "data" / "kept").write_text("copied")
+    document["linux"]["maskedPaths"].append("/etc/*.key")
+    options = ["tmpcopyup", "nosuid", "nodev", "mode=755"]
+    document["mounts"] += [
+        {"destination": "/data", "type": "tmpfs", "source": "tmpfs", "options": options},
+        {"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["ro"]},
+    ]
+    if processes == 2:
+        require("timens")
+        document["linux"]["namespaces"].append({"type": "time"})
+    argv = bundles.stage(bundles.write(folder / "bundle", document))
+    argv[argv.index(START) + 1] = str(private)
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, cwd="/")
+    assert "the launch failed" not in done.stderr
+    assert done.stdout.startswith("copied"), done.stderr
 
 
 def test_standard_input_is_kept_only_when_asked(folder: Path, stance: Stance) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import posix
+import py_compile
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -96,7 +97,11 @@ def test_a_launch_up_to_its_configuration_imports_nothing_foreign_and_nothing_sl
 
 def test_extension_modules_of_the_command_s_process_are_there_before_it_is_another_s() -> None:
     """They are in no pack, and may lie where the container's ids do not come: in the home of root, as those of pyenv."""
-    tables = ("inner", "cgroup", "copyup")
+    tables = ("inner", "cgroup", "copyup", "patterns")
+    folder = Path(hardening.launch.__file__).parent
+    files = [folder / f"{name}.py" for table in tables for name in compiled.TABLES[table]]
+    for path in files:
+        py_compile.compile(str(path), doraise=True)  # what is compiled is read ahead, and the rest imported
     statement = (
         "from hardening.launch import compiled; compiled.use('stage', 'native');"
         "from hardening.launch import kernel, starting;"
@@ -106,8 +111,6 @@ def test_extension_modules_of_the_command_s_process_are_there_before_it_is_anoth
     )
     loaded = _loaded(statement)
     assert "hardening.launch.cgroups" not in loaded
-    folder = Path(hardening.launch.__file__).parent
-    files = [folder / f"{name}.py" for table in tables for name in compiled.TABLES[table]]
     imported = {name for path in files for name in _imported(ast.parse(path.read_text()))}
     extensions = {"fcntl", "select", "termios", "_socket"}  # of CPython, where they are not linked in
     assert "select" in imported
