@@ -9,7 +9,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from pathlib import Path
 
 from hardening.errors import HostError, ProfileError, quoted
@@ -92,14 +93,15 @@ def relabel(source: Path, label: Label, home: Path | None) -> int:
             reached = os.readlink(f"/proc/self/fd/{descriptor}")
             if reached != str(path):
                 raise ProfileError(f"{path} changed into {reached} while it was looked at")
-            return sum(_set(each, label) for each in _walk(descriptor))
+            with closing(_walk(descriptor)) as walk:
+                return sum(_set(each, label) for each in walk)
         finally:
             os.close(descriptor)
     except OSError as error:
         raise HostError(f"cannot relabel {path}: {error.strerror}", hint=_remedy(error)) from None
 
 
-def _walk(top: int) -> Iterator[int]:
+def _walk(top: int) -> Generator[int, None, None]:
     """Descriptors (O_PATH) of ``top`` and of everything below it on the same device; each is closed after its turn."""
     device = os.fstat(top).st_dev
     yield top

@@ -92,6 +92,19 @@ def test_a_tree_is_labelled_and_links_lead_nowhere(tmp_path: Path) -> None:
     assert relabel(volume, LABEL, HOME) == 1
 
 
+def test_what_the_kernel_refuses_leaves_nothing_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "volume/a/b").mkdir(parents=True)
+    (tmp_path / "volume/a/b/file").touch()
+    labels = iter((1, 1, 1))  # of the directories, and none of the file
+    monkeypatch.setattr(
+        "hardening_selinux.relabel._set", lambda *_: next(labels, None) or os.setxattr("/proc", XATTR, b"")
+    )
+    before = os.listdir("/proc/self/fd")
+    with pytest.raises(HostError, match="cannot relabel") as refused:
+        relabel(tmp_path / "volume", LABEL, HOME)
+    assert os.listdir("/proc/self/fd") == before, refused
+
+
 def test_a_single_file(tmp_path: Path) -> None:
     require("root")
     file = tmp_path / "file"
