@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import subprocess
 from pathlib import Path
 
@@ -95,10 +97,13 @@ def test_a_tree_is_labelled_and_links_lead_nowhere(tmp_path: Path) -> None:
 def test_what_the_kernel_refuses_leaves_nothing_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "volume/a/b").mkdir(parents=True)
     (tmp_path / "volume/a/b/file").touch()
-    labels = iter((1, 1, 1))  # of the directories, and none of the file
-    monkeypatch.setattr(
-        "hardening_selinux.relabel._set", lambda *_: next(labels, None) or os.setxattr("/proc", XATTR, b"")
-    )
+
+    def label(descriptor: int, _: Label) -> int:
+        if not stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise PermissionError(errno.EACCES, "refused")
+        return 1
+
+    monkeypatch.setattr("hardening_selinux.relabel._set", label)
     before = os.listdir("/proc/self/fd")
     with pytest.raises(HostError, match="cannot relabel") as refused:
         relabel(tmp_path / "volume", LABEL, HOME)
