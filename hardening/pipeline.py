@@ -38,8 +38,7 @@ class Plan:
     @property
     def candidate(self) -> Candidate:
         """What everybody judges."""
-        base = self.context.origin and (self.context.bundle or self.context.origin)
-        return Candidate(self.spec.config, self.host, self.composition, base, self.context.runtime)
+        return Candidate(self.spec.config, self.host, self.composition, self.context.origin, self.context.runtime)
 
     @cached_property
     def findings(self) -> tuple[Finding, ...]:

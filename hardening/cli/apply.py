@@ -73,7 +73,7 @@ def command(
     plan = pipeline.tighten(here.plugins, composition, here.host, document, bundle=reserve, origin=origin)
     # How it was composed is said for the records of its launches; it is no change of what runs.
     tightened = plan.spec.document
-    bundled.require(tightened, reserve or origin)
+    bundled.require(tightened, origin)
     found = changes(with_statements_of(tightened, document), tightened, plan.spec.leaves)
     if destination is None:
         pipeline.judge(here.plugins, plan, None)

@@ -1,7 +1,8 @@
 """The root that a foreign configuration names: where it really is, and what of the host it would show.
 
 A root is judged by where its path leads, and the configuration then says that place: ``//``, ``/proc/self/root``, a link
-and a bind mount of the host's root are the host's root, and a directory that holds secrets is no root at all.
+and a bind mount of the host's root are the host's root, and a directory that holds secrets is no root at all. So it does
+where it is written into another directory than it was found in, which a relative path would leave behind.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ _KERNEL = ("/proc", "/sys", "/dev")
 #: Where engines keep the roots of their containers, among what is hidden of the host.
 _ENGINES = ("/var/lib/containers", "/var/lib/containerd", "/var/lib/docker", "/var/lib/machines", "/var/lib/lxc")
 _PLACE = "/root/path"
+#: Where it is in a configuration that does not say it.
+DEFAULT = "rootfs"
 
 
 @frozen
@@ -58,8 +61,8 @@ def locate(settings: RootfsSettings, document: Mapping[str, Any], context: Conte
 
 
 def _find(settings: RootfsSettings, document: Mapping[str, Any], context: Context) -> ForeignRoot:
-    said = str((document.get("root") or {}).get("path") or "rootfs")
-    base = context.bundle or context.origin
+    said = str((document.get("root") or {}).get("path") or DEFAULT)
+    base = context.origin or context.bundle
     if not os.path.isabs(said) and base is None:
         # Only what climbs out of a bundle can lead to the host's root.
         return ForeignRoot(said, None, ".." in said.split("/"))
@@ -69,7 +72,8 @@ def _find(settings: RootfsSettings, document: Mapping[str, Any], context: Contex
         return ForeignRoot("/", "/", True)
     _require_public(settings, path, context)
     _require_named(path, document, context)
-    direct = plain == path and ".." not in said.split("/") and not os.path.isabs(said)
+    stays = context.bundle is None or base is None or _same(str(context.bundle), str(base))
+    direct = stays and plain == path and ".." not in said.split("/") and not os.path.isabs(said)
     return ForeignRoot(said if direct else path, path, False)
 
 

@@ -117,7 +117,7 @@ def _tighten_root(
     settings: RootfsSettings, document: Mapping[str, Any], root: ForeignRoot, fragment: Fragment
 ) -> Iterator[Excess]:
     asked = document.get("root") or {}
-    if asked.get("path", root.said) != root.said:
+    if asked.get("path", foreign_root.DEFAULT) != root.said:
         fragment.put("/root/path", root.said, "rootfs.path")
     if settings.read_only or root.host:
         if not asked.get("readonly"):

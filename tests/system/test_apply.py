@@ -392,3 +392,15 @@ def test_the_command_line_reports_replaces_and_is_content(tmp_path: Path) -> Non
         done = hardening("launch", str(folder / "bundle"), "--runtime", "crun", "--receipt", str(target))
         assert done.returncode == 0, done.stderr
         assert looser(receipt.read(target), "strict") == []
+
+
+def test_what_is_written_into_another_directory_runs_with_the_root_that_was_judged(tmp_path: Path) -> None:
+    require("root")
+    with runs.workplace() as folder:
+        document = spec_of(folder, ["runc", "spec"])
+        document["root"]["path"] = "root"
+        (folder / "config.json").write_text(json.dumps(document))
+        done = hardening("apply", "-q", "-p", "strict", "-o", str(folder / "elsewhere/config.json"), str(folder))
+        assert done.returncode == 0, done.stderr
+        done = hardening("launch", str(folder / "elsewhere"))
+        assert (done.returncode, done.stderr) == (0, "")

@@ -16,13 +16,19 @@ from tests.plugins.rootfs.stacks import composed, host
 
 
 def rooted(
-    folder: Path, path: str, *mounts: dict[str, Any], readonly: bool = True, private: str = "/srv/people/ann"
+    folder: Path,
+    path: str | None,
+    *mounts: dict[str, Any],
+    readonly: bool = True,
+    private: str = "/srv/people/ann",
+    bundle: Path | None = None,
 ) -> dict[str, Any]:
     on = host(private=(private,))
     composition = composed(folder, "[rootfs]", on=on)
     fragment = Fragment("rootfs")
-    document = {"root": {"path": path, "readonly": readonly}, "mounts": list(mounts), "linux": {}}
-    context = Context(on, composition.composed, origin=folder)
+    root = {"readonly": readonly} if path is None else {"path": path, "readonly": readonly}
+    document = {"root": root, "mounts": list(mounts), "linux": {}}
+    context = Context(on, composition.composed, origin=folder, bundle=bundle)
     list(Rootfs().tighten(composition.settings["rootfs"], document, context, fragment))
     return assemble([fragment], document).document
 
@@ -97,6 +103,16 @@ def test_a_root_that_is_what_it_says_keeps_its_name(tmp_path: Path) -> None:
     (tmp_path / "other").symlink_to("rootfs")
     assert rooted(tmp_path, "other")["root"]["path"] == str(tmp_path / "rootfs")
     assert rooted(tmp_path, str(tmp_path / "other"))["root"]["path"] == str(tmp_path / "rootfs")
+
+
+def test_a_root_is_named_as_a_whole_where_it_is_written_into_another_directory(tmp_path: Path) -> None:
+    (tmp_path / "rootfs").mkdir()
+    (tmp_path / "link").symlink_to(".")
+    for said in ("rootfs", None):  # which a configuration need not say
+        found = rooted(tmp_path, said, bundle=tmp_path / "elsewhere")
+        assert found["root"]["path"] == str(tmp_path / "rootfs")
+        assert rooted(tmp_path, said, bundle=tmp_path / "link")["root"].get("path") == said
+    assert "/shadow" in rooted(Path("/"), "etc", bundle=tmp_path)["linux"]["maskedPaths"]
 
 
 def test_the_hosts_root_is_only_ever_read_only(tmp_path: Path) -> None:
