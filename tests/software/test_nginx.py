@@ -83,9 +83,9 @@ def test_a_worker_that_was_taken_over_gets_no_further(user: User | None) -> None
             assert get(place, f"/host{place.folder}/nginx.conf").endswith("404")
             for target in ("/put/new", "/elsewhere/new"):
                 assert get(place, target, "-T", "nginx.conf").endswith("500")
-            assert service.log.count("Read-only file system") == 2
+            service.until(lambda: service.log.count("Read-only file system") == 2)
             assert get(place, "/proxy").endswith("500")
-            assert "socket() failed (38: Function not implemented)" in service.log
+            service.until(lambda: "socket() failed (38: Function not implemented)" in service.log)
         assert not (place.folder / "site/new").exists()
 
 
