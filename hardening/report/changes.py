@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 from hardening.report.table import Table
-from hardening.spec import escape
+from hardening.spec import escape, lookup
 from hardening.values import frozen
 
 UMASK = "/process/user/umask"
@@ -28,7 +28,13 @@ class Change:
 def changes(before: Mapping[str, Any], after: Mapping[str, Any], leaves: Mapping[str, tuple[str, ...]]) -> list[Change]:
     """The changes from one configuration to another; ``leaves`` maps pointers of the second to what decided them. Arrays
     are compared by their elements."""
-    return [attrs.evolve(change, leaves=_decided(change.pointer, leaves)) for change in _walk("", before, after)]
+    return [attrs.evolve(item, leaves=_decided(_place(item, after), leaves)) for item in _walk("", before, after)]
+
+
+def _place(change: Change, after: Mapping[str, Any]) -> str:
+    """Where the reason of a change is looked for: an element that was removed has no place of its own any more."""
+    above = change.pointer.rpartition("/")[0]
+    return above if change.after is None and isinstance(lookup(after, above), list) else change.pointer
 
 
 def _walk(pointer: str, before: Any, after: Any) -> Iterator[Change]:

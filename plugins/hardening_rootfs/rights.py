@@ -90,6 +90,10 @@ class Asked:
         """The same mount of another source."""
         return attrs.evolve(self, entry={**self.entry, "source": source})
 
+    def at(self, place: str) -> Asked:
+        """The same mount at another place."""
+        return attrs.evolve(self, entry={**self.entry, "destination": place})
+
     def with_known_options(self) -> tuple[Asked, list[Excess]]:
         """The same mount without options that no launcher answers for, and what these were. A kernel reads them for itself:
         of version 1 of control groups one names a program that the host runs."""

@@ -10,9 +10,13 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import attrs
+
+from hardening.errors import quoted
 from hardening.launch.bundle import NODES
 from hardening.launch.config_mounts import COPIES
 from hardening.mechanism import Context, Excess
+from hardening.schema import Leaf
 from hardening.spec import Fragment
 from hardening_rootfs import aliases, foreign_binds, foreign_devices, foreign_root, mounts, sources
 from hardening_rootfs.foreign_root import ForeignRoot
@@ -66,12 +70,15 @@ def _mounts(
     found: dict[str, tuple[Asked, Kept]] = {}
     beyond: list[Excess] = []
     others = {point.path for point in context.mount_points}
+    program = next(iter(context.command), "")
     for index, entry in enumerate(document.get("mounts") or ()):
         if entry.get("destination") in others:
             continue  # it is for the mechanism whose place this is to say what stays
         whole = Asked(f"/mounts/{index}", _with_mapped_group(entry, document, context))
-        asked, unknown = whole.with_known_options()
+        asked, unknown = _by_name(settings, root, whole).with_known_options()
         mount, leaf, excesses = _tighten_mount(settings, context, asked)
+        if mount is None and asked.kind == "bind" and aliases.holds(asked.destination, program):
+            excesses = [_of_program(context, root, asked, item) for item in excesses]
         found.pop(asked.destination, None)
         beyond += [*excesses, *(unknown if mount is not None else ())]
         if mount is not None:
@@ -99,13 +106,32 @@ def _mounts(
     return root, kept, beyond
 
 
+def _by_name(settings: RootfsSettings, root: ForeignRoot, asked: Asked) -> Asked:
+    """A bind mount at the place where it lies in the root, where the settings have a volume there."""
+    place = asked.destination if asked.kind != "bind" else _lies(root, asked.destination)
+    return asked.at(place) if place != asked.destination and settings.volumes[place] is not None else asked
+
+
+def _lies(root: ForeignRoot, place: str) -> str:
+    return resolve(root.path, place).path if root.path is not None else place
+
+
+def _of_program(context: Context, root: ForeignRoot, asked: Asked, excess: Excess) -> Excess:
+    """That a mount goes in which the command's program is, as the init of docker's `--init`: with what adds it."""
+    place = _lies(root, asked.destination)
+    limited = context.limit(Leaf("rootfs", "volumes", place)) is not None
+    words = f"-v {quoted(f'{asked.source}:{place}:ro')} adds it"
+    why = "a limit binds it" if limited else words
+    return attrs.evolve(excess, allowed=f"{excess.allowed}: the command is in it, and {why}")
+
+
 def _led(root: ForeignRoot, place: str, kept: Mapping[str, Kept]) -> str:
     """By what a place leads elsewhere: a link of the root, or of a directory that is mounted above it. Empty where it lies
     there itself. A new file system has no links but those that are copied to it."""
     covers = (other for other, (mount, _) in kept.items() if COPIES not in mount["options"])
     cover = max((other for other in covers if is_below(place, other)), key=len, default="")
     if not cover:
-        found = resolve(root.path, place).path if root.path is not None else place
+        found = _lies(root, place)
         return "" if found == place else f"it is {found} in the root"
     above, below = Asked("", kept[cover][0]), place.removeprefix(cover)
     if above.kind != "bind" or resolve(above.source, below).path == below:

@@ -6,6 +6,7 @@ What other engines wrote is in test_engines.py.
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -276,6 +277,37 @@ def test_what_reaches_for_the_host_is_gone(runtime: str) -> None:
         found = receipt_of(folder, runtime)
         assert (folder / "hooked").exists()
         assert [line for line in found["mountinfo"] if " /mnt/data " in line]
+
+
+@pytest.mark.parametrize("sbin", ["sbin", "usr/sbin"])
+def test_the_mount_of_the_program_is_told_with_what_adds_it(sbin: str) -> None:
+    """As the init of docker's `--init`, whose place is a link's in most images."""
+    require("root")
+    with runs.workplace() as folder:
+        document = bundles.config("/sbin/init", "sh", "-c", "echo ran")
+        document["root"]["path"] = str(bundles.make_root(folder / "root"))
+        (folder / "root" / sbin).mkdir(parents=True)
+        (folder / "root" / sbin / "init").touch()
+        if sbin != "sbin":
+            (folder / "root/sbin").symlink_to(sbin)
+        init = folder / "own init"
+        init.write_text('#!/bin/sh\necho init\nexec "$@"\n')
+        init.chmod(0o755)
+        mount = {"destination": "/sbin/init", "type": "bind", "source": str(init), "options": ["bind", "ro"]}
+        document["mounts"].append(mount)
+        (folder / "config.json").write_text(json.dumps(document))
+        (folder / "bundle").mkdir()
+        words = ["apply", "--json", "-q", "-o", str(folder / "bundle/config.json"), str(folder / "config.json")]
+        told = {item["pointer"]: item["allowed"] for item in json.loads(hardening(*words).stdout)["excesses"]}[
+            "/mounts/7"
+        ]
+        assert told == f"none: the command is in it, and -v '{init}:/{sbin}/init:ro' adds it"
+        assert hardening("launch", str(folder / "bundle")).returncode == 126
+        done = hardening(*words, *shlex.split(told.partition(", and ")[2].removesuffix(" adds it")))
+        assert done.returncode == 0, done.stderr
+        for runtime in RUNTIMES:
+            done = hardening("launch", "--runtime", runtime, str(folder / "bundle"))
+            assert (done.returncode, done.stdout) == (0, "init\nran\n"), done.stderr
 
 
 @pytest.mark.parametrize("alias", ["/", "//", "/proc/self/root", "link", "../../../../.."])

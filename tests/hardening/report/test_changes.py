@@ -52,6 +52,13 @@ def test_the_leaves_are_those_at_above_or_below_the_pointer() -> None:
     assert changes({"a": {"x": 1}}, {"a": {"x": 2}}, leaves)[0].leaves == ("box.a",)
 
 
+def test_what_took_an_element_away_is_what_decided_the_list() -> None:
+    before = {"mounts": [{"destination": "/a"}, {"destination": "/b"}]}
+    leaves = {"/mounts": ("box.mounts",), "/mounts/0": ("box.b",)}
+    found = changes(before, {"mounts": [{"destination": "/b"}]}, leaves)
+    assert found == [Change("/mounts/0", {"destination": "/a"}, None, ("box.mounts",))]
+
+
 def test_long_values_are_cut_in_the_table_only() -> None:
     (change,) = changes({}, {"a": "x" * 500}, {})
     assert len(table([change]).rows[0][2]) == 120
