@@ -25,6 +25,7 @@ REMOVE_ATTEMPTS = 200
 #: Why a group cannot be had. EBUSY: it has processes, or groups of its own. The others: another launch claims it just now.
 TAKEN = (errno.EBUSY, errno.EWOULDBLOCK, errno.ENOENT, errno.EEXIST)
 _UNIFIED = "/linux/resources/unified"
+_BOTH = "say it in another member of /linux/resources, if there is one, which version 1 has as well"
 _EVERY = "cgroup"  # begins the names of files that each group of version 2 has, without a controller
 MADE, CLAIMED = "made ", "claimed "  # how the words of `Cgroup.tell` begin
 REMOVE_PAUSE = 0.01  # seconds; the kernel empties a group shortly after its last process is reaped
@@ -72,13 +73,14 @@ class Cgroup:
                 raise LaunchError(
                     f"no cgroup hierarchy of this host has the controller {controller!r}",
                     origin=f"config.json:{limits[0].pointer}",
+                    hint="leave the limit out, or start the host with it: /proc/cgroups shows what its kernel has",
                 )
             for limit in limits:
                 if limit.pointer.startswith(_UNIFIED) and not hierarchy.unified:
                     reason = (
                         f"this host has the controller {controller!r} in a hierarchy of version 1, without this file"
                     )
-                    raise LaunchError(reason, origin=f"config.json:{limit.pointer}")
+                    raise LaunchError(reason, origin=f"config.json:{limit.pointer}", hint=_BOTH)
             wanted.setdefault(hierarchy.mount, []).append(controller)
         if not wanted and unified is not None:
             wanted[unified.mount] = []

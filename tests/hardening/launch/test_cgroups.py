@@ -65,6 +65,7 @@ def test_a_file_of_version_two_needs_its_controller_there(monkeypatch: pytest.Mo
         with pytest.raises(LaunchError, match=reason) as caught:
             cgroups.Cgroup().create("/x", cgroups.limits(Resources(unified=((file, "1"),))))
         assert f"config.json:/linux/resources/unified/{file}: " in str(caught.value)
+        assert "\nhint: " in str(caught.value)
 
 
 @pytest.mark.parametrize(
