@@ -617,6 +617,11 @@ def test_a_filter_without_no_new_privileges_that_lacks_a_call_of_the_launcher(
         assert done.returncode == 0, done.stderr
 
 
+#: Whom the tests' own user can trace: newuidmap(1) has no rights under a tracer that has none (ptrace(2)).
+TRACED = bundles.STANCES if os.geteuid() == 0 else ("user-one-id",)
+
+
+@pytest.mark.parametrize("stance", TRACED, indirect=True)
 def test_the_calls_after_an_early_filter_are_those_that_it_is_asked_for(folder: Path, stance: Stance) -> None:
     document = stance.config("true")
     document["process"]["noNewPrivileges"] = False
