@@ -14,8 +14,10 @@ from typing import Any
 
 import attrs
 
+from hardening.launch import looks
 from hardening.launch.command import stage_command
 from hardening.launch.digest import sha256
+from tests.support.patience import until
 from tests.support.runs import busybox_root, workplace
 
 #: What the start of `hardening run` asks, and nothing else: the bundle of the plan that counts, or an empty line.
@@ -77,11 +79,25 @@ class Place:
         argv = stage_command("/")
         places = argv[argv.index("-c") + 2]
         settings = {"cwd": self.folder, "stdin": subprocess.DEVNULL, **options}
-        done = subprocess.run(
-            [sys.executable, "-I", "-S", "-c", _FIND, places, *words], env=self.surroundings(changes),
-            capture_output=True, text=True, check=True, umask=umask, **settings,
-        )  # fmt: skip
-        return bool(done.stdout.strip())
+
+        def found() -> bool:
+            done = subprocess.run(
+                [sys.executable, "-I", "-S", "-c", _FIND, places, *words], env=self.surroundings(changes),
+                capture_output=True, text=True, check=True, umask=umask, **settings,
+            )  # fmt: skip
+            return bool(done.stdout.strip())
+
+        if found():
+            return True
+        if self._mounts_are_as_stored():
+            return False
+        until(self._mounts_are_as_stored)
+        return found()
+
+    def _mounts_are_as_stored(self) -> bool:
+        """Whether no mount has come or gone on the host since the only plan was stored: those of others do."""
+        stored = self.read()["inputs"].get("mounts", {}) if len(self.plans()) == 1 else {}
+        return all(looks.mounts(kinds) == seen for kinds, seen in stored.items())
 
     def plans(self) -> list[Path]:
         """The plans that are stored."""

@@ -22,13 +22,14 @@ def rooted(
     readonly: bool = True,
     private: str = "/srv/people/ann",
     bundle: Path | None = None,
+    origin: Path | None = None,
 ) -> dict[str, Any]:
     on = host(private=(private,))
     composition = composed(folder, "[rootfs]", on=on)
     fragment = Fragment("rootfs")
     root = {"readonly": readonly} if path is None else {"path": path, "readonly": readonly}
     document = {"root": root, "mounts": list(mounts), "linux": {}}
-    context = Context(on, composition.composed, origin=folder, bundle=bundle)
+    context = Context(on, composition.composed, origin=origin or folder, bundle=bundle)
     list(Rootfs().tighten(composition.settings["rootfs"], document, context, fragment))
     return assemble([fragment], document).document
 
@@ -112,7 +113,7 @@ def test_a_root_is_named_as_a_whole_where_it_is_written_into_another_directory(t
         found = rooted(tmp_path, said, bundle=tmp_path / "elsewhere")
         assert found["root"]["path"] == str(tmp_path / "rootfs")
         assert rooted(tmp_path, said, bundle=tmp_path / "link")["root"].get("path") == said
-    assert "/shadow" in rooted(Path("/"), "etc", bundle=tmp_path)["linux"]["maskedPaths"]
+    assert "/shadow" in rooted(tmp_path, "etc", bundle=tmp_path, origin=Path("/"))["linux"]["maskedPaths"]
 
 
 def test_the_hosts_root_is_only_ever_read_only(tmp_path: Path) -> None:
