@@ -87,17 +87,15 @@ class Place:
             )  # fmt: skip
             return bool(done.stdout.strip())
 
+        plan = next(iter(self.plans()), None)
+        kept = b"" if plan is None else plan.read_bytes()
         if found():
             return True
-        if self._mounts_are_as_stored():
+        if plan is None or _is_of_these_mounts(kept):
             return False
-        until(self._mounts_are_as_stored)
+        plan.write_bytes(kept)  # others mount, too: it counts again when the table is as it was
+        until(lambda: _is_of_these_mounts(kept))
         return found()
-
-    def _mounts_are_as_stored(self) -> bool:
-        """Whether no mount has come or gone on the host since the only plan was stored: those of others do."""
-        stored = self.read()["inputs"].get("mounts", {}) if len(self.plans()) == 1 else {}
-        return all(looks.mounts(kinds) == seen for kinds, seen in stored.items())
 
     def plans(self) -> list[Path]:
         """The plans that are stored."""
@@ -122,6 +120,15 @@ class Place:
         """Have stored again what was remembered."""
         shutil.rmtree(self.state)
         shutil.copytree(self.folder / "kept", self.state, symlinks=True)
+
+
+def _is_of_these_mounts(plan: bytes) -> bool:
+    """Whether no mount has come or gone since a plan was stored, or it is none any more."""
+    try:
+        stored = json.loads(plan.partition(b"\n")[2])["inputs"]["mounts"].items()
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return True
+    return all(looks.mounts(kinds) == seen for kinds, seen in stored)
 
 
 @contextmanager
