@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from hardening.launch import places
 from hardening.launch.plans import BUNDLE, LOST, has_input
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from hardening.cli.stored import Storable
     from hardening.compose import Composition
@@ -42,6 +43,8 @@ or does not exist.
 
 #: The options of a line that only looks.
 LOOKING = ("--dry-run", "--json")
+#: What was told once since the host has started, in the state directory, and the most bytes of it.
+TOLD, LONGEST_TOLD = "told", 1 << 16
 QUIET = (
     "Show no warnings except about rules that are not kept exactly, and do not say what is not enforced or excepted."
 )
@@ -125,7 +128,7 @@ def command(
     with stored.slot(found) as kept:
         bundle = kept.slot.bundle if kept is not None else bundles.folder(place) / launch.container_id
         plan, rests = _plan(here, composition, command, engine, bundle, checked, stays=kept is not None)
-        lines = [*(_losses(plan) if quiet else _notes(plan, interactive=interactive))]
+        lines = [*(_losses(plan) if quiet else _notes(plan, place, interactive=interactive))]
         loses = not quiet and not interactive and LOST not in lines
         missing = advice(plan.spec, command[0]) if image is None else None
         if missing:
@@ -169,11 +172,31 @@ def _plan(
     return plan, pipeline.judge(here.plugins, plan, engine)
 
 
-def _notes(plan: Plan, *, interactive: bool) -> Iterator[str]:
-    """What a person must know of each such run."""
-    from hardening.report.state import notes
+def _tell_once(place: Path, lines: Iterable[str]) -> None:
+    """Write lines but for those that were written since the host has started, which a file of the state directory ``place``
+    has. Where that cannot be kept, they are written again."""
+    from hardening import wholefile
 
-    yield from notes(plan.composition, plan.context.shortfalls, plan.findings)
+    boot, known, file = "", [""], place / TOLD  # of no start
+    with suppress(OSError, UnicodeError):
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        known = wholefile.read(file, LONGEST_TOLD).decode().splitlines()
+    told = [boot, *(known[1:] if known[:1] == [boot] else ())]
+    new = [line for line in lines if line not in told]
+    for line in new:
+        output.note(line)
+    if new and boot:
+        with suppress(OSError, UnicodeError):
+            wholefile.write(file, "\n".join([*told, *new]).encode(), 0o600, durable=False)
+
+
+def _notes(plan: Plan, place: Path, *, interactive: bool) -> Iterator[str]:
+    """What a person must know of each such run; a mechanism that this host has not at all is no matter of the run."""
+    from hardening.report.state import notes, standing
+
+    shortfalls = plan.context.shortfalls
+    _tell_once(place, standing([item for item in shortfalls if item.whole]))
+    yield from notes(plan.composition, [item for item in shortfalls if not item.whole], plan.findings)
     if not interactive and plan.spec.document.get("process", {}).get("terminal"):
         yield LOST
 

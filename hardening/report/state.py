@@ -18,8 +18,7 @@ def notes(
     """One line each: what is not enforced, which findings are more than notes, which exceptions end soon or are used.
     Remedies are left to where there is room for them: `doctor`, and the reports; not so that of what an image lacks,
     which no report of a run shows."""
-    for shortfall in shortfalls:
-        yield f"not enforced: {shortfall.leaf}: {shortfall.reason}"
+    yield from standing(shortfalls)
     for finding in findings:
         if finding.rule == EXPIRING:
             yield f"expires: {finding.origin}: {finding.message}"
@@ -30,6 +29,12 @@ def notes(
         line = f"exception: {exception.setting}: {exception.reason} ({_reference(exception.ticket)}{exception.origin})"
         covered.setdefault(line, []).extend([str(leaf)] if exception.setting != str(leaf) else [])
     yield from (f"{line}{_covering(leaves)}" for line, leaves in covered.items())
+
+
+def standing(shortfalls: Sequence[Shortfall]) -> Iterator[str]:
+    """One line for each thing that this host cannot enforce."""
+    for shortfall in shortfalls:
+        yield f"not enforced: {shortfall.leaf}: {' '.join(shortfall.reason.split())}"
 
 
 def warnings(findings: Sequence[Finding]) -> Iterator[str]:

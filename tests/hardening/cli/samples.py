@@ -115,7 +115,7 @@ class Box(Mechanism[BoxSettings]):
 
     def check(self, settings: BoxSettings, context: Context) -> Iterable[Shortfall]:
         if context.host.of(BoxFacts).broken:
-            yield Shortfall("box.closed", "the hinge is broken", "buy a hinge")
+            yield Shortfall("box.closed", "the hinge is broken", "buy a hinge", whole=settings.size == 6)
 
     def contribute(self, settings: BoxSettings, context: Context, fragment: Fragment) -> None:
         fragment.put("/annotations/box", json.dumps(settings.size), "box.size")

@@ -167,6 +167,25 @@ def test_a_run_says_what_is_not_enforced_and_excepted(folder: Path) -> None:
         "not enforced: box.closed: the hinge is broken",
         f"exception: box.size: why ({folder}/used.toml:2)",
     ]
+    told = folder / "state/told"
+    for before, *again in (
+        (None, "run"),
+        (None, "run", "--fresh"),
+        ("another start\n" + told.read_text().partition("\n")[2], "run", "--fresh"),
+        ("\0\udc80\n", "run", "--fresh"),
+    ):
+        if before is not None:
+            told.write_bytes(os.fsencode(before))
+        done = process(folder, *again, "-p", "used", "--", "true", broken=True)
+        assert len(done.stderr.splitlines()) == (1 if before is None else 2), (before, again)
+        assert told.read_text().splitlines()[1:] == ["not enforced: box.closed: the hinge is broken"]
+    told.unlink()
+    told.mkdir()  # nothing can be kept
+    done = process(folder, "run", "--fresh", "-p", "used", "--", "true", broken=True)
+    assert (done.code, len(done.stderr.splitlines())) == (0, 2)
+    for _ in range(2):  # what lacks a part of it may be another thing with the next run
+        done = process(folder, "run", "-p", "lax", "--", "true", broken=True)
+        assert done.stderr == "not enforced: box.closed: the hinge is broken\n"
     quiet = process(folder, "run", "-q", "-p", "used", "--", "true", broken=True)
     assert (quiet.code, quiet.stderr) == (0, "")
 
