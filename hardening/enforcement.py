@@ -39,7 +39,7 @@ def refusal(composition: Composition, shortfall: Shortfall) -> HostError | None:
     return HostError(
         f"{shortfall.leaf} {what}: {shortfall.reason}",
         origin=decided.origin if decided is not None else None,
-        hint=_remedy(shortfall, requirement, limited, decided is not None and _is_typed(composition, decided)) or None,
+        hint=_remedy(shortfall, requirement, limited, decided is not None and is_typed(composition, decided)) or None,
     )
 
 
@@ -68,7 +68,7 @@ def _requirement(composition: Composition, shortfall: Shortfall) -> Resolved:
     return composition.leaves[Leaf(mechanism, name)]
 
 
-def _is_typed(composition: Composition, decided: Resolved) -> bool:
+def is_typed(composition: Composition, decided: Resolved) -> bool:
     """Whether the command line has decided a leaf."""
     typed = {layer.name for layer in composition.stack.layers if layer.document.typed}
     return any(str(step.place) == decided.origin and step.place.layer in typed for step in decided.steps)

@@ -30,8 +30,9 @@ _ANSWERS = {
     ("--cgroupns",): "write --set namespaces.cgroup=host, or the path of a namespace to join",
     ("--uidmap", "--gidmap"): "write --set 'namespaces.uid_map=[\"0:100000:65536\"]' and the same for gid_map",
     ("--security-opt",): (
-        "seccomp=FILE is --set seccomp.profile=FILE; label=type:T is --set selinux.type=T; mask and unmask are "
-        "rootfs.masked_paths; no-new-privileges is on anyway"
+        "seccomp=FILE is --set seccomp.profile=FILE; for unconfined, `hardening explain seccomp.CALL` shows what lets one "
+        "call run; label=type:T is --set selinux.type=T; mask and unmask are rootfs.masked_paths; no-new-privileges is on "
+        "anyway"
     ),
     ("--shm-size",): "write --set rootfs.shm_size=64M",
     ("--label", "--label-file", "-l", "--pod"): _NOT_KEPT,

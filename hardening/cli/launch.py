@@ -10,7 +10,7 @@ import click
 from hardening.cli import keeping, refusals, start
 from hardening.cli.session import session
 from hardening.errors import HardeningError, LaunchError, Problems, SpecError, UsageError, quoted
-from hardening.spec import CONFIG
+from hardening.spec import CONFIG, lookup
 
 if TYPE_CHECKING:
     from hardening.plugins import Plugins
@@ -55,7 +55,8 @@ def command(
 
     if not bundle.is_dir():
         problem = "a bundle is a directory" if bundle.exists() else "there is no such bundle"
-        raise UsageError(problem, origin=bundle, hint=HINT)
+        inside = bundle.name == CONFIG and bundle.exists()
+        raise UsageError(problem, origin=bundle, hint=f"name it: {quoted(str(bundle.parent))}" if inside else HINT)
     target = start.receipt_file(receipt)
     here = session(context)
     engine = here.plugins.runtime(runtime)
@@ -80,14 +81,20 @@ def command(
 
 
 def _name_another(error: HardeningError, engine: Runtime, candidate: Candidate, plugins: Plugins, bundle: Path) -> None:
-    """Let what ``engine`` refuses by itself name the runtime that does not, where one is installed."""
-    places = {refusal.origin for refusal in engine.check(candidate.document, candidate.host)}
-    for other in plugins.runtimes:
-        if places and other.version() is not None and not other.check(candidate.document, candidate.host):
-            for problem in error.problems if isinstance(error, Problems) else (error,):
-                if problem.origin in places and not problem.hint:
-                    problem.hint = f"`hardening launch --runtime {quoted(other.name)} {quoted(str(bundle))}` runs it"
-            return
+    """Let what ``engine`` refuses by itself name the runtime that does not, where one is installed, or else what makes a
+    configuration of it that is run. What is missing no other runtime has."""
+    document = candidate.document
+    found = [refusal for refusal in engine.check(document, candidate.host) if refusal.origin]
+    hint = f"where another tool wrote it, `hardening apply --in-place {quoted(str(bundle))}` holds it to a profile"
+    if all(lookup(document, refusal.pointer) is not None for refusal in found):
+        for other in plugins.runtimes:
+            if other.version() is not None and not other.check(document, candidate.host):
+                hint = f"`hardening launch --runtime {quoted(other.name)} {quoted(str(bundle))}` runs it"
+                break
+    places = {refusal.origin for refusal in found}
+    for problem in error.problems if isinstance(error, Problems) else (error,):
+        if problem.origin in places and not problem.hint:
+            problem.hint = hint
 
 
 def _read(bundle: Path) -> bytes:

@@ -13,6 +13,7 @@ from typing import Any
 
 from hardening.errors import quoted
 from hardening.inputs import Input, way
+from hardening.launch.config_mounts import is_bind
 from hardening.spec import File, Spec, Symlink
 
 
@@ -76,7 +77,7 @@ def shown(document: Mapping[str, Any], files: Mapping[str, File], path: str) -> 
     mount = mounts[above]
     if mount.get("type") == "tmpfs":
         return None if "tmpcopyup" in mount.get("options", ()) else False
-    bound = {"bind", "rbind"} & {mount.get("type"), *mount.get("options", ())}
+    bound = is_bind(mount.get("type"), mount.get("options", ()))
     return _on_host(str(mount.get("source", "")), path.removeprefix(above)) if bound else None
 
 

@@ -147,11 +147,9 @@ PTRACE_DETACH = 17
 PTRACE_CONT = 7
 PTRACE_SEIZE = 0x4206
 PTRACE_SECCOMP_GET_FILTER = 0x420C
-PTRACE_LISTEN = 0x4208
 PTRACE_O_TRACEEXEC = 0x10
 PTRACE_O_EXITKILL = 0x00100000
 PTRACE_EVENT_EXEC = 4
-PTRACE_EVENT_STOP = 128
 
 MADV_DONTNEED = 4
 AF_UNIX = 1
@@ -244,3 +242,13 @@ CAPABILITIES = (
     "CAP_BPF",
     "CAP_CHECKPOINT_RESTORE",
 )
+
+
+def has_capability(held: int, name: str) -> bool:
+    """Whether a set, as a bit mask, has a capability."""
+    return bool(held >> CAPABILITIES.index(name) & 1)
+
+
+def capability_names(held: int) -> list[str]:
+    """The names of what a set, as a bit mask, has."""
+    return [name for name in CAPABILITIES if has_capability(held, name)]

@@ -19,7 +19,7 @@ def show_only_cgroup2(document: object) -> None:
     """Move this process into such a view, unless the host is pure cgroup2. Raises `LaunchError`."""
     if os.path.exists(CGROUP2_MAGIC_FILE):
         return
-    if kernel.capget()[0] >> abi.CAPABILITIES.index("CAP_SYS_ADMIN") & 1:
+    if abi.has_capability(kernel.capget()[0], "CAP_SYS_ADMIN"):
         with Step("make a mount namespace for crun"):
             kernel.unshare(abi.CLONE_NEWNS)
     else:

@@ -7,6 +7,8 @@ from hardening.launch.wanted import IdMap, Mount
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from hardening.launch.reader import Table
 
 ATTRIBUTES = {
@@ -98,6 +100,11 @@ def read_mounts(config: Table, label: str) -> tuple[Mount, ...]:
     return tuple(_read_mount(table, label) for table in config.tables("mounts"))
 
 
+def is_bind(kind: object, options: Collection[object]) -> bool:
+    """Whether an entry of `/mounts` is a bind mount by its type or its options, as runtimes take it."""
+    return kind == "bind" or "bind" in options or "rbind" in options
+
+
 def _read_mount(table: Table, label: str) -> Mount:
     destination = table.text("destination", required=True)
     if destination and not destination.startswith("/"):
@@ -106,7 +113,7 @@ def _read_mount(table: Table, label: str) -> Mount:
     source = table.text("source")
     texts = table.strings("options")
     options = _Options()
-    if kind == "bind" or {"bind", "rbind"} & set(texts):
+    if is_bind(kind, texts):
         options.kind = "bind"
     elif kind in FILE_SYSTEMS:
         options.kind = kind

@@ -89,8 +89,9 @@ def _read_capabilities(table: Table) -> Capabilities:
     sets.done()
     if masks["effective"] & ~masks["permitted"]:
         sets.refuse("effective", "holds what the permitted set lacks")
-    if masks["ambient"] & ~(masks["permitted"] & masks["inheritable"]):
-        sets.refuse("ambient", "holds what the permitted or the inheritable set lacks")
+    unheld = masks["ambient"] & ~(masks["permitted"] & masks["inheritable"])
+    if unheld:
+        sets.refuse("ambient", f"not permitted and inheritable, too: {', '.join(abi.capability_names(unheld))}")
     if masks["inheritable"] & ~(masks["bounding"] | masks["permitted"]):
         sets.refuse("inheritable", "holds what the bounding and the permitted set lack")
     return Capabilities(**masks)

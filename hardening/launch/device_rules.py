@@ -92,9 +92,9 @@ def problems(wanted: Wanted) -> Iterator[Problem]:
     """(JSON pointer, reason) of what keeps the rules from being kept."""
     sets = wanted.process.capabilities
     held = sets.bounding | sets.effective | sets.permitted | sets.inheritable | sets.ambient
-    if _has(held, "CAP_SYS_ADMIN"):
+    if abi.has_capability(held, "CAP_SYS_ADMIN"):
         yield POINTER, f"{_KEEPS}, by its mounts, which CAP_SYS_ADMIN can change"
-    if wanted.namespace("user") is None and _has(held, "CAP_MKNOD"):
+    if wanted.namespace("user") is None and abi.has_capability(held, "CAP_MKNOD"):
         yield POINTER, f"{_KEEPS} where no node can be made: in a user namespace, or without CAP_MKNOD"
     if not (wanted.creates("user") or wanted.creates("pid")):
         yield POINTER, f"{_KEEPS} where it sees no other processes: in a new user or pid namespace"
@@ -105,14 +105,9 @@ def problems(wanted: Wanted) -> Iterator[Problem]:
     for index, device in enumerate(wanted.devices):
         if not permits(wanted.device_rules, device.kind, device.major, device.minor):
             yield f"/linux/devices/{index}", f"{POINTER} does not permit to read and write it"
-    at_dev = [mount for mount in wanted.mounts if mount.destination.rstrip("/") == "/dev"]
-    in_root = not at_dev and bool(wanted.devices) and wanted.namespace("user") is None
-    if in_root or (at_dev and at_dev[-1].kind == "bind"):
+    at_dev = wanted.at_dev()
+    if wanted.devices_in_root() or (at_dev is not None and at_dev.kind == "bind"):
         yield POINTER, f"{_KEEPS} where /dev is a new file system"
-
-
-def _has(held: int, name: str) -> bool:
-    return bool(held >> abi.CAPABILITIES.index(name) & 1)
 
 
 def keep(wanted: Wanted, mount: Mount, tree: int, path: str) -> None:

@@ -29,10 +29,11 @@ LINKS = {
 
 def make_devices(root: Root, wanted: Wanted) -> None:
     """Fill `/dev`, unless the configuration binds one from elsewhere."""
-    at_dev = [mount for mount in wanted.mounts if mount.destination.rstrip("/") == "/dev"]
-    if at_dev and at_dev[-1].kind == "bind":
+    at_dev = wanted.at_dev()
+    kind = at_dev.kind if at_dev is not None else ""
+    if kind == "bind":
         return
-    on_tmpfs = bool(at_dev) and at_dev[-1].kind == "tmpfs"
+    on_tmpfs = kind == "tmpfs"
     listed = {device.path for device in wanted.devices}
     for path, (major, minor) in DEFAULT_DEVICES.items():
         if path not in listed:

@@ -16,7 +16,7 @@ from hardening.errors import EXIT_LAUNCHER, LaunchError
 from hardening.launch import abi, kernel, links, mountinfo, receipt, trusted
 from hardening.launch.bundle import IMAGE_STORE, NODES, Bundle, is_judged
 from hardening.launch.cleaning import finally_do
-from hardening.launch.config_mounts import COPIES
+from hardening.launch.config_mounts import COPIES, is_bind
 from hardening.launch.failure import Step
 from hardening.launch.feed import Feed
 from hardening.launch.frozen import Frozen
@@ -120,9 +120,7 @@ def _mounts(document: object) -> Iterator[tuple[str, dict[str, object]]]:
 
 
 def _binds(mount: dict[str, object]) -> bool:
-    """Whether an entry of `/mounts` is a bind mount, for which its type or one of its options is the word."""
-    words = (mount.get("type"), *_options(mount))
-    return "bind" in words or "rbind" in words
+    return is_bind(mount.get("type"), _options(mount))
 
 
 def _options(mount: dict[str, object]) -> list[object]:

@@ -91,10 +91,9 @@ def set_capabilities(capabilities: Capabilities) -> None:
 
 
 def _refuse_missing(missing: int, which: str, reason: str) -> None:
-    names = [name for number, name in enumerate(abi.CAPABILITIES) if missing >> number & 1]
-    if names:
+    if missing:
         raise LaunchError(
-            f"{', '.join(names)} cannot be given: {reason}",
+            f"{', '.join(abi.capability_names(missing))} cannot be given: {reason}",
             origin=f"config.json:{CAPABILITIES_AT}/{which}",
             hint="leave it out, or run with more capabilities",
         )

@@ -24,7 +24,8 @@ def write_maps(pid: int, uid_map: tuple[IdMap, ...], gid_map: tuple[IdMap, ...])
     whether setgroups(2) stays allowed inside. Raises `LaunchError`.
     """
     effective = kernel.capget()[0]
-    direct = _has(effective, "CAP_SETUID") and _has(effective, "CAP_SETGID") and _reaches(uid_map, gid_map)
+    may = all(abi.has_capability(effective, name) for name in ("CAP_SETUID", "CAP_SETGID"))
+    direct = may and _reaches(uid_map, gid_map)
     if direct or _is_own(uid_map, os.geteuid()):
         _write(f"/proc/{pid}/uid_map", uid_map)
     else:
@@ -55,10 +56,6 @@ def new_user_namespace(uid_map: tuple[IdMap, ...], gid_map: tuple[IdMap, ...]) -
         os.close(reader)
         os.close(writer)
         os.waitpid(pid, 0)
-
-
-def _has(mask: int, name: str) -> bool:
-    return bool(mask >> abi.CAPABILITIES.index(name) & 1)
 
 
 def _reaches(uid_map: tuple[IdMap, ...], gid_map: tuple[IdMap, ...]) -> bool:

@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 IN_ROOT = abi.RESOLVE_IN_ROOT | abi.RESOLVE_NO_MAGICLINKS
 
 
+class UnmappedRootError(PermissionError):
+    """A root in which the container's ids can make no mount point; ``hint`` says what a person can do about it."""
+
+    hint = 'give its files to ids of /linux/uidMappings, or compose it under a profile with [namespaces] user = "host"'
+
+
 class Root:
     """The new root while it is built. Until `enter` the old one stays reachable under absolute paths. Where the places of
     mounts were ``judged`` they have no links in them."""
@@ -75,7 +81,7 @@ class Root:
             if os.fstat(self.tree).st_uid != OVERFLOW_ID:
                 raise
             text = f"{error.strerror} (the root belongs to an id that the user namespace does not map)"
-            raise OSError(error.errno, text) from error
+            raise UnmappedRootError(error.errno, text) from error
 
     def _target(self, path: str, *, directory: bool, resolve: int) -> int:
         try:

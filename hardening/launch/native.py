@@ -99,7 +99,7 @@ def _clean(words: Iterator[str], cleaning: Cleaning) -> None:
 
 def _check_host(wanted: Wanted, *, keep_stdin: bool) -> None:
     """Refuse at once what would fail later, or worse, not fail."""
-    if wanted.namespace("user") is None and not kernel.capget()[0] >> abi.CAPABILITIES.index("CAP_SYS_ADMIN") & 1:
+    if wanted.namespace("user") is None and not abi.has_capability(kernel.capget()[0], "CAP_SYS_ADMIN"):
         raise LaunchError(
             "without a user namespace only root can make the other namespaces",
             origin="config.json:/linux/namespaces",

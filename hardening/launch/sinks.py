@@ -154,7 +154,7 @@ class Places:
         self._opened: list[Sink] = []
         self._audit: Audit | None = None
         # Nothing of the audit system is loaded for those who may not write there.
-        if kernel.capget()[0] >> abi.CAPABILITIES.index("CAP_AUDIT_WRITE") & 1:
+        if abi.has_capability(kernel.capget()[0], "CAP_AUDIT_WRITE"):
             from hardening.launch.audit import Audit
 
             try:

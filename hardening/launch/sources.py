@@ -59,16 +59,8 @@ def open_sources(wanted: Wanted, bundle: str) -> Sources:
 
 
 def root_attributes(wanted: Wanted) -> int:
-    """``MOUNT_ATTR_*`` of the root, in which nothing but the launcher makes a device or lends rights.
-
-    Devices of the configuration stand on the mount at /dev; where there is none, they are nodes of the root itself.
-    """
-    own_devices = (
-        bool(wanted.devices)
-        and wanted.namespace("user") is None
-        and not any(mount.destination.rstrip("/") == "/dev" for mount in wanted.mounts)
-    )
-    no_devices = 0 if own_devices else abi.MOUNT_ATTR_NODEV
+    """``MOUNT_ATTR_*`` of the root, in which nothing but the launcher makes a device or lends rights."""
+    no_devices = 0 if wanted.devices_in_root() else abi.MOUNT_ATTR_NODEV
     return no_devices | (abi.MOUNT_ATTR_NOSUID if wanted.process.no_new_privileges else 0)
 
 

@@ -171,6 +171,15 @@ class Wanted(Frozen):
         namespace = self.namespace(kind)
         return namespace is not None and not namespace.path
 
+    def at_dev(self) -> Mount | None:
+        """The mount that is seen at `/dev`, or None."""
+        found = [mount for mount in self.mounts if mount.destination.rstrip("/") == "/dev"]
+        return found[-1] if found else None
+
+    def devices_in_root(self) -> bool:
+        """Whether devices of the configuration are nodes of the root itself, and of no mount at `/dev`."""
+        return bool(self.devices) and self.namespace("user") is None and self.at_dev() is None
+
     def annotation(self, name: str) -> str | None:
         """The value of an annotation, or None."""
         return dict(self.annotations).get(name)

@@ -11,6 +11,7 @@ import attrs
 
 from hardening import toml_text as toml
 from hardening.compose import Composition
+from hardening.enforcement import is_typed
 from hardening.errors import HardeningError, Problems
 from hardening.fold import Resolved
 from hardening.host import Host
@@ -50,6 +51,8 @@ def smallest(
     kind = mechanism.schema.settings[entry.leaf.setting].kind
     if kind.neutral:
         return None
+    if is_typed(attempt.composition, entry):  # which no later layer follows, and no option beside it loosens
+        return Loosening(barrier=f"the command line says it; leave out {entry.origin}")
     looser = list(_looser(kind, entry))
     if not looser:
         return None

@@ -14,7 +14,7 @@ from hardening.errors import HostError, LaunchError
 from hardening.host import Host
 from hardening.launch import abi, secrets
 from hardening.launch.config import INTERPRETED_ANNOTATIONS
-from hardening.launch.config_mounts import ACCESS_TIMES, ATTRIBUTES, OPPOSITES, PROPAGATION
+from hardening.launch.config_mounts import ACCESS_TIMES, ATTRIBUTES, OPPOSITES, PROPAGATION, is_bind
 from hardening.launch.jsontext import escape
 from hardening.oci_fields import misfits, unknown
 from hardening.runtime import Refusal
@@ -144,8 +144,7 @@ def _mounts(name: str, version: tuple[int, ...], document: Mapping[str, Any]) ->
         if isinstance(destination, str) and os.path.normpath(f"/{destination.lstrip('/')}") == "/":
             yield Refusal(f"/mounts/{index}/destination", "leads to the root itself, which the mount would cover")
         options = [option for option in _items(mount, "/options") if isinstance(option, str)]
-        is_bind = mount.get("type") == "bind" or bool({"bind", "rbind"} & set(options))
-        for number, option in enumerate(options if is_bind else ()):
+        for number, option in enumerate(options if is_bind(mount.get("type"), options) else ()):
             if option in OPTIONS[name] or not is_bind_option(option):
                 yield Refusal(f"/mounts/{index}/options/{number}", f"{name} ignores the option {option!r}", HINT)
         for key in ("uidMappings", "gidMappings"):

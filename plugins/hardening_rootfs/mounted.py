@@ -9,6 +9,7 @@ from typing import Any
 
 from hardening.kinds import show_size
 from hardening.launch import mountinfo
+from hardening.launch.config_mounts import is_bind
 from hardening.values import frozen
 from hardening_rootfs.paths import is_below, real_path
 
@@ -127,7 +128,7 @@ class Wanted:
     @property
     def is_bind(self) -> bool:
         """Whether it shows a part of the host."""
-        return bool({"bind", "rbind"} & {*self.options, str(self.entry.get("type"))})
+        return is_bind(self.entry.get("type"), self.options)
 
     @property
     def recursive(self) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from hardening.launch.config_mounts import ACCESS_TIMES, ATTRIBUTES, COPIES, FILE_SYSTEMS, OPPOSITES
+from hardening.launch.config_mounts import ACCESS_TIMES, ATTRIBUTES, COPIES, FILE_SYSTEMS, OPPOSITES, is_bind
 from hardening.launch.config_mounts import PROPAGATION as LAUNCHED
 from hardening.mechanism import Excess
 from hardening.values import frozen
@@ -65,8 +65,8 @@ class Asked:
     @property
     def kind(self) -> str:
         """``bind``, or the type of a file system."""
-        bound = {"bind", "rbind"} & set(self.options)
-        return "bind" if bound else str(self.entry.get("type") or "none")
+        kind = self.entry.get("type")
+        return "bind" if is_bind(kind, self.options) else str(kind or "none")
 
     @property
     def size(self) -> int:

@@ -42,11 +42,6 @@ class Compiled:
     program: bytes
     written: Mapping[str, Rule] = MappingProxyType({})
 
-    @property
-    def flattened(self) -> tuple[str, ...]:
-        """The names of the system calls that became plainer."""
-        return tuple(self.written)
-
 
 @lru_cache(maxsize=8)
 def compile_filter(model: Filter, library: Libseccomp) -> Compiled:

@@ -35,7 +35,6 @@ RULES = {
 }
 
 REPAIRED = (2, 6, 1)
-FILTER_MODE = "2"
 
 #: Calls that undo what other mechanisms build, and how.
 DANGEROUS = {

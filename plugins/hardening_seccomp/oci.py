@@ -87,11 +87,6 @@ class Emission:
     document: dict[str, Any]
     written: Mapping[str, Rule]
 
-    @property
-    def flattened(self) -> tuple[str, ...]:
-        """The names of those system calls."""
-        return tuple(self.written)
-
 
 #: How far the rules of some system calls are to be flattened: the index of one of `flatter`.
 Levels = Mapping[str, int]

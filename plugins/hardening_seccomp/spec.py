@@ -121,14 +121,16 @@ def tighten(
         _put(allowed, library, fragment)
         return
     foreign = read(found, native=facts.native)
-    model = without_strangers(foreign.model, library)
+    # Of an architecture that goes all system calls go.
+    common = attrs.evolve(foreign.model, architectures=foreign.model.architectures & allowed.architectures)
+    model = without_strangers(common, library)
     for name in excesses(model, allowed):
         asked = describe(model.rule(name)) if name != REST else str(model.default)
         limit = describe(allowed.rule(name)) if name != REST else str(allowed.default)
         yield Excess(
             f"{POINTER}/syscalls" if name != REST else f"{POINTER}/defaultAction", asked, limit, f"seccomp.{name}"
         )
-    for name in sorted(model.architectures - allowed.architectures):
+    for name in sorted(foreign.model.architectures - allowed.architectures):
         yield Excess(f"{POINTER}/architectures", name, "kill-process", f"seccomp.architectures.{name}")
     for flag in sorted(looser_flags(model, allowed)):
         yield Excess(f"{POINTER}/flags", flag, "not set", f"seccomp.flags.{flag}")
@@ -136,13 +138,13 @@ def tighten(
         for name in names:
             yield Excess(pointer, "errno 0: the call seems to succeed", "errno:EPERM", f"seccomp.{name}")
     for name in foreign.ambiguous:
-        rule = describe(model.rule(name))
+        rule = describe(foreign.model.rule(name))
         yield Excess(
             f"{POINTER}/syscalls", f"{name}: overlapping entries of different actions", rule, f"seccomp.{name}"
         )
-    for name in sorted(set(foreign.model.rules) - set(model.rules)):
-        yield Excess(
-            f"{POINTER}/syscalls", f"{name}: unknown here, as it is to the runtime", "left out", f"seccomp.{name}"
-        )
+    for name in foreign.model.rules:
+        if is_stranger(name, foreign.model, library):
+            asked = f"{name}: unknown here, as it is to the runtime"
+            yield Excess(f"{POINTER}/syscalls", asked, "left out", f"seccomp.{name}")
     # With fewer architectures than the foreign filter, more of its system calls are strangers.
     _put(_finished(meet(_composed(settings, context), foreign.model), library), library, fragment)

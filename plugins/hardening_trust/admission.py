@@ -114,7 +114,8 @@ def _hint(composition: Composition, image: Name, match: Match) -> str:
     if stated and match.requirements != REJECT:
         here = composition.image is not None and composition.image.staged is None
         anew = "; with --pull=always its signatures are fetched anew" * here
-        return f"{said(composition, match)}; `hardening trust explain {quoted(str(image))}` tells more{anew}"
+        command = f"hardening trust explain {_named(composition.stack.named)} {quoted(str(image))}"
+        return f"{said(composition, match)}; `{command}` tells more{anew}"
     decided = said(composition, match) if stated else "no profile permits it"
     return f"{decided}: {permission(image, composition.stack.named, stated=stated)}"
 

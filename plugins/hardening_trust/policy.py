@@ -56,7 +56,7 @@ def read(path: Path) -> Policy:
     """The policy in a file. Raises `ProfileError` with the line for anything that containers tools would refuse."""
     from hardening_trust.jsontree import document
 
-    hint = "name a policy.json: --policy FILE"
+    hint = "name a policy.json, as podman and skopeo read it"
     return parse(document(safefile.read(path, "the policy", MAX_BYTES, hint=hint), path))
 
 

@@ -436,3 +436,29 @@ def test_what_is_written_into_another_directory_runs_with_the_root_that_was_judg
         assert done.returncode == 0, done.stderr
         done = hardening("launch", str(folder / "elsewhere"))
         assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_what_no_runtime_runs_as_it_is_leads_to_apply(tmp_path: Path) -> None:
+    require("root")
+    with runs.workplace() as folder:
+        document = spec_of(folder, ["runc", "spec"])  # with ambient capabilities that are not inheritable
+        (folder / "config.json").write_text(json.dumps(document))
+        hint = f"hint: where another tool wrote it, `hardening apply --in-place {folder}` holds it to a profile\n"
+        done = hardening("launch", str(folder))
+        unheld = "CAP_KILL, CAP_NET_BIND_SERVICE, CAP_AUDIT_WRITE"
+        assert (
+            f"/process/capabilities/ambient: not permitted and inheritable, too: {unheld} (native)\n{hint}"
+            in done.stderr
+        )
+        done = hardening("launch", "--runtime", "crun", str(folder))
+        assert done.stderr.count(hint) == 3
+        assert hardening("apply", "--in-place", str(folder)).returncode == 0
+        assert hardening("launch", str(folder)).returncode == 0
+        del document["linux"], document["process"]["capabilities"]
+        (folder / "config.json").write_text(json.dumps(document))
+        done = hardening("launch", str(folder))
+        assert f"/linux: is missing (native)\n{hint}" in done.stderr  # as it is for crun and runc
+        done = hardening("launch", str(folder / "config.json"))
+        assert (done.returncode, done.stderr) == (
+            2, f"error: {folder}/config.json: a bundle is a directory\nhint: name it: {folder}\n"
+        )  # fmt: skip

@@ -596,6 +596,7 @@ def test_a_root_of_other_ids_is_told_as_that(folder: Path, stance: Stance) -> No
     done = run(folder, stance, document)
     assert done.returncode == 125
     assert "Permission denied (the root belongs to an id that the user namespace does not map)" in done.stderr
+    assert "hint: give its files to ids of /linux/uidMappings" in done.stderr
 
 
 @pytest.mark.parametrize("stance", ["root"], indirect=True)

@@ -50,7 +50,7 @@ def disagreements(layers: Sequence[Filter], combine: Meet = meet) -> list[str]:
         composed = combine(composed, layer)
     singles = [compile_filter(layer, LIBRARY) for layer in layers]
     whole = compile_filter(composed, LIBRARY)
-    if whole.flattened or any(single.flattened for single in singles):
+    if whole.written or any(single.written for single in singles):
         return []  # told as a finding: nothing exact to compare
     calls = [(NAMES["getppid"], vector) for vector in VECTORS] + [(UNKNOWN, VECTORS[0])]
     stacked = kernel.answers(NAMES["seccomp"], [single.program for single in singles], calls)

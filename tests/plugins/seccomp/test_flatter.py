@@ -81,7 +81,7 @@ def test_podmans_profile_over_ours_runs_what_both_allow(profile: str, architectu
     fragment = Fragment("seccomp")
     contribute(composition.settings["seccomp"], context, fragment)
     told = {item.leaf: item for item in fragment.told}
-    assert set(told) == {f"seccomp.{name}" for name in compiled.flattened}
+    assert set(told) == {f"seccomp.{name}" for name in compiled.written}
     program, token = bpf.decode(compiled.program), token_of(facts.required_library(), facts.native)
     for name, written in compiled.written.items():
         assert meaning(program, token, facts.required_library().names(token)[name]) == written

@@ -43,7 +43,7 @@ SOCKETCALL, SOCKET, SYS_SOCKET, AF_UNIX, AF_VSOCK = 102, 359, 1, 1, 40
 def answered(rules: dict[str, Rule], default: Action = ENOSYS, names: tuple[str, ...] = ("x86_64", "x86")) -> Rule:
     """What the compiled program answers to socketcall of the last architecture."""
     compiled = compile_filter(guard(Filter(default, rules, frozenset(names)), LIBRARY).normal(), LIBRARY)
-    assert compiled.flattened == ()
+    assert not compiled.written
     token = token_of(LIBRARY, names[-1])
     return meaning(bpf.decode(compiled.program), token, LIBRARY.names(token)["socketcall"])
 

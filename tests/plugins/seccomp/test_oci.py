@@ -33,7 +33,7 @@ def argument(op: str, value: int, index: int = 0, **more: Any) -> dict[str, Any]
 def test_what_is_written_reads_back(a: Rule, b: Rule) -> None:
     model = Filter(ENOSYS, {"read": a, "write": b, "ioctl": a}, frozenset({"x86_64", "x86"}), frozenset({"log"}))
     emission = emit(model)
-    if not emission.flattened:
+    if not emission.written:
         found = read(emission.document, native="x86_64")
         assert found.model == model.normal()
         assert found.ambiguous == ()

@@ -56,6 +56,16 @@ def test_a_foreign_filter_is_intersected(tmp_path: Path) -> None:
     assert [item.leaf for item in excess] == ["seccomp.mount"]
 
 
+def test_an_architecture_that_goes_is_told_as_one_and_not_by_its_system_calls(tmp_path: Path) -> None:
+    foreign = {
+        "defaultAction": "SCMP_ACT_ERRNO",
+        "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"],
+        "syscalls": [{"names": ["read", "mount", "waitpid", "no_such_call"], "action": "SCMP_ACT_ALLOW"}],
+    }
+    _, excess = tightened(tmp_path, {"linux": {"seccomp": foreign}})
+    assert [item.leaf for item in excess] == ["seccomp.mount", "seccomp.architectures.x86", "seccomp.no_such_call"]
+
+
 def test_a_configuration_without_a_filter_gets_ours(tmp_path: Path) -> None:
     fragment, excess = tightened(tmp_path, {})
     assert fragment.values["/linux/seccomp"].value["defaultErrnoRet"] == 38

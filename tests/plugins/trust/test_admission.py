@@ -148,6 +148,11 @@ def test_signatures_of_the_store_are_held_against_the_keys(store: Store, tmp_pat
     looked = f"https://registry.example.com/sigs/team/app@{DIGEST_OF.replace(':', '=')}/signature-1"
     problem = "Source image rejected: A signature was required, but no signature exists"
     assert reason(layer) == f"{problem} (looked for {looked} when it was fetched)"
+    verdict = judged(layer, NAME, DIGEST_OF)
+    assert verdict is not None
+    assert (
+        f"`hardening trust explain -p a {NAME}` tells more" in verdict.refusals[0].hint
+    )  # of the stack that refuses it
     good = signer(gpg_keys.good, home=gpg_keys.home.path)
     sign(store, good.sign(DIGEST_OF, NAME))
     assert reason(layer) == ""
