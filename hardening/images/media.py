@@ -6,11 +6,12 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from hardening.errors import ImageError
+from hardening.errors import ImageError, LaunchError
 from hardening.images.reference import is_digest
+from hardening.launch import jsontext
 from hardening.launch.digest import sha256
 from hardening.values import frozen
 
@@ -109,9 +110,9 @@ def parse(data: bytes, origin: object) -> dict[str, Any]:
     if len(data) > MAX_MANIFEST:
         raise ImageError(f"is larger than {MAX_MANIFEST} bytes", origin=origin, hint="this is no manifest of an image")
     try:
-        document = json.loads(data, object_pairs_hook=_once)
-    except (ValueError, RecursionError) as error:
-        raise ImageError(f"is not JSON: {error}", origin=origin, hint="pull it again, or tell its author") from None
+        document = jsontext.parse(data, str(origin))
+    except LaunchError as error:
+        raise _wrong(error.origin, error.message) from None
     if not isinstance(document, dict):
         raise _wrong(origin, "is no JSON object")
     return document
@@ -242,17 +243,6 @@ def descriptor(entry: object, origin: str, most: int) -> Descriptor:
     if not isinstance(kind, str):
         raise _wrong(origin, "has a media type that is no text")
     return Descriptor(digest, size, kind)
-
-
-def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        seen: set[str] = set()
-        for key, _ in pairs:
-            if key in seen:
-                raise ValueError(f'the key "{key[:40]}" stands twice in one object')
-            seen.add(key)
-    return found
 
 
 def _wrong(origin: object, problem: str, hint: str = "pull it again, or tell its author") -> ImageError:

@@ -23,6 +23,7 @@ MAX_BYTES = 8 * 1024 * 1024
 MAX_DEPTH = (
     64  # levels; a configuration of the specification has eight. What reads a value may call itself once for each
 )
+_TOLD = 200  # characters of a key in a message
 
 
 class _Repeated(dict[str, object]):
@@ -83,8 +84,12 @@ def parse(text: bytes, origin: str) -> object:
         raise LaunchError(f"not JSON: more text after the value, at character {end}", origin=origin)
     if context.repeated:
         pointer, key = _find_repeated(value, "") or ("", "")
-        raise LaunchError(f"the key {key!r} stands twice", origin=f"{origin}:{pointer}")
+        raise LaunchError(f"the key {_short(key)!r} stands twice", origin=f"{origin}:{_short(pointer)}")
     return value
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _TOLD else f"{text[:_TOLD]}…"
 
 
 def _is_deep(value: object) -> bool:

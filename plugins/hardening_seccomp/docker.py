@@ -6,7 +6,6 @@ Sources: moby ``profiles/seccomp``, containers/common ``pkg/seccomp`` (``seccomp
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -15,7 +14,8 @@ from typing import Any
 import attrs
 
 from hardening import safefile
-from hardening.errors import ProfileError
+from hardening.errors import LaunchError, ProfileError
+from hardening.launch import jsontext
 from hardening.values import frozen
 from hardening_seccomp.actions import Action, Kind, errno_number
 from hardening_seccomp.conditions import Entry
@@ -101,9 +101,9 @@ def read_file(path: Path, target: Target, *, origin: object | None = None) -> Do
 def parse(data: bytes, target: Target, *, origin: object | None = None) -> DockerProfile:
     """Resolve the JSON text of a profile. Raises `ProfileError`: not JSON, unknown or repeated keys, wrong values."""
     try:
-        raw = json.loads(data, object_pairs_hook=_no_repeats)
-    except (ValueError, RecursionError) as error:
-        raise ProfileError(f"not a seccomp profile: {error}", origin=origin) from None
+        raw = jsontext.parse(data, str(origin or "the profile"))
+    except LaunchError as error:
+        raise ProfileError(f"not a seccomp profile: {error.message}", origin=error.origin) from None
     top = _object(raw, _TOP, "", origin)
     for key in ("listenerPath", "listenerMetadata"):
         if top.get(key):
@@ -118,15 +118,6 @@ def parse(data: bytes, target: Target, *, origin: object | None = None) -> Docke
         else:
             _entries(rule, place, origin)  # checked all the same
     return DockerProfile(default, tuple(entries), _architectures(top, target, origin), _flags(top, origin))
-
-
-def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise ValueError(f"the key {key!r} is repeated")
-        found[key] = value
-    return found
 
 
 def _object(value: object, keys: Sequence[str], place: str, origin: object | None) -> Mapping[str, Any]:

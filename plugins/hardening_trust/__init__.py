@@ -73,18 +73,18 @@ class Trust(Mechanism[TrustSettings]):
 
     def contribute(self, settings: TrustSettings, context: Context, fragment: Fragment) -> None:
         if context.image is not None:
-            from hardening_trust import carried  # most runs use no image
+            from hardening_trust import annotation  # most runs use no image
 
-            carried.contribute(settings, context.image, fragment)
+            annotation.contribute(settings, context.image, fragment)
 
     def tighten(
         self, settings: TrustSettings, document: Mapping[str, Any], context: Context, fragment: Fragment
     ) -> Iterable[Excess]:
         if not _names_image(document):
             return ()
-        from hardening_trust import carried
+        from hardening_trust import annotation
 
-        return carried.tighten(settings, document, fragment)
+        return annotation.tighten(settings, document, fragment)
 
     def findings(self, settings: TrustSettings, context: Context) -> Iterable[Finding]:
         return ()

@@ -22,7 +22,7 @@ from hardening.inputs import Input
 from hardening.launch import looks
 from hardening.runtime import Candidate, Refusal, Verdict
 from hardening.schema import REST, Leaf
-from hardening_trust import carried
+from hardening_trust import annotation
 from hardening_trust.kinds import RequirementsKind
 from hardening_trust.requirements import REJECT, Requirements, key_paths, together
 from hardening_trust.scopes import WITHOUT_SCOPES, Match
@@ -44,7 +44,7 @@ def admit(candidate: Candidate) -> Verdict | None:
         if image is None:
             return None
         name = reference.parse(image.reference)
-        required = carried.read(document)
+        required = annotation.read(document)
         composition = candidate.composition
         if composition is not None:
             match = settings_of(composition).match(name)
@@ -65,7 +65,7 @@ def admit(candidate: Candidate) -> Verdict | None:
 
 
 _ANEW = "compose it again where policy, keys or image are others by now; `hardening pull` fetches its signatures anew"
-_UNSAID = f"compose it again: `hardening compose -o BUNDLE IMAGE` writes {used.DIGEST} and {carried.ANNOTATION}"
+_UNSAID = f"compose it again: `hardening compose -o BUNDLE IMAGE` writes {used.DIGEST} and {annotation.ANNOTATION}"
 
 
 def settings_of(composition: Composition) -> TrustSettings:

@@ -19,7 +19,7 @@ from hardening.launch.container_state import DESCRIPTION, LOST
 from hardening.launch.digest import sha256
 from hardening.launch.held import EXIT
 from hardening.report import containers as report
-from hardening_trust import carried
+from hardening_trust import annotation as requirements
 from tests.fuzz.harness import target
 from tests.fuzz.mutate import VALUES, of_json, of_lines
 from tests.support.reports import gathered
@@ -69,7 +69,7 @@ def record_(data: bytes, _: Path) -> None:
         logs.parse(line)
 
 
-NAMES = (PROFILES, EXCEPTIONS, MECHANISMS, IMAGE, SECRETS, VARIABLES, leases.ANNOTATION, carried.ANNOTATION)
+NAMES = (PROFILES, EXCEPTIONS, MECHANISMS, IMAGE, SECRETS, VARIABLES, leases.ANNOTATION, requirements.ANNOTATION)
 
 
 @target(of_json, "hardening.launch.secrets hardening.launch.leases hardening.launch.jsontext")
@@ -81,7 +81,7 @@ def annotation(data: bytes, _: Path) -> None:
     said = {name: value if value in VALUES[:9] else json.dumps(value) for name, value in parsed.items()}
     document: dict[str, Any] = {"annotations": said, "process": {"env": ["A=1"]}}
     readers: tuple[Callable[[Any], object], ...] = (
-        *(secrets.named, variables.public, carried.read, lambda item: leases.paths(item, "here")),
+        *(secrets.named, variables.public, requirements.read, lambda item: leases.paths(item, "here")),
         lambda item: record.read_annotations(record.Facts(), item["annotations"], "/annotations"),
     )
     for read in readers:

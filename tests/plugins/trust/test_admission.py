@@ -21,7 +21,7 @@ from hardening.mechanism import Context
 from hardening.runtime import Candidate, Verdict
 from hardening.spec import Fragment
 from hardening_trust import Trust, hardening_admit
-from hardening_trust.carried import ANNOTATION, POINTER
+from hardening_trust.annotation import ANNOTATION, POINTER
 from hardening_trust.signing import signer
 from tests.support.gpg import Keys, revoked_key
 from tests.support.images import opened
