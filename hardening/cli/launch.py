@@ -67,7 +67,7 @@ def command(
     try:
         looked = (*bound, *pipeline.admit(here.plugins, candidate, engine))
     except (SpecError, Problems) as error:
-        _name_another(error, engine, candidate, here.plugins, bundle)
+        _add_hints(error, engine, candidate, here.plugins, bundle)
         raise
     digest = sha256(config).hexdigest()
     launch = start.request(context, engine, place, interactive=interactive, receipt=target, sha256=digest)
@@ -80,7 +80,7 @@ def command(
     start.start(argv)
 
 
-def _name_another(error: HardeningError, engine: Runtime, candidate: Candidate, plugins: Plugins, bundle: Path) -> None:
+def _add_hints(error: HardeningError, engine: Runtime, candidate: Candidate, plugins: Plugins, bundle: Path) -> None:
     """Let what ``engine`` refuses by itself name the runtime that does not, where one is installed, or else what makes a
     configuration of it that is run. What is missing no other runtime has."""
     document = candidate.document

@@ -22,7 +22,7 @@ from hardening.launch.feed import Feed
 from hardening.launch.frozen import Frozen
 from hardening.launch.guard import Guard
 from hardening.launch.guarded import TERMINAL_USE, block_signals, is_nameless_pipe, stand_between
-from hardening.launch.ociprogram import Runtime, classify, enter_view, kill_unfinished
+from hardening.launch.ociprogram import Runtime, classify, enter_view, kill, kill_unfinished, open_process
 from hardening.launch.signals import signal
 from hardening.launch.supervise import Supervisor, exit_code, kill_orphans
 
@@ -355,22 +355,6 @@ class _Run:
         text = self._runtime.message() or "no reason given"
         name = os.path.basename(self._options.program)
         return LaunchError(f"{name} {verb}: {text}", exit_code=classify(text))
-
-
-def open_process(pid: int) -> int | None:
-    """A pidfd; None when the process has ended."""
-    try:
-        return os.pidfd_open(pid)
-    except ProcessLookupError:
-        return None
-
-
-def kill(process: int) -> None:
-    """Kill the process of a pidfd, if it is still there."""
-    try:
-        kernel.pidfd_send_signal(process, signal.SIGKILL)
-    except ProcessLookupError:
-        return
 
 
 def _receive_console(listener: _socket.socket) -> int:

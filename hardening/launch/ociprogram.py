@@ -235,19 +235,32 @@ def _kill_started(state: str) -> None:
         return
     if not 0 < pid < 1 << 31:
         raise LaunchError("names no process", origin=os.path.join(state, PROCESS))
-    try:
-        process = os.pidfd_open(pid)
-    except ProcessLookupError:
+    process = open_process(pid)
+    if process is None:
         return
     try:
         if identify(pid) == found:  # else another one has its number by now
-            kernel.pidfd_send_signal(process, signal.SIGKILL)
+            kill(process)
             if not select.select([process], [], [], KILL_LONGEST)[0]:
                 raise LaunchError(f"its process {pid} was killed and does not end", origin=state)
-    except ProcessLookupError:
-        return
     finally:
         os.close(process)
+
+
+def open_process(pid: int) -> int | None:
+    """A pidfd; None when the process has ended."""
+    try:
+        return os.pidfd_open(pid)
+    except ProcessLookupError:
+        return None
+
+
+def kill(process: int) -> None:
+    """Kill the process of a pidfd, if it is still there."""
+    try:
+        kernel.pidfd_send_signal(process, signal.SIGKILL)
+    except ProcessLookupError:
+        return
 
 
 def is_crun(program: str) -> bool:
@@ -273,17 +286,12 @@ def kill_unfinished(state: str) -> None:
     mark = os.fsencode(f"\0--root\0{os.path.join(state, ROOT)}\0")
     for name in os.listdir("/proc"):
         if name.isdecimal() and mark in _command_line(name):
-            try:
-                process = os.pidfd_open(int(name))
-            except ProcessLookupError:
+            process = open_process(int(name))
+            if process is None:
                 continue
-            try:
-                if mark in _command_line(name):  # still, and so it is the one that is held
-                    kernel.pidfd_send_signal(process, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-            finally:
-                os.close(process)
+            if mark in _command_line(name):  # still, and so it is the one that is held
+                kill(process)
+            os.close(process)
 
 
 def _command_line(pid: str) -> bytes:
