@@ -15,6 +15,7 @@ import attrs
 
 from hardening import safefile
 from hardening.errors import LaunchError, ProfileError
+from hardening.kinds import nearest
 from hardening.launch import jsontext
 from hardening.values import frozen
 from hardening_seccomp.actions import Action, Kind, errno_number
@@ -43,9 +44,10 @@ _TOP = (
     "listenerPath",
     "listenerMetadata",
     "syscalls",
-    "comment",
 )
-_RULE = ("name", "names", "action", "args", "comment", "includes", "excludes", "errnoRet", "errno")
+_RULE = ("name", "names", "action", "args", "includes", "excludes", "errnoRet", "errno")
+_ARGUMENT = ("index", "value", "valueTwo", "op")
+_COMMENTS = ("comment", "description")
 #: Names of architectures in ``includes.arches``, as Go and libseccomp-golang write them.
 _GO_NAMES = {
     "x86_64": "amd64",
@@ -121,16 +123,25 @@ def parse(data: bytes, target: Target, *, origin: object | None = None) -> Docke
 
 
 def _object(value: object, keys: Sequence[str], place: str, origin: object | None) -> Mapping[str, Any]:
+    """Its known members. As encoding/json of Go reads them for docker and podman, their keys are written in any case."""
     if value is None:
         return {}
     if not isinstance(value, dict):
         raise ProfileError(f"{place or 'the profile'} is not an object", origin=origin)
-    # Docker and podman pass over every key that they do not know. One that begins so is a comment, in whatever words.
-    unknown = sorted(key for key in set(value) - set(keys) if not key.startswith("_"))
-    if unknown:
-        hint = "known keys: " + ", ".join(keys)
-        raise ProfileError(f"{place or 'the profile'} has the unknown key {unknown[0]!r}", origin=origin, hint=hint)
-    return value
+    known = {key.lower(): key for key in keys}
+    found: dict[str, Any] = {}
+    for written, item in value.items():
+        if written.startswith("_") or written.lower() in _COMMENTS:
+            continue
+        key = known.get(written.lower())
+        if key is None:
+            meant = nearest(written, keys) or f"known keys: {', '.join(keys)}."
+            hint = f"{meant} Docker and podman pass over others: remove it, or begin it with _ where it is a comment"
+            raise ProfileError(f"{place}/{written[:200]}: unknown key", origin=origin, hint=hint)
+        if key in found:
+            raise ProfileError(f"{place}/{written}: repeats {key}", origin=origin, hint="remove one of them")
+        found[key] = item
+    return found
 
 
 def _array(value: object, place: str, origin: object | None) -> Sequence[Any]:
@@ -166,11 +177,13 @@ def _action(name: object, word: object, number: object, place: str, origin: obje
 
 
 def _entries(rule: Mapping[str, Any], place: str, origin: object | None) -> Iterable[tuple[str, Entry]]:
-    if ("name" in rule) == bool(rule.get("names")):
+    if bool(rule.get("name")) == bool(rule.get("names")):
         raise ProfileError(f"{place} needs either name or names", origin=origin)
     names = rule.get("names") or [rule["name"]]
     action = _action(rule.get("action"), rule.get("errno"), rule.get("errnoRet"), place, origin)
-    cases = read_cases(rule.get("args"), origin, f"{place}/args")
+    tests = _array(rule.get("args"), f"{place}/args", origin)
+    tests = [_object(test, _ARGUMENT, f"{place}/args/{index}", origin) for index, test in enumerate(tests)]
+    cases = read_cases(tests, origin, f"{place}/args")
     return [(name, Entry(action, case)) for name in read_names(names, origin, f"{place}/names") for case in cases]
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from hardening.errors import HardeningError, HostError
 from hardening.host import Host
 from hardening.inputs import Inputs, Unknown, environment, kernel, program
+from hardening.kinds import nearest
 from hardening.mechanism import Context, Shortfall
 from hardening.schema import REST
 from hardening.values import frozen
@@ -135,9 +136,9 @@ def check(settings: SeccompSettings, context: Context) -> Iterable[Shortfall]:
     for name, rule in settings.syscalls.named.items():
         if not facts.knows(name) and not rule_at_most(settings.syscalls.rest, rule):
             reason = f"libseccomp knows no system call {name}, and the default action lets it run"
-            yield Shortfall(
-                f"seccomp.{name}", reason, 'check the name, update libseccomp, or say default = "errno:ENOSYS"'
-            )
+            remedy = "correct or remove the name in the file that profile names, or update libseccomp"
+            meant = nearest(name, facts.native_names)
+            yield Shortfall(f"seccomp.{name}", reason, f"{meant} {remedy}" if meant else remedy)
     capabilities = context.of(CapabilitiesSettings)
     if capabilities is not None and not capabilities.no_new_privileges:
         yield from _too_early(settings, context.host)

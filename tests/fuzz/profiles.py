@@ -31,7 +31,7 @@ from hardening_seccomp.spec import filter_of
 from tests.fuzz.harness import ROOT, target
 from tests.fuzz.mutate import of_json, of_toml
 from tests.hardening.test_foreign import FULL
-from tests.plugins.seccomp import stacks
+from tests.plugins.seccomp import files, stacks
 from tests.support import bundles, shipped, texts
 
 KINDS = ("ALLOW", "LOG", "TRACE", "ERRNO", "TRAP", "KILL_THREAD", "KILL_PROCESS")  # by strictness
@@ -141,6 +141,7 @@ def seccomp(data: bytes, place: Path) -> None:
         read_filter(document, native="x86_64")
     if sum(data) % 4 and data not in seccomp.pool:
         return  # a program takes long
+    document = json.loads(data, object_hook=files.spelled)
     host, library = _machine()
     path = place / "docker.json"
     path.write_bytes(data)

@@ -10,7 +10,7 @@ import pytest
 
 from hardening.errors import HardeningError
 from hardening_seccomp.actions import ALLOW, ENOSYS, EPERM, Action, Kind
-from hardening_seccomp.conditions import Entry, Rule, describe, rule_of
+from hardening_seccomp.conditions import Comparison, Entry, Op, Rule, describe, rule_of
 from hardening_seccomp.docker import DockerProfile, Target, parse, read_file
 
 PODMAN = Path("/usr/share/containers/seccomp.json")
@@ -67,9 +67,36 @@ def test_conditions_on_the_machine() -> None:
 
 
 def test_comments_mean_nothing_and_other_keys_are_errors() -> None:
-    assert profile(comment="for us", _why="it is so", syscalls=[]) == profile(syscalls=[])
-    with pytest.raises(HardeningError, match="unknown key 'why'"):
-        profile(why="it is so")
+    test = {"index": 0, "value": 1, "op": "SCMP_CMP_EQ"}
+    rule = {"names": ["read"], "action": "SCMP_ACT_ALLOW"}
+    commented = {**rule, "description": "for us", "args": [{**test, "comment": "one"}], "includes": {"_": "all"}}
+    plain = {**rule, "args": [test]}
+    assert profile(comment="for us", Description="us", _why="so", syscalls=[commented]) == profile(syscalls=[plain])
+    with pytest.raises(HardeningError, match=r"^/downloadedFrom: unknown key") as caught:
+        profile(downloadedFrom="there")
+    assert caught.value.hint is not None
+    assert "begin it with _" in caught.value.hint
+    with pytest.raises(HardeningError, match=r"^/syscalls/0/args/0/vallue: unknown key") as caught:
+        profile(syscalls=[{**rule, "args": [{**test, "vallue": 2}]}])
+    assert caught.value.hint is not None
+    assert 'did you mean "value"? Docker' in caught.value.hint
+
+
+def test_keys_are_read_in_any_case_and_once() -> None:
+    mapped = [{"Architecture": "SCMP_ARCH_X86_64", "subarchitectures": ["SCMP_ARCH_X86"]}]
+    test = {"INDEX": 0, "Value": 1, "valuetwo": 3, "op": "SCMP_CMP_MASKED_EQ"}
+    rule = {"Names": ["read"], "ACTION": "SCMP_ACT_ALLOW", "includes": {"Caps": ["CAP_A"]}, "Args": [test]}
+    found = profile(Target("x86_64", frozenset({"CAP_A"}), (6, 1)), ARCHMAP=mapped, sysCalls=[rule], defaulterrnoret=38)
+    assert found.default == ENOSYS
+    assert found.architectures == {"x86"}
+    assert found.entries == (("read", Entry(ALLOW, (Comparison(0, Op.MASKED_EQ, 1, 1),))),)
+    assert profile(sysCalls=[rule]).entries == ()
+    with pytest.raises(HardeningError, match=r"^/Defaultaction: repeats defaultAction"):
+        profile(Defaultaction="SCMP_ACT_ALLOW")
+
+
+def test_an_empty_name_is_none() -> None:
+    assert names(name="") == ["read"]
 
 
 def test_names_of_errnos_go_before_numbers() -> None:
@@ -91,7 +118,7 @@ def test_names_of_errnos_go_before_numbers() -> None:
         (b"[" * 100000, "not a seccomp profile"),
         (b'{"defaultAction": "SCMP_ACT_ALLOW", "defaultAction": "SCMP_ACT_KILL"}', "'defaultAction' stands twice"),
         (b'{"defaultAction": "SCMP_ACT_ALLOW", "comment": NaN}', "NaN is not JSON"),
-        (b'{"defaultAction": "SCMP_ACT_ALLOW", "syscall": []}', "unknown key 'syscall'"),
+        (b'{"defaultAction": "SCMP_ACT_ALLOW", "syscall": []}', "/syscall: unknown key"),
         (b'{"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 0}', "/defaultErrnoRet: errno 0"),
         (b'{"defaultAction": "SCMP_ACT_ERRNO", "defaultErrno": "0"}', "/defaultErrno: errno 0"),
         (
@@ -125,7 +152,7 @@ def test_names_of_errnos_go_before_numbers() -> None:
         (
             b'{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"name": "read", "action": "SCMP_ACT_ALLOW", '
             b'"includes": {"cap": []}}]}',
-            "unknown key 'cap'",
+            "/syscalls/0/includes/cap: unknown key",
         ),
     ],
 )
