@@ -144,7 +144,6 @@ def _write(destination: Path, files: Mapping[str, File]) -> None:
 
 def _report(plan: Plan, found: list[Change], as_json: bool, to_stderr: bool) -> None:
     from hardening.report import changes, data
-    from hardening.report.table import Table
 
     if as_json:
         output.show_json(
@@ -158,12 +157,7 @@ def _report(plan: Plan, found: list[Change], as_json: bool, to_stderr: bool) -> 
             }
         )
         return
-    beyond = Table(
-        ("pointer", "asked for", "allowed", "setting"),
-        tuple((item.pointer, item.asked, item.allowed, item.leaf) for item in plan.excesses),
-        "asked for beyond the profile",
-    )
-    tables = [part for part in (changes.table(found), beyond) if part.rows]
+    tables = [part for part in (changes.table(found), changes.beyond(plan.excesses)) if part.rows]
     for part in tables:
         output.show_table(part, to_stderr=to_stderr)
     if not tables:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import attrs
 
+from hardening.mechanism import Excess
 from hardening.report.table import Table
 from hardening.spec import escape, lookup
 from hardening.values import frozen
 
 UMASK = "/process/user/umask"
+_CELL = 120  # characters
 
 
 @frozen
@@ -103,6 +105,16 @@ def _cell(change: Change, value: Any) -> str:
     return f"0{value:03o}" if change.pointer == UMASK and isinstance(value, int) and value >= 0 else _shown(value)
 
 
+def beyond(excesses: Iterable[Excess]) -> Table:
+    """What was asked for beyond a profile, one thing a line."""
+    rows = tuple((item.pointer, _short(item.asked), _short(item.allowed), item.leaf) for item in excesses)
+    return Table(("pointer", "asked for", "allowed", "setting"), rows, "asked for beyond the profile")
+
+
 def _shown(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False) if value is not None else "-"
-    return text if len(text) <= 120 else f"{text[:117]}..."
+    return _short(json.dumps(value, ensure_ascii=False) if value is not None else "-")
+
+
+def _short(text: str) -> str:
+    """One long cell would make every line as long; as JSON a report has the whole."""
+    return text if len(text) <= _CELL else f"{text[: _CELL - 3]}..."

@@ -7,7 +7,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hardening.report.changes import Change, changes, table
+from hardening.mechanism import Excess
+from hardening.report.changes import Change, beyond, changes, table
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-3, 3) | st.sampled_from(["a", "b"]),
@@ -63,6 +64,8 @@ def test_long_values_are_cut_in_the_table_only() -> None:
     (change,) = changes({}, {"a": "x" * 500}, {})
     assert len(table([change]).rows[0][2]) == 120
     assert change.after == "x" * 500
+    excess = Excess("/a", "y" * 500, "z" * 120, "box.size")
+    assert [len(cell) for cell in beyond([excess]).rows[0]] == [2, 120, 120, 8]
 
 
 def test_true_is_not_1() -> None:
