@@ -121,17 +121,21 @@ def access(argument: str) -> str:
 
 
 def mounts(kinds: str) -> str:
-    """The mounts of the caller, without the numbers that each mount namespace gives them anew; of the named types of file
-    systems only, or of all (proc_pid_mountinfo(5))."""
+    """The mounts of the caller, without the numbers that each mount namespace gives them anew: those of the named types of
+    file systems, or all, and then what each is mounted in, and which no bind mount takes along (proc_pid_mountinfo(5))."""
     wanted = kinds.split()
-    rows = []
     try:
         text = _read("/proc/self/mountinfo").decode("utf-8", "surrogateescape")
     except OSError as error:
         return _failure(error)
-    for line in mountinfo.lines(text):
-        before, after = mountinfo.fields(line)
-        if not wanted or after[0] in wanted:
+    table = [mountinfo.fields(line) for line in mountinfo.lines(text)]
+    places = {before[0]: str(index) for index, (before, _) in enumerate(table)}
+    rows = []
+    for before, after in table:
+        if not wanted:
+            parent = places.get(before[1], "-") if len(before) > 1 else "-"
+            rows.append(" ".join((parent, *before[2:6], *(tag for tag in before[6:] if tag == "unbindable"), *after)))
+        elif after[0] in wanted:
             rows.append(" ".join((*before[2:6], *after)))
     return _short("\n".join(rows))
 

@@ -13,8 +13,8 @@ from hardening_rootfs import layers
 from hardening_rootfs.layers import Layers, upwards
 from hardening_rootfs.paths import is_below
 
-#: The system's own files. A chroot in a hidden directory has them mounted as well, and a root may be deployed from one: they
-#: are no secret for that.
+#: The system's own files. A chroot in a hidden directory has them mounted as well, and the root may be deployed from one:
+#: they are no secret for that.
 _SYSTEM = ("/", "/boot", "/etc", "/opt", "/srv", "/usr", "/var", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 _OF_CHROOTS = (*(set(_SYSTEM) - {"/", "/opt", "/srv", "/var"}), "/dev", "/proc", "/run", "/sys", "/tmp")  # noqa: S108
 
@@ -26,7 +26,8 @@ _MAX_NAMES = 20_000
 class Mounted:
     """A mount: ``device`` is its file system (``major:minor``) of type ``kind``, ``top`` the directory of it that is seen
     at ``place``. ``layers`` are the directories that an overlay is made of, ``unknown`` a name of one that may be any
-    directory."""
+    directory, and it ``renames`` where those have other names in it. ``unbindable`` says that no bind mount takes it
+    along (mount_namespaces(7))."""
 
     device: str
     top: str
@@ -34,13 +35,18 @@ class Mounted:
     kind: str = ""
     layers: tuple[str, ...] = ()
     unknown: str = ""
+    renames: bool = False
+    unbindable: bool = False
 
 
 def mounted() -> tuple[Mounted, ...]:
-    """The mounts of the caller, in the order in which they were made."""
-    found = mountinfo.read()
+    """The mounts that the caller sees, in the order in which they were made."""
+    found = mountinfo.seen(mountinfo.read())
     known = Layers(found)
-    return tuple(Mounted(it.device, it.top, it.place, it.kind, *known.of(it)) for it in found)
+    return tuple(
+        Mounted(it.device, it.top, it.place, it.kind, *known.of(it), known.rename(it), "unbindable" in it.tags)
+        for it in found
+    )
 
 
 @frozen(eq=False)
@@ -89,7 +95,8 @@ class _Table:
             yield from filter(os.path.lexists, (_join(layer, inside) for layer in own.layers))
 
     def upon(self, path: str, *, parts: bool = False) -> Iterator[str]:
-        """Its names in the overlays that it is in a layer of, or the places of those with ``parts`` of it as a layer."""
+        """Its names in the overlays that it is in a layer of, all of one that renames and has it not by its name, or the
+        places of those with ``parts`` of it as a layer."""
         if parts:
             yield from (mount.place for mount in self.above_layer.get(path, ()))
             return
@@ -97,7 +104,17 @@ class _Table:
             inside = _join("/", os.path.relpath(path, layer))
             for mount in self.by_layer.get(layer, ()):
                 if holds(mount.top, inside):
-                    yield from filter(os.path.lexists, [_join(mount.place, os.path.relpath(inside, mount.top))])
+                    name = _join(mount.place, os.path.relpath(inside, mount.top))
+                    yield from [name] if os.path.lexists(name) else [mount.place] * mount.renames
+
+    def has_root(self, path: str) -> bool:
+        """Whether the root is a part of it, as where a system is deployed from a snapshot."""
+        own, root = self.over(path), self.over("/")
+        if own is None or root is None:
+            return False
+        inside = _join(own.top, os.path.relpath(path, own.place))
+        layers = any(holds(path, layer) for layer in root.layers)
+        return layers or (own.device == root.device and holds(inside, root.top))
 
     def pieces(self, path: str) -> Iterator[str]:
         """Where a part of it is mounted once more, or is a layer."""
@@ -150,19 +167,23 @@ def shown(path: str, mounts: Iterable[Mounted]) -> tuple[str, ...]:
     mounts = tuple(mounts)
     table = _table(mounts)
 
+    deployed = table.has_root(path)
+
     def known(place: str) -> bool:
-        return is_below(place, path) or place in _SYSTEM
+        return is_below(place, path) or (deployed and place in _SYSTEM)
 
     def usual(place: str) -> bool:
-        return known(place) or any(holds(top, place) for top in _OF_CHROOTS)
+        return is_below(place, path) or place in _SYSTEM or any(holds(top, place) for top in _OF_CHROOTS)
 
     up = (table.beside, table.upon, table.pieces)
     unknown = {mount.place for mount in mounts if mount.unknown} - {*_SYSTEM}
     found = _spread({*names(path, mounts), *unknown}, *up, without=known)
     inner = [mount.place for mount in mounts if is_below(mount.place, path)]
-    others = {other for place in inner for step in (table.beside, table.under) for other in step(place)}
-    others |= {other for place in inner for other in table.beside(place, parts=True)}
-    origins = _spread((other for other in others if not usual(other)), table.beside, table.under, without=usual)
+    ways = [(place, other) for place in inner for step in (table.beside, table.under) for other in step(place)]
+    # In a chroot what the system has is mounted at the system's own place.
+    others = {other for place, other in ways if not (usual(other) and place.endswith(other))}
+    others |= {other for place in inner for other in table.beside(place, parts=True) if not usual(other)}
+    origins = _spread(others - {"/"}, table.beside, table.under, without=usual)
     found |= _spread(origins, *up, without=usual)
     return tuple(sorted({path, *(place for place in found - {"/"} if not is_below(place, path))}))
 

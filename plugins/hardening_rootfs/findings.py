@@ -49,7 +49,7 @@ def findings(settings: RootfsSettings, context: Context) -> Iterable[Finding]:
     usual = hidden.expand(hidden.PATHS, context.host.of(RootfsFacts).private)
     secret, kept = hidden.everywhere(usual), withheld(settings, context)
     for volume in settings.mounted_volumes():
-        yield from of_volume(volume, secret, sources.kept_in(volume.source, kept))
+        yield from of_volume(volume, secret, sources.kept_in(volume.source, kept, recursive=volume.recursive))
         yield from _of_owner(volume, context)
     yield from _of_tmpfs(settings)
     yield from _of_kernel(settings, Surroundings.of(context))

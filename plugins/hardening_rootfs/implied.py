@@ -83,7 +83,7 @@ def implied(settings: RootfsSettings, limits: Mapping[tuple[str, str], Any], hos
         for word in volume.grants():
             remedy = f"write {_WITHOUT[word]}" if word in _WITHOUT else f"leave {word} out"
             yield Implied(source.leaf, _leaf("volume_options", word), True, f"it has the option {word}", remedy=remedy)
-        yield from _sockets(source, settings, host, mounts)
+        yield from _sockets(source, volume, settings, host, mounts)
         yield from _rights(source, volume, limits)
 
 
@@ -106,11 +106,12 @@ def _denied_devices(settings: RootfsSettings, limits: Mapping[tuple[str, str], A
 
 
 def _sockets(
-    source: _Source, settings: RootfsSettings, host: Host, mounts: tuple[aliases.Mounted, ...]
+    source: _Source, volume: Volume, settings: RootfsSettings, host: Host, mounts: tuple[aliases.Mounted, ...]
 ) -> Iterator[Implied]:
     if settings.volume_sockets:
         return
-    what = sockets.search(source.real, sources.kept_in(source.real, hidden_by(settings, host), mounts))
+    kept = sources.kept_in(source.real, hidden_by(settings, host), mounts, recursive=volume.recursive)
+    what = sockets.search(source.real, kept)
     if what is not None:
         yield Implied(source.leaf, _leaf("volume_sockets"), True, what)
 

@@ -1,7 +1,8 @@
 """The layers of an overlay, by the names that were said when it was mounted (Documentation/filesystems/overlayfs.rst).
 
 The kernel keeps those names, and not what they led to. One that somebody else could have led elsewhere since, that is not
-there, or that does not explain what the overlay shows, may have been any directory.
+there, or that does not explain what the overlay shows, may have been any directory. Nor need what is seen have the name in
+the overlay that it has in a layer, where directories can be renamed without being copied (redirect_dir).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from hardening.launch import mountinfo, trusted
 from hardening_rootfs.paths import is_below, real_path
 
 M = TypeVar("M")
+_REDIRECTS = "/sys/module/overlay/parameters/redirect_dir"
 
 
 class Layers:
@@ -28,6 +30,7 @@ class Layers:
         self._told = cache(_told)
         self._real = cache(real_path)
         self._listed = cache(_listed)
+        self._by_default = _read(_REDIRECTS) if any(mount.kind == "overlay" for mount in mounts) else ""
 
     def of(self, mount: mountinfo.Mount) -> tuple[tuple[str, ...], str]:
         """The directories that an overlay is made of, and the first name of one that may be any directory. What a relative
@@ -55,6 +58,16 @@ class Layers:
         real = self._told(path)
         through = over(real, self._by_place) if real is not None else None
         return real is None or (through is not None and through.device == mount.device)
+
+    def rename(self, mount: mountinfo.Mount) -> bool:
+        """Whether a directory of a layer may have another name in an overlay, or a file its data from another place. What
+        is as the module has it by default is not among the options."""
+        if mount.kind != "overlay" or mount.device in self._own:
+            return False
+        options = dict(option.partition("=")[::2] for option in mount.data)
+        said = options.get("redirect_dir") or ("on" if self._by_default == "Y" else "")
+        apart = "datadir+" in options or "::" in options.get("lowerdir", "")
+        return said == "on" or options.get("metacopy") == "on" or apart
 
     def _explain(self, mount: mountinfo.Mount, layers: Iterable[str]) -> bool:
         """Whether all that is seen at the top of an overlay is in one of its layers: another directory may have had the
@@ -120,3 +133,10 @@ def _listed(path: str) -> frozenset[str]:
         return frozenset(os.listdir(path))
     except OSError:
         return frozenset()
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text().strip()
+    except OSError:
+        return ""

@@ -68,14 +68,15 @@ class Mounted:
         return restriction in self.options or (restriction == "ro" and "ro" in self.data)
 
 
-def read(lines: Iterable[str]) -> list[Mounted]:
-    """The mounts in their order."""
+def read(lines: Iterable[str], *, seen: bool = False) -> list[Mounted]:
+    """The mounts in their order; or those that are ``seen``, which paths lead through."""
+    found = mountinfo.parse(lines)
     return [
         Mounted(
-            found.device, found.place, found.top, frozenset(found.options), found.tags, found.kind,
-            dict(option.partition("=")[::2] for option in found.data),
+            item.device, item.place, item.top, frozenset(item.options), item.tags, item.kind,
+            dict(option.partition("=")[::2] for option in item.data),
         )
-        for found in mountinfo.parse(lines)
+        for item in (mountinfo.seen(found) if seen else found)
     ]  # fmt: skip
 
 

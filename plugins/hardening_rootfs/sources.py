@@ -73,13 +73,21 @@ def _device(status: os.stat_result) -> str:
     return f"{os.major(status.st_dev)}:{os.minor(status.st_dev)}"
 
 
-def kept_in(source: str, secrets: Iterable[str], mounts: tuple[aliases.Mounted, ...] | None = None) -> tuple[str, ...]:
-    """What stays hidden below a source: ``secrets`` wherever they are seen in it, and the file systems of the kernel; where
-    the caller may not look, the directory around it. Paths in the source, that begin with a slash."""
+def kept_in(
+    source: str,
+    secrets: Iterable[str],
+    mounts: tuple[aliases.Mounted, ...] | None = None,
+    *,
+    recursive: bool = True,
+) -> tuple[str, ...]:
+    """What stays hidden below a source: ``secrets`` wherever they are seen in it, the file systems of the kernel, and what
+    lies under a mount that does not go with the source, which nobody has seen to judge it; where the caller may not look,
+    the directory around it. Paths in the source, that begin with a slash."""
     mounts = aliases.mounted() if mounts is None else mounts
     real = real_path(source)
     own = {mount.place for mount in mounts if mount.kind in KERNEL}
-    shown = (place for place in (*hidden.everywhere(secrets, mounts), *own, *_TOPS) if is_below(place, real))
+    left = (mount.place for mount in mounts if not recursive or mount.unbindable)
+    shown = (place for place in (*hidden.everywhere(secrets, mounts), *own, *_TOPS, *left) if is_below(place, real))
     there = ((place, hidden.seen(place)) for place in hidden.outermost(shown))
     found = (_around(place, seen, real, kernel=place in own) for place, seen in there if seen is not None)
     return hidden.outermost("/" + os.path.relpath(place, real) for place in found)

@@ -114,7 +114,7 @@ def kept_in_volumes(settings: RootfsSettings, context: Context) -> dict[str, str
     found: dict[str, str] = {}
     for target, volume in shown.items():
         covers = [other for other in (*shown, *settings.mounted_tmpfs()) if is_below(other, target)]
-        for place in sources.kept_in(volume.source, secret, mounted):
+        for place in sources.kept_in(volume.source, secret, mounted, recursive=volume.recursive):
             path = os.path.normpath(f"{target}/{place}")
             if not any(aliases.holds(other, path) for other in covers):
                 found[path] = os.path.normpath(f"{volume.source}/{place}")

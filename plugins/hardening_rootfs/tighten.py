@@ -167,10 +167,12 @@ def _hides(settings: RootfsSettings, context: Context, root: ForeignRoot, kept: 
     secret = secrets(settings, context)
     found = root.hides(secret)
     for place, (mount, leaf) in kept.items():
-        if leaf == "rootfs.path":
+        own = leaf == "rootfs.path"
+        if own:
             found |= {path for path in sources.kept_in_root("/", secret) if aliases.holds(place, path)}
-        elif leaf.startswith("rootfs.volumes."):
-            inside = sources.kept_in(mount["source"], withheld(settings, context))
+        if own or leaf.startswith("rootfs.volumes."):
+            withhold, recursive = secret if own else withheld(settings, context), "rbind" in mount["options"]
+            inside = sources.kept_in(mount["source"], withhold, recursive=recursive)
             found |= {os.path.normpath(f"{place}/{path}") for path in inside}
     return found
 

@@ -43,7 +43,7 @@ class Seen:
     def of(cls, settings: RootfsSettings, spec: Spec, receipt: Mapping[str, Any], others: Iterable[str] = ()) -> Seen:
         """From a receipt."""
         observed = receipt["observed"]
-        mounts, caller = (read(receipt[key]) for key in ("mountinfo", "caller_mountinfo"))
+        mounts, caller = read(receipt["mountinfo"]), read(receipt["caller_mountinfo"], seen=True)
         return cls(
             settings,
             spec,

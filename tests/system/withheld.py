@@ -27,6 +27,10 @@ NO_OWN_NAME = (
 )
 NO_LED = UNJUDGED + "from hardening_rootfs import tighten\ntighten._led = lambda *_: ''\n"
 NO_COPIED = "from hardening_rootfs import tighten\ntighten._copied = lambda *_: None\n"
+NO_LEFT = "from attrs import evolve\nfrom hardening_rootfs import aliases, sources\n" \
+    "kept, found = sources.kept_in, aliases.mounted\n" \
+    "sources.kept_in = lambda *given, recursive=True: kept(*given)\n" \
+    "aliases.mounted = lambda: tuple(evolve(mount, unbindable=False) for mount in found())\n"  # fmt: skip
 NO_PROFILES = "from hardening import layers\nlayers.Stack.files = ()\n"
 NO_DECIDING = "from hardening import state\nstate.deciding = lambda: ()\n"
 
@@ -36,8 +40,9 @@ class Try:
     """One attempt: ``words`` are options of ``hardening run``, ``script`` what the command does. ``limit`` is the one limit,
     ``code`` takes the one rule out of the program where no limit is it; ``setup`` are commands of root in a private mount
     namespace before. ``always`` is a layer in both cases. ``runtime`` is that of ``launch``; "apply", or "apply crun",
-    tightens a configuration made elsewhere, in which ``words`` are bind mounts, ``tmpfs:DST``, ``copy:DST`` (a tmpfs that
-    holds a copy of what it covers) or ``secret:DST``, and runs that. ``who`` may try it."""
+    tightens a configuration made elsewhere, in which ``words`` are bind mounts (``bind:SRC:DST`` without those below),
+    ``tmpfs:DST``, ``copy:DST`` (a tmpfs that holds a copy of what it covers) or ``secret:DST``, and runs
+    that. ``who`` may try it."""
 
     name: str
     words: tuple[str, ...]
@@ -268,6 +273,41 @@ def _led() -> list[Try]:
     return [
         Try(f"led: {name}, {which}", words, script, "", setup, NO_UNKNOWN, HIDDEN)
         for which, words, script in shows for name, setup in ways.items()
+    ]  # fmt: skip
+
+
+def _under() -> list[Try]:
+    """What a mount covers, or takes with it to another place."""
+    covered = (
+        "mkdir -p @W@/c/d @W@/u/d; cp -aT @W@/hid @W@/u/d/hid; mount -t tmpfs tmpfs @W@/c/d; mount --bind @W@/u @W@/c"
+    )
+    seen = '[limits.rootfs]\nhidden_paths.add = ["@W@/c/d/hid"]\n'
+    inner = '[limits.rootfs]\nhidden_paths.add = ["@W@/hid/canary"]\n'
+    alias = "mkdir -p @W@/c2; mount --bind @W@ @W@/c2; mount -t tmpfs tmpfs @W@/c2/hid"
+    over = "mount -t tmpfs tmpfs @W@/hid"
+    loose = "; mount --make-unbindable @W@/"
+    moved = "mkdir -p @W@/ov; mount -t tmpfs tmpfs @W@/ov; mkdir @W@/ov/up @W@/ov/wk @W@/ov/m; " \
+        "mount -t overlay overlay -o redirect_dir=on,lowerdir=@W@,upperdir=@W@/ov/up,workdir=@W@/ov/wk @W@/ov/m; " \
+        "mv @W@/ov/m/hid @W@/ov/m/moved"  # fmt: skip
+    apart = ("-v", "@W@/c2:/x:ro,bind")
+    inside = "cat /x/hid/canary"
+    return [
+        Try("under: a name that a mount above has", ("-v", "@W@/u:/x:ro"), "cat /x/d/hid/canary", seen, covered),
+        Try("under: the same in the host's root", (), "cat @W@/u/d/hid/canary", seen, covered),
+        Try("under: a mount that does not go along", apart, inside, "", alias, NO_LEFT, HIDDEN, who=("root",)),
+        Try("under: the same of apply", ("bind:@W@/c2:/x",), inside, "", alias, NO_LEFT,
+            HIDDEN + '[rootfs]\nvolumes.add = ["@W@/c2:/x:ro"]\n', runtime="apply", who=("root",)),
+        Try("under: over what is hidden", ("-v", "@W@:/x:ro,bind"), inside, "", over, NO_LEFT, inner, who=("root",)),
+        Try("under: an unbindable mount", ("-v", "@W@/c2:/x:ro"), inside, "", alias + loose + "c2/hid", NO_LEFT, HIDDEN,
+            who=("root",)),
+        Try("under: the same in the host's root, over what is hidden", (), "cat @W@/hid/canary", "", over + loose + "hid",
+            NO_LEFT, inner, who=("root",)),
+        Try("under: at a place of the system", (), "cat /opt/canary", HIDDEN, "mount --bind @W@/hid/sub /opt"),
+        Try("under: the other place of what is mounted in it", (), "cat /etc/opt/canary", HIDDEN,
+            "mkdir -p @W@/hid/v; mount -t tmpfs tmpfs /etc/opt; echo @TOKEN@ >/etc/opt/canary; "
+            "mount --bind /etc/opt @W@/hid/v"),
+        Try("under: renamed in an overlay", ("-v", "@W@/ov/m/moved:/x:ro"), setup=moved),
+        Try("under: renamed in an overlay, in the host's root", (), "cat @W@/ov/m/moved/canary", setup=moved),
     ]  # fmt: skip
 
 
@@ -563,6 +603,7 @@ TRIES: tuple[Try, ...] = (
     *_mounted(),
     *_again(),
     *_led(),
+    *_under(),
     *_roots(),
     *_kernel(),
     *_limited(),

@@ -143,6 +143,21 @@ def test_mounts_have_no_numbers_of_their_own_namespace() -> None:
     assert first != looks.look("mounts", "no-such-type")
 
 
+def test_mounts_are_told_by_what_each_is_mounted_in_and_taken_along(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rows of a table may stay as they are where a mount is moved over another."""
+    seen = []
+    for lines in (
+        "20 1 8:1 / / rw - ext4 x rw\n21 20 8:2 / /a rw - ext4 y rw\n22 21 8:3 / /a/b rw - ext4 z rw\n",
+        "40 7 8:1 / / rw shared:9 - ext4 x rw\n51 40 8:2 / /a rw - ext4 y rw\n52 51 8:3 / /a/b rw master:4 - ext4 z rw\n",
+        "20 1 8:1 / / rw - ext4 x rw\n21 20 8:2 / /a rw - ext4 y rw\n22 20 8:3 / /a/b rw - ext4 z rw\n",
+        "20 1 8:1 / / rw - ext4 x rw\n21 20 8:2 / /a rw unbindable - ext4 y rw\n22 21 8:3 / /a/b rw - ext4 z rw\n",
+    ):
+        monkeypatch.setattr(looks, "_read", lambda path, text=lines: text.encode())
+        seen.append(looks.look("mounts", ""))
+    assert seen[0] == seen[1]
+    assert len(set(seen)) == 3
+
+
 @pytest.mark.parametrize("kind", sorted(set(looks.KINDS) - {"variable", "mounts", "lines", "access", "before"}))
 def test_nothing_blocks_and_nothing_raises(tmp_path: Path, kind: str) -> None:
     os.mkfifo(tmp_path / "pipe")

@@ -32,6 +32,29 @@ def test_fields() -> None:
     assert (found.kind, found.data) == ("ext3", ("rw", "errors=continue"))
 
 
+def test_what_is_seen_is_told_by_what_each_is_mounted_in() -> None:
+    """As the kernel numbers them where one was made before what it was moved over."""
+
+    def seen(*mounts: str) -> list[str]:
+        return [
+            found.number for found in mountinfo.seen(mountinfo.parse(f"{mount} rw - ext4 x rw" for mount in mounts))
+        ]
+
+    root = "20 1 8:1 / /"
+    assert seen(root, "21 20 8:2 / /a/b", "22 20 8:1 /y /a", "23 21 8:3 / /a/b/c", "24 20 8:4 / /ab") == [
+        "20",
+        "22",
+        "24",
+    ]
+    assert seen(root, "21 22 8:2 / /a", "22 20 8:3 / /a", "23 22 8:4 / /a/b", "24 21 8:5 / /a/b") == ["20", "21", "24"]
+    assert seen("1 1 0:1 / /", "20 1 8:1 / /", "21 20 8:2 / /a") == ["20", "21"]
+    # In a chroot what the first are mounted in is not there; and of what no kernel tells there is an end.
+    assert seen("21 20 8:2 / /a/b", "22 21 8:1 /y /a/b/c") == ["21", "22"]
+    assert (
+        seen(root, "21 20 8:2 / /a", "22 21 8:2 / /a", "21 22 8:2 / /a", "30 31 8:2 / /b", "31 30 8:2 / /b")[0] == "20"
+    )
+
+
 @pytest.mark.system
 def test_mounts_of_odd_names_are_read_and_disturb_nobody(tmp_path: Path) -> None:
     require("root")

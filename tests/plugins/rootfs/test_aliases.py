@@ -9,6 +9,7 @@ import pytest
 from hardening.launch import mountinfo
 from hardening_rootfs import aliases
 from hardening_rootfs.aliases import Mounted, mounted, names, over, shown
+from hardening_rootfs.layers import Layers
 
 
 def test_a_path_has_a_name_in_each_mount_of_its_file_system(tmp_path: Path) -> None:
@@ -49,6 +50,23 @@ def test_the_systems_own_files_in_a_chroot_are_no_secret() -> None:
     assert shown("/root", mounts) == ("/root",)
 
 
+def test_a_part_of_it_at_the_system_s_own_place_shows_it_but_where_the_root_is_a_part_as_well(tmp_path: Path) -> None:
+    for name in ("hid/in", "hid/etc"):
+        (tmp_path / name).mkdir(parents=True)
+    hid = f"{tmp_path}/hid"
+    assert shown(hid, [Mounted("8:1", "/", "/"), Mounted("8:1", f"{hid}/sub", "/opt")]) == tuple(sorted(("/opt", hid)))
+    deployed = [Mounted("8:1", f"{hid}/1", "/"), Mounted("8:1", f"{hid}/1/opt", "/opt"), Mounted("8:1", hid, hid)]
+    assert shown(hid, deployed) == (hid,)
+
+
+def test_what_is_mounted_in_it_is_the_system_s_where_a_chroot_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And shown at its other place, wherever that is, where it has another name."""
+    monkeypatch.setattr(aliases, "_same", lambda one, other: True)
+    top = Mounted("8:1", "/", "/")
+    assert shown("/root", [top, Mounted("8:1", "/etc/x", "/root/chroot/etc/x")]) == ("/root",)
+    assert shown("/root", [top, Mounted("8:1", "/etc/x", "/root/x")]) == ("/etc/x", "/root")
+
+
 def test_of_several_mounts_at_one_place_the_last_is_seen() -> None:
     below, above = Mounted("8:1", "/", "/srv"), Mounted("8:2", "/", "/srv")
     assert over("/srv/x", [Mounted("8:0", "/", "/"), below, above]) is above
@@ -84,6 +102,29 @@ def test_an_overlay_of_an_unknown_layer_may_show_any_directory(tmp_path: Path, m
     for name in ("l/A", "l/B", "../hid", "../gone", f"{low}:gone"):
         assert layers(merged, f"lowerdir={name}")[0] == name.removeprefix(f"{low}:")
         assert set(shown("/root", [Mounted("8:1", "/", "/"), *mounted()])) == {"/root", str(merged)}
+
+
+@pytest.mark.parametrize("options", ["lowerdir={},redirect_dir=on", "lowerdir={},metacopy=on", "lowerdir=/usr::{}",
+                                     "lowerdir+=/usr,datadir+={}", "lowerdir={}"])  # fmt: skip
+def test_an_overlay_that_renames_directories_shows_them_somewhere(
+    options: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("low/hid", "merged/moved"):
+        (tmp_path / name).mkdir(parents=True)
+    hid, merged = f"{tmp_path}/low/hid", f"{tmp_path}/merged"
+    lines = [
+        f"30 29 0:40 / {merged} rw - overlay o rw,{options.format(tmp_path / 'low')}",
+        "29 1 8:1 / / rw - ext4 x rw",
+    ]
+    monkeypatch.setattr(mountinfo, "read", lambda: mountinfo.parse(lines))
+    monkeypatch.setattr(Layers, "_explain", lambda *_: True)
+    renames = "," in options or "::" in options
+    assert shown(hid, mounted()) == ((hid, merged) if renames else (hid,))
+    # What has its name there is there, and of what no layer holds it has none.
+    (tmp_path / "low/kept").mkdir()
+    (tmp_path / "merged/kept").mkdir()
+    assert shown(f"{tmp_path}/low/kept", mounted()) == (f"{tmp_path}/low/kept", f"{merged}/kept")
+    assert shown("/usr/share/doc" if "usr" not in options else "/var", mounted())[1:] == ()
 
 
 def test_what_shows_a_name_is_a_name_as_well(tmp_path: Path) -> None:
