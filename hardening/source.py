@@ -70,7 +70,7 @@ class Document:
     @property
     def values(self) -> frozenset[str]:
         """Each single value as text, and of one such as ``NAME=VALUE`` what follows as well."""
-        texts = list(map(str, _single(self.tables)))
+        texts = list(singles(self.tables))
         return frozenset((*texts, *(text.partition("=")[2] for text in texts)))
 
     @property
@@ -259,13 +259,13 @@ def _parse(text: str, path: Path) -> dict[str, object]:
         raise ProfileError(f"nested deeper than {MAX_DEPTH} levels", origin=path, hint=_FLATTER) from None
 
 
-def _single(value: object) -> Iterator[object]:
-    """The values of a document that are no tables or lists."""
+def singles(value: object) -> Iterator[str]:
+    """The values of a document that are no tables or lists, as text."""
     if not isinstance(value, Mapping | list):
-        yield value
+        yield str(value)
         return
     for item in value.values() if isinstance(value, Mapping) else value:
-        yield from _single(item)
+        yield from singles(item)
 
 
 def command_line(tables: Mapping[str, object], places: Mapping[toml_lines.Path, str]) -> Document:

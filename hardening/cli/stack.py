@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 #: What follows an option and is no value of something else: a name, a number, or a path.
 _NAME = r"[\w*]*|\.{0,2}/\S*"
 
+#: What is shorter tells little, and stands in many words.
+_SHORTEST = 4
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 #: The setting that gives a command a terminal.
@@ -254,6 +257,8 @@ def require_keyboard(composition: Composition) -> None:
 def without_values(context: click.Context, text: str) -> str:
     """A text that quotes options of the parsed command line, without the values that they say: one may be a secret. So may
     be what is neither a name nor a path, for a ``=`` is easily forgotten."""
+    from hardening.source import singles
+
     # As errors write them: on one line.
     places: list[str] = [said.place.replace("\n", "\\n") for said in context.meta.get(_SAYS, ())]
     for place in sorted(places, key=len, reverse=True):
@@ -263,6 +268,12 @@ def without_values(context: click.Context, text: str) -> str:
             text = text.replace(place, f"{named}=…")
         elif word and not re.fullmatch(_NAME, word):
             text = text.replace(place, f"{option} …").replace(word, "…")
+    # A message may quote one text of an array, or what stands after its `=`. A reason is there to be read.
+    typed = [said.value for said in context.meta.get(_SAYS, ()) if said.path[0] != "exceptions"]
+    single = {one.replace("\n", "\\n") for one in singles(typed)}
+    values = {after for one in single if len(after := one.partition("=")[2]) >= _SHORTEST}
+    for value in sorted({one for one in single if not re.fullmatch(_NAME, one)} | values, key=len, reverse=True):
+        text = text.replace(value, "…")
     return text
 
 

@@ -193,7 +193,9 @@ def test_no_value_of_the_environment_is_recorded(caller: Caller) -> None:
     caller.call("run", "-q", *said, "--set", f"limits.process.set_environment.D={CANARY}", "--", "true", status=2)
     for mistyped in (f"TOKEN {CANARY}", f"TOKEN:{CANARY}", f"A-B=x\n{CANARY}"):
         caller.call("run", "-q", "-p", "strict", "-e", mistyped, "--", "true", status=2)
-    assert [record["event"] for record in caller.records()] == ["launch", "end", *5 * ["refused"]]
+    # Quoted by a message, as one text of several.
+    caller.call("run", "-q", "--set", f'process.environment=["TERM","X={CANARY}"]', "--", "true", status=2)
+    assert [record["event"] for record in caller.records()] == ["launch", "end", *6 * ["refused"]]
     assert CANARY not in caller.file.read_text()
 
 
