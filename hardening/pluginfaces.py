@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from hardening.errors import PluginError
-from hardening.findings import Finding
+from hardening.findings import Finding, Severity
 from hardening.frozendata import freeze
 from hardening.inputs import Input, Unknown
 from hardening.kinds import Kind
@@ -85,7 +85,7 @@ def mechanism(
         "probe": _fact,
         "inputs": looked,
         "mount_points": _mount_points,
-        "check": _shortfalls,
+        "check": _own_shortfalls,
         "contribute": _contributed,
         "prepare": nothing,
         "tighten": _tightened,
@@ -195,8 +195,15 @@ def looked(answer: object, *_: object) -> tuple[Input | Unknown, ...]:
 
 def findings(answer: object, *_: object) -> tuple[Finding, ...]:
     """Findings."""
-    found: tuple[Finding, ...] = items(Finding, texts=("rule", "message", "leaf"))(answer)
+    found: tuple[Finding, ...] = items(Finding, texts=("rule", "message", "leaf", "origin", "hint"))(answer)
+    _weighed(found)
     return found
+
+
+def _weighed(found: tuple[Finding | Wish, ...]) -> None:
+    for item in found:
+        if not isinstance(item.severity, Severity):
+            raise Wrong(item.severity, f"a Severity as severity of {type(item).__name__}")
 
 
 def _verifications(answer: object, *_: object) -> tuple[Verification, ...]:
@@ -210,6 +217,16 @@ def _verifications(answer: object, *_: object) -> tuple[Verification, ...]:
 
 def _shortfalls(answer: object, *_: object) -> tuple[Shortfall, ...]:
     found: tuple[Shortfall, ...] = items(Shortfall, texts=("leaf", "reason", "remedy"))(answer)
+    return found
+
+
+def _own_shortfalls(answer: object, of: Mechanism[Any], *_: object) -> tuple[Shortfall, ...]:
+    """Of the mechanism's own table: what waives that of another, or limits it, says nothing of this one."""
+    found = _shortfalls(answer)
+    for item in found:
+        for name in (item.leaf, item.requirement or item.leaf, *items(str)(item.also)):
+            if name.partition(".")[0] != of.name:
+                raise PluginError(f"{of.name} says that {name} cannot be enforced, which is no setting of [{of.name}]")
     return found
 
 
@@ -228,7 +245,9 @@ def _says(answer: object, of: Mechanism[Any], table: object, reading: Reading) -
 def _of_image(answer: object, *_: object) -> tuple[Mapping[str, object], tuple[Wish, ...]]:
     if not isinstance(answer, tuple) or len(answer) != 2 or not isinstance(answer[0], Mapping):
         raise Wrong(answer, "a table and wishes")
-    return freeze(dict(answer[0])), items(Wish, texts=("message", "hint"))(answer[1])
+    wishes: tuple[Wish, ...] = items(Wish, texts=("message", "hint"))(answer[1])
+    _weighed(wishes)
+    return freeze(dict(answer[0])), wishes
 
 
 def _id_maps(answer: Any, *_: object) -> object:

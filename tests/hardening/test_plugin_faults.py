@@ -30,7 +30,7 @@ from hardening.installed import Brought
 from hardening.kinds import Ceiling
 from hardening.launch.bundle import SECRETS
 from hardening.layers import parse_layer
-from hardening.mechanism import Context, Excess, Implied, Mechanism, Reading
+from hardening.mechanism import Context, Excess, Implied, Mechanism, Reading, Shortfall
 from hardening.plugincalls import fault
 from hardening.plugins import Plugin, Plugins
 from hardening.runtime import Candidate, LaunchRequest, Runtime, Verdict
@@ -43,6 +43,7 @@ from tests.support.texts import TODAY, stack
 
 HIDDEN = "hunter2"
 HERE = Path(__file__)
+NO_CONTEXT: Any = None
 
 
 @attrs.frozen
@@ -452,6 +453,31 @@ DECLARED = {
     "settings_type": (None, dict),
     "may_fall_short": ("no",),
 }
+
+
+@pytest.mark.parametrize("short", [Shortfall("seccomp", "why", ""), Shortfall("chaos.level", "why", "", also=("x.y",)),
+                                   Shortfall("chaos", "why", "", requirement="process.requirement")])  # fmt: skip
+def test_what_cannot_be_enforced_is_a_setting_of_its_own(short: Shortfall) -> None:
+    """Else it would be another table that waives it."""
+
+    class Short(Chaos):
+        def check(self, settings: Settings, context: Context) -> Any:
+            return (short,)
+
+    (face,) = loaded(mechanism=Short()).mechanisms
+    with pytest.raises(PluginError, match=r"plugin chaos .* cannot be enforced, which is no setting of \[chaos\]"):
+        face.check(Settings(level=0), NO_CONTEXT)
+
+
+@pytest.mark.parametrize("severity", ["error", None, 2], ids=repr)
+def test_a_finding_has_a_severity(severity: Any) -> None:
+    class Told(Chaos):
+        def findings(self, settings: Settings, context: Context) -> Any:
+            return (Finding("chaos/x", severity, "x"),)
+
+    (face,) = loaded(mechanism=Told()).mechanisms
+    with pytest.raises(PluginError, match=r"plugin chaos .* where a Severity as severity of Finding is expected"):
+        face.findings(Settings(level=0), NO_CONTEXT)
 
 
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in DECLARED.items() for value in values])
