@@ -15,6 +15,7 @@ from hardening.errors import quoted
 from hardening.inputs import Input, way
 from hardening.launch.config_mounts import is_bind
 from hardening.spec import File, Spec, Symlink
+from hardening.toml_text import inline
 
 
 def looked_at(spec: Spec, name: str) -> Iterator[Input]:
@@ -43,7 +44,7 @@ def advice(spec: Spec, name: str) -> str | None:
     except FileNotFoundError:
         return None
     if os.path.isdir(directory) and shown(document, spec.files, directory) is False:
-        return f"{directory} is not shown inside: add -v {_pair(directory, here)}"
+        return f"{directory} is not shown inside: add {_volume(directory, here)}"
     if "/" not in name:
         return None
     outside = os.path.abspath(name)
@@ -54,14 +55,18 @@ def advice(spec: Spec, name: str) -> str | None:
     below = os.path.commonpath((folder, here)) == here != "/"
     if os.path.isabs(name) or not below:
         call = "" if os.path.isabs(name) else f", and call it {quoted(outside)}"
-        return f"{name} is not shown inside: add -v {_pair(folder, here)}{call}" if folder != "/" else None
+        return f"{name} is not shown inside: add {_volume(folder, here)}{call}" if folder != "/" else None
     if shown(document, spec.files, outside):
         return f'{name} is not below {directory}, the working directory inside: add -w "$PWD"'
-    return f'{name} is not shown inside: add -v "$PWD:$PWD" -w "$PWD"'
+    return f'{name} is not shown inside: add {_volume(here, here)} -w "$PWD"'
 
 
-def _pair(directory: str, here: str) -> str:
-    return '"$PWD:$PWD"' if directory == here else quoted(f"{directory}:{directory}")
+def _volume(directory: str, here: str) -> str:
+    """The option that shows a directory at its own place."""
+    if ":" in directory:
+        table = inline({"source": directory, "target": directory})
+        return f"--set {quoted(f'rootfs.volumes.add=[{table}]')}"
+    return "-v " + ('"$PWD:$PWD"' if directory == here else quoted(f"{directory}:{directory}"))
 
 
 def shown(document: Mapping[str, Any], files: Mapping[str, File], path: str) -> bool | None:

@@ -57,6 +57,16 @@ def test_a_script_elsewhere_needs_its_own_folder(project: Path, tmp_path: Path) 
     assert told == f"../other is not shown inside: add -v {tmp_path}:{tmp_path}, and call it {tmp_path}/other"
 
 
+def test_a_folder_with_a_colon_is_shown_by_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "a:b c"
+    folder.mkdir()
+    (folder / "s.py").write_text("")
+    shown = f"""--set 'rootfs.volumes.add=[{{source = "{folder}", target = "{folder}"}}]'"""
+    assert advice(spec(), f"{folder}/s.py") == f"{folder}/s.py is not shown inside: add {shown}"
+    monkeypatch.chdir(folder)
+    assert advice(spec(), "./s.py") == f'./s.py is not shown inside: add {shown} -w "$PWD"'
+
+
 def test_a_working_directory_that_is_not_shown(project: Path) -> None:
     assert advice(spec(cwd=str(project)), "id") == f'{project} is not shown inside: add -v "$PWD:$PWD"'
     assert advice(spec(cwd="/nowhere"), "id") is None
