@@ -136,9 +136,9 @@ def check(settings: SeccompSettings, context: Context) -> Iterable[Shortfall]:
     for name, rule in settings.syscalls.named.items():
         if not facts.knows(name) and not rule_at_most(settings.syscalls.rest, rule):
             reason = f"libseccomp knows no system call {name}, and the default action lets it run"
-            remedy = "correct or remove the name in the file that profile names, or update libseccomp"
             meant = nearest(name, facts.native_names)
-            yield Shortfall(f"seccomp.{name}", reason, f"{meant} {remedy}" if meant else remedy)
+            remedy = f"correct or remove the name in the file of the profile{f' ({meant})' if meant else ''}"
+            yield Shortfall(f"seccomp.{name}", reason, f"{remedy}, or update libseccomp")
     capabilities = context.of(CapabilitiesSettings)
     if capabilities is not None and not capabilities.no_new_privileges:
         yield from _too_early(settings, context.host)

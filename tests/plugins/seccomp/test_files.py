@@ -103,7 +103,7 @@ def test_a_name_that_nobody_knows_is_told_with_the_one_that_was_meant(tmp_path: 
     with pytest.raises(HardeningError, match="libseccomp knows no system call posix_fallocate") as caught:
         files.taken([files.layer(tmp_path, file)])
     assert caught.value.hint is not None
-    assert 'did you mean "fallocate"? correct or remove' in caught.value.hint
+    assert 'remove the name in the file of the profile (did you mean "fallocate"?), or update' in caught.value.hint
 
 
 def test_the_page_says_what_is_taken(tmp_path: Path) -> None:
