@@ -106,8 +106,8 @@ def _cell(change: Change, value: Any) -> str:
 
 
 def beyond(excesses: Iterable[Excess]) -> Table:
-    """What was asked for beyond a profile, one thing a line."""
-    rows = tuple((item.pointer, _short(item.asked), _short(item.allowed), item.leaf) for item in excesses)
+    """What was asked for beyond a profile, one thing a line. What is allowed may be a line to paste, and is never cut."""
+    rows = tuple((item.pointer, _short(item.asked), item.allowed, item.leaf) for item in excesses)
     return Table(("pointer", "asked for", "allowed", "setting"), rows, "asked for beyond the profile")
 
 
