@@ -25,10 +25,10 @@ from hardening_seccomp.filters import Filter
 from hardening_seccomp.guarded import programs, suspects
 from hardening_seccomp.layout import laid_out
 from hardening_seccomp.libseccomp import Libseccomp
-from hardening_seccomp.oci import MAX_ENTRIES, Emission, Levels, emit, flatter
+from hardening_seccomp.oci import MAX_ENTRIES, Emission, emit, forms
 from hardening_seccomp.spans import KILLED, WIDE, X32_BIT, Span, overlaps, wanted
 
-_ATTEMPTS = 8  # in a larger room, as it is, with masks, and five times plainer (`oci.flatter`)
+_ATTEMPTS = 24  # in a larger room, and in each of the `oci.forms`
 _ROOMY = 2 * bpf.MAX_INSTRUCTIONS
 _MANY = 1024  # numbers of one span whose names are told
 
@@ -49,11 +49,10 @@ def compile_filter(model: Filter, library: Libseccomp) -> Compiled:
 
     The result is shared: copy the document before changing it.
     """
-    masks: frozenset[str] = frozenset()
-    flat: dict[str, int] = {}
+    tried: dict[str, int] = {}
     room = _ROOMY
     for _ in range(_ATTEMPTS):
-        emission = _emit_within_budget(model, masks, flat, room)
+        emission = _emit_within_budget(model, tried, room)
         crowded = _size(emission.document) > bpf.MAX_INSTRUCTIONS
         try:
             wrong, program = _proved(model, emission, library)
@@ -66,11 +65,11 @@ def compile_filter(model: Filter, library: Libseccomp) -> Compiled:
         if crowded and program is None:
             room = bpf.MAX_INSTRUCTIONS
             continue
-        for name in wrong & set(model.rules):
-            written = emission.written.get(name)
-            if name in masks or written is not None:
-                flat[name] = _next_level(flatter(model.rule(name), model.default), written, hurry=program is None)
-        masks |= wrong
+        for name in wrong & emission.taken.keys():
+            last = len(forms(model.rule(name), model.default)) - 1
+            tried[name] = _next(emission.taken[name], last, hurry=program is None)
+        if all(tried.get(name) == emission.taken.get(name) for name in wrong):
+            break  # none of them has another form
     raise HostError(
         f"libseccomp compiles the rules of {', '.join(sorted(wrong))} wrongly",
         hint="compare fewer arguments in these rules, or name fewer architectures",
@@ -82,7 +81,7 @@ def _proved(model: Filter, emission: Emission, library: Libseccomp) -> tuple[fro
     `SpecError` for what it refuses, and for a program that is longer than the kernel accepts."""
     built = programs(emission.document, library)
     if built is None:
-        return suspects(emission.document), None
+        return _guilty(emission.document, library), None
     rules = {**model.normal().rules, **emission.written}
     known = {name: rule for name, rule in rules.items() if library.resolved(library.native(), name) is not None}
     spans = wanted(attrs.evolve(model, rules=known), library)
@@ -99,20 +98,30 @@ def _proved(model: Filter, emission: Emission, library: Libseccomp) -> tuple[fro
     return wrong, program
 
 
-def _next_level(levels: Sequence[Rule], written: Rule | None, *, hurry: bool) -> int:
-    """How far a rule is to be flattened that did not survive as it was ``written``, None for as it is. An attempt that does
-    not come back costs its time: where plain errnos do not help, nothing in between is tried in a ``hurry``."""
-    reached = 0 if written is None else levels.index(written)
-    last = len(levels) - 1
-    return last if hurry and reached > 1 else min(reached + 1, last)
+def _guilty(document: Mapping[str, Any], library: Libseccomp) -> frozenset[str]:
+    """The system calls of whose rules alone libseccomp makes no programs, all that are suspect where there are none."""
+    found = suspects(document)
+    if len(found) == 1:
+        return found
+    rules = {
+        name: [{**item, "names": [name]} for item in document["syscalls"] if name in item["names"]] for name in found
+    }
+    alone = (name for name in found if programs({**document, "syscalls": rules[name]}, library) is None)
+    return frozenset(alone) or found
 
 
-def _emit_within_budget(model: Filter, masks: frozenset[str], flat: Levels, room: int) -> Emission:
+def _next(taken: int, last: int, *, hurry: bool) -> int:
+    """The form to try after one that did not survive. An attempt that does not come back costs its time: in a ``hurry`` most
+    of what is between the first two and the last is left out."""
+    return min(taken + (1 if taken == 0 or not hurry else (last - taken + 2) // 2), last)
+
+
+def _emit_within_budget(model: Filter, tried: Mapping[str, int], room: int) -> Emission:
     """An emission that cannot exceed the kernel's longest program: libseccomp 2.6.0 corrupts its heap on longer ones. The
     estimate is high, so one that is built in a child process may try a larger ``room``."""
     bound = MAX_ENTRIES
     while True:
-        emission = emit(model, masks=masks, flat=flat, bound=bound)
+        emission = emit(model, tried=tried, bound=bound)
         size = _size(emission.document)
         if size <= bpf.MAX_INSTRUCTIONS or (size <= room and suspects(emission.document)):
             return emission
@@ -153,7 +162,14 @@ def differences(spans: Mapping[int, Sequence[Span]], program: bytes, library: Li
         narrow = not token & WIDE
         for first, last, found, expected in overlaps(reader.answers(token), right):
             if found != expected and not ((narrow or first >= X32_BIT) and lower_halves(found) == expected):
-                names = {library.name(token, number) or "*" for number in range(first, min(last, first + _MANY) + 1)}
+                numbers = range(first, min(last, first + _MANY) + 1)
+                names = {library.name(_own(token, number, library), number) or "*" for number in numbers}
                 # A number that no call has may be killed as well, as by another version of libseccomp: that loosens nothing.
                 wrong |= names - {"*"} if found == KILLED else names
     return frozenset(wrong)
+
+
+def _own(token: int, number: int, library: Libseccomp) -> int:
+    """The architecture that names a number: of x32 the kernel knows by the number alone."""
+    x86_64, x32 = library.architecture("x86_64"), library.architecture("x32")
+    return x32 if x32 is not None and token == x86_64 and number >= X32_BIT else token

@@ -13,6 +13,7 @@ from hardening_seccomp.actions import Action, stricter
 from hardening_seccomp.diagrams import (
     MAX_ARGUMENT,
     WIDTH,
+    Builder,
     Diagram,
     apply,
     at_least,
@@ -197,6 +198,41 @@ def _cubes(rule: Rule, ref: int, index: int, limit: int) -> Iterator[tuple[int, 
         place = 1 << (WIDTH - 1 - bit % WIDTH)
         stack.append((high, mask | place, value | place))
         stack.append((low, mask | place, value))
+
+
+def coarser(rule: Rule, default: Action | None, most: int) -> Rule:
+    """The rule with its strictest answer in the place of each part that looks at a later argument than the first, and needs
+    more than ``most`` entries. Nowhere looser, and stricter the fewer there may be."""
+    if len({bit // WIDTH for bit, _, _ in rule.branches}) < 2:
+        return rule
+    builder: Builder[Action] = Builder()
+    moved: list[int] = []
+    strictest: list[Action] = []
+    needed: dict[int, int] = {}
+
+    def need(ref: int) -> int:
+        if ref < 0:
+            return int(rule.leaves[~ref] != default)
+        if ref not in needed:
+            try:
+                cover = _cover(rule, ref, most, Style.NATIVE)
+                needed[ref] = sum(len(comparisons) * need(target) for target, comparisons in cover)
+            except TooManyEntries:
+                needed[ref] = most + 1
+        return needed[ref]
+
+    def below(ref: int, index: int) -> int:
+        if ref < 0:
+            return builder.leaf(rule.leaves[~ref])
+        if rule.branches[ref][0] // WIDTH != index and need(ref) > most:
+            return builder.leaf(strictest[ref])
+        return moved[ref]
+
+    for bit, low, high in rule.branches:
+        one, other = (strictest[ref] if ref >= 0 else rule.leaves[~ref] for ref in (low, high))
+        strictest.append(stricter(one, other))
+        moved.append(builder.branch(bit, below(low, bit // WIDTH), below(high, bit // WIDTH)))
+    return builder.finish(moved[rule.root])
 
 
 def _masked(index: int, mask: int, value: int) -> Comparison:

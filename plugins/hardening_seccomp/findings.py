@@ -134,17 +134,17 @@ def _multiplexed(carrier: str, model: Filter, composed: Rule) -> Finding:
 def flattened(name: str, rule: Rule, written: Rule) -> Finding:
     """A rule that was written plainer than it is, and what is lost by it."""
     runs, denials = ([str(one) for one in written.leaves if is_denial(one) is denied] for denied in (False, True))
-    severity = Severity.WARNING
-    if any(apply(lambda was, now: is_denial(now) and not is_denial(was), rule, written).leaves):
+    if written.is_constant and any(not is_denial(one) for one in rule.leaves) and denials:
         loss = f"every call gets its strictest action, {denials[0]}, also those that would run ({describe(rule)})"
+    elif any(apply(lambda was, now: is_denial(now) and not is_denial(was), rule, written).leaves):
+        loss = f"some calls that would run are denied, what is left is: {describe(written)}"
     elif len(runs) < sum(not is_denial(one) for one in rule.leaves):
         loss = f"every call that runs gets {runs[0]}"
     else:
-        severity = Severity.NOTE
         loss = f"every denied call gets {' or '.join(denials)}, and what runs is what the layers let run"
     return Finding(
         "seccomp/stricter",
-        severity,
+        Severity.WARNING,
         f"{name}: the rule cannot be written exactly for libseccomp: {loss}",
         leaf=f"seccomp.{name}",
         hint="use fewer or simpler comparisons, or libseccomp 2.6.1 or newer",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
@@ -21,6 +22,7 @@ from hardening_seccomp.conditions import (
     Rule,
     Style,
     TooManyEntries,
+    coarser,
     entries,
     rule_of,
 )
@@ -31,7 +33,7 @@ POINTER = "/linux/seccomp"
 MAX_ENTRIES = 256
 NO_LISTENER = "nothing here serves a seccomp listener, which would decide about calls while they wait"
 INSTEAD = "remove it, and use SCMP_ACT_ERRNO for the calls that would have asked it"
-NONE_FLAT: Mapping[str, int] = MappingProxyType({})
+NONE_TRIED: Mapping[str, int] = MappingProxyType({})
 FLAGS = {
     "log": "SECCOMP_FILTER_FLAG_LOG",
     "spec-allow": "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
@@ -78,33 +80,38 @@ ARCHITECTURES = (
 )
 #: Names of machines (uname(2)) that libseccomp names otherwise.
 _MACHINES = {"i386": "x86", "i486": "x86", "i586": "x86", "i686": "x86", "armv7l": "arm", "armv6l": "arm"}
+#: How many entries a part of a rule may have that looks at later arguments than the first, ever fewer (`coarser`).
+PARTS = (64, 16, 4, 1, 0)
+
+
+@frozen
+class Form:
+    """One way to write a rule: as it is or plainer, with some comparisons."""
+
+    rule: Rule
+    style: Style
 
 
 @frozen(eq=False)
 class Emission:
-    """An OCI object, and the rules of the system calls whose own rule was too long for it, as they were written instead."""
+    """An OCI object, the rules of the system calls whose own rule was too long for it, as they were written instead, and for
+    each system call which of its `forms` was taken."""
 
     document: dict[str, Any]
     written: Mapping[str, Rule]
+    taken: Mapping[str, int]
 
 
-#: How far the rules of some system calls are to be flattened: the index of one of `flatter`.
-Levels = Mapping[str, int]
-
-
-def emit(
-    model: Filter, *, masks: frozenset[str] = frozenset(), flat: Levels = NONE_FLAT, bound: int = MAX_ENTRIES
-) -> Emission:
+def emit(model: Filter, *, tried: Mapping[str, int] = NONE_TRIED, bound: int = MAX_ENTRIES) -> Emission:
     """The OCI object of a filter: entries of one system call are disjoint, so their order does not matter.
 
-    ``masks`` names system calls to be written with masked comparisons only. A rule of more than ``bound`` entries is
-    written as the first of `flatter` that has fewer.
+    A rule is written in the first of its `forms`, from that on which ``tried`` has, that needs no more than ``bound``
+    entries.
     """
     groups: dict[tuple[Entry, ...], list[str]] = {}
-    plainer = {}
+    plainer, taken = {}, {}
     for name, rule in model.normal().rules.items():
-        style = Style.MASKS if name in masks else Style.NATIVE
-        written, found = _written(flatter(rule, model.default)[flat.get(name, 0) :], model.default, bound, style)
+        taken[name], written, found = _written(rule, model.default, bound, tried.get(name, 0))
         if written != rule:
             plainer[name] = written
         if found:
@@ -117,24 +124,35 @@ def emit(
     if model.flags:
         document["flags"] = sorted(FLAGS[flag] for flag in model.flags)
     document["syscalls"] = [_syscall(names, entry) for found, names in ordered for entry in found]
-    return Emission(document, MappingProxyType(plainer))
+    return Emission(document, MappingProxyType(plainer), MappingProxyType(taken))
 
 
-def _written(candidates: Sequence[Rule], default: Action, bound: int, style: Style) -> tuple[Rule, tuple[Entry, ...]]:
-    """The first rule that needs no more entries than ``bound``, and these; the last one needs one at most."""
-    for rule in candidates:
-        try:
-            return rule, entries(rule, default, bound, style)
-        except TooManyEntries:
-            continue
+def _written(rule: Rule, default: Action, bound: int, first: int) -> tuple[int, Rule, tuple[Entry, ...]]:
+    """The first form from ``first`` on that needs no more entries than ``bound``, and these; the last one needs one at most.
+    Masks, which need more of them, are for what libseccomp did not take without."""
+    if not first:
+        with suppress(TooManyEntries):
+            return 0, rule, entries(rule, default, bound)
+    for number, form in enumerate(forms(rule, default)[first:], first):
+        if form.style is Style.NATIVE or number == first:
+            with suppress(TooManyEntries):
+                return number, form.rule, entries(form.rule, default, bound, form.style)
     raise AssertionError("a rule without conditions needs one entry")
+
+
+@lru_cache(maxsize=1024)
+def forms(rule: Rule, default: Action) -> tuple[Form, ...]:
+    """All ways to write a rule, from the exact one to one answer for every call: each of `flatter`, as comparisons come, and
+    as masks."""
+    *levels, last = flatter(rule, default)
+    return (*(Form(level, style) for level in levels for style in Style), Form(last, Style.NATIVE))
 
 
 @lru_cache(maxsize=1024)
 def flatter(rule: Rule, default: Action) -> tuple[Rule, ...]:
     """A rule, and ever plainer ones, none looser than any before it for any arguments: one errno for all that get any, that
-    of the ``default``, one denial, one answer for all that run, at last the strictest action for every call. What may run is
-    given up last."""
+    of the ``default``, one denial, one answer for all that run; then with ever fewer entries for later arguments than the
+    first, at last the strictest action for every call. What may run is given up last."""
     if rule.is_constant:
         return (rule,)
     candidates = [rule, _with_one(rule, _is_errno)]
@@ -142,6 +160,7 @@ def flatter(rule: Rule, default: Action) -> tuple[Rule, ...]:
         candidates.append(apply(lambda action: default if _is_errno(action) else action, rule))
     for alike in (is_denial, lambda action: not is_denial(action)):
         candidates.append(_with_one(candidates[-1], alike))
+    candidates += [coarser(candidates[-1], default, most) for most in PARTS]
     return tuple(dict.fromkeys([*candidates, constant(strictest(rule))]))
 
 

@@ -90,13 +90,15 @@ def test_other_architectures_are_killed() -> None:
     assert bpf.evaluate(program, token_of(LIBRARY, "x86_64"), 0x40000000).action == KILL_PROCESS
 
 
-def test_32_bit_architectures_never_get_more_than_the_rule() -> None:
+@pytest.mark.parametrize("narrow", ["x86", "x32"])
+@pytest.mark.parametrize("comparison", [Comparison(0, Op.GE, 1 << 32), Comparison(0, Op.EQ, (1 << 32) + 5)])
+def test_32_bit_architectures_never_get_more_than_the_rule(comparison: Comparison, narrow: str) -> None:
     """libseccomp cuts 64-bit numbers to their lower half there, which would turn `>= 2**32` into `>= 0`."""
-    rule = rule_of([Entry(ALLOW, (Comparison(0, Op.GE, 1 << 32),))], EPERM)
-    compiled = compile_filter(Filter(ENOSYS, {"getppid": rule}, frozenset({"x86_64", "x86"})), LIBRARY)
+    rule = rule_of([Entry(ALLOW, (comparison,))], EPERM)
+    compiled = compile_filter(Filter(ENOSYS, {"getppid": rule}, frozenset({"x86_64", narrow})), LIBRARY)
     program = bpf.decode(compiled.program)
-    token = token_of(LIBRARY, "x86")
-    assert bpf.evaluate(program, token, LIBRARY.names(token)["getppid"], (5,)).action == EPERM
+    number = LIBRARY.names(token_of(LIBRARY, narrow))["getppid"]
+    assert bpf.evaluate(program, kernel_token(LIBRARY, narrow), number, (5,)).action == EPERM
 
 
 def test_x32_has_the_token_of_x86_64() -> None:

@@ -15,13 +15,13 @@ from hardening_seccomp import bpf
 from hardening_seccomp.actions import ALLOW, ENOSYS, KILL_PROCESS, LOG, Action, Kind, is_denial
 from hardening_seccomp.build import token_of
 from hardening_seccomp.compile import compile_filter
-from hardening_seccomp.conditions import Comparison, Entry, Op, Rule, rule_of
+from hardening_seccomp.conditions import Comparison, Entry, Op, Rule, coarser, rule_of
 from hardening_seccomp.diagrams import apply
 from hardening_seccomp.filters import Filter, rule_at_most
 from hardening_seccomp.findings import flattened
 from hardening_seccomp.host import SeccompFacts
 from hardening_seccomp.libseccomp import Libseccomp
-from hardening_seccomp.oci import flatter, read
+from hardening_seccomp.oci import PARTS, flatter, read
 from hardening_seccomp.spec import contribute, filter_of
 from hardening_seccomp.symbolic import meaning
 from tests.plugins.seccomp import generate
@@ -29,6 +29,10 @@ from tests.support import shipped
 
 LIBRARY = Libseccomp.load()
 PODMAN = Path("/usr/share/containers/seccomp.json")
+
+
+def runs_as_often(a: Rule, b: Rule) -> bool:
+    return set(apply(lambda x, y: is_denial(x) == is_denial(y), a, b).leaves) == {True}
 
 
 def runs_alike(a: Rule, b: Rule) -> bool:
@@ -44,11 +48,13 @@ def test_each_level_is_no_looser_and_what_runs_is_given_up_last(one: Rule, other
         assert levels[0] == rule
         assert levels[-1].is_constant
         assert all(rule_at_most(later, earlier) for earlier, later in pairwise(levels))
-        for level in levels[:-1]:
+        parts = [coarser(rule, default, most) for most in PARTS]
+        assert all(rule_at_most(later, earlier) for earlier, later in pairwise([rule, *parts]))
+        alike = [level for level in levels if runs_as_often(rule, level)]
+        assert list(levels[: len(alike)]) == alike  # then a part of it is given up, and at last all
+        for level in alike:
             given_up = len({leaf for leaf in level.leaves if not is_denial(leaf)}) < 2
             assert given_up or runs_alike(rule, level)
-            ran = apply(lambda a, b: is_denial(a) == is_denial(b), rule, level)
-            assert set(ran.leaves) == {True}
 
 
 def many_denials() -> Rule:
@@ -86,7 +92,7 @@ def test_podmans_profile_over_ours_runs_what_both_allow(profile: str, architectu
     for name, written in compiled.written.items():
         assert meaning(program, token, facts.required_library().names(token)[name]) == written
         assert set(apply(lambda a, b: is_denial(a) == is_denial(b), model.rule(name), written).leaves) == {True}, name
-        assert told[f"seccomp.{name}"].severity is Severity.NOTE
+        assert told[f"seccomp.{name}"].severity is Severity.WARNING
     sockets = model.rule("socket")
     if profile != "strict":
         assert sockets.value((1, 1, 0, 0, 0, 0)) == ALLOW
@@ -95,8 +101,17 @@ def test_podmans_profile_over_ours_runs_what_both_allow(profile: str, architectu
 def test_what_is_lost_is_said() -> None:
     rule = apply(lambda a: LOG if a == ALLOW else a, many_denials())
     levels = flatter(rule, ENOSYS)
-    notes = [flattened("getppid", rule, level) for level in levels[1:]]
-    assert [item.severity for item in notes] == [*[Severity.NOTE] * (len(notes) - 1), Severity.WARNING]
-    assert "also those that would run" in notes[-1].message
+    told = [flattened("getppid", rule, level) for level in levels[1:]]
+    assert {item.severity for item in told} == {Severity.WARNING}  # also by a quiet run
+    assert ["every denied call gets errno" in item.message for item in told] == [*[True] * (len(told) - 1), False]
+    assert "also those that would run" in told[-1].message
     both = rule_of([Entry(LOG, (Comparison(0, Op.EQ, 1),)), Entry(ALLOW, (Comparison(0, Op.EQ, 2),))], ENOSYS)
     assert "every call that runs gets log" in flattened("getppid", both, flatter(both, ENOSYS)[1]).message
+    pairs = [Comparison(0, Op.EQ, 1), Comparison(1, Op.EQ, 2)]
+    part = rule_of([Entry(ALLOW, tuple(pairs)), Entry(ALLOW, (Comparison(0, Op.EQ, 5),))], ENOSYS)
+    left = coarser(part, ENOSYS, 0)
+    assert left == rule_of([Entry(ALLOW, (Comparison(0, Op.EQ, 5),))], ENOSYS)
+    assert (
+        "some calls that would run are denied, what is left is: allow if arg0 == 0x5"
+        in flattened("getppid", part, left).message
+    )
