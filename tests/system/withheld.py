@@ -298,6 +298,8 @@ def _under() -> list[Try]:
         Try("under: the same of apply", ("bind:@W@/c2:/x",), inside, "", alias, NO_LEFT,
             HIDDEN + '[rootfs]\nvolumes.add = ["@W@/c2:/x:ro"]\n', runtime="apply", who=("root",)),
         Try("under: over what is hidden", ("-v", "@W@:/x:ro,bind"), inside, "", over, NO_LEFT, inner, who=("root",)),
+        Try("under: over what is hidden, in a part of the host's root", ("/:/", "bind:@TOP@:@TOP@"), "cat @W@/hid/canary",
+            "", over, NO_LEFT, inner, runtime="apply", who=("root",)),
         Try("under: an unbindable mount", ("-v", "@W@/c2:/x:ro"), inside, "", alias + loose + "c2/hid", NO_LEFT, HIDDEN,
             who=("root",)),
         Try("under: the same in the host's root, over what is hidden", (), "cat @W@/hid/canary", "", over + loose + "hid",
