@@ -12,11 +12,11 @@ from collections.abc import Iterable, Iterator
 from hardening.host import Host
 from hardening.mechanism import Context
 from hardening.spec import Fragment
-from hardening_rootfs import hidden, spec
+from hardening_rootfs import aliases, hidden, spec
 from hardening_rootfs.aliases import holds
 from hardening_rootfs.foreign_binds import USUAL
 from hardening_rootfs.host import RootfsFacts
-from hardening_rootfs.paths import is_below
+from hardening_rootfs.paths import is_below, real_path
 from hardening_rootfs.settings import RootfsSettings
 from hardening_rootfs.volumes import Volume
 
@@ -59,7 +59,7 @@ def of_path(settings: RootfsSettings, context: Context, path: str) -> Iterator[t
     secret = _nearest(spec.shown_secrets(settings, context), path)
     gone = max((masked or "", secret if secret and (mounted is None or is_below(secret, mounted)) else ""), key=len)
     if gone and (mounted is None or holds(mounted, gone)):
-        decides = _masking(settings, context.host, gone)
+        decides = _masking(settings, context, gone)
         # A mask lies above all that is mounted, and a volume under it.
         shown = () if gone == masked else _volume(settings, path, writable=False)
         yield "seen", f"no: {gone} is empty here", decides, (*shown, (decides, None))
@@ -135,13 +135,17 @@ def _there(path: str) -> bool:
     return True
 
 
-def _masking(settings: RootfsSettings, host: Host, place: str) -> str:
-    """The leaf that says that a place is empty: that of the path itself, or of what it is on the host."""
-    for name in ("masked_paths", "hidden_paths"):
-        member = covering(settings, host, name, place)
+def _masking(settings: RootfsSettings, context: Context, place: str) -> str:
+    """The leaf that says that a place is empty: that of the path itself, or of what it is on the host; of a volume that
+    leaves it out, the volume."""
+    on_host = spec.kept_in_volumes(settings, context).get(place)
+    names = aliases.names(real_path(on_host), aliases.mounted()) if on_host is not None else ()
+    for name, path in (("masked_paths", place), ("hidden_paths", place), *(("hidden_paths", other) for other in names)):
+        member = covering(settings, context.host, name, path)
         if member is not None:
             return f"rootfs.{name}.{member}"
-    return "rootfs.hidden_paths"
+    volume = _nearest(settings.sources(), place)
+    return f"rootfs.volumes.{volume}" if volume is not None else "rootfs.hidden_paths"
 
 
 def _nearest(places: Iterable[str], path: str) -> str | None:

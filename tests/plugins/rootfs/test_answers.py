@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from hardening.report.explain import find
-from tests.plugins.rootfs.stacks import composed, host
+from hardening_rootfs import spec
+from hardening_rootfs.answers import of_path
+from tests.plugins.rootfs.stacks import composed, context_of, host
 
 
 @pytest.mark.parametrize(
@@ -31,3 +33,19 @@ def test_what_a_path_lies_in_answers_for_it(question: str, leaf: str, value: str
     assert str(found.leaf) == f"rootfs.{leaf}"
     assert value is None or found.shown == value
     assert answer.inside == (f"rootfs.{question}" if question != leaf else "")
+
+
+def test_what_is_hidden_in_a_volume_is_told_by_what_hides_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what the volume leaves out, by the volume."""
+    (tmp_path / "hid/in").mkdir(parents=True)
+    said = f'[rootfs]\nvolumes.add = ["{tmp_path}:/x:ro"]\nhidden_paths.add = ["{tmp_path}/hid"]\n'
+    composition = composed(tmp_path, said)
+    settings, context = composition.settings["rootfs"], context_of(composition)
+
+    def told() -> tuple[str, str]:
+        ((_, answer, leaf, _),) = of_path(settings, context, "/x/hid/in")
+        return answer, leaf
+
+    assert told() == ("no: /x/hid is empty here", f"rootfs.hidden_paths.{tmp_path}/hid")
+    monkeypatch.setattr(spec, "kept_in_volumes", lambda *_: {"/x/hid": "/a place under a mount"})
+    assert told() == ("no: /x/hid is empty here", "rootfs.volumes./x")
