@@ -182,6 +182,11 @@ def summed(found: Iterable[tuple[str, Row]]) -> dict[str, Row]:
     return dict(sorted(rows.items(), key=lambda item: (item[0] == "all", item[0].startswith("three"), item[0])))
 
 
+def is_asked(number: int, every: int) -> bool:
+    """Whether the kernel is asked of a stack, one of so ``every`` many, of each form: the last digit has the form."""
+    return bool(every) and number % every == number // 10 % every
+
+
 def one(asked: tuple[int, int, bool]) -> tuple[str, Row]:
     """`judged`, for a pool: the number, most entries, and whether the kernel is asked."""
     return judged(asked[0], asked[1], ask=asked[2])
@@ -278,8 +283,8 @@ def main() -> int:
     asked = parser.parse_args()
     if asked.quotas:
         return int(not throttled([(number, asked.entries) for number in range(asked.stacks)]))
-    every = max(asked.stacks // asked.kernel, 1) if asked.kernel else asked.stacks + 1
-    wanted = [(number, asked.entries, number % every == 0) for number in range(asked.stacks)]
+    every = max(asked.stacks // asked.kernel, 1) if asked.kernel else 0
+    wanted = [(number, asked.entries, is_asked(number, every)) for number in range(asked.stacks)]
     rows = summed(measured(wanted, asked.jobs, 60 * asked.minutes))
     show(rows)
     return int(bool(rows["all"].wrong))

@@ -40,7 +40,7 @@ def test_unlike_filters_answer_as_the_kernel_stacks_them() -> None:
 @pytest.mark.timeout(0)
 def test_two_thousand_of_them(capsys: pytest.CaptureFixture[str]) -> None:
     require("ia32")
-    rows = measure.summed(measure.judged(number, ask=number % EVERY == 0) for number in range(2000))
+    rows = measure.summed(measure.judged(number, ask=measure.is_asked(number, EVERY)) for number in range(2000))
     with capsys.disabled():
         measure.show(rows)
     assert rows["all"].wrong == []
