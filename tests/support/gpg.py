@@ -14,6 +14,8 @@ from pathlib import Path
 import attrs
 import pytest
 
+from tests.support.patience import until
+
 #: When keys are made, so that signatures can be made in their past.
 PAST = "20240101T000000"
 #: Of the key that has one.
@@ -74,13 +76,19 @@ class Home:
 def home() -> Iterator[Home]:
     """A home without keys; its agent ends with it."""
     path = Path(tempfile.mkdtemp(prefix="gpg-", dir="/tmp"))
+
+    def removed() -> bool:
+        with suppress(FileNotFoundError):  # an agent that ends takes its sockets away
+            shutil.rmtree(path)
+        return not path.exists()
+
     try:
         yield Home(path)
     finally:
         subprocess.run(
             ["gpgconf", "--homedir", str(path), "--kill", "all"], check=True, capture_output=True, timeout=30
         )
-        shutil.rmtree(path)
+        until(removed)
 
 
 @contextmanager
