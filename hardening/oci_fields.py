@@ -7,7 +7,7 @@ whatever their case, and of two that differ in nothing else the later counts (en
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Set
 from types import MappingProxyType
 from typing import Any
 
@@ -154,10 +154,18 @@ def without_unknown(document: Mapping[str, Any], owned: Collection[str] = ()) ->
     specification gives it stays as it is.
     """
     found: list[Unknown] = []
-    return _known(document, CONFIG, "", owned, found), found
+    kept = {above for pointer in owned for above in _upwards(pointer)}
+    return _known(document, CONFIG, "", kept, found), found
 
 
-def _known(value: Any, shape: Any, pointer: str, owned: Collection[str], found: list[Unknown]) -> Any:
+def _upwards(pointer: str) -> Iterator[str]:
+    """A JSON pointer and those above it."""
+    while pointer:
+        yield pointer
+        pointer = pointer.rpartition("/")[0]
+
+
+def _known(value: Any, shape: Any, pointer: str, owned: Set[str], found: list[Unknown]) -> Any:
     if isinstance(shape, list) and isinstance(value, list):
         return [_known(item, shape[0], f"{pointer}/{index}", owned, found) for index, item in enumerate(value)]
     if not isinstance(shape, Mapping | Each) or not isinstance(value, Mapping):
@@ -169,7 +177,7 @@ def _known(value: Any, shape: Any, pointer: str, owned: Collection[str], found: 
             kept[key] = _known(item, shape.shape, place, owned, found)
         elif key in shape:
             kept[key] = _known(item, shape[key], place, owned, found)
-        elif any(f"{other}/".startswith(f"{place}/") for other in owned):
+        elif place in owned:
             kept[key] = item
         else:
             found.append(Unknown(place, item, taken_for(key, shape)))
@@ -183,7 +191,8 @@ def unknown(document: Mapping[str, Any]) -> Iterator[Unknown]:
 
 def misfits(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """The JSON pointer of each value of another type than its field has, null among them, and what should stand there. Of
-    such values crun makes none at all: a root that is to be read-only with ``"true"`` is not."""
+    such values crun makes none at all: a root that is to be read-only with ``"true"`` is not. A text with NUL is none
+    either: programs written in C take what stands before it."""
     yield from _wrong(document, CONFIG, "")
 
 
@@ -192,6 +201,8 @@ def _wrong(value: Any, shape: Any, pointer: str) -> Iterator[tuple[str, str]]:
     if isinstance(shape, type):
         if not _fits(value, shape):
             yield pointer, _TYPES[shape]
+        elif isinstance(value, str) and "\0" in value:
+            yield pointer, "a string without NUL"
     elif isinstance(shape, list):
         if not isinstance(value, list):
             yield pointer, "an array"
@@ -203,6 +214,8 @@ def _wrong(value: Any, shape: Any, pointer: str) -> Iterator[tuple[str, str]]:
     else:
         for key, item in value.items():
             inner = shape.shape if isinstance(shape, Each) else shape.get(key)
+            if isinstance(shape, Each) and "\0" in key:
+                yield f"{pointer}/{escape(key)}", "a name without NUL"
             if inner is not None:
                 yield from _wrong(item, inner, f"{pointer}/{escape(key)}")
 

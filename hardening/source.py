@@ -23,8 +23,9 @@ from hardening.values import frozen
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 16
-#: A key of more than 64 parts: nothing else has that many words between dots.
-_LONG_KEY = re.compile(r"""(?<![\w.-])(?:(?:[\w-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){64}""")
+#: A key of more than 64 parts: nothing else has that many words between dots. No part begins behind a backslash: of quotes
+#: that are escaped each would be one, and would be looked at to the end of the line.
+_LONG_KEY = re.compile(r"""(?<![\w.\\-])(?:(?:[\w-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){64}""")
 _LOWEST, _HIGHEST = -(1 << 63), (1 << 63) - 1
 _TOO_WIDE = "an integer of more than 64 bits"
 _FLATTER = "no setting needs that much: look for brackets that are not closed"

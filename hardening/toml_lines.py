@@ -169,7 +169,8 @@ class _Scanner:
         if quote == '"':
             while (escape := self.text.find("\\", pos, stop)) >= 0:
                 pos = escape + 2
-                stop = self.text.index(end, pos)
+                if pos > stop:  # the end was an escaped quote
+                    stop = self.text.index(end, pos)
         pos = stop
         pos += len(end)
         # A multi-line string may end in one or two quotes of its own before the closing three.

@@ -30,7 +30,14 @@ class Change:
 def changes(before: Mapping[str, Any], after: Mapping[str, Any], leaves: Mapping[str, tuple[str, ...]]) -> list[Change]:
     """The changes from one configuration to another; ``leaves`` maps pointers of the second to what decided them. Arrays
     are compared by their elements."""
-    return [attrs.evolve(item, leaves=_decided(_place(item, after), leaves)) for item in _walk("", before, after)]
+    found: dict[str, dict[str, None]] = {}
+    for pointer, names in leaves.items():
+        for above in _above(pointer):
+            found.setdefault(above, {}).update(dict.fromkeys(names))
+    below = {pointer: tuple(names) for pointer, names in found.items()}
+    return [
+        attrs.evolve(item, leaves=_decided(_place(item, after), leaves, below)) for item in _walk("", before, after)
+    ]
 
 
 def _place(change: Change, after: Mapping[str, Any]) -> str:
@@ -56,16 +63,20 @@ def _walk_array(pointer: str, before: list[Any], after: list[Any]) -> Iterator[C
     old, new = set(map(_text, before)), set(map(_text, after))
     removed = [(index, item) for index, item in enumerate(before) if _text(item) not in new]
     added = [(index, item) for index, item in enumerate(after) if _text(item) not in old]
+    partners: dict[str, list[int]] = {}
+    for index, item in reversed(added):
+        partners.setdefault(_key(item), []).append(index)
+    changed: set[int] = set()
     for index, item in removed:
         key = _key(item)
-        partner = next((entry for entry in added if key is not None and _key(entry[1]) == key), None)
-        if partner is None:
-            yield Change(f"{pointer}/{index}", item, None)
+        if key and partners.get(key):
+            changed.add(partner := partners[key].pop())
+            yield Change(f"{pointer}/{partner}", item, after[partner])
         else:
-            added.remove(partner)
-            yield Change(f"{pointer}/{partner[0]}", item, partner[1])
+            yield Change(f"{pointer}/{index}", item, None)
     for index, item in added:
-        yield Change(f"{pointer}/{index}", None, item)
+        if index not in changed:
+            yield Change(f"{pointer}/{index}", None, item)
     if not removed and not added and sorted(map(_text, before)) != sorted(map(_text, after)):
         yield Change(pointer, before, after)
 
@@ -75,21 +86,22 @@ def _text(value: Any) -> str:
     return json.dumps(value, sort_keys=True)
 
 
-def _key(item: Any) -> object:
-    """What makes an element unique in the arrays of an OCI configuration."""
-    if isinstance(item, Mapping):
-        return next((item[name] for name in ("destination", "path", "type", "containerID") if name in item), None)
-    return None
+def _key(item: Any) -> str:
+    """What makes an element unique in the arrays of an OCI configuration; empty where nothing does."""
+    names = ("destination", "path", "type", "containerID") if isinstance(item, Mapping) else ()
+    return next((_text(item[name]) for name in names if name in item), "")
 
 
-def _decided(pointer: str, leaves: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
-    above = pointer
-    while above:
-        if above in leaves:
-            return leaves[above]
-        above = above.rpartition("/")[0]
-    below = [names for other, names in leaves.items() if other.startswith(pointer + "/")]
-    return tuple(dict.fromkeys(name for names in below for name in names))
+def _above(pointer: str) -> Iterator[str]:
+    while pointer := pointer.rpartition("/")[0]:
+        yield pointer
+
+
+def _decided(
+    pointer: str, leaves: Mapping[str, tuple[str, ...]], below: Mapping[str, tuple[str, ...]]
+) -> tuple[str, ...]:
+    """The leaves of a place, of the nearest one above it that has any, or else of all ``below`` it."""
+    return next((leaves[at] for at in (pointer, *_above(pointer)) if at in leaves), below.get(pointer, ()))
 
 
 def table(items: list[Change]) -> Table:

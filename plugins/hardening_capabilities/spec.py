@@ -53,17 +53,13 @@ def tighten(
     """Intersect every set with what the settings allow for the user ``uid``, as whom the tightened configuration runs."""
     root = uid == 0
     allowed = sets_of(settings.added, settings.kept, root)
-    kept: dict[str, list[str]] = {}
-    beyond: dict[str, None] = {}
-    for name in SETS:
-        asked = _names(document, name)
-        kept[name] = sorted(asked & set(allowed[name]))
-        beyond |= dict.fromkeys(sorted(asked - set(allowed["bounding"])))
-    for capability in sorted(beyond):
-        holders = ", ".join(name for name in SETS if capability in _names(document, name))
+    asked = {name: _names(document, name) for name in SETS}
+    kept = {name: sorted(asked[name] & set(allowed[name])) for name in SETS}
+    for capability in sorted(set().union(*asked.values()) - set(allowed["bounding"])):
+        holders = ", ".join(name for name in SETS if capability in asked[name])
         yield Excess(POINTER, f"{capability} ({holders})", "not allowed", f"capabilities.{normal(capability)}")
     for name in SETS[1:]:
-        for capability in sorted(_names(document, name) & set(allowed["bounding"]) - set(allowed[name])):
+        for capability in sorted(asked[name] & set(allowed["bounding"]) - set(allowed[name])):
             whom = "not for uid 0" if root else "for uid 0 alone"
             yield Excess(f"{POINTER}/{name}", capability, whom, f"capabilities.{normal(capability)}")
     fragment.put(POINTER, kept, "capabilities.*")

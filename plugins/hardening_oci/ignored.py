@@ -15,6 +15,7 @@ from hardening.host import Host
 from hardening.launch import abi, secrets
 from hardening.launch.config import INTERPRETED_ANNOTATIONS
 from hardening.launch.config_mounts import ACCESS_TIMES, ATTRIBUTES, OPPOSITES, PROPAGATION, is_bind
+from hardening.launch.config_process import MAX_ID
 from hardening.launch.jsontext import escape
 from hardening.oci_fields import misfits, unknown
 from hardening.runtime import Refusal
@@ -191,6 +192,9 @@ def _groups(name: str, document: Mapping[str, Any], uid: int) -> Iterator[Refusa
     one_id = len(maps) == 1 and isinstance(maps[0], Mapping) and maps[0].get("size") == 1
     if not _items(document, pointer):
         return
+    for index, gid in enumerate(_items(document, pointer)):
+        if isinstance(gid, int) and not 0 <= gid <= MAX_ID:
+            yield Refusal(f"{pointer}/{index}", f"{name} ignores what is no id of a group", HINT)
     if name == "crun" and one_id:
         yield Refusal(pointer, "crun ignores them where one id only is mapped", HINT)
     if name == "runc" and uid != 0:

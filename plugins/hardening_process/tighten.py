@@ -46,10 +46,10 @@ def _user(
     uid, gid, allowed = tightened_ids(settings, document, context)
     if (uid, gid) != (user.get("uid", 0), user.get("gid", 0)):
         yield Excess("/process/user", f"{user.get('uid', 0)}:{user.get('gid', 0)}", f"{uid}:{gid}", "process.user")
-    asked = user.get("additionalGids") or []
-    kept = [group for group in asked if group in allowed or group == gid]
+    asked, permitted = user.get("additionalGids") or [], {*allowed, gid}
+    kept = [group for group in asked if group in permitted]
     if len(kept) < len(asked):
-        dropped = ", ".join(str(group) for group in asked if group not in kept)
+        dropped = ", ".join(str(group) for group in asked if group not in permitted)
         yield Excess("/process/user/additionalGids", dropped, "none of these", "process.groups")
     mask = user.get("umask")
     if mask is not None and not UmaskKind().at_most(mask, settings.umask):

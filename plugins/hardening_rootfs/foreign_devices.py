@@ -34,11 +34,13 @@ def tighten(settings: RootfsSettings, document: Mapping[str, Any], fragment: Fra
     if rules is None:
         return
     permitted: set[Numbers | None] = {*_USUAL.values(), _TERMINALS, *map(numbers, settings.devices.having(True))}
-    kept_rules = [rule for rule in rules if _is_within(rule, permitted)]
+    kept_rules = []
     for index, rule in enumerate(rules):
-        if rule not in kept_rules:
+        if _is_within(rule, permitted):
+            kept_rules.append(rule)
+        else:
             yield Excess(f"/linux/resources/devices/{index}", _shown(rule), "none", "rootfs.devices")
-    if kept_rules != rules:
+    if len(kept_rules) < len(rules):
         fragment.put("/linux/resources/devices", kept_rules, "rootfs.devices")
 
 
@@ -54,7 +56,7 @@ def _device(settings: RootfsSettings, device: Device, pointer: str) -> tuple[lis
     host = os.stat(path)
     allowed = stat.S_IMODE(host.st_mode) & 0o777
     # podman writes the type of the file into its mode.
-    mode = stat.S_IMODE(device.get("fileMode", 0o666)) & 0o777
+    mode = device.get("fileMode", 0o666) & 0o777
     asked, own = (mode, device.get("uid", 0), device.get("gid", 0)), (mode & allowed, host.st_uid, host.st_gid)
     if asked == own:
         return [device], []

@@ -97,8 +97,9 @@ class Asked:
     def with_known_options(self) -> tuple[Asked, list[Excess]]:
         """The same mount without options that no launcher answers for, and what these were. A kernel reads them for itself:
         of version 1 of control groups one names a program that the host runs."""
-        known = [option for option in self.options if _is_known(self.kind, option)]
-        unknown = [option for option in self.options if option not in known]
+        kind, known, unknown = self.kind, list[str](), list[str]()
+        for option in self.options:
+            (known if _is_known(kind, option) else unknown).append(option)
         leaf = f"rootfs.volumes.{self.destination}"
         excesses = [
             Excess(f"{self.pointer}/options", f"{option} at {self.destination}", "none: nobody answers for it", leaf)

@@ -7,7 +7,7 @@ the files that engines provide (``/etc/hosts``), without which a container does 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -21,13 +21,16 @@ from hardening.spec import Fragment
 from hardening_rootfs import aliases, foreign_binds, foreign_devices, foreign_root, mounts, sources
 from hardening_rootfs.foreign_root import ForeignRoot
 from hardening_rootfs.host import RootfsFacts, Surroundings, secrets, volume_maps, withheld
-from hardening_rootfs.paths import is_below, resolve
+from hardening_rootfs.layers import upwards
+from hardening_rootfs.paths import resolve
 from hardening_rootfs.rights import PLACES, Asked, Tightened, tighten_kernel, tighten_tmpfs
 from hardening_rootfs.settings import RootfsSettings
 from hardening_rootfs.spec import expand, limits_devices
 
 _PROPAGATION = ("unbindable", "private", "slave", "shared")
 _ID_DIGITS = 10
+_MOST_RANGES = 340  # that the kernel takes of an id map (user_namespaces(7))
+_PATH_MAX = 4096  # bytes that the kernel takes of a path, its end included
 #: A mount that stays, and its leaf.
 Kept = tuple[mounts.Mount, str]
 
@@ -71,10 +74,14 @@ def _mounts(
     beyond: list[Excess] = []
     others = {point.path for point in context.mount_points}
     program = next(iter(context.command), "")
+    mapped = _mapped_groups(document, context)
     for index, entry in enumerate(document.get("mounts") or ()):
         if entry.get("destination") in others:
             continue  # it is for the mechanism whose place this is to say what stays
-        whole = Asked(f"/mounts/{index}", _with_mapped_group(entry, document, context))
+        whole = Asked(f"/mounts/{index}", _with_mapped_group(entry, mapped))
+        if max(len(whole.destination), len(whole.source)) >= _PATH_MAX:
+            beyond.append(whole.excess("none: no path is so long", "rootfs.volumes"))
+            continue
         asked, unknown = _by_name(settings, root, whole).with_known_options()
         mount, leaf, excesses = _tighten_mount(settings, context, asked)
         if mount is None and asked.kind == "bind" and aliases.holds(asked.destination, program):
@@ -128,15 +135,15 @@ def _of_program(context: Context, root: ForeignRoot, asked: Asked, excess: Exces
 def _led(root: ForeignRoot, place: str, kept: Mapping[str, Kept]) -> str:
     """By what a place leads elsewhere: a link of the root, or of a directory that is mounted above it. Empty where it lies
     there itself. A new file system has no links but those that are copied to it."""
-    covers = (other for other, (mount, _) in kept.items() if COPIES not in mount["options"])
-    cover = max((other for other in covers if is_below(place, other)), key=len, default="")
+    above = (other for other in upwards(place) if other in kept and other != place)
+    cover = next((other for other in above if COPIES not in kept[other][0]["options"]), "")
     if not cover:
         found = _lies(root, place)
         return "" if found == place else f"it is {found} in the root"
-    above, below = Asked("", kept[cover][0]), place.removeprefix(cover)
-    if above.kind != "bind" or resolve(above.source, below).path == below:
+    over, below = Asked("", kept[cover][0]), place.removeprefix(cover)
+    if over.kind != "bind" or resolve(over.source, below).path == below:
         return ""
-    return f"a link in {above.source}, which is mounted at {cover}, is on the way"
+    return f"a link in {over.source}, which is mounted at {cover}, is on the way"
 
 
 def _tighten_root(
@@ -177,15 +184,19 @@ def _hides(settings: RootfsSettings, context: Context, root: ForeignRoot, kept: 
     return found
 
 
-def _with_mapped_group(entry: Mapping[str, Any], document: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
+def _mapped_groups(document: Mapping[str, Any], context: Context) -> list[tuple[int, int]]:
+    """The first of each range of groups that the container's ids hold, and how many; empty where it has no maps."""
+    own = (document.get("linux") or {}).get("gidMappings") or ()
+    maps = volume_maps(context)
+    if own or maps is None:
+        return [(int(item["containerID"]), int(item["size"])) for item in own[:_MOST_RANGES]]
+    return [(item.inside, item.size) for item in maps.gids]
+
+
+def _with_mapped_group(entry: Mapping[str, Any], ranges: Sequence[tuple[int, int]]) -> Mapping[str, Any]:
     """A terminal's group that the container's ids do not hold makes its mount fail: without one it is the owner's."""
     if entry.get("type") != "devpts":
         return entry
-    own = (document.get("linux") or {}).get("gidMappings") or ()
-    ranges = [(int(item["containerID"]), int(item["size"])) for item in own]
-    maps = volume_maps(context)
-    if not ranges and maps is not None:
-        ranges = [(item.inside, item.size) for item in maps.gids]
     groups = [str(option)[4:] for option in entry.get("options") or () if str(option).startswith("gid=")]
     numbers = [int(group) if group.isdecimal() and len(group) <= _ID_DIGITS else -1 for group in groups]
     mapped = all(any(low <= number < low + size for low, size in ranges) for number in numbers)

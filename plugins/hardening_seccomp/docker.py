@@ -223,10 +223,15 @@ def _architectures(top: Mapping[str, Any], target: Target, origin: object | None
     listed = _strings(top.get("architectures"), "/architectures", origin)
     if mapped and listed:
         raise ProfileError("archMap and architectures exclude each other", origin=origin, hint="remove one of them")
+    seen = set[object]()
     for index, item in enumerate(mapped):
         entry = _object(item, ("architecture", "subArchitectures"), f"/archMap/{index}", origin)
         below = _strings(entry.get("subArchitectures"), f"/archMap/{index}/subArchitectures", origin)
         names = _known([str(entry.get("architecture")), *below], origin)
+        if entry.get("architecture") in seen:
+            hint = "docker and podman take the first: leave one of them"
+            raise ProfileError(f"/archMap/{index} is of an architecture that stands before", origin=origin, hint=hint)
+        seen.add(entry.get("architecture"))
         if entry.get("architecture") == oci_architecture(target.architecture):
             listed = [oci_architecture(name) for name in names]
     return frozenset(_known(listed, origin)) - {target.architecture}

@@ -19,6 +19,7 @@ from hardening.launch import config, jsontext, leases
 from hardening.launch.digest import of_filter
 from hardening.layers import Layer, Stack, parse_layer
 from hardening.oci_fields import unknown
+from hardening.report.changes import changes
 from hardening.source import Document
 from hardening_seccomp import SeccompSettings, bpf
 from hardening_seccomp.compile import compile_filter
@@ -189,6 +190,7 @@ def apply_(data: bytes, _: Path) -> None:
     given = parse_config(data, "config.json")
     plan = _tightened(given)
     document = plan.spec.document
+    assert bool(changes(given, document, plan.spec.leaves)) == (document != given)
     assert list(unknown(document)) == []
     assert ".." not in str(document["linux"].get("cgroupsPath")).split("/")
     process, linux = document["process"], document["linux"]

@@ -16,6 +16,7 @@ from hardening.images import media
 from hardening.launch.bundle import SECRETS
 from tests.fuzz.harness import HERE, ROOT, SECONDS, Run, in_child, targets
 from tests.fuzz.images import berkeley
+from tests.support import bundles
 from tests.support.features import require
 
 #: What a target needs of the host: for its model, its seeds, or to give its rights up.
@@ -68,6 +69,23 @@ def _index() -> bytes:
     return json.dumps({"schemaVersion": 2, "mediaType": media.OCI_INDEX, "manifests": [inner] * 10_000}).encode()
 
 
+def _lists() -> bytes:
+    """A configuration of another program with long lists, all of whose members are judged."""
+    document = bundles.config("true")
+    mounts = [{"destination": f"/m{number}", "type": "tmpfs", "source": "x"} for number in range(6000)]
+    mounts += [{"destination": "/dev/pts", "type": "devpts", "source": "x", "options": ["gid=5"]}] * 6000
+    options = [["rw", "ro"] * 6000, [f"o{number}" for number in range(12_000)], [f"uid={it}" for it in range(12_000)]]
+    mounts += [{"destination": "/tmp", "type": "tmpfs", "source": "x", "options": words} for words in options]
+    document["mounts"] += mounts
+    names = [f"CAP_{number}" for number in range(5000)]
+    document["process"]["capabilities"] = dict.fromkeys(("bounding", "effective", "permitted"), names)
+    document["process"]["user"] = {"uid": 0, "gid": 0, "additionalGids": [0] * 40_000 + list(range(40_000))}
+    rules = [{"allow": bool(number % 2), "type": "c", "major": number, "minor": 1} for number in range(24_000)]
+    maps = [{"containerID": number, "hostID": 2**20 + number, "size": 1} for number in range(6000)]
+    document["linux"] |= {"resources": {"devices": rules}, "gidMappings": maps, "uidMappings": maps}
+    return json.dumps(document | dict.fromkeys((f"k{number}" for number in range(12_000)), 1)).encode()
+
+
 #: What is larger than a fuzzer makes, of which time or memory once grew faster than its size, by target.
 LARGE: Mapping[str, Callable[[], bytes]] = {
     "manifest: a key twice": lambda: b"{%s}" % b",".join(b'"k%d":1' % min(number, 38_000) for number in range(40_000)),
@@ -77,6 +95,8 @@ LARGE: Mapping[str, Callable[[], bytes]] = {
     "seccomp: masks": lambda: _rules(40, masks=True),
     "profile: a dotted key": lambda: b".".join([b"a"] * 12_000) + b" = 1\n",
     "profile: a key of quotes": lambda: b".".join([b'"\\""'] * 12_000) + b" = 1\n",
+    "profile: escaped quotes": lambda: b'description = """' + b'\\"' * 100_000 + b'"""\n',
+    "profile: a string of escapes": lambda: b'description = """' + b"\\n" * 400_000 + b'"""\n',
     "profile: a deep header": lambda: b"[" + b".".join([b"a"] * 12_000) + b"]\n",
     "profile: a scope": lambda: b'[trust.dir]\n"' + b"/a" * 30_000 + b'" = "accept"\n',
     "policy: a scope": lambda: b'{"default": [], "transports": {"docker": {"a%s": []}}}' % (b"/a" * 30_000),
@@ -87,6 +107,7 @@ LARGE: Mapping[str, Callable[[], bytes]] = {
         {SECRETS: [{"name": f"s{number}", "type": "env", "target": f"T{number}"} for number in range(20_000)]}
     ).encode(),
     "scanner: bases": _sarif,
+    "apply: long lists": _lists,
     "words: a key": lambda: b"--set\n" + b"a." * 20_000 + b"b=1",
 }  # fmt: skip
 

@@ -37,6 +37,9 @@ from tests.support import bundles, shipped
         ({"linux": {"seccomp": {"syscalls": [{"names": "read"}]}}}, "/linux/seccomp/syscalls/0/names", "an array"),
         ({"linux": {"timeOffsets": {"boottime": {"secs": "1"}}}}, "/linux/timeOffsets/boottime/secs", "an integer"),
         ({"linux": {"resources": {"pids": 7}}}, "/linux/resources/pids", "an object"),
+        ({"mounts": [{"source": "/etc\0/x"}]}, "/mounts/0/source", "a string without NUL"),
+        ({"process": {"env": ["A=1\0B=2"]}}, "/process/env/0", "a string without NUL"),
+        ({"linux": {"sysctl": {"net.a\0": "1"}}}, "/linux/sysctl/net.a\0", "a name without NUL"),
         ({"process": {"args": ["\udcff"]}}, "/process/args/0", "a string of Unicode"),
         ({"windows": {"\udcff": 1}}, "/windows/\\udcff", "a key of Unicode"),
         (

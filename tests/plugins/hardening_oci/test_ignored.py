@@ -40,6 +40,14 @@ def test_a_plain_configuration_is_taken(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["crun", "runc"])
+def test_a_number_that_is_no_group_is_refused(name: str) -> None:
+    groups = [0, 2**32 - 2, 2**32 - 1, 2**32, -1]
+    assert pointers(name, plain(process__user__additionalGids=groups)) == {
+        f"/process/user/additionalGids/{index}" for index in (2, 3, 4)
+    }
+
+
+@pytest.mark.parametrize("name", ["crun", "runc"])
 def test_annotations_that_only_inform_are_taken(name: str) -> None:
     names = ("org.opencontainers.image.title", "io.podman.annotations.init", "io.container.manager", "org.hardening.x")
     assert pointers(name, plain(annotations=dict.fromkeys(names, "text"))) == set()

@@ -327,6 +327,8 @@ def test_a_device_is_kept_where_it_is_the_hosts(tmp_path: Path) -> None:
     wide = tighten(tmp_path, document(devices=[null | {"fileMode": 0o777, "uid": 7}]), profile)
     assert wide.linux["devices"] == [null | {"fileMode": 0o666, "uid": 0, "gid": 0}]
     assert "/linux/devices/0" in wide.excesses
+    for mode in (-1, 2**63):  # no modes, and no errors of the program itself
+        assert tighten(tmp_path, document(devices=[null | {"fileMode": mode}]), profile).linux["devices"]
     for change in ({"type": "b"}, {"major": 254}, {"minor": 0}, {"path": "/dev/nix"}):
         found = tighten(tmp_path, document(devices=[null | change]), profile)
         assert "devices" not in found.linux

@@ -145,6 +145,11 @@ def test_names_of_errnos_go_before_numbers() -> None:
             "exclude each other",
         ),
         (
+            b'{"defaultAction": "SCMP_ACT_ALLOW", "archMap": [{"architecture": "SCMP_ARCH_X86_64"}, '
+            b'{"architecture": "SCMP_ARCH_X86_64", "subArchitectures": ["SCMP_ARCH_X86"]}]}',
+            "/archMap/1 is of an architecture that stands before",
+        ),
+        (
             b'{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"name": "read", "action": "SCMP_ACT_ALLOW", '
             b'"includes": {"minKernel": "new"}}]}',
             "kernel version",
