@@ -205,13 +205,40 @@ def remove_abandoned(path: str) -> None:
             os.close(held)
 
 
-def remove_empty(path: str) -> None:
-    """Remove the groups of a path that another runtime has made, where they are empty, which they are a moment after their
-    last process is killed, and where nobody holds them. Runtimes differ in whether they take a path from the top of a
-    hierarchy or from their own group."""
+def _anywhere(path: str) -> list[str]:
+    """The groups that are there of a path which another runtime takes: runtimes differ in whether they begin at the top of a
+    hierarchy or at their own group."""
     name = files.absolute(f"/{path}").lstrip("/")
     tops = {files.join(mount, own.strip("/")) for mount, _, _, own in _mounted()} | {mount for mount, *_ in _mounted()}
-    for directory in filter(_is_group, [files.join(top, name) for top in tops] if name else ()):
+    return [group for group in sorted(files.join(top, name) for top in tops) if name and _is_group(group)]
+
+
+def used(path: str) -> str:
+    """A group of a path, wherever another runtime may look for that, which has processes or which a launch holds; '' where
+    there is none."""
+    return next((directory for directory in _anywhere(path) if _is_used(directory)), "")
+
+
+def _is_used(directory: str) -> bool:
+    try:
+        here = _hold(directory)
+        try:
+            if files.exists(f"{directory}/cgroup.events"):  # of version 2, which counts those below as well
+                return "populated 1" in files.read(f"{directory}/cgroup.events")
+            below = [f"{directory}/{name}" for name in _groups(here)]
+        finally:
+            os.close(here)
+        return bool(files.read(f"{directory}/cgroup.procs").strip()) or any(map(_is_used, below))
+    except FileNotFoundError:  # it goes
+        return False
+    except OSError:
+        return True
+
+
+def remove_empty(path: str) -> None:
+    """Remove the groups of a path that another runtime has made, where they are empty, which they are a moment after their
+    last process is killed, and where nobody holds them."""
+    for directory in _anywhere(path):
         for _ in range(REMOVE_ATTEMPTS):
             if not os.access(files.parent(directory), os.W_OK) or not remove_unclaimed(directory):
                 break

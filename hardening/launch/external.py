@@ -13,7 +13,7 @@ import select
 import stat
 
 from hardening.errors import EXIT_LAUNCHER, LaunchError
-from hardening.launch import abi, kernel, links, mountinfo, receipt, trusted
+from hardening.launch import abi, cgroups, kernel, links, mountinfo, places, receipt, trusted
 from hardening.launch.bundle import IMAGE_STORE, NODES, Bundle, is_judged
 from hardening.launch.cleaning import finally_do
 from hardening.launch.config_mounts import COPIES, is_bind
@@ -59,6 +59,7 @@ class Options(Frozen):
 def run(bundle: Bundle, options: Options) -> int:
     """Run the bundle under the runtime: the command's exit code. `LaunchError` when it never ran."""
     refuse_movable_sources(bundle)
+    refuse_others_group(bundle)
     mask = block_signals()
     report = receipt.Report(bundle, options.secrets) if options.receipt else None
     try:
@@ -88,6 +89,24 @@ def refuse_movable_sources(bundle: Bundle) -> None:
         except OSError as error:
             hint = getattr(error, "hint", "")
             raise LaunchError(f"{path} cannot be opened: {error.strerror}", origin=origin, hint=hint) from error
+
+
+def refuse_others_group(bundle: Bundle) -> None:
+    """`LaunchError` for a control group that is no container's own, or that somebody uses. A runtime would put the container
+    into it, limit all that is in it, and crun kills that at the end."""
+    linux = bundle.document.get("linux") if isinstance(bundle.document, dict) else None
+    path = linux.get("cgroupsPath") if isinstance(linux, dict) else None
+    if not isinstance(path, str) or not path:
+        return
+    origin = "config.json:/linux/cgroupsPath"
+    if why := places.wrong_group(path):
+        raise LaunchError(why, origin=origin, hint="name a group of the container's own, or leave the path out")
+    if group := cgroups.used(path):
+        raise LaunchError(
+            f"the cgroup {group} exists: another container uses it",
+            origin=origin,
+            hint=f"see {group}/cgroup.procs for its processes",
+        )
 
 
 def _image_root(bundle: Bundle, path: str) -> str:

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from hardening.launch import places
 from hardening.mechanism import Context, Excess
 from hardening.schema import Leaf
 from hardening.spec import Fragment, escape, lookup
@@ -159,6 +160,9 @@ def _cgroup(
     if bound is not None and not (path.startswith(f"{top}/") if bound else path == own):
         last = followed.rpartition("/")[2].replace(":", "_")
         path = f"{top}/{last}" if bound and last else own
+        yield Excess(pointer, asked, path, leaf)
+    elif asked and places.wrong_group(path):  # the group of all others
+        path = own
         yield Excess(pointer, asked, path, leaf)
     if path != asked:
         fragment.put(pointer, path, leaf)

@@ -72,7 +72,9 @@ def _index() -> bytes:
 def _lists() -> bytes:
     """A configuration of another program with long lists, all of whose members are judged."""
     document = bundles.config("true")
-    mounts = [{"destination": f"/m{number}", "type": "tmpfs", "source": "x"} for number in range(6000)]
+    mounts: list[dict[str, object]] = [
+        {"destination": f"/m{number}", "type": "tmpfs", "source": "x"} for number in range(6000)
+    ]
     mounts += [{"destination": "/dev/pts", "type": "devpts", "source": "x", "options": ["gid=5"]}] * 6000
     options = [["rw", "ro"] * 6000, [f"o{number}" for number in range(12_000)], [f"uid={it}" for it in range(12_000)]]
     mounts += [{"destination": "/tmp", "type": "tmpfs", "source": "x", "options": words} for words in options]

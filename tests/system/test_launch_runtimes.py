@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from hardening.launch import mountinfo
 from hardening.launch.bundle import NODES, PROFILES
 from hardening.launch.cgroup2_only import CGROUP2_MAGIC_FILE
 from hardening.launch.digest import ANNOTATION, of_filter
@@ -97,6 +98,32 @@ def test_exit_codes_and_signals(folder: Path, stance: Stance, runtime: str) -> N
         assert process.wait(60) == 33
         assert not os.path.exists(f"/proc/{pid}")
     assert list((folder / "state").iterdir()) == []
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_group_that_somebody_uses_is_left_alone(runtime: str) -> None:
+    require("root")
+    require("cgroups")
+    unified = next(Path(mount.place) for mount in mountinfo.read() if mount.kind == "cgroup2")
+    with runs.workplace(None) as folder, subprocess.Popen(["sleep", "600"]) as other:
+        place = unified / folder.name
+        document = bundles.stance("root").config("true")
+        document["linux"]["cgroupsPath"] = f"/{folder.name}"
+        document["linux"]["resources"] = {"unified": {"cgroup.max.depth": "7"}}
+        bundle = bundles.write(folder / "bundle", document)
+        (place / "below").mkdir(parents=True)
+        try:
+            (place / "below/cgroup.procs").write_text(str(other.pid))
+            done = bundles.launch(bundle, runtime)
+            assert (done.returncode, "another container uses it" in done.stderr) == (125, True)
+            assert other.poll() is None
+            assert (place / "cgroup.max.depth").read_text() == "max\n"
+        finally:
+            other.kill()
+            other.wait()
+            until(lambda: "populated 0" in (place / "cgroup.events").read_text())
+            (place / "below").rmdir()
+            place.rmdir()
 
 
 @pytest.mark.parametrize("runtime", ["crun", "runc"])

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from hardening.errors import LaunchError
-from hardening.launch import cgroups, held
+from hardening.launch import cgroups, external, held
+from hardening.launch.bundle import Bundle
 from hardening.launch.ociprogram import Runtime, sweep
 from tests.support import runs
 from tests.support.features import require
@@ -199,3 +200,11 @@ def test_the_reason_is_found_in_a_log_without_newlines_and_in_one_that_is_no_jso
     os.close(runtime.make_state({}))
     (tmp_path / "a/log").write_text(log)
     assert runtime.message() == said
+
+
+@pytest.mark.parametrize("path", ["/", "//.", "..", "/a/../b"])
+def test_no_runtime_is_given_the_group_of_all_others(path: str) -> None:
+    bundle = Bundle(directory="/", document={"linux": {"cgroupsPath": path}}, text=b"", sha256="")
+    with pytest.raises(LaunchError) as caught:
+        external.refuse_others_group(bundle)
+    assert caught.value.origin == "config.json:/linux/cgroupsPath"

@@ -124,6 +124,11 @@ def test_a_path_is_judged_where_it_leads(asked: str, path: str) -> None:
     assert path_of(asked, "/containers") == path
 
 
+@pytest.mark.parametrize("asked", ["/", "//.", "..", "/a/.."])
+def test_the_group_of_all_others_is_none(asked: str) -> None:
+    assert path_of(asked, "") == "/user.slice/hardening"
+
+
 @given(st.lists(st.sampled_from(["..", ".", "", "containers", "evil", "a:b"]), max_size=6).map("/".join), st.booleans())
 def test_no_path_leads_out_of_the_stated_group(parts: str, absolute: bool) -> None:
     path = path_of("/" * absolute + parts, "/containers")
