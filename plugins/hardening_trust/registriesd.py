@@ -205,6 +205,7 @@ def _members(node: yaml.Node, path: Path) -> Iterator[tuple[str, str, yaml.Node]
         place = _place(path, key)
         if not isinstance(key, yaml.ScalarNode):
             raise ProfileError("a key is no text", origin=place, hint="see containers-registries.d(5)")
+        _require_characters(key.value, place)
         if key.value in seen:
             raise ProfileError(f'duplicate key "{key.value}"', origin=place, hint="remove one of them")
         seen.add(key.value)
@@ -224,7 +225,14 @@ def _fields(node: yaml.Node, path: Path) -> dict[str, str | bool]:
 def _text(node: Any, place: str) -> str:
     if node.tag != "tag:yaml.org,2002:str" or not isinstance(node.value, str):
         raise ProfileError("a URL is expected", origin=place, hint="write file:///DIRECTORY or https://HOST/PATH")
+    _require_characters(node.value, place)
     return node.value
+
+
+def _require_characters(text: str, place: str) -> None:
+    """Refuse a half of a surrogate pair, which PyYAML takes (``\\ud800``) and which no file can hold (RFC 3629)."""
+    if any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise ProfileError("\\uD800 to \\uDFFF are no characters", origin=place, hint="see containers-registries.d(5)")
 
 
 def _flag(node: Any, place: str) -> bool:

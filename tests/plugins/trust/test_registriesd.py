@@ -129,6 +129,8 @@ def test_only_files_of_the_right_name_count(tmp_path: Path) -> None:
     [
         ("docker: [", "it is no YAML", 1),
         ("docker:\n  a: &a\n    lookaside: *b\n", "it is no YAML: found undefined alias", 3),
+        ('docker:\n  "\\ud800":\n', "are no characters", 2),
+        ('default-docker:\n  lookaside: "file:///\\udfff"\n', "are no characters", 2),
         ("- a\n", "a mapping is expected", 1),
         ("docker:\n- a\n", "a mapping is expected", 2),
         ("dockr:\n  a: {}\n", 'unknown key "dockr"', 1),
