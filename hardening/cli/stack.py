@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from hardening.compose import Composition
     from hardening.mechanism import Mechanism, Option
 
-#: What follows an option and is no value of something else: a name, a number, or a path.
-_NAME = r"[\w*]*|\.{0,2}/\S*"
+#: What follows an option and is no value of something else: a name, a number or two, or a path.
+_NAME = r"[\w*]*|[\d:]*|\.{0,2}/\S*"
 
 #: What is shorter tells little, and stands in many words.
 _SHORTEST = 4

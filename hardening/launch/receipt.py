@@ -51,10 +51,10 @@ class Report:
         self._secrets = secrets
         self._variables = variables.public(bundle.document)
         self._status = _status("/proc/self")
-        self._caller = {
-            "caller_namespaces": namespaces(),
-            "caller_mountinfo": _text("/proc/self/mountinfo"),
-        }
+        own = namespaces()
+        self._caller = {"caller_namespaces": own, "caller_mountinfo": _text("/proc/self/mountinfo")}
+        # A launcher that leaves them may be the last in one, whose number the kernel then gives to a new one.
+        self._kept = [os.open(f"/proc/self/ns/{name}", os.O_RDONLY) for name in own]
 
     def gather(self, pid: int, program: bytes | None = None) -> dict[str, Any]:
         """Everything that a launch promises, of a process that stands traced at its first instruction.
@@ -87,6 +87,8 @@ class Report:
                 "caller": int(self._status["Seccomp_filters"]) if "Seccomp_filters" in self._status else None,
             },
         }
+        while self._kept:
+            os.close(self._kept.pop())
         for key, name in FILES.items():
             text = _text(f"{place}/{name}")
             found[key] = text.rstrip("\0\n") if text is not None else None

@@ -41,6 +41,7 @@ SAFE = {
     "_pair(folder, here)",
     "_MINE",
     "_named(profiles)",
+    "_named(composition.stack.named)",
     "_named([*profiles, f'./{_MINE}'])",
     "named",
     "__version__",

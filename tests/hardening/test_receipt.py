@@ -16,6 +16,7 @@ from hardening.compose import Composition, compose
 from hardening.errors import HardeningError
 from hardening.host import plain, probe
 from hardening.launch import receipt as stage
+from hardening.launch.bundle import Bundle
 from hardening.layers import Stack
 from hardening.mechanism import Context, State, Verification
 from hardening.pipeline import examine, plan
@@ -37,6 +38,21 @@ def test_what_a_configuration_joins_is_told_however_its_keys_are_written() -> No
     """runc reads them in any case."""
     entries = [{"type": "network", "PATH": "/a"}, {"type": "pid"}, {"Type": "user", "path": "/b"}]
     assert gathered(document={"Linux": {"namespaces": entries}})["joined"] == ["net", "user"]
+
+
+def test_the_caller_s_namespaces_keep_their_numbers_until_they_are_compared() -> None:
+    """A rootless runtime's launcher leaves its own, and the kernel gives the number of one that is gone to the next."""
+
+    def held() -> set[str]:
+        links = [os.readlink(f"/proc/self/fd/{number}") for number in map(int, os.listdir("/proc/self/fd"))
+                 if os.path.lexists(f"/proc/self/fd/{number}")]  # fmt: skip
+        return {link for link in links if link in stage.namespaces().values()}
+
+    before = held()
+    report = stage.Report(Bundle(directory="/", document={}, text=b"", sha256=""), None)
+    assert held() == set(stage.namespaces().values())
+    report.gather(os.getpid())
+    assert held() == before
 
 
 def test_what_the_launch_stage_writes_can_be_read(tmp_path: Path) -> None:
