@@ -18,15 +18,12 @@ from hardening.inputs import Input, Unknown
 from hardening.layers import Exemption, Stack
 from hardening.mechanism import Mechanism, Reading
 from hardening.schema import REST, Family, Leaf, Say, Scalar, Setting
+from hardening.source import SHORTEST
 from hardening.values import frozen
 
 if TYPE_CHECKING:
     from hardening.images.used import Used
     from hardening.offer import Offer
-
-
-#: A value that is shorter tells little where another setting has it, and stands in many.
-_SHORTEST = 4
 
 
 @frozen(eq=False)
@@ -115,7 +112,7 @@ class Composition:
         layers = {layer.name: layer.document for layer in self.stack.layers if layer.document.typed}
         entries = (entry for name in names for entry in self.meant(name)) if layers else ()
         return any(step.layer in layers for entry in entries for step in entry.steps) or (
-            len(value) >= _SHORTEST and any(value in document.values for document in layers.values())
+            len(value) >= SHORTEST and any(value in document.values for document in layers.values())
         )
 
     def stated(self, mechanism: str) -> dict[tuple[str, str], Any]:

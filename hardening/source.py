@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 
@@ -26,6 +27,8 @@ MAX_DEPTH = 16
 #: A key of more than 64 parts: nothing else has that many words between dots. No part begins behind a backslash: of quotes
 #: that are escaped each would be one, and would be looked at to the end of the line.
 _LONG_KEY = re.compile(r"""(?<![\w.\\-])(?:(?:[\w-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){64}""")
+#: A value that is shorter tells little where a text or another setting has it, and stands in many.
+SHORTEST = 4
 _LOWEST, _HIGHEST = -(1 << 63), (1 << 63) - 1
 _TOO_WIDE = "an integer of more than 64 bits"
 _FLATTER = "no setting needs that much: look for brackets that are not closed"
@@ -68,7 +71,7 @@ class Document:
                 return Origin(self.name, place)
         return Origin(self.name, f"{self.file}:1" if self.file else "command line")
 
-    @property
+    @cached_property
     def values(self) -> frozenset[str]:
         """Each single value as text, and of one such as ``NAME=VALUE`` what follows as well."""
         texts = list(singles(self.tables))

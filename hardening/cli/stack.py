@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 #: What follows an option and is no value of something else: a name, a number or two, or a path.
 _NAME = r"[\w*]*|[\d:]*|\.{0,2}/\S*"
 
-#: What is shorter tells little, and stands in many words.
-_SHORTEST = 4
-
 F = TypeVar("F", bound=Callable[..., Any])
 
 #: The setting that gives a command a terminal.
@@ -257,7 +254,7 @@ def require_keyboard(composition: Composition) -> None:
 def without_values(context: click.Context, text: str) -> str:
     """A text that quotes options of the parsed command line, without the values that they say: one may be a secret. So may
     be what is neither a name nor a path, for a ``=`` is easily forgotten."""
-    from hardening.source import singles
+    from hardening.source import SHORTEST, singles
 
     # As errors write them: on one line.
     places: list[str] = [said.place.replace("\n", "\\n") for said in context.meta.get(_SAYS, ())]
@@ -271,7 +268,7 @@ def without_values(context: click.Context, text: str) -> str:
     # A message may quote one text of an array, or what stands after its `=`. A reason is there to be read.
     typed = [said.value for said in context.meta.get(_SAYS, ()) if said.path[0] != "exceptions"]
     single = {one.replace("\n", "\\n") for one in singles(typed)}
-    values = {after for one in single if len(after := one.partition("=")[2]) >= _SHORTEST}
+    values = {after for one in single if len(after := one.partition("=")[2]) >= SHORTEST}
     for value in sorted({one for one in single if not re.fullmatch(_NAME, one)} | values, key=len, reverse=True):
         text = text.replace(value, "…")
     return text

@@ -209,7 +209,7 @@ def _anywhere(path: str) -> list[str]:
     """The groups that are there of a path which another runtime takes: runtimes differ in whether they begin at the top of a
     hierarchy or at their own group."""
     name = files.absolute(f"/{path}").lstrip("/")
-    tops = {files.join(mount, own.strip("/")) for mount, _, _, own in _mounted()} | {mount for mount, *_ in _mounted()}
+    tops = {top for mount, _, _, own in _mounted() for top in (mount, files.join(mount, own.strip("/")))}
     return [group for group in sorted(files.join(top, name) for top in tops) if name and _is_group(group)]
 
 
@@ -217,6 +217,15 @@ def used(path: str) -> str:
     """A group of a path, wherever another runtime may look for that, which has processes or which a launch holds; '' where
     there is none."""
     return next((directory for directory in _anywhere(path) if _is_used(directory)), "")
+
+
+def taken_by_another(directory: str) -> LaunchError:
+    """That a group is another container's."""
+    return LaunchError(
+        f"the cgroup {directory} exists: another container uses it",
+        origin="config.json:/linux/cgroupsPath",
+        hint=f"see {directory}/cgroup.procs for its processes",
+    )
 
 
 def _is_used(directory: str) -> bool:
@@ -346,11 +355,7 @@ def _claim(directory: str) -> int:
     A group that is there already, empty and not held, is what a killed launch has left: it is removed first, for its
     limits are not known. `LaunchError` for any other.
     """
-    used = LaunchError(
-        f"the cgroup {directory} exists: another container uses it",
-        origin="config.json:/linux/cgroupsPath",
-        hint=f"see {directory}/cgroup.procs for its processes",
-    )
+    used = taken_by_another(directory)
     try:
         # Whoever can open a group can lock it: nobody else can until it is locked.
         if not _make_directory(directory, 0o700):

@@ -98,15 +98,11 @@ def refuse_others_group(bundle: Bundle) -> None:
     path = linux.get("cgroupsPath") if isinstance(linux, dict) else None
     if not isinstance(path, str) or not path:
         return
-    origin = "config.json:/linux/cgroupsPath"
     if why := places.wrong_group(path):
-        raise LaunchError(why, origin=origin, hint="name a group of the container's own, or leave the path out")
+        hint = "name a group of the container's own, or leave the path out"
+        raise LaunchError(why, origin="config.json:/linux/cgroupsPath", hint=hint)
     if group := cgroups.used(path):
-        raise LaunchError(
-            f"the cgroup {group} exists: another container uses it",
-            origin=origin,
-            hint=f"see {group}/cgroup.procs for its processes",
-        )
+        raise cgroups.taken_by_another(group)
 
 
 def _image_root(bundle: Bundle, path: str) -> str:

@@ -289,9 +289,11 @@ def kill_unfinished(state: str) -> None:
             process = open_process(int(name))
             if process is None:
                 continue
-            if mark in _command_line(name):  # still, and so it is the one that is held
-                kill(process)
-            os.close(process)
+            try:
+                if mark in _command_line(name):  # still, and so it is the one that is held
+                    kill(process)
+            finally:
+                os.close(process)
 
 
 def _command_line(pid: str) -> bytes:

@@ -44,7 +44,7 @@ def mounted() -> tuple[Mounted, ...]:
     found = mountinfo.seen(mountinfo.read())
     known = Layers(found)
     return tuple(
-        Mounted(it.device, it.top, it.place, it.kind, *known.of(it), known.rename(it), "unbindable" in it.tags)
+        Mounted(it.device, it.top, it.place, it.kind, *known.of(it), known.renames(it), "unbindable" in it.tags)
         for it in found
     )
 
@@ -113,8 +113,8 @@ class _Table:
         if own is None or root is None:
             return False
         inside = _join(own.top, os.path.relpath(path, own.place))
-        layers = any(holds(path, layer) for layer in root.layers)
-        return layers or (own.device == root.device and holds(inside, root.top))
+        in_it = own.device == root.device and holds(inside, root.top)
+        return in_it or any(holds(path, layer) for layer in root.layers)
 
     def pieces(self, path: str) -> Iterator[str]:
         """Where a part of it is mounted once more, or is a layer."""
@@ -166,7 +166,6 @@ def shown(path: str, mounts: Iterable[Mounted]) -> tuple[str, ...]:
     once more, where else lies what is mounted in it, and where all that is shown again."""
     mounts = tuple(mounts)
     table = _table(mounts)
-
     deployed = table.has_root(path)
 
     def known(place: str) -> bool:

@@ -59,7 +59,7 @@ class Layers:
         through = over(real, self._by_place) if real is not None else None
         return real is None or (through is not None and through.device == mount.device)
 
-    def rename(self, mount: mountinfo.Mount) -> bool:
+    def renames(self, mount: mountinfo.Mount) -> bool:
         """Whether a directory of a layer may have another name in an overlay, or a file its data from another place. What
         is as the module has it by default is not among the options."""
         if mount.kind != "overlay" or mount.device in self._own:
