@@ -21,14 +21,15 @@ if TYPE_CHECKING:
 _GROUP = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 #: Groups that have not gone yet, or meanwhile.
 _GOING = (errno.EBUSY, errno.ENOENT, errno.ENODEV)
-REMOVE_ATTEMPTS = 200
 #: Why a group cannot be had. EBUSY: it has processes, or groups of its own. The others: another launch claims it just now.
 TAKEN = (errno.EBUSY, errno.EWOULDBLOCK, errno.ENOENT, errno.EEXIST)
 _UNIFIED = "/linux/resources/unified"
 _BOTH = "say it in another member of /linux/resources, if there is one, which version 1 has as well"
 _EVERY = "cgroup"  # begins the names of files that each group of version 2 has, without a controller
 MADE, CLAIMED = "made ", "claimed "  # how the words of `Cgroup.tell` begin
-REMOVE_PAUSE = 0.01  # seconds; the kernel empties a group shortly after its last process is reaped
+#: Seconds between two attempts to remove a group. It is empty shortly after its last process was killed; but one that waits
+#: for a lock of the kernel's, as to make a network namespace on a busy host, dies seconds later: 20 in all.
+PAUSES = tuple(0.01 * tens for tens in range(1, 21) for _ in range(10))
 
 
 class Hierarchy(Frozen):
@@ -248,10 +249,10 @@ def remove_empty(path: str) -> None:
     """Remove the groups of a path that another runtime has made, where they are empty, which they are a moment after their
     last process is killed, and where nobody holds them."""
     for directory in _anywhere(path):
-        for _ in range(REMOVE_ATTEMPTS):
+        for pause in PAUSES:
             if not os.access(files.parent(directory), os.W_OK) or not remove_unclaimed(directory):
                 break
-            select.select([], [], [], REMOVE_PAUSE)
+            select.select([], [], [], pause)
 
 
 def remove_left(words: Sequence[str]) -> None:
@@ -292,13 +293,13 @@ def remove_unclaimed(directory: str) -> bool:
 
 def _kill_and_remove(directory: str) -> None:
     """Remove a group, with its processes and the groups that they made below it. `OSError`."""
-    for attempt in range(REMOVE_ATTEMPTS):
+    for pause in (*PAUSES, None):
         try:
             os.rmdir(directory)
         except FileNotFoundError:
             return
         except OSError as error:
-            if error.errno != errno.EBUSY or attempt == REMOVE_ATTEMPTS - 1:
+            if error.errno != errno.EBUSY or pause is None:
                 raise
             try:
                 _kill_members(directory)
@@ -306,7 +307,7 @@ def _kill_and_remove(directory: str) -> None:
             except OSError as problem:
                 if problem.errno not in _GOING:
                     raise
-            select.select([], [], [], REMOVE_PAUSE)
+            select.select([], [], [], pause)
         else:
             return
 

@@ -27,6 +27,9 @@ PREFIX = "this host lacks "
 #: What /proc/PID/loginuid says where nobody has logged in.
 UNSET_LOGINUID = str(2**32 - 1)
 
+#: It alone keeps what was killed from dying.
+FREEZER = Path("/sys/fs/cgroup/freezer")
+
 _SYS_OPEN_TREE = 428
 _SYS_MOUNT_SETATTR = 442
 _SYS_LANDLOCK_CREATE_RULESET = 444
@@ -250,6 +253,7 @@ FEATURES: Mapping[str, Feature] = MappingProxyType(
         "ia32": Feature("system calls of 32-bit x86", _ia32),
         "x32": Feature("system calls of x32", _x32),
         "cgroup1": Feature("cgroups of version 1", _cgroup1),
+        "freezer": Feature("the freezer of version 1, for us", lambda: os.access(FREEZER / "cgroup.procs", os.W_OK)),
         "iopl": Feature("ports of devices for processes (CONFIG_X86_IOPL_IOPERM)", _iopl),
         "audit": Feature("an audit system that can be asked and belongs to no daemon", audit.is_free),
         "core-files": Feature("core files in the working directory of who dumps core", _leaves_cores),

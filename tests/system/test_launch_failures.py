@@ -19,7 +19,7 @@ from hardening.bundles import sweep
 from hardening.launch.digest import ANNOTATION, of_filter
 from tests.support import apart, bundles, runs
 from tests.support.bundles import Stance
-from tests.support.features import available, require
+from tests.support.features import FREEZER, available, require
 from tests.support.patience import is_over, until
 from tests.support.plans import WHOLE
 
@@ -427,6 +427,29 @@ def test_a_group_that_somebody_holds_is_left_alone_though_it_is_empty() -> None:
             for fd in held:
                 os.close(fd)
         assert bundles.launch(bundle).returncode == 7
+
+
+def test_a_group_whose_process_dies_late_is_removed_then() -> None:
+    require("freezer")
+    name = f"hardening-test-{os.getpid()}"
+    ice = FREEZER / f"{name}-ice"
+    with runs.workplace(None) as folder:
+        bundle = bundles.write(folder / "bundle", limited("echo ready; while :; do sleep 0.1; done", f"/{name}"))
+        with bundles.started(bundle) as (process, inside):
+            ice.mkdir()
+            try:
+                (ice / "cgroup.procs").write_text(str(inside))
+                (ice / "freezer.state").write_text("FROZEN")
+                process.kill()
+                process.wait()
+                time.sleep(6)
+                assert apart.groups(name)
+                (ice / "freezer.state").write_text("THAWED")
+                until(lambda: apart.groups(name) == [], lambda: apart.groups(name))
+            finally:
+                (ice / "freezer.state").write_text("THAWED")
+                until(lambda: (ice / "cgroup.procs").read_text() == "")
+                ice.rmdir()
 
 
 def test_the_parent_of_a_group_is_shared() -> None:
