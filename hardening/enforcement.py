@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from hardening.compose import Composition
-from hardening.errors import HostError, quoted
+from hardening.errors import HostError, PluginError, quoted
 from hardening.fold import Resolved
 from hardening.mechanism import Shortfall
 from hardening.schema import REQUIREMENT, Leaf
@@ -59,13 +59,16 @@ def _concerned(composition: Composition, shortfall: Shortfall) -> list[Resolved]
 
 
 def _requirement(composition: Composition, shortfall: Shortfall) -> Resolved:
-    """What waives a shortfall: the mechanism's own requirement, or that of a part, which is best-effort with the whole."""
+    """What waives a shortfall: the mechanism's own requirement, or that of a part, which is best-effort with the whole.
+    `PluginError` where there is none: a runtime may name any table."""
     mechanism = shortfall.leaf.partition(".")[0]
-    general = composition.leaves[Leaf(mechanism, REQUIREMENT.name)]
-    if not shortfall.requirement or general.value != REQUIREMENT.default:
-        return general
-    name = shortfall.requirement.removeprefix(f"{mechanism}.")
-    return composition.leaves[Leaf(mechanism, name)]
+    part = shortfall.requirement.removeprefix(f"{mechanism}.")
+    names = (REQUIREMENT.name, *([part] if part else []))
+    general, *own = (composition.leaves.get(Leaf(mechanism, name)) for name in names)
+    if general is None or None in own:
+        reason = f"{shortfall.leaf} cannot be enforced, says a plugin, and [{mechanism}] has no setting {names[-1]!r}"
+        raise PluginError(f"{reason}: {shortfall.reason}")
+    return own[0] if own and own[0] is not None and general.value == REQUIREMENT.default else general
 
 
 def is_typed(composition: Composition, decided: Resolved) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -14,6 +15,7 @@ from hardening import host, plugins
 from hardening.cli.session import Request
 from hardening.compose import Composition, compose
 from hardening.enforcement import enforcement, refusal
+from hardening.errors import PluginError
 from hardening.laws import NOTHING, Case, Values, to_layer
 from hardening.layers import Stack
 from hardening.mechanism import Mechanism, Shortfall
@@ -43,6 +45,22 @@ def test_the_state_of_a_mechanism(leaves: dict[str, bool], state: str, tmp_path:
     (found,) = enforcement(composition, shortfalls)
     assert (found.mechanism, found.requirement, found.state) == ("box", "best-effort", state)
     assert [item.leaf for item in found.shortfalls] == list(leaves)
+
+
+@pytest.mark.parametrize(
+    ("leaf", "requirement", "names"),
+    [
+        ("other.thing", "", "[other] has no setting 'requirement'"),
+        ("box.size", "box.none", "[box] has no setting 'none'"),
+    ],
+)
+def test_a_shortfall_of_what_is_not_there_is_its_plugin_s_fault(
+    leaf: str, requirement: str, names: str, tmp_path: Path
+) -> None:
+    profile(tmp_path, "default", "")
+    composition = session(tmp_path).compose(Request(("default",)))
+    with pytest.raises(PluginError, match=re.escape(names)):
+        refusal(composition, Shortfall(leaf, "reason", "", requirement=requirement))
 
 
 def _composed(mechanism: Mechanism[Any], says: Values = NOTHING, limits: Values = NOTHING) -> Composition:
