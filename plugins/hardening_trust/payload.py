@@ -150,7 +150,8 @@ def _optional(value: object, kind: str) -> tuple[str | None, int | None]:
 def _text(value: object, place: str) -> str:
     if not isinstance(value, str):
         raise PayloadError(f"Field {place} is not a string")
-    return value
+    # What `\ud800` alone spells is no character, and Go reads it as this one (encoding/json, Unmarshal).
+    return re.sub("[\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", value)
 
 
 def _shown(value: object) -> str:

@@ -55,6 +55,12 @@ def test_what_is_written_is_read_back(reference: str, creator: str | None, times
         assert read(write(said, kind), kind) == said
 
 
+def test_half_of_a_surrogate_pair_is_no_character() -> None:
+    said = read(write(SAID).replace(b"busybox:latest", b"\\ud800:\\ud83d\\ude00").replace(b'"hardening', b'"\\udfff'))
+    assert (said.reference, said.creator) == ("docker.io/library/\ufffd:\U0001f600", "\ufffd 0.1.0")
+    assert read(write(said)) == said
+
+
 def test_unknown_members_of_optional_are_tolerated() -> None:
     assert read(bytes_of(document(optional__more={"a": [1, {"a": None}]}))) == SAID
 
