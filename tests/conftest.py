@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 from collections import Counter
 
@@ -10,7 +11,7 @@ import pytest
 from _pytest.runner import runtestprotocol
 from hypothesis import HealthCheck, settings
 
-from hardening.launch import looks, trusted
+from hardening.launch import trusted
 from tests.support import apart, users
 from tests.support.features import PREFIX
 from tests.support.plans import Place
@@ -43,16 +44,18 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
-    """Run a test of stored plans again that failed while somebody else mounted something: a plan counts as long as the
-    host's mounts are the same, and an ordinary user cannot leave them to the others."""
+    """Run a test of stored plans again that failed while somebody else mounted something, be it for a moment: a plan counts
+    as long as the host's mounts are the same, and an ordinary user cannot leave them to the others."""
     if os.geteuid() == 0 or Place not in vars(getattr(item, "module", pytest)).values():
         return None
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
     for _ in range(3):
-        before = looks.mounts("")
-        reports = runtestprotocol(item, log=False, nextitem=nextitem)
-        if not any(report.failed for report in reports) or looks.mounts("") == before:
-            break
+        with open("/proc/self/mountinfo", encoding="utf-8") as mounts:
+            changed = select.poll()
+            changed.register(mounts, select.POLLPRI)  # proc_pid_mounts(5)
+            reports = runtestprotocol(item, log=False, nextitem=nextitem)
+            if not any(report.failed for report in reports) or not changed.poll(0):
+                break
         reports[-1].sections.append(("run again", "the host's mounts changed meanwhile"))
     for report in reports:
         item.ihook.pytest_runtest_logreport(report=report)
