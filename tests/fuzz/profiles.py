@@ -89,7 +89,8 @@ _TESTS = {
 def _holds(test: Mapping[str, Any], arguments: tuple[int, ...]) -> bool:
     value, wanted, name = arguments[test["index"]], test.get("value", 0), test["op"].removeprefix("SCMP_CMP_")
     if name == "MASKED_EQ":
-        return bool(value & wanted == test.get("valueTwo", 0))
+        # Of both what the mask leaves (seccomp_rule_add(3)).
+        return bool((value ^ test.get("valueTwo", 0)) & wanted == 0)
     return bool(_TESTS[name](value, wanted))
 
 
