@@ -25,7 +25,7 @@ from hardening.errors import HardeningError, LaunchError
 from hardening.inputs import Input, Unknown
 from hardening.launch import files, held, leases, looks, places, plans
 from hardening.launch.bundle import read_table
-from hardening.launch.command import START
+from hardening.launch.command import OPTIONS, START
 from hardening.launch.digest import sha256
 from hardening.layers import SUFFIX
 from hardening.plugins import GROUP
@@ -80,9 +80,10 @@ class Start:
     @classmethod
     def of(cls, argv: Sequence[str]) -> Start | None:
         """Of the argv that a runtime made; None for one that starts something else."""
-        if list(argv[:5]) != [sys.executable, "-I", "-S", "-c", START] or len(argv) < 7:
+        begin = [sys.executable, *OPTIONS, "-c", START]
+        if list(argv[: len(begin)]) != begin or len(argv) < len(begin) + 2:
             return None
-        return cls(tuple(argv[6:-1]))
+        return cls(tuple(argv[len(begin) + 1 : -1]))
 
 
 def of_composition(

@@ -11,7 +11,8 @@ SELDOM = 200_000  # objects made since the collector last looked
 
 
 def main() -> int:
-    """Do what the words in `sys.argv` ask for: the exit code."""
+    """Do what the words in `sys.argv` ask for: the exit code. The collector of cycles looks far less often, also while
+    modules are imported, and not at the end, when the interpreter has it look at everything several times."""
     try:
         # Nothing of the command line can be imported without.
         require_clock()
@@ -19,12 +20,6 @@ def main() -> int:
         complain(str(error))
         return error.exit_code
     files.restore_environment()
-    return command()
-
-
-def command() -> int:
-    """Do it where everything is as a program has it, but for the collector of cycles: it looks far less often, also while
-    modules are imported, and not at the end, when the interpreter has it look at everything several times."""
     gc.set_threshold(SELDOM, *gc.get_threshold()[1:])
     from hardening import cli
 

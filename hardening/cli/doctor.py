@@ -52,7 +52,7 @@ def command(context: click.Context, profiles: tuple[str, ...], image: str | None
     here = session(context)
     lines = [*diagnosis.kernel(here.host), *diagnosis.facts(here.host)]
     lines += diagnosis.plugins(here.faults)
-    lines += [*diagnosis.runtimes(here.plugins.runtimes), _state(), _records(), _login(), *_endangered()]
+    lines += [*diagnosis.runtimes(here.plugins.runtimes), _state(), _records(), _login(), *_endangered(), *_bytecode()]
     problem: HardeningError | None = None
     try:
         composition = here.compose(*imaged.look(here, stack.request(context, profiles), image))
@@ -128,6 +128,20 @@ def _endangered() -> Iterator[Line]:
             continue
         if danger is not None:
             yield diagnosis.Line("host", f"store of {name}", diagnosis.WARN, *danger)
+
+
+def _bytecode() -> Iterator[Line]:
+    """What makes each start slow: a run writes no bytecode, and not every installer does."""
+    import os
+    import sys
+    from importlib.util import cache_from_source
+
+    import hardening
+    from hardening.report import diagnosis
+
+    if not os.path.exists(cache_from_source(hardening.__file__)):
+        hint = f"{sys.executable} -m compileall {os.path.dirname(hardening.__file__)} (with uv: --compile-bytecode)"
+        yield diagnosis.Line("host", "bytecode", diagnosis.WARN, "none: each start compiles the program", hint)
 
 
 def _state() -> Line:

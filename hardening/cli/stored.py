@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import attrs
 
-from hardening import packs, plans
+from hardening import plans
 from hardening.cli import start
 from hardening.inputs import Input
 from hardening.launch import variables
@@ -69,7 +69,6 @@ class Kept:
         """Write the bundle, and the plan of a ``lasting`` one, and replace this process by the launch stage, which holds the
         slot from then on. ``looked`` is what decided the notes and the verdicts beside the composition; a run that ``loses``
         its input says so each time."""
-        packs.make()
         places = self.found.places(parts.typed)
         stays = plans.store(
             *(self.slot, self.found.basis, self.found.begin, parts.spec, notes, looked, places or {}),
@@ -140,5 +139,4 @@ def verdict(
         return
     basis = plans.of_verdict(here.plugins, here.host, engine, looked)
     if _is_still(here):
-        packs.make()
         plans.store_verdict(here.words, basis, begin, bundle, digest)

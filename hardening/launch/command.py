@@ -6,17 +6,17 @@ import importlib.util
 import os
 import sys
 
-from hardening import caches
 from hardening.launch.frozen import Frozen
 
 # Code on the command line is compiled at every start, so it only imports. Appended directories cannot shadow the
-# standard library.
+# standard library. The collector waits for the watch over the command (`Supervisor.watch`): until then nothing is made that
+# only it would free.
 START = (
-    "import sys; sys.path += sys.argv.pop(1).split(':');"
-    "sys.pycache_prefix = '/dev/null' if '/dev/null' in sys.path else None;"
-    "from hardening.launch.compiled import use; use('base', 'stage');"
+    "import gc, sys; gc.disable(); sys.path += sys.argv.pop(1).split(':');"
     "from hardening.launch.main import main; import posix; posix._exit(main())"
 )
+#: How every interpreter of ours is started: isolated, and without writing bytecode.
+OPTIONS = ("-I", "-B", "-S")
 
 
 class ExternalRuntime(Frozen):
@@ -66,7 +66,7 @@ def stage_command(
     runtime: ExternalRuntime | None = None,
     container: Container | None = None,
 ) -> list[str]:
-    """The argv to `os.execv`: this interpreter, isolated and without `site`, on the compiled launch stage.
+    """The argv to `os.execv`: this interpreter, isolated and without `site`, on the launch stage.
 
     ``sha256`` is the digest of the `config.json` that was checked: the stage refuses any other. ``hold`` is an inheritable
     descriptor that holds the bundle locked, ``secrets`` one with the values of secrets (`hardening.launch.handed`),
@@ -76,7 +76,7 @@ def stage_command(
     for `hardening ps`. ``sys.path`` gets only the directories that hold `hardening` and `_cffi_backend`, behind the standard
     library.
     """
-    argv = [sys.executable, "-I", "-S", "-c", START, ":".join(_directories())]
+    argv = [sys.executable, *OPTIONS, "-c", START, ":".join(_directories())]
     if keep_stdin:
         argv.append("--stdin")
     if remove:
@@ -110,8 +110,4 @@ def _directories() -> list[str]:
             raise ModuleNotFoundError(f"{name} is not installed")
         place = os.path.dirname(os.path.abspath(spec.origin))
         found.append(os.path.dirname(place) if name == "hardening" else place)
-    # The stage imports before it could look itself, and from two directories of ours alone.
-    package = f"{found[0]}/hardening"
-    if sys.pycache_prefix == os.devnull or not all(map(caches.are_believed, (package, f"{package}/launch"))):
-        found.append(os.devnull)
     return list(dict.fromkeys(found))

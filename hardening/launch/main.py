@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 
 from hardening.errors import EXIT_LAUNCHER, HardeningError, LaunchError
-from hardening.launch import bundle, compiled, files, leases, places
+from hardening.launch import bundle, files, leases, places
 from hardening.launch.cleaning import Cleaning
 from hardening.launch.failure import COMMAND, Withdrawn
 from hardening.launch.frozen import Frozen
@@ -231,7 +231,6 @@ def _run_bundle(
                 secrets=secrets,
             )
             return external.run(loaded, other)
-        compiled.load("native")
         from hardening.launch import native
 
         options = native.Options(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import _stat as stat
 
 from hardening.errors import LaunchError
-from hardening.launch import abi, compiled, config, files, kernel, sources, starting
+from hardening.launch import abi, config, files, kernel, sources, starting
 from hardening.launch.bundle import Bundle, load_filter
 from hardening.launch.channel import Channel, pair
 from hardening.launch.cleaning import Cleaning, finally_do
@@ -185,7 +185,6 @@ class _Run:
             if trees is not None:
                 trees.close()
         # From here on the process makes its namespaces and mounts, while this one prepares what it will need of it.
-        compiled.load("watch")
         from hardening.launch.setup import NativeSupervisor
 
         signals = kernel.signalfd(signal.valid_signals() - TERMINAL_USE)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import sys
 
 from hardening.errors import LaunchError
-from hardening.launch import compiled, files, held, places, plans, trusted
+from hardening.launch import files, held, places, plans, trusted
 from hardening.launch.guarded import guarded, require_descriptors
 from hardening.launch.system import os
 
@@ -33,9 +33,6 @@ COMPLETING = "_HARDENING_COMPLETE"
 #: The arguments of the launch stage that a plan may have: flags, and options with a value.
 FLAGS = ("--stdin", "--typed", "--detach", "--auto-remove")
 OPTIONS = ("--id", "--sha256", "--record", "--name", "--profiles", "--log-size", "--runtime-command", "--state")
-VERSION = f"{sys.version_info[0]}.{sys.version_info[1]}"
-#: Directories of the environment's library in which packages lie.
-ADDED = ("site-packages", "dist-packages")
 
 
 def main(program: str) -> int | None:
@@ -54,7 +51,6 @@ def _run(program: str, words: list[str]) -> int | None:
     found = plans.find(words, environment, may_wait=_may_wait) if COMPLETING not in environment else None
     if found is None:
         return None
-    before = len(sys.path)
     asked = None if _would_hang(found) else _arguments(found, words, environment)
     stage = _stage(program, asked)
     if stage is None:
@@ -70,7 +66,7 @@ def _run(program: str, words: list[str]) -> int | None:
     if not found.looks:
         _say(notes)
         return launch(arguments, found.bundle, None)
-    return _launch_on_trial(launch, arguments, found, notes, before)
+    return _launch_on_trial(launch, arguments, found, notes)
 
 
 def _may_wait(words: list[str]) -> bool:
@@ -78,11 +74,9 @@ def _may_wait(words: list[str]) -> bool:
     return not {"--detach", "--name", "--runtime-command"} & set(words)
 
 
-def _launch_on_trial(
-    launch: Launch, arguments: Arguments, found: Found, notes: tuple[str, ...], before: int
-) -> int | None:
+def _launch_on_trial(launch: Launch, arguments: Arguments, found: Found, notes: tuple[str, ...]) -> int | None:
     """Launch, and take the looks that are left while the container's process builds its root, before the command runs. None,
-    with nothing left of it, where they say that the plan does not count. ``before`` is how long `sys.path` was."""
+    with nothing left of it, where they say that the plan does not count."""
     from hardening.launch.failure import Withdrawn
 
     confirmed = False
@@ -98,7 +92,6 @@ def _launch_on_trial(
     try:
         return launch(arguments, found.bundle, confirm)
     except Withdrawn:
-        del sys.path[before:]
         if found.lock >= 0:
             os.close(found.lock)
         return None
@@ -120,21 +113,16 @@ def _would_hang(found: Found) -> bool:
 
 def _stage(program: str, words: list[str] | None) -> tuple[Launch, Arguments] | None:
     """The launch stage and its arguments. None without words, and where the environment of ``program`` does not have what
-    the stage imports; then nothing has changed."""
+    the stage imports."""
     if words is None:
         return None
-    library = f"{files.parent(program)}/../lib/python{VERSION}"
-    before = len(sys.path)
-    sys.path += [f"{library}/{name}" for name in ADDED]
     for more in ((), _of_system(program)):
+        sys.path += more
         try:
-            sys.path += more
-            compiled.load("stage")
             from hardening.launch.main import launch, parse
         except ImportError:
             continue
         return launch, parse(words)
-    del sys.path[before:]
     return None
 
 
@@ -143,9 +131,9 @@ def _of_system(program: str) -> Iterator[str]:
     package lies there. Nothing that others can write to is one of these."""
     if not _sees_system(files.join(files.parent(program), "../pyvenv.cfg")):
         return
-    base = sys.base_prefix
-    for library in (f"local/lib/python{VERSION}", "lib/python3", f"{sys.platlibdir}/python{VERSION}"):
-        for name in ADDED:
+    base, version = sys.base_prefix, f"{sys.version_info[0]}.{sys.version_info[1]}"
+    for library in (f"local/lib/python{version}", "lib/python3", f"{sys.platlibdir}/python{version}"):
+        for name in ("site-packages", "dist-packages"):
             place = f"{base}/{library}/{name}"
             try:
                 status = os.stat(place)
@@ -176,7 +164,7 @@ def _tidy(program: str) -> None:
     """Let the whole program do what it does at every start. Where it cannot, it will say so at the next one."""
     null = [(os.POSIX_SPAWN_OPEN, number, "/dev/null", os.O_RDWR, 0) for number in (0, 1, 2)]
     try:
-        argv = [sys.executable, "-I", program, "tidy"]
+        argv = [sys.executable, "-I", "-B", program, "tidy"]
         pid = os.posix_spawn(sys.executable, argv, os.environ, file_actions=null)
     except OSError:
         return

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 
 from hardening.errors import EXIT_LAUNCHER, HardeningError, LaunchError
-from hardening.launch import abi, compiled, failure, files, kernel
+from hardening.launch import abi, failure, files, inner, kernel
 from hardening.launch.failure import Step
 from hardening.launch.frozen import Frozen
 from hardening.launch.signals import signal
@@ -67,15 +67,7 @@ def start(setup: Setup, near: Channel, far: Channel) -> int:
     """Start `only` or `first` with the ``far`` end of the channel: its pid."""
     wanted = setup.wanted
     alone = is_enough(wanted)
-    # In a user namespace the files of the launcher may be out of reach; so this is read now, and loaded over there, while
-    # the launch stage goes on.
-    tables = _tables(wanted)
-    compiled.read_ahead(*tables)
-    # Extension modules are in no pack.
-    import fcntl  # noqa: F401
-
-    if "cgroup" in tables:
-        import select  # noqa: F401
+    _import_all(wanted)
     user = alone and wanted.creates("user")
     flags = (abi.CLONE_NEWUSER if user else 0) | (abi.CLONE_NEWPID if alone and wanted.creates("pid") else 0)
     with Step("make the user namespace" if user else "start a process", "/linux/namespaces"):
@@ -92,38 +84,29 @@ def is_enough(wanted: Wanted) -> bool:
     return not wanted.creates("time") and not any(namespace.path for namespace in wanted.namespaces)
 
 
-def _tables(wanted: Wanted) -> tuple[str, ...]:
-    """What the process that becomes the command runs of its own (`compiled.TABLES`)."""
-    some = {
-        "cgroup": any(mount.kind.startswith("cgroup") for mount in wanted.mounts),
-        "copyup": any(mount.copies for mount in wanted.mounts),
-        "patterns": any("*" in path for path in (*wanted.masked, *wanted.read_only)),
-    }
-    return ("inner", *(name for name, asked in some.items() if asked))
-
-
-def _begin(wanted: Wanted) -> None:
-    """Die with the launch stage, and import what `start` has read, while that can be: once this process is another's, no
-    file of Python's or of ours may be in its reach."""
-    kernel.prctl(abi.PR_SET_PDEATHSIG, signal.SIGKILL)
-    for table in _tables(wanted):
-        compiled.load(table)
+def _import_all(wanted: Wanted) -> None:
+    """Import the rest of what the process that becomes the command may run: in a user namespace the files of Python and of
+    the launcher may be out of its reach, and once it has the command's ids they must be."""
+    if any(mount.kind.startswith("cgroup") for mount in wanted.mounts):
+        from hardening.launch import cgroup_view  # noqa: F401
+    if any(mount.copies for mount in wanted.mounts):
+        from hardening.launch import copyup  # noqa: F401
+    if any("*" in path for path in (*wanted.masked, *wanted.read_only)):
+        from hardening.launch import patterns  # noqa: F401
 
 
 def only(setup: Setup, channel: Channel) -> None:
     """Make the namespaces and become the command. This process is in the new user and process namespaces already."""
-    _begin(setup.wanted)
-    from hardening.launch.inner import second
-
+    kernel.prctl(abi.PR_SET_PDEATHSIG, signal.SIGKILL)  # it dies with the launch stage
     channel.expect("mapped")
     sources, may_set_groups = _make_namespaces(setup)
-    second(setup, channel, sources, may_set_groups=may_set_groups)
+    inner.second(setup, channel, sources, may_set_groups=may_set_groups)
 
 
 def first(setup: Setup, channel: Channel) -> None:
     """Make or join the namespaces, then start `second` as a child of the launch stage."""
     wanted = setup.wanted
-    _begin(wanted)
+    kernel.prctl(abi.PR_SET_PDEATHSIG, signal.SIGKILL)
     made = setup.joined.enter_as_caller(wanted) if setup.joined is not None else {}
     if wanted.creates("user"):
         with Step("make the user namespace", "/linux/namespaces"):
@@ -137,9 +120,7 @@ def first(setup: Setup, channel: Channel) -> None:
     with Step("start the container's first process", pid.pointer if pid else ""):
         child = kernel.clone(flags)
     if child == 0:
-        from hardening.launch.inner import second
-
-        run(lambda given, end: second(given, end, sources, may_set_groups=may_set_groups), setup, channel)
+        run(lambda given, end: inner.second(given, end, sources, may_set_groups=may_set_groups), setup, channel)
     channel.send("child", str(child))
 
 

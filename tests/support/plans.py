@@ -31,7 +31,7 @@ print("" if found is None else found.bundle.directory)
 """
 PROGRAM = Path(sys.executable).with_name("hardening")
 #: The whole program, without the short way of `PROGRAM`.
-WHOLE = (sys.executable, "-I", str(PROGRAM.with_name("hardening-cli")))
+WHOLE = (sys.executable, "-I", "-B", str(PROGRAM.with_name("hardening-cli")))
 OPEN = 'extends = ["default"]\n[process]\numask = "{}"\n'
 PROFILE = 'extends = ["strict"]\n[process]\numask = "{}"\n'
 UMASK = ("run", "-q", "-p", "./app.toml", "--", "sh", "-c", "umask")

@@ -172,19 +172,19 @@ def _copy_environment(script: Path, python: Path, folder: Path) -> None:
     subprocess.run([python, "-I", "-m", "venv", "--without-pip", str(folder)], check=True)
     site = folder / "lib" / python.name / "site-packages"
     installed = [path for path in Path(sysconfig.get_path("purelib")).iterdir() if not _NOT_RUN.match(path.name)]
-    for path in (*installed, REPOSITORY / "hardening", *REPOSITORY.glob("plugins/*"), *REPOSITORY.glob("profiles/*")):
+    for path in installed:
         if path.is_dir():
-            shutil.copytree(path, site / path.name, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
+            shutil.copytree(path, site / path.name, dirs_exist_ok=True)
         elif path.suffix != ".pth":
             shutil.copy2(path, site)
+    for path in (REPOSITORY / "hardening", *REPOSITORY.glob("plugins/*"), *REPOSITORY.glob("profiles/*")):
+        if path.is_dir():
+            shutil.copytree(path, site / path.name, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
     shutil.copy(script, folder / "bin/hardening")
     whole = folder / "bin/hardening-cli"
     text = script.with_name(whole.name).read_text().split("\n", 1)[1]
     whole.write_text(f"#!{folder}/bin/python\n{text}")
     (folder / "bin/hardening").chmod(0o755)
     # As an installation has them, compiled by root.
-    state = {"HARDENING_STATE": str(folder / "state")}
-    argv = [str(folder / "bin/hardening"), "run", "-q", "-p", "strict", "--", "true"]
-    subprocess.run(argv, check=True, capture_output=True, cwd="/", env={**os.environ, **state})
-    shutil.rmtree(folder / "state")
+    subprocess.run([folder / "bin/python", "-I", "-m", "compileall", "-q", *site.glob("hardening*")], check=True)
     subprocess.run(["chmod", "-R", "go+rX", str(folder)], check=True)

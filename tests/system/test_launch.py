@@ -696,7 +696,7 @@ def test_the_files_of_the_launcher_may_be_out_of_reach_of_the_command_s_ids(
     require("cgroupns")
     private = folder / "private"
     private.mkdir(mode=0o700)
-    unfinished = shutil.ignore_patterns("*.part", "*.pyc.*")  # somebody else compiles it
+    unfinished = shutil.ignore_patterns("*.pyc.*")  # somebody else compiles it
     shutil.copytree(Path(launch.__file__).parent, private / "hardening" / "launch", ignore=unfinished)
     for name in ("__init__.py", "errors.py"):
         shutil.copy2(Path(hardening.__file__).with_name(name), private / "hardening")

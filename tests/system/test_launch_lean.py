@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,7 +29,7 @@ NEEDED = {
     r"/\S+/lib-dynload/\S+\.so": "modules of the interpreter that are no part of its program file",
     r"/\S+/site-packages(/_cffi_backend\.\S+\.so)?": "the calls of the kernel",
     r"PACKAGE|PACKAGE/hardening(/launch)?": "the import of the first modules searches",
-    r"PACKAGE/hardening/(launch/)?__pycache__/\w+\.\S+\.(pyc|pack)": "the stage",
+    r"PACKAGE/hardening/(launch/)?__pycache__/\w+\.\S+\.pyc": "the stage",
     r"BUNDLE|BUNDLE/rootfs": "the bundle, and the root",
     r"/\S*/hardening(/records)?(/records\.jsonl)?": "the record of the launch",
     r"/proc/self/(loginuid|sessionid|stat)": "who launches, for the record",
@@ -95,7 +96,7 @@ def parsed(text: str, bundle: Path, package: str) -> Seen:
         if found is None or int(found[4]) < 0:
             continue
         name, arguments = found[2], found[3]
-        stage = name == "execve" and re.match(r'"[^"]+", \["[^"]+", "-I", "-S"', arguments) is not None
+        stage = name == "execve" and re.match(r'"[^"]+", \["[^"]+", "-I", "-B", "-S"', arguments) is not None
         started = started or stage
         if not started or pid == command:
             continue
@@ -112,7 +113,7 @@ def parsed(text: str, bundle: Path, package: str) -> Seen:
 
 @pytest.fixture(scope="module", params=["root-mapped", "user-one-id"])
 def seen(request: pytest.FixtureRequest) -> Iterator[Seen]:
-    """One launch of /bin/true under strace, after one that has compiled what is not compiled yet."""
+    """One launch of /bin/true under strace, of an installation that is compiled as a whole."""
     stance = bundles.stance(request.param)
     with runs.workplace(stance.user) as folder:
         document = stance.config("/bin/true")
@@ -121,9 +122,10 @@ def seen(request: pytest.FixtureRequest) -> Iterator[Seen]:
         argv = bundles.stage(bundle, user=stance.user)
         environment = dict(stance.user.environment) if stance.user is not None else None
         trace = folder / "trace"
-        for words in (argv, ["strace", "-f", "-qq", "-s", "4096", "-o", str(trace), *argv]):
-            subprocess.run(words, check=True, stdin=subprocess.DEVNULL, cwd="/", env=environment, timeout=60)
         package = argv[argv.index(START) + 1].split(":")[0]
+        subprocess.run([sys.executable, "-m", "compileall", "-q", f"{package}/hardening"], check=True)
+        strace = ["strace", "-f", "-qq", "-s", "4096", "-o", str(trace), *argv]
+        subprocess.run(strace, check=True, stdin=subprocess.DEVNULL, cwd="/", env=environment, timeout=60)
         yield parsed(trace.read_text(), bundle, package)
 
 
@@ -145,7 +147,7 @@ def test_no_step_is_done_twice(seen: Seen) -> None:
 
 
 def test_the_reader_of_traces_sees_what_is_done_twice() -> None:
-    lines = ['1 execve("/p", ["p", "-I", "-S"], 0x1 /* 3 vars */) = 0', '1 openat(AT_FDCWD, "/x", O_RDONLY) = 3',
+    lines = ['1 execve("/p", ["p", "-I", "-B", "-S"], 0x1 /* 3 vars */) = 0', '1 openat(AT_FDCWD, "/x", O_RDONLY) = 3',
              '1 openat(AT_FDCWD, "/y", O_RDONLY) = -1 ENOENT (No such file or directory)',
              '2 openat(AT_FDCWD, "/x", O_RDONLY <unfinished ...>', "1 close(3) = 0", "2 <... openat resumed>) = 4",
              '2 execve("/bin/true", ["true"], 0x1) = 0', '2 openat(AT_FDCWD, "/x", O_RDONLY) = 3']  # fmt: skip

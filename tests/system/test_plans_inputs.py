@@ -333,7 +333,7 @@ def test_every_file_that_a_composition_opens_is_an_input_or_code(caller: str) ->
         whole, before, environment = WHOLE, list[str](), dict(os.environ)
         if user is not None:
             folder_of = Path(users.program(user)).parent
-            whole = (str(folder_of / "python"), "-I", str(folder_of / "hardening-cli"))
+            whole = (str(folder_of / "python"), "-I", "-B", str(folder_of / "hardening-cli"))
             before, environment = user.argv([]), dict(user.environment)
         busybox_root(folder / "tree")
         (folder / "data").mkdir()
@@ -397,7 +397,6 @@ def _is_of_python(path: str, here: Place, prefix: Path) -> bool:
     home = next(line for line in (prefix / "pyvenv.cfg").read_text().splitlines() if line.startswith("home = "))
     base = Path(home.removeprefix("home = ")).parent
     code |= {str(prefix), f"{base}/bin", f"{base}/lib/python3.{sys.version_info.minor}", f"{base}/share/locale"}
-    code.add("/dev/null")  # what lies there are compiled files that are neither read nor made (scripts/hardening-cli)
     code |= {"/usr/lib/locale", "/usr/share/locale", "/usr/share/locale-langpack", str(here.state), "/usr/lib/ssl"}
     alone = {"/etc/localtime", "/etc/ld.so.preload", "/proc/sys/vm/overcommit_memory", "/proc/uptime", "/"}
     # A sitecustomize module of the machine's looks at the processor.

@@ -143,4 +143,4 @@ def test_who_opens_a_file_to_write_it_that_may_be_there_looks_whether_it_has_oth
         for line in path.read_text().splitlines()
         if "os.O_CREAT" in line and not re.search(r"O_EXCL|\b_?LOCK\b|open_own|open_log", line)
     }
-    assert found == {"files.py", "packs.py"}  # the other looks itself, as it imports none of what it packs
+    assert found == {"files.py"}

@@ -1,4 +1,4 @@
-"""Whose group is nobody else's, for the package and for the script that asks before it imports anything."""
+"""Whose group is nobody else's."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ import grp
 import os
 import posix
 import pwd
-from collections.abc import Callable
 from pathlib import Path
 
 import attrs
 import pytest
 
 from hardening.launch import group
-from tests.support.users import REPOSITORY
 
 ME = 5000
 
@@ -66,25 +64,8 @@ CASES = {
 }
 
 
-def of_the_script() -> Callable[[str, int, int], bool]:
-    """The rule as `scripts/hardening` has it."""
-    text = (REPOSITORY / "scripts/hardening").read_text()
-    start = text.index("def is_private(")
-    code = text[start : text.index("\ndef ", start)]
-
-    def ask(place: str, uid: int, gid: int) -> bool:
-        names = {name: getattr(posix, name) for name in ("geteuid", "getegid", "getxattr")}
-        exec(code, names)
-        return bool(names["is_private"](place, uid, gid))
-
-    return ask
-
-
-@pytest.mark.parametrize("ask", [group.is_private, of_the_script()], ids=["package", "script"])
 @pytest.mark.parametrize("name", CASES)
-def test_whose_group_it_is(
-    name: str, ask: Callable[[str, int, int], bool], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_whose_group_it_is(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     case = CASES[name]
 
     def getxattr(place: str, attribute: str) -> bytes:
@@ -106,4 +87,4 @@ def test_whose_group_it_is(
     monkeypatch.setattr(grp, "getgrall", lambda: list(case.groups) if case.listed else [])
     monkeypatch.setattr(pwd, "getpwuid", lambda uid: found(case.accounts, uid))
     monkeypatch.setattr(grp, "getgrgid", lambda gid: found(case.groups, gid))
-    assert ask(str(tmp_path), case.uid, case.gid) is case.own
+    assert group.is_private(str(tmp_path), case.uid, case.gid) is case.own
