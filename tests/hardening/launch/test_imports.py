@@ -17,7 +17,7 @@ from hardening.launch.command import stage_command
 
 SLOW = {"argparse", "asyncio", "collections", "dataclasses", "enum", "functools", "hashlib", "inspect", "json", "re"}
 SLOW |= {"os", "posixpath", "shutil", "signal", "socket", "stat", "subprocess", "tempfile", "typing"}
-MODULES = sorted(path.stem for path in Path(hardening.launch.__file__).parent.glob("*.py") if path.stem != "__main__")
+MODULES = sorted(path.stem for path in Path(hardening.launch.__file__).parent.glob("*.py"))
 BUILD_TIME = {"libc_build", "command"}  # run by a person, and by the rest of `hardening`
 # Some interpreters do not list those by which `hashlib` is spared.
 STANDARD = sys.stdlib_module_names | {"_sha2", "_sha256"}
@@ -58,7 +58,7 @@ def _imported(tree: ast.Module) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names) if of_packages else (node.module,)
 
 
-@pytest.mark.parametrize("module", sorted({*MODULES, "__main__"} - BUILD_TIME))
+@pytest.mark.parametrize("module", sorted({*MODULES} - BUILD_TIME))
 def test_a_module_names_nothing_foreign_in_any_import(module: str) -> None:
     """Also what only a launch of one kind imports: in the background, under another runtime, with a terminal or secrets."""
     imported = set(_imported(ast.parse(Path(hardening.launch.__file__).with_name(f"{module}.py").read_text())))
