@@ -13,9 +13,10 @@ from typing import Any
 
 from hardening import bundles, state, wholefile
 from hardening.errors import HardeningError, LaunchError
+from hardening.fragment import Directory, File, Spec, Symlink
 from hardening.launch import behalf, jsontext
 from hardening.launch.jsontext import MAX_BYTES
-from hardening.spec import CONFIG, Directory, File, Spec, Symlink
+from hardening.pointer import CONFIG
 
 #: Of the files beside the root, for the caller alone: they hold the words and the variables of a command. And of what a
 #: container's mapped ids must find their way through.

@@ -13,7 +13,7 @@ from hardening import state
 from hardening.errors import LaunchError
 from hardening.launch import cleaning, held, places
 from hardening.launch.bundle import read_table
-from hardening.spec import CONFIG
+from hardening.pointer import CONFIG
 
 
 def folder(place: Path) -> Path:

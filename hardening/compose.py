@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from types import MappingProxyType
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from hardening.errors import HardeningError, ImageError, PluginError, ProfileError, raise_all
-from hardening.findings import NOT_TAKEN, Finding, Severity
+from hardening.findings import NOT_TAKEN, Finding, Severity, gates
 from hardening.fold import Fold, Resolved, Spoken
 from hardening.headers import find_leaves, told_of, unchanged_until, wrong_headers
 from hardening.host import Host
@@ -22,6 +23,7 @@ from hardening.source import SHORTEST
 from hardening.values import frozen
 
 if TYPE_CHECKING:
+    from hardening.images.ids import Ids
     from hardening.images.used import Used
     from hardening.offer import Offer
 
@@ -77,6 +79,13 @@ class Composition:
             return [self.at(mechanism, found[0].name, found[1])]
         return named
 
+    def image_ids(self, host: Host) -> Ids:
+        """Whose the files of a root are that is unpacked for this, by the caller."""
+        from hardening.images.ids import Ids  # most runs have no image
+
+        found = (item.id_maps(self.settings[item.name], host) for item in self.mechanisms)
+        return Ids.of(next((item for item in found if item is not None), None), os.geteuid(), os.getegid())
+
     def located(self, finding: Finding) -> Finding:
         """A finding with a place to look at: that of its leaf, where it has none itself and a layer stated the leaf."""
         place = next((entry.origin for entry in self.meant(finding.leaf) if entry.stated), "") if finding.leaf else ""
@@ -84,14 +93,14 @@ class Composition:
 
     def refusals(self, findings: Iterable[Finding]) -> list[ProfileError]:
         """An error for each finding that some layer's ``[findings]`` refuses."""
-        gates = [layer.gate for layer in self.stack.layers if layer.gate is not None]
+        refusing = gates(self.stack.layers)
         refused = []
-        for finding in map(self.located, findings) if gates else ():
-            line = next((place for gate in gates if (place := gate.refuses(finding)) is not None), None)
+        for finding in map(self.located, findings) if refusing else ():
+            line = next((place for gate in refusing if (place := gate.refuses(finding)) is not None), None)
             if line is not None:
                 text = f"{finding.message} ({finding.rule}, {finding.severity}), which {line} refuses"
                 hint = finding.hint or f"leave out what it is about, or have {line} changed"
-                never = [gate.places[finding.rule] for gate in gates if gate.rules.get(finding.rule, "") is None]
+                never = [gate.places[finding.rule] for gate in refusing if gate.rules.get(finding.rule, "") is None]
                 if never:
                     hint += f"; no layer lifts it: {never[0]} is for its own layer alone, and {line} decides"
                 refused.append(ProfileError(text, origin=finding.origin or None, hint=hint))

@@ -311,7 +311,7 @@ def find(word: str, among: Sequence[Container]) -> Container:
     if found:
         names = ", ".join(item.shown for item in found)
         raise UsageError(f"{word!r} may be each of {len(found)} containers: {names}", hint="write more of it")
-    from hardening.kinds import nearest
+    from hardening.text import nearest
 
     words = [word for item in among for word in (item.name, item.id) if word]
     hint = nearest(word, words) or "`hardening ps -a` lists the containers"

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
-from hardening.source import Origin
+from hardening.kinds import Choice
+from hardening.layers import Layer
+from hardening.source import Node, Origin
+from hardening.text import nearest
 from hardening.values import frozen
 
 #: The rule of what an image asks for and is not given (`hardening.offer`).
@@ -88,6 +92,34 @@ class Gate:
 
         rules = {rule: least(rule) for gate in gates for rule in gate.rules}
         return cls(least(""), rules, {})
+
+
+_NEVER = "never"
+_SEVERITY = Choice((_NEVER, *reversed([str(item) for item in Severity])))
+
+
+def gates(layers: Iterable[Layer]) -> list[Gate]:
+    """What layers say in ``[findings]``. Raises `ProfileError`."""
+    return [gate(layer.findings) for layer in layers if layer.findings is not None]
+
+
+def gate(node: Node) -> Gate:
+    """The table ``[findings]``. Raises `ProfileError`."""
+    for key, member in node.members():
+        if key not in ("refuse", "rules"):
+            raise member.error("unknown key", hint=nearest(key, ("refuse", "rules")) or "the keys are refuse and rules")
+    refuse, named = node.get("refuse"), dict(rules.members()) if (rules := node.get("rules")) else {}
+    least = _severity(refuse) if refuse is not None else None
+    for rule, member in named.items():
+        if not re.fullmatch(r"[a-z0-9_-]+/[a-z0-9_-]+", rule):
+            raise member.error("no rule of a finding", hint='rules are written as reports show them: "process/root"')
+    places = {"": (refuse or node).origin, **{rule: member.origin for rule, member in named.items()}}
+    return Gate(least, {rule: _severity(member) for rule, member in named.items()}, places)
+
+
+def _severity(node: Node) -> Severity | None:
+    word = _SEVERITY.parse(node)
+    return None if word == _NEVER else Severity(word)
 
 
 def describe(rule: str, rules: Mapping[str, str]) -> str | None:

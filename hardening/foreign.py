@@ -16,7 +16,7 @@ from hardening.errors import HardeningError, SpecError, raise_all
 from hardening.launch.config import INTERPRETED_ANNOTATIONS
 from hardening.mechanism import Excess
 from hardening.oci_fields import misfits, taken_for, without_unknown
-from hardening.spec import escape
+from hardening.pointer import escape
 
 _WIDTH = 60
 _DEPTH = 64

@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING
 import attrs
 
 from hardening.launch import abi, kernel, secrets
-from hardening.spec import lookup, to_json
+from hardening.pointer import lookup
+from hardening.spec import to_json
 from hardening.statements import ENVIRONMENT
 
 if TYPE_CHECKING:
     from hardening.compose import Composition
-    from hardening.spec import Spec
+    from hardening.fragment import Spec
 
 _NAME = "hardening-secrets"
 _NOEXEC_SEAL = 0x0008  # MFD_NOEXEC_SEAL, since Linux 6.3 (memfd_create(2))

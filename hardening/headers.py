@@ -7,12 +7,12 @@ from datetime import date, timedelta
 from typing import Any
 
 from hardening.errors import HardeningError, ProfileError
-from hardening.findings import EXPIRING, RULES, Finding, Severity, describe
+from hardening.findings import EXPIRING, RULES, Finding, Severity, describe, gates
 from hardening.fold import Resolved
-from hardening.kinds import nearest
 from hardening.layers import TABLES, Stack, is_placeholder
 from hardening.mechanism import Mechanism
 from hardening.schema import REQUIREMENT, Family, Leaf, Scalar, Setting
+from hardening.text import nearest
 
 #: How many days before its end an exception is told of.
 SOON = 30
@@ -62,8 +62,8 @@ def _unknown_tables(stack: Stack, mechanisms: Sequence[Mechanism[Any]]) -> Itera
 def _unknown_rules(stack: Stack, mechanisms: Sequence[Mechanism[Any]]) -> Iterable[HardeningError]:
     """Rules of findings that cannot be meant. One whose owner is no mechanism may be of a plugin that only inspects."""
     owners = {mechanism.name: mechanism for mechanism in mechanisms}
-    for layer in stack.layers:
-        for rule in layer.gate.rules if layer.gate is not None else ():
+    for gate in gates(stack.layers):
+        for rule in gate.rules:
             owner, _, name = rule.partition("/")
             known = RULES if owner == "core" else owners[owner].rules() if owner in owners else None
             if known is None:
@@ -75,19 +75,19 @@ def _unknown_rules(stack: Stack, mechanisms: Sequence[Mechanism[Any]]) -> Iterab
                 hint = near.replace('"', f'"{owner}/', 1) if near else f"the rules of {owner} are {rules}"
             else:
                 continue
-            if hint is not None and layer.gate is not None:
+            if hint is not None:
                 text = f'findings.rules."{rule}": there is no such rule'
-                yield ProfileError(text, origin=layer.gate.places[rule], hint=hint)
+                yield ProfileError(text, origin=gate.line(rule), hint=hint)
 
 
 def _idle_rules(stack: Stack) -> Iterable[HardeningError]:
     """Rules that a layer takes out of what it refuses, where it refuses nothing: it cannot be meant, for no layer lifts what
     another refuses."""
-    gates = [layer.gate for layer in stack.layers if layer.gate is not None]
-    for gate in gates:
+    all_gates = gates(stack.layers)
+    for gate in all_gates:
         for rule, least in gate.rules.items():
             if least is None and gate.refuse is None:
-                others = (item.line(rule) for item in gates if item.least(rule) is not None)
+                others = (item.line(rule) for item in all_gates if item.least(rule) is not None)
                 line = next(others, None)
                 yield ProfileError(
                     f'findings.rules."{rule}": this excepts a rule from what this layer refuses, and it refuses nothing',

@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 if TYPE_CHECKING:
+    from hardening.admission import Candidate, Verdict
     from hardening.compose import Composition
     from hardening.findings import Finding
     from hardening.host import Host
     from hardening.images.reference import Name
     from hardening.inputs import Input, Unknown
     from hardening.mechanism import Mechanism
-    from hardening.runtime import Candidate, Runtime, Verdict
+    from hardening.runtime import Runtime
     from hardening.scanning import Scanner
     from hardening.secrets import SecretDriver
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 from hardening.source import Node
+from hardening.text import nearest
 from hardening.values import frozen
 
 T = TypeVar("T")
@@ -217,11 +218,3 @@ class Exact(Kind[T]):
 
     def samples(self) -> Sequence[T]:
         return self.examples
-
-
-def nearest(word: str, known: Iterable[str]) -> str | None:
-    """A hint that names the known word closest to a misspelt one, or None."""
-    import difflib
-
-    matches = difflib.get_close_matches(word, sorted(filter(str.isprintable, known)), n=1, cutoff=0.6)
-    return f'did you mean "{matches[0]}"?' if matches else None

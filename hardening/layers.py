@@ -7,7 +7,6 @@ holds each profile once, at its first place.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
@@ -17,11 +16,10 @@ import attrs
 
 from hardening import state
 from hardening.errors import ProfileError, quoted
-from hardening.findings import Gate, Severity
-from hardening.kinds import Choice, nearest
 from hardening.launch import places
 from hardening.safefile import Owner
 from hardening.source import Document, Node, Origin, read
+from hardening.text import nearest
 from hardening.values import frozen
 
 SUFFIX = ".toml"
@@ -60,7 +58,7 @@ class Layer:
     """A profile at its place in a stack. ``tables`` and ``limits`` hold the mechanisms' tables by name; ``complete`` is
     where it says that it is complete: what nobody has stated so far, it states as the strict default. ``shipped`` is one of
     an installed package, whose users cannot change it, and ``asked`` the first of those by which it came into the stack, or
-    itself; ``gate`` says which findings refuse a run."""
+    itself; ``findings`` is its table of that name (`hardening.findings.gate`)."""
 
     name: str
     document: Document
@@ -72,7 +70,7 @@ class Layer:
     complete: Origin | None = None
     shipped: bool = False
     asked: str = ""
-    gate: Gate | None = None
+    findings: Node | None = None
 
     @property
     def place(self) -> str:
@@ -159,6 +157,11 @@ class Stack:
     found: tuple[Found, ...] = ()
     named: tuple[str, ...] = ()
     consulted: tuple[tuple[Path, str], ...] = ()
+
+    @property
+    def refuses_findings(self) -> bool:
+        """Whether some layer says which findings refuse a run."""
+        return any(layer.findings is not None for layer in self.layers)
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -257,7 +260,6 @@ def parse_layer(document: Document) -> Layer:
     complete = root.get("complete")
     limits = root.get("limits")
     exceptions = root.get("exceptions")
-    findings = root.get("findings")
     return Layer(
         name=document.name,
         document=document,
@@ -267,31 +269,8 @@ def parse_layer(document: Document) -> Layer:
         limits=MappingProxyType(dict(limits.members()) if limits else {}),
         exceptions=tuple(_exemption(node) for node in exceptions.items(tables=True)) if exceptions else (),
         complete=complete.origin if complete is not None and complete.boolean() else None,
-        gate=_gate(findings) if findings else None,
+        findings=root.get("findings"),
     )
-
-
-_NEVER = "never"
-_SEVERITY = Choice((_NEVER, *reversed([str(item) for item in Severity])))
-
-
-def _gate(node: Node) -> Gate:
-    """The table ``[findings]``."""
-    for key, member in node.members():
-        if key not in ("refuse", "rules"):
-            raise member.error("unknown key", hint=nearest(key, ("refuse", "rules")) or "the keys are refuse and rules")
-    refuse, named = node.get("refuse"), dict(rules.members()) if (rules := node.get("rules")) else {}
-    least = _severity(refuse) if refuse is not None else None
-    for rule, member in named.items():
-        if not re.fullmatch(r"[a-z0-9_-]+/[a-z0-9_-]+", rule):
-            raise member.error("no rule of a finding", hint='rules are written as reports show them: "process/root"')
-    places = {"": (refuse or node).origin, **{rule: member.origin for rule, member in named.items()}}
-    return Gate(least, {rule: _severity(member) for rule, member in named.items()}, places)
-
-
-def _severity(node: Node) -> Severity | None:
-    word = _SEVERITY.parse(node)
-    return None if word == _NEVER else Severity(word)
 
 
 def _exemption(node: Node) -> Exemption:

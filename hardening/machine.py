@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from hardening.kinds import nearest
 from hardening.launch.looks import ABSENT
 from hardening.layers import MACHINE, is_path
 from hardening.safefile import Owner
 from hardening.source import Node, read
+from hardening.text import nearest
 from hardening.values import frozen
 
 FILE = MACHINE / "hardening.toml"

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 import attrs
 
 from hardening.findings import Finding, Severity
+from hardening.fragment import Fragment, Spec
 from hardening.host import Host
 from hardening.inputs import Input, Inputs, Unknown
 from hardening.schema import REST, Family, Leaf, Members, Say, Scalar, Schema, read_table
 from hardening.source import Node, Origin
-from hardening.spec import Fragment, Spec
 from hardening.values import frozen
 
 if TYPE_CHECKING:

@@ -9,17 +9,19 @@ from typing import Any
 
 import attrs
 
+from hardening.admission import Candidate, Verdict, require_admission, require_no_rejection
 from hardening.compose import Composition, in_order
 from hardening.enforcement import refusal
 from hardening.errors import raise_all
 from hardening.findings import Finding, Severity
+from hardening.fragment import Fragment, Spec
 from hardening.frozendata import freeze
 from hardening.host import Host
 from hardening.inputs import Input
 from hardening.mechanism import Context, Excess, MountPoint
 from hardening.plugins import Plugins
-from hardening.runtime import Candidate, Runtime, Verdict, require_admission, require_no_rejection
-from hardening.spec import Fragment, Spec, assemble
+from hardening.runtime import Runtime
+from hardening.spec import assemble
 from hardening.statements import statements
 from hardening.values import frozen
 
@@ -170,7 +172,7 @@ def release(plugins: Plugins, plan: Plan, runtime: Runtime | None = None) -> tup
 def judge(plugins: Plugins, plan: Plan, runtime: Runtime | None) -> tuple[Input, ...]:
     """Hold a plan against the findings that its layers refuse, and everybody's verdict (`admit`). Raises `ProfileError` for
     the findings."""
-    if any(layer.gate is not None for layer in plan.composition.stack.layers):
+    if plan.composition.stack.refuses_findings:
         raise_all([*plan.composition.refusals(plan.findings)])
     return admit(plugins, plan.candidate, runtime)
 

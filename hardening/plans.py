@@ -29,17 +29,17 @@ from hardening.launch.command import OPTIONS, START
 from hardening.launch.digest import sha256
 from hardening.layers import SUFFIX
 from hardening.plugins import GROUP
-from hardening.spec import CONFIG
+from hardening.pointer import CONFIG
 from hardening.values import frozen
 
 if TYPE_CHECKING:
     from hardening.compose import Composition
+    from hardening.fragment import Spec
     from hardening.host import Host
     from hardening.layers import SearchPath
     from hardening.mechanism import Context
     from hardening.plugins import Plugins
     from hardening.runtime import Runtime
-    from hardening.spec import Spec
 
 #: Slots of one command line, and of all: those in use besides are made for one run. The ones used last stay.
 SLOTS_EACH = 32

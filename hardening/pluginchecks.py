@@ -11,9 +11,9 @@ from typing import Any
 from hardening import __version__, hookspecs
 from hardening.errors import PluginError
 from hardening.installed import Brought
-from hardening.kinds import nearest
 from hardening.mechanism import Mechanism
 from hardening.plugincalls import OWN, Plugin, fault, package
+from hardening.text import nearest
 
 #: what a hook implementation may not be marked with
 ORDERING = ("wrapper", "hookwrapper", "tryfirst", "trylast", "optionalhook")

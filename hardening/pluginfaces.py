@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from hardening.admission import Verdict
 from hardening.errors import PluginError
 from hardening.findings import Finding, Severity
+from hardening.fragment import Fragment
 from hardening.frozendata import freeze
 from hardening.inputs import Input, Unknown
 from hardening.kinds import Kind
@@ -30,9 +32,8 @@ from hardening.mechanism import (
     Wish,
 )
 from hardening.plugincalls import Plugin, Take, Wrong, face, items, nothing, one
-from hardening.runtime import Refusal, Runtime, Verdict
+from hardening.runtime import Refusal, Runtime
 from hardening.schema import REQUIREMENT, Say, Schema
-from hardening.spec import Fragment
 
 if TYPE_CHECKING:
     from hardening.scanning import Scanner

@@ -16,16 +16,17 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 from hardening import hookspecs, pluginchecks, pluginfaces
+from hardening.admission import Candidate, Verdict
 from hardening.errors import PluginError, UsageError, quoted
 from hardening.findings import Finding
 from hardening.frozendata import freeze
 from hardening.inputs import Input, Unknown
 from hardening.installed import Announced, Brought, brought
-from hardening.kinds import nearest
 from hardening.layers import Folder
 from hardening.mechanism import Mechanism
 from hardening.plugincalls import OWN, Plugin, Take, aside, enter, fault, items, one, package, told
-from hardening.runtime import Candidate, Runtime, Verdict
+from hardening.runtime import Runtime
+from hardening.text import nearest
 
 __all__ = ["GROUP", "PROFILES_GROUP", "Plugin", "Plugins", "load", "loaded", "shipped_profiles", "usable"]
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import IO
 
-from hardening.launch import places
+from hardening.launch import files, places
 
 #: Seconds that a program may take: by itself, and where there is a terminal on which it may be asking somebody.
 PATIENCE, ASKING = 60.0, 600.0
@@ -27,9 +27,7 @@ _CHOOSING_ALL = ("LD_", "BASH_FUNC_", "PYTHON", "PERL5", "OPENSSL_")
 
 def terminal() -> str | None:
     """The path of the controlling terminal, on which somebody can be asked; None without one."""
-    from hardening.launch.recording import terminal
-
-    found = terminal()
+    found = files.terminal()
     return None if found is None else f"/dev/{found}"
 
 

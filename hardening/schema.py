@@ -14,8 +14,9 @@ from typing import Any, Generic, TypeVar
 
 import attrs
 
-from hardening.kinds import Choice, Kind, nearest
+from hardening.kinds import Choice, Kind
 from hardening.source import Node, Origin
+from hardening.text import nearest
 from hardening.values import frozen
 
 T = TypeVar("T")

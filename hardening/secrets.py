@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from hardening.errors import EXIT_LAUNCHER, HardeningError, UsageError
-from hardening.kinds import nearest
 from hardening.launch.secrets import LONGEST
+from hardening.text import nearest
 
 __all__ = ["LONGEST", "SecretDriver", "SecretError"]
 

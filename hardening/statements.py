@@ -13,9 +13,9 @@ from typing import Any
 
 from hardening.compose import Composition
 from hardening.enforcement import enforcement
+from hardening.fragment import Fragment
 from hardening.launch.bundle import EXCEPTIONS, MECHANISMS, PROFILES, STATES, VARIABLES
 from hardening.mechanism import Shortfall
-from hardening.spec import Fragment
 
 ENVIRONMENT = "/process/env"
 STATEMENTS = (PROFILES, EXCEPTIONS, MECHANISMS, VARIABLES)

@@ -14,9 +14,9 @@ from hardening.cli.session import session
 from hardening.errors import EXIT_FINDINGS, HardeningError, UsageError
 
 if TYPE_CHECKING:
+    from hardening.fragment import File
     from hardening.pipeline import Plan
     from hardening.report.changes import Change
-    from hardening.spec import File
 
 EPILOG = """\b
 Examples:
@@ -94,7 +94,7 @@ def _read(source: Path, in_place: bool) -> tuple[Path, dict[str, Any]]:
     """The file of a configuration, and what it says. Standard input stands for a file of the working directory."""
     from hardening import bundle
     from hardening.launch.jsontext import MAX_BYTES
-    from hardening.spec import CONFIG
+    from hardening.pointer import CONFIG
 
     if str(source) != "-":
         return source / CONFIG if source.is_dir() else source, bundle.read_config(source)
@@ -113,8 +113,8 @@ def _write(destination: Path, files: Mapping[str, File]) -> None:
     own regular files; each appears whole or not at all. What is new gets the mode that it has in a bundle, whatever the
     umask: a configuration has the variables of a command, and a container's mapped ids must find their way."""
     from hardening import bundle, wholefile
+    from hardening.fragment import Directory, Symlink
     from hardening.launch import behalf
-    from hardening.spec import Directory, Symlink
 
     def make() -> None:
         for name, content in files.items():  # before anything is written

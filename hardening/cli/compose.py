@@ -137,7 +137,7 @@ def _fails(composition: Composition, findings: list[Finding]) -> bool:
     """Whether findings fail a gate: those that the layers refuse where one says so, else all that are more than notes."""
     from hardening.findings import count_serious
 
-    if any(layer.gate is not None for layer in composition.stack.layers):
+    if composition.stack.refuses_findings:
         return bool(composition.refusals(findings))
     return count_serious(findings) > 0
 

@@ -203,7 +203,7 @@ def _signal(name: str) -> int:
     valid = {int(number) for number in signal.valid_signals()}
     number = int(word) if word.isascii() and word.isdigit() and len(word) < 4 else known.get(word)
     if number not in valid:
-        from hardening.kinds import nearest
+        from hardening.text import nearest
 
         hint = nearest(word, tuple(known)) or "`kill -l` lists the signals"
         raise UsageError(f"there is no signal {name!r}", origin="--signal", hint=hint)

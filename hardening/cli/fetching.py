@@ -120,10 +120,9 @@ def unpacked(here: Session, composition: Composition, store: Store, record: Reco
     """The root of an image for what was composed, unpacked where it was not. Raises `ImageError`, and `SpecError` for one
     that is not to be used: that is asked before it is unpacked."""
     from hardening.images import unpack
-    from hardening.images.ids import Ids
     from hardening.images.tree import Limits
 
-    ids = Ids.of_composition(composition, here.host)
+    ids = composition.image_ids(here.host)
     root = store.root(record.digest, ids)
     if root is None:
         require_admitted(here, composition, name, store, record.digest)
@@ -138,8 +137,8 @@ def require_admitted(
     """Ask every plugin for its verdict on an image of which there is no root yet; the digest is '' before it was looked for,
     and afterwards ``staged`` has the signatures that were found. Raises `SpecError` for a rejection."""
     from hardening import pipeline
+    from hardening.admission import Candidate
     from hardening.images.used import Used
-    from hardening.runtime import Candidate
 
     image = Used(str(name), digest, store.path, staged)
     config = json.dumps({"ociVersion": "1.0.2", "annotations": image.annotations}).encode()
@@ -151,10 +150,9 @@ def fetch(here: Session, composition: Composition, name: Name, store: Store, *, 
     not to be used."""
     from hardening import state
     from hardening.images import pull, removal
-    from hardening.images.ids import Ids
 
     require_admitted(here, composition, name, store)
-    ids = Ids.of_composition(composition, here.host)
+    ids = composition.image_ids(here.host)
     request = pull.Request(
         name,
         ids,

@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
     from hardening.cli.session import Request, Session
     from hardening.compose import Composition
+    from hardening.fragment import Spec
     from hardening.images.reference import Name
     from hardening.images.store import Record, Store, Unpacked
     from hardening.inputs import Input, Unknown
     from hardening.offer import Offer
-    from hardening.spec import Spec
 
 F = TypeVar("F", bound=Callable[..., Any])
 _ROOT = ("rootfs", "path")
@@ -185,7 +185,6 @@ def look(here: Session, request: Request, image: str | None) -> tuple[Request, O
         return request, None
     from hardening.cli import fetching
     from hardening.images import removal
-    from hardening.images.ids import Ids
 
     kept = fetching.store_of_caller()
     asked, name = _meant(request, Asked(image, "", "", "", NEVER, True, None), kept)
@@ -197,7 +196,7 @@ def look(here: Session, request: Request, image: str | None) -> tuple[Request, O
     if len(kept.roots(record.digest)) == 1:
         return found, offer
     try:
-        ids = Ids.of_composition(here.compose(found, offer), here.host)
+        ids = here.compose(found, offer).image_ids(here.host)
     except HardeningError:  # for whoever composes it to say
         return found, offer
     return _with_root(request, str(kept.holder(record.digest, ids) / removal.ROOT), asked), offer

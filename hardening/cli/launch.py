@@ -10,11 +10,12 @@ import click
 from hardening.cli import keeping, refusals, start
 from hardening.cli.session import session
 from hardening.errors import HardeningError, LaunchError, Problems, SpecError, UsageError, quoted
-from hardening.spec import CONFIG, lookup
+from hardening.pointer import CONFIG, lookup
 
 if TYPE_CHECKING:
+    from hardening.admission import Candidate
     from hardening.plugins import Plugins
-    from hardening.runtime import Candidate, Runtime
+    from hardening.runtime import Runtime
 
 HINT = "`hardening compose -o BUNDLE -- COMMAND` writes a bundle"
 
@@ -49,9 +50,9 @@ def command(
     from attrs import evolve
 
     from hardening import pipeline
+    from hardening.admission import Candidate
     from hardening.cli import stored
     from hardening.images import bundled
-    from hardening.runtime import Candidate
 
     if not bundle.is_dir():
         problem = "a bundle is a directory" if bundle.exists() else "there is no such bundle"

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hardening.errors import quoted
+from hardening.fragment import File, Spec, Symlink
 from hardening.inputs import Input, way
 from hardening.launch.config_mounts import is_bind
-from hardening.spec import File, Spec, Symlink
 from hardening.toml_text import inline
 
 

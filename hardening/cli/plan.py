@@ -59,7 +59,7 @@ def clear() -> None:
 def _entry(item: Stored) -> dict[str, Any]:
     from hardening.launch.bundle import read_table
     from hardening.launch.plans import BUNDLE
-    from hardening.spec import CONFIG
+    from hardening.pointer import CONFIG
 
     process = read_table(str(item.path / BUNDLE), CONFIG).get("process")
     words = process.get("args") if isinstance(process, dict) else None

@@ -75,7 +75,7 @@ class LazyGroup(click.Group):
         if args and args[0] not in names and not args[0].startswith("-"):
             from hardening.cli.elsewhere import instead_of
             from hardening.errors import UsageError
-            from hardening.kinds import nearest
+            from hardening.text import nearest
 
             hint = instead_of(*args) or nearest(args[0], names) or f"the commands are {', '.join(names)}"
             raise UsageError(f'there is no command "{args[0]}"', hint=hint)

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from hardening.cli.session import Session
     from hardening.compose import Composition
+    from hardening.fragment import Spec
     from hardening.runtime import LaunchRequest, Runtime
-    from hardening.spec import Spec
 
 
 @frozen(eq=False)

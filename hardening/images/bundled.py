@@ -13,7 +13,7 @@ from hardening.errors import ImageError, SpecError
 from hardening.images import used
 from hardening.images.used import Used
 from hardening.inputs import Input
-from hardening.spec import CONFIG, lookup
+from hardening.pointer import CONFIG, lookup
 from hardening.values import frozen
 
 #: File systems that the kernel makes up: the source of such a mount is a word, and no path.

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hardening.launch.digest import sha256
 from hardening.values import frozen
-
-if TYPE_CHECKING:
-    from hardening.compose import Composition
-    from hardening.host import Host
 
 Range = tuple[int, int, int]  # the first id inside, the first one outside, how many
 
@@ -36,12 +31,6 @@ class Ids:
             # A root whose files have other owners cannot be made, nor would the command see who they are.
             return cls(owner=(uids[0][1], gids[0][1]))
         return cls(uids, gids)
-
-    @classmethod
-    def of_composition(cls, composition: Composition, host: Host) -> Ids:
-        """For what was composed, by the caller."""
-        found = (item.id_maps(composition.settings[item.name], host) for item in composition.mechanisms)
-        return cls.of(next((item for item in found if item is not None), None), os.geteuid(), os.getegid())
 
     @property
     def key(self) -> str:

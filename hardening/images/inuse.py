@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hardening import state
 from hardening.launch import held, places
-from hardening.spec import CONFIG
+from hardening.pointer import CONFIG
 
 
 def user(holder: Path) -> str | None:

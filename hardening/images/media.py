@@ -10,9 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from hardening.errors import ImageError, LaunchError
-from hardening.images.reference import is_digest
 from hardening.launch import jsontext
-from hardening.launch.digest import sha256
+from hardening.launch.digest import is_digest, sha256
 from hardening.values import frozen
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"

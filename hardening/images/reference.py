@@ -14,7 +14,8 @@ import re
 import attrs
 
 from hardening.errors import UsageError, quoted
-from hardening.kinds import nearest
+from hardening.launch.digest import DIGESTS, is_digest
+from hardening.text import nearest
 from hardening.values import frozen
 
 DOCKER, OCI, DIRECTORY, ARCHIVE = "docker", "oci", "dir", "docker-archive"
@@ -25,14 +26,10 @@ OFFICIAL = "library"
 DEFAULT_TAG = "latest"
 MAX_NAME = 255
 
-#: The hexadecimal digits of each algorithm that digests may have.
-DIGESTS = {"sha256": 64, "sha512": 128}
-
 _LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
 _HOST = rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?"
 _PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
-_DIGEST = r"(sha256):([0-9a-f]{64})|(sha512):([0-9a-f]{128})"
 
 #: Transports of others, and what to do instead.
 _ELSEWHERE = {
@@ -171,11 +168,6 @@ def is_prefix(text: str) -> bool:
     """Whether text is a host, or a host and a repository, without a tag: what repositories can begin with."""
     host, slash, path = text.partition("/")
     return bool(re.fullmatch(_HOST, host)) and (not slash or all(re.fullmatch(_PART, part) for part in path.split("/")))
-
-
-def is_digest(text: str) -> bool:
-    """Whether text is a digest: ``sha256:`` or ``sha512:`` and its digits in lower case."""
-    return re.fullmatch(_DIGEST, text) is not None
 
 
 def require_digest(text: str, origin: object | None = None) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from hardening.errors import ImageError
+from hardening.launch.digest import is_digest
 from hardening.values import frozen
 
 _AGAIN = "compose the bundle again: `hardening compose -o BUNDLE IMAGE -- COMMAND`"
@@ -49,8 +50,6 @@ def of(document: Mapping[str, object]) -> Used | None:
         raise ImageError(f"it names an image, and has no {missing}", origin=_PLACE, hint=_AGAIN)
     if not _can_be_names(reference, store):
         raise ImageError("what it says of its image is neither a name nor a path", origin=_PLACE, hint=_AGAIN)
-    from hardening.images.reference import is_digest  # most configurations name no image
-
     if digest and not is_digest(digest):
         raise ImageError(f"the {DIGEST} {digest!a} is no digest", origin=_PLACE, hint=_AGAIN)
     return Used(reference, digest, Path(store))

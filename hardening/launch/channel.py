@@ -6,11 +6,13 @@ close-on-exec, so a successful execve(2) shows as the end of the stream.
 
 from __future__ import annotations
 
+from hardening.errors import EXIT_LAUNCHER, LaunchError
 from hardening.launch import abi, kernel
 from hardening.launch.system import os
 
 MAX_MESSAGE = 16384
 MAX_DESCRIPTORS = 1
+MAX_TEXT = 1200  # characters of an error's parts: three of them fit into one message
 
 
 class Channel:
@@ -84,3 +86,18 @@ def pair() -> tuple[Channel, Channel]:
     """The two ends."""
     one, other = kernel.socketpair(abi.SOCK_SEQPACKET)
     return Channel(one), Channel(other)
+
+
+def report(channel: Channel, error: LaunchError) -> None:
+    """Tell the launch stage why this process ends. When even that fails, the closed channel must do."""
+    try:
+        texts = (error.message, str(error.origin) if error.origin is not None else "", error.hint or "")
+        channel.send("fail", str(error.exit_code), *(text[:MAX_TEXT] for text in texts))
+    except OSError:
+        os._exit(EXIT_LAUNCHER)
+
+
+def from_message(fields: list[str]) -> LaunchError:
+    """The error that `report` sent."""
+    code, message, origin, hint = fields
+    return LaunchError(message, origin=origin or None, hint=hint or None, exit_code=int(code))

@@ -7,8 +7,9 @@ import _stat as stat
 from hardening.launch import abi, places
 from hardening.launch.config_mounts import PROPAGATION, read_id_maps
 from hardening.launch.digest import ANNOTATION
+from hardening.launch.idmaps import IdMap
 from hardening.launch.reader import Refused, Table
-from hardening.launch.wanted import Device, IdMap, Namespace, Resources, Seccomp
+from hardening.launch.wanted import Device, Namespace, Resources, Seccomp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

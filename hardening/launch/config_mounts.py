@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from hardening.launch import abi
-from hardening.launch.wanted import IdMap, Mount
+from hardening.launch.idmaps import IdMap
+from hardening.launch.wanted import Mount
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -13,6 +13,8 @@ import sys
 from hardening.launch.jsontext import quote
 
 ANNOTATION = "org.hardening.seccomp.sha256"
+#: The algorithms that digests of images may have, with how many hexadecimal digits.
+DIGESTS = {"sha256": 64, "sha512": 128}
 
 
 def of_filter(seccomp: object, program: bytes) -> str:
@@ -37,6 +39,12 @@ def _text(value: object) -> str:
     if isinstance(value, dict):
         return "{" + ",".join(f"{quote(key)}:{_text(value[key])}" for key in sorted(value)) + "}"
     raise TypeError(f"{type(value).__name__} has no canonical text")
+
+
+def is_digest(text: str) -> bool:
+    """Whether text is a digest: ``sha256:`` or ``sha512:`` and its digits in lower case (OCI image spec, descriptor)."""
+    algorithm, _, digits = text.partition(":")
+    return len(digits) == DIGESTS.get(algorithm) and not set(digits) - set("0123456789abcdef")
 
 
 def sha256(data: bytes) -> str:

@@ -1,20 +1,16 @@
-"""Failures of one step of a launch, in words, on both sides of the channel."""
+"""Failures of one step of a launch, in words."""
 
 from __future__ import annotations
 
-from hardening.errors import EXIT_LAUNCHER, LaunchError
+from hardening.errors import LaunchError
 from hardening.launch import kernel
-from hardening.launch.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from hardening.launch.channel import Channel
-
 #: Where a configuration names its command.
 COMMAND = "config.json:/process/args/0"
-MAX_TEXT = 1200  # characters: three of them fit into one message
 
 
 class Step:
@@ -42,18 +38,3 @@ class Step:
 
 class Withdrawn(LaunchError):
     """Nobody wants this launch any more, and it is no failure: the plan that asked for it does not count."""
-
-
-def report(channel: Channel, error: LaunchError) -> None:
-    """Tell the launch stage why this process ends. When even that fails, the closed channel must do."""
-    try:
-        texts = (error.message, str(error.origin) if error.origin is not None else "", error.hint or "")
-        channel.send("fail", str(error.exit_code), *(text[:MAX_TEXT] for text in texts))
-    except OSError:
-        os._exit(EXIT_LAUNCHER)
-
-
-def from_message(fields: list[str]) -> LaunchError:
-    """The error that `report` sent."""
-    code, message, origin, hint = fields
-    return LaunchError(message, origin=origin or None, hint=hint or None, exit_code=int(code))

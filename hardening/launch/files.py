@@ -12,6 +12,7 @@ from hardening.launch.system import os
 CHUNK = 1 << 12  # bytes; what fits into it costs no allocation of its own
 #: Where fields stand in what `process` gives.
 STATE, TERMINAL, FLAGS, STARTTIME = 0, 4, 6, 19
+PTS_MAJOR = 136
 #: The locale that Python gives itself where it finds none that it can use (PEP 538).
 _LOCALE, _COERCED = b"LC_CTYPE", (b"C.UTF-8", b"C.utf8", b"UTF-8")
 
@@ -120,6 +121,23 @@ def started(pid: int | str) -> int | None:
     except (FileNotFoundError, ProcessLookupError):
         return None
     return None if fields[STATE] in ("Z", "X") else int(fields[STARTTIME])
+
+
+def terminal() -> str | None:
+    """The controlling terminal's name below /dev, which no redirection changes; None without one (proc_pid_stat(5))."""
+    try:
+        device = int(process("self")[TERMINAL])
+    except OSError:
+        return None
+    major, minor = os.major(device), os.minor(device)
+    if device == 0:
+        return None
+    if major == PTS_MAJOR:
+        return f"pts/{minor}"
+    try:
+        return base(os.readlink(f"/sys/dev/char/{major}:{minor}"))
+    except OSError:
+        return f"{major}:{minor}"
 
 
 def write(path: str, text: str) -> None:

@@ -13,7 +13,7 @@ import _stat as stat
 import fcntl
 
 from hardening.errors import EXIT_LAUNCHER, HardeningError, LaunchError
-from hardening.launch import abi, channel, failure, files, kernel
+from hardening.launch import abi, channel, files, kernel
 from hardening.launch.entering import Namespaces
 from hardening.launch.failure import Step
 from hardening.launch.frozen import Frozen
@@ -235,7 +235,7 @@ def give(secrets: Handed, pid: int) -> None:
     near.close()
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     if message[:1] == ["fail"]:
-        raise failure.from_message(message[1:])
+        raise channel.from_message(message[1:])
     if status != 0:
         raise LaunchError(f"the process that mounts the secrets ended with {status}")
 
@@ -250,9 +250,9 @@ def _give(secrets: Handed, pid: int, far: channel.Channel) -> None:
         mount(lambda path: _find(root, path), secrets.wanted, values, secrets.owner, secrets.label)
         code = 0
     except LaunchError as error:
-        failure.report(far, error)
+        channel.report(far, error)
     except (OSError, HardeningError, MemoryError) as error:
-        failure.report(far, LaunchError(f"cannot mount the secrets: {error}"))
+        channel.report(far, LaunchError(f"cannot mount the secrets: {error}"))
     finally:
         os._exit(code)
 

@@ -6,15 +6,19 @@ import select
 
 from hardening.errors import LaunchError
 from hardening.launch import abi, files, kernel, places
+from hardening.launch.frozen import Frozen
 from hardening.launch.signals import signal
 from hardening.launch.system import os
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from hardening.launch.wanted import IdMap
-
-
 HELPER_SECONDS = 60  # which may ask a directory of accounts for the ranges (subid in nsswitch.conf(5))
+
+
+class IdMap(Frozen):
+    """One line of a uid_map or gid_map (user_namespaces(7))."""
+
+    inside: int
+    outside: int
+    count: int
 
 
 def write_maps(pid: int, uid_map: tuple[IdMap, ...], gid_map: tuple[IdMap, ...]) -> bool:

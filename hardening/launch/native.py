@@ -7,9 +7,9 @@ import _stat as stat
 from hardening.errors import LaunchError
 from hardening.launch import abi, config, files, kernel, sources, starting
 from hardening.launch.bundle import Bundle, load_filter
-from hardening.launch.channel import Channel, pair
+from hardening.launch.channel import Channel, from_message, pair
 from hardening.launch.cleaning import Cleaning, finally_do
-from hardening.launch.failure import Step, from_message
+from hardening.launch.failure import Step
 from hardening.launch.frozen import Frozen
 from hardening.launch.guarded import TERMINAL_USE, block_signals, complain, open_to_all, stand_between
 from hardening.launch.signals import signal
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from hardening.launch.cgroups import Cgroup
     from hardening.launch.guard import Guard
     from hardening.launch.handed import Handed
+    from hardening.launch.idmaps import IdMap
     from hardening.launch.recording import Records
     from hardening.launch.setup import NativeSupervisor
-    from hardening.launch.wanted import IdMap
     from hardening.launch.watchers import Watcher
 
 #: The exit code of what SIGKILL has ended, of a shell also that waited for it, and what is said where memory is the reason.

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 UNSET = 2**32 - 1  # the login uid and session of a process that no login is behind
 LOGIN_UID, SESSION = "/proc/self/loginuid", "/proc/self/sessionid"
-PTS_MAJOR = 136
 
 
 class Records:
@@ -120,7 +119,7 @@ class Records:
 
 def who() -> Who:
     """The caller: ids and terminal, which a process in the background has no more."""
-    return {"uid": os.getuid(), "gid": os.getgid(), "terminal": terminal()}
+    return {"uid": os.getuid(), "gid": os.getgid(), "terminal": files.terminal()}
 
 
 def login() -> Who:
@@ -153,20 +152,3 @@ def _proc_number(path: str) -> int | None:
     except (OSError, ValueError):  # a kernel without auditing
         return None
     return None if number == UNSET else number
-
-
-def terminal() -> str | None:
-    """The controlling terminal's name below /dev, which no redirection changes; None without one (proc_pid_stat(5))."""
-    try:
-        device = int(files.process("self")[files.TERMINAL])
-    except OSError:
-        return None
-    major, minor = os.major(device), os.minor(device)
-    if device == 0:
-        return None
-    if major == PTS_MAJOR:
-        return f"pts/{minor}"
-    try:
-        return files.base(os.readlink(f"/sys/dev/char/{major}:{minor}"))
-    except OSError:
-        return f"{major}:{minor}"

@@ -7,6 +7,7 @@ import select
 
 from hardening.errors import EXIT_LAUNCHER, EXIT_NOT_EXECUTABLE, LaunchError
 from hardening.launch import failure, files, kernel, lookup
+from hardening.launch.channel import Channel, from_message
 from hardening.launch.signals import signal
 from hardening.launch.supervise import Supervisor, exit_code
 from hardening.launch.system import os
@@ -15,7 +16,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hardening.launch.channel import Channel
     from hardening.launch.wanted import Wanted
 
 PF_FORKNOEXEC = 0x40  # linux/sched.h: forked, and has not executed anything since
@@ -140,7 +140,7 @@ class NativeSupervisor(Supervisor):
                 self._refuse_own_interpreter()
                 self._keep_made()
         elif message[0] == "fail":
-            self._error = self._error or failure.from_message(message[1:])
+            self._error = self._error or from_message(message[1:])
         elif message[0] == "make" and self._error is None:
             self._permit()
         elif message[0] == "made" and fd is not None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import sys
 
 from hardening.errors import EXIT_LAUNCHER, HardeningError, LaunchError
-from hardening.launch import abi, failure, files, inner, kernel
+from hardening.launch import abi, files, inner, kernel
+from hardening.launch.channel import Channel, report
 from hardening.launch.failure import Step
 from hardening.launch.frozen import Frozen
 from hardening.launch.signals import signal
@@ -21,7 +22,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hardening.launch.channel import Channel
     from hardening.launch.handed import Handed
     from hardening.launch.joins import Joins
 
@@ -52,9 +52,9 @@ def run(step: Callable[[Setup, Channel], None], setup: Setup, channel: Channel) 
         step(setup, channel)
         code = 0
     except LaunchError as error:
-        failure.report(channel, error)
+        report(channel, error)
     except (OSError, ImportError, HardeningError, MemoryError) as error:
-        failure.report(channel, LaunchError(f"the launch failed: {error}"))
+        report(channel, LaunchError(f"the launch failed: {error}"))
     finally:
         # Whatever happened: this copy of the launch stage must not go on as if it were the stage.
         kind, defect, trace = sys.exc_info()

@@ -11,8 +11,8 @@ import os
 from hardening.errors import LaunchError
 from hardening.launch import abi, idmaps, kernel
 from hardening.launch.failure import Step
+from hardening.launch.idmaps import IdMap
 from hardening.launch.signals import signal
-from hardening.launch.wanted import IdMap
 
 
 def enter(document: object) -> None:

@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 from hardening.launch.frozen import Frozen
+from hardening.launch.idmaps import IdMap
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hardening.launch.device_rules import Rule
-
-
-class IdMap(Frozen):
-    """One line of a uid_map or gid_map (user_namespaces(7))."""
-
-    inside: int
-    outside: int
-    count: int
 
 
 class Namespace(Frozen):

@@ -9,8 +9,8 @@ from typing import Any
 import attrs
 
 from hardening.mechanism import Excess
+from hardening.pointer import escape, lookup
 from hardening.report.table import Table
-from hardening.spec import escape, lookup
 from hardening.values import frozen
 
 UMASK = "/process/user/umask"

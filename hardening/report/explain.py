@@ -11,9 +11,9 @@ import attrs
 
 from hardening.compose import Composition
 from hardening.errors import UsageError, quoted
+from hardening.findings import gates as gates_of
 from hardening.fold import Resolved
 from hardening.host import Host
-from hardening.kinds import nearest
 from hardening.layers import Exemption, Layer
 from hardening.mechanism import Context, Mechanism
 from hardening.report.attempt import Pending
@@ -21,6 +21,7 @@ from hardening.report.offered import Offered
 from hardening.report.table import Table
 from hardening.schema import REST, Family, Leaf
 from hardening.source import Node, command_line
+from hardening.text import nearest
 from hardening.values import frozen
 
 #: What stands for an image in the place of a layer's name.
@@ -233,7 +234,7 @@ def gates(layers: Sequence[Layer]) -> Table:
     """Which findings refuse a run, by the layer that says so."""
     rows = tuple(
         (rule or "all others", str(gate.rules.get(rule, gate.refuse) or "never"), str(place))
-        for gate in (layer.gate for layer in layers if layer.gate is not None)
+        for gate in gates_of(layers)
         for rule, place in sorted(gate.places.items(), reverse=True)
     )
     return Table(("rule", "refuses from", "place"), rows, "findings that refuse")

@@ -14,6 +14,7 @@ from hardening.compose import Composition
 from hardening.enforcement import is_typed
 from hardening.errors import HardeningError, Problems
 from hardening.fold import Resolved
+from hardening.fragment import Fragment
 from hardening.host import Host
 from hardening.implied import compose_here
 from hardening.kinds import Choice, Flag, Kind
@@ -22,7 +23,6 @@ from hardening.mechanism import Mechanism
 from hardening.pipeline import check
 from hardening.report.attempt import REFUSED, Attempt, Pending
 from hardening.source import command_line
-from hardening.spec import Fragment
 from hardening.values import frozen
 
 COMMAND_LINE = "command line"

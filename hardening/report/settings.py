@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from hardening.compose import Composition
 from hardening.enforcement import Enforcement
-from hardening.findings import Finding, Gate, Severity
+from hardening.findings import Finding, Gate, Severity, gates
 from hardening.fold import Resolved
 from hardening.report.table import Table
 
@@ -63,9 +63,9 @@ def profile(composition: Composition) -> str:
 
     names = ", ".join(layer.name for layer in composition.stack.layers)
     tables: dict[str, object] = {"description": f"composed of {names}"}
-    gates = [layer.gate for layer in composition.stack.layers if layer.gate is not None]
-    if gates:
-        gate = Gate.of_all(gates)
+    refusing = gates(composition.stack.layers)
+    if refusing:
+        gate = Gate.of_all(refusing)
         tables["findings"] = _said("refuse", gate.refuse) | ({"rules": _rules(gate)} if gate.rules else {})
     limits: dict[str, object] = {}
     for mechanism in composition.mechanisms:

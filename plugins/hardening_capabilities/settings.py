@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hardening.errors import ProfileError
-from hardening.kinds import Choice, Flag, nearest
+from hardening.kinds import Choice, Flag
 from hardening.schema import REQUIREMENT, REST, Members, Say, family, scalar, unknown_key
 from hardening.source import Node
+from hardening.text import nearest
 from hardening.values import frozen
 from hardening_capabilities.table import BY_NAME
 

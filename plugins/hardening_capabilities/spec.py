@@ -7,9 +7,10 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from hardening.errors import SpecError
+from hardening.fragment import Fragment
 from hardening.mechanism import Context, Excess
+from hardening.pointer import lookup
 from hardening.schema import REST
-from hardening.spec import Fragment, lookup
 from hardening_capabilities.host import available
 from hardening_capabilities.settings import CapabilitiesSettings, normal
 from hardening_capabilities.user import runs_as_root

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from hardening.findings import Finding
+from hardening.fragment import Fragment
 from hardening.hookspecs import hookimpl
 from hardening.host import Host
 from hardening.inputs import Inputs
@@ -27,7 +28,6 @@ from hardening.mechanism import (
 )
 from hardening.schema import Leaf, Say
 from hardening.source import Node
-from hardening.spec import Fragment
 from hardening_namespaces import facts, idmaps, spec
 from hardening_namespaces.host import check
 from hardening_namespaces.settings import NamespacesSettings, read, spreads, sysctl_name

@@ -11,9 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from hardening.errors import SpecError
+from hardening.fragment import Fragment
 from hardening.mechanism import Context, Excess
+from hardening.pointer import escape, lookup
 from hardening.schema import Leaf
-from hardening.spec import Fragment, escape, lookup
 from hardening.values import frozen
 from hardening_namespaces import idmaps, spec
 from hardening_namespaces.facts import NamespaceFacts

@@ -10,13 +10,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from hardening.findings import Finding
+from hardening.fragment import Fragment
 from hardening.hookspecs import hookimpl
 from hardening.host import Host
 from hardening.inputs import Inputs
 from hardening.mechanism import Context, Excess, Mechanism, Option, Reading, Shortfall, Verification, Wish
 from hardening.schema import REST, Say
 from hardening.source import Node
-from hardening.spec import Fragment
 from hardening_process import facts, host, inputs, settings, spec
 from hardening_process.settings import ProcessSettings
 

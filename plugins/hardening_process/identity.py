@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hardening.mechanism import Context
-from hardening.spec import lookup
+from hardening.pointer import lookup
 from hardening_process.kinds import User
 from hardening_process.settings import ProcessSettings
 from hardening_process.users import Identity, identify

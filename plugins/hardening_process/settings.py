@@ -7,11 +7,12 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import attrs
 
-from hardening.kinds import Choice, Exact, Flag, Neutral, nearest
+from hardening.kinds import Choice, Exact, Flag, Neutral
 from hardening.launch.places import OF_COMMANDS
 from hardening.mechanism import Context
 from hardening.schema import REST, Members, Say, Schema, family, read_table, scalar
 from hardening.source import Node
+from hardening.text import nearest
 from hardening.values import frozen
 from hardening_process.kinds import (
     NO_CEILING,

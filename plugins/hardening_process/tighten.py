@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from hardening.errors import ProfileError
+from hardening.fragment import Fragment
 from hardening.mechanism import Context, Excess
+from hardening.pointer import lookup
 from hardening.schema import Leaf
-from hardening.spec import Fragment, lookup
 from hardening_process import foreign_resources, spec
 from hardening_process.host import effective_oom_score_adj, effective_rlimit
 from hardening_process.kinds import Rlimit, RlimitKind, UmaskKind, User, UserKind

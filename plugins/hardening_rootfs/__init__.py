@@ -13,13 +13,13 @@ import attrs
 
 from hardening.errors import quoted
 from hardening.findings import Finding, Severity
+from hardening.fragment import Fragment
 from hardening.hookspecs import hookimpl
 from hardening.host import Host
 from hardening.inputs import Input, Inputs, Unknown
 from hardening.mechanism import Context, Excess, Implied, Mechanism, Option, Reading, Shortfall, Verification, Wish
 from hardening.schema import REST, Family, Leaf, Say, read_table
 from hardening.source import Node
-from hardening.spec import Fragment
 from hardening_rootfs import host as facts
 from hardening_rootfs import implied, inputs, spec, tmpfs
 from hardening_rootfs.settings import RootfsSettings
@@ -151,7 +151,7 @@ def hardening_mechanisms() -> Sequence[Mechanism[Any]]:
 @hookimpl
 def hardening_inputs(composition: Composition | None, host: Host) -> Iterable[Input | Unknown]:
     """What decides findings that a layer refuses, and no answer of the mechanism."""
-    if composition is None or all(layer.gate is None for layer in composition.stack.layers):
+    if composition is None or not composition.stack.refuses_findings:
         return ()
     from hardening_rootfs import findings
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from hardening.kinds import Ceiling, Choice, Flag, nearest
+from hardening.kinds import Ceiling, Choice, Flag
 from hardening.schema import Members, family, scalar
 from hardening.source import Node
+from hardening.text import nearest
 from hardening.values import frozen
 from hardening_rootfs import hidden
 from hardening_rootfs.paths import Root, RootKind, host_path, inside

@@ -10,8 +10,8 @@ import os
 from collections.abc import Iterable, Sequence
 
 from hardening.errors import ProfileError
+from hardening.fragment import Directory, File, Symlink
 from hardening.source import Origin
-from hardening.spec import Directory, File, Symlink
 from hardening.values import frozen
 from hardening_rootfs.paths import is_below, on_host, resolve
 

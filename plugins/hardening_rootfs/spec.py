@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping
 import attrs
 
 from hardening.errors import ProfileError, quoted
+from hardening.fragment import Directory, Fragment
 from hardening.launch import patterns
 from hardening.launch.patterns import STAR
 from hardening.mechanism import Context
 from hardening.schema import REST, Leaf, Members
-from hardening.spec import Directory, Fragment
 from hardening.values import frozen
 from hardening_namespaces.spec import to_oci
 from hardening_rootfs import aliases, hidden, mounts, skeleton, sources

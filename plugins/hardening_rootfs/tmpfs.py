@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from hardening.kinds import Ceiling, Kind, nearest, show_size
+from hardening.kinds import Ceiling, Kind, show_size
 from hardening.schema import REST, Family, Say, require_absent
 from hardening.source import Node
+from hardening.text import nearest
 from hardening.values import frozen
 from hardening_rootfs.paths import destination
 

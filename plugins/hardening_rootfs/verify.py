@@ -6,9 +6,9 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from hardening.fragment import Directory, Spec, Symlink
 from hardening.launch.config_linux import DEFAULT_DEVICES
 from hardening.mechanism import Context, State, Verification
-from hardening.spec import Directory, Spec, Symlink
 from hardening.values import frozen
 from hardening_rootfs import spec as composed
 from hardening_rootfs.mounted import RESTRICTIONS, WORDS, Mounted, Place, Wanted, cover, looser, on_host, read

@@ -7,8 +7,9 @@ from typing import Any
 
 import attrs
 
-from hardening.kinds import Kind, nearest
+from hardening.kinds import Kind
 from hardening.source import Node, Origin
+from hardening.text import nearest
 from hardening.values import frozen
 from hardening_rootfs.paths import destination, host_path
 

@@ -10,15 +10,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hardening import scankinds
+from hardening.admission import Candidate, Verdict
 from hardening.findings import Finding
+from hardening.fragment import Fragment
 from hardening.hookspecs import hookimpl
 from hardening.host import Host
 from hardening.inputs import Input, Inputs, Unknown
 from hardening.mechanism import Context, Excess, Mechanism, Reading, Shortfall
-from hardening.runtime import Candidate, Verdict
 from hardening.schema import REST, Say
 from hardening.source import Node
-from hardening.spec import Fragment
 from hardening_scan import settings
 from hardening_scan.settings import ScanSettings
 

@@ -9,12 +9,13 @@ from typing import Any
 
 import attrs
 
+from hardening.admission import Candidate, Verdict
 from hardening.compose import Composition
 from hardening.errors import HardeningError, quoted
 from hardening.fold import Resolved
 from hardening.images.ids import Ids
 from hardening.layers import REASON
-from hardening.runtime import Candidate, Refusal, Verdict
+from hardening.runtime import Refusal
 from hardening.scankinds import UNREAD
 from hardening.scanning import Found, Scanner
 from hardening.schema import REST, Leaf
@@ -41,7 +42,7 @@ def admit(candidate: Candidate, settings: ScanSettings, scanners: Mapping[str, S
         return _verdict(candidate, [_of_the_host(settings, composition)])
     try:
         of_run = candidate.base is None
-        ids = Ids.of_composition(composition, candidate.host) if of_run else _ids(candidate.document)
+        ids = composition.image_ids(candidate.host) if of_run else _ids(candidate.document)
         scanned = examine.examine(path, examine.asked(scanners, settings), ids)
     except HardeningError as error:
         refused = Refusal("", f"the root cannot be scanned: {error.message}", error.hint or "")

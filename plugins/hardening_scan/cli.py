@@ -52,7 +52,6 @@ def command(
     All that is found is shown; what [scan] of the stack denies is refused there, and by `hardening run`. An IMAGE is
     fetched if it is missing, if the stack's policy permits it.
     """
-    from hardening.images.ids import Ids
     from hardening_scan import examine, report
     from hardening_scan.settings import ScanSettings
 
@@ -71,7 +70,7 @@ def command(
     else:
         image = _image(context, request, composition, root)
     path = root if image is None else str(image.path)
-    ids = Ids.of_composition(composition, here.host)
+    ids = composition.image_ids(here.host)
     scanned = examine.examine(path, examine.every(here.plugins.scanners, settings), ids)
     if image is not None:
         scanned = examine.of_image(scanned, image)

@@ -12,9 +12,10 @@ from types import MappingProxyType
 from typing import Any
 
 from hardening import scankinds
-from hardening.kinds import Kind, nearest
+from hardening.kinds import Kind
 from hardening.schema import REST, Family, Members, Say, Schema, family, scalar, unknown_key
 from hardening.source import Node
+from hardening.text import nearest
 from hardening.values import frozen
 
 ALLOW, DENY, DEFAULT = "allow", "deny", "default"

@@ -11,13 +11,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from hardening.findings import Finding
+from hardening.fragment import Fragment
 from hardening.hookspecs import hookimpl
 from hardening.host import Host
 from hardening.inputs import Inputs
 from hardening.mechanism import Context, Excess, Mechanism, Option, Reading, Shortfall, Verification
 from hardening.schema import REST, Leaf, Say
 from hardening.source import Node
-from hardening.spec import Fragment
 from hardening_seccomp import groups, spec, suid
 from hardening_seccomp.actions import ALLOW, ENOSYS
 from hardening_seccomp.conditions import Rule, fill

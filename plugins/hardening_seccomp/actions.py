@@ -11,7 +11,7 @@ import errno
 from typing import TYPE_CHECKING
 
 from hardening.errors import ProfileError
-from hardening.kinds import nearest
+from hardening.text import nearest
 from hardening.values import frozen
 
 if TYPE_CHECKING:

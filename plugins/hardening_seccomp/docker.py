@@ -15,8 +15,8 @@ import attrs
 
 from hardening import safefile
 from hardening.errors import LaunchError, ProfileError
-from hardening.kinds import nearest
 from hardening.launch import jsontext
+from hardening.text import nearest
 from hardening.values import frozen
 from hardening_seccomp.actions import Action, Kind, errno_number
 from hardening_seccomp.conditions import Entry

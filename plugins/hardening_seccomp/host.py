@@ -8,9 +8,9 @@ from pathlib import Path
 from hardening.errors import HardeningError, HostError
 from hardening.host import Host
 from hardening.inputs import Inputs, Unknown, environment, kernel, program
-from hardening.kinds import nearest
 from hardening.mechanism import Context, Shortfall
 from hardening.schema import REST
+from hardening.text import nearest
 from hardening.values import frozen
 from hardening_capabilities import CapabilitiesSettings
 from hardening_seccomp import groups

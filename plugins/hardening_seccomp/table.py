@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from hardening import inputs
-from hardening.kinds import nearest
 from hardening.mechanism import Reading
 from hardening.schema import REQUIREMENT, REST, Family, Say, Schema, read_family, unknown_key
 from hardening.source import Node, Origin
+from hardening.text import nearest
 from hardening_capabilities import CapabilitiesSettings
 from hardening_seccomp import groups, notes, suid
 from hardening_seccomp.actions import ALLOW, ENOSYS, Action, is_denial, read_action

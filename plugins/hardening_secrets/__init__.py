@@ -10,12 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hardening.findings import Finding
+from hardening.fragment import Fragment
 from hardening.hookspecs import hookimpl
 from hardening.host import Host
 from hardening.inputs import Inputs, Unknown
 from hardening.launch.secrets import POINTER
 from hardening.mechanism import Context, Excess, Implied, Mechanism, MountPoint, Option, Shortfall, Verification
-from hardening.spec import Fragment
 from hardening_secrets.settings import SecretsSettings
 
 if TYPE_CHECKING:

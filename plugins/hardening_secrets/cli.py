@@ -73,7 +73,7 @@ def create(context: click.Context, driver: str, options: tuple[str, ...], name: 
 
     A name has 1 to 253 bytes without '=', '/', ',' and NUL; a secret 1 to 511,999 bytes.
     """
-    from hardening.kinds import nearest
+    from hardening.text import nearest
 
     drivers = session(context).plugins.secret_drivers
     if driver not in drivers:

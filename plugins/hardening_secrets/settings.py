@@ -9,10 +9,11 @@ from typing import Any
 
 import attrs
 
-from hardening.kinds import Kind, nearest
+from hardening.kinds import Kind
 from hardening.launch import secrets
 from hardening.schema import Members, family
 from hardening.source import Node, Origin
+from hardening.text import nearest
 from hardening.values import frozen
 
 MOUNT, ENV = secrets.MOUNT, secrets.ENV

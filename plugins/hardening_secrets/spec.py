@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from hardening.errors import LaunchError, ProfileError, SpecError
+from hardening.fragment import Fragment
 from hardening.launch import patterns, secrets
 from hardening.mechanism import Context, Excess, Implied, MountPoint
 from hardening.schema import Leaf
-from hardening.spec import Fragment
 from hardening_process.settings import ProcessSettings
 from hardening_rootfs.settings import RootfsSettings
 from hardening_secrets.settings import SecretsSettings, Use, UseKind, leaf, of_configuration

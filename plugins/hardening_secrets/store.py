@@ -29,10 +29,10 @@ import attrs
 
 from hardening import state, wholefile
 from hardening.errors import HardeningError, PluginError, UsageError, quoted
-from hardening.kinds import nearest
 from hardening.launch import trusted
 from hardening.launch.digest import sha256
 from hardening.secrets import LONGEST, SecretDriver, SecretError
+from hardening.text import nearest
 from hardening.values import frozen
 from hardening_secrets.settings import NAME_HINT, is_name
 

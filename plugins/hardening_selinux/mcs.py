@@ -29,7 +29,7 @@ import attrs
 from hardening.errors import LaunchError
 from hardening.launch import files, held, leases
 from hardening.launch.bundle import load, read_table
-from hardening.spec import CONFIG
+from hardening.pointer import CONFIG
 from hardening.values import frozen
 from hardening_selinux.labels import CATEGORIES
 

@@ -10,10 +10,11 @@ from typing import Any
 from hardening import inputs as look
 from hardening import state
 from hardening.errors import ProfileError, SpecError
+from hardening.fragment import Fragment
 from hardening.inputs import Inputs, Unknown
 from hardening.mechanism import Context, Excess
+from hardening.pointer import lookup
 from hardening.schema import Leaf
-from hardening.spec import Fragment, lookup
 from hardening_rootfs.settings import RootfsSettings
 from hardening_rootfs.volumes import Volume
 from hardening_selinux import contexts

@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from hardening.admission import Candidate, Verdict
 from hardening.findings import Finding
+from hardening.fragment import Fragment
 from hardening.hookspecs import hookimpl
 from hardening.host import Host
 from hardening.inputs import Input, Inputs, Unknown
 from hardening.mechanism import Context, Excess, Mechanism, Reading, Shortfall
-from hardening.runtime import Candidate, Verdict
 from hardening.schema import REST, Leaf, Say
 from hardening.source import Node
-from hardening.spec import Fragment
 from hardening_trust import settings
 from hardening_trust.ends import ACCEPT
 from hardening_trust.settings import TrustSettings

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from hardening import inputs as look
+from hardening.admission import Candidate, Verdict
 from hardening.compose import Composition
 from hardening.errors import HardeningError, quoted
 from hardening.images import reference, used
@@ -20,7 +21,7 @@ from hardening.images.reference import Name
 from hardening.images.used import Used
 from hardening.inputs import Input
 from hardening.launch import looks
-from hardening.runtime import Candidate, Refusal, Verdict
+from hardening.runtime import Refusal
 from hardening.schema import REST, Leaf
 from hardening_trust import annotation
 from hardening_trust.kinds import RequirementsKind

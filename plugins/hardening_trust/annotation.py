@@ -12,12 +12,12 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from hardening.errors import ProfileError
+from hardening.fragment import Fragment
 from hardening.images import reference, used
 from hardening.launch import jsontext
 from hardening.mechanism import Excess
 from hardening.schema import Leaf
 from hardening.source import Document, Node
-from hardening.spec import Fragment
 from hardening_trust.kinds import RequirementsKind
 from hardening_trust.requirements import Requirements, all_paths, dump_all, read_all, together
 

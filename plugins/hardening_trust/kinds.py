@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from hardening.kinds import Kind, nearest
+from hardening.kinds import Kind
 from hardening.launch.digest import sha256
 from hardening.source import Node
+from hardening.text import nearest
 from hardening.values import frozen
 from hardening_trust.ends import ACCEPT, REJECT
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import binascii
 from collections.abc import Sequence
 
-from hardening.kinds import nearest
 from hardening.source import Node
+from hardening.text import nearest
 
 REKOR = ("rekorPublicKeyPath", "rekorPublicKeyPaths", "rekorPublicKeyData", "rekorPublicKeyDatas")
 _REKOR_LIST = "rekorPublickeyPath, rekorPublicKeyPaths, rekorPublickeyData and rekorPublicKeyDatas"

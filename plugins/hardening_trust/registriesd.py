@@ -16,7 +16,7 @@ import attrs
 
 from hardening import safefile, state
 from hardening.errors import ProfileError
-from hardening.kinds import nearest
+from hardening.text import nearest
 from hardening_trust.kinds import FIELDS, Lookaside
 
 if TYPE_CHECKING:

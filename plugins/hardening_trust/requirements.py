@@ -16,8 +16,8 @@ import attrs
 
 from hardening.errors import HardeningError
 from hardening.images import reference
-from hardening.kinds import nearest
 from hardening.source import Node
+from hardening.text import nearest
 from hardening.values import frozen
 from hardening_trust.ends import ACCEPT as ACCEPT
 from hardening_trust.ends import REJECT as REJECT

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hardening.kinds import nearest
 from hardening.source import Node
+from hardening.text import nearest
 from hardening_trust.kinds import WORDS, RequirementsKind
 from hardening_trust.requirements import (
     ACCEPT,

@@ -10,8 +10,10 @@ import pytest
 
 from hardening.bundle import fill, read_config, write
 from hardening.errors import HardeningError, LaunchError
+from hardening.fragment import Directory, File, Spec, Symlink
 from hardening.launch.jsontext import MAX_BYTES
-from hardening.spec import CONFIG, Directory, File, Spec, Symlink, to_json
+from hardening.pointer import CONFIG
+from hardening.spec import to_json
 from tests.support.features import require
 from tests.support.users import ordinary
 

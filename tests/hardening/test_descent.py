@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from hardening import descent, host
 from hardening.errors import HardeningError
 from hardening.fold import Outcome
+from hardening.fragment import Fragment
 from hardening.kinds import Kind
 from hardening.laws import check_mechanism, check_stack
 from hardening.mechanism import Context, Excess, Mechanism, Reading, Shortfall
 from hardening.schema import REST, Leaf, Members, Say, family
 from hardening.source import Node
-from hardening.spec import Fragment
 from tests.laws.stacks import stacks
 from tests.support.texts import composed
 

@@ -12,6 +12,7 @@ import pytest
 
 from hardening.compose import Composition
 from hardening.errors import ProfileError
+from hardening.fragment import Fragment
 from hardening.host import Host, plain
 from hardening.implied import compose_here
 from hardening.kinds import Ceiling, Flag
@@ -19,7 +20,6 @@ from hardening.layers import Stack, parse_layer
 from hardening.mechanism import Context, Excess, Implied, Mechanism, Shortfall
 from hardening.schema import scalar
 from hardening.source import read
-from hardening.spec import Fragment
 from hardening.values import frozen
 
 

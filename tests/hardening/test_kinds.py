@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hardening.errors import ProfileError
-from hardening.kinds import Ceiling, Choice, Exact, Flag, Kind, Neutral, nearest, show_size
+from hardening.kinds import Ceiling, Choice, Exact, Flag, Kind, Neutral, show_size
 from hardening.laws import check_kind
 from hardening.source import Node
+from hardening.text import nearest
 from tests.support.texts import node
 
 WORD = Exact(Node.string, "a word", None, ("a", "b", "c"))

@@ -18,7 +18,7 @@ from hardening.foreign import require_shape
 from hardening.launch import config, jsontext
 from hardening.launch.wanted import Wanted
 from hardening.oci_fields import CONFIG, Each, without_unknown
-from hardening.spec import lookup
+from hardening.pointer import lookup
 from hardening_oci import ignored
 from tests.docs.examples import ROOT
 from tests.hardening.test_oci_fields import variants

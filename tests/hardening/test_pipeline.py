@@ -13,9 +13,11 @@ import attrs
 import pytest
 
 from hardening import pipeline
+from hardening.admission import Candidate, Verdict
 from hardening.compose import Composition, compose
 from hardening.errors import HostError, PluginError, Problems, SpecError
 from hardening.findings import Finding, Severity
+from hardening.fragment import Fragment
 from hardening.hookspecs import hookimpl
 from hardening.host import Host
 from hardening.inputs import Input
@@ -23,10 +25,9 @@ from hardening.kinds import Ceiling
 from hardening.layers import Stack, parse_layer
 from hardening.mechanism import Context, Excess, Mechanism, Shortfall
 from hardening.plugins import Plugin, Plugins
-from hardening.runtime import Candidate, LaunchRequest, Refusal, Runtime, Verdict
+from hardening.runtime import LaunchRequest, Refusal, Runtime
 from hardening.schema import scalar
 from hardening.source import Document
-from hardening.spec import Fragment
 
 HOST = Host((6, 12), "6.12.0", "x86_64", 0, 0, (0,))
 

@@ -13,10 +13,11 @@ import pytest
 import hardening_seccomp
 from hardening import plans
 from hardening.errors import LaunchError
+from hardening.fragment import Directory, File, Spec, Symlink
 from hardening.launch import plans as launch
 from hardening.launch.command import stage_command
 from hardening.plans import Basis, Slot, Start
-from hardening.spec import LEASES, Directory, File, Spec, Symlink
+from hardening.spec import LEASES
 
 NOTHING = Basis({}, "", ())
 BEGIN = Start(("--stdin",))

@@ -18,9 +18,11 @@ import click
 import pytest
 
 from hardening import hookspecs, host, pluginchecks, pluginfaces, plugins
+from hardening.admission import Candidate, Verdict
 from hardening.compose import Composition, compose
 from hardening.errors import PluginError, SpecError
 from hardening.findings import Finding, Severity
+from hardening.fragment import Fragment
 from hardening.frozendata import freeze
 from hardening.hookspecs import hookimpl
 from hardening.images.reference import parse
@@ -33,12 +35,11 @@ from hardening.layers import parse_layer
 from hardening.mechanism import Context, Excess, Implied, Mechanism, Reading, Shortfall
 from hardening.plugincalls import fault
 from hardening.plugins import Plugin, Plugins
-from hardening.runtime import Candidate, LaunchRequest, Runtime, Verdict
+from hardening.runtime import LaunchRequest, Runtime
 from hardening.scanning import Scanner
 from hardening.schema import Leaf, scalar
 from hardening.secrets import SecretDriver
 from hardening.source import Document
-from hardening.spec import Fragment
 from tests.support.texts import TODAY, stack
 
 HIDDEN = "hunter2"

@@ -14,6 +14,7 @@ import click
 import pytest
 
 from hardening import __version__, hookspecs, host, pluginchecks, plugins
+from hardening.admission import Candidate, Verdict, require_admission
 from hardening.cli.session import Session
 from hardening.errors import PluginError, UsageError
 from hardening.findings import Finding, Severity
@@ -22,7 +23,7 @@ from hardening.inputs import Input, Unknown
 from hardening.launch.bundle import SECRETS
 from hardening.mechanism import Option
 from hardening.plugins import Plugin, Plugins
-from hardening.runtime import Candidate, Refusal, Verdict, require_admission
+from hardening.runtime import Refusal
 from hardening.scanning import Entry, Scanner
 from hardening.secrets import SecretDriver, SecretError
 from tests.support.thirdparty.acme_quota import Quota, QuotaSettings

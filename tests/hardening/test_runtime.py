@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hardening.admission import Verdict, require_admission
 from hardening.errors import HardeningError, Problems, SpecError
-from hardening.runtime import Refusal, Verdict, require_admission
+from hardening.runtime import Refusal
 
 _refusals = st.lists(st.builds(Refusal, st.sampled_from(["", "/a", "/b/0"]), st.sampled_from(["x", "y"])), max_size=3)
 _verdicts = st.lists(st.builds(Verdict, st.sampled_from(["one", "two"]), _refusals.map(tuple)), max_size=4)

@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hardening.errors import PluginError
-from hardening.spec import LEASES, Directory, Fragment, Symlink, assemble, escape, lookup, unescape
+from hardening.fragment import Directory, Fragment, Symlink
+from hardening.pointer import escape, lookup, unescape
+from hardening.spec import LEASES, assemble
 
 
 def fragment(owner: str, **values: Any) -> Fragment:

@@ -14,6 +14,7 @@ import pytest
 from hardening import handover, host, pipeline, plugins, statements
 from hardening.cli.session import Request
 from hardening.compose import compose
+from hardening.fragment import Fragment
 from hardening.images.used import Used
 from hardening.inputs import Inputs
 from hardening.kinds import Neutral
@@ -24,7 +25,7 @@ from hardening.mechanism import Context, Excess, Mechanism, Shortfall
 from hardening.offer import Offer
 from hardening.schema import Members, family, scalar
 from hardening.source import Node, command_line
-from hardening.spec import Fragment, assemble
+from hardening.spec import assemble
 from tests.hardening.cli.samples import profile, session
 from tests.support.texts import TODAY, stack
 

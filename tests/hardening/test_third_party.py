@@ -14,11 +14,11 @@ import attrs
 import pytest
 
 from hardening import host, plugins
+from hardening.admission import Candidate
 from hardening.compose import compose
 from hardening.images.reference import parse
 from hardening.images.used import Used
 from hardening.plugins import Plugin, Plugins
-from hardening.runtime import Candidate
 from hardening_trust.signing import signer
 from tests.docs.examples import ROOT, blocks
 from tests.support import gpg

@@ -18,8 +18,10 @@ import attrs
 import pytest
 
 from hardening import bundle, receipt
+from hardening.fragment import Spec
+from hardening.pointer import lookup
 from hardening.report.changes import changes
-from hardening.spec import Spec, lookup, to_json
+from hardening.spec import to_json
 from hardening_seccomp.filters import at_most
 from hardening_seccomp.host import SeccompFacts
 from hardening_seccomp.oci import read

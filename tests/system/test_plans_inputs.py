@@ -444,7 +444,7 @@ def test_a_variable_is_in_the_plan_as_a_digest_and_in_the_bundle_for_the_caller_
 
 THIRD = """
 from hardening.hookspecs import hookimpl
-from hardening.runtime import Verdict
+from hardening.admission import Verdict
 
 @hookimpl
 def hardening_admit(candidate):

@@ -17,8 +17,9 @@ from typing import Any
 import pytest
 
 from hardening import bundle, pipeline
+from hardening.fragment import Spec
 from hardening.mechanism import Verification
-from hardening.spec import Spec, to_json
+from hardening.spec import to_json
 from hardening_rootfs.mounted import Mounted, read
 from tests.support.features import require
 from tests.support.reports import verdict

@@ -39,7 +39,7 @@ class _Group(click.Group):
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             from hardening.cli.elsewhere import instead_of
             from hardening.errors import UsageError
-            from hardening.kinds import nearest
+            from hardening.text import nearest
 
             hint = (
                 instead_of("trust", args[0]) or nearest(args[0], COMMANDS) or f"the commands are {', '.join(COMMANDS)}"

@@ -18,16 +18,17 @@ import pytest
 from hardening.cli import main
 from hardening.cli.session import Session
 from hardening.findings import Finding, Severity
+from hardening.fragment import Fragment
 from hardening.hookspecs import hookimpl
 from hardening.host import Host
-from hardening.kinds import Ceiling, Choice, Flag, Neutral, nearest
+from hardening.kinds import Ceiling, Choice, Flag, Neutral
 from hardening.layers import Folder, SearchPath
 from hardening.mechanism import Context, Excess, Mechanism, Option, Shortfall, Verification
 from hardening.plugins import Plugin, Plugins
 from hardening.runtime import LaunchRequest, Refusal, Runtime
 from hardening.schema import Members, family, scalar
 from hardening.source import Node
-from hardening.spec import Fragment
+from hardening.text import nearest
 from tests.support.forking import ForkServer
 
 COLOURS = ("amber", "blue", "green", "red")

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from hardening.cli.session import Session
+from hardening.fragment import Directory, Fragment
 from hardening.launch.jsontext import MAX_BYTES
 from hardening.mechanism import Context, Excess
-from hardening.spec import Directory, Fragment
 from tests.hardening.cli import samples
 from tests.hardening.cli.samples import call, foreign, profile, session, shown
 from tests.support.features import require

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from hardening.cli.missing import advice
-from hardening.spec import Directory, File, Spec, Symlink
+from hardening.fragment import Directory, File, Spec, Symlink
 
 BOTH = '-v "$PWD:$PWD" -w "$PWD"'
 

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hardening.errors import UsageError
-from hardening.images.reference import Name, Reference, is_digest, parse, parse_docker, require_digest, resolved
+from hardening.images.reference import Name, Reference, parse, parse_docker, require_digest, resolved
+from hardening.launch.digest import is_digest
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 

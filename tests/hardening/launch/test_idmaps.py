@@ -10,8 +10,8 @@ import pytest
 
 from hardening.errors import LaunchError
 from hardening.launch import abi, idmaps, kernel, places
+from hardening.launch.idmaps import IdMap
 from hardening.launch.userns import identity_maps
-from hardening.launch.wanted import IdMap
 from tests.support.features import require
 from tests.support.runs import children
 

@@ -111,7 +111,7 @@ def test_the_controlling_terminal_whatever_the_descriptors_are() -> None:
         name = os.ttyname(0)
         for number in (0, 1, 2):
             os.dup2(null, number)
-        os._exit(0 if f"/dev/{recording.terminal()}" == name else 1)
+        os._exit(0 if f"/dev/{files.terminal()}" == name else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     os.close(master)
 
@@ -120,5 +120,5 @@ def test_without_a_terminal_there_is_none() -> None:
     child = os.fork()
     if child == 0:
         os.setsid()
-        os._exit(0 if recording.terminal() is None else 1)
+        os._exit(0 if files.terminal() is None else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

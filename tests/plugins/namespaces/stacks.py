@@ -12,11 +12,12 @@ from typing import Any
 import attrs
 
 from hardening.compose import Composition, compose
+from hardening.fragment import Fragment
 from hardening.host import Host
 from hardening.layers import Stack, parse_layer
 from hardening.mechanism import Context, Excess
 from hardening.source import Document
-from hardening.spec import Fragment, assemble
+from hardening.spec import assemble
 from hardening_namespaces import Namespaces
 from hardening_namespaces.facts import NamespaceFacts
 from hardening_namespaces.settings import TYPES, NamespacesSettings

@@ -10,12 +10,13 @@ from typing import Any, TypeVar
 
 from hardening import toml_lines
 from hardening.compose import Composition, compose
+from hardening.fragment import Fragment
 from hardening.host import Host
 from hardening.layers import Stack, parse_layer
 from hardening.mechanism import Context, Shortfall
 from hardening.schema import Members, Scalar, Schema
 from hardening.source import command_line, read
-from hardening.spec import Fragment, assemble
+from hardening.spec import assemble
 from hardening_namespaces.facts import NamespaceFacts
 from hardening_namespaces.settings import TYPES, NamespacesSettings
 from hardening_process import Process

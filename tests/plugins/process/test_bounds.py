@@ -12,8 +12,9 @@ import attrs
 import pytest
 
 from hardening.errors import ProfileError
+from hardening.fragment import Fragment
 from hardening.schema import REST, Members
-from hardening.spec import Fragment, assemble
+from hardening.spec import assemble
 from hardening_process import bounds
 from hardening_process.kinds import User
 from hardening_process.passwd import Account, Accounts

@@ -10,11 +10,12 @@ from typing import Any
 
 from hardening.compose import Composition, compose
 from hardening.findings import Finding
+from hardening.fragment import Fragment, Spec
 from hardening.host import Host
 from hardening.layers import Stack, parse_layer
 from hardening.mechanism import Context, Excess
 from hardening.source import read
-from hardening.spec import Fragment, Spec, assemble
+from hardening.spec import assemble
 from hardening_namespaces import Namespaces
 from hardening_namespaces import facts as namespace_facts
 from hardening_rootfs import Rootfs

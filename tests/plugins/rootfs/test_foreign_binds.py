@@ -9,8 +9,9 @@ from typing import Any
 import attrs
 import pytest
 
+from hardening.fragment import Fragment
 from hardening.mechanism import Context
-from hardening.spec import Fragment, assemble
+from hardening.spec import assemble
 from hardening_rootfs import Rootfs
 from hardening_rootfs.rights import RIGHTS, Asked
 from tests.plugins.rootfs.stacks import composed, host

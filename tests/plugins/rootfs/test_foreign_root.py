@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from hardening.errors import SpecError
+from hardening.fragment import Fragment
 from hardening.mechanism import Context
-from hardening.spec import Fragment, assemble
+from hardening.spec import assemble
 from hardening_rootfs import Rootfs
 from tests.plugins.rootfs.stacks import composed, host
 

@@ -7,8 +7,9 @@ import shlex
 import pytest
 
 from hardening import host
+from hardening.admission import Candidate
 from hardening.errors import ProfileError
-from hardening.runtime import Candidate, Refusal
+from hardening.runtime import Refusal
 from hardening.scanning import Found
 from hardening_scan import Scan, admission
 from hardening_scan.examine import Scanned

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 
 from hardening import pipeline
 from hardening.findings import Severity
-from hardening.spec import Fragment
+from hardening.fragment import Fragment
 from hardening_seccomp import bpf
 from hardening_seccomp.actions import ALLOW, ENOSYS, KILL_PROCESS, LOG, Action, Kind, is_denial
 from hardening_seccomp.build import token_of

@@ -12,9 +12,10 @@ import attrs
 import pytest
 
 from hardening.errors import ProfileError, SpecError
+from hardening.fragment import Fragment
 from hardening.mechanism import Context, Excess, Shortfall
 from hardening.source import Origin
-from hardening.spec import LEASES, Fragment, assemble
+from hardening.spec import LEASES, assemble
 from hardening_rootfs.volumes import Volume
 from hardening_selinux.labels import Label
 from hardening_selinux.settings import SelinuxSettings

@@ -11,15 +11,15 @@ import attrs
 import pytest
 
 from hardening import host
+from hardening.admission import Candidate, Verdict
 from hardening.compose import Composition
+from hardening.fragment import Fragment
 from hardening.images.media import digest_of
 from hardening.images.signatures import gather
 from hardening.images.store import Store
 from hardening.images.used import DIGEST, REFERENCE, Used
 from hardening.launch import looks
 from hardening.mechanism import Context
-from hardening.runtime import Candidate, Verdict
-from hardening.spec import Fragment
 from hardening_trust import Trust, hardening_admit
 from hardening_trust.annotation import ANNOTATION, POINTER
 from hardening_trust.signing import signer

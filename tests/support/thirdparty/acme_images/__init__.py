@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import ClassVar
 
 from hardening import inputs
+from hardening.admission import Candidate, Verdict
 from hardening.errors import ImageError
 from hardening.hookspecs import hookimpl
 from hardening.images import used
 from hardening.images.reference import Name
 from hardening.inputs import Input, Inputs
-from hardening.runtime import Candidate, Refusal, Verdict
+from hardening.runtime import Refusal
 from hardening.scankinds import EXTERNAL
 from hardening.scanning import Entry, Found, Scanner
 

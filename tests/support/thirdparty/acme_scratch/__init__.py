@@ -11,13 +11,13 @@ from typing import Any
 
 import attrs
 
+from hardening.fragment import Fragment
 from hardening.hookspecs import hookimpl
 from hardening.inputs import Inputs
 from hardening.kinds import Ceiling, Flag
 from hardening.launch import mountinfo
 from hardening.mechanism import Context, Excess, Mechanism, MountPoint, Shortfall, Verification
 from hardening.schema import scalar
-from hardening.spec import Fragment
 
 PLACE = "/scratch"
 

@@ -1,0 +1,31 @@
+"""JSON pointers (RFC 6901) into configurations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+CONFIG = "config.json"
+
+
+def escape(token: str) -> str:
+    """A key as a token of a JSON pointer."""
+    return token.replace("~", "~0").replace("/", "~1")
+
+
+def unescape(token: str) -> str:
+    """A token of a JSON pointer as a key."""
+    return token.replace("~1", "/").replace("~0", "~")
+
+
+def lookup(document: Mapping[str, Any], pointer: str) -> Any:
+    """The value at ``pointer``, or None where there is none."""
+    value: Any = document
+    for token in pointer.split("/")[1:]:
+        if isinstance(value, Mapping):
+            value = value.get(unescape(token))
+        elif isinstance(value, list) and token.isdigit() and int(token) < len(value):
+            value = value[int(token)]
+        else:
+            return None
+    return value
