@@ -3,9 +3,9 @@ somebody stands (`sys.path`)."""
 
 import gc
 
+from hardening.base import files
+from hardening.base.guarded import complain, require_clock
 from hardening.errors import LaunchError
-from hardening.launch import files
-from hardening.launch.guarded import complain, require_clock
 
 SELDOM = 200_000  # objects made since the collector last looked
 

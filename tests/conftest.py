@@ -11,7 +11,7 @@ import pytest
 from _pytest.runner import runtestprotocol
 from hypothesis import HealthCheck, settings
 
-from hardening.launch import trusted
+from hardening.base import trusted
 from tests.support import apart, users
 from tests.support.features import PREFIX
 from tests.support.plans import Place
@@ -65,7 +65,8 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 @pytest.fixture
 def shared_group(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The caller's group has other members, whoever runs the tests (tests/hardening/launch/test_group.py has the truth)."""
+    """The caller's group has other members, whoever runs the tests (tests/hardening/base/linux/test_group.py has the
+    truth)."""
     monkeypatch.setattr(trusted, "is_private", lambda *_: False)
 
 

@@ -12,7 +12,10 @@ from pathlib import Path
 
 import attrs
 
-from hardening import compose, host, layers, plugins
+from hardening.compose import composition as compose
+from hardening.mechanism import host
+from hardening.plugin import plugins
+from hardening.profile import layers
 from hardening.report.beyond import Beyond, beyond
 from hardening_seccomp.libseccomp import Libseccomp
 

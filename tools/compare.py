@@ -18,9 +18,9 @@ from typing import Any
 
 import attrs
 
-from hardening import receipt
 from hardening.cli import output
 from hardening.report.table import Table
+from hardening.runs import receipt
 
 RUNTIMES = ("native", "crun", "runc")
 #: Fields of /proc/PID/status (proc_pid_status(5)) that a launch decides, or that must not change on its way.
@@ -96,7 +96,7 @@ def arguments(
 
 
 def rows(receipts: Mapping[str, Mapping[str, Any]], caller: Mapping[str, str]) -> list[Row]:
-    """Everything in the receipts (see `hardening.receipt`) by runtime. ``caller`` maps the names in /proc/PID/ns to the
+    """Everything in the receipts (see `hardening.runs.receipt`) by runtime. ``caller`` maps the names in /proc/PID/ns to the
     namespaces of whoever called the runtimes."""
     seen = {runtime: dict(reported(item, caller)) for runtime, item in receipts.items()}
     names = dict.fromkeys(name for values in seen.values() for name in values)

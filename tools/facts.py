@@ -7,7 +7,10 @@ from collections.abc import Iterator, Sequence
 from datetime import date
 from typing import Any
 
-from hardening import compose, host, layers, plugins
+from hardening.compose import composition as compose
+from hardening.mechanism import host
+from hardening.plugin import plugins
+from hardening.profile import layers
 from hardening_capabilities import CapabilitiesSettings
 from hardening_namespaces.settings import PRIVATE, TYPES, NamespacesSettings
 from hardening_process.kinds import RlimitKind

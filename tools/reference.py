@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from hardening import plugins
-from hardening.schema import Scalar
+from hardening.mechanism.schema import Scalar
+from hardening.plugin import plugins
 
 
 def main() -> int:

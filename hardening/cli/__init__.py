@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hardening.base.linux.signals import signal
 from hardening.cli.output import escape, in_colour
 from hardening.cli.unforeseen import worded
 from hardening.errors import EXIT_USAGE, HardeningError, Problems, UsageError
-from hardening.launch.signals import signal
 
 if TYPE_CHECKING:
     from hardening.cli.session import Session
@@ -87,7 +87,7 @@ def _run(arguments: list[str], session: Session | None) -> int:
     here = session or Session()
     instruction = os.environ.get(COMPLETE_VARIABLE)
     if instruction:
-        from hardening.cli.completion import answer
+        from hardening.cli.commands.completion import answer
 
         return answer(root, here, instruction)
     # click's own main() would exit by itself and word errors in its own way.
@@ -133,7 +133,7 @@ def _habit(command: str, message: str) -> str | None:
     """What to write instead of a word too many, or of a command of a group that there is not."""
     import re
 
-    from hardening.cli.elsewhere import instead_of, of_command
+    from hardening.cli.options.elsewhere import instead_of, of_command
 
     unknown = re.match(r"No such command '([^' ]+)'", message)
     if unknown is not None:
@@ -145,8 +145,8 @@ def _instead(error: click.NoSuchOption, context: click.Context | None) -> str | 
     """What to write instead of an option that does not exist: a podman user's answer, or the option of nearly its name."""
     from difflib import SequenceMatcher
 
-    from hardening.cli.elsewhere import answer, of_command
-    from hardening.cli.stack import StackCommand
+    from hardening.cli.options.elsewhere import answer, of_command
+    from hardening.cli.options.stack import StackCommand
 
     if context is not None:
         composes = isinstance(context.command, StackCommand)

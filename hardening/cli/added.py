@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import click
 
 from hardening.errors import PluginError
-from hardening.installed import Announced, Brought, brought
+from hardening.plugin.installed import Announced, Brought, brought
 
 GROUP = "hardening.commands"
 OWN = "hardening"  # the distribution of the program itself
@@ -39,7 +39,7 @@ def owner(item: Brought) -> str:
 
 def load(item: Brought) -> click.Command:
     """Import a command; raises `PluginError` where it cannot be, or is none."""
-    from hardening.plugincalls import aside, fault, told
+    from hardening.plugin.plugincalls import aside, fault, told
 
     try:
         with aside():

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from hardening.cli.session import Session
-    from hardening.compose import Composition
+    from hardening.compose.composition import Composition
     from hardening.images.pull import Progress
     from hardening.images.reference import Name
     from hardening.images.store import Record, Store, Unpacked
@@ -119,8 +119,8 @@ def of_path(text: str) -> str | None:
 def unpacked(here: Session, composition: Composition, store: Store, record: Record, name: Name) -> Unpacked:
     """The root of an image for what was composed, unpacked where it was not. Raises `ImageError`, and `SpecError` for one
     that is not to be used: that is asked before it is unpacked."""
-    from hardening.images import unpack
-    from hardening.images.tree import Limits
+    from hardening.images.unpacking import unpack
+    from hardening.images.unpacking.tree import Limits
 
     ids = composition.image_ids(here.host)
     root = store.root(record.digest, ids)
@@ -136,9 +136,9 @@ def require_admitted(
 ) -> None:
     """Ask every plugin for its verdict on an image of which there is no root yet; the digest is '' before it was looked for,
     and afterwards ``staged`` has the signatures that were found. Raises `SpecError` for a rejection."""
-    from hardening import pipeline
-    from hardening.admission import Candidate
-    from hardening.images.used import Used
+    from hardening.assemble import pipeline
+    from hardening.mechanism.used import Used
+    from hardening.plugin.admission import Candidate
 
     image = Used(str(name), digest, store.path, staged)
     config = json.dumps({"ociVersion": "1.0.2", "annotations": image.annotations}).encode()
@@ -148,7 +148,7 @@ def require_admitted(
 def fetch(here: Session, composition: Composition, name: Name, store: Store, *, verify: bool, quiet: bool) -> Record:
     """Pull an image for a composition, and say what of it was left out. Raises `ImageError`, and `SpecError` for one that is
     not to be used."""
-    from hardening import state
+    from hardening.base import state
     from hardening.images import pull, removal
 
     require_admitted(here, composition, name, store)

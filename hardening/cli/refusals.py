@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 import click
 
-from hardening.cli import output, stack
+from hardening.cli import output
+from hardening.cli.options import stack
 from hardening.cli.unforeseen import FORESEEN, UNFORESEEN, worded
 from hardening.errors import HardeningError, Problems, UsageError
 
@@ -37,7 +38,7 @@ def recorded(function: F) -> F:
 
 def _record(context: click.Context, arguments: dict[str, Any], error: HardeningError) -> None:
     try:
-        from hardening.launch.recording import Records, login, who
+        from hardening.launch.record.recording import Records, login, who
 
         records = Records("", arguments["runtime"], {**login(), **who()})
         try:

@@ -64,7 +64,7 @@ class LazyGroup(click.Group):
             return load(added[cmd_name])
         if cmd_name not in COMMANDS:
             return None
-        module = import_module(f"hardening.cli.{MODULES.get(cmd_name, cmd_name)}")
+        module = import_module(f"hardening.cli.commands.{MODULES.get(cmd_name, cmd_name)}")
         command: click.Command = getattr(module, cmd_name if cmd_name in MODULES else "command")
         return command
 
@@ -73,9 +73,9 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         names = self.list_commands(ctx)
         if args and args[0] not in names and not args[0].startswith("-"):
-            from hardening.cli.elsewhere import instead_of
+            from hardening.base.text import nearest
+            from hardening.cli.options.elsewhere import instead_of
             from hardening.errors import UsageError
-            from hardening.text import nearest
 
             hint = instead_of(*args) or nearest(args[0], names) or f"the commands are {', '.join(names)}"
             raise UsageError(f'there is no command "{args[0]}"', hint=hint)

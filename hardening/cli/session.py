@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hardening.values import frozen
+from hardening.base.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from hardening.compose import Composition
+    from hardening.compose.composition import Composition
+    from hardening.compose.offer import Offer
     from hardening.errors import PluginError
-    from hardening.host import Host
-    from hardening.installed import Announced, Brought
-    from hardening.layers import SearchPath, Stack
-    from hardening.machine import Machine
-    from hardening.offer import Offer
-    from hardening.plugins import Plugins
-    from hardening.source import Document
+    from hardening.mechanism.host import Host
+    from hardening.plugin.installed import Announced, Brought
+    from hardening.plugin.plugins import Plugins
+    from hardening.profile.layers import SearchPath, Stack
+    from hardening.profile.machine import Machine
+    from hardening.profile.source import Document
 
 
 @frozen(eq=False)
@@ -57,20 +57,20 @@ class Session:
     @cached_property
     def announced(self) -> Announced:
         """What the installed packages announce."""
-        from hardening.installed import everything
+        from hardening.plugin.installed import everything
 
         return everything()
 
     @cached_property
     def plugins(self) -> Plugins:
         """The installed plugins; raises `PluginError`."""
-        from hardening.plugins import load
+        from hardening.plugin.plugins import load
 
         return self._plugins if self._plugins is not None else load(self.announced)
 
     def leave_out_faulty(self) -> None:
         """Go on with the plugins that can be used; ``faults`` says what is wrong with the others."""
-        from hardening.plugins import usable
+        from hardening.plugin.plugins import usable
 
         if not self.given:
             self.plugins, self.host, self.faults = usable(self.announced)
@@ -86,29 +86,29 @@ class Session:
     @cached_property
     def host(self) -> Host:
         """What this host can do."""
-        from hardening.host import probe
+        from hardening.mechanism.host import probe
 
         return probe(self.plugins.mechanisms)
 
     @cached_property
     def search(self) -> SearchPath:
         """Where profiles are looked up."""
-        from hardening.layers import SearchPath
-        from hardening.plugins import shipped_profiles
+        from hardening.plugin.plugins import shipped_profiles
+        from hardening.profile.layers import SearchPath
 
         return self._search if self._search is not None else SearchPath.standard(shipped_profiles(self.announced))
 
     @cached_property
     def machine(self) -> Machine:
         """What the administrator says to every call; raises `ProfileError`."""
-        from hardening.machine import configured
+        from hardening.profile.machine import configured
 
         return configured()
 
     def stack(self, request: Request) -> Stack:
         """The layers of a request; raises `ProfileError`."""
-        from hardening.layers import resolve
-        from hardening.machine import FILE
+        from hardening.profile.layers import resolve
+        from hardening.profile.machine import FILE
 
         for name in request.profiles:
             self._require(name)
@@ -118,10 +118,10 @@ class Session:
     def _require(self, profile: str) -> None:
         """Raise `ProfileError` with what was probably meant where nothing has the name of a profile."""
         from hardening.errors import ProfileError, quoted
-        from hardening.layers import SUFFIX, is_path
+        from hardening.profile.layers import SUFFIX, is_path
 
         if profile.endswith(".json") and os.path.isfile(profile):
-            from hardening.cli.elsewhere import POLICY
+            from hardening.cli.options.elsewhere import POLICY
 
             raise ProfileError("no profile: those are TOML", origin=profile, hint=POLICY)
         if (is_path(profile) and ("/" not in profile or os.path.lexists(profile))) or self.search.hits(profile):
@@ -129,7 +129,7 @@ class Session:
         try:
             self.search.find(profile)
         except ProfileError as error:
-            from hardening.cli.elsewhere import published
+            from hardening.cli.options.elsewhere import published
 
             if "/" in profile and not published(profile):
                 return
@@ -144,7 +144,7 @@ class Session:
 
     def compose(self, request: Request, offer: Offer | None = None) -> Composition:
         """The composition of a request, with what an image offers; raises `ProfileError` or `Problems`."""
-        from hardening.implied import compose_here
+        from hardening.compose.implied import compose_here
 
         return compose_here(self.stack(request), self.plugins.mechanisms, self.host, self.today, offer)
 

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from hardening.cli import keeping, output
+from hardening.base import places
+from hardening.base.values import frozen
+from hardening.cli import output
+from hardening.cli.options import keeping
 from hardening.cli.session import session
 from hardening.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, HardeningError, LaunchError, UsageError
-from hardening.launch import behalf, places
-from hardening.launch.bundle import SECRETS
-from hardening.values import frozen
+from hardening.launch.config.bundle import SECRETS
+from hardening.launch.record import behalf
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,9 +25,9 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     from hardening.cli.session import Session
-    from hardening.compose import Composition
-    from hardening.fragment import Spec
-    from hardening.runtime import LaunchRequest, Runtime
+    from hardening.compose.composition import Composition
+    from hardening.mechanism.fragment import Spec
+    from hardening.mechanism.runtime import LaunchRequest, Runtime
 
 
 @frozen(eq=False)
@@ -106,8 +108,9 @@ def receipt_file(path: Path | None) -> Path | None:
 def prepare(engine: Runtime) -> Path:
     """Make ready for a launch, before anything of it is written: what launches before have left is taken away. The caller's
     state directory. Raises `LaunchError` where the runtime is not there, or too few files can be opened."""
-    from hardening import state, tidying
-    from hardening.launch.guarded import require_descriptors
+    from hardening.base import state
+    from hardening.base.guarded import require_descriptors
+    from hardening.runs import tidying
 
     _require_installed(engine)
     require_descriptors()
@@ -137,7 +140,7 @@ def request(
 ) -> LaunchRequest:
     """How the parsed command line wants a bundle launched, under a name that no other launch has. ``place`` is the caller's
     state directory. Raises `UsageError` for options that do not go together."""
-    from hardening.runtime import LaunchRequest
+    from hardening.mechanism.runtime import LaunchRequest
 
     if receipt is not None and not engine.writes_receipts:
         hint = "leave it out, or use --runtime native, crun or runc"
@@ -158,8 +161,8 @@ def start_new(here: Session, spec: Spec, bundle: Path, engine: Runtime, launch: 
     """Write a bundle and replace this process by its launch stage; on any failure no bundle stays behind."""
     from attrs import evolve
 
-    from hardening import bundles
-    from hardening.bundle import fill
+    from hardening.assemble import bundles
+    from hardening.assemble.bundle import fill
 
     lock = bundles.make(bundle)
     try:
@@ -176,8 +179,8 @@ def split(engine: Runtime, spec: Spec, composition: Composition, launch: LaunchR
     `OSError`."""
     from attrs import evolve
 
-    from hardening import handover
-    from hardening.launch.variables import ENCODING, ERRORS
+    from hardening.assemble import handover
+    from hardening.launch.config.variables import ENCODING, ERRORS
 
     typed = handover.typed_variables(spec, composition)
     if not typed or not engine.takes_variables:
@@ -203,8 +206,8 @@ def secrets(here: Session, engine: Runtime, config: bytes) -> int:
         return -1
     import json
 
-    from hardening import handover
-    from hardening.launch.secrets import named
+    from hardening.assemble import handover
+    from hardening.launch.secret.secrets import named
 
     document = json.loads(config)
     if not named(document):

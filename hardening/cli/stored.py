@@ -1,4 +1,4 @@
-"""Keeping what a call has composed or judged, so that the next one finds it (`hardening.plans`)."""
+"""Keeping what a call has composed or judged, so that the next one finds it (`hardening.cache.plans`)."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, NoReturn
 
 import attrs
 
-from hardening import plans
+from hardening.base.values import frozen
+from hardening.cache import plans
 from hardening.cli import start
-from hardening.inputs import Input
-from hardening.launch import variables
-from hardening.values import frozen
+from hardening.launch.config import variables
+from hardening.mechanism.inputs import Input
 
 if TYPE_CHECKING:
+    from hardening.cache.plans import Basis, Slot, Start
     from hardening.cli.session import Session
-    from hardening.compose import Composition
-    from hardening.mechanism import Context
-    from hardening.plans import Basis, Slot, Start
-    from hardening.runtime import LaunchRequest, Runtime
+    from hardening.compose.composition import Composition
+    from hardening.mechanism.mechanism import Context
+    from hardening.mechanism.runtime import LaunchRequest, Runtime
 
 
 @frozen(eq=False)
@@ -125,7 +125,7 @@ def slot(found: Storable | tuple[str, ...]) -> Iterator[Kept | None]:
 
 def _is_still(here: Session) -> bool:
     """Whether the host is as it was found at first: the looks tell of it as it is now."""
-    from hardening.host import probe
+    from hardening.mechanism.host import probe
 
     return probe(here.plugins.mechanisms) == here.host
 

@@ -11,8 +11,9 @@ def command() -> None:
 
     The next launch does it as well, and so does `hardening ps`.
     """
-    from hardening import state, tidying
+    from hardening.base import state
     from hardening.errors import raise_all
+    from hardening.runs import tidying
 
     place = state.existing()
     if place is not None:

@@ -7,9 +7,9 @@ import os
 
 import click
 
+from hardening.base.guarded import frames
+from hardening.base.linux.signals import signal
 from hardening.errors import HardeningError, LaunchError, PluginError
-from hardening.launch.guarded import frames
-from hardening.launch.signals import signal
 
 #: What is for the command line alone: it words what click raises, and ends as the caller wants it to.
 FORESEEN = (click.ClickException, click.exceptions.Exit, click.Abort)
@@ -49,9 +49,9 @@ def _of_plugin(error: BaseException) -> PluginError | None:
     """The error for one that began in code of a package that brings a plugin or a command, and is not of the program: in a
     kind of values, or in a command of its own."""
     from hardening.cli import added
-    from hardening.installed import brought
-    from hardening.plugincalls import OWN, fault, told
-    from hardening.plugins import GROUP
+    from hardening.plugin.installed import brought
+    from hardening.plugin.plugincalls import OWN, fault, told
+    from hardening.plugin.plugins import GROUP
 
     if not (packages := [module.partition(".")[0] for module, _, _ in frames(error)]):
         return None

@@ -8,13 +8,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from hardening import inputs, state
+from hardening.base import state
+from hardening.base.pointer import CONFIG, lookup
+from hardening.base.values import frozen
 from hardening.errors import ImageError, SpecError
-from hardening.images import used
-from hardening.images.used import Used
-from hardening.inputs import Input
-from hardening.pointer import CONFIG, lookup
-from hardening.values import frozen
+from hardening.mechanism import inputs, used
+from hardening.mechanism.inputs import Input
+from hardening.mechanism.used import Used
 
 #: File systems that the kernel makes up: the source of such a mount is a word, and no path.
 _MADE_UP = ("proc", "sysfs", "tmpfs", "mqueue", "devpts", "cgroup", "cgroup2")

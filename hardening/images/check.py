@@ -7,9 +7,9 @@ import hashlib
 import os
 from pathlib import Path
 
+from hardening.base.values import frozen
 from hardening.errors import ImageError
 from hardening.images.store import Record, Store
-from hardening.values import frozen
 
 _CHUNK = 1 << 20
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from hardening.launch.digest import sha256
-from hardening.values import frozen
+from hardening.base.digest import sha256
+from hardening.base.values import frozen
 
 Range = tuple[int, int, int]  # the first id inside, the first one outside, how many
 

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from hardening import state
-from hardening.launch import held, places
-from hardening.pointer import CONFIG
+from hardening.base import held, places, state
+from hardening.base.pointer import CONFIG
 
 
 def user(holder: Path) -> str | None:

@@ -9,10 +9,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from hardening.base import jsontext
+from hardening.base.digest import is_digest, sha256
+from hardening.base.values import frozen
 from hardening.errors import ImageError, LaunchError
-from hardening.launch import jsontext
-from hardening.launch.digest import is_digest, sha256
-from hardening.values import frozen
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"

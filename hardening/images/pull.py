@@ -10,16 +10,17 @@ from typing import Protocol
 
 import attrs
 
+from hardening.base.values import frozen
 from hardening.errors import ImageError
-from hardening.images import media, removal, signatures, unpack
-from hardening.images.http import Bounds
+from hardening.images import media, removal, signatures
 from hardening.images.ids import Ids
 from hardening.images.media import Descriptor, Manifest
 from hardening.images.reference import Name
 from hardening.images.source import Source, open_source
 from hardening.images.store import Record, Store
-from hardening.images.tree import Limits
-from hardening.values import frozen
+from hardening.images.transport.http import Bounds
+from hardening.images.unpacking import unpack
+from hardening.images.unpacking.tree import Limits
 
 
 class Progress(Protocol):

@@ -13,10 +13,10 @@ import re
 
 import attrs
 
+from hardening.base.digest import DIGESTS, is_digest
+from hardening.base.text import nearest
+from hardening.base.values import frozen
 from hardening.errors import UsageError, quoted
-from hardening.launch.digest import DIGESTS, is_digest
-from hardening.text import nearest
-from hardening.values import frozen
 
 DOCKER, OCI, DIRECTORY, ARCHIVE = "docker", "oci", "dir", "docker-archive"
 TRANSPORTS = (DOCKER, OCI, DIRECTORY, ARCHIVE)

@@ -9,11 +9,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hardening.base import held
 from hardening.errors import ImageError
 from hardening.images import clear, inuse
 from hardening.images import ids as id_maps
 from hardening.images.ids import Ids
-from hardening.launch import held
 
 if TYPE_CHECKING:
     from hardening.images.store import Store
@@ -93,7 +93,7 @@ def _remove_root(root: Path, ids: Ids) -> None:
         return
     except PermissionError:
         pass
-    from hardening.images import child
+    from hardening.images.unpacking import child
 
     # An image may close directories to everybody, their owner too.
     child.run(lambda _: clear.remove(str(root), closed=ids.owner is not None), ids)

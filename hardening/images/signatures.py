@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hardening import wholefile
+from hardening.base import wholefile
 from hardening.errors import HardeningError, ImageError
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 
-from hardening.images.http import Bounds
 from hardening.images.media import Descriptor
 from hardening.images.reference import ARCHIVE, DIRECTORY, DOCKER, OCI, Name
+from hardening.images.transport.http import Bounds
 
 
 class Source(ABC):
@@ -45,16 +45,16 @@ def open_source(
     """The source that a name means. ``room`` is asked for a directory for what has to be unpacked before it can be read;
     without it that is ``TMPDIR``, or /var/tmp. Raises `ImageError`."""
     if name.transport == DOCKER:
-        from hardening.images.registry import Registry
+        from hardening.images.transport.registry import Registry
 
         return Registry.of(name, environment, uid, verify=verify, bounds=bounds)
-    from hardening.images import layouts
+    from hardening.images.transport import layouts
 
     if name.transport == OCI:
         return layouts.Layout(name)
     if name.transport == DIRECTORY:
         return layouts.Folder(name)
     assert name.transport == ARCHIVE  # noqa: S101
-    from hardening.images.archive import Archive
+    from hardening.images.transport.archive import Archive
 
     return Archive(name, room or (lambda: Path(environment.get("TMPDIR") or "/var/tmp")))  # noqa: S108

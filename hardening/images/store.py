@@ -28,15 +28,14 @@ from typing import Any
 
 import attrs
 
-from hardening import state, wholefile
+from hardening.base import held, places, state, trusted, wholefile
+from hardening.base.digest import sha256
+from hardening.base.values import frozen
 from hardening.errors import ImageError
 from hardening.images import media, removal
 from hardening.images.ids import Ids
 from hardening.images.media import Descriptor, Manifest
 from hardening.images.reference import Name
-from hardening.launch import held, places, trusted
-from hardening.launch.digest import sha256
-from hardening.values import frozen
 
 VARIABLE, ROOTS = state.IMAGES, state.ROOTS
 BLOBS, NAMES, SIGNATURES, PARTIAL, LOCK = "blobs", "names", "signatures", "partial", "lock"

@@ -7,16 +7,17 @@ import errno
 import fcntl
 import select
 
+from hardening.base import files, places
+from hardening.base.frozen import Frozen
+from hardening.base.linux import mountinfo
+from hardening.base.linux.system import os
 from hardening.errors import LaunchError
-from hardening.launch import files, mountinfo, places
-from hardening.launch.frozen import Frozen
-from hardening.launch.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from hardening.launch.wanted import Resources
+    from hardening.launch.config.wanted import Resources
 
 _GROUP = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 #: Groups that have not gone yet, or meanwhile.

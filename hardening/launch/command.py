@@ -6,7 +6,7 @@ import importlib.util
 import os
 import sys
 
-from hardening.launch.frozen import Frozen
+from hardening.base.frozen import Frozen
 
 # Code on the command line is compiled at every start, so it only imports. Appended directories cannot shadow the
 # standard library. The collector waits for the watch over the command (`Supervisor.watch`): until then nothing is made that
@@ -69,8 +69,8 @@ def stage_command(
     """The argv to `os.execv`: this interpreter, isolated and without `site`, on the launch stage.
 
     ``sha256`` is the digest of the `config.json` that was checked: the stage refuses any other. ``hold`` is an inheritable
-    descriptor that holds the bundle locked, ``secrets`` one with the values of secrets (`hardening.launch.handed`),
-    ``variables`` one with those of variables (`hardening.launch.variables`).
+    descriptor that holds the bundle locked, ``secrets`` one with the values of secrets (`hardening.launch.secret.handed`),
+    ``variables`` one with those of variables (`hardening.launch.config.variables`).
     ``typed`` says that the command is no bundle's but somebody's who has typed it. ``identity`` names the launch in
     records, and the container under another runtime, which needs one. Without ``container`` nothing is written down of it
     for `hardening ps`. ``sys.path`` gets only the directories that hold `hardening` and `_cffi_backend`, behind the standard

@@ -10,9 +10,10 @@ from __future__ import annotations
 import _stat as stat
 import errno
 
-from hardening.launch import files, mountinfo
-from hardening.launch.digest import sha256
-from hardening.launch.system import os
+from hardening.base import files
+from hardening.base.digest import sha256
+from hardening.base.linux import mountinfo
+from hardening.base.linux.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

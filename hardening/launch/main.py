@@ -9,22 +9,24 @@ from __future__ import annotations
 
 import sys
 
+from hardening.base import files, places
+from hardening.base.frozen import Frozen
+from hardening.base.guarded import complain, guarded
+from hardening.base.linux.failure import COMMAND, Withdrawn
+from hardening.base.linux.system import os
 from hardening.errors import EXIT_LAUNCHER, HardeningError, LaunchError
-from hardening.launch import bundle, files, leases, places
-from hardening.launch.cleaning import Cleaning
-from hardening.launch.failure import COMMAND, Withdrawn
-from hardening.launch.frozen import Frozen
-from hardening.launch.guarded import complain, guarded
-from hardening.launch.recording import Records, who
-from hardening.launch.system import os
+from hardening.launch.config import bundle
+from hardening.launch.container import leases
+from hardening.launch.record.recording import Records, who
+from hardening.launch.supervise.cleaning import Cleaning
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hardening.launch.handed import Handed
-    from hardening.launch.recording import Who
-    from hardening.launch.watchers import Watcher
+    from hardening.launch.record.recording import Who
+    from hardening.launch.secret.handed import Handed
+    from hardening.launch.supervise.watchers import Watcher
 
 USAGE = (
     "usage: launch [--stdin] [--remove] [--typed] [--receipt FILE] [--sha256 DIGEST] [--hold DESCRIPTOR] "
@@ -43,9 +45,9 @@ class Arguments(Frozen):
     container is written down, '' for nowhere; its last part is the container's id.
     ``typed`` says that somebody has typed the command, who knows of no configuration that could be wrong about it.
     ``hold`` is a descriptor to keep open for as long as the stage lives, -1 for none: its lock says that the bundle is used.
-    ``secrets`` is the one with the values of the secrets that the bundle names (`hardening.launch.handed`), ``variables``
-    the one with those of the variables of which it has names alone (`hardening.launch.variables`), -1 for none.
-    """
+    ``secrets`` is the one with the values of the secrets that the bundle names (`hardening.launch.secret.handed`),
+    ``variables`` the one with those of the variables of which it has names alone
+    (`hardening.launch.config.variables`), -1 for none."""
 
     bundle: str
     keep_stdin: bool
@@ -136,12 +138,12 @@ def launch(arguments: Arguments, loaded: bundle.Bundle | None = None, confirm: C
         return run_bundle(arguments, watcher, caller, loaded, confirm)
 
     if arguments.detach:
-        from hardening.launch import detached
+        from hardening.launch.container import detached
 
         return detached.run(arguments, run)
     if not arguments.record:
         return run(arguments, None)
-    from hardening.launch.watchers import Attached
+    from hardening.launch.supervise.watchers import Attached
 
     watcher = Attached(arguments)
     code = EXIT_LAUNCHER
@@ -201,7 +203,7 @@ def _run_bundle(
         cleaning.lock()
         loaded = loaded or bundle.load(arguments.bundle, arguments.sha256)
         if arguments.variables >= 0:
-            from hardening.launch import variables
+            from hardening.launch.config import variables
 
             variables.fill(loaded.document, variables.take(arguments.variables))
         records.take(loaded)
@@ -215,7 +217,7 @@ def _run_bundle(
         # The host's null device is nobody's input, and crun would give it to the container's user (fchown(2)).
         keep_stdin = arguments.keep_stdin and not is_null(0)
         if arguments.runtime_command:
-            from hardening.launch import external
+            from hardening.launch.oci import external
 
             bundle.check_filter(loaded)
             records.prepare()
@@ -231,7 +233,7 @@ def _run_bundle(
                 secrets=secrets,
             )
             return external.run(loaded, other)
-        from hardening.launch import native
+        from hardening.launch.native import native
 
         options = native.Options(
             keep_stdin=keep_stdin,
@@ -253,7 +255,7 @@ def _secrets(arguments: Arguments, loaded: bundle.Bundle) -> Handed | None:
     annotations = loaded.document.get("annotations") if isinstance(loaded.document, dict) else None
     if arguments.secrets < 0 and not (isinstance(annotations, dict) and bundle.SECRETS in annotations):
         return None
-    from hardening.launch import handed
+    from hardening.launch.secret import handed
 
     return handed.handed(loaded.document, arguments.secrets)
 

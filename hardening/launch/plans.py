@@ -13,13 +13,14 @@ import fcntl
 import sys
 
 from hardening import __version__
+from hardening.base import jsontext, places, trusted
+from hardening.base.digest import sha256
+from hardening.base.frozen import Frozen
+from hardening.base.linux.system import os
 from hardening.errors import LaunchError, UsageError
-from hardening.launch import bundle as bundles
-from hardening.launch import jsontext, looks, places, trusted
-from hardening.launch.bundle import Bundle
-from hardening.launch.digest import sha256
-from hardening.launch.frozen import Frozen
-from hardening.launch.system import os
+from hardening.launch import looks
+from hardening.launch.config import bundle as bundles
+from hardening.launch.config.bundle import Bundle
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -168,7 +169,7 @@ def _hold(slot: int, path: str, may_wait: Callable[[list[str]], bool] | None, li
                 if not plan["bundle"] and _has_lost_its_group(loaded.document):
                     return None
                 if plan.get("typed"):
-                    from hardening.launch import variables
+                    from hardening.launch.config import variables
 
                     variables.fill(loaded.document, variables.find(plan["typed"], *line))
                 os.utime(slot)

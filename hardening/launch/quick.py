@@ -12,17 +12,18 @@ from __future__ import annotations
 
 import sys
 
+from hardening.base import files, held, places, trusted
+from hardening.base.guarded import guarded, require_descriptors
+from hardening.base.linux.system import os
 from hardening.errors import LaunchError
-from hardening.launch import files, held, places, plans, trusted
-from hardening.launch.guarded import guarded, require_descriptors
-from hardening.launch.system import os
+from hardening.launch import plans
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import TypeAlias
 
-    from hardening.launch.bundle import Bundle
+    from hardening.launch.config.bundle import Bundle
     from hardening.launch.main import Arguments
     from hardening.launch.plans import Found
 
@@ -77,7 +78,7 @@ def _may_wait(words: list[str]) -> bool:
 def _launch_on_trial(launch: Launch, arguments: Arguments, found: Found, notes: tuple[str, ...]) -> int | None:
     """Launch, and take the looks that are left while the container's process builds its root, before the command runs. None,
     with nothing left of it, where they say that the plan does not count."""
-    from hardening.launch.failure import Withdrawn
+    from hardening.base.linux.failure import Withdrawn
 
     confirmed = False
 

@@ -8,16 +8,16 @@ from typing import Any
 
 import attrs
 
-from hardening.compose import Composition
+from hardening.base.values import frozen
+from hardening.compose.composition import Composition
+from hardening.compose.fold import Resolved
+from hardening.compose.implied import compose_here
+from hardening.compose.offer import Offer
 from hardening.errors import HardeningError
-from hardening.fold import Resolved
-from hardening.host import Host
-from hardening.implied import compose_here
-from hardening.layers import Layer, Stack
-from hardening.mechanism import Mechanism, Reading
-from hardening.offer import Offer
-from hardening.schema import Family, Leaf, Say
-from hardening.values import frozen
+from hardening.mechanism.host import Host
+from hardening.mechanism.mechanism import Mechanism, Reading
+from hardening.mechanism.schema import Family, Leaf, Say
+from hardening.profile.layers import Layer, Stack
 
 REFUSED = "refused"
 NOT_REACHED = "not reached"

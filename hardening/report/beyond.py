@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from hardening.compose import Composition
-from hardening.layers import Exemption
+from hardening.base.values import frozen
+from hardening.compose.composition import Composition
+from hardening.mechanism.schema import Leaf
+from hardening.profile.layers import Exemption
 from hardening.report.table import Table
-from hardening.schema import Leaf
-from hardening.values import frozen
 
 
 @frozen

@@ -8,10 +8,10 @@ from typing import Any
 
 import attrs
 
-from hardening.mechanism import Excess
-from hardening.pointer import escape, lookup
+from hardening.base.pointer import escape, lookup
+from hardening.base.values import frozen
+from hardening.mechanism.mechanism import Excess
 from hardening.report.table import Table
-from hardening.values import frozen
 
 UMASK = "/process/user/umask"
 _CELL = 120  # characters

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from hardening.containers import EXITED, Container
 from hardening.report.table import Table
+from hardening.runs.containers import EXITED, Container
 
 _SPANS = ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from hardening.compose import Composition
-from hardening.enforcement import Enforcement
+from hardening.assemble.enforcement import Enforcement
+from hardening.compose.composition import Composition
+from hardening.compose.fold import Resolved, Step
 from hardening.errors import HardeningError, Problems
-from hardening.findings import Finding
-from hardening.fold import Resolved, Step
-from hardening.images.used import Used
-from hardening.layers import Exemption, Layer, Stack
-from hardening.mechanism import Excess, Shortfall
+from hardening.mechanism.findings import Finding
+from hardening.mechanism.mechanism import Excess, Shortfall
+from hardening.mechanism.used import Used
+from hardening.profile.layers import Exemption, Layer, Stack
 from hardening.report.beyond import Beyond
 from hardening.report.verification import Line
 

@@ -8,14 +8,14 @@ from typing import Any
 
 import attrs
 
-from hardening.compose import Composition
-from hardening.enforcement import enforcement, refusal
+from hardening.assemble.enforcement import enforcement, refusal
+from hardening.assemble.pipeline import examine
+from hardening.base.values import frozen
+from hardening.compose.composition import Composition
 from hardening.errors import PluginError
-from hardening.host import Host
-from hardening.pipeline import examine
+from hardening.mechanism.host import Host
+from hardening.mechanism.runtime import Runtime
 from hardening.report.table import Table
-from hardening.runtime import Runtime
-from hardening.values import frozen
 
 OK, WARN, FAIL, FACT = "ok", "warn", "fail", ""
 WIDTH = 120

@@ -9,20 +9,20 @@ from typing import Any
 
 import attrs
 
-from hardening.compose import Composition
+from hardening.base.text import nearest
+from hardening.base.values import frozen
+from hardening.compose.composition import Composition
+from hardening.compose.fold import Resolved
 from hardening.errors import UsageError, quoted
-from hardening.findings import gates as gates_of
-from hardening.fold import Resolved
-from hardening.host import Host
-from hardening.layers import Exemption, Layer
-from hardening.mechanism import Context, Mechanism
+from hardening.mechanism.findings import gates as gates_of
+from hardening.mechanism.host import Host
+from hardening.mechanism.mechanism import Context, Mechanism
+from hardening.mechanism.schema import REST, Family, Leaf
+from hardening.profile.layers import Exemption, Layer
+from hardening.profile.source import Node, command_line
 from hardening.report.attempt import Pending
 from hardening.report.offered import Offered
 from hardening.report.table import Table
-from hardening.schema import REST, Family, Leaf
-from hardening.source import Node, command_line
-from hardening.text import nearest
-from hardening.values import frozen
 
 #: What stands for an image in the place of a layer's name.
 IMAGE = "image"

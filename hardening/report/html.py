@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from html import escape
 
-from hardening.enforcement import enforcement
-from hardening.pipeline import Plan
+from hardening.assemble.enforcement import enforcement
+from hardening.assemble.pipeline import Plan
 from hardening.report import settings
 from hardening.report.table import Table, clean
 

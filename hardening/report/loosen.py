@@ -9,21 +9,21 @@ from typing import Any, TypeAlias
 
 import attrs
 
-from hardening import toml_text as toml
-from hardening.compose import Composition
-from hardening.enforcement import is_typed
+from hardening.assemble.enforcement import is_typed
+from hardening.assemble.pipeline import check
+from hardening.base.values import frozen
+from hardening.compose.composition import Composition
+from hardening.compose.fold import Resolved
+from hardening.compose.implied import compose_here
 from hardening.errors import HardeningError, Problems
-from hardening.fold import Resolved
-from hardening.fragment import Fragment
-from hardening.host import Host
-from hardening.implied import compose_here
-from hardening.kinds import Choice, Flag, Kind
-from hardening.layers import WHY, Stack, parse_layer
-from hardening.mechanism import Mechanism
-from hardening.pipeline import check
+from hardening.mechanism.fragment import Fragment
+from hardening.mechanism.host import Host
+from hardening.mechanism.kinds import Choice, Flag, Kind
+from hardening.mechanism.mechanism import Mechanism
+from hardening.profile import toml_text as toml
+from hardening.profile.layers import WHY, Stack, parse_layer
+from hardening.profile.source import command_line
 from hardening.report.attempt import REFUSED, Attempt, Pending
-from hardening.source import command_line
-from hardening.values import frozen
 
 COMMAND_LINE = "command line"
 #: Whether a composition that would run permits what somebody wants.

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from hardening.compose import Composition
-from hardening.findings import NOT_TAKEN
-from hardening.host import Host
-from hardening.mechanism import Mechanism, Reading, Wish
+from hardening.base.values import frozen
+from hardening.compose.composition import Composition
+from hardening.mechanism.findings import NOT_TAKEN
+from hardening.mechanism.host import Host
+from hardening.mechanism.mechanism import Mechanism, Reading, Wish
+from hardening.mechanism.schema import Say
 from hardening.report.table import Table
-from hardening.schema import Say
-from hardening.values import frozen
 
 if TYPE_CHECKING:
-    from hardening.offer import Offer
+    from hardening.compose.offer import Offer
 
 #: What becomes of it: it is the value; it is not; it is a wish about which a layer has spoken.
 TAKEN, LEFT, DECIDED = "taken", "not taken", "a layer decides"

@@ -11,10 +11,10 @@ from typing import Any
 from urllib.parse import quote
 
 from hardening import __version__
-from hardening.findings import RULES, Finding, Severity, describe
-from hardening.mechanism import Mechanism
+from hardening.base.values import frozen
+from hardening.mechanism.findings import RULES, Finding, Severity, describe
+from hardening.mechanism.mechanism import Mechanism
 from hardening.report.table import clean
-from hardening.values import frozen
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 _PLACE = re.compile(r"(?P<file>.+):(?P<line>[1-9]\d*)", re.DOTALL)

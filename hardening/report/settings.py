@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from hardening.compose import Composition
-from hardening.enforcement import Enforcement
-from hardening.findings import Finding, Gate, Severity, gates
-from hardening.fold import Resolved
+from hardening.assemble.enforcement import Enforcement
+from hardening.compose.composition import Composition
+from hardening.compose.fold import Resolved
+from hardening.mechanism.findings import Finding, Gate, Severity, gates
 from hardening.report.table import Table
 
 

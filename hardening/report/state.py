@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from hardening.compose import Composition
-from hardening.findings import EXPIRING, NOT_TAKEN, Finding, Severity
-from hardening.mechanism import Shortfall
+from hardening.compose.composition import Composition
+from hardening.mechanism.findings import EXPIRING, NOT_TAKEN, Finding, Severity
+from hardening.mechanism.mechanism import Shortfall
 
 #: The rule of the findings that repeat a shortfall each.
 NOT_ENFORCED = "core/not-enforced"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hardening.values import frozen
+from hardening.base.values import frozen
 
 
 @frozen

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from hardening.compose import Composition
-from hardening.enforcement import refusal
-from hardening.mechanism import Shortfall, State, Verification
+from hardening.assemble.enforcement import refusal
+from hardening.base.values import frozen
+from hardening.compose.composition import Composition
+from hardening.mechanism.mechanism import Shortfall, State, Verification
 from hardening.report.table import Table
-from hardening.values import frozen
 
 
 @frozen

@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from hardening.findings import Finding
-from hardening.fragment import Fragment
-from hardening.hookspecs import hookimpl
-from hardening.host import Host
-from hardening.inputs import Inputs
-from hardening.mechanism import Context, Excess, Mechanism, Option, Reading, Shortfall, Verification
-from hardening.schema import REST, Leaf, Say
-from hardening.source import Node
+from hardening.mechanism.findings import Finding
+from hardening.mechanism.fragment import Fragment
+from hardening.mechanism.host import Host
+from hardening.mechanism.inputs import Inputs
+from hardening.mechanism.mechanism import Context, Excess, Mechanism, Option, Reading, Shortfall, Verification
+from hardening.mechanism.schema import REST, Leaf, Say
+from hardening.plugin.hookspecs import hookimpl
+from hardening.profile.source import Node
 from hardening_capabilities import settings as grammar
 from hardening_capabilities import spec
 from hardening_capabilities.host import CapabilityFacts, check, inputs, probe

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from hardening.base.values import frozen
 from hardening.errors import HostError
-from hardening.inputs import Input, kernel, lines
-from hardening.mechanism import Context, Shortfall
-from hardening.values import frozen
+from hardening.mechanism.inputs import Input, kernel, lines
+from hardening.mechanism.mechanism import Context, Shortfall
 from hardening_capabilities.settings import CapabilitiesSettings
 from hardening_capabilities.table import ALL, BY_NAME, mask_names
 from hardening_capabilities.user import has_own_user_namespace

@@ -6,12 +6,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from hardening.base.text import nearest
+from hardening.base.values import frozen
 from hardening.errors import ProfileError
-from hardening.kinds import Choice, Flag
-from hardening.schema import REQUIREMENT, REST, Members, Say, family, scalar, unknown_key
-from hardening.source import Node
-from hardening.text import nearest
-from hardening.values import frozen
+from hardening.mechanism.kinds import Choice, Flag
+from hardening.mechanism.schema import REQUIREMENT, REST, Members, Say, family, scalar, unknown_key
+from hardening.profile.source import Node
 from hardening_capabilities.table import BY_NAME
 
 #: The name of the family: it has none, its members stand in the mechanism's own table (``capabilities.NET_RAW``).

@@ -6,11 +6,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+from hardening.base.pointer import lookup
 from hardening.errors import SpecError
-from hardening.fragment import Fragment
-from hardening.mechanism import Context, Excess
-from hardening.pointer import lookup
-from hardening.schema import REST
+from hardening.mechanism.fragment import Fragment
+from hardening.mechanism.mechanism import Context, Excess
+from hardening.mechanism.schema import REST
 from hardening_capabilities.host import available
 from hardening_capabilities.settings import CapabilitiesSettings, normal
 from hardening_capabilities.user import runs_as_root

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-from hardening.values import frozen
+from hardening.base.values import frozen
 
 
 @frozen

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hardening.mechanism import Context
+from hardening.mechanism.mechanism import Context
 from hardening_namespaces.settings import HOST, NamespacesSettings
 from hardening_process.identity import resolve
 

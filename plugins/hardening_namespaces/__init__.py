@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from hardening.findings import Finding
-from hardening.fragment import Fragment
-from hardening.hookspecs import hookimpl
-from hardening.host import Host
-from hardening.inputs import Inputs
-from hardening.mechanism import (
+from hardening.mechanism.findings import Finding
+from hardening.mechanism.fragment import Fragment
+from hardening.mechanism.host import Host
+from hardening.mechanism.inputs import Inputs
+from hardening.mechanism.mechanism import (
     Context,
     Excess,
     IdRanges,
@@ -26,8 +25,9 @@ from hardening.mechanism import (
     Verification,
     Wish,
 )
-from hardening.schema import Leaf, Say
-from hardening.source import Node
+from hardening.mechanism.schema import Leaf, Say
+from hardening.plugin.hookspecs import hookimpl
+from hardening.profile.source import Node
 from hardening_namespaces import facts, idmaps, spec
 from hardening_namespaces.host import check
 from hardening_namespaces.settings import NamespacesSettings, read, spreads, sysctl_name

@@ -9,11 +9,11 @@ import pwd
 import stat
 from pathlib import Path
 
-from hardening import inputs as look
-from hardening.host import Host
-from hardening.inputs import Inputs, Unknown
-from hardening.launch.places import OF_HELPERS
-from hardening.values import frozen
+from hardening.base.places import OF_HELPERS
+from hardening.base.values import frozen
+from hardening.mechanism import inputs as look
+from hardening.mechanism.host import Host
+from hardening.mechanism.inputs import Inputs, Unknown
 from hardening_namespaces.settings import HOST, PRIVATE, TYPES, NamespacesSettings
 
 #: TOML name -> name in /proc/PID/ns

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from hardening.findings import Finding, Severity
-from hardening.mechanism import Context
+from hardening.mechanism.findings import Finding, Severity
+from hardening.mechanism.mechanism import Context
 from hardening_namespaces import idmaps
 from hardening_namespaces.facts import PROC_NAMES, link_of
 from hardening_namespaces.settings import HOST, PRIVATE, NamespacesSettings
 
-#: What each rule finds (`hardening.mechanism.Mechanism.rules`).
+#: What each rule finds (`hardening.mechanism.mechanism.Mechanism.rules`).
 RULES = {
     "host-root": "Root of the host is mapped into the container",
     "no-effect": "A setting without effect, since its namespace is not private",

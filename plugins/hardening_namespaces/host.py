@@ -7,8 +7,8 @@ from collections.abc import Iterable
 import attrs
 
 from hardening.errors import ProfileError
-from hardening.host import Host
-from hardening.mechanism import Context, Shortfall
+from hardening.mechanism.host import Host
+from hardening.mechanism.mechanism import Context, Shortfall
 from hardening_namespaces import idmaps
 from hardening_namespaces.facts import NamespaceFacts, Ranges, wrong_namespace
 from hardening_namespaces.idmaps import IdMaps

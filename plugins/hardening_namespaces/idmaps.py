@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 import attrs
 
-from hardening.host import Host
-from hardening.values import frozen
+from hardening.base.values import frozen
+from hardening.mechanism.host import Host
 from hardening_namespaces.facts import NamespaceFacts, Ranges
 from hardening_namespaces.settings import PRIVATE, IdRange, NamespacesSettings
 

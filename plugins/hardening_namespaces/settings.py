@@ -8,10 +8,10 @@ from collections.abc import Iterator
 
 import attrs
 
-from hardening.kinds import Choice, Exact, Neutral
-from hardening.schema import Members, Say, Schema, family, read_table, scalar
-from hardening.source import Node
-from hardening.values import frozen
+from hardening.base.values import frozen
+from hardening.mechanism.kinds import Choice, Exact, Neutral
+from hardening.mechanism.schema import Members, Say, Schema, family, read_table, scalar
+from hardening.profile.source import Node
 
 PRIVATE = "private"
 HOST = "host"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from hardening.fragment import Fragment
-from hardening.mechanism import Context
+from hardening.mechanism.fragment import Fragment
+from hardening.mechanism.mechanism import Context
 from hardening_namespaces import idmaps
 from hardening_namespaces.settings import HOST, PRIVATE, TYPES, IdRange, NamespacesSettings, sysctl_namespace
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from hardening.base.pointer import escape, lookup
+from hardening.base.values import frozen
 from hardening.errors import SpecError
-from hardening.fragment import Fragment
-from hardening.mechanism import Context, Excess
-from hardening.pointer import escape, lookup
-from hardening.schema import Leaf
-from hardening.values import frozen
+from hardening.mechanism.fragment import Fragment
+from hardening.mechanism.mechanism import Context, Excess
+from hardening.mechanism.schema import Leaf
 from hardening_namespaces import idmaps, spec
 from hardening_namespaces.facts import NamespaceFacts
 from hardening_namespaces.idmaps import IdMaps

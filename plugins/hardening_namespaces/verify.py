@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from hardening.mechanism import Context, Verification
+from hardening.mechanism.mechanism import Context, Verification
 from hardening_namespaces import idmaps
 from hardening_namespaces.facts import PROC_NAMES, link_of
 from hardening_namespaces.settings import HOST, PRIVATE, TYPES, NamespacesSettings, sysctl_name, sysctl_namespace

@@ -8,11 +8,11 @@ from typing import Any
 
 import hardening
 from hardening.errors import SpecError
-from hardening.hookspecs import hookimpl
-from hardening.host import Host
-from hardening.inputs import Inputs
-from hardening.launch import config
-from hardening.runtime import LaunchRequest, Refusal, Runtime
+from hardening.launch.config import config
+from hardening.mechanism.host import Host
+from hardening.mechanism.inputs import Inputs
+from hardening.mechanism.runtime import LaunchRequest, Refusal, Runtime
+from hardening.plugin.hookspecs import hookimpl
 
 __all__ = ["Native"]
 

@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from hardening.hookspecs import hookimpl
-from hardening.host import Host
-from hardening.inputs import Inputs, way
-from hardening.launch import places
+from hardening.base import places
 from hardening.launch.command import ExternalRuntime
-from hardening.runtime import LaunchRequest, Refusal, Runtime
+from hardening.mechanism.host import Host
+from hardening.mechanism.inputs import Inputs, way
+from hardening.mechanism.runtime import LaunchRequest, Refusal, Runtime
+from hardening.plugin.hookspecs import hookimpl
 from hardening_oci import program
 
 __all__ = ["Crun", "Runc"]

@@ -10,16 +10,17 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from hardening.assemble.oci_fields import misfits, unknown
+from hardening.base.jsontext import escape
+from hardening.base.linux import abi
+from hardening.base.values import frozen
 from hardening.errors import HostError, LaunchError
-from hardening.host import Host
-from hardening.launch import abi, secrets
-from hardening.launch.config import INTERPRETED_ANNOTATIONS
-from hardening.launch.config_mounts import ACCESS_TIMES, ATTRIBUTES, OPPOSITES, PROPAGATION, is_bind
-from hardening.launch.config_process import MAX_ID
-from hardening.launch.jsontext import escape
-from hardening.oci_fields import misfits, unknown
-from hardening.runtime import Refusal
-from hardening.values import frozen
+from hardening.launch.config.config import INTERPRETED_ANNOTATIONS
+from hardening.launch.config.config_mounts import ACCESS_TIMES, ATTRIBUTES, OPPOSITES, PROPAGATION, is_bind
+from hardening.launch.config.config_process import MAX_ID
+from hardening.launch.secret import secrets
+from hardening.mechanism.host import Host
+from hardening.mechanism.runtime import Refusal
 
 NEVER = (10**6,)
 HINT = "leave the field out, or use --runtime native, which refuses or enforces every field"

@@ -6,16 +6,16 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from hardening.inputs import Input
-from hardening.inputs import program as inspected
-from hardening.launch.places import OF_RUNTIMES
+from hardening.base.places import OF_RUNTIMES
+from hardening.mechanism.inputs import Input
+from hardening.mechanism.inputs import program as inspected
 
 _PATIENCE = 10.0  # seconds
 
 
 def find(name: str) -> Path | None:
     """The absolute path of a runtime, or None."""
-    from hardening import programs  # no native launch needs it
+    from hardening.base import programs  # no native launch needs it
 
     found = programs.find(name, ":".join(OF_RUNTIMES))
     return Path(found) if found is not None else None
@@ -31,7 +31,7 @@ def version(program: Path) -> str | None:
     """The version that a runtime reports (`crun version 1.21` in its first line), or None when it does not run."""
     from subprocess import TimeoutExpired  # no native launch needs it
 
-    from hardening import programs
+    from hardening.base import programs
 
     try:
         done = programs.run([str(program), "--version"], b"", _PATIENCE, env=programs.BARE)

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from hardening.findings import Finding
-from hardening.fragment import Fragment
-from hardening.hookspecs import hookimpl
-from hardening.host import Host
-from hardening.inputs import Inputs
-from hardening.mechanism import Context, Excess, Mechanism, Option, Reading, Shortfall, Verification, Wish
-from hardening.schema import REST, Say
-from hardening.source import Node
+from hardening.mechanism.findings import Finding
+from hardening.mechanism.fragment import Fragment
+from hardening.mechanism.host import Host
+from hardening.mechanism.inputs import Inputs
+from hardening.mechanism.mechanism import Context, Excess, Mechanism, Option, Reading, Shortfall, Verification, Wish
+from hardening.mechanism.schema import REST, Say
+from hardening.plugin.hookspecs import hookimpl
+from hardening.profile.source import Node
 from hardening_process import facts, host, inputs, settings, spec
 from hardening_process.settings import ProcessSettings
 

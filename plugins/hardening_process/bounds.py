@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from hardening.base.values import frozen
 from hardening.errors import ProfileError
-from hardening.schema import REST
-from hardening.values import frozen
+from hardening.mechanism.schema import REST
 from hardening_namespaces.idmaps import IdMaps
 from hardening_process.kinds import User
 from hardening_process.passwd import Accounts
@@ -70,7 +70,7 @@ class Bounds:
 
     def _permit(self, gid: int) -> str:
         """The hint for a group: the line that permits it, where the limit names those that may be."""
-        from hardening.toml_text import inline  # for errors
+        from hardening.profile.toml_text import inline  # for errors
 
         members = self._groups()
         if members.get(REST, True) and not all(members.values()):

@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from hardening import inputs as look
-from hardening.inputs import Input
-from hardening.launch import files, mountinfo
-from hardening.values import frozen
+from hardening.base import files
+from hardening.base.linux import mountinfo
+from hardening.base.values import frozen
+from hardening.mechanism import inputs as look
+from hardening.mechanism.inputs import Input
 
 CONTROLLERS = ("cpu", "memory", "pids")
 _OWN_SCOPE = "run in a delegated cgroup: systemd-run --user --scope -p Delegate=yes hardening run …"

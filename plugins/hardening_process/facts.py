@@ -9,10 +9,10 @@ from types import MappingProxyType
 
 import attrs
 
-from hardening import inputs as look
+from hardening.base.values import frozen
 from hardening.errors import HostError
-from hardening.inputs import Input
-from hardening.values import frozen
+from hardening.mechanism import inputs as look
+from hardening.mechanism.inputs import Input
 from hardening_process import limits
 from hardening_process.cgroups import Cgroups
 from hardening_process.cgroups import probe as probe_cgroups

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from hardening.findings import Finding, Severity
-from hardening.mechanism import Context
+from hardening.mechanism.findings import Finding, Severity
+from hardening.mechanism.mechanism import Context
 from hardening_process.facts import ProcessFacts
 from hardening_process.host import effective_oom_score_adj, effective_rlimit, stated_ceilings
 from hardening_process.kinds import UNLIMITED, RlimitKind
@@ -15,7 +15,7 @@ from hardening_process.settings import RLIMITS, ProcessSettings
 from hardening_process.spec import variables
 from hardening_process.users import id_maps
 
-#: What each rule finds (`hardening.mechanism.Mechanism.rules`).
+#: What each rule finds (`hardening.mechanism.mechanism.Mechanism.rules`).
 RULES = {
     "limit-of-caller": "A limit of the caller's that is lower than the profile's",
     "loader-variable": "A variable that decides which code programs load",

@@ -12,11 +12,11 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from hardening.fragment import Fragment
-from hardening.launch import places
-from hardening.mechanism import Context, Excess
-from hardening.pointer import escape, lookup
-from hardening.schema import Leaf
+from hardening.base import places
+from hardening.base.pointer import escape, lookup
+from hardening.mechanism.fragment import Fragment
+from hardening.mechanism.mechanism import Context, Excess
+from hardening.mechanism.schema import Leaf
 from hardening_process.kinds import CPU_PERIOD, below
 from hardening_process.settings import ProcessSettings
 from hardening_process.spec import cgroup_path, enforceable

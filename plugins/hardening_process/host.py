@@ -5,7 +5,7 @@ from __future__ import annotations
 import grp
 from collections.abc import Iterable, Mapping
 
-from hardening.mechanism import Context, Shortfall
+from hardening.mechanism.mechanism import Context, Shortfall
 from hardening_process.facts import ProcessFacts
 from hardening_process.kinds import NO_CEILING, UNLIMITED, Rlimit, below, lower
 from hardening_process.settings import RLIMITS, ProcessSettings

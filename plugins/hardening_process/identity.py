@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hardening.mechanism import Context
-from hardening.pointer import lookup
+from hardening.base.pointer import lookup
+from hardening.mechanism.mechanism import Context
 from hardening_process.kinds import User
 from hardening_process.settings import ProcessSettings
 from hardening_process.users import Identity, identify

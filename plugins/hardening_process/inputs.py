@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from hardening import inputs as look
-from hardening.inputs import Input, Inputs, Unknown
-from hardening.mechanism import Context
+from hardening.mechanism import inputs as look
+from hardening.mechanism.inputs import Input, Inputs, Unknown
+from hardening.mechanism.mechanism import Context
 from hardening_process import cgroups, facts, users
 from hardening_process.host import stated_ceilings
 from hardening_process.passwd import within

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from hardening.kinds import Ceiling, Kind
-from hardening.source import Node
-from hardening.values import frozen
+from hardening.base.values import frozen
+from hardening.mechanism.kinds import Ceiling, Kind
+from hardening.profile.source import Node
 
 MAX_ID = 2**32 - 2
 MAX_LIMIT = 2**63 - 1

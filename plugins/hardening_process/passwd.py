@@ -6,8 +6,8 @@ import os
 import stat
 from pathlib import Path
 
+from hardening.base.values import frozen
 from hardening.errors import HostError
-from hardening.values import frozen
 from hardening_process.kinds import ID_DIGITS, MAX_ID
 
 MAX_BYTES = 4 << 20

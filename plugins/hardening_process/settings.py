@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import attrs
 
-from hardening.kinds import Choice, Exact, Flag, Neutral
-from hardening.launch.places import OF_COMMANDS
-from hardening.mechanism import Context
-from hardening.schema import REST, Members, Say, Schema, family, read_table, scalar
-from hardening.source import Node
-from hardening.text import nearest
-from hardening.values import frozen
+from hardening.base.places import OF_COMMANDS
+from hardening.base.text import nearest
+from hardening.base.values import frozen
+from hardening.mechanism.kinds import Choice, Exact, Flag, Neutral
+from hardening.mechanism.mechanism import Context
+from hardening.mechanism.schema import REST, Members, Say, Schema, family, read_table, scalar
+from hardening.profile.source import Node
 from hardening_process.kinds import (
     NO_CEILING,
     UNLIMITED,

@@ -6,9 +6,9 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from hardening.fragment import Fragment
-from hardening.launch.digest import sha256
-from hardening.mechanism import Context
+from hardening.base.digest import sha256
+from hardening.mechanism.fragment import Fragment
+from hardening.mechanism.mechanism import Context
 from hardening_process.facts import ProcessFacts
 from hardening_process.host import effective_oom_score_adj, effective_rlimit, stated_ceilings
 from hardening_process.kinds import CPU_PERIOD, Rlimit

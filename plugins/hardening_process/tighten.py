@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from hardening.base.pointer import lookup
 from hardening.errors import ProfileError
-from hardening.fragment import Fragment
-from hardening.mechanism import Context, Excess
-from hardening.pointer import lookup
-from hardening.schema import Leaf
+from hardening.mechanism.fragment import Fragment
+from hardening.mechanism.mechanism import Context, Excess
+from hardening.mechanism.schema import Leaf
 from hardening_process import foreign_resources, spec
 from hardening_process.host import effective_oom_score_adj, effective_rlimit
 from hardening_process.kinds import Rlimit, RlimitKind, UmaskKind, User, UserKind

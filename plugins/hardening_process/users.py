@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from hardening.base.values import frozen
 from hardening.errors import ProfileError
-from hardening.mechanism import Context
-from hardening.values import frozen
+from hardening.mechanism.mechanism import Context
 from hardening_namespaces import idmaps
 from hardening_namespaces.idmaps import IdMaps
 from hardening_namespaces.settings import HOST, NamespacesSettings

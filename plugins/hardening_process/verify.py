@@ -6,9 +6,9 @@ import posixpath
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from hardening.launch.secrets import ENV, named
-from hardening.launch.variables import public
-from hardening.mechanism import Context, Verification
+from hardening.launch.config.variables import public
+from hardening.launch.secret.secrets import ENV, named
+from hardening.mechanism.mechanism import Context, Verification
 from hardening_process import limits
 from hardening_process.host import stated_ceilings
 from hardening_process.kinds import CPU_PERIOD, NO_CEILING, UNLIMITED, Bound, CpuBound, RlimitKind, UmaskKind

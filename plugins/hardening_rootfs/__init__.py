@@ -12,21 +12,31 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from hardening.errors import quoted
-from hardening.findings import Finding, Severity
-from hardening.fragment import Fragment
-from hardening.hookspecs import hookimpl
-from hardening.host import Host
-from hardening.inputs import Input, Inputs, Unknown
-from hardening.mechanism import Context, Excess, Implied, Mechanism, Option, Reading, Shortfall, Verification, Wish
-from hardening.schema import REST, Family, Leaf, Say, read_table
-from hardening.source import Node
+from hardening.mechanism.findings import Finding, Severity
+from hardening.mechanism.fragment import Fragment
+from hardening.mechanism.host import Host
+from hardening.mechanism.inputs import Input, Inputs, Unknown
+from hardening.mechanism.mechanism import (
+    Context,
+    Excess,
+    Implied,
+    Mechanism,
+    Option,
+    Reading,
+    Shortfall,
+    Verification,
+    Wish,
+)
+from hardening.mechanism.schema import REST, Family, Leaf, Say, read_table
+from hardening.plugin.hookspecs import hookimpl
+from hardening.profile.source import Node
 from hardening_rootfs import host as facts
 from hardening_rootfs import implied, inputs, spec, tmpfs
 from hardening_rootfs.settings import RootfsSettings
 from hardening_rootfs.volumes import Volume
 
 if TYPE_CHECKING:
-    from hardening.compose import Composition
+    from hardening.compose.composition import Composition
     from hardening_rootfs.answers import Ways
 
 

@@ -6,9 +6,9 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 
+from hardening.base.linux import mountinfo
+from hardening.base.values import frozen
 from hardening.errors import ProfileError
-from hardening.launch import mountinfo
-from hardening.values import frozen
 from hardening_rootfs import layers
 from hardening_rootfs.layers import Layers, upwards
 from hardening_rootfs.paths import is_below

@@ -9,9 +9,9 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 
-from hardening.fragment import Fragment
-from hardening.host import Host
-from hardening.mechanism import Context
+from hardening.mechanism.fragment import Fragment
+from hardening.mechanism.host import Host
+from hardening.mechanism.mechanism import Context
 from hardening_rootfs import aliases, hidden, spec
 from hardening_rootfs.aliases import holds
 from hardening_rootfs.foreign_binds import USUAL

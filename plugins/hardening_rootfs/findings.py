@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 
-from hardening.compose import Composition
-from hardening.findings import Finding, Severity
-from hardening.inputs import Inputs, Unknown
-from hardening.mechanism import Context
+from hardening.compose.composition import Composition
+from hardening.mechanism.findings import Finding, Severity
+from hardening.mechanism.inputs import Inputs, Unknown
+from hardening.mechanism.mechanism import Context
 from hardening_namespaces.settings import NamespacesSettings
 from hardening_rootfs import aliases, hidden, sockets, sources
 from hardening_rootfs.host import RootfsFacts, Surroundings, volume_maps, withheld
@@ -17,7 +17,7 @@ from hardening_rootfs.settings import READ_ONLY, RootfsSettings
 from hardening_rootfs.spec import NATIVE, limits_devices
 from hardening_rootfs.volumes import Volume
 
-#: What each rule finds (`hardening.mechanism.Mechanism.rules`).
+#: What each rule finds (`hardening.mechanism.mechanism.Mechanism.rules`).
 RULES = {
     "control-socket": "A volume with a socket that gives control of the host",
     "dev-*": "Device nodes that work",

@@ -10,8 +10,8 @@ import os
 import re
 from collections.abc import Callable, Mapping
 
-from hardening.mechanism import Context
-from hardening.schema import Leaf
+from hardening.mechanism.mechanism import Context
+from hardening.mechanism.schema import Leaf
 from hardening_rootfs import aliases, hidden, mounts, sources
 from hardening_rootfs.devices import numbers
 from hardening_rootfs.host import Surroundings, secrets

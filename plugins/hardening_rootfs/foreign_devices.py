@@ -7,8 +7,8 @@ import stat
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from hardening.fragment import Fragment
-from hardening.mechanism import Excess
+from hardening.mechanism.fragment import Fragment
+from hardening.mechanism.mechanism import Excess
 from hardening_rootfs.devices import numbers
 from hardening_rootfs.foreign_binds import USUAL
 from hardening_rootfs.settings import RootfsSettings

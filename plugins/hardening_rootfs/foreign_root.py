@@ -11,10 +11,10 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from hardening.base.values import frozen
 from hardening.errors import SpecError
-from hardening.mechanism import Context
-from hardening.schema import Leaf
-from hardening.values import frozen
+from hardening.mechanism.mechanism import Context
+from hardening.mechanism.schema import Leaf
 from hardening_rootfs import hidden, sources
 from hardening_rootfs.host import RootfsFacts
 from hardening_rootfs.paths import is_below, is_host_root, real_path
@@ -98,7 +98,7 @@ def _require_public(settings: RootfsSettings, path: str, context: Context) -> No
 
 
 def _require_named(path: str, document: Mapping[str, Any], context: Context) -> None:
-    from hardening.images import used  # no run needs it
+    from hardening.mechanism import used  # no run needs it
 
     images = context.host.of(RootfsFacts).images
     if images is not None and is_below(path, real_path(images)) and used.of(document) is None:

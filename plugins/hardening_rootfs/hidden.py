@@ -8,7 +8,7 @@ import pwd
 from collections.abc import Iterable
 from contextlib import suppress
 
-from hardening.launch import patterns
+from hardening.base import patterns
 from hardening_rootfs import aliases
 from hardening_rootfs.paths import is_below, real_path
 

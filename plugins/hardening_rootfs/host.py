@@ -6,11 +6,11 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 
-from hardening import state
+from hardening.base import state
+from hardening.base.values import frozen
 from hardening.errors import ProfileError
-from hardening.host import Host
-from hardening.mechanism import Context, Shortfall
-from hardening.values import frozen
+from hardening.mechanism.host import Host
+from hardening.mechanism.mechanism import Context, Shortfall
 from hardening_namespaces import idmaps
 from hardening_namespaces.settings import PRIVATE, NamespacesSettings
 from hardening_rootfs import hidden, origins, sources
@@ -28,8 +28,8 @@ MOUNT_SETATTR = (5, 12)
 class RootfsFacts:
     """``private`` are the caller's home and XDG directories, ``own`` those of this program's state, records, secrets and
     images, ``images`` where the last are unpacked, ``deciding`` the places of profiles and policies and of the program
-    itself (`hardening.state`); ``unified`` says whether the host has the cgroup tree of cgroups(7) version 2 alone. Beside
-    trees of version 1, runc leaves the top of the container's writable."""
+    itself (`hardening.base.state`); ``unified`` says whether the host has the cgroup tree of cgroups(7) version 2
+    alone. Beside trees of version 1, runc leaves the top of the container's writable."""
 
     private: tuple[str, ...]
     unified: bool = True

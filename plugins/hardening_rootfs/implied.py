@@ -11,10 +11,10 @@ from typing import Any
 
 import attrs
 
-from hardening.host import Host
-from hardening.mechanism import Implied
-from hardening.schema import REST, Leaf
-from hardening.values import frozen
+from hardening.base.values import frozen
+from hardening.mechanism.host import Host
+from hardening.mechanism.mechanism import Implied
+from hardening.mechanism.schema import REST, Leaf
 from hardening_rootfs import aliases, hidden, origins, renaming, sockets, sources
 from hardening_rootfs.devices import numbers
 from hardening_rootfs.host import RootfsFacts, hidden_by

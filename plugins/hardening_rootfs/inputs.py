@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from hardening import inputs as look
-from hardening.inputs import Input, Inputs, Unknown
-from hardening.launch.patterns import STAR
-from hardening.mechanism import Context
+from hardening.base.patterns import STAR
+from hardening.mechanism import inputs as look
+from hardening.mechanism.inputs import Input, Inputs, Unknown
+from hardening.mechanism.mechanism import Context
 from hardening_rootfs import hidden, layers, spec
 from hardening_rootfs.host import RootfsFacts
 from hardening_rootfs.paths import is_below, on_host

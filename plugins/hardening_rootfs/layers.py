@@ -13,7 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
-from hardening.launch import mountinfo, trusted
+from hardening.base import trusted
+from hardening.base.linux import mountinfo
 from hardening_rootfs.paths import is_below, real_path
 
 M = TypeVar("M")

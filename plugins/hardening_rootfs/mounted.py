@@ -7,10 +7,10 @@ import re
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from hardening.kinds import show_size
-from hardening.launch import mountinfo
-from hardening.launch.config_mounts import is_bind
-from hardening.values import frozen
+from hardening.base.linux import mountinfo
+from hardening.base.values import frozen
+from hardening.launch.config.config_mounts import is_bind
+from hardening.mechanism.kinds import show_size
 from hardening_rootfs.paths import is_below, real_path
 
 #: What an entry may take away, as the kernel shows it. An entry says it with an `r` in front for what lies below, too.

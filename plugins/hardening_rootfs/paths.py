@@ -8,12 +8,11 @@ from pathlib import Path
 
 import attrs
 
-from hardening import state
+from hardening.base import links, state
+from hardening.base.values import frozen
 from hardening.errors import ProfileError
-from hardening.kinds import Kind
-from hardening.launch import links
-from hardening.source import Node, Origin
-from hardening.values import frozen
+from hardening.mechanism.kinds import Kind
+from hardening.profile.source import Node, Origin
 
 _MAX_LINKS = 40
 

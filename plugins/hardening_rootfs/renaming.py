@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeVar
 
-from hardening.launch import trusted
+from hardening.base import trusted
 from hardening_rootfs import hidden
 from hardening_rootfs.paths import is_below
 

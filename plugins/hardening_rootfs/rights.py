@@ -9,10 +9,10 @@ from typing import Any
 
 import attrs
 
-from hardening.launch.config_mounts import ACCESS_TIMES, ATTRIBUTES, COPIES, FILE_SYSTEMS, OPPOSITES, is_bind
-from hardening.launch.config_mounts import PROPAGATION as LAUNCHED
-from hardening.mechanism import Excess
-from hardening.values import frozen
+from hardening.base.values import frozen
+from hardening.launch.config.config_mounts import ACCESS_TIMES, ATTRIBUTES, COPIES, FILE_SYSTEMS, OPPOSITES, is_bind
+from hardening.launch.config.config_mounts import PROPAGATION as LAUNCHED
+from hardening.mechanism.mechanism import Excess
 from hardening_rootfs import mounts
 from hardening_rootfs.settings import RootfsSettings
 from hardening_rootfs.tmpfs import Tmpfs

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from hardening.kinds import Ceiling, Choice, Flag
-from hardening.schema import Members, family, scalar
-from hardening.source import Node
-from hardening.text import nearest
-from hardening.values import frozen
+from hardening.base.text import nearest
+from hardening.base.values import frozen
+from hardening.mechanism.kinds import Ceiling, Choice, Flag
+from hardening.mechanism.schema import Members, family, scalar
+from hardening.profile.source import Node
 from hardening_rootfs import hidden
 from hardening_rootfs.paths import Root, RootKind, host_path, inside
 from hardening_rootfs.tmpfs import Tmpfs, TmpfsKind

@@ -12,8 +12,8 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
+from hardening.base.linux import mountinfo
 from hardening.errors import ProfileError
-from hardening.launch import mountinfo
 from hardening_rootfs import aliases, hidden
 from hardening_rootfs.paths import is_below, real_path
 from hardening_rootfs.volumes import Volume

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import attrs
 
+from hardening.base import patterns
+from hardening.base.patterns import STAR
+from hardening.base.values import frozen
 from hardening.errors import ProfileError, quoted
-from hardening.fragment import Directory, Fragment
-from hardening.launch import patterns
-from hardening.launch.patterns import STAR
-from hardening.mechanism import Context
-from hardening.schema import REST, Leaf, Members
-from hardening.values import frozen
+from hardening.mechanism.fragment import Directory, Fragment
+from hardening.mechanism.mechanism import Context
+from hardening.mechanism.schema import REST, Leaf, Members
 from hardening_namespaces.spec import to_oci
 from hardening_rootfs import aliases, hidden, mounts, skeleton, sources
 from hardening_rootfs.host import Surroundings, require, require_apart, require_shown, secrets, volume_maps, withheld
@@ -162,7 +162,7 @@ def _require_own_name(root: str, item: Planned, path: str) -> None:
     own = item.target.path
     if item.follows or path == own:
         return
-    from hardening.launch.secrets import PLACE  # few runs need it
+    from hardening.launch.secret.secrets import PLACE  # few runs need it
 
     if own == PLACE:
         # Nobody named it but the mechanism; it goes with a `/run` that is a link, and by no link of its own.

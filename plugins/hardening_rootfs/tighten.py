@@ -13,11 +13,11 @@ from typing import Any
 import attrs
 
 from hardening.errors import quoted
-from hardening.fragment import Fragment
-from hardening.launch.bundle import NODES
-from hardening.launch.config_mounts import COPIES
-from hardening.mechanism import Context, Excess
-from hardening.schema import Leaf
+from hardening.launch.config.bundle import NODES
+from hardening.launch.config.config_mounts import COPIES
+from hardening.mechanism.fragment import Fragment
+from hardening.mechanism.mechanism import Context, Excess
+from hardening.mechanism.schema import Leaf
 from hardening_rootfs import aliases, foreign_binds, foreign_devices, foreign_root, mounts, sources
 from hardening_rootfs.foreign_root import ForeignRoot
 from hardening_rootfs.host import RootfsFacts, Surroundings, secrets, volume_maps, withheld

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from hardening.kinds import Ceiling, Kind, show_size
-from hardening.schema import REST, Family, Say, require_absent
-from hardening.source import Node
-from hardening.text import nearest
-from hardening.values import frozen
+from hardening.base.text import nearest
+from hardening.base.values import frozen
+from hardening.mechanism.kinds import Ceiling, Kind, show_size
+from hardening.mechanism.schema import REST, Family, Say, require_absent
+from hardening.profile.source import Node
 from hardening_rootfs.paths import destination
 
 NONE = "none"

@@ -6,10 +6,10 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from hardening.fragment import Directory, Spec, Symlink
-from hardening.launch.config_linux import DEFAULT_DEVICES
-from hardening.mechanism import Context, State, Verification
-from hardening.values import frozen
+from hardening.base.values import frozen
+from hardening.launch.config.config_linux import DEFAULT_DEVICES
+from hardening.mechanism.fragment import Directory, Spec, Symlink
+from hardening.mechanism.mechanism import Context, State, Verification
 from hardening_rootfs import spec as composed
 from hardening_rootfs.mounted import RESTRICTIONS, WORDS, Mounted, Place, Wanted, cover, looser, on_host, read
 from hardening_rootfs.paths import is_below

@@ -7,10 +7,10 @@ from typing import Any
 
 import attrs
 
-from hardening.kinds import Kind
-from hardening.source import Node, Origin
-from hardening.text import nearest
-from hardening.values import frozen
+from hardening.base.text import nearest
+from hardening.base.values import frozen
+from hardening.mechanism.kinds import Kind
+from hardening.profile.source import Node, Origin
 from hardening_rootfs.paths import destination, host_path
 
 #: From the strictest to the loosest: no mount of either side is seen by the other; those of the host are seen inside;

@@ -9,22 +9,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hardening import scankinds
-from hardening.admission import Candidate, Verdict
-from hardening.findings import Finding
-from hardening.fragment import Fragment
-from hardening.hookspecs import hookimpl
-from hardening.host import Host
-from hardening.inputs import Input, Inputs, Unknown
-from hardening.mechanism import Context, Excess, Mechanism, Reading, Shortfall
-from hardening.schema import REST, Say
-from hardening.source import Node
+from hardening.mechanism import scankinds
+from hardening.mechanism.findings import Finding
+from hardening.mechanism.fragment import Fragment
+from hardening.mechanism.host import Host
+from hardening.mechanism.inputs import Input, Inputs, Unknown
+from hardening.mechanism.mechanism import Context, Excess, Mechanism, Reading, Shortfall
+from hardening.mechanism.schema import REST, Say
+from hardening.plugin.admission import Candidate, Verdict
+from hardening.plugin.hookspecs import hookimpl
+from hardening.profile.source import Node
 from hardening_scan import settings
 from hardening_scan.settings import ScanSettings
 
 if TYPE_CHECKING:
-    from hardening.compose import Composition
-    from hardening.scanning import Scanner
+    from hardening.compose.composition import Composition
+    from hardening.mechanism.scanner import Scanner
 
 
 class Scan(Mechanism[ScanSettings]):

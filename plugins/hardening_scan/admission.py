@@ -9,17 +9,17 @@ from typing import Any
 
 import attrs
 
-from hardening.admission import Candidate, Verdict
-from hardening.compose import Composition
+from hardening.compose.composition import Composition
+from hardening.compose.fold import Resolved
 from hardening.errors import HardeningError, quoted
-from hardening.fold import Resolved
 from hardening.images.ids import Ids
-from hardening.layers import REASON
-from hardening.runtime import Refusal
-from hardening.scankinds import UNREAD
-from hardening.scanning import Found, Scanner
-from hardening.schema import REST, Leaf
-from hardening.toml_text import inline
+from hardening.mechanism.runtime import Refusal
+from hardening.mechanism.scankinds import UNREAD
+from hardening.mechanism.scanner import Found, Scanner
+from hardening.mechanism.schema import REST, Leaf
+from hardening.plugin.admission import Candidate, Verdict
+from hardening.profile.layers import REASON
+from hardening.profile.toml_text import inline
 from hardening_rootfs.settings import RootfsSettings
 from hardening_scan import examine
 from hardening_scan.examine import Scanned

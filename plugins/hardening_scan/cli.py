@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hardening.cli import imaged, output, stack
+from hardening.cli import output
+from hardening.cli.options import imaged, stack
 from hardening.cli.session import session
 from hardening.errors import EXIT_FINDINGS, UsageError, quoted
 
 if TYPE_CHECKING:
     from hardening.cli.session import Request
-    from hardening.compose import Composition
+    from hardening.compose.composition import Composition
     from hardening.images.store import Unpacked
     from hardening_scan.examine import Scanned
     from hardening_scan.settings import ScanSettings
@@ -86,7 +87,7 @@ def command(
 
 
 def _show(scanned: Scanned, settings: ScanSettings, composition: Composition) -> None:
-    from hardening.schema import Leaf
+    from hardening.mechanism.schema import Leaf
     from hardening_scan import report
 
     if scanned.findings or scanned.left_out:
@@ -109,7 +110,7 @@ def _require_root(path: str) -> None:
 
 
 def _image(context: click.Context, request: Request, composition: Composition, text: str) -> Unpacked:
-    """The root of an image. Raises as `hardening.cli.imaged.fetched`."""
+    """The root of an image. Raises as `hardening.cli.options.imaged.fetched`."""
     if os.path.isdir(text):
         raise UsageError(
             f"{text} is a directory here, and may be an image", hint=f"write {quoted(f'./{text}')} for the directory"

@@ -10,13 +10,13 @@ from typing import Any
 
 import attrs
 
+from hardening.base.values import frozen
 from hardening.errors import HostError, UsageError
-from hardening.images import child, tree
 from hardening.images.ids import Ids
 from hardening.images.store import Unpacked
-from hardening.scankinds import CAPABILITIES, DENIABLE, DEVICES, SETGID, SETUID, UNREAD
-from hardening.scanning import Found, Package, Scanner
-from hardening.values import frozen
+from hardening.images.unpacking import child, tree
+from hardening.mechanism.scankinds import CAPABILITIES, DENIABLE, DEVICES, SETGID, SETUID, UNREAD
+from hardening.mechanism.scanner import Found, Package, Scanner
 from hardening_scan import walk
 from hardening_scan.external import External
 from hardening_scan.settings import ScanSettings

@@ -15,11 +15,11 @@ from itertools import islice
 from typing import Any
 from urllib.parse import unquote_to_bytes, urljoin, urlsplit
 
-from hardening import programs
-from hardening.inputs import Inputs, Unknown
-from hardening.launch import abi, kernel
-from hardening.scankinds import EXTERNAL, UNREAD
-from hardening.scanning import Entry, Found, Root, Scanner
+from hardening.base import programs
+from hardening.base.linux import abi, kernel
+from hardening.mechanism.inputs import Inputs, Unknown
+from hardening.mechanism.scankinds import EXTERNAL, UNREAD
+from hardening.mechanism.scanner import Entry, Found, Root, Scanner
 from hardening_scan.settings import PLACE
 
 #: Seconds that it may take, and bytes that it may say.

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hardening.findings import Finding, Severity
-from hardening.scankinds import EXTERNAL
+from hardening.mechanism.findings import Finding, Severity
+from hardening.mechanism.scankinds import EXTERNAL
 from hardening_scan.settings import ScanSettings
 
-#: What each rule finds (`hardening.mechanism.Mechanism.rules`).
+#: What each rule finds (`hardening.mechanism.mechanism.Mechanism.rules`).
 RULES = {
     "command-not-asked": "A scanner that no run asks",
 }

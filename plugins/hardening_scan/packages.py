@@ -8,9 +8,9 @@ import io
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
-from hardening.inputs import Inputs
-from hardening.scankinds import UNREAD
-from hardening.scanning import Entry, Found, Package, Root, Scanner
+from hardening.mechanism.inputs import Inputs
+from hardening.mechanism.scankinds import UNREAD
+from hardening.mechanism.scanner import Entry, Found, Package, Root, Scanner
 from hardening_scan import rpm
 from hardening_scan.malformed import Malformed
 

@@ -11,11 +11,11 @@ from urllib.parse import quote
 
 import attrs
 
-from hardening.findings import Finding, Severity
+from hardening.mechanism.findings import Finding, Severity
+from hardening.mechanism.scankinds import EXTERNAL, KINDS, UNREAD
+from hardening.mechanism.scanner import Found
 from hardening.report import sarif
 from hardening.report.table import Table, clean
-from hardening.scankinds import EXTERNAL, KINDS, UNREAD
-from hardening.scanning import Found
 from hardening_scan.examine import Scanned
 from hardening_scan.settings import WHAT, ScanSettings, above
 

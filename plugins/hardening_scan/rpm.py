@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 
-from hardening.scanning import Package
+from hardening.mechanism.scanner import Package
 from hardening_scan.malformed import Malformed
 
 #: Bytes of a database, of a header and of a string in one; packages in a database.

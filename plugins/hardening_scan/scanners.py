@@ -8,10 +8,10 @@ import stat
 import struct
 from collections.abc import Iterator
 
-from hardening.inputs import Inputs
-from hardening.launch import abi
-from hardening.scankinds import CAPABILITIES, CREDENTIALS, DEVICES, SETGID, SETUID, UNREAD, WORLD_WRITABLE
-from hardening.scanning import Entry, Found, Scanner
+from hardening.base.linux import abi
+from hardening.mechanism.inputs import Inputs
+from hardening.mechanism.scankinds import CAPABILITIES, CREDENTIALS, DEVICES, SETGID, SETUID, UNREAD, WORLD_WRITABLE
+from hardening.mechanism.scanner import Entry, Found, Scanner
 from hardening_scan import credentials
 from hardening_scan.packages import Packages
 

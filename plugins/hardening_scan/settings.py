@@ -11,12 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from hardening import scankinds
-from hardening.kinds import Kind
-from hardening.schema import REST, Family, Members, Say, Schema, family, scalar, unknown_key
-from hardening.source import Node
-from hardening.text import nearest
-from hardening.values import frozen
+from hardening.base.text import nearest
+from hardening.base.values import frozen
+from hardening.mechanism import scankinds
+from hardening.mechanism.kinds import Kind
+from hardening.mechanism.schema import REST, Family, Members, Say, Schema, family, scalar, unknown_key
+from hardening.profile.source import Node
 
 ALLOW, DENY, DEFAULT = "allow", "deny", "default"
 COMMAND = "command"

@@ -19,10 +19,10 @@ from typing import Any
 
 import attrs
 
-from hardening.launch import abi, kernel
-from hardening.scankinds import DENIABLE, EXTERNAL, UNREAD
-from hardening.scanning import Entry, Found, Package, Root, Scanner
-from hardening.values import frozen
+from hardening.base.linux import abi, kernel
+from hardening.base.values import frozen
+from hardening.mechanism.scankinds import DENIABLE, EXTERNAL, UNREAD
+from hardening.mechanism.scanner import Entry, Found, Package, Root, Scanner
 
 #: Files in all, directories below one another, findings of a kind, characters of these, and names in a directory of lists.
 ENTRIES, DEPTH, FINDINGS, TEXT, NAMES = 5_000_000, 200, 20_000, 8 << 20, 100_000

@@ -10,12 +10,12 @@ import enum
 import errno
 from typing import TYPE_CHECKING
 
+from hardening.base.text import nearest
+from hardening.base.values import frozen
 from hardening.errors import ProfileError
-from hardening.text import nearest
-from hardening.values import frozen
 
 if TYPE_CHECKING:
-    from hardening.source import Node
+    from hardening.profile.source import Node
 
 RET_ACTION_FULL = 0xFFFF0000
 RET_DATA = 0x0000FFFF

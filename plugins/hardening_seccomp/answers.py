@@ -9,8 +9,8 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 
+from hardening.base.values import frozen
 from hardening.errors import SpecError
-from hardening.values import frozen
 from hardening_seccomp import bpf
 from hardening_seccomp.actions import from_returned
 from hardening_seccomp.conditions import Rule

@@ -9,8 +9,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 
+from hardening.base.values import frozen
 from hardening.errors import SpecError
-from hardening.values import frozen
 from hardening_seccomp.actions import Action, from_returned
 
 MAX_INSTRUCTIONS = 4096

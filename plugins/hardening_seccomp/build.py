@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from hardening.base.values import frozen
 from hardening.errors import HostError
-from hardening.values import frozen
 from hardening_seccomp.actions import KILL_PROCESS, Action
 from hardening_seccomp.conditions import Comparison, Op
 from hardening_seccomp.libseccomp import Condition, Libseccomp

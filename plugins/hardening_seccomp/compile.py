@@ -15,8 +15,8 @@ from typing import Any
 
 import attrs
 
+from hardening.base.values import frozen
 from hardening.errors import HostError, SpecError
-from hardening.values import frozen
 from hardening_seccomp import bpf
 from hardening_seccomp.answers import Reader
 from hardening_seccomp.conditions import Rule

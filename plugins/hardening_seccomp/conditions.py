@@ -8,7 +8,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import cast
 
-from hardening.values import frozen
+from hardening.base.values import frozen
 from hardening_seccomp.actions import Action, stricter
 from hardening_seccomp.diagrams import (
     MAX_ARGUMENT,

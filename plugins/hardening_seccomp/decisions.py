@@ -12,7 +12,7 @@ from itertools import accumulate
 
 import attrs
 
-from hardening.values import frozen
+from hardening.base.values import frozen
 from hardening_seccomp import bpf
 from hardening_seccomp.conditions import Rule
 from hardening_seccomp.diagrams import runs

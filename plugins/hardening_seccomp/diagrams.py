@@ -11,8 +11,8 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
+from hardening.base.values import frozen
 from hardening.errors import SpecError
-from hardening.values import frozen
 
 ARGUMENTS = 6
 WIDTH = 64

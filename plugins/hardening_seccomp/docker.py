@@ -13,11 +13,10 @@ from typing import Any
 
 import attrs
 
-from hardening import safefile
+from hardening.base import jsontext, safefile
+from hardening.base.text import nearest
+from hardening.base.values import frozen
 from hardening.errors import LaunchError, ProfileError
-from hardening.launch import jsontext
-from hardening.text import nearest
-from hardening.values import frozen
 from hardening_seccomp.actions import Action, Kind, errno_number
 from hardening_seccomp.conditions import Entry
 from hardening_seccomp.oci import (

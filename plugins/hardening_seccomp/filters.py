@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 import attrs
 
-from hardening.values import frozen
+from hardening.base.values import frozen
 from hardening_seccomp.actions import Action, stricter
 from hardening_seccomp.conditions import Rule
 from hardening_seccomp.diagrams import apply, constant

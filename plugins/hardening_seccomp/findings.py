@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from hardening.findings import Finding, Severity
-from hardening.mechanism import Context
+from hardening.mechanism.findings import Finding, Severity
+from hardening.mechanism.mechanism import Context
 from hardening_seccomp import groups, multiplex, suid
 from hardening_seccomp.actions import ALLOW, Action, Kind, is_denial
 from hardening_seccomp.conditions import Rule, describe
@@ -17,7 +17,7 @@ from hardening_seccomp.oci import strictest
 from hardening_seccomp.settings import SeccompSettings
 from hardening_seccomp.spec import filter_of, is_stranger, is_young, may_set_capabilities, unrestricted
 
-#: What each rule finds (`hardening.mechanism.Mechanism.rules`).
+#: What each rule finds (`hardening.mechanism.mechanism.Mechanism.rules`).
 RULES = {
     "allows-*": "A dangerous system call that is allowed",
     "architecture": "System calls of another architecture",

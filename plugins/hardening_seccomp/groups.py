@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from hardening.values import frozen
+from hardening.base.values import frozen
 from hardening_seccomp.actions import ALLOW, Action, parse_action
 from hardening_seccomp.conditions import Comparison, Entry, Op, Partial, Rule, partial, rule_of
 from hardening_seccomp.diagrams import MAX_ARGUMENT, WIDTH, apply

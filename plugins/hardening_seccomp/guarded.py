@@ -12,9 +12,9 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from hardening.base.linux.signals import signal
+from hardening.base.values import frozen
 from hardening.errors import HardeningError, SpecError
-from hardening.launch.signals import signal
-from hardening.values import frozen
 from hardening_seccomp.build import Rules
 from hardening_seccomp.libseccomp import Libseccomp
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from hardening.base.text import nearest
+from hardening.base.values import frozen
 from hardening.errors import HardeningError, HostError
-from hardening.host import Host
-from hardening.inputs import Inputs, Unknown, environment, kernel, program
-from hardening.mechanism import Context, Shortfall
-from hardening.schema import REST
-from hardening.text import nearest
-from hardening.values import frozen
+from hardening.mechanism.host import Host
+from hardening.mechanism.inputs import Inputs, Unknown, environment, kernel, program
+from hardening.mechanism.mechanism import Context, Shortfall
+from hardening.mechanism.schema import REST
 from hardening_capabilities import CapabilitiesSettings
 from hardening_seccomp import groups
 from hardening_seccomp.actions import Action, Kind
@@ -159,7 +159,7 @@ def _too_early(settings: SeccompSettings, host: Host) -> Iterable[Shortfall]:
 
 def kept_from_launch(rule: Callable[[str], Rule], host: Host) -> list[str]:
     """The system calls that a launch makes once a filter is loaded early, and that this one never lets run."""
-    from hardening.launch.inner import AFTER_EARLY_FILTER  # what few filters need
+    from hardening.launch.native.inner import AFTER_EARLY_FILTER  # what few filters need
 
     # An ordinary user's process may have no groups to set.
     names = [name for name in AFTER_EARLY_FILTER if host.root or name != "setgroups"]

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
-from hardening.values import frozen
+from hardening.base.values import frozen
 from hardening_seccomp import bpf
 from hardening_seccomp.actions import KILL_PROCESS
 from hardening_seccomp.decisions import Decisions, Node, Return, Test, chosen

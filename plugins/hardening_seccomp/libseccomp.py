@@ -11,8 +11,8 @@ from typing import Any
 
 import attrs
 
+from hardening.base.values import frozen
 from hardening.errors import HardeningError, HostError, SpecError
-from hardening.values import frozen
 
 LIBRARY = "libseccomp.so.2"
 OLDEST = (2, 5, 0)  # SCMP_FLTATR_CTL_OPTIMIZE, and the 64-bit comparisons repaired in 2.4 (CVE-2019-9893)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hardening.findings import Finding, Severity
-from hardening.source import Origin
+from hardening.mechanism.findings import Finding, Severity
+from hardening.profile.source import Origin
 from hardening_seccomp.oci import FLAGS
 
 _SPEC_ALLOW = "seccomp.flags.spec-allow"

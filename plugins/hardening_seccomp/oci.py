@@ -11,9 +11,9 @@ from typing import Any
 
 import attrs
 
+from hardening.base.values import frozen
 from hardening.errors import SpecError
-from hardening.schema import REST
-from hardening.values import frozen
+from hardening.mechanism.schema import REST
 from hardening_seccomp.actions import MOST_ERRNO, RET_DATA, SUCCESS, Action, Kind, is_denial, stricter
 from hardening_seccomp.conditions import (
     Comparison,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hardening.errors import UsageError
-from hardening.mechanism import Context
+from hardening.mechanism.mechanism import Context
 from hardening_seccomp import bpf, suid
 from hardening_seccomp.actions import is_denial
 from hardening_seccomp.build import token_of

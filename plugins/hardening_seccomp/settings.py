@@ -6,11 +6,11 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 
-from hardening.kinds import Flag, Kind, Neutral
-from hardening.schema import Members, family, scalar
-from hardening.source import Node
-from hardening.text import nearest
-from hardening.values import frozen
+from hardening.base.text import nearest
+from hardening.base.values import frozen
+from hardening.mechanism.kinds import Flag, Kind, Neutral
+from hardening.mechanism.schema import Members, family, scalar
+from hardening.profile.source import Node
 from hardening_seccomp import groups
 from hardening_seccomp.actions import ALLOW, ENOSYS, EPERM, KILL_PROCESS, LOG, read_action
 from hardening_seccomp.conditions import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 
-from hardening.values import frozen
+from hardening.base.values import frozen
 from hardening_seccomp.actions import KILL_PROCESS
 from hardening_seccomp.bpf import U32
 from hardening_seccomp.build import token_of

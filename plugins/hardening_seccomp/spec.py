@@ -7,11 +7,11 @@ from typing import Any
 
 import attrs
 
-from hardening.fragment import Fragment
-from hardening.launch import digest
-from hardening.mechanism import Context, Excess
-from hardening.pointer import lookup
-from hardening.schema import REST
+from hardening.base import digest
+from hardening.base.pointer import lookup
+from hardening.mechanism.fragment import Fragment
+from hardening.mechanism.mechanism import Context, Excess
+from hardening.mechanism.schema import REST
 from hardening_capabilities import CapabilitiesSettings
 from hardening_seccomp import multiplex, suid
 from hardening_seccomp.compile import compile_filter

@@ -10,8 +10,8 @@ from functools import lru_cache
 
 import attrs
 
+from hardening.base.values import frozen
 from hardening.errors import SpecError
-from hardening.values import frozen
 from hardening_seccomp import bpf
 from hardening_seccomp.actions import Action, from_returned
 from hardening_seccomp.diagrams import WIDTH, Builder, Diagram, at_least, constant, masked_equal, negation, select

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from hardening import inputs
-from hardening.mechanism import Reading
-from hardening.schema import REQUIREMENT, REST, Family, Say, Schema, read_family, unknown_key
-from hardening.source import Node, Origin
-from hardening.text import nearest
+from hardening.base.text import nearest
+from hardening.mechanism import inputs
+from hardening.mechanism.mechanism import Reading
+from hardening.mechanism.schema import REQUIREMENT, REST, Family, Say, Schema, read_family, unknown_key
+from hardening.profile.source import Node, Origin
 from hardening_capabilities import CapabilitiesSettings
 from hardening_seccomp import groups, notes, suid
 from hardening_seccomp.actions import ALLOW, ENOSYS, Action, is_denial, read_action

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from hardening.base import digest
 from hardening.errors import SpecError
-from hardening.launch import digest
-from hardening.mechanism import Context, Verification
+from hardening.mechanism.mechanism import Context, Verification
 from hardening_seccomp import bpf
 from hardening_seccomp.actions import EPERM
 from hardening_seccomp.answers import Reader

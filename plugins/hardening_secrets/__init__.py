@@ -1,7 +1,7 @@
 """Secrets: what the command may know that nobody else should, as files in memory or as variables.
 
 Owns `[secrets]`, and of the OCI spec the annotation with their names and the mounts where they will lie. Their values are
-kept by `hardening secret` and its drivers, and handed to the launch stage at each run (`hardening.handover`).
+kept by `hardening secret` and its drivers, and handed to the launch stage at each run (`hardening.assemble.handover`).
 """
 
 from __future__ import annotations
@@ -9,17 +9,26 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hardening.findings import Finding
-from hardening.fragment import Fragment
-from hardening.hookspecs import hookimpl
-from hardening.host import Host
-from hardening.inputs import Inputs, Unknown
-from hardening.launch.secrets import POINTER
-from hardening.mechanism import Context, Excess, Implied, Mechanism, MountPoint, Option, Shortfall, Verification
+from hardening.launch.secret.secrets import POINTER
+from hardening.mechanism.findings import Finding
+from hardening.mechanism.fragment import Fragment
+from hardening.mechanism.host import Host
+from hardening.mechanism.inputs import Inputs, Unknown
+from hardening.mechanism.mechanism import (
+    Context,
+    Excess,
+    Implied,
+    Mechanism,
+    MountPoint,
+    Option,
+    Shortfall,
+    Verification,
+)
+from hardening.plugin.hookspecs import hookimpl
 from hardening_secrets.settings import SecretsSettings
 
 if TYPE_CHECKING:
-    from hardening.secrets import SecretDriver
+    from hardening.mechanism.secret_driver import SecretDriver
 
 
 class Secrets(Mechanism[SecretsSettings]):
@@ -113,7 +122,7 @@ def hardening_secret_drivers() -> Sequence[SecretDriver]:
 @hookimpl
 def hardening_secrets(document: Mapping[str, Any], drivers: Mapping[str, SecretDriver]) -> Mapping[str, bytes]:
     """Open the secrets that a configuration names, as far as the caller's store has them."""
-    from hardening.launch.secrets import named
+    from hardening.launch.secret.secrets import named
     from hardening_secrets.store import Store
 
     store = Store.of_caller()

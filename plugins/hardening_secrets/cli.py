@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hardening import state, wholefile
+from hardening.base import state, wholefile
 from hardening.cli import output
 from hardening.cli.session import session
 from hardening.errors import EXIT_FINDINGS, HardeningError, UsageError, raise_all
@@ -73,7 +73,7 @@ def create(context: click.Context, driver: str, options: tuple[str, ...], name: 
 
     A name has 1 to 253 bytes without '=', '/', ',' and NUL; a secret 1 to 511,999 bytes.
     """
-    from hardening.text import nearest
+    from hardening.base.text import nearest
 
     drivers = session(context).plugins.secret_drivers
     if driver not in drivers:
@@ -217,14 +217,14 @@ def _described(record: Record) -> dict[str, Any]:
 
 
 def _leave_no_core() -> None:
-    from hardening.handover import leave_no_core
+    from hardening.assemble.handover import leave_no_core
 
     leave_no_core()
 
 
 def _read(source: str) -> bytes:
     """The bytes of a file, or of standard input; at most one more than a secret can have. Raises `UsageError`."""
-    from hardening.secrets import LONGEST
+    from hardening.mechanism.secret_driver import LONGEST
 
     _leave_no_core()
     if source == "-" and sys.stdin.isatty():

@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hardening.errors import quoted
-from hardening.findings import Finding, Severity
-from hardening.launch import secrets
-from hardening.mechanism import Context, Verification
+from hardening.launch.secret import secrets
+from hardening.mechanism.findings import Finding, Severity
+from hardening.mechanism.mechanism import Context, Verification
 from hardening_process.settings import ProcessSettings
 from hardening_rootfs.mounted import read
 from hardening_secrets.settings import SecretsSettings, Use, leaf, numbers
 
-#: What each rule finds (`hardening.mechanism.Mechanism.rules`).
+#: What each rule finds (`hardening.mechanism.mechanism.Mechanism.rules`).
 RULES = {
     "core": "Core dumps that would hold secrets",
     "missing": "A secret that the caller has not got",
@@ -60,7 +60,7 @@ def findings(settings: SecretsSettings, context: Context) -> Iterator[Finding]:
 
 def _missing(uses: list[Use]) -> Iterator[Finding]:
     """Where nothing is run now, what a run would miss."""
-    from hardening.secrets import SecretError
+    from hardening.mechanism.secret_driver import SecretError
     from hardening_secrets.store import Store
 
     try:

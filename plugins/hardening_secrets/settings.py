@@ -9,12 +9,12 @@ from typing import Any
 
 import attrs
 
-from hardening.kinds import Kind
-from hardening.launch import secrets
-from hardening.schema import Members, family
-from hardening.source import Node, Origin
-from hardening.text import nearest
-from hardening.values import frozen
+from hardening.base.text import nearest
+from hardening.base.values import frozen
+from hardening.launch.secret import secrets
+from hardening.mechanism.kinds import Kind
+from hardening.mechanism.schema import Members, family
+from hardening.profile.source import Node, Origin
 
 MOUNT, ENV = secrets.MOUNT, secrets.ENV
 NONE = "none"
@@ -52,7 +52,7 @@ class Use:
         return self.is_file and self.target == usual(self.name) and self.uid is None and self.gid is None
 
     def row(self) -> dict[str, object]:
-        """As the configuration names it (`hardening.launch.secrets`)."""
+        """As the configuration names it (`hardening.launch.secret.secrets`)."""
         row: dict[str, object] = {"name": self.name, "type": self.type, "target": self.target}
         if self.is_file:
             row["mode"] = self.mode

@@ -1,6 +1,6 @@
 """Secrets in the OCI spec: their names in an annotation, and an empty mount where each file will lie.
 
-The launch stage covers these mounts with the files (`hardening.launch.handed`). Any other program that runs the same
+The launch stage covers these mounts with the files (`hardening.launch.secret.handed`). Any other program that runs the same
 configuration shows an empty directory, and null devices.
 """
 
@@ -10,11 +10,12 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from hardening.base import patterns
 from hardening.errors import LaunchError, ProfileError, SpecError
-from hardening.fragment import Fragment
-from hardening.launch import patterns, secrets
-from hardening.mechanism import Context, Excess, Implied, MountPoint
-from hardening.schema import Leaf
+from hardening.launch.secret import secrets
+from hardening.mechanism.fragment import Fragment
+from hardening.mechanism.mechanism import Context, Excess, Implied, MountPoint
+from hardening.mechanism.schema import Leaf
 from hardening_process.settings import ProcessSettings
 from hardening_rootfs.settings import RootfsSettings
 from hardening_secrets.settings import SecretsSettings, Use, UseKind, leaf, of_configuration

@@ -27,13 +27,12 @@ from typing import Any
 
 import attrs
 
-from hardening import state, wholefile
+from hardening.base import state, trusted, wholefile
+from hardening.base.digest import sha256
+from hardening.base.text import nearest
+from hardening.base.values import frozen
 from hardening.errors import HardeningError, PluginError, UsageError, quoted
-from hardening.launch import trusted
-from hardening.launch.digest import sha256
-from hardening.secrets import LONGEST, SecretDriver, SecretError
-from hardening.text import nearest
-from hardening.values import frozen
+from hardening.mechanism.secret_driver import LONGEST, SecretDriver, SecretError
 from hardening_secrets.settings import NAME_HINT, is_name
 
 _SECRETS, _PENDING, _VALUES, _LOCK = "secrets", "pending", "values", "lock"

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from hardening.findings import Finding
-from hardening.fragment import Fragment
-from hardening.hookspecs import hookimpl
-from hardening.host import Host
-from hardening.inputs import Inputs
-from hardening.mechanism import Context, Excess, Mechanism, Shortfall, Verification
+from hardening.mechanism.findings import Finding
+from hardening.mechanism.fragment import Fragment
+from hardening.mechanism.host import Host
+from hardening.mechanism.inputs import Inputs
+from hardening.mechanism.mechanism import Context, Excess, Mechanism, Shortfall, Verification
+from hardening.plugin.hookspecs import hookimpl
 from hardening_selinux import spec
 from hardening_selinux.host import SelinuxFacts, check, probe
 from hardening_selinux.settings import SelinuxSettings

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import attrs
 
+from hardening.base.values import frozen
 from hardening.errors import HostError
-from hardening.values import frozen
 from hardening_selinux.labels import Label, Level, Point
 
 

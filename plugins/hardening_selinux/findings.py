@@ -6,15 +6,15 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from hardening.findings import Finding, Severity
-from hardening.mechanism import Context, Verification
+from hardening.mechanism.findings import Finding, Severity
+from hardening.mechanism.mechanism import Context, Verification
 from hardening_namespaces.settings import HOST, NamespacesSettings
 from hardening_selinux.host import SelinuxFacts, file_label, process_label
 from hardening_selinux.labels import Label
 from hardening_selinux.settings import AUTO, SelinuxSettings
 from hardening_selinux.spec import wanted_volumes
 
-#: What each rule finds (`hardening.mechanism.Mechanism.rules`).
+#: What each rule finds (`hardening.mechanism.mechanism.Mechanism.rules`).
 RULES = {
     "host-namespace": "A namespace of the host that undoes the separation by labels",
     "not-relabelled": "A volume that is not relabelled",

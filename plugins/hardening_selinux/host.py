@@ -9,10 +9,11 @@ from pathlib import Path
 
 import attrs
 
+from hardening.base import files
+from hardening.base.linux import mountinfo
+from hardening.base.values import frozen
 from hardening.errors import HostError
-from hardening.launch import files, mountinfo
-from hardening.mechanism import Context, Shortfall
-from hardening.values import frozen
+from hardening.mechanism.mechanism import Context, Shortfall
 from hardening_selinux.contexts import BUILT_IN, ContainerContexts, load
 from hardening_selinux.labels import Label, Level
 from hardening_selinux.settings import AUTO, READ_ONLY, SelinuxSettings

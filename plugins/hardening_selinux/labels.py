@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 import attrs
 
-from hardening.values import frozen
+from hardening.base.values import frozen
 
 CATEGORIES = 1024
 

@@ -26,11 +26,12 @@ from pathlib import Path
 
 import attrs
 
+from hardening.base import files, held
+from hardening.base.pointer import CONFIG
+from hardening.base.values import frozen
 from hardening.errors import LaunchError
-from hardening.launch import files, held, leases
-from hardening.launch.bundle import load, read_table
-from hardening.pointer import CONFIG
-from hardening.values import frozen
+from hardening.launch.config.bundle import load, read_table
+from hardening.launch.container import leases
 from hardening_selinux.labels import CATEGORIES
 
 #: Where leases lie in a state directory.

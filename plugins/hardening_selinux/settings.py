@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from hardening.kinds import Choice, Exact, Flag
-from hardening.schema import scalar
-from hardening.source import Node
-from hardening.values import frozen
+from hardening.base.values import frozen
+from hardening.mechanism.kinds import Choice, Exact, Flag
+from hardening.mechanism.schema import scalar
+from hardening.profile.source import Node
 from hardening_selinux.labels import Label, Level, is_name
 
 AUTO = "auto"

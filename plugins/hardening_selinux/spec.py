@@ -7,14 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hardening import inputs as look
-from hardening import state
+from hardening.base import state
+from hardening.base.pointer import lookup
 from hardening.errors import ProfileError, SpecError
-from hardening.fragment import Fragment
-from hardening.inputs import Inputs, Unknown
-from hardening.mechanism import Context, Excess
-from hardening.pointer import lookup
-from hardening.schema import Leaf
+from hardening.mechanism import inputs as look
+from hardening.mechanism.fragment import Fragment
+from hardening.mechanism.inputs import Inputs, Unknown
+from hardening.mechanism.mechanism import Context, Excess
+from hardening.mechanism.schema import Leaf
 from hardening_rootfs.settings import RootfsSettings
 from hardening_rootfs.volumes import Volume
 from hardening_selinux import contexts

@@ -9,24 +9,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hardening.admission import Candidate, Verdict
-from hardening.findings import Finding
-from hardening.fragment import Fragment
-from hardening.hookspecs import hookimpl
-from hardening.host import Host
-from hardening.inputs import Input, Inputs, Unknown
-from hardening.mechanism import Context, Excess, Mechanism, Reading, Shortfall
-from hardening.schema import REST, Leaf, Say
-from hardening.source import Node
+from hardening.mechanism.findings import Finding
+from hardening.mechanism.fragment import Fragment
+from hardening.mechanism.host import Host
+from hardening.mechanism.inputs import Input, Inputs, Unknown
+from hardening.mechanism.mechanism import Context, Excess, Mechanism, Reading, Shortfall
+from hardening.mechanism.schema import REST, Leaf, Say
+from hardening.plugin.admission import Candidate, Verdict
+from hardening.plugin.hookspecs import hookimpl
+from hardening.profile.source import Node
 from hardening_trust import settings
 from hardening_trust.ends import ACCEPT
 from hardening_trust.settings import TrustSettings
 
 if TYPE_CHECKING:
-    from hardening.compose import Composition
+    from hardening.compose.composition import Composition
     from hardening.images.reference import Name
 
-#: What the names of annotations begin with that name an image (`hardening.images.used`).
+#: What the names of annotations begin with that name an image (`hardening.mechanism.used`).
 _OF_IMAGES = "org.hardening.image."
 
 

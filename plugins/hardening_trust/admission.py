@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from hardening import inputs as look
-from hardening.admission import Candidate, Verdict
-from hardening.compose import Composition
+from hardening.compose.composition import Composition
 from hardening.errors import HardeningError, quoted
-from hardening.images import reference, used
+from hardening.images import reference
 from hardening.images.reference import Name
-from hardening.images.used import Used
-from hardening.inputs import Input
 from hardening.launch import looks
-from hardening.runtime import Refusal
-from hardening.schema import REST, Leaf
+from hardening.mechanism import inputs as look
+from hardening.mechanism import used
+from hardening.mechanism.inputs import Input
+from hardening.mechanism.runtime import Refusal
+from hardening.mechanism.schema import REST, Leaf
+from hardening.mechanism.used import Used
+from hardening.plugin.admission import Candidate, Verdict
 from hardening_trust import annotation
 from hardening_trust.kinds import RequirementsKind
 from hardening_trust.requirements import REJECT, Requirements, key_paths, together

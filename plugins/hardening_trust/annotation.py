@@ -11,18 +11,19 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from hardening.base import jsontext
 from hardening.errors import ProfileError
-from hardening.fragment import Fragment
-from hardening.images import reference, used
-from hardening.launch import jsontext
-from hardening.mechanism import Excess
-from hardening.schema import Leaf
-from hardening.source import Document, Node
+from hardening.images import reference
+from hardening.mechanism import used
+from hardening.mechanism.fragment import Fragment
+from hardening.mechanism.mechanism import Excess
+from hardening.mechanism.schema import Leaf
+from hardening.profile.source import Document, Node
 from hardening_trust.kinds import RequirementsKind
 from hardening_trust.requirements import Requirements, all_paths, dump_all, read_all, together
 
 if TYPE_CHECKING:
-    from hardening.images.used import Used
+    from hardening.mechanism.used import Used
     from hardening_trust.settings import TrustSettings
 
 ANNOTATION = "org.hardening.trust.requirements"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hardening.values import frozen
+from hardening.base.values import frozen
 
 
 @frozen

@@ -10,10 +10,10 @@ import re
 from json.decoder import JSONDecodeError, scanstring  # type: ignore[attr-defined]
 from pathlib import Path
 
-from hardening import toml_lines
+from hardening.base.digest import sha256
 from hardening.errors import ProfileError
-from hardening.launch.digest import sha256
-from hardening.source import Document, decoded
+from hardening.profile import toml_lines
+from hardening.profile.source import Document, decoded
 
 MAX_DEPTH = 16
 _SPACE = re.compile(r"[ \t\r\n]*")

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import attrs
 
-from hardening import safefile, wholefile
+from hardening.base import safefile, wholefile
+from hardening.base.values import frozen
 from hardening.errors import ProfileError
-from hardening.values import frozen
 
 LONGEST = 16 << 20
 _REVOKED = "r"
@@ -57,7 +57,7 @@ def read_bare(path: Path) -> bytes:
 
 def gpg(data: bytes) -> tuple[Key, ...]:
     """The OpenPGP keys in a file's content; none where it holds none. Raises `HostError` where GnuPG does not work."""
-    from hardening import gnupg
+    from hardening.base import gnupg
 
     with tempfile.TemporaryDirectory(prefix="hardening-keys-") as home:
         options = ("--no-options", "--no-autostart", "--no-auto-key-locate")

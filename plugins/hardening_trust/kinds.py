@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from hardening.kinds import Kind
-from hardening.launch.digest import sha256
-from hardening.source import Node
-from hardening.text import nearest
-from hardening.values import frozen
+from hardening.base.digest import sha256
+from hardening.base.text import nearest
+from hardening.base.values import frozen
+from hardening.mechanism.kinds import Kind
+from hardening.profile.source import Node
 from hardening_trust.ends import ACCEPT, REJECT
 
 if TYPE_CHECKING:

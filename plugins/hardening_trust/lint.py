@@ -7,12 +7,12 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from hardening.base.values import frozen
 from hardening.errors import HardeningError, HostError
-from hardening.findings import Finding, Severity
 from hardening.images import reference
 from hardening.images.reference import DIRECTORY, DOCKER, OCI
-from hardening.schema import REST
-from hardening.values import frozen
+from hardening.mechanism.findings import Finding, Severity
+from hardening.mechanism.schema import REST
 from hardening_trust import keys, scopes
 from hardening_trust.requirements import (
     GPG_KEYS,

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from hardening import wholefile
+from hardening.base import wholefile
 from hardening.errors import ImageError, ProfileError, UsageError
-from hardening.images.http import Bounds, Client
 from hardening.images.reference import Reference
 from hardening.images.signatures import LONGEST, MOST, PREFIX, names
+from hardening.images.transport.http import Bounds, Client
 from hardening_trust.signatures import UnreadableSignature
 
 #: Seconds to wait for a server's word, and for all signatures of an image.

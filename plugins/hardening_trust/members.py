@@ -5,8 +5,8 @@ from __future__ import annotations
 import binascii
 from collections.abc import Sequence
 
-from hardening.source import Node
-from hardening.text import nearest
+from hardening.base.text import nearest
+from hardening.profile.source import Node
 
 REKOR = ("rekorPublicKeyPath", "rekorPublicKeyPaths", "rekorPublicKeyData", "rekorPublicKeyDatas")
 _REKOR_LIST = "rekorPublickeyPath, rekorPublicKeyPaths, rekorPublickeyData and rekorPublicKeyDatas"

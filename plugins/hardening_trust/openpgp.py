@@ -20,10 +20,9 @@ from typing import Any
 
 import attrs
 
-from hardening import state, wholefile
+from hardening.base import held, places, state, wholefile
+from hardening.base.digest import sha256
 from hardening.errors import HostError
-from hardening.launch import held, places
-from hardening.launch.digest import sha256
 
 FOLDER = "keyrings"
 #: The most that a signed message may hold, in bytes, however small it is compressed.
@@ -74,7 +73,7 @@ class Keyring:
 
     def verify(self, data: bytes) -> Signed:
         """What a signed message holds. Raises `NotSigned`, and `HostError` where GnuPG does not work."""
-        from hardening import gnupg
+        from hardening.base import gnupg
 
         result = self._gpg.verify(data, extra_args=["--output", "-"])
         if result.returncode in _ENDED:
@@ -144,7 +143,7 @@ def _sweep(folder: Path) -> None:
 
 
 def _import(home: Path, keys: Sequence[bytes]) -> Keyring:
-    from hardening import gnupg
+    from hardening.base import gnupg
 
     with _told(home.parent.parent):
         home.mkdir(mode=0o700)

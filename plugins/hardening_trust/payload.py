@@ -63,7 +63,7 @@ def read(data: bytes, kind: str = SIMPLE) -> Payload:
     image = _exact(critical["image"], "critical.image", _DIGEST)
     identity = _exact(critical["identity"], "critical.identity", _REFERENCE)
     digest = _text(image[_DIGEST], f"critical.image.{_DIGEST}")
-    from hardening.launch.digest import is_digest
+    from hardening.base.digest import is_digest
 
     if not is_digest(digest):
         raise PayloadError(f"invalid {_DIGEST} value {_shown(digest)}")

@@ -8,11 +8,10 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from hardening import safefile, state
+from hardening.base import places, safefile, state
+from hardening.base.values import frozen
 from hardening.errors import ProfileError, UsageError
-from hardening.launch import places
-from hardening.source import Document, Node
-from hardening.values import frozen
+from hardening.profile.source import Document, Node
 from hardening_trust.members import only
 from hardening_trust.requirements import Requirements, dump_all, read_all
 from hardening_trust.scopes import KNOWN, scope_problem

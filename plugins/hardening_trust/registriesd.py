@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from hardening import safefile, state
+from hardening.base import safefile, state
+from hardening.base.text import nearest
 from hardening.errors import ProfileError
-from hardening.text import nearest
 from hardening_trust.kinds import FIELDS, Lookaside
 
 if TYPE_CHECKING:

@@ -14,11 +14,11 @@ from typing import Any
 
 import attrs
 
+from hardening.base.text import nearest
+from hardening.base.values import frozen
 from hardening.errors import HardeningError
 from hardening.images import reference
-from hardening.source import Node
-from hardening.text import nearest
-from hardening.values import frozen
+from hardening.profile.source import Node
 from hardening_trust.ends import ACCEPT as ACCEPT
 from hardening_trust.ends import REJECT as REJECT
 from hardening_trust.ends import Accept as Accept

@@ -13,9 +13,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from hardening.base.values import frozen
 from hardening.errors import UsageError
-from hardening.schema import REST
-from hardening.values import frozen
+from hardening.mechanism.schema import REST
 
 if TYPE_CHECKING:
     from hardening.images.reference import Name
@@ -116,7 +116,7 @@ def scope_problem(transport: str, scope: str) -> str:
 
 
 def above(name: str) -> Sequence[str]:
-    """The scopes above one, nearest first, without the default (`hardening.schema.Family`)."""
+    """The scopes above one, nearest first, without the default (`hardening.mechanism.schema.Family`)."""
     transport, scope = split(name)
     if not scope:
         return ()

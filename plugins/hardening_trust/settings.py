@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hardening.kinds import Kind
-from hardening.schema import REST, Members, Say, Schema, family
-from hardening.source import Node
-from hardening.text import nearest
-from hardening.values import frozen
+from hardening.base.text import nearest
+from hardening.base.values import frozen
+from hardening.mechanism.kinds import Kind
+from hardening.mechanism.schema import REST, Members, Say, Schema, family
+from hardening.profile.source import Node
 from hardening_trust.ends import REJECT
 from hardening_trust.kinds import Lookaside, LookasideKind, RequirementsKind
 

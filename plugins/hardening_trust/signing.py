@@ -8,7 +8,8 @@ from typing import Any
 
 import attrs
 
-from hardening import __version__, gnupg, wholefile
+from hardening import __version__
+from hardening.base import gnupg, wholefile
 from hardening.errors import LaunchError, UsageError
 from hardening_trust.payload import Payload, write
 

@@ -10,7 +10,7 @@ import binascii
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from hardening.launch.digest import sha256
+from hardening.base.digest import sha256
 from hardening_trust.signatures import SIGSTORE_SIGNATURE, Sigstore
 
 if TYPE_CHECKING:

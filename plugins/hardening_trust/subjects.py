@@ -10,14 +10,14 @@ from pathlib import Path
 
 import attrs
 
-from hardening import wholefile
+from hardening.base import wholefile
+from hardening.base.digest import sha256
 from hardening.errors import ImageError, ImageMissing
 from hardening.images import media
 from hardening.images.media import Descriptor
 from hardening.images.reference import DIRECTORY, DOCKER, Name, Reference
 from hardening.images.signatures import LONGEST, MOST, PREFIX
 from hardening.images.source import Source, open_source
-from hardening.launch.digest import sha256
 from hardening_trust import lookaside, scopes, signatures
 from hardening_trust.registriesd import Registries
 from hardening_trust.signatures import Signature, Sigstore

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from hardening.errors import ProfileError
-from hardening.toml_text import inline, key
+from hardening.profile.toml_text import inline, key
 from hardening_trust import registriesd, scopes, writing
 from hardening_trust.kinds import Lookaside, LookasideKind, RequirementsKind
 from hardening_trust.policy import Policy

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import attrs
 
+from hardening.base.digest import sha256
 from hardening.errors import ProfileError
 from hardening.images.reference import Reference
-from hardening.launch.digest import sha256
 from hardening_trust import identities, keys, payload
 from hardening_trust.kinds import show_one
 from hardening_trust.openpgp import Keyrings, NotSigned, TooSlow

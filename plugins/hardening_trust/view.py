@@ -8,12 +8,12 @@ from pathlib import Path
 
 import attrs
 
-from hardening.compose import Composition
-from hardening.fold import Resolved
+from hardening.base.values import frozen
+from hardening.compose.composition import Composition
+from hardening.compose.fold import Resolved
 from hardening.images import reference
 from hardening.images.reference import DOCKER, Name
-from hardening.schema import REST
-from hardening.values import frozen
+from hardening.mechanism.schema import REST
 from hardening_trust import policy, registriesd, scopes
 from hardening_trust.admission import settings_of
 from hardening_trust.kinds import Lookaside

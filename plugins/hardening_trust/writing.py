@@ -11,13 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hardening import safefile, toml_lines, wholefile
+from hardening.base import safefile, wholefile
 from hardening.errors import LaunchError, ProfileError
-from hardening.launch import behalf
-from hardening.layers import parse_layer
-from hardening.source import parse_toml
-from hardening.source import read as read_profile
-from hardening.toml_text import inline, key
+from hardening.launch.record import behalf
+from hardening.profile import toml_lines
+from hardening.profile.layers import parse_layer
+from hardening.profile.source import parse_toml
+from hardening.profile.source import read as read_profile
+from hardening.profile.toml_text import inline, key
 from hardening_trust import jsontree, policy, scopes
 from hardening_trust.kinds import RequirementsKind
 from hardening_trust.requirements import Requirements, dump_all
@@ -120,8 +121,8 @@ def _candidates(text: str, keys: tuple[str, ...], value: str) -> Iterator[str]:
 
 def require_read(text: str, path: Path) -> None:
     """Raise `ProfileError` unless the text is a profile whose `[trust]` can be read."""
-    from hardening.schema import Schema
-    from hardening.source import Document
+    from hardening.mechanism.schema import Schema
+    from hardening.profile.source import Document
 
     places: Mapping[toml_lines.Path, str] = {
         name: f"{path}:{line}" for name, line in toml_lines.key_lines(text).items()

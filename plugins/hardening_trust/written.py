@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hardening.source import Node
-from hardening.text import nearest
+from hardening.base.text import nearest
+from hardening.profile.source import Node
 from hardening_trust.kinds import WORDS, RequirementsKind
 from hardening_trust.requirements import (
     ACCEPT,

@@ -13,7 +13,10 @@ import time
 from datetime import date
 from pathlib import Path
 
-from hardening import compose, host, layers, plugins
+from hardening.compose import composition as compose
+from hardening.mechanism import host
+from hardening.plugin import plugins
+from hardening.profile import layers
 
 TEXT = """description = "profile {number}"
 {extends}

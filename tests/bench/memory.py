@@ -10,7 +10,7 @@ from pathlib import Path
 
 import attrs
 
-from hardening.launch import abi, kernel
+from hardening.base.linux import abi, kernel
 from tests.bench.contenders import BenchError, Contender
 from tests.support.users import User
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hardening.host import plain
+from hardening.mechanism.host import plain
 from hardening_seccomp import bpf
 from hardening_seccomp.actions import ALLOW, ENOSYS, EPERM
 from hardening_seccomp.build import build

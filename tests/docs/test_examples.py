@@ -18,10 +18,11 @@ from typing import Any
 import attrs
 import pytest
 
-from hardening import host, plugins
-from hardening.compose import compose
-from hardening.containers import known, stop
-from hardening.layers import Stack
+from hardening.compose.composition import compose
+from hardening.mechanism import host
+from hardening.plugin import plugins
+from hardening.profile.layers import Stack
+from hardening.runs.containers import known, stop
 from tests.docs.examples import ROOT, Block, blocks, commands, differs, pages
 from tests.support import audit
 from tests.support.features import require

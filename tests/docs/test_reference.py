@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from hardening import hookspecs, layers, plugins
-from hardening.kinds import Kind
-from hardening.mechanism import Mechanism
-from hardening.schema import Scalar, Setting
+from hardening.mechanism.kinds import Kind
+from hardening.mechanism.mechanism import Mechanism
+from hardening.mechanism.schema import Scalar, Setting
+from hardening.plugin import hookspecs, plugins
+from hardening.profile import layers
 from tests.docs.examples import ROOT
 from tests.fuzz.harness import targets
 
@@ -38,7 +39,7 @@ def test_no_hook_is_documented_that_does_not_exist() -> None:
 
 @pytest.mark.parametrize("name", HOOKS)
 def test_every_hook_has_a_test(name: str) -> None:
-    assert f"def {name}(" in (ROOT / "tests/hardening/test_plugins.py").read_text()
+    assert f"def {name}(" in (ROOT / "tests/hardening/plugin/test_plugins.py").read_text()
 
 
 def _settings() -> list[Any]:

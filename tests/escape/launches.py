@@ -13,11 +13,13 @@ from typing import Any
 
 import attrs
 
-from hardening import bundle, compose, layers, pipeline
+from hardening.assemble import bundle, pipeline
+from hardening.assemble.spec import to_json
+from hardening.compose import composition as compose
 from hardening.errors import EXIT_LAUNCHER, EXIT_NOT_EXECUTABLE
 from hardening.launch.command import START as START_OF_STAGE
-from hardening.plugins import shipped_profiles
-from hardening.spec import to_json
+from hardening.plugin.plugins import shipped_profiles
+from hardening.profile import layers
 from hardening_seccomp.libseccomp import Libseccomp
 from tests.escape.attempt import FOLDER, Outcome, Setup
 from tests.escape.world import World

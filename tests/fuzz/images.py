@@ -20,15 +20,17 @@ from urllib.parse import urlencode
 
 import zstandard
 
+from hardening.compose.offer import Offer
 from hardening.errors import UsageError
-from hardening.images import auth, compression, media, reference, unpack
-from hardening.images.archive import Archive
+from hardening.images import media, reference
 from hardening.images.ids import Ids
 from hardening.images.reference import Name, Reference
-from hardening.images.tree import Limits
-from hardening.images.used import Used
-from hardening.mechanism import Reading
-from hardening.offer import Offer
+from hardening.images.transport import auth
+from hardening.images.transport.archive import Archive
+from hardening.images.unpacking import compression, unpack
+from hardening.images.unpacking.tree import Limits
+from hardening.mechanism.mechanism import Reading
+from hardening.mechanism.used import Used
 from hardening_process.passwd import Accounts
 from hardening_scan import external, packages, rpm
 from hardening_scan.malformed import Malformed
@@ -61,7 +63,7 @@ def manifest(data: bytes, _: Path) -> None:
     assert len(blobs) <= media.MAX_LAYERS + 1 or found is not None
 
 
-@target(of_json, "hardening.offer hardening_process.image hardening.images.media", short=100)
+@target(of_json, "hardening.compose.offer hardening_process.image hardening.images.media", short=100)
 def imageconfig(data: bytes, _: Path) -> None:
     """What it says to the mechanisms is text that a configuration can hold."""
     plugins, host = shipped.here()
@@ -97,7 +99,8 @@ def _emptied(path: Path) -> None:
 
 
 @target(
-    of_tar, "hardening.images.tar hardening.images.tree hardening.images.unpack hardening.images.whiteouts",
+    of_tar, "hardening.images.unpacking.tar hardening.images.unpacking.tree hardening.images.unpacking.unpack "
+    "hardening.images.unpacking.whiteouts",
     seeds=_layers, short=200, jailed=True,
 )  # fmt: skip
 def layer(data: bytes, place: Path) -> None:
@@ -130,7 +133,7 @@ def _compressed() -> list[bytes]:
             gzip.compress(b"a", mtime=0) * 2 + bytes(20)]  # fmt: skip
 
 
-@target(plain, "hardening.images.compression", seeds=_compressed)
+@target(plain, "hardening.images.unpacking.compression", seeds=_compressed)
 def stream(data: bytes, _: Path) -> None:
     """What zlib makes of it, and no more than is asked for at a time."""
     read = compression.decompressed(io.BytesIO(data).read, "here")
@@ -151,7 +154,7 @@ def _archives() -> list[bytes]:
     return [whole, gzip.compress(whole, mtime=0)]
 
 
-@target(of_tar, "hardening.images.archive hardening.images.tar", seeds=_archives, short=200)
+@target(of_tar, "hardening.images.transport.archive hardening.images.unpacking.tar", seeds=_archives, short=200)
 def archive(data: bytes, place: Path) -> None:
     """Each layer has as many bytes as it says, out of the archive."""
     path = place / "archive"
@@ -252,7 +255,7 @@ def name(data: bytes, _: Path) -> None:
     assert reference.parse(str(whole)) == whole
 
 
-@target(of_json, "hardening.images.auth", short=150)
+@target(of_json, "hardening.images.transport.auth", short=150)
 def login(data: bytes, place: Path) -> None:
     """What is found can be sent."""
     path = place / "auth.json"

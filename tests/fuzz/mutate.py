@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 
 from tests.fuzz.harness import Words
-from tests.hardening.test_oci_fields import variants
+from tests.hardening.assemble.test_oci_fields import variants
 
 #: What no member wants, or only some.
 VALUES: tuple[Any, ...] = (

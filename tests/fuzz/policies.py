@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from hardening import gnupg
+from hardening.base import gnupg
 from hardening.errors import HardeningError
 from hardening.images import reference
 from hardening_trust import openpgp, payload, policy, registriesd, scopes, sigstore

@@ -12,15 +12,18 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from hardening import pipeline, source
-from hardening.compose import Composition, compose
+from hardening.assemble import pipeline
+from hardening.assemble.oci_fields import unknown
+from hardening.base import jsontext
+from hardening.base.digest import of_filter
+from hardening.compose.composition import Composition, compose
 from hardening.errors import HardeningError
-from hardening.launch import config, jsontext, leases
-from hardening.launch.digest import of_filter
-from hardening.layers import Layer, Stack, parse_layer
-from hardening.oci_fields import unknown
+from hardening.launch.config import config
+from hardening.launch.container import leases
+from hardening.profile import source
+from hardening.profile.layers import Layer, Stack, parse_layer
+from hardening.profile.source import Document
 from hardening.report.changes import changes
-from hardening.source import Document
 from hardening_seccomp import SeccompSettings, bpf
 from hardening_seccomp.compile import compile_filter
 from hardening_seccomp.docker import Target as Machine
@@ -31,7 +34,7 @@ from hardening_seccomp.spans import kernel_token
 from hardening_seccomp.spec import filter_of
 from tests.fuzz.harness import ROOT, target
 from tests.fuzz.mutate import of_json, of_toml
-from tests.hardening.test_foreign import FULL
+from tests.hardening.assemble.test_foreign import FULL
 from tests.plugins.seccomp import files, stacks
 from tests.support import bundles, shipped, texts
 
@@ -54,7 +57,8 @@ def _base() -> tuple[Layer, Composition]:
 
 
 @target(
-    of_toml, "hardening.source hardening.toml_lines hardening.layers hardening.fold hardening.schema hardening.kinds"
+    of_toml, "hardening.profile.source hardening.profile.toml_lines hardening.profile.layers hardening.compose.fold "
+    "hardening.mechanism.schema hardening.mechanism.kinds"
     " hardening_process.kinds hardening_rootfs.volumes hardening_rootfs.tmpfs hardening_seccomp.settings",
     seeds=_profiles, short=25,
 )  # fmt: skip
@@ -180,13 +184,14 @@ def _bundles() -> list[bytes]:
 
 
 @target(
-    of_json, "hardening.foreign hardening.pipeline hardening.oci_fields hardening.bundle hardening_capabilities.spec"
+    of_json, "hardening.assemble.foreign hardening.assemble.pipeline hardening.assemble.oci_fields "
+    "hardening.assemble.bundle hardening_capabilities.spec"
     " hardening_namespaces.tighten hardening_process.tighten hardening_process.foreign_resources hardening_rootfs.tighten"
     " hardening_rootfs.foreign_binds hardening_rootfs.rights hardening_seccomp.spec", seeds=_bundles, short=30,
 )  # fmt: skip
 def apply_(data: bytes, _: Path) -> None:
     """A configuration of another program is refused in words, or nowhere looser than the profile; twice is once."""
-    from hardening.bundle import parse_config
+    from hardening.assemble.bundle import parse_config
 
     given = parse_config(data, "config.json")
     plan = _tightened(given)
@@ -250,8 +255,10 @@ def _own() -> list[bytes]:
 
 
 @target(
-    of_json, "hardening.launch.config hardening.launch.config_linux hardening.launch.config_mounts hardening.launch.jsontext"
-    " hardening.launch.config_process hardening.launch.device_rules hardening.launch.reader", seeds=_own, short=100,
+    of_json, "hardening.launch.config.config hardening.launch.config.config_linux "
+    "hardening.launch.config.config_mounts hardening.base.jsontext"
+    " hardening.launch.config.config_process hardening.launch.config.device_rules hardening.launch.config.reader",
+    seeds=_own, short=100,
 )  # fmt: skip
 def launch(data: bytes, _: Path) -> None:
     """As the launch stage reads a configuration: refused with a place, or as it says, and nothing else."""

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from hardening.images import media
-from hardening.launch.bundle import SECRETS
+from hardening.launch.config.bundle import SECRETS
 from tests.fuzz.harness import HERE, ROOT, SECONDS, Run, in_child, targets
 from tests.fuzz.images import berkeley
 from tests.support import bundles

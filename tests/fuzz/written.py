@@ -11,21 +11,27 @@ from typing import Any
 
 import click
 
-from hardening import containers, logs, receipt, records
+from hardening.base import jsontext
+from hardening.base.digest import sha256
+from hardening.base.held import EXIT
+from hardening.base.linux import mountinfo
 from hardening.errors import HardeningError
-from hardening.launch import jsontext, leases, mountinfo, plans, record, secrets, variables
-from hardening.launch.bundle import EXCEPTIONS, IMAGE, MECHANISMS, PROFILES, SECRETS, VARIABLES
-from hardening.launch.container_state import DESCRIPTION, LOST
-from hardening.launch.digest import sha256
-from hardening.launch.held import EXIT
+from hardening.launch import plans
+from hardening.launch.config import variables
+from hardening.launch.config.bundle import EXCEPTIONS, IMAGE, MECHANISMS, PROFILES, SECRETS, VARIABLES
+from hardening.launch.container import leases
+from hardening.launch.container.container_state import DESCRIPTION, LOST
+from hardening.launch.record import record
+from hardening.launch.secret import secrets
 from hardening.report import containers as report
+from hardening.runs import containers, logs, receipt, records
 from hardening_trust import annotation as requirements
 from tests.fuzz.harness import target
 from tests.fuzz.mutate import VALUES, of_json, of_lines
 from tests.support.reports import gathered
 
 
-@target(of_json, "hardening.containers hardening.report.containers", short=80)
+@target(of_json, "hardening.runs.containers hardening.report.containers", short=80)
 def container(data: bytes, place: Path) -> None:
     """Three files of a container: it is shown, whatever is wrong with it."""
     try:
@@ -48,7 +54,7 @@ def _receipts() -> list[bytes]:
     return [json.dumps(gathered()).encode()]
 
 
-@target(of_json, "hardening.receipt", seeds=_receipts, short=100)
+@target(of_json, "hardening.runs.receipt", seeds=_receipts, short=100)
 def receipt_(data: bytes, place: Path) -> None:
     path = place / "receipt"
     path.write_bytes(data)
@@ -56,7 +62,7 @@ def receipt_(data: bytes, place: Path) -> None:
     assert found.keys() >= receipt.KEYS
 
 
-@target(of_lines, "hardening.records hardening.logs")
+@target(of_lines, "hardening.runs.records hardening.runs.logs")
 def record_(data: bytes, _: Path) -> None:
     """A line is a record, one of somebody else's, or counted as wrong; a log's line is one or none."""
     text = data.decode("utf-8", "backslashreplace")
@@ -72,7 +78,7 @@ def record_(data: bytes, _: Path) -> None:
 NAMES = (PROFILES, EXCEPTIONS, MECHANISMS, IMAGE, SECRETS, VARIABLES, leases.ANNOTATION, requirements.ANNOTATION)
 
 
-@target(of_json, "hardening.launch.secrets hardening.launch.leases hardening.launch.jsontext")
+@target(of_json, "hardening.launch.secret.secrets hardening.launch.container.leases hardening.base.jsontext")
 def annotation(data: bytes, _: Path) -> None:
     """What a bundle says of itself, as JSON in annotations: each is read by its reader, or refused."""
     parsed = jsontext.parse(data, "here")
@@ -92,7 +98,7 @@ def annotation(data: bytes, _: Path) -> None:
 
 
 @target(
-    of_lines, "hardening.launch.mountinfo hardening.launch.jsontext", short=150,
+    of_lines, "hardening.base.linux.mountinfo hardening.base.jsontext", short=150,
     refusals=(HardeningError, ValueError, IndexError),
 )  # fmt: skip
 def plan(data: bytes, place: Path) -> None:
@@ -108,12 +114,12 @@ def plan(data: bytes, place: Path) -> None:
 
 
 @target(
-    of_lines, "hardening.cli.says hardening.cli.stack", short=60,
+    of_lines, "hardening.cli.options.says hardening.cli.options.stack", short=60,
     refusals=(HardeningError, click.ClickException, click.exceptions.Exit, click.Abort),
 )  # fmt: skip
 def words(data: bytes, _: Path) -> None:
     """Words of a command line, to where a command would begin."""
-    from hardening.cli import says
+    from hardening.cli.options import says
     from hardening.cli.root import root
     from hardening.cli.session import Session
 

@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 
 from hardening.cli import fetching
+from hardening.cli.options.says import parse_exception, parse_set
 from hardening.cli.root import COMMANDS
-from hardening.cli.says import parse_exception, parse_set
+from hardening.compose.fold import permission
 from hardening.errors import HardeningError, UsageError, quoted
-from hardening.fold import permission
 from hardening.images import reference
-from hardening.layers import Layer
-from hardening.schema import Leaf
-from hardening.source import Document
+from hardening.mechanism.schema import Leaf
+from hardening.profile.layers import Layer
+from hardening.profile.source import Document
 
 ROOT = Path(__file__).parents[2]
 #: A command that has begun in a text, and not ended.

@@ -12,16 +12,17 @@ from typing import Any
 import attrs
 import pytest
 
-from hardening import pipeline
+from hardening.assemble import pipeline
+from hardening.assemble.foreign import require_shape
+from hardening.assemble.oci_fields import CONFIG, Each, without_unknown
+from hardening.base import jsontext
+from hardening.base.pointer import lookup
 from hardening.errors import HardeningError, LaunchError, SpecError
-from hardening.foreign import require_shape
-from hardening.launch import config, jsontext
-from hardening.launch.wanted import Wanted
-from hardening.oci_fields import CONFIG, Each, without_unknown
-from hardening.pointer import lookup
+from hardening.launch.config import config
+from hardening.launch.config.wanted import Wanted
 from hardening_oci import ignored
 from tests.docs.examples import ROOT
-from tests.hardening.test_oci_fields import variants
+from tests.hardening.assemble.test_oci_fields import variants
 from tests.support import members, ocischema, shipped
 
 PAGE = ROOT / "docs/reference/configuration.md"
@@ -240,7 +241,7 @@ def test_a_member_that_stands_twice_is_refused_with_its_pointer(member: str) -> 
 
 
 def from_apply(text: bytes, origin: str) -> object:
-    from hardening.bundle import parse_config
+    from hardening.assemble.bundle import parse_config
 
     try:
         return parse_config(text, origin)

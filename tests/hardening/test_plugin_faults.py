@@ -17,29 +17,30 @@ import attrs
 import click
 import pytest
 
-from hardening import hookspecs, host, pluginchecks, pluginfaces, plugins
-from hardening.admission import Candidate, Verdict
-from hardening.compose import Composition, compose
+from hardening.base.frozendata import freeze
+from hardening.compose.composition import Composition, compose
+from hardening.compose.implied import hold
 from hardening.errors import PluginError, SpecError
-from hardening.findings import Finding, Severity
-from hardening.fragment import Fragment
-from hardening.frozendata import freeze
-from hardening.hookspecs import hookimpl
 from hardening.images.reference import parse
-from hardening.implied import hold
-from hardening.inputs import Input
-from hardening.installed import Brought
-from hardening.kinds import Ceiling
-from hardening.launch.bundle import SECRETS
-from hardening.layers import parse_layer
-from hardening.mechanism import Context, Excess, Implied, Mechanism, Reading, Shortfall
-from hardening.plugincalls import fault
-from hardening.plugins import Plugin, Plugins
-from hardening.runtime import LaunchRequest, Runtime
-from hardening.scanning import Scanner
-from hardening.schema import Leaf, scalar
-from hardening.secrets import SecretDriver
-from hardening.source import Document
+from hardening.launch.config.bundle import SECRETS
+from hardening.mechanism import host
+from hardening.mechanism.findings import Finding, Severity
+from hardening.mechanism.fragment import Fragment
+from hardening.mechanism.inputs import Input
+from hardening.mechanism.kinds import Ceiling
+from hardening.mechanism.mechanism import Context, Excess, Implied, Mechanism, Reading, Shortfall
+from hardening.mechanism.runtime import LaunchRequest, Runtime
+from hardening.mechanism.scanner import Scanner
+from hardening.mechanism.schema import Leaf, scalar
+from hardening.mechanism.secret_driver import SecretDriver
+from hardening.plugin import hookspecs, pluginchecks, pluginfaces, plugins
+from hardening.plugin.admission import Candidate, Verdict
+from hardening.plugin.hookspecs import hookimpl
+from hardening.plugin.installed import Brought
+from hardening.plugin.plugincalls import fault
+from hardening.plugin.plugins import Plugin, Plugins
+from hardening.profile.layers import parse_layer
+from hardening.profile.source import Document
 from tests.support.texts import TODAY, stack
 
 HIDDEN = "hunter2"
@@ -513,8 +514,8 @@ def test_frozen_data_is_data() -> None:
 
 MODULE = """
 import sys
-from hardening.hookspecs import hookimpl
-from hardening.inputs import Input
+from hardening.plugin.hookspecs import hookimpl
+from hardening.mechanism.inputs import Input
 
 @hookimpl
 def hardening_inspect():
@@ -627,10 +628,10 @@ def test_a_plugin_for_another_version_is_refused_and_the_list_names_it(tmp_path:
 
 KIND = """
 import attrs
-from hardening.hookspecs import hookimpl
-from hardening.kinds import Ceiling
-from hardening.mechanism import Mechanism
-from hardening.schema import scalar
+from hardening.plugin.hookspecs import hookimpl
+from hardening.mechanism.kinds import Ceiling
+from hardening.mechanism.mechanism import Mechanism
+from hardening.mechanism.schema import scalar
 
 class Bad(Ceiling):
     def at_most(self, a, b):
@@ -701,9 +702,9 @@ def test_a_fault_of_the_program_is_no_verdict(
 
 
 RUNTIME = """
-from hardening.hookspecs import hookimpl
-from hardening.mechanism import Shortfall
-from hardening.runtime import Runtime
+from hardening.plugin.hookspecs import hookimpl
+from hardening.mechanism.mechanism import Shortfall
+from hardening.mechanism.runtime import Runtime
 
 class Loose(Runtime):
     name = "loose"
@@ -780,7 +781,7 @@ BROKEN = {
     "in probe": (KIND.format(raised="x").replace("def inputs", "def probe(self, host):\n        1 / 0\n    def inputs"),
                  "failed in Chaos.probe: ZeroDivisionError"),
     "an option of ours": (KIND.format(raised="x").replace(
-        "def inputs", "def options(self):\n        from hardening.mechanism import Option\n"
+        "def inputs", "def options(self):\n        from hardening.mechanism.mechanism import Option\n"
         "        return [Option(('--json',), 'level', 'x')]\n    def inputs"), "offers the option --json, which"),
     "a name of ours": (RUNTIME.format(version="'1'").replace('"loose"', '"crun"'), "both own the runtime"),
     "another version": ("", "requires hardening >=99"),
@@ -791,7 +792,7 @@ BROKEN = {
 def test_doctor_goes_on_without_a_plugin_that_cannot_be_used(name: str, tmp_path: Path) -> None:
     deed, message = BROKEN[name]
     requires = "hardening>=99" if name == "another version" else "hardening"
-    installed(tmp_path, f"from hardening.hookspecs import hookimpl\n{deed}\n", requires)
+    installed(tmp_path, f"from hardening.plugin.hookspecs import hookimpl\n{deed}\n", requires)
     done = call(tmp_path, "doctor", "-p", "strict", "--json")
     rows = json.loads(done.stdout)
     (row,) = [row for row in rows if row["name"] == "plugin"]
@@ -809,7 +810,7 @@ def test_doctor_goes_on_without_a_plugin_that_cannot_be_used(name: str, tmp_path
 def test_doctor_goes_on_without_a_plugin_that_probes_what_another_one_does(tmp_path: Path) -> None:
     deed = "def probe(self, host):\n        from hardening_process import Process\n        return Process().probe(host)"
     kind = KIND.format(raised="x").replace("def inputs", f"{deed}\n    def inputs")
-    installed(tmp_path, f"from hardening.hookspecs import hookimpl\n{kind}\n")
+    installed(tmp_path, f"from hardening.plugin.hookspecs import hookimpl\n{kind}\n")
     rows = json.loads(call(tmp_path, "doctor", "--json").stdout)
     (row,) = [row for row in rows if row["name"] == "plugin"]
     assert row["detail"] == "chaos probes ProcessFacts, which another mechanism owns"
@@ -817,8 +818,8 @@ def test_doctor_goes_on_without_a_plugin_that_probes_what_another_one_does(tmp_p
 
 
 VAULT = """
-from hardening.hookspecs import hookimpl
-from hardening.secrets import SecretDriver
+from hardening.plugin.hookspecs import hookimpl
+from hardening.mechanism.secret_driver import SecretDriver
 
 class Vault(SecretDriver):
     name = "vault"

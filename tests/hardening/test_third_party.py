@@ -13,12 +13,13 @@ from typing import Any
 import attrs
 import pytest
 
-from hardening import host, plugins
-from hardening.admission import Candidate
-from hardening.compose import compose
+from hardening.compose.composition import compose
 from hardening.images.reference import parse
-from hardening.images.used import Used
-from hardening.plugins import Plugin, Plugins
+from hardening.mechanism import host
+from hardening.mechanism.used import Used
+from hardening.plugin import plugins
+from hardening.plugin.admission import Candidate
+from hardening.plugin.plugins import Plugin, Plugins
 from hardening_trust.signing import signer
 from tests.docs.examples import ROOT, blocks
 from tests.support import gpg
@@ -79,7 +80,7 @@ def test_a_third_party_s_mechanism_is_equal(acme: Installed) -> None:
 
 def test_a_third_party_s_profile_is_found_by_its_name(acme: Installed) -> None:
     found = acme.python(
-        "import json; from hardening import plugins; from hardening.layers import SearchPath;"
+        "import json; from hardening import plugins; from hardening.profile.layers import SearchPath;"
         "found = SearchPath.standard(plugins.shipped_profiles()).find('acme');"
         "print(json.dumps([str(found.path), found.owner]))"
     )
@@ -90,9 +91,10 @@ def test_a_third_party_s_profile_composes_with_its_mechanism_and_ours(acme: Inst
     found = acme.python(
         """
 import json, datetime
-from hardening import host, plugins
-from hardening.compose import compose
-from hardening.layers import SearchPath, resolve
+from hardening.mechanism import host
+from hardening.plugin import plugins
+from hardening.compose.composition import compose
+from hardening.profile.layers import SearchPath, resolve
 loaded = plugins.load()
 stack = resolve(["default", "acme"], SearchPath.standard(plugins.shipped_profiles()))
 composition = compose(stack, loaded.mechanisms, host.probe(loaded.mechanisms), datetime.date.today())

@@ -6,8 +6,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from hardening.laws import NOTHING, Case
-from hardening.mechanism import Mechanism
+from hardening.mechanism.mechanism import Mechanism
+from hardening.testing.laws import NOTHING, Case
 
 
 @st.composite

@@ -13,16 +13,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hardening import host, plugins
-from hardening.compose import Composition, _fold_all, compose
+from hardening.compose.composition import Composition, _fold_all, compose
+from hardening.compose.fold import Spoken
 from hardening.errors import HardeningError
-from hardening.fold import Spoken
-from hardening.laws import Case, equivalent, to_layer
-from hardening.layers import Layer, Stack, parse_layer
-from hardening.mechanism import Mechanism
+from hardening.mechanism import host
+from hardening.mechanism.mechanism import Mechanism
+from hardening.mechanism.schema import REST, Leaf, Say, Scalar, Setting
+from hardening.plugin import plugins
+from hardening.profile.layers import Layer, Stack, parse_layer
+from hardening.profile.source import Document, Origin
 from hardening.report.settings import profile
-from hardening.schema import REST, Leaf, Say, Scalar, Setting
-from hardening.source import Document, Origin
+from hardening.testing.laws import Case, equivalent, to_layer
 from tests.laws.stacks import cases
 from tests.support.thirdparty.acme_quota import Quota
 

@@ -18,15 +18,17 @@ from typing import Any
 import attrs
 import pytest
 
-from hardening import host, pipeline, plugins
-from hardening.compose import Composition, compose
+from hardening.assemble import pipeline
+from hardening.compose.composition import Composition, compose
 from hardening.errors import HardeningError
-from hardening.host import Host
-from hardening.laws import Case, to_layer
-from hardening.layers import Layer, Stack, parse_layer
-from hardening.mechanism import Mechanism
-from hardening.schema import REST, Scalar
-from hardening.source import Document
+from hardening.mechanism import host
+from hardening.mechanism.host import Host
+from hardening.mechanism.mechanism import Mechanism
+from hardening.mechanism.schema import REST, Scalar
+from hardening.plugin import plugins
+from hardening.profile.layers import Layer, Stack, parse_layer
+from hardening.profile.source import Document
+from hardening.testing.laws import Case, to_layer
 from hardening_namespaces.settings import IdRange
 from hardening_process.cgroups import Cgroups, Controller
 from hardening_process.facts import ProcessFacts

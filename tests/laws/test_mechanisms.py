@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hardening import host, plugins
-from hardening.kinds import Kind
-from hardening.laws import check_kind, check_mechanism, check_stack
-from hardening.mechanism import Mechanism
-from hardening.schema import Family
+from hardening.mechanism import host
+from hardening.mechanism.kinds import Kind
+from hardening.mechanism.mechanism import Mechanism
+from hardening.mechanism.schema import Family
+from hardening.plugin import plugins
+from hardening.testing.laws import check_kind, check_mechanism, check_stack
 from tests.laws.stacks import stacks
 
 INSTALLED = plugins.load().mechanisms

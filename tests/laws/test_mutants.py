@@ -9,13 +9,14 @@ from typing import Any
 import attrs
 import pytest
 
-from hardening import host, plugins
-from hardening.fold import Fold
-from hardening.kinds import Ceiling, Exact, Flag
-from hardening.laws import Case, check_kind, check_mechanism, check_stack, random_stacks
-from hardening.mechanism import Mechanism, Option, Reading
-from hardening.schema import Members, Say, family, scalar
-from hardening.source import Node
+from hardening.compose.fold import Fold
+from hardening.mechanism import host
+from hardening.mechanism.kinds import Ceiling, Exact, Flag
+from hardening.mechanism.mechanism import Mechanism, Option, Reading
+from hardening.mechanism.schema import Members, Say, family, scalar
+from hardening.plugin import plugins
+from hardening.profile.source import Node
+from hardening.testing.laws import Case, check_kind, check_mechanism, check_stack, random_stacks
 from tests.support.thirdparty.acme_quota import Quota
 
 HOST = host.plain()

@@ -23,10 +23,11 @@ from typing import Any
 import attrs
 import tomli_w
 
-from hardening import bundle, pipeline, receipt
+from hardening.assemble import bundle, pipeline
+from hardening.assemble.pipeline import examine
 from hardening.errors import HardeningError
-from hardening.pipeline import examine
 from hardening.report import verification
+from hardening.runs import receipt
 from tests.docs.examples import ROOT, blocks, commands
 from tests.support import runs, shipped
 from tests.support.patience import is_over, until

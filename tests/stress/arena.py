@@ -16,7 +16,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from hardening.launch import abi, kernel
+from hardening.base.linux import abi, kernel
 from tests.support.users import REPOSITORY
 
 #: Holds the scenario itself, so that its own group can be divided (cgroups(7), no internal processes).

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from hardening.launch import abi, kernel
+from hardening.base.linux import abi, kernel
 
 #: The variable that names `folder` to processes that a test or xdist starts.
 _FOLDER = "HARDENING_TESTS_FOLDER"

@@ -12,9 +12,9 @@ from typing import Any
 
 import attrs
 
-from hardening.containers import known
-from hardening.logs import Log
 from hardening.report.containers import data
+from hardening.runs.containers import known
+from hardening.runs.logs import Log
 from tests.support import runs, users
 from tests.support.users import User
 

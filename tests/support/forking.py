@@ -20,7 +20,7 @@ from importlib import import_module
 import hardening
 for module in pkgutil.walk_packages(hardening.__path__, "hardening."):
     import_module(module.name)
-import_module("hardening.plugins").load()
+import_module("hardening.plugin.plugins").load()
 gc.freeze()
 for line in sys.stdin:
     order = json.loads(line)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hardening.launch import places
+from hardening.base import places
 
 
 def set_home(monkeypatch: pytest.MonkeyPatch, path: str | Path | None) -> None:

@@ -13,13 +13,14 @@ from typing import Any
 import attrs
 import tomli_w
 
-from hardening import bundle, handover, pipeline, receipt
-from hardening.compose import Composition
-from hardening.launch.secrets import named
-from hardening.mechanism import Verification
-from hardening.pipeline import examine
-from hardening.plugins import Plugin, Plugins
+from hardening.assemble import bundle, handover, pipeline
+from hardening.assemble.pipeline import examine
+from hardening.compose.composition import Composition
+from hardening.launch.secret.secrets import named
+from hardening.mechanism.mechanism import Verification
+from hardening.plugin.plugins import Plugin, Plugins
 from hardening.report import verification
+from hardening.runs import receipt
 from tests.support import runs
 from tests.support.users import User
 

@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from hardening.launch.digest import ANNOTATION
+from hardening.base.digest import ANNOTATION
 from tests.support import bundles
 
 IDS = [{"containerID": 0, "hostID": 100_000, "size": 65_536}]

@@ -12,7 +12,7 @@ import jsonschema
 from referencing import Registry
 from referencing.jsonschema import DRAFT7
 
-from hardening.pointer import lookup
+from hardening.base.pointer import lookup
 
 #: Of Debian's package golang-github-opencontainers-specs-dev.
 FOLDER = Path("/usr/share/gocode/src/github.com/opencontainers/runtime-spec/schema")

@@ -14,9 +14,9 @@ from typing import Any
 
 import attrs
 
+from hardening.base.digest import sha256
 from hardening.launch import looks
 from hardening.launch.command import stage_command
-from hardening.launch.digest import sha256
 from tests.support.patience import until
 from tests.support.runs import busybox_root, workplace
 
@@ -24,7 +24,8 @@ from tests.support.runs import busybox_root, workplace
 _FIND = """
 import sys
 sys.path += sys.argv.pop(1).split(":")
-from hardening.launch import files, plans
+from hardening.base import files
+from hardening.launch import plans
 files.restore_environment()
 found = plans.find(sys.argv[1:], files.environment())
 print("" if found is None else found.bundle.directory)

@@ -11,11 +11,12 @@ from typing import Any
 
 import attrs
 
-from hardening import pipeline, receipt
-from hardening.launch.bundle import Bundle
-from hardening.launch.receipt import Report
-from hardening.mechanism import Verification
-from hardening.pipeline import examine
+from hardening.assemble import pipeline
+from hardening.assemble.pipeline import examine
+from hardening.launch.config.bundle import Bundle
+from hardening.launch.record.receipt import Report
+from hardening.mechanism.mechanism import Verification
+from hardening.runs import receipt
 from tests.support import runs
 from tests.support.users import User
 

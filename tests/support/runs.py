@@ -26,13 +26,15 @@ from typing import Any
 
 import attrs
 
-from hardening import bundle, compose, layers, pipeline
-from hardening.host import Host, plain
+from hardening.assemble import bundle, pipeline
+from hardening.assemble.spec import OCI_VERSION, to_json
+from hardening.compose import composition as compose
 from hardening.launch.command import START
-from hardening.mechanism import Excess
-from hardening.plugins import Plugin, Plugins, load, shipped_profiles
-from hardening.runtime import LaunchRequest
-from hardening.spec import OCI_VERSION, to_json
+from hardening.mechanism.host import Host, plain
+from hardening.mechanism.mechanism import Excess
+from hardening.mechanism.runtime import LaunchRequest
+from hardening.plugin.plugins import Plugin, Plugins, load, shipped_profiles
+from hardening.profile import layers
 from hardening_namespaces import idmaps
 from hardening_namespaces.settings import NamespacesSettings
 from tests.support.features import available, require

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from hardening import pipeline
+from hardening.assemble import pipeline
 from hardening.cli.session import Request, Session
-from hardening.compose import Composition, compose
-from hardening.host import Host
-from hardening.plugins import Plugins
+from hardening.compose.composition import Composition, compose
+from hardening.mechanism.host import Host
+from hardening.plugin.plugins import Plugins
 from tests.support import runs
 from tests.support.users import User
 

@@ -8,11 +8,12 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from hardening import host, toml_lines
-from hardening.compose import Composition, compose
-from hardening.layers import Layer, Stack, parse_layer
-from hardening.mechanism import Mechanism
-from hardening.source import Document, Node, command_line
+from hardening.compose.composition import Composition, compose
+from hardening.mechanism import host
+from hardening.mechanism.mechanism import Mechanism
+from hardening.profile import toml_lines
+from hardening.profile.layers import Layer, Stack, parse_layer
+from hardening.profile.source import Document, Node, command_line
 
 TODAY = date(2026, 1, 1)
 

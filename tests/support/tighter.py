@@ -12,8 +12,9 @@ from typing import Any
 
 import attrs
 
-from hardening import bundle, pipeline, receipt
-from hardening.spec import to_json
+from hardening.assemble import bundle, pipeline
+from hardening.assemble.spec import to_json
+from hardening.runs import receipt
 from tests.support import runs, shipped
 from tests.support.features import available
 from tests.support.users import User

@@ -17,11 +17,12 @@ from typing import Any
 import attrs
 import pytest
 
-from hardening import bundle, receipt
-from hardening.fragment import Spec
-from hardening.pointer import lookup
+from hardening.assemble import bundle
+from hardening.assemble.spec import to_json
+from hardening.base.pointer import lookup
+from hardening.mechanism.fragment import Spec
 from hardening.report.changes import changes
-from hardening.spec import to_json
+from hardening.runs import receipt
 from hardening_seccomp.filters import at_most
 from hardening_seccomp.host import SeccompFacts
 from hardening_seccomp.oci import read

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from hardening.mechanism import Verification
+from hardening.mechanism.mechanism import Verification
 from hardening_capabilities.host import probe
 from hardening_capabilities.spec import SETS
 from hardening_capabilities.table import BY_NAME, mask_names

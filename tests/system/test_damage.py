@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from hardening.launch.held import is_held
-from hardening.launch.ociprogram import Runtime
+from hardening.base.held import is_held
+from hardening.launch.oci.ociprogram import Runtime
 from tests.support.detached import Caller, caller
 from tests.support.disks import small_disk
 from tests.support.features import require

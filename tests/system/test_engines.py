@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from hardening import receipt
+from hardening.runs import receipt
 from tests.support import apart, engines, runs, users
 from tests.support.features import available, require
 from tests.support.patience import until

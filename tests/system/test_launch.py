@@ -17,10 +17,10 @@ import pytest
 
 import hardening
 from hardening import launch
-from hardening.launch import kernel
+from hardening.base.digest import ANNOTATION, of_filter
+from hardening.base.linux import kernel
 from hardening.launch.command import START
-from hardening.launch.digest import ANNOTATION, of_filter
-from hardening.launch.inner import AFTER_EARLY_FILTER
+from hardening.launch.native.inner import AFTER_EARLY_FILTER
 from tests.escape.launches import with_code
 from tests.support import apart, bundles, runs
 from tests.support.bundles import Stance
@@ -434,7 +434,7 @@ def test_clocks_of_a_time_namespace(folder: Path, stance: Stance) -> None:
 
 SLOW_TO_TELL = """
 import time
-from hardening.launch.channel import Channel
+from hardening.launch.native.channel import Channel
 send = Channel.send
 def slowly(self, word, *fields, **how):
     if word == "child":

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from hardening.bundles import sweep
-from hardening.launch.digest import ANNOTATION, of_filter
+from hardening.assemble.bundles import sweep
+from hardening.base.digest import ANNOTATION, of_filter
 from tests.support import apart, bundles, runs
 from tests.support.bundles import Stance
 from tests.support.features import FREEZER, available, require
@@ -170,7 +170,7 @@ def test_a_failure_leaves_no_mount_point_in_a_volume(
 ON_TRIAL = """
 import os, sys, time
 from hardening.launch import main
-from hardening.launch.failure import Withdrawn
+from hardening.base.linux.failure import Withdrawn
 bundle, made = sys.argv[1:]
 def sleeps(pid):
     if os.readlink(f"/proc/{pid}/ns/mnt") == os.readlink("/proc/self/ns/mnt"):

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from hardening.launch import mountinfo
-from hardening.launch.bundle import NODES, PROFILES
-from hardening.launch.cgroup2_only import CGROUP2_MAGIC_FILE
-from hardening.launch.digest import ANNOTATION, of_filter
+from hardening.base.digest import ANNOTATION, of_filter
+from hardening.base.linux import mountinfo
+from hardening.launch.config.bundle import NODES, PROFILES
+from hardening.launch.oci.cgroup2_only import CGROUP2_MAGIC_FILE
 from tests.support import bundles, runs
 from tests.support.bundles import Stance
 from tests.support.features import require

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from hardening import handover
-from hardening.launch.bundle import SECRETS
+from hardening.assemble import handover
+from hardening.launch.config.bundle import SECRETS
 from tests.support import bundles
 from tests.support.bundles import Stance
 from tests.support.features import require

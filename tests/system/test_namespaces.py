@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from hardening.errors import HostError
-from hardening.mechanism import Verification
+from hardening.mechanism.mechanism import Verification
 from hardening_namespaces import idmaps
 from hardening_namespaces.facts import PROC_NAMES
 from hardening_namespaces.settings import _ALIASES, _SPREADING, TYPES, NamespacesSettings, spreads, sysctl_name
@@ -306,8 +306,8 @@ def test_without_user_namespaces_a_required_launch_stops(tmp_path: Path) -> None
 
 
 _NESTED = """
-from hardening.host import probe
-from hardening.schema import Scalar
+from hardening.mechanism.host import probe
+from hardening.mechanism.schema import Scalar
 from hardening_namespaces import Namespaces, idmaps
 mechanism = Namespaces()
 defaults = {(setting.name, "" if isinstance(setting, Scalar) else "*"): setting.default if isinstance(setting, Scalar)

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from hardening.launch import cgroups, files
+from hardening.base import files
+from hardening.launch import cgroups
 from tests.support import users
 from tests.support.features import UNSET_LOGINUID, require
 from tests.support.patience import until

@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from hardening.inputs import way
+from hardening.mechanism.inputs import way
 from tests.support import users
 from tests.support.features import require
 from tests.support.plans import LINE, OPEN, PROFILE, PROGRAM, UMASK, WHOLE, Place, rewrite, write_alike
@@ -443,8 +443,8 @@ def test_a_variable_is_in_the_plan_as_a_digest_and_in_the_bundle_for_the_caller_
 
 
 THIRD = """
-from hardening.hookspecs import hookimpl
-from hardening.admission import Verdict
+from hardening.plugin.hookspecs import hookimpl
+from hardening.plugin.admission import Verdict
 
 @hookimpl
 def hardening_admit(candidate):

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import pytest
 
-from hardening.launch.digest import sha256
+from hardening.base.digest import sha256
 from tests.support.plans import LINE, WAIT, Place, rewrite, write_alike_bytes
 
 pytestmark = pytest.mark.system

@@ -16,7 +16,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from hardening import pipeline
+from hardening.assemble import pipeline
 from hardening.errors import HostError
 from hardening_process.cgroups import probe as probe_cgroups
 from hardening_process.kinds import Rlimit

@@ -14,10 +14,10 @@ from typing import Any
 import attrs
 import pytest
 
-from hardening.launch import mountinfo
-from hardening.launch.config_linux import DEFAULT_DEVICES
-from hardening.mechanism import Context, State
-from hardening.receipt import FORMS
+from hardening.base.linux import mountinfo
+from hardening.launch.config.config_linux import DEFAULT_DEVICES
+from hardening.mechanism.mechanism import Context, State
+from hardening.runs.receipt import FORMS
 from tests.support import loosenings, runs
 from tests.support.features import require
 from tests.support.loosenings import Group

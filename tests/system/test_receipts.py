@@ -18,8 +18,8 @@ from typing import Any
 import attrs
 import pytest
 
-from hardening.launch import mountinfo
-from hardening.mechanism import Mechanism, State, Verification
+from hardening.base.linux import mountinfo
+from hardening.mechanism.mechanism import Mechanism, State, Verification
 from hardening_capabilities import Capabilities
 from hardening_capabilities.table import BY_NAME
 from hardening_process.settings import RLIMITS

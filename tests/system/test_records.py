@@ -15,7 +15,7 @@ from typing import Any
 import attrs
 import pytest
 
-from hardening.launch import sinks
+from hardening.launch.record import sinks
 from tests.support import audit, journal, runs, users
 from tests.support.features import available, require
 from tests.support.patience import until

@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 
-from hardening import bundle, pipeline
-from hardening.fragment import Spec
-from hardening.mechanism import Verification
-from hardening.spec import to_json
+from hardening.assemble import bundle, pipeline
+from hardening.assemble.spec import to_json
+from hardening.mechanism.fragment import Spec
+from hardening.mechanism.mechanism import Verification
 from hardening_rootfs.mounted import Mounted, read
 from tests.support.features import require
 from tests.support.reports import verdict

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from hardening.launch import places
+from hardening.base import places
 from tests.plugins.secrets.stores import Kept
 from tests.support import detached, hunting, runs
 from tests.support.detached import Caller

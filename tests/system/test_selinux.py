@@ -15,9 +15,9 @@ from typing import Any
 import attrs
 import pytest
 
-from hardening import bundle
+from hardening.assemble import bundle
+from hardening.assemble.spec import LEASES, to_json
 from hardening.errors import HostError
-from hardening.spec import LEASES, to_json
 from hardening_selinux.host import probe
 from hardening_selinux.labels import Label
 from hardening_selinux.mcs import FOLDER, Lease

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from hardening import bundle
-from hardening.spec import to_json
+from hardening.assemble import bundle
+from hardening.assemble.spec import to_json
 from tests.support import ocischema, runs, shipped
 from tests.support.features import available, require
 from tests.support.runs import RUNTIMES

@@ -12,7 +12,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from hardening import receipt
+from hardening.runs import receipt
 from tests.support import runs, users
 from tests.support.features import require
 from tests.support.users import REPOSITORY, User, ordinary

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from hardening import bundle
+from hardening.assemble import bundle
 from tests.support import runs, shipped
 from tests.support.features import require
 from tests.support.users import ordinary

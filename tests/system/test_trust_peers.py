@@ -13,7 +13,7 @@ import attrs
 import pytest
 
 from hardening import cli
-from hardening.launch.digest import sha256
+from hardening.base.digest import sha256
 from tests.support.gpg import Keys, gpg_keys, no_agents
 from tests.support.registry import PASSWORD, USER, registry
 

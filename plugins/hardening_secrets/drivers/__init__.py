@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hardening.secrets import SecretDriver
+from hardening.mechanism.secret_driver import SecretDriver
 from hardening_secrets.drivers.command import Command
 from hardening_secrets.drivers.files import Files
 from hardening_secrets.drivers.gnupg import GnuPG

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from hardening.errors import UsageError
-from hardening.secrets import SecretDriver
+from hardening.mechanism.secret_driver import SecretDriver
 from hardening_secrets.drivers import programs
 
 _KEY = "{key}"

@@ -8,8 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
-from hardening import wholefile
-from hardening.secrets import LONGEST, SecretDriver, SecretError
+from hardening.base import wholefile
+from hardening.mechanism.secret_driver import LONGEST, SecretDriver, SecretError
 from hardening_secrets.store import read_private, require_private
 
 

@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from hardening import state
+from hardening.base import places, state
+from hardening.base.programs import terminal
 from hardening.errors import UsageError, quoted
-from hardening.launch import places
-from hardening.programs import terminal
-from hardening.secrets import SecretDriver, SecretError
+from hardening.mechanism.secret_driver import SecretDriver, SecretError
 from hardening_secrets.drivers import programs
 
 _PREFIX = "hardening"

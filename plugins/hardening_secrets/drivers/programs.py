@@ -15,8 +15,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import BinaryIO
 
-from hardening import programs
-from hardening.secrets import LONGEST, SecretError
+from hardening.base import programs
+from hardening.mechanism.secret_driver import LONGEST, SecretError
 
 
 def run(

@@ -37,9 +37,9 @@ class _Group(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            from hardening.cli.elsewhere import instead_of
+            from hardening.base.text import nearest
+            from hardening.cli.options.elsewhere import instead_of
             from hardening.errors import UsageError
-            from hardening.text import nearest
 
             hint = (
                 instead_of("trust", args[0]) or nearest(args[0], COMMANDS) or f"the commands are {', '.join(COMMANDS)}"

@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 
 import click
 
-from hardening.cli import stack
+from hardening.base.values import frozen
+from hardening.cli.options import stack
 from hardening.cli.session import session
 from hardening.images.reference import Name
-from hardening.values import frozen
 from hardening_trust import keys, registriesd
 from hardening_trust.admission import NAME
 from hardening_trust.commands import viewed

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hardening.cli import fetching, output, stack
-from hardening.schema import REST
+from hardening.cli import fetching, output
+from hardening.cli.options import stack
+from hardening.mechanism.schema import REST
 from hardening_trust import scopes
 from hardening_trust.admission import permission
 from hardening_trust.commands import viewed

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import click
 
-from hardening.cli import output, stack
+from hardening.cli import output
+from hardening.cli.options import stack
 from hardening.errors import LaunchError
-from hardening.launch import behalf
+from hardening.launch.record import behalf
 from hardening_trust import policy, registriesd
 from hardening_trust.commands import viewed
 from hardening_trust.writing import replace

@@ -7,9 +7,10 @@ from pathlib import Path
 import attrs
 import click
 
-from hardening.cli import output, stack
+from hardening.cli import output
+from hardening.cli.options import stack
 from hardening.errors import EXIT_FINDINGS
-from hardening.findings import count_serious
+from hardening.mechanism.findings import count_serious
 from hardening_trust.commands import viewed
 from hardening_trust.lint import lint
 

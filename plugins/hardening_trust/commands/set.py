@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
+from hardening.base import places
 from hardening.cli import output
 from hardening.errors import HostError, LaunchError, UsageError, quoted
-from hardening.launch import places
 from hardening_trust import keys, sigstore, writing
 from hardening_trust.lint import misread, never
 from hardening_trust.requirements import (

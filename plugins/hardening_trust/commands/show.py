@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hardening.cli import output, stack
+from hardening.cli import output
+from hardening.cli.options import stack
 from hardening.errors import HardeningError
 from hardening.images.reference import DOCKER
-from hardening.schema import REST
+from hardening.mechanism.schema import REST
 from hardening_trust import keys, scopes
 from hardening_trust.commands import viewed
 from hardening_trust.kinds import show_one

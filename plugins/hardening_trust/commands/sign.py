@@ -8,12 +8,12 @@ from pathlib import Path
 
 import click
 
-from hardening import wholefile
+from hardening.base import wholefile
 from hardening.cli import fetching, output
 from hardening.errors import LaunchError, UsageError, quoted
 from hardening.images.reference import DIRECTORY, Name, Reference, is_tagged, parse, parse_docker
 from hardening.images.signatures import PREFIX
-from hardening.launch import behalf
+from hardening.launch.record import behalf
 from hardening_trust import lookaside
 from hardening_trust.commands import chosen
 from hardening_trust.signing import Signer, signer

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from hardening.cli import stack
+from hardening.cli.options import stack
 from hardening.cli.session import session
 from hardening.errors import UsageError
 from hardening_trust import view

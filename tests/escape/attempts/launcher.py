@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from hardening.launch.bundle import PROFILES
+from hardening.launch.config.bundle import PROFILES
 from tests.escape.attacks import calls, files, launcher
 from tests.escape.attempt import FOLDER, Attempt, Profiled, allow, hold, say
 from tests.escape.attempts.common import HOST_USER, WHOLE_PROC, volume
@@ -24,7 +24,8 @@ LEAKING = "from hardening.launch import kernel; kernel.close_on_exec_from = lamb
 ANY_DIRECTORY = "import posix; posix.getcwd = lambda: '/'"
 #: A launcher that changes the root as simple tools do.
 CHROOT = """
-from hardening.launch import kernel, mounts
+from hardening.base.linux import kernel
+from hardening.launch.native import mounts
 import posix
 def attach(self, *, read_only):
     place = posix.open("/mnt", posix.O_PATH)
@@ -36,7 +37,7 @@ mounts.Root.attach, mounts.Root.enter = attach, enter
 """
 SESSION_KEY = f"""
 import ctypes
-from hardening.launch import kernel
+from hardening.base.linux import kernel
 libc = ctypes.CDLL(None)
 keyctl = lambda *words: libc.syscall(kernel.call_number("keyctl"), *words)
 keyctl(1, 0)  # KEYCTL_JOIN_SESSION_KEYRING
@@ -51,7 +52,8 @@ NO_SECOND_LOOK = (
     "from hardening.launch import setup; setup.NativeSupervisor._refuse_own_interpreter = lambda self: None\n"
 )
 WRITABLE_NODES = """
-from hardening.launch import abi, devices, kernel, mounts
+from hardening.base.linux import abi, kernel
+from hardening.launch.native import devices, mounts
 careful = mounts.clone_device
 def clone_device(path, number):
     tree = careful(path, number)
@@ -72,7 +74,8 @@ SHARED = (
 )
 #: The same filter without its question for the architecture, which is its second instruction: both answers go on.
 ANY_ARCHITECTURE = """
-from hardening.launch import identity, kernel
+from hardening.base.linux import kernel
+from hardening.launch.native import identity
 def load_filter(plan, program):
     assert program[8:12] == bytes((0x15, 0, 1, 0)), program[8:16]
     kernel.seccomp(program[:10] + bytes((1, 1)) + program[12:], 0)
@@ -80,7 +83,8 @@ identity.load_filter = load_filter
 """
 #: A filter that denies clone (56) with CLONE_NEWUSER, and allows every number that it does not know.
 ANY_NUMBER = """
-from hardening.launch import identity, kernel
+from hardening.base.linux import kernel
+from hardening.launch.native import identity
 import struct
 words = ((0x20, 0, 0, 0), (0x15, 0, 3, 56), (0x20, 0, 0, 16), (0x45, 0, 1, 0x10000000), (0x06, 0, 0, 0x50001),
          (0x06, 0, 0, 0x7FFF0000))

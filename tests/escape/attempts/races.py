@@ -32,7 +32,7 @@ int main(int count, char **names) {
 #: Looks a place up again and again, with the launcher's own code, and tells of one that lies outside.
 LOOK_UP = """
 import os as full
-from hardening.launch import mounts
+from hardening.launch.native import mounts
 FIND
 def look_up():
     root = mounts.Root(full.open("FOLDER/root", full.O_PATH | full.O_DIRECTORY), None)
@@ -89,7 +89,7 @@ def mount_race(world: World, on: bool) -> Outcome:
 
 #: Says that it is there, and waits, as the host's process that it still is, until the accomplice has had its time.
 SLOW = """
-from hardening.launch import identity
+from hardening.launch.native import identity
 import os as full, time
 become = identity.become_namespace_root
 def slowly(plan, **how):
@@ -101,7 +101,7 @@ identity.become_namespace_root = slowly
 """
 WAITING = "echo ready; while :; do sleep 0.1; done"
 DUMPABLE = """
-from hardening.launch import abi, kernel
+from hardening.base.linux import abi, kernel
 prctl = kernel.prctl
 kernel.prctl = lambda option, *rest: 0 if option == abi.PR_SET_DUMPABLE else prctl(option, *rest)
 """

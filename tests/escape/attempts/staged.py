@@ -18,13 +18,13 @@ from tests.support import bundles, runs
 
 #: A launcher that opens every place by its path, as the host sees it.
 BY_PATH = """
-from hardening.launch import kernel
+from hardening.base.linux import kernel
 import posix
 kernel.openat2 = lambda directory, path, flags, resolve: posix.open(path, flags | posix.O_CLOEXEC, dir_fd=directory)
 """
 #: An accomplice outside of the container replaces the link at the right moment.
 ACCOMPLICE = """
-from hardening.launch import mounts
+from hardening.launch.native import mounts
 import posix
 careful = mounts.protect
 def protect(root, plan):
@@ -34,20 +34,22 @@ def protect(root, plan):
 mounts.protect = protect
 """
 THROUGH_LINKS = """
-from hardening.launch import abi, kernel
+from hardening.base.linux import abi, kernel
 opened = kernel.openat2
 kernel.openat2 = lambda directory, path, flags, resolve: opened(directory, path, flags, resolve & ~abi.RESOLVE_NO_SYMLINKS)
 """
 #: A launcher that masks files with what the container has at /dev/null.
 OWN_NULL = """
-from hardening.launch import abi, kernel, mounts
+from hardening.base.linux import abi, kernel
+from hardening.launch.native import mounts
 def mask(root, place):
     root.mount_at(kernel.open_tree(root.find("/dev/null"), b"", abi.OPEN_TREE_CLONE), place)
 mounts._mask = mask
 """
 #: A launcher that mounts the terminal by its path.
 CONSOLE_BY_PATH = """
-from hardening.launch import devices, kernel
+from hardening.base.linux import kernel
+from hardening.launch.native import devices
 opened, clone = devices.open_console, kernel.open_tree
 def open_console(root, *rest):
     kernel.open_tree = lambda tree, path, flags: clone(root.find("/dev/pts/0"), b"", flags)
@@ -59,7 +61,7 @@ devices.open_console = open_console
 """
 #: A launcher that writes kernel settings when the container's files are in place.
 SETTINGS_LAST = """
-from hardening.launch import inner
+from hardening.launch.native import inner
 configure, build = inner._configure, inner._build_root
 inner._configure = lambda wanted: None
 def build_root(setup, sources, channel):

@@ -15,20 +15,20 @@ from typing import Any
 import attrs
 import pytest
 
+from hardening.base.text import nearest
 from hardening.cli import main
 from hardening.cli.session import Session
-from hardening.findings import Finding, Severity
-from hardening.fragment import Fragment
-from hardening.hookspecs import hookimpl
-from hardening.host import Host
-from hardening.kinds import Ceiling, Choice, Flag, Neutral
-from hardening.layers import Folder, SearchPath
-from hardening.mechanism import Context, Excess, Mechanism, Option, Shortfall, Verification
-from hardening.plugins import Plugin, Plugins
-from hardening.runtime import LaunchRequest, Refusal, Runtime
-from hardening.schema import Members, family, scalar
-from hardening.source import Node
-from hardening.text import nearest
+from hardening.mechanism.findings import Finding, Severity
+from hardening.mechanism.fragment import Fragment
+from hardening.mechanism.host import Host
+from hardening.mechanism.kinds import Ceiling, Choice, Flag, Neutral
+from hardening.mechanism.mechanism import Context, Excess, Mechanism, Option, Shortfall, Verification
+from hardening.mechanism.runtime import LaunchRequest, Refusal, Runtime
+from hardening.mechanism.schema import Members, family, scalar
+from hardening.plugin.hookspecs import hookimpl
+from hardening.plugin.plugins import Plugin, Plugins
+from hardening.profile.layers import Folder, SearchPath
+from hardening.profile.source import Node
 from tests.support.forking import ForkServer
 
 COLOURS = ("amber", "blue", "green", "red")

@@ -16,7 +16,7 @@ from tests.docs.examples import ROOT, blocks
 from tests.hardening.cli.samples import process, profile, session
 
 MODULE = """import click
-from hardening.cli import stack
+from hardening.cli.options import stack
 from hardening.cli.session import session
 
 @click.command("survey", cls=stack.StackCommand)

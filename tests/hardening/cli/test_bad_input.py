@@ -13,8 +13,8 @@ from pathlib import Path
 import attrs
 import pytest
 
-from hardening.launch.container_state import identify
-from hardening.launch.held import BLANK
+from hardening.base.held import BLANK
+from hardening.launch.container.container_state import identify
 from tests.hardening.cli.samples import Outcome, process, profile
 from tests.support.features import require
 

@@ -15,8 +15,8 @@ import pytest
 
 from hardening.cli import start
 from hardening.cli.session import Request, Session
-from hardening.plugins import Plugin, Plugins
-from hardening.runtime import LaunchRequest
+from hardening.mechanism.runtime import LaunchRequest
+from hardening.plugin.plugins import Plugin, Plugins
 from tests.hardening.cli import samples
 from tests.hardening.cli.samples import call, foreign, process, profile, session, shown, shown_by
 from tests.support import sarif
@@ -244,7 +244,7 @@ def test_an_exception_of_the_command_line_permits_a_loosening(arguments: tuple[s
 def test_a_name_of_two_profiles_is_listed_twice_and_composed_by_none(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from hardening.layers import Folder, SearchPath
+    from hardening.profile.layers import Folder, SearchPath
 
     nearer = folder / "nearer"
     nearer.mkdir()
@@ -389,8 +389,8 @@ def test_plugin_list_names_what_each_brings(folder: Path, capsys: pytest.Capture
 def test_plugin_list_names_every_judging_hook(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from types import ModuleType
 
-    from hardening.hookspecs import hookimpl
-    from hardening.layers import SearchPath
+    from hardening.plugin.hookspecs import hookimpl
+    from hardening.profile.layers import SearchPath
 
     module = ModuleType("judge")
     module.hardening_inspect = hookimpl(lambda composition: ())  # type: ignore[attr-defined]

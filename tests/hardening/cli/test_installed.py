@@ -13,9 +13,9 @@ from typing import Any
 import attrs
 import pytest
 
+from hardening.assemble.statements import with_statements_of
 from hardening.cli import main
 from hardening.cli.session import Session
-from hardening.statements import with_statements_of
 from tests.hardening.cli.samples import profile
 from tests.support.features import require
 from tests.support.plans import WHOLE

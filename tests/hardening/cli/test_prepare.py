@@ -11,11 +11,11 @@ import pytest
 
 from hardening.cli import start
 from hardening.cli.session import Session
-from hardening.hookspecs import hookimpl
-from hardening.layers import Folder, SearchPath
-from hardening.mechanism import Context
-from hardening.plugins import Plugin, Plugins
-from hardening.runtime import Refusal
+from hardening.mechanism.mechanism import Context
+from hardening.mechanism.runtime import Refusal
+from hardening.plugin.hookspecs import hookimpl
+from hardening.plugin.plugins import Plugin, Plugins
+from hardening.profile.layers import Folder, SearchPath
 from tests.hardening.cli import samples
 from tests.hardening.cli.samples import call
 

@@ -12,7 +12,7 @@ import pytest
 
 from hardening import errors
 from hardening.cli.root import COMMANDS, root
-from hardening.fold import Outcome
+from hardening.compose.fold import Outcome
 from tests.hardening.cli.samples import call, profile, session
 
 DOCS = Path(__file__).parents[3] / "docs/reference"

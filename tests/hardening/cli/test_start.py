@@ -10,7 +10,7 @@ import pytest
 
 from hardening.cli import start
 from hardening.errors import UsageError
-from hardening.launch.bundle import SECRETS
+from hardening.launch.config.bundle import SECRETS
 
 ROWS = [{"name": "db", "type": "mount", "target": "/run/secrets/db"}]
 

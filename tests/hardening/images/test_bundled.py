@@ -8,12 +8,12 @@ from typing import Any
 import attrs
 import pytest
 
-from hardening import inputs
 from hardening.errors import ImageError, SpecError
 from hardening.images import removal
 from hardening.images.bundled import require
 from hardening.images.store import Store
-from hardening.images.used import DIGEST, REFERENCE, STORE, Used
+from hardening.mechanism import inputs
+from hardening.mechanism.used import DIGEST, REFERENCE, STORE, Used
 
 ONE, OTHER = f"sha256:{'1' * 64}", f"sha256:{'2' * 64}"
 

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from hardening.findings import NOT_TAKEN
+from hardening.base.state import LOGINS, logins
 from hardening.images import media, store
-from hardening.images.http import CERTIFICATES, Bounds
 from hardening.images.reference import TRANSPORTS
-from hardening.images.tree import Limits
-from hardening.images.used import DIGEST, REFERENCE
-from hardening.images.whiteouts import OPAQUE
-from hardening.state import LOGINS, logins
+from hardening.images.transport.http import CERTIFICATES, Bounds
+from hardening.images.unpacking.tree import Limits
+from hardening.images.unpacking.whiteouts import OPAQUE
+from hardening.mechanism.findings import NOT_TAKEN
+from hardening.mechanism.used import DIGEST, REFERENCE
 from tests.support.homes import set_home
 
 PAGE = (Path(__file__).parents[3] / "docs/reference/images.md").read_text()

@@ -20,11 +20,11 @@ import pytest
 
 from hardening.errors import HardeningError, ImageError
 from hardening.images import check, media, pull
-from hardening.images.http import Bounds
 from hardening.images.ids import Ids
 from hardening.images.media import Platform
 from hardening.images.reference import parse
 from hardening.images.store import Store
+from hardening.images.transport.http import Bounds
 from tests.support.disks import small_disk
 from tests.support.images import archive, entry, folder, layout, opened
 from tests.support.registry import PASSWORD, USER, Registry, registry

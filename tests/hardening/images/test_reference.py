@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hardening.base.digest import is_digest
 from hardening.errors import UsageError
 from hardening.images.reference import Name, Reference, parse, parse_docker, require_digest, resolved
-from hardening.launch.digest import is_digest
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 

@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from hardening.errors import ImageError
-from hardening.images import check, inuse, media, removal, store, unpack
+from hardening.images import check, inuse, media, removal, store
 from hardening.images.ids import Ids, load
 from hardening.images.media import Descriptor
 from hardening.images.reference import parse
 from hardening.images.store import Store
-from hardening.images.tree import Limits
+from hardening.images.unpacking import unpack
+from hardening.images.unpacking.tree import Limits
 from tests.support.features import require
 from tests.support.homes import set_home
 from tests.support.images import archive, entry, folder, layout, opened

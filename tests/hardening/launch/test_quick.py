@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from hardening import containers
 from hardening.launch import main, quick
-from hardening.launch.container_state import Entry, describe, identify
+from hardening.launch.container.container_state import Entry, describe, identify
+from hardening.runs import containers
 from tests.support.plans import PROGRAM, Place
 from tests.support.runs import workplace
 from tests.support.users import REPOSITORY
@@ -40,14 +40,20 @@ def test_a_plan_is_run_with_the_standard_library_and_this_package_s_launch_stage
     done = Place(place.folder, python).type(*LINE)
     assert (done.returncode, done.stdout) == (0, "good\n"), done.stderr
     loaded = set(re.findall(r"^import time:.*\| *(\S+)$", done.stderr, re.MULTILINE)) - {"package"}
-    assert "hardening.launch.native" in loaded
+    assert "hardening.launch.native.native" in loaded
     foreign = {name for name in loaded if name.split(".")[0] not in sys.stdlib_module_names}
     assert {name.split(".")[0] for name in foreign} <= {"hardening", "_cffi_backend"}
     ours = {name for name in foreign if name.startswith("hardening.")}
-    assert {name for name in ours if not name.startswith("hardening.launch")} == {"hardening.errors"}
+    assert {".".join(name.split(".")[:2]) for name in ours} == {
+        "hardening.base",
+        "hardening.errors",
+        "hardening.launch",
+    }
     # Of these packages it is known who could have written them (tests/hardening/test_scripts.py).
     known = runpy.run_path(str(REPOSITORY / "scripts/hardening-cli"), run_name="looked_at")["SHORT"]
-    assert {name.rpartition(".")[0].replace(".", "/") for name in ours} <= set(known)
+    package = Path(quick.__file__).parents[2]
+    folders = {name if package.joinpath(*name.split(".")).is_dir() else name.rpartition(".")[0] for name in ours}
+    assert {name.replace(".", "/") for name in folders} <= {*known}
     assert loaded.isdisjoint({"os", "re", "json", "hashlib", "site", "typing", "enum", "functools", "subprocess"})
 
 

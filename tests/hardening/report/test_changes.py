@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hardening.mechanism import Excess
+from hardening.mechanism.mechanism import Excess
 from hardening.report.changes import Change, beyond, changes, table
 
 JSON = st.recursive(

@@ -7,8 +7,8 @@ from pathlib import Path
 import attrs
 import pytest
 
-from hardening.containers import Container, End, Process
 from hardening.report.containers import age, data, status, table
+from hardening.runs.containers import Container, End, Process
 
 ONE = Container(
     path=Path("/x"), id="abc", name="web", command=("sh", "-c", "echo  a long line of words; sleep 1"), profiles="strict",

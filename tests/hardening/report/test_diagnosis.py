@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 import pytest
 
-from hardening.host import plain
+from hardening.mechanism.host import plain
 from hardening.report.diagnosis import WIDTH, facts, mechanisms, show
 from tests.support import shipped
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hardening.findings import Finding, Severity
+from hardening.mechanism.findings import Finding, Severity
 from hardening.report.sarif import Rule, log
 from tests.support import sarif
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from hardening.cli.session import Request
-from hardening.findings import NOT_TAKEN, Finding, Severity
-from hardening.mechanism import Shortfall, State, Verification
+from hardening.mechanism.findings import NOT_TAKEN, Finding, Severity
+from hardening.mechanism.mechanism import Shortfall, State, Verification
 from hardening.report import verification
 from hardening.report.state import notes
 from tests.hardening.cli.samples import COLOURS, Box, profile, session

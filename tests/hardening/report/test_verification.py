@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hardening.mechanism import State
+from hardening.mechanism.mechanism import State
 from hardening.report.verification import Line, table
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from hardening.compose import Composition, compose
-from hardening.host import Host
-from hardening.layers import Stack, parse_layer
-from hardening.mechanism import Context
-from hardening.source import read
+from hardening.compose.composition import Composition, compose
+from hardening.mechanism.host import Host
+from hardening.mechanism.mechanism import Context
+from hardening.profile.layers import Stack, parse_layer
+from hardening.profile.source import read
 from hardening_capabilities import Capabilities
 from hardening_capabilities.host import CapabilityFacts
 from hardening_capabilities.table import BY_NAME

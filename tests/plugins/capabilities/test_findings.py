@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hardening.findings import Finding, Severity
+from hardening.mechanism.findings import Finding, Severity
 from hardening_capabilities import CapabilitiesSettings
 from hardening_capabilities.findings import findings, verify
 from hardening_capabilities.table import BY_NAME

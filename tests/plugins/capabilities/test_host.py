@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hardening.errors import HostError
-from hardening.mechanism import Shortfall
+from hardening.mechanism.mechanism import Shortfall
 from hardening_capabilities import CapabilitiesSettings
 from hardening_capabilities.host import CapabilityFacts, available, check, probe
 from tests.plugins.capabilities.stacks import EVERY, composed, context, host, namespaces

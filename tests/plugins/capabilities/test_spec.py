@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hardening.assemble.spec import assemble
+from hardening.base.pointer import lookup
 from hardening.errors import SpecError
-from hardening.fragment import Fragment
-from hardening.mechanism import Excess, Shortfall
-from hardening.pointer import lookup
-from hardening.schema import Members
-from hardening.spec import assemble
+from hardening.mechanism.fragment import Fragment
+from hardening.mechanism.mechanism import Excess, Shortfall
+from hardening.mechanism.schema import Members
 from hardening_capabilities import CapabilitiesSettings
 from hardening_capabilities.settings import ADDED, DROPPED, ROOT
 from hardening_capabilities.spec import SETS, contribute, granted, sets_of, tighten

@@ -10,10 +10,10 @@ import attrs
 import pytest
 
 import hardening
-from hardening.host import plain
-from hardening.launch.digest import ANNOTATION
-from hardening.launch.inner import AFTER_EARLY_FILTER
-from hardening.runtime import LaunchRequest
+from hardening.base.digest import ANNOTATION
+from hardening.launch.native.inner import AFTER_EARLY_FILTER
+from hardening.mechanism.host import plain
+from hardening.mechanism.runtime import LaunchRequest
 from hardening_native import Native, hardening_runtimes
 from tests.support import bundles
 

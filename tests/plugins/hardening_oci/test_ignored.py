@@ -7,9 +7,9 @@ from typing import Any
 import attrs
 import pytest
 
-from hardening import host as hosts
-from hardening.launch import secrets
-from hardening.launch.bundle import SECRETS
+from hardening.launch.config.bundle import SECRETS
+from hardening.launch.secret import secrets
+from hardening.mechanism import host as hosts
 from hardening_oci import ignored
 from tests.support import bundles
 

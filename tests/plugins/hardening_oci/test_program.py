@@ -31,7 +31,7 @@ def test_a_runtime_is_asked_in_the_root_directory_and_sees_nothing_of_the_caller
 
 
 def test_no_other_place_of_the_program_starts_a_process_or_looks_one_up() -> None:
-    """But for those that must outlive it, or be confined (`hardening.programs` says how)."""
+    """But for those that must outlive it, or be confined (`hardening.base.programs` says how)."""
     files = [file for folder in ("hardening", "plugins") for file in (REPOSITORY / folder).rglob("*.py")]
     found = {file.name for file in files for word in ("shutil.which(", "subprocess.run(", "subprocess.Popen(")
              if word in file.read_text()}  # fmt: skip

@@ -11,13 +11,13 @@ from typing import Any
 
 import attrs
 
-from hardening.compose import Composition, compose
-from hardening.fragment import Fragment
-from hardening.host import Host
-from hardening.layers import Stack, parse_layer
-from hardening.mechanism import Context, Excess
-from hardening.source import Document
-from hardening.spec import assemble
+from hardening.assemble.spec import assemble
+from hardening.compose.composition import Composition, compose
+from hardening.mechanism.fragment import Fragment
+from hardening.mechanism.host import Host
+from hardening.mechanism.mechanism import Context, Excess
+from hardening.profile.layers import Stack, parse_layer
+from hardening.profile.source import Document
 from hardening_namespaces import Namespaces
 from hardening_namespaces.facts import NamespaceFacts
 from hardening_namespaces.settings import TYPES, NamespacesSettings

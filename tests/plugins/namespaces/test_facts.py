@@ -9,7 +9,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from hardening.host import plain
+from hardening.mechanism.host import plain
 from hardening_namespaces import facts
 from hardening_namespaces.settings import TYPES
 from tests.support.users import ordinary

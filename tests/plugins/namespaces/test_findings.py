@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hardening.findings import Severity
-from hardening.host import Host
+from hardening.mechanism.findings import Severity
+from hardening.mechanism.host import Host
 from hardening_namespaces.findings import findings
 from hardening_namespaces.settings import TYPES
 from tests.plugins.namespaces.stacks import USER, context, host, settings

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hardening.errors import ProfileError
-from hardening.host import Host
+from hardening.mechanism.host import Host
 from hardening_namespaces.host import check
 from hardening_namespaces.settings import TYPES
 from tests.plugins.namespaces.stacks import USER, context, host, settings

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hardening.host import Host
+from hardening.mechanism.host import Host
 from hardening_namespaces import idmaps
 from hardening_namespaces.facts import Ranges
 from hardening_namespaces.idmaps import IdMaps

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from hardening.compose.implied import hold
 from hardening.errors import ProfileError
-from hardening.implied import hold
-from hardening.laws import check_kind, check_mechanism
+from hardening.testing.laws import check_kind, check_mechanism
 from hardening_namespaces import Namespaces
 from hardening_namespaces.settings import TYPES, IdMapping, IdRange, read, sysctl_namespace
 from tests.plugins.namespaces.stacks import composition, host, settings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hardening.mechanism import Shortfall
+from hardening.mechanism.mechanism import Shortfall
 from hardening_namespaces.settings import TYPES
 from tests.plugins.namespaces.stacks import USER, contributed, host, places
 

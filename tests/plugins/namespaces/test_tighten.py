@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hardening.errors import SpecError
-from hardening.mechanism import Shortfall
-from hardening.schema import Leaf
+from hardening.mechanism.mechanism import Shortfall
+from hardening.mechanism.schema import Leaf
 from hardening_namespaces import idmaps
 from hardening_namespaces.settings import TYPES, IdRange
 from tests.plugins.namespaces.stacks import USER, host, places, settings, tightened

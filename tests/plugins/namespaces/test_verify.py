@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hardening.mechanism import State
+from hardening.mechanism.mechanism import State
 from hardening_namespaces.facts import PROC_NAMES
 from hardening_namespaces.settings import TYPES
 from hardening_namespaces.verify import verify

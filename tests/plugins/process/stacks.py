@@ -8,15 +8,15 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from hardening import toml_lines
-from hardening.compose import Composition, compose
-from hardening.fragment import Fragment
-from hardening.host import Host
-from hardening.layers import Stack, parse_layer
-from hardening.mechanism import Context, Shortfall
-from hardening.schema import Members, Scalar, Schema
-from hardening.source import command_line, read
-from hardening.spec import assemble
+from hardening.assemble.spec import assemble
+from hardening.compose.composition import Composition, compose
+from hardening.mechanism.fragment import Fragment
+from hardening.mechanism.host import Host
+from hardening.mechanism.mechanism import Context, Shortfall
+from hardening.mechanism.schema import Members, Scalar, Schema
+from hardening.profile import toml_lines
+from hardening.profile.layers import Stack, parse_layer
+from hardening.profile.source import command_line, read
 from hardening_namespaces.facts import NamespaceFacts
 from hardening_namespaces.settings import TYPES, NamespacesSettings
 from hardening_process import Process

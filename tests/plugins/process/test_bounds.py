@@ -11,10 +11,10 @@ from typing import Any
 import attrs
 import pytest
 
+from hardening.assemble.spec import assemble
 from hardening.errors import ProfileError
-from hardening.fragment import Fragment
-from hardening.schema import REST, Members
-from hardening.spec import assemble
+from hardening.mechanism.fragment import Fragment
+from hardening.mechanism.schema import REST, Members
 from hardening_process import bounds
 from hardening_process.kinds import User
 from hardening_process.passwd import Account, Accounts

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from hardening.findings import Severity
-from hardening.schema import Members
+from hardening.mechanism.findings import Severity
+from hardening.mechanism.schema import Members
 from hardening_process.findings import findings
 from hardening_process.kinds import UNLIMITED, Rlimit
 from hardening_process.settings import ProcessSettings

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hardening.fragment import Fragment
-from hardening.mechanism import Excess
-from hardening.oci_fields import CONFIG
-from hardening.pointer import lookup
-from hardening.schema import Leaf
-from hardening.spec import assemble
+from hardening.assemble.oci_fields import CONFIG
+from hardening.assemble.spec import assemble
+from hardening.base.pointer import lookup
+from hardening.mechanism.fragment import Fragment
+from hardening.mechanism.mechanism import Excess
+from hardening.mechanism.schema import Leaf
 from hardening_process.settings import ProcessSettings
 from tests.plugins.process.stacks import PROCESS, context, host, strict
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 import pytest
 
-from hardening.schema import Members
+from hardening.mechanism.schema import Members
 from hardening_process.host import check, effective_oom_score_adj, effective_rlimit
 from hardening_process.kinds import UNLIMITED, Rlimit, User
 from hardening_process.settings import ProcessSettings

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hardening.errors import ProfileError
-from hardening.kinds import Kind
-from hardening.laws import check_kind
-from hardening.source import Document, Node, command_line
+from hardening.mechanism.kinds import Kind
+from hardening.profile.source import Document, Node, command_line
+from hardening.testing.laws import check_kind
 from hardening_process.kinds import (
     MAX_LIMIT,
     NO_CEILING,

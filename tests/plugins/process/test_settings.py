@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hardening.errors import Problems, ProfileError
-from hardening.schema import Leaf
+from hardening.mechanism.schema import Leaf
 from hardening_process.kinds import NO_CEILING, UNLIMITED, Rlimit, User
 from hardening_process.settings import LOCALE, RLIMITS
 from tests.plugins.process.stacks import PROCESS, composed, settings

@@ -9,9 +9,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hardening.launch.places import OF_COMMANDS
-from hardening.mechanism import Shortfall
-from hardening.schema import Members
+from hardening.base.places import OF_COMMANDS
+from hardening.mechanism.mechanism import Shortfall
+from hardening.mechanism.schema import Members
 from hardening_process.kinds import UNLIMITED, Rlimit, User
 from hardening_process.settings import LOCALE, ProcessSettings
 from tests.plugins.process.stacks import NO_CGROUPS, context, contributed, host, root_with, strict

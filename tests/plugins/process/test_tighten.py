@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hardening.assemble.spec import assemble
+from hardening.base.places import OF_COMMANDS
 from hardening.errors import ProfileError
-from hardening.fragment import Fragment
-from hardening.launch.places import OF_COMMANDS
-from hardening.mechanism import Excess
-from hardening.schema import REST, Leaf, Members
-from hardening.spec import assemble
+from hardening.mechanism.fragment import Fragment
+from hardening.mechanism.mechanism import Excess
+from hardening.mechanism.schema import REST, Leaf, Members
 from hardening_process.kinds import UNLIMITED, Rlimit, RlimitKind, User
 from hardening_process.settings import ProcessSettings
 from hardening_process.spec import INFINITY

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from hardening.errors import ProfileError
-from hardening.host import Host
-from hardening.mechanism import Context
+from hardening.mechanism.host import Host
+from hardening.mechanism.mechanism import Context
 from hardening_namespaces.settings import IdRange
 from hardening_process.identity import resolve
 from hardening_process.kinds import User

@@ -9,12 +9,12 @@ from typing import Any
 import attrs
 import pytest
 
-from hardening.fragment import Fragment
-from hardening.launch.bundle import VARIABLES
-from hardening.launch.places import OF_COMMANDS
-from hardening.mechanism import State, Verification
-from hardening.schema import Members
-from hardening.spec import assemble
+from hardening.assemble.spec import assemble
+from hardening.base.places import OF_COMMANDS
+from hardening.launch.config.bundle import VARIABLES
+from hardening.mechanism.fragment import Fragment
+from hardening.mechanism.mechanism import State, Verification
+from hardening.mechanism.schema import Members
 from hardening_process.kinds import NO_CEILING, User
 from hardening_process.settings import ProcessSettings
 from hardening_process.verify import seen_inside, verify

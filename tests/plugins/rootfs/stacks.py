@@ -8,14 +8,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from hardening.compose import Composition, compose
-from hardening.findings import Finding
-from hardening.fragment import Fragment, Spec
-from hardening.host import Host
-from hardening.layers import Stack, parse_layer
-from hardening.mechanism import Context, Excess
-from hardening.source import read
-from hardening.spec import assemble
+from hardening.assemble.spec import assemble
+from hardening.compose.composition import Composition, compose
+from hardening.mechanism.findings import Finding
+from hardening.mechanism.fragment import Fragment, Spec
+from hardening.mechanism.host import Host
+from hardening.mechanism.mechanism import Context, Excess
+from hardening.profile.layers import Stack, parse_layer
+from hardening.profile.source import read
 from hardening_namespaces import Namespaces
 from hardening_namespaces import facts as namespace_facts
 from hardening_rootfs import Rootfs

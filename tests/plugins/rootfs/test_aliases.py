@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hardening.launch import mountinfo
+from hardening.base.linux import mountinfo
 from hardening_rootfs import aliases
 from hardening_rootfs.aliases import Mounted, mounted, names, over, shown
 from hardening_rootfs.layers import Layers

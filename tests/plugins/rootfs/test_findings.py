@@ -9,7 +9,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from hardening.findings import Severity
+from hardening.mechanism.findings import Severity
 from hardening_rootfs import Rootfs
 from tests.plugins.rootfs.stacks import composed, context_of, findings_of
 

@@ -9,9 +9,9 @@ from typing import Any
 import attrs
 import pytest
 
-from hardening.fragment import Fragment
-from hardening.mechanism import Context
-from hardening.spec import assemble
+from hardening.assemble.spec import assemble
+from hardening.mechanism.fragment import Fragment
+from hardening.mechanism.mechanism import Context
 from hardening_rootfs import Rootfs
 from hardening_rootfs.rights import RIGHTS, Asked
 from tests.plugins.rootfs.stacks import composed, host

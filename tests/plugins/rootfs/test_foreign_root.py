@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from hardening.assemble.spec import assemble
 from hardening.errors import SpecError
-from hardening.fragment import Fragment
-from hardening.mechanism import Context
-from hardening.spec import assemble
+from hardening.mechanism.fragment import Fragment
+from hardening.mechanism.mechanism import Context
 from hardening_rootfs import Rootfs
 from tests.plugins.rootfs.stacks import composed, host
 

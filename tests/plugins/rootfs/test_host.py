@@ -11,7 +11,7 @@ import attrs
 import pytest
 
 from hardening.errors import ProfileError
-from hardening.mechanism import Context
+from hardening.mechanism.mechanism import Context
 from hardening_rootfs.host import RootfsFacts, Surroundings, check, require, require_apart
 from tests.plugins.rootfs.stacks import composed, context_of, host, settings_of
 

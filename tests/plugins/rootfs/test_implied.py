@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from hardening.compose.implied import hold
 from hardening.errors import HardeningError, ProfileError
-from hardening.implied import hold
-from hardening.inputs import Input
+from hardening.mechanism.inputs import Input
 from hardening_rootfs import Rootfs, implied, sockets
 from hardening_rootfs.settings import above
 from tests.plugins.rootfs.stacks import composed, context_of, host, spec_of

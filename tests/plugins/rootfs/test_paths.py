@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hardening.errors import ProfileError
-from hardening.laws import check_kind
+from hardening.testing.laws import check_kind
 from hardening_rootfs.paths import Place, RootKind, followed, is_below, is_host_root, resolve
 from tests.plugins.rootfs.stacks import composed, settings_of
 from tests.support.features import require

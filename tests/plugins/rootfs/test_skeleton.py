@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from hardening.errors import ProfileError
-from hardening.fragment import Directory, Symlink
-from hardening.source import Origin
+from hardening.mechanism.fragment import Directory, Symlink
+from hardening.profile.source import Origin
 from hardening_rootfs import skeleton
 from hardening_rootfs.skeleton import Target, build, is_needed
 

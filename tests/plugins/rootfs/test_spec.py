@@ -9,11 +9,11 @@ from pathlib import Path
 import attrs
 import pytest
 
+from hardening.assemble.spec import assemble
+from hardening.compose.implied import hold
 from hardening.errors import ProfileError, SpecError
-from hardening.fragment import Directory, Fragment
-from hardening.implied import hold
-from hardening.inputs import Input
-from hardening.spec import assemble
+from hardening.mechanism.fragment import Directory, Fragment
+from hardening.mechanism.inputs import Input
 from hardening_rootfs import Rootfs
 from hardening_rootfs.settings import MASKED, READ_ONLY
 from tests.plugins.rootfs.stacks import composed, context_of, host, mounts_of, spec_of, tightened

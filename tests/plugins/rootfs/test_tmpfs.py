@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hardening.errors import ProfileError
-from hardening.laws import check_kind
-from hardening.source import Document, Node
+from hardening.profile.source import Document, Node
+from hardening.testing.laws import check_kind
 from hardening_rootfs.tmpfs import Tmpfs, TmpfsKind
 from tests.plugins.rootfs.stacks import composed, settings_of
 

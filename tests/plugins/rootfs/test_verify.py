@@ -9,8 +9,8 @@ from typing import Any
 import attrs
 import pytest
 
-from hardening.mechanism import State
-from hardening.spec import to_json
+from hardening.assemble.spec import to_json
+from hardening.mechanism.mechanism import State
 from hardening_rootfs.mounted import Place, cover, on_host, read
 from hardening_rootfs.settings import MASKED
 from hardening_rootfs.verify import verify

@@ -6,11 +6,11 @@ import shlex
 
 import pytest
 
-from hardening import host
-from hardening.admission import Candidate
 from hardening.errors import ProfileError
-from hardening.runtime import Refusal
-from hardening.scanning import Found
+from hardening.mechanism import host
+from hardening.mechanism.runtime import Refusal
+from hardening.mechanism.scanner import Found
+from hardening.plugin.admission import Candidate
 from hardening_scan import Scan, admission
 from hardening_scan.examine import Scanned
 from hardening_scan.settings import ScanSettings

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hardening.images.ids import Ids
-from hardening.scanning import Found
+from hardening.mechanism.scanner import Found
 from hardening_scan import examine
 from hardening_scan.external import External, answer
 from tests.support.features import require

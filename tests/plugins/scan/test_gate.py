@@ -14,11 +14,11 @@ from pathlib import Path
 import attrs
 import pytest
 
-from hardening import host, inputs
-from hardening.images.used import Used
-from hardening.inputs import Input, Inputs, Unknown
-from hardening.scankinds import EXTERNAL
-from hardening.scanning import Entry, Found, Scanner
+from hardening.mechanism import host, inputs
+from hardening.mechanism.inputs import Input, Inputs, Unknown
+from hardening.mechanism.scankinds import EXTERNAL
+from hardening.mechanism.scanner import Entry, Found, Scanner
+from hardening.mechanism.used import Used
 from hardening_scan import Scan, hardening_inputs
 from hardening_scan.scanners import SCANNERS
 from tests.support import users

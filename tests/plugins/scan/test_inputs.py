@@ -9,12 +9,12 @@ from typing import Any
 import attrs
 
 import hardening_scan
-from hardening import host
-from hardening.hookspecs import hookimpl
-from hardening.images.used import Used
-from hardening.inputs import Input, Unknown
-from hardening.plugins import Plugin, Plugins
-from hardening.scanning import Entry, Scanner
+from hardening.mechanism import host
+from hardening.mechanism.inputs import Input, Unknown
+from hardening.mechanism.scanner import Entry, Scanner
+from hardening.mechanism.used import Used
+from hardening.plugin.hookspecs import hookimpl
+from hardening.plugin.plugins import Plugin, Plugins
 from tests.support.texts import composed
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hardening.images.ids import Ids
-from hardening.scanning import Entry, Found, Package, Root, Scanner
+from hardening.mechanism.scanner import Entry, Found, Package, Root, Scanner
 from hardening_scan import Scan, examine
 from hardening_scan.malformed import Malformed
 from hardening_scan.packages import Packages, apk, pacman, stanzas

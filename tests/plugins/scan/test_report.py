@@ -10,9 +10,9 @@ from urllib.parse import unquote_to_bytes, urljoin
 import attrs
 import pytest
 
-from hardening import scankinds
+from hardening.mechanism import scankinds
+from hardening.mechanism.scanner import Found, Package
 from hardening.report.table import plain
-from hardening.scanning import Found, Package
 from hardening_scan import Scan, report
 from hardening_scan.examine import Scanned
 from hardening_scan.settings import ScanSettings

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from hardening import scankinds
 from hardening.images.ids import Ids
-from hardening.scanning import Entry, Found, Root, Scanner
+from hardening.mechanism import scankinds
+from hardening.mechanism.scanner import Entry, Found, Root, Scanner
 from hardening_scan import examine, walk
 from hardening_scan.scanners import Credentials, Modes, granted
 from tests.support.features import require

@@ -22,7 +22,7 @@ from typing import Any
 
 import attrs
 
-from hardening import pipeline
+from hardening.assemble import pipeline
 from hardening.errors import HardeningError
 from hardening_seccomp import bpf
 from hardening_seccomp.actions import Kind

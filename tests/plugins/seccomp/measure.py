@@ -25,9 +25,9 @@ from random import Random
 
 import attrs
 
+from hardening.base.values import frozen
 from hardening.errors import HardeningError
-from hardening.host import Host
-from hardening.values import frozen
+from hardening.mechanism.host import Host
 from hardening_seccomp import SeccompSettings, bpf
 from hardening_seccomp.actions import Action, Kind, stricter
 from hardening_seccomp.compile import Compiled, compile_filter

@@ -8,12 +8,12 @@ from typing import Any
 
 import attrs
 
-from hardening import host
-from hardening.compose import Composition, compose
-from hardening.host import Host
-from hardening.layers import Stack, parse_layer
-from hardening.mechanism import Context
-from hardening.source import read
+from hardening.compose.composition import Composition, compose
+from hardening.mechanism import host
+from hardening.mechanism.host import Host
+from hardening.mechanism.mechanism import Context
+from hardening.profile.layers import Stack, parse_layer
+from hardening.profile.source import read
 from hardening_capabilities import Capabilities
 from hardening_seccomp import Seccomp, SeccompSettings
 from hardening_seccomp.host import SeccompFacts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hardening.fragment import Fragment
+from hardening.mechanism.fragment import Fragment
 from hardening_seccomp import Seccomp
 from hardening_seccomp.libseccomp import Libseccomp
 from tests.plugins.seccomp.stacks import context, settings

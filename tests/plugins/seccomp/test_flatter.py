@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 
-from hardening import pipeline
-from hardening.findings import Severity
-from hardening.fragment import Fragment
+from hardening.assemble import pipeline
+from hardening.mechanism.findings import Severity
+from hardening.mechanism.fragment import Fragment
 from hardening_seccomp import bpf
 from hardening_seccomp.actions import ALLOW, ENOSYS, KILL_PROCESS, LOG, Action, Kind, is_denial
 from hardening_seccomp.build import token_of

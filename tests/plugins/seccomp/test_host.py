@@ -8,8 +8,8 @@ import attrs
 import pytest
 
 from hardening.errors import HostError
-from hardening.fragment import Fragment
-from hardening.mechanism import Shortfall
+from hardening.mechanism.fragment import Fragment
+from hardening.mechanism.mechanism import Shortfall
 from hardening_seccomp import Seccomp
 from hardening_seccomp.host import SeccompFacts
 from tests.plugins.seccomp.stacks import composed, context, settings, this_host

@@ -5,8 +5,8 @@ from __future__ import annotations
 import attrs
 import pytest
 
-from hardening.host import plain
-from hardening.laws import check_kind
+from hardening.mechanism.host import plain
+from hardening.testing.laws import check_kind
 from hardening_seccomp import Seccomp, groups
 from hardening_seccomp.conditions import Rule
 from hardening_seccomp.host import SeccompFacts, probe

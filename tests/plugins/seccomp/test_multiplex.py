@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hardening.fragment import Fragment
+from hardening.mechanism.fragment import Fragment
 from hardening_seccomp import Seccomp, bpf
 from hardening_seccomp.actions import ALLOW, ENOSYS, EPERM, KILL_PROCESS, LOG, Action, Kind
 from hardening_seccomp.build import token_of

@@ -8,8 +8,8 @@ import attrs
 import pytest
 
 from hardening.errors import UsageError
-from hardening.mechanism import Shortfall
-from hardening.schema import REST
+from hardening.mechanism.mechanism import Shortfall
+from hardening.mechanism.schema import REST
 from hardening_seccomp import Seccomp, groups
 from hardening_seccomp.actions import ALLOW
 from hardening_seccomp.diagrams import constant

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hypothesis import given, settings
 
-from hardening.source import Document, Node
+from hardening.profile.source import Document, Node
 from hardening_seccomp.actions import ENOSYS, EPERM
 from hardening_seccomp.conditions import Rule, TooManyEntries, entries
 from hardening_seccomp.diagrams import constant

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from hardening.fragment import Fragment
-from hardening.launch.digest import of_filter
-from hardening.mechanism import Excess
+from hardening.base.digest import of_filter
+from hardening.mechanism.fragment import Fragment
+from hardening.mechanism.mechanism import Excess
 from hardening_seccomp import Seccomp, bpf
 from hardening_seccomp.filters import at_most
 from hardening_seccomp.host import SeccompFacts

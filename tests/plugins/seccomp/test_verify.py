@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from hardening.launch import digest
-from hardening.mechanism import State
+from hardening.base import digest
+from hardening.mechanism.mechanism import State
 from hardening_seccomp.compile import Compiled, compile_filter
 from hardening_seccomp.spec import filter_of
 from hardening_seccomp.verify import OTHER_ARCHITECTURE, OTHER_CALLS, verify

@@ -11,7 +11,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from hardening.values import frozen
+from hardening.base.values import frozen
 from hardening_seccomp import bpf
 from hardening_seccomp.actions import ALLOW, ENOSYS, EPERM, KILL_PROCESS, LOG, Action, Kind
 from hardening_seccomp.bpf import Instruction

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import attrs
 
-from hardening import plugins
-from hardening.secrets import SecretDriver
+from hardening.mechanism.secret_driver import SecretDriver
+from hardening.plugin import plugins
 from hardening_secrets.store import Record, Store
 
 DRIVERS: Mapping[str, SecretDriver] = plugins.load().secret_drivers

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from hardening import programs as limits
+from hardening.base import programs as limits
 from hardening.errors import UsageError
-from hardening.secrets import LONGEST, SecretError
+from hardening.mechanism.secret_driver import LONGEST, SecretError
 from hardening_secrets.drivers import programs
 from tests.plugins.secrets.stores import Kept
 from tests.support import hunting
@@ -74,7 +74,7 @@ def test_an_agent_that_would_have_to_ask_without_a_terminal_is_said_to(kept: Kep
     kept.create("db", PLANTED.encode(), "gpg", key="locked@example.org", homedir=str(home))
     subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "gpg-agent"], check=True)  # which knows the passphrase
     code = (
-        "import sys; from pathlib import Path; from hardening.secrets import SecretError\n"
+        "import sys; from pathlib import Path; from hardening.mechanism.secret_driver import SecretError\n"
         "from tests.plugins.secrets.stores import Kept\n"
         "try: Kept(Path(sys.argv[1])).open('db')\n"
         "except SecretError as error: print(error)"
@@ -317,7 +317,7 @@ def test_a_program_leaves_no_core_dump_not_even_to_another_program() -> None:
 
 
 ASKING = (
-    "from hardening.secrets import SecretError; from hardening_secrets.drivers import programs\n"
+    "from hardening.mechanism.secret_driver import SecretError; from hardening_secrets.drivers import programs\n"
     "try: print('given', programs.run(['sh', '-c', 'read answer </dev/tty && printf %s \"$answer\"']))\n"
     "except SecretError as error: print(error)"
 )

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from hardening.findings import Finding, Severity
-from hardening.host import plain
-from hardening.mechanism import Context
+from hardening.mechanism.findings import Finding, Severity
+from hardening.mechanism.host import plain
+from hardening.mechanism.mechanism import Context
 from hardening_secrets.findings import findings, verify
 from tests.plugins.secrets.stores import Kept
 from tests.plugins.secrets.test_spec import MECHANISMS, given

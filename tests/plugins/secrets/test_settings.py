@@ -13,14 +13,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hardening import compose, layers
+from hardening.compose import composition as compose
+from hardening.compose.fold import Outcome
 from hardening.errors import ProfileError
-from hardening.fold import Outcome
-from hardening.host import plain
-from hardening.laws import check_kind
-from hardening.layers import SearchPath
-from hardening.schema import Leaf
-from hardening.source import Document, Node
+from hardening.mechanism.host import plain
+from hardening.mechanism.schema import Leaf
+from hardening.profile import layers
+from hardening.profile.layers import SearchPath
+from hardening.profile.source import Document, Node
+from hardening.testing.laws import check_kind
 from hardening_secrets import Secrets
 from hardening_secrets.settings import Use, UseKind, is_name, read_item
 

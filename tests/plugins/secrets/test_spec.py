@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from hardening.errors import ProfileError, SpecError
-from hardening.fragment import Fragment
-from hardening.inputs import Unknown
-from hardening.launch import secrets
-from hardening.launch.bundle import SECRETS
-from hardening.mechanism import Context, Excess
-from hardening.schema import Members
-from hardening.source import Document, Node
+from hardening.launch.config.bundle import SECRETS
+from hardening.launch.secret import secrets
+from hardening.mechanism.fragment import Fragment
+from hardening.mechanism.inputs import Unknown
+from hardening.mechanism.mechanism import Context, Excess
+from hardening.mechanism.schema import Members
+from hardening.profile.source import Document, Node
 from hardening_secrets import Secrets, spec
 from hardening_secrets.settings import SecretsSettings, read_item
 from tests.plugins.rootfs.stacks import composed, host

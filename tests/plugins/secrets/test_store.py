@@ -19,7 +19,7 @@ from typing import Any, ClassVar, cast
 import pytest
 
 from hardening.errors import UsageError
-from hardening.secrets import LONGEST, SecretDriver, SecretError
+from hardening.mechanism.secret_driver import LONGEST, SecretDriver, SecretError
 from hardening_secrets.store import Store
 from tests.plugins.secrets.stores import DRIVERS, Kept
 from tests.support.disks import fill, small_disk

@@ -8,8 +8,8 @@ from typing import Any
 
 import attrs
 
-from hardening.host import Host
-from hardening.mechanism import Context
+from hardening.mechanism.host import Host
+from hardening.mechanism.mechanism import Context
 from hardening_namespaces import Namespaces
 from hardening_namespaces.settings import NamespacesSettings
 from hardening_rootfs.settings import RootfsSettings

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hardening.findings import Finding, Severity
+from hardening.mechanism.findings import Finding, Severity
 from hardening_rootfs.volumes import Volume
 from hardening_selinux.findings import findings, verify
 from hardening_selinux.host import SelinuxFacts, probe

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from hardening.compose import compose
+from hardening.compose.composition import compose
 from hardening.errors import ProfileError
-from hardening.host import plain
-from hardening.layers import Stack, parse_layer
-from hardening.source import read
+from hardening.mechanism.host import plain
+from hardening.profile.layers import Stack, parse_layer
+from hardening.profile.source import read
 from hardening_selinux import Selinux, SelinuxSettings
 
 

@@ -11,11 +11,11 @@ from typing import Any
 import attrs
 import pytest
 
+from hardening.assemble.spec import LEASES, assemble
 from hardening.errors import ProfileError, SpecError
-from hardening.fragment import Fragment
-from hardening.mechanism import Context, Excess, Shortfall
-from hardening.source import Origin
-from hardening.spec import LEASES, assemble
+from hardening.mechanism.fragment import Fragment
+from hardening.mechanism.mechanism import Context, Excess, Shortfall
+from hardening.profile.source import Origin
 from hardening_rootfs.volumes import Volume
 from hardening_selinux.labels import Label
 from hardening_selinux.settings import SelinuxSettings

@@ -19,7 +19,7 @@ import attrs
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from hardening.launch.digest import sha256
+from hardening.base.digest import sha256
 from hardening_trust.payload import SIGSTORE, Payload, write
 from hardening_trust.signatures import SIGSTORE_SIGNATURE, SIGSTORE_TYPE, Sigstore
 from hardening_trust.signatures import read as read_signature

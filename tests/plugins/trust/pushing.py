@@ -8,7 +8,7 @@ import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 
-from hardening.launch.digest import sha256
+from hardening.base.digest import sha256
 from hardening_trust.signatures import Sigstore
 
 _MANIFEST, _CONFIG = "application/vnd.oci.image.manifest.v1+json", "application/vnd.oci.image.config.v1+json"

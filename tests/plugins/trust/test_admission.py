@@ -10,16 +10,16 @@ from pathlib import Path
 import attrs
 import pytest
 
-from hardening import host
-from hardening.admission import Candidate, Verdict
-from hardening.compose import Composition
-from hardening.fragment import Fragment
+from hardening.compose.composition import Composition
 from hardening.images.media import digest_of
 from hardening.images.signatures import gather
 from hardening.images.store import Store
-from hardening.images.used import DIGEST, REFERENCE, Used
 from hardening.launch import looks
-from hardening.mechanism import Context
+from hardening.mechanism import host
+from hardening.mechanism.fragment import Fragment
+from hardening.mechanism.mechanism import Context
+from hardening.mechanism.used import DIGEST, REFERENCE, Used
+from hardening.plugin.admission import Candidate, Verdict
 from hardening_trust import Trust, hardening_admit
 from hardening_trust.annotation import ANNOTATION, POINTER
 from hardening_trust.signing import signer

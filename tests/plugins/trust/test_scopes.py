@@ -10,7 +10,7 @@ import pytest
 
 from hardening.errors import UsageError
 from hardening.images.reference import parse, resolved
-from hardening.schema import REST
+from hardening.mechanism.schema import REST
 from hardening_trust import scopes
 from hardening_trust.requirements import ACCEPT, REJECT, Requirements
 from hardening_trust.scopes import Rule

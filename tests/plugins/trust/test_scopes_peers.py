@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hardening.images import reference
-from hardening.schema import REST
+from hardening.mechanism.schema import REST
 from hardening_trust import lint, policy, scopes, view
 from hardening_trust.requirements import ACCEPT, REJECT, Requirements
 from tests.support.images import archive, entry, layout

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from hardening import cli
-from hardening.launch.digest import sha256
+from hardening.base.digest import sha256
 from tests.support.disks import fill, name_all, small_disk
 from tests.support.gpg import Keys
 

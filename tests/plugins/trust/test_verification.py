@@ -8,8 +8,8 @@ from typing import NoReturn
 
 import pytest
 
+from hardening.base.digest import sha256
 from hardening.images.reference import parse_docker
-from hardening.launch.digest import sha256
 from hardening_trust import openpgp, verification
 from hardening_trust.openpgp import Keyrings, keyrings
 from hardening_trust.payload import Payload, write

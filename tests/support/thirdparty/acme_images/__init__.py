@@ -11,16 +11,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from hardening import inputs
-from hardening.admission import Candidate, Verdict
 from hardening.errors import ImageError
-from hardening.hookspecs import hookimpl
-from hardening.images import used
 from hardening.images.reference import Name
-from hardening.inputs import Input, Inputs
-from hardening.runtime import Refusal
-from hardening.scankinds import EXTERNAL
-from hardening.scanning import Entry, Found, Scanner
+from hardening.mechanism import inputs, used
+from hardening.mechanism.inputs import Input, Inputs
+from hardening.mechanism.runtime import Refusal
+from hardening.mechanism.scankinds import EXTERNAL
+from hardening.mechanism.scanner import Entry, Found, Scanner
+from hardening.plugin.admission import Candidate, Verdict
+from hardening.plugin.hookspecs import hookimpl
 
 VARIABLE = "ACME_IMAGES"
 

@@ -10,14 +10,14 @@ from typing import Any
 
 import attrs
 
-from hardening.fragment import Fragment
-from hardening.hookspecs import hookimpl
-from hardening.inputs import Inputs
-from hardening.kinds import Ceiling, Choice, Exact, Flag, Neutral
-from hardening.mechanism import Context, Excess, Mechanism, Option, Shortfall, Wish
-from hardening.pointer import escape
-from hardening.schema import Members, family, scalar
-from hardening.source import Node
+from hardening.base.pointer import escape
+from hardening.mechanism.fragment import Fragment
+from hardening.mechanism.inputs import Inputs
+from hardening.mechanism.kinds import Ceiling, Choice, Exact, Flag, Neutral
+from hardening.mechanism.mechanism import Context, Excess, Mechanism, Option, Shortfall, Wish
+from hardening.mechanism.schema import Members, family, scalar
+from hardening.plugin.hookspecs import hookimpl
+from hardening.profile.source import Node
 
 _FILES = "/annotations/" + escape("com.example.quota/files")
 _COLOURS = "/annotations/" + escape("com.example.quota/colours")

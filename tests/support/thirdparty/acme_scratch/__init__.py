@@ -11,13 +11,13 @@ from typing import Any
 
 import attrs
 
-from hardening.fragment import Fragment
-from hardening.hookspecs import hookimpl
-from hardening.inputs import Inputs
-from hardening.kinds import Ceiling, Flag
-from hardening.launch import mountinfo
-from hardening.mechanism import Context, Excess, Mechanism, MountPoint, Shortfall, Verification
-from hardening.schema import scalar
+from hardening.base.linux import mountinfo
+from hardening.mechanism.fragment import Fragment
+from hardening.mechanism.inputs import Inputs
+from hardening.mechanism.kinds import Ceiling, Flag
+from hardening.mechanism.mechanism import Context, Excess, Mechanism, MountPoint, Shortfall, Verification
+from hardening.mechanism.schema import scalar
+from hardening.plugin.hookspecs import hookimpl
 
 PLACE = "/scratch"
 

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
-from hardening.hookspecs import hookimpl
-from hardening.launch.secrets import named
-from hardening.secrets import SecretDriver, SecretError
+from hardening.launch.secret.secrets import named
+from hardening.mechanism.secret_driver import SecretDriver, SecretError
+from hardening.plugin.hookspecs import hookimpl
 
 #: The secret that whoever runs a command is issued anew each time.
 TOKEN = "acme-token"

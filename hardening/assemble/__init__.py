@@ -1,0 +1,1 @@
+"""Composition -> one OCI configuration and its bundle, admitted."""

@@ -1,0 +1,130 @@
+"""Spec -> bundle: a directory with ``config.json``, ``rootfs`` and the files that mechanisms put beside them.
+
+A bundle is written under a temporary name in the same directory and renamed when it is whole, so that a bundle that
+exists is complete.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+from hardening.assemble import bundles
+from hardening.base import jsontext, state, wholefile
+from hardening.base.jsontext import MAX_BYTES
+from hardening.base.pointer import CONFIG
+from hardening.errors import HardeningError, LaunchError
+from hardening.launch.record import behalf
+from hardening.mechanism.fragment import Directory, File, Spec, Symlink
+
+#: Of the files beside the root, for the caller alone: they hold the words and the variables of a command. And of what a
+#: container's mapped ids must find their way through.
+_PRIVATE, _OPEN = 0o600, 0o644
+
+
+def write(spec: Spec, path: Path, *, private: bool = False) -> None:
+    """Write the bundle ``path``, which must not exist or be an empty directory; only the caller can read the files
+    beside its root. A ``private`` one is in the state directory; any other is where the caller says, and is written with
+    their rights. Raises `LaunchError`."""
+    partial = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
+
+    def make() -> None:
+        partial.mkdir()
+        try:
+            _fill(spec, partial)
+            # rename(2) replaces an empty directory and refuses any other.
+            partial.rename(path)
+        except OSError:
+            bundles.discard(partial)
+            raise
+
+    try:
+        make() if private else behalf.write(make)
+    except OSError as error:
+        raise _not_written(path, error, state.remedy(error) if private else _elsewhere(error)) from None
+
+
+def fill(spec: Spec, path: Path) -> None:
+    """Write the private bundle into ``path``, an empty directory that nobody else looks at yet. Raises `LaunchError`."""
+    try:
+        _fill(spec, path)
+    except OSError as error:
+        raise _not_written(path, error, state.remedy(error)) from None
+
+
+def _fill(spec: Spec, path: Path) -> None:
+    path.chmod(0o711)
+    for name, content in spec.files.items():
+        _write_file(path / name, content, mode_of(name))
+    _write_file(path / CONFIG, spec.config, mode_of(CONFIG))
+
+
+def mode_of(name: str) -> int:
+    """The mode of a new file of a bundle, by its path in that."""
+    return _OPEN if "/" in name else _PRIVATE
+
+
+def _elsewhere(error: OSError) -> str:
+    if error.errno in wholefile.FULL:
+        return "make room on that disk, or choose a directory on another"
+    return "choose a directory that does not exist yet, in one that you can write to"
+
+
+def _not_written(path: Path, error: OSError, hint: str) -> LaunchError:
+    return LaunchError(f"cannot write the bundle: {error.strerror}", origin=path, hint=hint)
+
+
+def _write_file(path: Path, content: File, file_mode: int) -> None:
+    """Make one file with its exact mode, ``file_mode`` where the content has none: the caller's umask must
+    not lock out a container's mapped ids."""
+    missing = [parent for parent in path.parents if not parent.exists()]
+    for parent in reversed(missing):
+        parent.mkdir()
+        parent.chmod(0o755)
+    match content:
+        case Directory(mode):
+            path.mkdir(exist_ok=True)
+            path.chmod(mode)
+        case Symlink(target):
+            path.symlink_to(target)
+        case bytes():
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, file_mode)
+            with os.fdopen(descriptor, "wb") as file:
+                os.fchmod(descriptor, file_mode)
+                file.write(content)
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The OCI configuration at ``path``, a bundle or its ``config.json``: a regular file of at most 8 MiB, and in a
+    bundle no symbolic link, as for a launch. Raises `HardeningError`."""
+    file, flags = (path / CONFIG, os.O_NOFOLLOW) if path.is_dir() else (path, 0)
+    hint = "name a bundle, which is a directory with a config.json, or the file itself"
+    try:
+        # O_NONBLOCK: a FIFO must not hang us before we have seen that it is one.
+        with open(os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | flags), "rb") as opened:
+            if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
+                raise HardeningError("the configuration is not a regular file", origin=file, hint=hint)
+            text = opened.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise HardeningError(f"cannot read the configuration: {error.strerror}", origin=file, hint=hint) from None
+    return parse_config(text, file)
+
+
+def parse_config(text: bytes, origin: Path | str) -> dict[str, Any]:
+    """The OCI configuration in ``text``, which came from ``origin``: at most 8 MiB. Raises `HardeningError`."""
+    if len(text) > MAX_BYTES:
+        raise HardeningError(
+            f"the configuration is larger than {MAX_BYTES} bytes",
+            origin=origin,
+            hint="name a bundle, which is a directory with a config.json, or the file itself",
+        )
+    try:
+        document = jsontext.parse(text, str(origin))
+    except LaunchError as error:
+        hint = "an OCI configuration is one JSON object in UTF-8, each of its keys once"
+        raise HardeningError(f"not a JSON configuration: {error.message}", origin=error.origin, hint=hint) from None
+    if not isinstance(document, dict):
+        raise HardeningError("a configuration is a JSON object", origin=origin, hint="`runc spec` writes an example")
+    return document

@@ -1,0 +1,100 @@
+"""What came of what was asked: enforced, partly, or not at all; and what of that stops a launch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from hardening.base.values import frozen
+from hardening.compose.composition import Composition
+from hardening.compose.fold import Resolved
+from hardening.errors import HostError, PluginError, quoted
+from hardening.mechanism.mechanism import Shortfall
+from hardening.mechanism.schema import REQUIREMENT, Leaf
+
+
+@frozen
+class Enforcement:
+    """One mechanism on this host. ``state`` is ``enforced``, ``partly`` or ``not enforced``."""
+
+    mechanism: str
+    requirement: str
+    state: str
+    shortfalls: tuple[Shortfall, ...]
+
+
+def refusal(composition: Composition, shortfall: Shortfall) -> HostError | None:
+    """The error of a shortfall that stops a launch. A requirement may waive it (`Shortfall.requirement`), but not where
+    one of the leaves that it concerns is limited: a limit holds, or nothing runs."""
+    if shortfall.tolerated:
+        return None
+    requirement = _requirement(composition, shortfall)
+    limited = limit_of(composition, shortfall)
+    if limited is None and requirement.value != REQUIREMENT.default:
+        return None
+    decided = next((entry for entry in _concerned(composition, shortfall) if entry.stated), None)
+    what = "cannot be enforced here"
+    if limited is not None:
+        which = "" if str(limited.leaf) == shortfall.leaf else f"{limited.leaf} "
+        what += f", where {which or 'it '}is limited to {limited.limit_shown} by {limited.limit_origin}"
+    return HostError(
+        f"{shortfall.leaf} {what}: {shortfall.reason}",
+        origin=decided.origin if decided is not None else None,
+        hint=_remedy(shortfall, requirement, limited, decided is not None and is_typed(composition, decided)) or None,
+    )
+
+
+def limit_of(composition: Composition, shortfall: Shortfall) -> Resolved | None:
+    """A limited leaf that a shortfall leaves open."""
+    return next((entry for entry in _concerned(composition, shortfall) if entry.limit_origin), None)
+
+
+def _concerned(composition: Composition, shortfall: Shortfall) -> list[Resolved]:
+    """The leaves that a shortfall is about."""
+    owner = shortfall.leaf.partition(".")[0]
+    own = [entry for leaf, entry in composition.leaves.items() if leaf.mechanism == owner]
+    if shortfall.whole:
+        return own
+    # What is called by a name that is no leaf's may be any of the mechanism's.
+    return [entry for name in (shortfall.leaf, *shortfall.also) for entry in composition.meant(name) or own]
+
+
+def _requirement(composition: Composition, shortfall: Shortfall) -> Resolved:
+    """What waives a shortfall: the mechanism's own requirement, or that of a part, which is best-effort with the whole.
+    `PluginError` where there is none: a runtime may name any table."""
+    mechanism = shortfall.leaf.partition(".")[0]
+    part = shortfall.requirement.removeprefix(f"{mechanism}.")
+    names = (REQUIREMENT.name, *([part] if part else []))
+    general, *own = (composition.leaves.get(Leaf(mechanism, name)) for name in names)
+    if general is None or None in own:
+        reason = f"{shortfall.leaf} cannot be enforced, says a plugin, and [{mechanism}] has no setting {names[-1]!r}"
+        raise PluginError(f"{reason}: {shortfall.reason}")
+    return own[0] if own and own[0] is not None and general.value == REQUIREMENT.default else general
+
+
+def is_typed(composition: Composition, decided: Resolved) -> bool:
+    """Whether the command line has decided a leaf."""
+    typed = {layer.name for layer in composition.stack.layers if layer.document.typed}
+    return any(str(step.place) == decided.origin and step.place.layer in typed for step in decided.steps)
+
+
+def _remedy(shortfall: Shortfall, requirement: Resolved, limited: Resolved | None, typed: bool) -> str:
+    if limited is not None:
+        waived = "" if requirement.value == REQUIREMENT.default else f"{requirement.leaf} waives no limit"
+        return "; ".join(filter(None, (shortfall.remedy, waived)))
+    table, _, _ = str(requirement.leaf).rpartition(".")
+    waiver = f'set requirement = "best-effort" in [{table}]'
+    if typed:
+        waiver = f"add --set {quoted(str(requirement.leaf))}=best-effort"
+    return f"{shortfall.remedy}, or {waiver}" if shortfall.remedy else waiver
+
+
+def enforcement(composition: Composition, shortfalls: Iterable[Shortfall]) -> list[Enforcement]:
+    """The state of every mechanism."""
+    found = tuple(shortfalls)
+    states = []
+    for mechanism in composition.mechanisms:
+        own = tuple(item for item in found if item.leaf.split(".")[0] == mechanism.name)
+        state = "not enforced" if any(item.whole for item in own) else "partly" if own else "enforced"
+        requirement = "required" if composition.required(mechanism.name) else "best-effort"
+        states.append(Enforcement(mechanism.name, requirement, state, own))
+    return states

@@ -1,0 +1,75 @@
+"""What the launch stage is given beside a bundle: the values of the secrets that its configuration names, and those of the
+variables that were typed.
+
+They go through a memfd (memfd_create(2)) that is sealed and inherited over execv(2), so that they stand in no file, no
+argument and no variable. This process holds them for as long as that takes, and leaves no core dump from then on: the launch
+stage, which replaces it, can leave one again, and never reads them.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from collections.abc import Container, Mapping
+from typing import TYPE_CHECKING
+
+import attrs
+
+from hardening.assemble.spec import to_json
+from hardening.assemble.statements import ENVIRONMENT
+from hardening.base.linux import abi, kernel
+from hardening.base.pointer import lookup
+from hardening.launch.secret import secrets
+
+if TYPE_CHECKING:
+    from hardening.compose.composition import Composition
+    from hardening.mechanism.fragment import Spec
+
+_NAME = "hardening-secrets"
+_NOEXEC_SEAL = 0x0008  # MFD_NOEXEC_SEAL, since Linux 6.3 (memfd_create(2))
+_SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+
+
+def leave_no_core() -> None:
+    """Let nobody trace this process or find its memory in a core dump, until it executes something else (PR_SET_DUMPABLE).
+    To be called before a value of a secret is read."""
+    kernel.prctl(abi.PR_SET_DUMPABLE, 0)
+
+
+def seal(values: Mapping[str, bytes]) -> int:
+    """A sealed, inheritable memfd with values by name, as the launch stage reads them. Raises `OSError`."""
+    try:
+        fd = os.memfd_create(_NAME, os.MFD_ALLOW_SEALING | _NOEXEC_SEAL)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        fd = os.memfd_create(_NAME, os.MFD_ALLOW_SEALING)
+    try:
+        data = memoryview(secrets.pack(values))
+        while data:
+            data = data[os.write(fd, data) :]
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS | fcntl.F_SEAL_SEAL)
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
+
+
+def typed_variables(spec: Spec, composition: Composition) -> dict[str, str]:
+    """The variables of a configuration whose value the command line gives or passes on, with it: any may be a secret."""
+    found = {}
+    for index, entry in enumerate(lookup(spec.document, ENVIRONMENT) or ()):
+        name, _, value = entry.partition("=")
+        pointer = f"{ENVIRONMENT}/{index}"
+        if pointer not in spec.derived and composition.is_typed(spec.leaves.get(pointer, ()), value):
+            found[name] = value
+    return found
+
+
+def without_values(spec: Spec, names: Container[str]) -> Spec:
+    """The configuration with the names alone of these variables."""
+    document = spec.document
+    entries = lookup(document, ENVIRONMENT) or []
+    entries[:] = [name if (name := entry.partition("=")[0]) in names else entry for entry in entries]
+    return attrs.evolve(spec, config=to_json(document))

@@ -1,0 +1,205 @@
+"""The stages in their order: compose -> check host -> contribute -> assemble -> audit -> prepare."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from hardening.assemble.enforcement import refusal
+from hardening.assemble.spec import assemble
+from hardening.assemble.statements import statements
+from hardening.base.frozendata import freeze
+from hardening.base.values import frozen
+from hardening.compose.composition import Composition, in_order
+from hardening.errors import raise_all
+from hardening.mechanism.findings import Finding, Severity
+from hardening.mechanism.fragment import Fragment, Spec
+from hardening.mechanism.host import Host
+from hardening.mechanism.inputs import Input
+from hardening.mechanism.mechanism import Context, Excess, MountPoint
+from hardening.mechanism.runtime import Runtime
+from hardening.plugin.admission import Candidate, Verdict, require_admission, require_no_rejection
+from hardening.plugin.plugins import Plugins
+
+
+@frozen(eq=False)
+class Plan:
+    """What would run, and what is to be said about it. ``excesses`` is empty unless a configuration was tightened."""
+
+    plugins: Plugins
+    composition: Composition
+    host: Host
+    context: Context
+    spec: Spec
+    excesses: tuple[Excess, ...] = ()
+
+    @property
+    def candidate(self) -> Candidate:
+        """What everybody judges."""
+        return Candidate(self.spec.config, self.host, self.composition, self.context.origin, self.context.runtime)
+
+    @cached_property
+    def findings(self) -> tuple[Finding, ...]:
+        """What is worth saying: looked for where it is asked for, which a quiet launch never does."""
+        return (*_findings(self.plugins, self.composition, self.context), *self.spec.told)
+
+
+def plan(
+    plugins: Plugins,
+    composition: Composition,
+    host: Host,
+    command: Sequence[str] = (),
+    *,
+    bundle: Path | None = None,
+    stays: bool = True,
+    context: Context | None = None,
+    runtime: Runtime | None = None,
+) -> Plan:
+    """Assemble the spec of a composition. ``bundle`` is where it will be written, None for a dry run, and ``stays`` is False
+    where it goes with one run; ``context`` is what `check` has given where it was called before, ``runtime`` what runs it.
+
+    Raises `HostError` for what the host, or the runtime, cannot enforce of a required mechanism.
+    """
+    if context is None:
+        context = check(composition, host, command, bundle, runtime)
+    context = attrs.evolve(context, bundle=bundle, bundle_stays=stays)
+    fragments = []
+    for mechanism in composition.mechanisms:
+        fragment = Fragment(mechanism.name)
+        mechanism.contribute(composition.settings[mechanism.name], context, fragment)
+        fragments.append(fragment)
+    spec = assemble(fragments, None, statements(composition, context.shortfalls, fragments))
+    found = tuple(runtime.shortfalls(spec.document)) if runtime is not None else ()
+    if found:
+        raise_all([error for shortfall in found if (error := refusal(composition, shortfall)) is not None])
+        context = attrs.evolve(context, shortfalls=(*context.shortfalls, *found))
+        spec = assemble(fragments, None, statements(composition, context.shortfalls, fragments))
+    return Plan(plugins, composition, host, context, spec)
+
+
+def tighten(
+    plugins: Plugins,
+    composition: Composition,
+    host: Host,
+    document: Mapping[str, Any],
+    *,
+    bundle: Path | None = None,
+    origin: Path | None = None,
+) -> Plan:
+    """Make a configuration that was made elsewhere nowhere looser than a composition. What no mechanism answers for goes.
+
+    ``origin`` is the directory where the configuration was found, ``bundle`` the one where it will be written. Raises
+    `SpecError` for one with values of types that the specification does not give them, and `HostError` as `plan` does.
+    """
+    from hardening.assemble.foreign import only_fields, require_shape, strip
+
+    require_shape(document)
+    owned = {pointer for mechanism in composition.mechanisms for pointer in mechanism.owns}
+    document, unknown = only_fields(document, owned)
+    given = freeze(document)
+    command = tuple(document.get("process", {}).get("args") or ())
+    context = attrs.evolve(check(composition, host, command, bundle), origin=origin)
+    fragments: list[Fragment] = []
+    excesses: list[Excess] = []
+    for mechanism in composition.mechanisms:
+        fragment = Fragment(mechanism.name)
+        excesses += mechanism.tighten(composition.settings[mechanism.name], given, context, fragment)
+        fragments.append(fragment)
+    kept, unowned = strip(document, owned.union(*(fragment.pointers for fragment in fragments)))
+    spec = assemble(fragments, kept, statements(composition, context.shortfalls, fragments))
+    return Plan(plugins, composition, host, context, spec, (*unknown, *excesses, *unowned))
+
+
+def check(
+    composition: Composition,
+    host: Host,
+    command: Sequence[str],
+    bundle: Path | None,
+    runtime: Runtime | None = None,
+) -> Context:
+    """What `examine` gives; raises `HostError` for a shortfall of a required mechanism, and of any leaf that is limited."""
+    context = examine(composition, host, command, bundle, runtime)
+    raise_all([error for found in context.shortfalls if (error := refusal(composition, found)) is not None])
+    return context
+
+
+def examine(
+    composition: Composition,
+    host: Host,
+    command: Sequence[str] = (),
+    bundle: Path | None = None,
+    runtime: Runtime | None = None,
+) -> Context:
+    """Hold the host against every mechanism, each after those that it names in ``after``: everything in ``shortfalls`` that
+    cannot be enforced, required or not."""
+    points = mount_points(composition)
+    context = Context(
+        host, composition.composed, tuple(command), bundle=bundle, mount_points=points, image=composition.image,
+        runtime=runtime.name if runtime is not None else None, profiles=composition.stack.files, limit=composition.limit,
+        limits=composition.limits,
+    )  # fmt: skip
+    for mechanism in in_order(composition.mechanisms):
+        found = mechanism.check(composition.settings[mechanism.name], context)
+        context = attrs.evolve(context, shortfalls=(*context.shortfalls, *found))
+    return context
+
+
+def mount_points(composition: Composition) -> tuple[MountPoint, ...]:
+    """Where mechanisms have something mounted in the root."""
+    return tuple(
+        point
+        for mechanism in composition.mechanisms
+        for point in mechanism.mount_points(composition.settings[mechanism.name])
+    )
+
+
+def release(plugins: Plugins, plan: Plan, runtime: Runtime | None = None) -> tuple[Input, ...]:
+    """The last stage before a bundle is written: everybody's verdict, then whatever mechanisms change on the host.
+
+    ``runtime`` is the one that will run it now; None where it is only written. Returns what the verdicts rest on; raises
+    `SpecError` for a rejection.
+    """
+    looked = judge(plugins, plan, runtime)
+    for mechanism in plan.composition.mechanisms:
+        mechanism.prepare(plan.composition.settings[mechanism.name], plan.context, plan.spec.document)
+    return looked
+
+
+def judge(plugins: Plugins, plan: Plan, runtime: Runtime | None) -> tuple[Input, ...]:
+    """Hold a plan against the findings that its layers refuse, and everybody's verdict (`admit`). Raises `ProfileError` for
+    the findings."""
+    if plan.composition.stack.refuses_findings:
+        raise_all([*plan.composition.refusals(plan.findings)])
+    return admit(plugins, plan.candidate, runtime)
+
+
+def admit(plugins: Plugins, candidate: Candidate, runtime: Runtime | None) -> tuple[Input, ...]:
+    """Ask the runtime and every plugin for a verdict: what these rest on (`Verdict.looked`). Raises `SpecError` for a
+    rejection, and for a launch that nobody accepts."""
+    verdicts = plugins.admit(candidate)
+    if runtime is None:
+        require_no_rejection(verdicts)
+    else:
+        own = Verdict(runtime.name, tuple(runtime.check(candidate.document, candidate.host)))
+        require_admission([own, *verdicts])
+    return tuple(item for verdict in verdicts for item in verdict.looked)
+
+
+def _findings(plugins: Plugins, composition: Composition, context: Context) -> Iterable[Finding]:
+    yield from composition.findings
+    for shortfall in context.shortfalls:
+        # A layer says that it may be so, and it is so on this host whatever runs: it is told, and no gate fails for it.
+        yield Finding(
+            "core/not-enforced",
+            Severity.NOTE,
+            f"{shortfall.leaf} is not enforced: {shortfall.reason}",
+            leaf=shortfall.leaf,
+            hint=shortfall.remedy,
+        )
+    for mechanism in composition.mechanisms:
+        yield from mechanism.findings(composition.settings[mechanism.name], context)
+    yield from plugins.inspect(composition, context.host)

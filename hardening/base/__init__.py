@@ -1,0 +1,1 @@
+"""The ground: what every room above may use."""

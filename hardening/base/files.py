@@ -1,0 +1,182 @@
+"""Paths as text, small files whole, and the one that tells of a process. (`os.path` and the buffered files of `io` take
+longer than what they do.)"""
+
+from __future__ import annotations
+
+import _stat as stat
+import errno
+import sys
+
+from hardening.base.linux.system import os
+
+CHUNK = 1 << 12  # bytes; what fits into it costs no allocation of its own
+#: Where fields stand in what `process` gives.
+STATE, TERMINAL, FLAGS, STARTTIME = 0, 4, 6, 19
+PTS_MAJOR = 136
+#: The locale that Python gives itself where it finds none that it can use (PEP 538).
+_LOCALE, _COERCED = b"LC_CTYPE", (b"C.UTF-8", b"C.utf8", b"UTF-8")
+
+
+def join(directory: str, name: str) -> str:
+    """``name`` below ``directory``, or ``name`` itself where it is absolute."""
+    return name if name.startswith("/") else f"{directory.rstrip('/')}/{name}"
+
+
+def absolute(path: str) -> str:
+    """A path from the root on, without `.`, `..` and repeated slashes, as `os.path.abspath` makes it."""
+    parts: list[str] = []
+    for part in join(os.getcwd(), path).split("/"):
+        if part == "..":
+            del parts[-1:]
+        elif part not in ("", "."):
+            parts.append(part)
+    return "/" + "/".join(parts)
+
+
+def base(path: str) -> str:
+    """What follows the last slash."""
+    return path.rpartition("/")[2]
+
+
+def parent(path: str) -> str:
+    """What stands before the last slash; the root for what lies in it."""
+    return path.rpartition("/")[0] or "/"
+
+
+def encode(path: str) -> bytes:
+    """A path as the kernel takes it; `UnicodeEncodeError` where the file system's encoding cannot say it."""
+    return path.encode(sys.getfilesystemencoding(), sys.getfilesystemencodeerrors())
+
+
+def decode(path: bytes) -> str:
+    """A path of the kernel as text."""
+    return path.decode(sys.getfilesystemencoding(), sys.getfilesystemencodeerrors())
+
+
+def environment() -> dict[str, str]:
+    """The variables of the environment as text, as they were when this process began."""
+    variables: dict[bytes, bytes] = os.environ  # type: ignore[assignment]  # which `posix` has as bytes
+    return {decode(name): decode(value) for name, value in variables.items()}
+
+
+def restore_environment() -> None:
+    """Have the environment as it was at execve(2), also for whatever is started from here: without the locale that Python
+    has put there for itself. Where that cannot be told it stays."""
+    variables: dict[bytes, bytes] = os.environ  # type: ignore[assignment]
+    if variables.get(_LOCALE) not in _COERCED:
+        return
+    try:
+        begun = dict(item.partition(b"=")[::2] for item in _bytes("/proc/self/environ").split(b"\0"))
+    except OSError:
+        return
+    if _LOCALE not in begun:
+        os.unsetenv(_LOCALE)
+        del variables[_LOCALE]
+    elif begun[_LOCALE] != variables[_LOCALE]:
+        os.putenv(_LOCALE, begun[_LOCALE])
+        variables[_LOCALE] = begun[_LOCALE]
+
+
+def exists(path: str) -> bool:
+    """Whether something lies at a path, a link that leads nowhere included."""
+    try:
+        os.lstat(path)
+    except OSError:
+        return False
+    return True
+
+
+def same(one: os.stat_result, other: os.stat_result) -> bool:
+    """Whether two results of stat(2) are of one file."""
+    return (one.st_ino, one.st_dev) == (other.st_ino, other.st_dev)
+
+
+def read(path: str) -> str:
+    """A file of /proc or /sys as text; bytes that are no UTF-8 become surrogates. `OSError`."""
+    return _bytes(path).decode("utf-8", "surrogateescape")
+
+
+def _bytes(path: str) -> bytes:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        parts = []
+        while part := os.read(fd, CHUNK):
+            parts.append(part)
+    finally:
+        os.close(fd)
+    return b"".join(parts)
+
+
+def process(pid: int | str) -> list[str]:
+    """What the kernel says of a process (or ``self``) after its name, which may hold anything: the fields of
+    proc_pid_stat(5) from the state on. `OSError`."""
+    return read(f"/proc/{pid}/stat").rpartition(")")[2].split()
+
+
+def started(pid: int | str) -> int | None:
+    """When a process started, in ticks of the clock since the boot, which tells it from a later one of the same number; None
+    where there is none, or only its zombie. `OSError`."""
+    try:
+        fields = process(pid)
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return None if fields[STATE] in ("Z", "X") else int(fields[STARTTIME])
+
+
+def terminal() -> str | None:
+    """The controlling terminal's name below /dev, which no redirection changes; None without one (proc_pid_stat(5))."""
+    try:
+        device = int(process("self")[TERMINAL])
+    except OSError:
+        return None
+    major, minor = os.major(device), os.minor(device)
+    if device == 0:
+        return None
+    if major == PTS_MAJOR:
+        return f"pts/{minor}"
+    try:
+        return base(os.readlink(f"/sys/dev/char/{major}:{minor}"))
+    except OSError:
+        return f"{major}:{minor}"
+
+
+def write(path: str, text: str) -> None:
+    """Write a file of /proc or /sys that is there, in one write(2). `OSError`."""
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, text.encode("utf-8", "surrogateescape"))
+    finally:
+        os.close(fd)
+
+
+def open_own(path: str, flags: int, folder: int | None = None) -> int:
+    """A descriptor of a regular file that has no other name, to write it, with more ``flags`` (open(2)); one that is made is
+    only its owner's. Written through is neither a symbolic link nor a hard one, and nobody is waited for who would read from
+    a FIFO in its place. Raises `OSError`."""
+    # To open a device would already do something, and nobody else can put one there after the look.
+    try:
+        _require_one_name(os.stat(path, dir_fd=folder, follow_symlinks=False), path)
+    except FileNotFoundError:
+        if not flags & os.O_CREAT:
+            raise
+    flags |= os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    fd = os.open(path, flags, 0o600, dir_fd=folder)
+    try:
+        _require_one_name(os.fstat(fd), path)
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _require_one_name(status: os.stat_result, path: str) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "is not a regular file", path)
+    if status.st_nlink > 1:
+        raise OSError(errno.EMLINK, "has other names, too (hard links)", path)
+
+
+def write_all(fd: int, data: bytes) -> None:
+    """Write all of it: one write(2) may take a part, on a disk that fills up. `OSError`."""
+    while data:
+        data = data[os.write(fd, data) :]

@@ -1,0 +1,1 @@
+"""The kernel as it is called: system calls, constants, mounts and ids."""

@@ -1,0 +1,40 @@
+"""Failures of one step of a launch, in words."""
+
+from __future__ import annotations
+
+from hardening.base.linux import kernel
+from hardening.errors import LaunchError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+
+#: Where a configuration names its command.
+COMMAND = "config.json:/process/args/0"
+
+
+class Step:
+    """``with Step("mount /proc", "/mounts/0"):`` turns an `OSError` inside into a `LaunchError` that says so."""
+
+    def __init__(self, name: str, pointer: str = "", hint: str = "") -> None:
+        self.name = name
+        self.pointer = pointer
+        self.hint = hint
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, OSError):
+            text = error.strerror or str(error)
+            raise LaunchError(
+                f"cannot {self.name}: {text}",
+                origin=f"config.json:{self.pointer}" if self.pointer else None,
+                hint=getattr(error, "hint", "") or self.hint or kernel.remedy(error.errno),
+            ) from error
+
+
+class Withdrawn(LaunchError):
+    """Nobody wants this launch any more, and it is no failure: the plan that asked for it does not count."""

@@ -1,0 +1,166 @@
+"""``hardening apply``: make an OCI configuration that was made elsewhere nowhere looser than a stack."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hardening.cli import output
+from hardening.cli.commands.run import QUIET, show_notes
+from hardening.cli.options import stack
+from hardening.cli.session import session
+from hardening.errors import EXIT_FINDINGS, HardeningError, UsageError
+
+if TYPE_CHECKING:
+    from hardening.assemble.pipeline import Plan
+    from hardening.mechanism.fragment import File
+    from hardening.report.changes import Change
+
+EPILOG = """\b
+Examples:
+  hardening apply -p web ./bundle --check          report only; exit 1 if it is looser
+  hardening apply -p web ./bundle --in-place
+  hardening apply -p web ./bundle -o ./tightened/config.json
+  hardening apply -p web -                         as a filter, such as a precreate hook of podman
+
+\b
+Without --check, --in-place or -o the tightened configuration goes to standard output,
+and the report to standard error.
+"""
+
+
+@click.command(
+    "apply", cls=stack.StackCommand, epilog=EPILOG, short_help="Tighten an OCI configuration that was made elsewhere."
+)
+@stack.stack_options
+@click.option("--check", is_flag=True, help="Only report; exit 1 if anything would change.")
+@click.option("--in-place", is_flag=True, help="Replace the configuration.")
+@click.option("-o", "--output", "target", type=click.Path(path_type=Path), metavar="FILE", help="Write it to FILE.")
+@click.option("--json", "as_json", is_flag=True, help="With --check, --in-place or -o: show the report as JSON.")
+@click.option("-q", "--quiet", is_flag=True, help=QUIET)
+@click.argument("source", type=click.Path(path_type=Path), metavar="BUNDLE_OR_CONFIG_JSON")
+@click.pass_context
+def command(
+    context: click.Context,
+    profiles: tuple[str, ...],
+    check: bool,
+    in_place: bool,
+    target: Path | None,
+    as_json: bool,
+    quiet: bool,
+    source: Path,
+) -> int:
+    """Tighten the configuration of a bundle, keep what it asks for within the profile, and report each change and each
+    thing that it asked for beyond the profile. BUNDLE_OR_CONFIG_JSON may be - for standard input."""
+    from hardening.assemble import pipeline
+    from hardening.assemble.statements import with_statements_of
+    from hardening.images import bundled
+    from hardening.report.changes import changes
+
+    if check + in_place + (target is not None) > 1:
+        raise UsageError("--check, --in-place and -o exclude each other", hint="choose one")
+    to_stdout = not (check or in_place or target)
+    if to_stdout and as_json:
+        raise UsageError("--json shows the report", hint="add --check, --in-place or -o FILE")
+    here = session(context)
+    composition = here.compose(stack.request(context, profiles))
+    file, document = _read(source, in_place)
+    destination = file if in_place else target
+    reserve = destination.absolute().parent if destination else None
+    origin = file.absolute().parent
+    plan = pipeline.tighten(here.plugins, composition, here.host, document, bundle=reserve, origin=origin)
+    # How it was composed is said for the records of its launches; it is no change of what runs.
+    tightened = plan.spec.document
+    bundled.require(tightened, origin)
+    found = changes(with_statements_of(tightened, document), tightened, plan.spec.leaves)
+    if destination is None:
+        pipeline.judge(here.plugins, plan, None)
+    else:
+        pipeline.release(here.plugins, plan)
+        _write(destination, {**plan.spec.files, destination.name: plan.spec.config})
+    if to_stdout:
+        output.show_raw(plan.spec.config)
+        for name in plan.spec.files:
+            output.note(f"not written: {name}, which belongs beside the configuration (use -o)")
+    _report(plan, found, as_json, to_stdout)
+    if not as_json:
+        show_notes(plan, quiet=quiet)
+    return EXIT_FINDINGS if check and (found or plan.excesses) else 0
+
+
+def _read(source: Path, in_place: bool) -> tuple[Path, dict[str, Any]]:
+    """The file of a configuration, and what it says. Standard input stands for a file of the working directory."""
+    from hardening.assemble import bundle
+    from hardening.base.jsontext import MAX_BYTES
+    from hardening.base.pointer import CONFIG
+
+    if str(source) != "-":
+        return source / CONFIG if source.is_dir() else source, bundle.read_config(source)
+    if in_place:
+        raise UsageError("standard input cannot be replaced", hint="leave --in-place out, or add -o FILE instead")
+    try:
+        with open(0, "rb", closefd=False) as file:
+            text = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise HardeningError(f"cannot read the configuration: {error.strerror}", origin="standard input") from None
+    return Path(CONFIG), bundle.parse_config(text, "standard input")
+
+
+def _write(destination: Path, files: Mapping[str, File]) -> None:
+    """Write files beside ``destination``, itself last, with the rights of who has called, in the place of nothing but their
+    own regular files; each appears whole or not at all. What is new gets the mode that it has in a bundle, whatever the
+    umask: a configuration has the variables of a command, and a container's mapped ids must find their way."""
+    from hardening.assemble import bundle
+    from hardening.base import wholefile
+    from hardening.launch.record import behalf
+    from hardening.mechanism.fragment import Directory, Symlink
+
+    def make() -> None:
+        for name, content in files.items():  # before anything is written
+            if isinstance(content, bytes):
+                behalf.require_replaceable(str(destination.parent / name))
+        for name, content in files.items():
+            path = destination.parent / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            match content:
+                case Directory(mode):
+                    if not path.is_dir():
+                        path.mkdir()
+                        path.chmod(mode)
+                case Symlink(link):
+                    if not path.is_symlink():
+                        path.symlink_to(link)
+                case bytes():
+                    wholefile.write(path, content, new=bundle.mode_of(name), durable=False)
+
+    try:
+        behalf.write(make)
+    except OSError as error:
+        raise HardeningError(
+            f"cannot write the configuration: {error.strerror}", origin=error.filename or destination
+        ) from None
+
+
+def _report(plan: Plan, found: list[Change], as_json: bool, to_stderr: bool) -> None:
+    from hardening.report import changes, data
+
+    if as_json:
+        output.show_json(
+            {
+                "changes": [
+                    {"pointer": item.pointer, "before": item.before, "after": item.after, "leaves": list(item.leaves)}
+                    for item in found
+                ],
+                "excesses": data.excesses(plan.excesses),
+                "findings": data.findings(plan.findings),
+            }
+        )
+        return
+    tables = [part for part in (changes.table(found), changes.beyond(plan.excesses)) if part.rows]
+    for part in tables:
+        output.show_table(part, to_stderr=to_stderr)
+    if not tables:
+        output.note("nothing to change: the configuration is within the profile")

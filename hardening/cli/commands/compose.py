@@ -1,0 +1,158 @@
+"""``hardening compose``: a stack as a spec, a bundle, settings, one profile, or a report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from hardening.cli import output
+from hardening.cli.commands.run import QUIET, show_notes
+from hardening.cli.options import imaged, stack
+from hardening.cli.session import Session, session
+from hardening.errors import EXIT_FINDINGS, UsageError
+
+if TYPE_CHECKING:
+    from hardening.assemble.pipeline import Plan
+    from hardening.compose.composition import Composition
+    from hardening.mechanism.findings import Finding
+
+FORMATS = ("spec", "settings", "toml", "html", "sarif")
+
+EPILOG = """\b
+Examples:
+  hardening compose -p strict -- id                      the OCI runtime spec
+  hardening compose -p web --format settings             every value and what decided it
+  hardening compose -p org.toml -p app.toml --format toml > flat.toml
+  hardening compose -p web --format html > report.html
+  hardening compose -p web --format sarif > findings.sarif
+  hardening compose -p web -o ./bundle -- httpd -f       a bundle for `hardening launch`
+  hardening compose -p ./mine.toml -o ./bundle docker.io/library/busybox -- id
+
+\b
+Exit codes: 0; 1 with --format sarif where [findings] of a layer refuses one, or where no
+layer says so, of a warning or worse; 2 for a bad profile or usage; 125 where this host
+cannot enforce a required mechanism.
+"""
+
+
+@click.command(
+    "compose",
+    cls=stack.StackCommand,
+    epilog=EPILOG,
+    context_settings={"allow_interspersed_args": False},
+    short_help="Compose a stack of profiles into an OCI runtime spec.",
+)
+@stack.stack_options
+@click.option("--format", "form", type=click.Choice(FORMATS), default="spec", show_default=True, help="What to show.")
+@click.option("--json", "as_json", is_flag=True, help="JSON, for the formats spec and settings.")
+@click.option(
+    "-o",
+    "--output",
+    "bundle",
+    type=click.Path(path_type=Path),
+    metavar="BUNDLE",
+    help="Write a bundle, which must not exist.",
+)
+@click.option("-q", "--quiet", is_flag=True, help=QUIET)
+@imaged.options
+@click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[IMAGE] [-- COMMAND [ARG]...]")
+@click.pass_context
+def command(
+    context: click.Context,
+    profiles: tuple[str, ...],
+    form: str,
+    as_json: bool,
+    bundle: Path | None,
+    quiet: bool,
+    command: tuple[str, ...],
+) -> int:
+    """Compose a stack of profiles. Without COMMAND the spec has no command to run.
+
+    An IMAGE before `--` is the root, as for `hardening run`: it is fetched if it is missing, if the stack's policy permits
+    it, and without COMMAND its own is run.
+    """
+    if as_json and form in ("toml", "html"):
+        raise UsageError(f"--json does not go with --format {form}", hint="use --format settings --json")
+    if bundle is not None and form != "spec":
+        raise UsageError(f"-o does not go with --format {form}", hint="-o writes a bundle; redirect the others")
+    here = session(context)
+    image, command = imaged.split(context, here.words, command)
+    if image is not None and form == "toml":
+        raise UsageError("--format toml does not go with an image", hint="no profile names one; use --format settings")
+    request = stack.request(context, profiles)
+    if image is None:
+        composition = here.compose(request)
+    else:
+        composition, command = imaged.compose(here, request, image, command, quiet=quiet)
+    if form == "settings":
+        return _settings(composition, as_json)
+    if form == "toml":
+        from hardening.report.settings import profile
+
+        output.show_raw(profile(composition).encode())
+        return 0
+    with stack.beside_default(here, request):
+        plan = _plan(here, composition, command, bundle)
+    show_notes(plan, quiet=quiet, reported=form in ("html", "sarif"))
+    code = _write(here, plan, form, bundle)
+    if bundle is not None and not (command or quiet):
+        output.note("the bundle has no command to run: add `-- COMMAND`")
+    return code
+
+
+def _plan(here: Session, composition: Composition, command: tuple[str, ...], bundle: Path | None) -> Plan:
+    from hardening.assemble import pipeline
+
+    target = bundle.absolute() if bundle else None
+    plan = pipeline.plan(here.plugins, composition, here.host, command, bundle=target)
+    if composition.image is not None:
+        imaged.require_read_only(plan.spec)
+    return plan
+
+
+def _write(here: Session, plan: Plan, form: str, bundle: Path | None) -> int:
+    from hardening.assemble import bundle as bundles
+    from hardening.assemble import pipeline
+
+    if bundle is not None:
+        pipeline.release(here.plugins, plan)
+        bundles.write(plan.spec, bundle.absolute())
+    elif form == "html":
+        from hardening.report.html import page
+
+        output.show_raw(page(plan).encode())
+    elif form == "sarif":
+        from hardening.report import sarif
+
+        found = [plan.composition.located(finding) for finding in plan.findings]
+        output.show_json(sarif.log(found, sarif.described(found, plan.composition.mechanisms)))
+        return EXIT_FINDINGS if _fails(plan.composition, found) else 0
+    else:
+        output.show_raw(plan.spec.config)
+    return 0
+
+
+def _fails(composition: Composition, findings: list[Finding]) -> bool:
+    """Whether findings fail a gate: those that the layers refuse where one says so, else all that are more than notes."""
+    from hardening.mechanism.findings import count_serious
+
+    if composition.stack.refuses_findings:
+        return bool(composition.refusals(findings))
+    return count_serious(findings) > 0
+
+
+def _settings(composition: Composition, as_json: bool) -> int:
+    from hardening.report import data, settings
+
+    if as_json:
+        output.show_json(data.composition(composition))
+        return 0
+    output.show_table(settings.stack(composition))
+    output.show("")
+    output.show_table(settings.leaves(entry for _, entry in sorted(composition.leaves.items())))
+    if composition.findings:
+        output.show("")
+        output.show_table(settings.findings(composition.findings))
+    return 0

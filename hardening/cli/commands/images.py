@@ -1,0 +1,167 @@
+"""``hardening pull``, ``images`` and ``rmi``."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from hardening.cli import fetching, output
+from hardening.cli.options import stack
+from hardening.cli.session import session
+from hardening.errors import EXIT_FINDINGS, EndedError, HardeningError, ImageError, raise_all
+
+if TYPE_CHECKING:
+    from hardening.images.store import Record, Store
+
+
+@click.command(
+    "pull",
+    cls=stack.StackCommand,
+    short_help="Fetch an image, if the stack's policy permits it.",
+    epilog="""\b
+Examples:
+  hardening pull docker.io/library/busybox
+  hardening pull -p strict registry.example.com/team/app@sha256:…
+  hardening pull oci:./image:v1
+""",
+)
+@stack.stack_options
+@click.option("-q", "--quiet", is_flag=True, help="Show no bars and no notes.")
+@fetching.tls_option
+@click.argument("image")
+@click.pass_context
+def pull(context: click.Context, profiles: tuple[str, ...], quiet: bool, tls_verify: bool, image: str) -> None:
+    """Fetch IMAGE into the store, and print the digest of its manifest.
+
+    IMAGE is HOST/REPOSITORY[:TAG][@DIGEST], oci:DIR[:NAME], dir:DIR, or docker-archive:FILE[:NAME].
+    """
+    from hardening.images import reference
+
+    name = reference.resolved(fetching.parse(image))
+    here = session(context)
+    composition = here.compose(stack.request(context, profiles))
+    store = fetching.store_of_caller()
+    output.show(fetching.fetch(here, composition, name, store, verify=tls_verify, quiet=quiet).digest)
+
+
+@click.command(
+    "images",
+    short_help="List images, and check the store.",
+    epilog="\b\nExamples:\n  hardening images --json\n  hardening images --check\n",
+)
+@click.option("--json", "as_json", is_flag=True, help="Show it as JSON.")
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Hold blobs, names and manifests in the store against their digests, and look for roots that are not whole.",
+)
+def images(as_json: bool, check: bool) -> int:
+    """List what was pulled."""
+    store = fetching.existing_store()
+    if check:
+        return _check(store)
+    entries = [_entry(store, record) for record in store.records()] if store is not None else []
+    if as_json:
+        output.show_json(entries)
+        return 0
+    from hardening.report.table import Table
+
+    rows = tuple(
+        (
+            str(entry["name"]),
+            str(entry["digest"]).partition(":")[2][: fetching.SHORT],
+            str(entry["size"]) if entry["size"] is not None else "damaged",
+            str(entry["pulled"]),
+        )
+        for entry in entries
+    )
+    columns = ("image", "digest", "bytes", "pulled")
+    output.show_table(Table(columns, rows, last="image", narrow=("pulled", "bytes"), folded=True))
+    return 0
+
+
+@click.command(
+    "rmi",
+    short_help="Remove images.",
+    epilog="\b\nExamples:\n  hardening rmi docker.io/library/busybox\n  hardening rmi -f oci:./image:v1\n",
+)
+@click.option(
+    "-f", "--force", is_flag=True, help="Take the name away also where the root is in use or there is no image."
+)
+@click.argument("names", nargs=-1, required=True, metavar="IMAGE...")
+def rmi(force: bool, names: tuple[str, ...]) -> None:
+    """Remove images, by name or by digest, and what no other image needs. What a command runs from stays until it ends."""
+    from hardening.images import removal
+
+    store, problems = fetching.existing_store(), list[HardeningError]()
+    for name in names:
+        try:
+            _remove(store, name, force=force)
+        except HardeningError as error:
+            problems.append(error)
+    if store is not None and not removal.sweep(store):
+        output.note("somebody else uses the store: what is not needed any more goes with the next rmi")
+    raise_all(problems)
+
+
+def _remove(store: Store | None, name: str, *, force: bool) -> None:
+    from hardening.images import inuse
+
+    found = _find(store, name)
+    if store is None or not found:
+        if force:
+            return
+        raise EndedError(f"there is no image {name}", hint="`hardening images` lists them")
+    remaining = {record.digest for record in store.records() if record not in found}
+    for record in found:
+        holders = [] if record.digest in remaining else store.roots(record.digest)
+        user = next(filter(None, map(inuse.user, holders)), None)
+        if user is not None and not force:
+            raise EndedError(f"{record.name} is in use by {user}", hint="stop it first, or take the name away with -f")
+        store.forget(record.name)
+        output.show(f"{record.name} {record.digest}")
+
+
+def _find(store: Store | None, text: str) -> list[Record]:
+    """The names that a name, a digest or the beginning of one means."""
+    from hardening.images import reference
+
+    if store is None:
+        return []
+    if fetching.is_digest(text):
+        return fetching.of_digest(store, text)
+    name = fetching.parse(text)
+    record = store.find(name) or store.find(reference.resolved(name))
+    return [record] if record is not None else []
+
+
+def _entry(store: Store | None, record: Record) -> dict[str, object]:
+    size: int | None = None
+    try:
+        if store is not None:
+            size = sum(blob.size for blob in store.manifest(record.digest).blobs)
+    except ImageError:  # --check says what is wrong with it
+        size = None
+    pulled = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.pulled))
+    return {"name": record.name, "digest": record.digest, "index": record.top, "size": size, "pulled": pulled}
+
+
+def _check(store: Store | None) -> int:
+    from hardening.images import check
+
+    if store is None:
+        output.show("there are no images")
+        return 0
+    result = check.check(store)
+    for problem in result.problems:
+        output.show(problem)
+    counts = ((result.names, "name"), (result.blobs, "blob"), (result.roots, "root"), (len(result.problems), "problem"))
+    *stored, problems = (f"{number} {what}{'s' * (number != 1)}" for number, what in counts)
+    output.show(f"{', '.join(stored)}: {problems}")
+    if result.problems:
+        output.note(
+            "`hardening pull IMAGE` fetches what is damaged or missing anew; after `hardening rmi IMAGE`, all of it"
+        )
+    return EXIT_FINDINGS if result.problems else 0

@@ -1,0 +1,113 @@
+"""``hardening launch``: run a bundle that was composed before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from hardening.base.pointer import CONFIG, lookup
+from hardening.cli import refusals, start
+from hardening.cli.options import keeping
+from hardening.cli.session import session
+from hardening.errors import HardeningError, LaunchError, Problems, SpecError, UsageError, quoted
+
+if TYPE_CHECKING:
+    from hardening.mechanism.runtime import Runtime
+    from hardening.plugin.admission import Candidate
+    from hardening.plugin.plugins import Plugins
+
+HINT = "`hardening compose -o BUNDLE -- COMMAND` writes a bundle"
+
+EPILOG = """\b
+Examples:
+  hardening compose -p web -o ./bundle -- httpd -f
+  hardening launch ./bundle
+  hardening launch ./bundle --runtime crun
+  hardening compose -p ./mine.toml -o ./app oci:./image:v1 && hardening launch ./app
+"""
+
+
+@click.command("launch", epilog=EPILOG, short_help="Run a bundle that was composed before.")
+@start.runtime_option
+@start.stdin_option
+@start.receipt_option
+@keeping.options
+@start.fresh_option
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.pass_context
+@refusals.recorded
+def command(
+    context: click.Context, runtime: str, interactive: bool, receipt: Path | None, fresh: bool, bundle: Path
+) -> None:
+    """Run the command of BUNDLE, a directory that holds a config.json. The bundle stays.
+
+    Fields that the runtime would not enforce are refused.
+    """
+    import json
+    from hashlib import sha256
+
+    from attrs import evolve
+
+    from hardening.assemble import pipeline
+    from hardening.cli import stored
+    from hardening.images import bundled
+    from hardening.plugin.admission import Candidate
+
+    if not bundle.is_dir():
+        problem = "a bundle is a directory" if bundle.exists() else "there is no such bundle"
+        inside = bundle.name == CONFIG and bundle.exists()
+        raise UsageError(problem, origin=bundle, hint=f"name it: {quoted(str(bundle.parent))}" if inside else HINT)
+    target = start.receipt_file(receipt)
+    here = session(context)
+    engine = here.plugins.runtime(runtime)
+    config = _read(bundle)
+    place = start.prepare(engine)
+    bound = bundled.require(json.loads(config), bundle.absolute())
+    candidate = Candidate(config, here.host, runtime=engine.name)
+    try:
+        looked = (*bound, *pipeline.admit(here.plugins, candidate, engine))
+    except (SpecError, Problems) as error:
+        _add_hints(error, engine, candidate, here.plugins, bundle)
+        raise
+    digest = sha256(config).hexdigest()
+    launch = start.request(context, engine, place, interactive=interactive, receipt=target, sha256=digest)
+    secrets = start.secrets(here, engine, config)
+    if secrets >= 0:  # which are opened anew at each launch
+        start.start(engine.command(bundle.absolute(), evolve(launch, secrets=secrets)))
+    argv = engine.command(bundle.absolute(), launch)
+    if target is None and not fresh:
+        stored.verdict(here, engine, argv, bundle.absolute(), digest, looked)
+    start.start(argv)
+
+
+def _add_hints(error: HardeningError, engine: Runtime, candidate: Candidate, plugins: Plugins, bundle: Path) -> None:
+    """Let what ``engine`` refuses by itself name the runtime that does not, where one is installed, or else what makes a
+    configuration of it that is run. What is missing no other runtime has."""
+    document = candidate.document
+    found = [refusal for refusal in engine.check(document, candidate.host) if refusal.origin]
+    hint = f"where another tool wrote it, `hardening apply --in-place {quoted(str(bundle))}` holds it to a profile"
+    if all(lookup(document, refusal.pointer) is not None for refusal in found):
+        for other in plugins.runtimes:
+            if other.version() is not None and not other.check(document, candidate.host):
+                hint = f"`hardening launch --runtime {quoted(other.name)} {quoted(str(bundle))}` runs it"
+                break
+    places = {refusal.origin for refusal in found}
+    for problem in error.problems if isinstance(error, Problems) else (error,):
+        if problem.origin in places and not problem.hint:
+            problem.hint = hint
+
+
+def _read(bundle: Path) -> bytes:
+    """The text of a bundle's configuration, read as strictly as by the launch stage, which runs no other text."""
+    from hardening.launch.config.bundle import load
+
+    try:
+        loaded = load(str(bundle))
+    except LaunchError as error:
+        error.hint = error.hint or HINT
+        raise
+    if not isinstance(loaded.document, dict):
+        raise LaunchError("a configuration is a JSON object", origin=bundle / CONFIG, hint=HINT)
+    return loaded.text

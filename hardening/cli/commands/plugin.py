@@ -1,0 +1,143 @@
+"""``hardening plugin``: which plugins there are, and what they bring."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hardening.cli import output
+from hardening.cli.session import session
+from hardening.errors import EXIT_LAUNCHER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hardening.plugin.installed import Brought
+    from hardening.plugin.plugins import Plugin, Plugins
+
+
+@click.group("plugin", short_help="List plugins, and what they bring.")
+def command() -> None:
+    """Plugins bring mechanisms, runtimes, scanners, secret drivers and verdicts; they come from installed packages."""
+
+
+@command.command(
+    "list",
+    epilog="\b\nExamples:\n  hardening plugin list\n  hardening plugin list --json\n\n"
+    "\b\nExit code 125: one of them cannot be used, or two are in each other's way.\n",
+)
+@click.option("--json", "as_json", is_flag=True, help="Show it as JSON.")
+@click.pass_context
+def list_plugins(context: click.Context, as_json: bool) -> int:
+    """List the plugins with all that they bring, and what is wrong with those that cannot be used."""
+    from hardening.report.table import Table
+
+    rows, problem = _rows(context)
+    if as_json:
+        output.show_json(rows)
+    else:
+        cells = tuple(cell for row in rows for cell in _cells(row))
+        output.show_table(Table(("plugin", "from", "brings", "what it does"), cells))
+    if problem is not None:
+        raise problem
+    return EXIT_LAUNCHER if any(row["problem"] for row in rows) else 0
+
+
+def _cells(row: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    """A line for each thing that a plugin brings."""
+    head = (row["name"], f"{row['distribution']} {row['version']}".strip())
+    brings = [("problem", row["problem"])] if row["problem"] else []
+    for kind, what in (("mechanisms", "table"), ("runtimes", "runtime"), ("scanners", "scanner"),
+                       ("secret_drivers", "secret driver")):  # fmt: skip
+        brings += [(f"{what} {item['name']}", item["summary"]) for item in row[kind]]
+    for kind, what in (("hooks", "hook"), ("commands", "command"), ("profiles", "profiles")):
+        brings += [(f"{what} {name}", "") for name in row[kind]]
+    for bring in brings or [("", "")]:
+        yield (*head, *bring)
+        head = ("", "")
+
+
+def _rows(context: click.Context) -> tuple[list[dict[str, Any]], Exception | None]:
+    """What each plugin brings, looked at by itself, and what is wrong with all together."""
+    from hardening.cli import added
+    from hardening.errors import PluginError
+    from hardening.plugin import plugins
+    from hardening.plugin.installed import brought
+
+    here = session(context)
+    problem: PluginError | None = None
+    rows = []
+    if here.given:
+        rows += [_row(plugin, here.plugins) for plugin in here.plugins.plugins]
+    else:
+        for item in sorted(brought(plugins.GROUP, here.announced), key=lambda item: item.name):
+            try:
+                plugin = plugins.loaded(item)
+                rows.append(_row(plugin, plugins.Plugins([plugin])))
+            except PluginError as error:
+                rows.append(_empty(item, error.message))
+        if not any(row["problem"] for row in rows):
+            try:
+                _ = here.plugins.scanners, here.plugins.secret_drivers
+            except PluginError as error:
+                problem = error
+    for kind, group in (("commands", added.GROUP), ("profiles", plugins.PROFILES_GROUP)):
+        for item in [] if here.given else brought(group, here.announced):
+            own = [row for row in rows if row["distribution"] == item.distribution and row["module"] in item.value]
+            own = own or [row for row in rows if row["distribution"] == item.distribution]
+            if not own:
+                own = [_empty(item, "")]
+                rows += own
+            own[0][kind].append(item.name)
+    return rows, problem
+
+
+def _empty(item: Brought, problem: str) -> dict[str, Any]:
+    names = ("mechanisms", "runtimes", "scanners", "secret_drivers", "hooks", "commands", "profiles")
+    about = {"name": item.name, "module": item.value, "distribution": item.distribution, "version": item.version}
+    return {**about, "problem": problem, **{name: [] for name in names}}
+
+
+def _row(plugin: Plugin, among: Plugins) -> dict[str, Any]:
+    def own(items: Any) -> list[Any]:
+        return [item for item in items if among.owner(item) is plugin]
+
+    return {
+        "name": plugin.name,
+        "module": plugin.module.__name__,
+        "distribution": plugin.distribution,
+        "version": plugin.version,
+        "problem": "",
+        "mechanisms": [
+            {
+                "name": item.name,
+                "summary": item.summary,
+                "options": [flag for option in item.options() for flag in option.flags],
+                "owns": list(item.owns),
+            }
+            for item in own(among.mechanisms)
+        ],
+        "runtimes": [
+            {"name": item.name, "summary": item.summary, "version": item.version()} for item in own(among.runtimes)
+        ],
+        "scanners": [{"name": item.name, "summary": item.summary} for item in own(among.scanners.values())],
+        "secret_drivers": [{"name": item.name, "summary": item.summary} for item in own(among.secret_drivers.values())],
+        "hooks": _judging(plugin),
+        "commands": [],
+        "profiles": [],
+    }
+
+
+def _judging(plugin: Plugin) -> list[str]:
+    """The hooks that a plugin implements and that do not only register: what those bring is shown by itself."""
+    from hardening.plugin import hookspecs
+
+    marks = {name: getattr(item, f"{hookspecs.PROJECT}_impl", None) for name, item in vars(plugin.module).items()}
+    implemented = {mark.get("specname") or name for name, mark in marks.items() if mark is not None}
+    registering = ("hardening_mechanisms", "hardening_runtimes", "hardening_scanners", "hardening_secret_drivers")
+    return [
+        name
+        for name, hook in vars(hookspecs).items()
+        if name in implemented and hasattr(hook, f"{hookspecs.PROJECT}_spec") and name not in registering
+    ]

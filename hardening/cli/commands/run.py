@@ -1,0 +1,275 @@
+"""``hardening run``: compose a stack, and replace this process by the launch stage."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import attrs
+import click
+
+from hardening.base import places
+from hardening.cli import output, refusals, start
+from hardening.cli.options import imaged, keeping, stack
+from hardening.cli.session import Session, session
+from hardening.errors import UsageError, quoted
+from hardening.launch.plans import BUNDLE, LOST, has_input
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from hardening.assemble.pipeline import Plan
+    from hardening.cli.stored import Storable
+    from hardening.compose.composition import Composition
+    from hardening.mechanism.inputs import Input
+    from hardening.mechanism.mechanism import Context
+    from hardening.mechanism.runtime import LaunchRequest, Runtime
+
+EPILOG = """\b
+Examples:
+  hardening run -p strict -- id
+  hardening run -p web -v ./site:/srv:ro -e LANG=C -- httpd -f
+  hardening run -p batch --rootfs ./rootfs --runtime crun -- /bin/job
+  hardening run --set process.resources.memory=256M -i -t -- sh
+  hardening run docker.io/library/busybox -- id
+  hardening run -d --name site -p web -v ./site:/srv:ro -- httpd -f
+  hardening run --dry-run -p strict -- id
+
+\b
+Exit codes: the command's own; 128+n where signal n ended it; 2 for a bad profile or
+usage, 125 where the launcher failed, 126 and 127 where the command cannot be executed
+or does not exist.
+"""
+
+#: The options of a line that only looks.
+LOOKING = ("--dry-run", "--json")
+#: What was told once since the host has started, in the state directory, and the most bytes of it.
+TOLD, LONGEST_TOLD = "told", 1 << 16
+QUIET = (
+    "Show no warnings except about rules that are not kept exactly, and do not say what is not enforced or excepted."
+)
+
+
+@click.command(
+    "run",
+    cls=stack.StackCommand,
+    epilog=EPILOG,
+    context_settings={"allow_interspersed_args": False},
+    short_help="Run a command under a stack of profiles.",
+)
+@stack.stack_options
+@start.runtime_option
+@start.stdin_option
+@click.option("-q", "--quiet", is_flag=True, help=QUIET)
+@click.option("--dry-run", is_flag=True, help="Show what would run, and start and write nothing.")
+@click.option("--json", "as_json", is_flag=True, help="With --dry-run: show it as JSON.")
+@start.receipt_option
+@keeping.options
+@imaged.options
+@start.fresh_option
+@click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[IMAGE] -- COMMAND [ARG]...")
+@click.pass_context
+@refusals.recorded
+def command(
+    context: click.Context,
+    profiles: tuple[str, ...],
+    runtime: str,
+    interactive: bool,
+    quiet: bool,
+    dry_run: bool,
+    as_json: bool,
+    receipt: Path | None,
+    fresh: bool,
+    command: tuple[str, ...],
+) -> None:
+    """Run COMMAND under a stack of profiles, as a child of your own session and without a daemon; with -d in the
+    background.
+
+    The root is the host's own, read-only and with its secrets hidden, unless a profile or an option names another, or an
+    IMAGE stands before `--`. An IMAGE is fetched if it is missing, if the stack's policy permits it; without COMMAND it
+    runs its own.
+    """
+    from hardening.assemble import bundles, pipeline
+    from hardening.base import state
+    from hardening.cli import stored
+    from hardening.cli.options.missing import advice, looked_at
+
+    if as_json and not dry_run:
+        raise UsageError("--json goes with --dry-run", hint="`--receipt FILE` keeps what the kernel says of a run")
+    here = session(context)
+    typed = command
+    image, command = imaged.split(context, here.words, command)
+    if not command and image is None:
+        raise UsageError("no command", hint="write it after `--`: hardening run -- id")
+    target = start.receipt_file(receipt)
+    engine = here.plugins.runtime(runtime)
+    request = stack.request(context, profiles)
+    if image is None:
+        composition = here.compose(request)
+    else:
+        composition, command = imaged.compose(here, request, image, command, quiet=quiet)
+        if not command:
+            raise UsageError(
+                f"the image {image.text} names no command", hint=f"hardening run {quoted(image.text)} -- COMMAND"
+            )
+    if interactive and not dry_run and not keeping.detaches(context):
+        stack.require_keyboard(composition)
+    place = state.location() if dry_run else start.prepare(engine)
+    launch = start.request(
+        context, engine, place, interactive=interactive, receipt=target, profiles=profiles, typed=True
+    )
+    with stack.beside_default(here, request):
+        checked = pipeline.check(composition, here.host, command, None, engine)
+    words = _without_looking(here.words, typed)
+    found = stored.storable(here, words, composition, checked, engine, launch, fresh=fresh)
+    if dry_run:
+        plan, _ = _plan(here, composition, command, engine, None, checked)
+        _show(engine, plan, launch, found, as_json)
+        return
+    with stored.slot(found) as kept:
+        bundle = kept.slot.bundle if kept is not None else bundles.folder(place) / launch.container_id
+        plan, rests = _plan(here, composition, command, engine, bundle, checked, stays=kept is not None)
+        lines = [*(_losses(plan) if quiet else _notes(plan, place, interactive=interactive))]
+        loses = not quiet and not interactive and LOST not in lines
+        missing = advice(plan.spec, command[0]) if image is None else None
+        if missing:
+            lines.append(f"hint: {missing}")
+        shown = [output.note(line) for line in lines]
+        if loses and has_input():
+            output.note(LOST)
+        looked = [*looked_at(plan.spec, command[0]), *rests]
+        parts = start.split(engine, plan.spec, composition, launch)
+        if kept is not None:
+            kept.start(parts, shown, looked, loses=loses, lasting=not missing)
+        start.start_new(here, parts.spec, bundle, engine, parts.launch)
+
+
+def _without_looking(words: tuple[str, ...], command: tuple[str, ...]) -> tuple[str, ...]:
+    """The line that runs what this one only looks at."""
+    options = words[: len(words) - len(command)]
+    return (*(word for word in options if word not in LOOKING), *command)
+
+
+def _plan(
+    here: Session,
+    composition: Composition,
+    command: tuple[str, ...],
+    engine: Runtime,
+    bundle: Path | None,
+    checked: Context,
+    *,
+    stays: bool = False,
+) -> tuple[Plan, tuple[Input, ...]]:
+    """What is to run, judged, and what the verdicts rest on."""
+    from hardening.assemble import pipeline
+
+    plan = pipeline.plan(
+        here.plugins, composition, here.host, command, bundle=bundle, stays=stays, context=checked, runtime=engine
+    )
+    if composition.image is not None:
+        imaged.require_read_only(plan.spec)
+    if bundle is not None:
+        return plan, pipeline.release(here.plugins, plan, engine)
+    return plan, pipeline.judge(here.plugins, plan, engine)
+
+
+def _tell_once(place: Path, lines: Iterable[str]) -> None:
+    """Write lines but for those that were written since the host has started, which a file of the state directory ``place``
+    has. Where that cannot be kept, they are written again."""
+    from hardening.base import wholefile
+
+    boot, known, file = "", [""], place / TOLD  # of no start
+    with suppress(OSError, UnicodeError):
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        known = wholefile.read(file, LONGEST_TOLD).decode().splitlines()
+    told = [boot, *(known[1:] if known[:1] == [boot] else ())]
+    new = [line for line in lines if line not in told]
+    for line in new:
+        output.note(line)
+    if new and boot:
+        with suppress(OSError, UnicodeError):
+            wholefile.write(file, "\n".join([*told, *new]).encode(), 0o600, durable=False)
+
+
+def _notes(plan: Plan, place: Path, *, interactive: bool) -> Iterator[str]:
+    """What a person must know of each such run; a mechanism that this host has not at all is no matter of the run."""
+    from hardening.report.state import notes, standing
+
+    shortfalls = plan.context.shortfalls
+    _tell_once(place, standing([item for item in shortfalls if item.whole]))
+    yield from notes(plan.composition, [item for item in shortfalls if not item.whole], plan.findings)
+    if not interactive and plan.spec.document.get("process", {}).get("terminal"):
+        yield LOST
+
+
+def _losses(plan: Plan) -> Iterator[str]:
+    """What is said of a quiet run: where it has less than its layers say."""
+    if plan.spec.told:
+        from hardening.report.state import warnings
+
+        yield from warnings(plan.spec.told)
+
+
+def show_notes(plan: Plan, *, quiet: bool = False, reported: bool = False) -> None:
+    """What a person must know of every composition, on standard error; where it is ``quiet``, what it has less than its
+    layers say. With ``reported``, shortfalls and findings stand in what was shown already."""
+    if quiet:
+        for line in _losses(plan):
+            output.note(line)
+        return
+    from hardening.report.state import notes
+
+    shortfalls, findings = ((), ()) if reported else (plan.context.shortfalls, plan.findings)
+    for line in notes(plan.composition, shortfalls, findings):
+        output.note(line)
+
+
+def _show(engine: Runtime, plan: Plan, launch: LaunchRequest, found: Storable | tuple[str, ...], as_json: bool) -> None:
+    from hardening.assemble import handover
+    from hardening.assemble.enforcement import enforcement
+    from hardening.cache import plans
+    from hardening.cli.options.missing import advice
+    from hardening.report import data, settings
+
+    missing = advice(plan.spec, plan.context.command[0])
+    if isinstance(found, tuple):
+        obstacles = found
+        bundle = launch.state / places.BUNDLES / launch.container_id
+        argv = engine.command(bundle, attrs.evolve(launch, remove=True))
+    else:
+        obstacles = found.obstacles(handover.typed_variables(plan.spec, plan.composition), missing)
+        bundle = plans.shelf(found.words) / launch.container_id / BUNDLE
+        argv = found.argv(bundle, remove=bool(obstacles))
+    states = enforcement(plan.composition, plan.context.shortfalls)
+    if as_json:
+        output.show_json(
+            {
+                "command": list(plan.context.command),
+                "runtime": engine.name,
+                "argv": argv,
+                "image": data.image(plan.composition.image),
+                "stack": data.stack(plan.composition.stack),
+                "mechanisms": data.enforcement(states),
+                "findings": data.findings(plan.findings),
+                "files": sorted(plan.spec.files),
+                "not_stored": list(obstacles),
+                "spec": plan.spec.document,
+            }
+        )
+        return
+    import shlex
+
+    output.show(f"command  {shlex.join(plan.context.command)}")
+    output.show(f"runtime  {engine.name} {engine.version() or '(not installed)'}")
+    output.show(f"spec     {bundle}/config.json (not written; `hardening compose` shows it)\n")
+    output.show_table(settings.stack(plan.composition))
+    output.show("")
+    output.show_table(settings.enforcement(states))
+    if plan.findings:
+        output.show("")
+        output.show_table(settings.findings(plan.findings))
+    stays = f"not kept: {'; '.join(obstacles)}" if obstacles else "kept for the next call"
+    output.show(f"\nplan     {stays}")
+    output.show(f"argv     {shlex.join(argv)}")
+    show_notes(plan, reported=True)

@@ -1,0 +1,401 @@
+"""Naming an image on a command line, and composing with it: ``run`` and ``compose IMAGE``, and ``--image`` elsewhere.
+
+From a name to a composition whose root is the image, and to the command that it runs. Whoever only looks at a composition
+takes what is in the store, and neither fetches nor unpacks anything.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import attrs
+import click
+
+from hardening.base.values import frozen
+from hardening.cli import output
+from hardening.cli.options import stack
+from hardening.errors import HardeningError, ImageError, Problems, UsageError, quoted
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hardening.cli.session import Request, Session
+    from hardening.compose.composition import Composition
+    from hardening.compose.offer import Offer
+    from hardening.images.reference import Name
+    from hardening.images.store import Record, Store, Unpacked
+    from hardening.mechanism.fragment import Spec
+    from hardening.mechanism.inputs import Input, Unknown
+
+F = TypeVar("F", bound=Callable[..., Any])
+_ROOT = ("rootfs", "path")
+_ASKED = "hardening.image"
+MISSING, ALWAYS, NEWER, NEVER = PULL = ("missing", "always", "newer", "never")
+_HOST = "a command of the host's own root goes after `--`: {}"
+
+
+@frozen
+class Asked:
+    """An image to run: what was typed, and the options about it. ``entrypoint`` is None for that of the image. ``command``
+    is the line that would run the word as a command instead, empty where it is plain that an image was meant, ``profile``
+    the one that would name it as a profile; ``remark`` is what is to be known of both lines."""
+
+    text: str
+    command: str
+    profile: str
+    remark: str
+    pull: str
+    verify: bool
+    entrypoint: str | None
+
+
+def fetch_options(function: F) -> F:
+    """Add ``--pull`` and ``--tls-verify`` to a command."""
+    added = (
+        click.option(
+            "--pull", type=click.Choice(PULL), metavar="WHEN", expose_value=False, callback=_keep,
+            help="When an IMAGE is fetched: missing (the default), always, newer or never.",
+        ),
+        click.option(
+            "--tls-verify", type=click.BOOL, metavar="BOOLEAN", expose_value=False, callback=_keep,
+            help="With false, the registry of an IMAGE needs no trusted certificate, and may speak plain HTTP.",
+        ),
+    )  # fmt: skip
+    for option in reversed(added):
+        function = option(function)
+    return function
+
+
+def options(function: F) -> F:
+    """Add ``--pull``, ``--tls-verify`` and ``--entrypoint`` to a command."""
+    entrypoint = click.option(
+        "--entrypoint", metavar="WORD", expose_value=False, callback=_keep,
+        help="What goes before COMMAND instead of the IMAGE's entrypoint: a word, a JSON array, or '' for nothing.",
+    )  # fmt: skip
+    return fetch_options(entrypoint(function))
+
+
+#: For a command that shows a composition, and has an argument of another kind.
+image_option = click.option(
+    "--image",
+    metavar="IMAGE",
+    help="With IMAGE as the root, and what it says of itself below the stack; it has to be in the store.",
+)
+
+
+def _keep(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
+    if value is not None:
+        ctx.meta.setdefault(_ASKED, {})[parameter.name] = value
+
+
+def split(context: click.Context, words: Sequence[str], typed: tuple[str, ...]) -> tuple[Asked | None, tuple[str, ...]]:
+    """The image of a command line, and the command after it. ``words`` is the whole line, ``typed`` what is left of it after
+    the options: its first word is an image unless ``--`` stands before it. Raises `UsageError`."""
+    asked: dict[str, Any] = context.meta.get(_ASKED, {})
+    before = words[: len(words) - len(typed)]
+    if not typed or (before and before[-1] == "--"):
+        if asked:
+            option = "--" + next(iter(asked)).replace("_", "-")
+            raise UsageError(f"{option} is about an image, and none is named", hint="write it before `--`")
+        return None, typed
+    image, *command = typed
+    (call, remark), line = _call(context, before), ""
+    if command and command[0] == "--":
+        del command[0]
+    elif not asked:
+        line = f"{call} -- {quoted(image)}" + " …" * bool(command)
+    _require_no_option(context, before, typed, line)
+    profile = " ".join([call, "-p", quoted(image), *(["--", *map(quoted, command)] if command else [])])
+    return _asked(context, image, line, profile, remark), tuple(command)
+
+
+def _call(context: click.Context, before: Sequence[str]) -> tuple[str, str]:
+    """The program and its options, to be pasted; without values, which may be secrets: what is to be known of that."""
+    line, remark = stack.pasteable(context, before)
+    return f"hardening {line}".rstrip(), remark
+
+
+def _asked(context: click.Context, image: str, line: str = "", profile: str = "", remark: str = "") -> Asked:
+    said: dict[str, Any] = context.meta.get(_ASKED, {})
+    how = said.get("pull", MISSING), said.get("tls_verify", True), said.get("entrypoint")
+    return Asked(image, line, profile, remark, *how)
+
+
+def fetched(context: click.Context, request: Request, composition: Composition, image: str) -> Unpacked:
+    """The root of an image for a command that runs nothing of it, fetched where that is asked for. Raises `ImageError`, and
+    `SpecError` for one that is not to be used."""
+    from hardening.cli import fetching
+    from hardening.cli.session import session
+
+    here = session(context)
+    kept = fetching.store_of_caller()
+    asked, name = _meant(request, _asked(context, image), kept)
+    record = _record(here, lambda: composition, asked, name, kept, quiet=False)
+    kept.hold()
+    return fetching.unpacked(here, composition, kept, record, name)
+
+
+def _require_no_option(context: click.Context, before: Sequence[str], typed: Sequence[str], line: str) -> None:
+    """Raise `UsageError` for an option of this program after the image, which its entrypoint would get; but not where that
+    was just named."""
+    image, *after = typed
+    option = after[0].partition("=")[0] if after else ""
+    ours = {flag for parameter in context.command.get_params(context) for flag in parameter.opts}
+    if option not in ours or "entrypoint" in context.meta.get(_ASKED, {}):
+        return
+    call, remark = _call(context, before)
+    with _told_apart(_asked(context, image, line, remark=remark), repeated=True):
+        raise UsageError(
+            f"{option} stands after the image {image}",
+            hint=f"options go before the image: {call} {option} … {quoted(image)}; what the image's own command is to be "
+            f"given goes after `--`: {call} {quoted(image)} -- {option} …",
+        )
+
+
+def compose(
+    here: Session, request: Request, asked: Asked, command: tuple[str, ...], *, quiet: bool
+) -> tuple[Composition, tuple[str, ...]]:
+    """The composition of a request with an image as its root, and the command; the image is pulled where that is asked for.
+    Raises `ImageError`, and whatever composing raises."""
+    from hardening.cli import fetching
+
+    kept = fetching.store_of_caller()
+    asked, name = _meant(request, asked, kept)
+    record = _record(here, lambda: here.compose(request), asked, name, kept, quiet=quiet)
+    kept.hold()  # until the launch stage holds a bundle that names the root
+    config = kept.config(record.digest)
+    offer = _offer(here, kept, record, config)
+    path = _any_root(kept, record)
+    composition = here.compose(_with_root(request, str(path), asked), offer)
+    root = fetching.unpacked(here, composition, kept, record, name)
+    if root.path != path:
+        composition = here.compose(_with_root(request, str(root.path), asked), offer)
+    looked = (*composition.looked, *_inputs(kept, name, record, asked))
+    findings = (*composition.findings, *_findings(root, record))
+    found = attrs.evolve(composition, looked=looked, findings=findings)
+    return found, _command(config["config"], asked, command)
+
+
+def look(here: Session, request: Request, image: str | None) -> tuple[Request, Offer | None]:
+    """A request as ``--image`` completes it, and what the image offers; both as they are without one. Nothing is fetched or
+    unpacked: the root is where it would be. Raises `ImageError` for an image that is not in the store."""
+    if image is None:
+        return request, None
+    from hardening.cli import fetching
+    from hardening.images import removal
+
+    kept = fetching.store_of_caller()
+    asked, name = _meant(request, Asked(image, "", "", "", NEVER, True, None), kept)
+    record = kept.find(name)
+    if record is None:
+        raise ImageError(f"{name} was not pulled", origin="--image", hint=f"`hardening pull {quoted(asked.text)}`")
+    offer = _offer(here, kept, record, kept.config(record.digest))
+    found = _with_root(request, str(_any_root(kept, record)), asked)
+    if len(kept.roots(record.digest)) == 1:
+        return found, offer
+    try:
+        ids = here.compose(found, offer).image_ids(here.host)
+    except HardeningError:  # for whoever composes it to say
+        return found, offer
+    return _with_root(request, str(kept.holder(record.digest, ids) / removal.ROOT), asked), offer
+
+
+def _meant(request: Request, asked: Asked, kept: Store) -> tuple[Asked, Name]:
+    """Which image is meant. Raises `UsageError`."""
+    from hardening.cli import fetching
+    from hardening.images import reference
+
+    found = _named(asked, kept)
+    with _told_apart(found):
+        name = fetching.parse(found.text)
+    _require_no_root(request, found)
+    return found, reference.resolved(name) if found is asked else name
+
+
+def _any_root(kept: Store, record: Record) -> Path:
+    """Where an image is unpacked for some ids, or a place for as long as it is nowhere."""
+    from hardening.images import removal, store
+
+    known = kept.roots(record.digest)
+    return known[0] / removal.ROOT if known else kept.path / store.ROOTS
+
+
+def _named(asked: Asked, kept: Store) -> Asked:
+    """What was asked for by its name, where it was by the digest of what is here. Raises `UsageError`."""
+    from hardening.cli import fetching
+
+    name = fetching.named(asked.text, kept)
+    if name == asked.text:
+        return asked
+    if asked.pull in ("always", "newer"):
+        raise UsageError(
+            f"{asked.text} is the image that is here, and nothing is newer", hint=f"leave out --pull={asked.pull}"
+        )
+    return attrs.evolve(asked, text=name)
+
+
+def require_read_only(spec: Spec) -> None:
+    """Raise `UsageError` for a root that the command could write to: all runs of the image share it, and nothing would tell
+    later ones that it is not the image any more."""
+    if spec.document.get("root", {}).get("readonly") is not True:
+        raise UsageError(
+            "the root of an image stays read-only: all its runs share it",
+            hint="give the places that are written to: --tmpfs DST, or -v DIR:DST",
+        )
+
+
+def _require_no_root(request: Request, asked: Asked) -> None:
+    table = request.options.tables.get(_ROOT[0]) if request.options is not None else None
+    if isinstance(table, dict) and _ROOT[1] in table:
+        raise UsageError(
+            f"a root and the image {asked.text} are named at once",
+            hint="leave one of them out" + (f"; {_HOST.format(asked.command)}" if asked.command else ""),
+        )
+
+
+def _record(
+    here: Session, compose: Callable[[], Composition], asked: Asked, name: Name, kept: Store, *, quiet: bool
+) -> Record:
+    """What the name stands for, pulled before where that is asked for, under what ``compose`` gives."""
+    from hardening.cli import fetching
+
+    record = kept.find(name)
+    if record is not None and asked.pull in ("missing", "never"):
+        return record
+    if asked.pull == "never":
+        raise ImageError(
+            f"{name} was not pulled", hint=f"leave out --pull=never, or write `hardening pull {quoted(asked.text)}`"
+        )
+    composition = compose()
+    try:
+        with _told_apart(asked):
+            return fetching.fetch(here, composition, name, kept, verify=asked.verify, quiet=quiet)
+    except HardeningError as error:
+        if record is not None and asked.pull == "newer" and isinstance(error, ImageError):
+            if not quiet:
+                output.note(f"{name} is taken as it was pulled: {error.origin}: {error.message}")
+            return record
+        raise
+
+
+@contextmanager
+def _told_apart(asked: Asked, *, repeated: bool = False) -> Iterator[None]:
+    """Say of a refused image first that a command or a profile was perhaps meant, where there is one of that name;
+    ``repeated``: the error's hint has the line that was typed anyway."""
+    try:
+        yield
+    except Problems:
+        raise
+    except HardeningError as error:
+        from shutil import which
+
+        program = which(asked.text) is not None
+        meant = _HOST.format(asked.command) if program and asked.command else ""
+        if not program and asked.profile and _is_profile(asked.text):
+            meant = f"did you mean: {asked.profile}"
+        other = asked.command and "/" not in asked.text and ":" not in asked.text and error.hint
+        if meant:
+            error.message = f'"{asked.text}" is taken for an image: {error.message}'
+            error.hint = meant + (f"\nfor the image: {error.hint}" if error.hint else "")
+        elif other:
+            error.hint = f"{error.hint}; {_HOST.format(asked.command)}"
+        if asked.remark and (meant or other or repeated):
+            error.hint = f"{error.hint}\n{asked.remark}"
+        raise
+
+
+def _is_profile(text: str) -> bool:
+    """Whether a profile has this name, or is this file."""
+    import os
+
+    from hardening.cli.session import session
+    from hardening.profile.layers import SUFFIX, is_path
+
+    if is_path(text):
+        return text.endswith(SUFFIX) and os.path.isfile(text)
+    return bool(session(click.get_current_context()).search.hits(text))
+
+
+def _offer(here: Session, kept: Store, record: Record, config: dict[str, Any]) -> Offer:
+    from hardening.compose.offer import Offer
+    from hardening.mechanism.used import Used
+
+    return Offer.of(Used(record.name, record.digest, kept.path), config["config"], here.plugins.mechanisms)
+
+
+def _with_root(request: Request, path: str, asked: Asked) -> Request:
+    """The request with a root, said where the image was typed."""
+    from hardening.profile.source import command_line
+
+    before = request.options
+    tables = dict(before.tables) if before is not None else {}
+    places = dict(before.places) if before is not None else {}
+    table = tables.get(_ROOT[0])
+    tables[_ROOT[0]] = {**(table if isinstance(table, dict) else {}), _ROOT[1]: path}
+    places[_ROOT] = asked.text
+    places.setdefault(_ROOT[:1], asked.text)
+    return attrs.evolve(request, options=command_line(tables, places))
+
+
+def _inputs(kept: Store, name: Name, record: Record, asked: Asked) -> Iterator[Input | Unknown]:
+    """What decides which image a name stands for, and that it can be believed."""
+    from hardening.images import reference, removal
+    from hardening.images.store import VARIABLE
+    from hardening.mechanism import inputs
+
+    path = reference.parse(asked.text).path
+    if path:
+        yield from inputs.way(path)
+    if asked.pull in ("always", "newer"):
+        yield inputs.Unknown(f"--pull={asked.pull} asks where the image comes from")
+    yield from inputs.environment(VARIABLE, "XDG_DATA_HOME")
+    yield from inputs.file(kept.name_file(name))
+    yield from inputs.file(kept.blob(record.digest))
+    for holder in kept.roots(record.digest):
+        yield from inputs.way(holder / removal.ABOUT)
+
+
+def _findings(root: Unpacked, record: Record) -> Iterator[Any]:
+    from hardening.cli.fetching import left_out
+    from hardening.mechanism.findings import Finding, Severity
+
+    for line in left_out(root.about):
+        yield Finding(
+            "core/left-out-of-image",
+            Severity.NOTE,
+            f"left out of the root: {line}",
+            origin=f"image {record.name}",
+            hint="no container needs it: its root has neither devices nor rights of its own",
+        )
+
+
+def _command(config: dict[str, Any], asked: Asked, command: tuple[str, ...]) -> tuple[str, ...]:
+    """The command, after the entrypoint; without one, what the image runs by itself, which may be nothing."""
+    entrypoint = _words(config, "Entrypoint", asked) if asked.entrypoint is None else _entrypoint(asked.entrypoint)
+    if not command and asked.entrypoint is None:
+        command = _words(config, "Cmd", asked)
+    return (*entrypoint, *command)
+
+
+def _words(config: dict[str, Any], key: str, asked: Asked) -> tuple[str, ...]:
+    found = config.get(key) or []
+    if not isinstance(found, list) or not all(isinstance(word, str) and "\0" not in word for word in found):
+        raise ImageError(
+            f"has a malformed {key}", origin=asked.text, hint="give --entrypoint and a command, or rebuild it"
+        )
+    return tuple(found)
+
+
+def _entrypoint(text: str) -> tuple[str, ...]:
+    if not text.startswith("["):
+        return (text,) if text else ()
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, list) or not all(isinstance(word, str) for word in found):
+        raise UsageError("is no JSON array of words", origin=f"--entrypoint {text}", hint='write \'["sh", "-c"]\'')
+    return tuple(found)

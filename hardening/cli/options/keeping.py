@@ -1,0 +1,107 @@
+"""The options that say what becomes of a container: its name, and whether it runs on in the background."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from hardening.errors import UsageError
+
+if TYPE_CHECKING:
+    from hardening.launch.command import Container
+    from hardening.mechanism.runtime import Runtime
+
+F = TypeVar("F", bound=Callable[..., Any])
+_NAME = r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}"
+_ID = r"[0-9a-f]{12}"
+_SIZE = r"([0-9]{1,15})([KMG]?)"
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+_SMALLEST = 4096
+_ASKED = "hardening.container"
+
+
+def options(function: F) -> F:
+    """Add ``--detach``, ``--name``, ``--rm`` and ``--log-size`` to a command."""
+    added = (
+        click.option(
+            "-d", "--detach", is_flag=True, help="Run in the background, and print the container's id.",
+            expose_value=False, callback=_keep,
+        ),
+        click.option(
+            "--name", metavar="NAME", help="A name for ps, logs, stop, kill, wait and rm.",
+            expose_value=False, callback=_keep,
+        ),
+        click.option(
+            "--rm", is_flag=True, help="Remove a detached container when it ends; others are removed anyway.",
+            expose_value=False, callback=_keep,
+        ),
+        click.option(
+            "--log-size", metavar="SIZE", help="The most that the log of a detached container takes. Default: 16M.",
+            expose_value=False, callback=_keep,
+        ),
+    )  # fmt: skip
+    for option in reversed(added):
+        function = option(function)
+    return function
+
+
+def _keep(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
+    ctx.meta.setdefault(_ASKED, {})[parameter.name] = value
+
+
+def detaches(context: click.Context) -> bool:
+    """Whether the container is to run in the background."""
+    asked: dict[str, Any] = context.meta.get(_ASKED, {})
+    return bool(asked.get("detach"))
+
+
+def container(context: click.Context, engine: Runtime, record: Path, profiles: Sequence[str]) -> Container | None:
+    """What is written down of the container in the directory ``record``; None for a runtime that cannot.
+
+    Raises `UsageError` for options that are malformed or do not go together.
+    """
+    from hardening.launch.command import Container
+
+    asked: dict[str, Any] = context.meta.get(_ASKED, {})
+    detach, name, size = asked.get("detach", False), asked.get("name"), asked.get("log_size")
+    if name is not None and not re.fullmatch(_NAME, name):
+        raise UsageError(
+            f"{name!r} is not the name of a container",
+            origin="--name",
+            hint="at most 63 letters, digits, dots, dashes and underscores, the first a letter or a digit",
+        )
+    if name is not None and re.fullmatch(_ID, name):
+        raise UsageError(f"{name!r} looks like an id", origin="--name", hint="choose a name that no id can be")
+    if size is not None and not detach:
+        raise UsageError("only a detached container has a log", origin="--log-size", hint="add -d, or leave it out")
+    if not engine.detaches:
+        if detach or name:
+            option = "--detach" if detach else "--name"
+            raise UsageError(
+                f"the runtime {engine.name} cannot do that", origin=option, hint="use --runtime native, crun or runc"
+            )
+        return None
+    return Container(
+        record=str(record),
+        name=name or "",
+        profiles=" ".join(profiles),
+        detach=detach,
+        auto_remove=bool(asked.get("rm")),
+        log_size=None if size is None else _bytes(size),
+    )
+
+
+def _bytes(text: str) -> int:
+    found = re.fullmatch(_SIZE, text)
+    size = int(found[1]) * _UNITS[found[2]] if found else 0
+    if size < _SMALLEST:
+        raise UsageError(
+            f"{text!r} is not a size of at least {_SMALLEST} bytes",
+            origin="--log-size",
+            hint="write bytes, or 512K, 16M",
+        )
+    return size

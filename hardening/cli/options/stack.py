@@ -1,0 +1,309 @@
+"""The options that name a stack: profiles, settings, and those that mechanisms offer."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from hardening.cli.session import Request, session
+from hardening.errors import HardeningError, HostError, Problems, UsageError, quoted
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+    from hardening.cli.options.says import Said
+    from hardening.cli.session import Session
+    from hardening.compose.composition import Composition
+    from hardening.mechanism.mechanism import Mechanism, Option
+
+#: What follows an option and is no value of something else: a name, a number or two, or a path.
+_NAME = r"[\w*]*|[\d:]*|\.{0,2}/\S*"
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+#: The setting that gives a command a terminal.
+TERMINAL = ("process", "terminal")
+_SAYS = "hardening.says"
+
+
+class StackCommand(click.Command):
+    """A command that composes a stack: it also has the options of every installed mechanism."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        own = super().get_params(ctx)
+        added = [
+            _parameter(mechanism, option)
+            for mechanism in session(ctx).plugins.mechanisms
+            for option in mechanism.options()
+        ]
+        taken = {flag for parameter in own if isinstance(parameter, click.Option) for flag in parameter.opts}
+        for flag in (flag for parameter in added for flag in parameter.opts if flag in taken):
+            # A command of another package: what mechanisms offer is held against the program's own as plugins are loaded.
+            from hardening.plugin.plugincalls import fault
+
+            command = ctx.command_path.split()[1]
+            what = (
+                f": `{ctx.command_path}` has the option {flag}, which a mechanism offers to every command with a stack"
+            )
+            raise fault(session(ctx).commands[command], what)
+        # The help option comes last.
+        return [*own[:-1], *added, *own[-1:]]
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        own: list[tuple[str, str]] = []
+        offered: list[tuple[str, str]] = []
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None and isinstance(parameter, click.Option):
+                (offered if isinstance(parameter, MechanismOption) else own).append(record)
+        with formatter.section("Options"):
+            formatter.write_dl(own)
+        if offered:
+            with formatter.section("Options of mechanisms, each said as the last layer would"):
+                formatter.write_dl(offered)
+
+
+class MechanismOption(click.Option):
+    """An option that a mechanism offers."""
+
+
+def _parameter(mechanism: Mechanism[Any], option: Option) -> MechanismOption:
+    path = (mechanism.name, *option.key.split("."))
+    flag = option.flags[0]
+
+    def collect(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
+        says: list[Said] = ctx.meta.setdefault(_SAYS, [])
+        says += _says(mechanism, path, option, value)
+
+    name = "__".join(path).replace("-", "_") + "__" + flag.lstrip("-").replace("-", "_")
+    if option.value is not None:
+        return MechanismOption(
+            [name, *option.flags], count=True, expose_value=False, callback=collect, help=option.help, metavar=""
+        )
+    return MechanismOption(
+        [name, *option.flags],
+        multiple=True,
+        expose_value=False,
+        callback=collect,
+        help=option.help,
+        metavar=option.metavar or "VALUE",
+    )
+
+
+def _says(mechanism: Mechanism[Any], path: tuple[str, ...], option: Option, value: Any) -> list[Said]:
+    from hardening.cli.options.says import Said
+
+    flag = min(option.flags, key=len)
+    if option.value is not None:
+        return [Said(path, option.value, flag)] if value else []
+    if "--" in (value or ()):
+        # The parser takes the end of the options for the value.
+        raise UsageError(f"{flag} needs a value", hint=f"write {flag} {option.metavar or 'VALUE'}, and then `--`")
+    number = _is_number(mechanism, option)
+    return [
+        Said(path, [text] if option.multiple else int(text) if number and _is_digits(text) else text, f"{flag} {text}")
+        for text in value or ()
+    ]
+
+
+def _is_digits(text: str) -> bool:
+    """Whether text is a number that TOML could hold; longer ones are left to the setting, which refuses text."""
+    return text.isascii() and text.isdecimal() and len(text) < 19
+
+
+def _is_number(mechanism: Mechanism[Any], option: Option) -> bool:
+    """Whether an option's setting holds a number: what was typed is then one where it can be."""
+    from hardening.mechanism.schema import Scalar
+
+    found = mechanism.schema.find(option.key)
+    default = found[0].default if found and isinstance(found[0], Scalar) else None
+    return isinstance(default, int) and not isinstance(default, bool)
+
+
+def complete_profile(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The names of profiles that begin with what was typed; a path is the shell's to complete."""
+    from click.shell_completion import CompletionItem
+
+    if "/" in incomplete:
+        return [CompletionItem(incomplete, type="file")]
+    try:
+        found = session(ctx).search.all()
+    except HardeningError:
+        return []
+    owners = {item.name: item.owner for item in found}
+    return [CompletionItem(name, help=owner) for name, owner in owners.items() if name.startswith(incomplete)]
+
+
+def _collect_sets(ctx: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> None:
+    from hardening.cli.options.says import parse_exception, parse_set
+
+    if value:
+        parse = parse_set if parameter.name == "sets" else parse_exception
+        says: list[Said] = ctx.meta.setdefault(_SAYS, [])
+        try:
+            says += [parse(text) for text in value]
+        except UsageError as error:
+            _name_the_table(ctx, error)
+            raise
+
+
+def _name_the_table(ctx: click.Context, error: UsageError) -> None:
+    """Where a setting was written without its table, say which table has it."""
+    from hardening.report.explain import elsewhere
+
+    key = str(error.origin).removeprefix("--set ").partition("=")[0].strip()
+    error.hint = elsewhere(session(ctx).plugins.mechanisms, key) or error.hint
+
+
+def _default_profiles() -> tuple[str, ...]:
+    """The profiles where none is named. A line that is only completed must not fail for them."""
+    from hardening.profile.machine import Machine
+
+    context = click.get_current_context()
+    return Machine().default if context.resilient_parsing else session(context).machine.default
+
+
+def stack_options(function: F) -> F:
+    """Add ``--profile``, ``--set`` and ``--exception`` to a command of class `StackCommand`."""
+    function = click.option(
+        "--exception",
+        "exceptions",
+        multiple=True,
+        expose_value=False,
+        metavar="SETTING=REASON",
+        callback=_collect_sets,
+        help="Permit what --set and the options of mechanisms loosen, for a reason; may be repeated.",
+    )(function)
+    function = click.option(
+        "--set",
+        "sets",
+        multiple=True,
+        expose_value=False,
+        metavar="TABLE.KEY=VALUE",
+        callback=_collect_sets,
+        help="Say one setting, as the last layer would. VALUE is TOML, or else a string.",
+    )(function)
+    return click.option(
+        "-p",
+        "--profile",
+        "profiles",
+        multiple=True,
+        metavar="PROFILE",
+        default=_default_profiles,
+        shell_complete=complete_profile,
+        help="A profile, by name or path; may be repeated, later ones stand closer to the command. "
+        "Default: default, or what /etc/hardening/hardening.toml says.",
+    )(function)
+
+
+def request(context: click.Context, profiles: tuple[str, ...]) -> Request:
+    """What the parsed command line asks for. Raises `UsageError` where options contradict each other."""
+    from hardening.cli.options.says import document
+
+    return Request(profiles, document(context.meta.get(_SAYS, ())))
+
+
+@contextmanager
+def beside_default(here: Session, request: Request) -> Iterator[None]:
+    """Where the host cannot enforce what the named profiles require, and could beside `default`, whose place they take,
+    have the error say so."""
+    try:
+        yield
+    except HardeningError as error:
+        problems = error.problems if isinstance(error, Problems) else (error,)
+        named = set(here.machine.default) <= set(request.profiles)
+        if not named and all(isinstance(item, HostError) for item in problems):
+            _say_beside(here, request, problems)
+        raise
+
+
+def _say_beside(here: Session, request: Request, problems: Sequence[HardeningError]) -> None:
+    from hardening.assemble import pipeline
+
+    default = here.machine.default
+    profiles = tuple(dict.fromkeys((*default, *request.profiles)))
+    try:
+        pipeline.check(here.compose(Request(profiles, request.options)), here.host, (), None)
+    except HardeningError:
+        return
+    named = " ".join(f"-p {quoted(profile)}" for profile in profiles)
+    for problem in problems:
+        beside = f"where -p names a profile, {', '.join(default)} has to be named, too: {named}"
+        problem.hint = f"{beside}; or {problem.hint}" if problem.hint else beside
+
+
+def require_keyboard(composition: Composition) -> None:
+    """Raise `UsageError` where an option or a profile asks for a terminal of the command's own, and there is none to type
+    it: the end of a pipe would never be told to the command."""
+    from hardening.mechanism.schema import Leaf
+
+    asked = composition.leaves.get(Leaf(*TERMINAL))
+    if asked is not None and asked.value is True and not os.isatty(0):
+        instead = (
+            f"{asked.origin}, or -i" if asked.origin.startswith("-") else "-i, or add --set process.terminal=false"
+        )
+        hint = f"standard input is no terminal: leave out {instead}"
+        raise UsageError("nobody can type into the command's terminal", origin=asked.origin, hint=hint)
+
+
+def without_values(context: click.Context, text: str) -> str:
+    """A text that quotes options of the parsed command line, without the values that they say: one may be a secret. So may
+    be what is neither a name nor a path, for a ``=`` is easily forgotten."""
+    from hardening.profile.source import SHORTEST, singles
+
+    # As errors write them: on one line.
+    places: list[str] = [said.place.replace("\n", "\\n") for said in context.meta.get(_SAYS, ())]
+    for place in sorted(places, key=len, reverse=True):
+        named, equals, _ = place.partition("=")
+        option, _, word = place.partition(" ")
+        if equals:
+            text = text.replace(place, f"{named}=…")
+        elif word and not re.fullmatch(_NAME, word):
+            text = text.replace(place, f"{option} …").replace(word, "…")
+    # A message may quote one text of an array, or what stands after its `=`. A reason is there to be read.
+    typed = [said.value for said in context.meta.get(_SAYS, ()) if said.path[0] != "exceptions"]
+    single = {one.replace("\n", "\\n") for one in singles(typed)}
+    values = {after for one in single if len(after := one.partition("=")[2]) >= SHORTEST}
+    for value in sorted({one for one in single if not re.fullmatch(_NAME, one)} | values, key=len, reverse=True):
+        text = text.replace(value, "…")
+    return text
+
+
+def pasteable(context: click.Context, words: Sequence[str]) -> tuple[str, str]:
+    """The words of the parsed command line as a shell takes them, without a value that `without_values` leaves out, however
+    its option was written (``-e A=B``, ``-eA=B``, ``--env=A=B``), and what is to be known of that; empty where nothing is
+    left out. An option whose value may be a name alone (``NAME[=VALUE]``) keeps that, any other goes with its value."""
+    said = sorted((item.place.partition(" ")[::2] for item in context.meta.get(_SAYS, ())), key=lambda it: -len(it[1]))
+    named = {
+        flag
+        for parameter in context.command.get_params(context)
+        if isinstance(parameter, click.Option) and str(parameter.metavar).endswith("[=VALUE]")
+        for flag in parameter.opts
+    }
+    kept: list[str] = []
+    passed: list[str] = []
+    lost: list[str] = []
+    for word in words:
+        flag, value = next(((flag, value) for flag, value in said if value and word.endswith(value)), ("", ""))
+        name, equals, _ = value.partition("=")
+        if not value or (not equals and re.fullmatch(_NAME, value)):
+            kept.append(word)
+        elif equals and flag in named:
+            kept.append(word.removesuffix(value) + name)
+            passed.append(name)
+        else:
+            if word == value:
+                kept.pop()  # the option, a word of its own
+            lost.append(f"{flag} {name}" if equals else flag)
+    remarks = [f"{', '.join(passed)} taken from your environment"] if passed else []
+    remarks += [f"{', '.join(lost)} left out"] if lost else []
+    line = " ".join(map(quoted, kept))
+    return (
+        line,
+        f"({' and '.join(remarks)}: values that were typed may be secrets, and are not repeated)" if remarks else "",
+    )

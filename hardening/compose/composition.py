@@ -1,0 +1,373 @@
+"""Layers -> Composition: every mechanism reads its tables, and `hardening.compose.fold` decides each leaf."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from hardening.base.values import frozen
+from hardening.compose.fold import Fold, Resolved, Spoken
+from hardening.compose.headers import find_leaves, told_of, unchanged_until, wrong_headers
+from hardening.errors import HardeningError, ImageError, PluginError, ProfileError, raise_all
+from hardening.mechanism.findings import NOT_TAKEN, Finding, Severity, gates
+from hardening.mechanism.host import Host
+from hardening.mechanism.inputs import Input, Unknown
+from hardening.mechanism.mechanism import Mechanism, Reading
+from hardening.mechanism.schema import REST, Family, Leaf, Say, Scalar, Setting
+from hardening.profile.layers import Exemption, Stack
+from hardening.profile.source import SHORTEST
+
+if TYPE_CHECKING:
+    from hardening.compose.offer import Offer
+    from hardening.images.ids import Ids
+    from hardening.mechanism.used import Used
+
+
+@frozen(eq=False)
+class Composition:
+    """The result of folding a stack: typed settings by mechanism, and every leaf with its provenance. ``looked`` are the
+    files that mechanisms read while they read the layers, ``image`` is what the root was made of, if that is an image,
+    ``until`` is the last day on which the stack comes to the same and the same is told of it."""
+
+    stack: Stack
+    mechanisms: tuple[Mechanism[Any], ...]
+    settings: Mapping[str, Any]
+    leaves: Mapping[Leaf, Resolved]
+    findings: tuple[Finding, ...]
+    looked: tuple[Input | Unknown, ...] = ()
+    image: Used | None = None
+    until: date | None = None
+
+    @property
+    def composed(self) -> Mapping[type, object]:
+        """The settings by their class, as mechanisms look them up."""
+        return MappingProxyType({type(settings): settings for settings in self.settings.values()})
+
+    def required(self, mechanism: str) -> bool:
+        """Whether a launch stops where the host cannot enforce this mechanism."""
+        return bool(self.leaves[Leaf(mechanism, "requirement")].value == "required")
+
+    def mechanism(self, name: str) -> Mechanism[Any] | None:
+        """The mechanism that owns a table, or None."""
+        return next((mechanism for mechanism in self.mechanisms if mechanism.name == name), None)
+
+    def find(self, leaf: Leaf) -> Resolved | None:
+        """A leaf, as `at` has it; None where nobody has its table."""
+        mechanism = self.mechanism(leaf.mechanism)
+        return self.at(mechanism, leaf.setting, leaf.member) if mechanism is not None else None
+
+    def at(self, mechanism: Mechanism[Any], setting: str, member: str = "") -> Resolved:
+        """A leaf; a member that no layer names has the value of the nearest one above it, which is `*` in most families."""
+        declared = mechanism.schema.settings[setting]
+        chain = (member,) if isinstance(declared, Scalar) else declared.chain(member)
+        return next(self.leaves[leaf] for name in chain if (leaf := mechanism.leaf(setting, name)) in self.leaves)
+
+    def meant(self, name: str) -> list[Resolved]:
+        """The leaves of a full name: its own, those below it (``process.groups``), or the nearest one above a member that
+        no layer names; none for a name that is no setting's."""
+        name = name.removesuffix(f".{REST}")
+        owner, _, below = name.partition(".")
+        named = [entry for leaf, entry in self.leaves.items() if f"{leaf}.".startswith(f"{name}.")]
+        mechanism = self.mechanism(owner)
+        found = mechanism.schema.find(below) if mechanism is not None else None
+        if not named and mechanism is not None and found is not None:
+            return [self.at(mechanism, found[0].name, found[1])]
+        return named
+
+    def image_ids(self, host: Host) -> Ids:
+        """Whose the files of a root are that is unpacked for this, by the caller."""
+        from hardening.images.ids import Ids  # most runs have no image
+
+        found = (item.id_maps(self.settings[item.name], host) for item in self.mechanisms)
+        return Ids.of(next((item for item in found if item is not None), None), os.geteuid(), os.getegid())
+
+    def located(self, finding: Finding) -> Finding:
+        """A finding with a place to look at: that of its leaf, where it has none itself and a layer stated the leaf."""
+        place = next((entry.origin for entry in self.meant(finding.leaf) if entry.stated), "") if finding.leaf else ""
+        return finding if finding.origin or not place else attrs.evolve(finding, origin=place)
+
+    def refusals(self, findings: Iterable[Finding]) -> list[ProfileError]:
+        """An error for each finding that some layer's ``[findings]`` refuses."""
+        refusing = gates(self.stack.layers)
+        refused = []
+        for finding in map(self.located, findings) if refusing else ():
+            line = next((place for gate in refusing if (place := gate.refuses(finding)) is not None), None)
+            if line is not None:
+                text = f"{finding.message} ({finding.rule}, {finding.severity}), which {line} refuses"
+                hint = finding.hint or f"leave out what it is about, or have {line} changed"
+                never = [gate.places[finding.rule] for gate in refusing if gate.rules.get(finding.rule, "") is None]
+                if never:
+                    hint += f"; no layer lifts it: {never[0]} is for its own layer alone, and {line} decides"
+                refused.append(ProfileError(text, origin=finding.origin or None, hint=hint))
+        return refused
+
+    def used_exceptions(self) -> list[tuple[Leaf, Exemption]]:
+        """Each loosening that an exception permitted."""
+        return [
+            (leaf, step.exception)
+            for leaf, resolved in self.leaves.items()
+            for step in resolved.steps
+            if step.exception is not None
+        ]
+
+    def is_typed(self, names: Iterable[str], value: str) -> bool:
+        """Whether the command line says something of a leaf of these names (`meant`), or has this very ``value`` for another
+        one, whose name a plugin may have got wrong: it may then be a secret."""
+        layers = {layer.name: layer.document for layer in self.stack.layers if layer.document.typed}
+        entries = (entry for name in names for entry in self.meant(name)) if layers else ()
+        return any(step.layer in layers for entry in entries for step in entry.steps) or (
+            len(value) >= SHORTEST and any(value in document.values for document in layers.values())
+        )
+
+    def stated(self, mechanism: str) -> dict[tuple[str, str], Any]:
+        """The values that layers stated, by setting and member."""
+        return {
+            (leaf.setting, leaf.member): resolved.value
+            for leaf, resolved in self.leaves.items()
+            if leaf.mechanism == mechanism and resolved.stated
+        }
+
+    def limits(self, mechanism: str) -> dict[tuple[str, str], Any]:
+        """The limits of a mechanism, by setting and member."""
+        return {
+            (leaf.setting, leaf.member): entry.limit
+            for leaf, entry in self.leaves.items()
+            if leaf.mechanism == mechanism and entry.limit_origin
+        }
+
+    def limit(self, leaf: Leaf, otherwise: Any = None) -> Any:
+        """The limit that binds a leaf, named or not; ``otherwise`` where none does, and where nobody has that table."""
+        entry = self.find(leaf)
+        return entry.limit if entry is not None and entry.limit_origin else otherwise
+
+
+def compose(
+    stack: Stack, mechanisms: Sequence[Mechanism[Any]], host: Host, today: date, offer: Offer | None = None
+) -> Composition:
+    """Fold a stack. ``today`` decides which exceptions have expired; ``offer`` is what an image says of itself.
+
+    Raises `ProfileError`, or `Problems` with several of them: unknown tables, wrong values, expired or wrong exceptions,
+    loosenings without an exception, values beyond a limit.
+    """
+    raise_all([*wrong_headers(stack, mechanisms, today)])
+    settings: dict[str, Any] = {}
+    leaves: dict[Leaf, Resolved] = {}
+    problems: list[HardeningError] = []
+    failed: set[str] = set()
+    noted: list[Finding] = []
+    looked: list[Input | Unknown] = []
+    for mechanism in in_order(mechanisms):
+        if not failed.isdisjoint(mechanism.after):
+            failed.add(mechanism.name)
+            continue  # what it would say of settings that it cannot read would only be noise
+        before = {type(settings[name]): settings[name] for name in mechanism.after if name in settings}
+        reading = Reading(host, MappingProxyType(before))
+        spoken, wrong = _listen(stack, mechanism, reading)
+        offered = offer.taken(mechanism, reading) if offer is not None else {}
+        resolved, refused = _fold_all(mechanism, spoken, offered) if not wrong else ({}, [])
+        refused += _bind(mechanism, resolved, reading)
+        noted += reading.noted
+        looked += reading.looked
+        if wrong or refused:
+            problems += [*wrong, *refused]
+            failed.add(mechanism.name)
+            continue
+        settings[mechanism.name] = _build(mechanism, resolved)
+        leaves |= resolved
+    raise_all(problems)
+    return Composition(
+        stack,
+        tuple(mechanisms),
+        MappingProxyType({mechanism.name: settings[mechanism.name] for mechanism in mechanisms}),
+        MappingProxyType(leaves),
+        (
+            *dict.fromkeys(noted),
+            *(offer.unmet(leaves) if offer is not None else ()),
+            *told_of(stack, mechanisms, leaves, today),
+        ),
+        tuple(looked),
+        offer.image if offer is not None else None,
+        unchanged_until(stack, today),
+    )
+
+
+def _build(mechanism: Mechanism[Any], resolved: Mapping[Leaf, Resolved]) -> object:
+    built = mechanism.build({(leaf.setting, leaf.member): entry.value for leaf, entry in resolved.items()})
+    if type(built) is not mechanism.settings_type:
+        raise PluginError(
+            f"{mechanism.name} builds {type(built).__name__}, but its settings are {mechanism.settings_type.__name__}",
+            hint="return an object of the mechanism's own settings class",
+        )
+    return built
+
+
+def in_order(mechanisms: Sequence[Mechanism[Any]]) -> list[Mechanism[Any]]:
+    """Mechanisms sorted so that each follows those it names in ``after``; a circle is a `PluginError`."""
+    by_name = {mechanism.name: mechanism for mechanism in mechanisms}
+    ordered: dict[str, Mechanism[Any]] = {}
+
+    def visit(name: str, chain: tuple[str, ...]) -> None:
+        if name in chain:
+            raise PluginError(
+                f"mechanisms wait for each other: {' -> '.join((*chain, name))}", hint="uninstall one of their plugins"
+            )
+        if name in ordered or name not in by_name:
+            return
+        for before in by_name[name].after:
+            visit(before, (*chain, name))
+        ordered[name] = by_name[name]
+
+    for name in sorted(by_name):
+        visit(name, ())
+    return list(ordered.values())
+
+
+def _listen(stack: Stack, mechanism: Mechanism[Any], reading: Reading) -> tuple[list[Spoken], list[HardeningError]]:
+    spoken: list[Spoken] = []
+    problems: list[HardeningError] = []
+    for place, layer in enumerate(stack.layers):
+        try:
+            table, limit = layer.tables.get(mechanism.name), layer.limits.get(mechanism.name)
+            says = list(mechanism.says(table, reading)) if table else []
+            limits = list(mechanism.limits(limit, reading)) if limit else []
+            problems += _bad_limits(mechanism, limits)
+            exceptions = {
+                (setting.name, member): exception
+                for exception in layer.exceptions
+                if exception.setting.startswith(mechanism.name + ".")
+                for setting, member in find_leaves(mechanism, exception.setting)
+            }
+            spoken.append(Spoken(place, layer, _by_leaf(says), _by_leaf(limits), exceptions))
+        except HardeningError as error:
+            problems.append(error)
+    return spoken, problems
+
+
+def _by_leaf(says: Iterable[Say]) -> dict[tuple[str, str], Say]:
+    return {(say.setting, say.member): say for say in says}
+
+
+def _bad_limits(mechanism: Mechanism[Any], limits: Sequence[Say]) -> Iterable[HardeningError]:
+    settings = mechanism.schema.settings
+    closed = {say.setting for say in limits if say.member == REST}
+    for say in limits:
+        setting = settings[say.setting]
+        name = mechanism.leaf(say.setting, say.member)
+        if setting.kind.neutral:
+            yield ProfileError(
+                f"limits.{name}: this setting has no order, so it cannot be limited",
+                origin=say.origin,
+                hint=f"take it out, or set it as a value in [{mechanism.name}]",
+            )
+        elif say.setting not in closed and _vacuous(setting, say):
+            yield ProfileError(
+                f"limits.{name}: permitting a member limits nothing while the others are not limited",
+                origin=say.origin,
+                hint="write the limit as the whole list of what may be added",
+            )
+
+
+def _vacuous(setting: Setting, say: Say) -> bool:
+    """Whether a limit permits a member of a list whose other members are open: it would limit nothing."""
+    if isinstance(setting, Scalar) or not setting.listed:
+        return False
+    return bool(say.value != setting.absent and setting.kind.at_most(setting.absent, say.value))
+
+
+def _fold_all(
+    mechanism: Mechanism[Any], spoken: Sequence[Spoken], offered: Mapping[tuple[str, str], Say | ImageError]
+) -> tuple[dict[Leaf, Resolved], list[HardeningError]]:
+    speakers = _speakers(spoken)
+    source = f"default ({type(mechanism).__module__})"
+    resolved: dict[Leaf, Resolved] = {}
+    problems: list[HardeningError] = []
+    for setting in mechanism.schema.settings.values():
+        of_members = speakers.get(setting.name, {})
+        if isinstance(setting, Scalar):
+            defaults = {"": setting.default}
+        elif setting.above is not None and (of_members or any(part.layer.complete for part in spoken)):
+            from hardening.compose.descent import fold_family  # a stack that says nothing of such a family needs it not
+
+            found, refused = fold_family(mechanism.name, setting, spoken, source)
+            resolved |= found
+            problems += refused
+            continue
+        else:
+            named = [member for name, member in offered if name == setting.name]
+            members = dict.fromkeys([*setting.default, *of_members, *named, REST])
+            defaults = {member: setting.default.get(member, setting.rest) for member in members}
+        # A layer that is complete states what is unstated, and what it says of `*` goes for every member.
+        general = {part: None for part in spoken if part.layer.complete is not None} | of_members.get(REST, {})
+        for member, default in defaults.items():
+            leaf = mechanism.leaf(setting.name, member)
+            parts = {**general, **of_members.get(member, {})}
+            entries = [part.entry(setting.name, member) for part in sorted(parts, key=lambda part: part.place)]
+            try:
+                decided = Fold(leaf, setting.kind).run(entries, default, source)
+                said = offered.get((setting.name, member))
+                resolved[leaf] = decided if said is None else _offered(decided, said, default)
+            except (ProfileError, ImageError) as error:
+                problems.append(error)
+    return resolved, _distinct(problems)
+
+
+def _bind(mechanism: Mechanism[Any], resolved: dict[Leaf, Resolved], reading: Reading) -> Iterable[HardeningError]:
+    """Hold the members of a family against the limits of another, which says which there may be (`Family.bound_by`): one
+    that a layer states is refused, and what an image offers is not taken."""
+    settings = mechanism.schema.settings
+    for setting in settings.values():
+        bound = settings.get(setting.bound_by) if isinstance(setting, Family) else None
+        if not (isinstance(setting, Family) and isinstance(bound, Family)):
+            continue
+        for leaf, entry in [*resolved.items()]:
+            default = setting.default.get(leaf.member, setting.rest)
+            if leaf.setting != setting.name or leaf.member == REST or entry.value in (setting.absent, default):
+                continue
+            chain = (mechanism.leaf(bound.name, name) for name in bound.chain(leaf.member))
+            limit = next((resolved[name] for name in chain if name in resolved), None)
+            if limit is None or not limit.limit_origin or limit.limit != bound.absent:
+                continue
+            text = f"{leaf}: the limit of {mechanism.leaf(bound.name)} set at {limit.limit_origin} does not permit it"
+            if entry.stated:
+                yield ProfileError(
+                    text, origin=entry.origin, hint=f"no exception lifts a limit: leave {leaf.member} out"
+                )
+            else:
+                resolved[leaf] = attrs.evolve(entry, value=default, origin=limit.limit_origin)
+                reading.noted.append(Finding(NOT_TAKEN, Severity.NOTE, text, str(leaf), entry.origin))
+
+
+def _offered(found: Resolved, said: Say | ImageError, default: Any) -> Resolved:
+    """A leaf with what an image offers for it, which is at most as loose as the default (`hardening.compose.offer`).
+    Where layers have come to anything else than the default, they are right. Raises `ImageError` for what could not
+    be read of it."""
+    kind = found.kind
+    at_default = kind.at_most(found.value, default) and kind.at_most(default, found.value)
+    if found.stated if kind.neutral else not at_default:
+        return found
+    if isinstance(said, ImageError):
+        raise said
+    return attrs.evolve(found, value=said.value, origin=str(said.origin))
+
+
+def _speakers(spoken: Sequence[Spoken]) -> dict[str, dict[str, dict[Spoken, None]]]:
+    """By setting and member, the layers that say something of it: a leaf is folded over those alone, so that the time for a
+    stack grows with what its layers say, and not with their number times the number of leaves."""
+    found: dict[str, dict[str, dict[Spoken, None]]] = {}
+    for part in spoken:
+        for setting_name, member in [*part.says, *part.limits]:
+            found.setdefault(setting_name, {}).setdefault(member, {})[part] = None
+    return found
+
+
+def _distinct(problems: Sequence[HardeningError]) -> list[HardeningError]:
+    """One problem a place: a list that says `*` goes wrong for each of its members alike."""
+    seen: dict[str, HardeningError] = {}
+    for problem in problems:
+        seen.setdefault(f"{problem.origin} {problem.message}", problem)
+    return list(seen.values())

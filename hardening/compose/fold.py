@@ -1,0 +1,321 @@
+"""The fold that decides a leaf, and keeps everything that was said of it.
+
+The says of the layers are folded from the first layer to the last:
+
+- the first say is free;
+- a say that is at most as loose as the value so far replaces it;
+- a looser one, or one that cannot be compared, is an error, unless an exception of the same layer names the leaf;
+- an *at most* say (a complete seccomp filter) never loosens: the value becomes the meet of both;
+- limits meet; what a layer says at or after a limit must not exceed it, and what was said before is cut down to it; so is
+  what a shipped profile says after it, of which its users can change neither.
+
+A leaf of which no layer says anything has the strict default of its mechanism, cut down to the limits. A layer that is
+``complete`` states the strict defaults of all leaves that are unstated so far and that have an order, so that a later layer
+loosens them only with an exception.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
+from typing import Any
+
+import attrs
+
+from hardening.base.values import frozen
+from hardening.errors import ProfileError, quoted
+from hardening.mechanism.kinds import Kind
+from hardening.mechanism.schema import REST, Leaf, Say
+from hardening.profile.layers import REASON, Exemption, Layer
+from hardening.profile.source import Origin
+from hardening.profile.toml_text import inline
+
+#: How a message shows a value whose text is empty.
+EMPTY = "(none)"
+
+
+class Outcome(StrEnum):
+    """What became of one say."""
+
+    STATED = "stated"
+    SAME = "same"
+    TIGHTENED = "tightened"
+    INTERSECTED = "intersected"
+    EXCEPTED = "loosened by exception"
+    LIMIT = "limit"
+    CUT = "cut by limit"
+    COMPLETED = "strict default of a complete profile"
+
+
+@frozen
+class Step:
+    """One entry of a leaf's history: what a layer said, and the value after it, which nobody may have stated yet. Few of
+    them are ever shown, so their text is made where one is."""
+
+    layer: str
+    place: Origin
+    given: Any
+    outcome: Outcome
+    stated: bool
+    after: Any
+    exception: Exemption | None
+    kind: Kind[Any] = attrs.field(eq=False, repr=False)
+
+    @property
+    def origin(self) -> str:
+        """Where it was said."""
+        return str(self.place)
+
+    @property
+    def said(self) -> str:
+        """What was said, as text."""
+        return self.kind.show(self.given)
+
+    @property
+    def value(self) -> str:
+        """The value after it, as text."""
+        return self.kind.show(self.after) if self.stated else ""
+
+
+def text(kind: Kind[Any], value: Any) -> str:
+    """A value for a message, where one that is empty would not be seen."""
+    return kind.show(value) or EMPTY
+
+
+def told(origin: object, steps: Iterable[Step]) -> str:
+    """The place of a decision for a message; at a line of which nobody would think, with what it does there."""
+    completed = any(step.outcome is Outcome.COMPLETED and str(step.place) == str(origin) for step in steps)
+    return f"{origin} ({Outcome.COMPLETED})" if completed else str(origin)
+
+
+@frozen
+class Resolved:
+    """The composed value of one leaf. ``origin`` is that of the say that decided it; ``limit`` is the ceiling, if any."""
+
+    leaf: Leaf
+    value: Any
+    origin: str
+    stated: bool
+    steps: tuple[Step, ...]
+    limit: Any
+    limit_origin: str
+    kind: Kind[Any] = attrs.field(eq=False, repr=False)
+
+    @property
+    def shown(self) -> str:
+        """The value as text."""
+        return self.kind.show(self.value)
+
+    @property
+    def told(self) -> str:
+        """The origin for a message."""
+        return told(self.origin, self.steps)
+
+    @property
+    def limit_shown(self) -> str:
+        """The ceiling as text; empty where there is none."""
+        return self.kind.show(self.limit) if self.limit_origin else ""
+
+
+@frozen(eq=False)
+class Entry:
+    """What one layer contributes to one leaf."""
+
+    layer: Layer
+    limit: Say | None
+    say: Say | None
+    exception: Exemption | None
+
+
+@frozen(eq=False)
+class Spoken:
+    """One layer's says about one mechanism, by setting and member; ``place`` is the layer's in the stack."""
+
+    place: int
+    layer: Layer
+    says: Mapping[tuple[str, str], Say]
+    limits: Mapping[tuple[str, str], Say]
+    exceptions: Mapping[tuple[str, str], Exemption]
+
+    def entry(self, setting: str, member: str) -> Entry:
+        """What it contributes to one leaf of a scalar, or of a family whose members stand side by side."""
+        key, rest = (setting, member), (setting, REST)
+        return Entry(
+            self.layer,
+            self.limits.get(key) or self.limits.get(rest),
+            self.says.get(key) or self.says.get(rest),
+            self.exceptions.get(key),
+        )
+
+
+def permission(leaf: Leaf, layer: Layer | None, word: str = "") -> str:
+    """What somebody adds to a layer to permit a loosening of a leaf there, or of all that a ``word`` of that layer means."""
+    name = str(Leaf(leaf.mechanism, leaf.setting, word)) if word else str(leaf)
+    if layer is None or not layer.document.typed:
+        setting = inline(name)
+        return f'at the end of the same layer:\n[[exceptions]]\nsetting = {setting}\nreason = "…"'
+    return f"--exception {quoted(f'{name}={REASON}')}"
+
+
+class Fold:
+    """The fold of one leaf."""
+
+    def __init__(self, leaf: Leaf, kind: Kind[Any]) -> None:
+        self.leaf = leaf
+        self.kind = kind
+        self.steps: list[Step] = []
+        self.value: Any = None
+        self.origin: Origin | None = None
+        self.limit: Say | None = None
+        #: whether it is a complete layer alone that has stated the value
+        self.completed = False
+
+    def run(self, entries: Sequence[Entry], default: Any, default_origin: str) -> Resolved:
+        """Fold the entries in their order. What nobody says is ``default``, said at ``default_origin``. Raises
+        `ProfileError`."""
+        for entry in entries:
+            self._take(entry, default)
+        stated = self.origin is not None
+        origin = str(self.origin) if stated else self._rest_on(default, default_origin)
+        return Resolved(
+            self.leaf,
+            self.value,
+            origin,
+            stated,
+            tuple(self.steps),
+            self.limit.value if self.limit else None,
+            str(self.limit.origin) if self.limit else "",
+            self.kind,
+        )
+
+    def _take(self, entry: Entry, default: Any) -> None:
+        if entry.limit is not None:
+            self._ratchet(entry.layer, entry.limit)
+        if entry.say is not None:
+            self._say(entry.layer, entry.say, entry.exception)
+        elif entry.layer.complete is not None and self.origin is None and self._closes(default):
+            self._complete(entry.layer, Say(self.leaf.setting, self.leaf.member, default, entry.layer.complete))
+
+    def _ratchet(self, layer: Layer, said: Say) -> None:
+        if self.limit is None:
+            self.limit = said
+        elif not self.kind.at_most(self.limit.value, said.value):
+            self.limit = attrs.evolve(said, value=self._meet(self.limit, said.value, said.origin))
+        self._record(layer, said, Outcome.LIMIT)
+        if self.origin is not None and not self.kind.at_most(self.value, self.limit.value):
+            if self.completed:
+                self.value = self._nearest(self.limit, self.value)
+            else:
+                self.value = self._meet(self.limit, self.value, self.origin)
+            self.origin = said.origin
+            self._record(layer, said, Outcome.CUT)
+
+    def _say(self, layer: Layer, said: Say, exception: Exemption | None) -> None:
+        at_most = said.at_most and exception is None
+        value, outcome, used = said.value, Outcome.STATED, None
+        if not (at_most or layer.shipped):
+            # First, for no exception helps: who is told of a missing one must not meet the limit next.
+            self._require_within_limit(said)
+        if self.origin is not None and at_most:
+            value, outcome = self._intersect(layer, said), Outcome.INTERSECTED
+        cut = self._cut(value)
+        if self.origin is not None and not at_most:
+            if self.kind.at_most(cut, self.value):
+                outcome = Outcome.SAME if self.kind.at_most(self.value, cut) else Outcome.TIGHTENED
+            elif exception is not None:
+                outcome, used = Outcome.EXCEPTED, exception
+            else:
+                raise self._loosening(layer, said)
+        if not (at_most and self.origin is not None and value == self.value):
+            self.origin = said.origin
+        self.value, self.completed = value, False
+        self._record(layer, said, outcome, used)
+        if cut is not value and self.limit is not None:
+            self.value, self.origin = cut, self.limit.origin
+            self._record(layer, self.limit, Outcome.CUT)
+
+    def _rest_on(self, default: Any, origin: str) -> str:
+        """Take the default, within the limit, and return its origin."""
+        self.value = default
+        if self.limit is not None:
+            self.value = self._nearest(self.limit, default)
+            if not self.kind.at_most(self.value, default):
+                return str(self.limit.origin)
+        return origin
+
+    def _closes(self, default: Any) -> bool:
+        """Whether a complete layer states a default: not one without an order, nor that all other members are permitted
+        whatever they are, which no layer can say, and nothing loosens."""
+        if self.kind.neutral or self.kind.identity:
+            return False
+        return self.leaf.member != REST or not all(self.kind.at_most(value, default) for value in self.kind.samples())
+
+    def _complete(self, layer: Layer, said: Say) -> None:
+        self.value, self.origin, self.completed = said.value, said.origin, True
+        if self.limit is not None:
+            self.value = self._nearest(self.limit, said.value)
+        self._record(layer, said, Outcome.COMPLETED)
+
+    def _nearest(self, limit: Say, default: Any) -> Any:
+        """A default within a limit. One that excludes it altogether, such as another root, leaves its own value."""
+        if self.kind.at_most(default, limit.value):
+            return default
+        met = self.kind.meet(limit.value, default)
+        return limit.value if met is None and not self.kind.optional else met
+
+    def _require_within_limit(self, said: Say) -> None:
+        if self.limit is not None and not self.kind.at_most(said.value, self.limit.value):
+            raise ProfileError(
+                f"{self.leaf}: {said.word or text(self.kind, said.value)} exceeds the limit "
+                f"{text(self.kind, self.limit.value)} set at {self.limit.origin}",
+                origin=said.origin,
+                hint="no exception lifts a limit: stay within it, or have it changed where it is set",
+            )
+
+    def _intersect(self, layer: Layer, said: Say) -> Any:
+        met = self.kind.meet(self.value, said.value)
+        if met is None and not self.kind.optional:
+            raise self._loosening(layer, said)
+        return met
+
+    def _cut(self, value: Any) -> Any:
+        if self.limit is None or self.kind.at_most(value, self.limit.value):
+            return value
+        return self._meet(self.limit, value, self.limit.origin)
+
+    def _meet(self, limit: Say, value: Any, origin: Origin) -> Any:
+        met = self.kind.meet(limit.value, value)
+        if met is None and not self.kind.optional:
+            raise ProfileError(
+                f"{self.leaf}: {text(self.kind, value)} and the limit {text(self.kind, limit.value)} set at {limit.origin} "
+                "have no value in common",
+                origin=origin,
+            )
+        return met
+
+    def _loosening(self, layer: Layer, said: Say) -> ProfileError:
+        looser = self.kind.at_most(self.value, said.value)
+        how = "is looser than" if looser else "cannot be compared with"
+        hint = f"{self._way_out(said, looser)}, or add {permission(self.leaf, layer, said.word)}"
+        if layer.shipped and self.origin is not None:
+            # It is not the caller's to be edited, and what is named later only tightens it.
+            line = f"`-p {quoted(layer.asked)} -p {quoted(self.origin.layer)}`"
+            hint = f"name {self.origin.layer} after {layer.asked}, as in {line}"
+        return ProfileError(
+            f"{self.leaf}: {said.word or text(self.kind, said.value)} {how} {text(self.kind, self.value)}, "
+            f"said at {told(self.origin, self.steps)}",
+            origin=said.origin,
+            hint=hint,
+        )
+
+    def _way_out(self, said: Say, looser: bool) -> str:
+        """What to say instead of a loosening. Of values that cannot be compared neither is stricter."""
+        within = None if looser else self.kind.meet(self.value, said.value)
+        if within is None or not self.kind.parts:
+            return "keep the stricter value"
+        return f"write {inline(self.kind.show(within))} ({self.kind.parts}), the loosest that is within both"
+
+    def _record(self, layer: Layer, said: Say, outcome: Outcome, exception: Exemption | None = None) -> None:
+        stated = self.origin is not None
+        after = self.value if stated else None
+        self.steps.append(Step(layer.name, said.origin, said.value, outcome, stated, after, exception, self.kind))

@@ -1,0 +1,197 @@
+"""What is wrong with the headers of a stack, and what is worth saying of them: tables, exceptions, rules of findings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, timedelta
+from typing import Any
+
+from hardening.base.text import nearest
+from hardening.compose.fold import Resolved
+from hardening.errors import HardeningError, ProfileError
+from hardening.mechanism.findings import EXPIRING, RULES, Finding, Severity, describe, gates
+from hardening.mechanism.mechanism import Mechanism
+from hardening.mechanism.schema import REQUIREMENT, Family, Leaf, Scalar, Setting
+from hardening.profile.layers import TABLES, Stack, is_placeholder
+
+#: How many days before its end an exception is told of.
+SOON = 30
+#: The rule about exceptions that permit nothing.
+UNUSED = "core/unused-exception"
+
+
+def wrong_headers(stack: Stack, mechanisms: Sequence[Mechanism[Any]], today: date) -> Iterable[HardeningError]:
+    """Tables that nobody owns, exceptions that have expired or name nothing, and rules that nobody has."""
+    yield from _unknown_tables(stack, mechanisms)
+    yield from _unusable_exceptions(stack, mechanisms, today)
+    yield from _unknown_rules(stack, mechanisms)
+    yield from _idle_rules(stack)
+
+
+def told_of(
+    stack: Stack, mechanisms: Sequence[Mechanism[Any]], leaves: Mapping[Leaf, Resolved], today: date
+) -> Iterable[Finding]:
+    """Exceptions that permit nothing, give no reason or end soon, and requirements that decide nothing."""
+    yield from _unused_exceptions(stack, leaves)
+    yield from _unreasoned(stack)
+    yield from _expiring(stack, today)
+    yield from _idle_requirements(mechanisms, leaves)
+
+
+def unchanged_until(stack: Stack, today: date) -> date | None:
+    """The last day on which the exceptions of a stack come to the same, and the same is told of them; None for ever. Of one
+    that ends soon each day tells something else."""
+    ends = [item.expires for layer in stack.layers for item in layer.exceptions if item.expires is not None]
+    return min((max(today, end - timedelta(days=SOON + 1)) for end in ends), default=None)
+
+
+def _unknown_tables(stack: Stack, mechanisms: Sequence[Mechanism[Any]]) -> Iterable[HardeningError]:
+    names = [mechanism.name for mechanism in mechanisms]
+    installed = f"installed mechanisms: {', '.join(sorted(names))}"
+    for layer in stack.layers:
+        for known, tables in ((TABLES, layer.tables), ((), layer.limits)):
+            for key, node in tables.items():
+                if key == "findings":
+                    text = "findings have no limits"
+                    yield node.error(text, hint="write [findings]: no other layer permits what one refuses there")
+                elif key not in names:
+                    hint = nearest(key, (*names, *known)) or installed
+                    yield node.error("no plugin owns this table", hint=hint)
+
+
+def _unknown_rules(stack: Stack, mechanisms: Sequence[Mechanism[Any]]) -> Iterable[HardeningError]:
+    """Rules of findings that cannot be meant. One whose owner is no mechanism may be of a plugin that only inspects."""
+    owners = {mechanism.name: mechanism for mechanism in mechanisms}
+    for gate in gates(stack.layers):
+        for rule in gate.rules:
+            owner, _, name = rule.partition("/")
+            known = RULES if owner == "core" else owners[owner].rules() if owner in owners else None
+            if known is None:
+                hint = nearest(owner, ("core", *owners))
+                hint = hint and hint.replace('"?', f'/{name}"?')
+            elif known and describe(rule, known) is None:
+                near = nearest(name, known)
+                rules = ", ".join(f"{owner}/{item}" for item in sorted(known))
+                hint = near.replace('"', f'"{owner}/', 1) if near else f"the rules of {owner} are {rules}"
+            else:
+                continue
+            if hint is not None:
+                text = f'findings.rules."{rule}": there is no such rule'
+                yield ProfileError(text, origin=gate.line(rule), hint=hint)
+
+
+def _idle_rules(stack: Stack) -> Iterable[HardeningError]:
+    """Rules that a layer takes out of what it refuses, where it refuses nothing: it cannot be meant, for no layer lifts what
+    another refuses."""
+    all_gates = gates(stack.layers)
+    for gate in all_gates:
+        for rule, least in gate.rules.items():
+            if least is None and gate.refuse is None:
+                others = (item.line(rule) for item in all_gates if item.least(rule) is not None)
+                line = next(others, None)
+                yield ProfileError(
+                    f'findings.rules."{rule}": this excepts a rule from what this layer refuses, and it refuses nothing',
+                    origin=gate.places[rule],
+                    hint=f"no layer lifts what {line} refuses: remove this, and have that line changed"
+                    if line is not None
+                    else 'say refuse = "error" (or "warning", "note") above, or remove it',
+                )
+
+
+def _unusable_exceptions(stack: Stack, mechanisms: Sequence[Mechanism[Any]], today: date) -> Iterable[HardeningError]:
+    for layer in stack.layers:
+        for exception in layer.exceptions:
+            if exception.expires is not None and exception.expires < today:
+                yield ProfileError(
+                    f"the exception for {exception.setting} ended on {exception.expires}, its last day",
+                    origin=exception.ends or exception.origin,
+                    hint="remove the loosening, or renew the exception after a review",
+                )
+            name = exception.setting.split(".")[0]
+            owner = next((mechanism for mechanism in mechanisms if mechanism.name == name), None)
+            if owner is None or not find_leaves(owner, exception.setting):
+                yield ProfileError(
+                    f'the exception names "{exception.setting}", which is no setting',
+                    origin=exception.origin,
+                    hint=_nearest_setting(exception.setting, owner, mechanisms),
+                )
+
+
+def _nearest_setting(name: str, owner: Mechanism[Any] | None, mechanisms: Sequence[Mechanism[Any]]) -> str:
+    """A hint at what an exception can name."""
+    table, _, below = name.partition(".")
+    if owner is None:
+        found = nearest(table, [mechanism.name for mechanism in mechanisms])
+    else:
+        family = owner.schema.settings.get(below)
+        if isinstance(family, Family):
+            member = next(iter((*family.examples, *family.default)), "NAME")
+            return f'name the one in it that it is for, such as "{name}.{member}"'
+        found = nearest(below or table, list(owner.schema.settings))
+    return found or 'name a leaf, such as "rootfs.read_only" or "capabilities.NET_RAW"'
+
+
+def find_leaves(mechanism: Mechanism[Any], name: str) -> list[tuple[Setting, str]]:
+    """The settings and members that a full name (``rootfs.volumes./data``, ``seccomp.@debug``) means."""
+    _, _, below = name.partition(".")
+    found = [mechanism.schema.find(part) for part in mechanism.expand(below)] if below else []
+    return [hit for hit in found if hit is not None and (isinstance(hit[0], Scalar) or hit[1])]
+
+
+def _unused_exceptions(stack: Stack, leaves: Mapping[Leaf, Resolved]) -> Iterable[Finding]:
+    used = {id(step.exception) for resolved in leaves.values() for step in resolved.steps if step.exception is not None}
+    for layer in stack.layers:
+        for exception in layer.exceptions:
+            if (
+                id(exception) not in used and not layer.shipped
+            ):  # of one that is, a limit before it may have cut the need
+                yield Finding(
+                    UNUSED,
+                    Severity.WARNING,
+                    f"the exception for {exception.setting} permits nothing: no value of its layer needs it",
+                    leaf=exception.setting,
+                    origin=str(exception.origin),
+                    hint="remove it",
+                )
+
+
+def _unreasoned(stack: Stack) -> Iterable[Finding]:
+    for exception in (exception for layer in stack.layers for exception in layer.exceptions):
+        if is_placeholder(exception.reason):
+            yield Finding(
+                "core/placeholder-reason",
+                Severity.WARNING,
+                f'the exception for {exception.setting} has "{exception.reason}" for a reason',
+                leaf=exception.setting,
+                origin=str(exception.origin),
+                hint="write why this is needed: whoever reviews it asks",
+            )
+
+
+def _expiring(stack: Stack, today: date) -> Iterable[Finding]:
+    for exception in (exception for layer in stack.layers for exception in layer.exceptions):
+        if exception.expires is not None and (days := (exception.expires - today).days) <= SOON:
+            when = "today" if days == 0 else f"in {days} day{'s' * (days != 1)}"
+            yield Finding(
+                EXPIRING,
+                Severity.NOTE,
+                f"the exception for {exception.setting} ends {when}: its last day is {exception.expires}, after which "
+                "the stack does not compose any more",
+                leaf=exception.setting,
+                origin=str(exception.ends or exception.origin),
+                hint="renew it after a review, or remove the loosening",
+            )
+
+
+def _idle_requirements(mechanisms: Sequence[Mechanism[Any]], leaves: Mapping[Leaf, Resolved]) -> Iterable[Finding]:
+    for mechanism in mechanisms:
+        resolved = leaves[Leaf(mechanism.name, REQUIREMENT.name)]
+        if not mechanism.may_fall_short and resolved.value != REQUIREMENT.default:
+            yield Finding(
+                "core/idle-requirement",
+                Severity.WARNING,
+                f"{mechanism.name} is as strict as ever: it asks nothing of a host that might not give it",
+                leaf=f"{mechanism.name}.{REQUIREMENT.name}",
+                origin=str(resolved.origin),
+                hint="remove it; what is to be permitted is said in the table itself",
+            )

@@ -1,0 +1,108 @@
+"""What a value amounts to for another leaf is held against that one's limit and value: nothing is reached by a second way.
+
+A volume of `/etc/shadow` shows what ``rootfs.hidden_paths./etc/shadow`` hides. The mechanism says so
+(`Mechanism.implies`), and here it is an error unless the limit of the other leaf permits it, and a layer that states the
+volume has an exception for that leaf. This looks at the host, and is no part of the fold, which is the same on every host.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import attrs
+
+from hardening.compose.composition import Composition, compose
+from hardening.compose.fold import Outcome, Resolved, Step, permission
+from hardening.compose.headers import UNUSED, find_leaves
+from hardening.errors import HardeningError, ProfileError, raise_all
+from hardening.mechanism.host import Host
+from hardening.mechanism.mechanism import Implied, Mechanism
+from hardening.profile.layers import Exemption, Layer, Stack
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from datetime import date
+
+    from hardening.compose.offer import Offer
+
+
+def compose_here(
+    stack: Stack, mechanisms: Sequence[Mechanism[Any]], host: Host, today: date, offer: Offer | None = None
+) -> Composition:
+    """The composition of a stack, held against what its values amount to on this host. Raises as `compose` does."""
+    return hold(compose(stack, mechanisms, host, today, offer), host)
+
+
+def hold(composition: Composition, host: Host) -> Composition:
+    """The composition with each exception that permits what a value amounts to in the history of that value. Raises
+    `ProfileError`, or `Problems` with several, for what no exception permits, and for what is beyond a limit."""
+    problems: list[HardeningError] = []
+    leaves = dict(composition.leaves)
+    for mechanism in composition.mechanisms:
+        settings, limits = composition.settings[mechanism.name], composition.limits(mechanism.name)
+        for implied in mechanism.implies(settings, limits, host):
+            by = composition.at(mechanism, implied.by.setting, implied.by.member).leaf
+            said = leaves[by]
+            try:
+                exception = _permitted(composition, implied, said)
+            except ProfileError as error:
+                problems.append(error)
+                continue
+            if exception is not None:
+                leaves[by] = attrs.evolve(said, steps=(*said.steps, _step(said, exception)))
+    raise_all(problems)
+    used = {str(step.exception.origin) for leaf in leaves.values() for step in leaf.steps if step.exception is not None}
+    findings = tuple(f for f in composition.findings if f.rule != UNUSED or f.origin not in used)
+    return attrs.evolve(composition, leaves=MappingProxyType(leaves), findings=findings)
+
+
+def _permitted(composition: Composition, implied: Implied, said: Resolved) -> Exemption | None:
+    """The exception that permits what a value amounts to; None where nothing has to, and where nobody has that leaf. Raises
+    `ProfileError`."""
+    owner = composition.mechanism(implied.leaf.mechanism)
+    if owner is None:
+        return None
+    other = composition.at(owner, implied.leaf.setting, implied.leaf.member)
+    kind = other.kind
+    if other.limit_origin and not kind.at_most(implied.value, other.limit):
+        place = other.limit_origin.rpartition(":")[0]
+        shipped = any(layer.shipped and layer.place == place for layer in composition.stack.layers)
+        raise ProfileError(
+            f"{implied.by}: {implied.what}: {other.leaf} is limited to {other.limit_shown} at {other.limit_origin}",
+            origin=said.origin,
+            hint=(implied.instead if shipped else "")
+            or f"no exception lifts a limit: {implied.remedy or 'stay within it'}, or have it changed where it is set",
+        )
+    if implied.free or kind.at_most(implied.value, other.value):
+        return None
+    # Whoever has said another value before has permitted what that one amounts to, and nothing of this.
+    standing = next((step for step in reversed(said.steps) if step.origin == said.origin), None)
+    layers = [layer for layer in composition.stack.layers if standing is not None and _is_of(standing, layer)]
+    for layer in layers:
+        for exception in layer.exceptions:
+            if exception.setting.startswith(f"{owner.name}.") and _means(owner, exception, implied):
+                return exception
+    raise ProfileError(
+        f"{implied.by}: {implied.what}: {other.leaf} is {other.shown}, said at {other.told}",
+        origin=said.origin,
+        hint=f"{implied.remedy or 'leave it out'}, or add {permission(implied.leaf, layers[-1] if layers else None)}",
+    )
+
+
+def _is_of(step: Step, layer: Layer) -> bool:
+    """Whether a layer made a step, and not by a limit."""
+    file = layer.document.file
+    here = file is None or str(step.place).startswith(f"{file}:")
+    return here and step.place.layer == layer.name and step.outcome not in (Outcome.LIMIT, Outcome.CUT)
+
+
+def _means(mechanism: Mechanism[Any], exception: Exemption, implied: Implied) -> bool:
+    meant: Iterable[tuple[Any, str]] = find_leaves(mechanism, exception.setting)
+    return any((setting.name, member) == (implied.leaf.setting, implied.leaf.member) for setting, member in meant)
+
+
+def _step(said: Resolved, exception: Exemption) -> Step:
+    place = exception.origin
+    return Step(place.layer, place, said.value, Outcome.EXCEPTED, True, said.value, exception, said.kind)

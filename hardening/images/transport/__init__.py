@@ -1,0 +1,1 @@
+"""Where images come from: registries, archives and layouts."""

@@ -1,0 +1,119 @@
+"""A child that works on the files of a root: in a user namespace, where they belong to ids that only such a one may touch.
+
+It tells its parent how far it is, and at last what came of it, in lines of JSON through a pipe. It ends with its parent.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from hardening.errors import HardeningError, ImageError
+from hardening.images.ids import Ids
+
+Tell = Callable[[int], None]
+_TOLD = 1 << 20  # bytes between two words on how far it is
+_MEMORY = "look at the memory that this host has left, and try again"
+
+
+def run(work: Callable[[Tell], Any], ids: Ids, tell: Tell | None = None) -> Any:
+    """Call ``work`` in a child, in a user namespace if files of these ``ids`` need one. ``work`` gets a function to tell how
+    many bytes it has done, and returns JSON data. Raises `OSError` where it does, and `ImageError` for all else that goes
+    wrong there."""
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(reader)
+        _in_child(work, ids, writer)
+    os.close(writer)
+    last: dict[str, Any] = {}
+    try:
+        with os.fdopen(reader, "rb") as lines:
+            for line in lines:
+                said = json.loads(line)
+                if "done" in said:
+                    if tell is not None:
+                        tell(said["done"])
+                else:
+                    last = said
+    except BaseException:
+        os.kill(pid, signal.SIGKILL)
+        raise
+    finally:
+        _, status = os.waitpid(pid, 0)
+    return _result(last, os.waitstatus_to_exitcode(status))
+
+
+def _in_child(work: Callable[[Tell], Any], ids: Ids, writer: int) -> None:
+    """The whole life of the child: it never returns into what its parent was doing."""
+    answer: dict[str, Any]
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE):
+            signal.signal(number, signal.SIG_DFL)
+        if ids.needs_namespace(os.geteuid()):
+            from hardening.base.linux import userns
+
+            userns.enter(ids.document())
+        _end_with_parent()
+        answer = {"result": work(_Teller(writer))}
+    except HardeningError as error:
+        origin = None if error.origin is None else str(error.origin)
+        answer = {"message": error.message, "origin": origin, "hint": error.hint}
+    except OSError as error:
+        name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else None
+        answer = {"errno": error.errno, "strerror": error.strerror, "filename": name}
+    except MemoryError:
+        answer = {"message": "there is not enough memory for it", "origin": None, "hint": _MEMORY}
+    except BaseException as error:  # noqa: BLE001  # a fault of this program: it ends here, not in a copy of the parent
+        answer = {"message": _fault(error), "origin": None, "hint": "use another image, and report this"}
+    try:
+        os.write(writer, json.dumps(answer).encode() + b"\n")
+    finally:
+        os._exit(0)
+
+
+class _Teller:
+    """Tells how many bytes are done, at most once for each `_TOLD` of them."""
+
+    def __init__(self, writer: int) -> None:
+        self._writer = writer
+        self._untold = 0
+
+    def __call__(self, size: int) -> None:
+        self._untold += size
+        if self._untold >= _TOLD:
+            os.write(self._writer, b'{"done": %d}\n' % self._untold)
+            self._untold = 0
+
+
+def _end_with_parent() -> None:
+    """prctl(2), PR_SET_PDEATHSIG. A parent that has gone already is told by the pipe."""
+    from hardening.base.linux import abi, kernel
+
+    kernel.prctl(abi.PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _fault(error: BaseException) -> str:
+    """What was raised, and where, in one line."""
+    places = traceback.extract_tb(error.__traceback__)
+    where = f" ({os.path.basename(places[-1].filename)}:{places[-1].lineno})" if places else ""
+    return f"cannot be done: {type(error).__name__}: {error}{where}"
+
+
+def _result(last: dict[str, Any], code: int) -> Any:
+    if "result" in last:
+        return last["result"]
+    if "message" in last:
+        raise ImageError(last["message"], origin=last["origin"], hint=last["hint"])
+    if "errno" in last:
+        raise OSError(last["errno"], last["strerror"], last["filename"])
+    raise ImageError(
+        f"the process that works on its files was ended (signal {-code})"
+        if code < 0
+        else "the process that works on its files ended",
+        hint=_MEMORY,
+    )

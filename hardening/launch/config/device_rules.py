@@ -1,0 +1,161 @@
+"""Rules for devices (`/linux/resources/devices`) of the native launcher, which keeps them without a control group.
+
+A device is used through its node. So the rules hold where the command can make no node, where the mounts of the host's files
+are `nodev`, and where it can neither change those nor go around them (/proc/PID/root). Besides what the rules permit it has
+the devices of every container, as under crun and runc, which permit those after all rules. What cannot be kept is refused.
+"""
+
+from __future__ import annotations
+
+import _stat as stat
+
+from hardening.base import links
+from hardening.base.frozen import Frozen
+from hardening.base.linux import abi, kernel, mountinfo
+from hardening.base.linux.system import os
+from hardening.errors import LaunchError
+from hardening.launch.config.config_linux import DEFAULT_DEVICES
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hardening.launch.config.reader import Problem, Table
+    from hardening.launch.config.wanted import Mount, Wanted
+
+POINTER = "/linux/resources/devices"
+ANY = -1
+TERMINALS = 136  # the major number of those in a devpts
+_PTMX = (5, 2)
+_KEEPS = "the native launcher keeps rules for devices without a control group"
+
+
+class Rule(Frozen):
+    """One rule: ``kind`` is ``a`` for all, ``c`` or ``b``; a number may be `ANY`; ``access`` is some of ``rwm``."""
+
+    allow: bool
+    kind: str
+    major: int
+    minor: int
+    access: frozenset[str]
+
+    @property
+    def is_for_all(self) -> bool:
+        """Whether it is for each device."""
+        return self.kind == "a" or (self.major == ANY and self.minor == ANY)
+
+    def covers(self, kind: str, major: int, minor: int) -> bool:
+        """Whether it is for this device."""
+        return self.kind == "a" or (self.kind == kind and self.major in (ANY, major) and self.minor in (ANY, minor))
+
+
+def read(resources: Table) -> tuple[Rule, ...]:
+    """The rules, () where they forbid nothing."""
+    rules, everything = [], frozenset[str]()
+    for entry in resources.tables("devices"):
+        kind, access = entry.text("type") or "a", entry.text("access") or "rwm"
+        numbers = [entry.integer(key, ANY, 2**32 - 1) for key in ("major", "minor")]
+        major, minor = (ANY if number is None else number for number in numbers)
+        rule = Rule(
+            allow=entry.flag("allow"), kind=kind.replace("u", "c"), major=major, minor=minor, access=frozenset(access)
+        )
+        entry.done()
+        if rule.kind not in ("a", "b", "c"):
+            entry.refuse("type", "must be a, b, c or u")
+        elif rule.kind == "a" and (major, minor) != (ANY, ANY):
+            entry.refuse("type", "must be b, c or u where there are numbers")
+        if not rule.access <= set("rwm"):
+            entry.refuse("access", "must be some of r, w and m")
+        rules.append(rule)
+        if not rule.allow:
+            everything -= rule.access
+        elif rule.kind == "a":
+            everything |= rule.access
+    return () if everything == set("rwm") else tuple(rules)
+
+
+def permits(rules: tuple[Rule, ...], kind: str, major: int, minor: int) -> bool:
+    """Whether a device can be read and written. What no rule is for is forbidden."""
+    if kind == "c" and (_is_everywhere(major, minor) or major == TERMINALS):
+        return True
+    access = frozenset[str]()
+    for rule in rules:
+        if rule.covers(kind, major, minor):
+            access = access | rule.access if rule.allow else access - rule.access
+    return access >= set("rw")
+
+
+def _is_everywhere(major: int, minor: int) -> bool:
+    return (major, minor) in (*DEFAULT_DEVICES.values(), _PTMX)
+
+
+def problems(wanted: Wanted) -> Iterator[Problem]:
+    """(JSON pointer, reason) of what keeps the rules from being kept."""
+    sets = wanted.process.capabilities
+    held = sets.bounding | sets.effective | sets.permitted | sets.inheritable | sets.ambient
+    if abi.has_capability(held, "CAP_SYS_ADMIN"):
+        yield POINTER, f"{_KEEPS}, by its mounts, which CAP_SYS_ADMIN can change"
+    if wanted.namespace("user") is None and abi.has_capability(held, "CAP_MKNOD"):
+        yield POINTER, f"{_KEEPS} where no node can be made: in a user namespace, or without CAP_MKNOD"
+    if not (wanted.creates("user") or wanted.creates("pid")):
+        yield POINTER, f"{_KEEPS} where it sees no other processes: in a new user or pid namespace"
+    for index, rule in enumerate(wanted.device_rules):
+        forbids = not (rule.allow or rule.is_for_all) and rule.access & set("rw")
+        if forbids and any(rule.covers("c", *numbers) for numbers in DEFAULT_DEVICES.values()):
+            yield f"{POINTER}/{index}", "the native launcher gives each container the default devices"
+    for index, device in enumerate(wanted.devices):
+        if not permits(wanted.device_rules, device.kind, device.major, device.minor):
+            yield f"/linux/devices/{index}", f"{POINTER} does not permit to read and write it"
+    at_dev = wanted.at_dev()
+    if wanted.devices_in_root() or (at_dev is not None and at_dev.kind == "bind"):
+        yield POINTER, f"{_KEEPS} where /dev is a new file system"
+
+
+def keep(wanted: Wanted, mount: Mount, tree: int, path: str) -> None:
+    """Let no device be opened through the detached ``tree`` of a bind mount, whose source is ``path``.
+
+    `LaunchError` for a device that the rules do not permit, and for a proc file system that shows other processes.
+    """
+    status = os.fstat(tree)
+    origin = f"config.json:{mount.pointer}/source"
+    if not (stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode)):
+        kernel.mount_setattr(tree, add=abi.MOUNT_ATTR_NODEV, recursive=True)
+        if not wanted.creates("user") and _shows_processes(path, status, recursive=mount.recursive):
+            reason = f"{path} shows other processes, and their devices, which {POINTER} forbids"
+            raise LaunchError(reason, origin=origin, hint="mount a proc of its own, or use --runtime crun or runc")
+    elif not _permits_node(wanted, status):
+        raise LaunchError(f"{path} is a device that {POINTER} does not permit to read and write", origin=origin)
+
+
+def check_descriptors(wanted: Wanted, numbers: tuple[int, ...]) -> None:
+    """`LaunchError` for a standard descriptor that is a device which the rules do not permit: the command can open it anew.
+    A terminal is the caller's to hand over."""
+    for number in numbers:
+        status = os.fstat(number)
+        # Before 1 and 2 a pipe stands where they are character devices.
+        is_device = stat.S_ISBLK(status.st_mode) or (
+            number == 0 and stat.S_ISCHR(status.st_mode) and not os.isatty(number)
+        )
+        if is_device and not _permits_node(wanted, status):
+            reason = f"standard descriptor {number} is a device that is not permitted to be read and written"
+            raise LaunchError(reason, origin=f"config.json:{POINTER}", hint="put a pipe between: cat DEVICE | …")
+
+
+def _permits_node(wanted: Wanted, status: os.stat_result) -> bool:
+    kind = "b" if stat.S_ISBLK(status.st_mode) else "c"
+    return permits(wanted.device_rules, kind, os.major(status.st_rdev), os.minor(status.st_rdev))
+
+
+def _shows_processes(path: str, status: os.stat_result, *, recursive: bool) -> bool:
+    """Whether a source lies in a proc file system, or has one below it that is bound as well."""
+    device = f"{os.major(status.st_dev)}:{os.minor(status.st_dev)}"
+    place = links.find(path)
+    try:
+        top = str(os.readlink(f"/proc/self/fd/{place}")).rstrip("/")
+    finally:
+        os.close(place)
+    for mount in mountinfo.read():
+        is_below = recursive and f"{mount.place}/".startswith(f"{top}/")
+        if mount.kind == "proc" and (is_below or mount.device == device):
+            return True
+    return False

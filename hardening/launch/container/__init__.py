@@ -1,0 +1,1 @@
+"""Containers that others find: names, detached ones, logs."""

@@ -1,0 +1,192 @@
+"""A container in the background: this process forks, waits for word of the start, and goes; the child is the stage.
+
+There is no other process and no daemon. The child is in a session of its own, so that no terminal stops or ends it; the
+audit trail (loginuid) is inherited.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import sys
+
+from hardening.base import files, held
+from hardening.base.linux.failure import Step
+from hardening.base.linux.signals import signal
+from hardening.base.linux.system import os
+from hardening.errors import EXIT_LAUNCHER, HardeningError, LaunchError
+from hardening.launch.container.container_state import Entry, describe, identify, remove
+from hardening.launch.container.outputlog import OutputLog
+from hardening.launch.supervise.watchers import Watcher
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hardening.launch.main import Arguments
+
+    RunBundle = Callable[[Arguments, Watcher | None], int]
+
+STARTED = b"+"
+FAILED = b"-"
+
+
+def run(arguments: Arguments, run_bundle: RunBundle) -> int:
+    """Start the container; print its id when its command runs. `LaunchError` where that failed, and nothing is left."""
+    with Step("start a process"):
+        reader, writer = os.pipe()
+        pid = os.fork()
+    if pid == 0:
+        os.close(reader)  # so that this process learns it when nobody waits any more
+        _become_stage(arguments, writer, run_bundle)
+    os.close(writer)
+    for kept in (arguments.secrets, arguments.variables):
+        if kept >= 0:
+            os.close(kept)
+    word = os.read(reader, 1)
+    if word == STARTED:
+        os.write(1, f"{files.base(arguments.record)}\n".encode())
+        return 0
+    text = b""
+    while part := os.read(reader, 65536):
+        text += part
+    if word == FAILED:
+        code, _, message = text.decode("utf-8", "replace").partition("\n")
+        what, _, hint = message.partition("\nhint: ")
+        raise LaunchError(what, hint=hint or None, exit_code=int(code))
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if not held.is_held(arguments.record) and files.exists(arguments.record):
+        remove(arguments.record, None)
+    raise LaunchError(f"the launch stage ended with {status} before the command ran", hint="was it killed?")
+
+
+def _become_stage(arguments: Arguments, writer: int, run_bundle: RunBundle) -> None:
+    """Be the child. Does not return."""
+    code = EXIT_LAUNCHER
+    try:
+        os.setsid()
+        _close_inherited()
+        os.chdir("/")
+        code = _supervise(Detached(arguments, writer), run_bundle)
+    finally:
+        # Whatever happened: this copy must not go on as if it were the process that was started.
+        kind, defect, trace = sys.exc_info()
+        if kind is not None and defect is not None:
+            sys.excepthook(kind, defect, trace)
+        os._exit(code)
+
+
+def _supervise(watcher: Detached, run_bundle: RunBundle) -> int:
+    try:
+        code = run_bundle(watcher.arguments, watcher)
+    except HardeningError as error:
+        watcher.fail(error.exit_code if isinstance(error, LaunchError) else EXIT_LAUNCHER, str(error))
+    except (OSError, MemoryError) as error:
+        watcher.fail(EXIT_LAUNCHER, f"the launch failed: {error or 'out of memory'}")
+    else:
+        watcher.end(code)
+        return code
+    return EXIT_LAUNCHER
+
+
+class Detached(Watcher):
+    """Keeps what there is to know of a detached container. ``writer`` is the pipe to the process that waits."""
+
+    captures = True
+
+    def __init__(self, arguments: Arguments, writer: int) -> None:
+        super().__init__(arguments)
+        self._writer = writer
+        self._entry: Entry | None = None
+        self._log: OutputLog | None = None
+        self._runs = False
+        self._problem = ""
+
+    def prepare(self, document: object) -> None:
+        self._entry = Entry(self.arguments.record, describe(self.arguments, document))
+        self._entry.create(self.arguments.name)
+        with Step("open the container's log", hint="make room in the state directory, or set HARDENING_STATE"):
+            self._log = OutputLog(self._entry, self.arguments.log_size)
+        with Step("connect the container's output with its log"):
+            _connect_input(keep=self.arguments.keep_stdin)
+            for number in (1, 2):
+                reader, writer = os.pipe()
+                # So that the container's ids can open /dev/stdout again, though the pipe belongs to the caller.
+                os.fchmod(writer, 0o622)
+                os.dup2(writer, number)
+                os.close(writer)
+                self.readers[reader] = number
+
+    def started(self, pid: int) -> bool:
+        try:
+            if self._entry is not None:
+                self._entry.update(process=identify(pid))
+            os.write(self._writer, STARTED)
+        except BrokenPipeError:  # the caller was interrupted, and would never learn the id
+            return False
+        except OSError as error:
+            self._problem = f"cannot write the container down in {self.arguments.record}: {error.strerror}"
+            return False
+        os.close(self._writer)
+        self._runs = True
+        return True
+
+    def write(self, number: int, data: bytes) -> None:
+        if self._log is not None:
+            self._log.write(number, data)
+
+    def end(self, code: int) -> None:
+        """Keep the exit code. Where that cannot be, the log says so: it does not change how the command has ended."""
+        if not self._runs:
+            problem = self._problem or f"the launch was interrupted, and ended with {code}"
+            self.fail(EXIT_LAUNCHER if self._problem else code, problem)
+        elif self._entry is not None:
+            try:
+                self._entry.finish(code, self.why)
+                if self.arguments.auto_remove:
+                    self._entry.remove()
+            except OSError as error:  # somebody has removed it, or has begun to
+                if self._log is not None:
+                    self._log.say(f"hardening: {self.arguments.record}: {error.strerror}")
+
+    def fail(self, code: int, text: str) -> None:
+        """Say why the command does not run, or not any more."""
+        if self._runs:
+            if self._log is not None:
+                self._log.say(f"hardening: {text}")
+            self.end(code)
+            return
+        if self._entry is not None and self._entry.exists:
+            self._entry.remove()
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+        try:
+            os.write(self._writer, FAILED + f"{code}\n{text}".encode("utf-8", "backslashreplace"))
+        except BrokenPipeError:  # the caller was interrupted
+            return
+
+
+def _close_inherited() -> None:
+    """Close what the caller left open beyond the standard descriptors: its pipes and locks are not ours to keep.
+
+    Whatever this process has opened itself is close-on-exec, and stays.
+    """
+    for name in os.listdir("/proc/self/fd"):
+        number = int(name)
+        try:
+            if number > 2 and not fcntl.fcntl(number, fcntl.F_GETFD) & fcntl.FD_CLOEXEC:
+                os.close(number)
+        except OSError:  # the descriptor of the list itself
+            continue
+
+
+def _connect_input(*, keep: bool) -> None:
+    """Make standard input the null device, unless it is to be kept; a terminal is not, and becomes an input without end."""
+    if keep and not os.isatty(0):
+        return
+    if keep:
+        reader, _ = os.pipe()  # the other end stays open as long as this process lives
+        os.dup2(reader, 0)
+        os.close(reader)
+    else:
+        null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+        os.dup2(null, 0)
+        os.close(null)

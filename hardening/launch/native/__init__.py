@@ -1,0 +1,1 @@
+"""The native runtime: the launcher and the process that becomes the command."""

@@ -1,0 +1,339 @@
+"""Building the container's file system tree, all by descriptor: no path is looked up twice.
+
+Every target is opened below the new root with openat2(RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS), so that a symbolic
+link in the root leads nowhere else, and mounts are moved onto what was opened.
+"""
+
+from __future__ import annotations
+
+import _stat as stat
+import errno
+
+from hardening.base import files, links
+from hardening.base.links import MAX_LINKS, OVERFLOW_ID
+from hardening.base.linux import abi, kernel
+from hardening.base.linux.failure import Step
+from hardening.base.linux.system import os
+from hardening.errors import LaunchError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from hardening.launch.config.wanted import Mount, Wanted
+    from hardening.launch.native.channel import Channel
+    from hardening.launch.native.sources import Sources
+
+IN_ROOT = abi.RESOLVE_IN_ROOT | abi.RESOLVE_NO_MAGICLINKS
+
+
+class UnmappedRootError(PermissionError):
+    """A root in which the container's ids can make no mount point; ``hint`` says what a person can do about it."""
+
+    hint = 'give its files to ids of /linux/uidMappings, or compose it under a profile with [namespaces] user = "host"'
+
+
+class Root:
+    """The new root while it is built. Until `enter` the old one stays reachable under absolute paths. Where the places of
+    mounts were ``judged`` they have no links in them."""
+
+    def __init__(self, tree: int, channel: Channel, *, judged: bool = False) -> None:
+        self.tree = tree
+        self._judged = judged
+        self._channel = channel
+        self._late: list[tuple[int, int]] = []  # (mount, attributes that would hinder the building)
+        self._fresh: set[int] = (
+            set()
+        )  # device numbers of file systems that are new: nothing in them outlives the container
+        self._may_make = False
+
+    def attach(self, *, read_only: bool) -> None:
+        """Mount the tree over the old root. With ``read_only`` the mounts inside it become read-only at once."""
+        with Step("mount the root", "/root/path"):
+            place = os.open("/", os.O_PATH | os.O_CLOEXEC)
+            kernel.move_mount(self.tree, place)
+            os.close(place)
+        if read_only:
+            with Step("make the root read-only", "/root/readonly"):
+                was_read_only = bool(os.fstatvfs(self.tree).f_flag & os.ST_RDONLY)
+                kernel.mount_setattr(self.tree, add=abi.MOUNT_ATTR_RDONLY, recursive=True)
+                if not was_read_only:
+                    # Mount points may have to be made in it; `finish` sets it again.
+                    kernel.mount_setattr(self.tree, clear=abi.MOUNT_ATTR_RDONLY)
+                    self._late.append((os.dup(self.tree), abi.MOUNT_ATTR_RDONLY))
+
+    def find(self, path: str, flags: int = os.O_PATH, resolve: int = 0) -> int:
+        """Open a path below the root; `links.MovedLinkError` where ``resolve`` forbids links, and there were none."""
+        look_up = links.find_judged if self._judged and resolve & abi.RESOLVE_NO_SYMLINKS else kernel.openat2
+        return look_up(self.tree, files.encode(path.lstrip("/") or "."), flags, IN_ROOT | resolve)
+
+    def find_if_present(self, path: str, resolve: int = 0) -> int | None:
+        """Open a path below the root, or None when it is not there."""
+        try:
+            return self.find(path, resolve=resolve)
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ENOTDIR):
+                return None
+            raise
+
+    def target(self, path: str, *, directory: bool, resolve: int = 0) -> int:
+        """Open a mount point, made first when it is missing."""
+        try:
+            return self._target(path, directory=directory, resolve=resolve)
+        except PermissionError as error:
+            if os.fstat(self.tree).st_uid != OVERFLOW_ID:
+                raise
+            text = f"{error.strerror} (the root belongs to an id that the user namespace does not map)"
+            raise UnmappedRootError(error.errno, text) from error
+
+    def _target(self, path: str, *, directory: bool, resolve: int) -> int:
+        try:
+            there = self.find(path, resolve=resolve)
+        except FileNotFoundError:
+            pass
+        else:
+            if files.same(os.fstat(there), os.fstat(self.tree)):
+                # What is mounted there lies beside everything that is looked up below the root.
+                raise OSError(errno.EBUSY, f"{path} leads to the root itself")
+            return there
+        parts, depth, parent = self._missing(path, resolve)
+        for part in parts[depth:]:
+            depth += 1
+            outlives = self.outlives(parent)
+            if directory or depth < len(parts):
+                os.mkdir(part, 0o755, dir_fd=parent)
+            else:
+                os.mknod(part, 0o644 | stat.S_IFREG, dir_fd=parent)
+            if outlives:
+                self.tell_made(part, parent)
+            os.close(parent)
+            parent = self.find("/".join(parts[:depth]), resolve=resolve)
+        return parent
+
+    def _missing(self, path: str, resolve: int) -> tuple[list[str], int, int]:
+        """The parts of a path that leads nowhere, how many of them are there, and these open. A link in it that leads
+        nowhere is followed, inside the root, to the place that it names, unless ``resolve`` forbids links."""
+        for _ in range(MAX_LINKS):
+            parts = [part for part in path.split("/") if part]
+            depth = len(parts) - 1
+            while (parent := self.find_if_present("/".join(parts[:depth]), resolve)) is None:
+                depth -= 1
+            if ".." in parts[depth:]:
+                raise OSError(errno.ENOENT, f"{path} does not exist")
+            try:
+                link = os.readlink(parts[depth], dir_fd=parent)
+            except FileNotFoundError:
+                return parts, depth, parent
+            os.close(parent)
+            if resolve & abi.RESOLVE_NO_SYMLINKS:
+                break  # it was laid a moment ago
+            path = "/".join([files.join("/".join(parts[:depth]), link), *parts[depth + 1 :]])
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+
+    def place(self, mount: Mount, *, directory: bool) -> int:
+        """Open the mount point of an entry of `/mounts`, made first when it is missing."""
+        # A link in place of /proc or /sys would leave the masked paths without effect.
+        plain = self._judged or mount.kind in ("proc", "sysfs")
+        return self.target(mount.destination, directory=directory, resolve=abi.RESOLVE_NO_SYMLINKS if plain else 0)
+
+    def outlives(self, directory: int) -> bool:
+        """Whether what is made in an open directory is there after the container. It may be made when this returns, and not
+        before: until then the launch stage looks at what could be changed by it."""
+        if os.fstat(directory).st_dev in self._fresh:
+            return False
+        if not self._may_make:
+            self._channel.send("make")
+            self._channel.expect("make")
+            self._may_make = True
+        return True
+
+    def tell_made(self, name: str, directory: int) -> None:
+        """Tell the launch stage what was made in an open directory, to be taken away after a launch that fails."""
+        try:
+            # Its own mount: the one of this directory may be read-only by then.
+            place = kernel.open_tree(directory, b"", abi.OPEN_TREE_CLONE | abi.AT_RECURSIVE)
+        except OSError:  # unbindable
+            place = os.dup(directory)
+        self._channel.send("made", name, fd=place)
+        os.close(place)
+
+    def mount_at(self, tree: int, place: int, *, attributes: int = 0, late: int = 0) -> None:
+        """Move a detached mount onto an open mount point; ``late`` attributes are added by `finish`."""
+        if attributes:
+            kernel.mount_setattr(tree, add=attributes)
+        kernel.move_mount(tree, place)
+        if late:
+            self._late.append((tree, late))
+        else:
+            os.close(tree)
+        os.close(place)
+
+    def note_fresh(self, tree: int) -> None:
+        """Remember that this mount is of a new file system."""
+        self._fresh.add(os.fstat(tree).st_dev)
+
+    def finish(self) -> None:
+        """Add what had to wait."""
+        for fd, attributes in self._late:
+            kernel.mount_setattr(fd, add=attributes)
+            os.close(fd)
+        self._late.clear()
+
+    def enter(self, propagation: int, *, recursive: bool) -> None:
+        """Make the tree the root of this mount namespace, with this propagation, and let the old one go."""
+        os.fchdir(self.tree)
+        kernel.pivot_root(b".", b".")
+        # '.' now names the old root, which lies on top of the new one.
+        kernel.umount(b".", abi.MNT_DETACH)
+        os.chdir("/")
+        if propagation in (abi.MS_SHARED, abi.MS_UNBINDABLE):
+            # Only now: pivot_root(2) takes no shared root.
+            kernel.mount_setattr(self.tree, propagation=propagation, recursive=recursive)
+        os.close(self.tree)
+
+
+def mount_all(root: Root, wanted: Wanted, sources: Sources) -> None:
+    """Mount every entry of `/mounts`, in order."""
+    for mount in wanted.mounts:
+        with Step(f"mount {mount.kind} on {mount.destination}", mount.pointer):
+            if mount.kind == "bind":
+                _mount_bind(root, mount, sources.trees.pop(mount.pointer))
+            elif mount.kind in ("cgroup", "cgroup2"):
+                from hardening.launch.native.cgroup_view import mount_cgroups
+
+                mount_cgroups(root, mount)
+            else:
+                _mount_new(root, mount, sources.trees.pop(mount.pointer, None))
+
+
+def _mount_bind(root: Root, mount: Mount, tree: int) -> None:
+    directory = stat.S_ISDIR(os.fstat(tree).st_mode)
+    place = root.place(mount, directory=directory)
+    if directory != stat.S_ISDIR(os.fstat(place).st_mode):
+        kind = "a directory" if directory else "not a directory"
+        raise LaunchError(
+            f"{mount.source} is {kind}, and {mount.destination} in the root is the opposite",
+            origin=f"config.json:{mount.pointer}/destination",
+        )
+    restrict(tree, mount)
+    kernel.move_mount(tree, place)
+    os.close(place)
+    if mount.propagation in (abi.MS_SHARED, abi.MS_UNBINDABLE):
+        kernel.mount_setattr(tree, propagation=mount.propagation, recursive=mount.propagation_below)
+    os.close(tree)
+
+
+def restrict(tree: int, mount: Mount) -> None:
+    """Add the restrictions of an entry to a detached tree; nothing is ever lifted."""
+    if mount.atime is not None:
+        try:
+            kernel.mount_setattr(tree, add=mount.atime, clear=abi.MOUNT_ATTR__ATIME)
+        except PermissionError as error:
+            # The access time mode of a mount that came with the user namespace is locked (mount_namespaces(7)).
+            text = "a user namespace cannot change how the host's mount keeps access times"
+            raise OSError(error.errno, text) from error
+    if mount.add:
+        kernel.mount_setattr(tree, add=mount.add)
+    if mount.add_below:
+        kernel.mount_setattr(tree, add=mount.add_below, recursive=True)
+
+
+def create(mount: Mount, data: tuple[tuple[str, str | None], ...] = ()) -> int:
+    """A new file system, detached, with the restrictions of its entry but for read-only, and options before its own."""
+    attributes = ((mount.add | mount.add_below) & ~abi.MOUNT_ATTR_RDONLY) | (mount.atime or 0)
+    return kernel.new_filesystem(mount.kind, (*data, *mount.data), attributes, mount.source)
+
+
+def _mount_new(root: Root, mount: Mount, made: int | None) -> None:
+    """Mount a new file system, or the one that was ``made`` beforehand."""
+    covered = root.find_if_present(mount.destination) if mount.kind == "tmpfs" else None
+    place = root.place(mount, directory=True)
+    data: tuple[tuple[str, str | None], ...] = ()
+    if covered is not None:
+        # As other runtimes have it: else the kernel lets everybody write.
+        data = (("mode", f"{os.fstat(covered).st_mode & 0o1777:o}"),)
+        os.close(covered)
+    add = mount.add | mount.add_below
+    try:
+        tree = create(mount, data) if made is None else made
+    except OSError as error:
+        if mount.kind == "sysfs" and error.errno == errno.EPERM:
+            # A user namespace may mount sysfs only for a network namespace of its own; the host's is shown instead.
+            tree = kernel.open_tree(abi.AT_FDCWD, b"/sys", abi.OPEN_TREE_CLONE | abi.AT_RECURSIVE)
+            kernel.mount_setattr(tree, add=add, recursive=True)
+            root.mount_at(tree, place)
+            return
+        if mount.kind == "devpts" and error.errno == errno.EINVAL:
+            text = f"{error.strerror} (an id in its options that the user namespace does not map?)"
+            raise OSError(error.errno, text) from error
+        raise
+    if mount.kind == "tmpfs":
+        root.note_fresh(tree)
+    if mount.copies:
+        from hardening.launch.native.copyup import copy_up
+
+        copy_up(place, tree)
+    root.mount_at(tree, place, late=add & abi.MOUNT_ATTR_RDONLY)
+
+
+def protect(root: Root, wanted: Wanted) -> None:
+    """Apply read-only paths, then masked paths. A path that is not there needs neither."""
+    for index, path in enumerate(wanted.read_only):
+        with Step(f"make {path} read-only", f"/linux/readonlyPaths/{index}"):
+            for found in expand(root, path):
+                place = root.find_if_present(found)
+                if place is not None:
+                    tree = kernel.open_tree(place, b"", abi.OPEN_TREE_CLONE | abi.AT_RECURSIVE)
+                    kernel.mount_setattr(tree, add=abi.MOUNT_ATTR_RDONLY, recursive=True)
+                    root.mount_at(tree, place)
+    for index, path in enumerate(wanted.masked):
+        with Step(f"mask {path}", f"/linux/maskedPaths/{index}"):
+            for found in expand(root, path):
+                place = root.find_if_present(found)
+                if place is not None:
+                    _mask(root, place)
+
+
+def _mask(root: Root, place: int) -> None:
+    flags = abi.MOUNT_ATTR_RDONLY | abi.MOUNT_ATTR_NOSUID | abi.MOUNT_ATTR_NODEV | abi.MOUNT_ATTR_NOEXEC
+    if stat.S_ISDIR(os.fstat(place).st_mode):
+        root.mount_at(kernel.new_filesystem("tmpfs", (("mode", "0555"),), flags), place)
+    else:
+        # The host's own /dev/null, checked by its numbers: the container's could be a link to something else.
+        root.mount_at(clone_device("/dev/null", os.makedev(1, 3)), place)
+
+
+def clone_device(path: str, number: int) -> int:
+    """A detached mount of one of the host's device nodes, after checking that it is that device.
+
+    Read-only: the device is written to all the same, but a command whose id owns the node cannot change its mode.
+    """
+    tree = kernel.open_tree(abi.AT_FDCWD, files.encode(path), abi.OPEN_TREE_CLONE | abi.AT_SYMLINK_NOFOLLOW)
+    status = os.fstat(tree)
+    if not stat.S_ISCHR(status.st_mode) or status.st_rdev != number:
+        os.close(tree)
+        raise OSError(errno.ENODEV, f"the host's {path} is not the device that it should be")
+    kernel.mount_setattr(tree, add=abi.MOUNT_ATTR_RDONLY)
+    return tree
+
+
+def expand(root: Root, path: str) -> list[str]:
+    """The paths that a pattern matches below the root; a path without a `*` as it is."""
+    if "*" not in path:
+        return [path]
+    from hardening.base import patterns  # few bundles have one
+
+    return patterns.expand(path, lambda place: _names(root, place))
+
+
+def _names(root: Root, place: str) -> list[str]:
+    """The names in a directory of the root; none in what is no directory. `OSError` where they cannot be told."""
+    fd = root.find_if_present(place)
+    if fd is None:
+        return []
+    is_directory = stat.S_ISDIR(os.fstat(fd).st_mode)
+    os.close(fd)
+    if not is_directory:
+        return []
+    directory = root.find(place, os.O_RDONLY | os.O_DIRECTORY)
+    names = os.listdir(directory)
+    os.close(directory)
+    return names

@@ -1,0 +1,1 @@
+"""Other OCI runtimes: crun and runc."""

@@ -1,0 +1,1 @@
+"""What a launch leaves for those who ask later who ran what."""

@@ -1,0 +1,94 @@
+"""Writing on behalf of who has called: a wrapper (sudoers(5), a set-user-ID program) lends its rights to a launch, and not
+to files of the caller's choice."""
+
+from __future__ import annotations
+
+import errno
+
+from hardening.base import files
+from hardening.base.linux.system import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+#: Where wrappers tell root who has called: sudo(8) and run0(1), doas(1), pkexec(1).
+_TELL = ("SUDO_UID", "DOAS_USER", "PKEXEC_UID")
+HINT = f"write it where the caller may write; root itself, and for nobody else, is who calls without {', '.join(_TELL)}"
+
+
+def caller() -> tuple[int, int] | None:
+    """Uid and gid of who has called, where this process acts with the rights of another: the real ids, or whom a wrapper
+    names to root. None where it acts for itself. Raises `PermissionError` where wrappers name several, or nobody that there
+    is: none of them is the one to believe."""
+    if os.getuid() != os.geteuid():
+        return os.getuid(), os.getgid()
+    if os.geteuid() != 0:
+        return None
+    environment = files.environment()
+    found = {account for name in _TELL if (account := _account(name, environment)) is not None}
+    if len(found) > 1:
+        raise PermissionError(
+            errno.EPERM, f"{', '.join(name for name in _TELL if name in environment)} name several callers"
+        )
+    return found.pop() if found else None
+
+
+def _account(name: str, environment: Mapping[str, str]) -> tuple[int, int] | None:
+    said = environment.get(name, "")
+    if (name != "DOAS_USER" and not said.isdecimal()) or said in ("", "0", "root"):
+        return None
+    group = environment.get("SUDO_GID", "")
+    if name == "SUDO_UID" and group.isdecimal():
+        return int(said), int(group)
+    import pwd
+
+    try:
+        account = pwd.getpwuid(int(said)) if said.isdecimal() else pwd.getpwnam(said)
+    except KeyError:
+        if said.isdecimal():
+            return int(said), int(said)
+        raise PermissionError(errno.EPERM, f"{name} names nobody") from None
+    return (account.pw_uid, account.pw_gid) if account.pw_uid else None
+
+
+def write(action: Callable[[], None]) -> None:
+    """Have something written with no more rights than who has called has, and their primary group alone. `OSError`.
+
+    A child gives the rights up for good, so that it is the kernel that judges each step of the way, when it is taken.
+    """
+    who = caller()
+    if who is None:
+        action()
+        return
+    child = os.fork()
+    if child == 0:
+        code = errno.EIO
+        try:
+            uid, gid = who
+            os.setgroups([gid])
+            os.setresgid(gid, gid, gid)
+            os.setresuid(uid, uid, uid)
+            action()
+            code = 0
+        except OSError as error:
+            code = error.errno or errno.EIO
+        finally:
+            os._exit(code)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if code:
+        number = code if code > 0 else errno.EINTR
+        raise OSError(number, os.strerror(number))
+
+
+def require_replaceable(path: str) -> None:
+    """`OSError` unless a path is free, or has a regular file of who writes: neither a link, nor anything else, nor somebody
+    else's file is written over."""
+    try:
+        status = os.lstat(path)
+    except FileNotFoundError:
+        return
+    if status.st_mode & 0o170000 != 0o100000:
+        raise OSError(errno.EEXIST, "something else than a regular file is there", path)
+    if status.st_uid != os.geteuid():
+        raise PermissionError(errno.EPERM, "the file there belongs to somebody else", path)

@@ -1,0 +1,1 @@
+"""Watching over a container: signals, terminal, exit codes, cleaning up."""

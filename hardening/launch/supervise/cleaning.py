@@ -1,0 +1,140 @@
+"""What a launch holds, and takes away at its end: the bundle and the leases.
+
+It is done once. A lease or a bundle is reserved anew as soon as it is gone, so what lies in its place afterwards belongs to
+another launch.
+"""
+
+from __future__ import annotations
+
+from hardening.base import files
+from hardening.base.guarded import complain
+from hardening.base.linux.failure import Step
+from hardening.base.linux.signals import signal
+from hardening.base.linux.system import os
+from hardening.errors import HardeningError
+from hardening.launch.container import leases
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hardening.launch.main import Arguments
+    from hardening.launch.record.recording import Records
+    from hardening.launch.supervise.watchers import Watcher
+
+
+class Cleaning:
+    """The bundle and the leases of one launch. ``takes_bundle`` says that the bundle goes with it."""
+
+    def __init__(self, arguments: Arguments, watcher: Watcher | None, records: Records) -> None:
+        self.takes_bundle = arguments.remove and files.exists(files.join(arguments.bundle, "config.json"))
+        self._arguments = arguments
+        self._watcher = watcher
+        self._records = records
+        self._held: dict[str, int] = {}
+        self._lock = -1
+        self._done = False
+
+    def lock(self) -> None:
+        """Hold a bundle that is to be removed. `LaunchError`."""
+        if self._arguments.remove:
+            self._lock = lock_bundle(self._arguments.bundle) if self._arguments.hold < 0 else self._arguments.hold
+
+    def hold(self, names: tuple[str, ...]) -> None:
+        """Hold the leases. `LaunchError`."""
+        self._held = leases.hold(names)
+
+    def finish(self) -> None:
+        """Take away what goes with the launch, unless that was done already. `OSError`."""
+        if self._done or not self.takes_bundle:
+            return
+        self._done = True
+        try:
+            leases.remove(self._held)
+        finally:
+            remove_bundle(self._arguments.bundle)
+
+    def release(self) -> None:
+        """Let go of everything."""
+        if self._lock >= 0:
+            os.close(self._lock)
+        leases.release(self._held)
+
+    def after_kill(self, *ends: Callable[[], None]) -> None:
+        """Do, as the guard, what the stage would have done had it not been killed, and record that it was.
+
+        ``ends`` end the container. Each step is done whatever becomes of the others, and what fails is in the record; only
+        a container that could not be ended keeps its leases and its bundle, by which the next launch finds it.
+        """
+        problems: list[str] = []
+        try:
+            for end in ends:
+                problems += attempt(end)
+            rest = [] if problems else [self.finish]
+            if self._watcher is not None:
+                rest.insert(0, self._watcher.abandon)
+            for step in rest:
+                problems += attempt(step)
+        finally:
+            attempt(lambda: self._records.abandoned(128 + signal.SIGKILL, problems))
+
+
+def finally_do(*steps: Callable[[], None]) -> None:
+    """Do each step that ends a run, whatever becomes of the others. What cannot be taken away is told, and never takes the
+    place of what the command, or the launch, said."""
+    for step in steps:
+        for problem in attempt(step):
+            complain(f"left behind: {problem}")
+
+
+def attempt(step: Callable[[], None]) -> list[str]:
+    """Do a step of which nobody would hear that it fails: why it does, in a list."""
+    try:
+        step()
+    except (HardeningError, OSError, ImportError) as error:
+        return [str(error).partition("\n")[0]]
+    except MemoryError:
+        return ["out of memory"]
+    return []
+
+
+def lock_bundle(directory: str) -> int:
+    """Hold a bundle that is to be removed under flock(2), so that a later launch sees whether this stage still lives."""
+    from hardening.base import held
+
+    with Step("lock the bundle"):
+        return held.hold(directory, shared=True)
+
+
+def remove_bundle(directory: str) -> None:
+    """Delete a bundle's directory and all in it, never through a symbolic link and never across a mount; one that is gone
+    already is fine."""
+    try:
+        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        remove_content(fd)
+    finally:
+        os.close(fd)
+    os.rmdir(directory)
+
+
+def remove_content(directory: int, last: str = "") -> None:
+    """Delete all in an open directory, one name ``last``, never through a symbolic link and never across a mount.
+    `OSError`."""
+    _remove_content(directory, os.fstat(directory).st_dev, last)
+
+
+def _remove_content(directory: int, device: int, last: str = "") -> None:
+    for name in sorted(os.listdir(directory), key=last.__eq__):
+        try:
+            os.unlink(name, dir_fd=directory)
+        except IsADirectoryError:
+            fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+            try:
+                if os.fstat(fd).st_dev == device:
+                    _remove_content(fd, device)
+            finally:
+                os.close(fd)
+            os.rmdir(name, dir_fd=directory)

@@ -1,0 +1,89 @@
+"""The guard: a child of the launch stage that cleans up after it when it is killed with SIGKILL.
+
+It is in a session of its own, with every signal blocked as in the stage, so that what ends the stage's process group does
+not reach it. It shares the stage's locks (flock(2)): what the launch holds stays held until the guard has cleaned up.
+"""
+
+from __future__ import annotations
+
+import select
+
+from hardening.base import files
+from hardening.base.linux import kernel, memory
+from hardening.base.linux.failure import Step
+from hardening.base.linux.signals import signal
+from hardening.base.linux.system import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+ALL = 1 << 30  # more than there can be descriptors
+
+
+class Guard:
+    """A running guard, seen from the stage.
+
+    Whatever the stage forks holds the pipe open until it executes or ends; so the guard finds everything still.
+    """
+
+    def __init__(self, clean: Callable[[Iterator[str]], None], *, late: bool = False, without: int = -1) -> None:
+        """Start it. ``clean`` gets what `tell` is called with, as it comes; the end of it is the end of the stage. A
+        ``late`` one, which is started while a command runs, keeps none of its pipes open and no lock; none keeps the
+        descriptor ``without``. `LaunchError`."""
+        reader, self._writer = os.pipe()
+        with Step("start a process"):
+            self.pid = kernel.clone(0)
+        if self.pid == 0:
+            try:
+                os.close(self._writer)
+                if without >= 0:
+                    os.close(without)
+                if late:
+                    os.closerange(3, reader)
+                    os.closerange(reader + 1, ALL)
+                _stand_by()
+                clean(_listen(reader))
+            finally:
+                os._exit(0)
+        os.close(reader)
+
+    def tell(self, word: str) -> None:
+        """Say something that has to be known should the stage be killed from now on."""
+        os.write(self._writer, files.encode(word) + b"\0")
+
+    def dismiss(self) -> None:
+        """End it: there is nothing to clean up any more."""
+        try:
+            if os.waitpid(self.pid, os.WNOHANG)[0] == 0:
+                os.kill(self.pid, signal.SIGKILL)
+                os.waitpid(self.pid, 0)
+        except ChildProcessError:  # it was ended and reaped among the orphans, and its number may be another's by now
+            pass
+        os.close(self._writer)
+
+
+def _stand_by() -> None:
+    """Keep nothing of the caller's: neither terminal nor pipes nor the file system of the working directory."""
+    os.setsid()
+    os.chdir("/")
+    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    for number in (0, 1, 2):
+        os.dup2(null, number)
+
+
+def _listen(reader: int) -> Iterator[str]:
+    """What the stage says until its end. A last word that was cut off was of no consequence yet."""
+    heard = b""
+    quiet = select.poll()
+    quiet.register(reader, select.POLLIN)
+    rested = False
+    while True:
+        if not rested and not quiet.poll(memory.REST):
+            memory.release()
+            rested = True
+        if not (part := os.read(reader, 4096)):
+            return
+        *words, heard = (heard + part).split(b"\0")
+        for word in words:
+            yield files.decode(word)

@@ -1,0 +1,133 @@
+"""What the tool noticed and did not refuse: shown with every composition, and in JSON and SARIF reports."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
+from fnmatch import fnmatchcase
+
+from hardening.base.text import nearest
+from hardening.base.values import frozen
+from hardening.mechanism.kinds import Choice
+from hardening.profile.layers import Layer
+from hardening.profile.source import Node, Origin
+
+#: The rule of what an image asks for and is not given (`hardening.compose.offer`).
+NOT_TAKEN = "core/not-taken-from-image"
+#: The rule of an exception that ends soon.
+EXPIRING = "core/expiring-exception"
+#: The core's own rules, as `hardening.mechanism.mechanism.Mechanism.rules` has those of a mechanism.
+RULES = {
+    "idle-requirement": "A requirement that decides nothing",
+    "left-out-of-image": "A file of an image that was left out of its root",
+    "not-enforced": "A setting that this host does not enforce",
+    "not-taken-from-image": "Something that an image asks for and is not given",
+    "unused-exception": "An exception that permits nothing",
+    "expiring-exception": "An exception that ends soon",
+    "placeholder-reason": "An exception whose reason is what a hint has in its place",
+}
+
+
+class Severity(StrEnum):
+    """How much a finding matters; ``warning`` and above make the exit code 1 where findings are asked for."""
+
+    NOTE = "note"
+    WARNING = "warning"
+    ERROR = "error"
+
+    @property
+    def word(self) -> str:
+        """How people read it: ``error:`` is what a program says that has failed."""
+        return "serious" if self is Severity.ERROR else str(self)
+
+    def reaches(self, other: Severity) -> bool:
+        """Whether it matters at least as much as ``other``."""
+        order = list(Severity)
+        return order.index(self) >= order.index(other)
+
+
+@frozen
+class Finding:
+    """One observation. ``rule`` is a stable identifier such as ``seccomp/unknown-syscall``, ``leaf`` the setting that it
+    is about, ``origin`` the place to look at."""
+
+    rule: str
+    severity: Severity
+    message: str
+    leaf: str = ""
+    origin: str = ""
+    hint: str = ""
+
+
+@frozen
+class Gate:
+    """Which findings refuse a run, by one layer's ``[findings]``: those of ``refuse`` and above, or for the rules that it
+    names, of what it says there; None is never. ``places`` says where each rule, and ``""`` for all others, was said."""
+
+    refuse: Severity | None
+    rules: Mapping[str, Severity | None]
+    places: Mapping[str, Origin]
+
+    def refuses(self, finding: Finding) -> Origin | None:
+        """The line by which it refuses a finding, or None."""
+        least = self.least(finding.rule)
+        return self.line(finding.rule) if least is not None and finding.severity.reaches(least) else None
+
+    def least(self, rule: str) -> Severity | None:
+        """The severity from which on it refuses what a rule finds; None is never."""
+        return self.rules.get(rule, self.refuse)
+
+    def line(self, rule: str) -> Origin:
+        """The line that says so."""
+        return self.places[rule if rule in self.rules else ""]
+
+    @classmethod
+    def of_all(cls, gates: Sequence[Gate]) -> Gate:
+        """One that refuses exactly what some of several refuse."""
+
+        def least(rule: str) -> Severity | None:
+            said = [gate.least(rule) for gate in gates]
+            return min((item for item in said if item is not None), key=list(Severity).index, default=None)
+
+        rules = {rule: least(rule) for gate in gates for rule in gate.rules}
+        return cls(least(""), rules, {})
+
+
+_NEVER = "never"
+_SEVERITY = Choice((_NEVER, *reversed([str(item) for item in Severity])))
+
+
+def gates(layers: Iterable[Layer]) -> list[Gate]:
+    """What layers say in ``[findings]``. Raises `ProfileError`."""
+    return [gate(layer.findings) for layer in layers if layer.findings is not None]
+
+
+def gate(node: Node) -> Gate:
+    """The table ``[findings]``. Raises `ProfileError`."""
+    for key, member in node.members():
+        if key not in ("refuse", "rules"):
+            raise member.error("unknown key", hint=nearest(key, ("refuse", "rules")) or "the keys are refuse and rules")
+    refuse, named = node.get("refuse"), dict(rules.members()) if (rules := node.get("rules")) else {}
+    least = _severity(refuse) if refuse is not None else None
+    for rule, member in named.items():
+        if not re.fullmatch(r"[a-z0-9_-]+/[a-z0-9_-]+", rule):
+            raise member.error("no rule of a finding", hint='rules are written as reports show them: "process/root"')
+    places = {"": (refuse or node).origin, **{rule: member.origin for rule, member in named.items()}}
+    return Gate(least, {rule: _severity(member) for rule, member in named.items()}, places)
+
+
+def _severity(node: Node) -> Severity | None:
+    word = _SEVERITY.parse(node)
+    return None if word == _NEVER else Severity(word)
+
+
+def describe(rule: str, rules: Mapping[str, str]) -> str | None:
+    """What a rule finds, by the rules of the one whose name stands before its slash; ``allows-*`` is several."""
+    name = rule.partition("/")[2]
+    return next((text for pattern, text in rules.items() if fnmatchcase(name, pattern)), None)
+
+
+def count_serious(findings: Iterable[Finding]) -> int:
+    """How many findings are more than notes."""
+    return sum(finding.severity is not Severity.NOTE for finding in findings)

@@ -1,0 +1,210 @@
+"""What one mechanism contributes to a configuration: values at JSON pointers (RFC 6901) that it alone owns, items of lists
+that several share (``/mounts``, ``/process/env``), and files of the bundle. And the configuration that this becomes."""
+
+from __future__ import annotations
+
+import json
+import math
+import posixpath
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import attrs
+
+from hardening.base.pointer import CONFIG
+from hardening.base.values import frozen
+from hardening.errors import PluginError
+
+if TYPE_CHECKING:
+    from hardening.mechanism.findings import Finding
+
+
+@frozen
+class Directory:
+    """A directory of the bundle; ``mode`` as for mkdir(2)."""
+
+    mode: int = 0o755
+
+
+@frozen
+class Symlink:
+    """A symbolic link of the bundle."""
+
+    target: str
+
+
+File = bytes | Directory | Symlink
+_Key = TypeVar("_Key")
+
+
+@frozen
+class Value:
+    """A contributed value, its owner, and the leaves that decided it; ``public`` and ``derived`` as for `Fragment.item`."""
+
+    value: Any
+    owner: str
+    leaves: tuple[str, ...]
+    public: bool = False
+    derived: bool = False
+
+
+#: Lists whose items have a name of their own: which one it is, so that nobody adds a second under another key.
+_NAMES: Mapping[str, Callable[[Any], object]] = MappingProxyType(
+    {
+        "/process/env": lambda entry: entry.partition("=")[0],
+        "/mounts": lambda mount: mount["destination"],
+    }
+)
+
+
+class Fragment:
+    """What one mechanism contributes, each part with the leaves that decided it: settings of that mechanism. Values are JSON
+    data; None removes the value in a foreign configuration. What was contributed cannot be taken back."""
+
+    def __init__(self, owner: str) -> None:
+        self._owner = owner
+        self._values: dict[str, Value] = {}
+        self._items: dict[tuple[str, str], Value] = {}
+        self._files: dict[str, Value] = {}
+        self._replaced: dict[str, Value] = {}
+        self._leases: list[Path] = []
+        self._told: list[Finding] = []
+
+    @property
+    def owner(self) -> str:
+        """The mechanism that contributes."""
+        return self._owner
+
+    @property
+    def values(self) -> Mapping[str, Value]:
+        """Values by their pointers."""
+        return MappingProxyType(self._values)
+
+    @property
+    def items(self) -> Mapping[tuple[str, str], Value]:
+        """Items of shared lists by the list's pointer and their key."""
+        return MappingProxyType(self._items)
+
+    @property
+    def files(self) -> Mapping[str, Value]:
+        """Files of the bundle by their paths."""
+        return MappingProxyType(self._files)
+
+    @property
+    def replaced(self) -> Mapping[str, Value]:
+        """The shared lists that hold contributed items only."""
+        return MappingProxyType(self._replaced)
+
+    @property
+    def leases(self) -> Sequence[Path]:
+        """Files that the launch stage holds locked."""
+        return tuple(self._leases)
+
+    @property
+    def told(self) -> Sequence[Finding]:
+        """Where what was contributed is less than what the layers say."""
+        return tuple(self._told)
+
+    @property
+    def pointers(self) -> frozenset[str]:
+        """Every place that this fragment decides."""
+        return frozenset({*self._values, *(pointer for pointer, _ in self._items), *self._replaced})
+
+    def put(self, pointer: str, value: object, *leaves: str) -> None:
+        """Set the value at ``pointer``, which this mechanism owns."""
+        self._keep(self._values, pointer, f"sets {pointer}", self._value(pointer, value, leaves))
+
+    def item(
+        self, pointer: str, key: str, value: object, *leaves: str, public: bool = False, derived: bool = False
+    ) -> None:
+        """Add an item to the shared list at ``pointer``; ``key`` is what makes it unique there: a mount's destination, a
+        variable's name. ``public`` says of a variable that its value follows from the settings alone, and is nothing that
+        the caller passes on: unless the command line says something of one of its leaves, a receipt may have it. A
+        ``derived`` value is in no case what somebody has written, such as the home of the user who was chosen: it is kept
+        whatever the command line says."""
+        made = attrs.evolve(self._value(pointer, value, leaves), public=public or derived, derived=derived)
+        try:
+            name = _NAMES[pointer](value) if pointer in _NAMES else key
+        except (AttributeError, KeyError, TypeError):
+            raise PluginError(f"{self._owner} contributes to {pointer} what is no item of it: {value!r}") from None
+        if name != key:
+            raise PluginError(f"{self._owner} contributes {name} to {pointer} as {key}")
+        self._keep(self._items, (pointer, key), f"contributes {key} to {pointer}", made)
+
+    def replace(self, pointer: str, *leaves: str) -> None:
+        """Let the shared list at ``pointer`` hold contributed items only, even where there are none: what a foreign
+        configuration has there goes. One mechanism may say so."""
+        self._replaced[pointer] = self._value(pointer, None, leaves)
+
+    def tell(self, finding: Finding) -> None:
+        """Say where what is contributed is less than what the layers say, as where a filter cannot be written exactly. A
+        warning is shown with every launch, a quiet one too."""
+        self._told.append(finding)
+
+    def file(self, path: str, content: File, *leaves: str) -> None:
+        """Add a file beside ``config.json``; ``path`` is relative to the bundle, without ``..``."""
+        if path != posixpath.normpath(path) or path.startswith(("/", "../")) or path in ("", ".", "..", CONFIG):
+            raise PluginError(f"{self._owner} contributes the file {path}, which has no place in a bundle")
+        if not isinstance(content, File):
+            raise PluginError(
+                f"{self._owner} contributes the bundle's {path} as {type(content).__name__}, not as bytes"
+            )
+        self._keep(self._files, path, f"contributes the bundle's {path}", Value(content, self._owner, leaves))
+
+    def lease(self, path: Path) -> None:
+        """Have the launch stage hold a lock on a file for as long as the container lives
+        (`hardening.launch.container.leases`)."""
+        self._leases.append(path)
+
+    def _value(self, pointer: str, value: object, leaves: tuple[str, ...]) -> Value:
+        if not pointer.startswith("/"):
+            raise PluginError(f"{self._owner} contributes to {pointer!r}, which is no JSON pointer")
+        if not _is_json(value):
+            raise PluginError(f"{self._owner} contributes to {pointer} what is no JSON data: {value!r}")
+        return Value(copied(value), self._owner, leaves)
+
+    def _keep(self, kept: dict[_Key, Value], key: _Key, deed: str, value: Value) -> None:
+        if key in kept:
+            raise PluginError(f"{self._owner} {deed} twice")
+        kept[key] = value
+
+
+@frozen
+class Spec:
+    """An assembled OCI configuration: ``config`` are the bytes of ``config.json``, which are what is judged, written and
+    run; ``leaves`` maps JSON pointers to the leaves that decided them, ``derived`` are those of items that nobody has
+    written as they are; ``told`` says where it is less than what the layers say."""
+
+    config: bytes
+    leaves: Mapping[str, tuple[str, ...]]
+    files: Mapping[str, File]
+    derived: frozenset[str] = frozenset()
+    told: tuple[Finding, ...] = ()
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The configuration as JSON data; a copy of its own for every caller."""
+        document: dict[str, Any] = json.loads(self.config)
+        return document
+
+
+def copied(value: Any) -> Any:
+    """JSON data of one's own."""
+    if isinstance(value, Mapping):
+        return {key: copied(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [copied(item) for item in value]
+    return value
+
+
+def _is_json(value: object) -> bool:
+    """Whether a value can stand in a configuration (RFC 8259): objects by texts, and no number that is none."""
+    if isinstance(value, Mapping):
+        return all(isinstance(key, str) and _is_json(item) for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return all(map(_is_json, value))
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return value is None or isinstance(value, str | int)

@@ -1,0 +1,72 @@
+"""What this kernel and user can do, probed once and passed on as a value.
+
+The core knows the plain facts of a machine; each mechanism adds the facts that it needs through its own ``probe``.
+Tests build a `Host` by hand to stand for another kernel.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import attrs
+
+from hardening.base.values import frozen
+from hardening.errors import PluginError
+
+if TYPE_CHECKING:
+    from hardening.mechanism.mechanism import Mechanism
+
+F = TypeVar("F")
+
+
+@frozen
+class Host:
+    """Facts of one host and caller. ``facts`` holds what mechanisms probed, by the type of the fact."""
+
+    kernel: tuple[int, int]
+    release: str
+    machine: str
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
+    facts: Mapping[type, object] = MappingProxyType({})
+
+    @property
+    def root(self) -> bool:
+        """Whether the caller is root in its user namespace."""
+        return self.uid == 0
+
+    def of(self, kind: type[F]) -> F:
+        """The facts of type ``kind``; `KeyError` if no mechanism probed them."""
+        fact = self.facts[kind]
+        if not isinstance(fact, kind):
+            raise TypeError(f"the fact filed under {kind.__name__} is a {type(fact).__name__}")
+        return fact
+
+
+def plain() -> Host:
+    """The facts that the core knows, without those of mechanisms (uname(2), credentials(7))."""
+    name = os.uname()
+    match = re.match(r"(\d+)\.(\d+)", name.release)
+    kernel = (int(match[1]), int(match[2])) if match else (0, 0)
+    return Host(kernel, name.release, name.machine, os.geteuid(), os.getegid(), tuple(sorted(os.getgroups())))
+
+
+def probe(mechanisms: Iterable[Mechanism[Any]], known: Host | None = None) -> Host:
+    """The plain facts and what every mechanism adds to them, or to what is ``known``. Raises `PluginError`."""
+    host = plain()
+    facts: dict[type, object] = {} if known is None else dict(known.facts)
+    for mechanism in mechanisms:
+        fact = mechanism.probe(host)
+        if type(fact) in facts:
+            raise PluginError(
+                f"{mechanism.name} probes {type(fact).__name__}, which another mechanism owns",
+                hint="uninstall one of them",
+            )
+        if fact is not None:
+            facts[type(fact)] = fact
+    return attrs.evolve(host, facts=MappingProxyType(facts))

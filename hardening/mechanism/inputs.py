@@ -1,0 +1,206 @@
+"""What a composition depends on besides the words of its command line, so that a stack that has not changed is not composed
+again (`hardening.cache.plans`).
+
+A mechanism, a runtime and a plugin that judges declare what they look at: every file, directory, link and variable whose
+change could change what they answer. Most need a handful of the functions here. Who declares nothing, or cannot, yields an
+`Unknown`: then nothing is stored, and everything is composed at every call.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Iterator
+
+from hardening.base import patterns
+from hardening.base.digest import sha256
+from hardening.base.values import frozen
+from hardening.launch import looks
+
+_MAX_LINKS = 40
+_ACCOUNT_FILES = ("files", "compat", "systemd")
+
+
+@frozen
+class Input:
+    """One look: a kind and an argument of `hardening.launch.looks`. ``seen`` is what was there when it was used, None where
+    it is to be looked at now."""
+
+    kind: str
+    argument: str
+    seen: str | None = None
+
+    def __attrs_post_init__(self) -> None:
+        """Raises `ValueError` for a kind that there is not, and `TypeError` for an argument that is no text."""
+        if self.kind not in looks.KINDS:
+            raise ValueError(f'there is no kind of look "{self.kind}": they are {", ".join(sorted(looks.KINDS))}')
+        if not isinstance(self.argument, str):
+            raise TypeError(f"a look at {type(self.argument).__name__}: its argument is a text")
+
+
+@frozen
+class Unknown:
+    """Something that no look can tell, and why."""
+
+    reason: str
+
+
+Inputs = Iterable[Input | Unknown]
+
+
+def way(path: str | os.PathLike[str], root: str = "/") -> Iterator[Input]:
+    """Whether ``path`` exists, of which type, with whose rights, and where it leads: every name on the way to it, links
+    followed. With ``root`` the path is one inside that directory, and so are its links."""
+    base = root.rstrip("/")
+    pending = [part for part in reversed(os.fspath(path).split("/")) if part]
+    reached: list[str] = []
+    links = 0
+    while pending:
+        part = pending.pop()
+        if part == ".":
+            continue
+        if part == "..":
+            del reached[-1:]
+            continue
+        here = f"{base}/{'/'.join((*reached, part))}"
+        yield Input("name", here)
+        try:
+            target = os.readlink(here) if stat.S_ISLNK(os.lstat(here).st_mode) else None
+        except OSError:
+            return
+        if target is None:
+            reached.append(part)
+            continue
+        links += 1
+        if links > _MAX_LINKS:
+            return
+        if target.startswith("/"):
+            reached.clear()
+        pending += [step for step in reversed(target.split("/")) if step]
+
+
+def passed_over(path: str) -> Iterator[Input]:
+    """A place where a search has seen nothing, whatever is there by now. Nor does it see what it may not look at."""
+    now = looks.look("name", path)
+    yield Input("name", path, now if now.startswith("!") else looks.ABSENT)
+
+
+def file(path: str | os.PathLike[str], seen: str | None = None) -> Iterator[Input]:
+    """The content of a file, and the way to it. ``seen`` is the SHA-256 (hexadecimal) of what was read of it."""
+    yield from way(os.path.abspath(path))
+    yield Input("file", os.path.abspath(path), seen)
+
+
+def entries(path: str | os.PathLike[str]) -> Iterator[Input]:
+    """The names in a directory, with their types and the targets of links."""
+    yield from way(path)
+    yield Input("entries", os.fspath(path))
+
+
+def program(path: str | os.PathLike[str]) -> Iterator[Input]:
+    """A program or a library: which file it is, and that nobody has changed it."""
+    yield from way(path)
+    yield Input("code", os.fspath(path))
+
+
+def names(path: str) -> Inputs:
+    """The names of a file: as long as it is the same and has one, it is no hard link of another. Nothing tells where the
+    others of a file with several are."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return
+    if stat.S_ISDIR(status.st_mode):
+        return
+    if status.st_nlink > 1:
+        yield Unknown(f"{path} has other names, which may come to lie anywhere")
+    yield Input("inode", path)
+
+
+def lines(path: str, *words: str) -> Iterator[Input]:
+    """The lines of a file that begin with certain words, and nothing else of it."""
+    yield Input("lines", "\n".join((path, *words)))
+
+
+def kernel(*paths: str) -> Iterator[Input]:
+    """The content of files below /proc or /sys."""
+    for path in paths:
+        yield Input("file", path)
+
+
+def access(letters: str, path: str) -> Iterator[Input]:
+    """Which of the rights ``r``, ``w`` and ``x`` the caller has on a file."""
+    yield Input("access", f"{letters} {path}")
+
+
+def mounts(*kinds: str) -> Iterator[Input]:
+    """The caller's mounts, or those of some types of file systems."""
+    yield Input("mounts", " ".join(kinds))
+
+
+def environment(*names: str) -> Iterator[Input]:
+    """Variables of the environment, of which only digests are kept."""
+    for name in names:
+        yield Input("variable", name)
+
+
+def pattern(text: str, top: str = "") -> Iterator[Input]:
+    """What a pattern (`hardening.base.patterns`) means below a directory: what is searched, and the ways."""
+    searched: list[str] = []
+
+    def listing(place: str) -> list[str]:
+        searched.append(place)
+        try:
+            return os.listdir(place)
+        except OSError:
+            return []
+
+    found = patterns.expand(text, listing, top)
+    for place in searched:
+        yield from entries(place)
+    for path in found:
+        yield from way(path)
+
+
+def accounts(uid: int) -> Inputs:
+    """The name of a user, and of groups (nsswitch.conf(5)). Unknown where it may come from elsewhere than files."""
+    for path in ("/etc/passwd", "/etc/group", "/etc/nsswitch.conf"):
+        yield from file(path)
+    if _elsewhere() and not _has_line(uid):
+        yield Unknown(f"the account of uid {uid} may come from elsewhere than /etc/passwd")
+
+
+def _elsewhere() -> bool:
+    try:
+        with open("/etc/nsswitch.conf", encoding="utf-8", errors="replace") as text:
+            rows = [line.partition("#")[0].split() for line in text]
+    except OSError:
+        return False
+    return any(row[0] in ("passwd:", "group:") and set(row[1:]) - set(_ACCOUNT_FILES) for row in rows if row)
+
+
+def _has_line(uid: int) -> bool:
+    try:
+        with open("/etc/passwd", encoding="utf-8", errors="replace") as text:
+            return any(line.split(":")[2:3] == [str(uid)] for line in text)
+    except OSError:
+        return False
+
+
+def take(found: Iterable[Input]) -> dict[str, dict[str, str]]:
+    """What is seen at each input, by kind and argument: when it was used, or else now."""
+    items = list(found)
+    taken: dict[str, dict[str, str]] = {}
+    for item in items:
+        if item.seen is not None:
+            taken.setdefault(item.kind, {}).setdefault(item.argument, item.seen)
+    for item in items:
+        table = taken.setdefault(item.kind, {})
+        if item.argument not in table:
+            table[item.argument] = _variable(item) if item.kind == "variable" else looks.look(item.kind, item.argument)
+    return taken
+
+
+def _variable(item: Input) -> str:
+    value = os.environb.get(os.fsencode(item.argument))
+    return looks.ABSENT if value is None else sha256(value)

@@ -1,0 +1,220 @@
+"""The orders that settings have: what it means for one value to be at most as loose as another.
+
+A kind is a meet-semilattice with a grammar: it reads a value from TOML, compares two values, and finds the loosest value
+that is at most as loose as both. Mechanisms use these or bring their own; `hardening.testing.laws` checks any of them.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+from hardening.base.text import nearest
+from hardening.base.values import frozen
+from hardening.profile.source import Node
+
+T = TypeVar("T")
+
+
+class Kind(ABC, Generic[T]):
+    """One order of values of type ``T``."""
+
+    #: A neutral kind has no order that matters to security: it cannot be limited and never loosens.
+    neutral: bool = False
+    #: Which of its values is chosen says what runs, not what that may do: a complete layer leaves the choice open.
+    identity: bool = False
+    #: None is a value of an optional kind, and its strictest: an absent volume, for example.
+    optional: bool = False
+    #: What a value is made of, where the parts have orders of their own, and two values may have none.
+    parts: str = ""
+
+    @abstractmethod
+    def parse(self, node: Node) -> T:
+        """Read a value; raises `ProfileError` through the node."""
+
+    @abstractmethod
+    def at_most(self, a: T, b: T) -> bool:
+        """Whether ``a`` allows nothing that ``b`` does not."""
+
+    @abstractmethod
+    def meet(self, a: T, b: T) -> T | None:
+        """The loosest value at most as loose as both; None where a kind that is not optional has no such value."""
+
+    @abstractmethod
+    def grammar(self) -> str:
+        """How the value is written, for the reference page."""
+
+    @abstractmethod
+    def samples(self) -> Sequence[T]:
+        """A few values that differ in every way the order knows, for the property tests."""
+
+    def candidates(self, value: T) -> Sequence[T]:
+        """Values of which ``hardening explain`` offers one that is looser than this."""
+        return self.samples()
+
+    def show(self, value: T) -> str:
+        """The value as people read it."""
+        return str(value)
+
+    def dump(self, value: T) -> object:
+        """The value as TOML data that `parse` reads back."""
+        return value
+
+
+@frozen(eq=False)
+class Flag(Kind[bool]):
+    """A boolean of which ``strict`` is the stricter one."""
+
+    strict: bool
+
+    def parse(self, node: Node) -> bool:
+        return node.boolean()
+
+    def at_most(self, a: bool, b: bool) -> bool:
+        return a == b or a is self.strict
+
+    def meet(self, a: bool, b: bool) -> bool:
+        return self.strict if self.strict in (a, b) else a
+
+    def grammar(self) -> str:
+        return "`true` or `false`"
+
+    def samples(self) -> Sequence[bool]:
+        return (True, False)
+
+    def show(self, value: bool) -> str:
+        return "true" if value else "false"
+
+
+@frozen(eq=False)
+class Choice(Kind[str]):
+    """One of several words, ``values`` from the strictest to the loosest."""
+
+    values: tuple[str, ...]
+
+    def parse(self, node: Node) -> str:
+        value = node.string()
+        if value not in self.values:
+            values = ", ".join(item or '""' for item in self.values)
+            raise node.error(f'"{value}" is none of {values}', hint=nearest(value, self.values))
+        return value
+
+    def at_most(self, a: str, b: str) -> bool:
+        return self.values.index(a) <= self.values.index(b)
+
+    def meet(self, a: str, b: str) -> str:
+        return min(a, b, key=self.values.index)
+
+    def grammar(self) -> str:
+        return " \\| ".join(f'`"{value}"`' for value in self.values)
+
+    def samples(self) -> Sequence[str]:
+        return self.values
+
+
+_SUFFIXES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+_SIZE = r"([0-9]{1,19})\s*([kmgt]?)(?:i?b)?"
+
+
+@frozen(eq=False)
+class Ceiling(Kind[int]):
+    """A number of which the smaller is the stricter; ``size`` also takes ``"64M"`` (binary multiples)."""
+
+    low: int = 0
+    high: int = 2**63 - 1
+    size: bool = False
+    unit: str = ""
+
+    def parse(self, node: Node) -> int:
+        if self.size and isinstance(node.raw, str):
+            match = re.fullmatch(_SIZE, node.raw.strip(), re.IGNORECASE)
+            if match is None:
+                raise node.error(
+                    f'"{node.raw}" is not a size', hint='write bytes, or a number with K, M, G or T: "64M"'
+                )
+            return Node(int(match[1]) * _SUFFIXES[match[2].lower()], node.path, node.document).integer(
+                self.low, self.high
+            )
+        return node.integer(self.low, self.high)
+
+    def at_most(self, a: int, b: int) -> bool:
+        return a <= b
+
+    def meet(self, a: int, b: int) -> int:
+        return min(a, b)
+
+    def grammar(self) -> str:
+        number = (
+            f"{self.unit or 'number'}, {self.low} to {self.high}" if self.high < 2**63 - 1 else self.unit or "number"
+        )
+        return f'{number}, or a size such as `"64M"`' if self.size else number
+
+    def samples(self) -> Sequence[int]:
+        return (self.low, self.low + 1, min(self.low + 4096, self.high), self.high)
+
+    def show(self, value: int) -> str:
+        return show_size(value) if self.size else str(value)
+
+
+def show_size(value: int) -> str:
+    """Bytes as the largest binary unit that divides them: 67108864 -> ``64M``."""
+    for suffix in ("T", "G", "M", "K"):
+        factor = _SUFFIXES[suffix.lower()]
+        if value and value % factor == 0:
+            return f"{value // factor}{suffix}"
+    return str(value)
+
+
+@frozen(eq=False)
+class Neutral(Kind[T]):
+    """A value without an order that matters to security, such as a host name."""
+
+    reader: Callable[[Node], T]
+    text: str
+    examples: tuple[T, ...] = ()
+    neutral = True
+
+    def parse(self, node: Node) -> T:
+        return self.reader(node)
+
+    def at_most(self, a: T, b: T) -> bool:
+        return True
+
+    def meet(self, a: T, b: T) -> T:
+        return b
+
+    def grammar(self) -> str:
+        return self.text
+
+    def samples(self) -> Sequence[T]:
+        return self.examples
+
+
+@frozen(eq=False)
+class Exact(Kind[T]):
+    """A value that can only be equal or incomparable, such as a path: any change of it counts as a loosening.
+
+    ``strictest``, where there is one, is at most as loose as every value.
+    """
+
+    reader: Callable[[Node], T]
+    text: str
+    strictest: T | None = None
+    examples: tuple[T, ...] = ()
+
+    def parse(self, node: Node) -> T:
+        return self.reader(node)
+
+    def at_most(self, a: T, b: T) -> bool:
+        return a == b or (self.strictest is not None and a == self.strictest)
+
+    def meet(self, a: T, b: T) -> T | None:
+        return a if self.at_most(a, b) else b if self.at_most(b, a) else self.strictest
+
+    def grammar(self) -> str:
+        return self.text
+
+    def samples(self) -> Sequence[T]:
+        return self.examples

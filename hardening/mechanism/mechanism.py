@@ -1,0 +1,443 @@
+"""The interface that a mechanism implements.
+
+A mechanism owns one TOML table and the parts of the OCI spec that enforce it. The core calls it in this order:
+`probe` -> `says` and `limits` (per layer) -> `build` -> `check` -> `contribute` -> `findings` -> `prepare`, and `verify`
+after a launch; `tighten` serves ``hardening apply``. All arguments are frozen values of earlier stages.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+import attrs
+
+from hardening.base.values import frozen
+from hardening.mechanism.findings import Finding, Severity
+from hardening.mechanism.fragment import Fragment, Spec
+from hardening.mechanism.host import Host
+from hardening.mechanism.inputs import Input, Inputs, Unknown
+from hardening.mechanism.schema import REST, Family, Leaf, Members, Say, Scalar, Schema, read_table
+from hardening.profile.source import Node, Origin
+
+if TYPE_CHECKING:
+    from hardening.mechanism.used import Used
+
+S = TypeVar("S")
+IdRanges = tuple[Sequence[tuple[int, int, int]], Sequence[tuple[int, int, int]]]
+P = TypeVar("P")
+
+
+@frozen(eq=False)
+class Reading:
+    """What a mechanism may look at while it reads a layer: the host, and the composed settings of the mechanisms that
+    it names in ``after``, by their settings class. It may write to ``noted``, what it found in the layers and wants to be
+    told with the findings of the composition, and to ``looked``, the files that it read for them
+    (`hardening.mechanism.inputs`)."""
+
+    host: Host
+    composed: Mapping[type, object]
+    noted: list[Finding] = attrs.field(factory=list, eq=False)
+    looked: list[Input | Unknown] = attrs.field(factory=list, eq=False)
+
+    def of(self, kind: type[P]) -> P | None:
+        """The composed settings of another mechanism, or None where it is not installed."""
+        found = self.composed.get(kind)
+        return found if isinstance(found, kind) else None
+
+
+@frozen(eq=False)
+class MountPoint:
+    """A place in the command's root where a mechanism has something mounted: whoever makes the root makes room for it, and
+    contributes ``mount`` to ``/mounts``. ``leaves`` decided it, ``origin`` is where it was said."""
+
+    path: str
+    directory: bool
+    mount: Mapping[str, Any]
+    leaves: tuple[str, ...]
+    origin: Origin | None = None
+
+
+def _no_limits(mechanism: str) -> Mapping[tuple[str, str], Any]:
+    return {}
+
+
+def _unlimited(leaf: Leaf, otherwise: Any = None) -> Any:
+    return otherwise
+
+
+@frozen(eq=False)
+class Context:
+    """What a mechanism may look at once everything is composed.
+
+    ``command`` is the argument vector to be run and may be empty; ``shortfalls`` are those of all mechanisms; ``bundle``
+    is where the bundle will be written, or None where nothing will be, and then a mechanism reserves nothing;
+    ``bundle_stays`` is False for one that goes with the single run that it is made for. ``origin`` is the directory where a
+    foreign configuration was found. ``mount_points`` are those of all mechanisms. ``image`` is what the root was made of, if
+    that is an image. ``spec`` is what everything composes to, for `verify` alone. ``runtime`` is the name
+    of the one that will run it, None where that is not known. ``profiles`` are the files of the layers.
+
+    ``limit(leaf, otherwise=None)`` is the limit that binds a leaf, that of the nearest member above it where no layer names
+    its member; ``otherwise`` where there is none. ``limits(mechanism)`` are all of a mechanism, by setting and member. The
+    settings are within their limits. What they leave open, such as a user or variables of its own, binds a foreign
+    configuration only by this; and so it does what a name turns out to be.
+    """
+
+    host: Host
+    composed: Mapping[type, object]
+    command: tuple[str, ...] = ()
+    shortfalls: tuple[Shortfall, ...] = ()
+    bundle: Path | None = None
+    bundle_stays: bool = True
+    origin: Path | None = None
+    mount_points: tuple[MountPoint, ...] = ()
+    image: Used | None = None
+    spec: Spec | None = None
+    runtime: str | None = None
+    profiles: tuple[str, ...] = ()
+    limit: Callable[..., Any] = _unlimited
+    limits: Callable[[str], Mapping[tuple[str, str], Any]] = _no_limits
+
+    def of(self, kind: type[P]) -> P | None:
+        """The composed settings of another mechanism, or None where it is not installed."""
+        found = self.composed.get(kind)
+        return found if isinstance(found, kind) else None
+
+    def lacks(self, leaf: str) -> bool:
+        """Whether this host was found unable to enforce ``leaf``."""
+        return any(shortfall.leaf == leaf for shortfall in self.shortfalls)
+
+
+@frozen
+class Shortfall:
+    """What this host cannot enforce of what was asked: ``leaf`` is the setting, ``reason`` why, ``remedy`` what to do.
+
+    ``leaf`` may be a family, or the mechanism itself, and ``also`` names leaves that go with it; ``tolerated`` marks what is
+    stricter than asked for, and stops nothing; ``whole`` says that nothing at all of the mechanism is enforced.
+    ``requirement`` is the leaf that waives it, where that is not the mechanism's own. Nothing waives a shortfall of a leaf
+    that is limited (`hardening.assemble.enforcement`).
+    """
+
+    leaf: str
+    reason: str
+    remedy: str
+    tolerated: bool = False
+    whole: bool = False
+    requirement: str = ""
+    also: tuple[str, ...] = ()
+
+
+@frozen
+class Excess:
+    """What a foreign configuration asked for beyond the profile, at a JSON pointer."""
+
+    pointer: str
+    asked: str
+    allowed: str
+    leaf: str
+
+
+@frozen
+class Implied:
+    """What the value of one leaf amounts to for another one, of the same mechanism or of another that may be installed: a
+    volume of `/etc/shadow` amounts to ``hidden_paths./etc/shadow = false``. The core holds it as if the layer of the first
+    had said the second: a limit forbids it, an exception permits it. ``what`` says it in words, and ``remedy`` how it is
+    said without that. With ``free`` only a limit is held against it. ``instead`` says what to do where nobody here can
+    change the limit: a shipped profile says it.
+    """
+
+    by: Leaf
+    leaf: Leaf
+    value: Any
+    what: str
+    free: bool = False
+    instead: str = ""
+    remedy: str = ""
+
+
+class State(StrEnum):
+    """What a receipt says of a line: the kernel enforces at least what was composed, or less; nothing of the kernel's that
+    was recorded shows it; this host is known to be unable to, and that was tolerated."""
+
+    HOLDS = "holds"
+    DIFFERS = "does not hold"
+    NOT_SEEN = "not seen"
+    NOT_ENFORCED = "not enforced"
+
+
+@frozen(eq=False)
+class Verification:
+    """One line of a receipt: what was composed, what the kernel reports, and what comes of it.
+
+    ``leaf`` is the full name of the leaf that was held against the kernel; that of a family's ``*``, such as
+    ``rootfs.volumes.*``, stands for all of its members. ``also`` are others that this comparison decides. A leaf that no
+    line of its mechanism names is not seen (`hardening.runs.receipt`).
+    """
+
+    leaf: str
+    expected: str
+    kernel: str
+    state: State
+    also: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, leaf: str, expected: str, kernel: str, holds: bool, *also: str) -> Verification:
+        """What was compared."""
+        return cls(leaf, expected, kernel, State.HOLDS if holds else State.DIFFERS, also)
+
+    @classmethod
+    def unseen(cls, leaf: str, expected: str, why: str, *also: str) -> Verification:
+        """What could not be compared, and why."""
+        return cls(leaf, expected, why, State.NOT_SEEN, also)
+
+    @property
+    def holds(self) -> bool:
+        """Whether the kernel was seen to enforce it."""
+        return self.state is State.HOLDS
+
+
+@frozen(eq=False)
+class Option:
+    """A command-line option that is a say: each use says ``key`` (dotted, below the mechanism's table).
+
+    ``value`` is the fixed TOML value of an option without an argument. With ``multiple`` the uses form an array.
+    """
+
+    flags: tuple[str, ...]
+    key: str
+    help: str
+    metavar: str = ""
+    multiple: bool = False
+    value: object = None
+
+
+@frozen
+class Wish:
+    """What an image asks for and does not get by itself. ``leaves`` are the settings that grant it, any of them, where a
+    layer states them; their full names."""
+
+    message: str
+    hint: str
+    leaves: tuple[str, ...] = ()
+    severity: Severity = Severity.NOTE
+
+
+class Mechanism(ABC, Generic[S]):
+    """One mechanism; ``S`` is its frozen attrs class of composed settings."""
+
+    #: The TOML table that it owns.
+    name: ClassVar[str]
+    #: One line for lists.
+    summary: ClassVar[str]
+    #: Mechanisms that go before it: their composed settings it may read while reading its own layers, and their
+    #: shortfalls while it checks the host.
+    after: ClassVar[tuple[str, ...]] = ()
+
+    #: JSON pointers into a configuration, each with all below it, that `tighten` answers for also where it leaves them as
+    #: they are. What it contributes need not stand here. A foreign field that no mechanism answers for is removed.
+    owns: ClassVar[tuple[str, ...]] = ()
+    #: Whether there are hosts that cannot enforce it. Of one that every host can, or that only judges, `requirement` has
+    #: nothing to decide, and what layers say of that is a finding.
+    may_fall_short: ClassVar[bool] = True
+    #: Settings that decide whether or how a launch comes to be, and of which the process that runs shows nothing: a receipt
+    #: leaves them out. ``*`` stands for all of the mechanism.
+    before_launch: ClassVar[tuple[str, ...]] = ()
+
+    settings_type: type[S]
+
+    @cached_property
+    def schema(self) -> Schema:
+        """The settings, as declared in ``settings_type``."""
+        return Schema.of(self.settings_type)
+
+    def says(self, table: Node, reading: Reading) -> Iterator[Say]:
+        """What one layer's table says; at most one say a leaf. Raises `ProfileError`."""
+        return read_table(self.schema, table)
+
+    def limits(self, table: Node, reading: Reading) -> Iterator[Say]:
+        """What one layer's ``[limits.<name>]`` says: the same grammar, read as ceilings. Raises `ProfileError`."""
+        return self.says(table, reading)
+
+    def expand(self, name: str) -> Sequence[str]:
+        """The names of leaves, below the table, that ``name`` in an exception or a question means."""
+        return (name,)
+
+    def meant(self, name: str, host: Host) -> str:
+        """What a question calls ``name``, below the table, where the kernel's own log has another name for it, such as a
+        number; the same where it has none. Profiles never say it: it may mean something else on another host."""
+        return name
+
+    def of_image(self, config: Mapping[str, Any]) -> tuple[Mapping[str, object], Sequence[Wish]]:
+        """What the configuration of an image (its ``config`` object, OCI image spec) says in this mechanism's table, as TOML
+        data, and what it asks for that no image is given. Nothing of it has been checked; what loosens is not taken."""
+        return {}, ()
+
+    def id_maps(self, settings: S, host: Host) -> IdRanges | None:
+        """The maps of user and of group ids of the command's own user namespace, for who owns one: ranges of the first id
+        inside, the first one outside, and how many (user_namespaces(7))."""
+        return None
+
+    def build(self, leaves: Mapping[tuple[str, str], Any]) -> S:
+        """The settings object from the composed values, keyed by setting and member."""
+        values: dict[str, Any] = {}
+        for attribute, setting in self.schema.fields.items():
+            if isinstance(setting, Scalar):
+                values[attribute] = leaves[setting.name, ""]
+            else:
+                named = {
+                    member: value for (name, member), value in leaves.items() if name == setting.name and member != REST
+                }
+                values[attribute] = Members(MappingProxyType(named), leaves[setting.name, REST])
+        return self.settings_type(**values)
+
+    def implies(self, settings: S, limits: Mapping[tuple[str, str], Any], host: Host) -> Iterable[Implied]:
+        """What settings amount to for other leaves on this host; ``limits`` are those of this mechanism by setting and
+        member."""
+        return ()
+
+    def dump(self, values: Mapping[tuple[str, str], Any]) -> dict[str, object]:
+        """TOML data that says exactly these values, keyed by setting and member (``--format toml``)."""
+        return dump_table(self.schema, values)
+
+    def meaning(self, leaf: Leaf) -> str:
+        """What a leaf is about, in a line or two (``hardening explain``)."""
+        return self.schema.settings[leaf.setting].help
+
+    def permissions(self, leaf: Leaf) -> Sequence[tuple[Any, Mapping[str, object]]]:
+        """What people write to permit ``leaf``, from the smallest to the largest: each a value, and TOML data of this
+        mechanism's table that says it; none where the smallest looser value is what they want (``hardening explain``)."""
+        return ()
+
+    def answer(self, settings: S, context: Context, name: str, arguments: Sequence[str]) -> str | None:
+        """What happens to ``name``, below the table, with these arguments (``hardening explain 'table.name(1, 2)'``); None
+        where ``name`` takes none. Raises `UsageError` for arguments that it cannot have."""
+        return None
+
+    def covering(self, settings: S, host: Host, setting: str, member: str) -> str | None:
+        """The named member of a family that answers for one that no layer names, as a directory does for what is in it; None
+        where that has the value of all others (``hardening explain``)."""
+        return None
+
+    def of_path(
+        self, settings: S, context: Context, path: str
+    ) -> Iterable[tuple[str, str, str, Sequence[tuple[str, Any]]]]:
+        """What the settings make of an absolute path inside: what is asked (``seen``, ``writable``), the answer, the full
+        name of the leaf that decides it, and what would permit it, the smallest first: full names of leaves, each with a
+        value, None for the leaf's own smallest loosening (``hardening explain /PATH``). Raises `ProfileError`."""
+        return ()
+
+    def samples(self) -> Sequence[tuple[str, str, Any]]:
+        """Says for the property tests of `hardening.testing.laws`, as setting, member and value: all samples of each
+        kind, for a few members of each family."""
+        return sample_says(self.schema)
+
+    def options(self) -> Sequence[Option]:
+        """Command-line options that this mechanism offers."""
+        return ()
+
+    def probe(self, host: Host) -> object | None:
+        """Facts of the host that this mechanism needs, as a frozen object of a type of its own."""
+        return None
+
+    def inputs(self, settings: S, context: Context) -> Inputs:
+        """Everything outside the profiles that decides what this mechanism answers for these settings, in `probe`, `check`,
+        `contribute`, `prepare` and `findings`: files, directories, links, variables (`hardening.mechanism.inputs`). A
+        stack is only stored where each of its mechanisms says so; what `prepare` has to do at every run is `Unknown`."""
+        yield Unknown(f"the mechanism {self.name} does not say what it looks at")
+
+    def mount_points(self, settings: S) -> Sequence[MountPoint]:
+        """What this mechanism has mounted in the command's root, beside what the root itself is made of."""
+        return ()
+
+    @abstractmethod
+    def check(self, settings: S, context: Context) -> Iterable[Shortfall]:
+        """What this host cannot enforce of the settings."""
+
+    @abstractmethod
+    def contribute(self, settings: S, context: Context, fragment: Fragment) -> None:
+        """Put this mechanism's part of the OCI spec, and files of the bundle, into ``fragment``."""
+
+    def prepare(self, settings: S, context: Context, document: Mapping[str, Any]) -> None:
+        """Change what the launch needs changed on the host, such as labels of volumes. Called with the assembled and
+        admitted configuration, right before its bundle is written, and only then."""
+        return
+
+    @abstractmethod
+    def tighten(
+        self, settings: S, document: Mapping[str, Any], context: Context, fragment: Fragment
+    ) -> Iterable[Excess]:
+        """Put into ``fragment`` what makes a foreign OCI configuration nowhere looser than the settings, keeping what it
+        asks for within them; yield what it asked for beyond them."""
+
+    def rules(self) -> Mapping[str, str]:
+        """The rules of its findings, by their name without the mechanism's and the slash, with what each finds: ``"root": "A
+        command that runs as root"``. A name may end in ``*``. Profiles name rules in ``[findings.rules]``, where an empty
+        mapping takes any; reports describe them by this."""
+        return {}
+
+    def findings(self, settings: S, context: Context) -> Iterable[Finding]:
+        """What is worth saying about these settings."""
+        return ()
+
+    def verify(self, settings: S, context: Context, receipt: Mapping[str, Any]) -> Iterable[Verification]:
+        """Hold what the kernel reports of a process (see `hardening.runs.receipt`) against the settings, which compose to
+        ``context.spec`` here. What no verification names is not seen, and a receipt does not hold then."""
+        return ()
+
+    def leaf(self, setting: str, member: str = "") -> Leaf:
+        """The full name of one of this mechanism's leaves."""
+        return Leaf(self.name, setting, member)
+
+
+def dump_table(schema: Schema, values: Mapping[tuple[str, str], Any]) -> dict[str, object]:
+    """TOML data for `hardening.mechanism.schema.read_table` that says exactly ``values``."""
+    table: dict[str, object] = {}
+    for setting in schema.settings.values():
+        if isinstance(setting, Scalar):
+            if (setting.name, "") in values:
+                _place(table, setting.name, setting.kind.dump(values[setting.name, ""]))
+            continue
+        stated = {member: value for (name, member), value in values.items() if name == setting.name}
+        if stated:
+            _place(table, setting.name, _dump_family(setting, stated))
+    return table
+
+
+def _dump_family(setting: Family[Any], stated: Mapping[str, Any]) -> object:
+    if not setting.listed:
+        return {member: setting.kind.dump(value) for member, value in sorted(stated.items())}
+    present = [setting.kind.dump(value) if not isinstance(value, bool) else member
+               for member, value in sorted(stated.items()) if member != REST and value != setting.absent]  # fmt: skip
+    if REST in stated:
+        return present
+    dropped = [member for member, value in sorted(stated.items()) if value == setting.absent]
+    return {key: items for key, items in (("add", present), ("drop", dropped)) if items}
+
+
+def sample_says(schema: Schema) -> list[tuple[str, str, Any]]:
+    """Setting, member and value of the samples that the declarations of a schema give."""
+    says: list[tuple[str, str, Any]] = []
+    for setting in schema.settings.values():
+        if isinstance(setting, Scalar):
+            says += [(setting.name, "", value) for value in setting.kind.samples()]
+            continue
+        values = setting.kind.samples()
+        for member in [*setting.examples, *list(setting.default)[:3]]:
+            says += [(setting.name, member, value) for value in values]
+        says.append((setting.name, REST, setting.absent))
+    return says
+
+
+def _place(table: dict[str, object], name: str, value: object) -> None:
+    *parents, last = name.split(".")
+    for parent in parents:
+        inner = table.setdefault(parent, {})
+        if not isinstance(inner, dict):
+            raise TypeError(f"{name}: {parent} is a value and a table at once")
+        table = inner
+    table[last] = value

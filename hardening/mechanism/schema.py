@@ -1,0 +1,258 @@
+"""What a mechanism's table may say: scalars and families, declared once in an attrs class.
+
+A *scalar* is one leaf (``rootfs.read_only``). A *family* is a mapping of members to values, where ``*`` stands for
+every member that is not named (``rootfs.volumes./data``, ``seccomp.ptrace``). In TOML a family is written as a table of
+members, or as a list: ``x = [..]`` names its members and makes all others absent, ``x.add`` and ``x.drop`` speak only
+of the members that they name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Generic, TypeVar
+
+import attrs
+
+from hardening.base.text import nearest
+from hardening.base.values import frozen
+from hardening.mechanism.kinds import Choice, Kind
+from hardening.profile.source import Node, Origin
+
+T = TypeVar("T")
+
+REST = "*"
+
+
+@frozen(order=True)
+class Leaf:
+    """The name of one composed value; ``setting`` or ``member`` may be empty."""
+
+    mechanism: str
+    setting: str
+    member: str = ""
+
+    def __str__(self) -> str:
+        return ".".join(part for part in (self.mechanism, self.setting, self.member) if part)
+
+
+@frozen
+class Say:
+    """What a layer says of one leaf. ``at_most`` makes it an upper bound: it never loosens, it intersects. ``word`` is what
+    the layer wrote instead of the leaf's own name, such as a group; an exception can be for all of it."""
+
+    setting: str
+    member: str
+    value: Any
+    origin: Origin
+    at_most: bool = False
+    word: str = ""
+
+
+@frozen(eq=False)
+class Scalar(Generic[T]):
+    """A setting that is one value. ``default`` is the strict one; ``lenient`` says why, where stricter values exist."""
+
+    name: str
+    kind: Kind[T]
+    default: T
+    help: str
+    lenient: str = ""
+
+
+@frozen(eq=False)
+class Family(Generic[T]):
+    """A setting that maps members to values.
+
+    ``default`` and ``rest`` are the strict values of named and unnamed members; ``absent`` is what a list says of
+    members that it leaves out or drops. ``read_item`` turns one list element into member and value, ``read_member``
+    checks a member's name; a family without ``read_item`` is written as a table. ``examples`` are names of members for
+    the property tests, where ``default`` has none. ``lenient`` is as for `Scalar`.
+
+    ``above`` makes members stand below one another: it names the members above one, nearest first, without ``*``, which
+    is above them all. What those above a member have above them is the rest of its own list. A member that nobody
+    names has the value of the nearest named one above it (`hardening.compose.descent`).
+
+    ``bound_by`` names another family of the mechanism whose limits say which members this one may have at all.
+    """
+
+    name: str
+    kind: Kind[T]
+    rest: T
+    help: str
+    default: Mapping[str, T]
+    absent: T
+    read_member: Callable[[Node], str]
+    read_item: Callable[[Node], tuple[str, T]] | None = None
+    examples: tuple[str, ...] = ()
+    lenient: str = ""
+    above: Callable[[str], Sequence[str]] | None = None
+    bound_by: str = ""
+
+    @property
+    def listed(self) -> bool:
+        """Whether the family is written as a list."""
+        return self.read_item is not None
+
+    def chain(self, member: str) -> tuple[str, ...]:
+        """Where the value of a member is looked for: its own name, those above it, and ``*``."""
+        if member == REST:
+            return (REST,)
+        return (member, *(self.above(member) if self.above is not None else ()), REST)
+
+
+Setting = Scalar[Any] | Family[Any]
+
+
+@frozen
+class Members(Generic[T]):
+    """The composed value of a family."""
+
+    named: Mapping[str, T]
+    rest: T
+
+    def __getitem__(self, member: str) -> T:
+        return self.named.get(member, self.rest)
+
+    def having(self, value: T) -> tuple[str, ...]:
+        """The named members with this value, sorted."""
+        return tuple(sorted(member for member, item in self.named.items() if item == value))
+
+
+def scalar(kind: Kind[T], default: T, help: str, *, name: str = "", lenient: str = "") -> Any:  # noqa: A002
+    """Declare a scalar as a field of a mechanism's settings class; ``name`` is its key where it differs (dots allowed)."""
+    return attrs.field(metadata={"setting": Scalar(name, kind, default, help, lenient)}, kw_only=True)
+
+
+def family(
+    kind: Kind[T],
+    *,
+    rest: T,
+    absent: T,
+    help: str,  # noqa: A002
+    default: Mapping[str, T] | None = None,
+    read_member: Callable[[Node], str] = Node.string,
+    read_item: Callable[[Node], tuple[str, T]] | None = None,
+    name: str | None = None,
+    examples: tuple[str, ...] = (),
+    lenient: str = "",
+    above: Callable[[str], Sequence[str]] | None = None,
+    bound_by: str = "",
+) -> Any:
+    """Declare a family as a field of a mechanism's settings class (see `Family`); ``name=""`` makes the mechanism's own
+    table the family, for mechanisms that read their table themselves."""
+    key = name if name is not None else "\0"
+    setting = Family(
+        key, kind, rest, help, default or {}, absent, read_member, read_item, examples, lenient, above, bound_by
+    )
+    return attrs.field(metadata={"setting": setting}, kw_only=True)
+
+
+REQUIREMENT = Scalar(
+    "requirement",
+    Choice(("required", "best-effort")),
+    "required",
+    "`required` stops a launch that this host cannot enforce; `best-effort` goes on and says so.",
+)
+
+
+@frozen(eq=False)
+class Schema:
+    """The settings of one mechanism: ``fields`` maps attribute names of its settings class to settings."""
+
+    fields: Mapping[str, Setting]
+
+    @classmethod
+    def of(cls, settings_type: type) -> Schema:
+        """Read the declarations of an attrs class."""
+        fields: dict[str, Setting] = {}
+        for field in attrs.fields(settings_type):
+            setting: Setting = field.metadata["setting"]
+            if (isinstance(setting, Scalar) and not setting.name) or setting.name == "\0":
+                setting = attrs.evolve(setting, name=field.name)
+            fields[field.name] = setting
+        return cls(MappingProxyType(fields))
+
+    @property
+    def settings(self) -> Mapping[str, Setting]:
+        """All settings by name, the core's ``requirement`` included."""
+        return {setting.name: setting for setting in (*self.fields.values(), REQUIREMENT)}
+
+    def find(self, name: str) -> tuple[Setting, str] | None:
+        """The setting and the member that a name such as ``volumes./data`` means, or None."""
+        settings = self.settings
+        if name in settings and (name or isinstance(settings[name], Family)):
+            return settings[name], ""
+        best: tuple[Setting, str] | None = None
+        for setting in settings.values():
+            prefix = f"{setting.name}." if setting.name else ""
+            fits = isinstance(setting, Family) and name.startswith(prefix) and name != prefix
+            if fits and (best is None or len(setting.name) > len(best[0].name)):
+                best = (setting, name[len(prefix) :])
+        return best
+
+
+def read_table(schema: Schema, table: Node) -> Iterator[Say]:
+    """The says of a table by the declared grammar; raises `ProfileError` for an unknown key or a wrong type."""
+    return _read(schema.settings, table, "")
+
+
+def _read(settings: Mapping[str, Setting], table: Node, prefix: str) -> Iterator[Say]:
+    for key, node in table.members():
+        name = prefix + key
+        setting = settings.get(name)
+        if isinstance(setting, Scalar):
+            yield Say(name, "", setting.kind.parse(node), node.origin)
+        elif isinstance(setting, Family):
+            yield from read_family(setting, node)
+        elif any(other.startswith(name + ".") for other in settings):
+            yield from _read(settings, node, name + ".")
+        else:
+            raise unknown_key(node, key, settings, prefix)
+
+
+def unknown_key(node: Node, key: str, settings: Mapping[str, Setting], prefix: str = "") -> Exception:
+    """The error for a key that no setting has."""
+    known = sorted({name[len(prefix) :].split(".")[0] for name in settings if name.startswith(prefix)} - {""})
+    return node.error("unknown key", hint=nearest(key, known) or f"the keys here are {', '.join(known)}")
+
+
+def read_family(setting: Family[T], node: Node) -> Iterator[Say]:
+    """The says of one family's value in its list or table form."""
+    says: dict[str, Say] = {}
+    if setting.read_item is None:
+        for key, entry in node.members():
+            name = key if key == REST else setting.read_member(Node(key, entry.path, entry.document))
+            value = setting.kind.parse(entry)
+            if key == REST:
+                require_absent(setting, value, entry)
+            _once(says, Say(setting.name, name, value, entry.origin), entry)
+        yield from says.values()
+        return
+    if isinstance(node.raw, dict):
+        for key, edits in node.members():
+            if key not in ("add", "drop"):
+                raise edits.error(
+                    "unknown key", hint="a list is changed with `add` and `drop`, or replaced by an array"
+                )
+            for item in edits.items():
+                said = setting.read_item(item) if key == "add" else (setting.read_member(item), setting.absent)
+                _once(says, Say(setting.name, *said, item.origin), item)
+    else:
+        says[REST] = Say(setting.name, REST, setting.absent, node.origin)
+        for item in node.items():
+            _once(says, Say(setting.name, *setting.read_item(item), item.origin), item)
+    yield from says.values()
+
+
+def require_absent(setting: Family[T], value: T, node: Node) -> None:
+    """Refuse a value for every member that is not named, unless it is that there are none: it would mean nothing."""
+    if value != setting.absent:
+        raise node.error(f"{setting.kind.show(value)} for every {setting.name} there is", hint="name each member")
+
+
+def _once(says: dict[str, Say], say: Say, item: Node) -> None:
+    earlier = says.get(say.member)
+    if earlier is not None and earlier.value != say.value:
+        raise item.error(f"{say.member} is already said at {earlier.origin}", hint="name it once")
+    says[say.member] = say

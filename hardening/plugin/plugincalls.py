@@ -1,0 +1,261 @@
+"""The one way into the code of a plugin. Every hook, and every method of what a plugin registers, is called through here.
+
+What a plugin is given of JSON and TOML data is frozen. What it answers is looked at before anybody uses it. What it prints
+goes to standard error. Whatever it raises becomes one error with its name, distribution and version, the method, and the
+line; only the errors of `hardening.errors` that it raises on purpose, and KeyboardInterrupt, stay what they are. Where
+secrets are handled, the text of an exception is left out, for it could hold one.
+
+A plugin's object is hidden behind a *face*: an object of the same interface with the attributes that the plugin declared
+when it was registered, whose methods lead through `enter`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from inspect import isfunction
+from types import MappingProxyType, ModuleType
+from typing import Any, NoReturn
+
+from hardening.base.frozendata import freeze
+from hardening.base.guarded import frames
+from hardening.base.linux.signals import signal
+from hardening.base.values import frozen
+from hardening.errors import HardeningError, PluginError
+from hardening.plugin.installed import Brought
+
+OWN = "hardening"
+_LONGEST = 300
+
+
+def label(item: Plugin | Brought) -> str:
+    """How messages name a plugin, loaded or only announced."""
+    origin = f"{item.distribution or 'unknown'} {item.version}".strip()
+    return f"plugin {item.name} ({origin})"
+
+
+def package(item: Plugin | Brought) -> str:
+    """What hints name to install, update or remove."""
+    return item.distribution or "it"
+
+
+def fault(item: Plugin | Brought, what: str, hint: str = "", *, origin: object | None = None) -> PluginError:
+    """The error for what a plugin, loaded or only announced, does wrong. ``what`` follows its name: `` failed in …``,
+    ``: …``. Without a hint it names what helps against a fault of any plugin."""
+    own = "report this to those who make hardening"
+    theirs = f"update or remove {package(item)}, or report this to those who make it"
+    hint = hint or (own if item.distribution == OWN else theirs)
+    return PluginError(f"{label(item)}{what}", origin=origin, hint=hint)
+
+
+@frozen(eq=False)
+class Plugin:
+    """A loaded plugin: ``name`` is its entry point's, ``distribution`` and ``version`` say where it comes from; both
+    are empty where nobody knows."""
+
+    name: str
+    module: ModuleType
+    distribution: str
+    version: str
+
+    def __str__(self) -> str:
+        return label(self)
+
+
+class Wrong(Exception):
+    """An answer that is none: what was ``found``, and what is ``wanted``."""
+
+    def __init__(self, found: object, wanted: str) -> None:
+        super().__init__(found, wanted)
+        self.found, self.wanted = found, wanted
+
+
+#: Looks at an answer and gives it, all of it there; raises `Wrong`. It is given the object whose method was called, None for
+#: a hook, and the arguments.
+Take = Callable[..., Any]
+
+
+def enter(
+    plugin: Plugin,
+    where: str,
+    function: Callable[..., Any],
+    arguments: Sequence[Any],
+    take: Take,
+    *,
+    of: object = None,
+    private: bool = False,
+    unasked: bool = False,
+) -> Any:
+    """Call into a plugin; ``where`` names what is called, ``private`` keeps the text of exceptions back. Raises
+    `PluginError`, and the `HardeningError` that the plugin raises on purpose, but for what is ``unasked``: where nothing is
+    asked about what somebody has said, any error is about the plugin."""
+    given = [freeze(item) for item in arguments]
+    try:
+        with aside():
+            return take(function(*given), of, *given)
+    except HardeningError as error:
+        if error.message.startswith("plugin ") if isinstance(error, PluginError) else not unasked:
+            raise
+        raise fault(plugin, f": {error.message}", error.hint or "", origin=error.origin) from None
+    except Wrong as wrong:
+        what = f": {where} answers with {type(wrong.found).__name__} where {wrong.wanted} is expected"
+        raise fault(plugin, what) from None
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - whatever it is, it is the plugin's
+        what = f" failed in {where}: {told(error, plugin.module.__name__, private=private)}"
+        raise fault(plugin, what) from None
+
+
+@contextmanager
+def aside() -> Iterator[None]:
+    """What is printed meanwhile, by children too, goes to standard error: a line of a plugin would spoil an answer that a
+    program reads."""
+    before = sys.stdout
+    if before is sys.stderr:
+        yield
+        return
+    kept = os.dup(1)
+    sys.stdout = sys.stderr
+    try:
+        os.dup2(2, 1)
+        yield
+    finally:
+        sys.stdout = before
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+@contextmanager
+def _bounded(seconds: float) -> Iterator[None]:
+    """Raise `TimeoutError` in what takes longer than this (setitimer(2))."""
+
+    def late(number: int, frame: object) -> NoReturn:
+        raise TimeoutError(f"it takes longer than {seconds:g} seconds")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def told(error: BaseException, module: str, *, private: bool = False) -> str:
+    """An exception in one line: its type, its text unless it is ``private``, and the innermost line in the package of
+    ``module``, or else of what is neither of the core nor of Python."""
+    text = "" if private else str(error).strip().partition("\n")[0][:_LONGEST]
+    lines = [(name.partition(".")[0], f"{file}:{line}") for name, file, line in frames(error)]
+    own = [place for name, place in lines if name == module.partition(".")[0]]
+    library = (os.path.dirname(os.__file__), "<")
+    places = own or [place for name, place in lines if name != OWN and not place.startswith(library)]
+    return f"{type(error).__name__}{f': {text}' if text else ''}{f' ({places[-1]})' if places else ''}"
+
+
+def face(
+    interface: type[Any],
+    item: Any,
+    plugin: Plugin,
+    attributes: Mapping[str, Take],
+    methods: Mapping[str, Take],
+    *,
+    plain: Sequence[str] = (),
+    own: Sequence[str] = (),
+    private: bool = False,
+    unasked: Sequence[str] = (),
+    limits: Mapping[str, float] = MappingProxyType({}),
+) -> Any:
+    """An object of ``interface`` that stands for ``item``: its ``attributes`` as they are now, and its methods, called by
+    `enter` with the answers that ``methods`` name, but for the ``plain`` ones, which are called directly, and the
+    interface's ``own``; errors of those ``unasked`` are about the plugin. ``limits`` are the seconds that a method may
+    take. Raises `PluginError` for attributes that are not as they should be."""
+    kind = type(item).__name__
+
+    def method(name: str, take: Take) -> Callable[..., Any]:
+        def asked(*given: Any) -> Any:
+            with _bounded(limits[name]) if name in limits else nullcontext():
+                return getattr(item, name)(*given)
+
+        def call(self: object, *arguments: Any) -> Any:
+            return enter(
+                plugin,
+                f"{kind}.{name}",
+                asked,
+                arguments,
+                take,
+                of=self,
+                private=private,
+                unasked=name in unasked,
+            )
+
+        return call
+
+    def direct(name: str) -> Callable[..., Any]:
+        return lambda self, *arguments: getattr(item, name)(*arguments)
+
+    def read() -> dict[str, Any]:
+        declared = dict.fromkeys(interface.__annotations__, anything) | dict(attributes)
+        return {name: take(getattr(item, name)) for name, take in declared.items()}
+
+    public = [name for name, value in vars(interface).items() if isfunction(value) and not name.startswith("_")]
+    body: dict[str, Any] = {name: method(name, methods.get(name, anything)) for name in public if name not in own}
+    body |= {name: direct(name) for name in plain}
+    made: Any = object.__new__(
+        type(kind, (interface,), {**body, "__setattr__": _refuse, "__module__": type(item).__module__})
+    )
+    vars(made).update(enter(plugin, kind, read, (), one(dict), private=private, unasked=True))
+    return made
+
+
+def _refuse(self: object, name: str, value: object) -> NoReturn:
+    raise AttributeError(f"{name} is as it was when the plugin was registered")
+
+
+# --- answers ----------------------------------------------------------------------------------------------------------
+
+
+def anything(answer: object, *_: object) -> object:
+    """For what nobody but the plugin reads."""
+    return answer
+
+
+def nothing(answer: object, *_: object) -> None:
+    """For what returns nothing: a generator would never have run, and a value never be used."""
+    if answer is not None:
+        raise Wrong(answer, "None")
+
+
+def one(*kinds: type) -> Take:
+    """A value of one of some types."""
+
+    def take(answer: object, *_: object) -> object:
+        if not isinstance(answer, kinds):
+            raise Wrong(answer, _named(kinds))
+        return answer
+
+    return take
+
+
+def items(*kinds: type, texts: tuple[str, ...] = ()) -> Take:
+    """A collection of values of some types, whose fields ``texts`` are texts, as a tuple."""
+
+    def take(answer: object, *_: object) -> tuple[Any, ...]:
+        if not isinstance(answer, Iterable) or isinstance(answer, str | bytes | Mapping):
+            raise Wrong(answer, f"a collection of {_named(kinds)}")
+        found = tuple(answer)
+        for item in found:
+            if not isinstance(item, kinds):
+                raise Wrong(item, _named(kinds))
+            for name in texts:
+                if not isinstance(getattr(item, name), str):
+                    raise Wrong(getattr(item, name), f"a text as {name} of {_named(kinds)}")
+        return found
+
+    return take
+
+
+def _named(kinds: Sequence[type]) -> str:
+    return " or ".join("None" if kind is type(None) else kind.__name__ for kind in kinds)

@@ -1,0 +1,126 @@
+"""What is looked at before a plugin is used: the version that it is made for, its hooks, and whether it gets in the way of
+another one."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from hardening import __version__
+from hardening.base.text import nearest
+from hardening.errors import PluginError
+from hardening.mechanism.mechanism import Mechanism
+from hardening.plugin import hookspecs
+from hardening.plugin.installed import Brought
+from hardening.plugin.plugincalls import OWN, Plugin, fault, package
+
+#: what a hook implementation may not be marked with
+ORDERING = ("wrapper", "hookwrapper", "tryfirst", "trylast", "optionalhook")
+UNINSTALL = "uninstall one of them"
+#: the options of the program's own commands that have those of mechanisms, too, whichever plugin of its own brings them:
+#: written down, since asking click would import every command at each start
+OWN_OPTIONS = frozenset({
+    "--beyond", "--check", "--detach", "--dry-run", "--entrypoint", "--exception", "--format", "--fresh",
+    "--help", "--image", "--in-place", "--interactive", "--json", "--log-size", "--name", "--output",
+    "--packages", "--policy", "--profile", "--pull", "--quiet", "--raw", "--receipt", "--rm", "--runtime",
+    "--sarif", "--set", "--tls-verify", "-d", "-h", "-i", "-j", "-o", "-p", "-q",
+})  # fmt: skip
+_PREFIX = "hardening_"
+#: letters of a requirement: of a longer one `packaging` may take long, or more memory than there is
+_LONGEST = 4096
+_SHOWN = 200
+
+
+def hooks(plugin: Plugin) -> None:
+    """Every function with the name of a hook is marked as one, is one that there is, and takes arguments that it has."""
+    specs = {name for name in dir(hookspecs) if name.startswith(_PREFIX)}
+    for name, function in vars(plugin.module).items():
+        options = getattr(function, f"{hookspecs.PROJECT}_impl", None)
+        if options is None:
+            own = inspect.isfunction(function) and function.__module__ == plugin.module.__name__
+            if name.startswith(_PREFIX) and (own or (name in specs and inspect.isfunction(function))):
+                meant = "" if name in specs else f"; {nearest(name, specs)}" if nearest(name, specs) else ""
+                raise fault(plugin, f": {name} lacks @hookimpl", f"mark it, or rename it{meant}")
+            continue
+        hook = options.get("specname") or name
+        if hook not in specs:
+            newer = f"if it is of a newer hardening than {__version__}, update that, or remove {package(plugin)}"
+            hint = "; ".join(filter(None, (nearest(hook, specs), newer)))
+            raise fault(plugin, f": there is no hook {name}", hint)
+        wanted = list(inspect.signature(getattr(hookspecs, hook)).parameters)
+        given = inspect.signature(function).parameters.values()
+        if any(item.kind is not item.POSITIONAL_OR_KEYWORD or item.name not in wanted for item in given):
+            raise fault(
+                plugin,
+                f": {name}({', '.join(map(_shown, given))}) where {name}({', '.join(wanted)}) is expected",
+                "a hook may leave arguments out, but not name others, nor take them by keyword only",
+            )
+
+
+def _shown(parameter: inspect.Parameter) -> str:
+    return f"*, {parameter.name}" if parameter.kind is parameter.KEYWORD_ONLY else str(parameter).partition(":")[0]
+
+
+def options(mechanisms: Sequence[Mechanism[Any]], owner: Callable[[Mechanism[Any]], Plugin]) -> None:
+    """Each command-line option has one mechanism, and none is one of the program's own: refused for all commands alike,
+    whether or not the one that was typed has it."""
+    owners: dict[str, str] = {}
+    for mechanism in mechanisms:
+        for option in mechanism.options():
+            for flag in option.flags:
+                if flag in OWN_OPTIONS:
+                    raise fault(
+                        owner(mechanism),
+                        f": {mechanism.name} offers the option {flag}, which commands of {OWN} have themselves",
+                    )
+                if flag in owners:
+                    raise PluginError(f"{owners[flag]} and {mechanism.name} both own the option {flag}", hint=UNINSTALL)
+                owners[flag] = mechanism.name
+
+
+def types(mechanisms: Sequence[Mechanism[Any]]) -> None:
+    """Settings are looked up by their class, so each class has one mechanism."""
+    owners: dict[type, str] = {}
+    for mechanism in mechanisms:
+        other = owners.setdefault(mechanism.settings_type, mechanism.name)
+        if other != mechanism.name:
+            raise PluginError(
+                f"{other} and {mechanism.name} both have {mechanism.settings_type.__name__} as their settings",
+                hint=UNINSTALL,
+            )
+
+
+def requirement(item: Brought) -> None:
+    """Refuse a plugin whose distribution requires another version of this one (``Requires-Dist``; packaging.python.org,
+    "Dependency specifiers"), or of which that cannot be told."""
+    for line in item.requires:
+        named = re.match(r"[A-Za-z0-9._-]+", line)
+        if named is None or re.sub(r"[-_.]+", "-", named[0]).lower() != OWN:
+            continue
+        try:
+            wanted = _unmet(line)
+        except (ValueError, RecursionError, KeyError) as error:
+            why = (str(error).splitlines() or ["no reason is given"])[0][:_SHOWN]
+            problem = f" requires {line[:_SHOWN]!r}, which cannot be read: {why}"
+            raise fault(item, problem, f"reinstall or remove {package(item)}") from None
+        if wanted:
+            raise fault(
+                item,
+                f" requires {OWN} {wanted[:_SHOWN]}, and this is {__version__}",
+                f"install a version of {package(item)} that is made for this one, or update {OWN}",
+            )
+
+
+def _unmet(line: str) -> str:
+    """The versions of this one that a requirement asks for; empty where this is one of them, or its condition is not true.
+    Raises `ValueError`, `KeyError` or `RecursionError`, all from `packaging`, for one that cannot be read."""
+    from packaging.requirements import Requirement  # few plugins say what they require
+
+    if len(line) > _LONGEST:
+        raise ValueError(f"it has {len(line)} letters, and at most {_LONGEST} are read")
+    wanted = Requirement(line)
+    # Nobody has asked for an extra.
+    meant = wanted.marker is None or wanted.marker.evaluate({"extra": ""})
+    return str(wanted.specifier) if meant and not wanted.specifier.contains(__version__, prereleases=True) else ""

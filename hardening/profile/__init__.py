@@ -1,0 +1,1 @@
+"""Profiles: reading TOML with its lines, search path, `extends`."""

@@ -1,0 +1,306 @@
+"""Profiles -> the ordered layers of a stack.
+
+A profile is found by path (`is_path`), or by name in `SearchPath`. ``extends`` puts other profiles before it; the stack
+holds each profile once, at its first place.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, datetime
+from pathlib import Path
+from types import MappingProxyType
+
+import attrs
+
+from hardening.base import places, state
+from hardening.base.safefile import Owner
+from hardening.base.text import nearest
+from hardening.base.values import frozen
+from hardening.errors import ProfileError, quoted
+from hardening.profile.source import Document, Node, Origin, read
+
+SUFFIX = ".toml"
+#: What the administrator of the machine says.
+MACHINE = Path("/etc/hardening")
+#: The tables of a profile that are no mechanism's.
+TABLES = ("exceptions", "limits", "findings")
+HEADER = ("description", "extends", "complete", *TABLES)
+#: What stands in the place of a reason where an option is given to paste, and where a table is that somebody reviews.
+REASON, WHY = "REASON", "why this is needed"
+#: What stands there in the place of one: that, and what people write for later. Case, and what may stand around it
+#: (`is_placeholder`), make no difference.
+_PLACEHOLDERS = {"", REASON.lower(), WHY, "todo", "tbd", "fixme", "xxx"}
+
+
+def is_placeholder(reason: str) -> bool:
+    """Whether a reason is none, but stands in the place of one."""
+    return reason.strip(" .…?!:<>[](){}").lower() in _PLACEHOLDERS
+
+
+@frozen
+class Exemption:
+    """One ``[[exceptions]]`` entry: it permits one loosening of ``setting`` in its own layer. ``ends`` is where the last day
+    of one that has a last day is said."""
+
+    setting: str
+    reason: str
+    ticket: str
+    expires: date | None
+    origin: Origin
+    ends: Origin | None = None
+
+
+@frozen(eq=False)
+class Layer:
+    """A profile at its place in a stack. ``tables`` and ``limits`` hold the mechanisms' tables by name; ``complete`` is
+    where it says that it is complete: what nobody has stated so far, it states as the strict default. ``shipped`` is one of
+    an installed package, whose users cannot change it, and ``asked`` the first of those by which it came into the stack, or
+    itself; ``findings`` is its table of that name (`hardening.mechanism.findings.gate`)."""
+
+    name: str
+    document: Document
+    description: str
+    extends: tuple[str, ...]
+    tables: Mapping[str, Node]
+    limits: Mapping[str, Node]
+    exceptions: tuple[Exemption, ...]
+    complete: Origin | None = None
+    shipped: bool = False
+    asked: str = ""
+    findings: Node | None = None
+
+    @property
+    def place(self) -> str:
+        """The file, or ``command line``."""
+        return str(self.document.file) if self.document.file else self.name
+
+
+@frozen
+class Folder:
+    """A place where profiles are looked up; ``owner`` says whose it is, for lists, ``shipped`` that it is a package's."""
+
+    path: Path
+    owner: str
+    shipped: bool = False
+
+
+@frozen(eq=False)
+class Found:
+    """A profile on the search path; ``owner`` says whose folder it lies in."""
+
+    name: str
+    path: Path
+    owner: str
+
+
+@frozen(eq=False)
+class SearchPath:
+    """The folders for profiles. A name stands for one file: in two folders it is an error, whichever comes first."""
+
+    folders: tuple[Folder, ...]
+
+    @classmethod
+    def standard(cls, shipped: Sequence[Folder]) -> SearchPath:
+        """``/etc/hardening/profiles``, the caller's ``$XDG_CONFIG_HOME/hardening/profiles``, and ``shipped``: none of them
+        depends on the place where the caller stands."""
+        config = places.xdg(os.environ, "XDG_CONFIG_HOME")
+        own = [] if config is None else [Folder(Path(config, "hardening/profiles"), "user")]
+        return cls((Folder(MACHINE / "profiles", "system"), *own, *shipped))
+
+    def all(self) -> list[Found]:
+        """Every profile that has a name, sorted; what lies in two folders is there twice."""
+        found = [
+            Found(path.stem, path, folder.owner)
+            for folder in self.folders
+            if folder.path.is_dir()
+            for path in folder.path.iterdir()
+            if path.suffix == SUFFIX
+        ]
+        return sorted(found, key=lambda item: item.name)
+
+    def hits(self, name: str) -> list[Found]:
+        """The files that a name stands for; one that is in several folders by links is one."""
+        found: dict[str, Found] = {}
+        for folder in self.folders:
+            path = folder.path / (name + SUFFIX)
+            if name and os.path.lexists(path):
+                found.setdefault(os.path.realpath(path), Found(name, path, folder.owner))
+        return list(found.values())
+
+    def find(self, name: str, origin: Origin | None = None) -> Found:
+        """Look a name up. Raises `ProfileError`, with the nearest name, where there is none, and for one that stands for
+        more than one file: nobody's profile takes the place of another's. A profile of another user is refused."""
+        hits = self.hits(name)
+        if not hits:
+            known = [found.name for found in self.all()] if name else []
+            hint = nearest(name, known) or "`hardening profile list` shows the profiles and where they are looked up"
+            raise ProfileError(f'there is no profile "{name}"', origin=origin, hint=hint)
+        if len(hits) > 1:
+            raise ProfileError(
+                f'"{name}" names {len(hits)} profiles: {", ".join(str(item.path) for item in hits)}',
+                origin=origin,
+                hint=f"name the one that is meant by its path, such as {quoted(str(hits[0].path))}, or rename the others",
+            )
+        return hits[0]
+
+
+@frozen(eq=False)
+class Stack:
+    """The ordered layers; later ones stand closer to the application. ``found`` is what each name that was looked up stood
+    for, ``named`` are the profiles that were asked for, as they were typed, and ``consulted`` are the files, each with what
+    a look at it gave, that decide which these are where nobody asks for any."""
+
+    layers: tuple[Layer, ...]
+    found: tuple[Found, ...] = ()
+    named: tuple[str, ...] = ()
+    consulted: tuple[tuple[Path, str], ...] = ()
+
+    @property
+    def refuses_findings(self) -> bool:
+        """Whether some layer says which findings refuse a run."""
+        return any(layer.findings is not None for layer in self.layers)
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The files of the layers, as absolute paths with their links."""
+        found = (layer.document.file for layer in self.layers)
+        return tuple(sorted({str(file.absolute()) for file in found if file is not None}))
+
+
+def is_path(profile: str) -> bool:
+    """Whether a profile is named by the path of its file: with a ``/`` or the suffix of profiles."""
+    return "/" in profile or profile.endswith(SUFFIX)
+
+
+def resolve(
+    profiles: Sequence[str],
+    search: SearchPath,
+    command_line: Document | None = None,
+    consulted: Sequence[tuple[Path, str]] = (),
+) -> Stack:
+    """The stack of the named profiles, left to right, what each extends before it, the command line last.
+
+    Raises `ProfileError` for a profile that does not exist, cannot be read or is part of a cycle.
+    """
+    builder = _Builder(search)
+    for profile in profiles:
+        builder.add(profile, None, Path(), ())
+    layers = [*builder.layers.values()]
+    if command_line is not None:
+        layers.append(parse_layer(command_line))
+    return Stack(tuple(layers), tuple(builder.found.values()), tuple(profiles), tuple(consulted))
+
+
+class _Builder:
+    def __init__(self, search: SearchPath) -> None:
+        self.search = search
+        self.shipped = [Path(os.path.realpath(folder.path)) for folder in search.folders if folder.shipped]
+        self.layers: dict[Path, Layer] = {}
+        self.found: dict[str, Found] = {}
+
+    def add(self, profile: str, origin: Origin | None, folder: Path, chain: tuple[tuple[Path, str], ...]) -> None:
+        by_path = is_path(profile)
+        path, name = self._by_path(profile, folder) if by_path else self._by_name(profile, origin)
+        # realpath(3) of a loop of links is no error here: reading the file is, and says so.
+        key = Path(os.path.realpath(path))
+        if key in (seen for seen, _ in chain):
+            names = [name for _, name in chain] + [name]
+            raise ProfileError(
+                f"`extends` goes in a circle: {' -> '.join(names)}", origin=origin, hint="take one of them out"
+            )
+        if key in self.layers:
+            return
+        if len(chain) > 64:
+            raise ProfileError("`extends` goes deeper than 64 profiles", origin=origin, hint="merge some of them")
+        if origin is not None and not os.path.lexists(path):
+            hint = "a path in `extends` counts from the folder of the profile that says it"
+            raise ProfileError(f"extends {profile}, and there is no {path}", origin=origin, hint=hint)
+        layer = parse_layer(read(path, name, owner=Owner.ANY if by_path else Owner.OWN))
+        for parent, node in zip(layer.extends, _extends(layer.document.root), strict=True):
+            self.add(parent, node.origin, path.parent, (*chain, (key, name)))
+        asked = next((above for place, above in chain if self._ships(place)), name)
+        self.layers[key] = attrs.evolve(layer, shipped=self._ships(key), asked=asked)
+
+    def _ships(self, path: Path) -> bool:
+        return any(path.is_relative_to(place) for place in self.shipped)
+
+    def _by_path(self, profile: str, folder: Path) -> tuple[Path, str]:
+        path = Path(os.path.normpath(folder / state.expanded(profile)))
+        return path, path.name.removesuffix(SUFFIX)
+
+    def _by_name(self, profile: str, origin: Origin | None) -> tuple[Path, str]:
+        if profile not in self.found:
+            self.found[profile] = self.search.find(profile, origin)
+        return self.found[profile].path, profile
+
+
+def _extends(root: Node) -> Iterator[Node]:
+    node = root.get("extends")
+    if node is None:
+        return
+    if isinstance(node.raw, str):
+        yield node
+    else:
+        yield from node.items()
+
+
+def parse_layer(document: Document) -> Layer:
+    """Split a document into header, exceptions, limits and mechanism tables."""
+    root = document.root
+    description = root.get("description")
+    tables = {key: node for key, node in root.members() if key not in HEADER}
+    for key, node in tables.items():
+        if not isinstance(node.raw, dict):
+            raise node.error(
+                "unknown key", hint=nearest(key, HEADER) or f"a profile has {', '.join(HEADER)} and tables"
+            )
+    complete = root.get("complete")
+    limits = root.get("limits")
+    exceptions = root.get("exceptions")
+    return Layer(
+        name=document.name,
+        document=document,
+        description=description.string() if description else "",
+        extends=tuple(node.string() for node in _extends(root)),
+        tables=MappingProxyType(tables),
+        limits=MappingProxyType(dict(limits.members()) if limits else {}),
+        exceptions=tuple(_exemption(node) for node in exceptions.items(tables=True)) if exceptions else (),
+        complete=complete.origin if complete is not None and complete.boolean() else None,
+        findings=root.get("findings"),
+    )
+
+
+def _exemption(node: Node) -> Exemption:
+    known = ("setting", "reason", "ticket", "expires")
+    for key, member in node.members():
+        if key not in known:
+            raise member.error("unknown key", hint=nearest(key, known) or f"an exception has {', '.join(known)}")
+    texts = {key: member.string().strip() for key, member in node.members() if key != "expires"}
+    for key in ("setting", "reason"):
+        if not texts.get(key):
+            raise node.error(f"an exception needs a {key}", hint='write `setting = "table.key"` and `reason = "…"`')
+    ends = node.get("expires")
+    return Exemption(
+        texts["setting"],
+        texts["reason"],
+        texts.get("ticket", ""),
+        _expiry(ends),
+        node.origin,
+        ends.origin if ends else None,
+    )
+
+
+def _expiry(node: Node | None) -> date | None:
+    if node is None:
+        return None
+    raw = node.raw
+    if isinstance(raw, str):
+        try:
+            return date.fromisoformat(raw)
+        except ValueError:
+            raise node.error(f'"{raw}" is not a date', hint="write expires = 2030-12-31") from None
+    if isinstance(raw, date) and not isinstance(raw, datetime):
+        return raw
+    raise node.wrong_type("a date")

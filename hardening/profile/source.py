@@ -1,0 +1,278 @@
+"""TOML text -> nodes that know where they stand.
+
+A `Document` is one profile file, or the command line in the shape of one; a `Node` is a value in it with its path and
+origin, and offers typed access whose errors name ``file:line: table.key``.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
+
+import attrs
+
+from hardening.base import safefile
+from hardening.base.digest import sha256
+from hardening.base.frozendata import freeze
+from hardening.base.safefile import Owner
+from hardening.base.values import frozen
+from hardening.errors import ProfileError
+from hardening.profile import toml_lines
+
+MAX_BYTES = 1 << 20
+MAX_DEPTH = 16
+#: A key of more than 64 parts: nothing else has that many words between dots. No part begins behind a backslash: of quotes
+#: that are escaped each would be one, and would be looked at to the end of the line.
+_LONG_KEY = re.compile(r"""(?<![\w.\\-])(?:(?:[\w-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){64}""")
+#: A value that is shorter tells little where a text or another setting has it, and stands in many.
+SHORTEST = 4
+_LOWEST, _HIGHEST = -(1 << 63), (1 << 63) - 1
+_TOO_WIDE = "an integer of more than 64 bits"
+_FLATTER = "no setting needs that much: look for brackets that are not closed"
+
+
+@frozen
+class Origin:
+    """Where a value was said: ``layer`` is the profile's name, ``place`` is ``file:line`` or the command-line option."""
+
+    layer: str
+    place: str
+
+    def __str__(self) -> str:
+        return self.place
+
+
+def _view(places: Mapping[toml_lines.Path, str]) -> Mapping[toml_lines.Path, str]:
+    return MappingProxyType(places)
+
+
+@frozen(eq=False)
+class Document:
+    """A parsed profile, of which no part can be changed (`hardening.base.frozendata`). ``places`` maps each path to
+    the text that names its position; ``file`` is None for the command line; ``text`` is what was read of the file,
+    and ``digest`` its SHA-256."""
+
+    name: str
+    file: Path | None
+    tables: Mapping[str, object] = attrs.field(converter=freeze)
+    places: Mapping[toml_lines.Path, str] = attrs.field(converter=_view)
+    digest: str = ""
+    text: str = ""
+    typed: bool = False
+
+    def origin(self, path: toml_lines.Path) -> Origin:
+        """The place of the longest known prefix of ``path``."""
+        for end in range(len(path), 0, -1):
+            place = self.places.get(path[:end])
+            if place is not None:
+                return Origin(self.name, place)
+        return Origin(self.name, f"{self.file}:1" if self.file else "command line")
+
+    @cached_property
+    def values(self) -> frozenset[str]:
+        """Each single value as text, and of one such as ``NAME=VALUE`` what follows as well."""
+        texts = list(singles(self.tables))
+        return frozenset((*texts, *(text.partition("=")[2] for text in texts)))
+
+    @property
+    def root(self) -> Node:
+        """The whole document as a node."""
+        return Node(self.tables, (), self)
+
+
+@frozen(eq=False)
+class Node:
+    """A value inside a document."""
+
+    raw: object
+    path: toml_lines.Path
+    document: Document
+
+    @property
+    def origin(self) -> Origin:
+        """Where this value stands."""
+        return self.document.origin(self.path)
+
+    @property
+    def dotted(self) -> str:
+        """The path as people write it: ``rootfs.volumes[0]``."""
+        text = ""
+        for part in self.path:
+            text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+        return text
+
+    def error(self, message: str, hint: str | None = None) -> ProfileError:
+        """An error about this value, to be raised by the caller."""
+        prefix = f"{self.dotted}: " if self.path else ""
+        return ProfileError(prefix + message, origin=self.origin, hint=hint)
+
+    def wrong_type(self, wanted: str) -> ProfileError:
+        """The error for a value of another type than ``wanted``."""
+        return self.error(f"{_type_name(self.raw)} where {wanted} is expected", hint=_WRITTEN.get(wanted))
+
+    def child(self, key: str | int, raw: object) -> Node:
+        """The node of one member."""
+        return Node(raw, (*self.path, key), self.document)
+
+    def get(self, key: str) -> Node | None:
+        """The member ``key`` of a table, or None."""
+        table = self.table()
+        return self.child(key, table[key]) if key in table else None
+
+    def table(self) -> Mapping[str, object]:
+        """The value as a table; raises `ProfileError` for any other type."""
+        if not isinstance(self.raw, dict):
+            raise self.wrong_type("a table")
+        return self.raw
+
+    def members(self) -> Iterator[tuple[str, Node]]:
+        """Key and node of each member of a table."""
+        for key, raw in self.table().items():
+            yield key, self.child(key, raw)
+
+    def items(self, *, tables: bool = False) -> Iterator[Node]:
+        """The elements of an array, of ``tables`` or of anything else. On the command line one value stands for an array of
+        one."""
+        raw = self.raw
+        if not isinstance(raw, list):
+            if self.document.typed and not isinstance(raw, dict):
+                yield self
+                return
+            error = self.wrong_type("an array")
+            if tables:
+                error.hint = f"write [[{self.dotted}]], with two brackets"
+            raise error
+        for index, item in enumerate(raw):
+            yield self.child(index, item)
+
+    def string(self) -> str:
+        """The value as a string without NUL; raises `ProfileError` for any other type."""
+        if not isinstance(self.raw, str):
+            raise self.wrong_type("a string")
+        if "\0" in self.raw:
+            raise self.error("a string with a NUL character")
+        return self.raw
+
+    def boolean(self) -> bool:
+        """The value as a boolean; raises `ProfileError` for any other type."""
+        if not isinstance(self.raw, bool):
+            raise self.wrong_type("true or false")
+        return self.raw
+
+    def integer(self, low: int | None = None, high: int | None = None) -> int:
+        """The value as an integer in ``low..high``; raises `ProfileError` otherwise."""
+        if isinstance(self.raw, bool) or not isinstance(self.raw, int):
+            raise self.wrong_type("an integer")
+        if (low is not None and self.raw < low) or (high is not None and self.raw > high):
+            span = f"at least {low}" if high is None else f"at most {high}" if low is None else f"from {low} to {high}"
+            raise self.error(f"{self.raw} is out of range, it must be {span}", hint="choose a number within it")
+        return self.raw
+
+
+#: How each type is written.
+_WRITTEN = MappingProxyType(
+    {
+        "a string": 'write it in quotes: "text"',
+        "true or false": "write true or false, without quotes",
+        "an integer": "write a whole number, without quotes",
+        "an array": 'write it in brackets: ["one", "two"]',
+        "a table": "write keys with values below a [header]",
+        "a date": "write expires = 2030-12-31",
+    }
+)
+
+
+def _type_name(raw: object) -> str:
+    if raw is None:
+        return "null"  # of JSON, which TOML does not have
+    names = {dict: "a table", list: "an array", str: "a string", bool: "a boolean", int: "an integer", float: "a float"}
+    return next((name for kind, name in names.items() if isinstance(raw, kind)), "a date or time")
+
+
+def read(path: Path, name: str, *, owner: Owner = Owner.ANY) -> Document:
+    """Read the profile at ``path``, which is to be called ``name`` in messages.
+
+    Raises `ProfileError` for a file that is missing, unreadable, not a regular file, writable by others than its owner
+    and root, larger than `MAX_BYTES`, not UTF-8, not TOML, or nested deeper than `MAX_DEPTH`. Who may be its ``owner``
+    depends on who has named it: what a name means, nobody but the caller and root may supply.
+    """
+    hint = (
+        "check the path and its permissions; a name, without `/` and `.toml`, is looked up (`hardening profile list`)"
+    )
+    data = safefile.read(path, "the profile", MAX_BYTES, hint=hint, owner=owner)
+    text = decoded(data, path, "save the profile as UTF-8")
+    tables = _parse(text, path)
+    try:
+        places = {key: f"{path}:{line}" for key, line in toml_lines.key_lines(text, MAX_DEPTH).items()}
+    except toml_lines.TooDeep as error:
+        raise ProfileError(
+            f"nested deeper than {MAX_DEPTH} levels", origin=f"{path}:{error.line}", hint=_FLATTER
+        ) from None
+    return Document(name, path, tables, places, sha256(data), text=text)
+
+
+def decoded(data: bytes, path: Path, hint: str) -> str:
+    """The text of UTF-8 ``data``, read from ``path``. Raises `ProfileError`, with the line, for anything else."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ProfileError(f"byte 0x{data[error.start]:02x} is not UTF-8", origin=f"{path}:{line}", hint=hint) from None
+
+
+def parse_toml(text: str) -> dict[str, object]:
+    """The data of TOML text. Raises `ValueError` for what is no TOML and for an integer of more than 64 bits, which TOML
+    does not have, and `RecursionError` for absurd nesting."""
+    if _LONG_KEY.search(text):  # of which tomllib keeps every beginning
+        raise RecursionError
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        raise
+    except ValueError:
+        raise ValueError(_TOO_WIDE) from None  # Python refuses to convert integers of thousands of digits
+    waiting: list[object] = [data]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, Mapping):
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
+        elif isinstance(value, int) and not _LOWEST <= value <= _HIGHEST:
+            raise ValueError(_TOO_WIDE)
+    return data
+
+
+def _parse(text: str, path: Path) -> dict[str, object]:
+    try:
+        return parse_toml(text)
+    except tomllib.TOMLDecodeError as error:
+        message, _, position = str(error).rpartition(" (at ")
+        line = position.removeprefix("line ").split(",")[0]
+        place = f"{path}:{line}" if line.isdigit() else f"{path}:{text.count(chr(10)) + 1}"
+        raise ProfileError(
+            f"not TOML: {message or error}", origin=place, hint="look at the quotes, brackets and keys up to this line"
+        ) from None
+    except ValueError as error:
+        # tomllib does not say where the number stands, and it may be too long to be shown.
+        raise ProfileError(f"not TOML: {error}", origin=path, hint="no setting takes such a number") from None
+    except RecursionError:
+        raise ProfileError(f"nested deeper than {MAX_DEPTH} levels", origin=path, hint=_FLATTER) from None
+
+
+def singles(value: object) -> Iterator[str]:
+    """The values of a document that are no tables or lists, as text."""
+    if not isinstance(value, Mapping | list):
+        yield str(value)
+        return
+    for item in value.values() if isinstance(value, Mapping) else value:
+        yield from singles(item)
+
+
+def command_line(tables: Mapping[str, object], places: Mapping[toml_lines.Path, str]) -> Document:
+    """The layer that command-line options form; ``places`` names the option behind each path."""
+    return Document("command line", None, tables, places, typed=True)

@@ -1,0 +1,1 @@
+"""What ran: containers, logs, records, receipts."""

@@ -1,0 +1,348 @@
+"""The stages in their order, with a mechanism and a runtime made for these tests."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import attrs
+import pytest
+
+from hardening.assemble import pipeline
+from hardening.compose.composition import Composition, compose
+from hardening.errors import HostError, PluginError, Problems, SpecError
+from hardening.mechanism.findings import Finding, Severity
+from hardening.mechanism.fragment import Fragment
+from hardening.mechanism.host import Host
+from hardening.mechanism.inputs import Input
+from hardening.mechanism.kinds import Ceiling
+from hardening.mechanism.mechanism import Context, Excess, Mechanism, Shortfall
+from hardening.mechanism.runtime import LaunchRequest, Refusal, Runtime
+from hardening.mechanism.schema import scalar
+from hardening.plugin.admission import Candidate, Verdict
+from hardening.plugin.hookspecs import hookimpl
+from hardening.plugin.plugins import Plugin, Plugins
+from hardening.profile.layers import Stack, parse_layer
+from hardening.profile.source import Document
+
+HOST = Host((6, 12), "6.12.0", "x86_64", 0, 0, (0,))
+
+
+@attrs.frozen
+class GateSettings:
+    """Settings of one number."""
+
+    height: int = scalar(Ceiling(), 0, "How high.")
+
+
+class Gate(Mechanism[GateSettings]):
+    """Puts its height at ``/<name>/height``; the host lacks what ``shortfalls`` say."""
+
+    summary = "a gate"
+    settings_type = GateSettings
+
+    def __init__(self, name: str, *shortfalls: Shortfall, also: str = "", calls: list[str] | None = None) -> None:
+        self.name = name  # type: ignore[misc]
+        # Settings are looked up by their class, so each gate has one of its own.
+        own: Any = attrs.make_class(f"{name.title()}Settings", {}, bases=(GateSettings,), frozen=True)
+        self.settings_type = own
+        self.shortfalls = shortfalls
+        self.also = also
+        self.calls = calls if calls is not None else []
+
+    def check(self, settings: GateSettings, context: Context) -> Iterable[Shortfall]:
+        self.calls.append(f"{self.name} checks")
+        self.seen = context.shortfalls
+        return self.shortfalls
+
+    def contribute(self, settings: GateSettings, context: Context, fragment: Fragment) -> None:
+        self.calls.append(f"{self.name} contributes")
+        value = None if context.lacks(f"{self.name}.height") else settings.height
+        fragment.put(self.also or f"/{self.name}/height", value, f"{self.name}.height")
+        fragment.put(f"/{self.name}/command", list(context.command), self.name)
+        fragment.put(f"/{self.name}/bundle", str(context.bundle), self.name)
+
+    def tighten(
+        self, settings: GateSettings, document: Mapping[str, Any], context: Context, fragment: Fragment
+    ) -> Iterator[Excess]:
+        asked = document.get(self.name, {}).get("height", 0)
+        fragment.put(f"/{self.name}/height", min(asked, settings.height), f"{self.name}.height")
+        fragment.put(f"/{self.name}/command", list(context.command), self.name)
+        if asked > settings.height:
+            yield Excess(f"/{self.name}/height", str(asked), str(settings.height), f"{self.name}.height")
+
+    def findings(self, settings: GateSettings, context: Context) -> Iterable[Finding]:
+        yield Finding(f"{self.name}/seen", Severity.NOTE, f"{len(context.shortfalls)} shortfalls")
+
+
+class Asking(Gate):
+    """One that asks for its limit wherever it is given a context."""
+
+    def check(self, settings: GateSettings, context: Context) -> Iterable[Shortfall]:
+        self.calls.append(f"checks with {context.limit(self.leaf('height'))}")
+        return ()
+
+    def contribute(self, settings: GateSettings, context: Context, fragment: Fragment) -> None:
+        self.calls.append(f"contributes with {context.limit(self.leaf('height'))}")
+
+
+class Motor(Runtime):
+    """A runtime that ignores one field."""
+
+    name = "motor"
+    summary = "a motor"
+
+    def version(self) -> str | None:
+        return "1"
+
+    def check(self, document: Mapping[str, Any], host: Host) -> Sequence[Refusal]:
+        assert host == HOST
+        return [Refusal("/a/height", "the motor ignores heights", "use wheels")] if document["a"]["height"] else []
+
+    def command(self, bundle: Path, request: LaunchRequest) -> list[str]:
+        return ["motor", str(bundle), request.container_id]
+
+
+def plugins(*gates: Gate, hooks: Sequence[Callable[..., Any]] = ()) -> Plugins:
+    """Plugins with these mechanisms and further hooks."""
+
+    @hookimpl
+    def hardening_mechanisms() -> Sequence[Mechanism[Any]]:
+        return gates
+
+    found = []
+    for number, hook in enumerate([hardening_mechanisms, *hooks]):
+        module = ModuleType(f"module_{number}")
+        setattr(module, hook.__name__, hook)
+        found.append(Plugin(f"plugin-{number}", module, "tests", "1"))
+    return Plugins(found)
+
+
+def composed(loaded: Plugins, text: str = "") -> Composition:
+    document = Document("layer", Path("layer.toml"), tomllib.loads(text), {})
+    return compose(Stack((parse_layer(document),)), loaded.mechanisms, HOST, date(2026, 1, 1))
+
+
+def planned(loaded: Plugins, text: str = "", **more: Any) -> pipeline.Plan:
+    return pipeline.plan(loaded, composed(loaded, text), HOST, **more)
+
+
+# --- plan -------------------------------------------------------------------------------------------------------------
+
+
+def test_every_host_check_comes_before_the_first_contribution() -> None:
+    calls: list[str] = []
+    planned(plugins(Gate("a", calls=calls), Gate("b", calls=calls)))
+    assert calls == ["a checks", "b checks", "a contributes", "b contributes"]
+
+
+def test_command_and_bundle_reach_every_mechanism_and_leaves_the_spec(tmp_path: Path) -> None:
+    loaded = plugins(Gate("a"), Gate("b"))
+    plan = planned(loaded, "a.height = 3", command=("true", "-x"), bundle=tmp_path)
+    assert plan.spec.document["a"] == {"height": 3, "command": ["true", "-x"], "bundle": str(tmp_path)}
+    assert plan.spec.document["b"]["height"] == 0
+    assert plan.spec.leaves["/a/height"] == ("a.height",)
+    assert plan.excesses == ()
+    assert plan.context.bundle == tmp_path
+
+
+def test_what_becomes_of_the_bundle_reaches_every_mechanism(tmp_path: Path) -> None:
+    loaded = plugins(Gate("a"))
+    checked = pipeline.check(composed(loaded), HOST, (), None)
+    plans = [planned(loaded, bundle=tmp_path, stays=stays, context=checked) for stays in (True, False)]
+    assert [(plan.context.bundle, plan.context.bundle_stays) for plan in plans] == [(tmp_path, True), (tmp_path, False)]
+
+
+def test_the_same_stack_gives_the_same_plan() -> None:
+    loaded = plugins(Gate("a"))
+    assert planned(loaded, "a.height = 3").spec == planned(loaded, "a.height = 3").spec
+
+
+def test_two_owners_of_one_place_are_named() -> None:
+    with pytest.raises(PluginError, match="a and b both set /a/height"):
+        planned(plugins(Gate("a"), Gate("b", also="/a/height")))
+
+
+def test_whoever_is_given_a_context_may_ask_for_limits() -> None:
+    gate = Asking("a")
+    loaded = plugins(gate)
+    composition = composed(loaded, "limits.a.height = 4")
+    pipeline.plan(loaded, composition, HOST)
+    pipeline.examine(composition, HOST)
+    assert gate.calls == ["checks with 4", "contributes with 4", "checks with 4"]
+
+
+# --- hosts that give less ---------------------------------------------------------------------------------------------
+
+SHORT = Shortfall("a.height", "the ground is soft", "dig")
+
+
+def test_a_required_mechanism_stops_the_launch_with_reason_and_remedy() -> None:
+    with pytest.raises(HostError) as caught:
+        planned(plugins(Gate("a", SHORT)))
+    waiver = 'set requirement = "best-effort" in [a]'
+    assert str(caught.value) == f"a.height cannot be enforced here: the ground is soft\nhint: dig, or {waiver}"
+    assert caught.value.exit_code == 125
+
+
+def test_without_a_remedy_best_effort_is_the_hint() -> None:
+    with pytest.raises(HostError) as caught:
+        planned(plugins(Gate("a", attrs.evolve(SHORT, remedy=""))))
+    assert caught.value.hint == 'set requirement = "best-effort" in [a]'
+
+
+def test_all_shortfalls_are_reported_at_once() -> None:
+    with pytest.raises(Problems) as caught:
+        planned(plugins(Gate("a", SHORT), Gate("b", attrs.evolve(SHORT, leaf="b.height"))))
+    assert [problem.message.split(" ")[0] for problem in caught.value.problems] == ["a.height", "b.height"]
+    assert caught.value.exit_code == 125
+
+
+@pytest.mark.parametrize("tolerated", [False, True])
+def test_best_effort_goes_on_leaves_it_out_and_says_so(tolerated: bool) -> None:
+    gate = Gate("a", attrs.evolve(SHORT, tolerated=tolerated))
+    plan = planned(plugins(gate), "" if tolerated else 'a.requirement = "best-effort"')
+    assert "height" not in plan.spec.document["a"]
+    said = [item for item in plan.findings if item.rule == "core/not-enforced"]
+    assert [(item.leaf, item.severity, item.hint) for item in said] == [("a.height", Severity.NOTE, "dig")]
+    assert "the ground is soft" in said[0].message
+
+
+def test_best_effort_of_one_mechanism_does_not_excuse_another() -> None:
+    with pytest.raises(HostError, match=r"b\.height"):
+        planned(
+            plugins(Gate("a", SHORT), Gate("b", attrs.evolve(SHORT, leaf="b.height"))), 'a.requirement = "best-effort"'
+        )
+
+
+# --- findings ---------------------------------------------------------------------------------------------------------
+
+
+def test_findings_come_from_composition_host_mechanisms_and_plugins_in_this_order() -> None:
+    @hookimpl
+    def hardening_inspect(composition: Composition, host: Host) -> Iterable[Finding]:
+        return [Finding("other/inspected", Severity.NOTE, host.release)]
+
+    loaded = plugins(Gate("a", SHORT), Gate("b"), hooks=[hardening_inspect])
+    text = 'a.requirement = "best-effort"\n[[exceptions]]\nsetting = "a.height"\nreason = "none"'
+    rules = [item.rule for item in planned(loaded, text).findings]
+    assert rules == ["core/unused-exception", "core/not-enforced", "a/seen", "b/seen", "other/inspected"]
+
+
+# --- tighten ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_foreign_configuration_is_cut_down_and_what_nobody_answers_for_goes() -> None:
+    keeping = Gate("a")
+    keeping.owns = ("/a/kept",)  # type: ignore[misc]
+    loaded = plugins(keeping, Gate("b"))
+    process = {"args": ["sh", "-c", "x"]}
+    foreign = {
+        "a": {"height": 9, "kept": 1, "gone": 2},
+        "b": {"height": 1},
+        "hooks": {"prestart": []},
+        "process": process,
+    }
+    plan = pipeline.tighten(loaded, composed(loaded, "a.height = 5\nb.height = 5"), HOST, foreign)
+    assert (plan.spec.document["a"]["height"], plan.spec.document["b"]["height"]) == (5, 1)
+    assert plan.spec.document["a"] == {"height": 5, "command": ["sh", "-c", "x"], "kept": 1}
+    assert "hooks" not in plan.spec.document
+    assert plan.excesses[0] == Excess("/a/height", "9", "5", "a.height")
+    assert [item.pointer for item in plan.excesses[1:]] == ["/a/gone", "/hooks"]
+    assert foreign["a"] == {"height": 9, "kept": 1, "gone": 2}
+
+
+def test_tightening_twice_changes_nothing_more() -> None:
+    loaded = plugins(Gate("a"))
+    composition = composed(loaded, "a.height = 5")
+    once = pipeline.tighten(loaded, composition, HOST, {"a": {"height": 9}})
+    again = pipeline.tighten(loaded, composition, HOST, once.spec.document)
+    assert (again.spec.document, again.excesses) == (once.spec.document, ())
+
+
+def test_the_host_is_held_against_a_foreign_configuration_too() -> None:
+    loaded = plugins(Gate("a", SHORT))
+    with pytest.raises(HostError):
+        pipeline.tighten(loaded, composed(loaded), HOST, {})
+
+
+def test_a_host_check_sees_the_shortfalls_of_the_mechanisms_before_it() -> None:
+    first, second = Gate("z", attrs.evolve(SHORT, leaf="z.height", tolerated=True)), Gate("a")
+    second.after = ("z",)  # type: ignore[misc]
+    planned(plugins(first, second))
+    assert first.seen == ()
+    assert [shortfall.leaf for shortfall in second.seen] == ["z.height"]
+
+
+def test_a_verdict_cannot_change_what_it_judges() -> None:
+    @hookimpl
+    def hardening_admit(candidate: Candidate) -> None:
+        candidate.document["a"]["height"] = 99
+
+    loaded = plugins(Gate("a"), hooks=[hardening_admit])
+    plan = planned(loaded)
+    before = plan.spec.config
+    pipeline.release(loaded, plan, Motor())
+    assert plan.spec.config == before
+    assert plan.spec.document["a"]["height"] == 0
+    composed_settings: Any = plan.context.composed
+    with pytest.raises(TypeError):
+        composed_settings[int] = 1
+
+
+def test_writing_a_bundle_asks_for_verdicts_too() -> None:
+    loaded = plugins(Gate("a"), hooks=[verdict(Refusal("", "not today"))])
+    with pytest.raises(SpecError, match="not today"):
+        pipeline.release(loaded, planned(loaded))
+    pipeline.release(plugins(Gate("a")), planned(plugins(Gate("a"))))
+
+
+# --- admission --------------------------------------------------------------------------------------------------------
+
+
+def candidate(plan: pipeline.Plan) -> Candidate:
+    return Candidate(plan.spec.config, plan.host, plan.composition)
+
+
+def verdict(*refusals: Refusal, looked: tuple[Input, ...] = ()) -> Callable[..., Any]:
+    @hookimpl
+    def hardening_admit() -> Verdict | None:
+        return Verdict("a gate keeper", refusals, looked)
+
+    return hardening_admit
+
+
+def test_what_the_runtime_ignores_is_refused_at_its_pointer() -> None:
+    loaded = plugins(Gate("a"))
+    pipeline.admit(loaded, candidate(planned(loaded)), Motor())
+    with pytest.raises(SpecError) as caught:
+        pipeline.admit(loaded, candidate(planned(loaded, "a.height = 1")), Motor())
+    assert str(caught.value) == "config.json:/a/height: the motor ignores heights (motor)\nhint: use wheels"
+
+
+def test_one_rejection_outweighs_every_acceptance() -> None:
+    no = Refusal("", "not today")
+    for hooks in ([verdict(), verdict(no)], [verdict(no), verdict()]):
+        loaded = plugins(Gate("a"), hooks=hooks)
+        with pytest.raises(SpecError, match=r"not today \(a gate keeper\)"):
+            pipeline.admit(loaded, candidate(planned(loaded)), Motor())
+
+
+def test_what_verdicts_rest_on_is_told() -> None:
+    one, other = Input("file", "/one", "1"), Input("name", "/other", "2")
+    loaded = plugins(Gate("a"), hooks=[verdict(looked=(one,)), verdict(), verdict(looked=(other,))])
+    plan = planned(loaded)
+    for runtime in (Motor(), None):
+        assert set(pipeline.admit(loaded, candidate(plan), runtime)) == {one, other}
+        assert set(pipeline.release(loaded, plan, runtime)) == {one, other}
+
+
+def test_all_rejections_are_reported_together() -> None:
+    loaded = plugins(Gate("a"), hooks=[verdict(Refusal("", "not today"))])
+    with pytest.raises(Problems) as caught:
+        pipeline.admit(loaded, candidate(planned(loaded, "a.height = 1")), Motor())
+    assert len(caught.value.problems) == 2

@@ -1,0 +1,174 @@
+"""The command line of containers: what is refused, shown and completed. tests/system/test_lifecycle.py runs some."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+import pytest
+from click.shell_completion import ShellComplete
+
+from hardening.cli.output import harmless
+from hardening.cli.root import root
+from hardening.launch import main
+from hardening.launch.container.container_state import Entry, describe
+from tests.hardening.cli.samples import call, profile, session
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    place = tmp_path / "state"
+    place.mkdir()
+    monkeypatch.setenv("HARDENING_STATE", str(place))
+    return place
+
+
+def entry(state: Path, identity: str, *options: str) -> Entry:
+    arguments = main.parse(["--record", str(state / "containers" / identity), *options, "/b"])
+    made = Entry(arguments.record, describe(arguments, {"process": {"args": ["job", "\x1b[31m"]}}))
+    made.create(arguments.name)
+    return made
+
+
+def ended(state: Path, identity: str, code: int, *options: str) -> None:
+    if os.fork() == 0:
+        entry(state, identity, "--detach", *options).finish(code)
+        os._exit(0)
+    os.wait()
+
+
+def test_a_list(state: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    here = session(tmp_path)
+    assert call(here, "ps") == 0
+    assert capsys.readouterr().out == "ID  NAME  COMMAND  PROFILES  RUNTIME  STARTED  STATUS\n"
+    kept = entry(state, "aaa", "--detach", "--name", "web")
+    ended(state, "bbb", 3)
+    assert call(here, "ps", "-q") == 0
+    assert capsys.readouterr().out == "aaa\n"
+    assert call(here, "ps", "-aq") == 0
+    assert capsys.readouterr().out == "aaa\nbbb\n"
+    assert call(here, "ps", "-a") == 0
+    shown = capsys.readouterr().out
+    assert "exited (3)" in shown
+    assert "\x1b" not in shown
+    assert kept.exists
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("ps", "-q", "--json"), "--quiet does not go with --json"),
+        (("stop",), "missing argument"),
+        (("stop", "-a", "web"), "--all does not go with names"),
+        (("rm", "-a"), "still running: web, front"),
+        (("ps", "--format", "json"), "there is no option --format\nhint: write --json"),
+        (("ps", "-n", "1"), "tail -n N"),
+        (("exec", "web", "sh"), 'there is no command "exec"\nhint: nothing enters a container'),
+        (("stats",), "has the pid of the command"),
+        (("plan",), "no command of `hardening plan`\nhint: there are "),
+        (("completion",), "missing argument '{bash|zsh|fish}'\nhint: "),
+        (("stop", "web", "nothing"), "there is no container 'nothing'"),
+        (("kill", "-s", "TREM", "web"), "--signal: there is no signal 'TREM'\nhint: did you mean \"TERM\"?"),
+        (("kill", "-s", "0", "web"), "there is no signal '0'"),
+        (("kill", "-s", "65", "web"), "there is no signal '65'"),
+        (("stop", "-t", "x", "web"), "'x' is not a valid number of seconds"),
+        (("rm", "web"), "still running: web\nhint: stop it first, or add -f"),
+        (("logs", "--since", "soon", "web"), "--since: 'soon' is no time"),
+        (("logs", "front"), "front runs in the foreground"),
+    ],
+)
+def test_what_is_refused(
+    words: tuple[str, ...], says: str, state: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = entry(state, "aaa", "--detach", "--name", "web"), entry(state, "bbb", "--name", "front")
+    assert call(session(tmp_path), *words) == 2
+    assert says in capsys.readouterr().err
+    assert all(item.exists for item in kept)
+
+
+def test_ends(state: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    here = session(tmp_path)
+    ended(state, "aaa", 3, "--name", "web")
+    ended(state, "bbb", 0)
+    assert call(here, "wait", "web", "b") == 0
+    assert capsys.readouterr().out == "3\n0\n"
+    assert call(here, "stop", "web") == 0
+    assert capsys.readouterr().out == "web\n"
+    assert call(here, "kill", "web") == 1
+    assert capsys.readouterr().err == "error: web does not run\nhint: `hardening ps -a` shows how it ended\n"
+    assert call(here, "rm", "web", "bbb") == 0
+    assert capsys.readouterr().out == "web\nbbb\n"
+    ended(state, "ccc", 0)
+    assert call(here, "stop", "-a") == 0
+    assert call(here, "kill", "--all") == 0
+    assert capsys.readouterr() == ("", "")
+    assert call(here, "rm", "--all") == 0
+    assert capsys.readouterr().out == "ccc\n"
+    assert call(here, "rm", "-f", "web") == 0
+    assert capsys.readouterr().out == ""
+    assert list((state / "containers").iterdir()) == []
+
+
+def test_one_whose_end_nobody_wrote_down(state: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    os.close(entry(state, "aaa", "--detach")._fd)
+    assert call(session(tmp_path), "wait", "aaa") == 0
+    told = capsys.readouterr()
+    assert told.out == "137\n"
+    assert told.err == "aaa: its launch stage was killed, and the command with it\n"
+
+
+@pytest.mark.parametrize("command", ["logs", "stop", "kill", "wait", "rm"])
+def test_names_and_ids_are_completed(command: str, state: Path, tmp_path: Path) -> None:
+    kept = [entry(state, "aaa", "--detach", "--name", "web"), entry(state, "bbb", "--detach")]
+    complete = ShellComplete(root, {"obj": session(tmp_path)}, "hardening", "_HARDENING_COMPLETE")
+    assert [item.value for item in complete.get_completions([command], "")] == ["web", "aaa", "bbb"]
+    assert [item.value for item in complete.get_completions([command], "w")] == ["web"]
+    assert len(kept) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("-d",), "--detach: the runtime native cannot do that"),
+        (("--name", "x"), "--name: the runtime native cannot do that"),
+        (("--name", "-x"), "--name: '-x' is not the name of a container"),
+        (("--name", "a/b"), "--name: 'a/b' is not the name of a container"),
+        (("--name", ""), "--name: '' is not the name of a container"),
+        (("--name", "0123456789ab"), "--name: '0123456789ab' looks like an id"),
+        (("--log-size", "1M"), "--log-size: only a detached container has a log"),
+    ],
+)
+def test_options_that_are_refused_before_anything_is_started(
+    words: tuple[str, ...], says: str, tmp_path: Path, state: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The runtime of these tests, like one of a third party, knows nothing of the background."""
+    profile(tmp_path, "default", "")
+    assert call(session(tmp_path), "run", *words, "--", "id") == 2
+    assert says in capsys.readouterr().err
+    assert not [*state.glob("bundles/*"), *state.glob("containers")]
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        (b"plain \xc3\xbc\tx\r", b"plain \xc3\xbc\tx\r"),
+        (b"\x1b[1;31mred\x1b[0m", b"\x1b[1;31mred\x1b[0m"),
+        (b"\x1b]0;title\x07", b"\\x1b]0;title\\x07"),
+        (b"\x1b[2J\x1b[6n", b"\\x1b[2J\\x1b[6n"),
+        (b"\xff\xc2\x9b6n", b"\\udcff\\x9b6n"),
+    ],
+)
+def test_output_drives_nobodys_terminal(written: bytes, shown: bytes) -> None:
+    assert harmless(written) == shown
+
+
+def test_a_size(tmp_path: Path) -> None:
+    from hardening.cli.options.keeping import _bytes
+    from hardening.errors import UsageError
+
+    assert [_bytes(text) for text in ("4096", "16K", "2M", "1G")] == [4096, 16384, 2 << 20, 1 << 30]
+    for text in ("", "1", "4095", "-1", "16m", "1.5M", "99999999999999999999"):
+        with pytest.raises(UsageError, match="is not a size of at least 4096 bytes"):
+            _bytes(text)
+    assert isinstance(root, click.Group)

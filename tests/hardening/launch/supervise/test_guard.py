@@ -1,0 +1,53 @@
+"""The guard: it cleans up when the stage is killed, and only then."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+from hardening.launch.supervise.guard import Guard
+from tests.support.patience import until
+
+
+def stage(place: Path, *, killed: bool) -> tuple[int, int]:
+    """A process that starts a guard, tells it something and is killed or dismisses it: its pid and the guard's."""
+
+    def clean(words: Iterator[str]) -> None:
+        (place / "heard").write_bytes(os.fsencode("|".join(words)))
+
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            guard = Guard(clean)
+            guard.tell("one word")
+            guard.tell("another\udcff")
+            os.write(writer, f"{guard.pid}\n".encode())
+            if killed:
+                signal.pause()
+            guard.dismiss()
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with open(reader) as said:
+        return pid, int(said.readline())
+
+
+def test_it_cleans_up_after_a_stage_that_was_killed(tmp_path: Path) -> None:
+    pid, guard = stage(tmp_path, killed=True)
+    until(lambda: {os.readlink(f"/proc/{guard}/fd/{number}") for number in (0, 1, 2)} == {"/dev/null"})
+    assert os.getsid(guard) == guard
+    assert os.readlink(f"/proc/{guard}/cwd") == "/"
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    until(lambda: (tmp_path / "heard").exists() and (tmp_path / "heard").read_bytes())
+    assert (tmp_path / "heard").read_bytes() == b"one word|another\xff"
+
+
+def test_it_does_nothing_when_it_is_dismissed(tmp_path: Path) -> None:
+    pid, guard = stage(tmp_path, killed=False)
+    os.waitpid(pid, 0)
+    assert not os.path.exists(f"/proc/{guard}")
+    assert not (tmp_path / "heard").exists()

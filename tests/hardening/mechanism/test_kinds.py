@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hardening.base.text import nearest
+from hardening.errors import ProfileError
+from hardening.mechanism.kinds import Ceiling, Choice, Exact, Flag, Kind, Neutral, show_size
+from hardening.profile.source import Node
+from hardening.testing.laws import check_kind
+from tests.support.texts import node
+
+WORD = Exact(Node.string, "a word", None, ("a", "b", "c"))
+KINDS: list[Kind[Any]] = [
+    Flag(strict=True),
+    Flag(strict=False),
+    Choice(("none", "some", "all")),
+    Ceiling(),
+    Ceiling(1, 9),
+    Ceiling(-5, 5),
+    Ceiling(size=True),
+    Neutral(Node.string, "text", ("a", "b")),
+    WORD,
+    Exact(Node.string, "a word", "none", ("none", "a", "b")),
+]
+
+
+def named(kind: Kind[Any]) -> str:
+    """The same in every process: without addresses."""
+    return re.sub(r" at 0x[0-9a-f]+", "", str(kind))
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=named)
+def test_is_lawful(kind: Kind[Any]) -> None:
+    assert check_kind(kind) == []
+
+
+@given(st.lists(st.integers(0, 2**63 - 1), min_size=2, max_size=5))
+def test_ceiling_is_lawful_for_any_numbers(samples: list[int]) -> None:
+    assert check_kind(Ceiling(size=True), samples) == []
+
+
+@pytest.mark.parametrize(("strict", "looser"), [(True, False), (False, True)])
+def test_flag_is_stricter_where_it_says(strict: bool, looser: bool) -> None:
+    kind = Flag(strict=strict)
+    assert kind.at_most(strict, looser)
+    assert not kind.at_most(looser, strict)
+    assert kind.meet(strict, looser) is kind.meet(looser, strict) is strict
+    assert kind.meet(looser, looser) is looser
+    assert (kind.show(True), kind.show(False)) == ("true", "false")
+
+
+def test_choice_goes_from_strict_to_loose() -> None:
+    kind = Choice(("required", "best-effort"))
+    assert kind.at_most("required", "best-effort")
+    assert not kind.at_most("best-effort", "required")
+    assert kind.meet("best-effort", "required") == "required"
+    with pytest.raises(ProfileError, match='"requird" is none of required, best-effort\nhint: did you mean "required"'):
+        kind.parse(node("requird"))
+
+
+def test_a_smaller_number_is_stricter() -> None:
+    assert Ceiling().at_most(1, 2)
+    assert not Ceiling().at_most(2, 1)
+    assert Ceiling().meet(2, 1) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("64M", 64 << 20),
+        ("64MiB", 64 << 20),
+        ("64 mb", 64 << 20),
+        ("1k", 1024),
+        ("3", 3),
+        ("2G", 2 << 30),
+        ("1T", 1 << 40),
+    ],
+)
+def test_sizes_are_binary_multiples(text: str, value: int) -> None:
+    assert Ceiling(size=True).parse(node(text)) == value
+
+
+@pytest.mark.parametrize("text", ["", "M", "-1", "1.5G", "64X", "64MM", "1e3", "٣M", "9" * 19, "99999999T"])
+def test_what_is_no_size_is_refused(text: str) -> None:
+    with pytest.raises(ProfileError, match=r"^profile\.toml:1: value: "):
+        Ceiling(size=True).parse(node(text))
+
+
+def test_a_number_takes_no_size_and_keeps_its_range() -> None:
+    with pytest.raises(ProfileError, match="a string where an integer"):
+        Ceiling().parse(node("64M"))
+    with pytest.raises(ProfileError, match="0 is out of range, it must be from 1 to 9"):
+        Ceiling(1, 9).parse(node(0))
+    with pytest.raises(ProfileError, match="out of range"):
+        Ceiling(0, 1024, size=True).parse(node("2K"))
+
+
+@given(st.integers(0, 2**63 - 1))
+def test_a_shown_size_reads_back(value: int) -> None:
+    assert Ceiling(size=True).parse(node(show_size(value))) == value
+
+
+@pytest.mark.parametrize(("value", "text"), [(0, "0"), (1023, "1023"), (1024, "1K"), (1536, "1536"), (3 << 30, "3G")])
+def test_a_size_is_shown_in_its_largest_unit(value: int, text: str) -> None:
+    assert show_size(value) == text
+
+
+def test_a_neutral_value_never_loosens() -> None:
+    kind = Neutral(Node.string, "text", ("a", "b"))
+    assert kind.neutral
+    assert kind.at_most("a", "b")
+    assert kind.at_most("b", "a")
+
+
+def test_an_exact_value_is_equal_or_incomparable() -> None:
+    assert WORD.at_most("a", "a")
+    assert not WORD.at_most("a", "b")
+    assert not WORD.at_most("b", "a")
+    assert WORD.meet("a", "b") is None
+    assert WORD.meet("a", "a") == "a"
+
+
+def test_the_strictest_exact_value_is_below_all() -> None:
+    kind = Exact(Node.string, "a word", "none", ("none", "a", "b"))
+    assert kind.at_most("none", "a")
+    assert not kind.at_most("a", "none")
+    assert kind.meet("a", "b") == "none"
+
+
+def test_the_nearest_word_is_offered() -> None:
+    assert nearest("NET_RWA", ["NET_RAW", "CHOWN"]) == 'did you mean "NET_RAW"?'
+    assert nearest("zzz", ["NET_RAW", "CHOWN"]) is None
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=named)
+def test_every_grammar_is_written_down(kind: Kind[Any]) -> None:
+    assert kind.grammar()

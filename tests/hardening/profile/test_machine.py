@@ -1,0 +1,67 @@
+"""What the administrator says to every call."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from hardening.base.digest import sha256
+from hardening.errors import ProfileError
+from hardening.launch.looks import ABSENT
+from hardening.profile.machine import Machine, configured
+from tests.support.features import require
+
+
+def written(folder: Path, text: str) -> Path:
+    folder.chmod(0o755)
+    path = folder / "hardening.toml"
+    path.write_text(text)
+    path.chmod(0o644)
+    return path
+
+
+def refused(file: Path) -> str:
+    with pytest.raises(ProfileError) as caught:
+        configured(file)
+    assert caught.value.hint
+    return str(caught.value)
+
+
+def test_without_a_file_the_default_is_the_one_that_is_shipped(tmp_path: Path) -> None:
+    assert configured(tmp_path / "none") == Machine(("default",), ABSENT)
+
+
+@pytest.mark.parametrize(
+    ("said", "profiles"),
+    [('"org"', ("org",)), ('["org", "./own.toml"]', ("org", "{}/own.toml")), ('"/srv/x.toml"', ("/srv/x.toml",)),
+     ('"x.toml"', ("{}/x.toml",))],
+)  # fmt: skip
+def test_it_says_which_profiles_a_command_has_that_names_none(
+    tmp_path: Path, said: str, profiles: tuple[str, ...]
+) -> None:
+    require("root")
+    text = f"default = {said}\n"
+    found = configured(written(tmp_path, text))
+    assert found == Machine(tuple(name.format(tmp_path) for name in profiles), sha256(text.encode()))
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [("default = []", ":1: default: names no profile"), ("default = 1", ":1: default: an integer where an array"),
+     ("defalt = 'x'", ":1: defalt: unknown key\nhint: did you mean"), ("[", ":1: not TOML")],
+)  # fmt: skip
+def test_what_is_malformed_is_an_error_with_its_line(tmp_path: Path, text: str, says: str) -> None:
+    require("root")
+    assert says in refused(written(tmp_path, text))
+
+
+def test_nobody_but_root_says_it(tmp_path: Path) -> None:
+    path = written(tmp_path, 'default = "org"')
+    if os.geteuid() == 0:
+        path.chmod(0o664)
+        assert "can be written by others" in refused(path)
+        path.chmod(0o644)
+        os.chown(path, 48000, 48000)
+    assert "belongs to another user" in refused(path)
