@@ -57,7 +57,7 @@ def test_the_loaded_filter_is_the_one_that_was_written(tmp_path: Path) -> None:
     path = tmp_path / "filter"
     path.write_bytes(every.program)
     code = (
-        "import sys; from pathlib import Path; from hardening.launch import abi, kernel;"
+        "import sys; from pathlib import Path; from hardening.base.linux import abi, kernel;"
         "code = Path(sys.argv[1]).read_bytes(); kernel.prctl(abi.PR_SET_NO_NEW_PRIVS, 1); kernel.seccomp(code, 0);"
         "print(flush=True); input()"
     )

@@ -291,7 +291,13 @@ RUN = ("hardening", "run", "--fresh", "-q", "-p", "strict", "--", "true")
 COMMANDS = (RUN, *(("hardening", *words.split()) for words in ("launch bundle", "plan list", "doctor", "tidy")))
 #: One of each kind: what the short way imports, what the whole program does, and what is a package of its own.
 PLANTED = (
-    *("hardening/__init__", "hardening/whole", "hardening/launch/quick", "hardening/cli/__init__", "hardening/cli/run"),
+    *(
+        "hardening/__init__",
+        "hardening/whole",
+        "hardening/launch/quick",
+        "hardening/cli/__init__",
+        "hardening/cli/commands/run",
+    ),
     *("hardening_process/__init__", "hardening_process/spec"),
 )
 

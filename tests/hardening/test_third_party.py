@@ -71,7 +71,7 @@ def acme(tmp_path_factory: pytest.TempPathFactory) -> Installed:
 
 def test_a_third_party_s_mechanism_is_equal(acme: Installed) -> None:
     found = acme.python(
-        "import json; from hardening import plugins; loaded = plugins.load();"
+        "import json; from hardening.plugin import plugins; loaded = plugins.load();"
         "mechanism = loaded.mechanism('quota'); owner = loaded.owner(mechanism);"
         "print(json.dumps([owner.name, owner.distribution, owner.version, len(loaded.mechanisms)]))"
     )
@@ -80,7 +80,7 @@ def test_a_third_party_s_mechanism_is_equal(acme: Installed) -> None:
 
 def test_a_third_party_s_profile_is_found_by_its_name(acme: Installed) -> None:
     found = acme.python(
-        "import json; from hardening import plugins; from hardening.profile.layers import SearchPath;"
+        "import json; from hardening.plugin import plugins; from hardening.profile.layers import SearchPath;"
         "found = SearchPath.standard(plugins.shipped_profiles()).find('acme');"
         "print(json.dumps([str(found.path), found.owner]))"
     )

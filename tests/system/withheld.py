@@ -21,7 +21,7 @@ NO_UNKNOWN = "from hardening_rootfs.layers import Layers\nlayers = Layers.of\n" 
     "Layers.of = lambda *given: (layers(*given)[0], '')\n"  # fmt: skip
 #: What takes the rule out of the program that a mount is said of the place where it lies, and the word for the launcher that
 #: it was looked at.
-UNJUDGED = "from hardening import statements\nstatements.PROFILES = 'org.unjudged'\n"
+UNJUDGED = "from hardening.assemble import statements\nstatements.PROFILES = 'org.unjudged'\n"
 NO_OWN_NAME = (
     UNJUDGED + "from hardening_rootfs import spec\nspec._require_own_name = spec._require_inside = lambda *_: None\n"
 )
@@ -31,8 +31,8 @@ NO_LEFT = "from attrs import evolve\nfrom hardening_rootfs import aliases, sourc
     "kept, found = sources.kept_in, aliases.mounted\n" \
     "sources.kept_in = lambda *given, recursive=True: kept(*given)\n" \
     "aliases.mounted = lambda: tuple(evolve(mount, unbindable=False) for mount in found())\n"  # fmt: skip
-NO_PROFILES = "from hardening import layers\nlayers.Stack.files = ()\n"
-NO_DECIDING = "from hardening import state\nstate.deciding = lambda: ()\n"
+NO_PROFILES = "from hardening.profile import layers\nlayers.Stack.files = ()\n"
+NO_DECIDING = "from hardening.base import state\nstate.deciding = lambda: ()\n"
 
 
 @attrs.frozen

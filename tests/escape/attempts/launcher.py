@@ -20,7 +20,7 @@ near, far = socket.socketpair()
 near.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [77]))])
 full.set_inheritable(full.dup2(far.detach(), 78), True)
 """
-LEAKING = "from hardening.launch import kernel; kernel.close_on_exec_from = lambda first: None"
+LEAKING = "from hardening.base.linux import kernel; kernel.close_on_exec_from = lambda first: None"
 ANY_DIRECTORY = "import posix; posix.getcwd = lambda: '/'"
 #: A launcher that changes the root as simple tools do.
 CHROOT = """
@@ -46,10 +46,10 @@ key = libc.syscall(ADD_KEY, b"user", b"hardening-escape", canary, len(canary), -
 for each in (keyctl(0, -3, 0), key):
     keyctl(5, each, 0x3F3F3F3F)  # KEYCTL_SETPERM
 """
-NO_NEW_SESSION = "from hardening.launch import kernel; kernel.new_session_keyring = lambda: None"
-NO_FIRST_LOOK = "from hardening.launch import lookup; lookup.refuse_magic = lambda path: None\n"
+NO_NEW_SESSION = "from hardening.base.linux import kernel; kernel.new_session_keyring = lambda: None"
+NO_FIRST_LOOK = "from hardening.launch.native import lookup; lookup.refuse_magic = lambda path: None\n"
 NO_SECOND_LOOK = (
-    "from hardening.launch import setup; setup.NativeSupervisor._refuse_own_interpreter = lambda self: None\n"
+    "from hardening.launch.native import setup; setup.NativeSupervisor._refuse_own_interpreter = lambda self: None\n"
 )
 WRITABLE_NODES = """
 from hardening.base.linux import abi, kernel
@@ -99,7 +99,7 @@ OWN_NULL = (
 PRIVATE_VOLUME = volume(f"{FOLDER}/secret:/srv:rprivate", at="/srv")
 SHARED_VOLUME = volume(f"{FOLDER}/secret:/srv:rshared", at="/srv")
 PROGRAMS = volume(f"{FOLDER}/programs:/srv:ro", at="/srv")
-ANY_LINK = "from hardening.launch import links; import posix; links.find = lambda path: posix.open(path, posix.O_PATH)"
+ANY_LINK = "from hardening.base import links; import posix; links.find = lambda path: posix.open(path, posix.O_PATH)"
 OWNER = "the node belongs to the host's root, whom no ordinary user's namespace maps"
 SLAVES = "in a user namespace every mount of the host becomes a slave of it, or private (mount_namespaces(7))"
 

@@ -31,7 +31,7 @@ def test_nobody_can_change_what_was_sealed() -> None:
 
 def test_a_process_that_leaves_no_core_can_leave_one_again_once_it_executes() -> None:
     code = (
-        "import os, resource; from hardening import handover; handover.leave_no_core();"
+        "import os, resource; from hardening.assemble import handover; handover.leave_no_core();"
         "assert os.stat('/proc/self/mem').st_uid == 0;"
         "os.execv('/bin/sh', ['sh', '-c', 'stat -c %u /proc/$$/mem'])"
     )

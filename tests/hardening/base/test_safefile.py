@@ -112,7 +112,7 @@ def test_inside_a_user_namespace_unmapped_owners_are_not_told_apart(folder: Path
     features.require("userns")
     path = written(folder / "file")
     code = (
-        "import sys; sys.path[:0] = sys.argv[2].split(':'); from pathlib import Path; from hardening import safefile;"
+        "import sys; sys.path[:0] = sys.argv[2].split(':'); from pathlib import Path; from hardening.base import safefile;"
         "print(safefile.read(Path(sys.argv[1]), 'the file', 9, hint='', owner=safefile.Owner.OWN))"
     )
     command = ["unshare", "--user", "--", sys.executable, "-c", code, str(path), ":".join(sys.path)]

@@ -175,7 +175,7 @@ def user() -> User:
 def believed(user: User, path: Path, *, groups: str = "--clear-groups", gid: int | None = None) -> bool:
     """Whether a user takes what lies at a path for what nobody else could have written."""
     code = (
-        "import sys; sys.path[:0] = sys.argv[2].split(':'); import os; from hardening.launch import trusted;"
+        "import sys; sys.path[:0] = sys.argv[2].split(':'); import os; from hardening.base import trusted;"
         "sys.exit(trusted.others_can_write(os.stat(sys.argv[1]), sys.argv[1]))"
     )
     ids = [f"--reuid={user.uid}", f"--regid={user.gid if gid is None else gid}", groups, "--inh-caps=-all"]

@@ -65,6 +65,7 @@ def test_nothing_is_collected_before_the_watch_over_the_command(tmp_path: Path) 
     """What is loaded and read before a launch stays: to look at it time and again would only take time."""
     (tmp_path / "config.json").write_text("{}")
     argv = stage_command(tmp_path)
-    code = argv[4].replace("posix._exit(main())", "import gc; print(main(), gc.isenabled())")
-    done = subprocess.run([*argv[:4], code, *argv[5:]], capture_output=True, text=True, check=False)
+    place = argv.index("-c") + 1
+    code = argv[place].replace("posix._exit(main())", "import gc; print(main(), gc.isenabled())")
+    done = subprocess.run([*argv[:place], code, *argv[place + 1 :]], capture_output=True, text=True, check=False)
     assert done.stdout == "125 False\n", done.stderr

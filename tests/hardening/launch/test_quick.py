@@ -9,6 +9,7 @@ import runpy
 import signal
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,7 +35,7 @@ def place() -> Iterator[Place]:
 
 
 def test_a_plan_is_run_with_the_standard_library_and_this_package_s_launch_stage_alone(place: Place) -> None:
-    here = f"import sys; sys.path.append({str(Path(quick.__file__).parents[2])!r})"
+    here = f"import sys; sys.path += {[str(Path(quick.__file__).parents[2]), sysconfig.get_path('platlib')]}"
     code = f"{here}; from hardening.launch.quick import main; import posix; posix._exit(main({f'{PROGRAM}-cli'!r}))"
     python = (sys.executable, "-I", "-S", "-X", "importtime", "-c", code)
     done = Place(place.folder, python).type(*LINE)

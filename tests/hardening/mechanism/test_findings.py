@@ -82,7 +82,7 @@ def test_a_layer_only_ever_adds_and_one_flat_layer_says_the_same(one: str, two: 
 )
 def test_what_says_nothing_is_refused(text: str, message: str) -> None:
     with pytest.raises(HardeningError, match=message) as caught:
-        parse_layer(Document("org", Path("org.toml"), tomllib.loads(text), {}))
+        gate(text)
     assert caught.value.hint or "table" in message
 
 

@@ -112,7 +112,7 @@ def test_what_is_no_lease_is_not_even_opened(tmp_path: Path, kind: str) -> None:
             path.chmod(0o600)
             os.chown(path, 48000, 48000)
     trace = tmp_path / "trace"
-    code = f"from hardening.launch import leases; leases.hold(({str(path)!r},))"
+    code = f"from hardening.launch.container import leases; leases.hold(({str(path)!r},))"
     argv = ["strace", "-f", "-qq", "-e", "trace=open,openat", "-o", str(trace), sys.executable, "-c", code]
     done = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=60)
     assert "LaunchError: " in done.stderr
