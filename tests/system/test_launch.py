@@ -16,7 +16,6 @@ import _cffi_backend
 import pytest
 
 import hardening
-from hardening import launch
 from hardening.base.digest import ANNOTATION, of_filter
 from hardening.base.linux import kernel
 from hardening.launch.command import START
@@ -697,7 +696,8 @@ def test_the_files_of_the_launcher_may_be_out_of_reach_of_the_command_s_ids(
     private = folder / "private"
     private.mkdir(mode=0o700)
     unfinished = shutil.ignore_patterns("*.pyc.*")  # somebody else compiles it
-    shutil.copytree(Path(launch.__file__).parent, private / "hardening" / "launch", ignore=unfinished)
+    for name in ("base", "launch"):
+        shutil.copytree(Path(hardening.__file__).with_name(name), private / "hardening" / name, ignore=unfinished)
     for name in ("__init__.py", "errors.py"):
         shutil.copy2(Path(hardening.__file__).with_name(name), private / "hardening")
     shutil.copy2(_cffi_backend.__file__, private)

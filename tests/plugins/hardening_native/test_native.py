@@ -52,6 +52,6 @@ def test_its_command_is_the_isolated_stage(tmp_path: Path) -> None:
     request = LaunchRequest("name", tmp_path, stdin=True, remove=True, receipt=tmp_path / "receipt")
     argv = Native().command(tmp_path, request)
     assert argv[:5] == [sys.executable, "-I", "-B", "-S", "-c"]
-    directories = argv[5].split(":")
+    directories = argv[6].split(":")
     assert all(os.path.isdir(directory) for directory in directories)
-    assert argv[6:] == ["--stdin", "--remove", "--receipt", str(tmp_path / "receipt"), "--id", "name", str(tmp_path)]
+    assert argv[7:] == ["--stdin", "--remove", "--receipt", str(tmp_path / "receipt"), "--id", "name", str(tmp_path)]
