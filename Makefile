@@ -23,7 +23,7 @@ test: # set-up, then every test that this user can run; T="tests/laws -k seccomp
 escape: # attempts to escape from a container, each with its one defence off and on, as a table
 	@venv=$$(tools/setup test) && exec "$$venv/bin/python" -m pytest -q tests/escape --escapes $(T)
 
-check: # ruff, mypy, and the examples of the documentation
+check: # ruff, mypy, and that rooms import rooms below them
 	@venv=$$(tools/setup check) && exec tools/check "$$venv"
 
 bench: # launches measured beside crun, runc, bubblewrap and podman, and verdicts beside skopeo; B=--publish also writes docs/bench
