@@ -6,11 +6,11 @@ that is at most as loose as both. Mechanisms use these or bring their own; `hard
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
+from hardening.base import units
 from hardening.base.text import nearest
 from hardening.base.values import frozen
 from hardening.profile.source import Node
@@ -114,10 +114,6 @@ class Choice(Kind[str]):
         return self.values
 
 
-_SUFFIXES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
-_SIZE = r"([0-9]{1,19})\s*([kmgt]?)(?:i?b)?"
-
-
 @frozen(eq=False)
 class Ceiling(Kind[int]):
     """A number of which the smaller is the stricter; ``size`` also takes ``"64M"`` (binary multiples)."""
@@ -129,14 +125,11 @@ class Ceiling(Kind[int]):
 
     def parse(self, node: Node) -> int:
         if self.size and isinstance(node.raw, str):
-            match = re.fullmatch(_SIZE, node.raw.strip(), re.IGNORECASE)
-            if match is None:
-                raise node.error(
-                    f'"{node.raw}" is not a size', hint='write bytes, or a number with K, M, G or T: "64M"'
-                )
-            return Node(int(match[1]) * _SUFFIXES[match[2].lower()], node.path, node.document).integer(
-                self.low, self.high
-            )
+            try:
+                number = units.size(node.raw)
+            except ValueError as error:
+                raise node.error(str(error), hint=units.SIZE_HINT) from None
+            return Node(number, node.path, node.document).integer(self.low, self.high)
         return node.integer(self.low, self.high)
 
     def at_most(self, a: int, b: int) -> bool:
@@ -155,16 +148,7 @@ class Ceiling(Kind[int]):
         return (self.low, self.low + 1, min(self.low + 4096, self.high), self.high)
 
     def show(self, value: int) -> str:
-        return show_size(value) if self.size else str(value)
-
-
-def show_size(value: int) -> str:
-    """Bytes as the largest binary unit that divides them: 67108864 -> ``64M``."""
-    for suffix in ("T", "G", "M", "K"):
-        factor = _SUFFIXES[suffix.lower()]
-        if value and value % factor == 0:
-            return f"{value // factor}{suffix}"
-    return str(value)
+        return units.show_size(value) if self.size else str(value)
 
 
 @frozen(eq=False)

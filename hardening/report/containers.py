@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
+from hardening.base.units import show_span, timestamp
 from hardening.report.table import Table
 from hardening.runs.containers import EXITED, Container
-
-_SPANS = ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
 
 
 def table(containers: Sequence[Container], now: float) -> Table:
@@ -22,7 +20,7 @@ def table(containers: Sequence[Container], now: float) -> Table:
             shlex.join(item.command),
             item.profiles,
             item.runtime,
-            f"{age(now - item.created)} ago",
+            f"{show_span(now - item.created)} ago",
             status(item, now),
         )
         for item in containers
@@ -37,16 +35,7 @@ def status(container: Container, now: float) -> str:
         return container.status
     why = f", {container.end.why}" if container.end.why else ""
     code = f" ({container.end.code}{why})" if container.status == EXITED else ""
-    return f"{container.status}{code} {age(now - container.end.finished)} ago"
-
-
-def age(seconds: float) -> str:
-    """A span in its largest unit: ``3 minutes``."""
-    for length, unit in _SPANS:
-        count = int(seconds // length)
-        if count > 0:
-            return f"{count} {unit}{'' if count == 1 else 's'}"
-    return "0 seconds"
+    return f"{container.status}{code} {show_span(now - container.end.finished)} ago"
 
 
 def data(containers: Sequence[Container]) -> list[dict[str, Any]]:
@@ -74,4 +63,4 @@ def data(containers: Sequence[Container]) -> list[dict[str, Any]]:
 
 
 def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return timestamp(int(seconds * 10**9), 3)

@@ -4,14 +4,14 @@ which form)."""
 from __future__ import annotations
 
 import os
-import re
 import select
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hardening.base import units
 from hardening.base.held import open_file
 from hardening.base.linux import kernel
 from hardening.base.values import frozen
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 _IN_MODIFY, _IN_MOVED_FROM, _IN_CREATE, _IN_DELETE_SELF = 0x2, 0x40, 0x100, 0x400  # sys/inotify.h
 _CHANGES = _IN_MODIFY | _IN_MOVED_FROM | _IN_CREATE | _IN_DELETE_SELF
-_DURATION = re.compile(r"([0-9]+)([smhd])")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 @frozen
@@ -128,15 +126,9 @@ def _last(records: list[Record], lines: int) -> list[Record]:
 
 
 def moment(text: str, now: datetime) -> str:
-    """The time that ``--since`` names, as the log writes times: an RFC 3339 time, or how long ago (``90s``, ``10m``, ``2h``,
-    ``1d``). Raises `UsageError`."""
-    duration = _DURATION.fullmatch(text)
+    """The time that ``--since`` names (`hardening.base.units.moment`), as the log writes times. Raises `UsageError`."""
     try:
-        ago = timedelta(**{_UNITS[duration[2]]: int(duration[1])}) if duration else None
-        found = now - ago if ago is not None else datetime.fromisoformat(text)
         # A time without a zone is the caller's own.
-        return found.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f000Z")
-    except (ValueError, OverflowError):
-        raise UsageError(
-            f"{text!r} is no time", origin="--since", hint="write 10m, 2h or 1d, or 2026-01-31T12:00:00Z"
-        ) from None
+        return units.moment(text, now).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f000Z")
+    except ValueError as error:
+        raise UsageError(str(error), origin="--since", hint=units.TIME_HINT) from None

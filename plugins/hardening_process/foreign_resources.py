@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from hardening.base import places
+from hardening.base import places, units
 from hardening.base.pointer import escape, lookup
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.mechanism import Context, Excess
@@ -31,8 +31,6 @@ _GRANTS = {
     "memory/disableOOMKiller": "process.resources.memory",
 }
 _NUMBER = re.compile(r"[0-9]{1,15}")
-_SIZE = re.compile(r"([0-9]{1,15})([KMGTkmgt]?)")
-_FACTORS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 _QUOTA = re.compile(r"([0-9]{1,15}) ([0-9]{1,15})")
 #: Files of a control group that only take away, whatever they say.
 _BOUNDS = re.compile(
@@ -113,8 +111,10 @@ def _memory(text: str, ceilings: Mapping[str, int]) -> bool:
 
 
 def _size(text: str) -> int | None:
-    found = _SIZE.fullmatch(text)
-    return int(found[1]) * _FACTORS[found[2].lower()] if found else None
+    try:
+        return units.kernel_size(text)
+    except ValueError:
+        return None
 
 
 def _swap(text: str, ceilings: Mapping[str, int]) -> bool:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from hardening.base import units
 from hardening.base.linux import mountinfo
 from hardening.base.values import frozen
 from hardening.launch.config.config_mounts import is_bind
-from hardening.mechanism.kinds import show_size
 from hardening_rootfs.paths import is_below, real_path
 
 #: What an entry may take away, as the kernel shows it. An entry says it with an `r` in front for what lies below, too.
@@ -48,13 +47,12 @@ class Mounted:
     @property
     def size(self) -> int:
         """Of a tmpfs, in bytes; 0 where it has no bound."""
-        text = self.data.get("size", "")
-        return int(text[:-1]) * 1024 if re.fullmatch(r"\d+k", text) else 0
+        return _number(self.data.get("size", "")) or 0
 
     def show(self) -> str:
         """As a receipt shows it."""
         restrictions = sorted(name for name in RESTRICTIONS if self.takes(name))
-        sizes = [f"size={show_size(self.size)}"] if self.size else []
+        sizes = [f"size={units.show_size(self.size)}"] if self.size else []
         return ",".join(
             [self.kind, *restrictions, *sizes, *(f"{key}={self.data[key]}" for key in _PROC if key in self.data)]
         )
@@ -150,7 +148,7 @@ class Wanted:
         """As a receipt shows it."""
         kind = "bind" if self.is_bind else str(self.entry.get("type"))
         size = self.values().get("size", "")
-        sizes = [f"size={show_size(int(size))}"] if size.isdecimal() else []
+        sizes = [f"size={units.show_size(int(size))}"] if size.isdecimal() else []
         values = [f"{key}={value}" for key, value in self.values().items() if key in _PROC]
         return ",".join([kind, *sorted(self.restrictions), *sizes, *values])
 
@@ -189,19 +187,16 @@ def _another_kind(wanted: Wanted, found: Mounted, host: Container[str], made: Co
         if mode & ~wanted_mode & 0o777 or (wanted_mode & ~mode & 0o1000):
             yield f"mode={mode:o}"
     if kind == "tmpfs":
-        bytes_ = int(values["size"]) if values.get("size", "").isdecimal() else _size(values.get("size", ""))
+        bytes_ = _number(values.get("size", ""))
         if bytes_ and not 0 < found.size <= bytes_ + PAGE - 1:
-            yield f"size={show_size(found.size)}"
-        inodes, most = found.data.get("nr_inodes", ""), values.get("nr_inodes", "")
-        if most.isdecimal() and not (inodes.isdecimal() and int(inodes) <= int(most)) and not _kilo(inodes, int(most)):
-            yield f"nr_inodes={inodes or 'unlimited'}"
+            yield f"size={units.show_size(found.size)}"
+        inodes, most = (_number(data.get("nr_inodes", "")) for data in (found.data, values))
+        if most is not None and not (inodes is not None and inodes <= most):
+            yield f"nr_inodes={found.data.get('nr_inodes', 'unlimited')}"
 
 
-def _size(text: str) -> int:
-    match = re.fullmatch(r"(\d+)([km])", text)
-    return int(match[1]) * {"k": 1024, "m": 1 << 20}[match[2]] if match else 0
-
-
-def _kilo(text: str, most: int) -> bool:
-    """Whether a number that the kernel writes in thousands of 1024 is at most another."""
-    return re.fullmatch(r"\d+k", text) is not None and int(text[:-1]) * 1024 <= most
+def _number(text: str) -> int | None:
+    try:
+        return units.kernel_size(text)
+    except ValueError:
+        return None

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import attrs
 
+from hardening.base import units
 from hardening.base.values import frozen
 from hardening.launch.config.config_mounts import ACCESS_TIMES, ATTRIBUTES, COPIES, FILE_SYSTEMS, OPPOSITES, is_bind
 from hardening.launch.config.config_mounts import PROPAGATION as LAUNCHED
@@ -21,9 +23,7 @@ from hardening_rootfs.volumes import PROPAGATION, Volume
 #: right -> the option that takes it away
 RIGHTS: Mapping[str, str] = {"rw": "ro", "suid": "nosuid", "dev": "nodev", "exec": "noexec"}
 _TIED = (*PROPAGATION, "unbindable", "runbindable")
-_SIZE = re.compile(r"size=(\d{1,19})([kmg]?)", re.IGNORECASE)
 _EMPTY = 4096  # bytes of a tmpfs that only stands for a directory
-_FACTORS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 #: type of file system -> the one place where it is mounted
 PLACES: Mapping[str, str] = {
     "proc": "/proc",
@@ -71,8 +71,11 @@ class Asked:
     @property
     def size(self) -> int:
         """The size of a tmpfs in bytes; 0 where there is no bound that we can read."""
-        sizes = [match for option in self.options if (match := _SIZE.fullmatch(option))]
-        return int(sizes[-1][1]) * _FACTORS[sizes[-1][2].lower()] if sizes else 0
+        found = 0
+        for option in self.options:
+            with suppress(ValueError):
+                found = units.kernel_size(option.removeprefix("size=")) if option.startswith("size=") else found
+        return found
 
     @property
     def rights(self) -> frozenset[str]:

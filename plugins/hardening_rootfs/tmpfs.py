@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from hardening.base.text import nearest
+from hardening.base.units import show_size
 from hardening.base.values import frozen
-from hardening.mechanism.kinds import Ceiling, Kind, show_size
+from hardening.mechanism.kinds import Ceiling, Kind
 from hardening.mechanism.schema import REST, Family, Say, require_absent
 from hardening.profile.source import Node
 from hardening_rootfs.paths import destination

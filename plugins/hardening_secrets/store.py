@@ -15,11 +15,11 @@ next change of a secret of the same driver. So a secret has its old value, or it
 
 from __future__ import annotations
 
-import datetime
 import fcntl
 import json
 import os
 import stat
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
@@ -30,6 +30,7 @@ import attrs
 from hardening.base import state, trusted, wholefile
 from hardening.base.digest import sha256
 from hardening.base.text import nearest
+from hardening.base.units import timestamp
 from hardening.base.values import frozen
 from hardening.errors import HardeningError, PluginError, UsageError, quoted
 from hardening.mechanism.secret_driver import LONGEST, SecretDriver, SecretError
@@ -57,7 +58,7 @@ class Record:
 
 def now() -> str:
     """The time in UTC, to the second, as ISO 8601 has it."""
-    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return timestamp(time.time_ns())
 
 
 def require_size(value: bytes) -> None:

@@ -103,7 +103,9 @@ Examples:
 @click.option("-f", "--follow", is_flag=True, help="Go on with what is written, until the container ends.")
 @click.option("-t", "--timestamps", is_flag=True, help="Show when each line was written.")
 @click.option("-n", "--tail", type=click.IntRange(min=0), metavar="N", help="Show only the last N lines.")
-@click.option("--since", metavar="TIME", help="Show only what is not older: 10m, 2h, or an RFC 3339 time.")
+@click.option(
+    "--since", metavar="TIME", help="Show only what is not older: 10m, 1h30m, 08:30, yesterday, 2026-03-01T08:30."
+)
 @one
 def logs(follow: bool, timestamps: bool, tail: int | None, since: str | None, container: str) -> None:
     """Show what a detached container wrote: its standard output on standard output, its standard error on that."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import click
 
+from hardening.base.units import timestamp
 from hardening.cli import fetching, output
 from hardening.cli.options import stack
 from hardening.cli.session import session
@@ -144,7 +144,7 @@ def _entry(store: Store | None, record: Record) -> dict[str, object]:
             size = sum(blob.size for blob in store.manifest(record.digest).blobs)
     except ImageError:  # --check says what is wrong with it
         size = None
-    pulled = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.pulled))
+    pulled = timestamp(record.pulled * 10**9)
     return {"name": record.name, "digest": record.digest, "index": record.top, "size": size, "pulled": pulled}
 
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import date, datetime, timedelta
-from datetime import time as clock
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from hardening.base import units
 from hardening.cli import output
 from hardening.errors import UsageError
 from hardening.launch.record.audit_text import OPERATIONS
@@ -31,12 +30,9 @@ Examples:
 
 \b
 A time is a date, a date and time (local, or with an offset), a time of today, today,
-yesterday, or how long ago: 30s, 10m, 12h, 7d.
+yesterday, or how long ago: 30s, 10m, 1h30m, 7d, 2w.
 """
 
-_AGO = re.compile(r"(\d{1,9})([smhd])")
-_CLOCK = re.compile(r"\d\d:\d\d(:\d\d)?")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 POLL = 1.0  # seconds between two looks of --follow
 
 
@@ -44,19 +40,10 @@ def _moment(ctx: click.Context, parameter: click.Parameter, value: str | None) -
     """A point in time, aware of its offset."""
     if value is None:
         return None
-    ago, today = _AGO.fullmatch(value), date.today()
-    days = {"today": today, "yesterday": today - timedelta(days=1)}
     try:
-        if value in days:
-            return datetime.combine(days[value], clock()).astimezone()
-        if _CLOCK.fullmatch(value):
-            return datetime.combine(today, clock.fromisoformat(value)).astimezone()
-        if ago:
-            return datetime.now().astimezone() - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
-        return datetime.fromisoformat(value).astimezone()
-    except (ValueError, OverflowError):
-        hint = "write 2026-03-01, 2026-03-01T08:30, 08:30, yesterday, or 10m for ten minutes ago"
-        raise UsageError(f"{value} is no time", origin=parameter.opts[0], hint=hint) from None
+        return units.moment(value, datetime.now().astimezone())
+    except ValueError as error:
+        raise UsageError(str(error), origin=parameter.opts[0], hint=units.TIME_HINT) from None
 
 
 def _user(ctx: click.Context, parameter: click.Parameter, value: str | None) -> int | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from hardening.base import units
 from hardening.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 _NAME = r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}"
 _ID = r"[0-9a-f]{12}"
-_SIZE = r"([0-9]{1,15})([KMG]?)"
-_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 _SMALLEST = 4096
 _ASKED = "hardening.container"
 
@@ -96,12 +95,12 @@ def container(context: click.Context, engine: Runtime, record: Path, profiles: S
 
 
 def _bytes(text: str) -> int:
-    found = re.fullmatch(_SIZE, text)
-    size = int(found[1]) * _UNITS[found[2]] if found else 0
+    try:
+        size = units.size(text)
+    except ValueError as error:
+        raise UsageError(str(error), origin="--log-size", hint=units.SIZE_HINT) from None
     if size < _SMALLEST:
         raise UsageError(
-            f"{text!r} is not a size of at least {_SMALLEST} bytes",
-            origin="--log-size",
-            hint="write bytes, or 512K, 16M",
+            f"invalid size {text!r}: less than {_SMALLEST} bytes", origin="--log-size", hint="write 512K, 16M"
         )
     return size

@@ -10,6 +10,7 @@ import time
 
 from hardening.base import jsontext
 from hardening.base.linux.system import os
+from hardening.base.units import timestamp
 from hardening.launch.container.container_state import LOG, LOST
 
 TYPE_CHECKING = False
@@ -133,5 +134,4 @@ def _size(record: bytes) -> int:
 
 def now() -> bytes:
     """The time in RFC 3339."""
-    seconds, rest = divmod(time.time_ns(), 10**9)
-    return b"%s.%09dZ" % (time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)).encode(), rest)
+    return timestamp(time.time_ns(), 9).encode()

@@ -11,6 +11,7 @@ import time
 
 from hardening.base import jsontext
 from hardening.base.linux.system import os
+from hardening.base.units import timestamp
 from hardening.errors import LaunchError
 from hardening.launch.config.bundle import EXCEPTIONS, IMAGE, MECHANISMS, PROFILES, STATES
 from hardening.launch.record import sinks
@@ -144,7 +145,12 @@ class Recorder:
         self._write("end", {**fields, "result": result, "signal": self._signal, "seconds": round(seconds, 6)})
 
     def _write(self, event: str, fields: dict[str, Any]) -> None:
-        record: dict[str, Any] = {"version": VERSION, "time": timestamp(), "event": event, "id": self.identity}
+        record: dict[str, Any] = {
+            "version": VERSION,
+            "time": timestamp(time.time_ns(), 6),
+            "event": event,
+            "id": self.identity,
+        }
         record |= {**self._who, "runtime": self._runtime}
         fields = {key: cut(value, LONGEST) if isinstance(value, str) else value for key, value in fields.items()}
         # Those that were not sure to keep a record are asked for the next one as well, whoever is not there any more.
@@ -178,12 +184,6 @@ class Recorder:
         # There may be many exceptions, and each would repeat what the record of the launch says.
         said = {} if record["event"] == "exception" else {"command": shortened(self.facts.command, sink.longest)}
         return {**record, **said, **fields}
-
-
-def timestamp() -> str:
-    """The time now: UTC, ISO 8601, microseconds."""
-    seconds, rest = divmod(time.time_ns() // 1000, 1_000_000)
-    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{rest:06d}Z"
 
 
 def cut(text: str, longest: int) -> str:

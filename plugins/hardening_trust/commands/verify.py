@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import attrs
 import click
 
+from hardening.base.units import timestamp
 from hardening.cli import fetching, output
 from hardening.errors import EXIT_FINDINGS, HardeningError, HostError
 from hardening.images.reference import Name
@@ -123,7 +123,7 @@ def _why(held: Held, *, alone: bool) -> list[str]:
 
 
 def _date(moment: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment))
+    return timestamp(moment * 10**9)
 
 
 def _data(outcome: Outcome) -> dict[str, Any]:

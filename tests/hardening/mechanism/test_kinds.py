@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hardening.base.text import nearest
 from hardening.errors import ProfileError
-from hardening.mechanism.kinds import Ceiling, Choice, Exact, Flag, Kind, Neutral, show_size
+from hardening.mechanism.kinds import Ceiling, Choice, Exact, Flag, Kind, Neutral
 from hardening.profile.source import Node
 from hardening.testing.laws import check_kind
 from tests.support.texts import node
@@ -98,16 +98,6 @@ def test_a_number_takes_no_size_and_keeps_its_range() -> None:
         Ceiling(1, 9).parse(node(0))
     with pytest.raises(ProfileError, match="out of range"):
         Ceiling(0, 1024, size=True).parse(node("2K"))
-
-
-@given(st.integers(0, 2**63 - 1))
-def test_a_shown_size_reads_back(value: int) -> None:
-    assert Ceiling(size=True).parse(node(show_size(value))) == value
-
-
-@pytest.mark.parametrize(("value", "text"), [(0, "0"), (1023, "1023"), (1024, "1K"), (1536, "1536"), (3 << 30, "3G")])
-def test_a_size_is_shown_in_its_largest_unit(value: int, text: str) -> None:
-    assert show_size(value) == text
 
 
 def test_a_neutral_value_never_loosens() -> None:

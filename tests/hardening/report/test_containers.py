@@ -7,7 +7,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from hardening.report.containers import age, data, status, table
+from hardening.report.containers import data, status, table
 from hardening.runs.containers import Container, End, Process
 
 ONE = Container(
@@ -16,14 +16,6 @@ ONE = Container(
     running=True, end=None,
 )  # fmt: skip
 OVER = attrs.evolve(ONE, running=False, end=End(3, 1100.0))
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(0.2, "0 seconds"), (1, "1 second"), (59, "59 seconds"), (60, "1 minute"), (7300, "2 hours"), (90000, "1 day")],
-)
-def test_age(seconds: float, words: str) -> None:
-    assert age(seconds) == words
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from hardening.errors import UsageError
 from hardening.launch import main
 from hardening.launch.container.container_state import Entry, identify
 from hardening.launch.container.outputlog import OutputLog
@@ -57,26 +56,6 @@ def test_since(entry: Entry) -> None:
     log.write(2, b"new\n")
     with Log(Path(entry.path)) as found:
         assert text(found.history(since=moment(now.isoformat(), now))) == b"new\n"
-
-
-@pytest.mark.parametrize(
-    ("word", "time_"),
-    [
-        ("90s", "2026-01-31T11:58:30.000000000Z"),
-        ("2h", "2026-01-31T10:00:00.000000000Z"),
-        ("1d", "2026-01-30T12:00:00.000000000Z"),
-        ("2026-01-31T13:00:00+02:00", "2026-01-31T11:00:00.000000000Z"),
-        ("2026-01-31T11:00:00.5Z", "2026-01-31T11:00:00.500000000Z"),
-    ],
-)
-def test_a_moment(word: str, time_: str) -> None:
-    assert moment(word, datetime(2026, 1, 31, 12, tzinfo=UTC)) == time_
-
-
-@pytest.mark.parametrize("word", ["", "yesterday", "10", "10x", "-3m", "99999999999999d"])
-def test_no_moment(word: str) -> None:
-    with pytest.raises(UsageError, match="is no time"):
-        moment(word, datetime(2026, 1, 31, 12, tzinfo=UTC))
 
 
 def test_a_log_is_followed_through_its_rotation_until_the_stage_ends(entry: Entry) -> None:

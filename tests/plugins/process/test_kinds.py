@@ -129,7 +129,7 @@ def test_limits_are_read(raw: object, expected: Rlimit) -> None:
         ("unlimited:5", "above the hard limit"),
         ({"soft": 1}, "needs `hard`"),
         ({"hard": 1, "sof": 1}, "unknown key"),
-        ("many", "not a size"),
+        ("many", "invalid size"),
         (-2, "out of range"),
         (True, "true or false|a boolean"),
         (1.5, "a float"),

@@ -123,7 +123,7 @@ def test_a_later_layer_may_not_bring_root_back(tmp_path: Path) -> None:
         ('groups = [""]', "is not a group"),
         ("resources.pids = 0", "out of range"),
         ('resources.memory = "64"', None),
-        ('resources.memory = "lots"', "not a size"),
+        ('resources.memory = "lots"', "invalid size"),
         ('resources.cgroup = "../x"', "not the path of a cgroup"),
         ('resources.requirement = "maybe"', "none of required"),
         ("resource = {}", "unknown key"),

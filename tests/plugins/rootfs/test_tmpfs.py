@@ -71,7 +71,7 @@ def test_run_belongs_to_root() -> None:
 @pytest.mark.parametrize(
     ("written", "message"),
     [
-        ("size=64X", "not a size"),
+        ("size=64X", "invalid size"),
         ("size=1", "out of range"),
         ("exec,noexec", "contradict"),
         ("size=1M,size=2M", "said twice"),
