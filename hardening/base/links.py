@@ -9,12 +9,11 @@ from __future__ import annotations
 import _stat as stat
 import errno
 
-from hardening.base import files
+from hardening.base import files, trusted
 from hardening.base.linux import abi, kernel
 from hardening.base.linux.system import os
 
 MAX_LINKS = 40  # as many as the kernel follows
-OVERFLOW_ID = 65534  # how a user namespace shows everybody whom it does not map
 HINT = "name the place that it leads to, or lay the link as the user who launches"
 
 
@@ -37,7 +36,8 @@ def find(path: str) -> int:
     except OSError as error:
         if error.errno != errno.ELOOP:
             raise
-    trusted = _trusted()
+    # This is asked in the container's user namespace, where 0 is the command's own root, whose links are not followed.
+    owners = trusted.root(), os.geteuid()
     here = _top(path)
     parts, links = path.split("/"), 0
     while parts:
@@ -47,7 +47,7 @@ def find(path: str) -> int:
         parent, here = here, -1
         try:
             here = _open(parent, part, os.O_NOFOLLOW)
-            target = _target(here, part, trusted)
+            target = _target(here, part, owners)
             if target is None:
                 continue
             link, here = here, -1
@@ -116,14 +116,7 @@ def _top(path: str) -> int:
     return os.open("/" if path.startswith("/") else ".", os.O_PATH | os.O_CLOEXEC)
 
 
-def _trusted() -> tuple[int, int]:
-    """The owners whose links are followed: root, or who is shown in its place, and the caller. This is asked in the
-    container's user namespace, where 0 is the command's own root: `trusted.owners`, for files of a caller, has it, too."""
-    everybody = files.read("/proc/self/uid_map").split() == ["0", "0", "4294967295"]
-    return (0 if everybody else OVERFLOW_ID), os.geteuid()
-
-
-def _target(fd: int, name: str, trusted: tuple[int, int]) -> str | None:
+def _target(fd: int, name: str, owners: tuple[int, int]) -> str | None:
     """Where an open link leads, '' where only the kernel knows it; None for what is no link.
 
     The link is read by its descriptor, so that it cannot be replaced between the look and the use.
@@ -131,7 +124,7 @@ def _target(fd: int, name: str, trusted: tuple[int, int]) -> str | None:
     status = os.fstat(fd)
     if not stat.S_ISLNK(status.st_mode):
         return None
-    if status.st_uid not in trusted:
+    if status.st_uid not in owners:
         raise ForeignLinkError(errno.EPERM, f"the link {name} belongs to uid {status.st_uid}")
     if status.st_dev == os.stat("/proc/self").st_dev:
         return ""

@@ -31,13 +31,21 @@ class UntrustedError(PermissionError):
         self.hint = hint
 
 
-def owners() -> frozenset[int]:
-    """Root and the caller. In a user namespace root is the id that stands for everybody whom it does not know
+def root() -> int:
+    """The uid that the host's root is seen by: in a user namespace the one that stands for everybody whom it does not map
     (user_namespaces(7), unmapped user and group IDs)."""
-    found = {0, os.geteuid()}
-    if files.read("/proc/self/uid_map").split() != ["0", "0", "4294967295"]:
-        found.add(int(files.read("/proc/sys/kernel/overflowuid")))
-    return frozenset(found)
+    everybody = files.read("/proc/self/uid_map").split() == ["0", "0", "4294967295"]
+    return 0 if everybody else overflow_id()
+
+
+def overflow_id() -> int:
+    """The uid by which a user namespace shows everybody whom it does not map."""
+    return int(files.read("/proc/sys/kernel/overflowuid"))
+
+
+def owners() -> frozenset[int]:
+    """Root, by both of its uids in a user namespace, and the caller."""
+    return frozenset({0, root(), os.geteuid()})
 
 
 def _is_trusted(uid: int, trusted: Collection[int] | None) -> bool:
@@ -108,11 +116,11 @@ def _tree(path: str) -> str:
     return path
 
 
-def require_secure_path(path: str, trusted: Collection[int] | None = None) -> None:
+def require_secure_path(path: str, trusted: Collection[int] | None = None, *, makes: bool = True) -> None:
     """Raise `OSError` where somebody who is not ``trusted`` (by default `owners`) could put another file in the place of
     ``path``: by owning a directory in which one of its names stands, a link on the way, or a name in a sticky directory, or
-    by writing to one that is not sticky. What is missing of the path could only be put there by the trusted then, but for a
-    name in a sticky directory."""
+    by writing to one that is not sticky. A name that is missing from a sticky directory anybody could put there: it is an
+    error unless the caller ``makes`` it, and looks whose it is then."""
     here = "/" if path.startswith("/") else os.getcwd()
     pending = path.split("/")[::-1]
     secure: dict[str, bool] = {}  # whether owners of names can move them
@@ -135,6 +143,8 @@ def require_secure_path(path: str, trusted: Collection[int] | None = None) -> No
         try:
             status = os.lstat(name)
         except FileNotFoundError:
+            if not makes:
+                require(os.lstat(here), here, here, here, trusted, sticky=False)
             return
         is_link = status.st_mode & _KIND == _LINK
         if (is_link or secure[here]) and not _is_trusted(status.st_uid, trusted):

@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 
+from hardening.base import trusted
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.schema import Leaf
 from hardening_rootfs import aliases, hidden, mounts, sources
@@ -94,19 +95,19 @@ def _provided(destination: str, real: str, context: Context) -> bool:
     named = state is not None and state[2] == name
     if destination == _SECRETS:
         place = named and state is not None and any(state[1] in folder.split("/") for folder in folders)
-        return place and os.path.isdir(real) and _is_trusted(real, context)
+        return place and os.path.isdir(real) and _is_secure(real)
     beside = os.path.basename(real) == name and os.path.dirname(real) in folders - {"/"}
     regular = os.path.isfile(real) or not os.path.lexists(real)
-    return destination in _FILES and (named or beside) and regular and _is_trusted(real, context)
+    return destination in _FILES and (named or beside) and regular and _is_secure(real)
 
 
-def _is_trusted(path: str, context: Context) -> bool:
-    """Whether only root and the caller can write to the nearest directory above that exists."""
-    folder = os.path.dirname(path)
-    while not os.path.isdir(folder):
-        folder = os.path.dirname(folder)
-    found = os.stat(folder)
-    return found.st_uid in (0, context.host.uid) and not found.st_mode & 0o022
+def _is_secure(path: str) -> bool:
+    """Whether nobody but root and the caller could have put something at a path, or could put it there yet."""
+    try:
+        trusted.require_secure_path(path, makes=False)
+    except OSError:
+        return False
+    return True
 
 
 def _proc(settings: RootfsSettings, context: Context, asked: Asked) -> Tightened:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import _stat as stat
 import errno
 
-from hardening.base import files, links
-from hardening.base.links import MAX_LINKS, OVERFLOW_ID
+from hardening.base import files, links, trusted
+from hardening.base.links import MAX_LINKS
 from hardening.base.linux import abi, kernel
 from hardening.base.linux.failure import Step
 from hardening.base.linux.system import os
@@ -79,7 +79,7 @@ class Root:
         try:
             return self._target(path, directory=directory, resolve=resolve)
         except PermissionError as error:
-            if os.fstat(self.tree).st_uid != OVERFLOW_ID:
+            if os.fstat(self.tree).st_uid != trusted.overflow_id():
                 raise
             text = f"{error.strerror} (the root belongs to an id that the user namespace does not map)"
             raise UnmappedRootError(error.errno, text) from error

@@ -143,8 +143,19 @@ def test_what_others_can_write_is_no_engines(tmp_path: Path) -> None:
     (folder / "hosts").rmdir()
     (folder / "hosts").touch()
     assert bound(tmp_path, bind("/etc/hosts", folder / "hosts"))[0] is not None
-    folder.chmod(0o777)
-    assert bound(tmp_path, bind("/etc/hosts", folder / "hosts"))[0] is None
+    # Who can write to any directory on the way can put another one in its place.
+    for above in (folder, folder.parent, folder.parent.parent):
+        mode = above.stat().st_mode
+        above.chmod(0o777)
+        assert bound(tmp_path, bind("/etc/hosts", folder / "hosts"))[0] is None
+        above.chmod(mode)
+
+
+def test_what_is_missing_of_a_sticky_directory_is_no_engines(tmp_path: Path) -> None:
+    tmp_path.chmod(0o1777)
+    assert bound(tmp_path, bind("/etc/hosts", tmp_path / "hosts"), origin=tmp_path)[0] is None
+    (tmp_path / "hosts").touch()
+    assert bound(tmp_path, bind("/etc/hosts", tmp_path / "hosts"), origin=tmp_path)[0] is not None
 
 
 def test_secrets_of_this_container_stay_and_those_of_another_go(tmp_path: Path) -> None:
