@@ -12,8 +12,7 @@ import attrs
 from hardening.assemble.enforcement import refusal
 from hardening.assemble.spec import assemble
 from hardening.assemble.statements import statements
-from hardening.base.frozendata import freeze
-from hardening.base.values import frozen
+from hardening.base.values import freeze, frozen
 from hardening.compose.composition import Composition, in_order
 from hardening.errors import raise_all
 from hardening.mechanism.findings import Finding, Severity

@@ -1,4 +1,4 @@
-"""Frozen values: attrs classes that cost little to define.
+"""Values that nobody can change: attrs classes that cost little to define, and JSON and TOML data as plugins are given it.
 
 attrs writes the methods of a class as source text and compiles it, and a first composition defines 130 classes. Here that
 is done for ``__init__`` alone; what compares, hashes and shows values is the same for all classes.
@@ -7,11 +7,11 @@ is done for ``__init__`` alone; what compares, hashes and shows values is the sa
 from __future__ import annotations
 
 from operator import attrgetter, eq, ge, gt, le, lt
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import attrs
 
-__all__ = ["frozen"]
+__all__ = ["FrozenDict", "FrozenList", "freeze", "frozen", "thawed"]
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,3 +58,53 @@ def _comparison(key: Callable[[object], Any], operation: Callable[[Any, Any], An
 
 def _key(names: list[str]) -> Callable[[object], Any]:
     return attrgetter(*names) if names else lambda _: ()
+
+
+def _refuse(self: object, *arguments: object, **named: object) -> NoReturn:
+    raise TypeError("this data is frozen: change a copy of it (copy.deepcopy)")
+
+
+class FrozenDict(dict[str, Any]):
+    """An object or a table: a `dict`, for `isinstance` and `json.dumps`. A copy (`copy.deepcopy`) can be changed."""
+
+    __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse
+
+    def __deepcopy__(self, memo: object) -> dict[str, Any]:
+        return {key: thawed(value) for key, value in self.items()}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return dict, (thawed(self),)
+
+
+class FrozenList(list[Any]):
+    """An array."""
+
+    __setitem__ = __delitem__ = __iadd__ = __imul__ = append = clear = extend = insert = pop = remove = reverse = (
+        sort
+    ) = _refuse
+
+    def __deepcopy__(self, memo: object) -> list[Any]:
+        return [thawed(value) for value in self]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return list, (thawed(self),)
+
+
+def freeze(value: Any) -> Any:
+    """Data of which no object and no array can be changed, of any depth. What is frozen already stays as it is."""
+    if isinstance(value, FrozenDict | FrozenList):
+        return value
+    if isinstance(value, dict):
+        return FrozenDict({key: freeze(item) for key, item in value.items()})
+    if isinstance(value, list):
+        return FrozenList([freeze(item) for item in value])
+    return value
+
+
+def thawed(value: Any) -> Any:
+    """A copy of data that can be changed."""
+    if isinstance(value, dict):
+        return {key: thawed(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [thawed(item) for item in value]
+    return value

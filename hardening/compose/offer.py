@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from hardening.base.frozendata import freeze
-from hardening.base.values import frozen
+from hardening.base.values import freeze, frozen
 from hardening.compose.fold import Resolved
 from hardening.errors import ImageError, ProfileError, quoted
 from hardening.mechanism.findings import NOT_TAKEN, Finding, Severity

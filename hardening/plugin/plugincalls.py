@@ -19,10 +19,9 @@ from inspect import isfunction
 from types import MappingProxyType, ModuleType
 from typing import Any, NoReturn
 
-from hardening.base.frozendata import freeze
 from hardening.base.guarded import frames
 from hardening.base.linux.signals import signal
-from hardening.base.values import frozen
+from hardening.base.values import freeze, frozen
 from hardening.errors import HardeningError, PluginError
 from hardening.plugin.installed import Brought
 

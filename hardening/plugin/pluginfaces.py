@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from hardening.base.frozendata import freeze
+from hardening.base.values import freeze
 from hardening.errors import PluginError
 from hardening.mechanism.findings import Finding, Severity
 from hardening.mechanism.fragment import Fragment

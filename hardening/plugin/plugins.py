@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from hardening.base.frozendata import freeze
 from hardening.base.text import nearest
+from hardening.base.values import freeze
 from hardening.errors import PluginError, UsageError, quoted
 from hardening.mechanism.findings import Finding
 from hardening.mechanism.inputs import Input, Unknown

@@ -17,9 +17,8 @@ import attrs
 
 from hardening.base import safefile
 from hardening.base.digest import sha256
-from hardening.base.frozendata import freeze
 from hardening.base.safefile import Owner
-from hardening.base.values import frozen
+from hardening.base.values import freeze, frozen
 from hardening.errors import ProfileError
 from hardening.profile import toml_lines
 
@@ -52,7 +51,7 @@ def _view(places: Mapping[toml_lines.Path, str]) -> Mapping[toml_lines.Path, str
 
 @frozen(eq=False)
 class Document:
-    """A parsed profile, of which no part can be changed (`hardening.base.frozendata`). ``places`` maps each path to
+    """A parsed profile, of which no part can be changed (`hardening.base.values`). ``places`` maps each path to
     the text that names its position; ``file`` is None for the command line; ``text`` is what was read of the file,
     and ``digest`` its SHA-256."""
 

@@ -15,8 +15,8 @@ from types import MappingProxyType
 from typing import Any
 
 from hardening.base import wholefile
-from hardening.base.frozendata import freeze
 from hardening.base.linux import mountinfo
+from hardening.base.values import freeze
 from hardening.compose.composition import Composition
 from hardening.errors import HardeningError
 from hardening.mechanism.mechanism import Context, Mechanism, Verification

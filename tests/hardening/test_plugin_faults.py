@@ -17,7 +17,7 @@ import attrs
 import click
 import pytest
 
-from hardening.base.frozendata import freeze
+from hardening.base.values import freeze
 from hardening.compose.composition import Composition, compose
 from hardening.compose.implied import hold
 from hardening.errors import PluginError, SpecError
