@@ -9,11 +9,10 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from hardening.base import held, places, state
+from hardening.base import held, places, state, trees
 from hardening.base.pointer import CONFIG
 from hardening.errors import LaunchError
 from hardening.launch.config.bundle import read_table
-from hardening.launch.supervise import cleaning
 
 
 def folder(place: Path) -> Path:
@@ -68,7 +67,7 @@ def sweep(place: Path) -> None:
 def discard(path: Path) -> None:
     """Remove a bundle that nobody uses, or what there is of one, as far as that can be done."""
     with suppress(OSError):
-        cleaning.remove_bundle(str(path))
+        trees.remove(str(path))
 
 
 def remove_groups(path: Path) -> None:

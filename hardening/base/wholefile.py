@@ -1,4 +1,6 @@
-"""Files that are there whole or not at all: whoever is killed over them, and whatever the host loses when it goes down.
+"""Files read whole, those that decide what is permitted only where nobody else could have written them
+(`hardening.base.trusted`), and files that are there whole or not at all: whoever is killed over them, and whatever the host
+loses when it goes down.
 
 A file is written under a name that nobody reads, flushed to the disk, and gets its own name then. Until it is whole, only
 the caller can read it, whatever the umask and whatever its mode is to be. Who was killed leaves a name that begins with
@@ -10,11 +12,13 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from enum import Enum
 from pathlib import Path
 
-from hardening.errors import HardeningError
+from hardening.base import trusted
+from hardening.errors import HardeningError, ProfileError
 
 #: The errors of a disk without room, or of a quota that is used up.
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -25,6 +29,15 @@ ROOM = "make room on that disk"
 
 #: Where a process has the descriptors that it was given: a pipe there has somebody at its other end.
 _GIVEN = ("/dev/fd/", "/dev/stdin", "/proc/self/fd/")
+
+
+class Owner(Enum):
+    """Whose file it may be: root's, whatever the caller's rights, the caller's or root's, or that of anybody, who is trusted
+    then, as whoever named it by its path has chosen."""
+
+    ROOT = "root"
+    OWN = "own"
+    ANY = "any"
 
 
 def read(path: str | Path, longest: int | None = None) -> bytes:
@@ -42,6 +55,38 @@ def read(path: str | Path, longest: int | None = None) -> bytes:
         raise OSError(errno.EINVAL, "is not a regular file", os.fspath(path))
     with os.fdopen(descriptor, "rb") as file:
         return file.read(-1 if longest is None else longest + 1)
+
+
+def read_trusted(path: Path, what: str, longest: int, *, hint: str, owner: Owner = Owner.ANY) -> bytes:
+    """The bytes of the regular file at ``path``, called ``what`` in messages, at most ``longest`` of them.
+
+    Raises `ProfileError` (with ``hint`` where it cannot be opened) for a file that is missing, unreadable, not regular, too
+    large, not of an ``owner`` as is asked for, or that others than its owner and root could have written or replaced:
+    through its own mode, a symbolic link on the way, or a directory above it.
+    """
+    try:
+        # A FIFO must not hang us before we have seen that it is one.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        raise ProfileError(f"cannot read {what}: {error.strerror}", origin=path, hint=hint) from None
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise ProfileError(f"{what} is not a regular file", origin=path, hint="name a regular file")
+        among = _trusted(owner, status.st_uid)
+        trusted.require(status, what, str(path), descriptor, among)
+        trusted.require_secure_path(str(path), among)
+        with os.fdopen(os.dup(descriptor), "rb") as file:
+            data = file.read(longest + 1)
+    except trusted.UntrustedError as error:
+        raise ProfileError(str(error), origin=path, hint=error.hint) from None
+    except OSError as error:
+        raise ProfileError(f"cannot read {what}: {error.strerror}", origin=path, hint=hint) from None
+    finally:
+        os.close(descriptor)
+    if len(data) > longest:
+        raise ProfileError(f"{what} is larger than {longest} bytes", origin=path, hint="split it")
+    return data
 
 
 def write(
@@ -126,3 +171,10 @@ def _mode(path: Path, new: int) -> int:
         return stat.S_IMODE(os.stat(path).st_mode)
     except FileNotFoundError:
         return new
+
+
+def _trusted(owner: Owner, uid: int) -> Collection[int]:
+    among = trusted.owners()
+    if owner is Owner.ROOT:
+        return among - {os.geteuid()} | {0}
+    return among | {uid} if owner is Owner.ANY else among

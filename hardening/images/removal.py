@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hardening.base import held
+from hardening.base import held, trees
 from hardening.errors import ImageError
-from hardening.images import clear, inuse
 from hardening.images import ids as id_maps
+from hardening.images import inuse
 from hardening.images.ids import Ids
 
 if TYPE_CHECKING:
@@ -74,7 +73,7 @@ def _sweep(store: Store) -> None:
     signed = {store.signatures(record.digest, record.name) for record in records}
     for path in store.signed():
         if path not in signed:
-            shutil.rmtree(path)
+            trees.remove(str(path))
 
 
 def remove_tree(path: Path) -> None:
@@ -83,20 +82,19 @@ def remove_tree(path: Path) -> None:
     for holder in (path / HOLDER, path):
         if (holder / ROOT).is_dir():
             _remove_root(holder / ROOT, _ids(holder))
-    with suppress(FileNotFoundError):
-        clear.remove(str(path))
+    trees.remove(str(path))
 
 
 def _remove_root(root: Path, ids: Ids) -> None:
     try:
-        clear.remove(str(root))
+        trees.remove(str(root))
         return
     except PermissionError:
         pass
     from hardening.images.unpacking import child
 
     # An image may close directories to everybody, their owner too.
-    child.run(lambda _: clear.remove(str(root), closed=ids.owner is not None), ids)
+    child.run(lambda _: trees.remove(str(root), closed=ids.owner is not None), ids)
 
 
 def _ids(holder: Path) -> Ids:

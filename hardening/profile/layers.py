@@ -15,9 +15,9 @@ from types import MappingProxyType
 import attrs
 
 from hardening.base import places, state
-from hardening.base.safefile import Owner
 from hardening.base.text import nearest
 from hardening.base.values import frozen
+from hardening.base.wholefile import Owner
 from hardening.errors import ProfileError, quoted
 from hardening.profile.source import Document, Node, Origin, read
 

@@ -15,10 +15,10 @@ from types import MappingProxyType
 
 import attrs
 
-from hardening.base import safefile
+from hardening.base import wholefile
 from hardening.base.digest import sha256
-from hardening.base.safefile import Owner
 from hardening.base.values import freeze, frozen
+from hardening.base.wholefile import Owner
 from hardening.errors import ProfileError
 from hardening.profile import toml_lines
 
@@ -202,7 +202,7 @@ def read(path: Path, name: str, *, owner: Owner = Owner.ANY) -> Document:
     hint = (
         "check the path and its permissions; a name, without `/` and `.toml`, is looked up (`hardening profile list`)"
     )
-    data = safefile.read(path, "the profile", MAX_BYTES, hint=hint, owner=owner)
+    data = wholefile.read_trusted(path, "the profile", MAX_BYTES, hint=hint, owner=owner)
     text = decoded(data, path, "save the profile as UTF-8")
     tables = _parse(text, path)
     try:

@@ -13,7 +13,7 @@ from typing import Any
 
 import attrs
 
-from hardening.base import jsontext, safefile
+from hardening.base import jsontext, wholefile
 from hardening.base.text import nearest
 from hardening.base.values import frozen
 from hardening.errors import LaunchError, ProfileError
@@ -93,7 +93,7 @@ def read_file(path: Path, target: Target, *, origin: object | None = None) -> Do
     or replaced it."""
     hint = "check the path, which begins at the folder of the TOML profile, and its permissions"
     try:
-        data = safefile.read(path, f"the seccomp profile {path}", MAX_BYTES, hint=hint)
+        data = wholefile.read_trusted(path, f"the seccomp profile {path}", MAX_BYTES, hint=hint)
     except ProfileError as error:
         raise ProfileError(error.message, origin=origin or path, hint=error.hint) from None
     return attrs.evolve(parse(data, target, origin=path), digest=hashlib.sha256(data).hexdigest(), path=path)

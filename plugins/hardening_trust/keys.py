@@ -10,7 +10,7 @@ from pathlib import Path
 
 import attrs
 
-from hardening.base import safefile, wholefile
+from hardening.base import wholefile
 from hardening.base.values import frozen
 from hardening.errors import ProfileError
 
@@ -40,7 +40,7 @@ class Key:
 def read(path: Path) -> bytes:
     """The content of a file of keys. Raises `ProfileError` where it is missing, or others could have written it: whoever can
     does decide which images are used."""
-    return safefile.read(path, "the key", LONGEST, hint="name a file that is there")
+    return wholefile.read_trusted(path, "the key", LONGEST, hint="name a file that is there")
 
 
 def read_bare(path: Path) -> bytes:

@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import signal
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import attrs
 
-from hardening.base import held, places, state, wholefile
+from hardening.base import held, places, state, trees, wholefile
 from hardening.base.digest import sha256
 from hardening.errors import HostError
 
@@ -124,7 +123,7 @@ def keyrings() -> Iterator[Keyrings]:
     try:
         yield Keyrings(folder / name)
     finally:
-        shutil.rmtree(folder / name, ignore_errors=True)
+        _remove(folder / name)
         os.close(lock)
 
 
@@ -138,8 +137,14 @@ def _sweep(folder: Path) -> None:
     finally:
         os.close(alone)
     for path, lock in left:
-        shutil.rmtree(path, ignore_errors=True)
+        _remove(path)
         os.close(lock)
+
+
+def _remove(folder: Path) -> None:
+    # A key agent that ends there is no matter: who comes next removes what is left.
+    with suppress(OSError):
+        trees.remove(str(folder))
 
 
 def _import(home: Path, keys: Sequence[bytes]) -> Keyring:

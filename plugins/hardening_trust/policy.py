@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from hardening.base import places, safefile, state
+from hardening.base import places, state, wholefile
 from hardening.base.values import frozen
 from hardening.errors import ProfileError, UsageError
 from hardening.profile.source import Document, Node
@@ -56,7 +56,7 @@ def read(path: Path) -> Policy:
     from hardening_trust.jsontree import document
 
     hint = "name a policy.json, as podman and skopeo read it"
-    return parse(document(safefile.read(path, "the policy", MAX_BYTES, hint=hint), path))
+    return parse(document(wholefile.read_trusted(path, "the policy", MAX_BYTES, hint=hint), path))
 
 
 def parse(document: Document) -> Policy:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from hardening.base import safefile, state
+from hardening.base import state, wholefile
 from hardening.base.text import nearest
 from hardening.errors import ProfileError
 from hardening_trust.kinds import FIELDS, Lookaside
@@ -180,7 +180,7 @@ def _composed(path: Path) -> yaml.Node | None:
     """The YAML nodes of a file: they know their lines, and repeated keys are still there to be seen."""
     import yaml
 
-    data = safefile.read(path, "it", LONGEST, hint="look at its permissions")
+    data = wholefile.read_trusted(path, "it", LONGEST, hint="look at its permissions")
     try:
         node: yaml.Node | None = yaml.compose(data, Loader=yaml.SafeLoader)
     # PyYAML leaves numbers and code points to Python; which error chr() raises depends on its version.

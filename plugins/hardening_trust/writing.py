@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hardening.base import safefile, wholefile
+from hardening.base import wholefile
 from hardening.errors import LaunchError, ProfileError
 from hardening.launch.record import behalf
 from hardening.profile import toml_lines
@@ -57,7 +57,7 @@ def into_policy(path: Path, transport: str, scope: str, requirements: Requiremen
     with a default that rejects. Raises `ProfileError` for one that is malformed."""
     data: dict[str, Any] = {DEFAULT: [{"type": "reject"}]}
     if os.path.lexists(path):
-        found = jsontree.document(safefile.read(path, "the policy", policy.MAX_BYTES, hint="look at it"), path)
+        found = jsontree.document(wholefile.read_trusted(path, "the policy", policy.MAX_BYTES, hint="look at it"), path)
         policy.parse(found)
         data = json.loads(found.text)
     if transport:

@@ -47,7 +47,7 @@ def list_profiles(context: click.Context, as_json: bool) -> int:
 
 
 def _entry(search: SearchPath, found: Found) -> dict[str, Any]:
-    from hardening.base.safefile import Owner
+    from hardening.base.wholefile import Owner
     from hardening.profile.layers import parse_layer
     from hardening.profile.source import read
 

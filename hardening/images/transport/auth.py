@@ -16,10 +16,10 @@ from typing import Any
 
 import attrs
 
-from hardening.base import programs, safefile
-from hardening.base.safefile import Owner
+from hardening.base import programs, wholefile
 from hardening.base.state import LOGINS, logins
 from hardening.base.values import frozen
+from hardening.base.wholefile import Owner
 from hardening.errors import ImageError, ProfileError
 from hardening.images.reference import DEFAULT_HOST, Reference
 
@@ -97,7 +97,7 @@ def _read(path: str, *, required: bool) -> dict[str, Any] | None:
     owner = Owner.ANY if required else Owner.OWN  # what is named by its path, the caller has chosen
     try:
         # It names programs to start, too.
-        data = safefile.read(Path(path), "the file of credentials", MAX_BYTES, hint=hint, owner=owner)
+        data = wholefile.read_trusted(Path(path), "the file of credentials", MAX_BYTES, hint=hint, owner=owner)
     except ProfileError as error:
         raise ImageError(error.message, origin=path, hint=error.hint) from None
     try:

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import attrs
 
+from hardening.base import trees
 from hardening.base.linux import abi, kernel
 from hardening.base.values import frozen
 from hardening.errors import ImageError
-from hardening.images import clear
 from hardening.images.ids import Ids
 from hardening.images.unpacking import tar
 from hardening.images.unpacking.tar import Entry
@@ -382,7 +382,7 @@ class Tree:
             if stat.S_ISLNK(there.st_mode):
                 self._forget_unless(parent)
             return
-        clear.remove(name, parent)
+        trees.remove(name, parent)
         self._gone[path] = self.entries - 1
         self._forget_unless(parent)
 

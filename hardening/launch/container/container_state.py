@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import time
 
-from hardening.base import files, held, jsontext
+from hardening.base import files, held, jsontext, trees
 from hardening.base.held import BLANK, EXIT, is_held, open_directory
 from hardening.base.linux.failure import Step
 from hardening.base.linux.system import os
 from hardening.errors import LaunchError, quoted
 from hardening.launch.config.bundle import read_table
-from hardening.launch.supervise import cleaning
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -166,7 +165,7 @@ def remove(path: str, place: int | None) -> None:
     fd = open_directory(path, place)
     try:
         # The description last: what has none is being removed.
-        cleaning.remove_content(fd, DESCRIPTION)
+        trees.clear(fd, last=DESCRIPTION)
     finally:
         os.close(fd)
     os.rmdir(path, dir_fd=place)

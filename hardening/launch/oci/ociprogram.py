@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import select
 
-from hardening.base import files, held, jsontext
+from hardening.base import files, held, jsontext, trees
 from hardening.base.linux import kernel
 from hardening.base.linux.failure import Step
 from hardening.base.linux.signals import signal
@@ -68,7 +68,7 @@ class Runtime:
                     os.symlink(group, os.path.join(self.state, GROUP))
                     os.symlink(self.program, os.path.join(self.state, PROGRAM))  # the last: all is there
                 except OSError:
-                    remove_state(self.state)
+                    trees.remove(self.state)
                     raise
             finally:
                 os.close(place)
@@ -315,15 +315,4 @@ def remove_rest(state: str) -> None:
         group = ""
     if group:
         cgroups.remove_empty(group)
-    remove_state(state)
-
-
-def remove_state(directory: str) -> None:
-    """Delete a state directory, which this process's user made and nobody else can enter."""
-    for name in os.listdir(directory):
-        path = os.path.join(directory, name)
-        if os.path.isdir(path) and not os.path.islink(path):
-            remove_state(path)
-        else:
-            os.unlink(path)
-    os.rmdir(directory)
+    trees.remove(state)

@@ -6,7 +6,7 @@ another launch.
 
 from __future__ import annotations
 
-from hardening.base import files
+from hardening.base import files, trees
 from hardening.base.guarded import complain
 from hardening.base.linux.failure import Step
 from hardening.base.linux.signals import signal
@@ -52,7 +52,7 @@ class Cleaning:
         try:
             leases.remove(self._held)
         finally:
-            remove_bundle(self._arguments.bundle)
+            trees.remove(self._arguments.bundle)
 
     def release(self) -> None:
         """Let go of everything."""
@@ -104,37 +104,3 @@ def lock_bundle(directory: str) -> int:
 
     with Step("lock the bundle"):
         return held.hold(directory, shared=True)
-
-
-def remove_bundle(directory: str) -> None:
-    """Delete a bundle's directory and all in it, never through a symbolic link and never across a mount; one that is gone
-    already is fine."""
-    try:
-        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return
-    try:
-        remove_content(fd)
-    finally:
-        os.close(fd)
-    os.rmdir(directory)
-
-
-def remove_content(directory: int, last: str = "") -> None:
-    """Delete all in an open directory, one name ``last``, never through a symbolic link and never across a mount.
-    `OSError`."""
-    _remove_content(directory, os.fstat(directory).st_dev, last)
-
-
-def _remove_content(directory: int, device: int, last: str = "") -> None:
-    for name in sorted(os.listdir(directory), key=last.__eq__):
-        try:
-            os.unlink(name, dir_fd=directory)
-        except IsADirectoryError:
-            fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
-            try:
-                if os.fstat(fd).st_dev == device:
-                    _remove_content(fd, device)
-            finally:
-                os.close(fd)
-            os.rmdir(name, dir_fd=directory)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hardening.base.safefile import Owner
+from hardening.base.wholefile import Owner
 from hardening.errors import ProfileError
 from hardening.profile.source import MAX_BYTES, MAX_DEPTH, read
 from tests.support import features

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import posix
 from collections.abc import Iterator
@@ -105,16 +104,3 @@ def test_a_step_that_fails_says_why(tmp_path: Path) -> None:
     (said,) = cleaning.attempt(tmp_path.rmdir)
     assert "Directory not empty" in said
     assert cleaning.attempt((tmp_path / "file").unlink) == []
-
-
-def test_a_bundle_is_removed_without_following_links(tmp_path: Path) -> None:
-    outside = tmp_path / "outside"
-    outside.mkdir()
-    (outside / "kept").touch()
-    bundle = tmp_path / "bundle"
-    (bundle / "rootfs" / "deep").mkdir(parents=True)
-    (bundle / "rootfs" / "link").symlink_to(outside)
-    (bundle / "config.json").write_text(json.dumps({}))
-    cleaning.remove_bundle(str(bundle))
-    assert not bundle.exists()
-    assert (outside / "kept").exists()

@@ -1,4 +1,4 @@
-"""Files that decide what is permitted are read only where nobody else could have put them."""
+"""`wholefile.read_trusted`: files that decide what is permitted are read only where nobody else could have put them."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from hardening.base import safefile
-from hardening.base.safefile import Owner
+from hardening.base import wholefile
+from hardening.base.wholefile import Owner
 from hardening.errors import ProfileError
 from tests.support import features
 
@@ -31,7 +31,7 @@ def written(path: Path) -> Path:
 
 
 def read(path: Path, *, owner: Owner = Owner.ANY) -> bytes:
-    return safefile.read(path, "the file", 100, hint="look", owner=owner)
+    return wholefile.read_trusted(path, "the file", 100, hint="look", owner=owner)
 
 
 def refused(path: Path, *, owner: Owner = Owner.ANY) -> str:
@@ -112,8 +112,8 @@ def test_inside_a_user_namespace_unmapped_owners_are_not_told_apart(folder: Path
     features.require("userns")
     path = written(folder / "file")
     code = (
-        "import sys; sys.path[:0] = sys.argv[2].split(':'); from pathlib import Path; from hardening.base import safefile;"
-        "print(safefile.read(Path(sys.argv[1]), 'the file', 9, hint='', owner=safefile.Owner.OWN))"
+        "import sys; sys.path[:0] = sys.argv[2].split(':'); from pathlib import Path; from hardening.base import wholefile;"
+        "print(wholefile.read_trusted(Path(sys.argv[1]), 'the file', 9, hint='', owner=wholefile.Owner.OWN))"
     )
     command = ["unshare", "--user", "--", sys.executable, "-c", code, str(path), ":".join(sys.path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

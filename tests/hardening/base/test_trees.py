@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import os
 import resource
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from hardening.images import clear
+from hardening.assemble import bundles
+from hardening.base import trees
+from hardening.images import removal
+from hardening.launch.container import container_state
+from hardening.launch.oci import ociprogram
+from tests.support.features import require
 
 DEPTH = 3000
 
@@ -41,7 +48,7 @@ def deep(top: Path, depth: int = DEPTH) -> None:
 def test_a_directory_is_removed_however_deep_it_is(tmp_path: Path) -> None:
     (tmp_path / "top").mkdir()
     deep(tmp_path / "top")
-    clear.remove(str(tmp_path / "top"))
+    trees.remove(str(tmp_path / "top"))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -52,14 +59,14 @@ def test_no_link_leads_out_of_it(tmp_path: Path) -> None:
     for name in ("link", "a/link", "z/link"):
         (tmp_path / "top" / name).symlink_to(tmp_path / "out")
     os.mkfifo(tmp_path / "top/fifo")
-    clear.remove(b"top", folder := os.open(tmp_path, os.O_RDONLY))
+    trees.remove(b"top", folder := os.open(tmp_path, os.O_RDONLY))
     os.close(folder)
     assert [path.name for path in tmp_path.rglob("*")] == ["out", "file"]
     (tmp_path / "link").symlink_to("out")
     with pytest.raises(NotADirectoryError):
-        clear.remove(str(tmp_path / "link"))
-    with pytest.raises(FileNotFoundError):
-        clear.remove(str(tmp_path / "none"))
+        trees.remove(str(tmp_path / "link"))
+    trees.remove(str(tmp_path / "none"))
+    trees.remove(str(tmp_path / "none/none"))
     assert (tmp_path / "out/file").exists()
 
 
@@ -81,10 +88,58 @@ def test_directories_that_are_closed_to_their_owner(tmp_path: Path) -> None:
             for name in ("top/a/b", "top/a", "top"):
                 os.chmod(name, 0)
             try:
-                clear.remove("top")
+                trees.remove("top")
             except PermissionError:
-                clear.remove("top", closed=True)
+                trees.remove("top", closed=True)
                 status = int(os.path.exists("top"))
         finally:
             os._exit(status)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+@pytest.mark.parametrize(
+    "remove",
+    [
+        trees.remove,
+        lambda path: bundles.discard(Path(path)),
+        lambda path: container_state.remove(path, None),
+        ociprogram.remove_rest,
+        lambda path: removal.remove_tree(Path(path)),
+    ],
+)
+def test_what_is_mounted_in_it_stays(remove: Callable[[str], None], tmp_path: Path) -> None:
+    """A directory of the same file system, which no number of a device tells apart."""
+    require("root")
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept/file").write_text("precious")
+    (tmp_path / "top/a/mounted").mkdir(parents=True)
+    (tmp_path / "top/a/file").touch()
+    subprocess.run(["mount", "--bind", tmp_path / "kept", tmp_path / "top/a/mounted"], check=True)
+    try:
+        with suppress(OSError):
+            remove(str(tmp_path / "top"))
+        assert (tmp_path / "kept/file").read_text() == "precious"
+        with pytest.raises(OSError, match="something is mounted on it"):
+            trees.remove(str(tmp_path / "top"))
+    finally:
+        subprocess.run(["umount", tmp_path / "top/a/mounted"], check=True)
+    remove(str(tmp_path / "top"))
+    assert os.listdir(tmp_path) == ["kept"]
+
+
+def test_one_name_goes_last(tmp_path: Path) -> None:
+    require("root")
+    for name in ("a", "z"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "last").touch()
+    subprocess.run(["mount", "--bind", tmp_path / "z", tmp_path / "z"], check=True)
+    top = os.open(tmp_path, os.O_RDONLY)
+    try:
+        with pytest.raises(OSError, match="mounted"):
+            trees.clear(top, last="last")
+        assert (tmp_path / "last").exists()
+        subprocess.run(["umount", tmp_path / "z"], check=True)
+        trees.clear(top, last="last")
+    finally:
+        os.close(top)
+    assert os.listdir(tmp_path) == []
