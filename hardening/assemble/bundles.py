@@ -1,4 +1,4 @@
-"""The bundles of running commands, in the state directory: each held for as long as it is needed (`hardening.base.held`).
+"""The bundles of running commands, in the state directory: each held for as long as it is needed (`hardening.base.locks`).
 
 Whoever makes one holds it before anything is written into it, and hands the lock on to the launch stage.
 """
@@ -9,7 +9,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from hardening.base import held, places, state, trees
+from hardening.base import locks, places, state, trees
 from hardening.base.pointer import CONFIG
 from hardening.errors import LaunchError
 from hardening.launch.config.bundle import read_table
@@ -32,9 +32,9 @@ def folder(place: Path) -> Path:
 def make(path: Path) -> int:
     """Make the empty bundle ``path`` and hold it: a descriptor that survives execve(2). Raises `LaunchError`."""
     try:
-        place = held.hold(str(path.parent), shared=True)
+        place = locks.lock(str(path.parent), shared=True)
         try:
-            lock = held.make(path.name, place, 0o777, shared=True)
+            lock = locks.make(path.name, place, 0o777, shared=True)
         finally:
             os.close(place)
     except OSError as error:
@@ -51,9 +51,9 @@ def sweep(place: Path) -> None:
     """Remove every bundle that nobody holds, with the control groups of its container. Raises `OSError`."""
     if not os.listdir(place):
         return
-    folder = held.hold(str(place))
+    folder = locks.lock(str(place))
     try:
-        abandoned = [(path, lock) for path in place.iterdir() if (lock := held.take(str(path))) is not None]
+        abandoned = [(path, lock) for path in place.iterdir() if (lock := locks.try_lock(str(path))) is not None]
     finally:
         os.close(folder)
     for path, lock in abandoned:

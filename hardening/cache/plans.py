@@ -15,14 +15,15 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from hardening.assemble import bundle, bundles
-from hardening.base import files, held, places, state
+from hardening.base import files, locks, places, state
 from hardening.base.digest import sha256
+from hardening.base.locks import Locked
 from hardening.base.pointer import CONFIG
 from hardening.base.values import frozen
 from hardening.errors import HardeningError, LaunchError
@@ -228,14 +229,14 @@ def reserve(words: Sequence[str]) -> Slot | None:
         for path in (place.parent, place):
             state.make(path)
             os.close(plans.own(str(path), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW))
-        with _locked(place.parent):
+        with Locked(locks.lock(str(place.parent))):
             evict(place.parent, SLOTS - 1)
             state.make(place)
             if len(os.listdir(place)) >= SLOTS_EACH:
                 return None
             path = place / places.new_id()
             state.make(path)
-            return Slot(path, held.hold(str(path)))
+            return Slot(path, locks.lock(str(path)))
     except (OSError, HardeningError):
         return None
 
@@ -334,15 +335,6 @@ def _write(slot: Path, seen: dict[str, dict[str, str]], plan: Mapping[str, objec
     return True
 
 
-@contextmanager
-def _locked(base: Path) -> Iterator[None]:
-    descriptor = held.hold(str(base))
-    try:
-        yield
-    finally:
-        os.close(descriptor)
-
-
 @frozen(eq=False)
 class Stored:
     """A slot on disk. ``used`` is when it was used last (nanoseconds since the epoch), ``running`` whether it is in use."""
@@ -358,7 +350,7 @@ def stored(base: Path) -> list[Stored]:
     found = []
     for path in base.glob("*/*"):
         try:
-            used, running = path.lstat().st_mtime_ns, held.is_held(str(path))
+            used, running = path.lstat().st_mtime_ns, locks.is_locked(str(path))
         except (FileNotFoundError, NotADirectoryError):
             continue
         found.append(Stored(path, used, running, (path / plans.FILE).exists()))
@@ -387,7 +379,7 @@ def clear() -> int:
         return 0
     base = place / places.PLANS
     try:
-        with _locked(base):
+        with Locked(locks.lock(str(base))):
             return evict(base, 0)
     except OSError as error:
         raise LaunchError(
@@ -398,7 +390,7 @@ def clear() -> int:
 
 
 def _take_away(path: Path) -> bool:
-    lock = held.take(str(path))
+    lock = locks.try_lock(str(path))
     if lock is None:
         return False
     try:

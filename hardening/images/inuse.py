@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from hardening.base import held, places, state
+from hardening.base import locks, places, state
 from hardening.base.pointer import CONFIG
 
 
@@ -46,7 +46,7 @@ def _held() -> Iterator[Path]:
 
 def _is_held(path: Path) -> bool:
     try:
-        lock = held.take(str(path))
+        lock = locks.try_lock(str(path))
     except OSError:
         return True
     if lock is not None:

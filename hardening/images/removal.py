@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hardening.base import held, trees
+from hardening.base import locks, trees
 from hardening.errors import ImageError
 from hardening.images import ids as id_maps
 from hardening.images import inuse
@@ -23,9 +23,9 @@ ROOT, ABOUT, HOLDER = "root", "root.json", "holder"
 
 def left(partial: Path) -> list[str]:
     """The names in `partial` that nobody holds. Raises `OSError`."""
-    folder = held.hold(str(partial))
+    folder = locks.lock(str(partial))
     try:
-        return [name for name in os.listdir(folder) if not held.is_held(name, folder)]
+        return [name for name in os.listdir(folder) if not locks.is_locked(name, folder)]
     finally:
         os.close(folder)
 
@@ -33,10 +33,10 @@ def left(partial: Path) -> list[str]:
 def tidy(partial: Path) -> None:
     """Remove from `partial` what killed processes have left, as far as that can be: what cannot be removed is in nobody's
     way. Raises `OSError`."""
-    folder = held.hold(str(partial))
+    folder = locks.lock(str(partial))
     try:
         for name in os.listdir(folder):
-            lock = held.take(name, folder)
+            lock = locks.try_lock(name, folder)
             if lock is not None:
                 with suppress(OSError, ImageError):
                     remove_tree(partial / name)

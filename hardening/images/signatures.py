@@ -6,14 +6,13 @@ those that one pull has found do not go because the next one, with other profile
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hardening.base import wholefile
+from hardening.base import locks, wholefile
+from hardening.base.locks import Locked
 from hardening.errors import HardeningError, ImageError
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ def keep(store: Store, target: Path, gathered: Path, stage: Path, judge: Callabl
     elsewhere, and rest on it. ``judge`` is called with a directory that has both, and where it raises `HardeningError`,
     only what was gathered is kept. Raises `ImageError`."""
     try:
-        with _alone_in(target.parent):
+        with Locked(locks.lock(str(target.parent))):
             before = _contents(target)
             added = [content for content in _contents(gathered) if content not in before]
             if not added:
@@ -82,14 +81,3 @@ def _go_together(store: Store, contents: list[bytes], stage: Path, judge: Callab
 def _contents(folder: Path) -> list[bytes]:
     """The signatures in a directory, which need not be there."""
     return [(folder / name).read_bytes() for name in names() if (folder / name).is_file()]
-
-
-@contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """While a directory is changed: nobody else does."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

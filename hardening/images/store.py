@@ -17,7 +17,6 @@ killed leaves something in `partial` that nobody holds, and blobs that nothing n
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 import time
@@ -28,8 +27,9 @@ from typing import Any
 
 import attrs
 
-from hardening.base import held, places, state, trusted, wholefile
+from hardening.base import locks, places, state, trusted, wholefile
 from hardening.base.digest import sha256
+from hardening.base.locks import Locked
 from hardening.base.values import frozen
 from hardening.errors import ImageError
 from hardening.images import media, removal
@@ -129,31 +129,26 @@ class Store:
     @contextmanager
     def shared(self) -> Iterator[None]:
         """While something is added or used: nothing is removed."""
-        with self._locked(fcntl.LOCK_SH):
+        with Locked(self._lock(shared=True)):
             yield
 
     def hold(self) -> None:
         """Have nothing removed until this process ends or becomes another program."""
-        descriptor = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        self._lock(shared=True)
 
     @contextmanager
     def alone(self) -> Iterator[bool]:
         """Whether nobody adds or uses anything, and nobody begins to meanwhile."""
         try:
-            with self._locked(fcntl.LOCK_EX | fcntl.LOCK_NB):
-                yield True
+            lock = self._lock(wait=False)
         except BlockingIOError:
             yield False
+            return
+        with Locked(lock):
+            yield True
 
-    @contextmanager
-    def _locked(self, how: int) -> Iterator[None]:
-        descriptor = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        try:
-            fcntl.flock(descriptor, how)
-            yield
-        finally:
-            os.close(descriptor)
+    def _lock(self, *, shared: bool = False, wait: bool = True) -> int:
+        return locks.lock_file(str(self.path / LOCK), shared=shared, wait=wait)
 
     # --- blobs ----------------------------------------------------------------------------------------------------
 
@@ -322,10 +317,10 @@ class Store:
     @contextmanager
     def stage(self) -> Iterator[Path]:
         """A directory for what is not whole yet; it goes at the end, with all that is left in it."""
-        folder = held.hold(str(self.partial), shared=True)
+        folder = locks.lock(str(self.partial), shared=True)
         try:
             name = places.new_id()
-            lock = held.make(name, folder, 0o711)
+            lock = locks.make(name, folder, 0o711)
         except OSError as error:
             raise self.failed(error) from None
         finally:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import _stat as stat
 import errno
-import fcntl
 import select
 
-from hardening.base import files, places
+from hardening.base import files, locks, places
 from hardening.base.frozen import Frozen
 from hardening.base.linux import mountinfo
 from hardening.base.linux.system import os
@@ -198,7 +197,7 @@ def remove_abandoned(path: str) -> None:
     """Remove the groups of a path, with what is left inside, unless a launch holds them. `OSError`."""
     for directory in _places(path):
         try:
-            held = _hold(directory)
+            held = _lock(directory)
         except OSError:
             continue
         try:
@@ -232,7 +231,7 @@ def taken_by_another(directory: str) -> LaunchError:
 
 def _is_used(directory: str) -> bool:
     try:
-        here = _hold(directory)
+        here = _lock(directory)
         try:
             if files.exists(f"{directory}/cgroup.events"):  # of version 2, which counts those below as well
                 return "populated 1" in files.read(f"{directory}/cgroup.events")
@@ -282,7 +281,7 @@ def _each(step: Callable[[str], object], directories: Iterable[str]) -> None:
 def remove_unclaimed(directory: str) -> bool:
     """Remove a group that is empty and that no launch holds; leave any other. Whether it is there still, held by nobody."""
     try:
-        held = _hold(directory)
+        held = _lock(directory)
     except OSError:
         return False
     try:
@@ -361,14 +360,14 @@ def _claim(directory: str) -> int:
     try:
         # Whoever can open a group can lock it: nobody else can until it is locked.
         if not _make_directory(directory, 0o700):
-            held = _hold(directory)
+            held = _lock(directory)
             try:
                 os.rmdir(directory)
             finally:
                 os.close(held)
             os.mkdir(directory, 0o700)
         try:
-            held = _hold(directory)
+            held = _lock(directory)
             os.fchmod(held, 0o755)
             return held
         except OSError as error:
@@ -381,10 +380,9 @@ def _claim(directory: str) -> int:
         raise
 
 
-def _hold(directory: str) -> int:
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def _lock(directory: str) -> int:
+    fd = locks.acquire(locks.open_directory(directory), wait=False)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         # Another launch may have removed it as a leftover before it was locked, and made one of its own.
         if not files.same(os.fstat(fd), os.stat(directory)):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), directory)

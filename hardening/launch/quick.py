@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sys
 
-from hardening.base import files, held, places, trusted
+from hardening.base import files, locks, places, trusted
 from hardening.base.guarded import guarded, require_descriptors
 from hardening.base.linux.system import os
 from hardening.errors import LaunchError
@@ -156,7 +156,7 @@ def _sees_system(configuration: str) -> bool:
 
 def _has_to_tidy() -> bool:
     try:
-        return held.any_left(places.state(files.environment(), os.geteuid()))
+        return locks.any_left(places.state(files.environment(), os.geteuid()))
     except OSError:
         return True
 

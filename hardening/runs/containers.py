@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import attrs
 
 from hardening.base import places, state, trusted
-from hardening.base.held import EXIT, has_ended, is_held, open_directory, open_file
 from hardening.base.jsontext import MAX_BYTES
+from hardening.base.locks import EXIT, has_ended, is_locked, open_directory, open_file
 from hardening.base.values import frozen
 from hardening.errors import HardeningError, LaunchError, UsageError
 from hardening.launch.config.bundle import read_file
@@ -207,7 +207,7 @@ def _read(path: Path, place: int) -> Container:
     except _NOT_UNDERSTOOD as error:
         return _damaged(path, place, _damage(error, "the description of a container"))
     # In this order: who is not held any more has written how it ended before.
-    found = attrs.evolve(found, running=is_held(str(path)))
+    found = attrs.evolve(found, running=is_locked(str(path)))
     try:
         end = _end(read_file(place, EXIT, str(path), MAX_BYTES))
         return attrs.evolve(found, end=None if found.running else end, lost=_lost(path, place))
@@ -259,7 +259,7 @@ def _damaged(path: Path, place: int, why: str) -> Container:
     return Container(
         path=path, id=path.name, name=name if isinstance(name, str) else "", command=(), profiles="", runtime="",
         detached=True, auto_remove=False, created=status.st_mtime, stage=_holder(status), process=None,
-        running=is_held(str(path)), end=None, damage=why,
+        running=is_locked(str(path)), end=None, damage=why,
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from hardening.assemble import bundles
-from hardening.base import held, places
+from hardening.base import locks, places
 from hardening.errors import HardeningError, LaunchError
 
 
@@ -17,7 +17,7 @@ def tidy(place: Path) -> tuple[HardeningError, ...]:
     keeps nothing else from being tidied up, or from being launched. Raises `LaunchError`."""
     problems: tuple[HardeningError, ...] = ()
     try:
-        if not held.any_left(str(place)):
+        if not locks.any_left(str(place)):
             return ()
         if (place / places.RUNTIMES).is_dir():
             from hardening.launch.oci import ociprogram
@@ -59,10 +59,10 @@ def _sweep(place: Path, name: str) -> None:
     """Remove what a stage that was killed had not made complete, or had half removed."""
     from hardening.launch.container import container_state
 
-    folder = held.hold(str(place))
+    folder = locks.lock(str(place))
     try:
         with suppress(FileNotFoundError, NotADirectoryError):
-            if not held.is_held(name, folder):
+            if not locks.is_locked(name, folder):
                 container_state.remove(name, folder)
     finally:
         os.close(folder)

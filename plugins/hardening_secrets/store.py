@@ -15,7 +15,6 @@ next change of a secret of the same driver. So a secret has its old value, or it
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import stat
@@ -27,7 +26,7 @@ from typing import Any
 
 import attrs
 
-from hardening.base import state, trusted, wholefile
+from hardening.base import locks, state, trusted, wholefile
 from hardening.base.digest import sha256
 from hardening.base.text import nearest
 from hardening.base.units import timestamp
@@ -224,14 +223,11 @@ class Store:
         with self._trouble("make"):
             self._make()
             self._require_own()
-            lock = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        try:
-            with self._trouble("lock"):
-                fcntl.flock(lock, fcntl.LOCK_EX)
+        with self._trouble("lock"):
+            lock = locks.lock_file(str(self.path / _LOCK))
+        with locks.Locked(lock):
             self._tidy()
             yield
-        finally:
-            os.close(lock)
 
     def _make(self) -> None:
         mask = os.umask(0o077)  # for the directories above, too, which nobody else may be able to change

@@ -15,18 +15,16 @@ that it names is gone.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import attrs
 
-from hardening.base import files, held
+from hardening.base import files, locks
 from hardening.base.pointer import CONFIG
 from hardening.base.values import frozen
 from hardening.errors import LaunchError
@@ -111,16 +109,10 @@ def choose(categories: Sequence[int], taken: dict[Pair, Path] | None = None) -> 
     return generator.choice(free)
 
 
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold the lock of the folder, which is made if it is missing. Raises `OSError`."""
+def locked(folder: Path) -> locks.Locked:
+    """The lock of the folder, which is made if it is missing. Raises `OSError`."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+    return locks.Locked(locks.lock_file(str(folder / _LOCK)))
 
 
 def living(folder: Path) -> dict[Pair, Path]:
@@ -140,7 +132,7 @@ def living(folder: Path) -> dict[Pair, Path]:
 
 def is_alive(lease: Path) -> bool:
     """Whether a lease still holds; raises `OSError` where that cannot be found out."""
-    if not files.exists(str(lease)):
+    if not lease.is_file() and not lease.is_symlink():  # what is in its place is none
         return False
     try:
         holder = Holder(**read_table(str(lease.parent), lease.name))
@@ -149,7 +141,7 @@ def is_alive(lease: Path) -> bool:
         holder = None
     if holder is not None and (_runs(holder, lease) or _owned(holder, lease)):
         return True
-    return held.is_held(str(lease), flags=os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    return locks.is_locked(str(lease), file=True)
 
 
 def _runs(holder: Holder, lease: Path) -> bool:

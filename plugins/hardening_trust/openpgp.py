@@ -19,7 +19,7 @@ from typing import Any
 
 import attrs
 
-from hardening.base import held, places, state, trees, wholefile
+from hardening.base import locks, places, state, trees, wholefile
 from hardening.base.digest import sha256
 from hardening.errors import HostError
 
@@ -114,10 +114,10 @@ def keyrings() -> Iterator[Keyrings]:
     with _told(folder):
         folder.mkdir(mode=0o700, exist_ok=True)
         _sweep(folder)
-        place = held.hold(str(folder), shared=True)
+        place = locks.lock(str(folder), shared=True)
         name = places.new_id()
         try:
-            lock = held.make(name, place, 0o700)
+            lock = locks.make(name, place, 0o700)
         finally:
             os.close(place)
     try:
@@ -131,9 +131,9 @@ def _sweep(folder: Path) -> None:
     """Remove what nobody holds."""
     if not os.listdir(folder):
         return
-    alone = held.hold(str(folder))
+    alone = locks.lock(str(folder))
     try:
-        left = [(path, lock) for path in folder.iterdir() if (lock := held.take(str(path))) is not None]
+        left = [(path, lock) for path in folder.iterdir() if (lock := locks.try_lock(str(path))) is not None]
     finally:
         os.close(alone)
     for path, lock in left:

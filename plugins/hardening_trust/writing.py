@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import tomllib
@@ -11,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hardening.base import wholefile
+from hardening.base import locks, wholefile
 from hardening.errors import LaunchError, ProfileError
 from hardening.launch.record import behalf
 from hardening.profile import toml_lines
@@ -41,15 +40,12 @@ def replace(path: Path, text: str) -> None:
 def alone(path: Path) -> Iterator[None]:
     """While a file is read and replaced: nobody else does the same, so that the statements of both are in it."""
     try:
-        folder = os.open(os.path.dirname(os.path.realpath(path)), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        folder = locks.lock(os.path.dirname(os.path.realpath(path)))
     except OSError:  # `replace` will say why
         yield
         return
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
+    with locks.Locked(folder):
         yield
-    finally:
-        os.close(folder)
 
 
 def into_policy(path: Path, transport: str, scope: str, requirements: Requirements) -> str:

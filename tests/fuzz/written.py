@@ -13,8 +13,8 @@ import click
 
 from hardening.base import jsontext
 from hardening.base.digest import sha256
-from hardening.base.held import EXIT
 from hardening.base.linux import mountinfo
+from hardening.base.locks import EXIT
 from hardening.errors import HardeningError
 from hardening.launch import plans
 from hardening.launch.config import variables

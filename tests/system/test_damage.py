@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from hardening.base.held import is_held
+from hardening.base.locks import is_locked
 from hardening.launch.oci.ociprogram import Runtime
 from tests.support.detached import Caller, caller
 from tests.support.disks import small_disk
@@ -175,7 +175,7 @@ def test_nothing_is_written_through_a_hard_link_in_the_place_of_a_file(person: C
         (entry / name).unlink(missing_ok=True)
         os.link(victim, entry / name)
     assert person.call("stop", "-t", "0", broken).returncode == 0
-    until(lambda: not is_held(str(entry)))
+    until(lambda: not is_locked(str(entry)))
     assert victim.read_bytes() == before
     assert person.say("rm", "-f", broken) == broken
     assert victim.read_bytes() == before
@@ -208,7 +208,7 @@ def test_a_killed_stage_is_followed_whatever_stands_in_the_place_of_its_exit_cod
     damage(entry / "exit")  # type: ignore[operator]
     os.kill(json.loads((entry / "container.json").read_text())["stage"]["pid"], signal.SIGKILL)
     until(lambda: not Path(f"/proc/{command}").exists())
-    until(lambda: not is_held(str(entry)))  # by itself: a reader would wake who waits for one
+    until(lambda: not is_locked(str(entry)))  # by itself: a reader would wake who waits for one
     assert person.say("wait", broken) == "137"
     assert person.say("rm", broken) == broken
 

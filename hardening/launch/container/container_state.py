@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import time
 
-from hardening.base import files, held, jsontext, trees
-from hardening.base.held import BLANK, EXIT, is_held, open_directory
+from hardening.base import files, jsontext, locks, trees
 from hardening.base.linux.failure import Step
 from hardening.base.linux.system import os
+from hardening.base.locks import BLANK, EXIT, is_locked, open_directory
 from hardening.errors import LaunchError, quoted
 from hardening.launch.config.bundle import read_table
 
@@ -43,7 +43,7 @@ class Entry:
         with Step(f"write the container down in {parent}", hint="set HARDENING_STATE to a directory of your own"):
             _make_if_missing(parent)
             # Alone while the others are asked for their names.
-            place = held.hold(parent, shared=not unique_name)
+            place = locks.lock(parent, shared=not unique_name)
             try:
                 if unique_name:
                     refuse_taken(parent, place, unique_name)
@@ -53,7 +53,7 @@ class Entry:
 
     def _create(self, place: int, identity: str) -> None:
         partial = BEING_MADE + identity
-        self._fd = held.make(partial, place, 0o700)
+        self._fd = locks.make(partial, place, 0o700)
         try:
             self._write(DESCRIPTION, jsontext.dump(self.description))
             self._write(EXIT, BLANK.decode())
@@ -137,7 +137,7 @@ def refuse_taken(parent: str, place: int, name: str) -> None:
         found = description(f"{parent}/{identity}")
         if found is None or found.get("name") != name:
             continue
-        if found.get("auto_remove") and not is_held(identity, place):
+        if found.get("auto_remove") and not is_locked(identity, place):
             remove(identity, place)  # its stage was killed
             continue
         raise LaunchError(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import sys
 
-from hardening.base import files, held
+from hardening.base import files, locks
 from hardening.base.linux.failure import Step
 from hardening.base.linux.signals import signal
 from hardening.base.linux.system import os
@@ -54,7 +54,7 @@ def run(arguments: Arguments, run_bundle: RunBundle) -> int:
         what, _, hint = message.partition("\nhint: ")
         raise LaunchError(what, hint=hint or None, exit_code=int(code))
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    if not held.is_held(arguments.record) and files.exists(arguments.record):
+    if not locks.is_locked(arguments.record) and files.exists(arguments.record):
         remove(arguments.record, None)
     raise LaunchError(f"the launch stage ended with {status} before the command ran", hint="was it killed?")
 

@@ -7,10 +7,8 @@ pair, for example) sees from the lock whether its container still runs, also aft
 from __future__ import annotations
 
 import _stat as stat
-import errno
-import fcntl
 
-from hardening.base import files, jsontext, places, trusted
+from hardening.base import files, jsontext, locks, places, trusted
 from hardening.base.linux.system import os
 from hardening.errors import LaunchError
 
@@ -66,12 +64,11 @@ def _hold_one(name: str) -> int:
     except OSError as error:
         raise LaunchError(f"the lease cannot be opened: {error.strerror}", origin=name, hint=HINT) from error
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(fd)
-        if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
-            raise LaunchError(f"the lease cannot be locked: {error.strerror}", origin=name) from error
+        locks.acquire(fd, wait=False)
+    except BlockingIOError as error:
         raise LaunchError("another running container holds this lease", origin=name, hint=HINT) from error
+    except OSError as error:
+        raise LaunchError(f"the lease cannot be locked: {error.strerror}", origin=name) from error
     if not _lies_there(fd, name):
         os.close(fd)
         raise LaunchError("the lease was taken away meanwhile", origin=name, hint=HINT)

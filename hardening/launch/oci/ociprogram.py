@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import select
 
-from hardening.base import files, held, jsontext, trees
+from hardening.base import files, jsontext, locks, trees
 from hardening.base.linux import kernel
 from hardening.base.linux.failure import Step
 from hardening.base.linux.signals import signal
@@ -58,9 +58,9 @@ class Runtime:
         parent = os.path.dirname(self.state)
         with Step(f"make the runtime's state directory {self.state}", hint=hint):
             os.makedirs(parent, 0o711, exist_ok=True)
-            place = held.hold(parent, shared=True)
+            place = locks.lock(parent, shared=True)
             try:
-                lock = held.make(os.path.basename(self.state), place, 0o700)
+                lock = locks.make(os.path.basename(self.state), place, 0o700)
                 try:
                     self._write(VIEW, view)
                     # What the runtimes call it that are told nothing.
@@ -89,7 +89,7 @@ class Runtime:
         """Hold the state directory, for as long as this process lives, as soon as nobody else does. Nothing where there is
         none."""
         try:
-            held.hold(self.state)
+            locks.lock(self.state)
         except FileNotFoundError:
             return
 
@@ -174,10 +174,10 @@ def sweep(place: str) -> tuple[HardeningError, ...]:
     Meanwhile nobody makes another one, which could have the same control groups.
     """
     problems: list[HardeningError] = []
-    folder = held.hold(place)
+    folder = locks.lock(place)
     try:
         for name in sorted(os.listdir(place)):
-            lock = held.take(name, folder)
+            lock = locks.try_lock(name, folder)
             if lock is None:
                 continue
             os.close(lock)

@@ -100,7 +100,7 @@ def attempt(step: Callable[[], None]) -> list[str]:
 
 def lock_bundle(directory: str) -> int:
     """Hold a bundle that is to be removed under flock(2), so that a later launch sees whether this stage still lives."""
-    from hardening.base import held
+    from hardening.base import locks
 
     with Step("lock the bundle"):
-        return held.hold(directory, shared=True)
+        return locks.lock(directory, shared=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from hardening.base.held import BLANK
+from hardening.base.locks import BLANK
 from hardening.launch.container.container_state import identify
 from tests.hardening.cli.samples import Outcome, process, profile
 from tests.support.features import require

@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 
-from hardening.base import held
+from hardening.base import locks
 from hardening.launch import main
 from hardening.launch.container.container_state import Entry, describe, identify
 from hardening.launch.oci.ociprogram import Runtime
@@ -44,12 +44,12 @@ def test_what_was_to_be_removed_is_removed_and_what_runs_stays(tmp_path: Path) -
 
 def test_the_end_of_what_is_kept_is_written_down_once(tmp_path: Path) -> None:
     abandoned(tmp_path, "one")
-    assert held.any_left(str(tmp_path))
+    assert locks.any_left(str(tmp_path))
     tidy(tmp_path)
     (found,) = known(tmp_path / "containers")
     assert found.end is not None
     assert (found.status, found.end.code, found.end.killed) == ("killed", 137, True)
-    assert not held.any_left(str(tmp_path))
+    assert not locks.any_left(str(tmp_path))
     entry(tmp_path, "two").update(process=None)
     (tmp_path / "bundles/x").mkdir(parents=True)  # so that there is something to do
     tidy(tmp_path)
@@ -92,7 +92,7 @@ def test_a_container_of_another_runtime_that_cannot_be_deleted_is_said_and_keeps
     (problem,) = tidy(tmp_path)
     assert re.match(f"{state}: .*: false delete: no reason given", str(problem))
     assert names(tmp_path / "bundles") == []
-    assert held.any_left(str(tmp_path))
+    assert locks.any_left(str(tmp_path))
 
 
 def test_nothing_is_there_to_tidy(tmp_path: Path) -> None:

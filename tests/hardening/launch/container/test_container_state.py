@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hardening.base import held
+from hardening.base import locks
 from hardening.errors import LaunchError
 from hardening.launch import main
 from hardening.launch.container import container_state
@@ -30,7 +30,7 @@ def test_an_entry_is_complete_and_held_once_it_is_there(place: Path) -> None:
     made = entry(place)
     made.create("")
     assert sorted(path.name for path in (place / "one").iterdir()) == ["container.json", "exit"]
-    assert held.is_held(str(place / "one"))
+    assert locks.is_locked(str(place / "one"))
     found = json.loads((place / "one/container.json").read_text())
     assert found["command"] == ["a", "ü\n"]
     assert found["stage"] == container_state.identify(os.getpid())

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from hardening.base import held
+from hardening.base import locks
 from hardening.errors import LaunchError
 from hardening.launch import main
 from hardening.launch.container import detached
@@ -161,10 +161,10 @@ def test_the_stage_keeps_no_descriptor_of_the_caller_and_reads_nothing(
     assert detached.run(arguments, launch(then)) == 0
     os.close(writer)
     assert os.read(reader, 1) == b""  # nobody else has the other end
-    assert held.is_held(arguments.record)
+    assert locks.is_locked(arguments.record)
     seen.touch()
     os.wait()
     os.close(reader)
     os.close(lock)
     assert json.loads((Path(arguments.record) / "exit").read_text())["code"] == 1
-    assert not held.is_held(arguments.record)
+    assert not locks.is_locked(arguments.record)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from hardening.base import held
+from hardening.base import locks
 from hardening.errors import LaunchError
 from hardening.launch import cgroups
 from hardening.launch.config.bundle import Bundle
@@ -149,14 +149,14 @@ def test_a_container_that_its_runtime_does_not_delete_stays(tmp_path: Path) -> N
 
 
 def test_a_group_that_somebody_holds_stays(groups: list[Path], tmp_path: Path) -> None:
-    locks = [held.hold(str(place)) for place in groups]
+    taken = [locks.lock(str(place)) for place in groups]
     try:
         state = abandoned(tmp_path, {})
         sweep(str(state.parent))
         assert not state.exists()
         assert [place for place in groups if not place.exists()] == []
     finally:
-        for lock in locks:
+        for lock in taken:
             os.close(lock)
 
 
@@ -167,7 +167,7 @@ def test_a_path_that_leads_elsewhere_is_taken_from_the_top(groups: list[Path], t
 
 def test_nobody_makes_a_container_while_what_is_left_is_swept(tmp_path: Path) -> None:
     state = abandoned(tmp_path, {})
-    folder = held.hold(str(state.parent), shared=True)  # as who makes one
+    folder = locks.lock(str(state.parent), shared=True)  # as who makes one
     child = os.fork()
     if child == 0:
         os.close(folder)  # or it would wait for itself

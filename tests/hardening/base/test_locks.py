@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from hardening.base import held
-from hardening.base.held import BLANK, FOLDERS, any_left, has_ended
+from hardening.base import locks
+from hardening.base.locks import BLANK, FOLDERS, any_left, has_ended
 from hardening.launch import main
 from hardening.launch.container.container_state import KILLED, Entry, describe, ended
 
@@ -23,48 +23,48 @@ def entry(state: Path, identity: str) -> Entry:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[int]:
-    found = held.hold(str(tmp_path), shared=True)
+    found = locks.lock(str(tmp_path), shared=True)
     yield found
     os.close(found)
 
 
 def test_what_is_made_is_held_and_taken_by_nobody(folder: int) -> None:
     for shared in (False, True):
-        lock = held.make("one", folder, 0o700, shared=shared)
-        assert held.take("one", folder) is None
-        assert held.is_held("one", folder) is not shared
+        lock = locks.make("one", folder, 0o700, shared=shared)
+        assert locks.try_lock("one", folder) is None
+        assert locks.is_locked("one", folder) is not shared
         os.close(lock)
-        taken = held.take("one", folder)
+        taken = locks.try_lock("one", folder)
         assert taken is not None
-        assert held.take("one", folder) is None
-        assert held.is_held("one", folder)
+        assert locks.try_lock("one", folder) is None
+        assert locks.is_locked("one", folder)
         os.close(taken)
-        assert not held.is_held("one", folder)
+        assert not locks.is_locked("one", folder)
         os.rmdir("one", dir_fd=folder)
 
 
 def test_no_two_make_one(folder: int) -> None:
-    lock = held.make("one", folder, 0o700)
+    lock = locks.make("one", folder, 0o700)
     with pytest.raises(FileExistsError):
-        held.make("one", folder, 0o700)
-    assert held.is_held("one", folder)
+        locks.make("one", folder, 0o700)
+    assert locks.is_locked("one", folder)
     os.close(lock)
 
 
 def test_who_looks_has_the_folder_alone(tmp_path: Path, folder: int) -> None:
-    assert held.take(str(tmp_path)) is None
-    os.close(held.hold(str(tmp_path), shared=True))  # others may make something, too
+    assert locks.try_lock(str(tmp_path)) is None
+    os.close(locks.lock(str(tmp_path), shared=True))  # others may make something, too
 
 
 def test_what_is_no_directory_is_neither_held_nor_taken(tmp_path: Path, folder: int) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "link").symlink_to(tmp_path)
     for name in ("file", "link", "missing"):
-        assert held.take(name, folder) is None
-    assert not held.is_held("missing", folder)
+        assert locks.try_lock(name, folder) is None
+    assert not locks.is_locked("missing", folder)
     for name in ("file", "link"):
         with pytest.raises(NotADirectoryError):
-            held.is_held(name, folder)
+            locks.is_locked(name, folder)
 
 
 def test_an_end_is_told_from_none() -> None:
@@ -93,7 +93,7 @@ def test_what_nobody_holds_is_left(folder: str, tmp_path: Path) -> None:
     assert not any_left(str(tmp_path))
     (tmp_path / folder / "one").mkdir(parents=True)
     assert any_left(str(tmp_path))
-    lock = held.hold(str(tmp_path / folder / "one"), shared=True)
+    lock = locks.lock(str(tmp_path / folder / "one"), shared=True)
     assert not any_left(str(tmp_path))
     os.close(lock)
 
@@ -117,7 +117,7 @@ def test_what_stands_in_the_place_of_the_end_is_damage_and_nothing_that_is_left(
         case _:
             path.symlink_to("/dev/zero" if kind == "link" else "nothing")
     with pytest.raises(OSError, match=r"is not a regular file|Too many levels"):
-        held.open_file(str(path))
+        locks.open_file(str(path))
     os.close(made._fd)
     assert not any_left(str(tmp_path))
     made.remove()

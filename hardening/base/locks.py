@@ -1,10 +1,10 @@
-"""What outlives a process, held for as long as somebody is there to remove it: the protocol of locks (flock(2)).
+"""Locks (flock(2)): what outlives a process is locked for as long as somebody is there to remove it.
 
-Each launch has directories of its own in folders of the state directory (`hardening.base.places`), and holds them:
+Each launch has directories of its own in folders of the state directory (`hardening.base.places`), and locks them:
 
-- who makes one holds the *folder*, shared, until the new directory is held (`hold`, `make`);
-- who looks for what nobody holds has the folder alone: nobody is between making a directory and holding it (`hold`);
-- what can be taken (`take`), nobody will remove but the one who has taken it.
+- who makes one has locked the *folder*, shared, until the new directory is locked (`lock`, `make`);
+- who looks for what nobody has locked has the folder alone: nobody is between making a directory and locking it;
+- what can be locked alone (`try_lock`), nobody will remove but the one who has locked it.
 
 So nothing has to grow old before it may be removed, and a process that is killed needs nobody to tell.
 """
@@ -24,6 +24,7 @@ FOLDERS = (places.BUNDLES, places.RUNTIMES, places.CONTAINERS)
 #: full disk cannot keep the end from it.
 EXIT = "exit"
 BLANK = b" " * 127 + b"\n"
+_LOCK = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -42,58 +43,70 @@ def open_file(path: str, folder: int | None = None) -> int:
     return fd
 
 
-def hold(path: str, folder: int | None = None, *, shared: bool = False) -> int:
-    """Hold a directory, alone or with others, as soon as that can be: its descriptor. Raises `OSError`."""
-    fd = open_directory(path, folder)
+def acquire(fd: int, *, shared: bool = False, wait: bool = True) -> int:
+    """Lock what a descriptor is of, alone or with others: the descriptor, which is closed where that fails. Raises
+    `OSError`, and `BlockingIOError` for what somebody else has locked where nobody is to ``wait``."""
     try:
-        fcntl.flock(fd, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+        fcntl.flock(fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
     except OSError:
         os.close(fd)
         raise
     return fd
 
 
+def lock(path: str, folder: int | None = None, *, shared: bool = False) -> int:
+    """Lock a directory, alone or with others, as soon as that can be: its descriptor. Raises `OSError`."""
+    return acquire(open_directory(path, folder), shared=shared)
+
+
+def lock_file(path: str, *, shared: bool = False, wait: bool = True) -> int:
+    """Lock a file that is there for that alone, and made where it is missing: its descriptor. Raises as `acquire` does."""
+    return acquire(os.open(path, _LOCK, 0o600), shared=shared, wait=wait)
+
+
 def make(name: str, folder: int, mode: int, *, shared: bool = False) -> int:
-    """Make a directory in a folder that is held, and hold it: its descriptor. Raises `OSError`."""
+    """Make a directory in a folder that is locked, and lock it: its descriptor. Raises `OSError`."""
     os.mkdir(name, mode, dir_fd=folder)
     try:
-        return hold(name, folder, shared=shared)
+        return lock(name, folder, shared=shared)
     except OSError:
         os.rmdir(name, dir_fd=folder)
         raise
 
 
-def take(path: str, folder: int | None = None) -> int | None:
-    """Hold a directory alone that nobody holds: its descriptor; None for one that is held or gone, and for what is no
-    directory. Raises `OSError`."""
+def try_lock(path: str, folder: int | None = None) -> int | None:
+    """Lock a directory alone that nobody has locked: its descriptor; None for one that somebody has, that is gone, and for
+    what is no directory. Raises `OSError`."""
     try:
-        fd = open_directory(path, folder)
-    except (FileNotFoundError, NotADirectoryError):
+        return acquire(open_directory(path, folder), wait=False)
+    except (FileNotFoundError, NotADirectoryError, BlockingIOError):
         return None
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(fd)
-        if isinstance(error, BlockingIOError):
-            return None
-        raise
-    return fd
 
 
-def is_held(path: str, folder: int | None = None, *, flags: int = _DIRECTORY) -> bool:
-    """Whether somebody holds a directory alone, or with other ``flags`` (open(2)) a file. Raises `OSError` for what is
-    neither."""
+def is_locked(path: str, folder: int | None = None, *, file: bool = False) -> bool:
+    """Whether somebody has locked a directory, or a ``file``, alone. Raises `OSError` for what is none."""
     try:
-        fd = os.open(path, flags, dir_fd=folder)
+        fd = (open_file if file else open_directory)(path, folder)
     except FileNotFoundError:
         return False
     try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        os.close(acquire(fd, shared=True, wait=False))
     except BlockingIOError:
         return True
-    finally:
-        os.close(fd)
     return False
+
+
+class Locked:
+    """A lock that is given back at the end of a ``with`` block: ``with Locked(lock(path)):``."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+
+    def __enter__(self) -> int:
+        return self.fd
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self.fd)
 
 
 def any_left(place: str) -> bool:
@@ -118,7 +131,7 @@ def has_ended(content: bytes) -> bool:
 
 
 def _is_left(name: str, folder: int) -> bool:
-    fd = take(name, folder)
+    fd = try_lock(name, folder)
     if fd is None:
         return False
     try:
