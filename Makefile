@@ -1,6 +1,6 @@
 # The two commands of the README are `make demo` and `make test`; each does its own set-up.
 .POSIX:
-.PHONY: help demo test escape check bench stress fuzz format clean
+.PHONY: help demo test test-all escape check bench stress fuzz format clean
 
 # Arguments for pytest: make test T="tests/laws -k seccomp"; T=-n0 runs the tests one after another
 T =
@@ -12,16 +12,19 @@ B =
 N = 10000
 
 help: # this list
-	@sed -n 's/^\([a-z]*\): # \(.*\)/make \1	\2/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\): # \(.*\)/make \1	\2/p' Makefile | expand -t 16
 
 demo: # run a command under the strict profile, and show what the kernel says of it
 	@tools/demo
 
-test: # set-up, then every test that this user can run; T="tests/laws -k seccomp" chooses
+test: # set-up, then the tests, with a sample of every generated matrix; T="tests/laws -k seccomp" chooses
 	@venv=$$(tools/setup test) && exec "$$venv/bin/python" $(PYTEST) $(T)
 
+test-all: # the same with every row of every matrix
+	@venv=$$(tools/setup test) && exec "$$venv/bin/python" $(PYTEST) --all $(T)
+
 escape: # attempts to escape from a container, each with its one defence off and on, as a table
-	@venv=$$(tools/setup test) && exec "$$venv/bin/python" -m pytest -q tests/escape --escapes $(T)
+	@venv=$$(tools/setup test) && exec "$$venv/bin/python" -m pytest -q tests/escape --all --escapes $(T)
 
 check: # ruff, mypy, and that rooms import rooms below them
 	@venv=$$(tools/setup check) && exec tools/check "$$venv"

@@ -12,7 +12,7 @@ from _pytest.runner import runtestprotocol
 from hypothesis import HealthCheck, settings
 
 from hardening.base import trusted
-from tests.support import apart, users
+from tests.support import apart, sample, users
 from tests.support.features import PREFIX
 from tests.support.plans import Place
 
@@ -73,16 +73,15 @@ def shared_group(monkeypatch: pytest.MonkeyPatch) -> None:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """What is left out of an ordinary run for its length."""
     parser.addoption(
-        "--every-setting",
-        action="store_true",
-        help="hold receipts of every loosening, and every configuration of an engine, under every runtime",
+        "--all", action="store_true", help="every row of every generated matrix, of which there is a sample"
     )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what only a complete run has."""
-    if not config.getoption("--every-setting"):
-        items[:] = [item for item in items if item.get_closest_marker("complete") is None]
+    if out := sample.left_out(config, items):
+        config.hook.pytest_deselected(items=[item for item in items if item in out])
+        items[:] = [item for item in items if item not in out]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

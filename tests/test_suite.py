@@ -42,6 +42,53 @@ def test_a_test_that_hangs_is_ended_and_shows_where(tmp_path: Path, pytestconfig
     assert "1 failed, 1 passed" in done.stdout
 
 
+MATRIX = """
+import pytest
+@pytest.mark.sampled
+@pytest.mark.parametrize("one", range(9))
+@pytest.mark.parametrize("other", "abc")
+def test_matrix(one, other): pass
+@pytest.mark.sampled(kinds=lambda row: [row["one"] % 5])
+@pytest.mark.parametrize("one", range(50))
+def test_kinds(one): pass
+@pytest.mark.complete
+def test_whole(): pass
+"""
+
+
+def test_a_sample_is_the_same_everywhere_and_has_each_kind_of_row(tmp_path: Path) -> None:
+    def collected(*words: str) -> list[str]:
+        argv = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "--collect-only",
+            "-c",
+            str(REPOSITORY / "pyproject.toml"),
+            "-p",
+            "no:cacheprovider",
+        ]
+        done = subprocess.run([*argv, *words], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return [line.partition("::")[2] for line in done.stdout.splitlines() if "::" in line]
+
+    (tmp_path / "conftest.py").write_text(
+        "from tests.conftest import pytest_addoption, pytest_collection_modifyitems\n"
+    )
+    (tmp_path / "test_rows.py").write_text(MATRIX)
+    some = collected("test_rows.py")
+    assert some == collected("test_rows.py")
+    rows = [name[12:-1].split("-") for name in some if name.startswith("test_matrix")]
+    assert [len({row[place] for row in rows}) for place in (0, 1)] == [3, 9]
+    assert 9 <= len(rows) < 20
+    kinds = [int(name[11:-1]) % 5 for name in some if name.startswith("test_kinds")]
+    assert {*kinds} == {*range(5)}
+    assert len(kinds) < 25
+    assert len(collected("--all", "test_rows.py")) == 27 + 50 + 1
+    assert len(collected("test_rows.py::test_matrix")) == 27
+
+
 class Interrupted(BaseException):
     """What pytest-timeout raises, and Ctrl-C, are no `Exception`, either."""
 

@@ -189,6 +189,7 @@ def test_every_method_of_every_interface_is_there() -> None:
     assert declared == set(HOOKS)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("error", RAISED, ids=lambda error: type(error).__name__)
 @pytest.mark.parametrize(("kind", "name"), CASES, ids=lambda item: getattr(item, "__name__", item))
 def test_whatever_a_method_raises_is_one_error(kind: type[Any], name: str, error: BaseException) -> None:
@@ -206,6 +207,7 @@ def test_whatever_a_method_raises_is_one_error(kind: type[Any], name: str, error
         assert HIDDEN not in str(caught.value)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     "answer", [object(), None, 42, [42], "text", lambda: None], ids=lambda answer: repr(answer)[:9]
 )
@@ -339,6 +341,7 @@ def ask(name: str, deed: Callable[[], Any]) -> None:
     HOOKS[name][0](plugins, compose(stack(), [Chaos()], host.plain(), TODAY))
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("error", RAISED, ids=lambda error: type(error).__name__)
 @pytest.mark.parametrize("name", HOOKS)
 def test_whatever_a_hook_raises_is_one_error(name: str, error: BaseException) -> None:
@@ -354,6 +357,7 @@ def test_whatever_a_hook_raises_is_one_error(name: str, error: BaseException) ->
         assert HIDDEN not in str(caught.value)
 
 
+@pytest.mark.sampled("name")
 @pytest.mark.parametrize(
     ("name", "answer"),
     # Workers of xdist compare the names of tests, and repr() of some objects holds their address.

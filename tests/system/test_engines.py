@@ -26,16 +26,6 @@ from tests.support.users import User, ordinary
 pytestmark = pytest.mark.system
 
 PROFILES = ("default", "web", "strict")
-#: For every run of the suite, under the profiles by turns; `--every-setting` takes all.
-USUAL: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "podman": ("", "--privileged", "--read-only --tmpfs /run"),
-        "rootless": ("", "--privileged"),
-        "docker": ("", "--privileged", "--device /dev/fuse"),
-        "docker-systemd": ("",),
-        "containerd": ("", "--privileged", "--seccomp"),
-    }
-)
 _WEIGHT = {"native": "/linux/resources/blockIO: the native launcher limits pids, memory, cpu and huge pages only"}
 _GROUPS = {"runc": "/process/user/additionalGids: runc gives no groups to the command of an ordinary user"}
 #: Options of an engine, in whose configuration some runtime says what.
@@ -67,17 +57,18 @@ def outcomes() -> Iterator[dict[tuple[str, str, str], dict[str, str]]]:
         print(" | ".join((*row, *(f"{runtime}: {text}" for runtime, text in by_runtime.items()))))
 
 
-def _all() -> Iterator[Any]:
-    turn = 0
-    for engine in engines.OPTIONS:
-        for words in engines.options(engine):
-            for profile in PROFILES:
-                usual = words in USUAL[engine] and PROFILES[turn % len(PROFILES)] == profile
-                yield pytest.param(engine, words, profile, marks=() if usual else pytest.mark.complete)
-            turn += words in USUAL[engine]
+WRITTEN = [(engine, words) for engine in engines.OPTIONS for words in engines.options(engine)]
 
 
-@pytest.mark.parametrize(("engine", "words", "profile"), list(_all()))
+def _kinds(row: Mapping[str, Any]) -> tuple[object, ...]:
+    """Each engine's own configuration and its privileged one, and each refusal."""
+    engine, words = row["engine"], row["words"]
+    return (engine, words if words in ("", "--privileged") else "with options"), str(REFUSED.get((engine, words)))
+
+
+@pytest.mark.sampled("profile", kinds=_kinds, one_in=100)
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize(("engine", "words"), WRITTEN)
 def test_what_an_engine_wrote_runs_within_the_profile(
     engine: str, words: str, profile: str, outcomes: dict[tuple[str, str, str], dict[str, str]]
 ) -> None:

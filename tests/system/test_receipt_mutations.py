@@ -49,9 +49,9 @@ memory = "256M"
 memory_swap = "256M"
 cpu = 1
 """
-#: Who starts a command with what, a receipt each; each caller and each runtime in every run of the suite.
-USUAL = (("root", "native"), ("user", "native"), ("root", "crun"), ("user", "runc"))
-STARTS = [*USUAL, *(pytest.param(start, marks=pytest.mark.complete) for start in (("user", "crun"), ("root", "runc")))]
+#: Who starts a command with what, a receipt each.
+STARTS = [(caller, runtime) for caller in ("root", "user") for runtime in runs.RUNTIMES]
+BY_START = pytest.mark.sampled(kinds=lambda row: (*row["seen"], str(row.get("changes"))))
 #: A file system of the caller's.
 HOST = mountinfo.read()[0].device
 FIELDS = ("device", "host", "top", "tied", "kind")
@@ -334,6 +334,7 @@ def seen(request: pytest.FixtureRequest) -> Iterator[Seen]:
         )
 
 
+@BY_START
 def test_each_item_of_a_receipt_tells_some_line_something(seen: Seen) -> None:
     report, composition, context = seen.report, seen.composition, seen.context
     assert context.spec is not None
@@ -355,6 +356,7 @@ def test_each_item_of_a_receipt_tells_some_line_something(seen: Seen) -> None:
     assert sorted(compared(seen) - {*told}) == []
 
 
+@BY_START
 @pytest.mark.parametrize(
     "changes",
     [

@@ -1,7 +1,7 @@
 """The law of receipts: that of a run which was loosened in any one setting never holds against the stricter stack.
 
 A stack that is loosened in many settings runs once; its receipt holds against the stack itself, and is held against each
-stack that lacks one of the loosenings, which it must not. `--every-setting` takes every system call, too.
+stack that lacks one of the loosenings, which it must not. `--all` takes every system call, too.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from tests.support.users import ordinary
 
 pytestmark = pytest.mark.system
 
-#: For every run of the suite; `--every-setting` takes all.
+#: For every run of the suite; `--all` takes all.
 SOME_CALLS = ("ptrace", "mount", "socket", "keyctl", "bpf", "personality", "io_uring_setup", "userfaultfd", "unshare")
 
 
@@ -224,16 +224,11 @@ def rows() -> Iterator[Counter[tuple[str, str, str, str]]]:
     print(loosenings.table({key: (found[*key, "loosened"], found[*key, "hold"]) for key in keys}))
 
 
-def _starts() -> Iterator[Any]:
-    """Each group with each caller and runtime; of those, two a group in every run of the suite, all by turns."""
-    for turn, (name, group) in enumerate(GROUPS.items()):
-        starts = [(caller, runtime) for caller in group.callers for runtime in group.runtimes]
-        usual = {starts[turn % len(starts)], starts[(turn + len(starts) // 2) % len(starts)]}
-        for start in starts:
-            yield pytest.param(name, *start, marks=() if start in usual else pytest.mark.complete)
+STARTS = [(name, who, runtime) for name, group in GROUPS.items() for who in group.callers for runtime in group.runtimes]
 
 
-@pytest.mark.parametrize(("name", "caller", "runtime"), list(_starts()))
+@pytest.mark.sampled
+@pytest.mark.parametrize(("name", "caller", "runtime"), STARTS)
 def test_a_loosened_run_does_not_hold_against_the_stricter_stack(
     name: str, caller: str, runtime: str, rows: Counter[tuple[str, str, str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, chdir, closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -225,20 +225,19 @@ def arena(request: pytest.FixtureRequest) -> Iterator[Arena]:
         yield found
 
 
-#: What is judged alike whoever calls: where root runs the tests, an ordinary user's attempts are for `--every-setting`.
-ALIKE = ("above", "again", "kernel", "led", "mounted", "pattern", "under")
+TRIED = [
+    pytest.param(who, one, id=f"{who}: {one.name}") for who in ("root", "rootless") for one in TRIES if who in one.who
+]
 
 
-def _tried() -> Iterator[Any]:
-    for who in ("root", "rootless"):
-        for attempt in TRIES:
-            alike = who == "rootless" and os.geteuid() == 0 and attempt.name.partition(":")[0] in ALIKE
-            if who in attempt.who:
-                marks = pytest.mark.complete if alike else ()
-                yield pytest.param(who, attempt, id=f"{who}: {attempt.name}", marks=marks)
+def _kinds(row: Mapping[str, Any]) -> tuple[object, ...]:
+    """What withholds what attempts are after, from whom, and how it is asked for."""
+    one: Try = row["attempt"]
+    return (row["arena"], one.name.partition(":")[0]), one.limit, one.code, one.setup, one.always, one.runtime
 
 
-@pytest.mark.parametrize(("arena", "attempt"), list(_tried()), indirect=["arena"])
+@pytest.mark.sampled(kinds=_kinds)
+@pytest.mark.parametrize(("arena", "attempt"), TRIED, indirect=["arena"])
 def test_its_one_limit_makes_the_difference(arena: Arena, attempt: Try) -> None:
     off, said = arena.succeeds(attempt, on=False)
     assert off, f"it fails without the limit: {said}"

@@ -37,6 +37,7 @@ def bind(destination: str, source: object, *options: str, kind: str = "bind") ->
     return {"destination": destination, "type": kind, "source": str(source), "options": ["rbind", *options]}
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     "source",
     [

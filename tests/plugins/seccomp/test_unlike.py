@@ -3,6 +3,7 @@ answer counts, and what a layer's filter has no architecture for kills. `measure
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
@@ -10,8 +11,10 @@ from random import Random
 import pytest
 
 from hardening.errors import HardeningError
-from hardening_seccomp.actions import ALLOW, ENOSYS, EPERM
-from tests.plugins.seccomp import measure, stacks
+from hardening_seccomp import bpf
+from hardening_seccomp.actions import ALLOW, ENOSYS, EPERM, Action, Kind
+from hardening_seccomp.bpf import Instruction
+from tests.plugins.seccomp import kernel, measure, stacks
 from tests.plugins.seccomp.measure import Stack, host
 from tests.plugins.seccomp.written import Written
 from tests.support.features import available, require
@@ -56,6 +59,14 @@ def test_a_quota_of_processor_time_changes_no_program(capsys: pytest.CaptureFixt
     require("cgroups")
     with capsys.disabled():
         assert measure.throttled([(number, 12) for number in range(12)])
+
+
+def test_a_filter_that_denies_every_call_is_asked_to_the_end() -> None:
+    """A child that it kept from ending would be waited for without end."""
+    require("x86_64")
+    program = bpf.encode((Instruction(bpf.RET_K, 0, 0, Action(Kind.ERRNO, errno.EINTR).returned),))
+    assert kernel.answers(kernel.SECCOMP_X86_64, [program], [(0, ())]) == ["EINTR"]
+    assert kernel.verdicts([program], [("x86_64", 0, (0,) * 6)]) == ["EINTR"]
 
 
 PLAIN = Written("toml", ENOSYS, (("read", ALLOW, ()),), None, mapped=False)

@@ -10,11 +10,6 @@ from tests.support.gpg import gpg_keys
 __all__ = ["gpg_keys"]
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """The option; pytest knows it where this folder is named on the command line."""
-    parser.addoption("--whole-matrix", action="store_true", help="hold every case of the matrix against skopeo")
-
-
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Print the counts."""
     found = config.stash.get(COUNTS, None)

@@ -14,6 +14,7 @@ from hardening import cli
 from hardening_trust import policy
 from tests.plugins.trust.policies import DIGEST, ID
 from tests.plugins.trust.test_policy_peers import message
+from tests.support.sample import is_whole
 
 LONG = "a" * 238
 #: Names that are made of these are those of images, and of none.
@@ -178,8 +179,8 @@ def podman(path: Path) -> str:
 def test_what_is_exported_is_read(
     start: int, tmp_path: Path, capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest
 ) -> None:
-    """Of 500 made-up policies a run of all tests takes some; `--whole-matrix` takes all, and asks podman, too."""
-    whole = request.config.getoption("--whole-matrix", default=False)
+    """Of 500 made-up policies an ordinary run takes some; `--all` takes all, and asks podman, too."""
+    whole = is_whole(request.config)
     count = 0
     for number in range(start, start + 20) if whole else (start, start + 7, start + 13):
         text = Made(number).text()

@@ -24,9 +24,10 @@ from tests.plugins.trust.matrix import SUBKEY, Case, World
 from tests.plugins.trust.pushing import push
 from tests.support.gpg import Keys, no_agents
 from tests.support.registry import registry
+from tests.support.sample import is_whole
 
 PAGE = Path(__file__).parents[3] / "docs/reference/trust.md"
-#: Cases that a run of all tests takes, chosen by chance, but always the same; `--whole-matrix` takes all.
+#: Cases that an ordinary run takes, chosen by chance, but always the same; `--all` takes all.
 SAMPLE = 300
 #: What skopeo says where it has looked at the image, and at a signature that it cannot read.
 _REFUSALS = ("Source image rejected", "unrecognized signature format", "empty signature", "parsing signature")
@@ -76,7 +77,7 @@ def test_we_agree_with_skopeo(
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     every = list(matrix.cases(world))
     assert f"Of {len(every)} cases" in PAGE.read_text()
-    whole = request.config.getoption("--whole-matrix", default=False)
+    whole = is_whole(request.config)
     chosen = every if whole else matrix.sample(every, SAMPLE)
     for case in chosen:  # signatures are made one after the other
         world.policy(case), world.registries(case), world.image(case)

@@ -1,0 +1,58 @@
+"""What an ordinary run takes of a generated matrix: the same rows everywhere, and each kind of row at least once.
+
+`@pytest.mark.sampled` beside a test's `parametrize` takes rows until each value of each parameter has one, and every eighth
+of the others, by a digest of the row's name. `@pytest.mark.sampled("runtime", kinds=…, one_in=20)` looks at the named
+parameters only, and at each item of what ``kinds`` makes of a row, a mapping of its parameters. A test that is marked
+`system` is sampled without a word, for containers take time. `@pytest.mark.complete` leaves a whole test out. `--all` takes
+everything, and so does who names a test (`tests/laws/test_x.py::test_y`).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from hashlib import sha256
+
+import pytest
+
+ONE_IN = 8
+
+
+def is_whole(config: pytest.Config) -> bool:
+    """Whether this run was asked for everything."""
+    return bool(config.getoption("--all"))
+
+
+def left_out(config: pytest.Config, items: list[pytest.Item]) -> set[pytest.Item]:
+    """Those that this run does not take."""
+    if is_whole(config) or any("::" in word for word in config.args):
+        return set()
+    out = {item for item in items if item.get_closest_marker("complete")}
+    matrices: defaultdict[str, list[pytest.Function]] = defaultdict(list)
+    for item in items:
+        if isinstance(item, pytest.Function) and hasattr(item, "callspec") and item not in out:
+            matrices[item.nodeid.partition("[")[0]].append(item)
+    for rows in matrices.values():
+        mark = rows[0].get_closest_marker("sampled") or rows[0].get_closest_marker("system")
+        if mark is not None:
+            out |= {*rows} - _sample(rows, mark)
+    return out
+
+
+def _sample(rows: list[pytest.Function], mark: pytest.Mark) -> set[pytest.Function]:
+    """Of the rows of one test."""
+    # Not of the whole id: a file that moves keeps its rows.
+    digests = {row: int.from_bytes(sha256(row.name.encode()).digest()[:8]) for row in rows}
+    left = {row: _kinds(row, mark) for row in sorted(rows, key=digests.__getitem__)}
+    taken = set()
+    while any(left.values()):
+        fullest = max(left, key=lambda row: len(left[row]))
+        taken.add(fullest)
+        seen = left.pop(fullest)
+        left = {row: kinds - seen for row, kinds in left.items()}
+    return taken | {row for row in left if digests[row] % mark.kwargs.get("one_in", ONE_IN) == 0}
+
+
+def _kinds(row: pytest.Function, mark: pytest.Mark) -> set[tuple[str | int, object]]:
+    parameters, kinds = row.callspec.params, mark.kwargs.get("kinds")
+    names = mark.args if mark.args or kinds else parameters
+    return {*((name, repr(parameters[name])) for name in names), *enumerate(kinds(parameters) if kinds else ())}
