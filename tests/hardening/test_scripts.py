@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from importlib.util import MAGIC_NUMBER
 from pathlib import Path
 from typing import Any
@@ -116,6 +116,15 @@ def test_an_interpreter_that_is_gone_is_an_error_of_the_shell(prefix: Path) -> N
     assert done.returncode in (126, 127)
 
 
+def test_no_program_whose_name_is_the_beginning_of_an_interpreter_s_that_is_gone_is_run(prefix: Path) -> None:
+    (prefix / "a").write_text(f"#!/bin/sh\ntouch {prefix}/ran\n")
+    (prefix / "a").chmod(0o755)
+    (prefix / "bin/hardening-cli").write_text(f"#!{prefix}/a b/bin/python\n")
+    done = subprocess.run([prefix / "bin/hardening", "run", "x"], capture_output=True, text=True, check=False)
+    assert done.returncode in (126, 127)
+    assert not (prefix / "ran").exists()
+
+
 @pytest.mark.parametrize("first", ["#!/usr/bin/env python3\n", "print()\n"])
 def test_without_an_interpreter_of_its_own_nothing_runs(prefix: Path, first: str) -> None:
     (prefix / "bin/hardening-cli").write_text(first)
@@ -162,10 +171,15 @@ def test_the_package_is_found_in_each_layout_and_the_whole_program_on_any_miss(
     quick.write_text("import sys\ndef main(program):\n print('quick', *sys.argv[1:], flush=True)\n return 3\n")
     assert run("run", "x") == run("run", "x", of="bin/hardening") == (3, "quick run x\n")
     assert run("ps", "x") == (4, "whole ps x\n")
-    (tmp_path / "bins").symlink_to("bin")
-    for text in ("def main(program):\n return None\n", "import no_such_module\n", "def main(", "raise ValueError\n"):
+    # Called through a link to its directory, the packages lie where that leads.
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/bin").symlink_to(tmp_path / "bin")
+    assert run("run", "x", of="elsewhere/bin/hardening") == (3, "quick run x\n")
+    assert run("ps", "x", of=tmp_path / "elsewhere/bin/hardening") == (4, "whole ps x\n")
+    texts = ("def main(program):\n return None\n", "import no_such_module\n", "def main(", "raise ValueError\n")
+    for text in (*texts, "raise MemoryError\n", "raise SystemError\n"):
         quick.write_text(text)
-        assert run("run", "x") == run("run", "x", of=tmp_path / "bins/hardening") == (4, "whole run x\n"), text
+        assert run("run", "x") == (4, "whole run x\n"), text
     quick.unlink()
     assert run("launch", "x y") == (4, "whole launch x y\n")
 
@@ -430,47 +444,43 @@ def test_no_command_writes_bytecode(tree: Tree, umask: int) -> None:
         assert not tree.compiled(), words
 
 
-def sources(folder: Path) -> Callable[[Iterable[str]], None]:
-    (folder / "package/__pycache__").mkdir(parents=True)
-    found = runpy.run_path(str(SCRIPTS / "hardening-cli"), run_name="looked_at")["require_own_bytecode"]
-    check: Callable[[Iterable[str]], None] = found
-    return check
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    """A package that somebody has compiled."""
+    (tmp_path / "package/__pycache__").mkdir(parents=True)
+    return tmp_path / "package"
+
+
+def is_own(package: Path) -> bool:
+    """Whether its bytecode is run, and not refused."""
+    find = runpy.run_path(str(SCRIPTS / "hardening-cli"), run_name="looked_at")["others_bytecode"]
+    found = find([str(package.with_name("missing")), str(package)])
+    assert found in (None, f"{package}/__pycache__")
+    return found is None
 
 
 @pytest.mark.parametrize(
-    ("package", "compiled", "own"),
+    ("sources", "compiled", "own"),
     [(0o755, 0o755, True), (0o755, 0o775, False), (0o755, 0o757, False), (0o775, 0o775, True), (0o777, 0o777, True),
      (0o775, 0o777, False), (0o757, 0o775, False), (0o700, 0o700, True), (0o700, 0o720, False)],
 )  # fmt: skip
-def test_who_writes_the_sources_may_write_their_bytecode(
-    tmp_path: Path, package: int, compiled: int, own: bool
-) -> None:
+def test_who_writes_the_sources_may_write_their_bytecode(package: Path, sources: int, compiled: int, own: bool) -> None:
     """Umask 002, with which ordinary users have a group of their own, opens both alike."""
-    check = sources(tmp_path)
-    (tmp_path / "package").chmod(package)
-    (tmp_path / "package/__pycache__").chmod(compiled)
-    if own:
-        check([str(tmp_path / "package")])
-    else:
-        with pytest.raises(SystemExit, match="125"):
-            check([str(tmp_path / "missing"), str(tmp_path / "package")])
+    package.chmod(sources)
+    (package / "__pycache__").chmod(compiled)
+    assert is_own(package) is own
 
 
 @pytest.mark.parametrize(
-    ("package", "compiled", "own"),
+    ("sources", "compiled", "own"),
     [((0, 0), (OTHER, 0), False), ((OTHER, 0), (OTHER, 0), True), ((OTHER, 0), (0, 0), True),
      ((OTHER, OTHER), (OTHER, 0), False), ((0, 0), (0, OTHER), False), ((0, OTHER), (0, OTHER), True)],
 )  # fmt: skip
 def test_it_belongs_to_root_the_caller_or_whose_the_sources_are(
-    tmp_path: Path, package: tuple[int, int], compiled: tuple[int, int], own: bool
+    package: Path, sources: tuple[int, int], compiled: tuple[int, int], own: bool
 ) -> None:
     require("root")
-    check = sources(tmp_path)
-    for path, (uid, gid) in ((tmp_path / "package", package), (tmp_path / "package/__pycache__", compiled)):
+    for path, (uid, gid) in ((package, sources), (package / "__pycache__", compiled)):
         os.chown(path, uid, gid)
         path.chmod(0o775)
-    if own:
-        check([str(tmp_path / "package")])
-    else:
-        with pytest.raises(SystemExit, match="125"):
-            check([str(tmp_path / "package")])
+    assert is_own(package) is own

@@ -23,6 +23,7 @@ from tests.support.runs import workplace
 from tests.support.users import REPOSITORY
 
 LINE = ("run", "-q", "-p", "strict", "--", "echo", "good")
+PACKAGE = Path(quick.__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -34,28 +35,43 @@ def place() -> Iterator[Place]:
         yield here
 
 
-def test_a_plan_is_run_with_the_standard_library_and_this_package_s_launch_stage_alone(place: Place) -> None:
-    here = f"import sys; sys.path += {[str(Path(quick.__file__).parents[2]), sysconfig.get_path('platlib')]}"
+def loaded(place: Place, words: tuple[str, ...]) -> set[str]:
+    """The modules that the short way imports to run a plan."""
+    here = f"import sys; sys.path += {[str(PACKAGE.parent), sysconfig.get_path('platlib')]}"
     code = f"{here}; from hardening.launch.quick import main; import posix; posix._exit(main({f'{PROGRAM}-cli'!r}))"
-    python = (sys.executable, "-I", "-S", "-X", "importtime", "-c", code)
-    done = Place(place.folder, python).type(*LINE)
-    assert (done.returncode, done.stdout) == (0, "good\n"), done.stderr
-    loaded = set(re.findall(r"^import time:.*\| *(\S+)$", done.stderr, re.MULTILINE)) - {"package"}
-    assert "hardening.launch.native.native" in loaded
-    foreign = {name for name in loaded if name.split(".")[0] not in sys.stdlib_module_names}
+    done = Place(place.folder, (sys.executable, "-I", "-S", "-X", "importtime", "-c", code)).type(*words)
+    assert done.returncode == 0, done.stderr
+    return set(re.findall(r"^import time:.*\| *(\S+)$", done.stderr, re.MULTILINE)) - {"package"}
+
+
+def test_a_plan_is_run_with_the_standard_library_and_this_package_s_launch_stage_alone(place: Place) -> None:
+    found = loaded(place, LINE)
+    assert "hardening.launch.native.native" in found
+    foreign = {name for name in found if name.split(".")[0] not in sys.stdlib_module_names}
     assert {name.split(".")[0] for name in foreign} <= {"hardening", "_cffi_backend"}
-    ours = {name for name in foreign if name.startswith("hardening.")}
-    assert {".".join(name.split(".")[:2]) for name in ours} == {
+    assert {".".join(name.split(".")[:2]) for name in foreign if name.startswith("hardening.")} == {
         "hardening.base",
         "hardening.errors",
         "hardening.launch",
     }
-    # Of these packages it is known who could have written them (tests/hardening/test_scripts.py).
-    known = runpy.run_path(str(REPOSITORY / "scripts/hardening-cli"), run_name="looked_at")["SHORT"]
-    package = Path(quick.__file__).parents[2]
-    folders = {name if package.joinpath(*name.split(".")).is_dir() else name.rpartition(".")[0] for name in ours}
-    assert {name.replace(".", "/") for name in folders} <= {*known}
-    assert loaded.isdisjoint({"os", "re", "json", "hashlib", "site", "typing", "enum", "functools", "subprocess"})
+    assert found.isdisjoint({"os", "re", "json", "hashlib", "site", "typing", "enum", "functools", "subprocess"})
+
+
+@pytest.mark.parametrize(
+    ("options", "module"),
+    [((), "native.native"), (("--runtime", "crun"), "oci.external"), (("--runtime", "runc"), "oci.external"),
+     (("-d", "--rm"), "container.detached")],
+)  # fmt: skip
+def test_who_could_have_written_it_is_known_of_all_that_a_plan_imports(
+    place: Place, options: tuple[str, ...], module: str
+) -> None:
+    line = ("run", *options, *LINE[1:])
+    assert place.type(*line).returncode == 0
+    found = loaded(place, line)
+    assert f"hardening.launch.{module}" in found
+    ours = [PACKAGE.parent.joinpath(*name.split(".")) for name in found if name.split(".")[0] == "hardening"]
+    lean = runpy.run_path(str(REPOSITORY / "scripts/hardening-cli"), run_name="looked_at")["lean"]
+    assert {str(path if path.is_dir() else path.parent) for path in ours} <= {*lean(str(PACKAGE))}
 
 
 @pytest.mark.parametrize("words", [LINE, ("run", "-q", "--fresh", "--", "true"), ("launch", "bundle")])
