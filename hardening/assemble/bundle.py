@@ -7,12 +7,11 @@ exists is complete.
 from __future__ import annotations
 
 import os
-import stat
 from pathlib import Path
 from typing import Any
 
 from hardening.assemble import bundles
-from hardening.base import jsontext, state, wholefile
+from hardening.base import files, jsontext, state, wholefile
 from hardening.base.jsontext import MAX_BYTES
 from hardening.base.pointer import CONFIG
 from hardening.errors import HardeningError, LaunchError
@@ -99,13 +98,11 @@ def _write_file(path: Path, content: File, file_mode: int) -> None:
 def read_config(path: Path) -> dict[str, Any]:
     """The OCI configuration at ``path``, a bundle or its ``config.json``: a regular file of at most 8 MiB, and in a
     bundle no symbolic link, as for a launch. Raises `HardeningError`."""
-    file, flags = (path / CONFIG, os.O_NOFOLLOW) if path.is_dir() else (path, 0)
+    is_bundle = path.is_dir()
+    file = path / CONFIG if is_bundle else path
     hint = "name a bundle, which is a directory with a config.json, or the file itself"
     try:
-        # O_NONBLOCK: a FIFO must not hang us before we have seen that it is one.
-        with open(os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | flags), "rb") as opened:
-            if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
-                raise HardeningError("the configuration is not a regular file", origin=file, hint=hint)
+        with open(files.open_file(str(file), follow=not is_bundle), "rb") as opened:
             text = opened.read(MAX_BYTES + 1)
     except OSError as error:
         raise HardeningError(f"cannot read the configuration: {error.strerror}", origin=file, hint=hint) from None

@@ -149,6 +149,17 @@ def write(path: str, text: str) -> None:
         os.close(fd)
 
 
+def open_file(path: str, folder: int | None = None, *, follow: bool = False) -> int:
+    """A descriptor of a regular file, to read it: through a symbolic link only where they are to be ``follow``ed, and never
+    waiting for who would write into a FIFO in its place. Raises `OSError`."""
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
+    fd = os.open(path, flags, dir_fd=folder)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.EINVAL, "is not a regular file", path)
+    return fd
+
+
 def open_own(path: str, flags: int, folder: int | None = None) -> int:
     """A descriptor of a regular file that has no other name, to write it, with more ``flags`` (open(2)); one that is made is
     only its owner's. Written through is neither a symbolic link nor a hard one, and nobody is waited for who would read from

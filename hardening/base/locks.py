@@ -11,11 +11,9 @@ So nothing has to grow old before it may be removed, and a process that is kille
 
 from __future__ import annotations
 
-import _stat as stat
-import errno
 import fcntl
 
-from hardening.base import places
+from hardening.base import files, places
 from hardening.base.linux.system import os
 
 #: Folders of the state directory with one entry for each launch.
@@ -31,16 +29,6 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 def open_directory(path: str, folder: int | None = None) -> int:
     """A descriptor of a directory, never through a symbolic link. Raises `OSError`."""
     return os.open(path, _DIRECTORY, dir_fd=folder)
-
-
-def open_file(path: str, folder: int | None = None) -> int:
-    """A descriptor of a regular file, to read it: never through a symbolic link, and never waiting for who would write into
-    a FIFO in its place. Raises `OSError`."""
-    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
-        os.close(fd)
-        raise OSError(errno.EINVAL, "is not a regular file", path)
-    return fd
 
 
 def acquire(fd: int, *, shared: bool = False, wait: bool = True) -> int:
@@ -86,7 +74,7 @@ def try_lock(path: str, folder: int | None = None) -> int | None:
 def is_locked(path: str, folder: int | None = None, *, file: bool = False) -> bool:
     """Whether somebody has locked a directory, or a ``file``, alone. Raises `OSError` for what is none."""
     try:
-        fd = (open_file if file else open_directory)(path, folder)
+        fd = (files.open_file if file else open_directory)(path, folder)
     except FileNotFoundError:
         return False
     try:
@@ -146,7 +134,7 @@ def _is_left(name: str, folder: int) -> bool:
 
 
 def _read(name: str, directory: int) -> bytes:
-    fd = open_file(name, directory)
+    fd = files.open_file(name, directory)
     try:
         return os.read(fd, len(BLANK))
     finally:

@@ -61,6 +61,12 @@ def xdg(environment: Mapping[str, str], name: str) -> str | None:
     return files.join(own, below) if own is not None and below is not None else None
 
 
+def temporary(environment: Mapping[str, str], default: str = "/tmp") -> str:  # noqa: S108
+    """The directory for what nobody needs later: TMPDIR, or ``default`` where that is none, or relative."""
+    found = environment.get("TMPDIR", "")
+    return found if found.startswith("/") else default
+
+
 def named(environment: Mapping[str, str], variable: str) -> str | None:
     """The directory that one of our own variables names; None where it is not set. Raises `UsageError` for a relative path:
     the place where somebody stands decides nothing."""

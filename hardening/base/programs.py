@@ -56,7 +56,7 @@ def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
         for name, value in os.environ.items()
         if name not in _CHOOSING
         and not name.startswith(_CHOOSING_ALL)
-        and (value.startswith("/") or not name.startswith("XDG_"))
+        and (value.startswith("/") or not (name.startswith("XDG_") or name == "TMPDIR"))
     }
     return {**kept, "PATH": path(), **(more or {})}
 

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from enum import Enum
 from pathlib import Path
 
-from hardening.base import trusted
+from hardening.base import files, trusted
 from hardening.errors import HardeningError, ProfileError
 
 #: The errors of a disk without room, or of a quota that is used up.
@@ -44,15 +44,10 @@ def read(path: str | Path, longest: int | None = None) -> bytes:
     """The content of a regular file, of which no more than ``longest`` bytes and one are read. A FIFO, in which nobody may
     ever write, and a device, which may have no end, are refused at once; a pipe that was handed over (`<(…)` of a shell) is
     read. Raises `OSError`."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    mode = os.fstat(descriptor).st_mode
-    if stat.S_ISFIFO(mode) and os.fspath(path).startswith(_GIVEN):
-        os.set_blocking(descriptor, True)
-    elif not stat.S_ISREG(mode):
-        os.close(descriptor)
-        if stat.S_ISDIR(mode):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
-        raise OSError(errno.EINVAL, "is not a regular file", os.fspath(path))
+    if os.fspath(path).startswith(_GIVEN) and stat.S_ISFIFO(os.stat(path).st_mode):
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    else:
+        descriptor = files.open_file(os.fspath(path), follow=True)
     with os.fdopen(descriptor, "rb") as file:
         return file.read(-1 if longest is None else longest + 1)
 
@@ -65,25 +60,16 @@ def read_trusted(path: Path, what: str, longest: int, *, hint: str, owner: Owner
     through its own mode, a symbolic link on the way, or a directory above it.
     """
     try:
-        # A FIFO must not hang us before we have seen that it is one.
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError as error:
-        raise ProfileError(f"cannot read {what}: {error.strerror}", origin=path, hint=hint) from None
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise ProfileError(f"{what} is not a regular file", origin=path, hint="name a regular file")
-        among = _trusted(owner, status.st_uid)
-        trusted.require(status, what, str(path), descriptor, among)
-        trusted.require_secure_path(str(path), among)
-        with os.fdopen(os.dup(descriptor), "rb") as file:
+        with os.fdopen(files.open_file(str(path), follow=True), "rb") as file:
+            status = os.fstat(file.fileno())
+            among = _trusted(owner, status.st_uid)
+            trusted.require(status, what, str(path), file.fileno(), among)
+            trusted.require_secure_path(str(path), among)
             data = file.read(longest + 1)
     except trusted.UntrustedError as error:
         raise ProfileError(str(error), origin=path, hint=error.hint) from None
     except OSError as error:
         raise ProfileError(f"cannot read {what}: {error.strerror}", origin=path, hint=hint) from None
-    finally:
-        os.close(descriptor)
     if len(data) > longest:
         raise ProfileError(f"{what} is larger than {longest} bytes", origin=path, hint="split it")
     return data

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 
+from hardening.base import places
 from hardening.images.media import Descriptor
 from hardening.images.reference import ARCHIVE, DIRECTORY, DOCKER, OCI, Name
 from hardening.images.transport.http import Bounds
@@ -57,4 +58,4 @@ def open_source(
     assert name.transport == ARCHIVE  # noqa: S101
     from hardening.images.transport.archive import Archive
 
-    return Archive(name, room or (lambda: Path(environment.get("TMPDIR") or "/var/tmp")))  # noqa: S108
+    return Archive(name, room or (lambda: Path(places.temporary(environment, "/var/tmp"))))  # noqa: S108

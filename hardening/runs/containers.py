@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import attrs
 
 from hardening.base import places, state, trusted
+from hardening.base.files import open_file
 from hardening.base.jsontext import MAX_BYTES
-from hardening.base.locks import EXIT, has_ended, is_locked, open_directory, open_file
+from hardening.base.locks import EXIT, has_ended, is_locked, open_directory
 from hardening.base.values import frozen
 from hardening.errors import HardeningError, LaunchError, UsageError
 from hardening.launch.config.bundle import read_file

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hardening.base import units
+from hardening.base.files import open_file
 from hardening.base.linux import kernel
-from hardening.base.locks import open_file
 from hardening.base.values import frozen
 from hardening.errors import UsageError
 from hardening.launch.container.container_state import LOG, OLD_LOG

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import stat
 from pathlib import Path
 
+from hardening.base import files
 from hardening.base.values import frozen
 from hardening.errors import HostError
 from hardening_process.kinds import ID_DIGITS, MAX_ID
@@ -79,11 +79,7 @@ def _text(root: Path, name: str) -> str:
     if path is None:
         return ""
     try:
-        # O_NONBLOCK: a FIFO in a root made by somebody else must not hang us.
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
-        with os.fdopen(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise HostError("not a regular file", origin=path)
+        with os.fdopen(files.open_file(str(path)), "rb") as file:
             return file.read(MAX_BYTES).decode(errors="replace")
     except FileNotFoundError:
         return ""

@@ -26,7 +26,7 @@ from typing import Any
 
 import attrs
 
-from hardening.base import locks, state, trusted, wholefile
+from hardening.base import files, locks, state, trusted, wholefile
 from hardening.base.digest import sha256
 from hardening.base.text import nearest
 from hardening.base.units import timestamp
@@ -379,9 +379,8 @@ def require_private(path: Path, status: os.stat_result) -> None:
 
 def read_private(file: Path, longest: int) -> bytes:
     """The content of a file that only the caller could have written or read. Raises `OSError` and `SecretError`."""
-    descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb", buffering=0) as opened:
-        require_private(file, os.fstat(descriptor))
+    with os.fdopen(files.open_file(str(file)), "rb", buffering=0) as opened:
+        require_private(file, os.fstat(opened.fileno()))
         data = b""
         while len(data) <= longest and (part := opened.read(longest + 1 - len(data))):
             data += part

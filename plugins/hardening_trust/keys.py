@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import attrs
 
-from hardening.base import wholefile
+from hardening.base import places, wholefile
 from hardening.base.values import frozen
 from hardening.errors import ProfileError
 
@@ -59,7 +60,7 @@ def gpg(data: bytes) -> tuple[Key, ...]:
     """The OpenPGP keys in a file's content; none where it holds none. Raises `HostError` where GnuPG does not work."""
     from hardening.base import gnupg
 
-    with tempfile.TemporaryDirectory(prefix="hardening-keys-") as home:
+    with tempfile.TemporaryDirectory(prefix="hardening-keys-", dir=places.temporary(os.environ)) as home:
         options = ("--no-options", "--no-autostart", "--no-auto-key-locate")
         rows = gnupg.start(Path(home), options).rows(["--show-keys"], data)
     return tuple(_keys(rows))

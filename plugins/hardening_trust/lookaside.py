@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,8 +48,7 @@ def from_directory(folder: Path, prefix: str = PREFIX) -> Iterator[tuple[bytes, 
     for name in names(prefix):
         path = folder / name
         try:
-            with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
-                data = file.read(LONGEST + 1)
+            data = wholefile.read(path, LONGEST)
         except FileNotFoundError:
             return
         except OSError as error:

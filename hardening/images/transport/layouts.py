@@ -4,10 +4,10 @@ writes (``dir:``)."""
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Generator
 from pathlib import Path
 
+from hardening.base import files
 from hardening.errors import ImageError, quoted
 from hardening.images import media
 from hardening.images.media import Descriptor
@@ -85,13 +85,9 @@ def open_file(path: Path) -> int:
     """A descriptor of a regular file. Raises `ImageError`."""
     hint = "look at the path: an OCI layout, a directory of skopeo's, or an archive of docker's"
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        return files.open_file(str(path), follow=True)
     except OSError as error:
         raise ImageError(f"cannot be read: {error.strerror}", origin=path, hint=hint) from None
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise ImageError("is not a regular file", origin=path, hint=hint)
-    return descriptor
 
 
 def _whole(path: Path, most: int) -> bytes:

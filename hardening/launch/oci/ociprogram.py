@@ -109,7 +109,7 @@ class Runtime:
         actions = [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(standard or ())]
         environment = {"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"}
         for name in ("XDG_RUNTIME_DIR", "HOME"):
-            if name in os.environ:
+            if os.environ.get(name, "").startswith("/"):
                 environment[name] = os.environ[name]
         with Step(f"start {argv[0]}"):
             return os.posix_spawn(argv[0], argv, environment, file_actions=actions, setsigmask=self._mask, setpgroup=0)

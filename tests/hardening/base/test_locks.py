@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hardening.base import locks
+from hardening.base import files, locks
 from hardening.base.locks import BLANK, FOLDERS, any_left, has_ended
 from hardening.launch import main
 from hardening.launch.container.container_state import KILLED, Entry, describe, ended
@@ -117,7 +117,7 @@ def test_what_stands_in_the_place_of_the_end_is_damage_and_nothing_that_is_left(
         case _:
             path.symlink_to("/dev/zero" if kind == "link" else "nothing")
     with pytest.raises(OSError, match=r"is not a regular file|Too many levels"):
-        locks.open_file(str(path))
+        files.open_file(str(path))
     os.close(made._fd)
     assert not any_left(str(tmp_path))
     made.remove()

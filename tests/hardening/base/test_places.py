@@ -65,6 +65,12 @@ def test_a_relative_place_of_the_xdg_specification_is_ignored(value: str, monkey
     assert places.xdg({"XDG_RUNTIME_DIR": value}, "XDG_RUNTIME_DIR") is None
 
 
+def test_a_relative_place_for_what_nobody_needs_later_is_ignored() -> None:
+    for value in ("", ".", "relative"):
+        assert places.temporary({"TMPDIR": value}, "/var/tmp") == "/var/tmp"
+    assert places.temporary({"TMPDIR": "/mnt"}) == "/mnt"
+
+
 def test_home_is_the_account_s_whatever_the_variable_says() -> None:
     own = pwd.getpwuid(os.getuid()).pw_dir
     for environment in ({}, {"HOME": "."}, {"HOME": "/elsewhere"}, {"HOME": ""}):
@@ -89,6 +95,6 @@ def _lookups(tree: ast.AST) -> Iterator[str]:
             name = ast.unparse(node.func)
             first = ast.unparse(node.args[0]) if node.args else ""
             if name.endswith(("expanduser", "Path.home")) or (
-                name.endswith("environ.get") and re.match(r"'(HOME|XDG_|HARDENING_)", first)
+                name.endswith("environ.get") and re.match(r"'(HOME|TMPDIR|XDG_|HARDENING_)", first)
             ):
                 yield ast.unparse(node)

@@ -147,7 +147,7 @@ def test_every_other_failure_has_the_hint_of_who_writes() -> None:
 def test_what_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     for path in (tmp_path / "fifo", Path("/dev/zero"), tmp_path):
-        with pytest.raises(OSError, match=r"is not a regular file|Is a directory"):
+        with pytest.raises(OSError, match="is not a regular file"):
             wholefile.read(path)
     (tmp_path / "file").write_bytes(b"12345")
     assert wholefile.read(tmp_path / "file") == b"12345"

@@ -93,10 +93,11 @@ def test_one_that_is_too_large_unreadable_or_no_file(tmp_path: Path) -> None:
     path = write(url_of(tmp_path), IMAGE, DIGEST, b"\xa3" * (LONGEST + 1))
     with pytest.raises(UnreadableSignature, match="larger than"):
         signatures(url_of(tmp_path), IMAGE, DIGEST)
-    path.unlink()
-    path.mkdir()
-    with pytest.raises(ImageError, match="Is a directory"):
-        signatures(url_of(tmp_path), IMAGE, DIGEST)
+    for make in (Path.mkdir, os.mkfifo):  # the second would hold no signature, and end nowhere
+        path.rmdir() if path.is_dir() else path.unlink()
+        make(path)
+        with pytest.raises(ImageError, match="is not a regular file"):
+            signatures(url_of(tmp_path), IMAGE, DIGEST)
 
 
 @pytest.mark.parametrize("base", ["ftp://x", "x", "", "https://example.com/sigs"])
