@@ -9,10 +9,11 @@ from typing import Any
 
 from hardening.compose import composition as compose
 from hardening.mechanism import host
+from hardening.mechanism.roles import PRIVATE
 from hardening.plugin import plugins
 from hardening.profile import layers
 from hardening_capabilities import CapabilitiesSettings
-from hardening_namespaces.settings import PRIVATE, TYPES, NamespacesSettings
+from hardening_namespaces.settings import TYPES, NamespacesSettings
 from hardening_process.kinds import RlimitKind
 from hardening_process.settings import ProcessSettings
 from hardening_rootfs.settings import RootfsSettings

@@ -42,10 +42,14 @@ class Host:
 
     def of(self, kind: type[F]) -> F:
         """The facts of type ``kind``; `KeyError` if no mechanism probed them."""
-        fact = self.facts[kind]
-        if not isinstance(fact, kind):
-            raise TypeError(f"the fact filed under {kind.__name__} is a {type(fact).__name__}")
+        fact = self.find(kind)
+        if fact is None:
+            raise KeyError(kind)
         return fact
+
+    def find(self, kind: type[F]) -> F | None:
+        """The facts that are of ``kind`` or derive from it; None if no mechanism probed such."""
+        return next((fact for fact in self.facts.values() if isinstance(fact, kind)), None)
 
 
 def plain() -> Host:

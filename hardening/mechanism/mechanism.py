@@ -35,10 +35,9 @@ P = TypeVar("P")
 
 @frozen(eq=False)
 class Reading:
-    """What a mechanism may look at while it reads a layer: the host, and the composed settings of the mechanisms that
-    it names in ``after``, by their settings class. It may write to ``noted``, what it found in the layers and wants to be
-    told with the findings of the composition, and to ``looked``, the files that it read for them
-    (`hardening.mechanism.inputs`)."""
+    """What a mechanism may look at while it reads a layer: the host, and the composed settings of the mechanisms that it
+    names in ``after``. It may write to ``noted``, what it found in the layers and wants to be told with the findings of the
+    composition, and to ``looked``, the files that it read for them (`hardening.mechanism.inputs`)."""
 
     host: Host
     composed: Mapping[type, object]
@@ -46,9 +45,9 @@ class Reading:
     looked: list[Input | Unknown] = attrs.field(factory=list, eq=False)
 
     def of(self, kind: type[P]) -> P | None:
-        """The composed settings of another mechanism, or None where it is not installed."""
-        found = self.composed.get(kind)
-        return found if isinstance(found, kind) else None
+        """The composed settings that are of ``kind`` or derive from it (`hardening.mechanism.roles`); None where there are
+        none."""
+        return next((settings for settings in self.composed.values() if isinstance(settings, kind)), None)
 
 
 @frozen(eq=False)
@@ -104,9 +103,9 @@ class Context:
     limits: Callable[[str], Mapping[tuple[str, str], Any]] = _no_limits
 
     def of(self, kind: type[P]) -> P | None:
-        """The composed settings of another mechanism, or None where it is not installed."""
-        found = self.composed.get(kind)
-        return found if isinstance(found, kind) else None
+        """The composed settings that are of ``kind`` or derive from it (`hardening.mechanism.roles`); None where there are
+        none."""
+        return next((settings for settings in self.composed.values() if isinstance(settings, kind)), None)
 
     def lacks(self, leaf: str) -> bool:
         """Whether this host was found unable to enforce ``leaf``."""

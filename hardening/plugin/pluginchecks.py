@@ -11,6 +11,7 @@ from typing import Any
 from hardening import __version__
 from hardening.base.text import nearest
 from hardening.errors import PluginError
+from hardening.mechanism import roles
 from hardening.mechanism.mechanism import Mechanism
 from hardening.plugin import hookspecs
 from hardening.plugin.installed import Brought
@@ -81,15 +82,15 @@ def options(mechanisms: Sequence[Mechanism[Any]], owner: Callable[[Mechanism[Any
 
 
 def types(mechanisms: Sequence[Mechanism[Any]]) -> None:
-    """Settings are looked up by their class, so each class has one mechanism."""
+    """Settings are looked up by their class, and by its roles, so each of these has one mechanism."""
     owners: dict[type, str] = {}
     for mechanism in mechanisms:
-        other = owners.setdefault(mechanism.settings_type, mechanism.name)
-        if other != mechanism.name:
-            raise PluginError(
-                f"{other} and {mechanism.name} both have {mechanism.settings_type.__name__} as their settings",
-                hint=UNINSTALL,
-            )
+        kind = mechanism.settings_type
+        for role in (kind, *(base for base in kind.__bases__ if base.__module__ == roles.__name__)):
+            other = owners.setdefault(role, mechanism.name)
+            if other != mechanism.name:
+                problem = f"{other} and {mechanism.name} both have {role.__name__} as their settings"
+                raise PluginError(problem, hint=UNINSTALL)
 
 
 def requirement(item: Brought) -> None:

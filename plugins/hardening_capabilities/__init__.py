@@ -80,9 +80,7 @@ class Capabilities(Mechanism[CapabilitiesSettings]):
     def tighten(
         self, settings: CapabilitiesSettings, document: Mapping[str, Any], context: Context, fragment: Fragment
     ) -> Iterable[Excess]:
-        from hardening_process.identity import of_tightened  # only `apply` needs it
-
-        return spec.tighten(settings, document, fragment, of_tightened(document, context))
+        return spec.tighten(settings, document, context, fragment)
 
     def rules(self) -> Mapping[str, str]:
         from hardening_capabilities.findings import RULES

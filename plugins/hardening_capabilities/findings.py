@@ -8,11 +8,10 @@ from typing import Any
 from hardening.errors import SpecError
 from hardening.mechanism.findings import Finding, Severity
 from hardening.mechanism.mechanism import Context, Verification
-from hardening_capabilities.host import CapabilityFacts, available
+from hardening_capabilities.host import CapabilityFacts, available, has_own_user_namespace, shares_network
 from hardening_capabilities.settings import CapabilitiesSettings, normal
 from hardening_capabilities.spec import granted, sets_of
 from hardening_capabilities.table import ALL, BY_NAME, mask_names
-from hardening_capabilities.user import has_own_user_namespace, shares_network
 
 #: What each rule finds (`hardening.mechanism.mechanism.Mechanism.rules`).
 RULES = {

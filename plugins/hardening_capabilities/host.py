@@ -9,9 +9,9 @@ from hardening.base.values import frozen
 from hardening.errors import HostError
 from hardening.mechanism.inputs import Input, kernel, lines
 from hardening.mechanism.mechanism import Context, Shortfall
+from hardening.mechanism.roles import HOST, Isolation
 from hardening_capabilities.settings import CapabilitiesSettings
 from hardening_capabilities.table import ALL, BY_NAME, mask_names
-from hardening_capabilities.user import has_own_user_namespace
 
 
 @frozen
@@ -47,6 +47,18 @@ def inputs() -> Iterator[Input]:
     """What decides the facts."""
     yield from kernel("/proc/sys/kernel/cap_last_cap")
     yield from lines("/proc/self/status", "CapBnd:", "CapEff:")
+
+
+def has_own_user_namespace(context: Context) -> bool:
+    """Whether the command gets a user namespace other than the caller's; where nobody isolates it, it does not."""
+    isolation = context.of(Isolation)
+    return isolation is not None and isolation.where("user") != HOST and not context.lacks("namespaces.user")
+
+
+def shares_network(context: Context) -> bool:
+    """Whether the command uses the caller's network namespace; where nobody isolates it, it does."""
+    isolation = context.of(Isolation)
+    return isolation is None or isolation.where("net") == HOST or context.lacks("namespaces.net")
 
 
 def available(context: Context) -> frozenset[str]:

@@ -10,6 +10,7 @@ from hardening.base.text import nearest
 from hardening.base.values import frozen
 from hardening.errors import ProfileError
 from hardening.mechanism.kinds import Choice, Flag
+from hardening.mechanism.roles import Privileges
 from hardening.mechanism.schema import REQUIREMENT, REST, Members, Say, family, scalar, unknown_key
 from hardening.profile.source import Node
 from hardening_capabilities.table import BY_NAME
@@ -55,7 +56,7 @@ class Held(Choice):
 
 
 @frozen
-class CapabilitiesSettings:
+class CapabilitiesSettings(Privileges):
     """Composed settings of `capabilities`."""
 
     members: Members[str] = family(

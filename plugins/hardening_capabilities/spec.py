@@ -10,10 +10,10 @@ from hardening.base.pointer import lookup
 from hardening.errors import SpecError
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.mechanism import Context, Excess
+from hardening.mechanism.roles import CommandProcess, runs_as_root
 from hardening.mechanism.schema import REST
 from hardening_capabilities.host import available
 from hardening_capabilities.settings import CapabilitiesSettings, normal
-from hardening_capabilities.user import runs_as_root
 
 POINTER = "/process/capabilities"
 NO_NEW_PRIVILEGES = "/process/noNewPrivileges"
@@ -49,10 +49,12 @@ def contribute(settings: CapabilitiesSettings, context: Context, fragment: Fragm
 
 
 def tighten(
-    settings: CapabilitiesSettings, document: Mapping[str, Any], fragment: Fragment, uid: int
+    settings: CapabilitiesSettings, document: Mapping[str, Any], context: Context, fragment: Fragment
 ) -> Iterator[Excess]:
-    """Intersect every set with what the settings allow for the user ``uid``, as whom the tightened configuration runs."""
-    root = uid == 0
+    """Intersect every set with what the settings allow for the user as whom the tightened configuration runs."""
+    command = context.of(CommandProcess)
+    uid = command.tightened_uid(document, context) if command is not None else lookup(document, "/process/user/uid")
+    root = not uid
     allowed = sets_of(settings.added, settings.kept, root)
     asked = {name: _names(document, name) for name in SETS}
     kept = {name: sorted(asked[name] & set(allowed[name])) for name in SETS}

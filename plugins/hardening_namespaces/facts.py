@@ -14,7 +14,8 @@ from hardening.base.values import frozen
 from hardening.mechanism import inputs as look
 from hardening.mechanism.host import Host
 from hardening.mechanism.inputs import Inputs, Unknown
-from hardening_namespaces.settings import HOST, PRIVATE, TYPES, NamespacesSettings
+from hardening.mechanism.roles import HOST, PRIVATE
+from hardening_namespaces.settings import TYPES, NamespacesSettings
 
 #: TOML name -> name in /proc/PID/ns
 PROC_NAMES = {name: "mnt" if name == "mount" else name for name in TYPES}

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from hardening.mechanism.findings import Finding, Severity
+from hardening.mechanism.idmaps import IdMaps
 from hardening.mechanism.mechanism import Context
+from hardening.mechanism.roles import HOST, PRIVATE
 from hardening_namespaces import idmaps
 from hardening_namespaces.facts import PROC_NAMES, link_of
-from hardening_namespaces.settings import HOST, PRIVATE, NamespacesSettings
+from hardening_namespaces.settings import NamespacesSettings
 
 #: What each rule finds (`hardening.mechanism.mechanism.Mechanism.rules`).
 RULES = {
@@ -49,7 +51,7 @@ def findings(settings: NamespacesSettings, context: Context) -> Iterable[Finding
     yield from _without_effect(settings)
 
 
-def _about_maps(maps: idmaps.IdMaps) -> Iterator[Finding]:
+def _about_maps(maps: IdMaps) -> Iterator[Finding]:
     if maps.limited:
         yield Finding(
             "namespaces/one-id",

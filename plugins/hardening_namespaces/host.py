@@ -8,11 +8,12 @@ import attrs
 
 from hardening.errors import ProfileError
 from hardening.mechanism.host import Host
+from hardening.mechanism.idmaps import IdMaps, IdRange
 from hardening.mechanism.mechanism import Context, Shortfall
+from hardening.mechanism.roles import HOST, PRIVATE
 from hardening_namespaces import idmaps
 from hardening_namespaces.facts import NamespaceFacts, Ranges, wrong_namespace
-from hardening_namespaces.idmaps import IdMaps
-from hardening_namespaces.settings import HOST, PRIVATE, TYPES, IdRange, NamespacesSettings, sysctl_namespace
+from hardening_namespaces.settings import TYPES, NamespacesSettings, sysctl_namespace
 
 
 def check(settings: NamespacesSettings, context: Context) -> Iterable[Shortfall]:
@@ -89,7 +90,7 @@ def _check_maps(maps: IdMaps, host: Host, facts: NamespaceFacts) -> Iterable[Sho
         yield from _check_own("uid_map", maps.uids, facts.own_uids)
         yield from _check_own("gid_map", maps.gids, facts.own_gids)
         return
-    if not idmaps.needs_helpers(maps, host):
+    if not maps.needs_helpers(host):
         return
     if not facts.newuidmap:
         yield Shortfall(

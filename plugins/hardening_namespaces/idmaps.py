@@ -6,47 +6,15 @@ from collections.abc import Iterable
 
 import attrs
 
-from hardening.base.values import frozen
 from hardening.mechanism.host import Host
+from hardening.mechanism.idmaps import IdMaps, IdRange
+from hardening.mechanism.roles import PRIVATE
 from hardening_namespaces.facts import NamespaceFacts, Ranges
-from hardening_namespaces.settings import PRIVATE, IdRange, NamespacesSettings
+from hardening_namespaces.settings import NamespacesSettings
 
 #: The ids that systemd reserves for containers (systemd, UIDs and GIDs): root may map them without an entry in subuid.
 CONTAINER_IDS = (0x00080000, 0x6FFFFFFF)
 RANGE = 65536
-
-
-@frozen
-class IdMaps:
-    """The maps of a container. ``natural`` is the user and group that a command runs as when nothing else is said;
-    ``limited`` says why fewer ids are mapped than could be."""
-
-    uids: tuple[IdRange, ...]
-    gids: tuple[IdRange, ...]
-    natural: tuple[int, int]
-    limited: str = ""
-
-    def outside(self, uid: int) -> int | None:
-        """The caller's side of a user id, or None where it is not mapped."""
-        return outside(self.uids, uid)
-
-    def outside_gid(self, gid: int) -> int | None:
-        """The caller's side of a group id, or None where it is not mapped."""
-        return outside(self.gids, gid)
-
-    @property
-    def host_root(self) -> bool:
-        """Whether user or group 0 of the caller's side is mapped."""
-        return any(item.outside == 0 for item in (*self.uids, *self.gids))
-
-    def __str__(self) -> str:
-        uids, gids = (" ".join(map(str, ranges)) for ranges in (self.uids, self.gids))
-        return uids if uids == gids else f"{uids} (groups {gids})"
-
-
-def outside(ranges: Iterable[IdRange], inside: int) -> int | None:
-    """The caller's side of an id, or None where it is not mapped."""
-    return next((r.outside + inside - r.inside for r in ranges if r.inside <= inside < r.inside + r.size), None)
 
 
 def within(item: IdRange, ranges: Iterable[tuple[int, int]]) -> bool:
@@ -139,9 +107,3 @@ def _fill(taken: tuple[IdRange, ...], subordinate: Iterable[tuple[int, int]]) ->
             ranges.append(IdRange(inside, start, count))
             inside, start, size = inside + count, start + count, size - count
     return tuple(sorted(ranges))
-
-
-def needs_helpers(maps: IdMaps, host: Host) -> bool:
-    """Whether newuidmap and newgidmap must write the maps: the kernel lets an ordinary user map one id, its own."""
-    own = len(maps.uids) == len(maps.gids) == 1 and maps.uids[0].size == maps.gids[0].size == 1
-    return not host.root and not (own and maps.uids[0].outside == host.uid and maps.gids[0].outside == host.gid)

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 import attrs
 
 from hardening.base.values import frozen
+from hardening.mechanism.host import Host
+from hardening.mechanism.idmaps import IdMaps, IdRange
 from hardening.mechanism.kinds import Choice, Exact, Neutral
+from hardening.mechanism.roles import HOST, PRIVATE, Isolation
 from hardening.mechanism.schema import Members, Say, Schema, family, read_table, scalar
 from hardening.profile.source import Node
-
-PRIVATE = "private"
-HOST = "host"
 
 #: Names in TOML and in /proc/PID/ns -> types of the OCI runtime spec (config-linux, Namespaces).
 TYPES = {
@@ -60,18 +60,6 @@ _SPREADING = {"net.ipv4.ip_forward": ("net.ipv4.conf.", ".forwarding")} | {
     f"net.ipv6.conf.all.{name}": ("net.ipv6.conf.", f".{name}")
     for name in ("forwarding", "force_forwarding", "disable_ipv6", "addr_gen_mode", "ignore_routes_with_linkdown")
 }
-
-
-@frozen(order=True)
-class IdRange:
-    """``size`` ids from ``inside`` on are ``outside`` on the caller's side (user_namespaces(7))."""
-
-    inside: int
-    outside: int
-    size: int
-
-    def __str__(self) -> str:
-        return f"{self.inside}:{self.outside}:{self.size}"
 
 
 def _namespace(node: Node) -> str:
@@ -191,7 +179,7 @@ _MAPS = IdMap(_ranges, 'array of `"inside:outside:size"`', (), ((), (IdRange(0, 
 
 
 @frozen
-class NamespacesSettings:
+class NamespacesSettings(Isolation):
     """Composed `[namespaces]`."""
 
     pid: str = scalar(_WHERE, PRIVATE, "Process ids.")
@@ -240,6 +228,15 @@ class NamespacesSettings:
         """Where the namespace of a TOML name is: private, host or a path."""
         value: str = getattr(self, name)
         return value
+
+    def id_maps(self, host: Host) -> IdMaps | None:
+        from hardening_namespaces.idmaps import resolve  # which needs these settings
+
+        return resolve(self, host)
+
+    @property
+    def sets_sysctls(self) -> bool:
+        return any(self.sysctls.named.values())
 
 
 def read(schema: Schema, table: Node) -> Iterator[Say]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 
 from hardening.mechanism.fragment import Fragment
+from hardening.mechanism.idmaps import IdMaps, to_oci
 from hardening.mechanism.mechanism import Context
+from hardening.mechanism.roles import HOST, PRIVATE
 from hardening_namespaces import idmaps
-from hardening_namespaces.settings import HOST, PRIVATE, TYPES, IdRange, NamespacesSettings, sysctl_namespace
+from hardening_namespaces.settings import TYPES, NamespacesSettings, sysctl_namespace
 
 
 def contribute(settings: NamespacesSettings, context: Context, fragment: Fragment) -> None:
@@ -36,18 +38,13 @@ def entry(name: str, where: str) -> dict[str, str]:
     return {"type": TYPES[name]} | ({} if where == PRIVATE else {"path": where})
 
 
-def put_maps(maps: idmaps.IdMaps, fragment: Fragment) -> None:
+def put_maps(maps: IdMaps, fragment: Fragment) -> None:
     """Contribute the maps of a new user namespace."""
     for pointer, ranges, leaf in (
         ("/linux/uidMappings", maps.uids, "uid_map"),
         ("/linux/gidMappings", maps.gids, "gid_map"),
     ):
         fragment.put(pointer, to_oci(ranges), "namespaces.id_map", f"namespaces.{leaf}")
-
-
-def to_oci(ranges: Iterable[IdRange]) -> list[dict[str, int]]:
-    """Ranges as the OCI spec writes them."""
-    return [{"containerID": item.inside, "hostID": item.outside, "size": item.size} for item in ranges]
 
 
 def stated_sysctls(settings: NamespacesSettings, private: Collection[str]) -> dict[str, str]:

@@ -14,20 +14,13 @@ from hardening.base.pointer import escape, lookup
 from hardening.base.values import frozen
 from hardening.errors import SpecError
 from hardening.mechanism.fragment import Fragment
+from hardening.mechanism.idmaps import IdMaps, IdRange, outside
 from hardening.mechanism.mechanism import Context, Excess
+from hardening.mechanism.roles import HOST, PRIVATE
 from hardening.mechanism.schema import Leaf
 from hardening_namespaces import idmaps, spec
 from hardening_namespaces.facts import NamespaceFacts
-from hardening_namespaces.idmaps import IdMaps
-from hardening_namespaces.settings import (
-    HOST,
-    PRIVATE,
-    TYPES,
-    IdRange,
-    NamespacesSettings,
-    sysctl_name,
-    sysctl_namespace,
-)
+from hardening_namespaces.settings import TYPES, NamespacesSettings, sysctl_name, sysctl_namespace
 
 _NAMESPACES = "/linux/namespaces"
 
@@ -161,7 +154,7 @@ def _require_mapped(document: Mapping[str, Any], maps: IdMaps) -> None:
         raise SpecError("a list of ids is expected", origin="/process/user/additionalGids")
     ids += [(f"additionalGids/{index}", gid, maps.gids) for index, gid in enumerate(groups)]
     for key, number, ranges in ids:
-        if not isinstance(number, int) or idmaps.outside(ranges, number) is None:
+        if not isinstance(number, int) or outside(ranges, number) is None:
             raise SpecError(
                 f"{number} is not mapped in the user namespace that the profile asks for ({maps})",
                 origin=f"/process/user/{key}",

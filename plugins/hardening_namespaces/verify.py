@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from hardening.mechanism.mechanism import Context, Verification
+from hardening.mechanism.roles import HOST, PRIVATE
 from hardening_namespaces import idmaps
 from hardening_namespaces.facts import PROC_NAMES, link_of
-from hardening_namespaces.settings import HOST, PRIVATE, TYPES, NamespacesSettings, sysctl_name, sysctl_namespace
+from hardening_namespaces.settings import TYPES, NamespacesSettings, sysctl_name, sysctl_namespace
 from hardening_namespaces.spec import stated_sysctls
 
 _NONE = "(none)"  # what the kernel calls no domain name
@@ -46,7 +47,7 @@ def _maps(settings: NamespacesSettings, context: Context, receipt: Mapping[str, 
         link = _namespace(settings, "user", receipt)
         yield Verification("namespaces.id_map", link.expected, link.kernel, link.state, also)
         return
-    setgroups = "allow" if context.host.root or idmaps.needs_helpers(maps, context.host) else "deny"
+    setgroups = "allow" if context.host.root or maps.needs_helpers(context.host) else "deny"
     same = receipt["setgroups"] == setgroups
     for leaf, side, ranges in (("uid_map", "uid", maps.uids), ("gid_map", "gid", maps.gids)):
         rows = sorted(_row(line) for line in receipt[f"{side}_map"].splitlines())

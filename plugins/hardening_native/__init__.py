@@ -11,6 +11,7 @@ from hardening.errors import SpecError
 from hardening.launch.config import config
 from hardening.mechanism.host import Host
 from hardening.mechanism.inputs import Inputs
+from hardening.mechanism.roles import SystemCalls
 from hardening.mechanism.runtime import LaunchRequest, Refusal, Runtime
 from hardening.plugin.hookspecs import hookimpl
 
@@ -47,14 +48,12 @@ def _calls_denied(document: Mapping[str, Any], host: Host) -> Iterator[Refusal]:
     seccomp = document["linux"].get("seccomp")
     if not seccomp or document["process"].get("noNewPrivileges"):
         return
-    from hardening_seccomp import host as filters  # what few documents need
-    from hardening_seccomp import oci
-
+    filters = host.find(SystemCalls)
     try:
-        model = oci.read(seccomp, native=oci.architecture_of(host.machine)).model
+        denied = filters.kept_from_launch(seccomp, host) if filters is not None else ()
     except SpecError:  # it is not what seccomp.bpf was compiled from, as its digest tells
         return
-    if denied := filters.kept_from_launch(model.rule, host):
+    if denied:
         reason = (
             f"without noNewPrivileges the filter is loaded early, and lets no {', '.join(denied)} of the launch run"
         )

@@ -38,7 +38,7 @@ class _OciRuntime(Runtime):
         found = program.find(self.name)
         version = program.version(found) if found is not None else None
         return (
-            *ignored.refusals(self.name, program.numbers(version or ""), document, host.uid),
+            *ignored.refusals(self.name, program.numbers(version or ""), document, host),
             *ignored.kept_groups(self.name, document, host),
             *ignored.joined(self.name, document, host),
         )

@@ -14,12 +14,13 @@ from hardening.assemble.oci_fields import misfits, unknown
 from hardening.base.jsontext import escape
 from hardening.base.linux import abi
 from hardening.base.values import frozen
-from hardening.errors import HostError, LaunchError
+from hardening.errors import LaunchError
 from hardening.launch.config.config import INTERPRETED_ANNOTATIONS
 from hardening.launch.config.config_mounts import ACCESS_TIMES, ATTRIBUTES, OPPOSITES, PROPAGATION, is_bind
 from hardening.launch.config.config_process import MAX_ID
 from hardening.launch.secret import secrets
 from hardening.mechanism.host import Host
+from hardening.mechanism.roles import SystemCalls
 from hardening.mechanism.runtime import Refusal
 
 NEVER = (10**6,)
@@ -54,8 +55,8 @@ OPTIONS: Mapping[str, frozenset[str]] = {
 }
 
 
-def refusals(name: str, version: tuple[int, ...], document: Mapping[str, Any], uid: int) -> Iterator[Refusal]:
-    """Every field of a configuration that runtime ``name`` would ignore, or take for another, when user ``uid`` calls it."""
+def refusals(name: str, version: tuple[int, ...], document: Mapping[str, Any], host: Host) -> Iterator[Refusal]:
+    """Every field of a configuration that runtime ``name`` would ignore, or take for another, on this host."""
     for item in unknown(document):
         reading = f"reads it as {item.taken_for}" if name == "runc" and item.taken_for else "would ignore it"
         yield Refusal(item.pointer, f"is not a field of the OCI runtime spec: {name} {reading}", HINT)
@@ -71,10 +72,10 @@ def refusals(name: str, version: tuple[int, ...], document: Mapping[str, Any], u
     yield from _capabilities(name, document)
     yield from _mounts(name, version, document)
     yield from _linux(name, document)
-    yield from _resources(name, document, uid)
-    yield from _groups(name, document, uid)
+    yield from _resources(name, document, host.uid)
+    yield from _groups(name, document, host.uid)
     yield from _unmapped_root(name, document)
-    yield from _syscalls(name, document)
+    yield from _syscalls(name, document, host)
     yield from _secrets(name, document)
 
 
@@ -239,26 +240,24 @@ def kept_groups(name: str, document: Mapping[str, Any], host: Host) -> Iterator[
         )
 
 
-def _syscalls(name: str, document: Mapping[str, Any]) -> Iterator[Refusal]:
+def _syscalls(name: str, document: Mapping[str, Any], host: Host) -> Iterator[Refusal]:
     entries = _items(document, "/linux/seccomp/syscalls")
     if not entries:
         return
-    from hardening_seccomp.libseccomp import YOUNG, Libseccomp  # opens a library that only these documents need
-
-    try:
-        library = Libseccomp.load()
-    except HostError as error:
-        yield Refusal("/linux/seccomp/syscalls", f"{name} may ignore unknown names: {error.message}", error.hint or "")
+    calls = host.find(SystemCalls)
+    if calls is None or calls.problem:
+        why = calls.problem if calls is not None else "nothing here knows the names of system calls"
+        hint = "install libseccomp 2.5 or newer"
+        yield Refusal("/linux/seccomp/syscalls", f"{name} may ignore unknown names: {why}", hint)
         return
-    native = library.native()
     for index, entry in enumerate(entries):
         for number, syscall in enumerate(_items(entry, "/names")):
-            if isinstance(syscall, str) and library.resolved(native, syscall) is None:
+            if isinstance(syscall, str) and not calls.resolves(syscall):
                 pointer = f"/linux/seccomp/syscalls/{index}/names/{number}"
                 yield Refusal(
                     pointer,
                     f"libseccomp knows no system call {syscall!r}: {name} would ignore the rule",
                     "use --runtime native, whose program knows calls by their numbers, or update libseccomp"
-                    if syscall in YOUNG
+                    if calls.is_young(syscall)
                     else "",
                 )

@@ -9,8 +9,8 @@ from typing import Any
 
 from hardening.base.values import frozen
 from hardening.errors import ProfileError
+from hardening.mechanism.idmaps import IdMaps
 from hardening.mechanism.schema import REST
-from hardening_namespaces.idmaps import IdMaps
 from hardening_process.kinds import User
 from hardening_process.passwd import Accounts
 

@@ -6,10 +6,11 @@ import grp
 from collections.abc import Iterable, Mapping
 
 from hardening.mechanism.mechanism import Context, Shortfall
+from hardening.mechanism.roles import id_maps, joins_user_namespace
 from hardening_process.facts import ProcessFacts
 from hardening_process.kinds import NO_CEILING, UNLIMITED, Rlimit, below, lower
 from hardening_process.settings import RLIMITS, ProcessSettings
-from hardening_process.users import can_set_groups, id_maps, joins_user_namespace
+from hardening_process.users import can_set_groups
 
 #: leaf below `resources` -> the controller that enforces it
 CEILINGS: Mapping[str, str] = {"pids": "pids", "memory": "memory", "memory_swap": "memory", "cpu": "cpu"}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import attrs
 
@@ -12,6 +13,7 @@ from hardening.base.text import nearest
 from hardening.base.values import frozen
 from hardening.mechanism.kinds import Choice, Exact, Flag, Neutral
 from hardening.mechanism.mechanism import Context
+from hardening.mechanism.roles import CommandProcess, Identity
 from hardening.mechanism.schema import REST, Members, Say, Schema, family, read_table, scalar
 from hardening.profile.source import Node
 from hardening_process.kinds import (
@@ -26,7 +28,7 @@ from hardening_process.kinds import (
     User,
     UserKind,
 )
-from hardening_process.users import Identity, identify
+from hardening_process.users import identify
 
 #: The locale categories of locale(7): what `LC_*` means in `environment`.
 LOCALE = tuple(
@@ -116,7 +118,7 @@ _VALUE: Neutral[str | None] = Neutral(Node.string, "a string", ("", "x"))
 
 
 @frozen
-class ProcessSettings:
+class ProcessSettings(CommandProcess):
     """Composed `[process]`."""
 
     user: User = scalar(
@@ -213,8 +215,21 @@ class ProcessSettings:
     )
 
     def resolve(self, context: Context) -> Identity:
-        """Who the command runs as; see `hardening_process.identity.resolve`."""
         return identify(self.user, self.groups.having(True), context)
+
+    def tightened_uid(self, document: Mapping[str, Any], context: Context) -> int:
+        from hardening_process.tighten import tightened_ids  # only `apply` needs it
+
+        return tightened_ids(self, document, context)[0]
+
+    def variable_of(self, name: str) -> str:
+        if self.set_environment[name] is not None:
+            return "process.set_environment"
+        return "process.environment" if self.environment[name] else ""
+
+    @property
+    def dumps_core(self) -> bool:
+        return self.rlimits["core"].hard != 0
 
 
 def read(schema: Schema, table: Node) -> Iterator[Say]:

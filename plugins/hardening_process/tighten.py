@@ -10,6 +10,7 @@ from hardening.base.pointer import lookup
 from hardening.errors import ProfileError
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.mechanism import Context, Excess
+from hardening.mechanism.roles import Identity
 from hardening.mechanism.schema import Leaf
 from hardening_process import foreign_resources, spec
 from hardening_process.host import effective_oom_score_adj, effective_rlimit
@@ -17,7 +18,7 @@ from hardening_process.kinds import Rlimit, RlimitKind, UmaskKind, User, UserKin
 from hardening_process.passwd import Accounts
 from hardening_process.secrets import why_secret
 from hardening_process.settings import RLIMITS, ProcessSettings
-from hardening_process.users import Identity, bounds, look_up, root
+from hardening_process.users import bounds, look_up, root
 
 _USER = Leaf("process", "user")
 

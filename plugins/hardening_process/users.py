@@ -5,47 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from hardening.base.values import frozen
 from hardening.errors import ProfileError
+from hardening.mechanism.idmaps import IdMaps
 from hardening.mechanism.mechanism import Context
-from hardening_namespaces import idmaps
-from hardening_namespaces.idmaps import IdMaps
-from hardening_namespaces.settings import HOST, NamespacesSettings
+from hardening.mechanism.roles import Identity, RootDirectory, id_maps, joins_user_namespace, natural_ids
 from hardening_process.bounds import Bounds
 from hardening_process.kinds import User
 from hardening_process.passwd import Accounts
-from hardening_rootfs.host import require_root
-from hardening_rootfs.settings import RootfsSettings
-
-
-@frozen
-class Identity:
-    """The ids of the command as it sees them itself, in its own user namespace. ``groups`` are the supplementary ones,
-    sorted; ``home`` is that of the root's account, or ``/``."""
-
-    uid: int
-    gid: int
-    groups: tuple[int, ...]
-    home: str = "/"
-
-    @property
-    def is_root(self) -> bool:
-        """Whether the command runs as uid 0 of its user namespace."""
-        return self.uid == 0
-
-
-def id_maps(context: Context) -> IdMaps | None:
-    """The maps of the command's own user namespace; None where it stays in the caller's or joins another."""
-    namespaces = context.of(NamespacesSettings)
-    if namespaces is None or context.lacks("namespaces.user"):
-        return None
-    return idmaps.resolve(namespaces, context.host)
-
-
-def joins_user_namespace(context: Context) -> bool:
-    """Whether the command enters a user namespace that exists already; its id map is not known before."""
-    namespaces = context.of(NamespacesSettings)
-    return namespaces is not None and namespaces.user.startswith("/") and namespaces.user != HOST
 
 
 def can_set_groups(context: Context) -> bool:
@@ -54,16 +20,7 @@ def can_set_groups(context: Context) -> bool:
     maps = id_maps(context)
     if context.host.root:
         return True
-    return joins_user_namespace(context) or (maps is not None and idmaps.needs_helpers(maps, context.host))
-
-
-def natural(context: Context) -> tuple[int, int]:
-    """The user and group that the command has when nothing is said."""
-    maps = id_maps(context)
-    if maps is not None:
-        return maps.natural
-    # Entering a user namespace gives its root's capabilities; its root is the one id that it surely has.
-    return (0, 0) if joins_user_namespace(context) else (context.host.uid, context.host.gid)
+    return joins_user_namespace(context) or (maps is not None and maps.needs_helpers(context.host))
 
 
 def identify(user: User, groups: Iterable[str], context: Context, accounts: Accounts | None = None) -> Identity:
@@ -80,7 +37,7 @@ def identify(user: User, groups: Iterable[str], context: Context, accounts: Acco
 
 def look_up(user: User, groups: Iterable[str], context: Context, accounts: Accounts) -> Identity:
     """What names and ids amount to, whether or not a limit permits it."""
-    uid, gid = natural(context)
+    uid, gid = natural_ids(context)
     if user.user:
         own = uid, gid
         uid, gid = _user(user.user, accounts)
@@ -98,18 +55,16 @@ def look_up(user: User, groups: Iterable[str], context: Context, accounts: Accou
 def bounds(context: Context, accounts: Accounts) -> Bounds:
     """The limits of who runs the command, with what its ids mean here: a volume with `idmap` shows files of the host's ids
     as those of the same number."""
-    rootfs = context.of(RootfsSettings)
+    rootfs = context.of(RootDirectory)
     shows_host = rootfs is not None and any(volume.idmap for volume in rootfs.mounted_volumes())
     maps = None if shows_host else id_maps(context)
-    return Bounds(context.limits("process"), accounts, natural(context), maps)
+    return Bounds(context.limits("process"), accounts, natural_ids(context), maps)
 
 
 def root(context: Context) -> Path:
     """The directory that the command sees as ``/``."""
-    rootfs = context.of(RootfsSettings)
-    if rootfs is not None:
-        require_root(rootfs.path)
-    return Path(rootfs.path.path if rootfs is not None else "/")
+    rootfs = context.of(RootDirectory)
+    return rootfs.directory() if rootfs is not None else Path("/")
 
 
 def _user(name: str, accounts: Accounts) -> tuple[int, int]:

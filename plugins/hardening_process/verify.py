@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -9,13 +10,12 @@ from typing import Any
 from hardening.launch.config.variables import public
 from hardening.launch.secret.secrets import ENV, named
 from hardening.mechanism.mechanism import Context, Verification
+from hardening.mechanism.roles import Identity, RootDirectory
 from hardening_process import limits
 from hardening_process.host import stated_ceilings
 from hardening_process.kinds import CPU_PERIOD, NO_CEILING, UNLIMITED, Bound, CpuBound, RlimitKind, UmaskKind
 from hardening_process.settings import RLIMITS, ProcessSettings
 from hardening_process.spec import cgroup_path, enforceable
-from hardening_process.users import Identity
-from hardening_rootfs.paths import resolve
 
 _STANDARD = [0, 1, 2]
 _V1_UNLIMITED = 1 << 62  # what memory.limit_in_bytes has at least where there is no limit
@@ -105,9 +105,8 @@ def _shown(values: Mapping[str, str]) -> str:
 
 
 def _cwd(settings: ProcessSettings, context: Context, receipt: Mapping[str, Any]) -> Verification:
-    from hardening_process.users import root
-
-    wanted, found = resolve(str(root(context)), settings.cwd).path, receipt["cwd"]
+    root, found = context.of(RootDirectory), receipt["cwd"]
+    wanted = root.resolved(settings.cwd) if root is not None else os.path.realpath(settings.cwd)
     if found is None:
         return Verification.unseen("process.cwd", wanted, "it may not be read")
     return Verification.of("process.cwd", wanted, found, found == wanted)

@@ -27,13 +27,13 @@ from hardening.mechanism.mechanism import (
     Verification,
     Wish,
 )
+from hardening.mechanism.roles import Volume
 from hardening.mechanism.schema import REST, Family, Leaf, Say, read_table
 from hardening.plugin.hookspecs import hookimpl
 from hardening.profile.source import Node
 from hardening_rootfs import host as facts
 from hardening_rootfs import implied, inputs, spec, tmpfs
 from hardening_rootfs.settings import RootfsSettings
-from hardening_rootfs.volumes import Volume
 
 if TYPE_CHECKING:
     from hardening.compose.composition import Composition

@@ -9,13 +9,12 @@ from hardening.compose.composition import Composition
 from hardening.mechanism.findings import Finding, Severity
 from hardening.mechanism.inputs import Inputs, Unknown
 from hardening.mechanism.mechanism import Context
-from hardening_namespaces.settings import NamespacesSettings
+from hardening.mechanism.roles import Isolation, Volume
 from hardening_rootfs import aliases, hidden, sockets, sources
 from hardening_rootfs.host import RootfsFacts, Surroundings, volume_maps, withheld
 from hardening_rootfs.paths import real_path
 from hardening_rootfs.settings import READ_ONLY, RootfsSettings
 from hardening_rootfs.spec import NATIVE, limits_devices
-from hardening_rootfs.volumes import Volume
 
 #: What each rule finds (`hardening.mechanism.mechanism.Mechanism.rules`).
 RULES = {
@@ -53,8 +52,8 @@ def findings(settings: RootfsSettings, context: Context) -> Iterable[Finding]:
         yield from _of_owner(volume, context)
     yield from _of_tmpfs(settings)
     yield from _of_kernel(settings, Surroundings.of(context))
-    namespaces = context.of(NamespacesSettings)
-    if settings.subset and namespaces is not None and any(namespaces.sysctls.named.values()):
+    isolation = context.of(Isolation)
+    if settings.subset and isolation is not None and isolation.sets_sysctls:
         yield _note(
             "sysctls-without-proc-sys", "runc cannot set kernel parameters where /proc has no sys", "proc.subset",
             'use another runtime, or proc.subset = ""',

@@ -10,13 +10,12 @@ from hardening.base import state
 from hardening.base.values import frozen
 from hardening.errors import ProfileError
 from hardening.mechanism.host import Host
+from hardening.mechanism.idmaps import IdMaps
 from hardening.mechanism.mechanism import Context, Shortfall
-from hardening_namespaces import idmaps
-from hardening_namespaces.settings import PRIVATE, NamespacesSettings
+from hardening.mechanism.roles import PRIVATE, Isolation, Volume
 from hardening_rootfs import hidden, origins, sources
-from hardening_rootfs.paths import Root, is_below, real_path
+from hardening_rootfs.paths import is_below, real_path
 from hardening_rootfs.settings import RootfsSettings
-from hardening_rootfs.volumes import Volume
 
 #: proc(5) by its own mount: options of each instance, and ``subset``.
 PROC_OPTIONS = (5, 8)
@@ -64,11 +63,11 @@ class Surroundings:
     @classmethod
     def of(cls, context: Context) -> Surroundings:
         """The namespaces as composed; all new where nobody composes them."""
-        settings, unified = context.of(NamespacesSettings), context.host.of(RootfsFacts).unified
-        if settings is None:
+        isolation, unified = context.of(Isolation), context.host.of(RootfsFacts).unified
+        if isolation is None:
             return cls(unified=unified)
         private = {
-            name: settings.where(name) == PRIVATE and not context.lacks(f"namespaces.{name}")
+            name: isolation.where(name) == PRIVATE and not context.lacks(f"namespaces.{name}")
             for name in ("user", "pid", "net", "ipc", "cgroup", "mount")
         }
         return cls(**private, unified=unified)
@@ -137,15 +136,15 @@ def _check_idmapped(settings: RootfsSettings, context: Context, around: Surround
             )
 
 
-def volume_maps(context: Context) -> idmaps.IdMaps | None:
+def volume_maps(context: Context) -> IdMaps | None:
     """The id maps for id-mapped volumes, those of the container."""
-    settings = context.of(NamespacesSettings)
-    return idmaps.resolve(settings, context.host) if settings is not None else None
+    isolation = context.of(Isolation)
+    return isolation.id_maps(context.host) if isolation is not None else None
 
 
 def require(settings: RootfsSettings) -> None:
     """Raise `ProfileError`, with the place that said it, for a root, a volume or a device that cannot be shown."""
-    require_root(settings.path)
+    sources.require_root(settings.path)
     if settings.path.is_host and not settings.read_only:
         raise ProfileError(
             "rootfs.read_only: the host's own root is only ever shown read-only",
@@ -162,27 +161,6 @@ def require(settings: RootfsSettings) -> None:
             raise ProfileError(f"rootfs.devices: {device}: {error.strerror}") from None
         if not (stat.S_ISCHR(mode) or stat.S_ISBLK(mode)):
             raise ProfileError(f"rootfs.devices: {device} is not a device", hint="files are shown with rootfs.volumes")
-
-
-def require_root(root: Root) -> None:
-    """Raise `ProfileError`, with the place that said it, unless a root is a directory that can be read."""
-    try:
-        os.scandir(root.path).close()
-    except NotADirectoryError:
-        raise ProfileError(
-            f"rootfs.path: {root} is not a directory", origin=root.origin, hint="unpack an image into a directory first"
-        ) from None
-    except OSError as error:
-        raise ProfileError(
-            f"rootfs.path: cannot use {root}: {error.strerror}", origin=root.origin, hint="name an existing directory"
-        ) from None
-    found = sources.kernel(real_path(root.path))
-    if found is not None:
-        raise ProfileError(
-            f"rootfs.path: {root} is {found}, which is no root",
-            origin=root.origin,
-            hint="unpack an image into a directory",
-        )
 
 
 def secrets(settings: RootfsSettings, context: Context) -> tuple[str, ...]:

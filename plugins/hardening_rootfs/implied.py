@@ -14,6 +14,7 @@ import attrs
 from hardening.base.values import frozen
 from hardening.mechanism.host import Host
 from hardening.mechanism.mechanism import Implied
+from hardening.mechanism.roles import Volume
 from hardening.mechanism.schema import REST, Leaf
 from hardening_rootfs import aliases, hidden, origins, renaming, sockets, sources
 from hardening_rootfs.devices import numbers
@@ -21,7 +22,6 @@ from hardening_rootfs.host import RootfsFacts, hidden_by
 from hardening_rootfs.paths import is_below, real_path, resolve
 from hardening_rootfs.settings import USUAL_TMPFS, RootfsSettings
 from hardening_rootfs.tmpfs import Tmpfs
-from hardening_rootfs.volumes import Volume
 
 _SHM = "/dev/shm"  # noqa: S108
 _LOOSEST = Tmpfs(2**63 - 1, 0o777, suid=True, dev=True, exec=True)

@@ -15,10 +15,11 @@ from hardening.base.values import frozen
 from hardening.launch.config.config_mounts import ACCESS_TIMES, ATTRIBUTES, COPIES, FILE_SYSTEMS, OPPOSITES, is_bind
 from hardening.launch.config.config_mounts import PROPAGATION as LAUNCHED
 from hardening.mechanism.mechanism import Excess
+from hardening.mechanism.roles import Volume
 from hardening_rootfs import mounts
 from hardening_rootfs.settings import RootfsSettings
 from hardening_rootfs.tmpfs import Tmpfs
-from hardening_rootfs.volumes import PROPAGATION, Volume
+from hardening_rootfs.volumes import PROPAGATION
 
 #: right -> the option that takes it away
 RIGHTS: Mapping[str, str] = {"rw": "ro", "suid": "nosuid", "dev": "nodev", "exec": "noexec"}

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 from hardening.base.text import nearest
 from hardening.base.values import frozen
 from hardening.mechanism.kinds import Ceiling, Choice, Flag
+from hardening.mechanism.roles import RootDirectory, Volume
 from hardening.mechanism.schema import Members, family, scalar
 from hardening.profile.source import Node
 from hardening_rootfs import hidden
-from hardening_rootfs.paths import Root, RootKind, host_path, inside
+from hardening_rootfs.paths import Root, RootKind, host_path, inside, resolve
+from hardening_rootfs.sources import require_root
 from hardening_rootfs.tmpfs import Tmpfs, TmpfsKind
-from hardening_rootfs.volumes import GRANTS, Volume, VolumeKind, read_destination, read_item
+from hardening_rootfs.volumes import GRANTS, VolumeKind, read_destination, read_item
+
+if TYPE_CHECKING:
+    from hardening.mechanism.mechanism import Context
 
 MEBIBYTE = 1 << 20
 
@@ -104,7 +113,7 @@ _NAMED = "a root of which every path is hidden or read-only would be none: paths
 
 
 @frozen
-class RootfsSettings:
+class RootfsSettings(RootDirectory):
     """Composed `[rootfs]`."""
 
     path: Root = scalar(
@@ -195,6 +204,18 @@ class RootfsSettings:
         examples=("/dev/fuse", "/dev/kvm"),
         help="Devices of the host beyond null, zero, full, random, urandom, tty and terminals.",
     )  # fmt: skip
+
+    def directory(self) -> Path:
+        require_root(self.path)
+        return Path(self.path.path)
+
+    def resolved(self, path: str) -> str:
+        return resolve(str(self.directory()), path).path
+
+    def elsewhere(self, document: Mapping[str, Any], context: Context, place: str) -> str:
+        from hardening_rootfs.tighten import elsewhere  # no launch of a composition needs it
+
+        return elsewhere(self, document, context, place)
 
     def mounted_volumes(self) -> list[Volume]:
         """The volumes there are, by destination."""

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from hardening.base.linux import mountinfo
 from hardening.errors import ProfileError
+from hardening.mechanism.roles import Volume
 from hardening_rootfs import aliases, hidden
-from hardening_rootfs.paths import is_below, real_path
-from hardening_rootfs.volumes import Volume
+from hardening_rootfs.paths import Root, is_below, real_path
 
 #: File systems in which the kernel shows itself (proc_filesystems(5)). What is masked or read-only in them is so by its path
 #: in the container, and would be neither at another one.
@@ -48,6 +48,27 @@ def require_public(volume: Volume) -> None:
             "of it would be masked or read-only",
             origin=volume.origin,
             hint=_HINT[top],
+        )
+
+
+def require_root(root: Root) -> None:
+    """Raise `ProfileError`, with the place that said it, unless a root is a directory that can be read."""
+    try:
+        os.scandir(root.path).close()
+    except NotADirectoryError:
+        raise ProfileError(
+            f"rootfs.path: {root} is not a directory", origin=root.origin, hint="unpack an image into a directory first"
+        ) from None
+    except OSError as error:
+        raise ProfileError(
+            f"rootfs.path: cannot use {root}: {error.strerror}", origin=root.origin, hint="name an existing directory"
+        ) from None
+    found = kernel(real_path(root.path))
+    if found is not None:
+        raise ProfileError(
+            f"rootfs.path: {root} is {found}, which is no root",
+            origin=root.origin,
+            hint="unpack an image into a directory",
         )
 
 

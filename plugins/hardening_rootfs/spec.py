@@ -12,9 +12,9 @@ from hardening.base.patterns import STAR
 from hardening.base.values import frozen
 from hardening.errors import ProfileError, quoted
 from hardening.mechanism.fragment import Directory, Fragment
+from hardening.mechanism.idmaps import to_oci
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.schema import REST, Leaf, Members
-from hardening_namespaces.spec import to_oci
 from hardening_rootfs import aliases, hidden, mounts, skeleton, sources
 from hardening_rootfs.host import Surroundings, require, require_apart, require_shown, secrets, volume_maps, withheld
 from hardening_rootfs.paths import followed, is_below, on_host, resolve

@@ -55,12 +55,9 @@ def tighten(
     yield from foreign_devices.tighten(settings, document, fragment)
 
 
-def elsewhere(document: Mapping[str, Any], context: Context, place: str) -> str:
-    """Where a mount at a place would lie instead, in the root of a configuration with the mounts that it keeps: for
-    mechanisms that mount something there. Empty where the place is itself, and where nobody answers for the root."""
-    settings = context.of(RootfsSettings)
-    if settings is None:
-        return ""
+def elsewhere(settings: RootfsSettings, document: Mapping[str, Any], context: Context, place: str) -> str:
+    """Where a mount at a place would lie instead, in the root of a configuration with the mounts that it keeps; empty
+    where the place is itself."""
     root, kept, _ = _mounts(settings, document, context)
     return _led(root, place, kept)
 

@@ -10,7 +10,8 @@ import attrs
 from hardening.base.text import nearest
 from hardening.base.values import frozen
 from hardening.mechanism.kinds import Kind
-from hardening.profile.source import Node, Origin
+from hardening.mechanism.roles import VOLUME_RIGHTS, Volume
+from hardening.profile.source import Node
 from hardening_rootfs.paths import destination, host_path
 
 #: From the strictest to the loosest: no mount of either side is seen by the other; those of the host are seen inside;
@@ -19,15 +20,14 @@ PROPAGATION = ("rprivate", "private", "slave", "rslave", "shared", "rshared")
 #: Without a label of its own the volume may not be readable at all; ``Z`` gives it to this container, ``z`` to all.
 RELABEL = ("", "Z", "z")
 NONE = "none"
-_RIGHTS = ("suid", "dev", "exec")
 #: What a volume can be given, as its options say it; `volume_options` names those that it may have.
-GRANTS = ("rw", *_RIGHTS, "idmap", "slave", "shared", "z", "Z")
+GRANTS = ("rw", *VOLUME_RIGHTS, "idmap", "slave", "shared", "z", "Z")
 #: option -> what it says
 _WORDS: Mapping[str, tuple[str, object]] = {
     "ro": ("writable", False),
     "rw": ("writable", True),
-    **{right: (right, True) for right in _RIGHTS},
-    **{f"no{right}": (right, False) for right in _RIGHTS},
+    **{right: (right, True) for right in VOLUME_RIGHTS},
+    **{f"no{right}": (right, False) for right in VOLUME_RIGHTS},
     "bind": ("recursive", False),
     "rbind": ("recursive", True),
     "idmap": ("idmap", True),
@@ -37,42 +37,7 @@ _WORDS: Mapping[str, tuple[str, object]] = {
 }
 
 
-@frozen
-class Volume:
-    """One volume. ``source`` is a path on the host, ``target`` one in the container; ``recursive`` shows what is mounted
-    below the source, too; ``idmap`` maps the owners of files as the container's user namespace maps ids. Two volumes
-    are equal wherever they were said."""
-
-    source: str
-    target: str
-    writable: bool = True
-    suid: bool = False
-    dev: bool = False
-    exec: bool = True
-    recursive: bool = True
-    idmap: bool = False
-    propagation: str = "rprivate"
-    relabel: str = ""
-    origin: Origin | None = attrs.field(default=None, eq=False)
-
-    def options(self) -> list[str]:
-        """Mount options; the restrictions hold for what is mounted below, too."""
-        depth = "r" if self.recursive else ""
-        options = ["rbind" if self.recursive else "bind", f"{depth}ro" if not self.writable else "rw"]
-        options += [f"{depth}no{right}" for right in _RIGHTS if not getattr(self, right)]
-        if self.idmap:
-            options.append("ridmap" if self.recursive else "idmap")
-        return [*options, self.propagation]
-
-    def grants(self) -> list[str]:
-        """The words of `GRANTS` that stand for what it gives."""
-        words = ["rw"] if self.writable else []
-        words += [word for word in (*_RIGHTS, "idmap") if getattr(self, word)]
-        words += [word for word in ("slave", "shared") if self.propagation.removeprefix("r") == word]
-        return [*words, self.relabel] if self.relabel else words
-
-
-_BOOLEANS = ("writable", *_RIGHTS, "recursive", "idmap")
+_BOOLEANS = ("writable", *VOLUME_RIGHTS, "recursive", "idmap")
 
 
 @frozen(eq=False)
@@ -141,7 +106,7 @@ class VolumeKind(Kind[Volume | None]):
 def _said(value: Volume) -> list[str]:
     """The options that `read_item` reads back as ``value``."""
     words = ["rw" if value.writable else "ro"]
-    words += [right if getattr(value, right) else f"no{right}" for right in _RIGHTS]
+    words += [right if getattr(value, right) else f"no{right}" for right in VOLUME_RIGHTS]
     words += ["rbind" if value.recursive else "bind", value.propagation]
     words += ["idmap"] if value.idmap else []
     return [*words, value.relabel] if value.relabel else words

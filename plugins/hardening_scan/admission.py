@@ -13,6 +13,7 @@ from hardening.compose.composition import Composition
 from hardening.compose.fold import Resolved
 from hardening.errors import HardeningError, quoted
 from hardening.images.ids import Ids
+from hardening.mechanism.roles import RootDirectory
 from hardening.mechanism.runtime import Refusal
 from hardening.mechanism.scankinds import UNREAD
 from hardening.mechanism.scanner import Found, Scanner
@@ -20,7 +21,6 @@ from hardening.mechanism.schema import REST, Leaf
 from hardening.plugin.admission import Candidate, Verdict
 from hardening.profile.layers import REASON
 from hardening.profile.toml_text import inline
-from hardening_rootfs.settings import RootfsSettings
 from hardening_scan import examine
 from hardening_scan.examine import Scanned
 from hardening_scan.settings import ScanSettings, above
@@ -55,8 +55,8 @@ def _place(path: str, composition: Composition, base: Path | None) -> str | None
     if base is not None:
         path = os.path.join(base, path)
     elif not path.startswith("/"):
-        rootfs = composition.composed.get(RootfsSettings)
-        path = rootfs.path.path if isinstance(rootfs, RootfsSettings) else "/"
+        roots = (item for item in composition.composed.values() if isinstance(item, RootDirectory))
+        path = next((str(root.directory()) for root in roots), "/")
     return None if os.path.realpath(path) == "/" else path
 
 

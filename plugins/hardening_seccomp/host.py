@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from hardening.base.text import nearest
 from hardening.base.values import frozen
@@ -11,15 +12,14 @@ from hardening.errors import HardeningError, HostError
 from hardening.mechanism.host import Host
 from hardening.mechanism.inputs import Inputs, Unknown, environment, kernel, program
 from hardening.mechanism.mechanism import Context, Shortfall
+from hardening.mechanism.roles import Privileges, SystemCalls
 from hardening.mechanism.schema import REST
-from hardening_capabilities import CapabilitiesSettings
-from hardening_seccomp import groups
+from hardening_seccomp import groups, oci
 from hardening_seccomp.actions import Action, Kind
 from hardening_seccomp.bpf import LITTLE_ENDIAN
 from hardening_seccomp.conditions import Rule
 from hardening_seccomp.filters import rule_at_most
 from hardening_seccomp.libseccomp import INSTALL, LIBRARY, YOUNG, Libseccomp
-from hardening_seccomp.oci import architecture_of
 from hardening_seccomp.settings import SeccompSettings
 
 ACTIONS_AVAILABLE = Path("/proc/sys/kernel/seccomp/actions_avail")
@@ -37,7 +37,7 @@ SPEC_ALLOW_SINCE = (4, 17)
 
 
 @frozen
-class SeccompFacts:
+class SeccompFacts(SystemCalls):
     """``native`` is this machine as libseccomp names it; ``actions`` are those of the kernel, by its own words;
     ``library`` is None where libseccomp cannot be used, and ``problem`` says why."""
 
@@ -65,6 +65,15 @@ class SeccompFacts:
             self.library.name(self.library.native(), number) if self.library is not None and number < 1 << 31 else None
         )
 
+    def resolves(self, name: str) -> bool:
+        return self.library is not None and self.library.resolved(self.library.native(), name) is not None
+
+    def is_young(self, name: str) -> bool:
+        return name in YOUNG
+
+    def kept_from_launch(self, seccomp: Mapping[str, Any], host: Host) -> Sequence[str]:
+        return kept_from_launch(oci.read(seccomp, native=self.native).model.rule, host)
+
     def required_library(self) -> Libseccomp:
         """The library; `HostError` where it cannot be used."""
         if self.library is None:
@@ -74,7 +83,7 @@ class SeccompFacts:
 
 def probe(host: Host) -> SeccompFacts:
     """Open libseccomp and ask procfs which actions the kernel has (seccomp(2))."""
-    native = architecture_of(host.machine)
+    native = oci.architecture_of(host.machine)
     try:
         actions = frozenset(ACTIONS_AVAILABLE.read_text().split())
     except OSError:
@@ -139,7 +148,7 @@ def check(settings: SeccompSettings, context: Context) -> Iterable[Shortfall]:
             meant = nearest(name, facts.native_names)
             remedy = f"correct or remove the name in the file of the profile{f' ({meant})' if meant else ''}"
             yield Shortfall(f"seccomp.{name}", reason, f"{remedy}, or update libseccomp")
-    capabilities = context.of(CapabilitiesSettings)
+    capabilities = context.of(Privileges)
     if capabilities is not None and not capabilities.no_new_privileges:
         yield from _too_early(settings, context.host)
 

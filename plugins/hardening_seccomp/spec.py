@@ -11,8 +11,8 @@ from hardening.base import digest
 from hardening.base.pointer import lookup
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.mechanism import Context, Excess
+from hardening.mechanism.roles import Privileges
 from hardening.mechanism.schema import REST
-from hardening_capabilities import CapabilitiesSettings
 from hardening_seccomp import multiplex, suid
 from hardening_seccomp.compile import compile_filter
 from hardening_seccomp.conditions import describe
@@ -61,7 +61,7 @@ def _composed(settings: SeccompSettings, context: Context, *, restrict: bool = T
 
 def may_set_capabilities(context: Context, *, unknown: bool = True) -> bool:
     """Whether the command may come to hold CAP_SETFCAP; ``unknown`` where no mechanism says it."""
-    capabilities = context.of(CapabilitiesSettings)
+    capabilities = context.of(Privileges)
     return unknown if capabilities is None else "SETFCAP" in capabilities.added
 
 

@@ -16,9 +16,9 @@ import attrs
 from hardening.base.text import nearest
 from hardening.mechanism import inputs
 from hardening.mechanism.mechanism import Reading
+from hardening.mechanism.roles import Privileges
 from hardening.mechanism.schema import REQUIREMENT, REST, Family, Say, Schema, read_family, unknown_key
 from hardening.profile.source import Node, Origin
-from hardening_capabilities import CapabilitiesSettings
 from hardening_seccomp import groups, notes, suid
 from hardening_seccomp.actions import ALLOW, ENOSYS, Action, is_denial, read_action
 from hardening_seccomp.conditions import Entry, Partial, Rule, fill, join, partial
@@ -167,7 +167,7 @@ class TableReader:
             raise default.error("the profile has a default of its own", hint="state default or profile, not both")
         file = self.table.document.file
         path = (file.parent if file is not None else Path.cwd()) / node.string()
-        capabilities = self.reading.of(CapabilitiesSettings)
+        capabilities = self.reading.of(Privileges)
         facts = self.reading.host.of(SeccompFacts)
         held = frozenset(f"CAP_{name}" for name in capabilities.added) if capabilities is not None else frozenset()
         from hardening_seccomp import docker  # few profiles name one

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from hardening.base.linux import mountinfo
 from hardening.errors import quoted
 from hardening.launch.secret import secrets
 from hardening.mechanism.findings import Finding, Severity
 from hardening.mechanism.mechanism import Context, Verification
-from hardening_process.settings import ProcessSettings
-from hardening_rootfs.mounted import read
+from hardening.mechanism.roles import CommandProcess
 from hardening_secrets.settings import SecretsSettings, Use, leaf, numbers
 
 #: What each rule finds (`hardening.mechanism.mechanism.Mechanism.rules`).
@@ -45,8 +45,8 @@ def findings(settings: SecretsSettings, context: Context) -> Iterator[Finding]:
                 leaf=leaf(use),
                 hint="mode=0400 lets its owner alone read it",
             )
-    process = context.of(ProcessSettings)
-    if uses and process is not None and process.rlimits["core"].hard != 0:
+    process = context.of(CommandProcess)
+    if uses and process is not None and process.dumps_core:
         yield Finding(
             "secrets/core",
             Severity.WARNING,
@@ -109,7 +109,7 @@ def _no_other(settings: SecretsSettings, receipt: Mapping[str, Any]) -> Verifica
     given = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
     beyond = [str(row.get("target")) for row in given if (row.get("type"), row.get("target")) not in wanted]
     if not settings.uses():
-        places = {item.place for item in read(receipt["mountinfo"])}
+        places = {item.place for item in mountinfo.parse(receipt["mountinfo"])}
         beyond += [secrets.PLACE] if secrets.PLACE in places and not beyond else []
     expected = "no other"
     return Verification.of("secrets.given.*", expected, f"also {', '.join(beyond)}" if beyond else expected, not beyond)
@@ -142,7 +142,7 @@ def _outside(receipt: Mapping[str, Any], field: str, map_name: str, inside: int 
 def _mount(use: Use, receipt: Mapping[str, Any]) -> Verification:
     place = secrets.PLACE if use.target.startswith(f"{secrets.PLACE}/") else use.target
     wanted = {"ro", "nosuid", "nodev", "noexec"}
-    item = next((item for item in reversed(read(receipt["mountinfo"])) if item.place == place), None)
-    kernel = "no mount" if item is None else ",".join([item.kind, *sorted(wanted & item.options)])
-    holds = item is not None and item.kind == "tmpfs" and wanted <= item.options
+    item = next((item for item in reversed(mountinfo.parse(receipt["mountinfo"])) if item.place == place), None)
+    kernel = "no mount" if item is None else ",".join([item.kind, *sorted(wanted.intersection(item.options))])
+    holds = item is not None and item.kind == "tmpfs" and wanted.issubset(item.options)
     return Verification.of(leaf(use), ",".join(["tmpfs", *sorted(wanted)]), kernel, holds)

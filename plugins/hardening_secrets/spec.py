@@ -15,9 +15,8 @@ from hardening.errors import LaunchError, ProfileError, SpecError
 from hardening.launch.secret import secrets
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.mechanism import Context, Excess, Implied, MountPoint
+from hardening.mechanism.roles import CommandProcess, RootDirectory
 from hardening.mechanism.schema import Leaf
-from hardening_process.settings import ProcessSettings
-from hardening_rootfs.settings import RootfsSettings
 from hardening_secrets.settings import SecretsSettings, Use, UseKind, leaf, of_configuration
 
 _TIGHT = ("ro", "nosuid", "nodev", "noexec")
@@ -91,7 +90,7 @@ def _require_apart(uses: Sequence[Use]) -> None:
 
 def _require_free(uses: Sequence[Use], context: Context) -> None:
     """Nothing else is mounted where secrets are, and no variable has two values."""
-    rootfs, process = context.of(RootfsSettings), context.of(ProcessSettings)
+    rootfs, process = context.of(RootDirectory), context.of(CommandProcess)
     if rootfs is not None and uses:
         taken = {volume.target: "rootfs.volumes" for volume in rootfs.mounted_volumes()}
         taken |= dict.fromkeys(rootfs.mounted_tmpfs(), "rootfs.tmpfs")
@@ -119,14 +118,8 @@ def _hides(pattern: str, path: str) -> bool:
     return len(masked) <= len(names) and all(map(patterns.matches, names, masked))
 
 
-def _require_unset(use: Use, process: ProcessSettings) -> None:
-    by = ""
-    if process.set_environment[use.target] is not None:
-        by = "process.set_environment"
-    elif process.environment[use.target]:
-        by = "process.environment"
-    elif use.target in ("HOME", "TERM"):
-        by = "the launcher"
+def _require_unset(use: Use, process: CommandProcess) -> None:
+    by = process.variable_of(use.target) or ("the launcher" if use.target in ("HOME", "TERM") else "")
     if by:
         raise _taken(use, f"the variable {use.target} is set by {by}")
 
@@ -140,20 +133,18 @@ def tighten(
 ) -> Iterator[Excess]:
     """Keep of the secrets that a configuration names those that the settings give, at most so; add none that it does not
     name, and none by a link of the root. Raises `SpecError` for an annotation that is malformed."""
-    from hardening_rootfs.tighten import elsewhere  # no launch of a composition needs it
-
     try:
         named = [of_configuration(secret) for secret in secrets.named(document)]
     except LaunchError as error:
         raise SpecError(error.message, origin=secrets.POINTER, hint="leave the annotation out") from None
     kept: list[Use] = []
-    kind = UseKind()
+    kind, root = UseKind(), context.of(RootDirectory)
     for use in named:
         allowed = kind.meet(use, settings.given[use.name])
         if allowed != use:
             yield Excess(secrets.POINTER, kind.show(use), kind.show(allowed), leaf(use))
         led = [f"none at {point.path}: {why}" for point in mount_points([allowed] if allowed is not None else ())
-               if (why := elsewhere(document, context, point.path))]  # fmt: skip
+               if root is not None and (why := root.elsewhere(document, context, point.path))]  # fmt: skip
         if led:
             yield Excess(secrets.POINTER, kind.show(allowed), led[0], leaf(use))
             continue

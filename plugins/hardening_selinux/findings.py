@@ -8,7 +8,7 @@ from typing import Any
 
 from hardening.mechanism.findings import Finding, Severity
 from hardening.mechanism.mechanism import Context, Verification
-from hardening_namespaces.settings import HOST, NamespacesSettings
+from hardening.mechanism.roles import HOST, Isolation
 from hardening_selinux.host import SelinuxFacts, file_label, process_label
 from hardening_selinux.labels import Label
 from hardening_selinux.settings import AUTO, SelinuxSettings
@@ -69,11 +69,11 @@ def findings(settings: SelinuxSettings, context: Context) -> Iterator[Finding]:
 
 
 def _joined(context: Context) -> Iterator[Finding]:
-    namespaces = context.of(NamespacesSettings)
-    if namespaces is None:
+    isolation = context.of(Isolation)
+    if isolation is None:
         return
     for name, what in (("pid", "processes"), ("ipc", "shared memory and queues")):
-        if getattr(namespaces, name) == HOST:
+        if isolation.where(name) == HOST:
             yield Finding(
                 "selinux/host-namespace",
                 Severity.WARNING,

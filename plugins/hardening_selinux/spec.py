@@ -14,9 +14,8 @@ from hardening.mechanism import inputs as look
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.inputs import Inputs, Unknown
 from hardening.mechanism.mechanism import Context, Excess
+from hardening.mechanism.roles import RootDirectory, Volume
 from hardening.mechanism.schema import Leaf
-from hardening_rootfs.settings import RootfsSettings
-from hardening_rootfs.volumes import Volume
 from hardening_selinux import contexts
 from hardening_selinux.host import SelinuxFacts, file_label, process_label
 from hardening_selinux.labels import CATEGORIES, Label, Level, Point
@@ -83,7 +82,7 @@ def _file_level(level: Level | None, option: str) -> Level | None:
 def wanted_volumes(settings: SelinuxSettings, context: Context) -> list[Volume]:
     """The volumes that are to be relabelled; raises `ProfileError` for one beyond ``selinux.relabel``, or in a place that
     must keep its labels."""
-    rootfs = context.of(RootfsSettings)
+    rootfs = context.of(RootDirectory)
     if rootfs is None or not settings.enabled:
         return []
     volumes = [volume for volume in rootfs.mounted_volumes() if volume.relabel]

@@ -20,6 +20,7 @@ from hardening.base.pointer import lookup
 from hardening.errors import HardeningError, LaunchError, SpecError
 from hardening.launch.config import config
 from hardening.launch.config.wanted import Wanted
+from hardening.mechanism.host import Host
 from hardening_oci import ignored
 from tests.docs.examples import ROOT
 from tests.hardening.assemble.test_oci_fields import variants
@@ -125,8 +126,12 @@ def attrs_of(wanted: Wanted) -> dict[str, Any]:
 def runtime(name: str, member: str) -> str:
     """Whether a launch under another runtime is refused for a member: what that would ignore."""
     document, pointer = members.containing(member, members.values(member, ALL[member])[0])
-    found = {item.pointer for item in ignored.refusals(name, VERSIONS[name], document, 0)}
+    found = {item.pointer for item in ignored.refusals(name, VERSIONS[name], document, host())}
     return "refused" if touches(pointer, [*found - {"/linux/mountLabel"}]) else ""  # by the host
+
+
+def host() -> Host:
+    return attrs.evolve(shipped.here()[1], uid=0)
 
 
 @cache
@@ -190,7 +195,7 @@ def test_null_nul_and_another_type_are_refused_with_the_pointer(member: str) -> 
             require_shape(document)
         assert pointer in str(caught.value)
         for name, version in VERSIONS.items():
-            assert pointer in {item.pointer for item in ignored.refusals(name, version, document, 0)}
+            assert pointer in {item.pointer for item in ignored.refusals(name, version, document, host())}
 
 
 @sampled
@@ -239,7 +244,7 @@ def test_a_member_in_another_case_is_none(member: str) -> None:
         assert lookup(kept, pointer) is None
         assert pointer in {item.pointer for item in unknown}
         for name, version in VERSIONS.items():
-            assert pointer in {item.pointer for item in ignored.refusals(name, version, document, 0)}
+            assert pointer in {item.pointer for item in ignored.refusals(name, version, document, host())}
 
 
 @sampled

@@ -23,17 +23,17 @@ from hardening.compose.composition import Composition, compose
 from hardening.errors import HardeningError
 from hardening.mechanism import host
 from hardening.mechanism.host import Host
+from hardening.mechanism.idmaps import IdRange
 from hardening.mechanism.mechanism import Mechanism
+from hardening.mechanism.roles import Volume
 from hardening.mechanism.schema import REST, Scalar
 from hardening.plugin import plugins
 from hardening.profile.layers import Layer, Stack, parse_layer
 from hardening.profile.source import Document
 from hardening.testing.laws import Case, to_layer
-from hardening_namespaces.settings import IdRange
 from hardening_process.cgroups import Cgroups, Controller
 from hardening_process.facts import ProcessFacts
 from hardening_rootfs.paths import Root
-from hardening_rootfs.volumes import Volume
 from hardening_selinux.host import SelinuxFacts
 from tests.plugins.selinux.hosts import facts as selinux_facts
 

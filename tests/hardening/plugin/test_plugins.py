@@ -21,6 +21,7 @@ from hardening.mechanism import host
 from hardening.mechanism.findings import Finding, Severity
 from hardening.mechanism.inputs import Input, Unknown
 from hardening.mechanism.mechanism import Option
+from hardening.mechanism.roles import Privileges
 from hardening.mechanism.runtime import Refusal
 from hardening.mechanism.scanner import Entry, Scanner
 from hardening.mechanism.secret_driver import SecretDriver, SecretError
@@ -40,13 +41,13 @@ def plugin(name: str, *hooks: Callable[..., Any]) -> Plugin:
     return Plugin(name, module, f"{name}-dist", "1")
 
 
-def _settings(name: str) -> type:
-    return attrs.make_class(name, {}, bases=(QuotaSettings,), frozen=True)
+def _settings(name: str, *roles: type) -> type:
+    return attrs.make_class(name, {}, bases=(QuotaSettings, *roles), frozen=True)
 
 
-def mechanisms(*names: str) -> Callable[[], Any]:
+def mechanisms(*names: str, role: tuple[type, ...] = ()) -> Callable[[], Any]:
     made = [
-        type("Named", (Quota,), {"name": name, "options": lambda self: (), "settings_type": _settings(name)})()
+        type("Named", (Quota,), {"name": name, "options": lambda self: (), "settings_type": _settings(name, *role)})()
         for name in names
     ]
 
@@ -96,6 +97,13 @@ def test_two_plugins_of_one_name_are_refused() -> None:
 def test_two_owners_of_one_table_are_refused_by_name() -> None:
     assert refused(plugin("a", mechanisms("x")), plugin("b", mechanisms("x"))) == (
         'plugin a (a-dist 1) and plugin b (b-dist 1) both own the table "x"\nhint: uninstall one of them'
+    )
+
+
+def test_two_mechanisms_that_answer_for_one_role_are_refused() -> None:
+    first, second = (mechanisms(name, role=(Privileges,)) for name in ("x", "y"))
+    assert refused(plugin("a", first), plugin("b", second)) == (
+        "x and y both have Privileges as their settings\nhint: uninstall one of them"
     )
 
 

@@ -13,10 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hardening.assemble.spec import assemble
-from hardening.base.pointer import lookup
 from hardening.errors import SpecError
 from hardening.mechanism.fragment import Fragment
-from hardening.mechanism.mechanism import Excess, Shortfall
+from hardening.mechanism.mechanism import Context, Excess, Shortfall
 from hardening.mechanism.schema import Members
 from hardening_capabilities import CapabilitiesSettings
 from hardening_capabilities.settings import ADDED, DROPPED, ROOT
@@ -35,7 +34,7 @@ def settings(*names: str, root: Iterable[str] = (), no_new_privileges: bool = Tr
 
 def tightened(chosen: CapabilitiesSettings, document: Mapping[str, Any]) -> tuple[dict[str, Any], list[Excess]]:
     fragment = Fragment("capabilities")
-    excesses = list(tighten(chosen, document, fragment, lookup(document, "/process/user/uid") or 0))
+    excesses = list(tighten(chosen, document, Context(host(), {}), fragment))
     return dict(assemble([fragment], document).document), excesses
 
 

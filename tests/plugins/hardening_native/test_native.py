@@ -15,7 +15,7 @@ from hardening.launch.native.inner import AFTER_EARLY_FILTER
 from hardening.mechanism.host import plain
 from hardening.mechanism.runtime import LaunchRequest
 from hardening_native import Native, hardening_runtimes
-from tests.support import bundles
+from tests.support import bundles, shipped
 
 
 def test_it_is_registered_and_always_there() -> None:
@@ -38,7 +38,7 @@ def test_a_call_that_an_early_filter_keeps_from_the_launch_is_told_by_its_name(c
     document["annotations"] = {ANNOTATION: "0" * 64}
     denied = {"names": [call, "mount"], "action": "SCMP_ACT_ERRNO"}
     document["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [denied]}
-    root = attrs.evolve(plain(), uid=0)
+    root = attrs.evolve(shipped.here()[1], uid=0)
     assert list(Native().check(document, root)) == []
     document["process"]["noNewPrivileges"] = False
     (refusal,) = Native().check(document, root)

@@ -10,16 +10,21 @@ import pytest
 from hardening.launch.config.bundle import SECRETS
 from hardening.launch.secret import secrets
 from hardening.mechanism import host as hosts
+from hardening.mechanism.host import Host
 from hardening_oci import ignored
-from tests.support import bundles
+from tests.support import bundles, shipped
 
 CRUN, RUNC = (1, 21), (1, 1, 15)
 ONE_ID = [{"containerID": 0, "hostID": 1000, "size": 1}]
 
 
+def caller(uid: int) -> Host:
+    return attrs.evolve(shipped.here()[1], uid=uid)
+
+
 def pointers(name: str, document: dict[str, Any], uid: int = 0, version: tuple[int, ...] | None = None) -> set[str]:
     version = version or {"crun": CRUN, "runc": RUNC}[name]
-    return {refusal.pointer for refusal in ignored.refusals(name, version, document, uid)}
+    return {refusal.pointer for refusal in ignored.refusals(name, version, document, caller(uid))}
 
 
 def plain(**changes: Any) -> dict[str, Any]:
@@ -168,5 +173,5 @@ def test_a_later_version_reads_more() -> None:
 def test_a_key_is_said_to_be_what_the_runtime_makes_of_it(key: str, runc: str) -> None:
     document = plain(process__user={"uid": 0, "gid": 0, key: 0})
     for name, version, words in (("crun", CRUN, "crun would ignore it"), ("runc", RUNC, runc)):
-        (found,) = ignored.refusals(name, version, document, 0)
+        (found,) = ignored.refusals(name, version, document, caller(0))
         assert (found.pointer, words in found.reason) == (f"/process/user/{key}", True)

@@ -9,10 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hardening.mechanism.host import Host
+from hardening.mechanism.idmaps import IdMaps, IdRange
 from hardening_namespaces import idmaps
 from hardening_namespaces.facts import Ranges
-from hardening_namespaces.idmaps import IdMaps
-from hardening_namespaces.settings import IdRange
 from tests.plugins.namespaces.stacks import USER, host, settings
 
 
@@ -121,7 +120,7 @@ def test_the_other_side_of_an_id() -> None:
 )  # fmt: skip
 def test_when_the_helpers_are_needed(body: str, uid: int, needed: bool) -> None:
     on = host(uid)
-    assert idmaps.needs_helpers(resolved(body, on), on) is needed
+    assert resolved(body, on).needs_helpers(on) is needed
 
 
 ranges = st.lists(st.tuples(st.integers(100_000, 2**31), st.integers(1, 70_000)), max_size=4).map(

@@ -6,9 +6,10 @@ import pytest
 
 from hardening.compose.implied import hold
 from hardening.errors import ProfileError
+from hardening.mechanism.idmaps import IdRange
 from hardening.testing.laws import check_kind, check_mechanism
 from hardening_namespaces import Namespaces
-from hardening_namespaces.settings import TYPES, IdMapping, IdRange, read, sysctl_namespace
+from hardening_namespaces.settings import TYPES, IdMapping, read, sysctl_namespace
 from tests.plugins.namespaces.stacks import composition, host, settings
 from tests.support.texts import document
 

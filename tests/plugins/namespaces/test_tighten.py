@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hardening.errors import SpecError
+from hardening.mechanism.idmaps import IdRange
 from hardening.mechanism.mechanism import Shortfall
 from hardening.mechanism.schema import Leaf
 from hardening_namespaces import idmaps
-from hardening_namespaces.settings import TYPES, IdRange
+from hardening_namespaces.settings import TYPES
 from tests.plugins.namespaces.stacks import USER, host, places, settings, tightened
 
 OF_ITS_OWN = [{"containerID": 0, "hostID": 0x6FFF0000, "size": 65536}]

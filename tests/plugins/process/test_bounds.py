@@ -14,6 +14,7 @@ import pytest
 from hardening.assemble.spec import assemble
 from hardening.errors import ProfileError
 from hardening.mechanism.fragment import Fragment
+from hardening.mechanism.roles import Volume
 from hardening.mechanism.schema import REST, Members
 from hardening_process import bounds
 from hardening_process.kinds import User
@@ -22,7 +23,6 @@ from hardening_process.settings import ProcessSettings
 from hardening_process.users import identify
 from hardening_rootfs.paths import Root
 from hardening_rootfs.settings import RootfsSettings
-from hardening_rootfs.volumes import Volume
 from tests.plugins.process.stacks import PROCESS, context, host, root_with, strict
 
 HOST = Accounts(

@@ -9,12 +9,12 @@ import pytest
 
 from hardening.errors import ProfileError
 from hardening.mechanism.host import Host
+from hardening.mechanism.idmaps import IdRange
 from hardening.mechanism.mechanism import Context
-from hardening_namespaces.settings import IdRange
-from hardening_process.identity import resolve
+from hardening.mechanism.roles import Identity, natural_ids
 from hardening_process.kinds import User
 from hardening_process.settings import ProcessSettings
-from hardening_process.users import Identity, identify
+from hardening_process.users import identify
 from tests.plugins.process.stacks import context, host, root_with, strict
 
 PASSWD = "root:x:0:0:root:/root:/bin/sh\napp:x:33:44:app:/srv/app:/bin/sh\nodd:x:55:55::relative:/bin/sh\n"
@@ -110,6 +110,6 @@ def test_supplementary_groups_are_only_those_named(tmp_path: Path) -> None:
 def test_other_mechanisms_learn_the_composed_identity(tmp_path: Path) -> None:
     own = strict(ProcessSettings, user=User("app"))
     within = context(host(), own, root=root_with(tmp_path, PASSWD, GROUP))
-    assert resolve(within) == own.resolve(within) == Identity(33, 44, (), "/srv/app")
+    assert own.resolve(within) == Identity(33, 44, (), "/srv/app")
     alone = Context(host(), {})
-    assert (resolve(alone).uid, resolve(alone).gid) == (1000, 1000)
+    assert natural_ids(alone) == (1000, 1000)

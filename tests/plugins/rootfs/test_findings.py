@@ -52,8 +52,8 @@ def test_the_strict_defaults_are_worth_no_word(tmp_path: Path) -> None:
 def test_what_is_said(tmp_path: Path, line: str, rule: str, severity: Severity) -> None:
     if "docker.sock" in line:
         # Sockets are known by name: the engine need not run where a profile is written.
+        from hardening.mechanism.roles import Volume
         from hardening_rootfs.findings import of_volume
-        from hardening_rootfs.volumes import Volume
 
         found = {item.rule: item.severity for item in of_volume(Volume("/run/docker.sock", "/run/docker.sock"), ())}
         assert found["rootfs/control-socket"] is severity

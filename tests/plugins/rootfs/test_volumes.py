@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hardening.errors import ProfileError
+from hardening.mechanism.roles import Volume
 from hardening.profile.source import Document, Node
 from hardening.testing.laws import check_kind
-from hardening_rootfs.volumes import PROPAGATION, RELABEL, Volume, VolumeKind, read_destination, read_item
+from hardening_rootfs.volumes import PROPAGATION, RELABEL, VolumeKind, read_destination, read_item
 from tests.plugins.rootfs.stacks import composed, settings_of
 from tests.support.homes import set_home
 

@@ -10,10 +10,10 @@ import attrs
 
 from hardening.mechanism.host import Host
 from hardening.mechanism.mechanism import Context
+from hardening.mechanism.roles import Volume
 from hardening_namespaces import Namespaces
 from hardening_namespaces.settings import NamespacesSettings
 from hardening_rootfs.settings import RootfsSettings
-from hardening_rootfs.volumes import Volume
 from hardening_selinux.host import SelinuxFacts
 from hardening_selinux.settings import SelinuxSettings
 

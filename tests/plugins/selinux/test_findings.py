@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hardening.mechanism.findings import Finding, Severity
-from hardening_rootfs.volumes import Volume
+from hardening.mechanism.roles import Volume
 from hardening_selinux.findings import findings, verify
 from hardening_selinux.host import SelinuxFacts, probe
 from hardening_selinux.settings import SelinuxSettings

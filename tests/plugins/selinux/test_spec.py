@@ -15,8 +15,8 @@ from hardening.assemble.spec import LEASES, assemble
 from hardening.errors import ProfileError, SpecError
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.mechanism import Context, Excess, Shortfall
+from hardening.mechanism.roles import Volume
 from hardening.profile.source import Origin
-from hardening_rootfs.volumes import Volume
 from hardening_selinux.labels import Label
 from hardening_selinux.settings import SelinuxSettings
 from hardening_selinux.spec import contribute, prepare, tighten
