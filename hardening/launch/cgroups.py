@@ -478,11 +478,9 @@ def _swap(resources: Resources) -> tuple[str, str]:
 
 
 def read_hierarchies() -> tuple[Hierarchy, ...]:
-    """The cgroup hierarchies that this process sees mounted, v1 first; of two mounts at one place the one on top."""
+    """The cgroup hierarchies that this process sees mounted, v1 first; none that another mount covers."""
     found: dict[str, Hierarchy] = {}
     for mount, unified, names, own in _mounted():
-        if unified and not files.exists(f"{mount}/cgroup.controllers"):
-            continue  # another mount covers it, as where a runtime is shown cgroup2 alone
         controllers = tuple(files.read(f"{mount}/cgroup.controllers").split()) if unified else names
         found[mount] = Hierarchy(mount=mount, controllers=controllers, unified=unified, own=own)
     return tuple(sorted(found.values(), key=lambda entry: entry.unified))
@@ -495,7 +493,7 @@ def _mounted() -> Iterator[tuple[str, bool, tuple[str, ...], str]]:
         _, controllers, path = line.split(":", 2)
         for controller in controllers.split(","):
             own[controller.removeprefix("name=")] = path
-    for mount in mountinfo.read():
+    for mount in mountinfo.seen(mountinfo.read()):
         if mount.kind == "cgroup2":
             yield mount.place, True, (), own.get("", "/")
         elif mount.kind == "cgroup":

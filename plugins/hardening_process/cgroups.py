@@ -116,7 +116,7 @@ def _looked_at(directory: Path) -> Iterator[Input]:
 def _mounts(text: str) -> list[Mount]:
     return [
         Mount(found.kind, Path(found.place), found.top, frozenset(found.data))
-        for found in mountinfo.parse(mountinfo.lines(text))
+        for found in mountinfo.seen(mountinfo.parse(mountinfo.lines(text)))
         if found.kind in ("cgroup", "cgroup2")
     ]
 

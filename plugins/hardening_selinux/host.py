@@ -44,7 +44,7 @@ def probe(root: Path = Path("/")) -> SelinuxFacts:
     """Ask selinuxfs and the policy's files on the host whose root is ``root``. Raises `HostError`."""
     if "selinuxfs" not in _read(root / "proc/filesystems").split():
         return SelinuxFacts(inactive="the kernel was built without SELinux, or booted without it")
-    mounts = mountinfo.parse(mountinfo.lines(_read(root / "proc/self/mountinfo")))
+    mounts = mountinfo.seen(mountinfo.parse(mountinfo.lines(_read(root / "proc/self/mountinfo"))))
     mount = next((found.place for found in mounts if found.kind == "selinuxfs"), "")
     if not mount:
         return SelinuxFacts(inactive="selinuxfs is not mounted, so no policy is loaded")

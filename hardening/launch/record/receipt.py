@@ -80,7 +80,7 @@ class Report:
             "exe": _link(f"{place}/exe"),
             "cwd": _link(f"{place}/cwd"),
             "tty": _tty(place),
-            "enforce": _enforce(_text("/proc/self/mountinfo")),
+            "enforce": _enforce(_mounts(_text("/proc/self/mountinfo"))),
             "descriptors": descriptors(place),
             "environment": environment(place, self._variables),
             "cgroup_values": dict(_cgroup_values(place)),
@@ -211,14 +211,11 @@ def _filters(pid: int, mode: str) -> list[str] | None:
     return found
 
 
-def _enforce(mountinfo: str | None) -> int | None:
+def _enforce(mounts: list[mountinfo.Mount]) -> int | None:
     """Whether SELinux denies (1) or only records (0), by its file system; None without one (selinux(8))."""
-    for line in (mountinfo or "").splitlines():
-        head, _, tail = line.partition(" - ")
-        if tail.startswith("selinuxfs "):
-            text = _text(f"{head.split(' ')[4]}/enforce")
-            return int(text) if text is not None and text.strip().isdecimal() else None
-    return None
+    place = next((mount.place for mount in mountinfo.seen(mounts) if mount.kind == "selinuxfs"), None)
+    text = None if place is None else _text(f"{place}/enforce")
+    return int(text) if text is not None and text.strip().isdecimal() else None
 
 
 def _tty(place: str) -> int | None:

@@ -11,6 +11,7 @@ import pytest
 from hardening.errors import LaunchError
 from hardening.launch import cgroups
 from hardening.launch.config.wanted import Resources
+from tests.support.features import require
 
 
 def files(resources: Resources, unified: bool) -> dict[str, str]:
@@ -123,3 +124,13 @@ def test_nobody_else_can_open_a_group_before_it_is_locked(tmp_path: Path) -> Non
     assert locked.startswith("flock(")
     assert opened.startswith("fchmod(")
     assert group.stat().st_mode & 0o777 == 0o755
+
+
+def test_a_hierarchy_that_another_mount_covers_is_not_in_use() -> None:
+    require("root")
+    code = "from hardening.launch import cgroups; print([entry.mount for entry in cgroups.read_hierarchies()])"
+    script = """mount -t tmpfs none /sys/fs/cgroup && "$@" && mount -t cgroup2 none /sys/fs/cgroup && "$@" &&
+        mount -t tmpfs none /sys/fs/cgroup && "$@\""""
+    words = ["unshare", "--mount", "sh", "-c", script, "sh", sys.executable, "-c", code]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["[]", "['/sys/fs/cgroup']", "[]"]
