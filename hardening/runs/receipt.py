@@ -7,18 +7,17 @@ mechanism has to say of each of its leaves what the kernel said.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from hardening.base import wholefile
+from hardening.base import jsontext, wholefile
 from hardening.base.linux import mountinfo
 from hardening.base.values import freeze
 from hardening.compose.composition import Composition
-from hardening.errors import HardeningError
+from hardening.errors import HardeningError, LaunchError
 from hardening.mechanism.mechanism import Context, Mechanism, Verification
 from hardening.mechanism.schema import REQUIREMENT, REST, Family, Leaf, Setting
 
@@ -113,11 +112,11 @@ def read(path: Path) -> dict[str, Any]:
     """Read a receipt, ``mountinfo`` as lines and the two numbers as such; raises `HardeningError` for a file that is
     none."""
     try:
-        receipt = json.loads(wholefile.read(path))
+        receipt: Any = jsontext.parse(wholefile.read(path, jsontext.MAX_BYTES), str(path))
     except OSError as error:
         raise HardeningError(f"cannot read the receipt: {error.strerror}", origin=path, hint=_HINT) from None
-    except (ValueError, RecursionError) as error:
-        raise HardeningError(f"not a receipt: {error}", origin=path, hint=_HINT) from None
+    except LaunchError as error:
+        raise HardeningError(f"not a receipt: {error.message}", origin=error.origin, hint=_HINT) from None
     missing = KEYS - receipt.keys() if isinstance(receipt, dict) else KEYS
     if missing:
         known = isinstance(receipt, dict) and "status" in receipt and "mountinfo" in receipt

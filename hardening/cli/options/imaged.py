@@ -6,7 +6,6 @@ takes what is in the store, and neither fetches nor unpacks anything.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,10 +13,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import attrs
 import click
 
+from hardening.base import jsontext
 from hardening.base.values import frozen
 from hardening.cli import output
 from hardening.cli.options import stack
-from hardening.errors import HardeningError, ImageError, Problems, UsageError, quoted
+from hardening.errors import HardeningError, ImageError, LaunchError, Problems, UsageError, quoted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -393,8 +393,8 @@ def _entrypoint(text: str) -> tuple[str, ...]:
     if not text.startswith("["):
         return (text,) if text else ()
     try:
-        found = json.loads(text)
-    except ValueError:
+        found = jsontext.parse(text.encode("utf-8", "surrogateescape"), "--entrypoint")
+    except LaunchError:
         found = None
     if not isinstance(found, list) or not all(isinstance(word, str) for word in found):
         raise UsageError("is no JSON array of words", origin=f"--entrypoint {text}", hint='write \'["sh", "-c"]\'')

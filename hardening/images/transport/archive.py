@@ -15,9 +15,9 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import IO, Any
 
-from hardening.base import wholefile
+from hardening.base import jsontext, wholefile
 from hardening.base.values import frozen
-from hardening.errors import HardeningError, ImageError, quoted
+from hardening.errors import HardeningError, ImageError, LaunchError, quoted
 from hardening.images import media
 from hardening.images.media import Descriptor
 from hardening.images.reference import Name, parse_docker
@@ -142,8 +142,8 @@ class Archive(Source):
     def _choose(self) -> dict[str, Any]:
         """The entry of ``manifest.json`` that the name stands for."""
         try:
-            found = json.loads(self._bytes("manifest.json", media.MAX_MANIFEST))
-        except (ValueError, RecursionError):
+            found = jsontext.parse(self._bytes("manifest.json", media.MAX_MANIFEST), "manifest.json")
+        except LaunchError:
             found = None
         if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
             raise self._wrong("has a manifest.json that is no list of images")

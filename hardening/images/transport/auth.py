@@ -6,7 +6,6 @@ What is read here is never shown: it has no text form, and errors name the file 
 from __future__ import annotations
 
 import base64
-import json
 import os
 import re
 import subprocess
@@ -16,11 +15,11 @@ from typing import Any
 
 import attrs
 
-from hardening.base import programs, wholefile
+from hardening.base import jsontext, programs, wholefile
 from hardening.base.state import LOGINS, logins
 from hardening.base.values import frozen
 from hardening.base.wholefile import Owner
-from hardening.errors import ImageError, ProfileError
+from hardening.errors import ImageError, LaunchError, ProfileError
 from hardening.images.reference import DEFAULT_HOST, Reference
 
 MAX_BYTES = 1 << 20
@@ -101,8 +100,8 @@ def _read(path: str, *, required: bool) -> dict[str, Any] | None:
     except ProfileError as error:
         raise ImageError(error.message, origin=path, hint=error.hint) from None
     try:
-        document = json.loads(data)
-    except (ValueError, RecursionError):
+        document = jsontext.parse(data, path)
+    except LaunchError:
         document = None
     if not isinstance(document, dict):
         # Not even the place of the mistake is told: the parser's words may quote what stands there.
@@ -161,9 +160,9 @@ def _ask(helper: str, server: str, path: str) -> Credentials | None:
     if done.returncode != 0:
         return None
     try:
-        answer = json.loads(done.stdout)
+        answer: Any = jsontext.parse(done.stdout, program)
         user, password = str(answer["Username"]), str(answer["Secret"])
         (user + password).encode()
-    except (ValueError, KeyError, TypeError):
+    except (LaunchError, ValueError, KeyError, TypeError):
         raise ImageError(f"{program} answers with something else than credentials", origin=path, hint=_LOGIN) from None
     return Credentials("", token=password) if user == "<token>" else Credentials(user, password)
