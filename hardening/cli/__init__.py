@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hardening.base.linux.signals import signal
+from hardening.cli.commands import COMPLETE_VARIABLE, PROGRAM
 from hardening.cli.output import escape, in_colour
 from hardening.cli.unforeseen import worded
 from hardening.errors import EXIT_USAGE, HardeningError, Problems, UsageError
@@ -17,8 +18,6 @@ from hardening.errors import EXIT_USAGE, HardeningError, Problems, UsageError
 if TYPE_CHECKING:
     from hardening.cli.session import Session
 
-PROGRAM = "hardening"
-COMPLETE_VARIABLE = "_HARDENING_COMPLETE"
 ALIKE = 0.8
 GROUPED = 4
 

@@ -149,7 +149,7 @@ def fetch(here: Session, composition: Composition, name: Name, store: Store, *, 
     """Pull an image for a composition, and say what of it was left out. Raises `ImageError`, and `SpecError` for one that is
     not to be used."""
     from hardening.base import state
-    from hardening.images import pull, removal
+    from hardening.images import pull
 
     require_admitted(here, composition, name, store)
     ids = composition.image_ids(here.host)
@@ -164,7 +164,7 @@ def fetch(here: Session, composition: Composition, name: Name, store: Store, *, 
     with _told(quiet=quiet) as told:
         record = pull.pull(store, request, told)
     if before is not None and before.digest != record.digest:
-        removal.sweep(store)
+        store.prune()
     danger = None if quiet else state.danger(store.path)
     if danger is not None:
         output.note(f"warning: {'; '.join(danger)}")

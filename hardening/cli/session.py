@@ -79,7 +79,7 @@ class Session:
     def commands(self) -> Mapping[str, Brought]:
         """The subcommands of other packages; raises `PluginError`."""
         from hardening.cli.added import installed
-        from hardening.cli.root import COMMANDS
+        from hardening.cli.commands import COMMANDS
 
         return installed(COMMANDS, self.announced)
 

@@ -16,9 +16,10 @@ from hardening.images import media, removal, signatures
 from hardening.images.ids import Ids
 from hardening.images.media import Descriptor, Manifest
 from hardening.images.reference import Name
-from hardening.images.source import Source, open_source
+from hardening.images.source import open_source
 from hardening.images.store import Record, Store
 from hardening.images.transport.http import Bounds
+from hardening.images.transport.source import Source
 from hardening.images.unpacking import unpack
 from hardening.images.unpacking.tree import Limits
 

@@ -1,4 +1,4 @@
-"""Removing from the store of images: what killed processes have left, and what no name leads to any more."""
+"""Removing directories of the store of images: unpacked roots, and what killed processes have left."""
 
 from __future__ import annotations
 
@@ -6,16 +6,11 @@ import json
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from hardening.base import locks, trees
 from hardening.errors import ImageError
 from hardening.images import ids as id_maps
-from hardening.images import inuse
 from hardening.images.ids import Ids
-
-if TYPE_CHECKING:
-    from hardening.images.store import Store
 
 #: A root in its directory, what tells of it beside it, and where such a directory is made in one of `partial`.
 ROOT, ABOUT, HOLDER = "root", "root.json", "holder"
@@ -43,37 +38,6 @@ def tidy(partial: Path) -> None:
                 os.close(lock)
     finally:
         os.close(folder)
-
-
-def sweep(store: Store) -> bool:
-    """Remove what no name leads to, unless somebody uses the store. Whether that was done. Raises `OSError`."""
-    tidy(store.partial)
-    with store.alone() as alone:
-        if alone:
-            _sweep(store)
-        return alone
-
-
-def _sweep(store: Store) -> None:
-    records = store.records()
-    digests = {record.digest for record in records}
-    kept = digests | {record.top for record in records}
-    for digest in digests:
-        with suppress(ImageError):  # `hardening images --check` tells of it
-            kept |= {blob.digest for blob in store.manifest(digest).blobs}
-    for path in store.blobs():
-        if f"{path.parent.name}:{path.name}" not in kept:
-            path.unlink()
-    with store.stage() as stage:
-        for holder in store.roots():
-            named = any(holder.name.startswith(f"{digest.replace(':', '-')}-") for digest in digests)
-            if not named and inuse.user(holder) is None:
-                # Its name goes first: what is half gone when this process is killed must not be taken for the image.
-                remove_tree(holder.rename(stage / HOLDER))
-    signed = {store.signatures(record.digest, record.name) for record in records}
-    for path in store.signed():
-        if path not in signed:
-            trees.remove(str(path))
 
 
 def remove_tree(path: Path) -> None:

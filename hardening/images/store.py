@@ -11,7 +11,7 @@
 
 Whatever has a name is whole: it is made in `partial`, checked, written to the disk, and then renamed. A process that is
 killed leaves something in `partial` that nobody holds, and blobs that nothing names; both go with the next removal
-(`hardening.images.removal`).
+(`Store.prune`).
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from typing import Any
 
 import attrs
 
-from hardening.base import locks, places, state, trusted, wholefile
+from hardening.base import locks, places, state, trees, trusted, wholefile
 from hardening.base.digest import sha256
 from hardening.base.locks import Locked
 from hardening.base.values import frozen
 from hardening.errors import ImageError
-from hardening.images import media, removal
+from hardening.images import inuse, media, removal
 from hardening.images.ids import Ids
 from hardening.images.media import Descriptor, Manifest
 from hardening.images.reference import Name
@@ -149,6 +149,35 @@ class Store:
 
     def _lock(self, *, shared: bool = False, wait: bool = True) -> int:
         return locks.lock_file(str(self.path / LOCK), shared=shared, wait=wait)
+
+    def prune(self) -> bool:
+        """Remove what no name leads to, unless somebody uses the store. Whether that was done. Raises `OSError`."""
+        removal.tidy(self.partial)
+        with self.alone() as alone:
+            if alone:
+                self._prune()
+            return alone
+
+    def _prune(self) -> None:
+        records = self.records()
+        digests = {record.digest for record in records}
+        kept = digests | {record.top for record in records}
+        for digest in digests:
+            with suppress(ImageError):  # `hardening images --check` tells of it
+                kept |= {blob.digest for blob in self.manifest(digest).blobs}
+        for path in self.blobs():
+            if f"{path.parent.name}:{path.name}" not in kept:
+                path.unlink()
+        with self.stage() as stage:
+            for holder in self.roots():
+                named = any(holder.name.startswith(f"{digest.replace(':', '-')}-") for digest in digests)
+                if not named and inuse.user(holder) is None:
+                    # Its name goes first: what is half gone when this process is killed must not be taken for the image.
+                    removal.remove_tree(holder.rename(stage / removal.HOLDER))
+        signed = {self.signatures(record.digest, record.name) for record in records}
+        for path in self.signed():
+            if path not in signed:
+                trees.remove(str(path))
 
     # --- blobs ----------------------------------------------------------------------------------------------------
 

@@ -17,7 +17,8 @@ from hardening.images import media
 from hardening.images.media import Descriptor
 from hardening.images.reference import DIRECTORY, DOCKER, Name, Reference
 from hardening.images.signatures import LONGEST, MOST, PREFIX
-from hardening.images.source import Source, open_source
+from hardening.images.source import open_source
+from hardening.images.transport.source import Source
 from hardening_trust import lookaside, scopes, signatures
 from hardening_trust.registriesd import Registries
 from hardening_trust.signatures import Signature, Sigstore

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from hardening.cli import fetching
+from hardening.cli.commands import COMMANDS
 from hardening.cli.options.says import parse_exception, parse_set
-from hardening.cli.root import COMMANDS
 from hardening.compose.fold import permission
 from hardening.errors import HardeningError, UsageError, quoted
 from hardening.images import reference

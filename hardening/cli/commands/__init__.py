@@ -1,1 +1,33 @@
 """One module a command group."""
+
+PROGRAM = "hardening"
+COMPLETE_VARIABLE = "_HARDENING_COMPLETE"
+COMMANDS = {
+    "run": "Run a command under a stack of profiles.",
+    "compose": "Compose a stack of profiles into an OCI runtime spec.",
+    "launch": "Run a bundle that was composed before.",
+    "pull": "Fetch an image, if the stack's policy permits it.",
+    "images": "List images, and check the store.",
+    "rmi": "Remove images.",
+    "ps": "List containers.",
+    "logs": "Show the output of a detached container.",
+    "stop": "End containers, in good order if they can.",
+    "kill": "Send a signal to containers.",
+    "wait": "Wait for the end of containers.",
+    "rm": "Remove detached containers that have ended.",
+    "tidy": "Remove what killed launches have left.",
+    "log": "Show the records of launches: who ran what.",
+    "explain": "Show what decided a setting, and the smallest loosening.",
+    "apply": "Tighten an OCI configuration that was made elsewhere.",
+    "receipt": "Hold the kernel's report of a process against a stack.",
+    "doctor": "Show what this host can enforce.",
+    "profile": "List and show profiles.",
+    "plan": "List and clear what is kept of earlier runs.",
+    "plugin": "List plugins, and what they bring.",
+    "completion": "Print the completion script of a shell.",
+}
+
+#: Commands that stand in a module of another name.
+MODULES = dict.fromkeys(("ps", "logs", "stop", "kill", "wait", "rm"), "containers") | dict.fromkeys(
+    ("pull", "images", "rmi"), "images"
+)

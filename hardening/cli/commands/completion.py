@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hardening.cli import output
+from hardening.cli.commands import COMPLETE_VARIABLE, PROGRAM
 
 if TYPE_CHECKING:
     from hardening.cli.session import Session
@@ -28,8 +29,6 @@ def command(context: click.Context, shell: str) -> None:
     of `explain`."""
     from click.shell_completion import BashComplete, FishComplete, ZshComplete
 
-    from hardening.cli import COMPLETE_VARIABLE, PROGRAM
-
     # The script's text alone: click's own source() also asks the installed bash for its version.
     kinds = {"bash": BashComplete, "zsh": ZshComplete, "fish": FishComplete}
     complete = kinds[shell](context.find_root().command, {}, PROGRAM, COMPLETE_VARIABLE)
@@ -43,8 +42,6 @@ def answer(root: click.Command, here: Session, instruction: str) -> int:
     import shlex
 
     from click.shell_completion import CompletionItem, get_completion_class
-
-    from hardening.cli import COMPLETE_VARIABLE, PROGRAM
 
     shell, _, what = instruction.partition("_")
     found = get_completion_class(shell)

@@ -93,7 +93,6 @@ def images(as_json: bool, check: bool) -> int:
 @click.argument("names", nargs=-1, required=True, metavar="IMAGE...")
 def rmi(force: bool, names: tuple[str, ...]) -> None:
     """Remove images, by name or by digest, and what no other image needs. What a command runs from stays until it ends."""
-    from hardening.images import removal
 
     store, problems = fetching.existing_store(), list[HardeningError]()
     for name in names:
@@ -101,7 +100,7 @@ def rmi(force: bool, names: tuple[str, ...]) -> None:
             _remove(store, name, force=force)
         except HardeningError as error:
             problems.append(error)
-    if store is not None and not removal.sweep(store):
+    if store is not None and not store.prune():
         output.note("somebody else uses the store: what is not needed any more goes with the next rmi")
     raise_all(problems)
 

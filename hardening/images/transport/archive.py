@@ -21,8 +21,8 @@ from hardening.errors import HardeningError, ImageError, LaunchError, quoted
 from hardening.images import media
 from hardening.images.media import Descriptor
 from hardening.images.reference import Name, parse_docker
-from hardening.images.source import Source
 from hardening.images.transport import layouts
+from hardening.images.transport.source import Source
 from hardening.images.unpacking import compression, tar
 
 MAX_ENTRIES = 100_000

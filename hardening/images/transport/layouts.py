@@ -12,7 +12,7 @@ from hardening.errors import ImageError, quoted
 from hardening.images import media
 from hardening.images.media import Descriptor
 from hardening.images.reference import Name
-from hardening.images.source import Source
+from hardening.images.transport.source import Source
 
 CHUNK = 1 << 18
 _REF_NAME = "org.opencontainers.image.ref.name"

@@ -13,10 +13,10 @@ from hardening.errors import HardeningError, ImageError, ImageMissing, quoted
 from hardening.images import media
 from hardening.images.media import Descriptor
 from hardening.images.reference import DEFAULT_HOST, Name, Reference
-from hardening.images.source import Source
 from hardening.images.transport import auth
 from hardening.images.transport.auth import Credentials
 from hardening.images.transport.http import Answer, Bounds, Client, NoTls, origin
+from hardening.images.transport.source import Source
 
 _DOCKER_IO = "registry-1.docker.io"
 _MAX_TOKEN = 1 << 20

@@ -13,7 +13,8 @@ import pytest
 
 from hardening import cli
 from hardening.cli import main, output
-from hardening.cli.root import COMMANDS, root
+from hardening.cli.commands import COMMANDS
+from hardening.cli.root import root
 from hardening.errors import HardeningError, Problems
 from tests.hardening.cli.samples import call, process, profile, session
 from tests.support.plans import WHOLE

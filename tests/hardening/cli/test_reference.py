@@ -11,7 +11,8 @@ import click
 import pytest
 
 from hardening import errors
-from hardening.cli.root import COMMANDS, root
+from hardening.cli.commands import COMMANDS
+from hardening.cli.root import root
 from hardening.compose.fold import Outcome
 from tests.hardening.cli.samples import call, profile, session
 

@@ -143,21 +143,21 @@ def test_what_nobody_names_is_swept_and_what_is_named_stays(kept: Store, tmp_pat
     for signed in (kept.signatures("sha256:" + "9" * 64, str(NAME)), kept.signatures(digest, "other")):
         signed.mkdir()
     kept.signatures(digest, str(NAME)).mkdir()
-    assert removal.sweep(kept)
+    assert kept.prune()
     assert not kept.blob(stray).exists()
     assert len(kept.blobs()) == 3
     assert len(kept.roots()) == 1
     assert kept.signed() == [kept.signatures(digest, str(NAME))]
     assert check.check(kept).problems == ()
     kept.forget(str(NAME))
-    assert removal.sweep(kept)
+    assert kept.prune()
     assert (kept.blobs(), kept.roots(), kept.signed()) == ([], [], [])
 
 
 def test_nothing_is_swept_while_somebody_uses_the_store(kept: Store) -> None:
     stray = add(kept, b"stray")
     with kept.shared():
-        assert not removal.sweep(kept)
+        assert not kept.prune()
     assert kept.blob(stray).exists()
 
 
