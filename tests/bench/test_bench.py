@@ -17,6 +17,7 @@ from tests.support.features import require
 from tests.support.users import REPOSITORY
 
 
+@pytest.mark.complete
 @pytest.mark.system
 def test_a_tiny_run_measures_everything(tmp_path: Path) -> None:
     require("userns")
@@ -50,7 +51,6 @@ def test_a_tiny_run_measures_everything(tmp_path: Path) -> None:
         assert set(result["percall"]) == {"none", "hardening", "crun"}
     assert "targets" in done.stdout
     assert (tmp_path / "README.md").read_text().startswith("# Numbers")
-    assert not list(Path("/var/tmp").glob("hardening-bench-*/percall"))
 
 
 def test_a_launcher_that_fails_is_no_measurement(tmp_path: Path) -> None:

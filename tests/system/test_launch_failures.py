@@ -442,7 +442,7 @@ def test_a_group_whose_process_dies_late_is_removed_then() -> None:
                 (ice / "freezer.state").write_text("FROZEN")
                 process.kill()
                 process.wait()
-                time.sleep(6)
+                time.sleep(3)
                 assert apart.groups(name)
                 (ice / "freezer.state").write_text("THAWED")
                 until(lambda: apart.groups(name) == [], lambda: apart.groups(name))
