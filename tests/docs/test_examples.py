@@ -107,7 +107,7 @@ def _environment(folder: Path, user: User | None = None) -> dict[str, str]:
     return {**kept, **state, "PATH": path, "HOME": str(home), "NO_COLOR": "1", "COLUMNS": "120", "TERM": "dumb"}
 
 
-@pytest.mark.sampled("page", "rootless")
+@pytest.mark.sampled("page")
 @pytest.mark.parametrize(("page", "rootless"), _readings())
 def test_examples_run_and_print_what_is_shown(page: Path, rootless: bool, folder: Path) -> None:
     parts = [block for block in blocks(page) if block.language == "console" or "file" in block.marks]

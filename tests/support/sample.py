@@ -3,8 +3,8 @@
 `@pytest.mark.sampled` beside a test's `parametrize` takes rows until each value of each parameter has one, and every eighth
 of the others, by a digest of the row's name. `@pytest.mark.sampled("runtime", kinds=…, one_in=20)` looks at the named
 parameters only, and at each item of what ``kinds`` makes of a row, a mapping of its parameters. A test that is marked
-`system` is sampled without a word, for containers take time. `@pytest.mark.complete` leaves a whole test out. `--all` takes
-everything, and so does who names a test (`tests/laws/test_x.py::test_y`).
+`system` is sampled without a word, for containers take time; who calls changes there from test to test. `@pytest.mark.complete`
+leaves a whole test out. `--all` takes everything, and so does who names a test (`tests/laws/test_x.py::test_y`).
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from hashlib import sha256
 import pytest
 
 ONE_IN = 8
+#: Fixtures that run all tests of a file once for each caller: each test is left one of them.
+CALLERS = {"stance", "user"}
 
 
 def is_whole(config: pytest.Config) -> bool:
@@ -43,8 +45,8 @@ def _sample(rows: list[pytest.Function], mark: pytest.Mark) -> set[pytest.Functi
     # Not of the whole id: a file that moves keeps its rows.
     digests = {row: int.from_bytes(sha256(row.name.encode()).digest()[:8]) for row in rows}
     left = {row: _kinds(row, mark) for row in sorted(rows, key=digests.__getitem__)}
-    taken = set()
-    while any(left.values()):
+    taken: set[pytest.Function] = set()
+    while not taken or any(left.values()):
         fullest = max(left, key=lambda row: len(left[row]))
         taken.add(fullest)
         seen = left.pop(fullest)
@@ -54,5 +56,5 @@ def _sample(rows: list[pytest.Function], mark: pytest.Mark) -> set[pytest.Functi
 
 def _kinds(row: pytest.Function, mark: pytest.Mark) -> set[tuple[str | int, object]]:
     parameters, kinds = row.callspec.params, mark.kwargs.get("kinds")
-    names = mark.args if mark.args or kinds else parameters
+    names = mark.args if mark.args or kinds else parameters.keys() - CALLERS
     return {*((name, repr(parameters[name])) for name in names), *enumerate(kinds(parameters) if kinds else ())}
