@@ -3,8 +3,9 @@
 `@pytest.mark.sampled` beside a test's `parametrize` takes rows until each value of each parameter has one, and every eighth
 of the others, by a digest of the row's name. `@pytest.mark.sampled("runtime", kinds=…, one_in=20)` looks at the named
 parameters only, and at each item of what ``kinds`` makes of a row, a mapping of its parameters. A test that is marked
-`system` is sampled without a word, for containers take time; who calls changes there from test to test. `@pytest.mark.complete`
-leaves a whole test out. `--all` takes everything, and so does who names a test (`tests/laws/test_x.py::test_y`).
+`system` is sampled without a word, for containers take time; who calls changes there from test to test.
+`@pytest.mark.complete` leaves a whole test out. `--all` takes everything, and so does who names a test
+(`tests/laws/test_x.py::test_y`).
 """
 
 from __future__ import annotations
