@@ -5,7 +5,7 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import TypeVar, dataclass_transform
+    from typing import Self, TypeVar, dataclass_transform
 
     T = TypeVar("T")
 else:
@@ -26,6 +26,10 @@ class Frozen:
         if unknown or missing:
             raise TypeError(f"{type(self).__name__}: unknown fields {sorted(unknown)}, missing fields {missing}")
         self.__dict__.update({name: values[name] if name in values else getattr(type(self), name) for name in names})
+
+    def changed(self, **values: object) -> Self:
+        """The same record with other values of some fields."""
+        return type(self)(**{**self.__dict__, **values})
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"{type(self).__name__} is frozen")

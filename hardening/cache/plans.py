@@ -28,7 +28,6 @@ from hardening.base.pointer import CONFIG
 from hardening.base.values import frozen
 from hardening.errors import HardeningError, LaunchError
 from hardening.launch import looks, plans
-from hardening.launch.command import OPTIONS, START
 from hardening.launch.config.bundle import read_table
 from hardening.launch.container import leases
 from hardening.mechanism import inputs
@@ -39,6 +38,7 @@ from hardening.profile.layers import SUFFIX
 
 if TYPE_CHECKING:
     from hardening.compose.composition import Composition
+    from hardening.launch.request import LaunchRequest
     from hardening.mechanism.fragment import Spec
     from hardening.mechanism.host import Host
     from hardening.mechanism.mechanism import Context
@@ -74,21 +74,6 @@ class Basis:
     seen: dict[str, dict[str, str]]
     until: str
     unknown: tuple[str, ...]
-
-
-@frozen(eq=False)
-class Start:
-    """The arguments of the launch stage before the bundle, which a plan keeps; where it imports from no plan may say."""
-
-    words: tuple[str, ...]
-
-    @classmethod
-    def of(cls, argv: Sequence[str]) -> Start | None:
-        """Of the argv that a runtime made; None for one that starts something else."""
-        begin = [sys.executable, *OPTIONS, "-c", START]
-        if list(argv[: len(begin)]) != begin or len(argv) < len(begin) + 2:
-            return None
-        return cls(tuple(argv[len(begin) + 1 : -1]))
 
 
 def of_composition(
@@ -250,7 +235,7 @@ def drop(slot: Slot) -> None:
 def store(
     slot: Slot,
     basis: Basis,
-    start: Start,
+    launch: LaunchRequest,
     spec: Spec,
     notes: Sequence[str],
     looked: Iterable[Input] = (),
@@ -280,7 +265,7 @@ def store(
                 "until": basis.until,
                 "notes": list(notes),
                 "loses": loses,
-                "words": list(start.words),
+                "launch": launch.kept(),
                 "bundle": "",
                 "config": sha256(spec.config),
                 "files": digests,
@@ -292,7 +277,7 @@ def store(
         return False
 
 
-def store_verdict(words: Sequence[str], basis: Basis, start: Start, place: Path, digest: str) -> None:
+def store_verdict(words: Sequence[str], basis: Basis, launch: LaunchRequest, place: Path, digest: str) -> None:
     """Keep that a bundle elsewhere, whose configuration has this SHA-256, was admitted. A failure to write is no error: the
     bundle is judged again."""
     slot = None if basis.unknown else reserve(words)
@@ -302,7 +287,7 @@ def store_verdict(words: Sequence[str], basis: Basis, start: Start, place: Path,
         "until": basis.until,
         "notes": [],
         "loses": False,
-        "words": list(start.words),
+        "launch": launch.kept(),
         "bundle": str(place),
         "config": digest,
     }

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
     from hardening.cli.session import Session
     from hardening.compose.composition import Composition
+    from hardening.launch.request import LaunchRequest
     from hardening.mechanism.fragment import Spec
-    from hardening.mechanism.runtime import LaunchRequest, Runtime
+    from hardening.mechanism.runtime import Runtime
 
 
 @frozen(eq=False)
@@ -140,27 +141,25 @@ def request(
 ) -> LaunchRequest:
     """How the parsed command line wants a bundle launched, under a name that no other launch has. ``place`` is the caller's
     state directory. Raises `UsageError` for options that do not go together."""
-    from hardening.mechanism.runtime import LaunchRequest
+    from hardening.launch.request import LaunchRequest
 
     if receipt is not None and not engine.writes_receipts:
         hint = "leave it out, or use --runtime native, crun or runc"
         raise UsageError(f"the runtime {engine.name} writes no receipts", origin="--receipt", hint=hint)
-    identity = places.new_id()
-    return LaunchRequest(
-        identity,
-        place,
-        interactive,
-        receipt=receipt,
-        sha256=sha256,
-        container=keeping.container(context, engine, place / places.CONTAINERS / identity, profiles),
+    launch = LaunchRequest(
+        id=places.new_id(),
+        state=str(place),
+        stdin=interactive,
         typed=typed,
+        receipt=str(receipt or ""),
+        sha256=sha256,
+        profiles=" ".join(profiles),
     )
+    return keeping.kept(context, engine, launch)
 
 
 def start_new(here: Session, spec: Spec, bundle: Path, engine: Runtime, launch: LaunchRequest) -> NoReturn:
     """Write a bundle and replace this process by its launch stage; on any failure no bundle stays behind."""
-    from attrs import evolve
-
     from hardening.assemble import bundles
     from hardening.assemble.bundle import fill
 
@@ -168,7 +167,7 @@ def start_new(here: Session, spec: Spec, bundle: Path, engine: Runtime, launch: 
     try:
         fill(spec, bundle)
         opened = secrets(here, engine, spec.config)
-        hand_over(engine, bundle, evolve(launch, secrets=opened), lock, remove=True)
+        hand_over(engine, bundle, launch.changed(secrets=opened), lock, remove=True)
     finally:
         # Only reached where exec did not happen.
         bundles.discard(bundle)
@@ -177,8 +176,6 @@ def start_new(here: Session, spec: Spec, bundle: Path, engine: Runtime, launch: 
 def split(engine: Runtime, spec: Spec, composition: Composition, launch: LaunchRequest) -> Split:
     """Take the values that were typed out of what is to be written, where the runtime takes them from memory. Raises
     `OSError`."""
-    from attrs import evolve
-
     from hardening.assemble import handover
     from hardening.launch.config.variables import ENCODING, ERRORS
 
@@ -186,16 +183,14 @@ def split(engine: Runtime, spec: Spec, composition: Composition, launch: LaunchR
     if not typed or not engine.takes_variables:
         return Split(spec, launch, typed)
     opened = handover.seal({name: value.encode(ENCODING, ERRORS) for name, value in typed.items()})
-    return Split(handover.without_values(spec, typed), evolve(launch, variables=opened), typed)
+    return Split(handover.without_values(spec, typed), launch.changed(variables=opened), typed)
 
 
 def hand_over(engine: Runtime, bundle: Path, launch: LaunchRequest, lock: int, *, remove: bool) -> NoReturn:
     """Replace this process by the launch stage of a bundle that it holds, and that the stage holds from then on by ``lock``.
     Raises `LaunchError`."""
-    from attrs import evolve
-
     os.set_inheritable(lock, True)
-    start(engine.command(bundle, evolve(launch, hold=lock, remove=remove)))
+    start(engine.command(bundle, launch.changed(lock=lock, remove=remove)))
 
 
 def secrets(here: Session, engine: Runtime, config: bytes) -> int:

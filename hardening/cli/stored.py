@@ -8,36 +8,36 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-import attrs
-
 from hardening.base.values import frozen
 from hardening.cache import plans
 from hardening.cli import start
 from hardening.launch.config import variables
+from hardening.launch.request import of_stage
 from hardening.mechanism.inputs import Input
 
 if TYPE_CHECKING:
-    from hardening.cache.plans import Basis, Slot, Start
+    from hardening.cache.plans import Basis, Slot
     from hardening.cli.session import Session
     from hardening.compose.composition import Composition
+    from hardening.launch.request import LaunchRequest
     from hardening.mechanism.mechanism import Context
-    from hardening.mechanism.runtime import LaunchRequest, Runtime
+    from hardening.mechanism.runtime import Runtime
 
 
 @frozen(eq=False)
 class Storable:
-    """A composition that may be stored for the line ``words``: what decides it, and how its launch stage begins, which
-    ``engine`` makes for ``launch``."""
+    """A composition that may be stored for the line ``words``: what decides it, and the request that an entry keeps of what
+    ``engine`` makes of ``launch``."""
 
     words: tuple[str, ...]
     basis: Basis
-    begin: Start
+    kept: LaunchRequest
     engine: Runtime
     launch: LaunchRequest
 
     def argv(self, bundle: Path, *, remove: bool) -> list[str]:
         """The command of the launch stage."""
-        return self.engine.command(bundle, attrs.evolve(self.launch, remove=remove))
+        return self.engine.command(bundle, self.launch.changed(remove=remove))
 
     def obstacles(self, typed: Mapping[str, str], missing: str | None) -> tuple[str, ...]:
         """Why nothing would be kept of a bundle after its run."""
@@ -71,7 +71,7 @@ class Kept:
         its input says so each time."""
         places = self.found.places(parts.typed)
         stays = plans.store(
-            *(self.slot, self.found.basis, self.found.begin, parts.spec, notes, looked, places or {}),
+            *(self.slot, self.found.basis, self.found.kept, parts.spec, notes, looked, places or {}),
             loses=loses,
             lasting=lasting and places is not None,
         )
@@ -92,12 +92,12 @@ def storable(
     contributed, so that what changes afterwards makes a plan that never counts."""
     if fresh:
         return ("--fresh asks for that",)
-    if launch.receipt is not None:
+    if launch.receipt:
         return ("a receipt is written of one run",)
     if not here.stores:
         return ("this is no call of the installed program",)
-    begin = plans.Start.of(engine.command(Path("/"), launch))
-    if begin is None:
+    kept = of_stage(engine.command(Path("/"), launch))
+    if kept is None:
         return (f"the runtime {engine.name} starts something else than the launch stage",)
     basis = plans.of_composition(here.plugins, here.search, composition, context, engine)
     if basis.unknown:
@@ -106,7 +106,7 @@ def storable(
         return ("the host has changed meanwhile",)
     if not plans.has_room(words):
         return ("all slots of this line are in use",)
-    return Storable(words, basis, begin, engine, launch)
+    return Storable(words, basis, kept, engine, launch)
 
 
 @contextmanager
@@ -134,9 +134,9 @@ def verdict(
     here: Session, engine: Runtime, argv: Sequence[str], bundle: Path, digest: str, looked: Sequence[Input]
 ) -> None:
     """Keep that a bundle was admitted. ``looked`` is what the verdicts on it rest on."""
-    begin = plans.Start.of(argv) if here.stores else None
-    if begin is None:
+    kept = of_stage(argv) if here.stores else None
+    if kept is None:
         return
     basis = plans.of_verdict(here.plugins, here.host, engine, looked)
     if _is_still(here):
-        plans.store_verdict(here.words, basis, begin, bundle, digest)
+        plans.store_verdict(here.words, basis, kept, bundle, digest)

@@ -37,7 +37,7 @@ BUNDLE = "bundle"
 #: The kind of look of which plans of one line may hold different texts, each of which can come again.
 VARIABLE = "variable"
 #: Changed by every change of what is stored and how it is read.
-FORMAT = 4
+FORMAT = 5
 #: What a run says that has been given input, and does not pass it on.
 LOST = "standard input is not passed on: add -i"
 _SEEK_CUR = 1  # lseek(2)
@@ -45,12 +45,12 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Found(Frozen):
-    """A plan that counts, if what is left of its ``looks`` gives the same (`confirm`). ``words`` are the arguments of the
-    launch stage before the bundle, ``loses`` says whether it is to be told where input is not passed on, ``lock``
+    """A plan that counts, if what is left of its ``looks`` gives the same (`confirm`). ``launch`` is what it keeps of the
+    launch request, ``loses`` says whether it is to be told where input is not passed on, ``lock``
     is the descriptor that holds the slot, -1 for a bundle elsewhere, ``file`` the path of the plan."""
 
     bundle: Bundle
-    words: tuple[str, ...]
+    launch: Mapping[str, object]
     notes: tuple[str, ...]
     loses: bool
     lock: int
@@ -95,10 +95,13 @@ def has_input() -> bool:
 
 
 def find(
-    words: Sequence[str], environment: Mapping[str, str], *, may_wait: Callable[[list[str]], bool] | None = None
+    words: Sequence[str],
+    environment: Mapping[str, str],
+    *,
+    may_wait: Callable[[Mapping[str, object]], bool] | None = None,
 ) -> Found | None:
-    """The plan for a command line, with its slot locked; None where there is none that counts. Where the arguments of the
-    stage are such that its looks ``may_wait``, those that more than one plan can hold are taken alone."""
+    """The plan for a command line, with its slot locked; None where there is none that counts. Where the launch request
+    is such that its looks ``may_wait``, those that more than one plan can hold are taken alone."""
     opened: list[int] = []
     try:
         place, name = places.state(environment, os.geteuid()), key(words)
@@ -134,7 +137,9 @@ def _recent_first(shelf: int) -> list[str]:
     return names
 
 
-def _try(path: str, name: str, shelf: int, may_wait: Callable[[list[str]], bool] | None, line: Line) -> Found | None:
+def _try(
+    path: str, name: str, shelf: int, may_wait: Callable[[Mapping[str, object]], bool] | None, line: Line
+) -> Found | None:
     """The plan of one slot if it counts. One that never will again loses its file."""
     try:
         slot = own(name, _DIRECTORY, shelf)
@@ -152,13 +157,13 @@ def _try(path: str, name: str, shelf: int, may_wait: Callable[[list[str]], bool]
     return found
 
 
-def _hold(slot: int, path: str, may_wait: Callable[[list[str]], bool] | None, line: Line) -> Found | None:
+def _hold(slot: int, path: str, may_wait: Callable[[Mapping[str, object]], bool] | None, line: Line) -> Found | None:
     """The plan of a slot that this process has locked."""
     try:
         plan = read(slot, path)
         tables = dict(plan["inputs"])
         first = {VARIABLE: tables.pop(VARIABLE, {})}
-        if may_wait is None or not may_wait(plan["words"]):
+        if may_wait is None or not may_wait(plan["launch"]):
             first, tables = {**first, **tables}, {}
         wrong = "the day" if plan["until"] and today() > plan["until"] else mismatch(first)
         if not wrong:
@@ -175,7 +180,7 @@ def _hold(slot: int, path: str, may_wait: Callable[[list[str]], bool] | None, li
                 os.utime(slot)
                 return Found(
                     bundle=loaded,
-                    words=tuple(map(str, plan["words"])),
+                    launch=plan["launch"],
                     notes=tuple(map(str, plan["notes"])),
                     loses=plan["loses"] is True,
                     lock=-1 if plan["bundle"] else slot,

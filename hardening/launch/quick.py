@@ -17,23 +17,21 @@ from hardening.base.guarded import guarded, require_descriptors
 from hardening.base.linux.system import os
 from hardening.errors import LaunchError
 from hardening.launch import plans
+from hardening.launch.request import from_entry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from typing import TypeAlias
 
     from hardening.launch.config.bundle import Bundle
-    from hardening.launch.main import Arguments
     from hardening.launch.plans import Found
+    from hardening.launch.request import LaunchRequest
 
-    Launch: TypeAlias = Callable[[Arguments, Bundle, Callable[[], None] | None], int]
+    Launch: TypeAlias = Callable[[LaunchRequest, Bundle, Callable[[], None] | None], int]
 
 #: A shell that asks how to complete a line gets its answer from the whole program.
 COMPLETING = "_HARDENING_COMPLETE"
-#: The arguments of the launch stage that a plan may have: flags, and options with a value.
-FLAGS = ("--stdin", "--typed", "--detach", "--auto-remove")
-OPTIONS = ("--id", "--sha256", "--record", "--name", "--profiles", "--log-size", "--runtime-command", "--state")
 
 
 def main(program: str) -> int | None:
@@ -52,30 +50,31 @@ def _run(program: str, words: list[str]) -> int | None:
     found = plans.find(words, environment, may_wait=_may_wait) if COMPLETING not in environment else None
     if found is None:
         return None
-    asked = None if _would_hang(found) else _arguments(found, words, environment)
-    stage = _stage(program, asked)
-    if stage is None:
+    request = _request(found, words, environment)
+    if request is not None and _would_hang(request, found.bundle.document):
+        request = None
+    launch = _launch(program) if request is not None else None
+    if request is None or launch is None:
         if found.lock >= 0:
-            if asked is not None:  # it will never be run: the one that is stored next takes its place
+            if request is not None:  # it will never be run: the one that is stored next takes its place
                 plans.forget(found.lock)
             os.close(found.lock)
         return None
     if _has_to_tidy():
         _tidy(program)
-    launch, arguments = stage
     notes = (*found.notes, plans.LOST) if found.loses and plans.has_input() else found.notes
     if not found.looks:
         _say(notes)
-        return launch(arguments, found.bundle, None)
-    return _launch_on_trial(launch, arguments, found, notes)
+        return launch(request, found.bundle, None)
+    return _launch_on_trial(launch, request, found, notes)
 
 
-def _may_wait(words: list[str]) -> bool:
+def _may_wait(kept: Mapping[str, object]) -> bool:
     """Whether a launch can still be withdrawn when its process is there: nobody else sees anything of it until then."""
-    return not {"--detach", "--name", "--runtime-command"} & set(words)
+    return not {"detach", "name", "runtime"} & {*kept}
 
 
-def _launch_on_trial(launch: Launch, arguments: Arguments, found: Found, notes: tuple[str, ...]) -> int | None:
+def _launch_on_trial(launch: Launch, request: LaunchRequest, found: Found, notes: tuple[str, ...]) -> int | None:
     """Launch, and take the looks that are left while the container's process builds its root, before the command runs. None,
     with nothing left of it, where they say that the plan does not count."""
     from hardening.base.linux.failure import Withdrawn
@@ -91,7 +90,7 @@ def _launch_on_trial(launch: Launch, arguments: Arguments, found: Found, notes: 
             _say(notes)
 
     try:
-        return launch(arguments, found.bundle, confirm)
+        return launch(request, found.bundle, confirm)
     except Withdrawn:
         if found.lock >= 0:
             os.close(found.lock)
@@ -103,27 +102,23 @@ def _say(notes: tuple[str, ...]) -> None:
         os.write(2, "".join(f"{note}\n" for note in notes).encode("utf-8", "backslashreplace"))
 
 
-def _would_hang(found: Found) -> bool:
+def _would_hang(request: LaunchRequest, document: object) -> bool:
     """Whether the command would get a terminal and wait for keys that nobody can type."""
-    if "--stdin" not in found.words or "--detach" in found.words or os.isatty(0):
+    if not request.stdin or request.detach or os.isatty(0):
         return False
-    document = found.bundle.document
     process = document.get("process") if isinstance(document, dict) else None
     return isinstance(process, dict) and process.get("terminal") is True
 
 
-def _stage(program: str, words: list[str] | None) -> tuple[Launch, Arguments] | None:
-    """The launch stage and its arguments. None without words, and where the environment of ``program`` does not have what
-    the stage imports."""
-    if words is None:
-        return None
+def _launch(program: str) -> Launch | None:
+    """The launch stage; None where the environment of ``program`` does not have what it imports."""
     for more in ((), _of_system(program)):
         sys.path += more
         try:
-            from hardening.launch.main import launch, parse
+            from hardening.launch.main import launch
         except ImportError:
             continue
-        return launch, parse(words)
+        return launch
     return None
 
 
@@ -172,35 +167,25 @@ def _tidy(program: str) -> None:
     os.waitpid(pid, 0)
 
 
-def _arguments(found: Found, typed: list[str], environment: dict[str, str]) -> list[str] | None:
-    """The arguments of the launch stage, with a name for this launch that no other one has, and places of this caller's;
-    None where a plan asks for what was not typed."""
-    state = places.state(environment, os.geteuid())
-    identity = places.new_id()
-    ours = {
-        "--id": identity,
-        "--record": f"{state}/{places.CONTAINERS}/{identity}",
-        "--state": f"{state}/{places.RUNTIMES}",
+def _request(found: Found, typed: list[str], environment: dict[str, str]) -> LaunchRequest | None:
+    """The launch request, with a name for this launch that no other one has, and places of this caller's; None where a plan
+    asks for what was not typed."""
+    own = {
+        "id": places.new_id(),
+        "state": places.state(environment, os.geteuid()),
+        "bundle": found.bundle.directory,
     }
-    words: list[str] = []
-    rest = list(found.words)
-    while rest:
-        option = rest.pop(0)
-        words.append(option)
-        if option in FLAGS:
-            continue
-        if option not in OPTIONS or not rest:
-            return None
-        value = rest.pop(0)
-        if option == "--runtime-command" and not _is_typed(value, typed):
-            return None
-        if option == "--name" and value not in typed and f"--name={value}" not in typed:
-            return None
-        words.append(ours.get(option, value))
-    bundle = found.bundle.directory
-    if found.lock < 0 and not any(files.absolute(word) == bundle for word in typed[1:]):
+    try:
+        request = from_entry(found.launch, own)
+    except LaunchError:
         return None
-    return [*words, bundle]
+    if request.runtime and not _is_typed(request.runtime, typed):
+        return None
+    if request.name and request.name not in typed and f"--name={request.name}" not in typed:
+        return None
+    if found.lock < 0 and not any(files.absolute(word) == request.bundle for word in typed[1:]):
+        return None
+    return request
 
 
 def _is_typed(program: str, typed: list[str]) -> bool:

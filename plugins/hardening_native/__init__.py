@@ -9,10 +9,11 @@ from typing import Any
 import hardening
 from hardening.errors import SpecError
 from hardening.launch.config import config
+from hardening.launch.request import LaunchRequest
 from hardening.mechanism.host import Host
 from hardening.mechanism.inputs import Inputs
 from hardening.mechanism.roles import SystemCalls
-from hardening.mechanism.runtime import LaunchRequest, Refusal, Runtime
+from hardening.mechanism.runtime import Refusal, Runtime
 from hardening.plugin.hookspecs import hookimpl
 
 __all__ = ["Native"]

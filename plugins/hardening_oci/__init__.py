@@ -10,11 +10,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from hardening.base import places
-from hardening.launch.command import ExternalRuntime
+from hardening.launch.request import LaunchRequest
 from hardening.mechanism.host import Host
 from hardening.mechanism.inputs import Inputs, way
-from hardening.mechanism.runtime import LaunchRequest, Refusal, Runtime
+from hardening.mechanism.runtime import Refusal, Runtime
 from hardening.plugin.hookspecs import hookimpl
 from hardening_oci import program
 
@@ -48,11 +47,7 @@ class _OciRuntime(Runtime):
         yield from way("/sys/fs/selinux/enforce")
 
     def command(self, bundle: Path, request: LaunchRequest) -> list[str]:
-        runtime = ExternalRuntime(
-            program=str(program.find(self.name) or self.name),
-            state=str(request.state / places.RUNTIMES),
-        )
-        return request.stage(bundle, runtime)
+        return request.stage(bundle, str(program.find(self.name) or self.name))
 
 
 class Crun(_OciRuntime):

@@ -17,7 +17,7 @@ from hardening.assemble import bundle, pipeline
 from hardening.assemble.spec import to_json
 from hardening.compose import composition as compose
 from hardening.errors import EXIT_LAUNCHER, EXIT_NOT_EXECUTABLE
-from hardening.launch.command import START as START_OF_STAGE
+from hardening.launch.request import START as START_OF_STAGE
 from hardening.plugin.plugins import shipped_profiles
 from hardening.profile import layers
 from hardening_seccomp.libseccomp import Libseccomp

@@ -23,13 +23,14 @@ from hardening.compose.implied import hold
 from hardening.errors import PluginError, SpecError
 from hardening.images.reference import parse
 from hardening.launch.config.bundle import SECRETS
+from hardening.launch.request import LaunchRequest
 from hardening.mechanism import host
 from hardening.mechanism.findings import Finding, Severity
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.inputs import Input
 from hardening.mechanism.kinds import Ceiling
 from hardening.mechanism.mechanism import Context, Excess, Implied, Mechanism, Reading, Shortfall
-from hardening.mechanism.runtime import LaunchRequest, Runtime
+from hardening.mechanism.runtime import Runtime
 from hardening.mechanism.scanner import Scanner
 from hardening.mechanism.schema import Leaf, scalar
 from hardening.mechanism.secret_driver import SecretDriver

@@ -162,18 +162,18 @@ def stage(
     runs.hand_over(state, user)
     program = shutil.which(runtime, path="/usr/local/bin:/usr/bin:/usr/sbin")
     code = (
-        "import json, sys; from hardening.launch.command import ExternalRuntime, stage_command;"
-        "a = json.loads(sys.argv[1]); r = a.pop('runtime');"
-        "print(json.dumps(stage_command(**a, runtime=r and ExternalRuntime(**r))))"
+        "import json, sys; from hardening.launch.request import LaunchRequest;"
+        "a = json.loads(sys.argv[1]); print(json.dumps(LaunchRequest(**a).stage(a['bundle'], a['runtime'])))"
     )
     request = {
         "bundle": str(bundle),
-        "keep_stdin": stdin,
+        "stdin": stdin,
         "remove": remove,
-        "receipt": str(receipt) if receipt else None,
-        "runtime": None if runtime == "native" else {"program": program, "state": str(state)},
+        "receipt": str(receipt.absolute()) if receipt else "",
+        "runtime": "" if runtime == "native" else program,
+        "state": "" if runtime == "native" else str(state),
         "secrets": secrets,
-        "identity": f"test-{os.urandom(4).hex()}",
+        "id": f"test-{os.urandom(4).hex()}",
     }
     python = sys.executable if user is None else str(Path(users.program(user)).with_name("python"))
     done = subprocess.run(

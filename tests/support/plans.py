@@ -16,7 +16,7 @@ import attrs
 
 from hardening.base.digest import sha256
 from hardening.launch import looks
-from hardening.launch.command import stage_command
+from hardening.launch.request import LaunchRequest
 from tests.support.patience import until
 from tests.support.runs import busybox_root, workplace
 
@@ -77,7 +77,7 @@ class Place:
         self, *words: str, changes: Mapping[str, str | None] | None = None, umask: int = -1, **options: Any
     ) -> bool:
         """Whether a plan counts for a line. A plan that will never count again is gone afterwards."""
-        argv = stage_command("/")
+        argv = LaunchRequest().stage("/")
         places = argv[argv.index("-c") + 2]
         settings = {"cwd": self.folder, "stdin": subprocess.DEVNULL, **options}
 

@@ -29,10 +29,9 @@ import attrs
 from hardening.assemble import bundle, pipeline
 from hardening.assemble.spec import OCI_VERSION, to_json
 from hardening.compose import composition as compose
-from hardening.launch.command import START
+from hardening.launch.request import START, LaunchRequest
 from hardening.mechanism.host import Host, plain
 from hardening.mechanism.mechanism import Excess
-from hardening.mechanism.runtime import LaunchRequest
 from hardening.plugin.plugins import Plugin, Plugins, load, shipped_profiles
 from hardening.profile import layers
 from hardening_namespaces import idmaps
@@ -268,7 +267,9 @@ def launch_argv(
     state = folder / "state"
     state.mkdir(mode=0o711, exist_ok=True)
     hand_over(state, user)
-    request = LaunchRequest(f"test-{secrets.token_hex(4)}", state, stdin=True, receipt=receipt, secrets=secrets_fd)
+    request = LaunchRequest(
+        id=f"test-{secrets.token_hex(4)}", state=str(state), stdin=True, receipt=str(receipt or ""), secrets=secrets_fd
+    )
     package = "hardening_native" if runtime == "native" else "hardening_oci"
     plugins = Plugins([Plugin(package, import_module(package), "hardening", "")])
     argv = plugins.runtime(runtime).command(folder / "bundle", request)

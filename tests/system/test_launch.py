@@ -18,8 +18,8 @@ import pytest
 import hardening
 from hardening.base.digest import ANNOTATION, of_filter
 from hardening.base.linux import kernel
-from hardening.launch.command import START
 from hardening.launch.native.inner import AFTER_EARLY_FILTER
+from hardening.launch.request import START
 from tests.escape.launches import with_code
 from tests.support import apart, bundles, runs
 from tests.support.bundles import Stance

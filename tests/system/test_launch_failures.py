@@ -37,7 +37,7 @@ def traces(folder: Path) -> tuple[Any, ...]:
     """What a launch could leave: mounts, processes of the launcher, control groups, files of the bundle."""
     stages = subprocess.run(["pgrep", "-f", str(folder)], capture_output=True, text=True, check=False).stdout
     groups = apart.groups(folder.name)
-    files = sorted(str(path) for path in folder.rglob("*") if path.name != "state")
+    files = sorted(str(path) for path in folder.rglob("*") if "state" not in (path.name, path.parent.name))
     mounts = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if folder.name in line]
     return mounts, stages, groups, files
 
@@ -170,6 +170,7 @@ def test_a_failure_leaves_no_mount_point_in_a_volume(
 ON_TRIAL = """
 import os, sys, time
 from hardening.launch import main
+from hardening.launch.request import LaunchRequest
 from hardening.base.linux.failure import Withdrawn
 bundle, made = sys.argv[1:]
 def sleeps(pid):
@@ -185,7 +186,7 @@ def confirm():
     print(os.path.exists(made), flush=True)
     raise Withdrawn("")
 try:
-    main.launch(main.parse(["--id", "trial", bundle]), None, confirm)
+    main.launch(LaunchRequest(id="trial", bundle=bundle), None, confirm)
 except Withdrawn:
     print(os.path.exists(made))
 """

@@ -12,7 +12,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from hardening.launch.command import START
+from hardening.launch.request import START
 from tests.support import bundles, runs
 from tests.support.patience import until
 

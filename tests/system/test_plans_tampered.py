@@ -8,6 +8,7 @@ import shutil
 import stat
 import subprocess
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -191,25 +192,27 @@ def test_a_plan_does_not_say_where_code_is_imported_from(place: Place) -> None:
 
 
 @pytest.mark.parametrize(
-    "words",
+    "kept",
     [
-        ["--runtime-command", "{}/planted", "--state", "/tmp", "--id", "x"],
-        ["--runtime-command", "/bin/sh", "--state", "/tmp", "--id", "x"],
-        ["--remove"],
-        ["--receipt", "{}/receipt"],
-        ["--name", "../../other", "--record", "/x"],
-        ["--unknown"],
-        ["--id"],
+        {"runtime": "{}/planted"},
+        {"runtime": "/bin/sh"},
+        {"remove": True},
+        {"receipt": "{}/receipt"},
+        {"name": "../../other"},
+        {"state": "{}"},
+        {"unknown": True},
+        {"stdin": 1},
+        [],
     ],
 )
-def test_a_plan_asks_for_nothing_that_was_not_typed(place: Place, words: list[str]) -> None:
+def test_a_plan_asks_for_nothing_that_was_not_typed(place: Place, kept: Any) -> None:
     line = ("run", "-q", "-p", "strict", "--", "echo", "good")
     assert place.type(*line).stdout == "good\n"
     bundle = place.bundle()
     planted = place.folder / "planted"
     planted.write_text("#!/bin/sh\necho planted\n")
     planted.chmod(0o755)
-    _rewrite(place, {"words": [word.format(place.folder) for word in words]})
+    _rewrite(place, {"launch": json.loads(json.dumps(kept).replace("{}/", f"{place.folder}/"))})
     assert place.finds(*line)
     done = place.type(*line)
     assert (done.returncode, done.stdout) == (0, "good\n"), done.stderr

@@ -176,7 +176,7 @@ def test_a_hang_up_ends_a_container(maker: Maker) -> None:
         stage = person.foreground
         pids = [stage, runs.find(stage, ["sh", "-c", "echo be''gin; cat; :"])]
     until(lambda: all(map(is_over, pids)))
-    assert not list(maker.folder.glob("state/test-*"))
+    assert not list(maker.folder.glob("state/*/test-*"))
 
 
 def test_what_ignores_a_hang_up_goes_on(any_runtime: Maker) -> None:

@@ -48,8 +48,6 @@ def command(
     import json
     from hashlib import sha256
 
-    from attrs import evolve
-
     from hardening.assemble import pipeline
     from hardening.cli import stored
     from hardening.images import bundled
@@ -75,7 +73,7 @@ def command(
     launch = start.request(context, engine, place, interactive=interactive, receipt=target, sha256=digest)
     secrets = start.secrets(here, engine, config)
     if secrets >= 0:  # which are opened anew at each launch
-        start.start(engine.command(bundle.absolute(), evolve(launch, secrets=secrets)))
+        start.start(engine.command(bundle.absolute(), launch.changed(secrets=secrets)))
     argv = engine.command(bundle.absolute(), launch)
     if target is None and not fresh:
         stored.verdict(here, engine, argv, bundle.absolute(), digest, looked)

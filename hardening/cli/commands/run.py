@@ -6,7 +6,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import attrs
 import click
 
 from hardening.base import places
@@ -22,9 +21,10 @@ if TYPE_CHECKING:
     from hardening.assemble.pipeline import Plan
     from hardening.cli.stored import Storable
     from hardening.compose.composition import Composition
+    from hardening.launch.request import LaunchRequest
     from hardening.mechanism.inputs import Input
     from hardening.mechanism.mechanism import Context
-    from hardening.mechanism.runtime import LaunchRequest, Runtime
+    from hardening.mechanism.runtime import Runtime
 
 EPILOG = """\b
 Examples:
@@ -128,7 +128,7 @@ def command(
         _show(engine, plan, launch, found, as_json)
         return
     with stored.slot(found) as kept:
-        bundle = kept.slot.bundle if kept is not None else bundles.folder(place) / launch.container_id
+        bundle = kept.slot.bundle if kept is not None else bundles.folder(place) / launch.id
         plan, rests = _plan(here, composition, command, engine, bundle, checked, stays=kept is not None)
         lines = [*(_losses(plan) if quiet else _notes(plan, place, interactive=interactive))]
         loses = not quiet and not interactive and LOST not in lines
@@ -235,11 +235,11 @@ def _show(engine: Runtime, plan: Plan, launch: LaunchRequest, found: Storable | 
     missing = advice(plan.spec, plan.context.command[0])
     if isinstance(found, tuple):
         obstacles = found
-        bundle = launch.state / places.BUNDLES / launch.container_id
-        argv = engine.command(bundle, attrs.evolve(launch, remove=True))
+        bundle = Path(launch.state, places.BUNDLES, launch.id)
+        argv = engine.command(bundle, launch.changed(remove=True))
     else:
         obstacles = found.obstacles(handover.typed_variables(plan.spec, plan.composition), missing)
-        bundle = plans.shelf(found.words) / launch.container_id / BUNDLE
+        bundle = plans.shelf(found.words) / launch.id / BUNDLE
         argv = found.argv(bundle, remove=bool(obstacles))
     states = enforcement(plan.composition, plan.context.shortfalls)
     if as_json:

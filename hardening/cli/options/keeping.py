@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -13,7 +12,7 @@ from hardening.base import units
 from hardening.errors import UsageError
 
 if TYPE_CHECKING:
-    from hardening.launch.command import Container
+    from hardening.launch.request import LaunchRequest
     from hardening.mechanism.runtime import Runtime
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -58,13 +57,9 @@ def detaches(context: click.Context) -> bool:
     return bool(asked.get("detach"))
 
 
-def container(context: click.Context, engine: Runtime, record: Path, profiles: Sequence[str]) -> Container | None:
-    """What is written down of the container in the directory ``record``; None for a runtime that cannot.
-
-    Raises `UsageError` for options that are malformed or do not go together.
-    """
-    from hardening.launch.command import Container
-
+def kept(context: click.Context, engine: Runtime, launch: LaunchRequest) -> LaunchRequest:
+    """The request with what these options ask for. Raises `UsageError` for options that are malformed, that do not go
+    together, or that the runtime does not have."""
     asked: dict[str, Any] = context.meta.get(_ASKED, {})
     detach, name, size = asked.get("detach", False), asked.get("name"), asked.get("log_size")
     if name is not None and not re.fullmatch(_NAME, name):
@@ -83,15 +78,9 @@ def container(context: click.Context, engine: Runtime, record: Path, profiles: S
             raise UsageError(
                 f"the runtime {engine.name} cannot do that", origin=option, hint="use --runtime native, crun or runc"
             )
-        return None
-    return Container(
-        record=str(record),
-        name=name or "",
-        profiles=" ".join(profiles),
-        detach=detach,
-        auto_remove=bool(asked.get("rm")),
-        log_size=None if size is None else _bytes(size),
-    )
+        return launch
+    sized = launch if size is None else launch.changed(log_size=_bytes(size))
+    return sized.changed(name=name or "", detach=detach, auto_remove=bool(asked.get("rm")))
 
 
 def _bytes(text: str) -> int:

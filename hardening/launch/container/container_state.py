@@ -18,7 +18,7 @@ from hardening.launch.config.bundle import read_table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from hardening.launch.main import Arguments
+    from hardening.launch.request import LaunchRequest
 
 DESCRIPTION = "container.json"
 LOG = "log"
@@ -105,18 +105,18 @@ class Entry:
             os.close(fd)
 
 
-def describe(arguments: Arguments, document: object) -> dict[str, object]:
+def describe(request: LaunchRequest, document: object) -> dict[str, object]:
     """The description of a container of which nothing runs yet."""
     process = document.get("process") if isinstance(document, dict) else None
     command = process.get("args") if isinstance(process, dict) else None
     return {
-        "id": files.base(arguments.record),
-        "name": arguments.name,
+        "id": request.id,
+        "name": request.name,
         "command": command if isinstance(command, list) else [],
-        "profiles": arguments.profiles,
-        "runtime": files.base(arguments.runtime_command) or "native",
-        "detached": arguments.detach,
-        "auto_remove": arguments.auto_remove or not arguments.detach,
+        "profiles": request.profiles,
+        "runtime": request.runtime_name,
+        "detached": request.detach,
+        "auto_remove": request.auto_remove or not request.detach,
         "created": time.time(),
         "stage": identify(os.getpid()),
         "process": None,

@@ -22,29 +22,29 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hardening.launch.main import Arguments
+    from hardening.launch.request import LaunchRequest
 
-    RunBundle = Callable[[Arguments, Watcher | None], int]
+    RunBundle = Callable[[Watcher | None], int]
 
 STARTED = b"+"
 FAILED = b"-"
 
 
-def run(arguments: Arguments, run_bundle: RunBundle) -> int:
+def run(request: LaunchRequest, run_bundle: RunBundle) -> int:
     """Start the container; print its id when its command runs. `LaunchError` where that failed, and nothing is left."""
     with Step("start a process"):
         reader, writer = os.pipe()
         pid = os.fork()
     if pid == 0:
         os.close(reader)  # so that this process learns it when nobody waits any more
-        _become_stage(arguments, writer, run_bundle)
+        _become_stage(request, writer, run_bundle)
     os.close(writer)
-    for kept in (arguments.secrets, arguments.variables):
+    for kept in (request.secrets, request.variables):
         if kept >= 0:
             os.close(kept)
     word = os.read(reader, 1)
     if word == STARTED:
-        os.write(1, f"{files.base(arguments.record)}\n".encode())
+        os.write(1, f"{request.id}\n".encode())
         return 0
     text = b""
     while part := os.read(reader, 65536):
@@ -54,19 +54,19 @@ def run(arguments: Arguments, run_bundle: RunBundle) -> int:
         what, _, hint = message.partition("\nhint: ")
         raise LaunchError(what, hint=hint or None, exit_code=int(code))
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    if not locks.is_locked(arguments.record) and files.exists(arguments.record):
-        remove(arguments.record, None)
+    if not locks.is_locked(request.directory) and files.exists(request.directory):
+        remove(request.directory, None)
     raise LaunchError(f"the launch stage ended with {status} before the command ran", hint="was it killed?")
 
 
-def _become_stage(arguments: Arguments, writer: int, run_bundle: RunBundle) -> None:
+def _become_stage(request: LaunchRequest, writer: int, run_bundle: RunBundle) -> None:
     """Be the child. Does not return."""
     code = EXIT_LAUNCHER
     try:
         os.setsid()
         _close_inherited()
         os.chdir("/")
-        code = _supervise(Detached(arguments, writer), run_bundle)
+        code = _supervise(Detached(request, writer), run_bundle)
     finally:
         # Whatever happened: this copy must not go on as if it were the process that was started.
         kind, defect, trace = sys.exc_info()
@@ -77,7 +77,7 @@ def _become_stage(arguments: Arguments, writer: int, run_bundle: RunBundle) -> N
 
 def _supervise(watcher: Detached, run_bundle: RunBundle) -> int:
     try:
-        code = run_bundle(watcher.arguments, watcher)
+        code = run_bundle(watcher)
     except HardeningError as error:
         watcher.fail(error.exit_code if isinstance(error, LaunchError) else EXIT_LAUNCHER, str(error))
     except (OSError, MemoryError) as error:
@@ -93,8 +93,8 @@ class Detached(Watcher):
 
     captures = True
 
-    def __init__(self, arguments: Arguments, writer: int) -> None:
-        super().__init__(arguments)
+    def __init__(self, request: LaunchRequest, writer: int) -> None:
+        super().__init__(request)
         self._writer = writer
         self._entry: Entry | None = None
         self._log: OutputLog | None = None
@@ -102,12 +102,12 @@ class Detached(Watcher):
         self._problem = ""
 
     def prepare(self, document: object) -> None:
-        self._entry = Entry(self.arguments.record, describe(self.arguments, document))
-        self._entry.create(self.arguments.name)
+        self._entry = Entry(self.request.directory, describe(self.request, document))
+        self._entry.create(self.request.name)
         with Step("open the container's log", hint="make room in the state directory, or set HARDENING_STATE"):
-            self._log = OutputLog(self._entry, self.arguments.log_size)
+            self._log = OutputLog(self._entry, self.request.log_size)
         with Step("connect the container's output with its log"):
-            _connect_input(keep=self.arguments.keep_stdin)
+            _connect_input(keep=self.request.stdin)
             for number in (1, 2):
                 reader, writer = os.pipe()
                 # So that the container's ids can open /dev/stdout again, though the pipe belongs to the caller.
@@ -124,7 +124,7 @@ class Detached(Watcher):
         except BrokenPipeError:  # the caller was interrupted, and would never learn the id
             return False
         except OSError as error:
-            self._problem = f"cannot write the container down in {self.arguments.record}: {error.strerror}"
+            self._problem = f"cannot write the container down in {self.request.directory}: {error.strerror}"
             return False
         os.close(self._writer)
         self._runs = True
@@ -142,11 +142,11 @@ class Detached(Watcher):
         elif self._entry is not None:
             try:
                 self._entry.finish(code, self.why)
-                if self.arguments.auto_remove:
+                if self.request.auto_remove:
                     self._entry.remove()
             except OSError as error:  # somebody has removed it, or has begun to
                 if self._log is not None:
-                    self._log.say(f"hardening: {self.arguments.record}: {error.strerror}")
+                    self._log.say(f"hardening: {self.request.directory}: {error.strerror}")
 
     def fail(self, code: int, text: str) -> None:
         """Say why the command does not run, or not any more."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import _stat as stat
 
 from hardening.base import files
-from hardening.base.frozen import Frozen
 from hardening.base.guarded import TERMINAL_USE, block_signals, complain, open_to_all, stand_between
 from hardening.base.linux import abi, kernel
 from hardening.base.linux.failure import Step
@@ -21,48 +20,30 @@ from hardening.launch.supervise.cleaning import Cleaning, finally_do
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from hardening.base.linux.idmaps import IdMap
     from hardening.launch.cgroups import Cgroup
+    from hardening.launch.context import LaunchContext
     from hardening.launch.native import joins
     from hardening.launch.native.setup import NativeSupervisor
-    from hardening.launch.record.recording import Records
-    from hardening.launch.secret.handed import Handed
     from hardening.launch.supervise.guard import Guard
-    from hardening.launch.supervise.watchers import Watcher
 
 #: The exit code of what SIGKILL has ended, of a shell also that waited for it, and what is said where memory is the reason.
 KILLED, OUT_OF_MEMORY = 128 + signal.SIGKILL, "out of memory"
 
 
-class Options(Frozen):
-    """What the caller asks of a run. ``receipt`` is a file to write, '' for none; ``watcher`` learns of the run,
-    ``records`` keeps the records. ``cleaning`` is done at its end, or by the guard where this process was killed.
-    ``secrets`` are those that were handed over. ``confirm`` is called before the command can run; what it raises is the end
-    of the run."""
-
-    records: Records
-    cleaning: Cleaning
-
-    keep_stdin: bool = False
-    receipt: str = ""
-    watcher: Watcher | None = None
-    secrets: Handed | None = None
-    confirm: Callable[[], None] | None = None
-
-
-def run(bundle: Bundle, options: Options) -> int:
+def run(bundle: Bundle, context: LaunchContext) -> int:
     """Run the bundle's command to its end: its exit code. `LaunchError` when it never ran; nothing is left then."""
     wanted = config.read(bundle.document, files.join(bundle.directory, "config.json"))
-    _check_host(wanted, keep_stdin=options.keep_stdin)
+    _check_host(wanted, keep_stdin=context.request.stdin)
     mask = block_signals()
     with_group = wanted.resources is not None or bool(wanted.cgroups_path)
-    watcher = options.watcher
+    watcher = context.watcher
     # Without a group, a bundle to be removed and an entry among the containers there is nothing that does not die with it.
     guard = None
-    if with_group or options.cleaning.takes_bundle or (watcher is not None and watcher.needs_guard):
-        guard = _stand_guard(options)
+    if with_group or context.cleaning.takes_bundle or (watcher is not None and watcher.needs_guard):
+        guard = _stand_guard(context)
     group = None
     try:
         if guard is not None and watcher is not None:
@@ -72,19 +53,19 @@ def run(bundle: Bundle, options: Options) -> int:
 
             group = Cgroup(guard.tell if guard is not None else None)
             group.create(wanted.cgroups_path or f"hardening-{os.getpid()}", limits(wanted.resources))
-        return _Run(bundle, wanted, group, options, mask, guard).run()
+        return _Run(bundle, wanted, group, context, mask, guard).run()
     finally:
-        finally_do(*([group.remove] if group is not None else []), options.cleaning.finish)
+        finally_do(*([group.remove] if group is not None else []), context.cleaning.finish)
         if guard is not None:
             guard.dismiss()
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-def _stand_guard(options: Options) -> Guard:
+def _stand_guard(context: LaunchContext) -> Guard:
     from hardening.launch.supervise.guard import Guard
 
-    secrets = options.secrets
-    return Guard(lambda words: _clean(words, options.cleaning), without=secrets.fd if secrets is not None else -1)
+    secrets = context.secrets
+    return Guard(lambda words: _clean(words, context.cleaning), without=secrets.fd if secrets is not None else -1)
 
 
 def _clean(words: Iterator[str], cleaning: Cleaning) -> None:
@@ -163,7 +144,7 @@ class _Run:
         bundle: Bundle,
         wanted: Wanted,
         group: Cgroup | None,
-        options: Options,
+        context: LaunchContext,
         mask: frozenset[int],
         guard: Guard | None,
     ) -> None:
@@ -172,7 +153,7 @@ class _Run:
         self._directory = bundle.directory
         self._wanted = wanted
         self._group = group
-        self._options = options
+        self._context = context
         self._mask = mask
         self._writers: dict[int, int] = {}  # 1 or 2 -> the end that the container gets in its place
         self._copies: dict[int, int] = {}
@@ -191,16 +172,16 @@ class _Run:
         from hardening.launch.native.setup import NativeSupervisor
 
         signals = kernel.signalfd(signal.valid_signals() - TERMINAL_USE)
-        supervisor = NativeSupervisor(self._wanted, channel, pid, signals, keep_stdin=self._options.keep_stdin)
+        supervisor = NativeSupervisor(self._wanted, channel, pid, signals, keep_stdin=self._context.request.stdin)
         supervisor.copies = self._copies
-        supervisor.watcher = self._options.watcher
+        supervisor.watcher = self._context.watcher
         supervisor.reaps_orphans = not self._wanted.creates("pid")
         supervisor.on_wait = self._prepare
-        supervisor.on_release = self._options.records.launched
+        supervisor.on_release = self._context.records.launched
         try:
             self._begin(supervisor, channel)
             code = supervisor.run()
-            self._options.records.waited(supervisor.status, self._why(code))
+            self._context.records.waited(supervisor.status, self._why(code))
             return supervisor.settled(code)
         finally:
             os.close(signals)
@@ -225,17 +206,17 @@ class _Run:
             f"killed for want of memory: it has {resources.memory} bytes (process.resources.memory)\n"
             "hint: `hardening explain process.resources.memory`, with the profiles of the run, shows the line that decided"
         )
-        if self._options.watcher is not None:
-            self._options.watcher.why = OUT_OF_MEMORY
+        if self._context.watcher is not None:
+            self._context.watcher.why = OUT_OF_MEMORY
         return OUT_OF_MEMORY
 
     def _prepare(self) -> bytes:
         """What is done while the process builds its root: the last look at whether it is to run, the filter, which is
         checked, and the way of the records."""
-        if self._options.confirm is not None:
-            self._options.confirm()
+        if self._context.confirm is not None:
+            self._context.confirm()
         self._program = load_filter(self._bundle, self._wanted)
-        self._options.records.prepare()
+        self._context.records.prepare()
         return self._program
 
     def _protect_descriptors(self) -> None:
@@ -244,7 +225,7 @@ class _Run:
         if self._wanted.process.terminal:
             return
         self._writers, self._copies = stand_between(lambda status: may_write(self._wanted, status))
-        if self._options.keep_stdin:
+        if self._context.request.stdin:
             open_to_all(0, stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH)
 
     def _open_sources(self) -> sources.Sources | None:
@@ -271,11 +252,11 @@ class _Run:
                 bundle=self._directory,
                 sources=trees,
                 joined=joined,
-                keep_stdin=self._options.keep_stdin,
+                keep_stdin=self._context.request.stdin,
                 signal_mask=self._mask,
                 waits=self._has_to_wait(),
                 writers=tuple(self._writers.items()),
-                secrets=self._options.secrets,
+                secrets=self._context.secrets,
             )
             pid = starting.start(setup, channel, far_end)
         finally:
@@ -283,7 +264,7 @@ class _Run:
                 joined.close()
         for writer in self._writers.values():
             os.close(writer)
-        secrets = self._options.secrets
+        secrets = self._context.secrets
         if secrets is not None:
             secrets.close()
         try:
@@ -329,7 +310,7 @@ class _Run:
 
     def _has_to_wait(self) -> bool:
         """Whether the process that becomes the command is to say nothing before it is known here."""
-        return bool(self._options.receipt) or not starting.is_enough(self._wanted)
+        return bool(self._context.request.receipt) or not starting.is_enough(self._wanted)
 
     def _begin(self, supervisor: NativeSupervisor, channel: Channel) -> None:
         """Let a process that waits go on to its mounts. An error is its end."""
@@ -346,10 +327,10 @@ class _Run:
             raise
 
     def _trace(self, supervisor: NativeSupervisor) -> None:
-        target = self._options.receipt
+        target = self._context.request.receipt
         if target:
             from hardening.launch.record import receipt
 
             with Step("trace the container's first process for its receipt", hint="run as root, or without a receipt"):
-                report = receipt.Report(self._bundle, self._options.secrets)
+                report = receipt.Report(self._bundle, self._context.secrets)
                 supervisor.trace_until_exec(lambda stopped: report.write(target, stopped, self._program))

@@ -13,7 +13,6 @@ import select
 import stat
 
 from hardening.base import links, places, trusted
-from hardening.base.frozen import Frozen
 from hardening.base.guarded import TERMINAL_USE, block_signals, is_nameless_pipe, stand_between
 from hardening.base.linux import abi, kernel, mountinfo
 from hardening.base.linux.failure import Step
@@ -33,46 +32,27 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from hardening.launch.record.recording import Records
-    from hardening.launch.secret.handed import Handed
-    from hardening.launch.supervise.cleaning import Cleaning
-    from hardening.launch.supervise.watchers import Watcher
+    from hardening.launch.context import LaunchContext
 
 CREATED = "created"  # to the guard; every other word is the pid of the runtime that creates
 CREATE_PAUSE = 1.0  # seconds in which a runtime that the guard has not heard of comes to an end
 CREATE_LONGEST = 60.0  # seconds that the guard gives a runtime that creates
 
 
-class Options(Frozen):
-    """What the caller asks of a run. ``state`` is a directory for the runtime's own, ``identity`` the container's;
-    ``watcher`` learns of the run, ``records`` keeps the records. ``cleaning`` is done at its end, or by the guard where this
-    process is killed. ``secrets`` are those that were handed over."""
-
-    records: Records
-    cleaning: Cleaning
-    program: str
-    identity: str
-    state: str
-    keep_stdin: bool = False
-    receipt: str = ""
-    watcher: Watcher | None = None
-    secrets: Handed | None = None
-
-
-def run(bundle: Bundle, options: Options) -> int:
+def run(bundle: Bundle, context: LaunchContext) -> int:
     """Run the bundle under the runtime: the command's exit code. `LaunchError` when it never ran."""
     refuse_movable_sources(bundle)
     refuse_others_group(bundle)
     mask = block_signals()
-    report = receipt.Report(bundle, options.secrets) if options.receipt else None
+    report = receipt.Report(bundle, context.secrets) if context.request.receipt else None
     try:
         kernel.prctl(abi.PR_SET_CHILD_SUBREAPER, 1)
-        refuse_nodes(bundle, options.program)
-        enter_view(options.program, bundle.document)
+        refuse_nodes(bundle, context.request.runtime)
+        enter_view(context.request.runtime, bundle.document)
         # What the runtime can reach shows only from here.
         refuse_fifos(bundle)
         refuse_links(bundle)
-        return _Run(bundle, options, mask, report).run()
+        return _Run(bundle, context, mask, report).run()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
@@ -227,13 +207,15 @@ def _is_fifo(top: int, path: str) -> bool:
 class _Run:
     """One run, in the order of its methods."""
 
-    def __init__(self, bundle: Bundle, options: Options, mask: frozenset[int], report: receipt.Report | None) -> None:
+    def __init__(
+        self, bundle: Bundle, context: LaunchContext, mask: frozenset[int], report: receipt.Report | None
+    ) -> None:
         self._bundle = bundle
-        self._options = options
-        self._state = os.path.join(options.state, options.identity)
-        self._runtime = Runtime(options.program, options.identity, self._state, mask)
+        self._context = context
+        self._state = os.path.join(context.request.state, places.RUNTIMES, context.request.id)
+        self._runtime = Runtime(context.request.runtime, context.request.id, self._state, mask)
         self._report = report
-        self._secrets = options.secrets
+        self._secrets = context.secrets
         process = bundle.document.get("process") if isinstance(bundle.document, dict) else None
         self._feed: Feed | None = None
         self._terminal = isinstance(process, dict) and process.get("terminal") is True
@@ -249,7 +231,7 @@ class _Run:
             finally_do(
                 self._runtime.delete,
                 lambda: kill_orphans(spare=guard.pid),
-                self._options.cleaning.finish,
+                self._context.cleaning.finish,
                 guard.dismiss,
             )
             if lock is not None:
@@ -257,7 +239,7 @@ class _Run:
 
     def _clean_up(self, words: Iterator[str]) -> None:
         """What the guard does: once this process is gone, end what the runtime has made, and remove it."""
-        self._options.cleaning.after_kill(lambda: self._end(words), self._runtime.delete)
+        self._context.cleaning.after_kill(lambda: self._end(words), self._runtime.delete)
 
     def _end(self, words: Iterator[str]) -> None:
         creator = container = None
@@ -311,7 +293,7 @@ class _Run:
         have any owner; nothing else may, so a pipe stands between.
         """
         standard = []
-        if self._options.keep_stdin and not self._terminal:
+        if self._context.request.stdin and not self._terminal:
             if is_nameless_pipe(0):
                 standard.append(os.dup(0))
             else:
@@ -329,7 +311,7 @@ class _Run:
         argv = self._runtime.argv("create", "--bundle", self._bundle.directory, "--pid-file", pid_file)
         if self._terminal:
             argv += ["--console-socket", os.path.join(self._state, "console")]
-        creator = self._runtime.spawn([*argv, self._options.identity], standard)
+        creator = self._runtime.spawn([*argv, self._context.request.id], standard)
         guard.tell(str(creator))
         if os.waitstatus_to_exitcode(os.waitpid(creator, 0)[1]) != 0:
             raise self._failure("create")
@@ -340,9 +322,9 @@ class _Run:
 
     def _watch(self, pid: int, listener: _socket.socket | None, copies: dict[int, int]) -> int:
         signals = kernel.signalfd(signal.valid_signals() - TERMINAL_USE)
-        supervisor = Supervisor(pid, signals, keep_stdin=self._options.keep_stdin)
+        supervisor = Supervisor(pid, signals, keep_stdin=self._context.request.stdin)
         supervisor.copies = copies
-        supervisor.watcher = self._options.watcher
+        supervisor.watcher = self._context.watcher
         supervisor.reaps_orphans = True
         supervisor.feed = self._feed
         if listener is not None:
@@ -350,10 +332,10 @@ class _Run:
         report = self._report
         if report is not None:
             with Step("trace the container's first process for its receipt", hint="run as root, or without a receipt"):
-                supervisor.trace_until_exec(lambda stopped: report.write(self._options.receipt, stopped))
-        self._options.records.launched()
+                supervisor.trace_until_exec(lambda stopped: report.write(self._context.request.receipt, stopped))
+        self._context.records.launched()
         # Not awaited here: a traced process may have to be let go on before the runtime returns.
-        supervisor.helper = self._runtime.spawn(self._runtime.argv("start", self._options.identity), None)
+        supervisor.helper = self._runtime.spawn(self._runtime.argv("start", self._context.request.id), None)
         try:
             status = supervisor.watch()
         finally:
@@ -361,7 +343,7 @@ class _Run:
             os.close(signals)
             if self._feed is not None:
                 self._feed.end()
-        self._options.records.waited(status)
+        self._context.records.waited(status)
         code = exit_code(status)
         if code != 0 and (supervisor.helper_status != 0 or classify(self._runtime.message()) != EXIT_LAUNCHER):
             # The container cannot write this log: what stands there is of the runtime, which could not execute.
@@ -371,7 +353,7 @@ class _Run:
 
     def _failure(self, verb: str) -> LaunchError:
         text = self._runtime.message() or "no reason given"
-        name = os.path.basename(self._options.program)
+        name = os.path.basename(self._context.request.runtime)
         return LaunchError(f"{name} {verb}: {text}", exit_code=classify(text))
 
 

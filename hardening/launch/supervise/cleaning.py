@@ -18,17 +18,17 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hardening.launch.main import Arguments
     from hardening.launch.record.recording import Records
+    from hardening.launch.request import LaunchRequest
     from hardening.launch.supervise.watchers import Watcher
 
 
 class Cleaning:
     """The bundle and the leases of one launch. ``takes_bundle`` says that the bundle goes with it."""
 
-    def __init__(self, arguments: Arguments, watcher: Watcher | None, records: Records) -> None:
-        self.takes_bundle = arguments.remove and files.exists(files.join(arguments.bundle, "config.json"))
-        self._arguments = arguments
+    def __init__(self, request: LaunchRequest, watcher: Watcher | None, records: Records) -> None:
+        self.takes_bundle = request.remove and files.exists(files.join(request.bundle, "config.json"))
+        self._request = request
         self._watcher = watcher
         self._records = records
         self._held: dict[str, int] = {}
@@ -37,8 +37,8 @@ class Cleaning:
 
     def lock(self) -> None:
         """Hold a bundle that is to be removed. `LaunchError`."""
-        if self._arguments.remove:
-            self._lock = lock_bundle(self._arguments.bundle) if self._arguments.hold < 0 else self._arguments.hold
+        if self._request.remove:
+            self._lock = lock_bundle(self._request.bundle) if self._request.lock < 0 else self._request.lock
 
     def hold(self, names: tuple[str, ...]) -> None:
         """Hold the leases. `LaunchError`."""
@@ -52,7 +52,7 @@ class Cleaning:
         try:
             leases.remove(self._held)
         finally:
-            trees.remove(self._arguments.bundle)
+            trees.remove(self._request.bundle)
 
     def release(self) -> None:
         """Let go of everything."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hardening.launch.container.container_state import Entry
-    from hardening.launch.main import Arguments
+    from hardening.launch.request import LaunchRequest
     from hardening.launch.supervise.cleaning import Cleaning
     from hardening.launch.supervise.guard import Guard
 
@@ -34,8 +34,8 @@ class Watcher:
     cleaning: Cleaning | None = None
     why = ""
 
-    def __init__(self, arguments: Arguments) -> None:
-        self.arguments = arguments
+    def __init__(self, request: LaunchRequest) -> None:
+        self.request = request
         self.readers: dict[int, int] = {}
 
     def prepare(self, document: object) -> None:
@@ -54,7 +54,7 @@ class Watcher:
         """Called by the guard, in a copy of this process as it was after `prepare`, when this process was killed."""
         from hardening.launch.container.container_state import abandon
 
-        abandon(self.arguments.record, keep=self.arguments.detach and not self.arguments.auto_remove)
+        abandon(self.request.directory, keep=self.request.detach and not self.request.auto_remove)
 
 
 class Attached(Watcher):
@@ -63,22 +63,22 @@ class Attached(Watcher):
 
     delay = 0.1
 
-    def __init__(self, arguments: Arguments) -> None:
-        super().__init__(arguments)
-        self.needs_guard = bool(arguments.name)
+    def __init__(self, request: LaunchRequest) -> None:
+        super().__init__(request)
+        self.needs_guard = bool(request.name)
         self._document: object = None
         self._entry: Entry | None = None
         self._guard: Guard | None = None
 
     def prepare(self, document: object) -> None:
         self._document = document
-        if self.arguments.name:
-            self._describe().create(self.arguments.name)
+        if self.request.name:
+            self._describe().create(self.request.name)
 
     def _describe(self) -> Entry:
         from hardening.launch.container.container_state import Entry, describe
 
-        self._entry = self._entry or Entry(self.arguments.record, describe(self.arguments, self._document))
+        self._entry = self._entry or Entry(self.request.directory, describe(self.request, self._document))
         return self._entry
 
     def started(self, pid: int) -> bool:
@@ -115,7 +115,7 @@ class Attached(Watcher):
                 self._entry.finish(code, self.why)
                 self._entry.remove()
         except OSError as error:  # which does not change how the command has ended
-            complain(f"{self.arguments.record}: {error.strerror}")
+            complain(f"{self.request.directory}: {error.strerror}")
         finally:
             if self._guard is not None:
                 self._guard.dismiss()

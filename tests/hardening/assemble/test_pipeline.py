@@ -15,13 +15,14 @@ import pytest
 from hardening.assemble import pipeline
 from hardening.compose.composition import Composition, compose
 from hardening.errors import HostError, PluginError, Problems, SpecError
+from hardening.launch.request import LaunchRequest
 from hardening.mechanism.findings import Finding, Severity
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.host import Host
 from hardening.mechanism.inputs import Input
 from hardening.mechanism.kinds import Ceiling
 from hardening.mechanism.mechanism import Context, Excess, Mechanism, Shortfall
-from hardening.mechanism.runtime import LaunchRequest, Refusal, Runtime
+from hardening.mechanism.runtime import Refusal, Runtime
 from hardening.mechanism.schema import scalar
 from hardening.plugin.admission import Candidate, Verdict
 from hardening.plugin.hookspecs import hookimpl
@@ -104,7 +105,7 @@ class Motor(Runtime):
         return [Refusal("/a/height", "the motor ignores heights", "use wheels")] if document["a"]["height"] else []
 
     def command(self, bundle: Path, request: LaunchRequest) -> list[str]:
-        return ["motor", str(bundle), request.container_id]
+        return ["motor", str(bundle), request.id]
 
 
 def plugins(*gates: Gate, hooks: Sequence[Callable[..., Any]] = ()) -> Plugins:

@@ -10,13 +10,13 @@ import pytest
 
 from hardening.base import files, locks
 from hardening.base.locks import BLANK, FOLDERS, any_left, has_ended
-from hardening.launch import main
 from hardening.launch.container.container_state import KILLED, Entry, describe, ended
+from hardening.launch.request import LaunchRequest
 
 
 def entry(state: Path, identity: str) -> Entry:
-    arguments = main.parse(["--record", str(state / "containers" / identity), "--detach", "/b"])
-    made = Entry(arguments.record, describe(arguments, {}))
+    request = LaunchRequest(id=identity, state=str(state), detach=True)
+    made = Entry(request.directory, describe(request, {}))
     made.create("")
     return made
 

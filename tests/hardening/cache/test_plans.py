@@ -13,14 +13,14 @@ import pytest
 import hardening_seccomp
 from hardening.assemble.spec import LEASES
 from hardening.cache import plans
-from hardening.cache.plans import Basis, Slot, Start
+from hardening.cache.plans import Basis, Slot
 from hardening.errors import LaunchError
 from hardening.launch import plans as launch
-from hardening.launch.command import stage_command
+from hardening.launch.request import LaunchRequest
 from hardening.mechanism.fragment import Directory, File, Spec, Symlink
 
 NOTHING = Basis({}, "", ())
-BEGIN = Start(("--stdin",))
+REQUEST = LaunchRequest(stdin=True)
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +46,7 @@ def stored(*words: str, lease: Path | None = None) -> Slot:
     """A slot with a plan that nobody uses."""
     slot = plans.reserve(words)
     assert slot is not None
-    assert plans.store(slot, NOTHING, BEGIN, spec(lease), ["a note"])
+    assert plans.store(slot, NOTHING, REQUEST, spec(lease), ["a note"])
     os.close(slot.lock)
     return slot
 
@@ -75,7 +75,7 @@ def test_a_bundle_is_whole_before_there_is_a_plan(state: Path) -> None:
 def test_where_only_the_bundle_is_asked_for_there_is_no_plan() -> None:
     slot = plans.reserve(("run", "x"))
     assert slot is not None
-    assert not plans.store(slot, NOTHING, BEGIN, spec(), [], lasting=False)
+    assert not plans.store(slot, NOTHING, REQUEST, spec(), [], lasting=False)
     assert [path.name for path in slot.path.iterdir()] == ["bundle"]
     plans.drop(slot)
     assert not slot.path.exists()
@@ -145,7 +145,7 @@ def test_code_that_is_younger_than_the_process_is_not_vouched_for(monkeypatch: p
     monkeypatch.setattr(plans, "_started", lambda: 0)
     slot = plans.reserve(("run", "x"))
     assert slot is not None
-    assert not plans.store(slot, NOTHING, BEGIN, spec(), [])
+    assert not plans.store(slot, NOTHING, REQUEST, spec(), [])
     plans.drop(slot)
 
 
@@ -162,16 +162,6 @@ def test_a_state_directory_that_others_can_write_to_has_no_slots(state: Path) ->
     (state / "plans").mkdir()
     (state / "plans").chmod(0o777)
     assert plans.reserve(("run", "x")) is None
-
-
-def test_the_command_of_the_stage_is_taken_apart_and_put_together() -> None:
-    argv = stage_command("/bundle", keep_stdin=True, identity="one")
-    begin = Start.of(argv)
-    assert begin is not None
-    assert begin.words == ("--stdin", "--id", "one")
-    assert Start.of(["/usr/bin/other", "x"]) is None
-    for index in range(len(argv) - len(begin.words) - 2):
-        assert Start.of([*argv[:index], argv[index] + " ", *argv[index + 1 :]]) is None, index
 
 
 def test_a_plan_that_says_what_cannot_be_does_not_count() -> None:

@@ -18,12 +18,13 @@ import pytest
 from hardening.base.text import nearest
 from hardening.cli import main
 from hardening.cli.session import Session
+from hardening.launch.request import LaunchRequest
 from hardening.mechanism.findings import Finding, Severity
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.host import Host
 from hardening.mechanism.kinds import Ceiling, Choice, Flag, Neutral
 from hardening.mechanism.mechanism import Context, Excess, Mechanism, Option, Shortfall, Verification
-from hardening.mechanism.runtime import LaunchRequest, Refusal, Runtime
+from hardening.mechanism.runtime import Refusal, Runtime
 from hardening.mechanism.schema import Members, family, scalar
 from hardening.plugin.hookspecs import hookimpl
 from hardening.plugin.plugins import Plugin, Plugins

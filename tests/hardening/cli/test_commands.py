@@ -15,7 +15,7 @@ import pytest
 
 from hardening.cli import start
 from hardening.cli.session import Request, Session
-from hardening.mechanism.runtime import LaunchRequest
+from hardening.launch.request import LaunchRequest
 from hardening.plugin.plugins import Plugin, Plugins
 from tests.hardening.cli import samples
 from tests.hardening.cli.samples import call, foreign, process, profile, session, shown, shown_by

@@ -278,6 +278,6 @@ def test_a_dry_run_names_the_place_where_the_run_keeps_its_bundle(place: Place) 
     assert line["not_stored"] == []
     assert not [*place.path.glob("state/*")]
     assert place.call("run", *words).returncode == 0
-    shown = Path(line["argv"][-1])
+    shown = Path(json.loads(line["argv"][-1])["bundle"])
     (kept,) = place.path.glob("state/plans/*/*/bundle")
     assert (shown.parents[1], shown.name) == (kept.parents[1], kept.name)

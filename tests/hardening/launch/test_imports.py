@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 
 import hardening.launch
-from hardening.launch.command import stage_command
+from hardening.launch.request import LaunchRequest
 
 SLOW = {"argparse", "asyncio", "collections", "dataclasses", "enum", "functools", "hashlib", "inspect", "json", "re"}
 SLOW |= {"os", "posixpath", "shutil", "signal", "socket", "stat", "subprocess", "tempfile", "typing"}
 PLACE = Path(hardening.__file__).parents[1]
 #: Run by a person, and by the rest of `hardening`.
-OTHERS = {"hardening.base.linux.libc_build", "hardening.launch.command"}
+OTHERS = {"hardening.base.linux.libc_build"}
 # Some interpreters do not list those by which `hashlib` is spared.
 STANDARD = sys.stdlib_module_names | {"_sha2", "_sha256"}
 # What is no part of an ordinary native launch may import `os`.
@@ -75,7 +75,7 @@ LEAN = sorted(_lean())
 
 
 def _loaded(statement: str) -> set[str]:
-    argv = stage_command("/nowhere")
+    argv = LaunchRequest().stage("/nowhere")
     path = argv[argv.index("-c") + 2]
     code = f"import sys; sys.path += {path!r}.split(':'); {statement}; print('\\n'.join(sys.modules))"
     done = subprocess.run([sys.executable, "-I", "-S", "-c", code], check=True, capture_output=True, text=True)
@@ -125,7 +125,7 @@ def test_what_a_module_takes_for_a_part_of_os_is_a_part_of_posix(module: str) ->
 
 def test_a_launch_up_to_its_configuration_imports_nothing_foreign_and_nothing_slow(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"ociVersion": "1.0.0"}))
-    statement = f"from hardening.launch import main; main.main([{str(tmp_path)!r}])"
+    statement = f"from hardening.launch import main; main.main({LaunchRequest(bundle=str(tmp_path)).to_json()!r})"
     loaded = _loaded(statement)
     top = {name.split(".")[0] for name in loaded}
     assert {name for name in top if name not in sys.stdlib_module_names} <= {"hardening", "_cffi_backend", "__main__"}

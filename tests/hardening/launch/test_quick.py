@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from hardening.launch import main, quick
+from hardening.launch import quick
 from hardening.launch.container.container_state import Entry, describe, identify
+from hardening.launch.request import LaunchRequest
 from hardening.runs import containers
 from tests.support.plans import PROGRAM, Place
 from tests.support.runs import workplace
@@ -96,16 +97,15 @@ def test_without_a_plan_nothing_is_done(place: Place) -> None:
 
 
 def test_what_a_killed_launch_has_left_is_tidied_first(place: Place) -> None:
-    def abandon(identity: str, *options: str) -> None:
-        record = place.state / "containers" / identity
-        arguments = main.parse(["--record", str(record), "--detach", *options, "/b"])
-        made = Entry(arguments.record, describe(arguments, {}))
+    def abandon(identity: str, auto_remove: bool = False) -> None:
+        request = LaunchRequest(id=identity, state=str(place.state), detach=True, auto_remove=auto_remove)
+        made = Entry(request.directory, describe(request, {}))
         made.create("")
         made.update(process=identify(os.getpid()))
         os.close(made._fd)
 
     abandon("stays")
-    abandon("goes", "--auto-remove")
+    abandon("goes", auto_remove=True)
     assert place.finds(*LINE)
     assert place.type(*LINE).stdout == "good\n"
     (found,) = containers.known(place.state / "containers")

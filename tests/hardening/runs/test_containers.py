@@ -10,13 +10,14 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
 
 from hardening.errors import HardeningError, LaunchError, UsageError
-from hardening.launch import main
 from hardening.launch.container.container_state import Entry, describe, identify
+from hardening.launch.request import LaunchRequest
 from hardening.report import containers as report
 from hardening.runs import containers
 from hardening.runs.containers import Container, End, Process, await_end, find, known, signal_container, stop
@@ -29,11 +30,10 @@ def place(tmp_path: Path) -> Path:
     return tmp_path / "containers"
 
 
-def entry(place: Path, identity: str, *options: str) -> Entry:
-    words = ["--record", str(place / identity), "--detach", *options, "/b"]
-    arguments = main.parse(words)
-    made = Entry(arguments.record, describe(arguments, {"process": {"args": ["job"]}}))
-    made.create(arguments.name)
+def entry(place: Path, identity: str, **options: Any) -> Entry:
+    request = LaunchRequest(id=identity, state=str(place.parent), detach=True, **options)
+    made = Entry(request.directory, describe(request, {"process": {"args": ["job"]}}))
+    made.create(request.name)
     return made
 
 
@@ -48,11 +48,11 @@ def child() -> Iterator[Process]:
             process.kill()
 
 
-def in_background(place: Path, then: Callable[[Entry], None], *options: str) -> int:
+def in_background(place: Path, then: Callable[[Entry], None], **options: Any) -> int:
     """A process that has made the entry `one`: what it does then, ends it."""
     pid = os.fork()
     if pid == 0:
-        then(entry(place, "one", *options))
+        then(entry(place, "one", **options))
         os._exit(0)
     until((place / "one").exists)
     return pid
@@ -60,7 +60,7 @@ def in_background(place: Path, then: Callable[[Entry], None], *options: str) -> 
 
 def test_states(place: Path) -> None:
     assert known(place) == []
-    made = entry(place, "one", "--name", "web")
+    made = entry(place, "one", name="web")
     (found,) = known(place)
     assert (found.id, found.name, found.command, found.status) == ("one", "web", ("job",), "starting")
     made.update(process=identify(os.getpid()))
@@ -72,7 +72,7 @@ def test_states(place: Path) -> None:
 
 
 def test_what_is_not_kept_is_none_any_more_without_its_stage_and_reading_removes_nothing(place: Path) -> None:
-    made = entry(place, "one", "--auto-remove")
+    made = entry(place, "one", auto_remove=True)
     assert len(known(place)) == 1
     os.close(made._fd)
     assert known(place) == []
@@ -89,7 +89,7 @@ def test_what_is_not_complete_is_not_looked_at(place: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "{}", "[" * 200_000, '{"a":' * 200_000, "7"], ids=lambda text: text[:8])
 def test_a_broken_description_hides_no_other_container(place: Path, text: str) -> None:
-    entry(place, "one", "--name", "web")
+    entry(place, "one", name="web")
     entry(place, "two")
     (place / "one/container.json").write_text(text)
     one, two = sorted(known(place), key=lambda item: item.id)
@@ -97,7 +97,7 @@ def test_a_broken_description_hides_no_other_container(place: Path, text: str) -
     assert one.stage is not None
     assert one.stage.pid == os.getpid()  # who holds it is told by the kernel
     assert two.status == "starting"
-    entry(place, "three", "--name", "web")  # a name that cannot be read is nobody's
+    entry(place, "three", name="web")  # a name that cannot be read is nobody's
 
 
 def test_a_member_of_another_type_is_damage(place: Path) -> None:
@@ -134,7 +134,7 @@ def test_a_member_of_another_type_is_damage(place: Path) -> None:
 @pytest.mark.parametrize("which", ["all of them", "one"])
 @pytest.mark.parametrize("how", ["link", "owner", "mode"])
 def test_what_somebody_else_could_have_written_down_is_no_container(place: Path, which: str, how: str) -> None:
-    entry(place, "one", "--name", "web")
+    entry(place, "one", name="web")
     path = place if which == "all of them" else place / "one"
     if how == "link":
         path.rename(path.with_name("elsewhere"))
@@ -169,7 +169,7 @@ def test_a_fifo_in_the_place_of_a_file_keeps_nobody_waiting(place: Path, name: s
 )
 def test_a_container_is_found_by_its_name_or_the_beginning_of_its_id(place: Path, word: str, found: str) -> None:
     for identity, name in (("abc1", "web"), ("abc2", "webserver"), ("abc3", "data"), ("d77", "x")):
-        entry(place, identity, "--name", name)
+        entry(place, identity, name=name)
     assert find(word, known(place)).id == found
 
 
@@ -184,7 +184,7 @@ def test_a_container_is_found_by_its_name_or_the_beginning_of_its_id(place: Path
     ],
 )
 def test_what_is_not_found_is_an_error_that_helps(place: Path, word: str, says: str) -> None:
-    entry(place, "abc1", "--name", "web")
+    entry(place, "abc1", name="web")
     entry(place, "abc2")
     with pytest.raises(UsageError) as caught:
         find(word, known(place))
@@ -219,7 +219,7 @@ def test_the_end_is_awaited_on_the_lock(place: Path) -> None:
         made.finish(7)
         made.remove()
 
-    pid = in_background(place, then, "--auto-remove")
+    pid = in_background(place, then, auto_remove=True)
     (found,) = known(place)
     ends: list[End | None] = []
     thread = threading.Thread(target=lambda: ends.append(await_end(found)))

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from hardening.launch import main
 from hardening.launch.container.container_state import Entry, identify
 from hardening.launch.container.outputlog import OutputLog
+from hardening.launch.request import LaunchRequest
 from hardening.runs.containers import Process
 from hardening.runs.logs import Log, Record, moment, parse
 
 
 @pytest.fixture
 def entry(tmp_path: Path) -> Entry:
-    made = Entry(main.parse(["--record", str(tmp_path / "containers/one"), "/b"]).record, {})
+    made = Entry(LaunchRequest(id="one", state=str(tmp_path)).directory, {})
     made.create("")
     return made
 

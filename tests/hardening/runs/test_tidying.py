@@ -5,26 +5,26 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 from hardening.base import locks
-from hardening.launch import main
 from hardening.launch.container.container_state import Entry, describe, identify
 from hardening.launch.oci.ociprogram import Runtime
+from hardening.launch.request import LaunchRequest
 from hardening.runs.containers import known
 from hardening.runs.tidying import tidy
 
 
-def entry(state: Path, identity: str, *options: str) -> Entry:
-    words = ["--record", str(state / "containers" / identity), "--detach", *options, "/b"]
-    arguments = main.parse(words)
-    made = Entry(arguments.record, describe(arguments, {"process": {"args": ["job"]}}))
-    made.create(arguments.name)
+def entry(state: Path, identity: str, **options: Any) -> Entry:
+    request = LaunchRequest(id=identity, state=str(state), detach=True, **options)
+    made = Entry(request.directory, describe(request, {"process": {"args": ["job"]}}))
+    made.create(request.name)
     return made
 
 
-def abandoned(state: Path, identity: str, *options: str) -> None:
+def abandoned(state: Path, identity: str, **options: Any) -> None:
     """A container that ran, and whose stage is gone."""
-    made = entry(state, identity, *options)
+    made = entry(state, identity, **options)
     made.update(process=identify(os.getpid()))
     os.close(made._fd)
 
@@ -34,8 +34,8 @@ def names(place: Path) -> list[str]:
 
 
 def test_what_was_to_be_removed_is_removed_and_what_runs_stays(tmp_path: Path) -> None:
-    runs = entry(tmp_path, "runs", "--auto-remove")
-    abandoned(tmp_path, "gone", "--auto-remove")
+    runs = entry(tmp_path, "runs", auto_remove=True)
+    abandoned(tmp_path, "gone", auto_remove=True)
     tidy(tmp_path)
     assert names(tmp_path / "containers") == ["runs"]
     assert [item.id for item in known(tmp_path / "containers")] == ["runs"]
@@ -71,7 +71,7 @@ def test_debris_is_swept_and_what_is_being_made_stays(tmp_path: Path) -> None:
 
 def test_one_that_cannot_be_understood_keeps_nobody_from_the_others(tmp_path: Path) -> None:
     for identity in ("a", "b", "c"):
-        abandoned(tmp_path, identity, "--auto-remove")
+        abandoned(tmp_path, identity, auto_remove=True)
     (tmp_path / "containers/b/container.json").write_text("{}")
     tidy(tmp_path)
     assert names(tmp_path / "containers") == ["b"]

@@ -12,8 +12,8 @@ import pytest
 import hardening
 from hardening.base.digest import ANNOTATION
 from hardening.launch.native.inner import AFTER_EARLY_FILTER
+from hardening.launch.request import LaunchRequest, from_json
 from hardening.mechanism.host import plain
-from hardening.mechanism.runtime import LaunchRequest
 from hardening_native import Native, hardening_runtimes
 from tests.support import bundles, shipped
 
@@ -49,9 +49,9 @@ def test_a_call_that_an_early_filter_keeps_from_the_launch_is_told_by_its_name(c
 
 
 def test_its_command_is_the_isolated_stage(tmp_path: Path) -> None:
-    request = LaunchRequest("name", tmp_path, stdin=True, remove=True, receipt=tmp_path / "receipt")
+    request = LaunchRequest(id="name", state=str(tmp_path), stdin=True)
     argv = Native().command(tmp_path, request)
     assert argv[:5] == [sys.executable, "-I", "-B", "-S", "-c"]
     directories = argv[6].split(":")
     assert all(os.path.isdir(directory) for directory in directories)
-    assert argv[7:] == ["--stdin", "--remove", "--receipt", str(tmp_path / "receipt"), "--id", "name", str(tmp_path)]
+    assert [from_json(text) for text in argv[7:]] == [request.changed(bundle=str(tmp_path))]

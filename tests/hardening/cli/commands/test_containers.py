@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -11,8 +12,8 @@ from click.shell_completion import ShellComplete
 
 from hardening.cli.output import harmless
 from hardening.cli.root import root
-from hardening.launch import main
 from hardening.launch.container.container_state import Entry, describe
+from hardening.launch.request import LaunchRequest
 from tests.hardening.cli.samples import call, profile, session
 
 
@@ -24,16 +25,16 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return place
 
 
-def entry(state: Path, identity: str, *options: str) -> Entry:
-    arguments = main.parse(["--record", str(state / "containers" / identity), *options, "/b"])
-    made = Entry(arguments.record, describe(arguments, {"process": {"args": ["job", "\x1b[31m"]}}))
-    made.create(arguments.name)
+def entry(state: Path, identity: str, **options: Any) -> Entry:
+    request = LaunchRequest(id=identity, state=str(state), **options)
+    made = Entry(request.directory, describe(request, {"process": {"args": ["job", "\x1b[31m"]}}))
+    made.create(request.name)
     return made
 
 
-def ended(state: Path, identity: str, code: int, *options: str) -> None:
+def ended(state: Path, identity: str, code: int, **options: Any) -> None:
     if os.fork() == 0:
-        entry(state, identity, "--detach", *options).finish(code)
+        entry(state, identity, detach=True, **options).finish(code)
         os._exit(0)
     os.wait()
 
@@ -42,7 +43,7 @@ def test_a_list(state: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str])
     here = session(tmp_path)
     assert call(here, "ps") == 0
     assert capsys.readouterr().out == "ID  NAME  COMMAND  PROFILES  RUNTIME  STARTED  STATUS\n"
-    kept = entry(state, "aaa", "--detach", "--name", "web")
+    kept = entry(state, "aaa", detach=True, name="web")
     ended(state, "bbb", 3)
     assert call(here, "ps", "-q") == 0
     assert capsys.readouterr().out == "aaa\n"
@@ -81,7 +82,7 @@ def test_a_list(state: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str])
 def test_what_is_refused(
     words: tuple[str, ...], says: str, state: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    kept = entry(state, "aaa", "--detach", "--name", "web"), entry(state, "bbb", "--name", "front")
+    kept = entry(state, "aaa", detach=True, name="web"), entry(state, "bbb", name="front")
     assert call(session(tmp_path), *words) == 2
     assert says in capsys.readouterr().err
     assert all(item.exists for item in kept)
@@ -89,7 +90,7 @@ def test_what_is_refused(
 
 def test_ends(state: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     here = session(tmp_path)
-    ended(state, "aaa", 3, "--name", "web")
+    ended(state, "aaa", 3, name="web")
     ended(state, "bbb", 0)
     assert call(here, "wait", "web", "b") == 0
     assert capsys.readouterr().out == "3\n0\n"
@@ -111,7 +112,7 @@ def test_ends(state: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
 
 
 def test_one_whose_end_nobody_wrote_down(state: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    os.close(entry(state, "aaa", "--detach")._fd)
+    os.close(entry(state, "aaa", detach=True)._fd)
     assert call(session(tmp_path), "wait", "aaa") == 0
     told = capsys.readouterr()
     assert told.out == "137\n"
@@ -120,7 +121,7 @@ def test_one_whose_end_nobody_wrote_down(state: Path, tmp_path: Path, capsys: py
 
 @pytest.mark.parametrize("command", ["logs", "stop", "kill", "wait", "rm"])
 def test_names_and_ids_are_completed(command: str, state: Path, tmp_path: Path) -> None:
-    kept = [entry(state, "aaa", "--detach", "--name", "web"), entry(state, "bbb", "--detach")]
+    kept = [entry(state, "aaa", detach=True, name="web"), entry(state, "bbb", detach=True)]
     complete = ShellComplete(root, {"obj": session(tmp_path)}, "hardening", "_HARDENING_COMPLETE")
     assert [item.value for item in complete.get_completions([command], "")] == ["web", "aaa", "bbb"]
     assert [item.value for item in complete.get_completions([command], "w")] == ["web"]

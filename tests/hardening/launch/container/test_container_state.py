@@ -6,14 +6,15 @@ import json
 import os
 import resource
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hardening.base import locks
 from hardening.errors import LaunchError
-from hardening.launch import main
 from hardening.launch.container import container_state
 from hardening.launch.container.container_state import Entry
+from hardening.launch.request import LaunchRequest
 
 
 @pytest.fixture
@@ -21,9 +22,9 @@ def place(tmp_path: Path) -> Path:
     return tmp_path / "containers"
 
 
-def entry(place: Path, identity: str = "one", *options: str) -> Entry:
-    arguments = main.parse(["--record", str(place / identity), *options, "/bundle"])
-    return Entry(arguments.record, container_state.describe(arguments, {"process": {"args": ["a", "ü\n"]}}))
+def entry(place: Path, identity: str = "one", **options: Any) -> Entry:
+    request = LaunchRequest(id=identity, state=str(place.parent), **options)
+    return Entry(request.directory, container_state.describe(request, {"process": {"args": ["a", "ü\n"]}}))
 
 
 def test_an_entry_is_complete_and_held_once_it_is_there(place: Path) -> None:
@@ -74,21 +75,21 @@ def test_who_has_the_file_open_learns_the_end_of_what_is_removed(place: Path) ->
 
 
 def test_a_name_is_taken_until_its_container_is_removed(place: Path) -> None:
-    first = entry(place, "one", "--name", "web", "--detach")
+    first = entry(place, "one", name="web", detach=True)
     first.create("web")
     with pytest.raises(LaunchError, match="the name web is taken by the container one"):
-        entry(place, "two", "--name", "web").create("web")
-    entry(place, "three", "--name", "other").create("other")
+        entry(place, "two", name="web").create("web")
+    entry(place, "three", name="other").create("other")
     first.remove()
-    entry(place, "two", "--name", "web").create("web")
+    entry(place, "two", name="web").create("web")
 
 
 def test_a_name_of_a_container_that_nobody_runs_any_more_and_nobody_keeps_is_free(place: Path) -> None:
     if os.fork() == 0:
-        entry(place, "one", "--name", "web").create("web")
+        entry(place, "one", name="web").create("web")
         os._exit(0)
     assert os.wait()[1] == 0
-    entry(place, "two", "--name", "web").create("web")
+    entry(place, "two", name="web").create("web")
     assert [path.name for path in place.iterdir()] == ["two"]
 
 

@@ -13,9 +13,8 @@ import pytest
 
 from hardening.base import locks
 from hardening.errors import LaunchError
-from hardening.launch import main
 from hardening.launch.container import detached
-from hardening.launch.main import Arguments
+from hardening.launch.request import LaunchRequest
 from hardening.launch.supervise.watchers import Watcher
 from tests.support.patience import until
 
@@ -23,14 +22,14 @@ DOCUMENT = {"process": {"args": ["job"]}}
 
 
 @pytest.fixture
-def arguments(tmp_path: Path) -> Arguments:
-    return main.parse(["--record", str(tmp_path / "containers/one"), "--detach", "/bundle"])
+def asked(tmp_path: Path) -> LaunchRequest:
+    return LaunchRequest(id="one", state=str(tmp_path), detach=True)
 
 
-def launch(then: Callable[[Watcher], int]) -> Callable[[Arguments, Watcher | None], int]:
+def launch(then: Callable[[Watcher], int]) -> Callable[[Watcher | None], int]:
     """A launch that is prepared as a real one is; ``then`` is what it does then."""
 
-    def run(arguments: Arguments, watcher: Watcher | None) -> int:
+    def run(watcher: Watcher | None) -> int:
         assert watcher is not None
         watcher.prepare(DOCUMENT)
         return then(watcher)
@@ -39,64 +38,64 @@ def launch(then: Callable[[Watcher], int]) -> Callable[[Arguments, Watcher | Non
 
 
 def test_the_id_is_printed_at_the_start_and_the_end_is_kept(
-    arguments: Arguments, capfd: pytest.CaptureFixture[str]
+    asked: LaunchRequest, capfd: pytest.CaptureFixture[str]
 ) -> None:
     def then(watcher: Watcher) -> int:
         watcher.started(os.getpid())
         watcher.write(1, b"said\n")
         return 5
 
-    assert detached.run(arguments, launch(then)) == 0
+    assert detached.run(asked, launch(then)) == 0
     assert capfd.readouterr().out == "one\n"
     os.wait()
-    folder = Path(arguments.record)
+    folder = Path(asked.directory)
     assert json.loads((folder / "exit").read_text())["code"] == 5
     assert json.loads((folder / "container.json").read_text())["process"]["pid"] > 0
     assert (folder / "log").read_text().endswith(" stdout F said\n")
 
 
-def test_a_failure_is_the_callers_and_nothing_is_left(arguments: Arguments, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_failure_is_the_callers_and_nothing_is_left(asked: LaunchRequest, capfd: pytest.CaptureFixture[str]) -> None:
     def then(watcher: Watcher) -> int:
         raise LaunchError("it cannot be", origin="here", hint="let it", exit_code=126)
 
     with pytest.raises(LaunchError, match="here: it cannot be\nhint: let it") as caught:
-        detached.run(arguments, launch(then))
+        detached.run(asked, launch(then))
     assert caught.value.exit_code == 126
     os.wait()
     assert capfd.readouterr().out == ""
-    assert not Path(arguments.record).exists()
+    assert not Path(asked.directory).exists()
 
 
-def test_an_interruption_before_the_start_is_a_failure(arguments: Arguments) -> None:
+def test_an_interruption_before_the_start_is_a_failure(asked: LaunchRequest) -> None:
     with pytest.raises(LaunchError, match="the launch was interrupted") as caught:
-        detached.run(arguments, launch(lambda watcher: 130))
+        detached.run(asked, launch(lambda watcher: 130))
     assert caught.value.exit_code == 130
     os.wait()
-    assert not Path(arguments.record).exists()
+    assert not Path(asked.directory).exists()
 
 
-def test_a_stage_that_is_killed_before_the_start_is_a_failure(arguments: Arguments) -> None:
+def test_a_stage_that_is_killed_before_the_start_is_a_failure(asked: LaunchRequest) -> None:
     def then(watcher: Watcher) -> int:
         os.kill(os.getpid(), signal.SIGKILL)
         return 0
 
     with pytest.raises(LaunchError, match="the launch stage ended with -9 before the command ran"):
-        detached.run(arguments, launch(then))
-    assert not Path(arguments.record).exists()
+        detached.run(asked, launch(then))
+    assert not Path(asked.directory).exists()
 
 
-def test_a_failure_after_the_start_goes_to_the_log(arguments: Arguments, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_failure_after_the_start_goes_to_the_log(asked: LaunchRequest, capfd: pytest.CaptureFixture[str]) -> None:
     def then(watcher: Watcher) -> int:
         watcher.started(os.getpid())
         raise LaunchError("it broke", exit_code=125)
 
-    assert detached.run(arguments, launch(then)) == 0
+    assert detached.run(asked, launch(then)) == 0
     os.wait()
-    assert (Path(arguments.record) / "log").read_text().endswith(" stderr F hardening: it broke\n")
-    assert json.loads((Path(arguments.record) / "exit").read_text())["code"] == 125
+    assert (Path(asked.directory) / "log").read_text().endswith(" stderr F hardening: it broke\n")
+    assert json.loads((Path(asked.directory) / "exit").read_text())["code"] == 125
 
 
-def test_a_command_whose_id_nobody_would_learn_is_ended(arguments: Arguments, tmp_path: Path) -> None:
+def test_a_command_whose_id_nobody_would_learn_is_ended(asked: LaunchRequest, tmp_path: Path) -> None:
     """The process that waits is killed before the start; the launch is told to end its command, and leaves nothing."""
     gone = tmp_path / "gone"
     told = tmp_path / "told"
@@ -108,35 +107,34 @@ def test_a_command_whose_id_nobody_would_learn_is_ended(arguments: Arguments, tm
 
     waiting = os.fork()
     if waiting == 0:
-        detached.run(arguments, launch(then))
+        detached.run(asked, launch(then))
         os._exit(0)
-    until(Path(arguments.record).exists)
+    until(Path(asked.directory).exists)
     os.kill(waiting, signal.SIGKILL)
     os.waitpid(waiting, 0)
     gone.touch()
-    until(lambda: not Path(arguments.record).exists())
+    until(lambda: not Path(asked.directory).exists())
     assert told.read_text() == "False"
 
 
-def test_a_container_that_removes_itself(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    words = ["--record", str(tmp_path / "containers/one"), "--detach", "--auto-remove", "/bundle"]
-    assert detached.run(main.parse(words), launch(lambda watcher: watcher.started(os.getpid()) - 1)) == 0
+def test_a_container_that_removes_itself(asked: LaunchRequest, capfd: pytest.CaptureFixture[str]) -> None:
+    assert detached.run(asked.changed(auto_remove=True), launch(lambda watcher: watcher.started(os.getpid()) - 1)) == 0
     os.wait()
     assert capfd.readouterr().out == "one\n"
-    assert not (tmp_path / "containers/one").exists()
+    assert not Path(asked.directory).exists()
 
 
-def test_a_container_that_is_being_removed_at_its_end_ends_as_its_command_did(arguments: Arguments) -> None:
+def test_a_container_that_is_being_removed_at_its_end_ends_as_its_command_did(asked: LaunchRequest) -> None:
     def end_without(path: Path) -> int:
         def then(watcher: Watcher) -> int:
             watcher.started(os.getpid())
             shutil.rmtree(path) if path.is_dir() else path.unlink()
             return 5
 
-        assert detached.run(arguments, launch(then)) == 0
+        assert detached.run(asked, launch(then)) == 0
         return os.waitstatus_to_exitcode(os.wait()[1])
 
-    folder = Path(arguments.record)
+    folder = Path(asked.directory)
     assert end_without(folder / "exit") == 5
     assert (folder / "log").read_text().endswith(f" stderr F hardening: {folder}: No such file or directory\n")
     shutil.rmtree(folder)
@@ -145,7 +143,7 @@ def test_a_container_that_is_being_removed_at_its_end_ends_as_its_command_did(ar
 
 
 def test_the_stage_keeps_no_descriptor_of_the_caller_and_reads_nothing(
-    arguments: Arguments, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    asked: LaunchRequest, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     reader, writer = os.pipe()
     os.set_inheritable(writer, True)
@@ -158,13 +156,13 @@ def test_the_stage_keeps_no_descriptor_of_the_caller_and_reads_nothing(
         kept = {os.readlink(f"/proc/self/fd/{number}") for number in (0, lock)}
         return int(kept == {"/dev/null"} and os.getsid(0) == os.getpid() and os.getcwd() == "/")
 
-    assert detached.run(arguments, launch(then)) == 0
+    assert detached.run(asked, launch(then)) == 0
     os.close(writer)
     assert os.read(reader, 1) == b""  # nobody else has the other end
-    assert locks.is_locked(arguments.record)
+    assert locks.is_locked(asked.directory)
     seen.touch()
     os.wait()
     os.close(reader)
     os.close(lock)
-    assert json.loads((Path(arguments.record) / "exit").read_text())["code"] == 1
-    assert not locks.is_locked(arguments.record)
+    assert json.loads((Path(asked.directory) / "exit").read_text())["code"] == 1
+    assert not locks.is_locked(asked.directory)

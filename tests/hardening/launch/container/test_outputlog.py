@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from hardening.launch import main
 from hardening.launch.container.container_state import Entry
 from hardening.launch.container.outputlog import OutputLog
+from hardening.launch.request import LaunchRequest
 from hardening.runs.logs import Log
 
 LINE = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z (stdout|stderr) ([FP]) (.*)")
@@ -20,7 +20,7 @@ LINE = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z (stdout|stderr) ([FP
 
 @pytest.fixture
 def entry(tmp_path: Path) -> Entry:
-    made = Entry(main.parse(["--record", str(tmp_path / "containers/one"), "/b"]).record, {})
+    made = Entry(LaunchRequest(id="one", state=str(tmp_path)).directory, {})
     made.create("")
     return made
 

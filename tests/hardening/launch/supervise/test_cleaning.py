@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from hardening.launch import main
 from hardening.launch.record import recording
 from hardening.launch.record.recording import Records
+from hardening.launch.request import LaunchRequest
 from hardening.launch.supervise import cleaning
 from hardening.launch.supervise.cleaning import Cleaning
 from hardening.launch.supervise.watchers import Attached
@@ -34,7 +34,7 @@ def records() -> Iterator[Records]:
 
 def held(bundle: Path, lease: Path, records: Records) -> Cleaning:
     """The cleaning of a launch of a bundle that goes with it, and that has a lease."""
-    made = Cleaning(main.parse(["--remove", str(bundle)]), None, records)
+    made = Cleaning(LaunchRequest(bundle=str(bundle), remove=True), None, records)
     lease.touch()
     made.lock()
     made.hold((str(lease),))
@@ -63,7 +63,7 @@ def test_it_is_done_once(bundle: Path, tmp_path: Path, records: Records) -> None
 def test_a_bundle_that_stays_keeps_its_leases(bundle: Path, tmp_path: Path, records: Records) -> None:
     lease = tmp_path / "lease"
     lease.touch()
-    made = Cleaning(main.parse([str(bundle)]), None, records)
+    made = Cleaning(LaunchRequest(bundle=str(bundle)), None, records)
     made.hold((str(lease),))
     made.finish()
     made.release()
@@ -81,8 +81,8 @@ def test_what_cannot_be_taken_away_keeps_nothing_else(bundle: Path, tmp_path: Pa
     record = tmp_path / "containers/id"
     (record / "exit").mkdir(parents=True)
     (record / "container.json").write_text('{"process": 1}')
-    arguments = main.parse(["--remove", "--record", str(record), str(bundle)])
-    made = Cleaning(arguments, Attached(arguments), records)
+    request = LaunchRequest(bundle=str(bundle), remove=True, id="id", state=str(tmp_path))
+    made = Cleaning(request, Attached(request), records)
     made.lock()
     made.after_kill()
     made.release()

@@ -1,0 +1,28 @@
+"""What one launch has in its own process, beside its request."""
+
+from __future__ import annotations
+
+from hardening.base.frozen import Frozen
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hardening.launch.record.recording import Records
+    from hardening.launch.request import LaunchRequest
+    from hardening.launch.secret.handed import Handed
+    from hardening.launch.supervise.cleaning import Cleaning
+    from hardening.launch.supervise.watchers import Watcher
+
+
+class LaunchContext(Frozen):
+    """``watcher`` learns of the run, ``records`` keeps its records. ``cleaning`` is done at its end, or by the guard where
+    this process is killed. ``secrets`` are those that were handed over. ``confirm`` is called by a native run before the
+    command can run; what it raises is the end of the run."""
+
+    request: LaunchRequest
+    records: Records
+    cleaning: Cleaning
+    watcher: Watcher | None = None
+    secrets: Handed | None = None
+    confirm: Callable[[], None] | None = None

@@ -1,0 +1,52 @@
+"""The launch request: from the command line to the launcher, and what a cache entry may say of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hardening.errors import LaunchError
+from hardening.launch.request import LaunchRequest, from_entry, from_json, of_stage
+
+#: A value of each type that is no default.
+OTHER: dict[type, Any] = {str: "a \udcff/ü", bool: True, int: 7}
+WHOLE = LaunchRequest(**{name: OTHER[type(value)] for name, value in vars(LaunchRequest()).items()})
+
+
+def test_the_launcher_reads_what_was_asked(tmp_path: Path) -> None:
+    argv = WHOLE.stage(tmp_path, "/usr/bin/crun")
+    assert from_json(argv[-1]) == of_stage(argv) == WHOLE.changed(bundle=str(tmp_path), runtime="/usr/bin/crun")
+    assert json.loads(LaunchRequest(bundle="/b").to_json()) == {"bundle": "/b"}
+
+
+def test_what_starts_something_else_has_no_request(tmp_path: Path) -> None:
+    argv = LaunchRequest().stage(tmp_path)
+    assert of_stage(["/usr/bin/other", "x"]) is None
+    for index in range(len(argv) - 1):
+        assert of_stage([*argv[:index], argv[index] + " ", *argv[index + 1 :]]) is None, index
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        {}, [], "/b", {"bundle": 1}, {"bundle": "/b", "stdin": 1}, {"bundle": "/b", "lock": True}, {"bundle": "/b", "x": ""},
+        {"bundle": "/b", "runtime": "/usr/bin/crun"}, {"bundle": "/b", "name": "web", "id": "one"},
+        {"bundle": "/b", "state": "/"},
+    ],
+)  # fmt: skip
+def test_what_is_no_request(table: Any) -> None:
+    with pytest.raises(LaunchError):
+        from_json(json.dumps(table))
+
+
+def test_an_entry_decides_nothing_that_is_a_launch_s_own() -> None:
+    kept: dict[str, Any] = WHOLE.kept()
+    assert from_entry(kept, {"id": "new"}) == LaunchRequest(**kept, id="new")
+    assert {"bundle", "id", "state", "remove", "receipt", "sha256", "lock", "secrets", "variables"}.isdisjoint(kept)
+    for name, value in vars(WHOLE).items():
+        if name not in kept:
+            with pytest.raises(LaunchError, match=name):
+                from_entry({**kept, name: value}, {})
