@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, Set
 from types import MappingProxyType
 from typing import Any
 
-from hardening.base.jsontext import escape
+from hardening.base.pointer import escape
 from hardening.base.values import frozen
 
 

@@ -7,6 +7,7 @@ import _stat as stat
 from hardening.base import files
 from hardening.base.linux.signals import signal
 from hardening.base.linux.system import os
+from hardening.base.text import printable
 from hardening.errors import EXIT_LAUNCHER, HardeningError, LaunchError
 
 TYPE_CHECKING = False
@@ -146,8 +147,8 @@ def require_descriptors() -> None:
 def complain(text: str) -> None:
     """Write a message to standard error."""
     # A message may quote what a container's files say: no control character of theirs may reach the terminal.
-    shown = "".join(char if char.isprintable() or char == "\n" else repr(char)[1:-1] for char in text)
+    shown = printable(text, keep="\n")
     try:
-        os.write(2, f"hardening: {shown}\n".encode("utf-8", "backslashreplace"))
+        os.write(2, f"hardening: {shown}\n".encode())
     except OSError:
         return

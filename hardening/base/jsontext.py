@@ -6,6 +6,7 @@ and doubles the start of a launch.
 
 from __future__ import annotations
 
+from hardening.base.pointer import escape
 from hardening.errors import LaunchError
 
 try:
@@ -13,7 +14,7 @@ try:
 except ImportError:  # an interpreter without the accelerator
     from json.encoder import py_encode_basestring_ascii as quote
 
-__all__ = ["MAX_BYTES", "MAX_DEPTH", "dump", "escape", "parse", "quote"]
+__all__ = ["MAX_BYTES", "MAX_DEPTH", "dump", "parse", "quote"]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -104,11 +105,6 @@ def _is_deep(value: object) -> bool:
         if not level:
             return False
     return True
-
-
-def escape(key: str) -> str:
-    """One reference token of a JSON pointer (RFC 6901)."""
-    return key.replace("~", "~0").replace("/", "~1")
 
 
 def _skip_space(source: str, at: int) -> int:

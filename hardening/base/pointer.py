@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
 
 CONFIG = "config.json"
 
@@ -22,7 +24,7 @@ def lookup(document: Mapping[str, Any], pointer: str) -> Any:
     """The value at ``pointer``, or None where there is none."""
     value: Any = document
     for token in pointer.split("/")[1:]:
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             value = value.get(unescape(token))
         elif isinstance(value, list) and token.isdigit() and int(token) < len(value):
             value = value[int(token)]

@@ -1,8 +1,21 @@
-"""Words for people: what was meant by a misspelt one."""
+"""Text for people: as a terminal may show it, and what was meant by a misspelt word."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def printable(text: str, keep: str = "") -> str:
+    """Text in which no character drives or deceives the reader's terminal: what cannot be printed is escaped, but for
+    characters to ``keep``."""
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() or char in keep else char.encode("unicode_escape", "surrogatepass").decode()
+        for char in text
+    )
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:

@@ -8,6 +8,8 @@ import re
 import sys
 from typing import TYPE_CHECKING, TextIO
 
+from hardening.base.text import printable
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -18,21 +20,12 @@ if TYPE_CHECKING:
 def escape(text: str) -> str:
     """``text`` without control characters other than newlines: what a file or an argument holds must not drive the
     reader's terminal."""
-    return "".join(
-        char if char == "\n" or (char.isprintable() and not "\ud800" <= char <= "\udfff") else _visible(char)
-        for char in text
-    )
-
-
-def _visible(char: str) -> str:
-    return char if char == "\N{NO-BREAK SPACE}" else char.encode("unicode_escape", "surrogatepass").decode()
+    return printable(text, keep="\n\N{NO-BREAK SPACE}")
 
 
 def harmless(data: bytes) -> bytes:
     """Output of a container as a terminal may show it: colours, tabs and carriage returns stay, any other control sequence
     is escaped, for it could move the reader's cursor, or make the terminal answer."""
-    import re
-
     parts = re.split(r"(\x1b\[[0-9;:]*m|[\t\r\n]+)", data.decode("utf-8", "surrogateescape"))
     return "".join(part if number % 2 else escape(part) for number, part in enumerate(parts)).encode()
 

@@ -6,8 +6,9 @@ from html import escape
 
 from hardening.assemble.enforcement import enforcement
 from hardening.assemble.pipeline import Plan
+from hardening.base.text import printable
 from hardening.report import settings
-from hardening.report.table import Table, clean
+from hardening.report.table import Table
 
 _STYLE = """
 :root { color-scheme: light dark; font: 15px/1.45 system-ui, sans-serif; }
@@ -69,4 +70,4 @@ def _cell(cell: str) -> str:
 
 
 def _text(text: str) -> str:
-    return escape(clean(text))
+    return escape(printable(text))

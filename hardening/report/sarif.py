@@ -11,10 +11,10 @@ from typing import Any
 from urllib.parse import quote
 
 from hardening import __version__
+from hardening.base.text import printable
 from hardening.base.values import frozen
 from hardening.mechanism.findings import RULES, Finding, Severity, describe
 from hardening.mechanism.mechanism import Mechanism
-from hardening.report.table import clean
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 _PLACE = re.compile(r"(?P<file>.+):(?P<line>[1-9]\d*)", re.DOTALL)
@@ -74,7 +74,7 @@ def _result(finding: Finding, rules: Sequence[str]) -> dict[str, Any]:
         "ruleId": finding.rule,
         "ruleIndex": rules.index(finding.rule),
         "level": str(finding.severity),
-        "message": {"text": "\n".join(clean(line) for line in text.splitlines())},
+        "message": {"text": "\n".join(printable(line) for line in text.splitlines())},
     }
     location: dict[str, Any] = {}
     place = _PLACE.fullmatch(finding.origin)
@@ -84,7 +84,7 @@ def _result(finding: Finding, rules: Sequence[str]) -> dict[str, Any]:
             "region": {"startLine": int(place["line"])},
         }
     if finding.leaf:
-        location["logicalLocations"] = [{"fullyQualifiedName": clean(finding.leaf)}]
+        location["logicalLocations"] = [{"fullyQualifiedName": printable(finding.leaf)}]
     if location:
         result["locations"] = [location]
     return result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hardening.base.text import printable
 from hardening.base.values import frozen
 
 
@@ -21,17 +22,6 @@ class Table:
     folded: bool = False
 
 
-def clean(cell: str) -> str:
-    """A cell as one printable line."""
-    return (
-        cell
-        if cell.isprintable()
-        else "".join(
-            char if char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode() for char in cell
-        )
-    )
-
-
 def shown(table: Table) -> list[int]:
     """The places of the columns that something is shown of."""
     return [at for at, _ in enumerate(table.columns) if not table.rows or any(row[at] for row in table.rows)]
@@ -40,7 +30,7 @@ def shown(table: Table) -> list[int]:
 def plain(table: Table) -> str:
     """The table as aligned columns, for pipes and for people without a terminal; without rows the heading alone, with
     them no empty columns."""
-    rows = [tuple(clean(cell) for cell in row) for row in table.rows]
+    rows = [tuple(printable(cell) for cell in row) for row in table.rows]
     kept = shown(table)
     lines = [table.title] if table.title else []
     heading = tuple(name.upper() for name in table.columns)

@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.table import Table as Drawn
 from rich.text import Text
 
-from hardening.report.table import Table, clean, shown
+from hardening.base.text import printable
+from hardening.report.table import Table, shown
 
 _STYLES = {
     "ok": "green",
@@ -39,7 +40,7 @@ def draw(table: Table, stream: TextIO, *, heading: bool = True) -> None:
     """Draw a table. Long cells are folded, and cut only where the table says so."""
     console = Console(file=stream, highlight=False, width=_columns(stream))
     drawn = Drawn(
-        title=clean(table.title) or None,
+        title=printable(table.title) or None,
         title_justify="left",
         title_style="bold",
         box=box.SIMPLE_HEAD if heading else None,
@@ -54,7 +55,7 @@ def draw(table: Table, stream: TextIO, *, heading: bool = True) -> None:
         for index in kept:
             drawn.add_column(table.columns[index], overflow="fold")
     for row in table.rows:
-        drawn.add_row(*(Text(clean(row[index]), style=_STYLES.get(row[index], "")) for index in kept))
+        drawn.add_row(*(Text(printable(row[index]), style=_STYLES.get(row[index], "")) for index in kept))
     console.print(drawn)
 
 
@@ -69,7 +70,7 @@ def _columns(stream: TextIO) -> int | None:
 def _fit(table: Table, kept: list[int], drawn: Drawn, console: Console) -> None:
     """Add the columns so that only the last to be narrowed is cut or folded. Those without room leave ``kept``."""
     widths = {
-        index: max(cell_len(clean(cell)) for cell in (table.columns[index], *(row[index] for row in table.rows)))
+        index: max(cell_len(printable(cell)) for cell in (table.columns[index], *(row[index] for row in table.rows)))
         for index in kept
     }
     last = table.columns.index(table.last)

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hardening.assemble.oci_fields import misfits, unknown
-from hardening.base.jsontext import escape
 from hardening.base.linux import abi
+from hardening.base.pointer import escape
 from hardening.base.values import frozen
 from hardening.errors import LaunchError
 from hardening.launch.config.config import INTERPRETED_ANNOTATIONS

@@ -9,6 +9,7 @@ from typing import Any
 
 import attrs
 
+from hardening.base.text import printable
 from hardening.compose.composition import Composition
 from hardening.compose.fold import Resolved
 from hardening.errors import HardeningError, quoted
@@ -137,6 +138,4 @@ def _said(resolved: Resolved) -> str:
 
 def text(path: str) -> str:
     """A path as people and terminals can read it."""
-    from hardening.report.table import clean
-
-    return clean(path)
+    return printable(path)

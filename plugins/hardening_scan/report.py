@@ -11,11 +11,12 @@ from urllib.parse import quote
 
 import attrs
 
+from hardening.base.text import printable
 from hardening.mechanism.findings import Finding, Severity
 from hardening.mechanism.scankinds import EXTERNAL, KINDS, UNREAD
 from hardening.mechanism.scanner import Found
 from hardening.report import sarif
-from hardening.report.table import Table, clean
+from hardening.report.table import Table
 from hardening_scan.examine import Scanned
 from hardening_scan.settings import WHAT, ScanSettings, above
 
@@ -90,13 +91,13 @@ def as_sarif(name: str, scanned: Scanned, settings: ScanSettings) -> dict[str, A
     that is."""
     judged = _judged(scanned, settings)
     found = [
-        Finding(_rule(item.kind), said, f"{clean(item.path)}: {clean(item.detail)}", leaf=f"scan.{item.kind}")
+        Finding(_rule(item.kind), said, f"{printable(item.path)}: {printable(item.detail)}", leaf=f"scan.{item.kind}")
         for item, said in judged
     ]
     log = sarif.log(found, {_rule(kind): _described(kind) for kind in KINDS})
     (run,) = log["runs"]
     base: dict[str, Any] = {
-        "description": {"text": f"the root of {clean(name)}{scanned.digest and f' ({scanned.digest})'}"}
+        "description": {"text": f"the root of {printable(name)}{scanned.digest and f' ({scanned.digest})'}"}
     }
     if name.startswith(("/", ".")):
         base["uri"] = f"file://{quote(os.fsencode(os.path.realpath(name))).rstrip('/')}/"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hardening.base.jsontext import escape
+from hardening.base.pointer import escape
 
 Problem = tuple[str, str]  # (JSON pointer, reason)
 #: Why a field of the specification is refused, and the type whose empty value asks for nothing; None: every value asks.

@@ -64,10 +64,6 @@ def test_refusals(text: bytes, words: str) -> None:
     assert words in str(caught.value)
 
 
-def test_tokens_of_pointers_are_escaped() -> None:
-    assert jsontext.escape("a/b~c") == "a~1b~0c"
-
-
 @pytest.mark.parametrize(
     "value",
     [None, True, False, 0, -7, 1.5, "", '\x00\x1b\n"\\', "ü\ud800", [], [1, [None]], {"a": {"b": [True]}, "ü": "x"}],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hardening.report.table import Table, clean, plain
+from hardening.report.table import Table, plain
 
 
 def test_columns_are_aligned_and_empty_ones_left_out() -> None:
@@ -23,7 +23,3 @@ def test_a_row_is_always_one_printable_line(rows: list[tuple[str, str]]) -> None
     lines = plain(Table(("a", "b"), tuple(rows))).split("\n")
     assert len(lines) in (0, 1, len(rows) + 1)
     assert all(line.isprintable() for line in lines)
-
-
-def test_control_characters_and_lone_surrogates_are_shown_as_escapes() -> None:
-    assert clean("a\x1b[2J\n\udcff\u202eé") == "a\\x1b[2J\\n\\udcff\\u202eé"
