@@ -67,7 +67,7 @@ def mode_of(name: str) -> int:
 
 def _elsewhere(error: OSError) -> str:
     if error.errno in wholefile.FULL:
-        return "make room on that disk, or choose a directory on another"
+        return "free space on that disk, or choose a directory on another"
     return "choose a directory that does not exist yet, in one that you can write to"
 
 

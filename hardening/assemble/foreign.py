@@ -123,7 +123,7 @@ def _strip(value: Mapping[str, Any], known: Collection[str], pointer: str, exces
         elif isinstance(item, Mapping) and any(other.startswith(f"{place}/") for other in known):
             kept[key] = _strip(item, known, place, excesses)
         else:
-            excesses.append(Excess(place, _shown(item), "none: no mechanism answers for it", ""))
+            excesses.append(Excess(place, _shown(item), "none: no mechanism owns it", ""))
     return kept
 
 

@@ -98,7 +98,7 @@ def _require_one_owner(fragments: Sequence[Fragment], core: Mapping[str, str]) -
     for path, (owner, _) in files.items():
         for above in _ancestors(path):
             if above in files and not isinstance(files[above][1], Directory):
-                raise PluginError(f"{owner} contributes {path}, but {above} is no directory", hint=_ONE_OWNER)
+                raise PluginError(f"{owner} contributes {path}, but {above} is not a directory", hint=_ONE_OWNER)
 
 
 _CORE = "the core"

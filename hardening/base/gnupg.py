@@ -124,7 +124,7 @@ class GnuPG:
         if answer is None:
             raise _too_long(patience)
         if not answer:
-            raise HostError(f"GnuPG cannot be used: its process ended ({code})", hint="look at its memory and limits")
+            raise HostError(f"GnuPG cannot be used: its process ended ({code})", hint="check its memory and limits")
         found = marshal.loads(answer)  # noqa: S302  # a copy of this process wrote it
         if isinstance(found, str):
             raise _unusable(found)
@@ -231,7 +231,7 @@ def start(
 def status(result: Any) -> list[tuple[str, list[str]]]:
     """The status lines of a call: keyword and words. Raises `HostError` where GnuPG was killed."""
     if result.returncode is None or result.returncode < 0:
-        raise HostError(f"GnuPG was killed by signal {-(result.returncode or 0)}", hint="look at its memory and limits")
+        raise HostError(f"GnuPG was killed by signal {-(result.returncode or 0)}", hint="check its memory and limits")
     # At line feeds alone: other ends of lines, as Python has them, can be part of a name.
     lines = [line.removeprefix(_STATUS).split() for line in result.stderr.split("\n") if line.startswith(_STATUS)]
     return [(line[0], line[1:]) for line in lines if line]

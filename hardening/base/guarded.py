@@ -48,7 +48,7 @@ def guarded(action: Callable[[], Code]) -> Code:
         code = EXIT_LAUNCHER
         module, _, line = frames(error)[-1]
         complain(
-            f"the launch failed: {type(error).__name__} ({module}:{line})\nhint: report this to those who make hardening"
+            f"the launch failed: {type(error).__name__} ({module}:{line})\nhint: report this to the authors of hardening"
         )
     return code
 

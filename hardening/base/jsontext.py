@@ -85,7 +85,7 @@ def parse(text: bytes, origin: str) -> object:
         raise LaunchError(f"not JSON: more text after the value, at character {end}", origin=origin)
     if context.repeated:
         pointer, key = _find_repeated(value, "") or ("", "")
-        raise LaunchError(f"the key {_short(key)!r} stands twice", origin=f"{origin}:{_short(pointer)}")
+        raise LaunchError(f"the key {_short(key)!r} is given twice", origin=f"{origin}:{_short(pointer)}")
     return value
 
 

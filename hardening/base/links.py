@@ -14,7 +14,7 @@ from hardening.base.linux import abi, kernel
 from hardening.base.linux.system import os
 
 MAX_LINKS = 40  # as many as the kernel follows
-HINT = "name the place that it leads to, or lay the link as the user who launches"
+HINT = "name its target, or create the link as the user who launches"
 
 
 class ForeignLinkError(OSError):
@@ -26,7 +26,7 @@ class ForeignLinkError(OSError):
 class MovedLinkError(OSError):
     """A link on the way of a place that was judged when its links had been followed; with a ``hint``, too."""
 
-    hint = "take the link away, or compose this again"
+    hint = "remove the link, or compose this again"
 
 
 def find(path: str) -> int:
@@ -76,7 +76,7 @@ def find_judged(directory: int, path: bytes, flags: int = os.O_PATH, resolve: in
     except OSError as error:
         if error.errno != errno.ELOOP:
             raise
-        raise MovedLinkError(errno.ELOOP, "a link that was laid since this was composed leads it elsewhere") from error
+        raise MovedLinkError(errno.ELOOP, "a link created since this was composed redirects it") from error
 
 
 def find_source(path: str, bundle: str, *, judged: bool) -> int:

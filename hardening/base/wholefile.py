@@ -24,7 +24,7 @@ from hardening.errors import HardeningError, ProfileError
 FULL = (errno.ENOSPC, errno.EDQUOT)
 #: How the names begin of what is being written.
 PARTIAL = ".partial-"
-ROOM = "make room on that disk"
+ROOM = "free space on that disk"
 
 
 #: Where a process has the descriptors that it was given: a pipe there has somebody at its other end.

@@ -111,7 +111,7 @@ def _usage_error(error: click.ClickException) -> UsageError:
     path = context.command_path if context is not None else PROGRAM
     hint = f"`{path} --help` shows what there is"
     if isinstance(error, click.NoSuchOption):
-        return UsageError(f"there is no option {error.option_name}", hint=_instead(error, context) or hint)
+        return UsageError(f"no such option: {error.option_name}", hint=_instead(error, context) or hint)
     if isinstance(error, click.exceptions.NoArgsIsHelpError) and context and isinstance(context.command, click.Group):
         names = ", ".join(context.command.list_commands(context))
         return UsageError(f"no command of `{path}`", hint=f"there are {names}; {hint}")

@@ -49,7 +49,7 @@ class LazyGroup(click.Group):
             from hardening.errors import UsageError
 
             hint = instead_of(*args) or nearest(args[0], names) or f"the commands are {', '.join(names)}"
-            raise UsageError(f'there is no command "{args[0]}"', hint=hint)
+            raise UsageError(f'unknown command "{args[0]}"', hint=hint)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -95,7 +95,7 @@ def storable(
     if launch.receipt:
         return ("a receipt is written of one run",)
     if not here.stores:
-        return ("this is no call of the installed program",)
+        return ("this is not a call of the installed program",)
     kept = of_stage(engine.command(Path("/"), launch))
     if kept is None:
         return (f"the runtime {engine.name} starts something else than the launch stage",)

@@ -23,17 +23,17 @@ def worded(error: BaseException) -> HardeningError:
     if isinstance(error, HardeningError):
         return error
     if isinstance(error, BrokenPipeError):
-        return LaunchError("nobody reads what is said", exit_code=128 + signal.SIGPIPE)
+        return LaunchError("broken pipe", exit_code=128 + signal.SIGPIPE)
     if isinstance(error, OSError):
         if error.filename is None and _is_nowhere():
             return LaunchError("the working directory does not exist any more", hint="change to another one (cd)")
-        hint = "look at the file, its permissions and the space on its disk"
+        hint = "check the file, its permissions and the free space on its disk"
         return LaunchError(error.strerror or str(error), origin=error.filename, hint=hint)
     if isinstance(error, ImportError):
         hint = "give it more memory or open files (ulimit -v, ulimit -n), or install hardening again"
         return LaunchError(f"a part of the program cannot be loaded: {error}", hint=hint)
     if isinstance(error, SystemError):  # what Python's own compiler may end with where memory is short
-        return LaunchError(f"Python itself has failed, most likely for want of memory: {error}", hint=MORE_MEMORY)
+        return LaunchError(f"Python itself has failed, most likely out of memory: {error}", hint=MORE_MEMORY)
     if isinstance(error, MemoryError):
         return LaunchError("out of memory", hint=MORE_MEMORY)
     of_plugin = _of_plugin(error)
@@ -42,7 +42,7 @@ def worded(error: BaseException) -> HardeningError:
     # Its text could hold anything that the program works on, a secret among it.
     where = " < ".join([f"{module}:{line}" for module, _, line in frames(error)][-1 : -_FRAMES - 1 : -1])
     what = f"hardening itself has failed: {type(error).__name__} ({where})"
-    return LaunchError(what, hint="report this line, with the command, to those who make hardening")
+    return LaunchError(what, hint="report this line, with the command, to the authors of hardening")
 
 
 def _of_plugin(error: BaseException) -> PluginError | None:

@@ -171,7 +171,7 @@ class Fold:
         self.completed = False
 
     def run(self, entries: Sequence[Entry], default: Any, default_origin: str) -> Resolved:
-        """Fold the entries in their order. What nobody says is ``default``, said at ``default_origin``. Raises
+        """Fold the entries in their order. What nobody says is ``default``, set at ``default_origin``. Raises
         `ProfileError`."""
         for entry in entries:
             self._take(entry, default)
@@ -303,7 +303,7 @@ class Fold:
             hint = f"name {self.origin.layer} after {layer.asked}, as in {line}"
         return ProfileError(
             f"{self.leaf}: {said.word or text(self.kind, said.value)} {how} {text(self.kind, self.value)}, "
-            f"said at {told(self.origin, self.steps)}",
+            f"set at {told(self.origin, self.steps)}",
             origin=said.origin,
             hint=hint,
         )

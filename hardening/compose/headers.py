@@ -94,7 +94,7 @@ def _idle_rules(stack: Stack) -> Iterable[HardeningError]:
                     origin=gate.places[rule],
                     hint=f"no layer lifts what {line} refuses: remove this, and have that line changed"
                     if line is not None
-                    else 'say refuse = "error" (or "warning", "note") above, or remove it',
+                    else 'set refuse = "error" (or "warning", "note") above, or remove it',
                 )
 
 
@@ -111,7 +111,7 @@ def _unusable_exceptions(stack: Stack, mechanisms: Sequence[Mechanism[Any]], tod
             owner = next((mechanism for mechanism in mechanisms if mechanism.name == name), None)
             if owner is None or not find_leaves(owner, exception.setting):
                 yield ProfileError(
-                    f'the exception names "{exception.setting}", which is no setting',
+                    f'the exception names "{exception.setting}", which is not a setting',
                     origin=exception.origin,
                     hint=_nearest_setting(exception.setting, owner, mechanisms),
                 )
@@ -193,5 +193,5 @@ def _idle_requirements(mechanisms: Sequence[Mechanism[Any]], leaves: Mapping[Lea
                 f"{mechanism.name} is as strict as ever: it asks nothing of a host that might not give it",
                 leaf=f"{mechanism.name}.{REQUIREMENT.name}",
                 origin=str(resolved.origin),
-                hint="remove it; what is to be permitted is said in the table itself",
+                hint="remove it; permissions are set in the table itself",
             )

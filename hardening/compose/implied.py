@@ -85,7 +85,7 @@ def _permitted(composition: Composition, implied: Implied, said: Resolved) -> Ex
             if exception.setting.startswith(f"{owner.name}.") and _means(owner, exception, implied):
                 return exception
     raise ProfileError(
-        f"{implied.by}: {implied.what}: {other.leaf} is {other.shown}, said at {other.told}",
+        f"{implied.by}: {implied.what}: {other.leaf} is {other.shown}, set at {other.told}",
         origin=said.origin,
         hint=f"{implied.remedy or 'leave it out'}, or add {permission(implied.leaf, layers[-1] if layers else None)}",
     )

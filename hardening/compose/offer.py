@@ -112,11 +112,11 @@ class Offer:
         return f"image {self.image.reference}"
 
     def _unreadable(self, leaf: str, message: str) -> ImageError:
-        hint = f"say {leaf} in a profile or on the command line, or use another image"
-        return ImageError(f"what it says cannot be read: {message}", origin=self.origin, hint=hint)
+        hint = f"set {leaf} in a profile or on the command line, or use another image"
+        return ImageError(f"its configuration is invalid: {message}", origin=self.origin, hint=hint)
 
     def _refused(self, leaf: str, message: str) -> Finding:
-        hint = "say it in a profile or on the command line, if it is to be so"
+        hint = "set it in a profile or on the command line, if that is intended"
         return Finding(NOT_TAKEN, Severity.NOTE, message, leaf=leaf, origin=self.origin, hint=hint)
 
 
@@ -147,5 +147,5 @@ def _of_nobody(config: Mapping[str, Any]) -> Iterator[Wish]:
         )
     if config.get("Healthcheck"):
         yield Wish(
-            "it has a health check, which nobody runs", "let a unit of systemd, or a loop, look after the service"
+            "it has a health check, which is not run", "let a unit of systemd, or a loop, look after the service"
         )

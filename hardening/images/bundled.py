@@ -60,7 +60,7 @@ def require(document: Mapping[str, Any], bundle: Path) -> tuple[Input, ...]:
         kept.hold()
     if kept is None or any(kept.unpacked(holder) is None for holder in holders):
         raise ImageError(
-            f"{image.reference} ({image.digest}) is not in the store any more",
+            f"{image.reference} ({image.digest}) is no longer in the store",
             origin=image.store,
             hint="pull the same image again, or compose the bundle again from another",
         )
@@ -83,18 +83,16 @@ def _holders(bound: list[_Bound], image: Used | None) -> Iterator[Path]:
                 raise SpecError(
                     "the root of an image stays read-only: all its runs share it",
                     origin=f"{CONFIG}:{item.decides}",
-                    hint="make it read-only, and give the places that are written to as mounts of their own",
+                    hint="make it read-only, and mount its writable directories separately",
                 )
             yield holder
 
 
 def _require_named(holder: Path, image: Used | None, in_its_store: bool) -> None:
     if image is None:
-        raise SpecError(
-            f"it binds the root of an image, {holder.name}, and does not say which image that is", hint=_HINT
-        )
+        raise SpecError(f"it binds the root of an image, {holder.name}, and does not name the image", hint=_HINT)
     if not image.digest:
-        raise SpecError(f"it binds the root of an image, {image.reference}, and does not say its digest", hint=_HINT)
+        raise SpecError(f"it binds the root of an image, {image.reference}, and does not give its digest", hint=_HINT)
     if not in_its_store or not holder.name.startswith(f"{image.digest.replace(':', '-')}-"):
         raise SpecError(
             f"it names the image {image.reference} ({image.digest}), and binds the root of another, {holder}",

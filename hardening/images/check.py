@@ -30,7 +30,7 @@ def check(store: Store) -> Checked:
     with store.shared():
         blobs = store.blobs()
         wrong = [path for path in blobs if f"{path.parent.name}:{path.name}" != _digest(path)]
-        problems += [f"{path}: is not what its name says" for path in wrong]
+        problems += [f"{path}: digest mismatch" for path in wrong]
         records = _records(store, problems)
         for record in records:
             _check_image(store, record, wrong, problems)
@@ -70,7 +70,7 @@ def _check_root(store: Store, holder: Path, problems: list[str]) -> None:
         problems.append(f"{error.origin}: {error.message}")
         return
     if unpacked is None or "entries" not in unpacked.about or not unpacked.path.is_dir():
-        problems.append(f"{holder}: is no whole root")
+        problems.append(f"{holder}: incomplete root")
     elif not holder.name.startswith(str(unpacked.about.get("digest", "-")).replace(":", "-")):
         problems.append(f"{holder}: is the root of another image")
 

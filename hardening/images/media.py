@@ -104,16 +104,16 @@ def digest_of(data: bytes, like: str = "sha256:") -> str:
 
 
 def parse(data: bytes, origin: object) -> dict[str, Any]:
-    """A JSON object of at most `MAX_MANIFEST` bytes; a key that stands twice in one is refused, for programs do not agree
+    """A JSON object of at most `MAX_MANIFEST` bytes; a key that is given twice in one is refused, for programs do not agree
     which counts. Raises `ImageError`."""
     if len(data) > MAX_MANIFEST:
-        raise ImageError(f"is larger than {MAX_MANIFEST} bytes", origin=origin, hint="this is no manifest of an image")
+        raise ImageError(f"is larger than {MAX_MANIFEST} bytes", origin=origin, hint="this is not an image manifest")
     try:
         document = jsontext.parse(data, str(origin))
     except LaunchError as error:
         raise _wrong(error.origin, error.message) from None
     if not isinstance(document, dict):
-        raise _wrong(origin, "is no JSON object")
+        raise _wrong(origin, "is not a JSON object")
     return document
 
 
@@ -134,19 +134,19 @@ def read_manifest(data: bytes, origin: object, said: str = "") -> Manifest:
     if document.get("schemaVersion") != 2 or kind not in MANIFESTS:
         if document.get("schemaVersion") == 1:
             raise _wrong(origin, "is a manifest of docker's first version", "push the image again with a newer program")
-        raise _wrong(origin, f"is no manifest of an image: its type is {kind[:80]}")
+        raise _wrong(origin, f"is not an image manifest: its media type is {kind[:80]}")
     if "manifests" in document:
         raise _wrong(origin, "is a manifest and an index at once")
     config = descriptor(document.get("config"), f"{origin}: config", MAX_MANIFEST)
     if config.media_type not in _CONFIGS:
-        raise _wrong(origin, f"is no image that can be run: its configuration is {config.media_type[:80]}")
+        raise _wrong(origin, f"is not a runnable image: its configuration has the media type {config.media_type[:80]}")
     layers = document.get("layers")
     if not isinstance(layers, list) or len(layers) > MAX_LAYERS:
-        raise _wrong(origin, f"has no list of at most {MAX_LAYERS} layers")
+        raise _wrong(origin, f"has no list of layers, or more than {MAX_LAYERS}")
     found = tuple(descriptor(layer, f"{origin}: layers[{number}]", MAX_BLOB) for number, layer in enumerate(layers))
     for number, layer in enumerate(found):
         if not _LAYER.fullmatch(layer.media_type):
-            raise _wrong(f"{origin}: layers[{number}]", f"is of a type that is not read: {layer.media_type[:80]}")
+            raise _wrong(f"{origin}: layers[{number}]", f"unsupported media type: {layer.media_type[:80]}")
     return Manifest(config, found)
 
 
@@ -192,7 +192,7 @@ def read_config(data: bytes, origin: object) -> dict[str, Any]:
     if inner is None:
         document["config"] = {}
     elif not isinstance(inner, dict):
-        raise _wrong(origin, "has a `config` that is no object")
+        raise _wrong(origin, "`config` is not an object")
     for key, value in document["config"].items():
         try:
             json.dumps({key: value}, ensure_ascii=False).encode()
@@ -233,16 +233,16 @@ def _platform(entry: Mapping[str, Any]) -> Platform | None:
 def descriptor(entry: object, origin: str, most: int) -> Descriptor:
     """A descriptor as it stands in a manifest, of a blob of at most ``most`` bytes. Raises `ImageError`."""
     if not isinstance(entry, dict):
-        raise _wrong(origin, "is no descriptor of a blob")
+        raise _wrong(origin, "is not a descriptor")
     digest, size, kind = entry.get("digest"), entry.get("size"), entry.get("mediaType", "")
     if not isinstance(digest, str) or not is_digest(digest):
         raise _wrong(origin, "has no digest")
     if type(size) is not int or not 0 <= size <= most:
-        raise _wrong(origin, f"has no size of at most {most} bytes")
+        raise _wrong(origin, f"invalid size: 0 to {most} bytes are expected")
     if not isinstance(kind, str):
-        raise _wrong(origin, "has a media type that is no text")
+        raise _wrong(origin, "the media type is not a string")
     return Descriptor(digest, size, kind)
 
 
-def _wrong(origin: object, problem: str, hint: str = "pull it again, or tell its author") -> ImageError:
+def _wrong(origin: object, problem: str, hint: str = "pull it again, or report this to its author") -> ImageError:
     return ImageError(problem, origin=origin, hint=hint)

@@ -119,7 +119,7 @@ class _Pull:
         top = media.digest_of(data, wanted or "sha256:")
         if wanted and top != wanted:
             raise ImageError(
-                f"what is sent has the digest {top}",
+                f"digest mismatch: received {top}",
                 origin=self._origin,
                 hint="pull it again, or do not trust its source",
             )
@@ -130,7 +130,7 @@ class _Pull:
         data = self._source.instance(chosen)
         if len(data) != chosen.size or media.digest_of(data, chosen.digest) != chosen.digest:
             raise ImageError(
-                f"the manifest {chosen.digest} is not what the index says",
+                f"digest mismatch: the manifest {chosen.digest} differs from its entry in the index",
                 origin=self._origin,
                 hint="pull it again, or do not trust its source",
             )

@@ -99,7 +99,8 @@ def resolved(name: Name) -> Name:
         return name
     if ":" in path and name.transport != DIRECTORY:
         raise UsageError(
-            f"{name} leads to {path}, and a path of {name.transport} ends at its first colon", hint="move or rename it"
+            f"{name} is a link to {path}, and a path of {name.transport} ends at its first colon",
+            hint="move or rename it",
         )
     return attrs.evolve(name, path=path)
 
@@ -108,7 +109,7 @@ def parse(text: str) -> Name:
     """The name that somebody typed. Raises `UsageError`. A relative path is taken from the working directory."""
     if not text or text != text.strip() or "\0" in text:
         raise UsageError(
-            f'"{text}" names no image', hint="write HOST/REPOSITORY:TAG, such as docker.io/library/busybox"
+            f'"{text}" does not name an image', hint="write HOST/REPOSITORY:TAG, such as docker.io/library/busybox"
         )
     transport, colon, rest = text.partition(":")
     if colon and transport == DOCKER:
@@ -121,10 +122,10 @@ def parse(text: str) -> Name:
     if colon and transport == DIRECTORY:
         return Name(transport, path=_path(text, rest))
     if colon and transport in _ELSEWHERE and not _is_host(rest):
-        raise UsageError(f"{text}: images of {transport} are not read", hint=_ELSEWHERE[transport])
+        raise UsageError(f"{text}: unsupported transport {transport}", hint=_ELSEWHERE[transport])
     if "://" in text:
         hint = nearest(transport, TRANSPORTS) or f"there are {', '.join(TRANSPORTS)}"
-        raise UsageError(f'{text}: there is no transport "{transport}"', hint=hint)
+        raise UsageError(f'{text}: unknown transport "{transport}"', hint=hint)
     return Name(DOCKER, parse_docker(text))
 
 
@@ -140,7 +141,7 @@ def parse_docker(text: str) -> Reference:
         hint = (
             "a tag has letters, digits, `_`, `.` and `-`, begins with none of the last two, and has at most 128 of them"
         )
-        raise UsageError(f'{text}: "{tag}" is no tag', hint=hint)
+        raise UsageError(f'{text}: invalid tag "{tag}"', hint=hint)
     if len(name) == DIGESTS["sha256"] and all(letter in "0123456789abcdef" for letter in name):
         raise UsageError(
             f"{text}: an image's id names no repository",
@@ -179,10 +180,10 @@ def require_digest(text: str, origin: object | None = None) -> str:
         wanted = DIGESTS[algorithm]
         wrong = f"it has {len(digits)} digits" if len(digits) != wanted else "it has capital letters"
         raise UsageError(
-            f'"{text}" is no digest: {wrong}', origin=origin, hint=f"{algorithm} has {wanted} digits of 0-9a-f"
+            f'invalid digest "{text}": {wrong}', origin=origin, hint=f"{algorithm} has {wanted} digits of 0-9a-f"
         )
     hint = "write sha256: and 64 digits of 0-9a-f; `skopeo inspect` shows it"
-    raise UsageError(f'"{text}" is no digest', origin=origin, hint=hint)
+    raise UsageError(f'invalid digest "{text}"', origin=origin, hint=hint)
 
 
 def _split(name: str) -> tuple[str, str]:
@@ -207,7 +208,7 @@ def _require_host(host: str, text: str) -> None:
     if re.fullmatch(_HOST, host):
         return
     raise UsageError(
-        f'{text}: "{host}" is no host', hint="a host has letters, digits, `-` and `.`, and a port after `:`"
+        f'{text}: invalid host "{host}"', hint="a host has letters, digits, `-` and `.`, and a port after `:`"
     )
 
 
@@ -218,11 +219,11 @@ def _require_path(path: str, text: str) -> None:
         return
     what = "it" if wrong == text else f'"{wrong}"'
     if re.fullmatch(_PART, wrong.lower()):
-        raise UsageError(f"{text}: {what} has capital letters", hint=f"a repository is written small: {wrong.lower()}")
+        raise UsageError(f"{text}: {what} has capital letters", hint=f"write it in lower case: {wrong.lower()}")
     if not wrong or path == f"{OFFICIAL}/":
         raise UsageError(f"{text}: a part of the repository is empty", hint="write HOST/REPOSITORY:TAG")
     hint = "a repository has small letters and digits, with `.`, `_`, `__` or `-` between them"
-    raise UsageError(f"{text}: {what} is no part of a repository", hint=hint)
+    raise UsageError(f"{text}: invalid part of a repository: {what}", hint=hint)
 
 
 def _path(text: str, path: str) -> str:

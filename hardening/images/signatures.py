@@ -37,7 +37,7 @@ def gather(store: Store, found: Iterable[bytes], stage: Path, origin: object, na
         for number, content in enumerate(found, 1):
             if number > MOST or len(content) > LONGEST:
                 what = f"has signatures of more than {LONGEST} bytes, or more than {MOST} of them"
-                raise ImageError(what, origin=origin, hint="look at the place of its signatures")
+                raise ImageError(what, origin=origin, hint="check where its signatures are kept")
             wholefile.create(made / f"{PREFIX}{number}", content, 0o600)
     except OSError as error:
         raise store.failed(error) from None

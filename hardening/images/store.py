@@ -79,7 +79,7 @@ def location(environment: Mapping[str, str], uid: int) -> Path:
     """Where the store of a user is or would be. Raises `ImageError` for a user without a home directory."""
     found = state.images(environment, uid)
     if found is None:
-        raise ImageError("there is no place for images: the caller has no home directory", hint=f"set {VARIABLE}")
+        raise ImageError("no directory for images: the caller has no home directory", hint=f"set {VARIABLE}")
     return found
 
 
@@ -102,13 +102,13 @@ class Store:
             for folder in (path, *(path / name for name in _FOLDERS)):
                 status = os.lstat(folder)
                 if not trusted.is_own(status, str(folder)) or not folder.is_dir() or folder.is_symlink():
-                    raise PermissionError(errno.EPERM, "others could have written it", str(folder))
+                    raise PermissionError(errno.EPERM, "other users can write to it", str(folder))
             trusted.require_secure_path(str(path))
         except FileNotFoundError:
             return None
         except OSError as error:
             raise ImageError(
-                f"the store of images cannot be used: {error.filename or path}: {error.strerror or error}",
+                f"cannot use the image store: {error.filename or path}: {error.strerror or error}",
                 origin=path,
                 hint=f"keep it where only you can write, or set {VARIABLE} to such a directory",
             ) from None
@@ -206,7 +206,7 @@ class Store:
             ) from None
         if media.digest_of(data, digest) != digest:
             raise ImageError(
-                "is not what its name says",
+                "digest mismatch",
                 origin=path,
                 hint="remove the image with `hardening rmi`, and pull it again",
             )
@@ -225,13 +225,13 @@ class Store:
                 for piece in pieces:
                     got += len(piece)
                     if got > size:
-                        raise _mismatch(digest, f"more than the {size} bytes that its manifest names")
+                        raise _mismatch(digest, f"blob larger than the {size} bytes in its manifest")
                     hashed.update(piece)
                     file.write(piece)
                 if got < size:
-                    raise _mismatch(digest, f"{got} bytes of {size}: it breaks off")
+                    raise _mismatch(digest, f"blob truncated: {got} of {size} bytes")
                 if f"{algorithm}:{hashed.hexdigest()}" != digest:
-                    raise _mismatch(digest, f"something else, with the digest {algorithm}:{hashed.hexdigest()}")
+                    raise _mismatch(digest, f"digest mismatch: received {algorithm}:{hashed.hexdigest()}")
                 file.flush()
                 os.fsync(file.fileno())
             path.rename(self.blob(digest))
@@ -373,12 +373,12 @@ def _make(path: Path, mode: int) -> None:
 
 
 def _mismatch(digest: str, got: str) -> ImageError:
-    hint = "pull it again; if it is the same again, the registry is broken or not to be trusted"
-    return ImageError(f"the blob is {got}", origin=digest, hint=hint)
+    hint = "pull it again; if it happens again, the registry is broken or hostile"
+    return ImageError(got, origin=digest, hint=hint)
 
 
 def _failed(error: OSError, path: Path) -> ImageError:
-    hint = "look at its permissions and its disk"
+    hint = "check its permissions and its disk"
     if error.errno in _FULL:
-        hint = f"make room there: `hardening rmi` removes images; or set {VARIABLE} to another place"
-    return ImageError(f"the store of images cannot be written: {error.strerror}", origin=path, hint=hint)
+        hint = f"free space there: `hardening rmi` removes images; or set {VARIABLE} to another place"
+    return ImageError(f"cannot write to the image store: {error.strerror}", origin=path, hint=hint)

@@ -24,7 +24,7 @@ _GOING = (errno.EBUSY, errno.ENOENT, errno.ENODEV)
 #: Why a group cannot be had. EBUSY: it has processes, or groups of its own. The others: another launch claims it just now.
 TAKEN = (errno.EBUSY, errno.EWOULDBLOCK, errno.ENOENT, errno.EEXIST)
 _UNIFIED = "/linux/resources/unified"
-_BOTH = "say it in another member of /linux/resources, if there is one, which version 1 has as well"
+_BOTH = "set it in a member of /linux/resources that version 1 has as well"
 _EVERY = "cgroup"  # begins the names of files that each group of version 2 has, without a controller
 MADE, CLAIMED = "made ", "claimed "  # how the words of `Cgroup.tell` begin
 #: Seconds between two attempts to remove a group. It is empty shortly after its last process was killed; but one that waits

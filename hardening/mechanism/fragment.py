@@ -128,7 +128,7 @@ class Fragment:
         try:
             name = _NAMES[pointer](value) if pointer in _NAMES else key
         except (AttributeError, KeyError, TypeError):
-            raise PluginError(f"{self._owner} contributes to {pointer} what is no item of it: {value!r}") from None
+            raise PluginError(f"{self._owner} contributes to {pointer} what is not an item of it: {value!r}") from None
         if name != key:
             raise PluginError(f"{self._owner} contributes {name} to {pointer} as {key}")
         self._keep(self._items, (pointer, key), f"contributes {key} to {pointer}", made)
@@ -160,9 +160,9 @@ class Fragment:
 
     def _value(self, pointer: str, value: object, leaves: tuple[str, ...]) -> Value:
         if not pointer.startswith("/"):
-            raise PluginError(f"{self._owner} contributes to {pointer!r}, which is no JSON pointer")
+            raise PluginError(f"{self._owner} contributes to {pointer!r}, which is not a JSON pointer")
         if not _is_json(value):
-            raise PluginError(f"{self._owner} contributes to {pointer} what is no JSON data: {value!r}")
+            raise PluginError(f"{self._owner} contributes to {pointer} what is not JSON data: {value!r}")
         return Value(copied(value), self._owner, leaves)
 
     def _keep(self, kept: dict[_Key, Value], key: _Key, deed: str, value: Value) -> None:

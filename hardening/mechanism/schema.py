@@ -254,5 +254,5 @@ def require_absent(setting: Family[T], value: T, node: Node) -> None:
 def _once(says: dict[str, Say], say: Say, item: Node) -> None:
     earlier = says.get(say.member)
     if earlier is not None and earlier.value != say.value:
-        raise item.error(f"{say.member} is already said at {earlier.origin}", hint="name it once")
+        raise item.error(f"{say.member} is already set at {earlier.origin}", hint="name it once")
     says[say.member] = say

@@ -44,14 +44,14 @@ def of(document: Mapping[str, object]) -> Used | None:
         return None
     reference, digest, store = (found.get(name, "") for name in (REFERENCE, DIGEST, STORE))
     if not (isinstance(reference, str) and isinstance(digest, str) and isinstance(store, str)):
-        raise ImageError("what it says of its image is no text", origin=_PLACE, hint=_AGAIN)
+        raise ImageError("what it says of its image is not text", origin=_PLACE, hint=_AGAIN)
     if not reference or not store.startswith("/"):
         missing = STORE if reference else REFERENCE
         raise ImageError(f"it names an image, and has no {missing}", origin=_PLACE, hint=_AGAIN)
     if not _can_be_names(reference, store):
         raise ImageError("what it says of its image is neither a name nor a path", origin=_PLACE, hint=_AGAIN)
     if digest and not is_digest(digest):
-        raise ImageError(f"the {DIGEST} {digest!a} is no digest", origin=_PLACE, hint=_AGAIN)
+        raise ImageError(f"the {DIGEST} {digest!a} is not a digest", origin=_PLACE, hint=_AGAIN)
     return Used(reference, digest, Path(store))
 
 

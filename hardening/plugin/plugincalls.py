@@ -43,8 +43,8 @@ def package(item: Plugin | Brought) -> str:
 def fault(item: Plugin | Brought, what: str, hint: str = "", *, origin: object | None = None) -> PluginError:
     """The error for what a plugin, loaded or only announced, does wrong. ``what`` follows its name: `` failed in …``,
     ``: …``. Without a hint it names what helps against a fault of any plugin."""
-    own = "report this to those who make hardening"
-    theirs = f"update or remove {package(item)}, or report this to those who make it"
+    own = "report this to the authors of hardening"
+    theirs = f"update or remove {package(item)}, or report this to its authors"
     hint = hint or (own if item.distribution == OWN else theirs)
     return PluginError(f"{label(item)}{what}", origin=origin, hint=hint)
 

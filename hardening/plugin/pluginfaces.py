@@ -227,7 +227,9 @@ def _own_shortfalls(answer: object, of: Mechanism[Any], *_: object) -> tuple[Sho
     for item in found:
         for name in (item.leaf, item.requirement or item.leaf, *items(str)(item.also)):
             if name.partition(".")[0] != of.name:
-                raise PluginError(f"{of.name} says that {name} cannot be enforced, which is no setting of [{of.name}]")
+                raise PluginError(
+                    f"{of.name} says that {name} cannot be enforced, which is not a setting of [{of.name}]"
+                )
     return found
 
 
@@ -312,7 +314,7 @@ def _implied(installed: Callable[[str], Mechanism[Any] | None]) -> Take:
                 setting = owner.schema.settings.get(leaf.setting) if owner is not None else None
                 if owner is not None and (setting is None or leaf.mechanism != owner.name):
                     raise PluginError(
-                        f"{of.name} implies {item.leaf} by {item.by}: {leaf} is no setting of [{owner.name}]"
+                        f"{of.name} implies {item.leaf} by {item.by}: {leaf} is not a setting of [{owner.name}]"
                     )
         return found
 
@@ -368,7 +370,7 @@ def _require_own(of: Mechanism[Any], deed: str, leaves: object) -> None:
     for leaf in leaves:
         table, _, name = str(leaf).partition(".")
         if table != of.name or (name and of.schema.find(name) is None):
-            raise PluginError(f"{of.name} {deed} because of {leaf}, which is no setting of [{of.name}]")
+            raise PluginError(f"{of.name} {deed} because of {leaf}, which is not a setting of [{of.name}]")
 
 
 # --- answers of runtimes and judges -----------------------------------------------------------------------------------

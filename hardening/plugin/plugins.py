@@ -115,7 +115,7 @@ class Plugins:
             if name not in values:
                 there = [known for _, known in self._items("hardening_secret_names", items(str))]
                 hint = nearest(name, there) or f"hardening secret create {quoted(name)} FILE"
-                raise SecretError(f'you have no secret "{name}"', hint=hint)
+                raise SecretError(f'no such secret: "{name}"', hint=hint)
         return values
 
     def _register(self, plugin: Plugin) -> None:
@@ -203,7 +203,7 @@ class Plugins:
             if runtime.name == name:
                 return runtime
         names = [runtime.name for runtime in self.runtimes]
-        raise UsageError(f'there is no runtime "{name}"', hint=nearest(name, names) or f"installed: {', '.join(names)}")
+        raise UsageError(f'unknown runtime "{name}"', hint=nearest(name, names) or f"installed: {', '.join(names)}")
 
     def inspect(self, composition: Composition, host: Host) -> list[Finding]:
         """`hardening_inspect` of every plugin, in the order of their names."""

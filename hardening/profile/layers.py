@@ -136,7 +136,7 @@ class SearchPath:
         if not hits:
             known = [found.name for found in self.all()] if name else []
             hint = nearest(name, known) or "`hardening profile list` shows the profiles and where they are looked up"
-            raise ProfileError(f'there is no profile "{name}"', origin=origin, hint=hint)
+            raise ProfileError(f'no such profile: "{name}"', origin=origin, hint=hint)
         if len(hits) > 1:
             raise ProfileError(
                 f'"{name}" names {len(hits)} profiles: {", ".join(str(item.path) for item in hits)}',
@@ -207,15 +207,13 @@ class _Builder:
         key = Path(os.path.realpath(path))
         if key in (seen for seen, _ in chain):
             names = [name for _, name in chain] + [name]
-            raise ProfileError(
-                f"`extends` goes in a circle: {' -> '.join(names)}", origin=origin, hint="take one of them out"
-            )
+            raise ProfileError(f"`extends` is circular: {' -> '.join(names)}", origin=origin, hint="remove one of them")
         if key in self.layers:
             return
         if len(chain) > 64:
             raise ProfileError("`extends` goes deeper than 64 profiles", origin=origin, hint="merge some of them")
         if origin is not None and not os.path.lexists(path):
-            hint = "a path in `extends` counts from the folder of the profile that says it"
+            hint = "a path in `extends` is relative to the directory of the profile with the `extends`"
             raise ProfileError(f"extends {profile}, and there is no {path}", origin=origin, hint=hint)
         layer = parse_layer(read(path, name, owner=Owner.ANY if by_path else Owner.OWN))
         for parent, node in zip(layer.extends, _extends(layer.document.root), strict=True):

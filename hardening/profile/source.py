@@ -31,7 +31,7 @@ _LONG_KEY = re.compile(r"""(?<![\w.\\-])(?:(?:[\w-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\
 SHORTEST = 4
 _LOWEST, _HIGHEST = -(1 << 63), (1 << 63) - 1
 _TOO_WIDE = "an integer of more than 64 bits"
-_FLATTER = "no setting needs that much: look for brackets that are not closed"
+_FLATTER = "no setting needs that much: check for unclosed brackets"
 
 
 @frozen
@@ -254,7 +254,7 @@ def _parse(text: str, path: Path) -> dict[str, object]:
         line = position.removeprefix("line ").split(",")[0]
         place = f"{path}:{line}" if line.isdigit() else f"{path}:{text.count(chr(10)) + 1}"
         raise ProfileError(
-            f"not TOML: {message or error}", origin=place, hint="look at the quotes, brackets and keys up to this line"
+            f"not TOML: {message or error}", origin=place, hint="check the quotes, brackets and keys up to this line"
         ) from None
     except ValueError as error:
         # tomllib does not say where the number stands, and it may be too long to be shown.

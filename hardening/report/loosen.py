@@ -52,7 +52,7 @@ def smallest(
     if kind.neutral:
         return None
     if is_typed(attempt.composition, entry):  # which no later layer follows, and no option beside it loosens
-        return Loosening(barrier=f"the command line says it; leave out {entry.origin}")
+        return Loosening(barrier=f"it is set on the command line; leave out {entry.origin}")
     looser = list(_looser(kind, entry))
     if not looser:
         return None

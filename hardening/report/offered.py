@@ -51,7 +51,7 @@ def _said(mechanism: Mechanism[Any], say: Say, composition: Composition) -> Offe
     if leaf in composition.leaves and decided.origin == str(say.origin):
         return Offered(str(leaf), shown, TAKEN)
     found = (item.message for item in composition.findings if (item.rule, item.leaf) == (NOT_TAKEN, str(leaf)))
-    reason = next(found, f"{decided.shown} is said at {decided.limit_origin or decided.told}")
+    reason = next(found, f"{decided.shown} is set at {decided.limit_origin or decided.told}")
     return Offered(str(leaf), shown, LEFT, reason.removeprefix(f"{leaf}: "))
 
 
@@ -60,7 +60,7 @@ def _wished(wish: Wish, composition: Composition) -> Offered:
     spoken = next((stated[name] for name in wish.leaves if name in stated), None)
     if spoken is not None:
         return Offered(
-            str(spoken.leaf), wish.message, DECIDED, f"{spoken.leaf} is {spoken.shown}, said at {spoken.told}"
+            str(spoken.leaf), wish.message, DECIDED, f"{spoken.leaf} is {spoken.shown}, set at {spoken.told}"
         )
     return Offered(wish.leaves[0] if wish.leaves else "", wish.message, LEFT, wish.hint)
 

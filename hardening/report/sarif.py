@@ -49,7 +49,7 @@ def described(findings: Sequence[Finding], mechanisms: Sequence[Mechanism[Any]])
     return {rule: Rule(f"{text}.", _HELP) for rule, text in texts.items() if text is not None}
 
 
-_HELP = "The result says what to do, and `hardening explain` what decided the settings."
+_HELP = "The result gives the remedy, and `hardening explain` shows what decided the settings."
 
 
 def _named(name: str) -> Rule:

@@ -24,7 +24,7 @@ def stack(composition: Composition) -> Table:
         for index, layer in enumerate(composition.stack.layers, 1)
     ]
     if composition.image is not None:
-        says = "what the image says of itself, where it loosens nothing"
+        says = "what the image asks for, where it loosens nothing"
         rows.insert(0, ("0", "image", says, f"{composition.image.reference} ({composition.image.digest})"))
     return Table(("", "layer", "description", "file"), tuple(rows), "stack")
 

@@ -185,7 +185,7 @@ def _require_own(path: Path, status: os.stat_result) -> None:
     """A directory that somebody else made could name any process as a container's."""
     if not stat.S_ISDIR(status.st_mode) or not trusted.is_own(status, str(path)):
         raise LaunchError(
-            f"is no directory that only uid {os.geteuid()} could have written",
+            f"is not a directory that only uid {os.geteuid()} could have written",
             origin=path,
             hint="set HARDENING_STATE to a directory of your own",
         )
@@ -249,7 +249,7 @@ def _typed(data: Any, key: str, kind: type[T]) -> T:
 
 def _words(items: list[Any]) -> tuple[str, ...]:
     if not all(isinstance(word, str) for word in items):
-        raise TypeError("command is no list of strings")
+        raise TypeError("command is not a list of strings")
     return tuple(items)
 
 
@@ -316,7 +316,7 @@ def find(word: str, among: Sequence[Container]) -> Container:
 
     words = [word for item in among for word in (item.name, item.id) if word]
     hint = nearest(word, words) or "`hardening ps -a` lists the containers"
-    raise UsageError(f"there is no container {word!r}", hint=hint)
+    raise UsageError(f"no such container: {word!r}", hint=hint)
 
 
 def signal_container(container: Container, number: int) -> bool:

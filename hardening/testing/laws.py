@@ -274,7 +274,7 @@ class _StackLaws:
                 result = _at(self.mechanism, composed, key).value
                 if not said or not excepted.isdisjoint(chain) or kind.neutral or kind.at_most(result, said[0]):
                     continue
-                text = f"{self.name(key)}: {kind.show(result)}, where layer {number} says {kind.show(said[0])}"
+                text = f"{self.name(key)}: {kind.show(result)}, where layer {number} has {kind.show(said[0])}"
                 yield Broken("later layers only tighten", text)
             if case.complete:
                 yield from self.completed(composed, number, excepted)
@@ -441,7 +441,7 @@ def _declarations(mechanism: Mechanism[Any]) -> Iterator[Broken]:
     for option in mechanism.options():
         names = (option.key, *mechanism.expand(option.key))
         if all(mechanism.schema.find(name) is None for name in names):
-            yield Broken("options say settings", f"{option.flags[0]} says {option.key}, which is no setting")
+            yield Broken("options say settings", f"{option.flags[0]} says {option.key}, which is not a setting")
 
 
 def _strict(name: str, setting: Setting) -> Iterator[Broken]:
@@ -459,7 +459,7 @@ def _strict(name: str, setting: Setting) -> Iterator[Broken]:
 
 
 def _dumps(mechanism: Mechanism[Any], reading: Reading) -> Iterator[Broken]:
-    """What is dumped says the same, for each sample alone; and no leaf is said twice."""
+    """What is dumped says the same, for each sample alone; and no leaf is given twice."""
     for setting, member, value in mechanism.samples():
         kind = mechanism.schema.settings[setting].kind
         name = mechanism.leaf(setting, member)

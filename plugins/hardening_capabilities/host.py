@@ -82,5 +82,5 @@ def check(settings: CapabilitiesSettings, context: Context) -> Iterator[Shortfal
         yield Shortfall(
             "capabilities.*",
             "the caller has no CAP_SETPCAP, so the bounding set cannot be reduced",
-            'say namespaces.user = "private", or run as root',
+            'set namespaces.user = "private", or run as root',
         )

@@ -34,7 +34,7 @@ def read_capability(node: Node) -> str:
     short = normal(name)
     if short != REST and short not in BY_NAME:
         hint = nearest(short, list(BY_NAME)) or "capabilities(7) lists the names; ALL means all of them"
-        raise node.error(f'there is no capability "{name}"', hint=hint)
+        raise node.error(f'unknown capability "{name}"', hint=hint)
     return short
 
 
@@ -109,7 +109,7 @@ def _say(says: dict[str, Say], item: Node, value: str) -> None:
     if earlier is not None and earlier.value != value:
         arrays = {found: array for array, found in _ARRAYS.items()}
         raise item.error(
-            f"{item.raw} stands in `{arrays[earlier.value]}` and in `{arrays[value]}` of one layer, see {earlier.origin}",
+            f"{item.raw} is in both `{arrays[earlier.value]}` and `{arrays[value]}` of one layer, see {earlier.origin}",
             hint="name it in one of them",
         )
     says.setdefault(name, Say(FAMILY, name, value, item.origin))

@@ -38,7 +38,7 @@ def _check_namespaces(settings: NamespacesSettings, context: Context) -> Iterabl
         yield Shortfall(
             "namespaces.user",
             "without root, every other namespace needs a private user namespace",
-            'say user = "private"',
+            'set user = "private"',
         )
 
 
@@ -53,7 +53,7 @@ def _check_one(name: str, where: str, facts: NamespaceFacts) -> Iterable[Shortfa
     leaf = f"namespaces.{name}"
     if where == PRIVATE:
         if name not in facts.supported:
-            yield Shortfall(leaf, f"this kernel has no {name} namespaces", f'say {name} = "host"')
+            yield Shortfall(leaf, f"this kernel has no {name} namespaces", f'set {name} = "host"')
         elif name in facts.exhausted and name != "user":
             yield Shortfall(
                 leaf, f"this host permits not one new {name} namespace", "raise it in /proc/sys/user/max_*_namespaces"
@@ -69,19 +69,19 @@ def _require_consistent(settings: NamespacesSettings) -> None:
     if settings.mount == HOST and settings.user != HOST:
         raise ProfileError(
             'namespaces.mount = "host" does not go with a user namespace: it has no rights over the host\'s mounts',
-            hint='say namespaces.mount = "private", or namespaces.user = "host" as root',
+            hint='set namespaces.mount = "private", or namespaces.user = "host" as root',
         )
     if bool(settings.uid_map) != bool(settings.gid_map):
         said, missing = ("uid_map", "gid_map") if settings.uid_map else ("gid_map", "uid_map")
         raise ProfileError(
-            f"namespaces.{said} needs a namespaces.{missing} beside it", hint=f'say {missing} = ["0:100000:65536"]'
+            f"namespaces.{said} needs a namespaces.{missing} beside it", hint=f'set {missing} = ["0:100000:65536"]'
         )
     for name, value in settings.sysctls.named.items():
         namespace = sysctl_namespace(name)
         if value and namespace is not None and settings.where(namespace) != PRIVATE:
             raise ProfileError(
                 f"namespaces.sysctls.{name} needs a private {namespace} namespace: another is not only the command's",
-                hint=f'say namespaces.{namespace} = "private"',
+                hint=f'set namespaces.{namespace} = "private"',
             )
 
 

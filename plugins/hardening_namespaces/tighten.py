@@ -74,9 +74,9 @@ def _asked(document: Mapping[str, Any]) -> dict[str, str]:
     for index, item in enumerate(_objects(document, _NAMESPACES)):
         pointer, kind, path = f"{_NAMESPACES}/{index}", item.get("type"), item.get("path", "")
         if kind not in names:
-            raise SpecError(f"there is no namespace {kind!r}", origin=f"{pointer}/type")
+            raise SpecError(f"unknown namespace {kind!r}", origin=f"{pointer}/type")
         if names[kind] in asked:
-            raise SpecError(f"the {kind} namespace stands twice", origin=pointer)
+            raise SpecError(f"the {kind} namespace is listed twice", origin=pointer)
         if not isinstance(path, str):
             raise SpecError("a path is a string", origin=f"{pointer}/path")
         asked[names[kind]] = path or PRIVATE
@@ -158,7 +158,7 @@ def _require_mapped(document: Mapping[str, Any], maps: IdMaps) -> None:
             raise SpecError(
                 f"{number} is not mapped in the user namespace that the profile asks for ({maps})",
                 origin=f"/process/user/{key}",
-                hint='say namespaces.uid_map and gid_map, another id_map, or user = "host" with an exception',
+                hint='set namespaces.uid_map and gid_map, another id_map, or user = "host" with an exception',
             )
 
 

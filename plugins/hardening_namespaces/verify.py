@@ -32,7 +32,7 @@ def _namespace(settings: NamespacesSettings, name: str, receipt: Mapping[str, An
     # None: the kernel has no such namespace.
     link = own.get(key) or "not supported"
     if where == PRIVATE and own.get(key) and not caller.get(key):
-        return Verification.unseen(f"namespaces.{name}", where, f"{link}, and nobody knows the caller's")
+        return Verification.unseen(f"namespaces.{name}", where, f"{link}, and the caller's is unknown")
     # An inode number does not tell whose a namespace is: what was joined is not the container's own.
     alien = "the caller's" if link == caller.get(key) else "joined" if key in receipt["joined"] else ""
     holds = bool(own.get(key)) and not alien if where == PRIVATE else where == HOST or link == link_of(name, where)
@@ -106,7 +106,7 @@ def _sysctls(settings: NamespacesSettings, context: Context, receipt: Mapping[st
     implied = {name: value for cause in stated for name, value in effects.get(cause, {}).items()}
     unread = [name for name in {**stated, **implied} if name not in found]
     if unread:
-        return Verification.unseen(leaf, expected, f"nobody has read {', '.join(unread)}")
+        return Verification.unseen(leaf, expected, f"unread: {', '.join(unread)}")
     wanted = {**new, **implied, **stated}
     # What is joined by path has the parameters that its owner gave it.
     joined = [name for name in TYPES if settings.where(name) not in (PRIVATE, HOST)]

@@ -61,9 +61,7 @@ def refusals(name: str, version: tuple[int, ...], document: Mapping[str, Any], h
         reading = f"reads it as {item.taken_for}" if name == "runc" and item.taken_for else "would ignore it"
         yield Refusal(item.pointer, f"is not a field of the OCI runtime spec: {name} {reading}", HINT)
     for pointer, wanted in misfits(document):
-        yield Refusal(
-            pointer, f"{wanted} is expected: {name} may ignore what stands here", "correct it, or leave it out"
-        )
+        yield Refusal(pointer, f"{wanted} is expected: {name} may ignore this", "correct it, or leave it out")
     for entry in FIELDS[name]:
         if version < entry.since and _get(document, entry.pointer) is not None:
             yield Refusal(entry.pointer, f"{name} {_dotted(version)} ignores it", HINT)
@@ -107,7 +105,7 @@ def _annotations(name: str, document: Mapping[str, Any]) -> Iterator[Refusal]:
     annotations = document.get("annotations")
     for key in annotations if isinstance(annotations, Mapping) else ():
         if isinstance(key, str) and key.startswith(INTERPRETED_ANNOTATIONS):
-            reason = f"{name} may follow this annotation, which changes what runs and stands in no field of the spec"
+            reason = f"{name} may follow this annotation, which changes what runs and is in no field of the spec"
             yield Refusal(f"/annotations/{escape(key)}", reason, "leave the annotation out")
 
 
@@ -133,7 +131,7 @@ def _capabilities(name: str, document: Mapping[str, Any]) -> Iterator[Refusal]:
         for index, capability in enumerate(_items(document, f"/process/capabilities/{key}")):
             pointer = f"/process/capabilities/{key}/{index}"
             if capability not in abi.CAPABILITIES:
-                yield Refusal(pointer, f"there is no capability {capability!r}: {name} would ignore it")
+                yield Refusal(pointer, f"unknown capability {capability!r}: {name} would ignore it")
             elif key == "ambient" and capability not in sets["permitted"] & sets["inheritable"]:
                 reason = f"{capability} is not permitted and inheritable: {name} would ignore that it cannot be raised"
                 yield Refusal(pointer, reason)
@@ -145,7 +143,7 @@ def _mounts(name: str, version: tuple[int, ...], document: Mapping[str, Any]) ->
             continue
         destination = mount.get("destination")
         if isinstance(destination, str) and os.path.normpath(f"/{destination.lstrip('/')}") == "/":
-            yield Refusal(f"/mounts/{index}/destination", "leads to the root itself, which the mount would cover")
+            yield Refusal(f"/mounts/{index}/destination", "resolves to the root itself, which the mount would cover")
         options = [option for option in _items(mount, "/options") if isinstance(option, str)]
         for number, option in enumerate(options if is_bind(mount.get("type"), options) else ()):
             if option in OPTIONS[name] or not is_bind_option(option):
@@ -196,7 +194,7 @@ def _groups(name: str, document: Mapping[str, Any], uid: int) -> Iterator[Refusa
         return
     for index, gid in enumerate(_items(document, pointer)):
         if isinstance(gid, int) and not 0 <= gid <= MAX_ID:
-            yield Refusal(f"{pointer}/{index}", f"{name} ignores what is no id of a group", HINT)
+            yield Refusal(f"{pointer}/{index}", f"{name} ignores what is not a group id", HINT)
     if name == "crun" and one_id:
         yield Refusal(pointer, "crun ignores them where one id only is mapped", HINT)
     if name == "runc" and uid != 0:

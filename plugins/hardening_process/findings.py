@@ -99,7 +99,7 @@ def _about_limits(settings: ProcessSettings, context: Context) -> Iterator[Findi
             yield Finding("process/limit-of-caller", Severity.NOTE, message, leaf=leaf, hint=hint)
     score = effective_oom_score_adj(settings, context)
     if score != settings.oom_score_adj:
-        message = f"the caller's own score counts: {score} instead of {settings.oom_score_adj}"
+        message = f"the caller's own score applies: {score} instead of {settings.oom_score_adj}"
         yield Finding("process/oom-score-of-caller", Severity.NOTE, message, leaf="process.oom_score_adj")
     ceilings = stated_ceilings(settings)
     if "pids" not in ceilings and settings.rlimits["nproc"].hard is None:

@@ -92,7 +92,7 @@ def _unified(ceilings: Mapping[str, int], document: Mapping[str, Any], fragment:
     for name, text in asked.items():
         leaf, is_within = _FILES.get(name, ("", None))
         if is_within is None and not _BOUNDS.fullmatch(name):
-            yield Excess(f"{pointer}/{escape(name)}", text, "none: it is no ceiling", leaf)
+            yield Excess(f"{pointer}/{escape(name)}", text, "none: it is not a ceiling", leaf)
         elif is_within is not None and not is_within(text, ceilings):
             yield Excess(f"{pointer}/{escape(name)}", text, "none: no number within the ceiling", leaf)
         else:

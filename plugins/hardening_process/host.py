@@ -25,7 +25,7 @@ def check(settings: ProcessSettings, context: Context) -> Iterable[Shortfall]:
         yield Shortfall(
             "process.user",
             "only root can become another user, and there is no private user namespace",
-            'say namespaces.user = "private", or leave the user as it is',
+            'set namespaces.user = "private", or leave the user as it is',
         )
     kept = lingering_groups(settings, context)
     if kept:
@@ -84,7 +84,7 @@ def _unreachable(settings: ProcessSettings, context: Context) -> Iterable[Shortf
         if given is not None and wanted.soft is not None and not below(wanted.soft, given.soft):
             yield Shortfall(
                 f"process.rlimits.{name}",
-                f"{wanted.soft} is above the caller's hard limit {given.hard}, which counts instead",
+                f"{wanted.soft} is above the caller's hard limit {given.hard}, which applies instead",
                 "raise the caller's limit (limits.conf(5), LimitNOFILE= and its like), or ask for less",
                 tolerated=True,
             )

@@ -32,9 +32,9 @@ RULES = {
     "sysctls-without-proc-sys": "Kernel parameters that runc could not set",
     "system-volume": "A directory of the host that is shown whole",
     "unmasked-path": "A path of the kernel that is not masked",
-    "unmapped-volume": "A volume that the command cannot write to, for its owner is nobody there",
+    "unmapped-volume": "A volume that the command cannot write to, for its owner is unmapped",
     "visible-processes": "Processes of others that are visible",
-    "volume-over-tmpfs": "A volume in the place of a tmpfs",
+    "volume-over-tmpfs": "A volume replaces a tmpfs",
     "writable-kernel-path": "A path of the kernel that can be written to",
     "writable-root": "A root that can be written to",
 }
@@ -139,7 +139,7 @@ def _of_owner(volume: Volume, context: Context) -> Iterator[Finding]:
     known = maps is None or any(0 <= status.st_uid - r.outside < r.size for r in maps.uids)
     if volume.writable and not volume.idmap and not known and not status.st_mode & 0o002:
         yield _note(
-            "unmapped-volume", f"uid {status.st_uid}, to whom {volume.source} belongs, is nobody in the command's user "
+            "unmapped-volume", f"uid {status.st_uid}, to whom {volume.source} belongs, is unmapped in the command's user "
             "namespace, so that the command cannot write there", f"volumes.{volume.target}", "add `idmap`",
         )  # fmt: skip
 
@@ -153,7 +153,7 @@ def _of_tmpfs(settings: RootfsSettings) -> Iterator[Finding]:
                 yield _warn(f"{right}-tmpfs", f"{place} is mounted with {right}", f"tmpfs.{place}", f"drop `{right}`")
     taken = {volume.target for volume in settings.mounted_volumes()}
     for place in sorted(taken & {place for place, value in settings.tmpfs.named.items() if value is not None}):
-        yield _note("volume-over-tmpfs", f"a volume takes the place of the tmpfs at {place}", f"tmpfs.{place}")
+        yield _note("volume-over-tmpfs", f"a volume replaces the tmpfs at {place}", f"tmpfs.{place}")
 
 
 def _of_kernel(settings: RootfsSettings, around: Surroundings) -> Iterator[Finding]:

@@ -54,7 +54,7 @@ def locate(settings: RootfsSettings, document: Mapping[str, Any], context: Conte
     limit = context.limit(Leaf("rootfs", "path"))
     if limit is not None and root.path != ("/" if limit.is_host else real_path(limit.path)):
         raise SpecError(
-            f"{root.path or root.said} is no root: rootfs.path is limited to {limit.path}", origin=_PLACE,
+            f"{root.path or root.said} is not a root: rootfs.path is limited to {limit.path}", origin=_PLACE,
             hint=f"unpack it into {limit.path}, or have the limit changed where it is set",
         )  # fmt: skip
     return root
@@ -85,7 +85,9 @@ def _require_public(settings: RootfsSettings, path: str, context: Context) -> No
     )
     if running or (os.path.lexists(path) and sources.kernel(path) is not None):
         raise SpecError(
-            f"{path} belongs to the running host and is no root", origin=_PLACE, hint="unpack an image into a directory"
+            f"{path} belongs to the running host and is not a root",
+            origin=_PLACE,
+            hint="unpack an image into a directory",
         )
     homes = hidden.homes(private)
     engine = any(is_below(path, top) for top in _ENGINES) and "secrets" not in path.split("/")
@@ -93,7 +95,9 @@ def _require_public(settings: RootfsSettings, path: str, context: Context) -> No
         inside = is_below(path, secret) and not (engine or _is_in_home(path, homes))
         if inside or _same(path, secret):
             raise SpecError(
-                f"{path} is no root: {secret} is hidden", origin=_PLACE, hint="unpack an image into another directory"
+                f"{path} is not a root: {secret} is hidden",
+                origin=_PLACE,
+                hint="unpack an image into another directory",
             )
 
 

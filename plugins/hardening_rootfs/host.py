@@ -98,7 +98,7 @@ def check(settings: RootfsSettings, context: Context) -> Iterable[Shortfall]:
     if not around.mount:
         raise ProfileError(
             "rootfs: a root of its own needs a mount namespace of its own; in any other its mounts would be somebody else's",
-            hint='say namespaces.mount = "private"',
+            hint='set namespaces.mount = "private"',
         )
     if kernel < MOUNT_SETATTR:
         yield Shortfall(
@@ -209,7 +209,7 @@ def require_apart(settings: RootfsSettings, context: Context) -> None:
         raise ProfileError(
             "rootfs.read_only: the root of an image stays read-only: all its runs share it",
             origin=settings.path.origin,
-            hint="give the places that are written to: --tmpfs DST, or -v DIR:DST",
+            hint="mount a writable directory: --tmpfs DST, or -v DIR:DST",
         )
     facts = context.host.of(RootfsFacts)
     shown = [(volume.source, volume.writable, "volumes", volume.origin) for volume in settings.mounted_volumes()]

@@ -188,7 +188,7 @@ def _in_memory(settings: RootfsSettings, limits: Mapping[tuple[str, str], Any]) 
     bounded = [place for (setting, place), limit in limits.items() if setting == "tmpfs" and place != REST and limit]
     for place, leaf in (*((place, _leaf("tmpfs", place)) for place in bounded), (_SHM, _leaf("shm_size"))):
         mounted = place == _SHM or place in tmpfs
-        what = f"it takes the place of memory at {place}"
+        what = f"it replaces the tmpfs at {place}"
         for volume in settings.mounted_volumes():
             if volume.target == place or (volume.writable and _adds(volume.target, place, mounted=mounted)):
                 loosest = _LOOSEST if leaf.setting == "tmpfs" else _LOOSEST.size

@@ -79,7 +79,7 @@ def followed(path: str, origin: Origin | None = None) -> str:
         pass  # it is no name of the place
     finally:
         os.close(place)
-    raise ProfileError(f"{path} leads to what has another name here than {real}", origin=origin, hint=links.HINT)
+    raise ProfileError(f"{path} leads to a path with another name than {real}", origin=origin, hint=links.HINT)
 
 
 def is_host_root(path: str) -> bool:

@@ -106,7 +106,7 @@ class Asked:
             (known if _is_known(kind, option) else unknown).append(option)
         leaf = f"rootfs.volumes.{self.destination}"
         excesses = [
-            Excess(f"{self.pointer}/options", f"{option} at {self.destination}", "none: nobody answers for it", leaf)
+            Excess(f"{self.pointer}/options", f"{option} at {self.destination}", "none: no mechanism owns it", leaf)
             for option in unknown
         ]
         return (attrs.evolve(self, entry={**self.entry, "options": known}) if unknown else self), excesses

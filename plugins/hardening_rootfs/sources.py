@@ -44,7 +44,7 @@ def require_public(volume: Volume) -> None:
     if found is not None:
         top = next((top for top in _TOPS if aliases.holds(top, real_path(volume.source))), "/proc")
         raise ProfileError(
-            f"rootfs.volumes: {volume.source} leads to {found}, which is no source of a volume: at another place nothing "
+            f"rootfs.volumes: {volume.source} leads to {found}, which cannot be the source of a volume: elsewhere nothing "
             "of it would be masked or read-only",
             origin=volume.origin,
             hint=_HINT[top],
@@ -66,7 +66,7 @@ def require_root(root: Root) -> None:
     found = kernel(real_path(root.path))
     if found is not None:
         raise ProfileError(
-            f"rootfs.path: {root} is {found}, which is no root",
+            f"rootfs.path: {root} is {found}, which is not a root",
             origin=root.origin,
             hint="unpack an image into a directory",
         )

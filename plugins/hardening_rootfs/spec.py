@@ -172,7 +172,7 @@ def _require_own_name(root: str, item: Planned, path: str) -> None:
         raise ProfileError(
             f"{item.leaves[0]}: {item.target.path} is {path} in the root",
             origin=item.target.origin,
-            hint=f"name the place itself: {quoted(path)}",
+            hint=f"name its target: {quoted(path)}",
         )
 
 
@@ -193,7 +193,7 @@ def _require_inside(item: Planned, path: str, cover: Planned) -> None:
             f"{path} cannot be mounted: a link in {mount['source']}, which is mounted at {cover.target.path}, "
             f"is on the way to {below}",
             origin=item.target.origin,
-            hint="name the place itself, to which the link leads",
+            hint="name the target of the link",
         )
     if not os.path.exists(os.path.join(mount["source"], below)):
         raise ProfileError(

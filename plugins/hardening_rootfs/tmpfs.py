@@ -118,7 +118,7 @@ def _from_text(text: str, node: Node, place: str = "") -> Tmpfs:
         if key not in _OPTIONS or bool(value) != (key in ("size", "mode")):
             raise node.error(f'unknown option "{option}" for a tmpfs', hint=nearest(key, _OPTIONS) or _HINT)
         if key in values:
-            raise node.error(f"{key} is said twice")
+            raise node.error(f"{key} is given twice")
         values[key] = value or True
     return _build(values, node, place or _place(node))
 
@@ -183,7 +183,7 @@ def _once(family: Family[Tmpfs | None], members: list[tuple[Node, str, Tmpfs | N
     seen: dict[str, Tmpfs | None] = {}
     for node, place, value in members:
         if place in seen and seen[place] != value:
-            raise node.error(f"{place} is said twice", hint="name it once")
+            raise node.error(f"{place} is given twice", hint="name it once")
         if place not in seen:
             yield Say(family.name, place, value, node.origin)
         seen[place] = value

@@ -111,7 +111,7 @@ def _root(seen: Seen) -> Verification:
         wanted.place for wanted in seen.wanted.values()
         if "rootfs.path" in wanted.leaves and not any(item.place == wanted.place for item in seen.mounts)
     ]  # fmt: skip
-    differing = [f"{place} is no part of it" for place in beyond] + [f"{place} is missing" for place in lacking]
+    differing = [f"{place} is not a part of it" for place in beyond] + [f"{place} is missing" for place in lacking]
     return Verification.of("rootfs.path", expected, ", ".join(differing[:4]) or expected, not differing)
 
 

@@ -117,12 +117,12 @@ def _hint(composition: Composition, kind: str, by: Sequence[str], items: Sequenc
     """Where it is said, and what permits exactly these paths, if anything can."""
     paths = list(dict.fromkeys(item.path for item in items))
     said = ", ".join(_said(decider(composition, name, paths[0])) for name in by)
-    mend = "mend what is said there" if kind == UNREAD else "take it out of the root"
+    mend = "fix what is reported there" if kind == UNREAD else "take it out of the root"
     if any(_limit(decider(composition, name, path)) for name in by for path in paths):
         return f"{said}; {mend}: no exception lifts a limit"
     if "/" in paths:
         permit = f"--set scan.{kind}.default=allow --exception 'scan.{kind}.*={REASON}'"
-        return f"{said}; {mend}" if kind == UNREAD else f"{said}; mend it, or permit all of the kind: {permit}"
+        return f"{said}; {mend}" if kind == UNREAD else f"{said}; fix it, or permit all of the kind: {permit}"
     if len(paths) > SHOWN or any(text(path) != path for path in paths):
         return f"{said}; `hardening scan` lists them; {mend}, or allow their paths"
     listed = inline(paths)
@@ -133,7 +133,7 @@ def _hint(composition: Composition, kind: str, by: Sequence[str], items: Sequenc
 
 def _said(resolved: Resolved) -> str:
     limit = _limit(resolved)
-    return f"{resolved.leaf} is deny, {f'a limit set at {limit}' if limit else f'said at {resolved.origin}'}"
+    return f"{resolved.leaf} is deny, {f'a limit set at {limit}' if limit else f'set at {resolved.origin}'}"
 
 
 def text(path: str) -> str:

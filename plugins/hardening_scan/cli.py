@@ -95,7 +95,7 @@ def _show(scanned: Scanned, settings: ScanSettings, composition: Composition) ->
     output.note(report.summary(scanned, settings))
     leaves = [Leaf("scan", kind, path) for kind, path in report.unused(scanned, settings)]
     for leaf in leaves[:_SHOWN]:
-        output.note(f"nothing in this root needs {leaf}, said at {composition.leaves[leaf].origin}")
+        output.note(f"nothing in this root needs {leaf}, set at {composition.leaves[leaf].origin}")
     if len(leaves) > _SHOWN:
         output.note(f"nor {len(leaves) - _SHOWN} more that --json names")
 
@@ -106,7 +106,7 @@ def _require_root(path: str) -> None:
 
     if not os.path.isdir(path) or os.path.isfile(f"{path}/oci-layout"):
         hint = fetching.of_path(path) or "name the directory of a root"
-        raise UsageError("is no root that you can look at", origin=path, hint=hint)
+        raise UsageError("is not a root that you can read", origin=path, hint=hint)
 
 
 def _image(context: click.Context, request: Request, composition: Composition, text: str) -> Unpacked:

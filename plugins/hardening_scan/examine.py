@@ -92,7 +92,7 @@ def examine(
     safely."""
     real = os.path.realpath(path)
     if not os.path.isdir(real):
-        raise UsageError("is no directory that you can look at", origin=path, hint="name the directory of a root")
+        raise UsageError("is not a directory that you can read", origin=path, hint="name the directory of a root")
 
     def work(tell: child.Tell) -> dict[str, Any]:
         tree = walk.mounted(real)

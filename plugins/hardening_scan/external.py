@@ -106,7 +106,7 @@ def _said(pid: int, reader: int) -> bytes:
                 piece = os.read(reader, 1 << 16)
                 said += piece
                 if len(said) > LONGEST:
-                    raise _Failed(f"says more than {LONGEST} bytes")
+                    raise _Failed(f"printed more than {LONGEST} bytes")
                 if piece:
                     continue
                 poll.unregister(reader)
@@ -142,12 +142,12 @@ def answer(name: str, code: int, data: bytes, place: str) -> list[Found]:
                 for run in said["runs"]
                 for item in run.get("invocations") or ()
             ):
-                return [Found(UNREAD, "/", f"the scanner {name} says that it has failed")]
+                return [Found(UNREAD, "/", f"the scanner {name} reports a failure")]
             every = (_found(name, item, run, place) for run in said["runs"] for item in run.get("results") or ()
                      if item.get("kind", "fail") not in _FINE)  # fmt: skip
             found = list(islice(every, _MOST + 1))
         except (AttributeError, TypeError, LookupError, ValueError, RecursionError):
-            return [Found(UNREAD, "/", f"the scanner {name} says what is no SARIF")]
+            return [Found(UNREAD, "/", f"the scanner {name} did not print SARIF")]
         if len(found) > _MOST:
             return [Found(UNREAD, "/", f"the scanner {name} finds more than {_MOST} things")]
         if found or code == 0:

@@ -149,13 +149,13 @@ def _deb822(fields: dict[str, str], line: str) -> None:
         return
     name, colon, value = line.partition(":")
     if not colon or not name or name.lower() in fields:
-        raise Malformed("a line is no field, or a field is there twice")
+        raise Malformed("a line is not a field, or a field is there twice")
     fields[name.lower()] = value.strip()
 
 
 def _letter(fields: dict[str, str], line: str) -> None:
     if line[1:2] != ":":
-        raise Malformed("a line is no field")
+        raise Malformed("a line is not a field")
     fields[line[0]] = line[2:]
 
 
@@ -173,7 +173,7 @@ def _percent(fields: dict[str, str], line: str) -> None:
 def _paragraphs(data: bytes, take: Line) -> Iterator[dict[str, str]]:
     """The paragraphs of a text, one at a time: what is hostile may have millions of lines."""
     if b"\0" in data:
-        raise Malformed("it is no text")
+        raise Malformed("it is not text")
     fields: dict[str, str] = {}
     count = 0
     for row in io.BytesIO(data):

@@ -113,7 +113,7 @@ def _rule(kind: str) -> str:
 
 
 def _described(kind: str) -> sarif.Rule:
-    remedy = "Mend what the result names" if kind == UNREAD else "Take it out of the root"
+    remedy = "Fix what the result names" if kind == UNREAD else "Take it out of the root"
     said = f"A profile denies it with `scan.{kind}`, and permits paths with `scan.{kind}.allow`."
     return sarif.Rule(WHAT[kind], f"{remedy}. {said}")
 

@@ -43,15 +43,15 @@ def packages(name: str, data: bytes) -> list[Package]:
 def package(header: bytes) -> Package:
     """What a header as databases have it, without the magic, says of its package. Raises `Malformed`."""
     if len(header) < 8:
-        raise Malformed("a header is cut off")
+        raise Malformed("truncated header")
     count, size = struct.unpack_from(">II", header)
     store = 8 + 16 * count
     if not 0 < count <= 0xFFFF or len(header) != store + size:
-        raise Malformed("a header is not as long as it says")
+        raise Malformed("invalid length of a header")
     found: dict[int, str] = {}
     for tag, kind, offset, items in struct.iter_unpack(">IIII", header[8:store]):
         if kind > _TYPES or offset >= size or not items:
-            raise Malformed("a header points out of itself")
+            raise Malformed("a header points outside of itself")
         if tag not in (_NAME, _VERSION, _RELEASE, _EPOCH, _ARCH):
             continue
         if tag in found or items != 1 or kind != (_INT32 if tag == _EPOCH else _STRING):
@@ -65,7 +65,7 @@ def package(header: bytes) -> Package:
 
 def _number(header: bytes, start: int) -> str:
     if start + 4 > len(header):
-        raise Malformed("a header points out of itself")
+        raise Malformed("a header points outside of itself")
     return str(int.from_bytes(header[start : start + 4], "big"))
 
 
@@ -81,7 +81,7 @@ def sqlite(data: bytes) -> Iterator[bytes]:
     import sqlite3
 
     if not data.startswith(b"SQLite format 3\0") or len(data) < 100:
-        raise Malformed("it is no database of SQLite")
+        raise Malformed("it is not a database of SQLite")
     # Bytes 18 and 19 say that there is a write-ahead log, which a copy in memory cannot have: fileformat2 of SQLite, 1.3.3.
     copy = data[:18] + b"\1\1" + data[20:]
     steps = iter(range(_STEPS))
@@ -105,7 +105,7 @@ def sqlite(data: bytes) -> Iterator[bytes]:
             raise Malformed("it has no table of packages")
         for (blob,) in database.execute("SELECT blob FROM Packages"):
             if type(blob) is not bytes:
-                raise Malformed("a header is none")
+                raise Malformed("invalid header")
             yield blob
     except (sqlite3.Error, MemoryError, UnicodeDecodeError) as error:
         why = getattr(
@@ -119,24 +119,24 @@ def sqlite(data: bytes) -> Iterator[bytes]:
 def ndb(data: bytes) -> Iterator[bytes]:
     """The headers of `Packages.db`: slots of 16 bytes in pages of 4096, which lead to blocks with a sum of their own."""
     if len(data) < 4096 or struct.unpack_from("<4sI", data) != (b"RpmP", 0):
-        raise Malformed("it is no ndb of version 0")
+        raise Malformed("it is not an ndb of version 0")
     pages = int.from_bytes(data[12:16], "little")
     if not 0 < pages <= len(data) // 4096:
-        raise Malformed("it is shorter than it says")
+        raise Malformed("it is shorter than its header states")
     for magic, index, block, blocks in struct.iter_unpack("<4sIII", data[32 : pages * 4096]):
         if magic != b"Slot":
-            raise Malformed("a slot is none")
+            raise Malformed("invalid slot")
         if not index:
             continue  # free
         start, end = 16 * block, 16 * (block + blocks)
         if block < pages * 256 or end > len(data) or blocks < 2:
-            raise Malformed("a slot points out of it")
+            raise Malformed("a slot points outside of it")
         head, number, _, size = struct.unpack_from("<4sIII", data, start)
         total, again, tail = struct.unpack_from("<II4s", data, end - 12)
         if (head, tail, number, again) != (b"BlbS", b"BlbE", index, size) or (16 + size + 12 + 15) // 16 != blocks:
-            raise Malformed("a block is none")
+            raise Malformed("invalid block")
         if zlib.adler32(data[start : end - 12]) != total:
-            raise Malformed("the sum of a block is wrong")
+            raise Malformed("checksum mismatch of a block")
         yield data[start + 16 : start + 16 + size]
 
 
@@ -144,7 +144,7 @@ def berkeley(data: bytes) -> Iterator[bytes]:
     """The headers of `Packages`: the values of a hash, by the number of their package; number 0 counts them."""
     order = next((sign for sign in "<>" if data[12:16] == struct.pack(f"{sign}I", 0x061561)), "")
     if not order or len(data) < 512 or data[25] != _HASH_META or data[24]:
-        raise Malformed("it is no hash of Berkeley DB")
+        raise Malformed("it is not a hash of Berkeley DB")
     version, page = struct.unpack_from(f"{order}II", data, 16)
     (last,) = struct.unpack_from(f"{order}I", data, 32)
     if not 8 <= version <= 10 or page not in (1 << power for power in range(9, 17)) or len(data) < (last + 1) * page:
@@ -166,27 +166,27 @@ class _Pages:
         start = number * self._page
         (count,) = struct.unpack_from(f"{self._order}H", self._data, start + 20)
         if 26 + 2 * count > self._page or count % 2:
-            raise Malformed("a page is none")
+            raise Malformed("invalid page")
         places = struct.unpack_from(f"{self._order}{count}H", self._data, start + 26)
         ends = (self._page, *places)  # items lie from the end of the page to its beginning
         for index in range(0, count, 2):
             key = self._item(start, places[index], ends[index])
             value = self._item(start, places[index + 1], ends[index + 1])
             if len(key) != 5 or key[0] != _INLINE:
-                raise Malformed("a key is none")
+                raise Malformed("invalid key")
             if key[1:] != bytes(4):
                 yield self._value(value)
 
     def _item(self, start: int, begin: int, end: int) -> bytes:
         if not 26 < begin < end <= self._page:
-            raise Malformed("an item lies out of its page")
+            raise Malformed("an item lies outside of its page")
         return self._data[start + begin : start + end]
 
     def _value(self, item: bytes) -> bytes:
         if item[0] == _INLINE:
             return item[1:]
         if item[0] != _OFF_PAGE or len(item) != 12:
-            raise Malformed("a value is none")
+            raise Malformed("invalid value")
         number, size = struct.unpack_from(f"{self._order}II", item, 4)
         if size > HEADER:
             raise Malformed(f"a header is longer than {HEADER} bytes")
@@ -195,12 +195,12 @@ class _Pages:
         while left:
             start = number * self._page
             if not 0 < number <= self._last or self._data[start + 25] != _OVERFLOW:
-                raise Malformed("a value leads out of it")
+                raise Malformed("a value points outside of it")
             if len(parts) > self._last:
                 raise Malformed("a value has more pages than the file")
             number, _, used = struct.unpack_from(f"{self._order}IHH", self._data, start + 16)
             if not 0 < used <= min(left, self._page - 26):
-                raise Malformed("a value is not as long as it says")
+                raise Malformed("invalid length of a value")
             parts.append(self._data[start + 26 : start + 26 + used])
             left -= used
         return b"".join(parts)

@@ -94,7 +94,7 @@ def _proved(model: Filter, emission: Emission, library: Libseccomp) -> tuple[fro
     if program is None:
         young = ", ".join(sorted(rules.keys() - known.keys()))
         hint = "update libseccomp, or name fewer architectures"
-        raise SpecError(f"there is no room for {young}, of which libseccomp does not know the numbers", hint=hint)
+        raise SpecError(f"no room for {young}, of which libseccomp does not know the numbers", hint=hint)
     return wrong, program
 
 

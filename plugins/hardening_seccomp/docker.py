@@ -229,7 +229,7 @@ def _architectures(top: Mapping[str, Any], target: Target, origin: object | None
         names = _known([str(entry.get("architecture")), *below], origin)
         if entry.get("architecture") in seen:
             hint = "docker and podman take the first: leave one of them"
-            raise ProfileError(f"/archMap/{index} is of an architecture that stands before", origin=origin, hint=hint)
+            raise ProfileError(f"/archMap/{index} repeats an architecture", origin=origin, hint=hint)
         seen.add(entry.get("architecture"))
         if entry.get("architecture") == oci_architecture(target.architecture):
             listed = [oci_architecture(name) for name in names]

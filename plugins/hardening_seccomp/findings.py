@@ -22,11 +22,11 @@ RULES = {
     "allows-*": "A dangerous system call that is allowed",
     "architecture": "System calls of another architecture",
     "flag": "A flag of a profile of docker's that is not taken",
-    "foreign-syscall": "A name that is no system call of this machine",
+    "foreign-syscall": "A name that is not a system call of this machine",
     "harsh-default": "A default action that kills",
     "multiplexed": "A call that carries others and is answered as the strictest of them",
     "old-libseccomp": "A libseccomp with a known fault",
-    "open-default": "System calls that nobody named are allowed",
+    "open-default": "System calls that no rule names are allowed",
     "overlap": "Entries of a profile that overlap",
     "overruled": "A system call that layers allow and restrict_suid_sgid denies",
     "set-id-files": "Files with set-ID bits or capabilities that the command can leave",
@@ -203,7 +203,7 @@ def _defaults(rest: Rule) -> Iterable[Finding]:
         yield Finding(
             "seccomp/open-default",
             Severity.WARNING,
-            f"system calls that nobody named are answered with {action}, those of newer kernels too",
+            f"system calls that no rule names are answered with {action}, those of newer kernels too",
             leaf="seccomp.*",
             hint='write default = "errno:ENOSYS" in [seccomp], and allow what is needed',
         )
@@ -216,7 +216,7 @@ def _harsh(action: Action) -> Finding:
     return Finding(
         "seccomp/harsh-default",
         Severity.NOTE,
-        f"system calls that nobody named are answered with {action}: a libc that probes for a newer call dies of it{thread}",
+        f"system calls that no rule names are answered with {action}: a libc that probes for a newer call dies{thread}",
         leaf="seccomp.*",
         hint='"errno:ENOSYS" lets programs fall back to older calls',
     )

@@ -17,7 +17,7 @@ def foreign_name(name: str, native: str, origin: Origin) -> Finding:
     return Finding(
         "seccomp/foreign-syscall",
         Severity.NOTE,
-        f"{name} is no system call of {native}: it counts only where an architecture that has it is added",
+        f"{name} is not a system call of {native}: it applies only where an architecture that has it is added",
         leaf=f"seccomp.{name}",
         origin=str(origin),
         hint=_HINT,
@@ -66,7 +66,7 @@ def overlap(name: str, origin: Origin) -> Finding:
     return Finding(
         "seccomp/overlap",
         Severity.WARNING,
-        f"{name}: entries of the profile with different actions overlap; the strictest counts, while libseccomp orders them "
+        f"{name}: entries of the profile with different actions overlap; the strictest applies; libseccomp orders them "
         "by their comparisons for docker and podman, whichever was written first",
         leaf=f"seccomp.{name}",
         origin=str(origin),

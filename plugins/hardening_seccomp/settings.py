@@ -70,7 +70,7 @@ def read_comparison(node: Node, names: Sequence[str]) -> Comparison:
     if max(value, mask if "mask" in fields else 0) >> width:
         raise node.error(
             f"the kernel looks at {width} bits of this argument, and the number has more",
-            hint="write the number without its upper half, or say width = 64",
+            hint="write the number without its upper half, or set width = 64",
         )
     if value & ~mask:
         raise node.error("the value has bits that the mask does not, so this never matches")
@@ -86,7 +86,7 @@ def _width(node: Node, stated: Node | None, names: Sequence[str], index: int) ->
     if len(widths) > 1:
         raise node.error(
             "the kernel reads this argument of these system calls with different widths",
-            hint="say width = 32 or width = 64, or write one rule for each",
+            hint="set width = 32 or width = 64, or write one rule for each",
         )
     return widths.pop() if widths else WIDTH
 
@@ -229,7 +229,7 @@ class SeccompSettings:
         absent=constant(ENOSYS),
         default=StrictDefaults(),
         read_member=Node.string,
-        help="What happens to each system call: `default`, `allow`, `deny`, `log`, `rules` and `profile` say it. "
+        help="What happens to each system call: `default`, `allow`, `deny`, `log`, `rules` and `profile` decide. "
         "Unstated, the group `@strict` is allowed and everything else is answered with ENOSYS.",
         examples=("ptrace", "personality"),
         lenient="a command without any system call cannot even start, and one killed for asking cannot fall back",

@@ -78,13 +78,13 @@ def create(context: click.Context, driver: str, options: tuple[str, ...], name: 
     drivers = session(context).plugins.secret_drivers
     if driver not in drivers:
         hint = nearest(driver, drivers) or f"there are {', '.join(sorted(drivers))}"
-        raise UsageError(f'there is no secret driver "{driver}"', hint=hint)
+        raise UsageError(f'unknown secret driver "{driver}"', hint=hint)
     given: dict[str, str] = {}
     for option in options:
         key, equals, value = option.partition("=")
         if not equals or key in given:
             raise UsageError(
-                f'"{option}" is no option, or said twice', origin="--driver-opt", hint="write KEY=VALUE, once"
+                f'"{option}" is not an option, or is given twice', origin="--driver-opt", hint="write KEY=VALUE, once"
             )
         given[key] = value
     store = _store()

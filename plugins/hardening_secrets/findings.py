@@ -99,7 +99,7 @@ def _variable(name: str, environment: Mapping[str, str | None] | None) -> str:
         return "may not be read"
     if name not in environment:
         return "no variable"
-    return name if environment[name] is None else "what a profile says"
+    return name if environment[name] is None else "the value of a profile"
 
 
 def _no_other(settings: SecretsSettings, receipt: Mapping[str, Any]) -> Verification:

@@ -166,7 +166,7 @@ def read_item(node: Node) -> tuple[str, Use]:
         raise node.error(what, hint=NAME_HINT if name else f"write {_ITEM}")
     kind = values.pop("type", MOUNT)
     if kind not in (MOUNT, ENV):
-        raise node.error(f'"{kind}" is no type of a secret', hint="type=mount, a file, or type=env, a variable")
+        raise node.error(f'"{kind}" is not a type of a secret', hint="type=mount, a file, or type=env, a variable")
     target = str(values.pop("target", ""))
     if kind == ENV:
         if values:
@@ -199,7 +199,7 @@ def _from_text(node: Node) -> dict[str, object]:
     for option in options:
         key, equals, value = option.partition("=")
         if not equals:
-            raise node.error(f'"{option}" is no option of a secret', hint=f"write {_ITEM}")
+            raise node.error(f'"{option}" is not an option of a secret', hint=f"write {_ITEM}")
         _once(values, _known(key, node), value, node)
     return values
 
@@ -214,7 +214,7 @@ def _known(key: str, node: Node) -> str:
 
 def _once(values: dict[str, object], key: str, value: object, node: Node) -> None:
     if key in values:
-        raise node.error(f"{'the name' if key == 'source' else key} is said twice")
+        raise node.error(f"{'the name' if key == 'source' else key} is given twice")
     values[key] = value
 
 

@@ -83,7 +83,7 @@ class Store:
         try:
             return cls(state.secrets())
         except OSError as error:
-            raise SecretError(f"there is no place for secrets: {error}", hint=_HINT) from None
+            raise SecretError(f"no directory for secrets: {error}", hint=_HINT) from None
 
     def records(self) -> list[Record]:
         """All secrets, by name, but for those of which the file is damaged: there is one of `notes` for each."""
@@ -109,9 +109,7 @@ class Store:
         if record is not None:
             return record
         hint = nearest(name, [other.name for other in self.records()])
-        raise UsageError(
-            f'you have no secret "{name}"', hint=hint or "`hardening secret ls` lists those that there are"
-        )
+        raise UsageError(f'no such secret: "{name}"', hint=hint or "`hardening secret ls` lists those that there are")
 
     def known(self, name: str) -> Record | None:
         """One secret, by its name or id; None where there is none."""
@@ -133,11 +131,11 @@ class Store:
                     error.origin = error.origin or f"secret {name}"
                     raise
         else:
-            raise SecretError(f"the secret {name} changes all the time", hint="try again")
+            raise SecretError(f"the secret {name} keeps changing", hint="try again")
         if not isinstance(value, bytes) or not 0 < len(value) <= LONGEST:
-            what = f"{len(value)} bytes" if isinstance(value, bytes) else "what is no value"
+            what = f"{len(value)} bytes" if isinstance(value, bytes) else "an invalid value"
             hint = "keep it anew: secret rotate"
-            raise SecretError(f"the driver {record.driver} gives {what} for the secret {name}", hint=hint)
+            raise SecretError(f"the driver {record.driver} returned {what} for the secret {name}", hint=hint)
         return value
 
     def create(
@@ -305,7 +303,7 @@ class Store:
         try:
             trusted.require_secure_path(str(self.path))
         except PermissionError as error:
-            raise SecretError(f"the store of secrets is not safe: {error}", origin=self.path, hint=_HINT) from None
+            raise SecretError(f"the secret store is not secure: {error}", origin=self.path, hint=_HINT) from None
         for folder in (self.path, *(self.path / name for name in (_SECRETS, _PENDING, _VALUES))):
             require_private(folder, os.lstat(folder))
 
@@ -316,14 +314,14 @@ class Store:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise SecretError(f"cannot read the store of secrets: {error.strerror}", origin=file, hint=_HINT) from None
+            raise SecretError(f"cannot read the secret store: {error.strerror}", origin=file, hint=_HINT) from None
         try:
             row = json.loads(data)
             texts = {key: str(row[key]) for key in _TEXTS}
             return Record(**texts, options=dict(row["options"]))
         except (ValueError, KeyError, TypeError, RecursionError):
             hint = "remove the file, and create the secret anew"
-            raise SecretError("this is not what was written of a secret", origin=file, hint=hint) from None
+            raise SecretError("the description of a secret is malformed", origin=file, hint=hint) from None
 
     def _write(self, file: Path, record: Record) -> None:
         data = json.dumps(attrs.asdict(record)).encode()
@@ -333,7 +331,7 @@ class Store:
             wholefile.write(file, data, 0o600)
 
     def _trouble(self, verb: str) -> AbstractContextManager[None]:
-        return wholefile.told(SecretError, f"cannot {verb} the store of secrets", origin=self.path, hint=_HINT)
+        return wholefile.told(SecretError, f"cannot {verb} the secret store", origin=self.path, hint=_HINT)
 
 
 def _new_key() -> str:
@@ -352,13 +350,13 @@ def _calling(driver: SecretDriver) -> Iterator[None]:
         raise
     except Exception as error:  # noqa: BLE001 - whatever a plugin raises
         reason = f"the driver {driver.name} failed: {type(error).__name__}"
-        raise SecretError(reason, hint="report this to those who make the driver") from None
+        raise SecretError(reason, hint="report this to the authors of the driver") from None
 
 
 def _driver(name: str, drivers: Mapping[str, SecretDriver]) -> SecretDriver:
     if name not in drivers:
         hint = f"install the plugin that brings it; there are {', '.join(sorted(drivers))}"
-        raise SecretError(f'there is no secret driver "{name}"', hint=hint)
+        raise SecretError(f'unknown secret driver "{name}"', hint=hint)
     return drivers[name]
 
 

@@ -93,7 +93,7 @@ def wanted_volumes(settings: SelinuxSettings, context: Context) -> list[Volume]:
                 f"rootfs.volumes.{volume.target}: the option {volume.relabel} relabels {volume.source} on the host, and "
                 f'selinux.relabel is "{settings.relabel}"',
                 origin=volume.origin,
-                hint='say selinux.relabel = "private" for Z, "shared" for z, or leave the option out',
+                hint='set selinux.relabel = "private" for Z, "shared" for z, or leave the option out',
             )
         require_own_place(Path(volume.source), state.home(), volume.origin)
     return volumes

@@ -39,7 +39,7 @@ _MINE = "mine.toml"
 
 
 def admit(candidate: Candidate) -> Verdict | None:
-    """The verdict on a candidate; None where it names no image."""
+    """The verdict on a candidate; None where it does not name an image."""
     document = candidate.document
     try:
         image = used.of(document)
@@ -55,9 +55,9 @@ def admit(candidate: Candidate) -> Verdict | None:
             if composition.image is not None:
                 image = attrs.evolve(image, staged=composition.image.staged)
             elif required and required != REJECT and not image.digest:  # it is no image that is still to be fetched
-                return _rejected(f"nothing says which image it is that {image.reference} stands for", _UNSAID)
+                return _rejected(f"nothing states which image {image.reference} is", _UNSAID)
         elif required is None or not image.digest:
-            return _rejected(f"nothing says what is required of the image {image.reference}", _UNSAID)
+            return _rejected(f"nothing states what is required of the image {image.reference}", _UNSAID)
         else:
             hint = f"the bundle requires of its image: {RequirementsKind().show(required)}; {_ANEW}"
         reason, looked = judged(image, name, required, lambda digest: _where(composition, name, digest))
@@ -104,10 +104,10 @@ def judged(
 
 
 def said(composition: Composition, match: Match) -> str:
-    """What is required, and where that is said: `trust.docker is reject, said at team.toml:3`."""
+    """What is required, and where that is said: `trust.docker is reject, set at team.toml:3`."""
     resolved = composition.leaves[Leaf(NAME, SCOPES, match.member)]
     name = f"{NAME}.{DEFAULT if match.member == REST else match.member}"
-    return f"{name} is {resolved.shown}, said at {resolved.told}"
+    return f"{name} is {resolved.shown}, set at {resolved.told}"
 
 
 def _hint(composition: Composition, image: Name, match: Match) -> str:
@@ -117,7 +117,7 @@ def _hint(composition: Composition, image: Name, match: Match) -> str:
         here = composition.image is not None and composition.image.staged is None
         anew = "; with --pull=always its signatures are fetched anew" * here
         command = f"hardening trust explain {_named(composition.stack.named)} {quoted(str(image))}"
-        return f"{said(composition, match)}; `{command}` tells more{anew}"
+        return f"{said(composition, match)}; `{command}` shows more{anew}"
     decided = said(composition, match) if stated else "no profile permits it"
     return f"{decided}: {permission(image, composition.stack.named, stated=stated)}"
 

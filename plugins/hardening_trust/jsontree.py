@@ -57,7 +57,7 @@ class _Scanner:
         mark = self.text[self.at : self.at + 1]
         if mark in ("{", "["):
             if len(path) > MAX_DEPTH:
-                raise self._error(f"nested deeper than {MAX_DEPTH} levels", "look for brackets that are not closed")
+                raise self._error(f"nested deeper than {MAX_DEPTH} levels", "check for unclosed brackets")
             self.at += 1
             return self._object(path) if mark == "{" else self._array(path)
         if mark == '"':
@@ -75,16 +75,16 @@ class _Scanner:
             return table
         while True:
             if self.text[self.at : self.at + 1] != '"':
-                raise self._error("a key in quotes is expected here", "look at the commas and quotes up to this line")
+                raise self._error("a key in quotes is expected here", "check the commas and quotes up to this line")
             line = self._line()
             key = self._string()
             here = (*path, key)
             if key in table:
-                raise self._error(f'Duplicate key "{key}"', f"it already stands on line {self.lines[here]}", line)
+                raise self._error(f'Duplicate key "{key}"', f"it is already on line {self.lines[here]}", line)
             self.lines[here] = line
             self._space()
             if not self._take(":"):
-                raise self._error("a colon is expected after a key", "look at the quotes up to this line")
+                raise self._error("a colon is expected after a key", "check the quotes up to this line")
             self._space()
             table[key] = self._value(here)
             if self._end("}"):
@@ -108,7 +108,7 @@ class _Scanner:
         if self._take(mark):
             return True
         if not self._take(","):
-            raise self._error(f"a comma or {mark} is expected here", "look at the commas and brackets up to this line")
+            raise self._error(f"a comma or {mark} is expected here", "check the commas and brackets up to this line")
         self._space()
         return False
 
@@ -118,7 +118,7 @@ class _Scanner:
             text, self.at = scanstring(self.text, self.at + 1, True)
         except JSONDecodeError as error:
             self.at = error.pos
-            raise self._error(f"a string is malformed: {error.msg}", "look at the quotes and backslashes") from None
+            raise self._error(f"a string is malformed: {error.msg}", "check the quotes and backslashes") from None
         if any(0xD800 <= ord(char) < 0xE000 for char in text):
             raise self._error("half of a surrogate pair in a string", "write the character itself")
         return text
@@ -126,7 +126,7 @@ class _Scanner:
     def _number(self) -> int | float:
         match = _NUMBER.match(self.text, self.at)
         if match is None:
-            raise self._error("a value is expected here", "look at the commas and quotes up to this line")
+            raise self._error("a value is expected here", "check the commas and quotes up to this line")
         if len(match[0]) > _LONGEST:
             raise self._error("a number of absurd length", "no member takes such a number")
         self.at = match.end()

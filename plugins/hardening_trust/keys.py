@@ -39,7 +39,7 @@ class Key:
 
 
 def read(path: Path) -> bytes:
-    """The content of a file of keys. Raises `ProfileError` where it is missing, or others could have written it: whoever can
+    """The content of a file of keys. Raises `ProfileError` where it is missing, or other users can write to it: whoever can
     does decide which images are used."""
     return wholefile.read_trusted(path, "the key", LONGEST, hint="name a file that is there")
 

@@ -132,7 +132,7 @@ def read_lookaside(node: Node) -> Lookaside:
         else:
             found[key] = _url(item, _READ if key == FIELDS[0] else _WRITE)
     if not found and attachments is None:
-        raise node.error("a place without a URL", hint='write "https://example.com/signatures"')
+        raise node.error("a location without a URL", hint='write "https://example.com/signatures"')
     return Lookaside(found.get(FIELDS[0], ""), found.get(FIELDS[1], ""), attachments)
 
 
@@ -141,7 +141,7 @@ def _url(node: Node, schemes: Sequence[str]) -> str:
     if "@" in url.partition("://")[2].partition("/")[0]:
         raise node.error("a URL with a user or a password in it", hint="signatures are no secret: leave them out")
     if not url.startswith(tuple(schemes)) or url in schemes:
-        raise node.error(f'"{url}" is no URL of {", ".join(schemes)}', hint=f"write {schemes[-1]}PATH")
+        raise node.error(f'"{url}" is not a URL of {", ".join(schemes)}', hint=f"write {schemes[-1]}PATH")
     return url
 
 

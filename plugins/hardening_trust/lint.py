@@ -94,7 +94,7 @@ def misread(transport: str, name: str) -> Iterator[Misread]:
 def never(transport: str, name: str) -> str:
     """Why a scope never matches, empty where it can."""
     if transport not in scopes.KNOWN:
-        return f"nobody knows the transport {transport}"
+        return f"unknown transport {transport}"
     if transport == DOCKER and name:
         return docker_problem(name)
     return _path_problem(transport, name) if transport in scopes.OF_PATHS and name else ""
@@ -114,13 +114,13 @@ def docker_problem(name: str) -> str:
         return "images of index.docker.io are those of docker.io"
     if not slash:
         if not reference.is_prefix(name):
-            return f'"{name}" is no host'
+            return f'"{name}" is not a host'
         known = "." in host or ":" in host or host == "localhost"
         return "" if known else f"it has no host: short names are spelt out, as docker.io/library/{name}"
     if not ("." in host or ":" in host or host == "localhost"):
         return f"it has no host: short names are spelt out, as docker.io/{name}"
     if not reference.is_tagged(name):
-        return "" if reference.is_prefix(name) else f'"{rest}" is no part of a repository'
+        return "" if reference.is_prefix(name) else f'"{rest}" is not a part of a repository'
     try:
         found = reference.parse_docker(name)
     except HardeningError as error:
@@ -205,7 +205,7 @@ def _sigstore(scope: Scope, what: str, data: bytes) -> Iterator[Finding]:
         sigstore.key(data)
     except sigstore.BadKey as error:
         hint = "name a public key in PEM, as `cosign public-key` prints it"
-        yield _finding("key-unusable", scope, f"{what} makes no signature count: {error}", hint, Severity.ERROR)
+        yield _finding("key-unusable", scope, f"{what}: no signature by it is valid: {error}", hint, Severity.ERROR)
 
 
 def _gpg(scope: Scope, what: str, data: bytes) -> Iterator[Finding]:
@@ -218,7 +218,7 @@ def _gpg(scope: Scope, what: str, data: bytes) -> Iterator[Finding]:
             made = [subkey for subkey in key.subkeys if subkey.may_sign]
             wrong = [finding for subkey in made for finding in _state(scope, f"{what}, subkey", subkey)]
             if not wrong:
-                message = f"{what}: {key.fingerprint[-16:]} ({key.user}) is no key that signs"
+                message = f"{what}: {key.fingerprint[-16:]} ({key.user}) is not a key that signs"
                 hint = "export one that does: gpg --export KEY"
                 wrong = [_finding("key-unusable", scope, message, hint, Severity.ERROR)]
         yield from wrong

@@ -53,7 +53,7 @@ def from_directory(folder: Path, prefix: str = PREFIX) -> Iterator[tuple[bytes, 
             return
         except OSError as error:
             raise ImageError(
-                f"cannot read a signature: {error.strerror}", origin=path, hint="look at its permissions"
+                f"cannot read a signature: {error.strerror}", origin=path, hint="check its permissions"
             ) from None
         yield _short(data, path), str(path)
     if (folder / f"{prefix}{MOST + 1}").exists():

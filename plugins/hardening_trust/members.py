@@ -76,7 +76,9 @@ def _require_fulcio(node: Node) -> None:
     _one(node, "caPath", "caData", needed=True)
     for name in ("oidcIssuer", "subjectEmail"):
         if not node.table().get(name):
-            raise node.error(f"{name} not specified", hint="whom a certificate is for, and by whom, both count")
+            raise node.error(
+                f"{name} not specified", hint="both the subject and the issuer of a certificate are checked"
+            )
 
 
 def _require_pki(node: Node) -> None:

@@ -158,7 +158,7 @@ def _import(home: Path, keys: Sequence[bytes]) -> Keyring:
     for data in keys:
         result = gpg.import_keys(data)
         if any(code & _OF_SYSTEM for code in gnupg.codes(result)):
-            raise HostError("GnuPG cannot write keys down", origin=home.parent.parent, hint=_ROOM)
+            raise HostError("GnuPG cannot write keys", origin=home.parent.parent, hint=_ROOM)
         lines = gnupg.status(result)
         primaries.update(words[1] for keyword, words in lines if keyword == "IMPORT_OK" and len(words) > 1)
     return Keyring(checking, frozenset(primaries), _expiries(gpg) if primaries else MappingProxyType({}))
@@ -167,7 +167,7 @@ def _import(home: Path, keys: Sequence[bytes]) -> Keyring:
 def _told(folder: Path) -> AbstractContextManager[None]:
     """Tell an `OSError` in the place of keyrings."""
     hint = "set HARDENING_STATE to a directory of your own"
-    return wholefile.told(HostError, "keys cannot be written down", origin=folder, hint=hint, room=_ROOM)
+    return wholefile.told(HostError, "cannot write the keys", origin=folder, hint=hint, room=_ROOM)
 
 
 def _expiries(gpg: Any) -> Mapping[str, int]:

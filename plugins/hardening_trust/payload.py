@@ -85,7 +85,7 @@ def _parsed(data: bytes) -> object:
             text, object_pairs_hook=_Object, parse_constant=_no_constant, parse_float=_number, parse_int=_number
         )
     except json.JSONDecodeError as error:
-        raise PayloadError(f"the payload is no JSON: {error.msg} at byte {error.pos}") from None
+        raise PayloadError(f"the payload is not JSON: {error.msg} at byte {error.pos}") from None
 
 
 def _depth(text: str) -> int:
@@ -98,7 +98,7 @@ def _depth(text: str) -> int:
 
 
 def _no_constant(word: str) -> object:
-    raise PayloadError(f"the payload is no JSON: {word}")
+    raise PayloadError(f"the payload is not JSON: {word}")
 
 
 def _number(digits: str) -> float:

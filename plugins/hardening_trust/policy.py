@@ -73,7 +73,7 @@ def parse(document: Document) -> Policy:
     found = root.get("transports")
     for transport, table in _members(found) if found is not None else []:
         if not _TRANSPORT.fullmatch(transport):
-            raise table.error(f'"{transport}" is no transport', hint=f"transports are {', '.join(KNOWN)}")
+            raise table.error(f'"{transport}" is not a transport', hint=f"transports are {', '.join(KNOWN)}")
         scopes = transports.setdefault(transport, {})
         for scope, node in _members(table):
             problem = scope_problem(transport, scope)

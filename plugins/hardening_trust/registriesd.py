@@ -127,7 +127,7 @@ def read(*directories: Path) -> Registries:
                 raise ProfileError(
                     f"{what} is defined twice",
                     origin=origin,
-                    hint=f"it already stands at {origins[scope]}; a file of the same name would replace that one",
+                    hint=f"it is already at {origins[scope]}; a file of the same name would replace that one",
                 )
             scopes[scope], origins[scope] = fields, origin
     return Registries(scopes)
@@ -180,7 +180,7 @@ def _composed(path: Path) -> yaml.Node | None:
     """The YAML nodes of a file: they know their lines, and repeated keys are still there to be seen."""
     import yaml
 
-    data = wholefile.read_trusted(path, "it", LONGEST, hint="look at its permissions")
+    data = wholefile.read_trusted(path, "it", LONGEST, hint="check its permissions")
     try:
         node: yaml.Node | None = yaml.compose(data, Loader=yaml.SafeLoader)
     # PyYAML leaves numbers and code points to Python; which error chr() raises depends on its version.
@@ -188,7 +188,7 @@ def _composed(path: Path) -> yaml.Node | None:
         mark = getattr(error, "problem_mark", None)
         origin = f"{path}:{mark.line + 1}" if mark is not None else str(path)
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise ProfileError(f"it is no YAML: {problem}", origin=origin, hint="see containers-registries.d(5)") from None
+        raise ProfileError(f"it is not YAML: {problem}", origin=origin, hint="see containers-registries.d(5)") from None
     return node
 
 
@@ -204,7 +204,7 @@ def _members(node: yaml.Node, path: Path) -> Iterator[tuple[str, str, yaml.Node]
     for key, value in node.value:
         place = _place(path, key)
         if not isinstance(key, yaml.ScalarNode):
-            raise ProfileError("a key is no text", origin=place, hint="see containers-registries.d(5)")
+            raise ProfileError("a key is not text", origin=place, hint="see containers-registries.d(5)")
         _require_characters(key.value, place)
         if key.value in seen:
             raise ProfileError(f'duplicate key "{key.value}"', origin=place, hint="remove one of them")

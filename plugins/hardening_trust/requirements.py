@@ -346,7 +346,7 @@ def _require_docker(node: Node, name: str, text: str) -> None:
     except HardeningError as error:
         raise node.error(f"{wrong}: {error.message.removeprefix(f'{text}: ')}", hint=error.hint) from None
     if text.startswith(_ADDRESS):
-        raise node.error(f"{wrong}: an address in brackets is no host there", hint=_NO_ADDRESS)
+        raise node.error(f"{wrong}: an address in brackets is not a host there", hint=_NO_ADDRESS)
 
 
 # --- writing -------------------------------------------------------------------------------------------------------------

@@ -45,7 +45,7 @@ _FORMS = {
     ),
     DAEMON: (
         re.compile(rf"(?!{_DIGEST}\Z).*", re.DOTALL),
-        "HOST/REPOSITORY:TAG: an id names no image that has a scope",
+        "HOST/REPOSITORY:TAG: an id does not name an image that has a scope",
     ),
 }
 

@@ -64,7 +64,7 @@ def parse_address(text: str) -> tuple[str, int]:
     elif ":" in host:
         host = ""
     if not colon or not host or not port.isascii() or not port.isdigit() or len(port) > 5 or int(port) > 65535:
-        raise UsageError(f'"{text}" is no address to serve on', hint="write HOST:PORT, such as 127.0.0.1:8080")
+        raise UsageError(f'"{text}" is not an address to serve on', hint="write HOST:PORT, such as 127.0.0.1:8080")
     return host, int(port)
 
 

@@ -110,11 +110,11 @@ def _transport(kind: Kind[Requirements], transport: str, node: Node) -> Iterator
 
     if transport not in scopes.KNOWN:
         hint = nearest(transport, scopes.KNOWN) or f"transports are {', '.join(scopes.KNOWN)}"
-        raise node.error(f'there is no transport "{transport}"', hint=hint)
+        raise node.error(f'unknown transport "{transport}"', hint=hint)
     for scope, value in node.members():
         problem = scopes.scope_problem(transport, scope)
         if problem:
-            raise value.error(f'"{scope}" is no scope of {transport}', hint=problem)
+            raise value.error(f'"{scope}" is not a scope of {transport}', hint=problem)
         yield Say(SCOPES, scopes.member(transport, scope), kind.parse(value), value.origin)
 
 

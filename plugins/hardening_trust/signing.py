@@ -85,7 +85,7 @@ def _failed(result: Any, key: str) -> LaunchError:
     """Why GnuPG has not signed, from its status lines."""
     codes = gnupg.codes(result)
     if gnupg.BAD_PASSPHRASE in codes:
-        return LaunchError(f"the passphrase of key {key} is another one", hint="look at the file of --passphrase-file")
+        return LaunchError(f"wrong passphrase of key {key}", hint="check the file of --passphrase-file")
     if codes & gnupg.NOBODY_TO_ASK:
         return LaunchError(
             f"key {key} has a passphrase, and nobody can be asked for it: there is no terminal, or no pinentry",

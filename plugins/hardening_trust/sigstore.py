@@ -41,7 +41,7 @@ def key(data: bytes) -> PublicKeyTypes:
     except UnsupportedAlgorithm:
         raise BadKey(f"it is of a kind that is not taken; {_TAKEN}") from None
     except ValueError:
-        raise BadKey("it is no public key in PEM") from None
+        raise BadKey("it is not a public key in PEM") from None
     if isinstance(found, ec.EllipticCurvePublicKey):
         if found.curve.name not in _CURVES:
             raise BadKey(f"its elliptic curve {found.curve.name} is not taken; {_TAKEN}")
@@ -59,7 +59,7 @@ def verify(signature: Sigstore, trusted: Sequence[PublicKeyTypes]) -> tuple[byte
     try:
         value = base64.b64decode(text.replace("\r", "").replace("\n", ""), validate=True)
     except (ValueError, binascii.Error):
-        raise NotSigned("the signature is no base64") from None
+        raise NotSigned("the signature is not base64") from None
     for key in trusted:
         if _is_by(key, value, signature.payload):
             return signature.payload, _fingerprint(key)

@@ -69,7 +69,7 @@ class Places:
             for data, _ in self._fetch(name, digest):
                 yield data
         except signatures.UnreadableSignature as error:
-            raise ImageError(str(error), hint="look at the place of its signatures") from None
+            raise ImageError(str(error), hint="check where its signatures are kept") from None
 
     def digests(self, name: Name) -> tuple[str, ...]:
         """The digest of what a name stands for, and of each image in it where that is an index. Raises `ImageError`."""

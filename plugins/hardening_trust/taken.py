@@ -39,7 +39,7 @@ def _lines(policy: Policy, places: Mapping[str, Lookaside]) -> Iterator[str]:
         for scope, requirements in found.items():
             origin = policy.origins[transport, scope]
             if transport not in scopes.KNOWN:
-                raise ProfileError(f'there is no transport "{transport}"', origin=origin, hint="take it out")
+                raise ProfileError(f'unknown transport "{transport}"', origin=origin, hint="take it out")
             _require_absolute(requirements, origin)
             yield f"{inline(scope)} = {inline(kind.dump(requirements))}"
     if places:

@@ -30,8 +30,8 @@ _TABLE = "trust"
 def replace(path: Path, text: str) -> None:
     """Put ``text`` into a file, all of it or nothing, with the rights of who has called. A link stays one, and the file
     keeps its mode. Raises `LaunchError`; then the file is as it was."""
-    hint = "nothing was changed; look at its directory"
-    room = "nothing was changed; make room on that disk"
+    hint = "nothing was changed; check its directory"
+    room = "nothing was changed; free space on that disk"
     with wholefile.told(LaunchError, "cannot be written", origin=path, hint=hint, room=room):
         behalf.write(lambda: wholefile.write(Path(os.path.realpath(path)), text.encode()))
 

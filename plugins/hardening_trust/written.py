@@ -64,7 +64,9 @@ def _spelt_out(node: Node, table: dict[str, object]) -> dict[str, object]:
     if len(given) != 1:
         scope = _unquoted(node, table)
         if scope:
-            raise node.error(f"{scope} is read as tables in tables, for want of quotes", hint=f'write "{scope}" = …')
+            raise node.error(
+                f"{scope} is read as tables in tables, because quotes are missing", hint=f'write "{scope}" = …'
+            )
         key = next((key for key in table if key not in (*_SHORT, "signedIdentity")), "")
         hint = nearest(key, (*_SHORT, "signedIdentity")) or 'write { signedBy = "/path/to/key.gpg" }'
         raise node.error("a requirement has either signedBy or sigstoreSigned", hint=hint)

@@ -44,7 +44,7 @@ HEX = "0123456789abcdef" * 4
 
 
 def _repeats(data: bytes) -> bool:
-    """Whether a key stands twice in one object."""
+    """Whether a key is given twice in one object."""
     found = []
     json.loads(data, object_pairs_hook=lambda pairs: found.append(len(pairs) != len({key for key, _ in pairs})))
     return any(found)

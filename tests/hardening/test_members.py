@@ -55,7 +55,7 @@ def table() -> Mapping[str, Row]:
         if line.startswith("| `/"):
             for pattern in cells[0].split(" "):
                 for member in members.expanded(pattern.strip("`")):
-                    assert member not in found, f"{member} stands twice"
+                    assert member not in found, f"{member} is given twice"
                     found[member] = Row(*cells[1:5])
     return found
 
@@ -254,7 +254,7 @@ def test_a_member_that_stands_twice_is_refused_with_its_pointer(member: str) -> 
     key = json.dumps(pointer.rpartition("/")[2])
     text = json.dumps(document).replace(f'{key}: "MEMBER"', f"{key}: null, {key}: null")
     for parse in (jsontext.parse, from_apply):
-        with pytest.raises(HardeningError, match="stands twice") as caught:
+        with pytest.raises(HardeningError, match="is given twice") as caught:
             parse(text.encode(), "config.json")
         assert str(caught.value).startswith(f"config.json:{pointer}: ")
 
@@ -265,4 +265,4 @@ def from_apply(text: bytes, origin: str) -> object:
     try:
         return parse_config(text, origin)
     except LaunchError:
-        pytest.fail("apply is no launch")
+        pytest.fail("apply is not a launch")

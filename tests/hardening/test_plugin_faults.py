@@ -203,7 +203,7 @@ def test_whatever_a_method_raises_is_one_error(kind: type[Any], name: str, error
     head = f"plugin chaos (chaos-dist 1.0) failed in {kind.__name__}.{name}: {type(error).__name__}"
     assert caught.value.message.startswith(head)
     assert f"({HERE}:" in caught.value.message
-    assert caught.value.hint == "update or remove chaos-dist, or report this to those who make it"
+    assert caught.value.hint == "update or remove chaos-dist, or report this to its authors"
     if kind is Keeper:
         assert HIDDEN not in str(caught.value)
 
@@ -292,7 +292,7 @@ def test_a_plugin_of_no_package_is_named_alike_loaded_or_announced() -> None:
     for item in (announced, plugins.loaded(announced)):
         error = fault(item, " fails")
         assert error.message == "plugin lost (unknown) fails"
-        assert error.hint == "update or remove it, or report this to those who make it"
+        assert error.hint == "update or remove it, or report this to its authors"
 
 
 def test_a_runtime_that_hangs_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -384,8 +384,8 @@ def test_a_look_of_a_kind_that_there_is_not_is_refused_when_it_is_made() -> None
 HOST_ROOT = {"destination": "/mnt", "type": "bind", "source": "/", "options": ["rbind", "rw"]}
 CONTRIBUTED: dict[str, tuple[Callable[[Fragment], Any], str]] = {
     "no leaf": (lambda part: part.put("/x", 1), "without the setting that decided it"),
-    "no such leaf": (lambda part: part.put("/x", 1, "no.such.leaf"), "which is no setting of"),
-    "a leaf of another": (lambda part: part.put("/x", 1, "rootfs.path"), "which is no setting of"),
+    "no such leaf": (lambda part: part.put("/x", 1, "no.such.leaf"), "which is not a setting of"),
+    "a leaf of another": (lambda part: part.put("/x", 1, "rootfs.path"), "which is not a setting of"),
     "an item without a leaf": (lambda part: part.item("/process/rlimits", "x", {}), "without the setting"),
     "a file without a leaf": (lambda part: part.file("x", b""), "without the setting"),
     "a list replaced without a leaf": (lambda part: part.replace("/linux/devices"), "without the setting"),
@@ -397,10 +397,10 @@ CONTRIBUTED: dict[str, tuple[Callable[[Fragment], Any], str]] = {
         lambda part: part.item("/process/env", "OTHER", "HOME=/x", "chaos.level"),
         "contributes HOME to /process/env as OTHER",
     ),
-    "no JSON": (lambda part: part.put("/x", {1}, "chaos.level"), "what is no JSON data"),
-    "no pointer": (lambda part: part.put("x", 1, "chaos.level"), "no JSON pointer"),
+    "no JSON": (lambda part: part.put("/x", {1}, "chaos.level"), "what is not JSON data"),
+    "no pointer": (lambda part: part.put("x", 1, "chaos.level"), "not a JSON pointer"),
     "told in words": (lambda part: part.tell("less than that"), "answers with"),  # type: ignore[arg-type]
-    "told of no setting": (lambda part: part.tell(Finding("chaos/less", Severity.WARNING, "less")), "no setting of"),
+    "told of no setting": (lambda part: part.tell(Finding("chaos/less", Severity.WARNING, "less")), "not a setting of"),
     "another owner": (lambda part: setattr(part, "owner", "seccomp"), "AttributeError"),
     "a generator": (lambda part: iter(()), "answers with"),
 }
@@ -419,10 +419,10 @@ GATE = type(
     "Gate", (Chaos,), {"name": "gate", "settings_type": attrs.make_class("Gates", {}, (Settings,), frozen=True)}
 )
 IMPLIED = {
-    (Leaf("chaos", "level"), Leaf("gate", "gone")): "gate.gone is no setting of [gate]",
-    (Leaf("chaos", "level"), Leaf("chaos", "gone")): "chaos.gone is no setting of [chaos]",
-    (Leaf("chaos", "gone"), Leaf("gate", "level")): "chaos.gone is no setting of [chaos]",
-    (Leaf("gate", "level"), Leaf("gate", "level")): "gate.level is no setting of [chaos]",
+    (Leaf("chaos", "level"), Leaf("gate", "gone")): "gate.gone is not a setting of [gate]",
+    (Leaf("chaos", "level"), Leaf("chaos", "gone")): "chaos.gone is not a setting of [chaos]",
+    (Leaf("chaos", "gone"), Leaf("gate", "level")): "chaos.gone is not a setting of [chaos]",
+    (Leaf("gate", "level"), Leaf("gate", "level")): "gate.level is not a setting of [chaos]",
 }
 
 
@@ -472,7 +472,7 @@ def test_what_cannot_be_enforced_is_a_setting_of_its_own(short: Shortfall) -> No
             return (short,)
 
     (face,) = loaded(mechanism=Short()).mechanisms
-    with pytest.raises(PluginError, match=r"plugin chaos .* cannot be enforced, which is no setting of \[chaos\]"):
+    with pytest.raises(PluginError, match=r"plugin chaos .* cannot be enforced, which is not a setting of \[chaos\]"):
         face.check(Settings(level=0), NO_CONTEXT)
 
 

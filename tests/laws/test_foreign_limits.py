@@ -1,4 +1,4 @@
-"""A limit binds a foreign configuration as it binds a layer, also where no layer says anything of its leaf.
+"""A limit binds a foreign configuration as it binds a layer, also where no layer sets its leaf.
 
 For each leaf of each installed mechanism that can be limited: a configuration that is composed with a looser value is
 tightened under a stack that has nothing but the limit. What the looser value had made of it must be gone then, unless it

@@ -154,7 +154,7 @@ def test_a_container_of_which_any_one_file_is_damaged_is_listed_and_goes(person:
     if how == "by name":
         done = person.call("rm", "-f", *named.values(), "another")
         assert (done.returncode, done.stdout.split()) == (0, [*named.values()]), done.stderr
-        assert "there is no container 'another' whose name can be read; damaged are: " in done.stderr
+        assert "no container whose name can be read is 'another'; damaged are: " in done.stderr
         assert {path.name for path in place.iterdir()} == {whole, *(names.keys() - named.keys())}
     elif how == "by id":
         assert person.say("rm", "-f", *names).split() == [name or identity for identity, name in names.items()]

@@ -75,7 +75,11 @@ CASES: dict[str, tuple[Change, int, str]] = {
     "a file on a directory": (bind("/etc/hostname"), 125, "/mounts/7"),
     "a mount point that cannot be made": (bind("/etc", "/proc/nothing/here"), 125, "/mounts/7"),
     "a mount over the root": (mount("proc", "/"), 125, "/mounts/7"),
-    "a mount over the root by a link": (mount("tmpfs", "/etc/to-root"), 125, "/etc/to-root leads to the root itself"),
+    "a mount over the root by a link": (
+        mount("tmpfs", "/etc/to-root"),
+        125,
+        "/etc/to-root resolves to the root itself",
+    ),
     "bad option for the kernel": (mount("tmpfs", "/data", "size=nonsense"), 125, "/mounts/7"),
     "made before the failure": (
         lambda document: (bind("/etc", "/made/here")(document), bind("/nowhere", "/x")(document)),
@@ -287,7 +291,7 @@ def test_a_bundle_from_elsewhere_does_not_have_a_file_that_is_no_lease_removed(
     done = bundles.launch(bundle, user=stance.user, state=folder / "state", remove=True)
     assert done.returncode == 125
     assert "config.json:/annotations/org.hardening.leases: " in done.stderr
-    assert "is no lease of the state directory" in done.stderr
+    assert "is not a lease of the state directory" in done.stderr
     assert precious.exists()
 
 

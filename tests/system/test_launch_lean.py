@@ -42,7 +42,7 @@ NEEDED = {
     r"/": "the place of the new root, in the new mount namespace",
     r"/dev/(null|zero|full|random|urandom|tty)": "the devices, and standard input",
     r"/sys": "shown read-only to a container whose network is not its own",
-    r"/bin/true": "the command: it is no magic link, and no script of one",
+    r"/bin/true": "the command: it is not a magic link, and no script of one",
 }
 #: What is opened more than once, and why.
 TWICE = {

@@ -338,7 +338,7 @@ def test_a_link_is_seen_where_only_an_id_of_the_container_can_look(folder: Path,
     assert (done.returncode, done.stdout) == (0, "RAN\n"), done.stderr
     (private / "place").rename(private / "before")
     (private / "place").symlink_to("before")
-    for owners, reason in ((inside, "a link that was laid since this was composed"), ((0, 0), "Permission denied")):
+    for owners, reason in ((inside, "a link created since this was composed"), ((0, 0), "Permission denied")):
         os.chown(private, *owners)
         done = bundles.launch(bundle, runtime, stance.user)
         assert (done.returncode, done.stdout) == (125, ""), done.stderr

@@ -100,7 +100,7 @@ def test_a_variable_is_in_the_environment_of_the_command_alone(folder: Path, sta
 def test_what_is_not_as_named_starts_nothing(folder: Path, stance: Stance, runtime: str) -> None:
     row = {"name": "a", "type": "mount", "target": "/run/secrets/a"}
     document = naming(stance.config("echo", "it ran"), row)
-    for values, reason in (({}, "were not handed over: a"), ({"b": b"x"}, "was not handed over: a")):
+    for values, reason in (({}, "were not passed: a"), ({"b": b"x"}, "was not passed: a")):
         code, out, err = run(folder, stance, runtime, document, values)
         assert (code, out) == (125, "")
         assert reason in err

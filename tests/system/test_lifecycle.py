@@ -409,7 +409,7 @@ def test_output_that_a_full_disk_does_not_take_is_told_wherever_one_looks() -> N
             said = person.call("logs", identity)
             assert said.stdout.startswith("begun\ny\n")
             assert said.stdout.endswith("later\n")
-            assert re.search("^hardening: [0-9]+ bytes of output are lost: No space left", said.stderr, re.MULTILINE)
+            assert re.search("^hardening: lost [0-9]+ bytes of output: No space left", said.stderr, re.MULTILINE)
             assert f"{identity}: {lost['bytes']} bytes of output are not in its log: No space left" in said.stderr
             assert person.say("wait", identity) == "4"
             person.say("rm", identity)

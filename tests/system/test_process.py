@@ -222,7 +222,7 @@ def test_who_is_killed_for_want_of_memory_is_told_so(command: str) -> None:
         options = ("run", "-q", "--memory", "32M")
         done = person.call(*options, "--", "sh", "-c", command.format(eats))
         assert done.returncode == 137
-        assert "hardening: killed for want of memory: it has 33554432 bytes (process.resources.memory)\n" in done.stderr
+        assert "hardening: OOM-killed (limit 32M, process.resources.memory)\n" in done.stderr
         assert "hint: `hardening explain process.resources.memory`" in done.stderr
         identity = person.start("sh", "-c", command.format(eats), options=("--memory", "32M"))
         assert person.say("wait", identity) == "137"

@@ -140,7 +140,7 @@ def test_a_refused_launch_has_one_record_whoever_refuses(runtime: str, caller: C
     assert "no-such-command" in by_stage["error"]
     for record in by_command_line:
         assert (record["event"], record["code"]) == ("refused", 2)
-        assert 'there is no profile "no-such-profile"' in record["error"]
+        assert 'no such profile: "no-such-profile"' in record["error"]
     assert len(by_command_line) == (runtime == "native")
 
 

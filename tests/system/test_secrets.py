@@ -302,7 +302,7 @@ def test_a_bundle_is_launched_with_the_caller_s_secrets_each_time(caller: Caller
     caller.say("secret", "rm", "db")
     done = caller.call("launch", "--runtime", runtime, str(bundle))
     assert (done.returncode, done.stdout) == (125, "")
-    assert 'you have no secret "db"' in done.stderr
+    assert 'no such secret: "db"' in done.stderr
 
 
 @SOME

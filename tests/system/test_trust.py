@@ -184,7 +184,7 @@ def test_a_bundle_is_held_to_what_it_requires_at_every_launch(world: World) -> N
     (world.folder / "aside").rename(signatures)
     text = manifest.read_bytes()
     manifest.write_bytes(text + b" ")
-    is_refused("is not what its name says")
+    is_refused("digest mismatch")
     manifest.write_bytes(text)
     # A policy that is tightened afterwards is not the bundle's.
     world.policy('"reject"')
@@ -215,7 +215,7 @@ def test_it_is_that_requirement_that_stops_a_bundle(world: World) -> None:
     path.write_text(json.dumps(document))
     code, _, problem = launch(world)
     assert code == 2
-    assert f"nothing says what is required of the image {world.image('signed')}" in problem
+    assert f"nothing states what is required of the image {world.image('signed')}" in problem
     assert "hint: compose it again" in problem
 
 

@@ -122,8 +122,8 @@ def test_what_was_judged_is_what_is_mounted(case: str, runtime: str) -> None:
         done = place.type(*launch)
         assert (done.returncode, done.stdout) == (125, ""), done.stderr
         assert f"{named.format(folder)}" in done.stderr
-        assert "a link that was laid since this was composed leads it elsewhere" in done.stderr
-        assert "hint: take the link away, or compose this again" in done.stderr
+        assert "a link created since this was composed redirects it" in done.stderr
+        assert "hint: remove the link, or compose this again" in done.stderr
         # Of a bundle that was made elsewhere links are followed, inside the root.
         del config["annotations"]["org.hardening.profiles"]
         (folder / "b/config.json").write_text(json.dumps(config))

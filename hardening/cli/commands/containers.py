@@ -209,7 +209,7 @@ def _signal(name: str) -> int:
         from hardening.base.text import nearest
 
         hint = nearest(word, tuple(known)) or "`kill -l` lists the signals"
-        raise UsageError(f"there is no signal {name!r}", origin="--signal", hint=hint)
+        raise UsageError(f"unknown signal {name!r}", origin="--signal", hint=hint)
     return number
 
 
@@ -225,7 +225,7 @@ def wait(containers: tuple[str, ...]) -> None:
     for item in _find(containers):
         end = await_end(item)
         if end is None or end.killed:
-            output.note(f"{item.shown}: its launch stage was killed, and the command with it")
+            output.note(f"{item.shown}: its launcher was killed, and the command with it")
         output.show(str(KILLED_CODE if end is None else end.code))
         sys.stdout.flush()
 
@@ -266,5 +266,5 @@ def _existing(words: Iterable[str]) -> list[Container]:
         if any(item.name == word or item.id.startswith(word) for item in among):
             present.append(word)
         elif nameless:
-            output.note(f"hardening: there is no container {word!r} whose name can be read; damaged are: {nameless}")
+            output.note(f"hardening: no container whose name can be read is {word!r}; damaged are: {nameless}")
     return list({found.id: found for found in (find(word, among) for word in present)}.values())

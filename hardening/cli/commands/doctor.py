@@ -89,7 +89,7 @@ def _records() -> Line:
             return diagnosis.Line("host", "records", diagnosis.OK, f"{place}{passed}")
     finally:
         places.close()
-    hint = "start auditd or journald, or make room: no command is launched without a record"
+    hint = "start auditd or journald, or free space: no command is launched without a record"
     return diagnosis.Line("host", "records", diagnosis.FAIL, "; ".join(reasons), hint)
 
 

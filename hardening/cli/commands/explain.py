@@ -173,7 +173,7 @@ def _show_image(tried: Attempt, leaves: Iterable[Leaf] | None = None) -> None:
         output.show("")
         output.show_table(found)
     elif leaves is None:
-        output.show(f"\n{found.title} says nothing of itself")
+        output.show(f"\n{found.title} asks for nothing")
 
 
 def _show_beyond(here: Session, composition: Composition, floor: str, question: str | None, as_json: bool) -> None:
@@ -265,7 +265,7 @@ def _show_leaf(here: Session, tried: Attempt, entry: Resolved, asked: Asked | No
         output.show("")
         output.show_table(table)
     else:
-        output.show("  no layer says anything of it")
+        output.show("  no layer sets it")
     if way is not None:
         _show_loosening(way, refused)
 

@@ -112,7 +112,7 @@ def _remove(store: Store | None, name: str, *, force: bool) -> None:
     if store is None or not found:
         if force:
             return
-        raise EndedError(f"there is no image {name}", hint="`hardening images` lists them")
+        raise EndedError(f"no such image: {name}", hint="`hardening images` lists them")
     remaining = {record.digest for record in store.records() if record not in found}
     for record in found:
         holders = [] if record.digest in remaining else store.roots(record.digest)

@@ -54,7 +54,7 @@ def command(
     from hardening.plugin.admission import Candidate
 
     if not bundle.is_dir():
-        problem = "a bundle is a directory" if bundle.exists() else "there is no such bundle"
+        problem = "a bundle is a directory" if bundle.exists() else "no such bundle"
         inside = bundle.name == CONFIG and bundle.exists()
         raise UsageError(problem, origin=bundle, hint=f"name it: {quoted(str(bundle.parent))}" if inside else HINT)
     target = start.receipt_file(receipt)

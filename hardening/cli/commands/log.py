@@ -58,7 +58,7 @@ def _user(ctx: click.Context, parameter: click.Parameter, value: str | None) -> 
         return pwd.getpwnam(value).pw_uid
     except (KeyError, ValueError):
         hint = "name a user of this host, or a number"
-        raise UsageError(f"there is no user {value}", origin=parameter.opts[0], hint=hint) from None
+        raise UsageError(f"unknown user {value}", origin=parameter.opts[0], hint=hint) from None
 
 
 @click.command("log", epilog=EPILOG, short_help="Show the records of launches: who ran what.")

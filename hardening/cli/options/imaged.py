@@ -243,7 +243,7 @@ def require_read_only(spec: Spec) -> None:
     if spec.document.get("root", {}).get("readonly") is not True:
         raise UsageError(
             "the root of an image stays read-only: all its runs share it",
-            hint="give the places that are written to: --tmpfs DST, or -v DIR:DST",
+            hint="mount a writable directory: --tmpfs DST, or -v DIR:DST",
         )
 
 
@@ -397,5 +397,5 @@ def _entrypoint(text: str) -> tuple[str, ...]:
     except LaunchError:
         found = None
     if not isinstance(found, list) or not all(isinstance(word, str) for word in found):
-        raise UsageError("is no JSON array of words", origin=f"--entrypoint {text}", hint='write \'["sh", "-c"]\'')
+        raise UsageError("is not a JSON array of strings", origin=f"--entrypoint {text}", hint='write \'["sh", "-c"]\'')
     return tuple(found)

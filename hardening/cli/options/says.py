@@ -154,7 +154,7 @@ class _Merged:
 
     def _clash(self, path: tuple[str, ...], place: str) -> None:
         raise UsageError(
-            f"{'.'.join(path)} is already said by {self.places[path]}",
+            f"{'.'.join(path)} is already set by {self.places[path]}",
             origin=place,
-            hint="say it once; arrays may be said in several parts",
+            hint="set it once; arrays may be set in several parts",
         )

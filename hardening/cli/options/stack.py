@@ -247,8 +247,8 @@ def require_keyboard(composition: Composition) -> None:
         instead = (
             f"{asked.origin}, or -i" if asked.origin.startswith("-") else "-i, or add --set process.terminal=false"
         )
-        hint = f"standard input is no terminal: leave out {instead}"
-        raise UsageError("nobody can type into the command's terminal", origin=asked.origin, hint=hint)
+        hint = f"standard input is not a terminal: leave out {instead}"
+        raise UsageError("standard input is not a terminal", origin=asked.origin, hint=hint)
 
 
 def without_values(context: click.Context, text: str) -> str:

@@ -103,7 +103,7 @@ class Archive(Source):
                 raise ImageError(
                     f"cannot be unpacked in {folder}: {error.strerror}",
                     origin=path,
-                    hint="make room there, or unpack it yourself, where there is some"
+                    hint="free space there, or unpack it yourself, where there is some"
                     if full
                     else "unpack it yourself",
                 ) from None
@@ -146,7 +146,7 @@ class Archive(Source):
         except LaunchError:
             found = None
         if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
-            raise self._wrong("has a manifest.json that is no list of images")
+            raise self._wrong("manifest.json is not a list of images")
         tags = {id(item): self._tags(item) for item in found}
         wanted = self._name.inner
         named = [item for item in found if not wanted or wanted in tags[id(item)]]
@@ -194,7 +194,7 @@ class Archive(Source):
 
     def _text(self, value: object) -> str:
         if not isinstance(value, str):
-            raise self._wrong("has a manifest.json that is malformed")
+            raise self._wrong("manifest.json is malformed")
         return value
 
     def _wrong(self, problem: str) -> ImageError:

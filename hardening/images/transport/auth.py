@@ -96,7 +96,7 @@ def _read(path: str, *, required: bool) -> dict[str, Any] | None:
     owner = Owner.ANY if required else Owner.OWN  # what is named by its path, the caller has chosen
     try:
         # It names programs to start, too.
-        data = wholefile.read_trusted(Path(path), "the file of credentials", MAX_BYTES, hint=hint, owner=owner)
+        data = wholefile.read_trusted(Path(path), "the credentials file", MAX_BYTES, hint=hint, owner=owner)
     except ProfileError as error:
         raise ImageError(error.message, origin=path, hint=error.hint) from None
     try:
@@ -105,7 +105,7 @@ def _read(path: str, *, required: bool) -> dict[str, Any] | None:
         document = None
     if not isinstance(document, dict):
         # Not even the place of the mistake is told: the parser's words may quote what stands there.
-        raise ImageError("is no file of credentials", origin=path, hint=_LOGIN)
+        raise ImageError("is not a credentials file", origin=path, hint=_LOGIN)
     return document
 
 
@@ -114,7 +114,7 @@ def _table(document: Mapping[str, Any], key: str, path: str) -> Mapping[str, Any
     if found is None:
         return {}
     if not isinstance(found, dict):
-        raise ImageError(f"`{key}` is no table", origin=path, hint=_LOGIN)
+        raise ImageError(f"`{key}` is not a table", origin=path, hint=_LOGIN)
     return found
 
 
@@ -149,7 +149,7 @@ def _require_text(text: str, path: str) -> None:
 def _ask(helper: str, server: str, path: str) -> Credentials | None:
     """Ask ``docker-credential-HELPER get``; None where it has nothing for the server."""
     if not _HELPER.fullmatch(helper):
-        raise ImageError("names a credential helper that no program is called", origin=path, hint=_LOGIN)
+        raise ImageError("invalid name of a credential helper", origin=path, hint=_LOGIN)
     program = f"docker-credential-{helper}"
     try:
         done = programs.run([program, "get"], server.encode(), HELPER_SECONDS)
@@ -164,5 +164,5 @@ def _ask(helper: str, server: str, path: str) -> Credentials | None:
         user, password = str(answer["Username"]), str(answer["Secret"])
         (user + password).encode()
     except (LaunchError, ValueError, KeyError, TypeError):
-        raise ImageError(f"{program} answers with something else than credentials", origin=path, hint=_LOGIN) from None
+        raise ImageError(f"{program} returned no credentials", origin=path, hint=_LOGIN) from None
     return Credentials("", token=password) if user == "<token>" else Credentials(user, password)

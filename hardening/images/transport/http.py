@@ -96,7 +96,7 @@ class Client:
                     yield answer
                     return
             url = self._next(url, target)
-        raise _failed(url, "leads on and on", "the server is set up wrongly")
+        raise _failed(url, "too many redirects", "the server is misconfigured")
 
     @contextmanager
     def post(self, url: str, fields: Mapping[str, str]) -> Iterator[Answer]:
@@ -117,7 +117,7 @@ class Client:
             size += len(piece)
             if size > most:
                 raise _failed(
-                    answer.url, f"sends more than {most} bytes as {what}", "this is no registry, or a hostile one"
+                    answer.url, f"sends more than {most} bytes as {what}", "this is not a registry, or a hostile one"
                 )
             parts.append(piece)
         return b"".join(parts)
@@ -130,7 +130,7 @@ class Client:
             passed = time.monotonic() - begun
             if passed > self.bounds.window:
                 if got < self.bounds.slowest * passed:
-                    raise _failed(answer.url, f"sends {int(got / passed)} bytes a second", "try again later")
+                    raise _failed(answer.url, f"too slow: {int(got / passed)} bytes a second", "try again later")
                 begun, got = time.monotonic(), 0
             yield piece
 
@@ -188,9 +188,9 @@ class Client:
 
         parts = urlsplit(url)
         if parts.scheme not in ("https", "http") or not parts.hostname:
-            raise _failed(url, "is no address of a web server", "addresses begin with https://")
+            raise _failed(url, "invalid URL", "write https://")
         if parts.scheme == "http" and self.verify:
-            raise _failed(url, "would be asked without encryption", "--tls-verify=false permits that")
+            raise _failed(url, "plain HTTP is refused", "--tls-verify=false permits it")
         context = self._context(parts.netloc) if parts.scheme == "https" else None
         proxy = _proxy(parts.scheme, parts.netloc)
         if proxy:
@@ -221,7 +221,9 @@ class Client:
         origin(following)
         if urlsplit(url).scheme == "https" and urlsplit(following).scheme != "https":
             raise _failed(
-                url, f"leads to {urlsplit(following).scheme}://, where nothing is encrypted", "tell its owner"
+                url,
+                f"redirects to {urlsplit(following).scheme}://, which is not encrypted",
+                "report this to its operator",
             )
         return following
 
@@ -251,7 +253,7 @@ def _require_plain(text: str, url: str = "") -> None:
 
 
 def _no_address(url: str) -> ImageError:
-    return _failed(url, "is no address of a web server, or leads to none", "addresses begin with https://HOST")
+    return _failed(url, "invalid URL, or a redirect to one", "write https://HOST")
 
 
 def _watched(watch: Watch) -> dict[str, type[urllib3.HTTPConnectionPool]]:
@@ -313,7 +315,7 @@ def _proxy(scheme: str, host: str) -> str | None:
 
 
 def _late(url: str) -> ImageError:
-    return _failed(url, "takes too long to answer", "try again later; it may be hostile, or overloaded")
+    return _failed(url, "timed out", "try again later; it may be hostile, or overloaded")
 
 
 def _unreached(url: str, error: Exception) -> ImageError:
@@ -324,16 +326,16 @@ def _unreached(url: str, error: Exception) -> ImageError:
         folder = (_own_certificates(os.environ) if os.geteuid() else None) or CERTIFICATES[0]
         return _failed(
             url,
-            f"shows a certificate that is not trusted: {reason.verify_message}",
+            f"certificate verify failed: {reason.verify_message}",
             f"put the authority's certificate into {folder}/{urlsplit(url).netloc}/ca.crt",
         )
     if isinstance(reason, ssl.SSLError):
-        problem = f"does not speak TLS: {reason.reason or reason}"
+        problem = f"TLS handshake failed: {reason.reason or reason}"
         return _failed(url, problem, "--tls-verify=false permits plain HTTP", kind=NoTls)
     refused = isinstance(error, urllib3.exceptions.NewConnectionError)  # which the library counts as a timeout
     if isinstance(error, urllib3.exceptions.TimeoutError) and not refused:
-        return _failed(url, "does not answer in time", "try again later, and look at the network")
-    return _failed(url, _reason(reason), "look at the name, the network and the proxy")
+        return _failed(url, "timed out", "try again later, and check the network")
+    return _failed(url, _reason(reason), "check the name, the network and the proxy")
 
 
 def _first(error: BaseException) -> BaseException:
@@ -352,9 +354,9 @@ def _reason(error: BaseException) -> str:
     import urllib3
 
     if isinstance(error, urllib3.exceptions.ReadTimeoutError):
-        return "stops in the middle of an answer"
+        return "timed out in the middle of a response"
     if isinstance(error, urllib3.exceptions.ProtocolError | urllib3.exceptions.IncompleteRead):
-        return "breaks off in the middle of an answer"
+        return "connection closed in the middle of a response"
     if isinstance(error, OSError) and error.strerror:
         return f"cannot be reached: {error.strerror}"
     return "cannot be reached"

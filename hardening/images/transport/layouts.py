@@ -83,7 +83,7 @@ class Folder(Source):
 
 def open_file(path: Path) -> int:
     """A descriptor of a regular file. Raises `ImageError`."""
-    hint = "look at the path: an OCI layout, a directory of skopeo's, or an archive of docker's"
+    hint = "check the path: an OCI layout, a directory of skopeo's, or an archive of docker's"
     try:
         return files.open_file(str(path), follow=True)
     except OSError as error:
@@ -94,7 +94,7 @@ def _whole(path: Path, most: int) -> bytes:
     with os.fdopen(open_file(path), "rb") as file:
         data = file.read(most + 1)
     if len(data) > most:
-        raise ImageError(f"is larger than {most} bytes", origin=path, hint="it is not what its index says")
+        raise ImageError(f"is larger than {most} bytes", origin=path, hint="it differs from its entry in the index")
     return data
 
 

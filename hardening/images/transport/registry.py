@@ -66,7 +66,7 @@ class Registry(Source):
             data = self._client.whole(answer, media.MAX_MANIFEST, "a manifest")
             said = answer.headers.get("docker-content-digest", "")
             if ":" not in reference and said.startswith("sha256:") and said != media.digest_of(data):
-                raise self._wrong(f"sends another manifest than {said}, which it says it is", "pull it again")
+                raise self._wrong(f"digest mismatch: the manifest is not the announced {said}", "pull it again")
             return data, answer.headers.get("content-type", "").partition(";")[0].strip()
 
     @contextmanager
@@ -105,19 +105,22 @@ class Registry(Source):
     def _answer(self, challenge: str) -> str:
         """The value of the ``Authorization`` header that a challenge asks for. Raises `ImageError`."""
         if len(challenge) > _MAX_CHALLENGE:
-            raise self._wrong(f"asks for a login in more than {_MAX_CHALLENGE} letters", "tell its owner")
+            raise self._wrong(
+                f"the authentication challenge is longer than {_MAX_CHALLENGE} characters",
+                "report this to its operator",
+            )
         kind, _, rest = challenge.partition(" ")
         if kind.lower() == "basic":
             if self._credentials is None or not self._credentials.user:
                 raise self._refused()
             return self._credentials.basic
         if kind.lower() != "bearer":
-            raise self._wrong("asks for a kind of login that there is not", "pull it with skopeo, and name oci:DIR")
+            raise self._wrong("unsupported authentication scheme", "pull it with skopeo, and name oci:DIR")
         said = {match[1] or match[3]: match[2] or match[4] or "" for match in _PARAMETER.finditer(rest)}
         realm = said.get("realm", "")
         scheme = realm.partition(":")[0].lower()
         if scheme != "https" and not (self._scheme == scheme == "http"):
-            raise self._wrong("names a token service that is not asked over HTTPS", "tell its owner")
+            raise self._wrong("the token service does not use HTTPS", "report this to its operator")
         return f"Bearer {self._token(realm, said.get('service', ''))}"
 
     def _token(self, realm: str, service: str) -> str:
@@ -139,11 +142,11 @@ class Registry(Source):
         if answer.status in (401, 403):
             raise self._refused()
         if answer.status != 200:
-            raise self._wrong(f"gives no token: {answer.host} answers {answer.status}", "try again later")
+            raise self._wrong(f"the token service {answer.host} returned {answer.status}", "try again later")
         document = media.parse(self._client.whole(answer, _MAX_TOKEN, "a token"), answer.host)
         token = document.get("token") or document.get("access_token")
         if not isinstance(token, str) or not token.isascii() or not token.isprintable():
-            raise self._wrong(f"gives no token: {answer.host} answers something else", "tell its owner")
+            raise self._wrong(f"the token service {answer.host} returned no token", "report this to its operator")
         return token
 
     def _require(self, answer: Answer, what: str) -> None:
@@ -153,20 +156,21 @@ class Registry(Source):
         if answer.status in (401, 403):
             if not self._is_own(answer):
                 raise self._wrong(
-                    f"leads to {answer.host}, which gives nothing ({answer.status})",
-                    "try again later, or tell its owner",
+                    f"redirects to {answer.host}, which denies access ({answer.status})",
+                    "try again later, or report this to its operator",
                 )
             raise self._refused()
         if answer.status == 404:
             raise ImageMissing(
                 f"has no {what.removeprefix('the ')}",
                 origin=self._named.host,
-                hint="look at the repository, the tag and its spelling",
+                hint="check the repository, the tag and its spelling",
             )
         if answer.status == 429:
-            raise self._wrong("has answered too often (429)", "wait, or log in: podman login")
+            raise self._wrong("rate limited (429)", "wait, or log in: podman login")
         raise self._wrong(
-            f"answers {answer.status}{self._said(answer)} for {what}", "try again later, or tell its owner"
+            f"returned {answer.status}{self._said(answer)} for {what}",
+            "try again later, or report this to its operator",
         )
 
     def _said(self, answer: Answer) -> str:
@@ -182,10 +186,10 @@ class Registry(Source):
     def _refused(self) -> ImageError:
         if self._credentials is None:
             places = ", ".join(self._logins)
-            hint = f"log in, if that is needed for it: podman login {quoted(self._named.host)}; no login stands in {places}"
-            return self._wrong(f"wants to know who asks for {self._named.path}", hint)
+            hint = f"log in: podman login {quoted(self._named.host)}; no login is in {places}"
+            return self._wrong(f"authentication required for {self._named.path}", hint)
         hint = f"log in again, or ask its owner for the right to pull: podman login {quoted(self._named.host)}"
-        return self._wrong(f"does not let these credentials pull {self._named.path}", hint)
+        return self._wrong(f"access denied: these credentials may not pull {self._named.path}", hint)
 
     def _wrong(self, problem: str, hint: str) -> ImageError:
         return ImageError(problem, origin=self._named.host, hint=hint)

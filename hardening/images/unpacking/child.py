@@ -17,7 +17,7 @@ from hardening.images.ids import Ids
 
 Tell = Callable[[int], None]
 _TOLD = 1 << 20  # bytes between two words on how far it is
-_MEMORY = "look at the memory that this host has left, and try again"
+_MEMORY = "check the free memory of this host, and try again"
 
 
 def run(work: Callable[[Tell], Any], ids: Ids, tell: Tell | None = None) -> Any:
@@ -112,8 +112,8 @@ def _result(last: dict[str, Any], code: int) -> Any:
     if "errno" in last:
         raise OSError(last["errno"], last["strerror"], last["filename"])
     raise ImageError(
-        f"the process that works on its files was ended (signal {-code})"
+        f"the unpacking process was killed by signal {-code}"
         if code < 0
-        else "the process that works on its files ended",
+        else "the unpacking process ended unexpectedly",
         hint=_MEMORY,
     )

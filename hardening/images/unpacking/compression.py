@@ -67,11 +67,11 @@ class _Gzip:
             if not self._waiting:
                 self._waiting = self._input(_INPUT)
                 if not self._waiting:
-                    raise ImageError("ends in the middle of its gzip data", origin=self._origin, hint="pull it again")
+                    raise ImageError("truncated gzip data", origin=self._origin, hint="pull it again")
             try:
                 piece = self._member.decompress(self._waiting, size)
             except zlib.error as error:
-                raise ImageError(f"has damaged gzip data: {error}", origin=self._origin, hint="pull it again") from None
+                raise ImageError(f"corrupt gzip data: {error}", origin=self._origin, hint="pull it again") from None
             self._waiting = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
             if piece:
                 return piece
@@ -97,6 +97,6 @@ def _zstd(source: _Pushed, origin: object) -> Read:
         try:
             return reader.read(size)
         except zstandard.ZstdError as error:
-            raise ImageError(f"has damaged zstd data: {error}", origin=origin, hint="pull it again") from None
+            raise ImageError(f"corrupt zstd data: {error}", origin=origin, hint="pull it again") from None
 
     return read

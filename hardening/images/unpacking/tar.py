@@ -195,7 +195,7 @@ class Reader:
         name, target = extended.get("path", name), extended.get("linkpath", target)
         for path in (name, target):
             if len(path) > MAX_PATH or b"\0" in path or any(len(part) > MAX_PART for part in path.split(b"/")):
-                raise self._wrong(f"has a name that no file can have: {path[:60]!r}…")
+                raise self._wrong(f"has an invalid file name: {path[:60]!r}…")
         if kind == FILE and name.endswith(b"/"):
             kind = DIRECTORY  # so old archives write them
         if kind in (HARD_LINK, LINK) and not target:
@@ -216,7 +216,7 @@ class Reader:
     def _no_content(self, size: int) -> int:
         """Programs do not agree on whether content follows the header of what is no file."""
         if size:
-            raise self._wrong("has content for an entry that is no file")
+            raise self._wrong("has content for an entry that is not a file")
         return 0
 
     def _decimal(self, extended: Mapping[str, bytes], key: str, field: bytes) -> int:
@@ -230,7 +230,7 @@ class Reader:
     def _id(self, extended: Mapping[str, bytes], key: str, field: bytes) -> int:
         found = self._decimal(extended, key, field)
         if found > MAX_ID:
-            raise self._wrong(f"has a {key} that nobody can have: {found}")
+            raise self._wrong(f"has an invalid {key}: {found}")
         return found
 
     def _time(self, extended: Mapping[str, bytes], field: bytes) -> int:
@@ -245,7 +245,9 @@ class Reader:
 
     def _wrong(self, problem: str) -> ImageError:
         return ImageError(
-            f"the archive {problem}", origin=self._origin, hint="build or save the image again, or tell its author"
+            f"the archive {problem}",
+            origin=self._origin,
+            hint="build or save the image again, or report this to its author",
         )
 
 
@@ -260,5 +262,5 @@ def _number(field: bytes, wrong: Callable[[str], ImageError]) -> int:
     if not digits:
         return 0
     if any(digit not in b"01234567" for digit in digits):
-        raise wrong(f"has a number that is none: {digits!r}")
+        raise wrong(f"has an invalid number: {digits!r}")
     return int(digits, 8)

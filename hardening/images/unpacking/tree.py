@@ -110,7 +110,7 @@ class Tree:
         """So many bytes more of an archive were read, headers and padding included. Raises `ImageError` for too many."""
         self._read += size
         if self._read > self.limits.total + self.limits.entries * _PER_ENTRY:
-            raise self.wrong("has no end that is in sight")
+            raise self.wrong("has too many entries")
 
     def header(self, size: int) -> None:
         """A header that is no entry, with so many bytes. Raises `ImageError` for too many."""
@@ -172,7 +172,9 @@ class Tree:
 
     def wrong(self, problem: str) -> ImageError:
         """The error for a layer that is not what it should be."""
-        return ImageError(f"the layer {problem}", origin=self._origin, hint="use another image, or tell its author")
+        return ImageError(
+            f"the layer {problem}", origin=self._origin, hint="use another image, or report this to its author"
+        )
 
     # --- names ----------------------------------------------------------------------------------------------------
 
@@ -207,7 +209,9 @@ class Tree:
         except FileNotFoundError:
             descriptor = self._make_parents(folder)
         except OSError as error:
-            raise self.wrong(f"has something in {folder[:100]!r}, which is no directory ({error.strerror})") from None
+            raise self.wrong(
+                f"has something in {folder[:100]!r}, which is not a directory ({error.strerror})"
+            ) from None
         if self._is_deep(descriptor):
             os.close(descriptor)
             raise self._too_deep(folder)
@@ -241,7 +245,7 @@ class Tree:
         except OSError as error:
             os.close(above)
             if error.errno in (errno.EEXIST, errno.ENOTDIR, errno.ELOOP, errno.EXDEV):
-                raise self.wrong(f"has something below {folder[:100]!r}, which is no directory") from None
+                raise self.wrong(f"has something below {folder[:100]!r}, which is not a directory") from None
             raise
         return above
 
@@ -332,7 +336,9 @@ class Tree:
             os.close(folder)
 
     def _no_target(self, entry: Entry) -> ImageError:
-        return self.wrong(f"has a hard link to what is no file in it: {entry.name[:100]!r} to {entry.target[:100]!r}")
+        return self.wrong(
+            f"has a hard link to something that is not a file in it: {entry.name[:100]!r} to {entry.target[:100]!r}"
+        )
 
     def _make_directory(self, parent: int, name: bytes, uid: int, gid: int) -> None:
         os.mkdir(name, 0o700, dir_fd=parent)

@@ -66,7 +66,7 @@ def _layers(store: Store, digest: str) -> list[Layer]:
     wanted = media.diff_ids(store.config(digest), digest)
     if len(wanted) != len(manifest.layers):
         problem = f"has {len(manifest.layers)} layers, and its configuration names {len(wanted)}"
-        raise ImageError(problem, origin=digest, hint="use another image, or tell its author")
+        raise ImageError(problem, origin=digest, hint="use another image, or report this to its author")
     pairs = zip(manifest.layers, wanted, strict=True)
     return [Layer(store.blob(layer.digest), layer.digest, diff_id) for layer, diff_id in pairs]
 
@@ -159,4 +159,4 @@ def _apply(tree: Tree, layer: Layer, read: Read) -> None:
     while hashing(_CHUNK):  # what follows the end of an archive belongs to its digest
         pass
     if f"{algorithm}:{hashed.hexdigest()}" != layer.diff_id:
-        raise tree.wrong("has other contents than its image's configuration says")
+        raise tree.wrong("digest mismatch: the content differs from the image's configuration (rootfs.diff_ids)")

@@ -90,7 +90,7 @@ class Hiding:
         for name in os.listdir(folder):
             self._searched += 1
             if self._searched > self._most_searched:
-                raise self._wrong("has whiteouts that look through too much")
+                raise self._wrong("has whiteouts that cover too many entries")
             inner = os.fsencode(name)
             there = lstat(folder, inner)
             if there is not None:

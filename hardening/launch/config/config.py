@@ -58,7 +58,7 @@ def examine(document: object) -> tuple[Wanted | None, list[Problem]]:
     for name, _ in annotations:
         if name.startswith(INTERPRETED_ANNOTATIONS):
             config.refuse(
-                "annotations", "is an instruction to another runtime, and the native launcher takes none", name
+                "annotations", "is an instruction to another runtime, which the native launcher does not follow", name
             )
     if SECRETS in dict(annotations):
         _check_secrets(config, dict(annotations)[SECRETS], process)
@@ -93,7 +93,7 @@ def _check_secrets(config: Table, text: str, process: Process | None) -> None:
     there = {name for name, _ in process.env} if process is not None else set()
     for secret in named:
         if secret.kind == secrets.ENV and secret.target in there:
-            config.refuse("annotations", f"the variable {secret.target} stands in /process/env already", SECRETS)
+            config.refuse("annotations", f"the variable {secret.target} is set in /process/env already", SECRETS)
 
 
 def _read_version(config: Table) -> None:

@@ -56,7 +56,7 @@ UNSUPPORTED: dict[str, Refused] = {
 }
 _NOT_SET = "the native launcher does not set this"
 _OTHERS = "the native launcher limits pids, memory, cpu and huge pages only"
-_LISTENER = "the native launcher serves no seccomp listener"
+_LISTENER = "the native launcher does not serve a seccomp listener"
 UNSUPPORTED_SECCOMP: dict[str, Refused] = {"listenerPath": (str, _LISTENER), "listenerMetadata": (str, _LISTENER)}
 UNSUPPORTED_RESOURCES: dict[str, Refused] = {
     **dict.fromkeys(("blockIO", "network", "rdma"), (dict, _OTHERS)),
@@ -108,9 +108,9 @@ def _read_namespaces(table: Table) -> tuple[Namespace, ...]:
         if path and not path.startswith("/"):
             entry.refuse("path", "must be an absolute path")
         if kind not in NAMESPACES:
-            entry.refuse("type", f"there is no namespace {kind!r}")
+            entry.refuse("type", f"unknown namespace {kind!r}")
         elif kind in found:
-            entry.refuse("type", f"the {kind} namespace stands twice")
+            entry.refuse("type", f"the {kind} namespace is listed twice")
         else:
             found[kind] = Namespace(kind=kind, flag=NAMESPACES[kind], path=path, pointer=entry.pointer)
     return tuple(found.values())
@@ -262,7 +262,7 @@ def _read_resources(table: Table) -> dict[str, Any]:
     values["unified"] = entry.mapping("unified")
     for name, text in values["unified"]:
         if not _is_limit(name):
-            entry.refuse("unified", "is no file of a controller, nor a limit that each control group has", name)
+            entry.refuse("unified", "is not a file of a controller, nor a limit that each control group has", name)
         elif not text.strip():
             entry.refuse("unified", "is empty", name)
     entry.done(UNSUPPORTED_RESOURCES)

@@ -103,7 +103,7 @@ def _read_set(sets: Table, name: str) -> int:
         if capability in abi.CAPABILITIES:
             mask |= 1 << abi.CAPABILITIES.index(capability)
         else:
-            sets.refuse(name, f"there is no capability {capability!r}", index)
+            sets.refuse(name, f"unknown capability {capability!r}", index)
     return mask
 
 

@@ -26,7 +26,9 @@ def fill(document: object, values: Mapping[str, str]) -> None:
     entries = _table(document, "process").get("env")
     asked = [name for name in entries if isinstance(name, str) and "=" not in name] if isinstance(entries, list) else []
     if sorted(asked) != sorted(values):
-        raise LaunchError("other variables were handed over than it asks for", origin="config.json:/process/env")
+        raise LaunchError(
+            "the variables that were passed are not those that it asks for", origin="config.json:/process/env"
+        )
     if isinstance(entries, list):
         entries[:] = [f"{entry}={values[entry]}" if entry in asked else entry for entry in entries]
 

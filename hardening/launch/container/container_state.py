@@ -40,7 +40,7 @@ class Entry:
         """Make the directory, complete and locked from the first moment at which it can be seen. `LaunchError`, also
         where another container has ``unique_name`` ('' for none)."""
         parent, identity = files.parent(self.path), files.base(self.path)
-        with Step(f"write the container down in {parent}", hint="set HARDENING_STATE to a directory of your own"):
+        with Step(f"record the container in {parent}", hint="set HARDENING_STATE to a directory of your own"):
             _make_if_missing(parent)
             # Alone while the others are asked for their names.
             place = locks.lock(parent, shared=not unique_name)

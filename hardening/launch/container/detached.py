@@ -56,7 +56,7 @@ def run(request: LaunchRequest, run_bundle: RunBundle) -> int:
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     if not locks.is_locked(request.directory) and files.exists(request.directory):
         remove(request.directory, None)
-    raise LaunchError(f"the launch stage ended with {status} before the command ran", hint="was it killed?")
+    raise LaunchError(f"the launcher exited with {status} before the command ran", hint="was it killed?")
 
 
 def _become_stage(request: LaunchRequest, writer: int, run_bundle: RunBundle) -> None:
@@ -104,7 +104,7 @@ class Detached(Watcher):
     def prepare(self, document: object) -> None:
         self._entry = Entry(self.request.directory, describe(self.request, document))
         self._entry.create(self.request.name)
-        with Step("open the container's log", hint="make room in the state directory, or set HARDENING_STATE"):
+        with Step("open the container's log", hint="free space in the state directory, or set HARDENING_STATE"):
             self._log = OutputLog(self._entry, self.request.log_size)
         with Step("connect the container's output with its log"):
             _connect_input(keep=self.request.stdin)
@@ -124,7 +124,7 @@ class Detached(Watcher):
         except BrokenPipeError:  # the caller was interrupted, and would never learn the id
             return False
         except OSError as error:
-            self._problem = f"cannot write the container down in {self.request.directory}: {error.strerror}"
+            self._problem = f"cannot record the container in {self.request.directory}: {error.strerror}"
             return False
         os.close(self._writer)
         self._runs = True

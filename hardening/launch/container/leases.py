@@ -40,7 +40,7 @@ def require_ours(names: tuple[str, ...], state: str, origin: str) -> None:
         folder = name.removeprefix(f"{state}/").partition("/")[0]
         if files.absolute(name) != name or not name.startswith(f"{state}/") or folder in OTHERS:
             raise LaunchError(
-                f"{name} is no lease of the state directory {state}",
+                f"{name} is not a lease of the state directory {state}",
                 origin=f"{origin}:/annotations/{ANNOTATION}",
                 hint=f"{HINT}, or launch it with the HARDENING_STATE with which it was composed",
             )
@@ -71,7 +71,7 @@ def _hold_one(name: str) -> int:
         raise LaunchError(f"the lease cannot be locked: {error.strerror}", origin=name) from error
     if not _lies_there(fd, name):
         os.close(fd)
-        raise LaunchError("the lease was taken away meanwhile", origin=name, hint=HINT)
+        raise LaunchError("the lease was removed meanwhile", origin=name, hint=HINT)
     return fd
 
 
@@ -83,7 +83,7 @@ def _open(name: str) -> int:
         if not stat.S_ISREG(status.st_mode):
             raise LaunchError("the lease is not a regular file", origin=name)
         if not trusted.is_own(status, f"/proc/self/fd/{place}"):
-            raise LaunchError("the lease is somebody else's, or others can write to it", origin=name)
+            raise LaunchError("the lease belongs to another user, or other users can write to it", origin=name)
         return os.open(f"/proc/self/fd/{place}", os.O_RDONLY | os.O_CLOEXEC)
     finally:
         os.close(place)

@@ -59,7 +59,7 @@ class OutputLog:
             self._write_mark()
 
     def _said(self) -> bytes:
-        words = f"hardening: {self._lost} bytes of output are lost: {self._problem}"
+        words = f"hardening: lost {self._lost} bytes of output: {self._problem}"
         return b"%s stderr F %s\n" % (now(), words.encode("utf-8", "backslashreplace"))
 
     def _write_mark(self) -> None:

@@ -140,5 +140,5 @@ def _make_proc(mount: Mount) -> int:
     os.waitpid(pid, 0)
     if tree is None:
         number = int(message[1]) if len(message) > 1 else 0
-        raise OSError(number, os.strerror(number) if number else "the process that was to make it ended without a word")
+        raise OSError(number, os.strerror(number) if number else "the process that makes it exited unexpectedly")
     return tree

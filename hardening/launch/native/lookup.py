@@ -91,7 +91,7 @@ def refuse_magic(path: str) -> None:
             fd = kernel.openat2(abi.AT_FDCWD, files.encode(path), os.O_PATH, abi.RESOLVE_NO_MAGICLINKS)
         except OSError as error:
             if error.errno == errno.ELOOP:
-                raise not_executable(path, "leads through a magic link of /proc") from error
+                raise not_executable(path, "resolves through a magic link of /proc") from error
             return  # execve(2) will say why
         os.close(fd)
         path = _interpreter(path)

@@ -92,7 +92,7 @@ class Root:
         else:
             if files.same(os.fstat(there), os.fstat(self.tree)):
                 # What is mounted there lies beside everything that is looked up below the root.
-                raise OSError(errno.EBUSY, f"{path} leads to the root itself")
+                raise OSError(errno.EBUSY, f"{path} resolves to the root itself")
             return there
         parts, depth, parent = self._missing(path, resolve)
         for part in parts[depth:]:

@@ -101,7 +101,7 @@ def _check_host(wanted: Wanted, *, keep_stdin: bool) -> None:
             raise LaunchError(
                 f"the SELinux label {label} cannot be enforced: SELinux is not enabled on this host",
                 origin=f"config.json:{pointer}",
-                hint='boot with SELinux, or let a layer say requirement = "best-effort" for it',
+                hint='boot with SELinux, or set requirement = "best-effort" for it',
             )
 
 
@@ -132,7 +132,7 @@ def _answer(channel: Channel, word: str) -> list[str]:
     if message[:1] == ["fail"]:
         raise from_message(message[1:])
     if message[:1] != [word]:
-        raise LaunchError("the process that makes the namespaces ended without a word")
+        raise LaunchError("the process that makes the namespaces exited unexpectedly")
     return message[1:]
 
 
@@ -202,8 +202,10 @@ class _Run:
                 return ""
         except OSError:  # it cannot be told
             return ""
+        from hardening.base import units
+
         complain(
-            f"killed for want of memory: it has {resources.memory} bytes (process.resources.memory)\n"
+            f"OOM-killed (limit {units.show_size(resources.memory)}, process.resources.memory)\n"
             "hint: `hardening explain process.resources.memory`, with the profiles of the run, shows the line that decided"
         )
         if self._context.watcher is not None:

@@ -185,7 +185,7 @@ class NativeSupervisor(Supervisor):
         """Put the resource limits on the process, which is about to execute, and let it go on."""
         try:
             for limit in self._wanted.process.rlimits:
-                hint = "raising a hard limit needs CAP_SYS_RESOURCE: ask for at most what `ulimit -H` shows"
+                hint = "raising a hard limit needs CAP_SYS_RESOURCE: stay within what `ulimit -H` shows"
                 with failure.Step(f"set {limit.name}", limit.pointer, hint):
                     kernel.prlimit(self.pid, limit.number, limit.soft, limit.hard)
             if self.on_release is not None:
@@ -214,7 +214,7 @@ class NativeSupervisor(Supervisor):
             return
         self.send_signal(signal.SIGKILL)
         self._error = LaunchError(
-            "the command leads to the launcher's own interpreter on the host",
+            "the command resolves to the launcher's own interpreter on the host",
             origin=failure.COMMAND,
             exit_code=EXIT_NOT_EXECUTABLE,
         )

@@ -44,7 +44,7 @@ def open_sources(wanted: Wanted, bundle: str) -> Sources:
         with Step("set the propagation of the root", "/linux/rootfsPropagation"):
             flag = abi.MS_SLAVE if wanted.root_propagation == abi.MS_SLAVE else abi.MS_PRIVATE
             kernel.mount_setattr(root, propagation=flag, recursive=True)
-        with Step("take devices and set-user-ID bits from the root", "/root/path"):
+        with Step("mount the root nodev and nosuid", "/root/path"):
             kernel.mount_setattr(root, add=root_attributes(wanted), recursive=True)
         for mount in wanted.mounts:
             if mount.kind == "bind":

@@ -76,7 +76,7 @@ class Runtime:
 
     def created(self, pid: int) -> None:
         """Write down the first process of the container, before it is started. `LaunchError`."""
-        with Step(f"write the container's process down in {self.state}"):
+        with Step(f"record the container's process in {self.state}"):
             self._write(PROCESS, identify(pid))
 
     def _write(self, name: str, value: object) -> None:
@@ -183,7 +183,7 @@ def sweep(place: str) -> tuple[HardeningError, ...]:
             os.close(lock)
             state = os.path.join(place, name)
             if text := _delete_apart(state):
-                message = f"cannot delete a container that a killed launch has left: {text}"
+                message = f"cannot delete a container that a killed launch left: {text}"
                 problems.append(
                     LaunchError(message, origin=state, hint=f"once nothing of it runs: rm -r {quoted(state)}")
                 )
@@ -244,7 +244,7 @@ def _kill_started(state: str) -> None:
         if identify(pid) == found:  # else another one has its number by now
             kill(process)
             if not select.select([process], [], [], KILL_LONGEST)[0]:
-                raise LaunchError(f"its process {pid} was killed and does not end", origin=state)
+                raise LaunchError(f"its process {pid} does not end after SIGKILL", origin=state)
     finally:
         os.close(process)
 

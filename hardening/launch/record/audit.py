@@ -55,7 +55,7 @@ class Audit:
             return False
         enabled, daemon = (int.from_bytes(payload[at : at + 4], sys.byteorder) for at in (4, 12))
         if kind != abi.AUDIT_GET or not enabled or not daemon:
-            raise OSError(errno.ENOTCONN, "no audit daemon takes records")
+            raise OSError(errno.ENOTCONN, "no audit daemon is running")
         return True
 
     def write(self, record: dict[str, object]) -> bool:

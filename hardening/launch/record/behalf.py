@@ -89,6 +89,6 @@ def require_replaceable(path: str) -> None:
     except FileNotFoundError:
         return
     if status.st_mode & 0o170000 != 0o100000:
-        raise OSError(errno.EEXIST, "something else than a regular file is there", path)
+        raise OSError(errno.EEXIST, "it is not a regular file", path)
     if status.st_uid != os.geteuid():
-        raise PermissionError(errno.EPERM, "the file there belongs to somebody else", path)
+        raise PermissionError(errno.EPERM, "the file belongs to another user", path)

@@ -34,7 +34,7 @@ class Wanted(Frozen):
     """What is to be looked at. ``paths`` are some in the container, ``mounts`` the places of its mounts, ``memory`` those of
     its own file systems in memory; ``nodes`` are the places of devices that its configuration makes; ``made`` says that its
     root was made for it; ``sysctls`` are the parameters that its configuration sets, ``variables`` those variables that it
-    sets to what a profile says."""
+    sets to the value of a profile."""
 
     paths: tuple[str, ...]
     mounts: frozenset[str]

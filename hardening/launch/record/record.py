@@ -165,7 +165,7 @@ class Recorder:
         self._sinks = taken
         if certain:
             return
-        last = OSError(errno.ENOENT, "there is no place for it")
+        last = OSError(errno.ENOENT, "no directory for it")
         for place, connect in self._places():
             try:
                 sink = connect()

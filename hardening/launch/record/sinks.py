@@ -130,7 +130,7 @@ class File:
 def require_own(status: os.stat_result, place: str | int) -> None:
     """Raise `OSError` unless this, at a path or behind a descriptor, is the caller's and nobody else can write to it."""
     if not trusted.is_own(status, place):
-        raise OSError(errno.EPERM, f"not only uid {os.geteuid()} could write to it")
+        raise OSError(errno.EPERM, f"users other than uid {os.geteuid()} can write to it")
 
 
 def make(directory: str, mode: int) -> None:
@@ -173,7 +173,7 @@ class Places:
 
     def _connect_audit(self) -> Sink:
         if self._audit is None:
-            raise OSError(errno.EPERM, "only for CAP_AUDIT_WRITE")
+            raise OSError(errno.EPERM, "CAP_AUDIT_WRITE is missing")
         return self._audit.connected()
 
     def _connect_journal(self) -> Sink:

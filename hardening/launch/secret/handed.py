@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _BLOCK = 1 << 16  # a tmpfs counts in pages, of which this is the largest
 _SEALS = 0x0002 | 0x0004 | 0x0008  # F_SEAL_SHRINK, F_SEAL_GROW, F_SEAL_WRITE (fcntl(2))
 _GET_SEALS = 1034
-_HINT = "`hardening run` and `hardening launch` open the secrets that a configuration names and hand them over"
+_HINT = "`hardening run` and `hardening launch` open the secrets that a configuration names and pass them"
 
 
 class Handed(Frozen):
@@ -88,12 +88,12 @@ def require(wanted: tuple[Secret, ...], fd: int) -> None:
     if wanted and fd < 0:
         names = ", ".join(secret.name for secret in wanted)
         raise LaunchError(
-            f"the values of secrets were not handed over: {names}", origin=f"config.json:{POINTER}", hint=_HINT
+            f"the values of secrets were not passed: {names}", origin=f"config.json:{POINTER}", hint=_HINT
         )
     if fd >= 0 and not wanted:
-        raise LaunchError("secrets were handed over that the configuration does not name", hint=_HINT)
+        raise LaunchError("secrets were passed that the configuration does not name", hint=_HINT)
     if fd >= 0 and fcntl.fcntl(fd, _GET_SEALS) & _SEALS != _SEALS:
-        raise LaunchError("the secrets that were handed over are not sealed", hint=_HINT)
+        raise LaunchError("the secrets that were passed are not sealed", hint=_HINT)
 
 
 def _require_shown(wanted: tuple[Secret, ...], masked: object) -> None:
@@ -115,7 +115,7 @@ def take(wanted: tuple[Secret, ...], fd: int) -> dict[str, bytes]:
     values = unpack(data)
     missing = [secret.name for secret in wanted if secret.name not in values]
     if missing:
-        raise LaunchError(f"the value of a secret was not handed over: {', '.join(missing)}", hint=_HINT)
+        raise LaunchError(f"the value of a secret was not passed: {', '.join(missing)}", hint=_HINT)
     return values
 
 
@@ -160,7 +160,7 @@ def _place(find: Callable[[str], int], path: str) -> int:
         place = find(path)
         kernel.mount_setattr(place, propagation=abi.MS_PRIVATE)
     except OSError as error:
-        text = "no mount of the configuration stands there"
+        text = "no mount of the configuration is there"
         raise OSError(error.errno, f"{path}: {error.strerror} ({text})") from error
     return place
 

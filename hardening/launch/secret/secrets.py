@@ -83,9 +83,9 @@ def _secret(row: object, origin: str) -> Secret:
         if "=" in target or len(row) > 3:
             raise LaunchError("a variable has a name without '=', and neither owner nor mode", origin=origin)
     elif kind != MOUNT:
-        raise LaunchError(f"there is no secret of the type {kind!r}", origin=origin)
+        raise LaunchError(f"unknown type of a secret: {kind!r}", origin=origin)
     elif not _is_plain(target):
-        raise LaunchError(f"the target {target!r} is no absolute path of plain names to a file", origin=origin)
+        raise LaunchError(f"the target {target!r} is not an absolute path to a file, without . and ..", origin=origin)
     numbers = {key: row[key] for key in ("mode", "uid", "gid") if key in row}
     for key, value in numbers.items():
         if (

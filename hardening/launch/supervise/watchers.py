@@ -100,7 +100,7 @@ class Attached(Watcher):
                 entry.create("")
         except (OSError, LaunchError) as error:
             # What others see of it is no reason to end a command that runs.
-            complain(f"`hardening ps` will not show this container: {error}")
+            complain(f"`hardening ps` does not show this container: {error}")
         return True
 
     def _clean(self, words: Iterator[str]) -> None:

@@ -40,7 +40,7 @@ class Command(SecretDriver):
             except ValueError as error:
                 raise UsageError(f"{name}: {error}", origin="--driver-opt", hint="quote it as for a shell") from None
             if not words or _KEY not in given[name]:
-                raise UsageError(f"{name} is no command with {_KEY} in it", origin="--driver-opt", hint=_EXAMPLE)
+                raise UsageError(f"{name} is not a command with {_KEY} in it", origin="--driver-opt", hint=_EXAMPLE)
             if "/" in words[0] and not words[0].startswith("/"):
                 # It is started later, from wherever the caller is then.
                 whole = "write its whole path, or a name that PATH has"
@@ -60,5 +60,5 @@ class Command(SecretDriver):
 
 def _run(options: Mapping[str, Any], name: str, key: str, value: bytes | None = None) -> bytes:
     argv = [str(word).replace(_KEY, key) for word in options[name]]
-    hint = f"what it says is not shown; run the command of the option `{name}` by hand for the key {key}"
+    hint = f"its output is not shown; run the command of the option `{name}` by hand for the key {key}"
     return programs.run(argv, value, hint=hint)

@@ -20,7 +20,7 @@ class Files(SecretDriver):
     summary: ClassVar[str] = "files of mode 0600 in the store, not encrypted"
 
     def store(self, folder: Path, key: str, value: bytes, options: Mapping[str, Any]) -> None:
-        hint = "look at the directory and its disk"
+        hint = "check the directory and its disk"
         with wholefile.told(SecretError, "cannot keep the secret", origin=folder, hint=hint):
             require_private(folder, os.lstat(folder))
             wholefile.write(folder / key, value, 0o600)

@@ -53,7 +53,7 @@ class GnuPG(SecretDriver):
             if not done.ok:
                 reason, hint = _not_encrypted(done)
                 raise SecretError(f"GnuPG does not encrypt to {options['key']}: {reason}", hint=hint)
-        hint = "look at the directory and its disk"
+        hint = "check the directory and its disk"
         with wholefile.told(SecretError, "cannot keep the secret", origin=folder, hint=hint):
             wholefile.write(folder / key, done.data, 0o600)
 
@@ -105,13 +105,13 @@ def _not_decrypted(done: Any, key: str) -> SecretError:
     if codes & gnupg.NOBODY_TO_ASK:
         return SecretError(_LOCKED, hint=_UNLOCK)
     if gnupg.BAD_PASSPHRASE in codes:
-        return SecretError("the passphrase is another one", hint="try again")
+        return SecretError("wrong passphrase", hint="try again")
     if gnupg.NO_SECRET_KEY in codes:
         hint = "`gpg --list-secret-keys` lists those that you have"
         return SecretError(f"GnuPG does not decrypt the secret: its secret key {key} is missing", hint=hint)
     if "NODATA" in keywords or "DECRYPTION_FAILED" in keywords:
         hint = "create it anew"
-        return SecretError("GnuPG does not decrypt the secret: what is kept is not what was encrypted", hint=hint)
+        return SecretError("GnuPG does not decrypt the secret: the ciphertext is corrupt", hint=hint)
     return SecretError(
         f"GnuPG does not decrypt the secret: {_code(done)}", hint="see what `gpg --decrypt` of its file says"
     )

@@ -31,7 +31,7 @@ class PasswordStore(SecretDriver):
         super().options(given)
         prefix = given.get("prefix", _PREFIX).strip("/")
         if not prefix or prefix.startswith("-") or ".." in prefix.split("/"):
-            raise UsageError(f'"{prefix}" is no folder of a password store', hint="write prefix=FOLDER")
+            raise UsageError(f'"{prefix}" is not a folder of a password store', hint="write prefix=FOLDER")
         return {"prefix": prefix, **({"dir": str(Path(given["dir"]).absolute())} if given.get("dir") else {})}
 
     def store(self, folder: Path, key: str, value: bytes, options: Mapping[str, Any]) -> None:

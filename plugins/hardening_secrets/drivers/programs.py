@@ -48,7 +48,7 @@ def run(
     if process.returncode != 0:
         code = process.returncode
         how = f"failed with {code}" if code > 0 else f"was killed by signal {-code}"
-        raise SecretError(f"{argv[0]} {how}", hint=hint or "what it says is not shown; run it by hand to see it")
+        raise SecretError(f"{argv[0]} {how}", hint=hint or "its output is not shown; run it by hand to see it")
     return data
 
 

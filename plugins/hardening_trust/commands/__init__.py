@@ -44,7 +44,7 @@ class _Group(click.Group):
             hint = (
                 instead_of("trust", args[0]) or nearest(args[0], COMMANDS) or f"the commands are {', '.join(COMMANDS)}"
             )
-            raise UsageError(f'there is no command "trust {args[0]}"', hint=hint)
+            raise UsageError(f'unknown command "trust {args[0]}"', hint=hint)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

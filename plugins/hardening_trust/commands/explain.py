@@ -46,7 +46,7 @@ def command(context: click.Context, profiles: tuple[str, ...], file: Path | None
     if as_json:
         output.show_json(_data(name.full, match, scope))
         return
-    output.show(f"image:    {name.full}\nscope:    {_written(match.member)}, by {match.rule}\nsaid at:  {scope.origin}")
+    output.show(f"image:    {name.full}\nscope:    {_written(match.member)}, by {match.rule}\nset at:   {scope.origin}")
     for number, line in enumerate(_required(match)):
         output.show(f"{'required:' if not number else '     and:'} {line}")
     implied = _implied(name, match)

@@ -95,7 +95,7 @@ def command(kind: str, files: tuple[Path, ...], identity: str | None, into: Path
     output.show(str(path))
     if into is None:
         output.note(
-            f"it counts where it is named, after others: hardening run -p default -p {quoted(path.stem)} IMAGE -- COMMAND"
+            f"it applies where it is named, after others: hardening run -p default -p {quoted(path.stem)} IMAGE -- COMMAND"
         )
 
 
@@ -104,7 +104,7 @@ def _own_profile() -> Path:
     config = places.xdg(os.environ, "XDG_CONFIG_HOME")
     if config is None:
         raise LaunchError(
-            "there is no place for a profile: the caller has no home directory", hint="name a file: --into FILE"
+            "no directory for a profile: the caller has no home directory", hint="name a file: --into FILE"
         )
     folder = Path(config, "hardening/profiles")
     try:
@@ -168,4 +168,4 @@ def _identity(text: str | None) -> Identity:
     if kind == "remapIdentity" and prefix and signed:
         return RemapIdentity(prefix, signed)
     known = ", ".join([*_PLAIN, *(f"{name}=…" for name in _WITH_VALUE)])
-    raise UsageError(f'"{text}" is no kind of identity', hint=f"there are {known}")
+    raise UsageError(f'"{text}" is not a kind of identity', hint=f"there are {known}")

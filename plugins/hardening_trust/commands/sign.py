@@ -86,7 +86,7 @@ def _identity(name: Name, said: str | None) -> str:
         if name.docker is None:
             raise UsageError(
                 f"an image of {name.transport} has no name to sign it under",
-                hint="say it: --identity HOST/REPOSITORY:TAG",
+                hint="name it: --identity HOST/REPOSITORY:TAG",
             )
         around_of(name)  # refuses a tag together with a digest
         return str(name.docker)
@@ -107,7 +107,7 @@ def _keep(places: Places, name: Name, digests: tuple[str, ...], with_key: Signer
             prefix = f"{digest.partition(':')[2]}.{PREFIX}" if number else PREFIX
             yield lookaside.write_into(Path(name.path), with_key.sign(digest, reference), prefix)
         else:
-            raise UsageError(f"{name.transport} has no place for signatures", hint="write it to a file: --output FILE")
+            raise UsageError(f"{name.transport} cannot keep signatures", hint="write it to a file: --output FILE")
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -43,7 +43,7 @@ def command(file: Path | None, registries: Path | None, into: Path) -> None:
     podman and skopeo go on with FILE; `hardening trust export` writes one of the profile.
     """
     if into.suffix != ".toml":
-        raise UsageError(f"{into} is no profile", hint="its name ends with .toml")
+        raise UsageError(f"{into} is not a profile", hint="its name ends with .toml")
     file = policy.default_path() if file is None else file
     with writing.alone(into):
         if into.exists() or into.is_symlink():
@@ -52,4 +52,4 @@ def command(file: Path | None, registries: Path | None, into: Path) -> None:
         writing.replace(into, taken.profile(policy.read(file), places, into))
     output.show(str(into))
     named = quoted(str(into) if "/" in str(into) else f"./{into}")
-    output.note(f"it counts where it is named, after others: hardening run -p default -p {named} IMAGE -- COMMAND")
+    output.note(f"it applies where it is named, after others: hardening run -p default -p {named} IMAGE -- COMMAND")

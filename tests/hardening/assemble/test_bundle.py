@@ -70,11 +70,11 @@ def test_a_full_disk_has_a_remedy_of_its_own(tmp_path: Path) -> None:
     require("root")
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "small", str(tmp_path)], check=True)
     try:
-        with pytest.raises(LaunchError, match="No space left on device\\nhint: make room on that disk"):
+        with pytest.raises(LaunchError, match="No space left on device\\nhint: free space on that disk"):
             write(spec(large=bytes(1 << 16)), tmp_path / "bundle")
         (tmp_path / "kept").mkdir()
         with pytest.raises(
-            LaunchError, match="No space left on device\\nhint: make room there: `hardening plan clear`"
+            LaunchError, match="No space left on device\\nhint: free space there: `hardening plan clear`"
         ):
             fill(spec(large=bytes(1 << 16)), tmp_path / "kept")
     finally:
@@ -127,7 +127,7 @@ def test_an_ordinary_user_cannot_write_where_they_may_not(tmp_path: Path) -> Non
         (b"{", "not a JSON configuration"),
         (b"\xff", "not a JSON configuration"),
         (b"[]", "a configuration is a JSON object"),
-        (b'{"process": {"cwd": "/", "cwd": "/tmp"}}', "the key 'cwd' stands twice"),
+        (b'{"process": {"cwd": "/", "cwd": "/tmp"}}', "the key 'cwd' is given twice"),
         (b"[" * 200_000, "not a JSON configuration"),
     ],
 )

@@ -107,7 +107,7 @@ def test_what_cannot_be_enforced_of_a_limit_is_waived_by_nothing(mechanism: Mech
             assert error.exit_code == 125
             assert "waives no limit" in (error.hint or "")
             assert refusal(composition, attrs.evolve(shortfall, tolerated=True)) is None, (
-                "what is stricter is no excess"
+                "what is stricter is not an excess"
             )
             tried += 1
     assert tried

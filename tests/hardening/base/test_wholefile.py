@@ -132,7 +132,7 @@ def test_a_disk_without_room_and_a_quota_have_a_remedy_of_their_own(number: int)
         wholefile.told(ImageError, "cannot be kept", origin="/place", hint="look"),
     ):
         raise OSError(number, os.strerror(number))
-    assert str(caught.value) == f"/place: cannot be kept: {os.strerror(number)}\nhint: make room on that disk"
+    assert str(caught.value) == f"/place: cannot be kept: {os.strerror(number)}\nhint: free space on that disk"
 
 
 def test_every_other_failure_has_the_hint_of_who_writes() -> None:

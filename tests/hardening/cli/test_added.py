@@ -178,7 +178,7 @@ def test_what_is_no_command_is_one_message(
     distribution(folder, "acme", f"survey = {value}")
     assert main(["survey"], session(folder)) == 125
     captured = capsys.readouterr()
-    hint = "update or remove acme, or report this to those who make it"
+    hint = "update or remove acme, or report this to its authors"
     assert captured.err == f"error: plugin survey (acme 1.0): its command {says}\nhint: {hint}\n"
 
 

@@ -340,7 +340,7 @@ def test_doctor_shows_the_host_even_where_the_profile_is_wrong(
     assert call(session(folder), "doctor", "-p", "missing") == 2
     captured = capsys.readouterr()
     assert "kernel" in captured.out
-    assert 'no profile "missing"' in captured.err
+    assert 'no such profile: "missing"' in captured.err
 
 
 # lists and completion

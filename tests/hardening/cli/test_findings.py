@@ -103,7 +103,7 @@ def test_what_a_layer_takes_out_of_its_own_gate_alone_is_said(folder: Path, caps
     assert f"hint: close it; no layer lifts it: {folder}/lax.toml:4 is for its own layer alone" in message
     assert f"{folder}/org.toml:2 decides" in message
     profile(folder, "lax", never)
-    assert 'say refuse = "error"' in refusal(folder, capsys, "run", "--dry-run", "-p", "lax", "--", "true")
+    assert 'set refuse = "error"' in refusal(folder, capsys, "run", "--dry-run", "-p", "lax", "--", "true")
 
 
 def test_what_refuses_is_shown_with_the_stack(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

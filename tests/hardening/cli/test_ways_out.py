@@ -101,7 +101,11 @@ def test_a_limit_of_two_parts_has_a_value_within_both(compose: Compose) -> None:
         ("[limit.seccomp]\nallow = []\n", "limit: no plugin owns", 'did you mean "limits"?'),
         ('[finding]\nrefuse = "error"\n', "finding: no plugin owns", 'did you mean "findings"?'),
         ('[limits.findings]\nrefuse = "error"\n', "limits.findings: findings have no limits", "write [findings]"),
-        ('extends = ["nope.toml"]\n', "app.toml:1: extends nope.toml, and there is no nope.toml", "from the folder"),
+        (
+            'extends = ["nope.toml"]\n',
+            "app.toml:1: extends nope.toml, and there is no nope.toml",
+            "relative to the directory",
+        ),
         ('[seccomp]\ndefault = "ENOSYS"\n', "seccomp.default: unknown action 'ENOSYS'", 'write "errno:ENOSYS"'),
         (STRICT + '[rootfs]\nproc.subset = ""\n', "rootfs.proc.subset: (none) is looser than pid", "exceptions"),
     ],

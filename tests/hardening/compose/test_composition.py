@@ -70,7 +70,7 @@ def test_a_list_replaces_and_add_and_drop_change() -> None:
 
 def test_a_list_that_grows_is_refused_at_the_member_that_grew() -> None:
     message = refused('[quota]\ncolours = ["red"]', '[quota]\ncolours = [\n  "red",\n  "blue",\n]')
-    assert message.startswith("b.toml:4: quota.colours.blue: true is looser than false, said at a.toml:2\n")
+    assert message.startswith("b.toml:4: quota.colours.blue: true is looser than false, set at a.toml:2\n")
 
 
 def test_adding_to_a_list_that_nobody_closed_is_free() -> None:
@@ -81,7 +81,7 @@ def test_adding_to_a_list_that_nobody_closed_is_free() -> None:
 
 def test_what_is_said_of_all_others_holds_for_a_member_that_a_later_layer_names() -> None:
     texts = ('[quota.sizes]\n"*" = 0', "[quota.sizes]\ncore = 20")
-    assert "quota.sizes.core: 20 is looser than 0, said at a.toml:2" in refused(*texts)
+    assert "quota.sizes.core: 20 is looser than 0, set at a.toml:2" in refused(*texts)
     assert quota(texts[0], "[quota.sizes]\ncore = 0").sizes["core"] == 0
 
 
@@ -162,7 +162,7 @@ def test_an_expired_exception_is_an_error_even_where_nothing_needs_it() -> None:
 )
 def test_an_exception_for_what_is_no_leaf_is_refused(name: str, hint: str) -> None:
     message = refused(EXCEPTION.format(name))
-    assert message.startswith(f'a.toml:1: the exception names "{name}", which is no setting\nhint: ')
+    assert message.startswith(f'a.toml:1: the exception names "{name}", which is not a setting\nhint: ')
     assert hint in message
 
 

@@ -146,7 +146,7 @@ def test_what_nobody_says_of_anything_is_strict() -> None:
 
 
 def test_a_narrower_looser_say_needs_an_exception() -> None:
-    with pytest.raises(HardeningError, match=r"house.a: open is looser than shut, said at a.toml:2"):
+    with pytest.raises(HardeningError, match=r"house.a: open is looser than shut, set at a.toml:2"):
         room("a", SHUT, OPEN_A)
     assert room("a", SHUT, f"{exception('a')}{OPEN_A}") == "open"
 

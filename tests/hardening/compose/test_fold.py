@@ -78,17 +78,17 @@ def test_saying_the_same_again_decides_too() -> None:
 
 def test_loosening_is_refused_with_both_places_and_the_exception_to_write() -> None:
     assert refused(entry(3), entry(5)) == (
-        "b.toml:1: m.size: 5 is looser than 3, said at a.toml:1\n"
+        "b.toml:1: m.size: 5 is looser than 3, set at a.toml:1\n"
         'hint: keep the stricter value, or add at the end of the same layer:\n[[exceptions]]\nsetting = "m.size"\nreason = "…"'  # noqa: E501
     )
 
 
 def test_the_measure_is_the_value_so_far_not_the_first() -> None:
-    assert "5 is looser than 3, said at b.toml:1" in refused(entry(9), entry(3), entry(5))
+    assert "5 is looser than 3, set at b.toml:1" in refused(entry(9), entry(3), entry(5))
 
 
 def test_what_cannot_be_compared_is_refused() -> None:
-    assert "/b cannot be compared with /a, said at a.toml:1" in refused(entry("/a"), entry("/b"), kind=PATH)
+    assert "/b cannot be compared with /a, set at a.toml:1" in refused(entry("/a"), entry("/b"), kind=PATH)
 
 
 def test_an_exception_of_the_same_layer_permits_a_loosening() -> None:
@@ -226,10 +226,10 @@ def test_a_complete_layer_states_the_strict_default_of_what_is_unstated() -> Non
     resolved = fold(complete(entry()))
     assert (resolved.value, resolved.origin, resolved.stated) == (0, "a.toml:9", True)
     assert outcomes(resolved) == [Outcome.COMPLETED]
-    assert "5 is looser than 0, said at a.toml:9 (strict default of a complete profile)\n" in refused(
+    assert "5 is looser than 0, set at a.toml:9 (strict default of a complete profile)\n" in refused(
         complete(entry()), entry(5)
     )
-    assert "said at b.toml:1\n" in refused(complete(entry()), entry(0), entry(5))
+    assert "set at b.toml:1\n" in refused(complete(entry()), entry(0), entry(5))
 
 
 def test_a_complete_layer_leaves_what_is_stated() -> None:

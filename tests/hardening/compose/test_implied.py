@@ -103,7 +103,7 @@ def test_who_cannot_change_a_limit_is_told_what_to_do_instead(tmp_path: Path, sh
 
 def test_an_exception_of_the_layer_that_says_it_permits_it(tmp_path: Path) -> None:
     with pytest.raises(
-        ProfileError, match=r"door.keys: a key lies there: door.locked is true, said at default"
+        ProfileError, match=r"door.keys: a key lies there: door.locked is true, set at default"
     ) as caught:
         composed(tmp_path, KEYS)
     assert caught.value.hint is not None
@@ -136,7 +136,7 @@ def test_a_value_of_another_mechanism_is_held_against_the_limit_alike(tmp_path: 
             texts = [text.replace("{}", str(copies)) for text in stack]
             with pytest.raises(ProfileError, match=r"post.copies: a key is sent: door.locked is limited to true at"):
                 composed(tmp_path, *texts, by=both)
-    with pytest.raises(ProfileError, match=r"door.locked is true, said at default"):
+    with pytest.raises(ProfileError, match=r"door.locked is true, set at default"):
         composed(tmp_path, post.format(2), by=both)
     found = composed(tmp_path, post.format(2) + EXCEPTION, by=both)
     assert [exception.reason for _, exception in found.used_exceptions()] == ["a party"]

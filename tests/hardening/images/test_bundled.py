@@ -90,7 +90,7 @@ def test_the_root_of_another_image_is_not_bound(place: Place, monkeypatch: pytes
     assert "binds the root of another" in place.refused(place.root(OTHER))
     assert "binds the root of another" in place.refused(place.root(), bind(place.root(OTHER), "ro"))
     assert "binds the root of another" in place.refused(place.store.path / "roots")
-    assert "does not say its digest" in place.refused(place.root(), named="")
+    assert "does not give its digest" in place.refused(place.root(), named="")
     other = place.document(place.root())
     other["annotations"][STORE] = str(tmp_path / "elsewhere")
     with pytest.raises(SpecError, match="binds the root of another"):
@@ -110,21 +110,21 @@ def test_a_root_is_known_by_where_it_is_however_it_is_spelt(
              str(tmp_path / "roots" / place.root().parent.name / "root"))  # fmt: skip
     for path in spelt:
         for line in ((path,), ("rootfs", bind(path, "ro"))):
-            assert "does not say which image that is" in place.refused(*line, named=None), path
+            assert "does not name the image" in place.refused(*line, named=None), path
             assert "binds the root of another" in place.refused(*line, named=OTHER), path
         assert "stays read-only" in place.refused(path, readonly=False)
         require(place.document(path), place.bundle)
     (place.bundle / "rootfs").rmdir()
     (place.bundle / "rootfs").symlink_to(place.root())
-    assert "does not say which" in place.refused(None, named=None)
+    assert "does not name the image" in place.refused(None, named=None)
     (tmp_path / "store").symlink_to(place.store.path)
     monkeypatch.setenv("HARDENING_IMAGES", str(tmp_path / "store"))
-    assert "does not say which" in place.refused(place.root(), named=None)
+    assert "does not name the image" in place.refused(place.root(), named=None)
 
 
 def test_what_is_gone_is_told(place: Place) -> None:
     (place.root().parent / removal.ABOUT).unlink()
-    with pytest.raises(ImageError, match="not in the store any more"):
+    with pytest.raises(ImageError, match="no longer in the store"):
         require(place.document(place.root()), place.bundle)
 
 
@@ -142,12 +142,12 @@ def test_values_that_are_no_paths_are_for_the_runtime_to_refuse(place: Place, pa
         (REFERENCE, "a\0b", "neither a name nor a path"),
         (REFERENCE, "\udcff", "neither a name nor a path"),
         (STORE, "/\ud800", "neither a name nor a path"),
-        (DIGEST, f"{ONE}\0", "is no digest"),
-        (DIGEST, "x:../../..", "is no digest"),
-        (DIGEST, "x:/a/fifo", "is no digest"),
-        (DIGEST, ONE[:-1], "is no digest"),
-        (DIGEST, f"sha512:{'1' * 64}", "is no digest"),
-        (DIGEST, f"sha256:{'A' * 64}", "is no digest"),
+        (DIGEST, f"{ONE}\0", "is not a digest"),
+        (DIGEST, "x:../../..", "is not a digest"),
+        (DIGEST, "x:/a/fifo", "is not a digest"),
+        (DIGEST, ONE[:-1], "is not a digest"),
+        (DIGEST, f"sha512:{'1' * 64}", "is not a digest"),
+        (DIGEST, f"sha256:{'A' * 64}", "is not a digest"),
     ],
 )
 def test_an_image_that_is_named_by_what_is_none_is_refused(place: Place, name: str, value: str, message: str) -> None:

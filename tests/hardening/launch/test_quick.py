@@ -125,7 +125,7 @@ def test_a_terminal_without_a_keyboard_is_refused_with_and_without_a_plan() -> N
             assert here.finds(*line, stdin=slave)
             for done in (refused, here.type(*line), here.type("run", *line[2:], stdin=subprocess.PIPE)):
                 assert (done.returncode, done.stdout) == (2, "")
-                assert "hint: standard input is no terminal: leave out -t, or -i" in done.stderr
+                assert "hint: standard input is not a terminal: leave out -t, or -i" in done.stderr
         finally:
             os.close(master)
             os.close(slave)
@@ -144,9 +144,10 @@ def test_a_terminal_of_a_profile_without_a_keyboard_is_refused_as_one_of_an_opti
         for _ in range(2):
             done = place.type(*line[:1], "-i", *line[1:])
             assert (done.returncode, done.stdout) == (2, "")
-            assert "app.toml:3: nobody can type into the command's terminal\n" in done.stderr
+            assert "app.toml:3: standard input is not a terminal\n" in done.stderr
             assert (
-                "hint: standard input is no terminal: leave out -i, or add --set process.terminal=false" in done.stderr
+                "hint: standard input is not a terminal: leave out -i, or add --set process.terminal=false"
+                in done.stderr
             )
         assert place.type(*line).returncode == 3
     finally:

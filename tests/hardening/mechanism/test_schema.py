@@ -16,7 +16,7 @@ from tests.support.texts import document, said
 def _letter(node: Node) -> str:
     name = node.string()
     if len(name) != 1:
-        raise node.error(f'"{name}" is no letter')
+        raise node.error(f'"{name}" is not a letter')
     return name
 
 
@@ -102,10 +102,10 @@ def test_one_value_is_a_list_on_the_command_line() -> None:
         ("[m]\nbelow = 1", "m.below: an integer where a table is expected"),
         ("[m]\nsize = 10", "profile.toml:2: m.size: 10 is out of range"),
         ('[m]\nletters = "a"', "m.letters: a string where an array is expected"),
-        ('[m]\nletters = ["ab"]', 'm.letters[0]: "ab" is no letter'),
+        ('[m]\nletters = ["ab"]', 'm.letters[0]: "ab" is not a letter'),
         ('[m]\nletters.set = ["a"]', "m.letters.set: unknown key\nhint: a list is changed with `add` and `drop`"),
-        ('[m]\nletters.add = ["a"]\nletters.drop = ["a"]', "profile.toml:3: m.letters.drop[0]: a is already said at"),
-        ("[m.below.sizes]\nab = 1", '"ab" is no letter'),
+        ('[m]\nletters.add = ["a"]\nletters.drop = ["a"]', "profile.toml:3: m.letters.drop[0]: a is already set at"),
+        ("[m.below.sizes]\nab = 1", '"ab" is not a letter'),
         ("[m]\nbelow.sizes = [1]", "m.below.sizes: an array where a table is expected"),
         ('[m]\nrequirement = "maybe"', "none of required, best-effort"),
     ],

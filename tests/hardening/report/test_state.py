@@ -27,7 +27,7 @@ def test_notes_are_one_line_each_and_not_repeated(tmp_path: Path) -> None:
         Finding("box/d", Severity.ERROR, "about everything"),
         Finding(NOT_TAKEN, Severity.WARNING, "it wants a lid", origin="image x", hint="--lid gives it one"),
     ]
-    lacks = [Shortfall("box.lid", "no lid", 'buy one, or say requirement = "best-effort" in [box]')]
+    lacks = [Shortfall("box.lid", "no lid", 'buy one, or set requirement = "best-effort" in [box]')]
     assert list(notes(composition, lacks, findings)) == [
         "not enforced: box.lid: no lid",
         "warning: file:1: a warning",

@@ -147,7 +147,7 @@ def test_what_somebody_else_could_have_written_down_is_no_container(place: Path,
     if (which, how) == ("one", "link"):
         assert not [item for item in known(place) if item.id == "one" and item.path.name == "one"]
         return
-    with pytest.raises(LaunchError, match="is no directory that only uid"):
+    with pytest.raises(LaunchError, match="is not a directory that only uid"):
         known(place)
 
 
@@ -177,10 +177,10 @@ def test_a_container_is_found_by_its_name_or_the_beginning_of_its_id(place: Path
     ("word", "says"),
     [
         ("ab", "'ab' may be each of 2 containers: web, abc2\nhint: write more"),
-        ("we", "there is no container 'we'"),
-        ("wep", "there is no container 'wep'\nhint: did you mean \"web\"?"),
-        ("zzz", "there is no container 'zzz'\nhint: `hardening ps -a` lists"),
-        ("", "there is no container ''"),
+        ("we", "no such container: 'we'"),
+        ("wep", "no such container: 'wep'\nhint: did you mean \"web\"?"),
+        ("zzz", "no such container: 'zzz'\nhint: `hardening ps -a` lists"),
+        ("", "no such container: ''"),
     ],
 )
 def test_what_is_not_found_is_an_error_that_helps(place: Path, word: str, says: str) -> None:

@@ -83,7 +83,7 @@ def test_a_parameter_has_one_name_for_values_limits_and_exceptions(written: str,
 
 
 def test_one_parameter_is_not_said_twice() -> None:
-    with pytest.raises(ProfileError, match=f"{NAME} is already said"):
+    with pytest.raises(ProfileError, match=f"{NAME} is already set"):
         settings(f'sysctls = {{ "{ALIAS}" = "1", "{NAME}" = "0" }}')
 
 

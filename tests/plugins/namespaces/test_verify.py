@@ -137,7 +137,7 @@ def test_the_kernel_s_word_on_a_parameter_is_what_was_read(value: str | None) ->
         if line.leaf == "namespaces.sysctls.*"
     ]  # fmt: skip
     assert line.holds == (value == "1")
-    assert line.kernel == (f"{name}={value}" if value is not None else f"nobody has read {name}")
+    assert line.kernel == (f"{name}={value}" if value is not None else f"unread: {name}")
     assert failing("", found) == ([] if value != "0" else ["namespaces.sysctls.*"])
 
 

@@ -48,7 +48,7 @@ def test_a_source_is_hidden_under_all_its_names(tmp_path: Path, tree: Path, sour
     paths = f'[rootfs]\nhidden_paths.add = ["{path}", "{path}/key"]\n'
     held(tmp_path, profile)
     assert f"limits.rootfs.hidden_paths.{path} is limited to true" not in (text := refusal(tmp_path, paths, profile))
-    assert "is true, said at" in text
+    assert "is true, set at" in text
     assert "is limited to true at" in refusal(tmp_path, paths.replace("[", "[limits.", 1), profile)
     exceptions = "".join(
         f'[[exceptions]]\nsetting = "rootfs.hidden_paths.{name}"\nreason = "x"\n' for name in (path, f"{path}/key")
@@ -159,7 +159,7 @@ def test_people_work_in_their_homes(tmp_path: Path, tree: Path) -> None:
 @pytest.mark.parametrize("source", ["/proc", "/proc/sys/kernel", "/sys/firmware", "/dev", "/dev/null", "/proc/self/root/etc",
                                     "/dev/fd/0", "/proc/self/cwd"])  # fmt: skip
 def test_the_kernel_is_no_source(tmp_path: Path, source: str) -> None:
-    with pytest.raises(ProfileError, match="is no source of a volume"):
+    with pytest.raises(ProfileError, match="cannot be the source of a volume"):
         spec_of(tmp_path, volume(source))
 
 

@@ -104,7 +104,7 @@ def test_no_place_of_another_mount_namespace_is_taken_for_one_of_that_name_here(
         try:
             assert other.stdout is not None
             assert other.stdout.readline() == "mounted\n"
-            with pytest.raises(ProfileError, match="leads to what has another name here than"):
+            with pytest.raises(ProfileError, match="leads to a path with another name than"):
                 followed(f"/proc/{other.pid}/root{tmp_path}")
         finally:
             other.kill()

@@ -67,9 +67,9 @@ def test_the_callers_directories_are_hidden(tmp_path: Path) -> None:
 def test_what_the_kernel_shows_of_itself_is_no_root(tmp_path: Path, path: str) -> None:
     (tmp_path / "link").symlink_to(path)
     for name in (path, f"{tmp_path}/link"):
-        with pytest.raises(ProfileError, match="which is no root"):
+        with pytest.raises(ProfileError, match="which is not a root"):
             spec_of(tmp_path, f'[rootfs]\npath = "{name}"')
-        with pytest.raises(SpecError, match="is no root"):
+        with pytest.raises(SpecError, match="is not a root"):
             tightened(tmp_path, {"root": {"path": name}}, "[rootfs]")
 
 
@@ -157,7 +157,7 @@ def test_a_volume_is_said_of_the_place_where_it_lies(tmp_path: Path, image: Path
     (image / "var/run").symlink_to("/run")
     with pytest.raises(ProfileError, match=r"/var/run/usr is /run/usr in the root") as raised:
         spec_of(tmp_path, '[rootfs]\npath = "image"\nvolumes = ["/usr:/var/run/usr:ro"]')
-    assert raised.value.hint == "name the place itself: /run/usr"
+    assert raised.value.hint == "name its target: /run/usr"
     spec = spec_of(tmp_path, '[rootfs]\npath = "image"\nvolumes = ["/usr:/run/usr:ro"]')
     assert mounts_of(spec)["/run/usr"]["source"] == "/usr"
 

@@ -74,7 +74,7 @@ def test_run_belongs_to_root() -> None:
         ("size=64X", "invalid size"),
         ("size=1", "out of range"),
         ("exec,noexec", "contradict"),
-        ("size=1M,size=2M", "said twice"),
+        ("size=1M,size=2M", "given twice"),
         ("tmpcopyup", 'unknown option "tmpcopyup"'),
         ("exec=yes", "unknown option"),
         ("mode=999", "not a mode"),
@@ -105,7 +105,7 @@ def test_forms_of_the_family(tmp_path: Path) -> None:
 
 
 def test_one_destination_is_said_once(tmp_path: Path) -> None:
-    with pytest.raises(ProfileError, match="said twice"):
+    with pytest.raises(ProfileError, match="given twice"):
         composed(tmp_path, '[rootfs]\ntmpfs.add = ["/tmp:size=1M"]\ntmpfs."/tmp" = "2M"')
 
 

@@ -62,7 +62,7 @@ def test_what_is_left_unseen_in_the_whole_root_has_no_exception() -> None:
     for gate in ("scan.setuid = 'deny'", "scan.setuid.deny = ['/opt']", "scan.setuid = ['/bin']"):
         (refusal,) = refused(FULL, gate)
         assert "allow" not in refusal.hint
-        assert refusal.hint.endswith("mend what is said there")
+        assert refusal.hint.endswith("fix what is reported there")
 
 
 def test_the_hint_for_the_root_itself_can_be_typed() -> None:

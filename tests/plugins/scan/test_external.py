@@ -51,7 +51,7 @@ def test_bases_and_artifacts_of_sarif_are_followed() -> None:
     long = {"results": [{"locations": [{"physicalLocation": {"artifactLocation": {"uri": "a" * 20_000}}}]}]}
     for other in (deep, long):
         (found_none,) = answer("tool", 0, json.dumps({"runs": [other]}).encode(), "/fd")
-        assert found_none.detail.endswith("what is no SARIF")
+        assert found_none.detail.endswith("did not print SARIF")
     circle = {"originalUriBaseIds": {"A": {"uriBaseId": "A"}}, "results": [
         {"locations": [{"physicalLocation": {"artifactLocation": {"uri": "a", "uriBaseId": "A"}}}]}]}  # fmt: skip
     assert [item.path for item in answer("tool", 0, json.dumps({"runs": [circle]}).encode(), "/fd")] == ["/a"]
@@ -117,7 +117,7 @@ def test_only_what_is_read_of_an_answer_is_kept_and_no_more_than_its_bound(tmp_p
     root.mkdir()
     script = f"trap '' PIPE; head -c 80000000 /dev/zero || :; echo > {written}"
     assert scanned(root, "sh", "-c", script, "{root}") == [
-        ("unread", "/", "the scanner sh says more than 67108864 bytes")
+        ("unread", "/", "the scanner sh printed more than 67108864 bytes")
     ]
     assert not written.exists()
 

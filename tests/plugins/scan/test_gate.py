@@ -147,7 +147,7 @@ def test_a_configuration_made_elsewhere_is_gated_by_the_root_that_it_names(
 def test_what_scanners_look_at_beside_an_image_decides_how_long_its_verdict_counts() -> None:
     class Silent(Scanner):
         name = "silent"
-        summary = "says nothing of itself"
+        summary = "asks for nothing"
         kinds = (EXTERNAL,)
 
         def entry(self, entry: Entry) -> Iterable[Found]:

@@ -70,7 +70,7 @@ def test_what_a_scanner_cannot_look_at_is_no_acceptance(tmp_path: Path) -> None:
     found = examine.examine(str(tmp_path), (Failing(),), Ids()).findings
     assert {(item.kind, item.path, item.detail) for item in found} == {
         ("external", "/file", "4"),
-        ("unread", "/", "the scanner failing cannot look at it: it is no regular file"),
+        ("unread", "/", "the scanner failing cannot look at it: it is not a regular file"),
         ("unread", "/", "the scanner failing cannot look at it: No such file or directory"),
     }
 

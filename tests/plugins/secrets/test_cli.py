@@ -80,7 +80,7 @@ def test_a_secret_from_its_creation_to_its_end(typist: Typist) -> None:
 
     removed = typist.type("rm", "missing", "db")
     assert (removed.returncode, removed.stdout.strip()) == (2, identity)
-    assert 'you have no secret "missing"' in removed.stderr
+    assert 'no such secret: "missing"' in removed.stderr
     assert typist.type("ls", "-q").stdout.split() == ["tls-key"]
 
 
@@ -116,11 +116,11 @@ def test_only_showsecret_shows_a_value(typist: Typist) -> None:
         (("create", "db", "missing"), b"", "missing: cannot read the secret: No such file"),
         (("create", "db", "."), b"", ".: cannot read the secret: is not a regular file"),
         (("create", "..", "-"), b"x", '".." is not the name of a secret'),
-        (("create", "db", "-", "--driver", "vault"), b"x", 'there is no secret driver "vault"'),
-        (("create", "db", "-", "--driver-opt", "key"), b"x", '"key" is no option'),
+        (("create", "db", "-", "--driver", "vault"), b"x", 'unknown secret driver "vault"'),
+        (("create", "db", "-", "--driver-opt", "key"), b"x", '"key" is not an option'),
         (("create", "db", "-", "--driver-opt", "a=b"), b"x", "the driver file has no option a"),
-        (("rotate", "db", "-"), b"x", 'you have no secret "db"'),
-        (("inspect", "db"), b"", 'you have no secret "db"'),
+        (("rotate", "db", "-"), b"x", 'no such secret: "db"'),
+        (("inspect", "db"), b"", 'no such secret: "db"'),
         (("inspect",), b"", "missing argument"),
     ],
 )

@@ -145,7 +145,7 @@ def test_what_gnupg_cannot_decrypt_is_said_to_be(kept: Kept, home: Path) -> None
     kept.create("db", b"x", "gpg", key="open@example.org", homedir=str(home))
     (path,) = (kept.path / "values/gpg").iterdir()
     path.write_bytes(b"not encrypted")
-    with pytest.raises(SecretError, match="what is kept is not what was encrypted"):
+    with pytest.raises(SecretError, match="the ciphertext is corrupt"):
         kept.open("db")
     other = home / "other"
     other.mkdir(0o700)
@@ -187,7 +187,7 @@ def test_pass_keeps_values_as_entries(kept: Kept, home: Path, tmp_path: Path, mo
     monkeypatch.setenv("PATH", "/nonexistent")
     with pytest.raises(SecretError, match="cannot start pass"):
         kept.create("db", b"x", "pass", dir=str(place))
-    with pytest.raises(UsageError, match="is no folder of a password store"):
+    with pytest.raises(UsageError, match="is not a folder of a password store"):
         kept.create("db", b"x", "pass", prefix="../x")
 
 
@@ -270,7 +270,7 @@ def test_nothing_that_a_failing_program_says_is_told(kept: Kept, vault: Path, le
     assert all(text.endswith("sh failed with 3") for text in told), told
     key = next(vault.iterdir()).name
     for error in (stored.value, opened.value):
-        assert str(error.hint).startswith("what it says is not shown; run the command of the option `")
+        assert str(error.hint).startswith("its output is not shown; run the command of the option `")
     assert f"`read` by hand for the key {key}" in str(opened.value.hint)
 
 
@@ -288,7 +288,7 @@ def test_the_value_of_a_command_is_in_no_argument_or_variable(kept: Kept, vault:
     [
         ({}, "needs the option store"),
         ({"store": "a {key}", "read": "b {key}"}, "needs the option delete"),
-        ({"store": "a", "read": "b {key}", "delete": "c {key}"}, "store is no command with {key} in it"),
+        ({"store": "a", "read": "b {key}", "delete": "c {key}"}, "store is not a command with {key} in it"),
         ({"store": "a 'b {key}", "read": "b {key}", "delete": "c {key}"}, "No closing quotation"),
         ({"store": "a {key}", "read": "b {key}", "delete": "c {key}", "list": "d"}, "has no option list"),
     ],

@@ -60,10 +60,10 @@ REFUSED = {
     "": "no secret is named",
     "type=mount": "no secret is named",
     "source=,type=mount": "no secret is named",
-    "db,": '"" is no option of a secret',
-    "db,mount": '"mount" is no option of a secret',
-    "db,type=volume": '"volume" is no type of a secret',
-    "db,type=mount,type=env": "type is said twice",
+    "db,": '"" is not an option of a secret',
+    "db,mount": '"mount" is not an option of a secret',
+    "db,type=volume": '"volume" is not a type of a secret',
+    "db,type=mount,type=env": "type is given twice",
     "db,colour=red": 'unknown option "colour" for a secret',
     "db,mode=9": '"9" is not a mode',
     "db,mode=rw": '"rw" is not a mode',
@@ -76,8 +76,8 @@ REFUSED = {
 }
 #: Podman takes the later of two, a mode of more than rights, and any path.
 STRICTER = {
-    "db,source=db": "the name is said twice",
-    "db,target=a,target=b": "target is said twice",
+    "db,source=db": "the name is given twice",
+    "db,target=a,target=b": "target is given twice",
     "db,mode=4755": '"4755" is not a mode',
     "db,target=../x": '"../x" is not the path of a file',
     "db,target=/etc/x/": '"/etc/x/" is not the path of a file',

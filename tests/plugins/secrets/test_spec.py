@@ -71,7 +71,7 @@ def test_a_file_lies_where_its_target_says_and_no_link_leads_it_elsewhere(tmp_pa
     for volume in ("", 'volumes = ["/media:/etc:ro"]'):
         with pytest.raises(ProfileError, match=r"secrets.given.key: /alias/key is /etc/key in the root") as raised:
             planned(tmp_path, "key,target=/alias/key", more=own + volume)
-        assert raised.value.hint == "name the place itself: /etc/key"
+        assert raised.value.hint == "name its target: /etc/key"
     # Nobody names the usual directory, and it goes with a /run that is a link.
     assert mounts(planned(tmp_path, "key", more=own))["/var/run/secrets"]["type"] == "tmpfs"
     (root / "var/run/secrets").symlink_to("/etc")

@@ -87,9 +87,9 @@ def test_a_removed_secret_is_gone_with_its_value(kept: Kept) -> None:
     record = kept.create("db", b"x")
     kept.remove(record.id)
     assert kept.files() == []
-    with pytest.raises(UsageError, match='you have no secret "db"'):
+    with pytest.raises(UsageError, match='no such secret: "db"'):
         kept.remove("db")
-    with pytest.raises(UsageError, match='you have no secret "db"'):
+    with pytest.raises(UsageError, match='no such secret: "db"'):
         kept.open("db")
     kept.create("db-password", b"x")
     with pytest.raises(UsageError) as caught:
@@ -152,7 +152,7 @@ def test_a_record_that_is_broken_is_said_to_be(kept: Kept, text: bytes) -> None:
     kept.create("db", b"hidden")
     (path,) = (kept.path / "secrets").iterdir()
     path.write_bytes(text)
-    with pytest.raises(SecretError, match="this is not what was written of a secret"):
+    with pytest.raises(SecretError, match="the description of a secret is malformed"):
         kept.open("db")
 
 
@@ -173,7 +173,7 @@ def test_a_value_that_a_damaged_secret_may_have_stays(kept: Kept) -> None:
 def test_a_secret_of_a_driver_that_is_gone_is_said_to_be(tmp_path: Path) -> None:
     Kept(tmp_path / "store").create("db", b"hidden")
     without = {name: driver for name, driver in DRIVERS.items() if name != "file"}
-    with pytest.raises(SecretError, match='there is no secret driver "file"'):
+    with pytest.raises(SecretError, match='unknown secret driver "file"'):
         Kept(tmp_path / "store", without).open("db")
 
 
@@ -280,7 +280,7 @@ def test_a_secret_whose_driver_is_gone_can_be_removed(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     record = store.remove("db", {})
     assert (store.records(), store.left) == ([], {record.key})
-    assert 'there is no secret driver "failing"' in store.notes[0]
+    assert 'unknown secret driver "failing"' in store.notes[0]
 
 
 def test_a_value_of_a_wrong_size_that_a_driver_gives_is_refused(failing: tuple[Failing, Kept]) -> None:
@@ -347,7 +347,7 @@ def test_a_full_disk_changes_nothing(tmp_path: Path) -> None:
         for name, change in (("big", kept.create), ("db", kept.rotate)):
             with pytest.raises(SecretError, match="No space left on device") as caught:
                 change(name, b"n" * LONGEST)
-            assert caught.value.hint == "make room on that disk"
+            assert caught.value.hint == "free space on that disk"
             assert kept.open("db") == b"old" * 1000
             assert kept.files() == before
         fill(disk)

@@ -118,11 +118,11 @@ def test_what_nobody_permits_is_rejected_and_the_place_is_told() -> None:
     verdict = judged(composition('[trust]\ndefault = "reject"'))
     assert verdict is not None
     hint = verdict.refusals[0].hint
-    assert hint.startswith("trust.default is reject, said at a.toml:2: ")
+    assert hint.startswith("trust.default is reject, set at a.toml:2: ")
     assert "`hardening explain -p a trust.docker.registry.example.com/team/app` shows the exception" in hint
     verdict = judged(composition('[trust.docker]\n"registry.example.com" = "reject"'))
     assert verdict is not None
-    assert verdict.refusals[0].hint.startswith("trust.docker.registry.example.com is reject, said at a.toml:2: ")
+    assert verdict.refusals[0].hint.startswith("trust.docker.registry.example.com is reject, set at a.toml:2: ")
 
 
 def test_what_is_accepted_is_accepted_with_and_without_a_store() -> None:
@@ -151,7 +151,7 @@ def test_signatures_of_the_store_are_held_against_the_keys(store: Store, tmp_pat
     verdict = judged(layer, NAME, DIGEST_OF)
     assert verdict is not None
     assert (
-        f"`hardening trust explain -p a {NAME}` tells more" in verdict.refusals[0].hint
+        f"`hardening trust explain -p a {NAME}` shows more" in verdict.refusals[0].hint
     )  # of the stack that refuses it
     good = signer(gpg_keys.good, home=gpg_keys.home.path)
     sign(store, good.sign(DIGEST_OF, NAME))
@@ -173,7 +173,7 @@ def test_a_manifest_that_was_changed_is_rejected(store: Store, tmp_path: Path, g
     sign(store, signer(gpg_keys.good, home=gpg_keys.home.path).sign(DIGEST_OF, NAME))
     store.blob(DIGEST_OF).chmod(0o600)
     store.blob(DIGEST_OF).write_bytes(MANIFEST + b" ")
-    assert "is not what its name says" in reason(composition(required(key), store))
+    assert "digest mismatch" in reason(composition(required(key), store))
 
 
 def test_it_says_what_it_looks_at(store: Store, tmp_path: Path, gpg_keys: Keys) -> None:
@@ -220,7 +220,7 @@ def test_a_bundle_is_judged_by_what_it_requires_and_by_what_there_is_now(
     assert refused(bundle) == ""
     assert "no signature exists" in refused({**bundle, REFERENCE: NAME.replace("app:1", "app:2")})
     store.blob(DIGEST_OF).write_bytes(MANIFEST + b" ")
-    assert "is not what its name says" in refused(bundle)
+    assert "digest mismatch" in refused(bundle)
 
 
 def test_a_bundle_that_does_not_say_what_it_requires_is_refused(store: Store, tmp_path: Path) -> None:
@@ -229,7 +229,7 @@ def test_a_bundle_that_does_not_say_what_it_requires_is_refused(store: Store, tm
     assert refused(bundle) == ""
     for missing in (ANNOTATION, DIGEST):
         left = {name: text for name, text in bundle.items() if name != missing}
-        assert refused(left) == f"nothing says what is required of the image {NAME}"
+        assert refused(left) == f"nothing states what is required of the image {NAME}"
     wrong = ("", "[]", "{}", '["reject"]', '[{"type": "none"}]', '[{"type": "signedBy", "keyType": "GPGKeys"}]')
     relative = '[{"type": "signedBy", "keyType": "GPGKeys", "keyPath": "a.gpg"}]'
     for text in (*wrong, '[{"type": "reject", "type": "insecureAcceptAnything"}]', relative):
@@ -270,7 +270,7 @@ def test_a_foreign_bundle_whose_image_is_named_without_a_digest_is_rejected_wher
     """Only an image that is still to be fetched has none."""
     place = Path("/absent")
     for text, reason in (
-        (required(Path("/one.gpg")), f"nothing says which image it is that {NAME} stands for"),
+        (required(Path("/one.gpg")), f"nothing states which image {NAME} is"),
         ("", f"Running image docker://{NAME} is rejected by policy."),
         ('[trust]\ndefault = "accept"', ""),
     ):

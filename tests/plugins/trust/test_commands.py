@@ -77,7 +77,7 @@ def test_a_full_disk_leaves_a_policy_as_it_is(here: Path, layer: Path, capsys: p
         ):
             code, _, err = typed(capsys, *words)
             assert (code, f"{place}: cannot be written: No space left on device" in err) == (125, True), err
-            assert "nothing was changed; make room on that disk" in err
+            assert "nothing was changed; free space on that disk" in err
         filler.unlink()
         assert {path: path.read_bytes() for path in disk.rglob("*") if path.is_file()} == before
 
@@ -238,7 +238,7 @@ def test_set_begins_a_profile_of_the_user_s_own(here: Path, capsys: pytest.Captu
     assert typed(capsys, "set", "-t", "accept", "docker.io/library") == (
         0,
         f"{path}\n",
-        "it counts where it is named, after others: hardening run -p default -p trust IMAGE -- COMMAND\n",
+        "it applies where it is named, after others: hardening run -p default -p trust IMAGE -- COMMAND\n",
     )
     assert path.read_text() == '[trust.docker]\n"docker.io/library" = "accept"\n'
     assert "docker.io/library" in typed(capsys, "show", "-p", "trust")[1]
@@ -290,9 +290,9 @@ def test_set_says_what_a_scope_is_that_looks_like_another(
         (("-t", "sigstoreSigned", "-f", "team.toml", "docker.io"), "team.toml holds no public key"),
         (("-t", "accept", "oci:/srv/x:tag"), "looked up by its directory, /srv/x"),
         (("-t", "accept", "docker-archive:/x"), "write docker-archive: for all of it"),
-        (("-f", "team.gpg", "--identity", "exact", "docker.io"), "is no kind of identity"),
+        (("-f", "team.gpg", "--identity", "exact", "docker.io"), "is not a kind of identity"),
         (("-f", "team.gpg", "--identity", "exactReference=example.com/x", "docker.io"), "neither a tag nor digest"),
-        (("-f", "team.gpg", "--identity", "remapIdentity=a", "docker.io"), "is no kind of identity"),
+        (("-f", "team.gpg", "--identity", "remapIdentity=a", "docker.io"), "is not a kind of identity"),
         (("-t", "accept", "--into", "policy.yaml", "docker.io"), "neither a profile nor a policy"),
     ],
 )

@@ -46,16 +46,16 @@ def test_a_scope_that_can_match_is_left_alone(name: str, tmp_path: Path) -> None
         ("docker.io/busybox:1", "it is spelt docker.io/library/busybox:1"),
         ("index.docker.io/library", "those of docker.io"),
         ("https://docker.io", "no scheme"),
-        ("docker.io/", "no part of a repository"),
-        ("docker.io/Library", "no part of a repository"),
-        ("docker.io/library/busybox:", '"" is no tag'),
-        ("docker .io", "no host"),
+        ("docker.io/", "not a part of a repository"),
+        ("docker.io/Library", "not a part of a repository"),
+        ("docker.io/library/busybox:", 'invalid tag ""'),
+        ("docker .io", "is not a host"),
         ("*", "a wildcard is"),
         ("*.example.com:5000", "a wildcard is"),
         ("*.example.com/team", "a wildcard is"),
-        ("a.*.example.com", "no host"),
+        ("a.*.example.com", "is not a host"),
         (f"docker.io/library/busybox:1@{DIGEST}", "a tag and a digest"),
-        ("docker.io/library/busybox@sha256:12", "is no digest"),
+        ("docker.io/library/busybox@sha256:12", "invalid digest"),
     ],
 )
 def test_a_scope_that_never_matches_is_told_with_its_reason(name: str, reason: str, tmp_path: Path) -> None:
@@ -175,8 +175,10 @@ def test_a_sigstore_key_that_makes_no_signature_count(tmp_path: Path) -> None:
     text = default(f'{{"type": "sigstoreSigned", "keyPaths": ["{good}", "{curve}", "{junk}"]}}')
     assert rules(tmp_path, text) == ["trust/key-unusable", "trust/key-unusable"]
     said = [finding.message for finding in lint(view.of_file(tmp_path / "policy.json"))]
-    assert said[0].startswith(f"the key {curve} makes no signature count: its elliptic curve secp256k1 is not taken")
-    assert said[1] == f"the key {junk} makes no signature count: it is no public key in PEM"
+    assert said[0].startswith(
+        f"the key {curve}: no signature by it is valid: its elliptic curve secp256k1 is not taken"
+    )
+    assert said[1] == f"the key {junk}: no signature by it is valid: it is not a public key in PEM"
 
 
 def test_files_that_are_only_carried_are_looked_for(tmp_path: Path) -> None:

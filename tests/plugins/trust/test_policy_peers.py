@@ -67,7 +67,7 @@ def test_a_name_that_no_transport_has_is_no_scope_of_another(transport: str) -> 
     )
     found = problem(text.encode())
     assert found is not None
-    assert f'"{transport}" is no transport' in found.message
+    assert f'"{transport}" is not a transport' in found.message
 
 
 @st.composite

@@ -114,7 +114,7 @@ def test_what_is_of_users_or_of_root_alone_is_read_by_these(bases: tuple[Path, P
 
 @pytest.mark.parametrize("text", ['docker:\n  "\\UFFFFFFFF": {}\n', f"%YAML 1.{'1' * 5000}\n---\ndocker: {{}}\n"])
 def test_what_yaml_leaves_to_python_is_refused_as_well(tmp_path: Path, text: str) -> None:
-    with pytest.raises(ProfileError, match="it is no YAML"):
+    with pytest.raises(ProfileError, match="it is not YAML"):
         read(tmp_path, a=text)
 
 
@@ -127,8 +127,8 @@ def test_only_files_of_the_right_name_count(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "problem", "line"),
     [
-        ("docker: [", "it is no YAML", 1),
-        ("docker:\n  a: &a\n    lookaside: *b\n", "it is no YAML: found undefined alias", 3),
+        ("docker: [", "it is not YAML", 1),
+        ("docker:\n  a: &a\n    lookaside: *b\n", "it is not YAML: found undefined alias", 3),
         ('docker:\n  "\\ud800":\n', "are no characters", 2),
         ('default-docker:\n  lookaside: "file:///\\udfff"\n', "are no characters", 2),
         ("- a\n", "a mapping is expected", 1),
@@ -139,7 +139,7 @@ def test_only_files_of_the_right_name_count(tmp_path: Path) -> None:
         ("docker:\n  a:\n    use-sigstore-attachments: perhaps\n", "true or false is expected", 3),
         ("docker:\n  a: {}\n  a: {}\n", 'duplicate key "a"', 3),
         ('docker:\n  "": {}\n', "a scope is empty", 2),
-        ("docker:\n  ? [a]\n  : {}\n", "a key is no text", 2),
+        ("docker:\n  ? [a]\n  : {}\n", "a key is not text", 2),
     ],
 )
 def test_a_malformed_file_is_refused_with_its_line(tmp_path: Path, text: str, problem: str, line: int) -> None:

@@ -117,7 +117,7 @@ def test_it_serves_on_ipv6(store: Path) -> None:
     ["", "80", ":80", "::1:80", "localhost", "localhost:", "localhost:http", "a:65536", "a:-1", "a:" + "1" * 5000],
 )
 def test_what_is_no_address(text: str) -> None:
-    with pytest.raises(UsageError, match="is no address"):
+    with pytest.raises(UsageError, match="is not an address"):
         parse_address(text)
 
 

@@ -174,7 +174,7 @@ def test_a_full_disk_is_told_with_its_place(
             assert verify("dir:image") == 125
             captured = capsys.readouterr()
             assert (captured.out, f"error: {disk}/state/keyrings: " in captured.err) == ("", True), captured.err
-            assert "make room there" in captured.err
+            assert "free space there" in captured.err
             for target in (("-o", "disk/signature"), ("-o", "disk/other")):
                 assert sign(gpg_keys, "--identity", NAME, *target, "dir:image") == 125
                 assert "cannot write the signature: No space left on device" in capsys.readouterr().err
@@ -253,7 +253,7 @@ def test_a_layout_has_no_place_for_a_signature_and_a_file_takes_it(
     subprocess.run(["umoci", "init", "--layout", "layout"], check=True)
     subprocess.run(["umoci", "new", "--image", "layout:v1"], check=True)
     assert sign(gpg_keys, "--identity", NAME, "oci:layout:v1") == 2
-    assert "no place for signatures" in capsys.readouterr().err
+    assert "cannot keep signatures" in capsys.readouterr().err
     assert sign(gpg_keys, "--identity", NAME, "-o", "signature", "oci:layout:v1") == 0
     assert gpg_keys.home.run("--decrypt", data=Path("signature").read_bytes()).startswith(b'{"critical":')
 
@@ -318,4 +318,4 @@ def test_serve_needs_a_directory_and_an_address(image: Path, capsys: pytest.Capt
     assert cli.main(["trust", "serve", "missing", "127.0.0.1:0"]) == 2
     assert "missing: cannot serve it: No such file or directory" in capsys.readouterr().err
     assert cli.main(["trust", "serve", ".", "nowhere"]) == 2
-    assert '"nowhere" is no address' in capsys.readouterr().err
+    assert '"nowhere" is not an address' in capsys.readouterr().err

@@ -82,7 +82,7 @@ def test_a_key_of_another_kind_is_refused_as_that(public: Any, reason: str) -> N
 
 @pytest.mark.parametrize("data", [b"", b"nonsense", b"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"])
 def test_what_is_no_key(data: bytes) -> None:
-    with pytest.raises(BadKey, match="it is no public key in PEM"):
+    with pytest.raises(BadKey, match="it is not a public key in PEM"):
         sigstore.key(data)
 
 
@@ -90,5 +90,5 @@ def test_an_annotation_that_is_missing_or_no_base64() -> None:
     public, _ = by_ec(b"")
     with pytest.raises(NotSigned, match=r"missing dev\.cosignproject\.cosign/signature annotation"):
         verify(Sigstore("here", SIGSTORE_TYPE, PAYLOAD, {}), [sigstore.key(public)])
-    with pytest.raises(NotSigned, match="no base64"):
+    with pytest.raises(NotSigned, match="not base64"):
         verify(Sigstore("here", SIGSTORE_TYPE, PAYLOAD, {SIGSTORE_SIGNATURE: "*"}), [sigstore.key(public)])

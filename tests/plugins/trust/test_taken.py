@@ -18,7 +18,7 @@ from tests.support.texts import composed
 #: What profiles refuse of what containers tools take.
 REFUSED = {
     '"keyPath": "a"': '"a" is not an absolute path',
-    "nosuch": 'there is no transport "nosuch"',
+    "nosuch": 'unknown transport "nosuch"',
     "rekor.pub": '"rekor.pub" is not an absolute path',
     "ca.pem": '"ca.pem" is not an absolute path',
 }
@@ -68,7 +68,7 @@ def test_only_a_new_profile_is_written(
     assert cli.main([*line, "team.toml"]) == 0
     assert Path("team.toml").read_text() == '# From policy.json\n[trust]\ndefault = "reject"\n'
     assert "hardening run -p default -p ./team.toml IMAGE" in capsys.readouterr().err
-    for into, problem in (("team.toml", "is there already"), ("team.json", "is no profile")):
+    for into, problem in (("team.toml", "is there already"), ("team.json", "is not a profile")):
         assert cli.main([*line, into]) == 2
         assert problem in capsys.readouterr().err
 

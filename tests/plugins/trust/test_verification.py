@@ -123,6 +123,6 @@ def test_what_cannot_be_used_as_a_key_is_told_with_its_file(rings: Keyrings, tmp
     junk = tmp_path / "junk"
     junk.write_text("no key")
     said = judge(image(), together([SigstoreSigned((str(junk),))]), rings).reason
-    assert said == f"parsing public key {junk}: it is no public key in PEM"
+    assert said == f"parsing public key {junk}: it is not a public key in PEM"
     said = judge(image(), together([SignedBy((str(junk),))]), rings).reason
     assert said == f"No public keys imported: {junk} holds no OpenPGP key"

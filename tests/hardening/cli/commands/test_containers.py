@@ -63,16 +63,16 @@ def test_a_list(state: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str])
         (("stop",), "missing argument"),
         (("stop", "-a", "web"), "--all does not go with names"),
         (("rm", "-a"), "still running: web, front"),
-        (("ps", "--format", "json"), "there is no option --format\nhint: write --json"),
+        (("ps", "--format", "json"), "no such option: --format\nhint: write --json"),
         (("ps", "-n", "1"), "tail -n N"),
-        (("exec", "web", "sh"), 'there is no command "exec"\nhint: nothing enters a container'),
+        (("exec", "web", "sh"), 'unknown command "exec"\nhint: nothing enters a container'),
         (("stats",), "has the pid of the command"),
         (("plan",), "no command of `hardening plan`\nhint: there are "),
         (("completion",), "missing argument '{bash|zsh|fish}'\nhint: "),
-        (("stop", "web", "nothing"), "there is no container 'nothing'"),
-        (("kill", "-s", "TREM", "web"), "--signal: there is no signal 'TREM'\nhint: did you mean \"TERM\"?"),
-        (("kill", "-s", "0", "web"), "there is no signal '0'"),
-        (("kill", "-s", "65", "web"), "there is no signal '65'"),
+        (("stop", "web", "nothing"), "no such container: 'nothing'"),
+        (("kill", "-s", "TREM", "web"), "--signal: unknown signal 'TREM'\nhint: did you mean \"TERM\"?"),
+        (("kill", "-s", "0", "web"), "unknown signal '0'"),
+        (("kill", "-s", "65", "web"), "unknown signal '65'"),
         (("stop", "-t", "x", "web"), "'x' is not a valid number of seconds"),
         (("rm", "web"), "still running: web\nhint: stop it first, or add -f"),
         (("logs", "--since", "soon", "web"), "--since: invalid time 'soon'"),
@@ -116,7 +116,7 @@ def test_one_whose_end_nobody_wrote_down(state: Path, tmp_path: Path, capsys: py
     assert call(session(tmp_path), "wait", "aaa") == 0
     told = capsys.readouterr()
     assert told.out == "137\n"
-    assert told.err == "aaa: its launch stage was killed, and the command with it\n"
+    assert told.err == "aaa: its launcher was killed, and the command with it\n"
 
 
 @pytest.mark.parametrize("command", ["logs", "stop", "kill", "wait", "rm"])

@@ -75,7 +75,7 @@ def test_three_layers_with_a_limit_an_exception_and_a_refused_loosening(
 def test_a_refused_loosening_exits_2_and_names_both_lines(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(session(folder), "explain", "-p", "app", "box.closed") == 2
     captured = capsys.readouterr()
-    assert f"{folder}/app.toml:3: box.closed: false is looser than true, said at {folder}/org.toml:6" in captured.err
+    assert f"{folder}/app.toml:3: box.closed: false is looser than true, set at {folder}/org.toml:6" in captured.err
     for place in (f"{folder}/org.toml:6", f"{folder}/app.toml:3"):
         assert place in captured.out
     assert "refused" in captured.out
@@ -205,7 +205,7 @@ def test_what_a_stack_permits_beyond_another(folder: Path, capsys: pytest.Captur
     assert call(session(folder), "explain", "-p", "default", "--beyond", "team") == 0
     assert capsys.readouterr().out == "nothing beyond team\n"
     assert call(session(folder), "explain", "-p", "team", "--beyond", "nobody") == 2
-    assert 'there is no profile "nobody"' in capsys.readouterr().err
+    assert 'no such profile: "nobody"' in capsys.readouterr().err
 
 
 def test_an_exception_is_offered_only_where_one_is_needed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -294,7 +294,7 @@ def test_options_of_mechanisms_are_says_with_their_place(folder: Path, capsys: p
     assert answer["origin"] == "--size 3"
     assert [step["outcome"] for step in answer["history"]] == ["stated", "tightened"]
     # No layer comes after it, and another option would contradict it.
-    assert answer["loosening"]["barrier"] == "the command line says it; leave out --size 3"
+    assert answer["loosening"]["barrier"] == "it is set on the command line; leave out --size 3"
     assert answer["loosening"]["options"] == []
 
 

@@ -110,7 +110,7 @@ def test_a_time_of_today_is_one(typed: str, tmp_path: Path, capsys: pytest.Captu
         (["--since", "tomorrow"], "--since: invalid time 'tomorrow'"),
         (["--since", "24:30"], "--since: invalid time '24:30'"),
         (["--since", "99999999999d"], "invalid time"),
-        (["--auid", "no-such-user"], "--auid: there is no user no-such-user"),
+        (["--auid", "no-such-user"], "--auid: unknown user no-such-user"),
         (["--follow", "--until", "1h"], "--follow has no end"),
         (["--event", "party"], "party"),
         (["--from", "/nowhere"], "/nowhere: cannot read records"),

@@ -29,7 +29,7 @@ def test_an_option_of_podman_is_answered(
 ) -> None:
     assert call(session(tmp_path), "run", option, "--", "id") == 2
     told = capsys.readouterr().err
-    assert f"there is no option {option.partition('=')[0]}\nhint: " in told
+    assert f"no such option: {option.partition('=')[0]}\nhint: " in told
     assert says in told
     assert "did you mean" not in told
 
@@ -84,7 +84,7 @@ def test_a_mechanism_takes_an_option_over(tmp_path: Path, capsys: pytest.Capture
 def test_a_port_is_no_profile(port: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert published(port)
     assert call(session(tmp_path), "run", "-p", port, "--", "id") == 2
-    assert f'there is no profile "{port}"\nhint: no port is forwarded' in capsys.readouterr().err
+    assert f'no such profile: "{port}"\nhint: no port is forwarded' in capsys.readouterr().err
 
 
 def test_a_policy_in_the_place_of_a_profile_is_answered(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

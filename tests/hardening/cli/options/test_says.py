@@ -136,7 +136,7 @@ def test_tables_are_merged() -> None:
     ],
 )
 def test_what_is_said_twice_names_both_places(says: list[Said]) -> None:
-    with pytest.raises(UsageError, match="already said by first") as caught:
+    with pytest.raises(UsageError, match="already set by first") as caught:
         document(says)
     assert caught.value.origin == "second"
 

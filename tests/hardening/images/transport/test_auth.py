@@ -145,7 +145,7 @@ def test_a_helper_is_asked_for_the_server(tmp_path: Path, monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize(
     ("script", "message"),
-    [("exit 1", None), (f"echo {SECRET}", "something else than credentials"), ("echo '[]'", "something else")],
+    [("exit 1", None), (f"echo {SECRET}", "no credentials"), ("echo '[]'", "returned no credentials")],
 )
 def test_a_helper_that_has_nothing_or_fails(
     script: str, message: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -163,7 +163,7 @@ def test_a_helper_that_has_nothing_or_fails(
 
 def test_a_helper_is_a_name_and_no_path(tmp_path: Path) -> None:
     file = write(tmp_path / "a", {"credHelpers": {"h.x": "../../bin/sh"}})
-    with pytest.raises(ImageError, match="no program is called"):
+    with pytest.raises(ImageError, match="invalid name of a credential helper"):
         find("h.x/a", REGISTRY_AUTH_FILE=file)
     file = write(tmp_path / "b", {"credHelpers": {"h.x": "absent-helper"}})
     with pytest.raises(ImageError, match="docker-credential-absent-helper is not installed"):

@@ -46,9 +46,9 @@ def test_a_bomb_is_never_held_whole() -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (gzip.compress(CONTENT)[:-20], "ends in the middle of its gzip data"),
-        (gzip.compress(b"x") + b"rubbish", "damaged gzip"),
-        (packed(CONTENT, "zstd")[0][:9] + b"\xff" * 60, "damaged zstd"),
+        (gzip.compress(CONTENT)[:-20], "truncated gzip data"),
+        (gzip.compress(b"x") + b"rubbish", "corrupt gzip"),
+        (packed(CONTENT, "zstd")[0][:9] + b"\xff" * 60, "corrupt zstd"),
         (bz2.compress(b"x"), "compressed with bzip2"),
         (lzma.compress(b"x"), "compressed with xz"),
     ],

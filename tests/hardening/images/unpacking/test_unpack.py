@@ -90,24 +90,24 @@ HOSTILE: dict[str, tuple[Entries, str | None]] = {
     "dotdot": ([entry("../outside/new", b"x")], "`..` in it"),
     "dotdot-inside": ([folder("a"), entry("a/../../outside/new", b"x")], "`..` in it"),
     "absolute": ([entry("/etc/new", b"x")], None),
-    "link-out-absolute": ([link("out", "@outside"), entry("out/secret", b"mine")], "no directory"),
-    "link-out-relative": ([link("out", "../outside"), entry("out/secret", b"mine")], "no directory"),
-    "link-chain": ([link("a", "b"), link("b", "../../../..@outside"), entry("a/secret", b"mine")], "no directory"),
-    "link-loop": ([link("a", "b"), link("b", "a"), entry("a/x", b"mine")], "no directory"),
+    "link-out-absolute": ([link("out", "@outside"), entry("out/secret", b"mine")], "not a directory"),
+    "link-out-relative": ([link("out", "../outside"), entry("out/secret", b"mine")], "not a directory"),
+    "link-chain": ([link("a", "b"), link("b", "../../../..@outside"), entry("a/secret", b"mine")], "not a directory"),
+    "link-loop": ([link("a", "b"), link("b", "a"), entry("a/x", b"mine")], "not a directory"),
     "link-to-itself-as-file": ([link("a", "@outside/secret"), entry("a", b"mine")], None),
-    "hard-link-out": ([link("out", "@outside"), link("stolen", "out/secret", hard=True)], "hard link to what is no file"),
+    "hard-link-out": ([link("out", "@outside"), link("stolen", "out/secret", hard=True)], "hard link to something"),
     "hard-link-dotdot": ([link("stolen", "../outside/secret", hard=True)], "`..` in it"),
-    "hard-link-absolute": ([link("stolen", "@outside/secret", hard=True)], "hard link to what is no file"),
-    "hard-link-to-directory": ([folder("a"), link("b", "a", hard=True)], "hard link to what is no file"),
+    "hard-link-absolute": ([link("stolen", "@outside/secret", hard=True)], "hard link to something"),
+    "hard-link-to-directory": ([folder("a"), link("b", "a", hard=True)], "hard link to something"),
     "hard-link-over-its-own-directory": (
         [folder("d"), entry("d/a", b""), link("d", "d/a", hard=True)],
-        "hard link to what is no file",
+        "hard link to something",
     ),
     "hard-link-to-itself": ([link("a", "a", hard=True)], "hard link to itself"),
     "hard-link-then-write": (
         [link("l", "@outside/secret"), link("h", "l", hard=True), entry("h", b"mine")], None,
     ),
-    "file-as-directory": ([entry("a", b"x"), entry("a/b", b"y")], "no directory"),
+    "file-as-directory": ([entry("a", b"x"), entry("a/b", b"y")], "not a directory"),
     "whiteout-of-dotdot": ([entry(".wh...", b"")], "a whiteout of"),
     "whiteout-of-dot": ([entry("a/.wh..", b"")], "a whiteout of"),
     "whiteout-of-nothing": ([entry(".wh.", b"")], "a whiteout of"),
@@ -115,7 +115,7 @@ HOSTILE: dict[str, tuple[Entries, str | None]] = {
     "opaque-through-link": ([link("out", "@outside"), entry("out/.wh..wh..opq", b"")], None),
     "whiteout-as-directory": ([entry(".wh.a/b", b"")], "a whiteout that is a directory"),
     "whiteout-dotdot-path": ([entry("../outside/.wh.secret", b"")], "`..` in it"),
-    "proc-magic-link": ([link("p", "/proc/self/root/"), entry("p@outside/secret", b"mine")], "no directory"),
+    "proc-magic-link": ([link("p", "/proc/self/root/"), entry("p@outside/secret", b"mine")], "not a directory"),
 }  # fmt: skip
 
 
@@ -298,7 +298,7 @@ def test_names_are_remembered_only_so_far(place: Path) -> None:
 @pytest.mark.usefixtures("as_root")
 @pytest.mark.parametrize("uid", [2**40, 2**32 - 1])
 def test_an_owner_that_nobody_can_be_is_refused_also_without_a_map(place: Path, uid: int) -> None:
-    with pytest.raises(ImageError, match="a uid that nobody can have"):
+    with pytest.raises(ImageError, match="an invalid uid"):
         fill(place, [entry("a", b"", pax={"uid": str(uid)})], ids=Ids())
 
 
@@ -335,13 +335,13 @@ def test_an_archive_of_headers_alone_comes_to_an_end(place: Path) -> None:
     path = place / "layer"
     path.write_bytes(archive([entry("a", b"x")]) + b"\0" * 100_000)
     layer = unpack.Layer(path, "layer", media.digest_of(path.read_bytes()))
-    with pytest.raises(ImageError, match="no end that is in sight"):
+    with pytest.raises(ImageError, match="too many entries"):
         unpack.unpack([layer], place / "root", OWN, Limits(total=9, entries=2), keep_ids=False, tell=lambda size: None)
 
 
 def test_whiteouts_cannot_be_made_to_search_for_ever(place: Path) -> None:
     lower = [entry(f"d/{number}", b"") for number in range(50)]
-    with pytest.raises(ImageError, match="look through too much"):
+    with pytest.raises(ImageError, match="cover too many entries"):
         fill(place, lower, [entry("d/.wh..wh..opq", b"")], limits=Limits(searched=20))
 
 
@@ -349,7 +349,7 @@ def test_contents_are_held_against_their_digest(place: Path) -> None:
     path = place / "layer"
     path.write_bytes(archive([entry("a", b"x")]))
     layer = unpack.Layer(path, "layer", media.digest_of(b"else"))
-    with pytest.raises(ImageError, match="other contents than"):
+    with pytest.raises(ImageError, match="digest mismatch"):
         unpack.unpack([layer], place / "root", OWN, Limits(), keep_ids=False, tell=lambda size: None)
 
 

@@ -95,14 +95,14 @@ def test_a_name_of_a_container_that_nobody_runs_any_more_and_nobody_keeps_is_fre
 
 def test_what_stands_in_the_place_of_the_folder_is_not_followed(place: Path, tmp_path: Path) -> None:
     place.symlink_to(tmp_path)
-    with pytest.raises(LaunchError, match="cannot write the container down"):
+    with pytest.raises(LaunchError, match="cannot record the container"):
         entry(place).create("")
 
 
 def test_nothing_stays_of_an_entry_that_cannot_be_made(place: Path) -> None:
     (place / "one").mkdir(parents=True)
     (place / "one/file").touch()
-    with pytest.raises(LaunchError, match="cannot write the container down"):
+    with pytest.raises(LaunchError, match="cannot record the container"):
         entry(place).create("")
     assert [path.name for path in place.iterdir()] == ["one"]
 

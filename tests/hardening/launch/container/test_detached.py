@@ -79,7 +79,7 @@ def test_a_stage_that_is_killed_before_the_start_is_a_failure(asked: LaunchReque
         os.kill(os.getpid(), signal.SIGKILL)
         return 0
 
-    with pytest.raises(LaunchError, match="the launch stage ended with -9 before the command ran"):
+    with pytest.raises(LaunchError, match="the launcher exited with -9 before the command ran"):
         detached.run(asked, launch(then))
     assert not Path(asked.directory).exists()
 

@@ -36,7 +36,7 @@ def test_a_malformed_annotation(value: object) -> None:
     + [f"/state/{folder}/a" for folder in ("bundles", "containers", "runtimes", "plans")],
 )  # fmt: skip
 def test_what_does_not_lie_among_the_leases_of_a_state_directory_is_none(name: str) -> None:
-    with pytest.raises(LaunchError, match=r"^c:/annotations/org\.hardening\.leases: .* is no lease of the state"):
+    with pytest.raises(LaunchError, match=r"^c:/annotations/org\.hardening\.leases: .* is not a lease of the state"):
         leases.require_ours(("/state/selinux/mcs/c1,c2.0", name), "/state", "c")
 
 

@@ -82,4 +82,4 @@ def test_what_a_full_disk_does_not_take_is_counted(entry: Entry) -> None:
     assert os.waitpid(child, 0)[1] == 0
     with Log(Path(entry.path)) as found:
         texts = [record.text for record in found.history()]
-    assert texts == [b"before", b"hardening: 9 bytes of output are lost: File too large", b"after"]
+    assert texts == [b"before", b"hardening: lost 9 bytes of output: File too large", b"after"]

@@ -135,7 +135,7 @@ def test_what_cannot_be_deleted_is_said_and_stays_and_the_others_go(tmp_path: Pa
         said,
         strict=True,
     ):
-        assert text.startswith(f"{state}: cannot delete a container that a killed launch has left: ")
+        assert text.startswith(f"{state}: cannot delete a container that a killed launch left: ")
         assert reason in text
         assert state.exists()
     assert not fine.exists()

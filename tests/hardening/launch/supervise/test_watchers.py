@@ -73,7 +73,7 @@ def test_where_it_cannot_be_written_down_the_command_goes_on(tmp_path: Path, cap
     watcher = attached(tmp_path / "containers")
     watcher.prepare(DOCUMENT)
     assert watcher.started(os.getpid())
-    assert "hardening: `hardening ps` will not show this container: " in capfd.readouterr().err
+    assert "hardening: `hardening ps` does not show this container: " in capfd.readouterr().err
     watcher.end(0)
 
 
