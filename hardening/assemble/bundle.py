@@ -89,10 +89,7 @@ def _write_file(path: Path, content: File, file_mode: int) -> None:
         case Symlink(target):
             path.symlink_to(target)
         case bytes():
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, file_mode)
-            with os.fdopen(descriptor, "wb") as file:
-                os.fchmod(descriptor, file_mode)
-                file.write(content)
+            wholefile.create(path, content, file_mode, durable=False)
 
 
 def read_config(path: Path) -> dict[str, Any]:

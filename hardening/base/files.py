@@ -10,6 +10,7 @@ import sys
 from hardening.base.linux.system import os
 
 CHUNK = 1 << 12  # bytes; what fits into it costs no allocation of its own
+RELAYED = 1 << 16  # bytes that are passed on at once
 #: Where fields stand in what `process` gives.
 STATE, TERMINAL, FLAGS, STARTTIME = 0, 4, 6, 19
 PTS_MAJOR = 136
@@ -191,3 +192,20 @@ def write_all(fd: int, data: bytes) -> None:
     """Write all of it: one write(2) may take a part, on a disk that fills up. `OSError`."""
     while data:
         data = data[os.write(fd, data) :]
+
+
+def relay(fd: int, data: bytes) -> int:
+    """Write all of ``data``; the number of an error that the writer of it should have met (a full disk, a reader that is
+    gone), 0 for none. A terminal that is hung up is none, the container goes on."""
+    while data:
+        try:
+            data = data[os.write(fd, data) :]
+        except BlockingIOError:
+            from select import POLLOUT, poll
+
+            writable = poll()
+            writable.register(fd, POLLOUT)
+            writable.poll()
+        except OSError as error:
+            return 0 if error.errno == errno.EIO else error.errno or errno.EIO
+    return 0

@@ -25,7 +25,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hardening.launch.record.recording import Who
+    from hardening.launch.record.record import Who
     from hardening.launch.request import LaunchRequest
     from hardening.launch.secret.handed import Handed
     from hardening.launch.supervise.watchers import Watcher
@@ -120,7 +120,7 @@ def _run_bundle(
     confirm: Callable[[], None] | None,
 ) -> int:
     """Take the leases, run, and clean up as asked."""
-    cleaning = Cleaning(request, watcher, records)
+    cleaning = Cleaning(request, watcher.abandon if watcher is not None else None, records)
     try:
         cleaning.lock()
         loaded = loaded or bundle.load(request.bundle, request.sha256)

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import attrs
 
-from hardening.base import files, locks
+from hardening.base import files, locks, wholefile
 from hardening.base.pointer import CONFIG
 from hardening.base.values import frozen
 from hardening.errors import LaunchError
@@ -177,6 +177,4 @@ def _namespace() -> str:
 
 
 def _write(path: Path, holder: Holder) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        json.dump(attrs.asdict(holder), file)
+    wholefile.create(path, json.dumps(attrs.asdict(holder)).encode(), 0o600, durable=False)

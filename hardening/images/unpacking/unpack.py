@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from hardening.base import wholefile
 from hardening.base.values import frozen
 from hardening.errors import ImageError
 from hardening.images import media, removal
@@ -94,10 +95,7 @@ def _put(holder: Path, target: Path) -> None:
 
 
 def _write(path: Path, data: dict[str, object]) -> None:
-    with path.open("w", encoding="utf-8") as file:
-        json.dump(data, file)
-        file.flush()
-        os.fsync(file.fileno())
+    wholefile.write(path, json.dumps(data).encode())
 
 
 def _sync(root: Path) -> None:

@@ -21,10 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any, TypeAlias
 
-    from hardening.launch.record.recording import Who
-
     Places: TypeAlias = Callable[[], Iterable[tuple[str, Callable[[], sinks.Sink]]]]
 
+    Who: TypeAlias = dict[str, int | str | None]
     Row: TypeAlias = dict[str, str | None]
 
 VERSION = 1

@@ -14,13 +14,10 @@ from hardening.errors import LaunchError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import TypeAlias
-
     from hardening.launch.config.bundle import Bundle
-    from hardening.launch.record.record import Recorder
+    from hardening.launch.record.record import Recorder, Who
     from hardening.launch.record.sinks import Places
 
-    Who: TypeAlias = dict[str, int | str | None]
 
 UNSET = 2**32 - 1  # the login uid and session of a process that no login is behind
 LOGIN_UID, SESSION = "/proc/self/loginuid", "/proc/self/sessionid"

@@ -20,16 +20,15 @@ if TYPE_CHECKING:
 
     from hardening.launch.record.recording import Records
     from hardening.launch.request import LaunchRequest
-    from hardening.launch.supervise.watchers import Watcher
 
 
 class Cleaning:
     """The bundle and the leases of one launch. ``takes_bundle`` says that the bundle goes with it."""
 
-    def __init__(self, request: LaunchRequest, watcher: Watcher | None, records: Records) -> None:
+    def __init__(self, request: LaunchRequest, abandon: Callable[[], None] | None, records: Records) -> None:
         self.takes_bundle = request.remove and files.exists(files.join(request.bundle, "config.json"))
         self._request = request
-        self._watcher = watcher
+        self._abandon = abandon
         self._records = records
         self._held: dict[str, int] = {}
         self._lock = -1
@@ -71,8 +70,8 @@ class Cleaning:
             for end in ends:
                 problems += attempt(end)
             rest = [] if problems else [self.finish]
-            if self._watcher is not None:
-                rest.insert(0, self._watcher.abandon)
+            if self._abandon is not None:
+                rest.insert(0, self._abandon)
             for step in rest:
                 problems += attempt(step)
         finally:

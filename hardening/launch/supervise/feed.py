@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import select
 
+from hardening.base import files
 from hardening.base.linux.signals import signal
 from hardening.base.linux.system import os
-from hardening.launch.supervise.supervise import CHUNK
 from hardening.launch.supervise.terminal import in_foreground
 
 
@@ -30,7 +30,7 @@ class Feed:
     def serve(self) -> None:
         """Take, or give on, one piece."""
         try:
-            self._pending = self._pending or os.read(0, CHUNK)
+            self._pending = self._pending or os.read(0, files.RELAYED)
             if not self._pending:
                 self.end()
             else:

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 SIGNAL_INFO = 128  # sizeof(struct signalfd_siginfo)
 BY_KERNEL = 0x80  # SI_KERNEL, the code of a signal that the terminal makes (sigaction(2))
 NOT_FORWARDED = {signal.SIGCHLD, signal.SIGPIPE, *TERMINAL_USE}
-CHUNK = 65536
 #: What an instruction or a system call of a process brings upon it, and ends it (signal(7)).
 _FAULTS = (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGTRAP, signal.SIGSYS)
 
@@ -203,13 +202,13 @@ class Supervisor:
     def _copy(self, fd: int) -> bool:
         """Copy one piece of output; False when there is no more."""
         try:
-            data = os.read(fd, CHUNK)
+            data = os.read(fd, files.RELAYED)
         except BlockingIOError:
             return False
         if self.watcher is not None and fd in self.watcher.readers:
             self.watcher.write(self.copies[fd], data)
             return bool(data)
-        number = write_all(self.copies[fd], data)
+        number = files.relay(self.copies[fd], data)
         if number not in (0, errno.EPIPE, errno.ECONNRESET):  # of these the command's next write tells it
             self.lost = number
         return bool(data) and not number
@@ -282,21 +281,6 @@ class Supervisor:
         # The status of a process that a signal ended is the number of it (wait(2)).
         self.status = self.target.ended_by if killed and self.target.ended_by else status
         self.target.reaped = True
-
-
-def write_all(fd: int, data: bytes) -> int:
-    """Write all of ``data``; the number of an error that the writer of it should have met (a full disk, a reader that is
-    gone), 0 for none. A terminal that is hung up is none, the container goes on."""
-    while data:
-        try:
-            data = data[os.write(fd, data) :]
-        except BlockingIOError:
-            poll = select.poll()
-            poll.register(fd, select.POLLOUT)
-            poll.poll()
-        except OSError as error:
-            return 0 if error.errno == errno.EIO else error.errno or errno.EIO
-    return 0
 
 
 def exit_code(status: int) -> int:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import fcntl
 import termios
 
+from hardening.base import files
 from hardening.base.linux import abi
 from hardening.base.linux.signals import signal
 from hardening.base.linux.system import os
-from hardening.launch.supervise.supervise import write_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from typing import Any
 
 END_OF_FILE = b"\x04"
-CHUNK = 65536
 
 
 class Relay:
@@ -94,7 +93,7 @@ class Relay:
     def read_user(self) -> None:
         """Take what the user typed; the end of a piped input becomes the terminal's end-of-file character."""
         try:
-            data = os.read(0, CHUNK)
+            data = os.read(0, files.RELAYED)
         except OSError:
             data = b""
         if not data:
@@ -123,13 +122,13 @@ class Relay:
     def read_container(self) -> bool:
         """Show one piece of the container's output; False when there is no more for now, or for ever."""
         try:
-            data = os.read(self.master, CHUNK)
+            data = os.read(self.master, files.RELAYED)
         except OSError:  # EAGAIN, or EIO when the last process has closed the terminal
             return False
         if self._show is not None:
             self._show(1, data)
             return True
-        write_all(1, data)  # or nobody reads the output any more; the container goes on
+        files.relay(1, data)  # or nobody reads the output any more; the container goes on
         return True
 
 

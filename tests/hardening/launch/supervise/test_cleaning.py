@@ -82,7 +82,7 @@ def test_what_cannot_be_taken_away_keeps_nothing_else(bundle: Path, tmp_path: Pa
     (record / "exit").mkdir(parents=True)
     (record / "container.json").write_text('{"process": 1}')
     request = LaunchRequest(bundle=str(bundle), remove=True, id="id", state=str(tmp_path))
-    made = Cleaning(request, Attached(request), records)
+    made = Cleaning(request, Attached(request).abandon, records)
     made.lock()
     made.after_kill()
     made.release()

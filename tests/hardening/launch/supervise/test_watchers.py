@@ -82,7 +82,7 @@ def test_a_guard_takes_it_away_when_its_process_is_killed(place: Path, monkeypat
     stage = os.fork()
     if stage == 0:
         watcher = attached(place)
-        watcher.cleaning = Cleaning(watcher.request, watcher, Records("one", "native", recording.who()))
+        watcher.cleaning = Cleaning(watcher.request, watcher.abandon, Records("one", "native", recording.who()))
         watcher.prepare(DOCUMENT)
         watcher.started(os.getpid())
         signal.pause()
