@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -87,6 +89,34 @@ def test_a_sample_is_the_same_everywhere_and_has_each_kind_of_row(tmp_path: Path
     assert len(kinds) < 25
     assert len(collected("--all", "test_rows.py")) == 27 + 50 + 1
     assert len(collected("test_rows.py::test_matrix")) == 27
+
+
+#: Where test files mirror the code: `tests/plugins/x/test_y.py` is that of `plugins/hardening_x/y.py`.
+MIRRORS = {"tests/hardening/": "hardening/", "tests/plugins/": "plugins/hardening_"}
+
+
+def _stands_for(file: str) -> Iterator[Path]:
+    """The module or package of the same name and place, a package's `__init__` for `test_init`, and what the first line of a
+    test file names."""
+    for tests, code in MIRRORS.items():
+        if file.startswith(tests):
+            mirrored = code + file.removeprefix(tests).removesuffix(".py").replace("test_", "")
+            yield from (REPOSITORY / f"{mirrored}.py", REPOSITORY / mirrored)
+            yield REPOSITORY / re.sub("init$", "__init__.py", mirrored)
+    yield from (REPOSITORY / name for name in re.findall(r"`([\w./-]+)`", _docstring(file).partition("\n")[0]))
+
+
+def _docstring(file: str) -> str:
+    return ast.get_docstring(ast.parse((REPOSITORY / file).read_text())) or ""
+
+
+FILES = [str(path.relative_to(REPOSITORY)) for path in sorted(REPOSITORY.glob("tests/**/test_*.py"))]
+
+
+def test_a_test_file_mirrors_a_module_or_says_in_its_first_line_what_it_stands_for() -> None:
+    mirrors = [file for file in FILES if file.startswith((*MIRRORS,))]
+    assert [file for file in mirrors if not any(path.exists() for path in _stands_for(file))] == []
+    assert [file for file in FILES if file not in mirrors and not _docstring(file)] == []
 
 
 class Interrupted(BaseException):

@@ -1,4 +1,4 @@
-"""What stands in a hint as a command can be pasted as it stands: whatever is put into it is quoted for the shell."""
+"""`hardening`, `plugins`: what stands in a hint as a command can be pasted: what is put into it is quoted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`pip install .` into a clean environment gives everything: program, mechanisms, runtimes, profiles."""
+"""`pyproject.toml`: `pip install .` into a clean environment gives program, mechanisms, runtimes and profiles."""
 
 from __future__ import annotations
 

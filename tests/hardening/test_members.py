@@ -1,5 +1,5 @@
-"""Every member of the OCI runtime configuration, by the specification's own schema, and what becomes of it: the table of
-`docs/reference/configuration.md` says what the readers do, and no shape of any member gets past them in silence."""
+"""`docs/reference/configuration.md`: its table says what the readers do with every member of the OCI runtime configuration,
+by the specification's own schema, and no shape of any member gets past them in silence."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""What becomes of a plugin that fails: every method of every interface and every hook, in each way that there is. The answer
-is one error with plugin, version, method and line, exit code 125, and never one that a gate would take for its own."""
+"""`hardening/plugin`: what becomes of one that fails, in every method of every interface and every hook, in each way that
+there is. The answer is one error with plugin, version, method and line, exit code 125, and never one that a gate would
+take for its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a distribution of somebody else brings, installed beside this one: it is equal to ours, from a build to a run."""
+"""`plugins`: what a distribution of somebody else brings, installed beside these, is their equal, from a build to a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`wholefile.read_trusted`: files that decide what is permitted are read only where nobody else could have put them."""
+"""`hardening/base/wholefile.py`: files that decide what is permitted are read only where nobody else could have put them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Everything wrong that a person can hand to the program: one message, its place, a hint, the documented exit code."""
+"""`hardening/cli`: what is wrong with what a person types or writes is one message, with its place and a hint."""
 
 from __future__ import annotations
 

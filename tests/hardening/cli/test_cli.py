@@ -1,4 +1,4 @@
-"""The program as a whole: exit codes, what is printed where, and how it ends."""
+"""`hardening/cli` as a whole: exit codes, what is printed where, and how it ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `[findings]` of a layer refuses is refused wherever something would run or be written; exceptions that end soon."""
+"""`hardening/cli/refusals.py`: what `[findings]` refuses is refused wherever something would run or be written."""
 
 from __future__ import annotations
 

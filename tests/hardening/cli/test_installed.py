@@ -1,4 +1,4 @@
-"""The program as it is installed, with the plugins and profiles that it ships."""
+"""`hardening/cli` as it is installed, with the plugins and profiles that it ships."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""A FIFO or a device where a command reads a file is refused at once: nobody may ever write into the one, and the other has
-no end."""
+"""`hardening/cli/commands`: a FIFO or a device where a file is read is refused at once: nobody may ever write into the one,
+and the other has no end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When a mechanism may change the host: only for a bundle that is written, and right before that."""
+"""`hardening/cli/commands`: a mechanism changes the host only for a bundle that is written, and right before that."""
 
 from __future__ import annotations
 

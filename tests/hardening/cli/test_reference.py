@@ -1,4 +1,4 @@
-"""The reference page names every command, every option and every JSON member that there is."""
+"""`docs/reference/cli.md` names every command, every option and every JSON member that there is."""
 
 from __future__ import annotations
 

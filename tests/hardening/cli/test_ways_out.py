@@ -1,4 +1,4 @@
-"""What a message names as the way out is one: pasted, it composes; what nobody may do is not advised."""
+"""`hardening/cli`: what a message names as the way out is one: pasted, it composes; what nobody may do is not advised."""
 
 from __future__ import annotations
 

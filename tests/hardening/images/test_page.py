@@ -1,4 +1,4 @@
-"""The reference page of images says what the code does."""
+"""`docs/reference/images.md` says what the code does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The import rule of the launch stage: the standard library and `_cffi_backend`, wherever it imports, and nothing slow."""
+"""`hardening/launch` imports the standard library and `_cffi_backend`, wherever it imports, and nothing slow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The reference page says everything that there is."""
+"""`docs/reference/process.md` says everything that there is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs that `[scan]` gates: refused with the paths and the smallest loosening, and run where the paths are allowed."""
+"""`plugins/hardening_scan`: runs that are gated are refused with the paths and the smallest loosening, or run."""
 
 from __future__ import annotations
 

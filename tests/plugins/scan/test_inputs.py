@@ -1,4 +1,4 @@
-"""What a verdict on an image rests on beside the image."""
+"""`plugins/hardening_scan`: what a verdict on an image rests on beside the image."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What `hardening scan` finds in roots with planted problems, and in hostile ones: exactly what was planted, as root and as
-an ordinary user, and without anything of the root being run or opened that must not be."""
+"""`plugins/hardening_scan/examine.py`: what is found in roots with planted problems, and in hostile ones: exactly what was
+planted, as root and as an ordinary user, and without anything of the root being run or opened that must not be."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Seccomp files that others wrote mean here what they mean to the engines (docs/reference/seccomp.md, "Profiles of docker
-and podman")."""
+"""`docs/reference/seccomp.md`, "Profiles of docker and podman": files that others wrote mean here what they mean to the
+engines."""
 
 from __future__ import annotations
 

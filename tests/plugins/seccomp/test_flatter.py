@@ -1,4 +1,4 @@
-"""Rules with too many cases: what runs is given up last, nothing becomes looser, and what is lost is said."""
+"""`plugins/hardening_seccomp/compile.py`: of rules with too many cases what runs goes last, nothing becomes looser."""
 
 from __future__ import annotations
 

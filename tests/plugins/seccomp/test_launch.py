@@ -1,4 +1,4 @@
-"""The guarantees of `[seccomp]` on real containers: what the kernel answers to their calls.
+"""`plugins/hardening_seccomp` on real containers: what the kernel answers to their calls.
 
 Answers are errnos that nothing else gives to these calls, so no test passes because of another mechanism. Each guarantee
 has its counterpart: loosened by an exception, the same call comes through.

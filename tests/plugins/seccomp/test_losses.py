@@ -1,4 +1,4 @@
-"""What a filter cannot keep exactly is said by every command that composes one, by a quiet one, too."""
+"""`plugins/hardening_seccomp/notes.py`: every command that composes a filter, a quiet one too, says what it cannot keep."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Two filters of which libseccomp, and with it crun and runc, makes programs that let through what the filter denies, and
-ours does not (docs/reference/seccomp.md, "Where libseccomp's programs are wrong")."""
+"""`docs/reference/seccomp.md`, "Where libseccomp's programs are wrong": two filters of which it, and with it crun and runc,
+makes programs that let through what the filter denies, and ours does not."""
 
 from __future__ import annotations
 

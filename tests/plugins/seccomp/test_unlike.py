@@ -1,5 +1,6 @@
-"""Stacks of filters that were written in unlike forms answer as the kernel stacks them: every layer by itself, the strictest
-answer counts, and what a layer's filter has no architecture for kills. `measure` is the whole of it."""
+"""`plugins/hardening_seccomp`: stacks of filters that were written in unlike forms answer as the kernel stacks them: every
+layer by itself, the strictest answer counts, and what a layer's filter has no architecture for kills. `measure` is
+the whole of it."""
 
 from __future__ import annotations
 

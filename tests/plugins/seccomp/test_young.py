@@ -1,4 +1,4 @@
-"""System calls that are younger than the installed libseccomp: denied by number, never opened, and said."""
+"""`plugins/hardening_seccomp`: calls younger than the installed libseccomp are denied by number, never opened, and said."""
 
 from __future__ import annotations
 

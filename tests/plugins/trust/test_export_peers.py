@@ -1,4 +1,4 @@
-"""What `trust export` writes is read by skopeo and podman: what they refuse as a whole is refused before."""
+"""`plugins/hardening_trust/commands/export.py`: skopeo and podman read it; what they refuse as a whole is refused before."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is exported, before podman: it lists the scopes that are listed here."""
+"""`plugins/hardening_trust/commands/export.py` before podman: it lists the scopes that are listed here."""
 
 from __future__ import annotations
 

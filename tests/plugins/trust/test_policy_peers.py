@@ -1,4 +1,4 @@
-"""The same texts before `skopeo`: it takes what is taken here, and refuses the others with the same words."""
+"""`plugins/hardening_trust/policy.py`, skopeo: it takes what is taken here, and refuses the others in the same words."""
 
 from __future__ import annotations
 

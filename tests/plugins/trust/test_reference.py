@@ -1,4 +1,4 @@
-"""The reference page names everything that there is."""
+"""`docs/reference/trust.md` names everything that there is."""
 
 from __future__ import annotations
 

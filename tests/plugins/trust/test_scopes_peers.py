@@ -1,4 +1,4 @@
-"""The scope that decides, as skopeo finds it: the same policies and images before both programs."""
+"""`plugins/hardening_trust/scopes.py`, and skopeo: the scope that decides, of the same policies and images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`trust verify`, `sign` and `serve` as they are typed: what they print, what they refuse, and with which exit code."""
+"""`plugins/hardening_trust/commands`: `verify`, `sign` and `serve` as they are typed: what they print and refuse."""
 
 from __future__ import annotations
 
